@@ -75,6 +75,8 @@ pub enum BookError {
     SameSecret(String),
     /// The key's secret is not kept here but in a file or a variable.
     Elsewhere(String),
+    /// It was removed.
+    Removed(String),
 }
 
 /// What became of a key that was to be added.
@@ -210,7 +212,7 @@ impl KeyBook {
     /// Takes a key out: its secret is forgotten; what is known of it stays.
     ///
     /// # Errors
-    /// [`BookError::Elsewhere`] where its secret is not kept here; those of [`KeyBook::find`].
+    /// [`BookError::Elsewhere`] and [`BookError::Removed`] where its secret is not kept here; those of [`KeyBook::find`].
     pub fn remove(&mut self, id: &str) -> Result<(), BookError> {
         let hash = self.kept(id)?;
         self.forget(&hash);
@@ -219,7 +221,11 @@ impl KeyBook {
 
     fn kept(&self, id: &str) -> Result<String, BookError> {
         let hash = self.hash_of(id)?;
-        if self.keys[&hash].is_kept() { Ok(hash) } else { Err(BookError::Elsewhere(id.to_owned())) }
+        match self.keys[&hash].rank() {
+            0 => Ok(hash),
+            2 => Err(BookError::Removed(id.to_owned())),
+            _ => Err(BookError::Elsewhere(id.to_owned())),
+        }
     }
 
     fn forget(&mut self, hash: &str) {
@@ -381,11 +387,11 @@ impl fmt::Display for BookError {
             Self::Ambiguous(id) => write!(f, "several keys are called {id}: give them names of their own"),
             Self::IdTaken(id) => write!(f, "another key is called {id}: choose another name"),
             Self::SameSecret(id) => write!(f, "that secret is the key {id} already"),
-            Self::Elsewhere(id) => write!(
-                f,
-                "the secret of {id} is not in the database but in a file or a variable: change it there, or switch \
-                 the key off here"
-            ),
+            Self::Removed(id) => write!(f, "{id} was removed: `keypool add-key` adds it again"),
+            Self::Elsewhere(id) => {
+                write!(f, "the secret of {id} is not in the database but in a file or a variable: ")?;
+                f.write_str("change it there, or switch the key off here")
+            }
         }
     }
 }

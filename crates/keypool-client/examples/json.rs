@@ -27,6 +27,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut run = Batch::new(Client::new(&pool)).json(JsonCheck::schema(&schema)?).run([task]);
     let result = run.next().await.ok_or("a result")?;
     println!("{}", serde_json::to_string_pretty(&result)?);
-    assert_eq!(result.json, Some(json!({ "name": "Ada", "age": 36 })));
+    assert_eq!(result.json.as_deref(), Some(&json!({ "name": "Ada", "age": 36 })));
     Ok(())
 }

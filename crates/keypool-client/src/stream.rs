@@ -32,6 +32,8 @@ pub struct AnswerStream {
     events: Pin<Box<Events>>,
     served_by: Option<ServedBy>,
     request_id: Option<String>,
+    /// Something came that an event holds.
+    begun: bool,
     ended: bool,
 }
 
@@ -43,6 +45,7 @@ impl AnswerStream {
             events: Box::pin(SseStream::new(body.map_err(Broke as fn(BoxError) -> Broke))),
             served_by,
             request_id,
+            begun: false,
             ended: false,
         }
     }
@@ -81,8 +84,13 @@ impl Stream for AnswerStream {
             let event = match ready!(self.events.as_mut().poll_next(cx)) {
                 Some(Ok(event)) => event,
                 Some(Err(error)) => return self.error(Error::new(ErrorKind::Broken(error.to_string()))),
+                None if !self.begun => {
+                    // A page, or nothing at all, under a good status.
+                    return self.error(Error::new(ErrorKind::Unreadable("no event is in it".to_owned())));
+                }
                 None => break,
             };
+            self.begun |= event.data.is_some();
             let Some(data) = event.data.filter(|data| !data.is_empty() && data != "[DONE]") else { continue };
             let told: serde_json::Value = match serde_json::from_str(&data) {
                 Ok(told) => told,

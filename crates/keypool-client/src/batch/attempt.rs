@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::Value;
 use tower_keypool::{KeyId, Lease, ServedBy, Usage, VerdictKind};
 
-use super::{answered::Answered, desk::Work, events::FaultKind, shared::Shared};
+use super::{Json, answered::Answered, desk::Work, events::FaultKind, shared::Shared};
 use crate::{
     error::{Error, ErrorKind},
     reading::Whole,
@@ -27,7 +27,7 @@ pub(crate) struct Tried {
 #[derive(Debug)]
 pub(crate) struct Good {
     pub(crate) text: Option<String>,
-    pub(crate) json: Option<Value>,
+    pub(crate) json: Option<Json>,
     pub(crate) parts: Vec<Value>,
 }
 

@@ -8,7 +8,7 @@ use super::{
     Done, Output, Task,
     desk::Work,
     dialect::{Defaults, Dialect},
-    input::{self, Format, InputError, Read1},
+    input::{self, Format, InputError, Place, Read1},
     seen::Seen,
     shared::Shared,
 };
@@ -32,7 +32,7 @@ pub(crate) fn reading(path: Option<PathBuf>, format: Option<Format>, prompt: Str
             Ok(())
         };
         if let Err(error) = opened {
-            take(Err(InputError { line: 0, what: error.to_string(), fatal: true }));
+            take(Err(InputError::fatal(Place::Whole, error)));
         }
     });
     Source::Read(receiver)
@@ -41,7 +41,7 @@ pub(crate) fn reading(path: Option<PathBuf>, format: Option<Format>, prompt: Str
 impl Source {
     async fn next(&mut self, index: u64) -> Option<Read1> {
         match self {
-            Self::Given(tasks) => Some(Ok((index, index + 1, tasks.next()?))),
+            Self::Given(tasks) => Some(Ok((index, Place::Item(index + 1), tasks.next()?))),
             Self::Read(receiver) => receiver.recv().await,
         }
     }
@@ -58,7 +58,7 @@ pub(crate) async fn feed(mut source: Source, making: Making, output: Option<Arc<
     let (mut seen, mut next) = (Seen::default(), 0);
     let counted = shared.counted_before();
     while let Some(read) = source.next(next).await {
-        let (index, line, task) = match read {
+        let (index, place, task) = match read {
             Ok(read) => read,
             Err(error) => {
                 shared.refuse(error);
@@ -69,8 +69,7 @@ pub(crate) async fn feed(mut source: Source, making: Making, output: Option<Arc<
         let id = match seen.id(task.id.as_ref(), index) {
             Ok(id) => id,
             Err(id) => {
-                let what = format!("another task has the id {id}");
-                shared.refuse(InputError { line, what, fatal: false });
+                shared.refuse(InputError::at(place, format_args!("another task has the id {id}")));
                 continue;
             }
         };
@@ -90,7 +89,7 @@ pub(crate) async fn feed(mut source: Source, making: Making, output: Option<Arc<
         let work = match making.work(task, id.clone(), index, hash) {
             Ok(work) => work,
             Err(error) => {
-                shared.refuse(InputError { line, what: format!("task {id}: {error}"), fatal: false });
+                shared.refuse(InputError::at(place, format_args!("task {id}: {error}")));
                 continue;
             }
         };

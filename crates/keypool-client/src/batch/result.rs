@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tower_keypool::{KeyId, Usage};
 
-use super::Id;
+use super::{Id, Json};
 
 /// What became of a task: a line of the output.
 #[derive(Clone, Debug, Serialize)]
@@ -22,7 +22,7 @@ pub struct TaskResult {
     pub text: Option<String>,
     /// The JSON in that, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub json: Option<Value>,
+    pub json: Option<Json>,
     /// Parts of the answer that are no text: calls of functions, pictures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parts: Option<Value>,

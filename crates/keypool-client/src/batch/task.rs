@@ -1,10 +1,12 @@
 //! What is to be answered.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 use sha2::{Digest, Sha256};
+
+use super::request;
 
 /// What is to be answered: a prompt, or a whole request in the provider's own form.
 ///
@@ -150,13 +152,14 @@ impl Task {
     /// # Errors
     /// When it is neither, or an object that asks nothing.
     pub fn from_json(text: &str) -> Result<Self, InvalidTask> {
-        let value = serde_json::from_str(text).map_err(|error| InvalidTask(format!("no JSON: {error}")))?;
+        let mut value = serde_json::from_str(text).map_err(|error| InvalidTask(format!("no JSON: {error}")))?;
+        keep_digits(&mut value, text);
         Self::from_value(value)
     }
 
     /// A text, or an object: `prompt` or a whole request (`request`, `contents`, `messages`), and `id`, `model`, `system`,
-    /// `temperature`. What else it has is carried through; beside `contents` or `messages` it belongs to the request. What a
-    /// request says itself of system and temperature holds. Lines for providers' own batch APIs (`custom_id` and `body`,
+    /// `temperature`. What else it has is carried through; beside `contents` or `messages` the fields of such a request belong to
+    /// it (one that is not known goes into `request`). What a request says itself of system and temperature holds. Lines for providers' own batch APIs (`custom_id` and `body`,
     /// `key` and `request`) are understood.
     ///
     /// # Errors
@@ -179,13 +182,8 @@ impl Task {
         {
             Ask::Request(object(fields.remove(name)))
         } else if fields.contains_key("contents") || fields.contains_key("messages") {
-            // Gemini's requests have no such names; others' have, and say it themselves.
             let gemini = fields.contains_key("contents");
-            let (kept, request) = fields.into_iter().partition(|(name, _)| match &**name {
-                "id" | "task" => true,
-                "system" | "temperature" => gemini,
-                _ => false,
-            });
+            let (request, kept) = fields.into_iter().partition(|(name, _)| request::has(gemini, name));
             fields = kept;
             Ask::Request(request)
         } else {
@@ -196,7 +194,7 @@ impl Task {
             // Of a line for a batch API: where all of them go.
             drop((url, fields.remove("method")));
         }
-        let names: &[&str] = if own { &["id"] } else { &["id", "custom_id", "key"] };
+        let names = if own { &IDS[..1] } else { &IDS };
         for name in names {
             if task.id.is_none()
                 && let Some(id) = fields.remove(*name).filter(|id| !id.is_null())
@@ -245,6 +243,23 @@ pub(crate) fn id_of(value: &Value) -> Option<Id> {
         Value::String(text) => Some(Id::Text(text.as_str().into())),
         Value::Number(number) => Some(number.as_u64().map_or_else(|| Id::Text(number.to_string().into()), Id::Number)),
         _ => None,
+    }
+}
+
+/// What may be an id; the first where a task has a prompt of its own.
+const IDS: [&str; 3] = ["id", "custom_id", "key"];
+
+/// A number with more digits than a value keeps is a name: two that differ in the last one are two tasks.
+fn keep_digits(task: &mut Value, text: &str) {
+    let Some(fields) = task.as_object_mut() else { return };
+    if !IDS.iter().any(|name| fields.get(*name).is_some_and(Value::is_f64)) {
+        return;
+    }
+    let written: HashMap<String, &RawValue> = serde_json::from_str(text).unwrap_or_default();
+    for name in IDS {
+        if let (Some(id), Some(written)) = (fields.get_mut(name).filter(|id| id.is_f64()), written.get(name)) {
+            *id = written.get().into();
+        }
     }
 }
 

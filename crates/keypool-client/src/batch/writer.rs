@@ -60,7 +60,7 @@ pub(crate) async fn write(
             }
             if let Err(error) = output.append(&lines) {
                 failed = true;
-                shared.desk.stop(Stop::Failed(format!("{}: {error}", output.path().display()).into()));
+                shared.desk.stop(Stop::Failed(output.failed(error).into()));
             } else if syncing.as_ref().is_none_or(JoinHandle::is_finished) && shared.due(SYNC) {
                 failed |= !ended(syncing.replace(keep(Some(output), &shared, Output::sync))).await;
                 unsynced = false;
@@ -99,7 +99,7 @@ fn keep(
     let (output, shared) = (output.map(Arc::clone), Arc::clone(shared));
     tokio::task::spawn_blocking(move || {
         let Some(output) = output else { return true };
-        what(&output).map_err(|error| shared.fail(format!("{}: {error}", output.path().display()))).is_ok()
+        what(&output).map_err(|error| shared.fail(output.failed(error))).is_ok()
     })
 }
 

@@ -50,7 +50,7 @@ fn closing_fence(inside: &str) -> Option<usize> {
 
 /// The first balanced value that is JSON; else what seems to be JSON and is broken. A list of one number (`[1]`, as texts
 /// cite) gives way to what follows it.
-pub(super) fn first(text: &str) -> (Option<Value>, Option<&str>) {
+pub(super) fn first(text: &str) -> (Option<(Value, &str)>, Option<&str>) {
     let (mut cited, mut broken) = (None, None);
     let mut from = 0;
     while let Some(start) = openers(&text[from..]).next().map(|at| from + at) {
@@ -58,8 +58,8 @@ pub(super) fn first(text: &str) -> (Option<Value>, Option<&str>) {
             Some(length) => {
                 let piece = &text[start..start + length];
                 match serde_json::from_str::<Value>(piece) {
-                    Ok(value) if is_citation(&value) => drop(cited.get_or_insert(value)),
-                    Ok(value) if broken.is_none() => return (Some(value), None),
+                    Ok(value) if is_citation(&value) => drop(cited.get_or_insert((value, piece))),
+                    Ok(value) if broken.is_none() => return (Some((value, piece)), None),
                     // What is broken came first, and this is something else.
                     Ok(_) => break,
                     Err(_) => drop(broken.get_or_insert(&text[start..])),

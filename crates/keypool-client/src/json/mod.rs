@@ -2,11 +2,14 @@
 
 mod backslash;
 mod balanced;
+mod exact;
 mod repair;
 
 use std::borrow::Cow;
 
 use serde_json::Value;
+
+pub(crate) use exact::{compact, exact};
 
 /// Longer texts are not repaired.
 const MOST_BYTES: usize = 8 << 20;
@@ -54,23 +57,28 @@ pub struct NoJson {
 /// # Errors
 /// When there is none, or it is broken beyond repair.
 pub fn find(text: &str) -> Result<Found, NoJson> {
+    find_in(text).map(|(found, _)| found)
+}
+
+/// The same, and where it stands, unless it had to be repaired.
+pub(crate) fn find_in(text: &str) -> Result<(Found, Option<&str>), NoJson> {
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
         return Err(NoJson { reason: "the text is empty".into() });
     }
     let as_it_is = match serde_json::from_str(text) {
-        Ok(value) => return Ok(Found { value, how: How::AsItIs }),
+        Ok(value) => return Ok((Found { value, how: How::AsItIs }, Some(text))),
         Err(error) => error,
     };
     let region = balanced::fenced(text).unwrap_or(text);
     if region.len() < text.len()
         && let Ok(value) = serde_json::from_str(region)
     {
-        return Ok(Found { value, how: How::Extracted });
+        return Ok((Found { value, how: How::Extracted }, Some(region)));
     }
     let (value, broken) = balanced::first(region);
-    if let Some(value) = value {
-        return Ok(Found { value, how: How::Extracted });
+    if let Some((value, piece)) = value {
+        return Ok((Found { value, how: How::Extracted }, Some(piece)));
     }
     if region.len() > MOST_BYTES {
         return Err(NoJson {
@@ -79,5 +87,5 @@ pub fn find(text: &str) -> Result<Found, NoJson> {
     }
     let broken = broken.or_else(|| balanced::bare(region));
     let value = broken.and_then(repair::repair).ok_or_else(|| NoJson { reason: as_it_is.to_string().into() })?;
-    Ok(Found { value, how: How::Repaired })
+    Ok((Found { value, how: How::Repaired }, None))
 }

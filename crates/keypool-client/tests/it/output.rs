@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use gemini_sim::GeminiSim;
-use keypool_client::batch::{Batch, Output, OutputError, OutputOptions, Task};
+use keypool_client::batch::{Batch, Output, OutputError, OutputOptions, Task, input::Place};
 use serde_json::Value;
 
 use crate::stage;
@@ -47,7 +47,7 @@ async fn other_files_are_left_alone_and_a_second_run_is_refused() {
     let path = folder.path().join("notes.txt");
     fs::write(&path, "milk\nbread\n").unwrap();
     let refused = Output::open(&path, &OutputOptions::default()).unwrap_err();
-    assert!(matches!(refused, OutputError::Foreign { line: 1, .. }), "{refused}");
+    assert!(matches!(refused, OutputError::Foreign { place: Place::Line(1), .. }), "{refused}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "milk\nbread\n");
     let list = folder.path().join("list.json");
     fs::write(&list, "{\"not\": \"a list\"}").unwrap();

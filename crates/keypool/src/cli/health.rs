@@ -24,7 +24,7 @@ pub(super) struct Health {
 
     /// Ask a running gateway instead, as a container's health check: http(s)://HOST:PORT, with the path of a page, or
     /// /-/health [default: where the configuration and the environment let a gateway listen]
-    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "", conflicts_with = "json")]
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     url: Option<String>,
 
     /// As JSON
@@ -49,7 +49,18 @@ impl Health {
             } else {
                 url.clone()
             };
-            say(&plain(&super::runtime()?.block_on(probe::ask(&url)).map_err(Failure::run)?));
+            let asked = super::runtime()?.block_on(probe::ask(&url));
+            if self.json {
+                let (status, said) = match &asked {
+                    Ok(said) => ("answers", said.clone()),
+                    Err(error) => ("does not answer", format!("{error:#}")),
+                };
+                say_json(&json!({ "status": status, "url": url, "said": said }));
+            }
+            let said = asked.map_err(Failure::run)?;
+            if !self.json {
+                say(&plain(&said));
+            }
             return Ok(());
         }
         let none = |error| Failure::with(2, error);

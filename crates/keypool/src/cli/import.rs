@@ -6,10 +6,7 @@ use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
 use tower_keypool::{
-    config::{
-        KeySpec, Origin,
-        key_file::{FileError, KeyFile},
-    },
+    config::{KeySpec, Origin, key_file::KeyFile},
     store::ImportRecord,
 };
 
@@ -63,7 +60,7 @@ impl Import {
         }
         let from = self.file.as_deref().unwrap_or("-");
         let path = Path::new(from);
-        let bytes = read(path).map_err(Failure::config)?;
+        let bytes = read(path)?;
         let file = KeyFile::parse(path, &bytes, &[PLACEHOLDER]).map_err(Failure::config)?;
         let mut source = KeySpec::new("", Origin::Default);
         source.set("source", &self.source).map_err(|error| super::options::wrong(&edits::wrong("source", &error)))?;
@@ -121,16 +118,17 @@ impl Import {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let read = if path == Path::new("-") {
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
     } else {
         std::fs::read(path)
     };
-    read.map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => FileError::Missing { path: path.to_owned() },
-        _ => FileError::Unreadable { path: path.to_owned(), source },
+    read.map_err(|error| {
+        let name = path.display().to_string();
+        let name = if secret::may_be(&name) { "that file (it may be a secret, and is not shown)" } else { &*name };
+        Failure::config(anyhow!("{name}: {error}: name a file with a key a line, or - for standard input"))
     })
 }
 

@@ -48,7 +48,7 @@ pub struct Stand {
     pub owner: Option<String>,
     /// Where it is from: its label.
     pub source: Option<String>,
-    /// Where its secret is: `encrypted`, `plain`, `env:NAME`, `file:PATH`, or `elsewhere` (a key file, a variable).
+    /// Where its secret is: `encrypted`, `plain`, `env:NAME`, `file:PATH`, `elsewhere` (a key file, a variable), or `removed`.
     pub secret: String,
     /// Where it is from, as far as the configuration and the database tell now.
     pub origins: Vec<String>,
@@ -374,6 +374,7 @@ fn place(key: &BookKey) -> String {
         KeptSecret::Reference(place) => place.clone(),
         KeptSecret::Sealed(_) => "encrypted".to_owned(),
         KeptSecret::Plain(_) => "plain".to_owned(),
+        _ if key.record.state == KeyStanding::Removed => "removed".to_owned(),
         _ => "elsewhere".to_owned(),
     }
 }

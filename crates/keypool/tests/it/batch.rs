@@ -469,7 +469,7 @@ async fn on_a_terminal_a_bar_is_drawn_over_itself() {
     let lines = stage.run(&["tasks.txt", "-o", "c.jsonl", "--concurrency", "2", "--monitor-interval", "0.1"]).await;
     let progress = |line: &str| line.starts_with("active 2/2 | queued ") && line.ends_with(" | failed 0 | paused 0");
     assert!(lines.err.lines().any(progress), "{lines:?}");
-    let quiet = crate::watching::OnTerminal::run(&stage.command(&["tasks.txt", "-o", "b.jsonl", "--no-progress"]));
+    let quiet = crate::watching::OnTerminal::run(&stage.command(&["tasks.txt", "-o", "b.jsonl", "--quiet"]));
     let (code, text) = tokio::task::spawn_blocking(move || quiet.end()).await.unwrap();
     assert_eq!((code, &*text), (Some(0), ""));
 }

@@ -36,7 +36,7 @@ async fn what_earlier_runs_used_today_is_gone() {
     let left = |line: &str| line.split(" of 60 left today").next()?.rsplit(' ').next()?.parse::<u64>().ok();
     let told: Vec<u64> = again.err.lines().filter(|line| line.starts_with("active ")).filter_map(left).collect();
     assert!(!told.is_empty() && told.iter().all(|left| (36..=48).contains(left)), "{again:?}");
-    let last = stage.run(&["tasks.txt", "-o", "c.jsonl", "--no-progress"]).await;
+    let last = stage.run(&["tasks.txt", "-o", "c.jsonl", "--quiet"]).await;
     assert_eq!((last.code, &*last.err), (0, ""));
 
     // 24 are left, and so more tasks take more than a day.

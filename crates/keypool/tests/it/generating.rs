@@ -83,6 +83,14 @@ async fn what_is_no_answer_is_said() {
     with(Fault::Finish(Finish::PromptBlocked("SAFETY".to_owned())));
     generate(&home, &sim, &["hi"]).bad(1, "the prompt was blocked: SAFETY");
     generate(&home, &sim, &["hi", "--json"]).bad(1, "the prompt was blocked: SAFETY");
+    let page = |body: &str| {
+        Fault::Canned(gemini_sim::Canned::new(200).header("content-type", "text/html").body(body.to_owned()))
+    };
+    for body in ["<html>hello</html>", "", "data: <html>\n\n"] {
+        with(page(body));
+        generate(&home, &sim, &["hi"]).bad(1, "the answer cannot be read");
+        generate(&home, &sim, &["hi", "--json"]).bad(1, "the answer cannot be read");
+    }
     with(Fault::ErrorEventAfter(1, Refusal::Internal));
     let ended = generate(&home, &sim, &["hi"]);
     assert_eq!(ended.code, 1, "{ended:?}");

@@ -176,6 +176,22 @@ fn keys_are_listed_set_disabled_enabled_replaced_and_removed() {
 }
 
 #[test]
+fn what_was_removed_is_called_so() {
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    home.run(&["keys", "remove", "one"]).good();
+    for again in [&["keys", "remove", "one"][..], &["keys", "replace", "one", "-"]] {
+        let ended = home.pipe(again, &secret(1));
+        assert!(!ended.err.contains("in a file or a variable"), "{ended:?}");
+        ended.bad(2, "one was removed: `keypool add-key` adds it again");
+    }
+    assert_eq!((&home.key("one")["state"], &home.key("one")["secret"]), (&json!("removed"), &json!("removed")));
+    let ended = home.run(&["import", "nofile.txt"]);
+    assert!(!ended.err.contains("--keys"), "{ended:?}");
+    ended.bad(2, "nofile.txt: No such file or directory");
+}
+
+#[test]
 fn imports_are_counted_named_by_line_and_remembered() {
     let home = Home::new();
     home.add(0, "zero", &[]);

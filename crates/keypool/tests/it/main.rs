@@ -30,6 +30,8 @@ mod generating;
 mod guarding;
 mod home;
 mod hostile;
+#[cfg(unix)]
+mod inputs;
 mod keys;
 mod listing;
 mod live;
@@ -37,6 +39,8 @@ mod media;
 mod mending;
 mod nearness;
 mod ops;
+#[cfg(unix)]
+mod outputs;
 mod passing;
 mod providers;
 mod ranges;

@@ -121,6 +121,11 @@ async fn clients_connect_over_tls_in_either_version_of_http() {
     // Nor does a health check need a certificate for the name by which it asks.
     let (code, text) = run(&["health", "--url", &running.url.replace("127.0.0.1", "localhost")]);
     assert_eq!((code, text.as_str()), (0, "ok\n"));
+    let (code, text) = run(&["health", "--json", "--url", &running.url.replace("127.0.0.1", "localhost")]);
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert_eq!((code, &told["status"], &told["said"]), (0, &"answers".into(), &"ok".into()));
+    let (code, text) = run(&["health", "--json", "--url", "http://127.0.0.1:1"]);
+    assert!(code == 1 && text.contains("\"status\": \"does not answer\""), "{text}");
     assert_eq!(tokio::task::spawn_blocking(move || running.end()).await.unwrap().0, Some(0));
 }
 

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use serde_json::{Map, Value};
 
-use super::{InputError, Take};
+use super::{InputError, Place, Take};
 use crate::batch::task::Task;
 
 /// Reads rows under a head. Where no column is called `prompt` and there is only one, that is it.
@@ -13,25 +13,30 @@ pub(super) fn read(source: impl Read, prompt: &str, take: Take<'_>) {
     let head: Vec<String> = match reader.headers() {
         Ok(head) => head.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect(),
         Err(error) => {
-            take(Err(InputError::fatal(1, error)));
+            take(Err(InputError::fatal(Place::Line(1), error)));
             return;
         }
     };
     let named = head.iter().position(|name| name.eq_ignore_ascii_case(prompt));
     let Some(column) = named.or((head.len() == 1).then_some(0)) else {
         let what = format!("no column is called {prompt:?}; there are {}", head.join(", "));
-        take(Err(InputError::fatal(1, what)));
+        take(Err(InputError::fatal(Place::Line(1), what)));
         return;
     };
     for (index, row) in (0..).zip(reader.records()) {
         let task = match row {
             Ok(row) => {
                 let line = row.position().map_or(index + 2, csv::Position::line);
-                of_row(&head, column, &row).map(|task| (index, line, task)).map_err(|what| (line, what))
+                let place = Place::Line(line);
+                of_row(&head, column, &row).map(|task| (index, place, task)).map_err(|what| InputError::at(place, what))
             }
-            Err(error) => Err((error.position().map_or(index + 2, csv::Position::line), error.to_string())),
+            Err(error) if error.is_io_error() => Err(InputError::fatal(Place::Line(index + 2), error)),
+            Err(error) => {
+                let line = error.position().map_or(index + 2, csv::Position::line);
+                Err(InputError::at(Place::Line(line), error))
+            }
         };
-        if !take(task.map_err(|(line, what)| InputError::at(line, what))) {
+        if !take(task) {
             return;
         }
     }

@@ -3,9 +3,9 @@
 use std::io::BufRead;
 
 use serde::de::{DeserializeSeed, Error, SeqAccess, Visitor};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::{InputError, Take};
+use super::{InputError, Place, Take};
 use crate::batch::task::Task;
 
 pub(super) fn read(mut source: impl BufRead, take: Take<'_>) {
@@ -13,11 +13,11 @@ pub(super) fn read(mut source: impl BufRead, take: Take<'_>) {
     let mut index = 0;
     let outcome = each(source, &mut |value| {
         index += 1;
-        let task = Task::from_value(value).map(|task| (index - 1, index, task));
-        take(task.map_err(|error| InputError::at(index, error)))
+        let task = Task::from_json(value.get()).map(|task| (index - 1, Place::Item(index), task));
+        take(task.map_err(|error| InputError::at(Place::Item(index), error)))
     });
     if let Err(error) = outcome {
-        take(Err(InputError::fatal(index + 1, format_args!("no JSON array of tasks: {error}"))));
+        take(Err(InputError::fatal(Place::Item(index + 1), format_args!("no JSON array of tasks: {error}"))));
     }
 }
 
@@ -29,7 +29,7 @@ fn skip_mark(source: &mut impl BufRead) {
 }
 
 /// Each item of an array, until `take` says that it is enough.
-pub(crate) fn each(source: impl BufRead, take: &mut dyn FnMut(Value) -> bool) -> Result<(), serde_json::Error> {
+pub(crate) fn each(source: impl BufRead, take: &mut dyn FnMut(Box<RawValue>) -> bool) -> Result<(), serde_json::Error> {
     const ENOUGH: &str = "enough was read";
     let mut reader = serde_json::Deserializer::from_reader(source);
     match (Items(take)).deserialize(&mut reader) {
@@ -40,7 +40,7 @@ pub(crate) fn each(source: impl BufRead, take: &mut dyn FnMut(Value) -> bool) ->
     }
 }
 
-struct Items<'a>(&'a mut dyn FnMut(Value) -> bool);
+struct Items<'a>(&'a mut dyn FnMut(Box<RawValue>) -> bool);
 
 impl<'de> DeserializeSeed<'de> for Items<'_> {
     type Value = bool;
@@ -58,7 +58,7 @@ impl<'de> Visitor<'de> for Items<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<bool, A::Error> {
-        while let Some(item) = items.next_element::<Value>()? {
+        while let Some(item) = items.next_element::<Box<RawValue>>()? {
             if !(self.0)(item) {
                 return Err(A::Error::custom("enough was read"));
             }

@@ -1,8 +1,8 @@
 //! A task a line.
 
-use std::io::BufRead;
+use std::io::{self, BufRead, Read};
 
-use super::{InputError, Take};
+use super::{InputError, Place, Take};
 use crate::batch::task::Task;
 
 /// A longer line is no prompt of anybody.
@@ -10,38 +10,64 @@ const LONGEST: u64 = 64 << 20;
 
 /// A prompt a line.
 pub(super) fn text(source: impl BufRead, take: Take<'_>) {
-    each(source, |line, text| {
-        (!text.trim().is_empty()).then(|| Ok((line, line + 1, Task::prompt(text)))).is_none_or(&mut *take)
+    each(source, |line, text| match text {
+        Ok(text) if text.trim().is_empty() => true,
+        text => take(text.map(|text| (line, Place::Line(line + 1), Task::prompt(text)))),
     });
 }
 
 /// A JSON text or object a line.
 pub(super) fn json(source: impl BufRead, take: Take<'_>) {
     each(source, |line, text| {
-        let text = text.trim();
-        if text.is_empty() {
-            return true;
+        let place = Place::Line(line + 1);
+        match text.map(str::trim) {
+            Ok("") => true,
+            Ok(text) => take(
+                Task::from_json(text).map(|task| (line, place, task)).map_err(|wrong| InputError::at(place, wrong)),
+            ),
+            Err(error) => take(Err(error)),
         }
-        take(Task::from_json(text).map(|task| (line, line + 1, task)).map_err(|error| InputError::at(line + 1, error)))
     });
 }
 
-/// Lines from 0, without their ends. What is not UTF-8 is read as far as it can be.
-fn each(mut source: impl BufRead, mut take: impl FnMut(u64, &str) -> bool) {
+/// Lines from 0, without their ends; what is none is one error.
+fn each(mut source: impl BufRead, mut take: impl FnMut(u64, Result<&str, InputError>) -> bool) {
     let mut bytes = Vec::new();
     for line in 0.. {
-        bytes.clear();
-        match std::io::Read::take(&mut source, LONGEST).read_until(b'\n', &mut bytes) {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-        while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
-            bytes.pop();
-        }
-        let text = String::from_utf8_lossy(&bytes);
-        let text = if line == 0 { text.trim_start_matches('\u{feff}') } else { &*text };
-        if !take(line, text) {
+        let place = Place::Line(line + 1);
+        let go_on = match next(&mut source, &mut bytes) {
+            Ok(None) => return,
+            Ok(Some(true)) => match std::str::from_utf8(&bytes) {
+                Ok(text) => take(line, Ok(if line == 0 { text.trim_start_matches('\u{feff}') } else { text })),
+                Err(_) => take(line, Err(InputError::at(place, "it is no UTF-8 text (`iconv -t utf-8` makes it so)"))),
+            },
+            Ok(Some(false)) => {
+                let what = format_args!("it is longer than {} MiB", LONGEST >> 20);
+                take(line, Err(InputError::at(place, what)))
+            }
+            Err(error) => {
+                take(line, Err(InputError::fatal(place, error)));
+                return;
+            }
+        };
+        if !go_on {
             return;
         }
     }
+}
+
+/// Reads a line without its end; `false`: it is too long, and passed over.
+fn next(source: &mut impl BufRead, bytes: &mut Vec<u8>) -> io::Result<Option<bool>> {
+    bytes.clear();
+    if source.by_ref().take(LONGEST).read_until(b'\n', bytes)? == 0 {
+        return Ok(None);
+    }
+    if bytes.len() as u64 == LONGEST && bytes.last() != Some(&b'\n') {
+        *bytes = Vec::new();
+        return source.skip_until(b'\n').map(|_| Some(false));
+    }
+    while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+        bytes.pop();
+    }
+    Ok(Some(true))
 }

@@ -13,6 +13,8 @@ use std::{
     str::FromStr,
 };
 
+use serde_json::value::RawValue;
+
 use super::{
     Id,
     task::{InvalidTask, Task},
@@ -71,11 +73,32 @@ impl FromStr for Format {
     }
 }
 
+/// Where something stands in an input, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A line.
+    Line(u64),
+    /// An item of a list.
+    Item(u64),
+    /// It is about all of it.
+    Whole,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Item(item) => write!(f, "item {item}"),
+            Self::Whole => f.write_str("the whole"),
+        }
+    }
+}
+
 /// Something in the input that is no task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputError {
-    /// Its line, from 1, or its place in a list.
-    pub line: u64,
+    /// Where it stands.
+    pub place: Place,
     /// What is wrong.
     pub what: String,
     /// Nothing can be read behind it.
@@ -83,25 +106,28 @@ pub struct InputError {
 }
 
 impl InputError {
-    fn at(line: u64, what: impl fmt::Display) -> Self {
-        Self { line, what: what.to_string(), fatal: false }
+    pub(crate) fn at(place: Place, what: impl fmt::Display) -> Self {
+        Self { place, what: what.to_string(), fatal: false }
     }
 
-    fn fatal(line: u64, what: impl fmt::Display) -> Self {
-        Self { line, what: what.to_string(), fatal: true }
+    pub(crate) fn fatal(place: Place, what: impl fmt::Display) -> Self {
+        Self { place, what: what.to_string(), fatal: true }
     }
 }
 
 impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.what)
+        match self.place {
+            Place::Whole => f.write_str(&self.what),
+            place => write!(f, "{place}: {}", self.what),
+        }
     }
 }
 
 impl std::error::Error for InputError {}
 
-/// A task, its place in the input, and the line that it begins on, from 1 (in a list its place).
-pub(crate) type Read1 = Result<(u64, u64, Task), InputError>;
+/// A task, its number in the input, and where it begins.
+pub(crate) type Read1 = Result<(u64, Place, Task), InputError>;
 
 /// Whoever takes tasks; `false`: enough.
 pub(crate) type Take<'a> = &'a mut dyn FnMut(Read1) -> bool;
@@ -149,14 +175,14 @@ impl Survey {
         let mut twice: Vec<(usize, Id)> = Vec::new();
         read_file(path, format, prompt, &mut |task| {
             let wrong = match task {
-                Ok((index, line, task)) => match seen.id(task.id.as_ref(), index) {
+                Ok((index, at, task)) => match seen.id(task.id.as_ref(), index) {
                     Ok(_) => {
                         survey.tasks += 1;
                         None
                     }
                     Err(id) => {
                         twice.push((survey.wrong.len(), id.clone()));
-                        Some(InputError::at(line, format_args!("another task has the id {id}")))
+                        Some(InputError::at(at, format_args!("another task has the id {id}")))
                     }
                 },
                 Err(error) => Some(error),
@@ -186,12 +212,12 @@ impl Survey {
         mut twice: Vec<(usize, Id)>,
     ) -> std::io::Result<()> {
         read_file(path, format, prompt, &mut |task| {
-            if let Ok((index, line, task)) = task {
+            if let Ok((index, at, task)) = task {
                 let id = task.id.unwrap_or(Id::Number(index));
                 twice.retain(|(place, wanted)| {
                     let is_it = wanted.hash() == id.hash() || wanted.to_string() == id.to_string();
-                    if is_it && self.wrong[*place].line != line {
-                        self.wrong[*place].what = format!("another task has the id {wanted}: that of line {line}");
+                    if is_it && self.wrong[*place].place != at {
+                        self.wrong[*place].what = format!("another task has the id {wanted}: that of {at}");
                     }
                     !is_it
                 });
@@ -204,7 +230,7 @@ impl Survey {
 /// Each item of a JSON array, until `take` says that it is enough.
 pub(crate) fn each_of_list(
     source: impl BufRead,
-    take: &mut dyn FnMut(serde_json::Value) -> bool,
+    take: &mut dyn FnMut(Box<RawValue>) -> bool,
 ) -> Result<(), serde_json::Error> {
     json_list::each(source, take)
 }
@@ -252,6 +278,39 @@ mod tests {
             });
             assert_eq!(tasks, 100_000, "{format:?}");
             assert!(most_ahead < ROOM, "{format:?}: {most_ahead} bytes are held");
+        }
+    }
+
+    /// Some of it, and then the disk fails.
+    struct Failing(&'static [u8]);
+
+    impl Read for Failing {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            match self.0.read(into)? {
+                0 => Err(std::io::Error::other("the disk failed")),
+                n => Ok(n),
+            }
+        }
+    }
+
+    #[test]
+    fn a_source_that_fails_halfway_is_no_end() {
+        for (format, begin, read_before) in [
+            (Format::Text, "one\ntwo\nthr", 2),
+            (Format::JsonLines, "\"one\"\n\"two\"\n\"thr", 2),
+            (Format::JsonList, "[\"one\", \"two\", \"thr", 2),
+            (Format::Csv, "prompt\none\ntwo\nthr", 2),
+        ] {
+            let (mut tasks, mut errors) = (0, Vec::new());
+            read(Failing(begin.as_bytes()), Some(format), "prompt", &mut |task| {
+                match task {
+                    Ok(_) => tasks += 1,
+                    Err(error) => errors.push(error),
+                }
+                true
+            });
+            assert_eq!((tasks, errors.len()), (read_before, 1), "{format:?}: {errors:?}");
+            assert!(errors[0].fatal && errors[0].what.contains("the disk failed"), "{format:?}: {errors:?}");
         }
     }
 

@@ -7,7 +7,10 @@ use std::{
     path::Path,
 };
 
-use super::{journal, replace, with_end};
+use super::{
+    journal,
+    place::{create_like, replace, with_end},
+};
 
 /// Where a line is.
 #[derive(Clone, Copy)]
@@ -36,7 +39,8 @@ fn write(
 ) -> io::Result<()> {
     let mut source = File::open(from)?;
     let new = with_end(to, ".new");
-    let mut target = BufWriter::with_capacity(1 << 18, File::create(&new)?);
+    let like = if to.exists() { to } else { from };
+    let mut target = BufWriter::with_capacity(1 << 18, create_like(&new, like)?);
     target.write_all(begin)?;
     let mut any = false;
     let mut put = |target: &mut BufWriter<File>, line: &[u8]| {

@@ -8,10 +8,21 @@ use std::{
 };
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
-use super::{Before, OutputError, replace, with_end};
-use crate::batch::{Id, input, task::id_of};
+use super::{
+    Before, OutputError,
+    place::{create_like, replace, with_end},
+    torn::is_torn,
+};
+use crate::{
+    batch::{
+        Id,
+        input::{self, Place},
+        task::id_of,
+    },
+    json::compact,
+};
 
 /// What is looked at of a result.
 #[derive(Deserialize)]
@@ -47,14 +58,20 @@ pub(super) struct Read {
     pub(super) replaced: u64,
 }
 
-/// Opens it to append to it, and cuts off what was torn at its end.
-pub(super) fn open(path: &Path) -> Result<(File, Read), OutputError> {
-    let io = |source| OutputError::Io { path: path.to_owned(), source };
+/// Opens it to append to it, and cuts off what was torn at its end. `name`: what the output is called.
+pub(super) fn open(path: &Path, name: &Path) -> Result<(File, Read), OutputError> {
+    let io = |source| OutputError::Io { path: name.to_owned(), source };
     let mut file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(io)?;
     let mut read = Read::default();
     let (mut whole, mut torn) = (0, false);
     let foreign = each(&mut file, |number, line, length| {
         let ended = line.last() == Some(&b'\n');
+        if line.iter().all(u8::is_ascii_whitespace) {
+            if ended {
+                whole += length;
+            }
+            return Ok(());
+        }
         match Head::of(line) {
             Ok(head) => {
                 read.add(&head);
@@ -63,18 +80,13 @@ pub(super) fn open(path: &Path) -> Result<(File, Read), OutputError> {
                 Ok(())
             }
             // Only the last line can lack its end.
-            Err(_) if !ended || line.iter().all(u8::is_ascii_whitespace) => {
-                if ended {
-                    whole += length;
-                }
-                Ok(())
-            }
+            Err(_) if !ended && is_torn(line, !read.before.is_empty()) => Ok(()),
             Err(what) => Err((number, what)),
         }
     })
     .map_err(io)?;
     if let Some((line, what)) = foreign {
-        return Err(OutputError::Foreign { path: path.to_owned(), line, what });
+        return Err(OutputError::Foreign { path: path.to_owned(), place: Place::Line(line), what });
     }
     if file.metadata().map_err(io)?.len() > whole {
         file.set_len(whole).map_err(io)?;
@@ -118,29 +130,47 @@ pub(super) fn each<E>(
 pub(super) fn of_list(list: &Path, journal: &Path) -> Result<(), OutputError> {
     let io = |source| OutputError::Io { path: list.to_owned(), source };
     let new = with_end(journal, ".new");
-    let mut to = BufWriter::new(File::create(&new).map_err(io)?);
-    let (mut number, mut wrong, mut failed) = (0, None, None);
-    let from = BufReader::new(File::open(list).map_err(io)?);
-    let read = input::each_of_list(from, &mut |value| {
-        number += 1;
-        let line = serde_json::to_vec(&value).unwrap_or_default();
-        if let Err(what) = Head::of(&line) {
-            wrong = Some(what);
-            return false;
-        }
-        failed = to.write_all(&line).and_then(|()| to.write_all(b"\n")).err();
+    let mut to = BufWriter::new(create_like(&new, list).map_err(io)?);
+    let mut failed = None;
+    let read = each_result(list, |line| {
+        failed = to.write_all(line.as_bytes()).and_then(|()| to.write_all(b"\n")).err();
         failed.is_none()
     });
-    if let Err(error) = read {
-        (number, wrong) = (error.line() as u64, Some(error.to_string()));
-    }
     if let Some(error) = failed {
         return Err(io(error));
     }
-    if let Some(what) = wrong {
+    if let Err(error) = read {
         let _ = std::fs::remove_file(&new);
-        return Err(OutputError::Foreign { path: list.to_owned(), line: number, what });
+        return Err(error);
     }
     let made = to.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
     made.and_then(|()| replace(&new, journal)).map_err(io)
+}
+
+/// Whether an array holds results, by its first: it will be replaced.
+pub(super) fn is_list_of_results(list: &Path) -> Result<(), OutputError> {
+    each_result(list, |_| false)
+}
+
+/// Each result of an array as a line, until `take` says that it is enough.
+fn each_result(list: &Path, mut take: impl FnMut(&str) -> bool) -> Result<(), OutputError> {
+    let foreign = |place, what| OutputError::Foreign { path: list.to_owned(), place, what };
+    let from = File::open(list).map_err(|source| OutputError::Io { path: list.to_owned(), source })?;
+    let (mut number, mut wrong) = (0, None);
+    let read = input::each_of_list(BufReader::new(from), &mut |item: Box<RawValue>| {
+        number += 1;
+        let line = compact(item.get());
+        match Head::of(line.as_bytes()) {
+            Ok(_) => take(&line),
+            Err(what) => {
+                wrong = Some(what);
+                false
+            }
+        }
+    });
+    match (wrong, read) {
+        (Some(what), _) => Err(foreign(Place::Item(number), what)),
+        (None, Err(error)) => Err(foreign(Place::Line(error.line() as u64), error.to_string())),
+        (None, Ok(())) => Ok(()),
+    }
 }

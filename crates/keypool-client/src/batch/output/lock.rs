@@ -15,7 +15,7 @@ pub(super) struct Lock {
 
 /// The file that says so.
 pub(super) fn beside(output: &Path) -> PathBuf {
-    super::with_end(output, ".lock")
+    super::place::with_end(output, ".lock")
 }
 
 impl Lock {

@@ -6,6 +6,8 @@
 mod finish;
 mod journal;
 mod lock;
+mod place;
+mod torn;
 
 use std::{
     collections::HashMap,
@@ -18,8 +20,9 @@ use std::{
     },
 };
 
-use super::Id;
+use super::{Id, input};
 use lock::Lock;
+use place::with_end;
 
 /// How an output is kept.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,7 +38,7 @@ pub struct OutputOptions {
 #[non_exhaustive]
 pub enum OutputError {
     /// The file cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("the output {} cannot be used ({})", path.display(), way_out(source))]
     Io {
         /// Which.
         path: PathBuf,
@@ -51,12 +54,12 @@ pub enum OutputError {
         lock: PathBuf,
     },
     /// It holds something else than results.
-    #[error("{}, line {line}: this is no result of a batch ({what}): name another output, or take this file away", path.display())]
+    #[error("{}, {place}: this is no result of a batch ({what}): name another output, or take this file away", path.display())]
     Foreign {
         /// Which.
         path: PathBuf,
         /// Where.
-        line: u64,
+        place: input::Place,
         /// Why not.
         what: String,
     },
@@ -65,7 +68,10 @@ pub enum OutputError {
 /// A file of results. While it is open, no other run writes to it.
 #[derive(Debug)]
 pub struct Output {
+    /// As it is called.
     path: PathBuf,
+    /// Where that leads.
+    real: PathBuf,
     /// The file of lines: the output itself, or the journal beside it.
     lines: PathBuf,
     options: OutputOptions,
@@ -74,7 +80,8 @@ pub struct Output {
     before: HashMap<u64, Before>,
     /// Lines that a later one replaces.
     replaced: AtomicU64,
-    _lock: Lock,
+    /// None on a device or a pipe, which keeps nothing: there is nothing to go on from, and nothing is written anew.
+    lock: Option<Lock>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -100,22 +107,60 @@ impl Output {
     pub fn open(path: impl Into<PathBuf>, options: &OutputOptions) -> Result<Self, OutputError> {
         let path = path.into();
         let io = |source| OutputError::Io { path: path.clone(), source };
-        let lock = Lock::take(&path)
-            .map_err(io)?
-            .ok_or_else(|| OutputError::Locked { path: path.clone(), lock: lock::beside(&path) })?;
-        let lines = if is_list(&path) { with_end(&path, ".journal") } else { path.clone() };
-        if is_list(&path) && !lines.exists() && path.exists() {
-            journal::of_list(&path, &lines)?;
+        match std::fs::metadata(&path) {
+            Ok(there) if there.is_dir() => return Err(io(io::ErrorKind::IsADirectory.into())),
+            Ok(there) if !there.is_file() => return Self::stream(path, *options),
+            _ => {}
         }
-        let (file, read) = journal::open(&lines)?;
-        let journal::Read { before, replaced } = read;
-        let (file, replaced) = (Mutex::new(file), AtomicU64::new(replaced));
-        Ok(Self { path, lines, options: *options, file, before, replaced, _lock: lock })
+        let real = place::resolve(&path).map_err(io)?;
+        let lock = Lock::take(&real)
+            .map_err(io)?
+            .ok_or_else(|| OutputError::Locked { path: path.clone(), lock: lock::beside(&real) })?;
+        let mut lines = real.clone();
+        if is_list(&path) {
+            lines = with_end(&real, ".journal");
+            let begun = lines.exists();
+            if !is_blank(&real).map_err(io)? {
+                if begun { journal::is_list_of_results(&real) } else { journal::of_list(&real, &lines) }?;
+            }
+        }
+        let (file, journal::Read { before, replaced }) =
+            journal::open(&lines, if is_list(&path) { &lines } else { &path })?;
+        let (file, replaced, lock) = (Mutex::new(file), AtomicU64::new(replaced), Some(lock));
+        Ok(Self { path, real, lines, options: *options, file, before, replaced, lock })
+    }
+
+    /// A device or a pipe.
+    fn stream(path: PathBuf, options: OutputOptions) -> Result<Self, OutputError> {
+        let opened = if is_list(&path) || options.ordered {
+            Err(io::Error::new(io::ErrorKind::Unsupported, "it is no file, and an array or an order needs one"))
+        } else {
+            File::options().append(true).open(&path)
+        };
+        match opened {
+            Ok(file) => Ok(Self {
+                real: path.clone(),
+                lines: path.clone(),
+                path,
+                options,
+                file: Mutex::new(file),
+                before: HashMap::new(),
+                replaced: AtomicU64::new(0),
+                lock: None,
+            }),
+            Err(source) => Err(OutputError::Io { path, source }),
+        }
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What is said where it cannot be kept any more.
+    pub(crate) fn failed(&self, source: io::Error) -> String {
+        let said = source.to_string();
+        format!("{}: {said}", OutputError::Io { path: self.path.clone(), source })
     }
 
     /// How many tasks are done in it, and how many of those failed.
@@ -144,6 +189,9 @@ impl Output {
 
     /// What was written outlives the machine.
     pub(crate) fn sync(&self) -> io::Result<()> {
+        if self.lock.is_none() {
+            return Ok(());
+        }
         // Nobody who appends waits for the disk.
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).try_clone()?;
         file.sync_data()
@@ -152,9 +200,12 @@ impl Output {
     /// Puts it in its last form: each task once, in order where that was asked for, as one array where it is one.
     pub(crate) fn finish(&self) -> io::Result<()> {
         self.sync()?;
+        if self.lock.is_none() {
+            return Ok(());
+        }
         let replaced = self.replaced.load(Ordering::Relaxed) > 0;
         if is_list(&self.path) {
-            finish::list(&self.lines, &self.path, replaced, self.options.ordered)?;
+            finish::list(&self.lines, &self.real, replaced, self.options.ordered)?;
             return std::fs::remove_file(&self.lines);
         }
         if replaced || self.options.ordered {
@@ -169,17 +220,26 @@ fn is_list(path: &Path) -> bool {
     path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json"))
 }
 
-/// The same name with more at its end.
-fn with_end(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    name.into()
+/// Whether nothing is in it, or nothing there.
+fn is_blank(path: &Path) -> io::Result<bool> {
+    let mut begin = Vec::new();
+    match File::open(path) {
+        Ok(file) => drop(io::Read::read_to_end(&mut io::Read::take(file, 4096), &mut begin)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(begin.len() < 4096 && begin.trim_ascii().is_empty())
 }
 
-/// Puts a file that was written in the place of another, at once and for good.
-fn replace(new: &Path, old: &Path) -> io::Result<()> {
-    std::fs::rename(new, old)?;
-    let folder = old.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // A folder that cannot be synced says so; the file is whole in any case.
-    File::open(folder).and_then(|folder| folder.sync_all()).or(Ok(()))
+/// What to do about it.
+fn way_out(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "make its folder, or name another output",
+        io::ErrorKind::IsADirectory => "it is a folder: name a file",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "make it and its folder writable, or name another output"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room, or name another output",
+        _ => "name another output",
+    }
 }

@@ -1,26 +1,35 @@
 //! How a run ended: a summary, and the exit code that says it.
 
-use std::{fmt::Write, path::Path, time::Duration};
+use std::{
+    fmt::Write,
+    io::{self, ErrorKind},
+    path::Path,
+    time::Duration,
+};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use jiff::{Timestamp, tz::TimeZone};
 use keypool_client::batch::{Ended, Statistics, Watch};
-use serde_json::json;
 use tower_keypool::{Exhausted, KeyPool};
 
 use super::{
     super::{Failure, STOPPED},
     progress::{self, time},
     shown,
+    summary::Summary,
 };
 use crate::telemetry::plain;
 
 /// Where and how much is told.
 pub(super) struct Told<'a> {
-    pub(super) summary: Option<&'a Path>,
+    pub(super) summary: Option<Summary>,
     pub(super) output: Option<&'a Path>,
+    /// Why standard output has not all results.
+    pub(super) unwritten: Option<io::Error>,
     /// Nothing but what is wrong.
-    pub(super) silent: bool,
+    pub(super) quiet: bool,
+    /// The command line says of the model or of what it goes by what earlier runs may not have said.
+    pub(super) asks_otherwise: bool,
 }
 
 impl Told<'_> {
@@ -33,29 +42,81 @@ impl Told<'_> {
         failed_before: usize,
     ) -> Result<(), Failure> {
         let statistics = watch.statistics();
-        if !self.silent {
+        let nobody_reads = self.unwritten.as_ref().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe);
+        if !self.quiet && !nobody_reads {
             progress::line(&plain_lines(&statistics.to_string()));
+            if self.asks_otherwise && statistics.skipped > 0 {
+                progress::line(&skipped(statistics.skipped));
+            }
         }
-        for refused in watch.refused().iter().take(20) {
+        // What ended the run is said below.
+        for refused in watch.refused().iter().filter(|refused| !refused.fatal).take(20) {
             progress::line(&format!("keypool: {}", plain(&refused.to_string())));
         }
-        if let Some(path) = self.summary {
-            let written = write_summary(path, ended, &statistics);
-            written.with_context(|| format!("--summary {}", shown(path))).map_err(Failure::run)?;
+        let unsaved = self.summary.as_ref().and_then(|summary| summary.write(ended, &statistics).err());
+        let ended = self.outcome(ended, &statistics, pool, failed_before);
+        match (unsaved, ended) {
+            (Some(error), Ok(())) => Err(Failure::run(error)),
+            (Some(error), failed) => {
+                // How it ended is more than what is said of it.
+                progress::line(&format!("keypool: {}", plain(&format!("{error:#}"))));
+                failed
+            }
+            (None, ended) => ended,
+        }
+    }
+
+    fn outcome(
+        &self,
+        ended: &Ended,
+        statistics: &Statistics,
+        pool: &KeyPool,
+        failed_before: usize,
+    ) -> Result<(), Failure> {
+        if let Some(error) = &self.unwritten {
+            return Err(unwritten(error, statistics));
         }
         match ended {
             Ended::Done if statistics.failed == 0 && failed_before == 0 => Ok(()),
-            Ended::Done => Err(Failure::with(1, failures(&statistics, failed_before, self.output))),
+            Ended::Done => Err(Failure::with(1, failures(statistics, failed_before, self.output))),
             Ended::Stopped => {
                 let text = format!("stopped with {} tasks left; the same command goes on", statistics.left());
                 Err(Failure::with(STOPPED, anyhow!(text)))
             }
-            Ended::OutOfQuota(why) => Err(Failure::with(3, anyhow!(out_of_quota(why, &statistics, pool)))),
+            Ended::OutOfQuota(why) => Err(Failure::with(3, anyhow!(out_of_quota(why, statistics, pool)))),
             Ended::NoKey(why) => Err(Failure::with(4, anyhow!(no_key(why, pool)))),
-            Ended::Failed(what) => Err(Failure::run(anyhow!(plain(what)))),
+            Ended::Failed(what) => {
+                let kept = self
+                    .output
+                    .map(|path| format!("; what was answered is in {}, and the same command goes on", shown(path)));
+                Err(Failure::run(anyhow!("{}{}", plain(what), kept.unwrap_or_default())))
+            }
             _ => Ok(()),
         }
     }
+}
+
+/// What was done before is not asked again because something else is said of all tasks.
+fn skipped(tasks: u64) -> String {
+    format!(
+        "keypool: note: {tasks} done earlier were skipped, with whatever --model, --system and --temperature they were \
+         asked; another output asks them again"
+    )
+}
+
+/// Standard output has not all results.
+fn unwritten(error: &io::Error, statistics: &Statistics) -> Failure {
+    if error.kind() == ErrorKind::BrokenPipe {
+        let left = statistics.left();
+        return Failure::with(
+            STOPPED,
+            anyhow!(
+                "nobody reads standard output any more: stopped with {left} tasks left; with -o FILE what is answered is \
+                 kept, and the same command goes on"
+            ),
+        );
+    }
+    Failure::run(anyhow!("standard output: {error}: not all results are there; -o FILE keeps them in a file"))
 }
 
 fn failures(statistics: &Statistics, before: usize, output: Option<&Path>) -> anyhow::Error {
@@ -91,23 +152,6 @@ fn no_key(why: &Exhausted, pool: &KeyPool) -> String {
         let _ = write!(text, "\n  {}: {}", key.id, plain(reason.trim()));
     }
     text
-}
-
-fn write_summary(path: &Path, ended: &Ended, statistics: &Statistics) -> anyhow::Result<()> {
-    let how = match ended {
-        Ended::Done => "done",
-        Ended::Stopped => "stopped",
-        Ended::OutOfQuota(_) => "out_of_quota",
-        Ended::NoKey(_) => "no_key",
-        _ => "failed",
-    };
-    let mut summary = json!(statistics);
-    summary["ended"] = how.into();
-    if let Ended::OutOfQuota(why) | Ended::NoKey(why) = ended {
-        summary["why"] = why.to_string().into();
-        summary["back_in"] = why.next_in().map(|next| next.as_secs_f64()).into();
-    }
-    Ok(std::fs::write(path, format!("{}\n", serde_json::to_string_pretty(&summary)?))?)
 }
 
 /// Each line by itself.

@@ -2,25 +2,23 @@
 
 #![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
 
+mod configured;
 mod ending;
 mod error_log;
+mod places;
 mod progress;
 mod sheet;
+mod stdout;
+mod summary;
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::{
     Args, ValueEnum,
     builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser},
 };
-use keypool_client::{
-    Client,
-    batch::{self, JsonCheck, Output, OutputOptions, Prices, Run, input::Format},
-};
+use keypool_client::batch::{JsonCheck, Output, OutputOptions, input::Format};
 use tower_keypool::{KeyId, KeyPool, Strategy};
 
 use super::{
@@ -28,8 +26,7 @@ use super::{
     source::{self, Source},
 };
 use crate::{
-    client::Calls,
-    config::{Inputs, Loaded, ProviderName},
+    config::{Inputs, Loaded},
     database::Database,
     standing::{Configured, Standings},
 };
@@ -37,6 +34,7 @@ pub(super) use ending::at;
 use error_log::ErrorLog;
 pub(super) use progress::time;
 use sheet::Sheet;
+use summary::Summary;
 
 /// Answer every task of a file exactly once, as fast as the keys allow.
 ///
@@ -139,9 +137,13 @@ pub(super) struct Batch {
     #[arg(long, value_name = "SECONDS")]
     monitor_interval: Option<String>,
 
-    /// Show no progress
+    /// Show no progress; the summary at the end all the same
     #[arg(long)]
     no_progress: bool,
+
+    /// Neither progress nor summary: nothing but what is wrong
+    #[arg(short, long)]
+    quiet: bool,
 
     /// The summary at the end as JSON, to this file
     #[arg(long, value_name = "FILE")]
@@ -160,6 +162,7 @@ struct Opened {
     check: Option<JsonCheck>,
     log: Option<ErrorLog>,
     output: Option<Output>,
+    summary: Option<Summary>,
 }
 
 /// How the error log is written.
@@ -174,11 +177,11 @@ enum LogFormat {
 const EXAMPLES: &str = "\
 Examples:
   keypool batch prompts.txt -o answers.jsonl
-  keypool batch prompts.jsonl -o answers.json --ordered --model gemini-2.5-pro --system @system.txt
-  keypool batch prompts.csv -o answers.jsonl --parse-json --json-schema answer.schema.json
-  keypool batch prompts.txt -o answers.jsonl --workers-per-key 4 --rate-limit-per-slot 12 \\
+  keypool batch prompts.jsonl -o ordered.json --ordered --model gemini-2.5-pro --system @system.txt
+  keypool batch prompts.csv -o parsed.jsonl --parse-json --json-schema answer.schema.json
+  keypool batch prompts.txt -o slots.jsonl --workers-per-key 4 --rate-limit-per-slot 12 \\
     --error-log errors.log
-  0 9 * * *  keypool batch prompts.txt -o answers.jsonl --until-exhausted
+  0 9 * * *  keypool batch many.txt -o many.jsonl --until-exhausted
   cat prompts.txt | keypool batch - > answers.jsonl
 
 Ctrl-C once: what is under way comes to its end; twice: it stops at once. Either way nothing done is lost.
@@ -195,6 +198,7 @@ impl Batch {
         let inputs = self.inputs()?;
         let mut loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
         warn_on_stderr();
+        self.apart().map_err(Failure::config)?;
         let sheet = Sheet::of(&self.input, self.format, &self.column)?;
         let check = self.check()?;
         let log = self.error_log.as_ref().map(|path| ErrorLog::open(path, self.error_log_format == LogFormat::Json));
@@ -202,11 +206,12 @@ impl Batch {
         let options = OutputOptions { retry_failed: self.retry_failed, ordered: self.ordered };
         let output =
             self.output.as_ref().map(|path| Output::open(path, &options)).transpose().map_err(Failure::config)?;
+        let summary = self.summary.as_deref().map(Summary::open).transpose().map_err(Failure::config)?;
 
         super::runtime()?.block_on(async {
             let (pool, database) = source::pool(inputs, &mut loaded).await?;
             let used = used_today(&loaded, database.as_ref()).await;
-            let ended = self.work(&loaded, &pool, used, &sheet, Opened { check, log, output }).await;
+            let ended = self.work(&loaded, &pool, used, &sheet, Opened { check, log, output, summary }).await;
             pool.shutdown().await;
             ended
         })
@@ -219,9 +224,9 @@ impl Batch {
         pool: &KeyPool,
         used: Option<Standings>,
         sheet: &Sheet,
-        Opened { check, log, output }: Opened,
+        Opened { check, log, output, summary }: Opened,
     ) -> Result<(), Failure> {
-        let mut batch = Self::configured(loaded, pool)?;
+        let mut batch = configured::configured(loaded, pool)?;
         if let Some(used) = used {
             let model = batch.plan().model;
             batch = batch.used_today(used.requests_today(&model).map(|(key, used)| (KeyId::from(key), used)));
@@ -237,7 +242,8 @@ impl Batch {
             batch = batch.expecting(tasks);
         }
         let before = output.as_ref().map(Output::before).unwrap_or_default();
-        if !self.no_progress {
+        let shows = !self.no_progress && !self.quiet;
+        if shows {
             progress::begin(&batch.plan(), sheet.tasks, before);
         }
         let to_stdout = output.is_none();
@@ -254,22 +260,46 @@ impl Batch {
             let watch = watch.clone();
             async move {
                 stopped.await;
-                eprintln!("keypool: ending: what is under way comes to its end; Ctrl-C again stops at once");
+                progress::line("keypool: ending: what is under way comes to its end; Ctrl-C again stops at once");
                 watch.stop();
             }
         });
         let interval = loaded.config.batch.monitor_interval.0;
-        let shown = (!self.no_progress).then(|| tokio::spawn(progress::show(watch.clone(), sheet.tasks, interval)));
-        let ended = if to_stdout { print(run).await } else { run.finish().await.0 };
+        let shown = shows.then(|| tokio::spawn(progress::show(watch.clone(), sheet.tasks, interval)));
+        let (ended, unwritten) = if to_stdout { stdout::print(run).await } else { (run.finish().await.0, None) };
         if let Some(shown) = shown {
             shown.abort();
             let _ = shown.await;
         }
         stop.abort();
         let failed_before = if self.retry_failed { 0 } else { before.1 };
-        let told =
-            ending::Told { summary: self.summary.as_deref(), output: self.output.as_deref(), silent: self.no_progress };
+        let told = ending::Told {
+            summary,
+            output: self.output.as_deref(),
+            unwritten,
+            quiet: self.quiet,
+            asks_otherwise: self.model.is_some() || self.system.is_some() || self.temperature.is_some(),
+        };
         told.tell(&ended, &watch, pool, failed_before)
+    }
+
+    /// Refuses to write what it reads, or twice to one file.
+    fn apart(&self) -> anyhow::Result<()> {
+        let is_stdin = self.input == Path::new("-");
+        let input = if is_stdin { Path::new("/dev/stdin") } else { &self.input };
+        let system = self.system.as_deref().and_then(|system| system.strip_prefix('@')).map(Path::new);
+        let output = self.output.as_deref().unwrap_or(Path::new("/dev/stdout"));
+        let journal = self.output.as_ref().map(|output| PathBuf::from(format!("{}.journal", output.display())));
+        let rest = [
+            self.json_schema.as_deref().map(|path| places::read("--json-schema", path)),
+            system.map(|path| places::read("--system", path)),
+            journal.as_deref().map(|path| places::written("the journal", path)),
+            self.error_log.as_deref().map(|path| places::written("--error-log", path)),
+            self.summary.as_deref().map(|path| places::written("--summary", path)),
+        ];
+        let name = if self.output.is_some() { "-o" } else { "" };
+        let files = [places::read("the input", input), places::written(name, output)];
+        places::apart(files.into_iter().chain(rest.into_iter().flatten()))
     }
 
     /// Options are settings like others, and win.
@@ -303,70 +333,12 @@ impl Batch {
         let schema = serde_json::from_str(&text).with_context(wrong).map_err(Failure::config)?;
         JsonCheck::schema(&schema).with_context(wrong).map_err(Failure::config).map(Some)
     }
-
-    /// What the configuration says.
-    fn configured(loaded: &Loaded, pool: &KeyPool) -> Result<batch::Batch, Failure> {
-        let settings = &loaded.config.batch;
-        let model = match (&settings.model, loaded.config.gateway.provider) {
-            (Some(model), _) => model.as_str(),
-            (None, ProviderName::Gemini) => keypool_client::DEFAULT_MODEL,
-            (None, _) => {
-                return Err(Failure::config(anyhow!("which model? Say --model, or batch.model in keypool.toml")));
-            }
-        };
-        let client = Client::builder(pool)
-            .model(model)
-            .timeout(settings.timeout.0)
-            .transport(Calls::new(&loaded.roots, &loaded.exits.ways))
-            .fallback(loaded.config.pool().fallback())
-            .build();
-        let mut batch = batch::Batch::new(client)
-            .temperature(settings.temperature)
-            .max_retries(settings.max_retries.0.into())
-            .retry_invalid(settings.retry_invalid)
-            .timeout(settings.timeout.0);
-        if let Some(system) = &settings.system {
-            batch = batch.system(system);
-        }
-        if let Some(slots) = settings.workers_per_key {
-            batch = batch.workers_per_key(slots.0.into());
-        }
-        if let Some(interval) = settings.rate_limit_per_slot {
-            batch = batch.rate_limit_per_slot(interval.0.as_secs_f64());
-        }
-        if let Some(requests) = settings.concurrency {
-            batch = batch.concurrency(requests.0.into());
-        }
-        if let Some(wait) = settings.max_wait {
-            batch = batch.max_wait(wait.0);
-        }
-        if settings.price_input.or(settings.price_output).is_some() {
-            let known = Prices::known(model).unwrap_or(Prices { input: 0.0, output: 0.0 });
-            let input = settings.price_input.unwrap_or(known.input);
-            let output = settings.price_output.unwrap_or(known.output);
-            batch = batch.prices(Prices { input, output });
-        }
-        Ok(batch)
-    }
 }
 
 /// What all who work on the database have used today. One that cannot be read now tells nothing: it is for the forecast.
 async fn used_today(loaded: &Loaded, database: Option<&Database>) -> Option<Standings> {
     let configured = Configured::by(&*loaded.provider, loaded.keys.keys.clone());
     Standings::of(Some(database?), &configured).await.ok()
-}
-
-/// Lets it run to its end; its results are lines on standard output.
-async fn print(mut run: Run) -> batch::Ended {
-    while let Some(result) = run.next().await {
-        let mut line = serde_json::to_vec(&result).unwrap_or_default();
-        line.push(b'\n');
-        if std::io::stdout().write_all(&line).is_err() {
-            // Nobody reads any more.
-            run.watch().stop();
-        }
-    }
-    run.ended()
 }
 
 /// Standard output may carry results: what goes wrong is said beside it.

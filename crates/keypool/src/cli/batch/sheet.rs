@@ -2,13 +2,15 @@
 
 use std::{
     fmt::Write,
+    io,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, anyhow};
-use keypool_client::batch::input::{Format, Survey};
+use anyhow::anyhow;
+use keypool_client::batch::input::{Format, Place, Survey};
 
 use super::{super::Failure, shown};
+use crate::{config::count, telemetry::plain};
 
 /// What is known of the input.
 pub(super) struct Sheet {
@@ -26,20 +28,46 @@ impl Sheet {
         if path == Path::new("-") {
             return Ok(Self { path: None, format: format_of(), tasks: None });
         }
-        let seekable = path.metadata().with_context(|| shown(path)).map_err(Failure::config)?.is_file();
+        let unreadable = |error| unreadable(path, &error);
+        let there = path.metadata().map_err(unreadable)?;
+        if there.is_dir() {
+            return Err(unreadable(io::ErrorKind::IsADirectory.into()));
+        }
         let sheet = Self { path: Some(path.to_owned()), format: format_of(), tasks: None };
-        if !seekable {
+        if !there.is_file() {
             // A pipe can be read once.
             return Ok(sheet);
         }
-        let survey = Survey::of(path, sheet.format, column).with_context(|| shown(path)).map_err(Failure::config)?;
+        let survey = Survey::of(path, sheet.format, column).map_err(unreadable)?;
         if survey.wrong_in_all > 0 {
-            let mut text = format!("{}: {} of its lines are no task:", shown(path), survey.wrong_in_all);
-            for wrong in &survey.wrong {
-                let _ = write!(text, "\n  {}", crate::telemetry::plain(&wrong.to_string()));
-            }
-            return Err(Failure::config(anyhow!(text)));
+            return Err(Failure::config(anyhow!("{}: {}", shown(path), wrong(&survey))));
         }
         Ok(Self { tasks: Some(survey.tasks), ..sheet })
     }
+}
+
+/// With what to do about it.
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let why = match error.kind() {
+        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure::config(anyhow!("{}: {why}: name a file of tasks that can be read, or - for standard input", shown(path)))
+}
+
+/// What is no task, one by one.
+fn wrong(survey: &Survey) -> String {
+    if let [wrong] = &*survey.wrong
+        && wrong.fatal
+    {
+        return plain(&wrong.to_string());
+    }
+    let in_list = survey.wrong.iter().any(|wrong| matches!(wrong.place, Place::Item(_)));
+    let number = usize::try_from(survey.wrong_in_all).unwrap_or(usize::MAX);
+    let lines = count(number, if in_list { "item" } else { "line" });
+    let mut text = format!("{lines} {} no task:", if number == 1 { "is" } else { "are" });
+    for wrong in &survey.wrong {
+        let _ = write!(text, "\n  {}", plain(&wrong.to_string()));
+    }
+    text
 }
