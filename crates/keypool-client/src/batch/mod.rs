@@ -20,6 +20,7 @@
 
 mod answered;
 mod attempt;
+mod away;
 mod builder;
 mod costs;
 mod desk;
@@ -31,12 +32,15 @@ mod json_check;
 mod output;
 mod pace;
 mod plan;
+mod rests;
 mod result;
 mod run;
 mod seen;
 mod shared;
 mod statistics;
 mod task;
+mod tray;
+mod unmet;
 mod worker;
 mod writer;
 
@@ -48,5 +52,5 @@ pub use output::{Done, Output, OutputError, OutputOptions};
 pub use plan::Plan;
 pub use result::{TaskError, TaskResult};
 pub use run::{Ended, Run, Watch};
-pub use statistics::{Resting, Statistics};
+pub use statistics::{Resting, Statistics, Unreachable};
 pub use task::{Id, InvalidTask, Task};

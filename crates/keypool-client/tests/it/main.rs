@@ -5,5 +5,8 @@ mod client;
 mod json;
 mod output;
 mod paced;
+mod provider;
+mod resting;
 mod stage;
+mod unreachable;
 mod wire;
