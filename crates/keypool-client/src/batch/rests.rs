@@ -49,6 +49,7 @@ impl Rests {
 }
 
 /// How long a key rests now: itself, its owner or its account.
+#[expect(clippy::option_option, reason = "no rest, and one without end")]
 fn rest_of(snapshot: &Snapshot, key: &KeyId, model: &str) -> Option<Option<Duration>> {
     let view = snapshot.keys.iter().find(|view| view.id == *key)?;
     let here = view.rests.iter().filter(|rest| !rest.held && rest.model.as_deref().is_none_or(|of| of == model));

@@ -166,15 +166,15 @@ impl Worker {
     /// How long this one stands there: not at all where a key comes too late, or none does.
     fn patience(&self, work: &Work, model: &str, out: &Exhausted, most: Duration) -> Option<Duration> {
         let (next, wait) = (out.may_serve_in(), self.in_line(most));
+        // Whether it is busy, lent to another process or kept for others: a slot's own line may not move.
+        if self.key.is_some() && out.next_in().is_none() && out.may_end_any_time() {
+            return Some(wait.min(UNTIL_LENT));
+        }
         if next.is_some_and(|next| next <= wait) {
             return Some(wait);
         }
         if !out.may_end_any_time() {
             return None;
-        }
-        // Whether it is busy, lent to another process or kept for others: its own line may not move.
-        if self.key.is_some() && next.is_none() {
-            return Some(wait.min(UNTIL_LENT));
         }
         Some(if self.day_is_over(work, model, out).is_some() { wait.min(UNTIL_ASKED) } else { wait })
     }
@@ -182,9 +182,8 @@ impl Worker {
     /// When the day ends whose requests are all used up, as the store said: the pool, which no owner is lent, knows of none.
     fn day_is_over(&self, work: &Work, model: &str, out: &Exhausted) -> Option<Duration> {
         let lent = out.reasons().any(|(reason, _)| reason == OutReason::HeldElsewhere);
-        let moves = |reason| matches!(reason, OutReason::Busy | OutReason::Queued | OutReason::LaterPriority);
         let options = &self.shared.options;
-        if !lent || out.reasons().any(|(reason, _)| moves(reason)) || *options.defaults.model != *model {
+        if !lent || *options.defaults.model != *model {
             return None;
         }
         let plan = options.plan(self.shared.client.pool());
@@ -215,10 +214,9 @@ impl Worker {
             let in_line = !waited.is_zero();
             return self.park(work, why, in_line);
         };
-        let pause = match why.may_serve_in() {
-            Some(next) => next.clamp(A_MOMENT, LOOK_AGAIN),
+        let pause = match why.next_in() {
             None if why.may_end_any_time() => A_MOMENT,
-            None => LOOK_AGAIN,
+            next => next.or(why.may_serve_in()).map_or(LOOK_AGAIN, |next| next.clamp(A_MOMENT, LOOK_AGAIN)),
         };
         // Another key's slot may carry it; where there is none, it waits with its model.
         match self.outlook(&work) {

@@ -123,9 +123,9 @@ async fn who_comes_when_the_day_is_used_up_is_told_at_once() {
     assert_eq!(ended.code, 3, "{ended:?}");
     let slots: &[&str] = &["tasks.txt", "-o", "a.jsonl", "--until-exhausted", "--workers-per-key", "2"];
     for args in [&slots[..4], slots] {
-        let begun = std::time::Instant::now();
+        let begun = crate::watching::stopwatch();
         let again = stage.run(args).await;
-        let took = begun.elapsed();
+        let took = begun();
         assert_eq!(again.code, 3, "{again:?}");
         assert!(first(&again.err).contains(" 0 of 12 left today"), "{again:?}");
         assert!(
