@@ -115,6 +115,20 @@ impl Exhausted {
         self.next_in
     }
 
+    /// When the earliest key may serve at the earliest: [`next_in`](Self::next_in), or before that a key that is kept for
+    /// whoever stands in front, or busy besides. `None` where no time is known, or none will bring one back.
+    pub fn may_serve_in(&self) -> Option<Duration> {
+        self.next_in.into_iter().chain(self.may_in).min()
+    }
+
+    /// The same for whoever knows better: no key serves before then.
+    #[must_use]
+    pub fn not_before(mut self, next: Duration) -> Self {
+        self.next_in = Some(self.next_in.unwrap_or_default().max(next));
+        self.may_in = None;
+        self
+    }
+
     /// Whether a key may come free at any time: when a request under way ends.
     pub fn may_end_any_time(&self) -> bool {
         self.comes_when().is_some()
@@ -195,8 +209,11 @@ impl fmt::Display for Exhausted {
             None if any_time => Ok(()),
             Some(next) if next < Duration::from_secs(1) => write!(f, "; next in {} ms", next.as_millis().max(1)),
             Some(next) => write!(f, "; next in {} s", whole_seconds(next)),
-            None if self.may_in.is_some() => f.write_str("; next when a request under way ends"),
-            None => f.write_str("; none comes back by itself"),
+            // It is busy besides, or kept for others: it may as well be later.
+            None => match self.may_in {
+                Some(next) => write!(f, "; next in {} s at the earliest", whole_seconds(next)),
+                None => f.write_str("; none comes back by itself"),
+            },
         }
     }
 }

@@ -208,7 +208,7 @@ async fn who_may_not_wait_is_told_what_ends_it() {
     let client = layer(&pool).layer(upstream.clone());
     let held = client.clone().oneshot(ask()).await.unwrap();
     let error = client.clone().oneshot(ask()).await.unwrap_err();
-    assert!(error.to_string().ends_with("; next when a request under way ends"), "{error}");
+    assert!(error.to_string().ends_with("; next in 2 s at the earliest"), "{error}");
     drop(held);
     let error = client.oneshot(ask()).await.unwrap_err();
     assert!(error.to_string().ends_with("; next in 2 s"), "{error}");

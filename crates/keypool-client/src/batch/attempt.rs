@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::Value;
 use tower_keypool::{KeyId, Lease, ServedBy, Usage, VerdictKind};
 
-use super::{Json, answered::Answered, desk::Work, events::FaultKind, shared::Shared};
+use super::{Json, answered::Answered, desk::Work, events::FaultKind, shared::Shared, unmet};
 use crate::{
     error::{Error, ErrorKind},
     reading::Whole,
@@ -46,7 +46,15 @@ pub(crate) struct Bad {
     pub(crate) fatal: bool,
 }
 
+/// The code of an exit that lets nothing out.
+const EXIT: &str = "exit";
+
 impl Bad {
+    /// Whether no other request would arrive either: an exit that fails rests, and others go by another one.
+    pub(crate) fn holds_all(&self) -> bool {
+        self.code.as_deref() != Some(EXIT)
+    }
+
     fn new(whose: FaultKind, kind: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
         Self { whose, invalid: false, kind, message, code: None, text: None, fatal: false }
@@ -76,7 +84,13 @@ pub(crate) async fn send(shared: &Shared, work: &Work, model: &Arc<str>, lease: 
         Ok(Ok(whole)) => judge(shared, whole),
         Ok(Err(error)) => {
             let served_by = error.served_by().cloned();
-            Tried { outcome: Err(of_error(&error)), served_by, usage: None, finish_reason: None, took: Duration::ZERO }
+            Tried {
+                outcome: Err(of_error(shared, &error)),
+                served_by,
+                usage: None,
+                finish_reason: None,
+                took: Duration::ZERO,
+            }
         }
         Err(_) => {
             let bad = Bad::new(FaultKind::Task, "timeout", "no whole answer came in time");
@@ -109,7 +123,7 @@ fn judge(shared: &Shared, whole: Whole) -> Tried {
         took: Duration::ZERO,
     };
     tried.outcome = if !whole.status.is_success() {
-        Err(of_error(&Error::refused(whole.status, &whole.body).with(None, whole.served_by.clone())))
+        Err(of_error(shared, &Error::refused(whole.status, &whole.body).with(None, whole.served_by.clone())))
     } else if key_fault {
         let advice = verdict.map(|verdict| verdict.advice_of().to_owned()).unwrap_or_default();
         Err(Bad::new(FaultKind::Key, "key", advice))
@@ -154,7 +168,7 @@ fn check(shared: &Shared, answered: Answered) -> Result<Good, Bad> {
 }
 
 /// Whose fault an error is.
-fn of_error(error: &Error) -> Bad {
+fn of_error(shared: &Shared, error: &Error) -> Bad {
     let verdict = error.served_by().map(ServedBy::verdict);
     match error.kind() {
         ErrorKind::Refused { status, code, message, .. } => {
@@ -186,7 +200,12 @@ fn of_error(error: &Error) -> Bad {
                 }
                 _ if pool.is_shut_down() => Bad { fatal: true, ..Bad::new(FaultKind::Network, "shut_down", said) },
                 // Nothing arrived; an exit that fails rests, and no task pays for it.
-                Some("connect" | "closed" | "exit") => Bad::new(FaultKind::Network, "network", said),
+                Some("connect") => {
+                    Bad::new(FaultKind::Network, "network", unmet::told(pool, shared.client.pool().provider().base()))
+                }
+                Some(EXIT) => Bad::new(FaultKind::Network, "network", said),
+                // Whoever took it may have done it, and may have billed it.
+                Some("closed") => Bad::new(FaultKind::Model, "closed", said),
                 Some("timeout") => Bad::new(FaultKind::Model, "timeout", said),
                 _ => Bad::new(FaultKind::Model, "broken", said),
             };

@@ -1,7 +1,6 @@
 //! The desk: where tasks wait until a worker takes them.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -11,7 +10,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{Notify, watch};
 use tower_keypool::{Clock, Exhausted, KeyId, Tick};
 
-use super::Id;
+use super::{Id, away::Away, tray::Tray};
 
 /// A task on its way.
 #[derive(Debug)]
@@ -45,36 +44,21 @@ pub(crate) enum Stop {
     Failed(Arc<str>),
 }
 
-/// Tasks of a model that no key may carry for a while.
-#[derive(Debug)]
-struct Parked {
-    until: Duration,
-    why: Exhausted,
-    tasks: VecDeque<Work>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    ready: VecDeque<Work>,
-    /// More come once half of them are taken: not each for itself.
-    full: bool,
-    /// Those that pause: since the run began, until when.
-    later: BTreeMap<(Duration, u64), Work>,
-    parked: BTreeMap<Arc<str>, Parked>,
-    parked_tasks: usize,
-    /// No more will come.
-    ended: bool,
-    /// Taken and not done.
-    out: usize,
-    /// Keys whose slots work and do not rest, and how many slots of each.
-    present: BTreeMap<KeyId, usize>,
-    stop: Option<Stop>,
+/// What an attempt showed of the way and of the task's model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It did not go out, or did not arrive.
+    Nothing,
+    /// Something answered.
+    Reached,
+    /// And a key carried it.
+    Carried,
 }
 
 /// Where tasks wait.
 #[derive(Debug)]
 pub(crate) struct Desk {
-    state: Mutex<State>,
+    tray: Mutex<Tray>,
     /// Somebody may take something, or all is over.
     changed: Notify,
     /// There is room for more.
@@ -87,17 +71,12 @@ pub(crate) struct Desk {
     stopping: watch::Sender<bool>,
 }
 
-/// Tasks of models that are out are held up to so many; then nothing more is read.
-const MOST_PARKED: usize = 1_000;
-/// Nobody relies on a forecast for longer: rests are lifted by hand, too.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
-
 impl Desk {
     pub(crate) fn new(clock: Clock, capacity: usize, max_wait: Option<Duration>) -> Self {
         let begun = clock.tick();
-        let (state, changed, room) = (Mutex::default(), Notify::new(), Notify::new());
+        let (tray, changed, room) = (Mutex::default(), Notify::new(), Notify::new());
         let stopping = watch::Sender::new(false);
-        Self { state, changed, room, capacity, clock, begun, max_wait, stopping }
+        Self { tray, changed, room, capacity, clock, begun, max_wait, stopping }
     }
 
     /// Since the run began.
@@ -105,8 +84,8 @@ impl Desk {
         self.clock.tick().since(self.begun)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Tray> {
+        self.tray.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a task, once there is room. False: none is wanted any more.
@@ -115,16 +94,18 @@ impl Desk {
         loop {
             let room = self.room.notified();
             {
-                let mut state = self.lock();
-                if state.stop.is_some() {
+                let mut tray = self.lock();
+                if tray.stop.is_some() {
                     return false;
                 }
-                let still = state.full && state.ready.len() > self.capacity / 2;
-                state.full = still || state.ready.len() >= self.capacity;
-                if !state.full && state.parked_tasks < MOST_PARKED {
-                    state.ready.extend(work.take());
-                    drop(state);
-                    self.changed.notify_one();
+                if tray.has_room(self.capacity)
+                    && let Some(work) = work.take()
+                {
+                    tray.put(work, false);
+                    // Those of a model that is out may be all that there is to wait for.
+                    if !self.end_if_out(tray) {
+                        self.changed.notify_one();
+                    }
                     return true;
                 }
             }
@@ -134,10 +115,9 @@ impl Desk {
 
     /// No more will come.
     pub(crate) fn end(&self) {
-        let mut state = self.lock();
-        state.ended = true;
-        state.park_ready();
-        if !self.end_if_out(state) && !self.tell_if_done(self.lock()) {
+        let mut tray = self.lock();
+        tray.ended = true;
+        if !self.end_if_out(tray) && !self.tell_if_done(self.lock()) {
             self.changed.notify_waiters();
         }
     }
@@ -164,6 +144,14 @@ impl Desk {
         let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
     }
 
+    /// Sleeps so long, or until nothing more is to be taken.
+    pub(crate) async fn pause(&self, pause: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = self.until_stopped() => {}
+        }
+    }
+
     /// A slot of this key works from now on.
     pub(crate) fn enter(&self, key: &KeyId) {
         *self.lock().present.entry(key.clone()).or_default() += 1;
@@ -171,12 +159,12 @@ impl Desk {
 
     /// It does not, for a while or any more: what waited for it may go to others.
     pub(crate) fn leave(&self, key: &KeyId) {
-        let mut state = self.lock();
-        if let Some(slots) = state.present.get_mut(key) {
+        let mut tray = self.lock();
+        if let Some(slots) = tray.present.get_mut(key) {
             *slots -= 1;
             if *slots == 0 {
-                state.present.remove(key);
-                drop(state);
+                tray.present.remove(key);
+                drop(tray);
                 self.changed.notify_waiters();
             }
         }
@@ -189,32 +177,28 @@ impl Desk {
             let mut changed = std::pin::pin!(changed);
             changed.as_mut().enable();
             let next = {
-                let mut state = self.lock();
-                if state.stop.is_some() {
+                let mut tray = self.lock();
+                if tray.stop.is_some() {
                     return None;
                 }
                 let now = self.elapsed();
-                state.wake(now);
-                if state.park_ready() {
-                    self.room.notify_one();
-                }
-                if let Some(work) = state.pop(key) {
-                    state.out += 1;
-                    let roomy = !state.full || state.ready.len() <= self.capacity / 2;
-                    state.full &= !roomy;
-                    drop(state);
+                if let Some(work) = tray.pop(key, now) {
+                    tray.out += 1;
+                    let roomy = tray.is_roomy(self.capacity);
+                    drop(tray);
                     if roomy {
                         self.room.notify_one();
                     }
                     return Some(work);
                 }
-                if state.is_done() {
+                if tray.is_done() {
                     return None;
                 }
-                if self.end_if_out(state) {
+                let next = tray.next(now);
+                if self.end_if_out(tray) {
                     return None;
                 }
-                self.lock().next(now)
+                next
             };
             match next {
                 Some(pause) => {
@@ -230,15 +214,15 @@ impl Desk {
 
     /// A task that was taken is done.
     pub(crate) fn done(&self) {
-        let mut state = self.lock();
-        state.out -= 1;
-        self.tell_if_done(state);
+        let mut tray = self.lock();
+        tray.out -= 1;
+        self.tell_if_done(tray);
     }
 
     /// Where all is done, nobody need wait any more.
-    fn tell_if_done(&self, state: MutexGuard<'_, State>) -> bool {
-        let done = state.is_done();
-        drop(state);
+    fn tell_if_done(&self, tray: MutexGuard<'_, Tray>) -> bool {
+        let done = tray.is_done();
+        drop(tray);
         if done {
             self.tell_stop();
         }
@@ -247,138 +231,107 @@ impl Desk {
 
     /// A task that was taken is to be taken again, after a pause where there is one.
     pub(crate) fn put_back(&self, work: Work, pause: Duration) {
-        let mut state = self.lock();
-        state.out -= 1;
+        let now = self.elapsed();
+        let mut tray = self.lock();
+        tray.out -= 1;
+        tray.forget_scout(work.index, now);
         if pause.is_zero() {
-            state.ready.push_front(work);
+            tray.put(work, true);
         } else {
-            let at = self.elapsed() + pause;
-            state.later.insert((at, work.index), work);
+            tray.put_later(work, now + pause);
         }
-        drop(state);
+        drop(tray);
         // Not everybody may want it.
         self.changed.notify_waiters();
     }
 
-    /// No key may carry this model for a while: its tasks wait, and those of other models go on. Where nothing else is to
-    /// be done and it takes longer than may be waited, the run ends.
-    pub(crate) fn park(&self, work: Work, why: Exhausted) {
-        let pause = why.next_in();
+    /// No key may carry this model for a while, `next`: until when, where any comes back by itself. Its tasks wait, and those
+    /// of other models go on. Where nothing else is to be done and it takes longer than may be waited, the run ends.
+    pub(crate) fn park(&self, work: Work, why: Exhausted, next: Option<Duration>) {
         let now = self.elapsed();
-        let mut state = self.lock();
-        state.out -= 1;
-        let until = now + pause.unwrap_or(LOOK_AGAIN).clamp(Duration::from_millis(10), LOOK_AGAIN);
-        let model = Arc::clone(&work.model);
-        state.parked_tasks += 1;
-        let parked =
-            state.parked.entry(model).or_insert_with(|| Parked { until, why: why.clone(), tasks: VecDeque::new() });
-        (parked.until, parked.why) = (until, why);
-        parked.tasks.push_back(work);
-        state.park_ready();
-        if !self.end_if_out(state) {
+        let mut tray = self.lock();
+        tray.out -= 1;
+        let news = tray.park(work, why, next, now);
+        if !self.end_if_out(tray) {
+            if news {
+                self.changed.notify_waiters();
+            }
+            self.room.notify_one();
+        }
+    }
+
+    /// What came of a task's attempt.
+    pub(crate) fn heard(&self, work: &Work, heard: Heard) {
+        let mut tray = self.lock();
+        let reached = heard != Heard::Nothing && tray.away.take().is_some();
+        let model = match heard {
+            Heard::Carried => tray.open(&work.model),
+            Heard::Reached | Heard::Nothing => tray.forget_scout(work.index, self.elapsed()),
+        };
+        drop(tray);
+        if reached || model {
             self.changed.notify_waiters();
             self.room.notify_one();
         }
     }
 
-    /// Ends the run where nothing but tasks is left that wait for longer than may be waited. Whether it did.
-    fn end_if_out(&self, mut state: MutexGuard<'_, State>) -> bool {
-        let Some(stop) = state.is_out(self.max_wait).filter(|_| state.stop.is_none()) else { return false };
-        state.stop = Some(stop);
-        drop(state);
-        self.tell_stop();
-        true
+    /// A request did not arrive; `holds`: nor would another. False: for longer than `patience` by now.
+    pub(crate) fn unreached(&self, why: Arc<str>, holds: bool, patience: Duration) -> bool {
+        let now = self.elapsed();
+        self.lock().away.get_or_insert_with(|| Away::new(now)).failed(why, holds, patience, now)
+    }
+
+    /// Whether this task may go out now: where nothing arrives, one goes at a time.
+    pub(crate) fn may_go(&self, work: &Work) -> bool {
+        let mut tray = self.lock();
+        let Some(away) = &mut tray.away else { return true };
+        away.lets(work.index, self.elapsed())
+    }
+
+    /// Who waits for a key tries nothing meanwhile; `model`: nor whether its model is to be had.
+    pub(crate) fn step_aside(&self, work: &Work, model: bool) {
+        let now = self.elapsed();
+        let mut tray = self.lock();
+        let others = match &mut tray.away {
+            Some(away) => away.forget_scout(work.index),
+            None => false,
+        };
+        if others | (model && tray.forget_scout(work.index, now)) {
+            drop(tray);
+            self.changed.notify_waiters();
+        }
     }
 
     /// Tasks that were taken from the input and are not done, and those among them that nobody has taken.
     pub(crate) fn waiting(&self) -> (usize, usize) {
-        let state = self.lock();
-        let waiting = state.ready.len() + state.later.len() + state.parked_tasks;
-        (waiting + state.out, waiting)
+        let tray = self.lock();
+        (tray.waiting() + tray.out, tray.waiting())
     }
 
-    /// Whom the run waits for: the model, why, and when it looks again.
-    pub(crate) fn parked(&self) -> Vec<(Arc<str>, Exhausted)> {
-        self.lock().parked.iter().map(|(model, parked)| (Arc::clone(model), parked.why.clone())).collect()
-    }
-}
-
-impl State {
-    /// Makes ready what waited long enough.
-    fn wake(&mut self, now: Duration) {
-        while let Some(entry) = self.later.first_entry()
-            && entry.key().0 <= now
-        {
-            self.ready.push_front(entry.remove());
-        }
-        let due: Vec<Arc<str>> =
-            self.parked.iter().filter(|(_, parked)| parked.until <= now).map(|(model, _)| Arc::clone(model)).collect();
-        for model in due {
-            let Some(parked) = self.parked.remove(&model) else { continue };
-            self.parked_tasks -= parked.tasks.len();
-            for work in parked.tasks.into_iter().rev() {
-                self.ready.push_front(work);
-            }
-        }
+    /// Whom the run waits for: the model, why, and when it may be back.
+    pub(crate) fn parked(&self) -> Vec<(Arc<str>, Exhausted, Option<Duration>)> {
+        let now = self.elapsed();
+        let left = |back: Option<Duration>| back.map(|back| back.saturating_sub(now));
+        let told = self.lock();
+        told.parked.iter().map(|(model, parked)| (Arc::clone(model), parked.why.clone(), left(parked.back))).collect()
     }
 
-    fn pop(&mut self, key: Option<&KeyId>) -> Option<Work> {
-        let fits = |work: &Work| key.is_none_or(|key| !work.tried.contains(key));
-        let at = self.ready.iter().take(64).position(fits);
-        // A key that was tried is better than none, where nothing else can come, and no slot of another key will.
-        let at = at.or_else(|| {
-            let stuck = self.ended || self.full;
-            let nobody_else = |work: &Work| self.present.keys().all(|key| work.tried.contains(key));
-            stuck.then(|| self.ready.iter().take(64).position(nobody_else)).flatten()
-        });
-        self.ready.remove(at?)
+    /// Why nothing goes out, until when, and how long it has been so; where that is so.
+    pub(crate) fn away(&self) -> Option<(Arc<str>, Duration, Duration)> {
+        let now = self.elapsed();
+        let tray = self.lock();
+        let away = tray.away.as_ref()?;
+        let (why, next) = away.told(now)?;
+        Some((why, next, away.lasted(now)))
     }
 
-    /// What is ready of models that are out waits with them. Whether there was any.
-    fn park_ready(&mut self) -> bool {
-        if self.parked.is_empty() {
-            return false;
-        }
-        let before = self.ready.len();
-        for work in std::mem::take(&mut self.ready) {
-            match self.parked.get_mut(&work.model) {
-                Some(parked) => parked.tasks.push_back(work),
-                None => self.ready.push_back(work),
-            }
-        }
-        self.parked_tasks += before - self.ready.len();
-        before > self.ready.len()
-    }
-
-    /// Whether nothing can be done for longer than may be waited, and why.
-    fn is_out(&self, most: Option<Duration>) -> Option<Stop> {
-        let all_read = self.ended || self.parked_tasks >= MOST_PARKED;
-        if !(all_read && self.ready.is_empty() && self.later.is_empty()) {
-            return None;
-        }
-        let too_long = |why: &Exhausted| match (why.next_in(), most) {
-            (Some(next), Some(most)) => next > most,
-            (Some(_), None) => false,
-            (None, _) => !why.may_end_any_time(),
-        };
-        if !self.parked.values().all(|parked| too_long(&parked.why)) {
-            return None;
-        }
-        let soonest =
-            self.parked.values().map(|parked| &parked.why).min_by_key(|why| why.next_in().unwrap_or(Duration::MAX))?;
-        let why = soonest.clone();
-        Some(if why.next_in().is_none() { Stop::NoKey(why) } else { Stop::OutOfQuota(why) })
-    }
-
-    fn is_done(&self) -> bool {
-        self.ended && self.out == 0 && self.ready.is_empty() && self.later.is_empty() && self.parked_tasks == 0
-    }
-
-    /// How long until something wakes.
-    fn next(&self, now: Duration) -> Option<Duration> {
-        let later = self.later.first_key_value().map(|((at, _), _)| *at);
-        let parked = self.parked.values().map(|parked| parked.until).min();
-        let at = later.into_iter().chain(parked).min()?;
-        Some(at.saturating_sub(now).max(Duration::from_millis(1)))
+    /// Ends the run where nothing but tasks is left that wait for longer than may be waited. Whether it did.
+    fn end_if_out(&self, mut tray: MutexGuard<'_, Tray>) -> bool {
+        let stop = tray.is_out(self.max_wait, || self.elapsed()).filter(|_| tray.stop.is_none());
+        let Some(stop) = stop else { return false };
+        tray.stop = Some(stop);
+        drop(tray);
+        self.tell_stop();
+        true
     }
 }

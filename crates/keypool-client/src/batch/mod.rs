@@ -20,6 +20,7 @@
 
 mod answered;
 mod attempt;
+mod away;
 mod builder;
 mod costs;
 mod desk;
@@ -32,12 +33,15 @@ mod output;
 mod pace;
 mod plan;
 mod request;
+mod rests;
 mod result;
 mod run;
 mod seen;
 mod shared;
 mod statistics;
 mod task;
+mod tray;
+mod unmet;
 mod worker;
 mod writer;
 
@@ -49,5 +53,5 @@ pub use output::{Done, Output, OutputError, OutputOptions};
 pub use plan::Plan;
 pub use result::{TaskError, TaskResult};
 pub use run::{Ended, Run, Watch};
-pub use statistics::{Resting, Statistics};
+pub use statistics::{Resting, Statistics, Unreachable};
 pub use task::{Id, InvalidTask, Task};

@@ -118,6 +118,10 @@ impl Watch {
         let plan = self.plan();
         all.possible_per_second = plan.per_second();
         (all.left_today, all.per_day) = (plan.left_today, plan.per_day);
+        if all.unreachable.is_some() {
+            // Nobody knows.
+            return all;
+        }
         let measured = (all.seconds > 10.0 && all.ok > 10).then_some(all.per_second);
         all.eta = plan.expected(all.left(), measured).filter(|_| all.left() > 0).map(|time| time.as_secs_f64());
         all

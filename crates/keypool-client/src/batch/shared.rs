@@ -9,17 +9,18 @@ use std::{
     time::Duration,
 };
 
-use tower_keypool::{Event, Events, Exhausted, KeyId, ServedBy};
+use tower_keypool::{Demand, Exhausted, KeyId, ServedBy, VerdictKind};
 
 use super::{
     Fault, Resting, Statistics, TaskResult,
-    attempt::Tried,
+    attempt::{Bad, Tried},
     builder::Options,
     desk::{Desk, Stop, Work},
     dialect::Dialect,
     events::FaultKind,
     input::InputError,
-    statistics::Tally,
+    rests::Rests,
+    statistics::{Tally, Unreachable, time},
 };
 use crate::client::Client;
 
@@ -37,29 +38,13 @@ pub(crate) struct Shared {
     free: HashSet<KeyId>,
     /// All keys, and which come first.
     pub(super) keys: Vec<(KeyId, u16)>,
-    network: Mutex<Network>,
     rests: Mutex<Option<Rests>>,
     synced: Mutex<Duration>,
     pub(super) failure: Mutex<Option<String>>,
     pub(super) refused: Mutex<Vec<InputError>>,
 }
 
-/// How the way to the provider is.
-#[derive(Default)]
-struct Network {
-    /// When it worked last, since the run began.
-    worked: Duration,
-    failures: u32,
-}
-
-/// What the pool said of keys that rest; only where somebody listens.
-struct Rests {
-    events: Events,
-    /// How long; `None`: for good.
-    last: BTreeMap<KeyId, Option<Duration>>,
-}
-
-/// The longest pause before another attempt.
+/// The longest pause before another attempt of a task.
 const LONGEST: Duration = Duration::from_secs(30);
 /// How long nothing may answer at the provider's address.
 const NETWORK_PATIENCE: Duration = Duration::from_secs(3_600);
@@ -71,7 +56,7 @@ impl Shared {
         let free = keys.iter().filter(|key| key.tier.as_ref().is_some_and(|tier| tier.name() == "free"));
         let free = free.map(|key| key.id.clone()).collect();
         let others = keys.iter().map(|key| (key.id.clone(), key.priority)).collect();
-        let rests = options.on_fault.is_some().then(|| Rests { events: pool.changes(), last: BTreeMap::new() });
+        let rests = options.on_fault.is_some().then(|| Rests::of(&pool));
         let mut tally = Tally::default();
         tally.statistics.slots = workers;
         tally.statistics.tasks = options.tasks.unwrap_or_default();
@@ -86,7 +71,6 @@ impl Shared {
             by_slot: (0..if slotted { workers } else { 0 }).map(|_| AtomicU64::new(0)).collect(),
             free,
             keys: others,
-            network: Mutex::default(),
             rests: Mutex::new(rests),
             synced: Mutex::default(),
             failure: Mutex::default(),
@@ -136,20 +120,30 @@ impl Shared {
     }
 
     /// Why nobody may carry the model of tasks that name none for some seconds, and until when. The pool tells whoever waits
-    /// in its line of no time, since others stand there; here they are all this run's.
+    /// in its line of others that stand there; here they are all this run's.
     pub(super) fn all_wait(&self) -> Option<Resting> {
         let model = &self.options.defaults.model;
-        let snapshot = self.client.pool().snapshot();
+        let pool = self.client.pool();
+        let out = pool.outlook(Demand::new(Arc::clone(model))).filter(|out| out.keys() > 0)?;
+        let seconds =
+            |next: Option<Duration>| next.filter(|next| *next >= Duration::from_secs(1)).map(|next| next.as_secs_f64());
+        if !out.may_end_any_time() {
+            return seconds(out.may_serve_in()).map(|s| Resting {
+                model: Arc::clone(model),
+                why: out.to_string(),
+                seconds: Some(s),
+            });
+        }
+        let snapshot = pool.snapshot();
         let (mut reasons, mut first) = (BTreeMap::<&str, usize>::new(), None::<Duration>);
         for key in &snapshot.keys {
             let lane = key.lanes.iter().find(|lane| lane.model.as_ref() == Some(model))?;
             *reasons.entry(lane.out.as_deref()?).or_default() += 1;
             first = first.into_iter().chain(lane.ready_in).min();
         }
-        let first = first.filter(|first| *first >= Duration::from_secs(1))?;
         let reasons: Vec<String> = reasons.iter().map(|(reason, keys)| format!("{keys} {reason}")).collect();
         let why = format!("no API key may serve {model} for now: {}", reasons.join(", "));
-        Some(Resting { model: Arc::clone(model), why, seconds: Some(first.as_secs_f64()) })
+        seconds(first).map(|s| Resting { model: Arc::clone(model), why, seconds: Some(s) })
     }
 
     /// Counts what an attempt came to, and tells of what went wrong in it.
@@ -158,15 +152,18 @@ impl Shared {
         let earlier = served.map(ServedBy::earlier).unwrap_or_default();
         let sent = served.map_or(u32::from(tried.took > Duration::ZERO), |served| served.attempts() as u32);
         let last_is_key = matches!(&tried.outcome, Err(bad) if bad.whose == FaultKind::Key)
-            && served.is_some_and(|served| served.key().is_some() && served.verdict().is_key_fault());
-        let key_faults = earlier.len() as u32 + u32::from(last_is_key);
+            && served.is_some_and(|served| {
+                served.key().is_some() && served.verdict().is_key_fault() && is_keys(served.verdict().kind())
+            });
+        let earlier_keys = earlier.iter().filter(|attempt| is_keys(attempt.kind)).count();
+        let key_faults = earlier_keys as u32 + u32::from(last_is_key);
         work.attempts += sent;
         work.key_faults += key_faults;
         self.tally(|tally| {
             tally.statistics.requests += u64::from(sent);
             tally.statistics.key_faults += u64::from(key_faults);
         });
-        if (key_faults > 0 || tried.outcome.is_err())
+        if (!earlier.is_empty() || tried.outcome.is_err())
             && let Some(listener) = &self.options.on_fault
         {
             self.faults(work, tried, worker).iter().for_each(|fault| listener(fault));
@@ -197,7 +194,11 @@ impl Shared {
                 verdict: Some(attempt.kind),
                 status: attempt.status,
                 code: attempt.code.clone(),
-                ..fault(Some(attempt.key.clone()), FaultKind::Key)
+                message: if is_keys(attempt.kind) { String::new() } else { "another model, or another key".to_owned() },
+                ..fault(
+                    Some(attempt.key.clone()),
+                    if is_keys(attempt.kind) { FaultKind::Key } else { FaultKind::Model },
+                )
             })
             .collect();
         if let Err(bad) = &tried.outcome
@@ -205,6 +206,8 @@ impl Shared {
             && !(bad.whose == FaultKind::Key && served.is_none_or(|served| served.key().is_none()))
         {
             let verdict = served.map(ServedBy::verdict);
+            let of_model = bad.whose == FaultKind::Key && verdict.is_some_and(|verdict| !is_keys(verdict.kind()));
+            let whose = if of_model { FaultKind::Model } else { bad.whose };
             let final_fault = matches!(bad.whose, FaultKind::Task | FaultKind::Model)
                 && (work.faults >= self.options.max_retries || (bad.invalid && !self.options.retry_invalid));
             let code = verdict.map(tower_keypool::Verdict::code_of).filter(|code| !code.is_empty());
@@ -214,7 +217,7 @@ impl Shared {
                 code: code.map(str::to_owned).or_else(|| bad.code.clone()).unwrap_or_else(|| bad.kind.to_owned()),
                 message: bad.message.clone(),
                 last: final_fault,
-                ..fault(served.and_then(ServedBy::key).cloned(), bad.whose)
+                ..fault(served.and_then(ServedBy::key).cloned(), whose)
             });
         }
         self.tell_rests(&mut faults);
@@ -224,41 +227,27 @@ impl Shared {
     /// When the keys come back.
     fn tell_rests(&self, faults: &mut [Fault]) {
         let mut held = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(rests) = held.as_mut() else { return };
-        while let Some(event) = rests.events.try_next() {
-            match event {
-                Ok(Event::Rested { key, rest, .. }) => drop(rests.last.insert(key, Some(rest))),
-                Ok(Event::Disabled { key, .. }) => drop(rests.last.insert(key, None)),
-                Ok(Event::Recovered { key, .. }) => drop(rests.last.remove(&key)),
-                _ => {}
-            }
-        }
-        for fault in faults.iter_mut().filter(|fault| fault.fault == FaultKind::Key) {
-            match fault.key.as_ref().and_then(|key| rests.last.get(key)) {
-                Some(Some(rest)) => fault.retry_in = Some(*rest),
-                Some(None) => fault.permanent = true,
-                None => {}
-            }
+        if let Some(rests) = held.as_mut() {
+            rests.tell(self.client.pool(), faults);
         }
     }
 
-    pub(crate) fn network_works(&self) {
-        let now = self.desk.elapsed();
-        *self.network.lock().unwrap_or_else(PoisonError::into_inner) = Network { worked: now, failures: 0 };
+    /// A request did not arrive. False: none has for too long.
+    pub(crate) fn unreached(&self, bad: &Bad) -> bool {
+        let bears = self.desk.unreached(bad.message.as_str().into(), bad.holds_all(), self.patience());
+        // Or answers may come yet.
+        bears || self.active.load(Relaxed) > 0
     }
 
-    /// How long to wait until the next attempt after nothing answered; `None`: for too long by now.
-    pub(crate) fn network_pause(&self) -> Option<Duration> {
-        let now = self.desk.elapsed();
-        let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
-        let patience = self.options.max_wait.unwrap_or(NETWORK_PATIENCE).min(NETWORK_PATIENCE);
-        if now.saturating_sub(network.worked) > patience.max(Duration::from_secs(10)) {
-            return None;
-        }
-        network.failures += 1;
-        // All that are under way fail at once: that is one incident.
-        let doublings = (network.failures / (self.active.load(Relaxed) as u32 + 1)).min(6);
-        Some((Duration::from_millis(500) * 2_u32.pow(doublings)).min(LONGEST))
+    /// How long nothing may answer.
+    fn patience(&self) -> Duration {
+        self.options.max_wait.unwrap_or(NETWORK_PATIENCE).clamp(Duration::from_secs(10), NETWORK_PATIENCE)
+    }
+
+    /// What is said at the end of it.
+    pub(crate) fn never_reached(&self, bad: &Bad) -> String {
+        let long = self.desk.away().map(|(_, _, lasted)| format!(", for {}", time(lasted))).unwrap_or_default();
+        format!("{}{long}: check the network, the upstream URL and its name; the same command goes on", bad.message)
     }
 
     /// The pause before a task is sent again after the n-th fault of the model.
@@ -298,13 +287,24 @@ impl Shared {
         }
         all.by_slot = self.by_slot.iter().map(|count| count.load(Relaxed)).collect();
         all.per_second = all.ok as f64 / elapsed.as_secs_f64().max(1e-3);
-        all.resting = self.desk.parked().into_iter().map(|(model, why)| resting(model, &why)).collect();
+        let resting = |(model, why, back): (_, Exhausted, Option<Duration>)| Resting {
+            model,
+            why: why.to_string(),
+            seconds: back.map(|back| back.as_secs_f64()),
+        };
+        all.resting = self.desk.parked().into_iter().map(resting).collect();
+        let away =
+            |(why, next, _): (Arc<str>, Duration, _)| Unreachable { why: why.to_string(), seconds: next.as_secs_f64() };
+        all.unreachable = self.desk.away().map(away);
         all
     }
 }
 
-fn resting(model: Arc<str>, why: &Exhausted) -> Resting {
-    Resting { model, why: why.to_string(), seconds: why.next_in().map(|next| next.as_secs_f64()) }
+/// Whether a fault is a key's, its owner's or its account's: that it has not this model, or that the model is overloaded,
+/// is none.
+fn is_keys(kind: VerdictKind) -> bool {
+    use VerdictKind::{Broken, CallerFault, Cancelled, ModelUnavailable, Overloaded, Transient, WrongOwner};
+    !matches!(kind, ModelUnavailable | Overloaded | Transient | CallerFault | WrongOwner | Broken | Cancelled)
 }
 
 /// One more, as long as it lives.

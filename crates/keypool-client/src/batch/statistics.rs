@@ -60,6 +60,8 @@ pub struct Statistics {
     pub per_day: Option<u64>,
     /// Whom it waits for.
     pub resting: Vec<Resting>,
+    /// Why nothing can be sent, where the provider cannot be reached.
+    pub unreachable: Option<Unreachable>,
     /// Tasks failed, by kind.
     pub errors: BTreeMap<String, u64>,
     /// Tasks done, by key.
@@ -79,6 +81,15 @@ pub struct Resting {
     pub why: String,
     /// Until when, from now, in seconds; `None`: not by itself.
     pub seconds: Option<f64>,
+}
+
+/// The provider cannot be reached: the run waits, and tries one request now and then.
+#[derive(Clone, Debug, Serialize)]
+pub struct Unreachable {
+    /// What was met, and at which address.
+    pub why: String,
+    /// When it is tried again, from now, in seconds.
+    pub seconds: f64,
 }
 
 /// What is counted as results are written.
@@ -131,12 +142,12 @@ impl Statistics {
     }
 
     /// On one line, for those who watch no terminal: `active 8/48 | queued 42 | ok 150 | failed 2 | paused 1`, and behind
-    /// it, where that is known, what the daily limits allow and when it will be done.
+    /// it, where that is known, what the daily limits allow and when it will be done, or that nothing can be sent.
     pub fn line(&self) -> String {
         let Self { active, slots, queued, ok, failed, paused, .. } = self;
         let mut line =
             format!("active {active}/{slots} | queued {queued} | ok {ok} | failed {failed} | paused {paused}");
-        for more in [self.today(), self.expected_end()].into_iter().flatten() {
+        for more in [self.today(), self.expected_end(), self.waits_for_network()].into_iter().flatten() {
             line.push_str(" | ");
             line.push_str(&more);
         }
@@ -147,6 +158,14 @@ impl Statistics {
     pub fn today(&self) -> Option<String> {
         let (left, day) = (self.left_today?, self.per_day?);
         Some(format!("{left} of {day} left today"))
+    }
+
+    /// `waiting for the network: connection refused at 127.0.0.1:9, tries again in 8 s`.
+    pub fn waits_for_network(&self) -> Option<String> {
+        let Unreachable { why, seconds } = self.unreachable.as_ref()?;
+        let again =
+            if *seconds > 0.0 { format!("tries again in {:.0} s", seconds.ceil()) } else { "tries again".to_owned() };
+        Some(format!("waiting for the network: {why}, {again}"))
     }
 
     /// `done in 2 min 05 s`, about.

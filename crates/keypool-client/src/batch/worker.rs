@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
-use tower_keypool::{Affinity, Demand, Exhausted, KeyId, Lease};
+use tower_keypool::{Affinity, Demand, Exhausted, KeyId, Lease, OutReason};
 
 use super::{
     TaskError, TaskResult,
     attempt::{self, Bad, Good, Tried},
-    desk::{Stop, Work},
+    desk::{Heard, Stop, Work},
     events::FaultKind,
     pace::Pace,
     shared::Shared,
@@ -20,11 +20,13 @@ const IN_LINE: Duration = Duration::from_secs(65);
 /// The same where nobody knows when a slot's own key comes free, such as one that is lent to this process: it is asked for
 /// anew, and its task may go to another slot meanwhile.
 const UNTIL_LENT: Duration = Duration::from_millis(200);
+/// The same where nothing is left of the day, as far as the store said, and yet an owner may be lent.
+const UNTIL_ASKED: Duration = Duration::from_secs(1);
 /// The same where another model may take the place of this one.
 const BEFORE_ANOTHER: Duration = Duration::from_secs(5);
 /// A slot whose key is out looks again this often: it may be lifted by hand.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// A key that is out only while others wait, or between two starts.
+/// A key that is out only while others wait, or between two starts; nobody asks the pool anew more often.
 const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// A worker; one with a key is a slot of that key.
@@ -43,8 +45,8 @@ const MOST_OTHERS: usize = 16;
 enum Line {
     Lease(Arc<str>, Lease),
     Stopped,
-    /// No key for a while.
-    Out(Exhausted),
+    /// No key for a while; and how long it was waited for.
+    Out(Exhausted, Duration),
     /// Never, or not at all.
     Failed(tower_keypool::Error),
 }
@@ -82,6 +84,11 @@ impl Worker {
             }
             let Some(work) = shared.desk.take(self.key.as_ref()).await else { return };
             match self.stand_in_line(&work).await {
+                Line::Lease(..) if !shared.desk.may_go(&work) => {
+                    // The way went down meanwhile, and the lease was used for nothing.
+                    shared.desk.put_back(work, Duration::ZERO);
+                    tokio::task::yield_now().await;
+                }
                 Line::Lease(model, lease) => {
                     if let Some(pace) = &mut self.pace {
                         pace.started(shared.desk.elapsed());
@@ -95,7 +102,13 @@ impl Worker {
                     shared.desk.put_back(work, Duration::ZERO);
                     return;
                 }
-                Line::Out(why) => self.out(work, why).await,
+                Line::Out(why, waited) => {
+                    self.out(work, why, waited).await;
+                    // Who was turned away at once does not ask again at once.
+                    if self.key.is_none() && waited < A_MOMENT {
+                        shared.desk.pause(A_MOMENT).await;
+                    }
+                }
                 Line::Failed(error) => self.refused(work, &error).await,
             }
         }
@@ -103,50 +116,79 @@ impl Worker {
 
     /// Waits for a key, for the task's model or one that may take its place.
     async fn stand_in_line(&self, work: &Work) -> Line {
-        let pool = self.shared.client.pool();
-        let chain = self.shared.client.models_in_place().chain(&work.model);
-        let mut out: Option<Exhausted> = None;
+        let shared = &self.shared;
+        let pool = shared.client.pool();
+        let chain = shared.client.models_in_place().chain(&work.model);
+        let (mut out, mut waited) = (None::<Exhausted>, Duration::ZERO);
         for (n, model) in chain.iter().enumerate() {
-            let wait = if n + 1 < chain.len() { BEFORE_ANOTHER } else { IN_LINE };
-            let wait = self.shared.options.max_wait.map_or(wait, |most| most.clamp(A_MOMENT, wait));
-            let demand = demand(work, model, self.key.as_ref()).wait(wait).ahead();
+            let last = n + 1 == chain.len();
+            let most = if last { IN_LINE } else { BEFORE_ANOTHER };
+            let demand = demand(work, model, self.key.as_ref()).ahead();
             let refused = match pool.try_acquire(demand.clone()) {
                 Ok(lease) => return Line::Lease(Arc::clone(model), self.apart(work, &demand, lease)),
                 Err(error) => error,
             };
-            let in_time = refused
-                .exhausted()
-                .is_some_and(|out| out.next_in().is_some_and(|next| next <= wait) || out.may_end_any_time());
-            let refused = if in_time {
-                // Whether it is busy, lent to another process or kept for others: its own line may not move.
-                let known = refused.exhausted().is_some_and(|out| out.next_in().is_some());
-                let line = if self.key.is_none() || known { wait } else { wait.min(UNTIL_LENT) };
-                let line = demand.clone().wait(line);
-                tokio::select! {
-                    lease = pool.acquire(line) => match lease {
+            let refused = match refused.exhausted().and_then(|out| self.patience(work, model, out, most)) {
+                Some(line) => {
+                    // Meanwhile another slot's key may show how things are.
+                    shared.desk.step_aside(work, self.key.is_some());
+                    let begun = shared.desk.elapsed();
+                    let lease = tokio::select! {
+                        lease = pool.acquire(demand.clone().wait(line)) => lease,
+                        () = shared.desk.until_stopped() => return Line::Stopped,
+                    };
+                    waited += shared.desk.elapsed().saturating_sub(begun);
+                    match lease {
                         Ok(lease) => return Line::Lease(Arc::clone(model), self.apart(work, &demand, lease)),
                         Err(error) => error,
-                    },
-                    () = self.shared.desk.until_stopped() => return Line::Stopped,
+                    }
                 }
-            } else {
-                refused
-            };
-            let sooner = |held: &Exhausted, new: &Exhausted| match (held.next_in(), new.next_in()) {
-                (Some(held), Some(new)) => new < held,
-                (held, _) => held.is_none(),
+                None => refused,
             };
             match refused.exhausted() {
                 // No key has this model, and none will: that is the task's.
-                Some(_) if refused.status() == http::StatusCode::NOT_FOUND && n + 1 == chain.len() && out.is_none() => {
+                Some(_) if refused.status() == http::StatusCode::NOT_FOUND && last && out.is_none() => {
                     return Line::Failed(refused);
                 }
-                Some(now) if out.as_ref().is_none_or(|held| sooner(held, now)) => out = Some(now.clone()),
-                None if n + 1 == chain.len() && out.is_none() => return Line::Failed(refused),
+                Some(now) if out.as_ref().is_none_or(|held| soonest(now) < soonest(held)) => out = Some(now.clone()),
+                None if last && out.is_none() => return Line::Failed(refused),
                 _ => {}
             }
         }
-        out.map_or(Line::Stopped, Line::Out)
+        out.map_or(Line::Stopped, |out| Line::Out(out, waited))
+    }
+
+    /// How long a task may stand in the pool's line.
+    fn in_line(&self, most: Duration) -> Duration {
+        self.shared.options.max_wait.map_or(most, |wait| wait.clamp(A_MOMENT, most))
+    }
+
+    /// How long this one stands there: not at all where a key comes too late, or none does.
+    fn patience(&self, work: &Work, model: &str, out: &Exhausted, most: Duration) -> Option<Duration> {
+        let (next, wait) = (out.may_serve_in(), self.in_line(most));
+        // Whether it is busy, lent to another process or kept for others: a slot's own line may not move.
+        if self.key.is_some() && out.next_in().is_none() && out.may_end_any_time() {
+            return Some(wait.min(UNTIL_LENT));
+        }
+        if next.is_some_and(|next| next <= wait) {
+            return Some(wait);
+        }
+        if !out.may_end_any_time() {
+            return None;
+        }
+        Some(if self.day_is_over(work, model, out).is_some() { wait.min(UNTIL_ASKED) } else { wait })
+    }
+
+    /// When the day ends whose requests are all used up, as the store said: the pool, which no owner is lent, knows of none.
+    fn day_is_over(&self, work: &Work, model: &str, out: &Exhausted) -> Option<Duration> {
+        let lent = out.reasons().any(|(reason, _)| reason == OutReason::HeldElsewhere);
+        let options = &self.shared.options;
+        if !lent || *options.defaults.model != *model {
+            return None;
+        }
+        let plan = options.plan(self.shared.client.pool());
+        let over = *work.model == *model && plan.left_today == Some(0);
+        over.then(|| Duration::try_from_secs_f64(plan.day_ends).unwrap_or_default())
     }
 
     /// Another key than those that the task failed with, where one of the same priority is ready; which it is not worth to
@@ -165,50 +207,54 @@ impl Worker {
     }
 
     /// No key for this task, for now.
-    async fn out(&self, work: Work, why: Exhausted) {
+    async fn out(&self, work: Work, why: Exhausted, waited: Duration) {
         let shared = &self.shared;
         let Some(key) = &self.key else {
-            if why.may_end_any_time() {
-                // It stood in line for long, and others stand there still.
-                return shared.desk.put_back(work, Duration::ZERO);
-            }
-            return self.park(work, why);
+            // Who stood in line for long may do so again; others would only ask anew.
+            let in_line = !waited.is_zero();
+            return self.park(work, why, in_line);
         };
         let pause = match why.next_in() {
-            Some(next) => next.clamp(A_MOMENT, LOOK_AGAIN),
             None if why.may_end_any_time() => A_MOMENT,
-            None => LOOK_AGAIN,
+            next => next.or(why.may_serve_in()).map_or(LOOK_AGAIN, |next| next.clamp(A_MOMENT, LOOK_AGAIN)),
         };
         // Another key's slot may carry it; where there is none, it waits with its model.
-        match shared.client.pool().outlook(demand(&work, &work.model, None)) {
-            Some(all) if !all.may_end_any_time() && all.next_in().is_none_or(|next| next > IN_LINE) => {
-                shared.desk.park(work, all);
-            }
-            _ => shared.desk.put_back(work, Duration::ZERO),
+        match self.outlook(&work) {
+            Some(all) => self.park(work, all, true),
+            None => shared.desk.put_back(work, Duration::ZERO),
         }
         let resting = shared.resting(key);
         shared.desk.leave(key);
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = shared.desk.until_stopped() => {}
-        }
+        shared.desk.pause(pause).await;
         shared.desk.enter(key);
         drop(resting);
     }
 
-    /// No key for a while, which is known: until when. Or for good.
-    fn park(&self, work: Work, why: Exhausted) {
-        let (desk, pool) = (&self.shared.desk, self.shared.client.pool());
-        if why.next_in().is_some() {
-            return desk.park(work, why);
+    /// Why no key at all may carry it; `None`: one may.
+    fn outlook(&self, work: &Work) -> Option<Exhausted> {
+        let pool = self.shared.client.pool();
+        let chain = self.shared.client.models_in_place().chain(&work.model);
+        let all: Option<Vec<_>> = chain.iter().map(|model| pool.outlook(demand(work, model, None))).collect();
+        all?.into_iter().min_by_key(soonest)
+    }
+
+    /// No key for a while: the task waits with its model until when, which is known, or for good. `near`: not where one may
+    /// come while it stands in line.
+    fn park(&self, work: Work, why: Exhausted, near: bool) {
+        let desk = &self.shared.desk;
+        if let Some(ends) = self.day_is_over(&work, &work.model, &why) {
+            return desk.park(work, why.not_before(ends), Some(ends));
         }
-        // As long as others stand in line before it no time can be told, and none is no reason to end.
-        match pool.outlook(demand(&work, &work.model, None)) {
-            None => desk.put_back(work, Duration::ZERO),
-            Some(now) if now.may_end_any_time() => desk.put_back(work, A_MOMENT),
-            Some(now) if now.next_in().is_none() && pool.snapshot().waiters > 0 => desk.put_back(work, A_MOMENT),
-            Some(now) => desk.park(work, now),
+        let next = why.may_serve_in();
+        if why.may_end_any_time() || (near && next.is_some_and(|next| next <= self.in_line(IN_LINE))) {
+            return desk.put_back(work, Duration::ZERO);
         }
+        // Who is told of the end is told when to come back.
+        let why = match next {
+            Some(next) if why.next_in().is_none() => why.not_before(next),
+            _ => why,
+        };
+        desk.park(work, why, next);
     }
 
     /// A task that no key will ever carry.
@@ -241,22 +287,24 @@ impl Worker {
     async fn settle(&self, mut work: Work, model: &Arc<str>, tried: Tried) {
         let shared = &self.shared;
         shared.book(&mut work, &tried, self.number);
-        let Err(bad) = &tried.outcome else {
-            shared.network_works();
-            return self.done(work, model, tried).await;
-        };
+        shared.desk.heard(&work, heard(&tried));
+        let Err(bad) = &tried.outcome else { return self.done(work, model, tried).await };
         if bad.fatal {
             shared.desk.stop(Stop::Failed(bad.message.clone().into()));
             return shared.desk.put_back(work, Duration::ZERO);
         }
         match bad.whose {
-            FaultKind::Key => return shared.desk.put_back(work, Duration::ZERO),
+            FaultKind::Key => {
+                shared.desk.put_back(work, Duration::ZERO);
+                // However quickly it was turned away.
+                return tokio::task::yield_now().await;
+            }
             FaultKind::Network => {
-                if let Some(pause) = shared.network_pause() {
-                    return shared.desk.put_back(work, pause);
+                if !shared.unreached(bad) {
+                    shared.desk.stop(self.nothing_goes_out(&work, model, bad));
                 }
-                shared.desk.stop(self.nothing_goes_out(&work, model, &bad.message));
-                return shared.desk.put_back(work, Duration::ZERO);
+                shared.desk.put_back(work, Duration::ZERO);
+                return tokio::task::yield_now().await;
             }
             FaultKind::Model | FaultKind::Task => {}
         }
@@ -275,11 +323,11 @@ impl Worker {
     }
 
     /// Why the run ends where nothing went out for too long: exits that rest open again, and the pool says when.
-    fn nothing_goes_out(&self, work: &Work, model: &Arc<str>, said: &str) -> Stop {
+    fn nothing_goes_out(&self, work: &Work, model: &Arc<str>, bad: &Bad) -> Stop {
         let demand = demand(work, model, self.key.as_ref()).ahead();
         let refused = self.shared.client.pool().try_acquire(demand).err();
         let out = refused.as_ref().and_then(|error| error.exhausted()).filter(|out| out.exits().next().is_some());
-        out.map_or_else(|| Stop::Failed(said.into()), |out| Stop::OutOfQuota(out.clone()))
+        out.map_or_else(|| Stop::Failed(self.shared.never_reached(bad).into()), |out| Stop::OutOfQuota(out.clone()))
     }
 
     /// A task has its result.
@@ -325,4 +373,23 @@ impl Worker {
             self.shared.desk.done();
         }
     }
+}
+
+/// What an attempt showed of the way to the provider, and of the task's model.
+fn heard(tried: &Tried) -> Heard {
+    match &tried.outcome {
+        Err(bad) if bad.whose == FaultKind::Network || bad.fatal => Heard::Nothing,
+        // Without an attempt there was no key, or the task cannot be sent.
+        Err(_) if tried.took.is_zero() && tried.served_by.is_none() => Heard::Nothing,
+        Err(bad) if bad.whose == FaultKind::Key => {
+            let sent = tried.served_by.as_ref().is_some_and(|served| served.attempts() > 0);
+            if sent { Heard::Reached } else { Heard::Nothing }
+        }
+        _ => Heard::Carried,
+    }
+}
+
+/// For whom it takes longer comes later.
+fn soonest(out: &Exhausted) -> Duration {
+    if out.may_end_any_time() { Duration::ZERO } else { out.may_serve_in().unwrap_or(Duration::MAX) }
 }

@@ -113,3 +113,26 @@ async fn what_a_gateway_used_today_is_gone_while_it_runs() {
         tokio::task::spawn_blocking(move || running.end()).await.unwrap();
     }
 }
+
+/// A cron that comes twice a day: the pool is lent no owner, and is told of none.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_when_the_day_is_used_up_is_told_at_once() {
+    let stage = Stage::new(GeminiSim::builder(), 3, Limits::none()).await.tasks(20);
+    keys(&stage, ["rpd=4 owner=a", "rpd=4 owner=b", "rpd=4 owner=c"]);
+    let ended = stage.run(&["tasks.txt", "-o", "a.jsonl", "--until-exhausted"]).await;
+    assert_eq!(ended.code, 3, "{ended:?}");
+    let slots: &[&str] = &["tasks.txt", "-o", "a.jsonl", "--until-exhausted", "--workers-per-key", "2"];
+    for args in [&slots[..4], slots] {
+        let begun = crate::watching::stopwatch();
+        let again = stage.run(args).await;
+        let took = begun();
+        assert_eq!(again.code, 3, "{again:?}");
+        assert!(first(&again.err).contains(" 0 of 12 left today"), "{again:?}");
+        assert!(
+            again.err.contains("out of quota with 8 tasks left") && again.err.contains("come back at"),
+            "{again:?}"
+        );
+        assert!(took < Duration::from_secs(30), "{took:?}: a minute's window is nothing to wait for");
+    }
+    assert_eq!(stage.sim.report().total.arrivals, 12);
+}

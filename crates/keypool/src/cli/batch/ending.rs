@@ -130,7 +130,7 @@ fn failures(statistics: &Statistics, before: usize, output: Option<&Path>) -> an
 /// With the time to come back.
 fn out_of_quota(why: &Exhausted, statistics: &Statistics, pool: &KeyPool) -> String {
     let mut text = format!("out of quota with {} tasks left: {}", statistics.left(), plain(&why.to_string()));
-    if let Some(next) = why.next_in() {
+    if let Some(next) = why.may_serve_in() {
         let _ = write!(text, "; come back at {} (in {})", at(pool, next), time(next.as_secs_f64()));
     }
     text
@@ -147,8 +147,11 @@ fn no_key(why: &Exhausted, pool: &KeyPool) -> String {
     let mut text = format!("no usable key: {}", plain(&why.to_string()));
     for key in pool.snapshot().keys.iter().take(100) {
         let rest = key.rests.iter().find(|rest| rest.ends_in.is_none()).or(key.rests.first());
-        let reason = rest
-            .map_or_else(|| "it does not have the model".to_owned(), |rest| format!("{} {}", rest.code, rest.advice));
+        let reason = rest.map(|rest| format!("{} {}", rest.code, rest.advice)).or_else(|| {
+            // No rest keeps it out: a limit, or what it is not to be had for.
+            key.lanes.iter().find(|lane| lane.model.as_deref() == why.model())?.out.clone()
+        });
+        let reason = reason.unwrap_or_else(|| "nothing is known against it".to_owned());
         let _ = write!(text, "\n  {}: {}", key.id, plain(reason.trim()));
     }
     text
@@ -157,4 +160,23 @@ fn no_key(why: &Exhausted, pool: &KeyPool) -> String {
 /// Each line by itself.
 fn plain_lines(text: &str) -> String {
     text.lines().map(plain).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_keypool::{Gemini, Key, Limits};
+
+    use super::*;
+
+    #[test]
+    fn of_each_key_is_said_what_is_known_and_no_more() {
+        let keys = ["g1", "g2"].map(|id| Key::new(format!("AIzaSy-not-a-real-key-{id}")).id(id));
+        let limits = Limits::new().per_minute(1);
+        let pool = KeyPool::builder(Gemini::new()).keys(keys).limits("m", limits).build().unwrap();
+        pool.disable(&"g2".into(), "too dear").unwrap();
+        drop(pool.try_acquire("m").unwrap());
+        let text = no_key(&pool.outlook("m").unwrap(), &pool);
+        assert!(text.contains("\n  g1: at requests/minute") && text.contains("\n  g2: "), "{text}");
+        assert!(text.contains("too dear") && !text.contains("does not have the model"), "{text}");
+    }
 }

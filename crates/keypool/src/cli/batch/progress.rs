@@ -32,7 +32,9 @@ pub(super) async fn show(watch: Watch, tasks: Option<u64>, interval: Duration) {
         let now = watch.statistics();
         let waiting = waiting(&now);
         let Some(bar) = &bar else {
-            line(&now.line());
+            line(&crate::telemetry::plain(&now.line()));
+            // The line itself names the network.
+            let waiting = waiting.filter(|_| now.unreachable.is_none());
             if let Some(waiting) = waiting.filter(|_| !std::mem::replace(&mut waits, true)) {
                 line(&waiting);
             } else if now.resting.is_empty() {
@@ -58,6 +60,9 @@ fn bar(tasks: Option<u64>) -> ProgressBar {
 
 /// Whom the run waits for, where nothing is under way.
 fn waiting(now: &Statistics) -> Option<String> {
+    if let Some(network) = now.waits_for_network() {
+        return Some(crate::telemetry::plain(&network));
+    }
     let first = now.resting.first().filter(|_| now.active == 0)?;
     let until = first.seconds.map(|seconds| format!("waits {}: ", time(seconds))).unwrap_or_default();
     Some(format!("{until}{}", crate::telemetry::plain(&first.why)))

@@ -43,7 +43,7 @@ impl Summary {
         summary["ended"] = how.into();
         if let Ended::OutOfQuota(why) | Ended::NoKey(why) = ended {
             summary["why"] = why.to_string().into();
-            summary["back_in"] = why.next_in().map(|next| next.as_secs_f64()).into();
+            summary["back_in"] = why.may_serve_in().map(|next| next.as_secs_f64()).into();
         }
         self.put(&format!("{}\n", serde_json::to_string_pretty(&summary)?))
             .with_context(|| format!("--summary {}", shown(&self.path)))

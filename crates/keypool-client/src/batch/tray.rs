@@ -1,0 +1,223 @@
+//! What lies on the desk: tasks that are ready, that pause, and that wait for their model or for the way to the provider.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use tower_keypool::{Exhausted, KeyId};
+
+use super::{
+    away::Away,
+    desk::{Stop, Work},
+};
+
+/// Tasks that pause or whose model is out are held up to so many; then nothing more is read.
+const MOST_HELD: usize = 1_000;
+/// Nobody relies on a forecast for longer: rests are lifted by hand, too.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Tasks of a model that no key may carry for a while. They have one clock: when it strikes one of them is tried, and the
+/// others follow once that one was answered.
+#[derive(Debug)]
+pub(super) struct Parked {
+    /// When one is tried, since the run began.
+    until: Duration,
+    /// The one that is.
+    scout: Option<u64>,
+    pub(super) why: Exhausted,
+    /// When a key may serve, since the run began; `None`: not by itself.
+    pub(super) back: Option<Duration>,
+    tasks: VecDeque<Work>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Tray {
+    /// Of no model that is out.
+    ready: VecDeque<Work>,
+    /// More come once half of them are taken: not each for itself.
+    full: bool,
+    /// Those that pause: since the run began, until when.
+    later: BTreeMap<(Duration, u64), Work>,
+    pub(super) parked: BTreeMap<Arc<str>, Parked>,
+    parked_tasks: usize,
+    /// Where the provider cannot be reached.
+    pub(super) away: Option<Away>,
+    /// No more will come.
+    pub(super) ended: bool,
+    /// Taken and not done.
+    pub(super) out: usize,
+    /// Keys whose slots work and do not rest, and how many slots of each.
+    pub(super) present: BTreeMap<KeyId, usize>,
+    pub(super) stop: Option<Stop>,
+}
+
+impl Tray {
+    /// Whether one more may come.
+    pub(super) fn has_room(&mut self, capacity: usize) -> bool {
+        let still = self.full && self.ready.len() > capacity / 2;
+        self.full = still || self.ready.len() >= capacity;
+        !self.full && self.held() < MOST_HELD
+    }
+
+    /// Whether there is room again since the last one was taken.
+    pub(super) fn is_roomy(&mut self, capacity: usize) -> bool {
+        let roomy = !self.full || self.ready.len() <= capacity / 2;
+        self.full &= !roomy;
+        roomy
+    }
+
+    fn held(&self) -> usize {
+        self.parked_tasks + self.later.len()
+    }
+
+    /// Those that nobody has taken.
+    pub(super) fn waiting(&self) -> usize {
+        self.ready.len() + self.held()
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.ended && self.out == 0 && self.waiting() == 0
+    }
+
+    /// Behind all others, or before them.
+    pub(super) fn put(&mut self, work: Work, first: bool) {
+        let tasks = match self.parked.get_mut(&work.model) {
+            Some(parked) => {
+                self.parked_tasks += 1;
+                &mut parked.tasks
+            }
+            None => &mut self.ready,
+        };
+        if first { tasks.push_front(work) } else { tasks.push_back(work) }
+    }
+
+    /// Not before then.
+    pub(super) fn put_later(&mut self, work: Work, at: Duration) {
+        self.later.insert((at, work.index), work);
+    }
+
+    /// No key may carry its model, `next`: until when, where any comes back. All of that model's wait together. Whether that
+    /// is news for whoever sleeps.
+    pub(super) fn park(&mut self, work: Work, why: Exhausted, next: Option<Duration>, now: Duration) -> bool {
+        let pause = next.unwrap_or(LOOK_AGAIN).clamp(Duration::from_millis(10), LOOK_AGAIN);
+        let (until, back, model) = (now + pause, next.map(|next| now + next), Arc::clone(&work.model));
+        let news = self.forget_scout(work.index, now) | !self.parked.contains_key(&model);
+        if let Some(parked) = self.parked.get_mut(&model) {
+            (parked.until, parked.why, parked.back) = (until, why, back);
+        } else {
+            // What is ready of it waits as well.
+            let (tasks, ready) = std::mem::take(&mut self.ready).into_iter().partition(|ready| ready.model == model);
+            self.ready = ready;
+            let parked = Parked { until, scout: None, why, back, tasks };
+            self.parked_tasks += parked.tasks.len();
+            self.parked.insert(model, parked);
+        }
+        self.put(work, true);
+        news
+    }
+
+    /// A request of this model was answered: its tasks go on. Whether any waited.
+    pub(super) fn open(&mut self, model: &str) -> bool {
+        let Some(parked) = self.parked.remove(model) else { return false };
+        self.parked_tasks -= parked.tasks.len();
+        for work in parked.tasks.into_iter().rev() {
+            self.ready.push_front(work);
+        }
+        true
+    }
+
+    /// This task goes to try nothing any more: another may. Whether it did.
+    pub(super) fn forget_scout(&mut self, index: u64, now: Duration) -> bool {
+        let of_way = self.away.as_mut().is_some_and(|away| away.forget_scout(index));
+        let Some((model, parked)) = self.parked.iter_mut().find(|(_, parked)| parked.scout == Some(index)) else {
+            return of_way;
+        };
+        (parked.scout, parked.until) = (None, now);
+        if parked.tasks.is_empty() {
+            let model = Arc::clone(model);
+            self.parked.remove(&model);
+        }
+        true
+    }
+
+    /// The next one for a worker, or for a slot of this key.
+    pub(super) fn pop(&mut self, key: Option<&KeyId>, now: Duration) -> Option<Work> {
+        while let Some(entry) = self.later.first_entry()
+            && entry.key().0 <= now
+        {
+            let work = entry.remove();
+            self.put(work, true);
+        }
+        if self.away.as_ref().is_some_and(|away| away.holds(now)) {
+            return None;
+        }
+        let work = self.pop_scout(key, now).or_else(|| self.pop_ready(key))?;
+        if let Some(away) = &mut self.away {
+            away.goes(work.index);
+        }
+        Some(work)
+    }
+
+    /// One of a model whose clock strikes.
+    fn pop_scout(&mut self, key: Option<&KeyId>, now: Duration) -> Option<Work> {
+        let due = |parked: &&mut Parked| parked.scout.is_none() && parked.until <= now && !parked.tasks.is_empty();
+        let parked = self.parked.values_mut().find(due)?;
+        let at = parked.tasks.iter().take(64).position(|work| fits(work, key)).unwrap_or_default();
+        let work = parked.tasks.remove(at)?;
+        parked.scout = Some(work.index);
+        self.parked_tasks -= 1;
+        Some(work)
+    }
+
+    fn pop_ready(&mut self, key: Option<&KeyId>) -> Option<Work> {
+        let at = self.ready.iter().take(64).position(|work| fits(work, key));
+        // A key that was tried is better than none, where nothing else can come, and no slot of another key will.
+        let at = at.or_else(|| {
+            let stuck = self.ended || self.full;
+            let nobody_else = |work: &Work| self.present.keys().all(|key| work.tried.contains(key));
+            stuck.then(|| self.ready.iter().take(64).position(nobody_else)).flatten()
+        });
+        self.ready.remove(at?)
+    }
+
+    /// How long until something may be taken; `None`: only something that happens brings it.
+    pub(super) fn next(&self, now: Duration) -> Option<Duration> {
+        if let Some(away) = self.away.as_ref().filter(|away| away.holds(now)) {
+            return away.strikes_in(now);
+        }
+        let later = self.later.first_key_value().map(|((at, _), _)| *at);
+        let waits = |parked: &&Parked| parked.scout.is_none() && !parked.tasks.is_empty();
+        let parked = self.parked.values().filter(waits).map(|parked| parked.until).min();
+        let at = later.into_iter().chain(parked).min()?;
+        Some(at.saturating_sub(now).max(Duration::from_millis(1)))
+    }
+
+    /// Whether nothing can be done for longer than may be waited, and why.
+    pub(super) fn is_out(&self, most: Option<Duration>, now: impl FnOnce() -> Duration) -> Option<Stop> {
+        if self.parked.is_empty() {
+            return None;
+        }
+        let all_read = self.ended || self.held() >= MOST_HELD;
+        if !(all_read && self.ready.is_empty() && self.later.is_empty()) {
+            return None;
+        }
+        let now = now();
+        let too_long = |parked: &Parked| match (parked.back, most) {
+            (Some(back), Some(most)) => back > now + most,
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        if !self.parked.values().all(|parked| parked.scout.is_none() && too_long(parked)) {
+            return None;
+        }
+        let soonest = self.parked.values().min_by_key(|parked| parked.back.unwrap_or(Duration::MAX))?;
+        let why = soonest.why.clone();
+        Some(if soonest.back.is_none() { Stop::NoKey(why) } else { Stop::OutOfQuota(why) })
+    }
+}
+
+fn fits(work: &Work, key: Option<&KeyId>) -> bool {
+    key.is_none_or(|key| !work.tried.contains(key))
+}

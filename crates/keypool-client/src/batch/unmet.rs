@@ -1,0 +1,41 @@
+//! What was met where nobody could be reached, and at which address.
+
+use std::{error::Error as StdError, io};
+
+use tower_keypool::Base;
+
+/// `connection refused at 127.0.0.1:9`.
+pub(super) fn told(error: &(dyn StdError + 'static), base: &Base) -> String {
+    let (host, port) = (base.authority().host(), base.authority().port_u16());
+    let port = port.unwrap_or(if base.scheme().as_str() == "http" { 80 } else { 443 });
+    format!("{} at {host}:{port}", cause(error))
+}
+
+/// The innermost that says what happened, in the system's words where they are its own.
+fn cause(error: &(dyn StdError + 'static)) -> String {
+    let (mut next, mut said) = (Some(error), "no connection".to_owned());
+    while let Some(current) = next {
+        if let Some(io) = current.downcast_ref::<io::Error>() {
+            // What is no kind of its own has a text, such as a name that is not found.
+            return if io.kind() == io::ErrorKind::Other { io.to_string() } else { io.kind().to_string() };
+        }
+        next = current.source();
+        said = if next.is_none() { current.to_string() } else { said };
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happened_and_where() {
+        let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "os error 111");
+        let base = Base::parse("http://127.0.0.1:9/v1").unwrap();
+        assert_eq!(told(&refused, &base), "connection refused at 127.0.0.1:9");
+        let unknown = io::Error::other("failed to lookup address information: Name or service not known");
+        let said = told(&unknown, &Base::parse("https://nowhere.example").unwrap());
+        assert!(said.contains("Name or service not known at nowhere.example:443"), "{said}");
+    }
+}

@@ -1,0 +1,122 @@
+//! A provider of one's own, on tokio's clock: what it says to each request, or that it says nothing.
+
+use std::{
+    fmt, io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, SystemTime},
+};
+
+use http::{Request, Response};
+use http_body_util::Full;
+use keypool_client::Client;
+use serde_json::{Value, json};
+use tower_keypool::{BoxError, Clock, Gemini, Key, KeyPool, KeyPoolBuilder, Models, ReplayBody};
+
+use crate::stage;
+
+/// What comes of a request.
+pub(crate) enum Says {
+    Answer(u16, Value),
+    /// Nothing listens there.
+    Refused,
+    /// It took the request and hung up.
+    HangsUp,
+}
+
+/// What a client says that is no error of the system.
+#[derive(Debug)]
+struct HungUp;
+
+impl fmt::Display for HungUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("connection closed before message completed")
+    }
+}
+
+impl std::error::Error for HungUp {}
+
+/// Requests so far.
+pub(crate) type Asked = Arc<AtomicUsize>;
+
+/// A pool of these keys on tokio's clock.
+pub(crate) fn pool(keys: impl IntoIterator<Item = Key>) -> KeyPoolBuilder {
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000);
+    KeyPool::builder(Gemini::at("http://provider.invalid").unwrap()).keys(keys).clock(Clock::tokio_from(wall))
+}
+
+/// So many keys of owners of their own.
+pub(crate) fn keys(count: usize) -> impl Iterator<Item = Key> {
+    (0..count).map(|n| Key::new(stage::secret(n)).id(format!("k{n}")))
+}
+
+/// A client over a provider that answers after so long: by how many requests came before, the key's number, and the model.
+pub(crate) fn client(
+    pool: &KeyPool,
+    models: Models,
+    says: impl Fn(usize, usize, &str) -> (Duration, Says) + Send + Sync + 'static,
+) -> (Client, Asked) {
+    let (asked, says) = (Asked::default(), Arc::new(says));
+    let counted = Arc::clone(&asked);
+    let transport = tower::service_fn(move |request: Request<ReplayBody<Full<bytes::Bytes>>>| {
+        let key = request.headers()["x-goog-api-key"].to_str().unwrap();
+        let key = key.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap();
+        let model = request.uri().path().rsplit('/').next().and_then(|last| last.split(':').next()).unwrap().to_owned();
+        let (took, says) = says(counted.fetch_add(1, SeqCst), key, &model);
+        async move {
+            tokio::time::sleep(took).await;
+            match says {
+                Says::Answer(status, body) => {
+                    let answer = Response::builder().status(status).header("content-type", "application/json");
+                    Ok(answer.body(Full::<bytes::Bytes>::from(body.to_string())).unwrap())
+                }
+                Says::Refused => Err(BoxError::from(io::Error::from(io::ErrorKind::ConnectionRefused))),
+                Says::HangsUp => Err(BoxError::from(HungUp)),
+            }
+        }
+    });
+    (Client::builder(pool).transport(transport).fallback(models).build(), asked)
+}
+
+/// A good answer.
+pub(crate) fn fine() -> Says {
+    let parts = json!([{ "text": "yes" }]);
+    Says::Answer(200, json!({ "candidates": [{ "content": { "parts": parts }, "finishReason": "STOP" }] }))
+}
+
+/// A limit of the minute or the day, and when the provider says to come back.
+pub(crate) fn limited(span: &str, retry: &str) -> Says {
+    let violation = json!({
+        "quotaMetric": "generativelanguage.googleapis.com/generate_content_free_tier_requests",
+        "quotaId": format!("GenerateRequestsPer{span}PerProjectPerModel-FreeTier"),
+        "quotaDimensions": { "location": "global", "model": stage::MODEL }, "quotaValue": "1500",
+    });
+    let details = json!([
+        { "@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [violation] },
+        { "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": retry },
+    ]);
+    refusal(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota.", &details)
+}
+
+/// The project was switched off.
+pub(crate) fn suspended(project: &str) -> Says {
+    let metadata = json!({ "consumer": project, "service": "generativelanguage.googleapis.com" });
+    let details = json!([{ "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "CONSUMER_SUSPENDED",
+        "domain": "googleapis.com", "metadata": metadata }]);
+    refusal(403, "PERMISSION_DENIED", "Permission denied: Consumer has been suspended.", &details)
+}
+
+/// The model is not there.
+pub(crate) fn not_found(model: &str) -> Says {
+    let message = format!(
+        "models/{model} is not found for API version v1beta, or is not supported for generateContent. Call ListModels to \
+         see the list of available models and their supported methods."
+    );
+    refusal(404, "NOT_FOUND", &message, &json!([]))
+}
+
+fn refusal(code: u16, status: &str, message: &str, details: &Value) -> Says {
+    Says::Answer(code, json!({ "error": { "code": code, "message": message, "status": status, "details": details } }))
+}

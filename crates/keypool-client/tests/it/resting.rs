@@ -1,0 +1,212 @@
+//! When no key may serve: a run waits without turning round and round, and ends with what is true.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use keypool_client::batch::{Batch, Ended, FaultKind, Task};
+use tower_keypool::{Key, Limits, Models};
+
+use crate::{
+    provider::{self, fine, limited, not_found, suspended},
+    stage::MODEL,
+};
+
+const QUICK: Duration = Duration::from_millis(20);
+
+fn prompts(count: usize) -> impl Iterator<Item = Task> + Send {
+    (0..count).map(|n| Task::prompt(format!("task {n}")))
+}
+
+/// Keys of one owner.
+fn of_one(keys: usize) -> impl Iterator<Item = Key> {
+    provider::keys(keys).map(|key| key.owner("one"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_limit_of_every_key_is_waited_for_with_slots_and_without() {
+    for (keys, owner, slots) in
+        [(1, false, false), (1, false, true), (2, false, true), (12, false, true), (12, true, true)]
+    {
+        let all: Vec<Key> = if owner { of_one(keys).collect() } else { provider::keys(keys).collect() };
+        let pool = provider::pool(all).build().unwrap();
+        let clock = pool.clock().clone();
+        let begun = clock.tick();
+        let (client, _) = provider::client(&pool, Models::new(), move |_, _, _| {
+            let over = clock.tick().since(begun) >= Duration::from_secs(38);
+            (QUICK, if over { fine() } else { limited("Minute", "38s") })
+        });
+        for patience in [None, Some(65)] {
+            let batch = Batch::new(client.clone());
+            let batch = if slots { batch.workers_per_key(4).rate_limit_per_slot(1.0) } else { batch };
+            let batch = patience.into_iter().fold(batch, |batch, s| batch.max_wait(Duration::from_secs(s)));
+            let (ended, statistics) = batch.run(prompts(60)).finish().await;
+            assert!(matches!(ended, Ended::Done), "{keys} keys, one owner {owner}, slots {slots}: {ended:?}");
+            assert_eq!((statistics.ok, statistics.failed), (60, 0));
+            assert!(statistics.seconds < 75.0, "{}", statistics.seconds);
+        }
+    }
+}
+
+/// Who may not wait for it is told when it ends, also where others stand in front.
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_lasts_longer_than_may_be_waited_ends_with_its_time() {
+    for (keys, slots) in [(1, false), (1, true), (12, false), (12, true)] {
+        let pool = provider::pool(of_one(keys)).build().unwrap();
+        let (client, _) = provider::client(&pool, Models::new(), |_, _, _| (QUICK, limited("Minute", "38s")));
+        let batch = Batch::new(client).max_wait(Duration::from_secs(2));
+        let batch = if slots { batch.workers_per_key(4).rate_limit_per_slot(1.0) } else { batch };
+        let (ended, statistics) = batch.run(prompts(60)).finish().await;
+        let Ended::OutOfQuota(why) = ended else { panic!("{keys} keys, slots {slots}: {ended:?}") };
+        let next = why.may_serve_in().expect("the time to come back");
+        assert!(next > Duration::from_secs(30) && next < Duration::from_secs(45), "{next:?}");
+        assert!(statistics.seconds < 5.0, "{}", statistics.seconds);
+    }
+}
+
+/// Ends when the test does, however busy that is: one that never yields would not let it.
+struct Watchdog(Arc<AtomicUsize>);
+
+impl Watchdog {
+    fn new() -> Self {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&ended);
+        std::thread::spawn(move || {
+            for _ in 0..600 {
+                std::thread::sleep(Duration::from_millis(100));
+                if seen.load(SeqCst) > 0 {
+                    return;
+                }
+            }
+            eprintln!("it turns round and round: no timer comes to its turn");
+            std::process::abort();
+        });
+        Self(ended)
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.0.store(1, SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_sleeps_and_hears_that_it_is_to_stop() {
+    let _watchdog = Watchdog::new();
+    for (keys, slots, retry, waited) in
+        [(1, false, "38s", 30), (12, false, "38s", 30), (1, false, "1800s", 1_000), (12, true, "1800s", 1_000)]
+    {
+        // One of the owner's keys is off besides.
+        let pool = provider::pool(of_one(keys)).build().unwrap();
+        if keys > 1 {
+            pool.disable(&"k3".into(), "by hand").unwrap();
+        }
+        let (client, asked) = provider::client(&pool, Models::new(), move |_, _, _| (QUICK, limited("Minute", retry)));
+        let batch = Batch::new(client);
+        let batch = if slots { batch.workers_per_key(4).rate_limit_per_slot(1.0) } else { batch };
+        let run = batch.run(prompts(3_000));
+        let watch = run.watch();
+        let clock = pool.clock().clone();
+        let stopped = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(waited)).await;
+            let told = watch.statistics();
+            watch.stop();
+            (told, clock.tick())
+        });
+        let (ended, _) = run.finish().await;
+        let (told, at) = stopped.await.unwrap();
+        let took = pool.clock().tick().since(at);
+        assert!(matches!(ended, Ended::Stopped), "{ended:?}");
+        assert!(took < Duration::from_millis(50), "keys {keys}, slots {slots}: it stopped after {took:?}");
+        let picks = pool.snapshot().exhausted;
+        assert!(picks < 2_000, "keys {keys}, slots {slots}: {picks} picks in vain in {waited} s");
+        assert!(asked.load(SeqCst) <= 48, "one wave: {}", asked.load(SeqCst));
+        let resting = told.resting.first().unwrap_or_else(|| panic!("keys {keys}, slots {slots}: whom it waits for"));
+        assert!(resting.seconds.is_some_and(|seconds| seconds > 1.0), "until when: {resting:?}");
+    }
+}
+
+/// A model that is out has one clock: when that strikes one task is tried, not a thousand.
+#[tokio::test(start_paused = true)]
+async fn who_wakes_tries_one_task() {
+    let _watchdog = Watchdog::new();
+    let pool = provider::pool(of_one(12)).build().unwrap();
+    let (client, asked) = provider::client(&pool, Models::new(), |_, _, _| (QUICK, limited("Minute", "600s")));
+    let run = Batch::new(client).concurrency(200).run(prompts(3_000));
+    let watch = run.watch();
+    let stopped = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(7_000)).await;
+        watch.stop();
+    });
+    run.finish().await;
+    stopped.await.unwrap();
+    let (asked, picks) = (asked.load(SeqCst), pool.snapshot().exhausted);
+    // All that were under way at the start, and one each 600 s: it opened, and all go, once one was answered.
+    assert!(asked <= 200 + 24, "{asked} requests");
+    assert!(picks <= 200 * 2 + 7_000 / 30 * 4, "{picks} picks in vain");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_of_slots_without_a_key_that_works_ends_with_four() {
+    let pool = provider::pool(provider::keys(3)).build().unwrap();
+    let (client, asked) =
+        provider::client(&pool, Models::new(), |_, key, _| (QUICK, suspended(&format!("projects/{key}"))));
+    let (ended, _) = Batch::new(client).workers_per_key(2).run(prompts(3_000)).finish().await;
+    assert!(matches!(ended, Ended::NoKey(_)), "{ended:?}");
+    assert!(asked.load(SeqCst) <= 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_the_same_day_is_told_at_once() {
+    let pool = provider::pool(provider::keys(2)).limits(MODEL, Limits::new().per_day(5)).build().unwrap();
+    let (client, _) = provider::client(&pool, Models::new(), |_, _, _| (QUICK, fine()));
+    for _ in 0..2 {
+        let (ended, statistics) = Batch::new(client.clone()).until_exhausted().run(prompts(30)).finish().await;
+        assert!(matches!(ended, Ended::OutOfQuota(_)), "{ended:?}");
+        assert!(statistics.seconds < 2.0, "{}", statistics.seconds);
+    }
+}
+
+/// The project's keys are all told to be off for good, whichever of them heard it first.
+#[tokio::test(start_paused = true)]
+async fn every_key_of_a_suspended_project_is_off_for_good() {
+    let pool = provider::pool(provider::keys(6)).build().unwrap();
+    let (client, _) = provider::client(&pool, Models::new(), |_, key, _| {
+        let slow = Duration::from_millis(20 + 5 * key as u64);
+        (slow, if key < 5 { suspended("projects/1") } else { fine() })
+    });
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&told);
+    let batch = Batch::new(client).on_fault(move |fault| kept.lock().unwrap().push(fault.clone()));
+    let (_, statistics) = batch.run(prompts(40)).finish().await;
+    assert_eq!(statistics.ok, 40);
+    let told = told.lock().unwrap();
+    assert!(told.len() > 1, "more than one was under way");
+    for fault in told.iter() {
+        assert!(fault.permanent && fault.fault == FaultKind::Key, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_not_there_is_no_keys_fault() {
+    let pool = provider::pool(provider::keys(2)).build().unwrap();
+    let models = Models::new().for_all(["gone", MODEL]);
+    let (client, _) =
+        provider::client(&pool, models, |_, _, model| (QUICK, if model == "gone" { not_found(model) } else { fine() }));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&told);
+    let batch = Batch::new(client).model("gone").on_fault(move |fault| kept.lock().unwrap().push(fault.clone()));
+    let mut run = batch.run(prompts(6));
+    while let Some(result) = run.next().await {
+        assert!(result.success && result.model.as_ref() == MODEL, "{result:?}");
+        assert_eq!(result.key_faults, 0, "{result:?}");
+    }
+    assert_eq!(run.statistics().key_faults, 0);
+    let told = told.lock().unwrap();
+    assert!(!told.is_empty() && told.iter().all(|fault| fault.fault == FaultKind::Model), "{told:?}");
+}
