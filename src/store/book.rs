@@ -221,11 +221,8 @@ impl KeyBook {
 
     fn kept(&self, id: &str) -> Result<String, BookError> {
         let hash = self.hash_of(id)?;
-        match self.keys[&hash].rank() {
-            0 => Ok(hash),
-            2 => Err(BookError::Removed(id.to_owned())),
-            _ => Err(BookError::Elsewhere(id.to_owned())),
-        }
+        let error = if self.keys[&hash].rank() == 2 { BookError::Removed } else { BookError::Elsewhere };
+        if self.keys[&hash].is_kept() { Ok(hash) } else { Err(error(id.to_owned())) }
     }
 
     fn forget(&mut self, hash: &str) {
@@ -389,8 +386,7 @@ impl fmt::Display for BookError {
             Self::SameSecret(id) => write!(f, "that secret is the key {id} already"),
             Self::Removed(id) => write!(f, "{id} was removed: `keypool add-key` adds it again"),
             Self::Elsewhere(id) => {
-                write!(f, "the secret of {id} is not in the database but in a file or a variable: ")?;
-                f.write_str("change it there, or switch the key off here")
+                write!(f, "the secret of {id} is in a file or a variable: change it there, or switch it off here")
             }
         }
     }

@@ -86,7 +86,7 @@ pub(super) fn open(path: &Path, name: &Path) -> Result<(File, Read), OutputError
     })
     .map_err(io)?;
     if let Some((line, what)) = foreign {
-        return Err(OutputError::Foreign { path: path.to_owned(), place: Place::Line(line), what });
+        return Err(OutputError::Foreign { path: name.to_owned(), place: Place::Line(line), what });
     }
     if file.metadata().map_err(io)?.len() > whole {
         file.set_len(whole).map_err(io)?;

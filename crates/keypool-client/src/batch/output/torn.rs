@@ -11,8 +11,9 @@ pub(super) fn is_torn(line: &[u8], behind_ours: bool) -> bool {
     if line.is_empty() {
         return behind_ours;
     }
-    // A number that ends in its point is wrong there, and not merely early.
-    let is_cut = |error: serde_json::Error| error.is_eof() || error.column() >= line.len();
+    // A number that ends in its point is called wrong there, and not early.
+    let in_number = matches!(line.last(), Some(b'.' | b'-' | b'+' | b'e' | b'E'));
+    let is_cut = |error: serde_json::Error| error.is_eof() || (in_number && error.column() >= line.len());
     serde_json::from_slice::<IgnoredAny>(line).is_err_and(is_cut) && matches!(begin(line), Ok(()) | Err(Other::Ended))
 }
 

@@ -18,7 +18,7 @@ use super::{
     shown,
     summary::Summary,
 };
-use crate::telemetry::plain;
+use crate::{config::count, telemetry::plain};
 
 /// Where and how much is told.
 pub(super) struct Told<'a> {
@@ -107,11 +107,11 @@ fn skipped(tasks: u64) -> String {
 /// Standard output has not all results.
 fn unwritten(error: &io::Error, statistics: &Statistics) -> Failure {
     if error.kind() == ErrorKind::BrokenPipe {
-        let left = statistics.left();
+        let left = count(usize::try_from(statistics.left()).unwrap_or(usize::MAX), "task");
         return Failure::with(
             STOPPED,
             anyhow!(
-                "nobody reads standard output any more: stopped with {left} tasks left; with -o FILE what is answered is \
+                "nobody reads standard output any more: stopped with {left} left; with -o FILE what is answered is \
                  kept, and the same command goes on"
             ),
         );
