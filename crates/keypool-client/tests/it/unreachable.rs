@@ -109,3 +109,31 @@ async fn who_hangs_up_on_a_task_is_asked_as_often_as_a_task_may_fail() {
     assert_eq!((statistics.failed, asked.load(SeqCst)), (1, 3));
     assert_eq!(statistics.errors.get("closed"), Some(&1), "{:?}", statistics.errors);
 }
+
+/// A way out that is shut opens again some day, and the pool says when: keys that go out elsewhere are held up by nothing.
+#[tokio::test(start_paused = true)]
+async fn an_exit_that_lets_nothing_out_holds_up_no_other() {
+    let all = provider::keys(4).enumerate().map(|(n, key)| if n < 2 { key.exit("tunnel") } else { key });
+    let pool = provider::pool(all).build().unwrap();
+    let (client, _) =
+        provider::client(&pool, Models::new(), |_, key, _| (QUICK, if key < 2 { Says::Shut } else { fine() }));
+    let (ended, statistics) = Batch::new(client).until_exhausted().run(prompts(400)).finish().await;
+    assert!(matches!(ended, Ended::Done) && statistics.ok == 400, "{ended:?}");
+    assert!(statistics.seconds < 10.0, "{}", statistics.seconds);
+
+    // Where it is the only one, the run ends with the time to come back.
+    for wait in [1, 45, 300] {
+        let pool = provider::pool(provider::keys(2).map(|key| key.exit("tunnel"))).build().unwrap();
+        let (client, _) = provider::client(&pool, Models::new(), |_, _, _| (QUICK, Says::Shut));
+        let batch = Batch::new(client).max_wait(Duration::from_secs(wait));
+        let (ended, statistics) = batch.run(prompts(20)).finish().await;
+        let Ended::OutOfQuota(why) = ended else { panic!("{wait}: {ended:?}") };
+        assert!(why.exits().next().is_some() && why.next_in().is_some(), "{why}");
+        assert!(statistics.seconds <= (wait.max(10) + 60) as f64, "{wait}: {}", statistics.seconds);
+    }
+    let pool = provider::pool(provider::keys(2).map(|key| key.exit("tunnel"))).build().unwrap();
+    let (client, _) = provider::client(&pool, Models::new(), |_, _, _| (QUICK, Says::Shut));
+    let (ended, statistics) = Batch::new(client).run(prompts(20)).finish().await;
+    assert!(matches!(ended, Ended::OutOfQuota(_)), "{ended:?}");
+    assert!((3_600.0..4_000.0).contains(&statistics.seconds), "who set no time waits an hour: {}", statistics.seconds);
+}
