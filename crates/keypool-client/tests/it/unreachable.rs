@@ -120,8 +120,10 @@ async fn an_exit_that_lets_nothing_out_holds_up_no_other() {
     let (ended, statistics) = Batch::new(client).until_exhausted().run(prompts(400)).finish().await;
     assert!(matches!(ended, Ended::Done) && statistics.ok == 400, "{ended:?}");
     assert!(statistics.seconds < 10.0, "{}", statistics.seconds);
+}
 
-    // Where it is the only one, the run ends with the time to come back.
+#[tokio::test(start_paused = true)]
+async fn an_exit_that_is_shut_ends_a_run_with_the_time_to_come_back() {
     for wait in [1, 45, 300] {
         let pool = provider::pool(provider::keys(2).map(|key| key.exit("tunnel"))).build().unwrap();
         let (client, _) = provider::client(&pool, Models::new(), |_, _, _| (QUICK, Says::Shut));
@@ -136,4 +138,25 @@ async fn an_exit_that_lets_nothing_out_holds_up_no_other() {
     let (ended, statistics) = Batch::new(client).run(prompts(20)).finish().await;
     assert!(matches!(ended, Ended::OutOfQuota(_)), "{ended:?}");
     assert!((3_600.0..4_000.0).contains(&statistics.seconds), "who set no time waits an hour: {}", statistics.seconds);
+}
+
+/// Tasks that pause are in memory as well.
+#[tokio::test(start_paused = true)]
+async fn what_pauses_after_a_fault_of_the_model_counts_to_what_is_read() {
+    let pool = provider::pool(provider::keys(4)).build().unwrap();
+    let overloaded = serde_json::json!({ "error": { "code": 500, "message": "no", "status": "INTERNAL" } });
+    let (client, _) =
+        provider::client(&pool, Models::new(), move |_, _, _| (QUICK, Says::Answer(500, overloaded.clone())));
+    let read = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&read);
+    let tasks = prompts(200_000).inspect(move |_| _ = counted.fetch_add(1, SeqCst));
+    let run = Batch::new(client).max_retries(1_000).run(tasks);
+    let watch = run.watch();
+    let stopped = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        watch.stop();
+    });
+    run.finish().await;
+    stopped.await.unwrap();
+    assert!(read.load(SeqCst) <= 2_000, "{} tasks in memory", read.load(SeqCst));
 }
