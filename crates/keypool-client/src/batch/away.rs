@@ -27,8 +27,9 @@ impl Away {
 
     /// One more. `holds`: whatever goes now will not arrive either. False: it has lasted for longer than `patience`.
     pub(super) fn failed(&mut self, why: Arc<str>, holds: bool, patience: Duration, now: Duration) -> bool {
-        // Nobody tried in between: how it was is not known.
-        if now.saturating_sub(self.last) > (ATTEMPT + LONGEST).max(patience / 2) {
+        // Nobody tried in between: how it was is not known. An exit rests for as long as may be waited, and is tried then.
+        let gap = if holds { (ATTEMPT + LONGEST).max(patience / 2) } else { patience * 2 };
+        if now.saturating_sub(self.last) > gap {
             *self = Self::new(now);
         }
         (self.why, self.last) = (why, now);

@@ -13,7 +13,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use keypool_client::Client;
 use serde_json::{Value, json};
-use tower_keypool::{BoxError, Clock, Gemini, Key, KeyPool, KeyPoolBuilder, Models, ReplayBody};
+use tower_keypool::{BoxError, Clock, ExitError, Gemini, Key, KeyPool, KeyPoolBuilder, Models, ReplayBody};
 
 use crate::stage;
 
@@ -22,6 +22,8 @@ pub(crate) enum Says {
     Answer(u16, Value),
     /// Nothing listens there.
     Refused,
+    /// The exit lets nothing out.
+    Shut,
     /// It took the request and hung up.
     HangsUp,
 }
@@ -73,6 +75,7 @@ pub(crate) fn client(
                     Ok(answer.body(Full::<bytes::Bytes>::from(body.to_string())).unwrap())
                 }
                 Says::Refused => Err(BoxError::from(io::Error::from(io::ErrorKind::ConnectionRefused))),
+                Says::Shut => Err(BoxError::from(ExitError::new("tunnel".into(), "the proxy says 407"))),
                 Says::HangsUp => Err(BoxError::from(HungUp)),
             }
         }

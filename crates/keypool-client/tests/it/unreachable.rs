@@ -109,3 +109,54 @@ async fn who_hangs_up_on_a_task_is_asked_as_often_as_a_task_may_fail() {
     assert_eq!((statistics.failed, asked.load(SeqCst)), (1, 3));
     assert_eq!(statistics.errors.get("closed"), Some(&1), "{:?}", statistics.errors);
 }
+
+/// A way out that is shut opens again some day, and the pool says when: keys that go out elsewhere are held up by nothing.
+#[tokio::test(start_paused = true)]
+async fn an_exit_that_lets_nothing_out_holds_up_no_other() {
+    let all = provider::keys(4).enumerate().map(|(n, key)| if n < 2 { key.exit("tunnel") } else { key });
+    let pool = provider::pool(all).build().unwrap();
+    let (client, _) =
+        provider::client(&pool, Models::new(), |_, key, _| (QUICK, if key < 2 { Says::Shut } else { fine() }));
+    let (ended, statistics) = Batch::new(client).until_exhausted().run(prompts(400)).finish().await;
+    assert!(matches!(ended, Ended::Done) && statistics.ok == 400, "{ended:?}");
+    assert!(statistics.seconds < 10.0, "{}", statistics.seconds);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exit_that_is_shut_ends_a_run_with_the_time_to_come_back() {
+    for wait in [1, 45, 300] {
+        let pool = provider::pool(provider::keys(2).map(|key| key.exit("tunnel"))).build().unwrap();
+        let (client, _) = provider::client(&pool, Models::new(), |_, _, _| (QUICK, Says::Shut));
+        let batch = Batch::new(client).max_wait(Duration::from_secs(wait));
+        let (ended, statistics) = batch.run(prompts(20)).finish().await;
+        let Ended::OutOfQuota(why) = ended else { panic!("{wait}: {ended:?}") };
+        assert!(why.exits().next().is_some() && why.next_in().is_some(), "{why}");
+        assert!(statistics.seconds <= (wait.max(10) + 60) as f64, "{wait}: {}", statistics.seconds);
+    }
+    let pool = provider::pool(provider::keys(2).map(|key| key.exit("tunnel"))).build().unwrap();
+    let (client, _) = provider::client(&pool, Models::new(), |_, _, _| (QUICK, Says::Shut));
+    let (ended, statistics) = Batch::new(client).run(prompts(20)).finish().await;
+    assert!(matches!(ended, Ended::OutOfQuota(_)), "{ended:?}");
+    assert!((3_600.0..4_000.0).contains(&statistics.seconds), "who set no time waits an hour: {}", statistics.seconds);
+}
+
+/// Tasks that pause are in memory as well.
+#[tokio::test(start_paused = true)]
+async fn what_pauses_after_a_fault_of_the_model_counts_to_what_is_read() {
+    let pool = provider::pool(provider::keys(4)).build().unwrap();
+    let overloaded = serde_json::json!({ "error": { "code": 500, "message": "no", "status": "INTERNAL" } });
+    let (client, _) =
+        provider::client(&pool, Models::new(), move |_, _, _| (QUICK, Says::Answer(500, overloaded.clone())));
+    let read = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&read);
+    let tasks = prompts(200_000).inspect(move |_| _ = counted.fetch_add(1, SeqCst));
+    let run = Batch::new(client).max_retries(1_000).run(tasks);
+    let watch = run.watch();
+    let stopped = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        watch.stop();
+    });
+    run.finish().await;
+    stopped.await.unwrap();
+    assert!(read.load(SeqCst) <= 2_000, "{} tasks in memory", read.load(SeqCst));
+}
