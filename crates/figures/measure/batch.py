@@ -26,7 +26,7 @@ def limits(quick: bool) -> Iterator[Line]:
 
 
 def kills(quick: bool) -> Iterator[Line]:
-    told = programs.values("batches", "kills", programs.TARGET / "keypool", 5 if quick else 20)
+    told = programs.values("batches", "kills", programs.KEYPOOL, 5 if quick else 20)
     name = f"kill -9 × {told['kills']} of a batch of {told['tasks']:,}: tasks missing, lost or double"
     yield Line(name, told["missing"] + told["lost"] + told["twice"], 0)
     yield Line("upstream calls wasted", told["wasted"], told["under way"], note="bar: those under way when killed")

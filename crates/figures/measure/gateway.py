@@ -110,7 +110,7 @@ def resident(_: bool) -> Iterator[Line]:
 
 def chaos(quick: bool) -> Iterator[Line]:
     seconds = 45 if quick else 300
-    told = programs.values("chaos", programs.TARGET / "keypool", seconds, limit=seconds + 120)
+    told = programs.values("chaos", programs.KEYPOOL, seconds, limit=seconds + 120)
     note = f"{told['asked']:,} requests, {told['good']:,} good, {told['left']:,} left, {told['faults']:,} faults, {told['reloads']} reloads"
     yield Line(f"serve, {seconds} s of chaos at half load: slots leaked", told["leaked slots"], 0, note=note)
     yield Line("answers, lines of the log and metrics with a secret in them", told["secrets"], 0,

@@ -10,6 +10,7 @@ import subprocess
 
 CORES = sorted(os.sched_getaffinity(0))
 TARGET = pathlib.Path()
+KEYPOOL = pathlib.Path()
 
 
 class Failed(Exception):
@@ -21,15 +22,22 @@ def has_valgrind() -> bool:
 
 
 def build(root: pathlib.Path, light: bool) -> None:
-    """In two steps: a clock that can be paused must not come into a program that is timed. A light build times nothing,
-    and is made in one."""
-    global TARGET
-    profile = "light" if light else "release"
-    TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target")) / profile
-    cargo = ["cargo", "build", "--profile", profile, "--quiet", "--locked"]
-    timed = ["-p", "figures", "-p", "keypool"]
-    paused = ["-p", "figures", "--features", "virtual-time", "--bin", "virtual"]
-    for step in [[*timed, "--features", "figures/virtual-time"]] if light else [timed, paused]:
+    """In two steps: a clock that can be paused must not come into a program that is timed. A light build times nothing: it
+    is made in one, and the binary beside it is the one that tests use."""
+    global TARGET, KEYPOOL
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
+    cargo = ["cargo", "build", "--quiet", "--locked"]
+    if light:
+        TARGET, KEYPOOL = target / "light", target / "debug" / "keypool"
+        steps = [["--profile", "light", "-p", "figures", "--features", "virtual-time"], ["-p", "keypool", "--bin", "keypool"]]
+    else:
+        TARGET = target / "release"
+        KEYPOOL = TARGET / "keypool"
+        steps = [
+            ["--release", "-p", "figures", "-p", "keypool"],
+            ["--release", "-p", "figures", "--features", "virtual-time", "--bin", "virtual"],
+        ]
+    for step in steps:
         if subprocess.run(cargo + step, cwd=root, check=False).returncode != 0:
             raise Failed("the build failed: " + " ".join(cargo + step))
 

@@ -72,7 +72,7 @@ def serving(upstream: str, cores: list[int], keys: int = KEYS, options: str = ""
         port = free_port()
         file = pathlib.Path(folder, "keypool.toml")
         file.write_text(config)
-        command = [str(programs.TARGET / "keypool"), "serve", "--keys", keys_in(folder, keys, options),
+        command = [str(programs.KEYPOOL), "serve", "--keys", keys_in(folder, keys, options),
                    "--listen", f"127.0.0.1:{port}", "--upstream", f"http://{upstream}", "--db", database]
         command += ["--config", str(file)] if config else []
         command += [] if log else ["-q"]

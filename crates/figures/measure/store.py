@@ -100,7 +100,7 @@ def start(_: bool) -> Iterator[Line]:
 
 def kills(quick: bool) -> Iterator[Line]:
     count = 5 if quick else 50
-    told = programs.values("kills", programs.TARGET / "keypool", count)
+    told = programs.values("kills", programs.KEYPOOL, count)
     of_day = f"{told['of_a_day']} of a day's {told['a_day']} served; {told['served']:,} answers"
     yield Line(f"kill -9 × {count} under load (SQLite): databases that did not open", told["unopened"], 0)
     lost = told["rests"] + told["disabled"] + told["imports"]

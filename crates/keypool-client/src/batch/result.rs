@@ -71,10 +71,12 @@ fn hex<S: serde::Serializer>(hash: &u64, serializer: S) -> Result<S::Ok, S::Erro
 }
 
 impl TaskResult {
-    /// As a line of the output.
-    pub(crate) fn line(&self) -> Vec<u8> {
-        let mut line = serde_json::to_vec(self).unwrap_or_default();
-        line.push(b'\n');
-        line
+    /// Adds it to the output's lines.
+    pub(crate) fn write(&self, lines: &mut Vec<u8>) {
+        let begin = lines.len();
+        if serde_json::to_writer(&mut *lines, self).is_err() {
+            lines.truncate(begin);
+        }
+        lines.push(b'\n');
     }
 }

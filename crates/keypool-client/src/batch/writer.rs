@@ -56,7 +56,7 @@ pub(crate) async fn write(
         if let Some(output) = output.as_ref().filter(|_| !failed) {
             lines.clear();
             for (result, _) in &batch {
-                lines.extend_from_slice(&result.line());
+                result.write(&mut lines);
             }
             if let Err(error) = output.append(&lines) {
                 failed = true;

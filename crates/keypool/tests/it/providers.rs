@@ -70,6 +70,25 @@ fn toml(sim: &GeminiSim, openai: &Upstream, anthropic: &Upstream, more: &str) ->
 }
 
 impl Scene {
+    /// Waits until chats of the second provider are served by these keys, and no others.
+    async fn until_served_by(&self, expected: &[&str]) {
+        let turns = async {
+            loop {
+                let mut names = Vec::new();
+                for _ in 0..4 {
+                    names.push(self.chat("/v1/chat/completions", GPT).await.header("x-keypool-key").to_owned());
+                }
+                names.sort();
+                names.dedup();
+                if names == expected {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(5), turns).await.expect("it acts on the gateway that runs");
+    }
+
     async fn new(more: &str) -> Self {
         let sim = GeminiSim::builder();
         let sim = sim.project(Project::new("1").key(GEMINI[0])).project(Project::new("2").key(GEMINI[1]));
@@ -698,43 +717,26 @@ async fn the_admin_api_changes_keys_of_every_provider() {
         assert!(OPENAI.iter().chain([&THIRD]).all(|secret| !text.contains(secret)), "{text}");
         (answer.status.as_u16(), answer.json())
     };
-    let until = async |expected: &[&str]| {
-        let turns = async {
-            loop {
-                let mut names = Vec::new();
-                for _ in 0..4 {
-                    names.push(scene.chat("/v1/chat/completions", GPT).await.header("x-keypool-key").to_owned());
-                }
-                names.sort();
-                names.dedup();
-                if names == expected {
-                    break;
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(std::time::Duration::from_secs(5), turns).await.expect("it acts within 2 s");
-    };
     let (status, told) = send("POST", "/keys?pool=open", json!({ "secret": OPENAI[0], "id": "o1" }).to_string()).await;
     assert_eq!((status, &told["id"]), (201, &json!("o1")), "{told}");
-    until(&["o1"]).await;
+    scene.until_served_by(&["o1"]).await;
     let (status, told) = send("POST", "/import?pool=open", format!("{} id=o2\n", OPENAI[1])).await;
     assert_eq!((status, &told["added"]), (200, &json!(1)), "{told}");
-    until(&["o1", "o2"]).await;
+    scene.until_served_by(&["o1", "o2"]).await;
     assert_eq!(send("POST", "/keys/o1/disable?pool=open", json!({ "reason": "by hand" }).to_string()).await.0, 200);
-    until(&["o2"]).await;
+    scene.until_served_by(&["o2"]).await;
     let (_, told) = send("GET", "/keys/o1?pool=open", String::new()).await;
     assert_eq!((&told["state"], &told["provider"]), (&json!("disabled"), &json!("open")), "{told:#}");
     assert_eq!(send("POST", "/keys/o1/enable?pool=open", String::new()).await.0, 200);
     assert_eq!(send("PATCH", "/keys/o1?pool=open", json!({ "weight": 2.0, "owner": "acme" }).to_string()).await.0, 200);
-    until(&["o1", "o2"]).await;
+    scene.until_served_by(&["o1", "o2"]).await;
     let (_, told) = send("POST", "/keys/o1/test?pool=open", json!({ "model": GPT }).to_string()).await;
     assert_eq!((&told["works"], &told["status"]), (&json!(true), &json!(200)), "{told}");
     assert_eq!(send("POST", "/keys/o2/replace?pool=open", json!({ "secret": THIRD }).to_string()).await.0, 200);
     let gone = async {
         scene.openai.arrivals();
         loop {
-            until(&["o1", "o2"]).await;
+            scene.until_served_by(&["o1", "o2"]).await;
             if scene.openai.arrivals().iter().all(|arrival| arrival.key != OPENAI[1]) {
                 break;
             }
@@ -742,7 +744,7 @@ async fn the_admin_api_changes_keys_of_every_provider() {
     };
     tokio::time::timeout(std::time::Duration::from_secs(5), gone).await.expect("the new secret is used");
     assert_eq!(send("DELETE", "/keys/o2?pool=open", String::new()).await.0, 200);
-    until(&["o1"]).await;
+    scene.until_served_by(&["o1"]).await;
 
     // Nothing of it is the gateway's own, and the other way round.
     for (method, path) in [("POST", "/keys/o1/disable"), ("POST", "/keys/g1/disable?pool=open"), ("GET", "/keys/o1")] {
@@ -838,34 +840,17 @@ async fn commands_add_keys_of_a_provider_and_tell_of_them() {
     home.pipe(&["add-key", "-", "--id", "o1", "--provider", "open"], OPENAI[0]).good();
     let running = Running::of(home.command(&["serve"]));
     let scene = Scene { home, sim, openai, anthropic, running };
-    let until = async |expected: &[&str]| {
-        let turns = async {
-            loop {
-                let mut names = Vec::new();
-                for _ in 0..4 {
-                    names.push(scene.chat("/v1/chat/completions", GPT).await.header("x-keypool-key").to_owned());
-                }
-                names.sort();
-                names.dedup();
-                if names == expected {
-                    break;
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(std::time::Duration::from_secs(5), turns).await.expect("it acts on the gateway that runs");
-    };
-    until(&["o1"]).await;
+    scene.until_served_by(&["o1"]).await;
     let run = |args: &[&str]| tokio::task::block_in_place(|| scene.home.run(args));
     let file = scene.home.write("more.txt", &format!("{} id=o2\n", OPENAI[1]));
     run(&["import", &file, "--provider", "open"]).good();
-    until(&["o1", "o2"]).await;
+    scene.until_served_by(&["o1", "o2"]).await;
     run(&["keys", "disable", "o1", "--reason", "by hand", "--provider", "open"]).good();
-    until(&["o2"]).await;
+    scene.until_served_by(&["o2"]).await;
     run(&["keys", "enable", "o1", "--provider", "open"]).good();
-    until(&["o1", "o2"]).await;
+    scene.until_served_by(&["o1", "o2"]).await;
     run(&["keys", "remove", "o2", "--provider", "open"]).good();
-    until(&["o1"]).await;
+    scene.until_served_by(&["o1"]).await;
 
     let ids = |told: &Value| -> Vec<String> {
         told.as_array().unwrap().iter().map(|key| key["id"].as_str().unwrap().to_owned()).collect()
