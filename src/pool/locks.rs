@@ -1,6 +1,6 @@
 //! The one lock of a pool, and what shuttle's scheduler takes its place by.
 //!
-//! Waiting is made by hand (`wait`), on nothing but this mutex: `RUSTFLAGS='--cfg shuttle' cargo test --test shuttle`
+//! Waiting is made by hand (`wait`), on nothing but this mutex: `RUSTFLAGS='--cfg shuttle' cargo test -p schedules`
 //! runs it under schedules that change hands at every taking of the lock.
 
 use std::sync::{PoisonError, TryLockError};

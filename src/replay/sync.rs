@@ -1,5 +1,5 @@
 //! What the threads of one request share, and the requests of one layer. Under shuttle its scheduler changes hands here:
-//! `RUSTFLAGS='--cfg shuttle' cargo test --test shuttle`.
+//! `RUSTFLAGS='--cfg shuttle' cargo test -p schedules`.
 
 #[cfg(shuttle)]
 pub(super) use shuttle::sync::{

@@ -1,5 +1,5 @@
 //! What the requests of one rule share. Under shuttle its scheduler changes hands here: `RUSTFLAGS='--cfg shuttle' cargo
-//! test --test shuttle`.
+//! test -p schedules`.
 
 #[cfg(shuttle)]
 pub(super) use shuttle::sync::{

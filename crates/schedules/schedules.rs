@@ -1,6 +1,6 @@
 //! What is made by hand for several threads is run under many schedules of them: waiting for a key, which changes hands
 //! wherever the pool's lock is taken, and bodies that are read by several attempts and kept within one budget.
-//! `RUSTFLAGS='--cfg shuttle' cargo test --test shuttle`. A wake-up that is lost is a deadlock here.
+//! `RUSTFLAGS='--cfg shuttle' cargo test -p schedules`. A wake-up that is lost is a deadlock here.
 #![cfg(shuttle)]
 
 use std::{
