@@ -6,11 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde_json::{Map, Value};
 use tokio::sync::{Notify, watch};
 use tower_keypool::{Clock, Exhausted, KeyId, Tick};
 
-use super::{Id, away::Away, tray::Tray};
+use super::{Id, away::Away, tray::Tray, written::Fields};
 
 /// A task on its way.
 #[derive(Debug)]
@@ -21,7 +20,7 @@ pub(crate) struct Work {
     pub(crate) model: Arc<str>,
     pub(crate) path: std::borrow::Cow<'static, str>,
     pub(crate) body: Bytes,
-    pub(crate) fields: Map<String, Value>,
+    pub(crate) fields: Fields,
     /// How often it was sent, and how often that was a key's fault.
     pub(crate) attempts: u32,
     pub(crate) key_faults: u32,

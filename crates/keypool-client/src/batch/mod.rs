@@ -44,14 +44,16 @@ mod tray;
 mod unmet;
 mod worker;
 mod writer;
+mod written;
 
 pub use builder::Batch;
 pub use costs::Prices;
 pub use events::{Fault, FaultKind};
-pub use json_check::{InvalidSchema, Json, JsonCheck};
+pub use json_check::{InvalidSchema, JsonCheck};
 pub use output::{Done, Output, OutputError, OutputOptions};
 pub use plan::Plan;
 pub use result::{TaskError, TaskResult};
 pub use run::{Ended, Run, Watch};
 pub use statistics::{Resting, Statistics, Unreachable};
 pub use task::{Id, InvalidTask, Task};
+pub use written::Json;

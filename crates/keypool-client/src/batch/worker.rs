@@ -356,7 +356,7 @@ impl Worker {
         match outcome {
             Ok(Good { text, json, parts }) => {
                 (result.text, result.json) = (text, json);
-                result.parts = (!parts.is_empty()).then(|| parts.into());
+                result.parts = (!parts.is_empty()).then_some(parts);
             }
             Err(Bad { kind, message, code, text, .. }) => {
                 result.text = text;
