@@ -9,17 +9,16 @@ use std::{
     time::Duration,
 };
 
-use tower_keypool::{Demand, Exhausted, KeyId, ServedBy, VerdictKind};
+use tower_keypool::{Demand, Exhausted, KeyId};
 
 use super::{
-    Fault, Resting, Statistics, TaskResult,
-    attempt::{Bad, Tried},
+    Resting, Statistics, TaskResult,
+    attempt::Bad,
     builder::Options,
-    desk::{Desk, Stop, Work},
+    desk::{Desk, Stop},
     dialect::Dialect,
-    events::FaultKind,
+    faults::Told,
     input::InputError,
-    rests::Rests,
     statistics::{Tally, Unreachable, time},
 };
 use crate::client::Client;
@@ -38,7 +37,8 @@ pub(crate) struct Shared {
     free: HashSet<KeyId>,
     /// All keys, and which come first.
     pub(super) keys: Vec<(KeyId, u16)>,
-    rests: Mutex<Option<Rests>>,
+    /// What whoever listens to faults has to be told, and was.
+    pub(super) told: Mutex<Option<Told>>,
     synced: Mutex<Duration>,
     pub(super) failure: Mutex<Option<String>>,
     pub(super) refused: Mutex<Vec<InputError>>,
@@ -56,7 +56,7 @@ impl Shared {
         let free = keys.iter().filter(|key| key.tier.as_ref().is_some_and(|tier| tier.name() == "free"));
         let free = free.map(|key| key.id.clone()).collect();
         let others = keys.iter().map(|key| (key.id.clone(), key.priority)).collect();
-        let rests = options.on_fault.is_some().then(|| Rests::of(&pool));
+        let told = options.on_fault.is_some().then(|| Told::of(&pool));
         let mut tally = Tally::default();
         tally.statistics.slots = workers;
         tally.statistics.tasks = options.tasks.unwrap_or_default();
@@ -71,7 +71,7 @@ impl Shared {
             by_slot: (0..if slotted { workers } else { 0 }).map(|_| AtomicU64::new(0)).collect(),
             free,
             keys: others,
-            rests: Mutex::new(rests),
+            told: Mutex::new(told),
             synced: Mutex::default(),
             failure: Mutex::default(),
             refused: Mutex::default(),
@@ -146,92 +146,6 @@ impl Shared {
         seconds(first).map(|s| Resting { model: Arc::clone(model), why, seconds: Some(s) })
     }
 
-    /// Counts what an attempt came to, and tells of what went wrong in it.
-    pub(crate) fn book(&self, work: &mut Work, tried: &Tried, worker: usize) {
-        let served = tried.served_by.as_ref();
-        let earlier = served.map(ServedBy::earlier).unwrap_or_default();
-        let sent = served.map_or(u32::from(tried.took > Duration::ZERO), |served| served.attempts() as u32);
-        let last_is_key = matches!(&tried.outcome, Err(bad) if bad.whose == FaultKind::Key)
-            && served.is_some_and(|served| {
-                served.key().is_some() && served.verdict().is_key_fault() && is_keys(served.verdict().kind())
-            });
-        let earlier_keys = earlier.iter().filter(|attempt| is_keys(attempt.kind)).count();
-        let key_faults = earlier_keys as u32 + u32::from(last_is_key);
-        work.attempts += sent;
-        work.key_faults += key_faults;
-        self.tally(|tally| {
-            tally.statistics.requests += u64::from(sent);
-            tally.statistics.key_faults += u64::from(key_faults);
-        });
-        if (!earlier.is_empty() || tried.outcome.is_err())
-            && let Some(listener) = &self.options.on_fault
-        {
-            self.faults(work, tried, worker).iter().for_each(|fault| listener(fault));
-        }
-    }
-
-    fn faults(&self, work: &Work, tried: &Tried, worker: usize) -> Vec<Fault> {
-        let served = tried.served_by.as_ref();
-        let fault = |key: Option<KeyId>, whose| Fault {
-            slot: worker + 1,
-            retry_in: None,
-            permanent: false,
-            key,
-            task: work.id.clone(),
-            model: Arc::clone(&work.model),
-            fault: whose,
-            verdict: None,
-            status: None,
-            code: String::new(),
-            message: String::new(),
-            last: false,
-        };
-        let mut faults: Vec<Fault> = served
-            .map(ServedBy::earlier)
-            .unwrap_or_default()
-            .iter()
-            .map(|attempt| Fault {
-                verdict: Some(attempt.kind),
-                status: attempt.status,
-                code: attempt.code.clone(),
-                message: if is_keys(attempt.kind) { String::new() } else { "another model, or another key".to_owned() },
-                ..fault(
-                    Some(attempt.key.clone()),
-                    if is_keys(attempt.kind) { FaultKind::Key } else { FaultKind::Model },
-                )
-            })
-            .collect();
-        if let Err(bad) = &tried.outcome
-            // That no other key was there is no fault of anybody.
-            && !(bad.whose == FaultKind::Key && served.is_none_or(|served| served.key().is_none()))
-        {
-            let verdict = served.map(ServedBy::verdict);
-            let of_model = bad.whose == FaultKind::Key && verdict.is_some_and(|verdict| !is_keys(verdict.kind()));
-            let whose = if of_model { FaultKind::Model } else { bad.whose };
-            let final_fault = matches!(bad.whose, FaultKind::Task | FaultKind::Model)
-                && (work.faults >= self.options.max_retries || (bad.invalid && !self.options.retry_invalid));
-            let code = verdict.map(tower_keypool::Verdict::code_of).filter(|code| !code.is_empty());
-            faults.push(Fault {
-                verdict: verdict.map(tower_keypool::Verdict::kind),
-                status: verdict.and_then(tower_keypool::Verdict::status_of).map(|status| status.as_u16()),
-                code: code.map(str::to_owned).or_else(|| bad.code.clone()).unwrap_or_else(|| bad.kind.to_owned()),
-                message: bad.message.clone(),
-                last: final_fault,
-                ..fault(served.and_then(ServedBy::key).cloned(), whose)
-            });
-        }
-        self.tell_rests(&mut faults);
-        faults
-    }
-
-    /// When the keys come back.
-    fn tell_rests(&self, faults: &mut [Fault]) {
-        let mut held = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rests) = held.as_mut() {
-            rests.tell(self.client.pool(), faults);
-        }
-    }
-
     /// A request did not arrive. False: none has for too long.
     pub(crate) fn unreached(&self, bad: &Bad) -> bool {
         let bears = self.desk.unreached(bad.message.as_str().into(), bad.holds_all(), self.patience());
@@ -298,13 +212,6 @@ impl Shared {
         all.unreachable = self.desk.away().map(away);
         all
     }
-}
-
-/// Whether a fault is a key's, its owner's or its account's: that it has not this model, or that the model is overloaded,
-/// is none.
-fn is_keys(kind: VerdictKind) -> bool {
-    use VerdictKind::{Broken, CallerFault, Cancelled, ModelUnavailable, Overloaded, Transient, WrongOwner};
-    !matches!(kind, ModelUnavailable | Overloaded | Transient | CallerFault | WrongOwner | Broken | Cancelled)
 }
 
 /// One more, as long as it lives.
