@@ -124,7 +124,7 @@ impl Worker {
         if !lent || *options.defaults.model != *model {
             return None;
         }
-        let plan = options.plan(self.shared.client.pool());
+        let plan = options.plan(&self.shared.client);
         let over = *work.model == *model && plan.left_today == Some(0);
         over.then(|| Duration::try_from_secs_f64(plan.day_ends).unwrap_or_default())
     }

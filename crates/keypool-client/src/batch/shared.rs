@@ -15,6 +15,7 @@ use super::{
     Resting, Statistics, TaskResult,
     attempt::Bad,
     builder::Options,
+    busy::Busy,
     desk::{Desk, Stop},
     dialect::Dialect,
     faults::Told,
@@ -30,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) desk: Desk,
     tally: Mutex<Tally>,
-    active: AtomicUsize,
+    active: Busy,
     paused: AtomicUsize,
     by_slot: Vec<AtomicU64>,
     /// Keys that cost nothing.
@@ -66,7 +67,7 @@ impl Shared {
             client,
             options,
             tally: Mutex::new(tally),
-            active: AtomicUsize::new(0),
+            active: Busy::default(),
             paused: AtomicUsize::new(0),
             by_slot: (0..if slotted { workers } else { 0 }).map(|_| AtomicU64::new(0)).collect(),
             free,
@@ -107,11 +108,12 @@ impl Shared {
     }
 
     /// A request is under way as long as what is given back lives.
-    pub(crate) fn under_way(&self, worker: usize) -> Counted<'_> {
+    pub(crate) fn under_way(&self, worker: usize) -> UnderWay<'_> {
         if let Some(count) = self.by_slot.get(worker) {
             count.fetch_add(1, Relaxed);
         }
-        Counted::new(&self.active)
+        self.active.begins(|| self.desk.elapsed());
+        UnderWay(self)
     }
 
     /// A slot rests with its key.
@@ -150,7 +152,7 @@ impl Shared {
     pub(crate) fn unreached(&self, bad: &Bad) -> bool {
         let bears = self.desk.unreached(bad.message.as_str().into(), bad.holds_all(), self.patience());
         // Or answers may come yet.
-        bears || self.active.load(Relaxed) > 0
+        bears || self.active.now() > 0
     }
 
     /// How long nothing may answer.
@@ -188,12 +190,18 @@ impl Shared {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
     }
 
+    /// Good answers a second while any request was under way; `None` while those are few.
+    pub(super) fn pace(&self, all: &Statistics) -> Option<f64> {
+        let busy = self.active.lasted(self.desk.elapsed()).as_secs_f64();
+        (all.seconds > 10.0 && all.ok > 10).then(|| all.ok as f64 / busy.max(1e-3))
+    }
+
     pub(super) fn statistics(&self) -> Statistics {
         let mut all = Statistics::default();
         self.tally(|tally| all = tally.statistics.clone());
         let elapsed = self.desk.elapsed();
         all.seconds = elapsed.as_secs_f64();
-        all.active = self.active.load(Relaxed);
+        all.active = self.active.now();
         all.paused = self.paused.load(Relaxed);
         all.queued = self.desk.waiting().1;
         if self.counted_before() {
@@ -227,5 +235,14 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A request is under way, as long as it lives.
+pub(crate) struct UnderWay<'a>(&'a Shared);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.active.ends(|| self.0.desk.elapsed());
     }
 }
