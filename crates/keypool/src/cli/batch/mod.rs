@@ -244,7 +244,7 @@ impl Batch {
         let before = output.as_ref().map(Output::before).unwrap_or_default();
         let shows = !self.no_progress && !self.quiet;
         if shows {
-            progress::begin(&batch.plan(), sheet.tasks, before);
+            progress::begin(&batch.plan(), sheet.tasks, before, self.retry_failed);
         }
         let to_stdout = output.is_none();
         if let Some(output) = output {
