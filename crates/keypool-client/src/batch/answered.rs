@@ -1,17 +1,16 @@
 //! What an answer holds, in any provider's form.
 
 use serde::Deserialize;
-use serde_json::Value;
 use tower_keypool::Usage;
 
-use super::dialect::Dialect;
+use super::{Json, dialect::Dialect};
 
 /// What a good answer says.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Answered {
     pub(crate) text: String,
     /// Parts that are no text.
-    pub(crate) parts: Vec<Value>,
+    pub(crate) parts: Vec<Json>,
     pub(crate) finish_reason: Option<String>,
     pub(crate) usage: Option<Usage>,
     /// Why it was blocked.
@@ -45,9 +44,9 @@ struct GeminiContent {
 struct GeminiPart {
     text: Option<String>,
     thought: Option<bool>,
-    function_call: Option<Value>,
-    inline_data: Option<Value>,
-    executable_code: Option<Value>,
+    function_call: Option<Json>,
+    inline_data: Option<Json>,
+    executable_code: Option<Json>,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +72,7 @@ struct Message {
     content: Option<String>,
     refusal: Option<String>,
     #[serde(default)]
-    tool_calls: Option<Vec<Value>>,
+    tool_calls: Option<Vec<Json>>,
 }
 
 #[derive(Deserialize)]
@@ -84,7 +83,7 @@ struct OpenAiUsage {
 
 #[derive(Deserialize)]
 struct Anthropic {
-    content: Vec<Value>,
+    content: Vec<Json>,
     stop_reason: Option<String>,
     usage: Option<AnthropicUsage>,
 }
@@ -159,8 +158,7 @@ impl From<Gemini> for Answered {
                     ("inlineData", part.inline_data),
                     ("executableCode", part.executable_code),
                 ];
-                read.parts
-                    .extend(named.into_iter().filter_map(|(name, value)| Some(serde_json::json!({ name: value? }))));
+                read.parts.extend(named.into_iter().filter_map(|(name, value)| Some(value?.under(name))));
             }
         }
         read

@@ -1,10 +1,10 @@
 //! One task sent once: what came of it, and whose fault it is.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tower_keypool::{KeyId, Lease, ServedBy, Usage, VerdictKind};
 
 use super::{Json, answered::Answered, desk::Work, events::FaultKind, shared::Shared, unmet};
@@ -28,7 +28,7 @@ pub(crate) struct Tried {
 pub(crate) struct Good {
     pub(crate) text: Option<String>,
     pub(crate) json: Option<Json>,
-    pub(crate) parts: Vec<Value>,
+    pub(crate) parts: Vec<Json>,
 }
 
 /// One that cannot.
@@ -103,12 +103,13 @@ pub(crate) async fn send(shared: &Shared, work: &Work, model: &Arc<str>, lease: 
 
 /// The same body for another model, where it names one.
 fn in_place(body: &Bytes, model: &str) -> Bytes {
-    let Ok(Value::Object(mut request)) = serde_json::from_slice(body) else { return body.clone() };
-    match request.get_mut("model") {
-        Some(named) => *named = model.into(),
-        None => return body.clone(),
-    }
-    serde_json::to_vec(&request).map_or_else(|_| body.clone(), Bytes::from)
+    let written = || {
+        let mut request: BTreeMap<String, &RawValue> = serde_json::from_slice(body).ok()?;
+        let model = serde_json::value::to_raw_value(model).ok()?;
+        *request.get_mut("model")? = &model;
+        serde_json::to_vec(&request).ok()
+    };
+    written().map_or_else(|| body.clone(), Bytes::from)
 }
 
 /// What an answer is worth.

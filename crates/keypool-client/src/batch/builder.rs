@@ -52,16 +52,18 @@ impl Default for Slots {
 }
 
 impl Options {
-    /// Requests a second that slots allow, were there no other limit.
-    pub(crate) fn slots_per_second(&self, pool: &KeyPool) -> Option<f64> {
+    /// Requests a second that slots allow, were there no other limit: of each key, and of all.
+    fn slots_per_second(&self, pool: &KeyPool) -> Option<(f64, f64)> {
         let slots = self.slots.filter(|slots| !slots.interval.is_zero())?;
         let keys = pool.snapshot().keys.iter().filter(|key| key.state != KeyState::Disabled).count();
-        Some((keys * slots.per_key) as f64 / slots.interval.as_secs_f64())
+        let per_key = slots.per_key as f64 / slots.interval.as_secs_f64();
+        Some((per_key, per_key * keys as f64))
     }
 
     /// What the limits allow for the model of tasks that name none.
-    pub(crate) fn plan(&self, pool: &KeyPool) -> Plan {
-        Plan::of(pool, &self.defaults.model, self.slots_per_second(pool), &self.used_today)
+    pub(crate) fn plan(&self, client: &Client) -> Plan {
+        let models = client.models_in_place().chain(&self.defaults.model);
+        Plan::of(client.pool(), &models, self.slots_per_second(client.pool()), &self.used_today)
     }
 }
 
@@ -215,7 +217,7 @@ impl Batch {
 
     /// What the known limits allow.
     pub fn plan(&self) -> Plan {
-        self.options.plan(self.client.pool())
+        self.options.plan(&self.client)
     }
 
     /// Runs these tasks. They are taken as they are needed, never all at once.
@@ -249,7 +251,7 @@ impl Batch {
 
     fn start(self, source: Source) -> Run {
         let Self { client, options, output } = self;
-        let seats = seats(client.pool(), &options);
+        let seats = seats(&client, &options);
         let making = Making { dialect: Dialect::of(client.pool()), defaults: options.defaults.clone() };
         let slotted = options.slots.is_some();
         let shared = Arc::new(Shared::new(client, options, seats.len(), slotted));
@@ -269,8 +271,8 @@ impl Batch {
 const MOST: usize = 1_000;
 
 /// Each worker's key and pace, where it has such.
-fn seats(pool: &KeyPool, options: &Options) -> Vec<(Option<KeyId>, Option<Pace>)> {
-    let snapshot = pool.snapshot();
+fn seats(client: &Client, options: &Options) -> Vec<(Option<KeyId>, Option<Pace>)> {
+    let snapshot = client.pool().snapshot();
     let keys: Vec<KeyId> = snapshot.keys.iter().map(|key| key.id.clone()).collect();
     if let Some(slots) = options.slots {
         let count = keys.len() * slots.per_key;
@@ -281,7 +283,7 @@ fn seats(pool: &KeyPool, options: &Options) -> Vec<(Option<KeyId>, Option<Pace>)
     }
     let count = options.concurrency.unwrap_or_else(|| {
         // As many as are under way when answers take a minute, or some for each key where no limit is known.
-        let a_minute = options.plan(pool).per_minute.unwrap_or(0) as usize;
+        let a_minute = options.plan(client).per_minute.unwrap_or(0) as usize;
         a_minute.max(4 * keys.len()).clamp(4, MOST)
     });
     vec![(None, None); count]

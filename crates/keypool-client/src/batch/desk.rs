@@ -6,11 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde_json::{Map, Value};
 use tokio::sync::{Notify, watch};
 use tower_keypool::{Clock, Exhausted, KeyId, Tick};
 
-use super::{Id, away::Away, tray::Tray};
+use super::{Id, away::Away, tray::Tray, written::Fields};
 
 /// A task on its way.
 #[derive(Debug)]
@@ -21,7 +20,7 @@ pub(crate) struct Work {
     pub(crate) model: Arc<str>,
     pub(crate) path: std::borrow::Cow<'static, str>,
     pub(crate) body: Bytes,
-    pub(crate) fields: Map<String, Value>,
+    pub(crate) fields: Fields,
     /// How often it was sent, and how often that was a key's fault.
     pub(crate) attempts: u32,
     pub(crate) key_faults: u32,
@@ -185,7 +184,12 @@ impl Desk {
                 if let Some(work) = tray.pop(key, now) {
                     tray.out += 1;
                     let roomy = tray.is_roomy(self.capacity);
+                    let pausing = tray.has_pausing();
                     drop(tray);
+                    if pausing {
+                        // Who looks at the time for them may be the one that goes now.
+                        self.changed.notify_one();
+                    }
                     if roomy {
                         self.room.notify_one();
                     }
@@ -232,6 +236,8 @@ impl Desk {
     /// A task that was taken is to be taken again, after a pause where there is one.
     pub(crate) fn put_back(&self, work: Work, pause: Duration) {
         let now = self.elapsed();
+        // Slots of keys that it was tried with leave it to others.
+        let for_anybody = work.tried.is_empty();
         let mut tray = self.lock();
         tray.out -= 1;
         tray.forget_scout(work.index, now);
@@ -240,9 +246,13 @@ impl Desk {
         } else {
             tray.put_later(work, now + pause);
         }
+        let for_anybody = for_anybody || tray.present.is_empty();
         drop(tray);
-        // Not everybody may want it.
-        self.changed.notify_waiters();
+        if for_anybody {
+            self.changed.notify_one();
+        } else {
+            self.changed.notify_waiters();
+        }
     }
 
     /// No key may carry this model for a while, `next`: until when, where any comes back by itself. Its tasks wait, and those
@@ -333,5 +343,131 @@ impl Desk {
         drop(tray);
         self.tell_stop();
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::Future,
+        pin::Pin,
+        sync::atomic::{AtomicUsize, Ordering::SeqCst},
+        task::{Context, Poll, Wake, Waker},
+    };
+
+    use super::*;
+
+    fn work(index: u64) -> Work {
+        Work {
+            id: Id::Number(index),
+            index,
+            hash: 0,
+            model: "m".into(),
+            path: "".into(),
+            body: Bytes::new(),
+            fields: Fields::new(),
+            attempts: 0,
+            key_faults: 0,
+            faults: 0,
+            tried: Vec::new(),
+        }
+    }
+
+    /// A desk with one task, which is taken.
+    async fn desk() -> (Desk, Work) {
+        let desk = Desk::new(Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH), 8, None);
+        assert!(desk.add(work(0)).await);
+        let taken = desk.take(None).await.unwrap();
+        (desk, taken)
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_task_that_comes_back_wakes_one() {
+        for pause in [Duration::ZERO, Duration::from_secs(1)] {
+            let (desk, taken) = desk().await;
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(Arc::clone(&woken));
+            let mut idle: Vec<Pin<Box<dyn Future<Output = Option<Work>> + '_>>> =
+                (0..8).map(|_| Box::pin(desk.take(None)) as _).collect();
+            for worker in &mut idle {
+                assert!(worker.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            }
+            desk.put_back(taken, pause);
+            assert_eq!(woken.0.load(SeqCst), 1, "after {pause:?}");
+            let mut took = 0;
+            tokio::time::sleep(pause + Duration::from_millis(2)).await;
+            for worker in &mut idle {
+                took += usize::from(worker.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+            }
+            // The timer of the one that was woken began when that was polled.
+            tokio::time::sleep(pause + Duration::from_millis(2)).await;
+            for worker in &mut idle {
+                if took == 0 {
+                    took += usize::from(worker.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+                }
+            }
+            assert_eq!(took, 1);
+        }
+    }
+
+    /// Who looks at the time for a task that pauses may have something else to do by then.
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_pauses_is_taken_when_it_is_due_by_whoever_is_idle() {
+        let (desk, taken) = desk().await;
+        let begun = desk.elapsed();
+        let desk = Arc::new(desk);
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let desk = Arc::clone(&desk);
+                tokio::spawn(async move {
+                    let taken = desk.take(None).await.map(|work| work.index);
+                    (taken, desk.elapsed())
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        desk.put_back(taken, Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        for index in 1..4 {
+            assert!(desk.add(work(index)).await);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for worker in workers {
+            let (index, at) =
+                tokio::time::timeout(Duration::from_secs(60), worker).await.expect("nobody took it").unwrap();
+            if index == Some(0) {
+                assert!(at.saturating_sub(begun) < Duration::from_millis(1_100), "{at:?}");
+            }
+        }
+    }
+
+    /// A slot leaves what its key was tried with to others.
+    #[tokio::test(start_paused = true)]
+    async fn a_task_for_some_slots_alone_finds_one_of_them() {
+        let (desk, mut taken) = desk().await;
+        let keys: [KeyId; 3] = ["a", "b", "c"].map(KeyId::from);
+        for key in &keys {
+            desk.enter(key);
+        }
+        taken.tried = keys[..2].to_vec();
+        let woken = Arc::new(Woken::default());
+        let wakers = [Waker::noop().clone(), Waker::noop().clone(), Waker::from(Arc::clone(&woken))];
+        let mut slots: Vec<_> = keys.iter().map(|key| Box::pin(desk.take(Some(key)))).collect();
+        for (slot, waker) in slots.iter_mut().zip(&wakers) {
+            assert!(slot.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+        }
+        desk.put_back(taken, Duration::ZERO);
+        assert_eq!(woken.0.load(SeqCst), 1);
+        let third = slots.pop().unwrap().as_mut().poll(&mut Context::from_waker(&wakers[2]));
+        assert!(matches!(third, Poll::Ready(Some(_))));
     }
 }

@@ -4,10 +4,13 @@ use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tower_keypool::KeyPool;
 
-use super::task::{Ask, Task};
+use super::{
+    task::{Ask, Task},
+    written::Fields,
+};
 use crate::{error::Error, path};
 
 /// In whose form tasks are sent.
@@ -133,37 +136,37 @@ impl Dialect {
     }
 
     /// A whole request; its model stands where the provider looks for it. What it says itself holds.
-    fn whole(self, request: &Map<String, Value>, model: &str, system: Option<&str>, temperature: Option<f64>) -> Bytes {
+    fn whole(self, request: &Fields, model: &str, system: Option<&str>, temperature: Option<f64>) -> Bytes {
         let mut body = request.clone();
         if self == Self::Gemini {
             body.remove("model");
             if let Some(text) = system.filter(|_| one_of(&body, GEMINI_SYSTEM).is_none()) {
-                body.insert(GEMINI_SYSTEM[0].to_owned(), json!({ "parts": [{ "text": text }] }));
+                body.insert(GEMINI_SYSTEM[0].to_owned(), json!({ "parts": [{ "text": text }] }).into());
             }
             if let Some(temperature) = temperature {
                 let name = one_of(&body, GEMINI_CONFIG).unwrap_or(GEMINI_CONFIG[0]);
-                let config = body.entry(name).or_insert_with(|| json!({}));
-                if let Some(config) = config.as_object_mut() {
-                    config.entry("temperature").or_insert_with(|| temperature.into());
-                }
+                let config = body.entry(name.to_owned()).or_insert_with(|| json!({}).into());
+                config.add_field("temperature", temperature);
             }
             return written(&body);
         }
-        body.insert("model".to_owned(), model.into());
+        body.insert("model".to_owned(), Value::from(model).into());
         // A batch has no use for pieces.
         body.remove("stream");
         body.remove("stream_options");
         let most = if self == Self::Anthropic { 1.0 } else { f64::INFINITY };
         if let Some(temperature) = temperature {
-            body.entry("temperature").or_insert_with(|| temperature.min(most).into());
+            body.entry("temperature".to_owned()).or_insert_with(|| Value::from(temperature.min(most)).into());
         }
         match (self, system) {
-            (Self::Anthropic, Some(text)) => drop(body.entry("system").or_insert_with(|| text.into())),
+            (Self::Anthropic, Some(text)) => {
+                body.entry("system".to_owned()).or_insert_with(|| Value::from(text).into());
+            }
             (_, Some(text)) => {
-                let messages = body.get_mut("messages").and_then(Value::as_array_mut);
                 let says = |message: &Value| matches!(message["role"].as_str(), Some("system" | "developer"));
-                if let Some(messages) = messages.filter(|messages| !messages.iter().any(says)) {
-                    messages.insert(0, json!({ "role": "system", "content": text }));
+                let has = |messages: &Value| messages.as_array().is_some_and(|messages| messages.iter().any(says));
+                if let Some(messages) = body.get_mut("messages").filter(|messages| !has(messages)) {
+                    messages.put_first(json!({ "role": "system", "content": text }));
                 }
             }
             (_, None) => {}
@@ -177,7 +180,7 @@ const GEMINI_SYSTEM: [&str; 2] = ["systemInstruction", "system_instruction"];
 const GEMINI_CONFIG: [&str; 2] = ["generationConfig", "generation_config"];
 
 /// Which of these names it has.
-fn one_of(body: &Map<String, Value>, names: [&'static str; 2]) -> Option<&'static str> {
+fn one_of(body: &Fields, names: [&'static str; 2]) -> Option<&'static str> {
     names.into_iter().find(|name| body.contains_key(*name))
 }
 

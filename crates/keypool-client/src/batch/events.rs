@@ -16,8 +16,10 @@ pub struct Fault {
     pub key: Option<KeyId>,
     /// Which task.
     pub task: Id,
-    /// For which model.
+    /// With which model, or for which there was no key.
     pub model: Arc<str>,
+    /// The model that is tried next in the place of that one, where one is.
+    pub next_model: Option<Arc<str>>,
     /// Whose fault it is.
     pub fault: FaultKind,
     /// What the answer meant, where there was one.

@@ -1,53 +1,16 @@
 //! Answers that are to be JSON, of a form.
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use jsonschema::Validator;
-use serde::{Serialize, Serializer};
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
+use super::Json;
 use crate::json;
 
 /// What is asked of answers that are to be JSON.
 #[derive(Clone, Default)]
 pub struct JsonCheck(Option<Arc<Validator>>);
-
-/// JSON that was in an answer: a value, written as it came where its numbers have more digits than a value keeps.
-#[derive(Clone, Debug)]
-pub struct Json {
-    value: Value,
-    exact: Option<Box<RawValue>>,
-}
-
-impl Json {
-    /// The value.
-    pub fn into_value(self) -> Value {
-        self.value
-    }
-}
-
-impl Deref for Json {
-    type Target = Value;
-
-    fn deref(&self) -> &Value {
-        &self.value
-    }
-}
-
-impl PartialEq<Value> for Json {
-    fn eq(&self, other: &Value) -> bool {
-        self.value == *other
-    }
-}
-
-impl Serialize for Json {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.exact {
-            Some(exact) => exact.serialize(serializer),
-            None => self.value.serialize(serializer),
-        }
-    }
-}
 
 /// A schema that is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,18 +37,18 @@ impl JsonCheck {
     /// # Errors
     /// The kind of a task's fault, and what is wrong.
     pub(crate) fn read(&self, text: &str) -> Result<Json, (&'static str, String)> {
-        let (found, place) = json::find_in(text).map_err(|error| ("invalid_json", error.to_string()))?;
-        let (value, exact) = (found.value, place.and_then(json::exact));
-        let Some(validator) = &self.0 else { return Ok(Json { value, exact }) };
+        let (found, written) = json::find_in(text).map_err(|error| ("invalid_json", error.to_string()))?;
+        let json = Json::new(found.value, &written);
+        let Some(validator) = &self.0 else { return Ok(json) };
         let errors: Vec<String> = validator
-            .iter_errors(&value)
+            .iter_errors(&json)
             .take(3)
             .map(|error| {
                 let place = error.instance_path().to_string();
                 if place.is_empty() { error.to_string() } else { format!("{place}: {error}") }
             })
             .collect();
-        if errors.is_empty() { Ok(Json { value, exact }) } else { Err(("schema", errors.join("; "))) }
+        if errors.is_empty() { Ok(json) } else { Err(("schema", errors.join("; "))) }
     }
 }
 

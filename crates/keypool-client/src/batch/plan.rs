@@ -3,13 +3,17 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use serde::Serialize;
 use tower_keypool::{KeyId, KeyLaneView, KeyPool, KeyState, KeyView, LimitView, Snapshot, Span, Unit};
 
-use super::statistics::time;
+use super::{
+    forecast::{Forecast, Share},
+    statistics::time,
+};
 
 /// What the known limits allow for one model.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +34,8 @@ pub struct Plan {
     pub day_ends: f64,
     /// Requests a second by slots, where there are such.
     pub slots_per_second: Option<f64>,
+    #[serde(skip)]
+    forecast: Forecast,
 }
 
 /// Requests of a day that owners have used, by key, where the pool cannot know of them.
@@ -52,14 +58,6 @@ impl UsedToday {
     }
 }
 
-/// What one owner's limits allow.
-#[derive(Clone, Copy, Default)]
-struct Share {
-    per_minute: Option<u64>,
-    per_day: Option<u64>,
-    left: u64,
-}
-
 impl Share {
     /// As one of the owner's keys shows it.
     fn of(
@@ -74,45 +72,71 @@ impl Share {
             lane?.limits.iter().find(of_requests)
         };
         let day = limit(Span::Day);
+        let back = lane.and_then(|lane| lane.ready_in).unwrap_or_default();
         // What the provider said of the day, whatever was counted.
-        let is_out = lane.and_then(|lane| lane.ready_in).is_some_and(|ready| ready >= day_ends);
+        let is_out = back >= day_ends;
         let known = used.of(&key.id, snapshot.at);
         Self {
             per_minute: limit(Span::MINUTE).map(|view| view.limit.amount),
             per_day: day.map(|view| view.limit.amount),
             left: day.filter(|_| !is_out).map_or(0, |view| view.limit.amount.saturating_sub(view.used.max(known))),
+            back: back.as_secs_f64(),
+            keys: 1,
         }
+    }
+
+    /// What all owners may carry of a model.
+    fn all(snapshot: &Snapshot, model: &str, used: &UsedToday, day_ends: Duration) -> Vec<Self> {
+        // Keys of one owner have its limits together.
+        let mut shares: BTreeMap<(Option<&str>, Option<&KeyId>), Self> = BTreeMap::new();
+        for key in snapshot.keys.iter().filter(|key| key.state != KeyState::Disabled) {
+            let lane = key.lanes.iter().find(|lane| lane.model.as_deref() == Some(model));
+            let share = Self::of(key, lane, used, snapshot, day_ends);
+            let owner = key.owner.as_deref();
+            let other = shares.entry((owner, owner.is_none().then_some(&key.id)));
+            other
+                .and_modify(|held| {
+                    held.left = held.left.max(share.left);
+                    held.back = held.back.min(share.back);
+                    held.keys += 1;
+                })
+                .or_insert(share);
+        }
+        shares.into_values().collect()
     }
 }
 
 impl Plan {
-    /// Looks at the pool.
-    pub(crate) fn of(pool: &KeyPool, model: &str, slots_per_second: Option<f64>, used: &UsedToday) -> Self {
-        // The lane is there once somebody asked for it.
-        let _ = pool.outlook(model);
+    /// Looks at the pool. `models`: the one that is asked, and those that may take its place. `slots`: what each key's slots
+    /// allow a second, and all of them.
+    pub(crate) fn of(pool: &KeyPool, models: &[Arc<str>], slots: Option<(f64, f64)>, used: &UsedToday) -> Self {
+        for model in models {
+            // The lane is there once somebody asked for it.
+            let _ = pool.outlook(&**model);
+        }
         let snapshot = pool.snapshot();
         let day_ends = snapshot.day_ends.duration_since(snapshot.at).unwrap_or_default();
-        // Keys of one owner have its limits together.
-        let mut shares: BTreeMap<(Option<&str>, Option<&KeyId>), Share> = BTreeMap::new();
-        for key in snapshot.keys.iter().filter(|key| key.state != KeyState::Disabled) {
-            let lane = key.lanes.iter().find(|lane| lane.model.as_deref() == Some(model));
-            let share = Share::of(key, lane, used, &snapshot, day_ends);
-            let owner = key.owner.as_deref();
-            let held = shares.entry((owner, owner.is_none().then_some(&key.id))).or_insert(share);
-            held.left = held.left.max(share.left);
-        }
+        let model = models.first().map(|model| &**model).unwrap_or_default();
+        let mut shares = Share::all(&snapshot, model, used, day_ends);
         let sum = |of: fn(&Share) -> Option<u64>| -> Option<u64> {
-            (!shares.is_empty()).then(|| shares.values().map(of).sum::<Option<u64>>()).flatten()
+            (!shares.is_empty()).then(|| shares.iter().map(of).sum::<Option<u64>>()).flatten()
         };
-        let per_day = sum(|share| share.per_day);
+        let (per_minute, per_day) = (sum(|share| share.per_minute), sum(|share| share.per_day));
+        let left_today = per_day.map(|_| shares.iter().map(|share| share.left).sum());
+        for other in models.iter().skip(1) {
+            // What was used of it elsewhere is not known.
+            shares.extend(Share::all(&snapshot, other, &UsedToday::default(), day_ends));
+        }
+        let (per_key, by_slots) = slots.unzip();
         Self {
             model: model.to_owned(),
             keys: snapshot.total_keys - snapshot.disabled_keys,
-            per_minute: sum(|share| share.per_minute),
-            left_today: per_day.map(|_| shares.values().map(|share| share.left).sum()),
+            per_minute,
+            left_today,
             per_day,
             day_ends: day_ends.as_secs_f64(),
-            slots_per_second,
+            slots_per_second: by_slots,
+            forecast: Forecast { shares, day_ends: day_ends.as_secs_f64(), per_key, by_slots },
         }
     }
 
@@ -125,18 +149,11 @@ impl Plan {
         }
     }
 
-    /// How long so many tasks take, each sent once, at this rate or the limits'; `None` where nobody knows.
-    pub fn expected(&self, tasks: u64, measured: Option<f64>) -> Option<Duration> {
-        let rate = measured.or(self.per_second()).filter(|rate| *rate > 0.0);
-        let Some(left) = self.left_today.filter(|left| *left < tasks) else {
-            return Duration::try_from_secs_f64(tasks as f64 / rate?).ok();
-        };
-        // Today's are used up before the day ends; then so many each day, as fast as the minute allows.
-        let per_day = self.per_day.filter(|day| *day > 0)?;
-        let behind = tasks - left;
-        let (whole, rest) = ((behind - 1) / per_day, (behind - 1) % per_day + 1);
-        let last = rate.map_or(0.0, |rate| rest as f64 / rate).min(86_400.0);
-        Duration::try_from_secs_f64(self.day_ends + whole as f64 * 86_400.0 + last).ok()
+    /// How long so many tasks take, each sent once, by what is known of each owner: when it comes back from a rest, its minute
+    /// and its day. `pace`: good answers a second so far, while requests were under way, where that is less. `None` where nobody
+    /// knows.
+    pub fn expected(&self, tasks: u64, pace: Option<f64>) -> Option<Duration> {
+        self.forecast.done_in(tasks, pace)
     }
 
     /// The same for a person, with how many tasks there are.

@@ -1,9 +1,8 @@
 //! What became of a task.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 use tower_keypool::{KeyId, Usage};
 
 use super::{Id, Json};
@@ -25,7 +24,7 @@ pub struct TaskResult {
     pub json: Option<Json>,
     /// Parts of the answer that are no text: calls of functions, pictures.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub parts: Option<Value>,
+    pub parts: Option<Vec<Json>>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<TaskError>,
@@ -49,8 +48,8 @@ pub struct TaskResult {
     #[serde(serialize_with = "hex")]
     pub hash: u64,
     /// The task's own fields.
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    pub task: Map<String, Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub task: BTreeMap<String, Json>,
 }
 
 /// Why a task failed.

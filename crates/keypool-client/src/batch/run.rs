@@ -122,14 +122,14 @@ impl Watch {
             // Nobody knows.
             return all;
         }
-        let measured = (all.seconds > 10.0 && all.ok > 10).then_some(all.per_second);
-        all.eta = plan.expected(all.left(), measured).filter(|_| all.left() > 0).map(|time| time.as_secs_f64());
+        let expected = plan.expected(all.left(), self.0.pace(&all)).filter(|_| all.left() > 0);
+        all.eta = expected.map(|time| time.as_secs_f64());
         all
     }
 
     /// What the limits allow for the model of tasks that name none.
     pub fn plan(&self) -> Plan {
-        self.0.options.plan(self.0.client.pool())
+        self.0.options.plan(&self.0.client)
     }
 
     /// Ends it: what is under way comes to its end, nothing more is begun.

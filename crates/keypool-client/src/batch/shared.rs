@@ -9,17 +9,17 @@ use std::{
     time::Duration,
 };
 
-use tower_keypool::{Demand, Exhausted, KeyId, ServedBy, VerdictKind};
+use tower_keypool::{Demand, Exhausted, KeyId};
 
 use super::{
-    Fault, Resting, Statistics, TaskResult,
-    attempt::{Bad, Tried},
+    Resting, Statistics, TaskResult,
+    attempt::Bad,
     builder::Options,
-    desk::{Desk, Stop, Work},
+    busy::Busy,
+    desk::{Desk, Stop},
     dialect::Dialect,
-    events::FaultKind,
+    faults::Told,
     input::InputError,
-    rests::Rests,
     statistics::{Tally, Unreachable, time},
 };
 use crate::client::Client;
@@ -31,14 +31,15 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) desk: Desk,
     tally: Mutex<Tally>,
-    active: AtomicUsize,
+    active: Busy,
     paused: AtomicUsize,
     by_slot: Vec<AtomicU64>,
     /// Keys that cost nothing.
     free: HashSet<KeyId>,
     /// All keys, and which come first.
     pub(super) keys: Vec<(KeyId, u16)>,
-    rests: Mutex<Option<Rests>>,
+    /// What whoever listens to faults has to be told, and was.
+    pub(super) told: Mutex<Option<Told>>,
     synced: Mutex<Duration>,
     pub(super) failure: Mutex<Option<String>>,
     pub(super) refused: Mutex<Vec<InputError>>,
@@ -56,7 +57,7 @@ impl Shared {
         let free = keys.iter().filter(|key| key.tier.as_ref().is_some_and(|tier| tier.name() == "free"));
         let free = free.map(|key| key.id.clone()).collect();
         let others = keys.iter().map(|key| (key.id.clone(), key.priority)).collect();
-        let rests = options.on_fault.is_some().then(|| Rests::of(&pool));
+        let told = options.on_fault.is_some().then(|| Told::of(&pool));
         let mut tally = Tally::default();
         tally.statistics.slots = workers;
         tally.statistics.tasks = options.tasks.unwrap_or_default();
@@ -66,12 +67,12 @@ impl Shared {
             client,
             options,
             tally: Mutex::new(tally),
-            active: AtomicUsize::new(0),
+            active: Busy::default(),
             paused: AtomicUsize::new(0),
             by_slot: (0..if slotted { workers } else { 0 }).map(|_| AtomicU64::new(0)).collect(),
             free,
             keys: others,
-            rests: Mutex::new(rests),
+            told: Mutex::new(told),
             synced: Mutex::default(),
             failure: Mutex::default(),
             refused: Mutex::default(),
@@ -107,11 +108,12 @@ impl Shared {
     }
 
     /// A request is under way as long as what is given back lives.
-    pub(crate) fn under_way(&self, worker: usize) -> Counted<'_> {
+    pub(crate) fn under_way(&self, worker: usize) -> UnderWay<'_> {
         if let Some(count) = self.by_slot.get(worker) {
             count.fetch_add(1, Relaxed);
         }
-        Counted::new(&self.active)
+        self.active.begins(|| self.desk.elapsed());
+        UnderWay(self)
     }
 
     /// A slot rests with its key.
@@ -146,97 +148,11 @@ impl Shared {
         seconds(first).map(|s| Resting { model: Arc::clone(model), why, seconds: Some(s) })
     }
 
-    /// Counts what an attempt came to, and tells of what went wrong in it.
-    pub(crate) fn book(&self, work: &mut Work, tried: &Tried, worker: usize) {
-        let served = tried.served_by.as_ref();
-        let earlier = served.map(ServedBy::earlier).unwrap_or_default();
-        let sent = served.map_or(u32::from(tried.took > Duration::ZERO), |served| served.attempts() as u32);
-        let last_is_key = matches!(&tried.outcome, Err(bad) if bad.whose == FaultKind::Key)
-            && served.is_some_and(|served| {
-                served.key().is_some() && served.verdict().is_key_fault() && is_keys(served.verdict().kind())
-            });
-        let earlier_keys = earlier.iter().filter(|attempt| is_keys(attempt.kind)).count();
-        let key_faults = earlier_keys as u32 + u32::from(last_is_key);
-        work.attempts += sent;
-        work.key_faults += key_faults;
-        self.tally(|tally| {
-            tally.statistics.requests += u64::from(sent);
-            tally.statistics.key_faults += u64::from(key_faults);
-        });
-        if (!earlier.is_empty() || tried.outcome.is_err())
-            && let Some(listener) = &self.options.on_fault
-        {
-            self.faults(work, tried, worker).iter().for_each(|fault| listener(fault));
-        }
-    }
-
-    fn faults(&self, work: &Work, tried: &Tried, worker: usize) -> Vec<Fault> {
-        let served = tried.served_by.as_ref();
-        let fault = |key: Option<KeyId>, whose| Fault {
-            slot: worker + 1,
-            retry_in: None,
-            permanent: false,
-            key,
-            task: work.id.clone(),
-            model: Arc::clone(&work.model),
-            fault: whose,
-            verdict: None,
-            status: None,
-            code: String::new(),
-            message: String::new(),
-            last: false,
-        };
-        let mut faults: Vec<Fault> = served
-            .map(ServedBy::earlier)
-            .unwrap_or_default()
-            .iter()
-            .map(|attempt| Fault {
-                verdict: Some(attempt.kind),
-                status: attempt.status,
-                code: attempt.code.clone(),
-                message: if is_keys(attempt.kind) { String::new() } else { "another model, or another key".to_owned() },
-                ..fault(
-                    Some(attempt.key.clone()),
-                    if is_keys(attempt.kind) { FaultKind::Key } else { FaultKind::Model },
-                )
-            })
-            .collect();
-        if let Err(bad) = &tried.outcome
-            // That no other key was there is no fault of anybody.
-            && !(bad.whose == FaultKind::Key && served.is_none_or(|served| served.key().is_none()))
-        {
-            let verdict = served.map(ServedBy::verdict);
-            let of_model = bad.whose == FaultKind::Key && verdict.is_some_and(|verdict| !is_keys(verdict.kind()));
-            let whose = if of_model { FaultKind::Model } else { bad.whose };
-            let final_fault = matches!(bad.whose, FaultKind::Task | FaultKind::Model)
-                && (work.faults >= self.options.max_retries || (bad.invalid && !self.options.retry_invalid));
-            let code = verdict.map(tower_keypool::Verdict::code_of).filter(|code| !code.is_empty());
-            faults.push(Fault {
-                verdict: verdict.map(tower_keypool::Verdict::kind),
-                status: verdict.and_then(tower_keypool::Verdict::status_of).map(|status| status.as_u16()),
-                code: code.map(str::to_owned).or_else(|| bad.code.clone()).unwrap_or_else(|| bad.kind.to_owned()),
-                message: bad.message.clone(),
-                last: final_fault,
-                ..fault(served.and_then(ServedBy::key).cloned(), whose)
-            });
-        }
-        self.tell_rests(&mut faults);
-        faults
-    }
-
-    /// When the keys come back.
-    fn tell_rests(&self, faults: &mut [Fault]) {
-        let mut held = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rests) = held.as_mut() {
-            rests.tell(self.client.pool(), faults);
-        }
-    }
-
     /// A request did not arrive. False: none has for too long.
     pub(crate) fn unreached(&self, bad: &Bad) -> bool {
         let bears = self.desk.unreached(bad.message.as_str().into(), bad.holds_all(), self.patience());
         // Or answers may come yet.
-        bears || self.active.load(Relaxed) > 0
+        bears || self.active.now() > 0
     }
 
     /// How long nothing may answer.
@@ -274,12 +190,18 @@ impl Shared {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
     }
 
+    /// Good answers a second while any request was under way; `None` while those are few.
+    pub(super) fn pace(&self, all: &Statistics) -> Option<f64> {
+        let busy = self.active.lasted(self.desk.elapsed()).as_secs_f64();
+        (all.seconds > 10.0 && all.ok > 10).then(|| all.ok as f64 / busy.max(1e-3))
+    }
+
     pub(super) fn statistics(&self) -> Statistics {
         let mut all = Statistics::default();
         self.tally(|tally| all = tally.statistics.clone());
         let elapsed = self.desk.elapsed();
         all.seconds = elapsed.as_secs_f64();
-        all.active = self.active.load(Relaxed);
+        all.active = self.active.now();
         all.paused = self.paused.load(Relaxed);
         all.queued = self.desk.waiting().1;
         if self.counted_before() {
@@ -300,13 +222,6 @@ impl Shared {
     }
 }
 
-/// Whether a fault is a key's, its owner's or its account's: that it has not this model, or that the model is overloaded,
-/// is none.
-fn is_keys(kind: VerdictKind) -> bool {
-    use VerdictKind::{Broken, CallerFault, Cancelled, ModelUnavailable, Overloaded, Transient, WrongOwner};
-    !matches!(kind, ModelUnavailable | Overloaded | Transient | CallerFault | WrongOwner | Broken | Cancelled)
-}
-
 /// One more, as long as it lives.
 pub(crate) struct Counted<'a>(&'a AtomicUsize);
 
@@ -320,5 +235,14 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A request is under way, as long as it lives.
+pub(crate) struct UnderWay<'a>(&'a Shared);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.active.ends(|| self.0.desk.elapsed());
     }
 }

@@ -1,12 +1,12 @@
 //! What is to be answered.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::request;
+use super::{Json, request, written::Fields};
 
 /// What is to be answered: a prompt, or a whole request in the provider's own form.
 ///
@@ -26,7 +26,7 @@ pub struct Task {
     pub(crate) system: Option<String>,
     pub(crate) temperature: Option<f64>,
     /// Carried through.
-    pub(crate) fields: Map<String, Value>,
+    pub(crate) fields: Fields,
 }
 
 /// What is asked.
@@ -34,7 +34,7 @@ pub struct Task {
 pub(crate) enum Ask {
     Prompt(String),
     /// The body as it goes out.
-    Request(Map<String, Value>),
+    Request(Fields),
 }
 
 /// What a task is called: a text or a whole number. `17` and `"17"` are the same one.
@@ -105,11 +105,11 @@ impl Task {
 
     /// A whole request in the provider's own form.
     pub fn request(request: Map<String, Value>) -> Self {
-        Self::of(Ask::Request(request))
+        Self::of(Ask::Request(Json::from(Value::Object(request)).into_fields()))
     }
 
     fn of(ask: Ask) -> Self {
-        Self { id: None, ask, model: None, system: None, temperature: None, fields: Map::new() }
+        Self { id: None, ask, model: None, system: None, temperature: None, fields: Fields::new() }
     }
 
     /// What it is called; its place in the input unless set.
@@ -143,18 +143,17 @@ impl Task {
     /// Something that is carried through to the result.
     #[must_use]
     pub fn field(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.fields.insert(name.into(), value.into());
+        self.fields.insert(name.into(), value.into().into());
         self
     }
 
-    /// A JSON text or object: see [`from_value`](Self::from_value).
+    /// A JSON text or object: see [`from_value`](Self::from_value). What is carried through or sent has its numbers as they
+    /// stand in it, however many digits they have.
     ///
     /// # Errors
     /// When it is neither, or an object that asks nothing.
     pub fn from_json(text: &str) -> Result<Self, InvalidTask> {
-        let mut value = serde_json::from_str(text).map_err(|error| InvalidTask(format!("no JSON: {error}")))?;
-        keep_digits(&mut value, text);
-        Self::from_value(value)
+        Self::of_json(Json::read(text).map_err(|error| InvalidTask(format!("no JSON: {error}")))?)
     }
 
     /// A text, or an object: `prompt` or a whole request (`request`, `contents`, `messages`), and `id`, `model`, `system`,
@@ -165,22 +164,26 @@ impl Task {
     /// # Errors
     /// When it is neither, or asks nothing.
     pub fn from_value(value: Value) -> Result<Self, InvalidTask> {
+        Self::of_json(value.into())
+    }
+
+    fn of_json(json: Json) -> Result<Self, InvalidTask> {
         let wrong = |what: &str| InvalidTask(what.to_owned());
-        let mut fields = match value {
+        let mut fields = match &*json {
             Value::String(prompt) => return Ok(Self::prompt(prompt)),
-            Value::Object(fields) => fields,
-            other => return Err(InvalidTask(format!("neither a text nor an object: {}", short(&other)))),
+            Value::Object(_) => json.into_fields(),
+            other => return Err(InvalidTask(format!("neither a text nor an object: {}", short(other)))),
         };
         let own = fields.contains_key("prompt");
         let ask = if let Some(prompt) = fields.remove("prompt") {
-            match prompt {
+            match prompt.into_value() {
                 Value::String(prompt) => Ask::Prompt(prompt),
                 _ => return Err(wrong("its prompt is no text")),
             }
         } else if let Some(name) =
-            ["request", "body"].into_iter().find(|name| fields.get(*name).is_some_and(Value::is_object))
+            ["request", "body"].into_iter().find(|name| fields.get(*name).is_some_and(|value| value.is_object()))
         {
-            Ask::Request(object(fields.remove(name)))
+            Ask::Request(fields.remove(name).map(Json::into_fields).unwrap_or_default())
         } else if fields.contains_key("contents") || fields.contains_key("messages") {
             let gemini = fields.contains_key("contents");
             let (request, kept) = fields.into_iter().partition(|(name, _)| request::has(gemini, name));
@@ -199,10 +202,10 @@ impl Task {
             if task.id.is_none()
                 && let Some(id) = fields.remove(*name).filter(|id| !id.is_null())
             {
-                task.id = Some(id_of(&id).ok_or_else(|| wrong("its id is neither a text nor a whole number"))?);
+                task.id = Some(own_id(&id).ok_or_else(|| wrong("its id is neither a text nor a whole number"))?);
             }
         }
-        let text = |value: Option<Value>, name: &str| match value {
+        let text = |value: Option<Json>, name: &str| match value.map(Json::into_value) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(InvalidTask(format!("its {name} is no text"))),
@@ -210,13 +213,14 @@ impl Task {
         task.model = text(fields.remove("model"), "model")?.map(Into::into);
         task.system = text(fields.remove("system"), "system")?;
         task.temperature = match fields.remove("temperature") {
-            None | Some(Value::Null) => None,
+            None => None,
+            Some(value) if value.is_null() => None,
             Some(value) => Some(value.as_f64().ok_or_else(|| wrong("its temperature is no number"))?),
         };
         if let Ask::Request(request) = &task.ask
             && task.model.is_none()
         {
-            task.model = request.get("model").and_then(Value::as_str).map(Into::into);
+            task.model = request.get("model").and_then(|model| model.as_str()).map(Into::into);
         }
         task.fields = fields;
         Ok(task)
@@ -249,24 +253,11 @@ pub(crate) fn id_of(value: &Value) -> Option<Id> {
 /// What may be an id; the first where a task has a prompt of its own.
 const IDS: [&str; 3] = ["id", "custom_id", "key"];
 
-/// A number with more digits than a value keeps is a name: two that differ in the last one are two tasks.
-fn keep_digits(task: &mut Value, text: &str) {
-    let Some(fields) = task.as_object_mut() else { return };
-    if !IDS.iter().any(|name| fields.get(*name).is_some_and(Value::is_f64)) {
-        return;
-    }
-    let written: HashMap<String, &RawValue> = serde_json::from_str(text).unwrap_or_default();
-    for name in IDS {
-        if let (Some(id), Some(written)) = (fields.get_mut(name).filter(|id| id.is_f64()), written.get(name)) {
-            *id = written.get().into();
-        }
-    }
-}
-
-fn object(value: Option<Value>) -> Map<String, Value> {
-    match value {
-        Some(Value::Object(map)) => map,
-        _ => Map::new(),
+/// A number that a value would write otherwise is a name: two that differ in the last digit are two tasks.
+fn own_id(id: &Json) -> Option<Id> {
+    match id.exact() {
+        Some(exact) if id.is_number() => Some(Id::Text(exact.into())),
+        _ => id_of(id),
     }
 }
 

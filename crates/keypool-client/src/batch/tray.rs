@@ -98,6 +98,10 @@ impl Tray {
         self.later.insert((at, work.index), work);
     }
 
+    pub(super) fn has_pausing(&self) -> bool {
+        !self.later.is_empty()
+    }
+
     /// No key may carry its model, `next`: until when, where any comes back. All of that model's wait together. Whether that
     /// is news for whoever sleeps.
     pub(super) fn park(&mut self, work: Work, why: Exhausted, next: Option<Duration>, now: Duration) -> bool {

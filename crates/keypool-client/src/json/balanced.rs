@@ -57,7 +57,7 @@ pub(super) fn first(text: &str) -> (Option<(Value, &str)>, Option<&str>) {
         match end_of(&text[start..]) {
             Some(length) => {
                 let piece = &text[start..start + length];
-                match serde_json::from_str::<Value>(piece) {
+                match super::value(piece) {
                     Ok(value) if is_citation(&value) => drop(cited.get_or_insert((value, piece))),
                     Ok(value) if broken.is_none() => return (Some((value, piece)), None),
                     // What is broken came first, and this is something else.

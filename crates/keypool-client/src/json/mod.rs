@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-pub(crate) use exact::{compact, exact};
+pub(crate) use exact::{compact, exact, value};
 
 /// Longer texts are not repaired.
 const MOST_BYTES: usize = 8 << 20;
@@ -60,25 +60,26 @@ pub fn find(text: &str) -> Result<Found, NoJson> {
     find_in(text).map(|(found, _)| found)
 }
 
-/// The same, and where it stands, unless it had to be repaired.
-pub(crate) fn find_in(text: &str) -> Result<(Found, Option<&str>), NoJson> {
+/// The same, and the text that it is the value of.
+pub(crate) fn find_in(text: &str) -> Result<(Found, Cow<'_, str>), NoJson> {
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
         return Err(NoJson { reason: "the text is empty".into() });
     }
-    let as_it_is = match serde_json::from_str(text) {
-        Ok(value) => return Ok((Found { value, how: How::AsItIs }, Some(text))),
+    let found = |value, how, text| Ok((Found { value, how }, text));
+    let as_it_is = match value(text) {
+        Ok(value) => return found(value, How::AsItIs, text.into()),
         Err(error) => error,
     };
     let region = balanced::fenced(text).unwrap_or(text);
     if region.len() < text.len()
-        && let Ok(value) = serde_json::from_str(region)
+        && let Ok(value) = value(region)
     {
-        return Ok((Found { value, how: How::Extracted }, Some(region)));
+        return found(value, How::Extracted, region.into());
     }
     let (value, broken) = balanced::first(region);
     if let Some((value, piece)) = value {
-        return Ok((Found { value, how: How::Extracted }, Some(piece)));
+        return found(value, How::Extracted, piece.into());
     }
     if region.len() > MOST_BYTES {
         return Err(NoJson {
@@ -86,6 +87,6 @@ pub(crate) fn find_in(text: &str) -> Result<(Found, Option<&str>), NoJson> {
         });
     }
     let broken = broken.or_else(|| balanced::bare(region));
-    let value = broken.and_then(repair::repair).ok_or_else(|| NoJson { reason: as_it_is.to_string().into() })?;
-    Ok((Found { value, how: How::Repaired }, None))
+    let repaired = broken.and_then(repair::repair).ok_or_else(|| NoJson { reason: as_it_is.to_string().into() });
+    repaired.and_then(|(value, text)| found(value, How::Repaired, text.into()))
 }

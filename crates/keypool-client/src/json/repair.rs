@@ -3,10 +3,11 @@
 use jsonrepair_rs::{RepairOptions, jsonrepair_with_options};
 use serde_json::Value;
 
-use super::{MOST_BYTES, backslash::doubled};
+use super::{MOST_BYTES, backslash::doubled, value};
 
-/// Makes a value of what begins with one, and may have words behind it. `None` where it cannot be told what was meant.
-pub(super) fn repair(broken: &str) -> Option<Value> {
+/// Makes a value of what begins with one, and may have words behind it, and the text of that value. `None` where it cannot be
+/// told what was meant.
+pub(super) fn repair(broken: &str) -> Option<(Value, String)> {
     let fixed = doubled(broken.trim());
     let whole = fixed.trim_end_matches(['`', '\n', ' ']);
     tried(whole).or_else(|| {
@@ -22,14 +23,14 @@ pub(super) fn repair(broken: &str) -> Option<Value> {
 
 /// What comes out must be of the kind that went in: a repair that wraps an object and the words behind it into a list is
 /// none.
-fn tried(text: &str) -> Option<Value> {
+fn tried(text: &str) -> Option<(Value, String)> {
     let options = RepairOptions::new().with_max_input_bytes(2 * MOST_BYTES);
     let repaired = jsonrepair_with_options(text, options).ok()?;
-    let value: Value = serde_json::from_str(&repaired).ok()?;
+    let value = value(&repaired).ok()?;
     match text.as_bytes().first()? {
         b'{' => value.is_object(),
         b'[' => value.is_array(),
         _ => false,
     }
-    .then_some(value)
+    .then_some((value, repaired))
 }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod client;
+mod exact;
 mod json;
 mod output;
 mod paced;

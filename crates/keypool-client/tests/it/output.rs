@@ -97,3 +97,115 @@ async fn an_empty_input_makes_an_empty_output() {
     assert_eq!(run(&path, OutputOptions::default(), Vec::new()).await, 0);
     assert_eq!(serde_json::from_str::<Value>(&fs::read_to_string(&path).unwrap()).unwrap(), Value::Array(Vec::new()));
 }
+
+/// A file has as many names as somebody gives it.
+#[cfg(unix)]
+#[tokio::test(start_paused = true)]
+async fn one_run_a_file_whatever_name_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    for (one, other) in [("one.jsonl", "other.jsonl"), ("one.json", "other.json")] {
+        let (one, other) = (folder.path().join(one), folder.path().join(other));
+        run(&one, OutputOptions::default(), prompts(3)).await;
+        fs::hard_link(&one, &other).unwrap();
+        let first = Output::open(&one, &OutputOptions::default()).unwrap();
+        let refused = Output::open(&other, &OutputOptions::default()).unwrap_err();
+        assert!(matches!(refused, OutputError::Locked { .. }), "{refused}");
+        assert!(refused.to_string().contains("by another name"), "{refused}");
+        drop(first);
+        drop(Output::open(&other, &OutputOptions::default()).unwrap());
+        assert_eq!(run(&other, OutputOptions::default(), prompts(4)).await, 1, "it goes on under each of them");
+    }
+}
+
+/// Files that a run makes beside its output.
+#[tokio::test(start_paused = true)]
+async fn what_happens_to_have_the_name_of_a_file_of_a_run_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let ordered = OutputOptions { ordered: true, ..OutputOptions::default() };
+    for (output, beside) in [
+        ("a.jsonl", ".lock"),
+        ("a.jsonl", ".new"),
+        ("a.json", ".lock"),
+        ("a.json", ".new"),
+        ("a.json", ".journal"),
+        ("a.json", ".journal.new"),
+    ] {
+        let path = folder.path().join(output);
+        let beside = folder.path().join(format!("{output}{beside}"));
+        let refused = |what: &str| {
+            let refused = Output::open(&path, &ordered).unwrap_err().to_string();
+            assert!(refused.contains(beside.to_str().unwrap()), "{what}: {refused}");
+            assert!(refused.contains("away") && refused.contains("name another output"), "{what}: {refused}");
+            assert!(!path.exists(), "{what}: nothing is made");
+        };
+        fs::write(&beside, "my very important notes").unwrap();
+        refused("a file");
+        assert_eq!(fs::read_to_string(&beside).unwrap(), "my very important notes", "{}", beside.display());
+        fs::remove_file(&beside).unwrap();
+        fs::create_dir(&beside).unwrap();
+        refused("a folder");
+        fs::remove_dir(&beside).unwrap();
+        #[cfg(unix)]
+        {
+            let far = folder.path().join("far");
+            std::os::unix::fs::symlink(&far, &beside).unwrap();
+            refused("a link");
+            assert!(beside.is_symlink() && !far.exists(), "{}", beside.display());
+            fs::remove_file(&beside).unwrap();
+        }
+    }
+    // What is empty says nothing of whose it is: it stays, too.
+    let (path, lock) = (folder.path().join("b.jsonl"), folder.path().join("b.jsonl.lock"));
+    fs::write(&lock, "").unwrap();
+    assert_eq!(run(&path, ordered, prompts(2)).await, 2);
+    assert_eq!(fs::read(&lock).unwrap(), b"");
+    // One that comes while it runs, as well.
+    let (path, new) = (folder.path().join("c.jsonl"), folder.path().join("c.jsonl.new"));
+    let (_sim, client) = stage::paused(GeminiSim::builder(), 2, |pool| pool);
+    let output = Output::open(&path, &ordered).unwrap();
+    fs::write(&new, "my very important notes").unwrap();
+    let (ended, _) = Batch::new(client).output(output).run(prompts(3)).finish().await;
+    let keypool_client::batch::Ended::Failed(why) = ended else { panic!("{ended:?}") };
+    assert!(why.contains("c.jsonl.new") && why.contains("name another output"), "{why}");
+    assert_eq!((fs::read_to_string(&new).unwrap().as_str(), lines(&path).len()), ("my very important notes", 3));
+}
+
+/// A run that was killed leaves its lock, and where it was at its end what it was writing.
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_run_left_is_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.json");
+    let at = |end: &str| folder.path().join(format!("a.json{end}"));
+    run(&path, OutputOptions::default(), prompts(3)).await;
+    // As they lie there while it is written anew.
+    let output = Output::open(&path, &OutputOptions::default()).unwrap();
+    let (mark, journal) = (fs::read_to_string(at(".lock")).unwrap(), fs::read(at(".journal")).unwrap());
+    drop(output);
+    fs::write(at(".journal"), &journal).unwrap();
+    for (left, taken) in [(mark.clone(), false), (format!("{mark}It makes a new one.\n"), true)] {
+        fs::write(at(".lock"), &left).unwrap();
+        fs::write(at(".new"), "[\n{\"id\":0,\"ind").unwrap();
+        let opened = Output::open(&path, &OutputOptions::default());
+        assert_eq!(opened.is_ok(), taken, "{left}: {opened:?}");
+        drop(opened);
+        assert_eq!(at(".new").exists(), !taken);
+    }
+    assert_eq!(run(&path, OutputOptions::default(), prompts(5)).await, 2);
+    for end in [".lock", ".new", ".journal", ".journal.new"] {
+        assert!(!at(end).exists(), "{end}");
+    }
+}
+
+/// Nobody knows where it comes from; and the array is written anew from it.
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_lacks_something_of_its_array_costs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("a.json"), folder.path().join("other.jsonl"));
+    run(&path, OutputOptions::default(), prompts(5)).await;
+    run(&other, OutputOptions::default(), prompts(2)).await;
+    fs::copy(&other, folder.path().join("a.json.journal")).unwrap();
+    assert_eq!(run(&path, OutputOptions::default(), prompts(6)).await, 1);
+    let all: Vec<Value> = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let ids: BTreeSet<u64> = all.iter().map(|result| result["id"].as_u64().unwrap()).collect();
+    assert_eq!((ids.len(), all.len()), (6, 6));
+}

@@ -210,3 +210,53 @@ async fn a_model_that_is_not_there_is_no_keys_fault() {
     let told = told.lock().unwrap();
     assert!(!told.is_empty() && told.iter().all(|fault| fault.fault == FaultKind::Model), "{told:?}");
 }
+
+/// How it stands so many seconds after its begin.
+async fn eta(
+    after: u64,
+    keys: usize,
+    tasks: usize,
+    says: impl Fn(usize) -> provider::Says + Send + Sync + 'static,
+) -> f64 {
+    let pool = provider::pool(provider::keys(keys)).limits(MODEL, Limits::new().per_minute(60)).build().unwrap();
+    let (client, _) = provider::client(&pool, Models::new(), move |_, key, _| (QUICK, says(key)));
+    let run = Batch::new(client).expecting(tasks as u64).run(prompts(tasks));
+    let watch = run.watch();
+    let told = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(after)).await;
+        let told = watch.statistics();
+        watch.stop();
+        told
+    });
+    run.finish().await;
+    let told = told.await.unwrap();
+    println!("{told}\neta {:?}", told.eta);
+    told.eta.expect("an expected end")
+}
+
+/// Keys that rest carry nothing until they come back.
+#[tokio::test(start_paused = true)]
+async fn the_expected_end_knows_when_keys_come_back() {
+    let one = eta(30, 2, 7_200, |key| if key == 0 { limited("Minute", "3600s") } else { fine() }).await;
+    // An hour with one key is 3,600; both carry what is left.
+    assert!((5_200.0..5_500.0).contains(&one), "{one}");
+    let all = eta(600, 2, 60, |_| limited("Minute", "3600s")).await;
+    assert!((2_950.0..3_100.0).contains(&all), "they come back in 50 minutes: {all}");
+    let none = eta(30, 2, 7_200, |_| fine()).await;
+    assert!((3_400.0..3_650.0).contains(&none), "{none}");
+}
+
+/// What another model carries meanwhile is no less done.
+#[tokio::test(start_paused = true)]
+async fn the_expected_end_knows_of_models_that_take_its_place() {
+    let limits = |day: u64| Limits::new().per_minute(60).per_day(day);
+    let pool = provider::pool(provider::keys(1)).limits("best", limits(100)).limits(MODEL, limits(1_000));
+    let pool = pool.build().unwrap();
+    let (client, _) = provider::client(&pool, Models::new().for_all(["best", MODEL]), |_, _, _| (QUICK, fine()));
+    let plan = Batch::new(client).model("best").plan();
+    assert!(plan.day_ends > 3_600.0, "{plan}");
+    let expected = |tasks| plan.expected(tasks, None).unwrap().as_secs_f64();
+    // A hundred of one, and the rest of the other.
+    assert!((890.0..910.0).contains(&expected(1_000)), "{}", expected(1_000));
+    assert!(expected(1_200) > plan.day_ends, "both are used up today");
+}

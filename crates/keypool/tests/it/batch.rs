@@ -188,9 +188,12 @@ async fn every_exit_code_says_what_it_is() {
     assert!(ended.err.contains("1 invalid") && ended.err.contains("--retry-failed"), "{ended:?}");
     let log = std::fs::read_to_string(stage.path("errors.log")).unwrap();
     assert!(log.contains(" ERROR Slot ") && log.contains(": 400 INVALID_ARGUMENT (failed: "), "{log}");
-    assert_eq!(stage.run(&["tasks.txt", "-o", "a.jsonl"]).await.code, 1, "it failed before");
+    let ended = stage.run(&["tasks.txt", "-o", "a.jsonl"]).await;
+    assert_eq!(ended.code, 1, "it failed before");
+    assert!(ended.err.contains("5 done before, 1 of them failed (--retry-failed tries them again)"), "{ended:?}");
     let ended = stage.run(&["tasks.txt", "-o", "a.jsonl", "--retry-failed"]).await;
     assert_eq!((ended.code, stage.results("a.jsonl").len()), (0, 5), "{ended:?}");
+    assert!(ended.err.contains("5 done before, 1 of them failed (these are tried again)"), "{ended:?}");
 
     std::fs::write(stage.path("bad.jsonl"), "{\"prompt\": \"x\"}\n{nonsense\n{\"id\": 0, \"prompt\": \"y\"}\n")
         .unwrap();

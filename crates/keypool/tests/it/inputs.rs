@@ -102,3 +102,25 @@ async fn ids_that_are_long_numbers_stay_apart_and_keep_their_digits() {
         assert_eq!(stage.sim.report().total.arrivals, sent, "they are found again");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_of_any_form_come_out_of_every_file_as_they_went_in() {
+    const TASK: &str = "{\"prompt\": \"x\", \"n\": 12345678901234567890123, \"price\": 1.10, \"far\": [1e400]}";
+    const OWN: &str = "\"task\":{\"far\":[1e400],\"n\":12345678901234567890123,\"price\":1.10}";
+    let stage = stage().await;
+    fs::write(stage.path("t.jsonl"), format!("{TASK}\n")).unwrap();
+    fs::write(stage.path("t.json"), format!("[{TASK}]")).unwrap();
+    for input in ["t.jsonl", "t.json"] {
+        for output in ["out.jsonl", "out.json"] {
+            let output = format!("{input}.{output}");
+            // The second run reads what the first one wrote.
+            for _ in 0..2 {
+                let ended = stage.run(&[input, "-o", &output, "--ordered"]).await;
+                assert_eq!(ended.code, 0, "{ended:?}");
+                let text = fs::read_to_string(stage.path(&output)).unwrap();
+                assert_eq!(text.matches(OWN).count(), 1, "{output}: {text}");
+            }
+        }
+    }
+    assert_eq!(stage.sim.report().total.arrivals, 4);
+}

@@ -64,13 +64,17 @@ async fn no_two_files_of_a_run_are_one() {
         &["one.jsonl", "-o", "a.jsonl", "--summary", "sub/../a.jsonl"],
         &["one.jsonl", "-o", "a.jsonl", "--error-log", "b", "--summary", "b"],
         &["one.jsonl", "-o", "a.json", "--error-log", "a.json.journal"],
+        &["one.jsonl", "-o", "a.json", "--error-log", "a.json.lock"],
+        &["one.jsonl", "-o", "a.jsonl", "--summary", "a.jsonl.new"],
+        &["one.jsonl", "-o", "a.json", "--summary", "a.json.journal.new"],
     ] {
         let ended = stage.run(args).await;
         assert_eq!(fs::read_to_string(stage.path("one.jsonl")).unwrap(), "\"one prompt\"", "{args:?}");
         refused(&ended, "are the same file");
     }
-    refused(&stage.run(&["one.jsonl", "-o", "a.jsonl", "--summary", "keys.txt"]).await, "is no summary of a batch");
-    assert!(!stage.path("b").exists() && fs::read_to_string(stage.path("keys.txt")).unwrap().contains("AIza"));
+    fs::write(stage.path("notes.txt"), "milk").unwrap();
+    refused(&stage.run(&["one.jsonl", "-o", "a.jsonl", "--summary", "notes.txt"]).await, "is no summary of a batch");
+    assert!(!stage.path("b").exists() && fs::read_to_string(stage.path("notes.txt")).unwrap() == "milk");
     // What a shell gives goes by the same.
     let mut command = stage.command(&["-", "-o", "one.jsonl"]);
     let input = fs::File::open(stage.path("one.jsonl")).unwrap();
@@ -186,4 +190,78 @@ async fn what_is_skipped_is_said_and_the_summary_stands_apart_from_the_progress(
     assert_eq!((quiet.code, &*quiet.err), (0, ""), "{quiet:?}");
     let results: Vec<Value> = stage.results("b.jsonl");
     assert_eq!(results.len(), 3);
+}
+
+/// Everything that a run goes by is somebody's: the log adds to none of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_log_is_no_file_that_the_run_goes_by() {
+    let stage = stage(2).await;
+    fs::write(stage.path("keypool.toml"), "[gateway]\ntoken_file = \"token\"\n").unwrap();
+    fs::write(stage.path("token"), "not-a-real-token").unwrap();
+    fs::write(stage.path("system.txt"), "be brief").unwrap();
+    fs::write(stage.path("schema.json"), "{}").unwrap();
+    fs::hard_link(stage.path("keys.txt"), stage.path("hard.txt")).unwrap();
+    symlink("keys.txt", stage.path("link.txt")).unwrap();
+    symlink("counts.db", stage.path("link.db")).unwrap();
+    let args = ["tasks.txt", "-o", "a.jsonl", "--config", "keypool.toml", "--system", "@system.txt", "--json-schema"];
+    let ours = ["keys.txt", "hard.txt", "link.txt", "keypool.toml", "token", "system.txt", "schema.json", "tasks.txt"];
+    let read = |name: &str| fs::read(stage.path(name)).ok();
+    // First while there is no database, and then one that is there.
+    for round in 0..2 {
+        let before: Vec<_> = ours.iter().chain(&["counts.db", "counts.db-wal"]).map(|name| read(name)).collect();
+        for name in
+            ours.iter().chain(&["counts.db", "./counts.db", "link.db", "counts.db-wal", "counts.db-shm", "a.jsonl"])
+        {
+            for option in ["--error-log", "--summary"] {
+                let ended = stage.run(&[&args[..], &["schema.json", option, name]].concat()).await;
+                refused(&ended, "are the same file");
+                refused(&ended, "name another");
+            }
+            assert!(!stage.path("a.jsonl").exists(), "{name}: nothing is written");
+        }
+        let after: Vec<_> = ours.iter().chain(&["counts.db", "counts.db-wal"]).map(|name| read(name)).collect();
+        assert!(before == after, "round {round}");
+        assert!(round > 0 || !stage.path("counts.db").exists());
+        assert_eq!(stage.run(&["tasks.txt", "-o", "first.jsonl"]).await.code, 0);
+    }
+    // Nor is an output.
+    for name in ["counts.db", "fresh.db"] {
+        let mut command =
+            crate::binary::keypool(&["batch", "--keys", "keys.txt", "--upstream", &stage.sim.url(), "--db", name]);
+        command.args(["tasks.txt", "-o", name]).current_dir(stage.folder.path());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains("are the same file"), "{name}: {said}");
+    }
+    assert!(!stage.path("fresh.db").exists());
+    // Another one is.
+    let ended = stage.run(&[&args[..], &["schema.json", "--error-log", "errors.log"]].concat()).await;
+    assert!(ended.code != 2 && stage.path("errors.log").exists(), "{ended:?}");
+}
+
+/// As a person meets it who has such files.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_in_the_way_is_named_with_the_way_out() {
+    let stage = stage(2).await;
+    for (output, name) in [("a.jsonl", "a.jsonl.lock"), ("a.jsonl", "a.jsonl.new"), ("a.json", "a.json.journal")] {
+        fs::write(stage.path(name), "my very important notes").unwrap();
+        let ended = stage.run(&["tasks.txt", "-o", output, "--ordered"]).await;
+        refused(&ended, name);
+        refused(&ended, "name another output");
+        assert_eq!(fs::read_to_string(stage.path(name)).unwrap(), "my very important notes", "{name}");
+        fs::remove_file(stage.path(name)).unwrap();
+    }
+    assert_eq!(stage.sim.report().total.arrivals, 0);
+    // A file with two names has one run.
+    fs::write(stage.path("one.jsonl"), "").unwrap();
+    fs::hard_link(stage.path("one.jsonl"), stage.path("other.jsonl")).unwrap();
+    let mut first = stage.command(&["-", "-o", "one.jsonl"]);
+    let mut first = first.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while !stage.path("one.jsonl.lock").exists() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    refused(&stage.run(&["tasks.txt", "-o", "other.jsonl"]).await, "another run writes to");
+    drop(first.stdin.take());
+    assert!(tokio::task::spawn_blocking(move || first.wait().unwrap().success()).await.unwrap());
 }

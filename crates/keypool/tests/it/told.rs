@@ -113,3 +113,38 @@ async fn the_summary_tells_by_slot_key_model_and_error_in_words_and_as_json() {
     let ended = stage.run(&[&args[..], &["--retry-failed"]].concat()).await;
     assert!(ended.code == 0 && ended.err.contains("changed since an earlier run, under the same id: 1"), "{ended:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_down_names_the_model_that_failed_and_the_next() {
+    const PRO: &str = "gemini-2.5-pro";
+    for (refusal, line) in [
+        (Refusal::ModelNotFound, "0 MODEL_NOT_FOUND (gemini-0.0-pro failed, next gemini-0.0-flash)"),
+        (Refusal::Exhausted, "0 RESOURCE_EXHAUSTED (retry in 0s; gemini-0.0-pro failed, next gemini-0.0-flash)"),
+    ] {
+        let stage = Stage::new(GeminiSim::builder(), 1, Limits::none()).await.tasks(12);
+        stage.sim.script(Rule::new(Fault::Refuse(refusal.clone())).model(PRO));
+        let args = ["tasks.txt", "--model", PRO, "--fallback", "gemini-2.5-pro,gemini-2.5-flash", "--concurrency", "1"];
+        let ended = stage.run(&[&args[..], &["-o", "a.jsonl", "--error-log", "e.log"]].concat()).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert!(stage.results("a.jsonl").iter().all(|result| result["model"] == "gemini-2.5-flash"));
+        let log = std::fs::read_to_string(stage.path("e.log")).unwrap();
+        let shapes: Vec<String> = log.lines().map(shape).collect();
+        let line = format!("0-0-0 0:0:0 ERROR Slot 0 key k0 task 0: {line}");
+        assert!(shapes.contains(&line), "{refusal:?}: {line}: {log}");
+        // Those that need not ask any more are told of once for all tasks.
+        let unasked: Vec<_> = shapes.iter().filter(|shape| shape.contains(": no_key (")).collect();
+        assert!(unasked.len() <= 1, "{log}");
+        let none =
+            "0-0-0 0:0:0 ERROR Slot 0 task 0: no_key (retry in 0s; gemini-0.0-pro failed, next gemini-0.0-flash)";
+        assert!(unasked.iter().all(|shape| *shape == none), "{log}");
+        assert!(refusal != Refusal::Exhausted || unasked.len() == 1, "{log}");
+
+        let ended = stage
+            .run(&[&args[..], &["-o", "b.jsonl", "--error-log", "e.json", "--error-log-format", "json"]].concat())
+            .await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        let told = stage.results("e.json");
+        let step = |line: &Value| line["model"] == PRO && line["next_model"] == "gemini-2.5-flash";
+        assert!(!told.is_empty() && told.iter().all(step), "{told:?}");
+    }
+}

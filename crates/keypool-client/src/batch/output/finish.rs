@@ -7,10 +7,7 @@ use std::{
     path::Path,
 };
 
-use super::{
-    journal,
-    place::{create_like, replace, with_end},
-};
+use super::{journal, place::write_anew};
 
 /// Where a line is.
 #[derive(Clone, Copy)]
@@ -38,37 +35,36 @@ fn write(
     (begin, between, end): (&[u8], &[u8], &[u8]),
 ) -> io::Result<()> {
     let mut source = File::open(from)?;
-    let new = with_end(to, ".new");
     let like = if to.exists() { to } else { from };
-    let mut target = BufWriter::with_capacity(1 << 18, create_like(&new, like)?);
-    target.write_all(begin)?;
-    let mut any = false;
-    let mut put = |target: &mut BufWriter<File>, line: &[u8]| {
-        if std::mem::replace(&mut any, true) {
-            target.write_all(between)?;
+    write_anew(to, like, |target| {
+        target.write_all(begin)?;
+        let mut any = false;
+        let mut put = |target: &mut BufWriter<File>, line: &[u8]| {
+            if std::mem::replace(&mut any, true) {
+                target.write_all(between)?;
+            }
+            target.write_all(line.strip_suffix(b"\n").unwrap_or(line))
+        };
+        if replaced || ordered {
+            let spots = spots(&mut source, ordered)?;
+            let mut reader = BufReader::with_capacity(1 << 18, &mut source);
+            let (mut position, mut line) = (reader.seek(SeekFrom::Start(0))?, Vec::new());
+            for spot in spots {
+                // Near each other they are read from what is at hand.
+                reader.seek_relative(spot.at as i64 - position as i64)?;
+                line.resize(spot.length as usize, 0);
+                reader.read_exact(&mut line)?;
+                position = spot.at + u64::from(spot.length);
+                put(target, &line)?;
+            }
+        } else if let Some(error) = journal::each(&mut source, |_, line, _| put(target, line))? {
+            return Err(error);
         }
-        target.write_all(line.strip_suffix(b"\n").unwrap_or(line))
-    };
-    if replaced || ordered {
-        let spots = spots(&mut source, ordered)?;
-        let mut reader = BufReader::with_capacity(1 << 18, &mut source);
-        let (mut position, mut line) = (reader.seek(SeekFrom::Start(0))?, Vec::new());
-        for spot in spots {
-            // Near each other they are read from what is at hand.
-            reader.seek_relative(spot.at as i64 - position as i64)?;
-            line.resize(spot.length as usize, 0);
-            reader.read_exact(&mut line)?;
-            position = spot.at + u64::from(spot.length);
-            put(&mut target, &line)?;
+        if any || !begin.is_empty() {
+            target.write_all(end)?;
         }
-    } else if let Some(error) = journal::each(&mut source, |_, line, _| put(&mut target, line))? {
-        return Err(error);
-    }
-    if any || !begin.is_empty() {
-        target.write_all(end)?;
-    }
-    target.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-    replace(&new, to)
+        Ok(())
+    })
 }
 
 /// The last line of each task, in the order of the input or of the lines.

@@ -3,18 +3,14 @@
 use std::{
     collections::HashMap,
     fs::{File, OpenOptions},
-    io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write},
+    io::{self, BufRead, BufReader, Seek, SeekFrom, Write},
     path::Path,
 };
 
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::{
-    Before, OutputError,
-    place::{create_like, replace, with_end},
-    torn::is_torn,
-};
+use super::{Before, OutputError, lock::hold_results, place::write_anew, torn::is_torn};
 use crate::{
     batch::{
         Id,
@@ -62,6 +58,10 @@ pub(super) struct Read {
 pub(super) fn open(path: &Path, name: &Path) -> Result<(File, Read), OutputError> {
     let io = |source| OutputError::Io { path: name.to_owned(), source };
     let mut file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(io)?;
+    if !hold_results(&file).map_err(io)? {
+        // That run knows it by another name.
+        return Err(OutputError::Locked { path: name.to_owned(), lock: name.to_owned() });
+    }
     let mut read = Read::default();
     let (mut whole, mut torn) = (0, false);
     let foreign = each(&mut file, |number, line, length| {
@@ -99,6 +99,21 @@ pub(super) fn open(path: &Path, name: &Path) -> Result<(File, Read), OutputError
 }
 
 impl Read {
+    /// Adds what an array has and its journal has not: nobody knows why that lies there, and it takes the array's place.
+    pub(super) fn add_missing(&mut self, mut journal: &File, list: &Path) -> Result<(), OutputError> {
+        let io = |source| OutputError::Io { path: list.to_owned(), source };
+        let mut failed = Ok(());
+        each_result(list, |line| {
+            let head = Head::of(line.as_bytes()).ok().filter(|head| !self.before.contains_key(&head.id.hash()));
+            if let Some(head) = head {
+                failed = journal.write_all(format!("{line}\n").as_bytes());
+                self.add(&head);
+            }
+            failed.is_ok()
+        })?;
+        failed.map_err(io)
+    }
+
     fn add(&mut self, head: &Head) {
         let before = Before { hash: head.hash, success: head.success };
         self.replaced += u64::from(self.before.insert(head.id.hash(), before).is_some());
@@ -129,22 +144,21 @@ pub(super) fn each<E>(
 /// Makes a journal of an array of results.
 pub(super) fn of_list(list: &Path, journal: &Path) -> Result<(), OutputError> {
     let io = |source| OutputError::Io { path: list.to_owned(), source };
-    let new = with_end(journal, ".new");
-    let mut to = BufWriter::new(create_like(&new, list).map_err(io)?);
-    let mut failed = None;
-    let read = each_result(list, |line| {
-        failed = to.write_all(line.as_bytes()).and_then(|()| to.write_all(b"\n")).err();
-        failed.is_none()
+    let mut foreign = None;
+    let made = write_anew(journal, list, |to| {
+        let mut failed = Ok(());
+        let read = each_result(list, |line| {
+            failed = to.write_all(line.as_bytes()).and_then(|()| to.write_all(b"\n"));
+            failed.is_ok()
+        });
+        foreign = read.err();
+        // What it says of itself is told below.
+        if foreign.is_some() { Err(io::ErrorKind::InvalidData.into()) } else { failed }
     });
-    if let Some(error) = failed {
-        return Err(io(error));
+    match foreign {
+        Some(foreign) => Err(foreign),
+        None => made.map_err(io),
     }
-    if let Err(error) = read {
-        let _ = std::fs::remove_file(&new);
-        return Err(error);
-    }
-    let made = to.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
-    made.and_then(|()| replace(&new, journal)).map_err(io)
 }
 
 /// Whether an array holds results, by its first: it will be replaced.

@@ -21,8 +21,8 @@ use std::{
 };
 
 use super::{Id, input};
-use lock::Lock;
-use place::with_end;
+use lock::{Claim, Lock};
+use place::{NEW, with_end};
 
 /// How an output is kept.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,12 +46,20 @@ pub enum OutputError {
         source: io::Error,
     },
     /// Another run writes to it.
-    #[error("another run writes to {} (its lock: {}): wait for its end, or name another output", path.display(), lock.display())]
+    #[error("another run writes to {} ({}): wait for its end, or name another output", path.display(), said_by(lock, path))]
     Locked {
         /// Which.
         path: PathBuf,
-        /// What says so.
+        /// What says so: a file beside it, or itself, which that run knows by another name.
         lock: PathBuf,
+    },
+    /// Something that no run made has the name of a file that a run makes beside it.
+    #[error("{} is in the way: a run makes a file of that name beside {}: move it away, or name another output", file.display(), path.display())]
+    InTheWay {
+        /// Which.
+        path: PathBuf,
+        /// What is in the way.
+        file: PathBuf,
     },
     /// It holds something else than results.
     #[error("{}, {place}: this is no result of a batch ({what}): name another output, or take this file away", path.display())]
@@ -113,21 +121,51 @@ impl Output {
             _ => {}
         }
         let real = place::resolve(&path).map_err(io)?;
-        let lock = Lock::take(&real)
-            .map_err(io)?
-            .ok_or_else(|| OutputError::Locked { path: path.clone(), lock: lock::beside(&real) })?;
-        let mut lines = real.clone();
-        if is_list(&path) {
-            lines = with_end(&real, ".journal");
-            let begun = lines.exists();
-            if !is_blank(&real).map_err(io)? {
-                if begun { journal::is_list_of_results(&real) } else { journal::of_list(&real, &lines) }?;
+        let mut lock = match Lock::take(&real).map_err(io)? {
+            Claim::Ours(lock) => lock,
+            Claim::Others => return Err(OutputError::Locked { lock: lock::beside(&real), path }),
+            Claim::InTheWay => return Err(OutputError::InTheWay { file: lock::beside(&real), path }),
+        };
+        let list = is_list(&path);
+        for new in news(&real, list) {
+            let Ok(there) = std::fs::symlink_metadata(&new) else { continue };
+            if !(lock.was_making && there.is_file()) {
+                return Err(OutputError::InTheWay { path, file: new });
             }
+            std::fs::remove_file(&new).map_err(io)?;
         }
-        let (file, journal::Read { before, replaced }) =
-            journal::open(&lines, if is_list(&path) { &lines } else { &path })?;
+        lock.mark().map_err(io)?;
+        let lines = if list { with_end(&real, JOURNAL) } else { real.clone() };
+        let begun = list && std::fs::symlink_metadata(&lines).is_ok();
+        if begun && !std::fs::symlink_metadata(&lines).is_ok_and(|there| there.is_file()) {
+            return Err(OutputError::InTheWay { path, file: lines });
+        }
+        if list && !lock.holds(&real).map_err(io)? {
+            return Err(OutputError::Locked { lock: path.clone(), path });
+        }
+        let is_there = list && !is_blank(&real).map_err(io)?;
+        if is_there && begun {
+            journal::is_list_of_results(&real)?;
+        } else if is_there {
+            lock.making().map_err(io)?;
+            journal::of_list(&real, &lines)?;
+            lock.mark().map_err(io)?;
+        }
+        let (file, mut read) = journal::open(&lines, if list { &lines } else { &path })?;
+        if is_there && begun {
+            read.add_missing(&file, &real)?;
+        }
+        let journal::Read { before, replaced } = read;
         let (file, replaced, lock) = (Mutex::new(file), AtomicU64::new(replaced), Some(lock));
         Ok(Self { path, real, lines, options: *options, file, before, replaced, lock })
+    }
+
+    /// The files that a run makes beside an output of this name.
+    pub fn beside(path: &Path) -> Vec<PathBuf> {
+        let Ok(real) = place::resolve(path) else { return Vec::new() };
+        let list = is_list(path);
+        let journal = list.then(|| with_end(&real, JOURNAL));
+        [lock::beside(&real)].into_iter().chain(news(&real, list)).chain(journal).collect()
     }
 
     /// A device or a pipe.
@@ -200,9 +238,8 @@ impl Output {
     /// Puts it in its last form: each task once, in order where that was asked for, as one array where it is one.
     pub(crate) fn finish(&self) -> io::Result<()> {
         self.sync()?;
-        if self.lock.is_none() {
-            return Ok(());
-        }
+        let Some(lock) = &self.lock else { return Ok(()) };
+        lock.making()?;
         let replaced = self.replaced.load(Ordering::Relaxed) > 0;
         if is_list(&self.path) {
             finish::list(&self.lines, &self.real, replaced, self.options.ordered)?;
@@ -213,6 +250,20 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// What is said of an array's results while a run goes on, beside it.
+const JOURNAL: &str = ".journal";
+
+/// Files that are made to take the place of others.
+fn news(real: &Path, list: bool) -> impl Iterator<Item = PathBuf> {
+    let journal = list.then(|| with_end(real, JOURNAL));
+    journal.into_iter().chain([real.to_owned()]).map(|old| with_end(&old, NEW))
+}
+
+/// Who says that another run has it.
+fn said_by(lock: &Path, path: &Path) -> String {
+    if lock == path { "by another name".to_owned() } else { format!("its lock: {}", lock.display()) }
 }
 
 /// Whether it is one array.
@@ -235,6 +286,7 @@ fn is_blank(path: &Path) -> io::Result<bool> {
 fn way_out(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "make its folder, or name another output",
+        io::ErrorKind::AlreadyExists => "move that away, or name another output",
         io::ErrorKind::IsADirectory => "it is a folder: name a file",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "make it and its folder writable, or name another output"

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, BufWriter},
     path::{Path, PathBuf},
 };
 
@@ -35,17 +35,21 @@ pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
-/// A new file with the rights of the one for which it will stand.
-pub(super) fn create_like(new: &Path, like: &Path) -> io::Result<File> {
+/// What stands behind the name of a file while one is made in its place.
+pub(super) const NEW: &str = ".new";
+
+/// A new file with the rights of the one for which it will stand. What is there already is somebody's.
+fn create_like(new: &Path, like: &Path) -> io::Result<File> {
     let there = fs::metadata(like).ok();
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     if there.is_some() {
         // Nobody looks into it before it has them.
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     }
-    let file = options.open(new)?;
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", new.display()));
+    let file = options.open(new).map_err(named)?;
     if let Some(there) = there {
         #[cfg(unix)]
         {
@@ -59,8 +63,26 @@ pub(super) fn create_like(new: &Path, like: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Puts a file that was written in the place of another, at once and for good.
-pub(super) fn replace(new: &Path, old: &Path) -> io::Result<()> {
+/// Makes a file with the rights of `like` and what is written to it, and puts it in the place of `old`, at once and for good. One
+/// that did not come to its end goes.
+pub(super) fn write_anew(
+    old: &Path,
+    like: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let new = with_end(old, NEW);
+    let mut target = BufWriter::with_capacity(1 << 18, create_like(&new, like)?);
+    let written = write(&mut target).and_then(|()| {
+        target.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        replace(&new, old)
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written
+}
+
+fn replace(new: &Path, old: &Path) -> io::Result<()> {
     fs::rename(new, old)?;
     // A folder that cannot be synced says so; the file is whole in any case.
     File::open(folder(old)).and_then(|folder| folder.sync_all()).or(Ok(()))

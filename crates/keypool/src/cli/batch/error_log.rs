@@ -46,17 +46,21 @@ impl ErrorLog {
     }
 }
 
-/// `Slot 5 key k-1f09 task 17: 429 RESOURCE_EXHAUSTED (retry in 60s)`.
+/// `Slot 5 key k-1f09 task 17: 429 RESOURCE_EXHAUSTED (retry in 60s)`; and of a step down `(retry in 60s; gemini-2.5-pro failed,
+/// next gemini-2.5-flash)`.
 fn text(fault: &Fault) -> String {
     let key = fault.key.as_ref().map(|key| format!(" key {key}")).unwrap_or_default();
     let status = fault.status.filter(|status| *status != 200).map(|status| format!("{status} ")).unwrap_or_default();
+    let step = fault.next_model.as_ref().map(|next| format!("{} failed, next {next}", fault.model));
     let behind = match (fault.retry_in, fault.fault) {
-        _ if fault.permanent => "permanent".to_owned(),
-        (Some(rest), _) => format!("retry in {}", seconds(rest)),
-        (None, FaultKind::Key) => "another key".to_owned(),
-        _ if fault.last => format!("failed: {}", fault.message),
-        _ => format!("again: {}", fault.message),
+        _ if fault.permanent => Some("permanent".to_owned()),
+        (Some(rest), _) => Some(format!("retry in {}", seconds(rest))),
+        _ if step.is_some() => None,
+        (None, FaultKind::Key) => Some("another key".to_owned()),
+        _ if fault.last => Some(format!("failed: {}", fault.message)),
+        _ => Some(format!("again: {}", fault.message)),
     };
+    let behind = behind.into_iter().chain(step).collect::<Vec<_>>().join("; ");
     format!("Slot {}{key} task {}: {status}{} ({behind})", fault.slot, fault.task, fault.code)
 }
 
@@ -80,7 +84,8 @@ mod tests {
             slot: 5,
             key: Some("k-1f09".into()),
             task: Id::Number(17),
-            model: "gemini-2.5-flash".into(),
+            model: "gemini-2.5-pro".into(),
+            next_model: None,
             fault: FaultKind::Key,
             verdict: None,
             status: Some(429),
@@ -91,6 +96,13 @@ mod tests {
             last: false,
         };
         assert_eq!(text(&fault), "Slot 5 key k-1f09 task 17: 429 RESOURCE_EXHAUSTED (retry in 60s)");
+        let step = Fault { next_model: Some("gemini-2.5-flash".into()), ..fault.clone() };
+        let said = "429 RESOURCE_EXHAUSTED (retry in 60s; gemini-2.5-pro failed, next gemini-2.5-flash)";
+        assert_eq!(text(&step), format!("Slot 5 key k-1f09 task 17: {said}"));
+        let step =
+            Fault { fault: FaultKind::Model, retry_in: None, status: Some(404), code: "NOT_FOUND".to_owned(), ..step };
+        let said = "404 NOT_FOUND (gemini-2.5-pro failed, next gemini-2.5-flash)";
+        assert_eq!(text(&step), format!("Slot 5 key k-1f09 task 17: {said}"));
         let gone = Fault { status: Some(403), code: "CONSUMER_SUSPENDED".to_owned(), permanent: true, ..fault };
         assert_eq!(text(&gone), "Slot 5 key k-1f09 task 17: 403 CONSUMER_SUSPENDED (permanent)");
     }

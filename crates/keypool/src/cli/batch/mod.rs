@@ -198,7 +198,7 @@ impl Batch {
         let inputs = self.inputs()?;
         let mut loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
         warn_on_stderr();
-        self.apart().map_err(Failure::config)?;
+        self.apart(&loaded).map_err(Failure::config)?;
         let sheet = Sheet::of(&self.input, self.format, &self.column)?;
         let check = self.check()?;
         let log = self.error_log.as_ref().map(|path| ErrorLog::open(path, self.error_log_format == LogFormat::Json));
@@ -244,7 +244,7 @@ impl Batch {
         let before = output.as_ref().map(Output::before).unwrap_or_default();
         let shows = !self.no_progress && !self.quiet;
         if shows {
-            progress::begin(&batch.plan(), sheet.tasks, before);
+            progress::begin(&batch.plan(), sheet.tasks, before, self.retry_failed);
         }
         let to_stdout = output.is_none();
         if let Some(output) = output {
@@ -283,23 +283,23 @@ impl Batch {
         told.tell(&ended, &watch, pool, failed_before)
     }
 
-    /// Refuses to write what it reads, or twice to one file.
-    fn apart(&self) -> anyhow::Result<()> {
+    /// Refuses to write what it reads or goes by, or twice to one file.
+    fn apart(&self, loaded: &Loaded) -> anyhow::Result<()> {
         let is_stdin = self.input == Path::new("-");
         let input = if is_stdin { Path::new("/dev/stdin") } else { &self.input };
         let system = self.system.as_deref().and_then(|system| system.strip_prefix('@')).map(Path::new);
         let output = self.output.as_deref().unwrap_or(Path::new("/dev/stdout"));
-        let journal = self.output.as_ref().map(|output| PathBuf::from(format!("{}.journal", output.display())));
+        let name = if self.output.is_some() { "-o" } else { "" };
+        let beside = self.output.as_deref().map(Output::beside).unwrap_or_default();
         let rest = [
             self.json_schema.as_deref().map(|path| places::read("--json-schema", path)),
             system.map(|path| places::read("--system", path)),
-            journal.as_deref().map(|path| places::written("the journal", path)),
             self.error_log.as_deref().map(|path| places::written("--error-log", path)),
             self.summary.as_deref().map(|path| places::written("--summary", path)),
         ];
-        let name = if self.output.is_some() { "-o" } else { "" };
-        let files = [places::read("the input", input), places::written(name, output)];
-        places::apart(files.into_iter().chain(rest.into_iter().flatten()))
+        let files = [places::read("the input", input), places::written(name, output)].into_iter();
+        let files = files.chain(beside.into_iter().map(|path| places::written("beside the output", path)));
+        places::apart(places::of_configuration(loaded).chain(files).chain(rest.into_iter().flatten()))
     }
 
     /// Options are settings like others, and win.

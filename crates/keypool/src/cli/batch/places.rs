@@ -8,22 +8,42 @@ use std::{
 use anyhow::bail;
 
 use super::shown;
+use crate::{config::Loaded, database::Site};
 
 /// A file by the option that names it.
-pub(super) struct Named<'a> {
+pub(super) struct Named {
     option: &'static str,
-    path: &'a Path,
+    path: PathBuf,
     is_written: bool,
 }
 
 /// What is read.
-pub(super) fn read<'a>(option: &'static str, path: &'a Path) -> Named<'a> {
-    Named { option, path, is_written: false }
+pub(super) fn read(option: &'static str, path: impl Into<PathBuf>) -> Named {
+    Named { option, path: path.into(), is_written: false }
 }
 
 /// What is written.
-pub(super) fn written<'a>(option: &'static str, path: &'a Path) -> Named<'a> {
-    Named { option, path, is_written: true }
+pub(super) fn written(option: &'static str, path: impl Into<PathBuf>) -> Named {
+    Named { option, path: path.into(), is_written: true }
+}
+
+/// Behind a database's name: the files that it is made of.
+const OF_DATABASE: [&str; 5] = ["", "-wal", "-shm", ".lock", ".key"];
+
+/// What any run goes by: the files of its configuration, its keys among them, and its databases.
+pub(super) fn of_configuration(loaded: &Loaded) -> impl Iterator<Item = Named> {
+    let site = Site::of(&loaded.store);
+    let beside = loaded.beside.iter().map(|beside| site.beside(&beside.name));
+    let databases: Vec<PathBuf> =
+        beside.chain([site.clone()]).filter_map(|site| site.path().map(Path::to_owned)).collect();
+    let files = loaded.files.iter().map(|file| read("the configuration's", file));
+    files.chain(databases.into_iter().flat_map(|path| {
+        OF_DATABASE.map(|end| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(end);
+            written("the database", name)
+        })
+    }))
 }
 
 /// Which file it is.
@@ -37,10 +57,10 @@ enum Place {
 }
 
 /// Refuses two names of one file, unless it is only read.
-pub(super) fn apart<'a>(files: impl IntoIterator<Item = Named<'a>>) -> anyhow::Result<()> {
-    let mut known: Vec<(Place, Named<'_>)> = Vec::new();
+pub(super) fn apart(files: impl IntoIterator<Item = Named>) -> anyhow::Result<()> {
+    let mut known: Vec<(Place, Named)> = Vec::new();
     for file in files {
-        let Some(place) = place(file.path) else { continue };
+        let Some(place) = place(&file.path) else { continue };
         let same = known.iter().find(|(other, named)| *other == place && (named.is_written || file.is_written));
         if let Some((_, other)) = same {
             let (one, two) = (other.shown(), file.shown());
@@ -51,9 +71,9 @@ pub(super) fn apart<'a>(files: impl IntoIterator<Item = Named<'a>>) -> anyhow::R
     Ok(())
 }
 
-impl Named<'_> {
+impl Named {
     fn shown(&self) -> String {
-        format!("{} {}", self.option, shown(self.path)).trim_start().to_owned()
+        format!("{} {}", self.option, shown(&self.path)).trim_start().to_owned()
     }
 }
 

@@ -11,12 +11,14 @@ use keypool_client::batch::{Plan, Statistics, Watch};
 /// How often a bar is drawn.
 const FRAME: Duration = Duration::from_millis(250);
 
-/// What will be done, and how long that takes.
-pub(super) fn begin(plan: &Plan, tasks: Option<u64>, (done, failed): (usize, usize)) {
-    let left = tasks.map(|tasks| tasks.saturating_sub(done as u64)).filter(|left| *left > 0);
+/// What will be done, and how long that takes. `again`: what failed is tried again.
+pub(super) fn begin(plan: &Plan, tasks: Option<u64>, (done, failed): (usize, usize), again: bool) {
+    let kept = if again { done - failed } else { done };
+    let left = tasks.map(|tasks| tasks.saturating_sub(kept as u64)).filter(|left| *left > 0);
     line(&left.map_or_else(|| plan.to_string(), |left| plan.tell(left)));
     if failed > 0 {
-        line(&format!("{done} done before, {failed} of them failed (--retry-failed tries them again)"));
+        let what = if again { "these are tried again" } else { "--retry-failed tries them again" };
+        line(&format!("{done} done before, {failed} of them failed ({what})"));
     } else if done > 0 {
         line(&format!("{done} done before"));
     }
