@@ -83,9 +83,9 @@ async fn followed(one: &Process, other: &Process) -> Duration {
         pass(0.31).await;
         let off = round % 2 == 0;
         if off {
-            one.pool.disable(&id, "by hand").unwrap()
+            one.pool.disable(&id, "by hand").unwrap();
         } else {
-            one.pool.enable(&id).unwrap()
+            one.pool.enable(&id).unwrap();
         }
         let begun = clock.tick();
         while (other.pool.snapshot().disabled_keys == 1) != off {
