@@ -240,6 +240,7 @@ fn what_is_told_is_what_the_page_says_and_holds_no_secret() {
         "keypool.store_missing",
         "keypool.store_warning",
         "keypool.store_reached",
+        "keypool.store_unheard",
         "keypool.record_skipped",
         "keypool.database_migrated",
         "keypool.database_anew",

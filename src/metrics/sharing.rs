@@ -63,5 +63,10 @@ pub(super) fn write(families: &mut Families<'_>, view: &SharingView) -> fmt::Res
         "Calls to the store; urgent: a renewal before its time.",
         calls.map(|(kind, count)| ([("kind", kind)], count)),
     )?;
+    families.counter(
+        "keypool_sharing_hints",
+        "Times when the store said of its own accord that something changed: no calls.",
+        &counted.hints,
+    )?;
     families.counter("keypool_sharing_lost_calls", "Renewals without an answer.", &counted.lost)
 }

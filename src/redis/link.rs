@@ -2,14 +2,18 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use redis::{AsyncConnectionConfig, Value, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, ProtocolVersion, Value, aio::MultiplexedConnection};
 use tokio::{task::AbortHandle, time::timeout};
 
 use super::{
+    ear::{Ear, Ears},
     failure::{RedisError, passes},
     options::Options,
     script::Script,
@@ -35,6 +39,9 @@ struct Shared {
     attempts: tokio::sync::Mutex<Attempts>,
     /// What the start found.
     start: Mutex<Start>,
+    ears: Mutex<Ears>,
+    /// It was said that the server tells nothing of its own accord.
+    unheard: AtomicBool,
 }
 
 #[derive(Default)]
@@ -52,6 +59,8 @@ struct Attempts {
 struct Connected {
     connection: MultiplexedConnection,
     driver: AbortHandle,
+    /// The server tells over it what is written.
+    listens: bool,
 }
 
 impl Drop for Connected {
@@ -89,12 +98,17 @@ impl Shared {
         connected.driver.abort();
     }
 
+    /// The connection, where it is not known to be lost.
+    fn open(&self) -> Option<Arc<Connected>> {
+        self.current().clone().filter(|connected| !connected.driver.is_finished())
+    }
+
     async fn connected(&self) -> Result<Arc<Connected>, RedisError> {
-        if let Some(connected) = self.current().clone() {
+        if let Some(connected) = self.open() {
             return Ok(connected);
         }
         let mut attempts = self.attempts.lock().await;
-        if let Some(connected) = self.current().clone() {
+        if let Some(connected) = self.open() {
             return Ok(connected);
         }
         let address = &self.options.address;
@@ -119,13 +133,54 @@ impl Shared {
         Ok(made)
     }
 
+    fn ears(&self) -> std::sync::MutexGuard<'_, Ears> {
+        self.ears.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn connect(&self) -> Result<Connected, RedisError> {
+        let ears = self.ears().clone();
+        let Some(ask) = ears.ask() else { return self.reach(None).await };
+        let address = &self.options.address;
+        let listening = async {
+            let mut made = self.reach(Some(ears)).await?;
+            let asked = ask.query_async::<()>(&mut made.connection).await;
+            asked.map_err(|error| RedisError::of(format!("{address} tells nothing of its own accord"), error))?;
+            made.listens = true;
+            Ok::<_, RedisError>(made)
+        };
+        match listening.await {
+            Err(error) if !error.is_unreachable() => {
+                let made = self.reach(None).await?;
+                if !self.unheard.swap(true, Ordering::Relaxed) {
+                    tracing::info!(name: "keypool.store_unheard", %error, "what other processes change is heard with the renewals alone: {address} is older than Redis 6, or forbids CLIENT TRACKING");
+                }
+                Ok(made)
+            }
+            made => made,
+        }
+    }
+
+    /// A connection, over which these listen once the server was asked to tell.
+    async fn reach(&self, ears: Option<Ears>) -> Result<Connected, RedisError> {
         let address = &self.options.address;
         let way = stream::connect(address, &self.trust).await?;
-        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
-        let made = MultiplexedConnection::new_with_config(&address.login, way, config).await;
+        let mut config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+        let mut login = address.login.clone();
+        if let Some(ears) = ears.clone() {
+            login = login.set_protocol(ProtocolVersion::RESP3);
+            config = config.set_push_sender(move |push| {
+                ears.hear(push);
+                Ok::<(), redis::aio::SendError>(())
+            });
+        }
+        let made = MultiplexedConnection::new_with_config(&login, way, config).await;
         let (connection, driver) = made.map_err(|error| RedisError::of(format!("{address} lets nobody in"), error))?;
-        Ok(Connected { connection, driver: tokio::spawn(driver).abort_handle() })
+        let driver = tokio::spawn(async move {
+            driver.await;
+            // Not where it was given up here.
+            ears.iter().for_each(Ears::miss);
+        });
+        Ok(Connected { connection, driver: driver.abort_handle(), listens: false })
     }
 
     /// Sends commands over the connection; `send` says which.
@@ -159,6 +214,8 @@ impl Link {
             current: Mutex::default(),
             attempts: tokio::sync::Mutex::default(),
             start: Mutex::default(),
+            ears: Mutex::default(),
+            unheard: AtomicBool::new(false),
         }))
     }
 
@@ -190,6 +247,18 @@ impl Link {
     /// The name under which all is kept.
     pub(crate) fn base(&self) -> String {
         format!("{{{}}}", self.0.options.namespace)
+    }
+
+    /// From the next call on the server is asked to tell what is written to the names of this ear, for as long as it lives.
+    pub(crate) fn listen(&self, ear: &Arc<Ear>) {
+        self.0.ears().add(ear);
+        // Calls that are under way go on over the connection that there was.
+        *self.0.current() = None;
+    }
+
+    /// Whether the server tells of its own accord, as far as is known.
+    pub(crate) fn listens(&self) -> bool {
+        self.0.open().is_some_and(|connected| connected.listens)
     }
 
     /// Runs a script in one call.

@@ -1,7 +1,7 @@
 //! Where the board is kept.
 
 use std::{
-    future::{Future, ready},
+    future::{Future, pending, ready},
     sync::{Mutex, PoisonError},
 };
 
@@ -23,6 +23,24 @@ pub trait Board: Send + Sync {
     /// # Errors
     /// When the board cannot be reached, or did not answer: the renewal may have been done or not.
     fn renew(&self, renewal: &Renewal) -> impl Future<Output = Result<Reply, BoxError>> + Send;
+
+    /// The next that the board says of its own accord, between two renewals; one that says nothing so lets it wait for
+    /// ever. Only a hint: whatever it is about is heard with the next renewal as well. It may be dropped at any time, and
+    /// nothing is lost.
+    fn hint(&self) -> impl Future<Output = Hint> + Send {
+        pending()
+    }
+}
+
+/// What a board says of its own accord.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hint {
+    /// Something changed that this process is to hear of at once: what it holds is wanted, what it wants is free, a key was
+    /// switched off or on; or something may have been missed.
+    News,
+    /// The last renewal came back this way, too: hints arrive, and all who share the board give them.
+    Echo,
 }
 
 /// A board in this process's memory: for pools of one process, and for tests.

@@ -10,6 +10,8 @@ pub struct Counters {
     pub renewals: u64,
     /// Of these, before their time because something was lacking.
     pub urgent: u64,
+    /// Hints of the board that something changed: they are no calls, and each may hasten a renewal.
+    pub hints: u64,
     /// Kinds that were asked for since they were lacking.
     pub claims: u64,
     /// Batches handed to the store, those that were not kept included. With [`renewals`](Self::renewals) all calls that

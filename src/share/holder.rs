@@ -4,6 +4,7 @@
 mod answer;
 mod draw;
 mod guards;
+mod hinted;
 mod named;
 mod need;
 mod renew;
@@ -12,7 +13,7 @@ mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use self::{draw::Draw, need::Demand};
+use self::{draw::Draw, hinted::Hints, need::Demand};
 use super::{
     counters::Counters,
     ledger::{Moment, Spent},
@@ -94,6 +95,7 @@ pub struct Holder {
     /// How many may be sent before their time, and when that was so; the next not before then.
     hasty: (Tick, f64),
     unhurried: Tick,
+    hints: Hints,
     /// When it was looked last whether a unit that goes round is to be passed on.
     looked: Tick,
     /// Tries without an answer.
@@ -196,6 +198,7 @@ impl Holder {
             sent: Tick::ZERO,
             hasty,
             unhurried: Tick::ZERO,
+            hints: Hints::new(),
             looked: Tick::ZERO,
             failures: 0,
             nonces: fastrand::Rng::with_seed(seed),

@@ -40,11 +40,11 @@ mod wire;
 mod tests;
 
 #[cfg(feature = "redis")]
-pub(crate) use self::redis::KEYS;
-#[cfg(feature = "redis")]
 pub use self::redis::RedisBoard;
+#[cfg(feature = "redis")]
+pub(crate) use self::redis::{KEYS, hint_names};
 pub use apply::{Server, apply};
-pub use board::{Board, MemoryBoard};
+pub use board::{Board, Hint, MemoryBoard};
 pub use books::Books;
 pub use counters::Counters;
 pub(crate) use counts::stricter;

@@ -13,6 +13,8 @@ pub struct Settings {
     pub margin: Duration,
     /// How long after one renewal the next is sent. 2.5 s.
     pub renew_every: Duration,
+    /// The same while the board is heard to give hints ([`Hint::Echo`](super::Hint::Echo)); not less than that. 2.5 s.
+    pub renew_hinted: Duration,
     /// The least time between two renewals that are sent because something is lacking. 20 ms.
     pub coalesce: Duration,
     /// How long an answer is waited for. 1 s.
@@ -57,6 +59,7 @@ impl Default for Settings {
             lease: Duration::from_secs(10),
             margin: Duration::from_millis(250),
             renew_every: Duration::from_millis(2_500),
+            renew_hinted: Duration::from_millis(2_500),
             coalesce: Duration::from_millis(20),
             timeout: Duration::from_secs(1),
             smoothing: Duration::from_secs(8),
@@ -78,6 +81,7 @@ impl Settings {
             lease,
             margin: usual.margin.mul_f64(scale),
             renew_every: usual.renew_every.mul_f64(scale),
+            renew_hinted: usual.renew_hinted.mul_f64(scale),
             timeout: usual.timeout.mul_f64(scale),
             smoothing: usual.smoothing.mul_f64(scale),
             ..usual

@@ -5,6 +5,8 @@ mod away;
 mod changes;
 mod facts;
 mod few;
+#[cfg(feature = "redis")]
+mod hints;
 mod host;
 mod identity;
 #[cfg(all(feature = "sqlite", feature = "redis"))]

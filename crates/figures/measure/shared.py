@@ -82,7 +82,8 @@ def many(_: bool) -> Iterator[Line]:
         yield over(name, seen)
         yield served(name, seen)
         if store == "redis":
-            yield Line(f"{name}: round trips a request", seen["trips"], 0.05)
+            note = f"and {seen['hints']:.3f} that the server said of its own accord"
+            yield Line(f"{name}: round trips a request", seen["trips"], 0.05, note=note)
 
 
 def lopsided(_: bool) -> Iterator[Line]:

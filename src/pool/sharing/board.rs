@@ -5,20 +5,25 @@ use std::pin::Pin;
 use tower::BoxError;
 
 use crate::{
-    share::{Board, Renewal, Reply},
+    share::{Board, Hint, Renewal, Reply},
     store::StoreError,
 };
 
-type Boxed<'a> = Pin<Box<dyn Future<Output = Result<Reply, BoxError>> + Send + 'a>>;
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A board whose kind is not known.
 pub(in crate::pool) trait AnyBoard: Send + Sync {
-    fn renew<'a>(&'a self, renewal: &'a Renewal) -> Boxed<'a>;
+    fn renew<'a>(&'a self, renewal: &'a Renewal) -> Boxed<'a, Result<Reply, BoxError>>;
+    fn hint(&self) -> Boxed<'_, Hint>;
 }
 
 impl<B: Board> AnyBoard for B {
-    fn renew<'a>(&'a self, renewal: &'a Renewal) -> Boxed<'a> {
+    fn renew<'a>(&'a self, renewal: &'a Renewal) -> Boxed<'a, Result<Reply, BoxError>> {
         Box::pin(Board::renew(self, renewal))
+    }
+
+    fn hint(&self) -> Boxed<'_, Hint> {
+        Box::pin(Board::hint(self))
     }
 }
 

@@ -182,6 +182,8 @@ impl Renewing {
                 self.lease_left(&shared).map_or(self.holder.due(), |left| self.holder.due().min(now.plus(left)));
             let mut pause = Box::pin(sleep(until.since(now)));
             drop(shared);
+            let board = Arc::clone(&self.board);
+            let (mut hint, mut heard) = (board.hint(), None);
             // The bell rings for the lack that was noted since.
             poll_fn(|cx| {
                 let Some(shared) = pool.upgrade().map(KeyPool) else { return Poll::Ready(()) };
@@ -192,9 +194,16 @@ impl Renewing {
                 }
                 share.bell.0 = Some(cx.waker().clone());
                 drop(state);
+                if let Poll::Ready(hint) = hint.as_mut().poll(cx) {
+                    heard = Some(hint);
+                    return Poll::Ready(());
+                }
                 pause.as_mut().poll(cx)
             })
             .await;
+            if let (Some(hint), Some(shared)) = (heard, pool.upgrade()) {
+                self.holder.hinted(hint, shared.clock.tick());
+            }
         }
     }
 

@@ -130,6 +130,7 @@ impl Holder {
         self.wanted_guards = wanted.filter(|unit| self.units.contains_key(unit) && self.is_guard(unit)).collect();
         let named = reply.wanted.keys().filter_map(Kind::named);
         self.wanted_units = named.filter(|unit| self.units.contains_key(unit)).collect();
+        let told = self.is_told();
         for (kind, demand) in &mut self.demands {
             demand.wanted = reply.wanted.get(kind).copied().unwrap_or(0);
             let crowded = reply.crowd.get(kind).is_some_and(|(units, processes)| units < processes);
@@ -141,9 +142,14 @@ impl Holder {
                 demand.wanted = demand.wanted.max(1);
             }
             let dry = reply.dry.contains(kind);
-            if dry || demand.named.iter().any(|unit| !self.units.contains_key(unit)) {
+            demand.refused = demand.named.iter().filter(|unit| !self.units.contains_key(*unit)).cloned().collect();
+            if dry || !demand.refused.is_empty() {
                 self.counters.dry += u64::from(dry);
-                demand.unmet(now.tick, self.settings.renew_every);
+                if told && !dry && !demand.rotates {
+                    demand.is_to_be_told(now.tick, self.settings.renew_every);
+                } else {
+                    demand.unmet(now.tick, self.settings.renew_every);
+                }
                 if demand.waiting() {
                     lacks = Some(lacks.map_or(demand.retry(), |at| at.min(demand.retry())));
                 }

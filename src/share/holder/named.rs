@@ -27,10 +27,19 @@ impl Holder {
     /// Some of the requests that wait can be served by these units alone.
     pub fn naming(&mut self, kind: &Kind, units: Vec<UnitId>) {
         if let Some(demand) = self.demands.get_mut(kind) {
+            if !units.iter().all(|unit| demand.refused.contains(unit)) {
+                // The pause is for others.
+                demand.met();
+            }
             demand.named = units;
         } else if !units.is_empty() {
             self.demands.entry(kind.clone()).or_default().named = units;
         }
+    }
+
+    /// Whether another has one of those that some who wait here cannot do without, or the other way round.
+    pub(super) fn hands_to_and_fro(&self) -> bool {
+        !self.wanted_units.is_empty() || self.demands.values().any(|demand| !demand.named.is_empty())
     }
 
     /// Those of them that are not held.

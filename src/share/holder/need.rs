@@ -31,6 +31,8 @@ pub(super) struct Demand {
     waiting: u64,
     /// Units that some of them cannot do without.
     pub(super) named: Vec<UnitId>,
+    /// Those that were asked for last and that another has.
+    pub(super) refused: Vec<UnitId>,
     /// Tokens of the prompt that they need together.
     tokens: u64,
     /// Tokens of the prompt that a request needed lately.
@@ -77,6 +79,11 @@ impl Demand {
     pub(super) fn met(&mut self) {
         self.pause = Duration::ZERO;
         self.not_before = Tick::ZERO;
+    }
+
+    /// Whoever has what lacks hands it over when its turn is over, which is told.
+    pub(super) fn is_to_be_told(&mut self, now: Tick, renew_every: Duration) {
+        self.not_before = now.plus(renew_every);
     }
 
     pub(super) fn unmet(&mut self, now: Tick, renew_every: Duration) {
@@ -144,7 +151,8 @@ impl Holder {
 
     /// How far ahead a process sees to it that it has room.
     fn ahead(&self) -> Duration {
-        self.settings.renew_every + self.settings.renew_every / 5
+        let every = self.renews_every();
+        every + every / 5
     }
 
     /// What is lacking of each kind.

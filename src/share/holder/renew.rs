@@ -129,6 +129,7 @@ impl Holder {
             tells: all.then_some(noted),
         });
         self.sent = now.tick;
+        self.hints.sent();
         // Others wait until what is under way has ended.
         let pause = if awaited { self.settings.renew_every / 4 } else { self.settings.renew_every };
         self.due = now.tick.plus(pause);

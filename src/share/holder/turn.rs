@@ -62,7 +62,8 @@ impl Holder {
     pub(super) fn a_second(&self) -> u32 {
         let round = self.demands.values().filter(|demand| demand.rotates);
         let most = round.map(|demand| if demand.is_quick() { QUICK_A_SECOND } else { A_SECOND }).max();
-        self.settings.haste.1.max(most.unwrap_or(1))
+        let by_name = self.is_told() && self.hands_to_and_fro();
+        self.settings.haste.1.max(most.unwrap_or(1)).max(if by_name { A_SECOND } else { 1 })
     }
 
     /// When a unit that goes round may be passed on.

@@ -18,6 +18,7 @@ use tower::BoxError;
 use self::{answer::Answer, ask::Ask};
 use super::{
     board::Board,
+    names::HolderId,
     settings::Settings,
     wire::{Renewal, Reply},
 };
@@ -33,6 +34,7 @@ static RENEW: LazyLock<Script> = LazyLock::new(|| {
         include_str!("lua/recovery.lua"),
         include_str!("lua/joins.lua"),
         include_str!("lua/draws.lua"),
+        include_str!("lua/hints.lua"),
         include_str!("lua/claims.lua"),
         include_str!("lua/news.lua"),
         include_str!("lua/without_empty.lua"),
@@ -46,17 +48,30 @@ static RENEW: LazyLock<Script> = LazyLock::new(|| {
 pub struct RedisBoard {
     link: Link,
     timeout: Duration,
+    /// Whoever renews listens to the names that hints are written to.
+    listens: bool,
 }
 
 impl RedisBoard {
     /// The board of this server and namespace. An answer is waited for as long as `settings` say.
     pub fn new(link: &Link, settings: &Settings) -> Self {
-        Self { link: link.clone(), timeout: settings.timeout }
+        Self { link: link.clone(), timeout: settings.timeout, listens: false }
+    }
+
+    /// Whoever renews over it [listens](hint_names) as well: each renewal is to come back that way.
+    pub(crate) fn listening(mut self) -> Self {
+        self.listens = true;
+        self
+    }
+
+    /// Whether an echo is asked for.
+    fn echo(&self) -> &'static [u8] {
+        if self.listens && self.link.listens() { b"1" } else { b"" }
     }
 
     /// A test says what time it is, and who the server is; else the server does.
     pub(super) async fn call(&self, renewal: &Renewal, now: &str, identity: &str) -> Result<Reply, BoxError> {
-        let arguments = [&asking(renewal)?[..], now.as_bytes(), identity.as_bytes()];
+        let arguments = [&asking(renewal)?[..], now.as_bytes(), identity.as_bytes(), self.echo()];
         let answer = self.link.run(&RENEW, &arguments, self.timeout).await?;
         heard(answer, renewal)
     }
@@ -72,7 +87,7 @@ impl RedisBoard {
             Ok(asked) => asked,
             Err(error) => return (Err(error), None),
         };
-        let calls = [(&*RENEW, vec![&asked[..], b"", b""]), (script, arguments.to_vec())];
+        let calls = [(&*RENEW, vec![&asked[..], b"", b"", self.echo()]), (script, arguments.to_vec())];
         let answers = match self.link.run_all(&calls, self.timeout).await {
             Ok(answers) => answers,
             Err(error) => return (Err(error.into()), None),
@@ -82,6 +97,12 @@ impl RedisBoard {
         let renewed = renewed.and_then(|answer| heard(answer?, renewal));
         (renewed, answers.next().map(|answer| answer.map(drop)))
     }
+}
+
+/// What is written to where a process is to hear something, and where a renewal is to come back.
+pub(crate) fn hint_names(base: &str, holder: &HolderId) -> [String; 2] {
+    let hint = format!("{base}:to:{holder}:");
+    [hint.clone(), hint + "echo"]
 }
 
 fn asking(renewal: &Renewal) -> Result<Vec<u8>, BoxError> {

@@ -1,6 +1,8 @@
 //! Random schedules of everything that goes wrong: nothing is ever over a limit.
 //! `SHARE_CASES=20000 cargo test --release --lib share::tests::schedules` runs more of them.
 
+use std::time::Duration;
+
 use proptest::{prelude::*, test_runner::RngSeed};
 
 use super::world::{Fault, SECOND, Setup, World};
@@ -70,7 +72,13 @@ fn schedules(clock: bool) -> impl Strategy<Value = Schedule> {
                 latency,
                 epoch_ms: 20_000 * 86_400_000 + midnight * 1000,
                 // As a pool shares, too.
-                settings: Settings { draws: seed % 2 == 0, ..Settings::default() },
+                settings: Settings {
+                    draws: seed % 2 == 0,
+                    // Where there are hints, the next renewal may be this late.
+                    renew_hinted: Duration::from_millis(if seed % 3 == 0 { 4_000 } else { 2_500 }),
+                    ..Settings::default()
+                },
+                hints: if seed % 3 == 0 { seed / 3 % 600 } else { 0 },
                 ..Setup::default()
             };
             prop::collection::vec((at, faults(processes, clock)), 0..12)

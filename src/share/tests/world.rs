@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     limit::{Limits, Span, Unit},
-    share::{BoardState, Kind, Renewal, Reply, Server, Settings, UnitId, UnitInfo, apply},
+    share::{BoardState, Hint, Kind, Renewal, Reply, Server, Settings, UnitId, UnitInfo, apply},
 };
 
 pub(super) const SECOND: i64 = 1_000_000;
@@ -38,6 +38,8 @@ pub(super) struct Setup {
     pub(super) drift: i64,
     pub(super) skew_ms: i64,
     pub(super) settings: Settings,
+    /// How many of a thousand looks at what is due find a hint of the board, right or wrong.
+    pub(super) hints: u64,
     pub(super) fresh: bool,
 }
 
@@ -57,6 +59,7 @@ impl Default for Setup {
             drift: 100,
             skew_ms: 500,
             settings: Settings::default(),
+            hints: 0,
             fresh: true,
         }
     }
@@ -301,7 +304,14 @@ impl World {
     /// Sends what is due, and looks again when something will be.
     fn poll(&mut self, process: usize) {
         let moment = self.moment(process);
+        let hint = match self.setup.hints {
+            0 => None,
+            hints => (self.rng.u64(0..1000) < hints).then(|| if self.rng.bool() { Hint::News } else { Hint::Echo }),
+        };
         let held = &mut self.processes[process];
+        if let Some(hint) = hint {
+            held.holder.hinted(hint, moment.tick);
+        }
         let life = held.life;
         if let Some(renewal) = held.holder.renewal(&mut held.books, moment) {
             held.calls += 1;

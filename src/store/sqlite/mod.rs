@@ -77,12 +77,12 @@ struct Inner {
 
 impl Sqlite {
     /// Opens the file, making it and its folder where there is none. An older schema is brought forward, once the file
-    /// was copied beside itself. A file that is no database, or a broken one, is set aside under another name
-    /// ([`Sqlite::set_aside`] says which, and so does a warning), and a new one begun. A database of another program is
-    /// left as it is.
+    /// was copied beside itself. A broken database is set aside under another name ([`Sqlite::set_aside`] says which, and
+    /// so does a warning), and a new one begun. A database of another program, and a file that never was one, are left as
+    /// they are.
     ///
     /// # Errors
-    /// When it cannot be made, read or written, a newer version wrote it, or it is another program's.
+    /// When it cannot be made, read or written, a newer version wrote it, or it is another program's or no database.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
         whose::look(path)?;
@@ -126,7 +126,8 @@ impl Sqlite {
         Self::start(path, open().map_err(|failure| failure.of(path))?, None)
     }
 
-    /// Whether [`Sqlite::open`] would refuse the file that is there, and why: another program's, or a newer version's.
+    /// Whether [`Sqlite::open`] would refuse the file that is there, and why: another program's, no database, or a newer
+    /// version's.
     /// Nothing is made or changed; what else stands in the way shows when it is opened.
     ///
     /// # Errors

@@ -277,14 +277,24 @@ async fn a_newer_file_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_set_aside_and_a_new_one_begun() {
+async fn a_file_that_is_no_database_is_refused_unless_one_of_ours_was_there() {
     let folder = folder();
     let path = folder.path().join("keypool.db");
-    fs::write(&path, "keys = \"this is no database, but may be somebody's file\"".repeat(100)).unwrap();
+    let text = "keys = \"this is no database, but may be somebody's file\"".repeat(100);
+    fs::write(&path, &text).unwrap();
+    for error in [Sqlite::open(&path).unwrap_err(), Sqlite::inspect(&path).unwrap_err()] {
+        assert!(error.to_string().contains("keypool.db is no database"), "{error}");
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    assert_eq!(named(folder.path(), "").len(), 1, "nothing lies beside it");
+    // The same in the place of one that was made here.
+    fs::remove_file(&path).unwrap();
+    close(Sqlite::open(&path).unwrap()).await;
+    fs::write(&path, &text).unwrap();
     let store = Sqlite::open(&path).unwrap();
     let aside = store.set_aside().unwrap();
     assert_eq!(named(folder.path(), "corrupt"), [aside]);
-    assert!(fs::read_to_string(aside).unwrap().starts_with("keys ="));
+    assert_eq!(fs::read_to_string(aside).unwrap(), text);
     assert!(store.load().await.unwrap().keys.is_empty());
     Store::write(&store, Arc::new(key(KeptSecret::Elsewhere))).await.unwrap();
 }

@@ -1,6 +1,10 @@
 //! Whose a database is: ours says so (`PRAGMA application_id`), and one of another program is left as it is.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::Path,
+};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -13,14 +17,20 @@ pub(super) const OURS: i32 = 0x6b70_6f6c;
 /// Tables that each file of ours has had from the first on; it said nothing of itself then.
 const TABLES: [&str; 3] = ["api_keys", "import_history", "key_usage"];
 
-/// Whether the file may be worked on: one that is not there, empty, ours, or no database that can be read. Nothing is
+/// What every database begins with.
+const HEADER: &[u8] = b"SQLite format 3\0";
+
+/// Whether the file may be worked on: one that is not there, empty, ours, or a database that is broken. Nothing is
 /// changed, made or locked.
 ///
 /// # Errors
-/// When another program made it.
+/// When another program made it, or it is no database and never was one of ours.
 pub(super) fn look(path: &Path) -> Result<(), StoreError> {
     if fs::metadata(path).map_or(true, |file| !file.is_file() || file.len() == 0) {
         return Ok(());
+    }
+    if !(begins_as_one(path) || was_ours(path)) {
+        return Err(none(path));
     }
     let Ok(connection) = untouched(path) else { return Ok(()) };
     // What cannot be read is broken, or just being written, which shows soon.
@@ -28,6 +38,19 @@ pub(super) fn look(path: &Path) -> Result<(), StoreError> {
         Ok(false) => Err(another(path)),
         Ok(true) | Err(_) => Ok(()),
     }
+}
+
+/// Whether it was a database once, however torn it is. What cannot be read is not judged here.
+fn begins_as_one(path: &Path) -> bool {
+    let mut begin = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(HEADER.len() as u64).read_to_end(&mut begin));
+    read.is_err() || HEADER.starts_with(&begin)
+}
+
+/// Whether a process worked here: it leaves empty locks beside its file.
+fn was_ours(path: &Path) -> bool {
+    let left = |end| fs::metadata(file::beside(path, end)).is_ok_and(|lock| lock.is_file() && lock.len() == 0);
+    left(".mend") || left(".lock")
 }
 
 /// The same of a connection that is open.
@@ -77,4 +100,11 @@ fn id(connection: &Connection) -> rusqlite::Result<i32> {
 
 fn another(path: &Path) -> StoreError {
     StoreError::new(format!("the database {} is of another program, and stays as it is", path.display()))
+}
+
+fn none(path: &Path) -> StoreError {
+    StoreError::new(format!(
+        "{} is no database, and stays as it is: move it away, or name a file that is not there yet",
+        path.display()
+    ))
 }

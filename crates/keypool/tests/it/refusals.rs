@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use crate::binary::keypool;
 
 const ONE: &str = "AIzaSyTEST-refusal-key-number-one-000001";
+const NOTES: &str = "milk, eggs, and what nobody else has a copy of\n";
 const TOKEN: &str = "a-token-for-clients-of-40-characters-000";
 
 type Variables<'a> = &'a [(&'a str, &'a str)];
@@ -44,6 +45,7 @@ fn folder() -> tempfile::TempDir {
     std::fs::write(at("empty"), "").unwrap();
     std::fs::create_dir(at("folder")).unwrap();
     std::fs::write(at("bad.db.key"), "no key").unwrap();
+    std::fs::write(at("notes.txt"), NOTES).unwrap();
     let other = Connection::open(at("other.db")).unwrap();
     other.execute_batch("CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine')").unwrap();
     let newer = Connection::open(at("newer.db")).unwrap();
@@ -73,6 +75,7 @@ const REFUSED: &[(Variables<'static>, &str, &str)] = &[
     (&[("KEYPOOL_DB", "/proc/nowhere/x.db")], "env KEYPOOL_DB: store.url: ", "name another file"),
     (&[("KEYPOOL_DB", "folder")], "env KEYPOOL_DB: store.url: ", "is a folder"),
     (&[("KEYPOOL_DB", "other.db")], "env KEYPOOL_DB: store.url: ", "another program"),
+    (&[("KEYPOOL_DB", "notes.txt")], "env KEYPOOL_DB: store.url: ", "no database"),
     (&[("KEYPOOL_DB", "newer.db")], "env KEYPOOL_DB: store.url: ", "newer version"),
     (&[("KEYPOOL_CONFIG", "store.toml")], "store.toml:2: store.url: ", "in-the-way is no folder"),
     (&[("KEYPOOL_REDIS_URL", "redis://h:99999")], "env KEYPOOL_REDIS_URL: store.url: ", "1 to 65535"),
@@ -211,6 +214,33 @@ fn a_database_of_another_program_is_refused_by_every_command_and_stays_as_it_is(
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
         }
     }
+}
+
+#[test]
+fn a_file_that_never_was_a_database_is_refused_by_every_command_and_stays_as_it_is() {
+    let folder = folder();
+    std::fs::write(folder.path().join("prompts.jsonl"), "{\"prompt\":\"hello\"}\n").unwrap();
+    std::fs::write(folder.path().join("answers.jsonl"), "").unwrap();
+    let held = || std::fs::read_dir(folder.path()).unwrap().count();
+    let before = held();
+    let batch = ["batch", "prompts.jsonl", "-o", "answers.jsonl", "--model", "gemini-2.5-flash"];
+    let commands = [&["keys"][..], &["usage"], &["stats"], &["add-key", ONE], &["db", "check"], &["serve"], &batch];
+    // Each twice: the first leaves nothing that the second would take for its own.
+    for args in commands.iter().chain(&commands) {
+        let (code, text) = ended(folder.path(), &[*args, &["--db", "notes.txt"]].concat(), &[]);
+        assert_eq!(code, Some(2), "{args:?}: {text}");
+        assert!(text.contains("notes.txt is no database") && text.contains("move it away"), "{args:?}: {text}");
+    }
+    assert_eq!(std::fs::read_to_string(folder.path().join("notes.txt")).unwrap(), NOTES);
+    assert_eq!(held(), before);
+    // One that is torn right behind its first bytes was a database.
+    std::fs::write(folder.path().join("torn.db"), "SQLite format 3\0torn").unwrap();
+    let (code, text) = ended(folder.path(), &["add-key", ONE, "--db", "torn.db"], &[]);
+    let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let aside = names.filter(|name| name.to_string_lossy().starts_with("torn.db.corrupt-")).count();
+    assert_eq!((code, aside), (Some(0), 1), "{text}");
+    let (code, text) = ended(folder.path(), &["add-key", ONE, "--db", "empty"], &[]);
+    assert_eq!(code, Some(0), "{text}");
 }
 
 #[test]

@@ -178,7 +178,7 @@ local function forget(now)
 end
 
 -- Does all that a renewal asks for, and answers it.
-local function apply(renewal, server_now, identity)
+local function apply(renewal, server_now, identity, echo)
   local id = renewal.holder
   local known = state.holders[id]
   local dead = contains(state.dead, id)
@@ -195,7 +195,7 @@ local function apply(renewal, server_now, identity)
     crowd = {}, draws = {}, facts = {}, corrections = {}, stricter = {}, lent = {}}
   reply.recovering = state.recovery and state.recovery.ends - now
   local record = holder_of(id)
-  record.number, record.seen = renewal.number, now
+  record.number, record.seen, record.hints = renewal.number, now, 1
   local came = {}
   for at = 1, #record.came, 2 do
     if record.came[at] >= renewal.acknowledged then
@@ -219,11 +219,13 @@ local function apply(renewal, server_now, identity)
     add_joined(now)
     regrant(renewal, now, reply)
     serve(renewal, now, reply)
+    offer(renewal, now)
   end
   tell(renewal, now, reply)
   forget(now)
   write_state()
   write_facts()
+  send_hints(id, echo, now)
   return reply
 end
 
@@ -237,7 +239,7 @@ if not server_now then
   local info = redis.pcall('INFO', 'server')
   identity = type(info) == 'string' and info:match('run_id:(%w+)') or ''
 end
-local reply = apply(renewal, server_now, identity)
+local reply = apply(renewal, server_now, identity, ARGV[4] == '1')
 reply.lent = nil
 -- Whether commands changed keys: the store's own, said along the way.
 reply.keys = tonumber(call('GET', base .. ':revision') or '')

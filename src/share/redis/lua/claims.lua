@@ -1,6 +1,6 @@
 -- Who gets what: claims on free units, and shares that follow demand. The same as src/share/claims.rs.
 
-local SOON, LIVELY, ASKED_BACK = 1000, 8000, 16
+local SOON, ASKED_BACK = 1000, 16
 
 -- How much of a kind there is, who holds it, and who asks for it.
 local function shares_of(kind, now)
@@ -102,6 +102,15 @@ local function may_guard(record, holder, now)
   return true
 end
 
+-- What whoever renews wanted before this renewal.
+local wished = {}
+
+-- He wants something; who has it is told, once.
+local function want(holder, wish, record)
+  state.holders[holder].wanted[wish] = 1
+  if record and not wished[wish] then hint(record.holder) end
+end
+
 -- How a wish for a unit by its name begins, where else a kind stands.
 local NAMING = '=\n'
 
@@ -175,11 +184,11 @@ local function grant(renewal, claim, shares, elsewhere, now, reply)
   for _, name in ipairs(claim.units and kind.units or {}) do
     local record = named[name] and unit(name)
     if named[name] and not (record and record.holder == holder and record.ends > now) then
-      state.holders[holder].wanted[NAMING .. name] = 1
+      want(holder, NAMING .. name, record)
     end
   end
   if left > 0 then
-    for _, guard in ipairs(kept) do state.holders[holder].wanted[guard] = 1 end
+    for _, guard in ipairs(kept) do want(holder, guard, unit(guard)) end
   end
   return left
 end
@@ -189,7 +198,7 @@ local function serve(renewal, now, reply)
   local raw = call('GET', base .. ':roster:' .. renewal.roster)
   if not raw then return end
   local own = state.holders[renewal.holder]
-  own.wanted = {}
+  own.wanted, wished = {}, own.wanted
   local elsewhere = named_by_others(renewal.holder, now)
   for _, kind in ipairs(unpack_one(raw)) do
     local shares = shares_of(kind, now)
@@ -213,5 +222,17 @@ local function serve(renewal, now, reply)
   end
   for _, held in ipairs(renewal.held) do
     if elsewhere[held.unit] then reply.wanted[NAMING .. held.unit] = text(1) end
+  end
+end
+
+-- What was given back, and nobody was lent since, is told to those who want it and nothing else in its place.
+local function offer(renewal, now)
+  for _, held in ipairs(renewal.returned) do
+    local record = unit(held.unit)
+    if record and is_free(record, now) then
+      for id, other in pairs(state.holders) do
+        if other.wanted[NAMING .. held.unit] or other.wanted[held.unit] then hint(id) end
+      end
+    end
   end
 end

@@ -44,6 +44,8 @@ local function rest_of(scope, rest)
     state.revision = state.revision + 1
     rest.revision = state.revision
     facts[scope], facts_gone[scope] = rest, nil
+    -- Somebody switched a key off or on.
+    if scope:sub(1, 9) == 'disabled\n' then hint_all() end
   end
 end
 

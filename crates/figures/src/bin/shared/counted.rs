@@ -7,7 +7,7 @@ use std::sync::{
 
 use tower_keypool::{
     BoxError,
-    share::{Board, Renewal, Reply},
+    share::{Board, Hint, Renewal, Reply},
     store::{Batch, Image, ImportRecord, Store, StoreError, UsageRecord},
 };
 
@@ -20,6 +20,8 @@ pub(crate) struct Calls {
     pub(crate) writes: AtomicU64,
     /// Of these, such as did not go along with a renewal.
     pub(crate) alone: AtomicU64,
+    /// What the board said of its own accord: no calls.
+    pub(crate) hints: AtomicU64,
 }
 
 /// A store and board that is counted.
@@ -32,7 +34,7 @@ impl<S: Store> Store for Counted<S> {
     }
 
     async fn write(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
-        let Calls { renewals, writes, alone } = &*self.1;
+        let Calls { renewals, writes, alone, .. } = &*self.1;
         writes.fetch_add(1, Relaxed);
         let before = renewals.load(Relaxed);
         let written = self.0.write(batch).await;
@@ -58,5 +60,11 @@ impl<S: Board> Board for Counted<S> {
     async fn renew(&self, renewal: &Renewal) -> Result<Reply, BoxError> {
         self.1.renewals.fetch_add(1, Relaxed);
         self.0.renew(renewal).await
+    }
+
+    async fn hint(&self) -> Hint {
+        let hint = self.0.hint().await;
+        self.1.hints.fetch_add(1, Relaxed);
+        hint
     }
 }

@@ -34,7 +34,7 @@ fn told(seen: &Seen, end: &End, within: Within) -> Value {
     let (served, asked) = seen.served(within, |_| true);
     let seconds = within.1.saturating_sub(within.0).as_secs_f64();
     let workers = seen.ready.len() as f64;
-    let [renewals, writes, alone] = seen.asked(within);
+    let [renewals, writes, alone, hints] = seen.asked(within);
     // Batches that go to a file of this machine are no calls.
     let calls = (renewals + if end.file { 0 } else { alone }) as f64;
     let (failed, failure) = seen.failed(within);
@@ -47,6 +47,7 @@ fn told(seen: &Seen, end: &End, within: Within) -> Value {
         "share": served as f64 / asked.max(1) as f64,
         "calls": calls / seconds / workers,
         "trips": calls / served.max(1) as f64,
+        "hints": hints as f64 / served.max(1) as f64,
         "batches": writes as f64 / seconds / workers,
         "failed": failed,
         "failure": failure,

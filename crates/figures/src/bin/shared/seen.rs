@@ -17,8 +17,8 @@ pub(crate) struct Call {
 pub(crate) struct Asked {
     pub(crate) at: Duration,
     pub(crate) worker: usize,
-    /// Renewals, batches, and batches that did not go along with a renewal.
-    pub(crate) counts: [u64; 3],
+    /// Renewals, batches, batches that did not go along with a renewal, and what the store said of its own accord.
+    pub(crate) counts: [u64; 4],
 }
 
 #[derive(Clone, Debug, Default)]
@@ -50,8 +50,9 @@ impl Seen {
         match words.next()? {
             "ready" => self.ready.push(worker),
             "calls" => {
-                let mut count = || words.next()?.parse().ok();
-                self.asked.push(Asked { at, worker, counts: [count()?, count()?, count()?] });
+                let mut counts = line.split(' ').skip(1);
+                let mut count = || counts.next()?.parse().ok();
+                self.asked.push(Asked { at, worker, counts: [count()?, count()?, count()?, count()?] });
             }
             _ => {
                 let (lane, took) = (words.next()?.parse().ok()?, Duration::from_millis(words.next()?.parse().ok()?));
@@ -95,8 +96,8 @@ impl Seen {
     }
 
     /// What all processes asked of their store within a span.
-    pub(crate) fn asked(&self, within: Within) -> [u64; 3] {
-        let mut sum = [0; 3];
+    pub(crate) fn asked(&self, within: Within) -> [u64; 4] {
+        let mut sum = [0; 4];
         for worker in 0..self.ready.len() {
             let said = || self.asked.iter().filter(move |asked| asked.worker == worker && within.has(asked.at));
             if let (Some(first), Some(last)) = (said().next(), said().next_back()) {

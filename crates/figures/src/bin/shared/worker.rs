@@ -1,6 +1,6 @@
 //! One of the processes: a pool that it shares, and callers at random times. It is told on its input how many a second
 //! (`rate LANE RATE`), or how many at once (`burst LANE CALLS`), and says on its output what became of each call
-//! (`call LANE MILLISECONDS OUTCOME`) and, each second, what it asked of its store (`calls RENEWALS WRITES ALONE`).
+//! (`call LANE MILLISECONDS OUTCOME`) and, each second, what it asked of its store (`calls RENEWALS WRITES ALONE HINTS`).
 
 use std::{
     future::pending,
@@ -119,9 +119,9 @@ impl Callers {
                     continue;
                 }
                 _ = every_second.tick() => {
-                    let [renewals, writes, alone] =
-                        [&calls.renewals, &calls.writes, &calls.alone].map(|count| count.load(Relaxed));
-                    println!("calls {renewals} {writes} {alone}");
+                    let [renewals, writes, alone, hints] =
+                        [&calls.renewals, &calls.writes, &calls.alone, &calls.hints].map(|count| count.load(Relaxed));
+                    println!("calls {renewals} {writes} {alone} {hints}");
                     continue;
                 }
                 () = first[0].due(&self.clock) => 0,

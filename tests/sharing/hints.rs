@@ -1,0 +1,364 @@
+//! What one process does others hear at once over a real server, as long as it tells them of its own accord; else with their
+//! next renewals.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+
+use redis_fixture::RedisServer;
+use tower_keypool::{
+    Affinity, Demand, KeyPool, Limits, Sharing, Verdict,
+    redis::{Link, Options},
+    share::Settings,
+    store::Redis,
+};
+use tracing::{Event, Metadata, Subscriber, span};
+
+use crate::host::{FLASH, builder, pass};
+
+const KEYS: usize = 4;
+/// Between two renewals, where nothing hastens them; and where hints are heard.
+const EVERY: Duration = Duration::from_millis(1_200);
+const HINTED: Duration = Duration::from_millis(2_400);
+/// Until something is heard that is told at once, on a machine that has much to do.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+/// A process, and what it is called.
+struct Process {
+    pool: KeyPool,
+    name: String,
+}
+
+async fn process(url: &str) -> Process {
+    open(Options::new(url).unwrap()).await
+}
+
+async fn open(options: Options) -> Process {
+    let mut settings = Settings::for_lease(Duration::from_secs(3));
+    (settings.draws, settings.renew_every, settings.renew_hinted) = (false, EVERY, HINTED);
+    settings.timeout = Duration::from_millis(500);
+    let shared = Redis::new(&Link::open(options).await.unwrap()).share().with(&settings);
+    let name = shared.holder().to_string();
+    let sharing = Sharing::new(shared.holder().clone()).settings(settings);
+    let pool = builder(KEYS).limits(FLASH, Limits::new().per_minute(600));
+    Process { pool: pool.open_shared(shared.clone(), shared, sharing).await.unwrap(), name }
+}
+
+/// The board grants, and hears of both.
+async fn begun(processes: [&Process; 2]) {
+    for (number, process) in processes.into_iter().enumerate() {
+        process.pool.acquire(slot(number, 10)).await.expect("the board grants").settle(&Verdict::SUCCESS);
+    }
+    // What one has at hand lies still from here on, and the first renewals have come back.
+    pass(EVERY.as_secs_f64() * 2.5).await;
+}
+
+fn slot(number: usize, seconds: u64) -> Demand {
+    let owner = format!("project-{number}");
+    Demand::new(FLASH).affinity(Affinity::MustOwner(owner.as_str().into())).wait(Duration::from_secs(seconds))
+}
+
+fn renewals(process: &Process) -> u64 {
+    process.pool.sharing().unwrap().counters.renewals
+}
+
+fn hints(process: &Process) -> u64 {
+    process.pool.sharing().unwrap().counters.hints
+}
+
+/// How long it takes at most until what one switches off, and on again, is so in the other.
+async fn followed(one: &Process, other: &Process) -> Duration {
+    let id = one.pool.snapshot().keys[KEYS - 1].id.clone();
+    let (mut longest, clock) = (Duration::ZERO, other.pool.clock());
+    for round in 0..6 {
+        // Whenever it is.
+        pass(0.31).await;
+        let off = round % 2 == 0;
+        if off {
+            one.pool.disable(&id, "by hand").unwrap();
+        } else {
+            one.pool.enable(&id).unwrap();
+        }
+        let begun = clock.tick();
+        while (other.pool.snapshot().disabled_keys == 1) != off {
+            assert!(clock.tick().since(begun) < Duration::from_secs(4), "it does not follow");
+            pass(0.01).await;
+        }
+        longest = longest.max(clock.tick().since(begun));
+    }
+    longest
+}
+
+/// How many renewals a process that does nothing sends in two of its longer intervals.
+async fn renewals_of_two(process: &Process) -> u64 {
+    let before = renewals(process);
+    tokio::time::sleep(HINTED * 2).await;
+    renewals(process) - before
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_one_switches_off_is_off_in_the_other_at_once_and_fewer_renewals_do() {
+    let Some(server) = RedisServer::start() else { return };
+    let (one, other) = (process(&server.url()).await, process(&server.url()).await);
+    begun([&one, &other]).await;
+    let longest = followed(&one, &other).await;
+    println!("followed within {longest:?}");
+    assert!(longest < AT_ONCE, "{longest:?}");
+    assert!(hints(&other) >= 6, "{}", hints(&other));
+    assert_eq!(hints(&one), 0, "nobody is told what he did himself");
+    assert!((1..=3).contains(&renewals_of_two(&other).await), "two");
+    // Commands change the book, whatever version they are of.
+    let before = renewals(&other);
+    server.command(&["INCR", "{keypool}:revision"]);
+    tokio::time::sleep(AT_ONCE).await;
+    assert!(renewals(&other) > before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_works_with_comes_when_it_is_asked_for_by_its_name() {
+    let Some(server) = RedisServer::start() else { return };
+    let (one, other) = (process(&server.url()).await, process(&server.url()).await);
+    begun([&one, &other]).await;
+    let busy: Vec<_> = (0..KEYS)
+        .map(|number| {
+            let pool = other.pool.clone();
+            tokio::spawn(async move {
+                loop {
+                    if let Ok(lease) = pool.acquire(slot(number, 5)).await {
+                        lease.settle(&Verdict::SUCCESS);
+                    }
+                    pass(0.05).await;
+                }
+            })
+        })
+        .collect();
+    pass(1.0).await;
+    let mut took = Vec::new();
+    for number in [2, 0, 3, 1] {
+        let before = one.pool.clock().tick();
+        one.pool.acquire(slot(number, 10)).await.expect("it comes").settle(&Verdict::SUCCESS);
+        took.push(one.pool.clock().tick().since(before));
+    }
+    busy.iter().for_each(tokio::task::JoinHandle::abort);
+    println!("handed over after {took:?}");
+    // A turn is two fifths of the time between two renewals.
+    let most = EVERY * 2 / 5 + AT_ONCE;
+    assert!(took.iter().all(|took| *took < most), "{took:?}, {most:?} at most");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_of_two_processes_hand_each_other_their_keys() {
+    let Some(server) = RedisServer::start() else { return };
+    let (one, other) = (process(&server.url()).await, process(&server.url()).await);
+    begun([&one, &other]).await;
+    let before = renewals(&one) + renewals(&other);
+    let mut all = Vec::new();
+    for pool in [&one.pool, &other.pool] {
+        for number in 0..KEYS {
+            let pool = pool.clone();
+            all.push(tokio::spawn(async move {
+                let (mut waits, clock) = (Vec::new(), pool.clock());
+                let begun = clock.tick();
+                while clock.tick().since(begun) < Duration::from_secs(10) {
+                    let before = clock.tick();
+                    pool.acquire(slot(number, 10)).await.expect("its turn comes").settle(&Verdict::SUCCESS);
+                    waits.push(clock.tick().since(before));
+                    pass(0.9).await;
+                }
+                waits
+            }));
+        }
+    }
+    let mut waits = Vec::new();
+    for slot in all {
+        waits.extend(slot.await.unwrap());
+    }
+    waits.sort();
+    let (mean, longest) = (waits.iter().sum::<Duration>() / waits.len() as u32, waits[waits.len() - 1]);
+    let renewals = renewals(&one) + renewals(&other) - before;
+    println!("{} served, waits of {mean:?} in the mean, {longest:?} at most; {renewals} renewals", waits.len());
+    assert!(mean < EVERY * 2 / 3 && longest < EVERY * 2, "{mean:?} in the mean, {longest:?} at most");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_hints_makes_nobody_renew_more_than_a_few_times_a_second() {
+    let Some(server) = RedisServer::start() else { return };
+    let (one, other) = (process(&server.url()).await, process(&server.url()).await);
+    begun([&one, &other]).await;
+    let (before, clock) = (renewals(&one), one.pool.clock());
+    let name = format!("{{keypool}}:to:{}:", one.name);
+    let began = clock.tick();
+    while clock.tick().since(began) < Duration::from_secs(3) {
+        server.command(&["SET", &name, ""]);
+        pass(0.001).await;
+    }
+    let (sent, heard) = (renewals(&one) - before, hints(&one));
+    println!("{sent} renewals for {heard} hints");
+    assert!(heard > 20 && (6..=13).contains(&sent), "{sent} renewals for {heard} hints");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_are_lost_are_made_again_and_listen() {
+    let Some(mut server) = RedisServer::lasting() else { return };
+    let (one, other) = (process(&server.url()).await, process(&server.url()).await);
+    begun([&one, &other]).await;
+    let before = renewals(&other);
+    server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+    tokio::time::sleep(AT_ONCE).await;
+    assert!(renewals(&other) > before, "something may have been missed");
+    assert_eq!(other.pool.sharing().unwrap().counters.lost, 0, "over a connection that is there");
+    let longest = followed(&one, &other).await;
+    assert!(longest < AT_ONCE, "after a connection was lost: {longest:?}");
+    server.start_again();
+    // For a lease the board hears who is there.
+    pass(4.5).await;
+    let longest = followed(&one, &other).await;
+    assert!(longest < AT_ONCE, "after the server was started again: {longest:?}");
+    server.command(&["FLUSHALL"]);
+    pass(4.5).await;
+    let longest = followed(&one, &other).await;
+    assert!(longest < AT_ONCE, "after a flush: {longest:?}");
+}
+
+/// A way to the server on which nothing comes through that nobody asked for.
+fn silent(port: u16) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (url, lost) = (format!("redis://{}", listener.local_addr().unwrap()), Arc::<AtomicUsize>::default());
+    let held_back = Arc::clone(&lost);
+    thread::spawn(move || {
+        for from in listener.incoming().map_while(Result::ok) {
+            let Ok(to) = TcpStream::connect(("127.0.0.1", port)) else { return };
+            let pair = (from.try_clone().unwrap(), to.try_clone().unwrap());
+            thread::spawn(move || pipe(from, to, |bytes| bytes));
+            let lost = Arc::clone(&lost);
+            thread::spawn(move || pipe(pair.1, pair.0, |bytes| without_pushes(bytes, &lost)));
+        }
+    });
+    (url, held_back)
+}
+
+fn pipe(mut from: TcpStream, mut to: TcpStream, through: impl Fn(Vec<u8>) -> Vec<u8>) {
+    let mut room = vec![0; 1 << 16];
+    while let Ok(length @ 1..) = from.read(&mut room) {
+        if to.write_all(&through(room[..length].to_vec())).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+/// Each is a text of its own at the end of what comes at once, or all that comes.
+fn without_pushes(mut bytes: Vec<u8>, lost: &AtomicUsize) -> Vec<u8> {
+    const BEGINS: &[u8] = b">2\r\n$10\r\ninvalidate\r\n";
+    while let Some(at) = bytes.windows(BEGINS.len()).position(|window| window == BEGINS) {
+        let line = |from: usize| from + bytes[from..].windows(2).position(|end| end == b"\r\n").unwrap() + 2;
+        let number =
+            |from: usize| -> usize { std::str::from_utf8(&bytes[from + 1..line(from) - 2]).unwrap().parse().unwrap() };
+        let names = at + BEGINS.len();
+        let mut end = line(names);
+        for _ in 0..number(names) {
+            end = line(end) + number(end) + 2;
+        }
+        bytes.drain(at..end);
+        lost.fetch_add(1, Relaxed);
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_hints_are_lost_on_their_way_renewals_come_as_often_as_without() {
+    let Some(server) = RedisServer::start() else { return };
+    let (url, lost) = silent(server.port());
+    let (one, other) = (process(&server.url()).await, process(&url).await);
+    begun([&one, &other]).await;
+    let sent = renewals_of_two(&other).await;
+    assert!((3..=6).contains(&sent), "{sent}: every {EVERY:?}");
+    let longest = followed(&one, &other).await;
+    assert!(longest < EVERY + AT_ONCE, "{longest:?}");
+    assert_eq!(hints(&other), 0);
+    assert!(lost.load(Relaxed) > 6, "the server did tell");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beside_an_earlier_version_that_gives_no_hints_renewals_come_as_often_as_without() {
+    let Some(server) = RedisServer::start() else { return };
+    let (one, other) = (process(&server.url()).await, process(&server.url()).await);
+    begun([&one, &other]).await;
+    assert!((1..=3).contains(&renewals_of_two(&other).await), "both give hints");
+    // Its record has no word of hints.
+    let renews = "local name = KEYS[1] .. ':holders'
+         local one = cmsgpack.unpack(redis.call('HGET', name, ARGV[1]))
+         one.hints = nil
+         redis.call('HSET', name, 'earlier/1', cmsgpack.pack(one))";
+    let stop = Arc::<AtomicUsize>::default();
+    let (port, name, stopped) = (server.port(), one.name.clone(), Arc::clone(&stop));
+    let earlier = thread::spawn(move || {
+        while stopped.load(Relaxed) == 0 {
+            redis_fixture::send(port, &["EVAL", renews, "1", "{keypool}", &name]).unwrap();
+            thread::sleep(Duration::from_millis(300));
+        }
+    });
+    tokio::time::sleep(HINTED).await;
+    let sent = renewals_of_two(&other).await;
+    stop.store(1, Relaxed);
+    earlier.join().unwrap();
+    assert!((3..=6).contains(&sent), "{sent}: every {EVERY:?}");
+}
+
+/// Events by name.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<BTreeMap<&'static str, usize>>>);
+
+impl Subscriber for Told {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn event(&self, event: &Event<'_>) {
+        *self.0.lock().unwrap().entry(event.metadata().name()).or_default() += 1;
+    }
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[test]
+fn a_user_who_may_not_listen_goes_on_without_and_it_is_said_once() {
+    let Some(server) = RedisServer::start() else { return };
+    let rights = "~{keypool} ~{keypool}:* +@read +@write +@scripting +@transaction +@connection +time +info";
+    let mut words = vec!["ACL", "SETUSER", "deaf", "on", ">not-a-real-password", "resetchannels"];
+    words.extend(rights.split(' '));
+    words.push("-client|tracking");
+    server.command(&words);
+    let told = Told::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tracing::subscriber::with_default(told.clone(), || {
+        runtime.block_on(async {
+            let options = Options::new(&server.url()).unwrap().user("deaf").password("not-a-real-password");
+            let (one, other) = (process(&server.url()).await, open(options).await);
+            begun([&one, &other]).await;
+            let sent = renewals_of_two(&other).await;
+            assert!((3..=6).contains(&sent), "{sent}: every {EVERY:?}");
+            let longest = followed(&one, &other).await;
+            assert!(longest < EVERY + AT_ONCE, "{longest:?}");
+            assert_eq!(hints(&other), 0);
+            // What it does others hear at once all the same.
+            let longest = followed(&other, &one).await;
+            assert!(longest < AT_ONCE, "{longest:?}");
+            server.command(&["CLIENT", "KILL", "USER", "deaf"]);
+            pass(2.0).await;
+        });
+    });
+    assert_eq!(told.0.lock().unwrap().get("keypool.store_unheard"), Some(&1), "{:?}", told.0.lock().unwrap());
+}
