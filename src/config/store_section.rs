@@ -55,7 +55,7 @@ pub struct StoreSection {
     pub on_store_loss: WhenLost,
     /// How long what a process holds of the keys stays its own without a word; the same in all processes.
     pub lease: Interval<500, 300>,
-    /// How often it is renewed, at most half of the lease; unless set 1 s on a file and 1.8 s on Redis (2.25 s while
+    /// How often it is renewed, at most half of the lease; unless set 1 s on a file and 1.8 s on Redis (1.95 s while
     /// that says of its own accord what changes), and with a shorter lease than 10 s in proportion.
     pub renew: Option<Interval<50, 60>>,
 }

@@ -57,9 +57,9 @@ impl Redis {
 impl SharedRedis {
     /// How any process takes part that shares a server.
     pub fn usual() -> Settings {
-        // What one switches off is off in all within 2 s; where that is told at once, 0.44 calls a second are enough. What
-        // is written goes along.
-        let (renew_every, renew_hinted) = (Duration::from_millis(1_800), Duration::from_millis(2_250));
+        // What one switches off is off in all within 2 s; where that is told at once, a call a
+        // little less often is enough: should the way have fallen silent, it is still 2 s. What is written goes along.
+        let (renew_every, renew_hinted) = (Duration::from_millis(1_800), Duration::from_millis(1_950));
         Settings { draws: false, renew_every, renew_hinted, ..Settings::default() }
     }
 
