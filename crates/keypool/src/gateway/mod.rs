@@ -55,7 +55,7 @@ pub use self::{
     },
     forward::{
         affinity::{By, Nearness},
-        belongings::Belongings,
+        belongings::{AllBelongings, Belongings},
         resource,
         wishes::Waiting,
     },
@@ -73,9 +73,6 @@ use crate::{
 pub type AnswerBody<B> = Counted<Said<B>>;
 /// What a client gets.
 pub type Answer<B> = Response<AnswerBody<B>>;
-
-/// What tenants have at providers of Gemini's, by the providers' names.
-pub type AllBelongings = BTreeMap<String, Arc<Belongings>>;
 
 /// The gateway over a stack `S`, which is cloned for each connection.
 #[derive(Debug)]
@@ -203,7 +200,11 @@ impl<S> Gateway<S> {
     }
 
     fn belongings_at(&self, provider: &str) -> Option<Arc<Belongings>> {
-        self.beside.read().unwrap_or_else(PoisonError::into_inner).get(provider).cloned()
+        self.all_beside().get(provider).cloned()
+    }
+
+    fn all_beside(&self) -> Arc<AllBelongings> {
+        Arc::clone(&self.beside.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Requests that come from now on find this.

@@ -209,7 +209,7 @@ async fn the_provider_may_hang_up_and_refusals_are_answers() {
     let (served, _) = Served::kept(&pool, &sim.url(), Records::default()).await;
     let key = format!("x-goog-api-key: {PLACEHOLDER}\r\n");
     let mut socket = Socket::open(served.address, PATH, &key).await;
-    socket.say(1, r#"{"clientContent":{}}"#).await;
+    socket.say(1, r#"{"setup":{}}"#).await;
     let (code, reason) = socket.hear().await.unwrap();
     assert!(code == 8 && reason.ends_with("setup must be the first message"), "{code} {reason}");
     assert!(socket.hear().await.is_none(), "closed on both sides");
@@ -597,8 +597,57 @@ async fn a_closing_frame_that_speaks_of_a_limit_rests_what_it_is_about() {
     // What a caller may have chosen says nothing.
     until("the lease ends", || pool.snapshot().in_flight == 0).await;
     let mut socket = Socket::open(served.address, PATH, &key).await;
-    socket.say(1, r#"{"clientContent":{"x":"You exceeded your current quota"}}"#).await;
+    socket.say(1, r#"{"setup":{"x":"You exceeded your current quota"}}"#).await;
     assert_eq!(socket.closed().await.0, 1007);
     until("the lease ends", || pool.snapshot().in_flight == 0).await;
     drop(open(&served, &key).await);
+}
+
+#[tokio::test]
+async fn a_session_is_set_up_once_and_first_of_all() {
+    let sim = sim().await;
+    let pool = pool(&sim);
+    let (served, tenants) = Served::kept(&pool, &sim.url(), Records::default()).await;
+    let models = vec!["gemini-2.5-flash".to_owned()];
+    tenants.set(From::Commands, vec![Grant { models, ..grant("alice", TenantLimits::default()) }]);
+    for headers in [format!("x-goog-api-key: {PLACEHOLDER}\r\n"), "x-goog-api-key: kp-alice\r\n".to_owned()] {
+        let started = pool.snapshot().started;
+        for first in [r#"{"clientContent":{"turns":[]}}"#, "{}", r#"{"setup":null}"#, r#"{"setup":"x"}"#, "[]", "1"] {
+            let (code, why) = refused(&served, &headers, first).await;
+            assert!(matches!(code, 1008) && (why.contains("setup") || why.contains("model")), "{first}: {code} {why}");
+        }
+        assert_eq!(pool.snapshot().started, started, "none of these got a key");
+        let other = SETUP.replace("2.5-flash", "2.5-pro");
+        let long = format!("{{\"clientContent\":{{\"x\":\"{}\"}},\"setup\":{{}}}}", "x".repeat(2 << 20));
+        for again in [
+            SETUP.to_owned(),
+            other.clone(),
+            other.replace("setup", "set\\u0075p"),
+            other.replace("{\"setup\"", "{\"clientContent\":{},\"setup\""),
+            other.replace('"', "'"),
+            other.replacen("\"setup\"", "setup", 1),
+            long,
+        ] {
+            let mut socket = open(&served, &headers).await;
+            socket.say_as_far_as_possible(&again).await;
+            let (code, why) = socket.closed().await;
+            let short: String = again.chars().take(80).collect();
+            assert!(matches!(code, 1002 | 1008 | 1009), "{short}: {code} {why}");
+            assert!(code != 1008 || why.contains("set up once"), "{short}: {why}");
+            drop(socket);
+            until("the lease ends with it", || pool.snapshot().in_flight == 0).await;
+        }
+        let mut along = Socket::open(served.address, PATH, &headers).await;
+        along.say_both(SETUP, &other).await;
+        assert_eq!(along.closed().await.0, 1008);
+        drop(along);
+        until("the lease ends with it", || pool.snapshot().in_flight == 0).await;
+        // Words about it are none.
+        let mut socket = open(&served, &headers).await;
+        let turns = json!([{ "role": "user", "parts": [{ "text": "what does \"setup\" mean, and setup: x?" }] }]);
+        socket.say(1, &json!({ "clientContent": { "turns": turns } }).to_string()).await;
+        assert!(socket.hear().await.unwrap().1.contains("Hello."));
+        drop(socket);
+        until("the lease ends with it", || pool.snapshot().in_flight == 0).await;
+    }
 }

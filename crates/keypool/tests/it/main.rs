@@ -41,6 +41,7 @@ mod nearness;
 mod ops;
 #[cfg(unix)]
 mod outputs;
+mod owning;
 mod passing;
 mod providers;
 mod ranges;

@@ -25,15 +25,15 @@ use crate::{
     support::{Answer, Served, ask},
 };
 
-const ALICE: &str = "kp-alice-0123456789abcdef";
-const BOB: &str = "kp-bob-0123456789abcdef";
+pub(crate) const ALICE: &str = "kp-alice-0123456789abcdef";
+pub(crate) const BOB: &str = "kp-bob-0123456789abcdef";
 
-async fn sim() -> GeminiSim {
+pub(crate) async fn sim() -> GeminiSim {
     let builder = GeminiSim::builder().project(Project::new("1").key(ONE)).project(Project::new("2").key(TWO));
     builder.gzip(true).min_cache_tokens(1).start().await.unwrap()
 }
 
-fn pool(sim: &GeminiSim) -> KeyPool {
+pub(crate) fn pool(sim: &GeminiSim) -> KeyPool {
     KeyPool::builder(Gemini::at(&sim.url()).unwrap())
         .keys([Key::new(ONE).id("one").owner("p1"), Key::new(TWO).id("two").owner("p2")])
         // So that a request over another key than it should be would be seen.
@@ -43,7 +43,7 @@ fn pool(sim: &GeminiSim) -> KeyPool {
         .unwrap()
 }
 
-fn both(tenants: &Tenants) {
+pub(crate) fn both(tenants: &Tenants) {
     let grant = |name: &str, token: &str| Grant {
         name: name.to_owned(),
         token_hash: hash_of(token.as_bytes()),
@@ -60,11 +60,11 @@ async fn call(served: &Served, token: &str, method: Method, path: &str, body: Va
     ask(request.header("content-type", "application/json"), body).await
 }
 
-async fn get(served: &Served, token: &str, path: &str) -> Answer {
+pub(crate) async fn get(served: &Served, token: &str, path: &str) -> Answer {
     call(served, token, Method::GET, path, Value::Null).await
 }
 
-async fn post(served: &Served, token: &str, path: &str, body: Value) -> Answer {
+pub(crate) async fn post(served: &Served, token: &str, path: &str, body: Value) -> Answer {
     call(served, token, Method::POST, path, body).await
 }
 

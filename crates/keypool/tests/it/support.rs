@@ -16,6 +16,7 @@ use keypool::{
     fetch::Fetcher,
     gateway::{
         Door, Gateway, Setup,
+        dialect::Dialect,
         guard::Guard,
         listen::{self, Bounds},
         live::Live,
@@ -86,6 +87,21 @@ impl Served {
     ) -> (Self, Arc<Tenants>) {
         let (served, tenants, _) = Self::counting(pool, upstream, records, (unknown, bounds)).await;
         (served, tenants)
+    }
+
+    /// The same, in front of a provider that other dialects meet at its own compatible endpoint; with others beside it,
+    /// if any.
+    pub(crate) async fn kept_compatible(pool: &KeyPool, upstream: &str, beside: bool) -> (Self, Arc<Tenants>) {
+        let dialects = Dialects { translates_openai: false, ..Dialects::default() };
+        let stack = stack::stack(pool, Models::new(), Retry::new());
+        let gateway = gateway(stack.clone(), upstream).keeping(Records::default(), pool.clone());
+        gateway.change(Setup::new(stack.clone(), Guard::new([]), Token::new(PLACEHOLDER), dialects));
+        if beside {
+            let (name, models) = ("other".to_owned(), vec!["other-*".to_owned()]);
+            gateway.stand_beside(vec![Beside { name, dialect: Dialect::OpenAi, models, stack }]);
+        }
+        let tenants = Arc::clone(gateway.tenants());
+        (Self::serving(gateway).await, tenants)
     }
 
     /// The same, and what its tenants used.

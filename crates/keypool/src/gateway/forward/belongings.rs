@@ -1,11 +1,14 @@
 //! What a pool of Gemini's has of tenants: files and the like, uploads that are open; and its models.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tower_keypool::{Base, Clock, KeyPool};
 
 use super::{catalogue::Catalogue, resource::Resources, upload::Uploads};
 use crate::database::Records;
+
+/// What tenants have at providers of Gemini's, by the providers' names.
+pub type AllBelongings = BTreeMap<String, Arc<Belongings>>;
 
 /// What a pool of Gemini's has of tenants, and which models.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::Full;
 use tower::Service;
-use tower_keypool::{Affinity, BoxError, Error, ServedBy};
+use tower_keypool::{BoxError, Error, ServedBy};
 
 use crate::{
     gateway::{
@@ -31,9 +31,6 @@ use crate::{
     outgoing::{Broken, Outgoing},
     status::Outcome,
 };
-
-/// A request of the gateway's own to all owners, at most.
-const OWNERS: usize = 64;
 
 /// What becomes of a request that was let in.
 pub(super) enum Course {
@@ -120,7 +117,10 @@ where
         let tried = (self.unknown == Unknown::Try).then(|| parts.uri.path().to_owned());
         let resolve = async |names: &[String]| match &tried {
             None => Ok(None),
-            Some(path) => self.find(stack(), path, names, tenant).await,
+            Some(path) => {
+                let version = path.split('/').find(|part| part.starts_with('v') && part.len() > 1).unwrap_or("v1beta");
+                resource::find(&self.belongings.resources, stack(), version, names, tenant).await
+            }
         };
         let sought = resource::seek(&self.belongings.resources, (tenant, alone), parts, body, resolve).await;
         let Sought { target, body, broken } = match sought {
@@ -176,26 +176,6 @@ where
             None => shelf.page(parts, tenant),
         };
         found.map(|found| Course::Done(Outcome::Answered, json(found)))
-    }
-
-    /// Asks each owner for names that nobody knows.
-    async fn find(&self, stack: S, path: &str, names: &[String], tenant: &Tenant) -> Result<Option<Affinity>, Refusal> {
-        let version = path.split('/').find(|part| part.starts_with('v') && part.len() > 1).unwrap_or("v1beta");
-        let missing = self.belongings.resources.unknown(names).await?;
-        for name in missing {
-            let target = format!("/{version}/{name}");
-            for holder in self.belongings.resources.holders().await.into_iter().take(OWNERS) {
-                let Ok(answer) = send::get(stack.clone(), &target, holder.way).await else { continue };
-                if answer.status().is_success() {
-                    let key = answer.extensions().get::<ServedBy>().and_then(ServedBy::key);
-                    if let Some(key) = key {
-                        self.belongings.resources.learn(vec![name.clone()], tenant.name(), key).await;
-                    }
-                    break;
-                }
-            }
-        }
-        self.belongings.resources.way_to(names, tenant).await
     }
 }
 

@@ -27,7 +27,8 @@ use crate::{
         forward::{
             affinity::{self, By, Numbers},
             head::Tidy,
-            resource, send,
+            resource::{self, Unknown},
+            send,
             upload::Passage,
             wishes::Wish,
         },
@@ -38,7 +39,7 @@ use crate::{
             choice::{self, Chosen},
             way::Way,
         },
-        translate::{self, Translation, Translator},
+        translate::{self, Translation, Translator, holdings::Holdings},
     },
     outgoing::Outgoing,
     status::{Counted, Outcome, Visit, class_of},
@@ -209,6 +210,7 @@ where
                 only: named,
                 nobodys: None,
                 memory: gateway.memory.clone(),
+                holdings: gateway.holdings(turn.setup.unknown),
             };
             self.leave(turn);
             tidy.apply(&mut parts);
@@ -293,6 +295,12 @@ where
 }
 
 impl<S> Gateway<S> {
+    /// Whose what is, for requests that are translated.
+    fn holdings(&self, unknown: Unknown) -> Holdings {
+        let (resources, beside) = (Some(self.own.resources.clone()), self.all_beside());
+        Holdings { resources, beside, unknown, alone: self.tenants.is_alone() }
+    }
+
     /// Its own pool, where it is of Gemini's.
     fn quarter<'g>(&'g self, setup: &'g Setup<S>) -> Quarter<'g, S> {
         let alone = self.tenants.is_alone();

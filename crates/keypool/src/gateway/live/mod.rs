@@ -5,6 +5,7 @@ mod frames;
 mod mask;
 mod pipe;
 mod session;
+mod setup;
 mod usage;
 
 use std::{

@@ -21,6 +21,7 @@ use super::{
     frames::{Frames, Said, closing},
     mask::Blot,
     pipe::{BUFFER, Ending, LINGER, Listener, pipe},
+    setup,
     usage::Spent,
 };
 use crate::gateway::{
@@ -127,7 +128,7 @@ async fn end(mut client: TokioIo<Upgraded>, code: u16, why: &str) {
 /// Reads the first message; `None`: the client ended before.
 async fn first(client: &mut TokioIo<Upgraded>, beginning: &Beginning) -> Option<Result<First, Ending>> {
     let (mut raw, mut buffer) = (Vec::new(), vec![0; BUFFER]);
-    let mut frames = Frames::new(LONGEST, resource::may_name);
+    let mut frames = Frames::new(LONGEST, |text| resource::may_name(text) || setup::may_be(text));
     loop {
         let read = client.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
         raw.extend_from_slice(&buffer[..read]);
@@ -155,7 +156,8 @@ async fn first(client: &mut TokioIo<Upgraded>, beginning: &Beginning) -> Option<
 fn read_first(text: &[u8], beginning: &Beginning) -> Result<(Option<String>, Vec<String>), Ending> {
     let no_json = || Ending(PROTOCOL, "the first message is no JSON".to_owned());
     let said: Value = serde_json::from_slice(text).map_err(|_| no_json())?;
-    let setup = &said["setup"];
+    let setup = said.get("setup").filter(|setup| setup.is_object());
+    let setup = setup.ok_or_else(|| Ending(POLICY, "the first message must be a setup".to_owned()))?;
     let model = setup["model"].as_str().map(|model| model.strip_prefix("models/").unwrap_or(model).to_owned());
     let (mut names, models) = named_in(text).map_err(|_| no_json())?;
     let tenant = &beginning.opening.tenant;
@@ -270,11 +272,19 @@ impl Listener for Session {
         let names = match said {
             Said::Close(..) | Said::Long(false) => return Ok(()),
             Said::Long(true) => {
-                let why = format!("a message of more than {LONGEST} bytes may not name files or the like");
+                let why = format!(
+                    "a message of more than {LONGEST} bytes may not set up anything, nor name files or the like"
+                );
                 return Err(Ending(TOO_BIG, why));
             }
-            Said::Data(text) => resource::names_in(&text)
-                .map_err(|_| Ending(PROTOCOL, "a message that may name files is no JSON".to_owned()))?,
+            Said::Data(text) => {
+                let no_json = |_| Ending(PROTOCOL, "a message that may name files is no JSON".to_owned());
+                if setup::is_one(&text).map_err(no_json)? {
+                    // With another model, perhaps: the key was taken for the first.
+                    return Err(Ending(POLICY, "a session is set up once, by its first message".to_owned()));
+                }
+                resource::names_in(&text).map_err(no_json)?
+            }
         };
         if names.is_empty() {
             return Ok(());

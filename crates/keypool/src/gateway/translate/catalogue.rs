@@ -102,7 +102,7 @@ where
         };
         let path = format!("/v1/models/{}", utf8_percent_encode(name, SEGMENT));
         if dialect == self.dialect {
-            return self.hand_on(stack, &path, parts, None).await;
+            return self.hand_on(stack, &path, (parts, None), None).await;
         }
         if dialect != Dialect::Gemini {
             let demand = Demand::any_model().of_resource().wait(WAIT);
@@ -113,8 +113,12 @@ where
             return Ok(answer(self.caller.model(model).into_bytes(), served_by, &Ignored::default()));
         }
         self.stack = stack;
+        if let Some(other) = &other {
+            self.holdings.turn_to(&other.name);
+        }
         let path = gemini::path_of(name, "").ok_or_else(bad_model)?;
-        let (served_by, body) = self.fetch(request(Method::GET, &path, &parts, Vec::new(), None)).await?;
+        let demand = self.way_to_model(name).await?.map(|way| Self::led(Demand::any_model(), Some(way)));
+        let (served_by, body) = self.fetch(request(Method::GET, &path, &parts, Vec::new(), demand)).await?;
         let model = gemini::model(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
         Ok(answer(self.caller.model(&model).into_bytes(), served_by, &Ignored::default()))
     }

@@ -5,7 +5,7 @@ use http::{Method, Request, Response, request::Parts};
 use http_body::Body;
 use keypool_dialect::{Drawn, gemini, openai};
 use tower::Service;
-use tower_keypool::{BoxError, Error};
+use tower_keypool::{BoxError, Demand, Error};
 
 use super::{Answered, Failed, Translator, answer, bad_model, request, upstream_fault};
 use crate::outgoing::Outgoing;
@@ -21,13 +21,15 @@ where
     pub(super) async fn draw(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
         let (asked, ignored) = openai::drawing(&bytes, self.strict)?;
         self.may_use(&asked.model)?;
+        let way = self.way_to_model(&asked.model).await?;
         let (mut all, mut served_by) = (Drawn::default(), None);
         let mut left = asked.count;
         while left > 0 {
             let (verb, count) = gemini::verb_of_drawing(&asked.model, left);
             let path = gemini::path_of(&asked.model, verb).ok_or_else(bad_model)?;
+            let demand = way.clone().map(|way| Self::led(Demand::any_model(), Some(way)));
             let pieces = gemini::drawing(&asked, count)?;
-            let (by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, None)).await?;
+            let (by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, demand)).await?;
             let some = gemini::drawn(&asked.model, &body).map_err(|fault| upstream_fault(fault, by.clone()))?;
             all.pictures.extend(some.pictures);
             all.usage = all.usage.and(some.usage);

@@ -6,7 +6,7 @@ use http::{HeaderMap, Request, Response, header, request::Parts};
 use http_body::Body;
 use keypool_dialect::{Fault, Kind};
 use tower::Service;
-use tower_keypool::{BoxError, Error, ServedBy};
+use tower_keypool::{Affinity, BoxError, Error, ServedBy};
 
 use super::{Answered, Failed, Translator, refusal::without_answer, reshaped};
 use crate::{
@@ -72,6 +72,9 @@ where
         if dialect == Dialect::Gemini && !compatible {
             let nobodys = model.filter(|model| other.is_none() && !is_geminis(model));
             (self.stack, self.nobodys) = (stack, nobodys);
+            if let Some(other) = &other {
+                self.holdings.turn_to(&other.name);
+            }
             return Ok(Onward::Translated);
         }
         if bytes.starts_with(b"--") && !is_its_border(headers, bytes) {
@@ -86,12 +89,12 @@ where
         Ok(Onward::HandedOn(stack, path.replacen("/v1", front, 1)))
     }
 
-    /// Hands a request on to a provider of its own dialect.
+    /// Hands a request on to a provider of its own dialect; `way` leads to whoever sees what it names.
     pub(super) async fn hand_on(
         self,
         stack: S,
         path: &str,
-        parts: Parts,
+        (parts, way): (Parts, Option<Affinity>),
         bytes: Option<Bytes>,
     ) -> Result<Answered<B>, Failed> {
         let target = match parts.uri.query() {
@@ -104,7 +107,9 @@ where
         for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
             request.headers_mut().remove(name);
         }
-        if let Some(demand) = self.wish.demand() {
+        let demand = self.wish.demand();
+        let led = way.map(|way| Self::led(demand.clone().unwrap_or_default(), Some(way)));
+        if let Some(demand) = led.or(demand) {
             request.extensions_mut().insert(demand);
         }
         let response = pass(stack, request).await.map_err(|error| without_answer(&error))?;

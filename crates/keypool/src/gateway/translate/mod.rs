@@ -4,6 +4,7 @@ mod asked;
 mod catalogue;
 mod drawing;
 mod elsewhere;
+pub(in crate::gateway) mod holdings;
 mod ignored;
 pub(in crate::gateway) mod recall;
 mod refusal;
@@ -23,6 +24,7 @@ pub(super) use self::upstream::reshaped;
 use self::{
     asked::{read, request},
     elsewhere::{Onward, hinted},
+    holdings::Holdings,
     recall::Memory,
     refusal::{Failed, bad_model, refused, upstream_fault},
     upstream::{check, send},
@@ -38,7 +40,7 @@ use crate::{
         },
         connection::pace::Arriving,
         dialect::Dialect,
-        forward::{affinity::Numbers, wishes::Wish},
+        forward::{affinity::Numbers, resource, wishes::Wish},
         route::{providers::Beside, task::Task, way::Own},
     },
     outgoing::Outgoing,
@@ -81,6 +83,8 @@ pub(super) struct Translator<S> {
     pub(super) nobodys: Option<String>,
     /// What was answered before.
     pub(super) memory: Memory,
+    /// Whose what is that requests name.
+    pub(super) holdings: Holdings,
 }
 
 type Answered<B> = (Outcome, Response<Said<B>>);
@@ -117,7 +121,9 @@ where
         let bytes = read(&parts.headers, body).await?;
         let path = task.path(self.dialect);
         if let Onward::HandedOn(stack, path) = self.onward(path, &parts.headers, &bytes)? {
-            return self.hand_on(stack, &path, parts, Some(bytes)).await;
+            let compatible = path.starts_with("/v1beta/openai");
+            let way = if compatible { self.way_of_compatible(&parts.headers, &bytes).await? } else { None };
+            return self.hand_on(stack, &path, (parts, way), Some(bytes)).await;
         }
         let (nobodys, dialect) = (self.nobodys.take(), self.dialect);
         let done = match task {
@@ -143,13 +149,14 @@ where
         if let Some(numbers) = &self.numbers {
             self.wish.near(|| numbers.conversation(&conversation, &bytes));
         }
+        let way = self.way_to(&resource::names_of(&conversation)).await?;
         self.bring(&mut conversation).await?;
         let stream = conversation.stream;
         let verb = if stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
         let path = gemini::path_of(&conversation.model, verb).ok_or_else(bad_model)?;
         let pieces = gemini::generate(&conversation, bytes.clone())?;
         let demand = Demand::any_model().about_tokens(gemini::about_tokens(&conversation, &pieces));
-        let demand = self.wished(demand);
+        let demand = Self::led(self.wished(demand), way);
         let shape = Shape {
             model: conversation.model.to_string(),
             stream,
@@ -231,10 +238,12 @@ where
     async fn count(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
         let mut asked = self.caller.conversation(&bytes, self.strict)?;
         self.may_use(&asked.conversation.model)?;
+        let way = self.way_to(&resource::names_of(&asked.conversation)).await?;
         self.bring(&mut asked.conversation).await?;
         let path = gemini::path_of(&asked.conversation.model, ":countTokens").ok_or_else(bad_model)?;
         let pieces = gemini::counted(&asked.conversation, bytes.clone())?;
-        let (served_by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, None)).await?;
+        let demand = way.map(|way| Self::led(Demand::any_model(), Some(way)));
+        let (served_by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, demand)).await?;
         let tokens = gemini::tokens(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
         Ok(answer(self.caller.counted(tokens).into_bytes(), served_by, &asked.ignored))
     }
@@ -242,14 +251,14 @@ where
     async fn embed(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
         let (asked, ignored) = openai::embedding(&bytes, self.strict)?;
         self.may_use(&asked.model)?;
+        let way = self.way_to_model(&asked.model).await?;
         let path = gemini::path_of(&asked.model, ":batchEmbedContents").ok_or_else(bad_model)?;
         let mut all = keypool_dialect::Embedded::default();
         let mut served_by = None;
         for texts in asked.texts.chunks(gemini::MOST_AT_ONCE) {
             let piece = gemini::embedding(&asked, texts)?;
-            let (by, body) = self
-                .fetch(request(Method::POST, &path, &parts, vec![piece], Some(self.wished(Demand::any_model()))))
-                .await?;
+            let demand = Self::led(self.wished(Demand::any_model()), way.clone());
+            let (by, body) = self.fetch(request(Method::POST, &path, &parts, vec![piece], Some(demand))).await?;
             let some =
                 gemini::embedded(&asked, texts.len(), &body).map_err(|fault| upstream_fault(fault, by.clone()))?;
             all.vectors.extend(some.vectors);

@@ -44,6 +44,7 @@ async fn told(after: Duration, upstream: Result<u16, ()>) -> (u16, String, [u64;
         only: false,
         nobodys: None,
         memory: Memory::default(),
+        holdings: Holdings { resources: None, beside: Arc::default(), unknown: resource::Unknown::Refuse, alone: true },
     };
     let shape = Shape { stream: true, ..Shape::default() };
     let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape));

@@ -11,7 +11,7 @@ use serde::{
     de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::named::name_in;
+use super::spelled;
 
 /// A letter or a sign that is written as its number.
 const ESCAPES: [&str; 6] = ["\\u002", "\\u003", "\\u004", "\\u005", "\\u006", "\\u007"];
@@ -38,6 +38,10 @@ static MODELS: LazyLock<Searcher> = LazyLock::new(|| {
     any_of(&[&words[..], &ESCAPES].concat())
 });
 
+/// And of these in every body to the compatible endpoint that names something by its address.
+static ADDRESSES: LazyLock<Searcher> =
+    LazyLock::new(|| any_of(&["url\"", "url'", "url:", "url ", "url\t", "url\n", "url\r"]));
+
 fn any_of(words: &[&str]) -> Searcher {
     // Where the processor has no vectors, slowly.
     let slow = || Config::new().only_rabin_karp(true).builder().extend(words).build();
@@ -47,6 +51,11 @@ fn any_of(words: &[&str]) -> Searcher {
 /// Whether a body may name something.
 pub(super) fn may_name(body: &[u8]) -> bool {
     WORDS.find(body).is_some()
+}
+
+/// The same of a body to the compatible endpoint.
+pub(super) fn may_name_compatible(body: &[u8]) -> bool {
+    may_name(body) || ADDRESSES.find(body).is_some()
 }
 
 /// Whether a body may ask a model.
@@ -68,7 +77,10 @@ pub(super) fn names_in(body: &[u8], compatible: bool) -> Result<Vec<String>, ser
     Ok(found)
 }
 
-/// Every model that a body asks.
+/// Fields of a request itself that name who is to answer in the place of a model.
+const AGENTS: [&str; 4] = ["agent", "agents", "base_agent", "baseAgent"];
+
+/// Every model that a body asks, and every agent: one that cannot be read is called nothing.
 pub(super) fn models_in(body: &[u8]) -> Result<Vec<String>, serde_json::Error> {
     fn walk(value: &serde_json::Value, found: &mut Vec<String>) {
         match value {
@@ -87,7 +99,10 @@ pub(super) fn models_in(body: &[u8]) -> Result<Vec<String>, serde_json::Error> {
         }
     }
     let mut found = Vec::new();
-    walk(&serde_json::from_slice(body)?, &mut found);
+    let asked: serde_json::Value = serde_json::from_slice(body)?;
+    walk(&asked, &mut found);
+    let agents = AGENTS.iter().filter_map(|field| asked.get(field)).filter(|agent| !agent.is_null());
+    found.extend(agents.map(|agent| agent.as_str().unwrap_or_default().to_owned()));
     Ok(found)
 }
 
@@ -98,6 +113,8 @@ enum Key {
     Any,
     /// Something by its name or address.
     Name,
+    /// A cached beginning, by its name or its id alone.
+    Cached,
     /// An interaction by its id.
     Interaction,
     /// A file of the compatible endpoint by its id.
@@ -109,8 +126,6 @@ impl Key {
         match name {
             "fileUri"
             | "file_uri"
-            | "cachedContent"
-            | "cached_content"
             | "fileName"
             | "file_name"
             | "uri"
@@ -121,6 +136,8 @@ impl Key {
             | "file_search_store_names"
             | "fileSearchStore"
             | "file_search_store" => Self::Name,
+            "cachedContent" | "cached_content" => Self::Cached,
+            "url" | "image_url" | "file_url" if compatible => Self::Name,
             "previousInteractionId" | "previous_interaction_id" => Self::Interaction,
             "input_file_id" | "file_id" if compatible => Self::Compatible,
             _ => Self::Any,
@@ -172,11 +189,14 @@ impl<'de> Visitor<'de> for Reading<'_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        let or = |names: Vec<String>, other: &dyn Fn() -> String| if names.is_empty() { vec![other()] } else { names };
         self.found.extend(match self.key {
-            Key::Any => None,
-            Key::Name => name_in(text),
-            Key::Interaction => Some(format!("interactions/{}", text.trim_start_matches("interactions/"))),
-            Key::Compatible => Some(name_in(text).unwrap_or_else(|| format!("openai/files/{text}"))),
+            Key::Any => Vec::new(),
+            Key::Cached if text.trim().is_empty() => Vec::new(),
+            Key::Name => spelled::names_in(text),
+            Key::Cached => or(spelled::names_in(text), &|| format!("cachedContents/{}", text.trim())),
+            Key::Interaction => vec![format!("interactions/{}", text.trim_start_matches("interactions/"))],
+            Key::Compatible => or(spelled::names_in(text), &|| format!("openai/files/{text}")),
         });
         Ok(())
     }
@@ -227,6 +247,8 @@ impl<'de> Visitor<'de> for Reading<'_> {
 /// Looks whether anything may be named in a body that comes in pieces.
 #[derive(Debug, Default)]
 pub(super) struct Behind {
+    /// It goes to the compatible endpoint.
+    compatible: bool,
     /// The end of what came before: a word may be cut in two.
     tail: Vec<u8>,
 }
@@ -234,8 +256,16 @@ pub(super) struct Behind {
 /// The longest word is shorter.
 const OVERLAP: usize = 24;
 
+impl Behind {
+    /// Of a body to that endpoint, or not.
+    pub(super) fn of(compatible: bool) -> Self {
+        Self { compatible, tail: Vec::new() }
+    }
+}
+
 impl crate::outgoing::Watch for Behind {
     fn passes(&mut self, data: &[u8]) -> bool {
+        let may_name = if self.compatible { may_name_compatible } else { may_name };
         let first = self.tail.is_empty();
         self.tail.extend_from_slice(&data[..data.len().min(OVERLAP)]);
         let fine = !may_name(data) && (first || !may_name(&self.tail));
@@ -273,9 +303,29 @@ mod tests {
             (r#"{"contents":[{"parts":[{"text":"fileUri: files/a, cachedContent"}]}]}"#, &[]),
             (r#"{"fileData":{"fileUri":"https://www.youtube.com/watch?v=x"}}"#, &[]),
             (r#"{"functionCall":{"name":"f","args":{"fileUri":"files/a"}}}"#, &[]),
+            (r#"{"cachedContent":"c"}"#, &["cachedContents/c"]),
+            (r#"{"cachedContent":""}"#, &[]),
+            (r#"{"fileData":{"fileUri":" HTTPS://h/v1beta/./files/a"}}"#, &["files/a"]),
         ] {
             assert_eq!(names(body), expected, "{body}");
         }
+    }
+
+    #[test]
+    fn the_compatible_endpoint_names_by_addresses_too() {
+        let found = |body: &str, compatible| names_in(body.as_bytes(), compatible).unwrap();
+        for body in [
+            r#"{"image_url":{"url":"https://h/v1beta/files/a"}}"#,
+            r#"{"image_url" : "files/a"}"#,
+            r#"{"file":{"file_\u0075rl":"files/a"}}"#,
+        ] {
+            assert!(may_name_compatible(body.as_bytes()), "{body}");
+            assert_eq!(found(body, true), ["files/a"], "{body}");
+            assert!(found(body, false).is_empty(), "{body}");
+        }
+        assert!(!may_name_compatible(br#"{"messages":[{"content":"curls"}]}"#));
+        let mut behind = Behind::of(true);
+        assert!(behind.passes(&[b'.'; 100]) && !behind.passes(br#"{"url":"files/a"}"#));
     }
 
     #[test]
@@ -285,6 +335,9 @@ mod tests {
             (r#"{"x":[{"base_model" :"models/b"}],"generateContentRequest":{"m\u006fdel":"m"}}"#, &["m", "models/b"]),
             (r#"{"contents":[{"role":"model","parts":[{"text":"a model"}]}]}"#, &[]),
             (r#"{"contents":[{"parts":[{"text":"a model"}]}]}"#, &[]),
+            (r#"{"agent":"a","model":"m"}"#, &["a", "m"]),
+            (r#"{"agent":{"name":"a"},"model":"m"}"#, &["", "m"]),
+            (r#"{"labels":{"agent":"a"},"agent":null,"model":"m"}"#, &["m"]),
         ] {
             let mut found = models_in(body.as_bytes()).unwrap();
             found.sort();

@@ -13,6 +13,9 @@ mod named;
 mod overheard;
 mod owners;
 mod sought;
+mod spelled;
+mod spoken;
+mod tried;
 
 use std::{
     collections::HashMap,
@@ -43,6 +46,8 @@ pub(in crate::gateway) use listed::{Unlisted, list};
 pub(in crate::gateway) use overheard::Overheard;
 pub(in crate::gateway) use owners::Holder;
 pub(in crate::gateway) use sought::{LATE, Listening, Sought, Target, seek};
+pub(in crate::gateway) use spoken::{names_of, tuned};
+pub(in crate::gateway) use tried::find;
 
 /// The kind of its records.
 const RESOURCE: &str = "resource";
@@ -291,6 +296,14 @@ pub(in crate::gateway) fn named_in(message: &[u8]) -> Result<(Vec<String>, Vec<S
 /// Whether a message may name something that is somebody's.
 pub(in crate::gateway) fn may_name(message: &[u8]) -> bool {
     mentioned::may_name(message)
+}
+
+/// What a request to the compatible endpoint names; most name nothing, and are not read.
+///
+/// # Errors
+/// Where it may, and is no JSON.
+pub(in crate::gateway) fn names_in_compatible(body: &[u8]) -> Result<Vec<String>, serde_json::Error> {
+    if mentioned::may_name_compatible(body) { mentioned::names_in(body, true) } else { Ok(Vec::new()) }
 }
 
 /// What it names; most name nothing, and are not read.

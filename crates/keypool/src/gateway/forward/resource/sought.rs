@@ -45,6 +45,11 @@ const LARGE: Refusal = Refusal::new(
     "a body that may name a file or the like, or that is compressed, may be no larger than 64 MiB",
 );
 const BROKE_OFF: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "the request's body broke off");
+const PAST_US: Refusal = Refusal::new(
+    StatusCode::FORBIDDEN,
+    "tokens of the provider's own work without this gateway, past what a tenant may: only whoever has the gateway's one \
+     token makes them. Sockets are opened with a tenant's own token",
+);
 pub(in crate::gateway) const LATE: Refusal = Refusal::new(
     StatusCode::BAD_REQUEST,
     "the body names a file or the like behind its first 8 MiB: name it before what is large",
@@ -126,6 +131,9 @@ pub(in crate::gateway) async fn seek(
     if tenant.is_restricted() && model_of(parts.uri.path()).is_some_and(|model| !tenant.may_use(&model)) {
         return Err(MODEL);
     }
+    if !tenant.is_default() && !is_known_to_name_nothing(parts) && makes_tokens(parts.uri.path()) {
+        return Err(PAST_US);
+    }
     let mut names = Vec::new();
     let uploads = parts.uri.path().starts_with("/upload/") && subject != Subject::Call;
     if !alone {
@@ -192,6 +200,16 @@ fn makes(parts: &Parts) -> bool {
         .any(|word| path.contains(word))
 }
 
+/// Whether tokens of the provider's own are made at this path.
+fn makes_tokens(path: &str) -> bool {
+    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    let of_tokens = |segment: &str| {
+        let collection = segment.split(':').next().unwrap_or_default();
+        collection.replace('_', "").eq_ignore_ascii_case("authtokens")
+    };
+    path.split('/').any(of_tokens)
+}
+
 /// The model that a path names for a call.
 fn model_of(path: &str) -> Option<String> {
     let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
@@ -231,7 +249,9 @@ async fn gather(
 ) -> Result<(Outgoing, Broken), Refusal> {
     let encoded = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
     let mut frames: VecDeque<Frame<Bytes>> = VecDeque::new();
-    let (mut behind, mut length) = (Behind::default(), 0);
+    let compatible = parts.uri.path().contains("/openai/");
+    let (mut behind, mut length) = (Behind::of(compatible), 0);
+    let may_name_anything = if compatible { mentioned::may_name_compatible } else { mentioned::may_name };
     // What is encoded shows nothing before it is whole; and who may not ask every model is asked which it is.
     let mut may_name = encoded || tenant.is_restricted();
     loop {
@@ -245,7 +265,7 @@ async fn gather(
         let last = body.is_end_stream();
         if let Some(data) = frame.data_ref() {
             // Most bodies come in one piece, of which nothing is kept for a next one.
-            let passes = if last && length == 0 { !mentioned::may_name(data) } else { behind.passes(data) };
+            let passes = if last && length == 0 { !may_name_anything(data) } else { behind.passes(data) };
             length += data.len();
             may_name = may_name || !passes;
         }
@@ -258,7 +278,6 @@ async fn gather(
         }
     }
     if may_name {
-        let compatible = parts.uri.path().contains("/openai/");
         let text = text_of(parts, &frames)?;
         if text.is_empty() {
             return Ok((

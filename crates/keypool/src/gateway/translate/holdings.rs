@@ -1,0 +1,109 @@
+//! What belongs to somebody and is named in another dialect: looked up as in the provider's own, whichever dialect it was.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, header};
+use http_body::Body;
+use keypool_dialect::Fault;
+use tower::Service;
+use tower_keypool::{Affinity, BoxError, Demand, Error};
+
+use super::Translator;
+use crate::{
+    gateway::{
+        dialect::Refusal,
+        forward::{
+            belongings::AllBelongings,
+            resource::{self, NOT_HERE, Resources, Unknown},
+        },
+    },
+    outgoing::Outgoing,
+};
+
+/// Where it is looked up whose something is.
+pub(in crate::gateway) struct Holdings {
+    /// At the provider that the request goes to; `None`: what was made there is nobody's.
+    pub(in crate::gateway) resources: Option<Resources>,
+    /// At those beside the gateway's own, by name.
+    pub(in crate::gateway) beside: Arc<AllBelongings>,
+    /// What becomes of names that nobody knows.
+    pub(in crate::gateway) unknown: Unknown,
+    /// There is no other tenant.
+    pub(in crate::gateway) alone: bool,
+}
+
+impl Holdings {
+    /// The request goes to this provider beside the gateway's own.
+    pub(super) fn turn_to(&mut self, provider: &str) {
+        self.resources = self.beside.get(provider).map(|there| there.resources.clone());
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        Self::of_status(refusal.status(), refusal.message())
+    }
+}
+
+impl<S, B> Translator<S>
+where
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// What leads to the keys that see all of these names; `None`: nothing is named.
+    ///
+    /// # Errors
+    /// 404 where something is not the tenant's.
+    pub(super) async fn way_to(&mut self, names: &[String]) -> Result<Option<Affinity>, Fault> {
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let Some(resources) = &self.holdings.resources else {
+            // It is for whoever has the one token.
+            return if self.tenant.is_default() { Ok(None) } else { Err(NOT_HERE.into()) };
+        };
+        let mut way = resources.way_to(names, &self.tenant).await?;
+        if way.is_none() && self.holdings.unknown == Unknown::Try {
+            way = resource::find(resources, self.stack.clone(), "v1beta", names, &self.tenant).await?;
+        }
+        way.map(Some).ok_or_else(|| NOT_HERE.into())
+    }
+
+    /// The same for a tuned model alone.
+    pub(super) async fn way_to_model(&mut self, model: &str) -> Result<Option<Affinity>, Fault> {
+        match resource::tuned(model) {
+            None => Ok(None),
+            Some(name) => self.way_to(&[name]).await,
+        }
+    }
+
+    /// The same for a body that goes on to the provider's compatible endpoint as it is.
+    ///
+    /// # Errors
+    /// Also where nobody can tell what it names.
+    pub(super) async fn way_of_compatible(
+        &mut self,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Option<Affinity>, Fault> {
+        let is_json =
+            headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"application/json"));
+        if !is_json {
+            let why = "where several tenants ask, bodies are JSON: send it as JSON";
+            return if self.holdings.alone { Ok(None) } else { Err(Fault::invalid(why)) };
+        }
+        let unread = |_| Fault::invalid("the body is no JSON, and may name a file or the like: send it as JSON");
+        self.way_to(&resource::names_in_compatible(body).map_err(unread)?).await
+    }
+
+    /// A demand for whoever sees what is named.
+    pub(super) fn led(demand: Demand, way: Option<Affinity>) -> Demand {
+        match way {
+            Some(way) => demand.affinity(way).of_resource(),
+            None => demand,
+        }
+    }
+}
