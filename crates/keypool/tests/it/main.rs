@@ -64,6 +64,7 @@ mod support;
 mod telling;
 mod tenants;
 mod tls;
+mod tokens;
 mod told;
 mod ui;
 mod uploads;
