@@ -36,7 +36,8 @@ async fn told(path: &str, stream: bool, upstream: &str) -> Answer {
 }
 
 fn sse(events: &[Value]) -> String {
-    let events: String = events.iter().map(|event| format!("data: {event}\r\n\r\n")).collect();
+    let events: Vec<String> = events.iter().map(|event| format!("data: {event}\r\n\r\n")).collect();
+    let events = events.concat();
     format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n{events}")
 }
 
@@ -71,7 +72,8 @@ async fn a_stream_without_a_candidate_fails_as_the_whole_answer_does() {
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{nothing}",
             nothing.to_string().len()
         );
-        let (stream, whole) = (told(path, true, &sse(&[nothing.clone()])).await, told(path, false, &whole).await);
+        let (stream, whole) =
+            (told(path, true, &sse(std::slice::from_ref(&nothing))).await, told(path, false, &whole).await);
         assert_eq!((stream.status, whole.status), (StatusCode::BAD_GATEWAY, StatusCode::BAD_GATEWAY), "{path}");
         assert_eq!(stream.json()["error"]["message"], whole.json()["error"]["message"], "{path}");
     }

@@ -216,22 +216,15 @@ where
             answered = &mut call => Some(answered?),
             () = &mut patience => None,
         };
-        let (body, served_by) = match answered {
-            Some(response) => {
-                let served_by = response.extensions().get::<ServedBy>().cloned();
-                let begun = Telling::of(response.into_body(), exchange).begun(patience).await;
-                let failed = |fault| Failed {
-                    outcome: Outcome::Answered,
-                    fault,
-                    retry_after: None,
-                    served_by: served_by.clone(),
-                };
-                (begun.map_err(failed)?, served_by)
-            }
-            None => {
-                let awaited: Awaited<B> = Box::pin(async move { call.await.map_err(|failed| failed.fault) });
-                (Telling::awaiting(awaited, exchange), None)
-            }
+        let (body, served_by) = if let Some(response) = answered {
+            let served_by = response.extensions().get::<ServedBy>().cloned();
+            let begun = Telling::of(response.into_body(), exchange).begun(patience).await;
+            let failed =
+                |fault| Failed { outcome: Outcome::Answered, fault, retry_after: None, served_by: served_by.clone() };
+            (begun.map_err(failed)?, served_by)
+        } else {
+            let awaited: Awaited<B> = Box::pin(async move { call.await.map_err(|failed| failed.fault) });
+            (Telling::awaiting(awaited, exchange), None)
         };
         let mut response = Response::new(Said::told(body));
         let headers = response.headers_mut();
