@@ -36,12 +36,14 @@ pub struct Source {
     /// How many of its lines hold no key that can be used: whoever checks it says so, and whoever reads it again keeps
     /// to what was read before.
     pub rejected: usize,
+    /// [Hashes](KeySpec::hash) of what is no key, whichever source has it: tokens that clients and administrators send.
+    pub tokens: HashSet<String>,
 }
 
 impl Source {
     /// A source without keys yet.
     pub fn new(rank: Rank) -> Self {
-        Self { rank, keys: Vec::new(), said: HashMap::new(), notes: Vec::new(), rejected: 0 }
+        Self { rank, keys: Vec::new(), said: HashMap::new(), notes: Vec::new(), rejected: 0, tokens: HashSet::new() }
     }
 
     /// Leaves out what is no key though it stands there as one: the clients' token. Each is noted.
@@ -81,6 +83,8 @@ impl KeySet {
     /// Unites sources. A key that several of them have is one, and remembers them all.
     pub fn unite(mut sources: Vec<Source>) -> Self {
         sources.sort_by_key(|source| source.rank);
+        let tokens: HashSet<String> =
+            sources.iter_mut().flat_map(|source| std::mem::take(&mut source.tokens)).collect();
         let mut set = Self::default();
         let mut place: HashMap<String, usize> = HashMap::new();
         let mut said: Vec<HashMap<String, KeySpec>> = Vec::new();
@@ -102,9 +106,26 @@ impl KeySet {
                 said.iter().filter_map(|said| said.get(&hash)).for_each(|said| spec.complete(said.clone()));
             }
         }
+        set.drop_tokens(&tokens);
         set.drop_bad_names();
         set.name_apart();
         set
+    }
+
+    /// What opens the gateway is sent to no provider.
+    fn drop_tokens(&mut self, tokens: &HashSet<String>) {
+        if tokens.is_empty() {
+            return;
+        }
+        let Self { keys, notes } = self;
+        keys.retain(|spec| {
+            let is_key = !tokens.contains(&spec.hash());
+            if !is_key {
+                let message = format!("{}: the key is not used", LineError::ClientToken);
+                notes.extend(spec.origins.iter().map(|origin| Problem::new(origin.clone(), "", message.clone())));
+            }
+            is_key
+        });
     }
 
     /// Two keys of one id, or a name that is a secret: the key that came later is left out.
@@ -204,6 +225,21 @@ mod tests {
         assert_eq!(set.keys[0].origins.len(), 1, "it is the file's key");
         assert_eq!(set.keys[1].disabled.as_deref(), Some("by hand"));
         assert!(KeySet::unite(vec![database]).is_empty(), "nobody has these keys");
+    }
+
+    #[test]
+    fn a_token_is_no_key_in_any_source() {
+        let mut configuration = Source::new(Rank::Configuration);
+        configuration.tokens = HashSet::from([spec("token-1", "").hash()]);
+        let mut database = Source::new(Rank::Database).keys([spec("token-1", "database"), spec("s1", "database")]);
+        database.tokens = HashSet::from([spec("token-2", "").hash()]);
+        let file = Source::new(Rank::File).keys([spec("token-1", "file"), spec("token-2", "file")]);
+        let set = KeySet::unite(vec![configuration, database, file]);
+        let left: Vec<&str> = set.keys.iter().map(KeySpec::secret).collect();
+        assert_eq!(left, ["s1"]);
+        let notes: Vec<String> = set.notes.iter().map(ToString::to_string).collect();
+        assert_eq!(notes.len(), 3, "one for each place: {notes:?}");
+        assert!(notes.iter().all(|note| note.contains("token") && !note.contains("token-")), "{notes:?}");
     }
 
     #[test]

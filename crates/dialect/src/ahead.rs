@@ -20,7 +20,7 @@ use self::{body::Body, reader::Reader};
 pub(crate) const TEXT: &str = "a text, seen ahead";
 
 /// A newtype of this name is a text or a list: its visitor reads a text where it is asked to
-/// ([`visit_some`](serde::de::Visitor::visit_some)), a list where it is given one, and else something that nobody looked at
+/// ([`visit_some`](serde::de::Visitor::visit_some)), a list or an object where it is given one, and else something that nobody looked at
 /// ([`visit_newtype_struct`](serde::de::Visitor::visit_newtype_struct)).
 pub(crate) const TEXT_OR_LIST: &str = "a text or a list, seen ahead";
 

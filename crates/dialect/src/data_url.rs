@@ -25,8 +25,7 @@ pub(crate) fn part(url: Text<'_>, place: impl Fn() -> String) -> Result<Part<'_>
             return Err(Fault::invalid(format!("{}: the data URL is empty", place())).at(place()));
         }
         let data = url.behind(start);
-        let mime = named(&mime, &data).map_or_else(|| mime.into(), Text::from);
-        return Ok(Part::Blob { mime, data });
+        return Ok(Part::Blob { mime: mime.into(), data });
     }
     if is_the_upstreams(&lower) {
         return Ok(Part::File { uri: url, mime: None });
@@ -36,26 +35,6 @@ pub(crate) fn part(url: Text<'_>, place: impl Fn() -> String) -> Result<Part<'_>
     }
     let why = "expected a data URL (data:image/png;base64,…)";
     Err(Fault::invalid(format!("{}: {why}", place())).at(place()))
-}
-
-/// What a type is called where the upstream knows another name for it: some clients say nothing but that it is data, whose
-/// beginning tells what it is.
-fn named(mime: &str, data: &str) -> Option<&'static str> {
-    const BEGINNINGS: [(&str, &str); 5] = [
-        ("iVBORw0KGgo", "image/png"),
-        ("/9j/", "image/jpeg"),
-        ("UklGR", "image/webp"),
-        ("R0lGOD", "image/gif"),
-        ("JVBERi0", "application/pdf"),
-    ];
-    match mime {
-        "image/jpg" | "image/pjpeg" => Some("image/jpeg"),
-        "image/x-png" => Some("image/png"),
-        "application/octet-stream" | "binary/octet-stream" => {
-            BEGINNINGS.iter().find(|(beginning, _)| data.starts_with(beginning)).map(|(_, mime)| *mime)
-        }
-        _ => None,
-    }
 }
 
 /// What the upstream finds by itself.

@@ -25,6 +25,9 @@ pub struct Exchange {
     voice: Box<dyn Voice>,
     events: Events,
     over: bool,
+    /// Something of the answer itself was said.
+    begun: bool,
+    stillborn: Option<Fault>,
 }
 
 impl std::fmt::Debug for Exchange {
@@ -36,7 +39,7 @@ impl std::fmt::Debug for Exchange {
 impl Exchange {
     /// Between these two.
     pub fn new(listener: Box<dyn Listener>, voice: Box<dyn Voice>) -> Self {
-        Self { listener, voice, events: Events::default(), over: false }
+        Self { listener, voice, events: Events::default(), over: false, begun: false, stillborn: None }
     }
 
     /// A whole answer, whole.
@@ -73,10 +76,17 @@ impl Exchange {
 
     fn try_hear(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
         while let Some(event) = self.events.pull()? {
-            let voice = &mut self.voice;
-            self.listener.hear(event.as_bytes(), &mut |event| voice.say(event, out))?;
+            self.hear_one(event.as_bytes(), out)?;
         }
         Ok(())
+    }
+
+    fn hear_one(&mut self, json: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+        let Self { listener, voice, begun, .. } = self;
+        listener.hear(json, &mut |event| {
+            *begun |= event.is_of_the_answer();
+            voice.say(event, out);
+        })
     }
 
     /// The stream has ended.
@@ -92,12 +102,17 @@ impl Exchange {
     }
 
     fn try_end(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let voice = &mut self.voice;
         let tail = self.events.tail().trim_ascii();
         if tail.starts_with(b"{") || tail.starts_with(b"[") {
             // Instead of an event: the upstream's errors come so, too.
-            self.listener.hear(tail, &mut |event| voice.say(event, out))?;
+            let tail = tail.to_vec();
+            self.hear_one(&tail, out)?;
+        } else if !tail.is_empty() {
+            // The last event, though nobody closed it.
+            self.events.feed(Bytes::from_static(b"\n\n"));
+            self.try_hear(out)?;
         }
+        let voice = &mut self.voice;
         self.listener.end(&mut |event| voice.say(event, out))
     }
 
@@ -110,6 +125,9 @@ impl Exchange {
     pub fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
         if !self.over {
             self.over = true;
+            if !self.begun {
+                self.stillborn = Some(fault.clone());
+            }
             self.voice.fail(fault, out);
         }
     }
@@ -119,6 +137,16 @@ impl Exchange {
         if !self.over {
             self.voice.pause(out);
         }
+    }
+
+    /// Whether anything of the answer itself was said, or all that will be.
+    pub fn has_begun(&self) -> bool {
+        self.begun || self.over
+    }
+
+    /// Why it ended before anything of the answer was said: whoever holds back what was written tells this instead.
+    pub fn stillborn(&mut self) -> Option<Fault> {
+        self.stillborn.take()
     }
 
     /// Whether all is said.

@@ -5,7 +5,7 @@ use std::{collections::HashSet, fmt, marker::PhantomData};
 use serde::{Deserialize, de};
 use serde_json::value::RawValue;
 
-use crate::{Fault, Text, ahead};
+use crate::{Fault, Text, ahead, depth};
 
 /// The top level of a request: names, and values not looked at yet.
 pub(crate) struct Fields<'a>(Vec<(Text<'a>, &'a RawValue)>);
@@ -60,7 +60,9 @@ impl<'a> Fields<'a> {
 
 /// A body as what JSON is written in.
 fn json(body: &[u8]) -> Result<&str, Fault> {
-    str::from_utf8(body).map_err(|error| Fault::invalid(format!("the body is not right: {error}")))
+    let text = str::from_utf8(body).map_err(|error| Fault::invalid(format!("the body is not right: {error}")))?;
+    depth::check(body, None)?;
+    Ok(text)
 }
 
 /// One of them.
@@ -109,6 +111,11 @@ fn wrong<'a, T: Deserialize<'a>>(value: &'a RawValue, place: &str) -> Fault {
     // serde counts columns within the field alone.
     let said = error.inner().to_string();
     let said = said.split(" at line ").next().unwrap_or_default();
+    // What our types are called is nobody's.
+    let said = match said.split_once("expected struct ") {
+        Some((before, _)) => format!("{before}expected an object"),
+        None => said.to_owned(),
+    };
     Fault::invalid(format!("{place}: {said}")).at(place)
 }
 

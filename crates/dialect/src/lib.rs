@@ -12,6 +12,7 @@ pub mod anthropic;
 mod caller;
 mod catalogue;
 mod data_url;
+mod depth;
 mod events;
 mod exchange;
 mod fields;

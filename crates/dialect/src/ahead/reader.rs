@@ -164,6 +164,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             }
             (TEXT_OR_LIST, Some(b'"')) => visitor.visit_some(self),
             (TEXT_OR_LIST, Some(b'[')) => self.list(visitor),
+            (TEXT_OR_LIST, Some(b'{')) => self.object(visitor),
             _ => self.by_serde(|json| json.deserialize_newtype_struct(name, visitor)),
         }
     }

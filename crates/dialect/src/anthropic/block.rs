@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::HashMap};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::origin::Origin;
 use crate::{Call, CallId, Conversation, Fault, OneOr, Part, Returned, Role, Text, fields::Field};
 
 /// What somebody said.
@@ -17,16 +18,21 @@ pub(super) struct Message<'a> {
 }
 
 /// A text, or blocks.
-type Said<'a> = OneOr<'a, Block<'a>>;
+pub(super) type Said<'a> = OneOr<'a, Block<'a>>;
 
+/// A piece of it.
 #[derive(Deserialize)]
-struct Block<'a> {
+pub(super) struct Block<'a> {
     #[serde(rename = "type", borrow)]
     kind: Text<'a>,
     #[serde(borrow)]
     text: Option<Text<'a>>,
     #[serde(borrow)]
-    source: Option<Source<'a>>,
+    source: Option<Origin<'a>>,
+    #[serde(borrow)]
+    title: Option<Text<'a>>,
+    #[serde(borrow)]
+    context: Option<Text<'a>>,
     #[serde(borrow)]
     id: Option<Text<'a>>,
     #[serde(borrow)]
@@ -38,20 +44,6 @@ struct Block<'a> {
     #[serde(borrow)]
     content: Option<Said<'a>>,
     is_error: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct Source<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Text<'a>,
-    #[serde(borrow)]
-    media_type: Option<Text<'a>>,
-    #[serde(borrow)]
-    data: Option<Text<'a>>,
-    #[serde(borrow)]
-    url: Option<Text<'a>>,
-    #[serde(borrow)]
-    content: Option<Said<'a>>,
 }
 
 /// Reads `system`.
@@ -119,10 +111,12 @@ impl<'a> Reader<'_, 'a> {
         match &*block.kind {
             "text" => self.conversation.say(role, Part::Text(block.text.ok_or_else(|| missing("text"))?)),
             "image" | "document" => {
-                for part in sourced(block.source.ok_or_else(|| missing("source"))?, place)? {
+                let source = block.source.ok_or_else(|| missing("source"))?;
+                for part in named(block.title, block.context).into_iter().chain(sourced(source, place)?) {
                     self.conversation.say(role, part);
                 }
             }
+            "search_result" => self.conversation.say(role, Part::Text(found(block, place)?)),
             // What was thought does not go back; what is needed of it rides in the ids of calls.
             "thinking" | "redacted_thinking" => {}
             "tool_use" => {
@@ -160,9 +154,16 @@ impl<'a> Reader<'_, 'a> {
             Some(OneOr::List(blocks)) => {
                 let mut said = Vec::new();
                 for block in blocks {
+                    if &*block.kind == "search_result" {
+                        said.push(found(block, &|| format!("{}.content", place()))?);
+                        continue;
+                    }
                     match (&*block.kind, block.text, block.source) {
                         ("text", Some(text), _) => said.push(text),
-                        ("image" | "document", _, Some(source)) => self.late.extend(sourced(source, place)?),
+                        ("image" | "document", _, Some(source)) => {
+                            self.late.extend(named(block.title, block.context));
+                            self.late.extend(sourced(source, place)?);
+                        }
                         _ => {
                             let why = format!("{}.content: only text, images and documents can be had", place());
                             return Err(Fault::invalid(why).at(place()));
@@ -182,8 +183,34 @@ impl<'a> Reader<'_, 'a> {
     }
 }
 
-fn sourced<'a>(source: Source<'a>, place: &dyn Fn() -> String) -> Result<Vec<Part<'a>>, Fault> {
+/// What a document is called, and what is said about it: for the model both are words before it.
+fn named<'a>(title: Option<Text<'a>>, context: Option<Text<'a>>) -> Option<Part<'a>> {
+    let lines = [("Title", title), ("Context", context)];
+    let said = |(name, text): (&str, Option<Text<'a>>)| {
+        text.filter(|text| !text.is_empty()).map(|text| format!("{name}: {}\n", &*text))
+    };
+    let said: String = lines.into_iter().filter_map(said).collect();
+    (!said.is_empty()).then(|| Part::Text(format!("Document\n{said}").into()))
+}
+
+/// What a search found, as text: whose it is, what it is called, what it says.
+fn found<'a>(block: Block<'a>, place: &dyn Fn() -> String) -> Result<Text<'a>, Fault> {
+    let missing = |what: &str| Fault::invalid(format!("{}.{what}: Field required", place())).at(place());
+    let Some(Origin::Name(source)) = block.source else { return Err(missing("source")) };
+    let title = block.title.ok_or_else(|| missing("title"))?;
+    let said = match block.content.ok_or_else(|| missing("content"))? {
+        OneOr::Text(text) => vec![text],
+        OneOr::List(blocks) => texts(blocks, &|| format!("{}.content", place()))?,
+    };
+    let said: String = said.iter().flat_map(|text| [&**text, "\n"]).collect();
+    Ok(format!("Search result\nTitle: {}\nSource: {}\n{said}", &*title, &*source).into())
+}
+
+fn sourced<'a>(origin: Origin<'a>, place: &dyn Fn() -> String) -> Result<Vec<Part<'a>>, Fault> {
     let place = || format!("{}.source", place());
+    let Origin::Itself(source) = origin else {
+        return Err(Fault::invalid(format!("{}: expected an object", place())).at(place()));
+    };
     let missing = |what: &str| Fault::invalid(format!("{}.{what}: Field required", place())).at(place());
     match &*source.kind {
         "base64" => {

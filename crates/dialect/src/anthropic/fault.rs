@@ -17,7 +17,7 @@ pub(super) fn refused(fault: &Fault) -> Refused {
 /// `{"type": "error", …}`
 pub(super) fn body(fault: &Fault) -> Value {
     let kind = match fault.kind {
-        Kind::Invalid | Kind::TooLong | Kind::Filtered => "invalid_request_error",
+        Kind::Invalid | Kind::TooLong | Kind::Filtered | Kind::Conflict => "invalid_request_error",
         Kind::Unauthenticated => "authentication_error",
         Kind::Billing => "billing_error",
         Kind::Denied => "permission_error",
@@ -26,7 +26,7 @@ pub(super) fn body(fault: &Fault) -> Value {
         Kind::RateLimited => "rate_limit_error",
         Kind::NoKeys | Kind::Overloaded => "overloaded_error",
         Kind::TimedOut => "timeout_error",
-        Kind::Internal | Kind::BadGateway => "api_error",
+        Kind::Internal | Kind::BadGateway | Kind::NotThere => "api_error",
     };
     let message = match fault.kind {
         // Clients know it by these words, and shorten what they send.

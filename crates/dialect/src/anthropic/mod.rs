@@ -4,6 +4,7 @@ mod block;
 mod events;
 mod fault;
 mod message;
+mod origin;
 mod request;
 mod tool;
 

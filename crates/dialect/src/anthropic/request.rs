@@ -43,7 +43,7 @@ struct WireFormat<'a> {
 
 pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     let mut asked = Asked { usage_wanted: true, ..Asked::default() };
-    let (fields, messages) = Fields::read_with::<Vec<Message<'_>>>(body, "messages")?;
+    let (fields, messages) = Fields::read_with::<Vec<Message<'_>>>(body, "messages").map_err(dotted)?;
     for field in fields.given() {
         match &*field.name {
             "model" => asked.conversation.model = field.read()?,
@@ -56,7 +56,18 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     }
     let Some(messages) = messages else { return Err(Fault::invalid("messages: Field required").at("messages")) };
     block::read(messages, &mut asked.conversation)?;
+    if strict {
+        // Else what must be called may have been read over.
+        asked.conversation.has_what_it_must_call()?;
+    }
     Ok(asked)
+}
+
+/// A place in the style of this dialect, which its clients look for: `messages.0.content.0`.
+fn dotted(fault: Fault) -> Fault {
+    let Some(place) = fault.param.clone().filter(|place| place.contains('[')) else { return fault };
+    let plain = place.replace('[', ".").replace(']', "");
+    Fault { message: fault.message.replacen(&place, &plain, 1), param: Some(plain), ..fault }
 }
 
 /// Whether a field can be had.

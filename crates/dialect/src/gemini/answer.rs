@@ -124,6 +124,9 @@ struct Token<'a> {
     log_probability: f64,
 }
 
+/// Of whoever asks, not of what was asked: the account may not use the API any more (PROVIDERS.md, section 2).
+const SWITCHED_OFF: &str = "PUP_LIMITED_DISABLED";
+
 /// Understands the answers.
 #[derive(Debug, Default)]
 pub struct Listener {
@@ -133,6 +136,8 @@ pub struct Listener {
     /// Each answer, and how it stands.
     choices: BTreeMap<u32, Choice>,
     blocked: bool,
+    /// The key may not be used any more.
+    key_is_off: bool,
 }
 
 #[derive(Debug, Default)]
@@ -198,6 +203,7 @@ impl Listener {
                 .collect();
             say(Event::Logprobs { choice, tokens });
         }
+        self.key_is_off |= candidate.finish_reason.as_deref() == Some(SWITCHED_OFF);
         if let Some(why) = candidate.finish_reason.as_deref().and_then(finish) {
             state.finish = Some(why);
         }
@@ -225,6 +231,9 @@ impl exchange::Listener for Listener {
         }
         for candidate in answer.candidates {
             self.candidate(candidate, say);
+        }
+        if self.key_is_off {
+            return Err(Fault::new(Kind::Overloaded, "the provider has switched the key off that was used: ask again"));
         }
         self.blocked |= answer.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some());
         Ok(())

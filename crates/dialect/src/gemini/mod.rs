@@ -6,6 +6,7 @@ mod answer;
 mod config;
 mod embed;
 mod fault;
+mod media_type;
 mod medium;
 mod models;
 mod path;

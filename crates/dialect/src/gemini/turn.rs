@@ -1,10 +1,12 @@
 //! What somebody said, part by part: `contents`.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{medium, thinking};
-use crate::{Call, Conversation, Medium, Part, Returned, Role, Speech, Text, Turn, segments::Whole};
+use super::{media_type, medium, thinking};
+use crate::{Call, Conversation, Medium, Part, Returned, Role, Speech, Text, Turn, depth, segments::Whole};
 
 /// What stands in for a signature that is lost: the model then goes on without its earlier thoughts.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
@@ -38,7 +40,7 @@ struct Wire<'r> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Blob<'r> {
-    mime_type: &'r str,
+    mime_type: Cow<'r, str>,
     data: Said<'r>,
 }
 
@@ -158,7 +160,8 @@ fn part<'r>(part: &'r Part<'r>) -> Wire<'r> {
     match part {
         Part::Text(said) => text(said),
         Part::Blob { mime, data } => {
-            Wire { inline_data: Some(Blob { mime_type: mime, data: data.into() }), ..Wire::default() }
+            let mime_type = media_type::named(mime, data);
+            Wire { inline_data: Some(Blob { mime_type, data: data.into() }), ..Wire::default() }
         }
         Part::File { uri, mime } => {
             Wire { file_data: Some(File { file_uri: uri, mime_type: mime.as_deref() }), ..Wire::default() }
@@ -179,6 +182,8 @@ fn response<'r>(returned: &'r Returned<'r>) -> FunctionResponse<'r> {
     let object = content.may_begin_with('{').then(|| content.trim());
     // A reference inside is taken for one to a declared function, and refused.
     let object = object.filter(|text| text.starts_with('{') && !text.contains("\"$ref\""));
+    // What nests too deep goes up as the text that it is.
+    let object = object.filter(|text| depth::check(text.as_bytes(), None).is_ok());
     let response = match object.and_then(|text| serde_json::from_str(text).ok()) {
         _ if returned.failed => Response::Failed { error: content.into() },
         Some(object) => Response::Itself(object),

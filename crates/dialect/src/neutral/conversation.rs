@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::{Far, Format, Medium, Sampling, Thinking, Tool, ToolChoice};
-use crate::Text;
+use crate::{Fault, Text};
 
 /// What a model is asked to go on with.
 #[derive(Clone, Debug, Default)]
@@ -116,6 +116,20 @@ impl<'a> Conversation<'a> {
             Some(last) if last.role == role && last.is_of_tools() == returned => last.parts.push(part),
             _ => self.turns.push(Turn { role, parts: vec![part] }),
         }
+    }
+}
+
+impl Conversation<'_> {
+    /// Whether there is a tool where one must be called: whoever asks for a call waits for one.
+    ///
+    /// # Errors
+    /// 400 where there is none.
+    pub(crate) fn has_what_it_must_call(&self) -> Result<(), Fault> {
+        if matches!(self.tool_choice, ToolChoice::Must(_)) && self.tools.is_empty() {
+            let why = "tool_choice: a tool must be called, and tools has none";
+            return Err(Fault::invalid(why).at("tool_choice"));
+        }
+        Ok(())
     }
 }
 

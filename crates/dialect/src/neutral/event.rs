@@ -68,6 +68,13 @@ pub enum Event<'a> {
     Usage(Usage),
 }
 
+impl Event<'_> {
+    /// Whether it is a piece of what was asked for, and not about it.
+    pub(crate) fn is_of_the_answer(&self) -> bool {
+        !matches!(self, Self::Begin { .. } | Self::Usage(_) | Self::Logprobs { .. })
+    }
+}
+
 /// A token that was chosen.
 #[derive(Clone, Debug)]
 pub struct Chosen<'a> {

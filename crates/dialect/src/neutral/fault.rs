@@ -32,6 +32,10 @@ pub enum Kind {
     NotFound,
     /// There is such a thing, but not in this way: another method, or not built.
     NotSupported,
+    /// It does not fit how things stand there now.
+    Conflict,
+    /// The upstream cannot do it.
+    NotThere,
     /// The body is too large.
     TooLarge,
     /// A limit was met.
@@ -80,7 +84,9 @@ impl Kind {
             402 => Self::Billing,
             403 => Self::Denied,
             404 | 410 => Self::NotFound,
-            405 | 501 => Self::NotSupported,
+            405 => Self::NotSupported,
+            409 => Self::Conflict,
+            501 => Self::NotThere,
             408 | 504 => Self::TimedOut,
             413 => Self::TooLarge,
             429 => Self::RateLimited,
@@ -99,6 +105,8 @@ impl Kind {
             Self::Billing => StatusCode::PAYMENT_REQUIRED,
             Self::Denied => StatusCode::FORBIDDEN,
             Self::NotFound | Self::NotSupported => StatusCode::NOT_FOUND,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::NotThere => StatusCode::NOT_IMPLEMENTED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::NoKeys | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,

@@ -20,7 +20,7 @@ fn status(kind: Kind) -> StatusCode {
 /// `{"error": …}`
 pub(super) fn body(fault: &Fault) -> Value {
     let (kind, code) = match fault.kind {
-        Kind::Invalid | Kind::TooLarge => ("invalid_request_error", None),
+        Kind::Invalid | Kind::TooLarge | Kind::Conflict => ("invalid_request_error", None),
         Kind::TooLong => ("invalid_request_error", Some("context_length_exceeded")),
         Kind::Filtered => ("invalid_request_error", Some("content_policy_violation")),
         Kind::Unauthenticated => ("invalid_request_error", Some("invalid_api_key")),
@@ -30,7 +30,9 @@ pub(super) fn body(fault: &Fault) -> Value {
         Kind::NotSupported => ("invalid_request_error", Some("unknown_url")),
         Kind::RateLimited => ("requests", Some("rate_limit_exceeded")),
         Kind::NoKeys => ("server_error", Some("no_available_keys")),
-        Kind::Overloaded | Kind::TimedOut | Kind::Internal | Kind::BadGateway => ("server_error", None),
+        Kind::Overloaded | Kind::TimedOut | Kind::Internal | Kind::BadGateway | Kind::NotThere => {
+            ("server_error", None)
+        }
     };
     json!({ "error": { "message": fault.message, "type": kind, "param": fault.param, "code": code } })
 }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url};
+use crate::{Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url, depth};
 
 /// What somebody said.
 #[derive(Deserialize)]
@@ -272,6 +272,7 @@ impl<'a> Reader<'_, 'a> {
         if let Some(id) = id {
             self.called.insert(id, name.clone());
         }
+        depth::check(arguments.as_bytes(), Some(&format!("{place}.function.arguments")))?;
         let beside = extra_content.and_then(|extra| extra.google).and_then(|google| google.thought_signature);
         let call = Call {
             id: carried.id.map(Text::from),

@@ -70,6 +70,10 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
             None => return Err(Fault::invalid("top_logprobs needs logprobs: true").at("top_logprobs")),
         }
     }
+    if conversation.sampling.answers == Some(0) {
+        return Err(Fault::invalid("n: expected 1 at least").at("n"));
+    }
+    conversation.has_what_it_must_call()?;
     message::read(messages, conversation, ignored)?;
     Ok(asked)
 }

@@ -126,7 +126,11 @@ pub(super) fn format<'a>(field: &Field<'a>) -> Result<Format<'a>, Fault> {
     match (&*kind, json_schema) {
         ("text", _) => Ok(Format::Text),
         ("json_schema", Some(JsonSchema { schema: Some(schema) })) => Ok(Format::Schema(Cow::Borrowed(schema))),
-        ("json_object", _) | ("json_schema", Some(_)) => Ok(Format::Json),
+        ("json_object", _) => Ok(Format::Json),
+        ("json_schema", Some(_)) => {
+            let place = "response_format.json_schema.schema";
+            Err(Fault::invalid(format!("{place} is missing")).at(place))
+        }
         ("json_schema", None) => {
             Err(Fault::invalid("response_format.json_schema is missing").at("response_format.json_schema"))
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use crate::{Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url, openai};
+use crate::{Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url, depth, openai};
 
 /// One item. Without a type it is a message.
 #[derive(Deserialize)]
@@ -89,10 +89,12 @@ pub(super) fn read<'a>(
                 let name = item.name.ok_or_else(|| missing("name"))?;
                 let carried = CallId::read(&id, &conversation.model);
                 called.insert(id.to_string(), name.clone());
+                let arguments = item.arguments.unwrap_or_default();
+                depth::check(arguments.as_bytes(), Some(&format!("{}.arguments", place())))?;
                 let call = Call {
                     id: carried.id.map(Text::from),
                     name,
-                    args: openai::object(&item.arguments.unwrap_or_default()),
+                    args: openai::object(&arguments),
                     signature: carried.signature.map(Text::from),
                 };
                 conversation.say(Role::Model, Part::Call(call));

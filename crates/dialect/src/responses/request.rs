@@ -95,6 +95,9 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
         return Err(Fault::invalid("you must provide a model").at("model"));
     }
     let Some(input) = input else { return Err(Fault::invalid("input is missing").at("input")) };
+    if strict {
+        asked.conversation.has_what_it_must_call()?;
+    }
     item::read(input, &mut asked.conversation, &mut asked.ignored)?;
     Ok(asked)
 }

@@ -6,7 +6,9 @@ use async_openai::types::{
     models::ListModelResponse,
 };
 use keypool_dialect::{
-    Caller, Embedded, Exchange, Fault, Kind, Model, gemini,
+    Caller, Embedded, Exchange, Fault, Kind, Model,
+    anthropic::Anthropic,
+    gemini,
     openai::{self, OpenAi},
 };
 use serde_json::{Value, json};
@@ -249,4 +251,40 @@ fn faults_have_the_status_that_clients_know() {
             (status, &code, &json!("p"))
         );
     }
+}
+
+#[test]
+fn the_last_event_is_heard_though_no_blank_line_follows() {
+    let stream = format!(
+        "{}data: {}",
+        events(&[candidate(json!([{ "text": "Hel" }]), "")]),
+        candidate(json!([{ "text": "lo" }]), "STOP")
+    );
+    for ending in ["", "\n", "\r\n", "\r"] {
+        for size in [1, 7, 4_096] {
+            let told = streamed(&OpenAi, &format!("{stream}{ending}"), size);
+            let text: String =
+                chunks(&told).iter().filter_map(|chunk| chunk.choices.first()?.delta.content.clone()).collect();
+            assert_eq!(text, "Hello", "{ending:?} {size}");
+            assert!(!told.contains("error"), "{told}");
+        }
+    }
+    // What was cut in its midst is no event, and said to have broken off.
+    let cut = streamed(&OpenAi, &stream[..stream.len() - 9], 4_096);
+    assert!(cut.contains("error"), "{cut}");
+}
+
+#[test]
+fn statuses_that_clients_tell_apart_stay() {
+    for (upstream, expected) in [(409, 409), (501, 501), (412, 400), (405, 404)] {
+        let fault = gemini::fault(http::StatusCode::from_u16(upstream).unwrap(), b"{}");
+        assert_eq!(OpenAi.refused(&fault).status.as_u16(), expected, "{upstream}");
+        assert_eq!(Anthropic.refused(&fault).status.as_u16(), expected, "{upstream}");
+    }
+}
+
+#[test]
+fn a_key_that_was_switched_off_is_no_filter() {
+    let fault = whole(&OpenAi, &candidate(json!([]), "PUP_LIMITED_DISABLED")).unwrap_err();
+    assert_eq!(fault.kind, Kind::Overloaded, "{fault:?}");
 }

@@ -159,3 +159,23 @@ fn a_transcript_comes_as_it_was_asked_for() {
     assert_eq!((&told[0]["type"], &told[0]["delta"]), (&json!("transcript.text.delta"), &json!(" Good day.\n")));
     assert_eq!((&told[1]["type"], &told[1]["usage"]["total_tokens"]), (&json!("transcript.text.done"), &json!(12)));
 }
+
+#[test]
+fn a_type_goes_up_under_the_name_that_the_upstream_documents() {
+    // What Python's mimetypes say of .wav, .flac, .m4a and .webm, and what browsers say of them.
+    for (name, said, expected) in [
+        ("a.wav", "audio/x-wav", "audio/wav"),
+        ("a.wav", "audio/vnd.wave", "audio/wav"),
+        ("a.wav", "Audio/Wave; codecs=1", "audio/wav"),
+        ("a.flac", "audio/x-flac", "audio/flac"),
+        ("a.m4a", "audio/x-m4a", "audio/m4a"),
+        ("a.webm", "video/webm", "audio/webm"),
+        ("a.webm", "audio/webm;codecs=opus", "audio/webm"),
+        ("a.mp3", "audio/x-mp3", "audio/mp3"),
+        ("a.aac", "audio/x-aac", "audio/aac"),
+        ("a.mp4", "video/mp4", "video/mp4"),
+    ] {
+        let wire = heard(Audio::Transcription, &form(&[("model", "m")], Some((name, said)))).unwrap();
+        assert_eq!(wire["contents"][0]["parts"][0]["inlineData"]["mimeType"], expected, "{said}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Changes of keys: by the same code as the commands, in the database where there is one, so that they last and act in all
 //! processes. Without a database they act on this process's pool, as far as that goes.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use http::StatusCode;
 use serde::de::DeserializeOwned;
@@ -20,6 +20,7 @@ use super::{
     words::{NewKey, NewSecret, Said, Why},
 };
 use crate::{
+    database::tenants,
     edits::{self, EditError, WrongWord},
     gateway::token::PLACEHOLDER,
     standing::now_ms,
@@ -97,6 +98,18 @@ impl Admin {
         Ok(())
     }
 
+    /// Hashes of all that opens this gateway.
+    async fn tokens(&self) -> Result<BTreeSet<String>, Fault> {
+        let mut tokens = tenants::tokens(&self.records).await.map_err(EditError::Store)?;
+        tokens.extend(self.scene().loaded.tokens());
+        Ok(tokens)
+    }
+
+    /// Whether it opens nothing here: what does is no key, and is sent to no provider.
+    pub(super) async fn no_token(&self, spec: &KeySpec) -> Result<(), Fault> {
+        Ok(edits::no_token(spec, &self.tokens().await?)?)
+    }
+
     pub(super) async fn disable(&self, theirs: &Theirs, typed: &str, asked: &Asked) -> Result<Done, Fault> {
         let why: Why = body_or_none(asked)?;
         let reason = why.reason.unwrap_or_else(|| "by an administrator".to_owned());
@@ -153,6 +166,7 @@ impl Admin {
         if let Some(id) = &id {
             spec.set("id", id).map_err(|error| edits::wrong("id", &error))?;
         }
+        self.no_token(&spec).await?;
         said.words().apply(&mut spec)?;
         self.showable(edits::shown_of(&spec))?;
         if edits::shown_of(&spec).any(|text| text.contains(spec.secret())) {
@@ -176,9 +190,10 @@ impl Admin {
         Ok(Done { answer: answer(status, &told), key: Some(id) })
     }
 
-    pub(super) async fn replace(theirs: &Theirs, typed: &str, asked: &Asked) -> Result<Done, Fault> {
+    pub(super) async fn replace(&self, theirs: &Theirs, typed: &str, asked: &Asked) -> Result<Done, Fault> {
         let NewSecret { secret } = body(asked)?;
         let spec = edits::read(secret.trim(), "the admin API")?;
+        self.no_token(&spec).await?;
         let Some(database) = &theirs.database else {
             let id = theirs.running(typed).await?;
             theirs.pool.replace(&id, spec.secret()).map_err(|error| refused(&error))?;
@@ -209,7 +224,7 @@ impl Admin {
         Ok(done(edited.await?, LASTING))
     }
 
-    pub(super) async fn import(theirs: &Theirs, asked: &Asked) -> Result<Done, Fault> {
+    pub(super) async fn import(&self, theirs: &Theirs, asked: &Asked) -> Result<Done, Fault> {
         let Some(database) = &theirs.database else {
             return Err(no_database("without a database a key file cannot be imported: name it in pool.key_files"));
         };
@@ -217,8 +232,9 @@ impl Admin {
         let mut labelled = KeySpec::new("", Origin::Default);
         labelled.set("source", &source).map_err(|error| edits::wrong("source", &error))?;
         // The errors name lines, never what stands there.
-        let file = KeyFile::parse(Path::new("the body"), &asked.body, &[PLACEHOLDER])
+        let mut file = KeyFile::parse(Path::new("the body"), &asked.body, &[PLACEHOLDER])
             .map_err(|error| Fault::wrong(error.to_string()))?;
+        edits::without_tokens(&mut file, &self.tokens().await?);
         let (record, made) = edits::import(database, file, ("admin API".to_owned(), source), false).await?;
         let rejected: Vec<Value> =
             record.rejected.iter().map(|(line, why)| json!({ "line": line, "why": why })).collect();

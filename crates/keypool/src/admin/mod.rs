@@ -245,11 +245,11 @@ impl Admin {
             What::AddKey => self.add(theirs, asked).await,
             What::Disable => self.disable(theirs, id, asked).await,
             What::Enable => Self::enable(theirs, id).await,
-            What::Replace => Self::replace(theirs, id, asked).await,
+            What::Replace => self.replace(theirs, id, asked).await,
             What::Set => self.set(theirs, id, asked).await,
             What::Remove => Self::remove(theirs, id).await,
             What::Test => self.test(theirs, id, asked).await,
-            What::Import => Self::import(theirs, asked).await,
+            What::Import => self.import(theirs, asked).await,
             _ => Err(broken()),
         }
     }

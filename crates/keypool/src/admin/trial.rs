@@ -40,6 +40,7 @@ impl Admin {
         let scene = self.scene();
         let called = |spec: &&KeySpec| spec.key().key_id().to_string() == typed;
         let spec = theirs.keys.iter().find(called).ok_or_else(unknown)?;
+        self.no_token(spec).await?;
         let provider = Arc::clone(&theirs.provider);
         let client = Client::through(provider.base(), &scene.loaded.roots, &scene.loaded.exits.ways);
         // A pool of its own: a key that rests is asked all the same, and no count or rest comes of it.

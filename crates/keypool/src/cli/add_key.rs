@@ -17,7 +17,11 @@ use super::{
     options::{Options, wrong},
     say, say_json, secret,
 };
-use crate::{database::Whose, edits, standing, telemetry::plain};
+use crate::{
+    database::{Records, Whose, tenants},
+    edits, standing,
+    telemetry::plain,
+};
 
 /// Keep a key in the database, for every keypool command on this machine; a gateway that runs takes it within 2 s.
 ///
@@ -77,6 +81,8 @@ impl AddKey {
         self.options.words().apply(&mut spec).map_err(|error| wrong(&error))?;
         let runtime = super::runtime()?;
         let store = runtime.block_on(self.database.open())?;
+        let tokens = runtime.block_on(tenants::tokens(&Records::Kept(store.clone()))).map_err(Failure::run)?;
+        edits::no_token(&spec, &tokens)?;
         let (kept, made) = match reference {
             Some(reference) => (reference, None),
             None => edits::keep(&spec, self.plain, &store)?,

@@ -11,7 +11,13 @@ use tower_keypool::{
 };
 
 use super::{Failure, say, say_json, secret, table::Columns};
-use crate::{config::count, database::Whose, edits, gateway::token::PLACEHOLDER, telemetry::plain};
+use crate::{
+    config::count,
+    database::{Records, Whose, tenants},
+    edits,
+    gateway::token::PLACEHOLDER,
+    telemetry::plain,
+};
 
 /// Keep the keys of a file in the database: a key a line with options behind it, CSV with a header, or a JSON array.
 ///
@@ -61,12 +67,14 @@ impl Import {
         let from = self.file.as_deref().unwrap_or("-");
         let path = Path::new(from);
         let bytes = read(path)?;
-        let file = KeyFile::parse(path, &bytes, &[PLACEHOLDER]).map_err(Failure::config)?;
+        let mut file = KeyFile::parse(path, &bytes, &[PLACEHOLDER]).map_err(Failure::config)?;
         let mut source = KeySpec::new("", Origin::Default);
         source.set("source", &self.source).map_err(|error| super::options::wrong(&edits::wrong("source", &error)))?;
 
         let runtime = super::runtime()?;
         let store = runtime.block_on(self.database.open())?;
+        let tokens = runtime.block_on(tenants::tokens(&Records::Kept(store.clone()))).map_err(Failure::run)?;
+        edits::without_tokens(&mut file, &tokens);
         let from = if from == "-" { from.to_owned() } else { shown(path) };
         let imported = edits::import(&store, file, (from, self.source.clone()), self.plain);
         let (record, made) = runtime.block_on(imported)?;

@@ -3,7 +3,7 @@
 #![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,7 +16,7 @@ use tower_keypool::{
     config::{Document, Environment, KeyEntry, KeySet, PoolConfig, Problem, Source},
 };
 
-use super::{Config, Exits, Inputs, ProviderName, outside::provider_at};
+use super::{Config, Exits, Inputs, ProviderName, loaded::tokens_of, outside::provider_at};
 
 /// A provider beside the one of the gateway, with keys and a pool of its own. Requests go to it by path (/to/NAME/v1/…), or,
 /// where the gateway is for Gemini, by the model that they ask for.
@@ -92,6 +92,16 @@ impl Beside {
         Self { keys, ..self.clone() }
     }
 
+    /// The same where these tell which tokens open the gateway: they are no keys of its, either.
+    #[must_use]
+    pub(super) fn knowing(&self, more: &[Source]) -> Self {
+        let mut known = self.clone();
+        known.sources[0].tokens.extend(tokens_of(more));
+        known.keys = KeySet::unite(known.sources.clone());
+        known.exits.give(&mut known.keys);
+        known
+    }
+
     /// Says that it has no key, where it has none.
     pub fn warn_of_none(&self) {
         if self.keys.is_empty() {
@@ -118,7 +128,7 @@ pub(super) fn resolve(
     config: &Config,
     exits: &Exits,
     document: &mut Document<'_>,
-    (folder, environment, not_keys): (&Path, &Environment, &[&str]),
+    (folder, environment, (not_keys, tokens)): (&Path, &Environment, (&[&str], &HashSet<String>)),
     (files, problems): (&mut BTreeSet<PathBuf>, &mut Vec<Problem>),
 ) -> Vec<Beside> {
     let mut names = BTreeSet::new();
@@ -143,6 +153,7 @@ pub(super) fn resolve(
         // What is assumed of the gateway's own models says nothing of these.
         settings.limits.default.clear();
         let mut sources = vec![settings.source_at(&at("keys"), document, folder, environment, not_keys)];
+        sources[0].tokens.clone_from(tokens);
         if sources[0].keys.len() < entry.keys.len() {
             document.problem(&at("keys"), "each needs one of secret, secret_env and secret_file");
         }

@@ -11,7 +11,7 @@ use tower_keypool::config::{
 
 use super::{
     Begun, Config, Loaded, address, admin, beside, certificate, exits, find,
-    loaded::unite,
+    loaded::{tokens_of, unite},
     outside::{UNREAD, provider_at, roots, secret_of},
     start, store, tenants, unread, variables,
 };
@@ -56,9 +56,9 @@ impl Inputs {
             return loaded;
         }
         self.hear(told);
-        let mut files = loaded.files;
+        let mut files = loaded.files.clone();
         files.extend(self.more_files.iter().cloned());
-        Loaded { keys: unite(&loaded.sources, &self.more, &loaded.token, &loaded.exits), files, ..loaded }
+        Loaded { files, ..loaded.with(&self.more) }
     }
 }
 
@@ -223,6 +223,8 @@ impl Inputs {
         pool.check(&mut document);
         let mut problems = texts.problems.clone();
         let mut sources = vec![pool.source(&mut document, &folder, &self.environment, &not_keys)];
+        let tokens = tenants.iter().map(|tenant| &tenant.token_hash).chain(&admin.token_hash);
+        sources[0].tokens.extend(tokens.cloned().chain(tokens_of(&self.more)));
         if config.pool.key_files.is_empty() && Path::new(USUAL).exists() {
             config.pool.key_files.push(USUAL.into());
         }
@@ -236,7 +238,7 @@ impl Inputs {
         files.extend(variables.files(&self.environment));
         files.extend(config.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
 
-        let beside = (&*folder, &self.environment, &not_keys[..]);
+        let beside = (&*folder, &self.environment, (&not_keys[..], &sources[0].tokens));
         let beside = beside::resolve(&config, &exits, &mut document, beside, (&mut files, &mut problems));
         problems.extend(exits.problems(&sources));
         if serves {

@@ -10,8 +10,8 @@ use tower_keypool::{
 use super::{Administration, Begun, Beside, CacheAffinity, CompatMode, Config, Exits, ProviderName, UnknownNames};
 use crate::client::Roots;
 use crate::gateway::{
-    By, Nearness, Paces, Waiting, dialect::Dialect, guard::Guard, listen::Bounds, resource::Unknown, route::Dialects,
-    tenant::Grant, tls::Certified, token::PLACEHOLDER,
+    By, Nearness, Paces, Waiting, capability::hash_of, dialect::Dialect, guard::Guard, listen::Bounds,
+    resource::Unknown, route::Dialects, tenant::Grant, tls::Certified, token::PLACEHOLDER,
 };
 
 /// A configuration without fault.
@@ -61,7 +61,21 @@ impl Loaded {
     /// The same with other keys from elsewhere.
     #[must_use]
     pub fn with(&self, more: &[Source]) -> Self {
-        Self { keys: unite(&self.sources, more, &self.token, &self.exits), ..self.clone() }
+        let keys = unite(&self.sources, more, &self.token, &self.exits);
+        let mut sources = Arc::clone(&self.sources);
+        if let Some(first) = sources.first()
+            && more.iter().any(|source| !source.tokens.is_subset(&first.tokens))
+        {
+            let mut known = sources.to_vec();
+            known[0].tokens.extend(tokens_of(more));
+            sources = known.into();
+        }
+        Self { keys, sources, beside: self.beside.iter().map(|beside| beside.knowing(more)).collect(), ..self.clone() }
+    }
+
+    /// Hashes of what opens this gateway, as far as its configuration says.
+    pub fn tokens(&self) -> BTreeSet<String> {
+        tokens_of(&self.sources).chain([hash_of(self.token.as_bytes())]).collect()
     }
 
     /// The same, holding what `before` holds where both say the same of keys: what was read again for nothing is let go.
@@ -73,6 +87,7 @@ impl Loaded {
                 && new.said == old.said
                 && new.notes == old.notes
                 && new.rejected == old.rejected
+                && new.tokens == old.tokens
         };
         let same_keys = self.keys.keys == before.keys.keys && self.keys.notes == before.keys.notes;
         let same_sources =
@@ -162,6 +177,11 @@ impl std::fmt::Debug for Loaded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Loaded").field("config", &self.config).field("keys", &self.keys).finish_non_exhaustive()
     }
+}
+
+/// What any of them knows for a token.
+pub(super) fn tokens_of(sources: &[Source]) -> impl Iterator<Item = String> {
+    sources.iter().flat_map(|source| &source.tokens).cloned()
 }
 
 /// All keys; `more` was read by whoever did not know what clients send.

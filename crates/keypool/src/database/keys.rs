@@ -8,7 +8,7 @@ use tower_keypool::{
     store::{BookKey, KeptSecret, KeyBook, KeyStanding, Sqlite, StoreError},
 };
 
-use super::{Database, SecretKey, Site};
+use super::{Database, Records, SecretKey, Site, tenants};
 
 /// How often it is asked for news: what a command changes acts within 2 s everywhere.
 const ROUND: Duration = Duration::from_millis(500);
@@ -46,8 +46,8 @@ pub struct Told {
 impl Told {
     /// Whether it adds nothing to the keys of a configuration.
     pub fn says_nothing(&self) -> bool {
-        let Source { keys, said, notes, .. } = &self.source;
-        keys.is_empty() && said.is_empty() && notes.is_empty() && self.files.is_empty()
+        let Source { keys, said, notes, tokens, .. } = &self.source;
+        keys.is_empty() && said.is_empty() && notes.is_empty() && tokens.is_empty() && self.files.is_empty()
     }
 }
 
@@ -72,7 +72,9 @@ impl Stored {
             _ => return Ok(None),
         };
         let book = store.key_book().await?;
-        let Told { source, .. } = told(&book, &SecretKey::of(store.path())?);
+        let Told { mut source, .. } = told(&book, &SecretKey::of(store.path())?);
+        // One that an earlier version made knows of no tenants.
+        source.tokens = tenants::tokens(&Records::Kept(store)).await.unwrap_or_default().into_iter().collect();
         let is_key =
             |key: &BookKey| key.is_kept() && (key.settings.is_some() || key.record.state != KeyStanding::Removed);
         Ok(Some(Self { source, kept: book.keys().filter(|(_, key)| is_key(key)).count() }))
@@ -132,7 +134,8 @@ impl Keys {
         }
         let Some(store) = &self.store else { return Ok(None) };
         let book = store.command_keys().await?;
-        let told = told(&book, &SecretKey::of(store.path())?);
+        let mut told = told(&book, &SecretKey::of(store.path())?);
+        told.source.tokens = tenants::tokens(&Records::Kept(store.clone())).await?.into_iter().collect();
         self.known = book;
         Ok(Some(told))
     }

@@ -1,6 +1,6 @@
 //! Tenants that commands have added: each process that works on the database follows them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tower_keypool::store::{Ledger, LedgerEntry, Placing, StoreError};
@@ -67,6 +67,14 @@ impl KeptTenant {
 pub async fn all(records: &Records) -> Result<Vec<KeptTenant>, StoreError> {
     let entries = records.kept_of(TENANT, "", "", 0).await?;
     Ok(entries.into_iter().filter_map(KeptTenant::read).collect())
+}
+
+/// Hashes of the tokens that open a gateway on this database, those that were revoked included: none of them is a key.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn tokens(records: &Records) -> Result<BTreeSet<String>, StoreError> {
+    Ok(all(records).await?.into_iter().map(|tenant| tenant.token_hash.to_ascii_lowercase()).collect())
 }
 
 /// Keeps one, in the place of whoever was called so.

@@ -2,6 +2,7 @@
 //! database's [`KeyBook`], several keys together or not at all.
 
 mod shown;
+mod tokens;
 
 use std::fmt;
 
@@ -15,6 +16,7 @@ use tower_keypool::{
 
 use shown::shows_a_key;
 pub use shown::{HOLDS_A_KEY, disable, reason, shown_of};
+pub use tokens::{no_token, without_tokens};
 
 use crate::{
     database::{Database, SecretKey},

@@ -2,6 +2,7 @@
 
 mod admin;
 mod batch;
+mod beginnings;
 mod beside;
 mod binary;
 // 127.0.0.2 and so on are there on Linux alone.
@@ -64,6 +65,7 @@ mod support;
 mod telling;
 mod tenants;
 mod tls;
+mod tokens;
 mod told;
 mod ui;
 mod uploads;

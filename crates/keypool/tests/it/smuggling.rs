@@ -71,7 +71,9 @@ async fn what_is_the_callers_own_goes_before_the_key_comes_in() {
          TE: trailers, deflate\r\nProxy-Authorization: Basic h2\r\nProxy-Connection: h3\r\nUpgrade: h2c\r\n\
          HTTP2-Settings: h4\r\nCookie: SID=h5\r\nCookie: HSID=h6\r\nX-Goog-User-Project: h7\r\n\
          X-HTTP-Method-Override: DELETE\r\nX-Http-Method: h8\r\nX-Method-Override: h9\r\nX-Keypool-Wait: 1\r\n\
-         X-Keypool-Anything: h10\r\n\
+         X-Keypool-Anything: h10\r\nX-Forwarded-For: h11\r\nForwarded: for=h12\r\nX-Real-Ip: h13\r\n\
+         X-Forwarded-Host: h14\r\nX-Goog-Authenticated-User-Email: h15\r\nX-Goog-Authenticated-User-Id: h16\r\n\
+         X-Goog-Iap-Jwt-Assertion: h17\r\nVia: h18\r\n\
          x-goog-api-key: {PLACEHOLDER}\r\nX-Goog-Api-Key: c1\r\nAuthorization: Bearer c2\r\nAuthorization: Basic c3\r\n\
          x-api-key: c4\r\napi-key: c5\r\nX-Stays: yes\r\ncontent-length: 2\r\n\r\n{{}}"
     );

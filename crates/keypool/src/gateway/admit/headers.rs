@@ -76,10 +76,21 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// Whether a header is for the gateway, and nobody behind it: its own, and what belongs to an upgrade that it does not make.
+/// Whether a header is for the gateway, and nobody behind it: its own, what belongs to an upgrade that it does not make, and
+/// what proxies say of the caller.
 pub(in crate::gateway) fn is_ours(name: &str) -> bool {
-    name.starts_with("x-keypool-") || name == "http2-settings"
+    match name.as_bytes().first() {
+        Some(b'x') => {
+            name.strip_prefix("x-").is_some_and(|name| OF_THE_WAY.iter().any(|beginning| name.starts_with(beginning)))
+        }
+        _ => matches!(name, "http2-settings" | "forwarded" | "via" | "true-client-ip" | "cf-connecting-ip"),
+    }
 }
+
+/// How the names go on, behind `x-`, of what is said to this gateway, and of what those before it say of the caller: who he
+/// is, and by which way he came, is none of the provider's business.
+const OF_THE_WAY: [&str; 6] =
+    ["keypool-", "forwarded-", "real-ip", "client-ip", "goog-authenticated-user-", "goog-iap-"];
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(7)?;

@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
@@ -11,7 +11,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use tower_keypool::BoxError;
 
-use super::{head, translated_stream::Telling};
+use super::{
+    head::{self, ID, THEIR_ID},
+    translated_stream::Telling,
+};
 use crate::{admin::AdminBody, gateway::forward::resource::Overheard, status::Pieces};
 
 pin_project_lite::pin_project! {
@@ -38,7 +41,7 @@ pin_project_lite::pin_project! {
         // For an administrator.
         Administered { body: AdminBody },
         // The provider's, in the client's dialect; behind a pointer, since most answers are not.
-        Told { body: Pin<Box<Telling<B>>> },
+        Told { body: Box<Telling<B>> },
     }
 }
 
@@ -71,8 +74,28 @@ impl<B> Said<B> {
 
     /// The provider's, in the client's dialect.
     pub(in crate::gateway) fn told(body: Telling<B>) -> Self {
-        Self { inner: Inner::Told { body: Box::pin(body) } }
+        Self { inner: Inner::Told { body: Box::new(body) } }
     }
+}
+
+/// An error of this gateway's own for Anthropic's clients, which look for the request's id in it, too.
+pub(in crate::gateway) fn identified<B>(mut response: Response<Said<B>>) -> Response<Said<B>> {
+    // The provider's own stands in its own errors.
+    let id = response.headers().get(THEIR_ID).filter(|id| response.headers().get(ID) == Some(id)).cloned();
+    let (Some(id), true) = (id, response.status().as_u16() >= 400) else { return response };
+    if let Inner::Ours { body } = &mut response.body_mut().inner
+        && let Ok(id) = id.to_str()
+        && let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut *body).poll_frame(&mut Context::from_waker(Waker::noop()))
+        && let Ok(said) = frame.into_data()
+    {
+        let said = match said.strip_suffix(b"}") {
+            // It was looked at for what no text of JSON need escape.
+            Some(open) => [open, b",\"request_id\":\"", id.as_bytes(), b"\"}"].concat().into(),
+            None => said,
+        };
+        *body = Full::from(said);
+    }
+    response
 }
 
 impl<B> From<Full<Bytes>> for Said<B> {
@@ -96,7 +119,7 @@ where
             Projected::Administered { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Projected::Theirs { body } => body.poll_frame(cx).map_err(Into::into),
             Projected::Heard { body } => Pin::new(body).poll_frame(cx),
-            Projected::Told { body } => Poll::Ready(ready!(body.as_mut().poll_frame(cx)).map(Ok)),
+            Projected::Told { body } => Poll::Ready(ready!(body.poll_frame(cx)).map(Ok)),
         }
     }
 

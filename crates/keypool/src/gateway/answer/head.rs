@@ -6,6 +6,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, Version, header};
 use hyper::ext::ReasonPhrase;
 use tower_keypool::ServedBy;
 
+/// What a request is called, by whoever sent it or by us, for all who tell of it.
+pub(in crate::gateway) const ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The same for Anthropic's clients, who look for it under this name.
+pub(in crate::gateway) const THEIR_ID: HeaderName = HeaderName::from_static("request-id");
+
 const KEY: HeaderName = HeaderName::from_static("x-keypool-key");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-keypool-attempts");
 const MODEL: HeaderName = HeaderName::from_static("x-keypool-model");

@@ -2,9 +2,9 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -20,24 +20,18 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// An answer whose head is not there yet, though the client has one.
 pub(in crate::gateway) type Awaited<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Fault>> + Send>>;
 
-pin_project_lite::pin_project! {
-    /// The provider's events, in the client's dialect. When it is dropped, so is the provider's answer.
-    pub struct Telling<B> {
-        #[pin]
-        source: Source<B>,
-        exchange: Exchange,
-        out: Vec<u8>,
-        silence: tokio::time::Interval,
-    }
+/// The provider's events, in the client's dialect. When it is dropped, so is the provider's answer.
+pub(in crate::gateway) struct Telling<B> {
+    source: Source<B>,
+    exchange: Exchange,
+    out: Vec<u8>,
+    silence: tokio::time::Interval,
 }
 
-pin_project_lite::pin_project! {
-    #[project = SourceProjected]
-    enum Source<B> {
-        Awaited { answer: Awaited<B> },
-        Here { #[pin] body: B },
-        Over,
-    }
+enum Source<B> {
+    Awaited(Awaited<B>),
+    Here(Pin<Box<B>>),
+    Over,
 }
 
 impl<B> fmt::Debug for Telling<B> {
@@ -53,14 +47,14 @@ where
 {
     /// Of an answer that is here.
     pub(in crate::gateway) fn of(body: B, exchange: Exchange) -> Self {
-        Self::new(Source::Here { body }, exchange)
+        Self::new(Source::Here(Box::pin(body)), exchange)
     }
 
     /// Of one that has not begun. The client is told so at once.
-    pub(in crate::gateway) fn awaiting(answer: Awaited<B>, mut exchange: Exchange) -> Self {
-        let mut out = Vec::new();
-        exchange.pause(&mut out);
-        Self { out, ..Self::new(Source::Awaited { answer }, exchange) }
+    pub(in crate::gateway) fn awaiting(answer: Awaited<B>, exchange: Exchange) -> Self {
+        let mut telling = Self::new(Source::Awaited(answer), exchange);
+        telling.exchange.pause(&mut telling.out);
+        telling
     }
 
     fn new(source: Source<B>, exchange: Exchange) -> Self {
@@ -69,49 +63,72 @@ where
         Self { source, exchange, out: Vec::new(), silence }
     }
 
-    /// The next that the client gets.
-    pub(in crate::gateway) fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
-        let mut this = self.project();
-        loop {
-            if !this.out.is_empty() {
-                return Poll::Ready(Some(Frame::data(std::mem::take(this.out).into())));
+    /// Hears how the answer begins, for as long as there is `patience`; then the client is told that it goes on.
+    ///
+    /// # Errors
+    /// Why there will be none, where that is known by then: an answer's head can still say it.
+    pub(in crate::gateway) async fn begun(mut self, patience: impl Future<Output = ()>) -> Result<Self, Fault> {
+        let heard = poll_fn(|cx| {
+            while !self.exchange.has_begun() {
+                ready!(self.poll_heard(cx));
             }
-            if this.exchange.is_over() {
+            Poll::Ready(())
+        });
+        tokio::select! {
+            biased;
+            () = heard => {}
+            () = patience => self.exchange.pause(&mut self.out),
+        }
+        match self.exchange.stillborn() {
+            Some(fault) => Err(fault),
+            None => Ok(self),
+        }
+    }
+
+    /// The next that the client gets.
+    pub(in crate::gateway) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        loop {
+            if !self.out.is_empty() {
+                return Poll::Ready(Some(Frame::data(std::mem::take(&mut self.out).into())));
+            }
+            if self.exchange.is_over() {
                 // After a fault there may be more, which nobody waits for.
-                this.source.set(Source::Over);
+                self.source = Source::Over;
                 return Poll::Ready(None);
             }
-            let polled = match this.source.as_mut().project() {
-                SourceProjected::Awaited { answer } => match answer.as_mut().poll(cx) {
-                    Poll::Ready(Ok(response)) => {
-                        this.source.set(Source::Here { body: response.into_body() });
-                        continue;
-                    }
-                    Poll::Ready(Err(fault)) => {
-                        this.exchange.fail(&fault, this.out);
-                        continue;
-                    }
-                    Poll::Pending => Poll::Pending,
-                },
-                SourceProjected::Here { body } => body.poll_frame(cx),
-                SourceProjected::Over => Poll::Ready(None),
-            };
-            match polled {
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Ok(chunk) = frame.into_data() {
-                        this.exchange.hear(chunk, this.out);
-                        this.silence.reset();
-                    }
+            if self.poll_heard(cx).is_pending() {
+                if self.silence.poll_tick(cx).is_pending() {
+                    return Poll::Pending;
                 }
-                Poll::Ready(Some(Err(_))) => this.exchange.broke(this.out),
-                Poll::Ready(None) => this.exchange.end(this.out),
-                Poll::Pending => {
-                    if this.silence.poll_tick(cx).is_pending() {
-                        return Poll::Pending;
-                    }
-                    this.exchange.pause(this.out);
-                }
+                self.exchange.pause(&mut self.out);
             }
         }
+    }
+
+    /// Hears what comes next.
+    fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { source, exchange, out, silence } = self;
+        let polled = match source {
+            Source::Awaited(answer) => {
+                match ready!(answer.as_mut().poll(cx)) {
+                    Ok(response) => *source = Source::Here(Box::pin(response.into_body())),
+                    Err(fault) => exchange.fail(&fault, out),
+                }
+                return Poll::Ready(());
+            }
+            Source::Here(body) => ready!(body.as_mut().poll_frame(cx)),
+            Source::Over => None,
+        };
+        match polled {
+            Some(Ok(frame)) => {
+                if let Ok(chunk) = frame.into_data() {
+                    exchange.hear(chunk, out);
+                    silence.reset();
+                }
+            }
+            Some(Err(_)) => exchange.broke(out),
+            None => exchange.end(out),
+        }
+        Poll::Ready(())
     }
 }

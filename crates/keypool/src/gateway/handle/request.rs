@@ -18,7 +18,7 @@ use crate::{
         Answer, Gateway, Setup,
         admit::headers::Seen,
         answer::{
-            body::{Said, passed_on},
+            body::{Said, identified, passed_on},
             exhausted::as_limited,
             failure,
         },
@@ -85,6 +85,7 @@ where
         let mut chosen = gateway.others.choose(turn.setup.dialects, (&parts.headers, &parts.uri), dialect, way);
         chosen.direct(&mut parts.uri);
         let Chosen { dialect, mut way, home, named, .. } = chosen;
+        line.speaks(dialect);
         // As it is, whatever it is about.
         let (mut other, mut home) = if way == Way::Through { (home, None) } else { (None, home) };
         let mut visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), span::of(&parts));
@@ -326,6 +327,7 @@ where
     if let (Outcome::Exhausted, Some(dialect)) = (outcome, limited) {
         response = as_limited(response, dialect);
     }
+    response = identified(response);
     if let Some(span) = visit.span() {
         span::record(span, &response);
     }

@@ -10,15 +10,17 @@ use tower_keypool::{Meter, ServedBy, Tick};
 
 use super::trail::Following;
 use crate::{
-    gateway::{admit::tenant::Tenant, answer::head},
+    gateway::{
+        admit::tenant::Tenant,
+        answer::head::{self, ID, THEIR_ID},
+        dialect::Dialect,
+    },
     status::Traffic,
 };
 
 /// The target of the lines that tell of requests.
 pub const REQUESTS: &str = "keypool::requests";
 
-/// What a request is called, by whoever sent it or by us, for all who tell of it.
-const ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Under which id its trace is to be had.
 const TRACE: HeaderName = HeaderName::from_static("x-keypool-trace-id");
 /// What the provider calls it.
@@ -38,6 +40,8 @@ pub(in crate::gateway) struct RequestLine {
     names: bool,
     /// Of the gateway itself.
     page: bool,
+    /// One of Anthropic's clients sent it.
+    anthropics: bool,
     /// Where they are told. Without the query: a token may stand there.
     path: Option<Box<(Method, String)>>,
     /// What becomes of it is remembered.
@@ -49,7 +53,7 @@ impl RequestLine {
         let path = tracing::enabled!(target: REQUESTS, tracing::Level::DEBUG)
             .then(|| Box::new((request.method().clone(), path_of(request.uri().path()))));
         let id = given(request.headers()).cloned().or_else(made);
-        Self { id, tenant: None, began: traffic.now(), names, page: false, path, trail: None }
+        Self { id, tenant: None, began: traffic.now(), names, page: false, anthropics: false, path, trail: None }
     }
 
     /// When it came.
@@ -65,6 +69,11 @@ impl RequestLine {
     /// Who is told what happens to it, where that is remembered.
     pub(in crate::gateway) fn meter(&self) -> Option<&Arc<Meter>> {
         self.trail.as_deref().map(Following::meter)
+    }
+
+    /// Whose client sent it.
+    pub(in crate::gateway) fn speaks(&mut self, dialect: Dialect) {
+        self.anthropics = dialect == Dialect::Anthropic;
     }
 
     /// It was let in.
@@ -111,6 +120,9 @@ impl RequestLine {
         }
         if !self.names {
             head::unname(response.headers_mut());
+        }
+        if self.anthropics && !response.headers().contains_key(THEIR_ID) {
+            response.headers_mut().insert(THEIR_ID, id.clone());
         }
         if let Some(theirs) = response.headers_mut().insert(ID, id) {
             response.headers_mut().insert(THEIRS, theirs);

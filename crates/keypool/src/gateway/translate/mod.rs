@@ -49,7 +49,7 @@ use crate::{
 
 /// A longer answer that comes whole is refused: it is held until it is translated, and images come in it.
 const MOST_ANSWERED: usize = 64 << 20;
-/// After so long without an answer's head a stream begins without it, so that nobody between gives up. What goes wrong
+/// After so long without an answer's first word a stream begins without it, so that nobody between gives up. What goes wrong
 /// from then on is an event of the stream.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -204,7 +204,8 @@ where
         Ok((outcome, response))
     }
 
-    /// A stream: its head goes out with the provider's, or when that takes long.
+    /// A stream: its head goes out with the first of the provider's words, or when that takes long. What failed before has
+    /// the status of its failure.
     async fn tell(
         self,
         request: Request<Outgoing>,
@@ -216,16 +217,21 @@ where
             let response = send(stack, &traffic, request).await?;
             check(response).await
         });
-        let (body, served_by) = match tokio::time::timeout(PATIENCE, &mut call).await {
-            Ok(Ok(response)) => {
-                let served_by = response.extensions().get::<ServedBy>().cloned();
-                (Telling::of(response.into_body(), exchange), served_by)
-            }
-            Ok(Err(failed)) => return Err(failed),
-            Err(_) => {
-                let awaited: Awaited<B> = Box::pin(async move { call.await.map_err(|failed| failed.fault) });
-                (Telling::awaiting(awaited, exchange), None)
-            }
+        let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
+        let answered = tokio::select! {
+            biased;
+            answered = &mut call => Some(answered?),
+            () = &mut patience => None,
+        };
+        let (body, served_by) = if let Some(response) = answered {
+            let served_by = response.extensions().get::<ServedBy>().cloned();
+            let begun = Telling::of(response.into_body(), exchange).begun(patience).await;
+            let failed =
+                |fault| Failed { outcome: Outcome::Answered, fault, retry_after: None, served_by: served_by.clone() };
+            (begun.map_err(failed)?, served_by)
+        } else {
+            let awaited: Awaited<B> = Box::pin(async move { call.await.map_err(|failed| failed.fault) });
+            (Telling::awaiting(awaited, exchange), None)
         };
         let mut response = Response::new(Said::told(body));
         let headers = response.headers_mut();

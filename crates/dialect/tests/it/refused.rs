@@ -1,0 +1,153 @@
+//! What cannot be had as it was asked for is refused by name, and what nests too deep before anybody reads it.
+
+use keypool_dialect::{Caller, Fault, Kind, anthropic::Anthropic, openai::OpenAi, responses::Responses};
+use serde_json::{Value, json};
+
+use crate::support::asked;
+
+fn chat(more: Value) -> Value {
+    let mut body = json!({ "model": "m", "max_tokens": 9, "messages": [{ "role": "user", "content": "x" }] });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+#[test]
+fn what_openai_refuses_is_refused() {
+    let tool = json!([{ "type": "function", "function": { "name": "f" } }]);
+    let named = json!({ "type": "function", "function": { "name": "f" } });
+    for (more, place) in [
+        (json!({ "tool_choice": "required" }), "tool_choice"),
+        (json!({ "tool_choice": "required", "tools": [] }), "tool_choice"),
+        (json!({ "tool_choice": named }), "tool_choice"),
+        (
+            json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "x" } } }),
+            "response_format.json_schema.schema",
+        ),
+        (json!({ "n": 0 }), "n"),
+    ] {
+        assert_eq!(asked(&OpenAi, &chat(more.clone())).unwrap_err().param.as_deref(), Some(place), "{more}");
+    }
+    for fine in [
+        json!({ "tool_choice": "required", "tools": tool }),
+        json!({ "tool_choice": "none" }),
+        json!({ "n": 1 }),
+        json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "x", "schema": {} } } }),
+    ] {
+        assert!(asked(&OpenAi, &chat(fine.clone())).is_ok(), "{fine}");
+    }
+}
+
+/// Lists in lists, so many.
+fn nested(depth: usize) -> String {
+    format!("{}{}", "[".repeat(depth), "]".repeat(depth))
+}
+
+#[track_caller]
+fn is_too_deep(caller: &dyn Caller, body: &str) {
+    let fault: Fault = caller.conversation(body.as_bytes(), true).expect_err("it is too deep");
+    assert_eq!(fault.kind, Kind::Invalid);
+    assert!(fault.message.contains("128"), "{fault:?}");
+}
+
+#[test]
+fn what_nests_deeper_than_128_is_refused() {
+    let of = |depth: usize| {
+        let deep = nested(depth);
+        [
+            format!(
+                r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"tools":[{{"type":"function","function":{{"name":"f","parameters":{{"type":"object","x":{deep}}}}}}}]}}"#
+            ),
+            format!(
+                r#"{{"model":"m","messages":[{{"role":"user","content":"x"}},{{"role":"assistant","tool_calls":[{{"id":"c","type":"function","function":{{"name":"f","arguments":"{{\"a\":{deep}}}"}}}}]}},{{"role":"tool","tool_call_id":"c","content":"y"}}]}}"#
+            ),
+        ]
+    };
+    for body in of(200) {
+        is_too_deep(&OpenAi, &body);
+    }
+    for body in of(100) {
+        assert!(OpenAi.conversation(body.as_bytes(), true).is_ok(), "{body}");
+    }
+    // What only looks like it is a text.
+    let words = json!({ "model": "m", "messages": [{ "role": "user", "content": format!("\"\\{}", nested(500)) }] });
+    assert!(asked(&OpenAi, &words).is_ok());
+    let deep = nested(200);
+    is_too_deep(
+        &Anthropic,
+        &format!(
+            r#"{{"model":"m","max_tokens":9,"messages":[{{"role":"user","content":"x"}},{{"role":"assistant","content":[{{"type":"tool_use","id":"a","name":"f","input":{{"a":{deep}}}}}]}}]}}"#
+        ),
+    );
+    is_too_deep(
+        &Responses,
+        &format!(
+            r#"{{"model":"m","input":"x","tools":[{{"type":"function","name":"f","parameters":{{"x":{deep}}}}}]}}"#
+        ),
+    );
+    is_too_deep(
+        &Responses,
+        &format!(
+            r#"{{"model":"m","input":[{{"role":"user","content":"x"}},{{"type":"function_call","call_id":"c","name":"f","arguments":"{{\"a\":{deep}}}"}},{{"type":"function_call_output","call_id":"c","output":"y"}}]}}"#
+        ),
+    );
+}
+
+fn blocks(blocks: Value) -> Result<Value, Fault> {
+    asked(&Anthropic, &json!({ "model": "m", "max_tokens": 9, "messages": [{ "role": "user", "content": blocks }] }))
+}
+
+#[test]
+fn what_a_document_is_called_stands_before_it() {
+    let source = json!({ "type": "base64", "media_type": "application/pdf", "data": "AAAA" });
+    let wire = blocks(json!([
+        { "type": "document", "source": source, "title": "Q3 report", "context": "Draft of May.",
+          "citations": { "enabled": false } },
+        { "type": "text", "text": "Sum it up." },
+    ]));
+    let parts = wire.unwrap()["contents"][0]["parts"].clone();
+    let said = parts[0]["text"].as_str().unwrap();
+    assert!(said.contains("Q3 report") && said.contains("Draft of May."), "{said}");
+    assert_eq!(parts[1]["inlineData"]["mimeType"], "application/pdf");
+    assert_eq!(parts[2]["text"], "Sum it up.");
+    let plain = blocks(json!([{ "type": "document", "source": source }])).unwrap();
+    assert_eq!(plain["contents"][0]["parts"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_search_result_is_carried_over_as_text() {
+    let found = json!({
+        "type": "search_result", "source": "https://example.com/a", "title": "On cats",
+        "content": [{ "type": "text", "text": "Cats purr." }, { "type": "text", "text": "Dogs do not." }],
+        "citations": { "enabled": true },
+    });
+    let wire = blocks(json!([found, { "type": "text", "text": "Do cats purr?" }])).unwrap();
+    let parts = &wire["contents"][0]["parts"];
+    let said: Vec<&str> = parts.as_array().unwrap().iter().map(|part| part["text"].as_str().unwrap()).collect();
+    let said = said.join("\n");
+    for piece in ["https://example.com/a", "On cats", "Cats purr.", "Dogs do not.", "Do cats purr?"] {
+        assert!(said.contains(piece), "{piece}: {said}");
+    }
+    let wrong = blocks(json!([{ "type": "search_result", "source": "s", "title": "t" }])).unwrap_err();
+    assert!(wrong.message.starts_with("messages.0.content.0.content"), "{wrong:?}");
+    // As what a tool found, too.
+    let messages = json!([
+        { "role": "user", "content": "x" },
+        { "role": "assistant", "content": [{ "type": "tool_use", "id": "a", "name": "f", "input": {} }] },
+        { "role": "user", "content": [{ "type": "tool_result", "tool_use_id": "a", "content": [found] }] },
+    ]);
+    let wire = asked(&Anthropic, &json!({ "model": "m", "max_tokens": 9, "messages": messages })).unwrap();
+    assert!(wire["contents"][2].to_string().contains("Cats purr."), "{wire}");
+}
+
+#[test]
+fn what_is_wrong_inside_of_messages_is_named_as_that_dialect_names_it() {
+    for wrong in [
+        json!([{ "type": "image", "source": "https://example.com/a.png" }]),
+        json!([{ "type": "text", "text": 5 }]),
+        json!([{ "type": "tool_result", "tool_use_id": 5 }]),
+    ] {
+        let fault = blocks(wrong).unwrap_err();
+        assert!(fault.message.contains("messages.0.content.0"), "{fault:?}");
+        assert!(!fault.message.contains("struct") && !fault.message.contains("messages[0]"), "{fault:?}");
+    }
+}
