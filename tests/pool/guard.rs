@@ -63,6 +63,21 @@ fn slow_failures_are_each_their_own() {
 }
 
 #[test]
+fn one_that_is_tried_again_in_vain_speaks_for_all() {
+    let (pool, time) = keys(6);
+    for _ in 0..6 {
+        answer(&pool, FLASH, &invalid());
+    }
+    for _ in 0..3 {
+        time.advance(secs(61));
+        answer(&pool, FLASH, &invalid());
+        let out = pool.outlook(FLASH).expect("all are held on");
+        assert!(out.next_in().is_some_and(|next| next > secs(59)), "{out}");
+    }
+    assert_eq!(pool.snapshot().disabled_keys, 0);
+}
+
+#[test]
 fn a_success_within_thirty_seconds_says_that_the_way_is_good() {
     let (pool, time) = keys(8);
     answer(&pool, FLASH, &Verdict::SUCCESS);
