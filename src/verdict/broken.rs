@@ -36,7 +36,6 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{BodyError, Gemini, Key, KeyPool, Limits, judge_error};
 
     #[test]

@@ -21,8 +21,8 @@ use tower_keypool::{Anthropic, BoxError, Clock, Gemini, KeyPool, KeyPoolBuilder,
 use crate::provider;
 
 const QUICK: Duration = Duration::from_millis(20);
-/// So long a run is looked at.
-const LOOKED_AT: Duration = Duration::from_secs(3 * 60);
+/// So long a run is looked at: to the middle of a minute, since many rests end with one.
+const LOOKED_AT: Duration = Duration::from_secs(173);
 /// More than this is without end.
 const ENDLESS: usize = 1_000;
 
