@@ -150,7 +150,9 @@ fn held_keys_that_fail_again_stay_held_and_nothing_is_said_anew() {
         time.advance(secs(60));
         // Those under way at once: what the first says holds all, and what the others say changes nothing.
         let under_way: Vec<_> = (0..6).map(|_| take(&pool, FLASH)).collect();
-        under_way.into_iter().for_each(|lease| lease.settle(&invalid()));
+        for lease in under_way {
+            lease.settle(&invalid());
+        }
         assert_eq!(pool.snapshot().resting_keys, 6);
         assert_eq!(told(&mut events), (vec![], 0));
     }

@@ -112,7 +112,7 @@ impl Worker {
         let pool = self.shared.client.pool();
         let chain = self.shared.client.models_in_place().chain(&work.model);
         let mut out = None;
-        for model in chain.iter() {
+        for model in &chain {
             let why = pool.outlook(demand(work, model, None)).filter(|why| is_all(why, OutReason::ModelUnavailable))?;
             out.get_or_insert(why);
         }
