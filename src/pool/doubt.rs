@@ -256,10 +256,11 @@ impl State {
             let owner = self.roster.keys[*slot as usize].owner;
             for scope in HELD {
                 let whom = Whom { scope, slot: *slot, owner, lane: NO_MODEL };
-                let rest = self.rest_slot_of(whom).filter(|rest| rest.end == End::Never && !rest.by_hand);
+                // Those that were held before are held on: one that was tried again spoke for all.
+                let is_held = |rest: &&mut Rest| (rest.end == End::Never || rest.held) && !rest.by_hand;
+                let rest = self.rest_slot_of(whom).filter(is_held);
                 if let Some(rest) = rest {
-                    rest.held = true;
-                    rest.told = true;
+                    rest.told |= !std::mem::replace(&mut rest.held, true);
                     rest.end = End::At(now.tick.plus(HOLD));
                     // Where it stood it would have stood for good.
                     self.revive(whom);

@@ -56,6 +56,9 @@ impl State {
             cell = started;
         }
         let first = !std::mem::replace(&mut cell.judged, true);
+        if verdict.is_void() {
+            return self.never_was(seat, first, now);
+        }
         cell.failed |= verdict.is_key_fault();
         let (slot, lane, began) = (cell.slot, cell.lane, cell.began);
         self.tally.judged(now, verdict.kind());
@@ -102,6 +105,17 @@ impl State {
             }
             _ => self.failed(seat, &cell, verdict, now),
         }
+        self.serve(now);
+    }
+
+    /// A request whose lease had ended before it could go out: its place is given back, and nobody hears of it.
+    #[cold]
+    fn never_was(&mut self, seat: Seat, first: bool, now: Now) {
+        if let Some(cell) = self.seats.get(seat).filter(|_| first) {
+            let (slot, lane, began) = (cell.slot, cell.lane, cell.began);
+            self.note_unstart(slot, lane, began, now);
+        }
+        self.refund(seat, now);
         self.serve(now);
     }
 

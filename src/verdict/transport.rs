@@ -7,6 +7,8 @@ use crate::{body_error::BodyError, key::ExitError};
 
 /// The code of an error before anything was sent.
 pub(super) const CONNECT: &str = "connect";
+/// The code of a request whose lease had ended before it could go out.
+pub(super) const VOID: &str = "void";
 /// The code of a connection that ended before any byte of the answer.
 pub(super) const CLOSED: &str = "closed";
 /// The code of a caller's body that failed.
@@ -18,7 +20,7 @@ pub(super) const UNSENT_BODY: &str = "unsent body";
 
 /// Judges an error of the transport by walking its sources.
 ///
-/// Codes: `connect` (nothing was sent), `exit` (nothing was sent, since the [exit](crate::ExitError) failed), `closed` (the connection ended before any answer, as one does that lay idle for
+/// Codes: `connect` (nothing was sent), `void` (nothing was sent, since the key's lease had ended), `exit` (nothing was sent, since the [exit](crate::ExitError) failed), `closed` (the connection ended before any answer, as one does that lay idle for
 /// too long), `timeout`, `broken` (it ended later) and `transport`; `body` and `unsent body` (none of it was sent) are
 /// the caller's own fault.
 pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
@@ -60,8 +62,8 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
 /// The body came from the caller and did not end well.
 fn of_body(error: &BodyError) -> Verdict {
     if error.is_void() {
-        // As if there had been no connection: nobody is to blame, and another key may carry it.
-        return of_code(CONNECT);
+        // Nobody is to blame, and another key may carry it.
+        return of_code(VOID);
     }
     let advice = if error.is_two_models() {
         "The body of the request names its model twice: name it once."
@@ -112,6 +114,7 @@ fn of_io(error: &io::Error) -> Option<&'static str> {
 fn of_code(code: &'static str) -> Verdict {
     let advice = match code {
         CONNECT => "Nothing answers at the provider's address: check the network, the upstream URL and its name.",
+        VOID => "The key's lease ended before the request could go out: another process may have the key.",
         "timeout" => "No answer came in time: the model may need longer, or the provider is slow just now.",
         CLOSED => "The provider closed the connection before it answered: it may have been idle for too long.",
         "broken" => "The connection broke off: the provider or the way to it is unsteady.",

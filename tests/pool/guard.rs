@@ -63,6 +63,21 @@ fn slow_failures_are_each_their_own() {
 }
 
 #[test]
+fn one_that_is_tried_again_in_vain_speaks_for_all() {
+    let (pool, time) = keys(6);
+    for _ in 0..6 {
+        answer(&pool, FLASH, &invalid());
+    }
+    for _ in 0..3 {
+        time.advance(secs(61));
+        answer(&pool, FLASH, &invalid());
+        let out = pool.outlook(FLASH).expect("all are held on");
+        assert!(out.next_in().is_some_and(|next| next > secs(59)), "{out}");
+    }
+    assert_eq!(pool.snapshot().disabled_keys, 0);
+}
+
+#[test]
 fn a_success_within_thirty_seconds_says_that_the_way_is_good() {
     let (pool, time) = keys(8);
     answer(&pool, FLASH, &Verdict::SUCCESS);
@@ -133,8 +148,10 @@ fn held_keys_that_fail_again_stay_held_and_nothing_is_said_anew() {
     assert_eq!(told(&mut events), ((0..4).map(|n| format!("k{n}")).collect(), 1));
     for _ in 0..3 {
         time.advance(secs(60));
-        for _ in 0..6 {
-            answer(&pool, FLASH, &invalid());
+        // Those under way at once: what the first says holds all, and what the others say changes nothing.
+        let under_way: Vec<_> = (0..6).map(|_| take(&pool, FLASH)).collect();
+        for lease in under_way {
+            lease.settle(&invalid());
         }
         assert_eq!(pool.snapshot().resting_keys, 6);
         assert_eq!(told(&mut events), (vec![], 0));
@@ -183,7 +200,8 @@ fn keys_that_were_passed_over_already_are_tried_again_when_they_are_held() {
     fifth.settle(&invalid());
     drop(again);
     time.advance(secs(60));
-    let mut tried: Vec<String> = (0..5).map(|_| answer(&pool, FLASH, &invalid())).collect();
+    let under_way: Vec<_> = (0..5).map(|_| take(&pool, FLASH)).collect();
+    let mut tried: Vec<String> = under_way.iter().map(|lease| lease.key_id().to_string()).collect();
     tried.sort();
     assert_eq!(tried, ["k0", "k1", "k2", "k3", "k4"]);
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::Method;
 use serde_json::value::RawValue;
-use tower_keypool::{KeyId, Lease, ServedBy, Usage, VerdictKind};
+use tower_keypool::{KeyId, Lease, ServedBy, Usage, Verdict, VerdictKind};
 
 use super::{Json, answered::Answered, desk::Work, events::FaultKind, shared::Shared, unmet};
 use crate::{
@@ -44,10 +44,16 @@ pub(crate) struct Bad {
     pub(crate) text: Option<String>,
     /// Nothing can be sent any more.
     pub(crate) fatal: bool,
+    /// How long the provider asks to wait.
+    pub(crate) asked: Option<Duration>,
+    /// The model is not to be had: by anybody, or by those who were asked. Whether the provider named the cause.
+    pub(crate) without_model: Option<bool>,
 }
 
 /// The code of an exit that lets nothing out.
 const EXIT: &str = "exit";
+/// The code of a request whose lease ended before it could go out.
+const VOID: &str = "void";
 
 impl Bad {
     /// Whether no other request would arrive either: an exit that fails rests, and others go by another one.
@@ -55,9 +61,15 @@ impl Bad {
         self.code.as_deref() != Some(EXIT)
     }
 
-    fn new(whose: FaultKind, kind: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(whose: FaultKind, kind: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { whose, invalid: false, kind, message, code: None, text: None, fatal: false }
+        let (code, text, asked, without_model) = (None, None, None, None);
+        Self { whose, invalid: false, kind, message, code, text, fatal: false, asked, without_model }
+    }
+
+    /// Whether nothing came of it but that its key's lease had ended before it could go out.
+    pub(super) fn is_void(&self) -> bool {
+        self.code.as_deref() == Some(VOID)
     }
 
     fn of_task(kind: &'static str, message: impl Into<String>, text: Option<String>) -> Self {
@@ -81,11 +93,11 @@ pub(crate) async fn send(shared: &Shared, work: &Work, model: &Arc<str>, lease: 
     };
     let answered = tokio::time::timeout(shared.options.timeout, call).await;
     let mut tried = match answered {
-        Ok(Ok(whole)) => judge(shared, whole),
+        Ok(Ok(whole)) => judge(shared, whole, key.is_some()),
         Ok(Err(error)) => {
             let served_by = error.served_by().cloned();
             Tried {
-                outcome: Err(of_error(shared, &error)),
+                outcome: Err(of_error(shared, &error, key.is_some())),
                 served_by,
                 usage: None,
                 finish_reason: None,
@@ -113,9 +125,9 @@ fn in_place(body: &Bytes, model: &str) -> Bytes {
 }
 
 /// What an answer is worth.
-fn judge(shared: &Shared, whole: Whole) -> Tried {
+fn judge(shared: &Shared, whole: Whole, slotted: bool) -> Tried {
     let verdict = whole.served_by.as_ref().map(ServedBy::verdict);
-    let key_fault = verdict.is_some_and(tower_keypool::Verdict::is_key_fault);
+    let key_fault = verdict.is_some_and(Verdict::is_key_fault);
     let mut tried = Tried {
         outcome: Ok(Good { text: None, json: None, parts: Vec::new() }),
         served_by: None,
@@ -124,7 +136,7 @@ fn judge(shared: &Shared, whole: Whole) -> Tried {
         took: Duration::ZERO,
     };
     tried.outcome = if !whole.status.is_success() {
-        Err(of_error(shared, &Error::refused(whole.status, &whole.body).with(None, whole.served_by.clone())))
+        Err(of_error(shared, &Error::refused(whole.status, &whole.body).with(None, whole.served_by.clone()), slotted))
     } else if key_fault {
         let advice = verdict.map(|verdict| verdict.advice_of().to_owned()).unwrap_or_default();
         Err(Bad::new(FaultKind::Key, "key", advice))
@@ -169,12 +181,16 @@ fn check(shared: &Shared, answered: Answered) -> Result<Good, Bad> {
 }
 
 /// Whose fault an error is.
-fn of_error(shared: &Shared, error: &Error) -> Bad {
+fn of_error(shared: &Shared, error: &Error, slotted: bool) -> Bad {
     let verdict = error.served_by().map(ServedBy::verdict);
     match error.kind() {
         ErrorKind::Refused { status, code, message, .. } => {
-            let kind = verdict.map_or(VerdictKind::Unjudged, tower_keypool::Verdict::kind);
-            let key_fault = verdict.is_some_and(tower_keypool::Verdict::is_key_fault) || kind == VerdictKind::Blocked;
+            let kind = verdict.map_or(VerdictKind::Unjudged, Verdict::kind);
+            let is_key_fault = verdict.is_some_and(Verdict::is_key_fault);
+            // The pool asked the other keys, or was told that they would say the same; a slot has its own key alone.
+            let without_model = kind == VerdictKind::ModelUnavailable;
+            let key_fault =
+                if without_model { is_key_fault && slotted } else { is_key_fault || kind == VerdictKind::Blocked };
             let invalid = matches!(
                 kind,
                 VerdictKind::CallerFault
@@ -185,11 +201,20 @@ fn of_error(shared: &Shared, error: &Error) -> Bad {
             let (whose, name) = match () {
                 () if key_fault => (FaultKind::Key, "key"),
                 () if invalid => (FaultKind::Task, "invalid"),
-                () if status.is_server_error() => (FaultKind::Model, "model_error"),
+                () if verdict.is_some_and(Verdict::is_provider_fault) || status.is_server_error() => {
+                    (FaultKind::Model, "model_error")
+                }
                 () => (FaultKind::Task, "refused"),
             };
             let code = code.clone().unwrap_or_else(|| status.as_u16().to_string());
-            Bad { invalid: invalid && !key_fault, code: Some(code), ..Bad::new(whose, name, message.clone()) }
+            Bad {
+                // Another key may have the model, once it is there.
+                invalid: invalid && !is_key_fault,
+                code: Some(code),
+                asked: verdict.and_then(Verdict::retry_after),
+                without_model: verdict.filter(|_| without_model).map(Verdict::is_named),
+                ..Bad::new(whose, name, message.clone())
+            }
         }
         ErrorKind::Pool(pool) => {
             let code = pool.verdict().map(|verdict| verdict.code_of().to_owned());
@@ -200,6 +225,8 @@ fn of_error(shared: &Shared, error: &Error) -> Bad {
                     Bad { invalid: true, ..Bad::of_task("invalid", said, None) }
                 }
                 _ if pool.is_shut_down() => Bad { fatal: true, ..Bad::new(FaultKind::Network, "shut_down", said) },
+                // Whoever has the key's owner now may not know of it: another lease is asked for.
+                Some(VOID) => Bad::new(FaultKind::Network, "network", said),
                 // Nothing arrived; an exit that fails rests, and no task pays for it.
                 Some("connect") => {
                     Bad::new(FaultKind::Network, "network", unmet::told(pool, shared.client.pool().provider().base()))

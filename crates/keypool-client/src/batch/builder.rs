@@ -154,7 +154,7 @@ impl Batch {
         self
     }
 
-    /// How long the run waits for a key before it ends; as long as it takes, unless set.
+    /// How long the run waits for a key before it ends, from the last answer on; as long as it takes, unless set.
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.options.max_wait = Some(wait);
         self
@@ -213,6 +213,11 @@ impl Batch {
     pub fn used_today(mut self, used: impl IntoIterator<Item = (KeyId, u64)>) -> Self {
         self.options.used_today = UsedToday::new(self.client.pool(), used);
         self
+    }
+
+    #[cfg(test)]
+    pub(super) fn options(&self) -> &Options {
+        &self.options
     }
 
     /// What the known limits allow.

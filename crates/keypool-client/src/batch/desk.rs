@@ -9,7 +9,13 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tower_keypool::{Clock, Exhausted, KeyId, Tick};
 
-use super::{Id, away::Away, tray::Tray, written::Fields};
+use super::{
+    Id,
+    away::Away,
+    tray::Tray,
+    turned_away::{is_held, is_refused},
+    written::Fields,
+};
 
 /// A task on its way.
 #[derive(Debug)]
@@ -28,6 +34,10 @@ pub(crate) struct Work {
     pub(crate) faults: u32,
     /// Keys that were tried in vain.
     pub(crate) tried: Vec<KeyId>,
+    /// How often keys turned it away that did not rest for it.
+    pub(crate) unheld: u32,
+    /// It was told that its model is not there.
+    pub(crate) without_model: bool,
 }
 
 /// Why the run ends before all is done.
@@ -261,7 +271,10 @@ impl Desk {
         let now = self.elapsed();
         let mut tray = self.lock();
         tray.out -= 1;
-        let news = tray.park(work, why, next, now);
+        // Refused again as they were when all failed at once: it is not the way there.
+        let given_up = is_refused(&why) && tray.droughts.held(&work.model, now) && is_held(&why);
+        tray.droughts.waits(&work.model, now);
+        let news = tray.park(work, why, next.filter(|_| !given_up), now);
         if !self.end_if_out(tray) {
             if news {
                 self.changed.notify_waiters();
@@ -270,13 +283,47 @@ impl Desk {
         }
     }
 
+    /// A request of this model goes.
+    pub(crate) fn goes(&self, model: &Arc<str>) {
+        self.lock().droughts.goes(model);
+    }
+
+    /// It came to its end, whatever came of it.
+    pub(crate) fn landed(&self, model: &Arc<str>) {
+        self.lock().droughts.landed(model);
+    }
+
+    /// A task was told that there is no such model; `named`: and why.
+    pub(crate) fn told_of_no_model(&self, model: &Arc<str>, named: bool) {
+        self.lock().droughts.told(model, named);
+    }
+
+    /// Whether so many tasks were told so, none being carried, that others would be told the same.
+    pub(crate) fn is_without(&self, model: &str) -> bool {
+        self.lock().droughts.is_without(model)
+    }
+
+    /// How long may still be waited for a key for this model; `None`: for as long as it takes.
+    pub(crate) fn left_of_wait(&self, model: &str) -> Option<Duration> {
+        let (most, now) = (self.max_wait?, self.elapsed());
+        Some(self.lock().droughts.bears_until(model, most, now).saturating_sub(now))
+    }
+
     /// What came of a task's attempt.
     pub(crate) fn heard(&self, work: &Work, heard: Heard) {
         let mut tray = self.lock();
         let reached = heard != Heard::Nothing && tray.away.take().is_some();
+        let now = self.elapsed();
         let model = match heard {
-            Heard::Carried => tray.open(&work.model),
-            Heard::Reached | Heard::Nothing => tray.forget_scout(work.index, self.elapsed()),
+            Heard::Carried => {
+                tray.droughts.ends(&work.model);
+                tray.open(&work.model)
+            }
+            Heard::Reached => {
+                tray.droughts.refused(&work.model, now);
+                tray.forget_scout(work.index, now)
+            }
+            Heard::Nothing => tray.forget_scout(work.index, now),
         };
         drop(tray);
         if reached || model {
@@ -302,6 +349,7 @@ impl Desk {
     pub(crate) fn step_aside(&self, work: &Work, model: bool) {
         let now = self.elapsed();
         let mut tray = self.lock();
+        tray.droughts.waits(&work.model, now);
         let others = match &mut tray.away {
             Some(away) => away.forget_scout(work.index),
             None => false,
@@ -370,6 +418,8 @@ mod tests {
             key_faults: 0,
             faults: 0,
             tried: Vec::new(),
+            unheld: 0,
+            without_model: false,
         }
     }
 

@@ -29,6 +29,8 @@ impl Shared {
         let served = tried.served_by.as_ref();
         let earlier = served.map(ServedBy::earlier).unwrap_or_default();
         let sent = served.map_or(u32::from(tried.took > Duration::ZERO), |served| served.attempts() as u32);
+        // One whose lease had ended was no request.
+        let sent = sent.saturating_sub(u32::from(matches!(&tried.outcome, Err(bad) if bad.is_void())));
         let last_is_key = matches!(&tried.outcome, Err(bad) if bad.whose == FaultKind::Key)
             && served.is_some_and(|served| {
                 served.key().is_some() && served.verdict().is_key_fault() && is_keys(served.verdict().kind())
@@ -96,6 +98,7 @@ impl Shared {
         if let Err(bad) = &tried.outcome
             // That no other key was there is no fault of anybody.
             && !(bad.whose == FaultKind::Key && served.is_none_or(|served| served.key().is_none()))
+            && !bad.is_void()
         {
             let verdict = served.map(ServedBy::verdict);
             let of_model = bad.whose == FaultKind::Key && verdict.is_some_and(|verdict| !is_keys(verdict.kind()));
@@ -150,4 +153,53 @@ fn of(work: &Work, worker: usize, whose: FaultKind) -> Fault {
 fn is_keys(kind: VerdictKind) -> bool {
     use VerdictKind::{Broken, CallerFault, Cancelled, ModelUnavailable, Overloaded, Transient, WrongOwner};
     !matches!(kind, ModelUnavailable | Overloaded | Transient | CallerFault | WrongOwner | Broken | Cancelled)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use tower_keypool::{Gemini, Key, KeyPool};
+
+    use super::*;
+    use crate::{
+        batch::{Batch, Id, attempt::Bad},
+        client::Client,
+    };
+
+    /// A lease that had ended before its request went out.
+    #[test]
+    fn what_never_went_out_is_no_request_and_nobodys_fault() {
+        let pool = KeyPool::builder(Gemini::new()).key(Key::new("AIzaSy-not-a-real-key-000")).build().unwrap();
+        let told = Arc::new(AtomicUsize::new(0));
+        let heard = Arc::clone(&told);
+        let batch = Batch::new(Client::new(&pool)).on_fault(move |_| _ = heard.fetch_add(1, Relaxed));
+        let shared = Shared::new(Client::new(&pool), batch.options().clone(), 1, false);
+        let mut work = Work {
+            id: Id::Number(1),
+            index: 0,
+            hash: 0,
+            model: "m".into(),
+            path: "/".into(),
+            body: bytes::Bytes::new(),
+            fields: crate::batch::written::Fields::default(),
+            attempts: 0,
+            key_faults: 0,
+            faults: 0,
+            tried: Vec::new(),
+            unheld: 0,
+            without_model: false,
+        };
+        let tried = |code: &str| Tried {
+            outcome: Err(Bad { code: Some(code.to_owned()), ..Bad::new(FaultKind::Network, "network", "no") }),
+            served_by: None,
+            usage: None,
+            finish_reason: None,
+            took: Duration::from_millis(5),
+        };
+        shared.book(&mut work, &tried("void"), 0);
+        assert_eq!((work.attempts, shared.statistics().requests, told.load(Relaxed)), (0, 0, 0));
+        shared.book(&mut work, &tried("connect"), 0);
+        assert_eq!((work.attempts, shared.statistics().requests, told.load(Relaxed)), (1, 1, 1));
+    }
 }

@@ -118,6 +118,8 @@ impl Making {
             attempts: 0,
             key_faults: 0,
             faults: 0,
+            unheld: 0,
+            without_model: false,
             tried: Vec::new(),
         })
     }

@@ -6,6 +6,7 @@ use tower_keypool::{Affinity, Demand, Exhausted, KeyId, Lease, OutReason};
 
 use super::{
     desk::Work,
+    turned_away::is_refused,
     worker::{Worker, demand},
 };
 
@@ -37,6 +38,8 @@ pub(super) enum Line {
     Stopped,
     /// No key for a while; and how long it was waited for.
     Out(Exhausted, Duration),
+    /// Not for want of a key: none has its model.
+    NoModel(Exhausted),
     /// Never, or not at all.
     Failed(tower_keypool::Error),
 }
@@ -63,6 +66,9 @@ impl Worker {
                 Ok(lease) => return taken(steps, model, &demand, lease),
                 Err(error) => error,
             };
+            if let Some(why) = self.without_model(work) {
+                return Line::NoModel(why);
+            }
             let refused = match refused.exhausted().and_then(|out| self.patience(work, model, out, most)) {
                 Some(line) => {
                     // Meanwhile another slot's key may show how things are.
@@ -96,17 +102,21 @@ impl Worker {
         out.map_or(Line::Stopped, |out| Line::Out(out, waited))
     }
 
-    /// How long a task may stand in the pool's line.
-    pub(super) fn in_line(&self, most: Duration) -> Duration {
-        self.shared.options.max_wait.map_or(most, |wait| wait.clamp(A_MOMENT, most))
+    /// How long a task of this model may stand in the pool's line.
+    pub(super) fn in_line(&self, model: &str, most: Duration) -> Duration {
+        self.shared.desk.left_of_wait(model).map_or(most, |wait| wait.clamp(A_MOMENT, most))
     }
 
     /// How long this one stands there: not at all where a key comes too late, or none does.
     fn patience(&self, work: &Work, model: &str, out: &Exhausted, most: Duration) -> Option<Duration> {
-        let (next, wait) = (out.may_serve_in(), self.in_line(most));
+        let (next, wait) = (out.may_serve_in(), self.in_line(&work.model, most));
         // Whether it is busy, lent to another process or kept for others: a slot's own line may not move.
         if self.key.is_some() && out.next_in().is_none() && out.may_end_any_time() {
             return Some(wait.min(UNTIL_LENT));
+        }
+        // Those that were refused are tried by one; and no slot keeps what another may carry sooner.
+        if is_refused(out) || next.is_some_and(|next| self.another_is_sooner(work, next)) {
+            return None;
         }
         if next.is_some_and(|next| next <= wait) {
             return Some(wait);

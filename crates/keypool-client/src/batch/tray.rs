@@ -11,6 +11,7 @@ use tower_keypool::{Exhausted, KeyId};
 use super::{
     away::Away,
     desk::{Stop, Work},
+    drought::Droughts,
 };
 
 /// Tasks that pause or whose model is out are held up to so many; then nothing more is read.
@@ -42,6 +43,7 @@ pub(super) struct Tray {
     later: BTreeMap<(Duration, u64), Work>,
     pub(super) parked: BTreeMap<Arc<str>, Parked>,
     parked_tasks: usize,
+    pub(super) droughts: Droughts,
     /// Where the provider cannot be reached.
     pub(super) away: Option<Away>,
     /// No more will come.
@@ -208,12 +210,12 @@ impl Tray {
             return None;
         }
         let now = now();
-        let too_long = |parked: &Parked| match (parked.back, most) {
-            (Some(back), Some(most)) => back > now + most,
+        let too_long = |model: &str, parked: &Parked| match (parked.back, most) {
+            (Some(back), Some(most)) => back > self.droughts.bears_until(model, most, now),
             (Some(_), None) => false,
             (None, _) => true,
         };
-        if !self.parked.values().all(|parked| parked.scout.is_none() && too_long(parked)) {
+        if !self.parked.iter().all(|(model, parked)| parked.scout.is_none() && too_long(model, parked)) {
             return None;
         }
         let soonest = self.parked.values().min_by_key(|parked| parked.back.unwrap_or(Duration::MAX))?;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
-use tower_keypool::{Affinity, Demand, Exhausted, KeyId};
+use tower_keypool::{Affinity, Demand, Exhausted, KeyId, ServedBy};
 
 use super::{
     TaskError, TaskResult,
@@ -13,6 +13,7 @@ use super::{
     line::{A_MOMENT, IN_LINE, Line, soonest},
     pace::Pace,
     shared::Shared,
+    turned_away::is_refused,
     writer::ToWrite,
 };
 
@@ -26,6 +27,9 @@ pub(crate) struct Worker {
     pub(crate) pace: Option<Pace>,
     pub(crate) results: mpsc::Sender<ToWrite>,
 }
+
+/// A pause that the provider asks for is kept up to this.
+const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
 /// What a task needs of a key.
 pub(crate) fn demand(work: &Work, model: &Arc<str>, key: Option<&KeyId>) -> Demand {
@@ -70,7 +74,9 @@ impl Worker {
                         pace.started(shared.desk.elapsed());
                     }
                     let under_way = shared.under_way(self.number);
+                    shared.desk.goes(&work.model);
                     let tried = attempt::send(&shared, &work, &model, lease, self.key.as_ref()).await;
+                    shared.desk.landed(&work.model);
                     drop(under_way);
                     self.settle(work, &model, tried).await;
                 }
@@ -85,6 +91,7 @@ impl Worker {
                         shared.desk.pause(A_MOMENT).await;
                     }
                 }
+                Line::NoModel(why) => self.has_no_model(work, &why).await,
                 Line::Failed(error) => self.refused(work, &error).await,
             }
         }
@@ -115,7 +122,7 @@ impl Worker {
     }
 
     /// Why no key at all may carry it; `None`: one may.
-    fn outlook(&self, work: &Work) -> Option<Exhausted> {
+    pub(super) fn outlook(&self, work: &Work) -> Option<Exhausted> {
         let pool = self.shared.client.pool();
         let chain = self.shared.client.models_in_place().chain(&work.model);
         let all: Option<Vec<_>> = chain.iter().map(|model| pool.outlook(demand(work, model, None))).collect();
@@ -130,7 +137,9 @@ impl Worker {
             return desk.park(work, why.not_before(ends), Some(ends));
         }
         let next = why.may_serve_in();
-        if why.may_end_any_time() || (near && next.is_some_and(|next| next <= self.in_line(IN_LINE))) {
+        if why.may_end_any_time()
+            || (near && !is_refused(&why) && next.is_some_and(|next| next <= self.in_line(&work.model, IN_LINE)))
+        {
             return desk.put_back(work, Duration::ZERO);
         }
         // Who is told of the end is told when to come back.
@@ -141,34 +150,8 @@ impl Worker {
         desk.park(work, why, next);
     }
 
-    /// A task that no key will ever carry.
-    async fn refused(&self, work: Work, error: &tower_keypool::Error) {
-        if error.is_shut_down() {
-            self.shared.desk.stop(Stop::Failed(error.to_string().into()));
-            return self.shared.desk.put_back(work, Duration::ZERO);
-        }
-        let bad = Bad {
-            whose: FaultKind::Task,
-            invalid: true,
-            kind: "invalid",
-            message: error.to_string(),
-            code: None,
-            text: None,
-            fatal: false,
-        };
-        let tried = Tried {
-            outcome: Err(bad),
-            served_by: error.served_by().cloned(),
-            usage: None,
-            finish_reason: None,
-            took: Duration::ZERO,
-        };
-        let model = Arc::clone(&work.model);
-        self.settle(work, &model, tried).await;
-    }
-
     /// Says what came of an attempt: done, or again.
-    async fn settle(&self, mut work: Work, model: &Arc<str>, tried: Tried) {
+    pub(super) async fn settle(&self, mut work: Work, model: &Arc<str>, tried: Tried) {
         let shared = &self.shared;
         shared.book(&mut work, &tried, self.number);
         shared.desk.heard(&work, heard(&tried));
@@ -177,12 +160,17 @@ impl Worker {
             shared.desk.stop(Stop::Failed(bad.message.clone().into()));
             return shared.desk.put_back(work, Duration::ZERO);
         }
+        if let Some(named) = bad.without_model
+            && !std::mem::replace(&mut work.without_model, true)
+        {
+            shared.desk.told_of_no_model(&work.model, named);
+        }
+        if bad.is_void() {
+            shared.desk.put_back(work, Duration::ZERO);
+            return tokio::task::yield_now().await;
+        }
         match bad.whose {
-            FaultKind::Key => {
-                shared.desk.put_back(work, Duration::ZERO);
-                // However quickly it was turned away.
-                return tokio::task::yield_now().await;
-            }
+            FaultKind::Key => return self.turned_away(work, model, tried).await,
             FaultKind::Network => {
                 if !shared.unreached(bad) {
                     shared.desk.stop(self.nothing_goes_out(&work, model, bad));
@@ -197,8 +185,11 @@ impl Worker {
             return self.done(work, model, tried).await;
         }
         shared.tally(|tally| tally.statistics.retries += 1);
-        let pause = if bad.whose == FaultKind::Model { shared.backoff(work.faults) } else { Duration::ZERO };
-        if let Some(key) = tried.served_by.as_ref().and_then(tower_keypool::ServedBy::key)
+        let pause = match bad.whose {
+            FaultKind::Model => shared.backoff(work.faults).max(bad.asked.unwrap_or_default().min(LONGEST_ASKED)),
+            _ => Duration::ZERO,
+        };
+        if let Some(key) = tried.served_by.as_ref().and_then(ServedBy::key)
             && !work.tried.contains(key)
         {
             work.tried.push(key.clone());
@@ -215,7 +206,7 @@ impl Worker {
     }
 
     /// A task has its result.
-    async fn done(&self, work: Work, model: &Arc<str>, tried: Tried) {
+    pub(super) async fn done(&self, work: Work, model: &Arc<str>, tried: Tried) {
         let Tried { outcome, served_by, usage, finish_reason, took } = tried;
         let used =
             served_by.as_ref().and_then(|served| served.used_model()).map_or_else(|| Arc::clone(model), Into::into);
@@ -265,7 +256,8 @@ fn heard(tried: &Tried) -> Heard {
         Err(bad) if bad.whose == FaultKind::Network || bad.fatal => Heard::Nothing,
         // Without an attempt there was no key, or the task cannot be sent.
         Err(_) if tried.took.is_zero() && tried.served_by.is_none() => Heard::Nothing,
-        Err(bad) if bad.whose == FaultKind::Key => {
+        // Whose model is not there is turned away as by a key that is no good.
+        Err(bad) if bad.whose == FaultKind::Key || bad.without_model.is_some() => {
             let sent = tried.served_by.as_ref().is_some_and(|served| served.attempts() > 0);
             if sent { Heard::Reached } else { Heard::Nothing }
         }

@@ -8,6 +8,7 @@ mod output;
 mod paced;
 mod provider;
 mod resting;
+mod samples;
 mod stage;
 mod stale;
 mod unreachable;

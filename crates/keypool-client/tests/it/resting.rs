@@ -260,3 +260,53 @@ async fn the_expected_end_knows_of_models_that_take_its_place() {
     assert!((890.0..910.0).contains(&expected(1_000)), "{}", expected(1_000));
     assert!(expected(1_200) > plan.day_ends, "both are used up today");
 }
+
+/// What may be waited is counted from the last answer on, whatever is said of each wait.
+#[tokio::test(start_paused = true)]
+async fn short_waits_one_after_the_other_are_a_long_one() {
+    for (slots, wait) in [(false, 90), (true, 90), (false, 65), (true, 65)] {
+        let pool = provider::pool(provider::keys(4)).build().unwrap();
+        let (client, asked) = provider::client(&pool, Models::new(), |_, _, _| (QUICK, limited("Minute", "20s")));
+        let batch = Batch::new(client).max_wait(Duration::from_secs(wait));
+        let batch = if slots { batch.workers_per_key(4).rate_limit_per_slot(1.0) } else { batch };
+        let run = tokio::time::timeout(Duration::from_secs(1_000), batch.run(prompts(60)).finish());
+        let (ended, statistics) = run.await.expect("it ends");
+        let Ended::OutOfQuota(why) = ended else { panic!("slots {slots}: {ended:?}") };
+        assert!(why.may_serve_in().is_some_and(|next| next <= Duration::from_secs(20)), "{why}");
+        let seconds = statistics.seconds;
+        assert!(seconds > wait as f64 / 2.0 && seconds <= wait as f64 + 5.0, "slots {slots}: {seconds}");
+        assert!(asked.load(SeqCst) <= 16 * 20, "{}", asked.load(SeqCst));
+    }
+}
+
+/// Some answers in between begin it anew, and so does one that takes long.
+#[tokio::test(start_paused = true)]
+async fn who_is_answered_now_and_then_waits_on() {
+    for (long, slots) in [(0, false), (0, true), (100, false), (100, true)] {
+        let pool = provider::pool(provider::keys(4)).build().unwrap();
+        let clock = pool.clock().clone();
+        let begun = clock.tick();
+        let (client, _) = provider::client(&pool, Models::new(), move |_, _, _| {
+            let at = clock.tick().since(begun).as_secs() % 70;
+            if at < 10 { (QUICK + Duration::from_secs(long), fine()) } else { (QUICK, limited("Minute", "20s")) }
+        });
+        let batch = Batch::new(client).max_wait(Duration::from_secs(90));
+        let batch = if slots { batch.workers_per_key(4).rate_limit_per_slot(5.0) } else { batch.concurrency(2) };
+        let run = tokio::time::timeout(Duration::from_secs(10_000), batch.run(prompts(60)).finish());
+        let (ended, statistics) = run.await.expect("it ends");
+        assert!(matches!(ended, Ended::Done) && statistics.ok == 60, "{long} s, slots {slots}: {ended:?}");
+    }
+}
+
+/// A slot whose key rests keeps no task that another key's slot may carry.
+#[tokio::test(start_paused = true)]
+async fn a_slot_keeps_no_task_for_which_another_key_is_there() {
+    let pool = provider::pool(provider::keys(3)).build().unwrap();
+    let (client, _) = provider::client(&pool, Models::new(), |_, key, _| {
+        (QUICK, if key == 0 { limited("Minute", "50s") } else { fine() })
+    });
+    let batch = Batch::new(client).workers_per_key(2).rate_limit_per_slot(1.0);
+    let (ended, statistics) = batch.run(prompts(12)).finish().await;
+    assert!(matches!(ended, Ended::Done) && statistics.ok == 12, "{ended:?}");
+    assert!(statistics.seconds < 8.0, "{}", statistics.seconds);
+}

@@ -11,7 +11,7 @@ use anyhow::anyhow;
 use clap::{Args, builder::NonEmptyStringValueParser};
 use keypool_client::{Client, Generate as Request};
 use serde_json::json;
-use tower_keypool::KeyPool;
+use tower_keypool::{Exhausted, KeyPool};
 
 use super::{
     Failure, STOPPED,
@@ -204,11 +204,16 @@ fn failure(error: &keypool_client::Error, pool: &KeyPool) -> Failure {
     if !error.is_exhausted() {
         return Failure::with(1, anyhow!(said));
     }
-    match error.retry_after() {
+    let out = error.pool().and_then(tower_keypool::Error::exhausted);
+    match error.retry_after().or(out.and_then(Exhausted::may_serve_in)) {
         Some(next) => {
             let back: Duration = next;
             let when = format!("come back at {} (in {})", at(pool, back), time(back.as_secs_f64()));
             Failure::with(3, anyhow!("out of quota: {said}; {when}"))
+        }
+        // Keys are well, and another process has them, or they are busy: nobody knows when they come, and they do.
+        None if out.is_some_and(Exhausted::may_end_any_time) => {
+            Failure::with(3, anyhow!("out of quota: {said}; come back in a minute, or wait longer (--max-wait)"))
         }
         None => Failure::with(4, anyhow!("no usable key: {said} (`keypool test-keys` says what to do)")),
     }

@@ -6,7 +6,7 @@ use gemini_sim::{Fault, Finish, GeminiSim, Limits, Project, Refusal, Rule};
 use serde_json::json;
 
 use crate::{
-    home::{Ended, Home, secret, simulator},
+    home::{Ended, Home, end, hello, secret, simulator},
     watching::OnTerminal,
 };
 
@@ -66,6 +66,25 @@ async fn out_of_quota_says_when_to_come_back_and_no_key_says_what_to_do() {
     let ended = generate(&home, &sim, &["hi"]);
     assert!(matches!(ended.code, 1 | 4), "{ended:?}");
     generate(&home, &sim, &["hi"]).bad(4, "keypool test-keys");
+}
+
+/// The key is well, and at its minute's limit with the process that holds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_another_process_holds_is_out_of_quota_and_not_unusable() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &["--rpm", "2"]);
+    let serving = home.serve(&sim, &[]);
+    for _ in 0..2 {
+        assert_eq!(hello(&serving).await.status, 200);
+    }
+    let (ended, serving) = tokio::task::spawn_blocking({
+        let url = sim.url();
+        move || (home.run(&["generate", "hi", "--upstream", &url, "--max-wait", "1"]), serving)
+    })
+    .await
+    .unwrap();
+    ended.bad(3, "out of quota");
+    end(serving).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

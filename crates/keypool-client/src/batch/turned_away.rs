@@ -1,0 +1,154 @@
+//! Keys that turned a task away: whether they rest for it, and what becomes of the task where they do not.
+
+use std::{sync::Arc, time::Duration};
+
+use tower_keypool::{Exhausted, KeyPool, OutReason, ServedBy, Verdict, VerdictKind};
+
+use super::{
+    attempt::{Bad, Tried},
+    desk::{Stop, Work},
+    events::FaultKind,
+    line::A_MOMENT,
+    worker::{Worker, demand},
+};
+
+/// So often at least a task is turned away by a limit that keeps no key from the next one, before it is the task's.
+const LIMITS: u32 = 10;
+/// The same of keys that are refused: where several are, the pool believes the third request in a row.
+const REFUSALS: u32 = 3;
+
+/// Whether the key that turned a task away last is kept from the next one by that.
+fn is_out(pool: &KeyPool, work: &Work, tried: &Tried) -> bool {
+    let Some(served) = &tried.served_by else { return false };
+    let last = served.earlier().last();
+    let Some(key) = served.key().or(last.map(|attempt| &attempt.key)) else { return false };
+    let model = served.used_model().map_or_else(|| work.model.clone(), Into::into);
+    let out = pool.outlook(demand(work, &model, Some(key)));
+    out.is_some_and(|out| out.reasons().any(|(reason, _)| is_rest(reason)))
+}
+
+/// Whether it is more than a window, a slot or another request that keeps a key out.
+fn is_rest(reason: OutReason) -> bool {
+    use OutReason::{
+        Busy, Elsewhere, Full, HeldElsewhere, Interval, LaterPriority, Queued, StoreUnreachable, Unwritten,
+    };
+    !matches!(
+        reason,
+        Busy | Elsewhere | Full(..) | HeldElsewhere | Interval | LaterPriority | Queued | StoreUnreachable | Unwritten
+    )
+}
+
+fn is_disabled(reason: OutReason) -> bool {
+    use OutReason::{DisabledByHand, DisabledInvalid, DisabledSpent, DisabledSuspended};
+    matches!(reason, DisabledByHand | DisabledInvalid | DisabledSpent | DisabledSuspended)
+}
+
+/// Whether this and keys that are off is all that keeps them out.
+fn is_all(out: &Exhausted, of: OutReason) -> bool {
+    let mut any = false;
+    out.reasons().all(|(reason, _)| {
+        any |= reason == of;
+        reason == of || reason == OutReason::Elsewhere || is_disabled(reason)
+    }) && any
+}
+
+/// Whether all keys are held since many failed at once, or are off.
+pub(super) fn is_held(out: &Exhausted) -> bool {
+    is_all(out, OutReason::Held)
+}
+
+/// Whether all keys are held, off, or rest for refusals of their own: one of them is tried before the others.
+pub(super) fn is_refused(out: &Exhausted) -> bool {
+    let mut any = false;
+    out.reasons().all(|(reason, _)| {
+        let waits = matches!(reason, OutReason::Held | OutReason::Resting);
+        any |= waits;
+        waits || reason == OutReason::Elsewhere || is_disabled(reason)
+    }) && any
+}
+
+/// How often a task may be turned away by keys that do not rest for it.
+fn most(tried: &Tried, retries: u32) -> u32 {
+    let kind = tried.served_by.as_ref().map(ServedBy::verdict).map(Verdict::fault);
+    match kind {
+        Some(VerdictKind::RateLimited) => retries.max(LIMITS),
+        Some(VerdictKind::InvalidKey | VerdictKind::Suspended) => retries.max(REFUSALS),
+        _ => retries,
+    }
+}
+
+impl Worker {
+    /// A key's fault costs the task nothing: it goes to another key, or waits until the key has rested. Where the key would
+    /// be lent again at once, because what was said rests nobody, it is the task that it is said to.
+    pub(super) async fn turned_away(&self, mut work: Work, model: &Arc<str>, mut tried: Tried) {
+        let shared = &self.shared;
+        if tried.served_by.as_ref().is_none_or(|served| served.attempts() == 0) {
+            // Its key was gone before it was used.
+            return shared.desk.put_back(work, A_MOMENT);
+        }
+        if is_out(shared.client.pool(), &work, &tried) {
+            shared.desk.put_back(work, Duration::ZERO);
+            // However quickly it was turned away.
+            return tokio::task::yield_now().await;
+        }
+        work.unheld += 1;
+        if work.unheld > most(&tried, shared.options.max_retries) {
+            if let Err(bad) = &mut tried.outcome {
+                let kind = if bad.without_model.is_some() { "invalid" } else { "refused" };
+                (bad.whose, bad.kind) = (FaultKind::Task, kind);
+            }
+            return self.done(work, model, tried).await;
+        }
+        shared.tally(|tally| tally.statistics.retries += 1);
+        let pause = shared.backoff(work.unheld);
+        shared.desk.put_back(work, pause);
+    }
+
+    /// Why no key may carry a task, where that is that none has its model or one that may take its place: as it was told
+    /// itself, or enough others were.
+    pub(super) fn without_model(&self, work: &Work) -> Option<Exhausted> {
+        if !(work.without_model || self.shared.desk.is_without(&work.model)) {
+            return None;
+        }
+        let pool = self.shared.client.pool();
+        let chain = self.shared.client.models_in_place().chain(&work.model);
+        let mut out = None;
+        for model in &chain {
+            let why = pool.outlook(demand(work, model, None)).filter(|why| is_all(why, OutReason::ModelUnavailable))?;
+            out.get_or_insert(why);
+        }
+        out
+    }
+
+    /// Such a task ends: what another one was told it would be told as well.
+    pub(super) async fn has_no_model(&self, work: Work, why: &Exhausted) {
+        let bad = Bad { invalid: true, ..Bad::new(FaultKind::Task, "invalid", why.to_string()) };
+        self.failed_unsent(work, bad, None).await;
+    }
+
+    /// A task that no key will ever carry.
+    pub(super) async fn refused(&self, work: Work, error: &tower_keypool::Error) {
+        if error.is_shut_down() {
+            self.shared.desk.stop(Stop::Failed(error.to_string().into()));
+            return self.shared.desk.put_back(work, Duration::ZERO);
+        }
+        let bad = Bad { invalid: true, ..Bad::new(FaultKind::Task, "invalid", error.to_string()) };
+        self.failed_unsent(work, bad, error.served_by().cloned()).await;
+    }
+
+    /// One that was not sent.
+    async fn failed_unsent(&self, work: Work, bad: Bad, served_by: Option<ServedBy>) {
+        let tried = Tried { outcome: Err(bad), served_by, usage: None, finish_reason: None, took: Duration::ZERO };
+        let model = Arc::clone(&work.model);
+        self.settle(work, &model, tried).await;
+    }
+
+    /// Whether a slot of another key may carry it before this one's key is back.
+    pub(super) fn another_is_sooner(&self, work: &Work, next: Duration) -> bool {
+        if self.key.is_none() || next <= A_MOMENT {
+            return false;
+        }
+        let all = self.outlook(work);
+        all.is_none_or(|all| all.may_serve_in().is_some_and(|soonest| soonest + A_MOMENT < next))
+    }
+}
