@@ -4,6 +4,7 @@ mod backslash;
 mod balanced;
 mod exact;
 mod repair;
+mod surrogate;
 
 use std::borrow::Cow;
 
@@ -62,6 +63,13 @@ pub fn find(text: &str) -> Result<Found, NoJson> {
 
 /// The same, and where it stands, unless it had to be repaired.
 pub(crate) fn find_in(text: &str) -> Result<(Found, Option<&str>), NoJson> {
+    found_in(text).or_else(|error| {
+        let paired = surrogate::paired(text).ok_or(error)?;
+        found_in(&paired).map(|(Found { value, .. }, _)| (Found { value, how: How::Repaired }, None))
+    })
+}
+
+fn found_in(text: &str) -> Result<(Found, Option<&str>), NoJson> {
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
         return Err(NoJson { reason: "the text is empty".into() });
