@@ -12,7 +12,7 @@ use std::{
 use tower_keypool::{Demand, Exhausted, KeyId, ServedBy, VerdictKind};
 
 use super::{
-    Fault, Resting, Statistics, TaskResult,
+    Fault, Id, Resting, Statistics, TaskResult,
     attempt::{Bad, Tried},
     builder::Options,
     desk::{Desk, Stop, Work},
@@ -88,22 +88,22 @@ impl Shared {
 
     /// A result is in the output.
     pub(crate) fn count(&self, result: &TaskResult) {
-        self.tally(|tally| tally.count(result, self.options.prices, |key| self.free.contains(key)));
+        self.tally(|tally| tally.count(result));
     }
 
-    /// Something in the input is no task.
-    pub(crate) fn refuse(&self, error: InputError) {
-        if error.fatal {
+    /// Something in the input is no task. What is to be written of it; nothing where the input ends with it.
+    pub(crate) fn refuse(&self, error: InputError, id: Option<Id>, index: u64) -> Option<TaskResult> {
+        let result = if error.fatal {
             self.desk.stop(Stop::Failed(format!("the input: {error}").into()));
-        }
+            None
+        } else {
+            Some(TaskResult::no_task(&error, id, index, Arc::clone(&self.options.defaults.model)))
+        };
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.push(error);
-        self.tally(|tally| {
-            tally.statistics.tasks += u64::from(!self.counted_before());
-            tally.statistics.failed += 1;
-            *tally.statistics.errors.entry("input".to_owned()).or_default() += 1;
-        });
-        refused.truncate(1_000);
+        if refused.len() < 1_000 {
+            refused.push(error);
+        }
+        result
     }
 
     /// A request is under way as long as what is given back lives.
@@ -162,6 +162,11 @@ impl Shared {
         self.tally(|tally| {
             tally.statistics.requests += u64::from(sent);
             tally.statistics.key_faults += u64::from(key_faults);
+            if let Some(usage) = tried.usage {
+                let model = served.and_then(ServedBy::used_model).unwrap_or(&work.model);
+                let free = served.and_then(ServedBy::key).is_some_and(|key| self.free.contains(key));
+                tally.bill(usage, model, self.options.prices, free);
+            }
         });
         if (!earlier.is_empty() || tried.outcome.is_err())
             && let Some(listener) = &self.options.on_fault

@@ -7,6 +7,7 @@ mod output;
 mod paced;
 mod provider;
 mod resting;
+mod sheets;
 mod stage;
 mod stale;
 mod unreachable;
