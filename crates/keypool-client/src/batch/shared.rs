@@ -252,7 +252,7 @@ impl Shared {
     /// What is said at the end of it.
     pub(crate) fn never_reached(&self, bad: &Bad) -> String {
         let long = self.desk.away().map(|(_, _, lasted)| format!(", for {}", time(lasted))).unwrap_or_default();
-        format!("{}{long}: check the network, the upstream URL and its name; the same command goes on", bad.message)
+        format!("{}{long}: check the network, the upstream URL and its name", bad.message)
     }
 
     /// The pause before a task is sent again after the n-th fault of the model.

@@ -99,6 +99,8 @@ async fn who_is_never_reached_is_named_at_the_end() {
             why.contains("connection refused at provider.invalid:80") && why.contains("check the network"),
             "{why}"
         );
+        // Whoever has an output says that it goes on.
+        assert!(!why.contains("goes on"), "{why}");
         assert!((least..most).contains(&statistics.seconds), "{}", statistics.seconds);
         assert_eq!(statistics.failed, 0);
     }
