@@ -252,6 +252,15 @@ fn what_is_told_is_what_the_page_says_and_holds_no_secret() {
     assert!(missing.is_empty(), "never told: {missing:?}");
 }
 
+/// A line on a console that has nothing but fields says nothing to a person. Those of sharing have words that no page tells.
+#[test]
+fn every_warning_has_words() {
+    for (name, (_, level, target, fields)) in page() {
+        let warns = ["WARN", "ERROR"].contains(&level.as_str()) && target != "tower_keypool::sharing";
+        assert!(!warns || fields.contains("message"), "{name}: {fields:?}");
+    }
+}
+
 /// Every event from INFO on has a name of its own, and the page has it.
 #[test]
 fn whatever_the_library_tells_has_a_name_that_the_page_knows() {

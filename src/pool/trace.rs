@@ -31,8 +31,12 @@ pub(super) fn tell(event: &Event) {
         Event::Disabled { key, scope, exit, model, kind, code, advice } => warn!(
             name: "keypool.disabled", target: "tower_keypool::events",
             %key, scope = scope.word(), exit = exit.as_ref().map(Exit::name), model = model.as_deref(), verdict = kind.word(), code = code.as_str(), advice = advice.as_str(),
+            "switched off: it serves no more until somebody lifts that",
         ),
-        Event::Held { keys } => warn!(name: "keypool.held", target: "tower_keypool::events", keys),
+        Event::Held { keys } => warn!(
+            name: "keypool.held", target: "tower_keypool::events", keys,
+            "these keys failed for good at once: the fault may be elsewhere, and they rest for a while instead of being switched off",
+        ),
         Event::Recovered { key, scope, exit, model } => info!(
             name: "keypool.recovered", target: "tower_keypool::events",
             %key, scope = scope.word(), exit = exit.as_ref().map(Exit::name), model = model.as_deref(),

@@ -10,7 +10,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub(crate) fn of_model(model: &str, verb: &str) -> Result<String, Error> {
     let name = model.strip_prefix("models/").unwrap_or(model);
     let (collection, name) = name.strip_prefix("tunedModels/").map_or(("models", name), |name| ("tunedModels", name));
-    if name.is_empty() || name.len() > 256 || name.bytes().all(|byte| byte == b'.') {
+    let in_none = |letter: char| "/?#%\\".contains(letter) || letter.is_whitespace() || letter.is_control();
+    if name.is_empty() || name.len() > 256 || name.bytes().all(|byte| byte == b'.') || name.contains(in_none) {
         return Err(Error::new(ErrorKind::Unmade(format!("{model:?} is no name of a model"))));
     }
     Ok(format!("/v1beta/{collection}/{}{verb}", utf8_percent_encode(name, SEGMENT)))

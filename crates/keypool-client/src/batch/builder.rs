@@ -9,7 +9,7 @@ use super::{
     Fault, JsonCheck, Output, Plan, Prices, Run, Task,
     dialect::{Defaults, Dialect},
     events::Listener,
-    feeder::{self, Making, Source},
+    feeder::{self, Feeder, Making, Source},
     input::Format,
     pace::Pace,
     plan::UsedToday,
@@ -266,7 +266,8 @@ impl Batch {
             Worker { shared: Arc::clone(&shared), number, key, pace, results: done.clone() }.run()
         });
         let mut tasks = run::spawn(workers);
-        tasks.push(tokio::spawn(feeder::feed(source, making, output.clone(), Arc::clone(&shared))));
+        let feeder = Feeder { making, output: output.clone(), results: done, shared: Arc::clone(&shared) };
+        tasks.push(tokio::spawn(feeder.feed(source)));
         tasks.push(tokio::spawn(writer::write(written, output, listener, Arc::clone(&shared))));
         Run { shared, results, tasks }
     }

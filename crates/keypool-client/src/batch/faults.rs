@@ -42,6 +42,11 @@ impl Shared {
         self.tally(|tally| {
             tally.statistics.requests += u64::from(sent);
             tally.statistics.key_faults += u64::from(key_faults);
+            if let Some(usage) = tried.usage {
+                let model = served.and_then(ServedBy::used_model).unwrap_or(&work.model);
+                let free = served.and_then(ServedBy::key).is_some_and(|key| self.free.contains(key));
+                tally.bill(usage, model, self.options.prices, free);
+            }
         });
         if (!earlier.is_empty() || tried.outcome.is_err())
             && let Some(listener) = &self.options.on_fault

@@ -5,12 +5,13 @@ use std::{path::PathBuf, sync::Arc, thread};
 use tokio::sync::mpsc;
 
 use super::{
-    Done, Output, Task,
+    Done, Id, Output, Task,
     desk::Work,
     dialect::{Defaults, Dialect},
     input::{self, Format, InputError, Place, Read1},
     seen::Seen,
     shared::Shared,
+    writer::ToWrite,
 };
 use crate::error::Error;
 
@@ -53,55 +54,89 @@ pub(crate) struct Making {
     pub(crate) defaults: Defaults,
 }
 
-/// Brings all of them, then says that it was all.
-pub(crate) async fn feed(mut source: Source, making: Making, output: Option<Arc<Output>>, shared: Arc<Shared>) {
-    let (mut seen, mut next) = (Seen::default(), 0);
-    let counted = shared.counted_before();
-    while let Some(read) = source.next(next).await {
-        let (index, place, task) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                shared.refuse(error);
-                continue;
-            }
-        };
-        next = index + 1;
-        let id = match seen.id(task.id.as_ref(), index) {
-            Ok(id) => id,
-            Err(id) => {
-                shared.refuse(InputError::at(place, format_args!("another task has the id {id}")));
-                continue;
-            }
-        };
-        let hash = task.content();
-        let done = output.as_ref().and_then(|output| output.done(&id, hash));
-        shared.tally(|tally| {
-            tally.statistics.tasks += u64::from(!counted);
-            match done {
-                Some(Done::Same) => tally.statistics.skipped += 1,
-                Some(Done::Changed) => tally.statistics.changed += 1,
-                None => {}
-            }
-        });
-        if done == Some(Done::Same) {
-            continue;
-        }
-        let work = match making.work(task, id.clone(), index, hash) {
-            Ok(work) => work,
-            Err(error) => {
-                shared.refuse(InputError::at(place, format_args!("task {id}: {error}")));
-                continue;
-            }
-        };
-        if !shared.desk.add(work).await {
-            return;
+/// Who brings them.
+pub(crate) struct Feeder {
+    pub(crate) making: Making,
+    pub(crate) output: Option<Arc<Output>>,
+    /// Where it goes what is no task.
+    pub(crate) results: mpsc::Sender<ToWrite>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Feeder {
+    /// Brings all of them until the run is stopped, also where none comes.
+    pub(crate) async fn feed(self, source: Source) {
+        tokio::select! {
+            () = self.bring(source) => {}
+            () = self.shared.desk.until_stopped() => {}
         }
     }
-    shared.desk.end();
+
+    /// Brings all of them, then says that it was all.
+    async fn bring(&self, mut source: Source) {
+        let Self { making, output, shared, .. } = self;
+        let (mut seen, mut next) = (Seen::default(), 0);
+        let counted = shared.counted_before();
+        while let Some(read) = source.next(next).await {
+            if read.as_ref().err().is_none_or(|error| !error.fatal) {
+                shared.tally(|tally| tally.statistics.tasks += u64::from(!counted));
+            }
+            let (index, place, task) = match read {
+                Ok(read) => read,
+                Err(error) => {
+                    let index = error.place.index().unwrap_or(next);
+                    self.refuse(error, None, index).await;
+                    continue;
+                }
+            };
+            next = index + 1;
+            let id = match seen.id(task.id.as_ref(), index) {
+                Ok(id) => id,
+                Err(id) => {
+                    let error = InputError::at(place, format_args!("another task has the id {id}"));
+                    self.refuse(error, None, index).await;
+                    continue;
+                }
+            };
+            let hash = task.content();
+            let done = output.as_ref().and_then(|output| output.done(&id, index, hash));
+            match done {
+                Some(Done::Changed) => shared.tally(|tally| tally.statistics.changed += 1),
+                Some(done) => {
+                    shared.tally(|tally| {
+                        tally.statistics.skipped += 1;
+                        tally.statistics.failed_before += u64::from(done == Done::Failed);
+                    });
+                    continue;
+                }
+                None => {}
+            }
+            let work = match making.work(task, id.clone(), index, hash) {
+                Ok(work) => work,
+                Err(error) => {
+                    let error = InputError::at(place, format_args!("task {id}: {error}"));
+                    self.refuse(error, Some(id), index).await;
+                    continue;
+                }
+            };
+            if !shared.desk.add(work).await {
+                return;
+            }
+        }
+        shared.desk.end();
+    }
+
+    /// What is no task fails, and is in the output like what else fails.
+    async fn refuse(&self, error: InputError, id: Option<Id>, index: u64) {
+        if let Some(result) = self.shared.refuse(error, id, index) {
+            // A writer that is gone has said why.
+            let _ = self.results.send((result, None)).await;
+        }
+    }
 }
 
 impl Making {
-    fn work(&self, task: Task, id: super::Id, index: u64, hash: u64) -> Result<Work, Error> {
+    fn work(&self, task: Task, id: Id, index: u64, hash: u64) -> Result<Work, Error> {
         let model = task.model.as_ref().unwrap_or(&self.defaults.model);
         let model: Arc<str> = match model.strip_prefix("models/") {
             Some(bare) => bare.into(),

@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::Serialize;
 use tower_keypool::{KeyId, Usage};
 
-use super::{Id, Json};
+use super::{Id, Json, input::InputError};
 
 /// What became of a task: a line of the output.
 #[derive(Clone, Debug, Serialize)]
 pub struct TaskResult {
-    /// What it is called.
+    /// What it is called; of what is no task where it stands, such as `line 3`.
     pub id: Id,
     /// Its place in the input, from 0.
     pub index: u64,
@@ -55,7 +55,8 @@ pub struct TaskResult {
 /// Why a task failed.
 #[derive(Clone, Debug, Serialize)]
 pub struct TaskError {
-    /// `blocked`, `empty`, `invalid_json`, `schema`, `invalid`, `model_error`, `timeout`, `broken`, `unreadable`.
+    /// `blocked`, `empty`, `invalid_json`, `schema`, `invalid`, `model_error`, `timeout`, `broken`, `unreadable`; `input`:
+    /// what stands there is no task, or another one has its id.
     pub kind: &'static str,
     /// What happened.
     pub message: String,
@@ -69,7 +70,37 @@ fn hex<S: serde::Serializer>(hash: &u64, serializer: S) -> Result<S::Ok, S::Erro
     serializer.collect_str(&format_args!("{hash:016x}"))
 }
 
+/// The kind of what is no task.
+pub(crate) const INPUT: &str = "input";
+
 impl TaskResult {
+    /// Of what is no task. Without an id of its own it goes by where it stands: that of another task is that one's.
+    pub(crate) fn no_task(error: &InputError, id: Option<Id>, index: u64, model: Arc<str>) -> Self {
+        Self {
+            id: id.unwrap_or_else(|| error.place.to_string().into()),
+            index,
+            success: false,
+            text: None,
+            json: None,
+            parts: None,
+            error: Some(TaskError { kind: INPUT, message: error.to_string(), code: None }),
+            key_id: None,
+            model,
+            attempts: 0,
+            key_faults: 0,
+            usage: None,
+            finish_reason: None,
+            seconds: 0.0,
+            hash: 0,
+            task: BTreeMap::new(),
+        }
+    }
+
+    /// Whether it is of a task at all.
+    pub(crate) fn is_task(&self) -> bool {
+        self.error.as_ref().is_none_or(|error| error.kind != INPUT)
+    }
+
     /// Adds it to the output's lines.
     pub(crate) fn write(&self, lines: &mut Vec<u8>) {
         let begin = lines.len();

@@ -12,7 +12,7 @@ use std::{
 use tower_keypool::{Demand, Exhausted, KeyId};
 
 use super::{
-    Resting, Statistics, TaskResult,
+    Id, Resting, Statistics, TaskResult,
     attempt::Bad,
     builder::Options,
     busy::Busy,
@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     paused: AtomicUsize,
     by_slot: Vec<AtomicU64>,
     /// Keys that cost nothing.
-    free: HashSet<KeyId>,
+    pub(super) free: HashSet<KeyId>,
     /// All keys, and which come first.
     pub(super) keys: Vec<(KeyId, u16)>,
     /// What whoever listens to faults has to be told, and was.
@@ -89,22 +89,22 @@ impl Shared {
 
     /// A result is in the output.
     pub(crate) fn count(&self, result: &TaskResult) {
-        self.tally(|tally| tally.count(result, self.options.prices, |key| self.free.contains(key)));
+        self.tally(|tally| tally.count(result));
     }
 
-    /// Something in the input is no task.
-    pub(crate) fn refuse(&self, error: InputError) {
-        if error.fatal {
+    /// Something in the input is no task. What is to be written of it; nothing where the input ends with it.
+    pub(crate) fn refuse(&self, error: InputError, id: Option<Id>, index: u64) -> Option<TaskResult> {
+        let result = if error.fatal {
             self.desk.stop(Stop::Failed(format!("the input: {error}").into()));
-        }
+            None
+        } else {
+            Some(TaskResult::no_task(&error, id, index, Arc::clone(&self.options.defaults.model)))
+        };
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.push(error);
-        self.tally(|tally| {
-            tally.statistics.tasks += u64::from(!self.counted_before());
-            tally.statistics.failed += 1;
-            *tally.statistics.errors.entry("input".to_owned()).or_default() += 1;
-        });
-        refused.truncate(1_000);
+        if refused.len() < 1_000 {
+            refused.push(error);
+        }
+        result
     }
 
     /// A request is under way as long as what is given back lives.
@@ -163,7 +163,7 @@ impl Shared {
     /// What is said at the end of it.
     pub(crate) fn never_reached(&self, bad: &Bad) -> String {
         let long = self.desk.away().map(|(_, _, lasted)| format!(", for {}", time(lasted))).unwrap_or_default();
-        format!("{}{long}: check the network, the upstream URL and its name; the same command goes on", bad.message)
+        format!("{}{long}: check the network, the upstream URL and its name", bad.message)
     }
 
     /// The pause before a task is sent again after the n-th fault of the model.

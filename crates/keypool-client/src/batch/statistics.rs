@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use serde::Serialize;
-use tower_keypool::KeyId;
+use tower_keypool::{KeyId, Usage};
 
 use super::{Prices, TaskResult};
 
@@ -17,6 +17,8 @@ pub struct Statistics {
     pub tasks: u64,
     /// Tasks that an earlier run had done.
     pub skipped: u64,
+    /// Those of them that failed then, and are not tried again.
+    pub failed_before: u64,
     /// Tasks whose prompt is another one than an earlier run's under the same id.
     pub changed: u64,
     /// Tasks answered, and in the output.
@@ -37,9 +39,9 @@ pub struct Statistics {
     pub key_faults: u64,
     /// Answers that were no good, tried again.
     pub retries: u64,
-    /// Tokens of prompts.
+    /// Tokens of prompts, of all that was answered: what was tried again was billed as well.
     pub input_tokens: u64,
-    /// Tokens of answers.
+    /// Tokens of answers, likewise.
     pub output_tokens: u64,
     /// What that costs, estimated, in US dollars, keys of the free tier apart: by prices that were set, else by list prices of
     /// [`Prices::AS_OF`] that nobody verified; `None` where none is known.
@@ -92,7 +94,7 @@ pub struct Unreachable {
     pub seconds: f64,
 }
 
-/// What is counted as results are written.
+/// What is counted as answers come and results are written.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) statistics: Statistics,
@@ -101,7 +103,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// A result is in the output.
-    pub(crate) fn count(&mut self, result: &TaskResult, given: Option<Prices>, is_free: impl Fn(&KeyId) -> bool) {
+    pub(crate) fn count(&mut self, result: &TaskResult) {
         let all = &mut self.statistics;
         all.ok += u64::from(result.success);
         all.failed += u64::from(!result.success);
@@ -111,18 +113,23 @@ impl Tally {
         if let Some(key) = &result.key_id {
             *all.keys.entry(key.clone()).or_default() += 1;
         }
-        *entry(&mut all.models, &result.model) += 1;
-        if let Some(usage) = result.usage {
-            let (input, output) = (usage.input_tokens.unwrap_or(0), usage.output_tokens.unwrap_or(0));
-            all.input_tokens += input;
-            all.output_tokens += output;
-            let known =
-                self.prices.entry(Arc::clone(&result.model)).or_insert_with(|| given.or(Prices::known(&result.model)));
-            if let Some(prices) = known {
-                let free = result.key_id.as_ref().is_some_and(is_free);
-                *all.cost.get_or_insert(0.0) += if free { 0.0 } else { prices.of(input, output) };
-                all.estimated_by = Some(if given.is_some() { Prices::GIVEN } else { Prices::LISTED });
-            }
+        if result.is_task() {
+            *entry(&mut all.models, &result.model) += 1;
+        }
+    }
+
+    /// An answer came, good or not: whoever sent it bills it. `free`: its key costs nothing.
+    pub(crate) fn bill(&mut self, usage: Usage, model: &str, given: Option<Prices>, free: bool) {
+        let all = &mut self.statistics;
+        let (input, output) = (usage.input_tokens.unwrap_or(0), usage.output_tokens.unwrap_or(0));
+        all.input_tokens += input;
+        all.output_tokens += output;
+        if !self.prices.contains_key(model) {
+            self.prices.insert(model.into(), given.or(Prices::known(model)));
+        }
+        if let Some(Some(prices)) = self.prices.get(model) {
+            *all.cost.get_or_insert(0.0) += if free { 0.0 } else { prices.of(input, output) };
+            all.estimated_by = Some(if given.is_some() { Prices::GIVEN } else { Prices::LISTED });
         }
     }
 }
@@ -178,15 +185,11 @@ impl Statistics {
 impl fmt::Display for Statistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let took = Duration::from_secs_f64(self.seconds.max(0.0));
-        writeln!(
-            f,
-            "{} ok, {} failed, {} done before, {} left, in {}",
-            self.ok,
-            self.failed,
-            self.skipped,
-            self.left(),
-            time(took)
-        )?;
+        write!(f, "{} ok, {} failed, {} done before", self.ok, self.failed, self.skipped)?;
+        if self.failed_before > 0 {
+            write!(f, " ({} of them failed)", self.failed_before)?;
+        }
+        writeln!(f, ", {} left, in {}", self.left(), time(took))?;
         if self.changed > 0 {
             writeln!(f, "changed since an earlier run, under the same id: {}", self.changed)?;
         }

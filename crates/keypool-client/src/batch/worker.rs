@@ -239,7 +239,7 @@ impl Worker {
             }
         }
         let (waits, written) = oneshot::channel();
-        if self.results.send((result, waits)).await.is_ok() {
+        if self.results.send((result, Some(waits))).await.is_ok() {
             // Before the next one is taken; a writer that failed has said so.
             let _ = written.await;
         } else {

@@ -15,8 +15,8 @@ const SYNC: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 512;
 
 /// A result, and who waits until it is written: a worker takes no other task before, so that a process that is killed
-/// has asked for nothing but what was under way.
-pub(crate) type ToWrite = (TaskResult, oneshot::Sender<()>);
+/// has asked for nothing but what was under way. Nobody waits for what no worker had, since it is no task.
+pub(crate) type ToWrite = (TaskResult, Option<oneshot::Sender<()>>);
 
 /// Writes until nobody sends any more, then puts the output in its last form.
 pub(crate) async fn write(
@@ -68,18 +68,20 @@ pub(crate) async fn write(
                 unsynced = true;
             }
         }
-        let written: Vec<TaskResult> = batch
+        let written: Vec<(TaskResult, bool)> = batch
             .drain(..)
             .map(|(result, waits)| {
-                let _ = waits.send(());
-                result
+                let had = waits.map(|waits| waits.send(())).is_some();
+                (result, had)
             })
             .collect();
-        for result in written {
+        for (result, had) in written {
             if !failed {
                 shared.count(&result);
             }
-            shared.desk.done();
+            if had {
+                shared.desk.done();
+            }
             // Nobody need listen.
             let _ = listener.send(result).await;
         }

@@ -4,6 +4,7 @@ mod backslash;
 mod balanced;
 mod exact;
 mod repair;
+mod surrogate;
 
 use std::borrow::Cow;
 
@@ -62,6 +63,14 @@ pub fn find(text: &str) -> Result<Found, NoJson> {
 
 /// The same, and the text that it is the value of.
 pub(crate) fn find_in(text: &str) -> Result<(Found, Cow<'_, str>), NoJson> {
+    found_in(text).or_else(|error| {
+        let paired = surrogate::paired(text).ok_or(error)?;
+        let (Found { value, .. }, text) = found_in(&paired)?;
+        Ok((Found { value, how: How::Repaired }, text.into_owned().into()))
+    })
+}
+
+fn found_in(text: &str) -> Result<(Found, Cow<'_, str>), NoJson> {
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
         return Err(NoJson { reason: "the text is empty".into() });

@@ -292,7 +292,9 @@ async fn ids_are_unique_and_fields_carried_through() {
     while let Some(result) = run.next().await {
         results.push(result);
     }
-    assert_eq!(results.len(), 2);
+    assert_eq!(results.len(), 3);
+    let twice = results.iter().find(|result| !result.success).unwrap();
+    assert_eq!((&twice.id, twice.index, twice.error.as_ref().unwrap().kind), (&"item 2".into(), 1, "input"));
     let carried = results.iter().find(|result| result.id == "a".into()).unwrap();
     assert_eq!(serde_json::to_value(&carried.task).unwrap(), json!({ "course": 7 }));
     assert!(run.watch().refused()[0].to_string().contains("item 2: another task has the id a"));

@@ -53,3 +53,16 @@ fn what_is_hostile_ends_soon() {
     let quotes = "{\"".repeat(20_000);
     let _ = find(&quotes);
 }
+
+#[test]
+fn half_a_character_does_not_cost_the_rest() {
+    for (text, meant) in [
+        (r#"{"a": "x\ud83d", "b": "\ud83d\ude00"}"#, "x\u{fffd}"),
+        (r#"{"a": "\ude00 \\ud83d", "b": "\ud83d\ude00"}"#, "\u{fffd} \\ud83d"),
+        ("So:\n```json\n{\"a\": \"\\ud83d\\ud83d\\ude00\", \"b\": \"\\uD83D\\uDE00\"}\n```", "\u{fffd}\u{1f600}"),
+    ] {
+        let found = find(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(found.value, serde_json::json!({ "a": meant, "b": "\u{1f600}" }), "{text}");
+        assert_eq!(found.how, How::Repaired);
+    }
+}

@@ -9,6 +9,7 @@ mod paced;
 mod provider;
 mod resting;
 mod samples;
+mod sheets;
 mod stage;
 mod stale;
 mod unreachable;

@@ -8,10 +8,16 @@ use std::{
     time::Duration,
 };
 
-use keypool_client::batch::{Batch, Ended, Task};
+use keypool_client::{
+    Client,
+    batch::{Batch, Ended, Task},
+};
 use tower_keypool::Models;
 
-use crate::provider::{self, Says, fine, limited};
+use crate::{
+    provider::{self, Says, fine, limited},
+    stage,
+};
 
 const QUICK: Duration = Duration::from_millis(20);
 
@@ -93,9 +99,26 @@ async fn who_is_never_reached_is_named_at_the_end() {
             why.contains("connection refused at provider.invalid:80") && why.contains("check the network"),
             "{why}"
         );
+        // Whoever has an output says that it goes on.
+        assert!(!why.contains("goes on"), "{why}");
         assert!((least..most).contains(&statistics.seconds), "{}", statistics.seconds);
         assert_eq!(statistics.failed, 0);
     }
+}
+
+/// A label of 64 letters is none: nobody is asked for it.
+#[tokio::test]
+async fn a_name_that_nobody_has_is_said_to_be_not_found() {
+    let name = format!("{}.invalid", "x".repeat(64));
+    let pool = stage::pool(&format!("http://{name}"), 1).build().unwrap();
+    let run = Batch::new(Client::new(&pool)).run(prompts(1));
+    let why = loop {
+        if let Some(unreachable) = run.statistics().unreachable {
+            break unreachable.why;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert!(why.contains("the name was not found") && why.ends_with(&format!(" at {name}:80")), "{why}");
 }
 
 /// It took the request: whether it was done, and billed, nobody knows.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-use tower_keypool::{Until, Verdict, VerdictKind};
+use tower_keypool::{Scope, Until, Verdict, VerdictKind};
 
 /// How a key stands with its provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -13,7 +13,9 @@ pub enum Standing {
     Usable,
     /// It is good, and a limit of its owner is used up that comes back by itself.
     OutOfQuota,
-    /// It is good, but its account has no money, or some switch of the owner's is off.
+    /// It is good, but its account has no credit, or spent what its owner allowed.
+    OutOfCredit,
+    /// It is good, but some switch of the owner's is off, or a limit of its own is used up for good.
     Held,
     /// It is no key, or not one for this use.
     Invalid,
@@ -85,6 +87,9 @@ impl Standing {
             // Nothing was asked for that could be another owner's.
             VerdictKind::WrongOwner => Self::Suspect,
             VerdictKind::RateLimited | VerdictKind::QuotaExhausted if !stays => Self::OutOfQuota,
+            VerdictKind::QuotaExhausted if matches!(verdict.scope_of(), Scope::Owner | Scope::BillingAccount) => {
+                Self::OutOfCredit
+            }
             VerdictKind::RateLimited | VerdictKind::QuotaExhausted => Self::Held,
             // It may be probed: an API that is not enabled, a bill.
             VerdictKind::InvalidKey | VerdictKind::Suspended if matches!(verdict.until_of(), Until::Probed(_)) => {
@@ -112,6 +117,7 @@ impl Standing {
         match self {
             Self::Usable => "usable",
             Self::OutOfQuota => "out of quota",
+            Self::OutOfCredit => "out of credit",
             Self::Held => "held",
             Self::Invalid => "invalid",
             Self::Suspended => "suspended",
@@ -146,13 +152,16 @@ mod tests {
         let unnamed = Verdict::new(VerdictKind::ModelUnavailable).elsewhere(Elsewhere::OtherKey).unclear();
         assert_eq!(Standing::of(&unnamed), Standing::Suspect, "a 403 without a reason");
         let unpaid = Verdict::new(VerdictKind::QuotaExhausted).until(Until::Probed(Duration::from_secs(3_600)));
-        assert_eq!(Standing::of(&unpaid), Standing::Held);
+        assert_eq!(Standing::of(&unpaid), Standing::Held, "a limit of the key's");
+        assert_eq!(Standing::of(&unpaid.scope(Scope::BillingAccount)), Standing::OutOfCredit);
     }
 
     #[test]
     fn only_what_is_for_good_is_switched_off() {
-        use Standing::{Blocked, Disabled, Held, Invalid, OutOfQuota, Suspect, Suspended, Unclear, Usable};
-        let all = [Usable, OutOfQuota, Held, Invalid, Suspended, Suspect, Unclear, Blocked, Disabled];
+        use Standing::{
+            Blocked, Disabled, Held, Invalid, OutOfCredit, OutOfQuota, Suspect, Suspended, Unclear, Usable,
+        };
+        let all = [Usable, OutOfQuota, OutOfCredit, Held, Invalid, Suspended, Suspect, Unclear, Blocked, Disabled];
         let bad: Vec<_> = all.into_iter().filter(|standing| standing.is_for_good()).collect();
         assert_eq!(bad, [Invalid, Suspended]);
         let good: Vec<_> = all.into_iter().filter(|standing| standing.is_usable()).collect();

@@ -56,7 +56,7 @@ async fn each_key_is_told_apart_by_what_its_provider_says() {
     assert_eq!(of(&told, "suspended")["code"], "CONSUMER_SUSPENDED");
     assert_eq!(of(&told, "suspended")["owner"], "projects/100000000003", "as the answer says");
     assert_eq!(verdict("leaked"), "invalid");
-    assert_eq!((verdict("unpaid"), verdict("off")), ("held".into(), "held".into()));
+    assert_eq!((verdict("unpaid"), verdict("off")), ("out_of_credit".into(), "held".into()));
     assert_eq!(verdict("refused"), "suspect");
     let good = of(&told, "good");
     assert!(good["models"].as_array().unwrap().iter().any(|model| model == "gemini-2.5-flash"), "{good:#}");

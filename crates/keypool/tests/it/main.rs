@@ -62,6 +62,8 @@ mod stale;
 mod status;
 mod streaming;
 mod support;
+#[cfg(unix)]
+mod tasks;
 mod telling;
 mod tenants;
 mod tls;

@@ -1,6 +1,6 @@
 //! A task a row of CSV.
 
-use std::io::Read;
+use std::io::BufRead;
 
 use serde_json::{Map, Value};
 
@@ -8,8 +8,10 @@ use super::{InputError, Place, Take};
 use crate::batch::task::Task;
 
 /// Reads rows under a head. Where no column is called `prompt` and there is only one, that is it.
-pub(super) fn read(source: impl Read, prompt: &str, take: Take<'_>) {
-    let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(source);
+pub(super) fn read(mut source: impl BufRead, prompt: &str, take: Take<'_>) {
+    // What cannot be read is said below.
+    let delimiter = source.fill_buf().map_or(b',', |begin| delimiter(begin, prompt));
+    let mut reader = csv::ReaderBuilder::new().flexible(false).delimiter(delimiter).from_reader(source);
     let head: Vec<String> = match reader.headers() {
         Ok(head) => head.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect(),
         Err(error) => {
@@ -19,7 +21,10 @@ pub(super) fn read(source: impl Read, prompt: &str, take: Take<'_>) {
     };
     let named = head.iter().position(|name| name.eq_ignore_ascii_case(prompt));
     let Some(column) = named.or((head.len() == 1).then_some(0)) else {
-        let what = format!("no column is called {prompt:?}; there are {}", head.join(", "));
+        let what = format!(
+            "no column is called {prompt:?}; there are {}: call one so, or name it with --column",
+            head.join(", ")
+        );
         take(Err(InputError::fatal(Place::Line(1), what)));
         return;
     };
@@ -40,6 +45,26 @@ pub(super) fn read(source: impl Read, prompt: &str, take: Take<'_>) {
             return;
         }
     }
+}
+
+/// What stands between columns, by the head: a comma, unless another brings a column for prompts, or the only ones.
+fn delimiter(begin: &[u8], prompt: &str) -> u8 {
+    let columns = |delimiter: u8| -> Vec<String> {
+        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(begin);
+        let head = reader.headers().map(|head| head.iter().map(str::to_owned).collect());
+        head.unwrap_or_default()
+    };
+    let others = [b';', b'\t'].map(|delimiter| (delimiter, columns(delimiter)));
+    let names = |columns: &[String]| {
+        columns.iter().any(|name| name.trim_start_matches('\u{feff}').trim().eq_ignore_ascii_case(prompt))
+    };
+    let by_comma = columns(b',');
+    if names(&by_comma) {
+        return b',';
+    }
+    let several = others.iter().find(|(_, columns)| by_comma.len() == 1 && columns.len() > 1);
+    let named = others.iter().find(|(_, columns)| names(columns));
+    named.or(several).map_or(b',', |(delimiter, _)| *delimiter)
 }
 
 fn of_row(head: &[String], column: usize, row: &csv::StringRecord) -> Result<Task, String> {

@@ -84,6 +84,16 @@ pub enum Place {
     Whole,
 }
 
+impl Place {
+    /// From 0.
+    pub(crate) fn index(self) -> Option<u64> {
+        match self {
+            Self::Line(number) | Self::Item(number) => Some(number.saturating_sub(1)),
+            Self::Whole => None,
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -15,6 +15,7 @@ use crate::{
     batch::{
         Id,
         input::{self, Place},
+        result::INPUT,
         task::id_of,
     },
     json::compact,
@@ -28,6 +29,14 @@ struct Line {
     success: bool,
     #[serde(default)]
     hash: String,
+    #[serde(default)]
+    error: Option<Fault>,
+}
+
+#[derive(Deserialize)]
+struct Fault {
+    #[serde(default)]
+    kind: String,
 }
 
 /// A result's name, place and outcome.
@@ -36,13 +45,17 @@ pub(super) struct Head {
     pub(super) index: u64,
     success: bool,
     hash: u64,
+    /// It is of what is no task: it holds for the run that says it, since the next one reads the input anew.
+    pub(super) no_task: bool,
 }
 
 impl Head {
     pub(super) fn of(line: &[u8]) -> Result<Self, String> {
-        let Line { id, index, success, hash } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        let Line { id, index, success, hash, error } =
+            serde_json::from_slice(line).map_err(|error| error.to_string())?;
         let id = id_of(&id).ok_or("its id is neither a text nor a number")?;
-        Ok(Self { id, index, success, hash: u64::from_str_radix(&hash, 16).unwrap_or_default() })
+        let no_task = error.is_some_and(|error| error.kind == INPUT);
+        Ok(Self { id, index, success, hash: u64::from_str_radix(&hash, 16).unwrap_or_default(), no_task })
     }
 }
 
@@ -116,7 +129,7 @@ impl Read {
 
     fn add(&mut self, head: &Head) {
         let before = Before { hash: head.hash, success: head.success };
-        self.replaced += u64::from(self.before.insert(head.id.hash(), before).is_some());
+        self.replaced += u64::from(head.no_task || self.before.insert(head.id.hash(), before).is_some());
     }
 }
 

@@ -21,6 +21,7 @@ use std::{
 };
 
 use super::{Id, input};
+use finish::{Form, Order};
 use lock::{Claim, Lock};
 use place::{NEW, with_end};
 
@@ -29,7 +30,7 @@ use place::{NEW, with_end};
 pub struct OutputOptions {
     /// Tasks that failed in an earlier run are tried again.
     pub retry_failed: bool,
-    /// In the order of the input, once a run ends.
+    /// In the order of the input, once a run ends; those of other inputs behind them.
     pub ordered: bool,
 }
 
@@ -88,6 +89,10 @@ pub struct Output {
     before: HashMap<u64, Before>,
     /// Lines that a later one replaces.
     replaced: AtomicU64,
+    /// Where this run's lines begin.
+    begun: u64,
+    /// Where tasks that were there before stand in this input, where that is asked for.
+    places: Mutex<HashMap<u64, u64>>,
     /// None on a device or a pipe, which keeps nothing: there is nothing to go on from, and nothing is written anew.
     lock: Option<Lock>,
 }
@@ -103,6 +108,8 @@ struct Before {
 pub enum Done {
     /// It is done.
     Same,
+    /// It failed, and is not tried again.
+    Failed,
     /// Something else was asked under its id.
     Changed,
 }
@@ -136,15 +143,15 @@ impl Output {
         }
         lock.mark().map_err(io)?;
         let lines = if list { with_end(&real, JOURNAL) } else { real.clone() };
-        let begun = list && std::fs::symlink_metadata(&lines).is_ok();
-        if begun && !std::fs::symlink_metadata(&lines).is_ok_and(|there| there.is_file()) {
+        let resumes = list && std::fs::symlink_metadata(&lines).is_ok();
+        if resumes && !std::fs::symlink_metadata(&lines).is_ok_and(|there| there.is_file()) {
             return Err(OutputError::InTheWay { path, file: lines });
         }
         if list && !lock.holds(&real).map_err(io)? {
             return Err(OutputError::Locked { lock: path.clone(), path });
         }
         let is_there = list && !is_blank(&real).map_err(io)?;
-        if is_there && begun {
+        if is_there && resumes {
             journal::is_list_of_results(&real)?;
         } else if is_there {
             lock.making().map_err(io)?;
@@ -152,12 +159,14 @@ impl Output {
             lock.mark().map_err(io)?;
         }
         let (file, mut read) = journal::open(&lines, if list { &lines } else { &path })?;
-        if is_there && begun {
+        if is_there && resumes {
             read.add_missing(&file, &real)?;
         }
         let journal::Read { before, replaced } = read;
+        let begun = file.metadata().map_err(io)?.len();
         let (file, replaced, lock) = (Mutex::new(file), AtomicU64::new(replaced), Some(lock));
-        Ok(Self { path, real, lines, options: *options, file, before, replaced, lock })
+        let (options, places) = (*options, Mutex::default());
+        Ok(Self { path, real, lines, options, file, before, replaced, begun, places, lock })
     }
 
     /// The files that a run makes beside an output of this name.
@@ -184,6 +193,8 @@ impl Output {
                 file: Mutex::new(file),
                 before: HashMap::new(),
                 replaced: AtomicU64::new(0),
+                begun: 0,
+                places: Mutex::default(),
                 lock: None,
             }),
             Err(source) => Err(OutputError::Io { path, source }),
@@ -206,15 +217,19 @@ impl Output {
         (self.before.len(), self.before.values().filter(|before| !before.success).count())
     }
 
-    /// What is known of a task.
-    pub(crate) fn done(&self, id: &Id, hash: u64) -> Option<Done> {
-        let before = self.before.get(&id.hash())?;
+    /// What is known of a task, which stands there in this input.
+    pub(crate) fn done(&self, id: &Id, index: u64, hash: u64) -> Option<Done> {
+        let word = id.hash();
+        let before = self.before.get(&word)?;
+        if self.options.ordered {
+            self.places.lock().unwrap_or_else(PoisonError::into_inner).insert(word, index);
+        }
         if before.hash != hash {
             self.replaced.fetch_add(1, Ordering::Relaxed);
             return Some(Done::Changed);
         }
         if before.success || !self.options.retry_failed {
-            return Some(Done::Same);
+            return Some(if before.success { Done::Same } else { Done::Failed });
         }
         self.replaced.fetch_add(1, Ordering::Relaxed);
         None
@@ -241,12 +256,15 @@ impl Output {
         let Some(lock) = &self.lock else { return Ok(()) };
         lock.making()?;
         let replaced = self.replaced.load(Ordering::Relaxed) > 0;
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let order = self.options.ordered.then_some(Order { before: &self.before, places: &places });
+        let form = Form { replaced, begun: self.begun, order };
         if is_list(&self.path) {
-            finish::list(&self.lines, &self.real, replaced, self.options.ordered)?;
+            finish::list(&self.lines, &self.real, &form)?;
             return std::fs::remove_file(&self.lines);
         }
-        if replaced || self.options.ordered {
-            finish::lines(&self.lines, self.options.ordered)?;
+        if form.is_another() {
+            finish::lines(&self.lines, &form)?;
         }
         Ok(())
     }

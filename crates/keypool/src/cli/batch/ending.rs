@@ -33,14 +33,8 @@ pub(super) struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// Says how it ended. `failed_before`: tasks that failed in earlier runs and were not tried again.
-    pub(super) fn tell(
-        &self,
-        ended: &Ended,
-        watch: &Watch,
-        pool: &KeyPool,
-        failed_before: usize,
-    ) -> Result<(), Failure> {
+    /// Says how it ended.
+    pub(super) fn tell(&self, ended: &Ended, watch: &Watch, pool: &KeyPool) -> Result<(), Failure> {
         let statistics = watch.statistics();
         let nobody_reads = self.unwritten.as_ref().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe);
         if !self.quiet && !nobody_reads {
@@ -54,7 +48,7 @@ impl Told<'_> {
             progress::line(&format!("keypool: {}", plain(&refused.to_string())));
         }
         let unsaved = self.summary.as_ref().and_then(|summary| summary.write(ended, &statistics).err());
-        let ended = self.outcome(ended, &statistics, pool, failed_before);
+        let ended = self.outcome(ended, &statistics, pool);
         match (unsaved, ended) {
             (Some(error), Ok(())) => Err(Failure::run(error)),
             (Some(error), failed) => {
@@ -66,19 +60,13 @@ impl Told<'_> {
         }
     }
 
-    fn outcome(
-        &self,
-        ended: &Ended,
-        statistics: &Statistics,
-        pool: &KeyPool,
-        failed_before: usize,
-    ) -> Result<(), Failure> {
+    fn outcome(&self, ended: &Ended, statistics: &Statistics, pool: &KeyPool) -> Result<(), Failure> {
         if let Some(error) = &self.unwritten {
             return Err(unwritten(error, statistics));
         }
         match ended {
-            Ended::Done if statistics.failed == 0 && failed_before == 0 => Ok(()),
-            Ended::Done => Err(Failure::with(1, failures(statistics, failed_before, self.output))),
+            Ended::Done if statistics.failed == 0 && statistics.failed_before == 0 => Ok(()),
+            Ended::Done => Err(Failure::with(1, failures(statistics, self.output))),
             Ended::Stopped => {
                 let text = format!("stopped with {} tasks left; the same command goes on", statistics.left());
                 Err(Failure::with(STOPPED, anyhow!(text)))
@@ -119,11 +107,23 @@ fn unwritten(error: &io::Error, statistics: &Statistics) -> Failure {
     Failure::run(anyhow!("standard output: {error}: not all results are there; -o FILE keeps them in a file"))
 }
 
-fn failures(statistics: &Statistics, before: usize, output: Option<&Path>) -> anyhow::Error {
+fn failures(statistics: &Statistics, output: Option<&Path>) -> anyhow::Error {
+    let before = statistics.failed_before;
     let kinds: Vec<String> = statistics.errors.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
     let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
     let earlier = if before > 0 { format!(", {before} in earlier runs") } else { String::new() };
-    let again = output.map(|path| format!("; why stands in {}, and --retry-failed tries them again", shown(path)));
+    // What is no task can be tried by nobody.
+    let no_tasks = statistics.errors.get("input").copied().unwrap_or_default();
+    let again = output.map(|path| match no_tasks {
+        0 => format!("; why stands in {}, and --retry-failed tries them again", shown(path)),
+        some if some == statistics.failed + before => {
+            format!("; why stands in {}: mend the input and run it again", shown(path))
+        }
+        _ => format!(
+            "; why stands in {}: --retry-failed tries those again that are tasks, the others need the input mended",
+            shown(path)
+        ),
+    });
     anyhow!("{} tasks failed{kinds}{earlier}{}", statistics.failed, again.unwrap_or_default())
 }
 

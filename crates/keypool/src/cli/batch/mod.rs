@@ -272,7 +272,6 @@ impl Batch {
             let _ = shown.await;
         }
         stop.abort();
-        let failed_before = if self.retry_failed { 0 } else { before.1 };
         let told = ending::Told {
             summary,
             output: self.output.as_deref(),
@@ -280,7 +279,7 @@ impl Batch {
             quiet: self.quiet,
             asks_otherwise: self.model.is_some() || self.system.is_some() || self.temperature.is_some(),
         };
-        told.tell(&ended, &watch, pool, failed_before)
+        told.tell(&ended, &watch, pool)
     }
 
     /// Refuses to write what it reads or goes by, or twice to one file.

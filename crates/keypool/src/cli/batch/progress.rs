@@ -28,7 +28,7 @@ pub(super) fn begin(plan: &Plan, tasks: Option<u64>, (done, failed): (usize, usi
 pub(super) async fn show(watch: Watch, tasks: Option<u64>, interval: Duration) {
     let on_terminal = std::io::stderr().is_terminal();
     let bar = on_terminal.then(|| bar(tasks));
-    let mut waits = false;
+    let mut anew = Anew::each_minute(interval);
     loop {
         tokio::time::sleep(if on_terminal { FRAME } else { interval }).await;
         let now = watch.statistics();
@@ -37,10 +37,10 @@ pub(super) async fn show(watch: Watch, tasks: Option<u64>, interval: Duration) {
             line(&crate::telemetry::plain(&now.line()));
             // The line itself names the network.
             let waiting = waiting.filter(|_| now.unreachable.is_none());
-            if let Some(waiting) = waiting.filter(|_| !std::mem::replace(&mut waits, true)) {
-                line(&waiting);
-            } else if now.resting.is_empty() {
-                waits = false;
+            match waiting {
+                Some(waiting) if anew.is_due() => line(&waiting),
+                None if now.resting.is_empty() => anew.begin(),
+                _ => {}
             }
             continue;
         };
@@ -49,6 +49,31 @@ pub(super) async fn show(watch: Watch, tasks: Option<u64>, interval: Duration) {
             bar.set_length(now.tasks);
         }
         bar.set_message(waiting.unwrap_or_else(|| message(&now)));
+    }
+}
+
+/// Says what lasts once, and anew each minute: by lines, which come at an interval.
+struct Anew {
+    lines: u32,
+    left: u32,
+}
+
+impl Anew {
+    fn each_minute(interval: Duration) -> Self {
+        let lines = 60.0 / interval.as_secs_f64().max(1e-3);
+        Self { lines: lines.ceil() as u32, left: 0 }
+    }
+
+    /// Whether this line says it.
+    fn is_due(&mut self) -> bool {
+        let due = self.left == 0;
+        self.left = if due { self.lines } else { self.left } - 1;
+        due
+    }
+
+    /// It is over: the next time it is said at once.
+    fn begin(&mut self) {
+        self.left = 0;
     }
 }
 
@@ -107,4 +132,20 @@ pub(in crate::cli) fn time(seconds: f64) -> String {
 /// A closed pipe is no error.
 pub(super) fn line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lasts_is_said_each_minute() {
+        let mut anew = Anew::each_minute(Duration::from_secs(2));
+        let said: Vec<u32> = (0..100).filter(|_| anew.is_due()).collect();
+        assert_eq!(said, [0, 30, 60, 90]);
+        anew.begin();
+        assert!(anew.is_due() && !anew.is_due());
+        let mut anew = Anew::each_minute(Duration::from_secs(90));
+        assert!((0..5).all(|_| anew.is_due()));
+    }
 }
