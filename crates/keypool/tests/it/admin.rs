@@ -307,6 +307,10 @@ async fn a_key_is_tried_whatever_the_pool_thinks_of_it() {
     home.add(19, "bad", &[]);
     let running = home.serve(&sim, &SERVE);
     assert_eq!(post(&running, "/keys/good/disable", &Value::Null).await.status, 200);
+    // Until the gateway goes by the book in which it is switched off.
+    while get(&running, "/keys?state=disabled").await["total"] != 1 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let good = post(&running, "/keys/good/test", &Value::Null).await.json();
     assert_eq!((good["works"].as_bool(), good["status"].as_u64()), (Some(true), Some(200)), "{good}");
     let asked = post(&running, "/keys/good/test", &json!({ "model": "gemini-2.5-flash" })).await.json();

@@ -120,7 +120,7 @@ async fn who_comes_when_the_day_is_used_up_is_told_at_once() {
     let stage = Stage::new(GeminiSim::builder(), 3, Limits::none()).await.tasks(20);
     keys(&stage, ["rpd=4 owner=a", "rpd=4 owner=b", "rpd=4 owner=c"]);
     let ended = stage.run(&["tasks.txt", "-o", "a.jsonl", "--until-exhausted"]).await;
-    assert_eq!(ended.code, 3, "{ended:?}");
+    assert_eq!((ended.code, stage.sim.report().total.arrivals), (3, 12), "{ended:?}");
     let slots: &[&str] = &["tasks.txt", "-o", "a.jsonl", "--until-exhausted", "--workers-per-key", "2"];
     for args in [&slots[..4], slots] {
         let begun = crate::watching::stopwatch();
