@@ -47,7 +47,7 @@ impl Admin {
         let alone = KeyPool::builder_for(provider).key(spec.key()).build();
         let alone = alone.map_err(|error| Fault::wrong(error.to_string()))?;
         // One that is switched off is asked, too.
-        alone.enable(spec.key().key_id()).map_err(|error| Fault::wrong(error.to_string()))?;
+        alone.enable(&spec.key().key_id()).map_err(|error| Fault::wrong(error.to_string()))?;
         let request = request(theirs.kind, model.as_deref())?;
         let stack = stack::stack_over(&alone, Models::new(), Retry::new().max_retries(0), client);
         let began = self.clock.tick();
