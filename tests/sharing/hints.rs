@@ -152,8 +152,9 @@ async fn what_another_works_with_comes_when_it_is_asked_for_by_its_name() {
     // A turn is two fifths of the time between two renewals.
     let most = EVERY * 2 / 5 + AT_ONCE;
     took.sort();
-    // One of them may have come while the machine had others to serve.
-    assert!(took[2] < most && took[3] < EVERY * 2, "{took:?}, {most:?} at most");
+    // Some may have come while the machine had others to serve; by renewals alone each takes one or two.
+    let all: Duration = took.iter().sum();
+    assert!(took[1] < most && all < EVERY * 3, "{took:?}, {most:?} each, {all:?} in all");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
