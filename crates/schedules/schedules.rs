@@ -243,7 +243,7 @@ fn kept_bodies_stay_within_their_budget() {
 fn an_attempt_that_takes_over_has_the_whole_body() {
     under_schedules(|| {
         let layer = ReplayLayer::default();
-        let mut first = replayed(&layer, 4);
+        let first = replayed(&layer, 4);
         let mut second = first.try_clone().expect("nothing was read yet");
         let reading = thread::spawn(move || read(first));
         thread::yield_now();
