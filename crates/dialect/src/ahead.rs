@@ -10,9 +10,13 @@ mod reader;
 
 use std::marker::PhantomData;
 
-use serde::{Deserialize, de::DeserializeSeed};
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Error as _},
+};
 
 use self::{body::Body, reader::Reader};
+use crate::depth;
 
 /// A newtype of this name is a text: its visitor is shown it where it is long and needs no escape
 /// ([`visit_borrowed_str`](serde::de::Visitor::visit_borrowed_str)); else it is the one to read it
@@ -35,7 +39,7 @@ pub(crate) fn read<'de, T: Deserialize<'de>>(json: &'de str) -> Result<T, serde_
 /// Reads JSON as `seed` has it.
 ///
 /// # Errors
-/// When it is none, or not this.
+/// When it is none, not this, or nests deeper than anybody bears.
 pub(crate) fn read_by<'de, S>(seed: S, json: &'de str) -> Result<S::Value, serde_json::Error>
 where
     S: DeserializeSeed<'de> + Clone,
@@ -45,6 +49,10 @@ where
         && reader.end().is_ok()
     {
         return Ok(read);
+    }
+    if !depth::is_bounded(json.as_bytes(), depth::DEEPEST) {
+        let said = format!("it nests deeper than {} lists and objects", depth::DEEPEST);
+        return Err(serde_json::Error::custom(said));
     }
     let mut reader = serde_json::Deserializer::from_str(json);
     let read = seed.deserialize(&mut reader)?;

@@ -12,7 +12,7 @@ pub(crate) const DEEPEST: usize = 128;
 /// # Errors
 /// 400 for what nests deeper.
 pub(crate) fn check(json: &[u8], place: Option<&str>) -> Result<(), Fault> {
-    if is_bounded(json) {
+    if is_bounded(json, DEEPEST) {
         return Ok(());
     }
     let what = place.unwrap_or("the body");
@@ -23,13 +23,13 @@ pub(crate) fn check(json: &[u8], place: Option<&str>) -> Result<(), Fault> {
     })
 }
 
-/// One pass, that jumps over texts: nearly all of a long request is one.
-fn is_bounded(json: &[u8]) -> bool {
+/// Whether it nests no deeper than `most`. One pass, that jumps over texts: nearly all of a long request is one.
+pub(crate) fn is_bounded(json: &[u8], most: usize) -> bool {
     let (mut depth, mut rest) = (0_usize, json);
     while let Some((first, behind)) = rest.split_first() {
         rest = behind;
         match first {
-            b'{' | b'[' if depth == DEEPEST => return false,
+            b'{' | b'[' if depth == most => return false,
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.saturating_sub(1),
             b'"' => {
@@ -52,6 +52,10 @@ fn is_bounded(json: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn is_bounded(json: &[u8]) -> bool {
+        super::is_bounded(json, DEEPEST)
+    }
 
     #[test]
     fn depth_is_counted_outside_of_texts() {

@@ -12,6 +12,7 @@ use serde::{
 use serde_json::{Error, de::StrRead};
 
 use super::{TEXT, TEXT_OR_LIST, body::Body};
+use crate::depth;
 
 /// As deep as serde goes.
 const DEEPEST: u8 = 127;
@@ -59,8 +60,11 @@ impl<'de> Reader<'de> {
     ) -> Result<T, Error> {
         let mut json = serde_json::Deserializer::from_str(self.body.0.get(self.at..).unwrap_or_default());
         let value = read(&mut json)?;
+        let begin = self.at;
         self.at += json.into_iter::<IgnoredAny>().byte_offset();
-        Ok(value)
+        // What is read here goes no deeper than the types that it is read as.
+        let inside = self.body.0.as_bytes().get(begin..self.at).unwrap_or_default();
+        if depth::is_bounded(inside, depth::DEEPEST - usize::from(self.deep)) { Ok(value) } else { Err(wrong()) }
     }
 
     /// What is between these two.
