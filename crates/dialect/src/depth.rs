@@ -7,20 +7,16 @@ use crate::Fault;
 /// Lists and objects inside of each other, at most.
 pub(crate) const DEEPEST: usize = 128;
 
-/// Looks over a request, or JSON that stands in a text of it at `place`.
+/// Looks over JSON that stands in a text, at `place`.
 ///
 /// # Errors
 /// 400 for what nests deeper.
-pub(crate) fn check(json: &[u8], place: Option<&str>) -> Result<(), Fault> {
-    if is_bounded(json, DEEPEST) {
+pub(crate) fn check(json: &str, place: impl FnOnce() -> String) -> Result<(), Fault> {
+    if is_bounded(json.as_bytes(), DEEPEST) {
         return Ok(());
     }
-    let what = place.unwrap_or("the body");
-    let fault = Fault::invalid(format!("{what} nests deeper than {DEEPEST} lists and objects"));
-    Err(match place {
-        Some(place) => fault.at(place),
-        None => fault,
-    })
+    let place = place();
+    Err(Fault::invalid(format!("{place} nests deeper than {DEEPEST} lists and objects")).at(place))
 }
 
 /// Whether it nests no deeper than `most`. One pass, that jumps over texts: nearly all of a long request is one.

@@ -62,9 +62,11 @@ impl<'de> Reader<'de> {
         let value = read(&mut json)?;
         let begin = self.at;
         self.at += json.into_iter::<IgnoredAny>().byte_offset();
-        // What is read here goes no deeper than the types that it is read as.
+        // What is read by its shape goes as deep as that; nobody knows the shape of what is kept as it is.
         let inside = self.body.0.as_bytes().get(begin..self.at).unwrap_or_default();
-        if depth::is_bounded(inside, depth::DEEPEST - usize::from(self.deep)) { Ok(value) } else { Err(wrong()) }
+        let is_nest = matches!(inside.first(), Some(b'{' | b'['));
+        let is_bounded = !is_nest || depth::is_bounded(inside, depth::DEEPEST - usize::from(self.deep));
+        if is_bounded { Ok(value) } else { Err(wrong()) }
     }
 
     /// What is between these two.

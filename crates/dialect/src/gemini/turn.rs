@@ -183,7 +183,7 @@ fn response<'r>(returned: &'r Returned<'r>) -> FunctionResponse<'r> {
     // A reference inside is taken for one to a declared function, and refused.
     let object = object.filter(|text| text.starts_with('{') && !text.contains("\"$ref\""));
     // What nests too deep goes up as the text that it is.
-    let object = object.filter(|text| depth::check(text.as_bytes(), None).is_ok());
+    let object = object.filter(|text| depth::is_bounded(text.as_bytes(), depth::DEEPEST));
     let response = match object.and_then(|text| serde_json::from_str(text).ok()) {
         _ if returned.failed => Response::Failed { error: content.into() },
         Some(object) => Response::Itself(object),

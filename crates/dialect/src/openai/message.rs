@@ -272,7 +272,7 @@ impl<'a> Reader<'_, 'a> {
         if let Some(id) = id {
             self.called.insert(id, name.clone());
         }
-        depth::check(arguments.as_bytes(), Some(&format!("{place}.function.arguments")))?;
+        depth::check(&arguments, || format!("{place}.function.arguments"))?;
         let beside = extra_content.and_then(|extra| extra.google).and_then(|google| google.thought_signature);
         let call = Call {
             id: carried.id.map(Text::from),

@@ -90,7 +90,7 @@ pub(super) fn read<'a>(
                 let carried = CallId::read(&id, &conversation.model);
                 called.insert(id.to_string(), name.clone());
                 let arguments = item.arguments.unwrap_or_default();
-                depth::check(arguments.as_bytes(), Some(&format!("{}.arguments", place())))?;
+                depth::check(&arguments, || format!("{}.arguments", place()))?;
                 let call = Call {
                     id: carried.id.map(Text::from),
                     name,
