@@ -79,6 +79,7 @@ mod survey;
 mod tally;
 mod timer;
 pub(crate) mod trace;
+mod unnamed;
 mod wait;
 mod waiting_room;
 mod write_behind;
