@@ -106,6 +106,23 @@ async fn a_database_that_comes_later_is_found_and_the_last_key_may_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_switched_off_while_it_is_away_comes_back_so() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    let file = home.at("keys.txt");
+    let lines = [0, 1].map(|n| format!("{} id=k{n} priority={n}\n", secret(n)));
+    std::fs::write(&file, lines.concat()).unwrap();
+    let mut running = home.serve(&sim, &["--keys", file.to_str().unwrap()]);
+    within_2s(&running, &["k0"]).await;
+    std::fs::write(&file, &lines[1]).unwrap();
+    within_2s(&running, &["k1"]).await;
+    home.run(&["keys", "disable", "k0", "--reason", "leaked"]).good();
+    std::fs::write(&file, format!("{}{}", lines.concat(), "# again\n")).unwrap();
+    running.line_with("added k0");
+    within_2s(&running, &["k1"]).await;
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_gateways_on_one_database_hear_the_same() {
     let (home, sim) = (Home::new(), simulator(3).await);
     home.add(0, "one", &[]);

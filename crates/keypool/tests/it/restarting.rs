@@ -264,12 +264,26 @@ fn several_work_on_one_database_but_not_beside_one_that_works_alone() {
 
     let alone = Sqlite::open(&db).unwrap();
     alone.claim().unwrap();
-    let second = Running::spawn(keypool(&args).env("XDG_STATE_HOME", folder.path()));
-    assert!(second.told.contains("in memory"), "{}", second.told);
-    let (_, told) = second.end();
-    assert!(told.contains("works on"), "{told}");
-    let (code, text) = run(&[&args[..], &["--db", db.to_str().unwrap()]].concat());
-    assert!(code == 2 && text.contains("works on") && text.contains("--db"), "{text}");
+    for named in [&[][..], &["--db", db.to_str().unwrap()]] {
+        let out = keypool(&[&args[..], named].concat()).env("XDG_STATE_HOME", folder.path()).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.code() == Some(2) && text.contains("works on") && text.contains("--db"), "{text}");
+    }
+}
+
+#[test]
+fn one_that_is_there_is_never_done_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = key_file(ONE);
+    let args = ["serve", "--keys", file.path().to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    Running::spawn(keypool(&args).env("XDG_STATE_HOME", folder.path())).kill();
+    let db = rusqlite::Connection::open(folder.path().join("keypool/keypool.db")).unwrap();
+    db.execute_batch("UPDATE run SET floor = 99; PRAGMA user_version = 99").unwrap();
+    drop(db);
+    // It may say of keys that they are off, and what they used.
+    let out = keypool(&args).env("XDG_STATE_HOME", folder.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.code() == Some(2) && text.contains("newer") && text.contains("--db"), "{text}");
 }
 
 fn secret(n: u32) -> String {
