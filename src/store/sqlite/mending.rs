@@ -6,6 +6,8 @@
 
 use std::path::PathBuf;
 
+use rusqlite::config::DbConfig;
+
 use super::{
     Connection, begin, care,
     desk::Desk,
@@ -27,7 +29,7 @@ impl Desk {
     /// # Errors
     /// When it cannot be mended: it is tried again with the next look.
     pub(super) fn look_after(&mut self, broken: Option<&rusqlite::Error>) -> Result<bool, Failure> {
-        if broken.is_none() && identity(&self.path) == self.identity {
+        if broken.is_none() && identity(&self.path) == self.identity && !self.is_beside_others() {
             return Ok(false);
         }
         let _turn = file::mending(&self.path)?;
@@ -42,6 +44,11 @@ impl Desk {
                 }
                 Err(failure) => return Err(failure),
             },
+            (Some(_), None) => {
+                // Opened between its being put there and somebody's noticing it.
+                self.take_other()?;
+                "has another journal by now, which is worked on from here on".to_owned()
+            }
             (None, None) => {
                 self.make_again()?;
                 "was deleted: it is made again, with all that was in it".to_owned()
@@ -63,9 +70,21 @@ impl Desk {
 
     /// Another process made it again, or somebody put another there.
     fn take_other(&mut self) -> Result<(), Failure> {
+        self.leave()?;
         file::prepare_in_turn(&self.path)?;
         let connection = begin(&self.path)?;
         self.go_on_with(connection);
+        Ok(())
+    }
+
+    /// Lets go of all that is open before anything is opened under the name: what lies beside one file is no other's. A
+    /// process that has an index open twice and closes it once has no locks on it any more; whoever opens it next would
+    /// cut it short, and kill those who have it in their memory.
+    fn leave(&mut self) -> Result<(), Failure> {
+        // Whoever closes a file last writes its journal into it, and takes away what has the journal's name.
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        self.remove_own_sides();
+        self.connection = Connection::open_in_memory()?;
         Ok(())
     }
 
