@@ -128,11 +128,6 @@ impl Desk {
         Ok(true)
     }
 
-    /// Whether its journal and index are others than those that have the names by now.
-    pub(super) fn is_beside_others(&self) -> bool {
-        self.beside.iter().zip(beside(&self.path)).any(|(own, there)| own.is_some() && *own != there)
-    }
-
     /// Its own journal and index, which are no other file's, where they are there still.
     pub(super) fn own_sides(&self) -> Vec<PathBuf> {
         let sides = BESIDE.iter().zip(self.beside).zip(beside(&self.path));

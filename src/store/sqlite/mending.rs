@@ -29,7 +29,7 @@ impl Desk {
     /// # Errors
     /// When it cannot be mended: it is tried again with the next look.
     pub(super) fn look_after(&mut self, broken: Option<&rusqlite::Error>) -> Result<bool, Failure> {
-        if broken.is_none() && identity(&self.path) == self.identity && !self.is_beside_others() {
+        if broken.is_none() && identity(&self.path) == self.identity {
             return Ok(false);
         }
         let _turn = file::mending(&self.path)?;
@@ -44,11 +44,6 @@ impl Desk {
                 }
                 Err(failure) => return Err(failure),
             },
-            (Some(_), None) => {
-                // Opened between its being put there and somebody's noticing it.
-                self.take_other()?;
-                "has another journal by now, which is worked on from here on".to_owned()
-            }
             (None, None) => {
                 self.make_again()?;
                 "was deleted: it is made again, with all that was in it".to_owned()
@@ -77,13 +72,12 @@ impl Desk {
         Ok(())
     }
 
-    /// Lets go of all that is open before anything is opened under the name: what lies beside one file is no other's. A
-    /// process that has an index open twice and closes it once has no locks on it any more; whoever opens it next would
-    /// cut it short, and kill those who have it in their memory.
+    /// Lets go of what is open before anything is opened under its name. A process that has the index beside it open twice
+    /// and closes it once has no locks on it any more (POSIX); whoever opens it next cuts it short, and those die who
+    /// have it in their memory.
     fn leave(&mut self) -> Result<(), Failure> {
-        // Whoever closes a file last writes its journal into it, and takes away what has the journal's name.
+        // Others may work with what has the journal's name by now: it is neither written back nor taken away.
         self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        self.remove_own_sides();
         self.connection = Connection::open_in_memory()?;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! A database that several work on.
 
 mod full_disk;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod replaced;
 mod versions;
 
