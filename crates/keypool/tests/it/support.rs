@@ -203,7 +203,7 @@ impl Served {
             (listener, Door::Both),
             Tls::default(),
             Arc::new(gateway),
-            (Duration::from_secs(2), bounds),
+            (Duration::from_secs(60), bounds),
             shutdown,
         ));
         Self { address, stop: Some(stop), task }
