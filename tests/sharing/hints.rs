@@ -346,7 +346,7 @@ async fn beside_an_earlier_version_that_gives_no_hints_renewals_come_as_often_as
     // Both give hints.
     renews(&other, SELDOM).await;
     // Its record has no word of hints.
-    let renews = "local name = KEYS[1] .. ':holders'
+    let earlier_renews = "local name = KEYS[1] .. ':holders'
          local one = cmsgpack.unpack(redis.call('HGET', name, ARGV[1]))
          one.hints = nil
          redis.call('HSET', name, 'earlier/1', cmsgpack.pack(one))";
@@ -354,7 +354,7 @@ async fn beside_an_earlier_version_that_gives_no_hints_renewals_come_as_often_as
     let (port, name, stopped) = (server.port(), one.name.clone(), Arc::clone(&stop));
     let earlier = thread::spawn(move || {
         while stopped.load(Relaxed) == 0 {
-            redis_fixture::send(port, &["EVAL", renews, "1", "{keypool}", &name]).unwrap();
+            redis_fixture::send(port, &["EVAL", earlier_renews, "1", "{keypool}", &name]).unwrap();
             thread::sleep(Duration::from_millis(300));
         }
     });
