@@ -9,7 +9,7 @@ use gemini_sim::{GeminiSim, Key, Project, Refusal};
 
 use crate::{
     binary::Running,
-    home::{Home, asked_until, end, secret, servers, simulator, within_2s},
+    home::{ACTS, Home, asked_until, end, secret, servers, simulator, within_2s},
 };
 
 /// Requests until it is ended; how many were answered well, and how many were not.
@@ -187,6 +187,8 @@ async fn what_a_command_said_outlives_a_process_that_is_killed_at_once() {
     let running = home.serve(&sim, &db);
     assert_eq!(servers(&running, 4).await, ["one"]);
     // Two writes later the mark is a quiet one: a crash costs little.
+    let written = async { while used(&home).await < 4 {} };
+    tokio::time::timeout(ACTS, written).await.expect("what was used is written");
     tokio::time::sleep(std::time::Duration::from_millis(450)).await;
     home.pipe(&["keys", "replace", "one"], &secret(2)).good();
     home.run(&["keys", "disable", "two"]).good();
@@ -203,4 +205,12 @@ async fn what_a_command_said_outlives_a_process_that_is_killed_at_once() {
     assert_eq!(servers(&running, 1).await, ["two"]);
     end(running).await;
     assert!(home.run(&["db", "check"]).good().contains("is whole"));
+}
+
+/// All requests that the database knows of.
+async fn used(home: &Home) -> i64 {
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let store = tower_keypool::store::Sqlite::inspect(home.database()).unwrap();
+    let used = tower_keypool::store::Store::usage(&store, "0000-01-01", "9999-12-31").await.unwrap();
+    used.iter().map(|used| used.requests).sum()
 }

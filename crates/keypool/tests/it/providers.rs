@@ -86,7 +86,7 @@ impl Scene {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(5), turns).await.expect("it acts on the gateway that runs");
+        tokio::time::timeout(crate::home::ACTS, turns).await.expect("it acts on the gateway that runs");
     }
 
     async fn new(more: &str) -> Self {
@@ -626,7 +626,7 @@ async fn a_changed_file_changes_the_pools_of_all() {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(5), turns).await.expect("the file is read again");
+        tokio::time::timeout(crate::home::ACTS, turns).await.expect("the file is read again");
     };
     assert!(served(&["o1", "o2"]).await);
     // A rest outlives it.
@@ -648,7 +648,7 @@ async fn a_changed_file_changes_the_pools_of_all() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(5), stands).await.expect("it stands beside");
+    tokio::time::timeout(crate::home::ACTS, stands).await.expect("it stands beside");
     scene.home.write("keypool.toml", &text.replace("kind = \"anthropic\"", "kind = \"nobody\""));
     scene.running.signal("-HUP");
     assert_eq!(scene.message("/to/other/v1/messages", CLAUDE).await.status, StatusCode::OK);
@@ -742,7 +742,7 @@ async fn the_admin_api_changes_keys_of_every_provider() {
             }
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(5), gone).await.expect("the new secret is used");
+    tokio::time::timeout(crate::home::ACTS, gone).await.expect("the new secret is used");
     assert_eq!(send("DELETE", "/keys/o2?pool=open", String::new()).await.0, 200);
     scene.until_served_by(&["o1"]).await;
 
@@ -865,7 +865,7 @@ async fn commands_add_keys_of_a_provider_and_tell_of_them() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(5), used).await.expect("use is kept");
+    tokio::time::timeout(crate::home::ACTS, used).await.expect("use is kept");
     let usage = run(&["usage", "--provider", "open"]).good();
     assert!(usage.contains("o1"), "{usage}");
     let monitor = run(&["monitor", "--provider", "open", "--once", "--json"]).json();
