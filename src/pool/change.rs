@@ -356,7 +356,8 @@ impl State {
             if other == slot {
                 return Ok(());
             }
-            return Err(KeyError::DuplicateId { id: self.roster.keys[other as usize].id.clone(), key: slot as usize });
+            let [id, other] = [slot, other].map(|slot| self.roster.keys[slot as usize].id.clone());
+            return Err(KeyError::DuplicateSecret { id, other });
         }
         self.note_parted(slot, now);
         self.change_secret(slot, secret, now);

@@ -138,6 +138,13 @@ fn a_key_that_leaves_and_comes_back_has_not_forgotten_its_window() {
 }
 
 #[test]
+fn a_secret_that_another_key_has_is_named_as_the_cause() {
+    let (pool, _) = keys(2);
+    let said = pool.replace(&id(0), &secret(1)).unwrap_err().to_string();
+    assert_eq!(said, "key k0: the key k1 has this secret already");
+}
+
+#[test]
 fn replace_keeps_id_counts_and_rests() {
     let (pool, _) = limited(1, Limits::new().per_minute(3));
     answer(&pool, FLASH, &rate_for(60));
