@@ -241,6 +241,8 @@ impl State {
                     let busy = self.seats.out() > 0;
                     self.roster.keys[slot as usize].ramp = if busy { RAMP_STEPS } else { 0 };
                     self.join_lanes(slot);
+                    let used = self.roster.used_before(slot);
+                    self.count_former(slot, used, now);
                     self.serve(now);
                 }
                 (slot, "added")
@@ -360,7 +362,11 @@ impl State {
             return Err(KeyError::DuplicateSecret { id, other });
         }
         self.note_parted(slot, now);
+        let parted = self.roster.disown(&secret);
         self.change_secret(slot, secret, now);
+        let former = self.roster.used_before(slot);
+        self.count_former(slot, former, now);
+        self.count_former(slot, parted, now);
         let key = self.roster.keys[slot as usize].id.clone();
         self.event(|| Event::Roster { key, change: "replaced" });
         Ok(())
