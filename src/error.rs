@@ -235,6 +235,13 @@ pub enum KeyError {
         /// Which key had it second.
         key: usize,
     },
+    /// A new secret that another key has already.
+    DuplicateSecret {
+        /// Whose secret it was to be.
+        id: KeyId,
+        /// Whose it is.
+        other: KeyId,
+    },
     /// A weight that is not above 0 and finite.
     Weight {
         /// Whose weight.
@@ -272,6 +279,7 @@ impl fmt::Display for KeyError {
         match self {
             Self::Secret { key, source } => write!(f, "key number {}: {source}", key + 1),
             Self::DuplicateId { id, key } => write!(f, "key number {}: another key has the id {id} already", key + 1),
+            Self::DuplicateSecret { id, other } => write!(f, "key {id}: the key {other} has this secret already"),
             Self::Weight { id, weight } => write!(f, "key {id}: weight {weight} is not above 0 and finite"),
             Self::Zone { id, zone } => write!(f, "key {id}: the time zone {zone:?} is not known"),
             Self::Limit { id, what } => write!(f, "key {id}: {what}"),

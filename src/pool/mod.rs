@@ -18,6 +18,7 @@ mod doubt;
 mod event;
 mod exhausted;
 mod exits;
+mod former;
 mod gather;
 mod given;
 mod grant;

@@ -34,6 +34,11 @@ impl<'a> Envelope<'a> {
         Self { text, json: json.map(unwrapped), cut }
     }
 
+    /// Of an error that was no text.
+    pub(super) fn of(json: Value) -> Self {
+        Self { text: Cow::Borrowed(""), json: Some(json), cut: false }
+    }
+
     /// Opens a body whose status was good; `None` unless it is an error all the same.
     ///
     /// An event of a stream is one when it has an error in it. A whole body is one only when it is nothing else: an

@@ -569,3 +569,56 @@ fn the_limit_that_stands_for_all_of_an_account_says_when_it_ends() {
     let verdict = judge(&Anthropic::new(), 429, &[("anthropic-ratelimit-unified-reset", &at)], body, false);
     assert_eq!((verdict.kind(), verdict.retry_after()), (K::RateLimited, Some(Duration::from_secs(90))));
 }
+
+/// A field of protobuf that is a text or a message.
+fn field(number: u8, value: impl AsRef<[u8]>) -> Vec<u8> {
+    let value = value.as_ref();
+    let length = value.len();
+    let length =
+        if length < 128 { vec![length as u8] } else { vec![((length & 0x7F) | 0x80) as u8, (length >> 7) as u8] };
+    [&[(number << 3) | 2][..], &length, value].concat()
+}
+
+/// A `google.rpc.Status` as protobuf.
+fn status(code: u8, message: &str, details: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let any = |(kind, value): &(&str, Vec<u8>)| {
+        field(3, [field(1, format!("type.googleapis.com/google.rpc.{kind}")), field(2, value)].concat())
+    };
+    [vec![8, code], field(2, message), details.iter().flat_map(any).collect()].concat()
+}
+
+#[test]
+fn errors_as_protobuf_are_judged_by_their_fields_alone() {
+    let judged = |status: u16, body: &[u8]| {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/x-protobuf"));
+        Gemini::new().judge(&Answer::new(StatusCode::from_u16(status).unwrap(), &headers, body, now()))
+    };
+    let info = |reason: &str| ("ErrorInfo", [field(1, reason), field(2, "googleapis.com")].concat());
+    let invalid = status(3, "API key not valid.", &[("LocalizedMessage", field(2, "x")), info("API_KEY_INVALID")]);
+    let verdict = judged(400, &invalid);
+    assert_eq!(is(&verdict), (K::InvalidKey, S::Key, U::Lifted, E::OtherKey));
+    assert_eq!(verdict.code_of(), "API_KEY_INVALID");
+    assert_eq!(judged(403, &status(7, "x", &[info("CONSUMER_SUSPENDED")])).kind(), K::Suspended);
+    let violation = [
+        field(4, "generativelanguage.googleapis.com/generate_content_free_tier_requests"),
+        field(5, "GenerateRequestsPerDayPerProjectPerModel-FreeTier"),
+        field(6, [field(1, "model"), field(2, "gemini-2.5-flash")].concat()),
+        vec![7 << 3, 20],
+    ];
+    let retry = ("RetryInfo", field(1, [8, 51]));
+    let daily = judged(429, &status(8, "Quota.", &[("QuotaFailure", field(1, violation.concat())), retry.clone()]));
+    assert_eq!((daily.kind(), daily.until_of()), (K::QuotaExhausted, U::DayEnd));
+    let soon = judged(429, &status(8, "Slow down.", &[retry]));
+    assert_eq!((soon.kind(), soon.until_of()), (K::RateLimited, U::For(Duration::from_secs(51))));
+    // What a caller wrote is no field.
+    let echoed = status(3, "Invalid value at 'x' (API_KEY_INVALID), reason: \"API_KEY_INVALID\"", &[]);
+    assert_eq!(judged(400, &echoed).kind(), K::CallerFault);
+    // Cut short anywhere, or no protobuf at all, it is judged by what came.
+    for end in 0..invalid.len() {
+        assert!(matches!(judged(400, &invalid[..end]).kind(), K::CallerFault | K::InvalidKey), "{end}");
+    }
+    for body in [&b"\x08"[..], b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x12\x03abc", b"\x08\x63"] {
+        assert_eq!(judged(400, body).kind(), judged(400, b"\x00").kind());
+    }
+}
