@@ -71,6 +71,7 @@ pub(super) enum Escapes {
 const NEAR: usize = 24;
 
 /// What escapes are in a text, up to its quote; `None` where one is none, or something would have to be one.
+#[expect(clippy::needless_bitwise_bool, reason = "a step that ends early is none for many bytes")]
 fn escapes_of(inner: &str) -> Option<Escapes> {
     let text = inner.as_bytes();
     // Of what most texts are made of each step is one for many bytes at once; behind the last byte there is none.
