@@ -4,11 +4,9 @@
 //! not used is lost with its minute or day: a sixty-fourth of a limit of requests at most for each process, a sixteenth
 //! of one of tokens. Tokens are known when an answer ends: who is over lets nothing more in until the window ends.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use hashbrown::HashMap;
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use tower_keypool::store::{Draw, Ledger, StoreError};
@@ -27,14 +25,26 @@ pub(in crate::gateway) struct Budgets {
 }
 
 /// By tenant, and by the place of the limit.
-type AllDrawn = HashMap<(Arc<str>, usize), Drawn>;
+type AllDrawn = HashMap<Arc<str>, [Drawn; 4]>;
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Drawn {
     /// Which minute or day it is of.
     window: i64,
     /// Below zero: used, and not drawn yet.
     left: i64,
+}
+
+impl Default for Drawn {
+    /// Of no time.
+    fn default() -> Self {
+        Self { window: i64::MIN, left: 0 }
+    }
+}
+
+/// What a tenant drew.
+fn of<'d>(all: &'d mut AllDrawn, tenant: &Tenant) -> &'d mut [Drawn; 4] {
+    all.entry(Arc::clone(tenant.name())).or_default()
 }
 
 /// A limit: its place, its amount, the length of its window, and whether it counts tokens.
@@ -107,9 +117,7 @@ impl Budgets {
                 Ok(()) => counted.push(limit),
                 Err(why) => {
                     for (place, ..) in counted.into_iter().filter(|(.., tokens)| !tokens) {
-                        if let Some(drawn) = self.drawn().get_mut(&(Arc::clone(tenant.name()), place)) {
-                            drawn.left += 1;
-                        }
+                        of(&mut self.drawn(), tenant)[place].left += 1;
                     }
                     return Err(why);
                 }
@@ -120,13 +128,13 @@ impl Budgets {
 
     async fn one(&self, tenant: &Tenant, limit: Limit, now: i64) -> Result<(), NotNow> {
         let (place, name, most, span, tokens) = limit;
-        let (window, whose) = (now.div_euclid(span), (Arc::clone(tenant.name()), place));
+        let window = now.div_euclid(span);
         let until = (window + 1) * span;
         let mut asked = false;
         loop {
             let want = {
                 let mut all = self.drawn();
-                let drawn = all.entry(whose.clone()).or_default();
+                let drawn = &mut of(&mut all, tenant)[place];
                 if drawn.window != window {
                     *drawn = Drawn { window, left: 0 };
                 }
@@ -144,7 +152,7 @@ impl Budgets {
             let name = format!("{}\n{name}\n{window}", tenant.name());
             let granted = self.records.draw(&name, Draw { want, most, until, now }).await.map_err(NotNow::Unknown)?;
             let mut all = self.drawn();
-            let drawn = all.entry(whose.clone()).or_default();
+            let drawn = &mut of(&mut all, tenant)[place];
             if drawn.window == window {
                 drawn.left = drawn.left.saturating_add(i64::try_from(granted).unwrap_or(i64::MAX));
             }
@@ -158,8 +166,8 @@ impl Budgets {
     pub(in crate::gateway) async fn used_up(&self, tenant: &Tenant, now: i64) -> Option<Spent> {
         for limit in limits_of(&tenant.grant().limits).filter(|(.., tokens)| *tokens) {
             let (place, _, _, span, _) = limit;
-            let drawn = self.drawn().get(&(Arc::clone(tenant.name()), place)).copied();
-            let is_empty = drawn.is_some_and(|drawn| drawn.window == now.div_euclid(span) && drawn.left <= 0);
+            let drawn = of(&mut self.drawn(), tenant)[place];
+            let is_empty = drawn.window == now.div_euclid(span) && drawn.left <= 0;
             if is_empty && let Err(NotNow::Spent(spent)) = self.one(tenant, limit, now).await {
                 return Some(spent);
             }
@@ -171,15 +179,13 @@ impl Budgets {
     pub(in crate::gateway) fn spend(&self, tenant: &Tenant, tokens: Option<u64>, now: i64) {
         let Some(cost) = tokens.and_then(|tokens| i64::try_from(tokens).ok()) else { return };
         let mut all = self.drawn();
-        for (place, _, _, span, tokens) in limits_of(&tenant.grant().limits) {
-            let drawn = all.entry((Arc::clone(tenant.name()), place)).or_default();
-            if tokens {
-                let window = now.div_euclid(span);
-                if drawn.window != window {
-                    *drawn = Drawn { window, left: 0 };
-                }
-                drawn.left = drawn.left.saturating_sub(cost);
+        let all = of(&mut all, tenant);
+        for (place, _, _, span, _) in limits_of(&tenant.grant().limits).filter(|(.., tokens)| *tokens) {
+            let (drawn, window) = (&mut all[place], now.div_euclid(span));
+            if drawn.window != window {
+                *drawn = Drawn { window, left: 0 };
             }
+            drawn.left = drawn.left.saturating_sub(cost);
         }
     }
 }

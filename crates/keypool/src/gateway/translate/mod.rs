@@ -40,7 +40,11 @@ use crate::{
         },
         connection::pace::Arriving,
         dialect::Dialect,
-        forward::{affinity::Numbers, resource, wishes::Wish},
+        forward::{
+            affinity::{Numbers, PROMPT_CACHE_KEY},
+            resource,
+            wishes::Wish,
+        },
         route::{providers::Beside, task::Task, way::Own},
     },
     outgoing::Outgoing,
@@ -147,7 +151,8 @@ where
         let Asked { mut conversation, ignored, usage_wanted, form } = asked;
         self.may_use(&conversation.model)?;
         if let Some(numbers) = &self.numbers {
-            self.wish.near(|| numbers.conversation(&conversation, &bytes));
+            let keyed = ignored.may_have(PROMPT_CACHE_KEY).then_some(&bytes[..]);
+            self.wish.near(|| numbers.conversation(&conversation, keyed));
         }
         let way = self.way_to(&resource::names_of(&conversation)).await?;
         self.bring(&mut conversation).await?;
