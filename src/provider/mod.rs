@@ -12,6 +12,7 @@ mod gemini;
 mod google_quota;
 mod google_rpc;
 mod openai;
+mod protobuf;
 mod rate_headers;
 mod rule;
 mod target;

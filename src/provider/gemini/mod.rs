@@ -16,7 +16,7 @@ use super::{
     complaint::Complaint,
     credentials::{self, X_GOOG_API_KEY, bearer},
     envelope::Envelope,
-    google_rpc,
+    google_rpc, protobuf,
     rule::decide,
     target::set_path_and_query,
 };
@@ -194,7 +194,12 @@ impl Provider for Gemini {
                 None => Verdict::SUCCESS.status(answer.status),
             };
         }
-        let said = google_rpc::read(&Envelope::open(answer.body), answer);
+        let envelope = if protobuf::is_protobuf(answer.headers) {
+            Envelope::of(protobuf::status(answer.body))
+        } else {
+            Envelope::open(answer.body)
+        };
+        let said = google_rpc::read(&envelope, answer);
         decide(&[REDIRECTS, EDGE, PAGES, rules::RULES, BY_STATUS], said, answer)
     }
 
