@@ -94,7 +94,7 @@ impl Redis {
         let (number, id) = self.named(batch);
         let words = self.words(&id, batch, part)?;
         let answer = write::run(&self.link, &words).await?;
-        self.kept(number, batch, &answer).await;
+        self.settle(number, batch, &answer).await;
         Ok(())
     }
 
@@ -104,7 +104,7 @@ impl Redis {
     }
 
     /// A batch is done, and the server said this.
-    async fn kept(&self, number: u64, batch: &Batch, answer: &redis::Value) {
+    async fn settle(&self, number: u64, batch: &Batch, answer: &redis::Value) {
         self.batches.done(number);
         self.days.wrote(batch, write::is_lost(answer));
         let next = self.batches.next.fetch_add(1, Ordering::Relaxed);

@@ -120,7 +120,7 @@ impl SharedRedis {
         let (renewed, written) = self.board.renew_with(renewal, &write::WRITE, &words).await;
         let written = match written {
             Some(Ok(said)) => {
-                self.redis.kept(number, &batch, &said).await;
+                self.redis.settle(number, &batch, &said).await;
                 Ok(())
             }
             Some(Err(error)) => Err(write::failed(error)),

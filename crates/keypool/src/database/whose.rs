@@ -60,7 +60,7 @@ impl Whose {
     /// Those of [`Whose::open`].
     pub async fn of_tenants(&self, database: &Database) -> Result<Database, DatabaseError> {
         let site = self.place.site()?;
-        let is_there = site.path().is_none_or(|path| path.exists());
+        let is_there = site.path().is_none_or(std::path::Path::exists);
         if self.provider.is_none() || !is_there {
             return Ok(database.clone());
         }

@@ -158,9 +158,8 @@ where
             Inner::Written { body } => body.size_hint(),
             Inner::Administered { body } => body.size_hint(),
             Inner::Theirs { body } => body.size_hint(),
-            Inner::Flowing { body } => body.size_hint(),
             Inner::Heard { body } => body.size_hint(),
-            Inner::Told { .. } => SizeHint::default(),
+            Inner::Flowing { .. } | Inner::Told { .. } => SizeHint::default(),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 use keypool_dialect::{Fault, Kind};
 use tokio::sync::watch;
 
@@ -110,10 +110,6 @@ impl<B: Body<Data = Bytes>> Flowing<B> {
 
     pub(super) fn is_end_stream(&self) -> bool {
         self.over || self.body.is_end_stream()
-    }
-
-    pub(super) fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
     }
 }
 
