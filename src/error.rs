@@ -8,6 +8,7 @@ use http_body_util::Full;
 
 use crate::{
     key::{InvalidSecret, KeyId},
+    limit::Unit,
     pool::{Exhausted, ServedBy},
     provider::Provider,
     time::whole_seconds,
@@ -86,6 +87,15 @@ impl Error {
     /// The demand is larger than any limit: waiting will not help.
     pub fn is_never_fits(&self) -> bool {
         matches!(self.0.kind, Kind::NeverFits { .. })
+    }
+
+    /// How many requests at once the largest limit allows, where it was that which the [demand never
+    /// fits](Self::is_never_fits): what can be sent in pieces may be.
+    pub fn most_requests(&self) -> Option<u64> {
+        match &self.0.kind {
+            Kind::NeverFits { limit, .. } if limit.unit == Unit::Requests => Some(limit.amount),
+            _ => None,
+        }
     }
 
     /// The request reached for the provider and no answer came.

@@ -38,7 +38,6 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[
             Begins("you didn't provide an api key "),
             Begins("missing bearer "),
-            Begins("no auth credentials found "),
             Begins("no api key provided "),
             Begins("access denied due to missing subscription key"),
         ],
@@ -95,6 +94,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[Is("authentication_error")],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
         "The key does not exist or was revoked: replace it.",
+    ),
+    // OpenRouter says so of whatever it does not know as a key of its own.
+    rule(
+        &[401],
+        &[Begins("no auth credentials found")],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).code("INVALID_API_KEY").confirmed_after(60),
+        "The provider does not know it as a key: replace it. If it says so of all keys, something below the key pool removes headers.",
     ),
     rule(
         &[401],

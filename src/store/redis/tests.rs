@@ -285,3 +285,51 @@ async fn what_keys_used_goes_with_the_next_renewal_in_one_call() {
     renewed.unwrap();
     assert_eq!(sum(shared.store()).await, all + 12);
 }
+
+#[tokio::test]
+async fn a_server_that_was_flushed_is_given_again_what_living_processes_know_of_the_days() {
+    let Some(server) = RedisServer::start() else { return };
+    let link = link(&server, "keypool").await;
+    let (one, other, ended) = (Redis::new(&link), Redis::new(&link), Redis::new(&link));
+    let yesterday = |requests| {
+        let usage = UsageRecord { day: "2026-06-14".into(), key: "aa".into(), requests, ..UsageRecord::default() };
+        Arc::new(Batch { usage: vec![usage], ..Batch::default() })
+    };
+    for (store, requests) in [(&one, 1), (&one, 2), (&other, 4), (&ended, 100)] {
+        store.write(used(requests)).await.unwrap();
+    }
+    one.write(yesterday(50)).await.unwrap();
+    let named = UsageRecord {
+        day: "2026-06-15".into(),
+        key: "aa".into(),
+        id: "work".into(),
+        lane: "m".into(),
+        requests: 8,
+        input_tokens: 70,
+        errors: [(VerdictKind::RateLimited, 3)].into(),
+        ..UsageRecord::default()
+    };
+    one.write(Arc::new(Batch { usage: vec![named.clone()], ..Batch::default() })).await.unwrap();
+    for _ in 0..2 {
+        server.command(&["FLUSHALL"]);
+        assert_eq!(sum(&one).await, 0);
+        one.write(used(0)).await.unwrap();
+        assert_eq!(sum(&one).await, 1 + 2 + 8);
+        other.write(used(0)).await.unwrap();
+        let rows = one.usage("2026-06-14", "2026-06-15").await.unwrap();
+        let of_lane = rows.iter().find(|row| *row.lane == *"m").unwrap();
+        assert_eq!(of_lane, &named, "all of it");
+        assert_eq!(rows.iter().map(|row| row.requests).sum::<i64>(), 50 + 1 + 2 + 8 + 4);
+    }
+    // Nothing twice, whoever writes.
+    for store in [&one, &other, &one] {
+        store.write(used(16)).await.unwrap();
+    }
+    assert_eq!(sum(&one).await, 1 + 2 + 8 + 4 + 48);
+    // Whoever shares writes with its renewals.
+    let shared = Redis::new(&link).share().with(&Settings::for_lease(Duration::from_millis(400)));
+    shared.store().write(used(64)).await.unwrap();
+    server.command(&["FLUSHALL"]);
+    shared.write(used(128)).await.unwrap();
+    assert_eq!(sum(shared.store()).await, 64 + 128);
+}

@@ -65,24 +65,33 @@ impl Stage {
 
     /// With this on standard input; what it printed there is results.
     async fn pipe(&self, args: &[&str], text: &'static str) -> Vec<Value> {
-        let mut command = self.command(args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let output = tokio::task::spawn_blocking(move || {
-            let mut child = command.spawn().unwrap();
-            std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
-            child.wait_with_output().unwrap()
-        });
-        let output = output.await.unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).unwrap();
-        let mut results: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let ended = self.piped(args, text).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        let mut results: Vec<Value> = ended.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         results.sort_by_key(|result| result["index"].as_u64());
         results
     }
 
+    /// With this on standard input, however it ends.
+    pub(crate) async fn piped(&self, args: &[&str], text: impl Into<String>) -> Ended {
+        let (mut command, text) = (self.command(args), text.into());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::ended(move || {
+            let mut child = command.spawn().unwrap();
+            std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+            child
+        })
+        .await
+    }
+
     pub(crate) async fn run(&self, args: &[&str]) -> Ended {
         let child = self.start(args);
-        let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+        Self::ended(|| child).await
+    }
+
+    /// How it ended, and that it told no secret.
+    async fn ended(child: impl FnOnce() -> Child + Send + 'static) -> Ended {
+        let output = tokio::task::spawn_blocking(move || child().wait_with_output().unwrap()).await.unwrap();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let ended =
             Ended { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) };

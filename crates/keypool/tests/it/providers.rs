@@ -783,6 +783,48 @@ async fn the_admin_api_changes_keys_of_every_provider() {
     scene.end().await;
 }
 
+/// A list of models, or one token of a model, wherever the provider's API lives.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_any_provider_is_tried() {
+    let sim = GeminiSim::builder().project(Project::new("1").key(GEMINI[0]).key(GEMINI[1])).start().await.unwrap();
+    let openai = Upstream::start(Kind::OpenAi, &OPENAI).await;
+    let anthropic = Upstream::start(Kind::Anthropic, &ANTHROPIC).await;
+    let home = Home::new();
+    let deeper = format!(
+        "[[providers]]\nname = \"router\"\nkind = \"openai\"\nupstream = \"{}/api/v1\"\nmodels = [\"r-*\"]\nkeys = [{}]\n",
+        openai.url(),
+        keys_of(&OPENAI[1..], &["r1"])
+    );
+    home.write("keypool.toml", &format!("{}{deeper}", toml(&sim, &openai, &anthropic, "")));
+    let running = Running::of(home.command(&["serve"]));
+    let scene = Scene { home, sim, openai, anthropic, running };
+    scene.openai.mood(OPENAI[0], Mood::Unknown);
+    let test = async |path: &str, model: Option<&str>| {
+        let url = format!("{}/-/admin{path}", scene.running.url);
+        let body = model.map(|model| json!({ "model": model }).to_string()).unwrap_or_default();
+        let answer = ask(Request::post(url).header("x-keypool-admin", ADMIN), body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.json()
+    };
+    for (path, model, works) in [
+        ("/keys/o1/test?pool=open", None, false),
+        ("/keys/o2/test?pool=open", None, true),
+        ("/keys/o2/test?pool=open", Some(GPT), true),
+        ("/keys/a1/test?pool=claude", None, true),
+        ("/keys/a1/test?pool=claude", Some(CLAUDE), true),
+    ] {
+        let told = test(path, model).await;
+        assert_eq!(told["works"], works, "{path} {model:?}: {told}");
+    }
+    assert_eq!(test("/keys/o1/test?pool=open", None).await["verdict"], "invalid_key");
+    scene.openai.arrivals();
+    test("/keys/r1/test?pool=router", None).await;
+    test("/keys/r1/test?pool=router", Some("r-1")).await;
+    assert_eq!(targets(&scene.openai.arrivals()), ["/api/v1/models", "/api/v1/chat/completions"]);
+    assert_eq!(targets(&scene.anthropic.arrivals()), ["/v1/models", "/v1/messages"]);
+    scene.end().await;
+}
+
 /// What was found out of keys, and what was counted, is known after a restart; and a limit is that of all processes.
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_and_rests_of_all_pools_outlive_the_process() {

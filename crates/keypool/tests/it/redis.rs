@@ -535,3 +535,40 @@ async fn over_tls_with_an_authority_of_ones_own() {
     let ended = home.run(&["serve", "--keys", &keys, "--listen", "127.0.0.1:0"]);
     assert_ne!(ended.code, 0, "{ended:?}");
 }
+
+/// What keys used is counted on, not anew, where the server forgets it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_days_use_outlives_a_server_that_forgets() {
+    let Some(server) = RedisServer::start() else { return };
+    let (home, sim, redis) = (Home::new(), simulator(1).await, server.url());
+    run(&home, &redis, &["add-key", "-", "--id", "first"], &secret(0)).good();
+    let running = serve(&home, &sim, &redis, &[]);
+    within_2s(&running, &["first"]).await;
+    let used = || {
+        let told = run(&home, &redis, &["usage", "--json"], "").json();
+        let rows = told["rows"].as_array().unwrap().iter();
+        rows.map(|row| row["requests"].as_u64().unwrap_or_default()).sum::<u64>()
+    };
+    let counts_up_to = async |expected: u64| {
+        let counted = async {
+            while used() != expected {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let counted = tokio::time::timeout(Duration::from_secs(8), counted).await;
+        counted.unwrap_or_else(|_| panic!("{} of {expected}", used()));
+    };
+    let before = sim.report().total.accepted;
+    for _ in 0..3 {
+        assert_eq!(hello(&running).await.status, StatusCode::OK);
+    }
+    counts_up_to(before + 3).await;
+    for round in 1..=2 {
+        server.command(&["FLUSHALL"]);
+        // Until the key is there again.
+        within_2s(&running, &["first"]).await;
+        counts_up_to(sim.report().total.accepted).await;
+        assert!(used() > before + 3, "{round}");
+    }
+    end(running).await;
+}

@@ -31,6 +31,9 @@ use crate::{
 /// After a failure to accept (too many open files), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// So long streams that are cut off have to tell their clients.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// How a client begins that speaks HTTP/2 without having asked; no method of HTTP/1.1 does.
 const PREFACE: &[u8] = b"PRI ";
 
@@ -92,14 +95,18 @@ pub async fn serve<S, B>(
     }
     drop(listener);
     drop(closing);
-    let all = async {
-        while connections.join_next().await.is_some() {}
-        gateway.pipes.closed().await;
-    };
-    if tokio::time::timeout(grace, all).await.is_err() {
-        // They are dropped with the set.
+    if tokio::time::timeout(grace, closed(&mut connections, &gateway)).await.is_err() {
         tracing::warn!("{} of clients were cut off", count(connections.len(), "connection"));
+        gateway.farewell.bid();
+        // What is left then is dropped with the set.
+        let _ = tokio::time::timeout(FAREWELL, closed(&mut connections, &gateway)).await;
     }
+}
+
+/// Once all that is under way has ended.
+async fn closed<S>(connections: &mut JoinSet<()>, gateway: &Gateway<S>) {
+    while connections.join_next().await.is_some() {}
+    gateway.pipes.closed().await;
 }
 
 async fn connection<S, B>(
