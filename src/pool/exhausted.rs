@@ -129,6 +129,24 @@ impl Exhausted {
         self
     }
 
+    /// The same a while later: so much of every wait is over.
+    #[must_use]
+    pub fn after(mut self, passed: Duration) -> Self {
+        let waits = [&mut self.next_in, &mut self.may_in].into_iter().chain(self.exits.values_mut());
+        waits.flatten().for_each(|wait| *wait = wait.saturating_sub(passed));
+        self
+    }
+
+    /// The same for whoever knows that nobody has the keys that are [not lent](OutReason::HeldElsewhere): what they are out
+    /// for, and until when.
+    #[must_use]
+    pub fn unlent_for(mut self, reason: OutReason, next: Duration) -> Self {
+        if let Some(keys) = self.reasons.remove(&OutReason::HeldElsewhere) {
+            *self.reasons.entry(reason).or_default() += keys;
+        }
+        self.not_before(next)
+    }
+
     /// Whether a key may come free at any time: when a request under way ends.
     pub fn may_end_any_time(&self) -> bool {
         self.comes_when().is_some()

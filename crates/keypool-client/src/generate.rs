@@ -173,7 +173,7 @@ impl Generate {
     async fn begin_stream(self) -> Result<AnswerStream, Error> {
         let path = path::of_model(self.asked(), ":streamGenerateContent?alt=sse")?;
         let id = self.request_id.clone();
-        let sent = self.client.send(Method::POST, &path, body(&self.request)?, self.demand()).await;
+        let sent = self.client.send(Method::POST, &path, self.body()?, self.demand()).await;
         let answer = sent.map_err(|error| told(error.with(id.as_deref(), None)))?;
         if answer.status().is_success() {
             return Ok(AnswerStream::new(answer, id));
@@ -212,13 +212,23 @@ impl Generate {
         self.model.as_ref().unwrap_or_else(|| self.client.model())
     }
 
+    /// What goes out. JSON has no word for what is no number, and would say nothing.
+    fn body(&self) -> Result<Bytes, Error> {
+        let config = self.request.generation_config.as_ref();
+        let mut numbers = config.into_iter().flat_map(|all| [("temperature", all.temperature), ("top_p", all.top_p)]);
+        match numbers.find(|(_, number)| number.is_some_and(|number| !number.is_finite())) {
+            Some((name, _)) => Err(Error::new(ErrorKind::Unmade(format!("{name} is no number")))),
+            None => body(&self.request),
+        }
+    }
+
     fn demand(&self) -> Option<Demand> {
         self.wait.map(|wait| Demand::any_model().wait(wait))
     }
 
     async fn send(self) -> Result<Answer, Error> {
         let path = path::of_model(self.asked(), ":generateContent")?;
-        let answer = self.client.send(Method::POST, &path, body(&self.request)?, self.demand()).await;
+        let answer = self.client.send(Method::POST, &path, self.body()?, self.demand()).await;
         let whole = match answer {
             Ok(answer) => Whole::read(answer).await,
             Err(error) => Err(error),

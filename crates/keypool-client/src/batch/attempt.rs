@@ -52,6 +52,8 @@ pub(crate) struct Bad {
 
 /// The code of an exit that lets nothing out.
 const EXIT: &str = "exit";
+/// Why a good answer with nothing in it ended whose account is limited: the pool rests its key for that.
+const LIMITED: &str = "PUP_LIMITED_DISABLED";
 /// The code of a request whose lease ended before it could go out.
 const VOID: &str = "void";
 
@@ -70,6 +72,11 @@ impl Bad {
     /// Whether nothing came of it but that its key's lease had ended before it could go out.
     pub(super) fn is_void(&self) -> bool {
         self.code.as_deref() == Some(VOID)
+    }
+
+    /// Whether the account behind the key is limited, as a good answer said.
+    pub(super) fn is_limited_account(&self) -> bool {
+        self.whose == FaultKind::Key && self.code.as_deref() == Some(LIMITED)
     }
 
     fn of_task(kind: &'static str, message: impl Into<String>, text: Option<String>) -> Self {
@@ -142,6 +149,12 @@ fn judge(shared: &Shared, whole: Whole, slotted: bool) -> Tried {
         Err(Bad::new(FaultKind::Key, "key", advice))
     } else {
         match Answered::read(shared.dialect, &whole.body) {
+            Ok(answered) if answered.is_empty() && answered.finish_reason.is_none() && is_error(&whole.body) => {
+                Err(Bad {
+                    whose: FaultKind::Model,
+                    ..of_error(shared, &Error::refused(whole.status, &whole.body), slotted)
+                })
+            }
             Ok(answered) => {
                 (tried.usage, tried.finish_reason) = (answered.usage, answered.finish_reason.clone());
                 check(shared, answered)
@@ -156,6 +169,11 @@ fn judge(shared: &Shared, whole: Whole, slotted: bool) -> Tried {
     tried
 }
 
+/// Whether a good status has nothing but an error behind it.
+fn is_error(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|whole| whole.get("error").is_some())
+}
+
 fn check(shared: &Shared, answered: Answered) -> Result<Good, Bad> {
     let empty = answered.is_empty();
     let Answered { text, parts, finish_reason, blocked, .. } = answered;
@@ -163,6 +181,10 @@ fn check(shared: &Shared, answered: Answered) -> Result<Good, Bad> {
     if let Some(reason) = blocked {
         let bad = Bad::of_task("blocked", format!("the provider blocked it: {reason}"), said(text));
         return Err(Bad { code: Some(reason), ..bad });
+    }
+    if empty && finish_reason.as_deref() == Some(LIMITED) {
+        let said = "the account behind this key is limited for a breach of policy";
+        return Err(Bad { code: finish_reason, ..Bad::new(FaultKind::Key, "key", said) });
     }
     if empty {
         let why = finish_reason.as_deref().unwrap_or("no reason given");

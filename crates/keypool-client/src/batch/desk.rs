@@ -9,13 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tower_keypool::{Clock, Exhausted, KeyId, Tick};
 
-use super::{
-    Id,
-    away::Away,
-    tray::Tray,
-    turned_away::{is_held, is_refused},
-    written::Fields,
-};
+use super::{Id, away::Away, given_up, tray::Tray, written::Fields};
 
 /// A task on its way.
 #[derive(Debug)]
@@ -72,20 +66,22 @@ pub(crate) struct Desk {
     changed: Notify,
     /// There is room for more.
     room: Notify,
+    /// Keys were changed.
+    anew: Notify,
     capacity: usize,
     clock: Clock,
     begun: Tick,
     /// How long may be waited for a key.
-    max_wait: Option<Duration>,
+    pub(super) max_wait: Option<Duration>,
     stopping: watch::Sender<bool>,
 }
 
 impl Desk {
     pub(crate) fn new(clock: Clock, capacity: usize, max_wait: Option<Duration>) -> Self {
         let begun = clock.tick();
-        let (tray, changed, room) = (Mutex::default(), Notify::new(), Notify::new());
+        let (tray, changed, room, anew) = (Mutex::default(), Notify::new(), Notify::new(), Notify::new());
         let stopping = watch::Sender::new(false);
-        Self { tray, changed, room, capacity, clock, begun, max_wait, stopping }
+        Self { tray, changed, room, anew, capacity, clock, begun, max_wait, stopping }
     }
 
     /// Since the run began.
@@ -93,7 +89,7 @@ impl Desk {
         self.clock.tick().since(self.begun)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Tray> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Tray> {
         self.tray.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -133,7 +129,8 @@ impl Desk {
 
     /// Nothing more is taken; what is under way ends.
     pub(crate) fn stop(&self, why: Stop) {
-        self.lock().stop.get_or_insert(why);
+        let now = self.elapsed();
+        self.lock().stop.get_or_insert((why, now));
         self.tell_stop();
     }
 
@@ -143,8 +140,14 @@ impl Desk {
         self.room.notify_waiters();
     }
 
+    /// Why nothing more is taken, as it is now: what was under way may have taken long since then.
     pub(crate) fn stopped(&self) -> Option<Stop> {
-        self.lock().stop.clone()
+        let (stop, at) = self.lock().stop.clone()?;
+        let passed = self.elapsed().saturating_sub(at);
+        Some(match stop {
+            Stop::OutOfQuota(why) => Stop::OutOfQuota(why.after(passed)),
+            other => other,
+        })
     }
 
     /// Resolves when nothing more is to be taken: it was stopped, or all is done.
@@ -153,10 +156,19 @@ impl Desk {
         let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
     }
 
-    /// Sleeps so long, or until nothing more is to be taken.
+    /// Keys were changed: each model that is out is tried, and nobody sleeps on.
+    pub(crate) fn look_again(&self) {
+        let now = self.elapsed();
+        self.lock().strike(now);
+        self.anew.notify_waiters();
+        self.changed.notify_waiters();
+    }
+
+    /// Sleeps so long, or until nothing more is to be taken, or keys were changed.
     pub(crate) async fn pause(&self, pause: Duration) {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
+            () = self.anew.notified() => {}
             () = self.until_stopped() => {}
         }
     }
@@ -272,7 +284,7 @@ impl Desk {
         let mut tray = self.lock();
         tray.out -= 1;
         // Refused again as they were when all failed at once: it is not the way there.
-        let given_up = is_refused(&why) && tray.droughts.held(&work.model, now) && is_held(&why);
+        let given_up = given_up::round(&why).is_some_and(|round| tray.droughts.held(&work.model, round, now));
         tray.droughts.waits(&work.model, now);
         let news = tray.park(work, why, next.filter(|_| !given_up), now);
         if !self.end_if_out(tray) {
@@ -281,32 +293,6 @@ impl Desk {
             }
             self.room.notify_one();
         }
-    }
-
-    /// A request of this model goes.
-    pub(crate) fn goes(&self, model: &Arc<str>) {
-        self.lock().droughts.goes(model);
-    }
-
-    /// It came to its end, whatever came of it.
-    pub(crate) fn landed(&self, model: &Arc<str>) {
-        self.lock().droughts.landed(model);
-    }
-
-    /// A task was told that there is no such model; `named`: and why.
-    pub(crate) fn told_of_no_model(&self, model: &Arc<str>, named: bool) {
-        self.lock().droughts.told(model, named);
-    }
-
-    /// Whether so many tasks were told so, none being carried, that others would be told the same.
-    pub(crate) fn is_without(&self, model: &str) -> bool {
-        self.lock().droughts.is_without(model)
-    }
-
-    /// How long may still be waited for a key for this model; `None`: for as long as it takes.
-    pub(crate) fn left_of_wait(&self, model: &str) -> Option<Duration> {
-        let (most, now) = (self.max_wait?, self.elapsed());
-        Some(self.lock().droughts.bears_until(model, most, now).saturating_sub(now))
     }
 
     /// What came of a task's attempt.
@@ -371,7 +357,7 @@ impl Desk {
         let now = self.elapsed();
         let left = |back: Option<Duration>| back.map(|back| back.saturating_sub(now));
         let told = self.lock();
-        told.parked.iter().map(|(model, parked)| (Arc::clone(model), parked.why.clone(), left(parked.back))).collect()
+        told.parked.iter().map(|(model, parked)| (Arc::clone(model), parked.why(now), left(parked.back))).collect()
     }
 
     /// Why nothing goes out, until when, and how long it has been so; where that is so.

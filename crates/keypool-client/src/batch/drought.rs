@@ -2,12 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use super::desk::Desk;
+
 /// So many tasks in a row are told that there is no such model, in words that name no cause, until the others are believed
 /// to be told the same.
 const TOLD: u8 = 3;
-
-/// Keys that are held are tried again after longer than this.
-const ROUND: Duration = Duration::from_secs(30);
 
 /// What is known of one model since a key carried a request of it last. Times are since the run began.
 #[derive(Debug, Default)]
@@ -18,9 +17,12 @@ struct Drought {
     flying: usize,
     /// Tasks that were told that there is no such model.
     told: u8,
-    /// When all keys were found to be refused, and whether one that was tried later was so again.
+    /// When all keys were found to be refused, and when one that was tried later was so again.
     held: Option<Duration>,
-    held_on: bool,
+    held_on: Option<Duration>,
+    /// Whether any request came to its end since the run began, and whether any was carried.
+    landed: bool,
+    carried: bool,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +42,7 @@ impl Droughts {
     pub(super) fn landed(&mut self, model: &Arc<str>) {
         let drought = self.of(model);
         drought.flying = drought.flying.saturating_sub(1);
+        drought.landed = true;
     }
 
     /// Somebody waits.
@@ -50,8 +53,19 @@ impl Droughts {
     /// A key carried one.
     pub(super) fn ends(&mut self, model: &str) {
         if let Some(drought) = self.0.get_mut(model) {
-            *drought = Drought { flying: drought.flying, ..Drought::default() };
+            let Drought { flying, landed, .. } = *drought;
+            *drought = Drought { flying, landed, carried: true, ..Drought::default() };
         }
+    }
+
+    /// Whether no request has come to its end since the run began.
+    pub(super) fn is_first_wave(&self, model: &str) -> bool {
+        self.0.get(model).is_none_or(|drought| !drought.landed)
+    }
+
+    /// Whether any was carried since then.
+    pub(super) fn was_carried(&self, model: &str) -> bool {
+        self.0.get(model).is_some_and(|drought| drought.carried)
     }
 
     /// Until when may be waited that may be waited for so long, as things stand.
@@ -75,15 +89,53 @@ impl Droughts {
     pub(super) fn refused(&mut self, model: &Arc<str>, now: Duration) {
         self.waits(model, now);
         let drought = self.of(model);
-        // What was under way when the others failed is still the first round.
-        drought.held_on |= drought.held.is_some_and(|held| now > held + ROUND);
+        drought.held_on = drought.held.and(Some(now));
     }
 
-    /// All keys are refused; whether they were before, and the one that was tried since was so again.
-    pub(super) fn held(&mut self, model: &Arc<str>, now: Duration) -> bool {
+    /// All keys are refused; whether they were before, and one that was tried longer after that than a `round` was so again:
+    /// what was under way when the others failed is still the first.
+    pub(super) fn held(&mut self, model: &Arc<str>, round: Duration, now: Duration) -> bool {
         let drought = self.of(model);
-        drought.held.get_or_insert(now);
-        drought.held_on
+        let held = *drought.held.get_or_insert(now);
+        drought.held_on.is_some_and(|again| again > held + round)
+    }
+}
+
+impl Desk {
+    /// A request of this model goes.
+    pub(crate) fn goes(&self, model: &Arc<str>) {
+        self.lock().droughts.goes(model);
+    }
+
+    /// Whether none of this model has come to its end since the run began: nobody knows anything of the keys.
+    pub(crate) fn is_first_wave(&self, model: &str) -> bool {
+        self.lock().droughts.is_first_wave(model)
+    }
+
+    /// Whether any of this model was carried since then.
+    pub(crate) fn was_carried(&self, model: &str) -> bool {
+        self.lock().droughts.was_carried(model)
+    }
+
+    /// It came to its end, whatever came of it.
+    pub(crate) fn landed(&self, model: &Arc<str>) {
+        self.lock().droughts.landed(model);
+    }
+
+    /// A task was told that there is no such model; `named`: and why.
+    pub(crate) fn told_of_no_model(&self, model: &Arc<str>, named: bool) {
+        self.lock().droughts.told(model, named);
+    }
+
+    /// Whether so many tasks were told so, none being carried, that others would be told the same.
+    pub(crate) fn is_without(&self, model: &str) -> bool {
+        self.lock().droughts.is_without(model)
+    }
+
+    /// How long may still be waited for a key for this model; `None`: for as long as it takes.
+    pub(crate) fn left_of_wait(&self, model: &str) -> Option<Duration> {
+        let (most, now) = (self.max_wait?, self.elapsed());
+        Some(self.lock().droughts.bears_until(model, most, now).saturating_sub(now))
     }
 }
 
@@ -124,10 +176,10 @@ mod tests {
     #[test]
     fn who_is_held_is_given_up_once_a_later_try_failed() {
         let (mut droughts, model) = (Droughts::default(), Arc::from("m"));
-        assert!(!droughts.held(&model, S(1)));
+        assert!(!droughts.held(&model, S(30), S(1)));
         droughts.refused(&model, S(2));
-        assert!(!droughts.held(&model, S(60)), "that was under way");
+        assert!(!droughts.held(&model, S(30), S(60)), "that was under way");
         droughts.refused(&model, S(62));
-        assert!(droughts.held(&model, S(62)));
+        assert!(droughts.held(&model, S(30), S(62)) && !droughts.held(&model, S(90), S(62)));
     }
 }

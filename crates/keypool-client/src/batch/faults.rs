@@ -31,9 +31,11 @@ impl Shared {
         let sent = served.map_or(u32::from(tried.took > Duration::ZERO), |served| served.attempts() as u32);
         // One whose lease had ended was no request.
         let sent = sent.saturating_sub(u32::from(matches!(&tried.outcome, Err(bad) if bad.is_void())));
+        let is_limited = matches!(&tried.outcome, Err(bad) if bad.is_limited_account());
         let last_is_key = matches!(&tried.outcome, Err(bad) if bad.whose == FaultKind::Key)
             && served.is_some_and(|served| {
-                served.key().is_some() && served.verdict().is_key_fault() && is_keys(served.verdict().kind())
+                let verdict = served.verdict();
+                served.key().is_some() && (is_limited || verdict.is_key_fault() && is_keys(verdict.kind()))
             });
         let earlier_keys = earlier.iter().filter(|attempt| is_keys(attempt.kind)).count();
         let key_faults = earlier_keys as u32 + u32::from(last_is_key);
@@ -44,7 +46,7 @@ impl Shared {
             tally.statistics.key_faults += u64::from(key_faults);
             if let Some(usage) = tried.usage {
                 let model = served.and_then(ServedBy::used_model).unwrap_or(&work.model);
-                let free = served.and_then(ServedBy::key).is_some_and(|key| self.free.contains(key));
+                let free = served.and_then(ServedBy::key).is_some_and(|key| self.is_free(key));
                 tally.bill(usage, model, self.options.prices, free);
             }
         });
@@ -106,7 +108,8 @@ impl Shared {
             && !bad.is_void()
         {
             let verdict = served.map(ServedBy::verdict);
-            let of_model = bad.whose == FaultKind::Key && verdict.is_some_and(|verdict| !is_keys(verdict.kind()));
+            let kind = if bad.is_limited_account() { Some(VerdictKind::Suspended) } else { verdict.map(Verdict::kind) };
+            let of_model = bad.whose == FaultKind::Key && kind.is_some_and(|kind| !is_keys(kind));
             let whose = if of_model { FaultKind::Model } else { bad.whose };
             let final_fault = matches!(bad.whose, FaultKind::Task | FaultKind::Model)
                 && (work.faults >= self.options.max_retries || (bad.invalid && !self.options.retry_invalid));
@@ -114,7 +117,7 @@ impl Shared {
             faults.push(Fault {
                 key: served.and_then(ServedBy::key).cloned(),
                 model: used.map_or_else(|| Arc::clone(&work.model), Into::into),
-                verdict: verdict.map(Verdict::kind),
+                verdict: kind,
                 status: verdict.and_then(Verdict::status_of).map(|status| status.as_u16()),
                 code: code.map(str::to_owned).or_else(|| bad.code.clone()).unwrap_or_else(|| bad.kind.to_owned()),
                 message: bad.message.clone(),

@@ -123,7 +123,11 @@ impl Worker {
         if !out.may_end_any_time() {
             return None;
         }
-        Some(if self.day_is_over(work, model, out).is_some() { wait.min(UNTIL_ASKED) } else { wait })
+        if self.day_is_over(work, model, out).is_none() {
+            return Some(wait);
+        }
+        // Not for each task where another model stands in.
+        (most > BEFORE_ANOTHER).then(|| wait.min(UNTIL_ASKED))
     }
 
     /// When the day ends whose requests are all used up, as the store said: the pool, which no owner is lent, knows of none.

@@ -31,6 +31,7 @@ mod events;
 mod faults;
 mod feeder;
 mod forecast;
+mod given_up;
 pub mod input;
 mod json_check;
 mod line;

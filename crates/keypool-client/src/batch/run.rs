@@ -137,6 +137,11 @@ impl Watch {
         self.0.desk.stop(Stop::Asked);
     }
 
+    /// Keys of the pool were changed: whatever waits for one asks anew, at once.
+    pub fn look_again(&self) {
+        self.0.look_again();
+    }
+
     /// What was no task in the input.
     pub fn refused(&self) -> Vec<InputError> {
         self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()

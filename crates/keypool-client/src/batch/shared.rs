@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tower_keypool::{Demand, Exhausted, KeyId};
+use tower_keypool::{Demand, Exhausted, KeyId, KeyView};
 
 use super::{
     Id, Resting, Statistics, TaskResult,
@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     paused: AtomicUsize,
     by_slot: Vec<AtomicU64>,
     /// Keys that cost nothing.
-    pub(super) free: HashSet<KeyId>,
+    free: Mutex<HashSet<KeyId>>,
     /// All keys, and which come first.
     pub(super) keys: Vec<(KeyId, u16)>,
     /// What whoever listens to faults has to be told, and was.
@@ -54,8 +54,7 @@ impl Shared {
     pub(crate) fn new(client: Client, options: Options, workers: usize, slotted: bool) -> Self {
         let pool = client.pool().clone();
         let keys = pool.snapshot().keys;
-        let free = keys.iter().filter(|key| key.tier.as_ref().is_some_and(|tier| tier.name() == "free"));
-        let free = free.map(|key| key.id.clone()).collect();
+        let free = Mutex::new(free(&keys));
         let others = keys.iter().map(|key| (key.id.clone(), key.priority)).collect();
         let told = options.on_fault.is_some().then(|| Told::of(&pool));
         let mut tally = Tally::default();
@@ -81,6 +80,17 @@ impl Shared {
 
     pub(crate) fn tally(&self, change: impl FnOnce(&mut Tally)) {
         change(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Whether what is asked with this key costs nothing.
+    pub(super) fn is_free(&self, key: &KeyId) -> bool {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+
+    /// Keys of the pool were changed.
+    pub(super) fn look_again(&self) {
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner) = free(&self.client.pool().snapshot().keys);
+        self.desk.look_again();
     }
 
     pub(crate) fn counted_before(&self) -> bool {
@@ -126,6 +136,12 @@ impl Shared {
     pub(super) fn all_wait(&self) -> Option<Resting> {
         let model = &self.options.defaults.model;
         let pool = self.client.pool();
+        let may_come =
+            |model: &Arc<str>| pool.outlook(Demand::new(Arc::clone(model))).is_none_or(|out| out.may_end_any_time());
+        if self.client.models_in_place().chain(model).iter().skip(1).any(may_come) {
+            // Another model carries them.
+            return None;
+        }
         let out = pool.outlook(Demand::new(Arc::clone(model))).filter(|out| out.keys() > 0)?;
         let seconds =
             |next: Option<Duration>| next.filter(|next| *next >= Duration::from_secs(1)).map(|next| next.as_secs_f64());
@@ -220,6 +236,12 @@ impl Shared {
         all.unreachable = self.desk.away().map(away);
         all
     }
+}
+
+/// Those of the free tier.
+fn free(keys: &[KeyView]) -> HashSet<KeyId> {
+    let free = keys.iter().filter(|key| key.tier.as_ref().is_some_and(|tier| tier.name() == "free"));
+    free.map(|key| key.id.clone()).collect()
 }
 
 /// One more, as long as it lives.

@@ -27,10 +27,19 @@ pub(super) struct Parked {
     until: Duration,
     /// The one that is.
     scout: Option<u64>,
-    pub(super) why: Exhausted,
+    /// As it was said then, since the run began.
+    why: Exhausted,
+    at: Duration,
     /// When a key may serve, since the run began; `None`: not by itself.
     pub(super) back: Option<Duration>,
     tasks: VecDeque<Work>,
+}
+
+impl Parked {
+    /// Why, as it is now.
+    pub(super) fn why(&self, now: Duration) -> Exhausted {
+        self.why.clone().after(now.saturating_sub(self.at))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +61,8 @@ pub(super) struct Tray {
     pub(super) out: usize,
     /// Keys whose slots work and do not rest, and how many slots of each.
     pub(super) present: BTreeMap<KeyId, usize>,
-    pub(super) stop: Option<Stop>,
+    /// Why nothing more is taken, as it was said then, since the run began.
+    pub(super) stop: Option<(Stop, Duration)>,
 }
 
 impl Tray {
@@ -111,17 +121,22 @@ impl Tray {
         let (until, back, model) = (now + pause, next.map(|next| now + next), Arc::clone(&work.model));
         let news = self.forget_scout(work.index, now) | !self.parked.contains_key(&model);
         if let Some(parked) = self.parked.get_mut(&model) {
-            (parked.until, parked.why, parked.back) = (until, why, back);
+            (parked.until, parked.why, parked.at, parked.back) = (until, why, now, back);
         } else {
             // What is ready of it waits as well.
             let (tasks, ready) = std::mem::take(&mut self.ready).into_iter().partition(|ready| ready.model == model);
             self.ready = ready;
-            let parked = Parked { until, scout: None, why, back, tasks };
+            let parked = Parked { until, scout: None, why, at: now, back, tasks };
             self.parked_tasks += parked.tasks.len();
             self.parked.insert(model, parked);
         }
         self.put(work, true);
         news
+    }
+
+    /// All clocks strike.
+    pub(super) fn strike(&mut self, now: Duration) {
+        self.parked.values_mut().for_each(|parked| parked.until = parked.until.min(now));
     }
 
     /// A request of this model was answered: its tasks go on. Whether any waited.
@@ -201,7 +216,7 @@ impl Tray {
     }
 
     /// Whether nothing can be done for longer than may be waited, and why.
-    pub(super) fn is_out(&self, most: Option<Duration>, now: impl FnOnce() -> Duration) -> Option<Stop> {
+    pub(super) fn is_out(&self, most: Option<Duration>, now: impl FnOnce() -> Duration) -> Option<(Stop, Duration)> {
         if self.parked.is_empty() {
             return None;
         }
@@ -219,8 +234,8 @@ impl Tray {
             return None;
         }
         let soonest = self.parked.values().min_by_key(|parked| parked.back.unwrap_or(Duration::MAX))?;
-        let why = soonest.why.clone();
-        Some(if soonest.back.is_none() { Stop::NoKey(why) } else { Stop::OutOfQuota(why) })
+        let why = soonest.why(now);
+        Some((if soonest.back.is_none() { Stop::NoKey(why) } else { Stop::OutOfQuota(why) }, now))
     }
 }
 

@@ -38,7 +38,7 @@ fn is_rest(reason: OutReason) -> bool {
     )
 }
 
-fn is_disabled(reason: OutReason) -> bool {
+pub(super) fn is_disabled(reason: OutReason) -> bool {
     use OutReason::{DisabledByHand, DisabledInvalid, DisabledSpent, DisabledSuspended};
     matches!(reason, DisabledByHand | DisabledInvalid | DisabledSpent | DisabledSuspended)
 }
@@ -77,11 +77,14 @@ fn all_rest(out: &Exhausted, so: impl Fn(OutReason) -> bool) -> bool {
 }
 
 /// How often a task may be turned away by keys that do not rest for it.
-fn most(tried: &Tried, retries: u32) -> u32 {
+fn most(tried: &Tried, retries: u32, served: bool) -> u32 {
+    // Where nobody was served yet it is the keys, as far as anybody knows.
+    let refusals = if served { REFUSALS } else { LIMITS };
     let kind = tried.served_by.as_ref().map(ServedBy::verdict).map(Verdict::fault);
     match kind {
         Some(VerdictKind::RateLimited) => retries.max(LIMITS),
-        Some(VerdictKind::InvalidKey | VerdictKind::Suspended) => retries.max(REFUSALS),
+        Some(VerdictKind::InvalidKey | VerdictKind::Suspended) => retries.max(refusals),
+        _ if matches!(&tried.outcome, Err(bad) if bad.is_limited_account()) => retries.max(refusals),
         _ => retries,
     }
 }
@@ -107,7 +110,7 @@ impl Worker {
             return tokio::task::yield_now().await;
         }
         work.unheld += 1;
-        if work.unheld > most(&tried, shared.options.max_retries) {
+        if work.unheld > most(&tried, shared.options.max_retries, shared.desk.was_carried(&work.model)) {
             if let Err(bad) = &mut tried.outcome {
                 let kind = if bad.without_model.is_some() { "invalid" } else { "refused" };
                 (bad.whose, bad.kind) = (FaultKind::Task, kind);

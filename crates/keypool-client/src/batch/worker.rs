@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
-use tower_keypool::{Affinity, Demand, Exhausted, KeyId, ServedBy};
+use tower_keypool::{Affinity, Demand, Exhausted, KeyId, OutReason, ServedBy, Span, Unit};
 
 use super::{
     TaskError, TaskResult,
@@ -74,7 +74,11 @@ impl Worker {
                     }
                     let under_way = shared.under_way(self.number);
                     shared.desk.goes(&work.model);
-                    let tried = attempt::send(&shared, &work, &model, lease, self.key.as_ref()).await;
+                    // As long as nobody knows anything of the keys each speaks for itself: a request that asks one after the other
+                    // has the pool doubt what the first said, and all of the first wave would ask all of them.
+                    let alone = shared.desk.is_first_wave(&work.model).then(|| lease.key_id().clone());
+                    let tried =
+                        attempt::send(&shared, &work, &model, lease, self.key.as_ref().or(alone.as_ref())).await;
                     shared.desk.landed(&work.model);
                     drop(under_way);
                     self.settle(work, &model, tried).await;
@@ -133,7 +137,9 @@ impl Worker {
     fn park(&self, work: Work, why: Exhausted, near: bool) {
         let desk = &self.shared.desk;
         if let Some(ends) = self.day_is_over(&work, &work.model, &why) {
-            return desk.park(work, why.not_before(ends), Some(ends));
+            // Nobody else has them.
+            let day = OutReason::Full(Unit::Requests, Span::Day);
+            return desk.park(work, why.unlent_for(day, ends), Some(ends));
         }
         let next = why.may_serve_in();
         if why.may_end_any_time()

@@ -35,7 +35,8 @@ const COMMANDS: &[&str] = &[
     "triangle",
 ];
 
-/// Doubles every backslash that begins no escape of JSON. Where such are commands of LaTeX, those that look like an escape
+/// Doubles every backslash that begins no escape of JSON, and all of a path from a drive on (`C:\Users\new`) in which one does not.
+/// Where such are commands of LaTeX, those that look like an escape
 /// (`\frac`, `\times`) are doubled, too.
 pub(super) fn doubled(text: &str) -> Cow<'_, str> {
     if !text.contains('\\') {
@@ -45,8 +46,12 @@ pub(super) fn doubled(text: &str) -> Cow<'_, str> {
         spots(text).any(|(_, rest)| rest.starts_with(|letter: char| letter.is_ascii_alphabetic()) && !is_escape(rest));
     let mut whole = String::with_capacity(text.len() + 16);
     let mut from = 0;
+    let mut path_ends = 0;
     for (at, rest) in spots(text) {
-        if !is_escape(rest) || (latex && is_command(rest)) {
+        if at >= path_ends && is_drive(&text[..at]) {
+            path_ends = length_of_path(rest).map_or(0, |length| at + 1 + length);
+        }
+        if !is_escape(rest) || at < path_ends || (latex && is_command(rest)) {
             whole.push_str(&text[from..=at]);
             whole.push('\\');
             from = at + 1;
@@ -65,6 +70,21 @@ fn spots(text: &str) -> impl Iterator<Item = (usize, &str)> {
         from = at + 1 + rest.chars().next().map_or(0, char::len_utf8);
         Some((at, rest))
     })
+}
+
+/// Whether a path begins behind this: a letter by itself and a colon.
+fn is_drive(before: &str) -> bool {
+    let mut letters = before.strip_suffix(':').unwrap_or_default().chars().rev();
+    letters.next().is_some_and(|letter| letter.is_ascii_alphabetic())
+        && letters.next().is_none_or(|letter| !letter.is_alphanumeric())
+}
+
+/// How long a path goes on whose backslashes are its own: one at least begins no escape, and none is doubled.
+fn length_of_path(rest: &str) -> Option<usize> {
+    let path = &rest[..rest.find(['"', '\n']).unwrap_or(rest.len())];
+    let mut steps = path.split('\\');
+    let is_literal = steps.clone().all(|step| !step.is_empty()) && steps.any(|step| !is_escape(step));
+    is_literal.then_some(path.len())
 }
 
 fn is_escape(rest: &str) -> bool {

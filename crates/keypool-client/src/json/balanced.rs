@@ -2,14 +2,26 @@
 
 use serde_json::Value;
 
+/// Tags that models think between, before they answer.
+const THOUGHTS: [(&str, &str); 3] =
+    [("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<thought>", "</thought>")];
+
+/// What stands behind the thoughts that a text begins with; all of it where there are none, or nothing but them.
+pub(super) fn behind_thoughts(text: &str) -> &str {
+    let behind = THOUGHTS.iter().find_map(|(opens, closes)| text.strip_prefix(opens)?.split_once(closes));
+    behind.map(|(_, behind)| behind.trim()).filter(|behind| !behind.is_empty()).unwrap_or(text)
+}
+
 /// What stands in the first fence that looks as if it held JSON, without its marks. A fence inside of a value's string is
-/// none: what opens a value comes first.
+/// none: what opens a value comes first. An example between words that ends before the fence is no answer, either.
 pub(super) fn fenced(text: &str) -> Option<&str> {
-    let opens = openers(text).next();
+    let mut opens = openers(text).next();
     let mut from = 0;
     while let Some(at) = text[from..].find("```").map(|at| from + at) {
-        if opens.is_some_and(|opener| opener < at) {
-            return None;
+        while let Some(opener) = opens.filter(|opener| *opener < at) {
+            let ends = end_of(&text[opener..]).map(|length| opener + length);
+            let ends = ends.filter(|ends| opener > 0 && *ends <= at)?;
+            opens = openers(&text[ends..]).next().map(|next| ends + next);
         }
         let inside = &text[at + 3..];
         let inside =

@@ -80,7 +80,8 @@ fn found_in(text: &str) -> Result<(Found, Cow<'_, str>), NoJson> {
         Ok(value) => return found(value, How::AsItIs, text.into()),
         Err(error) => error,
     };
-    let region = balanced::fenced(text).unwrap_or(text);
+    let answer = balanced::behind_thoughts(text);
+    let region = balanced::fenced(answer).unwrap_or(answer);
     if region.len() < text.len()
         && let Ok(value) = value(region)
     {

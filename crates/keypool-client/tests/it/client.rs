@@ -40,6 +40,21 @@ async fn a_prompt_is_answered_and_says_by_whom() {
 }
 
 #[tokio::test]
+async fn what_is_no_number_is_not_sent() {
+    let (sim, client) = stage::served(GeminiSim::builder(), 1).await;
+    for number in [f64::NAN, f64::INFINITY] {
+        let all = [client.generate("x").temperature(number), client.generate("x").top_p(number)];
+        for request in all {
+            let error = request.await.unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Unmade(_)), "{error}");
+        }
+        let error = client.generate("x").temperature(number).stream().await.map(|_| ()).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Unmade(_)), "{error}");
+    }
+    assert_eq!(sim.report().total.arrivals, 0);
+}
+
+#[tokio::test]
 async fn json_comes_typed_whatever_stands_around_it() {
     #[derive(Debug, PartialEq, serde::Deserialize)]
     struct Colour {

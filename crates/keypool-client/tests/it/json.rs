@@ -66,3 +66,31 @@ fn half_a_character_does_not_cost_the_rest() {
         assert_eq!(found.how, How::Repaired);
     }
 }
+
+#[test]
+fn the_answer_is_taken_and_not_what_was_thought_or_shown_before_it() {
+    for text in [
+        r#"<think>maybe {"a": 0}</think>{"a": 1}"#,
+        "<thinking>\n{\"a\": 0} or [2]?\n</thinking>\n```json\n{\"a\": 1}\n```",
+        "In the form {\"a\": 0}, as you asked, or {\"a\": 2}:\n```json\n{\"a\": 1}\n```",
+        // What comes first and by itself is the answer, whatever is told of it.
+        "{\"a\": 1}\nThe form was:\n```json\n{\"a\": 0}\n```",
+        "<think>{\"a\": 1}</think>",
+    ] {
+        assert_eq!(find(text).unwrap().value, json!({ "a": 1 }), "{text}");
+    }
+    let fence = json!({ "a": "see ```json\n{}\n``` there" });
+    assert_eq!(find(&format!("So: {fence}")).unwrap().value, fence);
+}
+
+#[test]
+fn a_path_keeps_its_backslashes() {
+    for (text, meant) in [
+        (r#"{"a": "C:\Users\new\table"}"#, r"C:\Users\new\table"),
+        (r#"{"a": "in d:\new\Users"}"#, r"in d:\new\Users"),
+        (r#"{"a": "Q:\nWhat?",}"#, "Q:\nWhat?"),
+        (r#"{"a": "C:\\Users\\new",}"#, r"C:\Users\new"),
+    ] {
+        assert_eq!(find(text).unwrap().value, json!({ "a": meant }), "{text}");
+    }
+}

@@ -7,6 +7,7 @@ mod json;
 mod output;
 mod paced;
 mod provider;
+mod refused;
 mod resting;
 mod samples;
 mod sheets;

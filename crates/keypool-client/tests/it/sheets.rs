@@ -158,6 +158,8 @@ async fn columns_may_stand_apart_by_semicolons_and_tabs() {
         keypool_client::batch::input::Survey::of(&path, Format::Csv, "prompt").unwrap()
     };
     assert_eq!(survey("question\none; two\nthree\n").tasks, 2);
+    let two = survey("id,prompt,Prompt\na,b,c\n");
+    assert!(two.tasks == 0 && two.wrong[0].to_string().contains("2 columns are called \"prompt\""), "{:?}", two.wrong);
     for head in ["id;frage;lang", "id\tfrage\tlang", "id,frage,lang"] {
         let survey = survey(&format!("{head}\na;b;c\n"));
         let wrong = survey.wrong[0].to_string();

@@ -92,7 +92,7 @@ impl Generate {
         let prompt = self.prompt()?;
         super::batch::warn_on_stderr();
         super::runtime()?.block_on(async {
-            let (pool, _) = source::pool(inputs, &mut loaded).await?;
+            let source::Opened { pool, .. } = source::pool(inputs, &mut loaded).await?;
             let asked = self.asked(&client(&loaded, &pool), prompt, system);
             let answered = tokio::select! {
                 answered = self.answer(asked, &pool) => answered,

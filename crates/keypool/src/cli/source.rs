@@ -67,9 +67,18 @@ pub(super) fn text_or_file(text: &str) -> Result<String, Failure> {
     }
 }
 
-/// The pool over all keys, those of the database included, which counts there; and that database. `loaded` has them from
-/// then on.
-pub(super) async fn pool(mut inputs: Inputs, loaded: &mut Loaded) -> Result<(KeyPool, Option<Database>), Failure> {
+/// A pool over all keys, and what it goes by.
+pub(super) struct Opened {
+    pub(super) pool: KeyPool,
+    /// Where it counts, unless in memory alone.
+    pub(super) database: Option<Database>,
+    /// The keys of the database, to be followed, and what else it was made of.
+    pub(super) keys: Keys,
+    pub(super) inputs: Inputs,
+}
+
+/// The pool over all keys, those of the database included, which counts there. `loaded` has them from then on.
+pub(super) async fn pool(mut inputs: Inputs, loaded: &mut Loaded) -> Result<Opened, Failure> {
     let site = Site::of(&loaded.store);
     let joined = serve::join(&site, &inputs, loaded).await?;
     let database = joined.database();
@@ -81,5 +90,5 @@ pub(super) async fn pool(mut inputs: Inputs, loaded: &mut Loaded) -> Result<(Key
     if loaded.keys.is_empty() {
         return Err(Failure::config(serve::NoKey::of(loaded)));
     }
-    Ok((serve::pool(loaded, joined).await?, database))
+    Ok(Opened { pool: serve::pool(loaded, joined).await?, database, keys, inputs })
 }

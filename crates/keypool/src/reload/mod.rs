@@ -2,16 +2,10 @@
 //! changes them; and makes the running gateway go by it. No request is dropped: each ends as it began. What is wrong is
 //! refused as a whole, and the old goes on.
 
+mod book;
 mod watch;
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    fmt,
-    path::PathBuf,
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, task::JoinHandle};
 use tower_keypool::{
@@ -24,6 +18,7 @@ use crate::{
     config::{self, Inputs, Loaded},
     database::{Keys, Told},
 };
+pub use book::Book;
 use watch::Watch;
 
 /// Makes the gateway go by another configuration.
@@ -122,7 +117,7 @@ impl Reload {
 
     /// Goes by other keys of the database, whatever the files hold by now.
     async fn take_keys(&mut self, told: Told) {
-        let lifted: HashSet<String> = told.lifted.iter().cloned().collect();
+        let lifted = told.lifted.clone();
         let files: BTreeSet<PathBuf> =
             self.loaded.files.difference(&self.inputs.more_files).chain(&told.files).cloned().collect();
         self.inputs.hear(Some(told));
@@ -136,14 +131,7 @@ impl Reload {
         if self.loaded.keys.is_empty() {
             tracing::error!("no key is left: every request gets a 503 until one is added");
         }
-        if lifted.is_empty() {
-            return;
-        }
-        for spec in self.loaded.keys.keys.iter().filter(|spec| lifted.contains(&spec.hash())) {
-            if let Err(error) = self.pool.enable(&spec.key().key_id()) {
-                tracing::warn!("{error}");
-            }
-        }
+        book::lift(&self.pool, &self.loaded, &lifted);
     }
 
     /// Goes by a new configuration.

@@ -17,5 +17,5 @@ pub use changes::report_changes;
 pub(crate) use changes::{Told, spoken};
 pub use console::{Verbosity, say, start};
 pub(crate) use plain::{plain, plain_text};
-pub(crate) use shown::pretty;
+pub(crate) use shown::{harmless, pretty};
 pub use sink::Written;

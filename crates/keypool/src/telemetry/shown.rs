@@ -1,6 +1,6 @@
 //! JSON that a person may look at: what acts on a terminal, or on the order of text, is written as `\\u` and its number.
 
-use std::io;
+use std::{fmt::Write, io};
 
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
@@ -12,6 +12,22 @@ pub(crate) fn pretty(value: &impl Serialize) -> String {
     let mut out = Vec::new();
     let written = value.serialize(&mut Serializer::with_formatter(&mut out, Shown(PrettyFormatter::new())));
     written.ok().and_then(|()| String::from_utf8(out).ok()).unwrap_or_default()
+}
+
+/// JSON as it stands, for a terminal: such characters are in its strings alone, where their number means the same.
+pub(crate) fn harmless(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        if acts(character) {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(character);
+        }
+    }
+    out
 }
 
 /// Pretty, and harmless. JSON itself escapes only what is below a blank.

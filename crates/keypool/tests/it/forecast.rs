@@ -142,6 +142,30 @@ async fn who_comes_when_the_day_is_used_up_is_told_at_once() {
             "{again:?}"
         );
         assert!(took < Duration::from_secs(55), "{took:?}: a minute's window is nothing to wait for");
+        // Nobody else has them: the day is what they are out for.
+        assert!(again.err.contains(" at requests/day") && !again.err.contains("not lent"), "{again:?}");
+        // A slot may stand in line behind another's.
+        assert!(args.len() > 4 || again.err.contains("3 at requests/day"), "{again:?}");
     }
     assert_eq!(stage.sim.report().total.arrivals, 12);
+}
+
+/// What the first model's day has not, the next one carries, and at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_whose_day_is_used_up_is_not_waited_for_where_another_stands_in() {
+    let stage = Stage::new(GeminiSim::builder(), 3, Limits::none()).await.tasks(40);
+    let first = "[[models]]\nname = \"gemini-2.5-flash\"\nlimits.\"*\" = { rpd = 5 }\n";
+    std::fs::write(stage.path("keypool.toml"), first).unwrap();
+    let args = ["tasks.txt", "-o", "a.jsonl", "--fallback", "gemini-2.5-flash-lite", "--monitor-interval", "0.1"];
+    for output in ["a.jsonl", "b.jsonl"] {
+        let mut args = args;
+        args[2] = output;
+        let ended = stage.run(&args).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        let first = stage.results(output).iter().filter(|result| result["model"] == "gemini-2.5-flash").count();
+        assert_eq!(first, if output == "a.jsonl" { 15 } else { 0 }, "{ended:?}");
+        let waits = ended.err.lines().filter(|line| line.starts_with("active ") && line.contains("| ok 0 ")).count();
+        assert!(waits < 20, "nothing was done for {waits} tenths of a second: {ended:?}");
+        assert!(!ended.err.contains("waits "), "nobody waits for the day's end: {ended:?}");
+    }
 }

@@ -61,6 +61,7 @@ mod sources;
 mod spans;
 mod stale;
 mod status;
+mod steering;
 mod streaming;
 mod support;
 #[cfg(unix)]

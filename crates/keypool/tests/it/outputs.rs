@@ -7,7 +7,7 @@ use std::{
     process::Stdio,
 };
 
-use gemini_sim::{GeminiSim, Limits};
+use gemini_sim::{AnswerText, GeminiSim, Limits};
 use serde_json::Value;
 
 use crate::batch::{Ended, Stage};
@@ -186,6 +186,9 @@ async fn what_is_skipped_is_said_and_the_summary_stands_apart_from_the_progress(
     let again = stage.run(&["tasks.txt", "-o", "a.jsonl", "--no-progress", "--model", "gemini-2.5-pro"]).await;
     assert!(again.code == 0 && again.err.contains("3 done earlier were skipped"), "{again:?}");
     assert!(again.err.contains("--model"), "{again:?}");
+    let otherwise = stage.run(&["tasks.txt", "-o", "a.jsonl", "--no-progress", "--parse-json"]).await;
+    assert!(otherwise.code == 0 && otherwise.err.contains("3 done earlier were skipped"), "{otherwise:?}");
+    assert!(otherwise.err.contains("--parse-json"), "{otherwise:?}");
     let quiet = stage.run(&["tasks.txt", "-o", "b.jsonl", "-q"]).await;
     assert_eq!((quiet.code, &*quiet.err), (0, ""), "{quiet:?}");
     let results: Vec<Value> = stage.results("b.jsonl");
@@ -264,4 +267,20 @@ async fn a_file_that_is_in_the_way_is_named_with_the_way_out() {
     refused(&stage.run(&["tasks.txt", "-o", "other.jsonl"]).await, "another run writes to");
     drop(first.stdin.take());
     assert!(tokio::task::spawn_blocking(move || first.wait().unwrap().success()).await.unwrap());
+}
+
+/// Whatever a model says: JSON alone escapes only what is below a blank.
+#[tokio::test(flavor = "multi_thread")]
+async fn results_on_a_terminal_do_nothing_to_it() {
+    let said = "a\u{9b}31m\u{202e}b".to_owned();
+    let builder = GeminiSim::builder().answer(AnswerText::Fixed(said.clone()));
+    let stage = Stage::new(builder, 1, Limits::none()).await.tasks(1);
+    let terminal = crate::watching::OnTerminal::run(&stage.command(&["tasks.txt", "--quiet"]));
+    let (code, text) = tokio::task::spawn_blocking(move || terminal.end()).await.unwrap();
+    assert!(code == Some(0) && text.contains("\\u009b31m\\u202eb"), "{text:?}");
+    let result: Value = serde_json::from_str(text.trim()).unwrap();
+    assert_eq!(result["text"], said);
+    // In a pipe it is as it came.
+    let piped = stage.command(&["tasks.txt", "--quiet"]).output().unwrap();
+    assert!(String::from_utf8(piped.stdout).unwrap().contains(&said));
 }

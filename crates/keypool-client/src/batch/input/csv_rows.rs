@@ -19,6 +19,12 @@ pub(super) fn read(mut source: impl BufRead, prompt: &str, take: Take<'_>) {
             return;
         }
     };
+    let alike: Vec<&str> = head.iter().map(String::as_str).filter(|name| name.eq_ignore_ascii_case(prompt)).collect();
+    if alike.len() > 1 {
+        let what = format!("{} columns are called {prompt:?}: which one holds the prompt?", alike.len());
+        take(Err(InputError::fatal(Place::Line(1), what)));
+        return;
+    }
     let named = head.iter().position(|name| name.eq_ignore_ascii_case(prompt));
     let Some(column) = named.or((head.len() == 1).then_some(0)) else {
         let what = format!(

@@ -28,7 +28,7 @@ pub(super) struct Told<'a> {
     pub(super) unwritten: Option<io::Error>,
     /// Nothing but what is wrong.
     pub(super) quiet: bool,
-    /// The command line says of the model or of what it goes by what earlier runs may not have said.
+    /// The command line says of the model, of what it goes by or of the answers' form what earlier runs may not have said.
     pub(super) asks_otherwise: bool,
 }
 
@@ -87,8 +87,8 @@ impl Told<'_> {
 /// What was done before is not asked again because something else is said of all tasks.
 fn skipped(tasks: u64) -> String {
     format!(
-        "keypool: note: {tasks} done earlier were skipped, with whatever --model, --system and --temperature they were \
-         asked; another output asks them again"
+        "keypool: note: {tasks} done earlier were skipped, with whatever --model, --system, --temperature, --parse-json \
+         and --json-schema they were asked; another output asks them again"
     )
 }
 

@@ -19,7 +19,7 @@ use clap::{
     builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser},
 };
 use keypool_client::batch::{JsonCheck, Output, OutputOptions, input::Format};
-use tower_keypool::{KeyId, KeyPool, Strategy};
+use tower_keypool::{KeyId, Strategy};
 
 use super::{
     Failure, serve,
@@ -28,6 +28,7 @@ use super::{
 use crate::{
     config::{Inputs, Loaded},
     database::Database,
+    reload::Book,
     standing::{Configured, Standings},
 };
 pub(super) use ending::at;
@@ -209,9 +210,10 @@ impl Batch {
         let summary = self.summary.as_deref().map(Summary::open).transpose().map_err(Failure::config)?;
 
         super::runtime()?.block_on(async {
-            let (pool, database) = source::pool(inputs, &mut loaded).await?;
+            let source::Opened { pool, database, keys, inputs } = source::pool(inputs, &mut loaded).await?;
             let used = used_today(&loaded, database.as_ref()).await;
-            let ended = self.work(&loaded, &pool, used, &sheet, Opened { check, log, output, summary }).await;
+            let book = Book { inputs, loaded: loaded.clone(), keys, pool: pool.clone() };
+            let ended = self.work(&loaded, book, used, &sheet, Opened { check, log, output, summary }).await;
             pool.shutdown().await;
             ended
         })
@@ -221,11 +223,12 @@ impl Batch {
     async fn work(
         &self,
         loaded: &Loaded,
-        pool: &KeyPool,
+        book: Book,
         used: Option<Standings>,
         sheet: &Sheet,
         Opened { check, log, output, summary }: Opened,
     ) -> Result<(), Failure> {
+        let pool = &book.pool.clone();
         let mut batch = configured::configured(loaded, pool)?;
         if let Some(used) = used {
             let model = batch.plan().model;
@@ -264,6 +267,15 @@ impl Batch {
                 watch.stop();
             }
         });
+        let following = tokio::spawn({
+            let (watch, quiet) = (watch.clone(), self.quiet);
+            book.follow(move |news| {
+                if !news.is_empty() && !quiet {
+                    progress::line(&format!("keypool: {}", crate::telemetry::plain(news)));
+                }
+                watch.look_again();
+            })
+        });
         let interval = loaded.config.batch.monitor_interval.0;
         let shown = shows.then(|| tokio::spawn(progress::show(watch.clone(), sheet.tasks, interval)));
         let (ended, unwritten) = if to_stdout { stdout::print(run).await } else { (run.finish().await.0, None) };
@@ -272,12 +284,17 @@ impl Batch {
             let _ = shown.await;
         }
         stop.abort();
+        following.abort();
         let told = ending::Told {
             summary,
             output: self.output.as_deref(),
             unwritten,
             quiet: self.quiet,
-            asks_otherwise: self.model.is_some() || self.system.is_some() || self.temperature.is_some(),
+            asks_otherwise: self.model.is_some()
+                || self.system.is_some()
+                || self.temperature.is_some()
+                || self.parse_json
+                || self.json_schema.is_some(),
         };
         told.tell(&ended, &watch, pool)
     }

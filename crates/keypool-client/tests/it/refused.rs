@@ -1,0 +1,131 @@
+//! Keys that turn a run away in words that say little, and what it is told of the time to come back.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, atomic::Ordering::SeqCst},
+    time::Duration,
+};
+
+use gemini_sim::GeminiSim;
+use keypool_client::batch::{Batch, Ended, FaultKind, Task};
+use serde_json::json;
+use tower_keypool::{Limits, Models};
+
+use crate::{
+    provider::{self, Says, fine},
+    stage::{self, MODEL},
+};
+
+const QUICK: Duration = Duration::from_millis(100);
+
+fn prompts(count: usize) -> impl Iterator<Item = Task> + Send {
+    (0..count).map(|n| Task::prompt(format!("task {n}")))
+}
+
+/// A refusal that names no cause.
+fn nameless(code: u16, status: &str, message: &str) -> Says {
+    Says::Answer(code, json!({ "error": { "code": code, "message": message, "status": status } }))
+}
+
+/// The account is limited, in a good answer.
+fn limited_account(text: Option<&str>) -> Says {
+    let content = text.map(|text| json!({ "parts": [{ "text": text }] }));
+    let candidate = json!({ "content": content, "finishReason": "PUP_LIMITED_DISABLED", "index": 0 });
+    Says::Answer(200, json!({ "candidates": [candidate], "usageMetadata": { "promptTokenCount": 3 } }))
+}
+
+/// What the pool reads out of a good answer's end counts for the task as well.
+#[tokio::test(start_paused = true)]
+async fn an_account_that_is_limited_costs_no_task_anything() {
+    for slots in [false, true] {
+        let pool = provider::pool(provider::keys(3)).build().unwrap();
+        let (client, _) = provider::client(&pool, Models::new(), |_, key, _| {
+            (QUICK, if key == 0 { limited_account(None) } else { fine() })
+        });
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&told);
+        let batch = Batch::new(client).max_retries(0).on_fault(move |fault| kept.lock().unwrap().push(fault.clone()));
+        let batch = if slots { batch.workers_per_key(1).rate_limit_per_slot(1.0) } else { batch };
+        let (ended, statistics) = batch.run(prompts(30)).finish().await;
+        assert!(matches!(ended, Ended::Done), "{ended:?}");
+        assert_eq!((statistics.ok, statistics.failed), (30, 0), "slots {slots}: {statistics}");
+        assert!(statistics.key_faults > 0, "{statistics}");
+        let told = told.lock().unwrap();
+        assert!(!told.is_empty() && told.iter().all(|fault| fault.fault == FaultKind::Key && !fault.last), "{told:?}");
+        assert!(told.iter().all(|fault| fault.code == "PUP_LIMITED_DISABLED"), "{told:?}");
+    }
+}
+
+/// With something said beside it, that is the answer.
+#[tokio::test(start_paused = true)]
+async fn what_a_limited_account_said_all_the_same_is_taken() {
+    let pool = provider::pool(provider::keys(1)).build().unwrap();
+    let (client, asked) = provider::client(&pool, Models::new(), |_, _, _| (QUICK, limited_account(Some("yes"))));
+    let mut run = Batch::new(client).run(prompts(1));
+    let result = run.next().await.unwrap();
+    assert!(result.success && result.text.as_deref() == Some("yes"), "{result:?}");
+    assert_eq!(asked.load(SeqCst), 1);
+}
+
+/// What was under way when it was known that nobody may wait for the next takes its time.
+#[tokio::test(start_paused = true)]
+async fn the_time_to_come_back_is_that_of_the_end() {
+    let builder = GeminiSim::builder().latency(Duration::from_secs(40));
+    let (_sim, client) = stage::paused(builder, 1, |pool| pool.limits(MODEL, Limits::new().per_minute(1)));
+    let run = Batch::new(client).max_wait(Duration::from_secs(3)).run(prompts(2));
+    let (ended, statistics) = run.finish().await;
+    let Ended::OutOfQuota(why) = ended else { panic!("{ended:?}") };
+    assert!((39.0..42.0).contains(&statistics.seconds), "{}", statistics.seconds);
+    let next = why.may_serve_in().expect("the time to come back");
+    assert!((Duration::from_secs(19)..Duration::from_secs(22)).contains(&next), "{why}");
+    let resting = statistics.resting.first().expect("whom it waited for");
+    assert!(resting.seconds.is_some_and(|seconds| (19.0..22.0).contains(&seconds)), "{resting:?}");
+    assert!(!resting.why.contains("next in 6"), "{resting:?}");
+}
+
+/// Twelve owners who all refuse, in words that name nobody: a few are asked at first, then one now and then, and the run ends.
+#[tokio::test(start_paused = true)]
+async fn keys_that_all_refuse_without_a_cause_are_not_hammered_and_end_the_run() {
+    for (code, status, message) in [
+        (401, "UNAUTHENTICATED", "Request had invalid authentication credentials."),
+        (403, "PERMISSION_DENIED", "Nope, policy of the day."),
+    ] {
+        for slots in [false, true] {
+            let pool = provider::pool(provider::keys(12)).build().unwrap();
+            let clock = pool.clock().clone();
+            let begun = clock.tick();
+            let at: Arc<Mutex<BTreeMap<u64, usize>>> = Arc::default();
+            let counted = Arc::clone(&at);
+            let (client, asked) = provider::client(&pool, Models::new(), move |_, _, _| {
+                *counted.lock().unwrap().entry(clock.tick().since(begun).as_secs()).or_default() += 1;
+                (QUICK, nameless(code, status, message))
+            });
+            let batch = Batch::new(client);
+            let batch = if slots { batch.workers_per_key(4).rate_limit_per_slot(1.0) } else { batch };
+            let run = batch.run(prompts(300));
+            let watch = run.watch();
+            let ended = tokio::time::timeout(Duration::from_secs(3_600), run.finish()).await;
+            let at = at.lock().unwrap();
+            println!("{code}, slots {slots}: {at:?}");
+            let (ended, statistics) = ended.unwrap_or_else(|_| panic!("{code}: it ends: {}", watch.statistics()));
+            assert!(matches!(ended, Ended::NoKey(_)), "{code}: {ended:?} after {} s", statistics.seconds);
+            assert_eq!(statistics.failed, 0, "{code}: no task pays for it: {statistics}");
+            let burst: usize = at.range(..5).map(|(_, asked)| asked).sum();
+            assert!(burst <= 48 + 4 * 12, "{code}, slots {slots}: {burst} requests in the first seconds");
+            assert!(asked.load(SeqCst) <= 48 + 8 * 12, "{code}: {}", asked.load(SeqCst));
+        }
+    }
+}
+
+/// A status that is good with nothing but an error behind it: what it says is told.
+#[tokio::test(start_paused = true)]
+async fn an_error_in_a_good_answer_keeps_its_words() {
+    let pool = provider::pool(provider::keys(2)).build().unwrap();
+    let (client, _) = provider::client(&pool, Models::new(), |_, _, _| {
+        let error = json!({ "code": 500, "message": "An internal error has occurred.", "status": "INTERNAL" });
+        (QUICK, Says::Answer(200, json!({ "error": error })))
+    });
+    let mut run = Batch::new(client).run(prompts(1));
+    let error = run.next().await.unwrap().error.unwrap();
+    assert!(error.message.contains("An internal error has occurred."), "{error:?}");
+}
