@@ -113,3 +113,12 @@ async fn tokens_count_over_all_processes_and_restarts() {
     assert_eq!(hello(&third, token).await.status, StatusCode::TOO_MANY_REQUESTS);
     end(third).await;
 }
+
+#[test]
+fn nobody_is_added_under_the_name_of_somebody_configured() {
+    let home = Home::new();
+    let hash = keypool::gateway::capability::hash_of(b"a-token-of-dan-that-is-long-enough");
+    let file = home.write("keypool.toml", &format!("[[tenants]]\nname = \"dan\"\ntoken_hash = \"{hash}\"\nrpd = 3\n"));
+    home.run(&["tenants", "add", "dan", "--config", &file]).bad(2, "configuration");
+    home.run(&["tenants", "add", "ann", "--config", &file]).good();
+}
