@@ -97,8 +97,9 @@ pub async fn serve<S, B>(
         gateway.pipes.closed().await;
     };
     if tokio::time::timeout(grace, all).await.is_err() {
-        // They are dropped with the set.
-        tracing::warn!("{} of clients were cut off", count(connections.len(), "connection"));
+        // Sockets are told; the others are dropped with the set.
+        let open = connections.len() + gateway.pipes.end().await;
+        tracing::warn!("{} of clients were cut off", count(open, "connection"));
     }
 }
 
