@@ -8,6 +8,7 @@ use http_body_util::Full;
 
 use crate::{
     key::{InvalidSecret, KeyId},
+    limit::Unit,
     pool::{Exhausted, ServedBy},
     provider::Provider,
     time::whole_seconds,
@@ -86,6 +87,15 @@ impl Error {
     /// The demand is larger than any limit: waiting will not help.
     pub fn is_never_fits(&self) -> bool {
         matches!(self.0.kind, Kind::NeverFits { .. })
+    }
+
+    /// How many requests at once the largest limit allows, where it was that which the [demand never
+    /// fits](Self::is_never_fits): what can be sent in pieces may be.
+    pub fn most_requests(&self) -> Option<u64> {
+        match &self.0.kind {
+            Kind::NeverFits { limit, .. } if limit.unit == Unit::Requests => Some(limit.amount),
+            _ => None,
+        }
     }
 
     /// The request reached for the provider and no answer came.
@@ -235,6 +245,13 @@ pub enum KeyError {
         /// Which key had it second.
         key: usize,
     },
+    /// A new secret that another key has already.
+    DuplicateSecret {
+        /// Whose secret it was to be.
+        id: KeyId,
+        /// Whose it is.
+        other: KeyId,
+    },
     /// A weight that is not above 0 and finite.
     Weight {
         /// Whose weight.
@@ -272,6 +289,7 @@ impl fmt::Display for KeyError {
         match self {
             Self::Secret { key, source } => write!(f, "key number {}: {source}", key + 1),
             Self::DuplicateId { id, key } => write!(f, "key number {}: another key has the id {id} already", key + 1),
+            Self::DuplicateSecret { id, other } => write!(f, "key {id}: the key {other} has this secret already"),
             Self::Weight { id, weight } => write!(f, "key {id}: weight {weight} is not above 0 and finite"),
             Self::Zone { id, zone } => write!(f, "key {id}: the time zone {zone:?} is not known"),
             Self::Limit { id, what } => write!(f, "key {id}: {what}"),

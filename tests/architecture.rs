@@ -204,6 +204,15 @@ fn no_file_is_long() {
     assert!(long.is_empty(), "split these: {long:#?}");
 }
 
+/// `cargo test` leaves the programs of the figures out (`test = false`): a test in one of them would never run.
+#[test]
+fn no_test_lies_where_none_is_run() {
+    for (name, lines) in files_below("crates/figures/src").into_iter().filter(|(name, _)| name.starts_with("bin/")) {
+        assert!(!lines.iter().any(|line| line.contains("cfg(test)") || line.contains("::test]")), "{name}");
+        assert!(!lines.iter().any(|line| line.trim() == "#[test]"), "{name}");
+    }
+}
+
 #[test]
 fn names_say_what_is_inside() {
     for (file, _) in files() {

@@ -161,7 +161,7 @@ impl Flow {
             && inflate.release()
         {
             while let Some(waited) = inflate.waited() {
-                self.out.push(waited);
+                give_on(&mut self.masks, self.teller.as_ref(), &mut self.out, waited);
             }
         }
         self.look_for_errors();
@@ -302,19 +302,17 @@ impl Flow {
             Reader::Blind => self.out.push(chunk),
             Reader::Plain(sight) => {
                 sight.see(&chunk);
-                match &self.teller {
-                    Some(teller) => self.masks.pass(teller.secret(), chunk, |chunk| self.out.push(chunk)),
-                    None => self.out.push(chunk),
-                }
+                give_on(&mut self.masks, self.teller.as_ref(), &mut self.out, chunk);
             }
             Reader::Gzip(inflate) => match inflate.take(chunk) {
                 Inflated::Waits => {}
                 Inflated::Passes(chunk) => {
                     while let Some(waited) = inflate.waited() {
-                        self.out.push(waited);
+                        give_on(&mut self.masks, self.teller.as_ref(), &mut self.out, waited);
                     }
-                    self.out.push(chunk);
+                    give_on(&mut self.masks, self.teller.as_ref(), &mut self.out, chunk);
                 }
+                // Nothing is held back of what went on before: that was flushed, or was nothing.
                 Inflated::Anew(chunk) => {
                     if !std::mem::replace(&mut self.anew, true) {
                         tracing::warn!(name: "keypool.key_echoed", "the provider echoed the key in a compressed answer: masked");
@@ -324,7 +322,11 @@ impl Flow {
                 // An error that is held may yet be replaced.
                 Inflated::ShowsKey if self.holding && inflate.sight().error.is_some() => {}
                 Inflated::ShowsKey => {
-                    tracing::warn!(name: "keypool.key_echoed", "the provider echoed the key in a compressed answer: stopped");
+                    if inflate.is_broken() {
+                        tracing::warn!(name: "keypool.unreadable", "the provider sent as gzip what is none: stopped");
+                    } else {
+                        tracing::warn!(name: "keypool.key_echoed", "the provider echoed the key in a compressed answer: stopped");
+                    }
                     self.complete = true;
                     self.tell_usage();
                     self.end = End::Failed(Some(KeyInCompressedBody.into()));
@@ -369,7 +371,7 @@ impl Flow {
                 inflate.abandon();
             }
             while let Some(chunk) = inflate.waited() {
-                self.out.push(chunk);
+                give_on(&mut self.masks, self.teller.as_ref(), &mut self.out, chunk);
             }
             if let Some(last) = inflate.end(broken) {
                 self.out.push(last);
@@ -378,5 +380,14 @@ impl Flow {
         if let Some(teller) = &self.teller {
             self.masks.finish(teller.secret(), broken, |chunk| self.out.push(chunk));
         }
+    }
+}
+
+/// Gives on what may pass of a chunk as it came, masked.
+#[inline]
+fn give_on(masks: &mut Masks, teller: Option<&Teller>, out: &mut Outbox, chunk: Bytes) {
+    match teller {
+        Some(teller) => masks.pass(teller.secret(), chunk, |chunk| out.push(chunk)),
+        None => out.push(chunk),
     }
 }

@@ -92,6 +92,7 @@ where
             return self.withhold();
         }
         let good = self.flow.sight().is_none_or(|sight| sight.error.is_none());
+        let packed_error = !good && !self.flow.is_plain();
         let verdict = self.verdict();
         self.granted.judge(&verdict);
         if good && verdict.is_success() && self.flow.is_stopped() {
@@ -99,6 +100,11 @@ where
             return Err(judging::stopped(&self.granted));
         }
         self.flow.release(!verdict.is_success());
+        if packed_error {
+            // What of gzip is not packed: a name, a comment.
+            let keys = self.keys();
+            self.flow.change_waiting(|waiting| _ = mask_spelled(&keys, waiting));
+        }
         if self.flow.is_packed_anew() {
             self.head.headers.remove(header::CONTENT_LENGTH);
         }
@@ -106,10 +112,11 @@ where
         Ok(Response::from_parts(self.head, CooldownBody::begun(self.body, self.flow)))
     }
 
-    /// Judges it by its head, and hands nothing else of it up.
+    /// Judges it by its head, and by what could be read of it, and hands nothing else of it up.
     #[cold]
     fn withhold(mut self) -> Result<Response<CooldownBody<B>>, Error> {
-        let verdict = judging::head(&self.granted, &self.head);
+        let read = self.flow.sight().is_some();
+        let verdict = if read { self.verdict() } else { judging::head(&self.granted, &self.head) };
         self.granted.judge(&verdict);
         self.flow.withhold();
         if self.head.status.is_success() {

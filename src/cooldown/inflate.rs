@@ -2,7 +2,8 @@
 //!
 //! Of the inflated bytes only those are kept whose chunks have not gone on: should the key turn up in them, they are masked
 //! and packed anew, and so is the rest. In a body that inflates beyond all reason nothing is looked for any more but the
-//! key; one that goes on and on is stopped.
+//! key; one that goes on and on is stopped, and so is what is no gzip: nobody knows what the caller would read in it.
+//! What of gzip is not packed (a name, a comment) the flow masks as it does plain text.
 
 use std::{
     collections::VecDeque,
@@ -115,6 +116,11 @@ impl Inflate {
         &mut self.decoder.get_mut().sight
     }
 
+    /// Whether it is no gzip, or no longer.
+    pub(super) fn is_broken(&self) -> bool {
+        self.blind
+    }
+
     /// Whether all of it was read so far.
     pub(super) fn is_readable(&self) -> bool {
         !self.blind && self.decoder.get_ref().beyond.is_none()
@@ -132,15 +138,17 @@ impl Inflate {
             self.decoder.get_mut().room += RATIO * chunk.len() as u64;
             self.blind = self.decoder.write_all(&chunk).and_then(|()| self.decoder.flush()).is_err();
         }
+        if self.blind {
+            return Inflated::ShowsKey;
+        }
         let reading = self.decoder.get_mut();
         if let Some(repack) = &mut reading.repack {
-            let lost = self.blind || reading.beyond == Some(0);
-            return if lost { Inflated::ShowsKey } else { Inflated::Anew(repack.packed()) };
+            return if reading.beyond == Some(0) { Inflated::ShowsKey } else { Inflated::Anew(repack.packed()) };
         }
         if reading.shown {
             return self.begin_anew();
         }
-        let begun = !self.blind && reading.masks.held() > 0;
+        let begun = reading.masks.held() > 0;
         if !self.holding && !begun {
             reading.plain.gone_on();
             self.passed = if chunk.ends_with(&FLUSHED) { Passed::UpToFlush } else { Passed::Some };
@@ -165,7 +173,7 @@ impl Inflate {
             Passed::Some => false,
         };
         let reading = self.decoder.get_mut();
-        if !may || self.blind || reading.beyond.is_some() || !reading.plain.is_whole() {
+        if !may || reading.beyond.is_some() || !reading.plain.is_whole() {
             return Inflated::ShowsKey;
         }
         self.waiting.clear();
@@ -179,7 +187,7 @@ impl Inflate {
     pub(super) fn release(&mut self) -> bool {
         self.holding = false;
         let reading = self.decoder.get_mut();
-        let Some(last) = self.waiting.back().filter(|_| self.blind || reading.masks.held() == 0) else { return false };
+        let Some(last) = self.waiting.back().filter(|_| reading.masks.held() == 0) else { return false };
         reading.plain.gone_on();
         self.passed = if last.ends_with(&FLUSHED) { Passed::UpToFlush } else { Passed::Some };
         true

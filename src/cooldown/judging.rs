@@ -131,12 +131,17 @@ pub(super) fn stopped(granted: &Granted) -> Error {
     withheld(granted, "key in answer", advice, KeyInCompressedBody.into())
 }
 
-/// A good answer that nobody can look into, in an encoding that nobody asked for.
+/// A good answer that nobody can look into: in an encoding that nobody asked for, or not in the one that it names.
 #[cold]
 pub(super) fn unreadable(granted: &Granted) -> Error {
-    let advice = "The provider, or something on the way, encoded the answer in a way that was not asked for: it cannot be \
-                  looked into, and is not passed on.";
-    withheld(granted, "unreadable encoding", advice, "an answer in an encoding that was not asked for".into())
+    let advice = "The provider, or something on the way, encoded the answer in a way that was not asked for, or not as its \
+                  head says: it cannot be looked into, and is not passed on.";
+    withheld(
+        granted,
+        "unreadable encoding",
+        advice,
+        "an answer in an encoding that was not asked for, or in none".into(),
+    )
 }
 
 fn withheld(granted: &Granted, code: &'static str, advice: &'static str, source: BoxError) -> Error {

@@ -1,10 +1,10 @@
 //! A key in an error's text, however it is spelled there: in letters of another case, escaped as JSON may be or as a
-//! query is, in any mixture of these.
+//! query is, in any mixture of these; in hex; in base64, alone or with what stands beside it.
 //!
 //! Of errors alone, which are short, rare and held: a good answer is looked through for the forms that writers are
 //! known to use (see [`mask`](super::mask)), at a speed that all of them can afford.
 
-use memchr::{memchr, memchr3};
+use memchr::{memchr, memchr2, memchr3};
 
 use super::mask::SHORTEST;
 use crate::key::Secret;
@@ -20,6 +20,10 @@ pub(super) fn mask_spelled<'a>(secrets: impl IntoIterator<Item = &'a Secret>, te
         let (lower, upper) = (key[0].to_ascii_lowercase(), key[0].to_ascii_uppercase());
         found |= mask_from(key, text, |text| memchr3(lower, upper, b'\\', text));
         found |= mask_from(key, text, |text| memchr(b'%', text));
+        found |= mask_hex(key, text);
+        for before in 0..3 {
+            found |= mask_base64(key, before, text);
+        }
     }
     found
 }
@@ -60,6 +64,53 @@ fn written(byte: u8, text: &[u8]) -> Option<usize> {
     };
     let written: u8 = written;
     written.eq_ignore_ascii_case(&byte).then_some(length)
+}
+
+/// The same of a key that is written as hex, in letters of either case.
+fn mask_hex(key: &[u8], text: &mut [u8]) -> bool {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).map_or(0, |digit| digit as u8);
+    let hex: Vec<u8> = key.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
+    mask_form(&hex, (0, 0), text, |byte| byte.to_ascii_uppercase())
+}
+
+/// The same in base64 of either alphabet, where so many bytes stand before it in its group of three: what is all the key's own,
+/// and the characters at both ends that are half of it.
+fn mask_base64(key: &[u8], before: usize, text: &mut [u8]) -> bool {
+    let bit = |at: usize| at.checked_sub(8 * before).map(|at| key[at / 8] >> (7 - at % 8) & 1);
+    let (first, end) = ((8 * before).div_ceil(6), 8 * (before + key.len()) / 6);
+    let letter =
+        |at: usize| BASE64[(6 * at..6 * at + 6).filter_map(bit).fold(0, |all, bit| all << 1 | usize::from(bit))];
+    let own: Vec<u8> = (first..end).map(letter).collect();
+    let halves = (usize::from(before > 0), usize::from(!(8 * (before + key.len())).is_multiple_of(6)));
+    mask_form(&own, halves, text, |byte| match byte {
+        b'+' => b'-',
+        b'/' => b'_',
+        other => other,
+    })
+}
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Overwrites what reads so, each byte as it is or in its other form, and so many letters or digits before and behind it.
+fn mask_form(form: &[u8], (before, behind): (usize, usize), text: &mut [u8], other: impl Fn(u8) -> u8) -> bool {
+    let Some(&first) = form.first() else { return false };
+    let is = |byte: u8, wanted: u8| byte == wanted || byte == other(wanted);
+    let is_letter = |byte: &&mut u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
+    let (mut found, mut at) = (false, 0);
+    while let Some(ahead) = memchr2(first, other(first), &text[at..]) {
+        at += ahead;
+        let Some(written) = text.get(at..at + form.len()) else { break };
+        if !written.iter().zip(form).all(|(byte, wanted)| is(*byte, *wanted)) {
+            at += 1;
+            continue;
+        }
+        text[at.saturating_sub(before)..at].iter_mut().filter(is_letter).for_each(|byte| *byte = b'*');
+        text[at..at + form.len()].fill(b'*');
+        at += form.len();
+        text[at..].iter_mut().take(behind).filter(is_letter).for_each(|byte| *byte = b'*');
+        found = true;
+    }
+    found
 }
 
 #[cfg(test)]

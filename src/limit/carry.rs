@@ -75,6 +75,15 @@ impl Plan {
 
     /// Adds what `from` counts to `into`: two owners turned out to be one, with one quota. Both logs are of this plan.
     pub(crate) fn merge(&self, from: &[u16], into: &mut [u16], at: &At) {
+        self.sum(from, into, at, true);
+    }
+
+    /// The same, but for what `from` holds provisionally: whoever holds it goes on to do so there.
+    pub(crate) fn add(&self, from: &[u16], into: &mut [u16], at: &At) {
+        self.sum(from, into, at, false);
+    }
+
+    fn sum(&self, from: &[u16], into: &mut [u16], at: &At, holds: bool) {
         if self.words() == 0 {
             return;
         }
@@ -87,7 +96,7 @@ impl Plan {
             let mut moments = window.moments(&from, now);
             moments.extend(window.moments(into, now));
             moments.sort_unstable();
-            let held = window.held(&from) + window.held(into);
+            let held = window.held(into) + if holds { window.held(&from) } else { 0 };
             if window.is_day() {
                 window.add_dates(&window.dates(&from), into);
             } else {

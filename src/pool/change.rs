@@ -241,6 +241,8 @@ impl State {
                     let busy = self.seats.out() > 0;
                     self.roster.keys[slot as usize].ramp = if busy { RAMP_STEPS } else { 0 };
                     self.join_lanes(slot);
+                    let used = self.roster.used_before(slot);
+                    self.count_former(slot, used, now);
                     self.serve(now);
                 }
                 (slot, "added")
@@ -356,10 +358,15 @@ impl State {
             if other == slot {
                 return Ok(());
             }
-            return Err(KeyError::DuplicateId { id: self.roster.keys[other as usize].id.clone(), key: slot as usize });
+            let [id, other] = [slot, other].map(|slot| self.roster.keys[slot as usize].id.clone());
+            return Err(KeyError::DuplicateSecret { id, other });
         }
         self.note_parted(slot, now);
+        let parted = self.roster.disown(&secret);
         self.change_secret(slot, secret, now);
+        let former = self.roster.used_before(slot);
+        self.count_former(slot, former, now);
+        self.count_former(slot, parted, now);
         let key = self.roster.keys[slot as usize].id.clone();
         self.event(|| Event::Roster { key, change: "replaced" });
         Ok(())

@@ -156,6 +156,10 @@ impl State {
         for (rest, scope) in self.rests(ask.lane, slot) {
             let Some(rest) = rest.filter(|rest| rest.is_active(now)) else { continue };
             if rest.may_probe(now) {
+                if self.met_it_here(ask, slot) {
+                    let end = rest.end.tick(now);
+                    return Err(Check::NotThis((end != Tick::NEVER).then_some(end), reason_of(rest)));
+                }
                 probes.insert(scope);
                 continue;
             }

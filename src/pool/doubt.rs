@@ -84,6 +84,9 @@ impl State {
     /// believed where one of them served before; else a third is asked, whose success would refute them.
     pub(crate) fn is_settled(&self, attempts: &[Attempt]) -> bool {
         let Some((last, earlier)) = attempts.split_last() else { return false };
+        if last.met_unnamed_limit() {
+            return self.is_refused_by_many(attempts);
+        }
         let of_model: Vec<Attempt> = earlier.iter().filter(|attempt| attempt.model == last.model).cloned().collect();
         let said = alike(&of_model, last.kind).chain([last]);
         let mut owners: Vec<u32> = said.clone().filter_map(|attempt| self.owner_of(attempt)).collect();
@@ -105,7 +108,7 @@ impl State {
     }
 
     /// A key that served before, and that no earlier request's evidence spared since then.
-    fn has_proved_good(&self, slot: u32) -> bool {
+    pub(super) fn has_proved_good(&self, slot: u32) -> bool {
         let key = &self.roster.keys[slot as usize];
         let in_lanes = self.lanes.iter().filter_map(|lane| lane.key_rests.get(&slot)?.as_ref());
         self.ever_served(slot) && key.rest.iter().chain(in_lanes).all(|rest| rest.doubts < 2)

@@ -243,7 +243,7 @@ impl fmt::Display for OutReason {
             Self::Full(unit, span) => {
                 write!(f, "at {}", crate::limit::Limit { unit: *unit, span: *span, amount: 0 })
             }
-            Self::RateLimited => f.write_str("at a limit that the provider named"),
+            Self::RateLimited => f.write_str("at a limit of the provider's"),
             Self::QuotaExhausted => f.write_str("out of quota"),
             Self::ModelUnavailable => f.write_str("without this model"),
             Self::Overloaded => f.write_str("resting (provider overloaded)"),

@@ -139,7 +139,8 @@ impl KeyPool {
 
     /// Whether the answer in hand, the last of these attempts, is the caller's own: see [`State::is_settled`].
     pub(crate) fn is_settled(&self, attempts: &[Attempt]) -> bool {
-        attempts.last().is_some_and(Attempt::is_unclear) && self.lock().is_settled(attempts)
+        let doubted = |last: &Attempt| last.is_unclear() || last.met_unnamed_limit();
+        attempts.last().is_some_and(doubted) && self.lock().is_settled(attempts)
     }
 
     /// Locks, having seen what time did.

@@ -11,6 +11,7 @@ use super::{
     scope::Whom,
     seats::SeatCell,
     state::State,
+    unnamed::is_unnamed_limit,
 };
 use crate::{
     limit::Limit,
@@ -98,7 +99,8 @@ impl State {
         }
         let outlasts = !incident.active || end.tick(now) > rest.end.tick(now);
         if outlasts {
-            if incident.active && rest.end != End::Never && !rest.held && !is_unexplained(verdict) {
+            let as_before = is_unexplained(verdict) || is_unnamed_limit(verdict) && rest.kind == verdict.fault();
+            if incident.active && rest.end != End::Never && !rest.held && !as_before {
                 // What was to be tried soon was to be for another reason.
                 rest.probe = probe;
             }

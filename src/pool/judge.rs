@@ -239,6 +239,7 @@ impl State {
             (_, Scope::Lane | Scope::Exit) if own => {}
             _ => self.rest(whom, cell, verdict, now),
         }
+        self.doubt_limit(cell, verdict, now);
         self.close_tier(cell, verdict, now);
         if own {
             let stands = self.is_refused_in_vain(whom, verdict, cell.ticket, now);

@@ -314,6 +314,7 @@ impl State {
         let movers: Vec<u32> =
             self.roster.slots().filter(|slot| self.roster.keys[*slot as usize].owner == owner).collect();
         self.join_given(owner, into);
+        self.roster.former.moved(owner, into);
         if let Some(share) = self.share_mut() {
             share.owner_joined(owner, into);
         }

@@ -55,6 +55,8 @@ impl State {
                 }
             }
         }
+        let used = self.roster.used_before(slot);
+        self.count_former(slot, used, now);
         let busy = self.seats.out() > 0;
         self.roster.keys[slot as usize].ramp = if busy { RAMP_STEPS } else { 0 };
         self.join_again(slot);

@@ -14,7 +14,7 @@ use hashbrown::HashTable;
 
 pub(super) use self::owner::{OwnerCell, OwnerExtra};
 
-use super::{cell::MAX_KEYS, event::Event, exits::Exits, given::last_of_each, rest::Rest};
+use super::{cell::MAX_KEYS, event::Event, exits::Exits, former::Former, given::last_of_each, rest::Rest};
 use crate::{
     error::KeyError,
     key::{Exit, Key, KeyId, Secret, Tier},
@@ -122,6 +122,8 @@ pub(super) struct Roster {
     consumers: HashMap<Arc<str>, u32>,
     /// Keys whose secret was given more than once: they were made one.
     pub(super) merged: Vec<u32>,
+    /// Secrets that gave their places to others.
+    pub(super) former: Former,
     /// What is to be told once nobody holds the pool.
     pub(super) news: Vec<Event>,
 }
@@ -160,6 +162,7 @@ impl Roster {
             owner_names: HashMap::new(),
             consumers: HashMap::new(),
             merged: Vec::new(),
+            former: Former::default(),
             news: Vec::new(),
         }
     }
@@ -283,6 +286,11 @@ impl Roster {
         }
     }
 
+    /// In whose windows the secret of this key, which it has only now, was counted before.
+    pub(super) fn used_before(&mut self, slot: u32) -> Option<u32> {
+        self.former.take(secret_hash(&self.keys[slot as usize].secret))
+    }
+
     /// The owner a key belongs to; made when it is the first of it. And whether its place was another's.
     fn owner_for(&mut self, key: &Key, zone: u8) -> (u32, bool) {
         if let Some(owner) = key.owner.as_deref().and_then(|name| self.owner_named(name)) {
@@ -347,6 +355,7 @@ impl Roster {
     pub(super) fn replace(&mut self, slot: u32, secret: Secret) {
         self.unindex(slot);
         let cell = &mut self.keys[slot as usize];
+        self.former.note(secret_hash(&cell.secret), cell.owner);
         cell.secret = secret.through(cell.secret.exit());
         self.index(slot);
     }

@@ -63,9 +63,9 @@ pub struct Attempt {
     /// Where else the answer said that the request may succeed.
     #[serde(skip)]
     pub(crate) elsewhere: Elsewhere,
-    /// Whether anybody rests for it.
+    /// Until when somebody rests for it.
     #[serde(skip)]
-    pub(crate) rests: bool,
+    pub(crate) until: Until,
 }
 
 impl Attempt {
@@ -77,7 +77,7 @@ impl Attempt {
 
     /// Whether its key met a limit that time lifts: one that rests nobody is the request's own, and as it was.
     pub(crate) fn met_limit(&self) -> bool {
-        self.kind.is_limit() && self.rests
+        self.kind.is_limit() && self.until != Until::Now
     }
 
     /// Whether no key of its owner may carry this request: what it names belongs to somebody else.
@@ -149,7 +149,7 @@ impl ServedBy {
             named: self.verdict.is_named(),
             worded: self.verdict.is_worded(),
             elsewhere: self.verdict.elsewhere_of(),
-            rests: self.verdict.until_of() != Until::Now,
+            until: self.verdict.until_of(),
         });
         self.earlier().iter().cloned().chain(last).collect()
     }

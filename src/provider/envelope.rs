@@ -34,6 +34,11 @@ impl<'a> Envelope<'a> {
         Self { text, json: json.map(unwrapped), cut }
     }
 
+    /// Of an error that was no text.
+    pub(super) fn of(json: Value) -> Self {
+        Self { text: Cow::Borrowed(""), json: Some(json), cut: false }
+    }
+
     /// Opens a body whose status was good; `None` unless it is an error all the same.
     ///
     /// An event of a stream is one when it has an error in it. A whole body is one only when it is nothing else: an
@@ -99,8 +104,36 @@ pub(super) fn is_page(headers: &HeaderMap, body: &[u8]) -> bool {
 fn value(text: &str) -> Option<Value> {
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let text = text.strip_prefix(")]}'").unwrap_or(text);
-    let value = serde_json::Deserializer::from_str(text).into_iter::<Value>().next()?.ok()?;
+    let first = |text: &str| serde_json::Deserializer::from_str(text).into_iter::<Value>().next();
+    let value = first(text)?.ok().or_else(|| first(&without_endless(text)?)?.ok())?;
     matches!(value, Value::Object(_) | Value::Array(_)).then_some(value)
+}
+
+/// The same with a 0 where numbers stand that no value can hold (`1e999`), if any do: nothing is judged by such a number, and
+/// all else counts.
+fn without_endless(text: &str) -> Option<String> {
+    let (mut out, mut copied) = (String::new(), 0);
+    let (mut quoted, mut escaped, mut begun) = (false, false, None::<usize>);
+    for (at, byte) in text.bytes().enumerate() {
+        let is_of_one = !quoted && (byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+        if is_of_one {
+            // No number begins with a letter.
+            begun = begun.or((byte.is_ascii_digit() || byte == b'-').then_some(at));
+        } else if let Some(from) = begun.take()
+            && text[from..at].parse::<f64>().is_ok_and(f64::is_infinite)
+        {
+            out.push_str(&text[copied..from]);
+            out.push('0');
+            copied = at;
+        }
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+    }
+    (copied > 0).then(|| out + &text[copied..])
 }
 
 /// The error among server-sent events, or in a raw object behind them (Gemini ends broken streams so).

@@ -11,6 +11,7 @@ mod error_words;
 mod gemini;
 mod google_quota;
 mod google_rpc;
+mod google_status;
 mod openai;
 mod rate_headers;
 mod rule;

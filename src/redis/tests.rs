@@ -10,7 +10,7 @@ use crate::time::Clock;
 const PASSWORD: &str = "not-a-real-password";
 
 fn options(server: &RedisServer) -> Options {
-    Options::new(&server.url()).unwrap().timeout(Duration::from_millis(500))
+    Options::new(&server.url()).unwrap().timeout(Duration::from_secs(10))
 }
 
 fn at_once(options: Options) -> Options {
@@ -114,7 +114,7 @@ async fn a_server_that_is_missing_is_waited_for_and_then_an_error() {
     server.kill();
     let error = Link::open(at_once(options(&server))).await.unwrap_err();
     assert!(error.is_unreachable() && error.to_string().contains(&server.port().to_string()), "{error}");
-    let waiting = tokio::spawn(Link::open(options(&server).on_missing(OnMissing::Wait(Duration::from_secs(20)))));
+    let waiting = tokio::spawn(Link::open(options(&server).on_missing(OnMissing::Wait(Duration::from_secs(60)))));
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert!(!waiting.is_finished());
     server.start_again();
@@ -143,12 +143,13 @@ async fn a_call_is_given_up_and_the_next_goes_over_another_connection() {
     let patience = Duration::from_millis(100);
     link.run(&script, &[], patience).await.unwrap();
     server.freeze();
-    let clock = Clock::system();
-    let begun = clock.tick();
+    let (clock, mut waited) = (Clock::system(), 0);
     for _ in 0..20 {
+        let begun = clock.tick();
         assert!(link.run(&script, &[], patience).await.unwrap_err().is_unreachable());
+        waited += usize::from(clock.tick().since(begun) > patience / 2);
     }
-    assert!(clock.tick().since(begun) < patience * 12, "most fail at once");
+    assert!(waited <= 12, "{waited} of 20: most fail at once");
     server.thaw();
     while link.run(&script, &[], patience).await.is_err() {
         tokio::time::sleep(Duration::from_millis(20)).await;

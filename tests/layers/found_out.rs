@@ -13,6 +13,7 @@ const OK: &str = r#"{"candidates":[]}"#;
 const UNREAD: &str = r#"{"error":{"code":401,"message":"Request had invalid authentication credentials.","status":"UNAUTHENTICATED","details":[{"reason":"ACCESS_TOKEN_TYPE_UNSUPPORTED"}]}}"#;
 const FORBIDDEN: &str =
     r#"{"error":{"code":403,"message":"No.","status":"PERMISSION_DENIED","details":[{"reason":"UNHEARD_OF"}]}}"#;
+const EXHAUSTED: &str = r#"{"error":{"code":429,"message":"Resource has been exhausted (e.g. check quota).","status":"RESOURCE_EXHAUSTED"}}"#;
 const LEAKED: &str = r#"{"error":{"code":403,"message":"Your API key was reported as leaked. Please use another API key.","status":"PERMISSION_DENIED"}}"#;
 
 fn claude(message: &str) -> String {
@@ -303,4 +304,35 @@ async fn the_last_retry_of_a_providers_fault_goes_to_another_key() {
     let pool = self::pool(OpenAi::new(), 1);
     let (answer, attempts) = send(&pool, "/v1/chat/completions", "{}", |_| json(500, OK.to_owned())).await;
     assert_eq!((status(&answer), attempts), (500, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_is_told_of_a_limit_without_a_name_takes_no_key_from_those_who_are_served() {
+    for keys in [4, 20, 60] {
+        let pool = pool(Gemini::new(), keys);
+        assert_eq!(all(&pool, FLASH, 60, 200, OK).await.0, [200; 60]);
+        for _ in 0..40 {
+            let (_, calls) = all(&pool, FLASH, 1, 429, EXHAUSTED).await;
+            assert!((1..=16).contains(&calls), "{calls} calls with {keys} keys");
+            for _ in 0..15 {
+                tokio::time::advance(Duration::from_secs(1)).await;
+                assert_eq!(all(&pool, FLASH, 1, 200, OK).await, (vec![200], 1), "{keys} keys");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_are_at_a_limit_without_a_name_are_all_asked_for_the_one_that_is_not() {
+    let pool = pool(Gemini::new(), 100);
+    let said = |n| if n == 100 { json(200, OK.to_owned()) } else { json(429, EXHAUSTED.to_owned()) };
+    let (answer, attempts) = send(&pool, FLASH, "{}", said).await;
+    assert_eq!((status(&answer), attempts), (200, 100));
+    // Whoever was told waits for what he was told, however soon others may try.
+    let (answer, attempts) = send(&pool, FLASH, "{}", |_| json(429, EXHAUSTED.to_owned())).await;
+    assert_eq!((status(&answer), attempts), (429, 1));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let (answer, attempts) =
+        send(&pool, FLASH, "{}", |n| json(if n == 3 { 200 } else { 429 }, EXHAUSTED.to_owned())).await;
+    assert_eq!((status(&answer), attempts), (200, 3), "one after the other finds out");
 }

@@ -138,6 +138,76 @@ fn a_key_that_leaves_and_comes_back_has_not_forgotten_its_window() {
 }
 
 #[test]
+fn a_secret_that_was_replaced_and_comes_back_has_not_forgotten_its_window() {
+    let two = || Limits::new().per_minute(2);
+    let spent = || {
+        let (pool, clock) = limited(1, two());
+        drop((take(&pool, FLASH), take(&pool, FLASH)));
+        pool.replace(&id(0), &secret(7)).unwrap();
+        (pool, clock)
+    };
+    // As a key of its own, also after the key that had it left.
+    for leaves in [false, true] {
+        let (pool, clock) = spent();
+        if leaves {
+            pool.remove(&id(0)).unwrap();
+        }
+        pool.add(Key::new(secret(0)).id("back")).unwrap();
+        refused(&pool, FLASH);
+        clock.advance(secs(61));
+        pool.disable(&id(0), "off").ok();
+        drop((take(&pool, FLASH), take(&pool, FLASH)));
+        refused(&pool, FLASH);
+    }
+    // As the new secret of another key, whose own starts stay counted.
+    for leaves in [false, true] {
+        let (pool, _) = spent();
+        if leaves {
+            pool.replace(&id(0), &secret(0)).unwrap();
+            pool.remove(&id(0)).unwrap();
+        }
+        pool.add(key(1)).unwrap();
+        pool.replace(&id(1), &secret(0)).unwrap();
+        refused(&pool, FLASH);
+        // Nor is it forgotten when that one goes.
+        pool.remove(&id(1)).unwrap();
+        pool.add(Key::new(secret(0)).id("back")).unwrap();
+        refused(&pool, FLASH);
+    }
+    // By its name, once that left.
+    let (pool, _) = spent();
+    pool.add(key(1)).unwrap();
+    pool.remove(&id(1)).unwrap();
+    pool.add(Key::new(secret(0)).id(id(1))).unwrap();
+    refused(&pool, FLASH);
+    // A secret that never served has its own windows, however it comes.
+    let (pool, _) = spent();
+    pool.add(key(1)).unwrap();
+    pool.replace(&id(1), &secret(5)).unwrap();
+    assert_eq!([served(&pool, FLASH), served(&pool, FLASH)], ["k1", "k1"]);
+    refused(&pool, FLASH);
+}
+
+#[test]
+fn a_rotation_that_is_rolled_back_by_configuration_forgets_no_window() {
+    let of =
+        |keys: Vec<Key>| builder().keys(keys.into_iter().map(|key| key.limits(FLASH, Limits::new().per_minute(2))));
+    let named = |n: usize, id: &str| Key::new(secret(n)).id(id);
+    let (pool, _) = on(of(vec![named(1, "a")]));
+    drop((take(&pool, FLASH), take(&pool, FLASH)));
+    pool.reconfigure(of(vec![named(7, "a")])).unwrap();
+    pool.reconfigure(of(vec![named(7, "a"), named(1, "b")])).unwrap();
+    refused(&pool, FLASH);
+}
+
+#[test]
+fn a_secret_that_another_key_has_is_named_as_the_cause() {
+    let (pool, _) = keys(2);
+    let said = pool.replace(&id(0), &secret(1)).unwrap_err().to_string();
+    assert_eq!(said, "key k0: the key k1 has this secret already");
+}
+
+#[test]
 fn replace_keeps_id_counts_and_rests() {
     let (pool, _) = limited(1, Limits::new().per_minute(3));
     answer(&pool, FLASH, &rate_for(60));

@@ -71,7 +71,7 @@ fn tells_of_each_key() {
     assert_eq!((rest.ends_in, rest.probe_in, rest.held), (Some(secs(20)), None, false));
     let lane = &key.lanes[0];
     assert_eq!((lane.model.as_deref(), lane.ready_in), (Some(FLASH), Some(secs(20))));
-    assert_eq!(lane.out.as_deref(), Some("at a limit that the provider named"));
+    assert_eq!(lane.out.as_deref(), Some("at a limit of the provider's"));
     let limits: Vec<_> = lane.limits.iter().map(|view| (view.limit.amount, view.used, view.source)).collect();
     assert_eq!(limits, [(10, 5, LimitSource::Given), (100, 5, LimitSource::Given)]);
     assert_eq!(view(&pool, 1).state, KeyState::Ready);

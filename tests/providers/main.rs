@@ -5,4 +5,5 @@ mod hostile;
 mod pooled;
 mod sample;
 mod samples;
+mod threads;
 mod unseen;

@@ -207,6 +207,101 @@ fn an_account_that_is_limited_says_so_in_a_good_answer() {
 }
 
 #[test]
+fn a_number_beyond_all_costs_no_judgement() {
+    for number in ["1e999", "-1E+999", "1e99999999999999999999", "[1e400]"] {
+        let body = format!(
+            r#"{{"error":{{"code":400,"n":{number},"message":"API key not valid. 1e999","status":"INVALID_ARGUMENT","details":[{{"reason":"API_KEY_INVALID","metadata":{{"n":"1e999"}}}}]}}}}"#
+        );
+        let verdict = gemini(400, &body);
+        assert_eq!((verdict.kind(), verdict.code_of()), (K::InvalidKey, "API_KEY_INVALID"), "{number}");
+        let body = format!(r#"{{"error":{{"code":"invalid_api_key","n":{number},"type":"x","message":"No."}}}}"#);
+        assert_eq!(openai(401, &body).kind(), K::InvalidKey, "{number}");
+        let event = format!(r#"data: {{"n":{number},"error":{{"status":"UNAVAILABLE"}}}}"#);
+        assert_eq!(judge(&Gemini::new(), 200, &[], &event, true).kind(), K::Overloaded, "{number}");
+    }
+}
+
+#[test]
+fn a_key_that_openrouter_does_not_take_is_that_keys_fault() {
+    let verdict = openai(401, r#"{"error":{"message":"No auth credentials found","code":401}}"#);
+    assert_eq!((verdict.kind(), verdict.scope_of(), verdict.elsewhere_of()), (K::InvalidKey, S::Key, E::OtherKey));
+    // Whose key did not go out at all is told so in other words.
+    assert_eq!(openai(401, r#"{"error":{"message":"You didn't provide an API key."}}"#).kind(), K::Misconfigured);
+}
+
+/// `google.rpc.Status` as Gemini writes it to whoever asks with `?alt=proto`.
+mod protobuf {
+    fn field(number: u8, value: &[u8]) -> Vec<u8> {
+        let mut out = vec![number << 3 | 2];
+        let mut length = value.len();
+        while length > 127 {
+            out.push((length & 127) as u8 | 128);
+            length >>= 7;
+        }
+        out.push(length as u8);
+        out.extend_from_slice(value);
+        out
+    }
+
+    pub(super) fn text(number: u8, text: &str) -> Vec<u8> {
+        field(number, text.as_bytes())
+    }
+
+    pub(super) fn message(number: u8, fields: &[Vec<u8>]) -> Vec<u8> {
+        field(number, &fields.concat())
+    }
+
+    pub(super) fn number(number: u8, value: u8) -> Vec<u8> {
+        vec![number << 3, value]
+    }
+
+    /// Of this gRPC code, with one detail.
+    pub(super) fn status(code: u8, sentence: &str, kind: &str, detail: &[Vec<u8>]) -> Vec<u8> {
+        let any = [text(1, &format!("type.googleapis.com/google.rpc.{kind}")), field(2, &detail.concat())];
+        [number(1, code), text(2, sentence), message(3, &any)].concat()
+    }
+}
+
+#[test]
+fn errors_in_protobuf_say_the_same() {
+    use protobuf::{message, number, status, text};
+    let told = |code: u16, body: &[u8]| {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/x-protobuf"));
+        Gemini::new().judge(&Answer::new(StatusCode::from_u16(code).unwrap(), &headers, body, now()))
+    };
+    let metadata = message(3, &[text(1, "service"), text(2, "generativelanguage.googleapis.com")]);
+    let invalid = status(
+        3,
+        "API key not valid. Please pass a valid API key.",
+        "ErrorInfo",
+        &[text(1, "API_KEY_INVALID"), text(2, "googleapis.com"), metadata],
+    );
+    let verdict = told(400, &invalid);
+    assert_eq!((verdict.kind(), verdict.code_of()), (K::InvalidKey, "API_KEY_INVALID"));
+    let consumer = message(3, &[text(1, "consumer"), text(2, "projects/17")]);
+    let verdict = told(403, &status(7, "Permission denied.", "ErrorInfo", &[text(1, "CONSUMER_SUSPENDED"), consumer]));
+    assert_eq!(verdict.kind(), K::Suspended);
+    let violation = [
+        text(4, "generativelanguage.googleapis.com/generate_content_free_tier_requests"),
+        text(5, "GenerateRequestsPerDayPerProjectPerModel-FreeTier"),
+        message(6, &[text(1, "model"), text(2, "gemini-2.5-flash")]),
+        number(7, 20),
+    ];
+    let verdict = told(429, &status(8, "You exceeded your current quota.", "QuotaFailure", &[message(1, &violation)]));
+    assert_eq!((verdict.kind(), verdict.until_of()), (K::QuotaExhausted, U::DayEnd));
+    let verdict = told(429, &status(8, "Slow down.", "RetryInfo", &[message(1, &[number(1, 41)])]));
+    assert_eq!((verdict.kind(), verdict.until_of()), (K::RateLimited, U::For(Duration::from_secs(41))));
+    // A caller's own fault stays one, and what is cut anywhere or no such thing does no harm.
+    assert_eq!(told(400, &status(3, "Invalid JSON payload.", "BadRequest", &[])).kind(), K::CallerFault);
+    for end in 0..invalid.len() {
+        assert!([K::CallerFault, K::InvalidKey].contains(&told(400, &invalid[..end]).kind()), "{end}");
+    }
+    assert_eq!(told(400, &[255; 300]).kind(), K::CallerFault);
+    assert_eq!(told(400, &[10, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1]).kind(), K::CallerFault);
+}
+
+#[test]
 fn redirects() {
     let to = |location| judge(&Gemini::new(), 302, &[("location", location)], "", false);
     assert_eq!(to("https://www.google.com/sorry/index?continue=x").kind(), K::Blocked);
@@ -568,4 +663,57 @@ fn the_limit_that_stands_for_all_of_an_account_says_when_it_ends() {
     let at = at.to_string();
     let verdict = judge(&Anthropic::new(), 429, &[("anthropic-ratelimit-unified-reset", &at)], body, false);
     assert_eq!((verdict.kind(), verdict.retry_after()), (K::RateLimited, Some(Duration::from_secs(90))));
+}
+
+/// A field of protobuf that is a text or a message.
+fn field(number: u8, value: impl AsRef<[u8]>) -> Vec<u8> {
+    let value = value.as_ref();
+    let length = value.len();
+    let length =
+        if length < 128 { vec![length as u8] } else { vec![((length & 0x7F) | 0x80) as u8, (length >> 7) as u8] };
+    [&[(number << 3) | 2][..], &length, value].concat()
+}
+
+/// A `google.rpc.Status` as protobuf.
+fn status(code: u8, message: &str, details: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let any = |(kind, value): &(&str, Vec<u8>)| {
+        field(3, [field(1, format!("type.googleapis.com/google.rpc.{kind}")), field(2, value)].concat())
+    };
+    [vec![8, code], field(2, message), details.iter().flat_map(any).collect()].concat()
+}
+
+#[test]
+fn errors_as_protobuf_are_judged_by_their_fields_alone() {
+    let judged = |status: u16, body: &[u8]| {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/x-protobuf"));
+        Gemini::new().judge(&Answer::new(StatusCode::from_u16(status).unwrap(), &headers, body, now()))
+    };
+    let info = |reason: &str| ("ErrorInfo", [field(1, reason), field(2, "googleapis.com")].concat());
+    let invalid = status(3, "API key not valid.", &[("LocalizedMessage", field(2, "x")), info("API_KEY_INVALID")]);
+    let verdict = judged(400, &invalid);
+    assert_eq!(is(&verdict), (K::InvalidKey, S::Key, U::Lifted, E::OtherKey));
+    assert_eq!(verdict.code_of(), "API_KEY_INVALID");
+    assert_eq!(judged(403, &status(7, "x", &[info("CONSUMER_SUSPENDED")])).kind(), K::Suspended);
+    let violation = [
+        field(4, "generativelanguage.googleapis.com/generate_content_free_tier_requests"),
+        field(5, "GenerateRequestsPerDayPerProjectPerModel-FreeTier"),
+        field(6, [field(1, "model"), field(2, "gemini-2.5-flash")].concat()),
+        vec![7 << 3, 20],
+    ];
+    let retry = ("RetryInfo", field(1, [8, 51]));
+    let daily = judged(429, &status(8, "Quota.", &[("QuotaFailure", field(1, violation.concat())), retry.clone()]));
+    assert_eq!((daily.kind(), daily.until_of()), (K::QuotaExhausted, U::DayEnd));
+    let soon = judged(429, &status(8, "Slow down.", &[retry]));
+    assert_eq!((soon.kind(), soon.until_of()), (K::RateLimited, U::For(Duration::from_secs(51))));
+    // What a caller wrote is no field.
+    let echoed = status(3, "Invalid value at 'x' (API_KEY_INVALID), reason: \"API_KEY_INVALID\"", &[]);
+    assert_eq!(judged(400, &echoed).kind(), K::CallerFault);
+    // Cut short anywhere, or no protobuf at all, it is judged by what came.
+    for end in 0..invalid.len() {
+        assert!(matches!(judged(400, &invalid[..end]).kind(), K::CallerFault | K::InvalidKey), "{end}");
+    }
+    for body in [&b"\x08"[..], b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x12\x03abc", b"\x08\x63"] {
+        assert_eq!(judged(400, body).kind(), judged(400, b"\x00").kind());
+    }
 }

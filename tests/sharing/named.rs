@@ -57,7 +57,7 @@ async fn scenes<F: Future<Output = KeyPool>>(open: impl Fn(usize, KeyPoolBuilder
         let news = QuotaNews { consumer: Some("projects/1".into()), ..QuotaNews::default() };
         let soon = Until::For(Duration::from_millis(100));
         let limited = Verdict::new(VerdictKind::RateLimited).until(soon).news(news);
-        one.acquire(Demand::new(FLASH).wait(LEASE)).await.unwrap().settle(&limited);
+        one.acquire(Demand::new(FLASH).wait(Duration::from_secs(60))).await.unwrap().settle(&limited);
     }
     renewals().await;
     let mut learned = 0;
@@ -68,11 +68,22 @@ async fn scenes<F: Future<Output = KeyPool>>(open: impl Fn(usize, KeyPoolBuilder
     [renamed, differing, learned]
 }
 
-fn run(scenes: impl Future<Output = [usize; 3]>) {
+fn run<F: Future<Output = KeyPool>>(open: impl Fn(usize, KeyPoolBuilder) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let served = runtime.block_on(scenes);
-    // Without a word of what was started beyond the mark one of each is not used.
-    assert!(served.iter().zip([5, 5, 4]).all(|(served, most)| (most - 1..=most).contains(served)), "{served:?}");
+    runtime.block_on(async {
+        let mut all = Vec::new();
+        // A machine that stands still for a lease serves less, and plays it again; never more.
+        for round in 0..4 {
+            let served = scenes(|scene, builder| open(3 * round + scene, builder)).await;
+            assert!(served.iter().zip([5, 5, 4]).all(|(served, most)| *served <= most), "{served:?}");
+            // Without a word of what was started beyond the mark one of each is not used.
+            if served.iter().zip([5, 5, 4]).all(|(served, most)| most - 1 <= *served) {
+                return;
+            }
+            all.push(served);
+        }
+        panic!("{all:?}");
+    });
 }
 
 #[test]
@@ -86,7 +97,7 @@ fn a_quota_is_one_whatever_it_is_called_over_a_database() {
         let sharing = Sharing::new(store.holder().clone()).settings(settings);
         builder.open_shared(store.clone(), store, sharing).await.expect("a pool")
     };
-    run(scenes(open));
+    run(open);
 }
 
 #[test]
@@ -103,5 +114,5 @@ fn a_quota_is_one_whatever_it_is_called_over_a_server() {
         let sharing = Sharing::new(shared.holder().clone()).settings(settings);
         builder.open_shared(shared.clone(), shared, sharing).await.expect("a pool")
     };
-    run(scenes(open));
+    run(open);
 }

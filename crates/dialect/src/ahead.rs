@@ -19,7 +19,8 @@ use self::{body::Body, reader::Reader};
 use crate::depth;
 
 /// A newtype of this name is a text: its visitor is shown it where it is long and needs no escape
-/// ([`visit_borrowed_str`](serde::de::Visitor::visit_borrowed_str)); else it is the one to read it
+/// ([`visit_borrowed_str`](serde::de::Visitor::visit_borrowed_str)); else it is the one to read it, told apart by whether none
+/// of its escapes says a number ([`visit_some`](serde::de::Visitor::visit_some)) or one may
 /// ([`visit_newtype_struct`](serde::de::Visitor::visit_newtype_struct)).
 pub(crate) const TEXT: &str = "a text, seen ahead";
 

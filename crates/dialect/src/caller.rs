@@ -59,6 +59,9 @@ pub enum Form {
     Pcm,
 }
 
+/// So many fields are named.
+const MOST: usize = 30;
+
 /// Fields that were read over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ignored(Vec<String>);
@@ -69,7 +72,7 @@ impl Ignored {
         let field = field.into();
         // A header will carry it.
         let plain = |byte: u8| byte.is_ascii_graphic() && byte != b',';
-        if self.0.len() < 30 && field.len() <= 64 && field.bytes().all(plain) && !self.0.contains(&field) {
+        if self.0.len() < MOST && field.len() <= 64 && field.bytes().all(plain) && !self.0.contains(&field) {
             self.0.push(field);
         }
     }
@@ -98,6 +101,11 @@ impl Ignored {
             }
             _ => Err(fault),
         }
+    }
+
+    /// Whether this field may be one of them; `false` is sure.
+    pub fn may_have(&self, field: &str) -> bool {
+        self.0.len() == MOST || self.0.iter().any(|known| known == field)
     }
 
     /// Each.

@@ -19,6 +19,9 @@ pub(crate) struct Whole<'r>(&'r str);
 /// So much is made room for at first: of larger bodies most goes by reference.
 const MOST_AT_FIRST: usize = 256 * 1024;
 
+/// So much longer a turn or a part of it may become.
+const FRAME: usize = 16;
+
 /// So much of it stands for it.
 const MARK: usize = 24;
 
@@ -49,7 +52,13 @@ pub struct Segments {
 impl Segments {
     /// Nothing yet, from the caller's body `source`.
     pub fn from(source: Bytes) -> Self {
-        let open = Vec::with_capacity(source.len().min(MOST_AT_FIRST) + 256);
+        Self::around(source, 0)
+    }
+
+    /// The same, where so many things have frames of their own: what becomes a little longer than it was is not moved.
+    pub(crate) fn around(source: Bytes, framed: usize) -> Self {
+        let frames = FRAME.saturating_mul(framed).min(MOST_AT_FIRST);
+        let open = Vec::with_capacity(source.len().min(MOST_AT_FIRST) + frames + 256);
         Self { source, whole: HashMap::new(), done: Vec::new(), open }
     }
 

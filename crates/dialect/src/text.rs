@@ -26,6 +26,8 @@ enum Held<'a> {
     Plain(Cow<'a, str>),
     /// A string of JSON that says what is between its quotes.
     Quoted(&'a RawValue),
+    /// One with escapes, none of which says a number, and what it says, once somebody looked.
+    Short(&'a RawValue, OnceLock<Box<str>>),
     /// One with escapes, and what it says, once somebody looked. It says something: that was made sure of.
     Escaped(&'a RawValue, OnceLock<Box<str>>),
 }
@@ -51,12 +53,18 @@ impl<'a> Text<'a> {
         Ok(Self(Held::Escaped(json, said)))
     }
 
+    /// The same of one whose escapes are seen to say no number: none is half of a character.
+    fn of_short(json: &'a RawValue) -> Self {
+        let is_plain = memchr(b'\\', json.get().as_bytes()).is_none();
+        Self(if is_plain { Held::Quoted(json) } else { Held::Short(json, OnceLock::new()) })
+    }
+
     /// What it says, where that stands in a body.
     pub(crate) fn borrowed(&self) -> Option<&'a str> {
         match &self.0 {
             Held::Plain(Cow::Borrowed(text)) => Some(text),
             Held::Quoted(json) => Some(unquoted(json)),
-            Held::Plain(Cow::Owned(_)) | Held::Escaped(..) => None,
+            Held::Plain(Cow::Owned(_)) | Held::Short(..) | Held::Escaped(..) => None,
         }
     }
 
@@ -71,14 +79,14 @@ impl<'a> Text<'a> {
             Held::Plain(text) => text.is_empty(),
             Held::Quoted(json) => unquoted(json).is_empty(),
             // An escape is a character.
-            Held::Escaped(..) => false,
+            Held::Short(..) | Held::Escaped(..) => false,
         }
     }
 
     /// Whether it may begin with this, blanks aside. `false` is sure, and no escape is decoded for it.
     pub(crate) fn may_begin_with(&self, start: char) -> bool {
         match &self.0 {
-            Held::Escaped(json, _) => unquoted(json).trim_start().starts_with([start, '\\']),
+            Held::Short(json, _) | Held::Escaped(json, _) => unquoted(json).trim_start().starts_with([start, '\\']),
             _ => self.trim_start().starts_with(start),
         }
     }
@@ -135,7 +143,7 @@ impl Deref for Text<'_> {
         match &self.0 {
             Held::Plain(text) => text,
             Held::Quoted(json) => unquoted(json),
-            Held::Escaped(json, said) => {
+            Held::Short(json, said) | Held::Escaped(json, said) => {
                 said.get_or_init(|| serde_json::from_str(json.get()).expect("its escapes are whole"))
             }
         }
@@ -196,7 +204,7 @@ impl Serialize for Text<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
             Held::Plain(text) => serializer.serialize_str(text),
-            Held::Quoted(json) | Held::Escaped(json, _) => json.serialize(serializer),
+            Held::Quoted(json) | Held::Short(json, _) | Held::Escaped(json, _) => json.serialize(serializer),
         }
     }
 }
@@ -223,6 +231,10 @@ impl<'de> de::Visitor<'de> for Reader {
 
     fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
         Ok(text.to_owned().into())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Text<'de>, D::Error> {
+        Deserialize::deserialize(deserializer).map(Text::of_short)
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Text<'de>, D::Error> {

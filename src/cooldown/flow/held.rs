@@ -18,14 +18,20 @@ impl Flow {
         matches!(self.reader, Reader::Plain(_))
     }
 
-    /// Whether nothing of it is read, since it cannot be.
+    /// Whether it cannot be read, or not to its end.
     pub(in crate::cooldown) fn is_blind(&self) -> bool {
-        matches!(self.reader, Reader::Blind)
+        match &self.reader {
+            Reader::Blind => true,
+            Reader::Plain(_) => false,
+            Reader::Gzip(inflate) => inflate.is_broken(),
+        }
     }
 
     /// Nothing of it goes on.
     pub(in crate::cooldown) fn withhold(&mut self) {
+        self.tell_usage();
         self.out.clear();
+        (self.reader, self.anew) = (Reader::Blind, false);
         (self.complete, self.end) = (true, End::Ended);
     }
 }

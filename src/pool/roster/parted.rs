@@ -27,9 +27,19 @@ impl Roster {
         held.or_else(named).copied()
     }
 
+    /// A removed key's secret is to be another key's: whoever brings it back finds that one. Whose windows counted it.
+    pub(in crate::pool) fn disown(&mut self, secret: &Secret) -> Option<u32> {
+        let slot = self.parted(secret, None)?;
+        self.by_secret.find_entry(secret_hash(secret), |held| *held == slot).ok()?.remove();
+        Some(self.keys[slot as usize].owner)
+    }
+
     /// A removed key is in again, by this name.
     pub(in crate::pool) fn restore(&mut self, slot: u32, id: KeyId) {
         self.parted.retain(|parted| *parted != slot);
+        // Its secret may have been another key's since.
+        self.unindex(slot);
+        self.index(slot);
         let cell = &mut self.keys[slot as usize];
         cell.removed = false;
         self.owners[cell.owner as usize].gain(1);
@@ -58,6 +68,7 @@ impl Roster {
             let owner = &self.owners[key.owner as usize];
             let unnamed = owner.extra.as_ref().is_none_or(|extra| extra.name.is_none() && extra.consumer.is_none());
             if owner.keys() == 0 && unnamed {
+                self.former.forget(key.owner);
                 self.vacant.push(key.owner);
             }
             self.free.push(slot);

@@ -114,6 +114,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
         "The provider has no capacity for this model now: wait, or fall back to another model.",
     ),
+    // What only some organizations pay for.
+    rule(
+        &[429],
+        &[Begins("extra usage is required for long context ")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("LONG_CONTEXT_NOT_ENABLED").retries(7),
+        "The organization does not pay for prompts as long as this one: switch extra usage on in its console.",
+    ),
     // Rates.
     rule(
         &[429],

@@ -16,7 +16,7 @@ use super::{
     complaint::Complaint,
     credentials::{self, X_GOOG_API_KEY, bearer},
     envelope::Envelope,
-    google_rpc,
+    google_rpc, google_status,
     rule::decide,
     target::set_path_and_query,
 };
@@ -194,7 +194,13 @@ impl Provider for Gemini {
                 None => Verdict::SUCCESS.status(answer.status),
             };
         }
-        let said = google_rpc::read(&Envelope::open(answer.body), answer);
+        let mut envelope = Envelope::open(answer.body);
+        if envelope.json.is_none()
+            && let Some(error) = google_status::read(answer.body)
+        {
+            envelope = Envelope::of(error);
+        }
+        let said = google_rpc::read(&envelope, answer);
         decide(&[REDIRECTS, EDGE, PAGES, rules::RULES, BY_STATUS], said, answer)
     }
 

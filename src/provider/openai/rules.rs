@@ -17,9 +17,20 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     // What begins with the caller's own words.
     rule(
         &[400, 404],
-        &[Says("is not a valid model id"), Begins("no endpoints found ")],
+        &[
+            Says("is not a valid model id"),
+            Begins("no endpoints found "),
+            Is("invalid_model"),
+            Begins("model not exist"),
+        ],
         ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
         "Nobody offers this model here: check the model's name.",
+    ),
+    rule(
+        &[400, 404, 410],
+        &[Is("model_decommissioned")],
+        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel),
+        "The provider retired this model: see its page of models for what took its place.",
     ),
     // How we sent it.
     rule(
@@ -27,8 +38,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[
             Begins("you didn't provide an api key "),
             Begins("missing bearer "),
-            Begins("no auth credentials found "),
             Begins("no api key provided "),
+            Begins("access denied due to missing subscription key"),
         ],
         ruling(K::Misconfigured, S::Caller, U::Now, E::No).code("MISSING_API_KEY"),
         "The key did not reach the provider: let nothing below the key pool remove headers.",
@@ -84,6 +95,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
         "The key does not exist or was revoked: replace it.",
     ),
+    // OpenRouter says so of whatever it does not know as a key of its own.
+    rule(
+        &[401],
+        &[Begins("no auth credentials found")],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).code("INVALID_API_KEY").confirmed_after(60),
+        "The provider does not know it as a key: replace it. If it says so of all keys, something below the key pool removes headers.",
+    ),
     rule(
         &[401],
         &[Begins("access denied due to invalid subscription key")],
@@ -116,7 +134,11 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     ),
     rule(
         &[403],
-        &[Begins("access denied due to virtual network"), Begins("public access is disabled")],
+        &[
+            Begins("access denied due to virtual network"),
+            Begins("public access is disabled"),
+            Begins("access denied. please check your network settings"),
+        ],
         ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("NETWORK_RULES"),
         "The resource's network rules shut this machine's address out: allow it there, or use another exit address.",
     ),
@@ -148,6 +170,9 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("newly created team doesn't have any credits yet"),
             Begins("team doesn't have any credits yet"),
             Frames("team ", " doesn't have any credits yet"),
+            Begins("insufficient balance or "),
+            Begins("account balance is insufficient"),
+            Begins("sorry, your account balance is insufficient"),
         ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("OUT_OF_CREDITS"),
         "The account's credits are used up: add credits, or raise its budget in the provider's console.",
@@ -175,13 +200,30 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[429, 498, 503],
         &[
             Begins("provider returned error"),
-            Says("engine is currently overloaded"),
+            Says("is currently overloaded"),
+            Says("high traffic right now"),
             Says("temporarily rate-limited upstream"),
             IsLike("capacity_exceeded"),
             Is("overloaded_error"),
+            Is("resource_unavailable"),
+            Is("queue_exceeded"),
+            Is("NoCapacity"),
         ],
         ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
         "The provider has no capacity for this model now: wait, or fall back to another model.",
+    ),
+    rule(
+        &[],
+        &[Is("server_is_overloaded")],
+        ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
+        "The provider has no capacity for this model now: wait, or fall back to another model.",
+    ),
+    // Whom it passed the request on to refused it, not this account.
+    rule(
+        &[401, 403],
+        &[Begins("provider returned error")],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause).code("UPSTREAM_REFUSED"),
+        "The provider behind this one refused the request: it is tried again.",
     ),
     // Larger than a whole minute of this tier: no key is at fault, and waiting never helps. One other owner is worth a
     // try, since its tier may be higher; the limit in the message is learned, so that later ones go there first.
@@ -225,7 +267,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     ),
     rule(
         &[403, 404],
-        &[Is("model_not_found"), Begins("model ")],
+        &[Is("model_not_found"), Is("model_not_available"), Begins("model ")],
         ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
         "This model does not exist, or this key's account has no access to it: check the model's name.",
     ),
@@ -242,6 +284,12 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("ORGANIZATION_NOT_VERIFIED").retries(7),
         "The account must be verified for what this request asks of the model: verify it in the provider's console.",
     ),
+    rule(
+        &[400, 403],
+        &[Is("model_terms_required")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).retries(7),
+        "The account has yet to accept this model's terms: accept them in the provider's console.",
+    ),
     // Whose resource it is.
     rule(
         &[400, 404],
@@ -250,6 +298,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("no such file object "),
             Begins("no file found with id "),
             Begins("no thread found with id "),
+            Begins("item with id "),
         ],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
         "The file or earlier response belongs to another project, or does not exist: only keys of its project see it.",
@@ -257,7 +306,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     // The caller.
     rule(
         &[403],
-        &[Says("flagged"), IsLike("moderation"), IsLike("content_policy")],
+        &[Says("flagged"), Says("violates usage guidelines"), IsLike("moderation"), IsLike("content_policy")],
         ruling(K::CallerFault, S::Caller, U::Now, E::No).code("FLAGGED"),
         "The provider's moderation refused the input: change what is asked.",
     ),

@@ -82,7 +82,7 @@ impl RedisBoard {
         renewal: &Renewal,
         script: &Script,
         arguments: &[&[u8]],
-    ) -> (Result<Reply, BoxError>, Option<Result<(), RedisError>>) {
+    ) -> (Result<Reply, BoxError>, Option<Result<redis::Value, RedisError>>) {
         let asked = match asking(renewal) {
             Ok(asked) => asked,
             Err(error) => return (Err(error), None),
@@ -95,7 +95,7 @@ impl RedisBoard {
         let mut answers = answers.into_iter();
         let renewed = answers.next().ok_or_else(|| "the board did not answer".into());
         let renewed = renewed.and_then(|answer| heard(answer?, renewal));
-        (renewed, answers.next().map(|answer| answer.map(drop)))
+        (renewed, answers.next())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a pool keeps, in Redis or Valkey.
 
+mod days;
 mod heard;
 mod keys;
 mod ledger;
@@ -20,7 +21,7 @@ use std::{
 
 pub use sharing::SharedRedis;
 
-use self::heard::Heard;
+use self::{days::Days, heard::Heard};
 use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
 use crate::{
     redis::{Link, RedisError},
@@ -50,6 +51,7 @@ pub struct Redis {
     clock: Clock,
     batches: Arc<Batches>,
     heard: Arc<Heard>,
+    days: Arc<Days>,
 }
 
 /// What names batches, so that none is done twice.
@@ -65,7 +67,13 @@ impl Redis {
     /// The store of this server and namespace.
     pub fn new(link: &Link) -> Self {
         let batches = Batches { writer: fastrand::u64(..), next: AtomicU64::new(0), unsure: Mutex::default() };
-        Self { link: link.clone(), clock: Clock::system(), batches: Arc::new(batches), heard: Arc::default() }
+        Self {
+            link: link.clone(),
+            clock: Clock::system(),
+            batches: Arc::new(batches),
+            heard: Arc::default(),
+            days: Arc::default(),
+        }
     }
 
     /// Every key that it knows, whoever works on it.
@@ -84,15 +92,38 @@ impl Redis {
 
     async fn keep(&self, batch: &Arc<Batch>, part: write::Part) -> Result<(), StoreError> {
         let (number, id) = self.named(batch);
-        write::batch(&self.link, &id, self.clock.now().wall_ms(), batch, part).await?;
-        self.batches.done(number);
+        let words = self.words(&id, batch, part)?;
+        let answer = write::run(&self.link, &words).await?;
+        self.settle(number, batch, &answer).await;
         Ok(())
+    }
+
+    /// What the script is told of a batch.
+    fn words(&self, id: &str, batch: &Batch, part: write::Part) -> Result<Vec<String>, StoreError> {
+        write::words((id, &self.batches.name()), self.clock.now().wall_ms(), batch, part, &self.days)
+    }
+
+    /// A batch is done, and the server said this.
+    async fn settle(&self, number: u64, batch: &Batch, answer: &redis::Value) {
+        self.batches.done(number);
+        self.days.wrote(batch, write::is_lost(answer));
+        let next = self.batches.next.fetch_add(1, Ordering::Relaxed);
+        let (id, now) = (self.batches.id(next), self.clock.now().wall_ms());
+        let Some(words) = self.days.again(id, now, &self.batches.name()) else { return };
+        // With the next batch, else.
+        if let Ok(_done) = write::run(&self.link, &words).await {
+            self.days.restored();
+            tracing::warn!(
+                name: "keypool.usage_restored",
+                "the server has lost what keys used: what this process knew of the last days is there again"
+            );
+        }
     }
 
     /// A batch's number, and what it is called.
     fn named(&self, batch: &Arc<Batch>) -> (u64, String) {
         let number = self.batches.number_of(batch);
-        (number, format!("{:x}-{number}", self.batches.writer))
+        (number, self.batches.id(number))
     }
 }
 
@@ -103,6 +134,15 @@ impl StoreError {
 }
 
 impl Batches {
+    /// Whose they are.
+    fn name(&self) -> String {
+        format!("by {:x}", self.writer)
+    }
+
+    fn id(&self, number: u64) -> String {
+        format!("{:x}-{number}", self.writer)
+    }
+
     fn number_of(&self, batch: &Arc<Batch>) -> u64 {
         let mut unsure = self.unsure.lock().unwrap_or_else(PoisonError::into_inner);
         let known = unsure.iter().position(|(held, _)| Arc::ptr_eq(held, batch));

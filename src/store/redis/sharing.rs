@@ -109,7 +109,7 @@ impl SharedRedis {
         Waiting { batch, answer }: Waiting,
     ) -> Result<Reply, tower::BoxError> {
         let (number, id) = self.redis.named(&batch);
-        let words = match write::words(&id, self.redis.clock.now().wall_ms(), &batch, write::Part::ButCounts) {
+        let words = match self.redis.words(&id, &batch, write::Part::ButCounts) {
             Ok(words) => words,
             Err(error) => {
                 let _ = answer.send(Err(error));
@@ -119,8 +119,8 @@ impl SharedRedis {
         let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
         let (renewed, written) = self.board.renew_with(renewal, &write::WRITE, &words).await;
         let written = match written {
-            Some(Ok(())) => {
-                self.redis.batches.done(number);
+            Some(Ok(said)) => {
+                self.redis.settle(number, &batch, &said).await;
                 Ok(())
             }
             Some(Err(error)) => Err(write::failed(error)),

@@ -5,6 +5,8 @@ local call = redis.call
 local DONE = base .. ':done'
 if call('ZSCORE', DONE, ARGV[1]) then return 0 end
 
+-- What the writer wrote before is not there any more; what it writes again is.
+local lost, there = false, false
 local at = 3
 -- A change of keys is one only if nobody else changed them since they were looked at: then it has this number.
 if ARGV[3] == 'g' then
@@ -79,10 +81,28 @@ local doing = {
   R = function() call('HDEL', base .. ':rests', take()) end,
   -- In which quota a model's requests count.
   q = function() call('HSET', base .. ':quota_models', take(), take()) end,
+  -- Of a day whose use comes: by whom, and whether that one wrote of it before.
+  w = function()
+    local day, writer, known = take(), take(), take()
+    if known == '0' then
+      call('HSET', base .. ':usage:' .. day, writer, 1)
+    elseif call('HEXISTS', base .. ':usage:' .. day, writer) == 0 then
+      lost = true
+    end
+  end,
+  -- The same of what is written again, once.
+  W = function()
+    local day, writer = take(), take()
+    there = call('HSETNX', base .. ':usage:' .. day, writer, 1) == 0
+  end,
   -- A day's use: whose, and what comes to it.
   d = function()
     local day, whose, id, last, count = take(), take(), take(), take(), tonumber(take())
     local name = base .. ':usage:' .. day
+    if there then
+      at = at + 2 * count
+      return
+    end
     call('ZADD', base .. ':days', 0, day)
     call('HSET', name, whose .. '\nid', id)
     for _ = 1, count do
@@ -98,4 +118,5 @@ while at <= #ARGV do doing[take()]() end
 -- Whoever got no answer hands it over again, within the hour.
 call('ZADD', DONE, ARGV[2], ARGV[1])
 call('ZREMRANGEBYSCORE', DONE, '-inf', string.format('%.0f', ARGV[2] - 3600000))
+if lost then return 3 end
 return 1

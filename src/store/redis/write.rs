@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use redis::Value;
 
+use super::days::Days;
 use crate::{
     redis::{Link, RedisError, Script},
     store::{Batch, KeptSecret, KeyBook, KeyRecord, Run, StoreError, UnitRecord, UsageRecord},
@@ -23,8 +24,9 @@ pub(super) enum Part {
     ButCounts,
 }
 
-pub(super) async fn batch(link: &Link, id: &str, now: i64, batch: &Batch, part: Part) -> Result<(), StoreError> {
-    run(link, &words(id, now, batch, part)?).await.map(drop)
+/// The script's answer where it does not find what was written before.
+pub(super) fn is_lost(answer: &Value) -> bool {
+    matches!(answer, Value::Int(3))
 }
 
 pub(super) fn failed(error: RedisError) -> StoreError {
@@ -32,7 +34,13 @@ pub(super) fn failed(error: RedisError) -> StoreError {
 }
 
 /// What the script is told.
-pub(super) fn words(id: &str, now: i64, batch: &Batch, part: Part) -> Result<Vec<String>, StoreError> {
+pub(super) fn words(
+    (id, writer): (&str, &str),
+    now: i64,
+    batch: &Batch,
+    part: Part,
+    days: &Days,
+) -> Result<Vec<String>, StoreError> {
     let mut words = vec![id.to_owned(), now.to_string()];
     for record in &batch.keys {
         key(&mut words, record)?;
@@ -49,6 +57,7 @@ pub(super) fn words(id: &str, now: i64, batch: &Batch, part: Part) -> Result<Vec
     for (model, other) in &batch.quota_models {
         words.extend(["q".to_owned(), model.clone(), other.clone()]);
     }
+    days.announce(&mut words, batch, writer);
     batch.usage.iter().for_each(|record| usage(&mut words, record));
     for import in &batch.imports {
         words.extend(["i".to_owned(), text(import)?]);
@@ -108,7 +117,7 @@ fn key(words: &mut Vec<String>, key: &KeyRecord) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn usage(words: &mut Vec<String>, record: &UsageRecord) {
+pub(super) fn usage(words: &mut Vec<String>, record: &UsageRecord) {
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let sums = [
         ("requests", record.requests),

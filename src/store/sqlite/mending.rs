@@ -6,6 +6,8 @@
 
 use std::path::PathBuf;
 
+use rusqlite::config::DbConfig;
+
 use super::{
     Connection, begin, care,
     desk::Desk,
@@ -63,9 +65,20 @@ impl Desk {
 
     /// Another process made it again, or somebody put another there.
     fn take_other(&mut self) -> Result<(), Failure> {
+        self.leave()?;
         file::prepare_in_turn(&self.path)?;
         let connection = begin(&self.path)?;
         self.go_on_with(connection);
+        Ok(())
+    }
+
+    /// Lets go of what is open before anything is opened under its name. A process that has the index beside it open twice
+    /// and closes it once has no locks on it any more (POSIX); whoever opens it next cuts it short, and those die who
+    /// have it in their memory.
+    fn leave(&mut self) -> Result<(), Failure> {
+        // Others may work with what has the journal's name by now: it is neither written back nor taken away.
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        self.connection = Connection::open_in_memory()?;
         Ok(())
     }
 

@@ -117,16 +117,93 @@ async fn the_key_behind_a_bomb_does_not_pass() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_gzip_passes_and_is_judged_by_its_status() {
-    for body in
-        [&b"plain"[..], &b"\x1f\x8b\x08\x00"[..], &b"\x1f\x8b\x08\x00\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff"[..]]
-    {
+async fn what_is_no_gzip_reaches_nobody_and_is_judged_by_its_status() {
+    for body in [&b"plain text"[..], &b"\x1f\x8b\x08\x00\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff"[..]] {
         let bench = Bench::new();
         let response = bench.get(gzipped(json(429, full(body)))).await;
         assert_eq!(served(&response).verdict().code_of(), "status");
-        assert_eq!(collect(response).await.0, body);
-        let response = bench.get(gzipped(json(200, full(body)))).await;
-        assert_eq!(collect(response).await.0, body);
+        assert!(response.headers().get("content-encoding").is_none());
+        assert!(collect(response).await.0.is_empty());
+        let error = bench.ask(bench.request(), gzipped(json(200, full(body)))).await.unwrap_err();
+        let verdict = error.verdict().unwrap();
+        assert_eq!((error.status().as_u16(), verdict.code_of()), (502, "unreadable encoding"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_in_the_middle_of_its_head_passes() {
+    let body = &b"\x1f\x8b\x08\x00"[..];
+    for status in [200, 429] {
+        assert_eq!(collect(Bench::new().get(gzipped(json(status, full(body)))).await).await.0, body);
+    }
+}
+
+/// A packed text whose head has a name or a comment.
+fn named(flag: u8, name: &str, text: &str) -> Vec<u8> {
+    let packed = gzip([text]).concat();
+    [&[0x1f, 0x8b, 8, flag][..], &packed[4..10], name.as_bytes(), b"\0", &packed[10..]].concat()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_in_the_head_of_gzip_is_masked() {
+    const TEXT: &str = r#"{"usageMetadata":{"promptTokenCount":7}}"#;
+    for flag in [0x08, 0x10] {
+        let whole = named(flag, &format!("a {KEY}.json"), TEXT);
+        let expected = named(flag, &format!("a {STARS}.json"), TEXT);
+        for size in [1, 7, 1_000] {
+            for (status, kind) in [(200, "application/json"), (200, "text/plain"), (400, "application/json")] {
+                let bench = Bench::new();
+                let body = Steps::chunks(whole.chunks(size));
+                let got = collect(bench.get(gzipped(answer(status, kind, body))).await).await.0;
+                assert!(got == expected, "{status} {kind} {size}: {}", String::from_utf8_lossy(&got));
+                assert_eq!(unpacked(&got), TEXT);
+            }
+        }
+        // A head without an end.
+        let begun = &whole[..KEY.len() + 14];
+        let got = collect(Bench::new().get(gzipped(json(200, full(begun.to_vec())))).await).await.0;
+        assert_eq!(got, expected[..begun.len()]);
+    }
+    // Of an error also in other spellings.
+    let whole = named(0x08, &KEY.to_uppercase(), TEXT);
+    let got = collect(Bench::new().get(gzipped(json(400, full(whole)))).await).await.0;
+    assert_eq!(got, named(0x08, STARS, TEXT));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_where_the_answer_is_no_gzip_reaches_nobody() {
+    let plain = format!("{{\"a\":\"{KEY}\"}}").into_bytes();
+    let tailed = |tail: &[u8]| [&gzip([r#"{"a":1}"#]).concat(), tail].concat();
+    let mut corrupt = gzip([r#"{"a":1}"#]).concat();
+    let sum = corrupt.len() - 8;
+    corrupt[sum] ^= 1;
+    corrupt.extend(gzip([format!("{{\"b\":\"{KEY}\"}}")]).concat());
+    for (what, whole) in [
+        ("plain", plain.clone()),
+        ("text behind it", tailed(format!("   {KEY}").as_bytes())),
+        ("garbage behind it", tailed(&[&b"\x1f\x8b\xff\xff"[..], KEY.as_bytes()].concat())),
+        ("a wrong sum", corrupt),
+    ] {
+        for size in [1, 5, 1_000] {
+            for (status, kind) in [
+                (200, "application/json"),
+                (200, "text/event-stream"),
+                (200, "text/plain"),
+                (302, "text/html"),
+                (400, "application/json"),
+            ] {
+                let bench = Bench::new();
+                let body = Steps::chunks(whole.chunks(size));
+                let Ok(response) = bench.ask(bench.request(), gzipped(answer(status, kind, body))).await else {
+                    continue;
+                };
+                let (got, _) = collect(response).await;
+                let (raw, text) = (String::from_utf8_lossy(&got), inflated(&got));
+                let text = String::from_utf8_lossy(&text);
+                assert!(!raw.contains("AIza") && !text.contains("AIza"), "{what} {status} {kind} {size}: {raw} {text}");
+                assert!(got.len() < whole.len(), "{what} {status} {kind} {size}");
+            }
+        }
     }
 }
 

@@ -1,5 +1,12 @@
 //! A key that the provider echoes is overwritten, wherever it stands.
 
+use base64::{
+    Engine,
+    prelude::{
+        BASE64_STANDARD as STANDARD, BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD, BASE64_URL_SAFE as URL_SAFE,
+        BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD,
+    },
+};
 use http::{HeaderMap, HeaderValue};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -34,6 +41,31 @@ async fn at_the_border_of_what_is_held() {
             assert_eq!(kind(&response), VerdictKind::Suspended);
             assert_eq!(text(response).await, whole.replace(KEY, STARS));
         }
+    }
+}
+
+/// As providers and what stands before them write bytes that they do not want to show, or a whole header.
+#[tokio::test(start_paused = true)]
+async fn in_an_error_as_hex_and_as_base64() {
+    let hex = |letter: fn(u8) -> String| KEY.bytes().map(letter).collect::<String>();
+    let mut forms = vec![hex(|byte| format!("{byte:02x}")), hex(|byte| format!("{byte:02X}"))];
+    for before in ["", "u", "u:", "Bearer ", "user:"] {
+        for after in ["", "\n", "\r\n", ":x"] {
+            for alphabet in [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD] {
+                forms.push(alphabet.encode(format!("{before}{KEY}{after}")));
+            }
+        }
+    }
+    for form in forms {
+        let bench = Bench::new();
+        let whole = format!("{{\"error\":{{\"message\":\"authorization: {form} is wrong\"}}}}");
+        let told = text(bench.get(json(403, Steps::chunks([&*whole]))).await).await;
+        assert_eq!(told.len(), whole.len(), "{told}");
+        let stars = told.matches('*').count();
+        // But for what stands beside the key in the same text.
+        assert!(stars >= KEY.len() * 4 / 3, "{form}: {told}");
+        let left = told.split_once("authorization: ").unwrap().1.split_once(" is wrong").unwrap().0.replace('*', "");
+        assert!(left.len() <= 12 && told.ends_with(" is wrong\"}}"), "{form}: {told}");
     }
 }
 

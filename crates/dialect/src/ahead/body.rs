@@ -29,19 +29,64 @@ impl<'de> Body<'de> {
         (rest.starts_with('"') && is_shown(text)).then_some(text)
     }
 
-    /// The string that begins here, with its quotes; `None` where it is none, or has no end.
-    pub(super) fn string(self, at: usize) -> Option<&'de str> {
+    /// The string that begins here; `None` where it is none, or has no end.
+    pub(super) fn string(self, at: usize) -> Option<Quoted<'de>> {
         let rest = self.0.get(at + 1..).filter(|_| self.first(at) == Some(b'"'))?;
         let bytes = rest.as_bytes();
+        // A name is at its end before `memchr` has begun.
+        let stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..b' ');
+        let near = bytes.iter().take(NEAR).position(stop).filter(|end| bytes[*end] == b'"');
+        if let Some(end) = near {
+            return Some(Quoted { json: &self.0[at..at + end + 2], escapes: Escapes::None });
+        }
         let mut end = memchr(b'"', bytes)?;
         // One behind an odd number of backslashes is part of it.
         while bytes[..end].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1 {
             end += 1;
             end += memchr(b'"', bytes.get(end..)?)?;
         }
-        let inner = &rest[..end];
-        (is_shown(inner) && are_escapes(inner.as_bytes())).then(|| &self.0[at..at + end + 2])
+        let escapes = escapes_of(&rest[..end])?;
+        Some(Quoted { json: &self.0[at..at + end + 2], escapes })
     }
+}
+
+/// A string of JSON, as it stands there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Quoted<'de> {
+    /// With its quotes.
+    pub(super) json: &'de str,
+    pub(super) escapes: Escapes,
+}
+
+/// What of a string's letters stands for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Escapes {
+    None,
+    /// Ends of lines and the like, if any: two letters each, and none that says a number.
+    Short,
+    Any,
+}
+
+/// So far names go.
+const NEAR: usize = 24;
+
+/// What escapes are in a text, up to its quote; `None` where one is none, or something would have to be one.
+#[expect(clippy::needless_bitwise_bool, reason = "a step that ends early is none for many bytes")]
+fn escapes_of(inner: &str) -> Option<Escapes> {
+    let text = inner.as_bytes();
+    // Of what most texts are made of each step is one for many bytes at once; behind the last byte there is none.
+    let pairs = text.chunks(1 << 10).zip(text.get(1..).unwrap_or_default().chunks(1 << 10));
+    let is_odd = |(these, next): (&[u8], &[u8])| {
+        these.iter().zip(next).fold(false, |odd, (byte, next)| {
+            let is_short = (*next == b'n') | (*next == b'"') | (*next == b't') | (*next == b'r');
+            odd | (*byte < b' ') | ((*byte == b'\\') & !is_short)
+        })
+    };
+    let ends_odd = text.last().is_some_and(|last| *last < b' ' || *last == b'\\');
+    if !ends_odd && !pairs.into_iter().any(is_odd) {
+        return Some(Escapes::Short);
+    }
+    (is_shown(inner) && are_escapes(text)).then_some(Escapes::Any)
 }
 
 /// Whether nothing in it would have to be an escape. Each step is one for all bytes of it at once.

@@ -11,7 +11,10 @@ use serde::{
 };
 use serde_json::{Error, de::StrRead};
 
-use super::{TEXT, TEXT_OR_LIST, body::Body};
+use super::{
+    TEXT, TEXT_OR_LIST,
+    body::{Body, Escapes},
+};
 use crate::depth;
 
 /// As deep as serde goes.
@@ -99,7 +102,16 @@ impl<'de> Reader<'de> {
     }
 
     fn list<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
-        self.inside((b'[', b']'), |reader| visitor.visit_seq(List { reader, first: true }))
+        let about = self.about();
+        self.inside((b'[', b']'), |reader| visitor.visit_seq(List { reader, first: true, about }))
+    }
+
+    /// About how many things the list has that begins here: a body's own, which is nearly all of it, is not moved again and
+    /// again while it grows.
+    fn about(&self) -> usize {
+        const LENGTH: usize = 512;
+        const MOST: usize = 256;
+        if self.deep == 1 { (self.body.0.len().saturating_sub(self.at) / LENGTH).min(MOST) } else { 0 }
     }
 
     fn object<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
@@ -165,8 +177,11 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
                     return visitor.visit_borrowed_str(text);
                 }
                 let text = self.body.string(self.at).ok_or_else(wrong)?;
-                self.at += text.len();
-                visitor.visit_newtype_struct(Raw(text))
+                self.at += text.json.len();
+                match text.escapes {
+                    Escapes::Any => visitor.visit_newtype_struct(Raw(text.json)),
+                    Escapes::None | Escapes::Short => visitor.visit_some(Raw(text.json)),
+                }
             }
             (TEXT_OR_LIST, Some(b'"')) => visitor.visit_some(self),
             (TEXT_OR_LIST, Some(b'[')) => self.list(visitor),
@@ -179,6 +194,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 struct List<'r, 'de> {
     reader: &'r mut Reader<'de>,
     first: bool,
+    about: usize,
 }
 
 impl<'de> SeqAccess<'de> for List<'_, 'de> {
@@ -189,6 +205,10 @@ impl<'de> SeqAccess<'de> for List<'_, 'de> {
             return Ok(None);
         }
         seed.deserialize(&mut *self.reader).map(Some)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.about)
     }
 }
 
@@ -208,12 +228,12 @@ impl<'de> MapAccess<'de> for Object<'_, 'de> {
             return Err(wrong());
         }
         let name = self.reader.body.string(self.reader.at).ok_or_else(wrong)?;
-        self.reader.at += name.len();
-        let bare = &name[1..name.len() - 1];
-        if memchr::memchr(b'\\', bare.as_bytes()).is_none() {
+        self.reader.at += name.json.len();
+        let bare = &name.json[1..name.json.len() - 1];
+        if name.escapes == Escapes::None || memchr::memchr(b'\\', bare.as_bytes()).is_none() {
             return seed.deserialize(BorrowedStrDeserializer::new(bare)).map(Some);
         }
-        let said: String = serde_json::from_str(name)?;
+        let said: String = serde_json::from_str(name.json)?;
         let said: StrDeserializer<'_, Error> = said.as_str().into_deserializer();
         seed.deserialize(said).map(Some)
     }

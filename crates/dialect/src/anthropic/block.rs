@@ -224,10 +224,20 @@ fn sourced<'a>(origin: Origin<'a>, place: &dyn Fn() -> String) -> Result<Vec<Par
             let place = || format!("{}.url", place());
             crate::data_url::part(url, place).map(|part| vec![part])
         }
+        // Files of Gemini's, by the names that it gave them.
+        "file" => {
+            let id = source.file_id.ok_or_else(|| missing("file_id"))?;
+            if !id.starts_with("files/") {
+                let place = format!("{}.file_id", place());
+                let why = "files of that API are not here; upload it to Gemini's and send its name (files/…), or the file itself";
+                return Err(Fault::invalid(format!("{place}: {why}")).at(place));
+            }
+            crate::openai::file(None, Some(id), None, &|what| format!("{}.{what}", place())).map(|part| vec![part])
+        }
         "content" => match source.content.ok_or_else(|| missing("content"))? {
             OneOr::Text(text) => Ok(vec![Part::Text(text)]),
             OneOr::List(blocks) => Ok(texts(blocks, &place)?.into_iter().map(Part::Text).collect()),
         },
-        _ => Err(Fault::invalid(format!("{}.type: expected base64, text or url", place())).at(place())),
+        _ => Err(Fault::invalid(format!("{}.type: expected base64, text, url or file", place())).at(place())),
     }
 }

@@ -10,7 +10,7 @@ use crate::{Text, ahead};
 /// `source` of a block.
 pub(super) enum Origin<'a> {
     /// The contents themselves, or their place.
-    Itself(Source<'a>),
+    Itself(Box<Source<'a>>),
     /// What a search result is from.
     Name(Text<'a>),
 }
@@ -26,6 +26,8 @@ pub(super) struct Source<'a> {
     pub(super) data: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) url: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) file_id: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) content: Option<Said<'a>>,
 }
@@ -62,6 +64,6 @@ impl<'de: 'a, 'a> de::Visitor<'de> for Reader<'a> {
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Origin<'a>, A::Error> {
-        Source::deserialize(de::value::MapAccessDeserializer::new(map)).map(Origin::Itself)
+        Source::deserialize(de::value::MapAccessDeserializer::new(map)).map(|source| Origin::Itself(Box::new(source)))
     }
 }

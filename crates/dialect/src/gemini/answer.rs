@@ -127,6 +127,20 @@ struct Token<'a> {
 /// Of whoever asks, not of what was asked: the account may not use the API any more (PROVIDERS.md, section 2).
 const SWITCHED_OFF: &str = "PUP_LIMITED_DISABLED";
 
+/// Who is switched off answers nothing: a longer answer is not searched.
+const LONGEST_WITHOUT_TEXT: usize = 64 << 10;
+
+/// Whether a whole answer says that the key may not be used any more: another one's may.
+pub fn is_switched_off(body: &[u8]) -> bool {
+    // Most answers are done here.
+    let is_named = || body.windows(SWITCHED_OFF.len()).any(|word| word == SWITCHED_OFF.as_bytes());
+    body.len() <= LONGEST_WITHOUT_TEXT
+        && is_named()
+        && serde_json::from_slice::<Answer<'_>>(body).is_ok_and(|answer| {
+            answer.candidates.iter().any(|candidate| candidate.finish_reason.as_deref() == Some(SWITCHED_OFF))
+        })
+}
+
 /// Understands the answers.
 #[derive(Debug, Default)]
 pub struct Listener {

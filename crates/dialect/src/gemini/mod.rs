@@ -17,7 +17,7 @@ mod thinking;
 mod tools;
 mod turn;
 
-pub use answer::Listener;
+pub use answer::{Listener, is_switched_off};
 pub use embed::{MOST_AT_ONCE, embedded, embedding};
 pub use fault::fault;
 pub use models::{Page, model, page};

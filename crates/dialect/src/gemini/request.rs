@@ -77,7 +77,8 @@ pub fn about_tokens(conversation: &Conversation<'_>, pieces: &[Bytes]) -> u64 {
 }
 
 fn write(conversation: &Conversation<'_>, request: &impl Serialize, source: Bytes) -> Result<Vec<Bytes>, Fault> {
-    let mut segments = Segments::from(source);
+    let parts: usize = conversation.turns.iter().map(|turn| turn.parts.len()).sum();
+    let mut segments = Segments::around(source, conversation.turns.len() + parts);
     let said = conversation.turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match part {
         Part::Text(text) | Part::Blob { data: text, .. } | Part::Returned(Returned { content: text, .. }) => Some(text),
         _ => None,

@@ -15,7 +15,23 @@ const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 pub(super) struct Content<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
-    parts: Vec<Wire<'r>>,
+    parts: Parts<'r>,
+}
+
+/// What is in a turn: nearly always as it was said, and then each part is written as it is come to.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Parts<'r> {
+    Written(Vec<Wire<'r>>),
+    Said(Turned<'r>),
+}
+
+/// A turn of which something was said.
+#[derive(Clone, Copy)]
+struct Turned<'r> {
+    parts: &'r [Part<'r>],
+    /// Whether its first call is signed.
+    signs: bool,
 }
 
 #[derive(Default, Serialize)]
@@ -96,21 +112,22 @@ enum Response<'r> {
 pub(super) fn system<'r>(conversation: &'r Conversation<'_>) -> Option<Content<'r>> {
     let said = conversation.system.iter().filter(|said| !said.is_empty());
     let parts: Vec<Wire<'r>> = said.map(text).collect();
-    (!parts.is_empty()).then_some(Content { role: None, parts })
+    (!parts.is_empty()).then_some(Content { role: None, parts: Parts::Written(parts) })
 }
 
 /// What was said.
 pub(super) fn contents<'r>(conversation: &'r Conversation<'_>) -> Vec<Content<'r>> {
     let Conversation { model, turns, medium, .. } = conversation;
     let signs = thinking::wants_signatures(model);
-    let mut contents: Vec<Content<'r>> = turns.iter().filter_map(|turn| content(turn, signs)).collect();
+    let mut contents = Vec::with_capacity(turns.len() + 1);
+    contents.extend(turns.iter().filter_map(|turn| content(turn, signs)));
     let calls_first = turns.first().is_some_and(|turn| turn.role == Role::Model && turn.parts.iter().any(is_call));
     if contents.is_empty() || calls_first {
         // A call must follow somebody's words, and nothing at all cannot be answered.
-        contents.insert(0, Content { role: Some("user"), parts: vec![blank()] });
+        contents.insert(0, Content { role: Some("user"), parts: Parts::Written(vec![blank()]) });
     }
     if let Medium::Speech(Speech { style: Some(style), .. }) = medium
-        && let Some(parts) = contents.first_mut().map(|content| &mut content.parts)
+        && let Some(parts) = contents.first_mut().map(|content| content.parts.written())
     {
         if medium::style_stands_apart(model) {
             for part in parts {
@@ -138,22 +155,53 @@ fn is_call(part: &Part<'_>) -> bool {
 
 /// A turn; `None` where nothing was said in it.
 fn content<'r>(turn: &'r Turn<'r>, signs: bool) -> Option<Content<'r>> {
-    let said = |part: &&'r Part<'r>| !matches!(part, Part::Text(text) if text.is_empty());
-    let mut parts: Vec<Wire<'r>> = turn.parts.iter().filter(said).map(part).collect();
-    if signs && let Some(first) = parts.iter_mut().find(|part| part.function_call.is_some()) {
-        // Of calls at once the first is signed.
-        first.thought_signature.get_or_insert(NO_SIGNATURE);
-    }
-    match (parts.is_empty(), turn.role) {
-        (true, Role::Model) => return None,
-        (true, Role::User) => parts.push(blank()),
-        (false, _) => {}
-    }
-    let role = match turn.role {
-        Role::User => "user",
-        Role::Model => "model",
+    let turned = Turned { parts: &turn.parts, signs };
+    let (role, parts) = match (turn.role, turned.said().next()) {
+        (Role::Model, None) => return None,
+        (Role::User, None) => ("user", Parts::Written(vec![blank()])),
+        (Role::User, Some(_)) => ("user", Parts::Said(turned)),
+        (Role::Model, Some(_)) => ("model", Parts::Said(turned)),
     };
     Some(Content { role: Some(role), parts })
+}
+
+impl<'r> Parts<'r> {
+    /// The same, written, for whoever changes them.
+    fn written(&mut self) -> &mut Vec<Wire<'r>> {
+        if let Self::Said(turned) = *self {
+            *self = Self::Written(turned.wires().collect());
+        }
+        match self {
+            Self::Written(wires) => wires,
+            Self::Said(_) => unreachable!("it was written"),
+        }
+    }
+}
+
+impl<'r> Turned<'r> {
+    /// All that says something.
+    fn said(self) -> impl Iterator<Item = &'r Part<'r>> {
+        self.parts.iter().filter(|part| !matches!(part, Part::Text(text) if text.is_empty()))
+    }
+
+    fn wires(self) -> impl Iterator<Item = Wire<'r>> {
+        let mut signs = self.signs;
+        self.said().map(move |said| {
+            let mut wire = part(said);
+            // Of calls at once the first is signed.
+            if signs && wire.function_call.is_some() {
+                wire.thought_signature.get_or_insert(NO_SIGNATURE);
+                signs = false;
+            }
+            wire
+        })
+    }
+}
+
+impl Serialize for Turned<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.wires())
+    }
 }
 
 fn part<'r>(part: &'r Part<'r>) -> Wire<'r> {

@@ -127,6 +127,7 @@ pub(super) fn read<'a>(
     if messages.is_empty() {
         return Err(Fault::invalid("messages must not be empty").at("messages"));
     }
+    conversation.turns.reserve(messages.len());
     let mut reader = Reader { conversation, ignored, called: HashMap::new(), late: Vec::new() };
     for (index, message) in messages.into_iter().enumerate() {
         if &*message.role != "tool" {

@@ -118,6 +118,23 @@ fn blocks() {
     );
 }
 
+/// Gemini's own files, by the names that it gave them.
+#[test]
+fn files_of_geminis_are_named_by_their_ids() {
+    let file = |kind: &str| json!({ "type": kind, "source": { "type": "file", "file_id": "files/abc" } });
+    let user = |block: Value| json!([{ "role": "user", "content": [block] }]);
+    let part = json!({ "fileData": { "fileUri": "https://generativelanguage.googleapis.com/v1beta/files/abc" } });
+    for kind in ["image", "document"] {
+        let contents = json!([{ "role": "user", "parts": [part] }]);
+        becomes(json!({ "messages": user(file(kind)) }), json!({ "contents": contents }));
+    }
+    for (id, field) in [("file_011CNha8iCJcU1wXNR6q4V8w", ".source.file_id"), ("", ".source.file_id")] {
+        let block = json!({ "type": "document", "source": { "type": "file", "file_id": id } });
+        let fault = asked(&Anthropic, &with(json!({ "messages": user(block) }))).unwrap_err();
+        assert!(fault.message.starts_with(&format!("messages.0.content.0{field}")), "{}", fault.message);
+    }
+}
+
 #[test]
 fn what_cannot_be_had_is_named() {
     let user = |block: Value| json!([{ "role": "user", "content": [block] }]);

@@ -5,3 +5,5 @@ pub mod batched;
 pub mod failing;
 pub mod saturated;
 pub mod stage;
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,6 @@ use tower_keypool::{Affinity, Demand, Exhausted, KeyId, Lease, OutReason};
 
 use super::{
     desk::Work,
-    turned_away::is_refused,
     worker::{Worker, demand},
 };
 
@@ -114,8 +113,8 @@ impl Worker {
         if self.key.is_some() && out.next_in().is_none() && out.may_end_any_time() {
             return Some(wait.min(UNTIL_LENT));
         }
-        // Those that were refused are tried by one; and no slot keeps what another may carry sooner.
-        if is_refused(out) || next.is_some_and(|next| self.another_is_sooner(work, next)) {
+        // Those that rest for what the provider said are tried by one; and no slot keeps what another may carry sooner.
+        if self.is_for_one(out) || next.is_some_and(|next| self.another_is_sooner(work, next)) {
             return None;
         }
         if next.is_some_and(|next| next <= wait) {

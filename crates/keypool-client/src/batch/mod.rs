@@ -61,5 +61,5 @@ pub use plan::Plan;
 pub use result::{TaskError, TaskResult};
 pub use run::{Ended, Run, Watch};
 pub use statistics::{Resting, Statistics, Unreachable};
-pub use task::{Id, InvalidTask, Task};
+pub use task::{Id, InvalidTask, Task, WrittenNumber};
 pub use written::Json;

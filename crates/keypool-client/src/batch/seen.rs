@@ -18,6 +18,7 @@ impl Seen {
         let number = match &id {
             Id::Number(number) => Some(*number),
             Id::Text(text) => text.parse().ok().filter(|number: &u64| number.to_string() == **text),
+            Id::Written(_) => None,
         };
         let (word, bit) = ((index / 64) as usize, 1 << (index % 64));
         let is_place =

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 use sha2::{Digest, Sha256};
 
 use super::{Json, request, written::Fields};
@@ -37,13 +37,27 @@ pub(crate) enum Ask {
     Request(Fields),
 }
 
-/// What a task is called: a text or a whole number. `17` and `"17"` are the same one.
+/// What a task is called: a text or a number. `17` and `"17"` are the same one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Id {
     /// A name of its own.
     Text(Box<str>),
     /// A number of its own, or its place in the input.
     Number(u64),
+    /// A number of its own that is no place in any input (`-5`, `1.50`), as it was written: two that are written
+    /// otherwise are two tasks.
+    Written(WrittenNumber),
+}
+
+/// A number as it was written in JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenNumber(Box<str>);
+
+impl WrittenNumber {
+    /// What was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Id {
@@ -52,6 +66,7 @@ impl Id {
         match self {
             Self::Text(text) => word_of([text.as_bytes()]),
             Self::Number(number) => word_of([number.to_string().as_bytes()]),
+            Self::Written(number) => word_of([number.as_str().as_bytes()]),
         }
     }
 }
@@ -61,6 +76,7 @@ impl fmt::Display for Id {
         match self {
             Self::Text(text) => f.write_str(text),
             Self::Number(number) => number.fmt(f),
+            Self::Written(number) => f.write_str(number.as_str()),
         }
     }
 }
@@ -70,6 +86,11 @@ impl Serialize for Id {
         match self {
             Self::Text(text) => serializer.serialize_str(text),
             Self::Number(number) => serializer.serialize_u64(*number),
+            // It was read as JSON.
+            Self::Written(number) => match serde_json::from_str::<&RawValue>(number.as_str()) {
+                Ok(raw) => raw.serialize(serializer),
+                Err(_) => serializer.serialize_str(number.as_str()),
+            },
         }
     }
 }
@@ -202,7 +223,7 @@ impl Task {
             if task.id.is_none()
                 && let Some(id) = fields.remove(*name).filter(|id| !id.is_null())
             {
-                task.id = Some(own_id(&id).ok_or_else(|| wrong("its id is neither a text nor a whole number"))?);
+                task.id = Some(id_of(&id).ok_or_else(|| wrong("its id is neither a text nor a number"))?);
             }
         }
         let text = |value: Option<Json>, name: &str| match value.map(Json::into_value) {
@@ -242,24 +263,22 @@ impl Task {
     }
 }
 
-pub(crate) fn id_of(value: &Value) -> Option<Id> {
-    match value {
+/// The id that a value stands for. A number that a value would write otherwise is what was written: two that differ in the
+/// last digit are two tasks.
+pub(crate) fn id_of(id: &Json) -> Option<Id> {
+    match &**id {
         Value::String(text) => Some(Id::Text(text.as_str().into())),
-        Value::Number(number) => Some(number.as_u64().map_or_else(|| Id::Text(number.to_string().into()), Id::Number)),
+        Value::Number(number) => {
+            let written = || id.exact().map_or_else(|| number.to_string(), str::to_owned);
+            let whole = number.as_u64().filter(|_| id.exact().is_none());
+            Some(whole.map_or_else(|| Id::Written(WrittenNumber(written().into())), Id::Number))
+        }
         _ => None,
     }
 }
 
 /// What may be an id; the first where a task has a prompt of its own.
 const IDS: [&str; 3] = ["id", "custom_id", "key"];
-
-/// A number that a value would write otherwise is a name: two that differ in the last digit are two tasks.
-fn own_id(id: &Json) -> Option<Id> {
-    match id.exact() {
-        Some(exact) if id.is_number() => Some(Id::Text(exact.into())),
-        _ => id_of(id),
-    }
-}
 
 /// The first 64 bits of a hash: two tasks in ten million share one with a chance of three in a million.
 fn word_of<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> u64 {

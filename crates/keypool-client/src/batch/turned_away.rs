@@ -57,13 +57,22 @@ pub(super) fn is_held(out: &Exhausted) -> bool {
     is_all(out, OutReason::Held)
 }
 
-/// Whether all keys are held, off, or rest for refusals of their own: one of them is tried before the others.
+/// Whether all keys are held, off, or rest for refusals of their own.
 pub(super) fn is_refused(out: &Exhausted) -> bool {
+    all_rest(out, |reason| matches!(reason, OutReason::Held | OutReason::Resting))
+}
+
+/// Whether they are, or rest since the provider said that a limit was reached.
+fn is_told_to_wait(out: &Exhausted) -> bool {
+    all_rest(out, |reason| matches!(reason, OutReason::Held | OutReason::Resting | OutReason::RateLimited))
+}
+
+/// Whether some rest so, and all others are off.
+fn all_rest(out: &Exhausted, so: impl Fn(OutReason) -> bool) -> bool {
     let mut any = false;
     out.reasons().all(|(reason, _)| {
-        let waits = matches!(reason, OutReason::Held | OutReason::Resting);
-        any |= waits;
-        waits || reason == OutReason::Elsewhere || is_disabled(reason)
+        any |= so(reason);
+        so(reason) || reason == OutReason::Elsewhere || is_disabled(reason)
     }) && any
 }
 
@@ -78,6 +87,12 @@ fn most(tried: &Tried, retries: u32) -> u32 {
 }
 
 impl Worker {
+    /// Whether one task is tried before the others once these keys are back: nobody knows how many the provider takes then. What a
+    /// window allows the pool knows, and slots are few and have a pace of their own.
+    pub(super) fn is_for_one(&self, out: &Exhausted) -> bool {
+        is_refused(out) || (self.key.is_none() && is_told_to_wait(out))
+    }
+
     /// A key's fault costs the task nothing: it goes to another key, or waits until the key has rested. Where the key would
     /// be lent again at once, because what was said rests nobody, it is the task that it is said to.
     pub(super) async fn turned_away(&self, mut work: Work, model: &Arc<str>, mut tried: Tried) {

@@ -13,7 +13,6 @@ use super::{
     line::{A_MOMENT, IN_LINE, Line, soonest},
     pace::Pace,
     shared::Shared,
-    turned_away::is_refused,
     writer::ToWrite,
 };
 
@@ -138,7 +137,7 @@ impl Worker {
         }
         let next = why.may_serve_in();
         if why.may_end_any_time()
-            || (near && !is_refused(&why) && next.is_some_and(|next| next <= self.in_line(&work.model, IN_LINE)))
+            || (near && !self.is_for_one(&why) && next.is_some_and(|next| next <= self.in_line(&work.model, IN_LINE)))
         {
             return desk.put_back(work, Duration::ZERO);
         }

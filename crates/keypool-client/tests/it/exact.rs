@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use keypool_client::{
     Client,
-    batch::{Batch, Task, TaskResult},
+    batch::{Batch, Output, OutputOptions, Task, TaskResult},
 };
 use serde_json::json;
 use tower_keypool::{BoxError, Clock, KeyPool, Models, OpenAi, ReplayBody};
@@ -31,9 +31,39 @@ async fn a_tasks_own_fields_keep_every_digit() {
         let line = serde_json::to_string(&only(Batch::new(client), task).await).unwrap();
         assert!(line.contains(&format!("\"task\":{{\"deep\":{{\"n\":{number}}},\"n\":{number}}}")), "{number}: {line}");
     }
-    // An id is one, too.
-    let task = Task::from_json("{\"id\": 1e400, \"prompt\": \"x\"}").unwrap();
-    assert_eq!(task, Task::prompt("x").id("1e400"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_is_what_it_was() {
+    for id in ["-5", "1.50", "1e400", "12345678901234567890123", "-0", "0", "17", "\"017\"", "\"-5\"", "\"\""] {
+        let task = Task::from_json(&format!("{{\"id\": {id}, \"prompt\": \"x\"}}")).unwrap();
+        let (_sim, client) = stage::paused(GeminiSim::builder(), 1, |pool| pool);
+        let line = serde_json::to_string(&only(Batch::new(client), task).await).unwrap();
+        assert!(line.starts_with(&format!("{{\"id\":{id},")), "{id}: {line}");
+    }
+    for wrong in ["true", "[1]", "{\"a\":1}"] {
+        let error = Task::from_json(&format!("{{\"id\": {wrong}, \"prompt\": \"x\"}}")).unwrap_err();
+        assert_eq!(error.to_string(), "its id is neither a text nor a number");
+    }
+}
+
+/// A run that is taken up again knows its tasks by the ids that stand in the output.
+#[tokio::test(start_paused = true)]
+async fn an_id_that_is_no_whole_number_is_known_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.jsonl");
+    let ids = ["-5", "1.50", "1.5", "1e400", "-0", "\"a\""];
+    for arrivals in [ids.len() as u64, 0] {
+        let tasks = ids.map(|id| Task::from_json(&format!("{{\"id\": {id}, \"prompt\": \"x\"}}")).unwrap());
+        let (sim, client) = stage::paused(GeminiSim::builder(), 1, |pool| pool);
+        let output = Output::open(&path, &OutputOptions::default()).unwrap();
+        Batch::new(client).output(output).run(tasks).finish().await;
+        assert_eq!(sim.report().total.arrivals, arrivals);
+    }
+    let written = std::fs::read_to_string(&path).unwrap();
+    for id in ids {
+        assert_eq!(written.matches(&format!("{{\"id\":{id},")).count(), 1, "{id}: {written}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -103,6 +103,12 @@ pub(crate) fn limited(span: &str, retry: &str) -> Says {
     refusal(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota.", &details)
 }
 
+/// The same, which does not say which limit that was.
+pub(crate) fn limited_somehow(retry: &str) -> Says {
+    let retry = json!([{ "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": retry }]);
+    refusal(429, "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota).", &retry)
+}
+
 /// The project was switched off.
 pub(crate) fn suspended(project: &str) -> Says {
     let metadata = json!({ "consumer": project, "service": "generativelanguage.googleapis.com" });

@@ -1,6 +1,7 @@
 //! When no key may serve: a run waits without turning round and round, and ends with what is true.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -12,7 +13,7 @@ use keypool_client::batch::{Batch, Ended, FaultKind, Task};
 use tower_keypool::{Key, Limits, Models};
 
 use crate::{
-    provider::{self, fine, limited, not_found, suspended},
+    provider::{self, fine, limited, limited_somehow, not_found, suspended},
     stage::MODEL,
 };
 
@@ -149,6 +150,37 @@ async fn who_wakes_tries_one_task() {
     // All that were under way at the start, and one each 600 s: it opened, and all go, once one was answered.
     assert!(asked <= 200 + 24, "{asked} requests");
     assert!(picks <= 200 * 2 + 7_000 / 30 * 4, "{picks} picks in vain");
+}
+
+/// Owners whose limit nobody knows, all told to rest: when that ends one task is tried at a time, not all that wait.
+#[tokio::test(start_paused = true)]
+async fn after_a_rest_of_all_keys_a_limit_that_nobody_knows_is_tried_with_one_task_each() {
+    let _watchdog = Watchdog::new();
+    for (keys, slots) in [(1, false), (12, false), (12, true)] {
+        let pool = provider::pool(provider::keys(keys)).build().unwrap();
+        let clock = pool.clock().clone();
+        let begun = clock.tick();
+        let waves: Arc<Mutex<BTreeMap<u64, usize>>> = Arc::default();
+        let counted = Arc::clone(&waves);
+        let (client, _) = provider::client(&pool, Models::new(), move |_, _, _| {
+            let at = clock.tick().since(begun).as_secs();
+            *counted.lock().unwrap().entry(at / 38).or_default() += 1;
+            // Its third minute is the first in which it serves anybody.
+            (QUICK, if at > 130 { fine() } else { limited_somehow("38s") })
+        });
+        let batch = Batch::new(client).concurrency(200);
+        let batch = if slots { batch.workers_per_key(4).rate_limit_per_slot(1.0) } else { batch };
+        let (ended, statistics) = batch.run(prompts(600)).finish().await;
+        assert!(matches!(ended, Ended::Done) && statistics.ok == 600, "{ended:?}");
+        let waves = waves.lock().unwrap();
+        println!("{keys} keys, slots {slots}: {waves:?}");
+        for wave in 1..3 {
+            let asked = waves.get(&wave).copied().unwrap_or_default();
+            // Slots go one by one for each key, at their pace.
+            let most = if slots { 38 * keys } else { keys };
+            assert!((1..=most).contains(&asked), "{keys} keys, slots {slots}: {waves:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

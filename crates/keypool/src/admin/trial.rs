@@ -48,7 +48,8 @@ impl Admin {
         let alone = alone.map_err(|error| Fault::wrong(error.to_string()))?;
         // One that is switched off is asked, too.
         alone.enable(&spec.key().key_id()).map_err(|error| Fault::wrong(error.to_string()))?;
-        let request = request(theirs.kind, model.as_deref())?;
+        let at_root = alone.provider().base().path().is_empty();
+        let request = request(theirs.kind, at_root, model.as_deref())?;
         let stack = stack::stack_over(&alone, Models::new(), Retry::new().max_retries(0), client);
         let began = self.clock.tick();
         let answered = tokio::time::timeout(PATIENCE, stack.oneshot(request)).await;
@@ -88,16 +89,19 @@ impl Admin {
     }
 }
 
-fn request(provider: ProviderName, model: Option<&str>) -> Result<Request<Outgoing>, Fault> {
+/// `at_root`: the provider's base has no path, which names the version.
+fn request(provider: ProviderName, at_root: bool, model: Option<&str>) -> Result<Request<Outgoing>, Fault> {
     use ProviderName as P;
     let fine = |model: &&str| model.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte));
     if model.is_some_and(|model| !fine(&model) || model.contains("..")) {
         return Err(Fault::wrong("model: that is no name of a model"));
     }
     let model = model.map(|model| model.strip_prefix("models/").unwrap_or(model));
+    let version = if at_root { "/v1" } else { "" };
     let (path, body) = match (provider, model) {
         (P::Gemini, None) => ("/v1beta/models?pageSize=1".to_owned(), None),
-        (P::OpenAi | P::Anthropic, None) => ("/v1/models".to_owned(), None),
+        (P::OpenAi, None) => (format!("{version}/models"), None),
+        (P::Anthropic, None) => ("/v1/models".to_owned(), None),
         (P::Gemini, Some(model)) => {
             let body = json!({
                 "contents": [{ "role": "user", "parts": [{ "text": "Hi" }] }],
@@ -107,7 +111,7 @@ fn request(provider: ProviderName, model: Option<&str>) -> Result<Request<Outgoi
         }
         (P::OpenAi, Some(model)) => {
             let body = json!({ "model": model, "messages": [{ "role": "user", "content": "Hi" }], "max_tokens": 1 });
-            ("/v1/chat/completions".to_owned(), Some(body))
+            (format!("{version}/chat/completions"), Some(body))
         }
         (P::Anthropic, Some(model)) => {
             let body = json!({ "model": model, "messages": [{ "role": "user", "content": "Hi" }], "max_tokens": 1 });

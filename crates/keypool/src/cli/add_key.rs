@@ -81,7 +81,8 @@ impl AddKey {
         self.options.words().apply(&mut spec).map_err(|error| wrong(&error))?;
         let runtime = super::runtime()?;
         let store = runtime.block_on(self.database.open())?;
-        let tokens = runtime.block_on(tenants::tokens(&Records::Kept(store.clone()))).map_err(Failure::run)?;
+        let tenants = Records::Kept(runtime.block_on(self.database.of_tenants(&store))?);
+        let tokens = runtime.block_on(tenants::tokens(&tenants)).map_err(Failure::run)?;
         edits::no_token(&spec, &tokens)?;
         let (kept, made) = match reference {
             Some(reference) => (reference, None),

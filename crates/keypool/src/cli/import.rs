@@ -73,7 +73,8 @@ impl Import {
 
         let runtime = super::runtime()?;
         let store = runtime.block_on(self.database.open())?;
-        let tokens = runtime.block_on(tenants::tokens(&Records::Kept(store.clone()))).map_err(Failure::run)?;
+        let tenants = Records::Kept(runtime.block_on(self.database.of_tenants(&store))?);
+        let tokens = runtime.block_on(tenants::tokens(&tenants)).map_err(Failure::run)?;
         edits::without_tokens(&mut file, &tokens);
         let from = if from == "-" { from.to_owned() } else { shown(path) };
         let imported = edits::import(&store, file, (from, self.source.clone()), self.plain);

@@ -7,17 +7,17 @@ use tower_keypool::{
     config::{KeySet, KeySpec},
 };
 
-/// Switches off the keys that a source wants off, and on those that were off by `before` alone. New ones joined as they
-/// are to be.
+/// Switches off the keys that a source wants off, and on those that were off by `before` alone. One that comes back is the
+/// key that left, so that it is told as well.
 pub fn switch_off(pool: &KeyPool, now: &KeySet, before: &KeySet) {
     let by_secret: HashMap<&str, &KeySpec> = before.keys.iter().map(|spec| (spec.secret(), spec)).collect();
     // Of another secret under the same name.
     let by_id: HashMap<KeyId, &KeySpec> = before.keys.iter().map(|spec| (spec.key().key_id(), spec)).collect();
     for spec in &now.keys {
         let id = spec.key().key_id();
-        let Some(was) = by_secret.get(spec.secret()).or_else(|| by_id.get(&id)) else { continue };
-        let changed = match (&spec.disabled, &was.disabled) {
-            (Some(reason), was) if was.as_ref() != Some(reason) => pool.disable(&id, reason),
+        let was = by_secret.get(spec.secret()).or_else(|| by_id.get(&id));
+        let changed = match (&spec.disabled, was.and_then(|was| was.disabled.as_ref())) {
+            (Some(reason), was) if was != Some(reason) => pool.disable(&id, reason),
             (None, Some(_)) => pool.enable(&id),
             _ => Ok(()),
         };

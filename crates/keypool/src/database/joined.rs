@@ -34,7 +34,8 @@ pub enum Unjoined {
 
 impl Joined {
     /// Joins those who work on it, making the file where there is none. Where the file is the usual one, for which nobody
-    /// asked, and it is not to be had, there is none, which is said.
+    /// asked, and it cannot be made, there is none, which is said; one that is there is never done without, since others go
+    /// by what it says.
     ///
     /// # Errors
     /// When it cannot be made, reached or read, a process works on it alone, or a newer version wrote it.
@@ -48,7 +49,7 @@ impl Joined {
 
     fn file(path: &Path, named: bool) -> Result<Self, StoreError> {
         match Sqlite::open(path).and_then(Sqlite::share) {
-            Err(error) if !named => {
+            Err(error) if !named && !path.try_exists().unwrap_or(false) => {
                 tracing::error!(
                     "{error}; this one keeps its counts in memory, and knows nothing of them after its end (name another \
                      file with --db)"

@@ -3,11 +3,14 @@
 use std::{fmt, path::Path, time::Duration};
 
 use tower_keypool::{
-    redis::{Link, OnMissing, RedisError},
+    redis::{Link, OnMissing, Options, RedisError},
     store::{Image, ImportRecord, KeyBook, KeyNews, Redis, Sqlite, Store, StoreError, UsageRecord},
 };
 
 use super::Site;
+
+/// How long a command waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A database that is open, to look at keys and to change them. A cheap handle.
 #[derive(Clone, Debug)]
@@ -25,11 +28,23 @@ pub(super) fn as_store_error(error: RedisError) -> StoreError {
 }
 
 impl Database {
-    /// Opens it. A server is not waited for.
+    /// Opens it. A server that is not there is not waited for.
     ///
     /// # Errors
     /// When there is none to be had, or it cannot be made, reached, read, or a newer version wrote it.
     pub async fn open(site: Site) -> Result<Self, StoreError> {
+        Self::open_with(site, |options| options).await
+    }
+
+    /// The same for a command, which has nothing else to do than to wait for a server that is slow, or whose machine is.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn open_for_command(site: Site) -> Result<Self, StoreError> {
+        Self::open_with(site, |options| options.timeout(PATIENCE)).await
+    }
+
+    async fn open_with(site: Site, with: impl FnOnce(Options) -> Options) -> Result<Self, StoreError> {
         let shown = site.to_string();
         match site {
             Site::Memory => {
@@ -39,7 +54,7 @@ impl Database {
             Site::Server(store) => {
                 let options = store.redis().map_err(as_store_error)?;
                 let options = options.ok_or_else(|| StoreError::new("there is no server"))?;
-                let options = options.on_missing(OnMissing::Wait(Duration::ZERO));
+                let options = with(options.on_missing(OnMissing::Wait(Duration::ZERO)));
                 let link = Link::open(options).await.map_err(as_store_error)?;
                 Ok(Self::Server(Redis::new(&link), shown))
             }

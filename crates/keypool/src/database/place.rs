@@ -86,7 +86,7 @@ impl Place {
     /// Those of [`Place::open`].
     pub(super) async fn open_at(&self, site: Site) -> Result<Database, DatabaseError> {
         let (is_nowhere, is_file) = (matches!(site, Site::Memory), site.path().is_some());
-        Database::open(site).await.map_err(|error| {
+        Database::open_for_command(site).await.map_err(|error| {
             if is_nowhere || error.is_unreachable() || error.is_in_use() {
                 return error.into();
             }

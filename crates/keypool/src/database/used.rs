@@ -100,14 +100,14 @@ impl Used {
         let mut days = self.days();
         days.booked.add(cost);
         let today = days.by_day.entry(now.div_euclid(DAY)).or_default();
-        let full = today.values().map(HashMap::len).sum::<usize>() >= MOST;
-        // One of the commonest is there already.
-        if !today.contains_key(tenant) {
-            today.insert(Arc::clone(tenant), HashMap::new());
+        // Nearly each is there already.
+        if let Some(held) = today.get_mut(tenant).and_then(|models| models.get_mut(model)) {
+            held.add(cost);
+            return;
         }
-        let Some(models) = today.get_mut(tenant) else { return };
-        let known = models.contains_key(model);
-        let own = known || model.is_empty() || (cost.failed == 0 && !full && models.len() < MOST_MODELS);
+        let full = today.values().map(HashMap::len).sum::<usize>() >= MOST;
+        let models = today.entry(Arc::clone(tenant)).or_default();
+        let own = model.is_empty() || (cost.failed == 0 && !full && models.len() < MOST_MODELS);
         let model = if own { model } else { OTHERS };
         match models.get_mut(model) {
             Some(held) => held.add(cost),

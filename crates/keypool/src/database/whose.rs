@@ -54,6 +54,19 @@ impl Whose {
         self.place.open_at(self.site()?).await
     }
 
+    /// Where the gateway's tenants are whose keys those of `database` are: in the gateway's own.
+    ///
+    /// # Errors
+    /// Those of [`Whose::open`].
+    pub async fn of_tenants(&self, database: &Database) -> Result<Database, DatabaseError> {
+        let site = self.place.site()?;
+        let is_there = site.path().is_none_or(std::path::Path::exists);
+        if self.provider.is_none() || !is_there {
+            return Ok(database.clone());
+        }
+        self.place.open_at(site).await
+    }
+
     /// The same where it is there, to look at it.
     ///
     /// # Errors

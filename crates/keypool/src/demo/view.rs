@@ -169,7 +169,7 @@ fn rests(key: &KeyView) -> String {
         let (Some(model), Some(out)) = (lane.model.as_deref().map(short), lane.out.as_deref()) else { continue };
         let out = match out.trim_start_matches("at ") {
             // Its own words are for an error that stands alone.
-            "a limit that the provider named" => "told by a 429",
+            "a limit of the provider's" => "told by a 429",
             out => out,
         };
         let when = lane.ready_in.map(|after| format!(" {}", spoken(after))).unwrap_or_default();

@@ -41,7 +41,7 @@ use tower_keypool::{Base, Clock, KeyPool};
 pub(crate) use self::log::trail;
 use self::{
     admit::{budget::Budgets, guard::Guard, tenant::Tenants, token::Token},
-    answer::body::Said,
+    answer::{body::Said, parting::Farewell},
     forward::resource::Unknown,
     live::{Live, Pipes},
     log::trail::Trails,
@@ -83,6 +83,7 @@ pub struct Gateway<S> {
     tenants: Arc<Tenants>,
     budgets: Budgets,
     pipes: Arc<Pipes>,
+    farewell: Arc<Farewell>,
     clock: Clock,
     traffic: Arc<Traffic>,
     status: Option<Arc<Status>>,
@@ -139,6 +140,7 @@ impl<S> Gateway<S> {
             tenants: Arc::default(),
             budgets: Budgets::new(records),
             pipes: Arc::default(),
+            farewell: Arc::default(),
             clock: clock.clone(),
             traffic,
             status: None,

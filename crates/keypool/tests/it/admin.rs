@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     binary::Running,
-    home::{Home, end, hello, joins_within_2s, no_secret, secret, simulator, within_2s},
+    home::{ACTS, Home, end, hello, joins_within_2s, no_secret, secret, simulator, within_2s},
     support::{Answer, ask, raw},
 };
 
@@ -327,18 +327,22 @@ async fn events_are_a_list_and_a_stream() {
     let (home, sim) = (Home::new(), simulator(1).await);
     home.add(0, "one", &[]);
     let running = home.serve(&sim, &SERVE);
-    let stream = {
-        let (address, head) = (
-            address_of(&running),
-            format!("GET /-/admin/events HTTP/1.1\r\nhost: localhost\r\nx-keypool-admin: {TOKEN}\r\n\r\n"),
-        );
-        tokio::spawn(async move { raw(address, &head).await })
+    let head = format!("GET /-/admin/events HTTP/1.1\r\nhost: localhost\r\nx-keypool-admin: {TOKEN}\r\n\r\n");
+    let mut stream = tokio::net::TcpStream::connect(address_of(&running)).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut streamed = String::new();
+    let mut come = async |words: &[&str]| {
+        let mut piece = [0; 4096];
+        while !words.iter().all(|word| streamed.contains(word)) {
+            let read = tokio::time::timeout(ACTS, stream.read(&mut piece)).await;
+            let read = read.unwrap_or_else(|_| panic!("{words:?} do not come: {streamed}")).unwrap();
+            assert!(read > 0, "{streamed}");
+            streamed.push_str(&String::from_utf8_lossy(&piece[..read]));
+        }
     };
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    come(&["content-type: text/event-stream", "\r\n\r\n"]).await;
     assert_eq!(post(&running, "/keys/one/disable", &Value::Null).await.status, 200);
-    let streamed = stream.await.unwrap();
-    assert!(streamed.contains("content-type: text/event-stream"), "{streamed}");
-    assert!(streamed.contains("event: audit") && streamed.contains("event: disabled"), "{streamed}");
+    come(&["event: audit", "event: disabled"]).await;
     no_secret(&streamed);
     let recent = get(&running, "/events?recent=5").await;
     let events = recent["events"].as_array().unwrap();
@@ -358,7 +362,7 @@ async fn whoever_reads_the_events_does_not_hold_up_the_end() {
     stream.read_exact(&mut first).await.unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");
     // Answers under way get 10 s.
-    let said = tokio::time::timeout(Duration::from_secs(5), end(running)).await.expect("it ends at once");
+    let said = tokio::time::timeout(ACTS, end(running)).await.expect("it ends at once");
     assert!(!said.contains("cut off"), "{said}");
 }
 
@@ -393,7 +397,7 @@ async fn processes_of_a_store_see_each_other_until_they_end() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(2), found).await.expect("they see each other")
+        tokio::time::timeout(ACTS, found).await.expect("they see each other")
     };
     let all = seen(2).await;
     assert!(all.iter().all(|process| process["version"] == env!("CARGO_PKG_VERSION") && process["seen"].is_i64()));
@@ -479,9 +483,9 @@ fn events(running: &Running, name: &'static str, value: &str) -> tokio::task::Jo
     tokio::spawn(async move { String::from_utf8(ask(request, "").await.body.to_vec()).unwrap() })
 }
 
-/// Whether it is over within a moment.
+/// Whether it comes to its end.
 async fn ends(stream: tokio::task::JoinHandle<String>) -> bool {
-    tokio::time::timeout(Duration::from_secs(2), stream).await.is_ok_and(|ended| ended.is_ok())
+    tokio::time::timeout(ACTS, stream).await.is_ok_and(|ended| ended.is_ok())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -109,7 +109,7 @@ fn what_is_no_file_is_not_read_but_for_a_pipe_given_on_purpose() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let mut command = keypool(&["serve", "--keys", pipe.to_str().unwrap()]);
     let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    for _ in 0..2_000 {
+    for _ in 0..6_000 {
         if child.try_wait().unwrap().is_some() {
             break;
         }
@@ -227,6 +227,14 @@ impl Running {
     /// Sends a signal, such as `-HUP`.
     pub(crate) fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.process()]).status().unwrap().success());
+    }
+
+    /// How it ended by itself, and what it said, if it did.
+    pub(crate) fn has_ended(&mut self) -> Option<String> {
+        let status = self.child.try_wait().unwrap()?;
+        self.out.read_to_string(&mut self.told).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut self.told).unwrap();
+        Some(format!("{status}: {}", self.told))
     }
 
     /// Its number.
@@ -365,10 +373,26 @@ fn the_demo_ends_by_itself_and_its_client_sees_only_200s() {
     assert!(!text.contains("AIza"), "{text}");
 }
 
+/// Waits until it has something of its own to do at this signal: it has begun by then.
+fn heeds(child: &Child, signal: u32) {
+    for _ in 0..6_000 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        let Ok(status) = std::fs::read_to_string(format!("/proc/{}/status", child.id())) else {
+            // Elsewhere than on Linux nobody says so.
+            return std::thread::sleep(std::time::Duration::from_secs(2));
+        };
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("which signals are caught");
+        if u64::from_str_radix(caught.trim(), 16).unwrap() & 1 << (signal - 1) != 0 {
+            return;
+        }
+    }
+    panic!("signal {signal} is not heeded");
+}
+
 #[test]
 fn the_demo_ends_cleanly_when_told_to() {
     let child = keypool(&["demo", "--plain"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(700));
+    heeds(&child, 2);
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let out = child.wait_with_output().unwrap();
     assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
@@ -381,7 +405,7 @@ fn quiet_is_quiet() {
     let path = file.path().to_str().unwrap();
     let args = ["serve", "--keys", path, "--listen", "127.0.0.1:0", "-q"];
     let mut child = keypool(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    heeds(&child, 15);
     assert!(child.try_wait().unwrap().is_none(), "it serves");
     assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
     let out = child.wait_with_output().unwrap();

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use gemini_sim::{AnswerText, Fault, GeminiSim, Limits, Project, Refusal, Rule};
+use gemini_sim::{AnswerText, Fault, Finish, GeminiSim, Limits, Project, Refusal, Rule};
 use http::{Request, StatusCode};
 use keypool::gateway::token::PLACEHOLDER;
 use serde_json::{Value, json};
@@ -356,6 +356,53 @@ async fn embeddings_in_both_forms() {
     assert_eq!((tokens.status, &tokens.json()["error"]["param"]), (StatusCode::BAD_REQUEST, &json!("input[0]")));
 }
 
+/// A key's limit counts texts: what is more than one key may carry goes to several.
+#[tokio::test]
+async fn more_texts_than_a_key_may_carry_go_in_pieces() {
+    const THREE: &str = "AIzaSyTEST-serving-key-three-0000000003";
+    let sim = GeminiSim::builder().key(ONE).key(TWO).key(THREE).start().await.unwrap();
+    let limits = || tower_keypool::Limits::new().per_minute(10);
+    let keys = [ONE, TWO, THREE].map(|secret| Key::new(secret).limits("*", limits()));
+    let served = Served::keys(keys, &sim.url(), Duration::ZERO).await;
+    let texts = |count: usize| (0..count).map(|n| format!("text {n}")).collect::<Vec<_>>();
+    let asked = |count| json!({ "model": "gemini-embedding-001", "input": texts(count), "dimensions": 8 });
+    let answer = post(&served, "/v1/embeddings", &asked(25)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let data = answer.json()["data"].as_array().unwrap().clone();
+    assert!(data.len() == 25 && data.iter().enumerate().all(|(n, one)| one["index"] == n), "{data:?}");
+    // Five are left of this minute.
+    let answer = post(&served, "/v1/embeddings", &asked(20)).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|after| after <= 62), "{answer:?}");
+    let answer = post(&served, "/v1/embeddings", &asked(5)).await;
+    assert_eq!(answer.status, StatusCode::OK, "nothing was spent on what cannot be served whole: {answer:?}");
+}
+
+/// An account that was switched off says so in a good answer: another one's key is asked.
+#[tokio::test]
+async fn a_key_that_is_switched_off_in_a_whole_answer_gives_way_to_another() {
+    for (path, body, text) in [
+        ("/v1/chat/completions", chat(json!({})), "/choices/0/message/content"),
+        ("/v1/messages", message(json!({})), "/content/0/text"),
+        ("/v1/responses", json!({ "model": "gemini-2.5-flash", "input": "Hello" }), "/output/0/content/0/text"),
+    ] {
+        let off = Rule::new(Fault::Finish(Finish::Reason("PUP_LIMITED_DISABLED".into())));
+        let project = |name: &str, key: &str| Project::new(name).key(key);
+        let sim = GeminiSim::builder().project(project("1", ONE)).project(project("2", TWO));
+        let sim = sim.answer(AnswerText::Fixed("Good day.".into())).script(vec![off.key(ONE)]).start().await.unwrap();
+        let keys = [Key::new(ONE).id("one"), Key::new(TWO).id("two").priority(tower_keypool::Priority(1))];
+        let served = Served::keys(keys, &sim.url(), Duration::ZERO).await;
+        let answer = post(&served, path, &body).await;
+        assert_eq!((answer.status, answer.header("x-keypool-key")), (StatusCode::OK, "two"), "{path}: {answer:?}");
+        assert_eq!(answer.json().pointer(text), Some(&json!("Good day.")), "{path}: {answer:?}");
+        // Where there is no other, it is the caller's to come back.
+        let served = Served::keys([Key::new(ONE).id("one")], &sim.url(), Duration::ZERO).await;
+        let answer = post(&served, path, &body).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}: {answer:?}");
+        assert!(!answer.header("retry-after").is_empty(), "{path}: {answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn models_are_told_apart_by_credential() {
     let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
@@ -442,8 +489,8 @@ async fn a_large_image_arrives_as_it_was() {
 #[tokio::test]
 async fn a_client_that_leaves_ends_the_upstreams_answer() {
     use http_body_util::{BodyExt, Full};
-    let sim = GeminiSim::builder().key(ONE).chunks(50).chunk_latency(Duration::from_millis(100)).start().await.unwrap();
-    let served = Served::keys([Key::new(ONE).max_concurrent(1)], &sim.url(), Duration::from_secs(10)).await;
+    let sim = GeminiSim::builder().key(ONE).chunks(50).chunk_latency(Duration::from_secs(2)).start().await.unwrap();
+    let served = Served::keys([Key::new(ONE).max_concurrent(1)], &sim.url(), Duration::from_secs(60)).await;
     let open = || {
         let request = Request::post(served.url("/v1/chat/completions"))
             .header("authorization", format!("Bearer {PLACEHOLDER}"))
@@ -454,7 +501,7 @@ async fn a_client_that_leaves_ends_the_upstreams_answer() {
     let mut first = open().await.unwrap();
     assert!(first.body_mut().frame().await.is_some());
     drop(first);
-    let second = tokio::time::timeout(Duration::from_secs(3), open()).await.expect("the slot came back").unwrap();
+    let second = tokio::time::timeout(Duration::from_secs(60), open()).await.expect("the slot came back").unwrap();
     assert_eq!(second.status(), StatusCode::OK);
 }
 

@@ -75,11 +75,11 @@ async fn ready(running: &Running) -> u16 {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_not_ready_first_then_takes_no_connection_and_ends_when_its_streams_have() {
     let sim = GeminiSim::builder().key(ONE).chunks(20).chunk_latency(Duration::from_millis(100)).start().await.unwrap();
-    let mut running = serve(&sim, &[("KEYPOOL__GATEWAY__DRAIN_DELAY", "800ms")]);
+    let mut running = serve(&sim, &[("KEYPOOL__GATEWAY__DRAIN_DELAY", "5s")]);
     let (first, response) = begun(&running).await;
     assert_eq!(ready(&running).await, 200);
     running.signal("-TERM");
-    running.line_with("requests are taken for another 0.8 s");
+    running.line_with("requests are taken for another 5 s");
     // Whoever balances loads hears of it while it still serves.
     assert_eq!(ready(&running).await, 503);
     let beside = begun(&running).await;
@@ -90,7 +90,7 @@ async fn it_is_not_ready_first_then_takes_no_connection_and_ends_when_its_stream
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(1), closed).await.expect("no connection is taken any more");
+    tokio::time::timeout(Duration::from_secs(60), closed).await.expect("no connection is taken any more");
     for (first, response) in [(first, response), beside] {
         let rest = response.into_body().collect().await.unwrap().to_bytes();
         let whole = [first, rest].concat();
@@ -108,7 +108,8 @@ async fn what_does_not_end_in_time_is_cut_off_and_a_second_signal_waits_for_noth
     let (_, response) = begun(&running).await;
     running.signal("-INT");
     assert!(running.line_with("cut off").contains(" WARN 1 connection of clients"));
-    assert!(response.into_body().collect().await.is_err());
+    let told = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&told).contains("is stopping"), "{told:?}");
     assert_eq!(running.ended().0, Some(0));
 
     // A socket counts as well, and is told.
@@ -131,6 +132,36 @@ async fn what_does_not_end_in_time_is_cut_off_and_a_second_signal_waits_for_noth
         let (code, told) = running.ended();
         assert_eq!(code, Some(130), "{told}");
         assert!(response.into_body().collect().await.is_err());
+    }
+}
+
+/// A client that is told so knows that its answer is not whole, and asks again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_cut_off_ends_with_an_error_of_its_dialect() {
+    const CHAT: &str =
+        r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hi"}],"max_tokens":9,"stream":true}"#;
+    let sim =
+        GeminiSim::builder().key(ONE).chunks(100).chunk_latency(Duration::from_millis(100)).start().await.unwrap();
+    for (path, body, begin, word) in [
+        ("/v1/chat/completions", CHAT, "data: {\"error\":{", "server_error"),
+        ("/v1/messages", CHAT, "event: error\ndata: {\"error\":{", "\"overloaded_error\"},\"type\":\"error\"}"),
+        (STREAM, HELLO, "data: {\"error\":{\"code\":503,", "\"status\":\"UNAVAILABLE\"}}"),
+    ] {
+        let mut running = serve(&sim, &[("KEYPOOL__GATEWAY__GRACE", "300ms")]);
+        let request = Request::post(format!("{}{path}", running.url)).header("content-type", "application/json");
+        let request = request.header("x-goog-api-key", PLACEHOLDER).body(Full::<Bytes>::from(body)).unwrap();
+        let mut response = client().request(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        let first = response.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
+        running.signal("-TERM");
+        let rest = response.into_body().collect().await.expect("it ends as an answer does").to_bytes();
+        let whole = String::from_utf8([first, rest].concat()).unwrap();
+        let event = whole.trim_end().replace("\r\n", "\n");
+        let event = event.rsplit("\n\n").next().unwrap();
+        assert!(event.starts_with(begin) && event.contains(word) && whole.ends_with("\n\n"), "{path}: {whole}");
+        assert!(event.contains("is stopping") && !whole.contains("[DONE]"), "{path}: {whole}");
+        assert!(running.line_with("cut off").contains(" WARN 1 connection of clients"));
+        assert_eq!(running.ended().0, Some(0), "{path}");
     }
 }
 

@@ -9,7 +9,7 @@ use gemini_sim::{GeminiSim, Key, Project, Refusal};
 
 use crate::{
     binary::Running,
-    home::{Home, asked_until, end, secret, servers, simulator, within_2s},
+    home::{ACTS, Home, asked_until, end, secret, servers, simulator, within_2s},
 };
 
 /// Requests until it is ended; how many were answered well, and how many were not.
@@ -106,6 +106,23 @@ async fn a_database_that_comes_later_is_found_and_the_last_key_may_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_switched_off_while_it_is_away_comes_back_so() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    let file = home.at("keys.txt");
+    let lines = [0, 1].map(|n| format!("{} id=k{n} priority={n}\n", secret(n)));
+    std::fs::write(&file, lines.concat()).unwrap();
+    let mut running = home.serve(&sim, &["--keys", file.to_str().unwrap()]);
+    within_2s(&running, &["k0"]).await;
+    std::fs::write(&file, &lines[1]).unwrap();
+    within_2s(&running, &["k1"]).await;
+    home.run(&["keys", "disable", "k0", "--reason", "leaked"]).good();
+    std::fs::write(&file, format!("{}{}", lines.concat(), "# again\n")).unwrap();
+    running.line_with("added k0");
+    within_2s(&running, &["k1"]).await;
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_gateways_on_one_database_hear_the_same() {
     let (home, sim) = (Home::new(), simulator(3).await);
     home.add(0, "one", &[]);
@@ -170,6 +187,8 @@ async fn what_a_command_said_outlives_a_process_that_is_killed_at_once() {
     let running = home.serve(&sim, &db);
     assert_eq!(servers(&running, 4).await, ["one"]);
     // Two writes later the mark is a quiet one: a crash costs little.
+    let written = async { while used(&home).await < 4 {} };
+    tokio::time::timeout(ACTS, written).await.expect("what was used is written");
     tokio::time::sleep(std::time::Duration::from_millis(450)).await;
     home.pipe(&["keys", "replace", "one"], &secret(2)).good();
     home.run(&["keys", "disable", "two"]).good();
@@ -186,4 +205,12 @@ async fn what_a_command_said_outlives_a_process_that_is_killed_at_once() {
     assert_eq!(servers(&running, 1).await, ["two"]);
     end(running).await;
     assert!(home.run(&["db", "check"]).good().contains("is whole"));
+}
+
+/// All requests that the database knows of.
+async fn used(home: &Home) -> i64 {
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let store = tower_keypool::store::Sqlite::inspect(home.database()).unwrap();
+    let used = tower_keypool::store::Store::usage(&store, "0000-01-01", "9999-12-31").await.unwrap();
+    used.iter().map(|used| used.requests).sum()
 }

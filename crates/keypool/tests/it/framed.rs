@@ -68,7 +68,7 @@ async fn begin(address: SocketAddr) -> TcpStream {
 async fn came(stream: &mut TcpStream) -> Came {
     loop {
         let mut head = [0; 9];
-        let read = tokio::time::timeout(Duration::from_secs(5), stream.read_exact(&mut head)).await;
+        let read = tokio::time::timeout(Duration::from_secs(60), stream.read_exact(&mut head)).await;
         if read.expect("it says something").is_err() {
             return Came::Reset;
         }
@@ -186,7 +186,7 @@ async fn heads_of_http2_have_a_bound() {
         }
         sent
     };
-    let sent = tokio::time::timeout(Duration::from_secs(20), sending).await.expect("it is not left hanging");
+    let sent = tokio::time::timeout(Duration::from_secs(120), sending).await.expect("it is not left hanging");
     assert!(sent < 16 << 20, "{sent} bytes of a head were taken");
     assert!(arrived.try_recv().is_err());
 }

@@ -422,8 +422,9 @@ async fn a_rotated_file_and_another_secret_key_are_followed() {
     assert!(running.told.contains("3 keys: 3 from database"), "{}", running.told);
     assert_eq!(hello(&running).await.header("x-keypool-key"), "filed");
     let before = sim.report().projects[1].tally.accepted;
-    home.write("secret.txt", &secret(1));
+    // Before the file has its secret: then two keys would be called by that file's name.
     home.run(&["keys", "remove", "beside"]).good();
+    home.write("secret.txt", &secret(1));
     within_2s(&running, &["filed"]).await;
     while sim.report().projects[1].tally.accepted == before {
         within_2s(&running, &["filed"]).await;

@@ -1,5 +1,6 @@
 //! The gateway and the binary, from outside.
 
+mod acting;
 mod admin;
 mod batch;
 mod beginnings;

@@ -85,6 +85,8 @@ fn about(name: &str) -> Vec<(&'static str, Value)> {
         (RESPONSES, respond(json!({ "type": "input_image", "image_url": uri }))),
         (MESSAGES, message(document())),
         (MESSAGES, message(json!({ "type": "image", "source": { "type": "url", "url": uri } }))),
+        (MESSAGES, message(json!({ "type": "document", "source": { "type": "file", "file_id": name } }))),
+        (MESSAGES, message(json!({ "type": "image", "source": { "type": "file", "file_id": name } }))),
         (
             MESSAGES,
             json!({ "model": MODEL, "max_tokens": 9, "messages": [user("x".into()), used, user(json!([returned]))] }),

@@ -66,7 +66,7 @@ async fn every_method_version_query_and_byte_passes_both_ways() {
     for http2 in [false, true] {
         let client = Client::builder(TokioExecutor::new()).http2_only(http2).build_http::<Body>();
         for (method, path) in [
-            ("POST", "/v1beta/models/m:generateContent?alt=sse&%24fields=a%2Cb"),
+            ("POST", "/v1beta/models/m:generateContent?alt=sse&%24of=a%2Cb"),
             ("POST", "/v1/models/m:streamGenerateContent"),
             ("PUT", "/v1alpha/whatever"),
             ("PATCH", "/v1main/models/m"),

@@ -86,7 +86,7 @@ impl Scene {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(5), turns).await.expect("it acts on the gateway that runs");
+        tokio::time::timeout(crate::home::ACTS, turns).await.expect("it acts on the gateway that runs");
     }
 
     async fn new(more: &str) -> Self {
@@ -626,7 +626,7 @@ async fn a_changed_file_changes_the_pools_of_all() {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(5), turns).await.expect("the file is read again");
+        tokio::time::timeout(crate::home::ACTS, turns).await.expect("the file is read again");
     };
     assert!(served(&["o1", "o2"]).await);
     // A rest outlives it.
@@ -648,7 +648,7 @@ async fn a_changed_file_changes_the_pools_of_all() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(5), stands).await.expect("it stands beside");
+    tokio::time::timeout(crate::home::ACTS, stands).await.expect("it stands beside");
     scene.home.write("keypool.toml", &text.replace("kind = \"anthropic\"", "kind = \"nobody\""));
     scene.running.signal("-HUP");
     assert_eq!(scene.message("/to/other/v1/messages", CLAUDE).await.status, StatusCode::OK);
@@ -742,7 +742,7 @@ async fn the_admin_api_changes_keys_of_every_provider() {
             }
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(5), gone).await.expect("the new secret is used");
+    tokio::time::timeout(crate::home::ACTS, gone).await.expect("the new secret is used");
     assert_eq!(send("DELETE", "/keys/o2?pool=open", String::new()).await.0, 200);
     scene.until_served_by(&["o1"]).await;
 
@@ -780,6 +780,48 @@ async fn the_admin_api_changes_keys_of_every_provider() {
         let parameters = &description["paths"][path][method]["parameters"];
         assert!(parameters.as_array().unwrap().iter().any(|parameter| parameter["name"] == "pool"), "{path}");
     }
+    scene.end().await;
+}
+
+/// A list of models, or one token of a model, wherever the provider's API lives.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_any_provider_is_tried() {
+    let sim = GeminiSim::builder().project(Project::new("1").key(GEMINI[0]).key(GEMINI[1])).start().await.unwrap();
+    let openai = Upstream::start(Kind::OpenAi, &OPENAI).await;
+    let anthropic = Upstream::start(Kind::Anthropic, &ANTHROPIC).await;
+    let home = Home::new();
+    let deeper = format!(
+        "[[providers]]\nname = \"router\"\nkind = \"openai\"\nupstream = \"{}/api/v1\"\nmodels = [\"r-*\"]\nkeys = [{}]\n",
+        openai.url(),
+        keys_of(&OPENAI[1..], &["r1"])
+    );
+    home.write("keypool.toml", &format!("{}{deeper}", toml(&sim, &openai, &anthropic, "")));
+    let running = Running::of(home.command(&["serve"]));
+    let scene = Scene { home, sim, openai, anthropic, running };
+    scene.openai.mood(OPENAI[0], Mood::Unknown);
+    let test = async |path: &str, model: Option<&str>| {
+        let url = format!("{}/-/admin{path}", scene.running.url);
+        let body = model.map(|model| json!({ "model": model }).to_string()).unwrap_or_default();
+        let answer = ask(Request::post(url).header("x-keypool-admin", ADMIN), body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.json()
+    };
+    for (path, model, works) in [
+        ("/keys/o1/test?pool=open", None, false),
+        ("/keys/o2/test?pool=open", None, true),
+        ("/keys/o2/test?pool=open", Some(GPT), true),
+        ("/keys/a1/test?pool=claude", None, true),
+        ("/keys/a1/test?pool=claude", Some(CLAUDE), true),
+    ] {
+        let told = test(path, model).await;
+        assert_eq!(told["works"], works, "{path} {model:?}: {told}");
+    }
+    assert_eq!(test("/keys/o1/test?pool=open", None).await["verdict"], "invalid_key");
+    scene.openai.arrivals();
+    test("/keys/r1/test?pool=router", None).await;
+    test("/keys/r1/test?pool=router", Some("r-1")).await;
+    assert_eq!(targets(&scene.openai.arrivals()), ["/api/v1/models", "/api/v1/chat/completions"]);
+    assert_eq!(targets(&scene.anthropic.arrivals()), ["/v1/models", "/v1/messages"]);
     scene.end().await;
 }
 
@@ -865,7 +907,7 @@ async fn commands_add_keys_of_a_provider_and_tell_of_them() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(5), used).await.expect("use is kept");
+    tokio::time::timeout(crate::home::ACTS, used).await.expect("use is kept");
     let usage = run(&["usage", "--provider", "open"]).good();
     assert!(usage.contains("o1"), "{usage}");
     let monitor = run(&["monitor", "--provider", "open", "--once", "--json"]).json();

@@ -18,8 +18,8 @@ use redis_fixture::RedisServer;
 use crate::{
     admin::{TOKEN, get, send},
     binary::{Running, key_file},
-    home::{Home, end, hello, secret, servers, simulator, within_2s},
-    sharing::{load, pass},
+    home::{ACTS, Home, end, hello, secret, servers, simulator, within_2s},
+    sharing::{load, pass, until},
     support::ask,
     tenants,
 };
@@ -222,7 +222,7 @@ async fn tenants_outlive_a_server_that_forgets() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    let listed = tokio::time::timeout(Duration::from_secs(5), again()).await.expect("they are there again");
+    let listed = tokio::time::timeout(ACTS, again()).await.expect("they are there again");
     let states: Vec<_> = listed.as_array().unwrap().iter().map(|tenant| tenant["state"].as_str()).collect();
     assert_eq!(states, [Some("active"), Some("revoked")], "{listed}");
     tenants::within_2s(&running, &bob, StatusCode::UNAUTHORIZED).await;
@@ -307,19 +307,24 @@ async fn two_on_one_redis_that_is_killed_and_started_again_exceed_no_limit() {
     let seen: Vec<_> = all.iter().map(|running| load(&running.url, 1, &stop)).collect();
     let served = || -> usize { seen.iter().map(|seen| seen.served.load(Relaxed)).sum() };
     // On a board that was never there it takes a lease until the first unit is lent.
-    pass(4_500).await;
+    until(60, || served() > 50).await;
     let before = served();
     // Not for as long as a lease: what is held is held, and said again.
     server.kill();
     pass(700).await;
     server.start_again();
-    pass(3_500).await;
-    let between = served();
+    until(60, || served() > before + 50).await;
     // For longer: then nobody starts anything.
     server.kill();
     pass(2_500).await;
-    let closed = served();
-    pass(1_500).await;
+    // Nothing is started without a lease; what was started before may take a while to be heard of.
+    let mut closed = usize::MAX;
+    for _ in 0..20 {
+        if std::mem::replace(&mut closed, served()) == closed {
+            break;
+        }
+        pass(1_500).await;
+    }
     assert_eq!(served(), closed, "nothing is started without a lease");
     server.start_again();
     pass(3_000).await;
@@ -327,7 +332,6 @@ async fn two_on_one_redis_that_is_killed_and_started_again_exceed_no_limit() {
     pass(300).await;
     let report = sim.report();
     assert_eq!(report.total.over_limit, 0, "{report}");
-    assert!(before > 50 && between > before + 50, "{before}, {between}: {report}");
     assert!(seen.iter().all(|seen| seen.other.load(Relaxed) == 0), "every failure is that no key is left");
     for running in all {
         let told = end(running).await;
@@ -393,7 +397,7 @@ async fn without_its_redis_it_begins_with_limits_divided_where_that_was_asked_fo
     assert!(metrics.contains("keypool_store_up 0") && page("ready").await.0 == 200, "{metrics}");
 
     server.start_empty();
-    for _ in 0..100 {
+    for _ in 0..600 {
         if page("metrics").await.1.contains("keypool_store_up 1") {
             break;
         }
@@ -530,4 +534,41 @@ async fn over_tls_with_an_authority_of_ones_own() {
     std::fs::copy(&certificates(&others)[2], home.at("ca.pem")).unwrap();
     let ended = home.run(&["serve", "--keys", &keys, "--listen", "127.0.0.1:0"]);
     assert_ne!(ended.code, 0, "{ended:?}");
+}
+
+/// What keys used is counted on, not anew, where the server forgets it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_days_use_outlives_a_server_that_forgets() {
+    let Some(server) = RedisServer::start() else { return };
+    let (home, sim, redis) = (Home::new(), simulator(1).await, server.url());
+    run(&home, &redis, &["add-key", "-", "--id", "first"], &secret(0)).good();
+    let running = serve(&home, &sim, &redis, &[]);
+    within_2s(&running, &["first"]).await;
+    let used = || {
+        let told = run(&home, &redis, &["usage", "--json"], "").json();
+        let rows = told["rows"].as_array().unwrap().iter();
+        rows.map(|row| row["requests"].as_u64().unwrap_or_default()).sum::<u64>()
+    };
+    let counts_up_to = async |expected: u64| {
+        let counted = async {
+            while used() != expected {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let counted = tokio::time::timeout(Duration::from_secs(8), counted).await;
+        counted.unwrap_or_else(|_| panic!("{} of {expected}", used()));
+    };
+    let before = sim.report().total.accepted;
+    for _ in 0..3 {
+        assert_eq!(hello(&running).await.status, StatusCode::OK);
+    }
+    counts_up_to(before + 3).await;
+    for round in 1..=2 {
+        server.command(&["FLUSHALL"]);
+        // Until the key is there again.
+        within_2s(&running, &["first"]).await;
+        counts_up_to(sim.report().total.accepted).await;
+        assert!(used() > before + 3, "{round}");
+    }
+    end(running).await;
 }

@@ -15,6 +15,7 @@ use keypool::gateway::token::PLACEHOLDER;
 
 use crate::{
     binary::{Running, keypool},
+    home::ACTS,
     support::{Answer, ask},
 };
 
@@ -49,7 +50,7 @@ fn replace(folder: &Path, name: &str, text: &str) {
     std::fs::rename(new, folder.join(name)).unwrap();
 }
 
-/// The next line that holds this, within two seconds; and the process, which goes on.
+/// The next line that holds this, within what a busy machine may take; and the process, which goes on.
 async fn line(running: Running, text: &'static str) -> (Running, String) {
     let process = running.process();
     let mut reading = tokio::task::spawn_blocking(move || {
@@ -57,13 +58,13 @@ async fn line(running: Running, text: &'static str) -> (Running, String) {
         let line = running.line_with(text);
         (running, line)
     });
-    let told = tokio::time::timeout(Duration::from_secs(2), &mut reading).await;
+    let told = tokio::time::timeout(ACTS, &mut reading).await;
     let (running, line) = if let Ok(told) = told {
         told.unwrap()
     } else {
         // Its end ends the reading, which says what there was instead.
         let _ = std::process::Command::new("kill").args(["-9", &process]).status();
-        reading.await.expect("the line within 2 s")
+        reading.await.expect("the line")
     };
     for secret in [ONE, TWO, THREE] {
         assert!(!line.contains(secret), "{line}");

@@ -1,6 +1,6 @@
 //! Clients that connect over TLS.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use gemini_sim::{GeminiSim, Project};
@@ -22,6 +22,7 @@ use tokio::{
 
 use crate::{
     binary::{Running, keypool, run},
+    home::ACTS,
     serving::{HELLO, ONE},
 };
 
@@ -130,7 +131,7 @@ async fn clients_connect_over_tls_in_either_version_of_http() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_certificate_is_shown_within_two_seconds_of_its_being_there() {
+async fn another_certificate_is_shown_once_it_is_there() {
     let (folder, sim, first, second) = (tempfile::tempdir().unwrap(), sim().await, shown(), shown());
     first.write(folder.path());
     let toml = "[gateway]\ntls_cert_file = \"cert.pem\"\ntls_key_file = \"key.pem\"\n";
@@ -145,7 +146,7 @@ async fn another_certificate_is_shown_within_two_seconds_of_its_being_there() {
         let line = running.line_with("configuration read again");
         (running, line)
     });
-    let (running, line) = tokio::time::timeout(Duration::from_secs(2), told).await.expect("within 2 s").unwrap();
+    let (running, line) = tokio::time::timeout(ACTS, told).await.expect("it is told").unwrap();
     assert!(line.contains("new settings in gateway"), "{line}");
     assert_eq!(ask(&client(&second, Version::HTTP_2), &running.url, STREAM).await.unwrap().status(), 200);
     assert!(ask(&client(&first, Version::HTTP_2), &running.url, STREAM).await.is_err());
@@ -157,7 +158,7 @@ async fn another_certificate_is_shown_within_two_seconds_of_its_being_there() {
         let line = running.line_with("tls_cert_file");
         (running, line)
     });
-    let (running, line) = tokio::time::timeout(Duration::from_secs(2), told).await.expect("within 2 s").unwrap();
+    let (running, line) = tokio::time::timeout(ACTS, told).await.expect("it is told").unwrap();
     assert!(line.contains("certificate and key cannot be used"), "{line}");
     assert_eq!(ask(&client(&second, Version::HTTP_2), &running.url, STREAM).await.unwrap().status(), 200);
 }

@@ -94,7 +94,7 @@ pub(crate) async fn pass(ms: u64) {
 }
 
 /// Waits until this is so, at most so many seconds.
-async fn until(seconds: u64, so: impl Fn() -> bool) {
+pub(crate) async fn until(seconds: u64, so: impl Fn() -> bool) {
     let comes = async {
         while !so() {
             pass(20).await;
@@ -109,21 +109,20 @@ async fn four_on_one_database_one_killed_and_one_stopped_past_its_lease() {
     let mut all: Vec<Running> = (0..4).map(|_| field.start("0")).collect();
     let stop = Arc::new(AtomicBool::new(false));
     let seen: Vec<_> = all.iter().map(|running| load(&running.url, 3, &stop)).collect();
-    pass(1_500).await;
+    until(60, || seen.iter().all(|seen| seen.served.load(Relaxed) > 0)).await;
+    pass(1_000).await;
     all.remove(0).kill();
     all[0].signal("-STOP");
     pass(4_500).await;
     all[0].signal("-CONT");
     let again = field.start("0");
     let new = load(&again.url, 3, &stop);
-    pass(4_000).await;
+    // What the dead one held is lent to others, before a minute is over that would give all of it again.
+    until(45, || field.sim.report().total.accepted >= 8 * 60 * 8 / 10).await;
     stop.store(true, Relaxed);
     pass(300).await;
     let report = field.sim.report();
     assert_eq!(report.total.over_limit, 0, "{report}");
-    assert!(report.total.accepted >= 8 * 60 * 8 / 10, "{report}");
-    let served: Vec<_> = seen.iter().chain([&new]).map(|seen| seen.served.load(Relaxed)).collect();
-    assert!(served[..4].iter().all(|served| *served > 0), "{served:?}");
     let other: Vec<_> = seen[2..].iter().chain([&new]).map(|seen| seen.other.load(Relaxed)).collect();
     assert_eq!(other, [0, 0, 0], "every failure is that no key is left");
     for running in all.into_iter().chain([again]) {
@@ -156,7 +155,7 @@ async fn shares_follow_the_traffic() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_calls_on_one_of_four_all_succeed() {
     let field = Field::of(10, 10).await;
-    let all: Vec<Running> = (0..4).map(|_| field.start("1")).collect();
+    let all: Vec<Running> = (0..4).map(|_| field.start("30")).collect();
     let calls: Vec<_> = (0..100)
         .map(|_| {
             let url = all[1].url.clone();

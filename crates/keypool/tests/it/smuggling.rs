@@ -125,6 +125,67 @@ async fn queries_that_would_be_headers_bodies_or_scripts_go_nowhere() {
 }
 
 #[tokio::test]
+async fn what_would_hide_an_answers_cost_goes_nowhere() {
+    const MAKE: &str = "/v1beta/models/m:generateContent";
+    let (served, mut came) = served().await;
+    let send = async |method: &str, path: &str, header: &str| {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{header}\
+             x-goog-api-key: {PLACEHOLDER}\r\ncontent-length: 2\r\n\r\n{{}}"
+        );
+        raw(served.address, &request).await
+    };
+    for query in [
+        "fields=candidates",
+        "$fields=candidates",
+        "%24FIELDS=candidates",
+        "f%69elds=",
+        "fields=candidates(usageMetadata)",
+        "fields=usageMetadata/totalTokenCount",
+        "fields=usageMetadata&fields=candidates",
+        "alt=proto",
+        "$alt=proto",
+        "a=b&ALT=Proto",
+        "%24alt=p%72oto",
+        "alt=json&$alt=proto",
+        "alt=media",
+        "alt=atom",
+    ] {
+        for path in [MAKE, "/v1beta/models/m:streamGenerateContent", "/v1/chat/completions"] {
+            let answer = send("POST", &format!("{path}?{query}"), "").await;
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{query}: {answer}");
+            let status = if path.starts_with("/v1/") { "invalid_request_error" } else { "INVALID_ARGUMENT" };
+            assert!(answer.contains(status) && answer.contains("cost"), "{query}: {answer}");
+        }
+    }
+    assert!(send("GET", "/v1beta/cachedContents/x?alt=proto", "").await.starts_with("HTTP/1.1 400 "));
+    for header in [
+        "X-Goog-FieldMask: candidates\r\n",
+        "x-goog-fieldmask: usageMetadata\r\nx-goog-fieldmask: candidates\r\n",
+        "accept: application/x-protobuf\r\n",
+        "accept: application/json, Application/X-Protobuf;q=1\r\n",
+        "content-type: application/x-protobuf\r\n",
+        "accept: application/json\r\naccept: application/x-protobuf\r\n",
+    ] {
+        let answer = send("POST", MAKE, header).await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("cost"), "{header}: {answer}");
+    }
+    assert!(came.try_recv().is_err());
+    for (query, header) in [
+        ("alt=sse", ""),
+        ("$alt=json", "accept: application/json, text/event-stream\r\n"),
+        ("%24alt=json%3Benum-encoding%3Dint", ""),
+        ("alt=JSON", "accept: */*\r\n"),
+        ("alt=", ""),
+        ("fields=candidates,usageMetadata", ""),
+        ("$fields=%2A", "x-goog-fieldmask: candidates.content, usageMetadata\r\n"),
+    ] {
+        let answer = send("POST", &format!("{MAKE}?{query}"), header).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{query}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn heads_that_two_could_read_in_two_ways_are_refused_or_made_one() {
     let (served, mut came) = served().await;
     let key = format!("x-goog-api-key: {PLACEHOLDER}\r\n");
@@ -264,7 +325,7 @@ async fn heads_have_a_bound_in_number_and_size() {
         // It may be refused before it is out.
         let _ = stream.write_all(request.as_bytes()).await;
         let mut answer = Vec::new();
-        let _ = tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut answer)).await;
+        let _ = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut answer)).await;
         let answer = String::from_utf8_lossy(&answer);
         assert!(
             answer.is_empty() || answer.starts_with("HTTP/1.1 431 ") || answer.starts_with("HTTP/1.1 414 "),

@@ -203,7 +203,7 @@ impl Served {
             (listener, Door::Both),
             Tls::default(),
             Arc::new(gateway),
-            (Duration::from_secs(2), bounds),
+            (Duration::from_secs(60), bounds),
             shutdown,
         ));
         Self { address, stop: Some(stop), task }
@@ -259,12 +259,15 @@ pub(crate) async fn try_ask(request: http::request::Builder, body: impl Into<Byt
     Ok(Answer { status: head.status, headers: head.headers, body: body.collect().await?.to_bytes() })
 }
 
-/// Sends bytes as they are, and reads until the other side closes or a second goes by in silence.
+/// Sends bytes as they are, and reads until the other side closes or, once it spoke, a second goes by in silence.
 pub(crate) async fn raw(address: SocketAddr, bytes: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    let _ = tokio::time::timeout(Duration::from_secs(1), stream.read_to_end(&mut answer)).await;
+    let (mut answer, mut piece, mut patience) = (Vec::new(), vec![0; 1 << 14], Duration::from_secs(60));
+    while let Ok(Ok(read @ 1..)) = tokio::time::timeout(patience, stream.read(&mut piece)).await {
+        answer.extend_from_slice(&piece[..read]);
+        patience = Duration::from_secs(1);
+    }
     String::from_utf8_lossy(&answer).into_owned()
 }
 

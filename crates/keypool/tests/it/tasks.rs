@@ -1,27 +1,13 @@
 //! What a run says at its end of tasks of this input and of others, and of what is no task.
 
-use std::{fs, process::Stdio};
+use std::fs;
 
 use gemini_sim::{Fault, Finish, GeminiSim, Limits, Rule};
 
-use crate::batch::{Ended, Stage};
+use crate::batch::Stage;
 
 async fn stage() -> Stage {
     Stage::new(GeminiSim::builder(), 2, Limits::none()).await
-}
-
-/// With this on standard input.
-async fn piped(stage: &Stage, args: &[&str], text: String) -> Ended {
-    let mut command = stage.command(args);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = tokio::task::spawn_blocking(move || {
-        let mut child = command.spawn().unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
-        child.wait_with_output().unwrap()
-    });
-    let output = output.await.unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,15 +32,15 @@ async fn what_is_no_task_on_standard_input_is_in_the_results_and_what_is_said_of
     let good = "{\"id\":\"a\",\"prompt\":\"x\"}\n{\"id\":\"b\",\"prompt\":\"y\"}\n";
     let bad = format!("{good}{{\"id\":\"a\",\"prompt\":\"z\"}}\n{{\"id\":\"c\", \"pro\n");
     for args in [&["-", "-o", "s.jsonl"][..], &["-", "-o", "s.jsonl", "--retry-failed"]] {
-        let ended = piped(&stage, args, bad.clone()).await;
+        let ended = stage.piped(args, bad.clone()).await;
         assert!(ended.code == 1 && ended.err.contains("2 tasks failed (2 input)"), "{ended:?}");
         assert!(ended.err.contains("why stands in s.jsonl: mend the input"), "{ended:?}");
         assert!(!ended.err.contains("--retry-failed tries them again"), "{ended:?}");
         assert_eq!(stage.results("s.jsonl").iter().filter(|result| result["success"] == false).count(), 2);
     }
-    let ended = piped(&stage, &["-"], bad).await;
+    let ended = stage.piped(&["-"], bad).await;
     assert!(ended.code == 1 && ended.out.lines().count() == 4, "{ended:?}");
     assert!(ended.out.contains("\"id\":\"line 3\"") && ended.out.contains("\"id\":\"line 4\""), "{ended:?}");
-    let ended = piped(&stage, &["-", "-o", "s.jsonl"], good.to_owned()).await;
+    let ended = stage.piped(&["-", "-o", "s.jsonl"], good).await;
     assert_eq!((ended.code, stage.results("s.jsonl").len()), (0, 2), "{ended:?}");
 }

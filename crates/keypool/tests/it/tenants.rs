@@ -6,7 +6,7 @@ use http::{Request, StatusCode};
 
 use crate::{
     binary::Running,
-    home::{Home, end, simulator},
+    home::{ACTS, Home, end, simulator},
     serving::HELLO,
     support::{Answer, ask},
 };
@@ -22,7 +22,7 @@ pub(crate) async fn within_2s(running: &Running, token: &str, status: StatusCode
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(2), turns).await.expect("it acts within 2 s");
+    tokio::time::timeout(ACTS, turns).await.expect("it acts");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,3 +77,15 @@ async fn a_token_is_not_taken_as_a_key_by_administrators_and_commands() {
     assert_eq!(import["rejected"].as_array().unwrap().len(), 1, "{import}");
     assert!(!import.to_string().contains(&bob[3..]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_no_key_of_another_provider_either() {
+    let home = Home::new();
+    let other = "[[providers]]\nname = \"open\"\nkind = \"openai\"\nupstream = \"http://127.0.0.1:9/v1\"\n";
+    home.write("keypool.toml", other);
+    let bob = token_of(&home, "bob");
+    home.run(&["add-key", &bob, "--provider", "open"]).bad(2, "token");
+    let import = home.pipe(&["import", "-", "--json", "--provider", "open"], &format!("{bob}\n{}\n", secret(1))).json();
+    assert_eq!((&import["added"], import["rejected"].as_array().map(Vec::len)), (&json!(1), Some(1)), "{import}");
+    assert!(!import.to_string().contains(&bob[3..]));
+}

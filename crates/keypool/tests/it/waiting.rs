@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gemini_sim::GeminiSim;
+use gemini_sim::{Fault, GeminiSim, Latency, Rule};
 use http::Request;
 use keypool::{
     client::Client as Upstream,
@@ -16,6 +16,7 @@ use keypool::{
     },
     stack,
 };
+use tokio::task::JoinHandle;
 use tower_keypool::{Clock, Gemini, Key, KeyPool, Limits, Models, Retry};
 
 use crate::{
@@ -28,9 +29,9 @@ struct Place {
     sim: GeminiSim,
 }
 
-/// One key for one request at a time, which takes so long; nobody waits who does not ask to.
-async fn place(latency: u64, waiting: Waiting, key: Key) -> Place {
-    let sim = GeminiSim::builder().key(ONE).latency(Duration::from_millis(latency)).start().await.unwrap();
+/// One key; nobody waits who does not ask to.
+async fn place(waiting: Waiting, key: Key) -> Place {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
     let pool = KeyPool::builder(Gemini::at(&sim.url()).unwrap()).key(key).wait(Duration::ZERO).build().unwrap();
     pool.bound_waiting(waiting.most);
     let base = pool.provider().base().clone();
@@ -50,14 +51,38 @@ fn busy() -> Key {
     Key::new(ONE).id("one").max_concurrent(1)
 }
 
+/// A request under way; ends when this is dropped.
+struct UnderWay(JoinHandle<()>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Place {
+    /// The key is busy: the next request has come to the provider, which deals with it so.
+    async fn with_one_under_way(&self, fault: Fault) -> UnderWay {
+        self.sim.script([Rule::new(fault).times(1)]);
+        let (request, before) = (self.request("token-of-other", None), self.sim.report().total.arrivals);
+        let first = UnderWay(tokio::spawn(async move { drop(ask(request, HELLO).await) }));
+        while self.sim.report().total.arrivals == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        first
+    }
+
     async fn generate(&self, token: &str, wait: Option<&str>) -> Answer {
+        ask(self.request(token, wait), HELLO).await
+    }
+
+    fn request(&self, token: &str, wait: Option<&str>) -> http::request::Builder {
         let url = self.served.url("/v1beta/models/gemini-2.5-flash:generateContent");
         let mut request = Request::post(url).header("x-goog-api-key", token).header("content-type", "application/json");
         if let Some(wait) = wait {
             request = request.header("x-keypool-wait", wait);
         }
-        ask(request, HELLO).await
+        request
     }
 
     async fn chat(&self, path: &str, wait: Option<&str>) -> Answer {
@@ -72,32 +97,27 @@ impl Place {
     }
 }
 
-async fn late<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    work.await
-}
-
 #[tokio::test]
 async fn a_request_waits_as_long_as_it_asks_to_and_no_longer_than_the_cap() {
-    let place = place(600, Waiting::default(), busy()).await;
-    let (first, waits, does_not, translated) = tokio::join!(
-        place.generate(PLACEHOLDER, None),
-        late(place.generate(PLACEHOLDER, Some("5"))),
-        late(place.generate(PLACEHOLDER, Some("0"))),
-        late(place.chat("/v1/chat/completions", Some("5"))),
-    );
-    let statuses = [&first, &waits, &does_not, &translated].map(|answer| answer.status.as_u16());
-    assert_eq!(statuses, [200, 200, 503, 200], "{does_not:?}");
+    let place = place(Waiting::default(), busy()).await;
+    let hangs = place.with_one_under_way(Fault::Hang).await;
+    let does_not = place.generate(PLACEHOLDER, Some("0")).await;
+    assert_eq!(does_not.status, 503, "{does_not:?}");
+    drop(hangs);
+    let slow = Fault::HeadLatency(Latency::from(Duration::from_millis(600)));
+    let _first = place.with_one_under_way(slow).await;
+    let (waits, translated) =
+        tokio::join!(place.generate(PLACEHOLDER, Some("60")), place.chat("/v1/chat/completions", Some("60")),);
+    assert_eq!((waits.status.as_u16(), translated.status.as_u16()), (200, 200));
     let capped = Waiting { longest: Duration::from_millis(1), ..Waiting::default() };
-    let place = self::place(600, capped, busy()).await;
-    let (first, second) =
-        tokio::join!(place.generate(PLACEHOLDER, None), late(place.generate(PLACEHOLDER, Some("3600"))));
-    assert_eq!((first.status.as_u16(), second.status.as_u16()), (200, 503));
+    let place = self::place(capped, busy()).await;
+    let _hangs = place.with_one_under_way(Fault::Hang).await;
+    assert_eq!(place.generate(PLACEHOLDER, Some("3600")).await.status, 503);
 }
 
 #[tokio::test]
 async fn a_wait_that_is_no_number_is_a_400_that_names_it() {
-    let place = place(0, Waiting::default(), busy()).await;
+    let place = place(Waiting::default(), busy()).await;
     for wait in ["soon", "-1", "", "5s", "1e3", "NaN"] {
         for answer in [place.generate(PLACEHOLDER, Some(wait)).await, place.chat("/v1/messages", Some(wait)).await] {
             assert_eq!(answer.status, 400, "{wait}: {answer:?}");
@@ -110,20 +130,20 @@ async fn a_wait_that_is_no_number_is_a_400_that_names_it() {
 
 #[tokio::test]
 async fn who_waits_without_number_takes_no_place_from_others() {
-    let place = Arc::new(place(500, Waiting { most: 2, ..Waiting::default() }, busy()).await);
-    let first = tokio::spawn({
-        let place = Arc::clone(&place);
-        async move { place.generate("token-of-other", None).await.status }
-    });
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    let place = Arc::new(place(Waiting { most: 2, ..Waiting::default() }, busy()).await);
+    let first = place.with_one_under_way(Fault::Hang).await;
     let mut all = Vec::new();
     for token in ["token-of-acme", "token-of-other", PLACEHOLDER] {
         for _ in 0..5 {
             let place = Arc::clone(&place);
-            all.push(tokio::spawn(async move { place.generate(token, Some("30")).await.status.as_u16() }));
+            all.push(tokio::spawn(async move { place.generate(token, Some("60")).await.status.as_u16() }));
         }
     }
-    assert_eq!(first.await.unwrap(), 200);
+    // Whom there is no place for is told so, and nobody else has an answer.
+    while all.iter().filter(|answer| answer.is_finished()).count() < 9 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(first);
     let mut statuses = Vec::new();
     for answer in all {
         statuses.push(answer.await.unwrap());
@@ -138,7 +158,7 @@ async fn who_waits_without_number_takes_no_place_from_others() {
 async fn the_answer_says_until_when_and_why_and_is_a_429_where_that_is_wanted() {
     let key = || Key::new(ONE).id("one").limits("*", Limits::new().per_minute(1));
     for as_limited in [false, true] {
-        let place = place(0, Waiting { as_limited, ..Waiting::default() }, key()).await;
+        let place = place(Waiting { as_limited, ..Waiting::default() }, key()).await;
         assert_eq!(place.generate(PLACEHOLDER, None).await.status, 200);
         let status = if as_limited { 429 } else { 503 };
         for (answer, word, place_of_word) in [
@@ -175,12 +195,8 @@ async fn the_answer_says_until_when_and_why_and_is_a_429_where_that_is_wanted() 
 async fn until_when_stands_in_the_body_too_where_the_dialect_has_a_place_for_it() {
     for as_limited in [false, true] {
         // A key that is busy: nobody knows until when, and the header says the second after which it is worth asking.
-        let place = Arc::new(place(2_000, Waiting { as_limited, ..Waiting::default() }, busy()).await);
-        let first = {
-            let place = Arc::clone(&place);
-            tokio::spawn(async move { place.generate(PLACEHOLDER, Some("30")).await })
-        };
-        late(async {}).await;
+        let place = place(Waiting { as_limited, ..Waiting::default() }, busy()).await;
+        let _first = place.with_one_under_way(Fault::Hang).await;
         let answer = place.generate(PLACEHOLDER, None).await;
         assert_eq!(answer.status, if as_limited { 429 } else { 503 }, "{answer:?}");
         let after = answer.header("retry-after").to_owned();
@@ -194,6 +210,5 @@ async fn until_when_stands_in_the_body_too_where_the_dialect_has_a_place_for_it(
             assert!(!answer.header("retry-after").is_empty(), "{answer:?}");
             assert!(!answer.json()["error"]["message"].as_str().unwrap().is_empty(), "{answer:?}");
         }
-        first.abort();
     }
 }

@@ -17,7 +17,7 @@ use tower_keypool::{Clock, Gemini, Key, KeyPool, Limits};
 
 use crate::{
     binary::keypool,
-    home::{Home, end, hello, no_secret, simulator},
+    home::{ACTS, Home, end, hello, no_secret, simulator},
 };
 
 /// Leaves the whole screen, and shows the cursor.
@@ -85,7 +85,7 @@ impl OnTerminal {
     pub(crate) fn until(&self, word: &str) {
         let begun = stopwatch();
         while !self.text().contains(word) {
-            assert!(begun() < Duration::from_secs(20), "{word} does not come: {:?}", self.text());
+            assert!(begun() < ACTS, "{word} does not come: {:?}", self.text());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -117,10 +117,10 @@ impl OnTerminal {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(begun() < Duration::from_secs(20), "it does not end: {:?}", self.text());
+            assert!(begun() < ACTS, "it does not end: {:?}", self.text());
             std::thread::sleep(Duration::from_millis(20));
         };
-        let _ = self.ended.recv_timeout(Duration::from_secs(1));
+        let _ = self.ended.recv_timeout(ACTS);
         let text = self.text();
         no_secret(&text);
         (status.code(), text)
@@ -146,13 +146,13 @@ async fn on_a_terminal_it_starts_grows_ends_and_gives_the_terminal_back() {
         // Drawn anew, as wide as it is now.
         let begun = stopwatch();
         while !monitor.text()[before..].contains("first-key") {
-            assert!(begun() < Duration::from_secs(10), "a new size is not drawn for");
+            assert!(begun() < ACTS, "a new size is not drawn for");
             std::thread::sleep(Duration::from_millis(20));
         }
         monitor.send(ends);
         let begun = stopwatch();
         while !monitor.is_cooked() {
-            assert!(begun() < Duration::from_secs(10), "the terminal is not given back");
+            assert!(begun() < ACTS, "the terminal is not given back");
             std::thread::sleep(Duration::from_millis(20));
         }
         let (code, text) = monitor.end();
@@ -184,7 +184,7 @@ fn a_panic_gives_the_terminal_back_before_it_is_told() {
     let panics = OnTerminal::spawn(command.env("TERM", "xterm-256color"));
     let begun = stopwatch();
     while !panics.text().contains("test result") {
-        assert!(begun() < Duration::from_secs(20), "{:?}", panics.text());
+        assert!(begun() < ACTS, "{:?}", panics.text());
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(panics.is_cooked());
@@ -211,7 +211,7 @@ async fn in_a_pipe_it_is_lines_without_control_characters() {
         if text.contains("CONSUMER_SUSPENDED") && text.contains("/10 requests/minute") {
             break text;
         }
-        assert!(begun() < Duration::from_secs(10), "{text}");
+        assert!(begun() < ACTS, "{text}");
     };
     assert!(text.contains("key work (free, project-a): usable"), "{text}");
     assert!(text.contains("model gemini-2.5-flash: "), "{text}");
@@ -316,7 +316,7 @@ async fn over_the_admin_api_of_a_gateway_it_shows_what_that_gateway_does() {
     home.run(&["keys", "disable", "gone", "--reason", "costs too much"]).good();
     let begun = stopwatch();
     while !run(&[]).good().contains("costs too much") {
-        assert!(begun() < Duration::from_secs(10));
+        assert!(begun() < ACTS);
     }
     sim.script(vec![Rule::new(Fault::Hang)]);
     let hangs = tokio::spawn({
@@ -326,7 +326,7 @@ async fn over_the_admin_api_of_a_gateway_it_shows_what_that_gateway_does() {
     });
     let begun = stopwatch();
     while run(&["--json"]).json()["in_flight"] != 1 {
-        assert!(begun() < Duration::from_secs(10));
+        assert!(begun() < ACTS);
     }
     let mut live = OnTerminal::of(&home, &["monitor", "--admin", &running.url, "--admin-token-file", &file]);
     live.until("work");

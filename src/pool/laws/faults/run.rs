@@ -160,7 +160,7 @@ impl Run {
                         named: verdict.is_named(),
                         worded: verdict.is_worded(),
                         elsewhere: verdict.elsewhere_of(),
-                        rests: verdict.until_of() != Until::Now,
+                        until: verdict.until_of(),
                     });
                     self.end(lease);
                     self.acquire(model, tokens, &Affinity::Any, false, earlier)?;

@@ -1,6 +1,8 @@
 //! A database that several work on.
 
 mod full_disk;
+#[cfg(target_os = "linux")]
+mod replaced;
 mod versions;
 
 use std::{

@@ -170,10 +170,52 @@ fn a_string_ends_where_it_ends() {
     struct Said<'a>(&'a str);
     for text in ["", "a", "\"", "\\", "\\\"", "\\\\", "a\"b\\", "\u{7f}\u{0}", "\u{1f600}"] {
         let json = serde_json::to_string(&Said(text)).unwrap();
-        assert_eq!(Body(&format!("{json}, \"x\"")).string(0), Some(json.as_str()), "{text:?}");
+        assert_eq!(Body(&format!("{json}, \"x\"")).string(0).map(|read| read.json), Some(json.as_str()), "{text:?}");
         for less in 0..json.len() {
             let cut = json.get(..less).unwrap_or_default();
             assert_eq!(Body(cut).string(0), None, "{cut:?}");
+        }
+    }
+}
+
+proptest! {
+    /// Where many bytes are looked at in one step.
+    #[test]
+    fn a_long_string_is_read_as_serde_reads_it(
+        before in 0_usize..70,
+        far in prop::sample::select(vec![0_usize, 990, 2_030]),
+        pieces in prop::collection::vec(
+            prop::sample::select(vec![
+                r"\n", r"\t", r"\r", "\\\"", r"\\", r"\/", r"\b", r"\u00e9", r"\ud800", r"\x", "\\", "\n", "\u{1f}", "n", "some words ",
+                "\u{e9}", "\u{7f}", "\u{1f600}",
+            ]),
+            0..12,
+        ),
+    ) {
+        let said = format!("{}{}", "x".repeat(far + before), pieces.concat());
+        let json = format!(r#"{{"text":"{said}","map":{{"{said}":"{said}"}}}}"#);
+        prop_assert!(is_alike(&json), "{}", json);
+        if let Ok(read) = read::<Thing<'_>>(&json) {
+            prop_assert_eq!(serde_json::to_string(&read.text).unwrap(), format!("\"{said}\""));
+        }
+    }
+}
+
+#[test]
+fn what_escapes_there_are_is_seen() {
+    let seen = |said: &str| Body(&format!("\"{said}\" ")).string(0).map(|read| read.escapes);
+    assert_eq!((seen(""), seen("a name")), (Some(Escapes::None), Some(Escapes::None)));
+    for before in ["", "some words that go on for a while"] {
+        for (said, escapes) in [
+            (r#"a\n\"\t\r"#, Some(Escapes::Short)),
+            (r"a\\", Some(Escapes::Any)),
+            (r"\u00e9", Some(Escapes::Any)),
+            (r"\n\u00e9", Some(Escapes::Any)),
+            (r"\x", None),
+            ("\n", None),
+            ("a\u{1f}", None),
+        ] {
+            assert_eq!(seen(&format!("{before}{said}")), escapes, "{before}{said}");
         }
     }
 }

@@ -8,12 +8,12 @@ use std::{
 };
 
 use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use super::{Before, OutputError, lock::hold_results, place::write_anew, torn::is_torn};
 use crate::{
     batch::{
-        Id,
+        Id, Json,
         input::{self, Place},
         result::INPUT,
         task::id_of,
@@ -23,8 +23,9 @@ use crate::{
 
 /// What is looked at of a result.
 #[derive(Deserialize)]
-struct Line {
-    id: Value,
+struct Line<'a> {
+    #[serde(borrow)]
+    id: &'a RawValue,
     index: u64,
     success: bool,
     #[serde(default)]
@@ -53,7 +54,7 @@ impl Head {
     pub(super) fn of(line: &[u8]) -> Result<Self, String> {
         let Line { id, index, success, hash, error } =
             serde_json::from_slice(line).map_err(|error| error.to_string())?;
-        let id = id_of(&id).ok_or("its id is neither a text nor a number")?;
+        let id = Json::read(id.get()).ok().and_then(|id| id_of(&id)).ok_or("its id is neither a text nor a number")?;
         let no_task = error.is_some_and(|error| error.kind == INPUT);
         Ok(Self { id, index, success, hash: u64::from_str_radix(&hash, 16).unwrap_or_default(), no_task })
     }

@@ -6,11 +6,11 @@
 //! last second what all used. Who is over lets nothing more in until the window ends.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use hashbrown::HashMap;
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use tokio::sync::Notify;

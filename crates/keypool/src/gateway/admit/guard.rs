@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{Method, StatusCode, Version, request::Parts};
 
-use super::{headers::Seen, path};
+use super::{headers::Seen, hiding, path};
 use crate::gateway::dialect::Refusal;
 
 /// The names this gateway answers to, and what it refuses whatever the token.
@@ -83,6 +83,9 @@ impl Guard {
         }
         if head.uri.query().is_some_and(path::overrides) {
             let fault = "the query would set the request's headers, method or body, or make a script of the answer: that is not passed on";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, fault));
+        }
+        if let Some(fault) = hiding::fault(&head.method, head.uri.query(), seen) {
             return Err(Refusal::new(StatusCode::BAD_REQUEST, fault));
         }
         match path::fault(head.uri.path()) {

@@ -25,6 +25,10 @@ pub struct Seen<'a> {
     pub(in crate::gateway) trailers: bool,
     /// The body is called a form.
     pub(in crate::gateway) form: bool,
+    /// Which fields the answer is to have, where one header says so.
+    pub(in crate::gateway) masks: Option<&'a str>,
+    /// The answer is to be protobuf, or the request is.
+    pub(in crate::gateway) binary: bool,
     /// It says something that is for this gateway alone.
     pub(in crate::gateway) ours: bool,
     /// How long it may wait for a key.
@@ -53,7 +57,15 @@ impl<'a> Seen<'a> {
                 "x-http-method-override" | "x-http-method" | "x-method-override" => seen.overrides = true,
                 "x-keypool-admin" | "x-keypool-trace" => (seen.ours, seen.administers) = (true, true),
                 "te" => seen.trailers |= names(value.as_bytes(), b"trailers"),
-                "content-type" => seen.form |= value.as_bytes().starts_with(b"application/x-www-form-urlencoded"),
+                "content-type" => {
+                    seen.form |= value.as_bytes().starts_with(b"application/x-www-form-urlencoded");
+                    seen.binary |= is_binary(value.as_bytes());
+                }
+                "accept" => seen.binary |= is_binary(value.as_bytes()),
+                // Who says it twice gets none of both.
+                "x-goog-fieldmask" => {
+                    seen.masks = if seen.masks.is_some() { Some("") } else { Some(value.to_str().unwrap_or_default()) };
+                }
                 "x-goog-api-key" | "x-api-key" => seen.credential(value.as_bytes()),
                 "authorization" => seen.credential(bearer(value.as_bytes()).unwrap_or_default()),
                 "x-keypool-wait" => (seen.ours, seen.wait) = (true, Some(value)),
@@ -95,6 +107,16 @@ const OF_THE_WAY: [&str; 6] =
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+/// Whether one of a list of types is protobuf.
+fn is_binary(value: &[u8]) -> bool {
+    let shortest = b"application/protobuf".len();
+    value.len() >= shortest
+        && value.split(|&byte| byte == b',').any(|kind| {
+            let kind = kind.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+            kind.windows(8).any(|part| part == b"protobuf")
+        })
 }
 
 /// Whether one of a list is this.

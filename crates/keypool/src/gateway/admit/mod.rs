@@ -1,4 +1,4 @@
-//! Whether a request may come in: is it meant for this gateway ([`guard`]), who asks ([`token`], [`tenant`]), and has that
+//! Whether a request may come in: is it meant for this gateway ([`guard`]), can its answer be read (`hiding`), who asks ([`token`], [`tenant`]), and has that
 //! tenant something left ([`budget`], and [`account`] of sockets)?
 
 pub(in crate::gateway) mod account;
@@ -6,6 +6,7 @@ pub(in crate::gateway) mod budget;
 pub mod capability;
 pub mod guard;
 pub(in crate::gateway) mod headers;
+mod hiding;
 mod path;
 pub mod tenant;
 pub mod token;

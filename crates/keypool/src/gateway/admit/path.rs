@@ -1,5 +1,7 @@
 //! Paths that mean one thing here and another upstream.
 
+use std::borrow::Cow;
+
 use memchr::memchr3_iter;
 
 /// Why a path is refused; `None` for a path that goes on.
@@ -65,14 +67,16 @@ const OVERRIDES: [&str; 11] = [
 /// Whether a query holds one of those, in whatever case and encoding.
 pub(in crate::gateway) fn overrides(query: &str) -> bool {
     let named = |name: &str| OVERRIDES.iter().any(|word| name.eq_ignore_ascii_case(word));
-    query.split(['&', ';']).any(|pair| {
-        let name = pair.split('=').next().unwrap_or_default();
-        if name.contains(['%', '+']) {
-            let decoded = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
-            return named(decoded.trim_matches(['+', ' ', '\t', '\0']));
-        }
-        named(name)
-    })
+    query.split(['&', ';']).any(|pair| named(&plain(pair.split('=').next().unwrap_or_default())))
+}
+
+/// A name or a value of a query, decoded, and without blanks around it.
+pub(super) fn plain(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return text.into();
+    }
+    let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
+    decoded.trim_matches(['+', ' ', '\t', '\0']).to_owned().into()
 }
 
 #[cfg(test)]

@@ -6,12 +6,13 @@ use std::{
 };
 
 use http::{StatusCode, request::Parts};
-use subtle::ConstantTimeEq;
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::watch;
 use tower_keypool::WaitingRoom;
 
 use super::{
-    capability::hash_of,
+    capability::digest_of,
     headers::Seen,
     token::{Token, in_query},
 };
@@ -134,7 +135,21 @@ pub struct Tenants {
     added: Mutex<Vec<Grant>>,
 }
 
-type List = HashMap<String, Arc<Tenant>>;
+type List = hashbrown::HashMap<Hash, Arc<Tenant>>;
+
+/// Of a tenant's token: looked up with each request, and so not as text.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Hash {
+    Of([u8; 32]),
+    /// No token has it.
+    Odd(String),
+}
+
+impl Hash {
+    fn of(written: &str) -> Self {
+        digest_of(written).map_or_else(|| Self::Odd(written.to_ascii_lowercase()), Self::Of)
+    }
+}
 
 /// Where a list of tenants comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,7 +206,7 @@ impl Tenants {
     fn put(list: &mut List, grants: Vec<Grant>) {
         let mut before = std::mem::take(list);
         for grant in grants {
-            let hash = grant.token_hash.to_ascii_lowercase();
+            let hash = Hash::of(&grant.token_hash);
             let tenant = match before.remove(&hash) {
                 Some(same) if same.grant == grant => same,
                 Some(changed) => {
@@ -209,7 +224,7 @@ impl Tenants {
 
     /// Whether there is none but the one with the gateway's own token.
     pub fn is_alone(&self) -> bool {
-        self.lists.read().unwrap_or_else(PoisonError::into_inner).iter().all(HashMap::is_empty)
+        self.lists.read().unwrap_or_else(PoisonError::into_inner).iter().all(List::is_empty)
     }
 
     /// A tenant by its name, where it may do anything still.
@@ -218,7 +233,7 @@ impl Tenants {
             return Some(Arc::clone(&self.default));
         }
         let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all = lists.iter().flat_map(HashMap::values);
+        let mut all = lists.iter().flat_map(List::values);
         all.find(|tenant| &*tenant.name == name && !tenant.has_ended(now)).cloned()
     }
 
@@ -253,11 +268,17 @@ impl Tenants {
     }
 
     fn with_token(&self, token: &[u8], now: i64) -> Option<Arc<Tenant>> {
-        let hash = hash_of(token);
+        let hash: [u8; 32] = Sha256::digest(token).into();
         let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
         // Where it is looked for depends on the hash alone, which nobody chooses byte by byte.
-        let (kept, found) = lists.iter().find_map(|list| list.get_key_value(&hash))?;
-        let same: bool = kept.as_bytes().ct_eq(hash.as_bytes()).into();
+        let sought = Hash::Of(hash);
+        let (kept, found) = lists.iter().find_map(|list| list.get_key_value(&sought))?;
+        let Hash::Of(kept) = kept else { return None };
+        let (kept, hash) = (kept.as_chunks::<8>().0, hash.as_chunks::<8>().0);
+        // By words, as the one token is compared.
+        let words =
+            kept.iter().zip(hash).map(|(kept, hash)| u64::from_ne_bytes(*kept).ct_eq(&u64::from_ne_bytes(*hash)));
+        let same: bool = words.fold(Choice::from(1), |same, word| same & word).into();
         (same && !found.has_ended(now)).then(|| Arc::clone(found))
     }
 }
@@ -270,6 +291,7 @@ mod tests {
     use http::Request;
 
     use super::*;
+    use crate::gateway::admit::capability::hash_of;
 
     fn grant(name: &str, token: &str) -> Grant {
         Grant { name: name.to_owned(), token_hash: hash_of(token.as_bytes()), ..Grant::default() }

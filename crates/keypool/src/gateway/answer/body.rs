@@ -13,9 +13,14 @@ use tower_keypool::BoxError;
 
 use super::{
     head::{self, ID, THEIR_ID},
+    parting::{self, Farewell, Flowing},
     translated_stream::Telling,
 };
-use crate::{admin::AdminBody, gateway::forward::resource::Overheard, status::Pieces};
+use crate::{
+    admin::AdminBody,
+    gateway::{dialect::Dialect, forward::resource::Overheard},
+    status::Pieces,
+};
 
 pin_project_lite::pin_project! {
     /// What the client gets.
@@ -36,6 +41,8 @@ pin_project_lite::pin_project! {
         Written { body: Box<Pieces> },
         // The provider's, as it comes.
         Theirs { #[pin] body: B },
+        // The provider's events, as they come.
+        Flowing { body: Box<Flowing<B>> },
         // The provider's, listened to as it goes.
         Heard { body: Box<Overheard<B>> },
         // For an administrator.
@@ -45,9 +52,18 @@ pin_project_lite::pin_project! {
     }
 }
 
-/// A provider's answer as it goes to the client: without the headers that are not his.
-pub(in crate::gateway) fn passed_on<B>(mut response: Response<B>) -> Response<Said<B>> {
+/// A provider's answer as it goes to the client: without the headers that are not his. A stream that does not end before the
+/// gateway does ends with an error of this dialect.
+pub(in crate::gateway) fn passed_on<B: Body<Data = Bytes>>(
+    mut response: Response<B>,
+    dialect: Dialect,
+    farewell: &Farewell,
+) -> Response<Said<B>> {
     head::tidy_response(&mut response);
+    if parting::is_open(response.headers(), response.body()) {
+        let flowing = |body| Box::new(Flowing::new(body, dialect, farewell.awaited()));
+        return response.map(|body| Said { inner: Inner::Flowing { body: flowing(body) } });
+    }
     response.map(Said::theirs)
 }
 
@@ -118,6 +134,7 @@ where
             Projected::Written { body } => Pin::new(&mut **body).poll_frame(cx).map_err(|never| match never {}),
             Projected::Administered { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Projected::Theirs { body } => body.poll_frame(cx).map_err(Into::into),
+            Projected::Flowing { body } => body.poll_frame(cx).map_err(Into::into),
             Projected::Heard { body } => Pin::new(body).poll_frame(cx),
             Projected::Told { body } => Poll::Ready(ready!(body.poll_frame(cx)).map(Ok)),
         }
@@ -129,6 +146,7 @@ where
             Inner::Written { body } => body.is_end_stream(),
             Inner::Administered { body } => body.is_end_stream(),
             Inner::Theirs { body } => body.is_end_stream(),
+            Inner::Flowing { body } => body.is_end_stream(),
             Inner::Heard { body } => body.is_end_stream(),
             Inner::Told { .. } => false,
         }
@@ -141,7 +159,7 @@ where
             Inner::Administered { body } => body.size_hint(),
             Inner::Theirs { body } => body.size_hint(),
             Inner::Heard { body } => body.size_hint(),
-            Inner::Told { .. } => SizeHint::default(),
+            Inner::Flowing { .. } | Inner::Told { .. } => SizeHint::default(),
         }
     }
 }

@@ -5,4 +5,5 @@ pub(in crate::gateway) mod body;
 pub(in crate::gateway) mod exhausted;
 pub(in crate::gateway) mod failure;
 pub(in crate::gateway) mod head;
+pub(in crate::gateway) mod parting;
 pub(in crate::gateway) mod translated_stream;

@@ -14,6 +14,8 @@ use http_body::{Body, Frame};
 use keypool_dialect::{Exchange, Fault};
 use tower_keypool::BoxError;
 
+use super::parting::Parting;
+
 /// After so long a silence the client is told that it goes on: what stands between gives up after a minute, mostly.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -26,6 +28,7 @@ pub(in crate::gateway) struct Telling<B> {
     exchange: Exchange,
     out: Vec<u8>,
     silence: tokio::time::Interval,
+    parting: Parting,
 }
 
 enum Source<B> {
@@ -46,21 +49,21 @@ where
     B::Error: Into<BoxError>,
 {
     /// Of an answer that is here.
-    pub(in crate::gateway) fn of(body: B, exchange: Exchange) -> Self {
-        Self::new(Source::Here(Box::pin(body)), exchange)
+    pub(in crate::gateway) fn of(body: B, exchange: Exchange, parting: Parting) -> Self {
+        Self::new(Source::Here(Box::pin(body)), exchange, parting)
     }
 
     /// Of one that has not begun. The client is told so at once.
-    pub(in crate::gateway) fn awaiting(answer: Awaited<B>, exchange: Exchange) -> Self {
-        let mut telling = Self::new(Source::Awaited(answer), exchange);
+    pub(in crate::gateway) fn awaiting(answer: Awaited<B>, exchange: Exchange, parting: Parting) -> Self {
+        let mut telling = Self::new(Source::Awaited(answer), exchange, parting);
         telling.exchange.pause(&mut telling.out);
         telling
     }
 
-    fn new(source: Source<B>, exchange: Exchange) -> Self {
+    fn new(source: Source<B>, exchange: Exchange, parting: Parting) -> Self {
         let mut silence = tokio::time::interval(SILENCE);
         silence.reset();
-        Self { source, exchange, out: Vec::new(), silence }
+        Self { source, exchange, out: Vec::new(), silence, parting }
     }
 
     /// Hears how the answer begins, for as long as there is `patience`; then the client is told that it goes on.
@@ -97,17 +100,21 @@ where
                 return Poll::Ready(None);
             }
             if self.poll_heard(cx).is_pending() {
-                if self.silence.poll_tick(cx).is_pending() {
+                if self.parting.poll(cx).is_ready() {
+                    // It is over with this, and not asked again.
+                    self.exchange.fail(&Parting::fault(), &mut self.out);
+                } else if self.silence.poll_tick(cx).is_ready() {
+                    self.exchange.pause(&mut self.out);
+                } else {
                     return Poll::Pending;
                 }
-                self.exchange.pause(&mut self.out);
             }
         }
     }
 
     /// Hears what comes next.
     fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { source, exchange, out, silence } = self;
+        let Self { source, exchange, out, silence, .. } = self;
         let polled = match source {
             Source::Awaited(answer) => {
                 match ready!(answer.as_mut().poll(cx)) {

@@ -54,9 +54,10 @@ impl Nearness {
     }
 }
 
-/// A body with more is not looked through for a key of its own.
+/// A body with more is not read for a key of its own.
 const LOOKED_THROUGH: usize = 1 << 20;
-const PROMPT_CACHE_KEY: &[u8] = b"\"prompt_cache_key\"";
+/// What clients of `OpenAI`'s call such a key.
+pub(in crate::gateway) const PROMPT_CACHE_KEY: &str = "prompt_cache_key";
 
 /// Makes numbers for one request.
 #[derive(Clone, Debug)]
@@ -95,9 +96,13 @@ impl Numbers {
         Affinity::Near(u64::from_be_bytes(*first))
     }
 
-    /// Of a request that is translated, whose body is at hand.
-    pub(in crate::gateway) fn conversation(&self, conversation: &Conversation<'_>, body: &[u8]) -> Option<Affinity> {
-        if let Some(key) = cache_key(body) {
+    /// Of a request that is translated; `keyed`: its body, where that may have a key of its own.
+    pub(in crate::gateway) fn conversation(
+        &self,
+        conversation: &Conversation<'_>,
+        keyed: Option<&[u8]>,
+    ) -> Option<Affinity> {
+        if let Some(key) = keyed.and_then(cache_key) {
             return Some(self.session(key.as_bytes()));
         }
         if self.by != By::Prompt {
@@ -149,6 +154,6 @@ fn cache_key(body: &[u8]) -> Option<String> {
     struct Keyed {
         prompt_cache_key: Option<String>,
     }
-    let named = body.len() <= LOOKED_THROUGH && memchr::memmem::find(body, PROMPT_CACHE_KEY).is_some();
-    named.then(|| serde_json::from_slice::<Keyed>(body).ok()?.prompt_cache_key).flatten()
+    let read = || serde_json::from_slice::<Keyed>(body).ok()?.prompt_cache_key;
+    (body.len() <= LOOKED_THROUGH).then(read).flatten()
 }

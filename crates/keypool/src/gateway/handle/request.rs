@@ -183,7 +183,7 @@ where
                 Some(span) => Box::pin(passing.instrument(span)).await,
             };
             let (outcome, mut response) = match failure::finish(answered, None, dialect) {
-                Ok(response) => (Outcome::Answered, passed_on(response)),
+                Ok(response) => (Outcome::Answered, passed_on(response, dialect, &gateway.farewell)),
                 Err(failed) => (failed.0, failed.1.map(Said::from)),
             };
             line.end(&mut response, &gateway.traffic);
@@ -204,6 +204,7 @@ where
                 numbers,
                 fetcher: turn.setup.dialects.fetches.then(|| gateway.fetcher.clone()),
                 clock: gateway.clock.clone(),
+                farewell: Arc::clone(&gateway.farewell),
                 traffic: Arc::clone(&gateway.traffic),
                 dialect: *dialect,
                 own: turn.setup.dialects.own(),
@@ -279,7 +280,7 @@ where
         };
         let (outcome, mut response) = match failure::finish(answered, broken.as_ref(), dialect) {
             Ok(response) if listening.is_none() && matches!(passage, Passage::Other) => {
-                (Outcome::Answered, passed_on(response))
+                (Outcome::Answered, passed_on(response, dialect, &gateway.farewell))
             }
             Ok(response) => match Box::pin(attend(&gateway.own, response, tenant, &passage, listening)).await {
                 Ok(response) => (Outcome::Answered, response),

@@ -31,6 +31,9 @@ use crate::{
 /// After a failure to accept (too many open files), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// So long streams that are cut off have to tell their clients.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// How a client begins that speaks HTTP/2 without having asked; no method of HTTP/1.1 does.
 const PREFACE: &[u8] = b"PRI ";
 
@@ -92,15 +95,20 @@ pub async fn serve<S, B>(
     }
     drop(listener);
     drop(closing);
-    let all = async {
-        while connections.join_next().await.is_some() {}
-        gateway.pipes.closed().await;
-    };
-    if tokio::time::timeout(grace, all).await.is_err() {
-        // Sockets are told; the others are dropped with the set.
-        let open = connections.len() + gateway.pipes.end().await;
-        tracing::warn!("{} of clients were cut off", count(open, "connection"));
+    if tokio::time::timeout(grace, closed(&mut connections, &gateway)).await.is_err() {
+        let cut = connections.len();
+        gateway.farewell.bid();
+        // Streams and sockets are told; what is left then is dropped with the set.
+        let ended = async { while connections.join_next().await.is_some() {} };
+        let (sockets, _) = tokio::join!(gateway.pipes.end(), tokio::time::timeout(FAREWELL, ended));
+        tracing::warn!("{} of clients were cut off", count(cut + sockets, "connection"));
     }
+}
+
+/// Once all that is under way has ended.
+async fn closed<S>(connections: &mut JoinSet<()>, gateway: &Gateway<S>) {
+    while connections.join_next().await.is_some() {}
+    gateway.pipes.closed().await;
 }
 
 async fn connection<S, B>(

@@ -114,7 +114,7 @@ where
         }
         let response = pass(stack, request).await.map_err(|error| without_answer(&error))?;
         self.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
-        let mut response = body::passed_on(response);
+        let mut response = body::passed_on(response, self.dialect, &self.farewell);
         if path.starts_with("/v1beta/openai") && response.status().as_u16() >= 400 {
             response = reshaped(response).await;
         }

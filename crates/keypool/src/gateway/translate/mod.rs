@@ -36,11 +36,16 @@ use crate::{
         answer::{
             body::Said,
             head::Names,
+            parting::Farewell,
             translated_stream::{Awaited, Telling},
         },
         connection::pace::Arriving,
         dialect::Dialect,
-        forward::{affinity::Numbers, resource, wishes::Wish},
+        forward::{
+            affinity::{Numbers, PROMPT_CACHE_KEY},
+            resource,
+            wishes::Wish,
+        },
         route::{providers::Beside, task::Task, way::Own},
     },
     outgoing::Outgoing,
@@ -52,6 +57,10 @@ const MOST_ANSWERED: usize = 64 << 20;
 /// After so long without an answer's first word a stream begins without it, so that nobody between gives up. What goes wrong
 /// from then on is an event of the stream.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// So many keys may say of a request that they were switched off before it is told that: as many owners are asked of what a
+/// refusal does not name.
+const MOST_SWITCHED_OFF: usize = 16;
 
 const IGNORED: HeaderName = HeaderName::from_static("x-keypool-ignored");
 
@@ -68,6 +77,7 @@ pub(super) struct Translator<S> {
     /// `None`: nothing is fetched.
     pub(super) fetcher: Option<Fetcher>,
     pub(super) clock: Clock,
+    pub(super) farewell: Arc<Farewell>,
     pub(super) traffic: Arc<Traffic>,
     /// The caller's.
     pub(super) dialect: Dialect,
@@ -147,7 +157,8 @@ where
         let Asked { mut conversation, ignored, usage_wanted, form } = asked;
         self.may_use(&conversation.model)?;
         if let Some(numbers) = &self.numbers {
-            self.wish.near(|| numbers.conversation(&conversation, &bytes));
+            let keyed = ignored.may_have(PROMPT_CACHE_KEY).then_some(&bytes[..]);
+            self.wish.near(|| numbers.conversation(&conversation, keyed));
         }
         let way = self.way_to(&resource::names_of(&conversation)).await?;
         self.bring(&mut conversation).await?;
@@ -173,13 +184,13 @@ where
             voice = self.memory.listening(voice, &bytes, whose);
         }
         let exchange = Exchange::new(Box::new(listener), voice);
-        let request = request(Method::POST, &path, &parts, pieces, Some(demand));
         drop(conversation);
         if stream {
-            self.tell(request, exchange, &ignored).await
-        } else {
-            self.whole(request, exchange, &ignored).await
+            let request = request(Method::POST, &path, &parts, pieces, Some(demand));
+            return self.tell(request, exchange, &ignored).await;
         }
+        let again = || request(Method::POST, &path, &parts, pieces.clone(), Some(demand.clone()));
+        self.whole(again, exchange, &ignored).await
     }
 
     /// Fetches what stands elsewhere; where that is off, whoever writes the request refuses it.
@@ -192,11 +203,18 @@ where
 
     async fn whole(
         &mut self,
-        request: Request<Outgoing>,
+        request: impl Fn() -> Request<Outgoing>,
         exchange: Exchange,
         ignored: &Ignored,
     ) -> Result<Answered<B>, Failed> {
-        let (served_by, body) = self.fetch(request).await?;
+        let (mut served_by, mut body) = self.fetch(request()).await?;
+        // The stack has let it go up, since it is a good answer; of a stream it sees the first event. The key rests by now.
+        for _ in 0..MOST_SWITCHED_OFF {
+            if !gemini::is_switched_off(&body) {
+                break;
+            }
+            (served_by, body) = self.fetch(request()).await?;
+        }
         let media_type = exchange.media_type();
         let said = exchange.whole(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
         let (outcome, mut response) = answer(said, served_by, ignored);
@@ -212,7 +230,7 @@ where
         exchange: Exchange,
         ignored: &Ignored,
     ) -> Result<Answered<B>, Failed> {
-        let Self { stack, traffic, .. } = self;
+        let Self { stack, traffic, farewell, .. } = self;
         let mut call = Box::pin(async move {
             let response = send(stack, &traffic, request).await?;
             check(response).await
@@ -225,13 +243,13 @@ where
         };
         let (body, served_by) = if let Some(response) = answered {
             let served_by = response.extensions().get::<ServedBy>().cloned();
-            let begun = Telling::of(response.into_body(), exchange).begun(patience).await;
+            let begun = Telling::of(response.into_body(), exchange, farewell.awaited()).begun(patience).await;
             let failed =
-                |fault| Failed { outcome: Outcome::Answered, fault, retry_after: None, served_by: served_by.clone() };
+                |fault: Fault| Failed { served_by: served_by.clone(), outcome: Outcome::Answered, ..fault.into() };
             (begun.map_err(failed)?, served_by)
         } else {
             let awaited: Awaited<B> = Box::pin(async move { call.await.map_err(|failed| failed.fault) });
-            (Telling::awaiting(awaited, exchange), None)
+            (Telling::awaiting(awaited, exchange, farewell.awaited()), None)
         };
         let mut response = Response::new(Said::told(body));
         let headers = response.headers_mut();
@@ -260,16 +278,25 @@ where
         let way = self.way_to_model(&asked.model).await?;
         let path = gemini::path_of(&asked.model, ":batchEmbedContents").ok_or_else(bad_model)?;
         let mut all = keypool_dialect::Embedded::default();
-        let mut served_by = None;
-        for texts in asked.texts.chunks(gemini::MOST_AT_ONCE) {
+        let (mut served_by, mut left, mut at_once) = (None, &*asked.texts, gemini::MOST_AT_ONCE);
+        while !left.is_empty() {
+            let (texts, others) = left.split_at(at_once.min(left.len()));
             let piece = gemini::embedding(&asked, texts)?;
             let demand = Self::led(self.wished(Demand::any_model()), way.clone());
-            let (by, body) = self.fetch(request(Method::POST, &path, &parts, vec![piece], Some(demand))).await?;
+            let fetched = self.fetch(request(Method::POST, &path, &parts, vec![piece], Some(demand))).await;
+            let (by, body) = match fetched {
+                // Each text counts as a request: several keys may carry what is too much for any of them.
+                Err(Failed { most: Some(most), .. }) if most < texts.len() => {
+                    at_once = most;
+                    continue;
+                }
+                fetched => fetched?,
+            };
             let some =
                 gemini::embedded(&asked, texts.len(), &body).map_err(|fault| upstream_fault(fault, by.clone()))?;
             all.vectors.extend(some.vectors);
             all.tokens += some.tokens;
-            served_by = by;
+            (served_by, left) = (by, others);
         }
         Ok(answer(openai::vectors(&asked, &all), served_by, &ignored))
     }

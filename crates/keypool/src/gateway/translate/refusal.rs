@@ -25,16 +25,18 @@ pub(super) struct Failed {
     pub(super) fault: Fault,
     pub(super) retry_after: Option<HeaderValue>,
     pub(super) served_by: Option<ServedBy>,
+    /// Any key would take so many requests at once, where it was too many for all of them.
+    pub(super) most: Option<usize>,
 }
 
 impl From<Fault> for Failed {
     fn from(fault: Fault) -> Self {
-        Self { outcome: Outcome::Refused, fault, retry_after: None, served_by: None }
+        Self { outcome: Outcome::Refused, fault, retry_after: None, served_by: None, most: None }
     }
 }
 
 pub(super) fn upstream_fault(fault: Fault, served_by: Option<ServedBy>) -> Failed {
-    Failed { outcome: Outcome::Failed, fault, retry_after: None, served_by }
+    Failed { served_by, outcome: Outcome::Failed, ..fault.into() }
 }
 
 /// What the stack's own error says.
@@ -46,12 +48,13 @@ pub(super) fn without_answer(error: &Error) -> Failed {
         fault: fault_of(error),
         retry_after: head.get(header::RETRY_AFTER).cloned(),
         served_by: error.served_by().cloned(),
+        most: error.most_requests().and_then(|most| usize::try_from(most).ok()).filter(|most| *most > 0),
     }
 }
 
 /// The refusal in the caller's dialect.
 pub(super) fn refused<B>(caller: &dyn Caller, failed: Failed) -> Response<Said<B>> {
-    let Failed { outcome, fault, retry_after, served_by } = failed;
+    let Failed { outcome, fault, retry_after, served_by, .. } = failed;
     let refused = caller.refused(&fault);
     let mut response = Response::new(Said::from(Full::from(refused.body)));
     if matches!(outcome, Outcome::Exhausted | Outcome::Refused) {

@@ -43,6 +43,7 @@ async fn told(after: Duration, upstream: Result<u16, ()>) -> (u16, String, [u64;
         home: None,
         only: false,
         nobodys: None,
+        farewell: Arc::default(),
         memory: Memory::default(),
         holdings: Holdings { resources: None, beside: Arc::default(), unknown: resource::Unknown::Refuse, alone: true },
     };
@@ -96,7 +97,8 @@ async fn silence_inside_of_a_stream_is_filled_too() {
     let body = Box::pin(http_body_util::StreamBody::new(pieces));
     let shape = Shape { stream: true, ..Shape::default() };
     let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape));
-    let said = Said::told(Telling::of(body, exchange)).collect().await.unwrap().to_bytes();
+    let said =
+        Said::told(Telling::of(body, exchange, Farewell::default().awaited())).collect().await.unwrap().to_bytes();
     let text = String::from_utf8(said.to_vec()).unwrap();
     assert_eq!((text.matches(": keep-alive").count(), text.matches("at last").count()), (4, 2), "{text}");
 }

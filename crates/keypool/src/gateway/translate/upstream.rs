@@ -57,6 +57,7 @@ where
         fault: gemini::fault(head.status, &said),
         retry_after: head.headers.get(header::RETRY_AFTER).cloned(),
         served_by: head.extensions.get::<ServedBy>().cloned(),
+        most: None,
     })
 }
 

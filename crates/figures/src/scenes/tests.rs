@@ -1,7 +1,7 @@
 //! The scenes that `scripts/figures` measures, in small and held to: the whole stack over the simulator in virtual time,
 //! the way there up to 200 ms long, which is below the pool's guard.
 
-use figures::scenes::{
+use super::{
     batched, failing,
     saturated::{self, Scale},
     stage::run,

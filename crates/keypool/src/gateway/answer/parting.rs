@@ -1,0 +1,121 @@
+//! A stream that has not ended when the gateway does: its client is told so by an error event, in the shape that it knows.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use http_body::{Body, Frame};
+use keypool_dialect::{Fault, Kind};
+use tokio::sync::watch;
+
+use crate::gateway::dialect::Dialect;
+
+const STOPPING: &str = "the gateway is stopping and could not wait for the rest of this answer: ask again";
+
+/// Tells all streams at once that the gateway ends.
+#[derive(Debug, Default)]
+pub(in crate::gateway) struct Farewell(watch::Sender<bool>);
+
+impl Farewell {
+    /// Those that have not ended end now.
+    pub(in crate::gateway) fn bid(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whoever waits for that.
+    pub(in crate::gateway) fn awaited(&self) -> Parting {
+        let mut told = self.0.subscribe();
+        Parting(Box::pin(async move {
+            if told.wait_for(|bid| *bid).await.is_err() {
+                // There is no gateway to end any more.
+                std::future::pending::<()>().await;
+            }
+        }))
+    }
+}
+
+/// Resolves when the gateway ends before its streams do.
+pub(in crate::gateway) struct Parting(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl fmt::Debug for Parting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Parting")
+    }
+}
+
+impl Parting {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+
+    /// Why the answer is not whole.
+    pub(super) fn fault() -> Fault {
+        Fault::new(Kind::Overloaded, STOPPING)
+    }
+}
+
+/// A provider's events on their way to the client as they come.
+#[derive(Debug)]
+pub(in crate::gateway) struct Flowing<B> {
+    body: Pin<Box<B>>,
+    parting: Parting,
+    dialect: Dialect,
+    /// The last bytes that came.
+    tail: [u8; 4],
+    over: bool,
+}
+
+/// Whether an answer is a stream that an event can be added to.
+pub(super) fn is_open(headers: &HeaderMap, body: &impl Body) -> bool {
+    let events =
+        headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    events && !headers.contains_key(header::CONTENT_ENCODING) && body.size_hint().exact().is_none()
+}
+
+impl<B: Body<Data = Bytes>> Flowing<B> {
+    pub(super) fn new(body: B, dialect: Dialect, parting: Parting) -> Self {
+        // Before anything came an event may begin.
+        Self { body: Box::pin(body), parting, dialect, tail: *b"\n\n\n\n", over: false }
+    }
+
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(polled) = self.body.as_mut().poll_frame(cx) {
+            if let Some(Ok(frame)) = &polled
+                && let Some(data) = frame.data_ref()
+            {
+                let kept = data.len().min(4);
+                self.tail.rotate_left(kept);
+                self.tail[4 - kept..].copy_from_slice(&data[data.len() - kept..]);
+            }
+            return Poll::Ready(polled);
+        }
+        ready!(self.parting.poll(cx));
+        // Polled once more it would panic.
+        self.parting = Parting(Box::pin(std::future::pending()));
+        if !(self.tail.ends_with(b"\n\n") || self.tail == *b"\r\n\r\n" || self.tail.ends_with(b"\r\r")) {
+            // Half an event would take this one for its end: that the connection breaks off tells as much.
+            return Poll::Pending;
+        }
+        self.over = true;
+        Poll::Ready(Some(Ok(Frame::data(event(self.dialect)))))
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.over || self.body.is_end_stream()
+    }
+}
+
+/// The last event.
+fn event(dialect: Dialect) -> Bytes {
+    let name: &[u8] = if dialect == Dialect::Anthropic { b"event: error\n" } else { b"" };
+    let told = dialect.body(StatusCode::SERVICE_UNAVAILABLE, STOPPING, None);
+    [name, b"data: ", &told, b"\n\n"].concat().into()
+}

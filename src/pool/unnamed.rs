@@ -1,0 +1,78 @@
+//! Limits that nobody named: a plain 429 may speak of a quota, of capacity, or of what is in this one request (a tool that
+//! nobody is entitled to). Where several owners say it within one request their rests let one request after the other
+//! find out, and after many that were served before no further key is asked.
+
+use super::{Attempt, ask::Ask, rest::Rest, scope::Whom, seats::SeatCell, state::State};
+use crate::{
+    time::Now,
+    verdict::{Until, Verdict, VerdictKind},
+};
+
+/// So many owners who say it of one request are more than run into their limits at once by chance.
+const SEVERAL: usize = 3;
+
+/// So many owners, all of whom served before, may have such a thing said by one request.
+const ENOUGH: usize = 16;
+
+/// Whether it says that there is a limit, and neither which nor for how long.
+pub(super) fn is_unnamed_limit(verdict: &Verdict) -> bool {
+    verdict.kind() == VerdictKind::RateLimited && !verdict.is_named() && verdict.until_of() == Until::Backoff
+}
+
+impl Attempt {
+    /// Whether it met a limit of which neither name nor end was told.
+    pub(crate) fn met_unnamed_limit(&self) -> bool {
+        self.kind == VerdictKind::RateLimited && !self.named && self.until == Until::Backoff
+    }
+}
+
+impl State {
+    /// What this verdict, and the same of other owners within one request, began to rest is tried soon, by others.
+    pub(super) fn doubt_limit(&mut self, cell: &SeatCell, verdict: &Verdict, now: Now) {
+        if !is_unnamed_limit(verdict) {
+            return;
+        }
+        let earlier = cell.earlier.as_deref().unwrap_or_default().iter().filter(|attempt| attempt.met_unnamed_limit());
+        let own = (cell.slot, cell.owner, cell.ticket);
+        let of = |attempt: &Attempt| {
+            let slot = self.roster.slot_of(&attempt.key)?;
+            Some((slot, self.owner_at(slot), attempt.seq))
+        };
+        let said: Vec<(u32, u32, u64)> = earlier.filter_map(of).chain([own]).collect();
+        if distinct(said.iter().map(|(_, owner, _)| *owner)) < SEVERAL {
+            return;
+        }
+        for (slot, owner, ticket) in said {
+            let whom = Whom { scope: self.scope(cell, verdict), slot, owner, lane: cell.lane };
+            let of_this =
+                |rest: &&mut Rest| rest.incident == ticket && rest.kind == verdict.fault() && rest.probe.is_none();
+            let Some(rest) = self.rest_slot_of(whom).filter(|rest| rest.is_active(now)).filter(of_this) else {
+                continue;
+            };
+            rest.probe = Some(rest.soon(now));
+            self.revive(whom);
+        }
+    }
+
+    /// Whether so many owners that served before told this request of a limit without a name that it is the request's.
+    pub(super) fn is_refused_by_many(&self, attempts: &[Attempt]) -> bool {
+        let met = attempts.iter().filter(|attempt| attempt.met_unnamed_limit());
+        let slots = met.filter_map(|attempt| self.roster.slot_of(&attempt.key));
+        distinct(slots.filter(|slot| self.has_proved_good(*slot)).map(|slot| self.owner_at(slot))) >= ENOUGH
+    }
+
+    /// Whether this request is no probe of this key's rest: it was told of that limit itself.
+    pub(super) fn met_it_here(&self, ask: &Ask<'_>, slot: u32) -> bool {
+        let earlier = ask.demand.particulars.earlier.as_deref().unwrap_or_default();
+        let is_own = |attempt: &Attempt| self.owner_of(attempt) == Some(self.owner_at(slot));
+        earlier.iter().any(|attempt| attempt.met_unnamed_limit() && is_own(attempt))
+    }
+}
+
+/// How many owners these are.
+fn distinct(owners: impl Iterator<Item = u32>) -> usize {
+    let mut owners: Vec<u32> = owners.collect();
+    owners.sort_unstable();
+    owners.dedup();
+    owners.len()
+}
