@@ -38,12 +38,23 @@ pub struct Source {
     pub rejected: usize,
     /// [Hashes](KeySpec::hash) of what is no key, whichever source has it: tokens that clients and administrators send.
     pub tokens: HashSet<String>,
+    /// [Hashes](KeySpec::hash) of secrets that others came in the place of, which this source has: they are used no more,
+    /// wherever they stand.
+    pub replaced: HashSet<String>,
 }
 
 impl Source {
     /// A source without keys yet.
     pub fn new(rank: Rank) -> Self {
-        Self { rank, keys: Vec::new(), said: HashMap::new(), notes: Vec::new(), rejected: 0, tokens: HashSet::new() }
+        Self {
+            rank,
+            keys: Vec::new(),
+            said: HashMap::new(),
+            notes: Vec::new(),
+            rejected: 0,
+            tokens: HashSet::new(),
+            replaced: HashSet::new(),
+        }
     }
 
     /// Leaves out what is no key though it stands there as one: the clients' token. Each is noted.
@@ -85,6 +96,8 @@ impl KeySet {
         sources.sort_by_key(|source| source.rank);
         let tokens: HashSet<String> =
             sources.iter_mut().flat_map(|source| std::mem::take(&mut source.tokens)).collect();
+        let replaced: HashSet<String> =
+            sources.iter_mut().flat_map(|source| std::mem::take(&mut source.replaced)).collect();
         let mut set = Self::default();
         let mut place: HashMap<String, usize> = HashMap::new();
         let mut said: Vec<HashMap<String, KeySpec>> = Vec::new();
@@ -106,23 +119,23 @@ impl KeySet {
                 said.iter().filter_map(|said| said.get(&hash)).for_each(|said| spec.complete(said.clone()));
             }
         }
-        set.drop_tokens(&tokens);
+        set.drop_all(&tokens, &format!("{}: the key is not used", LineError::ClientToken));
+        set.drop_all(&replaced, "a command gave this key another secret: the one here is not used");
         set.drop_bad_names();
         set.name_apart();
         set
     }
 
-    /// What opens the gateway is sent to no provider.
-    fn drop_tokens(&mut self, tokens: &HashSet<String>) {
-        if tokens.is_empty() {
+    /// Leaves out secrets that are sent to no provider: what opens the gateway, and what was replaced.
+    fn drop_all(&mut self, hashes: &HashSet<String>, why: &str) {
+        if hashes.is_empty() {
             return;
         }
         let Self { keys, notes } = self;
         keys.retain(|spec| {
-            let is_key = !tokens.contains(&spec.hash());
+            let is_key = !hashes.contains(&spec.hash());
             if !is_key {
-                let message = format!("{}: the key is not used", LineError::ClientToken);
-                notes.extend(spec.origins.iter().map(|origin| Problem::new(origin.clone(), "", message.clone())));
+                notes.extend(spec.origins.iter().map(|origin| Problem::new(origin.clone(), "", why)));
             }
             is_key
         });

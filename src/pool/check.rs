@@ -6,7 +6,7 @@ use super::{OutReason, ask::Ask, journal::Journal, rest::Rest, roster::NO_ACCOUN
 use crate::{
     limit::{At, Full, Need},
     time::{Now, Tick},
-    verdict::{Scope, VerdictKind},
+    verdict::{EXIT, Scope, VerdictKind},
 };
 
 /// Whether a key may carry a request.
@@ -47,6 +47,8 @@ pub(super) fn reason_of(rest: &Rest) -> OutReason {
         K::InvalidKey if forever => OutReason::DisabledInvalid,
         K::Suspended if forever => OutReason::DisabledSuspended,
         K::ModelUnavailable => OutReason::ModelUnavailable,
+        // Nothing was heard of the provider.
+        K::Transient if rest.code == EXIT => OutReason::ExitRests,
         K::Overloaded | K::Transient => OutReason::Overloaded,
         K::Blocked => OutReason::Blocked,
         _ => OutReason::Resting,

@@ -55,6 +55,8 @@ pub enum OutReason {
     ModelUnavailable,
     /// The provider is overloaded, or faults came from there.
     Overloaded,
+    /// Its way out to the provider rests: nothing came through.
+    ExitRests,
     /// Rests for a fault of its own.
     Resting,
     /// As many requests in flight as it may carry.
@@ -263,6 +265,7 @@ impl fmt::Display for OutReason {
             Self::QuotaExhausted => f.write_str("out of quota"),
             Self::ModelUnavailable => f.write_str("without this model"),
             Self::Overloaded => f.write_str("resting (provider overloaded)"),
+            Self::ExitRests => f.write_str("resting (no way out to the provider)"),
             Self::Resting => f.write_str("resting"),
             Self::Busy => f.write_str("busy"),
             Self::Interval => f.write_str("between two starts"),

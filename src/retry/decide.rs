@@ -8,7 +8,7 @@ use crate::{
     pool::{Attempt, Demand, Exhausted, KeyPool, Lease, Seat},
     rule::Retry,
     time::Tick,
-    verdict::{Elsewhere, Scope, Until, Verdict, VerdictKind},
+    verdict::{EXIT, Elsewhere, Scope, Until, Verdict, VerdictKind},
 };
 
 /// How far one request has come.
@@ -89,8 +89,9 @@ impl Course {
                     return Step::Stop;
                 }
                 let pause = rule.pause(self.pauses).max(asked).min(patience);
-                // A key is waited for as long as the request may wait, however short its pauses are.
-                let patience = patience.max(for_a_key);
+                // A key is waited for as long as the request may wait, however short its pauses are; a way out that rests
+                // no longer than that.
+                let patience = if verdict.code_of() == EXIT { for_a_key } else { patience.max(for_a_key) };
                 // Counted and paid for only where it happens.
                 let step = match self.elsewhere_at_last(rule, pool, verdict, &demand) {
                     Some(lease) => Step::Again(NextLease::held(lease, pause)),
@@ -139,7 +140,10 @@ fn capped(verdict: &Verdict, attempts: &[Attempt]) -> bool {
 /// the answer would only tell it that some key is no good. Only where keys are the cause: that a resource belongs to
 /// another owner, or that the provider failed, is an answer as good as any.
 pub(crate) fn instead(rule: &Retry, pool: &KeyPool, verdict: &Verdict, mut demand: Demand) -> Option<Error> {
-    if verdict.elsewhere_of() != Elsewhere::OtherKey || !(rule.wants_exhausted() || blames_who_asked(verdict)) {
+    // Nothing came of the provider: which way out rests, and until when, says more.
+    let no_way = verdict.code_of() == EXIT;
+    let of_a_key = verdict.elsewhere_of() == Elsewhere::OtherKey;
+    if !(no_way || of_a_key && (rule.wants_exhausted() || blames_who_asked(verdict))) {
         return None;
     }
     // "Tried already" holds for this request only; the caller wants to know when a next one may be served. Where one may
@@ -152,7 +156,7 @@ pub(crate) fn instead(rule: &Retry, pool: &KeyPool, verdict: &Verdict, mut deman
         return None;
     }
     let waits = error.exhausted().is_some_and(Exhausted::waits_for_a_limit);
-    (rule.wants_exhausted() || waits).then_some(error)
+    (no_way || rule.wants_exhausted() || waits).then_some(error)
 }
 
 /// Whether it says of a key that it is no good, with a status that the caller takes for its own mistake.

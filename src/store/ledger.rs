@@ -90,6 +90,13 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// When it cannot be written.
     fn draw(&self, name: &str, draw: Draw) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Adds to counts, or gives back to them, all or none: what each then holds, in the same order. One to which nothing is
+    /// added is read.
+    ///
+    /// # Errors
+    /// When they cannot be read or written.
+    fn count(&self, counts: Vec<Count>, now: i64) -> impl Future<Output = Result<Vec<u64>, StoreError>> + Send;
 }
 
 /// How much is wanted of what is left.
@@ -103,6 +110,17 @@ pub struct Draw {
     pub until: i64,
     /// The time now.
     pub now: i64,
+}
+
+/// What is used of a count from which others draw, whether anything is left there or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// What it is called.
+    pub name: String,
+    /// So much more; below zero: so much is given back.
+    pub by: i64,
+    /// When the count is forgotten, in Unix milliseconds.
+    pub until: i64,
 }
 
 /// The kind of counts.
@@ -201,6 +219,23 @@ impl Ledger for MemoryLedger {
         let entry = LedgerEntry { name: name.to_owned(), value, until: Some(until), ..LedgerEntry::default() };
         held.keep(DRAWN, entry, Placing::Replace, now);
         Ok(granted)
+    }
+
+    async fn count(&self, counts: Vec<Count>, now: i64) -> Result<Vec<u64>, StoreError> {
+        let mut held = self.held();
+        let mut sums = Vec::with_capacity(counts.len());
+        for Count { name, by, until } in counts {
+            let drawn = held.entries.get(&(DRAWN.to_owned(), name.clone())).filter(|entry| entry.is_there(now));
+            let drawn = drawn.and_then(|entry| entry.value.parse().ok()).unwrap_or(0u64);
+            let sum = drawn.saturating_add_signed(by);
+            if sum != drawn {
+                let value = sum.to_string();
+                let entry = LedgerEntry { name, value, until: Some(until), ..LedgerEntry::default() };
+                held.keep(DRAWN, entry, Placing::Replace, now);
+            }
+            sums.push(sum);
+        }
+        Ok(sums)
     }
 }
 

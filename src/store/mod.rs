@@ -35,7 +35,7 @@ pub use batch::{Batch, Crash, Notes, Run};
 pub use book::{Added, BookError, BookKey, KeyBook};
 pub use error::StoreError;
 pub use image::Image;
-pub use ledger::{Draw, Ledger, LedgerEntry, MemoryLedger, Placing};
+pub use ledger::{Count, Draw, Ledger, LedgerEntry, MemoryLedger, Placing};
 pub use memory::MemoryStore;
 pub(crate) use record::secret_hash;
 pub use record::{

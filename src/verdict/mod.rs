@@ -13,6 +13,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 pub use quota::{QuotaNews, RateHeader, Violation};
+pub(crate) use transport::EXIT;
 pub use transport::judge_error;
 
 /// What an answer means.

@@ -14,7 +14,7 @@ pub(super) const CLOSED: &str = "closed";
 /// The code of a caller's body that failed.
 const BODY: &str = "body";
 /// The code of an exit that lets nothing out.
-pub(super) const EXIT: &str = "exit";
+pub(crate) const EXIT: &str = "exit";
 /// The same before its first byte.
 pub(super) const UNSENT_BODY: &str = "unsent body";
 

@@ -55,6 +55,14 @@ pub(in crate::store) async fn conforms(ledger: impl Ledger) {
     }
     assert_eq!(drawn, [4, 4, 2, 0]);
     assert_eq!(ledger.draw("other", draw(4, now)).await.unwrap(), 4);
+
+    let count = |name: &str, by| Count { name: name.to_owned(), by, until: 4_000_000_060_000 };
+    let count = |by| vec![count("acme", by), count("another", by), count("other", 0)];
+    assert_eq!(ledger.count(count(0), now).await.unwrap(), [10, 0, 4], "read");
+    assert_eq!(ledger.count(count(7), now).await.unwrap(), [17, 7, 4], "used beyond what there was");
+    assert_eq!(ledger.draw("acme", draw(1, now)).await.unwrap(), 0);
+    assert_eq!(ledger.count(count(-8), now).await.unwrap(), [9, 0, 4], "given back");
+    assert_eq!(ledger.draw("acme", draw(4, now)).await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -74,6 +74,21 @@ local doing = {
     call('PEXPIREAT', count, ARGV[6])
     return granted
   end,
+  -- Counts, each a name, how much more (or less), until when: what each holds.
+  count = function()
+    local sums = {}
+    for at = 3, #ARGV, 3 do
+      local count, by = place(ARGV[at]), number(ARGV[at + 1])
+      local before = number(call('GET', count))
+      local sum = math.max(before + by, 0)
+      if sum ~= before then
+        call('SET', count, string.format('%.0f', sum))
+        call('PEXPIREAT', count, ARGV[at + 2])
+      end
+      sums[#sums + 1] = sum
+    end
+    return sums
+  end,
 }
 
 return doing[ARGV[1]]()

@@ -10,13 +10,14 @@ use crate::{
     redis::Script,
     store::{
         Ledger, LedgerEntry, Placing, StoreError,
-        ledger::{DRAWN, Draw},
+        ledger::{Count, DRAWN, Draw},
     },
 };
 
 static LEDGER: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("ledger.lua")));
 /// Numbers beyond this are not exact in the server's scripts.
 const LARGEST: u64 = 1 << 52;
+const LARGEST_ADDED: i64 = 1 << 52;
 
 /// An entry as it is stored, but for its name.
 #[derive(Deserialize)]
@@ -84,6 +85,14 @@ impl Ledger for Redis {
         let numbers = [want.min(LARGEST), most.min(LARGEST)].map(|number| number.to_string());
         let [want, most] = numbers;
         self.ledger(&["draw".to_owned(), DRAWN.to_owned(), name.to_owned(), want, most, until.to_string()]).await
+    }
+
+    async fn count(&self, counts: Vec<Count>, _: i64) -> Result<Vec<u64>, StoreError> {
+        let mut words = vec!["count".to_owned(), DRAWN.to_owned()];
+        for Count { name, by, until } in counts {
+            words.extend([name, by.clamp(-LARGEST_ADDED, LARGEST_ADDED).to_string(), until.to_string()]);
+        }
+        self.ledger(&words).await
     }
 }
 

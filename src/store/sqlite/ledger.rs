@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::{Sqlite, failure::Failure, migrate, write};
 use crate::store::{
     Ledger, LedgerEntry, Placing, StoreError,
-    ledger::{DRAWN, Draw},
+    ledger::{Count, DRAWN, Draw},
 };
 
 const COLUMNS: &str = "SELECT name, whose, value, until, revision FROM ledger";
@@ -43,6 +43,16 @@ fn put(connection: &Connection, kind: &str, entry: &LedgerEntry, revision: u64) 
         write::number(revision)
     ])?;
     Ok(())
+}
+
+/// How much was drawn of a count.
+fn drawn(connection: &Connection, name: &str, now: i64) -> Result<u64, Failure> {
+    Ok(one(connection, DRAWN, name, now)?.and_then(|entry| entry.value.parse().ok()).unwrap_or(0))
+}
+
+fn put_drawn(connection: &Connection, name: String, drawn: u64, until: i64) -> Result<(), Failure> {
+    let entry = LedgerEntry { name, value: drawn.to_string(), until: Some(until), ..LedgerEntry::default() };
+    put(connection, DRAWN, &entry, 0)
 }
 
 /// What ended goes, some at a time.
@@ -127,15 +137,37 @@ impl Ledger for Sqlite {
         let name = name.to_owned();
         self.run(move |desk| {
             let to = migrate::turn(&mut desk.connection)?;
-            let drawn = one(&to, DRAWN, &name, now)?.and_then(|entry| entry.value.parse().ok()).unwrap_or(0u64);
+            let drawn = drawn(&to, &name, now)?;
             let granted = want.min(most.saturating_sub(drawn));
             if granted > 0 {
-                let value = drawn.saturating_add(granted).to_string();
-                put(&to, DRAWN, &LedgerEntry { name, value, until: Some(until), ..LedgerEntry::default() }, 0)?;
+                put_drawn(&to, name, drawn.saturating_add(granted), until)?;
                 sweep(&to, now)?;
             }
             to.commit()?;
             Ok(granted)
+        })
+        .await
+    }
+
+    async fn count(&self, counts: Vec<Count>, now: i64) -> Result<Vec<u64>, StoreError> {
+        self.run(move |desk| {
+            if counts.iter().all(|count| count.by == 0) {
+                let view = migrate::view(&desk.connection)?;
+                return counts.iter().map(|count| drawn(&view, &count.name, now)).collect();
+            }
+            let to = migrate::turn(&mut desk.connection)?;
+            let mut sums = Vec::with_capacity(counts.len());
+            for Count { name, by, until } in counts {
+                let before = drawn(&to, &name, now)?;
+                let sum = before.saturating_add_signed(by);
+                if sum != before {
+                    put_drawn(&to, name, sum, until)?;
+                }
+                sums.push(sum);
+            }
+            sweep(&to, now)?;
+            to.commit()?;
+            Ok(sums)
         })
         .await
     }

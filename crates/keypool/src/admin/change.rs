@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     database::tenants,
-    edits::{self, EditError, WrongWord},
+    edits::{self, EditError, Words, WrongWord},
     gateway::token::PLACEHOLDER,
     standing::now_ms,
 };
@@ -37,7 +37,9 @@ impl From<EditError> for Fault {
     fn from(error: EditError) -> Self {
         match &error {
             EditError::Book(BookError::Unknown(_)) => unknown(),
-            EditError::Book(BookError::Elsewhere(_)) => Self::new(StatusCode::CONFLICT, "elsewhere", error.to_string()),
+            EditError::Book(BookError::Elsewhere(_)) | EditError::Configured(_) => {
+                Self::new(StatusCode::CONFLICT, "elsewhere", error.to_string())
+            }
             EditError::Book(_) => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
             EditError::Wrong(_) => Self::wrong(error.to_string()),
             EditError::Store(error) => Self::store(error),
@@ -98,6 +100,13 @@ impl Admin {
         Ok(())
     }
 
+    /// Whether the exit that is said of a key is there: else no request would go out with it.
+    fn known_exit(&self, words: &Words) -> Result<(), Fault> {
+        let mut exits = words.said.iter().filter(|(name, _)| *name == "exit");
+        let exits = exits.try_for_each(|(_, exit)| self.scene().loaded.exits.knows(exit));
+        exits.map_err(|why| WrongWord { name: "exit", why }.into())
+    }
+
     /// Hashes of all that opens this gateway.
     async fn tokens(&self) -> Result<BTreeSet<String>, Fault> {
         let mut tokens = tenants::tokens(&self.records).await.map_err(EditError::Store)?;
@@ -138,6 +147,7 @@ impl Admin {
         let (weight, priority) = said.place();
         let words = said.words();
         words.check()?;
+        self.known_exit(&words)?;
         self.showable(words.said.iter().map(|(_, value)| value.as_str()))?;
         if words.is_empty() {
             return Err(Fault::wrong("nothing is said of the key"));
@@ -166,8 +176,11 @@ impl Admin {
         if let Some(id) = &id {
             spec.set("id", id).map_err(|error| edits::wrong("id", &error))?;
         }
+        edits::one_name(&mut spec, &theirs.configured.keys)?;
         self.no_token(&spec).await?;
-        said.words().apply(&mut spec)?;
+        let words = said.words();
+        words.apply(&mut spec)?;
+        self.known_exit(&words)?;
         self.showable(edits::shown_of(&spec))?;
         if edits::shown_of(&spec).any(|text| text.contains(spec.secret())) {
             return Err(EditError::Wrong(edits::HOLDS_A_KEY.to_owned()).into());
@@ -200,9 +213,9 @@ impl Admin {
             return Ok(done(id.to_string(), PASSING));
         };
         let (kept, _) = edits::keep(&spec, false, database)?;
-        let (typed, hash) = (typed.to_owned(), spec.hash());
+        let (typed, hash, configured) = (typed.to_owned(), spec.hash(), theirs.configured.keys.clone());
         let edited = edits::edit(database, move |book| {
-            let id = edits::named(book, &typed)?;
+            let id = edits::kept_here_alone(book, &configured, &typed)?;
             book.replace(&id, &hash, kept.clone())?;
             Ok(id)
         });
@@ -215,9 +228,9 @@ impl Admin {
             theirs.pool.remove(&id).map_err(|error| refused(&error))?;
             return Ok(done(id.to_string(), PASSING));
         };
-        let typed = typed.to_owned();
+        let (typed, configured) = (typed.to_owned(), theirs.configured.keys.clone());
         let edited = edits::edit(database, move |book| {
-            let id = edits::named(book, &typed)?;
+            let id = edits::kept_here_alone(book, &configured, &typed)?;
             book.remove(&id)?;
             Ok(id)
         });

@@ -28,6 +28,8 @@ impl Admin {
         let looked = tokio::task::spawn_blocking(move || pool.snapshot_in_pieces(most)).await;
         let snapshot = looked.map_err(|_| broken())?;
         let scene = self.scene();
+        let beside = scene.beside.get(&name).map(|side| side.database.as_ref());
+        let database = beside.unwrap_or(self.database.as_ref());
         let pools: Vec<&str> = [MAIN].into_iter().chain(scene.beside.keys().map(String::as_str)).collect();
         Ok(fine(&json!({
             "name": self.process.name,
@@ -35,7 +37,7 @@ impl Admin {
             "started": self.process.started,
             "now": now_ms(),
             "uptime_seconds": self.clock.tick().since(self.began).as_secs(),
-            "database": self.database.as_ref().map(ToString::to_string),
+            "database": database.map(ToString::to_string),
             "pool": name,
             "pools": pools,
             "keys_left_out": snapshot.total_keys > most,

@@ -164,6 +164,13 @@ impl Add {
                 Failure::config(anyhow!("--expires: expected a day such as 2027-01-31, or 2027-01-31T12:00:00Z"))
             })?),
         };
+        // One that is wrong is no reason to refuse it: the gateway keeps to the stricter limits of both all the same.
+        let configured = database.inputs().load().map(|loaded| loaded.tenants).unwrap_or_default();
+        if configured.iter().any(|tenant| tenant.name == name) {
+            return Err(Failure::config(anyhow!(
+                "{name} is a tenant of the configuration already: choose another name"
+            )));
+        }
         let records = records(&database).await?;
         let known = tenants::all(&records).await.map_err(Failure::run)?;
         if !replace && known.iter().any(|known| known.name == name && known.revoked.is_none()) {

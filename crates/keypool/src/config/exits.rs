@@ -65,6 +65,14 @@ impl Exits {
         }
     }
 
+    /// Whether something says what this exit is.
+    ///
+    /// # Errors
+    /// What is said of it where nothing does.
+    pub fn knows(&self, exit: &str) -> Result<(), String> {
+        if self.names.contains(exit) { Ok(()) } else { Err(said(exit)) }
+    }
+
     /// What keys name that is not there.
     pub(super) fn problems<'a>(&'a self, sources: &'a [Source]) -> impl Iterator<Item = Problem> + 'a {
         let unknown = |exit: &&String| !self.names.contains(*exit);

@@ -46,8 +46,9 @@ pub struct Told {
 impl Told {
     /// Whether it adds nothing to the keys of a configuration.
     pub fn says_nothing(&self) -> bool {
-        let Source { keys, said, notes, tokens, .. } = &self.source;
-        keys.is_empty() && said.is_empty() && notes.is_empty() && tokens.is_empty() && self.files.is_empty()
+        let Source { keys, said, notes, tokens, replaced, .. } = &self.source;
+        let no_hash = tokens.is_empty() && replaced.is_empty();
+        keys.is_empty() && said.is_empty() && notes.is_empty() && no_hash && self.files.is_empty()
     }
 }
 
@@ -202,6 +203,7 @@ fn told(book: &KeyBook, secret_key: &SecretKey) -> Told {
             }
             continue;
         }
+        source.replaced.extend(key.settings.iter().flat_map(|said| said.replaces.iter().cloned()));
         if let KeptSecret::Reference(place) = &key.record.secret {
             files.extend(place.strip_prefix("file:").map(PathBuf::from));
         }

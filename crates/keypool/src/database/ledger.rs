@@ -1,6 +1,6 @@
 //! What the gateway keeps beside its pool, where a database is and where there is none.
 
-use tower_keypool::store::{Draw, Ledger, LedgerEntry, MemoryLedger, Placing, StoreError};
+use tower_keypool::store::{Count, Draw, Ledger, LedgerEntry, MemoryLedger, Placing, StoreError};
 
 use super::Database;
 
@@ -59,5 +59,9 @@ impl Ledger for Records {
 
     async fn draw(&self, name: &str, draw: Draw) -> Result<u64, StoreError> {
         of_any!(self, ledger => ledger.draw(name, draw))
+    }
+
+    async fn count(&self, counts: Vec<Count>, now: i64) -> Result<Vec<u64>, StoreError> {
+        of_any!(self, ledger => ledger.count(counts, now))
     }
 }

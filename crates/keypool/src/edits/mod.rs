@@ -1,6 +1,7 @@
 //! Changes of keys by hand, whoever makes them: a command, or an administrator of a running gateway. All go through the
 //! database's [`KeyBook`], several keys together or not at all.
 
+mod configured;
 mod shown;
 mod tokens;
 
@@ -14,6 +15,7 @@ use tower_keypool::{
     store::{Added, BookError, ImportRecord, Keeping, KeptSecret, KeyBook, KeyRecord, KeySettings, StoreError},
 };
 
+pub use configured::{kept_here_alone, one_name};
 use shown::shows_a_key;
 pub use shown::{HOLDS_A_KEY, disable, reason, shown_of};
 pub use tokens::{no_token, without_tokens};
@@ -29,6 +31,8 @@ use crate::{
 pub enum EditError {
     /// A person can set it right. Never holds what may be a secret.
     Wrong(String),
+    /// The key stands in a file or a variable too, where a person changes it.
+    Configured(String),
     /// The book would not have it.
     Book(BookError),
     /// The database did not do it.
@@ -44,7 +48,7 @@ impl EditError {
 impl fmt::Display for EditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Wrong(why) => f.write_str(why),
+            Self::Wrong(why) | Self::Configured(why) => f.write_str(why),
             Self::Book(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
         }

@@ -86,7 +86,16 @@ impl Dialect {
     pub(super) fn mistaken(self) -> Response<Full<Bytes>> {
         self.not_found(
             "this path is not translated, and such a credential makes it a call of another API than the provider's: for \
-             the provider's own send the token in x-goog-api-key, or put /gemini in front of the path (/gemini/v1/files)",
+             the provider's own send the token in x-goog-api-key, or put /gemini in front of its own path (as in \
+             /gemini/v1beta/files)",
+        )
+    }
+
+    /// The answer where a path names a provider that is not there.
+    pub(super) fn unnamed(self) -> Response<Full<Bytes>> {
+        self.not_found(
+            "no provider is called so here: behind /to/ stands the name of one of [[providers]]; the gateway's own needs \
+             none, so leave /to/NAME out for it",
         )
     }
 

@@ -31,6 +31,7 @@ mod unix_time;
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use http::Response;
@@ -169,6 +170,16 @@ impl<S> Gateway<S> {
     /// What tenants used.
     pub fn used(&self) -> &Used {
         &self.used
+    }
+
+    /// Writes what tenants used of their limits, so that all processes know it, until the task is aborted.
+    pub fn keep_budgets(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.budgets.clone().keep(self.clock.clone())
+    }
+
+    /// The same at the end, with all that was drawn of them and not used, for as long as that takes within `wait`.
+    pub async fn close_budgets(&self, wait: Duration) {
+        self.budgets.close(&self.clock, wait).await;
     }
 
     /// What became of the last requests.

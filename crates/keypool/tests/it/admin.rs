@@ -572,3 +572,54 @@ async fn what_is_shown_holds_no_key_of_the_pool() {
     assert_eq!(fine.status, 200);
     end(running).await;
 }
+
+/// A secret that leaked stands in two places, often: what changes one of them alone must not look as if it had acted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_stands_in_a_file_too_is_not_replaced_nor_removed_here() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    let file = home.write("keys.txt", &format!("{} id=one\n", secret(0)));
+    home.run(&["import", &file]).good();
+    let config = home.write("with.toml", &format!("[pool]\nkey_files = [\"{file}\"]\n"));
+    home.pipe(&["keys", "replace", "one", "-", "--config", &config], &secret(1)).bad(2, "keys.txt:1");
+    home.run(&["keys", "remove", "one", "--config", &config]).bad(2, "keys.txt:1");
+    let running = home.serve(&sim, &["--keys", &file, "--admin-token", TOKEN]);
+    for answer in [
+        post(&running, "/keys/one/replace", &json!({ "secret": secret(1) })).await,
+        send(&running, Method::DELETE, "/keys/one", "").await,
+        post(&running, "/keys", &json!({ "secret": secret(0), "id": "dup" })).await,
+    ] {
+        assert_eq!(code(&answer), (409, "elsewhere".to_owned()), "{answer:?}");
+        assert!(String::from_utf8_lossy(&answer.body).contains("keys.txt:1"), "{answer:?}");
+    }
+    assert_eq!(hello(&running).await.header("x-keypool-key"), "one");
+    end(running).await;
+
+    // A command that knows nothing of the file: its word holds all the same.
+    home.pipe(&["keys", "replace", "one", "-"], &secret(1)).good();
+    let running = home.serve(&sim, &["--keys", &file, "--admin-token", TOKEN]);
+    assert_eq!(hello(&running).await.header("x-keypool-key"), "one");
+    let used: Vec<_> = sim.log().iter().skip(1).map(|arrival| arrival.key).collect();
+    assert!(!used.is_empty() && used.iter().all(|key| *key == Some(1)), "{used:?}");
+    let listed = get(&running, "/keys").await;
+    let there = listed["keys"].as_array().unwrap().iter().filter(|key| key["state"] != "removed");
+    assert_eq!(there.count(), 1, "{listed:#}");
+    assert_eq!(post(&running, "/keys/one/disable", &Value::Null).await.status, 200);
+    within_2s(&running, &["503"]).await;
+    let said = end(running).await;
+    assert!(said.contains("another secret"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exit_that_nobody_describes_is_said_of_no_key() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &SERVE);
+    let set = send(&running, Method::PATCH, "/keys/one", r#"{"exit":"nowhere"}"#).await;
+    let added = post(&running, "/keys", &json!({ "secret": secret(1), "said": { "exit": "nowhere" } })).await;
+    for answer in [set, added] {
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert!(answer.json()["error"]["message"].as_str().unwrap().contains("exits.nowhere"), "{answer:?}");
+    }
+    assert_eq!(hello(&running).await.status, 200);
+    end(running).await;
+}

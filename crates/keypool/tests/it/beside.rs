@@ -94,12 +94,12 @@ async fn by_a_path() {
         ("/to/open/v1/moderations?a=b", "open", "/v1/moderations?a=b"),
         ("/to/claude/v1/messages/batches", "claude", "/v1/messages/batches"),
         ("/to/more/v1beta/models/m:generateContent", "more", "/v1beta/models/m:generateContent"),
-        // No such provider: the path is the own one's.
-        ("/to/nobody/v1/models", "own", "/to/nobody/v1/models"),
     ] {
         let told = post(&served, path, &json!({ "model": "gemini-2.5-flash" })).await.json();
         assert_eq!((&told["name"], &told["uri"]), (&json!(name), &json!(uri)), "{path}");
     }
+    let nobody = post(&served, "/to/nobody/v1/models", &json!({ "model": "gemini-2.5-flash" })).await;
+    assert_eq!(nobody.status, StatusCode::NOT_FOUND, "{nobody:?}");
     // A refusal in the dialect of the one that was named; and this gateway's own paths are not behind it.
     let request = Request::post(served.url("/to/claude/v1/messages")).header("authorization", "Bearer wrong");
     let refused = ask(request, "{}").await;

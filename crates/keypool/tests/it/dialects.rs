@@ -216,7 +216,7 @@ async fn faults_have_the_shape_that_clients_know() {
         let shared = get(&served, path, "authorization").await;
         assert_eq!((shared.status, &shared.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));
         let message = shared.json()["error"]["message"].as_str().unwrap().to_owned();
-        assert!(message.contains("x-goog-api-key") && message.contains("/gemini/v1/files"), "{message}");
+        assert!(message.contains("x-goog-api-key") && message.contains("/gemini/v1beta/files"), "{message}");
     }
     // As it says: no longer ours to refuse. (The simulator has files under /v1beta alone.)
     for (path, header) in [("/v1beta/files", "x-goog-api-key"), ("/gemini/v1beta/files", "authorization")] {

@@ -16,6 +16,7 @@ use tower_keypool::Key;
 
 use crate::{
     binary::{Running, key_file, keypool},
+    live::{PATH, Socket},
     serving::{HELLO, ONE},
     support::{Served, ask, client, echo},
 };
@@ -109,6 +110,17 @@ async fn what_does_not_end_in_time_is_cut_off_and_a_second_signal_waits_for_noth
     assert!(running.line_with("cut off").contains(" WARN 1 connection of clients"));
     let told = response.into_body().collect().await.unwrap().to_bytes();
     assert!(String::from_utf8_lossy(&told).contains("is stopping"), "{told:?}");
+    assert_eq!(running.ended().0, Some(0));
+
+    // A socket counts as well, and is told.
+    let mut running = serve(&sim, &[("KEYPOOL__GATEWAY__GRACE", "300ms")]);
+    let address = running.url.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut socket = Socket::open(address, PATH, &format!("x-goog-api-key: {PLACEHOLDER}\r\n")).await;
+    socket.say(1, r#"{"setup":{"model":"models/gemini-2.5-flash"}}"#).await;
+    assert!(socket.hear().await.unwrap().1.contains("setupComplete"));
+    running.signal("-TERM");
+    assert!(running.line_with("cut off").contains(" WARN 1 connection of clients"));
+    assert_eq!(socket.closed().await.0, 1001);
     assert_eq!(running.ended().0, Some(0));
 
     for settings in [&[][..], &[("KEYPOOL__GATEWAY__DRAIN_DELAY", "1h")]] {

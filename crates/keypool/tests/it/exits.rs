@@ -403,3 +403,25 @@ async fn serve_goes_by_the_configuration_and_by_another_after_a_reload() {
     }
     panic!("the new address is never used");
 }
+
+/// The way out is at fault: the answer says so, and comes as soon as the request may wait no longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_way_out_is_left_nobody_waits_for_it_longer_than_it_may() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    home.write("keys.txt", &format!("{} exit=px\n{} exit=px\n", secret(0), secret(1)));
+    let file = configured(&home, &format!("[exits.px]\nproxy = \"http://{gone}\"\n"), "keys.txt");
+    let running = home.serve(&sim, &["--config", &file]);
+    let url = format!("{}/v1beta/models/{MODEL}:generateContent", running.url);
+    for _ in 0..2 {
+        let request = http::Request::post(&url).header("x-goog-api-key", PLACEHOLDER);
+        let began = std::time::Instant::now();
+        let answer = ask(request, crate::serving::HELLO).await;
+        assert!(began.elapsed() < Duration::from_secs(4), "it waited {:?}: {answer:?}", began.elapsed());
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.status, 503, "{text}");
+        assert!(answer.header("retry-after").parse::<u64>().is_ok(), "{answer:?}");
+        assert!(text.contains("px") && !text.contains("overloaded"), "{text}");
+    }
+    crate::home::end(running).await;
+}

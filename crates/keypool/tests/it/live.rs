@@ -81,7 +81,7 @@ impl Socket {
     }
 
     /// It is closed: the code, and why.
-    async fn closed(&mut self) -> (u16, String) {
+    pub(crate) async fn closed(&mut self) -> (u16, String) {
         let (code, data) = self.hear_bytes().await.unwrap();
         assert_eq!(code, 8, "{}", String::from_utf8_lossy(&data));
         let why = String::from_utf8(data[2..].to_vec()).unwrap();
@@ -280,6 +280,8 @@ async fn who_is_revoked_loses_the_socket_and_the_end_takes_all() {
     stays.say(9, "x").await;
     assert_eq!(stays.hear().await.unwrap().0, 10);
     served.stop().await;
+    let (code, why) = stays.closed().await;
+    assert!(code == 1001 && why.contains("gateway ends"), "{code} {why}");
     assert!(stays.hear().await.is_none());
     until("no lease is left", || pool.snapshot().in_flight == 0).await;
 }

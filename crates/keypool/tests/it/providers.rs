@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     binary::Running,
     exposition::Exposition,
-    home::Home,
+    home::{Home, end, simulator},
     support::{Answer, ask},
     upstreams::{ANTHROPIC_STREAM, Arrival, CLAUDE, GPT, Kind, Mood, OPENAI_STREAM, Upstream},
 };
@@ -931,4 +931,19 @@ async fn commands_add_keys_of_a_provider_and_tell_of_them() {
         json!([]),
         "it said that it ends"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_names_no_provider_goes_nowhere() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &[]);
+    for name in ["nope", "main"] {
+        let url = format!("{}/to/{name}/v1beta/models/gemini-2.5-flash:generateContent", running.url);
+        let answer = ask(Request::post(url).header("x-goog-api-key", PLACEHOLDER), crate::serving::HELLO).await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(answer.status == 404 && text.contains("no provider is called so"), "{text}");
+    }
+    assert_eq!(sim.report().total.arrivals, 0);
+    end(running).await;
 }

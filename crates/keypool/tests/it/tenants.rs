@@ -92,3 +92,33 @@ async fn limits_hold_over_all_processes() {
         end(one).await;
     }
 }
+
+/// Whoever answers knows last what it cost: so do all others, and the next process.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_count_over_all_processes_and_restarts() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    home.add(0, "one", &[]);
+    home.add(1, "two", &[]);
+    // Of which a process used to draw one at a time, and an answer costs more.
+    let said = home.run(&["tenants", "add", "once", "--tpd", "2"]).good();
+    let token = said.lines().find(|line| line.starts_with("kp-")).expect("the token").trim();
+    let first = home.serve(&sim, &[]);
+    assert_eq!(hello(&first, token).await.status, StatusCode::OK);
+    let second = home.serve(&sim, &[]);
+    assert_eq!(hello(&second, token).await.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(sim.report().total.arrivals, 1);
+    end(first).await;
+    end(second).await;
+    let third = home.serve(&sim, &[]);
+    assert_eq!(hello(&third, token).await.status, StatusCode::TOO_MANY_REQUESTS);
+    end(third).await;
+}
+
+#[test]
+fn nobody_is_added_under_the_name_of_somebody_configured() {
+    let home = Home::new();
+    let hash = keypool::gateway::capability::hash_of(b"a-token-of-dan-that-is-long-enough");
+    let file = home.write("keypool.toml", &format!("[[tenants]]\nname = \"dan\"\ntoken_hash = \"{hash}\"\nrpd = 3\n"));
+    home.run(&["tenants", "add", "dan", "--config", &file]).bad(2, "configuration");
+    home.run(&["tenants", "add", "ann", "--config", &file]).good();
+}

@@ -4,7 +4,14 @@ use std::time::Duration;
 
 use gemini_sim::GeminiSim;
 use http::{Request, StatusCode};
-use keypool::gateway::token::PLACEHOLDER;
+use keypool::{
+    database::Records,
+    gateway::{
+        capability::hash_of,
+        tenant::{From, Grant, TenantLimits},
+        token::PLACEHOLDER,
+    },
+};
 use tower_keypool::{Key, KeyPool, Models, Retry, Strategy};
 
 use crate::{
@@ -34,8 +41,12 @@ async fn sim() -> GeminiSim {
 }
 
 pub(crate) async fn open(served: &Served, length: usize) -> Answer {
+    open_as(served, PLACEHOLDER, &length.to_string()).await
+}
+
+async fn open_as(served: &Served, token: &str, length: &str) -> Answer {
     let request = Request::post(served.url("/upload/v1beta/files"))
-        .header("x-goog-api-key", PLACEHOLDER)
+        .header("x-goog-api-key", token)
         .header("content-type", "application/json")
         .header("x-goog-upload-protocol", "resumable")
         .header("x-goog-upload-command", "start")
@@ -94,4 +105,35 @@ async fn an_id_that_nobody_was_given_opens_nothing() {
     let elsewhere = ask(Request::get(served.url(&format!("/v1beta/files?upload_id={id}"))), "").await;
     assert_eq!(elsewhere.status, StatusCode::UNAUTHORIZED);
     assert_eq!(sim.report().total.arrivals, arrivals, "none of them went on");
+}
+
+#[tokio::test]
+async fn an_upload_is_one_request_of_its_tenants_however_many_chunks_it_has() {
+    let sim = sim().await;
+    let pool = KeyPool::builder(tower_keypool::Gemini::at(&sim.url()).unwrap()).key(Key::new(ONE)).build().unwrap();
+    let (served, tenants) = Served::kept(&pool, &sim.url(), Records::default()).await;
+    let limits = TenantLimits { rpd: Some(2), ..TenantLimits::default() };
+    let grant = Grant { name: "up".into(), token_hash: hash_of(b"kp-up"), limits, ..Grant::default() };
+    tenants.set(From::Commands, vec![grant]);
+    for _ in 0..2 {
+        let opened = open_as(&served, "kp-up", "16").await;
+        assert_eq!(opened.status, StatusCode::OK, "{opened:?}");
+        let url = opened.header("x-goog-upload-url");
+        for at in [0, 4, 8] {
+            assert_eq!(send(url, "upload", at, "half").await.status, StatusCode::OK);
+        }
+        assert_eq!(send(url, "upload, finalize", 12, "half").await.header("x-goog-upload-status"), "final");
+    }
+    assert_eq!(open_as(&served, "kp-up", "16").await.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn a_length_that_is_none_opens_no_upload() {
+    let sim = sim().await;
+    let served = served(&sim).await;
+    for length in ["abc", "-5", "99999999999999999999999", ""] {
+        let answer = open_as(&served, PLACEHOLDER, length).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{length} {answer:?}");
+    }
+    assert_eq!(sim.report().total.arrivals, 0);
 }

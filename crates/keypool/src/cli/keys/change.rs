@@ -106,6 +106,11 @@ impl Which {
     }
 }
 
+/// Keys of files and variables, those of the database apart.
+fn of_files(database: &Whose) -> Vec<KeySpec> {
+    Configured::of(database).keys
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Remove {
     #[command(flatten)]
@@ -114,7 +119,11 @@ pub(super) struct Remove {
 
 impl Remove {
     pub(super) fn run(self) -> Result<(), Failure> {
-        self.which.each("removed", |book, id| Ok(book.remove(id)?))
+        let configured = of_files(&self.which.place.database);
+        self.which.each("removed", move |book, id| {
+            edits::kept_here_alone(book, &configured, id)?;
+            Ok(book.remove(id)?)
+        })
     }
 }
 
@@ -177,8 +186,9 @@ impl Replace {
         let (kept, made) = edits::keep(&spec, self.plain, &database)?;
         drop(database);
         let (typed, hash) = (self.id, spec.hash());
+        let configured = of_files(&self.place.database);
         let id = self.place.edit(&[], move |book| {
-            let id = edits::named(book, &typed)?;
+            let id = edits::kept_here_alone(book, &configured, &typed)?;
             book.replace(&id, &hash, kept.clone())?;
             Ok(id)
         })?;

@@ -154,6 +154,7 @@ impl Serve {
             let gateway = Arc::new(gateway.administered(Arc::clone(&admin)));
             let present = tokio::spawn(processes::tell(records.clone(), process.clone(), pool.clone()));
             let counting = tokio::spawn(used.clone().keep(records.clone(), process.id.clone()));
+            let budgeting = tokio::spawn(gateway.keep_budgets());
             gateway.tenants().set(TenantsFrom::Configuration, loaded.tenants.clone());
             let known = known_tenants(&records, gateway.tenants()).await?;
             let following = tokio::spawn(tenants::follow(store, Arc::clone(gateway.tenants()), known));
@@ -213,19 +214,19 @@ impl Serve {
                     (Door::Clients, Some((close, tokio::spawn(served))))
                 }
             };
-            listen::serve((listener, door), tls, gateway, (grace, bounds), interrupted).await;
+            listen::serve((listener, door), tls, Arc::clone(&gateway), (grace, bounds), interrupted).await;
             if let Some((close, served)) = apart {
                 drop(close);
                 let _ = served.await;
             }
             reload.abort();
-            for task in [present, counting] {
+            for task in [present, counting, budgeting] {
                 task.abort();
             }
             // What answers left of their time, and never less than a store needs that is only busy.
             let spent = ending.get().map_or(grace, |began| pool.clock().tick().since(*began));
             let wait = grace.saturating_sub(spent).max(LAST_WRITE);
-            used.close(&records, &process.id, standing::now_ms(), wait).await;
+            tokio::join!(used.close(&records, &process.id, standing::now_ms(), wait), gateway.close_budgets(wait),);
             processes::leave(&records, &process).await;
             let beside = beside.lock().await;
             tokio::join!(pool.shutdown(), beside.shutdown());

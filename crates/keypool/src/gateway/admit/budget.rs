@@ -1,66 +1,141 @@
 //! What tenants have used of what they may: over all processes that share a database.
 //!
-//! What is used is drawn from a count that all share, some at a time, so that most requests ask nobody. What was drawn and
-//! not used is lost with its minute or day: a sixty-fourth of a limit of requests at most for each process, a sixteenth
-//! of one of tokens. Tokens are known when an answer ends: who is over lets nothing more in until the window ends.
+//! Requests are drawn from a count that all share, some at a time, so that most of them ask nobody; what was drawn and is
+//! not used goes back after some seconds, and at the end of the process. Tokens are known when an answer ends: what it
+//! cost is written at once, or with others' within a quarter of a second, and whoever lets a request in has heard within the
+//! last second what all used. Who is over lets nothing more in until the window ends.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use hashbrown::HashMap;
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use tower_keypool::store::{Draw, Ledger, StoreError};
+use tokio::sync::Notify;
+use tower_keypool::{
+    Clock,
+    store::{Count, Draw, Ledger, StoreError},
+};
 
 use super::tenant::{Tenant, TenantLimits};
 use crate::{
     database::Records,
-    gateway::dialect::{Dialect, Refusal},
+    gateway::{
+        dialect::{Dialect, Refusal},
+        unix_time::unix_ms,
+    },
 };
 
-/// What tenants drew and have not used. A cheap handle.
+/// So long what is known of others' tokens is not asked for again.
+const NEWS: i64 = 1_000;
+/// So long it holds while the store says nothing.
+const PATIENCE: i64 = 10_000;
+/// Requests that were drawn go back when none was used for so long.
+const IDLE: i64 = 5_000;
+/// Between two writes.
+const ROUND: Duration = Duration::from_millis(250);
+/// How often it is asked what lies idle.
+const LOOK: Duration = Duration::from_secs(1);
+/// Between two tries of the last write.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// What tenants use, as this process knows it. A cheap handle.
 #[derive(Clone, Debug)]
 pub(in crate::gateway) struct Budgets {
     records: Records,
-    drawn: Arc<Mutex<AllDrawn>>,
+    held: Arc<Mutex<HashMap<Place, Held>>>,
+    /// There is something to be written.
+    news: Arc<Notify>,
 }
 
-/// By tenant, and by the place of the limit.
-type AllDrawn = HashMap<Arc<str>, [Drawn; 4]>;
+/// A tenant, and which of its limits.
+type Place = (Arc<str>, usize);
 
-#[derive(Clone, Copy, Debug)]
-struct Drawn {
-    /// Which minute or day it is of.
+/// Of one limit, in the minute or on the day that is now.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
     window: i64,
-    /// Below zero: used, and not drawn yet.
-    left: i64,
+    /// Requests that were drawn and are not used, and when one was used last.
+    left: u64,
+    used: i64,
+    /// Tokens that all used, as the store said, and those that it has not heard of.
+    all: u64,
+    unwritten: u64,
+    /// When it said so last, and when it was asked last.
+    heard: Option<i64>,
+    asked: i64,
 }
 
-impl Default for Drawn {
-    /// Of no time.
-    fn default() -> Self {
-        Self { window: i64::MIN, left: 0 }
-    }
+/// What limits count, and over which time.
+struct Kind {
+    name: &'static str,
+    span: i64,
+    tokens: bool,
 }
 
-/// What a tenant drew.
-fn of<'d>(all: &'d mut AllDrawn, tenant: &Tenant) -> &'d mut [Drawn; 4] {
-    all.entry(Arc::clone(tenant.name())).or_default()
-}
-
-/// A limit: its place, its amount, the length of its window, and whether it counts tokens.
-type Limit = (usize, &'static str, u64, i64, bool);
+/// A limit: which, and its amount.
+type Limit = (usize, u64);
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
+const KINDS: [Kind; 4] = [
+    Kind { name: "rpm", span: MINUTE, tokens: false },
+    Kind { name: "rpd", span: DAY, tokens: false },
+    Kind { name: "tpm", span: MINUTE, tokens: true },
+    Kind { name: "tpd", span: DAY, tokens: true },
+];
+
+impl Kind {
+    fn window(&self, now: i64) -> i64 {
+        now.div_euclid(self.span)
+    }
+
+    fn until(&self, now: i64) -> i64 {
+        (self.window(now) + 1) * self.span
+    }
+
+    fn spent(&self, now: i64) -> Spent {
+        Spent { after: (self.until(now) - now + 999) / 1000, tokens: self.tokens, day: self.span == DAY }
+    }
+
+    /// What its count is called in the store.
+    fn count(&self, tenant: &str, now: i64) -> String {
+        format!("{tenant}\n{}\n{}", self.name, self.window(now))
+    }
+}
 
 fn limits_of(limits: &TenantLimits) -> impl Iterator<Item = Limit> {
-    let all = [
-        (0, "rpm", limits.rpm, MINUTE, false),
-        (1, "rpd", limits.rpd, DAY, false),
-        (2, "tpm", limits.tpm, MINUTE, true),
-        (3, "tpd", limits.tpd, DAY, true),
-    ];
-    all.into_iter().filter_map(|(place, name, amount, span, tokens)| Some((place, name, amount?, span, tokens)))
+    let all = [limits.rpm, limits.rpd, limits.tpm, limits.tpd];
+    all.into_iter().enumerate().filter_map(|(at, amount)| Some((at, amount?)))
+}
+
+impl Held {
+    /// Of this window: what is of another is nothing.
+    fn in_window(&mut self, window: i64) -> &mut Self {
+        if self.window != window {
+            *self = Self { window, ..Self::default() };
+        }
+        self
+    }
+
+    /// The store has said how much all used. An answer that was on its way for long knows less than one before it.
+    fn hear(&mut self, all: u64, now: i64) {
+        self.all = self.all.max(all);
+        self.heard = Some(now);
+    }
+
+    /// Whether all used so much, where that is known well enough. Who is told that it is not asks, alone where it was known.
+    fn is_over(&mut self, most: u64, now: i64) -> Option<bool> {
+        let age = self.heard.map(|heard| (now - heard).abs());
+        let asked = (now - self.asked).abs() < NEWS;
+        if age.is_none_or(|age| age >= PATIENCE || (age >= NEWS && !asked)) {
+            self.asked = now;
+            return None;
+        }
+        Some(self.all.saturating_add(self.unwritten) >= most)
+    }
 }
 
 /// A tenant has used what it may.
@@ -101,74 +176,100 @@ impl Spent {
 
 impl Budgets {
     pub(in crate::gateway) fn new(records: Records) -> Self {
-        Self { records, drawn: Arc::default() }
+        Self { records, held: Arc::default(), news: Arc::default() }
     }
 
-    fn drawn(&self) -> MutexGuard<'_, AllDrawn> {
-        self.drawn.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, HashMap<Place, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets a request in, which counts.
     pub(in crate::gateway) async fn admit(&self, tenant: &Tenant, now: i64) -> Result<(), NotNow> {
         let mut counted = Vec::new();
         for limit in limits_of(&tenant.grant().limits) {
-            let let_in = self.one(tenant, limit, now).await;
-            match let_in {
-                Ok(()) => counted.push(limit),
-                Err(why) => {
-                    for (place, ..) in counted.into_iter().filter(|(.., tokens)| !tokens) {
-                        of(&mut self.drawn(), tenant)[place].left += 1;
-                    }
-                    return Err(why);
-                }
+            let (at, _) = limit;
+            let let_in = if KINDS[at].tokens {
+                self.within(tenant, limit, now).await
+            } else {
+                self.take(tenant, limit, now).await
+            };
+            if let Err(why) = let_in {
+                self.untake(tenant, &counted, now);
+                return Err(why);
+            }
+            if !KINDS[at].tokens {
+                counted.push(at);
             }
         }
         Ok(())
     }
 
-    async fn one(&self, tenant: &Tenant, limit: Limit, now: i64) -> Result<(), NotNow> {
-        let (place, name, most, span, tokens) = limit;
-        let window = now.div_euclid(span);
-        let until = (window + 1) * span;
+    fn untake(&self, tenant: &Tenant, counted: &[usize], now: i64) {
+        for at in counted {
+            if let Some(held) = self.held().get_mut(&(Arc::clone(tenant.name()), *at)) {
+                held.in_window(KINDS[*at].window(now)).left += 1;
+            }
+        }
+    }
+
+    /// Takes a request of what was drawn, or draws.
+    async fn take(&self, tenant: &Tenant, (at, most): Limit, now: i64) -> Result<(), NotNow> {
+        let (kind, place) = (&KINDS[at], (Arc::clone(tenant.name()), at));
+        let want = (most / 64).clamp(1, 1024);
         let mut asked = false;
         loop {
-            let want = {
-                let mut all = self.drawn();
-                let drawn = &mut of(&mut all, tenant)[place];
-                if drawn.window != window {
-                    *drawn = Drawn { window, left: 0 };
-                }
-                if drawn.left > 0 {
-                    drawn.left -= i64::from(!tokens);
+            {
+                let mut all = self.held();
+                let held = all.entry(place.clone()).or_default().in_window(kind.window(now));
+                if held.left > 0 {
+                    (held.left, held.used) = (held.left - 1, now);
                     return Ok(());
                 }
-                let some = if tokens { most / 16 } else { (most / 64).min(1024) };
-                some.max(1) + drawn.left.unsigned_abs()
-            };
-            let spent = Spent { after: (until - now + 999) / 1000, tokens, day: span == DAY };
+            }
             if asked {
-                return Err(NotNow::Spent(spent));
+                return Err(NotNow::Spent(kind.spent(now)));
             }
-            let name = format!("{}\n{name}\n{window}", tenant.name());
-            let granted = self.records.draw(&name, Draw { want, most, until, now }).await.map_err(NotNow::Unknown)?;
-            let mut all = self.drawn();
-            let drawn = &mut of(&mut all, tenant)[place];
-            if drawn.window == window {
-                drawn.left = drawn.left.saturating_add(i64::try_from(granted).unwrap_or(i64::MAX));
+            let draw = Draw { want, most, until: kind.until(now), now };
+            let granted = self.records.draw(&kind.count(tenant.name(), now), draw).await.map_err(NotNow::Unknown)?;
+            let mut all = self.held();
+            let held = all.entry(place.clone()).or_default();
+            if held.window == kind.window(now) {
+                (held.left, held.used) = (held.left + granted, now);
             }
+            drop(all);
+            self.news.notify_one();
             // What others took meanwhile is asked for once more, unless there is none.
             asked = granted < want;
         }
     }
 
-    /// Whether its tokens are used up; what nothing was drawn of in this minute or on this day is not looked at. Who
-    /// cannot tell lets go on what was let in.
+    /// Whether there are tokens left.
+    async fn within(&self, tenant: &Tenant, (at, most): Limit, now: i64) -> Result<(), NotNow> {
+        let (kind, place) = (&KINDS[at], (Arc::clone(tenant.name()), at));
+        let known = self.held().entry(place.clone()).or_default().in_window(kind.window(now)).is_over(most, now);
+        let is_over = if let Some(is_over) = known {
+            is_over
+        } else {
+            let count = Count { name: kind.count(tenant.name(), now), by: 0, until: kind.until(now) };
+            let read = self.records.count(vec![count], now).await;
+            let mut all = self.held();
+            let held = all.entry(place).or_default().in_window(kind.window(now));
+            match read {
+                Ok(sums) => held.hear(sums.first().copied().unwrap_or(0), now),
+                Err(error) if held.heard.is_none_or(|heard| now - heard >= PATIENCE) => {
+                    return Err(NotNow::Unknown(error));
+                }
+                Err(_) => {}
+            }
+            held.is_over(most, now).unwrap_or(true)
+        };
+        if is_over { Err(NotNow::Spent(kind.spent(now))) } else { Ok(()) }
+    }
+
+    /// Whether its tokens are used up. Who cannot tell lets go on what was let in.
     pub(in crate::gateway) async fn used_up(&self, tenant: &Tenant, now: i64) -> Option<Spent> {
-        for limit in limits_of(&tenant.grant().limits).filter(|(.., tokens)| *tokens) {
-            let (place, _, _, span, _) = limit;
-            let drawn = of(&mut self.drawn(), tenant)[place];
-            let is_empty = drawn.window == now.div_euclid(span) && drawn.left <= 0;
-            if is_empty && let Err(NotNow::Spent(spent)) = self.one(tenant, limit, now).await {
+        for limit in limits_of(&tenant.grant().limits).filter(|(at, _)| KINDS[*at].tokens) {
+            if let Err(NotNow::Spent(spent)) = self.within(tenant, limit, now).await {
                 return Some(spent);
             }
         }
@@ -177,16 +278,74 @@ impl Budgets {
 
     /// An answer has ended: what it cost counts, in tokens.
     pub(in crate::gateway) fn spend(&self, tenant: &Tenant, tokens: Option<u64>, now: i64) {
-        let Some(cost) = tokens.and_then(|tokens| i64::try_from(tokens).ok()) else { return };
-        let mut all = self.drawn();
-        let all = of(&mut all, tenant);
-        for (place, _, _, span, _) in limits_of(&tenant.grant().limits).filter(|(.., tokens)| *tokens) {
-            let (drawn, window) = (&mut all[place], now.div_euclid(span));
-            if drawn.window != window {
-                *drawn = Drawn { window, left: 0 };
-            }
-            drawn.left = drawn.left.saturating_sub(cost);
+        let Some(cost) = tokens.filter(|tokens| *tokens > 0) else { return };
+        let mut all = self.held();
+        for (at, _) in limits_of(&tenant.grant().limits).filter(|(at, _)| KINDS[*at].tokens) {
+            let held = all.entry((Arc::clone(tenant.name()), at)).or_default().in_window(KINDS[at].window(now));
+            held.unwritten = held.unwritten.saturating_add(cost);
+            self.news.notify_one();
         }
+    }
+
+    /// Writes what answers cost as they end, and gives back what lies idle, until the task is aborted.
+    pub(in crate::gateway) async fn keep(self, clock: Clock) {
+        loop {
+            let holds = self.held().values().any(|held| held.left > 0 || held.unwritten > 0);
+            if holds {
+                let _ = tokio::time::timeout(LOOK, self.news.notified()).await;
+            } else {
+                self.news.notified().await;
+            }
+            // The next round has what this one could not write.
+            let _ = self.write(unix_ms(&clock), IDLE).await;
+            tokio::time::sleep(ROUND).await;
+        }
+    }
+
+    /// Writes what is left before the process ends, and gives back all that it drew, for as long as that takes within
+    /// `wait`.
+    pub(in crate::gateway) async fn close(&self, clock: &Clock, wait: Duration) {
+        let written = async {
+            while self.write(unix_ms(clock), 0).await.is_err() {
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
+        if tokio::time::timeout(wait, written).await.is_err() {
+            tracing::warn!("what tenants used of their limits at last is not kept: the store did not take it");
+        }
+    }
+
+    /// Writes what is new, and gives back the requests of limits of which none was used for so long.
+    async fn write(&self, now: i64, idle: i64) -> Result<(), StoreError> {
+        let (mut places, mut counts) = (Vec::new(), Vec::new());
+        {
+            let mut all = self.held();
+            all.retain(|(_, at), held| held.window == KINDS[*at].window(now));
+            for (place, held) in all.iter_mut() {
+                let kind = &KINDS[place.1];
+                let is_idle = held.left > 0 && (now - held.used).abs() >= idle;
+                // What may have been given back is not used any more, also where nobody knows whether it was.
+                let back = if is_idle { std::mem::take(&mut held.left) } else { 0 };
+                let by = i64::try_from(held.unwritten).unwrap_or(i64::MAX).saturating_sub_unsigned(back);
+                if by != 0 {
+                    counts.push(Count { name: kind.count(&place.0, now), by, until: kind.until(now) });
+                    places.push((place.clone(), held.unwritten));
+                }
+            }
+        }
+        if counts.is_empty() {
+            return Ok(());
+        }
+        let sums = self.records.count(counts, now).await?;
+        let mut all = self.held();
+        for ((place, written), sum) in places.into_iter().zip(sums) {
+            let window = KINDS[place.1].window(now);
+            if let Some(held) = all.get_mut(&place).filter(|held| held.window == window) {
+                held.unwritten = held.unwritten.saturating_sub(written);
+                held.hear(sum, now);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -253,7 +412,60 @@ mod tests {
         one.admit(&tenant, 2_000).await.unwrap();
         one.spend(&tenant, lease(200).tokens(), 3_000);
         assert!(one.admit(&tenant, 4_000).await.is_err());
+        one.write(4_000, IDLE).await.unwrap();
         assert!(other.admit(&tenant, 4_000).await.is_err(), "another process knows");
         other.admit(&tenant, MINUTE).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_answers_cost_counts_in_all_processes() {
+        let records = Records::default();
+        let budgets = [(); 4].map(|()| Budgets::new(records.clone()));
+        let tenant = tenant(TenantLimits { tpm: Some(10), tpd: Some(25), ..TenantLimits::default() });
+        let mut answered = Vec::new();
+        for minute in 0..4 {
+            for at in 0..8 {
+                let (one, now) = (&budgets[at % 4], minute * MINUTE + i64::try_from(at).unwrap() * 1_100);
+                if one.admit(&tenant, now).await.is_ok() {
+                    one.spend(&tenant, Some(10), now);
+                    one.write(now, IDLE).await.unwrap();
+                    answered.push((minute, at));
+                }
+            }
+        }
+        assert_eq!(answered, [(0, 0), (1, 0), (2, 0)], "one a minute, three a day");
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ends_leaves_its_debt_and_what_it_did_not_use() {
+        let (records, clock) = (
+            Records::default(),
+            tower_keypool::ManualClock::at(std::time::UNIX_EPOCH + Duration::from_hours(24 * 20_000)).clock(),
+        );
+        let now = unix_ms(&clock);
+        let limits = TenantLimits { rpd: Some(640), tpd: Some(6_400), ..TenantLimits::default() };
+        let tenant = tenant(limits);
+        let mut answered = 0;
+        for _ in 0..700 {
+            let life = Budgets::new(records.clone());
+            if life.admit(&tenant, now).await.is_ok() {
+                life.spend(&tenant, Some(10), now);
+                answered += 1;
+            }
+            life.close(&clock, Duration::from_secs(5)).await;
+        }
+        assert_eq!(answered, 640);
+    }
+
+    #[tokio::test]
+    async fn what_lies_idle_goes_back() {
+        let records = Records::default();
+        let (idle, busy) = (Budgets::new(records.clone()), Budgets::new(records));
+        let tenant = tenant(TenantLimits { rpd: Some(6_400), ..TenantLimits::default() });
+        idle.admit(&tenant, 0).await.unwrap();
+        idle.write(IDLE - 1, IDLE).await.unwrap();
+        assert_eq!(let_in(std::slice::from_ref(&busy), &tenant, 1, 7_000).await, 6_300, "the other has a hundred");
+        idle.write(IDLE, IDLE).await.unwrap();
+        assert_eq!(let_in(&[idle, busy], &tenant, IDLE, 7_000).await, 99);
     }
 }

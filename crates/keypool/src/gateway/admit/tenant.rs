@@ -1,6 +1,9 @@
 //! Who asks: somebody with the gateway's one token, or one of several tenants with tokens, rights and limits of their own.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
 
 use http::{StatusCode, request::Parts};
 use sha2::{Digest, Sha256};
@@ -47,6 +50,17 @@ pub struct TenantLimits {
 }
 
 impl TenantLimits {
+    /// The stricter of both, one by one.
+    fn stricter(self, other: Self) -> Self {
+        let least = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
+        Self {
+            rpm: least(self.rpm, other.rpm),
+            tpm: least(self.tpm, other.tpm),
+            rpd: least(self.rpd, other.rpd),
+            tpd: least(self.tpd, other.tpd),
+        }
+    }
+
     /// Whether what answers cost matters.
     pub fn counts_tokens(&self) -> bool {
         self.tpm.is_some() || self.tpd.is_some()
@@ -117,6 +131,8 @@ impl Tenant {
 pub struct Tenants {
     default: Arc<Tenant>,
     lists: RwLock<[List; 2]>,
+    /// Those of the database as they are there.
+    added: Mutex<Vec<Grant>>,
 }
 
 type List = hashbrown::HashMap<Hash, Arc<Tenant>>;
@@ -158,15 +174,36 @@ pub(in crate::gateway) const NOT_THIS_MODEL: &str = "this token may not be used 
 impl Default for Tenants {
     fn default() -> Self {
         let grant = Grant { name: DEFAULT.to_owned(), ..Grant::default() };
-        Self { default: Arc::new(Tenant::of(grant)), lists: RwLock::default() }
+        Self { default: Arc::new(Tenant::of(grant)), lists: RwLock::default(), added: Mutex::default() }
     }
 }
 
 impl Tenants {
     /// These are the tenants of a kind from now on. Who is not among them any more is gone at once.
+    ///
+    /// One of the database that is called like one of the configuration counts with that one, and has its limits where
+    /// these are stricter.
     pub fn set(&self, from: From, grants: Vec<Grant>) {
+        let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
-        let list = &mut lists[from as usize];
+        match from {
+            From::Configuration => Self::put(&mut lists[From::Configuration as usize], grants),
+            From::Commands => *added = grants,
+        }
+        let configured: HashMap<&str, TenantLimits> = lists[From::Configuration as usize]
+            .values()
+            .map(|tenant| (tenant.grant.name.as_str(), tenant.grant.limits))
+            .collect();
+        let strict = |grant: &Grant| {
+            let limits =
+                configured.get(grant.name.as_str()).map_or(grant.limits, |limits| grant.limits.stricter(*limits));
+            Grant { limits, ..grant.clone() }
+        };
+        let strict = added.iter().map(strict).collect();
+        Self::put(&mut lists[From::Commands as usize], strict);
+    }
+
+    fn put(list: &mut List, grants: Vec<Grant>) {
         let mut before = std::mem::take(list);
         for grant in grants {
             let hash = Hash::of(&grant.token_hash);
@@ -296,5 +333,22 @@ mod tests {
             assert_eq!(restricted.may_use(model), may, "{model}");
         }
         assert!(Tenant::of(Grant::default()).may_use("anything"));
+    }
+
+    #[test]
+    fn who_is_called_like_somebody_configured_has_the_stricter_limits() {
+        let tenants = Tenants::default();
+        let limited = |name: &str, token: &str, rpd, tpm| {
+            let limits = TenantLimits { rpd, tpm, ..TenantLimits::default() };
+            Grant { limits, ..grant(name, token) }
+        };
+        let limits = || tenants.with_token(b"token-2", 0).unwrap().grant().limits;
+        tenants.set(From::Commands, vec![limited("dan", "token-2", Some(9), Some(5)), grant("ann", "token-3")]);
+        assert_eq!((limits().rpd, limits().tpm), (Some(9), Some(5)));
+        tenants.set(From::Configuration, vec![limited("dan", "token-1", Some(3), Some(7))]);
+        assert_eq!((limits().rpd, limits().tpm), (Some(3), Some(5)));
+        assert_eq!(tenants.with_token(b"token-3", 0).unwrap().grant().limits, TenantLimits::default());
+        tenants.set(From::Configuration, Vec::new());
+        assert_eq!(limits().rpd, Some(9));
     }
 }

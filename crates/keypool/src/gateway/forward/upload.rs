@@ -68,6 +68,8 @@ pub(in crate::gateway) const GONE: Refusal =
     Refusal::new(StatusCode::NOT_FOUND, "this upload is not open: it has ended, or was begun more than a day ago");
 pub(in crate::gateway) const LONGER: Refusal =
     Refusal::new(StatusCode::BAD_REQUEST, "the upload is longer than was announced when it was begun");
+const NO_LENGTH: Refusal =
+    Refusal::new(StatusCode::BAD_REQUEST, "X-Goog-Upload-Header-Content-Length must be a number of bytes");
 
 /// The uploads that are open.
 #[derive(Debug)]
@@ -89,16 +91,23 @@ struct Upload {
 }
 
 /// Whether a request may open an upload, with the host that it came in by, and what stood in front of its path.
-pub(in crate::gateway) fn opens(head: &Parts, host: &str, front: &str) -> Passage {
+///
+/// # Errors
+/// 400 where it announces a length that is none.
+pub(in crate::gateway) fn opens(head: &Parts, host: &str, front: &str) -> Result<Passage, Refusal> {
     let path = head.uri.path();
     if !path.starts_with("/upload/") {
-        return Passage::Other;
+        return Ok(Passage::Other);
+    }
+    let size = number(&head.headers, &SIZE);
+    if size.is_none() && head.headers.contains_key(SIZE) {
+        return Err(NO_LENGTH);
     }
     // Only this client's own answer depends on it.
     let secure = head.extensions.get::<Secured>().is_some()
         || head.headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
     let scheme = if secure { "https" } else { "http" };
-    Passage::Open(Handout { prefix: format!("{scheme}://{host}{front}{path}"), size: number(&head.headers, &SIZE) })
+    Ok(Passage::Open(Handout { prefix: format!("{scheme}://{host}{front}{path}"), size }))
 }
 
 /// The id of an upload that a request names.

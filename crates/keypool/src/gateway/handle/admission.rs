@@ -48,7 +48,7 @@ impl<S> Gateway<S> {
             Ok(_) => self.tenants.who(&setup.token, parts, seen, unix_ms(&self.clock))?,
             Err(refusal) => return Err(refusal),
         };
-        Ok((tenant, upload::opens(parts, host, front)))
+        Ok((tenant, upload::opens(parts, host, front)?))
     }
 
     /// The id of an upload is its own credential: clients send none with the chunks.
@@ -69,10 +69,11 @@ impl<S> Gateway<S> {
         Ok((tenant, Passage::Chunk(Box::new(chunk))))
     }
 
-    /// Whether a tenant's limits let a request in; its answer's cost is booked when it has gone.
+    /// Whether a tenant's limits let a request in; its answer's cost is booked when it has gone. A part of an upload counts
+    /// with its beginning.
     pub(super) async fn let_in(
         &self,
-        tenant: &Arc<Tenant>,
+        (tenant, passage): (&Arc<Tenant>, &Passage),
         visit: &mut Visit,
         dialect: Dialect,
         followed: Option<&Arc<Meter>>,
@@ -82,7 +83,7 @@ impl<S> Gateway<S> {
         if !limited && followed.is_none() && tenant.is_default() {
             return Ok(None);
         }
-        if limited {
+        if limited && !matches!(passage, Passage::Chunk(_)) {
             self.within_limits(tenant, dialect).await?;
         }
         let meter = followed.map_or_else(Arc::default, Arc::clone);

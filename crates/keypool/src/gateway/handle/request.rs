@@ -130,6 +130,7 @@ where
         let admitted = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
             (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),
+            (Ok(_), Way::Unnamed(dialect)) => Err(dialect.unnamed()),
             // Uploads are kept track of for providers of Gemini's alone.
             (Ok((_, Passage::Open(_) | Passage::Chunk(_))), _) if other.is_some() && belongings.is_none() => {
                 Err(dialect.nowhere())
@@ -139,7 +140,7 @@ where
                 Err(dialect.nowhere())
             }
             (Ok(admitted), _) => match wish {
-                Ok(wish) => match gateway.let_in(&admitted.0, &mut visit, dialect, line.meter()).await {
+                Ok(wish) => match gateway.let_in((&admitted.0, &admitted.1), &mut visit, dialect, line.meter()).await {
                     Ok(meter) => Ok((admitted, wish.metered(meter))),
                     Err(response) => Err(response),
                 },

@@ -96,10 +96,12 @@ pub async fn serve<S, B>(
     drop(listener);
     drop(closing);
     if tokio::time::timeout(grace, closed(&mut connections, &gateway)).await.is_err() {
-        tracing::warn!("{} of clients were cut off", count(connections.len(), "connection"));
+        let cut = connections.len();
         gateway.farewell.bid();
-        // What is left then is dropped with the set.
-        let _ = tokio::time::timeout(FAREWELL, closed(&mut connections, &gateway)).await;
+        // Streams and sockets are told; what is left then is dropped with the set.
+        let ended = async { while connections.join_next().await.is_some() {} };
+        let (sockets, _) = tokio::join!(gateway.pipes.end(), tokio::time::timeout(FAREWELL, ended));
+        tracing::warn!("{} of clients were cut off", count(cut + sockets, "connection"));
     }
 }
 

@@ -9,6 +9,7 @@ mod setup;
 mod usage;
 
 use std::{
+    future::poll_fn,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -20,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tower::{Service, ServiceExt};
 use tower_keypool::{Affinity, Demand, Error, KeyPool, KeyPoolService, Lease, ServedBy};
@@ -61,8 +62,18 @@ pub struct Live {
 }
 
 /// Sockets that are open.
-#[derive(Debug, Default)]
-pub(super) struct Pipes(Mutex<JoinSet<()>>);
+#[derive(Debug)]
+pub(super) struct Pipes {
+    open: Mutex<JoinSet<()>>,
+    /// The gateway goes, and so do they.
+    ending: watch::Sender<bool>,
+}
+
+impl Default for Pipes {
+    fn default() -> Self {
+        Self { open: Mutex::default(), ending: watch::Sender::new(false) }
+    }
+}
 
 impl Live {
     /// Over this stack, and the pool below it.
@@ -169,7 +180,8 @@ impl Live {
         // Nobody knows yet whether the provider would take one.
         parts.headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
         let gone = opening.tenant.gone();
-        let session = session::carry(self.clone(), client, Beginning { parts, opening, resources, alone });
+        let ending = pipes.ending();
+        let session = session::carry(self.clone(), client, Beginning { parts, opening, resources, alone, ending });
         pipes.spawn(session, (place, connection), gone);
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -203,11 +215,12 @@ impl Live {
         let Some(lease) = lease else { return Opened::Refused(NOT_OPENED) };
         let provider = hyper::upgrade::on(&mut response);
         let gone = opening.tenant.gone();
+        let ending = pipes.ending();
         let carried = async move {
             let (Ok(client), Ok(provider)) = (client.await, provider.await) else { return };
             let blot = Blot::of(lease.expose());
             let client = (TokioIo::new(client), Frames::new(0, |_| false));
-            let over = async { opening.account.over(&opening.tenant).await.into() };
+            let over = over(&opening.account, &opening.tenant, ending);
             pipe(client, TokioIo::new(provider), blot, &Only(lease), over).await;
         };
         pipes.spawn(carried, (place, connection), gone);
@@ -250,7 +263,7 @@ fn switch(headers: &mut HeaderMap) {
 
 impl Pipes {
     fn set(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Carries a socket until its end, which comes soon where whose it is may nothing any more.
@@ -267,9 +280,38 @@ impl Pipes {
         });
     }
 
+    /// Until the gateway goes.
+    fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.subscribe()
+    }
+
     /// Until none is open any more.
     pub(super) async fn closed(&self) {
-        let mut open = std::mem::take(&mut *self.set());
-        while open.join_next().await.is_some() {}
+        while poll_fn(|cx| self.set().poll_join_next(cx)).await.is_some() {}
+    }
+
+    /// Tells both sides of those that are open that it is over, and ends them: how many there were.
+    pub(super) async fn end(&self) -> usize {
+        let open = {
+            let mut set = self.set();
+            while set.try_join_next().is_some() {}
+            set.len()
+        };
+        self.ending.send_replace(true);
+        if timeout(LAST, self.closed()).await.is_err() {
+            self.set().abort_all();
+        }
+        open
     }
 }
+
+/// Until whose socket it is may go on no more, or the gateway goes.
+async fn over(account: &Account, tenant: &Tenant, mut ending: watch::Receiver<bool>) -> Ending {
+    tokio::select! {
+        why = account.over(tenant) => why.into(),
+        _ = ending.wait_for(|ending| *ending) => Ending(GOING, "this gateway ends: open another session".to_owned()),
+    }
+}
+
+/// The code of a closing frame of who goes (RFC 6455).
+const GOING: u16 = 1001;

@@ -12,6 +12,7 @@ use memchr::memmem;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    sync::watch,
     time::timeout,
 };
 use tower_keypool::{Answer, Error, KeyPool, Lease, ServedBy};
@@ -20,6 +21,7 @@ use super::{
     KeyBody, Live, Opening,
     frames::{Frames, Said, closing},
     mask::Blot,
+    over,
     pipe::{BUFFER, Ending, LINGER, Listener, pipe},
     setup,
     usage::Spent,
@@ -81,12 +83,14 @@ pub(super) struct Beginning {
     pub(super) resources: Resources,
     /// There is no other tenant.
     pub(super) alone: bool,
+    /// Told when the gateway goes.
+    pub(super) ending: watch::Receiver<bool>,
 }
 
 /// Carries one until it ends.
 pub(super) async fn carry(live: Live, client: OnUpgrade, beginning: Beginning) {
     let (account, tenant) = (beginning.opening.account.clone(), Arc::clone(&beginning.opening.tenant));
-    let over = async { Ending::from(account.over(&tenant).await) };
+    let over = over(&account, &tenant, beginning.ending.clone());
     tokio::pin!(over);
     let Ok(client) = client.await else { return };
     let mut client = TokioIo::new(client);
@@ -180,7 +184,7 @@ type Begun = (TokioIo<Upgraded>, Frames, Session);
 
 /// Opens the provider's side.
 async fn begin(live: &Live, beginning: Beginning, first: First, entry: Entry) -> Result<Begun, Ending> {
-    let Beginning { mut parts, opening, resources, alone } = beginning;
+    let Beginning { mut parts, opening, resources, alone, .. } = beginning;
     let First { raw, model, names, more, frames } = first;
     let demand = Live::prepare(&mut parts, &opening, model.as_deref());
     let mut demand = demand.ok_or_else(|| Ending(POLICY, "the token cannot be passed on".to_owned()))?;

@@ -5,7 +5,7 @@ use http::{HeaderMap, Uri, uri::PathAndQuery};
 use percent_encoding::percent_decode_str;
 
 use super::{
-    providers::{Beside, Others},
+    providers::{Beside, FRONT, Others},
     task::{Task, task},
     way::{Dialects, Way, behind, by_credential, forced, unforced, unprefixed},
 };
@@ -56,12 +56,15 @@ impl<S: Clone> Others<S> {
         dialect: Dialect,
         way: Way,
     ) -> Chosen<S> {
+        if uri.path().starts_with(FRONT) {
+            return match self.named_in(uri) {
+                // Whoever names a provider speaks its dialect.
+                Some((other, target)) => Chosen { named: true, ..Chosen::through(other, Some(target)) },
+                None => Chosen::own(dialect, Way::Unnamed(dialect)),
+            };
+        }
         if self.is_empty() {
             return Chosen::own(dialect, way);
-        }
-        if let Some((other, target)) = self.named_in(uri) {
-            // Whoever names a provider speaks its dialect.
-            return Chosen { named: true, ..Chosen::through(other, Some(target)) };
         }
         let path = uri.path();
         if dialects.provider == Dialect::Gemini && path.starts_with("/v1beta/models") {

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::gateway::{dialect::Dialect, model_names};
 
 /// What stands in front of a provider's name in a path: `/to/NAME/v1/models`.
-const FRONT: &str = "/to/";
+pub(super) const FRONT: &str = "/to/";
 
 /// One of them.
 #[derive(Clone, Debug)]

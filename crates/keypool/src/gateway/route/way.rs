@@ -69,6 +69,8 @@ pub(in crate::gateway) enum Way {
     Nowhere(Dialect),
     /// The same of a path that the provider has, too: the credential made it the other dialect's.
     Mistaken(Dialect),
+    /// The path names a provider that is not there.
+    Unnamed(Dialect),
 }
 
 /// First segments, behind the version, that only the API of `OpenAI` has.
@@ -236,6 +238,7 @@ mod tests {
             Way::Translated(dialect, task) => format!("{dialect:?} {task:?}"),
             Way::Nowhere(dialect) => format!("{dialect:?} nowhere"),
             Way::Mistaken(dialect) => format!("{dialect:?} by mistake"),
+            Way::Unnamed(dialect) => format!("{dialect:?} unnamed"),
         }
     }
 

@@ -19,7 +19,7 @@ export function tell(told) {
     ["Requests / min", short(pool.requests_last_minute), null],
     ["429s / min", short(pool.limit_hits_last_minute), pool.limit_hits_last_minute > 0 ? "limited" : null],
     ["Exhausted", short(pool.exhausted), pool.exhausted > 0 ? "bad" : null],
-    ["Memory", bytes(pool.total_memory_bytes), null],
+    ["Memory of the pool", bytes(pool.total_memory_bytes), null],
   ];
   if (pool.sharing) tiles.push(["Sharing", plain(pool.sharing.state), `word ${pool.sharing.state === "connected" ? "good" : "bad"}`]);
   const make = ([name]) => element("div", {}, element("dt", {}, name), element("dd"));
