@@ -135,6 +135,8 @@ impl BoardState {
         record.prune(now);
         record.holder = Some(renewal.holder.clone());
         record.until = now + renewal.lease as i64;
+        // He goes by what is counted here, as it stands now.
+        record.told = now;
         record.fence = fence;
         record.generation = generation;
         record.mode = Mode::Whole;
