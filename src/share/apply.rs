@@ -141,6 +141,7 @@ impl BoardState {
         record.generation = generation;
         record.mode = Mode::Whole;
         record.opens = None;
+        let taken_over = std::mem::take(&mut record.left);
         let marks = if renewal.noting { Vec::new() } else { record.mark(&limits, dates) };
         record.ahead = renewal.noting.then(|| least_ahead(&limits));
         if let Some(dates) = dates.filter(|_| renewal.noting) {
@@ -157,6 +158,7 @@ impl BoardState {
             ahead,
             in_flight: record.in_flight.iter().map(|deadline| deadline - now).collect(),
             last_start: record.last_start.map(|start| start - now),
+            taken_over,
             learned: limits,
             other: record.other.clone(),
         })

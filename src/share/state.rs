@@ -135,6 +135,9 @@ pub(super) struct UnitRecord {
     /// Who held it last.
     #[serde(default)]
     pub(super) before: Option<HolderId>,
+    /// He noted what he started, and did not give it back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) left: bool,
     #[serde(default)]
     pub(super) learned: Limits,
     #[serde(default)]
@@ -255,6 +258,7 @@ impl UnitRecord {
                         self.counts.iter_mut().for_each(|told| told.begin_at(end));
                     }
                     self.count_ahead(ahead, end, limits);
+                    self.left = true;
                 }
                 noted => {
                     if !believed {

@@ -34,6 +34,7 @@ fn units_that_were_never_used_are_whole_when_their_holder_is_killed() {
     world.fault_at(6 * SECOND, Fault::Restart(0));
     let served = served_of(&mut world, 0, 10 * SECOND, 90);
     assert!((83..=89).contains(&served), "{served} of the 89 that are left");
+    assert_eq!(world.processes[0].holder.counters().failed_over, 3, "it is told that somebody died");
     assert_eq!(world.over(), [""; 0]);
 }
 
