@@ -55,7 +55,7 @@ impl Kept {
         let dates = self.books.dates(now);
         let marks = self.marks.as_mut().filter(|_| kept)?;
         let new: Vec<_> = marks.iter_mut().filter(|(_, mark)| mark.since != Spent::default()).collect();
-        let (books, whole) = (&mut self.books, self.noted % 7 == 0);
+        let (books, whole) = (&mut self.books, self.noted.is_multiple_of(7));
         let units: Vec<Noted> = new
             .into_iter()
             .map(|(unit, mark)| {
