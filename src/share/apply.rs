@@ -135,10 +135,13 @@ impl BoardState {
         record.prune(now);
         record.holder = Some(renewal.holder.clone());
         record.until = now + renewal.lease as i64;
+        // He goes by what is counted here, as it stands now.
+        record.told = now;
         record.fence = fence;
         record.generation = generation;
         record.mode = Mode::Whole;
         record.opens = None;
+        let taken_over = std::mem::take(&mut record.left);
         let marks = if renewal.noting { Vec::new() } else { record.mark(&limits, dates) };
         record.ahead = renewal.noting.then(|| least_ahead(&limits));
         if let Some(dates) = dates.filter(|_| renewal.noting) {
@@ -155,6 +158,7 @@ impl BoardState {
             ahead,
             in_flight: record.in_flight.iter().map(|deadline| deadline - now).collect(),
             last_start: record.last_start.map(|start| start - now),
+            taken_over,
             learned: limits,
             other: record.other.clone(),
         })

@@ -25,6 +25,15 @@ pub(super) fn all_heard(counts: &[Told], now: i64) -> Vec<Told> {
     counts.iter().map(all).collect()
 }
 
+impl Told {
+    /// All that it counts seems to have begun at `then`, or with what began last.
+    pub(super) fn begin_at(&mut self, then: i64) {
+        let last = self.moments.iter().map(|moment| moment.0).max();
+        let all = self.moments.iter().map(|moment| moment.1).sum();
+        self.moments = last.map(|last| (last.max(then), all)).into_iter().collect();
+    }
+}
+
 /// How long a window counts longer than its span: more than any process takes for the way.
 const GUARD: i64 = 300;
 

@@ -40,16 +40,20 @@ impl Note {
 }
 
 /// How much may be started of a unit before anything is noted of it: an eighth of a limit of tokens, a sixteenth of one
-/// of requests, but two where that is not half of it. Zero where nothing bounds it.
+/// of requests, but two where that is not half of it. A day is longer: of its requests a 512th, or one, so that many deaths do
+/// not use it up. Zero where nothing bounds it.
 pub(crate) fn least_ahead(limits: &Limits) -> Spent {
     let most = |part: Unit| {
         let counts =
             |unit| unit == part || (unit == Unit::Tokens && matches!(part, Unit::InputTokens | Unit::OutputTokens));
         limits.iter().filter(|limit| counts(limit.unit)).map(|limit| limit.amount).min()
     };
+    let of_day = |limit: &&Limit| (limit.unit, limit.span) == (Unit::Requests, Span::Day);
+    let of_a_day = limits.iter().filter(of_day).map(|limit| (limit.amount / 512).max(1)).min().unwrap_or(u64::MAX);
     let least = |part: Unit| match (most(part), part) {
         (None, _) => 0,
         (Some(most), Unit::InputTokens | Unit::OutputTokens) => (most / 8).max(1),
+        (Some(most), Unit::Requests) => (most / 16).max(if most < 5 { 1 } else { 2 }).min(of_a_day),
         (Some(most), _) => (most / 16).max(if most < 5 { 1 } else { 2 }),
     };
     Spent {

@@ -92,6 +92,7 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
             record.abandon(now, broke, &limits);
             continue;
         }
+        let noted = record.ahead.is_some();
         // None of what it had counted is believed to have still been there.
         record.abandon(now, now, &limits);
         record.bookings.clear();
@@ -117,7 +118,7 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
         }
         let all = record.counts.iter().flat_map(|told| told.dates.iter().map(|date| date.0)).max();
         let more: Vec<_> = days.iter().map(|limit| missing(limit.unit)).collect();
-        if recovery.empty || all.is_none() || gap > 12 * 3_600_000 || more.contains(&None) {
+        if recovery.empty || noted || all.is_none() || gap > 12 * 3_600_000 || more.contains(&None) {
             record.days_unknown = Some(recovery.until);
             continue;
         }

@@ -135,6 +135,9 @@ pub(super) struct UnitRecord {
     /// Who held it last.
     #[serde(default)]
     pub(super) before: Option<HolderId>,
+    /// He noted what he started, and did not give it back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) left: bool,
     #[serde(default)]
     pub(super) learned: Limits,
     #[serde(default)]
@@ -242,19 +245,25 @@ impl UnitRecord {
 
     /// Its holder is gone: what he may have started since he told is not known, but for one who notes.
     /// `broke`: when the board's time last went on otherwise than time did. What was told before is not known to have still
-    /// been there when the lease ended, so that none of it is believed.
+    /// been there when the lease ended: of one who notes all of it counts as begun then, and else none of it is believed.
     pub(super) fn abandon(&mut self, now: i64, broke: i64, limits: &Limits) {
         if self.holder.is_some() {
             let end = self.until.min(now);
             let believed = self.told > broke;
-            if !believed {
-                self.counts.iter_mut().for_each(|told| told.moments.clear());
-            }
             // Of one without limits there is nothing to count: it is said that somebody died.
             let bare = self.counts.is_empty() && self.ahead == Some(Spent::default());
             match self.ahead.take() {
-                Some(ahead) if believed && !bare => self.count_ahead(ahead, end, limits),
+                Some(ahead) if !bare => {
+                    if !believed {
+                        self.counts.iter_mut().for_each(|told| told.begin_at(end));
+                    }
+                    self.count_ahead(ahead, end, limits);
+                    self.left = true;
+                }
                 noted => {
+                    if !believed {
+                        self.counts.iter_mut().for_each(|told| told.moments.clear());
+                    }
                     self.unknown = self.unknown.max(Some(end));
                     // Who notes keeps no marks.
                     if noted.is_some() {

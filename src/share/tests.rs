@@ -1,7 +1,9 @@
 //! The protocol under virtual time, judged by what arrives at the provider.
 
+mod deaths;
 mod facts;
 mod figures;
+mod kept;
 pub(super) mod oracle;
 pub(super) mod process;
 mod schedules;

@@ -352,6 +352,9 @@ pub struct Granted {
     /// When its last request started.
     #[serde(default)]
     pub last_start: Option<i64>,
+    /// Who had it last did not give it back, and [noted](Renewal::noting) what he started: nothing of it is unknown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken_over: bool,
     /// The strictest limits that anybody knows.
     #[serde(default)]
     pub learned: Limits,

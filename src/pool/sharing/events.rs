@@ -13,7 +13,12 @@ macro_rules! told {
 pub(super) fn tell(before: &Counters, now: &Counters) {
     let more = |before: u64, now: u64| (now > before).then(|| now - before);
     if let Some(units) = more(before.failed_over, now.failed_over) {
-        told!(WARN, "keypool.failed_over", units, "taken over from a process that did not give them back");
+        told!(
+            WARN,
+            "keypool.failed_over",
+            units,
+            "taken over without the last word of who had them: he died, or the store lost what it knew"
+        );
     }
     if let Some(units) = more(before.refused, now.refused) {
         told!(WARN, "keypool.lost", units, "another process has what this one held: it was away for too long");

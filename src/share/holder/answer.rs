@@ -100,7 +100,7 @@ impl Holder {
 
     fn receive(&mut self, granted: &Granted, ledger: &mut dyn Ledger, now: Moment) {
         self.counters.granted += 1;
-        self.counters.failed_over += u64::from(granted.unknown.is_some());
+        self.counters.failed_over += u64::from(granted.taken_over || granted.unknown.is_some());
         ledger.hear(granted, now);
         self.pressing |= granted.unknown.is_some() || granted.days_unknown.is_some();
         let unit = HeldUnit {

@@ -221,6 +221,7 @@ impl Lent {
             ahead: None,
             in_flight: self.in_flight,
             last_start: self.last_start,
+            taken_over: false,
             learned: limits(&self.learned)?,
             other: self.other.into_iter().map(other).collect::<Result<_, _>>()?,
         })

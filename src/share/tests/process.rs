@@ -4,6 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use jiff::tz::TimeZone;
 
+use super::kept::Kept;
 use crate::{
     share::{Books, Holder, HolderId, Kind, Leave, Ledger, Moment, Settings, Spent, UnitId, UnitInfo},
     time::Tick,
@@ -21,7 +22,7 @@ pub(in crate::share) struct Process {
     pub(in crate::share) name: usize,
     pub(in crate::share) life: u64,
     pub(in crate::share) holder: Holder,
-    pub(in crate::share) books: Books,
+    pub(in crate::share) books: Kept,
     pub(in crate::share) alive: bool,
     /// Frozen until then.
     pub(in crate::share) frozen: i64,
@@ -54,7 +55,7 @@ impl Process {
             name,
             life,
             holder: Holder::new(id, make.settings.clone(), make.infos.to_vec(), seed),
-            books: Books::new(make.infos, Duration::from_millis(250), TimeZone::UTC),
+            books: Kept::new(Books::new(make.infos, Duration::from_millis(250), TimeZone::UTC), make.settings.noting),
             alive: true,
             frozen: 0,
             cut: 0,

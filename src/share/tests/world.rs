@@ -13,6 +13,8 @@ use crate::{
 
 pub(super) const SECOND: i64 = 1_000_000;
 const MILLI: i64 = 1_000;
+/// How often is noted what was started.
+const NOTE: i64 = 150 * MILLI;
 
 /// What is simulated.
 #[derive(Clone, Debug)]
@@ -103,6 +105,8 @@ enum Event {
     /// The process writes a request that it was allowed to start at that time.
     Write(usize, u64, UnitId, u64, i64),
     Serve(usize, u64),
+    /// What is new is noted, of one who notes.
+    Note(usize, u64),
     Fault(Fault),
     Snapshot,
 }
@@ -198,6 +202,7 @@ impl World {
             let made = world.make(process, 1);
             world.processes.push(made);
             world.at(0, Event::Poll(process, 1));
+            world.begin_notes(process, 1);
             for lane in 0..world.setup.lanes {
                 let rate = world.setup.demand[process][lane];
                 world.fault_at(0, Fault::Demand(process, lane, rate));
@@ -253,6 +258,7 @@ impl World {
             Event::Poll(process, life)
             | Event::Answer(process, life, _)
             | Event::Write(process, life, ..)
+            | Event::Note(process, life)
             | Event::Serve(process, life) => {
                 if let Some(event) = self.awake(process, life, event) {
                     self.of_process(process, event);
@@ -288,6 +294,7 @@ impl World {
                     self.provider.arrives(unit.as_str(), epoch + self.now + path, tokens);
                 }
             }
+            Event::Note(_, life) => self.note(process, life),
             Event::Serve(..) => {
                 self.processes[process].serving = false;
                 self.serve(process);
@@ -333,6 +340,27 @@ impl World {
         }
     }
 
+    fn begin_notes(&mut self, process: usize, life: u64) {
+        if self.setup.settings.noting {
+            self.at(self.now + NOTE, Event::Note(process, life));
+        }
+    }
+
+    fn note(&mut self, process: usize, life: u64) {
+        let moment = self.moment(process);
+        let at = self.board_time();
+        let held = &mut self.processes[process];
+        let reaches = held.cut <= self.now && self.away <= self.now;
+        if let Some((number, units)) = held.books.note(reaches, moment) {
+            self.board.note(held.holder.id(), number, units, at);
+        }
+        self.at(self.now + NOTE, Event::Note(process, life));
+    }
+
+    fn board_time(&self) -> i64 {
+        self.setup.epoch_ms + (self.now + self.board_clock) / MILLI
+    }
+
     fn is_lost(&mut self, process: usize) -> bool {
         self.rng.u64(0..1000) < self.setup.loss || self.processes[process].cut > self.now
     }
@@ -342,7 +370,14 @@ impl World {
             return;
         }
         let identity = if self.identified { self.identity.to_string() } else { String::new() };
-        let now = self.setup.epoch_ms + (self.now + self.board_clock) / MILLI;
+        let now = self.board_time();
+        let mut renewal = renewal.clone();
+        if self.setup.settings.noting {
+            // Who notes has a lock that tells when he is gone.
+            let dead = self.processes.iter().filter(|process| !process.alive);
+            renewal.buried.extend(dead.map(|process| process.holder.id().clone()));
+        }
+        let renewal = &renewal;
         let reply = apply(&mut self.board, renewal, Server { now, identity: &identity });
         if let Some(mirror) = &mut self.mirror {
             assert_eq!(mirror(renewal, now), reply, "another board says otherwise");
@@ -453,6 +488,7 @@ impl World {
                 made.holder = made.holder.remembering(generation);
                 self.processes[process] = made;
                 self.at(now, Event::Poll(process, life));
+                self.begin_notes(process, life);
             }
             Fault::Cut(process, long) => self.processes[process].cut = now + long,
             Fault::Away(long) => self.away = now + long,

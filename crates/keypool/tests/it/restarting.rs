@@ -82,6 +82,37 @@ async fn a_limit_used_up_stays_used_up_when_the_process_is_killed_and_started_ag
     }
 }
 
+/// What it held and did not use is there after it, all of the day but for little.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_is_not_used_up_by_processes_that_were_killed() {
+    let project = |n: u32| Project::new(format!("10000000010{n}")).limits(Limits::none().rpm(30)).key(secret(n));
+    let sim = (1..=3).fold(GeminiSim::builder(), |sim, n| sim.project(project(n))).start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("state.db");
+    let lines: Vec<String> = (1..=3).map(|n| format!("{} id=o{n} owner=o{n} rpm=30 rpd=250\n", secret(n))).collect();
+    let file = key_file(&lines.concat());
+    let (keys, url, db) = (file.path().to_str().unwrap(), sim.url(), db.to_str().unwrap());
+    let args = ["serve", "--keys", keys, "--listen", "127.0.0.1:0", "--upstream", &url, "--wait", "5", "--db", db];
+    for wait in [0, 300, 900] {
+        let running = Running::start(&args);
+        assert_eq!(hello(&running).await.status, StatusCode::OK);
+        tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+        running.kill();
+    }
+    let running = Running::start(&args);
+    // Of 90 a minute 3 are used, and each death may have cost one of each key.
+    for n in 0..75 {
+        let answer = hello(&running).await;
+        assert_eq!(answer.status, StatusCode::OK, "{n}: {answer:?}");
+    }
+    let (code, text) = run(&["usage", "--json", "--db", db]);
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &told["out_for_today"]), (0, &serde_json::json!([])), "{text}");
+    running.kill();
+    let report = sim.report();
+    assert_eq!((report.total.accepted, report.total.over_limit), (78, 0), "{report}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_under_load_it_exceeds_no_limit_and_loses_nothing_but_the_last_counts() {
     let project = |n: u32| Project::new(format!("10000000000{n}"));

@@ -68,6 +68,8 @@ local function lend(record, renewal, from, to, now)
   prune(record, now)
   record.holder = renewal.holder
   record.ends = now + renewal.lease
+  -- He goes by what is counted here, as it stands now.
+  record.told = now
   record.fence = state.fence
   record.generation = state.generation
   record.mode = 'whole'

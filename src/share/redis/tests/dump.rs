@@ -87,6 +87,7 @@ fn unit_of(unit: &Value) -> UnitRecord {
         last_start: maybe(&unit["last_start"]),
         opens: maybe(&unit["opens"]),
         before: holder("before"),
+        left: false,
         learned: limits(&unit["learned"]),
         corrections: list(&unit["corrections"]).iter().map(correction).collect(),
         corrected: big(&unit["corrected"]),
