@@ -175,11 +175,12 @@ fn bury(state: &mut BoardState, renewal: &Renewal, now: i64) {
         .cloned()
         .collect();
     for gone in dead {
-        state.holders.remove(&gone);
         state.dead.retain(|dead| *dead != gone);
+        // Which limits a unit has may be known by him alone.
         for unit in state.units.named(|unit| unit.holder.as_ref() == Some(&gone)) {
             state.abandon(&unit, now);
         }
+        state.holders.remove(&gone);
         state.notes.remove(&gone);
         state.dead.push(gone);
     }

@@ -250,8 +250,8 @@ impl UnitRecord {
         if self.holder.is_some() {
             let end = self.until.min(now);
             let believed = self.told > broke;
-            // Of one without limits there is nothing to count: it is said that somebody died.
-            let bare = self.counts.is_empty() && self.ahead == Some(Spent::default());
+            // Without limits there is nothing to count by: it is said that somebody died.
+            let bare = self.counts.is_empty() && (limits.is_empty() || self.ahead == Some(Spent::default()));
             match self.ahead.take() {
                 Some(ahead) if !bare => {
                     if !believed {

@@ -1,7 +1,13 @@
 //! What a process that died leaves of its units to the next: what it used, and no more.
 
-use super::world::{Fault, SECOND, Setup, World};
-use crate::{limit::Limits, share::Settings};
+use super::{
+    facts::blank,
+    world::{Fault, SECOND, Setup, World},
+};
+use crate::{
+    limit::Limits,
+    share::{BoardState, HolderId, Renewal, Server, Settings, Spent, UnitId, UnitInfo, apply},
+};
 
 /// Processes that note what they start, with limits by the day beside those by the minute.
 fn noting(processes: usize, owners: usize, limits: Limits, demand: f64) -> World {
@@ -78,4 +84,23 @@ fn what_was_told_before_time_broke_is_used_and_no_more() {
         assert!(later >= 110, "{name}: {later} after it");
         assert_eq!(world.over(), [""; 0]);
     }
+}
+
+/// Nobody else is there who says which limits a unit of its has: they are the dead one's own.
+#[test]
+fn what_was_started_before_the_first_note_is_used() {
+    let (mut board, unit) = (BoardState::fresh(), UnitId::from("m\nowner"));
+    let (gone, next) = (HolderId::new("one", 1), HolderId::new("two", 1));
+    let limits = Limits::new().per_minute(40);
+    let info = UnitInfo { unit: unit.clone(), kind: "m".into(), limits, guard: None, joins: Vec::new() };
+    let mut renewal = Renewal { noting: true, ..blank(&gone) };
+    renewal.units = Some(vec![info]);
+    apply(&mut board, &renewal, Server { now: 1_000, identity: "" });
+    let started = Spent { requests: 2, ..Spent::default() };
+    let lent = board.units.get_mut(&unit).unwrap();
+    (lent.holder, lent.until, lent.told, lent.ahead) = (Some(gone.clone()), 9_000, 1_000, Some(started));
+    apply(&mut board, &Renewal { buried: vec![gone], ..blank(&next) }, Server { now: 2_000, identity: "" });
+    let record = board.units.get(&unit).unwrap();
+    let counted: u64 = record.counts.iter().flat_map(|told| &told.moments).map(|moment| moment.1).sum();
+    assert_eq!((counted, record.unknown), (2, None), "{record:?}");
 }

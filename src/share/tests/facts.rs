@@ -7,6 +7,34 @@ use crate::share::{BoardState, HolderId, NAMED, News, Renewal, Reply, Server, VE
 const HOUR: i64 = 3_600_000;
 const NOON: i64 = 20_000 * 86_400_000 + 43_200_000;
 
+/// A first renewal that says nothing.
+pub(super) fn blank(holder: &HolderId) -> Renewal {
+    Renewal {
+        version: VERSION,
+        holder: holder.clone(),
+        number: 1,
+        generation: 0,
+        acknowledged: 0,
+        elapsed: None,
+        trip: 0,
+        nonce: 9,
+        lease: Duration::from_secs(10).as_millis() as u64,
+        roster: 1,
+        units: Some(Vec::new()),
+        held: Vec::new(),
+        returned: Vec::new(),
+        demand: BTreeMap::new(),
+        claims: Vec::new(),
+        settled: Vec::new(),
+        news: Vec::new(),
+        revision: 0,
+        buried: Vec::new(),
+        noting: false,
+        noted: 0,
+        other: BTreeMap::new(),
+    }
+}
+
 /// One who says names and hears facts.
 struct Sayer {
     holder: HolderId,
@@ -30,28 +58,12 @@ impl Sayer {
             news.push((self.news, News::Rest { scope, until: NAMED, generation: *generation, why }));
         }
         let renewal = Renewal {
-            version: VERSION,
-            holder: self.holder.clone(),
             number: self.number,
             generation: self.generation,
             acknowledged: self.number - 1,
-            elapsed: None,
-            trip: 0,
-            nonce: 9,
-            lease: Duration::from_secs(10).as_millis() as u64,
-            roster: 1,
-            units: Some(Vec::new()),
-            held: Vec::new(),
-            returned: Vec::new(),
-            demand: BTreeMap::new(),
-            claims: Vec::new(),
-            settled: Vec::new(),
             news,
             revision: self.revision,
-            buried: Vec::new(),
-            noting: false,
-            noted: 0,
-            other: BTreeMap::new(),
+            ..blank(&self.holder)
         };
         let reply = apply(board, &renewal, Server { now: NOON + now, identity: "" });
         (self.generation, self.revision) = (reply.generation, reply.revision);
