@@ -19,6 +19,7 @@ impl State {
         let owner = self.roster.keys[slot as usize].owner;
         let whom = Whom { scope: Scope::Key, slot, owner, lane: NO_MODEL };
         let rest = self.rest_slot(whom).expect("a key has a place for a rest");
+        let is_news = !rest.by_hand || rest.end != End::Never || rest.code != reason;
         rest.by_hand = true;
         rest.end = End::Never;
         rest.since = now.tick;
@@ -28,6 +29,9 @@ impl State {
         rest.held = false;
         self.guard.forget(slot);
         self.note_key(slot, NO_MODEL);
+        if !is_news {
+            return;
+        }
         let (key, code) = (self.roster.keys[slot as usize].id.clone(), reason.to_owned());
         self.event(|| Event::Disabled {
             key,

@@ -227,3 +227,13 @@ fn a_rest_tells_the_limit_that_decided_and_whose_word_it_is() {
     answer(&pool, FLASH, &rate_for(30).news(news));
     assert_eq!(hit(&mut events), None);
 }
+
+#[test]
+fn what_is_switched_off_already_is_no_news() {
+    let (pool, _) = keys(1);
+    let mut events = pool.changes();
+    for reason in ["too dear", "too dear", "leaked"] {
+        pool.disable(&id(0), reason).unwrap();
+    }
+    assert_eq!(names(&mut events), ["disabled", "disabled"], "a reason of its own is");
+}

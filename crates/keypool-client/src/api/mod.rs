@@ -15,7 +15,7 @@ pub use content::{Blob, Content, FileData, Part};
 pub use embed::{ContentEmbedding, EmbedContentRequest};
 pub use model::Model;
 pub use request::GenerateContentRequest;
-pub use response::{Candidate, CountTokensResponse, GenerateContentResponse, PromptFeedback};
+pub use response::{Candidate, CountTokensResponse, GenerateContentResponse, PromptFeedback, is_block};
 pub use tool::{FunctionCall, FunctionDeclaration, FunctionResponse, Tool};
 pub use usage::UsageMetadata;
 

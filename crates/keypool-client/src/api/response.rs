@@ -55,6 +55,24 @@ impl GenerateContentResponse {
     }
 }
 
+/// Reasons for an end that say that what was to come is not allowed.
+const BLOCKS: [&str; 9] = [
+    "SAFETY",
+    "RECITATION",
+    "BLOCKLIST",
+    "PROHIBITED_CONTENT",
+    "SPII",
+    "IMAGE_SAFETY",
+    "LANGUAGE",
+    "content_filter",
+    "refusal",
+];
+
+/// Whether an answer that ended for this reason (`SAFETY`, `RECITATION`, …) lacks what was not allowed to be said.
+pub fn is_block(finish_reason: &str) -> bool {
+    BLOCKS.contains(&finish_reason)
+}
+
 /// One of the answers that were asked for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

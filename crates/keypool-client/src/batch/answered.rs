@@ -4,6 +4,7 @@ use serde::Deserialize;
 use tower_keypool::Usage;
 
 use super::{Json, dialect::Dialect};
+use crate::api::is_block;
 
 /// What a good answer says.
 #[derive(Debug, Default, PartialEq)]
@@ -94,19 +95,6 @@ struct AnthropicUsage {
     output_tokens: Option<u64>,
 }
 
-/// Reasons for an end that say that what was to come is not allowed.
-const BLOCKS: [&str; 9] = [
-    "SAFETY",
-    "RECITATION",
-    "BLOCKLIST",
-    "PROHIBITED_CONTENT",
-    "SPII",
-    "IMAGE_SAFETY",
-    "LANGUAGE",
-    "content_filter",
-    "refusal",
-];
-
 impl Answered {
     /// Reads the body of a good answer.
     pub(crate) fn read(dialect: Dialect, body: &[u8]) -> Result<Self, serde_json::Error> {
@@ -117,7 +105,7 @@ impl Answered {
         };
         let Self { blocked, finish_reason, .. } = &mut read;
         if let (None, Some(reason)) = (&blocked, &finish_reason)
-            && BLOCKS.contains(&&**reason)
+            && is_block(reason)
         {
             *blocked = Some(reason.clone());
         }

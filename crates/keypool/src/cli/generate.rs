@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::anyhow;
 use clap::{Args, builder::NonEmptyStringValueParser};
-use keypool_client::{Client, Generate as Request};
+use keypool_client::{Client, Generate as Request, api::is_block};
 use serde_json::json;
 use tower_keypool::{Exhausted, KeyPool};
 
@@ -191,6 +191,7 @@ fn ending(empty: bool, finish: Option<&str>, blocked: Option<&str>) -> Result<()
         (None, why) if empty => {
             Err(Failure::with(1, anyhow!("the answer is empty: {}", plain(why.unwrap_or("no reason is given")))))
         }
+        (None, Some(why)) if is_block(why) => Err(Failure::with(1, anyhow!("the answer was blocked: {}", plain(why)))),
         (None, Some(why)) if why != "STOP" => {
             eprintln!("keypool: note: the answer ended early: {}", plain(why));
             Ok(())

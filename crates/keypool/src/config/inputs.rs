@@ -49,6 +49,11 @@ impl Inputs {
         (self.more, self.more_files) = (source.into_iter().collect(), files.unwrap_or_default());
     }
 
+    /// The file that was found is meant from now on, as if it had been named: that it is gone is no wish to do without it.
+    pub fn stay(&mut self) {
+        self.file = find::file(self.file.as_deref(), &self.environment);
+    }
+
     /// The same of what was read just now: files are not read again for it.
     #[must_use]
     pub fn hear_beside(&mut self, told: Option<Told>, loaded: Loaded) -> Loaded {

@@ -146,6 +146,8 @@ fn a_key_where_a_path_belongs_is_not_printed() {
         assert_eq!(code, Some(2), "{text}");
         assert!(!text.contains(ONE) && text.contains("not shown"), "{text}");
     }
+    let (code, text) = with("UNUSED", &["generate", "hello", "--system", &format!("@{ONE}")]);
+    assert!(code == Some(2) && text.contains("--system") && !text.contains(ONE), "{text}");
 }
 
 #[test]

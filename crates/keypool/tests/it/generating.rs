@@ -102,6 +102,11 @@ async fn what_is_no_answer_is_said() {
     with(Fault::Finish(Finish::PromptBlocked("SAFETY".to_owned())));
     generate(&home, &sim, &["hi"]).bad(1, "the prompt was blocked: SAFETY");
     generate(&home, &sim, &["hi", "--json"]).bad(1, "the prompt was blocked: SAFETY");
+    let half = r#"{"candidates":[{"content":{"parts":[{"text":"half"}]},"finishReason":"SAFETY"}]}"#;
+    let half =
+        gemini_sim::Canned::new(200).header("content-type", "text/event-stream").body(format!("data: {half}\n\n"));
+    with(Fault::Canned(half));
+    generate(&home, &sim, &["hi"]).bad(1, "the answer was blocked: SAFETY");
     let page = |body: &str| {
         Fault::Canned(gemini_sim::Canned::new(200).header("content-type", "text/html").body(body.to_owned()))
     };

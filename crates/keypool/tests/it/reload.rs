@@ -171,6 +171,24 @@ async fn a_bad_file_is_refused_and_the_old_one_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_gone_is_no_wish_to_do_without_it() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keypool.toml");
+    let one = format!("[[keys]]\nid = \"one\"\nsecret = \"{ONE}\"\n");
+    std::fs::write(&file, &one).unwrap();
+    let running = serve(folder.path(), &sim, &[("GEMINI_API_KEY", THREE), ("KEYPOOL_DB", "none")]);
+    std::fs::remove_file(&file).unwrap();
+    let (running, told) = line(running, "the configuration cannot be read").await;
+    assert!(told.contains("keypool.toml"), "{told}");
+    assert_eq!(crate::home::servers(&running, 9).await.len(), 2);
+    std::fs::write(&file, format!("{one}[[keys]]\nid = \"two\"\nsecret = \"{TWO}\"\n")).unwrap();
+    let (running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("added two") && !told.contains("removed"), "{told}");
+    drop(running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slip_of_the_pen_in_a_key_file_takes_no_key_out() {
     let sim = simulator().await;
     let folder = tempfile::tempdir().unwrap();
