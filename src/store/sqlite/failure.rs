@@ -20,6 +20,11 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// Whether it was another connection's turn.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self, Self::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy))
+    }
+
     /// As whoever called is told.
     pub(super) fn of(self, path: &Path) -> StoreError {
         match self {

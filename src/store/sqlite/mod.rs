@@ -29,7 +29,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OpenFlags};
@@ -206,8 +206,19 @@ const BUSY: Duration = Duration::from_secs(5);
 /// each time lies in few of them; all others are in the system's own cache.
 const HELD_PAGES: i64 = -512;
 
-/// A connection to a file that is as it should be.
+/// A connection to a file that is as it should be. Of those who make one journal at once SQLite lets some not wait for their
+/// turn, so that they come again.
 fn begin(path: &Path) -> Result<Connection, Failure> {
+    let first = Instant::now();
+    loop {
+        match begin_at_once(path) {
+            Err(failure) if failure.is_busy() && first.elapsed() < BUSY => thread::sleep(BUSY / 100),
+            begun => return begun,
+        }
+    }
+}
+
+fn begin_at_once(path: &Path) -> Result<Connection, Failure> {
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "trusted_schema", "OFF")?;
