@@ -29,7 +29,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rusqlite::{Connection, OpenFlags};
@@ -209,10 +209,11 @@ const HELD_PAGES: i64 = -512;
 /// A connection to a file that is as it should be. Of those who make one journal at once SQLite lets some not wait for their
 /// turn, so that they come again.
 fn begin(path: &Path) -> Result<Connection, Failure> {
-    let first = Instant::now();
+    let clock = Clock::system();
+    let first = clock.tick();
     loop {
         match begin_at_once(path) {
-            Err(failure) if failure.is_busy() && first.elapsed() < BUSY => thread::sleep(BUSY / 100),
+            Err(failure) if failure.is_busy() && clock.tick().since(first) < BUSY => thread::sleep(BUSY / 100),
             begun => return begun,
         }
     }

@@ -339,7 +339,7 @@ mod tests {
     fn who_is_called_like_somebody_configured_has_the_stricter_limits() {
         let tenants = Tenants::default();
         let limited = |name: &str, token: &str, rpd, tpm| {
-            let limits = TenantLimits { rpd, tpm, ..TenantLimits::default() };
+            let limits = TenantLimits { tpm, rpd, ..TenantLimits::default() };
             Grant { limits, ..grant(name, token) }
         };
         let limits = || tenants.with_token(b"token-2", 0).unwrap().grant().limits;
