@@ -57,7 +57,6 @@ enum Refused {
 impl Reload {
     /// Follows the files, and SIGHUP, until the task is aborted.
     pub fn follow(mut self) -> JoinHandle<()> {
-        self.inputs.stay();
         tokio::spawn(async move {
             let mut watch = Watch::new(&self.loaded.files);
             let mut hangups = Hangups::new();

@@ -45,6 +45,7 @@ const LAST_WRITE: Duration = Duration::from_secs(5);
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let mut inputs = self.inputs();
+        inputs.stay();
         let mut loaded = inputs.load_to_serve().map_err(|errors| super::config::wrong(&errors))?;
         let _written = telemetry::start(&loaded.config.log)
             .with_context(|| {
