@@ -99,7 +99,9 @@ impl KeySet {
         let replaced: HashSet<String> =
             sources.iter_mut().flat_map(|source| std::mem::take(&mut source.replaced)).collect();
         let mut set = Self::default();
-        let mut place: HashMap<String, usize> = HashMap::new();
+        let most = sources.iter().map(|source| source.keys.len()).sum();
+        set.keys.reserve(most);
+        let mut place: HashMap<String, usize> = HashMap::with_capacity(most);
         let mut said: Vec<HashMap<String, KeySpec>> = Vec::new();
         for source in sources {
             set.notes.extend(source.notes);
@@ -143,6 +145,12 @@ impl KeySet {
 
     /// Two keys of one id, or a name that is a secret: the key that came later is left out.
     fn drop_bad_names(&mut self) {
+        let is_named = |spec: &KeySpec| {
+            spec.id.is_some() || spec.owner.is_some() || spec.billing_account.is_some() || !spec.labels.is_empty()
+        };
+        if !self.keys.iter().any(is_named) {
+            return;
+        }
         let secrets: HashSet<String> = self.keys.iter().map(|spec| spec.secret.clone()).collect();
         let mut ids: HashMap<String, String> = HashMap::new();
         let Self { keys, notes } = self;
@@ -169,6 +177,9 @@ impl KeySet {
     /// A derived name gives way to a given one.
     fn name_apart(&mut self) {
         let given: HashSet<String> = self.keys.iter().filter_map(|spec| spec.id.clone()).collect();
+        if given.is_empty() {
+            return;
+        }
         for spec in self.keys.iter_mut().filter(|spec| spec.id.is_none()) {
             let key = Key::new(spec.secret.as_str());
             if given.contains(&key.key_id().to_string()) {

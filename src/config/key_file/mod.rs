@@ -154,22 +154,25 @@ impl KeyFile {
         let shared = Arc::from(path);
         let origin = |line| Origin::line(&shared, line);
         let ends_in = |end: &str| path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case(end));
+        let said = bytes.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
         let lines = if matches!(bytes.trim_ascii_start().first(), Some(b'[' | b'{')) || ends_in("json") {
             json::parse(path, bytes, not_keys, origin)?
         } else if ends_in("csv") || table::has_header(bytes) {
             table::parse(path, bytes, not_keys, origin)?
         } else {
             let read = |(n, bytes)| (Spot::line(n + 1), line::parse(bytes, not_keys, origin(n + 1)));
-            bytes.split(|&byte| byte == b'\n').enumerate().map(read).collect()
+            let mut lines = Vec::with_capacity(said);
+            lines.extend(bytes.split(|&byte| byte == b'\n').enumerate().map(read));
+            lines
         };
-        let said = bytes.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
         let mut file = Self { path: path.to_owned(), lines: said, ..Self::default() };
         file.take(lines);
         Ok(file)
     }
 
     fn take(&mut self, lines: Vec<Read>) {
-        let mut secrets: HashMap<String, Spot> = HashMap::new();
+        let mut secrets: HashMap<String, Spot> = HashMap::with_capacity(lines.len());
+        self.entries.reserve(lines.len());
         let mut ids: HashMap<String, Spot> = HashMap::new();
         for (spot, read) in lines {
             let Spot { line, entry } = spot;
