@@ -231,6 +231,9 @@ fn what_is_told_is_what_the_page_says_and_holds_no_secret() {
         "keypool.request",
         // Of the gateway, whose own tests hold it.
         "keypool.admin_change",
+        // What says that it is gzip and is none has a test of its own.
+        "keypool.unreadable",
+        "keypool.usage_restored",
         // Of stores; that their names are these is held by the next test.
         "keypool.store_failing",
         "keypool.store_void",
