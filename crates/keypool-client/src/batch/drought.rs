@@ -102,14 +102,12 @@ impl Droughts {
 }
 
 impl Desk {
-    /// A request of this model goes.
-    pub(crate) fn goes(&self, model: &Arc<str>) {
-        self.lock().droughts.goes(model);
-    }
-
-    /// Whether none of this model has come to its end since the run began: nobody knows anything of the keys.
-    pub(crate) fn is_first_wave(&self, model: &str) -> bool {
-        self.lock().droughts.is_first_wave(model)
+    /// A request of this model goes; whether none of it has come to its end since the run began, so that nobody knows anything
+    /// of the keys.
+    pub(crate) fn goes(&self, model: &Arc<str>) -> bool {
+        let mut tray = self.lock();
+        tray.droughts.goes(model);
+        tray.droughts.is_first_wave(model)
     }
 
     /// Whether any of this model was carried since then.

@@ -73,10 +73,10 @@ impl Worker {
                         pace.started(shared.desk.elapsed());
                     }
                     let under_way = shared.under_way(self.number);
-                    shared.desk.goes(&work.model);
+                    let first_wave = shared.desk.goes(&work.model);
                     // As long as nobody knows anything of the keys each speaks for itself: a request that asks one after the other
                     // has the pool doubt what the first said, and all of the first wave would ask all of them.
-                    let alone = shared.desk.is_first_wave(&work.model).then(|| lease.key_id().clone());
+                    let alone = first_wave.then(|| lease.key_id().clone());
                     let tried =
                         attempt::send(&shared, &work, &model, lease, self.key.as_ref().or(alone.as_ref())).await;
                     shared.desk.landed(&work.model);

@@ -4,7 +4,11 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
@@ -19,28 +23,41 @@ const STOPPING: &str = "the gateway is stopping and could not wait for the rest 
 
 /// Tells all streams at once that the gateway ends.
 #[derive(Debug, Default)]
-pub(in crate::gateway) struct Farewell(watch::Sender<bool>);
+pub(in crate::gateway) struct Farewell {
+    told: watch::Sender<()>,
+    bid: Arc<AtomicBool>,
+}
 
 impl Farewell {
     /// Those that have not ended end now.
     pub(in crate::gateway) fn bid(&self) {
-        self.0.send_replace(true);
+        self.bid.store(true, Ordering::Release);
+        self.told.send_replace(());
     }
 
     /// Whoever waits for that.
     pub(in crate::gateway) fn awaited(&self) -> Parting {
-        let mut told = self.0.subscribe();
-        Parting(Box::pin(async move {
-            if told.wait_for(|bid| *bid).await.is_err() {
-                // There is no gateway to end any more.
-                std::future::pending::<()>().await;
+        let (mut told, bid) = (self.told.subscribe(), Arc::clone(&self.bid));
+        let asked = Arc::clone(&bid);
+        let told = Box::pin(async move {
+            while !asked.load(Ordering::Acquire) {
+                if told.changed().await.is_err() {
+                    // There is no gateway to end any more.
+                    std::future::pending::<()>().await;
+                }
             }
-        }))
+        });
+        Parting { told, bid, waker: None }
     }
 }
 
 /// Resolves when the gateway ends before its streams do.
-pub(in crate::gateway) struct Parting(Pin<Box<dyn Future<Output = ()> + Send>>);
+pub(in crate::gateway) struct Parting {
+    told: Pin<Box<dyn Future<Output = ()> + Send>>,
+    bid: Arc<AtomicBool>,
+    /// Who is woken then: with each piece of a stream he is the same as a rule, and nobody need be told.
+    waker: Option<Waker>,
+}
 
 impl fmt::Debug for Parting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,7 +67,17 @@ impl fmt::Debug for Parting {
 
 impl Parting {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(cx)
+        let is_waited_for = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_waited_for && !self.bid.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
+        self.waker = Some(cx.waker().clone());
+        self.told.as_mut().poll(cx)
+    }
+
+    /// From now on nobody is waited for.
+    fn forget(&mut self) {
+        (self.told, self.bid) = (Box::pin(std::future::pending()), Arc::default());
     }
 
     /// Why the answer is not whole.
@@ -99,7 +126,7 @@ impl<B: Body<Data = Bytes>> Flowing<B> {
         }
         ready!(self.parting.poll(cx));
         // Polled once more it would panic.
-        self.parting = Parting(Box::pin(std::future::pending()));
+        self.parting.forget();
         if !(self.tail.ends_with(b"\n\n") || self.tail == *b"\r\n\r\n" || self.tail.ends_with(b"\r\r")) {
             // Half an event would take this one for its end: that the connection breaks off tells as much.
             return Poll::Pending;
