@@ -60,6 +60,14 @@ fn alike(attempts: &[Attempt], kind: VerdictKind) -> impl Iterator<Item = &Attem
     attempts.iter().filter(move |attempt| attempt.is_open_to_doubt() && attempt.kind == kind)
 }
 
+/// How many owners these are.
+pub(super) fn distinct(owners: impl Iterator<Item = u32>) -> usize {
+    let mut owners: Vec<u32> = owners.collect();
+    owners.sort_unstable();
+    owners.dedup();
+    owners.len()
+}
+
 impl Attempt {
     /// Whether it says nothing that is sure of its key: others may say the same.
     pub(crate) fn is_unclear(&self) -> bool {
@@ -84,27 +92,22 @@ impl State {
     /// believed where one of them served before; else a third is asked, whose success would refute them.
     pub(crate) fn is_settled(&self, attempts: &[Attempt]) -> bool {
         let Some((last, earlier)) = attempts.split_last() else { return false };
-        if last.met_unnamed_limit() {
-            return self.is_refused_by_many(attempts);
-        }
         let of_model: Vec<Attempt> = earlier.iter().filter(|attempt| attempt.model == last.model).cloned().collect();
+        if last.met_unnamed_limit() {
+            return self.is_refused_by_many(of_model.iter().chain([last]));
+        }
         let said = alike(&of_model, last.kind).chain([last]);
-        let mut owners: Vec<u32> = said.clone().filter_map(|attempt| self.owner_of(attempt)).collect();
-        owners.sort_unstable();
-        owners.dedup();
+        let owners = distinct(said.clone().filter_map(|attempt| self.owner_of(attempt)));
         if last.worded {
-            return owners.len() >= BLAMED_BY_WORDS;
+            return owners >= BLAMED_BY_WORDS;
         }
         if is_unread(last.named, last.status) {
             let slots = said.filter_map(|attempt| self.roster.slot_of(&attempt.key));
-            let mut good: Vec<u32> =
-                slots.filter(|slot| self.has_proved_good(*slot)).map(|slot| self.owner_at(slot)).collect();
-            good.sort_unstable();
-            good.dedup();
-            return owners.len() >= REFUSED_UNREAD.0 || good.len() >= REFUSED_UNREAD.1;
+            let good = distinct(slots.filter(|slot| self.has_proved_good(*slot)).map(|slot| self.owner_at(slot)));
+            return owners >= REFUSED_UNREAD.0 || good >= REFUSED_UNREAD.1;
         }
         let mut slots = said.filter_map(|attempt| self.roster.slot_of(&attempt.key));
-        owners.len() > 2 || (owners.len() == 2 && slots.any(|slot| self.has_proved_good(slot)))
+        owners > 2 || (owners == 2 && slots.any(|slot| self.has_proved_good(slot)))
     }
 
     /// A key that served before, and that no earlier request's evidence spared since then.

@@ -2,7 +2,7 @@
 //! nobody is entitled to). Where several owners say it within one request their rests let one request after the other
 //! find out, and after many that were served before no further key is asked.
 
-use super::{Attempt, ask::Ask, rest::Rest, scope::Whom, seats::SeatCell, state::State};
+use super::{Attempt, ask::Ask, doubt::distinct, rest::Rest, scope::Whom, seats::SeatCell, state::State};
 use crate::{
     time::Now,
     verdict::{Until, Verdict, VerdictKind},
@@ -54,9 +54,10 @@ impl State {
         }
     }
 
-    /// Whether so many owners that served before told this request of a limit without a name that it is the request's.
-    pub(super) fn is_refused_by_many(&self, attempts: &[Attempt]) -> bool {
-        let met = attempts.iter().filter(|attempt| attempt.met_unnamed_limit());
+    /// Whether so many owners that served before told this request, in attempts of one model, of a limit without a name that it
+    /// is the request's.
+    pub(super) fn is_refused_by_many<'a>(&self, attempts: impl Iterator<Item = &'a Attempt>) -> bool {
+        let met = attempts.filter(|attempt| attempt.met_unnamed_limit());
         let slots = met.filter_map(|attempt| self.roster.slot_of(&attempt.key));
         distinct(slots.filter(|slot| self.has_proved_good(*slot)).map(|slot| self.owner_at(slot))) >= ENOUGH
     }
@@ -67,12 +68,4 @@ impl State {
         let is_own = |attempt: &Attempt| self.owner_of(attempt) == Some(self.owner_at(slot));
         earlier.iter().any(|attempt| attempt.met_unnamed_limit() && is_own(attempt))
     }
-}
-
-/// How many owners these are.
-fn distinct(owners: impl Iterator<Item = u32>) -> usize {
-    let mut owners: Vec<u32> = owners.collect();
-    owners.sort_unstable();
-    owners.dedup();
-    owners.len()
 }
