@@ -206,10 +206,18 @@ fn page() -> BTreeMap<String, (String, String, String, BTreeSet<String>)> {
     .collect()
 }
 
+/// Does `then` with `ear` listening.
+fn hears<T>(ear: &Ear, then: impl FnOnce() -> T) -> T {
+    // With one dispatcher alone, tracing asks that of the thread which meets an event first whether anybody listens, and
+    // other tests' threads have none.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    tracing::subscriber::with_default(ear.clone(), then)
+}
+
 #[test]
 fn what_is_told_is_what_the_page_says_and_holds_no_secret() {
     let ear = Ear::new(Level::DEBUG);
-    tracing::subscriber::with_default(ear.clone(), live_through_everything);
+    hears(&ear, live_through_everything);
     let page = page();
     let mut seen = BTreeSet::new();
     for (name, told) in ear.told() {
@@ -297,7 +305,7 @@ fn whatever_the_library_tells_has_a_name_that_the_page_knows() {
 fn an_attempt_is_a_span_around_the_client() {
     let ear = Ear::new(Level::INFO);
     let (pool, _) = on(pool(1));
-    tracing::subscriber::with_default(ear.clone(), || ask(&pool, 200, "{}"));
+    hears(&ear, || ask(&pool, 200, "{}"));
     let attempt = ear.first("keypool.attempt");
     let value = |name: &str| attempt.values.get(name).map(|value| value.trim_matches('"').to_owned());
     assert_eq!(value("key").as_deref(), Some("key-0"));
@@ -312,7 +320,7 @@ fn an_attempt_is_a_span_around_the_client() {
 #[test]
 fn who_hears_warnings_alone_hears_of_no_request() {
     let ear = Ear::new(Level::WARN);
-    tracing::subscriber::with_default(ear.clone(), live_through_everything);
+    hears(&ear, live_through_everything);
     let told = ear.told();
     assert!(told.iter().any(|(name, _)| name == "keypool.disabled"));
     assert!(told.iter().all(|(_, told)| told.level <= Level::WARN), "{told:?}");
@@ -355,6 +363,7 @@ fn who_hears_something_may_look_at_the_pool() {
     let (done, over) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let (held, warned) = (Arc::new(std::sync::OnceLock::new()), Arc::new(AtomicU64::new(0)));
+        let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
         let _guard = tracing::subscriber::set_default(Looks(Arc::clone(&held), Arc::clone(&warned)));
         let of_owner = |n, per_minute| key(n).owner("o").limits("m", Limits::new().per_minute(per_minute));
         let (pool, _) = on(KeyPool::builder(Gemini::new()).key(of_owner(0, 10)));
@@ -380,7 +389,7 @@ fn models_for_which_there_is_no_room_are_named() {
     let build = |models: u32| {
         let limits = (0..models).map(|n| format!("model-{n:03}"));
         let build = || on(limits.fold(pool(1), |pool, model| pool.limits(model, Limits::new().per_minute(1))));
-        tracing::subscriber::with_default(ear.clone(), build).0
+        hears(&ear, build).0
     };
     drop(build(128));
     assert!(ear.told().is_empty(), "{:?}", ear.told());

@@ -184,6 +184,9 @@ async fn a_requests_own_id_stands_in_answer_error_and_log() {
     let log = Log::default();
     let writer = log.clone();
     let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
+    // With one dispatcher alone, tracing asks that of the thread which meets an event first whether anybody listens, and
+    // other tests' threads have none.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _guard = tracing::subscriber::set_default(lines.with_writer(move || writer.clone()).finish());
     let (sim, client) = stage::served(GeminiSim::builder(), 1).await;
     let answer = client.generate("hello").request_id("req_1").await.unwrap();

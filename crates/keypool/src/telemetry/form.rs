@@ -255,6 +255,9 @@ mod tests {
         let lines = Arc::new(Mutex::new(String::new()));
         let form = Form::new(format, time.clock(), TimeZone::UTC);
         let subscriber = tracing_subscriber::registry().with(Lines(form, Arc::clone(&lines)));
+        // With one dispatcher alone, tracing asks that of the thread which meets an event first whether anybody listens, and
+        // other tests' threads have none.
+        let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
         tracing::subscriber::with_default(subscriber, then);
         let lines = lines.lock().unwrap();
         lines.clone()

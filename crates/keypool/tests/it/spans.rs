@@ -49,6 +49,9 @@ async fn it_says_what_became_of_the_request() {
             })
             .with_filter(wanted),
     );
+    // With one dispatcher alone, tracing asks that of the thread which meets an event first whether anybody listens, and
+    // other tests' threads have none.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _guard = tracing::subscriber::set_default(subscriber);
 
     let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
