@@ -7,15 +7,13 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::{memchr_iter, memchr2_iter};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use super::needle::{Carried, begun_at_end, carry};
-use crate::key::{Secret, rarest};
+use crate::key::{Secret, UNRESERVED, rarest};
 
 /// A shorter key is no secret, and masking it would maim good text.
 pub(super) const SHORTEST: usize = 8;
-/// What stands in a query as it is.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What is looked for.
 #[derive(Clone, Copy)]

@@ -11,6 +11,6 @@ pub use config::{Key, Priority, Tier};
 pub use exit::Exit;
 pub use exit_error::ExitError;
 pub use id::KeyId;
-pub(crate) use secret::rarest;
 pub use secret::{InvalidSecret, Secret};
+pub(crate) use secret::{UNRESERVED, rarest};
 pub(crate) use shown::holds;

@@ -3,6 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use http::HeaderValue;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What stands in a query as it is; all else of a key is percent-encoded where it is sent, and sought so where it comes back.
+pub(crate) const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A key's secret. `Debug` and `Display` show `***`; only [`Secret::expose`] gives it away.
 ///
@@ -71,7 +75,7 @@ impl Secret {
         let mut header = HeaderValue::try_from(text).map_err(|_| InvalidSecret::Character { at: 0 })?;
         header.set_sensitive(true);
         let rare_at = rarest(secret.as_bytes());
-        let encodable = secret.bytes().any(|b| !(b.is_ascii_alphanumeric() || b"-._~".contains(&b)));
+        let encodable = utf8_percent_encode(secret, UNRESERVED).any(|piece| piece.len() != secret.len());
         Ok(Self(Arc::new(Parts { header, scheme: length, rare_at, encodable, exit: 0 })))
     }
 

@@ -12,7 +12,12 @@ use crate::{
     key::Tier,
     limit::{Limit, Need},
     time::Now,
+    verdict::VerdictKind,
 };
+
+/// Which models there are an account decides mostly, and a project of its own or a key with fewer rights now and then: so
+/// many of one owner's keys are asked.
+const SPEAK_FOR_ALL: usize = 3;
 
 /// So many doubtful keys are passed over at most.
 const MOST_DOUBTED: usize = 32;
@@ -73,8 +78,23 @@ impl State {
                 excluded.slots.push(slot);
             }
         }
+        excluded.owners.extend(self.owners_without(earlier, demand.model()));
         excluded.tiers = self.tiers_without(earlier, demand.model());
         excluded
+    }
+
+    /// The owners several of whose keys said that they lack the model: the others of their keys would say it too.
+    fn owners_without(&self, earlier: &[Attempt], model: Option<&str>) -> Vec<u32> {
+        let said = earlier
+            .iter()
+            .filter(|attempt| attempt.kind == VerdictKind::ModelUnavailable && attempt.model.as_deref() == model);
+        let mut owners: Vec<u32> = said.filter_map(|attempt| self.owner_of(attempt)).collect();
+        owners.sort_unstable();
+        owners
+            .chunk_by(|one, other| one == other)
+            .filter(|keys| keys.len() >= SPEAK_FOR_ALL)
+            .map(|keys| keys[0])
+            .collect()
     }
 
     /// The same, and a few keys that are as doubtful as one that this request was at already: one that serves shows

@@ -34,6 +34,10 @@ const BLAMED_BY_WORDS: usize = 5;
 /// be good.
 const REFUSED_UNREAD: (usize, usize) = (16, 3);
 
+/// The same unclear thing is asked of no more keys than this by one request, whoever's they are: where all of them are one
+/// owner's, their number is all there is to go by.
+const MOST_ASKED: usize = 16;
+
 /// So many requests in a row may be refused unread by a key and others, nobody being served meanwhile, until it is the
 /// keys that are no good.
 const REFUSED_IN_VAIN: u8 = 3;
@@ -97,6 +101,9 @@ impl State {
             return self.is_refused_by_many(of_model.iter().chain([last]));
         }
         let said = alike(&of_model, last.kind).chain([last]);
+        if said.clone().count() >= MOST_ASKED {
+            return true;
+        }
         let owners = distinct(said.clone().filter_map(|attempt| self.owner_of(attempt)));
         if last.worded {
             return owners >= BLAMED_BY_WORDS;

@@ -22,6 +22,9 @@ use crate::{
 /// A daily 429 this near to midnight does not tell which day it speaks of.
 const NEAR_MIDNIGHT: Duration = Duration::from_secs(600);
 
+/// No rest of which a length is said is shorter: who says "at once" and refuses again would be asked without a pause.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// A way out rests so long where something refuses it for the first time that does not say who it is: the request in hand
 /// goes on by another.
 const FIRST_PAGE: Duration = Duration::from_secs(1);
@@ -179,11 +182,12 @@ impl State {
         match (verdict.until_of(), verdict.confirm_after_of()) {
             (Until::Now, _) => (End::At(now.tick), None, false),
             (Until::Backoff, _) => (backoff, None, false),
-            (Until::For(delay), _) => (End::At(now.tick.plus(delay.min(table.longest))), None, false),
+            (Until::For(delay), _) => (End::At(now.tick.plus(delay.max(SHORTEST).min(table.longest))), None, false),
             (Until::DayEnd, _) => (self.day_end(cell, incident.step, now), None, false),
             (_, Some(pause)) if !incident.confirmed => (End::At(now.tick.plus(pause)), None, false),
             (Until::Probed(_) | Until::Lifted, _) if suspect => (backoff, None, false),
             (Until::Probed(first), _) => {
+                let first = first.max(SHORTEST);
                 (End::Never, Some(Probe { at: now.tick.plus(first), interval: first, out: false }), true)
             }
             // What nobody named may pass by itself: tried again from time to time.

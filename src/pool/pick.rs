@@ -1,7 +1,7 @@
 //! Picking: which key may carry this request, now.
 
 use super::{
-    Affinity, Demand, Seat,
+    Affinity, Demand, OutReason, Seat,
     ask::{Ask, Excluded},
     cell::Place,
     check::Check,
@@ -55,16 +55,29 @@ impl State {
         Ok(self.grant(ask, slot, probe))
     }
 
-    /// Whether the demand, which takes any key, would be granted one now.
+    /// Whether the demand would be granted a key now, or may be as soon as the board is asked.
     pub(super) fn could_pick(&mut self, demand: &Demand, now: Now) -> bool {
         let ask = self.ask(demand, now);
         if self.closed || self.all_rest(ask.lane, now) {
             return false;
         }
-        if self.pick_any(&ask, &Excluded::default()).is_some() {
+        let excluded = Excluded::default();
+        if let Affinity::MustKey(_) | Affinity::MustOwner(_) = demand.affinity {
+            return self.pick_of(&ask, &excluded).is_some() || self.wanted_may_be_lent(&ask);
+        }
+        if self.pick_any(&ask, &excluded).is_some() {
             return true;
         }
         self.journal.is_some() && (0..self.priorities.len()).any(|group| self.may_be_lent(ask.lane, group, now))
+    }
+
+    /// Whether one of the keys that must serve is kept out by nothing but that another process may have its owner.
+    #[cold]
+    fn wanted_may_be_lent(&mut self, ask: &Ask<'_>) -> bool {
+        self.wanted(&ask.demand.affinity).into_iter().any(|slot| {
+            let group = self.group(self.roster.keys[slot as usize].priority);
+            self.check(ask, slot) == Check::Out(OutReason::HeldElsewhere) && self.may_be_lent(ask.lane, group, ask.now)
+        })
     }
 
     /// Whether all of a lane rests, or the one exit of all keys.

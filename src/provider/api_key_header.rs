@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use http::{HeaderName, request::Parts};
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
 use super::{
     Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat,
@@ -15,7 +15,7 @@ use super::{
     target::{segment, set_path_and_query, set_query},
 };
 use crate::{
-    key::{InvalidSecret, Secret},
+    key::{InvalidSecret, Secret, UNRESERVED},
     verdict::{Elsewhere as E, Scope as S, Until as U, Verdict, VerdictKind as K},
 };
 
@@ -220,7 +220,7 @@ impl Provider for ApiKeyHeader {
                 head.headers.insert(name, key.header_value().clone());
             }
             Place::Query(name) => {
-                let key = utf8_percent_encode(key.expose(), NON_ALPHANUMERIC);
+                let key = utf8_percent_encode(key.expose(), UNRESERVED);
                 let query = match head.uri.query() {
                     Some(query) if !query.is_empty() => format!("{query}&{name}={key}"),
                     _ => format!("{name}={key}"),

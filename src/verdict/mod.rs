@@ -85,11 +85,12 @@ pub enum Until {
     Now,
     /// As the rest table says for this kind: doubling, capped.
     Backoff,
-    /// The provider said how long.
+    /// The provider said how long. Less than a second counts as a second: who says "at once" and refuses again would be
+    /// asked without a pause.
     For(Duration),
     /// Until the next midnight of the owner's zone after the request's start.
     DayEnd,
-    /// Without end, but one real request may probe it from time to time, first after this long.
+    /// Without end, but one real request may probe it from time to time, first after this long, a second at least.
     Probed(Duration),
     /// Without end, lifted by hand.
     Lifted,

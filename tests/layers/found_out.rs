@@ -1,9 +1,18 @@
 //! Keys that are no good are found out, whoever asks; and nobody finds a key out that is good.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
 
-use http::Response;
-use tower_keypool::{Anthropic, Error, Gemini, KeyPool, OpenAi, VerdictKind};
+use http::{Request, Response};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_keypool::{
+    Anthropic, Clock, Error, Gemini, Key, KeyPool, KeyPoolLayer, OpenAi, Provider, ReplayBody, VerdictKind,
+};
 
 use crate::blame::{Body, json, pool, send};
 
@@ -335,4 +344,55 @@ async fn keys_that_are_at_a_limit_without_a_name_are_all_asked_for_the_one_that_
     let (answer, attempts) =
         send(&pool, FLASH, "{}", |n| json(if n == 3 { 200 } else { 429 }, EXHAUSTED.to_owned())).await;
     assert_eq!((status(&answer), attempts), (200, 3), "one after the other finds out");
+}
+
+/// Keys of these owners, that many of each.
+fn owned(provider: impl Provider, owners: usize, each: usize) -> KeyPool {
+    let keys = (0..owners * each).map(|n| {
+        let key = Key::new(format!("sk-not-a-real-key-{n:04}")).id(format!("k{n}").as_str());
+        key.owner(format!("o{}", n / each).as_str())
+    });
+    let clock = Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    KeyPool::builder(provider).keys(keys).clock(clock).build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_owners_keys_all_say_is_not_asked_of_each() {
+    const CHAT: &str = "/v1/chat/completions";
+    const NO_MODEL: &str = r#"{"error":{"message":"The model `claude-x` does not exist or you do not have access to it.","type":"invalid_request_error","param":null,"code":"model_not_found"}}"#;
+    const CREDITS: &str = r#"{"error":{"message":"This request requires more credits, or fewer max_tokens. You requested up to 65536 tokens, but can only afford 100.","code":402}}"#;
+    for (owners, each, code, body, most) in [
+        (1, 100, 404, NO_MODEL, 3),
+        (2, 50, 404, NO_MODEL, 6),
+        (1, 100, 402, CREDITS, 1),
+        (100, 1, 402, CREDITS, 9),
+        (1, 100, 403, r#"{"error":{"message":"No."}}"#, 16),
+    ] {
+        let pool = owned(OpenAi::new(), owners, each);
+        for _ in 0..3 {
+            let (statuses, calls) = all(&pool, CHAT, 1, code, body).await;
+            assert_eq!(statuses, [code], "{owners} x {each}: {body}");
+            assert!((1..=most).contains(&calls), "{owners} x {each}: {calls} calls, {body}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_owner_may_have_the_model_that_all_keys_of_one_lack() {
+    let pool = owned(OpenAi::new(), 2, 20);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let client = KeyPoolLayer::new(&pool).layer(service_fn(move |request: Request<ReplayBody<Body>>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let key = request.headers()["authorization"].to_str().unwrap();
+        let has_it = key[key.len() - 4..].parse::<usize>().unwrap() >= 20;
+        let said = if has_it { "{}" } else { r#"{"error":{"message":"No such model","code":"model_not_found"}}"# };
+        std::future::ready(Ok::<_, std::io::Error>(json(if has_it { 200 } else { 404 }, said.to_owned())))
+    }));
+    for _ in 0..40 {
+        let request = Request::post("/v1/chat/completions").header("content-type", "application/json");
+        let request = request.body(Body::from(r#"{"model":"claude-x"}"#)).unwrap();
+        assert_eq!(client.clone().oneshot(request).await.unwrap().status(), 200);
+    }
+    assert!(asked.load(Ordering::Relaxed) <= 40 + 20, "{asked:?}");
 }

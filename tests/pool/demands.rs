@@ -46,6 +46,24 @@ fn it_fits_where_any_owner_may_carry_it() {
 }
 
 #[test]
+fn the_outlook_is_that_of_whoever_must_serve() {
+    let (pool, time) = limited(2, Limits::new().per_minute(1));
+    let must = |n| Demand::new(FLASH).affinity(Affinity::MustKey(id(n)));
+    drop(pool.try_acquire(must(0)).unwrap());
+    assert!(pool.outlook(FLASH).is_none() && pool.outlook(must(1)).is_none());
+    let out = pool.outlook(must(0)).expect("its minute is full, whoever else is ready");
+    assert_eq!(out.next_in(), pool.try_acquire(must(0)).unwrap_err().retry_after());
+    let of_owner = Demand::new(FLASH).affinity(Affinity::MustOwner("nobody".into()));
+    assert!(pool.outlook(of_owner).is_some(), "no key is of that owner");
+    let rather = Demand::new(FLASH).affinity(Affinity::RatherKey(id(0)));
+    assert!(pool.outlook(rather).is_none(), "the other one will do");
+    pool.disable(&id(1), "x").unwrap();
+    assert!(pool.outlook(must(1)).is_some_and(|out| out.next_in().is_none()));
+    time.advance(secs(61));
+    assert!(pool.outlook(must(0)).is_none());
+}
+
+#[test]
 fn an_estimate_is_cut_instead() {
     let (pool, time) = limited(1, Limits::new().tokens_per_minute(10_000));
     let guess = || Demand::new(FLASH).about_tokens(1_000_000);

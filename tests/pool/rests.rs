@@ -1,5 +1,7 @@
 //! Rests: one incident counts once, late answers extend and never shorten, lifts begin a new generation.
 
+use std::time::Duration;
+
 use tower_keypool::{RestTable, Scope, Strategy, Until, Verdict, VerdictKind};
 
 use crate::support::{
@@ -275,4 +277,17 @@ fn a_callers_fault_and_a_cancellation_say_nothing() {
     }
     assert!(view(&pool, 0).rests.is_empty());
     assert_eq!(noon().clock().tick(), pool.clock().tick());
+}
+
+#[test]
+fn who_says_at_once_is_given_a_second() {
+    for until in [Until::For(Duration::ZERO), Until::For(Duration::from_millis(999)), Until::Probed(Duration::ZERO)] {
+        for scope in [Scope::KeyLane, Scope::Key, Scope::OwnerLane, Scope::Owner] {
+            let (pool, time) = keys(1);
+            answer(&pool, FLASH, &Verdict::new(VerdictKind::RateLimited).scope(scope).until(until));
+            assert_eq!(next_in(&pool, FLASH), Some(secs(1)), "{until:?} {scope:?}");
+            time.advance(secs(1));
+            drop(take(&pool, FLASH));
+        }
+    }
 }

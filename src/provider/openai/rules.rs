@@ -146,7 +146,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     rule(
         &[402],
         &[Says("fewer max_tokens")],
-        ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherKey).code("CREDITS_TOO_LOW_FOR_REQUEST"),
+        ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).code("CREDITS_TOO_LOW_FOR_REQUEST").retries(8),
         "The account's credits do not cover this one request: ask for fewer tokens, or add credits.",
     ),
     rule(

@@ -7,10 +7,13 @@ use base64::{
         BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD,
     },
 };
-use http::{HeaderMap, HeaderValue};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Body as _;
-use http_body_util::BodyExt;
-use tower_keypool::VerdictKind;
+use http_body_util::{BodyExt, Full};
+use percent_encoding::percent_decode_str;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_keypool::{ApiKeyHeader, Key, KeyPool, KeyPoolLayer, ReplayBody, VerdictKind};
 
 use super::support::{Bench, KEY, STARS, Step, Steps, answer, collect, event, events, full, json, kind, text};
 
@@ -170,6 +173,28 @@ async fn in_the_reason_phrase_that_hyper_hands_on() {
             let response = bench.get(response).await;
             let sent = response.extensions().get::<ReasonPhrase>().map(|reason| reason.as_bytes().to_vec());
             assert_eq!(sent, stays.then(|| reason.as_bytes().to_vec()), "{status}");
+        }
+    }
+}
+
+/// A redirect that repeats where it was asked, and a body that does.
+#[tokio::test(start_paused = true)]
+async fn a_key_in_the_query_as_it_was_sent() {
+    for key in ["my-secret_key.12345678~", "a+b/c=d&e%20-_12345678"] {
+        let provider = ApiKeyHeader::query("appid", "https://api.example").unwrap();
+        let pool = KeyPool::builder(provider).key(Key::new(key)).build().unwrap();
+        for status in [200, 301, 404] {
+            let client = KeyPoolLayer::new(&pool).layer(service_fn(move |request: Request<_>| {
+                let asked = request.uri().to_string();
+                let answer = Response::builder().status(status).header("location", &asked).header("x-asked", &asked);
+                drop::<Request<ReplayBody<Full<Bytes>>>>(request);
+                std::future::ready(Ok::<_, std::io::Error>(answer.body(Full::<Bytes>::from(asked)).unwrap()))
+            }));
+            let response = client.oneshot(Request::get("/x?city=Ulm").body(Full::default()).unwrap()).await.unwrap();
+            let (head, body) = response.into_parts();
+            let told = format!("{:?} {:?}", head.headers, body.collect().await.unwrap().to_bytes());
+            let plain = percent_decode_str(&told).decode_utf8_lossy();
+            assert!(told.contains("city=Ulm") && !plain.contains(key), "{status}: {told}");
         }
     }
 }
