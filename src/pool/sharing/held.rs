@@ -48,6 +48,14 @@ impl State {
         self.journal.as_mut()?.share.as_deref_mut()
     }
 
+    /// Whether a key waits for its unit to be lent, whatever else keeps it.
+    pub(in crate::pool) fn is_elsewhere(&self, lane: u16, slot: u32) -> bool {
+        let owner = self.roster.keys[slot as usize].owner;
+        self.share().is_some_and(|share| !share.is_divided())
+            && !self.lanes[usize::from(lane)].owners[owner as usize].is_held()
+            && self.is_lent(lane, slot)
+    }
+
     /// Why this process may not use an owner with limits now.
     #[inline(never)]
     pub(in crate::pool) fn check_held(&self, lane: u16, slot: u32, now: Now) -> Option<Check> {
