@@ -113,10 +113,16 @@ impl Sqlite {
     /// Opens a file that is there, to copy or to check it. Nothing is brought forward or set aside.
     ///
     /// # Errors
-    /// When it is not there, cannot be read, or a newer version wrote it.
+    /// When it is not there, is empty, cannot be read, or a newer version wrote it.
     pub fn inspect(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
         whose::look(path)?;
+        if whose::is_empty(path) {
+            return Err(StoreError::new(format!(
+                "the database {} is empty: not even a table is in it",
+                path.display()
+            )));
+        }
         let open = || {
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.busy_timeout(BUSY)?;
@@ -135,6 +141,9 @@ impl Sqlite {
     pub fn may_open(path: impl AsRef<Path>) -> Result<(), StoreError> {
         let path = path.as_ref();
         whose::look(path)?;
+        if whose::is_empty(path) {
+            return Ok(());
+        }
         let version = || {
             let connection = whose::untouched(path)?;
             migrate::known(&connection, path, migrate::MIGRATIONS).map(drop)
