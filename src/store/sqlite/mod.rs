@@ -215,6 +215,10 @@ const BUSY: Duration = Duration::from_secs(5);
 /// each time lies in few of them; all others are in the system's own cache.
 const HELD_PAGES: i64 = -512;
 
+/// So many pages are written beside the file before they go into it: most of them are the same few again and again, and a
+/// process that starts is not to wait for the disk before its first lease.
+const WAL_PAGES: i64 = 3_000;
+
 /// A connection to a file that is as it should be. Of those who make one journal at once SQLite lets some not wait for their
 /// turn, so that they come again.
 fn begin(path: &Path) -> Result<Connection, Failure> {
@@ -233,6 +237,9 @@ fn begin_at_once(path: &Path) -> Result<Connection, Failure> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "trusted_schema", "OFF")?;
     connection.pragma_update(None, "cache_size", HELD_PAGES)?;
+    // What a transaction changes is held until it ends, and not written twice.
+    connection.pragma_update(None, "cache_spill", "OFF")?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
     care::glance(&connection, path)?;
     whose::check(&connection, path)?;
     let fresh = migrate::is_fresh(&connection)?;
