@@ -155,10 +155,11 @@ impl PoolConfig {
         for path in self.key_paths_at(place, document, folder) {
             match KeyFile::load(&path, not_keys) {
                 Ok(file) => sources.push(Source::from(file)),
-                // Whoever takes out the last key means it. A file that never had one is said, and keys may stand
-                // elsewhere.
-                Err(ref error @ FileError::Empty { ref skipped, .. }) if skipped.is_empty() => {
+                // Whoever takes out the last key and leaves a comment means it. A file that never had one is said, and
+                // keys may stand elsewhere.
+                Err(ref error @ FileError::Empty { ref skipped, lines, .. }) if skipped.is_empty() => {
                     let mut source = Source::new(Rank::File);
+                    source.blank = (lines == 0).then(|| path.clone());
                     source.notes.push(Problem::new(Origin::file(path.as_path(), 0), "", error.to_string()));
                     sources.push(source);
                 }

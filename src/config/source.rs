@@ -1,8 +1,11 @@
 //! Where keys come from, and the union of it all.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+};
 
-use super::{KeySpec, Problem, key_file::LineError};
+use super::{KeySpec, Origin, Problem, key_file::LineError};
 use crate::key::{Key, KeyId, holds};
 
 /// What kind of source it is. Where several say something of a key, the first in this order holds; a key that any of
@@ -36,6 +39,9 @@ pub struct Source {
     /// How many of its lines hold no key that can be used: whoever checks it says so, and whoever reads it again keeps
     /// to what was read before.
     pub rejected: usize,
+    /// The file, where not one line stands in it: cut off to be written anew, or on a full disk. Whoever read keys from it
+    /// before keeps to them.
+    pub blank: Option<PathBuf>,
     /// [Hashes](KeySpec::hash) of what is no key, whichever source has it: tokens that clients and administrators send.
     pub tokens: HashSet<String>,
     /// [Hashes](KeySpec::hash) of secrets that others came in the place of, which this source has: they are used no more,
@@ -52,6 +58,7 @@ impl Source {
             said: HashMap::new(),
             notes: Vec::new(),
             rejected: 0,
+            blank: None,
             tokens: HashSet::new(),
             replaced: HashSet::new(),
         }
@@ -70,6 +77,12 @@ impl Source {
             is_key
         });
         self
+    }
+
+    /// Whether some of its keys stand in this file.
+    pub fn is_from(&self, file: &Path) -> bool {
+        let here = |origin: &Origin| matches!(origin, Origin::File { path, .. } if **path == *file);
+        self.keys.iter().any(|spec| spec.origins.iter().any(here))
     }
 
     /// These keys of it.
@@ -202,7 +215,7 @@ impl KeySet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Origin, key::Priority, limit::Limits};
+    use crate::{key::Priority, limit::Limits};
 
     fn spec(secret: &str, origin: &str) -> KeySpec {
         KeySpec::new(secret, Origin::named(origin))

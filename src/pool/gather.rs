@@ -6,13 +6,14 @@ use std::{
 };
 
 use super::{
-    journal::{Unit, Used},
+    journal::Unit,
     lane::Origin,
     recorded::{rest_record, wall, window_record},
     rest::End,
     roster::NO_ACCOUNT,
     scope::Whom,
     state::{NO_MODEL, State},
+    uses::Used,
 };
 use crate::{
     limit::{At, Limits, Plan},
@@ -31,9 +32,8 @@ pub(super) struct Look {
     units: Vec<Unit>,
     /// As the journal had them, to be lined up outside of the mutex.
     noted_keys: HashSet<(u32, u16)>,
-    noted_use: hashbrown::HashMap<(u32, u16), Used>,
     touched: Vec<(u32, u16)>,
-    used: Vec<((u32, u16), Used)>,
+    used: Vec<Unit>,
     usage: Vec<UsageRecord>,
     seen: Vec<Unit>,
     /// What was copied under the mutex, to be made records of outside of it.
@@ -73,7 +73,6 @@ impl Look {
     /// Puts what was noted in line; the mutex is free.
     pub(super) fn line_up(&mut self) {
         self.touched.extend(std::mem::take(&mut self.noted_keys));
-        self.used.extend(std::mem::take(&mut self.noted_use));
         self.started.reserve(self.units.len());
         self.seen.reserve(self.units.len());
         self.usage.reserve(self.used.len());
@@ -131,12 +130,10 @@ impl State {
         batch.keys.append(&mut journal.parted);
         batch.usage.append(&mut journal.parted_use);
         batch.run = journal.ending.then_some(Run::Ended);
-        // As many more are to be expected.
-        let used = hashbrown::HashMap::with_capacity(journal.used.len());
         let look = Look {
             units: std::mem::take(&mut journal.units),
             noted_keys: std::mem::take(&mut journal.touched),
-            noted_use: std::mem::replace(&mut journal.used, used),
+            used: journal.used.list(),
             routine,
             ..Look::default()
         };
@@ -157,8 +154,9 @@ impl State {
         for (slot, lane) in look.touched.drain(look.touched.len().saturating_sub(PIECE)..) {
             self.gather_key(slot, lane, &mut look.rests, batch, now);
         }
-        for ((slot, lane), used) in look.used.drain(look.used.len().saturating_sub(PIECE)..) {
-            look.usage.extend(self.usage_record(slot, lane, used, now));
+        for unit in look.used.drain(look.used.len().saturating_sub(PIECE)..) {
+            let used = self.journal.as_mut().and_then(|journal| journal.used.take(unit));
+            look.usage.extend(used.and_then(|used| self.usage_record(unit.1, unit.0, used, now)));
         }
         look.units.is_empty() && look.touched.is_empty() && look.used.is_empty()
     }
@@ -170,7 +168,7 @@ impl State {
             let Some(owner) = self.lanes[usize::from(unit.0)].owners.get(unit.1 as usize).copied() else { continue };
             let plan = self.plans.plan(owner.plan);
             let Some(journal) = &mut self.journal else { return true };
-            let Some(mark) = journal.marks.get_mut(&unit) else { continue };
+            let Some(mark) = journal.marks.get_mut(unit) else { continue };
             let (was_short, lavish) = mark.written(plan);
             if lavish {
                 // It falls again when the owner is quiet.
@@ -203,8 +201,9 @@ impl State {
             Some(share) => Some(share.fence(unit)?),
             None => None,
         };
-        let mark = journal.marks.get_mut(&unit)?;
-        let name = Arc::clone(journal.names.get(&owner)?);
+        let mark = journal.marks.get_mut(unit)?;
+        // Nothing is written of one that has none yet.
+        let name = journal.names.get(&owner)?;
         let epoch = journal.run.epoch;
         // What has not begun yet counts for as long as it has not: only the log can say that.
         let whole = !journal.takes_started || plan.holds_any(held.log_ref(owner, plan.words()));
@@ -216,6 +215,7 @@ impl State {
             let (unit, fence) = (unit.clone(), *fence);
             return Some(Seen::Noted(Noted { unit, fence, counts: Vec::new(), started, ahead: credit.as_spent() }));
         }
+        let name = Arc::clone(name);
         if let Some(amounts) = part {
             let days = (journal.date(at.day.days.first), journal.date(at.day.days.last));
             let (lane, at) = (Arc::clone(&held.name), wall(now.tick, now));
@@ -329,14 +329,14 @@ impl State {
 
     /// A key's use of a lane, as it comes to today's.
     pub(super) fn usage_record(&mut self, slot: u32, lane: u16, used: Used, now: Now) -> Option<UsageRecord> {
-        let key = self.roster.keys.get(slot as usize)?;
-        let (owner, id) = (key.owner, key.id.clone());
+        let owner = self.roster.keys.get(slot as usize)?.owner;
         let day = self.at(now, owner).day.days.last;
+        let id = &self.roster.keys[slot as usize].id;
         let journal = self.journal.as_mut()?;
         let day = journal.date(day);
         let health = journal.health.get_mut(slot as usize)?;
         let shown = match &health.shown {
-            Some((known, shown)) if *known == id => Arc::clone(shown),
+            Some((known, shown)) if known == id => Arc::clone(shown),
             _ => Arc::clone(&health.shown.insert((id.clone(), id.to_string().into())).1),
         };
         Some(UsageRecord {

@@ -1,21 +1,19 @@
 //! The journal of a pool with a store: what changed since the last write. It says where to look; what stands there is
 //! gathered from the state itself (`gather`), so that a request costs a few notes and no copy.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-    task::Waker,
-};
+use std::{collections::HashSet, sync::Arc, task::Waker};
 
 use hashbrown::HashMap;
 
 use super::{
     Demand, Seat, Usage,
+    by_unit::ByUnit,
     exhausted::{LENDING, PATIENCE},
     health::{Health, TELL_AGAIN},
     mark::Mark,
     sharing::Share,
     state::{NO_MODEL, State},
+    uses::Uses,
 };
 use crate::{
     limit::{Need, Plan},
@@ -30,13 +28,13 @@ pub(super) type Unit = (u16, u32);
 
 #[derive(Default)]
 pub(super) struct Journal {
-    pub(super) marks: HashMap<Unit, Mark>,
+    pub(super) marks: ByUnit<Mark>,
     /// Units whose log is to be looked at; each once.
     pub(super) units: Vec<Unit>,
     /// Keys in lanes: the key itself and the rests that cover it there are to be looked at.
     pub(super) touched: HashSet<(u32, u16)>,
     /// What keys used of lanes since.
-    pub(super) used: HashMap<(u32, u16), Used>,
+    pub(super) used: Uses,
     pub(super) units_gone: Vec<(String, String)>,
     /// Models that were found to count in another's quota: (model, the other).
     pub(super) followers: Vec<(String, String)>,
@@ -115,28 +113,6 @@ pub(super) struct RunState {
     pub(super) crashes: Vec<Crash>,
 }
 
-/// What a key used of a lane.
-#[derive(Default)]
-pub(super) struct Used {
-    pub(super) requests: i64,
-    pub(super) input_tokens: u64,
-    pub(super) output_tokens: u64,
-    pub(super) errors: BTreeMap<VerdictKind, u64>,
-    pub(super) last_success: Option<i64>,
-}
-
-impl Used {
-    pub(super) fn add(&mut self, more: Self) {
-        self.requests += more.requests;
-        self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
-        self.output_tokens = self.output_tokens.saturating_add(more.output_tokens);
-        self.last_success = self.last_success.max(more.last_success);
-        for (kind, count) in more.errors {
-            *self.errors.entry(kind).or_default() += count;
-        }
-    }
-}
-
 impl Journal {
     /// Whether there is anything to write.
     pub(super) fn has_news(&self) -> bool {
@@ -157,14 +133,21 @@ impl Journal {
     pub(super) fn allows(&self, unit: Unit, plan: &Plan, need: &Need) -> bool {
         plan.words() == 0
             || self.share.as_ref().map_or(self.void, |share| share.is_divided())
-            || self.marks.get(&unit).map_or_else(|| Mark::first(plan).covers(need), |mark| mark.covers(need))
+            || self.marks.get(unit).map_or_else(|| Mark::first(plan).covers(need), |mark| mark.covers(need))
     }
 
-    /// The same of a demand. Out of line: a pool without a store pays for nothing.
+    /// The same of a demand. Out of line: a pool without a store pays for nothing. `alone`: its key has limits of its own.
+    /// `held`: its owner's cell says that this process holds it.
     #[inline(never)]
-    /// `alone`: its key has limits of its own.
-    pub(super) fn allows_demand(&self, unit: Unit, plan: &Plan, alone: bool, demand: &Demand, now: Now) -> bool {
-        ((plan.words() == 0 && !alone) || self.holds(unit, now))
+    pub(super) fn allows_demand(
+        &self,
+        unit: Unit,
+        plan: &Plan,
+        (alone, held): (bool, bool),
+        demand: &Demand,
+        now: Now,
+    ) -> bool {
+        ((plan.words() == 0 && !alone) || self.holds(unit, held, now))
             && self.allows(unit, plan, &State::ask_in(unit.0, demand, now).need)
     }
 
@@ -175,7 +158,7 @@ impl Journal {
                 return;
             }
         }
-        if let Some(mark) = self.marks.get_mut(&unit)
+        if let Some(mark) = self.marks.get_mut(unit)
             && !std::mem::replace(&mut mark.noted, true)
         {
             self.units.push(unit);
@@ -220,7 +203,7 @@ impl State {
         if journal.allows(unit, plan, need) {
             return true;
         }
-        journal.marks.entry(unit).or_insert_with(|| Mark::first(plan)).ask(need);
+        journal.marks.or_insert_with(unit, || Mark::first(plan)).ask(need);
         (journal.short, journal.met_short) = (true, true);
         journal.note_unit(unit);
         if journal.share.as_ref().is_some_and(|share| !share.noting) {
@@ -246,11 +229,11 @@ impl State {
         let now = self.last_now.tick;
         let kind = (lane, self.roster.keys[slot as usize].priority);
         let Some(journal) = &mut self.journal else { return };
-        journal.used.entry((slot, lane)).or_default().requests += 1;
+        journal.used.of(slot, lane).requests += 1;
         let mut is_new = false;
         if !free && plan.words() > 0 {
             let unit = (lane, owner);
-            let mark = journal.marks.entry(unit).or_insert_with(|| Mark::first(plan));
+            let mark = journal.marks.or_insert_with(unit, || Mark::first(plan));
             mark.spend(need, now);
             let noting = journal.share.as_mut().is_none_or(|share| {
                 share.started(unit, &Spent::from(*need), now);
@@ -281,7 +264,7 @@ impl State {
         if let Some(journal) = &mut self.journal
             && plan.words() > 0
         {
-            journal.marks.entry((lane, owner)).or_insert_with(|| Mark::first(plan)).whole = true;
+            journal.marks.or_insert_with((lane, owner), || Mark::first(plan)).whole = true;
             journal.note_unit((lane, owner));
             self.news();
         }
@@ -295,7 +278,7 @@ impl State {
         let usage = before.updated(usage);
         *told = (seat.generation, usage);
         let more = |now: Option<u64>, before: Option<u64>| now.unwrap_or(0).saturating_sub(before.unwrap_or(0));
-        let used = journal.used.entry((cell.slot, cell.lane)).or_default();
+        let used = journal.used.of(cell.slot, cell.lane);
         used.input_tokens = used.input_tokens.saturating_add(more(usage.input_tokens, before.input_tokens));
         used.output_tokens = used.output_tokens.saturating_add(more(usage.output_tokens, before.output_tokens));
         self.news();
@@ -320,7 +303,7 @@ impl State {
         let nobodys = matches!(kind, K::CallerFault | K::Cancelled | K::Unjudged);
         let mut touch = rested || !(nobodys || kind == K::Success);
         if kind != K::Success && first {
-            *journal.used.entry((slot, lane)).or_default().errors.entry(kind).or_default() += 1;
+            *journal.used.of(slot, lane).errors.entry(kind).or_default() += 1;
         }
         let health = journal.health(slot);
         if kind == K::Success {
@@ -330,7 +313,7 @@ impl State {
                 !takes_started || health.told_weight.is_none_or(|told| told.to_bits() != weight.to_bits());
             touch |= worth_telling && now.wall_ms().saturating_sub(health.told) >= TELL_AGAIN;
             if takes_started {
-                journal.used.entry((slot, lane)).or_default().last_success = Some(now.wall_ms());
+                journal.used.of(slot, lane).last_success = Some(now.wall_ms());
             }
         } else if !nobodys {
             health.last_failure = Some(now.wall_ms());
@@ -360,7 +343,7 @@ impl State {
     /// What this owner used in this lane counts as another's from now on.
     pub(super) fn note_moved(&mut self, lane: u16, owner: u32, into: Unit) {
         let Some(journal) = &mut self.journal else { return };
-        if journal.marks.remove(&(lane, owner)).is_some() {
+        if journal.marks.remove((lane, owner)).is_some() {
             journal.units.retain(|unit| *unit != (lane, owner));
             let name = self.lanes[usize::from(lane)].name.to_string();
             journal.units_gone.extend(journal.names.get(&owner).map(|owner| (owner.to_string(), name)));

@@ -23,7 +23,7 @@ const LATER_SAID: i64 = 600_000;
 impl Journal {
     /// The same where more changed than starts.
     pub(super) fn note_whole(&mut self, unit: Unit) {
-        if let Some(mark) = self.marks.get_mut(&unit) {
+        if let Some(mark) = self.marks.get_mut(unit) {
             mark.whole = true;
         }
         self.note_unit(unit);
@@ -89,19 +89,14 @@ impl State {
         let touched: Vec<u32> =
             journal.touched.iter().filter(|(_, lane)| *lane == from).map(|(slot, _)| *slot).collect();
         journal.touched.extend(touched.into_iter().map(|slot| (slot, to)));
-        let used: Vec<(u32, u16)> = journal.used.keys().filter(|used| used.1 == from).copied().collect();
-        for at in used {
-            if let Some(used) = journal.used.remove(&at) {
-                journal.used.entry((at.0, to)).or_default().add(used);
-            }
-        }
+        journal.used.move_lane(from, to);
     }
 
     /// A request proved never to have left. What was written of it is taken back only where it was written: as that key's, in
     /// that lane, on that date. Else one too many stands there, and never less than none elsewhere.
     pub(super) fn note_unstart(&mut self, slot: u32, lane: u16, began: Now, now: Now) {
         let Some(journal) = &self.journal else { return };
-        let unwritten = journal.used.get(&(slot, lane)).is_some_and(|used| used.requests > 0);
+        let unwritten = journal.used.get(slot, lane).is_some_and(|used| used.requests > 0);
         let since = journal.health.get(slot as usize).map_or(Tick::ZERO, |health| health.since);
         let moved = journal.moved_into.get(&lane).copied().unwrap_or(Tick::ZERO);
         let owner = self.roster.keys[slot as usize].owner;
@@ -110,7 +105,7 @@ impl State {
         let date = zone.days(began.wall_ms() - LATER_SAID).last;
         let same = began.tick > since.max(moved) && date == zone.days(now.wall_ms()).last;
         let Some(journal) = self.journal.as_mut().filter(|_| unwritten || same) else { return };
-        journal.used.entry((slot, lane)).or_default().requests -= 1;
+        journal.used.of(slot, lane).requests -= 1;
         self.news();
     }
 
@@ -135,7 +130,7 @@ impl State {
     #[inline]
     pub(super) fn note_moved_start(&mut self, lane: u16, owner: u32, granted: u64) {
         // What was granted since the last look is told as a start of now.
-        let seen = |journal: &Journal| journal.marks.get(&(lane, owner)).is_none_or(|mark| granted <= mark.looked);
+        let seen = |journal: &Journal| journal.marks.get((lane, owner)).is_none_or(|mark| granted <= mark.looked);
         if self.journal.as_deref().is_some_and(seen) {
             self.write_unit(lane, owner);
         }
@@ -144,7 +139,7 @@ impl State {
     /// The answer to the grant of this number cost this much of each unit more than was reserved, or less.
     pub(super) fn note_correction(&mut self, lane: u16, owner: u32, granted: u64, more: [(Counted, i64); 2]) {
         let Some(journal) = &mut self.journal else { return };
-        let Some(mark) = journal.marks.get_mut(&(lane, owner)) else { return self.write_unit(lane, owner) };
+        let Some(mark) = journal.marks.get_mut((lane, owner)) else { return self.write_unit(lane, owner) };
         for (unit, more) in more {
             mark.correct(unit, granted, more);
         }

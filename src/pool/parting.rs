@@ -19,7 +19,7 @@ impl State {
     pub(super) fn forget_lane(&mut self, lane: u16) {
         let Some(journal) = &mut self.journal else { return };
         let name = &self.lanes[usize::from(lane)].name;
-        for unit in journal.marks.keys().filter(|unit| unit.0 == lane) {
+        for unit in journal.marks.units().filter(|unit| unit.0 == lane) {
             journal.units_gone.extend(journal.names.get(&unit.1).map(|owner| (owner.to_string(), name.to_string())));
         }
         let bound = |scope, whom: &Arc<str>| RestId { scope, whom: whom.to_string(), lane: Some(name.to_string()) };
@@ -32,16 +32,11 @@ impl State {
         if let Some(share) = &mut journal.share {
             share.forget_lane(lane);
         }
-        journal.marks.retain(|unit, _| unit.0 != lane);
+        journal.marks.forget_lane(lane);
         journal.units.retain(|unit| unit.0 != lane);
         journal.touched =
             journal.touched.drain().map(|(slot, at)| (slot, if at == lane { NO_MODEL } else { at })).collect();
-        let gone: Vec<(u32, u16)> = journal.used.keys().filter(|used| used.1 == lane).copied().collect();
-        for at in gone {
-            if let Some(used) = journal.used.remove(&at) {
-                journal.used.entry((at.0, SHARED)).or_default().add(used);
-            }
-        }
+        journal.used.move_lane(lane, SHARED);
     }
 
     /// A key leaves the pool, or gives its secret up: what is known of that secret stays in the store.
@@ -145,7 +140,7 @@ impl State {
         let (Some(name), owner) = (self.owner_in_store(slot), self.roster.keys[slot as usize].owner) else { return };
         let Some(journal) = &mut self.journal else { return };
         let Some(old) = journal.names.insert(owner, Arc::clone(&name)).filter(|old| *old != name) else { return };
-        for unit in journal.marks.keys().filter(|unit| unit.1 == owner).copied().collect::<Vec<_>>() {
+        for unit in journal.marks.units().filter(|unit| unit.1 == owner).collect::<Vec<_>>() {
             let lane = self.lanes[usize::from(unit.0)].name.to_string();
             journal.units_gone.push((old.to_string(), lane));
             journal.note_whole(unit);
@@ -169,7 +164,7 @@ impl State {
     /// The wall clock was set: whatever was written by it says something else by now.
     pub(super) fn note_all(&mut self) {
         let Some(journal) = &mut self.journal else { return };
-        for unit in journal.marks.keys().copied().collect::<Vec<_>>() {
+        for unit in journal.marks.units().collect::<Vec<_>>() {
             journal.note_whole(unit);
         }
         for slot in self.roster.slots().collect::<Vec<_>>() {
@@ -185,7 +180,7 @@ impl State {
                 share.forget_owner(owner);
             }
             journal.names.remove(&owner);
-            journal.marks.retain(|unit, _| unit.1 != owner);
+            journal.marks.forget_owner(owner);
             journal.units.retain(|unit| unit.1 != owner);
         }
     }

@@ -248,10 +248,8 @@ impl State {
     /// Use that is noted for a slot that another key takes now.
     pub(super) fn part_with_use(&mut self, slot: u32, now: Now) {
         let Some(journal) = &mut self.journal else { return };
-        let lanes: Vec<u16> = journal.used.keys().filter(|used| used.0 == slot).map(|used| used.1).collect();
-        for lane in lanes {
-            let used = self.journal.as_mut().and_then(|journal| journal.used.remove(&(slot, lane)));
-            let used = used.and_then(|used| self.usage_record(slot, lane, used, now));
+        for (lane, used) in journal.used.take_all_of(slot) {
+            let used = self.usage_record(slot, lane, used, now);
             if let Some(journal) = &mut self.journal {
                 journal.parted_use.extend(used);
             }

@@ -63,7 +63,13 @@ impl State {
         let owner_at = key.owner;
         let plan = self.plans.plan(held.plan);
         if let Some(journal) = &self.journal
-            && !journal.allows_demand((lane_at, owner_at), plan, key.max_concurrent != UNBOUNDED, demand, now)
+            && !journal.allows_demand(
+                (lane_at, owner_at),
+                plan,
+                (key.max_concurrent != UNBOUNDED, held.is_held()),
+                demand,
+                now,
+            )
         {
             return None;
         }

@@ -314,7 +314,8 @@ impl State {
             if booked.is_some_and(|other| other.ticket != ticket) {
                 continue;
             }
-            let at = self.earliest(ask, slot);
+            // What is not held here comes with a look of its own.
+            let at = if self.is_elsewhere(ask.lane, slot) { None } else { self.earliest(ask, slot) };
             if booked.is_some() && held.is_none_or(|(_, held)| at < held) {
                 held = Some((slot, at));
             }

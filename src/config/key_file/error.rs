@@ -164,6 +164,8 @@ pub enum FileError {
         path: PathBuf,
         /// Lines that were meant to be keys.
         skipped: Vec<Skipped>,
+        /// How many lines it has, but for blank ones: comments, or none at all.
+        lines: usize,
     },
 }
 
@@ -209,7 +211,10 @@ impl fmt::Display for FileError {
                  something else (which makes it a label)",
                 wording::file(path)
             ),
-            Self::Empty { path, skipped } => {
+            Self::Empty { path, lines: 0, .. } => {
+                write!(f, "the key file {} is empty: put one API key a line into it", wording::file(path))
+            }
+            Self::Empty { path, skipped, .. } => {
                 write!(f, "the key file {} holds no usable key: put one API key a line into it", wording::file(path))?;
                 for wrong in skipped.iter().take(10) {
                     write!(f, "\n  line {}: {}", wrong.line, wrong.why())?;

@@ -134,7 +134,7 @@ impl KeyFile {
                 let expected = "one API key a line, alone: this looks like YAML, which is not read";
                 return Err(FileError::Malformed { path: path.to_owned(), line, expected });
             }
-            return Err(FileError::Empty { path: path.to_owned(), skipped: file.skipped });
+            return Err(FileError::Empty { path: path.to_owned(), skipped: file.skipped, lines: file.lines });
         }
         Ok(file)
     }

@@ -302,8 +302,7 @@ impl State {
         share.names.owners.insert(Arc::clone(name), owner);
         if before.as_ref().is_some_and(|before| before != name) {
             share.stale = true;
-            let of_owner = |unit: &&(u16, u32)| unit.1 == owner;
-            let held: Vec<_> = share.held.keys().filter(of_owner).copied().collect();
+            let held: Vec<_> = share.held.units().filter(|unit| unit.1 == owner).collect();
             for at in &held {
                 share.leave(*at);
             }
@@ -321,7 +320,7 @@ impl State {
         let is_one = |unit: &UnitId| {
             unit.as_str().rsplit_once('\n').is_some_and(|(_, owner)| names.iter().any(|name| **name == *owner))
         };
-        let held: Vec<_> = share.held.iter().filter(|held| is_one(&held.1.name)).map(|held| *held.0).collect();
+        let held: Vec<_> = share.held.iter().filter(|held| is_one(&held.1.name)).map(|held| held.0).collect();
         for at in &held {
             share.leave(*at);
         }

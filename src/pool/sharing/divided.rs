@@ -81,7 +81,7 @@ impl State {
     /// `granted` since came without it.
     pub(super) fn tell_divided(&mut self, divided: &Divided, granted: &[Unit], now: Now) {
         for (unit, started) in &divided.started {
-            let held = self.share().is_some_and(|share| share.held.contains_key(unit));
+            let held = self.share().is_some_and(|share| share.held.contains(*unit));
             // What was held all the time counts it, and says so with the next renewal.
             if held && !granted.contains(unit) {
                 continue;
@@ -112,7 +112,7 @@ impl State {
         if plan.words() > 0 {
             plan.hear_more(limit, more, began, held.log(owner, plan.words()), &at);
             held.owners[owner as usize].outgrow();
-            if let Some(mark) = self.journal.as_mut().and_then(|journal| journal.marks.get_mut(&(lane, owner))) {
+            if let Some(mark) = self.journal.as_mut().and_then(|journal| journal.marks.get_mut((lane, owner))) {
                 // The next note says it, too.
                 mark.whole = true;
             }

@@ -91,7 +91,7 @@ impl State {
         }
         share.kind_at.clear();
         for (unit, at, kind) in named {
-            if let Some(held) = share.held.get_mut(&at) {
+            if let Some(held) = share.held.get_mut(at) {
                 held.kind = kind;
                 share.kinds.entry(kind).and_modify(|kind| kind.held += 1);
             }

@@ -28,13 +28,10 @@ const COVERED: Duration = Duration::from_millis(200);
 const LOOKED_AT: usize = 4_096;
 
 impl Journal {
-    /// Whether this process may start anything of a unit now.
-    pub(in crate::pool) fn holds(&self, unit: Unit, now: Now) -> bool {
+    /// Whether this process may start anything of a unit now. `held`: its owner's cell says that it is held here.
+    pub(in crate::pool) fn holds(&self, unit: Unit, held: bool, now: Now) -> bool {
         self.share.as_ref().is_none_or(|share| {
-            share.is_divided()
-                || (share.is_valid(now)
-                    && share.held.contains_key(&unit)
-                    && share.barred_until(unit.1, now.tick).is_none())
+            share.is_divided() || (held && share.is_valid(now) && share.barred_until(unit.1, now.tick).is_none())
         })
     }
 }
@@ -46,6 +43,14 @@ impl State {
 
     pub(in crate::pool) fn share_mut(&mut self) -> Option<&mut Share> {
         self.journal.as_mut()?.share.as_deref_mut()
+    }
+
+    /// Whether a key waits for its unit to be lent, whatever else keeps it.
+    pub(in crate::pool) fn is_elsewhere(&self, lane: u16, slot: u32) -> bool {
+        let owner = self.roster.keys[slot as usize].owner;
+        self.share().is_some_and(|share| !share.is_divided())
+            && !self.lanes[usize::from(lane)].owners[owner as usize].is_held()
+            && self.is_lent(lane, slot)
     }
 
     /// Why this process may not use an owner with limits now.
@@ -246,13 +251,13 @@ impl State {
     pub(in crate::pool) fn is_of_this_holding(&self, cell: &SeatCell) -> bool {
         let Some(share) = self.share().filter(|share| !share.is_divided()) else { return true };
         self.plan_words(cell.lane, cell.owner) == 0
-            || share.held.get(&(cell.lane, cell.owner)).is_some_and(|held| held.since <= cell.began.tick)
+            || share.held.get((cell.lane, cell.owner)).is_some_and(|held| held.since <= cell.began.tick)
     }
 
     /// Whether a place may be used anew: the board has not heard of its start, or hears of every other.
     pub(in crate::pool) fn may_refund(&self, cell: &SeatCell) -> bool {
         let Some(share) = self.share().filter(|share| !share.is_divided()) else { return true };
-        let held = share.held.get(&(cell.lane, cell.owner));
+        let held = share.held.get((cell.lane, cell.owner));
         self.plan_words(cell.lane, cell.owner) == 0
             || held.is_some_and(|held| held.since <= cell.began.tick && (share.noting || held.told < cell.began.tick))
     }
@@ -288,10 +293,10 @@ impl State {
         }
         if !share.noting {
             // What is provisional the board has not heard of.
-            let heard = share.held.get(&unit).is_some_and(|held| held.told >= began);
+            let heard = share.held.get(unit).is_some_and(|held| held.told >= began);
             return if stamped && heard && late > COVERED { Wire::Void } else { Wire::Counted };
         }
-        match journal.marks.get_mut(&unit) {
+        match journal.marks.get_mut(unit) {
             Some(mark) if mark.covers(&need) => mark.spend(&need, now.tick),
             _ if late <= COVERED => {}
             _ => return Wire::Void,

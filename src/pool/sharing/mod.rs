@@ -29,7 +29,10 @@ pub(super) use renewing::{Renewing, Standing};
 pub use view::{SharingState, SharingView};
 
 use self::divided::Divided;
-use super::journal::{Bell, Unit};
+use super::{
+    by_unit::ByUnit,
+    journal::{Bell, Unit},
+};
 use crate::{
     share::{Counters, Kind, News, Settings, Spent, UnitId},
     time::{Now, Tick},
@@ -57,7 +60,7 @@ pub(super) struct Share {
     served: HashSet<u16>,
     by_name: HashMap<UnitId, Unit>,
     kind_at: HashMap<Unit, KindAt>,
-    held: HashMap<Unit, Holding>,
+    held: ByUnit<Holding>,
     /// When units were given back, as long as requests may still go out that began before.
     gone: HashMap<Unit, Tick>,
     kinds: BTreeMap<KindAt, Demanded>,
@@ -85,8 +88,10 @@ pub(super) struct Share {
     pub(super) writing: bool,
     /// What is to be written behind it cannot wait for that.
     pressed: bool,
-    /// What was started of units since the holder was told.
-    touched: HashMap<Unit, Spent>,
+    /// Units of which something was started since the holder was told.
+    touched: Vec<Unit>,
+    /// What it was of those that were not held by then, or are not any more.
+    touched_aside: HashMap<Unit, Spent>,
     changed: HashSet<Unit>,
     news: Vec<News>,
     facts: facts::Facts,
@@ -123,6 +128,8 @@ struct Holding {
     told: Tick,
     kind: KindAt,
     name: UnitId,
+    /// What was started of it since the holder was told.
+    touched: Option<Spent>,
 }
 
 /// Units of one kind, and who wants them.
@@ -155,7 +162,7 @@ impl Share {
 
     /// Under which number a unit is held, and its name.
     pub(super) fn fence(&self, unit: Unit) -> Option<(UnitId, u64)> {
-        let held = self.held.get(&unit)?;
+        let held = self.held.get(unit)?;
         Some((held.name.clone(), held.fence))
     }
 
@@ -178,10 +185,17 @@ impl Share {
             // Its units are told to the board once that is back.
             self.stale |= self.lanes.insert(unit.0);
         }
-        let sum = self.touched.entry(unit).or_default();
-        sum.add(spent);
-        let kind = self.held.get(&unit).map(|held| held.kind);
-        if let Some(kind) = kind.and_then(|kind| self.kinds.get_mut(&kind)) {
+        let Some(held) = self.held.get_mut(unit) else {
+            return self.touched_aside.entry(unit).or_default().add(spent);
+        };
+        let touched = &mut self.touched;
+        held.touched
+            .get_or_insert_with(|| {
+                touched.push(unit);
+                Spent::default()
+            })
+            .add(spent);
+        if let Some(kind) = self.kinds.get_mut(&held.kind) {
             kind.asked += spent.requests.max(1);
         }
     }
@@ -206,16 +220,46 @@ impl Share {
 
     /// A unit is not this process's any more.
     fn drop_unit(&mut self, unit: Unit) {
-        if let Some(held) = self.held.remove(&unit)
-            && let Some(kind) = self.kinds.get_mut(&held.kind)
-        {
+        let Some(held) = self.held.remove(unit) else { return };
+        if let Some(touched) = held.touched {
+            self.touched_aside.entry(unit).or_default().add(&touched);
+        }
+        if let Some(kind) = self.kinds.get_mut(&held.kind) {
             kind.held = kind.held.saturating_sub(1);
         }
     }
 
+    /// What was started of a unit since the holder was told.
+    fn unheard(&self, unit: Unit) -> Option<Spent> {
+        let held = self.held.get(unit).and_then(|held| held.touched);
+        held.or_else(|| self.touched_aside.get(&unit).copied())
+    }
+
+    /// The same, to go on with it under another number.
+    fn take_unheard(&mut self, unit: Unit) -> Option<Spent> {
+        if let Some(held) = self.held.get_mut(unit) {
+            return held.touched.take();
+        }
+        let aside = self.touched_aside.remove(&unit)?;
+        self.touched.push(unit);
+        Some(aside)
+    }
+
+    /// What was started of units that are held since this was asked last.
+    fn take_started(&mut self) -> Vec<(UnitId, Spent)> {
+        self.touched_aside.clear();
+        let room = Vec::with_capacity(self.touched.len());
+        let touched = std::mem::replace(&mut self.touched, room);
+        let started = |unit: Unit| {
+            let held = self.held.get_mut(unit)?;
+            Some((held.name.clone(), held.touched.take()?))
+        };
+        touched.into_iter().filter_map(started).collect()
+    }
+
     /// A unit goes back by its name, whosever that is by the time when it is told what it counts.
     fn leave(&mut self, unit: Unit) {
-        if let Some(held) = self.held.get(&unit) {
+        if let Some(held) = self.held.get(unit) {
             self.leaving.insert(held.name.clone(), unit);
             self.returns.push(held.name.clone());
         }
@@ -231,10 +275,10 @@ impl Share {
         self.lanes.remove(&lane);
         self.served.remove(&lane);
         self.by_name.retain(|_, unit| unit.0 != lane);
-        self.held.retain(|unit, _| unit.0 != lane);
+        self.held.forget_lane(lane);
         self.gone.retain(|unit, _| unit.0 != lane);
         self.leaving.retain(|_, unit| unit.0 != lane);
-        self.touched.retain(|unit, _| unit.0 != lane);
+        self.touched_aside.retain(|unit, _| unit.0 != lane);
         self.kinds.retain(|kind, _| kind.0 != lane);
         if let Some(divided) = &mut self.divided {
             divided.retain(|unit| unit.0 != lane);
@@ -268,10 +312,10 @@ impl Share {
     /// The place of an owner is somebody else's from now on.
     pub(super) fn forget_owner(&mut self, owner: u32) {
         self.by_name.retain(|_, unit| unit.1 != owner);
-        self.held.retain(|unit, _| unit.1 != owner);
+        self.held.forget_owner(owner);
         self.gone.retain(|unit, _| unit.1 != owner);
         self.leaving.retain(|_, unit| unit.1 != owner);
-        self.touched.retain(|unit, _| unit.1 != owner);
+        self.touched_aside.retain(|unit, _| unit.1 != owner);
         self.guards.retain(|_, guarded| *guarded != owner);
         self.names.owners.retain(|_, named| *named != owner);
         self.barred.remove(&owner);

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     pool::{KeyPool, Shared, journal::Unit},
-    share::{Counters, Holder, Ledger, Mode, Moment, OnStoreLoss, Renewal, Reply, Settings, Spent, UnitId},
+    share::{Counters, Holder, Ledger, Mode, Moment, OnStoreLoss, Renewal, Reply, Settings, UnitId},
     store::{AnyStore, StoreError},
     time::{Now, Tick},
 };
@@ -281,11 +281,9 @@ impl Renewing {
         let days = state.zones[0].1.at(now.tick, now.wall_ms()).days;
         let dates = (days.first, days.last);
         let Some(share) = state.share_mut() else { return };
-        let touched = std::mem::take(&mut share.touched);
+        let touched = share.take_started();
         let changed = std::mem::take(&mut share.changed);
-        let name = |unit: &Unit| share.held.get(unit).map(|held| held.name.clone());
-        let touched: Vec<(UnitId, Spent)> =
-            touched.iter().filter_map(|(unit, spent)| Some((name(unit)?, *spent))).collect();
+        let name = |unit: &Unit| share.held.get(*unit).map(|held| held.name.clone());
         let changed: Vec<UnitId> = changed.iter().filter_map(name).collect();
         drop(state);
         for (unit, spent) in touched {

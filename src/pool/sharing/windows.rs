@@ -121,13 +121,21 @@ impl State {
         }
         // Where the lane was given up meanwhile it is given back with the next renewal.
         let Some(kind) = share.kind_at.get(&at).copied() else { return };
-        if !share.held.contains_key(&at) {
+        if !share.held.contains(at) {
             share.kinds.entry(kind).and_modify(|kind| kind.held += 1);
         }
+        let touched = share.take_unheard(at);
         share.gone.remove(&at);
         share.held.insert(
             at,
-            Holding { fence: granted.fence, since: now.tick, told: Tick::ZERO, kind, name: granted.unit.clone() },
+            Holding {
+                fence: granted.fence,
+                since: now.tick,
+                told: Tick::ZERO,
+                kind,
+                name: granted.unit.clone(),
+                touched,
+            },
         );
         let cell = &mut self.lanes[usize::from(lane)].owners[owner as usize];
         cell.hold(true);
@@ -140,8 +148,8 @@ impl State {
         let when = self.at(now, at.1);
         let plan = self.plans.plan(self.lanes[usize::from(at.0)].owners[at.1 as usize].plan);
         let Some(journal) = &mut self.journal else { return };
-        let unheard = journal.share.as_ref().and_then(|share| share.touched.get(&at)).copied().unwrap_or_default();
-        let Some(mark) = journal.marks.get_mut(&at) else { return };
+        let unheard = journal.share.as_ref().and_then(|share| share.unheard(at)).unwrap_or_default();
+        let Some(mark) = journal.marks.get_mut(at) else { return };
         let left = |mark: &crate::share::Mark| crate::share::Mark {
             upto: mark.upto.saturating_sub(unheard.of(mark.unit)),
             ..*mark
@@ -190,9 +198,9 @@ impl Ledger for Windows {
         let log = held.log(owner, plan.words());
         let told = if noting { plan.tell(log, &at) } else { plan.tell_begun(log, &at) };
         let Some(journal) = &mut state.journal else { return told };
-        let ahead = journal.marks.get(&(lane, owner)).map(Mark::ahead);
+        let ahead = journal.marks.get((lane, owner)).map(Mark::ahead);
         let Some(share) = &mut journal.share else { return told };
-        if let Some(held) = share.held.get_mut(&(lane, owner)) {
+        if let Some(held) = share.held.get_mut((lane, owner)) {
             held.told = now.tick;
         }
         if share.noting {

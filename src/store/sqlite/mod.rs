@@ -113,10 +113,16 @@ impl Sqlite {
     /// Opens a file that is there, to copy or to check it. Nothing is brought forward or set aside.
     ///
     /// # Errors
-    /// When it is not there, cannot be read, or a newer version wrote it.
+    /// When it is not there, is empty, cannot be read, or a newer version wrote it.
     pub fn inspect(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
         whose::look(path)?;
+        if whose::is_empty(path) {
+            return Err(StoreError::new(format!(
+                "the database {} is empty: not even a table is in it",
+                path.display()
+            )));
+        }
         let open = || {
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.busy_timeout(BUSY)?;
@@ -135,6 +141,9 @@ impl Sqlite {
     pub fn may_open(path: impl AsRef<Path>) -> Result<(), StoreError> {
         let path = path.as_ref();
         whose::look(path)?;
+        if whose::is_empty(path) {
+            return Ok(());
+        }
         let version = || {
             let connection = whose::untouched(path)?;
             migrate::known(&connection, path, migrate::MIGRATIONS).map(drop)
@@ -206,6 +215,10 @@ const BUSY: Duration = Duration::from_secs(5);
 /// each time lies in few of them; all others are in the system's own cache.
 const HELD_PAGES: i64 = -512;
 
+/// So many pages are written beside the file before they go into it: most of them are the same few again and again, and a
+/// process that starts is not to wait for the disk before its first lease.
+const WAL_PAGES: i64 = 3_000;
+
 /// A connection to a file that is as it should be. Of those who make one journal at once SQLite lets some not wait for their
 /// turn, so that they come again.
 fn begin(path: &Path) -> Result<Connection, Failure> {
@@ -224,6 +237,9 @@ fn begin_at_once(path: &Path) -> Result<Connection, Failure> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "trusted_schema", "OFF")?;
     connection.pragma_update(None, "cache_size", HELD_PAGES)?;
+    // What a transaction changes is held until it ends, and not written twice.
+    connection.pragma_update(None, "cache_spill", "OFF")?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
     care::glance(&connection, path)?;
     whose::check(&connection, path)?;
     let fresh = migrate::is_fresh(&connection)?;

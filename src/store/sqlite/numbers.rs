@@ -16,6 +16,8 @@ pub(super) struct Numbers {
     units: HashMap<[usize; 2], u32>,
     uses: HashMap<[usize; 4], u32>,
     noted: HashMap<usize, u32>,
+    /// The numbers of what the last row says was used.
+    pub(super) last_used: Vec<u32>,
     /// Nobody else may come to stand where these do.
     held: Vec<Arc<str>>,
     held_units: Vec<UnitId>,

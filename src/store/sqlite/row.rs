@@ -80,8 +80,10 @@ pub(super) fn pack(batch: &Batch, numbers: &mut Numbers) -> Result<Vec<u8>, Fail
         }
     }
     to.number(batch.usage.len() as u64);
+    numbers.last_used.clear();
     for record in &batch.usage {
         let (place, fresh) = numbers.used(record);
+        numbers.last_used.push(place);
         to.number(place.into());
         if fresh {
             for name in [&record.day, &record.key, &record.lane, &record.id] {

@@ -40,6 +40,12 @@ pub(super) fn look(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Whether nothing is in a file that is there. Opened, SQLite takes it for a new one, and deletes the journal beside it with
+/// all that is left.
+pub(super) fn is_empty(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0)
+}
+
 /// Whether it was a database once, however torn it is. What cannot be read is not judged here.
 fn begins_as_one(path: &Path) -> bool {
     let mut begin = Vec::new();

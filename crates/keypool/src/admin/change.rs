@@ -190,7 +190,7 @@ impl Admin {
             let told = json!({ "id": id, "added": true, "acts": PASSING });
             return Ok(Done { answer: answer(StatusCode::CREATED, &told), key: Some(id.to_string()) });
         };
-        let (kept, made) = edits::keep(&spec, false, database)?;
+        let (kept, made) = edits::keep(&spec, false, database, None).await?;
         let created = now_ms();
         let added = edits::edit(database, move |book| edits::add(book, &spec, kept.clone(), created)).await?;
         let (id, new, status) = match added.0 {
@@ -212,7 +212,7 @@ impl Admin {
             theirs.pool.replace(&id, spec.secret()).map_err(|error| refused(&error))?;
             return Ok(done(id.to_string(), PASSING));
         };
-        let (kept, _) = edits::keep(&spec, false, database)?;
+        let (kept, _) = edits::keep(&spec, false, database, Some(typed)).await?;
         let (typed, hash, configured) = (typed.to_owned(), spec.hash(), theirs.configured.keys.clone());
         let edited = edits::edit(database, move |book| {
             let id = edits::kept_here_alone(book, &configured, &typed)?;

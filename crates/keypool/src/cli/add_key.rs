@@ -86,7 +86,7 @@ impl AddKey {
         edits::no_token(&spec, &tokens)?;
         let (kept, made) = match reference {
             Some(reference) => (reference, None),
-            None => edits::keep(&spec, self.plain, &store)?,
+            None => runtime.block_on(edits::keep(&spec, self.plain, &store, None))?,
         };
         let how = match &kept {
             KeptSecret::Reference(place) => format!("its secret is in {}", plain(place)),

@@ -105,7 +105,7 @@ impl Config {
                     }
                     Err(error) => return Err(wrong(&inputs.of_store(error))),
                 };
-                let shut = stored.as_ref().map_or(0, Stored::shut);
+                let (shut, locked) = stored.as_ref().map_or((0, 0), |stored| (stored.shut(), stored.locked));
                 let loaded = loaded.with(&Stored::sources(stored));
                 if loaded.keys.is_empty() && rejected == 0 {
                     return Err(Failure::config(NoKey::of(&loaded)));
@@ -113,12 +113,19 @@ impl Config {
                 if let Err(error) = loaded.builder().build() {
                     return Err(Failure::config(anyhow::anyhow!("the keys: {error}")));
                 }
-                for note in &loaded.keys.notes {
+                for note in loaded.notes() {
                     say(&format!("note: {note}"));
                 }
                 if rejected > 0 {
                     let lines = config::count(rejected, "line");
                     return Err(Failure::config(anyhow::anyhow!("{lines} of key files cannot be used")));
+                }
+                if locked > 0 {
+                    return Err(Failure::config(anyhow::anyhow!(
+                        "{} in the database {site} cannot be decrypted with KEYPOOL_SECRET_KEY, or the file beside it, as it is \
+                         here",
+                        config::count(locked, "key")
+                    )));
                 }
                 let shut = match shut {
                     0 => String::new(),

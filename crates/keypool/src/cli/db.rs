@@ -75,7 +75,14 @@ impl Db {
                     }
                 }
                 Task::Check { .. } => {
-                    let problems = store.check().await.map_err(Failure::run)?;
+                    let mut problems = store.check().await.map_err(Failure::run)?;
+                    let key = SecretKey::of(Some(&path)).map_err(Failure::run)?;
+                    // Of a broken one, or one of an earlier version, not all can be read. A copy has no key beside it.
+                    if let (true, true, Ok(book)) = (problems.is_empty(), key.is_there(), store.command_keys().await) {
+                        problems.extend(
+                            key.opens(book.keys().map(|(_, key)| &key.record)).err().map(|error| error.to_string()),
+                        );
+                    }
                     if !problems.is_empty() {
                         return Err(Failure::run(anyhow!("{} is not whole: {}", path.display(), problems.join("; "))));
                     }

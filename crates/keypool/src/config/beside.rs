@@ -117,6 +117,11 @@ impl Beside {
         &self.keys
     }
 
+    /// What they were made of, but for those of a database.
+    pub(super) fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
     /// Its settings.
     pub fn settings(&self) -> &PoolConfig {
         &self.settings

@@ -56,13 +56,18 @@ impl Exits {
     /// goes out with it.
     pub(super) fn give(&self, keys: &mut KeySet) {
         for spec in &mut keys.keys {
-            let of_owner = || self.owners.get(spec.owner.as_ref()?).cloned();
+            let of_owner = || self.of_owner(spec.owner.as_deref()).map(str::to_owned);
             spec.exit = spec.exit.take().or_else(of_owner);
             let unknown = spec.exit.as_deref().filter(|exit| !self.names.contains(*exit));
             if let Some(exit) = unknown {
                 keys.notes.push(Problem::new(spec.origin(), "", said(exit)));
             }
         }
+    }
+
+    /// The exit of an owner's keys, where it has one.
+    pub fn of_owner(&self, owner: Option<&str>) -> Option<&str> {
+        self.owners.get(owner?).map(String::as_str)
     }
 
     /// Whether something says what this exit is.

@@ -1,10 +1,15 @@
 //! A configuration without fault, and what the parts of the gateway take from it.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tower_keypool::{
     KeyPool, KeyPoolBuilder, Provider,
-    config::{KeySet, KeySpec, Source, StoreSection},
+    config::{KeySet, KeySpec, Problem, Source, StoreSection},
 };
 
 use super::{Administration, Begun, Beside, CacheAffinity, CompatMode, Config, Exits, ProviderName, UnknownNames};
@@ -104,7 +109,22 @@ impl Loaded {
 
     /// How many lines of key files hold no key that can be used.
     pub fn rejected(&self) -> usize {
-        self.sources.iter().map(|source| source.rejected).sum()
+        self.all_sources().map(|source| source.rejected).sum()
+    }
+
+    /// What was there and is no key, or not one that can be used, and why; those of providers beside included.
+    pub fn notes(&self) -> impl Iterator<Item = &Problem> {
+        self.keys.notes.iter().chain(self.beside.iter().flat_map(|beside| &beside.keys().notes))
+    }
+
+    /// Key files that are empty by now, though they had keys `before`: that they should have none nobody said.
+    pub fn emptied<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a Path> {
+        let files = self.all_sources().filter_map(|source| source.blank.as_deref());
+        files.filter(|file| before.all_sources().any(|source| source.is_from(file)))
+    }
+
+    fn all_sources(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter().chain(self.beside.iter().flat_map(Beside::sources))
     }
 
     /// Switches off the keys that a source wants off, and on those that were off by `before` alone. New ones joined as

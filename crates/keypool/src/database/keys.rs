@@ -40,6 +40,8 @@ pub struct Told {
     pub files: BTreeSet<PathBuf>,
     /// Hashes of keys that were switched on since the last look.
     pub lifted: Vec<String>,
+    /// Keys whose secret is encrypted with a key that is not at hand.
+    locked: usize,
     revision: u64,
 }
 
@@ -59,6 +61,9 @@ pub struct Stored {
     source: Source,
     /// How many it keeps, wherever their secret is.
     pub kept: usize,
+    /// How many of them are encrypted with a key that is not at hand: it is lost, or another is given. On a server some
+    /// machines may have none.
+    pub locked: usize,
 }
 
 impl Stored {
@@ -73,12 +78,14 @@ impl Stored {
             _ => return Ok(None),
         };
         let book = store.key_book().await?;
-        let Told { mut source, .. } = told(&book, &SecretKey::of(store.path())?);
+        let secret_key = SecretKey::of(store.path())?;
+        let Told { mut source, locked, .. } = told(&book, &secret_key);
+        let locked = if store.path().is_none() && !secret_key.is_there() { 0 } else { locked };
         // One that an earlier version made knows of no tenants.
         source.tokens = tenants::tokens(&Records::Kept(store)).await.unwrap_or_default().into_iter().collect();
         let is_key =
             |key: &BookKey| key.is_kept() && (key.settings.is_some() || key.record.state != KeyStanding::Removed);
-        Ok(Some(Self { source, kept: book.keys().filter(|(_, key)| is_key(key)).count() }))
+        Ok(Some(Self { source, locked, kept: book.keys().filter(|(_, key)| is_key(key)).count() }))
     }
 
     /// Keys whose secret cannot be had here.
@@ -192,6 +199,7 @@ impl Keys {
 fn told(book: &KeyBook, secret_key: &SecretKey) -> Told {
     let mut source = Source::new(Rank::Database);
     let mut files = BTreeSet::new();
+    let mut locked = 0;
     let origin = Origin::named("database");
     let mut keys: Vec<_> = book.keys().collect();
     // As they were added.
@@ -211,6 +219,7 @@ fn told(book: &KeyBook, secret_key: &SecretKey) -> Told {
             Ok(Some(secret)) => secret,
             Ok(None) => continue,
             Err(error) => {
+                locked += usize::from(matches!(key.record.secret, KeptSecret::Sealed(_)));
                 let message = format!("{error}; the key is left out");
                 source.notes.push(Problem::new(origin.clone(), "", message));
                 continue;
@@ -228,7 +237,7 @@ fn told(book: &KeyBook, secret_key: &SecretKey) -> Told {
         }
         source.keys.push(spec);
     }
-    Told { source, files, lifted: Vec::new(), revision: book.revision().saturating_sub(1) }
+    Told { source, files, lifted: Vec::new(), locked, revision: book.revision().saturating_sub(1) }
 }
 
 fn recorded(record: &tower_keypool::store::KeyRecord, secret: String, origin: Origin) -> KeySpec {

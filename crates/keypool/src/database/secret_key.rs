@@ -95,6 +95,22 @@ impl SecretKey {
         }
     }
 
+    /// Whether it opens all that is encrypted in these: of two keys that one database needs one is lost sooner or later.
+    ///
+    /// # Errors
+    /// When it does not, and how it would.
+    pub fn opens<'a>(&self, records: impl IntoIterator<Item = &'a KeyRecord>) -> Result<(), StoreError> {
+        let mut sealed = records.into_iter().filter(|record| matches!(record.secret, KeptSecret::Sealed(_)));
+        sealed.try_for_each(|record| self.reveal(record).map(drop)).map_err(|error| {
+            StoreError::new(format!("a second key would be needed to open this database's secrets: {error}"))
+        })
+    }
+
+    /// Whether there is any.
+    pub fn is_there(&self) -> bool {
+        self.given.is_some() || self.beside.is_some()
+    }
+
     /// How new secrets are kept. Makes the file where nothing is given; `true`: it was made just now.
     ///
     /// # Errors

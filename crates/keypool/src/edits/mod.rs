@@ -2,6 +2,7 @@
 //! database's [`KeyBook`], several keys together or not at all.
 
 mod configured;
+mod keeping;
 mod shown;
 mod tokens;
 
@@ -16,15 +17,12 @@ use tower_keypool::{
 };
 
 pub use configured::{kept_here_alone, one_name};
+pub use keeping::keep;
 use shown::shows_a_key;
 pub use shown::{HOLDS_A_KEY, disable, reason, shown_of};
 pub use tokens::{no_token, without_tokens};
 
-use crate::{
-    database::{Database, SecretKey},
-    gateway::token::PLACEHOLDER,
-    standing::now_ms,
-};
+use crate::{database::Database, gateway::token::PLACEHOLDER, standing::now_ms};
 
 /// Why nothing was changed.
 #[derive(Debug)]
@@ -101,32 +99,6 @@ pub async fn edit<T: Send + 'static>(
 pub fn read(text: &str, from: &'static str) -> Result<KeySpec, EditError> {
     KeySpec::read(text, &[PLACEHOLDER], Origin::named(from))
         .map_err(|error| EditError::Wrong(format!("that is no API key: {error}")))
-}
-
-/// How a secret is kept in this database, and the file of the key that encrypts it, if that was made just now.
-///
-/// # Errors
-/// When it cannot be kept there.
-pub fn keep(spec: &KeySpec, plain: bool, database: &Database) -> Result<(KeptSecret, Option<String>), EditError> {
-    let (keeping, made) = keeping(plain, database)?;
-    Ok((keeping.keep(spec.secret())?, made))
-}
-
-/// How secrets are kept in this database.
-fn keeping(plain: bool, database: &Database) -> Result<(Keeping, Option<String>), EditError> {
-    let is_server = database.path().is_none();
-    if plain && is_server {
-        return Err(EditError::wrong("--plain: in Redis secrets are always encrypted (with KEYPOOL_SECRET_KEY)"));
-    }
-    if plain {
-        return Ok((Keeping::Plain, None));
-    }
-    let mut key = SecretKey::of(database.path()).map_err(|error| EditError::Wrong(error.to_string()))?;
-    let keeping = key.keeping();
-    let (keeping, made) =
-        if is_server { keeping.map_err(|error| EditError::Wrong(error.to_string()))? } else { keeping? };
-    let made = made.then(|| key.file().map(|file| file.display().to_string())).flatten();
-    Ok((keeping, made))
 }
 
 /// The key that is meant by what was typed: a name, or the secret itself, which is not repeated.
@@ -327,7 +299,8 @@ pub async fn import(
     plain: bool,
 ) -> Result<(ImportRecord, Option<String>), EditError> {
     // None is made for nothing.
-    let (keeping, made) = if file.entries.is_empty() { (Keeping::Plain, None) } else { keeping(plain, database)? };
+    let (keeping, made) =
+        if file.entries.is_empty() { (Keeping::Plain, None) } else { keeping::keeping(plain, database, None).await? };
     let mut keys = Vec::new();
     for entry in file.entries {
         let mut spec = entry.spec;

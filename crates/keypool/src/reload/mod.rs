@@ -50,6 +50,8 @@ enum Refused {
     Wrong(ConfigErrors),
     /// More lines of key files than before are no key.
     Lines(Vec<Problem>),
+    /// These key files had keys, and have not one line by now.
+    Emptied(Vec<PathBuf>),
     NoKey,
     Key(KeyError),
 }
@@ -62,6 +64,7 @@ impl Reload {
             let mut hangups = Hangups::new();
             // It was read before anybody watched.
             let mut again = true;
+            let mut settling = false;
             loop {
                 let mut teller = None;
                 let asked = tokio::select! {
@@ -94,11 +97,21 @@ impl Reload {
                 let Ok(read) = tokio::task::spawn_blocking(move || inputs.load()).await else { continue };
                 let taken = match read.map_err(Refused::Wrong) {
                     Err(refused) => Err(refused),
+                    Ok(new) if new.emptied(&self.loaded).next().is_some() => {
+                        Err(Refused::Emptied(new.emptied(&self.loaded).map(Into::into).collect()))
+                    }
                     Ok(new) if new.keys.is_empty() => Err(Refused::NoKey),
                     // A slip of the pen is no wish to take a key out.
                     Ok(new) if new.rejected() > self.loaded.rejected() => Err(Refused::Lines(self.new_notes(&new))),
                     Ok(new) => self.take(new).await,
                 };
+                let is_emptied = matches!(taken, Err(Refused::Emptied(_))) && teller.is_none();
+                settling = is_emptied && !settling;
+                if settling {
+                    // As a rule somebody cut it off to write it anew, and goes on writing just now.
+                    again = true;
+                    continue;
+                }
                 if let Some(teller) = teller {
                     let _ = teller.send(taken.as_ref().map(News::to_string).map_err(Refused::to_string));
                 }
@@ -150,7 +163,8 @@ impl Reload {
 impl Reload {
     /// What was not said yet.
     fn new_notes(&self, new: &Loaded) -> Vec<Problem> {
-        new.keys.notes.iter().filter(|note| !self.loaded.keys.notes.contains(note)).cloned().collect()
+        let said: Vec<&Problem> = self.loaded.notes().collect();
+        new.notes().filter(|note| !said.contains(note)).cloned().collect()
     }
 }
 
@@ -164,10 +178,21 @@ impl fmt::Display for Refused {
         match self {
             Self::Wrong(errors) => write!(f, "the new configuration is refused: {}", list(&mut errors.iter())),
             Self::Lines(notes) => write!(f, "the new key file is refused: {}", list(&mut notes.iter())),
+            Self::Emptied(files) => write!(f, "the new configuration is refused: {}", emptied(files)),
             Self::NoKey => f.write_str("the new configuration is refused: no key is left in it"),
             Self::Key(error) => write!(f, "the new configuration is refused: {error}"),
         }
     }
+}
+
+/// Which files, and how to say that they are meant to be so.
+fn emptied(files: &[PathBuf]) -> String {
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    let (are, had) = if names.len() == 1 { ("is", "it") } else { ("are", "they") };
+    format!(
+        "{} {are} empty, and {had} had keys: write them back, or a comment (# none) where none are meant",
+        names.join(", ")
+    )
 }
 
 /// Each of its lines by itself: a line of the log has no other in it.
@@ -189,6 +214,9 @@ impl Refused {
             Self::Lines(notes) => {
                 tracing::error!("the new key file is refused, the old one goes on; wrong in it:");
                 notes.iter().take(20).for_each(tell_lines);
+            }
+            Self::Emptied(files) => {
+                tracing::error!("the new configuration is refused, the old one goes on: {}", emptied(files));
             }
             Self::NoKey => {
                 tracing::error!("the new configuration is refused, the old one goes on: no key is left in it");

@@ -93,13 +93,14 @@ impl Watch {
     }
 }
 
-/// The folder in which the file is named, and the one in which it really is.
+/// The folder in which the file is named, and the one in which it really is; each by its own name, since who is watched under
+/// two is not watched at all once one of them is let go.
 fn folders_of(file: &Path) -> impl Iterator<Item = PathBuf> {
     let parent = |path: &Path| match path.parent() {
         Some(folder) if folder.as_os_str().is_empty() => Some(PathBuf::from(".")),
         folder => folder.map(Path::to_owned),
     };
-    let named = parent(file).filter(|folder| folder.is_dir());
+    let named = parent(file).filter(|folder| folder.is_dir()).map(|folder| folder.canonicalize().unwrap_or(folder));
     let real = file.canonicalize().ok().as_deref().and_then(parent);
     named.into_iter().chain(real)
 }
@@ -138,5 +139,23 @@ mod tests {
         assert!(!watch.follow(&files));
         fs::write(at("..2/keys.txt"), "two and more").unwrap();
         tokio::time::timeout(soon, watch.changed()).await.expect("so is what it leads to");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_goes_and_comes_back_in_a_folder_of_two_names_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("real")).unwrap();
+        std::os::unix::fs::symlink("real", at("link")).unwrap();
+        fs::write(at("link/keys.txt"), "one").unwrap();
+        let files = BTreeSet::from([at("link/keys.txt")]);
+        let mut watch = Watch::new(&files);
+        let soon = Duration::from_secs(10);
+
+        fs::remove_file(at("link/keys.txt")).unwrap();
+        tokio::time::timeout(soon, watch.changed()).await.expect("it is gone");
+        watch.follow(&files);
+        fs::write(at("link/keys.txt"), "two").unwrap();
+        tokio::time::timeout(soon, watch.changed()).await.expect("it is back");
     }
 }

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
-use tower_keypool::{Gemini, Provider, config::KeySpec};
+use tower_keypool::{Gemini, Provider, config::KeySpec, store::KeySettings};
 
 use super::{Calendar, Standings};
-use crate::database::{Database, DatabaseError, Site, Whose};
+use crate::{
+    config::Exits,
+    database::{Database, DatabaseError, Site, Whose},
+};
 
 /// What the configuration tells, as `keypool serve` finds it here.
 #[derive(Clone, Debug)]
@@ -14,6 +17,8 @@ pub struct Configured {
     pub calendar: Calendar,
     /// Keys of files and variables.
     pub keys: Vec<KeySpec>,
+    /// The ways out that it describes; none where it could not be read.
+    pub exits: Option<Exits>,
 }
 
 impl Configured {
@@ -23,23 +28,34 @@ impl Configured {
             if let Some(name) = whose.provider() {
                 let named = loaded.beside.iter().find(|beside| beside.name == name);
                 return match named {
-                    Some(beside) => Self::by(&*beside.provider, beside.keys().keys.clone()),
+                    Some(beside) => Self::by(&*beside.provider, beside.keys().keys.clone(), &loaded.exits),
                     // Whoever opens its database says that there is none.
-                    None => Self::by(&*loaded.provider, Vec::new()),
+                    None => Self::by(&*loaded.provider, Vec::new(), &loaded.exits),
                 };
             }
-            return Self { calendar: Calendar::of(loaded.provider.zone()), keys: loaded.keys.keys.clone() };
+            return Self::by(&*loaded.provider, loaded.keys.keys.clone(), &loaded.exits);
         }
         eprintln!(
             "keypool: note: the configuration is wrong (`keypool config check`); keys of files and variables are not \
              looked at"
         );
-        Self { calendar: Calendar::of(Gemini::new().zone()), keys: Vec::new() }
+        Self { calendar: Calendar::of(Gemini::new().zone()), keys: Vec::new(), exits: None }
     }
 
     /// The same of a configuration that was read.
-    pub fn by(provider: &dyn Provider, keys: Vec<KeySpec>) -> Self {
-        Self { calendar: Calendar::of(provider.zone()), keys }
+    pub fn by(provider: &dyn Provider, keys: Vec<KeySpec>, exits: &Exits) -> Self {
+        Self { calendar: Calendar::of(provider.zone()), keys, exits: Some(exits.clone()) }
+    }
+
+    /// Why a key goes nowhere: nothing says what its exit is. `filed`: what files and variables say of it; `said`: what
+    /// commands did.
+    pub(super) fn nowhere(&self, filed: Option<&KeySpec>, said: Option<&KeySettings>) -> Option<String> {
+        let (exits, owner) = (self.exits.as_ref()?, filed.and_then(|spec| spec.owner.as_deref()));
+        let of_owner = exits.of_owner(owner.or(said.and_then(|said| said.owner.as_deref())));
+        // What was read of files has the owner's exit where they name none.
+        let filed = filed.and_then(|spec| spec.exit.as_deref()).filter(|exit| Some(*exit) != of_owner);
+        let exit = filed.or(said.and_then(|said| said.exit.as_deref())).or(of_owner)?;
+        exits.knows(exit).err()
     }
 
     /// How keys stand, by this database and what is configured; and the database.

@@ -142,8 +142,15 @@ impl Standings {
         let said: HashMap<String, &KeySpec> = configured.keys.iter().map(|spec| (spec.hash(), spec)).collect();
         for key in &mut keys {
             key.origins.extend(origins.get(&key.hash).into_iter().flatten().cloned());
-            if let Some(spec) = said.get(&key.hash) {
+            let filed = said.get(&key.hash).copied();
+            if let Some(spec) = filed {
                 key.go_by(spec);
+            }
+            let settings = book.by_hash(&key.hash).and_then(|key| key.settings.as_ref());
+            if !matches!(key.state, State::Disabled | State::Removed)
+                && let Some(why) = configured.nowhere(filed, settings)
+            {
+                (key.state, key.reason) = (State::Faulty, why);
             }
         }
         keys.retain(|key| !key.id.is_empty());

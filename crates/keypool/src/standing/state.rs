@@ -14,7 +14,7 @@ pub enum State {
     Resting,
     /// It, or its owner, has used up the day for every model that it was used for.
     OutForToday,
-    /// It rests without end for a fault.
+    /// It rests without end for a fault, or nothing says what its exit is.
     Faulty,
     /// Switched off by hand.
     Disabled,

@@ -64,10 +64,11 @@ impl Banner<'_> {
     fn keys(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys = &self.loaded.keys;
         writeln!(f, "{}", by_place(keys))?;
-        for note in keys.notes.iter().take(NOTED) {
+        let notes = || self.loaded.notes();
+        for note in notes().take(NOTED) {
             writeln!(f, "  {note}")?;
         }
-        more(f, keys.notes.len().saturating_sub(NOTED), "values are not used or there twice")?;
+        more(f, notes().count().saturating_sub(NOTED), "values are not used or there twice")?;
         for key in keys.keys.iter().take(SHOWN) {
             let origins: Vec<String> = key.origins.iter().map(ToString::to_string).collect();
             write!(f, "  {}: {}", origins.join(" and "), key.key().key_id())?;

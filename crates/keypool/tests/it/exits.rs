@@ -297,6 +297,44 @@ async fn it_is_configured_by_key_owner_and_command_and_no_password_is_shown() {
     assert!(wrong.code != 0 && wrong.err.contains("--exit"), "{wrong:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn that_nobody_describes_a_keys_exit_is_its_reason_wherever_it_is_listed() {
+    let (home, sim) = (Home::new(), simulator(3).await);
+    home.add(0, "lost", &["--exit", "nowhere"]);
+    home.add(1, "off", &["--exit", "nowhere"]);
+    home.run(&["keys", "disable", "off", "--reason", "spare"]).good();
+    home.write("keys.txt", &format!("{} id=owned owner=project-a\n", secret(2)));
+    let exits = "[exits.out]\nlocal_address = \"127.0.0.2\"\nowners = [\"project-a\"]\n";
+    let file = configured(&home, exits, "keys.txt");
+    let database = home.database();
+    let database = database.to_str().unwrap();
+    let with = |args: &[&str]| home.run(&[args, &["--config", &file, "--db", database]].concat());
+    let why = "no [exits.nowhere] says what the exit nowhere of this key is";
+    let stands = |keys: &Value| {
+        let stand = |id: &str| {
+            let key = keys.as_array().unwrap().iter().find(|key| key["id"] == id).unwrap();
+            (key["state"].as_str().unwrap().to_owned(), key["reason"].as_str().unwrap().to_owned())
+        };
+        [stand("lost"), stand("off"), stand("owned")]
+    };
+    let faulty = ("faulty".to_owned(), why.to_owned());
+    let expected = [faulty, ("disabled".to_owned(), "spare".to_owned()), ("usable".to_owned(), String::new())];
+    assert_eq!(stands(&with(&["keys", "--json"]).json()), expected);
+    assert!(with(&["keys"]).good().contains(why));
+    let used = with(&["usage"]).good();
+    assert!(used.contains(&format!("lost for all models: faulty: {why}")), "{used}");
+
+    let args = ["--config", &file, "--db", database, "--admin-token", "an-admin-token-of-24-bytes"];
+    let running = home.serve(&sim, &args);
+    let request = http::Request::get(format!("{}/-/admin/keys", running.url));
+    let answer = ask(request.header("authorization", "Bearer an-admin-token-of-24-bytes"), "").await;
+    assert_eq!(stands(&answer.json()["keys"]), expected, "{answer:?}");
+    crate::home::end(running).await;
+
+    with(&["keys", "set", "lost", "--exit", "out"]).good();
+    assert_eq!(stands(&with(&["keys", "--json"]).json())[0].0, "usable");
+}
+
 /// Over a proxy that wants a password, and a provider that sees from where it is called.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_and_a_single_prompt_go_by_the_exits_of_their_keys() {

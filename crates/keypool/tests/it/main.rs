@@ -37,6 +37,7 @@ mod inputs;
 mod keys;
 mod listing;
 mod live;
+mod locked;
 mod media;
 mod mending;
 mod nearness;

@@ -339,7 +339,7 @@ fn messages_name_the_file_or_variable_and_the_way_out() {
     // A key file that was emptied.
     let (code, text) = ended(folder.path(), &["serve", "--keys", "empty"], &[none]);
     assert_eq!(code, Some(2), "{text}");
-    assert!(text.contains("the key file empty holds no usable key: put one API key a line into it"), "{text}");
+    assert!(text.contains("the key file empty is empty: put one API key a line into it"), "{text}");
 }
 
 #[test]

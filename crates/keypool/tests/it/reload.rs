@@ -219,6 +219,72 @@ async fn a_slip_of_the_pen_in_a_key_file_takes_no_key_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_file_that_is_cut_off_takes_no_key_out() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key.txt");
+    std::fs::write(&file, format!("{ONE} id=one\n{TWO} id=two\n")).unwrap();
+    let running = serve(folder.path(), &sim, &[("GEMINI_API_KEY", THREE), ("KEYPOOL_DB", "none")]);
+
+    // As a full disk leaves it.
+    std::fs::write(&file, "").unwrap();
+    let (running, told) = line(running, "key.txt").await;
+    assert!(
+        told.contains("ERROR") && told.contains("the old one goes on: key.txt is empty, and it had keys"),
+        "{told}"
+    );
+    assert!(told.contains("a comment (# none)"), "{told}");
+    assert_eq!(crate::home::servers(&running, 9).await.len(), 3, "all of them serve");
+    running.signal("-HUP");
+    let (running, _) = line(running, "key.txt is empty, and it had keys").await;
+
+    // Who writes it anew, and who says that it is to have none, is heard.
+    std::fs::write(&file, format!("{ONE} id=one weight=2\n{TWO} id=two\n")).unwrap();
+    let (running, told) = line(running, "configuration read again").await;
+    assert!(told.trim_end().ends_with(": changed one"), "{told}");
+    std::fs::write(&file, "# none\n").unwrap();
+    let (running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("removed one, two") || told.contains("removed two, one"), "{told}");
+    drop(running);
+}
+
+/// It is looked at while there is nothing in it, and once more before anybody is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cuts_a_key_file_off_before_writing_it_is_waited_for() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key.txt");
+    std::fs::write(&file, format!("{ONE} id=one\n")).unwrap();
+    let running = serve(folder.path(), &sim, &[("GEMINI_API_KEY", THREE), ("KEYPOOL_DB", "none")]);
+    std::fs::write(&file, "").unwrap();
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    std::fs::write(&file, format!("{ONE} id=one weight=2\n{TWO} id=two\n")).unwrap();
+    let (running, told) = line(running, "configuration read again").await;
+    assert!(told.trim_end().ends_with(": added two; changed one"), "{told}");
+    let (code, told) = tokio::task::spawn_blocking(move || running.end()).await.unwrap();
+    assert!(code == Some(0) && !told.contains("removed"), "{told}");
+}
+
+/// What stands for the gateway's own keys stands for those of others beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slip_of_the_pen_takes_no_key_of_another_provider_out() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    let others = "sk-not-a-real-key-000000000001 id=open\n";
+    std::fs::write(folder.path().join("others.txt"), others).unwrap();
+    let text = "[[providers]]\nname = \"open\"\nkind = \"openai\"\nkey_files = [\"others.txt\"]\n";
+    std::fs::write(folder.path().join("keypool.toml"), text).unwrap();
+    let running = serve(folder.path(), &sim, &[("GEMINI_API_KEY", ONE), ("KEYPOOL_DB", "none")]);
+    replace(folder.path(), "others.txt", &format!("{others}sk-not-a-real-key-000000000002 rpm=ten\n"));
+    let (running, _) = line(running, "the new key file is refused, the old one goes on").await;
+    let (running, _) = line(running, "others.txt:2: the line is skipped").await;
+    std::fs::write(folder.path().join("others.txt"), "").unwrap();
+    let (running, told) = line(running, "is empty").await;
+    assert!(told.contains("the old one goes on: others.txt is empty, and it had keys"), "{told}");
+    drop(running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mounted_secret_is_followed_when_its_link_is_swapped() {
     let sim = simulator().await;
     let folder = tempfile::tempdir().unwrap();

@@ -165,7 +165,7 @@ impl Store for SharedSqlite {
             }
             let mut written = Ok(());
             if !shared.moved {
-                written = notes::write(desk, &mut shared.unfolded, &life.holder, batch, clock.now().wall_ms());
+                written = notes::write(desk, &mut shared.unfolded, &life.holder, &batch, clock.now().wall_ms());
             }
             if let Err(Failure::Broken(error)) = &written
                 && desk.look_after(Some(error))?

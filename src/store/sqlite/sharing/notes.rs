@@ -1,10 +1,7 @@
 //! What a process says with each batch: one row of what it started and what its keys used. The use goes to its table
 //! with the next renewal, of a dead process with whoever buries it.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::collections::HashMap;
 
 use rusqlite::{Connection, Row, Transaction};
 
@@ -23,27 +20,43 @@ use crate::{
     store::{Batch, UsageRecord},
 };
 
-/// What is in notes alone.
+/// What is in this process's notes alone.
 #[derive(Default)]
 pub(super) struct Unfolded {
-    /// By their number.
-    notes: BTreeMap<u64, Arc<Batch>>,
-    /// How names that they told are called in them. While a note is written there are none: where that fails, the next
-    /// tells all names again.
+    /// The numbers of the first and the last of them.
+    notes: Option<(u64, u64)>,
+    /// How names that they told are called in them.
     numbers: Numbers,
+    /// What was used, by those numbers.
+    sums: Vec<UsageRecord>,
+    /// The same, of names that have no number any more.
+    aside: Vec<UsageRecord>,
 }
 
 impl Unfolded {
-    /// What was told may not be there.
+    /// What was told may not be there: the next note tells all names again.
     pub(super) fn forget_names(&mut self) {
         self.numbers = Numbers::default();
+        self.aside.append(&mut self.sums);
     }
 
-    /// Notes up to this number were [folded](fold).
+    /// Notes up to this number are [folded](fold), and what was used by those after it was, too.
     pub(super) fn folded(&mut self, upto: u64) {
-        if self.notes.first_key_value().is_some_and(|first| *first.0 <= upto) {
-            self.forget_names();
-            self.notes.retain(|number, _| *number > upto);
+        if let Some((_, last)) = self.notes.filter(|notes| notes.0 <= upto) {
+            *self = Self { notes: (last > upto).then_some((upto + 1, last)), ..Self::default() };
+        }
+    }
+
+    /// A note was written: what its keys used is added up.
+    fn add(&mut self, number: u64, usage: &[UsageRecord]) {
+        self.notes = Some((self.notes.map_or(number, |notes| notes.0), number));
+        self.numbers.rows += 1;
+        for (record, place) in usage.iter().zip(&self.numbers.last_used) {
+            match self.sums.get_mut(*place as usize) {
+                Some(sum) => sum.add(record),
+                // Numbers are given in order.
+                None => self.sums.push(record.clone()),
+            }
         }
     }
 }
@@ -52,32 +65,41 @@ pub(super) fn write(
     desk: &mut Desk,
     unfolded: &mut Unfolded,
     holder: &HolderId,
-    batch: Arc<Batch>,
+    batch: &Batch,
+    now: i64,
+) -> Result<(), Failure> {
+    let written = try_write(desk, unfolded, holder, batch, now);
+    if written.is_err() {
+        unfolded.forget_names();
+    }
+    written
+}
+
+fn try_write(
+    desk: &mut Desk,
+    unfolded: &mut Unfolded,
+    holder: &HolderId,
+    batch: &Batch,
     now: i64,
 ) -> Result<(), Failure> {
     desk.last_through_power_cuts(batch.is_lasting())?;
     let to = migrate::turn(&mut desk.connection)?;
-    write::but_counts(&to, &batch)?;
+    write::but_counts(&to, batch)?;
     let (number_of, units) = batch.notes.as_ref().map_or((0, &[][..]), |notes| (notes.number, &notes.units[..]));
-    let counts = !(units.is_empty() && batch.usage.is_empty());
-    if counts {
-        let mut numbers = std::mem::take(&mut unfolded.numbers);
-        // A batch that only says what was used has no number of its own.
-        let number_of = number_of.max(unfolded.notes.last_key_value().map_or(0, |last| last.0 + 1));
-        to.prepare_cached("INSERT OR REPLACE INTO board_notes VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
-            holder.as_str(),
-            number(number_of),
-            now,
-            noted::pack_units(units, &mut numbers)?,
-            noted::pack_usage(&batch, &mut numbers)?,
-        ))?;
-        to.commit()?;
-        numbers.rows += 1;
-        unfolded.numbers = numbers;
-        unfolded.notes.insert(number_of, batch);
-    } else {
-        to.commit()?;
+    if units.is_empty() && batch.usage.is_empty() {
+        return Ok(to.commit()?);
     }
+    // A batch that only says what was used has no number of its own.
+    let number_of = number_of.max(unfolded.notes.map_or(0, |notes| notes.1 + 1));
+    to.prepare_cached("INSERT OR REPLACE INTO board_notes VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
+        holder.as_str(),
+        number(number_of),
+        now,
+        noted::pack_units(units, &mut unfolded.numbers)?,
+        noted::pack_usage(batch, &mut unfolded.numbers)?,
+    ))?;
+    to.commit()?;
+    unfolded.add(number_of, &batch.usage);
     Ok(())
 }
 
@@ -133,21 +155,17 @@ fn unreadable(to: &Transaction<'_>, holder: &HolderId, failure: &Failure) -> Res
     Ok(held.query_map([holder.as_str()], noted)?.collect::<Result<_, _>>()?)
 }
 
-/// Notes up to this number are older than what the holder says now: their use goes to its table.
+/// Notes up to this number are older than what the holder says now: what was used goes to its table, and they are no more.
 pub(super) fn fold(to: &Transaction<'_>, unfolded: &Unfolded, holder: &HolderId, upto: u64) -> Result<(), Failure> {
-    let old = unfolded.notes.range(..=upto);
-    if old.clone().next().is_some() {
-        add(to, old.flat_map(|note| &note.1.usage))?;
-        // One or none, as a rule: it goes by names of those that go.
-        for (kept, batch) in unfolded.notes.range(upto + 1..) {
-            let (units, mut numbers) = (batch.notes.as_ref().map_or(&[][..], |notes| &notes.units), Numbers::default());
+    let Some((_, last)) = unfolded.notes.filter(|notes| notes.0 <= upto) else { return Ok(()) };
+    add(to, unfolded.sums.iter().chain(&unfolded.aside))?;
+    if last > upto {
+        // One, as a rule: it goes by names of those that go, and what it says was used is in the table by now.
+        let (mut numbers, no_use) = (Numbers::default(), Batch::default());
+        for (kept, _, units) in of(to, holder)?.into_iter().filter(|note| note.0 > upto) {
+            let units = noted::pack_units(&units, &mut Numbers::default())?;
             to.prepare_cached("UPDATE board_notes SET units = ?3, usage = ?4 WHERE holder = ?1 AND number = ?2")?
-                .execute((
-                    holder.as_str(),
-                    number(*kept),
-                    noted::pack_units(units, &mut numbers)?,
-                    noted::pack_usage(batch, &mut numbers)?,
-                ))?;
+                .execute((holder.as_str(), number(kept), units, noted::pack_usage(&no_use, &mut numbers)?))?;
         }
     }
     to.prepare_cached("DELETE FROM board_notes WHERE holder = ?1 AND number <= ?2")?

@@ -161,7 +161,7 @@ fn a_note_names_by_number_what_earlier_ones_named_and_says_it_again_once_they_ar
             Ok::<_, Failure>(used.iter().map(|record| record.requests).sum::<i64>())
         };
         for number in 1..=3 {
-            notes::write(desk, &mut unfolded, &holder, batch(number), 0)?;
+            notes::write(desk, &mut unfolded, &holder, &batch(number), 0)?;
         }
         let lengths = {
             let mut rows = desk.connection.prepare("SELECT length(units) + length(usage) FROM board_notes")?;
@@ -176,7 +176,7 @@ fn a_note_names_by_number_what_earlier_ones_named_and_says_it_again_once_they_ar
         to.commit()?;
         unfolded.folded(2);
         assert_eq!((told(desk)?, used(desk)?), (vec![3], 6));
-        notes::write(desk, &mut unfolded, &holder, batch(4), 0)?;
+        notes::write(desk, &mut unfolded, &holder, &batch(4), 0)?;
         assert_eq!((told(desk)?, used(desk)?), (vec![3, 4], 10));
 
         // It is dead, and what it said last nobody can read: the rest counts.

@@ -353,7 +353,7 @@ impl Batch {
 
 /// What all who work on the database have used today. One that cannot be read now tells nothing: it is for the forecast.
 async fn used_today(loaded: &Loaded, database: Option<&Database>) -> Option<Standings> {
-    let configured = Configured::by(&*loaded.provider, loaded.keys.keys.clone());
+    let configured = Configured::by(&*loaded.provider, loaded.keys.keys.clone(), &loaded.exits);
     Standings::of(Some(database?), &configured).await.ok()
 }
 

@@ -182,9 +182,10 @@ pub(super) struct Replace {
 impl Replace {
     pub(super) fn run(self) -> Result<(), Failure> {
         let spec = secret::ask(self.secret.as_deref())?;
-        let database = runtime()?.block_on(self.place.database.existing())?;
-        let (kept, made) = edits::keep(&spec, self.plain, &database)?;
-        drop(database);
+        let (kept, made) = runtime()?.block_on(async {
+            let database = self.place.database.existing().await?;
+            Ok::<_, Failure>(edits::keep(&spec, self.plain, &database, Some(&self.id)).await?)
+        })?;
         let (typed, hash) = (self.id, spec.hash());
         let configured = of_files(&self.place.database);
         let id = self.place.edit(&[], move |book| {

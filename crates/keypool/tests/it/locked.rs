@@ -1,0 +1,75 @@
+//! Secrets that are encrypted with a key which is not at hand: nothing goes on as if all were well.
+
+use crate::home::{Home, secret};
+
+fn key_of(home: &Home) -> std::path::PathBuf {
+    home.at("state/keypool/keypool.db.key")
+}
+
+/// With this for `KEYPOOL_SECRET_KEY`.
+fn with_key(home: &Home, key: &str, args: &[&str], input: &str) -> crate::home::Ended {
+    let mut command = home.command(args);
+    command.env("KEYPOOL_SECRET_KEY", key);
+    Home::ended(command, input)
+}
+
+#[test]
+fn a_second_key_for_secrets_is_never_made() {
+    let home = Home::new();
+    home.add(0, "first", &[]);
+    std::fs::rename(key_of(&home), home.at("elsewhere")).unwrap();
+    // Neither beside the database, nor by another one that is given, nor for a file of keys.
+    home.pipe(&["add-key", "-", "--id", "second"], &secret(1))
+        .bad(2, "put it back from a copy, or set KEYPOOL_SECRET_KEY");
+    let other = "5a".repeat(32);
+    let add = ["add-key", "-", "--id", "second"];
+    with_key(&home, &other, &add, &secret(1)).bad(2, "the stored secret of first cannot be decrypted");
+    let file = home.write("more.txt", &format!("{}\n", secret(2)));
+    home.run(&["import", &file]).bad(2, "the stored secret of first is encrypted");
+    assert!(!key_of(&home).exists(), "a second key was made");
+    assert_eq!(home.run(&["keys", "--json"]).json().as_array().unwrap().len(), 1);
+
+    // Where the key is lost for good the secret is given again, in either way that is named.
+    home.pipe(&["keys", "replace", "first", "-"], &secret(3)).good();
+    assert!(key_of(&home).exists());
+    home.add(1, "second", &[]);
+    std::fs::remove_file(key_of(&home)).unwrap();
+    home.run(&["keys", "remove", "first", "second"]).good();
+    home.add(1, "second", &[]);
+    // As it was made, with the file and the key that is given beside it, it opens all.
+    with_key(&home, &other, &["add-key", "-", "--id", "third"], &secret(2)).good();
+}
+
+#[test]
+fn checks_fail_where_secrets_cannot_be_decrypted() {
+    let home = Home::new();
+    home.add(0, "kept", &[]);
+    home.write("key.txt", &format!("{}\n", secret(1)));
+    assert!(home.run(&["config", "check"]).good().contains("all is well: 2 keys"));
+    home.run(&["db", "check"]).good();
+    let file = std::fs::read_to_string(key_of(&home)).unwrap();
+    let other = "5a".repeat(32);
+
+    std::fs::write(key_of(&home), format!("{other}\n")).unwrap();
+    home.run(&["config", "check"]).bad(2, "1 key in the database");
+    home.run(&["db", "check"]).bad(1, "the stored secret of kept cannot be decrypted");
+    std::fs::remove_file(key_of(&home)).unwrap();
+    home.run(&["config", "check"]).bad(2, "1 key in the database");
+    with_key(&home, &other, &["config", "check"], "").bad(2, "1 key in the database");
+    with_key(&home, &file, &["config", "check"], "").good();
+    with_key(&home, &other, &["db", "check"], "").bad(1, "the stored secret of kept cannot be decrypted");
+    // As of a copy: what opens it lies elsewhere.
+    home.run(&["db", "check"]).good();
+}
+
+#[test]
+fn a_database_that_is_cut_off_is_not_whole() {
+    let home = Home::new();
+    home.add(0, "kept", &[]);
+    let side = home.at("state/keypool/keypool.db-wal");
+    std::fs::write(home.database(), "").unwrap();
+    let journal = std::fs::read(&side).ok();
+    home.run(&["db", "check"]).bad(1, "is empty");
+    home.run(&["db", "backup", "copy.db"]).bad(1, "is empty");
+    assert_eq!(std::fs::read(&side).ok(), journal, "what is left of it is not touched");
+}
