@@ -214,6 +214,7 @@ where
                 nobodys: None,
                 memory: gateway.memory.clone(),
                 holdings: gateway.holdings(turn.setup.unknown),
+                pool: gateway.own.uploads.pool.clone(),
             };
             self.leave(turn);
             tidy.apply(&mut parts);
