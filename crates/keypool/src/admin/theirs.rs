@@ -1,6 +1,6 @@
 //! Whose keys a request is about: the gateway's own, or those of a provider beside it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tower_keypool::{KeyId, KeyPool, KeyView, Provider, config::KeySpec};
@@ -11,10 +11,13 @@ use super::{
     keys::{told, unknown, views},
 };
 use crate::{
-    config::ProviderName,
-    database::Database,
-    standing::{Configured, Stand, Standings},
+    config::{Exits, ProviderName},
+    database::{Database, Looks},
+    standing::{Configured, Stand, Standings, State},
 };
+
+/// What is changed acts within this time, wherever it is changed.
+const SOON: Duration = Duration::from_secs(2);
 
 /// A pool, and all that is known of its keys.
 pub(super) struct Theirs {
@@ -22,12 +25,15 @@ pub(super) struct Theirs {
     pub(super) name: String,
     pub(super) pool: KeyPool,
     pub(super) database: Option<Database>,
+    looks: Looks,
     /// What the configuration says of them as it is now.
     pub(super) configured: Configured,
     /// Those that the pool goes by, those of the database included.
     pub(super) keys: Vec<KeySpec>,
     pub(super) provider: Arc<dyn Provider>,
     pub(super) kind: ProviderName,
+    /// The ways out that are described.
+    exits: Exits,
 }
 
 impl Admin {
@@ -40,6 +46,8 @@ impl Admin {
                 name: MAIN.to_owned(),
                 pool: scene.pool.clone(),
                 database: self.database.clone(),
+                looks: self.looks.clone(),
+                exits: loaded.exits.clone(),
                 configured: Configured::by(&*loaded.provider, loaded.configured()),
                 keys: loaded.keys.keys.clone(),
                 provider: Arc::clone(&loaded.provider),
@@ -52,6 +60,8 @@ impl Admin {
             name: name.to_owned(),
             pool: side.pool.clone(),
             database: side.database.clone(),
+            looks: side.looks.clone(),
+            exits: loaded.exits.clone(),
             configured: Configured::by(&*beside.provider, beside.keys().keys.clone()),
             keys: (side.keys)(),
             provider: Arc::clone(&beside.provider),
@@ -73,7 +83,27 @@ impl Theirs {
     }
 
     pub(super) async fn standings(&self) -> Result<Standings, Fault> {
-        Standings::of(self.database.as_ref(), &self.configured).await.map_err(|error| Fault::store(&error))
+        let standings = Standings::of(self.database.as_ref(), &self.configured).await;
+        let mut standings = standings.map_err(|error| Fault::store(&error))?;
+        let lost: HashMap<String, String> = self.lost().collect();
+        for key in &mut standings.keys {
+            if let Some(why) = lost.get(&key.hash).filter(|_| !matches!(key.state, State::Disabled | State::Removed)) {
+                (key.state, key.reason) = (State::Faulty, why.clone());
+            }
+        }
+        Ok(standings)
+    }
+
+    /// Hashes of keys whose exit nobody describes, with what is said of that: no request goes out with them.
+    fn lost(&self) -> impl Iterator<Item = (String, String)> {
+        self.keys.iter().filter_map(|spec| Some((spec.hash(), self.exits.knows(spec.exit.as_deref()?).err()?)))
+    }
+
+    /// Until this process goes by all that was changed, or for as long as that may take.
+    pub(super) async fn taken(&self) {
+        if self.database.is_some() {
+            let _ = tokio::time::timeout(SOON, self.looks.taken()).await;
+        }
     }
 
     /// The keys of the running pool by name.
