@@ -116,8 +116,9 @@ where
             let setup = Arc::clone(&turn.setup);
             self.leave(turn);
             let tenant = admitted.map(|(tenant, _)| tenant);
-            let (outcome, mut response) =
-                Box::pin(gateway.socket(&setup, (parts, self.place.clone()), tenant, dialect)).await;
+            let told = line.of_socket(&gateway.traffic);
+            let opener = (parts, self.place.clone(), told);
+            let (outcome, mut response) = Box::pin(gateway.socket(&setup, opener, tenant, dialect)).await;
             line.end(&mut response, &gateway.traffic);
             return Ok(counted(visit, outcome, limited, response));
         }
