@@ -132,6 +132,7 @@ where
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
             (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),
             (Ok(_), Way::Unnamed(dialect)) => Err(dialect.unnamed()),
+            (Ok(_), Way::Unversioned(dialect)) => Err(dialect.unversioned()),
             // Uploads are kept track of for providers of Gemini's alone.
             (Ok((_, Passage::Open(_) | Passage::Chunk(_))), _) if other.is_some() && belongings.is_none() => {
                 Err(dialect.nowhere())
