@@ -159,6 +159,9 @@ mod tests {
             "promptTokensDetails": [{"modality": "TEXT","promptTokenCount": 99}], "cachedContentTokenCount":7, "serviceTier": "{" }"#;
         assert_eq!(usage(&[object]), Some((Some(20), Some(10), Some(7))));
         assert_eq!(usage(&[r#"{"promptTokenCount":9,"totalTokenCount":9}"#]), Some((Some(9), None, None)));
+        // What a mask of fields lets through: what is not said stays as it was reserved.
+        assert_eq!(usage(&[r#"{"totalTokenCount":9}"#]), None);
+        assert_eq!(usage(&[r#"{"candidatesTokenCount":4}"#]), Some((None, Some(4), None)));
         let odd = r#"{"a\\":"\"","promptTokenCount":9,"x\"y":{"promptTokenCount":8}}tail"#;
         assert_eq!(usage(&[odd]), Some((Some(9), None, None)));
         assert_eq!(Counts::default().update(odd.as_bytes()), Some(odd.len() - 4));

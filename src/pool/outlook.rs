@@ -1,6 +1,15 @@
 //! Whether a demand would find a key, without taking one.
 
-use super::{Demand, Exhausted, KeyPool};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use super::{Affinity, Demand, Exhausted, KeyPool, state::State};
+use crate::{
+    limit::{Limits, Span, Unit},
+    time::Now,
+};
 
 impl KeyPool {
     /// Whether some key could carry a request of this model now.
@@ -34,4 +43,59 @@ impl KeyPool {
         let ask = state.ask(&demand, now);
         Some(state.diagnose(&ask))
     }
+
+    /// How many requests all keys together may begin for this demand within its wait (else the pool's), however little
+    /// was used before; `None` where somebody has no such limit. Whoever sends one thing in pieces, each of them a request
+    /// or more, asks it before the first: what is more can never be had whole.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keypool::{Demand, Gemini, Key, KeyPool, Limits};
+    ///
+    /// let keys = [Key::new("AIza-not-a-real-key-000"), Key::new("AIza-not-a-real-key-001")];
+    /// let pool = KeyPool::builder(Gemini::new()).keys(keys).limits("*", Limits::new().per_minute(10)).build()?;
+    /// assert_eq!(pool.most_requests("gemini-embedding-001"), Some(20));
+    /// let patient = Demand::new("gemini-embedding-001").wait(Duration::from_secs(90));
+    /// assert_eq!(pool.most_requests(patient), Some(40));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn most_requests(&self, demand: impl Into<Demand>) -> Option<u64> {
+        let demand = demand.into();
+        let now = self.clock().now();
+        let mut state = self.look_at(now);
+        let within = demand.wait.unwrap_or_else(|| self.default_wait());
+        state.most_requests(&demand, within, now)
+    }
+}
+
+impl State {
+    fn most_requests(&mut self, demand: &Demand, within: Duration, now: Now) -> Option<u64> {
+        let lane = usize::from(self.ask(demand, now).lane);
+        let must = matches!(demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
+        let wanted = if must { self.wanted(&demand.affinity) } else { Vec::new() };
+        let (mut owners, mut plans, mut sum) = (HashSet::new(), HashMap::new(), None);
+        for slot in self.roster.slots().filter(|slot| !must || wanted.contains(slot)) {
+            let owner = self.roster.keys[slot as usize].owner;
+            if !owners.insert(owner) {
+                continue;
+            }
+            let plan = self.lanes[lane].owners[owner as usize].plan;
+            let most = plans.entry(plan).or_insert_with(|| most_within(&self.plans.sources(plan).whole(), within));
+            sum = Some(sum.unwrap_or(0_u64).saturating_add((*most)?));
+        }
+        sum
+    }
+}
+
+/// How many requests these let begin within a time.
+fn most_within(limits: &Limits, within: Duration) -> Option<u64> {
+    let of_requests = limits.iter().filter(|limit| limit.unit == Unit::Requests);
+    let most = of_requests.map(|limit| {
+        let again = match limit.span {
+            Span::Sliding(span) if !span.is_zero() => within.as_millis() / span.as_millis().max(1),
+            _ => 0,
+        };
+        limit.amount.saturating_mul(u64::try_from(again).unwrap_or(u64::MAX).saturating_add(1))
+    });
+    most.min()
 }

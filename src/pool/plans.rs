@@ -45,14 +45,19 @@ impl Sources {
     /// The limits that hold: a learned one only tightens a given one; where nothing is given the learned holds, else
     /// the table.
     fn effective(&self) -> Limits {
-        let own = self.own();
-        let whole = if self.elsewhere.is_empty() { own } else { stricter(&own, &self.elsewhere) };
+        let whole = self.whole();
         if self.among < 2 {
             return whole;
         }
         // Rounded down, so that all of them together stay within it: what is less than their number leaves nothing.
         let part = |limit: &Limit| Limit { amount: limit.amount / u64::from(self.among), ..*limit };
         whole.iter().fold(Limits::new(), |limits, limit| limits.with(part(limit)))
+    }
+
+    /// The same for all processes together.
+    pub(super) fn whole(&self) -> Limits {
+        let own = self.own();
+        if self.elsewhere.is_empty() { own } else { stricter(&own, &self.elsewhere) }
     }
 
     /// The same without what other processes say.

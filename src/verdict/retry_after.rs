@@ -60,7 +60,7 @@ pub fn seconds_or_date(text: &str, now: SystemTime) -> Option<Duration> {
 }
 
 /// When a count is restored, in the forms of the `*-reset` headers: seconds from now (`20`), seconds, milliseconds or
-/// finer since the Unix epoch, a Go duration (`6m0s`, `120ms`), RFC 3339 with any offset, or an HTTP date.
+/// finer since the Unix epoch, a [`duration`] (`6m0s`, `120ms`), RFC 3339 with any offset, or an HTTP date.
 pub fn reset(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
     let Some(value) = number(text) else { return duration(text).or_else(|| date(text, now)) };
@@ -75,7 +75,8 @@ pub fn reset(text: &str, now: SystemTime) -> Option<Duration> {
     Some(until(system_time(epoch_ms as i64), now))
 }
 
-/// A duration: protobuf (`51s`, `0.2s`), Go (`1h2m3s`, `644ms`), or in words (`30 seconds`, `1 minute`).
+/// A duration: protobuf (`51s`, `0.2s`), Go (`1h2m3s`, `644ms`), in words (`30 seconds`, `1 minute`), ISO 8601 (`PT1M30S`)
+/// or as on a clock (`00:01:30`).
 pub fn duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     if text.len() > LONGEST_TEXT {
@@ -86,7 +87,8 @@ pub fn duration(text: &str) -> Option<Duration> {
 }
 
 /// The longest span that a sentence asks to wait: `Please retry in 18h24m54.8s`, `try again in 20s`, `retry after
-/// 30 seconds` (a bare number counts as seconds, and a sentence that was cut short as far as it goes).
+/// 30 seconds` (a bare number counts as seconds, and a sentence that was cut short as far as it goes; a date says nothing
+/// here, since nobody tells the time).
 pub fn in_text(text: &str) -> Option<Duration> {
     const PHRASES: [&str; 6] =
         ["retry in ", "retry after ", "retry-after: ", "try again in ", "try again after ", "wait for "];
@@ -109,13 +111,24 @@ fn occurrences<'a>(text: &'a str, needle: &'a str) -> impl Iterator<Item = usize
 fn leading_span_or_seconds(text: &str) -> Option<Duration> {
     leading_span(text).map(|(span, _)| span).or_else(|| {
         let (value, rest) = leading_number(text)?;
-        let ended = rest.bytes().next().is_none_or(|b| !b.is_ascii_alphanumeric());
+        let mut rest = rest.chars();
+        let ended = match rest.next() {
+            // The beginning of a date or of a time.
+            Some('-' | ':' | '/') => !rest.next().is_some_and(|next| next.is_ascii_digit()),
+            next => next.is_none_or(|next| !next.is_ascii_alphanumeric()),
+        };
         if ended { seconds(value) } else { None }
     })
 }
 
-/// `1h2m3.5s…`, `1 hour, 2 minutes and 3 seconds`: at least one number with a unit; what follows it.
+/// A span in any form, and what follows it.
 fn leading_span(text: &str) -> Option<(Duration, &str)> {
+    let (total, rest) = in_units(text).or_else(|| on_a_clock(text)).or_else(|| as_iso(text))?;
+    Some((seconds(total)?, rest))
+}
+
+/// `1h2m3.5s…`, `1 hour, 2 minutes and 3 seconds`: at least one number with a unit.
+fn in_units(text: &str) -> Option<(f64, &str)> {
     let mut rest = text;
     let mut total = None;
     // w, d, h, m, s, ms, us and ns.
@@ -128,7 +141,49 @@ fn leading_span(text: &str) -> Option<(Duration, &str)> {
         total = Some(total.unwrap_or(0.0) + value * scale);
         rest = &after[unit.len()..];
     }
-    Some((seconds(total?)?, rest))
+    Some((total?, rest))
+}
+
+/// `00:01:30`, `26:00:00.5`: hours, minutes and seconds.
+fn on_a_clock(text: &str) -> Option<(f64, &str)> {
+    let (mut total, mut rest) = (0.0, text);
+    for scale in [3_600.0, 60.0, 1.0] {
+        let (value, after) = leading_number(rest)?;
+        let written = &rest[..rest.len() - after.len()];
+        let is_last = scale <= 1.0;
+        let fits = scale > 60.0 || (value < 60.0 && written.split('.').next().is_some_and(|digits| digits.len() == 2));
+        if !fits || (!is_last && written.contains('.')) {
+            return None;
+        }
+        total += value * scale;
+        rest = if is_last { after } else { after.strip_prefix(':')? };
+    }
+    let goes_on = rest.starts_with(|next: char| next == ':' || next.is_ascii_alphanumeric());
+    (!goes_on).then_some((total, rest))
+}
+
+/// `PT30S`, `P1DT2H`, `PT1M30.5S`: ISO 8601. Years and months are as long as they are, and nobody waits for them.
+fn as_iso(text: &str) -> Option<(f64, &str)> {
+    let mut rest = text.strip_prefix('P')?;
+    let (mut total, mut of_day) = (None, false);
+    for _ in 0..8 {
+        if let Some(after) = rest.strip_prefix('T').filter(|_| !of_day) {
+            (rest, of_day) = (after, true);
+        }
+        let Some((value, after)) = leading_number(rest) else { break };
+        let scale = match (after.chars().next()?, of_day) {
+            ('W', false) => 604_800.0,
+            ('D', false) => 86_400.0,
+            ('H', true) => 3_600.0,
+            ('M', true) => 60.0,
+            ('S', true) => 1.0,
+            _ => return None,
+        };
+        total = Some(total.unwrap_or(0.0) + value * scale);
+        rest = &after[1..];
+    }
+    let goes_on = rest.starts_with(|next: char| next.is_ascii_alphanumeric());
+    total.filter(|_| !goes_on).map(|total| (total, rest))
 }
 
 /// What comes behind the words between two parts of one span, if there are any.

@@ -14,7 +14,7 @@ mod whose;
 
 pub use joined::{Joined, Unjoined};
 pub use kept::Database;
-pub use keys::{Keys, Stored, Told};
+pub use keys::{Keys, Looks, Stored, Told};
 pub use ledger::Records;
 pub use place::Place;
 pub use secret_key::SecretKey;

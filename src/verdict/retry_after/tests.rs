@@ -40,6 +40,27 @@ fn durations_of_every_dialect() {
         ("1 week", ms(604_800_000)),
         ("250 msec", ms(250)),
         ("0s", ms(0)),
+        ("00:01:30", ms(90_000)),
+        ("1:00:05", ms(3_605_000)),
+        ("26:00:00.5", ms(93_600_500)),
+        ("00:00:00", ms(0)),
+        ("PT30S", ms(30_000)),
+        ("PT1M30.5S", ms(90_500)),
+        ("P1DT2H", ms(93_600_000)),
+        ("P1W", ms(604_800_000)),
+        ("01:30", None),
+        ("00:90:00", None),
+        ("00:1:30", None),
+        ("0.5:00:00", None),
+        ("00:01:30:00", None),
+        ("00:01:30s", None),
+        ("P", None),
+        ("PT", None),
+        ("P1M", None),
+        ("P30S", None),
+        ("PT-30S", None),
+        ("PT30", None),
+        ("PT1D", None),
         ("", None),
         ("s", None),
         ("-1s", None),
@@ -75,6 +96,13 @@ fn sentences() {
         ("RETRY AFTER 30 SECONDS.", ms(30_000)),
         ("please wait for 2 hrs, 3 keys are out", ms(7_200_000)),
         ("Please try again in 5s and 9x", ms(5_000)),
+        ("Please try again in 00:01:30.", ms(90_000)),
+        ("try again in 00:01:30 or later", ms(90_000)),
+        ("retry after PT1M30S.", ms(90_000)),
+        ("retry after 2026-11-18T11:07:40Z", None),
+        ("retry after 11:07", None),
+        ("retry after 18/11/2026", None),
+        ("retry after 30-", ms(30_000)),
         ("Please try again later.", None),
         ("retry in a moment", None),
         ("retry in -5s", None),
@@ -96,6 +124,8 @@ fn resets() {
         ("1795000060500000", ms(60_500)),
         ("1794999999", ms(0)),
         ("6m0s", ms(360_000)),
+        ("00:06:00", ms(360_000)),
+        ("PT6M", ms(360_000)),
         ("2026-11-18T11:07:40Z", ms(60_000)),
         ("2026-11-18T12:07:40+01:00", ms(60_000)),
         ("2026-11-18T11:07:40.250Z", ms(60_250)),
@@ -118,6 +148,8 @@ fn the_finer_header_wins() {
     assert_eq!(header(&headers(&[("retry-after", "1.5")]), now()), ms(1_500));
     assert_eq!(header(&headers(&[("retry-after", "-5")]), now()), None);
     assert_eq!(header(&headers(&[("retry-after", "1m30s")]), now()), ms(90_000));
+    assert_eq!(header(&headers(&[("retry-after", "00:01:30")]), now()), ms(90_000));
+    assert_eq!(header(&headers(&[("retry-after", "PT1M30S")]), now()), ms(90_000));
     assert_eq!(header(&headers(&[("retry-after", "-20s")]), now()), None);
     assert_eq!(header(&headers(&[("retry-after", "315360000")]), now()), Some(LONGEST));
     assert_eq!(header(&HeaderMap::new(), now()), None);

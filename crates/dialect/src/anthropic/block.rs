@@ -75,6 +75,13 @@ pub(super) fn read<'a>(messages: Vec<Message<'a>>, conversation: &mut Conversati
             }
             _ => return Err(Fault::invalid(format!("{place}.role: expected user or assistant")).at(place)),
         };
+        let is_empty = match &message.content {
+            OneOr::Text(text) => text.is_empty(),
+            OneOr::List(blocks) => blocks.is_empty(),
+        };
+        if is_empty && role == Role::User {
+            return Err(Fault::invalid(format!("{place}: user messages must have non-empty content")).at(place));
+        }
         match message.content {
             OneOr::Text(text) => reader.conversation.say(role, Part::Text(text)),
             OneOr::List(blocks) => {

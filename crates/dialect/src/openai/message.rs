@@ -159,6 +159,11 @@ impl<'a> Reader<'_, 'a> {
                 return Err(Fault::invalid(format!("{} cannot be had", at(what))).at(at(what)));
             }
         }
+        // An answer may have been only calls, or nothing at all.
+        if message.content.is_none() && matches!(&*message.role, "system" | "developer" | "user" | "tool") {
+            let at = at("content");
+            return Err(Fault::invalid(format!("{at}: expected a string or a list of parts, got null")).at(at));
+        }
         match &*message.role {
             "system" | "developer" => {
                 let said = texts(index, message.content)?;
@@ -221,10 +226,12 @@ impl<'a> Reader<'_, 'a> {
 
     fn say(&mut self, role: Role, index: usize, content: Option<Said<'a>>) -> Result<(), Fault> {
         match content {
-            // An answer that was only calls has no text; what a person leaves empty still is a turn.
-            None if role == Role::Model => {}
-            None => self.conversation.say(role, Part::Text(Text::default())),
+            None => {}
             Some(OneOr::Text(text)) => self.conversation.say(role, Part::Text(text)),
+            Some(OneOr::List(parts)) if parts.is_empty() && role == Role::User => {
+                let at = format!("messages[{index}].content");
+                return Err(Fault::invalid(format!("{at}: expected at least one part")).at(at));
+            }
             Some(OneOr::List(parts)) => {
                 for (part, wire) in parts.into_iter().enumerate() {
                     let place = || format!("messages[{index}].content[{part}]");

@@ -37,6 +37,33 @@ fn what_openai_refuses_is_refused() {
     }
 }
 
+#[test]
+fn only_an_answer_may_say_nothing() {
+    let call = json!({ "id": "c", "type": "function", "function": { "name": "f", "arguments": "{}" } });
+    let after = |said: Value| {
+        let calling = json!({ "role": "assistant", "content": null, "tool_calls": [call] });
+        chat(json!({ "messages": [{ "role": "user", "content": "x" }, calling, said] }))
+    };
+    for said in [
+        json!({ "role": "user", "content": null }),
+        json!({ "role": "user" }),
+        json!({ "role": "user", "content": [] }),
+        json!({ "role": "system", "content": null }),
+        json!({ "role": "developer", "content": null }),
+        json!({ "role": "tool", "tool_call_id": "c", "content": null }),
+    ] {
+        let fault = asked(&OpenAi, &after(said.clone())).expect_err("it says nothing");
+        assert_eq!((fault.kind, fault.param.as_deref()), (Kind::Invalid, Some("messages[2].content")), "{said}");
+    }
+    for said in [
+        json!({ "role": "user", "content": "" }),
+        json!({ "role": "tool", "tool_call_id": "c", "content": "" }),
+        json!({ "role": "assistant", "content": null }),
+    ] {
+        assert!(asked(&OpenAi, &after(said.clone())).is_ok(), "{said}");
+    }
+}
+
 /// Lists in lists, so many.
 fn nested(depth: usize) -> String {
     format!("{}{}", "[".repeat(depth), "]".repeat(depth))
@@ -90,6 +117,21 @@ fn what_nests_deeper_than_128_is_refused() {
             r#"{{"model":"m","input":[{{"role":"user","content":"x"}},{{"type":"function_call","call_id":"c","name":"f","arguments":"{{\"a\":{deep}}}"}},{{"type":"function_call_output","call_id":"c","output":"y"}}]}}"#
         ),
     );
+}
+
+#[test]
+fn what_a_person_says_to_anthropic_is_something() {
+    let said = |content: Value| {
+        let body = json!({ "model": "m", "max_tokens": 9, "messages": [
+            { "role": "user", "content": "x" }, { "role": "assistant", "content": [] }, { "role": "user", "content": content },
+        ] });
+        asked(&Anthropic, &body)
+    };
+    for nothing in [json!(""), json!([])] {
+        let fault = said(nothing.clone()).expect_err("it says nothing");
+        assert!(fault.kind == Kind::Invalid && fault.message.starts_with("messages.2"), "{nothing}: {fault:?}");
+    }
+    assert!(said(json!("y")).is_ok());
 }
 
 fn blocks(blocks: Value) -> Result<Value, Fault> {

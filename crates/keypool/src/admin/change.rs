@@ -4,7 +4,6 @@
 use std::{collections::BTreeSet, path::Path};
 
 use http::StatusCode;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tower_keypool::{
     KeyError, Priority,
@@ -15,6 +14,7 @@ use tower_keypool::{
 use super::{
     Admin, Asked,
     answer::{Answer, Fault, fine, json as answer},
+    body::{body, body_or_none},
     keys::unknown,
     theirs::Theirs,
     words::{NewKey, NewSecret, Said, Why},
@@ -51,21 +51,6 @@ impl From<WrongWord> for Fault {
     fn from(wrong: WrongWord) -> Self {
         EditError::from(wrong).into()
     }
-}
-
-/// A body of JSON. What is wrong is named by its place alone: it may hold a secret.
-pub(super) fn body<T: DeserializeOwned>(asked: &Asked) -> Result<T, Fault> {
-    serde_json::from_slice(&asked.body).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        Fault::wrong(format!(
-            "the body is not what is expected, at line {line}, column {column} (see /-/admin/openapi.json)"
-        ))
-    })
-}
-
-/// The same where nothing need be said.
-pub(super) fn body_or_none<T: DeserializeOwned + Default>(asked: &Asked) -> Result<T, Fault> {
-    if asked.body.is_empty() { Ok(T::default()) } else { body(asked) }
 }
 
 const PASSING: &str = "in this process alone, until it reads its configuration again or ends: there is no database";
@@ -187,6 +172,7 @@ impl Admin {
         }
         let Some(database) = &theirs.database else {
             let id = theirs.pool.add(spec.key()).map_err(|error| refused(&error))?;
+            self.passing.give(&theirs.name, &id.to_string(), spec);
             let told = json!({ "id": id, "added": true, "acts": PASSING });
             return Ok(Done { answer: answer(StatusCode::CREATED, &told), key: Some(id.to_string()) });
         };
@@ -210,6 +196,9 @@ impl Admin {
         let Some(database) = &theirs.database else {
             let id = theirs.running(typed).await?;
             theirs.pool.replace(&id, spec.secret()).map_err(|error| refused(&error))?;
+            let mut spec = spec;
+            spec.exit = self.spec(theirs, typed).and_then(|old| old.exit);
+            self.passing.give(&theirs.name, typed, spec);
             return Ok(done(id.to_string(), PASSING));
         };
         let (kept, _) = edits::keep(&spec, false, database, Some(typed)).await?;

@@ -6,12 +6,14 @@ mod access;
 mod answer;
 mod attempts;
 mod audit;
+mod body;
 mod change;
 mod entry;
 mod feed;
 mod keys;
 mod look;
 mod openapi;
+mod passing;
 mod route;
 mod scene;
 mod theirs;
@@ -43,12 +45,13 @@ use self::{
     change::Done,
     entry::Asked,
     feed::Feed,
+    passing::Passing,
     route::What,
     theirs::Theirs,
 };
 use crate::{
     config::Loaded,
-    database::{Database, Records, processes::Process, used::Used},
+    database::{Database, Looks, Records, processes::Process, used::Used},
     gateway::{Arriving, trail::Trails},
     ui,
 };
@@ -63,6 +66,7 @@ pub struct Admin {
     began: Tick,
     scene: RwLock<Arc<Scene>>,
     database: Option<Database>,
+    looks: Looks,
     records: Records,
     reload: mpsc::Sender<Ask>,
     process: Process,
@@ -70,6 +74,7 @@ pub struct Admin {
     trails: Arc<Trails>,
     feed: Arc<Feed>,
     audit: Audit,
+    passing: Passing,
 }
 
 /// Something here failed.
@@ -88,13 +93,14 @@ impl Admin {
         let access = Arc::new(Access::new(clock.clone()));
         access.change(scene.loaded.admin.token_hash.clone());
         trails.turn(access.is_on());
-        let Fixed { database, records, reload, process, used } = fixed;
+        let Fixed { database, looks, records, reload, process, used } = fixed;
         let admin = Self {
             access,
             began: clock.tick(),
             clock,
             scene: RwLock::new(Arc::new(scene)),
             database,
+            looks,
             records,
             reload,
             process,
@@ -102,6 +108,7 @@ impl Admin {
             trails: Arc::clone(trails),
             audit: Audit::new(Arc::clone(&feed)),
             feed,
+            passing: Passing::default(),
         };
         let scene = admin.scene();
         Feed::follow(&admin.feed, MAIN, &scene.pool);
@@ -115,6 +122,7 @@ impl Admin {
     pub fn change(&self, loaded: &Loaded, beside: Sides) {
         self.access.change(loaded.admin.token_hash.clone());
         self.trails.turn(self.access.is_on());
+        self.passing.clear();
         let before = self.scene();
         for (name, side) in &beside {
             if !before.beside.get(name).is_some_and(|held| held.pool.is_same(&side.pool)) {
@@ -215,20 +223,24 @@ impl Admin {
             What::Logout => "logout",
             _ => return Err(broken()),
         };
-        let (pool, done) = match asked.route.what {
+        let (theirs, done) = match asked.route.what {
             What::Reload => (None, self.read_again().await),
             What::Logout => (None, Ok(self.log_out(asked))),
             _ => match self.theirs(asked) {
                 Ok(theirs) => {
                     let done = self.change_key(&theirs, asked).await;
-                    (Some(theirs.name), done)
+                    (Some(theirs), done)
                 }
                 Err(fault) => (None, Err(fault)),
             },
         };
+        let pool = theirs.as_ref().map(|theirs| theirs.name.clone());
         match done {
             Ok(Done { answer, key }) => {
                 self.audit.note(asked.who, asked.from, what, (pool, key), "done");
+                if let Some(theirs) = theirs.filter(|_| asked.route.what != What::Test) {
+                    theirs.taken().await;
+                }
                 Ok(answer)
             }
             Err(fault) => {

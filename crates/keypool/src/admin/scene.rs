@@ -7,7 +7,7 @@ use tower_keypool::{KeyPool, config::KeySpec};
 
 use crate::{
     config::Loaded,
-    database::{Database, Records, processes::Process, used::Used},
+    database::{Database, Looks, Records, processes::Process, used::Used},
 };
 
 /// Asks for the configuration to be read again, and is told what came of it.
@@ -20,6 +20,8 @@ pub struct Side {
     pub pool: KeyPool,
     /// Its database, where there is one.
     pub database: Option<Database>,
+    /// Waits until the pool goes by that.
+    pub looks: Looks,
     /// The keys that it goes by now, those of its database included.
     pub keys: Arc<dyn Fn() -> Vec<KeySpec> + Send + Sync>,
 }
@@ -54,6 +56,8 @@ impl Scene {
 pub struct Fixed {
     /// The database, where there is one.
     pub database: Option<Database>,
+    /// Waits until the pool goes by that.
+    pub looks: Looks,
     /// What is kept beside the pool.
     pub records: Records,
     /// Reads the configuration again.

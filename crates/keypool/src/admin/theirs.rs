@@ -1,6 +1,6 @@
 //! Whose keys a request is about: the gateway's own, or those of a provider beside it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tower_keypool::{KeyId, KeyPool, KeyView, Provider, config::KeySpec};
@@ -12,9 +12,12 @@ use super::{
 };
 use crate::{
     config::ProviderName,
-    database::Database,
+    database::{Database, Looks},
     standing::{Configured, Stand, Standings},
 };
+
+/// What is changed acts within this time, wherever it is changed.
+const SOON: Duration = Duration::from_secs(2);
 
 /// A pool, and all that is known of its keys.
 pub(super) struct Theirs {
@@ -22,6 +25,7 @@ pub(super) struct Theirs {
     pub(super) name: String,
     pub(super) pool: KeyPool,
     pub(super) database: Option<Database>,
+    looks: Looks,
     /// What the configuration says of them as it is now.
     pub(super) configured: Configured,
     /// Those that the pool goes by, those of the database included.
@@ -40,6 +44,7 @@ impl Admin {
                 name: MAIN.to_owned(),
                 pool: scene.pool.clone(),
                 database: self.database.clone(),
+                looks: self.looks.clone(),
                 configured: Configured::by(&*loaded.provider, loaded.configured(), &loaded.exits),
                 keys: loaded.keys.keys.clone(),
                 provider: Arc::clone(&loaded.provider),
@@ -52,6 +57,7 @@ impl Admin {
             name: name.to_owned(),
             pool: side.pool.clone(),
             database: side.database.clone(),
+            looks: side.looks.clone(),
             configured: Configured::by(&*beside.provider, beside.keys().keys.clone(), &loaded.exits),
             keys: (side.keys)(),
             provider: Arc::clone(&beside.provider),
@@ -74,6 +80,13 @@ impl Theirs {
 
     pub(super) async fn standings(&self) -> Result<Standings, Fault> {
         Standings::of(self.database.as_ref(), &self.configured).await.map_err(|error| Fault::store(&error))
+    }
+
+    /// Until this process goes by all that was changed, or for as long as that may take.
+    pub(super) async fn taken(&self) {
+        if self.database.is_some() {
+            let _ = tokio::time::timeout(SOON, self.looks.taken()).await;
+        }
     }
 
     /// The keys of the running pool by name.

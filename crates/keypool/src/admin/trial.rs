@@ -13,7 +13,8 @@ use tower_keypool::{KeyPool, Models, Retry, ServedBy, Verdict, config::KeySpec};
 use super::{
     Admin, Asked,
     answer::{Fault, fine},
-    change::{Done, body_or_none},
+    body::body_or_none,
+    change::Done,
     keys::unknown,
     theirs::Theirs,
 };
@@ -35,12 +36,18 @@ pub(super) struct Trial {
 }
 
 impl Admin {
+    /// The key that a pool has under this name.
+    pub(super) fn spec(&self, theirs: &Theirs, typed: &str) -> Option<KeySpec> {
+        let called = |spec: &&KeySpec| spec.key().key_id().to_string() == typed;
+        self.passing.named(&theirs.name, typed).or_else(|| theirs.keys.iter().find(called).cloned())
+    }
+
     pub(super) async fn test(&self, theirs: &Theirs, typed: &str, asked: &Asked) -> Result<Done, Fault> {
         let Trial { model } = body_or_none(asked)?;
         let scene = self.scene();
-        let called = |spec: &&KeySpec| spec.key().key_id().to_string() == typed;
-        let spec = theirs.keys.iter().find(called).ok_or_else(unknown)?;
-        self.no_token(spec).await?;
+        theirs.running(typed).await?;
+        let spec = self.spec(theirs, typed).ok_or_else(unknown)?;
+        self.no_token(&spec).await?;
         let provider = Arc::clone(&theirs.provider);
         let client = Client::through(provider.base(), &scene.loaded.roots, &scene.loaded.exits.ways);
         // A pool of its own: a key that rests is asked all the same, and no count or rest comes of it.

@@ -13,7 +13,7 @@ use crate::{
     client::{Client, Roots, WaysOut},
     config::{self, Loaded, ProviderName},
     database::{
-        Database, Joined, Keys, Records, Site, Told,
+        Database, Joined, Keys, Looks, Records, Site, Told,
         processes::{self, Process},
     },
     gateway::{AllBelongings, Belongings, dialect::Dialect, route::Beside},
@@ -47,6 +47,7 @@ struct Held {
     present: JoinHandle<()>,
     records: Records,
     database: Option<Database>,
+    looks: Looks,
     /// Of Gemini's: what tenants have there.
     belongings: Option<Arc<Belongings>>,
 }
@@ -126,7 +127,8 @@ impl Pools {
         let side = |held: &Held| {
             let goes_by = Arc::clone(&held.goes_by);
             let keys = move || goes_by.lock().unwrap_or_else(PoisonError::into_inner).whole().keys().keys.clone();
-            Side { pool: held.pool.clone(), database: held.database.clone(), keys: Arc::new(keys) }
+            let (pool, database, looks) = (held.pool.clone(), held.database.clone(), held.looks.clone());
+            Side { pool, database, looks, keys: Arc::new(keys) }
         };
         self.held.iter().map(|(name, held)| (name.clone(), side(held))).collect()
     }
@@ -206,6 +208,7 @@ impl Pools {
         let pool = pool.inspect_err(|error| tracing::error!("providers.{name}: {error}")).ok()?;
         let base = beside.provider.base();
         let goes_by = Arc::new(Mutex::new(goes_by));
+        let looks = keys.looks();
         let following = {
             let (goes_by, pool) = (Arc::clone(&goes_by), pool.clone());
             tokio::spawn(async move {
@@ -232,6 +235,7 @@ impl Pools {
             present,
             records,
             database,
+            looks,
             belongings,
         })
     }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Interval, MissedTickBehavior},
+};
 use tower_keypool::{
     config::{KeySpec, Origin, Problem, Rank, Source},
     store::{BookKey, KeptSecret, KeyBook, KeyStanding, Sqlite, StoreError},
@@ -29,6 +32,29 @@ pub struct Keys {
     /// Rounds since a server was asked.
     unheard: u32,
     failing: bool,
+    /// Who wants to know when all that is in it by now is gone by; those that a look was begun for, and those that wait
+    /// until what it told is.
+    asks: mpsc::UnboundedReceiver<Acted>,
+    asked: Vec<Acted>,
+    told: Vec<Acted>,
+    looks: Looks,
+}
+
+/// Dropped once what was asked for is done.
+type Acted = oneshot::Sender<()>;
+
+/// Lets whoever changed a database of keys wait until this process goes by it. A cheap handle.
+#[derive(Clone, Debug)]
+pub struct Looks(mpsc::UnboundedSender<Acted>);
+
+impl Looks {
+    /// Until this process goes by all that the database says now, or follows it no more.
+    pub async fn taken(&self) {
+        let (acted, done) = oneshot::channel();
+        if self.0.send(acted).is_ok() {
+            let _ = done.await;
+        }
+    }
 }
 
 /// The keys of a database as they are.
@@ -108,6 +134,7 @@ impl Keys {
         let every = if matches!(site, Site::Server(_)) { ROUND_OF_SERVER } else { ROUND };
         let mut round = tokio::time::interval(every);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (looks, asks) = mpsc::unbounded_channel();
         Self {
             path: site.path().map(Into::into),
             store,
@@ -116,7 +143,16 @@ impl Keys {
             round,
             unheard: UNHEARD,
             failing: false,
+            asks,
+            asked: Vec::new(),
+            told: Vec::new(),
+            looks: Looks(looks),
         }
+    }
+
+    /// For whoever changes them here.
+    pub fn looks(&self) -> Looks {
+        self.looks.clone()
     }
 
     /// The keys as they are, where there is a database.
@@ -148,14 +184,23 @@ impl Keys {
         Ok(Some(told))
     }
 
-    /// Waits until a command has changed keys. A database that cannot be read is waited for.
+    /// Waits until a command has changed keys. A database that cannot be read is waited for. Whoever calls it again goes by
+    /// what it said before.
     pub async fn changed(&mut self) -> Told {
+        self.told.clear();
         loop {
-            self.round.tick().await;
-            match self.news().await {
+            if self.asked.is_empty() {
+                tokio::select! {
+                    _ = self.round.tick() => {}
+                    Some(acted) = self.asks.recv() => self.asked.push(acted),
+                }
+            }
+            let news = if self.asked.is_empty() { self.news().await } else { self.look().await };
+            match news {
                 Ok(Some(told)) => {
                     self.failing = false;
                     self.seen = told.revision;
+                    self.told.append(&mut self.asked);
                     return told;
                 }
                 Err(error) if !std::mem::replace(&mut self.failing, true) => {
@@ -164,21 +209,26 @@ impl Keys {
                 // Nothing new, or nobody was asked; or said already.
                 Ok(None) | Err(_) => {}
             }
+            self.asked.clear();
         }
     }
 
     async fn news(&mut self) -> Result<Option<Told>, StoreError> {
-        let Some(store) = &self.store else {
-            return Ok(self.read().await?.filter(|told| told.revision != self.seen));
-        };
-        if matches!(store, Database::Server(..)) {
+        if let Some(store @ Database::Server(..)) = &self.store {
             let heard = store.heard_revision();
             self.unheard += 1;
             if heard == Some(self.seen) || (heard.is_none() && self.unheard < UNHEARD) {
                 return Ok(None);
             }
-            self.unheard = 0;
         }
+        self.look().await
+    }
+
+    async fn look(&mut self) -> Result<Option<Told>, StoreError> {
+        let Some(store) = &self.store else {
+            return Ok(self.read().await?.filter(|told| told.revision != self.seen));
+        };
+        self.unheard = 0;
         let news = store.key_news(self.seen).await?;
         self.failing = false;
         if news.revision == self.seen {

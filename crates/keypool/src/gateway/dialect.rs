@@ -99,6 +99,14 @@ impl Dialect {
         )
     }
 
+    /// The answer where a path of this dialect has no version in front.
+    pub(super) fn unversioned(self) -> Response<Full<Bytes>> {
+        self.not_found(
+            "there is no such path: /v1 is missing in front of it. Put it at the end of the client's base URL (Anthropic's \
+             clients bring it themselves)",
+        )
+    }
+
     fn not_found(self, why: &'static str) -> Response<Full<Bytes>> {
         let mut response = self.answer(Refusal::new(StatusCode::NOT_FOUND, why));
         if let Some(caller) = self.caller() {

@@ -275,6 +275,55 @@ async fn keys_are_changed_in_all_processes_and_for_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_change_acts_here_when_it_is_answered() {
+    let (home, sim) = (Home::new(), simulator(6).await);
+    home.add(0, "one", &[]);
+    let database = home.serve(&sim, &SERVE);
+    let file = home.write("keys.txt", &format!("{} id=one\n", secret(0)));
+    let none = home.serve(&sim, &["--db", "none", "--keys", &file, "--admin-token", TOKEN]);
+    for running in [&database, &none] {
+        for (n, id) in [(1, "two"), (2, "three"), (3, "four")] {
+            assert_eq!(post(running, "/keys", &json!({ "secret": secret(n), "id": id })).await.status, 201);
+            let tried = post(running, &format!("/keys/{id}/test"), &Value::Null).await;
+            assert_eq!((tried.status, tried.json()["works"].as_bool()), (StatusCode::OK, Some(true)), "{id} {tried:?}");
+            let off = post(running, &format!("/keys/{id}/disable"), &Value::Null).await;
+            assert_eq!(off.status, 200, "{off:?}");
+        }
+        assert_eq!(crate::home::servers(running, 4).await, ["one"]);
+        for id in ["two", "three"] {
+            assert_eq!(post(running, &format!("/keys/{id}/enable"), &Value::Null).await.status, 200);
+        }
+        assert_eq!(send(running, Method::DELETE, "/keys/two", "").await.status, 200);
+        assert_eq!(post(running, "/keys/three/replace", &json!({ "secret": secret(19) })).await.status, 200);
+        let tried = post(running, "/keys/three/test", &Value::Null).await.json();
+        assert_eq!(tried["verdict"], "invalid_key", "with the secret that it has by now: {tried}");
+        assert_eq!(code(&post(running, "/keys/two/test", &Value::Null).await).0, 404);
+    }
+    end(none).await;
+    end(database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_in_a_body_is_named() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &SERVE);
+    for (method, path, body, said) in [
+        (Method::POST, "/keys", json!({ "secret": 5 }), "secret: expected a string (line 1, column"),
+        (Method::POST, "/keys", json!({ "secret": secret(1), "weight": 2 }), "weight: there is no such field"),
+        (Method::POST, "/keys", json!({ "secret": secret(1), secret(2): 2 }), "…: there is no such field"),
+        (Method::PATCH, "/keys/one", json!({ "limits": { "rpm": secret(3) } }), "limits.rpm: expected a number"),
+        (Method::POST, "/keys/one/disable", json!({ "why": "x" }), "why: there is no such field, expected `reason`"),
+        (Method::POST, "/keys/one/test", json!({ "model": ["x"] }), "model: expected a string"),
+    ] {
+        let answer = send(&running, method, path, body.to_string()).await;
+        assert_eq!(code(&answer), (400, "invalid_request".to_owned()));
+        assert!(answer.json()["error"]["message"].as_str().unwrap().starts_with(said), "{said}: {answer:?}");
+    }
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_database_changes_act_on_the_running_pool_and_say_so() {
     let (home, sim) = (Home::new(), simulator(2).await);
     let file = home.write("keys.txt", &format!("{} id=one\n", secret(0)));
@@ -621,5 +670,20 @@ async fn an_exit_that_nobody_describes_is_said_of_no_key() {
         assert!(answer.json()["error"]["message"].as_str().unwrap().contains("exits.nowhere"), "{answer:?}");
     }
     assert_eq!(hello(&running).await.status, 200);
+    // One that was given such an exit where nobody could tell.
+    home.add(2, "lost", &["--exit", "nowhere"]);
+    let told = async {
+        loop {
+            let told = send(&running, Method::GET, "/keys/lost", "").await;
+            if told.status == 200 && !told.json()["live"].is_null() {
+                return told.json();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let told = tokio::time::timeout(ACTS, told).await.expect("it is there");
+    let reason = "no [exits.nowhere] says what the exit nowhere of this key is";
+    assert_eq!((told["state"].as_str(), told["reason"].as_str()), (Some("faulty"), Some(reason)), "{told}");
+    assert_eq!(get(&running, "/keys?state=faulty").await["total"], 1);
     end(running).await;
 }

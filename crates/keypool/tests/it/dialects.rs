@@ -378,6 +378,29 @@ async fn more_texts_than_a_key_may_carry_go_in_pieces() {
     assert_eq!(answer.status, StatusCode::OK, "nothing was spent on what cannot be served whole: {answer:?}");
 }
 
+#[tokio::test]
+async fn more_texts_than_all_keys_may_ever_carry_are_refused_before_one_is_paid_for() {
+    let sim = GeminiSim::builder().key(ONE).key(TWO).start().await.unwrap();
+    let limits = |most| tower_keypool::Limits::new().per_minute(most);
+    let asked = |count: usize| {
+        let texts: Vec<_> = (0..count).map(|n| format!("text {n}")).collect();
+        json!({ "model": "gemini-embedding-001", "input": texts, "dimensions": 8 })
+    };
+    // What fits into one call to the provider, and what does not.
+    for (each, count) in [(10, 30), (90, 190)] {
+        let keys = [ONE, TWO].map(|secret| Key::new(secret).limits("*", limits(each)));
+        let served = Served::keys(keys, &sim.url(), Duration::ZERO).await;
+        let answer = post(&served, "/v1/embeddings", &asked(count)).await;
+        assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
+        let error = answer.json()["error"].clone();
+        assert_eq!((&error["type"], &error["param"]), (&json!("invalid_request_error"), &json!("input")), "{error}");
+        let most = (each * 2).to_string();
+        assert!(error["message"].as_str().unwrap().contains(&most), "{error}");
+        let answer = post(&served, "/v1/embeddings", &asked(2 * each as usize)).await;
+        assert_eq!(answer.status, StatusCode::OK, "nothing was spent on what can never be served: {answer:?}");
+    }
+}
+
 /// An account that was switched off says so in a good answer: another one's key is asked.
 #[tokio::test]
 async fn a_key_that_is_switched_off_in_a_whole_answer_gives_way_to_another() {

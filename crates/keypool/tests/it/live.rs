@@ -23,6 +23,7 @@ use tokio::{
 use tower_keypool::{Gemini, Key, KeyPool};
 
 use crate::{
+    home::{self, Home},
     resources,
     serving::{ONE, TWO},
     support::{Served, ask},
@@ -36,6 +37,38 @@ const SETUP: &str = r#"{"setup":{"model":"models/gemini-2.5-flash"}}"#;
 fn serving(pool: &KeyPool) -> Vec<String> {
     let keys = pool.snapshot().keys;
     keys.iter().filter(|key| key.in_flight > 0).map(|key| key.id.to_string()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sockets_line_says_what_it_is_for_and_whose_key_serves_it() {
+    let (home, sim) = (Home::new(), home::simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &[]);
+    let address = running.url.strip_prefix("http://").unwrap().parse().unwrap();
+    let target = format!("{PATH}?key={PLACEHOLDER}");
+    let id = |id: &str| format!("x-request-id: {id}\r\n");
+    let mut served = Socket::open(address, &target, &id("served")).await;
+    served.set_up(SETUP).await;
+    let mut odd = Socket::open(address, &target, &id("odd")).await;
+    odd.say(1, "{}").await;
+    while odd.hear().await.is_some() {}
+    drop(Socket::open(address, &target, &id("silent")).await);
+    Socket::open(address, PATH, &id("stranger")).await;
+    drop((served, odd));
+    let said = home::end(running).await;
+    let line = |id: &str| {
+        let lines: Vec<_> = said.lines().filter(|line| line.contains(&format!("request={id} "))).collect();
+        assert_eq!(lines.len(), 1, "{id}: {said}");
+        lines[0].to_owned()
+    };
+    let served = line("served");
+    for part in ["tenant=default", "key=one", "model=gemini-2.5-flash", "status=101", "attempts=1", "ttfb_ms="] {
+        assert!(served.contains(part), "{part}: {served}");
+    }
+    let odd = line("odd");
+    assert!(odd.contains("status=101 closed=1008 attempts=0") && !odd.contains("key="), "{odd}");
+    assert!(line("silent").contains("status=101 attempts=0") && line("stranger").contains("status=401"), "{said}");
+    assert!(!said.lines().any(|line| line.contains("request=") && line.contains(PLACEHOLDER)), "{said}");
 }
 
 fn pool(sim: &GeminiSim) -> KeyPool {

@@ -144,6 +144,7 @@ impl Serve {
                 let scene = Scene::new(loaded.clone(), pool.clone(), beside.sides());
                 let fixed = Fixed {
                     database: store.clone(),
+                    looks: keys.looks(),
                     records: records.clone(),
                     reload,
                     process: process.clone(),

@@ -3,7 +3,8 @@
 //! Requests are drawn from a count that all share, some at a time, so that most of them ask nobody; what was drawn and is
 //! not used goes back after some seconds, and at the end of the process. Tokens are known when an answer ends: what it
 //! cost is written at once, or with others' within a quarter of a second, and whoever lets a request in has heard within the
-//! last second what all used. Who is over lets nothing more in until the window ends.
+//! last second what all used. Who is over lets nothing more in until the window ends. A caller that goes on all the same costs
+//! the store nothing: requests, which others may give back, are asked for once a second, and tokens that are used up no more.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -60,6 +61,8 @@ struct Held {
     /// Requests that were drawn and are not used, and when one was used last.
     left: u64,
     used: i64,
+    /// When the store had fewer requests than were asked for.
+    none: Option<i64>,
     /// Tokens that all used, as the store said, and those that it has not heard of.
     all: u64,
     unwritten: u64,
@@ -126,8 +129,17 @@ impl Held {
         self.heard = Some(now);
     }
 
+    /// Whether there are no requests to be had, as far as was heard a moment ago.
+    fn has_none(&self, now: i64) -> bool {
+        self.none.is_some_and(|none| (now - none).abs() < NEWS)
+    }
+
     /// Whether all used so much, where that is known well enough. Who is told that it is not asks, alone where it was known.
     fn is_over(&mut self, most: u64, now: i64) -> Option<bool> {
+        // What was used stays used.
+        if self.heard.is_some() && self.all >= most {
+            return Some(true);
+        }
         let age = self.heard.map(|heard| (now - heard).abs());
         let asked = (now - self.asked).abs() < NEWS;
         if age.is_none_or(|age| age >= PATIENCE || (age >= NEWS && !asked)) {
@@ -225,6 +237,7 @@ impl Budgets {
                     (held.left, held.used) = (held.left - 1, now);
                     return Ok(());
                 }
+                asked |= held.has_none(now);
             }
             if asked {
                 return Err(NotNow::Spent(kind.spent(now)));
@@ -235,6 +248,7 @@ impl Budgets {
             let held = all.entry(place.clone()).or_default();
             if held.window == kind.window(now) {
                 (held.left, held.used) = (held.left + granted, now);
+                held.none = (granted < want).then_some(now);
             }
             drop(all);
             self.news.notify_one();
@@ -455,6 +469,34 @@ mod tests {
             life.close(&clock, Duration::from_secs(5)).await;
         }
         assert_eq!(answered, 640);
+    }
+
+    #[tokio::test]
+    async fn who_is_over_is_refused_without_the_store() {
+        let records = Records::default();
+        let (one, other) = (Budgets::new(records.clone()), Budgets::new(records.clone()));
+        let tenant = tenant(TenantLimits { rpd: Some(128), ..TenantLimits::default() });
+        other.admit(&tenant, 0).await.unwrap();
+        assert_eq!(let_in(std::slice::from_ref(&one), &tenant, 0, 200).await, 126);
+        other.write(0, 0).await.unwrap();
+        assert!(one.admit(&tenant, NEWS - 1).await.is_err(), "it was said a moment ago that there are none");
+        one.admit(&tenant, NEWS).await.unwrap();
+        // The last of them is the other's again.
+        assert_eq!(let_in(&[one, other], &tenant, 2 * NEWS, 200).await, 0);
+    }
+
+    #[tokio::test]
+    async fn tokens_that_are_used_up_are_not_asked_for_with_each_request() {
+        let one = Budgets::new(Records::default());
+        let tenant = tenant(TenantLimits { tpd: Some(10), ..TenantLimits::default() });
+        one.admit(&tenant, 0).await.unwrap();
+        one.spend(&tenant, Some(10), 0);
+        one.write(0, IDLE).await.unwrap();
+        for now in [1, 5 * NEWS, 5 * PATIENCE] {
+            assert!(one.admit(&tenant, now).await.is_err());
+        }
+        assert!(one.held().values().all(|held| held.asked == 0), "the store was asked again");
+        one.admit(&tenant, DAY).await.unwrap();
     }
 
     #[tokio::test]

@@ -116,8 +116,9 @@ where
             let setup = Arc::clone(&turn.setup);
             self.leave(turn);
             let tenant = admitted.map(|(tenant, _)| tenant);
-            let (outcome, mut response) =
-                Box::pin(gateway.socket(&setup, (parts, self.place.clone()), tenant, dialect)).await;
+            let told = line.of_socket(&gateway.traffic);
+            let opener = (parts, self.place.clone(), told);
+            let (outcome, mut response) = Box::pin(gateway.socket(&setup, opener, tenant, dialect)).await;
             line.end(&mut response, &gateway.traffic);
             return Ok(counted(visit, outcome, limited, response));
         }
@@ -131,6 +132,7 @@ where
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
             (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),
             (Ok(_), Way::Unnamed(dialect)) => Err(dialect.unnamed()),
+            (Ok(_), Way::Unversioned(dialect)) => Err(dialect.unversioned()),
             // Uploads are kept track of for providers of Gemini's alone.
             (Ok((_, Passage::Open(_) | Passage::Chunk(_))), _) if other.is_some() && belongings.is_none() => {
                 Err(dialect.nowhere())
@@ -214,6 +216,7 @@ where
                 nobodys: None,
                 memory: gateway.memory.clone(),
                 holdings: gateway.holdings(turn.setup.unknown),
+                pool: gateway.own.uploads.pool.clone(),
             };
             self.leave(turn);
             tidy.apply(&mut parts);

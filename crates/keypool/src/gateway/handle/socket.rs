@@ -15,6 +15,7 @@ use crate::{
         connection::places::Place,
         dialect::{Dialect, Refusal},
         live::{self, KeyBody, Opened, Opening},
+        log::line::SocketLine,
         unix_time::unix_ms,
     },
     status::Outcome,
@@ -25,12 +26,15 @@ impl<S> Gateway<S> {
     pub(super) async fn socket<B>(
         &self,
         setup: &Setup<S>,
-        (parts, place): (Parts, Option<Arc<Place>>),
+        (parts, place, line): (Parts, Option<Arc<Place>>, Option<SocketLine>),
         tenant: Result<Arc<Tenant>, Refusal>,
         dialect: Dialect,
     ) -> (Outcome, Response<Said<B>>) {
+        let teller = line.map(|line| -> live::Teller {
+            Box::new(move |told| line.tell(told.model.as_deref(), told.served.as_ref(), told.closed))
+        });
         let opening = match self.opening(&parts, tenant, dialect).await {
-            Ok(opening) => opening,
+            Ok(opening) => Opening { teller, ..opening },
             Err(response) => return (Outcome::Refused, response.map(Said::from)),
         };
         let account = opening.account.clone();
@@ -84,7 +88,7 @@ impl<S> Gateway<S> {
     ) -> Result<Opening, Response<Full<Bytes>>> {
         let (tenant, token) = self.opener(parts, tenant).await.map_err(|refusal| dialect.answer(refusal))?;
         let account = self.account(&tenant, dialect).await?;
-        Ok(Opening { tenant, token, account })
+        Ok(Opening { tenant, token, account, teller: None })
     }
 
     async fn opener(&self, parts: &Parts, tenant: Result<Arc<Tenant>, Refusal>) -> Result<Opener, Refusal> {

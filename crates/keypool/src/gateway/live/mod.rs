@@ -117,6 +117,22 @@ pub(super) struct Opening {
     pub(super) token: Option<(String, Affinity)>,
     /// Where it is booked.
     pub(super) account: Account,
+    /// Who is told what its first message says, and who serves it.
+    pub(super) teller: Option<Teller>,
+}
+
+/// Told once of each socket that its first message says the use of.
+pub(super) type Teller = Box<dyn FnOnce(&Told) + Send + Sync>;
+
+/// What became of one.
+#[derive(Default)]
+pub(super) struct Told {
+    /// The model that it is for.
+    pub(super) model: Option<String>,
+    /// Who serves it, or tried.
+    pub(super) served: Option<ServedBy>,
+    /// What it was closed with, where it was not served.
+    pub(super) closed: Option<u16>,
 }
 
 /// How opening a socket came out.

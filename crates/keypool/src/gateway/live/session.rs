@@ -18,7 +18,7 @@ use tokio::{
 use tower_keypool::{Answer, Error, KeyPool, Lease, ServedBy};
 
 use super::{
-    KeyBody, Live, Opening,
+    KeyBody, Live, Opening, Told,
     frames::{Frames, Said, closing},
     mask::Blot,
     over,
@@ -88,7 +88,10 @@ pub(super) struct Beginning {
 }
 
 /// Carries one until it ends.
-pub(super) async fn carry(live: Live, client: OnUpgrade, beginning: Beginning) {
+pub(super) async fn carry(live: Live, client: OnUpgrade, mut beginning: Beginning) {
+    let mut told = Told::default();
+    let teller = beginning.opening.teller.take();
+    let tell = |told: &Told| teller.into_iter().for_each(|teller| teller(told));
     let (account, tenant) = (beginning.opening.account.clone(), Arc::clone(&beginning.opening.tenant));
     let over = over(&account, &tenant, beginning.ending.clone());
     tokio::pin!(over);
@@ -97,7 +100,7 @@ pub(super) async fn carry(live: Live, client: OnUpgrade, beginning: Beginning) {
     let beginning = async {
         let entry = Entry::of(account.clone());
         match timeout(FIRST, first(&mut client, &beginning)).await {
-            Ok(Some(Ok(first))) => Some(begin(&live, beginning, first, entry).await),
+            Ok(Some(Ok(first))) => Some(begin(&live, beginning, (first, &mut told), entry).await),
             Ok(Some(Err(why))) => Some(Err(why)),
             // It went.
             Ok(None) => None,
@@ -107,14 +110,18 @@ pub(super) async fn carry(live: Live, client: OnUpgrade, beginning: Beginning) {
     let begun = tokio::select! {
         begun = beginning => match begun {
             Some(begun) => begun,
-            None => return,
+            None => return tell(&told),
         },
         ending = &mut over => Err(ending),
     };
     let (provider, frames, session) = match begun {
         Ok(begun) => begun,
-        Err(Ending(code, why)) => return end(client, code, &why).await,
+        Err(Ending(code, why)) => {
+            tell(&Told { closed: Some(code), ..told });
+            return end(client, code, &why).await;
+        }
     };
+    tell(&told);
     let blot = Blot::of(session.lease.expose());
     pipe((client, frames), provider, blot, &session, over).await;
 }
@@ -183,9 +190,15 @@ fn name_of(handle: &str) -> String {
 type Begun = (TokioIo<Upgraded>, Frames, Session);
 
 /// Opens the provider's side.
-async fn begin(live: &Live, beginning: Beginning, first: First, entry: Entry) -> Result<Begun, Ending> {
+async fn begin(
+    live: &Live,
+    beginning: Beginning,
+    (first, told): (First, &mut Told),
+    entry: Entry,
+) -> Result<Begun, Ending> {
     let Beginning { mut parts, opening, resources, alone, .. } = beginning;
     let First { raw, model, names, more, frames } = first;
+    told.model.clone_from(&model);
     let demand = Live::prepare(&mut parts, &opening, model.as_deref());
     let mut demand = demand.ok_or_else(|| Ending(POLICY, "the token cannot be passed on".to_owned()))?;
     if !names.is_empty() {
@@ -198,7 +211,11 @@ async fn begin(live: &Live, beginning: Beginning, first: First, entry: Entry) ->
         }
     }
     parts.extensions.insert(demand);
-    let mut response = live.ask(parts).await.map_err(|error| unanswered(&error))?;
+    let mut response = live.ask(parts).await.map_err(|error| {
+        told.served = error.served_by().cloned();
+        unanswered(&error)
+    })?;
+    told.served = response.extensions().get::<ServedBy>().cloned();
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(refused(response).await);
     }

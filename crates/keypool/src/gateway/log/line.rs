@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tower_keypool::{Meter, ServedBy, Tick};
 
 use super::trail::Following;
@@ -44,8 +44,40 @@ pub(in crate::gateway) struct RequestLine {
     anthropics: bool,
     /// Where they are told. Without the query: a token may stand there.
     path: Option<Box<(Method, String)>>,
+    /// It is told once a socket is in use.
+    later: bool,
     /// What becomes of it is remembered.
     trail: Option<Box<Following>>,
+}
+
+/// The line of a socket, which is told once it is known what it is for and who serves it.
+#[derive(Debug)]
+pub(in crate::gateway) struct SocketLine {
+    id: HeaderValue,
+    tenant: Option<Arc<Tenant>>,
+    began: Tick,
+    path: Option<Box<(Method, String)>>,
+    traffic: Arc<Traffic>,
+}
+
+impl SocketLine {
+    /// Tells it: for which model, by whom it is served, and the code that it was closed with where it is not.
+    pub(in crate::gateway) fn tell(self, model: Option<&str>, served: Option<&ServedBy>, closed: Option<u16>) {
+        let (method, path) = self.path.as_deref().map(|(method, path)| (method.as_str(), path.as_str())).unzip();
+        tracing::info!(
+            target: REQUESTS,
+            request = text(&self.id),
+            tenant = self.tenant.as_ref().map(|tenant| &**tenant.name()),
+            key = served.and_then(ServedBy::key).map(tracing::field::display),
+            model = served.and_then(ServedBy::used_model).or(model),
+            status = StatusCode::SWITCHING_PROTOCOLS.as_u16(),
+            closed,
+            attempts = served.map_or(0, ServedBy::attempts),
+            ttfb_ms = self.traffic.now().since(self.began).as_millis() as u64,
+            method,
+            path,
+        );
+    }
 }
 
 impl RequestLine {
@@ -53,7 +85,8 @@ impl RequestLine {
         let path = tracing::enabled!(target: REQUESTS, tracing::Level::DEBUG)
             .then(|| Box::new((request.method().clone(), path_of(request.uri().path()))));
         let id = given(request.headers()).cloned().or_else(made);
-        Self { id, tenant: None, began: traffic.now(), names, page: false, anthropics: false, path, trail: None }
+        let (began, tenant, trail) = (traffic.now(), None, None);
+        Self { id, tenant, began, names, page: false, anthropics: false, path, later: false, trail }
     }
 
     /// When it came.
@@ -87,11 +120,20 @@ impl RequestLine {
         self
     }
 
+    /// Should it open a socket, this tells of it in its place.
+    pub(in crate::gateway) fn of_socket(&mut self, traffic: &Arc<Traffic>) -> Option<SocketLine> {
+        let id = self.id.clone()?;
+        self.later = true;
+        let (tenant, path, traffic) = (self.tenant.clone(), self.path.clone(), Arc::clone(traffic));
+        Some(SocketLine { id, tenant, began: self.began, path, traffic })
+    }
+
     /// The head of the answer is there: it gets the id, and is told.
     pub(in crate::gateway) fn end<B>(mut self, response: &mut Response<B>, traffic: &Traffic) {
         let Some(id) = self.id.take() else { return };
-        if !self.page || self.path.is_some() {
-            let served = response.extensions().get::<ServedBy>();
+        let served = response.extensions().get::<ServedBy>();
+        let later = self.later && served.is_none() && response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if !later && (!self.page || self.path.is_some()) {
             let (method, path) = self.path.as_deref().map(|(method, path)| (method.as_str(), path.as_str())).unzip();
             tracing::info!(
                 target: REQUESTS,

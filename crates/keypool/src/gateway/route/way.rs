@@ -71,10 +71,12 @@ pub(in crate::gateway) enum Way {
     Mistaken(Dialect),
     /// The path names a provider that is not there.
     Unnamed(Dialect),
+    /// It is a path of the dialect without its version, which a client's base URL ends with.
+    Unversioned(Dialect),
 }
 
 /// First segments, behind the version, that only the API of `OpenAI` has.
-const OPENAI: [&str; 10] = [
+const OPENAI: [&str; 18] = [
     "chat",
     "completions",
     "embeddings",
@@ -85,6 +87,14 @@ const OPENAI: [&str; 10] = [
     "assistants",
     "threads",
     "vector_stores",
+    "uploads",
+    "fine_tuning",
+    "conversations",
+    "containers",
+    "evals",
+    "realtime",
+    "videos",
+    "organization",
 ];
 /// Those that several APIs have.
 const SHARED: [&str; 3] = ["models", "files", "batches"];
@@ -106,7 +116,10 @@ impl Dialect {
             None if behind(path, "/v1beta/openai").is_some() => Self::OpenAi,
             None => {
                 let head = (&head.headers, &head.uri);
-                behind(path, "/v1").map_or_else(|| by_credential(head, false), |rest| unforced(rest, head))
+                match behind(path, "/v1") {
+                    Some(rest) => unforced(rest, head),
+                    None => unversioned(path).unwrap_or_else(|| by_credential(head, false)),
+                }
             }
         }
     }
@@ -138,6 +151,14 @@ pub(in crate::gateway) fn unforced(rest: &str, head: (&HeaderMap, &Uri)) -> Dial
             by_credential(head, true)
         }
         _ => by_credential(head, false),
+    }
+}
+
+/// The dialect of a path that has no version, and that only one API would have behind one.
+fn unversioned(path: &str) -> Option<Dialect> {
+    match path.trim_start_matches('/').split('/').next().unwrap_or_default() {
+        "messages" => Some(Dialect::Anthropic),
+        first => OPENAI.contains(&first).then_some(Dialect::OpenAi),
     }
 }
 
@@ -187,7 +208,7 @@ impl Way {
             Some((dialect, rest)) => (dialect, behind(rest, "/v1").unwrap_or(rest)),
             None => match behind(path, "/v1") {
                 Some(rest) => (unforced(rest, (&head.headers, &head.uri)), rest),
-                None => return Self::Through,
+                None => return unversioned(path).map_or(Self::Through, Self::Unversioned),
             },
         };
         match dialect {
@@ -239,6 +260,7 @@ mod tests {
             Way::Nowhere(dialect) => format!("{dialect:?} nowhere"),
             Way::Mistaken(dialect) => format!("{dialect:?} by mistake"),
             Way::Unnamed(dialect) => format!("{dialect:?} unnamed"),
+            Way::Unversioned(dialect) => format!("{dialect:?} unversioned"),
         }
     }
 
@@ -284,6 +306,11 @@ mod tests {
             ("/gemini", "", "/"),
             ("/geminis/v1", "", "through"),
             ("/v10/chat/completions", "", "through"),
+            ("/chat/completions", "authorization", "OpenAi unversioned"),
+            ("/messages", "", "Anthropic unversioned"),
+            ("/models", "authorization", "through"),
+            ("/v1/uploads", "authorization", "OpenAi nowhere"),
+            ("/v1/fine_tuning/jobs", "authorization", "OpenAi nowhere"),
         ] {
             let expected = expected.replace("\\\"", "\"");
             assert_eq!(way(Dialects::default(), path, header), expected, "{path} {header}");
@@ -326,6 +353,8 @@ mod tests {
             ("/gemini/v1/models", "authorization", Dialect::Gemini),
             ("/v1/models", "authorization", Dialect::OpenAi),
             ("/v1beta/files", "authorization", Dialect::Gemini),
+            ("/chat/completions", "authorization", Dialect::OpenAi),
+            ("/messages", "", Dialect::Anthropic),
         ] {
             assert_eq!(Dialect::of(&head(path, header)), expected, "{path}");
         }

@@ -4,6 +4,7 @@ mod asked;
 mod catalogue;
 mod drawing;
 mod elsewhere;
+mod embedding;
 pub(in crate::gateway) mod holdings;
 mod ignored;
 pub(in crate::gateway) mod recall;
@@ -16,9 +17,9 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
-use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kind, Shape, gemini, openai};
+use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kind, Shape, gemini};
 use tower::Service;
-use tower_keypool::{BoxError, Clock, Demand, Error, ServedBy};
+use tower_keypool::{BoxError, Clock, Demand, Error, KeyPool, ServedBy};
 
 pub(super) use self::upstream::reshaped;
 use self::{
@@ -95,6 +96,8 @@ pub(super) struct Translator<S> {
     pub(super) memory: Memory,
     /// Whose what is that requests name.
     pub(super) holdings: Holdings,
+    /// The pool of the gateway's own provider.
+    pub(super) pool: Option<KeyPool>,
 }
 
 type Answered<B> = (Outcome, Response<Said<B>>);
@@ -270,35 +273,6 @@ where
         let (served_by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, demand)).await?;
         let tokens = gemini::tokens(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
         Ok(answer(self.caller.counted(tokens).into_bytes(), served_by, &asked.ignored))
-    }
-
-    async fn embed(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
-        let (asked, ignored) = openai::embedding(&bytes, self.strict)?;
-        self.may_use(&asked.model)?;
-        let way = self.way_to_model(&asked.model).await?;
-        let path = gemini::path_of(&asked.model, ":batchEmbedContents").ok_or_else(bad_model)?;
-        let mut all = keypool_dialect::Embedded::default();
-        let (mut served_by, mut left, mut at_once) = (None, &*asked.texts, gemini::MOST_AT_ONCE);
-        while !left.is_empty() {
-            let (texts, others) = left.split_at(at_once.min(left.len()));
-            let piece = gemini::embedding(&asked, texts)?;
-            let demand = Self::led(self.wished(Demand::any_model()), way.clone());
-            let fetched = self.fetch(request(Method::POST, &path, &parts, vec![piece], Some(demand))).await;
-            let (by, body) = match fetched {
-                // Each text counts as a request: several keys may carry what is too much for any of them.
-                Err(Failed { most: Some(most), .. }) if most < texts.len() => {
-                    at_once = most;
-                    continue;
-                }
-                fetched => fetched?,
-            };
-            let some =
-                gemini::embedded(&asked, texts.len(), &body).map_err(|fault| upstream_fault(fault, by.clone()))?;
-            all.vectors.extend(some.vectors);
-            all.tokens += some.tokens;
-            (served_by, left) = (by, others);
-        }
-        Ok(answer(openai::vectors(&asked, &all), served_by, &ignored))
     }
 
     /// A good answer, read to its end.

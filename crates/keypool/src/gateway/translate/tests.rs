@@ -46,6 +46,7 @@ async fn told(after: Duration, upstream: Result<u16, ()>) -> (u16, String, [u64;
         farewell: Arc::default(),
         memory: Memory::default(),
         holdings: Holdings { resources: None, beside: Arc::default(), unknown: resource::Unknown::Refuse, alone: true },
+        pool: None,
     };
     let shape = Shape { stream: true, ..Shape::default() };
     let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape));

@@ -133,7 +133,8 @@ export function draw() {
   if (!found) return;
   show(shown.facts, facts(found));
   const because = found.view ? reasons(found.view) : [];
-  show(shown.rests, because.length ? because : element("p", { class: "quiet" }, "Nothing keeps it from serving."));
+  const fault = found.stand?.state === "faulty" && found.stand.reason;
+  show(shown.rests, because.length ? because : element("p", { class: "quiet" }, fault || "Nothing keeps it from serving."));
   show(shown.lanes, lanes(found.view));
   show(shown.off, isOff(shown.id) ? "Enable" : "Disable");
 }

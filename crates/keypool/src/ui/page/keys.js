@@ -186,7 +186,8 @@ function update(node, row) {
   const more = lanes.length > 2 ? element("div", { class: "quiet" }, `and ${lanes.length - 2} more`) : null;
   show(limits, told.length ? [told, more] : element("span", { class: "quiet" }, "none known"));
   const because = view ? reasons(view) : [];
-  const reason = is === "disabled" && stand?.reason && because.length === 0 ? stand.reason : null;
+  const lasting = is === "disabled" || stand?.state === "faulty";
+  const reason = lasting && stand?.reason && because.length === 0 ? stand.reason : null;
   const rest = because.length > 3 ? element("div", { class: "quiet" }, `and ${because.length - 3} more`) : null;
   show(why, because.length ? [because.slice(0, 3), rest] : (reason ?? element("span", { class: "quiet" }, view ? "–" : stand?.reason || "–")));
   show(served, ...servedOf(view, stand));
