@@ -11,7 +11,7 @@ use super::{
     ledger::Spent,
     names::{HolderId, OWNER, UnitId, is_name},
     notes::Note,
-    state::{BoardState, UnitRecord},
+    state::{BoardState, Seen, UnitRecord},
     wire::{Noted, Renewal, Reply, Rest, UnitInfo},
 };
 use crate::limit::{Limits, Span, Told};
@@ -300,7 +300,7 @@ impl Shelf {
     }
 
     /// What each unit counts as far as it was told, by the store's time; to be looked at.
-    pub(crate) fn seen(&self) -> Vec<(String, Vec<Told>)> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         let Some(state) = &self.state else { return Vec::new() };
         let mut all = Vec::new();
         for (unit, record) in state.units.keys().filter_map(|unit| Some((unit, state.units.get(unit)?))) {
@@ -308,7 +308,7 @@ impl Shelf {
             for (at, _) in counts.iter_mut().flat_map(|told| &mut told.moments) {
                 *at += state.lag;
             }
-            all.push((unit.to_string(), counts));
+            all.push(Seen { unit: unit.clone(), counts, lost: record.lost.map(|lost| lost + state.lag) });
         }
         all
     }
