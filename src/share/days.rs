@@ -31,9 +31,19 @@ pub struct Days {
     pub marks: Vec<Mark>,
 }
 
-/// Says what is counted of the days that a process asks for, as far as that is known.
+/// Says what is counted of the days that a process asks for, as far as that is known; and the limits of what it has none for.
 pub(super) fn tell(state: &BoardState, renewal: &Renewal, now: i64, reply: &mut Reply) {
+    let mut rosters = state.holders.values().map(|holder| holder.roster);
+    reply.differ = rosters.any(|roster| roster != 0 && roster != renewal.roster);
+    let roster = state.rosters.get(&renewal.roster).map_or(&[][..], Vec::as_slice);
     for unit in &renewal.looks {
+        let own = roster.binary_search_by(|info| info.unit.cmp(unit)).ok().map(|at| &roster[at].limits);
+        if own.is_none_or(Limits::is_empty) {
+            let limits = state.limits(unit);
+            if !limits.is_empty() {
+                reply.stricter.insert(unit.clone(), limits);
+            }
+        }
         let Some(record) = state.units.get(unit) else { continue };
         // What is noted of living processes is not at hand: it is told in time. Of one who is gone it never will be.
         let ended = record.ahead.is_some() && record.is_free(now);

@@ -130,8 +130,9 @@ struct Sent {
     buried: usize,
     /// It tells of all units that changed; the last note that is older than it.
     tells: Option<u64>,
-    /// It says how much of days can have been used.
+    /// It says how much of days can have been used, and asks for these.
     bounds: bool,
+    looks: BTreeSet<UnitId>,
 }
 
 /// A unit that is given back.

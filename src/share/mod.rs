@@ -63,8 +63,8 @@ pub use state::BoardState;
 #[cfg(any(feature = "sqlite", feature = "redis"))]
 pub(crate) use state::Seen;
 pub use wire::{
-    Claim, Correction, Days, Drawn, Granted, Held, Mark, Mode, News, Noted, Other, Renewal, Reply, Rest, Settled, Started,
-    UnitInfo, VERSION,
+    Claim, Correction, Days, Drawn, Granted, Held, Mark, Mode, News, Noted, Other, Renewal, Reply, Rest, Settled,
+    Started, UnitInfo, VERSION,
 };
 
 pub use crate::limit::Told;

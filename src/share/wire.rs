@@ -318,6 +318,9 @@ pub struct Reply {
     /// Limits stricter than the process has them.
     #[serde(default)]
     pub stricter: BTreeMap<UnitId, Limits>,
+    /// Others can serve other units, or have other limits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub differ: bool,
     /// What is counted of the days that it asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub days: Vec<Days>,

@@ -11,15 +11,15 @@ use sha2::{Digest, Sha256};
 #[cfg(any(feature = "sqlite", feature = "redis"))]
 use super::Image;
 use super::secret::KeptSecret;
-#[cfg(any(feature = "sqlite", feature = "redis"))]
-use crate::{
-    limit::{Told, date_text},
-    share::Seen,
-};
 use crate::{
     key::Key,
     limit::{Limit, Limits, Unit},
     verdict::{Scope, VerdictKind},
+};
+#[cfg(any(feature = "sqlite", feature = "redis"))]
+use crate::{
+    limit::{Told, date_text},
+    share::Seen,
 };
 
 /// A key. Times are Unix milliseconds.

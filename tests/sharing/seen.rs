@@ -1,4 +1,5 @@
-//! What a process is told of owners that it does not hold: what is used of their days, also when the board is lost.
+//! What a process is told of owners that it does not hold: what is used of their days, also when the board is lost, and the
+//! limits that others have for them.
 
 use std::time::Duration;
 
@@ -65,6 +66,35 @@ fn owners_that_nobody_held_serve_again_after_the_board_was_lost() {
                 day += served(&other.pool, 100, 10).await;
             }
             assert!((600..=800).contains(&day), "noting {noting}: {day} of 800");
+        });
+    }
+}
+
+#[test]
+fn who_has_no_limits_takes_those_of_another() {
+    for noting in [false, true] {
+        paused().block_on(async {
+            let host = Host::new(noting);
+            let bare = host.process("bare", 1, builder(2)).await;
+            assert_eq!(served(&bare.pool, 30, 1).await, 30, "nobody has limits");
+            pass(10.0).await;
+            let calls = bare.pool.sharing().expect("it shares").counters.renewals;
+            pass(60.0).await;
+            let more = bare.pool.sharing().expect("it shares").counters.renewals - calls;
+            assert!(more <= 26, "{more} calls a minute while nobody else is there");
+            let strict = host.process("strict", 2, builder(2).limits(FLASH, Limits::new().per_minute(6))).await;
+            assert_eq!(served(&strict.pool, 1, 1).await, 1);
+            pass(10.0).await;
+            let mut sum = 0;
+            for _ in 0..3 {
+                sum += served(&bare.pool, 10, 1).await + served(&strict.pool, 10, 1).await;
+                pass(18.0).await;
+            }
+            assert!((8..=12).contains(&sum), "noting {noting}: {sum} of twelve a minute");
+            assert!(bare.pool.sharing().expect("it shares").counters.conflicts >= 1, "and says so");
+            // They hold as long as the board knows of them.
+            pass(120.0).await;
+            assert!(served(&bare.pool, 30, 1).await <= 12);
         });
     }
 }

@@ -56,6 +56,9 @@ pub(super) struct Share {
     /// Of these, those in which no key was lacking so far.
     served: HashSet<u16>,
     by_name: HashMap<UnitId, Unit>,
+    /// Units without limits, while others differ.
+    bare: HashMap<UnitId, Unit>,
+    differ: bool,
     kind_at: HashMap<Unit, KindAt>,
     held: HashMap<Unit, Holding>,
     /// When units were given back, as long as requests may still go out that began before.
@@ -231,6 +234,7 @@ impl Share {
         self.lanes.remove(&lane);
         self.served.remove(&lane);
         self.by_name.retain(|_, unit| unit.0 != lane);
+        self.bare.retain(|_, unit| unit.0 != lane);
         self.held.retain(|unit, _| unit.0 != lane);
         self.gone.retain(|unit, _| unit.0 != lane);
         self.leaving.retain(|_, unit| unit.0 != lane);
@@ -268,6 +272,7 @@ impl Share {
     /// The place of an owner is somebody else's from now on.
     pub(super) fn forget_owner(&mut self, owner: u32) {
         self.by_name.retain(|_, unit| unit.1 != owner);
+        self.bare.retain(|_, unit| unit.1 != owner);
         self.held.retain(|unit, _| unit.1 != owner);
         self.gone.retain(|unit, _| unit.1 != owner);
         self.leaving.retain(|_, unit| unit.1 != owner);

@@ -43,7 +43,8 @@ impl Windows {
 impl State {
     fn unit_at(&self, unit: &UnitId) -> Option<Unit> {
         let share = self.share()?;
-        let at = *share.leaving.get(unit).or_else(|| share.by_name.get(unit))?;
+        let named = share.leaving.get(unit).or_else(|| share.by_name.get(unit));
+        let at = *named.or_else(|| share.bare.get(unit))?;
         let owners = self.lanes[usize::from(at.0)].owners.len();
         ((at.1 as usize) < owners).then_some(at)
     }

@@ -68,7 +68,7 @@ impl Holder {
             self.counters.conflicts += u64::from(self.tightened.insert(unit.clone()));
             ledger.tighten(unit, limits, now);
         }
-        let eased = self.tightened.iter().filter(|unit| !reply.stricter.contains_key(*unit));
+        let eased = self.tightened.iter().filter(|unit| self.is_eased(unit, &sent, reply));
         for unit in eased.cloned().collect::<Vec<_>>() {
             self.tightened.remove(&unit);
             ledger.tighten(&unit, &Limits::new(), now);

@@ -37,6 +37,11 @@ pub(super) struct Elsewhere {
     counts_days: bool,
     /// Which was asked for last.
     last: Option<UnitId>,
+    /// Units for which there are no limits here, and which of them was asked for last.
+    bare: Vec<UnitId>,
+    bare_at: usize,
+    /// Others can serve other units, or have other limits.
+    differ: bool,
     /// The board lost what it knew: until then it only hears.
     recovers: Option<Tick>,
     /// It has heard what is known here.
@@ -77,8 +82,33 @@ impl Holder {
         });
     }
 
-    /// Units of whose days the board is asked what it counts: in turn all that are not held.
+    /// Units for which there are no limits here: while others differ they are asked whether they have some.
+    pub(crate) fn without_limits(&mut self, units: Vec<UnitId>) {
+        self.elsewhere.bare = units;
+    }
+
+    /// Units of which the board is asked what it knows: in turn those without limits here, and those of whose days something
+    /// is counted elsewhere.
     pub(super) fn looks(&mut self) -> Vec<UnitId> {
+        let mut looks = self.days_to_look_at();
+        let Elsewhere { bare, bare_at, differ, .. } = &mut self.elsewhere;
+        if *differ && !bare.is_empty() {
+            let first = *bare_at % bare.len();
+            let asked = AT_ONCE.min(bare.len());
+            looks.extend(bare.iter().cycle().skip(first).take(asked).cloned());
+            *bare_at = first + asked;
+        }
+        looks
+    }
+
+    /// Whether limits of others that hold here hold no more, since the board does not say so any more. What has none of its own
+    /// here is limited until it was asked for.
+    pub(super) fn is_eased(&self, unit: &UnitId, sent: &Sent, reply: &Reply) -> bool {
+        let limited = self.infos.get(unit).is_some_and(|info| !info.limits.is_empty());
+        !reply.stricter.contains_key(unit) && (limited || (reply.recovering.is_none() && sent.looks.contains(unit)))
+    }
+
+    fn days_to_look_at(&mut self) -> Vec<UnitId> {
         if !self.elsewhere.counts_days {
             return Vec::new();
         }
@@ -117,6 +147,7 @@ impl Holder {
             elsewhere.recovers = None;
         }
         elsewhere.told = !lost && (elsewhere.told || sent.bounds);
+        elsewhere.differ = reply.differ || (elsewhere.differ && reply.recovering.is_some());
         if let Some(left) = reply.recovering {
             elsewhere.recovers.get_or_insert(now.tick.plus(Duration::from_millis(left)));
         }

@@ -96,7 +96,7 @@ impl Holder {
             self.left_with(&given.unit, given.counts.as_deref().unwrap_or_default(), now);
         }
         let (looks, bounds) = (self.looks(), self.bounds(ledger, now));
-        let tells_bounds = !bounds.is_empty();
+        let (tells_bounds, asked) = (!bounds.is_empty(), looks.iter().cloned().collect());
         let claims = self.claims(ledger, now);
         self.counters.claims += claims.len() as u64;
         self.look_aside(now.tick);
@@ -139,6 +139,7 @@ impl Holder {
             buried: self.buried.len(),
             tells: all.then_some(noted),
             bounds: tells_bounds,
+            looks: asked,
         });
         self.sent = now.tick;
         self.hints.sent();

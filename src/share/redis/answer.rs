@@ -35,6 +35,7 @@ pub(super) struct Answer {
     news: u64,
     corrections: Vec<Correct>,
     stricter: BTreeMap<UnitId, Vec<Limited>>,
+    differ: bool,
     days: Vec<Counting>,
     keys: Option<u64>,
 }
@@ -59,6 +60,7 @@ impl Default for Answer {
             news: 0,
             corrections: Vec::new(),
             stricter: BTreeMap::new(),
+            differ: false,
             days: Vec::new(),
             keys: None,
         }
@@ -218,6 +220,7 @@ impl Answer {
                 .into_iter()
                 .map(|(unit, strict)| Ok((unit, limits(&strict)?)))
                 .collect::<Result<_, _>>()?,
+            differ: self.differ,
             days: self.days.into_iter().map(Counting::days).collect::<Result<_, _>>()?,
             other: self.keys.map(|keys| (KEYS.to_owned(), keys.into())).into_iter().collect(),
         })

@@ -156,7 +156,7 @@ impl Standings {
     }
 
     /// What the owner of each key that is there has used of today's requests for a model, by the key's name. As it was
-    /// written last, by whichever process: in the owner's window, which not every store shows, or in its keys' use.
+    /// written last, by whichever process: in the owner's window, or in its keys' use.
     pub fn requests_today(&self, model: &str) -> impl Iterator<Item = (&str, u64)> {
         let mut of_key: HashMap<&str, u64> = HashMap::new();
         for used in self.usage.iter().filter(|used| &*used.lane == model) {

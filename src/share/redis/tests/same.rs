@@ -13,8 +13,8 @@ use crate::{
     limit::{Limit, Limits, Span, Told, Unit},
     redis::{Link, Options},
     share::{
-        BoardState, Books, Days, Held, Holder, HolderId, Kind, Ledger, Mark, Mode, Moment, News, RedisBoard, Renewal, Reply,
-        Server, Settings, Settled, Spent, UnitId, UnitInfo, apply,
+        BoardState, Books, Days, Held, Holder, HolderId, Kind, Ledger, Mark, Mode, Moment, News, RedisBoard, Renewal,
+        Reply, Server, Settings, Settled, Spent, UnitId, UnitInfo, apply,
     },
     time::Tick,
 };
