@@ -88,6 +88,16 @@ impl Plan {
         }
     }
 
+    /// What is counted of days is this, whoever counted it; nothing becomes of sliding windows.
+    pub(crate) fn hear_days(&self, days: &[Told], log: &mut [u16], at: &At) {
+        self.advance(log, at);
+        for window in self.windows().iter().filter(|window| window.is_day()) {
+            let source = days.iter().find(|told| told.limit.unit == window.limit.unit);
+            log[window.range()].fill(0);
+            window.hear_dates(source, None, log, at);
+        }
+    }
+
     /// The same, but of sliding windows only what has begun. What is provisional may begin later than it would be told to,
     /// should whoever tells it be gone by then.
     pub(crate) fn tell_begun(&self, log: &[u16], at: &At) -> Vec<Told> {

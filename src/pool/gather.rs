@@ -99,6 +99,7 @@ impl Look {
                 windows: kept.into_iter().map(|kept| window_record(kept, now)).collect(),
                 credit: raw.credit,
                 learned: raw.learned,
+                lost: None,
             });
         }
         batch.started.append(&mut self.started);

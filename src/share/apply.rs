@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 use super::{
     claims,
     counts::{all_heard, heard, moved},
-    draws, joins,
+    days, draws, joins,
     names::{HolderId, UnitId},
     news,
     notes::least_ahead,
@@ -14,6 +14,7 @@ use super::{
     state::{BoardState, HolderRecord, UnitRecord},
     wire::{Granted, Held, Mode, Renewal, Reply, VERSION},
 };
+use crate::limit::Span;
 
 /// The store's own view of a call.
 #[derive(Clone, Copy, Debug)]
@@ -77,12 +78,14 @@ pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> R
     for held in &renewal.returned {
         take_back(state, renewal, held, now);
     }
+    days::hear(state, renewal);
     draws::settle(state, renewal, now);
     news::hear(state, renewal, now, &mut reply);
     if state.recovery.is_none() {
         joins::settle(state, now);
         regrant(state, renewal, now, &mut reply);
         claims::serve(state, renewal, now, &mut reply);
+        days::tell(state, renewal, now, &mut reply);
     }
     news::tell(state, renewal, now, &mut reply);
     forget(state, now);
@@ -203,7 +206,8 @@ fn enrol(state: &mut BoardState, renewal: &Renewal, reply: &mut Reply, now: i64)
         let mut units = units.clone();
         units.sort_unstable_by(|one, other| one.unit.cmp(&other.unit));
         for info in &units {
-            let made = fresh(state);
+            let days = info.limits.iter().any(|limit| limit.span == Span::Day);
+            let made = UnitRecord { lost: state.blank.filter(|_| days), ..fresh(state) };
             state.units.or_insert_with(&info.unit, || made);
         }
         joins::declare(state, &units);

@@ -173,6 +173,11 @@ impl Ledger for Books {
         Some(opens.since(at.tick).as_millis() as i64 + 1)
     }
 
+    fn days_of(&mut self, _: &UnitId, then: Moment) -> (u16, u16) {
+        let days = self.zone.days(then.wall_ms);
+        (days.first, days.last)
+    }
+
     fn dates(&mut self, now: Moment) -> (u16, u16) {
         let days = self.zone.at(now.tick, now.wall_ms).days;
         (days.first, days.last)

@@ -3,6 +3,7 @@
 
 mod answer;
 mod draw;
+mod elsewhere;
 mod guards;
 mod hinted;
 mod named;
@@ -13,7 +14,7 @@ mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use self::{draw::Draw, hinted::Hints, need::Demand};
+use self::{draw::Draw, elsewhere::Elsewhere, hinted::Hints, need::Demand};
 use super::{
     counters::Counters,
     ledger::{Moment, Spent},
@@ -73,6 +74,7 @@ pub struct Holder {
     units: BTreeMap<UnitId, HeldUnit>,
     /// Given back, as far as the board has not confirmed it.
     returning: BTreeMap<UnitId, Returning>,
+    elsewhere: Elsewhere,
     draws: Vec<Draw>,
     demands: BTreeMap<Kind, Demand>,
     /// Guards that are held and that others want.
@@ -128,6 +130,9 @@ struct Sent {
     buried: usize,
     /// It tells of all units that changed; the last note that is older than it.
     tells: Option<u64>,
+    /// It says how much of days can have been used, and asks for these.
+    bounds: bool,
+    looks: BTreeSet<UnitId>,
 }
 
 /// A unit that is given back.
@@ -183,6 +188,7 @@ impl Holder {
             outstanding: None,
             units: BTreeMap::new(),
             returning: BTreeMap::new(),
+            elsewhere: Elsewhere::default(),
             draws: Vec::new(),
             demands: BTreeMap::new(),
             wanted_guards: BTreeSet::new(),
@@ -228,7 +234,9 @@ impl Holder {
 
     /// What this process can serve from now on. Units that it cannot any more are given back.
     pub fn serve(&mut self, units: Vec<UnitInfo>) {
-        self.infos = units.into_iter().map(|info| (info.unit.clone(), info)).collect();
+        let infos = units.into_iter().map(|info| (info.unit.clone(), info)).collect();
+        let before = std::mem::replace(&mut self.infos, infos);
+        self.count_elsewhere(&before);
         self.has_guards = guards::are_among(self.infos.values());
         // FNV-1a over the written form: the same in every build.
         let text = serde_json::to_vec(&self.infos.values().collect::<Vec<_>>()).unwrap_or_default();

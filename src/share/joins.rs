@@ -97,6 +97,7 @@ impl UnitRecord {
         self.sum_up(left.counts);
         self.unknown = self.unknown.max(left.unknown);
         self.days_unknown = self.days_unknown.max(left.days_unknown);
+        self.lost = self.lost.max(left.lost);
         self.in_flight.extend(left.in_flight);
         self.last_start = self.last_start.max(left.last_start);
         self.learned = super::counts::stricter(&self.learned, &left.learned);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     names::UnitId,
-    wire::{Correction, Granted},
+    wire::{Correction, Granted, Mark},
 };
 use crate::{
     limit::{Limits, Told, Unit},
@@ -102,4 +102,13 @@ pub trait Ledger {
     fn opens(&mut self, unit: &UnitId, now: Moment) -> Option<i64>;
     /// The dates that a moment counts on, in days since 1970-01-01 plus one: first and last.
     fn dates(&mut self, now: Moment) -> (u16, u16);
+    /// The same of a unit's own zone; `then` may have been some time ago, or be to come.
+    fn days_of(&mut self, unit: &UnitId, then: Moment) -> (u16, u16) {
+        let _ = unit;
+        self.dates(then)
+    }
+    /// What the board counts of the days of a unit that is not held here: to be looked at.
+    fn look(&mut self, unit: &UnitId, marks: &[Mark], now: Moment) {
+        let _ = (unit, marks, now);
+    }
 }

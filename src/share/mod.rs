@@ -17,6 +17,7 @@ mod claims;
 pub mod conformance;
 mod counters;
 mod counts;
+mod days;
 mod draws;
 mod facts;
 mod holder;
@@ -42,7 +43,7 @@ mod tests;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisBoard;
 #[cfg(feature = "redis")]
-pub(crate) use self::redis::{KEYS, hint_names};
+pub(crate) use self::redis::{KEYS, hint_names, seen};
 pub use apply::{Server, apply};
 pub use board::{Board, Hint, MemoryBoard};
 pub use books::Books;
@@ -59,9 +60,11 @@ pub use settings::{OnStoreLoss, Settings};
 #[cfg(feature = "sqlite")]
 pub(crate) use shelf::{Changes, HolderRow, Shelf};
 pub use state::BoardState;
+#[cfg(any(feature = "sqlite", feature = "redis"))]
+pub(crate) use state::Seen;
 pub use wire::{
-    Claim, Correction, Drawn, Granted, Held, Mark, Mode, News, Noted, Other, Renewal, Reply, Rest, Settled, Started,
-    UnitInfo, VERSION,
+    Claim, Correction, Days, Drawn, Granted, Held, Mark, Mode, News, Noted, Other, Renewal, Reply, Rest, Settled,
+    Started, UnitInfo, VERSION,
 };
 
 pub use crate::limit::Told;

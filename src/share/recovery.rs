@@ -42,6 +42,8 @@ pub(super) fn watch(state: &mut BoardState, renewal: &Renewal, identity: &str, b
         let old = state.past.len().saturating_sub(PAST);
         state.past.drain(..old);
         state.fresh = false;
+        // Said of a recovery that was to end earlier.
+        state.bounds.clear();
         let empty = first || state.recovery.is_some_and(|recovery| recovery.empty);
         let since = if first { 0 } else { state.recovery.map_or(before, |recovery| recovery.since) };
         let known = known || state.recovery.is_some_and(|recovery| recovery.known);
@@ -78,6 +80,7 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
     let whole = state.awaited.take().is_some_and(|awaited| awaited.is_empty());
     let broke = state.broke;
     let generation = state.generation;
+    let bounds = std::mem::take(&mut state.bounds);
     let first_start = recovery.empty && !recovery.known;
     if recovery.empty && recovery.known {
         state.blank = Some(recovery.until);
@@ -119,7 +122,10 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
         let all = record.counts.iter().flat_map(|told| told.dates.iter().map(|date| date.0)).max();
         let more: Vec<_> = days.iter().map(|limit| missing(limit.unit)).collect();
         if recovery.empty || noted || all.is_none() || gap > 12 * 3_600_000 || more.contains(&None) {
-            record.days_unknown = Some(recovery.until);
+            if !bounds.get(&name).is_some_and(|bounds| record.bound_days(bounds, &limits)) {
+                record.days_unknown = Some(recovery.until);
+                record.lost = record.days_unknown;
+            }
             continue;
         }
         record.fold_marks();

@@ -11,10 +11,15 @@ use super::{
     ledger::Spent,
     names::{HolderId, OWNER, UnitId, is_name},
     notes::Note,
-    state::{BoardState, UnitRecord},
+    state::{BoardState, Seen, UnitRecord},
     wire::{Noted, Renewal, Reply, Rest, UnitInfo},
 };
 use crate::limit::{Limits, Span, Told};
+
+/// The zones that are furthest behind UTC and ahead of it.
+const WEST: i64 = 12 * HOUR;
+const EAST: i64 = 14 * HOUR;
+const HOUR: i64 = 3_600_000;
 
 /// A board as far as it was read.
 #[derive(Debug, Default)]
@@ -300,7 +305,7 @@ impl Shelf {
     }
 
     /// What each unit counts as far as it was told, by the store's time; to be looked at.
-    pub(crate) fn seen(&self) -> Vec<(String, Vec<Told>)> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         let Some(state) = &self.state else { return Vec::new() };
         let mut all = Vec::new();
         for (unit, record) in state.units.keys().filter_map(|unit| Some((unit, state.units.get(unit)?))) {
@@ -308,7 +313,7 @@ impl Shelf {
             for (at, _) in counts.iter_mut().flat_map(|told| &mut told.moments) {
                 *at += state.lag;
             }
-            all.push((unit.to_string(), counts));
+            all.push(Seen { unit: unit.clone(), counts, lost: record.lost.map(|lost| lost + state.lag) });
         }
         all
     }
@@ -319,6 +324,8 @@ impl Shelf {
         let lag = state.lag;
         let now = now - lag;
         let units: Vec<UnitId> = state.units.keys().cloned().collect();
+        let told = state.units.values().flat_map(|record| &record.counts).flat_map(|told| &told.dates);
+        let newest = told.map(|date| date.0).max().unwrap_or(0);
         let mut all = Vec::new();
         for unit in units {
             state.abandon(&unit, now);
@@ -327,6 +334,15 @@ impl Shelf {
             if let Some(end) = record.unknown {
                 for limit in limits.iter().filter(|limit| limit.span != Span::Day) {
                     record.window(*limit).moments.push((end, limit.amount));
+                }
+            }
+            if let Some(end) = record.days_unknown {
+                // In which zone its days end is not known here.
+                let dates = newest.max(date_at(end + lag - WEST))..=date_at(end + lag + EAST);
+                for limit in limits.iter().filter(|limit| limit.span == Span::Day) {
+                    let told = record.window(*limit);
+                    told.dates.retain(|date| !dates.contains(&date.0));
+                    told.dates.extend(dates.clone().map(|date| (date, limit.amount)));
                 }
             }
             let wall = |told: &Told| Told {
@@ -339,6 +355,11 @@ impl Shelf {
     }
 }
 
+/// The date of a moment in UTC, as dates are numbered.
+fn date_at(wall_ms: i64) -> u16 {
+    u16::try_from(wall_ms.div_euclid(24 * HOUR) + 1).unwrap_or(u16::MAX)
+}
+
 /// What does not lie apart.
 fn head(state: &mut BoardState) -> serde_json::Result<String> {
     let units = mem::take(&mut state.units);
@@ -348,4 +369,46 @@ fn head(state: &mut BoardState) -> serde_json::Result<String> {
     let text = serde_json::to_string(state);
     (state.units, state.holders, state.rosters, state.facts) = (units, holders, rosters, facts);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        limit::{Limit, Unit},
+        share::state::HolderRecord,
+    };
+
+    /// Whoever works on the file alone from now on does not know of boards.
+    #[test]
+    fn days_that_nobody_knows_are_used_for_whoever_is_alone_next() {
+        let (day, noon) = (20_000 * 24 * HOUR, 12 * HOUR);
+        let mut shelf = Shelf::default();
+        shelf.begin_again();
+        let state = shelf.state.as_mut().unwrap();
+        let limits = Limits::new().per_minute(5).per_day(40);
+        let info = |unit: &str| UnitInfo {
+            unit: unit.into(),
+            kind: "m".into(),
+            limits: limits.clone(),
+            guard: None,
+            joins: vec![],
+        };
+        state.rosters.insert(7, vec![info("m\nknown"), info("m\nlost")]);
+        state.holders.insert(HolderId::new("one", 1), HolderRecord { roster: 7, ..HolderRecord::default() });
+        let limit = Limit { unit: Unit::Requests, span: Span::Day, amount: 40 };
+        let counts = vec![Told { limit, moments: Vec::new(), dates: vec![(20_001, 9)] }];
+        let known = UnitRecord { counts, ..UnitRecord::default() };
+        state.units.or_insert_with(&"m\nknown".into(), || known);
+        let lost = UnitRecord { days_unknown: Some(day + noon), ..UnitRecord::default() };
+        state.units.or_insert_with(&"m\nlost".into(), || lost);
+        let all = shelf.abandon_all(day + noon + 1_000);
+        let dates = |name: &str| -> Vec<(u16, u64)> {
+            let (_, counts) = all.iter().find(|unit| unit.0 == name).unwrap();
+            counts.iter().flat_map(|told| told.dates.clone()).collect()
+        };
+        assert_eq!(dates("m\nknown"), [(20_001, 9)]);
+        // Somewhere it is the next date already.
+        assert_eq!(dates("m\nlost"), [(20_001, 40), (20_002, 40)]);
+    }
 }

@@ -53,6 +53,9 @@ pub struct BoardState {
     /// known what had been used by then.
     #[serde(default)]
     pub(super) blank: Option<i64>,
+    /// While it recovers: what can have been used of days at most, as far as anybody told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) bounds: BTreeMap<UnitId, Vec<Mark>>,
     pub(super) units: Units,
     /// Units that are others by now, and whose windows are not added up yet.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -126,6 +129,9 @@ pub(super) struct UnitRecord {
     /// The dates up to the one at that moment may be used up.
     #[serde(default)]
     pub(super) days_unknown: Option<i64>,
+    /// The same, also once a holder has taken those dates for used up: to be looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) lost: Option<i64>,
     #[serde(default)]
     pub(super) in_flight: Vec<i64>,
     #[serde(default)]
@@ -148,6 +154,17 @@ pub(super) struct UnitRecord {
     pub(super) bookings: Vec<Booking>,
     #[serde(flatten)]
     pub(super) other: Other,
+}
+
+/// A unit as it is looked at, by the store's time.
+#[cfg(any(feature = "sqlite", feature = "redis"))]
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) unit: UnitId,
+    /// As far as it was told.
+    pub(crate) counts: Vec<Told>,
+    /// When the store had lost what it knew, where its days may be used up for that.
+    pub(crate) lost: Option<i64>,
 }
 
 /// Places of a drawn unit that somebody has and may use until `until`.

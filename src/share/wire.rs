@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use super::info::UnitInfo;
+pub use super::{
+    days::{Days, Mark},
+    info::UnitInfo,
+};
 use super::{
     ledger::Spent,
     names::{HolderId, Kind, UnitId},
@@ -92,6 +95,12 @@ pub struct Renewal {
     /// The number of the last note that this renewal is newer than.
     #[serde(default)]
     pub noted: u64,
+    /// Units of whose days it asks what is counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub looks: Vec<UnitId>,
+    /// To a board that lost what it knew: what can have been used of days.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub days: Vec<Days>,
     /// Fields of a later version.
     #[serde(flatten)]
     pub other: Other,
@@ -158,17 +167,6 @@ pub struct Started {
     pub spent: Spent,
     /// On one of these dates, and what is between them, in days since 1970-01-01 plus one.
     pub dates: (u16, u16),
-}
-
-/// Up to where a holder may use a day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
-    /// What the day's limit counts.
-    pub unit: Unit,
-    /// The date, in days since 1970-01-01 plus one.
-    pub date: u16,
-    /// No more than this.
-    pub upto: u64,
 }
 
 /// What a process lacks of a kind.
@@ -320,6 +318,12 @@ pub struct Reply {
     /// Limits stricter than the process has them.
     #[serde(default)]
     pub stricter: BTreeMap<UnitId, Limits>,
+    /// Others can serve other units, or have other limits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub differ: bool,
+    /// What is counted of the days that it asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub days: Vec<Days>,
     /// Fields of a later version.
     #[serde(flatten)]
     pub other: Other,

@@ -374,6 +374,7 @@ fn unit(owner: &str, lane: &str) -> UnitRecord {
         ],
         credit: Credit { requests: 2, input_tokens: 5_000, ..Credit::default() },
         learned: Limits::new().per_day(250),
+        lost: None,
     }
 }
 

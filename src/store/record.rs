@@ -8,11 +8,18 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+#[cfg(any(feature = "sqlite", feature = "redis"))]
+use super::Image;
 use super::secret::KeptSecret;
 use crate::{
     key::Key,
     limit::{Limit, Limits, Unit},
     verdict::{Scope, VerdictKind},
+};
+#[cfg(any(feature = "sqlite", feature = "redis"))]
+use crate::{
+    limit::{Told, date_text},
+    share::Seen,
 };
 
 /// A key. Times are Unix milliseconds.
@@ -156,6 +163,10 @@ pub struct UnitRecord {
     pub credit: Credit,
     /// Limits that the provider's answers told.
     pub learned: Limits,
+    /// Until then, in Unix milliseconds, its days may have been used up: processes shared it, and their store lost what it
+    /// knew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<i64>,
 }
 
 /// What one window counts.
@@ -172,6 +183,29 @@ pub struct WindowRecord {
     /// Counts by date of the owner's zone (`2026-06-15`), of a day.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub days: Vec<(String, u64)>,
+}
+
+#[cfg(any(feature = "sqlite", feature = "redis"))]
+impl WindowRecord {
+    /// As it was told by the store's time.
+    pub(crate) fn of(told: Told) -> Self {
+        let days = told.dates.into_iter().map(|(date, count)| (date_text(date), count)).collect();
+        Self { limit: told.limit, moments: told.moments, held: 0, days }
+    }
+}
+
+#[cfg(any(feature = "sqlite", feature = "redis"))]
+impl Image {
+    /// What the board tells of units counts, and nothing else.
+    pub(crate) fn see(&mut self, units: Vec<Seen>) {
+        for Seen { unit, counts, lost } in units {
+            let Some((lane, owner)) = unit.as_str().split_once('\n') else { continue };
+            let blank = || UnitRecord { owner: owner.to_owned(), lane: lane.to_owned(), ..UnitRecord::default() };
+            let record = self.units.entry(unit.to_string()).or_insert_with(blank);
+            record.windows = counts.into_iter().map(WindowRecord::of).collect();
+            record.lost = lost;
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

@@ -15,6 +15,7 @@ mod passing;
 #[cfg(feature = "redis")]
 mod redis;
 mod schedules;
+mod seen;
 mod slots;
 #[cfg(feature = "sqlite")]
 mod starting;

@@ -26,8 +26,9 @@ impl State {
         share.names.others(name).iter().map(|other| UnitId::from(&*format!("{lane}\n{other}"))).collect()
     }
 
-    /// All units of lanes that somebody asked for. Who holds what is not changed by it.
-    pub(super) fn enrol(&mut self) -> Vec<UnitInfo> {
+    /// All units of lanes that somebody asked for, and where others `differ` those for which there are no limits here. Who holds
+    /// what is not changed by it.
+    pub(super) fn enrol(&mut self) -> (Vec<UnitInfo>, Vec<UnitId>) {
         let mut priorities: HashMap<u32, u16> = HashMap::new();
         let mut slots: HashMap<u32, Vec<u32>> = HashMap::new();
         let mut guarded: BTreeSet<u32> = BTreeSet::new();
@@ -40,14 +41,15 @@ impl State {
                 guarded.insert(key.owner);
             }
         }
-        let Some(share) = self.share_mut() else { return Vec::new() };
+        let Some(share) = self.share_mut() else { return Default::default() };
+        let differ = share.differ;
         share.stale = false;
         share.slots = slots;
         let mut lanes: Vec<u16> = share.lanes.iter().copied().collect();
         lanes.sort_unstable();
         let mut infos = Vec::new();
         let mut kinds: HashMap<KindAt, u32> = HashMap::new();
-        let mut named = Vec::new();
+        let (mut named, mut bare) = (Vec::new(), Vec::new());
         let guards: HashMap<u32, UnitId> =
             guarded.into_iter().filter_map(|owner| Some((owner, self.guard_name(owner)?))).collect();
         for lane in lanes {
@@ -59,13 +61,21 @@ impl State {
             for (owner, cell) in (0..).zip(&held.owners) {
                 let guard = guards.get(&owner).filter(|_| !uncounted).cloned();
                 let limited = guard.is_some() || self.plans.plan(cell.plan).words() > 0;
-                let (Some(priority), true) = (priorities.get(&owner), limited) else { continue };
+                let own = self.plans.sources(cell.plan).own();
+                let asks = differ && !uncounted && own.is_empty();
+                let (Some(priority), true) = (priorities.get(&owner), limited || asks) else { continue };
                 let Some(unit) = self.unit_name(lane, owner) else { continue };
+                if asks {
+                    bare.push((unit.clone(), (lane, owner)));
+                }
+                if !limited {
+                    continue;
+                }
                 *kinds.entry((lane, *priority)).or_default() += 1;
                 named.push((unit.clone(), (lane, owner), (lane, *priority)));
                 let kind = Kind::from(&*format!("{}\n{priority}", held.name));
                 let joins = self.other_names(owner, &held.name);
-                infos.push(UnitInfo { unit, kind, limits: self.plans.sources(cell.plan).own(), guard, joins });
+                infos.push(UnitInfo { unit, kind, limits: own, guard, joins });
             }
         }
         let names: Vec<(KindAt, Kind)> = kinds
@@ -76,7 +86,9 @@ impl State {
             let (kind, joins) = (Kind::from(guard.as_str()), self.other_names(*owner, "keys\n"));
             infos.push(UnitInfo { unit: guard.clone(), kind, limits: Limits::new(), guard: None, joins });
         }
-        let Some(share) = self.share_mut() else { return infos };
+        let asked = bare.iter().map(|(unit, _)| unit.clone()).collect();
+        let Some(share) = self.share_mut() else { return (infos, asked) };
+        share.bare = bare.into_iter().collect();
         share.guards.extend(guards.into_iter().map(|(owner, guard)| (guard, owner)));
         share.kinds.retain(|at, _| kinds.contains_key(at));
         for (at, name) in names {
@@ -98,6 +110,6 @@ impl State {
             share.by_name.insert(unit, at);
             share.kind_at.insert(at, kind);
         }
-        infos
+        (infos, asked)
     }
 }

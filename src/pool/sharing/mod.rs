@@ -59,6 +59,9 @@ pub(super) struct Share {
     /// Of these, those in which no key was lacking so far.
     served: HashSet<u16>,
     by_name: HashMap<UnitId, Unit>,
+    /// Units without limits, while others differ.
+    bare: HashMap<UnitId, Unit>,
+    differ: bool,
     kind_at: HashMap<Unit, KindAt>,
     held: ByUnit<Holding>,
     /// When units were given back, as long as requests may still go out that began before.
@@ -275,6 +278,7 @@ impl Share {
         self.lanes.remove(&lane);
         self.served.remove(&lane);
         self.by_name.retain(|_, unit| unit.0 != lane);
+        self.bare.retain(|_, unit| unit.0 != lane);
         self.held.forget_lane(lane);
         self.gone.retain(|unit, _| unit.0 != lane);
         self.leaving.retain(|_, unit| unit.0 != lane);
@@ -312,6 +316,7 @@ impl Share {
     /// The place of an owner is somebody else's from now on.
     pub(super) fn forget_owner(&mut self, owner: u32) {
         self.by_name.retain(|_, unit| unit.1 != owner);
+        self.bare.retain(|_, unit| unit.1 != owner);
         self.held.forget_owner(owner);
         self.gone.retain(|unit, _| unit.1 != owner);
         self.leaving.retain(|_, unit| unit.1 != owner);

@@ -237,7 +237,7 @@ impl Renewing {
         for unit in returns {
             self.holder.give_back(&unit, Mode::Whole);
         }
-        if let Some(infos) = infos {
+        if let Some((infos, bare)) = infos {
             let known: HashSet<&UnitId> = infos.iter().map(|info| &info.unit).collect();
             let gone: Vec<UnitId> = self.holder.held().filter(|unit| !known.contains(unit)).cloned().collect();
             let mut windows = Windows::new(pool.clone());
@@ -245,6 +245,7 @@ impl Renewing {
                 windows.lose(unit, moment);
             }
             self.holder.serve(infos);
+            self.holder.without_limits(bare);
             self.holder.leave_unguarded(&mut windows, moment);
         }
         self.hear_starts(pool, now);
@@ -368,6 +369,7 @@ impl Renewing {
             share.valid_until = until;
             share.recovering_until = reply.recovering.map_or(Tick::ZERO, |ms| now.tick.plus(Duration::from_millis(ms)));
             share.ahead_ms = now.ahead_ms;
+            share.stale |= std::mem::replace(&mut share.differ, reply.differ) != reply.differ;
             for kind in share.kinds.values_mut() {
                 kind.dry = reply.dry.contains(&kind.name);
             }

@@ -43,7 +43,8 @@ impl Windows {
 impl State {
     fn unit_at(&self, unit: &UnitId) -> Option<Unit> {
         let share = self.share()?;
-        let at = *share.leaving.get(unit).or_else(|| share.by_name.get(unit))?;
+        let named = share.leaving.get(unit).or_else(|| share.by_name.get(unit));
+        let at = *named.or_else(|| share.bare.get(unit))?;
         let owners = self.lanes[usize::from(at.0)].owners.len();
         ((at.1 as usize) < owners).then_some(at)
     }
@@ -140,6 +141,37 @@ impl State {
         let cell = &mut self.lanes[usize::from(lane)].owners[owner as usize];
         cell.hold(true);
         cell.outgrow();
+    }
+
+    /// What the board counts of the days of a unit that is not held, so that whoever looks sees what all used.
+    fn see_days(&mut self, at: Unit, marks: &[crate::share::Mark], now: Now) {
+        let (lane, owner) = at;
+        let is_here = |share: &super::Share| share.held.contains(at) || share.is_divided();
+        if self.share().is_none_or(is_here) || self.is_pending(at) {
+            return;
+        }
+        let when = self.at(now, owner);
+        let held = &mut self.lanes[usize::from(lane)];
+        let plan = self.plans.plan(held.owners[owner as usize].plan);
+        let words = plan.words();
+        let is_used = marks.iter().any(|mark| mark.upto > 0);
+        if words == 0 || !(is_used || held.log_ref(owner, words).iter().any(|word| *word != 0)) {
+            return;
+        }
+        let mut days: Vec<Told> = Vec::new();
+        for mark in marks {
+            let date = (mark.date, mark.upto);
+            match days.iter_mut().find(|told| told.limit.unit == mark.unit) {
+                Some(told) => told.dates.push(date),
+                None => days.push(Told {
+                    limit: Limit { unit: mark.unit, span: Span::Day, amount: 0 },
+                    moments: Vec::new(),
+                    dates: vec![date],
+                }),
+            }
+        }
+        plan.hear_days(&days, held.log(owner, words), &when);
+        held.owners[owner as usize].outgrow();
     }
 
     /// The board has heard what was used of a day, and allows so much more.
@@ -314,6 +346,20 @@ impl Ledger for Windows {
         let full = if plan.words() == 0 { None } else { plan.room(held.log(owner, plan.words()), &LEAST, &at).err() };
         let opens = full.and_then(|full| full.opens.tick(&at)).into_iter().chain(rests).max()?;
         Some(opens.since(now.tick).as_millis() as i64 + 1)
+    }
+
+    fn days_of(&mut self, unit: &UnitId, then: Moment) -> (u16, u16) {
+        let mut state = self.pool.lock();
+        let zone = state.unit_at(unit).map_or(0, |(_, owner)| state.roster.owners[owner as usize].zone());
+        let days = state.zones[usize::from(zone)].1.days(then.wall_ms);
+        (days.first, days.last)
+    }
+
+    fn look(&mut self, unit: &UnitId, marks: &[crate::share::Mark], now: Moment) {
+        let mut state = self.pool.lock();
+        if let Some(at) = state.unit_at(unit) {
+            state.see_days(at, marks, Self::now(now));
+        }
     }
 
     fn dates(&mut self, now: Moment) -> (u16, u16) {

@@ -25,7 +25,8 @@ impl Holder {
         self.acknowledged = reply.number;
         self.enrolled = !reply.unknown_roster;
         self.told(&sent);
-        if self.generation != 0 && self.generation != reply.generation {
+        let lost = self.generation != 0 && self.generation != reply.generation;
+        if lost {
             self.counters.generations += 1;
             // What the board had heard it may have forgotten.
             self.units.values_mut().for_each(|held| held.changed = true);
@@ -52,6 +53,7 @@ impl Holder {
         for granted in &reply.granted {
             self.receive(granted, ledger, now);
         }
+        self.hear_days(reply, &sent, lost, ledger, now);
         for correction in &reply.corrections {
             let Some(held) = self.units.get_mut(&correction.unit) else { continue };
             if correction.number > held.corrected {
@@ -66,7 +68,7 @@ impl Holder {
             self.counters.conflicts += u64::from(self.tightened.insert(unit.clone()));
             ledger.tighten(unit, limits, now);
         }
-        let eased = self.tightened.iter().filter(|unit| !reply.stricter.contains_key(*unit));
+        let eased = self.tightened.iter().filter(|unit| self.is_eased(unit, &sent, reply));
         for unit in eased.cloned().collect::<Vec<_>>() {
             self.tightened.remove(&unit);
             ledger.tighten(&unit, &Limits::new(), now);
@@ -100,7 +102,9 @@ impl Holder {
 
     fn receive(&mut self, granted: &Granted, ledger: &mut dyn Ledger, now: Moment) {
         self.counters.granted += 1;
-        self.counters.failed_over += u64::from(granted.taken_over || granted.unknown.is_some());
+        let since = |ago: i64| now.tick.minus(Duration::from_millis(ago.min(0).unsigned_abs()));
+        let is_unheard = granted.unknown.is_some_and(|ago| !self.elsewhere.is_since_a_loss(since(ago)));
+        self.counters.failed_over += u64::from(granted.taken_over || is_unheard);
         ledger.hear(granted, now);
         self.pressing |= granted.unknown.is_some() || granted.days_unknown.is_some();
         let unit = HeldUnit {
@@ -120,6 +124,7 @@ impl Holder {
             since_last: Spent::default(),
             corrected: 0,
         };
+        self.elsewhere.forget(&granted.unit);
         self.units.insert(granted.unit.clone(), unit);
     }
 

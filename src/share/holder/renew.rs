@@ -84,10 +84,19 @@ impl Holder {
         let held = units.iter_mut().map(tell).collect();
         self.units = units;
         let mut returned = Vec::new();
+        let mut left = Vec::new();
         for (unit, returning) in &mut self.returning {
-            returned.push(give(unit, *returning, valid, ledger, now));
-            returning.said = true;
+            let given = give(unit, *returning, valid, ledger, now);
+            if !std::mem::replace(&mut returning.said, true) && valid {
+                left.push(returned.len());
+            }
+            returned.push(given);
         }
+        for given in left.into_iter().map(|at| &returned[at]) {
+            self.left_with(&given.unit, given.counts.as_deref().unwrap_or_default(), now);
+        }
+        let (looks, bounds) = (self.looks(), self.bounds(ledger, now));
+        let (tells_bounds, asked) = (!bounds.is_empty(), looks.iter().cloned().collect());
         let claims = self.claims(ledger, now);
         self.counters.claims += claims.len() as u64;
         self.look_aside(now.tick);
@@ -115,6 +124,8 @@ impl Holder {
             buried: self.buried.clone(),
             noting: self.settings.noting,
             noted,
+            looks,
+            days: bounds,
             other: BTreeMap::new(),
         };
         let returned = self.returning.keys().cloned().collect();
@@ -127,6 +138,8 @@ impl Holder {
             marks,
             buried: self.buried.len(),
             tells: all.then_some(noted),
+            bounds: tells_bounds,
+            looks: asked,
         });
         self.sent = now.tick;
         self.hints.sent();

@@ -10,7 +10,8 @@ use crate::{
     limit::{Limit, Limits, Span, Told},
     share::{
         names::{Kind, UnitId},
-        wire::{Correction, Drawn, Granted, Mark, Reply, Rest, VERSION},
+        state::Seen,
+        wire::{Correction, Days, Drawn, Granted, Mark, Reply, Rest, VERSION},
     },
 };
 
@@ -34,6 +35,8 @@ pub(super) struct Answer {
     news: u64,
     corrections: Vec<Correct>,
     stricter: BTreeMap<UnitId, Vec<Limited>>,
+    differ: bool,
+    days: Vec<Counting>,
     keys: Option<u64>,
 }
 
@@ -57,6 +60,8 @@ impl Default for Answer {
             news: 0,
             corrections: Vec::new(),
             stricter: BTreeMap::new(),
+            differ: false,
+            days: Vec::new(),
             keys: None,
         }
     }
@@ -96,6 +101,22 @@ struct Counted {
     m: Vec<i64>,
     #[serde(default)]
     d: Vec<Whole>,
+}
+
+#[derive(Deserialize)]
+struct Counting {
+    unit: UnitId,
+    #[serde(default)]
+    marks: Vec<(u8, u16, Whole)>,
+}
+
+/// A unit that somebody looks at.
+#[derive(Deserialize)]
+pub(super) struct Shown {
+    unit: UnitId,
+    #[serde(default)]
+    counts: Vec<Counted>,
+    lost: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -199,6 +220,8 @@ impl Answer {
                 .into_iter()
                 .map(|(unit, strict)| Ok((unit, limits(&strict)?)))
                 .collect::<Result<_, _>>()?,
+            differ: self.differ,
+            days: self.days.into_iter().map(Counting::days).collect::<Result<_, _>>()?,
             other: self.keys.map(|keys| (KEYS.to_owned(), keys.into())).into_iter().collect(),
         })
     }
@@ -206,7 +229,6 @@ impl Answer {
 
 impl Lent {
     fn granted(self) -> Result<Granted, Unreadable> {
-        let mark = |(of, date, upto): &(u8, u16, Whole)| Ok(Mark { unit: unit(*of)?, date: *date, upto: upto.0 });
         let other = |(name, text): (String, String)| {
             let value: Value = serde_json::from_str(&text).map_err(|_| Unreadable("a field that is no JSON"))?;
             Ok((name, value))
@@ -217,7 +239,7 @@ impl Lent {
             counts: self.counts.iter().map(Counted::told).collect::<Result<_, _>>()?,
             unknown: self.unknown,
             days_unknown: self.days_unknown,
-            marks: self.marks.iter().map(mark).collect::<Result<_, _>>()?,
+            marks: self.marks.iter().map(marked).collect::<Result<_, _>>()?,
             ahead: None,
             in_flight: self.in_flight,
             last_start: self.last_start,
@@ -226,6 +248,23 @@ impl Lent {
             other: self.other.into_iter().map(other).collect::<Result<_, _>>()?,
         })
     }
+}
+
+impl Shown {
+    pub(super) fn seen(self) -> Result<Seen, Unreadable> {
+        let counts = self.counts.iter().map(Counted::told).collect::<Result<_, _>>()?;
+        Ok(Seen { unit: self.unit, counts, lost: self.lost })
+    }
+}
+
+impl Counting {
+    fn days(self) -> Result<Days, Unreadable> {
+        Ok(Days { unit: self.unit, marks: self.marks.iter().map(marked).collect::<Result<_, _>>()? })
+    }
+}
+
+fn marked((of, date, upto): &(u8, u16, Whole)) -> Result<Mark, Unreadable> {
+    Ok(Mark { unit: unit(*of)?, date: *date, upto: upto.0 })
 }
 
 impl Counted {

@@ -10,7 +10,7 @@ use crate::{
     share::{
         counts,
         names::{HolderId, Kind, UnitId},
-        wire::{Claim, Held, Mark, Mode, News, Other, Renewal, Settled, UnitInfo},
+        wire::{Claim, Days, Held, Mark, Mode, News, Other, Renewal, Settled, UnitInfo},
     },
 };
 
@@ -39,6 +39,10 @@ pub(super) struct Ask<'a> {
     news: Vec<(u64, Heard<'a>)>,
     revision: u64,
     buried: &'a [HolderId],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    looks: &'a [UnitId],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    days: Vec<Bounded<'a>>,
     other: Texts<'a>,
 }
 
@@ -92,6 +96,12 @@ struct Said<'a> {
     corrected: u64,
     #[serde(skip_serializing_if = "Texts::is_empty")]
     other: Texts<'a>,
+}
+
+#[derive(Serialize)]
+struct Bounded<'a> {
+    unit: &'a UnitId,
+    marks: Vec<(u8, u16, u64)>,
 }
 
 #[derive(Serialize)]
@@ -180,6 +190,8 @@ impl<'a> Ask<'a> {
             news: renewal.news.iter().map(|(number, news)| (*number, heard(news))).collect(),
             revision: renewal.revision,
             buried: &renewal.buried,
+            looks: &renewal.looks,
+            days: renewal.days.iter().map(bounded).collect(),
             other: Texts(&renewal.other),
         }
     }
@@ -217,7 +229,7 @@ fn told(held: &Held) -> Said<'_> {
         fence: held.fence,
         valid: held.valid,
         counts: held.counts.as_deref().map(|counts| counts.iter().map(counted).collect()),
-        marks: held.marks.iter().map(|mark: &Mark| (code(mark.unit), mark.date, amount(mark.upto))).collect(),
+        marks: held.marks.iter().map(marked).collect(),
         in_flight: &held.in_flight,
         last_start: held.last_start,
         opens: held.opens,
@@ -225,6 +237,14 @@ fn told(held: &Held) -> Said<'_> {
         corrected: held.corrected,
         other: Texts(&held.other),
     }
+}
+
+fn marked(mark: &Mark) -> (u8, u16, u64) {
+    (code(mark.unit), mark.date, amount(mark.upto))
+}
+
+fn bounded(days: &Days) -> Bounded<'_> {
+    Bounded { unit: &days.unit, marks: days.marks.iter().map(marked).collect() }
 }
 
 fn counted(told: &Told) -> Counted {

@@ -15,11 +15,15 @@ use std::{sync::LazyLock, time::Duration};
 use redis::FromRedisValue;
 use tower::BoxError;
 
-use self::{answer::Answer, ask::Ask};
+use self::{
+    answer::{Answer, Shown},
+    ask::Ask,
+};
 use super::{
     board::Board,
     names::HolderId,
     settings::Settings,
+    state::Seen,
     wire::{Renewal, Reply},
 };
 use crate::redis::{Link, RedisError, Script};
@@ -31,8 +35,9 @@ static RENEW: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/counts.lua"),
         include_str!("lua/state.lua"),
-        include_str!("lua/recovery.lua"),
         include_str!("lua/joins.lua"),
+        include_str!("lua/days.lua"),
+        include_str!("lua/recovery.lua"),
         include_str!("lua/draws.lua"),
         include_str!("lua/hints.lua"),
         include_str!("lua/claims.lua"),
@@ -97,6 +102,17 @@ impl RedisBoard {
         let renewed = renewed.and_then(|answer| heard(answer?, renewal));
         (renewed, answers.next())
     }
+}
+
+static SEEN: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("lua/without_empty.lua"), include_str!("lua/seen.lua"))));
+
+/// What units count that processes share by this server, by the server's time; to be looked at. Of one that was lost: when,
+/// where its days may be used up for that.
+pub(crate) async fn seen(link: &Link, patience: Duration) -> Result<Vec<Seen>, BoxError> {
+    let answer = link.run(&SEEN, &[], patience).await?;
+    let all: Option<Vec<Shown>> = serde_json::from_slice(&Vec::<u8>::from_redis_value(answer)?).ok();
+    Ok(all.into_iter().flatten().filter_map(|shown| shown.seen().ok()).collect())
 }
 
 /// What is written to where a process is to hear something, and where a renewal is to come back.

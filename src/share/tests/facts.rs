@@ -31,6 +31,8 @@ pub(super) fn blank(holder: &HolderId) -> Renewal {
         buried: Vec::new(),
         noting: false,
         noted: 0,
+        looks: Vec::new(),
+        days: Vec::new(),
         other: BTreeMap::new(),
     }
 }

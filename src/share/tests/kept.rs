@@ -120,6 +120,10 @@ impl Ledger for Kept {
         self.books.opens(unit, now)
     }
 
+    fn days_of(&mut self, unit: &UnitId, then: Moment) -> (u16, u16) {
+        self.books.days_of(unit, then)
+    }
+
     fn dates(&mut self, now: Moment) -> (u16, u16) {
         self.books.dates(now)
     }

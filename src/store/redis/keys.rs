@@ -10,7 +10,10 @@ use super::{
     read::{self, Map},
     write,
 };
-use crate::store::{BookKey, Image, KeyBook, KeyNews, KeySettings, StoreError};
+use crate::{
+    share::seen,
+    store::{BookKey, Image, KeyBook, KeyNews, KeySettings, StoreError},
+};
 
 /// So often a change is begun again since somebody else changed keys meanwhile.
 const TRIES: u32 = 20;
@@ -121,13 +124,15 @@ impl Redis {
         Ok(KeyNews { revision: revision.unwrap_or(0), settings: settings_of })
     }
 
-    /// All that it holds, to be looked at while processes work on it. Not what windows count: that is the board's, which
-    /// tells it to whoever holds them.
+    /// All that it holds, to be looked at while processes work on it: what windows count as the board was told.
     ///
     /// # Errors
     /// When it cannot be read.
     pub async fn look(&self) -> Result<Image, StoreError> {
-        read::image(&self.link).await
+        let mut image = read::image(&self.link).await?;
+        let seen = seen(&self.link, self.link.patience() * read::PATIENCE).await;
+        image.see(seen.map_err(|error| StoreError::new(format!("what is shared cannot be read: {error}")))?);
+        Ok(image)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
 pub(super) type Map = BTreeMap<String, String>;
 
 /// Reading all takes longer than a question.
-const PATIENCE: u32 = 30;
+pub(super) const PATIENCE: u32 = 30;
 
 pub(super) async fn image(link: &Link) -> Result<Image, StoreError> {
     let base = link.base();

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row, Transaction, params};
 
 use super::{Sqlite, failure::Failure, fold, migrate, read, sharing, write};
-use crate::store::{BookKey, Image, KeyBook, KeyNews, KeySettings, StoreError, UnitRecord};
+use crate::store::{BookKey, Image, KeyBook, KeyNews, KeySettings, StoreError};
 
 const SETTINGS: &str = "SELECT hash, revision, said FROM key_settings WHERE revision > ?1";
 const REVISION: &str = "SELECT revision FROM key_settings ORDER BY revision DESC LIMIT 1";
@@ -99,11 +99,7 @@ impl Sqlite {
             for batch in fold::journal(&connection)? {
                 image.apply(&batch);
             }
-            for (name, windows) in sharing::seen(&connection)? {
-                let Some((lane, owner)) = name.split_once('\n') else { continue };
-                let blank = || UnitRecord { owner: owner.to_owned(), lane: lane.to_owned(), ..UnitRecord::default() };
-                image.units.entry(name.clone()).or_insert_with(blank).windows = windows;
-            }
+            image.see(sharing::seen(&connection)?);
             // What is used of the days before is in the tables, and asked for by day.
             image.usage.clear();
             Ok(image)

@@ -193,7 +193,15 @@ fn unit(row: &Row<'_>) -> rusqlite::Result<Option<UnitRecord>> {
         tracing::warn!(name: "keypool.record_skipped", "counts in the database that this version cannot read are left out");
         return Ok(None);
     };
-    Ok(Some(UnitRecord { owner: row.get(1)?, lane: row.get(0)?, epoch: count(row.get(2)?), windows, credit, learned }))
+    Ok(Some(UnitRecord {
+        owner: row.get(1)?,
+        lane: row.get(0)?,
+        epoch: count(row.get(2)?),
+        windows,
+        credit,
+        learned,
+        lost: None,
+    }))
 }
 
 fn rest(row: &Row<'_>) -> rusqlite::Result<Option<RestRecord>> {

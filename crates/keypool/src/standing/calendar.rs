@@ -51,6 +51,12 @@ impl Calendar {
         self.date().to_string()
     }
 
+    /// The date of a moment, in Unix milliseconds: `2026-06-15`.
+    pub(super) fn date_of(&self, wall_ms: i64) -> String {
+        let then = Timestamp::from_millisecond(wall_ms).unwrap_or(self.now);
+        then.to_zoned(self.zone.clone()).date().to_string()
+    }
+
     fn date(&self) -> Date {
         self.now.to_zoned(self.zone.clone()).date()
     }

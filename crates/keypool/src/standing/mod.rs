@@ -28,6 +28,9 @@ pub use state::State;
 pub use sum::Sum;
 pub use window::Window;
 
+/// Why a day is closed of which nobody knows what was used.
+const LOST: &str = "unknown since the store lost what it knew, until midnight";
+
 /// A key as a database knows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Stand {
@@ -160,7 +163,7 @@ impl Standings {
     }
 
     /// What the owner of each key that is there has used of today's requests for a model, by the key's name. As it was
-    /// written last, by whichever process: in the owner's window, which not every store shows, or in its keys' use.
+    /// written last, by whichever process: in the owner's window, or in its keys' use.
     pub fn requests_today(&self, model: &str) -> impl Iterator<Item = (&str, u64)> {
         let mut of_key: HashMap<&str, u64> = HashMap::new();
         for used in self.usage.iter().filter(|used| &*used.lane == model) {
@@ -313,11 +316,20 @@ impl<'a> Scene<'a> {
         let said = rests.iter().filter(|rest| rest.kind == VerdictKind::QuotaExhausted).filter(lasts);
         let mut out: BTreeMap<Option<String>, String> =
             said.map(|rest| (rest.model.clone(), rest.code.clone())).collect();
+        let is_today = |lost: &i64| calendar.date_of(*lost) == today;
         for unit in self.units(owners) {
+            let days = || unit.windows.iter().filter(|window| window.limit.span == Span::Day);
+            let counted = |used: &tower_keypool::store::WindowRecord| used.days.iter().any(|(day, _)| *day == today);
+            // Nobody has asked for it since.
+            if unit.lost.as_ref().is_some_and(is_today) && !days().any(counted) {
+                out.entry(Some(unit.lane.clone())).or_insert_with(|| LOST.to_owned());
+            }
             for window in unit.windows.iter().filter(|window| window.limit.span == Span::Day) {
                 let used = window.days.iter().find(|(day, _)| *day == today).map_or(0, |(_, used)| *used);
                 if used >= window.limit.amount {
-                    let why = format!("{used} of {} {}", window.limit.amount, window.limit);
+                    let lost = unit.lost.as_ref().is_some_and(is_today);
+                    let known = || format!("{used} of {} {}", window.limit.amount, window.limit);
+                    let why = if lost { LOST.to_owned() } else { known() };
                     out.entry(Some(unit.lane.clone())).or_insert(why);
                 }
             }

@@ -98,3 +98,33 @@ fn a_day_ends_where_the_keys_owner_has_it_end() {
     assert_eq!(days.span("2026-06-01").unwrap(), ("2026-06-01".to_owned(), "2026-06-01".to_owned()));
     assert_eq!(days.of(&Key::new("nobody's").key_id().to_string()).today(), "2026-06-15");
 }
+
+/// The store that processes share was lost: whose day nobody knows is out, and why is said.
+#[test]
+fn a_day_that_nobody_knows_since_the_store_was_lost_is_out() {
+    let configured = configured(vec![spec("one", None, Some("a")), spec("far", Some("Asia/Tokyo"), Some("b"))]);
+    let now = configured.calendar.now_ms();
+    let lost = |owner: &str, lane: &str, used: Option<u64>, ago: i64| {
+        let mut unit = day_unit(owner, lane, "2026-06-15", used.unwrap_or(0));
+        unit.windows.retain(|_| used.is_some());
+        (format!("{lane}\n{owner}"), UnitRecord { lost: Some(now - ago), ..unit })
+    };
+    let units = [
+        // Nobody has asked for it since; a holder took the day for used; one knew what was left of it.
+        lost("a", "unasked", None, HOUR),
+        lost("a", "taken", Some(10), HOUR),
+        lost("a", "known", Some(9), HOUR),
+        lost("a", "yesterday", None, 24 * HOUR),
+        // In Tokyo it was yesterday.
+        lost("b", "unasked", None, 15 * HOUR),
+    ];
+    let image = Image { units: units.into_iter().collect(), ..Image::default() };
+    assert_eq!(out(&configured, &image, "one"), ["taken", "unasked"]);
+    assert_eq!(out(&configured, &image, "far"), [""; 0]);
+    let book = book(&configured);
+    let days = Days::new(&book, &configured);
+    let scene = Scene::new(&book, &image, &[], &days, now);
+    let (hash, key) = book.keys().find(|(_, key)| key.record.id == "one").unwrap();
+    let told = scene.stand(hash, key).out_for_today;
+    assert!(told.iter().all(|out| out.why.starts_with("unknown since the store lost what it knew")), "{told:?}");
+}

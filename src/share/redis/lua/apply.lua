@@ -61,7 +61,12 @@ local function enrol(renewal, reply, now)
       kind.total = 0
       for at, unit_name in ipairs(kind.units) do
         kind.total = kind.total + kind.sizes[at]
-        if not unit(unit_name) then made(unit_name) end
+        if not unit(unit_name) then
+          local record = made(unit_name)
+          for _, limit in ipairs(kind.limits[at]) do
+            if limit.s == DAY then record.lost = state.blank end
+          end
+        end
       end
     end
     declare(renewal.units, made)
@@ -192,7 +197,7 @@ local function apply(renewal, server_now, identity, echo)
   bury(renewal, now)
 
   local reply = {time = now, generation = state.generation, granted = {}, refused = {}, wanted = {}, give = {}, dry = {},
-    crowd = {}, draws = {}, facts = {}, corrections = {}, stricter = {}, lent = {}}
+    crowd = {}, draws = {}, facts = {}, corrections = {}, stricter = {}, days = {}, lent = {}}
   reply.recovering = state.recovery and state.recovery.ends - now
   local record = holder_of(id)
   record.number, record.seen, record.hints = renewal.number, now, 1
@@ -213,12 +218,14 @@ local function apply(renewal, server_now, identity, echo)
   enrol(renewal, reply, now)
   for _, held in ipairs(renewal.held) do hear(renewal, held, now, reply) end
   for _, held in ipairs(renewal.returned) do take_back(renewal, held, now) end
+  hear_bounds(renewal)
   settle(renewal, now)
   hear_news(renewal, now, reply)
   if not state.recovery then
     add_joined(now)
     regrant(renewal, now, reply)
     serve(renewal, now, reply)
+    tell_days(renewal, now, reply)
     offer(renewal, now)
   end
   tell(renewal, now, reply)

@@ -83,6 +83,7 @@ local function add_up(record, left)
   end
   record.unknown = later(record.unknown, left.unknown)
   record.days_unknown = later(record.days_unknown, left.days_unknown)
+  record.lost = later(record.lost, left.lost)
   record.last_start = later(record.last_start, left.last_start)
   for _, deadline in ipairs(left.in_flight) do table.insert(record.in_flight, deadline) end
   record.learned = stricter(record.learned, left.learned)
@@ -102,7 +103,7 @@ local function add_joined(now)
       abandon(record, now, state.broke)
       abandon(into, now, state.broke)
       add_up(into, record)
-      record.holder, record.unknown, record.days_unknown, record.last_start, record.opens, record.before = nil
+      record.holder, record.unknown, record.days_unknown, record.last_start, record.opens, record.before, record.lost = nil
       record.ends, record.fence, record.told, record.corrected, record.mode = 0, 0, 0, 0, 'whole'
       record.counts, record.counted = {}, true
       record.marks, record.in_flight, record.learned, record.corrections = {}, {}, {}, {}

@@ -43,6 +43,7 @@ local function watch(renewal, identity, before, now)
       end
     end
     while #state.past > PAST do table.remove(state.past, 1) end
+    forget_bounds()
     local since = recovery and recovery.since or before
     state.recovery = {
       ends = now + state.lease,
@@ -104,7 +105,9 @@ local function finish(now)
         end
         for _, told in ipairs(record.counts) do dated = dated or #told.d > 0 end
         if #days > 0 and (recovery.empty or not dated or gap > 12 * 3600000 or unbound) then
-          record.days_unknown = recovery.ends
+          if not bound_days(record, limits) then
+            record.days_unknown, record.lost = recovery.ends, recovery.ends
+          end
         elseif #days > 0 then
           fold_marks(record)
           for _, day in ipairs(days) do
@@ -119,4 +122,5 @@ local function finish(now)
       end
     end
   end
+  forget_bounds()
 end

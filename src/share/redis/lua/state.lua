@@ -8,6 +8,7 @@
 -- {namespace}:roster:HASH    what processes can serve: kinds; with :limits at its end the limits a unit
 -- {namespace}:facts          scope -> rest; :heard at its end by revision, :ends by when it ends
 -- {namespace}:used           sums
+-- {namespace}:bounds         while it recovers: unit -> what can have been used of its days
 --
 -- Fields that this version does not know stay as they are. Whoever reads a unit reads its small fields; lists are read
 -- when they are looked at, and all that changed is written at the end, when nothing can fail any more.
@@ -17,13 +18,13 @@ local call = redis.call
 local pack, unpack_one = cmsgpack.pack, cmsgpack.unpack
 
 local SCALARS = {'generation', 'holder', 'ends', 'fence', 'mode', 'told', 'unknown', 'days_unknown', 'last_start',
-  'opens', 'before', 'corrected', 'into'}
+  'opens', 'before', 'corrected', 'into', 'lost'}
 local TEXTS = {generation = true, holder = true, mode = true, before = true, into = true}
 local LISTS = {counts = true, marks = true, in_flight = true, learned = true, corrections = true, bookings = true,
   other = true}
 -- What is read at once: every renewal looks at the last three of all that it holds.
 local READ = {'generation', 'holder', 'ends', 'fence', 'mode', 'told', 'unknown', 'days_unknown', 'last_start', 'opens',
-  'before', 'corrected', 'into', 'learned', 'corrections', 'marks'}
+  'before', 'corrected', 'into', 'lost', 'learned', 'corrections', 'marks'}
 
 local function text(value)
   if type(value) == 'number' then return string.format('%.0f', value) end

@@ -46,6 +46,9 @@ fn state(all: &Value) -> BoardState {
             .is_string()
             .then(|| list(&board["awaited"]).iter().map(|id| HolderId::from(id.as_str().unwrap())).collect()),
         blank: maybe(&board["blank"]),
+        bounds: entries(&all["bounds"])
+            .map(|(unit, marks)| (UnitId::from(&**unit), list(marks).iter().map(mark).collect()))
+            .collect(),
         units: units(&all["units"]),
         joining: list(&board["joining"]).iter().map(|unit| UnitId::from(unit.as_str().unwrap())).collect(),
         notes: BTreeMap::new(),
@@ -83,6 +86,7 @@ fn unit_of(unit: &Value) -> UnitRecord {
         dates: (0, 0),
         unknown: maybe(&unit["unknown"]),
         days_unknown: maybe(&unit["days_unknown"]),
+        lost: maybe(&unit["lost"]),
         in_flight: list(&unit["in_flight"]).iter().map(number).collect(),
         last_start: maybe(&unit["last_start"]),
         opens: maybe(&unit["opens"]),

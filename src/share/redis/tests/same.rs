@@ -13,8 +13,8 @@ use crate::{
     limit::{Limit, Limits, Span, Told, Unit},
     redis::{Link, Options},
     share::{
-        BoardState, Books, Held, Holder, HolderId, Kind, Ledger, Mark, Mode, Moment, News, RedisBoard, Renewal, Reply,
-        Server, Settings, Settled, Spent, UnitId, UnitInfo, apply,
+        BoardState, Books, Days, Held, Holder, HolderId, Kind, Ledger, Mark, Mode, Moment, News, RedisBoard, Renewal,
+        Reply, Server, Settings, Settled, Spent, UnitId, UnitInfo, apply,
     },
     time::Tick,
 };
@@ -228,6 +228,11 @@ impl Twins {
             renewal.holder =
                 HolderId::from(["nobody", "p/1/", "p/0/007", "p/0/99999999999999999999"][one as usize % 4]);
         }
+        let of = [Unit::Requests, Unit::InputTokens][usize::from(one % 2)];
+        let bound = |date| Mark { unit: of, date, upto: u64::from(other % 30) };
+        let named = self.infos[usize::from(one) % self.infos.len()].unit.clone();
+        renewal.looks = vec![named.clone(), "nobody's".into()];
+        renewal.days = vec![Days { unit: named, marks: vec![bound(date), bound(date + 1)] }];
         renewal.other.insert("mood".into(), json!(["fine", one]));
         let reply = self.apply(&renewal).await;
         if !reply.stale && one.is_multiple_of(2) {

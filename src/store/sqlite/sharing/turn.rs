@@ -11,8 +11,8 @@ use super::{
     notes,
 };
 use crate::{
-    limit::{Limits, Span, Told, date_number, date_text},
-    share::HolderId,
+    limit::{Limits, Span, Told, date_number},
+    share::{HolderId, Seen},
     store::{Crash, Credit, UnitRecord, WindowRecord},
 };
 
@@ -90,7 +90,7 @@ pub(in crate::store::sqlite) fn give_over(connection: &mut Connection, now: i64)
     fold_all(&to)?;
     for (name, counts) in desk.shelf.abandon_all(now) {
         let Some((lane, owner)) = name.split_once('\n') else { continue };
-        let windows: Vec<WindowRecord> = counts.into_iter().map(kept).collect();
+        let windows: Vec<WindowRecord> = counts.into_iter().map(WindowRecord::of).collect();
         to.prepare_cached(
             "INSERT INTO windows VALUES (?1, ?2, 0, ?3, '{}', ?4)
              ON CONFLICT (lane, owner) DO UPDATE SET counts = excluded.counts, credit = '{}', epoch = 0",
@@ -104,8 +104,8 @@ pub(in crate::store::sqlite) fn give_over(connection: &mut Connection, now: i64)
     Ok(())
 }
 
-/// What units count that several processes share, by lane and owner on a line each; to be looked at.
-pub(in crate::store::sqlite) fn seen(from: &Transaction<'_>) -> Result<Vec<(String, Vec<WindowRecord>)>, Failure> {
+/// What units count that several processes share; to be looked at.
+pub(in crate::store::sqlite) fn seen(from: &Transaction<'_>) -> Result<Vec<Seen>, Failure> {
     let mut desk = SharedDesk::default();
     if !from.query_row("SELECT EXISTS (SELECT 1 FROM board)", [], |row| row.get(0))? {
         return Ok(Vec::new());
@@ -114,8 +114,7 @@ pub(in crate::store::sqlite) fn seen(from: &Transaction<'_>) -> Result<Vec<(Stri
     for (holder, _) in desk.shelf.holders(0) {
         desk.shelf.read_notes(&holder, notes::of(from, &holder)?);
     }
-    let seen = desk.shelf.seen().into_iter();
-    Ok(seen.map(|(name, counts)| (name, counts.into_iter().map(kept).collect())).collect())
+    Ok(desk.shelf.seen())
 }
 
 fn times(credit: Credit, n: u64) -> Credit {
@@ -150,9 +149,4 @@ fn told(window: &WindowRecord, now: i64) -> Told {
         dates.clear();
     }
     Told { limit: window.limit, moments, dates }
-}
-
-fn kept(told: Told) -> WindowRecord {
-    let days = told.dates.into_iter().map(|(date, count)| (date_text(date), count)).collect();
-    WindowRecord { limit: told.limit, moments: told.moments, held: 0, days }
 }

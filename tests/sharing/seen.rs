@@ -1,0 +1,100 @@
+//! What a process is told of owners that it does not hold: what is used of their days, also when the board is lost, and the
+//! limits that others have for them.
+
+use std::time::Duration;
+
+use tower_keypool::{Demand, KeyPool, Limits, Span, Verdict};
+
+use crate::host::{FLASH, Host, builder, pass, paused};
+
+async fn served(pool: &KeyPool, count: usize, seconds: u64) -> usize {
+    let asked = (0..count).map(|_| {
+        let (pool, demand) = (pool.clone(), Demand::new(FLASH).wait(Duration::from_secs(seconds)));
+        tokio::spawn(async move { pool.acquire(demand).await.map(|lease| lease.settle(&Verdict::SUCCESS)).is_ok() })
+    });
+    let mut served = 0;
+    for asked in asked.collect::<Vec<_>>() {
+        served += usize::from(asked.await.expect("no panic"));
+    }
+    served
+}
+
+/// What all owners have used of the day, as this process shows it.
+fn of_the_day(pool: &KeyPool) -> u64 {
+    let snapshot = pool.snapshot();
+    let lane = snapshot.lanes.iter().find(|lane| lane.model.as_deref() == Some(FLASH)).expect("somebody asked for it");
+    let day = lane.limits.iter().find(|limit| limit.span == Span::Day).expect("a limit by the day");
+    day.used
+}
+
+#[test]
+fn the_day_of_owners_that_another_used_is_seen() {
+    for noting in [false, true] {
+        paused().block_on(async {
+            let host = Host::new(noting);
+            let make = || builder(4).limits(FLASH, Limits::new().per_minute(30).per_day(100));
+            let (one, other) = (host.process("one", 1, make()).await, host.process("other", 1, make()).await);
+            assert_eq!(served(&other.pool, 1, 5).await, 1);
+            assert_eq!(served(&one.pool, 40, 20).await, 40);
+            pass(40.0).await;
+            for process in [&one, &other] {
+                assert_eq!(of_the_day(&process.pool), 41, "noting {noting}");
+            }
+        });
+    }
+}
+
+#[test]
+fn owners_that_nobody_held_serve_again_after_the_board_was_lost() {
+    for noting in [false, true] {
+        paused().block_on(async {
+            let host = Host::new(noting);
+            let make = || builder(8).limits(FLASH, Limits::new().per_minute(20).per_day(100));
+            let (one, other) = (host.process("one", 1, make()).await, host.process("other", 1, make()).await);
+            assert_eq!(served(&one.pool, 30, 20).await + served(&other.pool, 30, 20).await, 60);
+            pass(60.0).await;
+            host.forget();
+            // A lease in which the board only hears, and the minute of what nobody held.
+            pass(75.0).await;
+            // All that a minute allows.
+            let now = served(&one.pool, 150, 30).await;
+            assert!(now >= 145, "noting {noting}: {now} of 150");
+            // Of 800 60 were used, a minute's amount of each may have been, and what was lent then is not known.
+            let mut day = 60 + now;
+            for _ in 0..12 {
+                pass(61.0).await;
+                day += served(&other.pool, 100, 10).await;
+            }
+            assert!((600..=800).contains(&day), "noting {noting}: {day} of 800");
+        });
+    }
+}
+
+#[test]
+fn who_has_no_limits_takes_those_of_another() {
+    for noting in [false, true] {
+        paused().block_on(async {
+            let host = Host::new(noting);
+            let bare = host.process("bare", 1, builder(2)).await;
+            assert_eq!(served(&bare.pool, 30, 1).await, 30, "nobody has limits");
+            pass(10.0).await;
+            let calls = bare.pool.sharing().expect("it shares").counters.renewals;
+            pass(60.0).await;
+            let more = bare.pool.sharing().expect("it shares").counters.renewals - calls;
+            assert!(more <= 26, "{more} calls a minute while nobody else is there");
+            let strict = host.process("strict", 2, builder(2).limits(FLASH, Limits::new().per_minute(6))).await;
+            assert_eq!(served(&strict.pool, 1, 1).await, 1);
+            pass(10.0).await;
+            let mut sum = 0;
+            for _ in 0..3 {
+                sum += served(&bare.pool, 10, 1).await + served(&strict.pool, 10, 1).await;
+                pass(18.0).await;
+            }
+            assert!((8..=12).contains(&sum), "noting {noting}: {sum} of twelve a minute");
+            assert!(bare.pool.sharing().expect("it shares").counters.conflicts >= 1, "and says so");
+            // They hold as long as the board knows of them.
+            pass(120.0).await;
+            assert!(served(&bare.pool, 30, 1).await <= 12);
+        });
+    }
+}
