@@ -308,6 +308,18 @@ fn those_who_speak_like_openai() {
             money,
         ),
         (
+            "xAI, a new team",
+            403,
+            r#"{"code":"The caller does not have permission to execute the specified operation","error":"Your newly created teams doesn't have any credits yet. You can purchase credits on https://console.x.ai"}"#,
+            money,
+        ),
+        (
+            "LiteLLM, a key's budget",
+            400,
+            r#"{"error":{"message":"Budget has been exceeded! Current cost: 20.5, Max budget: 20.0","type":"budget_exceeded","param":null,"code":"400"}}"#,
+            (K::QuotaExhausted, S::Key, E::OtherKey),
+        ),
+        (
             "xAI, spent",
             429,
             r#"{"code":"Some resource has been exhausted","error":"Your team x has either used all available credits or reached its monthly spending limit."}"#,

@@ -331,7 +331,7 @@ const EXPECTED: &[Row] = &[
         K::QuotaExhausted,
         S::Caller,
         U::Now,
-        E::OtherKey,
+        E::OtherOwner,
         "The account's credits do not cover this one request: ask for fewer tokens, or add credits.",
     ),
 ];

@@ -149,6 +149,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).code("CREDITS_TOO_LOW_FOR_REQUEST").retries(8),
         "The account's credits do not cover this one request: ask for fewer tokens, or add credits.",
     ),
+    // A proxy that gives keys of its own a budget (LiteLLM).
+    rule(
+        &[400, 429],
+        &[Is("budget_exceeded")],
+        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey),
+        "This key's budget is used up: raise it where the key was made.",
+    ),
     rule(
         &[402, 403],
         &[Begins("key limit exceeded")],
@@ -168,6 +175,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Frames("team ", " has used all available credits "),
             Begins("team has used all available credits "),
             Begins("newly created team doesn't have any credits yet"),
+            Begins("newly created teams doesn't have any credits yet"),
             Begins("team doesn't have any credits yet"),
             Frames("team ", " doesn't have any credits yet"),
             Begins("insufficient balance or "),
