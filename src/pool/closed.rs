@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     incident::describe,
-    nowhere::{OF_ONE_TIER, speaks_of_a_tier},
+    nowhere::OF_ONE_TIER,
     rest::{End, Rest},
     seats::SeatCell,
     state::{SHARED, State},
@@ -45,13 +45,13 @@ impl State {
 
     /// An answer said that the model is not for its owner's tier: whether the other owners are believed to say the same.
     pub(super) fn close_tier(&mut self, cell: &SeatCell, verdict: &Verdict, now: Now) {
-        if cell.lane <= SHARED || !speaks_of_a_tier(verdict.kind(), verdict.is_named(), verdict.code_of()) {
+        if cell.lane <= SHARED || !verdict.speaks_of_a_tier() {
             return;
         }
         let Some(tier) = self.roster.tier(cell.owner).cloned() else { return };
         let of_lane = |model: Option<&str>| model.and_then(|model| self.lane_of.get(model)) == Some(cell.lane);
         let earlier = cell.earlier.as_deref().unwrap_or_default().iter();
-        let said = earlier.filter(|attempt| attempt.is_of_a_tier() && of_lane(attempt.model.as_deref()));
+        let said = earlier.filter(|attempt| attempt.speaks_of_a_tier() && of_lane(attempt.model.as_deref()));
         let mut owners: Vec<u32> = said.filter_map(|attempt| self.owner_of(attempt)).chain([cell.owner]).collect();
         owners.retain(|owner| self.roster.tier(*owner) == Some(&tier));
         owners.sort_unstable();

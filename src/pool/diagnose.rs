@@ -33,7 +33,15 @@ impl State {
             } else if must && !wanted.contains(&slot) {
                 (OutReason::Elsewhere, None)
             } else {
-                match self.check(ask, slot) {
+                let check = match self.check(ask, slot) {
+                    // It is kept for one who waits: what keeps it from that one holds for this one as well, and says more.
+                    kept @ Check::NotThis(_, OutReason::Queued) => match self.check(&Ask { ticket: 0, ..*ask }, slot) {
+                        Check::Ready(_) => kept,
+                        check => check,
+                    },
+                    check => check,
+                };
+                match check {
                     Check::Ready(_) => (OutReason::LaterPriority, None),
                     Check::Out(reason) => (reason, None),
                     Check::Until(_, reason) | Check::Busy(_, reason) | Check::NotThis(_, reason) => {

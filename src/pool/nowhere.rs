@@ -1,7 +1,10 @@
 //! What no owner has, or none of a tier: the next one says the same as those before it, and is not asked.
 
 use super::{Attempt, Demand, KeyPool, state::State};
-use crate::{key::Tier, verdict::VerdictKind};
+use crate::{
+    key::Tier,
+    verdict::{Verdict, VerdictKind},
+};
 
 /// So many owners of one tier are asked for what the first of them say is not for their tier; of those whose tier nobody
 /// named, so many within one request.
@@ -14,13 +17,21 @@ const FOUND_NOWHERE: usize = 3;
 const OF_TIERS: [&str; 2] = ["LIMIT_ZERO", "BILLED_USERS_ONLY"];
 
 /// Whether such a verdict holds for all owners of a tier.
-pub(super) fn speaks_of_a_tier(kind: VerdictKind, named: bool, code: &str) -> bool {
+fn speaks_of_a_tier(kind: VerdictKind, named: bool, code: &str) -> bool {
     named && kind == VerdictKind::ModelUnavailable && OF_TIERS.contains(&code)
 }
 
+impl Verdict {
+    /// Whether it says that the model is not for the tier of the key's owner (Gemini's `limit: 0`): a quota of none, which
+    /// holds for all owners of that tier until it is asked for again.
+    pub fn speaks_of_a_tier(&self) -> bool {
+        speaks_of_a_tier(self.kind(), self.is_named(), self.code_of())
+    }
+}
+
 impl Attempt {
-    /// Whether it says what holds for all owners of a tier: the model is not for them.
-    pub(crate) fn is_of_a_tier(&self) -> bool {
+    /// The same of its answer: see [`Verdict::speaks_of_a_tier`].
+    pub fn speaks_of_a_tier(&self) -> bool {
         speaks_of_a_tier(self.kind, self.named, &self.code)
     }
 
@@ -44,7 +55,7 @@ impl State {
 
     /// The tiers of which enough owners said within this request that its model is not for them.
     pub(super) fn tiers_without(&self, attempts: &[Attempt], model: Option<&str>) -> Vec<Option<Tier>> {
-        let said = attempts.iter().filter(|attempt| attempt.is_of_a_tier() && attempt.model.as_deref() == model);
+        let said = attempts.iter().filter(|attempt| attempt.speaks_of_a_tier() && attempt.model.as_deref() == model);
         let mut owners: Vec<u32> = said.filter_map(|attempt| self.owner_of(attempt)).collect();
         owners.sort_unstable();
         owners.dedup();
@@ -79,6 +90,6 @@ impl KeyPool {
     /// Whether no key's tier has the model that the request asks for: see [`State::is_for_no_tier`].
     pub(crate) fn is_for_no_tier(&self, demand: &Demand) -> bool {
         let attempts = demand.particulars.earlier.as_deref().unwrap_or_default();
-        attempts.last().is_some_and(Attempt::is_of_a_tier) && self.lock().is_for_no_tier(attempts, demand.model())
+        attempts.last().is_some_and(Attempt::speaks_of_a_tier) && self.lock().is_for_no_tier(attempts, demand.model())
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{task::JoinHandle, time::sleep};
 use tower_keypool::{
-    Acquire, Affinity, Demand, Error, KeyPool, Lease, Limit, Limits, Span, Unit, Verdict, VerdictKind,
+    Acquire, Affinity, Demand, Error, KeyPool, Lease, Limit, Limits, OutReason, Span, Unit, Verdict, VerdictKind,
 };
 
 use crate::support::{FLASH, PRO, answer, builder, id, key, paused, rate_for, secs, suspended, take};
@@ -199,6 +199,22 @@ async fn a_large_batch_waits_for_its_window_without_small_ones_near() {
     let before = elapsed(&pool);
     drop(pool.acquire(demand(FLASH).requests(8)).await.unwrap());
     assert_eq!(elapsed(&pool) - before, 60);
+}
+
+/// Whoever stands behind others is told what all of them wait for, and when that may end.
+#[tokio::test(start_paused = true)]
+async fn the_reason_is_the_limit_that_those_in_front_wait_for() {
+    let pool = paused(builder().key(key(0)).limits(FLASH, Limits::new().per_minute(10)));
+    drop(pool.try_acquire(Demand::new(FLASH).requests(6)).unwrap());
+    sleep(secs(10)).await;
+    drop(pool.try_acquire(Demand::new(FLASH).requests(4)).unwrap());
+    let first = wait(&pool, demand(FLASH).requests(8)).await;
+    let reason = |pool: &KeyPool| pool.outlook(FLASH).map(|out| out.reasons().collect::<Vec<_>>());
+    assert_eq!(reason(&pool), Some(vec![(OutReason::Full(Unit::Requests, Span::MINUTE), 1)]));
+    // There is room, and it is kept.
+    sleep(secs(55)).await;
+    assert_eq!(reason(&pool), Some(vec![(OutReason::Queued, 1)]));
+    drop(got(first).await);
 }
 
 #[tokio::test(start_paused = true)]

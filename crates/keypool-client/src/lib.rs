@@ -22,6 +22,7 @@ pub use answer::Answer;
 pub use client::{Client, ClientBuilder, DEFAULT_MODEL, RawAnswer};
 pub use error::{Error, ErrorKind};
 pub use generate::Generate;
+pub use path::check_model;
 pub use redialing::Redialing;
 pub use stream::AnswerStream;
 

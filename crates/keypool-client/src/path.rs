@@ -6,6 +6,19 @@ use crate::error::{Error, ErrorKind};
 
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// Whether a name may be that of a model of Gemini's: one that could not stand in a request's address is none.
+///
+/// ```
+/// assert!(keypool_client::check_model("gemini-2.5-flash").is_ok());
+/// assert!(keypool_client::check_model("a/b").is_err());
+/// ```
+///
+/// # Errors
+/// [`ErrorKind::Unmade`].
+pub fn check_model(name: &str) -> Result<(), Error> {
+    of_model(name, "").map(drop)
+}
+
 /// Where a model is asked: `verb` is such as `:generateContent`.
 pub(crate) fn of_model(model: &str, verb: &str) -> Result<String, Error> {
     let name = model.strip_prefix("models/").unwrap_or(model);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::Method;
 use serde_json::value::RawValue;
-use tower_keypool::{KeyId, Lease, ServedBy, Usage, Verdict, VerdictKind};
+use tower_keypool::{Attempt, KeyId, Lease, ServedBy, Usage, Verdict, VerdictKind};
 
 use super::{Json, answered::Answered, desk::Work, events::FaultKind, shared::Shared, unmet};
 use crate::{
@@ -48,6 +48,8 @@ pub(crate) struct Bad {
     pub(crate) asked: Option<Duration>,
     /// The model is not to be had: by anybody, or by those who were asked. Whether the provider named the cause.
     pub(crate) without_model: Option<bool>,
+    /// It is not for the tier of those who were asked: a quota of none, which is asked for again another day.
+    pub(crate) without_quota: bool,
 }
 
 /// The code of an exit that lets nothing out.
@@ -66,7 +68,18 @@ impl Bad {
     pub(super) fn new(whose: FaultKind, kind: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
         let (code, text, asked, without_model) = (None, None, None, None);
-        Self { whose, invalid: false, kind, message, code, text, fatal: false, asked, without_model }
+        Self {
+            whose,
+            invalid: false,
+            kind,
+            message,
+            code,
+            text,
+            fatal: false,
+            asked,
+            without_model,
+            without_quota: false,
+        }
     }
 
     /// Whether nothing came of it but that its key's lease had ended before it could go out.
@@ -202,6 +215,11 @@ fn check(shared: &Shared, answered: Answered) -> Result<Good, Bad> {
     }
 }
 
+/// Whether some key's tier has none of the model, as it stands.
+fn tells_of_a_tier(served: &ServedBy) -> bool {
+    served.verdict().speaks_of_a_tier() || served.earlier().iter().any(Attempt::speaks_of_a_tier)
+}
+
 /// Whose fault an error is.
 fn of_error(shared: &Shared, error: &Error, slotted: bool) -> Bad {
     let verdict = error.served_by().map(ServedBy::verdict);
@@ -210,7 +228,9 @@ fn of_error(shared: &Shared, error: &Error, slotted: bool) -> Bad {
             let kind = verdict.map_or(VerdictKind::Unjudged, Verdict::kind);
             let is_key_fault = verdict.is_some_and(Verdict::is_key_fault);
             // The pool asked the other keys, or was told that they would say the same; a slot has its own key alone.
-            let without_model = kind == VerdictKind::ModelUnavailable;
+            let unavailable = kind == VerdictKind::ModelUnavailable;
+            let without_quota = unavailable && is_key_fault && error.served_by().is_some_and(tells_of_a_tier);
+            let without_model = unavailable && !without_quota;
             let key_fault =
                 if without_model { is_key_fault && slotted } else { is_key_fault || kind == VerdictKind::Blocked };
             let invalid = matches!(
@@ -235,6 +255,7 @@ fn of_error(shared: &Shared, error: &Error, slotted: bool) -> Bad {
                 code: Some(code),
                 asked: verdict.and_then(Verdict::retry_after),
                 without_model: verdict.filter(|_| without_model).map(Verdict::is_named),
+                without_quota,
                 ..Bad::new(whose, name, message.clone())
             }
         }

@@ -7,15 +7,13 @@ use tower_keypool::{KeyId, KeyPool, KeyState, Retry};
 
 use super::{
     Fault, JsonCheck, Output, Plan, Prices, Run, Task,
+    crew::{self, Crew},
     dialect::{Defaults, Dialect},
     events::Listener,
     feeder::{self, Feeder, Making, Source},
     input::Format,
-    pace::Pace,
     plan::UsedToday,
-    run,
     shared::Shared,
-    worker::Worker,
     writer,
 };
 use crate::client::Client;
@@ -256,43 +254,17 @@ impl Batch {
 
     fn start(self, source: Source) -> Run {
         let Self { client, options, output } = self;
-        let seats = seats(&client, &options);
         let making = Making { dialect: Dialect::of(client.pool()), defaults: options.defaults.clone() };
-        let slotted = options.slots.is_some();
-        let shared = Arc::new(Shared::new(client, options, seats.len(), slotted));
+        let wanted = crew::wanted(&client, &options);
+        let shared = Arc::new(Shared::new(client, options, wanted));
         let (listener, results) = mpsc::channel(256);
         let (done, written) = mpsc::channel(1024);
-        let workers = seats.into_iter().enumerate().map(|(number, (key, pace))| {
-            Worker { shared: Arc::clone(&shared), number, key, pace, results: done.clone() }.run()
-        });
-        let mut tasks = run::spawn(workers);
+        let crew = Crew::begin(Arc::clone(&shared), done.clone());
         let feeder = Feeder { making, output: output.clone(), results: done, shared: Arc::clone(&shared) };
-        tasks.push(tokio::spawn(feeder.feed(source)));
-        tasks.push(tokio::spawn(writer::write(written, output, listener, Arc::clone(&shared))));
+        let writing = writer::write(written, output, listener, Arc::clone(&shared));
+        let tasks = vec![tokio::spawn(crew.work()), tokio::spawn(feeder.feed(source)), tokio::spawn(writing)];
         Run { shared, results, tasks }
     }
-}
-
-/// More requests at a time than this are for whoever asks for them.
-const MOST: usize = 1_000;
-
-/// Each worker's key and pace, where it has such.
-fn seats(client: &Client, options: &Options) -> Vec<(Option<KeyId>, Option<Pace>)> {
-    let snapshot = client.pool().snapshot();
-    let keys: Vec<KeyId> = snapshot.keys.iter().map(|key| key.id.clone()).collect();
-    if let Some(slots) = options.slots {
-        let count = keys.len() * slots.per_key;
-        // One slot of each key, then the next of each, so that those of a key begin apart.
-        let of_key = (0..slots.per_key).flat_map(|_| keys.iter());
-        let seat = |(n, key): (usize, &KeyId)| (Some(key.clone()), Some(Pace::new(slots.interval, n, count)));
-        return of_key.enumerate().map(seat).collect();
-    }
-    let count = options.concurrency.unwrap_or_else(|| {
-        // As many as are under way when answers take a minute, or some for each key where no limit is known.
-        let a_minute = options.plan(client).per_minute.unwrap_or(0) as usize;
-        a_minute.max(4 * keys.len()).clamp(4, MOST)
-    });
-    vec![(None, None); count]
 }
 
 impl std::fmt::Debug for Batch {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, futures::Notified, watch};
 use tower_keypool::{Clock, Exhausted, KeyId, Tick};
 
 use super::{Id, away::Away, given_up, tray::Tray, written::Fields};
@@ -162,6 +162,11 @@ impl Desk {
         self.lock().strike(now);
         self.anew.notify_waiters();
         self.changed.notify_waiters();
+    }
+
+    /// Resolves when keys are changed from now on.
+    pub(crate) fn anew(&self) -> Notified<'_> {
+        self.anew.notified()
     }
 
     /// Sleeps so long, or until nothing more is to be taken, or keys were changed.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::desk::Desk;
+use super::desk::{Desk, Work};
 
 /// So many tasks in a row are told that there is no such model, in words that name no cause, until the others are believed
 /// to be told the same.
@@ -17,6 +17,8 @@ struct Drought {
     flying: usize,
     /// Tasks that were told that there is no such model.
     told: u8,
+    /// Whether any was told that it is not for a key's tier: that key may have it another day.
+    of_tier: bool,
     /// When all keys were found to be refused, and when one that was tried later was so again.
     held: Option<Duration>,
     held_on: Option<Duration>,
@@ -80,6 +82,16 @@ impl Droughts {
         drought.told = drought.told.saturating_add(if named { TOLD } else { 1 });
     }
 
+    /// A task was told that the model is not for a key's tier.
+    pub(super) fn told_of_tier(&mut self, model: &Arc<str>) {
+        self.of(model).of_tier = true;
+    }
+
+    /// Whether any was.
+    pub(super) fn is_of_tier(&self, model: &str) -> bool {
+        self.0.get(model).is_some_and(|drought| drought.of_tier)
+    }
+
     /// Whether others are believed to be told that as well.
     pub(super) fn is_without(&self, model: &str) -> bool {
         self.0.get(model).is_some_and(|drought| drought.told >= TOLD)
@@ -125,9 +137,16 @@ impl Desk {
         self.lock().droughts.told(model, named);
     }
 
-    /// Whether so many tasks were told so, none being carried, that others would be told the same.
-    pub(crate) fn is_without(&self, model: &str) -> bool {
-        self.lock().droughts.is_without(model)
+    /// A task was told that its model is not for a key's tier.
+    pub(crate) fn told_of_tier(&self, model: &Arc<str>) {
+        self.lock().droughts.told_of_tier(model);
+    }
+
+    /// Whether this one, or so many others, none being carried, were told that there is no such model that it would be told
+    /// the same: where a key may have it another day that is waited for.
+    pub(crate) fn is_without(&self, work: &Work) -> bool {
+        let tray = self.lock();
+        (work.without_model || tray.droughts.is_without(&work.model)) && !tray.droughts.is_of_tier(&work.model)
     }
 
     /// How long may still be waited for a key for this model; `None`: for as long as it takes.

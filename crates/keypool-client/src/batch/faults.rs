@@ -182,7 +182,7 @@ mod tests {
         let told = Arc::new(AtomicUsize::new(0));
         let heard = Arc::clone(&told);
         let batch = Batch::new(Client::new(&pool)).on_fault(move |_| _ = heard.fetch_add(1, Relaxed));
-        let shared = Shared::new(Client::new(&pool), batch.options().clone(), 1, false);
+        let shared = Shared::new(Client::new(&pool), batch.options().clone(), 1);
         let mut work = Work {
             id: Id::Number(1),
             index: 0,

@@ -148,7 +148,7 @@ impl Worker {
         if self.key.is_some() || !work.tried.contains(lease.key_id()) {
             return lease;
         }
-        let keys = &self.shared.keys;
+        let keys = self.shared.keys();
         let Some(at) = keys.iter().position(|(id, _)| id == lease.key_id()) else { return lease };
         let alike = |(id, priority): &&(KeyId, u16)| *priority == keys[at].1 && !work.tried.contains(id);
         let others = keys[at..].iter().chain(&keys[..at]).filter(alike).take(MOST_OTHERS);

@@ -24,6 +24,7 @@ mod away;
 mod builder;
 mod busy;
 mod costs;
+mod crew;
 mod desk;
 mod dialect;
 mod drought;

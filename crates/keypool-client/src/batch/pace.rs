@@ -17,6 +17,11 @@ impl Pace {
         Self { interval, next: interval / 4 * n as u32 / slots.max(1) as u32 }
     }
 
+    /// The same of one that joins then.
+    pub(crate) fn beginning(self, now: Duration) -> Self {
+        Self { next: self.next + now, ..self }
+    }
+
     /// How long it still has to wait.
     pub(crate) fn left(&self, now: Duration) -> Duration {
         self.next.saturating_sub(now)

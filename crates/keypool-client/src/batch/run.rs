@@ -1,7 +1,6 @@
 //! A run: a stream of results, and how it stands.
 
 use std::{
-    future::Future,
     pin::Pin,
     sync::{Arc, PoisonError},
     task::{Context, Poll},
@@ -152,11 +151,4 @@ impl std::fmt::Debug for Watch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Watch").finish()
     }
-}
-
-/// Runs until all of these have ended.
-pub(crate) fn spawn(
-    futures: impl IntoIterator<Item = impl Future<Output = ()> + Send + 'static>,
-) -> Vec<tokio::task::JoinHandle<()>> {
-    futures.into_iter().map(tokio::spawn).collect()
 }

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -33,11 +33,11 @@ pub(crate) struct Shared {
     tally: Mutex<Tally>,
     active: Busy,
     paused: AtomicUsize,
-    by_slot: Vec<AtomicU64>,
+    by_slot: Mutex<Vec<u64>>,
     /// Keys that cost nothing.
     free: Mutex<HashSet<KeyId>>,
     /// All keys, and which come first.
-    pub(super) keys: Vec<(KeyId, u16)>,
+    keys: Mutex<Arc<[(KeyId, u16)]>>,
     /// What whoever listens to faults has to be told, and was.
     pub(super) told: Mutex<Option<Told>>,
     synced: Mutex<Duration>,
@@ -51,14 +51,13 @@ const LONGEST: Duration = Duration::from_secs(30);
 const NETWORK_PATIENCE: Duration = Duration::from_secs(3_600);
 
 impl Shared {
-    pub(crate) fn new(client: Client, options: Options, workers: usize, slotted: bool) -> Self {
+    pub(crate) fn new(client: Client, options: Options, workers: usize) -> Self {
         let pool = client.pool().clone();
         let keys = pool.snapshot().keys;
         let free = Mutex::new(free(&keys));
-        let others = keys.iter().map(|key| (key.id.clone(), key.priority)).collect();
+        let others = Mutex::new(by_priority(&keys));
         let told = options.on_fault.is_some().then(|| Told::of(&pool));
         let mut tally = Tally::default();
-        tally.statistics.slots = workers;
         tally.statistics.tasks = options.tasks.unwrap_or_default();
         Self {
             dialect: Dialect::of(&pool),
@@ -68,7 +67,7 @@ impl Shared {
             tally: Mutex::new(tally),
             active: Busy::default(),
             paused: AtomicUsize::new(0),
-            by_slot: (0..if slotted { workers } else { 0 }).map(|_| AtomicU64::new(0)).collect(),
+            by_slot: Mutex::default(),
             free,
             keys: others,
             told: Mutex::new(told),
@@ -89,8 +88,23 @@ impl Shared {
 
     /// Keys of the pool were changed.
     pub(super) fn look_again(&self) {
-        *self.free.lock().unwrap_or_else(PoisonError::into_inner) = free(&self.client.pool().snapshot().keys);
+        let keys = self.client.pool().snapshot().keys;
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner) = free(&keys);
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = by_priority(&keys);
         self.desk.look_again();
+    }
+
+    /// All keys, and which come first.
+    pub(super) fn keys(&self) -> Arc<[(KeyId, u16)]> {
+        Arc::clone(&self.keys.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// So many work from now on; of slots, so many there ever were.
+    pub(super) fn seat(&self, workers: usize, slots: Option<usize>) {
+        self.tally(|tally| tally.statistics.slots = workers);
+        if let Some(slots) = slots {
+            self.by_slot.lock().unwrap_or_else(PoisonError::into_inner).resize(slots, 0);
+        }
     }
 
     pub(crate) fn counted_before(&self) -> bool {
@@ -119,8 +133,10 @@ impl Shared {
 
     /// A request is under way as long as what is given back lives.
     pub(crate) fn under_way(&self, worker: usize) -> UnderWay<'_> {
-        if let Some(count) = self.by_slot.get(worker) {
-            count.fetch_add(1, Relaxed);
+        if self.options.slots.is_some()
+            && let Some(count) = self.by_slot.lock().unwrap_or_else(PoisonError::into_inner).get_mut(worker)
+        {
+            *count += 1;
         }
         self.active.begins(|| self.desk.elapsed());
         UnderWay(self)
@@ -223,7 +239,7 @@ impl Shared {
         if self.counted_before() {
             all.queued = (all.left() as usize).saturating_sub(all.active);
         }
-        all.by_slot = self.by_slot.iter().map(|count| count.load(Relaxed)).collect();
+        all.by_slot.clone_from(&self.by_slot.lock().unwrap_or_else(PoisonError::into_inner));
         all.per_second = all.ok as f64 / elapsed.as_secs_f64().max(1e-3);
         let resting = |(model, why, back): (_, Exhausted, Option<Duration>)| Resting {
             model,
@@ -236,6 +252,10 @@ impl Shared {
         all.unreachable = self.desk.away().map(away);
         all
     }
+}
+
+fn by_priority(keys: &[KeyView]) -> Arc<[(KeyId, u16)]> {
+    keys.iter().map(|key| (key.id.clone(), key.priority)).collect()
 }
 
 /// Those of the free tier.

@@ -217,7 +217,8 @@ impl Tray {
 
     /// Whether nothing can be done for longer than may be waited, and why.
     pub(super) fn is_out(&self, most: Option<Duration>, now: impl FnOnce() -> Duration) -> Option<(Stop, Duration)> {
-        if self.parked.is_empty() {
+        // What is under way, or stands in the pool's line, may be of another model, and may give its place back.
+        if self.parked.is_empty() || self.out > 0 {
             return None;
         }
         let all_read = self.ended || self.held() >= MOST_HELD;
@@ -230,7 +231,7 @@ impl Tray {
             (Some(_), None) => false,
             (None, _) => true,
         };
-        if !self.parked.iter().all(|(model, parked)| parked.scout.is_none() && too_long(model, parked)) {
+        if !self.parked.iter().all(|(model, parked)| too_long(model, parked)) {
             return None;
         }
         let soonest = self.parked.values().min_by_key(|parked| parked.back.unwrap_or(Duration::MAX))?;

@@ -125,7 +125,7 @@ impl Worker {
     /// Why no key may carry a task, where that is that none has its model or one that may take its place: as it was told
     /// itself, or enough others were.
     pub(super) fn without_model(&self, work: &Work) -> Option<Exhausted> {
-        if !(work.without_model || self.shared.desk.is_without(&work.model)) {
+        if !self.shared.desk.is_without(work) {
             return None;
         }
         let pool = self.shared.client.pool();

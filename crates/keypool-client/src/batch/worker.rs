@@ -170,6 +170,9 @@ impl Worker {
         {
             shared.desk.told_of_no_model(&work.model, named);
         }
+        if bad.without_quota {
+            shared.desk.told_of_tier(&work.model);
+        }
         if bad.is_void() {
             shared.desk.put_back(work, Duration::ZERO);
             return tokio::task::yield_now().await;

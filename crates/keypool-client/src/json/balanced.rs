@@ -108,6 +108,8 @@ fn openers(text: &str) -> impl Iterator<Item = usize> {
             let next = rest.chars().next();
             match (*bracket, next) {
                 (_, None | Some('"' | '\'' | '}' | ']' | '\u{201c}' | '/')) => true,
+                // Escaped as a whole.
+                (_, Some('\\')) => rest.trim_start_matches("\\n").trim_start().starts_with("\\\""),
                 ("[", Some(next)) => {
                     next == '{' || next == '[' || next == '-' || next.is_ascii_digit() || is_word(rest)
                 }

@@ -1,5 +1,6 @@
 //! JSON out of what a model wrote: as it stands, else out of fences and prose, else repaired. What parses is never touched.
 
+mod amend;
 mod backslash;
 mod balanced;
 mod exact;

@@ -94,3 +94,32 @@ fn a_path_keeps_its_backslashes() {
         assert_eq!(find(text).unwrap().value, json!({ "a": meant }), "{text}");
     }
 }
+
+#[test]
+fn separators_and_quotes_that_are_others_or_too_many() {
+    for (text, meant) in [
+        (r#"{"a":"b",,"c":1}"#, json!({ "a": "b", "c": 1 })),
+        (r#"{"a": 1; "b": 2}"#, json!({ "a": 1, "b": 2 })),
+        (r#"{"a": "x; y,, z"; "b": [1,, 2; 3]}"#, json!({ "a": "x; y,, z", "b": [1, 2, 3] })),
+        (r#"{\"a\": \"b\"}"#, json!({ "a": "b" })),
+        (r#"[{\"a\": \"say \\\"b\\\"\"}]"#, json!([{ "a": "say \"b\"" }])),
+        (r#"{\n  \"a\": \"b\",\n  \"c\": [1]\n}"#, json!({ "a": "b", "c": [1] })),
+        ("Here:\n```json\n{\n  \\\"a\\\": \\\"b\\\",\n  \\\"c\\\": 1,\n}\n```", json!({ "a": "b", "c": 1 })),
+        (r#"{"q": "What is "AI"?", "a": 1}"#, json!({ "q": "What is \"AI\"?", "a": 1 })),
+        (
+            r#"{"q": "He said "yes", then left", "a": ["the "b" of it", "c"]}"#,
+            json!({ "q": "He said \"yes\", then left", "a": ["the \"b\" of it", "c"] }),
+        ),
+        (
+            r#"Sure: {"q": "What is "AI"?", "a": "the "big" one"} Anything else?"#,
+            json!({ "q": "What is \"AI\"?", "a": "the \"big\" one" }),
+        ),
+    ] {
+        let found = find(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!((found.value, found.how), (meant, How::Repaired), "{text}");
+    }
+    // A backslash outside of a text makes nothing of words.
+    for text in [r"see {\LaTeX} and {\n}", r"{\"] {
+        assert!(find(text).is_err(), "{text}");
+    }
+}

@@ -3,6 +3,7 @@
 mod batch;
 mod client;
 mod exact;
+mod joining;
 mod json;
 mod output;
 mod paced;

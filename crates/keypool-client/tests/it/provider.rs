@@ -109,6 +109,30 @@ pub(crate) fn limited_somehow(retry: &str) -> Says {
     refusal(429, "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota).", &retry)
 }
 
+/// The project's tier does not have the model.
+pub(crate) fn limit_zero(model: &str) -> Says {
+    let metric = "generativelanguage.googleapis.com/generate_content_free_tier_requests";
+    let message = format!(
+        "You exceeded your current quota, please check your plan and billing details.\n* Quota exceeded for metric: \
+         {metric}, limit: 0, model: {model}\nPlease retry in 59.95s."
+    );
+    let violation = json!({
+        "quotaMetric": metric, "quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier",
+        "quotaDimensions": { "location": "global", "model": model },
+    });
+    let details = json!([
+        { "@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [violation] },
+        { "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "59s" },
+    ]);
+    refusal(429, "RESOURCE_EXHAUSTED", &message, &details)
+}
+
+/// The model is closed to the project.
+pub(crate) fn retired(model: &str) -> Says {
+    let message = format!("This model models/{model} is no longer available to new users. Please use a newer model.");
+    refusal(404, "NOT_FOUND", &message, &json!([]))
+}
+
 /// The project was switched off.
 pub(crate) fn suspended(project: &str) -> Says {
     let metadata = json!({ "consumer": project, "service": "generativelanguage.googleapis.com" });

@@ -129,3 +129,59 @@ async fn an_error_in_a_good_answer_keeps_its_words() {
     let error = run.next().await.unwrap().error.unwrap();
     assert!(error.message.contains("An internal error has occurred."), "{error:?}");
 }
+
+/// `limit: 0` is a quota like another one, of none: no task pays for it, the run waits or says when to come back, and another
+/// model takes the place. So where other keys never have the model.
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_for_no_keys_tier_is_out_of_quota() {
+    for (keys, slots, retired) in [(1, false, 0), (12, false, 0), (3, true, 0), (4, false, 2), (4, true, 2)] {
+        let what = format!("{keys} keys, {retired} of them without it for good, slots {slots}");
+        let pool = provider::pool(provider::keys(keys)).build().unwrap();
+        let (client, asked) = provider::client(&pool, Models::new(), move |_, key, model| {
+            (QUICK, if key < retired { provider::retired(model) } else { provider::limit_zero(model) })
+        });
+        let batch = Batch::new(client).until_exhausted();
+        let batch = if slots { batch.workers_per_key(2).rate_limit_per_slot(1.0) } else { batch };
+        let run = batch.run(prompts(100));
+        let (ended, statistics) = run.finish().await;
+        let Ended::OutOfQuota(why) = ended else { panic!("{what}: {ended:?} {statistics}") };
+        assert_eq!((statistics.failed, statistics.left()), (0, 100), "{what}: {statistics}");
+        let next = why.may_serve_in().expect("the time to come back");
+        assert!((Duration::from_secs(3_000)..=Duration::from_secs(86_400)).contains(&next), "{what}: {why}");
+        // The first wave, and little more.
+        assert!(asked.load(SeqCst) <= 6 * keys + 4, "{what}: {}", asked.load(SeqCst));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_for_no_keys_tier_gives_way_to_another_or_is_waited_for() {
+    for slots in [false, true] {
+        let pool = provider::pool(provider::keys(3)).build().unwrap();
+        let (client, _) = provider::client(&pool, Models::new().for_all(["m2"]), |_, _, model| {
+            (QUICK, if model == "m2" { fine() } else { provider::limit_zero(model) })
+        });
+        let batch = Batch::new(client);
+        let batch = if slots { batch.workers_per_key(2).rate_limit_per_slot(1.0) } else { batch };
+        let (ended, statistics) = batch.run(prompts(30)).finish().await;
+        assert!(matches!(ended, Ended::Done), "{ended:?}");
+        assert_eq!((statistics.ok, statistics.failed), (30, 0), "slots {slots}: {statistics}");
+        assert_eq!(statistics.models.get("m2"), Some(&30), "{statistics}");
+    }
+    // A day later it has been let in.
+    let pool = provider::pool(provider::keys(3)).build().unwrap();
+    let (clock, begun) = (pool.clock().clone(), pool.clock().tick());
+    let (client, _) = provider::client(&pool, Models::new(), move |_, _, model| {
+        let day = clock.tick().since(begun) >= Duration::from_secs(80_000);
+        (QUICK, if day { fine() } else { provider::limit_zero(model) })
+    });
+    let run = Batch::new(client).run(prompts(30));
+    let watch = run.watch();
+    let told = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        watch.statistics().resting
+    });
+    let (ended, statistics) = run.finish().await;
+    assert!(matches!(ended, Ended::Done) && statistics.ok == 30, "{ended:?} {statistics}");
+    let resting = told.await.unwrap();
+    assert!(resting.len() == 1 && resting[0].seconds.is_some_and(|seconds| seconds > 3_000.0), "{resting:?}");
+}

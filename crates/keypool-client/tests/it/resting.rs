@@ -69,6 +69,18 @@ async fn a_limit_that_lasts_longer_than_may_be_waited_ends_with_its_time() {
     }
 }
 
+/// What waits for a minute's window, or may give its place back, is waited for, though all that is parked waits for tomorrow.
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_out_for_the_day_ends_no_run_while_another_waits_for_its_minute() {
+    let pool = provider::pool(provider::keys(1));
+    let pool = pool.limits("m1", Limits::new().per_day(1)).limits("m2", Limits::new().per_minute(1)).build().unwrap();
+    let (client, _) = provider::client(&pool, Models::new(), |_, _, _| (QUICK, fine()));
+    let tasks = ["m1", "m2", "m2", "m1"].map(|model| Task::prompt("x").model(model));
+    let (ended, statistics) = Batch::new(client).until_exhausted().run(tasks).finish().await;
+    assert!(matches!(ended, Ended::OutOfQuota(_)), "{ended:?}");
+    assert_eq!((statistics.ok, statistics.models["m2"], statistics.left()), (3, 2, 1), "{statistics}");
+}
+
 /// Ends when the test does, however busy that is: one that never yields would not let it.
 struct Watchdog(Arc<AtomicUsize>);
 

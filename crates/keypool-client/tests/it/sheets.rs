@@ -160,6 +160,16 @@ async fn columns_may_stand_apart_by_semicolons_and_tabs() {
     assert_eq!(survey("question\none; two\nthree\n").tasks, 2);
     let two = survey("id,prompt,Prompt\na,b,c\n");
     assert!(two.tasks == 0 && two.wrong[0].to_string().contains("2 columns are called \"prompt\""), "{:?}", two.wrong);
+    // Of two columns of one name either would be lost; those without a name may be empty.
+    let twice = survey("id,prompt,lang,x,lang\na,b,c,d,e\n");
+    let said = twice.wrong[0].to_string();
+    assert!(
+        twice.tasks == 0 && said.contains("line 1") && said.contains("columns 3 and 5 are both called \"lang\""),
+        "{said}"
+    );
+    let nameless = survey("id,prompt,,\na,b,,\nc,d,x,\ne,f,x,y\n");
+    assert_eq!((nameless.tasks, nameless.wrong.len()), (2, 1));
+    assert!(nameless.wrong[0].to_string().starts_with("line 4"), "{:?}", nameless.wrong);
     for head in ["id;frage;lang", "id\tfrage\tlang", "id,frage,lang"] {
         let survey = survey(&format!("{head}\na;b;c\n"));
         let wrong = survey.wrong[0].to_string();
@@ -169,6 +179,20 @@ async fn columns_may_stand_apart_by_semicolons_and_tabs() {
         );
         assert!(wrong.contains("--column"), "{wrong}");
     }
+}
+
+/// Another column holds the prompt: one of that name is carried through, and asks nothing.
+#[tokio::test(start_paused = true)]
+async fn the_column_that_was_named_is_the_prompt() {
+    let (sim, client) = stage::paused(GeminiSim::builder(), 1, |pool| pool);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.csv");
+    fs::write(&path, "id,question,prompt\na,what is asked,no prompt\n").unwrap();
+    let mut run = Batch::new(client).run_file(&path, None, "question");
+    let result = run.next().await.unwrap();
+    let result = serde_json::to_value(&result).unwrap();
+    assert_eq!((&result["success"], &result["task"]), (&json!(true), &json!({ "prompt": "no prompt" })), "{result}");
+    drop(sim);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context, anyhow};
 use clap::Args;
 
-use super::Failure;
+use super::{
+    Failure,
+    hidden::{self, Signals},
+};
 use crate::config::Inputs;
 
 /// The token of the admin API.
@@ -33,11 +36,11 @@ impl Administrator {
     }
 
     /// The token: of the command line, which is warned of where it stands there itself, else as a gateway with this
-    /// configuration and environment has it; `None` where nobody says one.
-    pub(super) fn token(&self, inputs: &Inputs) -> Result<Option<String>, Failure> {
+    /// configuration and environment has it; `None` where nobody says one. `then`: who hears signals from then on.
+    pub(super) fn token(&self, inputs: &Inputs, then: Signals) -> Result<Option<String>, Failure> {
         let token = match (&self.admin_token, &self.admin_token_file) {
             (Some(token), _) if token == "-" && std::io::stdin().is_terminal() => {
-                Some(rpassword::prompt_password("Admin token (it is not shown): ").map_err(Failure::run)?)
+                Some(hidden::ask("Admin token (it is not shown): ", then)?)
             }
             (Some(token), _) if token == "-" => {
                 let mut text = String::new();

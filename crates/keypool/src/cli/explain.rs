@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::Value;
 
-use super::{Failure, administrator::Administrator, say, say_json, table::Columns};
+use super::{Failure, administrator::Administrator, hidden::Signals, say, say_json, table::Columns};
 use crate::{probe, telemetry::plain};
 
 /// What became of a request: each key that was looked at, every attempt, and whose answer it was.
@@ -55,7 +55,7 @@ impl Explain {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => inputs.admin_url().map_err(|problem| Failure::config(anyhow!("{problem}")))?,
         };
-        let token = self.administrator.token(&inputs)?.ok_or_else(|| {
+        let token = self.administrator.token(&inputs, Signals::End)?.ok_or_else(|| {
             Failure::config(anyhow!("the administrator's token is needed: --admin-token-file, or KEYPOOL_ADMIN_TOKEN"))
         })?;
         let at = url.parse().with_context(|| format!("{url} is no address")).map_err(Failure::config)?;

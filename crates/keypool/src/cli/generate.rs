@@ -16,7 +16,7 @@ use tower_keypool::{Exhausted, KeyPool};
 use super::{
     Failure, STOPPED,
     batch::{at, time},
-    say_json,
+    model_name, say_json,
     source::{self, Source},
 };
 use crate::{
@@ -88,6 +88,7 @@ impl Generate {
                  MODEL` speaks theirs"
             )));
         }
+        model_name::check(Some(&self.model), &loaded)?;
         let system = self.system.as_deref().map(source::text_or_file).transpose()?;
         let prompt = self.prompt()?;
         super::batch::warn_on_stderr();

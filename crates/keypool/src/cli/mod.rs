@@ -11,9 +11,11 @@ mod demo;
 mod explain;
 mod generate;
 mod health;
+mod hidden;
 mod import;
 mod keys;
 mod man;
+mod model_name;
 mod monitor;
 mod options;
 mod secret;
@@ -131,7 +133,8 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // It may name what others wrote: lines stay, nothing steers the terminal.
-            eprintln!("keypool: {}", plain_text(&secret::masked(failure.to_string())));
+            // Nobody may be there to read it.
+            let _ = writeln!(std::io::stderr(), "keypool: {}", plain_text(&secret::masked(failure.to_string())));
             ExitCode::from(failure.code)
         }
     }

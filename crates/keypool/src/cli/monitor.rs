@@ -15,7 +15,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use tower_keypool::Clock;
 
-use super::{Failure, StopSignals, administrator::Administrator, table::moment};
+use super::{Failure, StopSignals, administrator::Administrator, hidden::Signals, table::moment};
 use crate::{
     config::Inputs,
     database::Whose,
@@ -104,7 +104,7 @@ impl Monitor {
             return Ok(Source::Store(Store::at(self.database.clone())));
         };
         let inputs = Inputs::new(self.database.config().cloned(), self.database.flags());
-        let token = self.administrator.token(&inputs)?;
+        let token = self.administrator.token(&inputs, Signals::Heard)?;
         Ok(Source::Gateway(Gateway::at(url, token).map_err(Failure::config)?))
     }
 

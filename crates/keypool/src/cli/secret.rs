@@ -8,7 +8,10 @@ use std::{
 use anyhow::anyhow;
 use tower_keypool::config::{KeySpec, Origin, is_key_for_path};
 
-use super::Failure;
+use super::{
+    Failure,
+    hidden::{self, Signals},
+};
 use crate::edits;
 
 /// Reads it: from the command line, which is warned of, or where that says `-` or nothing from a prompt or from
@@ -22,9 +25,7 @@ pub(super) fn ask(given: Option<&str>) -> Result<KeySpec, Failure> {
             );
             key.to_owned()
         }
-        _ if std::io::stdin().is_terminal() => {
-            rpassword::prompt_password("API key (it is not shown): ").map_err(Failure::run)?
-        }
+        _ if std::io::stdin().is_terminal() => hidden::ask("API key (it is not shown): ", Signals::End)?,
         _ => {
             let mut text = String::new();
             std::io::stdin().read_to_string(&mut text).map_err(Failure::run)?;

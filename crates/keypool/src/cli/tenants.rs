@@ -2,12 +2,15 @@
 
 #![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
 
-use std::time::UNIX_EPOCH;
+use std::{path::Path, time::UNIX_EPOCH};
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tower_keypool::Clock;
+use tower_keypool::{
+    Clock,
+    config::{KeySpec, Name, is_key_for_path},
+};
 
 use super::{
     Failure, say, say_json,
@@ -16,6 +19,7 @@ use super::{
 use crate::{
     config::{is_model, moment_of},
     database::{KeptTenant, Place, Records, tenants},
+    edits::HOLDS_A_KEY,
     gateway::{
         capability::{Capability, hash_of},
         tenant::DEFAULT,
@@ -145,12 +149,24 @@ fn now() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Whether a name is none for a configuration, which takes none that may be a key, or a word of it begins as keys do and is as
+/// long.
+fn holds_a_key(name: &str) -> bool {
+    let begins = |at: usize| at == 0 || !name.as_bytes()[at - 1].is_ascii_alphanumeric();
+    let mut words = name.char_indices().filter(|(at, _)| begins(*at));
+    serde_json::from_value::<Name>(name.into()).is_err() || words.any(|(at, _)| is_key_for_path(Path::new(&name[at..])))
+}
+
 impl Add {
     async fn run(self) -> Result<(), Failure> {
         let Self { name, models, rpm, rpd, tpm, tpd, expires, replace, database } = self;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
             return Err(Failure::config(anyhow!("a tenant's name has 1 to 64 letters, digits, - _ and .")));
+        }
+        let shows_a_key = || Failure::config(anyhow!(HOLDS_A_KEY));
+        if holds_a_key(&name) {
+            return Err(shows_a_key());
         }
         if name == DEFAULT {
             return Err(Failure::config(anyhow!("{DEFAULT} is whoever has the gateway's one token")));
@@ -165,13 +181,23 @@ impl Add {
             })?),
         };
         // One that is wrong is no reason to refuse it: the gateway keeps to the stricter limits of both all the same.
-        let configured = database.inputs().load().map(|loaded| loaded.tenants).unwrap_or_default();
+        let loaded = database.inputs().load().ok();
+        let keys = loaded.iter().flat_map(|loaded| &loaded.keys.keys);
+        if keys.map(KeySpec::secret).any(|secret| !secret.is_empty() && name.contains(secret)) {
+            return Err(shows_a_key());
+        }
+        let configured = loaded.map(|loaded| loaded.tenants).unwrap_or_default();
         if configured.iter().any(|tenant| tenant.name == name) {
             return Err(Failure::config(anyhow!(
                 "{name} is a tenant of the configuration already: choose another name"
             )));
         }
-        let records = records(&database).await?;
+        let database = database.open().await?;
+        let said = name.clone();
+        if database.edit_keys(move |book| book.holds_secret(&said)).await.map_err(Failure::run)? {
+            return Err(shows_a_key());
+        }
+        let records = Records::Kept(database);
         let known = tenants::all(&records).await.map_err(Failure::run)?;
         if !replace && known.iter().any(|known| known.name == name && known.revoked.is_none()) {
             return Err(Failure::config(anyhow!("{name} is there already; --replace gives it another token")));

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -32,12 +32,19 @@ type Pool = Redialing<Pooled<HttpsConnector<Door>, Sent>>;
 
 /// Calls by the exits of keys. A cheap handle.
 #[derive(Clone, Debug)]
-pub struct Calls(Arc<ByExit<Pool>>);
+pub struct Calls(Arc<RwLock<Going>>);
 
-impl Calls {
-    /// By these ways, with these roots of trust.
-    pub fn new(roots: &Roots, ways: &WaysOut) -> Self {
-        Self(Arc::new(ByExit::of(ways, |way| {
+/// How they go.
+#[derive(Debug)]
+struct Going {
+    roots: Roots,
+    ways: WaysOut,
+    pools: ByExit<Pool>,
+}
+
+impl Going {
+    fn by(roots: &Roots, ways: &WaysOut) -> Self {
+        let pools = ByExit::of(ways, |way| {
             let connector = Door::new(way, roots).secured(roots.clone(), true);
             Redialing::new(move || {
                 Pooled::builder(TokioExecutor::new())
@@ -45,7 +52,23 @@ impl Calls {
                     .pool_timer(TokioTimer::new())
                     .build(connector.clone())
             })
-        })))
+        });
+        Self { roots: roots.clone(), ways: ways.clone(), pools }
+    }
+}
+
+impl Calls {
+    /// By these ways, with these roots of trust.
+    pub fn new(roots: &Roots, ways: &WaysOut) -> Self {
+        Self(Arc::new(RwLock::new(Going::by(roots, ways))))
+    }
+
+    /// By these from now on; what is under way ends as it began. Connections stay where these are the same.
+    pub fn change(&self, roots: &Roots, ways: &WaysOut) {
+        let mut going = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if going.roots != *roots || going.ways != *ways {
+            *going = Going::by(roots, ways);
+        }
     }
 }
 
@@ -59,9 +82,11 @@ impl Service<Request<Sent>> for Calls {
     }
 
     fn call(&mut self, mut request: Request<Sent>) -> Self::Future {
-        match self.0.take(request.extensions_mut()) {
-            Ok(pooled) => {
-                let answering = pooled.clone().call(request);
+        let pooled =
+            self.0.read().unwrap_or_else(PoisonError::into_inner).pools.take(request.extensions_mut()).cloned();
+        match pooled {
+            Ok(mut pooled) => {
+                let answering = pooled.call(request);
                 Box::pin(async move { answering.await.map_err(BoxError::from) })
             }
             Err(error) => Box::pin(std::future::ready(Err(error.into()))),

@@ -1,15 +1,16 @@
 //! Reads the configuration again when a file of it changes, or on SIGHUP, and the keys of the database when a command
-//! changes them; and makes the running gateway go by it. No request is dropped: each ends as it began. What is wrong is
-//! refused as a whole, and the old goes on.
+//! changes them; and makes the running gateway, or batch, go by it. No request is dropped: each ends as it began. What is wrong
+//! is refused as a whole, and the old goes on.
 
-mod book;
+mod hangups;
+mod news;
 mod watch;
 
 use std::{collections::BTreeSet, fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, task::JoinHandle};
 use tower_keypool::{
-    KeyError, KeyId, KeyPool, RosterChange,
+    KeyError, KeyPool,
     config::{ConfigErrors, Problem},
 };
 
@@ -18,13 +19,18 @@ use crate::{
     config::{self, Inputs, Loaded},
     database::{Keys, Told},
 };
-pub use book::Book;
+use hangups::Hangups;
+pub use hangups::terminal_gone;
+use news::News;
+pub use news::Runs;
 use watch::Watch;
 
-/// Makes the gateway go by another configuration.
+/// Makes what runs go by another configuration.
 pub type Apply = Arc<dyn Fn(&Loaded) -> Applied + Send + Sync>;
 /// That, under way.
 pub type Applied = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Hears what was taken, in one line.
+pub type Tell = Box<dyn Fn(&str) + Send + Sync>;
 
 /// What may have changed before it was watched is looked at this much later: the first requests go first.
 const AFTERWARDS: Duration = Duration::from_millis(300);
@@ -39,8 +45,12 @@ pub struct Reload {
     pub keys: Keys,
     /// The pool that goes by it.
     pub pool: KeyPool,
+    /// What runs.
+    pub runs: Runs,
     /// What else goes by it.
     pub apply: Apply,
+    /// Who hears of it. What is refused is an error of the log.
+    pub tell: Tell,
     /// Who wants it to be read again, and to be told what came of it.
     pub asks: mpsc::Receiver<Ask>,
 }
@@ -103,7 +113,7 @@ impl Reload {
                     Ok(new) if new.keys.is_empty() => Err(Refused::NoKey),
                     // A slip of the pen is no wish to take a key out.
                     Ok(new) if new.rejected() > self.loaded.rejected() => Err(Refused::Lines(self.new_notes(&new))),
-                    Ok(new) => self.take(new).await,
+                    Ok(new) => self.take(new, &[]).await,
                 };
                 let is_emptied = matches!(taken, Err(Refused::Emptied(_))) && teller.is_none();
                 settling = is_emptied && !settling;
@@ -118,7 +128,7 @@ impl Reload {
                 match taken {
                     Ok(news) => {
                         if asked || !news.is_empty() {
-                            tracing::info!("configuration read again: {news}");
+                            (self.tell)(&format!("configuration read again: {news}"));
                         }
                     }
                     Err(refused) => refused.tell(),
@@ -136,25 +146,31 @@ impl Reload {
         self.inputs.hear(Some(told));
         let mut new = self.loaded.with(&self.inputs.more);
         new.files = files;
-        match self.take(new).await {
+        match self.take(new, &lifted).await {
             Ok(news) if news.is_empty() => {}
-            Ok(news) => tracing::info!("keys changed by command: {news}"),
+            Ok(news) => (self.tell)(&format!("keys changed by command: {news}")),
             Err(refused) => return refused.tell(),
         }
         if self.loaded.keys.is_empty() {
-            tracing::error!("no key is left: every request gets a 503 until one is added");
+            tracing::error!("no key is left: {} until one is added", self.runs.without_keys());
         }
-        book::lift(&self.pool, &self.loaded, &lifted);
     }
 
-    /// Goes by a new configuration.
-    async fn take(&mut self, new: Loaded) -> Result<News, Refused> {
+    /// Goes by a new configuration. `lifted`: keys that commands switched on, by their hashes.
+    async fn take(&mut self, new: Loaded, lifted: &[String]) -> Result<News, Refused> {
         let new = new.sharing(&self.loaded);
         let keys = self.pool.reconfigure(new.builder()).map_err(Refused::Key)?;
         new.switch_off(&self.pool, &self.loaded);
+        if !lifted.is_empty() {
+            for spec in new.keys.keys.iter().filter(|spec| lifted.contains(&spec.hash())) {
+                if let Err(error) = self.pool.enable(&spec.key().key_id()) {
+                    tracing::warn!("{error}");
+                }
+            }
+        }
         (self.apply)(&new).await;
         self.new_notes(&new).iter().for_each(|note| tracing::warn!("{note}"));
-        let news = News::between(&self.loaded, &new, keys);
+        let news = News::between(self.runs, &self.loaded, &new, keys);
         self.loaded = new;
         Ok(news)
     }
@@ -223,124 +239,5 @@ impl Refused {
             }
             Self::Key(error) => tracing::error!("the new configuration is refused, the old one goes on: {error}"),
         }
-    }
-}
-
-/// What is another than before, on one line.
-#[derive(Debug)]
-struct News {
-    keys: RosterChange,
-    /// Tables with another setting.
-    tables: Vec<&'static str>,
-    /// Settings that a running gateway cannot take.
-    later: Vec<&'static str>,
-}
-
-impl News {
-    fn between(before: &Loaded, after: &Loaded, keys: RosterChange) -> Self {
-        let (old, new) = (&before.config, &after.config);
-        let (o, n) = (&old.gateway, &new.gateway);
-        let later = [
-            ("gateway.listen", o.listen != n.listen),
-            ("admin.listen", old.admin.listen != new.admin.listen),
-            ("gateway.provider", o.provider != n.provider),
-            ("gateway.upstream", o.upstream != n.upstream),
-            ("gateway.drain_delay", o.drain_delay != n.drain_delay),
-            ("gateway.grace", o.grace != n.grace),
-            ("gateway.max_connections", o.max_connections != n.max_connections),
-            ("gateway.max_connections_per_address", o.max_connections_per_address != n.max_connections_per_address),
-            ("gateway.body_timeout", o.body_timeout != n.body_timeout),
-            ("gateway.reader_timeout", o.reader_timeout != n.reader_timeout),
-            ("limits.guard", old.limits.guard != new.limits.guard),
-            ("log", old.log != new.log),
-            ("store", before.store != after.store),
-        ];
-        let tables = [
-            ("models", old.models != new.models),
-            ("pool", old.pool != new.pool),
-            ("retry", old.retry != new.retry),
-            ("rests", old.rests != new.rests),
-            ("limits", old.limits != new.limits),
-            ("providers", old.providers != new.providers),
-            ("tenants", before.tenants != after.tenants),
-            ("admin", before.admin.token_hash != after.admin.token_hash),
-            (
-                "gateway",
-                before.token != after.token
-                    || o.unknown_names != n.unknown_names
-                    || o.hosts != n.hosts
-                    || before.roots != after.roots
-                    || before.certified != after.certified
-                    || o.served_headers != n.served_headers
-                    || o.max_wait != n.max_wait
-                    || o.max_waiting != n.max_waiting
-                    || o.exhausted_as_429 != n.exhausted_as_429
-                    || o.cache_affinity != n.cache_affinity
-                    || o.session_header != n.session_header,
-            ),
-        ];
-        let names = |list: &[(&'static str, bool)]| {
-            list.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect()
-        };
-        Self { keys, tables: names(&tables), later: names(&later) }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.tables.is_empty() && self.later.is_empty()
-    }
-}
-
-/// Ids on a line; more than these are counted.
-const SHOWN: usize = 20;
-
-impl fmt::Display for News {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts = Vec::new();
-        let RosterChange { added, removed, changed, .. } = &self.keys;
-        for (what, ids) in [("added", added), ("removed", removed), ("changed", changed)] {
-            if !ids.is_empty() {
-                let shown: Vec<String> = ids.iter().take(SHOWN).map(KeyId::to_string).collect();
-                let more = match ids.len().saturating_sub(SHOWN) {
-                    0 => String::new(),
-                    more => format!(" and {more} more"),
-                };
-                parts.push(format!("{what} {}{more}", shown.join(", ")));
-            }
-        }
-        if parts.is_empty() {
-            parts.push("no key changed".to_owned());
-        }
-        if !self.tables.is_empty() {
-            parts.push(format!("new settings in {}", self.tables.join(", ")));
-        }
-        if !self.later.is_empty() {
-            parts.push(format!("from the next start on: {}", self.later.join(", ")));
-        }
-        f.write_str(&parts.join("; "))
-    }
-}
-
-/// SIGHUPs, where there are such.
-struct Hangups {
-    #[cfg(unix)]
-    signals: Option<tokio::signal::unix::Signal>,
-}
-
-impl Hangups {
-    fn new() -> Self {
-        Self {
-            #[cfg(unix)]
-            signals: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok(),
-        }
-    }
-
-    async fn next(&mut self) {
-        #[cfg(unix)]
-        if let Some(signals) = &mut self.signals
-            && signals.recv().await.is_some()
-        {
-            return;
-        }
-        std::future::pending::<()>().await;
     }
 }

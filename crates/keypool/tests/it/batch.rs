@@ -224,6 +224,33 @@ async fn every_exit_code_says_what_it_is() {
     assert!(log.contains("403 CONSUMER_SUSPENDED (permanent)"), "{log}");
 }
 
+/// A name that none of the tasks can be asked with, or a key in its place, is said before anything is sent or made.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_be_no_model_is_said_at_once() {
+    let stage = Stage::new(GeminiSim::builder(), 1, Limits::none()).await.tasks(5);
+    let key = secret(7);
+    for (option, name) in [("--model", "a/b"), ("--model", &key), ("--fallback", "x?y"), ("--fallback", &key)] {
+        let ended = stage.run(&["tasks.txt", "-o", "a.jsonl", option, name]).await;
+        assert!(ended.code == 2 && ended.err.contains(&format!("{option}: ")), "{ended:?}");
+        assert!(!stage.path("a.jsonl").exists(), "{ended:?}");
+        let said = if name == key { "that looks like a key" } else { "is no name of a model" };
+        assert!(ended.err.contains(said), "{ended:?}");
+    }
+    std::fs::write(stage.path("keypool.toml"), "[batch]\nmodel = \"a b\"\n").unwrap();
+    assert_eq!(stage.run(&["tasks.txt", "-o", "a.jsonl"]).await.code, 2);
+    std::fs::remove_file(stage.path("keypool.toml")).unwrap();
+    assert_eq!(stage.sim.report().total.arrivals, 0);
+    // Others have slashes in theirs.
+    let args = ["tasks.txt", "-o", "b.jsonl", "--provider", "openai", "--model", "meta/llama", "--max-wait", "1"];
+    let ended = stage.run(&args).await;
+    assert!(ended.code != 2, "{ended:?}");
+    // Of one task it is that task's fault.
+    std::fs::write(stage.path("one.jsonl"), "{\"prompt\": \"x\", \"model\": \"a/b\"}\n\"y\"\n").unwrap();
+    let ended = stage.run(&["one.jsonl", "-o", "c.jsonl"]).await;
+    let failed: Vec<_> = stage.results("c.jsonl").into_iter().filter(|result| result["success"] == false).collect();
+    assert!(ended.code == 1 && failed.len() == 1 && failed[0]["error"]["kind"] == "input", "{ended:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn standard_input_and_output_will_do() {
     let stage = Stage::new(GeminiSim::builder(), 1, Limits::none()).await;

@@ -39,6 +39,8 @@ async fn a_prompt_is_answered_and_counted_in_the_database() {
 
     home.pipe(&["generate", "-"], " \n").bad(2, "the prompt is empty");
     home.run(&["generate", "hi", "--temperature", "3"]).bad(2, "0 to 2");
+    home.run(&["generate", "hi", "--model", "a/b"]).bad(2, "\"a/b\" is no name of a model");
+    home.run(&["generate", "hi", "--model", &secret(3)]).bad(2, "that looks like a key");
     home.run(&["generate", "hi", "--system", "@/nowhere"]).bad(2, "--system @/nowhere");
     home.run(&["generate", "hi", "--provider", "openai"]).bad(2, "keypool batch");
     Home::new().run(&["generate", "hi"]).bad(2, "there is no API key to serve");

@@ -34,6 +34,7 @@ mod home;
 mod hostile;
 #[cfg(unix)]
 mod inputs;
+mod joining;
 mod keys;
 mod listing;
 mod live;

@@ -6,7 +6,7 @@ use http::{Request, StatusCode};
 
 use crate::{
     binary::Running,
-    home::{ACTS, Home, end, simulator},
+    home::{ACTS, Home, end, secret, simulator},
     serving::HELLO,
     support::{Answer, ask},
 };
@@ -121,4 +121,23 @@ fn nobody_is_added_under_the_name_of_somebody_configured() {
     let file = home.write("keypool.toml", &format!("[[tenants]]\nname = \"dan\"\ntoken_hash = \"{hash}\"\nrpd = 3\n"));
     home.run(&["tenants", "add", "dan", "--config", &file]).bad(2, "configuration");
     home.run(&["tenants", "add", "ann", "--config", &file]).good();
+}
+
+#[test]
+fn a_name_that_holds_a_key_is_refused_and_not_shown() {
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    let (own, other) = (secret(0), secret(1));
+    // One of the database, whatever stands before it, and one that nobody has yet.
+    for name in [own.clone(), format!("team{own}"), other.clone(), format!("team.{other}")] {
+        let ended = home.run(&["tenants", "add", &name]);
+        let all = format!("{ended:?}");
+        assert!(!all.contains(&own) && !all.contains(&other), "{all}");
+        ended.bad(2, "holds a key");
+    }
+    let hash = keypool::gateway::capability::hash_of(b"a-token-of-dan-that-is-long-enough");
+    let file = home.write("keypool.toml", &format!("[[tenants]]\nname = \"{other}\"\ntoken_hash = \"{hash}\"\n"));
+    home.run(&["config", "check", "--config", &file]).bad(2, "tenants[0].name: ");
+    home.run(&["tenants", "add", "the-a-team.2026"]).good();
+    assert_eq!(home.run(&["tenants", "list", "--json"]).json().as_array().unwrap().len(), 1);
 }

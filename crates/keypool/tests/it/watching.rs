@@ -109,6 +109,16 @@ impl OnTerminal {
         modes.contains(LocalModes::ECHO | LocalModes::ICANON)
     }
 
+    /// Waits until that is so, or is not.
+    #[track_caller]
+    pub(crate) fn until_cooked(&self, cooked: bool) {
+        let begun = stopwatch();
+        while self.is_cooked() != cooked {
+            assert!(begun() < ACTS, "the terminal is not as it should be: {:?}", self.text());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Its end, and all that it wrote.
     #[track_caller]
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
@@ -150,11 +160,7 @@ async fn on_a_terminal_it_starts_grows_ends_and_gives_the_terminal_back() {
             std::thread::sleep(Duration::from_millis(20));
         }
         monitor.send(ends);
-        let begun = stopwatch();
-        while !monitor.is_cooked() {
-            assert!(begun() < ACTS, "the terminal is not given back");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        monitor.until_cooked(true);
         let (code, text) = monitor.end();
         assert_eq!(code, Some(0));
         assert!(text.contains(LEFT) && text.contains(SHOWN), "{text:?}");
@@ -336,4 +342,36 @@ async fn over_the_admin_api_of_a_gateway_it_shows_what_that_gateway_does() {
     home.run(&["monitor", "--admin-token-file", &file, "--once"]).bad(2, "--admin URL");
     hangs.abort();
     running.kill();
+}
+
+/// Stopped where a key is typed that is not shown, a shell's terminal shows again what is typed.
+#[test]
+fn whoever_stops_a_hidden_prompt_has_the_terminal_back() {
+    let home = Home::new();
+    for (args, asks) in [
+        (&["add-key"][..], "API key (it is not shown)"),
+        (&["monitor", "--admin", "http://127.0.0.1:9", "--admin-token", "-"], "Admin token (it is not shown)"),
+    ] {
+        for by_key in [true, false] {
+            let mut prompt = OnTerminal::of(&home, args);
+            prompt.until(asks);
+            prompt.until_cooked(false);
+            if by_key {
+                prompt.send(b"half a key\x03");
+            } else {
+                let kill = std::process::Command::new("kill").arg(prompt.id().to_string()).status().unwrap();
+                assert!(kill.success());
+            }
+            prompt.until_cooked(true);
+            let (code, text) = prompt.end();
+            assert!(code == Some(130) && !text.contains("half"), "{code:?} {text:?}");
+        }
+    }
+    // And who goes on has his key.
+    let mut prompt = OnTerminal::of(&home, &["add-key"]);
+    prompt.until("API key (it is not shown)");
+    prompt.until_cooked(false);
+    prompt.send(format!("{}\n", crate::home::secret(0)).as_bytes());
+    assert_eq!(prompt.end().0, Some(0));
+    assert_eq!(home.run(&["keys", "--json"]).json().as_array().unwrap().len(), 1);
 }

@@ -1,6 +1,6 @@
 //! A task a row of CSV.
 
-use std::io::BufRead;
+use std::{collections::HashMap, io::BufRead};
 
 use serde_json::{Map, Value};
 
@@ -22,6 +22,11 @@ pub(super) fn read(mut source: impl BufRead, prompt: &str, take: Take<'_>) {
     let alike: Vec<&str> = head.iter().map(String::as_str).filter(|name| name.eq_ignore_ascii_case(prompt)).collect();
     if alike.len() > 1 {
         let what = format!("{} columns are called {prompt:?}: which one holds the prompt?", alike.len());
+        take(Err(InputError::fatal(Place::Line(1), what)));
+        return;
+    }
+    if let Some((first, second)) = twice(&head) {
+        let what = format!("columns {} and {} are both called {:?}", first + 1, second + 1, head[first]);
         take(Err(InputError::fatal(Place::Line(1), what)));
         return;
     }
@@ -53,6 +58,13 @@ pub(super) fn read(mut source: impl BufRead, prompt: &str, take: Take<'_>) {
     }
 }
 
+/// Two columns of one name; nothing is known of those without.
+fn twice(head: &[String]) -> Option<(usize, usize)> {
+    let mut first = HashMap::new();
+    let named = head.iter().enumerate().filter(|(_, name)| !name.is_empty());
+    named.into_iter().find_map(|(at, name)| first.insert(name, at).map(|earlier| (earlier, at)))
+}
+
 /// What stands between columns, by the head: a comma, unless another brings a column for prompts, or the only ones.
 fn delimiter(begin: &[u8], prompt: &str) -> u8 {
     let columns = |delimiter: u8| -> Vec<String> {
@@ -75,12 +87,20 @@ fn delimiter(begin: &[u8], prompt: &str) -> u8 {
 
 fn of_row(head: &[String], column: usize, row: &csv::StringRecord) -> Result<Task, String> {
     let mut fields = Map::new();
+    // One of that name which is not the prompt is the task's own.
+    let mut beside = None;
     for (n, (name, value)) in head.iter().zip(row).enumerate() {
         let value = match &**name {
             _ if n == column => {
                 fields.insert("prompt".to_owned(), value.into());
                 continue;
             }
+            "prompt" => {
+                beside = Some(value);
+                continue;
+            }
+            "" if value.is_empty() => continue,
+            "" if fields.contains_key("") => return Err("two columns without a name have a value".to_owned()),
             "id" | "model" | "system" | "temperature" if value.trim().is_empty() => continue,
             "temperature" => value
                 .trim()
@@ -91,5 +111,6 @@ fn of_row(head: &[String], column: usize, row: &csv::StringRecord) -> Result<Tas
         };
         fields.insert(name.clone(), value);
     }
-    Task::from_value(Value::Object(fields)).map_err(|error| error.to_string())
+    let task = Task::from_value(Value::Object(fields)).map_err(|error| error.to_string())?;
+    Ok(beside.into_iter().fold(task, |task, value| task.field("prompt", value)))
 }

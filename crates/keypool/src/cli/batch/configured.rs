@@ -13,8 +13,8 @@ use crate::{
     config::{Loaded, ProviderName},
 };
 
-/// What the configuration says.
-pub(super) fn configured(loaded: &Loaded, pool: &KeyPool) -> Result<batch::Batch, Failure> {
+/// What the configuration says; `calls`: how it is sent.
+pub(super) fn configured(loaded: &Loaded, pool: &KeyPool, calls: &Calls) -> Result<batch::Batch, Failure> {
     let settings = &loaded.config.batch;
     let model = match (&settings.model, loaded.config.gateway.provider) {
         (Some(model), _) => model.as_str(),
@@ -26,7 +26,7 @@ pub(super) fn configured(loaded: &Loaded, pool: &KeyPool) -> Result<batch::Batch
     let client = Client::builder(pool)
         .model(model)
         .timeout(settings.timeout.0)
-        .transport(Calls::new(&loaded.roots, &loaded.exits.ways))
+        .transport(calls.clone())
         .fallback(loaded.config.pool().fallback())
         .build();
     let mut batch = batch::Batch::new(client)

@@ -10,7 +10,7 @@ use std::{
 use anyhow::anyhow;
 use jiff::{Timestamp, tz::TimeZone};
 use keypool_client::batch::{Ended, Statistics, Watch};
-use tower_keypool::{Exhausted, KeyPool};
+use tower_keypool::{Exhausted, KeyPool, OutReason};
 
 use super::{
     super::{Failure, STOPPED},
@@ -132,6 +132,9 @@ fn out_of_quota(why: &Exhausted, statistics: &Statistics, pool: &KeyPool) -> Str
     let mut text = format!("out of quota with {} tasks left: {}", statistics.left(), plain(&why.to_string()));
     if let Some(next) = why.may_serve_in() {
         let _ = write!(text, "; come back at {} (in {})", at(pool, next), time(next.as_secs_f64()));
+    }
+    if why.reasons().any(|(reason, _)| reason == OutReason::ModelUnavailable) {
+        text.push_str("; until then another model (--model, --fallback) or a key of a tier that has this one");
     }
     text
 }

@@ -5,6 +5,7 @@
 mod configured;
 mod ending;
 mod error_log;
+mod following;
 mod places;
 mod progress;
 mod sheet;
@@ -19,20 +20,22 @@ use clap::{
     builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser},
 };
 use keypool_client::batch::{JsonCheck, Output, OutputOptions, input::Format};
-use tower_keypool::{KeyId, Strategy};
+use tower_keypool::{KeyId, KeyPool, Strategy};
 
 use super::{
-    Failure, serve,
+    Failure, STOPPED, model_name, serve,
     source::{self, Source},
 };
 use crate::{
+    client::Calls,
     config::{Inputs, Loaded},
     database::Database,
-    reload::Book,
+    reload,
     standing::{Configured, Standings},
 };
 pub(super) use ending::at;
 use error_log::ErrorLog;
+use following::Following;
 pub(super) use progress::time;
 use sheet::Sheet;
 use summary::Summary;
@@ -196,9 +199,11 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 
 impl Batch {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let inputs = self.inputs()?;
+        let mut inputs = self.inputs()?;
+        inputs.stay();
         let mut loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
         warn_on_stderr();
+        model_name::check(loaded.config.batch.model.as_deref(), &loaded)?;
         self.apart(&loaded).map_err(Failure::config)?;
         let sheet = Sheet::of(&self.input, self.format, &self.column)?;
         let check = self.check()?;
@@ -212,8 +217,9 @@ impl Batch {
         super::runtime()?.block_on(async {
             let source::Opened { pool, database, keys, inputs } = source::pool(inputs, &mut loaded).await?;
             let used = used_today(&loaded, database.as_ref()).await;
-            let book = Book { inputs, loaded: loaded.clone(), keys, pool: pool.clone() };
-            let ended = self.work(&loaded, book, used, &sheet, Opened { check, log, output, summary }).await;
+            let following = Following { inputs, keys };
+            let ended =
+                self.work(&loaded, &pool, following, used, &sheet, Opened { check, log, output, summary }).await;
             pool.shutdown().await;
             ended
         })
@@ -223,13 +229,14 @@ impl Batch {
     async fn work(
         &self,
         loaded: &Loaded,
-        book: Book,
+        pool: &KeyPool,
+        following: Following,
         used: Option<Standings>,
         sheet: &Sheet,
         Opened { check, log, output, summary }: Opened,
     ) -> Result<(), Failure> {
-        let pool = &book.pool.clone();
-        let mut batch = configured::configured(loaded, pool)?;
+        let calls = Calls::new(&loaded.roots, &loaded.exits.ways);
+        let mut batch = configured::configured(loaded, pool, &calls)?;
         if let Some(used) = used {
             let model = batch.plan().model;
             batch = batch.used_today(used.requests_today(&model).map(|(key, used)| (KeyId::from(key), used)));
@@ -258,24 +265,25 @@ impl Batch {
             None => batch.run_stdin(self.format, &self.column),
         };
         let watch = run.watch();
-        let stopped = super::interrupted();
+        let (stopped, gone) = (super::interrupted(), reload::terminal_gone());
         let stop = tokio::spawn({
             let watch = watch.clone();
             async move {
-                stopped.await;
+                let mut stopped = Box::pin(stopped);
+                tokio::select! {
+                    () = &mut stopped => {}
+                    () = gone => {
+                        tokio::spawn(async move {
+                            stopped.await;
+                            std::process::exit(STOPPED.into());
+                        });
+                    }
+                }
                 progress::line("keypool: ending: what is under way comes to its end; Ctrl-C again stops at once");
                 watch.stop();
             }
         });
-        let following = tokio::spawn({
-            let (watch, quiet) = (watch.clone(), self.quiet);
-            book.follow(move |news| {
-                if !news.is_empty() && !quiet {
-                    progress::line(&format!("keypool: {}", crate::telemetry::plain(news)));
-                }
-                watch.look_again();
-            })
-        });
+        let following = following.follow(loaded, pool, calls, watch.clone(), self.quiet);
         let interval = loaded.config.batch.monitor_interval.0;
         let shown = shows.then(|| tokio::spawn(progress::show(watch.clone(), sheet.tasks, interval)));
         let (ended, unwritten) = if to_stdout { stdout::print(run).await } else { (run.finish().await.0, None) };

@@ -33,7 +33,7 @@ use crate::{
         tenants,
     },
     gateway::{Door, Gateway, Setup, listen, live::Live, tenant::From as TenantsFrom, tls::Tls, token::Token},
-    reload::{Apply, Reload},
+    reload::{Apply, Reload, Runs, Tell},
     stack, standing,
     status::{Status, StoreHealth, Traffic},
     telemetry::{self, Banner},
@@ -187,7 +187,9 @@ impl Serve {
                     })
                 })
             };
-            let reload = Reload { inputs, loaded, keys, pool: pool.clone(), apply, asks }.follow();
+            let tell: Tell = Box::new(|news| tracing::info!("{news}"));
+            let reload = Reload { inputs, loaded, keys, pool: pool.clone(), runs: Runs::Gateway, apply, tell, asks };
+            let reload = reload.follow();
             let ending = Arc::new(OnceLock::new());
             let interrupted = {
                 let (gateway, ending, clock) = (Arc::clone(&gateway), Arc::clone(&ending), pool.clock().clone());
