@@ -1,5 +1,6 @@
 //! The client and the batch engine, by what they offer, against the simulator.
 
+mod answers;
 mod batch;
 mod client;
 mod exact;
