@@ -7,6 +7,7 @@ mod exact;
 mod json;
 mod output;
 mod paced;
+mod planned;
 mod provider;
 mod refused;
 mod resting;
