@@ -56,21 +56,13 @@ impl GenerateContentResponse {
 }
 
 /// Reasons for an end that say that what was to come is not allowed.
-const BLOCKS: [&str; 9] = [
-    "SAFETY",
-    "RECITATION",
-    "BLOCKLIST",
-    "PROHIBITED_CONTENT",
-    "SPII",
-    "IMAGE_SAFETY",
-    "LANGUAGE",
-    "content_filter",
-    "refusal",
-];
+const BLOCKS: [&str; 8] =
+    ["SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE", "content_filter", "refusal"];
 
 /// Whether an answer that ended for this reason (`SAFETY`, `RECITATION`, …) lacks what was not allowed to be said.
 pub fn is_block(finish_reason: &str) -> bool {
-    BLOCKS.contains(&finish_reason)
+    // Of images there are as many reasons again: IMAGE_SAFETY, IMAGE_PROHIBITED_CONTENT, …
+    BLOCKS.contains(&finish_reason) || finish_reason.starts_with("IMAGE_")
 }
 
 /// One of the answers that were asked for.

@@ -1,6 +1,10 @@
 //! What an answer holds, in any provider's form.
 
-use serde::Deserialize;
+use serde::{
+    Deserialize,
+    de::{Error, IgnoredAny},
+};
+use serde_json::{Value, value::RawValue};
 use tower_keypool::Usage;
 
 use super::{Json, dialect::Dialect};
@@ -21,10 +25,9 @@ pub(crate) struct Answered {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Gemini {
-    #[serde(default)]
-    candidates: Vec<GeminiCandidate>,
+    candidates: Option<Vec<GeminiCandidate>>,
     prompt_feedback: Option<GeminiFeedback>,
-    usage_metadata: Option<crate::api::UsageMetadata>,
+    usage_metadata: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -36,8 +39,7 @@ struct GeminiCandidate {
 
 #[derive(Deserialize)]
 struct GeminiContent {
-    #[serde(default)]
-    parts: Vec<GeminiPart>,
+    parts: Option<Vec<GeminiPart>>,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +50,7 @@ struct GeminiPart {
     function_call: Option<Json>,
     inline_data: Option<Json>,
     executable_code: Option<Json>,
+    code_execution_result: Option<Json>,
 }
 
 #[derive(Deserialize)]
@@ -58,41 +61,32 @@ struct GeminiFeedback {
 
 #[derive(Deserialize)]
 struct OpenAi {
-    choices: Vec<Choice>,
-    usage: Option<OpenAiUsage>,
+    choices: Option<Vec<Choice>>,
+    usage: Option<Value>,
+    error: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct Choice {
-    message: Message,
+    message: Option<Message>,
     finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Message {
-    content: Option<String>,
+    content: Option<Box<RawValue>>,
     refusal: Option<String>,
-    #[serde(default)]
     tool_calls: Option<Vec<Json>>,
-}
-
-#[derive(Deserialize)]
-struct OpenAiUsage {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
+    function_call: Option<Json>,
+    audio: Option<Json>,
 }
 
 #[derive(Deserialize)]
 struct Anthropic {
-    content: Vec<Json>,
+    content: Option<Vec<Json>>,
     stop_reason: Option<String>,
-    usage: Option<AnthropicUsage>,
-}
-
-#[derive(Deserialize)]
-struct AnthropicUsage {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
+    usage: Option<Value>,
+    error: Option<IgnoredAny>,
 }
 
 impl Answered {
@@ -100,8 +94,14 @@ impl Answered {
     pub(crate) fn read(dialect: Dialect, body: &[u8]) -> Result<Self, serde_json::Error> {
         let mut read = match dialect {
             Dialect::Gemini => serde_json::from_slice::<Gemini>(body)?.into(),
-            Dialect::OpenAi { .. } => serde_json::from_slice::<OpenAi>(body)?.into(),
-            Dialect::Anthropic => serde_json::from_slice::<Anthropic>(body)?.into(),
+            Dialect::OpenAi { .. } => match serde_json::from_slice::<OpenAi>(body)? {
+                OpenAi { choices: None, error: None, .. } => return Err(missing("choices")),
+                answer => answer.into(),
+            },
+            Dialect::Anthropic => match serde_json::from_slice::<Anthropic>(body)? {
+                Anthropic { content: None, error: None, .. } => return Err(missing("content")),
+                answer => answer.into(),
+            },
         };
         let Self { blocked, finish_reason, .. } = &mut read;
         if let (None, Some(reason)) = (&blocked, &finish_reason)
@@ -118,6 +118,19 @@ impl Answered {
     }
 }
 
+fn missing(field: &'static str) -> serde_json::Error {
+    serde_json::Error::missing_field(field)
+}
+
+/// A count, which some write as a text or with a point.
+fn count(of: &Value, name: &str) -> Option<u64> {
+    let number = |said: &Value| said.as_u64().or_else(|| said.as_f64().map(|number| number as u64));
+    match &of[name] {
+        Value::String(text) => text.trim().parse().ok(),
+        said => number(said),
+    }
+}
+
 fn usage(input: Option<u64>, output: Option<u64>) -> Usage {
     let mut usage = Usage::default();
     (usage.input_tokens, usage.output_tokens) = (input, output);
@@ -129,15 +142,17 @@ impl From<Gemini> for Answered {
         let mut read = Self {
             blocked: answer.prompt_feedback.and_then(|feedback| feedback.block_reason),
             usage: answer.usage_metadata.map(|said| {
-                let mut usage = usage(Some(said.input()), Some(said.output()));
-                usage.cached_tokens = said.cached_content_token_count;
+                let of = |name| count(&said, name).unwrap_or_default();
+                let output = of("candidatesTokenCount").saturating_add(of("thoughtsTokenCount"));
+                let mut usage = usage(Some(of("promptTokenCount")), Some(output));
+                usage.cached_tokens = count(&said, "cachedContentTokenCount");
                 usage
             }),
             ..Self::default()
         };
-        if let Some(first) = answer.candidates.into_iter().next() {
+        if let Some(first) = answer.candidates.unwrap_or_default().into_iter().next() {
             read.finish_reason = first.finish_reason;
-            for part in first.content.map(|content| content.parts).unwrap_or_default() {
+            for part in first.content.and_then(|content| content.parts).unwrap_or_default() {
                 if let Some(text) = part.text.filter(|_| part.thought != Some(true)) {
                     read.text.push_str(&text);
                 }
@@ -145,6 +160,7 @@ impl From<Gemini> for Answered {
                     ("functionCall", part.function_call),
                     ("inlineData", part.inline_data),
                     ("executableCode", part.executable_code),
+                    ("codeExecutionResult", part.code_execution_result),
                 ];
                 read.parts.extend(named.into_iter().filter_map(|(name, value)| Some(value?.under(name))));
             }
@@ -156,16 +172,48 @@ impl From<Gemini> for Answered {
 impl From<OpenAi> for Answered {
     fn from(answer: OpenAi) -> Self {
         let mut read = Self {
-            usage: answer.usage.map(|said| usage(said.prompt_tokens, said.completion_tokens)),
+            usage: answer.usage.map(|said| usage(count(&said, "prompt_tokens"), count(&said, "completion_tokens"))),
             ..Self::default()
         };
-        if let Some(first) = answer.choices.into_iter().next() {
+        if let Some(first) = answer.choices.unwrap_or_default().into_iter().next() {
             read.finish_reason = first.finish_reason;
-            read.text = first.message.content.unwrap_or_default();
-            read.blocked = first.message.refusal;
-            read.parts = first.message.tool_calls.unwrap_or_default();
+            if let Some(message) = first.message {
+                read.message(message);
+            }
         }
         read
+    }
+}
+
+impl Answered {
+    /// What is said in the form of OpenAI, which not all write alike.
+    fn message(&mut self, message: Message) {
+        self.blocked = message.refusal;
+        let content = message.content.as_deref().map_or("null", RawValue::get);
+        match serde_json::from_str::<Vec<Json>>(content) {
+            Ok(parts) => parts.into_iter().for_each(|part| self.part(part)),
+            Err(_) => Json::read(content).into_iter().for_each(|whole| self.part(whole)),
+        }
+        self.parts.extend(message.tool_calls.unwrap_or_default());
+        // As it was before there were several.
+        self.parts.extend(message.function_call.map(|call| call.under("function_call")));
+        if let Some(audio) = message.audio {
+            if self.text.is_empty() {
+                self.text.push_str(audio["transcript"].as_str().unwrap_or_default());
+            }
+            self.parts.push(audio.under("audio"));
+        }
+        self.blocked = self.blocked.take().filter(|refusal| !refusal.trim().is_empty());
+    }
+
+    fn part(&mut self, part: Json) {
+        match (part["type"].as_str(), &*part) {
+            (_, Value::Null) | (Some("thinking" | "reasoning"), _) => {}
+            (_, Value::String(text)) => self.text.push_str(text),
+            (Some("refusal"), part) => self.blocked = part["refusal"].as_str().map(str::to_owned),
+            (Some("text" | "output_text"), part) => self.text.push_str(part["text"].as_str().unwrap_or_default()),
+            _ => self.parts.push(part),
+        }
     }
 }
 
@@ -173,10 +221,10 @@ impl From<Anthropic> for Answered {
     fn from(answer: Anthropic) -> Self {
         let mut read = Self {
             finish_reason: answer.stop_reason,
-            usage: answer.usage.map(|said| usage(said.input_tokens, said.output_tokens)),
+            usage: answer.usage.map(|said| usage(count(&said, "input_tokens"), count(&said, "output_tokens"))),
             ..Self::default()
         };
-        for block in answer.content {
+        for block in answer.content.unwrap_or_default() {
             match block["type"].as_str() {
                 Some("text") => read.text.push_str(block["text"].as_str().unwrap_or_default()),
                 Some("thinking" | "redacted_thinking") => {}

@@ -156,6 +156,18 @@ impl Plan {
         self.forecast.done_in(tasks, pace)
     }
 
+    /// The same while some of them are under way, which the limits have counted by now.
+    pub(crate) fn expected_with(&self, tasks: u64, under_way: u64, pace: Option<f64>) -> Option<Duration> {
+        let under_way = under_way.min(tasks);
+        // Those come to their end as fast as others.
+        let theirs = pace.map_or(0.0, |pace| under_way as f64 / pace.min(self.per_second().unwrap_or(pace)).max(1e-9));
+        let theirs = Duration::try_from_secs_f64(theirs).ok()?;
+        match tasks - under_way {
+            0 => Some(theirs).filter(|theirs| !theirs.is_zero()),
+            rest => Some(self.expected(rest, pace)?.saturating_add(theirs)),
+        }
+    }
+
     /// The same for a person, with how many tasks there are.
     pub fn tell(&self, tasks: u64) -> String {
         let expected = self.expected(tasks, None).map(|time| format!("; {tasks} tasks: about {}", self::time(time)));

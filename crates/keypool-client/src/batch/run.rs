@@ -121,7 +121,7 @@ impl Watch {
             // Nobody knows.
             return all;
         }
-        let expected = plan.expected(all.left(), self.0.pace(&all)).filter(|_| all.left() > 0);
+        let expected = plan.expected_with(all.left(), all.active as u64, self.0.pace(&all)).filter(|_| all.left() > 0);
         all.eta = expected.map(|time| time.as_secs_f64());
         all
     }

@@ -1,5 +1,6 @@
 //! The client and the batch engine, by what they offer, against the simulator.
 
+mod answers;
 mod batch;
 mod client;
 mod exact;
@@ -7,6 +8,7 @@ mod joining;
 mod json;
 mod output;
 mod paced;
+mod planned;
 mod provider;
 mod refused;
 mod resting;

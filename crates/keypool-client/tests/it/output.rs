@@ -42,6 +42,30 @@ async fn wherever_a_file_is_torn_the_next_run_mends_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whatever_number_is_the_id_a_torn_line_is_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("torn.jsonl");
+    for id in ["-5", "-0", "1.50", "1e5", "-2.5E-7", "0"] {
+        let task = || Task::from_json(&format!("{{\"id\": {id}, \"prompt\": \"x\"}}")).unwrap();
+        fs::write(&path, "").unwrap();
+        run(&path, OutputOptions::default(), vec![task()]).await;
+        let whole = fs::read(&path).unwrap();
+        for cut in 1..whole.len() - 1 {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let opened = Output::open(&path, &OutputOptions::default());
+            assert!(opened.is_ok(), "id {id}, cut at {cut}: {opened:?}");
+        }
+    }
+    // What somebody else wrote is left alone.
+    for other in ["{\"id\":-", "{\"id\":1-2", "{\"id\":e", "{\"id\":-5,\"prompt\""] {
+        let foreign = !matches!(other, "{\"id\":-");
+        fs::write(&path, other).unwrap();
+        let opened = Output::open(&path, &OutputOptions::default());
+        assert_eq!(matches!(opened, Err(OutputError::Foreign { .. })), foreign, "{other}: {opened:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn other_files_are_left_alone_and_a_second_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notes.txt");

@@ -157,7 +157,7 @@ async fn columns_may_stand_apart_by_semicolons_and_tabs() {
         fs::write(&path, text).unwrap();
         keypool_client::batch::input::Survey::of(&path, Format::Csv, "prompt").unwrap()
     };
-    assert_eq!(survey("question\none; two\nthree\n").tasks, 2);
+    assert_eq!(survey("prompt\none; two\nthree\n").tasks, 2);
     let two = survey("id,prompt,Prompt\na,b,c\n");
     assert!(two.tasks == 0 && two.wrong[0].to_string().contains("2 columns are called \"prompt\""), "{:?}", two.wrong);
     // Of two columns of one name either would be lost; those without a name may be empty.
@@ -205,4 +205,56 @@ async fn what_can_be_no_model_is_named_and_not_sent() {
     let said = &result.error.as_ref().unwrap().message;
     assert!(said.contains("\"../../x?y=1#z\" is no name of a model"), "{said}");
     assert_eq!((run.statistics().requests, sim.report().total.arrivals), (0, 0));
+}
+
+fn survey(format: Format, column: &str, text: &str) -> (u64, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    fs::write(&path, text).unwrap();
+    let survey = keypool_client::batch::input::Survey::of(&path, format, column).unwrap();
+    (survey.tasks, survey.wrong.iter().map(ToString::to_string).collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quote_that_nobody_closes_takes_no_rows_in() {
+    let csv = |text: &str| survey(Format::Csv, "prompt", text);
+    for (text, tasks, line) in [
+        ("id,prompt\na,one\nb,\"two\nc,three\nd,four\n", 1, 3),
+        ("\u{feff}id;prompt\na;one\nb;\"two\nlines\"\nc;\"three; and\nno more", 2, 5),
+        ("prompt\none\n\"two \"\"quoted\"\" and\nthree\n", 1, 3),
+        ("id,\"prompt\na,b\n", 0, 1),
+    ] {
+        let (read, wrong) = csv(text);
+        assert_eq!((read, wrong.len()), (tasks, 1), "{text}: {wrong:?}");
+        let begin = format!("line {line}: ");
+        assert!(wrong[0].starts_with(&begin) && wrong[0].contains("quote"), "{text}: {wrong:?}");
+    }
+    // Quotes within a field, and those that end with the file, are as good as ever.
+    assert_eq!(csv("prompt\n6\" of rain\n\"a \"\"b\"\"\"\n\"last\""), (3, vec![]));
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("q.csv"), folder.path().join("q.jsonl"));
+    fs::write(&input, "id,prompt\na,one\nb,\"two\nc,three\n").unwrap();
+    let (ended, _) = of_file(&input, &output).await;
+    assert!(matches!(&ended, Ended::Failed(why) if why.contains("line 3")), "{ended:?}");
+}
+
+#[test]
+fn a_sheet_without_a_head_loses_no_row_without_a_word() {
+    let (read, wrong) = survey(Format::Csv, "prompt", "What is a key?\nWhat is a lock?\nWhat is a door?\n");
+    assert!(read == 0 && wrong.len() == 1, "{read} {wrong:?}");
+    for word in ["no column is called \"prompt\"", "What is a key?", "--column", "--format text"] {
+        assert!(wrong[0].contains(word), "{word} is missing: {wrong:?}");
+    }
+    assert_eq!(survey(Format::Csv, "Question", "question\none\ntwo\n"), (2, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn known_columns_are_known_in_any_case() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("c.csv"), folder.path().join("c.jsonl"));
+    fs::write(&input, "ID,Prompt,MODEL,Temperature,Lang\na,x,gemini-2.5-pro,0.5,de\n").unwrap();
+    of_file(&input, &output).await;
+    let result = &results(&output)[0];
+    assert_eq!((&result["id"], &result["model"]), (&json!("a"), &json!("gemini-2.5-pro")), "{result}");
+    assert_eq!(result["task"], json!({ "Lang": "de" }));
 }

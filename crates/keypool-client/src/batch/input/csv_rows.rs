@@ -4,21 +4,32 @@ use std::{collections::HashMap, io::BufRead};
 
 use serde_json::{Map, Value};
 
-use super::{InputError, Place, Take};
+use super::{
+    InputError, Place, Take,
+    csv_quotes::{OpenQuote, Quotes},
+};
 use crate::batch::task::Task;
 
-/// Reads rows under a head. Where no column is called `prompt` and there is only one, that is it.
+/// What a column may be called that is no label, in any case.
+const KNOWN: [&str; 4] = ["id", "model", "system", "temperature"];
+
+/// Reads rows under a head, which has to name the column with the prompt: one that does not is taken for the first row.
 pub(super) fn read(mut source: impl BufRead, prompt: &str, take: Take<'_>) {
     // What cannot be read is said below.
     let delimiter = source.fill_buf().map_or(b',', |begin| delimiter(begin, prompt));
+    let (source, unclosed) = Quotes::new(source, delimiter);
     let mut reader = csv::ReaderBuilder::new().flexible(false).delimiter(delimiter).from_reader(source);
     let head: Vec<String> = match reader.headers() {
-        Ok(head) => head.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect(),
+        Ok(head) => head.iter().map(named).collect(),
         Err(error) => {
             take(Err(InputError::fatal(Place::Line(1), error)));
             return;
         }
     };
+    if let Some(error) = open(&unclosed) {
+        take(Err(error));
+        return;
+    }
     let alike: Vec<&str> = head.iter().map(String::as_str).filter(|name| name.eq_ignore_ascii_case(prompt)).collect();
     if alike.len() > 1 {
         let what = format!("{} columns are called {prompt:?}: which one holds the prompt?", alike.len());
@@ -31,15 +42,25 @@ pub(super) fn read(mut source: impl BufRead, prompt: &str, take: Take<'_>) {
         return;
     }
     let named = head.iter().position(|name| name.eq_ignore_ascii_case(prompt));
-    let Some(column) = named.or((head.len() == 1).then_some(0)) else {
-        let what = format!(
-            "no column is called {prompt:?}; there are {}: call one so, or name it with --column",
-            head.join(", ")
-        );
+    let Some(column) = named else {
+        let what = match &*head {
+            [only] => format!(
+                "no column is called {prompt:?}; the only one is called {only:?}: put a head {prompt:?} before the first \
+                 row, or name the column with --column; of prompts, one a line, --format text makes tasks"
+            ),
+            head => format!(
+                "no column is called {prompt:?}; there are {}: call one so, or name it with --column",
+                head.join(", ")
+            ),
+        };
         take(Err(InputError::fatal(Place::Line(1), what)));
         return;
     };
     for (index, row) in (0..).zip(reader.records()) {
+        if let Some(error) = open(&unclosed) {
+            take(Err(error));
+            return;
+        }
         let task = match row {
             Ok(row) => {
                 let line = row.position().map_or(index + 2, csv::Position::line);
@@ -63,6 +84,20 @@ fn twice(head: &[String]) -> Option<(usize, usize)> {
     let mut first = HashMap::new();
     let named = head.iter().enumerate().filter(|(_, name)| !name.is_empty());
     named.into_iter().find_map(|(at, name)| first.insert(name, at).map(|earlier| (earlier, at)))
+}
+
+/// A column's name, without what surrounds it; the known ones as they are known.
+fn named(name: &str) -> String {
+    let name = name.trim_start_matches('\u{feff}').trim();
+    let known = KNOWN.iter().find(|known| known.eq_ignore_ascii_case(name));
+    known.map_or(name, |known| *known).to_owned()
+}
+
+/// That the file ended in quotes: whatever stands behind the first of them is one field.
+fn open(unclosed: &OpenQuote) -> Option<InputError> {
+    let line = unclosed.get()?;
+    let what = "a quote is opened and not closed before the end of the file: all rows from there on are one field";
+    Some(InputError::fatal(Place::Line(line), what))
 }
 
 /// What stands between columns, by the head: a comma, unless another brings a column for prompts, or the only ones.
@@ -101,7 +136,7 @@ fn of_row(head: &[String], column: usize, row: &csv::StringRecord) -> Result<Tas
             }
             "" if value.is_empty() => continue,
             "" if fields.contains_key("") => return Err("two columns without a name have a value".to_owned()),
-            "id" | "model" | "system" | "temperature" if value.trim().is_empty() => continue,
+            name if KNOWN.contains(&name) && value.trim().is_empty() => continue,
             "temperature" => value
                 .trim()
                 .parse::<f64>()

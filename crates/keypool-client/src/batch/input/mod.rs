@@ -1,5 +1,6 @@
 //! Tasks out of files: text lines, JSON lines, a JSON array, CSV. Read as they are needed, never all at once.
 
+mod csv_quotes;
 mod csv_rows;
 mod json_list;
 mod lines;

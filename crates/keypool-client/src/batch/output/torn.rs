@@ -28,7 +28,7 @@ enum Other {
 /// `{"id":…,"index":…,"success":`
 fn begin(line: &[u8]) -> Result<(), Other> {
     let rest = literal(line, b"{\"id\":")?;
-    let rest = if rest.first() == Some(&b'"') { text(&rest[1..])? } else { digits(rest)? };
+    let rest = if rest.first() == Some(&b'"') { text(&rest[1..])? } else { number(rest)? };
     let rest = digits(literal(rest, b",\"index\":")?)?;
     literal(rest, b",\"success\":").map(drop)
 }
@@ -46,6 +46,19 @@ fn digits(line: &[u8]) -> Result<&[u8], Other> {
         Some(0) => Err(Other::Differs),
         Some(end) => Ok(&line[end..]),
         None => Err(Other::Ended),
+    }
+}
+
+/// What is behind a number, as JSON has them: `-5`, `1.50`, `1e5`.
+fn number(line: &[u8]) -> Result<&[u8], Other> {
+    let rest = digits(line.strip_prefix(b"-").unwrap_or(line))?;
+    let rest = match rest.strip_prefix(b".") {
+        Some(rest) => digits(rest)?,
+        None => rest,
+    };
+    match rest {
+        [b'e' | b'E', b'+' | b'-', rest @ ..] | [b'e' | b'E', rest @ ..] => digits(rest),
+        _ => Ok(rest),
     }
 }
 
@@ -69,7 +82,7 @@ mod tests {
 
     #[test]
     fn every_begin_of_a_result_is_torn_and_nothing_else_is() {
-        for id in ["17", "\"q\\\"1\\u00e9\""] {
+        for id in ["17", "-5", "-0", "1.50", "1e5", "-2.5E-7", "\"q\\\"1\\u00e9\""] {
             let line =
                 format!("{{\"id\":{id},\"index\":12,\"success\":true,\"text\":\"caf\u{e9} \\n{{\",\"seconds\":0.1}}");
             for cut in 1..line.len() {
@@ -86,6 +99,8 @@ mod tests {
             "{\"id\":1,\"prompt\":\"x",
             "{\"id\":\"q\",\"index\":\"1",
             "{\"id\":,",
+            "{\"id\":1-2",
+            "{\"id\":-5,\"prompt\":",
             "{\"id\":1,\"index\":2,\"success\":x",
             "[{\"id\":1",
         ] {
