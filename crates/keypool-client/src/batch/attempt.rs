@@ -48,6 +48,8 @@ pub(crate) struct Bad {
     pub(crate) asked: Option<Duration>,
     /// The model is not to be had: by anybody, or by those who were asked. Whether the provider named the cause.
     pub(crate) without_model: Option<bool>,
+    /// What it refers to is another owner's, and no key but this one's was asked.
+    pub(crate) of_another: bool,
     /// It is not for the tier of those who were asked: a quota of none, which is asked for again another day.
     pub(crate) without_quota: bool,
 }
@@ -79,6 +81,7 @@ impl Bad {
             asked,
             without_model,
             without_quota: false,
+            of_another: false,
         }
     }
 
@@ -240,6 +243,7 @@ fn of_error(shared: &Shared, error: &Error, slotted: bool) -> Bad {
                     | VerdictKind::ModelUnavailable
                     | VerdictKind::WrongOwner
             );
+            let of_another = slotted && kind == VerdictKind::WrongOwner;
             let (whose, name) = match () {
                 () if key_fault => (FaultKind::Key, "key"),
                 () if invalid => (FaultKind::Task, "invalid"),
@@ -251,7 +255,8 @@ fn of_error(shared: &Shared, error: &Error, slotted: bool) -> Bad {
             let code = code.clone().unwrap_or_else(|| status.as_u16().to_string());
             Bad {
                 // Another key may have the model, once it is there.
-                invalid: invalid && !is_key_fault,
+                invalid: invalid && !is_key_fault && !of_another,
+                of_another,
                 code: Some(code),
                 asked: verdict.and_then(Verdict::retry_after),
                 without_model: verdict.filter(|_| without_model).map(Verdict::is_named),

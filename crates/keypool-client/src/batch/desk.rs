@@ -32,6 +32,8 @@ pub(crate) struct Work {
     pub(crate) unheld: u32,
     /// It was told that its model is not there.
     pub(crate) without_model: bool,
+    /// An owner was asked that has not what it refers to: the pool looks for the one that has.
+    pub(crate) of_another: bool,
 }
 
 /// Why the run ends before all is done.
@@ -411,6 +413,7 @@ mod tests {
             tried: Vec::new(),
             unheld: 0,
             without_model: false,
+            of_another: false,
         }
     }
 

@@ -197,6 +197,7 @@ mod tests {
             tried: Vec::new(),
             unheld: 0,
             without_model: false,
+            of_another: false,
         };
         let tried = |code: &str| Tried {
             outcome: Err(Bad { code: Some(code.to_owned()), ..Bad::new(FaultKind::Network, "network", "no") }),

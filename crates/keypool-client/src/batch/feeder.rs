@@ -155,6 +155,7 @@ impl Making {
             faults: 0,
             unheld: 0,
             without_model: false,
+            of_another: false,
             tried: Vec::new(),
         })
     }

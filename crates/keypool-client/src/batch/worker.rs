@@ -77,8 +77,8 @@ impl Worker {
                     // As long as nobody knows anything of the keys each speaks for itself: a request that asks one after the other
                     // has the pool doubt what the first said, and all of the first wave would ask all of them.
                     let alone = first_wave.then(|| lease.key_id().clone());
-                    let tried =
-                        attempt::send(&shared, &work, &model, lease, self.key.as_ref().or(alone.as_ref())).await;
+                    let pinned = self.key.as_ref().or(alone.as_ref()).filter(|_| !work.of_another);
+                    let tried = attempt::send(&shared, &work, &model, lease, pinned).await;
                     shared.desk.landed(&work.model);
                     drop(under_way);
                     self.settle(work, &model, tried).await;
@@ -177,6 +177,12 @@ impl Worker {
             shared.desk.put_back(work, Duration::ZERO);
             return tokio::task::yield_now().await;
         }
+        if bad.of_another {
+            work.of_another = true;
+            shared.tally(|tally| tally.statistics.retries += 1);
+            not_again(&mut work, &tried);
+            return shared.desk.put_back(work, Duration::ZERO);
+        }
         match bad.whose {
             FaultKind::Key => return self.turned_away(work, model, tried).await,
             FaultKind::Network => {
@@ -197,11 +203,7 @@ impl Worker {
             FaultKind::Model => shared.backoff(work.faults).max(bad.asked.unwrap_or_default().min(LONGEST_ASKED)),
             _ => Duration::ZERO,
         };
-        if let Some(key) = tried.served_by.as_ref().and_then(ServedBy::key)
-            && !work.tried.contains(key)
-        {
-            work.tried.push(key.clone());
-        }
+        not_again(&mut work, &tried);
         shared.desk.put_back(work, pause);
     }
 
@@ -255,6 +257,15 @@ impl Worker {
             self.shared.desk.stop(Stop::Failed("the output is gone".into()));
             self.shared.desk.done();
         }
+    }
+}
+
+/// The key that it was tried with is the last that is asked again.
+fn not_again(work: &mut Work, tried: &Tried) {
+    if let Some(key) = tried.served_by.as_ref().and_then(ServedBy::key)
+        && !work.tried.contains(key)
+    {
+        work.tried.push(key.clone());
     }
 }
 

@@ -185,3 +185,70 @@ async fn a_model_that_is_for_no_keys_tier_gives_way_to_another_or_is_waited_for(
     let resting = told.await.unwrap();
     assert!(resting.len() == 1 && resting[0].seconds.is_some_and(|seconds| seconds > 3_000.0), "{resting:?}");
 }
+
+/// What a task refers to is looked for with all owners, also where each key speaks for itself.
+#[tokio::test(start_paused = true)]
+async fn what_is_another_owners_is_found_there() {
+    let file = "You do not have permission to access the File abc123 or it may not exist.";
+    let caller = "The caller does not have permission";
+    for (message, mute, keys) in [(file, 2, 3), (caller, 1, 12), (file, 11, 12)] {
+        for slots in [false, true] {
+            let pool = provider::pool(provider::keys(keys)).build().unwrap();
+            let (client, asked) = provider::client(&pool, Models::new(), move |_, key, _| {
+                (QUICK, if key < mute { nameless(403, "PERMISSION_DENIED", message) } else { fine() })
+            });
+            let batch = Batch::new(client);
+            let batch = if slots { batch.workers_per_key(2).rate_limit_per_slot(0.5) } else { batch };
+            let (ended, statistics) = batch.run(prompts(100)).finish().await;
+            assert!(matches!(ended, Ended::Done), "{ended:?}");
+            assert_eq!(
+                (statistics.ok, statistics.failed),
+                (100, 0),
+                "{message} {mute} of {keys}, {slots}: {statistics}"
+            );
+            assert!(asked.load(SeqCst) <= 100 * (mute + 1) + keys, "{asked:?}");
+        }
+    }
+}
+
+/// Whatever all keys say of it is the task's.
+#[tokio::test(start_paused = true)]
+async fn what_no_owner_has_fails_the_task() {
+    for slots in [false, true] {
+        let pool = provider::pool(provider::keys(3)).build().unwrap();
+        let (client, asked) = provider::client(&pool, Models::new(), |_, _, _| {
+            (
+                QUICK,
+                nameless(
+                    403,
+                    "PERMISSION_DENIED",
+                    "You do not have permission to access the File abc123 or it may not exist.",
+                ),
+            )
+        });
+        let batch = Batch::new(client);
+        let batch = if slots { batch.workers_per_key(1).rate_limit_per_slot(0.5) } else { batch };
+        let (ended, statistics) = batch.run(prompts(5)).finish().await;
+        assert!(matches!(ended, Ended::Done), "{ended:?}");
+        assert_eq!((statistics.ok, statistics.failed), (0, 5), "{slots}: {statistics}");
+        assert!(asked.load(SeqCst) <= 5 * 4, "{asked:?}");
+    }
+}
+
+/// The key of a task that is sent to no other one rests: the task waits for none of it, and is charged with nothing.
+#[tokio::test(start_paused = true)]
+async fn keys_that_are_out_charge_no_task_while_others_serve() {
+    for retries in [0, 3] {
+        for slots in [false, true] {
+            let pool = provider::pool(provider::keys(12)).build().unwrap();
+            let (client, _) = provider::client(&pool, Models::new(), |_, key, _| {
+                (QUICK, if key < 8 { provider::limited("Day", "40000s") } else { fine() })
+            });
+            let batch = Batch::new(client).max_retries(retries);
+            let batch = if slots { batch.workers_per_key(1).rate_limit_per_slot(1.0) } else { batch };
+            let (ended, statistics) = batch.run(prompts(40)).finish().await;
+            assert!(matches!(ended, Ended::Done), "{ended:?}");
+            assert_eq!((statistics.ok, statistics.failed), (40, 0), "{retries}, {slots}: {statistics}");
+        }
+    }
+}
