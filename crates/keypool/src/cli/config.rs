@@ -121,7 +121,9 @@ impl Config {
                 }
                 notes.extend(loaded.keys.notes.iter().map(ToString::to_string));
                 if !json {
-                    notes.iter().for_each(|note| say(&format!("note: {note}")));
+                    for note in &notes {
+                        say(&format!("note: {note}"));
+                    }
                 }
                 if rejected > 0 {
                     let lines = config::count(rejected, "line");
