@@ -302,6 +302,8 @@ impl KeyBook {
             let said = key.settings.get_or_insert_with(|| KeySettings::recorded(&key.record));
             change(said);
             let (kept, record) = (!key.record.secret.is_elsewhere(), &mut key.record);
+            // What a strategy made of the weight goes with it.
+            let adapted = if record.weight > 0.0 { record.weight_now / record.weight } else { 1.0 };
             if kept {
                 // Unless a file says otherwise, which the next pool writes.
                 let paid = !matches!(said.tier.as_deref(), None | Some("free"));
@@ -311,6 +313,7 @@ impl KeyBook {
             record.tier = said.tier.clone().or(record.tier.take());
             record.priority = said.priority.unwrap_or(record.priority);
             record.weight = said.weight.unwrap_or(record.weight);
+            record.weight_now = record.weight * adapted;
             record.owner = said.owner.clone().or(record.owner.take());
             record.source = said.labels.get("source").cloned().or(record.source.take());
             self.changed.insert(hash);
@@ -331,6 +334,7 @@ impl KeyBook {
     /// A key that no pool on this store has had yet, so that something can be said of it. One that is known stays.
     pub fn know(&mut self, record: KeyRecord) {
         if !self.keys.contains_key(&record.hash) {
+            self.changed.insert(record.hash.clone());
             self.put(BookKey { record, settings: None });
         }
     }

@@ -186,7 +186,7 @@ impl From<OpenAi> for Answered {
 }
 
 impl Answered {
-    /// What is said in the form of OpenAI, which not all write alike.
+    /// What is said in the form that compatible providers have, which not all write alike.
     fn message(&mut self, message: Message) {
         self.blocked = message.refusal;
         let content = message.content.as_deref().map_or("null", RawValue::get);

@@ -1,6 +1,6 @@
 //! What a batch goes by.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tower_keypool::{KeyId, KeyPool, KeyState, Retry};
@@ -33,7 +33,9 @@ pub(crate) struct Options {
     pub(crate) on_fault: Option<Listener>,
     /// How many tasks there are, where somebody counted.
     pub(crate) tasks: Option<u64>,
-    pub(crate) used_today: UsedToday,
+    /// And how many of them name which model.
+    pub(crate) models: BTreeMap<Option<Arc<str>>, u64>,
+    pub(crate) used_today: BTreeMap<Arc<str>, UsedToday>,
 }
 
 /// Worker slots.
@@ -58,10 +60,26 @@ impl Options {
         Some((per_key, per_key * keys as f64))
     }
 
-    /// What the limits allow for the model of tasks that name none.
+    /// The models that tasks ask, and how many ask each: that of tasks that name none, where nothing else is known.
+    pub(crate) fn models(&self) -> BTreeMap<Arc<str>, u64> {
+        let mut models = BTreeMap::new();
+        for (model, tasks) in &self.models {
+            *models.entry(Arc::clone(model.as_ref().unwrap_or(&self.defaults.model))).or_default() += tasks;
+        }
+        if models.is_empty() {
+            models.insert(Arc::clone(&self.defaults.model), 1);
+        }
+        models
+    }
+
+    /// What the limits allow for them.
     pub(crate) fn plan(&self, client: &Client) -> Plan {
-        let models = client.models_in_place().chain(&self.defaults.model);
-        Plan::of(client.pool(), &models, self.slots_per_second(client.pool()), &self.used_today)
+        let (slots, none) = (self.slots_per_second(client.pool()), UsedToday::default());
+        let of_model = |(model, tasks): (Arc<str>, u64)| {
+            let models = client.models_in_place().chain(&model);
+            (Plan::of(client.pool(), &models, slots, self.used_today.get(&model).unwrap_or(&none)), tasks)
+        };
+        Plan::sum(self.models().into_iter().map(of_model).collect())
     }
 }
 
@@ -97,7 +115,8 @@ impl Batch {
             prices: None,
             on_fault: None,
             tasks: None,
-            used_today: UsedToday::default(),
+            models: BTreeMap::new(),
+            used_today: BTreeMap::new(),
         };
         Self { client, options, output: None }
     }
@@ -205,11 +224,23 @@ impl Batch {
         self
     }
 
-    /// What the owner of each of these keys has used of today's requests for the batch's model, for what is told of the
+    /// How many tasks name which model ([`Survey::models`](super::input::Survey::models)), for what the limits allow and the
+    /// expected end; the model of tasks that name none unless set.
+    pub fn expecting_of(mut self, models: impl IntoIterator<Item = (Option<Arc<str>>, u64)>) -> Self {
+        self.options.models = models.into_iter().collect();
+        self
+    }
+
+    /// The models that tasks ask, as far as that is known.
+    pub fn models(&self) -> impl Iterator<Item = Arc<str>> {
+        self.options.models().into_keys()
+    }
+
+    /// What the owner of each of these keys has used of today's requests for this model, for what is told of the
     /// day: a pool that shares its limits with other processes learns that with an owner's lease, which it has for none
     /// before the first request. Where the pool knows of more, that holds; after the day's end none of this does.
-    pub fn used_today(mut self, used: impl IntoIterator<Item = (KeyId, u64)>) -> Self {
-        self.options.used_today = UsedToday::new(self.client.pool(), used);
+    pub fn used_today(mut self, model: &str, used: impl IntoIterator<Item = (KeyId, u64)>) -> Self {
+        self.options.used_today.insert(model.into(), UsedToday::new(self.client.pool(), used));
         self
     }
 

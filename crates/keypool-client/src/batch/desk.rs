@@ -9,7 +9,13 @@ use bytes::Bytes;
 use tokio::sync::{Notify, futures::Notified, watch};
 use tower_keypool::{Clock, Exhausted, KeyId, Tick};
 
-use super::{Id, away::Away, given_up, tray::Tray, written::Fields};
+use super::{
+    Id,
+    away::Away,
+    given_up,
+    tray::{MOST_HELD, Tray},
+    written::Fields,
+};
 
 /// A task on its way.
 #[derive(Debug)]
@@ -357,6 +363,12 @@ impl Desk {
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let tray = self.lock();
         (tray.waiting() + tray.out, tray.waiting())
+    }
+
+    /// Whether so many tasks of models that are out are held that those behind them in the input are not read.
+    pub(super) fn reads_no_more(&self) -> bool {
+        let tray = self.lock();
+        tray.held() >= MOST_HELD && !tray.ended
     }
 
     /// Whom the run waits for: the model, why, and when it may be back.

@@ -135,13 +135,18 @@ impl Feeder {
     }
 }
 
+/// A model's name without what Gemini lists it under.
+pub(crate) fn bare(model: &Arc<str>) -> Arc<str> {
+    match model.strip_prefix("models/") {
+        Some(bare) => bare.into(),
+        None => Arc::clone(model),
+    }
+}
+
 impl Making {
     fn work(&self, task: Task, id: Id, index: u64, hash: u64) -> Result<Work, Error> {
         let model = task.model.as_ref().unwrap_or(&self.defaults.model);
-        let model: Arc<str> = match model.strip_prefix("models/") {
-            Some(bare) => bare.into(),
-            None => Arc::clone(model),
-        };
+        let model = bare(model);
         Ok(Work {
             path: self.dialect.path(&model)?,
             body: self.dialect.body(&task, &model, &self.defaults),

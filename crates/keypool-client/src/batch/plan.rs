@@ -15,11 +15,11 @@ use super::{
     statistics::time,
 };
 
-/// What the known limits allow for one model.
-#[derive(Clone, Debug, Serialize)]
+/// What the known limits allow for the models that are asked.
+#[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
-    /// Which model.
+    /// Which model; how many, where tasks name several.
     pub model: String,
     /// Keys that may serve by and by.
     pub keys: usize,
@@ -34,8 +34,9 @@ pub struct Plan {
     pub day_ends: f64,
     /// Requests a second by slots, where there are such.
     pub slots_per_second: Option<f64>,
+    /// Of each model, and how many tasks ask it.
     #[serde(skip)]
-    forecast: Forecast,
+    parts: Vec<(Arc<str>, u64, Forecast)>,
 }
 
 /// Requests of a day that owners have used, by key, where the pool cannot know of them.
@@ -107,6 +108,27 @@ impl Share {
 }
 
 impl Plan {
+    /// The same of several models together, each asked by so many tasks.
+    pub(crate) fn sum(of_models: Vec<(Self, u64)>) -> Self {
+        let count = of_models.len();
+        let mut plans = of_models.into_iter().map(|(mut plan, tasks)| {
+            plan.parts.iter_mut().for_each(|part| part.1 = tasks);
+            plan
+        });
+        let mut sum = plans.next().unwrap_or_default();
+        let both = |a: Option<u64>, b: Option<u64>| Some(a?.saturating_add(b?));
+        for plan in plans {
+            sum.per_minute = both(sum.per_minute, plan.per_minute);
+            sum.left_today = both(sum.left_today, plan.left_today);
+            sum.per_day = both(sum.per_day, plan.per_day);
+            sum.parts.extend(plan.parts);
+        }
+        if count > 1 {
+            sum.model = format!("{count} models");
+        }
+        sum
+    }
+
     /// Looks at the pool. `models`: the one that is asked, and those that may take its place. `slots`: what each key's slots
     /// allow a second, and all of them.
     pub(crate) fn of(pool: &KeyPool, models: &[Arc<str>], slots: Option<(f64, f64)>, used: &UsedToday) -> Self {
@@ -136,7 +158,11 @@ impl Plan {
             per_day,
             day_ends: day_ends.as_secs_f64(),
             slots_per_second: by_slots,
-            forecast: Forecast { shares, day_ends: day_ends.as_secs_f64(), per_key, by_slots },
+            parts: vec![(
+                Arc::from(model),
+                1,
+                Forecast { shares, day_ends: day_ends.as_secs_f64(), per_key, by_slots },
+            )],
         }
     }
 
@@ -153,7 +179,23 @@ impl Plan {
     /// and its day. `pace`: good answers a second so far, while requests were under way, where that is less. `None` where nobody
     /// knows.
     pub fn expected(&self, tasks: u64, pace: Option<f64>) -> Option<Duration> {
-        self.forecast.done_in(tasks, pace)
+        let all: u64 = self.parts.iter().map(|(_, tasks, _)| tasks).sum();
+        // The models go side by side: the last one to end is what is waited for.
+        let ends = self.parts.iter().filter(|(_, of_it, _)| *of_it > 0).filter_map(|(_, of_it, forecast)| {
+            let part = *of_it as f64 / all as f64;
+            let of_part = Forecast { by_slots: forecast.by_slots.map(|slots| slots * part), ..forecast.clone() };
+            of_part.done_in((tasks as f64 * part).ceil() as u64, pace.map(|pace| pace * part))
+        });
+        ends.max()
+    }
+
+    /// So many tasks of each model are done.
+    pub(crate) fn done(&mut self, models: &BTreeMap<String, u64>) {
+        if self.parts.len() > 1 {
+            for (model, tasks, _) in &mut self.parts {
+                *tasks = tasks.saturating_sub(models.get(&**model).copied().unwrap_or_default());
+            }
+        }
     }
 
     /// The same while some of them are under way, which the limits have counted by now.

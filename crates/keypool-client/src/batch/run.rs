@@ -114,7 +114,8 @@ impl Watch {
             // In the pool's own line nobody is told.
             all.resting.extend(self.0.all_wait());
         }
-        let plan = self.plan();
+        let mut plan = self.plan();
+        plan.done(&all.models);
         all.possible_per_second = plan.per_second();
         (all.left_today, all.per_day) = (plan.left_today, plan.per_day);
         if all.unreachable.is_some() {
@@ -126,7 +127,8 @@ impl Watch {
         all
     }
 
-    /// What the limits allow for the model of tasks that name none.
+    /// What the limits allow for the models that tasks ask, as far as they are known; see
+    /// [`expecting_of`](super::Batch::expecting_of).
     pub fn plan(&self) -> Plan {
         self.0.options.plan(&self.0.client)
     }

@@ -241,9 +241,11 @@ impl Shared {
         }
         all.by_slot.clone_from(&self.by_slot.lock().unwrap_or_else(PoisonError::into_inner));
         all.per_second = all.ok as f64 / elapsed.as_secs_f64().max(1e-3);
+        let full =
+            if self.desk.reads_no_more() { "; so many tasks wait for it that no more are read until then" } else { "" };
         let resting = |(model, why, back): (_, Exhausted, Option<Duration>)| Resting {
             model,
-            why: why.to_string(),
+            why: format!("{why}{full}"),
             seconds: back.map(|back| back.as_secs_f64()),
         };
         all.resting = self.desk.parked().into_iter().map(resting).collect();

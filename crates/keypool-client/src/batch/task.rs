@@ -236,7 +236,12 @@ impl Task {
         task.temperature = match fields.remove("temperature") {
             None => None,
             Some(value) if value.is_null() => None,
-            Some(value) => Some(value.as_f64().ok_or_else(|| wrong("its temperature is no number"))?),
+            Some(value) => {
+                // One beyond any value is none, whatever stands for it.
+                let is_finite = |number: &str| number.parse().is_ok_and(f64::is_finite);
+                let number = value.as_f64().filter(|_| value.exact().is_none_or(is_finite));
+                Some(number.ok_or_else(|| wrong("its temperature is no number"))?)
+            }
         };
         if let Ask::Request(request) = &task.ask
             && task.model.is_none()

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Tasks that pause or whose model is out are held up to so many; then nothing more is read.
-const MOST_HELD: usize = 1_000;
+pub(super) const MOST_HELD: usize = 1_000;
 /// Nobody relies on a forecast for longer: rests are lifted by hand, too.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
@@ -80,7 +80,7 @@ impl Tray {
         roomy
     }
 
-    fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.parked_tasks + self.later.len()
     }
 

@@ -27,3 +27,18 @@ async fn what_is_under_way_needs_no_quota_more() {
     }
     assert_eq!(done.await.unwrap().1.ok, 40);
 }
+
+#[tokio::test(start_paused = true)]
+async fn that_a_model_which_is_out_holds_up_others_is_said() {
+    let limits = |pool: tower_keypool::KeyPoolBuilder| pool.limits("gemini-2.5-pro", Limits::new().per_day(1));
+    for (count, full) in [(500, false), (1_100, true)] {
+        let (_sim, client) = stage::paused(GeminiSim::builder(), 1, limits);
+        let of_pro = (0..count).map(|n| Task::prompt(format!("{n}")).model("gemini-2.5-pro"));
+        let others = (0..10).map(|n| Task::prompt(format!("other {n}")));
+        let batch = Batch::new(client).concurrency(4).max_wait(Duration::from_secs(1));
+        let (_, all) = batch.run(of_pro.chain(others).collect::<Vec<_>>()).finish().await;
+        assert_eq!(all.ok, if full { 1 } else { 11 }, "{all:?}");
+        let said = all.resting[0].why.contains("no more are read until then");
+        assert_eq!((&*all.resting[0].model, said), ("gemini-2.5-pro", full), "{all:?}");
+    }
+}

@@ -258,3 +258,14 @@ async fn known_columns_are_known_in_any_case() {
     assert_eq!((&result["id"], &result["model"]), (&json!("a"), &json!("gemini-2.5-pro")), "{result}");
     assert_eq!(result["task"], json!({ "Lang": "de" }));
 }
+
+#[test]
+fn a_temperature_that_no_number_can_be_is_no_task() {
+    for temperature in ["nan", "inf", "-inf", "1e999"] {
+        let (read, wrong) = survey(Format::Csv, "prompt", &format!("prompt,temperature\nx,{temperature}\ny,0.5\n"));
+        assert!(read == 1 && wrong.len() == 1 && wrong[0].starts_with("line 2: "), "{temperature}: {wrong:?}");
+        assert!(wrong[0].contains("temperature"), "{wrong:?}");
+    }
+    let (read, wrong) = survey(Format::JsonLines, "prompt", "{\"prompt\": \"x\", \"temperature\": 1e999}\n\"y\"\n");
+    assert!(read == 1 && wrong.len() == 1 && wrong[0].contains("temperature"), "{wrong:?}");
+}

@@ -5,9 +5,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 use tower_keypool::{config::ConfigErrors, store::StoreError};
 
-use super::{Failure, say, serve::NoKey};
+use super::{Failure, say, say_json, serve::NoKey};
 use crate::{
     config::{self, Effective, Inputs},
     database::{Place, Site, Stored},
@@ -65,6 +66,10 @@ struct File {
 struct Check {
     #[command(flatten)]
     file: File,
+
+    /// As JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -86,7 +91,8 @@ impl File {
 impl Config {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self.action {
-            Action::Check(Check { file }) => {
+            Action::Check(Check { file, json }) => {
+                let mut notes = Vec::new();
                 let inputs = file.inputs();
                 let loaded = inputs.load_to_serve().map_err(|errors| wrong(&errors))?;
                 let site = Site::of(&loaded.store);
@@ -100,7 +106,7 @@ impl Config {
                         if loaded.keys.is_empty() {
                             return Err(Failure::run(anyhow::anyhow!(note)));
                         }
-                        say(&format!("note: {note}"));
+                        notes.push(note);
                         None
                     }
                     Err(error) => return Err(wrong(&inputs.of_store(error))),
@@ -113,19 +119,33 @@ impl Config {
                 if let Err(error) = loaded.builder().build() {
                     return Err(Failure::config(anyhow::anyhow!("the keys: {error}")));
                 }
-                for note in loaded.notes() {
-                    say(&format!("note: {note}"));
+                notes.extend(loaded.notes().map(ToString::to_string));
+                if !json {
+                    for note in &notes {
+                        say(&format!("note: {note}"));
+                    }
                 }
                 if rejected > 0 {
                     let lines = config::count(rejected, "line");
+                    if json {
+                        say_json(&json!({ "status": "wrong", "rejected_lines": rejected, "notes": notes }));
+                    }
                     return Err(Failure::config(anyhow::anyhow!("{lines} of key files cannot be used")));
                 }
                 if locked > 0 {
+                    let keys = config::count(locked, "key");
+                    if json {
+                        say_json(&json!({ "status": "wrong", "not_decrypted": locked, "notes": notes }));
+                    }
                     return Err(Failure::config(anyhow::anyhow!(
-                        "{} in the database {site} cannot be decrypted with KEYPOOL_SECRET_KEY, or the file beside it, as it is \
-                         here",
-                        config::count(locked, "key")
+                        "{keys} in the database {site} cannot be decrypted with KEYPOOL_SECRET_KEY, or the file beside it, as \
+                         it is here"
                     )));
+                }
+                if json {
+                    let keys = loaded.keys.keys.len();
+                    say_json(&json!({ "status": "all is well", "keys": keys, "not_to_be_had": shut, "notes": notes }));
+                    return Ok(());
                 }
                 let shut = match shut {
                     0 => String::new(),

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
+use serde_json::json;
 use tower_keypool::store::Sqlite;
 
-use super::{Failure, say};
+use super::{Failure, say, say_json};
 use crate::database::{Place, SecretKey, Site};
 
 /// Copy the database, or look through it.
@@ -26,6 +27,9 @@ Examples:
     Backup {
         /// The copy: a file that is not there yet
         file: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         database: Place,
     },
@@ -34,6 +38,9 @@ Examples:
 Examples:
   keypool db check --db /var/lib/keypool/keypool.db")]
     Check {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         database: Place,
     },
@@ -48,7 +55,7 @@ Exit codes: 0 done, 1 the database is not there, not whole or cannot be copied, 
 
 impl Db {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let (Task::Backup { database, .. } | Task::Check { database }) = &self.task;
+        let (Task::Backup { database, .. } | Task::Check { database, .. }) = &self.task;
         let site = database.site().map_err(|errors| super::config::wrong(&errors))?;
         let path = match &site {
             Site::File { path, .. } => path.clone(),
@@ -67,14 +74,20 @@ impl Db {
             Sqlite::may_open(&path).map_err(wrong)?;
             let store = Sqlite::inspect(&path).map_err(Failure::run)?;
             match &self.task {
-                Task::Backup { file, .. } => {
+                Task::Backup { file, json, .. } => {
                     store.backup(file).await.map_err(Failure::run)?;
+                    let secret_key = SecretKey::of(Some(&path)).map_err(Failure::config)?;
+                    let key = secret_key.file();
+                    if *json {
+                        say_json(&json!({ "database": path, "copy": file, "secret_key": key }));
+                        return Ok(());
+                    }
                     say(&format!("{} is copied to {}", path.display(), file.display()));
-                    if let Some(key) = SecretKey::of(Some(&path)).map_err(Failure::config)?.file() {
+                    if let Some(key) = key {
                         say(&format!("what opens its secrets is not in the copy: {}", key.display()));
                     }
                 }
-                Task::Check { .. } => {
+                Task::Check { json, .. } => {
                     let mut problems = store.check().await.map_err(Failure::run)?;
                     let key = SecretKey::of(Some(&path)).map_err(Failure::run)?;
                     // Of a broken one, or one of an earlier version, not all can be read. A copy has no key beside it.
@@ -84,9 +97,21 @@ impl Db {
                         );
                     }
                     if !problems.is_empty() {
+                        if *json {
+                            say_json(&json!({ "database": path, "whole": false, "problems": problems }));
+                        }
                         return Err(Failure::run(anyhow!("{} is not whole: {}", path.display(), problems.join("; "))));
                     }
                     let held = store.contents().await.map_err(Failure::run)?;
+                    if *json {
+                        say_json(&json!({
+                            "database": path, "whole": true, "problems": problems, "schema": held.schema, "bytes": held.bytes,
+                            "wal_bytes": held.wal_bytes, "keys": held.keys, "rests": held.rests, "windows": held.windows,
+                            "usage": held.usage, "imports": held.imports, "journal": held.journal,
+                            "processes": held.processes, "lent": held.lent,
+                        }));
+                        return Ok(());
+                    }
                     say(&format!(
                         "{} is whole: schema {}, {} KiB and {} KiB of -wal; {}, {}, counts of {} by model, {}, {}, {}; \
                          {} on it, with {} between them",

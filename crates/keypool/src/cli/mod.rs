@@ -27,7 +27,7 @@ mod tenants;
 mod test_keys;
 mod usage;
 
-use std::{fmt, io::Write, process::ExitCode};
+use std::{fmt, io::Write, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 
@@ -208,12 +208,21 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Resolves at the first Ctrl-C or SIGTERM from now on; a second one ends the process at once.
+/// Signals so soon after the first are the same one: `timeout` sends its own to the process and to its group.
+const ONE_SIGNAL: Duration = Duration::from_millis(200);
+
+/// Resolves at the first Ctrl-C or SIGTERM from now on; a second one, later than a moment, ends the process at once.
 fn interrupted() -> impl Future<Output = ()> {
     let mut signals = StopSignals::new();
     async move {
         signals.next().await;
         tokio::spawn(async move {
+            let same = async {
+                loop {
+                    signals.next().await;
+                }
+            };
+            let _: Result<(), _> = tokio::time::timeout(ONE_SIGNAL, same).await;
             signals.next().await;
             std::process::exit(130);
         });

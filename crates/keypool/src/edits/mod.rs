@@ -135,6 +135,13 @@ pub fn find(book: &mut KeyBook, configured: &[KeySpec], typed: &str) -> Result<S
     named(book, typed)
 }
 
+/// Has the database know of these keys of files and variables, as it does of those that a pool had.
+pub fn note(book: &mut KeyBook, configured: &[KeySpec]) {
+    for spec in configured {
+        book.know(KeyRecord::of(&spec.key(), KeptSecret::Elsewhere, now_ms()));
+    }
+}
+
 /// What is said of a key: names and values as in a key file.
 #[derive(Clone, Debug, Default)]
 pub struct Words {

@@ -30,7 +30,10 @@ const LONGEST_REASON: usize = 512;
 /// # Errors
 /// When it looks like a key, or is too long.
 pub fn reason(text: &str) -> Result<(), EditError> {
-    if KeySpec::read(text, &[], Origin::Default).is_ok() {
+    let is_key = |text: &str| KeySpec::read(text, &[], Origin::Default).is_ok();
+    // Or says one in so many words: those that are long enough for a key, and no plain words.
+    let says_one = |word: &str| word.len() >= 20 && word.contains(|c: char| c.is_ascii_digit()) && is_key(word);
+    if is_key(text) || text.split_whitespace().any(says_one) {
         return Err(EditError::wrong("the reason looks like a key, and reasons are shown"));
     }
     if text.chars().count() > LONGEST_REASON {

@@ -393,6 +393,56 @@ async fn ctrl_c_drains_and_the_same_command_goes_on() {
     assert_eq!((stage.results("answers.jsonl").len(), stage.sim.report().total.arrivals), (60, 60));
 }
 
+/// `timeout` sends its signal to the process and to its group.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn two_signals_in_one_moment_are_one() {
+    let builder = GeminiSim::builder().latency(Duration::from_secs(1));
+    let stage = Stage::new(builder, 2, Limits::none()).await.tasks(60);
+    let child = stage.start(&["tasks.txt", "-o", "answers.jsonl", "--concurrency", "4"]);
+    while stage.sim.report().total.arrivals < 8 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let both = format!("kill -INT {0}; kill -TERM {0}", child.id());
+    assert!(Command::new("sh").args(["-c", &both]).status().unwrap().success());
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let done = stage.results("answers.jsonl").len() as u64;
+    assert_eq!(done, stage.sim.report().total.arrivals, "what was under way came to its end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_at_a_time_and_slots_are_two_ways() {
+    let stage = Stage::new(GeminiSim::builder(), 2, Limits::none()).await.tasks(2);
+    for slots in ["--workers-per-key", "--rate-limit-per-slot"] {
+        let ended = stage.run(&["tasks.txt", "-o", "a.jsonl", "--concurrency", "3", slots, "2"]).await;
+        assert!(ended.code == 2 && ended.err.contains("--concurrency") && ended.err.contains(slots), "{ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_before_is_of_the_models_that_tasks_name() {
+    let builder = GeminiSim::builder().latency(Duration::from_millis(300));
+    let stage = Stage::new(builder, 1, Limits::none()).await;
+    std::fs::write(stage.path("keys.txt"), format!("{} id=k0 rpd=20 rpm=60\n", secret(0))).unwrap();
+    let task =
+        |model: &str, n: usize| format!("{{\"id\": \"{model} {n}\", \"prompt\": \"x\", \"model\": \"{model}\"}}\n");
+    let pro: String = (0..5).map(|n| task("gemini-2.5-pro", n)).collect();
+    std::fs::write(stage.path("one.jsonl"), &pro).unwrap();
+    let ended = stage.run(&["one.jsonl", "-o", "a.jsonl"]).await;
+    let begin = "gemini-2.5-pro: 1 key, 60 requests a minute, 20 of 20 left today";
+    assert!(ended.code == 0 && ended.err.lines().any(|line| line.starts_with(begin)), "{ended:?}");
+    let lite: String = (0..16).map(|n| task("models/gemini-2.5-flash-lite", n)).collect();
+    std::fs::write(stage.path("two.jsonl"), pro + &lite + "\"and one of none\"\n").unwrap();
+    let args = ["two.jsonl", "-o", "b.jsonl", "--monitor-interval", "0.1", "--concurrency", "3", "--max-wait", "1"];
+    let ended = stage.run(&args).await;
+    let begin = "3 models: 1 key, 180 requests a minute, 55 of 60 left today";
+    assert!(ended.err.lines().any(|line| line.starts_with(begin)), "{ended:?}");
+    let left = |line: &str| line.split(" of 60 left today").next()?.rsplit(' ').next()?.parse::<u64>().ok();
+    let told: Vec<u64> = ended.err.lines().filter(|line| line.starts_with("active ")).filter_map(left).collect();
+    assert!(!told.is_empty() && told.iter().all(|left| (33..=55).contains(left)), "{ended:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_form_of_input_is_read_from_files_and_from_standard_input() {
     const CSV: &str =
@@ -486,6 +536,8 @@ async fn a_second_ctrl_c_ends_it_at_once_and_loses_nothing() {
         while !told.contains("Ctrl-C again stops at once") {
             assert_ne!(said.read_line(&mut told).unwrap(), 0, "{told}");
         }
+        // And two in one moment.
+        tokio::time::sleep(Duration::from_millis(300)).await;
         interrupt(&child);
         let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
         // What is under way never ends by itself.

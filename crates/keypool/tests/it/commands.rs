@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     binary::run,
@@ -104,6 +104,40 @@ fn every_command_of_keys_has_json() {
     assert_eq!(json(&["stats"])["total"]["requests"], 0);
     assert_eq!(json(&["monitor", "--once"])["keys"].as_array().unwrap().len(), 1);
     assert!(json(&["usage"])["rows"].is_array());
+}
+
+#[test]
+fn what_is_checked_and_copied_is_told_as_json_too() {
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    let json = |args: &[&str]| home.run(args).json();
+    let told = json(&["db", "check", "--json"]);
+    assert_eq!((&told["whole"], &told["keys"]), (&json!(true), &json!(1)), "{told}");
+    let copy = home.at("copy.db").to_str().unwrap().to_owned();
+    assert_eq!(json(&["db", "backup", &copy, "--json"])["copy"], json!(copy));
+    let told = json(&["config", "check", "--json"]);
+    assert_eq!((&told["status"], &told["keys"]), (&json!("all is well"), &json!(1)), "{told}");
+    home.write("keypool.toml", "[pool]\nnonsense = 1\n");
+    home.run(&["config", "check", "keypool.toml", "--json"]).bad(2, "nonsense");
+}
+
+#[test]
+fn a_reason_that_says_a_key_is_refused() {
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    for reason in [secret(1), format!("it is {} now", secret(1))] {
+        home.run(&["keys", "disable", "one", "--reason", &reason]).bad(2, "looks like a key");
+    }
+    home.run(&["keys", "disable", "one", "--reason", "quota of 2026-06-15 used up by project-1234567890"]).good();
+}
+
+#[test]
+fn a_weight_that_is_set_is_the_weight_now() {
+    let home = Home::new();
+    home.add(0, "one", &["--weight", "1.5"]);
+    home.run(&["keys", "set", "one", "--weight", "2"]).good();
+    let one = home.key("one");
+    assert_eq!((one["weight"].as_f64(), one["weight_now"].as_f64()), (Some(2.0), Some(2.0)), "{one}");
 }
 
 #[test]

@@ -128,6 +128,8 @@ async fn what_does_not_end_in_time_is_cut_off_and_a_second_signal_waits_for_noth
         let (_, response) = begun(&running).await;
         running.signal("-TERM");
         running.line_with("ending: ");
+        // Two in one moment are one.
+        tokio::time::sleep(Duration::from_millis(300)).await;
         running.signal("-TERM");
         let (code, told) = running.ended();
         assert_eq!(code, Some(130), "{told}");

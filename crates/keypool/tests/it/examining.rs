@@ -162,3 +162,15 @@ async fn keys_of_one_owner_are_asked_one_after_the_other_and_few_at_a_time() {
         at.iter().map(|from| at.iter().filter(|at| **at >= *from && **at < *from + Duration::from_millis(100)).count());
     assert!(most.max().unwrap() <= 4, "{at:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_found_good_is_counted_where_others_were_switched_off() {
+    let (home, sim) = (Home::new(), provider().await);
+    let names = ["good", "second", "invalid", "suspended"];
+    let lines: Vec<String> = names.iter().enumerate().map(|(n, name)| format!("{} id={name}\n", secret(n))).collect();
+    let file = home.write("keys.txt", &lines.concat());
+    let ended = test_keys(&home, &sim, &["--keys", &file, "--fix"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let health = home.run(&["health"]);
+    assert!(health.code == 1 && health.out.contains("degraded: 2 of 4 keys usable"), "{health:?}");
+}

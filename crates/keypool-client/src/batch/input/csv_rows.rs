@@ -140,8 +140,10 @@ fn of_row(head: &[String], column: usize, row: &csv::StringRecord) -> Result<Tas
             "temperature" => value
                 .trim()
                 .parse::<f64>()
+                .ok()
+                .filter(|number| number.is_finite())
                 .map(Value::from)
-                .map_err(|_| format!("temperature {value:?} is no number"))?,
+                .ok_or_else(|| format!("temperature {value:?} is no number"))?,
             _ => value.into(),
         };
         fields.insert(name.clone(), value);

@@ -6,12 +6,14 @@ mod json_list;
 mod lines;
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fmt,
     fs::File,
     io::{BufRead, BufReader, Read},
     path::Path,
     str::FromStr,
+    sync::Arc,
 };
 
 use serde_json::value::RawValue;
@@ -23,6 +25,8 @@ use super::{
 
 /// So much of what is wrong is told one by one.
 const MOST_TOLD: usize = 20;
+/// So many models are counted apart.
+const MOST_MODELS: usize = 100;
 
 /// How tasks are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +177,8 @@ pub struct Survey {
     pub wrong: Vec<InputError>,
     /// How many those are in all.
     pub wrong_in_all: u64,
+    /// How many tasks name which model; `None`: those that name none, and those of models behind the first hundred.
+    pub models: BTreeMap<Option<Arc<str>>, u64>,
 }
 
 impl Survey {
@@ -189,6 +195,7 @@ impl Survey {
                 Ok((index, at, task)) => match seen.id(task.id.as_ref(), index) {
                     Ok(_) => {
                         survey.tasks += 1;
+                        survey.count(task.model);
                         None
                     }
                     Err(id) => {
@@ -212,6 +219,12 @@ impl Survey {
             survey.name_first(path, format, prompt, twice)?;
         }
         Ok(survey)
+    }
+
+    fn count(&mut self, model: Option<Arc<str>>) {
+        let model = model.map(|model| super::feeder::bare(&model));
+        let known = self.models.len() < MOST_MODELS || self.models.contains_key(&model);
+        *self.models.entry(model.filter(|_| known)).or_default() += 1;
     }
 
     /// Says of ids that are there twice where they are first.

@@ -86,7 +86,7 @@ pub(super) struct Batch {
     rate_limit_per_slot: Option<String>,
 
     /// Requests at a time, without slots [default: what the limits can keep busy]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["workers_per_key", "rate_limit_per_slot"])]
     concurrency: Option<String>,
 
     /// How often a task is tried again after a fault of its own or the model's; faults of keys are not counted [default: 3]
@@ -237,9 +237,12 @@ impl Batch {
     ) -> Result<(), Failure> {
         let calls = Calls::new(&loaded.roots, &loaded.exits.ways);
         let mut batch = configured::configured(loaded, pool, &calls)?;
+        batch = batch.expecting_of(sheet.models.clone());
         if let Some(used) = used {
-            let model = batch.plan().model;
-            batch = batch.used_today(used.requests_today(&model).map(|(key, used)| (KeyId::from(key), used)));
+            for model in batch.models().collect::<Vec<_>>() {
+                let used = used.requests_today(&model).map(|(key, used)| (KeyId::from(key), used));
+                batch = batch.used_today(&model, used);
+            }
         }
         if let Some(check) = check {
             batch = batch.json(check);

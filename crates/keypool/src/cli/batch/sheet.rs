@@ -1,9 +1,11 @@
 //! The tasks, looked through before anything is sent.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::anyhow;
@@ -19,6 +21,8 @@ pub(super) struct Sheet {
     pub(super) format: Format,
     /// How many tasks, where that can be known.
     pub(super) tasks: Option<u64>,
+    /// And how many of them name which model.
+    pub(super) models: BTreeMap<Option<Arc<str>>, u64>,
 }
 
 impl Sheet {
@@ -26,14 +30,14 @@ impl Sheet {
     pub(super) fn of(path: &Path, format: Option<Format>, column: &str) -> Result<Self, Failure> {
         let format_of = || format.unwrap_or_else(|| Format::of(path));
         if path == Path::new("-") {
-            return Ok(Self { path: None, format: format_of(), tasks: None });
+            return Ok(Self { path: None, format: format_of(), tasks: None, models: BTreeMap::new() });
         }
         let unreadable = |error| unreadable(path, &error);
         let there = path.metadata().map_err(unreadable)?;
         if there.is_dir() {
             return Err(unreadable(io::ErrorKind::IsADirectory.into()));
         }
-        let sheet = Self { path: Some(path.to_owned()), format: format_of(), tasks: None };
+        let sheet = Self { path: Some(path.to_owned()), format: format_of(), tasks: None, models: BTreeMap::new() };
         if !there.is_file() {
             // A pipe can be read once.
             return Ok(sheet);
@@ -42,7 +46,7 @@ impl Sheet {
         if survey.wrong_in_all > 0 {
             return Err(Failure::config(anyhow!("{}: {}", shown(path), wrong(&survey))));
         }
-        Ok(Self { tasks: Some(survey.tasks), ..sheet })
+        Ok(Self { tasks: Some(survey.tasks), models: survey.models, ..sheet })
     }
 }
 
