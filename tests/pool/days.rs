@@ -213,6 +213,21 @@ fn a_date_has_its_own_count_though_the_clock_was_set_shortly_before_midnight() {
     }
 }
 
+#[test]
+fn a_date_that_the_clock_was_on_for_long_is_found_a_day_after_it_was_set() {
+    let (pool, time) = at("2026-06-15T00:30:00-07:00", Limits::new().per_day(2));
+    assert!(pool.try_acquire(FLASH).is_ok());
+    time.advance(secs(20 * 3600));
+    assert_eq!(starts(&pool, 3), 1, "so late on the 15th");
+    time.set_wall(wall("2026-07-20T23:50:00-07:00"));
+    for pause in [0, 1_200, 86_400] {
+        time.advance(secs(pause));
+        assert_eq!(starts(&pool, 3), 2);
+    }
+    time.set_wall(wall("2026-06-15T21:00:00-07:00"));
+    assert_eq!(starts(&pool, 3), 0, "the day of those starts may not be over");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
