@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use super::{log::Dates, visits::Visits};
+use super::{
+    log::Dates,
+    visits::{Look, Visits},
+};
 use crate::time::{Now, Tick};
 
 /// After midnight, how long a moment belongs to both days: the provider's clock need not agree with ours.
@@ -102,7 +105,7 @@ impl Zone {
     #[cold]
     fn see(&mut self, now: Now) {
         let days = self.days(now.wall_ms());
-        let counted = self.visits.see(days, now.tick);
+        let counted = self.counted(days, now.tick, now.wall_ms());
         let opens_ms = self.start_ms + self.guard_ms;
         let (from, to) =
             if days.first == days.last { (opens_ms, self.end_ms) } else { (self.start_ms, opens_ms.min(self.end_ms)) };
@@ -112,7 +115,14 @@ impl Zone {
         self.seen = Seen { days: counted, ahead_ms: now.ahead_ms, from, length: nanos(to).saturating_sub(from) };
     }
 
-    /// Whether the clock was on more dates of late than logs have places for, or will have been tomorrow.
+    /// The wall clock was set.
+    pub(crate) fn was_set(&mut self, now: Now) {
+        let days = self.days(now.wall_ms());
+        self.counted(days, now.tick, now.wall_ms());
+        self.visits.stay(now.ahead_ms);
+    }
+
+    /// Whether the clock was on more dates of late than logs have places for, or will have been when it walks on.
     pub(crate) fn is_crowded(&self, now: Now) -> bool {
         let until = u64::try_from(self.end_ms.saturating_sub(now.wall_ms())).unwrap_or(0);
         self.visits.are_crowded(now.tick, Duration::from_millis(until))
@@ -140,10 +150,26 @@ impl Zone {
         let days = self.days(wall_ms);
         DayAt {
             wall_ms,
-            days: self.visits.see(days, tick),
+            days: self.counted(days, tick, wall_ms),
             opens_ms: self.start_ms + self.guard_ms,
             next_ms: self.end_ms.saturating_add(self.guard_ms),
         }
+    }
+
+    /// The dates that count while the clock shows `days`, as it does now.
+    #[inline]
+    fn counted(&mut self, days: Days, tick: Tick, wall_ms: i64) -> Days {
+        match self.visits.at(days) {
+            Some(counted) => counted,
+            None => self.go(days, tick, wall_ms),
+        }
+    }
+
+    #[cold]
+    fn go(&mut self, days: Days, tick: Tick, wall_ms: i64) -> Days {
+        let (opens_ms, next_ms) = (self.start_ms + self.guard_ms, self.end_ms.saturating_add(self.guard_ms));
+        let ahead_ms = wall_ms.saturating_sub(tick.millis() as i64);
+        self.visits.go(Look { days, tick, ahead_ms, opens_ms, next_ms })
     }
 
     /// When the day after that of `wall_ms` opens: its midnight and the guard. A day's quota that an answer calls used

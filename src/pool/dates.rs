@@ -19,7 +19,7 @@ impl State {
     /// The wall clock was set. Where it was on more dates of late than logs have places for, they get more.
     pub(super) fn watch_dates(&mut self, now: Now) {
         for (_, zone) in &mut self.zones {
-            zone.at(now.tick, now.wall_ms());
+            zone.was_set(now);
         }
         if self.plans.kept() == Dates::Few && self.zones.iter().any(|(_, zone)| zone.is_crowded(now)) {
             self.keep_many_dates();

@@ -103,7 +103,9 @@ impl KeyPool {
         Some(self.leased(picked, demand))
     }
 
-    /// Takes a key, waiting as long as the demand (else the pool) says, in the order of arrival.
+    /// Takes a key, waiting as long as the demand (else the pool) says, in the order of arrival; also where every key is
+    /// disabled or gone, since one may be added or enabled. The layers and [`run`](Self::run) fail at once where none
+    /// can come in time.
     pub fn acquire(&self, demand: impl Into<Demand>) -> Acquire {
         Acquire::new(self.clone(), demand.into())
     }

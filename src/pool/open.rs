@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     KeyPool, KeyPoolBuilder,
@@ -16,6 +16,9 @@ use crate::{
     store::{AnyStore, Batch, Store, StoreError},
     time::{Clock, Tick},
 };
+
+/// How long a store may take for the first write.
+const FIRST_WRITE: Duration = Duration::from_secs(30);
 
 /// Why a pool could not be opened on its store.
 #[derive(Debug)]
@@ -95,24 +98,27 @@ impl KeyPoolBuilder {
     /// ```
     ///
     /// # Errors
-    /// When a key cannot be taken, or the store cannot be read or written.
+    /// When a key cannot be taken, or the store cannot be read or written, or takes more than 30 s for its first write.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn open(self, store: impl Store) -> Result<KeyPool, OpenError> {
-        let image = Store::load(&store).await?;
+        let (spans_machines, takes_started) = (store.spans_machines(), store.takes_started());
+        let store: Arc<dyn AnyStore> = Arc::new(store);
+        let image = store.load().await?;
         let (progress, written) = watch::channel(Progress::default());
-        let spans_machines = store.spans_machines();
         let opened = Opened { image, spans_machines, written: Some(written), share: None, sharing: None };
         let pool = self.assemble(Some(opened))?;
         let opening = pool.lock().journal.as_mut().map(|journal| {
-            journal.takes_started = store.takes_started();
+            journal.takes_started = takes_started;
             journal.opening()
         });
         // Before anything is granted: what this run starts unseen, the next one must know of.
         let opening = Batch { run: opening, ..Batch::default() };
-        Store::write(&store, Arc::new(opening)).await?;
-        let store: Arc<dyn AnyStore> = Arc::new(store);
+        let Ok(written) = timeout(FIRST_WRITE, store.write(Arc::new(opening))).await else {
+            return Err(StoreError::new(format!("the store did not answer within {} s", FIRST_WRITE.as_secs())).into());
+        };
+        written?;
         tokio::spawn(write_behind(Arc::downgrade(&pool.0), store, progress, Cadence::ALONE));
         Ok(pool)
     }

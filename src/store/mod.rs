@@ -8,6 +8,7 @@
 //! [`MemoryStore`] ends with the process; `Sqlite` (feature `sqlite`) is one file; `Redis` (feature `redis`) is a server. To write another: implement
 //! [`Store`], and let [`conformance::check`] run against it (see `examples/own_store.rs`).
 
+mod any;
 mod batch;
 mod book;
 pub mod conformance;
@@ -27,10 +28,11 @@ mod started;
 #[cfg(any(feature = "redis", feature = "sqlite"))]
 mod vault;
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, sync::Arc};
 
 #[cfg(feature = "redis")]
 pub use self::redis::{Redis, SharedRedis};
+pub(crate) use any::AnyStore;
 pub use batch::{Batch, Crash, Notes, Run};
 pub use book::{Added, BookError, BookKey, KeyBook};
 pub use error::StoreError;
@@ -50,6 +52,9 @@ pub use started::StartedRecord;
 pub use vault::{InvalidVaultKey, Keeping, Vault};
 
 /// Keeps what a pool knows. One process works on it at a time.
+///
+/// A pool waits for it as long as it takes (but for the first write, and the last): give what may hang a time-out. While
+/// a write is under way, keys whose limits are counted go no further than the last one allowed. One that panics failed.
 pub trait Store: Send + Sync + 'static {
     /// All that it holds, for whoever is about to work on it. Days' use and imports may be left out.
     ///
@@ -89,22 +94,4 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When it cannot be read.
     fn imports(&self) -> impl Future<Output = Result<Vec<ImportRecord>, StoreError>> + Send;
-}
-
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
-
-/// A store whose kind is not known: the pool's, off every request's path.
-pub(crate) trait AnyStore: Send + Sync {
-    fn load(&self) -> Boxed<'_, Image>;
-    fn write(&self, batch: Arc<Batch>) -> Boxed<'_, ()>;
-}
-
-impl<S: Store> AnyStore for S {
-    fn load(&self) -> Boxed<'_, Image> {
-        Box::pin(Store::load(self))
-    }
-
-    fn write(&self, batch: Arc<Batch>) -> Boxed<'_, ()> {
-        Box::pin(Store::write(self, batch))
-    }
 }

@@ -1,5 +1,9 @@
 //! Days end by the owner's wall clock.
 
+use std::collections::HashMap;
+
+use jiff::{Timestamp, civil, tz::TimeZone};
+use proptest::prelude::*;
 use tower_keypool::{KeyPool, Limits, ManualClock};
 
 use crate::support::{FLASH, answer, builder, daily, key, next_in, rest, secs, take, view, wall};
@@ -138,7 +142,7 @@ fn a_day_that_the_clock_walks_into_again_is_found_too() {
 fn a_clock_that_looks_at_many_dates_lets_no_more_start_on_any() {
     let (pool, time) = at("2026-06-15T12:00:00-07:00", Limits::new().per_day(2));
     drop((take(&pool, FLASH), take(&pool, FLASH)));
-    let mut started = std::collections::HashMap::new();
+    let mut started = HashMap::new();
     let mut bytes = Vec::new();
     for round in 0..6 {
         for other in 1..=40 {
@@ -172,6 +176,134 @@ fn a_clock_that_walks_needs_no_more_memory() {
         time.advance(secs(86_400));
     }
     assert!(bytes.iter().all(|held| *held == bytes[0]), "{bytes:?}");
+}
+
+/// How many start now, up to `wanted`.
+fn starts(pool: &KeyPool, wanted: usize) -> usize {
+    std::iter::from_fn(|| pool.try_acquire(FLASH).ok().map(drop)).take(wanted).count()
+}
+
+#[test]
+fn a_date_has_its_own_count_though_nobody_asked_at_the_midnights_before() {
+    let (pool, time) = at("2026-11-18T12:00:00-08:00", Limits::new().per_day(20));
+    assert_eq!(starts(&pool, 1), 1);
+    // The 19th, late; the 20th, early, and used up; the 21st, just begun.
+    for (hours, minutes, wanted) in [(35, 0, 1), (7, 0, 20), (18, 1, 20)] {
+        time.advance(secs(hours * 3600 + minutes * 60));
+        assert_eq!(starts(&pool, wanted), wanted, "after {hours} h");
+    }
+    assert_eq!(starts(&pool, 1), 0);
+}
+
+#[test]
+fn a_date_has_its_own_count_though_the_clock_was_set_shortly_before_midnight() {
+    // How many it leaves for the first midnight's date: one of them is the one that was shown.
+    for (shown, set, next) in [
+        ("2026-03-01T12:00:00-08:00", "2026-06-15T23:00:00-07:00", 3),
+        ("2026-06-15T23:10:00-07:00", "2026-06-14T23:00:00-07:00", 2),
+    ] {
+        let (pool, time) = at(shown, Limits::new().per_day(3));
+        assert_eq!(starts(&pool, 1), 1);
+        time.set_wall(wall(set));
+        for day in 0..6 {
+            let left = if day == 1 { next } else { 3 };
+            assert_eq!(starts(&pool, 4), left, "day {day} after {set}");
+            time.advance(if day == 0 { secs(3600 + 60) } else { secs(86_400) });
+        }
+    }
+}
+
+#[test]
+fn a_date_that_the_clock_was_on_for_long_is_found_a_day_after_it_was_set() {
+    let (pool, time) = at("2026-06-15T00:30:00-07:00", Limits::new().per_day(2));
+    assert!(pool.try_acquire(FLASH).is_ok());
+    time.advance(secs(20 * 3600));
+    assert_eq!(starts(&pool, 3), 1, "so late on the 15th");
+    time.set_wall(wall("2026-07-20T23:50:00-07:00"));
+    for pause in [0, 1_200, 86_400] {
+        time.advance(secs(pause));
+        assert_eq!(starts(&pool, 3), 2);
+    }
+    time.set_wall(wall("2026-06-15T21:00:00-07:00"));
+    assert_eq!(starts(&pool, 3), 0, "the day of those starts may not be over");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// However long nobody asks, and wherever midnight is.
+    #[test]
+    fn law_10_each_date_of_a_clock_that_walks_starts_exactly_its_limit(
+        limit in 1..5_usize,
+        zone in prop::sample::select(vec![
+            "UTC", "America/Los_Angeles", "Europe/Berlin", "Asia/Kathmandu", "Pacific/Apia", "America/Sao_Paulo",
+            "Africa/Cairo", "Australia/Lord_Howe",
+        ]),
+        begin in prop::sample::select(vec![
+            "2026-03-07T08:00:00Z", "2026-10-24T22:00:00Z", "2026-10-31T07:00:00Z", "2026-12-31T23:00:00Z", "2026-06-01T07:00:00Z",
+        ]),
+        // Seconds that nobody asks, and how many ask then.
+        steps in prop::collection::vec((prop_oneof![
+            2 => 0..40_u64, 3 => 0..7_200_u64, 3 => 0..36 * 3_600_u64, 1 => 0..6 * 86_400_u64,
+        ], 0..7_usize), 1..60),
+    ) {
+        let (rules, mut now) = (TimeZone::get(zone).unwrap(), begin.parse::<Timestamp>().unwrap());
+        let time = ManualClock::at(now.into());
+        let pool = builder().key(key(0).zone(zone)).limits(FLASH, Limits::new().per_day(limit as u64)).clock(time.clock());
+        let pool = pool.build().unwrap();
+        let mut started: HashMap<civil::Date, usize> = HashMap::new();
+        for (pause, wanted) in steps {
+            time.advance(secs(pause));
+            now += jiff::SignedDuration::from_secs(pause as i64);
+            let date = |at: Timestamp| at.to_zoned(rules.clone()).date();
+            // In the half minute after midnight both dates count.
+            let dates = [date(now), date(now - jiff::SignedDuration::from_millis(29_999))];
+            let used = dates.iter().map(|date| started.get(date).copied().unwrap_or(0)).max().unwrap_or(0);
+            let count = starts(&pool, wanted);
+            prop_assert_eq!(count, wanted.min(limit - used), "{} in {}: {} used", now, zone, used);
+            *started.entry(dates[0]).or_default() += count;
+            if dates[1] != dates[0] {
+                *started.entry(dates[1]).or_default() += count;
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// What time it really is the ticks know; no day has more than 25 hours of them.
+    #[test]
+    fn law_3_no_date_starts_more_in_a_day_of_ticks_however_the_clock_is_set(
+        limit in 1..5_usize,
+        // Seconds that pass, how far the wall clock is set then, and how many ask.
+        steps in prop::collection::vec((
+            prop_oneof![2 => 0..600_u64, 3 => 0..9 * 3_600_u64],
+            prop_oneof![
+                4 => Just(0_i64), 2 => -900..900_i64, 2 => -26 * 3_600..26 * 3_600_i64, 1 => -20 * 86_400..20 * 86_400_i64,
+            ],
+            0..4_usize,
+        ), 1..80),
+    ) {
+        let begin = 1_795_000_000;
+        let time = ManualClock::at(std::time::UNIX_EPOCH + secs(begin));
+        let pool = builder().key(key(0).zone("UTC")).limits(FLASH, Limits::new().per_day(limit as u64)).clock(time.clock());
+        let pool = pool.build().unwrap();
+        let (mut passed, mut shown) = (0, begin as i64);
+        let mut started: Vec<(u64, i64)> = Vec::new();
+        for (pause, set, wanted) in steps {
+            time.advance(secs(pause));
+            passed += pause;
+            shown += pause as i64 + set;
+            if set != 0 {
+                time.set_wall(std::time::UNIX_EPOCH + secs(shown as u64));
+            }
+            let date = shown.div_euclid(86_400);
+            started.extend(std::iter::repeat_n((passed, date), starts(&pool, wanted)));
+            let of_late = started.iter().filter(|(at, on)| *on == date && passed - at < 25 * 3_600).count();
+            prop_assert!(of_late <= limit, "{of_late} on {date}: {started:?}");
+        }
+    }
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(crate) enum Writes {
     Refused = 3,
     /// All is gone, once, and said to be; then kept.
     Gone = 4,
+    /// The store panics.
+    Panics = 5,
 }
 
 /// Memory whose writes can be held up.
@@ -57,6 +59,7 @@ impl Store for Shaky {
         if writes == Writes::Refused as u8 {
             return Err(StoreError::new("the disk is full"));
         }
+        assert!(writes != Writes::Panics as u8, "the store's own bug");
         if writes == Writes::Gone as u8 {
             self.memory.clear();
             self.set(Writes::Kept);

@@ -8,7 +8,7 @@ use tower_keypool::{
 };
 
 use crate::{
-    machine::{Machine, Writes, room, waits_for_the_store},
+    machine::{Machine, Shaky, Writes, room, waits_for_the_store},
     support::{FLASH, answer, builder, id, key, rate_for, secs, take},
 };
 
@@ -121,6 +121,34 @@ async fn a_store_that_takes_no_writes_stops_no_request_for_long_and_says_so() {
     process.crash();
     let next = machine.start(a_minute(10)).await;
     assert_eq!(room(&next, FLASH).await, 0, "all ten were kept in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_panics_is_one_that_fails_and_its_writes_are_tried_again() {
+    let machine = Machine::new();
+    let process = machine.process(a_minute(10)).await;
+    process.store.set(Writes::Panics);
+    let taken = at_once(&process.pool);
+    assert!(taken < 10);
+    let error = process.pool.flush().await.unwrap_err().to_string();
+    assert!(error.contains("the store panicked"), "{error}");
+
+    process.store.set(Writes::Kept);
+    process.pool.store_turns(true).await;
+    process.pool.flush().await.unwrap();
+    assert_eq!(taken + room(&process.pool, FLASH).await, 10);
+    process.pool.shutdown().await;
+    let next = machine.start(a_minute(10)).await;
+    assert_eq!(room(&next, FLASH).await, 0, "all ten were kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_never_answers_opens_no_pool() {
+    let store = Shaky::default();
+    store.set(Writes::Lost);
+    let opening = tokio::time::timeout(secs(60), a_minute(10).open(store)).await.expect("it does not hang");
+    let error = opening.unwrap_err().to_string();
+    assert!(error.contains("not answer"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
