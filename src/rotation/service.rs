@@ -98,7 +98,7 @@ impl<S> KeyRotation<S> {
         now: Now,
         names: Option<Names>,
     ) -> Result<Lease, Refused> {
-        let names = outgoing::prepare(head, self.pool.provider(), &self.rules.allowed, names)?;
+        let names = outgoing::prepare(head, self.pool.provider(), &self.rules, names)?;
         let waited = demand.prepared.take();
         let again = waited.is_some();
         let prepared = waited.and_then(|prepared| prepared.take());

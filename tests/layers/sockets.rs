@@ -12,9 +12,8 @@ use hyper_util::{
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_keypool::{
-    Backoff, BoxError, CooldownLayer, Error, Key, KeyPool, KeyPoolLayer, KeyRotationLayer, ReplayBody, Retry,
-    RetryPolicy, ServedBy,
-};
+    Backoff, BoxError, CooldownLayer, Error, ExhaustedAsResponseLayer, Key, KeyPool, KeyPoolLayer, KeyRotationLayer,
+    ReplayBody, Retry, RetryPolicy, ServedBy};
 
 use crate::support::{Body, Plain, key_of, request, text};
 
@@ -126,6 +125,43 @@ async fn an_axum_app_answers_through_it() {
     assert_eq!(refused.status(), 503);
     assert!(text(refused).await.contains("disabled (by hand)"));
     server.abort();
+}
+
+/// Over HTTP/2 a server is given its own name as scheme and authority of every request.
+#[tokio::test]
+async fn an_axum_app_answers_http2_as_it_does_http1() {
+    let base = somewhere().await;
+    let pool = pool(&base);
+    let whole = ServiceBuilder::new()
+        .layer(KeyPoolLayer::new(&pool).exhausted_as_response())
+        .service(client::<ReplayBody<axum::body::Body>>());
+    let apart = ServiceBuilder::new()
+        .layer(ExhaustedAsResponseLayer::new())
+        .layer(KeyPoolLayer::new(&pool))
+        .service(client::<ReplayBody<axum::body::Body>>());
+    let told = KeyPoolLayer::new(&pool).as_server().layer(client::<ReplayBody<axum::body::Body>>());
+    let told = service_fn(move |request| {
+        let answer = told.clone().oneshot(request);
+        async { Ok::<_, std::convert::Infallible>(answer.await.expect("an answer").map(axum::body::Body::new)) }
+    });
+    let heard = format!("{} /models/m?alt=sse", base.trim_start_matches("http://"));
+    for app in [whole, apart]
+        .map(|stack| axum::Router::new().fallback_service(stack))
+        .into_iter()
+        .chain([axum::Router::new().fallback_service(told)])
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, app).await });
+        for http2 in [false, true] {
+            let caller = Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
+            let request =
+                Request::post(format!("http://{address}/models/m?alt=sse")).body(Body::from("hello")).unwrap();
+            let answer = caller.request(request).await.unwrap();
+            assert_eq!((answer.status().as_u16(), text(answer).await), (200, heard.clone()), "HTTP/2: {http2}");
+        }
+        server.abort();
+    }
 }
 
 #[tokio::test]
