@@ -22,13 +22,16 @@ async fn main() -> Result<(), BoxError> {
     let address = listener.local_addr()?;
     let gateway = tokio::spawn(async move { axum::serve(listener, app).await });
 
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    let (mut head, body) = shared::hello("gemini-2.5-flash").into_parts();
-    head.uri = format!("http://{address}{}", head.uri).parse()?;
-    let answer = client.request(http::Request::from_parts(head, body)).await?;
-    println!("{}", answer.status());
-    assert!(answer.status().is_success());
-    drop(answer.into_body().collect().await?);
+    // Whichever version its clients speak.
+    for http2 in [false, true] {
+        let client = Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
+        let (mut head, body) = shared::hello("gemini-2.5-flash").into_parts();
+        head.uri = format!("http://{address}{}", head.uri).parse()?;
+        let answer = client.request(http::Request::from_parts(head, body)).await?;
+        println!("{:?}: {}", answer.version(), answer.status());
+        assert!(answer.status().is_success());
+        drop(answer.into_body().collect().await?);
+    }
     gateway.abort();
     Ok(())
 }

@@ -23,6 +23,8 @@ enum Kind {
     Superseded,
     /// It names its model twice.
     TwoModels,
+    /// It is shorter or longer than its head says.
+    Length,
     /// The key's lease ended before the request could go out.
     Void,
 }
@@ -30,6 +32,11 @@ enum Kind {
 impl BodyError {
     fn of(kind: Kind) -> Self {
         Self { kind, unsent: false }
+    }
+
+    /// Whether one stands in this chain of sources.
+    pub(crate) fn is_among(error: &(dyn StdError + 'static)) -> bool {
+        std::iter::successors(Some(error), |&error| error.source()).any(<dyn StdError + 'static>::is::<Self>)
     }
 
     /// The same, met before any byte of the body went out.
@@ -66,6 +73,10 @@ impl BodyError {
         Self::of(Kind::TwoModels)
     }
 
+    pub(crate) fn length() -> Self {
+        Self::of(Kind::Length)
+    }
+
     /// The caller's own body failed; [`source`](StdError::source) is its error, for the first attempt that met it.
     pub fn is_failed(&self) -> bool {
         matches!(self.kind, Kind::Failed(_))
@@ -91,6 +102,12 @@ impl BodyError {
     pub fn is_two_models(&self) -> bool {
         matches!(self.kind, Kind::TwoModels)
     }
+
+    /// The body is shorter or longer than its `content-length`: the provider would wait for what never comes, or take what
+    /// is too much for the next request.
+    pub fn is_wrong_length(&self) -> bool {
+        matches!(self.kind, Kind::Length)
+    }
 }
 
 impl fmt::Display for BodyError {
@@ -100,6 +117,7 @@ impl fmt::Display for BodyError {
             Kind::NotKept => "the body of the request was too large to be kept for another attempt",
             Kind::Superseded => "this attempt was given up for another",
             Kind::TwoModels => "the body of the request names its model twice",
+            Kind::Length => "the body of the request is not as long as its content-length says",
             Kind::Void => "the lease of the key ended before the request could go out",
         })
     }

@@ -73,6 +73,7 @@ pub mod metrics;
 mod missing;
 mod pool;
 mod provider;
+mod received;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod replay;

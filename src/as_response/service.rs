@@ -6,12 +6,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
 use tower_service::Service;
 
 use super::{AnswerBody, ExhaustedAsResponseFuture};
-use crate::error::{BoxError, Error};
+use crate::{
+    error::{BoxError, Error},
+    received::Received,
+};
 
 /// Answers where there would be an error: the service of
 /// [`ExhaustedAsResponseLayer`](crate::ExhaustedAsResponseLayer).
@@ -63,7 +66,11 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        // Over HTTP/1 nobody names an authority who does not take the server for a proxy, which it is not.
+        if request.version() >= Version::HTTP_2 && request.uri().authority().is_some() {
+            request.extensions_mut().insert(Received);
+        }
         match self.broken.take() {
             Some(error) => ExhaustedAsResponseFuture::answered(error),
             None => ExhaustedAsResponseFuture::calling(self.inner.call(request)),

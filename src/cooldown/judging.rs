@@ -6,6 +6,7 @@ use memchr::memmem;
 use super::{inflate::KeyInCompressedBody, stream_watch::Found, teller::Teller};
 use crate::provider::Answer;
 use crate::{
+    body_error::BodyError,
     error::{BoxError, Error, Kind},
     pool::Granted,
     verdict::{Elsewhere, QuotaNews, Scope, Until, Verdict, VerdictKind, judge_error},
@@ -117,7 +118,11 @@ pub(crate) fn failed(granted: Option<Granted>, error: BoxError) -> Error {
     let Some(granted) = granted.filter(|_| Error::find(&*error).is_none()) else {
         return Error::from_box(error);
     };
-    let verdict = judge_error(&*error);
+    let mut verdict = judge_error(&*error);
+    // Over HTTP/2 hyper does not say why a body failed. One that had to, since its key is another process's, is nobody's fault.
+    if verdict.is_failed_body() && !BodyError::is_among(&*error) && !granted.started() {
+        verdict = judge_error(&BodyError::void());
+    }
     granted.judge(&verdict);
     Error::new(Kind::Upstream { verdict: verdict.clone(), source: error })
         .with_provider(granted.pool.provider())

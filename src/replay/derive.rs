@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, Method, header, request};
-use http_body::Body;
 
 use super::model_scan::ModelScan;
 use crate::{
@@ -68,12 +67,8 @@ fn tokens_of(bytes: u64) -> u64 {
     bytes / 4
 }
 
-/// The length of a request's body, where it is known before it is read.
-pub(super) fn length(head: &request::Parts, body: &impl Body) -> Option<u64> {
-    body.size_hint().exact().or_else(|| content_length(&head.headers))
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
+/// How long the body is, as its head says.
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 

@@ -102,12 +102,14 @@ impl<S> ReplayService<S> {
         let upgrade = derive::is_upgrade(head);
         let scan = if upgrade { None } else { derive::scan(demand, &asks) };
         let reads = scan.is_some() && self.pool.is_some();
-        derive::complete(demand, &asks, self.pool.as_ref(), &mut self.last, derive::length(head, &body));
+        let told = derive::content_length(&head.headers);
+        derive::complete(demand, &asks, self.pool.as_ref(), &mut self.last, body.size_hint().exact().or(told));
 
         let limit = if upgrade { 0 } else { self.limit };
         let twice = twice && !reads;
         let handles = if twice { 2 } else { 1 };
-        let shared = Arc::new(Shared::new(body, limit, Arc::clone(&self.budget), scan, handles));
+        let length = if upgrade { None } else { told };
+        let shared = Arc::new(Shared::new(body, (limit, length), Arc::clone(&self.budget), scan, handles));
         if known {
             demand.on_grant = Some(shared.clone());
         }

@@ -38,6 +38,8 @@ pub(super) struct Source<B> {
     trailers: Option<Box<HeaderMap>>,
     /// Bytes that came out of the caller's body.
     pulled: u64,
+    /// Bytes that are to come out of it, where its head says so.
+    length: Option<u64>,
     /// Bytes to keep at most.
     limit: u64,
     /// More came than is kept: what was read is gone.
@@ -81,9 +83,15 @@ pub(super) struct Leftover<B> {
 }
 
 impl<B> Shared<B> {
-    /// `handles`: how many bodies over it there are at first.
+    /// How many bytes are kept, and how many its head says there are. `handles`: how many bodies over it there are at first.
     #[inline]
-    pub(super) fn new(body: B, limit: u64, budget: Arc<Budget>, scan: Option<ModelScan>, handles: u32) -> Self {
+    pub(super) fn new(
+        body: B,
+        (limit, length): (u64, Option<u64>),
+        budget: Arc<Budget>,
+        scan: Option<ModelScan>,
+        handles: u32,
+    ) -> Self {
         Self {
             source: Mutex::new(Source {
                 body: Some(body),
@@ -91,6 +99,7 @@ impl<B> Shared<B> {
                 chunks: Chunks::new(budget),
                 trailers: None,
                 pulled: 0,
+                length,
                 limit,
                 overflow: limit == 0,
                 scan: scan.map(Box::new),
@@ -224,6 +233,13 @@ impl<B> Source<B> {
         self.end = End::Failed(Some(Box::new(error)));
     }
 
+    /// Nothing more is read, for this reason.
+    fn refuse(&mut self, error: BodyError) -> BodyError {
+        self.body = None;
+        self.end = End::Failed(None);
+        error
+    }
+
     fn error(&mut self) -> BodyError {
         match &mut self.end {
             End::Failed(error) => error.take().map_or_else(BodyError::failed_before, |error| *error),
@@ -250,8 +266,11 @@ where
         }
     }
 
-    /// Nothing comes behind the `pulled` bytes.
+    /// Nothing comes behind the `pulled` bytes, not even an error.
     pub(super) fn is_end(&self) -> bool {
+        if self.length.is_some_and(|length| length != self.pulled) {
+            return false;
+        }
         match (&self.end, &self.body) {
             (End::Whole, _) => self.trailers.is_none(),
             (End::Open, Some(body)) => body.is_end_stream(),
@@ -326,6 +345,11 @@ where
             if let End::Failed(_) = self.end {
                 return Poll::Ready(Err(self.error()));
             }
+            if let (Some(length), Some(rest)) = (self.length, self.rest_hint().exact())
+                && self.pulled.saturating_add(rest) != length
+            {
+                return Poll::Ready(Err(self.refuse(BodyError::length())));
+            }
             let Some(body) = &mut self.body else { return Poll::Ready(Ok(None)) };
             let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
             let ended = frame.is_none() || body.is_end_stream();
@@ -336,9 +360,7 @@ where
             match frame {
                 None => {}
                 Some(Err(error)) => {
-                    self.body = None;
-                    self.end = End::Failed(None);
-                    return Poll::Ready(Err(BodyError::failed(error.into())));
+                    return Poll::Ready(Err(self.refuse(BodyError::failed(error.into()))));
                 }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(mut data) if data.has_remaining() => {
@@ -361,24 +383,16 @@ where
         }
     }
 
-    /// Looks at a chunk for the model.
+    /// Looks at a chunk for the model, and whether it is too much.
     fn read(&mut self, chunk: &[u8]) -> Result<(), BodyError> {
-        let Some(scan) = &mut self.scan else { return Ok(()) };
-        if scan.is_finished() {
-            return Ok(());
+        if self.length.is_some_and(|length| self.pulled > length) {
+            return Err(self.refuse(BodyError::length()));
         }
+        let Some(scan) = self.scan.as_mut().filter(|scan| !scan.is_finished()) else { return Ok(()) };
         scan.feed(chunk);
         if scan.named_twice() {
-            self.body = None;
-            self.end = End::Failed(None);
-            return Err(BodyError::two_models());
+            return Err(self.refuse(BodyError::two_models()));
         }
         Ok(())
-    }
-}
-
-impl<B> std::fmt::Debug for Shared<B> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }

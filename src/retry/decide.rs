@@ -40,6 +40,11 @@ impl Course {
         Self { begun, pauses: 0, wait, reconnected: false }
     }
 
+    /// Until when it may stand waiting for a key at all.
+    pub(crate) fn until(&self, rule: &Retry) -> Tick {
+        self.begun.plus(rule.deadline.map_or(self.wait, |deadline| deadline.min(self.wait)))
+    }
+
     /// Decides, and takes the next lease while the answer is still in hand: where none can be had in time, the caller
     /// gets that answer. `demand.particulars.earlier` holds every attempt so far; `seat` is that of the answer in hand.
     pub(crate) fn next(

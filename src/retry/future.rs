@@ -3,13 +3,16 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
+use tokio::{
+    runtime::Handle,
+    time::{Sleep, sleep},
+};
 
 use crate::{
     error::Error,
@@ -118,7 +121,26 @@ impl Future for RetryFuture {
         // Without a lease, the layer that gives keys says why there is none.
         if let Ok(lease) = ready!(this.next.poll(cx)) {
             this.prepared.put(lease);
+            if let Ok(runtime) = Handle::try_current() {
+                runtime.spawn(lend(Arc::downgrade(this.prepared)));
+            }
         }
         Poll::Ready(())
+    }
+}
+
+/// How long a lease may stand before what is below is ready for it: mostly it is at once.
+const STANDS: Duration = Duration::from_millis(20);
+
+/// A limit between the policy and the layer that gives keys lets nobody through while somebody who has passed it waits for a
+/// key. The lease of one who stands before it goes to them, or neither would ever move. tower's `Retry` asks nobody else
+/// while it stands there, so that this is looked after from beside it.
+async fn lend(prepared: Weak<Prepared>) {
+    loop {
+        sleep(STANDS).await;
+        let Some(prepared) = prepared.upgrade() else { return };
+        if prepared.yield_to_waiters() {
+            return;
+        }
     }
 }

@@ -47,6 +47,10 @@ use crate::{
 /// A time-out below the policy ends one attempt, which is then tried again like any fault of the provider; one above it
 /// ends the whole. An attempt that timed out is no fault of its key.
 ///
+/// A limit on concurrency belongs above the policy or below [`CooldownLayer`](crate::CooldownLayer). Between the policy and
+/// the rotation, what waits for a key holds a permit, and what is sent again stands in line for one with its key in hand:
+/// it gives that up for those who wait for a key, and waits for another as long as it may wait.
+///
 /// Where no other key is to be had, the caller receives the last answer of the provider; that is decided while the
 /// answer is still in hand. Where a key is expected back within the time that the request may wait, the answer is let
 /// go and the wait begins: should it end without a key after all, the error says so, and
@@ -287,6 +291,7 @@ impl RetryPolicy {
         session.demand = Some(demand.clone());
         let seat = seen.served_by.and_then(|served_by| served_by.seat);
         let step = session.course.next(&self.rule, &self.pool, seen.verdict, demand.clone(), seat);
+        let until = session.course.until(&self.rule);
         *self.slot() = Some(session);
         match step {
             Step::Stop => Err(None),
@@ -294,7 +299,7 @@ impl RetryPolicy {
             // The body could no longer be kept: the answer in hand has to stand.
             Step::Again(_) if !request.body_mut().reclaim() => Err(None),
             Step::Again(next) => {
-                let prepared = Arc::new(Prepared::default());
+                let prepared = Arc::new(Prepared::or_until(until));
                 demand.prepared = Some(Arc::clone(&prepared));
                 // All the waiting there is was done when it goes down.
                 demand.wait = Some(Duration::ZERO);

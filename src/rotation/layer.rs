@@ -36,6 +36,8 @@ pub struct KeyRotationLayer {
 pub(super) struct Rules {
     /// How long a request waits that does not say so itself; `None`: as the pool says.
     pub(super) wait: Option<Duration>,
+    /// Requests are as a server received them.
+    pub(super) as_server: bool,
     /// Where else a key may be sent.
     pub(super) allowed: Vec<Authority>,
 }
@@ -50,6 +52,16 @@ impl KeyRotationLayer {
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         Arc::make_mut(&mut self.rules).wait = Some(wait);
+        self
+    }
+
+    /// Requests come as a server receives them. Over HTTP/2, and from hosts that write it in any case, their scheme and
+    /// authority name that server itself: where they are neither the provider's nor an
+    /// [allowed host](Self::allow_host)'s they are dropped, and the request goes to the provider's base instead of being
+    /// refused. [`ExhaustedAsResponseLayer`](crate::ExhaustedAsResponseLayer) above says it for requests over HTTP/2.
+    #[must_use]
+    pub fn as_server(mut self) -> Self {
+        Arc::make_mut(&mut self.rules).as_server = true;
         self
     }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use http::{Request, request::Parts, uri::Authority};
+use http::{Request, request::Parts};
 
-use super::{Names, headers, target};
+use super::{Names, headers, layer::Rules, target};
 use crate::{
     error::{Error, Kind},
     pool::{Granted, Lease, OnGrant},
@@ -19,10 +19,10 @@ use crate::{
 pub(super) fn prepare(
     head: &mut Parts,
     provider: &Arc<dyn Provider>,
-    allowed: &[Authority],
+    rules: &Rules,
     names: Option<Names>,
 ) -> Result<Names, Error> {
-    target::aim(head, provider.base(), allowed)
+    target::aim(head, provider.base(), rules)
         .map_err(|reason| Error::new(Kind::Refused(reason.into())).with_provider(provider))?;
     // Before the key comes in: a caller's `Connection: x-goog-api-key` must not take it out again.
     Ok(match names {

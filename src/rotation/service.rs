@@ -98,10 +98,19 @@ impl<S> KeyRotation<S> {
         now: Now,
         names: Option<Names>,
     ) -> Result<Lease, Refused> {
-        let names = outgoing::prepare(head, self.pool.provider(), &self.rules.allowed, names)?;
+        let names = outgoing::prepare(head, self.pool.provider(), &self.rules, names)?;
         let waited = demand.prepared.take();
-        let again = waited.is_some();
-        let prepared = waited.and_then(|prepared| prepared.take());
+        let mut again = waited.is_some();
+        let prepared = waited.and_then(|prepared| {
+            let lease = prepared.take();
+            if lease.is_none()
+                && let Some(wait) = prepared.wait_again(now.tick)
+            {
+                demand.wait = Some(wait);
+                again = false;
+            }
+            lease
+        });
         // One that is granted here and now counts from here and now.
         let counts = prepared.is_none() && !demand.starts_later();
         let lease = match prepared {

@@ -9,7 +9,8 @@ use http::{
     uri::{Authority, PathAndQuery, Scheme, Uri},
 };
 
-use crate::provider::Base;
+use super::layer::Rules;
+use crate::{provider::Base, received::Received};
 
 const ELSEWHERE: &str = "its address is not the provider's, and the key is for the provider alone";
 const NO_PATH: &str = "it names no path";
@@ -18,8 +19,10 @@ const DOTS: &str = "its path climbs with dot segments";
 /// Makes the request go to the base, or to an allowed host.
 ///
 /// A request without an authority, as a server receives it, is given the base: scheme, authority, and the base's path
-/// in front of its own, unless it stands there already (`/v1/models` for a base that ends in `/v1`).
-pub(super) fn aim(head: &mut Parts, base: &Base, allowed: &[Authority]) -> Result<(), &'static str> {
+/// in front of its own, unless it stands there already (`/v1/models` for a base that ends in `/v1`). Over HTTP/2 a server
+/// receives them all with an authority, which is its own name: where the request is known to come from one, it counts for
+/// nothing.
+pub(super) fn aim(head: &mut Parts, base: &Base, rules: &Rules) -> Result<(), &'static str> {
     if head.method == Method::CONNECT {
         return Err(NO_PATH);
     }
@@ -27,16 +30,21 @@ pub(super) fn aim(head: &mut Parts, base: &Base, allowed: &[Authority]) -> Resul
         return Err(DOTS);
     }
     match head.uri.authority() {
-        Some(authority) => {
-            let scheme = head.uri.scheme().ok_or(ELSEWHERE)?;
-            let known = scheme == base.scheme()
-                && (authority.as_str() == base.authority().as_str()
-                    || same(authority, base.authority(), scheme)
-                    || allowed.iter().any(|host| same(authority, host, scheme)));
-            if known { Ok(()) } else { Err(ELSEWHERE) }
+        Some(authority) if head.uri.scheme() == Some(base.scheme()) && is_known(authority, base, &rules.allowed) => {
+            Ok(())
         }
-        None => rebase(head, base),
+        Some(_) if !rules.as_server && head.extensions.remove::<Received>().is_none() => Err(ELSEWHERE),
+        _ => rebase(head, base),
     }
+}
+
+/// Whether a key may be sent there.
+#[inline]
+fn is_known(authority: &Authority, base: &Base, allowed: &[Authority]) -> bool {
+    let scheme = base.scheme();
+    authority.as_str() == base.authority().as_str()
+        || same(authority, base.authority(), scheme)
+        || allowed.iter().any(|host| same(authority, host, scheme))
 }
 
 fn rebase(head: &mut Parts, base: &Base) -> Result<(), &'static str> {
@@ -123,8 +131,8 @@ mod tests {
 
     fn aimed(base: &str, uri: &str) -> Result<String, &'static str> {
         let (mut head, ()) = Request::get(uri).body(()).expect("a request").into_parts();
-        let allowed = ["uploads.example:8443".parse().expect("an authority")];
-        aim(&mut head, &Base::parse(base).expect("a base"), &allowed)?;
+        let rules = Rules { allowed: vec!["uploads.example:8443".parse().expect("an authority")], ..Rules::default() };
+        aim(&mut head, &Base::parse(base).expect("a base"), &rules)?;
         Ok(head.uri.to_string())
     }
 

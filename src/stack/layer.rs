@@ -100,6 +100,13 @@ impl KeyPoolLayer {
         self.replay(ReplayLayer::up_to(bytes))
     }
 
+    /// Requests come as a server receives them; see [`KeyRotationLayer::as_server`].
+    #[must_use]
+    pub fn as_server(mut self) -> Self {
+        self.rotation = self.rotation.as_server();
+        self
+    }
+
     /// Lets keys be sent to another host too; see [`KeyRotationLayer::allow_host`].
     ///
     /// # Panics
@@ -111,7 +118,7 @@ impl KeyPoolLayer {
     }
 
     /// Answers in the provider's shape where there would be an error, for hosts whose error is `Infallible`; see
-    /// [`ExhaustedAsResponseLayer`].
+    /// [`ExhaustedAsResponseLayer`]. What comes over HTTP/2 is taken as a server receives it.
     pub fn exhausted_as_response(self) -> Stack<Self, ExhaustedAsResponseLayer> {
         Stack::new(self, ExhaustedAsResponseLayer::new())
     }

@@ -28,6 +28,11 @@ impl Verdict {
         self.status.is_none() && self.code == transport::VOID
     }
 
+    /// Whether the caller's body failed on its way.
+    pub(crate) fn is_failed_body(&self) -> bool {
+        self.status.is_none() && self.code == transport::BODY
+    }
+
     /// Whether its connection ended before any byte of an answer.
     pub(crate) fn is_closed(&self) -> bool {
         self.code == transport::CLOSED && self.status.is_none()

@@ -12,7 +12,7 @@ pub(super) const VOID: &str = "void";
 /// The code of a connection that ended before any byte of the answer.
 pub(super) const CLOSED: &str = "closed";
 /// The code of a caller's body that failed.
-const BODY: &str = "body";
+pub(super) const BODY: &str = "body";
 /// The code of an exit that lets nothing out.
 pub(crate) const EXIT: &str = "exit";
 /// The same before its first byte.
@@ -29,7 +29,7 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
     }
     let mut next = Some(error);
     let mut code = "transport";
-    let mut sending = false;
+    let (mut sending, mut failed_body) = (false, false);
     while let Some(current) = next {
         if let Some(body) = current.downcast_ref::<BodyError>() {
             return of_body(body);
@@ -46,6 +46,7 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
             code = CONNECT;
             break;
         }
+        failed_body |= is_of_a_failed_body(&text);
         if text == "request timed out" || text == "operation timed out" || text == "deadline has elapsed" {
             code = "timeout";
         }
@@ -56,7 +57,20 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
         }
         next = current.source();
     }
+    if failed_body {
+        let advice =
+            "The body of the request failed or ended early: send it whole, and as long as its content-length says.";
+        return Verdict::new(VerdictKind::CallerFault).code(BODY).advice(advice);
+    }
     of_code(code)
+}
+
+/// What hyper says of a body that failed, or that ended before its content-length; over HTTP/2 nothing but that the stream
+/// was reset by this side, which an error that comes with no answer means alone.
+fn is_of_a_failed_body(text: &str) -> bool {
+    text == "error from user's Body stream"
+        || text == "user body write aborted"
+        || text.starts_with("stream error sent by user")
 }
 
 /// The body came from the caller and did not end well.
@@ -67,6 +81,8 @@ fn of_body(error: &BodyError) -> Verdict {
     }
     let advice = if error.is_two_models() {
         "The body of the request names its model twice: name it once."
+    } else if error.is_wrong_length() {
+        "The body of the request is not as long as its content-length says: say how long it is, or nothing."
     } else {
         "The body of the request ended early: send it again, whole."
     };

@@ -428,3 +428,31 @@ async fn the_last_retry_that_an_answer_is_worth_goes_to_a_key_of_any_priority() 
     let answer = client.oneshot(ask()).await.unwrap();
     assert_eq!((answer.status().as_u16(), log.keys()), (200, vec!["one".to_owned(), "two".to_owned()]));
 }
+
+/// Whoever stands in line for a permit gives its key to the one who has the permit and waits for a key.
+#[tokio::test(start_paused = true)]
+#[expect(clippy::disallowed_methods, reason = "tokio's paused clock")]
+async fn a_limit_between_policy_and_rotation_locks_nobody_out() {
+    let wait = Duration::from_secs(300);
+    let (pool, upstream) = (narrow_pool(), Upstream::new(&["overloaded"]).taking(Duration::from_millis(10)));
+    let stack = ServiceBuilder::new()
+        .retry(steady(&pool).wait(wait))
+        .concurrency_limit(1)
+        .layer(KeyRotationLayer::new(&pool).wait(wait))
+        .layer(CooldownLayer::new(&pool))
+        .service(upstream.clone());
+    let begun = tokio::time::Instant::now();
+    let ask = || {
+        let answer = stack.clone().oneshot(ask());
+        tokio::spawn(async { text(answer.await.unwrap()).await })
+    };
+    let first = ask();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let second = ask();
+    for answer in [first, second] {
+        assert_eq!(answer.await.unwrap(), "fine");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(upstream.keys(), ["one"; 3]);
+    assert_eq!(free_slots(&pool), 1);
+}

@@ -63,6 +63,40 @@ async fn a_host_may_be_allowed() {
     assert_eq!((key_of(&sent).as_str(), sent.uri().host()), ("one", Some("up.example")));
 }
 
+/// What the provider, or whoever is called in its place, is sent.
+async fn sent_by(layer: KeyRotationLayer, request: Request<Body>) -> Request<Body> {
+    let (mut service, mut handle): (mock::Spawn<KeyRotation<Mock>>, Handle) = mock::spawn_layer(layer);
+    assert_ready_ok!(service.poll_ready());
+    let mut future = task::spawn(service.call(request));
+    assert_pending!(future.poll());
+    handle.next_request().await.unwrap().0
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_a_server_it_forgets_its_own_name_and_no_key_goes_there() {
+    let pool = pool(&["one"]);
+    let layer = || KeyRotationLayer::new(&pool).as_server().allow_host("up.example:81");
+    for (uri, goes_to) in [
+        ("https://gate.example/models/m?a=b", "http://api.example/models/m?a=b"),
+        ("https://api.example:444/models/m", "http://api.example/models/m"),
+        ("http://evil@api.example/models/m", "http://api.example/models/m"),
+        ("https://up.example:81/models/m", "http://api.example/models/m"),
+        ("http://up.example:81/x", "http://up.example:81/x"),
+        ("/models/m", "http://api.example/models/m"),
+    ] {
+        let mut incoming = request(uri);
+        *incoming.version_mut() = http::Version::HTTP_2;
+        let sent = sent_by(layer(), incoming).await;
+        assert_eq!((sent.uri().to_string().as_str(), key_of(&sent).as_str()), (goes_to, "one"), "{uri}");
+    }
+    let (mut service, _handle): (mock::Spawn<KeyRotation<Mock>>, Handle) = mock::spawn_layer(layer());
+    for uri in ["http://gate.example/models/../m", "gate.example:443"] {
+        assert_ready_ok!(service.poll_ready());
+        let error = assert_ready_err!(task::spawn(service.call(request(uri))).poll());
+        assert!(error.is_refused(), "{uri}: {error}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_slot_is_held_until_the_body_ends() {
     let pool = narrow_pool();

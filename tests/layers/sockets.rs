@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body::Frame;
+use http_body_util::{Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
@@ -12,8 +13,8 @@ use hyper_util::{
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_keypool::{
-    Backoff, BoxError, CooldownLayer, Error, Key, KeyPool, KeyPoolLayer, KeyRotationLayer, ReplayBody, Retry,
-    RetryPolicy, ServedBy,
+    Backoff, BoxError, CooldownLayer, Error, ExhaustedAsResponseLayer, Key, KeyPool, KeyPoolLayer, KeyRotationLayer,
+    ReplayBody, Retry, RetryPolicy, ServedBy, Verdict, VerdictKind,
 };
 
 use crate::support::{Body, Plain, key_of, request, text};
@@ -128,6 +129,43 @@ async fn an_axum_app_answers_through_it() {
     server.abort();
 }
 
+/// Over HTTP/2 a server is given its own name as scheme and authority of every request.
+#[tokio::test]
+async fn an_axum_app_answers_http2_as_it_does_http1() {
+    let base = somewhere().await;
+    let pool = pool(&base);
+    let whole = ServiceBuilder::new()
+        .layer(KeyPoolLayer::new(&pool).exhausted_as_response())
+        .service(client::<ReplayBody<axum::body::Body>>());
+    let apart = ServiceBuilder::new()
+        .layer(ExhaustedAsResponseLayer::new())
+        .layer(KeyPoolLayer::new(&pool))
+        .service(client::<ReplayBody<axum::body::Body>>());
+    let told = KeyPoolLayer::new(&pool).as_server().layer(client::<ReplayBody<axum::body::Body>>());
+    let told = service_fn(move |request| {
+        let answer = told.clone().oneshot(request);
+        async { Ok::<_, std::convert::Infallible>(answer.await.expect("an answer").map(axum::body::Body::new)) }
+    });
+    let heard = format!("{} /models/m?alt=sse", base.trim_start_matches("http://"));
+    for app in [whole, apart]
+        .map(|stack| axum::Router::new().fallback_service(stack))
+        .into_iter()
+        .chain([axum::Router::new().fallback_service(told)])
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, app).await });
+        for http2 in [false, true] {
+            let caller = Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
+            let request =
+                Request::post(format!("http://{address}/models/m?alt=sse")).body(Body::from("hello")).unwrap();
+            let answer = caller.request(request).await.unwrap();
+            assert_eq!((answer.status().as_u16(), text(answer).await), (200, heard.clone()), "HTTP/2: {http2}");
+        }
+        server.abort();
+    }
+}
+
 #[tokio::test]
 async fn a_plain_function_is_a_client_too() {
     let pool = pool("http://api.example");
@@ -136,4 +174,71 @@ async fn a_plain_function_is_a_client_too() {
     }));
     let response = stack.oneshot(request("/models/m")).await.unwrap();
     assert_eq!(text(response).await, "one");
+}
+
+/// A body of ten bytes that does not say how long it is.
+fn ten_bytes() -> UnsyncBoxBody<Bytes, BoxError> {
+    let frames = futures_util::stream::iter([Ok(Frame::data(Bytes::from_static(b"0123456789")))]);
+    UnsyncBoxBody::new(StreamBody::new(frames))
+}
+
+/// It is the caller's mistake: no key pays for it, and nobody waits for bytes that never come.
+#[tokio::test]
+async fn a_body_that_is_not_as_long_as_it_says_is_the_callers_fault() {
+    let base = swallowing().await;
+    for (http2, length) in [(false, "50"), (false, "5"), (true, "50"), (true, "5")] {
+        let pool = pool(&base);
+        let http = Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
+        let stack = KeyPoolLayer::new(&pool).retry(quick()).layer(http);
+        let request = Request::post("/models/m").header("content-length", length).body(ten_bytes()).unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(20), stack.oneshot(request));
+        let error = answer.await.expect("it does not hang").unwrap_err();
+        let what = format!("HTTP/2: {http2}, {length}: {error}");
+        assert_eq!(error.verdict().map(Verdict::kind), Some(VerdictKind::CallerFault), "{what}");
+        assert_eq!((error.status().as_u16(), error.served_by().unwrap().attempts()), (400, 1), "{what}");
+        assert!(error.verdict().unwrap().advice_of().contains("content-length"), "{what}");
+        let snapshot = pool.snapshot();
+        assert_eq!((snapshot.in_flight, snapshot.available_keys), (0, 2), "{what}");
+    }
+    // Known before anything is sent.
+    for length in ["50", "5"] {
+        let pool = pool(&base);
+        let stack = KeyPoolLayer::new(&pool).retry(quick()).layer(client::<ReplayBody<Body>>());
+        let request = Request::post("/models/m").header("content-length", length).body(Body::from("0123456789"));
+        let answer = tokio::time::timeout(Duration::from_secs(20), stack.oneshot(request.unwrap()));
+        let error = answer.await.expect("it does not hang").unwrap_err();
+        assert_eq!((error.status().as_u16(), error.served_by().unwrap().attempts()), (400, 1), "{error}");
+        assert_eq!(error.verdict().unwrap().code_of(), "unsent body");
+    }
+    // As long as it says.
+    let stack = KeyPoolLayer::new(pool(&base)).retry(quick()).layer(client());
+    let request = Request::post("/models/m").header("content-length", "10").body(ten_bytes()).unwrap();
+    assert_eq!(text(stack.oneshot(request).await.unwrap()).await, "10");
+}
+
+/// hyper itself says so of a body that nobody replays.
+#[tokio::test]
+async fn a_body_that_ends_early_under_the_layers_alone_is_the_callers_fault_too() {
+    let pool = pool(&swallowing().await);
+    let stack = ServiceBuilder::new()
+        .layer(KeyRotationLayer::new(&pool))
+        .layer(CooldownLayer::new(&pool))
+        .service(client::<UnsyncBoxBody<Bytes, BoxError>>());
+    let request = Request::post("/models/m").header("content-length", "50").body(ten_bytes()).unwrap();
+    let error: Error = stack.clone().oneshot(request).await.unwrap_err();
+    assert_eq!((error.status().as_u16(), error.verdict().unwrap().code_of()), (400, "body"), "{error}");
+
+    let frames = futures_util::stream::iter([Ok(Frame::data(Bytes::from("x"))), Err(BoxError::from("the disk died"))]);
+    let request = Request::post("/models/m").body(UnsyncBoxBody::new(StreamBody::new(frames))).unwrap();
+    let error = stack.oneshot(request).await.unwrap_err();
+    assert_eq!((error.status().as_u16(), error.verdict().unwrap().code_of()), (400, "body"), "{error}");
+}
+
+/// Reads what it is sent, over HTTP/1 or HTTP/2, and says how many bytes that was.
+async fn swallowing() -> String {
+    let app = axum::Router::new().fallback(async |body: Bytes| body.len().to_string());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    format!("http://{address}")
 }

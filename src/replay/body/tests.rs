@@ -49,7 +49,7 @@ fn lease() -> Lease {
 }
 
 fn body<B>(body: B) -> ReplayBody<B> {
-    ReplayBody::new(Arc::new(Shared::new(body, 1 << 20, Arc::new(Budget::new(1 << 20)), None, 1)))
+    ReplayBody::new(Arc::new(Shared::new(body, (1 << 20, None), Arc::new(Budget::new(1 << 20)), None, 1)))
 }
 
 fn stamps<B>(body: &ReplayBody<B>) -> usize {
