@@ -154,15 +154,7 @@ impl State {
         let mut probes = Probes::default();
         let mut latest: Option<(Tick, OutReason)> = None;
         for (rest, scope) in self.rests(ask.lane, slot) {
-            let Some(rest) = rest else { continue };
-            if !rest.is_active(now) {
-                // One request confirms what was said of it, or refutes it; the others need not hear it as well.
-                let key = &self.roster.keys[slot as usize];
-                if rest.confirming && key.in_flight > 0 && key.last_started >= rest.end.tick(now) {
-                    return Err(Check::Busy(None, reason_of(rest)));
-                }
-                continue;
-            }
+            let Some(rest) = rest.filter(|rest| rest.is_active(now)) else { continue };
             if rest.may_probe(now) {
                 if self.met_it_here(ask, slot) {
                     let end = rest.end.tick(now);

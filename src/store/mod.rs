@@ -11,6 +11,7 @@
 mod any;
 mod batch;
 mod book;
+mod book_error;
 pub mod conformance;
 mod error;
 mod image;
@@ -34,7 +35,8 @@ use std::{future::Future, sync::Arc};
 pub use self::redis::{Redis, SharedRedis};
 pub(crate) use any::AnyStore;
 pub use batch::{Batch, Crash, Notes, Run};
-pub use book::{Added, BookError, BookKey, KeyBook};
+pub use book::{Added, BookKey, KeyBook};
+pub use book_error::BookError;
 pub use error::StoreError;
 pub use image::Image;
 pub use ledger::{Count, Draw, Ledger, LedgerEntry, MemoryLedger, Placing};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_keypool::{Affinity, Demand, RestTable, Scope, Strategy, Until, Verdict, VerdictKind};
+use tower_keypool::{RestTable, Scope, Strategy, Until, Verdict, VerdictKind};
 
 use crate::support::{
     FLASH, answer, builder, daily, id, invalid, key, keys, next_in, noon, on, owner_limited, rate, rate_for, refused,
@@ -150,31 +150,6 @@ fn one_confirmation_comes_before_the_end_where_the_verdict_asks_for_it() {
     answer(&pool, FLASH, &asks());
     assert_eq!(pool.snapshot().disabled_keys, 1);
     assert_eq!(next_in(&pool, FLASH), None);
-}
-
-#[test]
-fn one_request_confirms_it_and_the_others_need_not_hear_it() {
-    let (pool, time) = keys(2);
-    let of_it = || Demand::new(FLASH).affinity(Affinity::MustKey(id(0)));
-    for _ in 0..2 {
-        pool.try_acquire(of_it()).unwrap().settle(&invalid().confirm_after(secs(30)));
-        time.advance(secs(30));
-        drop(pool.try_acquire(of_it()).unwrap());
-        let one = pool.try_acquire(of_it()).expect("who came to nothing has not confirmed it");
-        assert!(pool.try_acquire(of_it()).is_err(), "it is asked by one");
-        for _ in 0..4 {
-            assert_eq!(take(&pool, FLASH).key_id(), &id(1));
-        }
-        one.settle(&Verdict::SUCCESS);
-        let several = [(); 3].map(|()| pool.try_acquire(of_it()).expect("it was refuted"));
-        assert_eq!(several.len(), 3);
-    }
-    let (pool, time) = keys(2);
-    pool.try_acquire(of_it()).unwrap().settle(&invalid().confirm_after(secs(30)));
-    time.advance(secs(30));
-    let one = pool.try_acquire(of_it()).unwrap();
-    one.settle(&invalid().confirm_after(secs(30)));
-    assert_eq!(pool.snapshot().disabled_keys, 1);
 }
 
 #[test]

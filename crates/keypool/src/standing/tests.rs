@@ -3,7 +3,7 @@
 use tower_keypool::{
     Key, Limit, Unit,
     config::Origin,
-    store::{RestId, WindowRecord},
+    store::{Image, KeyBook, RestId, RestRecord, UnitRecord, WindowRecord},
 };
 
 use super::*;

@@ -70,7 +70,10 @@ async fn who_waits_says_until_when_and_why() {
     child.kill().unwrap();
     child.wait().unwrap();
     let line = told.unwrap_or_else(|before| panic!("{before:#?}"));
-    assert!(line.contains(" s: no API key may serve gemini-2.5-flash for now: 1 at requests/minute"), "{line}");
+    assert!(
+        line.contains(" s: all API keys have reached their rate limits for gemini-2.5-flash: 1 at requests/minute"),
+        "{line}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,8 +97,8 @@ async fn the_summary_tells_by_slot_key_model_and_error_in_words_and_as_json() {
         of => of.as_object().unwrap().values().filter_map(Value::as_u64).sum(),
     };
     assert_eq!((sum(&told["by_slot"]), told["by_slot"].as_array().unwrap().len(), sum(&told["keys"])), (4, 4, 4));
-    // 2 × 600 a minute, and four slots at ten a second: the smaller.
-    assert_eq!(told["possible_per_second"].as_f64(), Some(20.0));
+    // 2 × 600 a minute of each of two models, and four slots at ten a second.
+    assert_eq!(told["possible_per_second"].as_f64(), Some(40.0));
     assert!(told["per_second"].as_f64() > Some(0.0));
     assert_eq!(told["estimated_by"], "list prices of 2025-07, not verified");
     for words in [

@@ -99,9 +99,10 @@ async fn upward(
         ending = passing((&mut from, &mut to), frames, heard, listener) => (ending, false),
         ending = over => (Some(ending), true),
     };
+    // Before the provider hears that it is over: it may close at once, and the client would not hear why.
+    let tells = ending.is_some_and(|ending| stop.send(ending).is_ok());
     let _ = to.shutdown().await;
-    if let Some(ending) = ending {
-        let _ = stop.send(ending);
+    if tells {
         // It may say goodbye.
         let (patience, mut rest) = (if is_over { HASTE } else { LINGER }, [0; 1024]);
         let _ = timeout(patience, async { while let Ok(1..) = from.read(&mut rest).await {} }).await;
@@ -147,6 +148,7 @@ async fn downward(
         // Within another frame it would be none.
         let may_end = frames.is_at_border() && blot.holds_nothing();
         let read = tokio::select! {
+            biased;
             ending = stop(&mut stopped), if may_end && stopped.is_some() => match ending {
                 Some(Ending(code, why)) => {
                     let _ = to.write_all(&closing(code, &why)).await;
