@@ -103,7 +103,7 @@ async fn the_summary_tells_by_slot_key_model_and_error_in_words_and_as_json() {
     assert_eq!(told["estimated_by"], "list prices of 2025-07, not verified");
     for words in [
         "3 ok, 1 failed, 0 done before, 0 left",
-        " a second of 20.00 possible",
+        " a second of 40.00 possible",
         "\nerrors: blocked 1\n",
         "\nkeys: k0 2, k1 2\n",
         "\nmodels: gemini-2.5-flash 3, gemini-2.5-pro 1\n",
