@@ -77,7 +77,8 @@ impl Worker {
                     // As long as nobody knows anything of the keys each speaks for itself: a request that asks one after the other
                     // has the pool doubt what the first said, and all of the first wave would ask all of them.
                     let alone = first_wave.then(|| lease.key_id().clone());
-                    let pinned = self.key.as_ref().or(alone.as_ref()).filter(|_| !work.of_another);
+                    let alone = alone.as_ref().filter(|_| !work.of_another);
+                    let pinned = self.key.as_ref().or(alone);
                     let tried = attempt::send(&shared, &work, &model, lease, pinned).await;
                     shared.desk.landed(&work.model);
                     drop(under_way);
@@ -179,8 +180,11 @@ impl Worker {
         }
         if bad.of_another {
             work.of_another = true;
+            // A slot goes by its own pace, and leaves it to those of other keys: where it comes back, all of them had it.
+            if !not_again(&mut work, &tried) && self.key.is_some() {
+                return self.done(work, model, tried).await;
+            }
             shared.tally(|tally| tally.statistics.retries += 1);
-            not_again(&mut work, &tried);
             return shared.desk.put_back(work, Duration::ZERO);
         }
         match bad.whose {
@@ -260,13 +264,11 @@ impl Worker {
     }
 }
 
-/// The key that it was tried with is the last that is asked again.
-fn not_again(work: &mut Work, tried: &Tried) {
-    if let Some(key) = tried.served_by.as_ref().and_then(ServedBy::key)
-        && !work.tried.contains(key)
-    {
-        work.tried.push(key.clone());
-    }
+/// The key that it was tried with is the last that is asked again; whether it was not before.
+fn not_again(work: &mut Work, tried: &Tried) -> bool {
+    let key = tried.served_by.as_ref().and_then(ServedBy::key).filter(|key| !work.tried.contains(key));
+    work.tried.extend(key.cloned());
+    key.is_some()
 }
 
 /// What an attempt showed of the way to the provider, and of the task's model.

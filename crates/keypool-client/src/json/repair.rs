@@ -18,7 +18,9 @@ pub(super) fn repair(broken: &str) -> Option<(Value, String)> {
     }
     let fixed = doubled(broken.trim());
     let whole = fixed.trim_end_matches(['`', '\n', ' ']);
-    if let Some(repaired) = tried(whole) {
+    // What is between two commas of a list would be taken for the end of a list within it.
+    let list = whole.starts_with('[').then(|| separated(whole)).filter(|separated| **separated != *whole);
+    if let Some(repaired) = list.and_then(|separated| tried(&separated)).or_else(|| tried(whole)) {
         return Some(repaired);
     }
     // Words behind it: up to its last bracket.

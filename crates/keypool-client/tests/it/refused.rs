@@ -207,6 +207,9 @@ async fn what_is_another_owners_is_found_there() {
                 "{message} {mute} of {keys}, {slots}: {statistics}"
             );
             assert!(asked.load(SeqCst) <= 100 * (mute + 1) + keys, "{asked:?}");
+            // Each of a slot's requests is one of its own.
+            let by_slot: u64 = statistics.by_slot.iter().sum();
+            assert!(!slots || by_slot == asked.load(SeqCst) as u64, "{by_slot} of {asked:?}");
         }
     }
 }
