@@ -1,11 +1,13 @@
 //! Rewrites a request's target: its query, or a name in its path.
 
 use http::Uri;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use percent_encoding::{AsciiSet, PercentEncode, utf8_percent_encode};
+
+use crate::key::UNRESERVED;
 
 /// A name as it stands in one segment of a path.
 pub(super) fn segment(name: &str) -> PercentEncode<'_> {
-    const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@');
+    const SEGMENT: &AsciiSet = &UNRESERVED.remove(b'@');
     utf8_percent_encode(name, SEGMENT)
 }
 

@@ -390,9 +390,11 @@ async fn another_owner_may_have_the_model_that_all_keys_of_one_lack() {
         std::future::ready(Ok::<_, std::io::Error>(json(if has_it { 200 } else { 404 }, said.to_owned())))
     }));
     for _ in 0..40 {
+        let before = asked.load(Ordering::Relaxed);
         let request = Request::post("/v1/chat/completions").header("content-type", "application/json");
         let request = request.body(Body::from(r#"{"model":"claude-x"}"#)).unwrap();
         assert_eq!(client.clone().oneshot(request).await.unwrap().status(), 200);
+        assert!(asked.load(Ordering::Relaxed) - before <= 4, "three of the one, and the other");
     }
     assert!(asked.load(Ordering::Relaxed) <= 40 + 20, "{asked:?}");
 }

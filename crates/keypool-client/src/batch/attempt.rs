@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::value::RawValue;
 use tower_keypool::{Attempt, KeyId, Lease, ServedBy, Usage, Verdict, VerdictKind};
 
-use super::{Json, answered::Answered, desk::Work, events::FaultKind, shared::Shared, unmet};
+use super::{Json, answered::Answered, events::FaultKind, shared::Shared, unmet, work::Work};
 use crate::{
     error::{Error, ErrorKind},
     reading::Whole,

@@ -5,42 +5,15 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use tokio::sync::{Notify, futures::Notified, watch};
 use tower_keypool::{Clock, Exhausted, KeyId, Tick};
 
 use super::{
-    Id,
     away::Away,
     given_up,
     tray::{MOST_HELD, Tray},
-    written::Fields,
+    work::Work,
 };
-
-/// A task on its way.
-#[derive(Debug)]
-pub(crate) struct Work {
-    pub(crate) id: Id,
-    pub(crate) index: u64,
-    pub(crate) hash: u64,
-    pub(crate) model: Arc<str>,
-    pub(crate) path: std::borrow::Cow<'static, str>,
-    pub(crate) body: Bytes,
-    pub(crate) fields: Fields,
-    /// How often it was sent, and how often that was a key's fault.
-    pub(crate) attempts: u32,
-    pub(crate) key_faults: u32,
-    /// Faults of its own.
-    pub(crate) faults: u32,
-    /// Keys that were tried in vain.
-    pub(crate) tried: Vec<KeyId>,
-    /// How often keys turned it away that did not rest for it.
-    pub(crate) unheld: u32,
-    /// It was told that its model is not there.
-    pub(crate) without_model: bool,
-    /// An owner was asked that has not what it refers to: the pool looks for the one that has.
-    pub(crate) of_another: bool,
-}
 
 /// Why the run ends before all is done.
 #[derive(Clone, Debug)]
@@ -408,7 +381,10 @@ mod tests {
         task::{Context, Poll, Wake, Waker},
     };
 
+    use bytes::Bytes;
+
     use super::*;
+    use crate::batch::{Id, written::Fields};
 
     fn work(index: u64) -> Work {
         Work {

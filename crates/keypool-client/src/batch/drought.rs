@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::desk::{Desk, Work};
+use super::{desk::Desk, work::Work};
 
 /// So many tasks in a row are told that there is no such model, in words that name no cause, until the others are believed
 /// to be told the same.

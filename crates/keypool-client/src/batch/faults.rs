@@ -8,7 +8,7 @@ use std::{
 
 use tower_keypool::{KeyPool, ServedBy, Verdict, VerdictKind};
 
-use super::{Fault, attempt::Tried, desk::Work, events::FaultKind, line::Step, rests::Rests, shared::Shared};
+use super::{Fault, attempt::Tried, events::FaultKind, line::Step, rests::Rests, shared::Shared, work::Work};
 
 /// What whoever listens has to be told, and was.
 pub(crate) struct Told {

@@ -6,11 +6,11 @@ use tokio::sync::mpsc;
 
 use super::{
     Done, Id, Output, Task,
-    desk::Work,
     dialect::{Defaults, Dialect},
     input::{self, Format, InputError, Place, Read1},
     seen::Seen,
     shared::Shared,
+    work::Work,
     writer::ToWrite,
 };
 use crate::error::Error;

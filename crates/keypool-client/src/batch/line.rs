@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tower_keypool::{Affinity, Demand, Exhausted, KeyId, Lease, OutReason};
 
 use super::{
-    desk::Work,
+    work::Work,
     worker::{Worker, demand},
 };
 

@@ -50,6 +50,7 @@ mod task;
 mod tray;
 mod turned_away;
 mod unmet;
+mod work;
 mod worker;
 mod writer;
 mod written;

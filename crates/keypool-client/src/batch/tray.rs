@@ -8,11 +8,7 @@ use std::{
 
 use tower_keypool::{Exhausted, KeyId};
 
-use super::{
-    away::Away,
-    desk::{Stop, Work},
-    drought::Droughts,
-};
+use super::{away::Away, desk::Stop, drought::Droughts, work::Work};
 
 /// Tasks that pause or whose model is out are held up to so many; then nothing more is read.
 pub(super) const MOST_HELD: usize = 1_000;

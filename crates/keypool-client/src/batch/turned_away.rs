@@ -6,9 +6,10 @@ use tower_keypool::{Exhausted, KeyPool, OutReason, ServedBy, Verdict, VerdictKin
 
 use super::{
     attempt::{Bad, Tried},
-    desk::{Stop, Work},
+    desk::Stop,
     events::FaultKind,
     line::A_MOMENT,
+    work::Work,
     worker::{Worker, demand},
 };
 

@@ -8,11 +8,12 @@ use tower_keypool::{Affinity, Demand, Exhausted, KeyId, OutReason, ServedBy, Spa
 use super::{
     TaskError, TaskResult,
     attempt::{self, Bad, Good, Tried},
-    desk::{Heard, Stop, Work},
+    desk::{Heard, Stop},
     events::FaultKind,
     line::{A_MOMENT, IN_LINE, Line, soonest},
     pace::Pace,
     shared::Shared,
+    work::Work,
     writer::ToWrite,
 };
 
@@ -76,9 +77,8 @@ impl Worker {
                     let first_wave = shared.desk.goes(&work.model);
                     // As long as nobody knows anything of the keys each speaks for itself: a request that asks one after the other
                     // has the pool doubt what the first said, and all of the first wave would ask all of them.
-                    let alone = first_wave.then(|| lease.key_id().clone());
-                    let alone = alone.as_ref().filter(|_| !work.of_another);
-                    let pinned = self.key.as_ref().or(alone);
+                    let alone = (first_wave && !work.of_another).then(|| lease.key_id().clone());
+                    let pinned = self.key.as_ref().or(alone.as_ref());
                     let tried = attempt::send(&shared, &work, &model, lease, pinned).await;
                     shared.desk.landed(&work.model);
                     drop(under_way);

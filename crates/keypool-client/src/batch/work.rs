@@ -1,0 +1,33 @@
+//! A task on its way: from the input to its result, over as many keys as that takes.
+
+use std::{borrow::Cow, sync::Arc};
+
+use bytes::Bytes;
+use tower_keypool::KeyId;
+
+use super::{Id, written::Fields};
+
+/// A task on its way.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) id: Id,
+    pub(crate) index: u64,
+    pub(crate) hash: u64,
+    pub(crate) model: Arc<str>,
+    pub(crate) path: Cow<'static, str>,
+    pub(crate) body: Bytes,
+    pub(crate) fields: Fields,
+    /// How often it was sent, and how often that was a key's fault.
+    pub(crate) attempts: u32,
+    pub(crate) key_faults: u32,
+    /// Faults of its own.
+    pub(crate) faults: u32,
+    /// Keys that were tried in vain.
+    pub(crate) tried: Vec<KeyId>,
+    /// How often keys turned it away that did not rest for it.
+    pub(crate) unheld: u32,
+    /// It was told that its model is not there.
+    pub(crate) without_model: bool,
+    /// An owner was asked that has not what it refers to: others are, by the pool or by the slots of their keys.
+    pub(crate) of_another: bool,
+}
