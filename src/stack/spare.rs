@@ -134,7 +134,9 @@ impl Folded {
             names.see(name);
             text.push_header(name, value);
         }
-        let (method, extensions) = (head.method.clone(), head.extensions.clone());
+        // What a demand travelled in is empty by now, and would be cloned with all its room.
+        let extensions = if head.extensions.is_empty() { Extensions::new() } else { head.extensions.clone() };
+        let method = head.method.clone();
         Self { method, version: head.version, scheme, authority, path, text, extensions }
     }
 

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use hashbrown::DefaultHashBuilder;
 use serde::{Deserialize, Serialize};
 use tower_keypool::store::{Ledger, LedgerEntry, Placing, StoreError};
 
@@ -61,8 +62,11 @@ impl Use {
     }
 }
 
+/// Looked up with each request: a hash costs a tenth of std's.
+type ByName<T> = HashMap<Arc<str>, T, DefaultHashBuilder>;
+
 /// By tenant and model.
-type Models = HashMap<Arc<str>, HashMap<Arc<str>, Use>>;
+type Models = ByName<ByName<Use>>;
 
 /// What this process's requests used. A cheap handle.
 #[derive(Clone, Debug, Default)]

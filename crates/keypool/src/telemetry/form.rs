@@ -3,6 +3,7 @@
 use std::{
     fmt::{self, Debug, Write},
     sync::{Mutex, PoisonError},
+    time::UNIX_EPOCH,
 };
 
 use jiff::{Timestamp, tz::TimeZone};
@@ -71,16 +72,20 @@ impl Form {
     }
 
     fn begin(&self, level: Level, out: &mut String) {
-        match self.format {
-            LogFormat::Text => self.time("%Y-%m-%d %H:%M:%S", None, out),
+        let [before, behind] = match self.format {
+            LogFormat::Text => {
+                self.time("%Y-%m-%d %H:%M:%S", None, out);
+                [" ", ""]
+            }
             LogFormat::Json => {
                 out.push_str("{\"time\":\"");
                 self.time("%Y-%m-%dT%H:%M:%S", Some("%:z"), out);
-                let _ = write!(out, "\",\"level\":\"{level}\"");
-                return;
+                ["\",\"level\":\"", "\""]
             }
+        };
+        for part in [before, level.as_str(), behind] {
+            out.push_str(part);
         }
-        let _ = write!(out, " {level}");
     }
 
     fn end(&self, out: &mut String) {
@@ -92,17 +97,22 @@ impl Form {
 
     /// The time up to the second and, where something follows, its thousandths and that.
     fn time(&self, form: &str, after: Option<&str>, out: &mut String) {
-        let Ok(now) = Timestamp::try_from(self.clock.wall()) else { return };
-        let written = |form: &str| now.to_zoned(self.zone.clone()).strftime(form).to_string();
+        // Before 1970 no line was written.
+        let since = self.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let second = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        let written = |form: &str| {
+            let now = Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
+            now.to_zoned(self.zone.clone()).strftime(form).to_string()
+        };
         {
-            let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
-            if second.0 != now.as_second() {
-                *second = (now.as_second(), written(form));
+            let mut last = self.second.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.0 != second {
+                *last = (second, written(form));
             }
-            out.push_str(&second.1);
+            out.push_str(&last.1);
         }
         if let Some(after) = after {
-            let _ = write!(out, ".{:03}{}", now.subsec_millisecond(), written(after));
+            let _ = write!(out, ".{:03}{}", since.subsec_millis(), written(after));
         }
     }
 }
@@ -146,14 +156,46 @@ impl Words<'_> {
     }
 }
 
+/// What needs neither quotes nor another look, by bytes.
+static PLAIN: [bool; 256] = {
+    let (mut plain, mut byte) = ([false; 256], 0u8);
+    while byte < 128 {
+        plain[byte as usize] = byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\');
+        byte += 1;
+    }
+    plain
+};
+
+/// In ten, without a formatter: a request's line has three of them.
+fn push_number(mut number: u64, out: &mut String) {
+    let (mut digits, mut begins) = ([0; 20], 20);
+    loop {
+        begins -= 1;
+        digits[begins] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.push_str(std::str::from_utf8(&digits[begins..]).unwrap_or_default());
+}
+
 /// `message` has no name in a line.
 fn name_of(field: &Field) -> Option<&'static str> {
     Some(field.name()).filter(|name| *name != "message")
 }
 
 impl Visit for Words<'_> {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        let Some(name) = name_of(field) else { return self.part(None, format_args!("{value}")) };
+        for part in [" ", name, "="] {
+            self.0.push_str(part);
+        }
+        push_number(value, self.0);
+    }
+
     fn record_str(&mut self, field: &Field, value: &str) {
-        let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\');
+        let plain = |byte: u8| PLAIN[usize::from(byte)];
         if let Some(name) = name_of(field).filter(|_| !value.is_empty() && value.bytes().all(plain)) {
             // Nearly all that a request's line says.
             for part in [" ", name, "=", value] {
@@ -271,12 +313,12 @@ mod tests {
     fn a_line_is_time_level_message_and_fields() {
         let text = written(LogFormat::Text, || {
             request("gemini-2.5-flash");
-            tracing::warn!(of = "it", "a {}", "note");
+            tracing::warn!(of = "it", most = u64::MAX, none = 0_u64, "a {}", "note");
         });
         assert_eq!(
             text,
             "2026-11-20 10:30:45 INFO request=r-1 key=k-1f09 model=gemini-2.5-flash status=200 ttfb_ms=312\n\
-             2026-11-20 10:30:45 WARN a note of=it\n"
+             2026-11-20 10:30:45 WARN a note of=it most=18446744073709551615 none=0\n"
         );
     }
 

@@ -26,6 +26,9 @@ pub(crate) fn plain_text(text: &str) -> String {
 
 impl<W: Write> Write for Plain<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return self.0.write_str(text);
+        }
         let mut rest = text;
         while let Some((at, acting)) = rest.char_indices().find(|(_, character)| acts(*character)) {
             self.0.write_str(&rest[..at])?;

@@ -20,7 +20,10 @@ use tower_keypool::{
     store::{Count, Draw, Ledger, StoreError},
 };
 
-use super::tenant::{Tenant, TenantLimits};
+use super::{
+    held::{Held, PATIENCE},
+    tenant::{Tenant, TenantLimits},
+};
 use crate::{
     database::Records,
     gateway::{
@@ -29,10 +32,6 @@ use crate::{
     },
 };
 
-/// So long what is known of others' tokens is not asked for again.
-const NEWS: i64 = 1_000;
-/// So long it holds while the store says nothing.
-const PATIENCE: i64 = 10_000;
 /// Requests that were drawn go back when none was used for so long.
 const IDLE: i64 = 5_000;
 /// Between two writes.
@@ -46,30 +45,13 @@ const AGAIN: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub(in crate::gateway) struct Budgets {
     records: Records,
-    held: Arc<Mutex<HashMap<Place, Held>>>,
+    held: Arc<Mutex<AllHeld>>,
     /// There is something to be written.
     news: Arc<Notify>,
 }
 
-/// A tenant, and which of its limits.
-type Place = (Arc<str>, usize);
-
-/// Of one limit, in the minute or on the day that is now.
-#[derive(Clone, Copy, Debug, Default)]
-struct Held {
-    window: i64,
-    /// Requests that were drawn and are not used, and when one was used last.
-    left: u64,
-    used: i64,
-    /// When the store had fewer requests than were asked for.
-    none: Option<i64>,
-    /// Tokens that all used, as the store said, and those that it has not heard of.
-    all: u64,
-    unwritten: u64,
-    /// When it said so last, and when it was asked last.
-    heard: Option<i64>,
-    asked: i64,
-}
+/// By tenants, for each of [`KINDS`]; of a limit that a tenant does not have, nothing.
+type AllHeld = HashMap<Arc<str>, [Held; KINDS.len()]>;
 
 /// What limits count, and over which time.
 struct Kind {
@@ -109,45 +91,14 @@ impl Kind {
     }
 }
 
+/// What is held of a tenant's limits.
+fn of<'a>(all: &'a mut AllHeld, tenant: &Tenant) -> &'a mut [Held; KINDS.len()] {
+    all.entry(Arc::clone(tenant.name())).or_default()
+}
+
 fn limits_of(limits: &TenantLimits) -> impl Iterator<Item = Limit> {
     let all = [limits.rpm, limits.rpd, limits.tpm, limits.tpd];
     all.into_iter().enumerate().filter_map(|(at, amount)| Some((at, amount?)))
-}
-
-impl Held {
-    /// Of this window: what is of another is nothing.
-    fn in_window(&mut self, window: i64) -> &mut Self {
-        if self.window != window {
-            *self = Self { window, ..Self::default() };
-        }
-        self
-    }
-
-    /// The store has said how much all used. An answer that was on its way for long knows less than one before it.
-    fn hear(&mut self, all: u64, now: i64) {
-        self.all = self.all.max(all);
-        self.heard = Some(now);
-    }
-
-    /// Whether there are no requests to be had, as far as was heard a moment ago.
-    fn has_none(&self, now: i64) -> bool {
-        self.none.is_some_and(|none| (now - none).abs() < NEWS)
-    }
-
-    /// Whether all used so much, where that is known well enough. Who is told that it is not asks, alone where it was known.
-    fn is_over(&mut self, most: u64, now: i64) -> Option<bool> {
-        // What was used stays used.
-        if self.heard.is_some() && self.all >= most {
-            return Some(true);
-        }
-        let age = self.heard.map(|heard| (now - heard).abs());
-        let asked = (now - self.asked).abs() < NEWS;
-        if age.is_none_or(|age| age >= PATIENCE || (age >= NEWS && !asked)) {
-            self.asked = now;
-            return None;
-        }
-        Some(self.all.saturating_add(self.unwritten) >= most)
-    }
 }
 
 /// A tenant has used what it may.
@@ -191,8 +142,27 @@ impl Budgets {
         Self { records, held: Arc::default(), news: Arc::default() }
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<Place, Held>> {
+    fn held(&self) -> MutexGuard<'_, AllHeld> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a request in, which counts, by what is known here already: nearly all come in so. False: it did not count, and
+    /// [`admit`](Self::admit) asks whoever knows.
+    pub(in crate::gateway) fn admit_at_once(&self, tenant: &Tenant, now: i64) -> bool {
+        let mut all = self.held();
+        let Some(held) = all.get_mut(&**tenant.name()) else { return false };
+        let limits = || limits_of(&tenant.grant().limits);
+        let fine = limits().all(|(at, most)| {
+            let (kind, held) = (&KINDS[at], &held[at]);
+            let is_left = if kind.tokens { held.knows(most, now) == Some(false) } else { held.left > 0 };
+            is_left && held.window == kind.window(now)
+        });
+        if fine {
+            for (at, _) in limits().filter(|(at, _)| !KINDS[*at].tokens) {
+                (held[at].left, held[at].used) = (held[at].left - 1, now);
+            }
+        }
+        fine
     }
 
     /// Lets a request in, which counts.
@@ -218,21 +188,21 @@ impl Budgets {
 
     fn untake(&self, tenant: &Tenant, counted: &[usize], now: i64) {
         for at in counted {
-            if let Some(held) = self.held().get_mut(&(Arc::clone(tenant.name()), *at)) {
-                held.in_window(KINDS[*at].window(now)).left += 1;
+            if let Some(held) = self.held().get_mut(&**tenant.name()) {
+                held[*at].in_window(KINDS[*at].window(now)).left += 1;
             }
         }
     }
 
     /// Takes a request of what was drawn, or draws.
     async fn take(&self, tenant: &Tenant, (at, most): Limit, now: i64) -> Result<(), NotNow> {
-        let (kind, place) = (&KINDS[at], (Arc::clone(tenant.name()), at));
+        let kind = &KINDS[at];
         let want = (most / 64).clamp(1, 1024);
         let mut asked = false;
         loop {
             {
                 let mut all = self.held();
-                let held = all.entry(place.clone()).or_default().in_window(kind.window(now));
+                let held = of(&mut all, tenant)[at].in_window(kind.window(now));
                 if held.left > 0 {
                     (held.left, held.used) = (held.left - 1, now);
                     return Ok(());
@@ -245,7 +215,7 @@ impl Budgets {
             let draw = Draw { want, most, until: kind.until(now), now };
             let granted = self.records.draw(&kind.count(tenant.name(), now), draw).await.map_err(NotNow::Unknown)?;
             let mut all = self.held();
-            let held = all.entry(place.clone()).or_default();
+            let held = &mut of(&mut all, tenant)[at];
             if held.window == kind.window(now) {
                 (held.left, held.used) = (held.left + granted, now);
                 held.none = (granted < want).then_some(now);
@@ -259,15 +229,15 @@ impl Budgets {
 
     /// Whether there are tokens left.
     async fn within(&self, tenant: &Tenant, (at, most): Limit, now: i64) -> Result<(), NotNow> {
-        let (kind, place) = (&KINDS[at], (Arc::clone(tenant.name()), at));
-        let known = self.held().entry(place.clone()).or_default().in_window(kind.window(now)).is_over(most, now);
+        let kind = &KINDS[at];
+        let known = of(&mut self.held(), tenant)[at].in_window(kind.window(now)).is_over(most, now);
         let is_over = if let Some(is_over) = known {
             is_over
         } else {
             let count = Count { name: kind.count(tenant.name(), now), by: 0, until: kind.until(now) };
             let read = self.records.count(vec![count], now).await;
             let mut all = self.held();
-            let held = all.entry(place).or_default().in_window(kind.window(now));
+            let held = of(&mut all, tenant)[at].in_window(kind.window(now));
             match read {
                 Ok(sums) => held.hear(sums.first().copied().unwrap_or(0), now),
                 Err(error) if held.heard.is_none_or(|heard| now - heard >= PATIENCE) => {
@@ -295,7 +265,7 @@ impl Budgets {
         let Some(cost) = tokens.filter(|tokens| *tokens > 0) else { return };
         let mut all = self.held();
         for (at, _) in limits_of(&tenant.grant().limits).filter(|(at, _)| KINDS[*at].tokens) {
-            let held = all.entry((Arc::clone(tenant.name()), at)).or_default().in_window(KINDS[at].window(now));
+            let held = of(&mut all, tenant)[at].in_window(KINDS[at].window(now));
             held.unwritten = held.unwritten.saturating_add(cost);
             self.news.notify_one();
         }
@@ -304,7 +274,7 @@ impl Budgets {
     /// Writes what answers cost as they end, and gives back what lies idle, until the task is aborted.
     pub(in crate::gateway) async fn keep(self, clock: Clock) {
         loop {
-            let holds = self.held().values().any(|held| held.left > 0 || held.unwritten > 0);
+            let holds = self.held().values().flatten().any(|held| held.left > 0 || held.unwritten > 0);
             if holds {
                 let _ = tokio::time::timeout(LOOK, self.news.notified()).await;
             } else {
@@ -334,16 +304,23 @@ impl Budgets {
         let (mut places, mut counts) = (Vec::new(), Vec::new());
         {
             let mut all = self.held();
-            all.retain(|(_, at), held| held.window == KINDS[*at].window(now));
-            for (place, held) in all.iter_mut() {
-                let kind = &KINDS[place.1];
+            all.retain(|_, held| {
+                let mut stays = false;
+                for (held, kind) in held.iter_mut().zip(&KINDS) {
+                    stays |= held.in_window(kind.window(now)).is_something();
+                }
+                stays
+            });
+            let each = all.iter_mut().flat_map(|(name, held)| held.iter_mut().enumerate().map(move |one| (name, one)));
+            for (name, (at, held)) in each {
+                let kind = &KINDS[at];
                 let is_idle = held.left > 0 && (now - held.used).abs() >= idle;
                 // What may have been given back is not used any more, also where nobody knows whether it was.
                 let back = if is_idle { std::mem::take(&mut held.left) } else { 0 };
                 let by = i64::try_from(held.unwritten).unwrap_or(i64::MAX).saturating_sub_unsigned(back);
                 if by != 0 {
-                    counts.push(Count { name: kind.count(&place.0, now), by, until: kind.until(now) });
-                    places.push((place.clone(), held.unwritten));
+                    counts.push(Count { name: kind.count(name, now), by, until: kind.until(now) });
+                    places.push((Arc::clone(name), at, held.unwritten));
                 }
             }
         }
@@ -352,9 +329,9 @@ impl Budgets {
         }
         let sums = self.records.count(counts, now).await?;
         let mut all = self.held();
-        for ((place, written), sum) in places.into_iter().zip(sums) {
-            let window = KINDS[place.1].window(now);
-            if let Some(held) = all.get_mut(&place).filter(|held| held.window == window) {
+        for ((name, at, written), sum) in places.into_iter().zip(sums) {
+            let window = KINDS[at].window(now);
+            if let Some(held) = all.get_mut(&name).map(|held| &mut held[at]).filter(|held| held.window == window) {
                 held.unwritten = held.unwritten.saturating_sub(written);
                 held.hear(sum, now);
             }
@@ -366,7 +343,7 @@ impl Budgets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::tenant::Grant;
+    use crate::gateway::{admit::held::NEWS, tenant::Grant};
 
     fn tenant(limits: TenantLimits) -> Tenant {
         Tenant::of(Grant { name: "acme".to_owned(), limits, ..Grant::default() })
@@ -389,6 +366,25 @@ mod tests {
             assert_eq!(let_in(&budgets, &tenant, 5, 3_000).await as u64, rpm);
             assert_eq!(let_in(&budgets, &tenant, MINUTE, 3_000).await as u64, rpm, "another minute");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_known_here_lets_in_as_the_store_would() {
+        let limits = TenantLimits { rpm: Some(640), rpd: Some(1_280), tpm: Some(100), ..TenantLimits::default() };
+        let (budgets, tenant) = (Budgets::new(Records::default()), tenant(limits));
+        assert!(!budgets.admit_at_once(&tenant, 0), "nothing is known yet");
+        budgets.admit(&tenant, 0).await.unwrap();
+        // Of ten and of twenty that were drawn.
+        assert_eq!((0..30).filter(|_| budgets.admit_at_once(&tenant, 1)).count(), 9);
+        budgets.admit(&tenant, 2).await.unwrap();
+        assert!(budgets.admit_at_once(&tenant, NEWS - 1));
+        assert!(!budgets.admit_at_once(&tenant, NEWS), "what all used was heard too long ago");
+        budgets.admit(&tenant, NEWS).await.unwrap();
+        budgets.spend(&tenant, Some(100), NEWS);
+        assert!(!budgets.admit_at_once(&tenant, NEWS), "its tokens are used up");
+        assert!(budgets.admit(&tenant, NEWS).await.is_err());
+        assert!(!budgets.admit_at_once(&tenant, MINUTE), "another minute");
+        assert_eq!(let_in(&[budgets], &tenant, 2 * MINUTE, 2_000).await, 640, "none was counted that was not let in");
     }
 
     #[tokio::test]
@@ -495,7 +491,7 @@ mod tests {
         for now in [1, 5 * NEWS, 5 * PATIENCE] {
             assert!(one.admit(&tenant, now).await.is_err());
         }
-        assert!(one.held().values().all(|held| held.asked == 0), "the store was asked again");
+        assert!(one.held().values().flatten().all(|held| held.asked == 0), "the store was asked again");
         one.admit(&tenant, DAY).await.unwrap();
     }
 

@@ -1,11 +1,12 @@
 //! Whether a request may come in: is it meant for this gateway ([`guard`]), can its answer be read (`hiding`), who asks ([`token`], [`tenant`]), and has that
-//! tenant something left ([`budget`], and [`account`] of sockets)?
+//! tenant something left ([`budget`], of what is `held` of each limit, and [`account`] of sockets)?
 
 pub(in crate::gateway) mod account;
 pub(in crate::gateway) mod budget;
 pub mod capability;
 pub mod guard;
 pub(in crate::gateway) mod headers;
+mod held;
 mod hiding;
 mod path;
 pub mod tenant;

@@ -205,17 +205,36 @@ pin_project_lite::pin_project! {
     }
 }
 
-impl<F> Patient<F> {
-    /// In the connection's own task.
-    pub(in crate::gateway) fn new(answer: F, watch: Watch, ticks: &Ticks) -> Self {
-        Self { answer, watch, ticks: ticks.clone(), own: None }
+/// Who looks at a request's body while its answer is waited for.
+#[derive(Debug)]
+pub(in crate::gateway) struct Patience {
+    watch: Watch,
+    ticks: Ticks,
+    own: Option<OwnTicks>,
+}
+
+impl Patience {
+    /// The connection's own task.
+    pub(in crate::gateway) fn of(watch: Watch, ticks: &Ticks) -> Self {
+        Self { watch, ticks: ticks.clone(), own: None }
     }
 
-    /// In a task of its own.
-    pub(in crate::gateway) fn alone(answer: F, progress: &Arc<Progress>, wait: Duration) -> Self {
+    /// A task of its own.
+    pub(in crate::gateway) fn alone(progress: &Arc<Progress>, wait: Duration) -> Self {
         let own = OwnTicks::new();
         let ticks = own.ticks().clone();
-        Self { answer, watch: Watch::new(progress, &ticks, (wait, LEAST)), ticks, own: Some(own) }
+        Self { watch: Watch::new(progress, &ticks, (wait, LEAST)), ticks, own: Some(own) }
+    }
+}
+
+impl<F> Patient<F> {
+    /// Made where it stays: an answer to come is some kilobytes of room for what it may need, which would be copied with
+    /// every move.
+    #[inline]
+    pub(in crate::gateway) fn boxed(answer: impl FnOnce() -> F, patience: Patience) -> Pin<Box<Self>> {
+        let Patience { watch, ticks, own } = patience;
+        let place = Box::new_uninit();
+        Box::into_pin(Box::write(place, Self { answer: answer(), watch, ticks, own }))
     }
 }
 

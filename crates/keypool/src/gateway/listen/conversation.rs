@@ -28,7 +28,7 @@ use crate::{
         answer::body::Said,
         connection::{
             http2_streams::{Streams, Taken},
-            pace::{Arriving, LEAST, Outlet, Paces, Patient, Progress, Watch},
+            pace::{Arriving, LEAST, Outlet, Paces, Patience, Patient, Progress, Watch},
             self_wakes::Rounds,
             ticks::{TICK, Ticks},
             tls::Secured,
@@ -80,15 +80,15 @@ pub(super) async fn converse<S, B>(
         // One request at a time, or many, each in a task of its own.
         let alone = request.version() == Version::HTTP_2;
         let progress = if alone { Arc::default() } else { Arc::clone(&asked) };
-        let answer = Arc::clone(&entrance).answer(request.map(|body| Arriving::new(body, &progress)));
-        let answer = if alone {
-            Patient::alone(answer, &progress, paces.body)
+        let patience = if alone {
+            Patience::alone(&progress, paces.body)
         } else {
-            Patient::new(answer, Watch::new(&progress, &counted, (paces.body, LEAST)), &counted)
+            Patience::of(Watch::new(&progress, &counted, (paces.body, LEAST)), &counted)
         };
+        let (entrance, request) = (Arc::clone(&entrance), request.map(|body| Arriving::new(body, &progress)));
         // hyper keeps room for it as long as the connection lives, and an answer's body may take hours. As a part of the block
         // it would stand there twice: as it came in, and where it is waited for.
-        let answer = Box::pin(answer);
+        let answer = Patient::boxed(|| entrance.answer(request), patience);
         async move {
             let answer =
                 answer.await.unwrap_or_else(|stopped| Ok(stopped.map(|body| Counted::uncounted(Said::from(body)))));

@@ -212,24 +212,26 @@ fn given(headers: &HeaderMap) -> Option<&HeaderValue> {
 
 /// One of our own, that no other request has. It opens nothing, so it may be guessed.
 fn made() -> Option<HeaderValue> {
-    static PROCESS: OnceLock<u64> = OnceLock::new();
+    static PROCESS: OnceLock<Digits> = OnceLock::new();
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    let process = *PROCESS.get_or_init(|| {
+    let mut id = *PROCESS.get_or_init(|| {
         let mut bytes = [0; 8];
-        match getrandom::fill(&mut bytes) {
+        let process = match getrandom::fill(&mut bytes) {
             Ok(()) => u64::from_ne_bytes(bytes) >> 16,
             Err(_) => std::process::id().into(),
-        }
+        };
+        let mut id = Digits { text: [0; 33], length: 0 };
+        id.put(process, 12);
+        id.text[id.length] = b'-';
+        id.length += 1;
+        id
     });
-    let mut id = Digits { text: [0; 33], length: 0 };
-    id.put(process, 12);
-    id.text[id.length] = b'-';
-    id.length += 1;
     id.put(NEXT.fetch_add(1, Ordering::Relaxed), 1);
     HeaderValue::from_bytes(&id.text[..id.length]).ok()
 }
 
 /// Hexadecimal digits, written in place: every request has an id.
+#[derive(Clone, Copy)]
 struct Digits {
     text: [u8; 33],
     length: usize,

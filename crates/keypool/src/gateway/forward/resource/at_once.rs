@@ -53,11 +53,11 @@ pub(in crate::gateway) fn at_once(
     if is_long {
         return Err(body.into());
     }
-    let names_nothing = |data: &[u8]| !(mentioned::may_name(data) || is_restricted && mentioned::may_ask(data));
+    let may_name = if is_restricted { mentioned::may_name_or_ask } else { mentioned::may_name };
     // Whoever waits for the rest asks again.
     match Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-            Ok(data) if body.is_end_stream() && names_nothing(&data) => Ok(Outgoing::Whole(Some(data))),
+            Ok(data) if body.is_end_stream() && !may_name(&data) => Ok(Outgoing::Whole(Some(data))),
             Ok(data) => Err(Coming { first: Some(Box::new(Frame::data(data))), rest: body }),
             Err(frame) => Err(Coming { first: Some(Box::new(frame)), rest: body }),
         },
@@ -70,9 +70,11 @@ pub(in crate::gateway) fn at_once(
 fn called(parts: &Parts) -> Option<&str> {
     let path = parts.uri.path();
     let call = path.strip_prefix("/v1beta/models/").or_else(|| path.strip_prefix("/v1/models/"))?;
-    let (model, verb) = call.split_once(':')?;
+    let (model, verb) = call.split_at(memchr::memchr(b':', call.as_bytes())?);
     // What is written in another way is looked at longer.
-    let usual = parts.method == Method::POST && CALLS.contains(&verb) && !model.contains(['/', '%']);
+    let usual = parts.method == Method::POST
+        && CALLS.contains(&&verb[1..])
+        && memchr::memchr2(b'/', b'%', model.as_bytes()).is_none();
     usual.then_some(model)
 }
 

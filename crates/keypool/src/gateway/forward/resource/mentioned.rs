@@ -17,26 +17,28 @@ use super::spelled;
 const ESCAPES: [&str; 6] = ["\\u002", "\\u003", "\\u004", "\\u005", "\\u006", "\\u007"];
 
 /// Of these words at least one stands in every body that names something.
-static WORDS: LazyLock<Searcher> = LazyLock::new(|| {
-    let words = ["fileUri", "file_uri", "fileName", "file_name", "fileSearchStore", "file_search_store", "file_id"];
-    let more = [
-        "achedContent",
-        "ached_content",
-        "revious_interaction",
-        "reviousInteraction",
-        "tunedModel",
-        "uri\"",
-        "uri'",
-        "uri:",
-    ];
-    any_of(&[&words[..], &more, &ESCAPES].concat())
-});
-/// And of these in every body that asks a model.
-static MODELS: LazyLock<Searcher> = LazyLock::new(|| {
-    // Google's reader takes names in simple quotes, and without any.
-    let words = ["odel\"", "odel'", "odel:", "odel :", "odel  ", "odel\t", "odel\n", "odel\r"];
-    any_of(&[&words[..], &ESCAPES].concat())
-});
+const NAMING: [&str; 15] = [
+    "fileUri",
+    "file_uri",
+    "fileName",
+    "file_name",
+    "fileSearchStore",
+    "file_search_store",
+    "file_id",
+    "achedContent",
+    "ached_content",
+    "revious_interaction",
+    "reviousInteraction",
+    "tunedModel",
+    "uri\"",
+    "uri'",
+    "uri:",
+];
+static WORDS: LazyLock<Searcher> = LazyLock::new(|| any_of(&[&NAMING[..], &ESCAPES].concat()));
+/// And of these in every body that asks a model. Google's reader takes names in simple quotes, and without any.
+const ASKING: [&str; 8] = ["odel\"", "odel'", "odel:", "odel :", "odel  ", "odel\t", "odel\n", "odel\r"];
+/// In one pass for whoever wants to know of both.
+static WORDS_AND_MODELS: LazyLock<Searcher> = LazyLock::new(|| any_of(&[&NAMING[..], &ASKING, &ESCAPES].concat()));
 
 /// And of these in every body to the compatible endpoint that names something by its address.
 static ADDRESSES: LazyLock<Searcher> =
@@ -58,9 +60,9 @@ pub(super) fn may_name_compatible(body: &[u8]) -> bool {
     may_name(body) || ADDRESSES.find(body).is_some()
 }
 
-/// Whether a body may ask a model.
-pub(super) fn may_ask(body: &[u8]) -> bool {
-    MODELS.find(body).is_some()
+/// Whether a body may name something or ask a model.
+pub(super) fn may_name_or_ask(body: &[u8]) -> bool {
+    WORDS_AND_MODELS.find(body).is_some()
 }
 
 /// Every name in a body, each once; `compatible`: of a request to the compatible endpoint, which calls files by ids.
@@ -342,11 +344,11 @@ mod tests {
             let mut found = models_in(body.as_bytes()).unwrap();
             found.sort();
             assert_eq!(found, models, "{body}");
-            assert!(found.is_empty() || may_ask(body.as_bytes()), "{body}");
+            assert!(found.is_empty() || may_name_or_ask(body.as_bytes()), "{body}");
         }
-        assert!(!may_ask(br#"{"contents":[{"parts":[{"text":"a model that thinks"}]}]}"#));
+        assert!(!may_name_or_ask(br#"{"contents":[{"parts":[{"text":"a model that thinks"}]}]}"#));
         for body in ["{'model':'m'}", "{model:'m'}", "{model : \"m\"}", "{model\n:\"m\"}"] {
-            assert!(may_ask(body.as_bytes()), "{body}");
+            assert!(may_name_or_ask(body.as_bytes()), "{body}");
         }
     }
 
