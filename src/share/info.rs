@@ -35,11 +35,15 @@ pub(super) fn number_of<'a>(roster: impl Iterator<Item = &'a UnitInfo>) -> u64 {
                 Span::Day => 0,
                 Span::Sliding(span) => span.as_nanos() as u64,
             };
-            [limit.unit as u64, span, limit.amount].into_iter().for_each(|part| number.take(part));
+            for part in [limit.unit as u64, span, limit.amount] {
+                number.take(part);
+            }
         }
         number.text(info.guard.as_ref().map_or("", UnitId::as_str));
         number.take(info.joins.len() as u64);
-        info.joins.iter().for_each(|unit| number.text(unit.as_str()));
+        for unit in &info.joins {
+            number.text(unit.as_str());
+        }
     }
     number.0.max(1)
 }
