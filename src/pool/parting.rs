@@ -158,7 +158,7 @@ impl State {
     pub(super) fn owner_in_store(&self, slot: u32) -> Option<Arc<str>> {
         let extra = self.roster.owners[self.roster.keys[slot as usize].owner as usize].extra.as_ref();
         let hash = || self.journal.as_ref()?.health.get(slot as usize)?.hash.as_ref();
-        extra.and_then(|extra| extra.name.clone()).or_else(|| hash().map(|hash| format!("key:{hash}").into()))
+        extra.and_then(|extra| extra.name.clone()).or_else(|| hash().map(|hash| ["key:", hash].concat().into()))
     }
 
     /// The wall clock was set: whatever was written by it says something else by now.

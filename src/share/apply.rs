@@ -1,6 +1,8 @@
 //! What a renewal does to the board: the one meaning that a memory board, a transaction of `SQLite` and a script in Redis
 //! share.
 
+use std::sync::Arc;
+
 use hashbrown::HashSet;
 
 use super::{
@@ -12,7 +14,7 @@ use super::{
     notes::least_ahead,
     recovery,
     state::{BoardState, HolderRecord, UnitRecord},
-    wire::{Granted, Held, Mode, Renewal, Reply, VERSION},
+    wire::{Granted, Held, Mode, Renewal, Reply, UnitInfo, VERSION},
 };
 use crate::limit::Span;
 
@@ -72,9 +74,7 @@ pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> R
     record.other.extend(renewal.other.clone());
     state.outdate_notes(renewal);
     enrol(state, renewal, &mut reply, now);
-    for held in &renewal.held {
-        hear(state, renewal, held, now, &mut reply);
-    }
+    hear(state, renewal, now, &mut reply);
     for held in &renewal.returned {
         take_back(state, renewal, held, now);
     }
@@ -200,15 +200,32 @@ pub(super) fn fresh(state: &BoardState) -> UnitRecord {
     }
 }
 
+/// Units by their names, as they are looked for.
+fn in_order(units: &Arc<[UnitInfo]>) -> Arc<[UnitInfo]> {
+    if units.is_sorted_by_key(|info| &info.unit) {
+        return Arc::clone(units);
+    }
+    let mut units = units.to_vec();
+    units.sort_unstable_by(|one, other| one.unit.cmp(&other.unit));
+    units.into()
+}
+
 /// What a process can serve.
 fn enrol(state: &mut BoardState, renewal: &Renewal, reply: &mut Reply, now: i64) {
     if let Some(units) = &renewal.units {
-        let mut units = units.clone();
-        units.sort_unstable_by(|one, other| one.unit.cmp(&other.unit));
-        for info in &units {
+        let units = in_order(units);
+        let unknown: Vec<&UnitInfo> = state
+            .units
+            .along(&units, |info| &info.unit)
+            .filter(|found| found.1.is_none())
+            .map(|found| found.0)
+            .collect();
+        let nothing = UnitRecord { generation: state.generation, ..UnitRecord::default() };
+        for info in unknown {
             let days = info.limits.iter().any(|limit| limit.span == Span::Day);
             let made = UnitRecord { lost: state.blank.filter(|_| days), ..fresh(state) };
-            state.units.or_insert_with(&info.unit, || made);
+            let blank = made == nothing;
+            state.units.add(info.unit.clone(), made, blank);
         }
         joins::declare(state, &units);
         state.rosters.insert(renewal.roster, units);
@@ -250,21 +267,25 @@ fn own<'a>(state: &'a mut BoardState, renewal: &Renewal, held: &Held) -> Option<
     Some(record)
 }
 
-/// The holder tells of a unit and keeps it, unless it is not his any more.
-fn hear(state: &mut BoardState, renewal: &Renewal, held: &Held, now: i64, reply: &mut Reply) {
+/// The holder tells of units and keeps them, but for those that are not his any more.
+fn hear(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &mut Reply) {
     let until = now + renewal.lease as i64;
     let generation = state.generation;
-    let as_it_was = |record: &UnitRecord| {
-        let corrected = record.corrections.iter().all(|correction| correction.number > held.corrected);
-        held.counts.is_none() && held.other.is_empty() && corrected
+    let as_it_was = |held: &Held, record: &UnitRecord| {
+        let corrected = || record.corrections.iter().all(|correction| correction.number > held.corrected);
+        held.counts.is_none()
+            && held.other.is_empty()
+            && record.is_of(&renewal.holder, held.fence, generation)
+            && corrected()
     };
-    let is_as_it_was = |record: &UnitRecord| record.is_of(&renewal.holder, held.fence, generation) && as_it_was(record);
-    if state.units.prolong_if(&held.unit, until, is_as_it_was) {
-        return;
+    for held in state.units.prolong_if(&renewal.held, until, as_it_was) {
+        let Some(record) = own(state, renewal, held) else {
+            reply.refused.push(held.unit.clone());
+            continue;
+        };
+        record.until = until;
+        book(record, held, now);
     }
-    let Some(record) = own(state, renewal, held) else { return reply.refused.push(held.unit.clone()) };
-    record.until = until;
-    book(record, held, now);
 }
 
 /// The holder gives a unit back.

@@ -1,9 +1,6 @@
 //! Who gets what: claims on free units, and shares that follow demand.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 use hashbrown::HashSet;
 
@@ -12,7 +9,7 @@ use super::{
     counts, draws,
     names::{HolderId, Kind, UnitId},
     state::{BoardState, HolderRecord, UnitRecord},
-    wire::{Claim, Mode, Renewal, Reply},
+    wire::{Claim, Mode, Renewal, Reply, UnitInfo},
 };
 
 /// Room that opens within so many milliseconds is as good as room now.
@@ -23,6 +20,19 @@ const AT_ONCE: usize = 1_000;
 
 /// So many guards that others hold are asked back for one claim.
 const ASKED_BACK: usize = 16;
+
+/// A unit that a process can serve.
+pub(super) struct Offer<'a> {
+    info: &'a UnitInfo,
+    /// How many requests a minute it allows.
+    size: u64,
+}
+
+impl Offer<'_> {
+    pub(super) fn name(&self) -> &UnitId {
+        &self.info.unit
+    }
+}
 
 /// How much of a kind there is, who holds it, and who asks for it.
 struct Shares {
@@ -36,23 +46,25 @@ struct Shares {
 }
 
 impl Shares {
-    fn of(state: &BoardState, kind: &Kind, units: &[(UnitId, u64)], now: i64) -> Self {
-        let mut held: BTreeMap<HolderId, u64> = BTreeMap::new();
-        for (unit, size) in units {
-            let record = &state.units[unit];
-            if let Some(holder) = record.holder.as_ref().filter(|_| !record.is_free(now)) {
-                *held.entry(holder.clone()).or_default() += size;
-            }
-        }
+    fn of(state: &BoardState, kind: &Kind, units: &[Offer<'_>], now: i64) -> Self {
         let lively = state.holders.iter().filter(|(_, record)| now - record.seen < LIVELY);
         let of_kind = lively.clone().filter_map(|(id, record)| Some((id.clone(), *record.demand.get(kind)?)));
         let lacking = lively.filter_map(|(id, record)| Some((id.clone(), *record.wanted.get(kind)?)));
+        let lacking: BTreeMap<HolderId, u64> = lacking.collect();
+        let mut held: BTreeMap<HolderId, u64> = BTreeMap::new();
+        // Nobody asks what others hold of what nobody lacks.
+        for (offer, record) in state.units.along(if lacking.is_empty() { &[] } else { units }, Offer::name) {
+            let holder = record.filter(|record| !record.is_free(now)).and_then(|record| record.holder.as_ref());
+            if let Some(holder) = holder {
+                *held.entry(holder.clone()).or_default() += offer.size;
+            }
+        }
         Self {
-            total: units.iter().map(|unit| unit.1).sum(),
+            total: units.iter().map(|offer| offer.size).sum(),
             units: units.len() as u64,
             held,
             demand: of_kind.filter(|demand| demand.1 > 0).collect(),
-            lacking: lacking.collect(),
+            lacking,
         }
     }
 
@@ -115,8 +127,8 @@ impl BoardState {
 
 /// Grants what is claimed as far as it is free, and says what others lack.
 pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &mut Reply) {
-    let mut kinds: BTreeMap<Kind, Vec<(UnitId, u64)>> = BTreeMap::new();
-    let Some(roster) = state.rosters.get(&renewal.roster) else { return };
+    let mut kinds: BTreeMap<&Kind, Vec<Offer<'_>>> = BTreeMap::new();
+    let Some(roster) = state.rosters.get(&renewal.roster).map(Arc::clone) else { return };
     if let Some(record) = state.holders.get_mut(&renewal.holder) {
         record.wanted.clear();
     }
@@ -126,17 +138,15 @@ pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: 
         // There is nobody to lack anything.
         return;
     }
-    let guards = roster.iter().filter_map(|info| Some((info.guard.clone()?, info.unit.clone())));
-    let guards: BTreeMap<UnitId, UnitId> = guards.map(|(guard, unit)| (unit, guard)).collect();
     let elsewhere = state.named_by_others(&renewal.holder, now);
-    for info in roster {
-        let units = kinds.entry(info.kind.clone()).or_default();
-        units.push((info.unit.clone(), counts::size(&info.limits)));
+    for info in &*roster {
+        kinds.entry(&info.kind).or_default().push(Offer { info, size: counts::size(&info.limits) });
     }
-    for (kind, units) in &kinds {
+    for (kind, units) in kinds {
+        let units = &units;
         let mut shares = Shares::of(state, kind, units, now);
         for claim in renewal.claims.iter().filter(|claim| claim.kind == *kind) {
-            let stock = Stock { units, guards: &guards, elsewhere: &elsewhere };
+            let stock = Stock { units, elsewhere: &elsewhere };
             let left = grant(state, renewal, claim, stock, &mut shares, now, reply);
             let left = draws::draw(state, renewal, claim, units, left, now, reply);
             if left > 0 {
@@ -165,10 +175,8 @@ pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: 
 /// What may be granted of a kind.
 #[derive(Clone, Copy)]
 struct Stock<'a> {
-    /// Its units, each with how many requests a minute it allows.
-    units: &'a [(UnitId, u64)],
-    /// Of all kinds: the guards of units.
-    guards: &'a BTreeMap<UnitId, UnitId>,
+    /// Its units, by name.
+    units: &'a [Offer<'a>],
     /// Units that others want by their names.
     elsewhere: &'a HashSet<UnitId>,
 }
@@ -178,7 +186,7 @@ fn grant(
     state: &mut BoardState,
     renewal: &Renewal,
     claim: &Claim,
-    Stock { units, guards, elsewhere }: Stock<'_>,
+    Stock { units, elsewhere }: Stock<'_>,
     shares: &mut Shares,
     now: i64,
     reply: &mut Reply,
@@ -189,51 +197,49 @@ fn grant(
     // Alone, a process takes drawn units back as a whole.
     let alone = shares.demand.keys().all(|other| other == holder) && shares.lacking.keys().all(|other| other == holder);
     // Of one who noted what he started it is known what is left.
-    let ended = |unit: &&UnitId| {
-        let record = &state.units[*unit];
-        record.holder.is_some() && record.is_free(now) && record.ahead.is_some()
-    };
-    for unit in units.iter().map(|unit| &unit.0).filter(ended).cloned().collect::<Vec<_>>() {
-        state.abandon(&unit, now);
+    let ended = |record: &UnitRecord| record.holder.is_some() && record.is_free(now) && record.ahead.is_some();
+    let all_ended = state.units.along(units, Offer::name).filter(|found| found.1.is_some_and(ended));
+    for unit in all_ended.map(|found| found.0.name()).collect::<Vec<_>>() {
+        state.abandon(unit, now);
     }
-    let joining: BTreeSet<UnitId> =
-        units.iter().map(|unit| &unit.0).filter(|unit| state.is_joining(unit)).cloned().collect();
-    let mut free: Vec<_> = units
-        .iter()
-        .filter(|(unit, _)| {
-            let record = &state.units[unit];
-            let whole = record.mode == Mode::Whole || (alone && !record.is_drawn_from(now));
-            let opens = record.opens.is_none_or(|opens| opens <= now + SOON);
-            let opens = opens || reply.alone || counts::grew(&record.counts, &state.limits(unit));
-            // Who had it leaves it to whoever wants it by its name.
-            let leaves = record.before.as_ref() == Some(holder) && elsewhere.contains(unit);
-            record.is_free(now) && whole && opens && !leaves && !joining.contains(unit)
-        })
-        .map(|(unit, size)| {
-            let record = &state.units[unit];
-            let ended = record.holder.is_some().then_some(record.until);
-            let limits = state.limits(unit);
-            let room = counts::room(&record.counts, &limits, record.unknown.max(ended), now + SOON);
-            // What one had oneself one need not learn anew.
-            (room, record.before.as_ref() == Some(holder), unit, *size)
-        })
-        .filter(|found| found.0 > 0 || reply.alone)
-        .collect();
+    let joining: HashSet<UnitId> = state.joining.iter().map(|old| state.root(old)).collect();
+    let agreed = state.are_agreed(renewal.roster);
+    let look = |(offer, record): (&'_ Offer<'_>, Option<&UnitRecord>)| {
+        let (unit, record) = (offer.name(), record?);
+        let whole = record.mode == Mode::Whole || (alone && !record.is_drawn_from(now));
+        if !(record.is_free(now) && whole) || record.into.is_some() || joining.contains(unit) {
+            return None;
+        }
+        let limits = state.limits_by(offer.info, record, agreed);
+        let opens = record.opens.is_none_or(|opens| opens <= now + SOON);
+        let opens = opens || reply.alone || counts::grew(&record.counts, &limits);
+        // What one had oneself one need not learn anew; who had it leaves it to whoever wants it by its name.
+        let own = record.before.as_ref() == Some(holder);
+        if !opens || (own && elsewhere.contains(unit)) {
+            return None;
+        }
+        let ended = record.holder.is_some().then_some(record.until);
+        let room = counts::room(&record.counts, &limits, record.unknown.max(ended), now + SOON);
+        (room > 0 || reply.alone).then_some((room, own))
+    };
+    let found = state.units.along(units, Offer::name);
+    let mut free: Vec<_> = found.filter_map(|found| look(found).map(|(room, own)| (room, own, found.0))).collect();
     // What its keys may do at a time only one process can know.
     let mut kept = Vec::new();
-    free.retain(|(_, _, unit, _)| {
-        let Some(guard) = guards.get(*unit) else { return true };
+    free.retain(|(_, _, offer)| {
+        let Some(guard) = &offer.info.guard else { return true };
         let may = state.may_guard(guard, holder, now) && !state.is_joining(guard);
         if !may && kept.len() < ASKED_BACK && !kept.contains(guard) {
             kept.push(guard.clone());
         }
         may
     });
-    free.sort_by_key(|(room, own, unit, _)| Reverse((named.contains(*unit), *own, *room)));
+    free.sort_by_key(|(room, own, offer)| Reverse((named.contains(offer.name()), *own, *room)));
     // Whoever is alone keeps all windows himself, and knows when each opens.
     let all = reply.alone && free.len() <= AT_ONCE;
     let granted: HashSet<UnitId> = reply.granted.iter().map(|granted| granted.unit.clone()).collect();
-    for (room, _, unit, size) in free {
+    for (room, _, offer) in free {
+        let (unit, size) = (offer.name(), offer.size);
         let taken = shares.held(holder);
         let enough = left == 0 && !all;
         let share = shares.others_lack(holder) && taken > 0 && taken + size > shares.share(holder);
@@ -243,7 +249,7 @@ fn grant(
         if granted.contains(unit) {
             continue;
         }
-        if let Some(guard) = guards.get(unit) {
+        if let Some(guard) = &offer.info.guard {
             let held = |record: &UnitRecord| record.holder.as_ref() == Some(holder) && record.until > now;
             if !state.units.get(guard).is_some_and(held) {
                 reply.granted.extend(state.grant(guard, renewal, None, now));
@@ -253,7 +259,7 @@ fn grant(
         *shares.held.entry(holder.clone()).or_default() += size;
         left = left.saturating_sub(room);
     }
-    let missing = units.iter().map(|unit| &unit.0).filter(|unit| named.contains(unit));
+    let missing = units.iter().map(Offer::name).filter(|unit| named.contains(unit));
     let missing: Vec<Kind> = missing.filter(|unit| !state.is_lent_to(unit, holder, now)).map(Kind::naming).collect();
     if let Some(record) = state.holders.get_mut(holder) {
         record.wanted.extend(missing.into_iter().map(|unit| (unit, 1)));

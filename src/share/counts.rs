@@ -79,10 +79,9 @@ pub(super) fn size(limits: &Limits) -> u64 {
         Span::Sliding(span) => limit.amount.saturating_mul(60_000) / (span.as_millis() as u64).max(1),
         Span::Day => limit.amount / 1440 + 1,
     };
-    let requests = limits.iter().filter(|limit| limit.unit == Unit::Requests);
-    let (days, sliding): (Vec<_>, Vec<_>) = requests.partition(|limit| limit.span == Span::Day);
-    let least = |limits: Vec<_>| limits.into_iter().map(a_minute).min();
-    least(sliding).or_else(|| least(days)).unwrap_or(1).max(1)
+    let requests = || limits.iter().filter(|limit| limit.unit == Unit::Requests);
+    let least = |days: bool| requests().filter(|limit| (limit.span == Span::Day) == days).map(a_minute).min();
+    least(false).or_else(|| least(true)).unwrap_or(1).max(1)
 }
 
 /// Of both limits the smaller.

@@ -35,7 +35,7 @@ pub struct Days {
 pub(super) fn tell(state: &BoardState, renewal: &Renewal, now: i64, reply: &mut Reply) {
     let mut rosters = state.holders.values().map(|holder| holder.roster);
     reply.differ = rosters.any(|roster| roster != 0 && roster != renewal.roster);
-    let roster = state.rosters.get(&renewal.roster).map_or(&[][..], Vec::as_slice);
+    let roster = state.rosters.get(&renewal.roster).map_or(&[][..], |roster| roster);
     for unit in &renewal.looks {
         let own = roster.binary_search_by(|info| info.unit.cmp(unit)).ok().map(|at| &roster[at].limits);
         if own.is_none_or(Limits::is_empty) {

@@ -2,8 +2,8 @@
 //! windows itself.
 
 use super::{
+    claims::Offer,
     counts::{heard, room},
-    names::UnitId,
     state::{BoardState, Booking, UnitRecord},
     wire::{Claim, Drawn, Mode, Renewal, Reply, Settled},
 };
@@ -21,14 +21,14 @@ pub(super) fn draw(
     state: &mut BoardState,
     renewal: &Renewal,
     claim: &Claim,
-    units: &[(UnitId, u64)],
+    units: &[Offer<'_>],
     mut left: u64,
     now: i64,
     reply: &mut Reply,
 ) -> u64 {
     let life = renewal.lease as i64 * LIFE / OF_LEASE;
     let each = claim.tokens.div_ceil(claim.requests.max(1));
-    for (unit, _) in units {
+    for unit in units.iter().map(Offer::name) {
         if left == 0 {
             break;
         }

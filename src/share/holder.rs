@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use self::{draw::Draw, elsewhere::Elsewhere, hinted::Hints, need::Demand};
 use super::{
     counters::Counters,
+    info,
     ledger::{Moment, Spent},
     names::{HolderId, Kind, UnitId},
     settings::{OnStoreLoss, Settings},
@@ -238,12 +239,7 @@ impl Holder {
         let before = std::mem::replace(&mut self.infos, infos);
         self.count_elsewhere(&before);
         self.has_guards = guards::are_among(self.infos.values());
-        // FNV-1a over the written form: the same in every build.
-        let text = serde_json::to_vec(&self.infos.values().collect::<Vec<_>>()).unwrap_or_default();
-        let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        self.roster = hash.max(1);
+        self.roster = info::number_of(self.infos.values());
         self.enrolled = false;
         let gone: Vec<UnitId> = self.units.keys().filter(|unit| !self.infos.contains_key(unit)).cloned().collect();
         for unit in gone {

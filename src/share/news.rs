@@ -1,6 +1,6 @@
 //! What is accepted from whoever tells it: it adds up, or the larger holds.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::{
     counts::{heard, stricter},
@@ -77,11 +77,11 @@ pub(super) fn tell(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &
         reply.facts.insert(scope.clone(), Rest { until, ..rest.clone() });
     }
     reply.revision = state.revision;
-    let roster = state.rosters.get(&renewal.roster).map_or(&[][..], Vec::as_slice);
+    let roster = state.rosters.get(&renewal.roster).map_or(&[][..], |roster| roster);
     let held = renewal.held.iter().map(|held| &held.unit).chain(reply.granted.iter().map(|granted| &granted.unit));
     let held: Vec<_> = held.filter(|unit| !reply.refused.contains(unit)).cloned().collect();
     // Where all say the same, only what answers named can be stricter.
-    let agreed = state.holders.values().all(|holder| holder.roster == renewal.roster);
+    let agreed = state.are_agreed(renewal.roster);
     for unit in held {
         let record = state.units.get(&unit);
         let corrected = record.is_some_and(|record| !record.corrections.is_empty());

@@ -155,7 +155,7 @@ impl Shelf {
                 let blank = UnitRecord { generation: state.generation, ..UnitRecord::default() };
                 state.units.put(info.unit.clone(), blank);
             }
-            state.rosters.insert(roster, infos);
+            state.rosters.insert(roster, infos.into());
             self.rosters.insert(roster);
         }
         Ok(())
@@ -238,7 +238,9 @@ impl Shelf {
 
     /// The changes were written.
     pub(crate) fn written(&mut self, changes: Changes) {
-        let Some(state) = &self.state else { return };
+        let Some(state) = &mut self.state else { return };
+        // They are read for each renewal anew.
+        state.notes.clear();
         self.revision = state.revision;
         self.units.extend(changes.units.into_iter().map(|(unit, _)| unit));
         for holder in &changes.holders_gone {
@@ -394,7 +396,7 @@ mod tests {
             guard: None,
             joins: vec![],
         };
-        state.rosters.insert(7, vec![info("m\nknown"), info("m\nlost")]);
+        state.rosters.insert(7, [info("m\nknown"), info("m\nlost")].into());
         state.holders.insert(HolderId::new("one", 1), HolderRecord { roster: 7, ..HolderRecord::default() });
         let limit = Limit { unit: Unit::Requests, span: Span::Day, amount: 40 };
         let counts = vec![Told { limit, moments: Vec::new(), dates: vec![(20_001, 9)] }];

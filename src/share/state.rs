@@ -1,6 +1,10 @@
 //! The shared record of units: what the board knows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +73,7 @@ pub struct BoardState {
     pub(super) dead: Vec<HolderId>,
     /// What processes can serve, by hash.
     #[serde(default)]
-    pub(super) rosters: BTreeMap<u64, Vec<UnitInfo>>,
+    pub(super) rosters: BTreeMap<u64, Arc<[UnitInfo]>>,
     #[serde(default)]
     pub(super) facts: Facts,
     #[serde(default)]
@@ -234,6 +238,19 @@ impl BoardState {
     pub fn holder_of(&self, unit: &UnitId) -> Option<(&HolderId, u64)> {
         let record = self.units.get(unit).filter(|record| !record.is_free(self.clock))?;
         Some((record.holder.as_ref()?, record.fence))
+    }
+
+    /// Whether all processes can serve the same, with the same limits.
+    pub(super) fn are_agreed(&self, roster: u64) -> bool {
+        self.holders.values().all(|holder| holder.roster == roster)
+    }
+
+    /// [`BoardState::limits`] of a unit of a roster; `agreed`: [of all](Self::are_agreed).
+    pub(super) fn limits_by<'a>(&self, info: &'a UnitInfo, record: &UnitRecord, agreed: bool) -> Cow<'a, Limits> {
+        if agreed && record.learned.is_empty() {
+            return Cow::Borrowed(&info.limits);
+        }
+        Cow::Owned(self.limits(&info.unit))
     }
 
     /// The limits of a unit: of those that processes use it with, and that answers named, the strictest.

@@ -2,14 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Deref,
+    ops::{
+        Bound::{Included, Unbounded},
+        Deref,
+    },
 };
 
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "sqlite")]
 use super::names::HolderId;
-use super::{names::UnitId, state::UnitRecord};
+use super::{names::UnitId, state::UnitRecord, wire::Held};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -36,11 +39,58 @@ impl Units {
         self.by_name.entry(unit.clone()).or_insert_with(make)
     }
 
-    /// Where this is so its holder holds it for longer: that goes for all that he holds, and is said with him. Whether it
-    /// was so.
-    pub(super) fn prolong_if(&mut self, unit: &UnitId, until: i64, so: impl Fn(&UnitRecord) -> bool) -> bool {
-        let record = self.by_name.get_mut(unit).filter(|record| so(record));
-        record.map(|record| record.until = until).is_some()
+    /// A record of a unit that has none. `blank`: it says nothing that a store need keep.
+    pub(super) fn add(&mut self, unit: UnitId, record: UnitRecord, blank: bool) {
+        if !blank {
+            self.changed.insert(unit.clone());
+        }
+        self.by_name.insert(unit, record);
+    }
+
+    /// The records of units that are in the order of their names: one walk along both, where each would be looked for in
+    /// thousands.
+    pub(super) fn along<'a, 'b, T>(
+        &'a self,
+        units: &'b [T],
+        name: impl Fn(&T) -> &UnitId,
+    ) -> impl Iterator<Item = (&'b T, Option<&'a UnitRecord>)> {
+        let bound = |unit: Option<&T>| unit.map(&name).cloned().map_or(Unbounded, Included);
+        let mut records = self.by_name.range((bound(units.first()), bound(units.last()))).peekable();
+        units.iter().map(move |unit| {
+            let wanted = name(unit);
+            while records.next_if(|(unit, _)| *unit < wanted).is_some() {}
+            (unit, records.peek().filter(|found| found.0 == wanted).map(|found| found.1))
+        })
+    }
+
+    /// Where this is so of what a holder tells, he holds it for longer: that goes for all that he holds, and is said with
+    /// him. The others.
+    pub(super) fn prolong_if<'a>(
+        &mut self,
+        told: &'a [Held],
+        until: i64,
+        so: impl Fn(&Held, &UnitRecord) -> bool,
+    ) -> Vec<&'a Held> {
+        let mut others = Vec::new();
+        if !told.is_sorted_by_key(|held| &held.unit) {
+            for held in told {
+                match self.by_name.get_mut(&held.unit).filter(|record| so(held, record)) {
+                    Some(record) => record.until = until,
+                    None => others.push(held),
+                }
+            }
+            return others;
+        }
+        let bound = |held: Option<&Held>| held.map_or(Unbounded, |held| Included(held.unit.clone()));
+        let mut records = self.by_name.range_mut((bound(told.first()), bound(told.last()))).peekable();
+        for held in told {
+            while records.next_if(|(unit, _)| **unit < held.unit).is_some() {}
+            match records.next_if(|(unit, record)| **unit == held.unit && so(held, record)) {
+                Some((_, record)) => record.until = until,
+                None => others.push(held),
+            }
+        }
+        others
     }
 
     /// The names of those of which this is so.

@@ -4,7 +4,7 @@
 //! answered. Whoever reads it puts its own, later moment in their place, so that what began seems to have begun no
 //! earlier than it did.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -63,7 +63,7 @@ pub struct Renewal {
     pub roster: u64,
     /// That itself, when the board does not know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub units: Option<Vec<UnitInfo>>,
+    pub units: Option<Arc<[UnitInfo]>>,
     /// What it holds.
     #[serde(default)]
     pub held: Vec<Held>,

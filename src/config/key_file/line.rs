@@ -22,6 +22,12 @@ fn words(text: &str) -> Result<Vec<String>, LineError> {
     let mut words = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() && !rest.starts_with('#') {
+        let (plain, more) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
+        if !plain.contains('"') {
+            words.push(plain.to_owned());
+            rest = more.trim_start();
+            continue;
+        }
         let mut word = String::new();
         let mut quoted = false;
         let mut end = rest.len();
@@ -56,7 +62,7 @@ pub(in crate::config) fn check(secret: &str, not_keys: &[&str]) -> Result<(), Li
     if secret.contains("://") {
         return Err(LineError::Url);
     }
-    if secret.contains(['"', '\'', ',', ';', '`']) {
+    if secret.bytes().any(|byte| matches!(byte, b'"' | b'\'' | b',' | b';' | b'`')) {
         return Err(LineError::Punctuated);
     }
     if secret.starts_with("ya29.") {
@@ -81,7 +87,7 @@ pub(in crate::config) fn check(secret: &str, not_keys: &[&str]) -> Result<(), Li
 /// Whether it is a key's name with the key behind it: a variable of a shell (`GEMINI_API_KEY=…`), a field (`apiKey=…`)
 /// or a header (`x-goog-api-key:…`). What stands before `=` or `:` in a key may be anything else.
 fn is_assignment(secret: &str) -> bool {
-    let Some(at) = secret.find(['=', ':']) else { return false };
+    let Some(at) = secret.bytes().position(|byte| matches!(byte, b'=' | b':')) else { return false };
     let (name, value) = (&secret[..at], &secret[at + 1..]);
     // A base64 key may end in `=`.
     if value.trim_matches('=').is_empty()

@@ -1,10 +1,8 @@
 //! The pool's owners are what all processes agree on: see [`names`](super::names).
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use hashbrown::HashMap;
 
 use super::{
     events,

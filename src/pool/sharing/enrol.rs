@@ -16,7 +16,7 @@ impl State {
     pub(super) fn unit_name(&self, lane: u16, owner: u32) -> Option<UnitId> {
         let journal = self.journal.as_ref()?;
         let owner = journal.names.get(&owner)?;
-        Some(UnitId::from(&*format!("{}\n{owner}", self.lanes[usize::from(lane)].name)))
+        Some(UnitId::from(&*[&self.lanes[usize::from(lane)].name, "\n", owner].concat()))
     }
 
     /// Units of the other names that an owner had.
@@ -29,8 +29,8 @@ impl State {
     /// All units of lanes that somebody asked for, and where others `differ` those for which there are no limits here. Who holds
     /// what is not changed by it.
     pub(super) fn enrol(&mut self) -> (Vec<UnitInfo>, Vec<UnitId>) {
-        let mut priorities: HashMap<u32, u16> = HashMap::new();
-        let mut slots: HashMap<u32, Vec<u32>> = HashMap::new();
+        let mut priorities: HashMap<u32, u16> = HashMap::with_capacity(self.roster.owners.len());
+        let mut slots: HashMap<u32, Vec<u32>> = HashMap::with_capacity(self.roster.owners.len());
         let mut guarded: BTreeSet<u32> = BTreeSet::new();
         for slot in self.roster.slots() {
             let key = &self.roster.keys[slot as usize];
@@ -44,12 +44,15 @@ impl State {
         let Some(share) = self.share_mut() else { return Default::default() };
         let differ = share.differ;
         share.stale = false;
+        let owners = slots.len();
         share.slots = slots;
         let mut lanes: Vec<u16> = share.lanes.iter().copied().collect();
         lanes.sort_unstable();
-        let mut infos = Vec::new();
-        let mut kinds: HashMap<KindAt, u32> = HashMap::new();
-        let (mut named, mut bare) = (Vec::new(), Vec::new());
+        let most = lanes.len() * owners;
+        let mut infos = Vec::with_capacity(most);
+        let mut kinds: HashMap<KindAt, (u32, Kind)> = HashMap::new();
+        let (mut named, mut bare) = (Vec::with_capacity(most), Vec::new());
+        let mut said: HashMap<u16, Limits> = HashMap::new();
         let guards: HashMap<u32, UnitId> =
             guarded.into_iter().filter_map(|owner| Some((owner, self.guard_name(owner)?))).collect();
         for lane in lanes {
@@ -61,7 +64,8 @@ impl State {
             for (owner, cell) in (0..).zip(&held.owners) {
                 let guard = guards.get(&owner).filter(|_| !uncounted).cloned();
                 let limited = guard.is_some() || self.plans.plan(cell.plan).words() > 0;
-                let own = self.plans.sources(cell.plan).own();
+                // Most have the same.
+                let own = said.entry(cell.plan).or_insert_with(|| self.plans.sources(cell.plan).own()).clone();
                 let asks = differ && !uncounted && own.is_empty();
                 let (Some(priority), true) = (priorities.get(&owner), limited || asks) else { continue };
                 let Some(unit) = self.unit_name(lane, owner) else { continue };
@@ -71,17 +75,15 @@ impl State {
                 if !limited {
                     continue;
                 }
-                *kinds.entry((lane, *priority)).or_default() += 1;
+                let name = || (0, Kind::from(&*format!("{}\n{priority}", held.name)));
+                let (units, kind) = kinds.entry((lane, *priority)).or_insert_with(name);
+                *units += 1;
+                let kind = kind.clone();
                 named.push((unit.clone(), (lane, owner), (lane, *priority)));
-                let kind = Kind::from(&*format!("{}\n{priority}", held.name));
                 let joins = self.other_names(owner, &held.name);
                 infos.push(UnitInfo { unit, kind, limits: own, guard, joins });
             }
         }
-        let names: Vec<(KindAt, Kind)> = kinds
-            .keys()
-            .map(|at| (*at, Kind::from(&*format!("{}\n{}", self.lanes[usize::from(at.0)].name, at.1))))
-            .collect();
         for (owner, guard) in &guards {
             let (kind, joins) = (Kind::from(guard.as_str()), self.other_names(*owner, "keys\n"));
             infos.push(UnitInfo { unit: guard.clone(), kind, limits: Limits::new(), guard: None, joins });
@@ -91,8 +93,7 @@ impl State {
         share.bare = bare.into_iter().collect();
         share.guards.extend(guards.into_iter().map(|(owner, guard)| (guard, owner)));
         share.kinds.retain(|at, _| kinds.contains_key(at));
-        for (at, name) in names {
-            let units = kinds[&at];
+        for (at, (units, name)) in kinds {
             let lacks = !share.served.contains(&at.0);
             let named = BTreeSet::new();
             let fresh = || Demanded { name, units, held: 0, asked: 0, aside: false, lacks, dry: false, named };
@@ -102,6 +103,8 @@ impl State {
             kind.held = 0;
         }
         share.kind_at.clear();
+        share.kind_at.reserve(named.len());
+        share.by_name.reserve(named.len());
         for (unit, at, kind) in named {
             if let Some(held) = share.held.get_mut(at) {
                 held.kind = kind;

@@ -171,7 +171,7 @@ impl Named {
     fn fact(&self, hash: &str) -> News {
         let Self { name, called, generation } = self;
         let why = if name == called { name.to_string() } else { format!("{name}\n{called}") };
-        fact(format!("{OWNER}{hash}"), *generation, why)
+        fact([OWNER, hash].concat(), *generation, why)
     }
 }
 

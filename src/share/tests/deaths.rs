@@ -94,7 +94,7 @@ fn what_was_started_before_the_first_note_is_used() {
     let limits = Limits::new().per_minute(40);
     let info = UnitInfo { unit: unit.clone(), kind: "m".into(), limits, guard: None, joins: Vec::new() };
     let mut renewal = Renewal { noting: true, ..blank(&gone) };
-    renewal.units = Some(vec![info]);
+    renewal.units = Some([info].into());
     apply(&mut board, &renewal, Server { now: 1_000, identity: "" });
     let started = Spent { requests: 2, ..Spent::default() };
     let lent = board.units.get_mut(&unit).unwrap();

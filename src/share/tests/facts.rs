@@ -20,7 +20,7 @@ pub(super) fn blank(holder: &HolderId) -> Renewal {
         nonce: 9,
         lease: Duration::from_secs(10).as_millis() as u64,
         roster: 1,
-        units: Some(Vec::new()),
+        units: Some([].into()),
         held: Vec::new(),
         returned: Vec::new(),
         demand: BTreeMap::new(),

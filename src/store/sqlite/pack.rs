@@ -8,9 +8,9 @@ use std::sync::Arc;
 pub(super) struct Packer(pub(super) Vec<u8>);
 
 impl Packer {
-    /// With room for so many records, names and all.
-    pub(super) fn for_records(count: usize) -> Self {
-        Self(Vec::with_capacity(count * 192 + 64))
+    /// With room for so many records; `names`: their names stand in it as well.
+    pub(super) fn for_records(count: usize, names: bool) -> Self {
+        Self(Vec::with_capacity(count * if names { 192 } else { 24 } + 64))
     }
 
     /// Seven bits a byte, the lowest first.

@@ -21,7 +21,8 @@ const RESTS: &str = "SELECT scope, whom, lane, kind, code, advice, since, ends, 
     probe_interval, confirming, held, raised FROM rests";
 
 pub(super) fn image(connection: &Connection) -> Result<Image, Failure> {
-    let keys = keys(connection)?.into_iter().map(|record| (record.hash.clone(), record)).collect();
+    // As the table has them: nobody looks at their order.
+    let keys = keys_by(connection, KEYS)?.into_iter().map(|record| (record.hash.clone(), record)).collect();
     let mut image = Image { keys, ..Image::default() };
     image.units = units(connection)?.into_iter().map(|record| (record.name(), record)).collect();
     let mut rests = connection.prepare(RESTS)?;
@@ -137,7 +138,7 @@ pub(super) fn imports(connection: &Connection) -> Result<Vec<ImportRecord>, Fail
 fn key(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
     let secret: Option<Vec<u8>> = row.get(3)?;
     let text = |secret: Option<Vec<u8>>| String::from_utf8(secret.unwrap_or_default()).unwrap_or_default();
-    let secret = match row.get::<_, String>(2)?.as_str() {
+    let secret = match row.get_ref(2)?.as_str()? {
         "reference" => KeptSecret::Reference(text(secret)),
         "sealed" => KeptSecret::Sealed(secret.unwrap_or_default()),
         "plain" => KeptSecret::Plain(text(secret)),
@@ -155,7 +156,7 @@ fn key(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
         owner: row.get(9)?,
         consumer: row.get(10)?,
         source: row.get(11)?,
-        state: KeyStanding::of_name(&row.get::<_, String>(12)?),
+        state: KeyStanding::of_name(row.get_ref(12)?.as_str()?),
         reason: row.get(13)?,
         last_success: row.get(14)?,
         last_failure: row.get(15)?,

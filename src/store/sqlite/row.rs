@@ -36,7 +36,7 @@ fn when(record: &StartedRecord) -> When<'_> {
 
 /// Packs a batch's counts: names that were told once go by their number.
 pub(super) fn pack(batch: &Batch, numbers: &mut Numbers) -> Result<Vec<u8>, Failure> {
-    let mut to = Packer::for_records(batch.started.len() + batch.usage.len());
+    let mut to = Packer::for_records(batch.started.len() + batch.usage.len(), numbers.is_empty());
     to.0.push(if numbers.is_empty() { ANEW } else { PACKED });
     to.number(batch.units_gone.len() as u64);
     for (owner, lane) in &batch.units_gone {

@@ -54,7 +54,9 @@ fn state(all: &Value) -> BoardState {
         notes: BTreeMap::new(),
         holders: entries(&all["holders"]).map(|(name, holder)| (HolderId::from(&**name), holder_of(holder))).collect(),
         dead: list(&board["dead"]).iter().map(|id| HolderId::from(id.as_str().unwrap())).collect(),
-        rosters: entries(&all["rosters"]).map(|(hash, roster)| (hash.parse().unwrap(), roster_of(roster))).collect(),
+        rosters: entries(&all["rosters"])
+            .map(|(hash, roster)| (hash.parse().unwrap(), roster_of(roster).into()))
+            .collect(),
         facts: entries(&all["facts"]).map(|(scope, fact)| (scope.clone(), fact_of(fact))).collect(),
         revision: big(&board["revision"]),
         used: entries(&all["used"]).map(|(name, sum)| (name.clone(), big(sum))).collect(),

@@ -71,7 +71,8 @@ pub(super) fn renew(
 /// Reads what changed since it was read last.
 pub(super) fn read(from: &Transaction<'_>, desk: &mut SharedDesk) -> Result<(), Failure> {
     let head = from
-        .query_row("SELECT version, head FROM board", [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)));
+        .prepare_cached("SELECT version, head FROM board")?
+        .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)));
     let Some((version, head)) = head.optional()? else {
         desk.shelf.begin();
         desk.version = 0;

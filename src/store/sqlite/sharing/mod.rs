@@ -141,13 +141,14 @@ fn taken(desk: &Mutex<SharedDesk>) -> MutexGuard<'_, SharedDesk> {
 
 impl Store for SharedSqlite {
     async fn load(&self) -> Result<Image, StoreError> {
-        let (now, life) = (self.clock.now().wall_ms(), Arc::clone(&self.life));
+        let (now, life, shared) = (self.clock.now().wall_ms(), Arc::clone(&self.life), Arc::clone(&self.desk));
         self.sqlite
             .run(move |desk| {
+                let mut shared = taken(&shared);
                 // What somebody left who worked on it alone.
                 super::fold_all(desk)?;
                 turn::take_over(&mut desk.connection, now)?;
-                turn::carry(&mut desk.connection, &life, now)?;
+                turn::carry(&mut desk.connection, &mut shared, &life, now).inspect_err(|_| shared.forget())?;
                 let mut image = read::image(&*migrate::view(&desk.connection)?)?;
                 // Counts are the board's.
                 image.units.values_mut().for_each(|unit| unit.windows.clear());

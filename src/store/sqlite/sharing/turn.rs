@@ -46,13 +46,13 @@ pub(super) fn take_over(connection: &mut Connection, now: i64) -> Result<(), Fai
 
 /// What commands said while no process was there to hear it. What counts for a secret that was replaced counts for the
 /// new one, where no process that lives holds it; and of rests and keys that are off the tables are right.
-pub(super) fn carry(connection: &mut Connection, life: &Life, now: i64) -> Result<(), Failure> {
+pub(super) fn carry(connection: &mut Connection, desk: &mut SharedDesk, life: &Life, now: i64) -> Result<(), Failure> {
     let to = migrate::turn(connection)?;
     if !to.query_row("SELECT EXISTS (SELECT 1 FROM board)", [], |row| row.get(0))? {
         return Ok(());
     }
-    let mut desk = SharedDesk::default();
-    board::read(&to, &mut desk)?;
+    // What is read here the first renewal need not read again.
+    board::read(&to, desk)?;
     let (mut gone, mut alone) = (HashSet::new(), true);
     for (holder, ended) in desk.shelf.holders(now) {
         alone &= ended || life.is_gone(&holder);
@@ -72,6 +72,8 @@ pub(super) fn carry(connection: &mut Connection, life: &Life, now: i64) -> Resul
     let changes = desk.shelf.changes(None)?;
     board::write(&to, &changes, desk.version + 1)?;
     to.commit()?;
+    desk.version += 1;
+    desk.shelf.written(changes);
     Ok(())
 }
 
