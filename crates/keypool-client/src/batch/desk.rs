@@ -11,9 +11,11 @@ use tower_keypool::{Clock, Exhausted, KeyId, Tick};
 use super::{
     away::Away,
     given_up,
+    owned::Owned,
     tray::{MOST_HELD, Tray},
     work::Work,
 };
+use crate::holdings::Holdings;
 
 /// Why the run ends before all is done.
 #[derive(Clone, Debug)]
@@ -58,9 +60,11 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(clock: Clock, capacity: usize, max_wait: Option<Duration>) -> Self {
+    /// `holdings`: who has what tasks refer to.
+    pub(crate) fn new(clock: Clock, capacity: usize, max_wait: Option<Duration>, holdings: Option<Holdings>) -> Self {
         let begun = clock.tick();
-        let (tray, changed, room, anew) = (Mutex::default(), Notify::new(), Notify::new(), Notify::new());
+        let tray = Mutex::new(Tray::new(holdings.map(Owned::new).unwrap_or_default()));
+        let (changed, room, anew) = (Notify::new(), Notify::new(), Notify::new());
         let stopping = watch::Sender::new(false);
         Self { tray, changed, room, anew, capacity, clock, begun, max_wait, stopping }
     }
@@ -206,7 +210,11 @@ impl Desk {
                 if tray.is_done() {
                     return None;
                 }
-                let next = tray.next(now);
+                let next = tray.next(key, now);
+                if tray.is_roomy(self.capacity) && tray.has_named() {
+                    // What this one may not carry stands aside for those who may.
+                    self.room.notify_one();
+                }
                 if self.end_if_out(tray) {
                     return None;
                 }
@@ -270,8 +278,9 @@ impl Desk {
         let mut tray = self.lock();
         tray.out -= 1;
         // Refused again as they were when all failed at once: it is not the way there.
-        let given_up = given_up::round(&why).is_some_and(|round| tray.droughts.held(&work.model, round, now));
-        tray.droughts.waits(&work.model, now);
+        let lane = tray.owned.lane(&work);
+        let given_up = given_up::round(&why).is_some_and(|round| tray.droughts.held(&lane, round, now));
+        tray.droughts.waits(&lane, now);
         let news = tray.park(work, why, next.filter(|_| !given_up), now);
         if !self.end_if_out(tray) {
             if news {
@@ -284,12 +293,15 @@ impl Desk {
     /// What came of a task's attempt.
     pub(crate) fn heard(&self, work: &Work, heard: Heard) {
         let mut tray = self.lock();
+        let found = tray.owned.is_back(work);
         let reached = heard != Heard::Nothing && tray.away.take().is_some();
         let now = self.elapsed();
         let model = match heard {
             Heard::Carried => {
+                let lane = tray.owned.lane(work);
                 tray.droughts.ends(&work.model);
-                tray.open(&work.model)
+                tray.droughts.ends(&lane);
+                tray.open(&work.model) | (lane != work.model && tray.open(&lane))
             }
             Heard::Reached => {
                 tray.droughts.refused(&work.model, now);
@@ -298,7 +310,7 @@ impl Desk {
             Heard::Nothing => tray.forget_scout(work.index, now),
         };
         drop(tray);
-        if reached || model {
+        if reached || model || found {
             self.changed.notify_waiters();
             self.room.notify_one();
         }
@@ -402,12 +414,13 @@ mod tests {
             unheld: 0,
             without_model: false,
             of_another: false,
+            names: None,
         }
     }
 
     /// A desk with one task, which is taken.
     async fn desk() -> (Desk, Work) {
-        let desk = Desk::new(Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH), 8, None);
+        let desk = Desk::new(Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH), 8, None, None);
         assert!(desk.add(work(0)).await);
         let taken = desk.take(None).await.unwrap();
         (desk, taken)

@@ -37,6 +37,7 @@ pub mod input;
 mod json_check;
 mod line;
 mod output;
+mod owned;
 mod pace;
 mod plan;
 mod request;

@@ -8,7 +8,13 @@ use std::{
 
 use tower_keypool::{Exhausted, KeyId};
 
-use super::{away::Away, desk::Stop, drought::Droughts, work::Work};
+use super::{
+    away::Away,
+    desk::Stop,
+    drought::Droughts,
+    owned::{MOST_LOOKED_AT, Owned},
+    work::Work,
+};
 
 /// Tasks that pause or whose model is out are held up to so many; then nothing more is read.
 pub(super) const MOST_HELD: usize = 1_000;
@@ -36,12 +42,23 @@ impl Parked {
     pub(super) fn why(&self, now: Duration) -> Exhausted {
         self.why.clone().after(now.saturating_sub(self.at))
     }
+
+    /// Which one a worker, or a slot of this key, would try.
+    fn scout_for(&self, owned: &Owned, key: Option<&KeyId>) -> Option<usize> {
+        let whose = |work: &Work| owned.may_go(work, key) && fits(work, key);
+        let at = self.tasks.iter().take(64).position(whose);
+        // One that was tried with this key is better than none.
+        at.or_else(|| self.tasks.front().filter(|work| work.names.is_none()).map(|_| 0))
+    }
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Tray {
     /// Of no model that is out.
     ready: VecDeque<Work>,
+    /// Of those: what not everybody may carry, which somebody looked at who may not.
+    named: VecDeque<Work>,
+    pub(super) owned: Owned,
     /// More come once half of them are taken: not each for itself.
     full: bool,
     /// Those that pause: since the run began, until when.
@@ -62,6 +79,10 @@ pub(super) struct Tray {
 }
 
 impl Tray {
+    pub(super) fn new(owned: Owned) -> Self {
+        Self { owned, ..Self::default() }
+    }
+
     /// Whether one more may come.
     pub(super) fn has_room(&mut self, capacity: usize) -> bool {
         let still = self.full && self.ready.len() > capacity / 2;
@@ -77,7 +98,7 @@ impl Tray {
     }
 
     pub(super) fn held(&self) -> usize {
-        self.parked_tasks + self.later.len()
+        self.parked_tasks + self.later.len() + self.named.len()
     }
 
     /// Those that nobody has taken.
@@ -91,7 +112,8 @@ impl Tray {
 
     /// Behind all others, or before them.
     pub(super) fn put(&mut self, work: Work, first: bool) {
-        let tasks = match self.parked.get_mut(&work.model) {
+        self.owned.is_back(&work);
+        let tasks = match self.parked.get_mut(&self.owned.lane(&work)) {
             Some(parked) => {
                 self.parked_tasks += 1;
                 &mut parked.tasks
@@ -103,7 +125,12 @@ impl Tray {
 
     /// Not before then.
     pub(super) fn put_later(&mut self, work: Work, at: Duration) {
+        self.owned.is_back(&work);
         self.later.insert((at, work.index), work);
+    }
+
+    pub(super) fn has_named(&self) -> bool {
+        !self.named.is_empty()
     }
 
     pub(super) fn has_pausing(&self) -> bool {
@@ -114,14 +141,19 @@ impl Tray {
     /// is news for whoever sleeps.
     pub(super) fn park(&mut self, work: Work, why: Exhausted, next: Option<Duration>, now: Duration) -> bool {
         let pause = next.unwrap_or(LOOK_AGAIN).clamp(Duration::from_millis(10), LOOK_AGAIN);
-        let (until, back, model) = (now + pause, next.map(|next| now + next), Arc::clone(&work.model));
+        self.owned.is_back(&work);
+        let (until, back, model) = (now + pause, next.map(|next| now + next), self.owned.lane(&work));
         let news = self.forget_scout(work.index, now) | !self.parked.contains_key(&model);
         if let Some(parked) = self.parked.get_mut(&model) {
             (parked.until, parked.why, parked.at, parked.back) = (until, why, now, back);
         } else {
             // What is ready of it waits as well.
-            let (tasks, ready) = std::mem::take(&mut self.ready).into_iter().partition(|ready| ready.model == model);
-            self.ready = ready;
+            let mut tasks = VecDeque::new();
+            for kept in [&mut self.named, &mut self.ready] {
+                let (these, others) = std::mem::take(kept).into_iter().partition(|kept| self.owned.lane(kept) == model);
+                *kept = others;
+                tasks = if tasks.is_empty() { these } else { tasks.into_iter().chain(these).collect() };
+            }
             let parked = Parked { until, scout: None, why, at: now, back, tasks };
             self.parked_tasks += parked.tasks.len();
             self.parked.insert(model, parked);
@@ -174,14 +206,18 @@ impl Tray {
         if let Some(away) = &mut self.away {
             away.goes(work.index);
         }
+        self.owned.goes(&work);
         Some(work)
     }
 
     /// One of a model whose clock strikes.
     fn pop_scout(&mut self, key: Option<&KeyId>, now: Duration) -> Option<Work> {
         let due = |parked: &&mut Parked| parked.scout.is_none() && parked.until <= now && !parked.tasks.is_empty();
-        let parked = self.parked.values_mut().find(due)?;
-        let at = parked.tasks.iter().take(64).position(|work| fits(work, key)).unwrap_or_default();
+        let owned = &self.owned;
+        let (parked, at) = self.parked.values_mut().filter(due).find_map(|parked| {
+            let at = parked.scout_for(owned, key)?;
+            Some((parked, at))
+        })?;
         let work = parked.tasks.remove(at)?;
         parked.scout = Some(work.index);
         self.parked_tasks -= 1;
@@ -189,23 +225,36 @@ impl Tray {
     }
 
     fn pop_ready(&mut self, key: Option<&KeyId>) -> Option<Work> {
-        let at = self.ready.iter().take(64).position(|work| fits(work, key));
+        let named = self.named.iter().take(MOST_LOOKED_AT).position(|work| self.owned.may_go(work, key));
+        if let Some(at) = named {
+            return self.named.remove(at);
+        }
+        let (mut at, mut looked) = (None, 0);
+        while let Some(work) = self.ready.get(looked).filter(|_| looked < 64 && at.is_none()) {
+            if self.owned.may_go(work, key) {
+                at = fits(work, key).then_some(looked);
+                looked += 1;
+            } else {
+                self.named.extend(self.ready.remove(looked));
+            }
+        }
         // A key that was tried is better than none, where nothing else can come, and no slot of another key will.
         let at = at.or_else(|| {
             let stuck = self.ended || self.full;
-            let nobody_else = |work: &Work| self.present.keys().all(|key| work.tried.contains(key));
+            let nobody_else =
+                |work: &Work| work.names.is_none() && self.present.keys().all(|key| work.tried.contains(key));
             stuck.then(|| self.ready.iter().take(64).position(nobody_else)).flatten()
         });
         self.ready.remove(at?)
     }
 
-    /// How long until something may be taken; `None`: only something that happens brings it.
-    pub(super) fn next(&self, now: Duration) -> Option<Duration> {
+    /// How long until something may be taken by a worker, or by a slot of this key; `None`: only something that happens brings it.
+    pub(super) fn next(&self, key: Option<&KeyId>, now: Duration) -> Option<Duration> {
         if let Some(away) = self.away.as_ref().filter(|away| away.holds(now)) {
             return away.strikes_in(now);
         }
         let later = self.later.first_key_value().map(|((at, _), _)| *at);
-        let waits = |parked: &&Parked| parked.scout.is_none() && !parked.tasks.is_empty();
+        let waits = |parked: &&Parked| parked.scout.is_none() && parked.scout_for(&self.owned, key).is_some();
         let parked = self.parked.values().filter(waits).map(|parked| parked.until).min();
         let at = later.into_iter().chain(parked).min()?;
         Some(at.saturating_sub(now).max(Duration::from_millis(1)))
@@ -218,7 +267,7 @@ impl Tray {
             return None;
         }
         let all_read = self.ended || self.held() >= MOST_HELD;
-        if !(all_read && self.ready.is_empty() && self.later.is_empty()) {
+        if !(all_read && self.ready.is_empty() && self.named.is_empty() && self.later.is_empty()) {
             return None;
         }
         let now = now();
@@ -237,5 +286,6 @@ impl Tray {
 }
 
 fn fits(work: &Work, key: Option<&KeyId>) -> bool {
-    key.is_none_or(|key| !work.tried.contains(key))
+    // One that refers to something goes to whoever has that.
+    work.names.is_some() || key.is_none_or(|key| !work.tried.contains(key))
 }
