@@ -8,13 +8,7 @@ use std::{
 use tokio::sync::{Notify, futures::Notified, watch};
 use tower_keypool::{Clock, Exhausted, KeyId, Tick};
 
-use super::{
-    away::Away,
-    given_up,
-    owned::Owned,
-    tray::{MOST_HELD, Tray},
-    work::Work,
-};
+use super::{away::Away, given_up, owned::Owned, tray::Tray, work::Work};
 use crate::holdings::Holdings;
 
 /// Why the run ends before all is done.
@@ -91,7 +85,7 @@ impl Desk {
                 if tray.has_room(self.capacity)
                     && let Some(work) = work.take()
                 {
-                    tray.put(work, false);
+                    tray.put(Box::new(work), false);
                     // Those of a model that is out may be all that there is to wait for.
                     if !self.end_if_out(tray) {
                         self.changed.notify_one();
@@ -205,7 +199,7 @@ impl Desk {
                     if roomy {
                         self.room.notify_one();
                     }
-                    return Some(work);
+                    return Some(*work);
                 }
                 if tray.is_done() {
                     return None;
@@ -258,9 +252,9 @@ impl Desk {
         tray.out -= 1;
         tray.forget_scout(work.index, now);
         if pause.is_zero() {
-            tray.put(work, true);
+            tray.put(Box::new(work), true);
         } else {
-            tray.put_later(work, now + pause);
+            tray.put_later(Box::new(work), now + pause);
         }
         let for_anybody = for_anybody || tray.present.is_empty();
         drop(tray);
@@ -281,7 +275,7 @@ impl Desk {
         let lane = tray.owned.lane(&work);
         let given_up = given_up::round(&why).is_some_and(|round| tray.droughts.held(&lane, round, now));
         tray.droughts.waits(&lane, now);
-        let news = tray.park(work, why, next.filter(|_| !given_up), now);
+        let news = tray.park(Box::new(work), why, next.filter(|_| !given_up), now);
         if !self.end_if_out(tray) {
             if news {
                 self.changed.notify_waiters();
@@ -297,12 +291,7 @@ impl Desk {
         let reached = heard != Heard::Nothing && tray.away.take().is_some();
         let now = self.elapsed();
         let model = match heard {
-            Heard::Carried => {
-                let lane = tray.owned.lane(work);
-                tray.droughts.ends(&work.model);
-                tray.droughts.ends(&lane);
-                tray.open(&work.model) | (lane != work.model && tray.open(&lane))
-            }
+            Heard::Carried => tray.open_of(work),
             Heard::Reached => {
                 tray.droughts.refused(&work.model, now);
                 tray.forget_scout(work.index, now)
@@ -353,7 +342,7 @@ impl Desk {
     /// Whether so many tasks of models that are out are held that those behind them in the input are not read.
     pub(super) fn reads_no_more(&self) -> bool {
         let tray = self.lock();
-        tray.held() >= MOST_HELD && !tray.ended
+        tray.holds_much() && !tray.ended
     }
 
     /// Whom the run waits for: the model, why, and when it may be back.

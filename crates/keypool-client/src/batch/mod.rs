@@ -39,6 +39,7 @@ mod line;
 mod output;
 mod owned;
 mod pace;
+mod pile;
 mod plan;
 mod request;
 mod rests;

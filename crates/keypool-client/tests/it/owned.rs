@@ -12,7 +12,7 @@ use keypool_client::{
     batch::{Batch, Ended, Task},
 };
 use serde_json::{Value, json};
-use tower_keypool::{KeyPool, Limits};
+use tower_keypool::{Affinity, Demand, KeyPool, Limits};
 
 use crate::{
     provider::{self, Asked, Says, fine},
@@ -156,18 +156,19 @@ async fn what_nobody_has_is_invalid_once_every_owner_was_asked() {
 #[tokio::test(start_paused = true)]
 async fn an_owner_that_rests_is_asked_later() {
     for slots in [false, true] {
-        let limits = Limits::new().per_minute(2);
+        let limits = Limits::new().per_minute(3);
         let pool = provider::pool(provider::keys(3)).limits(MODEL, limits).build().unwrap();
         let (client, asked) = provider_of(&pool, 2, NAMELESS);
         // All of a minute of whoever has it.
-        for n in 0..6 {
-            client.generate(format!("{n}")).await.unwrap();
+        for _ in 0..3 {
+            let demand = Demand::new(MODEL).affinity(Affinity::MustKey("k2".into()));
+            pool.acquire(demand).await.unwrap().started();
         }
-        asked.store(0, SeqCst);
         let batch = Batch::new(client);
         let batch = if slots { batch.workers_per_key(1).rate_limit_per_slot(0.5) } else { batch };
         let others = (0..4).map(|n| Task::prompt(format!("other {n}")));
-        let (ended, statistics) = batch.run(tasks(FILE, 5).chain(others)).finish().await;
+        let run = batch.run(tasks(FILE, 5).chain(others)).finish();
+        let (ended, statistics) = tokio::time::timeout(Duration::from_secs(3_600), run).await.expect("it ends");
         assert!(matches!(ended, Ended::Done), "{ended:?}");
         assert_eq!((statistics.ok, statistics.failed), (9, 0), "{slots}: {statistics}");
         assert!(asked.load(SeqCst) <= 9 + 2, "{slots}: {asked:?}");
