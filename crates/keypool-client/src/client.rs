@@ -3,17 +3,19 @@
 use std::{borrow::Borrow, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{Method, Request, Response};
 use http_body::Body;
-use http_body_util::{Full, combinators::UnsyncBoxBody};
+use http_body_util::Full;
 use rustls::RootCertStore;
 use tower::{Layer, Service, ServiceExt, timeout::Timeout};
-use tower_keypool::{BoxError, Demand, KeyPool, KeyPoolBody, KeyPoolLayer, KeyPoolService, Models, ReplayBody, Retry};
+use tower_keypool::{BoxError, KeyPool, KeyPoolBody, KeyPoolLayer, KeyPoolService, Models, ReplayBody, Retry};
 
 use crate::{
-    error::{Error, ErrorKind},
+    error::Error,
     generate::Generate,
-    transport::{self, Transport},
+    holdings::Holdings,
+    listened::AnswerBody,
+    transport::{self, Received, Transport},
 };
 
 /// The model of requests that name none.
@@ -22,9 +24,10 @@ pub const DEFAULT_MODEL: &str = "gemini-2.5-flash";
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The provider's answer, whose body is still to come; its extensions hold [`ServedBy`](tower_keypool::ServedBy).
-pub type RawAnswer = Response<KeyPoolBody<UnsyncBoxBody<Bytes, BoxError>>>;
+pub type RawAnswer = Response<AnswerBody>;
 
-type Calling = Pin<Box<dyn Future<Output = Result<RawAnswer, tower_keypool::Error>> + Send>>;
+type Called = Response<KeyPoolBody<Received>>;
+type Calling = Pin<Box<dyn Future<Output = Result<Called, tower_keypool::Error>> + Send>>;
 
 /// A typed client over many keys. Clones share everything.
 ///
@@ -49,6 +52,7 @@ struct Shared {
     model: Arc<str>,
     models: Models,
     wait: Option<Duration>,
+    holdings: Holdings,
 }
 
 impl Client {
@@ -105,7 +109,8 @@ impl Client {
     }
 
     /// Sends any request to the provider, over the layers: `path` begins with `/`, the key is put in. What comes back is
-    /// the provider's answer, whatever its status.
+    /// the provider's answer, whatever its status. What it calls by a name (a file, a cached beginning) is remembered for as
+    /// long as the client or a clone of it lives: requests that name it go to the owner whose keys see it.
     ///
     /// # Errors
     /// When no key may carry it or no answer came.
@@ -117,39 +122,29 @@ impl Client {
     /// again.
     #[must_use]
     pub fn over(&self, pool: impl Borrow<KeyPool>, rule: Retry) -> Self {
-        let Shared { stack: own, model, models, wait, .. } = &*self.0;
-        let pool = pool.borrow().clone();
-        let stack = stack(&pool, own.get_ref().clone(), rule, models, *wait);
-        let (model, models) = (Arc::clone(model), models.clone());
-        Self(Arc::new(Shared { pool, stack, model, models, wait: *wait }))
+        let pool = pool.borrow();
+        self.with(pool, rule, Holdings::new(pool))
     }
 
     /// The same, going by another rule when a request is sent again.
     pub(crate) fn going_by(&self, rule: Retry) -> Self {
-        self.over(&self.0.pool, rule)
+        self.with(&self.0.pool, rule, self.0.holdings.clone())
     }
 
-    pub(crate) async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-        demand: Option<Demand>,
-    ) -> Result<RawAnswer, Error> {
-        let mut request = Request::builder().method(method).uri(path);
-        if !body.is_empty() {
-            request = request.header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        if let Some(demand) = demand {
-            request = request.extension(demand);
-        }
-        let request =
-            request.body(Full::new(body)).map_err(|error| Error::new(ErrorKind::Unmade(error.to_string())))?;
-        self.call(request).await.map_err(Error::of_pool)
+    fn with(&self, pool: &KeyPool, rule: Retry, holdings: Holdings) -> Self {
+        let Shared { stack: own, model, models, wait, .. } = &*self.0;
+        let stack = stack(pool, own.get_ref().clone(), rule, models, *wait);
+        let (pool, model, models) = (pool.clone(), Arc::clone(model), models.clone());
+        Self(Arc::new(Shared { pool, stack, model, models, wait: *wait, holdings }))
+    }
+
+    /// Which owner has what, as far as it is known here.
+    pub(crate) fn holdings(&self) -> &Holdings {
+        &self.0.holdings
     }
 
     /// Boxed, so that who awaits it need not prove what the layers ask of errors.
-    fn call(&self, request: Request<Full<Bytes>>) -> Calling {
+    pub(crate) fn call(&self, request: Request<Full<Bytes>>) -> Calling {
         Box::pin(self.0.stack.clone().oneshot(request))
     }
 }
@@ -229,7 +224,9 @@ impl ClientBuilder {
         let bottom = Timeout::new(transport, self.timeout);
         let rule = self.retry.unwrap_or_else(|| self.pool.default_retry());
         let stack = stack(&self.pool, bottom, rule, &self.models, self.wait);
-        Client(Arc::new(Shared { pool: self.pool, stack, model: self.model, models: self.models, wait: self.wait }))
+        let Self { pool, model, models, wait, .. } = self;
+        let holdings = Holdings::new(&pool);
+        Client(Arc::new(Shared { pool, stack, model, models, wait, holdings }))
     }
 }
 

@@ -11,6 +11,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// ```
 /// assert!(keypool_client::check_model("gemini-2.5-flash").is_ok());
 /// assert!(keypool_client::check_model("a/b").is_err());
+/// assert!(keypool_client::check_model("gemini-2.5-flash:generateContent").is_err());
 /// ```
 ///
 /// # Errors
@@ -23,6 +24,10 @@ pub fn check_model(name: &str) -> Result<(), Error> {
 pub(crate) fn of_model(model: &str, verb: &str) -> Result<String, Error> {
     let name = model.strip_prefix("models/").unwrap_or(model);
     let (collection, name) = name.strip_prefix("tunedModels/").map_or(("models", name), |name| ("tunedModels", name));
+    if let Some((bare, verb)) = model.split_once(':') {
+        let said = format!("{model:?} is no name of a model: leave out \":{verb}\", it is called {bare:?}");
+        return Err(Error::new(ErrorKind::Unmade(said)));
+    }
     let in_none = |letter: char| "/?#%\\".contains(letter) || letter.is_whitespace() || letter.is_control();
     if name.is_empty() || name.len() > 256 || name.bytes().all(|byte| byte == b'.') || name.contains(in_none) {
         return Err(Error::new(ErrorKind::Unmade(format!("{model:?} is no name of a model"))));

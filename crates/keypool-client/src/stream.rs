@@ -9,16 +9,16 @@ use futures_core::Stream;
 use http::StatusCode;
 use http_body_util::{BodyExt, combinators::MapErr};
 use sse_stream::SseStream;
-use tower_keypool::{BoxError, KeyId, KeyPoolBody, ServedBy};
+use tower_keypool::{BoxError, KeyId, ServedBy};
 
 use crate::{
     api::GenerateContentResponse,
     client::RawAnswer,
     error::{Error, ErrorKind},
-    transport::Received,
+    listened::AnswerBody,
 };
 
-type Body = MapErr<KeyPoolBody<Received>, fn(BoxError) -> Broke>;
+type Body = MapErr<AnswerBody, fn(BoxError) -> Broke>;
 type Events = SseStream<Body>;
 
 /// Why a body ended early, as an error by itself.

@@ -105,13 +105,14 @@ pub(crate) async fn send(shared: &Shared, work: &Work, model: &Arc<str>, lease: 
     let clock = shared.client.pool().clock();
     let begun = clock.tick();
     let demand = super::worker::demand(work, model, key).wait(Duration::ZERO).leased(lease);
+    let demand = if work.names.is_some() { demand.of_resource() } else { demand };
     let call = async {
         let (path, body) = if *model == work.model {
             (work.path.clone(), work.body.clone())
         } else {
             (shared.dialect.path(model)?, in_place(&work.body, model))
         };
-        let answer = shared.client.send(Method::POST, &path, body, Some(demand)).await?;
+        let answer = shared.client.send_by(Method::POST, &path, body, Some(demand)).await?;
         Whole::read(answer).await
     };
     let answered = tokio::time::timeout(shared.options.timeout, call).await;

@@ -8,12 +8,8 @@ use std::{
 use tokio::sync::{Notify, futures::Notified, watch};
 use tower_keypool::{Clock, Exhausted, KeyId, Tick};
 
-use super::{
-    away::Away,
-    given_up,
-    tray::{MOST_HELD, Tray},
-    work::Work,
-};
+use super::{away::Away, given_up, owned::Owned, tray::Tray, work::Work};
+use crate::holdings::Holdings;
 
 /// Why the run ends before all is done.
 #[derive(Clone, Debug)]
@@ -58,9 +54,11 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(clock: Clock, capacity: usize, max_wait: Option<Duration>) -> Self {
+    /// `holdings`: who has what tasks refer to.
+    pub(crate) fn new(clock: Clock, capacity: usize, max_wait: Option<Duration>, holdings: Option<Holdings>) -> Self {
         let begun = clock.tick();
-        let (tray, changed, room, anew) = (Mutex::default(), Notify::new(), Notify::new(), Notify::new());
+        let tray = Mutex::new(Tray::new(holdings.map(Owned::new).unwrap_or_default()));
+        let (changed, room, anew) = (Notify::new(), Notify::new(), Notify::new());
         let stopping = watch::Sender::new(false);
         Self { tray, changed, room, anew, capacity, clock, begun, max_wait, stopping }
     }
@@ -87,7 +85,7 @@ impl Desk {
                 if tray.has_room(self.capacity)
                     && let Some(work) = work.take()
                 {
-                    tray.put(work, false);
+                    tray.put(Box::new(work), false);
                     // Those of a model that is out may be all that there is to wait for.
                     if !self.end_if_out(tray) {
                         self.changed.notify_one();
@@ -201,12 +199,16 @@ impl Desk {
                     if roomy {
                         self.room.notify_one();
                     }
-                    return Some(work);
+                    return Some(*work);
                 }
                 if tray.is_done() {
                     return None;
                 }
-                let next = tray.next(now);
+                let next = tray.next(key, now);
+                if tray.is_roomy(self.capacity) && tray.has_named() {
+                    // What this one may not carry stands aside for those who may.
+                    self.room.notify_one();
+                }
                 if self.end_if_out(tray) {
                     return None;
                 }
@@ -250,9 +252,9 @@ impl Desk {
         tray.out -= 1;
         tray.forget_scout(work.index, now);
         if pause.is_zero() {
-            tray.put(work, true);
+            tray.put(Box::new(work), true);
         } else {
-            tray.put_later(work, now + pause);
+            tray.put_later(Box::new(work), now + pause);
         }
         let for_anybody = for_anybody || tray.present.is_empty();
         drop(tray);
@@ -270,9 +272,10 @@ impl Desk {
         let mut tray = self.lock();
         tray.out -= 1;
         // Refused again as they were when all failed at once: it is not the way there.
-        let given_up = given_up::round(&why).is_some_and(|round| tray.droughts.held(&work.model, round, now));
-        tray.droughts.waits(&work.model, now);
-        let news = tray.park(work, why, next.filter(|_| !given_up), now);
+        let lane = tray.owned.lane(&work);
+        let given_up = given_up::round(&why).is_some_and(|round| tray.droughts.held(&lane, round, now));
+        tray.droughts.waits(&lane, now);
+        let news = tray.park(Box::new(work), why, next.filter(|_| !given_up), now);
         if !self.end_if_out(tray) {
             if news {
                 self.changed.notify_waiters();
@@ -284,13 +287,11 @@ impl Desk {
     /// What came of a task's attempt.
     pub(crate) fn heard(&self, work: &Work, heard: Heard) {
         let mut tray = self.lock();
+        let found = tray.owned.is_back(work);
         let reached = heard != Heard::Nothing && tray.away.take().is_some();
         let now = self.elapsed();
         let model = match heard {
-            Heard::Carried => {
-                tray.droughts.ends(&work.model);
-                tray.open(&work.model)
-            }
+            Heard::Carried => tray.open_of(work),
             Heard::Reached => {
                 tray.droughts.refused(&work.model, now);
                 tray.forget_scout(work.index, now)
@@ -298,7 +299,7 @@ impl Desk {
             Heard::Nothing => tray.forget_scout(work.index, now),
         };
         drop(tray);
-        if reached || model {
+        if reached || model || found {
             self.changed.notify_waiters();
             self.room.notify_one();
         }
@@ -341,7 +342,7 @@ impl Desk {
     /// Whether so many tasks of models that are out are held that those behind them in the input are not read.
     pub(super) fn reads_no_more(&self) -> bool {
         let tray = self.lock();
-        tray.held() >= MOST_HELD && !tray.ended
+        tray.holds_much() && !tray.ended
     }
 
     /// Whom the run waits for: the model, why, and when it may be back.
@@ -402,12 +403,13 @@ mod tests {
             unheld: 0,
             without_model: false,
             of_another: false,
+            names: None,
         }
     }
 
     /// A desk with one task, which is taken.
     async fn desk() -> (Desk, Work) {
-        let desk = Desk::new(Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH), 8, None);
+        let desk = Desk::new(Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH), 8, None, None);
         assert!(desk.add(work(0)).await);
         let taken = desk.take(None).await.unwrap();
         (desk, taken)

@@ -198,6 +198,7 @@ mod tests {
             unheld: 0,
             without_model: false,
             of_another: false,
+            names: None,
         };
         let tried = |code: &str| Tried {
             outcome: Err(Bad { code: Some(code.to_owned()), ..Bad::new(FaultKind::Network, "network", "no") }),

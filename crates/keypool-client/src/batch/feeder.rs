@@ -13,7 +13,7 @@ use super::{
     work::Work,
     writer::ToWrite,
 };
-use crate::error::Error;
+use crate::{error::Error, holdings::Names};
 
 /// Where tasks come from.
 pub(crate) enum Source {
@@ -147,9 +147,11 @@ impl Making {
     fn work(&self, task: Task, id: Id, index: u64, hash: u64) -> Result<Work, Error> {
         let model = task.model.as_ref().unwrap_or(&self.defaults.model);
         let model = bare(model);
+        let (path, body) = (self.dialect.path(&model)?, self.dialect.body(&task, &model, &self.defaults));
         Ok(Work {
-            path: self.dialect.path(&model)?,
-            body: self.dialect.body(&task, &model, &self.defaults),
+            names: Names::of(&path, &body, self.dialect != Dialect::Gemini),
+            path,
+            body,
             id,
             index,
             hash,

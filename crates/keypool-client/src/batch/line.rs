@@ -51,6 +51,7 @@ impl Worker {
         let chain = shared.client.models_in_place().chain(&work.model);
         let (mut out, mut waited) = (None::<Exhausted>, Duration::ZERO);
         let mut steps = Vec::new();
+        let ways = self.ways(work);
         let taken = |steps: Vec<Step<'_>>, model: &Arc<str>, demand: &Demand, lease| {
             if chain.len() > 1 {
                 shared.stepped(work, self.number, model, steps);
@@ -61,7 +62,7 @@ impl Worker {
             let last = n + 1 == chain.len();
             let most = if last { IN_LINE } else { BEFORE_ANOTHER };
             let demand = demand(work, model, self.key.as_ref()).ahead();
-            let refused = match pool.try_acquire(demand.clone()) {
+            let refused = match self.lease_of_any(&demand, &ways) {
                 Ok(lease) => return taken(steps, model, &demand, lease),
                 Err(error) => error,
             };
@@ -73,6 +74,10 @@ impl Worker {
                     // Meanwhile another slot's key may show how things are.
                     shared.desk.step_aside(work, self.key.is_some());
                     let begun = shared.desk.elapsed();
+                    let demand = match &*ways {
+                        [way] if self.key.is_none() => demand.affinity(way.clone()),
+                        _ => demand,
+                    };
                     let lease = tokio::select! {
                         lease = pool.acquire(demand.clone().wait(line)) => lease,
                         () = shared.desk.until_stopped() => return Line::Stopped,
@@ -109,6 +114,10 @@ impl Worker {
     /// How long this one stands there: not at all where a key comes too late, or none does.
     fn patience(&self, work: &Work, model: &str, out: &Exhausted, most: Duration) -> Option<Duration> {
         let (next, wait) = (out.may_serve_in(), self.in_line(&work.model, most));
+        // Those of one owner do not keep all workers from the others.
+        if self.key.is_none() && work.names.is_some() {
+            return (self.ways(work).len() == 1 && next.is_some_and(|next| next <= UNTIL_LENT)).then_some(UNTIL_LENT);
+        }
         // Whether it is busy, lent to another process or kept for others: a slot's own line may not move.
         if self.key.is_some() && out.next_in().is_none() && out.may_end_any_time() {
             return Some(wait.min(UNTIL_LENT));
@@ -145,7 +154,7 @@ impl Worker {
     /// Another key than those that the task failed with, where one of the same priority is ready; which it is not worth to
     /// wait for, or to pay for.
     fn apart(&self, work: &Work, demand: &Demand, lease: Lease) -> Lease {
-        if self.key.is_some() || !work.tried.contains(lease.key_id()) {
+        if self.key.is_some() || work.names.is_some() || !work.tried.contains(lease.key_id()) {
             return lease;
         }
         let keys = self.shared.keys();

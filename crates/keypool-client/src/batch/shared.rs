@@ -57,11 +57,12 @@ impl Shared {
         let free = Mutex::new(free(&keys));
         let others = Mutex::new(by_priority(&keys));
         let told = options.on_fault.is_some().then(|| Told::of(&pool));
+        let holdings = client.holdings().clone();
         let mut tally = Tally::default();
         tally.statistics.tasks = options.tasks.unwrap_or_default();
         Self {
             dialect: Dialect::of(&pool),
-            desk: Desk::new(pool.clock().clone(), (workers * 2).clamp(32, 1024), options.max_wait),
+            desk: Desk::new(pool.clock().clone(), (workers * 2).clamp(32, 1024), options.max_wait, Some(holdings)),
             client,
             options,
             tally: Mutex::new(tally),

@@ -8,10 +8,19 @@ use std::{
 
 use tower_keypool::{Exhausted, KeyId};
 
-use super::{away::Away, desk::Stop, drought::Droughts, work::Work};
+use super::{
+    away::Away,
+    desk::Stop,
+    drought::Droughts,
+    owned::{MOST_LOOKED_AT, Owned},
+    pile::{Later, Pile},
+    work::Work,
+};
 
-/// Tasks that pause or whose model is out are held up to so many; then nothing more is read.
-pub(super) const MOST_HELD: usize = 1_000;
+/// Tasks that pause, or that no key may carry for now, are held up to so many bytes; then nothing more is read.
+const MOST_HELD: usize = 32 << 20;
+/// So many pause after a fault of the model at the most: it may have one for all.
+const MOST_PAUSING: usize = 1_000;
 /// Nobody relies on a forecast for longer: rests are lifted by hand, too.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
@@ -28,7 +37,7 @@ pub(super) struct Parked {
     at: Duration,
     /// When a key may serve, since the run began; `None`: not by itself.
     pub(super) back: Option<Duration>,
-    tasks: VecDeque<Work>,
+    tasks: Pile,
 }
 
 impl Parked {
@@ -36,18 +45,28 @@ impl Parked {
     pub(super) fn why(&self, now: Duration) -> Exhausted {
         self.why.clone().after(now.saturating_sub(self.at))
     }
+
+    /// Which one a worker, or a slot of this key, would try.
+    fn scout_for(&self, owned: &Owned, key: Option<&KeyId>) -> Option<usize> {
+        let whose = |work: &Box<Work>| owned.may_go(work, key) && fits(work, key);
+        let at = self.tasks.iter().take(64).position(whose);
+        // One that was tried with this key is better than none.
+        at.or_else(|| self.tasks.front().filter(|work| work.names.is_none()).map(|_| 0))
+    }
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Tray {
     /// Of no model that is out.
-    ready: VecDeque<Work>,
+    ready: VecDeque<Box<Work>>,
+    /// Of those: what not everybody may carry, which somebody looked at who may not.
+    named: Pile,
+    pub(super) owned: Owned,
     /// More come once half of them are taken: not each for itself.
     full: bool,
-    /// Those that pause: since the run began, until when.
-    later: BTreeMap<(Duration, u64), Work>,
+    /// Those that pause.
+    later: Later,
     pub(super) parked: BTreeMap<Arc<str>, Parked>,
-    parked_tasks: usize,
     pub(super) droughts: Droughts,
     /// Where the provider cannot be reached.
     pub(super) away: Option<Away>,
@@ -62,11 +81,15 @@ pub(super) struct Tray {
 }
 
 impl Tray {
+    pub(super) fn new(owned: Owned) -> Self {
+        Self { owned, ..Self::default() }
+    }
+
     /// Whether one more may come.
     pub(super) fn has_room(&mut self, capacity: usize) -> bool {
         let still = self.full && self.ready.len() > capacity / 2;
         self.full = still || self.ready.len() >= capacity;
-        !self.full && self.held() < MOST_HELD
+        !self.full && !self.holds_much()
     }
 
     /// Whether there is room again since the last one was taken.
@@ -76,8 +99,15 @@ impl Tray {
         roomy
     }
 
-    pub(super) fn held(&self) -> usize {
-        self.parked_tasks + self.later.len()
+    fn held(&self) -> usize {
+        let parked: usize = self.parked.values().map(|parked| parked.tasks.len()).sum();
+        parked + self.later.len() + self.named.len()
+    }
+
+    /// Whether so many wait aside that no more are read.
+    pub(super) fn holds_much(&self) -> bool {
+        let parked: usize = self.parked.values().map(|parked| parked.tasks.room()).sum();
+        self.later.len() >= MOST_PAUSING || parked + self.later.room() + self.named.room() >= MOST_HELD
     }
 
     /// Those that nobody has taken.
@@ -90,20 +120,23 @@ impl Tray {
     }
 
     /// Behind all others, or before them.
-    pub(super) fn put(&mut self, work: Work, first: bool) {
-        let tasks = match self.parked.get_mut(&work.model) {
-            Some(parked) => {
-                self.parked_tasks += 1;
-                &mut parked.tasks
-            }
-            None => &mut self.ready,
-        };
-        if first { tasks.push_front(work) } else { tasks.push_back(work) }
+    pub(super) fn put(&mut self, work: Box<Work>, first: bool) {
+        self.owned.is_back(&work);
+        match self.parked.get_mut(&self.owned.lane(&work)) {
+            Some(parked) => parked.tasks.put(work, first),
+            None if first => self.ready.push_front(work),
+            None => self.ready.push_back(work),
+        }
     }
 
     /// Not before then.
-    pub(super) fn put_later(&mut self, work: Work, at: Duration) {
-        self.later.insert((at, work.index), work);
+    pub(super) fn put_later(&mut self, work: Box<Work>, at: Duration) {
+        self.owned.is_back(&work);
+        self.later.put(work, at);
+    }
+
+    pub(super) fn has_named(&self) -> bool {
+        !self.named.is_empty()
     }
 
     pub(super) fn has_pausing(&self) -> bool {
@@ -112,19 +145,21 @@ impl Tray {
 
     /// No key may carry its model, `next`: until when, where any comes back. All of that model's wait together. Whether that
     /// is news for whoever sleeps.
-    pub(super) fn park(&mut self, work: Work, why: Exhausted, next: Option<Duration>, now: Duration) -> bool {
+    pub(super) fn park(&mut self, work: Box<Work>, why: Exhausted, next: Option<Duration>, now: Duration) -> bool {
         let pause = next.unwrap_or(LOOK_AGAIN).clamp(Duration::from_millis(10), LOOK_AGAIN);
-        let (until, back, model) = (now + pause, next.map(|next| now + next), Arc::clone(&work.model));
+        self.owned.is_back(&work);
+        let (until, back, model) = (now + pause, next.map(|next| now + next), self.owned.lane(&work));
         let news = self.forget_scout(work.index, now) | !self.parked.contains_key(&model);
         if let Some(parked) = self.parked.get_mut(&model) {
             (parked.until, parked.why, parked.at, parked.back) = (until, why, now, back);
         } else {
             // What is ready of it waits as well.
-            let (tasks, ready) = std::mem::take(&mut self.ready).into_iter().partition(|ready| ready.model == model);
-            self.ready = ready;
-            let parked = Parked { until, scout: None, why, at: now, back, tasks };
-            self.parked_tasks += parked.tasks.len();
-            self.parked.insert(model, parked);
+            let mut tasks = Pile::default();
+            self.named.part(&mut tasks, |named| self.owned.lane(named) == model);
+            for ready in std::mem::take(&mut self.ready) {
+                if self.owned.lane(&ready) == model { tasks.put(ready, false) } else { self.ready.push_back(ready) }
+            }
+            self.parked.insert(model, Parked { until, scout: None, why, at: now, back, tasks });
         }
         self.put(work, true);
         news
@@ -138,11 +173,20 @@ impl Tray {
     /// A request of this model was answered: its tasks go on. Whether any waited.
     pub(super) fn open(&mut self, model: &str) -> bool {
         let Some(parked) = self.parked.remove(model) else { return false };
-        self.parked_tasks -= parked.tasks.len();
-        for work in parked.tasks.into_iter().rev() {
+        for work in parked.tasks.into_tasks().into_iter().rev() {
             self.ready.push_front(work);
         }
         true
+    }
+
+    /// This task was answered: those that it was tried for go on, also where it is known now whose they are. Whether any waited.
+    pub(super) fn open_of(&mut self, work: &Work) -> bool {
+        let tried = self.parked.iter().find(|(_, parked)| parked.scout == Some(work.index)).map(|(lane, _)| lane);
+        let lanes = [tried.cloned(), Some(Arc::clone(&work.model)), Some(self.owned.lane(work))];
+        lanes.into_iter().flatten().fold(false, |opened, lane| {
+            self.droughts.ends(&lane);
+            self.open(&lane) || opened
+        })
     }
 
     /// This task goes to try nothing any more: another may. Whether it did.
@@ -160,11 +204,8 @@ impl Tray {
     }
 
     /// The next one for a worker, or for a slot of this key.
-    pub(super) fn pop(&mut self, key: Option<&KeyId>, now: Duration) -> Option<Work> {
-        while let Some(entry) = self.later.first_entry()
-            && entry.key().0 <= now
-        {
-            let work = entry.remove();
+    pub(super) fn pop(&mut self, key: Option<&KeyId>, now: Duration) -> Option<Box<Work>> {
+        while let Some(work) = self.later.due(now) {
             self.put(work, true);
         }
         if self.away.as_ref().is_some_and(|away| away.holds(now)) {
@@ -174,38 +215,55 @@ impl Tray {
         if let Some(away) = &mut self.away {
             away.goes(work.index);
         }
+        self.owned.goes(&work);
         Some(work)
     }
 
     /// One of a model whose clock strikes.
-    fn pop_scout(&mut self, key: Option<&KeyId>, now: Duration) -> Option<Work> {
+    fn pop_scout(&mut self, key: Option<&KeyId>, now: Duration) -> Option<Box<Work>> {
         let due = |parked: &&mut Parked| parked.scout.is_none() && parked.until <= now && !parked.tasks.is_empty();
-        let parked = self.parked.values_mut().find(due)?;
-        let at = parked.tasks.iter().take(64).position(|work| fits(work, key)).unwrap_or_default();
+        let owned = &self.owned;
+        let (parked, at) = self.parked.values_mut().filter(due).find_map(|parked| {
+            let at = parked.scout_for(owned, key)?;
+            Some((parked, at))
+        })?;
         let work = parked.tasks.remove(at)?;
         parked.scout = Some(work.index);
-        self.parked_tasks -= 1;
         Some(work)
     }
 
-    fn pop_ready(&mut self, key: Option<&KeyId>) -> Option<Work> {
-        let at = self.ready.iter().take(64).position(|work| fits(work, key));
+    fn pop_ready(&mut self, key: Option<&KeyId>) -> Option<Box<Work>> {
+        let named = self.named.iter().take(MOST_LOOKED_AT).position(|work| self.owned.may_go(work, key));
+        if let Some(at) = named {
+            return self.named.remove(at);
+        }
+        let (mut at, mut looked) = (None, 0);
+        while let Some(work) = self.ready.get(looked).filter(|_| looked < 64 && at.is_none()) {
+            if self.owned.may_go(work, key) {
+                at = fits(work, key).then_some(looked);
+                looked += 1;
+            } else {
+                let named = self.ready.remove(looked);
+                named.into_iter().for_each(|work| self.named.put(work, false));
+            }
+        }
         // A key that was tried is better than none, where nothing else can come, and no slot of another key will.
         let at = at.or_else(|| {
             let stuck = self.ended || self.full;
-            let nobody_else = |work: &Work| self.present.keys().all(|key| work.tried.contains(key));
+            let nobody_else =
+                |work: &Box<Work>| work.names.is_none() && self.present.keys().all(|key| work.tried.contains(key));
             stuck.then(|| self.ready.iter().take(64).position(nobody_else)).flatten()
         });
         self.ready.remove(at?)
     }
 
-    /// How long until something may be taken; `None`: only something that happens brings it.
-    pub(super) fn next(&self, now: Duration) -> Option<Duration> {
+    /// How long until something may be taken by a worker, or by a slot of this key; `None`: only something that happens brings it.
+    pub(super) fn next(&self, key: Option<&KeyId>, now: Duration) -> Option<Duration> {
         if let Some(away) = self.away.as_ref().filter(|away| away.holds(now)) {
             return away.strikes_in(now);
         }
-        let later = self.later.first_key_value().map(|((at, _), _)| *at);
-        let waits = |parked: &&Parked| parked.scout.is_none() && !parked.tasks.is_empty();
+        let later = self.later.next();
+        let waits = |parked: &&Parked| parked.scout.is_none() && parked.scout_for(&self.owned, key).is_some();
         let parked = self.parked.values().filter(waits).map(|parked| parked.until).min();
         let at = later.into_iter().chain(parked).min()?;
         Some(at.saturating_sub(now).max(Duration::from_millis(1)))
@@ -217,8 +275,8 @@ impl Tray {
         if self.parked.is_empty() || self.out > 0 {
             return None;
         }
-        let all_read = self.ended || self.held() >= MOST_HELD;
-        if !(all_read && self.ready.is_empty() && self.later.is_empty()) {
+        let all_read = self.ended || self.holds_much();
+        if !(all_read && self.ready.is_empty() && self.named.is_empty() && self.later.is_empty()) {
             return None;
         }
         let now = now();
@@ -237,5 +295,6 @@ impl Tray {
 }
 
 fn fits(work: &Work, key: Option<&KeyId>) -> bool {
-    key.is_none_or(|key| !work.tried.contains(key))
+    // One that refers to something goes to whoever has that.
+    work.names.is_some() || key.is_none_or(|key| !work.tried.contains(key))
 }

@@ -156,7 +156,7 @@ impl Worker {
     }
 
     /// One that was not sent.
-    async fn failed_unsent(&self, work: Work, bad: Bad, served_by: Option<ServedBy>) {
+    pub(super) async fn failed_unsent(&self, work: Work, bad: Bad, served_by: Option<ServedBy>) {
         let tried = Tried { outcome: Err(bad), served_by, usage: None, finish_reason: None, took: Duration::ZERO };
         let model = Arc::clone(&work.model);
         self.settle(work, &model, tried).await;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tower_keypool::KeyId;
 
 use super::{Id, written::Fields};
+use crate::holdings::Names;
 
 /// A task on its way.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct Work {
     pub(crate) path: Cow<'static, str>,
     pub(crate) body: Bytes,
     pub(crate) fields: Fields,
+    /// What it refers to that is some owner's.
+    pub(crate) names: Option<Names>,
     /// How often it was sent, and how often that was a key's fault.
     pub(crate) attempts: u32,
     pub(crate) key_faults: u32,

@@ -63,6 +63,10 @@ impl Worker {
                 }
             }
             let Some(work) = shared.desk.take(self.key.as_ref()).await else { return };
+            if let Some(bad) = self.is_nowhere(&work) {
+                self.failed_unsent(work, bad, None).await;
+                continue;
+            }
             match self.stand_in_line(&work).await {
                 Line::Lease(..) if !shared.desk.may_go(&work) => {
                     // The way went down meanwhile, and the lease was used for nothing.
@@ -77,7 +81,8 @@ impl Worker {
                     let first_wave = shared.desk.goes(&work.model);
                     // As long as nobody knows anything of the keys each speaks for itself: a request that asks one after the other
                     // has the pool doubt what the first said, and all of the first wave would ask all of them.
-                    let alone = (first_wave && !work.of_another).then(|| lease.key_id().clone());
+                    let alone = (first_wave && !work.of_another) || work.names.is_some();
+                    let alone = alone.then(|| lease.key_id().clone());
                     let pinned = self.key.as_ref().or(alone.as_ref());
                     let tried = attempt::send(&shared, &work, &model, lease, pinned).await;
                     shared.desk.landed(&work.model);
@@ -129,7 +134,10 @@ impl Worker {
     pub(super) fn outlook(&self, work: &Work) -> Option<Exhausted> {
         let pool = self.shared.client.pool();
         let chain = self.shared.client.models_in_place().chain(&work.model);
-        let all: Option<Vec<_>> = chain.iter().map(|model| pool.outlook(demand(work, model, None))).collect();
+        let ways = self.ways(work);
+        let asked =
+            chain.iter().flat_map(|model| ways.iter().map(move |way| demand(work, model, None).affinity(way.clone())));
+        let all: Option<Vec<_>> = asked.map(|demand| pool.outlook(demand)).collect();
         all?.into_iter().min_by_key(soonest)
     }
 
@@ -143,8 +151,14 @@ impl Worker {
             return desk.park(work, why.unlent_for(day, ends), Some(ends));
         }
         let next = why.may_serve_in();
+        if next.is_none() && !why.may_end_any_time() && self.has_lost_owner(&work, &why) {
+            return desk.put_back(work, Duration::ZERO);
+        }
         if why.may_end_any_time()
-            || (near && !self.is_for_one(&why) && next.is_some_and(|next| next <= self.in_line(&work.model, IN_LINE)))
+            || (near
+                && work.names.is_none()
+                && !self.is_for_one(&why)
+                && next.is_some_and(|next| next <= self.in_line(&work.model, IN_LINE)))
         {
             return desk.put_back(work, Duration::ZERO);
         }
@@ -160,6 +174,7 @@ impl Worker {
     pub(super) async fn settle(&self, mut work: Work, model: &Arc<str>, tried: Tried) {
         let shared = &self.shared;
         shared.book(&mut work, &tried, self.number);
+        self.learn(&work, &tried);
         shared.desk.heard(&work, heard(&tried));
         let Err(bad) = &tried.outcome else { return self.done(work, model, tried).await };
         if bad.fatal {
@@ -179,6 +194,14 @@ impl Worker {
             return tokio::task::yield_now().await;
         }
         if bad.of_another {
+            // All were asked that may have it.
+            if self.is_nowhere(&work).is_some() {
+                return self.done(work, model, tried).await;
+            }
+            if work.names.is_some() {
+                shared.tally(|tally| tally.statistics.retries += 1);
+                return shared.desk.put_back(work, Duration::ZERO);
+            }
             work.of_another = true;
             // A slot goes by its own pace, and leaves it to those of other keys: where it comes back, all of them had it.
             if !not_again(&mut work, &tried) && self.key.is_some() {

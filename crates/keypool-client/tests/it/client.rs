@@ -204,3 +204,12 @@ async fn a_requests_own_id_stands_in_answer_error_and_log() {
     assert!(of("req_1", "answered") && of("req_2", "not answered"), "{text}");
     assert!(!text.contains(&stage::secret(0)), "a secret is logged");
 }
+
+/// Whoever copies a name out of an address is told what to leave out.
+#[test]
+fn a_models_name_has_no_verb() {
+    for name in ["gemini-2.5-flash:generateContent", "models/gemini-2.5-flash:generateContent"] {
+        let error = keypool_client::check_model(name).expect_err("no model is called so").to_string();
+        assert!(error.contains("leave out \":generateContent\""), "{error}");
+    }
+}

@@ -7,6 +7,7 @@ mod exact;
 mod joining;
 mod json;
 mod output;
+mod owned;
 mod paced;
 mod planned;
 mod provider;

@@ -31,9 +31,11 @@ async fn what_is_under_way_needs_no_quota_more() {
 #[tokio::test(start_paused = true)]
 async fn that_a_model_which_is_out_holds_up_others_is_said() {
     let limits = |pool: tower_keypool::KeyPoolBuilder| pool.limits("gemini-2.5-pro", Limits::new().per_day(1));
-    for (count, full) in [(500, false), (1_100, true)] {
+    // As many as there are, up to so much text.
+    for (letters, full) in [(0, false), (40_000, true)] {
+        let text = "x".repeat(letters);
         let (_sim, client) = stage::paused(GeminiSim::builder(), 1, limits);
-        let of_pro = (0..count).map(|n| Task::prompt(format!("{n}")).model("gemini-2.5-pro"));
+        let of_pro = (0..1_100).map(|n| Task::prompt(format!("{n} {text}")).model("gemini-2.5-pro"));
         let others = (0..10).map(|n| Task::prompt(format!("other {n}")));
         let batch = Batch::new(client).concurrency(4).max_wait(Duration::from_secs(1));
         let (_, all) = batch.run(of_pro.chain(others).collect::<Vec<_>>()).finish().await;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use keypool_client::Client;
 use serde_json::{Value, json};
 use tower_keypool::{BoxError, Clock, ExitError, Gemini, Key, KeyPool, KeyPoolBuilder, Models, ReplayBody};
@@ -152,4 +152,31 @@ pub(crate) fn not_found(model: &str) -> Says {
 
 fn refusal(code: u16, status: &str, message: &str, details: &Value) -> Says {
     Says::Answer(code, json!({ "error": { "code": code, "message": message, "status": status, "details": details } }))
+}
+
+/// A client over a provider that is shown each request: the key's number, the method, the path and the body.
+pub(crate) fn shown(
+    pool: &KeyPool,
+    says: impl Fn(usize, &http::Method, &str, &str) -> Says + Send + Sync + 'static,
+) -> (Client, Asked) {
+    let (asked, says) = (Asked::default(), Arc::new(says));
+    let counted = Arc::clone(&asked);
+    let transport = tower::service_fn(move |request: Request<ReplayBody<Full<bytes::Bytes>>>| {
+        let (counted, says) = (Arc::clone(&counted), Arc::clone(&says));
+        async move {
+            let (head, body) = request.into_parts();
+            let key = head.headers["x-goog-api-key"].to_str().unwrap();
+            let key = key.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap();
+            let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            counted.fetch_add(1, SeqCst);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let Says::Answer(status, body) = says(key, &head.method, head.uri.path(), &String::from_utf8_lossy(&body))
+            else {
+                return Err(BoxError::from(HungUp));
+            };
+            let answer = Response::builder().status(status).header("content-type", "application/json");
+            Ok(answer.body(Full::<bytes::Bytes>::from(body.to_string())).unwrap())
+        }
+    });
+    (Client::builder(pool).transport(transport).build(), asked)
 }

@@ -355,3 +355,35 @@ async fn a_slot_keeps_no_task_for_which_another_key_is_there() {
     assert!(matches!(ended, Ended::Done) && statistics.ok == 12, "{ended:?}");
     assert!(statistics.seconds < 8.0, "{}", statistics.seconds);
 }
+
+/// Small tasks of a model that is out wait aside in tens of thousands, and those of others behind them go on.
+#[tokio::test(start_paused = true)]
+async fn tasks_of_a_model_that_is_out_hold_up_no_others_behind_them() {
+    let pool = provider::pool(provider::keys(2)).limits("best", Limits::new().per_day(1)).build().unwrap();
+    let (client, _) = provider::client(&pool, Models::new(), |_, _, _| (QUICK, fine()));
+    let of = |model: &'static str, count| (0..count).map(move |n| Task::prompt(format!("{model} {n}")).model(model));
+    let run = Batch::new(client).until_exhausted().run(of("best", 50_000).chain(of(MODEL, 500)));
+    let (ended, statistics) = run.finish().await;
+    assert!(matches!(ended, Ended::OutOfQuota(_)), "{ended:?}");
+    assert_eq!((statistics.ok, statistics.failed, statistics.left()), (502, 0, 49_998), "{statistics}");
+}
+
+/// What waits aside is bounded by the room it takes, however few tasks that are.
+#[tokio::test(start_paused = true)]
+async fn what_waits_aside_is_bounded() {
+    let pool = provider::pool(provider::keys(2)).build().unwrap();
+    let (client, _) = provider::client(&pool, Models::new(), |_, _, _| {
+        (Duration::from_millis(100), provider::limited("Day", "40000s"))
+    });
+    let read = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&read);
+    let text = "x".repeat(1 << 20);
+    let tasks = (0..1_000).map(move |n| {
+        counted.fetch_add(1, SeqCst);
+        Task::prompt(format!("{n} {text}"))
+    });
+    let (ended, statistics) = Batch::new(client).until_exhausted().run(tasks).finish().await;
+    assert!(matches!(ended, Ended::OutOfQuota(_)), "{ended:?}");
+    assert_eq!(statistics.ok, 0, "{statistics}");
+    assert!((32..100).contains(&read.load(SeqCst)), "{read:?}");
+}

@@ -269,3 +269,19 @@ fn a_temperature_that_no_number_can_be_is_no_task() {
     let (read, wrong) = survey(Format::JsonLines, "prompt", "{\"prompt\": \"x\", \"temperature\": 1e999}\n\"y\"\n");
     assert!(read == 1 && wrong.len() == 1 && wrong[0].contains("temperature"), "{wrong:?}");
 }
+
+/// Lines are counted as an editor does, whatever ends them.
+#[test]
+fn lines_of_a_sheet_are_those_of_its_file() {
+    for end in ["\n", "\r\n", "\r"] {
+        let text =
+            ["id,prompt", "a,one", "", "b,\"two\nlines\"", "c,three,more", "d,x", "a,four", "e,\"five"].join(end);
+        let (tasks, wrong) = survey(Format::Csv, "prompt", &text);
+        assert_eq!(tasks, 3, "{end:?}: {wrong:?}");
+        let lines: Vec<&str> = wrong.iter().map(|wrong| wrong.split(':').next().unwrap()).collect();
+        assert_eq!(lines, ["line 6", "line 8", "line 9"], "{end:?}: {wrong:?}");
+        // And each field is what it was.
+        let short = ["id,prompt", "a,one\r", "b,\"two\r\nlines\""].join(end);
+        assert_eq!(survey(Format::Csv, "prompt", &short), (2, vec![]), "{end:?}");
+    }
+}

@@ -1,64 +1,18 @@
-//! What belongs to somebody and is named in a request's body.
-//!
-//! Most bodies name nothing: one pass, for words of which one stands in every body that names something, tells that. One
-//! that may is read as JSON, whose strings may be written in many ways.
+//! What belongs to somebody and is named in a request's body, in whatever spelling; and which models are asked.
 
 use std::sync::LazyLock;
 
-use aho_corasick::packed::{Config, Searcher};
-use serde::{
-    Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
+use aho_corasick::packed::Searcher;
+use keypool_client::names::{ESCAPES, MENTIONING, OPAQUE, any_word_of, mentioned_in};
+pub(super) use keypool_client::names::{may_mention as may_name, may_mention_compatible as may_name_compatible};
 
 use super::spelled;
 
-/// A letter or a sign that is written as its number.
-const ESCAPES: [&str; 6] = ["\\u002", "\\u003", "\\u004", "\\u005", "\\u006", "\\u007"];
-
-/// Of these words at least one stands in every body that names something.
-const NAMING: [&str; 15] = [
-    "fileUri",
-    "file_uri",
-    "fileName",
-    "file_name",
-    "fileSearchStore",
-    "file_search_store",
-    "file_id",
-    "achedContent",
-    "ached_content",
-    "revious_interaction",
-    "reviousInteraction",
-    "tunedModel",
-    "uri\"",
-    "uri'",
-    "uri:",
-];
-static WORDS: LazyLock<Searcher> = LazyLock::new(|| any_of(&[&NAMING[..], &ESCAPES].concat()));
 /// And of these in every body that asks a model. Google's reader takes names in simple quotes, and without any.
 const ASKING: [&str; 8] = ["odel\"", "odel'", "odel:", "odel :", "odel  ", "odel\t", "odel\n", "odel\r"];
 /// In one pass for whoever wants to know of both.
-static WORDS_AND_MODELS: LazyLock<Searcher> = LazyLock::new(|| any_of(&[&NAMING[..], &ASKING, &ESCAPES].concat()));
-
-/// And of these in every body to the compatible endpoint that names something by its address.
-static ADDRESSES: LazyLock<Searcher> =
-    LazyLock::new(|| any_of(&["url\"", "url'", "url:", "url ", "url\t", "url\n", "url\r"]));
-
-fn any_of(words: &[&str]) -> Searcher {
-    // Where the processor has no vectors, slowly.
-    let slow = || Config::new().only_rabin_karp(true).builder().extend(words).build();
-    Searcher::new(words).or_else(slow).expect("a few words")
-}
-
-/// Whether a body may name something.
-pub(super) fn may_name(body: &[u8]) -> bool {
-    WORDS.find(body).is_some()
-}
-
-/// The same of a body to the compatible endpoint.
-pub(super) fn may_name_compatible(body: &[u8]) -> bool {
-    may_name(body) || ADDRESSES.find(body).is_some()
-}
+static WORDS_AND_MODELS: LazyLock<Searcher> =
+    LazyLock::new(|| any_word_of(&[&MENTIONING[..], &ASKING, &ESCAPES].concat()));
 
 /// Whether a body may name something or ask a model.
 pub(super) fn may_name_or_ask(body: &[u8]) -> bool {
@@ -70,13 +24,7 @@ pub(super) fn may_name_or_ask(body: &[u8]) -> bool {
 /// # Errors
 /// Where it is no JSON, so that nobody can tell.
 pub(super) fn names_in(body: &[u8], compatible: bool) -> Result<Vec<String>, serde_json::Error> {
-    let mut found = Vec::new();
-    let mut json = serde_json::Deserializer::from_slice(body);
-    Reading { key: Key::Any, compatible, found: &mut found }.deserialize(&mut json)?;
-    json.end()?;
-    found.sort_unstable();
-    found.dedup();
-    Ok(found)
+    mentioned_in(body, compatible, spelled::names_in)
 }
 
 /// Fields of a request itself that name who is to answer in the place of a model.
@@ -106,144 +54,6 @@ pub(super) fn models_in(body: &[u8]) -> Result<Vec<String>, serde_json::Error> {
     let agents = AGENTS.iter().filter_map(|field| asked.get(field)).filter(|agent| !agent.is_null());
     found.extend(agents.map(|agent| agent.as_str().unwrap_or_default().to_owned()));
     Ok(found)
-}
-
-/// What the value of a field may name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Key {
-    /// Nothing, unless a field within does.
-    Any,
-    /// Something by its name or address.
-    Name,
-    /// A cached beginning, by its name or its id alone.
-    Cached,
-    /// An interaction by its id.
-    Interaction,
-    /// A file of the compatible endpoint by its id.
-    Compatible,
-}
-
-impl Key {
-    fn of(name: &str, compatible: bool) -> Self {
-        match name {
-            "fileUri"
-            | "file_uri"
-            | "fileName"
-            | "file_name"
-            | "uri"
-            | "model"
-            | "tunedModel"
-            | "tuned_model"
-            | "fileSearchStoreNames"
-            | "file_search_store_names"
-            | "fileSearchStore"
-            | "file_search_store" => Self::Name,
-            "cachedContent" | "cached_content" => Self::Cached,
-            "url" | "image_url" | "file_url" if compatible => Self::Name,
-            "previousInteractionId" | "previous_interaction_id" => Self::Interaction,
-            "input_file_id" | "file_id" if compatible => Self::Compatible,
-            _ => Self::Any,
-        }
-    }
-}
-
-/// Fields in which the provider reads nothing: what somebody sends along, schemas, and what functions take and give.
-const OPAQUE: [&str; 12] = [
-    "data",
-    "args",
-    "arguments",
-    "parameters",
-    "parametersJsonSchema",
-    "parameters_json_schema",
-    "responseSchema",
-    "response_schema",
-    "responseJsonSchema",
-    "response_json_schema",
-    "response",
-    "result",
-];
-
-struct Reading<'f> {
-    key: Key,
-    compatible: bool,
-    found: &'f mut Vec<String>,
-}
-
-impl Reading<'_> {
-    fn within(&mut self, key: Key) -> Reading<'_> {
-        Reading { key, compatible: self.compatible, found: self.found }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Reading<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Reading<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        let or = |names: Vec<String>, other: &dyn Fn() -> String| if names.is_empty() { vec![other()] } else { names };
-        self.found.extend(match self.key {
-            Key::Any => Vec::new(),
-            Key::Cached if text.trim().is_empty() => Vec::new(),
-            Key::Name => spelled::names_in(text),
-            Key::Cached => or(spelled::names_in(text), &|| format!("cachedContents/{}", text.trim())),
-            Key::Interaction => vec![format!("interactions/{}", text.trim_start_matches("interactions/"))],
-            Key::Compatible => or(spelled::names_in(text), &|| format!("openai/files/{text}")),
-        });
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
-        let key = self.key;
-        while items.next_element_seed(self.within(key))?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<(), A::Error> {
-        while let Some(name) = fields.next_key::<std::borrow::Cow<'de, str>>()? {
-            if OPAQUE.contains(&&*name) {
-                fields.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            let key = Key::of(&name, self.compatible);
-            fields.next_value_seed(self.within(key))?;
-        }
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bytes<E: serde::de::Error>(self, _: &[u8]) -> Result<(), E> {
-        Err(E::custom("bytes"))
-    }
 }
 
 /// Looks whether anything may be named in a body that comes in pieces.

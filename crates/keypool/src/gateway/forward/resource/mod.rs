@@ -26,6 +26,7 @@ use std::{
 };
 
 use http::StatusCode;
+use keypool_client::names::life;
 use serde::{Deserialize, Serialize};
 use tower_keypool::{
     Affinity, Clock, KeyId, KeyPool,
@@ -188,7 +189,7 @@ impl Resources {
     pub(in crate::gateway) async fn learn(&self, names: Vec<String>, tenant: &Arc<str>, key: &KeyId) {
         let unknown: Vec<String> = {
             let at_hand = self.at_hand();
-            let changing = |name: &String| learned::life(name).is_some_and(|life| life > 7 * 86_400_000);
+            let changing = |name: &String| life(name).is_some_and(|life| life > 7 * 86_400_000);
             names.into_iter().filter(|name| !at_hand.contains_key(name) || changing(name)).collect()
         };
         if unknown.is_empty() {
@@ -206,13 +207,13 @@ impl Resources {
             name: kept_name(name),
             whose: tenant.to_string(),
             value: value.clone(),
-            until: learned::life(name).map(|life| now.saturating_add(life)),
+            until: life(name).map(|life| now.saturating_add(life)),
             revision: 0,
         });
         if let Err(error) = self.0.records.keep(RESOURCE, entries.collect(), Placing::Claim, now).await {
             tracing::warn!("whose new files or the like are cannot be kept, and is known here alone: {error}");
             for name in &unknown {
-                let until = learned::life(name).map(|life| now.saturating_add(life));
+                let until = life(name).map(|life| now.saturating_add(life));
                 self.keep_at_hand(name, &Owned { tenant: Arc::clone(tenant), by: by.clone(), until });
             }
         }

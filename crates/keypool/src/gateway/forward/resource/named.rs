@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::{Method, request::Parts};
+use keypool_client::names::{SHARED, is_version, without_verb};
 use percent_encoding::percent_decode_str;
 
 /// What a request's path is about.
@@ -21,9 +22,6 @@ pub(super) enum Subject {
     /// Nothing that is known here: another form of the API, in which anything may be named.
     Elsewhere,
 }
-
-/// What is everybody's.
-const SHARED: [&str; 2] = ["models", "publishers"];
 
 /// The collections whose lists are put together here, from each owner's: their items are called `COLLECTION/ID`.
 /// Anything else that is read goes to one key, as it is asked for, and comes back as it was answered.
@@ -78,49 +76,6 @@ impl Subject {
     }
 }
 
-fn is_version(segment: &str) -> bool {
-    segment.len() <= 12
-        && segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-        && segment.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
-fn without_verb(id: &str) -> &str {
-    id.split(':').next().unwrap_or_default()
-}
-
-/// The name that a text is: `files/abc` of itself, of `https://…/v1beta/files/abc` and of
-/// `https://…/v1beta/files/abc:download?alt=media`. `None` for anything else, such as other addresses.
-pub(super) fn name_in(text: &str) -> Option<String> {
-    let path = match text.split_once("://") {
-        Some(("http" | "https", rest)) => {
-            let path = rest.split_once('/')?.1.split(['?', '#']).next()?;
-            let path = path.strip_prefix("download/").unwrap_or(path);
-            let (version, path) = path.split_once('/')?;
-            is_version(version).then_some(path)?
-        }
-        Some(_) => return None,
-        None => text,
-    };
-    let path = percent_decode_str(path).decode_utf8().ok()?;
-    let segments: Vec<&str> = path.split('/').collect();
-    let plain = |segment: &str| {
-        !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-    };
-    match *segments.as_slice() {
-        ["models", model, "operations", id] if plain(model) => {
-            let id = without_verb(id);
-            plain(id).then(|| format!("models/{model}/operations/{id}"))
-        }
-        [shared, ..] if SHARED.contains(&shared) => None,
-        [collection, id, ..] => {
-            let id = without_verb(id);
-            let of_letters = collection.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-            (of_letters && !collection.is_empty() && plain(id)).then(|| format!("{collection}/{id}"))
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http::Request;
@@ -169,29 +124,6 @@ mod tests {
         ] {
             let head = Request::builder().method(&method).uri(path).body(()).unwrap().into_parts().0;
             assert_eq!(Subject::of(&head), expected, "{method} {path}");
-        }
-    }
-
-    #[test]
-    fn names_in_texts() {
-        let host = "https://generativelanguage.googleapis.com";
-        for (text, name) in [
-            ("files/abc".to_owned(), Some("files/abc")),
-            (format!("{host}/v1beta/files/abc"), Some("files/abc")),
-            (format!("{host}/v1beta/files/abc:download?alt=media"), Some("files/abc")),
-            (format!("{host}/download/v1beta/files/abc:download"), Some("files/abc")),
-            ("cachedContents/c-1".to_owned(), Some("cachedContents/c-1")),
-            ("models/m/operations/o".to_owned(), Some("models/m/operations/o")),
-            ("fileSearchStores/s/documents/d".to_owned(), Some("fileSearchStores/s")),
-            ("models/m".to_owned(), None),
-            ("https://www.youtube.com/watch?v=x".to_owned(), None),
-            ("https://example.com/a/b".to_owned(), None),
-            ("gs://bucket/files/abc".to_owned(), None),
-            ("hello".to_owned(), None),
-            ("a b/c".to_owned(), None),
-            (String::new(), None),
-        ] {
-            assert_eq!(name_in(&text).as_deref(), name, "{text}");
         }
     }
 }

@@ -7,10 +7,11 @@ use flate2::read::MultiGzDecoder;
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
+use keypool_client::names::told_in;
 use tower_keypool::{Affinity, Demand, KeyId, ServedBy};
 
 use super::{
-    Coming, NOT_HERE, Resources, learned,
+    Coming, NOT_HERE, Resources,
     mentioned::{self, Behind},
     named::Subject,
 };
@@ -99,7 +100,7 @@ impl Listening {
 
     /// The names in a piece of JSON.
     pub(super) fn names_in(&self, text: &[u8]) -> Vec<String> {
-        learned::names_in(text, self.collection.as_deref())
+        told_in(text, self.collection.as_deref())
     }
 
     /// A good answer came.

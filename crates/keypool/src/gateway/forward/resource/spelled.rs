@@ -1,13 +1,12 @@
 //! What a text may name that is somebody's, in whatever spelling a provider's reader might take for it.
 //!
-//! What an answer calls a thing is read strictly ([`super::named`]): it is learned. What a request says is read widely: it
+//! What an answer calls a thing is read strictly ([`names`]): it is learned. What a request says is read widely: it
 //! may only name what is the caller's.
 
 use std::borrow::Cow;
 
+use keypool_client::names;
 use percent_encoding::percent_decode_str;
-
-use super::named;
 
 /// Collections of which an item is noticed wherever in an address it stands.
 const COLLECTIONS: [&str; 8] = [
@@ -50,7 +49,7 @@ pub(super) fn names_in(text: &str) -> Vec<String> {
         }
     }
     let path = segments.join("/");
-    let strictly = named::name_in(&scheme.as_ref().map_or_else(|| path.clone(), |scheme| format!("{scheme}://{path}")));
+    let strictly = names::name_in(&scheme.as_ref().map_or_else(|| path.clone(), |scheme| format!("{scheme}://{path}")));
     if let Some(name) = strictly.as_ref().filter(|name| name.starts_with("models/")) {
         return vec![name.clone()];
     }

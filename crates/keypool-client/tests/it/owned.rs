@@ -1,0 +1,199 @@
+//! Requests that name what only one owner's keys see.
+
+use std::{
+    sync::{Mutex, atomic::Ordering::SeqCst},
+    time::Duration,
+};
+
+use http::Method;
+use http_body_util::BodyExt as _;
+use keypool_client::{
+    Client,
+    batch::{Batch, Ended, Task},
+};
+use serde_json::{Value, json};
+use tower_keypool::{Affinity, Demand, KeyPool, Limits};
+
+use crate::{
+    provider::{self, Asked, Says, fine},
+    stage::MODEL,
+};
+
+const FILE: &str = "https://generativelanguage.googleapis.com/v1beta/files/abc";
+
+/// What Google says of another project's file.
+const NOT_YOURS: &str = "You do not have permission to access the File abc or it may not exist.";
+/// The same in words that do not say what it is about.
+const NAMELESS: &str = "The caller does not have permission";
+
+fn refused(message: &str) -> Says {
+    Says::Answer(403, json!({ "error": { "code": 403, "message": message, "status": "PERMISSION_DENIED" } }))
+}
+
+/// A request that refers to a file.
+fn about(file: &str, n: usize) -> Value {
+    let file = json!({ "fileData": { "fileUri": file, "mimeType": "text/plain" } });
+    json!({ "contents": [{ "role": "user", "parts": [{ "text": format!("task {n}") }, file] }] })
+}
+
+fn tasks(file: &'static str, count: usize) -> impl Iterator<Item = Task> + Send {
+    (0..count).map(move |n| Task::from_value(json!({ "id": n, "request": about(file, n) })).unwrap())
+}
+
+/// A provider where `owner` has every file, and others are refused in these words.
+fn provider_of(pool: &KeyPool, owner: usize, message: &'static str) -> (Client, Asked) {
+    provider::shown(pool, move |key, method, path, body| match () {
+        () if path.ends_with("/files") && *method == Method::POST => {
+            Says::Answer(200, json!({ "file": { "name": "files/abc", "uri": FILE, "state": "ACTIVE" } }))
+        }
+        () if (path.contains("/files/") || body.contains("files/")) && key != owner => refused(message),
+        () if path.contains("/files/") => Says::Answer(200, json!({ "name": "files/abc", "uri": FILE })),
+        () => fine(),
+    })
+}
+
+fn pool(keys: usize) -> KeyPool {
+    provider::pool(provider::keys(keys)).build().unwrap()
+}
+
+/// Whoever has a file is looked for once, by one task.
+#[tokio::test(start_paused = true)]
+async fn a_batch_learns_who_has_a_file() {
+    for message in [NOT_YOURS, NAMELESS] {
+        for slots in [false, true] {
+            let pool = pool(12);
+            let (client, asked) = provider_of(&pool, 5, message);
+            let batch = Batch::new(client.clone());
+            let batch = if slots { batch.workers_per_key(2).rate_limit_per_slot(0.5) } else { batch.concurrency(24) };
+            let (ended, statistics) = batch.run(tasks(FILE, 100)).finish().await;
+            assert!(matches!(ended, Ended::Done), "{ended:?}");
+            assert_eq!((statistics.ok, statistics.failed), (100, 0), "{message} {slots}: {statistics}");
+            assert!(asked.load(SeqCst) <= 100 + 11, "{message} {slots}: {asked:?}");
+            // So does a client that the batch was made of.
+            asked.store(0, SeqCst);
+            let path = format!("/v1beta/models/{MODEL}:generateContent");
+            let answer = client.raw(Method::POST, &path, about(FILE, 0).to_string()).await.unwrap();
+            assert_eq!((answer.status().as_u16(), asked.load(SeqCst)), (200, 1), "{message} {slots}");
+        }
+    }
+}
+
+/// What a client made itself it knows the owner of, and so do its clones and batches.
+#[tokio::test(start_paused = true)]
+async fn what_a_client_made_goes_to_whom_it_was_made_with() {
+    for before in 0..3 {
+        let pool = pool(12);
+        let maker = std::sync::Arc::new(Mutex::new(None));
+        let kept = std::sync::Arc::clone(&maker);
+        let (client, asked) = provider::shown(&pool, move |key, method, path, body| {
+            let mut maker = kept.lock().unwrap();
+            match () {
+                () if path.ends_with("/files") && *method == Method::POST => {
+                    *maker = Some(key);
+                    Says::Answer(200, json!({ "file": { "name": "files/abc", "uri": FILE } }))
+                }
+                () if (path.contains("/files/") || body.contains("files/")) && *maker != Some(key) => {
+                    refused(NOT_YOURS)
+                }
+                () => fine(),
+            }
+        });
+        // Another key's turn.
+        for n in 0..before {
+            client.generate(format!("{n}")).await.unwrap();
+        }
+        asked.store(0, SeqCst);
+        let made = client.raw(Method::POST, "/upload/v1beta/files", "{}").await.unwrap();
+        assert!(made.into_body().collect().await.unwrap().to_bytes().starts_with(b"{"));
+        let got = client.clone().raw(Method::GET, "/v1beta/files/abc", "").await.unwrap();
+        assert_eq!((got.status().as_u16(), asked.load(SeqCst)), (200, 2));
+        let (_, statistics) = Batch::new(client.clone()).run(tasks("files/abc", 20)).finish().await;
+        assert_eq!((statistics.ok, asked.load(SeqCst)), (20, 22), "{statistics}");
+    }
+}
+
+/// A single request that names what nobody told of finds it, and the next one goes there.
+#[tokio::test(start_paused = true)]
+async fn a_request_finds_whoever_has_what_it_names() {
+    for message in [NOT_YOURS, NAMELESS] {
+        let pool = pool(12);
+        let (client, asked) = provider_of(&pool, 7, message);
+        let got = client.raw(Method::GET, "/v1beta/files/abc", "").await.unwrap();
+        assert_eq!(got.status().as_u16(), 200, "{message}");
+        assert!(asked.swap(0, SeqCst) <= 12, "{message}");
+        let path = format!("/v1beta/models/{MODEL}:generateContent");
+        let answer = client.raw(Method::POST, &path, about(FILE, 0).to_string()).await.unwrap();
+        assert_eq!((answer.status().as_u16(), asked.load(SeqCst)), (200, 1), "{message}");
+    }
+}
+
+/// What nobody has is asked of each owner once, whatever the words are, and then of none for a while.
+#[tokio::test(start_paused = true)]
+async fn what_nobody_has_is_invalid_once_every_owner_was_asked() {
+    for message in [NOT_YOURS, NAMELESS] {
+        for slots in [false, true] {
+            let pool = pool(12);
+            let (client, asked) = provider_of(&pool, 99, message);
+            let batch = Batch::new(client.clone());
+            let batch = if slots { batch.workers_per_key(2).rate_limit_per_slot(0.5) } else { batch.concurrency(24) };
+            let mut run = batch.run(tasks(FILE, 30));
+            let mut told = Vec::new();
+            while let Some(result) = run.next().await {
+                told.push(result.error.expect("nobody has it"));
+            }
+            assert!(told.len() == 30 && told.iter().all(|error| error.kind == "invalid"), "{told:?}");
+            assert!(told.iter().all(|error| error.message.contains(message)), "{told:?}");
+            assert_eq!(asked.load(SeqCst), 12, "{message} {slots}");
+            // A while later somebody may have it.
+            tokio::time::sleep(Duration::from_secs(400)).await;
+            let (_, statistics) = Batch::new(client).run(tasks(FILE, 2)).finish().await;
+            assert_eq!((statistics.failed, asked.load(SeqCst)), (2, 24), "{statistics}");
+        }
+    }
+}
+
+/// An owner that is at its limit may be the one that has it.
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_rests_is_asked_later() {
+    for slots in [false, true] {
+        let limits = Limits::new().per_minute(3);
+        let pool = provider::pool(provider::keys(3)).limits(MODEL, limits).build().unwrap();
+        let (client, asked) = provider_of(&pool, 2, NAMELESS);
+        // All of a minute of whoever has it.
+        for _ in 0..3 {
+            let demand = Demand::new(MODEL).affinity(Affinity::MustKey("k2".into()));
+            pool.acquire(demand).await.unwrap().started();
+        }
+        let batch = Batch::new(client);
+        let batch = if slots { batch.workers_per_key(1).rate_limit_per_slot(0.5) } else { batch };
+        let others = (0..4).map(|n| Task::prompt(format!("other {n}")));
+        let run = batch.run(tasks(FILE, 5).chain(others)).finish();
+        let (ended, statistics) = tokio::time::timeout(Duration::from_secs(3_600), run).await.expect("it ends");
+        assert!(matches!(ended, Ended::Done), "{ended:?}");
+        assert_eq!((statistics.ok, statistics.failed), (9, 0), "{slots}: {statistics}");
+        assert!(asked.load(SeqCst) <= 9 + 2, "{slots}: {asked:?}");
+    }
+}
+
+/// Tasks of a file whose owner is out for the day hold up nobody, and the run says when to come back.
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_is_out_holds_up_nobody_else() {
+    for slots in [false, true] {
+        let pool = pool(3);
+        let (client, _) = provider::shown(&pool, move |key, _, path, body| match () {
+            () if path.contains("/files/") && key == 1 => fine(),
+            () if body.contains("files/") && key == 1 => provider::limited("Day", "40000s"),
+            () if path.contains("/files/") || body.contains("files/") => refused(NOT_YOURS),
+            () => fine(),
+        });
+        assert!(client.raw(Method::GET, "/v1beta/files/abc", "").await.unwrap().status().is_success());
+        let batch = Batch::new(client).until_exhausted();
+        let batch = if slots { batch.workers_per_key(1).rate_limit_per_slot(0.5) } else { batch };
+        let others = (0..100).map(|n| Task::prompt(format!("other {n}")));
+        let (ended, statistics) = batch.run(tasks(FILE, 300).chain(others)).finish().await;
+        let Ended::OutOfQuota(why) = ended else { panic!("{slots}: {ended:?} {statistics}") };
+        assert_eq!((statistics.ok, statistics.failed), (100, 0), "{slots}: {statistics}");
+        assert!(why.may_serve_in().is_some_and(|next| next > Duration::from_secs(3_000)), "{why}");
+        assert!(statistics.seconds < 120.0, "{slots}: {}", statistics.seconds);
+    }
+}
