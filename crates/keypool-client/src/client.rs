@@ -13,6 +13,7 @@ use tower_keypool::{BoxError, Demand, KeyPool, KeyPoolBody, KeyPoolLayer, KeyPoo
 use crate::{
     error::{Error, ErrorKind},
     generate::Generate,
+    naming::names_nothing,
     transport::{self, Transport},
 };
 
@@ -140,6 +141,12 @@ impl Client {
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
+        // What a refusal says of its key depends on that; other providers say what they mean.
+        let demand = if self.0.pool.provider().name() == "gemini" && names_nothing(path, &body) {
+            Some(demand.unwrap_or_default().names_nothing())
+        } else {
+            demand
+        };
         if let Some(demand) = demand {
             request = request.extension(demand);
         }

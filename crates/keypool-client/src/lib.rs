@@ -12,6 +12,7 @@ mod client;
 mod error;
 mod generate;
 pub mod json;
+mod naming;
 mod path;
 mod reading;
 mod redialing;

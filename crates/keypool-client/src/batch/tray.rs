@@ -165,7 +165,9 @@ impl Tray {
             && entry.key().0 <= now
         {
             let work = entry.remove();
-            self.put(work, true);
+            // Where keys turned it away that others may be served by, these show whether it is the task.
+            let first = work.unheld == 0;
+            self.put(work, first);
         }
         if self.away.as_ref().is_some_and(|away| away.holds(now)) {
             return None;

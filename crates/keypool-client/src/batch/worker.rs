@@ -74,10 +74,11 @@ impl Worker {
                         pace.started(shared.desk.elapsed());
                     }
                     let under_way = shared.under_way(self.number);
-                    let first_wave = shared.desk.goes(&work.model);
+                    let of_keys = shared.desk.goes(&work.model);
                     // As long as nobody knows anything of the keys each speaks for itself: a request that asks one after the other
-                    // has the pool doubt what the first said, and all of the first wave would ask all of them.
-                    let alone = (first_wave && !work.of_another).then(|| lease.key_id().clone());
+                    // has the pool doubt what the first said, and all of the first wave would ask all of them. So where all
+                    // refused many tasks: the pool takes that for the tasks' fault, and has no rest for it.
+                    let alone = (of_keys && !work.of_another).then(|| lease.key_id().clone());
                     let pinned = self.key.as_ref().or(alone.as_ref());
                     let tried = attempt::send(&shared, &work, &model, lease, pinned).await;
                     shared.desk.landed(&work.model);

@@ -83,12 +83,84 @@ async fn the_time_to_come_back_is_that_of_the_end() {
     assert!(!resting.why.contains("next in 6"), "{resting:?}");
 }
 
+/// What the provider says to keys that may not use a model, and to those of another project than a file's.
+const NO_PERMISSION: &str = "The caller does not have permission";
+
+/// A key that may not do what the others do is found out by what they do: it is asked now and then, and no task pays for it.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_refuses_what_others_serve_is_asked_now_and_then() {
+    for (message, slots) in [(NO_PERMISSION, false), (NO_PERMISSION, true), ("Nope, policy of the day.", false)] {
+        let pool = provider::pool(provider::keys(12)).build().unwrap();
+        let refused = Arc::new(Mutex::new(0));
+        let counted = Arc::clone(&refused);
+        let (client, _) = provider::client(&pool, Models::new(), move |_, key, _| {
+            *counted.lock().unwrap() += u32::from(key == 5);
+            (QUICK, if key == 5 { nameless(403, "PERMISSION_DENIED", message) } else { fine() })
+        });
+        let batch = Batch::new(client);
+        let batch = if slots { batch.workers_per_key(2).rate_limit_per_slot(0.2) } else { batch.concurrency(24) };
+        let (ended, statistics) = batch.run(prompts(3_000)).finish().await;
+        assert!(matches!(ended, Ended::Done), "{ended:?}");
+        assert_eq!((statistics.ok, statistics.failed), (3_000, 0), "{statistics}");
+        let refused = *refused.lock().unwrap();
+        assert!(refused <= 12, "{message}, slots {slots}: it was asked {refused} times in {} s", statistics.seconds);
+        let suspect =
+            pool.snapshot().keys.into_iter().filter(|key| !key.rests.is_empty()).map(|key| key.id.to_string());
+        assert_eq!(suspect.collect::<Vec<_>>(), ["k5"], "{message}");
+    }
+}
+
+/// Keys that served and refuse everything from then on, task after task: that is the keys', and no task pays for it.
+#[tokio::test(start_paused = true)]
+async fn keys_that_served_and_refuse_all_from_then_on_end_the_run() {
+    for (message, earlier) in [(NO_PERMISSION, false), ("Nope, policy of the day.", false), (NO_PERMISSION, true)] {
+        for slots in [false, true] {
+            let pool = provider::pool(provider::keys(12)).build().unwrap();
+            let (client, asked) = provider::client(&pool, Models::new(), move |asked, _, _| {
+                (QUICK, if asked < 60 { fine() } else { nameless(403, "PERMISSION_DENIED", message) })
+            });
+            let batch = || {
+                let batch = Batch::new(client.clone());
+                if slots { batch.workers_per_key(4).rate_limit_per_slot(1.0) } else { batch.concurrency(24) }
+            };
+            if earlier {
+                // By a run before this one.
+                assert_eq!(batch().run(prompts(60)).finish().await.1.ok, 60);
+            }
+            let run = tokio::time::timeout(Duration::from_secs(3_600), batch().run(prompts(400)).finish());
+            let (ended, statistics) = run.await.expect("it ends");
+            let what = format!("{message}, earlier {earlier}, slots {slots}: {ended:?} {statistics}");
+            assert!(matches!(ended, Ended::NoKey(_)), "{what}");
+            assert_eq!(statistics.failed, 0, "{what}");
+            assert!(asked.load(SeqCst) <= 60 + 3 * 48 + 8 * 12, "{}: {what}", asked.load(SeqCst));
+        }
+    }
+}
+
+/// One task that all keys refuse, while they serve the others, is that task's own, and no key pays for it.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_all_keys_refuse_fails_alone() {
+    for message in [NO_PERMISSION, "Nope, policy of the day."] {
+        let pool = provider::pool(provider::keys(12)).build().unwrap();
+        let (client, _) = provider::reading(&pool, Models::new(), move |_, _, _, body| {
+            let bad = ["\"task 70\"", "\"task 199\""].iter().any(|bad| body.contains(bad));
+            (QUICK, if bad { nameless(403, "PERMISSION_DENIED", message) } else { fine() })
+        });
+        let (ended, statistics) = Batch::new(client).concurrency(12).run(prompts(200)).finish().await;
+        assert!(matches!(ended, Ended::Done), "{ended:?}");
+        assert_eq!((statistics.ok, statistics.failed), (198, 2), "{message}: {statistics}");
+        assert!(statistics.seconds < 20.0, "{statistics}");
+        assert!(pool.snapshot().keys.iter().all(|key| key.rests.is_empty()), "{message}");
+    }
+}
+
 /// Twelve owners who all refuse, in words that name nobody: a few are asked at first, then one now and then, and the run ends.
 #[tokio::test(start_paused = true)]
 async fn keys_that_all_refuse_without_a_cause_are_not_hammered_and_end_the_run() {
     for (code, status, message) in [
         (401, "UNAUTHENTICATED", "Request had invalid authentication credentials."),
         (403, "PERMISSION_DENIED", "Nope, policy of the day."),
+        (403, "PERMISSION_DENIED", NO_PERMISSION),
     ] {
         for slots in [false, true] {
             let pool = provider::pool(provider::keys(12)).build().unwrap();
@@ -190,8 +262,7 @@ async fn a_model_that_is_for_no_keys_tier_gives_way_to_another_or_is_waited_for(
 #[tokio::test(start_paused = true)]
 async fn what_is_another_owners_is_found_there() {
     let file = "You do not have permission to access the File abc123 or it may not exist.";
-    let caller = "The caller does not have permission";
-    for (message, mute, keys) in [(file, 2, 3), (caller, 1, 12), (file, 11, 12)] {
+    for (message, mute, keys) in [(file, 2, 3), (NO_PERMISSION, 1, 12), (file, 11, 12)] {
         for slots in [false, true] {
             let pool = provider::pool(provider::keys(keys)).build().unwrap();
             let (client, asked) = provider::client(&pool, Models::new(), move |_, key, _| {
