@@ -125,7 +125,7 @@ impl State {
     }
 
     /// Whether a request was ever served with this key, also by an earlier process that a store remembers.
-    fn ever_served(&self, slot: u32) -> bool {
+    pub(super) fn ever_served(&self, slot: u32) -> bool {
         let kept = || self.journal.as_ref()?.health.get(slot as usize)?.last_success;
         self.roster.keys[slot as usize].succeeded > 0 || kept().is_some()
     }

@@ -103,6 +103,15 @@ impl Worker {
         is_refused(out) || (self.key.is_none() && is_told_to_wait(out))
     }
 
+    /// Whether nobody need come back for these keys: all are refused, none of them ever served anybody, and whether they
+    /// stay so shows later than may be waited.
+    pub(super) fn is_hopeless(&self, work: &Work, out: &Exhausted, next: Duration) -> bool {
+        let shared = &self.shared;
+        is_refused(out)
+            && shared.desk.left_of_wait(&work.model).is_some_and(|left| left < next)
+            && !shared.client.pool().ever_served()
+    }
+
     /// A key's fault costs the task nothing: it goes to another key, or waits until the key has rested. Where the key would
     /// be lent again at once, because what was said rests nobody, it is the task that it is said to.
     pub(super) async fn turned_away(&self, mut work: Work, model: &Arc<str>, mut tried: Tried) {

@@ -150,6 +150,7 @@ impl Worker {
             return desk.put_back(work, Duration::ZERO);
         }
         // Who is told of the end is told when to come back.
+        let next = next.filter(|next| !self.is_hopeless(&work, &why, *next));
         let why = match next {
             Some(next) if why.next_in().is_none() => why.not_before(next),
             _ => why,

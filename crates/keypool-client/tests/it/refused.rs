@@ -189,6 +189,32 @@ async fn keys_that_all_refuse_without_a_cause_are_not_hammered_and_end_the_run()
     }
 }
 
+/// Nobody need come back for keys that never served anybody and are all refused: the run says so, without another round.
+#[tokio::test(start_paused = true)]
+async fn keys_that_never_served_and_are_all_refused_are_nothing_to_come_back_for() {
+    let refused = || nameless(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.");
+    for (keys, slots, served) in [(12, false, false), (12, true, false), (1, false, false), (12, false, true)] {
+        let what = format!("{keys} keys, slots {slots}, served before {served}");
+        let pool = provider::pool(provider::keys(keys)).build().unwrap();
+        let (client, asked) = provider::client(&pool, Models::new(), move |asked, _, _| {
+            (QUICK, if served && asked < 60 { fine() } else { refused() })
+        });
+        let batch = || {
+            let batch = Batch::new(client.clone()).until_exhausted();
+            if slots { batch.workers_per_key(4).rate_limit_per_slot(1.0) } else { batch.concurrency(24) }
+        };
+        if served {
+            assert_eq!(batch().run(prompts(60)).finish().await.1.ok, 60);
+        }
+        let (ended, statistics) = batch().run(prompts(300)).finish().await;
+        let told = if served { matches!(ended, Ended::OutOfQuota(_)) } else { matches!(ended, Ended::NoKey(_)) };
+        assert!(told, "{what}: {ended:?}");
+        assert_eq!(statistics.failed, 0, "{what}: {statistics}");
+        assert!(served || statistics.seconds < 5.0, "{what}: {statistics}");
+        assert!(asked.load(SeqCst) <= if served { 60 + 200 } else { 60 }, "{what}: {asked:?}");
+    }
+}
+
 /// A status that is good with nothing but an error behind it: what it says is told.
 #[tokio::test(start_paused = true)]
 async fn an_error_in_a_good_answer_keeps_its_words() {
