@@ -110,6 +110,34 @@ async fn a_key_that_refuses_what_others_serve_is_asked_now_and_then() {
     }
 }
 
+/// A key that is said to be invalid is asked once more after a minute: by one of those that wait, not by all.
+#[tokio::test(start_paused = true)]
+async fn an_invalid_key_is_confirmed_by_one() {
+    for slots in [false, true] {
+        let pool = provider::pool(provider::keys(3)).limits(MODEL, Limits::new().per_minute(100)).build().unwrap();
+        let (clock, begun) = (pool.clock().clone(), pool.clock().tick());
+        let asked: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let at = Arc::clone(&asked);
+        let (client, _) = provider::client(&pool, Models::new(), move |_, key, _| {
+            if key > 0 {
+                return (Duration::from_secs(1), fine());
+            }
+            at.lock().unwrap().push(clock.tick().since(begun).as_secs());
+            let details = json!([{ "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID" }]);
+            let error = json!({ "code": 400, "message": "API key not valid. Please pass a valid API key.",
+                "status": "INVALID_ARGUMENT", "details": details });
+            (Duration::from_secs(1), Says::Answer(400, json!({ "error": error })))
+        });
+        let batch = Batch::new(client);
+        let batch = if slots { batch.workers_per_key(8).rate_limit_per_slot(2.0) } else { batch.concurrency(100) };
+        let (ended, statistics) = batch.run(prompts(900)).finish().await;
+        assert!(matches!(ended, Ended::Done) && statistics.ok == 900, "{ended:?} {statistics}");
+        let late: Vec<u64> = asked.lock().unwrap().iter().copied().filter(|at| *at >= 30).collect();
+        assert_eq!(late.len(), 1, "slots {slots}: {late:?}");
+        assert_eq!(pool.snapshot().disabled_keys, 1, "slots {slots}");
+    }
+}
+
 /// Keys that served and refuse everything from then on, task after task: that is the keys', and no task pays for it.
 #[tokio::test(start_paused = true)]
 async fn keys_that_served_and_refuse_all_from_then_on_end_the_run() {
