@@ -31,7 +31,11 @@ pub(super) fn head(granted: &Granted, head: &Parts) -> Verdict {
 pub(super) fn answer(granted: &Granted, head: &Parts, body: &[u8]) -> Verdict {
     let wall = granted.pool.clock().wall();
     let verdict = granted.pool.provider().judge(&asked(granted, &Answer::new(head.status, &head.headers, body, wall)));
-    let verdict = if granted.particulars.of_resource { of_resource(verdict, head.status) } else { verdict };
+    let verdict = match granted {
+        _ if granted.particulars.of_resource => of_resource(verdict, head.status),
+        _ if granted.names_nothing => of_key(verdict, granted.model.as_deref(), head.status),
+        _ => verdict,
+    };
     completed(granted, head, verdict)
 }
 
@@ -100,6 +104,19 @@ fn of_resource(verdict: Verdict, status: StatusCode) -> Verdict {
         .elsewhere(Elsewhere::No)
         .unclear()
         .advice("What was asked for does not exist any more, or this key may not see it.")
+}
+
+/// The same of a request that names nothing of anybody's: who refuses it as if it did may not use the model, as far as
+/// anybody knows. Keys of others are asked, and what they say tells whether it was the request.
+fn of_key(verdict: Verdict, model: Option<&str>, status: StatusCode) -> Verdict {
+    let refused = status == StatusCode::FORBIDDEN && verdict.kind() == VerdictKind::WrongOwner && !verdict.is_named();
+    // One that stands in a collection (`tunedModels/x`) is somebody's.
+    if !refused || model.is_none_or(|model| model.contains('/')) {
+        return verdict;
+    }
+    Verdict::new(VerdictKind::InvalidKey).scope(Scope::KeyLane).unclear().code(verdict.code_of().to_owned()).advice(
+        "This key may not use this model, without a clear reason: check the key's project and its restrictions.",
+    )
 }
 
 /// A body that ended in an error of the transport, nothing of it handed up.

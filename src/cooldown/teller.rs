@@ -51,7 +51,7 @@ impl Teller {
         if let Some(meter) = granted.particulars.meter() {
             meter.judged(&granted, &verdict);
         }
-        let Granted { pool, seat, ticket, key, secret, model, particulars, named_in: _ } = granted;
+        let Granted { pool, seat, ticket, key, secret, model, particulars, .. } = granted;
         let (requested, earlier, meter) = particulars.told(model.as_ref());
         let (key, seat_of_key) = (Some(key), Some(seat));
         let served_by =

@@ -39,6 +39,8 @@ pub struct Demand {
     pub(crate) particulars: Particulars,
     /// Where its model is named.
     pub(crate) named_in: NamedIn,
+    /// It names nothing that only some owner's keys see.
+    pub(crate) names_nothing: bool,
 }
 
 /// Is told which lease a request goes out with.
@@ -151,6 +153,15 @@ impl Demand {
     #[must_use]
     pub fn of_resource(mut self) -> Self {
         self.particulars.of_resource = true;
+        self
+    }
+
+    /// It names nothing that only some owner's keys see: no file, no cache. A refusal that may mean such a thing (Gemini's
+    /// "The caller does not have permission") then speaks of the key, which is suspect for the model where another one
+    /// serves this very request.
+    #[must_use]
+    pub fn names_nothing(mut self) -> Self {
+        self.names_nothing = true;
         self
     }
 

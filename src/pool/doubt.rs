@@ -10,7 +10,7 @@ use super::{
     event::Event,
     guard::HOLD,
     judge::{ADAPT_CEILING, ADAPT_DOWN, ADAPT_FLOOR},
-    rest::{Before, End, Rest},
+    rest::{Before, End, Probe, Rest},
     scope::Whom,
     seats::SeatCell,
     state::{NO_MODEL, State},
@@ -125,7 +125,7 @@ impl State {
     }
 
     /// Whether a request was ever served with this key, also by an earlier process that a store remembers.
-    fn ever_served(&self, slot: u32) -> bool {
+    pub(super) fn ever_served(&self, slot: u32) -> bool {
         let kept = || self.journal.as_ref()?.health.get(slot as usize)?.last_success;
         self.roster.keys[slot as usize].succeeded > 0 || kept().is_some()
     }
@@ -214,7 +214,7 @@ impl State {
             rest.strikes = before.strikes;
             rest.incident = before.incident;
             rest.doubts = rest.doubts.saturating_add(1);
-            rest.probe = None;
+            let confirms = rest.probe.take().filter(|_| rest.confirming);
             rest.held = false;
             rest.confirming = false;
             let over = !rest.is_active(now);
@@ -222,7 +222,7 @@ impl State {
             key.adaptive = (key.adaptive / ADAPT_DOWN).min(key.weight * ADAPT_CEILING);
             let ramp = std::mem::replace(&mut key.ramp, before.ramp);
             if let Some(rest) = self.rest_slot_of(whom) {
-                rest.given_back = Some(Before { end, step, strikes, incident, ramp });
+                rest.given_back = Some(Before { end, step, strikes, incident, ramp, confirms });
             }
             if over {
                 self.revive(whom);
@@ -247,12 +247,16 @@ impl State {
                 let Some(stands) = rest.given_back.take_if(of_this).filter(|_| !rest.is_active(now)) else { continue };
                 (rest.end, rest.step, rest.strikes) = (stands.end, stands.step, stands.strikes);
                 (rest.incident, rest.doubts) = (stands.incident, 0);
+                if let Some(confirms) = stands.confirms {
+                    (rest.confirming, rest.probe) = (true, Some(Probe { out: false, ..confirms }));
+                }
+                let until = rest.lasts_until(now);
                 let (kind, code, advice) = (rest.kind, rest.code.to_string(), rest.advice.to_string());
                 let key = &mut self.roster.keys[slot as usize];
                 key.adaptive = (key.adaptive * ADAPT_DOWN).max(key.weight * ADAPT_FLOOR);
                 key.ramp = stands.ramp;
                 let (key, model) = (key.id.clone(), self.model_of(whom));
-                let rest = stands.end.tick(now).since(now.tick);
+                let rest = until.since(now.tick);
                 self.event(|| match stands.end {
                     End::Never => Event::Disabled { key, scope, exit: None, model, kind, code, advice },
                     _ => Event::Rested { key, scope, exit: None, model, kind, code, limit: None, rest },

@@ -224,16 +224,17 @@ impl fmt::Display for Exhausted {
             write!(f, "; next when {when}")?;
         }
         let any_time = any_time.is_some();
-        match self.next_in {
-            Some(next) if any_time => write!(f, ", or in {} s", whole_seconds(next)),
-            None if any_time => Ok(()),
-            Some(next) if next < Duration::from_secs(1) => write!(f, "; next in {} ms", next.as_millis().max(1)),
-            Some(next) => write!(f, "; next in {} s", whole_seconds(next)),
-            // It is busy besides, or kept for others: it may as well be later.
-            None => match self.may_in {
-                Some(next) => write!(f, "; next in {} s at the earliest", whole_seconds(next)),
-                None => f.write_str("; none comes back by itself"),
-            },
+        // It is busy besides, or kept for others: it may as well be later.
+        let sooner = self.may_in.filter(|may| self.next_in.is_none_or(|next| *may < next));
+        match (self.next_in, sooner) {
+            (Some(next), _) if any_time => write!(f, ", or in {} s", whole_seconds(next)),
+            (None, _) if any_time => Ok(()),
+            (_, Some(may)) => write!(f, "; next in {} s at the earliest", whole_seconds(may)),
+            (Some(next), None) if next < Duration::from_secs(1) => {
+                write!(f, "; next in {} ms", next.as_millis().max(1))
+            }
+            (Some(next), None) => write!(f, "; next in {} s", whole_seconds(next)),
+            (None, None) => f.write_str("; none comes back by itself"),
         }
     }
 }
@@ -315,6 +316,20 @@ fn as_exits<S: serde::Serializer>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_soonest_is_said_whoever_it_is() {
+        let seconds = |s| Some(Duration::from_secs(s));
+        let said = |next, may| {
+            let reasons = [(OutReason::Resting, 2)].into_iter().collect();
+            Exhausted { keys: 2, reasons, next_in: next, may_in: may, ..Exhausted::default() }.to_string()
+        };
+        let ends = |next, may, end: &str| assert!(said(next, may).ends_with(end), "{}", said(next, may));
+        ends(seconds(43_767), seconds(52), "; next in 52 s at the earliest");
+        ends(seconds(52), seconds(43_767), "; next in 52 s");
+        ends(seconds(52), None, "; next in 52 s");
+        ends(None, seconds(52), "; next in 52 s at the earliest");
+    }
 
     #[test]
     fn what_brings_a_key_back_is_said_as_it_is() {

@@ -181,6 +181,7 @@ impl KeyPool {
             model: demand.model.clone(),
             particulars: demand.particulars.clone(),
             named_in: demand.named_in,
+            names_nothing: demand.names_nothing,
         })
     }
 

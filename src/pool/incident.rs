@@ -7,7 +7,7 @@ use super::{
     event::{Event, LimitHit},
     guard::HOLD,
     plans::find,
-    rest::{Before, End, Probe, Rest, RestBackoff},
+    rest::{Before, End, Probe, Rest, RestBackoff, lasts_until, to_confirm},
     scope::Whom,
     seats::SeatCell,
     state::State,
@@ -78,7 +78,8 @@ impl State {
         if incident.fresh {
             let (end, step, strikes) = (rest.end, rest.step, rest.strikes);
             // What is sure of the key is never given back.
-            rest.before = doubtful.then_some(Before { end, step, strikes, incident: rest.incident, ramp });
+            rest.before =
+                doubtful.then_some(Before { end, step, strikes, incident: rest.incident, ramp, confirms: None });
             rest.step = incident.step;
             rest.strikes = incident.strikes;
             rest.incident = cell.ticket;
@@ -88,11 +89,15 @@ impl State {
         }
         let probed_at_last = incident.active && rest.probe.is_none() && probe.is_some();
         let confirms = verdict.confirm_after_of().is_some();
+        // What is for good needs none.
+        let to_confirm = probe.filter(|_| confirms && !permanent);
+        let until = lasts_until(end, to_confirm, now);
+        let outlasts = !incident.active || until > rest.lasts_until(now);
         let told = !incident.active || rest.kind != verdict.fault() || (end == End::Never) != (rest.end == End::Never);
         if incident.active {
             rest.confirming |= confirms;
             // Its time and interval are kept: what else comes in does not bring a probe forward.
-            rest.probe = rest.probe.or(probe);
+            rest.probe = rest.probe.or(probe.filter(|_| to_confirm.is_none()));
         } else {
             rest.since = now.tick;
             rest.confirming = confirms;
@@ -100,12 +105,12 @@ impl State {
             rest.held = false;
             rest.told &= held;
         }
-        let outlasts = !incident.active || end.tick(now) > rest.end.tick(now);
         if outlasts {
             let as_before = is_unexplained(verdict) || is_unnamed_limit(verdict) && rest.kind == verdict.fault();
             if incident.active && rest.end != End::Never && !rest.held && !as_before {
-                // What was to be tried soon was to be for another reason.
-                rest.probe = probe;
+                // What was to be tried soon was to be for another reason. One that is under way is the one.
+                let out = rest.probe.is_some_and(|held| held.out);
+                rest.probe = probe.map(|probe| Probe { out: probe.out || out, ..probe });
             }
             rest.end = end;
             describe(rest, verdict);
@@ -121,7 +126,7 @@ impl State {
         if held {
             self.hold_suspects(now);
         } else if outlasts && told {
-            self.tell(whom, verdict, end, now);
+            self.tell(whom, verdict, if to_confirm.is_some() { End::At(until) } else { end }, now);
         }
     }
 
@@ -184,7 +189,10 @@ impl State {
             (Until::Backoff, _) => (backoff, None, false),
             (Until::For(delay), _) => (End::At(now.tick.plus(delay.max(SHORTEST).min(table.longest))), None, false),
             (Until::DayEnd, _) => (self.day_end(cell, incident.step, now), None, false),
-            (_, Some(pause)) if !incident.confirmed => (End::At(now.tick.plus(pause)), None, false),
+            (_, Some(pause)) if !incident.confirmed => {
+                let (end, probe) = to_confirm(pause, now);
+                (end, Some(probe), false)
+            }
             (Until::Probed(_) | Until::Lifted, _) if suspect => (backoff, None, false),
             (Until::Probed(first), _) => {
                 let first = first.max(SHORTEST);

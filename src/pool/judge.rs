@@ -45,6 +45,13 @@ impl KeyCell {
     }
 }
 
+/// Whether an answer, or that none came, leaves open whether its key is any good.
+fn says_nothing_of_keys(verdict: &Verdict) -> bool {
+    use VerdictKind::{Blocked, CallerFault, Cancelled, Overloaded, Transient, Unjudged};
+    verdict.is_unsent()
+        || matches!(verdict.kind(), CallerFault | Cancelled | Unjudged | Transient | Overloaded | Blocked)
+}
+
 impl State {
     /// An answer was judged.
     pub(super) fn judge(&mut self, seat: Seat, verdict: &Verdict, now: Now) {
@@ -85,6 +92,9 @@ impl State {
         if let Some(news) = verdict.news_of() {
             self.learn(seat, news, verdict.retry_after(), now);
         }
+        if !says_nothing_of_keys(verdict) {
+            self.confirm_or_refute(seat);
+        }
         // Looked at after learning, which may have moved the key to another owner or the lane to another's quota.
         let Some(cell) = self.seats.get(seat).cloned() else { return };
         match verdict.kind() {
@@ -106,6 +116,17 @@ impl State {
             _ => self.failed(seat, &cell, verdict, now),
         }
         self.serve(now);
+    }
+
+    /// A request that was to confirm a rest was answered: that rest is over, and what the answer says holds.
+    fn confirm_or_refute(&mut self, seat: Seat) {
+        let Some(cell) = self.seats.get(seat).filter(|cell| !cell.probes.is_empty()).cloned() else { return };
+        for scope in cell.probes.iter() {
+            let whom = Whom { scope, slot: cell.slot, owner: cell.owner, lane: cell.lane };
+            if self.rest_slot_of(whom).is_some_and(|rest| rest.is_tried(cell.began.tick)) {
+                self.revive(whom);
+            }
+        }
     }
 
     /// A request whose lease had ended before it could go out: its place is given back, and nobody hears of it.

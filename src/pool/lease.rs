@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{KeyPool, Particulars, ServedBy, exits::USUAL, trace};
+use super::{Demand, KeyPool, Particulars, ServedBy, exits::USUAL, trace};
 use crate::{
     error::Error,
     key::{Exit, KeyId, Secret},
@@ -106,6 +106,14 @@ impl Lease {
     #[inline]
     fn let_go(&mut self) -> Granted {
         self.held.take().expect(HELD)
+    }
+
+    /// The same for a request of which more is known than when it was taken.
+    pub(crate) fn of_request(mut self, demand: &Demand) -> Self {
+        if let Some(held) = &mut self.held {
+            held.names_nothing |= demand.names_nothing;
+        }
+        self
     }
 
     /// The key's name: the only form that is logged.
@@ -205,6 +213,8 @@ pub struct Granted {
     pub(crate) particulars: Particulars,
     /// Where the request names its model.
     pub(crate) named_in: NamedIn,
+    /// And whether that it names nothing else is known.
+    pub(crate) names_nothing: bool,
 }
 
 impl Granted {

@@ -44,6 +44,12 @@ impl KeyPool {
         Some(state.diagnose(&ask))
     }
 
+    /// Whether any of its keys ever served a request, be it in an earlier process that a store remembers.
+    pub fn ever_served(&self) -> bool {
+        let state = self.lock();
+        state.roster.slots().any(|slot| state.ever_served(slot))
+    }
+
     /// How many requests all keys together may begin for this demand within its wait (else the pool's), however little
     /// was used before; `None` where somebody has no such limit. Whoever sends one thing in pieces, each of them a request
     /// or more, asks it before the first: what is more can never be had whole.

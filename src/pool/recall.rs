@@ -298,7 +298,9 @@ pub(super) fn as_rest(record: RestRecord, longest: Duration, now: Now) -> Rest {
     };
     let probe = record.probe.map(|(at, interval)| {
         let interval = Duration::from_millis(interval);
-        Probe { at: tick_at(at, now).min(now.tick.plus(interval)), interval, out: false }
+        // Who is to confirm it comes after a pause that is longer than between two of them.
+        let latest = if record.confirming { longest } else { interval };
+        Probe { at: tick_at(at, now).min(now.tick.plus(latest)), interval, out: false }
     });
     Rest {
         end,

@@ -156,6 +156,8 @@ pub(super) struct Before {
     pub(super) strikes: u8,
     pub(super) incident: u64,
     pub(super) ramp: u8,
+    /// The one that is to confirm it, where one is.
+    pub(super) confirms: Option<Probe>,
 }
 
 /// The rest of a scope, or the memory of its last one: the step stays until a success.
@@ -183,13 +185,31 @@ pub(super) struct Rest {
     /// Requests that started before this number are of an older generation: their answers rest nothing.
     pub(super) lifted_at: u64,
     pub(super) probe: Option<Probe>,
-    /// A first failure that asked for a confirmation.
+    /// A first failure that asked for a confirmation. Its time is the probe's: one request confirms or refutes it, and nobody
+    /// else is served meanwhile; its end is when nobody tried for long.
     pub(super) confirming: bool,
     /// Would be without end, but is held until it is clear whether the fault is ours.
     pub(super) held: bool,
     /// It was without end, and told of, before it was held.
     pub(super) told: bool,
     pub(super) by_hand: bool,
+}
+
+/// Until when a rest of this end lasts, where `confirms` is to confirm it.
+pub(super) fn lasts_until(end: End, confirms: Option<Probe>, now: Now) -> Tick {
+    confirms.map_or_else(|| end.tick(now), |probe| probe.at)
+}
+
+/// The end of a rest that nobody came to confirm.
+const UNCONFIRMED: Duration = Duration::from_secs(86_400);
+
+/// Who is to confirm a rest and says nothing of it is followed by another one after this.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// A rest that is to be confirmed by one request after this pause: its end, and that request.
+pub(super) fn to_confirm(pause: Duration, now: Now) -> (End, Probe) {
+    let at = now.tick.plus(pause);
+    (End::At(at.plus(UNCONFIRMED)), Probe { at, interval: AGAIN, out: false })
 }
 
 impl Rest {
@@ -240,7 +260,23 @@ impl Rest {
         let end = self.end.tick(now);
         match self.probe {
             Some(probe) if !probe.out => end.min(probe.at),
+            // It is settled as soon as that one is answered.
+            Some(_) if self.confirming => end.min(now.tick.plus(AGAIN)),
             _ => end,
         }
+    }
+
+    /// Until when it lasts, as far as anybody knows: what is to be confirmed no longer than until that is tried.
+    pub(super) fn lasts_until(&self, now: Now) -> Tick {
+        lasts_until(self.end, self.probe.filter(|_| self.confirming), now)
+    }
+
+    /// The request that was to confirm it said something: what it said holds from here on, and others may go.
+    pub(super) fn is_tried(&mut self, began: Tick) -> bool {
+        let tried = self.confirming && self.probe.take_if(|probe| probe.out).is_some();
+        if tried {
+            self.end = End::At(began);
+        }
+        tried
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn view(rest: &Rest, scope: Scope, model: Option<Arc<str>>, now: Now)
     if !rest.is_active(now) {
         return None;
     }
-    let ends_in = (rest.end != End::Never).then(|| rest.end.tick(now).since(now.tick));
+    let ends_in = (rest.end != End::Never).then(|| rest.lasts_until(now).since(now.tick));
     Some(RestView {
         scope,
         model,

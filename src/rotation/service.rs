@@ -114,7 +114,7 @@ impl<S> KeyRotation<S> {
         // One that is granted here and now counts from here and now.
         let counts = prepared.is_none() && !demand.starts_later();
         let lease = match prepared {
-            Some(lease) => Ok(lease),
+            Some(lease) => Ok(lease.of_request(demand)),
             None => self.pool.try_lease(demand, now),
         };
         let lease = match lease {

@@ -14,7 +14,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keypool::{
-    Clock, Error, Gemini, Key, KeyPool, KeyPoolLayer, OpenAi, Provider, ReplayBody, ServedBy, VerdictKind,
+    Clock, Demand, Error, Gemini, Key, KeyPool, KeyPoolLayer, OpenAi, Provider, ReplayBody, ServedBy, VerdictKind,
 };
 
 pub(crate) type Body = Full<Bytes>;
@@ -179,6 +179,45 @@ async fn a_key_s_fault_does_not_reach_the_caller_while_another_key_comes_back() 
     let pool = self::pool(OpenAi::new(), 2);
     let (answer, _) = send(&pool, "/v1/chat/completions", r#"{"model":"m"}"#, |_| json(401, INVALID.to_owned())).await;
     assert_eq!(answer.unwrap().0, 401);
+}
+
+/// Of a request that names nothing of anybody's a refusal without a cause is the key's, where another key serves it; and
+/// nobody's where none does. Of any other it may be that what it names is another's.
+#[tokio::test(start_paused = true)]
+async fn who_refuses_what_others_serve_is_suspect_where_the_request_names_nothing() {
+    const REFUSED: &str =
+        r#"{"error":{"code":403,"message":"The caller does not have permission","status":"PERMISSION_DENIED"}}"#;
+    for (names_nothing, served) in [(true, true), (false, true), (true, false), (false, false)] {
+        let pool = pool(Gemini::new(), 4);
+        let count = Arc::new(AtomicUsize::new(0));
+        let client = KeyPoolLayer::new(&pool).layer(service_fn(move |request: Request<ReplayBody<Body>>| {
+            let key = request.headers()["x-goog-api-key"].to_str().unwrap().to_owned();
+            // All of them served before.
+            let before = count.fetch_add(1, Ordering::Relaxed) < 8;
+            async move {
+                request.into_body().collect().await.unwrap();
+                let good = before || served && !key.ends_with('0');
+                Ok::<_, std::io::Error>(json(
+                    if good { 200 } else { 403 },
+                    if good { "{}" } else { REFUSED }.to_owned(),
+                ))
+            }
+        }));
+        for n in 0..30 {
+            let demand = if names_nothing { Demand::any_model().names_nothing() } else { Demand::any_model() };
+            let request = Request::post("/v1beta/models/m:generateContent").extension(demand);
+            let answer = client.clone().oneshot(request.body(Full::from("{}")).unwrap()).await;
+            assert_eq!(answer.unwrap().status().as_u16(), if served || n < 8 { 200 } else { 403 });
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let suspects: Vec<String> =
+            pool.snapshot().keys.iter().filter(|key| !key.rests.is_empty()).map(|key| key.id.to_string()).collect();
+        let expected: &[&str] = match (names_nothing, served) {
+            (true, true) => &["k0"],
+            _ => &[],
+        };
+        assert_eq!(suspects, expected, "{names_nothing} {served}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

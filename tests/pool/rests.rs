@@ -152,6 +152,74 @@ fn one_confirmation_comes_before_the_end_where_the_verdict_asks_for_it() {
     assert_eq!(next_in(&pool, FLASH), None);
 }
 
+/// One request confirms it, and others wait for what becomes of that, or go to other keys.
+#[test]
+fn one_request_alone_confirms_or_refutes() {
+    let asks = || invalid().confirm_after(secs(60));
+    let begin = || {
+        let (pool, time) = keys(1);
+        answer(&pool, FLASH, &asks());
+        assert_eq!((next_in(&pool, FLASH), rest(&pool, 0)), (Some(secs(60)), Some(secs(60))));
+        time.advance(secs(60));
+        let alone = take(&pool, FLASH);
+        assert!(pool.try_acquire(FLASH).is_err() && pool.try_acquire("pro").is_err(), "one at a time");
+        assert_eq!(next_in(&pool, FLASH), Some(secs(1)), "as soon as it is answered");
+        (pool, time, alone)
+    };
+    let (pool, _, alone) = begin();
+    alone.settle(&asks());
+    assert_eq!((pool.snapshot().disabled_keys, next_in(&pool, FLASH)), (1, None));
+    let (pool, _, alone) = begin();
+    alone.judge(&Verdict::SUCCESS);
+    drop((take(&pool, FLASH), take(&pool, FLASH)));
+    assert!(view(&pool, 0).rests.is_empty());
+    // Whoever is at a limit is somebody.
+    let (pool, time, alone) = begin();
+    alone.settle(&rate_for(30));
+    assert_eq!(next_in(&pool, FLASH), Some(secs(30)));
+    drop((take(&pool, "pro"), take(&pool, "pro")));
+    time.advance(secs(30));
+    drop((take(&pool, FLASH), take(&pool, FLASH)));
+    answer(&pool, FLASH, &asks());
+    assert_eq!(pool.snapshot().disabled_keys, 1, "it was to be confirmed");
+    // Of one that says nothing another one takes the place.
+    for verdict in [Verdict::CANCELLED, Verdict::new(VerdictKind::Transient), Verdict::new(VerdictKind::CallerFault)] {
+        let (pool, time, alone) = begin();
+        alone.settle(&verdict);
+        assert_eq!(next_in(&pool, FLASH), Some(secs(1)), "{verdict}");
+        time.advance(secs(1));
+        let _again = take(&pool, FLASH);
+        assert!(pool.try_acquire(FLASH).is_err(), "{verdict}");
+    }
+}
+
+/// What is to be confirmed keeps no key of a later priority from serving.
+#[test]
+fn a_later_priority_serves_while_one_confirms() {
+    let (pool, time) = on(builder().keys([key(0), key(1).priority(tower_keypool::Priority(10))]));
+    answer(&pool, FLASH, &invalid().confirm_after(secs(60)));
+    time.advance(secs(60));
+    let alone = take(&pool, FLASH);
+    assert_eq!(alone.key_id(), &id(0));
+    assert_eq!(answer(&pool, FLASH, &Verdict::SUCCESS), "k1");
+    alone.settle(&Verdict::SUCCESS);
+    assert_eq!(answer(&pool, FLASH, &Verdict::SUCCESS), "k0");
+}
+
+/// A longer rest that comes meanwhile is kept to.
+#[test]
+fn a_longer_rest_outlasts_the_pause_before_a_confirmation() {
+    let asks = || invalid().confirm_after(secs(60));
+    let limited = || rate_for(7_200).scope(Scope::Key);
+    for (one, two) in [(asks(), limited()), (limited(), asks())] {
+        let (pool, _) = keys(1);
+        let (first, late) = (take(&pool, FLASH), take(&pool, FLASH));
+        first.settle(&one);
+        late.settle(&two);
+        assert_eq!(next_in(&pool, FLASH), Some(secs(7_200)));
+    }
+}
+
 #[test]
 fn a_success_between_takes_the_need_for_confirmation_back() {
     let (pool, time) = keys(1);

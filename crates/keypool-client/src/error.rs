@@ -69,7 +69,9 @@ impl Error {
         let whole = parsed.get(0).unwrap_or(&parsed);
         let error = &whole["error"];
         let text = |name: &str| error[name].as_str().map(str::to_owned);
-        let code = text("status").or_else(|| text("code")).or_else(|| text("type"));
+        // With a good status the number is all that there is; with any other it is that status.
+        let number = || error["code"].as_u64().filter(|_| status.is_success()).map(|number| number.to_string());
+        let code = text("status").or_else(|| text("code")).or_else(number).or_else(|| text("type"));
         let shown = || String::from_utf8_lossy(&body[..body.len().min(300)]).trim().to_owned();
         let message = text("message").or_else(|| error.as_str().map(str::to_owned)).unwrap_or_else(shown);
         Self::new(ErrorKind::Refused { status, code, message, body: Box::new(whole.clone()) })

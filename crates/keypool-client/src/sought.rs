@@ -10,6 +10,7 @@ use crate::{
     error::{Error, ErrorKind},
     holdings::{self, Names, Way},
     listened::{AnswerBody, Listening},
+    names::may_mention,
 };
 
 impl Client {
@@ -26,7 +27,12 @@ impl Client {
         body: Bytes,
         demand: Option<Demand>,
     ) -> Result<RawAnswer, Error> {
-        let Some(names) = self.names_in(path, &body) else { return self.send_by(method, path, body, demand).await };
+        let Some(names) = self.names_in(path, &body) else {
+            // What a refusal says of its key depends on that; other providers say what they mean.
+            let nothing = self.pool().provider().name() == "gemini" && path.contains("/models/") && !may_mention(&body);
+            let demand = if nothing { Some(demand.unwrap_or_default().names_nothing()) } else { demand };
+            return self.send_by(method, path, body, demand).await;
+        };
         let demand = demand.unwrap_or_default().of_resource();
         let (mut tried, mut waited, mut last) = (Vec::new(), Vec::new(), None);
         loop {

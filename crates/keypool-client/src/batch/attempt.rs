@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::value::RawValue;
 use tower_keypool::{Attempt, KeyId, Lease, ServedBy, Usage, Verdict, VerdictKind};
 
-use super::{Json, answered::Answered, events::FaultKind, shared::Shared, unmet, work::Work};
+use super::{Json, answered::Answered, dialect::Dialect, events::FaultKind, shared::Shared, unmet, work::Work};
 use crate::{
     error::{Error, ErrorKind},
     reading::Whole,
@@ -105,7 +105,12 @@ pub(crate) async fn send(shared: &Shared, work: &Work, model: &Arc<str>, lease: 
     let clock = shared.client.pool().clock();
     let begun = clock.tick();
     let demand = super::worker::demand(work, model, key).wait(Duration::ZERO).leased(lease);
-    let demand = if work.names.is_some() { demand.of_resource() } else { demand };
+    let demand = match (&work.names, shared.dialect) {
+        (Some(_), _) => demand.of_resource(),
+        // What a refusal says of its key depends on that.
+        (None, Dialect::Gemini) => demand.names_nothing(),
+        (None, _) => demand,
+    };
     let call = async {
         let (path, body) = if *model == work.model {
             (work.path.clone(), work.body.clone())
@@ -197,7 +202,9 @@ fn check(shared: &Shared, answered: Answered) -> Result<Good, Bad> {
     let said = |text: String| (!text.is_empty()).then_some(text);
     if let Some(reason) = blocked {
         let bad = Bad::of_task("blocked", format!("the provider blocked it: {reason}"), said(text));
-        return Err(Bad { code: Some(reason), ..bad });
+        // What a model says itself is no word for it.
+        let code = if reason.contains(char::is_whitespace) { "refusal".to_owned() } else { reason };
+        return Err(Bad { code: Some(code), ..bad });
     }
     if empty && finish_reason.as_deref() == Some(LIMITED) {
         let said = "the account behind this key is limited for a breach of policy";
@@ -253,12 +260,12 @@ fn of_error(shared: &Shared, error: &Error, slotted: bool) -> Bad {
                 }
                 () => (FaultKind::Task, "refused"),
             };
-            let code = code.clone().unwrap_or_else(|| status.as_u16().to_string());
+            let code = code.clone().or_else(|| (!status.is_success()).then(|| status.as_u16().to_string()));
             Bad {
                 // Another key may have the model, once it is there.
                 invalid: invalid && !is_key_fault && !of_another,
                 of_another,
-                code: Some(code),
+                code,
                 asked: verdict.and_then(Verdict::retry_after),
                 without_model: verdict.filter(|_| without_model).map(Verdict::is_named),
                 without_quota,

@@ -8,6 +8,10 @@ use super::{desk::Desk, work::Work};
 /// to be told the same.
 const TOLD: u8 = 3;
 
+/// So many tasks that keys turned away, one after the other and none carried meanwhile, speak of the keys: each is asked for
+/// itself from then on, and rests for what it says.
+const IN_VAIN: usize = 10;
+
 /// What is known of one model since a key carried a request of it last. Times are since the run began.
 #[derive(Debug, Default)]
 struct Drought {
@@ -22,6 +26,8 @@ struct Drought {
     /// When all keys were found to be refused, and when one that was tried later was so again.
     held: Option<Duration>,
     held_on: Option<Duration>,
+    /// Tasks that keys turned away without a cause and without a rest, as those do that may mean the task; each once.
+    in_vain: Vec<u64>,
     /// Whether any request came to its end since the run began, and whether any was carried.
     landed: bool,
     carried: bool,
@@ -55,14 +61,23 @@ impl Droughts {
     /// A key carried one.
     pub(super) fn ends(&mut self, model: &str) {
         if let Some(drought) = self.0.get_mut(model) {
-            let Drought { flying, landed, .. } = *drought;
+            let (flying, landed) = (drought.flying, drought.landed);
             *drought = Drought { flying, landed, carried: true, ..Drought::default() };
         }
     }
 
-    /// Whether no request has come to its end since the run began.
-    pub(super) fn is_first_wave(&self, model: &str) -> bool {
-        self.0.get(model).is_none_or(|drought| !drought.landed)
+    /// Whether each key is to speak for itself: no request has come to its end since the run began, or many were turned away
+    /// in a row.
+    pub(super) fn is_of_keys(&self, model: &str) -> bool {
+        self.0.get(model).is_none_or(|drought| !drought.landed || drought.in_vain.len() >= IN_VAIN)
+    }
+
+    /// A task was turned away for what may be its own fault.
+    pub(super) fn in_vain(&mut self, model: &Arc<str>, task: u64) {
+        let held = &mut self.of(model).in_vain;
+        if held.len() < IN_VAIN && !held.contains(&task) {
+            held.push(task);
+        }
     }
 
     /// Whether any was carried since then.
@@ -114,12 +129,17 @@ impl Droughts {
 }
 
 impl Desk {
-    /// A request of this model goes; whether none of it has come to its end since the run began, so that nobody knows anything
-    /// of the keys.
+    /// A request of this model goes; whether its key is to speak for itself: nobody knows anything of the keys yet, or all of
+    /// them refused many tasks.
     pub(crate) fn goes(&self, model: &Arc<str>) -> bool {
         let mut tray = self.lock();
         tray.droughts.goes(model);
-        tray.droughts.is_first_wave(model)
+        tray.droughts.is_of_keys(model)
+    }
+
+    /// A task was turned away by keys that do not rest for it; its first time, since others may have been carried meanwhile.
+    pub(crate) fn turned_away_in_vain(&self, work: &Work) {
+        self.lock().droughts.in_vain(&work.model, work.index);
     }
 
     /// Whether any of this model was carried since then.

@@ -143,9 +143,10 @@ impl Shared {
         UnderWay(self)
     }
 
-    /// A slot rests with its key.
-    pub(crate) fn resting(&self, _: &KeyId) -> Counted<'_> {
-        Counted::new(&self.paused)
+    /// A slot rests with its key; unless that is gone.
+    pub(crate) fn resting(&self, key: &KeyId) -> Option<Counted<'_>> {
+        let here = self.keys().iter().any(|(held, _)| held == key);
+        here.then(|| Counted::new(&self.paused))
     }
 
     /// Why nobody may carry the model of tasks that name none for some seconds, and until when. The pool tells whoever waits

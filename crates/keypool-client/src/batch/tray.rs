@@ -206,7 +206,9 @@ impl Tray {
     /// The next one for a worker, or for a slot of this key.
     pub(super) fn pop(&mut self, key: Option<&KeyId>, now: Duration) -> Option<Box<Work>> {
         while let Some(work) = self.later.due(now) {
-            self.put(work, true);
+            // Where keys turned it away that others may be served by, these show whether it is the task.
+            let first = work.unheld == 0;
+            self.put(work, first);
         }
         if self.away.as_ref().is_some_and(|away| away.holds(now)) {
             return None;

@@ -90,11 +90,26 @@ fn most(tried: &Tried, retries: u32, served: bool) -> u32 {
     }
 }
 
+/// Whether its keys are said to be no good.
+fn is_refusal(tried: &Tried) -> bool {
+    let kind = tried.served_by.as_ref().map(ServedBy::verdict).map(Verdict::fault);
+    matches!(kind, Some(VerdictKind::InvalidKey | VerdictKind::Suspended))
+}
+
 impl Worker {
     /// Whether one task is tried before the others once these keys are back: nobody knows how many the provider takes then. What a
     /// window allows the pool knows, and slots are few and have a pace of their own.
     pub(super) fn is_for_one(&self, out: &Exhausted) -> bool {
         is_refused(out) || (self.key.is_none() && is_told_to_wait(out))
+    }
+
+    /// Whether nobody need come back for these keys: all are refused, none of them ever served anybody, and whether they
+    /// stay so shows later than may be waited.
+    pub(super) fn is_hopeless(&self, work: &Work, out: &Exhausted, next: Duration) -> bool {
+        let shared = &self.shared;
+        is_refused(out)
+            && shared.desk.left_of_wait(&work.model).is_some_and(|left| left < next)
+            && !shared.client.pool().ever_served()
     }
 
     /// A key's fault costs the task nothing: it goes to another key, or waits until the key has rested. Where the key would
@@ -111,6 +126,10 @@ impl Worker {
             return tokio::task::yield_now().await;
         }
         work.unheld += 1;
+        // Those that were refused before others were carried are refused for themselves.
+        if work.unheld == 1 && is_refusal(&tried) {
+            shared.desk.turned_away_in_vain(&work);
+        }
         if work.unheld > most(&tried, shared.options.max_retries, shared.desk.was_carried(&work.model)) {
             if let Err(bad) = &mut tried.outcome {
                 let kind = if bad.without_model.is_some() { "invalid" } else { "refused" };

@@ -78,10 +78,11 @@ impl Worker {
                         pace.started(shared.desk.elapsed());
                     }
                     let under_way = shared.under_way(self.number);
-                    let first_wave = shared.desk.goes(&work.model);
+                    let of_keys = shared.desk.goes(&work.model);
                     // As long as nobody knows anything of the keys each speaks for itself: a request that asks one after the other
-                    // has the pool doubt what the first said, and all of the first wave would ask all of them.
-                    let alone = (first_wave && !work.of_another) || work.names.is_some();
+                    // has the pool doubt what the first said, and all of the first wave would ask all of them. So where all
+                    // refused many tasks: the pool takes that for the tasks' fault, and has no rest for it.
+                    let alone = (of_keys && !work.of_another) || work.names.is_some();
                     let alone = alone.then(|| lease.key_id().clone());
                     let pinned = self.key.as_ref().or(alone.as_ref());
                     let tried = attempt::send(&shared, &work, &model, lease, pinned).await;
@@ -163,6 +164,7 @@ impl Worker {
             return desk.put_back(work, Duration::ZERO);
         }
         // Who is told of the end is told when to come back.
+        let next = next.filter(|next| !self.is_hopeless(&work, &why, *next));
         let why = match next {
             Some(next) if why.next_in().is_none() => why.not_before(next),
             _ => why,

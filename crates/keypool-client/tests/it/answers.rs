@@ -42,6 +42,20 @@ fn why(result: &TaskResult) -> (&str, &str) {
     result.error.as_ref().map(|error| (error.kind, &*error.message)).unwrap_or_default()
 }
 
+/// The code of a failed task is the provider's own word, and no status or sentence in the place of one.
+#[tokio::test(start_paused = true)]
+async fn codes_are_words_of_the_provider() {
+    let code = |result: &TaskResult| result.error.as_ref().and_then(|error| error.code.clone());
+    let of = async |error: Value| code(&openai(&json!({ "error": error })).await);
+    assert_eq!(of(json!({ "message": "no", "code": 502 })).await.as_deref(), Some("502"));
+    assert_eq!(of(json!({ "message": "no", "type": "server_error" })).await.as_deref(), Some("server_error"));
+    assert_eq!(of(json!({ "message": "no", "code": null })).await, None);
+    let message = json!({ "content": null, "refusal": "I'm sorry, I can't help with that." });
+    let refused = openai(&json!({ "choices": [{ "message": message, "finish_reason": "stop" }] })).await;
+    assert_eq!(code(&refused).as_deref(), Some("refusal"), "{refused:?}");
+    assert!(why(&refused).1.contains("I can't help with that"), "{refused:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_compatible_providers_answer_is_kept() {
     let said = |message: Value| json!({ "choices": [{ "message": message, "finish_reason": "stop" }] });

@@ -50,6 +50,7 @@ async fn a_key_that_comes_has_slots_and_one_that_goes_keeps_no_task() {
     assert!(matches!(ended, Ended::Done) && statistics.ok == 60 && statistics.failed == 0, "{ended:?} {statistics}");
     let (both, one) = changes.await.unwrap();
     assert_eq!((both.slots, both.by_slot.len(), one.slots), (4, 4, 2), "{both}");
+    assert_eq!(one.paused, 0, "who is gone does not rest: {one}");
     let at = at.lock().unwrap();
     let of_new: Vec<Duration> = at.iter().filter(|(key, _)| *key == 1).map(|(_, at)| *at).collect();
     assert!(of_new[0] >= S(20) && of_new[0] < S(21), "{of_new:?}");

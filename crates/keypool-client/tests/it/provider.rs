@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt, Full};
 use keypool_client::Client;
 use serde_json::{Value, json};
 use tower_keypool::{BoxError, Clock, ExitError, Gemini, Key, KeyPool, KeyPoolBuilder, Models, ReplayBody};
@@ -60,14 +60,25 @@ pub(crate) fn client(
     models: Models,
     says: impl Fn(usize, usize, &str) -> (Duration, Says) + Send + Sync + 'static,
 ) -> (Client, Asked) {
+    reading(pool, models, move |asked, key, model, _| says(asked, key, model))
+}
+
+/// The same by the prompt as well.
+pub(crate) fn reading(
+    pool: &KeyPool,
+    models: Models,
+    says: impl Fn(usize, usize, &str, &str) -> (Duration, Says) + Send + Sync + 'static,
+) -> (Client, Asked) {
     let (asked, says) = (Asked::default(), Arc::new(says));
     let counted = Arc::clone(&asked);
     let transport = tower::service_fn(move |request: Request<ReplayBody<Full<bytes::Bytes>>>| {
         let key = request.headers()["x-goog-api-key"].to_str().unwrap();
         let key = key.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap();
         let model = request.uri().path().rsplit('/').next().and_then(|last| last.split(':').next()).unwrap().to_owned();
-        let (took, says) = says(counted.fetch_add(1, SeqCst), key, &model);
+        let (counted, says) = (counted.fetch_add(1, SeqCst), Arc::clone(&says));
         async move {
+            let body = request.into_body().collect().await.map_err(BoxError::from)?.to_bytes();
+            let (took, says) = says(counted, key, &model, &String::from_utf8_lossy(&body));
             tokio::time::sleep(took).await;
             match says {
                 Says::Answer(status, body) => {

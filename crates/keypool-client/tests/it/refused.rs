@@ -83,12 +83,112 @@ async fn the_time_to_come_back_is_that_of_the_end() {
     assert!(!resting.why.contains("next in 6"), "{resting:?}");
 }
 
+/// What the provider says to keys that may not use a model, and to those of another project than a file's.
+const NO_PERMISSION: &str = "The caller does not have permission";
+
+/// A key that may not do what the others do is found out by what they do: it is asked now and then, and no task pays for it.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_refuses_what_others_serve_is_asked_now_and_then() {
+    for (message, slots) in [(NO_PERMISSION, false), (NO_PERMISSION, true), ("Nope, policy of the day.", false)] {
+        let pool = provider::pool(provider::keys(12)).build().unwrap();
+        let refused = Arc::new(Mutex::new(0));
+        let counted = Arc::clone(&refused);
+        let (client, _) = provider::client(&pool, Models::new(), move |_, key, _| {
+            *counted.lock().unwrap() += u32::from(key == 5);
+            (QUICK, if key == 5 { nameless(403, "PERMISSION_DENIED", message) } else { fine() })
+        });
+        let batch = Batch::new(client);
+        let batch = if slots { batch.workers_per_key(2).rate_limit_per_slot(0.2) } else { batch.concurrency(24) };
+        let (ended, statistics) = batch.run(prompts(3_000)).finish().await;
+        assert!(matches!(ended, Ended::Done), "{ended:?}");
+        assert_eq!((statistics.ok, statistics.failed), (3_000, 0), "{statistics}");
+        let refused = *refused.lock().unwrap();
+        assert!(refused <= 12, "{message}, slots {slots}: it was asked {refused} times in {} s", statistics.seconds);
+        let suspect =
+            pool.snapshot().keys.into_iter().filter(|key| !key.rests.is_empty()).map(|key| key.id.to_string());
+        assert_eq!(suspect.collect::<Vec<_>>(), ["k5"], "{message}");
+    }
+}
+
+/// A key that is said to be invalid is asked once more after a minute: by one of those that wait, not by all.
+#[tokio::test(start_paused = true)]
+async fn an_invalid_key_is_confirmed_by_one() {
+    for slots in [false, true] {
+        let pool = provider::pool(provider::keys(3)).limits(MODEL, Limits::new().per_minute(100)).build().unwrap();
+        let (clock, begun) = (pool.clock().clone(), pool.clock().tick());
+        let asked: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let at = Arc::clone(&asked);
+        let (client, _) = provider::client(&pool, Models::new(), move |_, key, _| {
+            if key > 0 {
+                return (Duration::from_secs(1), fine());
+            }
+            at.lock().unwrap().push(clock.tick().since(begun).as_secs());
+            let details = json!([{ "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID" }]);
+            let error = json!({ "code": 400, "message": "API key not valid. Please pass a valid API key.",
+                "status": "INVALID_ARGUMENT", "details": details });
+            (Duration::from_secs(1), Says::Answer(400, json!({ "error": error })))
+        });
+        let batch = Batch::new(client);
+        let batch = if slots { batch.workers_per_key(8).rate_limit_per_slot(2.0) } else { batch.concurrency(100) };
+        let (ended, statistics) = batch.run(prompts(900)).finish().await;
+        assert!(matches!(ended, Ended::Done) && statistics.ok == 900, "{ended:?} {statistics}");
+        let late: Vec<u64> = asked.lock().unwrap().iter().copied().filter(|at| *at >= 30).collect();
+        assert_eq!(late.len(), 1, "slots {slots}: {late:?}");
+        assert_eq!(pool.snapshot().disabled_keys, 1, "slots {slots}");
+    }
+}
+
+/// Keys that served and refuse everything from then on, task after task: that is the keys', and no task pays for it.
+#[tokio::test(start_paused = true)]
+async fn keys_that_served_and_refuse_all_from_then_on_end_the_run() {
+    for (message, earlier) in [(NO_PERMISSION, false), ("Nope, policy of the day.", false), (NO_PERMISSION, true)] {
+        for slots in [false, true] {
+            let pool = provider::pool(provider::keys(12)).build().unwrap();
+            let (client, asked) = provider::client(&pool, Models::new(), move |asked, _, _| {
+                (QUICK, if asked < 60 { fine() } else { nameless(403, "PERMISSION_DENIED", message) })
+            });
+            let batch = || {
+                let batch = Batch::new(client.clone());
+                if slots { batch.workers_per_key(4).rate_limit_per_slot(1.0) } else { batch.concurrency(24) }
+            };
+            if earlier {
+                // By a run before this one.
+                assert_eq!(batch().run(prompts(60)).finish().await.1.ok, 60);
+            }
+            let run = tokio::time::timeout(Duration::from_secs(3_600), batch().run(prompts(400)).finish());
+            let (ended, statistics) = run.await.expect("it ends");
+            let what = format!("{message}, earlier {earlier}, slots {slots}: {ended:?} {statistics}");
+            assert!(matches!(ended, Ended::NoKey(_)), "{what}");
+            assert_eq!(statistics.failed, 0, "{what}");
+            assert!(asked.load(SeqCst) <= 60 + 3 * 48 + 8 * 12, "{}: {what}", asked.load(SeqCst));
+        }
+    }
+}
+
+/// One task that all keys refuse, while they serve the others, is that task's own, and no key pays for it.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_all_keys_refuse_fails_alone() {
+    for message in [NO_PERMISSION, "Nope, policy of the day."] {
+        let pool = provider::pool(provider::keys(12)).build().unwrap();
+        let (client, _) = provider::reading(&pool, Models::new(), move |_, _, _, body| {
+            let bad = ["\"task 70\"", "\"task 199\""].iter().any(|bad| body.contains(bad));
+            (QUICK, if bad { nameless(403, "PERMISSION_DENIED", message) } else { fine() })
+        });
+        let (ended, statistics) = Batch::new(client).concurrency(12).run(prompts(200)).finish().await;
+        assert!(matches!(ended, Ended::Done), "{ended:?}");
+        assert_eq!((statistics.ok, statistics.failed), (198, 2), "{message}: {statistics}");
+        assert!(statistics.seconds < 20.0, "{statistics}");
+        assert!(pool.snapshot().keys.iter().all(|key| key.rests.is_empty()), "{message}");
+    }
+}
+
 /// Twelve owners who all refuse, in words that name nobody: a few are asked at first, then one now and then, and the run ends.
 #[tokio::test(start_paused = true)]
 async fn keys_that_all_refuse_without_a_cause_are_not_hammered_and_end_the_run() {
     for (code, status, message) in [
         (401, "UNAUTHENTICATED", "Request had invalid authentication credentials."),
         (403, "PERMISSION_DENIED", "Nope, policy of the day."),
+        (403, "PERMISSION_DENIED", NO_PERMISSION),
     ] {
         for slots in [false, true] {
             let pool = provider::pool(provider::keys(12)).build().unwrap();
@@ -114,6 +214,32 @@ async fn keys_that_all_refuse_without_a_cause_are_not_hammered_and_end_the_run()
             assert!(burst <= 48 + 4 * 12, "{code}, slots {slots}: {burst} requests in the first seconds");
             assert!(asked.load(SeqCst) <= 48 + 8 * 12, "{code}: {}", asked.load(SeqCst));
         }
+    }
+}
+
+/// Nobody need come back for keys that never served anybody and are all refused: the run says so, without another round.
+#[tokio::test(start_paused = true)]
+async fn keys_that_never_served_and_are_all_refused_are_nothing_to_come_back_for() {
+    let refused = || nameless(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.");
+    for (keys, slots, served) in [(12, false, false), (12, true, false), (1, false, false), (12, false, true)] {
+        let what = format!("{keys} keys, slots {slots}, served before {served}");
+        let pool = provider::pool(provider::keys(keys)).build().unwrap();
+        let (client, asked) = provider::client(&pool, Models::new(), move |asked, _, _| {
+            (QUICK, if served && asked < 60 { fine() } else { refused() })
+        });
+        let batch = || {
+            let batch = Batch::new(client.clone()).until_exhausted();
+            if slots { batch.workers_per_key(4).rate_limit_per_slot(1.0) } else { batch.concurrency(24) }
+        };
+        if served {
+            assert_eq!(batch().run(prompts(60)).finish().await.1.ok, 60);
+        }
+        let (ended, statistics) = batch().run(prompts(300)).finish().await;
+        let told = if served { matches!(ended, Ended::OutOfQuota(_)) } else { matches!(ended, Ended::NoKey(_)) };
+        assert!(told, "{what}: {ended:?}");
+        assert_eq!(statistics.failed, 0, "{what}: {statistics}");
+        assert!(served || statistics.seconds < 5.0, "{what}: {statistics}");
+        assert!(asked.load(SeqCst) <= if served { 60 + 200 } else { 60 }, "{what}: {asked:?}");
     }
 }
 
@@ -190,8 +316,7 @@ async fn a_model_that_is_for_no_keys_tier_gives_way_to_another_or_is_waited_for(
 #[tokio::test(start_paused = true)]
 async fn what_is_another_owners_is_found_there() {
     let file = "You do not have permission to access the File abc123 or it may not exist.";
-    let caller = "The caller does not have permission";
-    for (message, mute, keys) in [(file, 2, 3), (caller, 1, 12), (file, 11, 12)] {
+    for (message, mute, keys) in [(file, 2, 3), (NO_PERMISSION, 1, 12), (file, 11, 12)] {
         for slots in [false, true] {
             let pool = provider::pool(provider::keys(keys)).build().unwrap();
             let (client, asked) = provider::client(&pool, Models::new(), move |_, key, _| {

@@ -96,7 +96,10 @@ impl<'a> Scene<'a> {
             Scope::BillingAccount => said.billing_account.as_ref() == Some(&rest.id.whom),
             _ => false,
         };
-        let lasts = |rest: &&RestRecord| rest.ends.is_none_or(|ends| ends > self.now);
+        // What is to be confirmed is tried once more by then.
+        let tried = |rest: &RestRecord| rest.probe.filter(|_| rest.confirming && rest.ends.is_some());
+        let until = |rest: &RestRecord| tried(rest).map_or(rest.ends, |(at, _)| Some(at));
+        let lasts = |rest: &&RestRecord| until(rest).is_none_or(|until| until > self.now);
         let whom = owners.iter().map(String::as_str).chain([hash]).chain(said.billing_account.as_deref());
         let mut seen = BTreeSet::new();
         let whom = whom.filter(|whom| seen.insert(*whom));
@@ -108,7 +111,7 @@ impl<'a> Scene<'a> {
             kind: rest.kind,
             code: rest.code.clone(),
             advice: rest.advice.clone(),
-            until: rest.ends,
+            until: until(rest),
         };
         rests.map(shown).collect()
     }
