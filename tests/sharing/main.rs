@@ -14,6 +14,7 @@ mod named;
 mod passing;
 #[cfg(feature = "redis")]
 mod redis;
+mod replaced;
 mod schedules;
 mod seen;
 mod slots;

@@ -158,8 +158,13 @@ impl State {
     /// An owner is called otherwise here, as somebody configured it while this process runs: its quota is the same.
     fn rename_key(&mut self, slot: u32, hash: &Arc<str>, called: Arc<str>) {
         let Some(share) = self.share_mut() else { return };
+        let Some(named) = share.names.of_key(hash).cloned() else {
+            // Nobody named this secret yet: it is told with the next renewal, as it is called by then.
+            share.names.key(slot).called = None;
+            share.stale = true;
+            return;
+        };
         share.names.key(slot).called = Some(Arc::clone(&called));
-        let Some(named) = share.names.of_key(hash).cloned() else { return };
         let news = share.names.name(hash, Named { called, generation: named.generation + 1, ..named });
         share.news.push(news);
         self.ring();

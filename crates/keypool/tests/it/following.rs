@@ -177,6 +177,20 @@ async fn a_key_that_the_pool_itself_disabled_stays_so_until_somebody_enables_it(
     end(running).await;
 }
 
+/// Whose quota the new secret counts in is to be agreed on with all who share it, before and after its key's first request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_with_limits_is_lent_with_each_secret_that_it_gets() {
+    let (home, sim) = (Home::new(), simulator(3).await);
+    home.add(0, "one", &["--rpm", "300"]);
+    let db = home.database();
+    let running = home.serve(&sim, &["--db", db.to_str().unwrap()]);
+    for n in [1, 2] {
+        home.pipe(&["keys", "replace", "one"], &secret(n)).good();
+        asked_until(&running, || sim.report().projects[n].tally.accepted > 3).await;
+    }
+    end(running).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_command_said_outlives_a_process_that_is_killed_at_once() {
     let (home, sim) = (Home::new(), simulator(3).await);
