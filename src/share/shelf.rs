@@ -107,6 +107,14 @@ impl Shelf {
         self.revision = state.revision;
     }
 
+    /// What the owner of a key is called: by its secret, unless a process said otherwise, as it does of one that took the place of
+    /// another while it ran.
+    pub(crate) fn name_of(&self, hash: &str) -> String {
+        let said = self.state.as_ref().and_then(|state| state.facts.get(&format!("{OWNER}{hash}")));
+        let name = said.and_then(|said| said.why.split('\n').next()).filter(|name| !name.is_empty());
+        name.map_or_else(|| format!("key:{hash}"), str::to_owned)
+    }
+
     /// Nobody is there who heard what was said but of names. Those of secrets that were replaced are the new ones'.
     pub(crate) fn keep_names(&mut self, replaced: &[(String, String)]) {
         let Some(state) = &mut self.state else { return };

@@ -191,6 +191,32 @@ async fn a_key_with_limits_is_lent_with_each_secret_that_it_gets() {
     end(running).await;
 }
 
+/// A secret that comes while the gateway runs counts where the one before it did, and so it does in the next gateway.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_both_secrets_of_a_key_used_counts_after_a_restart() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    home.add(0, "one", &["--rpd", "8"]);
+    let db = home.database();
+    let db = ["--db", db.to_str().unwrap()];
+    let running = home.serve(&sim, &db);
+    assert_eq!(servers(&running, 4).await.last().map(String::as_str), Some("one"));
+    home.pipe(&["keys", "replace", "one"], &secret(1)).good();
+    let accepted = |n: usize| sim.report().projects[n].tally.accepted;
+    asked_until(&running, || accepted(1) > 0).await;
+    asked_until(&running, || accepted(0) + accepted(1) >= 8).await;
+    assert_eq!(servers(&running, 1).await, ["503"]);
+    end(running).await;
+    let running = home.serve(&sim, &db);
+    for _ in 0..3 {
+        assert_eq!(servers(&running, 1).await, ["503"]);
+    }
+    home.add(0, "back", &["--rpd", "8"]);
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(servers(&running, 1).await, ["503"], "nor with the first one again");
+    assert_eq!(accepted(0) + accepted(1), 8);
+    end(running).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_command_said_outlives_a_process_that_is_killed_at_once() {
     let (home, sim) = (Home::new(), simulator(3).await);

@@ -63,7 +63,8 @@ pub(super) fn carry(connection: &mut Connection, desk: &mut SharedDesk, life: &L
     }
     let replaced = keys::replaced(&to)?;
     for (old, new) in &replaced {
-        desk.shelf.rename((&format!("key:{old}"), &format!("key:{new}")), &gone, now);
+        let called = desk.shelf.name_of(new);
+        desk.shelf.rename((&format!("key:{old}"), &called), &gone, now);
     }
     if alone {
         // Of the rest the tables are right.
