@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use http::Method;
 use tower_keypool::{Affinity, KeyId, KeyPool, KeyState, Tick};
 
 use crate::names;
@@ -250,10 +249,9 @@ fn owners(pool: &KeyPool) -> Arc<[Affinity]> {
 }
 
 /// Whether the answer to such a request may tell of what is somebody's from then on.
-pub(crate) fn tells(method: &Method, path: &str) -> bool {
-    let call = path.contains("/models/") && *method == Method::POST;
+pub(crate) fn tells(path: &str) -> bool {
     let makes = ["LongRunning", "atchGenerateContent", "syncBatch", "reateTunedModel"];
-    !call || makes.iter().any(|word| path.contains(word))
+    collection(path).is_some() || makes.iter().any(|word| path.contains(word))
 }
 
 /// What ids in the answer to such a request are ids of.

@@ -98,7 +98,7 @@ impl Client {
         body: Bytes,
         demand: Option<Demand>,
     ) -> Result<RawAnswer, Error> {
-        let tells = holdings::tells(&method, path);
+        let tells = holdings::tells(path);
         let mut request = Request::builder().method(method).uri(path);
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");

@@ -275,7 +275,8 @@ impl Desk {
         let lane = tray.owned.lane(&work);
         let given_up = given_up::round(&why).is_some_and(|round| tray.droughts.held(&lane, round, now));
         tray.droughts.waits(&lane, now);
-        let news = tray.park(Box::new(work), why, next.filter(|_| !given_up), now);
+        // Who waits for what a task finds out does not wait for one that is parked.
+        let news = tray.park(Box::new(work), why, next.filter(|_| !given_up), now) | tray.has_named();
         if !self.end_if_out(tray) {
             if news {
                 self.changed.notify_waiters();

@@ -185,5 +185,6 @@ fn one_of(body: &Fields, names: [&'static str; 2]) -> Option<&'static str> {
 }
 
 fn written(body: &impl Serialize) -> Bytes {
-    serde_json::to_vec(body).map(Bytes::from).unwrap_or_default()
+    // It may wait for long: without room for more.
+    serde_json::to_vec(body).map(|text| Bytes::from(text.into_boxed_slice())).unwrap_or_default()
 }

@@ -8,14 +8,16 @@ use std::{
 
 use super::{work::Work, written::Json};
 
-/// What a field of a task takes beside its text, and what a task's own pieces do.
+/// What a field of a task takes beside its text.
 const EACH: usize = 64;
+/// What a task takes beside its texts: its pieces, and the room between them that nothing fits into, as it was measured.
+const OWN: usize = 512;
 
 /// How much room a task takes while it waits, about.
 pub(super) fn room(work: &Work) -> usize {
     let text = |json: &Json| json.exact().map_or(0, str::len) + text_of(json);
     let fields: usize = work.fields.iter().map(|(name, value)| EACH + name.len() + text(value)).sum();
-    size_of::<Work>() + EACH + work.body.len() + work.path.len() + fields
+    size_of::<Work>() + OWN + work.body.len() + work.path.len() + fields
 }
 
 fn text_of(value: &serde_json::Value) -> usize {

@@ -48,8 +48,8 @@ impl Parked {
 
     /// Which one a worker, or a slot of this key, would try.
     fn scout_for(&self, owned: &Owned, key: Option<&KeyId>) -> Option<usize> {
-        let whose = |work: &Box<Work>| owned.may_go(work, key) && fits(work, key);
-        let at = self.tasks.iter().take(64).position(whose);
+        let whose = |work: &Work| owned.may_go(work, key) && fits(work, key);
+        let at = self.tasks.iter().take(64).position(|work| whose(work));
         // One that was tried with this key is better than none.
         at.or_else(|| self.tasks.front().filter(|work| work.names.is_none()).map(|_| 0))
     }
@@ -245,16 +245,16 @@ impl Tray {
                 at = fits(work, key).then_some(looked);
                 looked += 1;
             } else {
-                let named = self.ready.remove(looked);
-                named.into_iter().for_each(|work| self.named.put(work, false));
+                let Some(work) = self.ready.remove(looked) else { break };
+                self.named.put(work, false);
             }
         }
         // A key that was tried is better than none, where nothing else can come, and no slot of another key will.
         let at = at.or_else(|| {
             let stuck = self.ended || self.full;
             let nobody_else =
-                |work: &Box<Work>| work.names.is_none() && self.present.keys().all(|key| work.tried.contains(key));
-            stuck.then(|| self.ready.iter().take(64).position(nobody_else)).flatten()
+                |work: &Work| work.names.is_none() && self.present.keys().all(|key| work.tried.contains(key));
+            stuck.then(|| self.ready.iter().take(64).position(|work| nobody_else(work))).flatten()
         });
         self.ready.remove(at?)
     }

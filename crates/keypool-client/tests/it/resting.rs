@@ -362,10 +362,10 @@ async fn tasks_of_a_model_that_is_out_hold_up_no_others_behind_them() {
     let pool = provider::pool(provider::keys(2)).limits("best", Limits::new().per_day(1)).build().unwrap();
     let (client, _) = provider::client(&pool, Models::new(), |_, _, _| (QUICK, fine()));
     let of = |model: &'static str, count| (0..count).map(move |n| Task::prompt(format!("{model} {n}")).model(model));
-    let run = Batch::new(client).until_exhausted().run(of("best", 50_000).chain(of(MODEL, 500)));
+    let run = Batch::new(client).until_exhausted().run(of("best", 30_000).chain(of(MODEL, 500)));
     let (ended, statistics) = run.finish().await;
     assert!(matches!(ended, Ended::OutOfQuota(_)), "{ended:?}");
-    assert_eq!((statistics.ok, statistics.failed, statistics.left()), (502, 0, 49_998), "{statistics}");
+    assert_eq!((statistics.ok, statistics.failed, statistics.left()), (502, 0, 29_998), "{statistics}");
 }
 
 /// What waits aside is bounded by the room it takes, however few tasks that are.
