@@ -77,7 +77,7 @@ pub(crate) fn reading(
         let model = request.uri().path().rsplit('/').next().and_then(|last| last.split(':').next()).unwrap().to_owned();
         let (counted, says) = (counted.fetch_add(1, SeqCst), Arc::clone(&says));
         async move {
-            let body = request.into_body().collect().await.map_err(BoxError::from)?.to_bytes();
+            let body = request.into_body().collect().await?.to_bytes();
             let (took, says) = says(counted, key, &model, &String::from_utf8_lossy(&body));
             tokio::time::sleep(took).await;
             match says {
