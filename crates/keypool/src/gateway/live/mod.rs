@@ -237,7 +237,7 @@ impl Live {
             let blot = Blot::of(lease.expose());
             let client = (TokioIo::new(client), Frames::new(0, |_| false));
             let over = over(&opening.account, &opening.tenant, ending);
-            pipe(client, TokioIo::new(provider), blot, &Only(lease), over).await;
+            pipe(client, (TokioIo::new(provider), Vec::new()), blot, &Only(lease), over).await;
         };
         pipes.spawn(carried, (place, connection), gone);
         let mut response = response.map(drop);

@@ -123,7 +123,7 @@ pub(super) async fn carry(live: Live, client: OnUpgrade, mut beginning: Beginnin
     };
     tell(&told);
     let blot = Blot::of(session.lease.expose());
-    pipe((client, frames), provider, blot, &session, over).await;
+    pipe((client, frames), (provider, Vec::new()), blot, &session, over).await;
 }
 
 /// Says why, and lets the client say goodbye.
