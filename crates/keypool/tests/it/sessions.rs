@@ -14,7 +14,7 @@ use tokio::{
 use tower_keypool::{Gemini, Key, KeyPool};
 
 use crate::{
-    live::{PATH, Socket},
+    live::{PATH, Socket, until},
     serving::{ONE, TWO},
     support::Served,
 };
@@ -170,4 +170,111 @@ async fn a_ping_between_two_parts_of_a_message_does_not_wait_for_the_second() {
     let (code, _) = next(&mut socket).await;
     assert_eq!(code, 1, "a part of a message");
     assert_eq!(next(&mut socket).await, (9, "are you there?".to_owned()));
+}
+
+/// What is said of the keys: how many rest or are off.
+fn out(pool: &KeyPool) -> Vec<String> {
+    let keys = pool.snapshot().keys;
+    keys.iter().filter(|key| !key.rests.is_empty()).map(|key| key.id.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_key_that_is_dead_is_found_out_before_the_client_hears_of_it() {
+    for (code, reason) in [
+        (1007, "API key not valid. Please pass a valid API key."),
+        (1007, "API key expired. Please renew the API key."),
+        (1008, "Permission denied: Consumer 'api_key:xx' has been suspended."),
+        (1008, "Your API key was reported as leaked. Please use another API key."),
+        (1008, "Gemini API has not been used in project 1 before or it is disabled."),
+        (1011, "You exceeded your current quota, please check your plan and billing details. For more information"),
+        (1011, "Your prepayment credits are depleted."),
+    ] {
+        let says =
+            move |key: &str| vec![if key == ONE { closing(code, reason) } else { frame(0x81, READY.as_bytes()) }];
+        let (url, heard) = provider(says).await;
+        let pool = pool(&url);
+        let (served, _) = Served::kept(&pool, &url, Records::default()).await;
+        for _ in 0..4 {
+            assert_eq!(next(&mut open(&served).await).await, (1, READY.to_owned()), "{code} {reason}");
+        }
+        let heard = heard.lock().unwrap();
+        assert_eq!(heard.iter().filter(|(key, _)| key == ONE).count(), 1, "{reason}: it is known then");
+        assert!(heard.iter().all(|(_, said)| said.contains("setup")), "each hears what the client said: {heard:?}");
+        assert_eq!(out(&pool), ["one"], "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_reason_that_speaks_of_no_key_punishes_nobody_and_is_the_clients_to_hear() {
+    for (code, reason) in [
+        (1007, "Request contains an invalid argument."),
+        (1007, "Invalid JSON payload received. Unknown name \"API key not valid\" at 'setup': Cannot find field."),
+        (1007, "Invalid value at 'setup.x': \"You exceeded your current quota\""),
+        (
+            1008,
+            "models/gemini-2.5-flash is not found for API version v1beta, or is not supported for bidiGenerateContent.",
+        ),
+        (1008, "BidiGenerateContent session not found"),
+        (1008, "Operation is not implemented, or supported, or enabled."),
+        (1008, "Requested entity was not found."),
+        (1011, "Internal error encountered."),
+        (1011, ""),
+    ] {
+        let (url, heard) = provider(move |_| vec![closing(code, reason)]).await;
+        let pool = pool(&url);
+        let (served, _) = Served::kept(&pool, &url, Records::default()).await;
+        let mut socket = open(&served).await;
+        let heard_here = timeout(Duration::from_secs(5), socket.closed()).await.expect("it is told at once");
+        assert_eq!(heard_here, (code, reason.to_owned()));
+        assert_eq!(heard.lock().unwrap().len(), 1, "{reason}: one attempt");
+        assert_eq!(out(&pool), [""; 0], "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn where_every_key_is_dead_each_is_tried_once_and_the_client_hears_that() {
+    let reason = "Your API key was reported as leaked. Please use another API key.";
+    let (url, heard) = provider(move |_| vec![closing(1008, reason)]).await;
+    let pool = pool(&url);
+    let (served, _) = Served::kept(&pool, &url, Records::default()).await;
+    let (code, why) = open(&served).await.closed().await;
+    assert!(code == 1013 && why.contains("2 disabled (invalid)"), "{code} {why}");
+    let keys: Vec<_> = heard.lock().unwrap().iter().map(|(key, _)| key.clone()).collect();
+    assert!(keys.len() == 2 && keys[0] != keys[1], "each once");
+    assert_eq!(pool.snapshot().in_flight, 0);
+}
+
+#[tokio::test]
+async fn once_something_was_said_a_key_is_judged_and_nothing_is_said_again() {
+    let reason = "Your API key was reported as leaked. Please use another API key.";
+    let says = move |_: &str| vec![frame(0x81, READY.as_bytes()), closing(1008, reason)];
+    let (url, heard) = provider(says).await;
+    let pool = pool(&url);
+    let (served, _) = Served::kept(&pool, &url, Records::default()).await;
+    let mut socket = open(&served).await;
+    assert_eq!(next(&mut socket).await, (1, READY.to_owned()));
+    assert_eq!(socket.closed().await, (1008, reason.to_owned()));
+    assert_eq!(heard.lock().unwrap().len(), 1);
+    assert_eq!(out(&pool).len(), 1);
+}
+
+#[tokio::test]
+async fn what_the_client_says_behind_its_first_message_reaches_the_key_that_serves() {
+    let says =
+        |key: &str| vec![if key == ONE { closing(1007, "API key not valid.") } else { frame(0x81, READY.as_bytes()) }];
+    let (url, heard) = provider(says).await;
+    let pool = pool(&url);
+    let (served, _) = Served::kept(&pool, &url, Records::default()).await;
+    for _ in 0..2 {
+        let mut socket = open(&served).await;
+        socket.say(1, r#"{"clientContent":"behind"}"#).await;
+        assert_eq!(next(&mut socket).await, (1, READY.to_owned()));
+        socket.say(1, r#"{"clientContent":"after"}"#).await;
+        let heard_all = || heard.lock().unwrap().last().is_some_and(|(_, said)| said.contains("after"));
+        until("the last of it came", heard_all).await;
+    }
+    for (key, said) in heard.lock().unwrap().iter().filter(|(key, _)| key == TWO) {
+        let at = |word| said.find(word).unwrap_or_else(|| panic!("{key} hears {word}: {said}"));
+        assert!(at("setup") < at("behind") && at("behind") < at("after"), "{said}");
+    }
 }
