@@ -25,12 +25,11 @@ const READY: &str = r#"{"setupComplete":{}}"#;
 /// A frame of a provider's.
 fn frame(first: u8, inside: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
-    match u8::try_from(inside.len()) {
-        Ok(short @ 0..126) => frame.push(short),
-        _ => {
-            frame.push(126);
-            frame.extend(u16::try_from(inside.len()).unwrap().to_be_bytes());
-        }
+    if let Ok(short @ 0..126) = u8::try_from(inside.len()) {
+        frame.push(short);
+    } else {
+        frame.push(126);
+        frame.extend(u16::try_from(inside.len()).unwrap().to_be_bytes());
     }
     frame.extend(inside);
     frame
@@ -118,7 +117,7 @@ async fn a_key_in_parts_of_a_message_is_overwritten_and_nothing_whole_is_held_ba
         let text = format!("{{\"y\":\"{key}\"}}");
         let last = text.len() - 1;
         for (at, byte) in text.bytes().enumerate() {
-            says.push(frame(if at == 0 { 1 } else { 0 } | if at == last { 0x80 } else { 0 }, &[byte]));
+            says.push(frame(u8::from(at == 0) | if at == last { 0x80 } else { 0 }, &[byte]));
         }
         // What could begin a key, at the end of a message, of a frame that answers one, and of the last words.
         says.push(frame(0x81, b"partial A"));

@@ -139,7 +139,7 @@ mod tests {
             let pieces: Vec<&[u8]> = text.as_bytes().chunks(parts).collect();
             for (at, piece) in pieces.iter().enumerate() {
                 let last = if at + 1 == pieces.len() { 0x80 } else { 0 };
-                bytes.extend(frame(last | if at == 0 { 1 } else { 0 }, piece));
+                bytes.extend(frame(last | u8::from(at == 0), piece));
                 if last == 0 {
                     bytes.extend(frame(0x89, b"AAAB-secret?"));
                     bytes.extend(frame(0, b""));
