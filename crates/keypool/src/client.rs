@@ -40,7 +40,7 @@ pub use commands::Calls;
 use dial::Dial;
 pub use error::Error;
 pub use roots::{Roots, RootsError};
-pub use sockets::{InPlaceOfKey, Sockets};
+pub use sockets::{Greeting, InPlaceOfKey, SocketBody, Sockets};
 use upstream::Upstream;
 use ways::ByExit;
 pub use ways::{NoProxy, Proxy, WayOut, WaysOut};

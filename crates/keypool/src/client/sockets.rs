@@ -8,8 +8,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderValue, Request, Response, Uri, Version, header};
-use hyper::{body::Incoming, client::conn::http1};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header};
+use http_body_util::{Either, Full};
+use hyper::{body::Incoming, client::conn::http1, upgrade::OnUpgrade};
 use tower::Service;
 use tower_keypool::{Base, Clock, ReplayBody};
 
@@ -22,6 +24,16 @@ use crate::{
 /// What stands in the place of a key, for who brings a token of the provider's own.
 #[derive(Clone, Debug)]
 pub struct InPlaceOfKey(pub HeaderValue);
+
+/// What is said over a socket as soon as it is open, and hears what is said to it first: an answer that refuses it, which
+/// stands in the place of the one that opened it, or none.
+#[derive(Clone)]
+pub struct Greeting(pub Arc<Greets>);
+
+type Greets = dyn Fn(OnUpgrade) -> Pin<Box<dyn Future<Output = Option<Response<Full<Bytes>>>> + Send>> + Send + Sync;
+
+/// A provider's answer, or what stands in its place.
+pub type SocketBody = Either<Incoming, Full<Bytes>>;
 
 /// Opens sockets to one provider. A cheap handle.
 #[derive(Clone)]
@@ -59,9 +71,9 @@ impl fmt::Debug for Sockets {
 }
 
 impl Service<Request<ReplayBody<Outgoing>>> for Sockets {
-    type Response = Response<Incoming>;
+    type Response = Response<SocketBody>;
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<SocketBody>, Error>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
@@ -80,6 +92,7 @@ impl Service<Request<ReplayBody<Outgoing>>> for Sockets {
             request.headers_mut().insert(header::AUTHORIZATION, token);
         }
         request.headers_mut().insert(header::HOST, self.place.host());
+        let greeting = request.extensions_mut().remove::<Greeting>();
         let connecting = match self.dials.take(request.extensions_mut()) {
             Ok(dial) => dial.stream(),
             Err(error) => return Box::pin(std::future::ready(Err(Error::connect(error)))),
@@ -93,7 +106,14 @@ impl Service<Request<ReplayBody<Outgoing>>> for Sockets {
                         tracing::debug!("a connection for a socket ended: {error}");
                     }
                 });
-                sender.send_request(request).await.map_err(Error::sent)
+                let mut answer = sender.send_request(request).await.map_err(Error::sent)?;
+                if answer.status() == StatusCode::SWITCHING_PROTOCOLS
+                    && let Some(Greeting(greets)) = greeting
+                    && let Some(refused) = greets(hyper::upgrade::on(&mut answer)).await
+                {
+                    return Ok(refused.map(Either::Right));
+                }
+                Ok(answer.map(Either::Left))
             }
             .await;
             sent.answered(answer.as_ref().ok().map(Response::status));

@@ -47,15 +47,19 @@ impl Configured {
         Self { calendar: Calendar::of(provider.zone()), keys, exits: Some(exits.clone()) }
     }
 
-    /// Why a key goes nowhere: nothing says what its exit is. `filed`: what files and variables say of it; `said`: what
-    /// commands did.
-    pub(super) fn nowhere(&self, filed: Option<&KeySpec>, said: Option<&KeySettings>) -> Option<String> {
-        let (exits, owner) = (self.exits.as_ref()?, filed.and_then(|spec| spec.owner.as_deref()));
-        let of_owner = exits.of_owner(owner.or(said.and_then(|said| said.owner.as_deref())));
+    /// The exit that a key goes out by, where it is not the usual way. `filed`: what files and variables say of it; `said`:
+    /// what commands did.
+    pub(super) fn exit<'a>(&'a self, filed: Option<&'a KeySpec>, said: Option<&'a KeySettings>) -> Option<&'a str> {
+        let owner = filed.and_then(|spec| spec.owner.as_deref()).or(said.and_then(|said| said.owner.as_deref()));
+        let of_owner = self.exits.as_ref().and_then(|exits| exits.of_owner(owner));
         // What was read of files has the owner's exit where they name none.
         let filed = filed.and_then(|spec| spec.exit.as_deref()).filter(|exit| Some(*exit) != of_owner);
-        let exit = filed.or(said.and_then(|said| said.exit.as_deref())).or(of_owner)?;
-        exits.knows(exit).err()
+        filed.or(said.and_then(|said| said.exit.as_deref())).or(of_owner)
+    }
+
+    /// Why a key goes nowhere: nothing says what its exit is.
+    pub(super) fn nowhere(&self, exit: Option<&str>) -> Option<String> {
+        self.exits.as_ref()?.knows(exit?).err()
     }
 
     /// How keys stand, by this database and what is configured; and the database.

@@ -14,7 +14,7 @@ use serde::Serialize;
 use tower_keypool::{
     Scope, Span, Unit, VerdictKind,
     config::KeySpec,
-    store::{KeptSecret, KeyRecord, StoreError, UsageRecord},
+    store::{BookKey, KeptSecret, KeyRecord, StoreError, UsageRecord},
 };
 
 use self::scene::Scene;
@@ -68,7 +68,7 @@ pub struct Stand {
     pub created: i64,
     /// Requests of today.
     pub used_today: i64,
-    /// What rests of it, of its owner and its account.
+    /// What rests of it, of its owner, its account and its exit.
     pub rests: Vec<Rest>,
     /// Models for which its day is used up.
     pub out_for_today: Vec<Out>,
@@ -136,22 +136,24 @@ impl Standings {
             book.know(KeyRecord::of(&spec.key(), KeptSecret::Elsewhere, calendar.now_ms()));
         }
         let scene = Scene::new(&book, &image, &usage, &days, calendar.now_ms());
-        let mut keys: Vec<Stand> = book.keys().map(|(hash, key)| scene.stand(hash, key)).collect();
         let origins = configured.origins();
         let said: HashMap<String, &KeySpec> = configured.keys.iter().map(|spec| (spec.hash(), spec)).collect();
-        for key in &mut keys {
-            key.origins.extend(origins.get(&key.hash).into_iter().flatten().cloned());
-            let filed = said.get(&key.hash).copied();
+        let stand = |(hash, key): (&str, &BookKey)| {
+            let filed = said.get(hash).copied();
+            let exit = configured.exit(filed, key.settings.as_ref());
+            let mut stand = scene.stand(hash, key, exit);
+            stand.origins.extend(origins.get(hash).into_iter().flatten().cloned());
             if let Some(spec) = filed {
-                key.go_by(spec);
+                stand.go_by(spec);
             }
-            let settings = book.by_hash(&key.hash).and_then(|key| key.settings.as_ref());
-            if !matches!(key.state, State::Disabled | State::Removed)
-                && let Some(why) = configured.nowhere(filed, settings)
+            if !matches!(stand.state, State::Disabled | State::Removed)
+                && let Some(why) = configured.nowhere(exit)
             {
-                (key.state, key.reason) = (State::Faulty, why);
+                (stand.state, stand.reason) = (State::Faulty, why);
             }
-        }
+            stand
+        };
+        let mut keys: Vec<Stand> = book.keys().map(stand).collect();
         keys.retain(|key| !key.id.is_empty());
         let gone = |key: &Stand| key.state == State::Removed;
         keys.sort_by(|a, b| (gone(a), a.priority, &a.id).cmp(&(gone(b), b.priority, &b.id)));

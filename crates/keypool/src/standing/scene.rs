@@ -47,12 +47,13 @@ impl<'a> Scene<'a> {
         Self { rests, units, usage: used, days, now, called }
     }
 
-    pub(super) fn stand(&self, hash: &str, key: &BookKey) -> Stand {
+    /// `exit`: the one that it goes out by, where that is not the usual way.
+    pub(super) fn stand(&self, hash: &str, key: &BookKey, exit: Option<&str>) -> Stand {
         let record = &key.record;
         let said = key.settings.clone().unwrap_or_default();
         let mut owners: BTreeSet<String> = names(hash, key).collect();
         owners.extend(record.consumer.as_deref().and_then(|name| self.called.get(name)).into_iter().flatten().cloned());
-        let rests = self.rests(hash, &owners, &said);
+        let rests = self.rests(hash, &owners, &said, exit.unwrap_or_default());
         let out = self.out(self.days.of(hash), &owners, &rests);
         let (state, reason) = self.state(hash, key, &owners, &rests, &out);
         let limits = said.limits.iter().map(|(model, limits)| (model.clone(), amounts(limits))).collect();
@@ -89,18 +90,19 @@ impl<'a> Scene<'a> {
         owners.iter().filter_map(|owner| self.units.get(&**owner)).flatten().copied()
     }
 
-    fn rests(&self, hash: &str, owners: &BTreeSet<String>, said: &KeySettings) -> Vec<Rest> {
+    fn rests(&self, hash: &str, owners: &BTreeSet<String>, said: &KeySettings, exit: &str) -> Vec<Rest> {
         let concerns = |rest: &&RestRecord| match rest.id.scope {
             Scope::Key | Scope::KeyLane => rest.id.whom == hash,
             Scope::Owner | Scope::OwnerLane => owners.contains(&rest.id.whom),
             Scope::BillingAccount => said.billing_account.as_ref() == Some(&rest.id.whom),
+            Scope::Exit => rest.id.whom == exit,
             _ => false,
         };
         // What is to be confirmed is tried once more by then.
         let tried = |rest: &RestRecord| rest.probe.filter(|_| rest.confirming && rest.ends.is_some());
         let until = |rest: &RestRecord| tried(rest).map_or(rest.ends, |(at, _)| Some(at));
         let lasts = |rest: &&RestRecord| until(rest).is_none_or(|until| until > self.now);
-        let whom = owners.iter().map(String::as_str).chain([hash]).chain(said.billing_account.as_deref());
+        let whom = owners.iter().map(String::as_str).chain([hash, exit]).chain(said.billing_account.as_deref());
         let mut seen = BTreeSet::new();
         let whom = whom.filter(|whom| seen.insert(*whom));
         let rests = whom.filter_map(|whom| self.rests.get(whom)).flatten().copied();

@@ -52,7 +52,7 @@ fn out(configured: &Configured, image: &Image, id: &str) -> Vec<String> {
     let days = Days::new(&book, configured);
     let scene = Scene::new(&book, image, &[], &days, configured.calendar.now_ms());
     let (hash, key) = book.keys().find(|(_, key)| key.record.id == id).unwrap();
-    scene.stand(hash, key).out_for_today.into_iter().filter_map(|out| out.model).collect()
+    scene.stand(hash, key, None).out_for_today.into_iter().filter_map(|out| out.model).collect()
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_quota_that_comes_back_today_is_not_the_days() {
     image.rests.retain(|_, rest| rest.id.lane.as_deref() == Some("minute"));
     let scene = Scene::new(&book, &image, &[], &days, now);
     let (hash, key) = book.keys().next().unwrap();
-    assert_eq!(scene.stand(hash, key).state, State::Partly, "it rests for a minute");
+    assert_eq!(scene.stand(hash, key, None).state, State::Partly, "it rests for a minute");
 }
 
 #[test]
@@ -125,6 +125,36 @@ fn a_day_that_nobody_knows_since_the_store_was_lost_is_out() {
     let days = Days::new(&book, &configured);
     let scene = Scene::new(&book, &image, &[], &days, now);
     let (hash, key) = book.keys().find(|(_, key)| key.record.id == "one").unwrap();
-    let told = scene.stand(hash, key).out_for_today;
+    let told = scene.stand(hash, key, None).out_for_today;
     assert!(told.iter().all(|out| out.why.starts_with("unknown since the store lost what it knew")), "{told:?}");
+}
+
+/// A rest of a way out keeps out the keys that take it, and no others.
+#[test]
+fn a_key_rests_with_the_exit_that_it_takes() {
+    let configured = configured(vec![spec("one", None, Some("tokyo")), spec("two", None, None)]);
+    let now = configured.calendar.now_ms();
+    let rest = |exit: &str, advice: &str| {
+        let record: RestRecord = serde_json::from_value(serde_json::json!({
+            "scope": "exit", "whom": exit, "kind": "blocked", "code": "LOCATION", "advice": advice, "since": 0,
+            "ends": now + HOUR,
+        }))
+        .unwrap();
+        (record.id.name(), record)
+    };
+    let image = Image { rests: [rest("", "the usual"), rest("osaka", "another")].into(), ..Image::default() };
+    let book = book(&configured);
+    let days = Days::new(&book, &configured);
+    let scene = Scene::new(&book, &image, &[], &days, now);
+    for (hash, key) in book.keys() {
+        for (exit, state, why) in [
+            (None, State::Resting, "the usual"),
+            (Some("tokyo"), State::Usable, ""),
+            (Some("osaka"), State::Resting, "another"),
+        ] {
+            let stand = scene.stand(hash, key, exit);
+            assert_eq!((stand.state, &*stand.reason), (state, why), "{exit:?}");
+            assert_eq!(stand.rests.len(), usize::from(state == State::Resting));
+        }
+    }
 }

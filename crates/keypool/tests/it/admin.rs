@@ -687,3 +687,30 @@ async fn an_exit_that_nobody_describes_is_said_of_no_key() {
     assert_eq!(get(&running, "/keys?state=faulty").await["total"], 1);
     end(running).await;
 }
+
+/// Nothing is wrong with the key, and yet it serves nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_way_out_rests_is_told_as_one_that_rests() {
+    let key = gemini_sim::Key::new(secret(0)).refused(gemini_sim::Refusal::LocationUnsupported);
+    let project = gemini_sim::Project::new("1").key(key);
+    let (home, sim) = (Home::new(), gemini_sim::GeminiSim::builder().project(project).start().await.unwrap());
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &SERVE);
+    assert_eq!(hello(&running).await.status, 400);
+    let mut listed = get(&running, "/keys?state=resting").await;
+    for _ in 0..100 {
+        if listed["total"] == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        listed = get(&running, "/keys?state=resting").await;
+    }
+    assert_eq!(listed["total"], 1, "{listed}");
+    let told = &listed["keys"][0];
+    assert!(told["reason"].as_str().unwrap().contains("use an exit address elsewhere"), "{told}");
+    assert!(told["rests"][0]["scope"] == "exit" && told["rests"][0]["until"].is_i64(), "{told}");
+    assert_eq!(get(&running, "/keys?state=usable").await["total"], 0);
+    assert_eq!(home.key("one")["state"], "resting");
+    home.run(&["health"]).bad(2, "no key is usable");
+    end(running).await;
+}

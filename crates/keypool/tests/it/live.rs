@@ -183,7 +183,7 @@ impl Socket {
     }
 }
 
-async fn until(what: &str, fine: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, fine: impl Fn() -> bool) {
     for _ in 0..500 {
         if fine() {
             return;

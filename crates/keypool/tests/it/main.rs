@@ -57,6 +57,7 @@ mod resources;
 mod restarting;
 mod secured;
 mod serving;
+mod sessions;
 mod sharing;
 mod smuggling;
 mod sources;

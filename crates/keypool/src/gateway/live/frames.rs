@@ -1,5 +1,5 @@
-//! Frames of a WebSocket as they pass (RFC 6455): only read, never changed. What is longer than somebody wants to read
-//! passes all the same.
+//! Frames of a WebSocket as they pass (RFC 6455): only followed. What is longer than somebody wants to read passes all the
+//! same.
 
 /// What one side has said whole.
 #[derive(Debug, PartialEq, Eq)]
@@ -10,6 +10,40 @@ pub(super) enum Said {
     Long(bool),
     /// The end: its code, and why.
     Close(u16, String),
+}
+
+/// What a frame's head says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Frame {
+    /// Its first byte: what it is, and whether it is its message's last.
+    pub(super) first: u8,
+    /// How many bytes are inside.
+    pub(super) length: u64,
+    /// Those of a client are masked.
+    pub(super) mask: [u8; 4],
+}
+
+impl Frame {
+    /// Whether it may stand between two parts of a message.
+    pub(super) fn is_control(self) -> bool {
+        self.first & CLOSE != 0
+    }
+
+    /// Whether no other part of its message follows.
+    pub(super) fn is_last(self) -> bool {
+        self.first & 0x80 != 0 || self.is_control()
+    }
+}
+
+/// What bytes are that pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Piece {
+    /// Of a frame's head that is not whole yet.
+    Head,
+    /// The end of this frame's head.
+    Begins(Frame),
+    /// Of what is inside of a frame.
+    Inside,
 }
 
 /// Follows one side.
@@ -40,7 +74,7 @@ pub(super) struct Frames {
 const OVERLAP: usize = 64;
 /// Inside of a control frame at most.
 const CONTROL: u64 = 125;
-const CLOSE: u8 = 0x8;
+pub(super) const CLOSE: u8 = 0x8;
 
 impl Frames {
     /// Messages of up to `most` bytes are read; longer ones are looked through for what is `sought`, a piece at a time.
@@ -67,33 +101,38 @@ impl Frames {
 
     /// Follows more bytes: `heard` is told what is whole by then.
     pub(super) fn pass(&mut self, mut bytes: &[u8], mut heard: impl FnMut(Said)) {
-        loop {
-            if self.left == 0 {
-                let Some((&byte, rest)) = bytes.split_first() else { return };
-                self.head.push(byte);
-                bytes = rest;
-                if self.is_headed() && self.left == 0 {
-                    self.end(&mut heard);
-                }
-                continue;
-            }
-            let take = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-            if take == 0 {
-                return;
-            }
-            let (inside, rest) = bytes.split_at(take);
-            bytes = rest;
-            self.keep(inside);
-            self.left -= take as u64;
-            if self.left == 0 {
-                self.end(&mut heard);
-            }
+        while !bytes.is_empty() {
+            let (took, _) = self.step(bytes, &mut heard);
+            bytes = &bytes[took..];
         }
     }
 
-    /// Whether the head is whole, which then is what the frame goes by.
-    fn is_headed(&mut self) -> bool {
-        let [first, second, more @ ..] = &self.head[..] else { return false };
+    /// Follows bytes up to where something else begins: how many, and what they are.
+    pub(super) fn step(&mut self, bytes: &[u8], heard: &mut impl FnMut(Said)) -> (usize, Piece) {
+        if self.left == 0 {
+            for (at, byte) in bytes.iter().enumerate() {
+                self.head.push(*byte);
+                if let Some(frame) = self.headed() {
+                    if self.left == 0 {
+                        self.end(heard);
+                    }
+                    return (at + 1, Piece::Begins(frame));
+                }
+            }
+            return (bytes.len(), Piece::Head);
+        }
+        let take = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.keep(&bytes[..take]);
+        self.left -= take as u64;
+        if self.left == 0 && take > 0 {
+            self.end(heard);
+        }
+        (take, Piece::Inside)
+    }
+
+    /// The frame whose head this is, once it is whole.
+    fn headed(&mut self) -> Option<Frame> {
+        let [first, second, more @ ..] = &self.head[..] else { return None };
         let (length, masked) = (second & 0x7f, second & 0x80 != 0);
         let extended = match length {
             126 => 2,
@@ -101,7 +140,7 @@ impl Frames {
             _ => 0,
         };
         if more.len() < extended + if masked { 4 } else { 0 } {
-            return false;
+            return None;
         }
         self.left = match extended {
             0 => u64::from(length),
@@ -109,8 +148,9 @@ impl Frames {
         };
         self.mask = more[extended..].try_into().unwrap_or_default();
         (self.code, self.last, self.turn) = (first & 0xf, first & 0x80 != 0, 0);
+        let frame = Frame { first: *first, length: self.left, mask: self.mask };
         self.head.clear();
-        true
+        Some(frame)
     }
 
     fn keep(&mut self, inside: &[u8]) {
@@ -158,6 +198,22 @@ impl Frames {
                 });
             }
             _ => {}
+        }
+    }
+}
+
+/// Writes the head of a frame without a mask.
+pub(super) fn head(first: u8, length: u64, out: &mut Vec<u8>) {
+    out.push(first);
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(short @ 0..=125), _) => out.push(short),
+        (_, Ok(middle)) => {
+            out.push(126);
+            out.extend(middle.to_be_bytes());
+        }
+        _ => {
+            out.push(127);
+            out.extend(length.to_be_bytes());
         }
     }
 }

@@ -1,80 +1,172 @@
-//! Overwrites a secret in bytes that pass, however they are cut: with as many `*`, so that lengths stay true.
-
-use std::borrow::Cow;
+//! Overwrites a secret in the frames that pass, however they are cut: with as many `*`.
+//!
+//! The end of what is inside of a frame may be the beginning of the secret. So of a part of a message that another part
+//! follows the last bytes go on with that one: frames stay whole, and what stands between them does not wait.
 
 use memchr::memmem;
+
+use super::frames::{Frame, Frames, Piece, Said, head};
 
 /// What is overwritten.
 pub(super) struct Blot {
     secret: Vec<u8>,
-    /// The end of what came, where it may be the beginning of the secret.
+    /// The end of what came of a message, which goes on with what follows.
     held: Vec<u8>,
+    /// The same of a control frame.
+    control: Vec<u8>,
+    /// The frame under way, and where in its mask the next byte stands.
+    frame: Frame,
+    turn: usize,
 }
 
 impl Blot {
     /// This secret.
     pub(super) fn of(secret: &str) -> Self {
-        Self { secret: secret.as_bytes().to_vec(), held: Vec::new() }
+        let (held, control) = (Vec::new(), Vec::new());
+        Self { secret: secret.as_bytes().to_vec(), held, control, frame: Frame::default(), turn: 0 }
     }
 
-    /// What may go on of what came before and this.
-    pub(super) fn pass<'b>(&mut self, bytes: &'b mut [u8]) -> Cow<'b, [u8]> {
-        if self.secret.is_empty() {
-            return Cow::Borrowed(bytes);
+    /// What may go on of what came before and this, which `frames` follows: `heard` is told what is whole by then.
+    pub(super) fn pass(&mut self, frames: &mut Frames, mut bytes: &[u8], mut heard: impl FnMut(Said)) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len() + self.held.len() + LONGEST_HEAD);
+        while !bytes.is_empty() {
+            let (took, piece) = frames.step(bytes, &mut heard);
+            let (these, rest) = bytes.split_at(took);
+            bytes = rest;
+            match piece {
+                Piece::Head => {}
+                Piece::Begins(frame) => self.begin(frame, frames.is_at_border(), &mut out),
+                Piece::Inside => self.inside(these, frames.is_at_border(), &mut out),
+            }
         }
-        let mut all = std::mem::take(&mut self.held);
-        if all.is_empty() && memmem::find(bytes, &self.secret).is_none() && self.begins_at_end_of(bytes) == 0 {
-            return Cow::Borrowed(bytes);
+        out
+    }
+
+    /// How many bytes may be the beginning of the secret.
+    fn most(&self) -> usize {
+        self.secret.len().saturating_sub(1)
+    }
+
+    fn begin(&mut self, frame: Frame, is_all: bool, out: &mut Vec<u8>) {
+        let carried = if frame.is_control() { 0 } else { self.held.len() as u64 };
+        let length = frame.length.saturating_add(carried);
+        let stays = if frame.is_last() { 0 } else { length.min(self.most() as u64) };
+        head(frame.first, length - stays, out);
+        (self.frame, self.turn) = (frame, 0);
+        if is_all {
+            self.inside(&[], true, out);
         }
-        all.extend_from_slice(bytes);
-        while let Some(at) = memmem::find(&all, &self.secret) {
-            all[at..at + self.secret.len()].fill(b'*');
+    }
+
+    fn inside(&mut self, bytes: &[u8], is_all: bool, out: &mut Vec<u8>) {
+        let most = self.most();
+        let held = if self.frame.is_control() { &mut self.control } else { &mut self.held };
+        let from = held.len();
+        held.extend_from_slice(bytes);
+        if self.frame.mask != [0; 4] {
+            // No server may; what it says is looked through all the same.
+            let mask = self.frame.mask.iter().cycle().skip(self.turn);
+            held[from..].iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
+            self.turn = (self.turn + bytes.len()) % 4;
         }
-        self.held = all.split_off(all.len() - self.begins_at_end_of(&all));
-        Cow::Owned(all)
-    }
-
-    /// Whether all that came went on.
-    pub(super) fn holds_nothing(&self) -> bool {
-        self.held.is_empty()
-    }
-
-    /// What was held back, at the end.
-    pub(super) fn rest(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.held)
-    }
-
-    /// How many bytes at the end are the secret's first.
-    fn begins_at_end_of(&self, bytes: &[u8]) -> usize {
-        let most = bytes.len().min(self.secret.len().saturating_sub(1));
-        (1..=most).rev().find(|length| bytes.ends_with(&self.secret[..*length])).unwrap_or(0)
+        if !self.secret.is_empty() {
+            while let Some(at) = memmem::find(held, &self.secret) {
+                held[at..at + self.secret.len()].fill(b'*');
+            }
+        }
+        let stays = if is_all && self.frame.is_last() { 0 } else { held.len().min(most) };
+        out.extend(held.drain(..held.len() - stays));
     }
 }
+
+/// A frame's head is no longer, in bytes.
+const LONGEST_HEAD: usize = 14;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn frame(first: u8, inside: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        head(first, inside.len() as u64, &mut frame);
+        frame.extend(inside);
+        frame
+    }
+
+    /// What goes on of these bytes, as many at once: each message and control frame, whole.
+    fn passed(bytes: &[u8], step: usize) -> Vec<(u8, String)> {
+        let (mut blot, mut frames) = (Blot::of("AAAB-secret"), Frames::new(1 << 20, |_| false));
+        let mut out = Vec::new();
+        for piece in bytes.chunks(step) {
+            out.extend(blot.pass(&mut frames, piece, drop));
+        }
+        let (mut frames, mut rest, mut said) = (Frames::new(1 << 20, |_| false), &out[..], Vec::new());
+        let (mut code, mut inside, mut message) = (0, Vec::new(), (0, Vec::new()));
+        while !rest.is_empty() {
+            let (took, piece) = frames.step(rest, &mut drop);
+            match piece {
+                Piece::Begins(frame) => code = frame.first,
+                Piece::Inside => inside.extend(&rest[..took]),
+                Piece::Head => panic!("it is cut"),
+            }
+            rest = &rest[took..];
+            if !frames.is_at_border() {
+                continue;
+            }
+            let inside = std::mem::take(&mut inside);
+            if code & 0x8 != 0 {
+                said.push((code & 0xf, inside));
+                continue;
+            }
+            if code & 0xf != 0 {
+                message = (code & 0xf, Vec::new());
+            }
+            message.1.extend(inside);
+            if code & 0x80 != 0 {
+                said.push(std::mem::take(&mut message));
+            }
+        }
+        assert!(frames.is_at_border(), "all of it went on");
+        said.into_iter().map(|(code, inside)| (code, String::from_utf8_lossy(&inside).into_owned())).collect()
+    }
+
     #[test]
     fn a_secret_is_overwritten_wherever_it_is_cut() {
-        let text = b"before AAAB-secret, AAAAB-secret AAAB-secre";
-        for step in 1..text.len() {
-            let mut blot = Blot::of("AAAB-secret");
-            let mut out = Vec::new();
-            for piece in text.chunks(step) {
-                out.extend_from_slice(&blot.pass(&mut piece.to_vec()));
+        let text = "before AAAB-secret, AAAAB-secret AAAB-secre";
+        let expected = "before ***********, A*********** AAAB-secre".to_owned();
+        for parts in 1..text.len() {
+            let mut bytes = Vec::new();
+            let pieces: Vec<&[u8]> = text.as_bytes().chunks(parts).collect();
+            for (at, piece) in pieces.iter().enumerate() {
+                let last = if at + 1 == pieces.len() { 0x80 } else { 0 };
+                bytes.extend(frame(last | u8::from(at == 0), piece));
+                if last == 0 {
+                    bytes.extend(frame(0x89, b"AAAB-secret?"));
+                    bytes.extend(frame(0, b""));
+                }
             }
-            out.extend(blot.rest());
-            assert_eq!(String::from_utf8_lossy(&out), "before ***********, A*********** AAAB-secre", "{step}");
+            bytes.extend(frame(0x82, b"ends with A"));
+            bytes.extend(frame(0x88, b"\x03\xf3AAA"));
+            for step in [1, 2, 5, 17, bytes.len()] {
+                let mut said = passed(&bytes, step);
+                let pings = said.iter().filter(|said| **said == (9, "***********?".to_owned())).count();
+                assert_eq!(pings, pieces.len() - 1, "{parts} {step}");
+                said.retain(|(code, _)| *code != 9);
+                let close = (8, "\u{3}\u{fffd}AAA".to_owned());
+                let after = (2, "ends with A".to_owned());
+                assert_eq!(said, [(1, expected.clone()), after, close], "{parts} {step}");
+            }
         }
     }
 
     #[test]
-    fn what_cannot_be_it_is_not_held_back() {
-        let mut blot = Blot::of("secret");
-        assert_eq!(&*blot.pass(&mut b"frame".to_vec()), b"frame");
-        assert_eq!(&*blot.pass(&mut b"frames".to_vec()), b"frame");
-        assert_eq!(&*blot.pass(&mut b"x".to_vec()), b"sx");
-        assert_eq!(&*Blot::of("").pass(&mut b"anything".to_vec()), b"anything");
+    fn what_is_whole_is_as_it_came() {
+        for length in [0, 1, 125, 126, 65_535, 65_536] {
+            let bytes = [frame(0x81, &vec![b'A'; length]), frame(0x8a, b"A")].concat();
+            let (mut blot, mut frames) = (Blot::of("AAAB-secret"), Frames::new(9, |_| false));
+            assert_eq!(blot.pass(&mut frames, &bytes, drop), bytes, "{length}");
+            let (mut blot, mut frames) = (Blot::of(""), Frames::new(9, |_| false));
+            assert_eq!(blot.pass(&mut frames, &bytes, drop), bytes, "{length}");
+        }
     }
 }

@@ -2,8 +2,10 @@
 //! held until its end.
 
 mod frames;
+mod greet;
 mod mask;
 mod pipe;
+mod reason;
 mod session;
 mod setup;
 mod usage;
@@ -33,7 +35,7 @@ use self::{
     session::Beginning,
 };
 use crate::{
-    client::{InPlaceOfKey, Sockets},
+    client::{InPlaceOfKey, SocketBody, Sockets},
     gateway::{
         admit::{account::Account, tenant::Tenant},
         connection::places::Place,
@@ -148,7 +150,7 @@ pub(super) enum Opened {
 }
 
 /// The body of a provider's answer.
-pub(super) type KeyBody = tower_keypool::KeyPoolBody<hyper::body::Incoming>;
+pub(super) type KeyBody = tower_keypool::KeyPoolBody<SocketBody>;
 
 /// What a pipe holds until its end: a place among sockets, and its connection's among all.
 type Held = (OwnedSemaphorePermit, Option<Arc<Place>>);
@@ -237,7 +239,7 @@ impl Live {
             let blot = Blot::of(lease.expose());
             let client = (TokioIo::new(client), Frames::new(0, |_| false));
             let over = over(&opening.account, &opening.tenant, ending);
-            pipe(client, TokioIo::new(provider), blot, &Only(lease), over).await;
+            pipe(client, (TokioIo::new(provider), Vec::new()), blot, &Only(lease), over).await;
         };
         pipes.spawn(carried, (place, connection), gone);
         let mut response = response.map(drop);

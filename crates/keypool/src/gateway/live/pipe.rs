@@ -48,10 +48,10 @@ pub(super) trait Listener {
 const READ: usize = 1 << 20;
 
 /// Carries bytes both ways until one side has ended, and the other has had its time; until nobody says anything, or until
-/// it is `over`. `asked` has followed what came of the client before.
+/// it is `over`. `asked` has followed what came of the client before; `early` came of the provider.
 pub(super) async fn pipe(
     (client, asked): (impl AsyncRead + AsyncWrite, Frames),
-    provider: impl AsyncRead + AsyncWrite,
+    (provider, early): (impl AsyncRead + AsyncWrite, Vec<u8>),
     blot: Blot,
     listener: &impl Listener,
     over: impl Future<Output = Ending>,
@@ -61,7 +61,7 @@ pub(super) async fn pipe(
     let heard = AtomicU64::new(0);
     let (stop, stopped) = oneshot::channel();
     let up = upward((client_in, provider_out), asked, &heard, (listener, stop), over);
-    let down = downward((provider_in, client_out), blot, &heard, (listener, stopped));
+    let down = downward((provider_in, client_out), (early, blot), &heard, (listener, stopped));
     tokio::pin!(up, down);
     tokio::select! {
         is_over = &mut up => {
@@ -137,40 +137,43 @@ async fn passing(
 /// What the provider says, until it ends, or until the client is told why it ends here.
 async fn downward(
     (mut from, mut to): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
-    mut blot: Blot,
+    (early, mut blot): (Vec<u8>, Blot),
     heard: &AtomicU64,
     (listener, stopped): (&impl Listener, oneshot::Receiver<Ending>),
 ) {
-    let mut buffer = vec![0; BUFFER];
+    let mut read = early.len();
+    let mut buffer = early;
+    buffer.resize(read.max(BUFFER), 0);
     let mut frames = Frames::new(READ, |_| false);
     let mut stopped = Some(stopped);
     loop {
+        let mut said = Vec::new();
+        let out = blot.pass(&mut frames, &buffer[..read], |one| said.push(one));
+        for one in said {
+            listener.heard(one).await;
+        }
+        if to.write_all(&out).await.is_err() || to.flush().await.is_err() {
+            return;
+        }
         // Within another frame it would be none.
-        let may_end = frames.is_at_border() && blot.holds_nothing();
-        let read = tokio::select! {
+        let may_end = frames.is_at_border();
+        read = tokio::select! {
             biased;
             ending = stop(&mut stopped), if may_end && stopped.is_some() => match ending {
                 Some(Ending(code, why)) => {
                     let _ = to.write_all(&closing(code, &why)).await;
                     break;
                 }
-                None => continue,
+                None => 0,
             },
-            read = from.read(&mut buffer) => read,
+            next = from.read(&mut buffer) => match next {
+                Ok(next @ 1..) => next,
+                _ => break,
+            },
         };
-        let Ok(read @ 1..) = read else { break };
-        heard.fetch_add(1, Ordering::Relaxed);
-        let mut said = Vec::new();
-        frames.pass(&buffer[..read], |one| said.push(one));
-        for one in said {
-            listener.heard(one).await;
-        }
-        let out = blot.pass(&mut buffer[..read]);
-        if to.write_all(&out).await.is_err() || to.flush().await.is_err() {
-            return;
-        }
+        heard.fetch_add(u64::from(read > 0), Ordering::Relaxed);
     }
-    let _ = to.write_all(&blot.rest()).await;
+    // Of a frame that is not whole, nothing more: it is none, and its end may be the beginning of a key.
     let _ = to.shutdown().await;
 }
 

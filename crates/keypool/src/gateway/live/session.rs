@@ -2,28 +2,32 @@
 //! is opened to the client at once, and to the provider once that message is there: with a key of its model's lane, or of
 //! the owner whose it names.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
-use http::{HeaderMap, Response, StatusCode, request::Parts};
+use http::{Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use memchr::memmem;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::watch,
     time::timeout,
 };
-use tower_keypool::{Answer, Error, KeyPool, Lease, ServedBy};
+use tower_keypool::{Error, KeyPool, Lease, ServedBy};
 
 use super::{
     KeyBody, Live, Opening, Told,
     frames::{Frames, Said, closing},
+    greet::{self, greeting},
     mask::Blot,
     over,
     pipe::{BUFFER, Ending, LINGER, Listener, pipe},
-    setup,
+    reason, setup,
     usage::Spent,
 };
 use crate::gateway::{
@@ -44,7 +48,7 @@ const REFUSAL: usize = 64 << 10;
 
 /// Codes of closing frames (RFC 6455).
 const PROTOCOL: u16 = 1002;
-const POLICY: u16 = 1008;
+pub(super) const POLICY: u16 = 1008;
 const TOO_BIG: u16 = 1009;
 const INTERNAL: u16 = 1011;
 const AGAIN: u16 = 1013;
@@ -66,8 +70,10 @@ fn code_of(status: StatusCode) -> u16 {
 
 /// The first message.
 struct First {
-    /// All that came of the client, to be passed on.
+    /// As it came.
     raw: Vec<u8>,
+    /// What came behind it, to be passed on.
+    behind: Vec<u8>,
     model: Option<String>,
     /// What belongs to somebody.
     names: Vec<String>,
@@ -140,27 +146,26 @@ async fn end(mut client: TokioIo<Upgraded>, code: u16, why: &str) {
 async fn first(client: &mut TokioIo<Upgraded>, beginning: &Beginning) -> Option<Result<First, Ending>> {
     let (mut raw, mut buffer) = (Vec::new(), vec![0; BUFFER]);
     let mut frames = Frames::new(LONGEST, |text| resource::may_name(text) || setup::may_be(text));
-    loop {
+    let (text, behind) = loop {
         let read = client.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
-        raw.extend_from_slice(&buffer[..read]);
-        let mut said = Vec::new();
-        frames.pass(&buffer[..read], |one| said.push(one));
-        let mut said = said.into_iter();
-        match said.next() {
+        let (mut said, mut rest) = (None, &buffer[..read]);
+        while said.is_none() && !rest.is_empty() {
+            let (took, _) = frames.step(rest, &mut |one| said = Some(one));
+            raw.extend_from_slice(&rest[..took]);
+            rest = &rest[took..];
+        }
+        match said {
             None if raw.len() <= LONGEST + BUFFER => {}
             None | Some(Said::Long(_)) => {
                 return Some(Err(Ending(TOO_BIG, format!("the first message is longer than {LONGEST} bytes"))));
             }
             Some(Said::Close(..)) => return None,
-            Some(Said::Data(text)) => {
-                let (model, names) = match read_first(&text, beginning) {
-                    Ok(read) => read,
-                    Err(why) => return Some(Err(why)),
-                };
-                return Some(Ok(First { raw, model, names, more: said.collect(), frames }));
-            }
+            Some(Said::Data(text)) => break (text, rest.to_vec()),
         }
-    }
+    };
+    let mut more = Vec::new();
+    frames.pass(&behind, |one| more.push(one));
+    Some(read_first(&text, beginning).map(|(model, names)| First { raw, behind, model, names, more, frames }))
 }
 
 /// The model that the first message is for, and what it names.
@@ -187,7 +192,7 @@ fn name_of(handle: &str) -> String {
 }
 
 /// The provider's side, what follows the client's, and what listens to both.
-type Begun = (TokioIo<Upgraded>, Frames, Session);
+type Begun = (greet::Begun, Frames, Session);
 
 /// Opens the provider's side.
 async fn begin(
@@ -197,7 +202,7 @@ async fn begin(
     entry: Entry,
 ) -> Result<Begun, Ending> {
     let Beginning { mut parts, opening, resources, alone, .. } = beginning;
-    let First { raw, model, names, more, frames } = first;
+    let First { raw, behind, model, names, more, frames } = first;
     told.model.clone_from(&model);
     let demand = Live::prepare(&mut parts, &opening, model.as_deref());
     let mut demand = demand.ok_or_else(|| Ending(POLICY, "the token cannot be passed on".to_owned()))?;
@@ -211,7 +216,14 @@ async fn begin(
         }
     }
     parts.extensions.insert(demand);
-    let mut response = live.ask(parts).await.map_err(|error| {
+    let (place, pool, by_token) = (greet::Place::default(), live.pool.clone(), opening.token.is_some());
+    let asked = (pool.clone(), model.clone());
+    parts.extensions.insert(greeting(raw.into(), &place, move |code, reason| {
+        // Of a key nothing is said to who brings a token.
+        let said = reason::refused(&asked.0, asked.1.as_deref(), code, reason);
+        said.filter(|_| !by_token || reason::limits(reason))
+    }));
+    let response = live.ask(parts).await.map_err(|error| {
         told.served = error.served_by().cloned();
         unanswered(&error)
     })?;
@@ -222,16 +234,16 @@ async fn begin(
     let lease = response.extensions().get::<ServedBy>().and_then(ServedBy::keep);
     let broken = || Ending(INTERNAL, "the provider opened no socket".to_owned());
     let lease = lease.ok_or_else(broken)?;
-    let provider = hyper::upgrade::on(&mut response).await.map_err(|_| broken())?;
-    let mut provider = TokioIo::new(provider);
-    let (tenant, pool, spent) = (opening.tenant, live.pool.clone(), Spent::default());
-    let session = Session { lease, model, pool, resources, tenant, entry, spent };
+    let begun = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let (mut provider, early) = begun.ok_or_else(broken)?;
+    let (tenant, spent) = (opening.tenant, Spent::default());
+    let session = Session { lease, model, pool, by_token, resources, tenant, entry, spent };
     for said in more {
         session.asked(said).await?;
     }
-    provider.write_all(&raw).await.map_err(|_| broken())?;
+    provider.write_all(&behind).await.map_err(|_| broken())?;
     provider.flush().await.map_err(|_| broken())?;
-    Ok((provider, frames, session))
+    Ok(((provider, early), frames, session))
 }
 
 fn unanswered(error: &Error) -> Ending {
@@ -246,7 +258,13 @@ async fn refused(response: Response<KeyBody>) -> Ending {
     let body = read.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let told: Value = serde_json::from_slice(&body).unwrap_or_default();
     let why = told["error"]["message"].as_str().unwrap_or("the provider opened no socket");
-    Ending(code_of(head.status), why.to_owned())
+    let closed = told["error"][reason::CLOSED].as_u64().and_then(|code| u16::try_from(code).ok());
+    Ending(closed.filter(|code| may_be_sent(*code)).unwrap_or(code_of(head.status)), why.to_owned())
+}
+
+/// Whether a closing frame may have this code (RFC 6455, section 7.4).
+fn may_be_sent(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 /// One that is under way.
@@ -254,6 +272,8 @@ struct Session {
     lease: Lease,
     model: Option<String>,
     pool: KeyPool,
+    /// It was opened with a token of the provider's own: what is refused is that.
+    by_token: bool,
     resources: Resources,
     tenant: Arc<Tenant>,
     entry: Entry,
@@ -261,19 +281,10 @@ struct Session {
     spent: Spent,
 }
 
-/// How reasons begin that speak of a limit: in the provider's words, before any that a caller may have chosen.
-const LIMITS: [&str; 5] = [
-    "You exceeded your current quota",
-    "Resource has been exhausted",
-    "Resource exhausted",
-    "Quota exceeded",
-    "RESOURCE_EXHAUSTED",
-];
-
 impl Listener for Session {
     async fn heard(&self, said: Said) {
         match said {
-            Said::Close(_, reason) if LIMITS.iter().any(|limit| reason.starts_with(limit)) => self.limited(&reason),
+            Said::Close(code, reason) => self.closed(code, &reason),
             Said::Data(text) => {
                 self.entry.is_good(self.model.as_deref());
                 if memmem::find(&text, b"ewHandle").is_some() {
@@ -284,7 +295,6 @@ impl Listener for Session {
                 }
             }
             Said::Long(_) => self.entry.is_good(self.model.as_deref()),
-            Said::Close(..) => {}
         }
     }
 
@@ -323,12 +333,11 @@ const ELSEWHERE: &str = "what the message names lies in another project than the
 
 impl Session {
     /// The same judge as of bodies, and the same table of rests.
-    fn limited(&self, reason: &str) {
-        let body = json!({ "error": { "code": 429, "status": "RESOURCE_EXHAUSTED", "message": reason } }).to_string();
-        let headers = HeaderMap::new();
-        let answer = Answer::new(StatusCode::TOO_MANY_REQUESTS, &headers, body.as_bytes(), self.pool.clock().wall());
-        let verdict = self.pool.provider().judge(&answer.asked(self.model.as_deref()));
-        self.lease.judge(&verdict);
+    fn closed(&self, code: u16, reason: &str) {
+        let said = reason::refused(&self.pool, self.model.as_deref(), code, reason);
+        if let Some(said) = said.filter(|_| !self.by_token || reason::limits(reason)) {
+            self.lease.judge(&said.verdict);
+        }
     }
 
     /// A handle by which it can be resumed: with the keys of this owner, and by this tenant.
