@@ -115,7 +115,7 @@ pub enum Event {
         key: KeyId,
         /// The owner, as the provider names it.
         owner: String,
-        /// How many keys the owner has now.
+        /// How many keys are known to be the owner's now, whatever they were configured as.
         keys: u32,
     },
     /// A request went over a later priority.

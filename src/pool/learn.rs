@@ -294,8 +294,8 @@ impl State {
             }
             *noted = Some(consumer.into());
             let key = self.roster.keys[slot as usize].id.clone();
-            let keys = self.roster.owners[known as usize].keys();
-            self.event(|| Event::Grouped { key, owner: format!("{consumer} (configured as two owners)"), keys });
+            let keys = self.roster.keys_of_consumer(consumer);
+            self.event(|| Event::Grouped { key, owner: format!("{consumer} (configured as several owners)"), keys });
             return;
         }
         self.join(slot, owner, known, consumer, now);

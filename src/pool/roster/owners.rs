@@ -17,6 +17,13 @@ impl Roster {
         None
     }
 
+    /// How many keys the provider calls one owner's, whatever they were configured as.
+    pub(in crate::pool) fn keys_of_consumer(&self, consumer: &str) -> u32 {
+        let called =
+            |owner: &&OwnerCell| owner.extra.as_ref().is_some_and(|extra| extra.consumer.as_deref() == Some(consumer));
+        self.owners.iter().filter(called).map(OwnerCell::keys).sum()
+    }
+
     /// How an owner is shown: its name, what the provider calls it, or nothing.
     pub(in crate::pool) fn owner_name(&self, owner: u32) -> Option<Arc<str>> {
         let extra = self.owners[owner as usize].extra.as_ref()?;
