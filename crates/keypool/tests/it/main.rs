@@ -55,6 +55,7 @@ mod refusals;
 mod reload;
 mod resources;
 mod restarting;
+mod retold;
 mod secured;
 mod serving;
 mod sharing;
