@@ -75,6 +75,7 @@ mod tls;
 mod tokens;
 mod told;
 mod ui;
+mod unsaid;
 mod uploads;
 mod upstreams;
 mod waiting;
