@@ -81,3 +81,4 @@ mod upstreams;
 mod waiting;
 #[cfg(unix)]
 mod watching;
+mod wording;

@@ -42,4 +42,5 @@ async fn what_an_answer_does_not_say_that_it_cost_counts_as_it_was_expected() {
     let refused = refused.expect("a hundred tokens are no five times a thousand words");
     let error = &refused.json()["error"];
     assert_eq!((refused.status.as_u16(), &error["code"]), (429, &json!("rate_limit_exceeded")), "{refused:?}");
+    assert_eq!(error["type"], "tokens", "of which kind the limit is");
 }

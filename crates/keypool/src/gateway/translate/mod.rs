@@ -143,10 +143,10 @@ where
             Task::Embeddings => self.embed(parts, bytes).await,
             Task::Draw => self.draw(parts, bytes).await,
             Task::Respond => {
-                let bytes = self.memory.recall(self.tenant.name(), bytes, self.clock.tick())?;
-                self.chat(parts, bytes, true).await
+                let (bytes, before) = self.memory.recall(self.tenant.name(), bytes, self.clock.tick())?;
+                self.chat(parts, bytes, Some(before)).await
             }
-            _ => self.chat(parts, bytes, false).await,
+            _ => self.chat(parts, bytes, None).await,
         };
         match nobodys {
             Some(model) => done.map_err(|failed| hinted(failed, &model, dialect)),
@@ -154,9 +154,12 @@ where
         }
     }
 
-    async fn chat(mut self, parts: Parts, bytes: Bytes, remembered: bool) -> Result<Answered<B>, Failed> {
+    /// `before`: it is remembered, and goes on from the response of this id, if any.
+    async fn chat(mut self, parts: Parts, bytes: Bytes, before: Option<Option<String>>) -> Result<Answered<B>, Failed> {
+        let remembered = before.is_some();
         let asked = self.caller.conversation(&bytes, self.strict)?;
-        let Asked { mut conversation, ignored, usage_wanted, form } = asked;
+        let Asked { mut conversation, ignored, usage_wanted, form, mut repeated } = asked;
+        repeated.before = before.flatten();
         self.may_use(&conversation.model)?;
         if let Some(numbers) = &self.numbers {
             let keyed = ignored.may_have(PROMPT_CACHE_KEY).then_some(&bytes[..]);
@@ -177,6 +180,7 @@ where
             unique: unique()?,
             created: self.created(),
             form,
+            repeated,
         };
         let listener = gemini::Listener::new(conversation.one_call);
         let listener = listener.answering(gemini::answers_by_call(&conversation));
