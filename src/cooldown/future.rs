@@ -170,7 +170,7 @@ where
         };
         let reader = reader(encoding, head.headers.contains_key(CONTENT_LENGTH), sight, &granted);
         let hold = Hold::new(head, body, reader, granted, packed);
-        return Err(Box::new(if whole { hold.to_its_end() } else { hold }));
+        return Err(Box::new(if whole { hold.until_over() } else { hold }));
     }
     let verdict = judging::head(&granted, &head);
     granted.judge(&verdict);

@@ -63,7 +63,7 @@ where
     }
 
     /// All of it is held.
-    pub(super) fn to_its_end(mut self) -> Self {
+    pub(super) fn until_over(mut self) -> Self {
         self.whole = true;
         self
     }
