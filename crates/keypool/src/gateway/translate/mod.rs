@@ -144,9 +144,9 @@ where
             Task::Draw => self.draw(parts, bytes).await,
             Task::Respond => {
                 let (bytes, before) = self.memory.recall(self.tenant.name(), bytes, self.clock.tick())?;
-                self.chat(parts, bytes, Some(before)).await
+                self.chat(parts, bytes, (true, before)).await
             }
-            _ => self.chat(parts, bytes, None).await,
+            _ => self.chat(parts, bytes, (false, None)).await,
         };
         match nobodys {
             Some(model) => done.map_err(|failed| hinted(failed, &model, dialect)),
@@ -154,12 +154,16 @@ where
         }
     }
 
-    /// `before`: it is remembered, and goes on from the response of this id, if any.
-    async fn chat(mut self, parts: Parts, bytes: Bytes, before: Option<Option<String>>) -> Result<Answered<B>, Failed> {
-        let remembered = before.is_some();
+    /// Whether it is remembered, and the id of the response that it goes on from, if any.
+    async fn chat(
+        mut self,
+        parts: Parts,
+        bytes: Bytes,
+        (remembered, before): (bool, Option<String>),
+    ) -> Result<Answered<B>, Failed> {
         let asked = self.caller.conversation(&bytes, self.strict)?;
         let Asked { mut conversation, ignored, usage_wanted, form, mut repeated } = asked;
-        repeated.before = before.flatten();
+        repeated.before = before;
         self.may_use(&conversation.model)?;
         if let Some(numbers) = &self.numbers {
             let keyed = ignored.may_have(PROMPT_CACHE_KEY).then_some(&bytes[..]);
