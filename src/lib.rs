@@ -91,7 +91,7 @@ mod verdict;
 
 pub use as_response::{AnswerBody, ExhaustedAsResponse, ExhaustedAsResponseFuture, ExhaustedAsResponseLayer};
 pub use body_error::BodyError;
-pub use cooldown::{Cooldown, CooldownBody, CooldownFuture, CooldownLayer};
+pub use cooldown::{Cooldown, CooldownBody, CooldownFuture, CooldownLayer, KeyMask};
 pub use error::{BoxError, Error, KeyError};
 pub use fallback::{ModelFallback, ModelFallbackFuture, ModelFallbackLayer, Models};
 pub use key::{Exit, ExitError, InvalidSecret, Key, KeyId, Priority, Secret, Tier};

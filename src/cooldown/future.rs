@@ -23,6 +23,7 @@ use super::{
     hold::{Hold, LARGEST_BEGINNING},
     inflate::Inflate,
     judging,
+    key_mask::KeyMask,
     mask::mask_headers,
     sight::{Sight, Stream},
     teller::Teller,
@@ -30,7 +31,7 @@ use super::{
 };
 use crate::{
     error::{BoxError, Error},
-    pool::Granted,
+    pool::{Granted, Retold},
     provider::UsageFormat,
 };
 
@@ -129,6 +130,10 @@ where
     mask_headers(&granted.secret, &mut head.headers, |name, value| body_head.see(name, value));
     #[cfg(feature = "hyper")]
     mask_reason(&granted.secret, &mut head.extensions);
+    let retold = granted.particulars.retold();
+    if retold.is_some() {
+        head.extensions.insert(KeyMask::of(&granted));
+    }
     let status = head.status;
     let BodyHead { encoding, .. } = body_head;
     let over = body.is_end_stream();
@@ -153,7 +158,8 @@ where
     let in_events = matches!(framing, Some(Framing::Events | Framing::Array));
     // What is packed cannot be masked any more once its head is out: what is small is read before.
     let packed = encoding == Encoding::Gzip && status.is_success() && !in_events && body_head.kind == Kind::Json;
-    if readable && (failed || packed || (status.is_success() && framing.is_some())) {
+    let whole = retold == Some(Retold::Whole) && status.is_success() && !in_events && encoding == Encoding::Plain;
+    if readable && (failed || packed || whole || (status.is_success() && framing.is_some())) {
         let sight = Sight {
             error: failed.then(Box::default),
             stream: framing.map(Stream::new),
@@ -163,7 +169,8 @@ where
             makes: framing.is_none() && !failed && asked.makes,
         };
         let reader = reader(encoding, head.headers.contains_key(CONTENT_LENGTH), sight, &granted);
-        return Err(Box::new(Hold::new(head, body, reader, granted, packed)));
+        let hold = Hold::new(head, body, reader, granted, packed);
+        return Err(Box::new(if whole { hold.until_over() } else { hold }));
     }
     let verdict = judging::head(&granted, &head);
     granted.judge(&verdict);

@@ -17,6 +17,7 @@ use super::{
     flow::{Flow, Reader},
     inflate::KeyInCompressedBody,
     judging,
+    key_mask::keys_of,
     mask::mask_secret,
     sight::LARGEST_ERROR,
     spelled::mask_spelled,
@@ -24,7 +25,6 @@ use super::{
 };
 use crate::{
     error::{BoxError, Error},
-    key::Secret,
     pool::Granted,
     verdict::Verdict,
 };
@@ -33,6 +33,8 @@ use crate::{
 const LONGEST: Duration = Duration::from_secs(5);
 /// The most of a good answer that is held.
 pub(super) const LARGEST_BEGINNING: usize = 16 << 10;
+/// The same of one that is not to go on before all of it is here.
+const LARGEST_WHOLE: usize = 64 << 20;
 /// The same of one that is packed and no stream.
 const LARGEST_PACKED: usize = 64 << 10;
 
@@ -44,6 +46,8 @@ pub(crate) struct Hold<B> {
     granted: Granted,
     /// A good answer that is packed and no stream: held for its own sake, not only until it is judged.
     packed: bool,
+    /// A good answer that is to be here to its end, so that one that breaks off can be asked for again.
+    whole: bool,
     /// Begins with the first wait.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -55,13 +59,22 @@ where
 {
     pub(super) fn new(head: Parts, body: B, reader: Reader, granted: Granted, packed: bool) -> Self {
         let flow = Box::new(Flow::held(Teller::from(granted.clone()), reader));
-        Self { head, body: Box::pin(body), flow, granted, packed, timer: None }
+        Self { head, body: Box::pin(body), flow, granted, packed, whole: false, timer: None }
+    }
+
+    /// All of it is held.
+    pub(super) fn until_over(mut self) -> Self {
+        self.whole = true;
+        self
     }
 
     /// Reads on. Ready as soon as the answer can be judged, or has to be.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.is_clear() {
             if self.flow.poll_intake(self.body.as_mut(), cx).is_pending() {
+                if self.whole {
+                    return Poll::Pending;
+                }
                 return self.timer.get_or_insert_with(|| Box::pin(sleep(LONGEST))).as_mut().poll(cx);
             }
         }
@@ -73,6 +86,9 @@ where
             return true;
         }
         let waiting = self.flow.waiting();
+        if self.whole {
+            return waiting > LARGEST_WHOLE;
+        }
         if self.packed {
             return waiting >= LARGEST_PACKED || self.flow.is_packed_anew();
         }
@@ -94,15 +110,19 @@ where
         let good = self.flow.sight().is_none_or(|sight| sight.error.is_none());
         let packed_error = !good && !self.flow.is_plain();
         let verdict = self.verdict();
-        self.granted.judge(&verdict);
+        // What stands in all of it may have spoken against the key by now.
+        let settled = self.whole && self.flow.is_settled();
+        if !settled {
+            self.granted.judge(&verdict);
+        }
         if good && verdict.is_success() && self.flow.is_stopped() {
             self.flow.release(true);
             return Err(judging::stopped(&self.granted));
         }
-        self.flow.release(!verdict.is_success());
+        self.flow.release(settled || !verdict.is_success());
         if packed_error {
             // What of gzip is not packed: a name, a comment.
-            let keys = self.keys();
+            let keys = keys_of(&self.granted);
             self.flow.change_waiting(|waiting| _ = mask_spelled(&keys, waiting));
         }
         if self.flow.is_packed_anew() {
@@ -133,7 +153,7 @@ where
         let broken = self.flow.failure().filter(|error| !error.is::<KeyInCompressedBody>());
         match (first, broken) {
             // Nothing of it was handed up: another attempt may serve.
-            (_, Some(error)) if self.packed => judging::broken_begin(error),
+            (_, Some(error)) if self.packed || self.whole => judging::broken_begin(error),
             (Some(first), Some(error)) if !first.is_done() => judging::broken_begin(error),
             (Some(mut first), _) => {
                 first.finish();
@@ -145,7 +165,7 @@ where
                     judging::first_event(&self.granted, &self.head, first.data(), named_error)
                 }
             }
-            (None, _) if self.packed => judging::good(&self.granted, &self.head),
+            (None, _) if self.packed || self.whole => judging::good(&self.granted, &self.head),
             (None, _) => self.judge_error_text(),
         }
     }
@@ -154,7 +174,7 @@ where
         let error = *self.flow.sight().and_then(|sight| sight.error.take()).unwrap_or_default();
         let mut text = error.text;
         mask_secret(&self.granted.secret, &mut text);
-        let keys = self.keys();
+        let keys = keys_of(&self.granted);
         let shown = mask_spelled(&keys, &mut text);
         if shown && self.flow.is_plain() {
             self.flow.change_waiting(|waiting| _ = mask_spelled(&keys, waiting));
@@ -166,14 +186,5 @@ where
             }
         }
         judging::answer(&self.granted, &self.head, &text)
-    }
-
-    /// The keys of all attempts of the request so far: what one is told a later one may be told again.
-    fn keys(&self) -> Vec<Secret> {
-        let mut keys = vec![self.granted.secret.clone()];
-        for attempt in self.granted.particulars.earlier().into_iter().flat_map(|earlier| earlier.iter()) {
-            keys.extend(self.granted.pool.secret_of(&attempt.key));
-        }
-        keys
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! Good answers are never held, but for the beginning of a stream: at most the first 16 KiB or 5 seconds of it, until
 //! its first object shows whether a status of 200 hides an error; and gzip'd JSON that is no stream, of which at most
-//! 64 KiB or 5 seconds are held. So much is held of an error, too.
+//! 64 KiB or 5 seconds are held. So much is held of an error, too. An answer that is
+//! [retold whole](crate::Demand::retold_whole) and no stream is held to its end, up to 64 MiB.
 //! Then everything goes on as it came, byte for byte, but for the key: where the provider echoes it, in a header or a
 //! body, it is overwritten with as many `*` (keys shorter than 8 characters are not looked for). A gzip'd body cannot be
 //! overwritten. It is packed anew from its beginning, as long as that is held, or from where the provider flushed it last
@@ -32,6 +33,7 @@ mod head;
 mod hold;
 mod inflate;
 mod judging;
+mod key_mask;
 mod layer;
 mod mask;
 mod masks;
@@ -54,5 +56,6 @@ pub(crate) use future::{Begun, begin};
 pub(crate) use head::Asked;
 pub(crate) use hold::Hold;
 pub(crate) use judging::failed;
+pub use key_mask::KeyMask;
 pub use layer::CooldownLayer;
 pub use service::Cooldown;

@@ -17,8 +17,7 @@ pub(super) fn mask_spelled<'a>(secrets: impl IntoIterator<Item = &'a Secret>, te
         if key.len() < SHORTEST {
             continue;
         }
-        let (lower, upper) = (key[0].to_ascii_lowercase(), key[0].to_ascii_uppercase());
-        found |= mask_from(key, text, |text| memchr3(lower, upper, b'\\', text));
+        found |= mask_escaped(secret, text);
         found |= mask_from(key, text, |text| memchr(b'%', text));
         found |= mask_hex(key, text);
         for before in 0..3 {
@@ -26,6 +25,16 @@ pub(super) fn mask_spelled<'a>(secrets: impl IntoIterator<Item = &'a Secret>, te
         }
     }
     found
+}
+
+/// The same of one key in letters of any case, any of them escaped, but for one that begins as queries escape it.
+pub(super) fn mask_escaped(secret: &Secret, text: &mut [u8]) -> bool {
+    let key = secret.bytes();
+    if key.len() < SHORTEST {
+        return false;
+    }
+    let (lower, upper) = (key[0].to_ascii_lowercase(), key[0].to_ascii_uppercase());
+    mask_from(key, text, |text| memchr3(lower, upper, b'\\', text))
 }
 
 /// The same of one key, where it begins at a place that `next` finds.

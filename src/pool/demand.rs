@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Granted, Lease, Meter, Particulars, WaitingRoom, lease::Prepared};
+use super::{Granted, Lease, Meter, Particulars, Retold, WaitingRoom, lease::Prepared};
 use crate::{key::KeyId, provider::NamedIn};
 
 /// What a request needs: which lane, how much of its limits, for how long it may wait.
@@ -169,6 +169,21 @@ impl Demand {
     #[must_use]
     pub fn metered(mut self, meter: Arc<Meter>) -> Self {
         self.particulars.meter = Some(meter);
+        self
+    }
+
+    /// Its answer is told in other words, by whoever reads it: with it comes a [`KeyMask`](crate::KeyMask).
+    #[must_use]
+    pub fn retold(mut self) -> Self {
+        self.particulars.retold.get_or_insert(Retold::Flowing);
+        self
+    }
+
+    /// The same where all of it is read before anything is told. A good answer that is no stream is held to its end, up to
+    /// 64 MiB: one that breaks off before was a fault of the provider, after which the request may be sent again.
+    #[must_use]
+    pub fn retold_whole(mut self) -> Self {
+        self.particulars.retold = Some(Retold::Whole);
         self
     }
 

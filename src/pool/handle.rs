@@ -188,7 +188,7 @@ impl KeyPool {
     #[cold]
     fn note_granted(&self, key: &KeyId, demand: &Demand) {
         if let Some(meter) = demand.particulars.meter() {
-            meter.granted(self, key, demand.model.as_ref());
+            meter.granted(self, key, demand);
         }
     }
 

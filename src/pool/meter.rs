@@ -1,11 +1,8 @@
 //! What a request's answers cost, told to whoever sent it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::{Granted, KeyPool, Step, Usage, steps::Noted};
+use super::{Demand, Granted, KeyPool, Step, Usage, steps::Noted};
 use crate::{key::KeyId, verdict::Verdict};
 
 /// Learns what the answer to a request cost, while it passes: see [`Demand::metered`](super::Demand::metered).
@@ -28,6 +25,11 @@ pub struct Meter {
     told: AtomicBool,
     input: AtomicU64,
     output: AtomicU64,
+    /// What the request that is under way was expected to cost.
+    expected: AtomicU64,
+    /// What those before it did.
+    before: [AtomicU64; 2],
+    known: AtomicBool,
     noted: Option<Noted>,
 }
 
@@ -62,8 +64,40 @@ impl Meter {
 
     /// Tokens of the prompt, and those of the answer, as the last word had them; `None` until there was one.
     pub fn parts(&self) -> Option<(u64, u64)> {
-        let parts = || (self.input.load(Ordering::Relaxed), self.output.load(Ordering::Relaxed));
-        self.told.load(Ordering::Acquire).then(parts)
+        let all = |at: usize, now: &AtomicU64| {
+            self.before[at].load(Ordering::Relaxed).saturating_add(now.load(Ordering::Relaxed))
+        };
+        let known = self.told.load(Ordering::Acquire) || self.known.load(Ordering::Acquire);
+        known.then(|| (all(0, &self.input), all(1, &self.output)))
+    }
+
+    /// A good answer is over. Where it did not say what it cost, its request counts as it was expected to: by its demand,
+    /// unless it asked no model, or nothing that is counted. What another request of the same caller costs is added.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use tower_keypool::{Demand, Gemini, Key, KeyPool, Meter};
+    ///
+    /// let pool = KeyPool::builder(Gemini::new()).key(Key::new("AIza-not-a-real-key-000")).build()?;
+    /// let meter = Arc::new(Meter::default());
+    /// for texts in [300, 100] {
+    ///     drop(pool.try_acquire(Demand::new("gemini-embedding-001").about_tokens(texts).metered(meter.clone()))?);
+    ///     meter.settle();
+    /// }
+    /// assert_eq!(meter.tokens(), Some(400));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn settle(&self) {
+        let expected = self.expected.swap(0, Ordering::Relaxed);
+        let told = self.told.load(Ordering::Acquire);
+        let (input, output) = (self.input.swap(0, Ordering::Relaxed), self.output.swap(0, Ordering::Relaxed));
+        let input = if told { input } else { expected };
+        self.before[0].fetch_add(input, Ordering::Relaxed);
+        self.before[1].fetch_add(output, Ordering::Relaxed);
+        if told || input > 0 {
+            self.known.store(true, Ordering::Release);
+        }
+        self.told.store(false, Ordering::Release);
     }
 
     pub(super) fn noted(&self) -> Option<&Noted> {
@@ -71,7 +105,11 @@ impl Meter {
     }
 
     #[inline]
-    pub(super) fn granted(&self, pool: &KeyPool, key: &KeyId, model: Option<&Arc<str>>) {
+    pub(super) fn granted(&self, pool: &KeyPool, key: &KeyId, demand: &Demand) {
+        let model = demand.model.as_ref();
+        let counts = model.is_some() && !demand.free;
+        let expected = if counts { demand.input_tokens.saturating_add(demand.output_tokens) } else { 0 };
+        self.expected.store(expected, Ordering::Relaxed);
         if let Some(noted) = &self.noted {
             noted.granted(pool, key, model);
         }
@@ -86,8 +124,7 @@ impl Meter {
 
     /// Tokens of the prompt and of the answer, as the last word had them; `None` until there was one.
     pub fn tokens(&self) -> Option<u64> {
-        let sum = || self.input.load(Ordering::Relaxed).saturating_add(self.output.load(Ordering::Relaxed));
-        self.told.load(Ordering::Acquire).then(sum)
+        self.parts().map(|(input, output)| input.saturating_add(output))
     }
 
     pub(crate) fn read(&self, usage: Usage) {

@@ -110,7 +110,7 @@ pub(crate) use lease::{Kept, Prepared, Seat, Slot, Start};
 pub use many::AcquireMany;
 pub use meter::Meter;
 pub use open::{OpenError, Sharing};
-pub(crate) use particulars::Particulars;
+pub(crate) use particulars::{Particulars, Retold};
 pub use plans::LimitSource;
 pub use rank::{Strategy, UnknownStrategy};
 pub use reconfigure::RosterChange;

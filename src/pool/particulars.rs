@@ -32,10 +32,29 @@ pub(crate) struct Held {
     pub(crate) meter: Option<Arc<Meter>>,
     /// Where it waits.
     pub(crate) room: Option<Arc<WaitingRoom>>,
+    /// Its answer is told in other words.
+    pub(crate) retold: Option<Retold>,
 }
 
-static NOTHING: Held =
-    Held { requested: None, earlier: None, anew: false, untried: false, of_resource: false, meter: None, room: None };
+/// How an answer comes that is told in other words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retold {
+    /// As it comes.
+    Flowing,
+    /// Once all of it is there.
+    Whole,
+}
+
+static NOTHING: Held = Held {
+    requested: None,
+    earlier: None,
+    anew: false,
+    untried: false,
+    of_resource: false,
+    meter: None,
+    room: None,
+    retold: None,
+};
 
 impl Particulars {
     /// What was tried before. Asked of every request: one look where there are none.
@@ -48,6 +67,12 @@ impl Particulars {
     #[inline]
     pub(crate) fn meter(&self) -> Option<&Arc<Meter>> {
         self.0.as_deref()?.meter.as_ref()
+    }
+
+    /// Whether its answer is told in other words; asked of every answer.
+    #[inline]
+    pub(crate) fn retold(&self) -> Option<Retold> {
+        self.0.as_deref()?.retold
     }
 
     /// What is told of an answer that `model` served.

@@ -43,6 +43,17 @@ pub struct Asked<'a> {
     pub usage_wanted: bool,
     /// How the answer is written.
     pub form: Form,
+    /// What of it the answer repeats.
+    pub repeated: Repeated,
+}
+
+/// What of a request its answer repeats, where its dialect does.
+#[derive(Clone, Debug, Default)]
+pub struct Repeated {
+    /// The tools.
+    pub tools: Option<serde_json::Value>,
+    /// The id of the response that it goes on from.
+    pub before: Option<String>,
 }
 
 /// How an answer is written, where its dialect leaves a choice.
@@ -143,6 +154,8 @@ pub struct Shape {
     pub created: i64,
     /// How it is written.
     pub form: Form,
+    /// What of the request it repeats.
+    pub repeated: Repeated,
 }
 
 /// Writes an answer in the caller's dialect: a whole one at its end, a stream's pieces as they come.

@@ -25,6 +25,7 @@ pub struct Exchange {
     voice: Box<dyn Voice>,
     events: Events,
     over: bool,
+    failed: bool,
     /// Something of the answer itself was said.
     begun: bool,
     stillborn: Option<Fault>,
@@ -39,7 +40,7 @@ impl std::fmt::Debug for Exchange {
 impl Exchange {
     /// Between these two.
     pub fn new(listener: Box<dyn Listener>, voice: Box<dyn Voice>) -> Self {
-        Self { listener, voice, events: Events::default(), over: false, begun: false, stillborn: None }
+        Self { listener, voice, events: Events::default(), over: false, failed: false, begun: false, stillborn: None }
     }
 
     /// A whole answer, whole.
@@ -124,7 +125,7 @@ impl Exchange {
     /// It ends with this.
     pub fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
         if !self.over {
-            self.over = true;
+            (self.over, self.failed) = (true, true);
             if !self.begun {
                 self.stillborn = Some(fault.clone());
             }
@@ -147,6 +148,11 @@ impl Exchange {
     /// Why it ended before anything of the answer was said: whoever holds back what was written tells this instead.
     pub fn stillborn(&mut self) -> Option<Fault> {
         self.stillborn.take()
+    }
+
+    /// Whether it ended with a fault.
+    pub fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// Whether all is said.

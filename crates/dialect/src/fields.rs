@@ -78,6 +78,18 @@ impl<'a> Field<'a> {
         ahead::read(self.value.get()).map_err(|_| self.wrong::<T>())
     }
 
+    /// Its value, a number of 1 at least.
+    ///
+    /// # Errors
+    /// The same, and for 0.
+    pub(crate) fn positive<T: Deserialize<'a> + Default + PartialEq>(&self) -> Result<T, Fault> {
+        let value = self.read::<T>()?;
+        if value == T::default() {
+            return Err(Fault::invalid(format!("{}: expected 1 at least, not 0", self.name)).at(&*self.name));
+        }
+        Ok(value)
+    }
+
     /// Whether it says this.
     pub(crate) fn is(&self, json: &str) -> bool {
         self.value.get() == json

@@ -26,7 +26,7 @@ mod segments;
 mod text;
 mod tree;
 
-pub use caller::{Asked, Caller, Form, Ignored, Refused, Shape, Voice};
+pub use caller::{Asked, Caller, Form, Ignored, Refused, Repeated, Shape, Voice};
 pub use catalogue::catalogue;
 pub use events::{Events, MOST_OF_EVENT};
 pub use exchange::{Exchange, Listener};

@@ -13,6 +13,11 @@ impl Flow {
         self.out.push(waiting.into());
     }
 
+    /// Whether a fault was told.
+    pub(in crate::cooldown) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
     /// Whether it is read as it is.
     pub(in crate::cooldown) fn is_plain(&self) -> bool {
         matches!(self.reader, Reader::Plain(_))

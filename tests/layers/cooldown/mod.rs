@@ -5,6 +5,7 @@ mod errors;
 mod gzip;
 mod masking;
 mod passing;
+mod retold;
 mod samples;
 mod streams;
 mod support;

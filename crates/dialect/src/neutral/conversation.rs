@@ -123,13 +123,20 @@ impl Conversation<'_> {
     /// Whether there is a tool where one must be called: whoever asks for a call waits for one.
     ///
     /// # Errors
-    /// 400 where there is none.
+    /// 400 where there is none, or none of the name that was chosen.
     pub(crate) fn has_what_it_must_call(&self) -> Result<(), Fault> {
         if matches!(self.tool_choice, ToolChoice::Must(_)) && self.tools.is_empty() {
             let why = "tool_choice: a tool must be called, and tools has none";
             return Err(Fault::invalid(why).at("tool_choice"));
         }
-        Ok(())
+        let (ToolChoice::Must(names) | ToolChoice::May(names)) = &self.tool_choice else { return Ok(()) };
+        match names.iter().find(|name| !self.tools.iter().any(|tool| tool.name == **name)) {
+            None => Ok(()),
+            Some(name) => {
+                let short: String = name.chars().take(64).collect();
+                Err(Fault::invalid(format!("tool_choice: no function {short:?} is among tools")).at("tool_choice"))
+            }
+        }
     }
 }
 

@@ -5,7 +5,10 @@ use std::fmt;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::{Embedded, Embedding, Fault, Ignored, Text, fields::Fields};
+use crate::{
+    Embedded, Embedding, Fault, Ignored, Text,
+    fields::{Field, Fields},
+};
 
 /// Inputs that one request may have, as there.
 const MOST: usize = 2_048;
@@ -53,8 +56,8 @@ pub fn embedding(body: &[u8], strict: bool) -> Result<(Embedding<'_>, Ignored), 
     for field in Fields::read(body)?.given() {
         match &*field.name {
             "model" => asked.model = field.read()?,
-            "input" => asked.texts = field.read::<Input<'_>>()?.0,
-            "dimensions" => asked.dimensions = Some(field.read()?),
+            "input" => asked.texts = field.read::<Input<'_>>().map_err(|fault| of_token_ids(&field, fault))?.0,
+            "dimensions" => asked.dimensions = Some(field.positive()?),
             "encoding_format" => {
                 asked.packed = match &*field.read::<Text<'_>>()? {
                     "float" => false,
@@ -82,6 +85,17 @@ pub fn embedding(body: &[u8], strict: bool) -> Result<(Embedding<'_>, Ignored), 
             Err(Fault::invalid(format!("{place}: an empty text has no vector")).at(place))
         }
     }
+}
+
+/// What is wrong with an input that is no text, where it is one that clients make of texts by themselves.
+fn of_token_ids(field: &Field<'_>, fault: Fault) -> Fault {
+    let first = field.value.get().trim_start_matches(|c: char| c == '[' || c.is_ascii_whitespace());
+    if !first.starts_with(|c: char| c.is_ascii_digit()) {
+        return fault;
+    }
+    let why = "token ids cannot be read: send texts (LangChain's OpenAIEmbeddings does with check_embedding_ctx_length=False)";
+    let place = fault.param.unwrap_or_else(|| "input".to_owned());
+    Fault::invalid(format!("{place}: {why}")).at(place)
 }
 
 /// Writes the vectors.

@@ -17,6 +17,16 @@ fn status(kind: Kind) -> StatusCode {
     }
 }
 
+/// Whether it is a model that is not there: files, caches and items are looked for, too.
+fn is_of_a_model(fault: &Fault) -> bool {
+    fault.param.as_deref() == Some("model") || fault.message.contains("model") || fault.message.contains("Model")
+}
+
+/// Whether the limit is one of tokens: ours says so, and the provider names its quota.
+fn is_of_tokens(fault: &Fault) -> bool {
+    fault.message.contains("tokens") || fault.message.contains("token_count")
+}
+
 /// `{"error": …}`
 pub(super) fn body(fault: &Fault) -> Value {
     let (kind, code) = match fault.kind {
@@ -26,8 +36,9 @@ pub(super) fn body(fault: &Fault) -> Value {
         Kind::Unauthenticated => ("invalid_request_error", Some("invalid_api_key")),
         Kind::Billing => ("insufficient_quota", Some("insufficient_quota")),
         Kind::Denied => ("permission_error", None),
-        Kind::NotFound => ("invalid_request_error", Some("model_not_found")),
+        Kind::NotFound => ("invalid_request_error", is_of_a_model(fault).then_some("model_not_found")),
         Kind::NotSupported => ("invalid_request_error", Some("unknown_url")),
+        Kind::RateLimited if is_of_tokens(fault) => ("tokens", Some("rate_limit_exceeded")),
         Kind::RateLimited => ("requests", Some("rate_limit_exceeded")),
         Kind::NoKeys => ("server_error", Some("no_available_keys")),
         Kind::Overloaded | Kind::TimedOut | Kind::Internal | Kind::BadGateway | Kind::NotThere => {

@@ -323,6 +323,9 @@ pub(crate) fn object<'a>(arguments: &Text<'a>) -> Cow<'a, RawValue> {
         .unwrap_or(Cow::Borrowed(RawValue::NULL))
 }
 
+/// In front of a file's name where it is an address.
+const GEMINIS: &str = "https://generativelanguage.googleapis.com/v1beta/";
+
 /// A file that came with a request; `at` names its fields.
 pub(crate) fn file<'a>(
     data: Option<Text<'a>>,
@@ -341,8 +344,11 @@ pub(crate) fn file<'a>(
             Ok(Part::Blob { mime: mime.into(), data })
         }
         (None, Some(id)) if id.starts_with("files/") => {
-            let uri = format!("https://generativelanguage.googleapis.com/v1beta/{id}");
-            Ok(Part::File { uri: uri.into(), mime: None })
+            Ok(Part::File { uri: format!("{GEMINIS}{id}").into(), mime: None })
+        }
+        // As the provider's own clients call it.
+        (None, Some(id)) if id.strip_prefix(GEMINIS).is_some_and(|id| id.starts_with("files/")) => {
+            Ok(Part::File { uri: id, mime: None })
         }
         (None, Some(_)) => {
             let at = at("file_id");

@@ -103,9 +103,9 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
             }
         }
         // The newer name wins, whichever comes last.
-        "max_completion_tokens" => sampling.most = Some(field.read()?),
+        "max_completion_tokens" => sampling.most = Some(field.positive()?),
         "max_tokens" => {
-            let most = field.read()?;
+            let most = field.positive()?;
             sampling.most.get_or_insert(most);
         }
         "temperature" => sampling.temperature = Some(field.read()?),
@@ -274,6 +274,8 @@ mod tests {
             (r#""reasoning_effort":"huge""#, "reasoning_effort"),
             (r#""top_logprobs":2"#, "top_logprobs"),
             (r#""max_tokens":-1"#, "max_tokens"),
+            (r#""max_tokens":0"#, "max_tokens"),
+            (r#""max_completion_tokens":0"#, "max_completion_tokens"),
             (r#""stream":"yes""#, "stream"),
         ] {
             assert_eq!(with(fields).unwrap_err().param.as_deref(), Some(place), "{fields}");

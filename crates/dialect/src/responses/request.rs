@@ -110,7 +110,7 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
         "model" => conversation.model = field.read()?,
         "instructions" => conversation.system.insert(0, field.read()?),
         "stream" => conversation.stream = field.read()?,
-        "max_output_tokens" => sampling.most = Some(field.read()?),
+        "max_output_tokens" => sampling.most = Some(field.positive()?),
         "temperature" => sampling.temperature = Some(field.read()?),
         "top_p" => sampling.top_p = Some(field.read()?),
         "parallel_tool_calls" => conversation.one_call = !field.read::<bool>()?,
@@ -137,6 +137,7 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
             }
         }
         "tools" => {
+            asked.repeated.tools = serde_json::from_str(field.value.get()).ok();
             for (index, tool) in field.read::<Vec<WireTool<'a>>>()?.into_iter().enumerate() {
                 let Some(name) = tool.name.filter(|_| &*tool.kind == "function") else {
                     let place = format!("tools[{index}].type");

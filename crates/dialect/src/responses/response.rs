@@ -134,8 +134,9 @@ impl Draft {
             "id": self.id, "object": "response", "created_at": self.shape.created, "status": status, "error": null,
             "incomplete_details": cut.filter(|_| over).map(|reason| json!({ "reason": reason })),
             "instructions": null, "metadata": {}, "model": self.shape.model, "output": self.output,
-            "parallel_tool_calls": true, "temperature": null, "top_p": null, "tool_choice": "auto", "tools": [],
-            "usage": usage,
+            "parallel_tool_calls": true, "temperature": null, "top_p": null, "tool_choice": "auto",
+            "tools": self.shape.repeated.tools.as_ref().unwrap_or(&json!([])),
+            "previous_response_id": self.shape.repeated.before, "usage": usage,
         })
     }
 }

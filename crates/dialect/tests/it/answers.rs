@@ -236,7 +236,7 @@ fn faults_have_the_status_that_clients_know() {
         (Kind::Unauthenticated, 401, json!("invalid_api_key")),
         (Kind::Billing, 429, json!("insufficient_quota")),
         (Kind::Denied, 403, Value::Null),
-        (Kind::NotFound, 404, json!("model_not_found")),
+        (Kind::NotFound, 404, Value::Null),
         (Kind::TooLarge, 413, Value::Null),
         (Kind::RateLimited, 429, json!("rate_limit_exceeded")),
         (Kind::NoKeys, 503, json!("no_available_keys")),
@@ -250,6 +250,12 @@ fn faults_have_the_status_that_clients_know() {
             (refused.status.as_u16(), &body["error"]["code"], &body["error"]["param"]),
             (status, &code, &json!("p"))
         );
+    }
+    let told = |fault: &Fault| -> Value { serde_json::from_slice(&OpenAi.refused(fault).body).unwrap() };
+    let gone = Fault::new(Kind::NotFound, "models/m is not found");
+    assert_eq!(told(&gone)["error"]["code"], "model_not_found", "files and items are looked for, too");
+    for (message, kind) in [("this token has used its tokens of this minute", "tokens"), ("slow down", "requests")] {
+        assert_eq!(told(&Fault::new(Kind::RateLimited, message))["error"]["type"], kind, "{message}");
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) fn shape(stream: bool) -> Shape {
         unique: "0abc".into(),
         created: 1_800_000_000,
         form: Form::Object,
+        ..Shape::default()
     }
 }
 

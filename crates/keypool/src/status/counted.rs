@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
 };
 
@@ -25,6 +25,16 @@ pub(crate) struct Visit {
     span: Option<Box<Span>>,
     after: Option<Afterwards>,
     model: Option<Box<str>>,
+    heard: Option<Arc<OnceLock<Heard>>>,
+}
+
+/// What came of a request whose head went out before.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    /// The model that served, where one did.
+    pub(crate) model: Option<Box<str>>,
+    /// The class of the status that its head would have had.
+    pub(crate) class: usize,
 }
 
 /// What is done once a request has gone.
@@ -59,7 +69,13 @@ impl Visit {
             span,
             after: None,
             model: None,
+            heard: None,
         }
+    }
+
+    /// Where it is put what came of it once that is known, since its head goes out before.
+    pub(crate) fn later(&mut self) -> Arc<OnceLock<Heard>> {
+        Arc::clone(self.heard.get_or_insert_default())
     }
 
     /// Its span, where somebody wants one.
@@ -97,6 +113,9 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
+        if let Some(Heard { model, class }) = self.heard.as_ref().and_then(|heard| heard.get()) {
+            (self.model, self.class) = (model.clone(), *class);
+        }
         if let Some(span) = &self.span {
             span.record("outcome", self.outcome.word());
         }

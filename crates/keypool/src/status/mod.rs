@@ -16,7 +16,7 @@ mod turn;
 mod upstream;
 
 pub use counted::Counted;
-pub(crate) use counted::{Afterwards, Visit};
+pub(crate) use counted::{Afterwards, Heard, Visit};
 pub use page::Status;
 pub(crate) use page::{Page, is_ours, nowhere, to_index};
 pub(crate) use pieces::Pieces;

@@ -55,6 +55,7 @@ mod refusals;
 mod reload;
 mod resources;
 mod restarting;
+mod retold;
 mod secured;
 mod serving;
 mod sessions;
@@ -75,8 +76,10 @@ mod tls;
 mod tokens;
 mod told;
 mod ui;
+mod unsaid;
 mod uploads;
 mod upstreams;
 mod waiting;
 #[cfg(unix)]
 mod watching;
+mod wording;

@@ -14,7 +14,7 @@ use tower_keypool::BoxError;
 use super::{
     head::{self, ID, THEIR_ID},
     parting::{self, Farewell, Flowing},
-    translated_stream::Telling,
+    translated_stream::{Telling, Told},
 };
 use crate::{
     admin::AdminBody,
@@ -86,6 +86,18 @@ impl<B> Said<B> {
     /// The provider's, listened to as it goes.
     pub(in crate::gateway) fn heard(body: Overheard<B>) -> Self {
         Self { inner: Inner::Heard { body: Box::new(body) } }
+    }
+
+    /// Whether the provider's head is still awaited.
+    pub(in crate::gateway) fn awaits_head(&self) -> bool {
+        matches!(&self.inner, Inner::Told { body } if body.awaits_head())
+    }
+
+    /// It is told of once it is there.
+    pub(in crate::gateway) fn tell_of_head(&mut self, told: Told) {
+        if let Inner::Told { body } = &mut self.inner {
+            body.tell_of_head(told);
+        }
     }
 
     /// The provider's, in the client's dialect.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame};
 use keypool_dialect::{Exchange, Fault};
-use tower_keypool::BoxError;
+use tower_keypool::{BoxError, KeyMask};
 
 use super::parting::Parting;
 
@@ -20,7 +20,16 @@ use super::parting::Parting;
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// An answer whose head is not there yet, though the client has one.
-pub(in crate::gateway) type Awaited<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Fault>> + Send>>;
+pub(in crate::gateway) type Awaited<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Missed>> + Send>>;
+
+/// Why there is none, and the head that would have said so.
+pub(in crate::gateway) struct Missed {
+    pub(in crate::gateway) fault: Fault,
+    pub(in crate::gateway) head: Response<()>,
+}
+
+/// Is told of the head that was awaited: of the provider's, or of the one that would have said why there is none.
+pub(in crate::gateway) type Told = Box<dyn FnOnce(&Response<()>) + Send + Sync>;
 
 /// The provider's events, in the client's dialect. When it is dropped, so is the provider's answer.
 pub(in crate::gateway) struct Telling<B> {
@@ -29,6 +38,9 @@ pub(in crate::gateway) struct Telling<B> {
     out: Vec<u8>,
     silence: tokio::time::Interval,
     parting: Parting,
+    /// Overwrites the key in what is said: where it was escaped it reads as itself now.
+    mask: Option<KeyMask>,
+    told: Option<Told>,
 }
 
 enum Source<B> {
@@ -43,14 +55,28 @@ impl<B> fmt::Debug for Telling<B> {
     }
 }
 
+impl<B> Telling<B> {
+    /// Whether the answer's head is awaited.
+    pub(super) fn awaits_head(&self) -> bool {
+        matches!(self.source, Source::Awaited(_))
+    }
+
+    /// Tells of it once it is there.
+    pub(super) fn tell_of_head(&mut self, told: Told) {
+        self.told = Some(told);
+    }
+}
+
 impl<B> Telling<B>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
     /// Of an answer that is here.
-    pub(in crate::gateway) fn of(body: B, exchange: Exchange, parting: Parting) -> Self {
-        Self::new(Source::Here(Box::pin(body)), exchange, parting)
+    pub(in crate::gateway) fn of(answer: Response<B>, exchange: Exchange, parting: Parting) -> Self {
+        let (mut head, body) = answer.into_parts();
+        let mask = head.extensions.remove();
+        Self { mask, ..Self::new(Source::Here(Box::pin(body)), exchange, parting) }
     }
 
     /// Of one that has not begun. The client is told so at once.
@@ -63,7 +89,7 @@ where
     fn new(source: Source<B>, exchange: Exchange, parting: Parting) -> Self {
         let mut silence = tokio::time::interval(SILENCE);
         silence.reset();
-        Self { source, exchange, out: Vec::new(), silence, parting }
+        Self { source, exchange, out: Vec::new(), silence, parting, mask: None, told: None }
     }
 
     /// Hears how the answer begins, for as long as there is `patience`; then the client is told that it goes on.
@@ -83,7 +109,14 @@ where
             () = patience => self.exchange.pause(&mut self.out),
         }
         match self.exchange.stillborn() {
-            Some(fault) => Err(fault),
+            Some(mut fault) => {
+                if let Some(mask) = &self.mask {
+                    let mut words = fault.message.into_bytes();
+                    mask.hide_spelled(&mut words);
+                    fault.message = String::from_utf8_lossy(&words).into_owned();
+                }
+                Err(fault)
+            }
             None => Ok(self),
         }
     }
@@ -114,18 +147,30 @@ where
 
     /// Hears what comes next.
     fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { source, exchange, out, silence, .. } = self;
+        let Self { source, exchange, out, silence, mask, told, .. } = self;
         let polled = match source {
             Source::Awaited(answer) => {
-                match ready!(answer.as_mut().poll(cx)) {
-                    Ok(response) => *source = Source::Here(Box::pin(response.into_body())),
-                    Err(fault) => exchange.fail(&fault, out),
+                let head = match ready!(answer.as_mut().poll(cx)) {
+                    Ok(response) => {
+                        let (mut head, body) = response.into_parts();
+                        *mask = head.extensions.remove();
+                        *source = Source::Here(Box::pin(body));
+                        Response::from_parts(head, ())
+                    }
+                    Err(Missed { fault, head }) => {
+                        exchange.fail(&fault, out);
+                        head
+                    }
+                };
+                if let Some(told) = told.take() {
+                    told(&head);
                 }
                 return Poll::Ready(());
             }
             Source::Here(body) => ready!(body.as_mut().poll_frame(cx)),
             Source::Over => None,
         };
+        let before = out.len();
         match polled {
             Some(Ok(frame)) => {
                 if let Ok(chunk) = frame.into_data() {
@@ -135,6 +180,11 @@ where
             }
             Some(Err(_)) => exchange.broke(out),
             None => exchange.end(out),
+        }
+        if let Some(mask) = mask {
+            let said = &mut out[before..];
+            // An error's words are looked through as an error is.
+            if exchange.has_failed() { mask.hide_spelled(said) } else { mask.hide(said) }
         }
         Poll::Ready(())
     }

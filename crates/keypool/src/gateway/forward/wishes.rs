@@ -90,6 +90,13 @@ impl Wish {
         }
     }
 
+    /// One of the caller's requests has its answer, and another follows: both are paid for.
+    pub(in crate::gateway) fn another(&self) {
+        if let Some(meter) = &self.meter {
+            meter.settle();
+        }
+    }
+
     /// And which owner it had better meet, where it did not say that itself.
     pub(in crate::gateway) fn near(&mut self, found: impl FnOnce() -> Option<Affinity>) {
         if self.near.is_none() {

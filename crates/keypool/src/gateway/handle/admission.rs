@@ -92,6 +92,10 @@ impl<S> Gateway<S> {
             (self.budgets.clone(), self.used.clone(), Arc::clone(tenant), self.clock.clone());
         visit.afterwards(Afterwards(Box::new(move |gone| {
             let now = unix_ms(&clock);
+            if gone.good {
+                // What answers do not say, as those for vectors, counts as it did with the key.
+                told.settle();
+            }
             budgets.spend(&tenant, told.tokens(), now);
             let (input_tokens, output_tokens) = told.parts().unwrap_or_default();
             let cost = Use { requests: 1, failed: u64::from(!gone.good), input_tokens, output_tokens };

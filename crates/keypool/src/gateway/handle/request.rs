@@ -42,7 +42,7 @@ use crate::{
         translate::{self, Translation, Translator, holdings::Holdings},
     },
     outgoing::Outgoing,
-    status::{Counted, Outcome, Visit, class_of},
+    status::{Counted, Heard, Outcome, Traffic, Visit, class_of},
 };
 
 impl<S, B> Entrance<S>
@@ -226,7 +226,7 @@ where
                 None => translation.await,
                 Some(span) => translation.instrument(span).await,
             };
-            line.end(&mut response, &gateway.traffic);
+            tell_or_await(line, &mut visit, &mut response, &gateway.traffic);
             return Ok(counted(visit, outcome, limited, response));
         }
         // Google's compatible endpoint has a shape of its own for what is wrong.
@@ -314,6 +314,23 @@ impl<S> Gateway<S> {
     }
 }
 
+/// Tells the line of an answer; of one that begins before the provider's head is there once it is, as that says.
+fn tell_or_await<B>(line: RequestLine, visit: &mut Visit, response: &mut Response<Said<B>>, traffic: &Arc<Traffic>) {
+    if !response.body().awaits_head() {
+        return line.end(response, traffic);
+    }
+    let (line, heard) = (line.ahead(response), visit.later());
+    let (traffic, span) = (Arc::clone(traffic), visit.span().cloned());
+    response.body_mut().tell_of_head(Box::new(move |head: &Response<()>| {
+        if let Some(span) = &span {
+            span::record(span, head);
+        }
+        let model = head.extensions().get::<ServedBy>().and_then(ServedBy::used_model).map(Box::from);
+        let _ = heard.set(Heard { model, class: class_of(head.status()) });
+        line.heard(head, &traffic);
+    }));
+}
+
 /// An answer whose way out is followed.
 ///
 /// An error whose text may have broken off keeps its status, and as much of the text as came: a connection that is cut
@@ -345,4 +362,74 @@ where
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }
     response.map(|body| visit.answer(outcome, class, cut, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use http_body_util::{BodyExt, Full};
+    use keypool_dialect::{Caller, Exchange, Fault, Shape, gemini, openai::OpenAi};
+    use tower::{Layer, ServiceExt, service_fn};
+    use tower_keypool::{Clock, Gemini, Key, KeyPool, KeyPoolLayer, ReplayBody};
+
+    use super::*;
+    use crate::{
+        gateway::{
+            answer::{
+                parting::Farewell,
+                translated_stream::{Awaited, Missed, Telling},
+            },
+            log::trail::Trails,
+        },
+        status::Afterwards,
+    };
+
+    /// Of a stream whose head goes out before the provider's: what is remembered of it, and whether it counts as good.
+    async fn told(status: StatusCode) -> (serde_json::Value, bool, Option<Box<str>>) {
+        let key = Key::new("AIza-not-a-real-key-000").id("one");
+        let pool = KeyPool::builder(Gemini::new()).key(key).build().unwrap();
+        let answers = service_fn(|_: Request<ReplayBody<Full<Bytes>>>| async {
+            Ok::<_, BoxError>(Response::new(Full::<Bytes>::default()))
+        });
+        let request = Request::post("/v1beta/models/m:generateContent").body(Full::default()).unwrap();
+        let served = KeyPoolLayer::new(&pool).layer(answers).oneshot(request).await.unwrap();
+        let (mut head, _) = served.into_parts();
+        head.status = status;
+        let awaited: Awaited<Full<Bytes>> = Box::pin(async move {
+            if status.is_success() {
+                let event = r#"{"candidates":[{"content":{"parts":[{"text":"late"}]},"finishReason":"STOP"}]}"#;
+                return Ok(Response::from_parts(head, Full::from(format!("data: {event}\r\n\r\n"))));
+            }
+            Err(Missed { fault: Fault::invalid("bad"), head: Response::from_parts(head, ()) })
+        });
+        let shape = Shape { stream: true, ..Shape::default() };
+        let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape));
+        let mut response =
+            Response::new(Said::told(Telling::awaiting(awaited, exchange, Farewell::default().awaited())));
+
+        let traffic = Arc::new(Traffic::new(Clock::system()));
+        let trails = Arc::new(Trails::new(Clock::system()));
+        let (sender, gone) = mpsc::channel();
+        let mut visit = Visit::begin(&traffic, None, None);
+        visit.afterwards(Afterwards(Box::new(move |gone| sender.send((gone.good, gone.model.clone())).unwrap())));
+        let mut line = RequestLine::begin(&Request::new(()), true, &traffic);
+        line.followed(trails.follow(&http::Method::POST, "/v1/chat/completions", line.began(), false));
+        tell_or_await(line, &mut visit, &mut response, &traffic);
+        assert!(response.headers().contains_key("x-request-id"));
+        assert!(trails.all().is_empty(), "nothing is known of it");
+        let text = counted(visit, Outcome::Answered, None, response).into_body().collect().await.unwrap().to_bytes();
+        assert_ne!(text, "");
+        let (good, model) = gone.recv().unwrap();
+        (trails.all().remove(0), good, model)
+    }
+
+    #[tokio::test]
+    async fn what_was_awaited_is_told_as_it_came() {
+        for (status, was_good) in [(StatusCode::OK, true), (StatusCode::BAD_REQUEST, false)] {
+            let (line, good, model) = told(status).await;
+            assert_eq!((&line["status"], &line["model"]), (&status.as_u16().into(), &"m".into()), "{line}");
+            assert_eq!((good, model.as_deref()), (was_good, Some("m")), "{line}");
+        }
+    }
 }

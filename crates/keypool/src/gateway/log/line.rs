@@ -131,13 +131,38 @@ impl RequestLine {
     /// The head of the answer is there: it gets the id, and is told.
     pub(in crate::gateway) fn end<B>(mut self, response: &mut Response<B>, traffic: &Traffic) {
         let Some(id) = self.id.take() else { return };
+        let surveyed = self.is_surveyed();
+        self.tell(&id, response, traffic);
+        self.sign(id, surveyed, response);
+    }
+
+    /// The head goes out before there is an answer: it gets the id, and what comes of it is [told](Self::heard) later.
+    pub(in crate::gateway) fn ahead<B>(self, response: &mut Response<B>) -> Self {
+        if let Some(id) = self.id.clone() {
+            self.sign(id, self.is_surveyed(), response);
+        }
+        self
+    }
+
+    /// The answer is there, or why there is none, whose head went out before: as that would have been.
+    pub(in crate::gateway) fn heard(mut self, head: &Response<()>, traffic: &Traffic) {
+        if let Some(id) = self.id.take() {
+            self.tell(&id, head, traffic);
+        }
+    }
+
+    fn is_surveyed(&self) -> bool {
+        self.trail.as_ref().is_some_and(|trail| trail.surveyed)
+    }
+
+    fn tell<B>(&mut self, id: &HeaderValue, response: &Response<B>, traffic: &Traffic) {
         let served = response.extensions().get::<ServedBy>();
         let later = self.later && served.is_none() && response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if !later && (!self.page || self.path.is_some()) {
             let (method, path) = self.path.as_deref().map(|(method, path)| (method.as_str(), path.as_str())).unzip();
             tracing::info!(
                 target: REQUESTS,
-                request = text(&id),
+                request = text(id),
                 tenant = self.tenant.as_ref().map(|tenant| &**tenant.name()),
                 key = served.and_then(ServedBy::key).map(tracing::field::display),
                 model = served.and_then(ServedBy::used_model),
@@ -149,16 +174,13 @@ impl RequestLine {
             );
         }
         if let Some(trail) = self.trail.take() {
-            let surveyed = trail.surveyed;
-            trail.end(
-                &id,
-                self.tenant.take().map(|tenant| Arc::clone(tenant.name())),
-                response,
-                response.extensions().get::<ServedBy>(),
-            );
-            if surveyed {
-                response.headers_mut().insert(TRACE, id.clone());
-            }
+            trail.end(id, self.tenant.take().map(|tenant| Arc::clone(tenant.name())), response, served);
+        }
+    }
+
+    fn sign<B>(&self, id: HeaderValue, surveyed: bool, response: &mut Response<B>) {
+        if surveyed {
+            response.headers_mut().insert(TRACE, id.clone());
         }
         if !self.names {
             head::unname(response.headers_mut());

@@ -27,12 +27,13 @@ where
         while left > 0 {
             let (verb, count) = gemini::verb_of_drawing(&asked.model, left);
             let path = gemini::path_of(&asked.model, verb).ok_or_else(bad_model)?;
-            let demand = way.clone().map(|way| Self::led(Demand::any_model(), Some(way)));
+            let demand = Self::led(self.wished(Demand::any_model()), way.clone());
             let pieces = gemini::drawing(&asked, count)?;
-            let (by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, demand)).await?;
+            let (by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, Some(demand))).await?;
             let some = gemini::drawn(&asked.model, &body).map_err(|fault| upstream_fault(fault, by.clone()))?;
             all.pictures.extend(some.pictures);
             all.usage = all.usage.and(some.usage);
+            self.wish.another();
             (left, served_by) = (left - count, by);
         }
         Ok(answer(openai::pictures(&all, self.created()), served_by, &ignored))

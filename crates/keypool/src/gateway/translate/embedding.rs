@@ -47,6 +47,7 @@ where
                 gemini::embedded(&asked, texts.len(), &body).map_err(|fault| upstream_fault(fault, by.clone()))?;
             all.vectors.extend(some.vectors);
             all.tokens += some.tokens;
+            self.wish.another();
             (served_by, left) = (by, others);
         }
         Ok(answer(openai::vectors(&asked, &all), served_by, &ignored))

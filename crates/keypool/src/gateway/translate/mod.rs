@@ -16,10 +16,10 @@ use std::{pin::Pin, sync::Arc, time::Duration, time::UNIX_EPOCH};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kind, Shape, gemini};
 use tower::Service;
-use tower_keypool::{BoxError, Clock, Demand, Error, KeyPool, ServedBy};
+use tower_keypool::{BoxError, Clock, Demand, Error, KeyMask, KeyPool, ServedBy};
 
 pub(super) use self::upstream::reshaped;
 use self::{
@@ -38,7 +38,7 @@ use crate::{
             body::Said,
             head::Names,
             parting::Farewell,
-            translated_stream::{Awaited, Telling},
+            translated_stream::{Awaited, Missed, Telling},
         },
         connection::pace::Arriving,
         dialect::Dialect,
@@ -55,6 +55,7 @@ use crate::{
 
 /// A longer answer that comes whole is refused: it is held until it is translated, and images come in it.
 const MOST_ANSWERED: usize = 64 << 20;
+const TOO_LONG: &str = "the upstream's answer is longer than 64 MiB, which is all that is translated";
 /// After so long without an answer's first word a stream begins without it, so that nobody between gives up. What goes wrong
 /// from then on is an event of the stream.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -118,9 +119,7 @@ where
             Err(Fault::new(Kind::NotSupported, format!("{} is not for this path", parts.method)).into())
         };
         answered.unwrap_or_else(|failed| {
-            if let (Outcome::Failed | Outcome::Exhausted, Some(served_by)) = (failed.outcome, &failed.served_by) {
-                traffic.took(served_by.attempts());
-            }
+            count_failed(&failed, &traffic);
             (failed.outcome, refused(caller, failed))
         })
     }
@@ -144,10 +143,10 @@ where
             Task::Embeddings => self.embed(parts, bytes).await,
             Task::Draw => self.draw(parts, bytes).await,
             Task::Respond => {
-                let bytes = self.memory.recall(self.tenant.name(), bytes, self.clock.tick())?;
-                self.chat(parts, bytes, true).await
+                let (bytes, before) = self.memory.recall(self.tenant.name(), bytes, self.clock.tick())?;
+                self.chat(parts, bytes, (true, before)).await
             }
-            _ => self.chat(parts, bytes, false).await,
+            _ => self.chat(parts, bytes, (false, None)).await,
         };
         match nobodys {
             Some(model) => done.map_err(|failed| hinted(failed, &model, dialect)),
@@ -155,9 +154,16 @@ where
         }
     }
 
-    async fn chat(mut self, parts: Parts, bytes: Bytes, remembered: bool) -> Result<Answered<B>, Failed> {
+    /// Whether it is remembered, and the id of the response that it goes on from, if any.
+    async fn chat(
+        mut self,
+        parts: Parts,
+        bytes: Bytes,
+        (remembered, before): (bool, Option<String>),
+    ) -> Result<Answered<B>, Failed> {
         let asked = self.caller.conversation(&bytes, self.strict)?;
-        let Asked { mut conversation, ignored, usage_wanted, form } = asked;
+        let Asked { mut conversation, ignored, usage_wanted, form, mut repeated } = asked;
+        repeated.before = before;
         self.may_use(&conversation.model)?;
         if let Some(numbers) = &self.numbers {
             let keyed = ignored.may_have(PROMPT_CACHE_KEY).then_some(&bytes[..]);
@@ -178,6 +184,7 @@ where
             unique: unique()?,
             created: self.created(),
             form,
+            repeated,
         };
         let listener = gemini::Listener::new(conversation.one_call);
         let listener = listener.answering(gemini::answers_by_call(&conversation));
@@ -233,9 +240,11 @@ where
         exchange: Exchange,
         ignored: &Ignored,
     ) -> Result<Answered<B>, Failed> {
-        let Self { stack, traffic, farewell, .. } = self;
+        let Self { stack, caller, traffic, farewell, .. } = self;
+        let request = demanding(request, Demand::retold);
+        let counting = Arc::clone(&traffic);
         let mut call = Box::pin(async move {
-            let response = send(stack, &traffic, request).await?;
+            let response = send(stack, &counting, request).await?;
             check(response).await
         });
         let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
@@ -246,12 +255,19 @@ where
         };
         let (body, served_by) = if let Some(response) = answered {
             let served_by = response.extensions().get::<ServedBy>().cloned();
-            let begun = Telling::of(response.into_body(), exchange, farewell.awaited()).begun(patience).await;
+            let begun = Telling::of(response, exchange, farewell.awaited()).begun(patience).await;
             let failed =
                 |fault: Fault| Failed { served_by: served_by.clone(), outcome: Outcome::Answered, ..fault.into() };
             (begun.map_err(failed)?, served_by)
         } else {
-            let awaited: Awaited<B> = Box::pin(async move { call.await.map_err(|failed| failed.fault) });
+            let awaited: Awaited<B> = Box::pin(async move {
+                let missed = |failed: Failed| {
+                    count_failed(&failed, &traffic);
+                    let fault = failed.fault.clone();
+                    Missed { fault, head: refused::<B>(caller, failed).map(drop) }
+                };
+                call.await.map_err(missed)
+            });
             (Telling::awaiting(awaited, exchange, farewell.awaited()), None)
         };
         let mut response = Response::new(Said::told(body));
@@ -308,14 +324,35 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
+    // The stack holds it to its end: one that breaks off is asked for again there.
+    let request = demanding(request, Demand::retold_whole);
     let response = check(send(stack, traffic, request).await?).await?;
-    let (head, body) = response.into_parts();
-    let served_by = head.extensions.get::<ServedBy>().cloned();
-    let Ok(collected) = Limited::new(body, MOST_ANSWERED).collect().await else {
-        let fault = Fault::new(Kind::BadGateway, "the upstream's answer broke off, or is too long");
-        return Err(upstream_fault(fault, served_by));
-    };
-    Ok((served_by, collected.to_bytes()))
+    let (mut head, body) = response.into_parts();
+    let (served_by, mask) = (head.extensions.remove::<ServedBy>(), head.extensions.remove::<KeyMask>());
+    match Limited::new(body, MOST_ANSWERED).collect().await {
+        Ok(collected) => {
+            let body = collected.to_bytes();
+            Ok((served_by, if let Some(mask) = mask { mask.hide_escaped(body) } else { body }))
+        }
+        Err(error) => {
+            let why = if error.is::<LengthLimitError>() { TOO_LONG } else { "the upstream's answer broke off" };
+            Err(upstream_fault(Fault::new(Kind::BadGateway, why), served_by))
+        }
+    }
+}
+
+/// A request that demands this, too.
+fn demanding(mut request: Request<Outgoing>, more: impl FnOnce(Demand) -> Demand) -> Request<Outgoing> {
+    let demand = request.extensions_mut().remove().unwrap_or_else(Demand::any_model);
+    request.extensions_mut().insert(more(demand));
+    request
+}
+
+/// Counts the attempts of a request that came to nothing; those of an answer are counted by then.
+fn count_failed(failed: &Failed, traffic: &Traffic) {
+    if let (Outcome::Failed | Outcome::Exhausted, Some(served_by)) = (failed.outcome, &failed.served_by) {
+        traffic.took(served_by.attempts());
+    }
 }
 
 fn answer<B>(body: Vec<u8>, served_by: Option<ServedBy>, ignored: &Ignored) -> Answered<B> {

@@ -81,22 +81,25 @@ impl Memory {
         held.all.get(&(Arc::clone(tenant), id.to_owned())).cloned()
     }
 
-    /// A request with all that it names in its place. Most name nothing, and stay as they are.
+    /// A request with all that it names in its place, and the response that it goes on from. Most name nothing, and stay as
+    /// they are.
     ///
     /// # Errors
     /// Where it names what is not known here.
-    pub(super) fn recall(&self, tenant: &Arc<str>, body: Bytes, now: Tick) -> Result<Bytes, Fault> {
+    pub(super) fn recall(&self, tenant: &Arc<str>, body: Bytes, now: Tick) -> Result<(Bytes, Option<String>), Fault> {
         let names = |word: &str| memmem::find(&body, word.as_bytes()).is_some();
         if !names("\"item_reference\"") && !names("\"previous_response_id\"") {
-            return Ok(body);
+            return Ok((body, None));
         }
         // What is wrong with it is said by whoever reads it.
-        let Ok(mut fields) = serde_json::from_slice::<BTreeMap<String, Box<RawValue>>>(&body) else { return Ok(body) };
+        let Ok(mut fields) = serde_json::from_slice::<BTreeMap<String, Box<RawValue>>>(&body) else {
+            return Ok((body, None));
+        };
         let before = fields.remove("previous_response_id").and_then(|id| text(&id));
-        let Some(items) = fields.get("input").and_then(|input| items_of(input)) else { return Ok(body) };
+        let Some(items) = fields.get("input").and_then(|input| items_of(input)) else { return Ok((body, None)) };
         let mut all: Vec<Box<RawValue>> = Vec::new();
-        if let Some(id) = before {
-            let said = self.find(tenant, &id, now).ok_or_else(|| {
+        if let Some(id) = &before {
+            let said = self.find(tenant, id, now).ok_or_else(|| {
                 let why = format!("Previous response with id '{id}' not found: this gateway remembers one for an hour");
                 Fault::new(Kind::Invalid, why).at("previous_response_id")
             })?;
@@ -118,7 +121,7 @@ impl Memory {
         if let Ok(input) = serde_json::value::to_raw_value(&all) {
             fields.insert("input".to_owned(), input);
         }
-        Ok(serde_json::to_vec(&fields).map_or(body, Bytes::from))
+        Ok((serde_json::to_vec(&fields).map_or(body, Bytes::from), before))
     }
 
     /// Listens to the answer of a request, which had all in its place, unless it is not to be kept.

@@ -98,8 +98,30 @@ async fn silence_inside_of_a_stream_is_filled_too() {
     let body = Box::pin(http_body_util::StreamBody::new(pieces));
     let shape = Shape { stream: true, ..Shape::default() };
     let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape));
-    let said =
-        Said::told(Telling::of(body, exchange, Farewell::default().awaited())).collect().await.unwrap().to_bytes();
+    let said = Said::told(Telling::of(Response::new(body), exchange, Farewell::default().awaited()))
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes();
     let text = String::from_utf8(said.to_vec()).unwrap();
     assert_eq!((text.matches(": keep-alive").count(), text.matches("at last").count()), (4, 2), "{text}");
+}
+
+#[tokio::test]
+async fn what_is_longer_than_is_translated_is_called_so() {
+    let told = async |pieces: usize, broken: bool| {
+        let stack = service_fn(move |_: Request<Outgoing>| async move {
+            let piece = Bytes::from(vec![b' '; 1 << 20]);
+            let pieces = (0..pieces).map(move |_| Ok(http_body::Frame::data(piece.clone())));
+            let end = broken.then(|| Err(BoxError::from("broken off")));
+            let body = http_body_util::StreamBody::new(futures_util::stream::iter(pieces.chain(end)));
+            Ok::<_, Error>(Response::new(body))
+        });
+        let traffic = Traffic::new(Clock::system());
+        let fetched = fetch(stack, &traffic, Request::new(Outgoing::written(Vec::new()))).await;
+        fetched.err().map(|failed| failed.fault.message)
+    };
+    assert_eq!(told(1, false).await, None);
+    assert_eq!(told(65, false).await.as_deref(), Some(TOO_LONG));
+    assert_eq!(told(1, true).await.as_deref(), Some("the upstream's answer broke off"));
 }

@@ -1,0 +1,83 @@
+//! For whoever tells an answer in other words: what was escaped in it reads as the key afterwards.
+
+use std::{fmt, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use memchr::memmem;
+
+use super::{
+    mask::mask_secret,
+    spelled::{mask_escaped, mask_spelled},
+};
+use crate::{key::Secret, pool::Granted};
+
+/// Overwrites keys in what is told of an answer: an extension of answers to a demand that is
+/// [`retold`](crate::Demand::retold).
+///
+/// What an answer shows of its key is overwritten as it passes, but for escapes that no writer is known to use. Who reads
+/// them and writes the text anew would write the key.
+#[derive(Clone)]
+pub struct KeyMask(Arc<[Secret]>);
+
+impl KeyMask {
+    pub(super) fn of(granted: &Granted) -> Self {
+        Self(keys_of(granted).into())
+    }
+
+    /// Overwrites the key that the answer's request went out with, as it is or as known writers of JSON escape it.
+    pub fn hide(&self, text: &mut [u8]) {
+        self.0.iter().take(1).for_each(|key| mask_secret(key, text));
+    }
+
+    /// The same of a text of JSON that is yet to be read, whatever is escaped in it.
+    pub fn hide_escaped(&self, text: Bytes) -> Bytes {
+        let Some(key) = self.0.first() else { return text };
+        if !key.is_encodable() && memmem::find(&text, b"\\u00").is_none() {
+            return text;
+        }
+        let mut text = text.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        mask_escaped(key, &mut text);
+        text.freeze()
+    }
+
+    /// Overwrites the keys of all attempts in an error's words, however they are spelled.
+    pub fn hide_spelled(&self, text: &mut [u8]) {
+        mask_spelled(&*self.0, text);
+    }
+}
+
+impl fmt::Debug for KeyMask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyMask").finish_non_exhaustive()
+    }
+}
+
+/// The keys of all attempts of the request so far, the last one's first: what one is told a later one may be told again.
+pub(super) fn keys_of(granted: &Granted) -> Vec<Secret> {
+    let mut keys = vec![granted.secret.clone()];
+    for attempt in granted.particulars.earlier().into_iter().flat_map(|earlier| earlier.iter()) {
+        keys.extend(granted.pool.secret_of(&attempt.key));
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_escaped_is_overwritten_and_what_is_not_stays_where_it_lies() {
+        let mask = KeyMask(vec![Secret::new("AIza-not-a-real-key").unwrap()].into());
+        let text = Bytes::from_static(br#"{"a":"plain \n text"}"#);
+        assert_eq!(mask.hide_escaped(text.clone()).as_ptr(), text.as_ptr());
+        let text = Bytes::from_static(br#"{"a":"\u003c\u0041Iza-not-a-real\u002Dkey\u003e"}"#);
+        let told = mask.hide_escaped(text.clone());
+        assert_eq!(told.len(), text.len());
+        assert!(told.starts_with(br#"{"a":"\u003c*"#) && told.ends_with(br#"*\u003e"}"#), "{told:?}");
+        let mut words = *b"it is aiza-NOT-a-real-key";
+        mask.hide(&mut words);
+        assert!(words.ends_with(b"key"));
+        mask.hide_spelled(&mut words);
+        assert!(words.ends_with(b"is *******************"));
+    }
+}

@@ -1,0 +1,64 @@
+//! Answers that are told in other words: held to their end, with what overwrites the key in what is told of them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use tower_keypool::{Demand, KeyMask, Lease, VerdictKind};
+
+use super::support::{Bench, KEY, STARS, Step, Steps, collect, event, events, json, kind, text};
+
+fn asked(bench: &Bench, demand: Demand) -> (Request<()>, Lease) {
+    let lease = bench.pool.try_acquire(demand).unwrap();
+    let mut request = Request::post("http://api.example/m").body(()).unwrap();
+    request.extensions_mut().insert(lease.granted().clone());
+    (request, lease)
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_breaks_off_is_a_fault_before_anything_went_up() {
+    let half = || Steps::chunks(["{\"a\":\"", &"x".repeat(100_000)]).then(Step::Wait(Duration::from_secs(20)));
+    for (demand, expected) in [
+        (Demand::new("m").retold_whole(), VerdictKind::Transient),
+        (Demand::new("m").retold(), VerdictKind::Success),
+        (Demand::new("m"), VerdictKind::Success),
+    ] {
+        let bench = Bench::new();
+        let (request, _lease) = asked(&bench, demand.clone());
+        let answer = bench.ask(request, json(200, half().then(Step::Fail))).await.unwrap();
+        assert_eq!(kind(&answer), expected, "{demand:?}");
+        assert!(collect(answer).await.1.is_some());
+
+        let (request, _lease) = asked(&bench, demand.clone());
+        let answer = bench.ask(request, json(200, half().then(Step::Data("\"}".into())))).await.unwrap();
+        assert_eq!(kind(&answer), VerdictKind::Success, "{demand:?}");
+        assert!(text(answer).await.ends_with("x\"}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_held_no_longer_than_any() {
+    let bench = Bench::new();
+    let (request, _lease) = asked(&bench, Demand::new("m").retold_whole());
+    let body = Steps::chunks([event("x", 1)]).then(Step::Never);
+    let answer = bench.ask(request, events(body)).await.unwrap();
+    assert_eq!(kind(&answer), VerdictKind::Success);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_it_comes_what_overwrites_the_key() {
+    let bench = Bench::new();
+    let plain = bench.ask(asked(&bench, Demand::new("m")).0, json(200, Steps::chunks(["{}"]))).await.unwrap();
+    assert!(plain.extensions().get::<KeyMask>().is_none(), "nobody asked for it");
+    for demand in [Demand::new("m").retold(), Demand::new("m").retold_whole()] {
+        let (request, _lease) = asked(&bench, demand);
+        let answer = bench.ask(request, json(200, Steps::chunks(["{}"]))).await.unwrap();
+        let mask = answer.extensions().get::<KeyMask>().unwrap();
+        assert!(!format!("{mask:?}").contains(KEY));
+        let mut words = format!("it is {KEY}.").into_bytes();
+        mask.hide(&mut words);
+        assert_eq!(String::from_utf8(words).unwrap(), format!("it is {STARS}."));
+        let escaped = Bytes::from(format!("it is \\u0041{}.", &KEY[1..]));
+        assert_eq!(mask.hide_escaped(escaped), format!("it is {STARS}*****."));
+    }
+}
