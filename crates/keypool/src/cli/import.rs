@@ -103,7 +103,7 @@ impl Import {
 
     fn tell_history(&self) -> Result<(), Failure> {
         let runtime = super::runtime()?;
-        let store = runtime.block_on(self.database.existing())?;
+        let store = runtime.block_on(self.database.look())?;
         let imports = runtime.block_on(store.imports()).map_err(Failure::run)?;
         if self.json {
             say_json(&imports.iter().map(json).collect::<Vec<_>>());

@@ -144,11 +144,20 @@ fn make(file: &Path) -> io::Result<bool> {
     let mut new = file.as_os_str().to_owned();
     new.push(format!(".{}", std::process::id()));
     let new = PathBuf::from(new);
+    let made = make_by_way_of(&new, file, &key);
+    if made.is_err() {
+        // A half of it opens nothing.
+        let _ = fs::remove_file(&new);
+    }
+    made
+}
+
+fn make_by_way_of(new: &Path, file: &Path, key: &[u8]) -> io::Result<bool> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut out = options.open(&new)?;
+    let mut out = options.open(new)?;
     #[cfg(unix)]
     out.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     for byte in key {
@@ -157,13 +166,13 @@ fn make(file: &Path) -> io::Result<bool> {
     writeln!(out)?;
     // A secret must not be there without what opens it.
     out.sync_all()?;
-    let made = match fs::hard_link(&new, file) {
+    let made = match fs::hard_link(new, file) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         // A file system without links.
-        Err(_) if !file.exists() => return fs::rename(&new, file).map(|()| true),
+        Err(_) if !file.exists() => return fs::rename(new, file).map(|()| true),
         linked => linked.map(|()| true),
     };
-    fs::remove_file(&new)?;
+    fs::remove_file(new)?;
     made
 }
 

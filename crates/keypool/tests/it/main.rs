@@ -13,6 +13,7 @@ mod browser;
 mod callers;
 mod commands;
 mod config;
+mod damaged;
 mod dawdling;
 mod dialects;
 mod echoed;

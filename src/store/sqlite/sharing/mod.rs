@@ -139,19 +139,32 @@ fn taken(desk: &Mutex<SharedDesk>) -> MutexGuard<'_, SharedDesk> {
     desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// All that the file holds, but what the board counts.
+fn load(desk: &mut super::Desk, life: &Life, now: i64) -> Result<Image, Failure> {
+    // What somebody left who worked on it alone.
+    super::fold_all(desk)?;
+    turn::take_over(&mut desk.connection, now)?;
+    turn::carry(&mut desk.connection, life, now)?;
+    let mut image = read::image(&*migrate::view(&desk.connection)?)?;
+    // Counts are the board's.
+    image.units.values_mut().for_each(|unit| unit.windows.clear());
+    Ok(Image { running: false, crashes: Vec::new(), ..image })
+}
+
 impl Store for SharedSqlite {
     async fn load(&self) -> Result<Image, StoreError> {
-        let (now, life) = (self.clock.now().wall_ms(), Arc::clone(&self.life));
+        let (now, life, shared) = (self.clock.now().wall_ms(), Arc::clone(&self.life), Arc::clone(&self.desk));
         self.sqlite
-            .run(move |desk| {
-                // What somebody left who worked on it alone.
-                super::fold_all(desk)?;
-                turn::take_over(&mut desk.connection, now)?;
-                turn::carry(&mut desk.connection, &life, now)?;
-                let mut image = read::image(&*migrate::view(&desk.connection)?)?;
-                // Counts are the board's.
-                image.units.values_mut().for_each(|unit| unit.windows.clear());
-                Ok(Image { running: false, crashes: Vec::new(), ..image })
+            .run(move |desk| match load(desk, &life, now) {
+                Err(Failure::Broken(error)) => {
+                    if desk.look_after(Some(&error))? {
+                        // Nothing is known yet that the next file is to be told.
+                        taken(&shared).forget();
+                        life.lock_again()?;
+                    }
+                    load(desk, &life, now)
+                }
+                loaded => loaded,
             })
             .await
     }
