@@ -132,7 +132,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
     } else {
-        std::fs::read(path)
+        tower_keypool::config::read_bytes(path)
     };
     read.map_err(|error| {
         let name = path.display().to_string();

@@ -110,7 +110,7 @@ impl Inputs {
     pub(super) fn texts(&self) -> Result<Texts, Problem> {
         let path = find::file(self.file.as_deref(), &self.environment);
         let text = match &path {
-            Some(path) => std::fs::read_to_string(path).map_err(|error| {
+            Some(path) => tower_keypool::config::read_text(path).map_err(|error| {
                 Problem::new(Origin::file(path.as_path(), 0), "", format!("the configuration cannot be read: {error}"))
             })?,
             None => String::new(),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tower_keypool::{
-    config::{Environment, Origin, Problem},
+    config::{Environment, Origin, Problem, read_text},
     store::{Keeping, KeptSecret, KeyRecord, StoreError, Vault},
 };
 
@@ -130,7 +130,7 @@ impl SecretKey {
             StoreError::because(what, error)
         };
         let made = make(file).map_err(failed)?;
-        let text = fs::read_to_string(file).map_err(failed)?;
+        let text = read_text(file).map_err(failed)?;
         let vault = Vault::new(&text).map_err(|error| StoreError::because(file.display().to_string(), error))?;
         self.beside = Some(vault.clone());
         Ok((Keeping::Sealed(vault), made))
@@ -192,7 +192,7 @@ fn given(environment: &Environment) -> Result<Option<Vault>, Problem> {
 /// The key that lies beside a database.
 fn beside(file: &Path) -> Result<Option<Vault>, Problem> {
     let wrong = |what: String| Problem::new(Origin::file(file, 0), "", what);
-    match fs::read_to_string(file) {
+    match read_text(file) {
         Ok(text) => Vault::new(&text).map(Some).map_err(|error| {
             let what = "put it back from a copy; the secrets of keys in the database were encrypted with it";
             wrong(format!("{error}: {what}"))

@@ -18,6 +18,8 @@ mod dawdling;
 mod dialects;
 mod echoed;
 mod ending;
+#[cfg(target_os = "linux")]
+mod endless;
 mod examining;
 #[cfg(target_os = "linux")]
 mod exits;
