@@ -26,8 +26,9 @@ fn torn() -> (Home, Vec<u8>) {
 
 fn set_aside(home: &Home) -> Vec<PathBuf> {
     let beside = fs::read_dir(home.database().parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
-    let is_one = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("keypool.db.corrupt-");
-    beside.filter(is_one).collect()
+    let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+    let is_side = |name: &str| name.ends_with("-wal") || name.ends_with("-shm");
+    beside.filter(|path| name(path).starts_with("keypool.db.corrupt-") && !is_side(&name(path))).collect()
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn what_the_board_holds_and_cannot_be_read_is_damage_too() {
 #[test]
 fn a_check_reads_the_json_of_each_table() {
     let home = harmed(
-        "UPDATE windows SET counts = '{bad'; UPDATE key_settings SET said = 'nope'; UPDATE board SET head = '[1'; \
+        "INSERT INTO windows VALUES ('', 'project', 0, '{bad', '{}', '[]'); UPDATE key_settings SET said = 'nope'; UPDATE board SET head = '[1'; \
          UPDATE run SET crashes = 'x'; INSERT INTO import_history VALUES (77, 1, '-', '', 1, 1, 0, 'x')",
     );
     let ended = home.run(&["db", "check"]);
