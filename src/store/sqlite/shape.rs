@@ -23,12 +23,11 @@ pub(super) fn check(connection: &Connection) -> Result<(), Failure> {
 /// What is missing, in sentences.
 pub(super) fn missing(connection: &Connection) -> Result<Vec<String>, Failure> {
     static WHOLE: OnceLock<Vec<Column>> = OnceLock::new();
-    let whole = match WHOLE.get() {
-        Some(whole) => whole,
-        None => {
-            let whole = whole()?;
-            WHOLE.get_or_init(|| whole)
-        }
+    let whole = if let Some(whole) = WHOLE.get() {
+        whole
+    } else {
+        let whole = whole()?;
+        WHOLE.get_or_init(|| whole)
     };
     let there: HashSet<Column> = columns(connection)?.into_iter().collect();
     let tables: HashSet<&str> = there.iter().map(|(table, _)| &**table).collect();

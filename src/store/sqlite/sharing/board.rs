@@ -104,11 +104,11 @@ pub(super) fn read(from: &Transaction<'_>, desk: &mut SharedDesk) -> Result<(), 
     let mut rows = rows.query([])?;
     let mut holders = Vec::new();
     while let Some(row) = rows.next()? {
-        let untold = serde_json::from_str(row.get_ref(3)?.as_str().map_err(bad)?).map_err(of_holder)?;
+        let untold = serde_json::from_str(row.get_ref(3)?.as_str().map_err(bad)?).map_err(|error| of_holder(&error))?;
         let holder = HolderId::from(row.get_ref(0)?.as_str().map_err(bad)?);
         holders.push((holder, HolderRow { record: row.get(1)?, until: row.get(2)?, untold }));
     }
-    desk.shelf.read_holders(holders).map_err(of_holder)?;
+    desk.shelf.read_holders(holders).map_err(|error| of_holder(&error))?;
     let mut rosters = from.prepare_cached("SELECT roster FROM board_rosters")?;
     let known = rosters.query_map([], |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
     for roster in &known {
@@ -124,8 +124,8 @@ pub(super) fn read(from: &Transaction<'_>, desk: &mut SharedDesk) -> Result<(), 
     Ok(())
 }
 
-fn of_holder(error: serde_json::Error) -> Failure {
-    Failure::unreadable("board_holders", &error)
+fn of_holder(error: &serde_json::Error) -> Failure {
+    Failure::unreadable("board_holders", error)
 }
 
 fn bad(error: rusqlite::types::FromSqlError) -> Failure {
