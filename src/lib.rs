@@ -88,6 +88,8 @@ mod stack;
 pub mod store;
 mod time;
 mod verdict;
+#[cfg(any(feature = "config", feature = "redis", feature = "sqlite"))]
+mod whole_file;
 
 pub use as_response::{AnswerBody, ExhaustedAsResponse, ExhaustedAsResponseFuture, ExhaustedAsResponseLayer};
 pub use body_error::BodyError;

@@ -141,7 +141,7 @@ pub(super) fn both(name: &str) -> [String; 2] {
 
 /// What a file of a secret holds, without white space around it.
 pub(super) fn read(path: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(path)
+    let text = crate::whole_file::read_text(path)
         .map_err(|error| format!("{} cannot be read: {error}", super::wording::file(path)))?;
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() { Err(format!("{} is empty", super::wording::file(path))) } else { Ok(text.to_owned()) }

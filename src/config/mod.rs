@@ -31,6 +31,7 @@ mod store_url;
 mod whole;
 mod wording;
 
+pub use crate::whole_file::{read_bytes, read_text};
 pub use amounts::{Amounts, WindowEntry};
 pub use document::{Document, Setting};
 pub use environment::{Environment, Variable};

@@ -71,7 +71,7 @@ impl PoolConfig {
     /// Everything that is wrong with it, each by its place.
     pub fn load(path: impl AsRef<Path>, environment: &Environment) -> Result<(Self, KeySet), ConfigErrors> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+        let text = crate::whole_file::read_text(path).map_err(|error| unreadable(path, &error))?;
         Self::parse(path, &text, environment)
     }
 

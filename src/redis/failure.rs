@@ -37,6 +37,11 @@ impl RedisError {
         Self { kind: Kind::Evicting, what: what.into(), source: None }
     }
 
+    /// What lies there is of somebody else.
+    pub(super) fn foreign(what: impl Into<String>) -> Self {
+        Self { kind: Kind::Refused, what: what.into(), source: None }
+    }
+
     /// What the server, or the way to it, said.
     pub(super) fn of(what: impl Into<String>, source: redis::RedisError) -> Self {
         let kind = if passes(&source) { Kind::Unreachable } else { Kind::Refused };
@@ -96,7 +101,8 @@ impl fmt::Display for RedisError {
 }
 
 impl Error for RedisError {
+    /// What stood in the way is said already: this is what is behind that.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+        self.source.as_deref()?.source()
     }
 }

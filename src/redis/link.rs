@@ -310,13 +310,30 @@ impl Link {
         Ok(answers.await?.into_iter().map(|answer| answer.map_err(said)).collect())
     }
 
-    /// Sends several commands at once.
-    pub(crate) async fn pipe<T: redis::FromRedisValue>(
+    /// Sends several commands at once: what all of them say at one moment.
+    pub(crate) async fn at_once<T: redis::FromRedisValue>(
         &self,
-        pipe: &redis::Pipeline,
+        commands: &redis::Pipeline,
         patience: Duration,
     ) -> Result<T, RedisError> {
-        self.0.with(patience, async |mut connection| pipe.query_async(&mut connection).await).await
+        // Not `Pipeline::atomic`: a server that refuses MULTI itself answers one more error than that expects, and the
+        // connection's task panics.
+        let mut all = redis::pipe();
+        all.ignore_errors().cmd("MULTI");
+        for command in commands.cmd_iter() {
+            all.add_command(command.clone());
+        }
+        all.cmd("EXEC");
+        self.0
+            .with(patience, async |mut connection| {
+                let answers: Vec<redis::RedisResult<Value>> = all.query_async(&mut connection).await?;
+                let mut last = Value::Nil;
+                for answer in answers {
+                    last = answer?;
+                }
+                Ok(T::from_redis_value(last.extract_error()?)?)
+            })
+            .await
     }
 
     /// Asks the server one thing.

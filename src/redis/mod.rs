@@ -19,6 +19,7 @@
 mod address;
 mod ear;
 mod failure;
+mod kinds;
 mod link;
 mod options;
 mod script;

@@ -44,6 +44,7 @@ impl Link {
     async fn look(&self) -> Result<(), RedisError> {
         self.start().warnings.clear();
         let _: String = self.ask(&["PING"]).await?;
+        self.look_at_kinds().await?;
         let policy = match self.policy_of_info().await? {
             None => self.policy_of_config().await?,
             known => known,

@@ -12,22 +12,28 @@ pub struct StoreError {
     in_use: bool,
     anew: bool,
     unreachable: bool,
+    broken: bool,
 }
 
 impl StoreError {
     /// What could not be done.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), source: None, in_use: false, anew: false, unreachable: false }
+        Self { what: what.into(), source: None, in_use: false, anew: false, unreachable: false, broken: false }
     }
 
     /// The same, and what stood in the way.
     pub fn because(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
-        Self { what: what.into(), source: Some(source.into()), in_use: false, anew: false, unreachable: false }
+        Self { source: Some(source.into()), ..Self::new(what) }
     }
 
     /// Nobody answers where it is kept; a little later somebody may.
     pub fn unreachable(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
         Self { unreachable: true, ..Self::because(what, source) }
+    }
+
+    /// What is kept contradicts itself: it cannot be read as it is.
+    pub fn broken(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
+        Self { broken: true, ..Self::because(what, source) }
     }
 
     /// Another process works on it.
@@ -48,6 +54,11 @@ impl StoreError {
     /// Whether nobody answered, so that trying again may help.
     pub fn is_unreachable(&self) -> bool {
         self.unreachable
+    }
+
+    /// Whether what is kept contradicts itself. Nothing was changed.
+    pub fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Whether another process works on it.

@@ -168,7 +168,7 @@ fn follow(id: &str, reference: &str) -> Result<String, StoreError> {
             .map_err(|_| StoreError::new(format!("the secret of {id} is in the variable {name}, which is not set")));
     }
     let path = reference.strip_prefix("file:").unwrap_or(reference);
-    std::fs::read_to_string(path)
+    crate::whole_file::read_text(path)
         .map_err(|error| StoreError::because(format!("the secret of {id} is in the file {path}"), error))
 }
 

@@ -1,5 +1,6 @@
 //! The one database of all commands: counts, rests, disabled keys, and what was used. A file, or a Redis server.
 
+mod aside;
 mod joined;
 mod kept;
 mod keys;
@@ -12,6 +13,7 @@ pub mod tenants;
 pub mod used;
 mod whose;
 
+pub use aside::{keys_may_be_in, set_aside};
 pub use joined::{Joined, Unjoined};
 pub use kept::Database;
 pub use keys::{Keys, Looks, Stored, Told};
@@ -41,10 +43,19 @@ impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(errors) => errors.fmt(f),
+            Self::Store(error) if error.is_broken() => write!(f, "{error} ({TO_DO})"),
+            Self::Store(error) if error.is_unreachable() => write!(f, "{error} ({ELSEWHERE})"),
             Self::Store(error) => error.fmt(f),
         }
     }
 }
+
+/// What to do where nobody answers.
+const ELSEWHERE: &str = "start it, or name another with --redis, KEYPOOL_REDIS_URL or store.url";
+
+/// What to do about a file that is damaged.
+const TO_DO: &str = "nothing was changed: `keypool db check` says all that is wrong; serve, or a command that writes, sets it \
+                     aside and begins a new one";
 
 impl std::error::Error for DatabaseError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {

@@ -13,7 +13,6 @@ mod json;
 mod line;
 mod near;
 mod option;
-mod reading;
 mod table;
 
 use std::{
@@ -27,6 +26,7 @@ pub(super) use line::check;
 pub(super) use option::{named as set, wrong_label};
 
 use super::{KeySpec, Origin};
+use crate::whole_file;
 
 /// What a key file holds.
 #[derive(Debug, Default)]
@@ -127,7 +127,7 @@ impl KeyFile {
     /// # Errors
     /// [`FileError`] when the file is missing, unreadable or holds no key at all.
     pub fn load(path: &Path, not_keys: &[&str]) -> Result<Self, FileError> {
-        let bytes = reading::bytes(path)?;
+        let bytes = bytes(path)?;
         let file = Self::parse(path, &bytes, not_keys)?;
         if file.entries.is_empty() {
             if let Some(line) = yaml_line(&bytes) {
@@ -222,6 +222,14 @@ impl KeyFile {
             fine
         });
         skipped.sort_unstable_by_key(|skipped| (skipped.line, skipped.entry));
+    }
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, FileError> {
+    let failed = |source| FileError::read(path, source);
+    match whole_file::kind(path).map_err(failed)? {
+        Some(kind) => Err(FileError::NotAFile { path: path.to_owned(), kind }),
+        None => std::fs::read(path).map_err(failed),
     }
 }
 

@@ -108,10 +108,8 @@ pub(super) async fn imports(link: &Link) -> Result<Vec<ImportRecord>, StoreError
     Ok(imports.iter().filter_map(|text| record(text)).collect())
 }
 
-pub(super) async fn ask<T: FromRedisValue>(link: &Link, mut pipe: Pipeline) -> Result<T, StoreError> {
-    // All of one moment.
-    pipe.atomic();
-    let answer = link.pipe(&pipe, link.patience() * PATIENCE).await;
+pub(super) async fn ask<T: FromRedisValue>(link: &Link, pipe: Pipeline) -> Result<T, StoreError> {
+    let answer = link.at_once(&pipe, link.patience() * PATIENCE).await;
     answer.map_err(|error| StoreError::of_server("the store cannot be read", error))
 }
 

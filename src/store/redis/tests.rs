@@ -333,3 +333,23 @@ async fn a_server_that_was_flushed_is_given_again_what_living_processes_know_of_
     shared.write(used(128)).await.unwrap();
     assert_eq!(sum(shared.store()).await, 64 + 128);
 }
+
+/// The task of a connection that counts on an answer of MULTI panics where there is none, and ends the connection of all.
+#[tokio::test]
+async fn a_server_that_asks_for_a_password_by_now_is_an_error_and_nothing_panics() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = Redis::new(&link(&server, "keypool").await);
+    store.write(used(1)).await.unwrap();
+    server.command(&["ACL", "SETUSER", "default", "-multi"]);
+    for _ in 0..2 {
+        let error = store.load().await.unwrap_err();
+        assert!(!error.is_unreachable() && error.to_string().contains("permissions"), "{error}");
+        // Over the same connection.
+        store.write(used(1)).await.unwrap();
+    }
+    server.command(&["ACL", "SETUSER", "default", "+multi"]);
+    assert_eq!(sum(&store).await, 3);
+    server.command(&["SET", "{keypool}:rests", "x"]);
+    let error = store.load().await.unwrap_err();
+    assert!(error.to_string().contains("wrong kind"), "{error}");
+}

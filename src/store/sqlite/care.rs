@@ -9,7 +9,7 @@ use super::{
     failure::Failure,
     file,
     migrate::{self, MIGRATIONS},
-    read,
+    read, shape, sharing,
 };
 use crate::store::StoreError;
 
@@ -24,10 +24,7 @@ pub(super) fn glance(connection: &Connection, path: &Path) -> Result<(), Failure
     }
     match problems(connection, "quick_check")?.into_iter().next() {
         None => Ok(()),
-        Some(problem) => Err(Failure::Broken(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
-            Some(problem),
-        ))),
+        Some(problem) => Err(Failure::broken(problem)),
     }
 }
 
@@ -41,12 +38,19 @@ fn problems(connection: &Connection, check: &str) -> Result<Vec<String>, Failure
 /// A copy of all that is in it now, in a new file of its owner's alone.
 pub(super) fn copy(connection: &Connection, to: &Path) -> Result<(), Failure> {
     let failed = |error| StoreError::because(format!("cannot make the copy {}", to.display()), error);
+    let was_there = to.exists();
     let length = file::private(to).and_then(|file| file.metadata()).map_err(failed)?.len();
     if length > 0 {
         return Err(StoreError::new(format!("{} is there already: choose another name", to.display())).into());
     }
     let name = to.to_str().ok_or_else(|| StoreError::new("a copy's name must be UTF-8"))?;
-    connection.execute("VACUUM INTO ?1", [name])?;
+    let copied = connection.execute("VACUUM INTO ?1", [name]);
+    if copied.is_err() {
+        // What was begun of it is no copy.
+        let _ = std::fs::remove_file(file::beside(to, "-journal"));
+        let _ = if was_there { std::fs::write(to, "") } else { std::fs::remove_file(to) };
+    }
+    copied?;
     Ok(())
 }
 
@@ -57,7 +61,13 @@ impl Sqlite {
     /// When that file is there already and not empty, or cannot be written.
     pub async fn backup(&self, to: impl AsRef<Path>) -> Result<(), StoreError> {
         let to = to.as_ref().to_owned();
-        self.run(move |desk| copy(&desk.connection, &to)).await
+        let shown = to.display().to_string();
+        let copied = self.run(move |desk| copy(&desk.connection, &to)).await;
+        copied.map_err(
+            |error| {
+                if error.is_broken() { error } else { StoreError::because(format!("no copy {shown}"), error) }
+            },
+        )
     }
 
     /// Looks through all of it: what is wrong, in sentences; none when it is whole, every row can be read, and nobody but
@@ -70,7 +80,10 @@ impl Sqlite {
         self.run(move |desk| {
             let mut wrong = problems(&desk.connection, "integrity_check")?;
             if wrong.is_empty() && migrate::known(&desk.connection, &path, MIGRATIONS)? == MIGRATIONS.len() {
-                wrong.extend(unread(&desk.connection)?);
+                wrong.extend(shape::missing(&desk.connection)?);
+                if wrong.is_empty() {
+                    wrong.extend(unread(&desk.connection)?);
+                }
             }
             wrong.extend(open_to_others(&path));
             Ok(wrong)
@@ -150,7 +163,7 @@ const fn rule(table: &'static str, wrong: &'static str, words: &'static str, nam
     Rule { table, wrong, words, name }
 }
 
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 11] = [
     rule(
         "api_keys",
         "secret_form NOT IN ('elsewhere', 'reference', 'sealed', 'plain')",
@@ -182,7 +195,16 @@ const RULES: [Rule; 7] = [
         "owner || iif(lane = '', '', ' in ' || lane)",
     ),
     rule("board_units", "NOT json_valid(record)", "what is lent of it is no JSON", "replace(unit, char(10), ' of ')"),
-    rule("board_holders", "NOT json_valid(record)", "what the process holds is no JSON", "holder"),
+    rule(
+        "board_holders",
+        "NOT (json_valid(record) AND json_valid(untold))",
+        "what the process holds is no JSON",
+        "holder",
+    ),
+    rule("board_rosters", "NOT json_valid(units)", "what a process can serve is no JSON", "roster"),
+    rule("board", "NOT json_valid(head)", "what processes tell each other is no JSON", "'its one'"),
+    rule("key_settings", "NOT json_valid(said)", "what commands said of the key is no JSON", "substr(hash, 1, 12)"),
+    rule("import_history", "NOT json_valid(rejected)", "the lines that were rejected are no JSON", "number"),
 ];
 
 /// So many rows are named.
@@ -207,6 +229,17 @@ fn unread(connection: &Connection) -> Result<Vec<String>, Failure> {
     let runs: i64 = connection.query_row("SELECT count(*) FROM run", [], |row| row.get(0))?;
     if runs != 1 {
         wrong.push(format!("run: {}, not one", many(runs as usize)));
+    }
+    let crashes: i64 =
+        connection.query_row("SELECT count(*) FROM run WHERE NOT json_valid(crashes)", [], |row| row.get(0))?;
+    if crashes > 0 {
+        wrong.push("run: what crashed is no JSON".to_owned());
+    }
+    // What is JSON may say nothing all the same.
+    if wrong.is_empty()
+        && let Err(failure) = sharing::seen(&connection.unchecked_transaction()?)
+    {
+        wrong.push(failure.to_string());
     }
     let left_out = read::left_out(connection)?;
     wrong.extend(

@@ -1,8 +1,8 @@
 //! What can go wrong with a database.
 
-use std::path::Path;
+use std::{fmt, path::Path};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::store::StoreError;
 
@@ -20,6 +20,22 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// The file is damaged in a way that SQLite does not notice.
+    pub(super) fn broken(what: String) -> Self {
+        Self::Broken(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(what)))
+    }
+
+    /// A record of this table cannot be read: what is no JSON at all nobody wrote, what is may be another version's.
+    pub(super) fn unreadable(table: &str, error: &serde_json::Error) -> Self {
+        if error.is_data() {
+            return Self::Said(StoreError::new(format!(
+                "a record of the table {table} cannot be read ({error}): another version wrote it, or somebody changed it \
+                 (`keypool db check` names others like it)"
+            )));
+        }
+        Self::broken(format!("a record of the table {table} cannot be read: {error}"))
+    }
+
     /// Whether it was another connection's turn.
     pub(super) fn is_busy(&self) -> bool {
         matches!(self, Self::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy))
@@ -28,9 +44,18 @@ impl Failure {
     /// As whoever called is told.
     pub(super) fn of(self, path: &Path) -> StoreError {
         match self {
-            Self::Broken(error) => StoreError::because(format!("the database {} is broken", path.display()), error),
+            Self::Broken(error) => StoreError::broken(format!("the database {} is broken", path.display()), error),
             Self::Sqlite(error) => StoreError::because(format!("the database {}", path.display()), error),
             Self::Said(error) => error,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken(error) | Self::Sqlite(error) => error.fmt(f),
+            Self::Said(error) => error.fmt(f),
         }
     }
 }

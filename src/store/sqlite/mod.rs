@@ -7,6 +7,7 @@ mod file;
 mod fold;
 mod keys;
 mod ledger;
+mod look;
 mod mending;
 mod migrate;
 mod numbers;
@@ -15,6 +16,7 @@ mod pending;
 mod presence;
 mod read;
 mod row;
+mod shape;
 mod sharing;
 mod whose;
 mod write;
@@ -249,6 +251,9 @@ fn begin_at_once(path: &Path) -> Result<Connection, Failure> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
     }
     migrate::migrate(&mut connection, path, migrate::MIGRATIONS)?;
+    if !fresh {
+        shape::check(&connection)?;
+    }
     whose::sign(&connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     if fresh {

@@ -9,7 +9,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 use super::{failure::Failure, file};
-use crate::store::StoreError;
+use crate::{store::StoreError, whole_file};
 
 /// What stands in our files: `kpol`.
 pub(super) const OURS: i32 = 0x6b70_6f6c;
@@ -26,6 +26,10 @@ const HEADER: &[u8] = b"SQLite format 3\0";
 /// # Errors
 /// When another program made it, or it is no database and never was one of ours.
 pub(super) fn look(path: &Path) -> Result<(), StoreError> {
+    if let Ok(Some(kind)) = whole_file::kind(path) {
+        // To open it would wait for whoever is at its other end.
+        return Err(StoreError::new(format!("{} is {kind}, and no database", path.display())));
+    }
     if fs::metadata(path).map_or(true, |file| !file.is_file() || file.len() == 0) {
         return Ok(());
     }

@@ -129,7 +129,9 @@ impl AddKey {
         }
         if let Some(path) = &self.file {
             let path = std::path::absolute(path).map_err(Failure::run)?;
-            let value = std::fs::read_to_string(&path).context("--file: it cannot be read").map_err(Failure::config)?;
+            let value = tower_keypool::config::read_text(&path)
+                .with_context(|| format!("--file {}: it cannot be read", path.display()))
+                .map_err(Failure::config)?;
             let place = path.to_str().ok_or_else(|| Failure::config(anyhow!("--file: a path must be UTF-8")))?;
             return Ok((secret::read(&value)?, Some(KeptSecret::Reference(format!("file:{place}")))));
         }

@@ -55,7 +55,7 @@ impl Administrator {
                 Some(token.clone())
             }
             (None, Some(path)) => {
-                let read = std::fs::read_to_string(path);
+                let read = tower_keypool::config::read_text(path);
                 Some(read.with_context(|| format!("--admin-token-file {}", path.display())).map_err(Failure::config)?)
             }
             (None, None) => inputs.admin_token(),

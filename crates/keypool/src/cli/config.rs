@@ -5,10 +5,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use tower_keypool::{config::ConfigErrors, store::StoreError};
 
-use super::{Failure, say, say_json, serve::NoKey};
+use super::{Failure, say, say_json, secret, serve::NoKey};
 use crate::{
     config::{self, Effective, Inputs},
     database::{Place, Site, Stored},
@@ -91,68 +91,7 @@ impl File {
 impl Config {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self.action {
-            Action::Check(Check { file, json }) => {
-                let mut notes = Vec::new();
-                let inputs = file.inputs();
-                let loaded = inputs.load_to_serve().map_err(|errors| wrong(&errors))?;
-                let site = Site::of(&loaded.store);
-                let rejected = loaded.rejected();
-                let stored = match look(&site)? {
-                    Ok(stored) => stored,
-                    // A server that is away does not make what stands here wrong, nor does a broken file, which is set
-                    // aside; a password does.
-                    Err(error) if error.is_unreachable() || site.path().is_some() => {
-                        let note = format!("the keys of the database {site} are not looked at: {error}");
-                        if loaded.keys.is_empty() {
-                            return Err(Failure::run(anyhow::anyhow!(note)));
-                        }
-                        notes.push(note);
-                        None
-                    }
-                    Err(error) => return Err(wrong(&inputs.of_store(error))),
-                };
-                let (shut, locked) = stored.as_ref().map_or((0, 0), |stored| (stored.shut(), stored.locked));
-                let loaded = loaded.with(&Stored::sources(stored));
-                if loaded.keys.is_empty() && rejected == 0 {
-                    return Err(Failure::config(NoKey::of(&loaded)));
-                }
-                if let Err(error) = loaded.builder().build() {
-                    return Err(Failure::config(anyhow::anyhow!("the keys: {error}")));
-                }
-                notes.extend(loaded.notes().map(ToString::to_string));
-                if !json {
-                    for note in &notes {
-                        say(&format!("note: {note}"));
-                    }
-                }
-                if rejected > 0 {
-                    let lines = config::count(rejected, "line");
-                    if json {
-                        say_json(&json!({ "status": "wrong", "rejected_lines": rejected, "notes": notes }));
-                    }
-                    return Err(Failure::config(anyhow::anyhow!("{lines} of key files cannot be used")));
-                }
-                if locked > 0 {
-                    let keys = config::count(locked, "key");
-                    if json {
-                        say_json(&json!({ "status": "wrong", "not_decrypted": locked, "notes": notes }));
-                    }
-                    return Err(Failure::config(anyhow::anyhow!(
-                        "{keys} in the database {site} cannot be decrypted with KEYPOOL_SECRET_KEY, or the file beside it, as \
-                         it is here"
-                    )));
-                }
-                if json {
-                    let keys = loaded.keys.keys.len();
-                    say_json(&json!({ "status": "all is well", "keys": keys, "not_to_be_had": shut, "notes": notes }));
-                    return Ok(());
-                }
-                let shut = match shut {
-                    0 => String::new(),
-                    n => format!("; {} in the database whose secret is not to be had here", config::count(n, "key")),
-                };
-                say(&format!("all is well: {}{shut}", config::by_place(&loaded.keys)));
-            }
+            Action::Check(check) => return check.run(),
             Action::Show(Show { file, json }) => {
                 let read = |error: &dyn std::fmt::Display| format!("it cannot be read: {error}");
                 let look = |site: &Site| {
@@ -165,6 +104,105 @@ impl Config {
             }
             Action::Schema => say(&format!("{:#}", config::schema())),
         }
+        Ok(())
+    }
+}
+
+/// What a check found wrong.
+struct Wrong {
+    failure: Failure,
+    /// A sentence each.
+    errors: Vec<String>,
+    /// What else is known.
+    told: Value,
+}
+
+impl Wrong {
+    fn all(errors: &ConfigErrors) -> Self {
+        Self {
+            failure: wrong(errors),
+            errors: errors.iter().map(|problem| secret::masked(problem.to_string())).collect(),
+            told: json!({}),
+        }
+    }
+}
+
+impl From<Failure> for Wrong {
+    fn from(failure: Failure) -> Self {
+        Self { errors: vec![secret::masked(failure.to_string())], failure, told: json!({}) }
+    }
+}
+
+impl Check {
+    fn run(self) -> Result<(), Failure> {
+        let json = self.json;
+        self.find().map_err(|Wrong { failure, errors, mut told }| {
+            if json {
+                (told["status"], told["errors"]) = ("wrong".into(), errors.into());
+                say_json(&told);
+            }
+            failure
+        })
+    }
+
+    fn find(self) -> Result<(), Wrong> {
+        let Self { file, json } = self;
+        let mut notes = Vec::new();
+        let inputs = file.inputs();
+        let loaded = inputs.load_to_serve().map_err(|errors| Wrong::all(&errors))?;
+        let site = Site::of(&loaded.store);
+        let rejected = loaded.rejected();
+        let stored = match look(&site)? {
+            Ok(stored) => stored,
+            // A server that is away does not make what stands here wrong, nor does a broken file, which is set
+            // aside; a password does.
+            Err(error) if error.is_unreachable() || site.path().is_some() => {
+                let note = format!("the keys of the database {site} are not looked at: {error}");
+                if loaded.keys.is_empty() {
+                    return Err(Failure::run(anyhow::anyhow!(note)).into());
+                }
+                notes.push(note);
+                None
+            }
+            Err(error) => return Err(Wrong::all(&inputs.of_store(error))),
+        };
+        let (shut, locked) = stored.as_ref().map_or((0, 0), |stored| (stored.shut(), stored.locked));
+        let loaded = loaded.with(&Stored::sources(stored));
+        if loaded.keys.is_empty() && rejected == 0 {
+            return Err(Failure::config(NoKey::of(&loaded)).into());
+        }
+        if let Err(error) = loaded.builder().build() {
+            return Err(Failure::config(anyhow::anyhow!("the keys: {error}")).into());
+        }
+        notes.extend(loaded.notes().map(ToString::to_string));
+        if !json {
+            for note in &notes {
+                say(&format!("note: {note}"));
+            }
+        }
+        if rejected > 0 {
+            let lines = config::count(rejected, "line");
+            let failure = Failure::config(anyhow::anyhow!("{lines} of key files cannot be used"));
+            return Err(Wrong { told: json!({ "rejected_lines": rejected, "notes": notes }), ..failure.into() });
+        }
+        if locked > 0 {
+            let keys = config::count(locked, "key");
+            let failure = Failure::config(anyhow::anyhow!(
+                "{keys} in the database {site} cannot be decrypted with KEYPOOL_SECRET_KEY, or the file beside it, as \
+                 it is here"
+            ));
+            return Err(Wrong { told: json!({ "not_decrypted": locked, "notes": notes }), ..failure.into() });
+        }
+        if json {
+            let keys = loaded.keys.keys.len();
+            say_json(&json!({ "status": "all is well", "keys": keys, "not_to_be_had": shut, "notes": notes }));
+            return Ok(());
+        }
+        let shut = match shut {
+            0 => String::new(),
+            n => format!("; {} in the database whose secret is not to be had here", config::count(n, "key")),
+        };
+        say(&format!("all is well: {}{shut}", config::by_place(&loaded.keys)));
         Ok(())
     }
 }

@@ -103,7 +103,7 @@ impl Import {
 
     fn tell_history(&self) -> Result<(), Failure> {
         let runtime = super::runtime()?;
-        let store = runtime.block_on(self.database.existing())?;
+        let store = runtime.block_on(self.database.look())?;
         let imports = runtime.block_on(store.imports()).map_err(Failure::run)?;
         if self.json {
             say_json(&imports.iter().map(json).collect::<Vec<_>>());
@@ -132,7 +132,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
     } else {
-        std::fs::read(path)
+        tower_keypool::config::read_bytes(path)
     };
     read.map_err(|error| {
         let name = path.display().to_string();

@@ -196,7 +196,7 @@ impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Self {
         match error {
             DatabaseError::Config(errors) => config::wrong(&errors),
-            DatabaseError::Store(error) => Self::run(error),
+            error @ DatabaseError::Store(_) => Self::run(error),
         }
     }
 }

@@ -61,7 +61,7 @@ impl Source {
 pub(super) fn text_or_file(text: &str) -> Result<String, Failure> {
     match text.strip_prefix('@') {
         Some(path) => {
-            std::fs::read_to_string(path).with_context(|| format!("--system {text}")).map_err(Failure::config)
+            tower_keypool::config::read_text(path).with_context(|| format!("--system {text}")).map_err(Failure::config)
         }
         None => Ok(text.to_owned()),
     }

@@ -52,7 +52,7 @@ struct Total {
 impl Stats {
     pub(super) fn run(self) -> Result<(), Failure> {
         let looked = super::runtime()?.block_on(async {
-            let store = self.database.existing().await?;
+            let store = self.database.look().await?;
             let standings = Standings::of(Some(&store), &Configured::of(&self.database)).await?;
             let used = store.usage("0000-00-00", "9999-12-31").await?;
             Ok::<_, DatabaseError>((used, standings, processes::all(&Records::Kept(store)).await?))

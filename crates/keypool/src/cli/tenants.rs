@@ -216,7 +216,14 @@ impl Add {
 
 impl List {
     async fn run(self) -> Result<(), Failure> {
-        let all = tenants::all(&records(&self.database).await?).await.map_err(Failure::run)?;
+        // Without a database there are none, and none is made.
+        let site = self.database.site().map_err(|errors| super::config::wrong(&errors))?;
+        let records = if site.path().is_some_and(|path| !path.exists()) {
+            Records::default()
+        } else {
+            Records::Kept(self.database.look().await?)
+        };
+        let all = tenants::all(&records).await.map_err(Failure::run)?;
         let now = now();
         let state = |tenant: &KeptTenant| match tenant.revoked {
             Some(_) => "revoked",

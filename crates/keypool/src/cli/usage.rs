@@ -105,7 +105,7 @@ impl Usage {
             Failure::config(anyhow!("--day: expected a date such as {}, today or yesterday", usual.today()))
         })?;
         let looked = super::runtime()?.block_on(async {
-            let store = self.database.existing().await?;
+            let store = self.database.look().await?;
             let standings = Standings::of(Some(&store), &configured).await?;
             let (first, last) = standings.days.span(&self.day).unwrap_or_else(|| (day.clone(), day.clone()));
             Ok::<_, DatabaseError>((store.usage(&first, &last).await?, standings))
@@ -178,7 +178,7 @@ impl Usage {
         let day = Calendar::utc().day(&self.day);
         let day = day.ok_or_else(|| Failure::config(anyhow!("--day: expected a date, today or yesterday")))?;
         let lines = super::runtime()?.block_on(async {
-            let records = Records::Kept(self.database.existing().await?);
+            let records = Records::Kept(self.database.look().await?);
             Ok::<_, DatabaseError>(Used::default().read(&records, "", (&day, &day), now_ms()).await?)
         })?;
         if self.json {

@@ -10,7 +10,7 @@ use tower_keypool::config::{
 };
 
 use super::{
-    Begun, Config, Loaded, address, admin, beside, certificate, exits, find,
+    Begun, Config, Loaded, Written, address, admin, beside, certificate, exits, find,
     loaded::{tokens_of, unite},
     outside::{UNREAD, provider_at, roots, secret_of},
     start, store, tenants, unread, variables,
@@ -87,6 +87,14 @@ impl Texts {
         self.path.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned()
     }
 
+    /// That there is a file, and nothing in it: as a rule somebody, or a full disk, emptied it.
+    fn blank_note(&self) -> Option<Problem> {
+        let path = self.path.as_deref().filter(|_| Written::of(&self.text) == Written::Blank)?;
+        let what = "it is empty, and sets nothing; what runs and read settings in it goes on with those (a comment, # none, \
+                    where none are meant)";
+        Some(Problem::new(Origin::file(path, 0), "", what))
+    }
+
     /// What is wrong with variables.
     pub(super) fn problems(&self) -> &[Problem] {
         &self.problems
@@ -102,7 +110,7 @@ impl Inputs {
     pub(super) fn texts(&self) -> Result<Texts, Problem> {
         let path = find::file(self.file.as_deref(), &self.environment);
         let text = match &path {
-            Some(path) => std::fs::read_to_string(path).map_err(|error| {
+            Some(path) => tower_keypool::config::read_text(path).map_err(|error| {
                 Problem::new(Origin::file(path.as_path(), 0), "", format!("the configuration cannot be read: {error}"))
             })?,
             None => String::new(),
@@ -239,6 +247,7 @@ impl Inputs {
         let variables = config.gateway.provider.variables();
         let mut environment = variables.source(&self.environment, &not_keys, &mut problems);
         environment.notes.extend(unread::noted(&self.environment, &texts.text));
+        environment.notes.extend(texts.blank_note());
         sources.push(environment);
         files.extend(variables.files(&self.environment));
         files.extend(config.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
@@ -259,6 +268,7 @@ impl Inputs {
         files.extend(self.more_files.iter().cloned());
         let keys = unite(&sources, &self.more, &token, &exits);
         Ok(Loaded {
+            written: texts.path.clone().map(|path| (path, Written::of(&texts.text))),
             config,
             keys,
             sources: sources.into(),

@@ -12,7 +12,9 @@ use tower_keypool::{
     config::{KeySet, KeySpec, Problem, Source, StoreSection},
 };
 
-use super::{Administration, Begun, Beside, CacheAffinity, CompatMode, Config, Exits, ProviderName, UnknownNames};
+use super::{
+    Administration, Begun, Beside, CacheAffinity, CompatMode, Config, Exits, ProviderName, UnknownNames, Written,
+};
 use crate::client::Roots;
 use crate::gateway::{
     By, Nearness, Paces, Waiting, capability::hash_of, dialect::Dialect, guard::Guard, listen::Bounds,
@@ -22,6 +24,8 @@ use crate::gateway::{
 /// A configuration without fault.
 #[derive(Clone)]
 pub struct Loaded {
+    /// The file that says them, where there is one, and what stands in it.
+    pub(super) written: Option<(PathBuf, Written)>,
     /// All settings.
     pub config: Config,
     /// The union of all keys. Whoever keeps a copy of all this shares them.
@@ -121,6 +125,14 @@ impl Loaded {
     pub fn emptied<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a Path> {
         let files = self.all_sources().filter_map(|source| source.blank.as_deref());
         files.filter(|file| before.all_sources().any(|source| source.is_from(file)))
+    }
+
+    /// The configuration file, where it is empty by now, though it had settings `before`: limits, tenants and tokens would go
+    /// with them, and that nobody said.
+    pub fn cleared(&self, before: &Self) -> Option<&Path> {
+        let (path, written) = self.written.as_ref()?;
+        let had = before.written.as_ref().is_some_and(|(_, before)| *before == Written::Settings);
+        (had && *written == Written::Blank).then_some(path)
     }
 
     fn all_sources(&self) -> impl Iterator<Item = &Source> {

@@ -20,6 +20,7 @@ mod store;
 mod tenants;
 mod unread;
 mod variables;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,6 +41,7 @@ pub use sections::{
 pub use show::Effective;
 pub use tenants::TenantEntry;
 pub(crate) use tenants::{is_model, moment as moment_of};
+pub use written::Written;
 
 /// The JSON schema of the file, for editors.
 pub fn schema() -> serde_json::Value {

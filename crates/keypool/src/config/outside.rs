@@ -43,7 +43,7 @@ pub(super) fn secret_of(
         document.problem(file_at, format!("expected only one of {name} and {name}_file"));
     }
     let path = if file_from == 0 { folder.join(path) } else { path.to_owned() };
-    match std::fs::read_to_string(&path) {
+    match tower_keypool::config::read_text(&path) {
         Ok(text) => {
             files.insert(path);
             Some(text.trim().to_owned())

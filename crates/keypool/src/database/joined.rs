@@ -9,7 +9,7 @@ use tower_keypool::{
     store::{Redis, SharedRedis, SharedSqlite, Sqlite, StoreError},
 };
 
-use super::{Database, Site, kept::as_store_error};
+use super::{Database, ELSEWHERE, Site, kept::as_store_error};
 
 /// What a process works on.
 #[derive(Debug)]
@@ -119,7 +119,8 @@ impl Joined {
 impl fmt::Display for Unjoined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Wrong(error) | Self::Failed(error) => error.fmt(f),
+            Self::Wrong(error) => error.fmt(f),
+            Self::Failed(error) => write!(f, "{error} ({ELSEWHERE})"),
         }
     }
 }

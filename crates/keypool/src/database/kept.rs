@@ -7,7 +7,8 @@ use tower_keypool::{
     store::{Image, ImportRecord, KeyBook, KeyNews, Redis, Sqlite, Store, StoreError, UsageRecord},
 };
 
-use super::Site;
+use super::{Site, aside};
+use crate::telemetry::plain;
 
 /// How long a command waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,7 +42,25 @@ impl Database {
     /// # Errors
     /// The same.
     pub async fn open_for_command(site: Site) -> Result<Self, StoreError> {
-        Self::open_with(site, |options| options.timeout(PATIENCE)).await
+        let opened = Self::open_with(site, |options| options.timeout(PATIENCE)).await?;
+        if let Self::File(store) = &opened
+            && let Some(aside) = store.set_aside()
+        {
+            // Of what commands do nobody keeps a log.
+            eprintln!("keypool: {}", plain(&aside::said(store.path(), aside)));
+        }
+        Ok(opened)
+    }
+
+    /// Opens one that is there, to be read alone: nothing is made, changed or set aside.
+    ///
+    /// # Errors
+    /// The same, and when the file is not there or damaged.
+    pub async fn read_for_command(site: Site) -> Result<Self, StoreError> {
+        match site {
+            Site::File { path, .. } => Sqlite::read(path).map(Self::File),
+            site => Self::open_for_command(site).await,
+        }
     }
 
     async fn open_with(site: Site, with: impl FnOnce(Options) -> Options) -> Result<Self, StoreError> {

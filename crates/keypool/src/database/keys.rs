@@ -99,7 +99,7 @@ impl Stored {
     /// When it cannot be reached or read, or what it is encrypted with is no key.
     pub async fn look(site: &Site) -> Result<Option<Self>, StoreError> {
         let store = match site {
-            Site::File { path, .. } if path.exists() => Database::File(Sqlite::inspect(path)?),
+            Site::File { path, .. } if path.exists() => Database::File(Sqlite::read(path)?),
             Site::Server(_) => Database::open(site.clone()).await?,
             _ => return Ok(None),
         };
@@ -107,8 +107,7 @@ impl Stored {
         let secret_key = SecretKey::of(store.path())?;
         let Told { mut source, locked, .. } = told(&book, &secret_key);
         let locked = if store.path().is_none() && !secret_key.is_there() { 0 } else { locked };
-        // One that an earlier version made knows of no tenants.
-        source.tokens = tenants::tokens(&Records::Kept(store)).await.unwrap_or_default().into_iter().collect();
+        source.tokens = tenants::tokens(&Records::Kept(store)).await?.into_iter().collect();
         let is_key =
             |key: &BookKey| key.is_kept() && (key.settings.is_some() || key.record.state != KeyStanding::Removed);
         Ok(Some(Self { source, locked, kept: book.keys().filter(|(_, key)| is_key(key)).count() }))

@@ -85,26 +85,40 @@ impl Place {
     /// # Errors
     /// Those of [`Place::open`].
     pub(super) async fn open_at(&self, site: Site) -> Result<Database, DatabaseError> {
+        let blamed = self.blamed(&site);
+        Database::open_for_command(site).await.map_err(blamed)
+    }
+
+    /// The same of what is there, to look at it: nothing is made, changed or set aside.
+    ///
+    /// # Errors
+    /// Those of [`Place::open`], and when it is damaged.
+    pub(super) async fn read_at(&self, site: Site) -> Result<Database, DatabaseError> {
+        let blamed = self.blamed(&site);
+        Database::read_for_command(site).await.map_err(blamed)
+    }
+
+    fn blamed(&self, site: &Site) -> impl FnOnce(StoreError) -> DatabaseError + use<'_> {
         let (is_nowhere, is_file) = (matches!(site, Site::Memory), site.path().is_some());
-        Database::open_for_command(site).await.map_err(|error| {
-            if is_nowhere || error.is_unreachable() || error.is_in_use() {
+        move |error| {
+            if is_nowhere || error.is_unreachable() || error.is_in_use() || error.is_broken() {
                 return error.into();
             }
             let way_out = if is_file { " (name another file with --db or KEYPOOL_DB)" } else { "" };
             self.inputs().of_store(format!("{error}{way_out}")).into()
-        })
+        }
     }
 
-    /// The same where it is there, to look at it.
+    /// Opens it to look at it.
     ///
     /// # Errors
-    /// Those of [`Place::open`], and when there is none.
-    pub async fn existing(&self) -> Result<Database, DatabaseError> {
+    /// Those of [`Place::open`], and when there is none, or it is damaged.
+    pub async fn look(&self) -> Result<Database, DatabaseError> {
         let site = self.site()?;
         if let Some(path) = site.path().filter(|path| !path.exists()) {
             let what = format!("there is no database {} (`keypool add-key` makes one)", path.display());
             return Err(StoreError::new(what).into());
         }
-        self.open_at(site).await
+        self.read_at(site).await
     }
 }

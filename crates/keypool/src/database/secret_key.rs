@@ -8,7 +8,7 @@ use std::{
 };
 
 use tower_keypool::{
-    config::{Environment, Origin, Problem},
+    config::{Environment, Origin, Problem, read_text},
     store::{Keeping, KeptSecret, KeyRecord, StoreError, Vault},
 };
 
@@ -130,7 +130,7 @@ impl SecretKey {
             StoreError::because(what, error)
         };
         let made = make(file).map_err(failed)?;
-        let text = fs::read_to_string(file).map_err(failed)?;
+        let text = read_text(file).map_err(failed)?;
         let vault = Vault::new(&text).map_err(|error| StoreError::because(file.display().to_string(), error))?;
         self.beside = Some(vault.clone());
         Ok((Keeping::Sealed(vault), made))
@@ -144,11 +144,20 @@ fn make(file: &Path) -> io::Result<bool> {
     let mut new = file.as_os_str().to_owned();
     new.push(format!(".{}", std::process::id()));
     let new = PathBuf::from(new);
+    let made = make_by_way_of(&new, file, &key);
+    if made.is_err() {
+        // A half of it opens nothing.
+        let _ = fs::remove_file(&new);
+    }
+    made
+}
+
+fn make_by_way_of(new: &Path, file: &Path, key: &[u8]) -> io::Result<bool> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut out = options.open(&new)?;
+    let mut out = options.open(new)?;
     #[cfg(unix)]
     out.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     for byte in key {
@@ -157,13 +166,13 @@ fn make(file: &Path) -> io::Result<bool> {
     writeln!(out)?;
     // A secret must not be there without what opens it.
     out.sync_all()?;
-    let made = match fs::hard_link(&new, file) {
+    let made = match fs::hard_link(new, file) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         // A file system without links.
-        Err(_) if !file.exists() => return fs::rename(&new, file).map(|()| true),
+        Err(_) if !file.exists() => return fs::rename(new, file).map(|()| true),
         linked => linked.map(|()| true),
     };
-    fs::remove_file(&new)?;
+    fs::remove_file(new)?;
     made
 }
 
@@ -183,7 +192,7 @@ fn given(environment: &Environment) -> Result<Option<Vault>, Problem> {
 /// The key that lies beside a database.
 fn beside(file: &Path) -> Result<Option<Vault>, Problem> {
     let wrong = |what: String| Problem::new(Origin::file(file, 0), "", what);
-    match fs::read_to_string(file) {
+    match read_text(file) {
         Ok(text) => Vault::new(&text).map(Some).map_err(|error| {
             let what = "put it back from a copy; the secrets of keys in the database were encrypted with it";
             wrong(format!("{error}: {what}"))

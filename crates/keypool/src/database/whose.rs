@@ -67,18 +67,30 @@ impl Whose {
         self.place.open_at(site).await
     }
 
-    /// The same where it is there, to look at it.
+    /// Opens it to look at it: nothing is made, changed or set aside.
+    ///
+    /// # Errors
+    /// Those of [`Whose::open`], and when there is none, or it is damaged.
+    pub async fn look(&self) -> Result<Database, DatabaseError> {
+        self.place.read_at(self.there()?).await
+    }
+
+    /// Opens it to change keys in it, where it is there.
     ///
     /// # Errors
     /// Those of [`Whose::open`], and when there is none.
     pub async fn existing(&self) -> Result<Database, DatabaseError> {
+        self.place.open_at(self.there()?).await
+    }
+
+    fn there(&self) -> Result<Site, DatabaseError> {
         let site = self.site()?;
         if let Some(path) = site.path().filter(|path| !path.exists()) {
             let option = self.provider.as_ref().map_or_else(String::new, |name| format!(" --provider {name}"));
             let what = format!("there is no database {} (`keypool add-key{option}` makes one)", path.display());
             return Err(StoreError::new(what).into());
         }
-        self.place.open_at(site).await
+        Ok(site)
     }
 }
 

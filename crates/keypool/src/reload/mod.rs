@@ -62,6 +62,8 @@ enum Refused {
     Lines(Vec<Problem>),
     /// These key files had keys, and have not one line by now.
     Emptied(Vec<PathBuf>),
+    /// The configuration file had settings, and has nothing by now.
+    Cleared(PathBuf),
     NoKey,
     Key(KeyError),
 }
@@ -107,6 +109,9 @@ impl Reload {
                 let Ok(read) = tokio::task::spawn_blocking(move || inputs.load()).await else { continue };
                 let taken = match read.map_err(Refused::Wrong) {
                     Err(refused) => Err(refused),
+                    Ok(new) if new.cleared(&self.loaded).is_some() => {
+                        Err(Refused::Cleared(new.cleared(&self.loaded).map(Into::into).unwrap_or_default()))
+                    }
                     Ok(new) if new.emptied(&self.loaded).next().is_some() => {
                         Err(Refused::Emptied(new.emptied(&self.loaded).map(Into::into).collect()))
                     }
@@ -115,7 +120,7 @@ impl Reload {
                     Ok(new) if new.rejected() > self.loaded.rejected() => Err(Refused::Lines(self.new_notes(&new))),
                     Ok(new) => self.take(new, &[]).await,
                 };
-                let is_emptied = matches!(taken, Err(Refused::Emptied(_))) && teller.is_none();
+                let is_emptied = matches!(taken, Err(Refused::Emptied(_) | Refused::Cleared(_))) && teller.is_none();
                 settling = is_emptied && !settling;
                 if settling {
                     // As a rule somebody cut it off to write it anew, and goes on writing just now.
@@ -194,7 +199,10 @@ impl fmt::Display for Refused {
         match self {
             Self::Wrong(errors) => write!(f, "the new configuration is refused: {}", list(&mut errors.iter())),
             Self::Lines(notes) => write!(f, "the new key file is refused: {}", list(&mut notes.iter())),
-            Self::Emptied(files) => write!(f, "the new configuration is refused: {}", emptied(files)),
+            Self::Emptied(files) => write!(f, "the new configuration is refused: {}", emptied(files, "keys")),
+            Self::Cleared(file) => {
+                write!(f, "the new configuration is refused: {}", emptied(std::slice::from_ref(file), "settings"))
+            }
             Self::NoKey => f.write_str("the new configuration is refused: no key is left in it"),
             Self::Key(error) => write!(f, "the new configuration is refused: {error}"),
         }
@@ -202,11 +210,11 @@ impl fmt::Display for Refused {
 }
 
 /// Which files, and how to say that they are meant to be so.
-fn emptied(files: &[PathBuf]) -> String {
+fn emptied(files: &[PathBuf], what: &str) -> String {
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     let (are, had) = if names.len() == 1 { ("is", "it") } else { ("are", "they") };
     format!(
-        "{} {are} empty, and {had} had keys: write them back, or a comment (# none) where none are meant",
+        "{} {are} empty, and {had} had {what}: write them back, or a comment (# none) where none are meant",
         names.join(", ")
     )
 }
@@ -232,7 +240,11 @@ impl Refused {
                 notes.iter().take(20).for_each(tell_lines);
             }
             Self::Emptied(files) => {
-                tracing::error!("the new configuration is refused, the old one goes on: {}", emptied(files));
+                tracing::error!("the new configuration is refused, the old one goes on: {}", emptied(files, "keys"));
+            }
+            Self::Cleared(file) => {
+                let what = emptied(std::slice::from_ref(file), "settings");
+                tracing::error!("the new configuration is refused, the old one goes on: {what}");
             }
             Self::NoKey => {
                 tracing::error!("the new configuration is refused, the old one goes on: no key is left in it");

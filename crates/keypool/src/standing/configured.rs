@@ -72,7 +72,7 @@ impl Configured {
             Some(path) => path.exists(),
             None => matches!(site, Site::Server(_)),
         };
-        let store = if is_there || self.keys.is_empty() { Some(database.existing().await?) } else { None };
+        let store = if is_there || self.keys.is_empty() { Some(database.look().await?) } else { None };
         Ok((Standings::of(store.as_ref(), self).await?, store))
     }
 

@@ -635,3 +635,21 @@ fn what_cannot_be_read_is_said_once() {
     let text = folder.run(&["serve", "--db", "in-the-way/x.db"], &[("GEMINI_API_KEY", ONE)]).1;
     assert_eq!(text.matches("is no folder").count(), 1, "{text}");
 }
+
+#[test]
+fn what_is_wrong_is_told_as_json_too() {
+    let home = crate::home::Home::new();
+    let file = home.write("keypool.toml", "[pool]\nstrategi = 'lru'\nwait = 'x'\n");
+    let ended = home.run(&["config", "check", "--config", &file, "--json"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+    let told: serde_json::Value = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{ended:?}"));
+    assert_eq!(told["status"], "wrong");
+    let errors: Vec<&str> = told["errors"].as_array().unwrap().iter().map(|error| error.as_str().unwrap()).collect();
+    assert!(errors.iter().any(|error| error.contains("keypool.toml:2: pool.strategi")), "{errors:?}");
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    // No key anywhere is another reason.
+    let ended = home.run(&["config", "check", "--json", "--config", &home.write("empty.toml", "# none\n")]);
+    let told: serde_json::Value = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{ended:?}"));
+    assert_eq!((ended.code, &told["status"]), (2, &"wrong".into()), "{ended:?}");
+    assert!(told["errors"][0].as_str().unwrap().contains("there is no API key"), "{told}");
+}

@@ -13,10 +13,13 @@ mod browser;
 mod callers;
 mod commands;
 mod config;
+mod damaged;
 mod dawdling;
 mod dialects;
 mod echoed;
 mod ending;
+#[cfg(target_os = "linux")]
+mod endless;
 mod examining;
 #[cfg(target_os = "linux")]
 mod exits;

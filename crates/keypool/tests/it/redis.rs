@@ -572,3 +572,31 @@ async fn the_days_use_outlives_a_server_that_forgets() {
     }
     end(running).await;
 }
+
+#[test]
+fn what_is_of_another_kind_on_the_server_is_named_with_a_way_out() {
+    let Some(server) = RedisServer::start() else { return };
+    let (home, redis) = (Home::new(), server.url());
+    let keys = home.write("keys.txt", &secret(0));
+    server.command(&["SET", "{keypool}:board", "x"]);
+    for args in [&["config", "check"][..], &["serve", "--listen", "127.0.0.1:0"], &["keys"]] {
+        let mut command = home.command(args);
+        command.env("KEYPOOL_REDIS_URL", &redis).env("KEYPOOL_KEYS", &keys);
+        let ended = Home::ended(command, "");
+        assert!(ended.err.contains("{keypool}:board") && ended.err.contains("store.namespace"), "{args:?}: {ended:?}");
+        assert!(!ended.err.contains("WRONGTYPE") && !ended.err.contains("script"), "{args:?}: {ended:?}");
+        ended.bad(2, "another program");
+    }
+    server.command(&["DEL", "{keypool}:board"]);
+    server.command(&["SET", "{keypool}:keys", "x"]);
+    run(&home, &redis, &["keys"], "").bad(2, "{keypool}:keys");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_told_once_with_a_way_out() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let home = Home::new();
+    let ended = home.run(&["keys", "--redis", &format!("redis://127.0.0.1:{free}")]);
+    assert_eq!(ended.err.matches("refused").count(), 1, "{ended:?}");
+    assert!(ended.err.contains("--redis") && ended.err.contains("store.url"), "{ended:?}");
+}

@@ -257,6 +257,9 @@ fn our_own_file_says_whose_it_is_and_an_older_one_that_does_not_is_taken() {
     Connection::open(folder.path().join("own.db")).unwrap().pragma_update(None, "application_id", 0).unwrap();
     let (code, text) = ended(folder.path(), &["keys", "--db", "own.db"], &[]);
     assert!(code == Some(0) && text.contains("encrypted"), "{text}");
+    assert_eq!(id(), 0, "who only looks changes nothing");
+    let (code, text) = ended(folder.path(), &["add-key", ONE, "--db", "own.db"], &[]);
+    assert_eq!(code, Some(0), "{text}");
     assert_eq!(id(), ours);
 }
 

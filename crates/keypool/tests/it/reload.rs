@@ -248,6 +248,42 @@ async fn a_key_file_that_is_cut_off_takes_no_key_out() {
     drop(running);
 }
 
+/// Limits, tenants and tokens stand in it: that all of them are to go nobody said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_is_cut_off_takes_no_setting_away() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keypool.toml");
+    let text = "[gateway]\ntoken = \"a-token-of-ones-own-0001\"\n";
+    std::fs::write(&file, text).unwrap();
+    let running = serve(folder.path(), &sim, &[("GEMINI_API_KEY", ONE), ("KEYPOOL_DB", "none")]);
+    let url = running.url.clone();
+    let mut running = running;
+    for blank in ["", " \n\t\n"] {
+        std::fs::write(&file, blank).unwrap();
+        let (still, told) = line(running, "keypool.toml is empty").await;
+        assert!(
+            told.contains("ERROR") && told.contains("the old one goes on: ") && told.contains("it had settings"),
+            "{told}"
+        );
+        assert!(told.contains("a comment (# none)"), "{told}");
+        assert_eq!(generate(&url, "a-token-of-ones-own-0001").await.status, StatusCode::OK);
+        assert_eq!(generate(&url, PLACEHOLDER).await.status, StatusCode::UNAUTHORIZED);
+        running = still;
+    }
+    let out = keypool(&["config", "check"]).current_dir(folder.path()).env("GEMINI_API_KEY", ONE).output().unwrap();
+    let told = String::from_utf8_lossy(&out.stdout);
+    assert!(told.contains("note: keypool.toml: it is empty"), "{told}");
+    // Who says so is heard.
+    std::fs::write(&file, "# none\n").unwrap();
+    let (running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("new settings in gateway"), "{told}");
+    assert_eq!(generate(&url, PLACEHOLDER).await.status, StatusCode::OK);
+    let out = keypool(&["config", "check"]).current_dir(folder.path()).env("GEMINI_API_KEY", ONE).output().unwrap();
+    assert!(!String::from_utf8_lossy(&out.stdout).contains("it is empty"));
+    drop(running);
+}
+
 /// It is looked at while there is nothing in it, and once more before anybody is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_cuts_a_key_file_off_before_writing_it_is_waited_for() {

@@ -85,7 +85,7 @@ pub(super) fn read(from: &Transaction<'_>, desk: &mut SharedDesk) -> Result<(), 
         // Another file in this one's place, or nothing read yet.
         (desk.shelf, desk.version) = (Shelf::default(), 0);
     }
-    desk.shelf.read_head(&head)?;
+    desk.shelf.read_head(&head).map_err(|error| Failure::unreadable("board", &error))?;
     let mut facts = from.prepare_cached(
         "SELECT revision, scope, until, generation, why FROM board_facts WHERE revision > ?1 ORDER BY revision",
     )?;
@@ -98,29 +98,35 @@ pub(super) fn read(from: &Transaction<'_>, desk: &mut SharedDesk) -> Result<(), 
     let mut units = from.prepare_cached("SELECT unit, record FROM board_units WHERE version > ?1")?;
     let mut rows = units.query([desk.version])?;
     while let Some(row) = rows.next()? {
-        desk.shelf.read_unit(row.get_ref(0)?.as_str().map_err(bad)?, row.get_ref(1)?.as_str().map_err(bad)?)?;
+        let (unit, record) = (row.get_ref(0)?.as_str().map_err(bad)?, row.get_ref(1)?.as_str().map_err(bad)?);
+        desk.shelf.read_unit(unit, record).map_err(|error| Failure::unreadable("board_units", &error))?;
     }
     let mut rows = from.prepare_cached("SELECT holder, record, until, untold FROM board_holders")?;
     let mut rows = rows.query([])?;
     let mut holders = Vec::new();
     while let Some(row) = rows.next()? {
-        let untold = serde_json::from_str(row.get_ref(3)?.as_str().map_err(bad)?)?;
+        let untold = serde_json::from_str(row.get_ref(3)?.as_str().map_err(bad)?).map_err(|error| of_holder(&error))?;
         let holder = HolderId::from(row.get_ref(0)?.as_str().map_err(bad)?);
         holders.push((holder, HolderRow { record: row.get(1)?, until: row.get(2)?, untold }));
     }
-    desk.shelf.read_holders(holders)?;
+    desk.shelf.read_holders(holders).map_err(|error| of_holder(&error))?;
     let mut rosters = from.prepare_cached("SELECT roster FROM board_rosters")?;
     let known = rosters.query_map([], |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
     for roster in &known {
         if !desk.shelf.knows_roster(roster.cast_unsigned()) {
             let mut one = from.prepare_cached("SELECT units FROM board_rosters WHERE roster = ?1")?;
             let units: String = one.query_row([roster], |row| row.get(0))?;
-            desk.shelf.read_roster(roster.cast_unsigned(), &units)?;
+            let read = desk.shelf.read_roster(roster.cast_unsigned(), &units);
+            read.map_err(|error| Failure::unreadable("board_rosters", &error))?;
         }
     }
     desk.shelf.keep_rosters(|roster| known.contains(&roster.cast_signed()));
     desk.version = version;
     Ok(())
+}
+
+fn of_holder(error: &serde_json::Error) -> Failure {
+    Failure::unreadable("board_holders", error)
 }
 
 fn bad(error: rusqlite::types::FromSqlError) -> Failure {

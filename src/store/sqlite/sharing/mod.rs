@@ -139,20 +139,35 @@ fn taken(desk: &Mutex<SharedDesk>) -> MutexGuard<'_, SharedDesk> {
     desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// All that the file holds, but what the board counts.
+fn load(desk: &mut super::Desk, shared: &mut SharedDesk, life: &Life, now: i64) -> Result<Image, Failure> {
+    // What somebody left who worked on it alone.
+    super::fold_all(desk)?;
+    turn::take_over(&mut desk.connection, now)?;
+    turn::carry(&mut desk.connection, shared, life, now).inspect_err(|_| shared.forget())?;
+    let mut image = read::image(&*migrate::view(&desk.connection)?)?;
+    // Counts are the board's.
+    image.units.values_mut().for_each(|unit| unit.windows.clear());
+    Ok(Image { running: false, crashes: Vec::new(), ..image })
+}
+
 impl Store for SharedSqlite {
     async fn load(&self) -> Result<Image, StoreError> {
         let (now, life, shared) = (self.clock.now().wall_ms(), Arc::clone(&self.life), Arc::clone(&self.desk));
         self.sqlite
             .run(move |desk| {
                 let mut shared = taken(&shared);
-                // What somebody left who worked on it alone.
-                super::fold_all(desk)?;
-                turn::take_over(&mut desk.connection, now)?;
-                turn::carry(&mut desk.connection, &mut shared, &life, now).inspect_err(|_| shared.forget())?;
-                let mut image = read::image(&*migrate::view(&desk.connection)?)?;
-                // Counts are the board's.
-                image.units.values_mut().for_each(|unit| unit.windows.clear());
-                Ok(Image { running: false, crashes: Vec::new(), ..image })
+                match load(desk, &mut shared, &life, now) {
+                    Err(Failure::Broken(error)) => {
+                        if desk.look_after(Some(&error))? {
+                            // Nothing is known yet that the next file is to be told.
+                            shared.forget();
+                            life.lock_again()?;
+                        }
+                        load(desk, &mut shared, &life, now)
+                    }
+                    loaded => loaded,
+                }
             })
             .await
     }

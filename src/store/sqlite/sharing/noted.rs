@@ -72,7 +72,7 @@ pub(super) fn pack_units(units: &[Noted], numbers: &mut Numbers) -> Result<Vec<u
 
 pub(super) fn unpack_units(row: &[u8], names: &mut Names) -> Result<Vec<Noted>, Failure> {
     if row.first() == Some(&b'[') {
-        return Ok(serde_json::from_slice(row)?);
+        return serde_json::from_slice(row).map_err(|_| unreadable());
     }
     units_of(row, &mut names.units).ok_or_else(unreadable)
 }
@@ -126,7 +126,7 @@ pub(super) fn pack_usage(batch: &Batch, numbers: &mut Numbers) -> Result<Vec<u8>
 
 pub(super) fn unpack_usage(row: &[u8], names: &mut Names) -> Result<Vec<UsageRecord>, Failure> {
     if row.first() == Some(&b'[') {
-        return Ok(serde_json::from_slice(row)?);
+        return serde_json::from_slice(row).map_err(|_| unreadable());
     }
     row::unpack(row, &mut names.uses).map(|told| told.batch.usage).ok_or_else(unreadable)
 }

@@ -356,7 +356,7 @@ impl Batch {
     fn check(&self) -> Result<Option<JsonCheck>, Failure> {
         let Some(path) = &self.json_schema else { return Ok(self.parse_json.then(JsonCheck::any)) };
         let wrong = || format!("--json-schema {}", path.display());
-        let text = std::fs::read_to_string(path).with_context(wrong).map_err(Failure::config)?;
+        let text = tower_keypool::config::read_text(path).with_context(wrong).map_err(Failure::config)?;
         let schema = serde_json::from_str(&text).with_context(wrong).map_err(Failure::config)?;
         JsonCheck::schema(&schema).with_context(wrong).map_err(Failure::config).map(Some)
     }

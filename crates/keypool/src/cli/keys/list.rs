@@ -8,8 +8,9 @@ use crate::{
         Failure, runtime, say, say_json,
         table::{Columns, moment, moment_if},
     },
-    database::Whose,
+    database::{Whose, keys_may_be_in},
     standing::{Configured, Stand, State},
+    telemetry::plain,
 };
 
 /// What is listed, and how.
@@ -30,6 +31,11 @@ pub(super) struct List {
 impl List {
     pub(super) fn run(self) -> Result<(), Failure> {
         let (standings, _) = runtime()?.block_on(Configured::of(&self.database).look(&self.database))?;
+        if standings.present().next().is_none()
+            && let Some(said) = self.database.site().ok().and_then(|site| keys_may_be_in(site.path()?))
+        {
+            eprintln!("keypool: note: {}", plain(&said));
+        }
         let keys = standings.keys.iter().filter(|key| self.all || key.state != State::Removed);
         if self.json {
             say_json(&keys.map(json).collect::<Vec<_>>());

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::config::Loaded;
+use crate::{
+    config::Loaded,
+    database::{Site, keys_may_be_in},
+};
 
 /// No key anywhere: the ways to give one.
 #[derive(Debug)]
@@ -14,7 +17,9 @@ pub(in crate::cli) struct NoKey {
 
 impl NoKey {
     pub(in crate::cli) fn of(loaded: &Loaded) -> Self {
-        let notes = loaded.keys.notes.iter().map(ToString::to_string).collect();
+        let aside = Site::of(&loaded.store).path().and_then(keys_may_be_in);
+        let notes = loaded.keys.notes.iter().map(ToString::to_string);
+        let notes = aside.into_iter().chain(notes).collect();
         Self { variable: loaded.config.gateway.provider.variables().example(), notes }
     }
 }
