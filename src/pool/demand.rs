@@ -72,7 +72,7 @@ impl Demand {
         Self { model: Some(model.into()), ..Self::default() }
     }
 
-    /// One request that names no model: it counts in the lane that all such requests share.
+    /// One request that names no model: it counts in the lane that all such requests share, by the limits of `*`.
     pub fn any_model() -> Self {
         Self::default()
     }

@@ -42,7 +42,8 @@ impl State {
         }
         let Some(cell) = self.seats.get(seat).cloned() else { return };
         // What is said of one model without a lane of its own says nothing of the others there.
-        if self.settings.fixed_limits || cell.lane <= SHARED || cell.free {
+        let of_another = cell.lane == SHARED || (cell.lane == NO_MODEL && news.quota_model.is_some());
+        if self.settings.fixed_limits || of_another || cell.free {
             return;
         }
         for violation in &news.violations {

@@ -17,4 +17,5 @@ mod run;
 mod sockets;
 mod stack;
 mod support;
+mod unnamed;
 mod upstream;
