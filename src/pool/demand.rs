@@ -137,7 +137,7 @@ impl Demand {
     }
 
     /// The request goes out with this lease, which was taken before (best [`ahead`](Self::ahead)): for whoever must know
-    /// when the waiting ends and the request begins.
+    /// when the waiting ends and the request begins. A lease of another pool than the rotation's is refused, and given back.
     #[must_use]
     pub fn leased(mut self, lease: Lease) -> Self {
         let prepared = Prepared::default();

@@ -3,6 +3,7 @@
 mod acquire;
 mod ask;
 mod asked;
+mod behind;
 mod bodies;
 mod builder;
 mod by_hand;
@@ -99,6 +100,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 pub use acquire::Acquire;
 pub use builder::{KeyPoolBuilder, Spill, Unjudged};
+pub(crate) use behind::Behind;
 pub use change::KeyChange;
 pub(crate) use demand::OnGrant;
 pub use demand::{Affinity, Demand};

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Attempt, Meter, WaitingRoom};
+use super::{Attempt, Behind, Meter, WaitingRoom};
 
 /// What few requests have, shared by a demand and its leases: all others carry an empty pointer. Reads as what it holds,
 /// or as nothing of all that; written to, it is its holder's own.
@@ -32,10 +32,20 @@ pub(crate) struct Held {
     pub(crate) meter: Option<Arc<Meter>>,
     /// Where it waits.
     pub(crate) room: Option<Arc<WaitingRoom>>,
+    /// Its body names a model, which nobody has seen.
+    pub(crate) behind: Option<Behind>,
 }
 
-static NOTHING: Held =
-    Held { requested: None, earlier: None, anew: false, untried: false, of_resource: false, meter: None, room: None };
+static NOTHING: Held = Held {
+    requested: None,
+    earlier: None,
+    anew: false,
+    untried: false,
+    of_resource: false,
+    meter: None,
+    room: None,
+    behind: None,
+};
 
 impl Particulars {
     /// What was tried before. Asked of every request: one look where there are none.
