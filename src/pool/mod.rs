@@ -70,6 +70,7 @@ mod roster;
 mod scope;
 mod seats;
 mod served_by;
+mod set_aside;
 mod settle;
 mod sharing;
 mod short;
@@ -99,8 +100,8 @@ use std::sync::{
 use tokio::sync::{Notify, broadcast, watch};
 
 pub use acquire::Acquire;
-pub use builder::{KeyPoolBuilder, Spill, Unjudged};
 pub(crate) use behind::Behind;
+pub use builder::{KeyPoolBuilder, Spill, Unjudged};
 pub use change::KeyChange;
 pub(crate) use demand::OnGrant;
 pub use demand::{Affinity, Demand};
