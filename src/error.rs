@@ -165,7 +165,8 @@ impl Error {
     }
 
     /// The HTTP status that says it: 503 for [`Exhausted`] (404 where every key is out of this model for good), 413 for a
-    /// demand that never fits and for a body that names its model behind what is kept (503 where there is no room now), 502 or 504 for the provider, 400 for a request that may not be sent or whose body failed.
+    /// demand that never fits and for a body that names its model behind what is kept (503 where there is no room now), 502 or
+    /// 504 for the provider, 400 for a request that may not be sent or whose body failed.
     pub fn status(&self) -> StatusCode {
         match &self.0.kind {
             Kind::Exhausted(out) if out.is_without_the_model() => StatusCode::NOT_FOUND,
