@@ -20,10 +20,13 @@ impl KeyPool {
 
 impl State {
     fn limits_models(&self) -> bool {
-        let mut owners = self.roster.owners.iter().filter_map(|owner| owner.extra.as_ref());
+        let known = self.settings.known_limits;
+        let mut owners = self.roster.owners.iter().filter_map(|owner| owner.extra.as_deref());
         !self.limits.models().is_empty()
-            || self.settings.known_limits
-            || owners.any(|extra| extra.limits.iter().any(|(model, _)| model != "*"))
             || self.plans.any_learned()
+            || owners.any(|extra| {
+                let named = extra.limits.iter().any(|(model, _)| model != "*" && !model.is_empty());
+                named || (known && extra.tier.is_some())
+            })
     }
 }
