@@ -7,9 +7,9 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
 use crate::{
-    key::{InvalidSecret, KeyId},
+    key::{Hidden, InvalidSecret, KeyId, Secret},
     limit::Unit,
-    pool::{Exhausted, ServedBy},
+    pool::{Behind, Exhausted, ServedBy},
     provider::Provider,
     time::whole_seconds,
     verdict::{Verdict, VerdictKind},
@@ -38,6 +38,8 @@ pub(crate) enum Kind {
     Upstream { verdict: Verdict, source: BoxError },
     /// The request may not be sent: a key would go to somebody else, or nowhere.
     Refused(std::borrow::Cow<'static, str>),
+    /// The body names its model where nobody looked, and models have limits of their own.
+    Behind(Behind),
     /// The pool was shut down.
     ShutDown,
     /// A layer below failed in its own way (`poll_ready`, a closed buffer, a body).
@@ -65,6 +67,16 @@ impl Error {
             Ok(ours) => *ours,
             Err(other) => Self::new(Kind::Inner(other)),
         }
+    }
+
+    /// Without this key, wherever a client below quotes it: its error gives way to its texts then.
+    pub(crate) fn hiding(mut self, secret: &Secret) -> Self {
+        if let Kind::Upstream { source, .. } | Kind::Inner(source) = &mut self.0.kind
+            && let Some(hidden) = Hidden::of(&**source, secret)
+        {
+            *source = hidden.into();
+        }
+        self
     }
 
     /// Finds ours in a chain of sources, so that `Timeout` or `LoadShed` may stand between.
@@ -108,6 +120,13 @@ impl Error {
         matches!(self.0.kind, Kind::Refused(_))
     }
 
+    /// The request was not sent, since its body names the model behind what is [kept of it](crate::ReplayLayer::up_to), or
+    /// behind what the [budget](crate::ReplayLayer::budget) had room for (then it may come again), and models have limits of
+    /// their own here.
+    pub fn is_model_behind(&self) -> bool {
+        matches!(self.0.kind, Kind::Behind(_))
+    }
+
     /// The pool was shut down.
     pub fn is_shut_down(&self) -> bool {
         matches!(self.0.kind, Kind::ShutDown)
@@ -139,17 +158,20 @@ impl Error {
         match &self.0.kind {
             Kind::Exhausted(exhausted) => exhausted.next_in(),
             Kind::Upstream { verdict, .. } => verdict.retry_after(),
+            // Until other bodies have gone.
+            Kind::Behind(Behind::Room) => Some(Duration::from_secs(1)),
             _ => None,
         }
     }
 
     /// The HTTP status that says it: 503 for [`Exhausted`] (404 where every key is out of this model for good), 413 for a
-    /// demand that never fits, 502 or 504 for the provider, 400 for a request that may not be sent or whose body failed.
+    /// demand that never fits and for a body that names its model behind what is kept (503 where there is no room now), 502 or
+    /// 504 for the provider, 400 for a request that may not be sent or whose body failed.
     pub fn status(&self) -> StatusCode {
         match &self.0.kind {
             Kind::Exhausted(out) if out.is_without_the_model() => StatusCode::NOT_FOUND,
-            Kind::Exhausted(_) | Kind::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
-            Kind::NeverFits { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::Exhausted(_) | Kind::ShutDown | Kind::Behind(Behind::Room) => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::NeverFits { .. } | Kind::Behind(Behind::Kept) => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Upstream { verdict, .. } if verdict.kind() == VerdictKind::CallerFault => StatusCode::BAD_REQUEST,
             Kind::Upstream { verdict, .. } if verdict.code_of() == "timeout" => StatusCode::GATEWAY_TIMEOUT,
             Kind::Upstream { .. } => StatusCode::BAD_GATEWAY,
@@ -201,6 +223,13 @@ impl fmt::Display for Error {
                 }
             }
             Kind::Refused(reason) => write!(f, "not sent: {reason}"),
+            Kind::Behind(Behind::Kept) => f.write_str(
+                "not sent: the body names its model behind what is kept of it, and models have limits: name the model first",
+            ),
+            Kind::Behind(Behind::Room) => f.write_str(
+                "not sent: the body names its model behind what is kept of it, and other bodies leave no room now: come again, \
+                 or name the model first",
+            ),
             Kind::ShutDown => f.write_str("the key pool is shut down"),
             Kind::Inner(_) => f.write_str("the service below the key pool failed"),
         }

@@ -10,6 +10,8 @@ use crate::{pool::KeyPool, provider::UsageFormat};
 /// Judges every answer and tells the pool, so that a key rests from the moment its limit is hit. Stands below
 /// [`KeyRotationLayer`](crate::KeyRotationLayer), directly above the client.
 ///
+/// Whatever repeats a request belongs above both: the first answer that is judged is what came of the lease.
+///
 /// What came of a request is left on the answer as [`ServedBy`](crate::ServedBy). A request that comes without a lease
 /// passes untouched.
 #[derive(Clone, Copy, Debug)]

@@ -62,6 +62,10 @@ impl<S> ModelFallback<S> {
         if demand.free {
             return None;
         }
+        // What its body names nobody has seen: a list for requests without a model is not for it.
+        if demand.model.is_none() && demand.particulars.behind.is_some() {
+            return None;
+        }
         let mut plan = self.models.plan(demand.model())?;
         if demand.particulars.requested.is_none() {
             demand.particulars.requested.clone_from(&demand.model);

@@ -3,6 +3,7 @@
 mod config;
 mod exit;
 mod exit_error;
+mod hidden;
 mod id;
 mod secret;
 mod shown;
@@ -10,6 +11,7 @@ mod shown;
 pub use config::{Key, Priority, Tier};
 pub use exit::Exit;
 pub use exit_error::ExitError;
+pub(crate) use hidden::Hidden;
 pub use id::KeyId;
 pub use secret::{InvalidSecret, Secret};
 pub(crate) use secret::{UNRESERVED, rarest};

@@ -100,6 +100,24 @@ impl Secret {
         usize::from(self.0.rare_at)
     }
 
+    /// The text with `*` for this key, as it is, as a query has it or as `Debug` writes it; `None`: it does not stand there.
+    /// One of less than eight bytes is no secret, and would maim good text.
+    pub(crate) fn hidden_in(&self, text: &str) -> Option<String> {
+        let key = self.expose();
+        if key.len() < 8 {
+            return None;
+        }
+        let forms = [key.to_owned(), utf8_percent_encode(key, UNRESERVED).to_string(), key.escape_debug().to_string()];
+        let mut masked = None;
+        for form in forms {
+            let text = masked.as_deref().unwrap_or(text);
+            if text.contains(&form) {
+                masked = Some(text.replace(&form, &"*".repeat(form.len())));
+            }
+        }
+        masked
+    }
+
     /// Heap bytes behind it, its text included.
     pub(crate) fn heap_bytes(&self) -> usize {
         // The two counts of an `Arc` stand before what it holds.

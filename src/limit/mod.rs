@@ -1,6 +1,7 @@
 //! Limits: what an owner may use of a lane, and in which windows.
 
 mod amounts;
+mod aside;
 mod booking;
 mod carry;
 mod day;

@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Affinity, Attempt, Demand,
-    check::LEAST,
-    pick::NotNow,
-    state::{NO_MODEL, State},
-};
+use super::{Affinity, Attempt, Demand, check::LEAST, pick::NotNow, state::State};
 use crate::{
     key::Tier,
     limit::{Limit, Need},
@@ -124,7 +119,7 @@ impl State {
 
     /// Whether no key could ever carry so much.
     pub(super) fn never(&self, ask: &Ask<'_>) -> Option<NotNow> {
-        if ask.need == LEAST || ask.lane == NO_MODEL || ask.demand.free {
+        if ask.need == LEAST || ask.demand.free {
             return None;
         }
         let lane = &self.lanes[usize::from(ask.lane)];

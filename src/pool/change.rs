@@ -287,6 +287,7 @@ impl State {
             let lane = &mut self.lanes[usize::from(at)];
             let Some(held) = lane.owners.get(owner as usize).copied() else { continue };
             lane.extras.remove(&owner);
+            lane.aside.forget(owner);
             lane.spare_log(held.log, self.plans.plan(held.plan).words());
             let plan = self.plan_for(at, owner, crate::limit::Limits::new());
             let lane = &mut self.lanes[usize::from(at)];

@@ -53,12 +53,12 @@ impl GivenLimits {
         rows.max_by_key(|(name, of, _)| (name.len(), of == tier)).map(|(_, _, limits)| limits)
     }
 
-    /// The models that have limits of their own.
+    /// The models that have limits of their own; what is given for none holds in the lane of requests without one.
     pub(super) fn models(&self) -> Vec<String> {
         let mut models: Vec<String> = self.all.keys().chain(self.of_tier.keys()).cloned().collect();
         models.sort_unstable();
         models.dedup();
-        models.retain(|model| model != "*");
+        models.retain(|model| model != "*" && !model.is_empty());
         models
     }
 }
@@ -66,7 +66,7 @@ impl GivenLimits {
 impl State {
     /// A lane that somebody configured limits for.
     pub(super) fn configure_lane(&mut self, model: &str) {
-        if self.lane_of.get(model).is_none() && self.lanes.len() < MAX_LANES {
+        if !model.is_empty() && self.lane_of.get(model).is_none() && self.lanes.len() < MAX_LANES {
             self.push_lane(model.into(), Origin::Configured);
         }
     }
@@ -81,7 +81,7 @@ impl State {
     /// Models that somebody gave limits for and that have no lane yet, sorted.
     pub(super) fn models_without_a_lane(&self) -> Vec<String> {
         let own = self.roster.owners.iter().filter_map(|owner| owner.extra.as_ref()).flat_map(|extra| &extra.limits);
-        let own = own.map(|(model, _)| model).filter(|model| *model != "*").cloned();
+        let own = own.map(|(model, _)| model).filter(|model| *model != "*" && !model.is_empty()).cloned();
         let mut models: Vec<String> = own.chain(self.limits.models()).collect();
         models.sort_unstable();
         models.dedup();

@@ -74,7 +74,7 @@ impl Demand {
         Self { model: Some(model.into()), ..Self::default() }
     }
 
-    /// One request that names no model: it counts in the lane that all such requests share.
+    /// One request that names no model: it counts in the lane that all such requests share, by the limits of `*`.
     pub fn any_model() -> Self {
         Self::default()
     }
@@ -139,7 +139,7 @@ impl Demand {
     }
 
     /// The request goes out with this lease, which was taken before (best [`ahead`](Self::ahead)): for whoever must know
-    /// when the waiting ends and the request begins.
+    /// when the waiting ends and the request begins. A lease of another pool than the rotation's is refused, and given back.
     #[must_use]
     pub fn leased(mut self, lease: Lease) -> Self {
         let prepared = Prepared::default();

@@ -11,6 +11,7 @@ use super::{
     group::{Group, UNLIMITED},
     line::Lines,
     rest::Rest,
+    set_aside::SetAside,
     timer::Timers,
 };
 use crate::{
@@ -125,6 +126,8 @@ pub(super) struct Lane {
     pub(super) timers: Timers,
     pub(super) key_rests: HashMap<u32, Option<Box<Rest>>>,
     pub(super) extras: HashMap<u32, LaneExtra>,
+    /// What owners used of limits that they have no more.
+    pub(super) aside: SetAside,
     pub(super) rest: Option<Box<Rest>>,
     /// Tiers that its model is not for; few lanes have any.
     pub(super) closed: Option<Box<Closed>>,
@@ -160,6 +163,7 @@ impl Lane {
             timers: Timers::default(),
             key_rests: HashMap::new(),
             extras: HashMap::new(),
+            aside: SetAside::default(),
             rest: None,
             closed: None,
             overloads: 0,
@@ -328,5 +332,6 @@ impl Lane {
             + self.groups.iter().map(Group::heap_bytes).sum::<usize>()
             + self.extras.capacity() * (size_of::<LaneExtra>() + 8)
             + self.key_rests.capacity() * 16
+            + self.aside.heap_bytes()
     }
 }

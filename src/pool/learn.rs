@@ -42,7 +42,8 @@ impl State {
         }
         let Some(cell) = self.seats.get(seat).cloned() else { return };
         // What is said of one model without a lane of its own says nothing of the others there.
-        if self.settings.fixed_limits || cell.lane <= SHARED || cell.free {
+        let of_another = cell.lane == SHARED || (cell.lane == NO_MODEL && news.quota_model.is_some());
+        if self.settings.fixed_limits || of_another || cell.free {
             return;
         }
         for violation in &news.violations {
@@ -107,17 +108,20 @@ impl State {
         let (old, new) = (self.plans.plan(old_number), self.plans.plan(number));
         let place = &mut self.lanes[usize::from(lane)];
         let old_log = place.log_ref(owner, old.words()).to_vec();
-        let fresh = place.new_log(new.words());
-        let words = &mut place.logs[fresh as usize..fresh as usize + new.words()];
-        Plan::migrate(old, &old_log, new, words, &held, &at);
+        let mut words = vec![0; new.words()];
+        Plan::migrate(old, &old_log, new, &mut words, &held, &at);
         let stamped_out = old.words() == 0 && new.words() > 0;
+        let since = self.swap_aside((lane, owner), (old_number, &old_log), (number, &mut words), &at);
+        let place = &mut self.lanes[usize::from(lane)];
+        let fresh = place.new_log(words.len());
+        place.logs[fresh as usize..fresh as usize + words.len()].copy_from_slice(&words);
         let spare = place.owners[owner as usize].log;
         place.spare_log(spare, old_log.len());
         place.owners[owner as usize].log = fresh;
         place.owners[owner as usize].plan = number;
         place.owners[owner as usize].outgrow();
         if stamped_out {
-            self.count_out(lane, owner, now);
+            self.count_out_since(lane, owner, since, now);
         }
         self.note_unit(lane, owner);
         self.units_changed();
@@ -158,20 +162,6 @@ impl State {
             held.images = held.images.saturating_add(cell.need.images);
         }
         held
-    }
-
-    /// Where nothing was counted until now, at least what is under way is.
-    fn count_out(&mut self, lane: u16, owner: u32, now: Now) {
-        let at = self.at(now, owner);
-        let place = &mut self.lanes[usize::from(lane)];
-        let plan = self.plans.plan(place.owners[owner as usize].plan);
-        let words = plan.words();
-        for cell in self.seats.iter_mut() {
-            if cell.lane == lane && cell.owner == owner && cell.stamp.is_some() && !cell.free && !cell.refunded {
-                plan.reserve(place.log(owner, words), &cell.need);
-                cell.stamp = Some(plan.stamp(place.log(owner, words), &cell.need, &at));
-            }
-        }
     }
 
     /// A rate header said how much remains, and when all of it is restored. Where the answer says itself when to come
@@ -362,6 +352,7 @@ impl State {
         if adds {
             plan.merge(&carried, place.log(into, plan.words()), &at);
         }
+        place.aside.join(owner, into);
         if let Some(extra) = place.extras.remove(&owner) {
             place.owners[owner as usize].flags = 0;
             let kept = place.extra(into);

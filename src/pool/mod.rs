@@ -3,6 +3,7 @@
 mod acquire;
 mod ask;
 mod asked;
+mod behind;
 mod bodies;
 mod builder;
 mod by_hand;
@@ -69,6 +70,7 @@ mod roster;
 mod scope;
 mod seats;
 mod served_by;
+mod set_aside;
 mod settle;
 mod sharing;
 mod short;
@@ -98,6 +100,7 @@ use std::sync::{
 use tokio::sync::{Notify, broadcast, watch};
 
 pub use acquire::Acquire;
+pub(crate) use behind::Behind;
 pub use builder::{KeyPoolBuilder, Spill, Unjudged};
 pub use change::KeyChange;
 pub(crate) use demand::OnGrant;

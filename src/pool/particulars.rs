@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Attempt, Meter, WaitingRoom};
+use super::{Attempt, Behind, Meter, WaitingRoom};
 
 /// What few requests have, shared by a demand and its leases: all others carry an empty pointer. Reads as what it holds,
 /// or as nothing of all that; written to, it is its holder's own.
@@ -34,6 +34,8 @@ pub(crate) struct Held {
     pub(crate) room: Option<Arc<WaitingRoom>>,
     /// Its answer is told in other words.
     pub(crate) retold: Option<Retold>,
+    /// Its body names a model, which nobody has seen.
+    pub(crate) behind: Option<Behind>,
 }
 
 /// How an answer comes that is told in other words.
@@ -54,6 +56,7 @@ static NOTHING: Held = Held {
     meter: None,
     room: None,
     retold: None,
+    behind: None,
 };
 
 impl Particulars {

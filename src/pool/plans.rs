@@ -145,6 +145,11 @@ impl Plans {
         self.kept
     }
 
+    /// Whether some answer named a limit.
+    pub(super) fn any_learned(&self) -> bool {
+        self.entries.iter().any(|entry| !entry.sources.learned.is_empty())
+    }
+
     /// Logs keep so many dates from now on. Says how they were laid out before, by number.
     pub(super) fn keep(&mut self, kept: Dates) -> Vec<Plan> {
         self.kept = kept;

@@ -9,7 +9,8 @@ use super::{ready::RankOf, roster::KeyCell, state::standing};
 #[non_exhaustive]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
-    /// The fewest requests in flight for its weight; then the longest not started.
+    /// The fewest requests in flight for its weight; then the longest not started. Weights show only where many requests are
+    /// in flight at once: where shares of all requests are wanted, take [`Weighted`](Self::Weighted).
     #[default]
     LeastLoaded,
     /// One after the other.

@@ -198,9 +198,6 @@ impl State {
     }
 
     fn recall_unit(&mut self, lane: u16, owner: u32, record: UnitRecord, now: Now) {
-        if lane == NO_MODEL {
-            return;
-        }
         if !record.learned.is_empty() && !self.settings.fixed_limits {
             self.replan(lane, owner, record.learned.clone(), now);
         }

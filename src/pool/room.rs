@@ -10,7 +10,7 @@ use super::{
     lane::{Lane, Origin},
     rest::Rest,
     seats::SeatCell,
-    state::{MAX_LANES, NO_MODEL, SHARED, State},
+    state::{MAX_LANES, SHARED, State},
 };
 use crate::{
     limit::Limit,
@@ -25,8 +25,9 @@ const SHARED_REST: Duration = Duration::from_secs(1);
 const SEARCHED: usize = 4;
 /// A lane that was found to count something is not searched again for so long.
 const KEPT: Duration = Duration::from_secs(10);
-/// Behind the model's name in that of the lane for requests that count in none of its windows.
-const UNCOUNTED: &str = " (uncounted)";
+/// Behind the model's name in that of the lane for requests that count in none of its windows; alone that of those that name
+/// no model, such as lists.
+const UNCOUNTED: &str = "(uncounted)";
 /// No model has a longer name.
 const LONGEST_NAME: usize = 256;
 
@@ -58,17 +59,16 @@ impl State {
         lane
     }
 
-    /// The lane of requests that count in no window of the model that they name, such as one to count its tokens: what
-    /// the provider says of them says nothing of the others, nor of other models.
+    /// The lane of requests that count in no window, of the model that they name, such as one to count its tokens, or of
+    /// any: what the provider says of them says nothing of the others, nor of other models.
     pub(super) fn free_lane(&mut self, model: Option<&str>) -> u16 {
-        let Some(model) = model else { return self.own_lane(NO_MODEL) };
-        let name = format!("{model}{UNCOUNTED}");
+        let name = model.map_or(Cow::Borrowed(UNCOUNTED), |model| format!("{model} {UNCOUNTED}").into());
         self.lane_of.get(&name).unwrap_or_else(|| self.new_lane(&name))
     }
 
     /// Whether nothing that starts in this lane counts in a window.
     pub(super) fn is_uncounted(&self, lane: u16) -> bool {
-        lane == NO_MODEL || self.lanes[usize::from(lane)].name.ends_with(UNCOUNTED)
+        self.lanes[usize::from(lane)].name.ends_with(UNCOUNTED)
     }
 
     fn has_room_for_a_lane(&mut self) -> bool {
@@ -210,10 +210,11 @@ mod tests {
     }
 
     #[test]
-    fn a_429_for_a_list_rests_what_names_no_model() {
+    fn a_429_for_a_list_rests_lists() {
         let pool = pool();
         pool.try_acquire(counting(None)).expect("counts in no window").settle(&limited());
         assert!(pool.try_acquire(counting(None)).is_err());
+        assert!(pool.try_acquire(Demand::any_model()).is_ok());
         assert!(pool.try_acquire(counting(Some("flash"))).is_ok());
         assert!(pool.try_acquire("flash").is_ok());
     }

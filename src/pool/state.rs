@@ -34,7 +34,7 @@ use crate::{
 pub(super) const MAX_LANES: usize = 256;
 /// At most this many of them are kept for models that the pool was given limits for.
 pub(super) const MAX_CONFIGURED: usize = MAX_LANES / 2;
-/// The lane of requests that name no model.
+/// The lane of requests that name no model: what every model may use holds there, and a rest bound to no lane is noted by it.
 pub(super) const NO_MODEL: u16 = 0;
 /// The lane that models share for which there is no room.
 pub(super) const SHARED: u16 = 1;

@@ -88,11 +88,12 @@ impl State {
             Check::Busy(at, reason) | Check::NotThis(at, reason) => (Some(reason), at),
             Check::Out(reason) => (Some(reason), None),
         };
-        (lane != NO_MODEL || reason.is_some()).then(|| KeyLaneView {
+        let limits = self.limit_views(lane, slot, now);
+        (lane != NO_MODEL || reason.is_some() || !limits.is_empty()).then(|| KeyLaneView {
             model: self.lane_name(lane),
             out: reason.map(|reason: OutReason| reason.to_string()),
             ready_in: at.map(|at| at.since(now.tick)),
-            limits: self.limit_views(lane, slot, now),
+            limits,
         })
     }
 

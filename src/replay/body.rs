@@ -11,8 +11,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
+    chunks::Next,
     cut::{Cutter, Splice},
-    source::{Next, Shared, Source},
+    source::{Shared, Source},
     try_clone::TryClone,
 };
 use crate::{body_error::BodyError, error::BoxError};

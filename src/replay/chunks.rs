@@ -3,8 +3,16 @@
 use std::{collections::VecDeque, mem, sync::Arc};
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::budget::Budget;
+
+/// What comes next of a body.
+pub(super) enum Next {
+    Data(Bytes),
+    Trailers(Box<HeaderMap>),
+    End,
+}
 
 /// Chunks behind the first. Most bodies have none.
 pub(super) type Rest = Option<Box<VecDeque<Bytes>>>;

@@ -15,7 +15,7 @@ use tower_service::Service;
 use super::{ReplayBody, derive};
 use crate::{
     error::BoxError,
-    pool::{Demand, KeyPool},
+    pool::{Behind, Demand, KeyPool},
 };
 
 pin_project! {
@@ -128,9 +128,15 @@ where
 
     fn complete(&mut self) {
         let Some(mut demand) = self.request.extensions_mut().remove::<Demand>() else { return };
-        if let Some(scan) = self.request.body().shared().lock().scan() {
+        let source = self.request.body().shared().lock();
+        if let Some(scan) = source.scan() {
             derive::complete_from(&mut demand, scan, &**self.pool.provider());
+            let (cut, too_long) = source.is_cut();
+            if cut && demand.model.is_none() && !scan.is_settled() {
+                demand.particulars.behind = Some(if too_long { Behind::Kept } else { Behind::Room });
+            }
         }
+        drop(source);
         self.request.extensions_mut().insert(demand);
     }
 }

@@ -16,9 +16,18 @@ use crate::pool::KeyPool;
 /// no failure: it streams on, and is not sent again once its first byte went out. Neither is a request that asks for an
 /// upgrade.
 ///
+/// Without a pool it does not look into a body: a request of a provider that has the model there (`OpenAi`, `Anthropic`) then
+/// counts as one of no model, unless it brings its [`Demand`](crate::Demand).
+///
 /// With a [pool](ReplayLayer::pool) it also finds the model where the provider keeps it in the body (what it reads
 /// there is kept and streamed behind), estimates tokens from the length, and lets the request's start be counted from
 /// the moment when the connection takes it. [`KeyPoolLayer`](crate::KeyPoolLayer) does that by itself.
+///
+/// A body that names its model behind what is kept of it goes past no limit. Where models have limits of their own (given for
+/// a model, learned, or known of its tier) it is not sent: 413 where it is larger than `up_to`, 503 where the budget has no room for it now
+/// ([`Error::is_model_behind`](crate::Error::is_model_behind)). Elsewhere it counts by the limits of `*`, as does what names no
+/// model that can be read: a form, a body that is compressed. Whoever says the model in a [`Demand`](crate::Demand), or writes it
+/// first, has neither.
 ///
 /// Bounds: the body is `Body + Unpin + Send + 'static`; `Box::pin(body)` makes any other `Unpin`. The service below
 /// takes `Request<ReplayBody<B>>`: it has to be generic in its body, or built for this one.

@@ -13,7 +13,7 @@ use http_body::{Body, SizeHint};
 
 use super::{
     budget::Budget,
-    chunks::{Chunks, Rest},
+    chunks::{Chunks, Next, Rest},
     model_scan::ModelScan,
     sync::{Mutex, MutexGuard},
 };
@@ -67,13 +67,6 @@ enum End {
     Whole,
     /// It failed; the error is for the first who asks.
     Failed(Option<Box<BodyError>>),
-}
-
-/// What comes next.
-pub(super) enum Next {
-    Data(Bytes),
-    Trailers(Box<HeaderMap>),
-    End,
 }
 
 /// What left the source and is to be dropped outside of its lock.
@@ -207,6 +200,11 @@ impl<B> Source<B> {
         self.pulled
     }
 
+    /// Whether more came than is kept, before the body's end; and whether that was more than is kept of any.
+    pub(super) fn is_cut(&self) -> (bool, bool) {
+        (self.overflow && matches!(self.end, End::Open), self.pulled > self.limit)
+    }
+
     pub(super) fn scan(&self) -> Option<&ModelScan> {
         self.scan.as_deref()
     }
@@ -319,7 +317,8 @@ where
     /// Pulls and keeps until the scan is settled, the body ends, or no more is kept.
     pub(super) fn poll_scan(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if self.overflow || self.scan().is_none_or(ModelScan::is_settled) {
+            // Where nothing is kept the first chunk is looked at all the same.
+            if (self.overflow && self.pulled > 0) || self.scan().is_none_or(ModelScan::is_settled) {
                 return Poll::Ready(());
             }
             match ready!(self.poll_pull(cx)) {

@@ -189,6 +189,10 @@ fn unlooked_at(status: StatusCode) -> Verdict {
 
 /// Names the key in the error; judges it where nobody below did (a time-out between, or no Cooldown).
 pub(crate) fn failed(error: BoxError, lease: &Lease) -> Error {
+    named(error, lease).hiding(&lease.granted().secret)
+}
+
+fn named(error: BoxError, lease: &Lease) -> Error {
     if error.downcast_ref::<Error>().is_some_and(|ours| ours.served_by().is_some()) {
         return Error::from_box(error);
     }

@@ -13,6 +13,14 @@ use crate::pool::KeyPool;
 /// Stands below [`RetryPolicy`](crate::RetryPolicy) and above [`CooldownLayer`](crate::CooldownLayer). Keeps the body
 /// type; wraps the answer's body in a [`LeaseBody`](crate::LeaseBody). Its error is [`Error`](crate::Error).
 ///
+/// Whatever repeats a request (a retry, a hedge) belongs above it: what is sent twice below it goes out twice with one lease,
+/// and counts once.
+///
+/// It reads the head alone. Where a provider has the model in the body (`OpenAi`, `Anthropic`), somebody above says which it
+/// is: [`ReplayLayer::pool`](crate::ReplayLayer::pool) looks for it, or the request brings its
+/// [`Demand`](crate::Demand) as an extension. Else it counts as a request of no model: by the limits of `*`, in a lane of all
+/// such requests, and limits that were given for a model alone do not hold for it.
+///
 /// ```no_run
 /// # fn stack<S>(pool: tower_keypool::KeyPool, http_client: S) {
 /// use std::time::Duration;

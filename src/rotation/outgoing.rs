@@ -41,9 +41,11 @@ pub(super) fn equip(head: &mut Parts, granted: &Granted, names: Names) -> Result
         head.extensions.insert(exit);
     }
     let provider = granted.pool.provider();
-    provider
-        .rekey_seen(head, &granted.secret, names.seen())
-        .map_err(|reason| Error::new(Kind::Refused(reason)).with_provider(provider))
+    provider.rekey_seen(head, &granted.secret, names.seen()).map_err(|reason| {
+        // It may quote the key that does not fit.
+        let reason = granted.secret.hidden_in(&reason).map_or(reason, Into::into);
+        Error::new(Kind::Refused(reason)).with_provider(provider)
+    })
 }
 
 /// Says that the request starts now, or tells the body, which says it when the connection takes it.

@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use super::{Names, body::LeaseBody, future::KeyRotationFuture, layer::Rules, outgoing, outgoing::Outgoing};
 use crate::{
-    error::{BoxError, Error},
+    error::{BoxError, Error, Kind},
     pool::{Demand, Granted, KeyPool, Lease, trace},
     time::Now,
 };
@@ -88,7 +88,7 @@ impl<S> KeyRotation<S> {
     /// No lease that was taken before is left in the demand. `names`: of all headers, where somebody has seen them.
     ///
     /// # Errors
-    /// It cannot go now: to be [told](Self::refused).
+    /// It cannot go now: to be [told](Self::refused). A lease of another pool, whose key is another provider's, is given back.
     #[expect(clippy::inline_always, reason = "on the way of every request: a lease is copied for a call")]
     #[inline(always)]
     pub(crate) fn take(
@@ -111,6 +111,14 @@ impl<S> KeyRotation<S> {
             }
             lease
         });
+        if let Some(lease) = &prepared
+            && !lease.granted().pool.is_same(&self.pool)
+        {
+            return Err(self.not_sent("its lease is another pool's"));
+        }
+        if demand.model.is_none() {
+            self.may_go_unnamed(demand)?;
+        }
         // One that is granted here and now counts from here and now.
         let counts = prepared.is_none() && !demand.starts_later();
         let lease = match prepared {
@@ -134,6 +142,23 @@ impl<S> KeyRotation<S> {
             outgoing::start(lease.granted(), demand.on_grant.as_ref())?;
         }
         Ok(lease)
+    }
+
+    /// Refused, for this reason.
+    #[cold]
+    fn not_sent(&self, reason: &'static str) -> Refused {
+        Error::new(Kind::Refused(reason.into())).with_provider(self.pool.provider()).into()
+    }
+
+    /// A request whose model is not known goes only where it goes past no limit.
+    #[cold]
+    fn may_go_unnamed(&self, demand: &Demand) -> Result<(), Refused> {
+        match demand.particulars.behind {
+            Some(behind) if self.pool.limits_models() => {
+                Err(Error::new(Kind::Behind(behind)).with_provider(self.pool.provider()).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Sends a request on with its lease. `send` hands both down, in whatever way; the very instance that was polled

@@ -19,7 +19,7 @@ impl Verdict {
     /// Whether nothing was sent at all: no connection stood, or the caller's body failed before its first byte. The
     /// request then counts against no limit. A provider's own word is never taken for it.
     pub fn is_unsent(&self) -> bool {
-        let before = [transport::CONNECT, transport::UNSENT_BODY, transport::EXIT, transport::VOID];
+        let before = [transport::CONNECT, transport::UNSENT_BODY, transport::EXIT, transport::VOID, transport::SCHEME];
         self.status.is_none() && before.iter().any(|code| self.code == *code)
     }
 

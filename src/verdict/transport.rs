@@ -18,11 +18,16 @@ pub(crate) const EXIT: &str = "exit";
 /// The same before its first byte.
 pub(super) const UNSENT_BODY: &str = "unsent body";
 
+/// The code of an address whose scheme the client below does not speak.
+pub(super) const SCHEME: &str = "scheme";
+/// How hyper-util's connector begins what it says of an address that it cannot connect to, such as one of https without TLS.
+const NO_URL: &str = "invalid URL, ";
+
 /// Judges an error of the transport by walking its sources.
 ///
 /// Codes: `connect` (nothing was sent), `void` (nothing was sent, since the key's lease had ended), `exit` (nothing was sent, since the [exit](crate::ExitError) failed), `closed` (the connection ended before any answer, as one does that lay idle for
 /// too long), `timeout`, `broken` (it ended later) and `transport`; `body` and `unsent body` (none of it was sent) are
-/// the caller's own fault.
+/// the caller's own fault, and `scheme` (the client below speaks no TLS) is no key's and not retried.
 pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
     if let Some(exit) = exit_among(error) {
         return of_exit(exit);
@@ -42,6 +47,16 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
         }
         let text = current.to_string();
         // The only public mark that hyper-util's pooled client and tower's Timeout leave on their errors.
+        if text.starts_with(NO_URL) {
+            let advice = "The client cannot speak the scheme of the provider's address: build it with TLS for https.";
+            return Verdict::new(VerdictKind::Misconfigured).code(SCHEME).advice(advice);
+        }
+        if text == "client error (Connect)"
+            && current.source().is_some_and(|source| source.to_string().starts_with(NO_URL))
+        {
+            next = current.source();
+            continue;
+        }
         if text == "client error (Connect)" || text.starts_with("tcp connect error") || text.starts_with("dns error") {
             code = CONNECT;
             break;

@@ -1,12 +1,14 @@
 //! The layers, each alone and together, over mocks and over the layers of tower that may stand between them.
 
 mod as_response;
+mod behind;
 mod blame;
 mod bounds;
 mod cold;
 mod cooldown;
 mod fallback;
 mod found_out;
+mod leased;
 mod over;
 mod replay;
 #[cfg(feature = "reqwest")]
@@ -14,7 +16,9 @@ mod reqwest;
 mod retry;
 mod rotation;
 mod run;
+mod secrets;
 mod sockets;
 mod stack;
 mod support;
+mod unnamed;
 mod upstream;

@@ -242,3 +242,14 @@ async fn swallowing() -> String {
     tokio::spawn(async move { axum::serve(listener, app).await });
     format!("http://{address}")
 }
+
+#[tokio::test]
+async fn a_client_without_tls_for_an_address_with_it_is_told_so_at_once() {
+    let pool = pool("https://127.0.0.1:1");
+    let client = KeyPoolLayer::new(&pool).layer(client::<ReplayBody<Body>>());
+    let error = client.oneshot(request("/models/m")).await.map(drop).unwrap_err();
+    let verdict = error.verdict().unwrap();
+    assert_eq!((verdict.kind(), verdict.code_of()), (VerdictKind::Misconfigured, "scheme"), "{error}");
+    assert_eq!(error.served_by().unwrap().attempts(), 1);
+    assert_eq!(pool.snapshot().resting_keys, 0);
+}

@@ -20,4 +20,5 @@ mod snapshot;
 mod strategies;
 mod stress;
 mod support;
+mod unnamed;
 mod waiting;

@@ -225,3 +225,68 @@ async fn whoever_waits_is_served_by_a_key_that_comes() {
     assert_eq!(waiting.await.unwrap().unwrap(), "k1");
     assert_eq!(pool.default_wait(), secs(1));
 }
+
+/// What is served at once.
+fn burst(pool: &tower_keypool::KeyPool) -> usize {
+    std::iter::from_fn(|| pool.try_acquire(FLASH).ok()).take(1000).map(|lease| lease.settle(&Verdict::SUCCESS)).count()
+}
+
+#[test]
+fn a_limit_that_comes_back_finds_what_was_used_of_it() {
+    let none = Limits::new;
+    for (first, between, last) in [
+        (none().per_day(10), none(), none().per_day(10)),
+        (none().per_minute(100).per_day(10), none().per_minute(100), none().per_minute(100).per_day(10)),
+        (none().per_minute(10), none(), none().per_minute(10)),
+        (
+            none().per_minute(10).tokens_per_minute(1000),
+            none().tokens_per_minute(1000),
+            none().per_minute(10).tokens_per_minute(1000),
+        ),
+        (none().per_minute(10), none().per_day(100), none().per_minute(10)),
+        (none().per_minute(700), none(), none().per_minute(700)),
+    ] {
+        let make = |limits: &Limits| builder().key(key(0)).limits(FLASH, limits.clone());
+        let (pool, time) = on(make(&first));
+        let used = burst(&pool);
+        time.advance(secs(1));
+        pool.reconfigure(make(&between)).unwrap();
+        time.advance(secs(1));
+        // Whatever else is read meanwhile.
+        pool.reconfigure(make(&between).limits(PRO, none().per_minute(1))).unwrap();
+        pool.reconfigure(make(&last)).unwrap();
+        assert_eq!(burst(&pool), 0, "{first:?} after {used}");
+        time.advance(secs(62));
+        let more = if last.iter().any(|limit| limit.span == tower_keypool::Span::Day) { 0 } else { used };
+        assert_eq!(burst(&pool), more, "{first:?}: its span is over");
+        time.advance(secs(25 * 3600));
+        assert_eq!(burst(&pool), used, "{first:?}: the day is over");
+    }
+}
+
+#[test]
+fn a_limit_that_comes_back_later_counts_only_what_its_span_still_holds() {
+    let (three, none) = (|| Limits::new().per_minute(3), Limits::new);
+    let make = |limits: Limits| builder().key(key(0)).limits(FLASH, limits);
+    let (pool, time) = on(make(three()));
+    drop(take(&pool, FLASH));
+    time.advance(secs(30));
+    drop(take(&pool, FLASH));
+    pool.reconfigure(make(none())).unwrap();
+    time.advance(secs(35));
+    pool.reconfigure(make(three())).unwrap();
+    assert_eq!(burst(&pool), 2, "one of the two is over");
+}
+
+#[test]
+fn what_an_owner_of_a_slot_used_is_not_anothers() {
+    let make = |n: usize, limits: Limits| builder().key(key(n)).limits(FLASH, limits);
+    let (pool, _) = on(make(0, Limits::new().per_day(2)));
+    assert_eq!(burst(&pool), 2);
+    pool.reconfigure(make(0, Limits::new())).unwrap();
+    pool.reconfigure(make(1, Limits::new())).unwrap();
+    pool.reconfigure(make(1, Limits::new().per_day(2))).unwrap();
+    assert_eq!(burst(&pool), 2, "another key has its own");
+    pool.reconfigure(make(0, Limits::new().per_day(2))).unwrap();
+    assert_eq!(burst(&pool), 0, "and the first finds its own again");
+}

@@ -235,3 +235,20 @@ fn a_later_priority_is_not_asked_for_while_a_key_without_limits_serves() {
         assert_eq!(asked, 0);
     });
 }
+
+#[test]
+fn what_names_no_model_is_shared_as_any_model_is() {
+    both(async |noting| {
+        let host = Host::new(noting);
+        let make = || builder(2).limits("*", Limits::new().per_minute(5));
+        let (one, other) = (host.process("one", 1, make()).await, host.process("other", 1, make()).await);
+        let mut served = 0;
+        for _ in 0..10 {
+            for pool in [&one.pool, &other.pool] {
+                let demand = Demand::any_model().wait(Duration::from_millis(500));
+                served += usize::from(pool.acquire(demand).await.map(|lease| lease.settle(&Verdict::SUCCESS)).is_ok());
+            }
+        }
+        assert_eq!(served, 10, "two owners, five a minute each, whoever asks");
+    });
+}

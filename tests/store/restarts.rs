@@ -487,3 +487,21 @@ async fn a_key_that_served_an_earlier_process_is_not_rested_by_what_a_request_ma
     let second = machine.start(two()).await;
     assert_eq!(refused(&second).await, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_names_no_model_goes_on_where_a_process_ended() {
+    let machine = Machine::new();
+    let make = || builder().key(key(0)).limits("*", Limits::new().per_minute(10));
+    let first = machine.start(make()).await;
+    for _ in 0..7 {
+        first.acquire(Demand::any_model()).await.expect("there is room").settle(&Verdict::SUCCESS);
+    }
+    first.shutdown().await;
+    let second = machine.start(make()).await;
+    let mut left = 0;
+    while let Ok(lease) = second.acquire(Demand::any_model()).await {
+        lease.settle(&Verdict::SUCCESS);
+        left += 1;
+    }
+    assert_eq!(left, 3);
+}

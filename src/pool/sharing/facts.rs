@@ -327,7 +327,8 @@ impl State {
             return;
         }
         let Some((lane, owner)) = unit.as_str().split_once('\n') else { return };
-        let (Some(lane), Some(owner)) = (self.lane_of.get(lane), self.owner_by_name(owner)) else { return };
+        let lane = if lane.is_empty() { Some(NO_MODEL) } else { self.lane_of.get(lane) };
+        let (Some(lane), Some(owner)) = (lane, self.owner_by_name(owner)) else { return };
         if (owner as usize) < self.lanes[usize::from(lane)].owners.len() {
             self.replan(lane, owner, limits, now);
         }
