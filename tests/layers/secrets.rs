@@ -17,13 +17,13 @@ const KEY: &str = "not-a-key-SECRET+/=77";
 
 /// All that an error says of itself and its sources.
 fn told(error: &Error) -> String {
-    let mut told = format!("{error} {error:?} {error:#?}");
+    let mut told = vec![format!("{error} {error:?} {error:#?}")];
     let mut next = error.source();
     while let Some(source) = next {
-        told += &format!(" <- {source} {source:?}");
+        told.push(format!("{source} {source:?}"));
         next = source.source();
     }
-    told
+    told.join(" <- ")
 }
 
 fn pool(provider: impl Provider + 'static) -> KeyPool {
