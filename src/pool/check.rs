@@ -153,27 +153,23 @@ impl State {
         let now = ask.now;
         let mut probes = Probes::default();
         let mut latest: Option<(Tick, OutReason)> = None;
-        let mut met = false;
         for (rest, scope) in self.rests(ask.lane, slot) {
             let Some(rest) = rest.filter(|rest| rest.is_active(now)) else { continue };
-            // Its probe, now or later, is another's.
-            let met_it = rest.probe.is_some() && self.met_it_here(ask, slot);
-            if rest.may_probe(now) && !met_it {
+            if rest.may_probe(now) {
+                if self.met_it_here(ask, slot) {
+                    let end = rest.end.tick(now);
+                    return Err(Check::NotThis((end != Tick::NEVER).then_some(end), reason_of(rest)));
+                }
                 probes.insert(scope);
                 continue;
             }
-            met |= met_it;
-            let wakes = if met_it { rest.end.tick(now) } else { rest.wakes(now) };
+            let wakes = rest.wakes(now);
             if latest.is_none_or(|(held, _)| wakes > held) {
                 latest = Some((wakes, reason_of(rest)));
             }
         }
         if let Some((at, reason)) = latest {
-            return Err(match at {
-                _ if met => Check::NotThis((at != Tick::NEVER).then_some(at), reason),
-                Tick::NEVER => Check::Out(reason),
-                at => Check::Until(at, reason),
-            });
+            return Err(if at == Tick::NEVER { Check::Out(reason) } else { Check::Until(at, reason) });
         }
         if let Some(extra) = self.lanes[usize::from(ask.lane)].extra_of(owner_at) {
             if extra.keeps_out(ask.ticket, &ask.need) {

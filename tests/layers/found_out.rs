@@ -398,25 +398,3 @@ async fn another_owner_may_have_the_model_that_all_keys_of_one_lack() {
     }
     assert!(asked.load(Ordering::Relaxed) <= 40 + 20, "{asked:?}");
 }
-
-/// He may not try what rests for what he was told, so the time at which another may is none of his.
-#[tokio::test(start_paused = true)]
-async fn who_was_told_of_a_limit_without_a_name_does_not_wait_in_vain() {
-    for (wait, expected, after) in [(5, 429, 0), (8, 429, 0), (30, 200, 10)] {
-        let keys = (0..3).map(|n| Key::new(format!("sk-or-not-a-real-key-{n:04}")).id(format!("k{n}").as_str()));
-        let clock = Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
-        let builder = KeyPool::builder(Gemini::new()).keys(keys).clock(clock).wait(Duration::from_secs(wait));
-        let pool = builder.build().unwrap();
-        let since = tokio::time::Instant::now();
-        let said = |n| if n < 4 { json(429, EXHAUSTED.to_owned()) } else { json(200, OK.to_owned()) };
-        let (answer, attempts) = send(&pool, FLASH, "{}", said).await;
-        assert_eq!((status(&answer), attempts), (expected, if expected == 200 { 4 } else { 3 }), "{wait} s");
-        assert_eq!(since.elapsed().as_secs(), after, "{wait} s");
-        // Another one finds out as soon as one may.
-        if expected != 200 {
-            tokio::time::advance(Duration::from_secs(1)).await;
-            let (answer, attempts) = send(&pool, FLASH, "{}", |_| json(200, OK.to_owned())).await;
-            assert_eq!((status(&answer), attempts), (200, 1), "{wait} s");
-        }
-    }
-}

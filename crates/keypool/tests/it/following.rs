@@ -198,9 +198,10 @@ async fn what_both_secrets_of_a_key_used_counts_after_a_restart() {
     home.add(0, "one", &["--rpd", "8"]);
     let db = home.database();
     let db = ["--db", db.to_str().unwrap()];
-    let running = home.serve(&sim, &db);
+    let mut running = home.serve(&sim, &db);
     assert_eq!(servers(&running, 4).await.last().map(String::as_str), Some("one"));
     home.pipe(&["keys", "replace", "one"], &secret(1)).good();
+    running.line_with("keys changed by command");
     let accepted = |n: usize| sim.report().projects[n].tally.accepted;
     asked_until(&running, || accepted(1) > 0).await;
     asked_until(&running, || accepted(0) + accepted(1) >= 8).await;
