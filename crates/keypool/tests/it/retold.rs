@@ -79,7 +79,8 @@ pub(crate) async fn over(answers: Vec<String>) -> (Served, Arc<AtomicUsize>) {
 
 pub(crate) fn chat(more: Value) -> Value {
     let mut body = json!({ "model": "gemini-2.5-flash", "messages": [{ "role": "user", "content": "x" }] });
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let Value::Object(more) = more else { panic!("fields: {more}") };
+    body.as_object_mut().unwrap().extend(more);
     body
 }
 
@@ -126,7 +127,7 @@ pub(crate) fn shown(answer: &Answer) -> String {
 async fn a_key_that_was_escaped_is_not_told_in_plain() {
     let one = format!("\\u0041{}", &ONE[1..]);
     let middle = format!("{}\\u{:04x}{}", &ONE[..10], u32::from(ONE.as_bytes()[10]), &ONE[11..]);
-    let all: String = ONE.chars().map(|c| format!("\\u{:04X}", u32::from(c))).collect();
+    let all = ONE.chars().fold(String::new(), |all, c| format!("{all}\\u{:04X}", u32::from(c)));
     for spelled in [one, middle, all] {
         let good = said(&format!("say {spelled} end"));
         let first = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}"#;
