@@ -245,6 +245,15 @@ impl Desk {
 
     /// A task that was taken is to be taken again, after a pause where there is one.
     pub(crate) fn put_back(&self, work: Work, pause: Duration) {
+        self.put_again(work, pause, true);
+    }
+
+    /// A task that was taken is to be taken again, behind those that wait.
+    pub(crate) fn put_behind(&self, work: Work) {
+        self.put_again(work, Duration::ZERO, false);
+    }
+
+    fn put_again(&self, work: Work, pause: Duration, first: bool) {
         let now = self.elapsed();
         // Slots of keys that it was tried with leave it to others.
         let for_anybody = work.tried.is_empty();
@@ -252,7 +261,7 @@ impl Desk {
         tray.out -= 1;
         tray.forget_scout(work.index, now);
         if pause.is_zero() {
-            tray.put(Box::new(work), true);
+            tray.put(Box::new(work), first);
         } else {
             tray.put_later(Box::new(work), now + pause);
         }

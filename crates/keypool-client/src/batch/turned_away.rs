@@ -58,6 +58,10 @@ pub(super) fn is_held(out: &Exhausted) -> bool {
     is_all(out, OutReason::Held)
 }
 
+/// A task that so many keys came to rest for may be what they rest for, as one is that is larger than a minute allows: others
+/// go before it, lest it rests each key that comes back.
+const ITS_OWN: u32 = 2;
+
 /// Whether all keys are held, off, or rest for refusals of their own.
 pub(super) fn is_refused(out: &Exhausted) -> bool {
     all_rest(out, |reason| matches!(reason, OutReason::Held | OutReason::Resting))
@@ -121,7 +125,11 @@ impl Worker {
             return shared.desk.put_back(work, A_MOMENT);
         }
         if is_out(shared.client.pool(), &work, &tried) {
-            shared.desk.put_back(work, Duration::ZERO);
+            if work.key_faults >= ITS_OWN {
+                shared.desk.put_behind(work);
+            } else {
+                shared.desk.put_back(work, Duration::ZERO);
+            }
             // However quickly it was turned away.
             return tokio::task::yield_now().await;
         }

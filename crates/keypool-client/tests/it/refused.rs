@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::StreamExt as _;
 use gemini_sim::GeminiSim;
 use keypool_client::batch::{Batch, Ended, FaultKind, Task};
 use serde_json::json;
@@ -53,6 +54,23 @@ async fn an_account_that_is_limited_costs_no_task_anything() {
         let told = told.lock().unwrap();
         assert!(!told.is_empty() && told.iter().all(|fault| fault.fault == FaultKind::Key && !fault.last), "{told:?}");
         assert!(told.iter().all(|fault| fault.code == "PUP_LIMITED_DISABLED"), "{told:?}");
+    }
+}
+
+/// One that is larger than a minute allows draws such an answer from every key that comes back.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_all_keys_rest_for_does_not_keep_the_others_from_them() {
+    for at in [0, 150] {
+        let pool = provider::pool(provider::keys(6)).build().unwrap();
+        let (client, _) = provider::reading(&pool, Models::new(), move |_, _, _, body| {
+            let bad = body.contains(&format!("\"task {at}\""));
+            let says = nameless(429, "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota).");
+            (QUICK, if bad { says } else { fine() })
+        });
+        let results = Batch::new(client).concurrency(12).run(prompts(401));
+        let others = tokio::time::timeout(Duration::from_secs(120), results.take(400).collect::<Vec<_>>()).await;
+        let others = others.expect("all but one within two minutes");
+        assert!(others.iter().all(|result| result.success && result.index != at), "the one at {at}");
     }
 }
 
