@@ -26,7 +26,9 @@ impl KeyMask {
 
     /// Overwrites the key that the answer's request went out with, as it is or as known writers of JSON escape it.
     pub fn hide(&self, text: &mut [u8]) {
-        self.0.iter().take(1).for_each(|key| mask_secret(key, text));
+        if let Some(key) = self.0.first() {
+            mask_secret(key, text);
+        }
     }
 
     /// The same of a text of JSON that is yet to be read, whatever is escaped in it.

@@ -29,7 +29,7 @@ impl Plan {
 
     /// Whether one of its windows counts what this did.
     pub(crate) fn has_window_of(&self, kept: &Kept) -> bool {
-        self.limits().any(|limit| alike(limit, kept.limit))
+        self.limits().any(|limit| kept.counts_like(limit))
     }
 
     /// Counts at least what was kept, in the windows of the same unit and span. What is in `log` may tell of the same
@@ -40,7 +40,7 @@ impl Plan {
         }
         let now = self.advance(log, at);
         for window in self.windows() {
-            let Some(kept) = kept.iter().find(|kept| alike(kept.limit, window.limit)) else { continue };
+            let Some(kept) = kept.iter().find(|kept| kept.counts_like(window.limit)) else { continue };
             if window.is_day() {
                 let here = window.dates(log);
                 let count = |date: u16| here.iter().find(|(held, _)| *held == date).map_or(0, |(_, count)| *count);
@@ -68,6 +68,11 @@ impl Plan {
 }
 
 impl Kept {
+    /// Whether a limit counts the same, over the same span.
+    pub(crate) fn counts_like(&self, limit: Limit) -> bool {
+        alike(self.limit, limit)
+    }
+
     /// Whether nothing of it counts any more.
     pub(crate) fn is_over(&self, at: &At) -> bool {
         match self.limit.span {

@@ -40,11 +40,7 @@ impl SetAside {
         former.since = former.since.max(since);
         for kept in kept {
             // Of two that counted the same: both.
-            match former
-                .kept
-                .iter_mut()
-                .find(|held| (held.limit.unit, held.limit.span) == (kept.limit.unit, kept.limit.span))
-            {
+            match former.kept.iter_mut().find(|held| held.counts_like(kept.limit)) {
                 Some(held) => {
                     held.moments.extend(kept.moments);
                     held.moments.sort_unstable();

@@ -18,19 +18,6 @@ const MOST: usize = 10_000;
 const REFUSED: Duration = Duration::from_secs(300);
 /// So long who is asked stays as it is: owners come and go, and are switched off.
 const LOOK: Duration = Duration::from_secs(1);
-/// Collections whose items only their owner sees.
-const COLLECTIONS: [&str; 9] = [
-    "files",
-    "cachedContents",
-    "tunedModels",
-    "fileSearchStores",
-    "generatedFiles",
-    "batches",
-    "corpora",
-    "operations",
-    "interactions",
-];
-
 /// What a request names that is some owner's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Names {
@@ -66,7 +53,7 @@ impl Names {
 fn spelled(text: &str) -> Vec<String> {
     let is_one = |name: &String| {
         let collection = name.split('/').next().unwrap_or_default();
-        COLLECTIONS.contains(&collection) || name.starts_with("models/")
+        collections().any(|known| known == collection) || name.starts_with("models/")
     };
     names::name_in(text).filter(is_one).into_iter().collect()
 }
@@ -258,7 +245,10 @@ pub(crate) fn tells(path: &str) -> bool {
 pub(crate) fn collection(path: &str) -> Option<&'static str> {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    segments
-        .find_map(|segment| COLLECTIONS.iter().find(|known| **known == segment.split(':').next().unwrap_or_default()))
-        .copied()
+    segments.find_map(|segment| collections().find(|known| *known == names::without_verb(segment)))
+}
+
+/// Collections whose items only their owner sees.
+fn collections() -> impl Iterator<Item = &'static str> {
+    names::COLLECTIONS.into_iter().chain(["operations"])
 }

@@ -11,6 +11,18 @@ pub use mentioned::{
 };
 pub use told::{life, told_in};
 
+/// Collections of which an item is noticed wherever in an address it stands.
+pub const COLLECTIONS: [&str; 8] = [
+    "files",
+    "cachedContents",
+    "tunedModels",
+    "fileSearchStores",
+    "generatedFiles",
+    "batches",
+    "corpora",
+    "interactions",
+];
+
 /// What is everybody's.
 pub const SHARED: [&str; 2] = ["models", "publishers"];
 

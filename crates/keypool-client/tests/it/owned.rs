@@ -27,8 +27,14 @@ const NOT_YOURS: &str = "You do not have permission to access the File abc or it
 const NAMELESS: &str = "The caller does not have permission";
 
 fn refused(message: &str) -> Says {
+    if message == NOT_FOUND {
+        return Says::Answer(404, json!({ "error": { "code": 404, "message": message, "status": "NOT_FOUND" } }));
+    }
     Says::Answer(403, json!({ "error": { "code": 403, "message": message, "status": "PERMISSION_DENIED" } }))
 }
+
+/// And with a status that may as well mean the model.
+const NOT_FOUND: &str = "Requested entity was not found.";
 
 /// A request that refers to a file.
 fn about(file: &str, n: usize) -> Value {
@@ -59,7 +65,7 @@ fn pool(keys: usize) -> KeyPool {
 /// Whoever has a file is looked for once, by one task.
 #[tokio::test(start_paused = true)]
 async fn a_batch_learns_who_has_a_file() {
-    for message in [NOT_YOURS, NAMELESS] {
+    for message in [NOT_YOURS, NAMELESS, NOT_FOUND] {
         for slots in [false, true] {
             let pool = pool(12);
             let (client, asked) = provider_of(&pool, 5, message);
@@ -69,6 +75,7 @@ async fn a_batch_learns_who_has_a_file() {
             assert!(matches!(ended, Ended::Done), "{ended:?}");
             assert_eq!((statistics.ok, statistics.failed), (100, 0), "{message} {slots}: {statistics}");
             assert!(asked.load(SeqCst) <= 100 + 11, "{message} {slots}: {asked:?}");
+            assert!(pool.snapshot().keys.iter().all(|key| key.rests.is_empty()), "{message} {slots}");
             // So does a client that the batch was made of.
             asked.store(0, SeqCst);
             let path = format!("/v1beta/models/{MODEL}:generateContent");

@@ -5,20 +5,8 @@
 
 use std::borrow::Cow;
 
-use keypool_client::names;
+use keypool_client::names::{self, COLLECTIONS};
 use percent_encoding::percent_decode_str;
-
-/// Collections of which an item is noticed wherever in an address it stands.
-const COLLECTIONS: [&str; 8] = [
-    "files",
-    "cachedContents",
-    "tunedModels",
-    "fileSearchStores",
-    "generatedFiles",
-    "batches",
-    "corpora",
-    "interactions",
-];
 
 /// So often may a text be percent-encoded one over the other.
 const TIMES: usize = 3;
