@@ -19,7 +19,7 @@ use crate::{
     api::{Content, GenerateContentRequest, Part, SafetySetting, ThinkingConfig, Tool},
     client::Client,
     error::{Error, ErrorKind},
-    path,
+    length, path,
     reading::Whole,
     stream::AnswerStream,
 };
@@ -218,7 +218,12 @@ impl Generate {
         let mut numbers = config.into_iter().flat_map(|all| [("temperature", all.temperature), ("top_p", all.top_p)]);
         match numbers.find(|(_, number)| number.is_some_and(|number| !number.is_finite())) {
             Some((name, _)) => Err(Error::new(ErrorKind::Unmade(format!("{name} is no number")))),
-            None => body(&self.request),
+            None => {
+                let body = body(&self.request)?;
+                let chain = || self.client.models_in_place().chain(self.asked());
+                let never = length::never_fits(&body, || length::most_tokens(self.client.pool(), &chain()));
+                never.map_or(Ok(body), |said| Err(Error::new(ErrorKind::Unmade(said))))
+            }
         }
     }
 
