@@ -179,7 +179,7 @@ impl Generate {
             return Ok(AnswerStream::new(answer, id));
         }
         let whole = Whole::read(answer).await.map_err(|error| error.with(id.as_deref(), None))?;
-        Err(told(Error::refused(whole.status, &whole.body).with(id.as_deref(), whole.served_by)))
+        Err(told(whole.refused().with(id.as_deref(), whole.served_by)))
     }
 
     /// How many tokens it has.
