@@ -181,7 +181,7 @@ impl Worker {
     }
 
     /// Says what came of an attempt: done, or again.
-    pub(super) async fn settle(&self, mut work: Work, model: &Arc<str>, tried: Tried) {
+    pub(super) async fn settle(&self, mut work: Work, model: &Arc<str>, mut tried: Tried) {
         let shared = &self.shared;
         shared.book(&mut work, &tried, self.number);
         self.learn(&work, &tried);
@@ -206,7 +206,10 @@ impl Worker {
         }
         if bad.of_another {
             // All were asked that may have it.
-            if self.is_nowhere(&work).is_some() {
+            if let Some(nowhere) = self.is_nowhere(&work) {
+                if let Err(bad) = &mut tried.outcome {
+                    bad.message = nowhere.message;
+                }
                 return self.done(work, model, tried).await;
             }
             if work.names.is_some() {
