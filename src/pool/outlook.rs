@@ -81,7 +81,7 @@ impl KeyPool {
     /// use tower_keypool::{Gemini, Key, KeyPool, Limits};
     ///
     /// let key = Key::new("AIza-not-a-real-key-000");
-    /// let tokens = Limits::new().input_tokens_per_minute(250_000);
+    /// let tokens = Limits::new().tokens_per_minute(250_000);
     /// let pool = KeyPool::builder(Gemini::new()).key(key).limits("gemini-2.5-flash", tokens).build()?;
     /// assert_eq!(pool.most_tokens("gemini-2.5-flash"), Some(250_000));
     /// assert_eq!(pool.most_tokens("gemini-2.5-pro"), None);
