@@ -19,7 +19,7 @@ use crate::{
     api::{Content, GenerateContentRequest, Part, SafetySetting, ThinkingConfig, Tool},
     client::Client,
     error::{Error, ErrorKind},
-    path,
+    length, path,
     reading::Whole,
     stream::AnswerStream,
 };
@@ -179,7 +179,7 @@ impl Generate {
             return Ok(AnswerStream::new(answer, id));
         }
         let whole = Whole::read(answer).await.map_err(|error| error.with(id.as_deref(), None))?;
-        Err(told(Error::refused(whole.status, &whole.body).with(id.as_deref(), whole.served_by)))
+        Err(told(whole.refused().with(id.as_deref(), whole.served_by)))
     }
 
     /// How many tokens it has.
@@ -216,10 +216,13 @@ impl Generate {
     fn body(&self) -> Result<Bytes, Error> {
         let config = self.request.generation_config.as_ref();
         let mut numbers = config.into_iter().flat_map(|all| [("temperature", all.temperature), ("top_p", all.top_p)]);
-        match numbers.find(|(_, number)| number.is_some_and(|number| !number.is_finite())) {
-            Some((name, _)) => Err(Error::new(ErrorKind::Unmade(format!("{name} is no number")))),
-            None => body(&self.request),
+        if let Some((name, _)) = numbers.find(|(_, number)| number.is_some_and(|number| !number.is_finite())) {
+            return Err(Error::new(ErrorKind::Unmade(format!("{name} is no number"))));
         }
+        let body = body(&self.request)?;
+        let chain = || self.client.models_in_place().chain(self.asked());
+        let never = length::never_fits(&body, || length::most_tokens(self.client.pool(), &chain()));
+        never.map_or(Ok(body), |said| Err(Error::new(ErrorKind::Unmade(said))))
     }
 
     fn demand(&self) -> Option<Demand> {

@@ -18,6 +18,9 @@ const MOST: usize = 10_000;
 const REFUSED: Duration = Duration::from_secs(300);
 /// So long who is asked stays as it is: owners come and go, and are switched off.
 const LOOK: Duration = Duration::from_secs(1);
+/// So many keys are told by name.
+const SHOWN: usize = 20;
+
 /// What a request names that is some owner's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Names {
@@ -93,9 +96,16 @@ struct Inner {
 struct Known {
     with: HashMap<Box<str>, By>,
     refused: HashMap<Arc<str>, Refused>,
-    owners: Option<(Tick, Arc<[Affinity]>)>,
+    owners: Option<(Tick, Arc<Owners>)>,
     /// Who had what was looked for last: what is named beside it was often made by the same.
     last: Option<Affinity>,
+}
+
+/// Who may be asked.
+struct Owners {
+    ways: Vec<Affinity>,
+    /// Keys of those who may not, since all of theirs are off.
+    off: Vec<KeyId>,
 }
 
 /// The key that it came by, and that key's owner: what of both is still in the pool sees it.
@@ -133,7 +143,7 @@ impl Holdings {
             known.owners = Some((now, Arc::clone(&owners)));
             owners
         });
-        if owners.is_empty() {
+        if owners.ways.is_empty() {
             return None;
         }
         let refused = known.refused.get(&names.all);
@@ -148,13 +158,13 @@ impl Holdings {
                 return Some(Way::To(way));
             }
         }
-        let mut left: Vec<Affinity> = owners.iter().filter(|way| !is_refused(way)).cloned().collect();
+        let mut left: Vec<Affinity> = owners.ways.iter().filter(|way| !is_refused(way)).cloned().collect();
         if let Some(at) = left.iter().position(|way| Some(way) == known.last.as_ref()) {
             left.swap(0, at);
         }
         match refused {
             _ if !left.is_empty() => Some(Way::Unknown(left)),
-            Some(refused) => Some(Way::Nowhere(Arc::clone(&refused.said))),
+            Some(refused) => Some(Way::Nowhere(owners.told(&refused.said))),
             None => None,
         }
     }
@@ -219,10 +229,24 @@ impl fmt::Debug for Holdings {
     }
 }
 
+impl Owners {
+    /// What the last one said, and who was not asked.
+    fn told(&self, said: &Arc<str>) -> Arc<str> {
+        if self.off.is_empty() {
+            return Arc::clone(said);
+        }
+        let shown: Vec<String> = self.off.iter().take(SHOWN).map(ToString::to_string).collect();
+        let more = self.off.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{said}; its owner may be among the keys that are switched off: {}{more}", shown.join(", ")).into()
+    }
+}
+
 /// Every owner of whom not all keys are switched off.
-fn owners(pool: &KeyPool) -> Arc<[Affinity]> {
+fn owners(pool: &KeyPool) -> Arc<Owners> {
     let (mut owners, mut seen) = (Vec::new(), HashSet::new());
-    for key in pool.snapshot().keys.into_iter().filter(|key| key.state != KeyState::Disabled) {
+    let (off, on): (Vec<_>, Vec<_>) = pool.snapshot().keys.into_iter().partition(|key| key.state == KeyState::Disabled);
+    for key in on {
         let Some(way) = pool.affinity_to(&key.id, None) else { continue };
         let is_new = match &way {
             Affinity::MustOwner(owner) => seen.insert(Arc::clone(owner)),
@@ -232,7 +256,9 @@ fn owners(pool: &KeyPool) -> Arc<[Affinity]> {
             owners.push(way);
         }
     }
-    owners.into()
+    let is_out = |key: &KeyId| pool.affinity_to(key, None).is_none_or(|way| !owners.contains(&way));
+    let off = off.into_iter().map(|key| key.id).filter(is_out).collect();
+    Arc::new(Owners { ways: owners, off })
 }
 
 /// Whether the answer to such a request may tell of what is somebody's from then on.

@@ -13,6 +13,7 @@ mod error;
 mod generate;
 mod holdings;
 pub mod json;
+mod length;
 mod listened;
 pub mod names;
 mod path;

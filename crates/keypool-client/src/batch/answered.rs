@@ -23,7 +23,7 @@ pub(crate) struct Answered {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an answer")]
 struct Gemini {
     candidates: Option<Vec<GeminiCandidate>>,
     prompt_feedback: Option<GeminiFeedback>,
@@ -31,19 +31,20 @@ struct Gemini {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "a candidate")]
 struct GeminiCandidate {
     content: Option<GeminiContent>,
     finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a content")]
 struct GeminiContent {
     parts: Option<Vec<GeminiPart>>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "a part")]
 struct GeminiPart {
     text: Option<String>,
     thought: Option<bool>,
@@ -54,12 +55,13 @@ struct GeminiPart {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "feedback on the prompt")]
 struct GeminiFeedback {
     block_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an answer")]
 struct OpenAi {
     choices: Option<Vec<Choice>>,
     usage: Option<Value>,
@@ -67,12 +69,14 @@ struct OpenAi {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a choice")]
 struct Choice {
     message: Option<Message>,
     finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a message")]
 struct Message {
     content: Option<Box<RawValue>>,
     refusal: Option<String>,
@@ -82,6 +86,7 @@ struct Message {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an answer")]
 struct Anthropic {
     content: Option<Vec<Json>>,
     stop_reason: Option<String>,

@@ -161,6 +161,8 @@ impl Making {
             key_faults: 0,
             faults: 0,
             unheld: 0,
+            limited: None,
+            most_tokens: None,
             without_model: false,
             of_another: false,
             tried: Vec::new(),

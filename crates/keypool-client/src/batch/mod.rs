@@ -35,6 +35,7 @@ mod forecast;
 mod given_up;
 pub mod input;
 mod json_check;
+mod limited;
 mod line;
 mod output;
 mod owned;

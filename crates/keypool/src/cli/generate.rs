@@ -91,7 +91,8 @@ impl Generate {
         model_name::check(Some(&self.model), &loaded)?;
         let system = self.system.as_deref().map(source::text_or_file).transpose()?;
         let prompt = self.prompt()?;
-        super::batch::warn_on_stderr();
+        // What befalls keys is in the error, or of no matter.
+        super::batch::warn_on_stderr(false);
         super::runtime()?.block_on(async {
             let source::Opened { pool, .. } = source::pool(inputs, &mut loaded).await?;
             let asked = self.asked(&client(&loaded, &pool), prompt, system);

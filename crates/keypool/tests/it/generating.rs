@@ -70,6 +70,17 @@ async fn out_of_quota_says_when_to_come_back_and_no_key_says_what_to_do() {
     generate(&home, &sim, &["hi"]).bad(4, "keypool test-keys");
 }
 
+/// What befalls the keys is in the one line that says why there is no answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_all_switched_off_are_one_line() {
+    let (home, sim) = (Home::new(), simulator(3).await);
+    (0..3).for_each(|n| home.add(n, &format!("key-{n}"), &[]));
+    sim.script(vec![Rule::new(Fault::Refuse(Refusal::ConsumerSuspended))]);
+    let ended = generate(&home, &sim, &["hi"]);
+    assert!(matches!(ended.code, 1 | 4), "{ended:?}");
+    assert_eq!(ended.err.trim().lines().count(), 1, "{ended:?}");
+}
+
 /// The key is well, and at its minute's limit with the process that holds it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_another_process_holds_is_out_of_quota_and_not_unusable() {

@@ -75,6 +75,19 @@ fn a_secret_is_typed_and_not_shown() {
     assert_eq!(home.run(&["import", &file, "--json"]).json()["added"], 0, "it is that key from then on");
 }
 
+/// Ctrl-D where a secret is asked for.
+#[cfg(unix)]
+#[test]
+fn whoever_types_no_secret_is_told() {
+    let home = Home::new();
+    let mut terminal = crate::watching::OnTerminal::of(&home, &["add-key"]);
+    terminal.until("API key (it is not shown): ");
+    terminal.until_cooked(false);
+    terminal.send(b"\x04");
+    let (code, text) = terminal.end();
+    assert!(code == Some(2) && text.contains("nothing was typed"), "{code:?} {text:?}");
+}
+
 #[test]
 fn what_is_no_key_or_cannot_be_is_refused_and_never_printed() {
     let home = Home::new();
