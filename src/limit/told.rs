@@ -225,7 +225,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(3);
         for _ in 0..2_000 {
             let mut moments: Vec<(i64, u64)> =
-                (0..random.usize(..200)).map(|_| (-random.i64(..60_000), random.u64(1..4))).collect();
+                (0..random.usize(..200)).map(|_| (-random.i64(0..60_000), random.u64(1..4))).collect();
             moments.sort_unstable();
             let limit = Limit { unit: Unit::Requests, span: Span::MINUTE, amount: 500 };
             let told = Told { limit, moments, dates: Vec::new() };
