@@ -179,7 +179,9 @@ impl Holder {
         let tells = all && (held.changed || guards || !noting);
         let mut told = if tells { ledger.tell(unit, now) } else { Vec::new() };
         if noting {
-            told.iter_mut().for_each(|told| told.bundle(MOMENTS));
+            for told in &mut told {
+                told.bundle(MOMENTS);
+            }
         }
         let ahead = ledger.ahead(unit);
         let tells: Vec<(Mark, u64)> = if noting { Vec::new() } else { marks_for(&told, &held.since_last) };

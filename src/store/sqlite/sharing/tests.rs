@@ -244,7 +244,7 @@ fn what_keys_used_is_counted_once_through_folds_failures_deaths_and_ends() {
                             }
                             all += requests;
                             let [day, key, lane, id] = [&day, key, key, id].map(Arc::clone);
-                            usage.push(UsageRecord { day, key, lane, id, requests, ..UsageRecord::default() });
+                            usage.push(UsageRecord { day, key, id, lane, requests, ..UsageRecord::default() });
                         }
                         let batch = Batch { notes: Some(Notes { number, units }), usage, ..Batch::default() };
                         notes::write(desk, &mut unfolded, &holder, &batch, 0)?;
