@@ -31,7 +31,7 @@ pub(crate) struct Names {
 impl Names {
     /// Of a request to a provider: `compatible` where that speaks as `OpenAI` does. Most name nothing.
     pub(crate) fn of(path: &str, body: &[u8], compatible: bool) -> Option<Self> {
-        let mut found: Vec<String> = spelled(&format!("http://provider{path}"));
+        let mut found = if is_of_model(path) { Vec::new() } else { spelled(&format!("http://provider{path}")) };
         let may = if compatible { names::may_mention_compatible } else { names::may_mention };
         if may(body) {
             // The provider says what is wrong with it.
@@ -50,6 +50,11 @@ impl Names {
     pub(crate) fn told(&self) -> String {
         self.all.replace('\n', ", ")
     }
+}
+
+/// Whether a path is that of a model and names nothing else, as most are: known without taking it apart.
+fn is_of_model(path: &str) -> bool {
+    path.strip_prefix("/v1beta/models/").is_some_and(|rest| !rest.bytes().any(|byte| matches!(byte, b'/' | b'%')))
 }
 
 /// The name that a text is. Only in the provider's own spelling: what is nobody's would be bound to one owner for nothing.
@@ -269,12 +274,14 @@ pub(crate) fn tells(path: &str) -> bool {
 
 /// What ids in the answer to such a request are ids of.
 pub(crate) fn collection(path: &str) -> Option<&'static str> {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    segments.find_map(|segment| collections().find(|known| *known == names::without_verb(segment)))
+    let end = path.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
+    path[..end].split('/').find_map(|segment| {
+        let name = names::without_verb(segment);
+        collections().find(|known| *known == name)
+    })
 }
 
 /// Collections whose items only their owner sees.
 fn collections() -> impl Iterator<Item = &'static str> {
-    names::COLLECTIONS.into_iter().chain(["operations"])
+    names::COLLECTIONS.iter().copied().chain(["operations"])
 }

@@ -29,7 +29,7 @@ pub use error::{Error, ErrorKind};
 pub use generate::Generate;
 pub use listened::AnswerBody;
 pub use path::check_model;
-pub use redialing::Redialing;
+pub use redialing::{Redialing, RedialingFuture};
 pub use stream::AnswerStream;
 
 /// The README's Rust, compiled.

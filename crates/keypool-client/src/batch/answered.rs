@@ -7,7 +7,7 @@ use serde::{
 use serde_json::{Value, value::RawValue};
 use tower_keypool::Usage;
 
-use super::{Json, dialect::Dialect};
+use super::{Json, dialect::Dialect, gemini_usage::GeminiUsage};
 use crate::api::is_block;
 
 /// What a good answer says.
@@ -27,7 +27,7 @@ pub(crate) struct Answered {
 struct Gemini {
     candidates: Option<Vec<GeminiCandidate>>,
     prompt_feedback: Option<GeminiFeedback>,
-    usage_metadata: Option<Value>,
+    usage_metadata: Option<GeminiUsage>,
 }
 
 #[derive(Deserialize)]
@@ -147,10 +147,9 @@ impl From<Gemini> for Answered {
         let mut read = Self {
             blocked: answer.prompt_feedback.and_then(|feedback| feedback.block_reason),
             usage: answer.usage_metadata.map(|said| {
-                let of = |name| count(&said, name).unwrap_or_default();
-                let output = of("candidatesTokenCount").saturating_add(of("thoughtsTokenCount"));
-                let mut usage = usage(Some(of("promptTokenCount")), Some(output));
-                usage.cached_tokens = count(&said, "cachedContentTokenCount");
+                let output = said.candidates.unwrap_or_default().saturating_add(said.thoughts.unwrap_or_default());
+                let mut usage = usage(Some(said.prompt.unwrap_or_default()), Some(output));
+                usage.cached_tokens = said.cached;
                 usage
             }),
             ..Self::default()
@@ -158,8 +157,10 @@ impl From<Gemini> for Answered {
         if let Some(first) = answer.candidates.unwrap_or_default().into_iter().next() {
             read.finish_reason = first.finish_reason;
             for part in first.content.and_then(|content| content.parts).unwrap_or_default() {
-                if let Some(text) = part.text.filter(|_| part.thought != Some(true)) {
-                    read.text.push_str(&text);
+                match part.text.filter(|_| part.thought != Some(true)) {
+                    Some(text) if read.text.is_empty() => read.text = text,
+                    Some(text) => read.text.push_str(&text),
+                    None => {}
                 }
                 let named = [
                     ("functionCall", part.function_call),

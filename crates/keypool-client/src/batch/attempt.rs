@@ -113,9 +113,9 @@ pub(crate) async fn send(shared: &Shared, work: &Work, model: &Arc<str>, lease: 
     };
     let call = async {
         let (path, body) = if *model == work.model {
-            (work.path.clone(), work.body.clone())
+            (Arc::clone(&work.path), work.body.clone())
         } else {
-            (shared.dialect.path(model)?, in_place(&work.body, model))
+            (shared.dialect.path(model)?.into(), in_place(&work.body, model))
         };
         let answer = shared.client.send_by(Method::POST, &path, body, Some(demand)).await?;
         Whole::read(answer).await

@@ -1,6 +1,6 @@
 //! A task on its way: from the input to its result, over as many keys as that takes.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tower_keypool::KeyId;
@@ -15,7 +15,7 @@ pub(crate) struct Work {
     pub(crate) index: u64,
     pub(crate) hash: u64,
     pub(crate) model: Arc<str>,
-    pub(crate) path: Cow<'static, str>,
+    pub(crate) path: Arc<str>,
     pub(crate) body: Bytes,
     pub(crate) fields: Fields,
     /// What it refers to that is some owner's.
