@@ -285,8 +285,8 @@ where
         self.bring(&mut asked.conversation).await?;
         let path = gemini::path_of(&asked.conversation.model, ":countTokens").ok_or_else(bad_model)?;
         let pieces = gemini::counted(&asked.conversation, bytes.clone())?;
-        let demand = way.map(|way| Self::led(Demand::any_model(), Some(way)));
-        let (served_by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, demand)).await?;
+        let demand = Self::led(self.wished(Demand::any_model()), way);
+        let (served_by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, Some(demand))).await?;
         let tokens = gemini::tokens(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
         Ok(answer(self.caller.counted(tokens).into_bytes(), served_by, &asked.ignored))
     }
