@@ -9,6 +9,7 @@ mod binary;
 // 127.0.0.2 and so on are there on Linux alone.
 #[cfg(target_os = "linux")]
 mod borders;
+mod breaking;
 mod browser;
 mod callers;
 mod commands;

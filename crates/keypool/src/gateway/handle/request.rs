@@ -89,6 +89,7 @@ where
         // As it is, whatever it is about.
         let (mut other, mut home) = if way == Way::Through { (home, None) } else { (None, home) };
         let mut visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), span::of(&parts));
+        visit.called(line.called());
         let (tidy, socket) = (Tidy::after(&seen), seen.websocket && other.is_none());
         let limited = turn.setup.waiting.as_limited.then_some(dialect);
         // What tenants have there, where it is another pool of Gemini's.
@@ -316,6 +317,7 @@ impl<S> Gateway<S> {
 
 /// Tells the line of an answer; of one that begins before the provider's head is there once it is, as that says.
 fn tell_or_await<B>(line: RequestLine, visit: &mut Visit, response: &mut Response<Said<B>>, traffic: &Arc<Traffic>) {
+    response.body_mut().tell_of_failure(|| visit.spoiling());
     if !response.body().awaits_head() {
         return line.end(response, traffic);
     }
