@@ -1,7 +1,7 @@
 //! Answers that break off, or turn into an error, once their heads have gone out: the client sees it, and so do usage, log
 //! and the pool.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use http::Request;
 use keypool::{gateway::token::PLACEHOLDER, status::StoreHealth};
@@ -11,7 +11,7 @@ use tower_keypool::{Gemini, Key, KeyPool, Priority, VerdictKind};
 use crate::{
     admin::{TOKEN, get},
     binary::{Running, keypool},
-    retold::{chat, in_turn},
+    retold::{chat, in_turn, said, whole},
     serving::{HELLO, ONE, TWO},
     support::{Answer, Served, ask, try_ask},
 };
@@ -124,4 +124,22 @@ async fn pooled(answers: Vec<String>) -> (KeyPool, Served, std::sync::Arc<std::s
 async fn generate(served: &Served) -> Result<Answer, tower_keypool::BoxError> {
     let request = Request::post(served.url(NATIVE)).header("x-goog-api-key", PLACEHOLDER);
     try_ask(request.header("content-type", "application/json"), HELLO).await
+}
+
+/// Nothing of it has gone to the client: another key may serve.
+#[tokio::test]
+async fn an_answer_that_ends_before_its_body_begins_is_asked_for_again() {
+    let good = whole(&said("fine"));
+    for (what, cut) in [
+        ("a length", format!("{JSON}content-length: 1000\r\n\r\n")),
+        ("chunks", format!("{JSON}transfer-encoding: chunked\r\n\r\n")),
+    ] {
+        let (pool, served, asked) = pooled(vec![cut, good.clone()]).await;
+        let answer = generate(&served).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!((answer.status.as_u16(), answer.header("x-keypool-attempts")), (200, "2"), "{what}: {answer:?}");
+        assert_eq!(answer.body, said("fine"), "{what}");
+        assert_eq!(asked.load(Ordering::Relaxed), 2, "{what}");
+        let failed: u32 = pool.snapshot().keys.iter().map(|key| key.succeeded).sum();
+        assert_eq!(failed, 1, "{what}: one good answer");
+    }
 }
