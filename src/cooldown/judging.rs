@@ -34,7 +34,12 @@ pub(super) fn answer(granted: &Granted, head: &Parts, body: &[u8]) -> Verdict {
     let verdict = match granted {
         _ if granted.particulars.of_resource => of_resource(verdict, head.status),
         _ if granted.names_nothing => of_key(verdict, granted.model.as_deref(), head.status),
-        _ => verdict,
+        _ => {
+            if may_be_of_key(&verdict, granted.model.as_deref(), head.status) {
+                granted.pool.meets_unclear_refusals();
+            }
+            verdict
+        }
     };
     completed(granted, head, verdict)
 }
@@ -109,14 +114,19 @@ fn of_resource(verdict: Verdict, status: StatusCode) -> Verdict {
 /// The same of a request that names nothing of anybody's: who refuses it as if it did may not use the model, as far as
 /// anybody knows. Keys of others are asked, and what they say tells whether it was the request.
 fn of_key(verdict: Verdict, model: Option<&str>, status: StatusCode) -> Verdict {
-    let refused = status == StatusCode::FORBIDDEN && verdict.kind() == VerdictKind::WrongOwner && !verdict.is_named();
-    // One that stands in a collection (`tunedModels/x`) is somebody's.
-    if !refused || model.is_none_or(|model| model.contains('/')) {
+    if !may_be_of_key(&verdict, model, status) {
         return verdict;
     }
     Verdict::new(VerdictKind::InvalidKey).scope(Scope::KeyLane).unclear().code(verdict.code_of().to_owned()).advice(
         "This key may not use this model, without a clear reason: check the key's project and its restrictions.",
     )
+}
+
+/// Whether it would be the key's if the request named nothing of anybody's.
+fn may_be_of_key(verdict: &Verdict, model: Option<&str>, status: StatusCode) -> bool {
+    let refused = status == StatusCode::FORBIDDEN && verdict.kind() == VerdictKind::WrongOwner && !verdict.is_named();
+    // One that stands in a collection (`tunedModels/x`) is somebody's.
+    refused && model.is_some_and(|model| !model.contains('/'))
 }
 
 /// A body that ended in an error of the transport, nothing of it handed up.

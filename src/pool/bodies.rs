@@ -23,6 +23,20 @@ impl KeyPool {
         self.0.errs_with_success.store(true, Ordering::Relaxed);
     }
 
+    /// Whether a key ever refused a request as if that named what is another's (Gemini's unclear 403), and nobody had said
+    /// whether it does. From then on it is worth while to say it where it names nothing
+    /// ([`Demand::names_nothing`](crate::Demand::names_nothing)): for whoever would have to do more for that than to look.
+    #[inline]
+    pub fn met_unclear_refusals(&self) -> bool {
+        self.0.met_unclear_refusals.load(Ordering::Relaxed)
+    }
+
+    /// One was met.
+    #[cold]
+    pub(crate) fn meets_unclear_refusals(&self) {
+        self.0.met_unclear_refusals.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn usage(&self, seat: Seat, usage: Usage) {
         // Most owners count no tokens: then it does not matter when that is.
         self.lock().usage(seat, usage, || self.0.clock.now());

@@ -339,6 +339,7 @@ impl KeyPoolBuilder {
             unjudged,
             names: RecentNames::default(),
             errs_with_success,
+            met_unclear_refusals: AtomicBool::new(false),
             counts_usage,
             state: Mutex::new(state),
             events,

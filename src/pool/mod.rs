@@ -180,6 +180,8 @@ struct Shared {
     counts_usage: Arc<AtomicBool>,
     /// An answer of a good status was nothing but an error.
     errs_with_success: AtomicBool,
+    /// A request was refused as if it named what is another's, and nobody had said whether it does.
+    met_unclear_refusals: AtomicBool,
     state: Mutex<State>,
     events: broadcast::Sender<Arc<Event>>,
     /// Told when the last lease of a pool that shuts down has ended.

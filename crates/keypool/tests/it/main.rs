@@ -72,6 +72,7 @@ mod status;
 mod steering;
 mod streaming;
 mod support;
+mod suspected;
 #[cfg(unix)]
 mod tasks;
 mod telling;

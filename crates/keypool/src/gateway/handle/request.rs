@@ -243,16 +243,19 @@ where
         let course = match &passage {
             Passage::Chunk(chunk) => chunk_on(chunk, &mut parts, body),
             _ if turn.setup.dialects.provider != Dialect::Gemini => Course::through(Outgoing::Came(body)),
-            _ => match resource::at_once(&gateway.own.resources, (&tenant, gateway.tenants.is_alone()), &parts, body) {
-                Ok(body) => {
-                    affinity::follow(&mut parts, &body);
-                    Course::through(body)
+            _ => {
+                match resource::at_once(&gateway.own.resources, (&tenant, gateway.tenants.is_alone()), &mut parts, body)
+                {
+                    Ok(body) => {
+                        affinity::follow(&mut parts, &body);
+                        Course::through(body)
+                    }
+                    Err(coming) => {
+                        let quarter = gateway.quarter(&turn.setup);
+                        Box::pin(quarter.course(&tenant, &mut parts, coming)).await
+                    }
                 }
-                Err(coming) => {
-                    let quarter = gateway.quarter(&turn.setup);
-                    Box::pin(quarter.course(&tenant, &mut parts, coming)).await
-                }
-            },
+            }
         };
         let OverStack { body, listening, broken } = match course {
             Course::On(way) => way,
