@@ -8,7 +8,7 @@ use crate::provider::Answer;
 use crate::{
     body_error::BodyError,
     error::{BoxError, Error, Kind},
-    pool::Granted,
+    pool::{ALARMS, ERRORS, Granted},
     verdict::{Elsewhere, QuotaNews, Scope, Until, Verdict, VerdictKind, judge_error},
 };
 
@@ -68,22 +68,23 @@ pub(super) const LARGEST_WHOLE: usize = 16 << 10;
 /// All of a good answer that was handed up, where it holds the word that speaks against its key, or `begins` with an
 /// error. The key must not stand in it any more. `None` where it is good.
 ///
-/// Of a provider that was not known to say an error so the first one went up: the next ones are held.
-pub(super) fn whole(teller: &Teller, text: &[u8], begins: bool) -> Option<Verdict> {
-    if begins {
-        let (wall, headers) = (teller.pool().clock().wall(), HeaderMap::new());
-        let verdict = teller.pool().provider().judge(&Answer::new(StatusCode::OK, &headers, text, wall));
-        if verdict.is_success() {
-            return None;
-        }
-        teller.pool().erred_with_success();
-        return Some(broken(&verdict));
+/// The first one went up: the next ones are held. `held`: this one is.
+pub(super) fn whole(teller: &Teller, text: &[u8], begins: bool, held: bool) -> Option<Verdict> {
+    if !begins {
+        memmem::find(text, teller.pool().provider().alarm()?.as_bytes())?;
     }
-    let alarm = teller.pool().provider().alarm()?;
-    memmem::find(text, alarm.as_bytes())?;
     let (wall, headers) = (teller.pool().clock().wall(), HeaderMap::new());
     let verdict = teller.pool().provider().judge(&Answer::new(StatusCode::OK, &headers, text, wall));
-    (!verdict.is_success()).then_some(verdict)
+    if verdict.is_success() {
+        return None;
+    }
+    teller.pool().met_good_answer(if begins { ERRORS } else { ALARMS });
+    Some(if begins && !held { broken(&verdict) } else { verdict })
+}
+
+/// The same of one that is held to its end.
+pub(super) fn spoken(granted: &Granted, head: &Parts, verdict: Verdict) -> Verdict {
+    completed(granted, head, verdict)
 }
 
 /// An error inside of a stream that has been handed up. `None` where the provider sees none in it.

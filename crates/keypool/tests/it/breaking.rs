@@ -143,3 +143,18 @@ async fn an_answer_that_ends_before_its_body_begins_is_asked_for_again() {
         assert_eq!(failed, 1, "{what}: one good answer");
     }
 }
+
+/// An account that was switched off says so in a good answer: the first such goes up, since nobody pays for a look at
+/// each before; from then on they are held, and another key is asked.
+#[tokio::test]
+async fn a_whole_answer_that_says_its_key_is_switched_off_gives_way_once_one_did() {
+    let off = whole(r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"PUP_LIMITED_DISABLED"}]}"#);
+    let good = whole(&said("fine"));
+    let (pool, served, _) = pooled(vec![off.clone(), off, good.clone()]).await;
+    let first = generate(&served).await.unwrap();
+    assert!(String::from_utf8_lossy(&first.body).contains("PUP_LIMITED_DISABLED"), "{first:?}");
+    pool.enable(&"one".into()).unwrap();
+    let second = generate(&served).await.unwrap();
+    assert_eq!((second.header("x-keypool-key"), second.header("x-keypool-attempts")), ("two", "2"), "{second:?}");
+    assert_eq!(second.body, said("fine"));
+}
