@@ -9,6 +9,7 @@ mod binary;
 // 127.0.0.2 and so on are there on Linux alone.
 #[cfg(target_os = "linux")]
 mod borders;
+mod breaking;
 mod browser;
 mod callers;
 mod commands;
@@ -71,6 +72,7 @@ mod status;
 mod steering;
 mod streaming;
 mod support;
+mod suspected;
 #[cfg(unix)]
 mod tasks;
 mod telling;
