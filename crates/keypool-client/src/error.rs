@@ -77,6 +77,20 @@ impl Error {
         Self::new(ErrorKind::Refused { status, code, message, body: Box::new(whole.clone()) })
     }
 
+    /// The error that something with a good status tells of, where it tells of one.
+    pub(crate) fn told(said: &Value, body: &[u8]) -> Option<Self> {
+        let error = said.get(0).unwrap_or(said).get("error").filter(|error| !error.is_null())?;
+        let number = error["code"].as_u64().and_then(|code| u16::try_from(code).ok());
+        let status = number.and_then(|number| StatusCode::from_u16(number).ok());
+        let status = status.filter(|status| status.is_client_error() || status.is_server_error());
+        Some(Self::refused(status.unwrap_or(StatusCode::BAD_GATEWAY), body))
+    }
+
+    /// The same, unread.
+    pub(crate) fn told_in(body: &[u8]) -> Option<Self> {
+        Self::told(&serde_json::from_slice(body).ok()?, body)
+    }
+
     pub(crate) fn with(mut self, request_id: Option<&str>, served_by: Option<ServedBy>) -> Self {
         self.0.request_id = request_id.map(str::to_owned);
         self.0.served_by = served_by.or(self.0.served_by);

@@ -17,5 +17,6 @@ mod samples;
 mod sheets;
 mod stage;
 mod stale;
+mod streams;
 mod unreachable;
 mod wire;

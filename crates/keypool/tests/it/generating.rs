@@ -159,3 +159,30 @@ async fn it_comes_as_it_is_written() {
     child.wait().unwrap();
     assert!(first.expect("the first piece is not held back").unwrap() > 0);
 }
+
+/// What stops in the middle is no whole answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_cut_is_not_answered() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let with = |fault| {
+        sim.clear_script();
+        sim.script(vec![Rule::new(fault)]);
+    };
+    with(Fault::RawErrorAfter(1, Refusal::HighDemand));
+    generate(&home, &sim, &["hi"]).bad(1, "503 Service Unavailable UNAVAILABLE: ");
+    let events = |events: &str| {
+        let stream = gemini_sim::Canned::new(200).header("content-type", "text/event-stream");
+        Fault::Canned(stream.body(events.to_owned()))
+    };
+    let one = r#"data: {"candidates":[{"content":{"parts":[{"text":"one "}]}}]}"#;
+    let two = r#"data: {"candidates":[{"content":{"parts":[{"text":"two."}]},"finishReason":"STOP"}]}"#;
+    for cut in [format!("{one}\n\n"), format!("{one}\n\n{}", &two[..two.len() - 30])] {
+        with(events(&cut));
+        let ended = generate(&home, &sim, &["hi"]);
+        assert_eq!(ended.out, "one \n");
+        ended.bad(1, "the answer broke off");
+    }
+    with(events(&format!("{one}\n\n{two}")));
+    assert_eq!(generate(&home, &sim, &["hi"]).good(), "one two.\n");
+}
