@@ -11,11 +11,11 @@ use anyhow::anyhow;
 use clap::{Args, builder::NonEmptyStringValueParser};
 use keypool_client::{Client, Generate as Request, api::is_block};
 use serde_json::json;
-use tower_keypool::{Exhausted, KeyPool};
+use tower_keypool::{Exhausted, KeyPool, OutReason};
 
 use super::{
     Failure, STOPPED,
-    batch::{at, time},
+    batch::{at, of_each_key, time},
     model_name, say_json,
     source::{self, Source},
 };
@@ -208,7 +208,7 @@ fn failure(error: &keypool_client::Error, pool: &KeyPool) -> Failure {
     }
     let out = error.pool().and_then(tower_keypool::Error::exhausted);
     match error.retry_after().or(out.and_then(Exhausted::may_serve_in)) {
-        Some(next) => {
+        Some(next) if !out.is_some_and(is_of_keys) => {
             let back: Duration = next;
             let when = format!("come back at {} (in {})", at(pool, back), time(back.as_secs_f64()));
             Failure::with(3, anyhow!("out of quota: {said}; {when}"))
@@ -217,6 +217,17 @@ fn failure(error: &keypool_client::Error, pool: &KeyPool) -> Failure {
         None if out.is_some_and(Exhausted::may_end_any_time) => {
             Failure::with(3, anyhow!("out of quota: {said}; come back in a minute, or wait longer (--max-wait)"))
         }
-        None => Failure::with(4, anyhow!("no usable key: {said} (`keypool test-keys` says what to do)")),
+        _ => {
+            let each = out.map(|out| of_each_key(out, pool)).unwrap_or_default();
+            Failure::with(4, anyhow!("no usable key: {said} (`keypool test-keys` says what to do){each}"))
+        }
     }
+}
+
+/// Whether all keys are out for what they are themselves: time alone brings none of them back, though it is tried. Money may come.
+fn is_of_keys(out: &Exhausted) -> bool {
+    use OutReason::{DisabledByHand, DisabledInvalid, DisabledSuspended, Elsewhere, Held, Resting};
+    out.reasons().all(|(reason, _)| {
+        matches!(reason, DisabledByHand | DisabledInvalid | DisabledSuspended | Elsewhere | Held | Resting)
+    })
 }

@@ -186,3 +186,30 @@ async fn a_stream_that_is_cut_is_not_answered() {
     with(events(&format!("{one}\n\n{two}")));
     assert_eq!(generate(&home, &sim, &["hi"]).good(), "one two.\n");
 }
+
+/// A key that is no good is nothing to come back for, at the first time and at the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_no_good_are_named_with_what_to_do() {
+    for (refusal, code, advice) in
+        [(Refusal::ApiKeyInvalid, "API_KEY_INVALID", "replace it"), (Refusal::NoPermission, "PERMISSION_DENIED", "")]
+    {
+        let (home, sim) = (Home::new(), simulator(2).await);
+        home.add(0, "one", &[]);
+        sim.script(vec![Rule::new(Fault::Refuse(refusal))]);
+        for args in [&["hi"][..], &["hi", "--json"]] {
+            let ended = generate(&home, &sim, args);
+            assert!(ended.err.contains(advice) && !ended.err.contains("out of quota"), "{ended:?}");
+            assert!(ended.err.contains("\n  one: ") && ended.err.contains("keypool test-keys"), "{ended:?}");
+            ended.bad(4, code);
+        }
+    }
+    // With another one that only waits it is a matter of time.
+    let home = Home::new();
+    let well = Project::new("100000000001").limits(Limits::none().rpd(1)).key(secret(0));
+    let sim = GeminiSim::builder().project(well).start().await.unwrap();
+    home.add(0, "one", &[]);
+    home.add(1, "unknown", &[]);
+    generate(&home, &sim, &["hi"]).good();
+    let ended = generate(&home, &sim, &["hi"]);
+    ended.bad(3, "come back at ");
+}
