@@ -18,5 +18,6 @@ mod sheets;
 mod stage;
 mod stale;
 mod streams;
+mod typed;
 mod unreachable;
 mod wire;
