@@ -130,9 +130,17 @@ impl Error {
         }
     }
 
-    /// No key may carry the request now; [`retry_after`](Self::retry_after) says when.
+    /// No key may carry the request now; [`retry_after`](Self::retry_after) says when. The pool found that, or the last key
+    /// that was asked is at its limit: that answer comes up unless
+    /// [`exhausted_instead`](tower_keypool::Retry::exhausted_instead) is set.
     pub fn is_exhausted(&self) -> bool {
-        self.pool().is_some_and(tower_keypool::Error::is_exhausted)
+        match &self.0.kind {
+            ErrorKind::Pool(error) => error.is_exhausted(),
+            ErrorKind::Refused { .. } => {
+                matches!(self.verdict(), Some(VerdictKind::RateLimited | VerdictKind::QuotaExhausted))
+            }
+            _ => false,
+        }
     }
 
     /// The request is at fault: sent again it fails again.
@@ -145,9 +153,13 @@ impl Error {
         }
     }
 
-    /// When to try again, from now, where that is known.
+    /// When to try again, from now, where that is known: by the pool for all keys, in a refusal by the provider for the last.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.pool()?.retry_after()
+        match &self.0.kind {
+            ErrorKind::Pool(error) => error.retry_after(),
+            ErrorKind::Refused { .. } => self.served_by()?.verdict().retry_after(),
+            _ => None,
+        }
     }
 
     /// The pool's own error, where it is one.

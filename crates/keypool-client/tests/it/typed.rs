@@ -1,7 +1,10 @@
 //! What the typed client makes of answers and errors, by the words that providers find for them.
 
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+
 use keypool_client::ErrorKind;
 use serde_json::json;
+use tower_keypool::Models;
 
 use crate::provider::{self, Says};
 
@@ -29,4 +32,24 @@ async fn nothing_but_an_error_is_no_answer() {
     let pool = provider::pool(provider::keys(1)).build().unwrap();
     let (client, _) = provider::shown(&pool, move |_, _, _, _| Says::Answer(200, said.clone()));
     assert_eq!(client.generate("x").await.unwrap().text(), "\"error\"");
+}
+
+/// The last true answer comes up where no key is left, and says so as well as the pool does.
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_the_provider_told_says_when_to_come_back() {
+    let pool = provider::pool(provider::keys(2)).wait(Duration::ZERO).build().unwrap();
+    let (client, asked) =
+        provider::client(&pool, Models::new(), |_, _, _| (Duration::ZERO, provider::limited("Minute", "42s")));
+    let error = client.generate("x").await.unwrap_err();
+    assert!(error.status().is_some_and(|status| status == 429) && asked.load(SeqCst) == 2, "{error}");
+    assert!(error.is_exhausted() && error.retry_after() == Some(Duration::from_secs(42)), "{:?}", error.retry_after());
+    // And so does who was not asked.
+    let error = client.generate("x").await.unwrap_err();
+    assert!(error.pool().is_some() && error.is_exhausted() && error.retry_after().is_some(), "{error}");
+
+    let pool = provider::pool(provider::keys(1)).wait(Duration::ZERO).build().unwrap();
+    let invalid = || Says::Answer(400, json!({ "error": { "code": 400, "status": "INVALID_ARGUMENT", "message": "no" } }));
+    let (client, _) = provider::client(&pool, Models::new(), move |_, _, _| (Duration::ZERO, invalid()));
+    let error = client.generate("x").await.unwrap_err();
+    assert!(!error.is_exhausted() && error.retry_after().is_none(), "{error}");
 }

@@ -213,8 +213,9 @@ fn failure(error: &keypool_client::Error, pool: &KeyPool) -> Failure {
             let when = format!("come back at {} (in {})", at(pool, back), time(back.as_secs_f64()));
             Failure::with(3, anyhow!("out of quota: {said}; {when}"))
         }
-        // Keys are well, and another process has them, or they are busy: nobody knows when they come, and they do.
-        None if out.is_some_and(Exhausted::may_end_any_time) => {
+        // Keys are well, and another process has them, or they are busy, or the provider told of a limit and not for how long:
+        // nobody knows when they come, and they do.
+        None if out.is_none_or(Exhausted::may_end_any_time) => {
             Failure::with(3, anyhow!("out of quota: {said}; come back in a minute, or wait longer (--max-wait)"))
         }
         _ => {
