@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::Method;
 use serde::Serialize;
 use serde_json::Value;
-use tower_keypool::Demand;
+use tower_keypool::{Demand, ServedBy, VerdictKind};
 use tracing::{Instrument, Span};
 
 use crate::{
@@ -182,22 +182,42 @@ impl Generate {
         Err(told(Error::refused(whole.status, &whole.body).with(id.as_deref(), whole.served_by)))
     }
 
-    /// How many tokens it has.
+    /// How many tokens it has, by the model that would answer it.
     ///
     /// # Errors
     /// As [`stream`](Self::stream).
     pub async fn count_tokens(self) -> Result<u64, Error> {
-        let path = path::of_model(self.asked(), ":countTokens")?;
-        let mut request = serde_json::to_value(&self.request).map_err(unmade)?;
-        request["model"] = format!("models/{}", self.asked()).into();
-        let counted = body(&serde_json::json!({ "generateContentRequest": request }))?;
-        let call = async {
-            let answer = self.client.send(Method::POST, &path, counted, self.demand()).await?;
-            let counted: crate::api::CountTokensResponse = Whole::read(answer).await?.parse()?;
-            Ok(counted.total_tokens)
-        };
-        let counted = call.instrument(self.span()).await;
-        counted.map_err(|error: Error| error.with(self.request_id.as_deref(), None))
+        let counted = self.count().instrument(self.span()).await;
+        counted.map_err(|error| error.with(self.request_id.as_deref(), None))
+    }
+
+    async fn count(&self) -> Result<u64, Error> {
+        let said = serde_json::to_value(&self.request).map_err(unmade)?;
+        if said.as_object().is_some_and(|said| said.len() == 1) {
+            // Nothing but contents, which name no model.
+            return self.count_by(&self.client, self.asked(), &said).await;
+        }
+        // The body names the model, and stepping down changes the path alone: here it is stepped by hand.
+        let name = self.asked().strip_prefix("models/").unwrap_or(self.asked());
+        let models = self.client.models_in_place().chain(name);
+        let client = self.client.keeping_models();
+        let mut first = None;
+        for model in models {
+            let mut request = said.clone();
+            request["model"] = path::resource(&model).into();
+            match self.count_by(&client, &model, &serde_json::json!({ "generateContentRequest": request })).await {
+                Err(error) if is_out(&error) => drop(first.get_or_insert(error)),
+                counted => return counted,
+            }
+        }
+        Err(first.unwrap_or_else(|| Error::new(ErrorKind::Unmade(format!("{name:?} stands for no model")))))
+    }
+
+    async fn count_by(&self, client: &Client, model: &str, asked: &Value) -> Result<u64, Error> {
+        let path = path::of_model(model, ":countTokens")?;
+        let answer = client.send(Method::POST, &path, body(asked)?, self.demand()).await?;
+        let counted: crate::api::CountTokensResponse = Whole::read(answer).await?.parse()?;
+        Ok(counted.total_tokens)
     }
 
     /// None for a request without an id.
@@ -256,6 +276,12 @@ impl IntoFuture for Generate {
         let span = self.span();
         Box::pin(self.send().instrument(span))
     }
+}
+
+/// Whether another model may be asked in the place of the one that was.
+fn is_out(error: &Error) -> bool {
+    let without = |served: &ServedBy| served.verdict().kind() == VerdictKind::ModelUnavailable;
+    error.is_exhausted() || error.served_by().is_some_and(without)
 }
 
 /// Tells of an error that goes to whoever asked.

@@ -1,9 +1,12 @@
 //! What the typed client makes of answers and errors, by the words that providers find for them.
 
-use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+use std::{
+    sync::{Arc, Mutex, atomic::Ordering::SeqCst},
+    time::Duration,
+};
 
 use keypool_client::ErrorKind;
-use serde_json::json;
+use serde_json::{Value, json};
 use tower_keypool::Models;
 
 use crate::provider::{self, Says};
@@ -52,4 +55,46 @@ async fn a_limit_that_the_provider_told_says_when_to_come_back() {
     let (client, _) = provider::client(&pool, Models::new(), move |_, _, _| (Duration::ZERO, invalid()));
     let error = client.generate("x").await.unwrap_err();
     assert!(!error.is_exhausted() && error.retry_after().is_none(), "{error}");
+}
+
+/// Tokens are counted for the model that is asked, whatever its name begins with and whichever took its place.
+#[tokio::test(start_paused = true)]
+async fn what_is_counted_names_the_model_that_counts() {
+    let named = Arc::new(Mutex::new(Vec::new()));
+    let models = Models::new().for_model("first", ["second", "third"]).alias("best", ["first", "second"]);
+    let client = {
+        let named = Arc::clone(&named);
+        let pool = provider::pool(provider::keys(1)).wait(Duration::ZERO).build().unwrap();
+        let says = move |_, _, model: &str, body: &str| {
+            let body: Value = serde_json::from_str(body).unwrap();
+            let of_body = body["generateContentRequest"]["model"].as_str().map(str::to_owned);
+            named.lock().unwrap().push((model.to_owned(), of_body));
+            let limited = model == "first";
+            let counted = || Says::Answer(200, json!({ "totalTokens": 3 }));
+            (Duration::ZERO, if limited { provider::limited("Day", "3600s") } else { counted() })
+        };
+        provider::reading(&pool, models, says).0
+    };
+    for (asked, names) in [
+        ("m", &["models/m"][..]),
+        ("models/m", &["models/m"]),
+        ("tunedModels/mine", &["tunedModels/mine"]),
+        ("first", &["models/first", "models/second"]),
+        // Known from then on.
+        ("best", &["models/second"]),
+    ] {
+        named.lock().unwrap().clear();
+        let counted = client.generate("x").model(asked).system("Be brief.").count_tokens().await;
+        assert_eq!(counted.unwrap_or_else(|error| panic!("{asked}: {error}")), 3);
+        let expected: Vec<_> = names.iter().map(|name| Some((*name).to_owned())).collect();
+        let told = std::mem::take(&mut *named.lock().unwrap());
+        let agree = told.iter().all(|(path, body)| body.as_ref().is_some_and(|body| body.ends_with(&format!("/{path}"))));
+        assert!(agree && told.iter().map(|(_, body)| body.clone()).eq(expected), "{asked}: {told:?}");
+    }
+    // What no list helps is said as it was.
+    let pool = provider::pool(provider::keys(1)).wait(Duration::ZERO).build().unwrap();
+    let says = |_, _, _: &str| (Duration::ZERO, provider::limited("Day", "3600s"));
+    let (client, _) = provider::client(&pool, Models::new().for_model("first", ["second"]), says);
+    let error = client.generate("x").model("first").request_id("req_1").count_tokens().await.unwrap_err();
+    assert!(error.status().is_some_and(|status| status == 429) && error.request_id() == Some("req_1"), "{error}");
 }
