@@ -9,11 +9,13 @@ use futures_core::Stream;
 use http_body_util::{BodyExt, combinators::MapErr};
 use sse_stream::SseStream;
 use tower_keypool::{BoxError, KeyId, ServedBy};
+use tracing::Span;
 
 use crate::{
     api::GenerateContentResponse,
     client::RawAnswer,
     error::{Error, ErrorKind},
+    generate::{answered, told},
     listened::AnswerBody,
     stray::{Closed, Seen},
 };
@@ -33,6 +35,8 @@ pub struct AnswerStream {
     seen: Seen,
     served_by: Option<ServedBy>,
     request_id: Option<String>,
+    /// What is told of it stands in there.
+    span: Span,
     /// Something came that an event holds.
     begun: bool,
     /// It was said why it ends.
@@ -41,7 +45,7 @@ pub struct AnswerStream {
 }
 
 impl AnswerStream {
-    pub(crate) fn new(answer: RawAnswer, request_id: Option<String>) -> Self {
+    pub(crate) fn new(answer: RawAnswer, request_id: Option<String>, span: Span) -> Self {
         let (mut head, body) = answer.into_parts();
         let served_by = head.extensions.remove::<ServedBy>();
         let (body, seen) = Closed::new(body.map_err(Broke as fn(BoxError) -> Broke));
@@ -50,6 +54,7 @@ impl AnswerStream {
             seen,
             served_by,
             request_id,
+            span,
             begun: false,
             finished: false,
             ended: false,
@@ -82,9 +87,9 @@ impl AnswerStream {
             return Ok(None);
         }
         let unreadable = |error: serde_json::Error| Error::new(ErrorKind::Unreadable(error.to_string()));
-        let told: serde_json::Value = serde_json::from_str(data).map_err(|error| match self.seen.has_ended() {
-            true => Error::new(ErrorKind::Broken("it ends inside of an event".to_owned())),
-            false => unreadable(error),
+        let told: serde_json::Value = serde_json::from_str(data).map_err(|error| {
+            let cut = || Error::new(ErrorKind::Broken("it ends inside of an event".to_owned()));
+            if self.seen.has_ended() { cut() } else { unreadable(error) }
         })?;
         if let Some(error) = Error::told(&told, data.as_bytes()) {
             return Err(error);
@@ -110,6 +115,8 @@ impl Stream for AnswerStream {
     type Item = Result<GenerateContentResponse, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let span = self.span.clone();
+        let _within = span.enter();
         while !self.ended {
             let next = match ready!(self.events.as_mut().poll_next(cx)) {
                 Some(Ok(event)) => {
@@ -119,7 +126,11 @@ impl Stream for AnswerStream {
                 Some(Err(error)) => Err(Error::new(ErrorKind::Broken(error.to_string()))),
                 None => {
                     self.ended = true;
-                    self.wrong_end().map_or(Ok(None), Err)
+                    let wrong = self.wrong_end();
+                    if wrong.is_none() {
+                        answered(self.served_by());
+                    }
+                    wrong.map_or(Ok(None), Err)
                 }
             };
             match next {
@@ -128,7 +139,7 @@ impl Stream for AnswerStream {
                 Err(error) => {
                     self.ended = true;
                     let error = error.with(self.request_id.as_deref(), self.served_by.clone());
-                    return Poll::Ready(Some(Err(error)));
+                    return Poll::Ready(Some(Err(told(error))));
                 }
             }
         }

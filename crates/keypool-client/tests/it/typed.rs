@@ -5,11 +5,15 @@ use std::{
     time::Duration,
 };
 
+use gemini_sim::{Fault, GeminiSim, Refusal, Rule};
 use keypool_client::ErrorKind;
 use serde_json::{Value, json};
 use tower_keypool::Models;
 
-use crate::provider::{self, Says};
+use crate::{
+    provider::{self, Says},
+    stage,
+};
 
 /// An error that came with a good status is one, in whichever form it is told, and whole answers hold what else they like.
 #[tokio::test(start_paused = true)]
@@ -97,4 +101,48 @@ async fn what_is_counted_names_the_model_that_counts() {
     let (client, _) = provider::client(&pool, Models::new().for_model("first", ["second"]), says);
     let error = client.generate("x").model("first").request_id("req_1").count_tokens().await.unwrap_err();
     assert!(error.status().is_some_and(|status| status == 429) && error.request_id() == Some("req_1"), "{error}");
+}
+
+/// Whatever becomes of a request, its id stands in the error and in the log.
+#[tokio::test]
+async fn a_requests_id_is_in_every_error_and_every_line() {
+    let (log, _guard) = stage::logged();
+    let (sim, client) = stage::served(GeminiSim::builder().chunks(3), 1).await;
+    // What is never sent.
+    for wrong in [client.generate("x").model(".."), client.generate("x").temperature(f64::NAN)] {
+        let of = |what: &str| wrong.clone().request_id(format!("unmade_{what}"));
+        let whole = of("whole").await.unwrap_err();
+        assert_eq!(whole.request_id(), Some("unmade_whole"), "{whole}");
+        let streamed = of("stream").stream().await.map(|_| ()).unwrap_err();
+        assert_eq!(streamed.request_id(), Some("unmade_stream"), "{streamed}");
+    }
+    let counted = client.generate("x").model("..").request_id("unmade_count").count_tokens().await.unwrap_err();
+    assert_eq!(counted.request_id(), Some("unmade_count"), "{counted}");
+    let drained = async |id: &str| {
+        let mut stream = client.generate("x").request_id(id).stream().await.unwrap();
+        while let Some(piece) = stream.next().await {
+            if piece.is_err() {
+                break;
+            }
+        }
+    };
+    drained("good").await;
+    sim.script(Rule::new(Fault::ErrorEventAfter(1, Refusal::Internal)));
+    drained("broken").await;
+    let refused = Rule::new(Fault::Refuse(Refusal::InvalidArgument));
+    sim.clear_script();
+    sim.script(refused);
+    client.generate("x").request_id("refused").count_tokens().await.unwrap_err();
+    for (id, what) in [
+        ("unmade_whole", ": not answered"),
+        ("unmade_stream", ": not answered"),
+        ("unmade_count", ": not answered"),
+        ("good", ": answered"),
+        ("broken", ": not answered"),
+        ("refused", ": not answered"),
+    ] {
+        assert!(log.says_of(id, what), "{id}: {what} is missing: {}", log.text());
+    }
+    assert!(!log.says_of("broken", ": answered") && !log.says_of("good", "not answered"), "{}", log.text());
+    assert!(!log.text().contains(&stage::secret(0)), "a secret is logged");
 }
