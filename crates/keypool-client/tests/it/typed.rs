@@ -6,8 +6,11 @@ use std::{
 };
 
 use gemini_sim::{Fault, GeminiSim, Refusal, Rule};
-use keypool_client::ErrorKind;
-use serde_json::{Value, json};
+use keypool_client::{
+    ErrorKind,
+    api::{GenerateContentResponse, UsageMetadata},
+};
+use serde_json::{Value, json, value::RawValue};
 use tower_keypool::Models;
 
 use crate::{
@@ -55,7 +58,8 @@ async fn a_limit_that_the_provider_told_says_when_to_come_back() {
     assert!(error.pool().is_some() && error.is_exhausted() && error.retry_after().is_some(), "{error}");
 
     let pool = provider::pool(provider::keys(1)).wait(Duration::ZERO).build().unwrap();
-    let invalid = || Says::Answer(400, json!({ "error": { "code": 400, "status": "INVALID_ARGUMENT", "message": "no" } }));
+    let invalid =
+        || Says::Answer(400, json!({ "error": { "code": 400, "status": "INVALID_ARGUMENT", "message": "no" } }));
     let (client, _) = provider::client(&pool, Models::new(), move |_, _, _| (Duration::ZERO, invalid()));
     let error = client.generate("x").await.unwrap_err();
     assert!(!error.is_exhausted() && error.retry_after().is_none(), "{error}");
@@ -92,7 +96,8 @@ async fn what_is_counted_names_the_model_that_counts() {
         assert_eq!(counted.unwrap_or_else(|error| panic!("{asked}: {error}")), 3);
         let expected: Vec<_> = names.iter().map(|name| Some((*name).to_owned())).collect();
         let told = std::mem::take(&mut *named.lock().unwrap());
-        let agree = told.iter().all(|(path, body)| body.as_ref().is_some_and(|body| body.ends_with(&format!("/{path}"))));
+        let agree =
+            told.iter().all(|(path, body)| body.as_ref().is_some_and(|body| body.ends_with(&format!("/{path}"))));
         assert!(agree && told.iter().map(|(_, body)| body.clone()).eq(expected), "{asked}: {told:?}");
     }
     // What no list helps is said as it was.
@@ -145,4 +150,71 @@ async fn a_requests_id_is_in_every_error_and_every_line() {
     }
     assert!(!log.says_of("broken", ": answered") && !log.says_of("good", "not answered"), "{}", log.text());
     assert!(!log.text().contains(&stage::secret(0)), "a secret is logged");
+}
+
+/// Of several candidates the first is told, whichever a piece holds.
+#[test]
+fn the_first_candidate_is_the_first_by_its_index() {
+    let read = |candidates: Value| -> GenerateContentResponse {
+        serde_json::from_value(json!({ "candidates": candidates })).unwrap()
+    };
+    let said = |index: u32, text: &str| json!({ "content": { "parts": [{ "text": text }] }, "index": index });
+    let pieces = [said(0, "A1 "), said(1, "B1 "), said(0, "A2"), said(1, "B2")];
+    let text: String = pieces.iter().map(|piece| read(json!([piece])).text()).collect();
+    assert_eq!(text, "A1 A2");
+    assert_eq!(read(json!([said(1, "B"), said(0, "A")])).text(), "A");
+    let unnumbered = json!({ "content": { "parts": [{ "text": "A" }] }, "finishReason": "STOP" });
+    let both = read(json!([unnumbered, said(1, "B")]));
+    assert_eq!((&*both.text(), both.finish_reason()), ("A", Some("STOP")));
+    let second = json!({ "content": { "parts": [] }, "finishReason": "SAFETY", "index": 1 });
+    assert_eq!(read(json!([second])).finish_reason(), None);
+}
+
+/// What a provider leaves out or empty makes nothing of the rest unreadable, and what was read is written again.
+#[test]
+fn what_is_left_open_makes_no_answer_unreadable() {
+    for (part, text) in [
+        (json!({ "content": { "parts": null, "role": "model" }, "finishReason": "STOP" }), ""),
+        (json!({ "content": { "role": "model" }, "finishReason": "MAX_TOKENS" }), ""),
+        (json!({ "content": { "parts": [{ "functionCall": { "args": { "a": 1 } } }, { "text": "t" }] } }), "t"),
+        (json!({ "content": { "parts": [{ "functionCall": { "name": null } }, { "text": "t" }] } }), "t"),
+        (json!({ "content": { "parts": [{ "inlineData": { "data": "AAAA" } }, { "text": "t" }] } }), "t"),
+        (json!({ "content": { "parts": [{ "fileData": { "mimeType": "a/b" } }, { "text": "t" }] } }), "t"),
+    ] {
+        let answer = json!({ "candidates": [part], "promptFeedback": null });
+        let read = serde_json::from_value::<GenerateContentResponse>(answer.clone());
+        assert_eq!(read.unwrap_or_else(|error| panic!("{answer}: {error}")).text(), text);
+    }
+    let none: GenerateContentResponse = serde_json::from_value(json!({ "candidates": null })).unwrap();
+    assert!(none.candidates.is_empty());
+}
+
+/// A number of more digits than a value has is there for whoever asks for it.
+#[tokio::test(start_paused = true)]
+async fn every_digit_of_a_number_is_to_be_had() {
+    #[derive(serde::Deserialize)]
+    struct Told {
+        id: u128,
+        share: Box<RawValue>,
+    }
+    let text = r#"So: {"id": 123456789012345678901234567890, "of": 1e400, "share": 0.10000000000000000555}"#;
+    let answer = json!({ "candidates": [{ "content": { "parts": [{ "text": text }] }, "finishReason": "STOP" }] });
+    let pool = provider::pool(provider::keys(1)).build().unwrap();
+    let (client, _) = provider::shown(&pool, move |_, _, _, _| Says::Answer(200, answer.clone()));
+    let answer = client.generate("x").await.unwrap();
+    let told: Told = answer.json().unwrap();
+    assert_eq!((told.id, told.share.get()), (123_456_789_012_345_678_901_234_567_890, "0.10000000000000000555"));
+    let raw: Box<RawValue> = answer.json().unwrap();
+    assert!(raw.get().contains("123456789012345678901234567890") && raw.get().contains("1e400"), "{raw}");
+    // As large as there are any.
+    assert_eq!(answer.json_value().unwrap()["of"].as_f64(), Some(1e308));
+    assert!(answer.json::<std::collections::BTreeMap<String, f64>>().is_ok());
+}
+
+/// What a tool put into the prompt is paid for as well.
+#[test]
+fn what_tools_say_counts_as_input() {
+    let usage = json!({ "promptTokenCount": 4, "toolUsePromptTokenCount": 30, "candidatesTokenCount": 5 });
+    let usage: UsageMetadata = serde_json::from_value(usage).unwrap();
+    assert_eq!((usage.input(), usage.output()), (34, 5));
 }
