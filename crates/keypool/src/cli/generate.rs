@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::anyhow;
 use clap::{Args, builder::NonEmptyStringValueParser};
-use keypool_client::{Client, Generate as Request, api::is_block};
+use keypool_client::{Client, ErrorKind, Generate as Request, api::is_block};
 use serde_json::json;
 use tower_keypool::{Exhausted, KeyPool, OutReason};
 
@@ -202,7 +202,7 @@ fn ending(empty: bool, finish: Option<&str>, blocked: Option<&str>) -> Result<()
 }
 
 fn failure(error: &keypool_client::Error, pool: &KeyPool) -> Failure {
-    let said = plain(&error.to_string());
+    let said = plain(&told(error));
     if !error.is_exhausted() {
         return Failure::with(1, anyhow!(said));
     }
@@ -222,6 +222,19 @@ fn failure(error: &keypool_client::Error, pool: &KeyPool) -> Failure {
             let each = out.map(|out| of_each_key(out, pool)).unwrap_or_default();
             Failure::with(4, anyhow!("no usable key: {said} (`keypool test-keys` says what to do){each}"))
         }
+    }
+}
+
+/// What went wrong, and what can be done about it where that is known. A web page is told by what it means alone.
+fn told(error: &keypool_client::Error) -> String {
+    let ErrorKind::Refused { status, message, .. } = error.kind() else { return error.to_string() };
+    let advice = error.served_by().map_or("", |served| served.verdict().advice_of());
+    match (advice, error.key_id()) {
+        ("", _) => error.to_string(),
+        (advice, Some(key)) if message.starts_with('<') => {
+            format!("{status}, a web page: {advice} (key {key}, attempt {})", error.attempts())
+        }
+        (advice, _) => format!("{error}: {advice}"),
     }
 }
 

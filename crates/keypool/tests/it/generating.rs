@@ -213,3 +213,26 @@ async fn keys_that_are_no_good_are_named_with_what_to_do() {
     let ended = generate(&home, &sim, &["hi"]);
     ended.bad(3, "come back at ");
 }
+
+/// Whoever refuses with a web page has said nothing to read: what it means is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_told_by_what_it_means() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    let page = gemini_sim::Canned::new(403).header("content-type", "text/html");
+    sim.script(vec![Rule::new(Fault::Canned(page.body("<html><title>Sorry</title> no</html>".to_owned())))]);
+    for args in [&["hi"][..], &["hi", "--json"]] {
+        // That it rests is not remembered.
+        let home = Home::new();
+        home.add(0, "one", &[]);
+        let ended = generate(&home, &sim, args);
+        assert!(!ended.err.contains("<html") && ended.err.contains("403"), "{ended:?}");
+        ended.bad(1, "use another exit address");
+    }
+    // What it says in words stays, and what it means stands beside it.
+    home.add(0, "one", &[]);
+    sim.clear_script();
+    sim.script(vec![Rule::new(Fault::Refuse(Refusal::ModelNotFound))]);
+    let ended = generate(&home, &sim, &["hi"]);
+    assert!(ended.err.contains("404 Not Found NOT_FOUND: ") && ended.err.contains(" (key one"), "{ended:?}");
+    ended.bad(1, "see the list of models");
+}
