@@ -20,6 +20,7 @@ mod path;
 mod reading;
 mod redialing;
 mod sought;
+mod stray;
 mod stream;
 mod transport;
 

@@ -16,6 +16,8 @@ use crate::{
 
 /// Answers are no longer than this, inflated.
 const MOST_BYTES: usize = 256 << 20;
+/// Errors are no longer than this.
+const MOST_OF_ERROR: usize = 64 << 10;
 
 /// An answer, read to its end.
 #[derive(Debug)]
@@ -58,16 +60,26 @@ impl Whole {
 
     /// Reads it as what a good answer is.
     pub(crate) fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
-        let made = if self.status.is_success() {
-            let unreadable = |said: String| Error::new(ErrorKind::Unreadable(said));
-            match unlike(&self.body) {
-                Some(said) => Err(unreadable(said)),
-                None => serde_json::from_slice(&self.body).map_err(|error| unreadable(error.to_string())),
-            }
-        } else {
+        let unreadable = |said: String| Error::new(ErrorKind::Unreadable(said));
+        let made = if !self.status.is_success() {
             Err(self.refused())
+        } else if let Some(error) = self.error() {
+            Err(error)
+        } else if let Some(said) = unlike(&self.body) {
+            Err(unreadable(said))
+        } else {
+            serde_json::from_slice(&self.body).map_err(|error| unreadable(error.to_string()))
         };
         made.map_err(|error| error.with(None, self.served_by.clone()))
+    }
+
+    /// What went wrong after all, where a good status has an error below it and no answer.
+    fn error(&self) -> Option<Error> {
+        const NAMES: &[u8] = b"\"error\"";
+        let body = &self.body[..];
+        let may_be = body.len() <= MOST_OF_ERROR && body.windows(NAMES.len()).any(|name| name == NAMES);
+        let said: serde_json::Value = may_be.then(|| serde_json::from_slice(body).ok()).flatten()?;
+        if said.get("candidates").is_some() { None } else { Error::told(&said, body) }
     }
 }
 

@@ -18,6 +18,8 @@ mod samples;
 mod sheets;
 mod stage;
 mod stale;
+mod streams;
 mod too_long;
+mod typed;
 mod unreachable;
 mod wire;

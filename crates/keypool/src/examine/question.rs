@@ -140,7 +140,9 @@ impl<'a> Asking<'a> {
     /// The model that is tried: the one that was named, the usual one, or the first that can be.
     fn model(&self, listed: &Value) -> Option<String> {
         if let Some(model) = &self.question.manner.model {
-            return Some(format!("models/{}", model.strip_prefix("models/").unwrap_or(model)));
+            let name = model.strip_prefix("models/").unwrap_or(model);
+            // A tuned model has a collection of its own.
+            return Some(if name.starts_with("tunedModels/") { name.to_owned() } else { format!("models/{name}") });
         }
         let usual = format!("models/{}", keypool_client::DEFAULT_MODEL);
         let can = |model: &&Value| {

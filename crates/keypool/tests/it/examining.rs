@@ -174,3 +174,17 @@ async fn who_was_found_good_is_counted_where_others_were_switched_off() {
     let health = home.run(&["health"]);
     assert!(health.code == 1 && health.out.contains("degraded: 2 of 4 keys usable"), "{health:?}");
 }
+
+/// A model of one's own has another collection than the provider's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tuned_model_is_asked_where_it_is() {
+    let (home, sim) = (Home::new(), provider().await);
+    home.add(0, "good", &[]);
+    let counted = gemini_sim::Canned::new(200).header("content-type", "application/json").body("{\"totalTokens\":1}");
+    sim.script(vec![Rule::new(Fault::Canned(counted)).path("/v1beta/tunedModels/mine:countTokens")]);
+    for model in ["tunedModels/mine", "models/gemini-2.5-flash", "gemini-2.5-flash"] {
+        let told = test_keys(&home, &sim, &["--json", "--model", model]).json();
+        let good = of(&told, "good");
+        assert_eq!((&good["calls"], &good["status"]), (&json!(2), &json!(200)), "{model}: {good:#}");
+    }
+}

@@ -34,7 +34,7 @@ use crate::{
     reload,
     standing::{Configured, Standings},
 };
-pub(super) use ending::at;
+pub(super) use ending::{at, of_each_key};
 use error_log::ErrorLog;
 use following::Following;
 pub(super) use progress::time;
