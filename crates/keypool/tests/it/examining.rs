@@ -174,3 +174,45 @@ async fn who_was_found_good_is_counted_where_others_were_switched_off() {
     let health = home.run(&["health"]);
     assert!(health.code == 1 && health.out.contains("degraded: 2 of 4 keys usable"), "{health:?}");
 }
+
+fn answering(status: u16, kind: &str, body: &str, path: &str) -> Rule {
+    let answer = gemini_sim::Canned::new(status).header("content-type", kind).body(body.to_owned());
+    Rule::new(Fault::Canned(answer)).path(path)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_gives_no_list_of_models_is_not_known_to_be_the_provider() {
+    let (home, sim) = (Home::new(), provider().await);
+    home.add(0, "one", &[]);
+    let pages = [
+        (404, "text/html", "<html><title>404 Not Found</title></html>"),
+        (405, "text/html", "<html>405</html>"),
+        (400, "text/html", "<html>400 Bad Request</html>"),
+        (426, "text/plain", "upgrade"),
+        (301, "text/html", "<html>moved</html>"),
+        (404, "application/json", r#"{"detail":"Not Found"}"#),
+        (200, "application/json", r#"{"ok":true}"#),
+    ];
+    for (status, kind, body) in pages {
+        for provider in ["gemini", "openai", "anthropic"] {
+            sim.clear_script();
+            sim.script(vec![answering(status, kind, body, "/models")]);
+            let ended = test_keys(&home, &sim, &["--provider", provider, "--json", "--max-retries", "0"]);
+            assert_eq!(ended.code, 2, "{provider} {status} {body}: {ended:?}");
+            let told: Value = serde_json::from_str(&ended.out).unwrap();
+            let key = of(&told, "one");
+            assert_eq!(key["verdict"], "unclear", "{provider} {status} {body}: {key:#}");
+            let advice = key["advice"].as_str().unwrap();
+            assert!(advice.contains("is that the provider's address?"), "{provider} {status} {body}: {advice}");
+        }
+    }
+    // Who lists models, and counts nothing.
+    sim.clear_script();
+    sim.script(vec![answering(404, "text/html", "<html>404</html>", ":countTokens")]);
+    let told = test_keys(&home, &sim, &["--json", "--max-retries", "0"]);
+    assert_eq!(told.code, 2, "{told:?}");
+    // The provider itself, of a model that is not there.
+    sim.clear_script();
+    let told = test_keys(&home, &sim, &["--json", "--model", "gemini-9-none"]).json();
+    assert_eq!((&of(&told, "one")["verdict"], &of(&told, "one")["status"]), (&json!("usable"), &json!(404)));
+}
