@@ -78,8 +78,10 @@ pub(super) fn set(spec: &mut KeySpec, option: &'static str, value: &str) -> Resu
     match option {
         "id" => spec.id = Some(shown(value, &spec.secret).ok_or(wrong(NAME))?),
         "owner" => spec.owner = Some(shown(value, &spec.secret).ok_or(wrong(NAME))?),
-        "exit" if !Exit::is_valid(value) => return Err(wrong(EXIT)),
-        "exit" => spec.exit = Some(value.to_owned()),
+        "exit" => {
+            let name = shown(value, &spec.secret).filter(|name| Exit::is_valid(name));
+            spec.exit = Some(name.ok_or(wrong(EXIT))?);
+        }
         "billing_account" => spec.billing_account = Some(shown(value, &spec.secret).ok_or(wrong(NAME))?),
         "source" => {
             let source = shown(value, &spec.secret).ok_or(wrong(NAME))?;
@@ -116,7 +118,8 @@ pub(super) fn set(spec: &mut KeySpec, option: &'static str, value: &str) -> Resu
 }
 
 const NAME: &str = "1 to 64 visible characters that are not a key, since names are shown";
-const EXIT: &str = "1 to 64 of A-Z a-z 0-9 . _ -";
+const EXIT: &str = "1 to 64 of A-Z a-z 0-9 . _ - that are not a key, since names are shown";
+const SOURCE: &str = "1 to 256 bytes of text without control characters that holds no key, since it is shown";
 const AMOUNT: &str = "a whole number from 0 to 1000000000000";
 
 /// A name that will be printed: short, and not the secret or a part or form of one.

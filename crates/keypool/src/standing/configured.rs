@@ -58,7 +58,7 @@ impl Configured {
     }
 
     /// Why a key goes nowhere: nothing says what its exit is.
-    pub(super) fn nowhere(&self, exit: Option<&str>) -> Option<String> {
+    pub fn nowhere(&self, exit: Option<&str>) -> Option<String> {
         self.exits.as_ref()?.knows(exit?).err()
     }
 

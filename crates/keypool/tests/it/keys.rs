@@ -432,3 +432,34 @@ async fn a_rotated_file_and_another_secret_key_are_followed() {
     let told = end(running).await;
     assert!(!told.contains(&given), "{told}");
 }
+
+#[test]
+fn an_exit_is_shown_and_is_no_key() {
+    let home = Home::new();
+    let same = secret(0);
+    home.pipe(&["add-key", "-", "--exit", &same], &same).bad(2, "--exit");
+    home.pipe(&["add-key", "-", "--exit", &same[4..30]], &same).bad(2, "--exit");
+    let hidden = secret(1).replace("AIza", "BIza");
+    home.pipe(&["add-key", "--id", "one"], &hidden).good();
+    home.add(2, "two", &[]);
+    let ended = home.run(&["keys", "set", "two", "--exit", &hidden]);
+    assert!(!ended.err.contains(&hidden), "{ended:?}");
+    ended.bad(2, "all of these are shown");
+    let file = home.write("more.txt", &format!("{} id=three exit={}\n", secret(3), secret(3)));
+    home.run(&["import", &file]).bad(2, "no usable key");
+    assert_eq!(home.run(&["keys", "--json"]).json().as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn an_exit_that_nothing_describes_is_named_when_it_is_set() {
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    let set = home.run(&["keys", "set", "one", "--exit", "tokyo"]);
+    assert!(set.code == 0 && set.err.contains("tokyo") && set.err.contains("[exits.tokyo]"), "{set:?}");
+    assert_eq!(home.key("one")["state"], "faulty");
+    let added = home.pipe(&["add-key", "--exit", "osaka", "--id", "two"], &secret(1));
+    assert!(added.code == 0 && added.err.contains("[exits.osaka]"), "{added:?}");
+    home.write("keypool.toml", "[exits.tokyo]\nproxy = \"http://127.0.0.1:9\"\n");
+    let set = home.run(&["keys", "set", "one", "--exit", "tokyo"]);
+    assert!(set.code == 0 && !set.err.contains("tokyo"), "{set:?}");
+}

@@ -224,6 +224,9 @@ impl Set {
         if words.is_empty() {
             return Err(Failure::config(anyhow!("say what is to be set: --weight 1.5, --owner NAME, …")));
         }
-        which.each_anywhere("set", move |book, id| words.say(book, id))
+        let database = which.place.database.clone();
+        which.each_anywhere("set", move |book, id| words.say(book, id))?;
+        options.note_exit(&database);
+        Ok(())
     }
 }
