@@ -157,10 +157,10 @@ impl<'a> Scene<'a> {
     ) -> (State, String) {
         let record = &key.record;
         if let Some(reason) = key.disabled() {
-            return (State::Disabled, reason.to_owned());
-        }
-        if !key.is_kept() && record.state == KeyStanding::Removed {
+        if key.has_left() {
             return (State::Removed, String::new());
+        }
+            return (State::Disabled, reason.to_owned());
         }
         // By a program, not by a command.
         let untouched = key.settings.as_ref().is_none_or(|said| said.lifted == 0);

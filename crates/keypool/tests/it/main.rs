@@ -39,6 +39,7 @@ mod hostile;
 mod inputs;
 mod joining;
 mod keys;
+mod leaving;
 mod listing;
 mod live;
 mod locked;

@@ -13,7 +13,7 @@ use crate::{
         options::{Options, wrong},
         runtime, say, say_json, secret,
     },
-    database::Whose,
+    database::{self, DatabaseError, Whose},
     edits::{self, EditError, Words},
     standing::Configured,
     telemetry::plain,
@@ -119,10 +119,21 @@ pub(super) struct Remove {
 
 impl Remove {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let configured = of_files(&self.which.place.database);
+        let place = &self.which.place.database;
+        let Configured { keys: configured, exits, .. } = Configured::of(place);
+        // Where the configuration cannot be read, or a gateway has keys of its own, somebody may have it.
+        let all_known = exits.is_some()
+            && !runtime()?.block_on(async {
+                let database = place.existing().await?;
+                Ok::<_, DatabaseError>(database::is_served(&database).await?)
+            })?;
         self.which.each("removed", move |book, id| {
             edits::kept_here_alone(book, &configured, id)?;
-            Ok(book.remove(id)?)
+            let hash = book.find(id)?.record.hash.clone();
+            if all_known && configured.iter().all(|spec| spec.hash() != hash) {
+                book.part(&hash);
+            }
+            if book.find(id)?.has_left() { Ok(()) } else { Ok(book.remove(id)?) }
         })
     }
 }
