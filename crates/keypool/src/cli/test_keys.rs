@@ -115,7 +115,7 @@ impl TestKeys {
             );
         }
         let usable = found.iter().filter(|key| key.usable).count();
-        match found.len() {
+        match found.len() + shut {
             all if usable == all && all > 0 => Ok(()),
             _ if usable == 0 => Err(Failure::with(2, anyhow!("no key is usable"))),
             all => Err(Failure::with(1, anyhow!("{} of {} not usable", all - usable, count(all, "key")))),

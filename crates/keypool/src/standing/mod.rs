@@ -3,6 +3,7 @@
 mod calendar;
 mod configured;
 mod days;
+mod opens;
 mod scene;
 mod state;
 mod sum;
@@ -17,7 +18,7 @@ use tower_keypool::{
     store::{BookKey, KeptSecret, KeyRecord, StoreError, UsageRecord},
 };
 
-use self::scene::Scene;
+use self::{opens::Opens, scene::Scene};
 use crate::database::Database;
 
 pub use calendar::{Calendar, now_ms};
@@ -138,6 +139,7 @@ impl Standings {
         let scene = Scene::new(&book, &image, &usage, &days, calendar.now_ms());
         let origins = configured.origins();
         let said: HashMap<String, &KeySpec> = configured.keys.iter().map(|spec| (spec.hash(), spec)).collect();
+        let opens = Opens::of(store).await?;
         let stand = |(hash, key): (&str, &BookKey)| {
             let filed = said.get(hash).copied();
             let exit = configured.exit(filed, key.settings.as_ref());
@@ -157,6 +159,11 @@ impl Standings {
         keys.retain(|key| !key.id.is_empty());
         let gone = |key: &Stand| key.state == State::Removed;
         keys.sort_by(|a, b| (gone(a), a.priority, &a.id).cmp(&(gone(b), b.priority, &b.id)));
+            if !matches!(stand.state, State::Disabled | State::Removed)
+                && let Some(why) = opens.why_not(&key.record)
+            {
+                (stand.state, stand.reason) = (State::Faulty, why);
+            }
         Ok(Self { keys, usage, days })
     }
 

@@ -216,3 +216,21 @@ async fn whoever_gives_no_list_of_models_is_not_known_to_be_the_provider() {
     let told = test_keys(&home, &sim, &["--json", "--model", "gemini-9-none"]).json();
     assert_eq!((&of(&told, "one")["verdict"], &of(&told, "one")["status"]), (&json!("usable"), &json!(404)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_cannot_be_opened_is_not_usable() {
+    let (home, sim) = (Home::new(), provider().await);
+    home.add(0, "sealed", &[]);
+    home.add(1, "plain", &["--plain"]);
+    assert!(home.run(&["health"]).good().contains("2 of 2"));
+    std::fs::remove_file(home.at("state/keypool/keypool.db.key")).unwrap();
+    let ended = test_keys(&home, &sim, &[]);
+    assert!(ended.out.contains("1 key: 1 usable") && ended.err.contains("keypool.db.key"), "{ended:?}");
+    ended.bad(1, "1 of 2 keys not usable");
+    let health = home.run(&["health"]);
+    assert!(health.code == 1 && health.out.contains("sealed is faulty: the stored secret"), "{health:?}");
+    assert_eq!(home.key("sealed")["state"], "faulty");
+    home.run(&["keys", "remove", "plain"]).good();
+    assert_eq!(home.run(&["health"]).code, 2);
+    test_keys(&home, &sim, &[]).bad(2, "there is no API key");
+}
