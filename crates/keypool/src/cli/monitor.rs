@@ -15,7 +15,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use tower_keypool::Clock;
 
-use super::{Failure, StopSignals, administrator::Administrator, hidden::Signals, table::moment};
+use super::{Failure, StopSignals, administrator::Administrator, hidden::Signals, said, table::moment};
 use crate::{
     config::Inputs,
     database::Whose,
@@ -134,7 +134,7 @@ impl Monitor {
                 }
             };
             let mut out = std::io::stdout().lock();
-            if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() || self.once {
+            if !said::note(out.write_all(text.as_bytes()).and_then(|()| out.flush())) || self.once {
                 return Ok(());
             }
             drop(out);

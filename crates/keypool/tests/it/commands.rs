@@ -286,3 +286,32 @@ fn json_steers_no_terminal() {
     let told: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert!(told.to_string().contains(reason), "it means the same: {told}");
 }
+
+/// Whoever reads a pipe may leave; a disk that is full has not what was asked for.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_written_is_no_success() {
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    for args in [
+        &["keys"][..],
+        &["keys", "--json"],
+        &["usage", "--csv"],
+        &["completions", "bash"],
+        &["man"],
+        &["config", "schema"],
+        &["stats"],
+        &["monitor", "--plain", "--once"],
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = home.command(args).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert!(said.contains("standard output: No space left"), "{args:?}: {said}");
+        // Nobody reads.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = home.command(args).stdout(writer).output().unwrap();
+        assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]), "{args:?}");
+    }
+}
