@@ -102,7 +102,12 @@ impl TestKeys {
         };
         let calls = Calls::new(&loaded.roots, &loaded.exits.ways);
         let found = runtime.block_on(examine::examine(asked, &calls, &manner));
-        let fixed = if self.fix { Some(self.fix(&loaded, &found)?) } else { None };
+        let fixed = self.fix.then(|| self.fix(&loaded, &found)).transpose();
+        let (fixed, unfixed) = match fixed {
+            Ok(fixed) => (fixed, None),
+            // What was found is told all the same.
+            Err(failure) => (None, Some(failure)),
+        };
         if self.json {
             say_json(&told(&found, &off, fixed.as_ref()));
         } else {
@@ -118,6 +123,9 @@ impl TestKeys {
         match found.len() + shut {
             all if usable == all && all > 0 => Ok(()),
             _ if usable == 0 => Err(Failure::with(2, anyhow!("no key is usable"))),
+        if let Some(Failure { code, error }) = unfixed {
+            return Err(Failure { code, error: error.context("nothing was switched off") });
+        }
             all => Err(Failure::with(1, anyhow!("{} of {} not usable", all - usable, count(all, "key")))),
         }
     }

@@ -218,6 +218,19 @@ async fn whoever_gives_no_list_of_models_is_not_known_to_be_the_provider() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_found_is_told_where_nothing_can_be_switched_off() {
+    let (home, sim) = (Home::new(), provider().await);
+    let file = home.write("keys.txt", &format!("{} id=good\n{} id=invalid\n", secret(0), secret(2)));
+    let ended = test_keys(&home, &sim, &["--keys", &file, "--db", "none", "--fix"]);
+    assert!(ended.out.contains("good") && ended.out.contains("invalid: 400 API_KEY_INVALID"), "{ended:?}");
+    assert!(!ended.out.contains("is switched off"), "{ended:?}");
+    ended.bad(1, "nothing was switched off");
+    let ended = test_keys(&home, &sim, &["--keys", &file, "--db", "none", "--fix", "--json"]);
+    let told: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((&told["total"], &of(&told, "invalid")["disabled_now"]), (&json!(2), &json!(false)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_cannot_be_opened_is_not_usable() {
     let (home, sim) = (Home::new(), provider().await);
     home.add(0, "sealed", &[]);
