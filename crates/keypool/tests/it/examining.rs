@@ -231,6 +231,20 @@ async fn what_was_found_is_told_where_nothing_can_be_switched_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_not_asked_are_named() {
+    let (home, sim) = (Home::new(), provider().await);
+    let file = home.write("keys.txt", &format!("{} id=good\nshort\n", secret(0)));
+    let url = sim.url();
+    let mut command = home.command(&["test-keys", "--upstream", &url, "--keys", &file]);
+    command.env("GEMINI_API_KEY_2", "tiny").env("KEYPOOL_POOL_WAIT", "1");
+    let ended = Home::ended(command, "");
+    for note in ["keys.txt:2: the line is skipped", "GEMINI_API_KEY_2", "KEYPOOL_POOL_WAIT"] {
+        assert!(ended.err.contains(note), "{note}: {ended:?}");
+    }
+    ended.good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_cannot_be_opened_is_not_usable() {
     let (home, sim) = (Home::new(), provider().await);
     home.add(0, "sealed", &[]);
@@ -246,4 +260,13 @@ async fn a_key_that_cannot_be_opened_is_not_usable() {
     home.run(&["keys", "remove", "plain"]).good();
     assert_eq!(home.run(&["health"]).code, 2);
     test_keys(&home, &sim, &[]).bad(2, "there is no API key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_no_models_is_refused_before_anybody_is_asked() {
+    let (home, sim) = (Home::new(), provider().await);
+    home.add(0, "one", &[]);
+    test_keys(&home, &sim, &["--model", "a b/c"]).bad(2, "\"a b/c\" is no name of a model");
+    test_keys(&home, &sim, &["--model", &secret(7)]).bad(2, "--model: that looks like a key");
+    assert_eq!(sim.log().len(), 0);
 }
