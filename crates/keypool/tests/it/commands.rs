@@ -315,3 +315,28 @@ fn what_cannot_be_written_is_no_success() {
         assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]), "{args:?}");
     }
 }
+
+/// Names and states are whole, whatever else has no room.
+#[cfg(unix)]
+#[test]
+fn keys_can_be_read_on_a_narrow_terminal() {
+    let home = Home::new();
+    home.add(0, "first-key-of-mine", &["--tier", "paid", "--owner", "project-a", "--source", "vault"]);
+    home.add(1, "second-key-of-mine", &["--rpd", "250"]);
+    home.run(&["keys", "disable", "second-key-of-mine", "--reason", "costs far too much for what it does"]).good();
+    let (code, text) = crate::watching::OnTerminal::sized(&home.command(&["keys"]), 80).end();
+    assert_eq!(code, Some(0), "{text}");
+    for name in ["first-key-of-mine", "second-key-of-mine", "usable", "disabled", "state", "project-a"] {
+        assert!(text.contains(name), "{name} is broken:\n{text}");
+    }
+    assert!(
+        text.lines().filter(|line| line.starts_with('│')).all(|line| line.trim_end().chars().count() <= 80),
+        "{text}"
+    );
+    assert!(text.contains("--json"), "what is left out can be had:\n{text}");
+    // Where there is room, or no terminal, nothing is left out.
+    let (_, wide) = crate::watching::OnTerminal::sized(&home.command(&["keys"]), 300).end();
+    for text in [&wide, &home.run(&["keys"]).good()] {
+        assert!(text.contains("last failure") && text.contains("vault") && !text.contains("--json"), "{text}");
+    }
+}

@@ -56,7 +56,20 @@ impl List {
             "last failure",
             "rests",
         ];
-        let mut table = Columns::new(names);
+        let mut table = Columns::new(names).yielding([
+            "last failure",
+            "last success",
+            "weight",
+            "priority",
+            "secret",
+            "source",
+            "labels",
+            "from",
+            "tier",
+            "used today",
+            "rests",
+            "owner",
+        ]);
         for key in keys {
             let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
             let state = if key.reason.is_empty() { String::new() } else { format!(": {}", key.reason) };
