@@ -59,7 +59,7 @@ pub(super) fn masked(message: String) -> String {
     let words = std::env::args_os().skip(1).chain(std::env::vars_os().map(|(_, value)| value));
     let words = words.map(|word| word.to_string_lossy().into_owned());
     let parts =
-        words.flat_map(|word| word.split(['=', '/', '\\', ',', ' ', '@']).map(str::to_owned).collect::<Vec<_>>());
+        words.flat_map(|word| word.split(['=', '/', '\\', ',', ' ', '@', ':']).map(str::to_owned).collect::<Vec<_>>());
     let secrets = parts.filter(|part| is_key_for_path(Path::new(part)));
     secrets.fold(message, |message, secret| message.replace(&secret, "***"))
 }

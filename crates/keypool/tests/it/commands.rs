@@ -316,6 +316,18 @@ fn what_cannot_be_written_is_no_success() {
     }
 }
 
+#[test]
+fn a_key_in_an_address_is_not_shown() {
+    let home = Home::new();
+    let url = format!("http://user:{}@127.0.0.1:9/", secret(0));
+    home.run(&["health", "--url", &url]).bad(2, "credentials");
+    home.run(&["monitor", "--once", "--admin", &url]).bad(2, "credentials");
+    home.add(0, "one", &[]);
+    home.run(&["batch", &format!("p:{}", secret(1))]).bad(2, "***");
+    home.run(&["test-keys", "--cacert", &format!("/x/y:{}", secret(1))]).bad(2, "***");
+    home.run(&["generate", "hi", "--model", &format!("models:{}", secret(1))]).bad(2, "***");
+}
+
 /// Names and states are whole, whatever else has no room.
 #[cfg(unix)]
 #[test]
