@@ -101,6 +101,7 @@ impl Monitor {
             if self.administrator.is_given() {
                 return Err(Failure::config(anyhow!("--admin-token and --admin-token-file go with --admin URL")));
             }
+            self.database.site().map_err(|errors| super::config::wrong(&errors))?;
             return Ok(Source::Store(Store::at(self.database.clone())));
         };
         let inputs = Inputs::new(self.database.config().cloned(), self.database.flags());

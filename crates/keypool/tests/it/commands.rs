@@ -328,6 +328,52 @@ fn a_key_in_an_address_is_not_shown() {
     home.run(&["generate", "hi", "--model", &format!("models:{}", secret(1))]).bad(2, "***");
 }
 
+#[test]
+fn a_provider_that_nobody_knows_is_a_wrong_command_line() {
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    for args in [&["monitor", "--once"][..], &["keys"], &["stats"], &["health"]] {
+        home.run(&[args, &["--provider", "nosuch"]].concat()).bad(2, "--provider");
+    }
+}
+
+/// Nobody may write it, and nothing is wrong with the command line.
+#[cfg(unix)]
+#[test]
+fn a_database_that_takes_no_writes_is_the_systems_fault() {
+    use std::os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    };
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    home.run(&["keys", "disable", "one"]).good();
+    let allow = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let folder = home.at("state/keypool");
+    let is_root = std::fs::metadata(&folder).unwrap().uid() == 0;
+    for file in std::fs::read_dir(&folder).unwrap() {
+        allow(&file.unwrap().path(), 0o444);
+    }
+    for path in [&folder, &home.at("state"), &home.at(".")] {
+        allow(path, 0o555);
+    }
+    for args in [&["keys", "enable", "one"][..], &["add-key", "-"]] {
+        let mut command = home.command(args);
+        if is_root {
+            // Whom no permission keeps out.
+            command.uid(65_534);
+        }
+        let ended = Home::ended(command, &secret(1));
+        assert!(!ended.err.contains("cannot make"), "{ended:?}");
+        ended.bad(1, "keypool.db");
+    }
+    for path in [&home.at("."), &home.at("state"), &folder] {
+        allow(path, 0o755);
+    }
+}
+
 /// Names and states are whole, whatever else has no room.
 #[cfg(unix)]
 #[test]
