@@ -27,12 +27,13 @@ pub(super) fn ask(given: Option<&str>) -> Result<KeySpec, Failure> {
         }
         _ if std::io::stdin().is_terminal() => hidden::ask("API key (it is not shown): ", Signals::End)?,
         _ => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(Failure::run)?;
-            text
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes).map_err(Failure::run)?;
+            let text = String::from_utf8(bytes);
+            text.map_err(|_| Failure::config(anyhow!("what comes on standard input is no text (UTF-8)")))?
         }
     };
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty());
     match (lines.next(), lines.next()) {
         (None, _) => Err(Failure::config(anyhow!("there is no key on standard input"))),
         (Some(_), Some(_)) => {

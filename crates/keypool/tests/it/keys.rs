@@ -463,3 +463,18 @@ fn an_exit_that_nothing_describes_is_named_when_it_is_set() {
     let set = home.run(&["keys", "set", "one", "--exit", "tokyo"]);
     assert!(set.code == 0 && !set.err.contains("tokyo"), "{set:?}");
 }
+
+#[test]
+fn a_key_from_standard_input_may_begin_with_a_mark_and_is_text() {
+    let home = Home::new();
+    home.pipe(&["add-key", "-", "--id", "one"], &format!("\u{feff}{}\n", secret(0))).good();
+    assert_eq!(home.key("one")["state"], "usable");
+    let mut command = home.command(&["add-key", "-"]);
+    command.stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"AIzaSy\xe9\xff-not-a-real-key-00000\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("standard input is no text (UTF-8)"), "{said}");
+}
