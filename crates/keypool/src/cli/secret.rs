@@ -12,7 +12,7 @@ use super::{
     Failure,
     hidden::{self, Signals},
 };
-use crate::edits;
+use crate::{edits, telemetry::plain};
 
 /// Reads it: from the command line, which is warned of, or where that says `-` or nothing from a prompt or from
 /// standard input.
@@ -68,7 +68,8 @@ pub(super) fn masked(message: String) -> String {
 /// Said once, when the file is made.
 pub(super) fn made(file: &str) -> String {
     format!(
-        "secrets are encrypted with the key in {file}, made just now for you alone; keep a copy of it, apart from \
-         copies of the database (or set KEYPOOL_SECRET_KEY)"
+        "secrets are encrypted with the key in {}, made just now for you alone; keep a copy of it, apart from copies of \
+         the database (or set KEYPOOL_SECRET_KEY)",
+        plain(file)
     )
 }

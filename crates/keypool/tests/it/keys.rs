@@ -478,3 +478,12 @@ fn a_key_from_standard_input_may_begin_with_a_mark_and_is_text() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("standard input is no text (UTF-8)"), "{said}");
 }
+
+#[test]
+fn a_path_steers_no_terminal() {
+    let home = Home::new();
+    let mut command = home.command(&["add-key", "-"]);
+    command.env("XDG_STATE_HOME", home.at("state\u{1b}[31m"));
+    let said = Home::ended(command, &secret(0)).good();
+    assert!(said.contains("secrets are encrypted with") && !said.contains('\u{1b}'), "{said:?}");
+}
