@@ -42,12 +42,15 @@ pub struct Stand {
     pub priority: u16,
     /// The share of the load that was configured.
     pub weight: f32,
-    /// What the adaptive strategy made of it.
+    /// What the adaptive strategy makes of it; another strategy makes nothing of it.
     pub weight_now: f32,
     /// Who owns its quota.
     pub owner: Option<String>,
     /// Where it is from: its label.
     pub source: Option<String>,
+    /// What else somebody calls it, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Where its secret is: `encrypted`, `plain`, `env:NAME`, `file:PATH`, `elsewhere` (a key file, a variable), or `removed`.
     pub secret: String,
     /// Where it is from, as far as the configuration and the database tell now.
@@ -136,10 +139,10 @@ impl Standings {
         for spec in &configured.keys {
             book.know(KeyRecord::of(&spec.key(), KeptSecret::Elsewhere, calendar.now_ms()));
         }
+        let opens = Opens::of(store).await?;
         let scene = Scene::new(&book, &image, &usage, &days, calendar.now_ms());
         let origins = configured.origins();
         let said: HashMap<String, &KeySpec> = configured.keys.iter().map(|spec| (spec.hash(), spec)).collect();
-        let opens = Opens::of(store).await?;
         let stand = |(hash, key): (&str, &BookKey)| {
             let filed = said.get(hash).copied();
             let exit = configured.exit(filed, key.settings.as_ref());
@@ -148,8 +151,16 @@ impl Standings {
             if let Some(spec) = filed {
                 stand.go_by(spec);
             }
+            if !configured.is_adaptive {
+                stand.weight_now = stand.weight;
+            }
             if !matches!(stand.state, State::Disabled | State::Removed)
                 && let Some(why) = configured.nowhere(exit)
+            {
+                (stand.state, stand.reason) = (State::Faulty, why);
+            }
+            if !matches!(stand.state, State::Disabled | State::Removed)
+                && let Some(why) = opens.why_not(&key.record)
             {
                 (stand.state, stand.reason) = (State::Faulty, why);
             }
@@ -159,11 +170,6 @@ impl Standings {
         keys.retain(|key| !key.id.is_empty());
         let gone = |key: &Stand| key.state == State::Removed;
         keys.sort_by(|a, b| (gone(a), a.priority, &a.id).cmp(&(gone(b), b.priority, &b.id)));
-            if !matches!(stand.state, State::Disabled | State::Removed)
-                && let Some(why) = opens.why_not(&key.record)
-            {
-                (stand.state, stand.reason) = (State::Faulty, why);
-            }
         Ok(Self { keys, usage, days })
     }
 
@@ -209,6 +215,8 @@ impl Stand {
         self.weight = spec.weight.unwrap_or(self.weight);
         self.owner = spec.owner.clone().or(self.owner.take());
         self.source = spec.labels.get("source").cloned().or(self.source.take());
+        self.labels.extend(spec.labels.clone());
+        self.labels.remove("source");
     }
 }
 

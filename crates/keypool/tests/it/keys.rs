@@ -480,10 +480,42 @@ fn a_key_from_standard_input_may_begin_with_a_mark_and_is_text() {
 }
 
 #[test]
+fn labels_are_shown_and_hold_no_key() {
+    let home = Home::new();
+    home.add(0, "one", &["--label", "team:blue", "--label", "on loan", "--source", "my own words"]);
+    let one = home.key("one");
+    assert_eq!(one["labels"], json!({ "team": "blue", "label": "on loan" }), "{one:#}");
+    assert_eq!(one["source"], "my own words");
+    let table = home.run(&["keys"]).good();
+    assert!(table.contains("team:blue") && table.contains("my own words"), "{table}");
+    home.write("key.txt", &format!("{} id=two label=team:red\n", secret(1)));
+    assert_eq!(home.key("two")["labels"], json!({ "team": "red" }));
+    // One that no pool has, too.
+    let stranger = format!("note:was {}", secret(7));
+    home.run(&["keys", "set", "one", "--label", &stranger]).bad(2, "--label");
+    home.run(&["keys", "set", "one", "--source", &format!("x {}", secret(7))]).bad(2, "--source");
+    home.run(&["keys", "set", "one", "--label", "x:\u{1b}[31m"]).bad(2, "control characters");
+    assert_eq!(home.key("one")["labels"], json!({ "team": "blue", "label": "on loan" }));
+}
+
+#[test]
 fn a_path_steers_no_terminal() {
     let home = Home::new();
     let mut command = home.command(&["add-key", "-"]);
     command.env("XDG_STATE_HOME", home.at("state\u{1b}[31m"));
     let said = Home::ended(command, &secret(0)).good();
     assert!(said.contains("secrets are encrypted with") && !said.contains('\u{1b}'), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_weight_is_as_the_strategy_goes_by_it() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    home.write("keypool.toml", "[pool]\nstrategy = \"least-loaded\"\n");
+    let running = home.serve(&sim, &[]);
+    for _ in 0..20 {
+        assert_eq!(hello(&running).await.status, 200);
+    }
+    end(running).await;
+    assert_eq!(home.key("one")["weight_now"], 1.0);
 }

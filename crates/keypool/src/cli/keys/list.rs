@@ -55,6 +55,7 @@ impl List {
             "last success",
             "last failure",
             "rests",
+            "labels",
         ];
         let mut table = Columns::new(names).yielding([
             "last failure",
@@ -87,11 +88,19 @@ impl List {
                 moment_if(key.last_success),
                 moment_if(key.last_failure),
                 rests(key).join("; "),
+                labels(key).join(", "),
             ]);
         }
         say(&table.to_string());
         Ok(())
     }
+}
+
+fn labels(key: &Stand) -> Vec<String> {
+    key.labels
+        .iter()
+        .map(|(name, value)| if name == "label" { value.clone() } else { format!("{name}:{value}") })
+        .collect()
 }
 
 /// `flash: QUOTA until …`
