@@ -161,7 +161,7 @@ pub(in crate::config) fn wrong_label(name: &str, value: &str) -> Option<&'static
         return Some("a label's name of 1 to 64 bytes that is not a key, since names are shown");
     }
     if value.split(char::is_whitespace).any(|word| wording::is_key_for_path(Path::new(word))) {
-        return Some("a text that holds no key, since labels are shown");
+        return Some("a text, and this one holds a key; labels are shown");
     }
     (!shows(value, 256)).then_some("1 to 256 bytes of text without control characters")
 }

@@ -122,7 +122,7 @@ pub fn named(book: &KeyBook, typed: &str) -> Result<String, EditError> {
 /// The same of all keys there are, those of files and variables that no pool has had on this database included.
 ///
 /// # Errors
-/// Those of [`named`], and when it left.
+/// Those of [`named`].
 pub fn find(book: &mut KeyBook, configured: &[KeySpec], typed: &str) -> Result<String, EditError> {
     let key = configured.iter().find(|spec| spec.key().key_id().to_string() == typed || spec.secret() == typed);
     if let Some(spec) = key {
@@ -132,11 +132,7 @@ pub fn find(book: &mut KeyBook, configured: &[KeySpec], typed: &str) -> Result<S
             return named(book, &key.record.id.clone());
         }
     }
-    let id = named(book, typed)?;
-    match book.find(&id) {
-        Ok(key) if key.has_left() => Err(BookError::Removed(id).into()),
-        _ => Ok(id),
-    }
+    named(book, typed)
 }
 
 /// Has the database know of these keys of files and variables, as it does of those that a pool had.

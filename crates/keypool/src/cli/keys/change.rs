@@ -129,11 +129,14 @@ impl Remove {
             })?;
         self.which.each("removed", move |book, id| {
             edits::kept_here_alone(book, &configured, id)?;
-            let hash = book.find(id)?.record.hash.clone();
-            if all_known && configured.iter().all(|spec| spec.hash() != hash) {
+            let key = book.find(id)?;
+            let hash = key.record.hash.clone();
+            let is_nowhere = !key.is_kept() && configured.iter().all(|spec| spec.hash() != hash);
+            if all_known && is_nowhere && !key.has_left() {
                 book.part(&hash);
+                return Ok(());
             }
-            if book.find(id)?.has_left() { Ok(()) } else { Ok(book.remove(id)?) }
+            Ok(book.remove(id)?)
         })
     }
 }
