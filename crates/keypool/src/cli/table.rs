@@ -29,7 +29,7 @@ impl Columns {
     }
 
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.iter().map(|text| plain(text)).collect());
+        self.rows.push(cells.into_iter().map(|text| plain(&text)).collect());
     }
 
     /// The longest word of each column.
