@@ -16,7 +16,7 @@ use tower_keypool::{Exhausted, KeyPool, OutReason};
 use super::{
     Failure, STOPPED,
     batch::{at, of_each_key, time},
-    model_name, say_json,
+    model_name, said, say_json,
     source::{self, Source},
 };
 use crate::{
@@ -163,13 +163,13 @@ impl Generate {
             ends_line = text.ends_with('\n');
             let text = if on_terminal { plain_text(&text) } else { text };
             let mut out = std::io::stdout().lock();
-            if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+            if !said::note(out.write_all(text.as_bytes()).and_then(|()| out.flush())) {
                 // Nobody reads any more.
                 return Ok(());
             }
         }
         if !empty && !ends_line {
-            let _ = writeln!(std::io::stdout());
+            said::note(writeln!(std::io::stdout()));
         }
         ending(empty, finish.as_deref(), blocked.as_deref())
     }

@@ -40,6 +40,7 @@ mod hostile;
 mod inputs;
 mod joining;
 mod keys;
+mod leaving;
 mod listing;
 mod live;
 mod locked;

@@ -365,7 +365,7 @@ impl Batch {
 
 /// What all who work on the database have used today. One that cannot be read now tells nothing: it is for the forecast.
 async fn used_today(loaded: &Loaded, database: Option<&Database>) -> Option<Standings> {
-    let configured = Configured::by(&*loaded.provider, loaded.keys.keys.clone(), &loaded.exits);
+    let configured = Configured::by(&*loaded.provider, loaded.keys.keys.clone(), loaded);
     Standings::of(Some(database?), &configured).await.ok()
 }
 
