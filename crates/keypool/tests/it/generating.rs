@@ -70,15 +70,20 @@ async fn out_of_quota_says_when_to_come_back_and_no_key_says_what_to_do() {
     generate(&home, &sim, &["hi"]).bad(4, "keypool test-keys");
 }
 
-/// What befalls the keys is in the one line that says why there is no answer.
+/// What befalls the keys is said once: in the line that says why there is no answer, and one line a key below it.
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_that_are_all_switched_off_are_one_line() {
+async fn keys_that_are_all_switched_off_are_named_once_each() {
     let (home, sim) = (Home::new(), simulator(3).await);
     (0..3).for_each(|n| home.add(n, &format!("key-{n}"), &[]));
     sim.script(vec![Rule::new(Fault::Refuse(Refusal::ConsumerSuspended))]);
     let ended = generate(&home, &sim, &["hi"]);
-    assert!(matches!(ended.code, 1 | 4), "{ended:?}");
-    assert_eq!(ended.err.trim().lines().count(), 1, "{ended:?}");
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(ended.err.contains("3 disabled (suspended)"), "{ended:?}");
+    let lines: Vec<&str> = ended.err.trim().lines().collect();
+    assert_eq!(lines.len(), 4, "{ended:?}");
+    for key in ["key-0", "key-1", "key-2"] {
+        assert_eq!(lines.iter().filter(|line| line.contains(key)).count(), 1, "{ended:?}");
+    }
 }
 
 /// The key is well, and at its minute's limit with the process that holds it.
