@@ -35,6 +35,19 @@ impl Sqlite {
         .await
     }
 
+    /// Hashes of the keys that pools have had from files, variables or programs and that did not leave: a small part of
+    /// what [`key_book`](Self::key_book) reads.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn keys_from_elsewhere(&self) -> Result<Vec<String>, StoreError> {
+        self.run(|desk| {
+            let connection = migrate::view(&desk.connection)?;
+            read::elsewhere(&connection)
+        })
+        .await
+    }
+
     /// Changes keys, in one transaction, whoever else works on the file. Nothing is written where `edit` changed
     /// nothing.
     ///

@@ -67,6 +67,13 @@ pub(super) fn command_keys(connection: &Connection) -> Result<Vec<KeyRecord>, Fa
     keys_by(connection, &format!("{KEYS} {SAID} ORDER BY id"))
 }
 
+/// Hashes of those that are had from elsewhere and did not leave.
+pub(super) fn elsewhere(connection: &Connection) -> Result<Vec<String>, Failure> {
+    let sql = "SELECT hash FROM api_keys WHERE secret_form = 'elsewhere' AND state <> 'removed'";
+    let mut keys = connection.prepare(sql)?;
+    Ok(keys.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
 fn keys_by(connection: &Connection, sql: &str) -> Result<Vec<KeyRecord>, Failure> {
     let mut keys = connection.prepare(sql)?;
     Ok(keys.query_map([], key)?.collect::<Result<_, _>>()?)

@@ -110,6 +110,21 @@ impl Database {
         }
     }
 
+    /// Hashes of the keys that are had from files, variables or programs and that did not leave.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn keys_from_elsewhere(&self) -> Result<Vec<String>, StoreError> {
+        match self {
+            Self::File(store) => store.keys_from_elsewhere().await,
+            Self::Server(store, _) => {
+                let book = store.key_book().await?;
+                let keys = book.keys().filter(|(_, key)| !key.is_kept() && !key.has_left());
+                Ok(keys.map(|(hash, _)| hash.to_owned()).collect())
+            }
+        }
+    }
+
     /// Changes keys, all of it or nothing. `edit` may be called more than once, each time with the book as it is then.
     ///
     /// # Errors

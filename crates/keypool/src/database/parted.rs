@@ -1,6 +1,6 @@
 //! Keys of files and variables that left while nobody was there to see it.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use tower_keypool::{config::KeySpec, store::StoreError};
 
@@ -14,10 +14,11 @@ pub async fn part(database: &Database, present: &[KeySpec]) -> Result<(), StoreE
     if is_served(database).await? {
         return Ok(());
     }
-    let present: BTreeSet<String> = present.iter().map(KeySpec::hash).collect();
-    let book = database.key_book().await?;
-    let keys = book.keys().filter(|(hash, key)| !key.is_kept() && !key.has_left() && !present.contains(*hash));
-    let gone: Vec<String> = keys.map(|(hash, _)| hash.to_owned()).collect();
+    let mut gone = database.keys_from_elsewhere().await?;
+    if !gone.is_empty() {
+        let present: HashSet<String> = present.iter().map(KeySpec::hash).collect();
+        gone.retain(|hash| !present.contains(hash));
+    }
     if gone.is_empty() {
         return Ok(());
     }
