@@ -58,11 +58,11 @@ pub(super) struct Batch {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// How the tasks are written down [default: by the file's name: .jsonl, .json, .csv, else text]
+    /// How the tasks are written down [default: by the file's name: .jsonl, .json, .csv, .tsv, else text]
     #[arg(long, value_name = "NAME", value_parser = formats())]
     format: Option<Format>,
 
-    /// The column of CSV that holds the prompt
+    /// The column of CSV (or TSV) that holds the prompt
     #[arg(long, value_name = "NAME", default_value = "prompt")]
     column: String,
 
