@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tower_keypool::{Demand, Exhausted, KeyId, KeyView};
+use tower_keypool::{Demand, Exhausted, KeyId, KeyView, OutReason};
 
 use super::{
     Id, Resting, Statistics, TaskResult,
@@ -149,26 +149,27 @@ impl Shared {
         here.then(|| Counted::new(&self.paused))
     }
 
-    /// Why nobody may carry the model of tasks that name none for some seconds, and until when. The pool tells whoever waits
-    /// in its line of others that stand there; here they are all this run's.
-    pub(super) fn all_wait(&self) -> Option<Resting> {
-        let model = &self.options.defaults.model;
+    /// Why nobody may carry the model of tasks that name none, nor one in its place, for some seconds or until another process
+    /// gives a key up; and how many keys such have. The pool tells whoever waits in its line of others that stand there; here
+    /// they are all this run's.
+    pub(super) fn all_wait(&self) -> Option<(Resting, usize)> {
+        let chain = self.client.models_in_place().chain(&self.options.defaults.model);
+        let all: Option<Vec<_>> = chain.iter().map(|model| self.waits_for(model)).collect();
+        all?.into_iter().min_by(|(a, _), (b, _)| {
+            let time = |resting: &Resting| resting.seconds.unwrap_or(f64::INFINITY);
+            time(a).total_cmp(&time(b))
+        })
+    }
+
+    /// The same of one model.
+    fn waits_for(&self, model: &Arc<str>) -> Option<(Resting, usize)> {
         let pool = self.client.pool();
-        let may_come =
-            |model: &Arc<str>| pool.outlook(Demand::new(Arc::clone(model))).is_none_or(|out| out.may_end_any_time());
-        if self.client.models_in_place().chain(model).iter().skip(1).any(may_come) {
-            // Another model carries them.
-            return None;
-        }
         let out = pool.outlook(Demand::new(Arc::clone(model))).filter(|out| out.keys() > 0)?;
         let seconds =
             |next: Option<Duration>| next.filter(|next| *next >= Duration::from_secs(1)).map(|next| next.as_secs_f64());
         if !out.may_end_any_time() {
-            return seconds(out.may_serve_in()).map(|s| Resting {
-                model: Arc::clone(model),
-                why: out.to_string(),
-                seconds: Some(s),
-            });
+            return seconds(out.may_serve_in())
+                .map(|s| (Resting { model: Arc::clone(model), why: out.to_string(), seconds: Some(s) }, 0));
         }
         let snapshot = pool.snapshot();
         let (mut reasons, mut first) = (BTreeMap::<&str, usize>::new(), None::<Duration>);
@@ -177,9 +178,19 @@ impl Shared {
             *reasons.entry(lane.out.as_deref()?).or_default() += 1;
             first = first.into_iter().chain(lane.ready_in).min();
         }
+        let lent = reasons.get(&*OutReason::HeldElsewhere.to_string()).copied().unwrap_or_default();
+        let first = match first {
+            None if lent > 0 => None,
+            first => Some(seconds(first)?),
+        };
         let reasons: Vec<String> = reasons.iter().map(|(reason, keys)| format!("{keys} {reason}")).collect();
-        let why = format!("no API key may serve {model} for now: {}", reasons.join(", "));
-        seconds(first).map(|s| Resting { model: Arc::clone(model), why, seconds: Some(s) })
+        let until = match (lent, first) {
+            (0, _) => "",
+            (_, None) => "; until another process gives one up",
+            (_, Some(_)) => "; or until another process gives one up",
+        };
+        let why = format!("no API key may serve {model} for now: {}{until}", reasons.join(", "));
+        Some((Resting { model: Arc::clone(model), why, seconds: first }, lent))
     }
 
     /// A request did not arrive. False: none has for too long.

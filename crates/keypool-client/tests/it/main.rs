@@ -7,6 +7,7 @@ mod exact;
 mod few_keys;
 mod joining;
 mod json;
+mod lent;
 mod output;
 mod owned;
 mod paced;
