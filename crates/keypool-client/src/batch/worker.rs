@@ -16,7 +16,6 @@ use super::{
     work::Work,
     writer::ToWrite,
 };
-use crate::length::OF_A_TOKEN;
 
 /// A slot whose key is out looks again this often: it may be lifted by hand.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -37,7 +36,7 @@ const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
 /// What a task needs of a key.
 pub(crate) fn demand(work: &Work, model: &Arc<str>, key: Option<&KeyId>) -> Demand {
-    let about = (work.body.len() as u64 / OF_A_TOKEN).min(work.most_tokens.unwrap_or(u64::MAX));
+    let about = work.about_tokens.min(work.most_tokens.unwrap_or(u64::MAX));
     let demand = Demand::new(Arc::clone(model)).about_tokens(about);
     match key {
         Some(key) => demand.affinity(Affinity::MustKey(key.clone())),
