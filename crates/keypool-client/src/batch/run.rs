@@ -24,6 +24,8 @@ pub enum Ended {
     OutOfQuota(Exhausted),
     /// Every key is switched off.
     NoKey(Exhausted),
+    /// What answers at the provider's address is no provider: the first tasks all met the same, and are not blamed for it.
+    Astray(String),
     /// Input or output failed, or the way to the provider.
     Failed(String),
 }
@@ -72,6 +74,7 @@ impl Run {
             Some(Stop::Asked) => Ended::Stopped,
             Some(Stop::OutOfQuota(why)) => Ended::OutOfQuota(why),
             Some(Stop::NoKey(why)) => Ended::NoKey(why),
+            Some(Stop::Astray(why)) => Ended::Astray(why.to_string()),
             Some(Stop::Failed(why)) => Ended::Failed(why.to_string()),
         }
     }

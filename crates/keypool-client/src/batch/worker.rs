@@ -191,6 +191,10 @@ impl Worker {
             shared.desk.stop(Stop::Failed(bad.message.clone().into()));
             return shared.desk.put_back(work, Duration::ZERO);
         }
+        if bad.astray && shared.met_nobody(&work, bad) {
+            not_again(&mut work, &tried);
+            return shared.desk.put_behind(work);
+        }
         if let Some(named) = bad.without_model
             && !std::mem::replace(&mut work.without_model, true)
         {
@@ -318,6 +322,7 @@ fn heard(tried: &Tried) -> Heard {
             let sent = tried.served_by.as_ref().is_some_and(|served| served.attempts() > 0);
             if sent { Heard::Reached } else { Heard::Nothing }
         }
+        Err(bad) if bad.astray => Heard::Astray,
         _ => Heard::Carried,
     }
 }

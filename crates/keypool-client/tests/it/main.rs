@@ -1,6 +1,7 @@
 //! The client and the batch engine, by what they offer, against the simulator.
 
 mod answers;
+mod astray;
 mod batch;
 mod client;
 mod exact;
