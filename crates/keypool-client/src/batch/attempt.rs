@@ -109,6 +109,7 @@ impl Bad {
 pub(crate) async fn send(shared: &Shared, work: &Work, model: &Arc<str>, lease: Lease, key: Option<&KeyId>) -> Tried {
     let clock = shared.client.pool().clock();
     let begun = clock.tick();
+    shared.begins(begun);
     let demand = super::worker::demand(work, model, key).wait(Duration::ZERO).leased(lease);
     let demand = match (&work.names, shared.dialect) {
         (Some(_), _) => demand.of_resource(),

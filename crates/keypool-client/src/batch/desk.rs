@@ -51,7 +51,7 @@ pub(crate) struct Desk {
     anew: Notify,
     capacity: usize,
     clock: Clock,
-    begun: Tick,
+    pub(super) begun: Tick,
     /// How long may be waited for a key.
     pub(super) max_wait: Option<Duration>,
     stopping: watch::Sender<bool>,

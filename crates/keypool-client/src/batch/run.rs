@@ -123,6 +123,7 @@ impl Watch {
         }
         let mut plan = self.plan();
         plan.done(&all.models);
+        plan.quiet(self.0.quiet());
         all.possible_per_second = plan.per_second();
         (all.left_today, all.per_day) = (plan.left_today, plan.per_day);
         let nobody_knows = all.active == 0 && all.resting.iter().any(|resting| resting.seconds.is_none());

@@ -4,12 +4,12 @@ use std::{
     collections::{BTreeMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use tower_keypool::{Demand, Exhausted, KeyId, KeyView, OutReason};
+use tower_keypool::{Demand, Exhausted, KeyId, KeyView, OutReason, Tick};
 
 use super::{
     Id, Resting, Statistics, TaskResult,
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     tally: Mutex<Tally>,
     active: Busy,
     paused: AtomicUsize,
+    /// When the last request began, in nanoseconds since the run did.
+    begun_last: AtomicU64,
     by_slot: Mutex<Vec<u64>>,
     /// Keys that cost nothing.
     free: Mutex<HashSet<KeyId>>,
@@ -68,6 +70,7 @@ impl Shared {
             tally: Mutex::new(tally),
             active: Busy::default(),
             paused: AtomicUsize::new(0),
+            begun_last: AtomicU64::new(0),
             by_slot: Mutex::default(),
             free,
             keys: others,
@@ -141,6 +144,17 @@ impl Shared {
         }
         self.active.begins(|| self.desk.elapsed());
         UnderWay(self)
+    }
+
+    /// A request begins now.
+    pub(super) fn begins(&self, now: Tick) {
+        let since = u64::try_from(now.since(self.desk.begun).as_nanos()).unwrap_or(u64::MAX);
+        self.begun_last.store(since, Relaxed);
+    }
+
+    /// Since the last one began.
+    pub(super) fn quiet(&self) -> Duration {
+        self.desk.elapsed().saturating_sub(Duration::from_nanos(self.begun_last.load(Relaxed)))
     }
 
     /// A slot rests with its key; unless that is gone.
