@@ -45,7 +45,7 @@ use summary::Summary;
 ///
 /// Stopped or killed and started again with the same output, it goes on where it was. Tasks are lines of text, JSON lines
 /// (a text, or an object with prompt or a whole request, and id, model, system, temperature; what else it has is carried
-/// through), one JSON array of them, or CSV with a column prompt.
+/// through), one JSON array of them, or CSV or TSV with a column prompt.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Batch {
