@@ -12,9 +12,39 @@ const SMALL: u64 = 1_000;
 /// And about so many.
 pub(crate) const OF_A_TOKEN: u64 = 4;
 
+/// What is shorter carries nothing that would weigh much: nobody reads it for that.
+const READ: usize = 16 << 10;
+/// A picture or a file that a request carries, at the least.
+const OF_A_MEDIUM: u64 = 258;
+
 /// Bytes of text in a request; what it carries of pictures and files counts otherwise.
 pub(crate) fn of_text(body: &[u8]) -> u64 {
-    serde_json::from_slice::<Value>(body).map_or(body.len() as u64, |whole| of(&whole))
+    measured(body).text
+}
+
+/// About how many tokens a request needs.
+pub(crate) fn about_tokens(body: &[u8]) -> u64 {
+    if body.len() < READ {
+        return body.len() as u64 / OF_A_TOKEN;
+    }
+    let Measured { text, media } = measured(body);
+    text / OF_A_TOKEN + media * OF_A_MEDIUM
+}
+
+/// What a request holds: bytes of text, and media.
+#[derive(Clone, Copy, Debug, Default)]
+struct Measured {
+    text: u64,
+    media: u64,
+}
+
+fn measured(body: &[u8]) -> Measured {
+    let unread = Measured { text: body.len() as u64, media: 0 };
+    serde_json::from_slice::<Value>(body).map_or(unread, |whole| {
+        let mut all = Measured::default();
+        all.add(&whole);
+        all
+    })
 }
 
 /// What is said of a request with so many bytes of text.
@@ -40,13 +70,23 @@ pub(crate) fn most_tokens<'a>(pool: &KeyPool, chain: impl IntoIterator<Item = &'
     chain.into_iter().map(most).try_fold(0, |held, most| Some(held.max(most?))).filter(|most| *most > 0)
 }
 
-fn of(value: &Value) -> u64 {
-    match value {
-        Value::String(text) if text.starts_with("data:") => 0,
-        Value::String(text) => text.len() as u64,
-        Value::Array(items) => items.iter().map(of).sum(),
-        Value::Object(fields) => fields.iter().filter(|(name, _)| *name != "data").map(|(_, value)| of(value)).sum(),
-        _ => 1,
+impl Measured {
+    fn add(&mut self, value: &Value) {
+        match value {
+            Value::String(text) if text.starts_with("data:") => self.media += 1,
+            Value::String(text) => self.text += text.len() as u64,
+            Value::Array(items) => items.iter().for_each(|item| self.add(item)),
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    if name == "data" && value.is_string() {
+                        self.media += 1;
+                    } else {
+                        self.add(value);
+                    }
+                }
+            }
+            _ => self.text += 1,
+        }
     }
 }
 
@@ -63,5 +103,7 @@ mod tests {
         ] }] });
         assert_eq!(of_text(body.to_string().as_bytes()), 5);
         assert_eq!(of_text(b"no JSON"), 7);
+        assert_eq!(about_tokens(body.to_string().as_bytes()), 5 / 4 + 2 * 258);
+        assert_eq!(about_tokens(b"of what is short all counts"), 6);
     }
 }

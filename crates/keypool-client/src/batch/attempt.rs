@@ -7,7 +7,9 @@ use http::Method;
 use serde_json::value::RawValue;
 use tower_keypool::{Attempt, KeyId, Lease, ServedBy, Usage, Verdict, VerdictKind};
 
-use super::{Json, answered::Answered, dialect::Dialect, events::FaultKind, shared::Shared, unmet, work::Work};
+use super::{
+    Json, answered::Answered, astray::is_astray, dialect::Dialect, events::FaultKind, shared::Shared, unmet, work::Work,
+};
 use crate::{
     error::{Error, ErrorKind},
     reading::{Whole, unlike},
@@ -50,6 +52,8 @@ pub(crate) struct Bad {
     pub(crate) without_model: Option<bool>,
     /// What it refers to is another owner's, and no key but this one's was asked.
     pub(crate) of_another: bool,
+    /// Whoever said it is no provider.
+    pub(crate) astray: bool,
     /// It is not for the tier of those who were asked: a quota of none, which is asked for again another day.
     pub(crate) without_quota: bool,
 }
@@ -80,6 +84,7 @@ impl Bad {
             fatal: false,
             asked,
             without_model,
+            astray: false,
             without_quota: false,
             of_another: false,
         }
@@ -104,6 +109,7 @@ impl Bad {
 pub(crate) async fn send(shared: &Shared, work: &Work, model: &Arc<str>, lease: Lease, key: Option<&KeyId>) -> Tried {
     let clock = shared.client.pool().clock();
     let begun = clock.tick();
+    shared.begins(begun);
     let demand = super::worker::demand(work, model, key).wait(Duration::ZERO).leased(lease);
     let demand = match (&work.names, shared.dialect) {
         (Some(_), _) => demand.of_resource(),
@@ -170,7 +176,9 @@ fn judge(shared: &Shared, whole: Whole, slotted: bool) -> Tried {
         let advice = verdict.map(|verdict| verdict.advice_of().to_owned()).unwrap_or_default();
         Err(Bad::new(FaultKind::Key, "key", advice))
     } else {
-        let read = match unlike(&whole.body) {
+        let unlike = unlike(&whole.body);
+        let astray = unlike.is_some();
+        let read = match unlike {
             Some(said) => Err(said),
             None => Answered::read(shared.dialect, &whole.body).map_err(|error| error.to_string()),
         };
@@ -187,7 +195,8 @@ fn judge(shared: &Shared, whole: Whole, slotted: bool) -> Tried {
             }
             Err(error) => {
                 let text = String::from_utf8_lossy(&whole.body[..whole.body.len().min(2_000)]).into_owned();
-                Err(Bad::of_task("unreadable", format!("the answer cannot be read: {error}"), Some(text)))
+                let bad = Bad::of_task("unreadable", format!("the answer cannot be read: {error}"), Some(text));
+                Err(Bad { astray, ..bad })
             }
         }
     };
@@ -239,7 +248,7 @@ fn tells_of_a_tier(served: &ServedBy) -> bool {
 fn of_error(shared: &Shared, error: &Error, slotted: bool) -> Bad {
     let verdict = error.served_by().map(ServedBy::verdict);
     match error.kind() {
-        ErrorKind::Refused { status, code, message, .. } => {
+        ErrorKind::Refused { status, code, message, body } => {
             let kind = verdict.map_or(VerdictKind::Unjudged, Verdict::kind);
             let is_key_fault = verdict.is_some_and(Verdict::is_key_fault);
             // The pool asked the other keys, or was told that they would say the same; a slot has its own key alone.
@@ -270,6 +279,7 @@ fn of_error(shared: &Shared, error: &Error, slotted: bool) -> Bad {
                 invalid: invalid && !is_key_fault && !of_another,
                 of_another,
                 code,
+                astray: is_astray(*status, body),
                 asked: verdict.and_then(Verdict::retry_after),
                 without_model: verdict.filter(|_| without_model).map(Verdict::is_named),
                 without_quota,

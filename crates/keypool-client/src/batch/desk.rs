@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::{Notify, futures::Notified, watch};
 use tower_keypool::{Clock, Exhausted, KeyId, Tick};
 
-use super::{away::Away, given_up, owned::Owned, tray::Tray, work::Work};
+use super::{astray::Astray, away::Away, given_up, owned::Owned, tray::Tray, work::Work};
 use crate::holdings::Holdings;
 
 /// Why the run ends before all is done.
@@ -20,6 +20,8 @@ pub(crate) enum Stop {
     OutOfQuota(Exhausted),
     /// Every key is switched off.
     NoKey(Exhausted),
+    /// What answers is no provider.
+    Astray(Arc<str>),
     /// What goes out or comes in failed.
     Failed(Arc<str>),
 }
@@ -33,6 +35,8 @@ pub(crate) enum Heard {
     Reached,
     /// And a key carried it.
     Carried,
+    /// Whoever answered is no provider.
+    Astray,
 }
 
 /// Where tasks wait.
@@ -47,7 +51,7 @@ pub(crate) struct Desk {
     anew: Notify,
     capacity: usize,
     clock: Clock,
-    begun: Tick,
+    pub(super) begun: Tick,
     /// How long may be waited for a key.
     pub(super) max_wait: Option<Duration>,
     stopping: watch::Sender<bool>,
@@ -301,8 +305,11 @@ impl Desk {
         let reached = heard != Heard::Nothing && tray.away.take().is_some();
         let now = self.elapsed();
         let model = match heard {
-            Heard::Carried => {
+            Heard::Carried | Heard::Astray => {
                 tray.limited.carried(&work.model, key, now);
+                if heard == Heard::Carried {
+                    tray.astray = Astray::Arrived;
+                }
                 tray.open_of(work)
             }
             Heard::Reached => {
@@ -415,6 +422,7 @@ mod tests {
             tried: Vec::new(),
             unheld: 0,
             limited: None,
+            about_tokens: 0,
             most_tokens: None,
             without_model: false,
             of_another: false,

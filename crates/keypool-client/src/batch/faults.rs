@@ -197,6 +197,7 @@ mod tests {
             tried: Vec::new(),
             unheld: 0,
             limited: None,
+            about_tokens: 0,
             most_tokens: None,
             without_model: false,
             of_another: false,

@@ -13,7 +13,7 @@ use super::{
     work::Work,
     writer::ToWrite,
 };
-use crate::{error::Error, holdings::Names};
+use crate::{error::Error, holdings::Names, length};
 
 /// Where tasks come from.
 pub(crate) enum Source {
@@ -161,6 +161,7 @@ impl Making {
         let body = self.dialect.body(&task, &model, &self.defaults);
         Ok(Work {
             names: Names::of(&path, &body, self.dialect != Dialect::Gemini),
+            about_tokens: length::about_tokens(&body),
             path,
             body,
             id,

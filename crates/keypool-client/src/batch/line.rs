@@ -16,6 +16,8 @@ pub(super) const IN_LINE: Duration = Duration::from_secs(65);
 const UNTIL_LENT: Duration = Duration::from_millis(200);
 /// The same where nothing is left of the day, as far as the store said, and yet an owner may be lent.
 const UNTIL_ASKED: Duration = Duration::from_secs(1);
+/// The same where nobody knows when any comes free: by then it may be known that none does today.
+const UNTIL_KNOWN: Duration = Duration::from_secs(10);
 /// The same where another model may take the place of this one.
 const BEFORE_ANOTHER: Duration = Duration::from_secs(5);
 /// A key that is out only while others wait, or between two starts; nobody asks the pool anew more often.
@@ -135,7 +137,7 @@ impl Worker {
             return None;
         }
         if self.day_is_over(work, model, out).is_none() {
-            return Some(wait);
+            return Some(wait.min(UNTIL_KNOWN));
         }
         // Not for each task where another model stands in.
         (most > BEFORE_ANOTHER).then(|| wait.min(UNTIL_ASKED))

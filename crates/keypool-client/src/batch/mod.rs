@@ -19,6 +19,7 @@
 //! goes to the *output*, one writer, and from there to whoever listens.
 
 mod answered;
+mod astray;
 mod attempt;
 mod away;
 mod builder;

@@ -79,6 +79,7 @@ impl Share {
         let known = used.of(&key.id, snapshot.at);
         Self {
             per_minute: limit(Span::MINUTE).map(|view| view.limit.amount),
+            free: limit(Span::MINUTE).map_or(0, |view| view.limit.amount.saturating_sub(view.used)),
             per_day: day.map(|view| view.limit.amount),
             left: day.filter(|_| !is_out).map_or(0, |view| view.limit.amount.saturating_sub(view.used.max(known))),
             back: back.as_secs_f64(),
@@ -98,6 +99,7 @@ impl Share {
             other
                 .and_modify(|held| {
                     held.left = held.left.max(share.left);
+                    held.free = held.free.max(share.free);
                     held.back = held.back.min(share.back);
                     held.keys += 1;
                 })
@@ -161,7 +163,7 @@ impl Plan {
             parts: vec![(
                 Arc::from(model),
                 1,
-                Forecast { shares, day_ends: day_ends.as_secs_f64(), per_key, by_slots },
+                Forecast { shares, day_ends: day_ends.as_secs_f64(), per_key, by_slots, quiet: 0.0 },
             )],
         }
     }
@@ -189,6 +191,11 @@ impl Plan {
         ends.max()
     }
 
+    /// Nothing has begun for so long.
+    pub(crate) fn quiet(&mut self, since: Duration) {
+        self.parts.iter_mut().for_each(|(_, _, forecast)| forecast.quiet = since.as_secs_f64());
+    }
+
     /// So many tasks of each model are done.
     pub(crate) fn done(&mut self, models: &BTreeMap<String, u64>) {
         if self.parts.len() > 1 {
@@ -201,8 +208,8 @@ impl Plan {
     /// The same while some of them are under way, which the limits have counted by now.
     pub(crate) fn expected_with(&self, tasks: u64, under_way: u64, pace: Option<f64>) -> Option<Duration> {
         let under_way = under_way.min(tasks);
-        // Those come to their end as fast as others.
-        let theirs = pace.map_or(0.0, |pace| under_way as f64 / pace.min(self.per_second().unwrap_or(pace)).max(1e-9));
+        // Those come to their end as fast as others did while any was under way.
+        let theirs = pace.map_or(0.0, |pace| under_way as f64 / pace.max(1e-9));
         let theirs = Duration::try_from_secs_f64(theirs).ok()?;
         match tasks - under_way {
             0 => Some(theirs).filter(|theirs| !theirs.is_zero()),
@@ -212,8 +219,14 @@ impl Plan {
 
     /// The same for a person, with how many tasks there are.
     pub fn tell(&self, tasks: u64) -> String {
-        let expected = self.expected(tasks, None).map(|time| format!("; {tasks} tasks: about {}", self::time(time)));
         let short = self.left_today.filter(|left| *left < tasks);
+        let expected = match self.expected(tasks, None) {
+            Some(time) => Some(self::time(time)),
+            // The limits hold none of them up.
+            None if self.per_minute.is_some() && short.is_none() => Some("as long as their answers take".to_owned()),
+            None => None,
+        };
+        let expected = expected.map(|time| format!("; {tasks} tasks: about {time}"));
         let short = short.map(|left| format!(" ({left} of them before the day's quota is used up)"));
         format!("{self}{}{}", expected.unwrap_or_default(), short.unwrap_or_default())
     }

@@ -24,6 +24,8 @@ pub enum Ended {
     OutOfQuota(Exhausted),
     /// Every key is switched off.
     NoKey(Exhausted),
+    /// What answers at the provider's address is no provider: the first tasks all met the same, and are not blamed for it.
+    Astray(String),
     /// Input or output failed, or the way to the provider.
     Failed(String),
 }
@@ -72,6 +74,7 @@ impl Run {
             Some(Stop::Asked) => Ended::Stopped,
             Some(Stop::OutOfQuota(why)) => Ended::OutOfQuota(why),
             Some(Stop::NoKey(why)) => Ended::NoKey(why),
+            Some(Stop::Astray(why)) => Ended::Astray(why.to_string()),
             Some(Stop::Failed(why)) => Ended::Failed(why.to_string()),
         }
     }
@@ -112,14 +115,19 @@ impl Watch {
         }
         if all.resting.is_empty() && all.active == 0 && all.left() > 0 {
             // In the pool's own line nobody is told.
-            all.resting.extend(self.0.all_wait());
+            if let Some((waits, lent)) = self.0.all_wait() {
+                all.resting.push(waits);
+                // A slot says for itself that it waits.
+                all.paused += if all.by_slot.is_empty() { lent } else { 0 };
+            }
         }
         let mut plan = self.plan();
         plan.done(&all.models);
+        plan.quiet(self.0.quiet());
         all.possible_per_second = plan.per_second();
         (all.left_today, all.per_day) = (plan.left_today, plan.per_day);
-        if all.unreachable.is_some() {
-            // Nobody knows.
+        let nobody_knows = all.active == 0 && all.resting.iter().any(|resting| resting.seconds.is_none());
+        if all.unreachable.is_some() || nobody_knows {
             return all;
         }
         let expected = plan.expected_with(all.left(), all.active as u64, self.0.pace(&all)).filter(|_| all.left() > 0);

@@ -4,12 +4,12 @@ use std::{
     collections::{BTreeMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use tower_keypool::{Demand, Exhausted, KeyId, KeyView};
+use tower_keypool::{Demand, Exhausted, KeyId, KeyView, OutReason, Tick};
 
 use super::{
     Id, Resting, Statistics, TaskResult,
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     tally: Mutex<Tally>,
     active: Busy,
     paused: AtomicUsize,
+    /// When the last request began, in nanoseconds since the run did.
+    begun_last: AtomicU64,
     by_slot: Mutex<Vec<u64>>,
     /// Keys that cost nothing.
     free: Mutex<HashSet<KeyId>>,
@@ -68,6 +70,7 @@ impl Shared {
             tally: Mutex::new(tally),
             active: Busy::default(),
             paused: AtomicUsize::new(0),
+            begun_last: AtomicU64::new(0),
             by_slot: Mutex::default(),
             free,
             keys: others,
@@ -143,32 +146,44 @@ impl Shared {
         UnderWay(self)
     }
 
+    /// A request begins now.
+    pub(super) fn begins(&self, now: Tick) {
+        let since = u64::try_from(now.since(self.desk.begun).as_nanos()).unwrap_or(u64::MAX);
+        self.begun_last.store(since, Relaxed);
+    }
+
+    /// Since the last one began.
+    pub(super) fn quiet(&self) -> Duration {
+        self.desk.elapsed().saturating_sub(Duration::from_nanos(self.begun_last.load(Relaxed)))
+    }
+
     /// A slot rests with its key; unless that is gone.
     pub(crate) fn resting(&self, key: &KeyId) -> Option<Counted<'_>> {
         let here = self.keys().iter().any(|(held, _)| held == key);
         here.then(|| Counted::new(&self.paused))
     }
 
-    /// Why nobody may carry the model of tasks that name none for some seconds, and until when. The pool tells whoever waits
-    /// in its line of others that stand there; here they are all this run's.
-    pub(super) fn all_wait(&self) -> Option<Resting> {
-        let model = &self.options.defaults.model;
+    /// Why nobody may carry the model of tasks that name none, nor one in its place, for some seconds or until another process
+    /// gives a key up; and how many keys such have. The pool tells whoever waits in its line of others that stand there; here
+    /// they are all this run's.
+    pub(super) fn all_wait(&self) -> Option<(Resting, usize)> {
+        let chain = self.client.models_in_place().chain(&self.options.defaults.model);
+        let all: Option<Vec<_>> = chain.iter().map(|model| self.waits_for(model)).collect();
+        all?.into_iter().min_by(|(a, _), (b, _)| {
+            let time = |resting: &Resting| resting.seconds.unwrap_or(f64::INFINITY);
+            time(a).total_cmp(&time(b))
+        })
+    }
+
+    /// The same of one model.
+    fn waits_for(&self, model: &Arc<str>) -> Option<(Resting, usize)> {
         let pool = self.client.pool();
-        let may_come =
-            |model: &Arc<str>| pool.outlook(Demand::new(Arc::clone(model))).is_none_or(|out| out.may_end_any_time());
-        if self.client.models_in_place().chain(model).iter().skip(1).any(may_come) {
-            // Another model carries them.
-            return None;
-        }
         let out = pool.outlook(Demand::new(Arc::clone(model))).filter(|out| out.keys() > 0)?;
         let seconds =
             |next: Option<Duration>| next.filter(|next| *next >= Duration::from_secs(1)).map(|next| next.as_secs_f64());
         if !out.may_end_any_time() {
-            return seconds(out.may_serve_in()).map(|s| Resting {
-                model: Arc::clone(model),
-                why: out.to_string(),
-                seconds: Some(s),
-            });
+            return seconds(out.may_serve_in())
+                .map(|s| (Resting { model: Arc::clone(model), why: out.to_string(), seconds: Some(s) }, 0));
         }
         let snapshot = pool.snapshot();
         let (mut reasons, mut first) = (BTreeMap::<&str, usize>::new(), None::<Duration>);
@@ -177,9 +192,19 @@ impl Shared {
             *reasons.entry(lane.out.as_deref()?).or_default() += 1;
             first = first.into_iter().chain(lane.ready_in).min();
         }
+        let lent = reasons.get(&*OutReason::HeldElsewhere.to_string()).copied().unwrap_or_default();
+        let first = match first {
+            None if lent > 0 => None,
+            first => Some(seconds(first)?),
+        };
         let reasons: Vec<String> = reasons.iter().map(|(reason, keys)| format!("{keys} {reason}")).collect();
-        let why = format!("no API key may serve {model} for now: {}", reasons.join(", "));
-        seconds(first).map(|s| Resting { model: Arc::clone(model), why, seconds: Some(s) })
+        let until = match (lent, first) {
+            (0, _) => "",
+            (_, None) => "; until another process gives one up",
+            (_, Some(_)) => "; or until another process gives one up",
+        };
+        let why = format!("no API key may serve {model} for now: {}{until}", reasons.join(", "));
+        Some((Resting { model: Arc::clone(model), why, seconds: first }, lent))
     }
 
     /// A request did not arrive. False: none has for too long.

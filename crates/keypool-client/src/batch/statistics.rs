@@ -31,7 +31,7 @@ pub struct Statistics {
     pub slots: usize,
     /// Tasks read and not taken.
     pub queued: usize,
-    /// Slots whose key rests; without slots: keys that rest.
+    /// Slots whose key rests; without slots: keys that rest, or that another process has while all wait for that.
     pub paused: usize,
     /// Requests sent.
     pub requests: u64,
@@ -53,7 +53,7 @@ pub struct Statistics {
     pub per_second: f64,
     /// What the limits of all keys, or the slots, allow a second; `None` where nothing limits.
     pub possible_per_second: Option<f64>,
-    /// When it will be done, from now, in seconds.
+    /// When it will be done, from now, in seconds; `None` where nobody knows.
     pub eta: Option<f64>,
     /// Requests that the known daily limits still allow today, for the model of tasks that name none; `None` where no such
     /// limit is known.

@@ -9,6 +9,7 @@ use std::{
 use tower_keypool::{Exhausted, KeyId};
 
 use super::{
+    astray::Astray,
     away::Away,
     desk::Stop,
     drought::Droughts,
@@ -70,6 +71,8 @@ pub(super) struct Tray {
     pub(super) parked: BTreeMap<Arc<str>, Parked>,
     pub(super) droughts: Droughts,
     pub(super) limited: Limited,
+    /// Where nobody at the provider's address is one.
+    pub(super) astray: Astray,
     /// Where the provider cannot be reached.
     pub(super) away: Option<Away>,
     /// No more will come.

@@ -31,6 +31,8 @@ pub(crate) struct Work {
     pub(crate) unheld: u32,
     /// What limits did to it.
     pub(crate) limited: Option<Box<Met>>,
+    /// What it needs, about: what it carries of pictures is no text.
+    pub(crate) about_tokens: u64,
     /// No key allows more tokens a minute.
     pub(crate) most_tokens: Option<u64>,
     /// It was told that its model is not there.

@@ -16,7 +16,6 @@ use super::{
     work::Work,
     writer::ToWrite,
 };
-use crate::length::OF_A_TOKEN;
 
 /// A slot whose key is out looks again this often: it may be lifted by hand.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -37,7 +36,7 @@ const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
 /// What a task needs of a key.
 pub(crate) fn demand(work: &Work, model: &Arc<str>, key: Option<&KeyId>) -> Demand {
-    let about = (work.body.len() as u64 / OF_A_TOKEN).min(work.most_tokens.unwrap_or(u64::MAX));
+    let about = work.about_tokens.min(work.most_tokens.unwrap_or(u64::MAX));
     let demand = Demand::new(Arc::clone(model)).about_tokens(about);
     match key {
         Some(key) => demand.affinity(Affinity::MustKey(key.clone())),
@@ -192,6 +191,10 @@ impl Worker {
             shared.desk.stop(Stop::Failed(bad.message.clone().into()));
             return shared.desk.put_back(work, Duration::ZERO);
         }
+        if bad.astray && shared.met_nobody(&work, bad) {
+            not_again(&mut work, &tried);
+            return shared.desk.put_behind(work);
+        }
         if let Some(named) = bad.without_model
             && !std::mem::replace(&mut work.without_model, true)
         {
@@ -319,6 +322,7 @@ fn heard(tried: &Tried) -> Heard {
             let sent = tried.served_by.as_ref().is_some_and(|served| served.attempts() > 0);
             if sent { Heard::Reached } else { Heard::Nothing }
         }
+        Err(bad) if bad.astray => Heard::Astray,
         _ => Heard::Carried,
     }
 }

@@ -1,12 +1,14 @@
 //! The client and the batch engine, by what they offer, against the simulator.
 
 mod answers;
+mod astray;
 mod batch;
 mod client;
 mod exact;
 mod few_keys;
 mod joining;
 mod json;
+mod lent;
 mod output;
 mod owned;
 mod paced;

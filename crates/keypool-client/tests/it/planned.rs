@@ -44,3 +44,31 @@ async fn that_a_model_which_is_out_holds_up_others_is_said() {
         assert_eq!((&*all.resting[0].model, said), ("gemini-2.5-pro", full), "{all:?}");
     }
 }
+
+/// What a minute allows goes out at once, and then nothing for the rest of it.
+#[tokio::test(start_paused = true)]
+async fn the_end_is_expected_where_minutes_come_in_bursts() {
+    for latency in [1, 4] {
+        let builder = GeminiSim::builder().latency(Duration::from_secs(latency));
+        let limits = |pool: tower_keypool::KeyPoolBuilder| pool.limits(MODEL, Limits::new().per_minute(10));
+        let (_sim, client) = stage::paused(builder, 12, limits);
+        let run = Batch::new(client).expecting(600).run((0..600).map(|n| Task::prompt(format!("{n}"))));
+        let watch = run.watch();
+        let before = watch.plan().expected(600, None).unwrap().as_secs_f64();
+        let done = tokio::spawn(run.finish());
+        let mut said = Vec::new();
+        while !done.is_finished() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let now = watch.statistics();
+            said.push((now.seconds, now.eta, now.line()));
+        }
+        let all = done.await.unwrap().1;
+        assert!(all.ok == 600 && all.seconds < 260.0, "five minutes' worth: {all}");
+        assert!((all.seconds - before).abs() < 10.0, "before: {before}, and took {}", all.seconds);
+        for (at, eta, line) in said.iter().filter(|(at, ..)| *at < all.seconds - 10.0) {
+            let eta = eta.unwrap_or_else(|| panic!("nobody knows at {at}: {line}"));
+            let left = all.seconds - at;
+            assert!((eta - left).abs() < 10.0, "at {at:.0} s, {left:.0} before the end, {eta:.0} expected: {line}");
+        }
+    }
+}

@@ -69,6 +69,9 @@ q, Esc or Ctrl-C end it; the arrows scroll.
 
 Exit codes: 0 somebody ended it, 1 what is to be watched cannot be read, 2 the command line is wrong.";
 
+/// How soon it is seen that the terminal went away, where nobody hears of hang-ups.
+const GONE: Duration = Duration::from_secs(1);
+
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.1..=3_600.0).contains(seconds));
     seconds.ok_or_else(|| "expected seconds, 0.1 to 3600".to_owned())
@@ -92,6 +95,14 @@ impl Monitor {
         runtime.spawn(async move {
             signals.next().await;
             stop.store(true, Ordering::Relaxed);
+        });
+        runtime.spawn(async {
+            while std::io::stdout().is_terminal() {
+                tokio::time::sleep(GONE).await;
+            }
+            // Whoever waits for a key that is pressed there turns round and round, and hears of nothing.
+            let _ = writeln!(std::io::stderr(), "keypool: the terminal is gone");
+            std::process::exit(1);
         });
         Live::new(interval).run(source, runtime.handle(), &stopped).context("the terminal").map_err(Failure::run)
     }

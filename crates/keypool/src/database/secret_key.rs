@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use tower_keypool::{
@@ -137,12 +138,16 @@ impl SecretKey {
     }
 }
 
+/// Files begun by this process.
+static MADE: AtomicU64 = AtomicU64::new(0);
+
 /// Makes the file, whole and for its owner alone; `false`: another process was faster.
 fn make(file: &Path) -> io::Result<bool> {
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|error| io::Error::other(error.to_string()))?;
     let mut new = file.as_os_str().to_owned();
-    new.push(format!(".{}", std::process::id()));
+    // Nor do two threads of one process write the same one.
+    new.push(format!(".{}-{}", std::process::id(), MADE.fetch_add(1, Relaxed)));
     let new = PathBuf::from(new);
     let made = make_by_way_of(&new, file, &key);
     if made.is_err() {

@@ -38,8 +38,9 @@ pub(super) async fn keeping(
         return Ok((Keeping::Plain, None));
     }
     let wrong = |error: tower_keypool::store::StoreError| EditError::Wrong(error.to_string());
-    let mut key = SecretKey::of(database.path()).map_err(wrong)?;
+    // What is in the book by now had its key before: another command may make the first one at the same time.
     let book = database.command_keys().await?;
+    let mut key = SecretKey::of(database.path()).map_err(wrong)?;
     let replaced = instead.and_then(|typed| named(&book, typed).ok());
     let kept = book.keys().map(|(_, key)| &key.record).filter(|record| Some(&record.id) != replaced.as_ref());
     key.opens(kept).map_err(wrong)?;
@@ -47,4 +48,42 @@ pub(super) async fn keeping(
     let (keeping, made) = if is_server { keeping.map_err(wrong)? } else { keeping? };
     let made = made.then(|| key.file().map(|file| file.display().to_string())).flatten();
     Ok((keeping, made))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use tower_keypool::{config::Origin, store::Vault};
+
+    use super::*;
+    use crate::{database::Site, edits};
+
+    fn spec(n: usize) -> KeySpec {
+        KeySpec::read(&format!("AIzaSyTEST-key-of-{n}-kept-at-once-0000"), &[], Origin::named("a test")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn another_command_may_keep_the_first_key_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keypool.db");
+        let database = Database::open(Site::File { path: path.clone(), named: true }).await.unwrap();
+        let text = "5a".repeat(32);
+        let theirs = Keeping::Sealed(Vault::new(&text).unwrap()).keep(spec(1).secret()).unwrap();
+        let (goes_on, waits) = mpsc::channel();
+        // The database is theirs until they have kept it, and the key lies beside it before that.
+        let other = database.edit_keys(move |book| {
+            waits.recv().unwrap();
+            edits::add(book, &spec(1), theirs.clone(), 0).map(drop)
+        });
+        let ours = spec(2);
+        let keep = keep(&ours, false, &database, None);
+        let beside = async {
+            std::fs::write(path.with_extension("db.key"), &text).unwrap();
+            goes_on.send(()).unwrap();
+        };
+        let (other, kept, ()) = tokio::join!(biased; other, keep, beside);
+        other.unwrap().unwrap();
+        assert_eq!(kept.unwrap().1, None, "it is kept with theirs");
+    }
 }

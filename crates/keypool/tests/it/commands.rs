@@ -233,6 +233,7 @@ fn completions_and_manual_pages_know_every_command() {
         for name in &names {
             assert!(text.contains(name.as_str()), "{shell} does not know {name}");
         }
+        assert!(text.contains("redis") && !text.contains("lease"), "{shell} offers what no help shows");
     }
     let folder = tempfile::tempdir().unwrap();
     let (code, _) = run(&["man", "--dir", folder.path().to_str().unwrap()]);

@@ -64,6 +64,12 @@ async fn a_key_that_no_place_has_can_be_taken_out() {
     home.write("key.txt", &ok());
     home.run(&["keys", "remove", "bad"]).good();
     assert!(home.run(&["health"]).good().contains("1 of 1 key usable"));
+    // What is said of it then is said to nobody, for now.
+    for change in ["disable", "enable"] {
+        let ended = home.run(&["keys", change, "bad", "ok"]);
+        assert!(ended.err.contains("bad has left") && !ended.err.contains("ok has left"), "{change}: {ended:?}");
+        ended.good();
+    }
 }
 
 #[test]

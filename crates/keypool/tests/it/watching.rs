@@ -181,6 +181,40 @@ async fn on_a_terminal_it_starts_grows_ends_and_gives_the_terminal_back() {
     end(running).await;
 }
 
+/// Under `nohup` nobody hears that the terminal went away.
+#[test]
+fn without_its_terminal_it_ends() {
+    let home = Home::new();
+    home.add(0, "first-key", &[]);
+    let plain = home.command(&["monitor", "--interval", "0.2"]);
+    let (mut pty, pts) = blocking::open().unwrap();
+    pty.resize(Size::new(30, 120)).unwrap();
+    let mut command = blocking::Command::new("/bin/sh").args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).env_clear();
+    command = command.arg(plain.get_program()).args(plain.get_args()).current_dir(plain.get_current_dir().unwrap());
+    for (name, value) in plain.get_envs().filter_map(|(name, value)| Some((name, value?))) {
+        command = command.env(name, value);
+    }
+    let mut child = command.env("TERM", "xterm-256color").spawn(pts).unwrap();
+    let (mut seen, mut bytes) = (Vec::new(), [0; 4096]);
+    while !String::from_utf8_lossy(&seen).contains("first-key") {
+        let n = pty.read(&mut bytes).unwrap();
+        seen.extend_from_slice(&bytes[..n]);
+    }
+    drop(pty);
+    let begun = stopwatch();
+    let ended = loop {
+        if let Some(ended) = child.try_wait().unwrap() {
+            break Some(ended);
+        }
+        if begun() > ACTS {
+            child.kill().unwrap();
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(ended.expect("it ends").code(), Some(1));
+}
+
 #[test]
 fn a_panic_gives_the_terminal_back_before_it_is_told() {
     // This test itself, once more, on a terminal.

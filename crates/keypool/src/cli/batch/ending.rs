@@ -73,6 +73,11 @@ impl Told<'_> {
             }
             Ended::OutOfQuota(why) => Err(Failure::with(3, anyhow!(out_of_quota(why, statistics, pool)))),
             Ended::NoKey(why) => Err(Failure::with(4, anyhow!(no_key(why, pool)))),
+            Ended::Astray(what) => {
+                let text =
+                    format!("{}; {} tasks are left, and the same command goes on", plain(what), statistics.left());
+                Err(Failure::config(anyhow!(text)))
+            }
             Ended::Failed(what) => {
                 let kept = self
                     .output

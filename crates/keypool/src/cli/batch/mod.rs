@@ -45,7 +45,7 @@ use summary::Summary;
 ///
 /// Stopped or killed and started again with the same output, it goes on where it was. Tasks are lines of text, JSON lines
 /// (a text, or an object with prompt or a whole request, and id, model, system, temperature; what else it has is carried
-/// through), one JSON array of them, or CSV with a column prompt.
+/// through), one JSON array of them, or CSV or TSV with a column prompt.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Batch {
@@ -58,11 +58,11 @@ pub(super) struct Batch {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// How the tasks are written down [default: by the file's name: .jsonl, .json, .csv, else text]
+    /// How the tasks are written down [default: by the file's name: .jsonl, .json, .csv, .tsv, else text]
     #[arg(long, value_name = "NAME", value_parser = formats())]
     format: Option<Format>,
 
-    /// The column of CSV that holds the prompt
+    /// The column of CSV (or TSV) that holds the prompt
     #[arg(long, value_name = "NAME", default_value = "prompt")]
     column: String,
 

@@ -91,7 +91,7 @@ fn waiting(now: &Statistics) -> Option<String> {
         return Some(crate::telemetry::plain(&network));
     }
     let first = now.resting.first().filter(|_| now.active == 0)?;
-    let until = first.seconds.map(|seconds| format!("waits {}: ", time(seconds))).unwrap_or_default();
+    let until = first.seconds.map_or_else(|| "waits: ".to_owned(), |seconds| format!("waits {}: ", time(seconds)));
     Some(format!("{until}{}", crate::telemetry::plain(&first.why)))
 }
 

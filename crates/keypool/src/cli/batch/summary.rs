@@ -37,6 +37,7 @@ impl Summary {
             Ended::Stopped => "stopped",
             Ended::OutOfQuota(_) => "out_of_quota",
             Ended::NoKey(_) => "no_key",
+            Ended::Astray(_) => "astray",
             _ => "failed",
         };
         let mut summary = json!(statistics);

@@ -19,6 +19,9 @@ use crate::{
     telemetry::plain,
 };
 
+/// What becomes of a key that leaves.
+const REMOVED: &str = "removed";
+
 /// Which keys, and where.
 #[derive(Debug, Args)]
 struct Which {
@@ -96,12 +99,20 @@ impl Which {
             let mut changed = Vec::with_capacity(ids.len());
             for typed in &ids {
                 let id = edits::find(book, &configured, typed)?;
+                let has_left = book.find(&id)?.has_left();
                 change(book, &id)?;
-                changed.push(id);
+                changed.push((id, has_left));
             }
             Ok(changed)
         })?;
-        self.place.tell(&changed, what);
+        let (ids, left): (Vec<String>, Vec<bool>) = changed.into_iter().unzip();
+        self.place.tell(&ids, what);
+        for (id, _) in ids.iter().zip(left).filter(|(_, has_left)| *has_left && what != REMOVED) {
+            eprintln!(
+                "keypool: note: {} has left: nobody has its secret by now; what is said of it holds once it is back",
+                plain(id)
+            );
+        }
         Ok(())
     }
 }
@@ -127,7 +138,7 @@ impl Remove {
                 let database = place.existing().await?;
                 Ok::<_, DatabaseError>(database::is_served(&database).await?)
             })?;
-        self.which.each("removed", move |book, id| {
+        self.which.each(REMOVED, move |book, id| {
             edits::kept_here_alone(book, &configured, id)?;
             let key = book.find(id)?;
             let hash = key.record.hash.clone();

@@ -1,0 +1,63 @@
+//! A provider's address where nobody is one: the run ends, rather than each of its tasks.
+
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+
+use keypool_client::batch::{Batch, Ended, Task};
+use tower_keypool::Models;
+
+use crate::provider::{self, Says, fine};
+
+const QUICK: Duration = Duration::from_millis(20);
+const PAGE: &str = "<!doctype html><title>Not here</title>";
+
+fn prompts(count: usize) -> impl Iterator<Item = Task> + Send {
+    (0..count).map(|n| Task::prompt(format!("task {n}")))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_to_an_address_that_is_no_providers_ends_early_and_blames_no_task() {
+    let says = [
+        (|| Says::Leads("https://elsewhere.example/")) as fn() -> Says,
+        || Says::Other(404, PAGE),
+        || Says::Other(405, ""),
+        || Says::Other(200, PAGE),
+    ];
+    for (n, says) in says.into_iter().enumerate() {
+        for slots in [false, true] {
+            let pool = provider::pool(provider::keys(3)).build().unwrap();
+            let (client, asked) = provider::client(&pool, Models::new(), move |_, _, _| (QUICK, says()));
+            let batch = Batch::new(client);
+            let batch = if slots { batch.workers_per_key(2).rate_limit_per_slot(0.5) } else { batch };
+            let (ended, all) = batch.run(prompts(500)).finish().await;
+            let Ended::Astray(why) = ended else { panic!("{n}, slots {slots}: {ended:?} {all}") };
+            assert!(why.contains("base URL"), "{why}");
+            assert_eq!((all.ok, all.failed), (0, 0), "no task is at fault: {all}");
+            let asked = asked.load(SeqCst);
+            assert!(asked <= 120, "{n}, slots {slots}: {asked} requests");
+        }
+    }
+}
+
+/// Odd tasks are odd themselves, wherever they stand.
+#[tokio::test(start_paused = true)]
+async fn tasks_that_find_no_answer_while_others_do_fail_for_themselves() {
+    for (odd, all_odd) in [(5, true), (9, false), (40, false)] {
+        let pool = provider::pool(provider::keys(3)).build().unwrap();
+        let (client, _) = provider::reading(&pool, Models::new(), move |_, _, _, body| {
+            let number = body.split("task ").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+            let is_odd = number.parse::<usize>().unwrap() < odd;
+            (QUICK, if is_odd { Says::Other(404, PAGE) } else { fine() })
+        });
+        let count = if all_odd { odd } else { 200 };
+        let batch = Batch::new(client).concurrency(4);
+        // Those come in their turn, and last.
+        let tasks: Vec<Task> = if odd > 9 {
+            prompts(count).collect::<Vec<_>>().into_iter().rev().collect()
+        } else {
+            prompts(count).collect()
+        };
+        let (ended, all) = batch.run(tasks).finish().await;
+        assert!(matches!(ended, Ended::Done), "{odd} of {count}: {ended:?} {all}");
+        assert_eq!((all.ok as usize, all.failed as usize), (count - odd, odd), "{all}");
+    }
+}
