@@ -93,7 +93,7 @@ mod whole_file;
 
 pub use as_response::{AnswerBody, ExhaustedAsResponse, ExhaustedAsResponseFuture, ExhaustedAsResponseLayer};
 pub use body_error::BodyError;
-pub use cooldown::{Cooldown, CooldownBody, CooldownFuture, CooldownLayer, KeyMask};
+pub use cooldown::{Cooldown, CooldownBody, CooldownFuture, CooldownLayer, KeyMask, StreamEnd};
 pub use error::{BoxError, Error, KeyError};
 pub use fallback::{ModelFallback, ModelFallbackFuture, ModelFallbackLayer, Models};
 pub use key::{Exit, ExitError, InvalidSecret, Key, KeyId, Priority, Secret, Tier};

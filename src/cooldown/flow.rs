@@ -345,10 +345,7 @@ impl Flow {
             return;
         }
         self.flush(false);
-        if let Some(watch) = self.sight().and_then(|sight| sight.stream.as_mut()?.watch.as_mut()) {
-            watch.finish();
-        }
-        self.look_for_errors();
+        self.hear_the_end();
         self.judge_whole();
         self.tell_usage();
     }

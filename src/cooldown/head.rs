@@ -13,7 +13,7 @@ pub(crate) struct Asked {
     pub(super) head: bool,
     /// Something is to be made: what comes is no file that somebody stored, whatever stands in it.
     pub(super) makes: bool,
-    /// A stream that may come as a JSON array.
+    /// A stream that may come as a JSON array, and says why it ends.
     pub(super) array: bool,
     /// How the provider's answers tell their usage.
     pub(super) usage: UsageFormat,

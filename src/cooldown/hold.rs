@@ -119,6 +119,7 @@ where
             return self.withhold();
         }
         let good = self.flow.sight().is_none_or(|sight| sight.error.is_none());
+        let end = self.flow.sight().and_then(|sight| Some(sight.stream.as_ref()?.end.clone()));
         let packed_error = !good && !self.flow.is_plain();
         let mut verdict = self.verdict();
         if let Some(spoken) = self.flow.spoken()
@@ -141,6 +142,9 @@ where
             self.head.headers.remove(header::CONTENT_LENGTH);
         }
         self.head.extensions.insert(self.granted.served_by(verdict));
+        if let Some(end) = end {
+            self.head.extensions.insert(end);
+        }
         Ok(Response::from_parts(self.head, CooldownBody::begun(self.body, self.flow)))
     }
 

@@ -18,7 +18,7 @@
 //! and of queries, and so for the keys of the request's earlier attempts.
 //!
 //! As a body passes, its usage is read and told to the pool, and so is a stream that turns into an error, that breaks
-//! off, or that the caller leaves, and a good answer of at most 16 KiB that speaks against its key
+//! off, or that the caller leaves (what became of a good stream is in its [`StreamEnd`]), and a good answer of at most 16 KiB that speaks against its key
 //! ([`Provider::alarm`](crate::Provider::alarm)). In one that inflates beyond all reason only the key is looked for.
 //!
 //! The timers are tokio's: holding asks for a runtime with time enabled.
@@ -34,6 +34,7 @@ mod hold;
 mod inflate;
 mod judging;
 mod key_mask;
+mod last_word;
 mod layer;
 mod mask;
 mod masks;
@@ -45,6 +46,7 @@ mod repack;
 mod service;
 mod sight;
 mod spelled;
+mod stream_end;
 mod stream_watch;
 mod teller;
 mod usage_object;
@@ -59,3 +61,4 @@ pub(crate) use judging::failed;
 pub use key_mask::KeyMask;
 pub use layer::CooldownLayer;
 pub use service::Cooldown;
+pub use stream_end::StreamEnd;

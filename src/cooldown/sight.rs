@@ -3,6 +3,8 @@
 use super::{
     first_event::{FirstEvent, Framing},
     judging::LARGEST_WHOLE,
+    last_word::LastWord,
+    stream_end::StreamEnd,
     stream_watch::StreamWatch,
     teller::Teller,
     usage_scan::UsageScan,
@@ -40,12 +42,18 @@ pub(super) struct Stream {
     pub(super) first: Option<FirstEvent>,
     /// Of streams; what is none ends with its beginning.
     pub(super) watch: Option<StreamWatch>,
+    /// Of those that say why they end.
+    pub(super) last_word: Option<LastWord>,
+    /// Where it is said that it did not end well.
+    pub(super) end: StreamEnd,
 }
 
 impl Stream {
-    pub(super) fn new(framing: Framing) -> Box<Self> {
+    /// `reasoned`: it says why it ends.
+    pub(super) fn new(framing: Framing, reasoned: bool) -> Box<Self> {
         let watch = (framing != Framing::Object).then(|| StreamWatch::new(framing));
-        Box::new(Self { first: Some(FirstEvent::new(framing)), watch })
+        let last_word = (reasoned && watch.is_some()).then(LastWord::default);
+        Box::new(Self { first: Some(FirstEvent::new(framing)), watch, last_word, end: StreamEnd::default() })
     }
 }
 
@@ -74,6 +82,9 @@ impl Sight {
             }
             if let Some(watch) = &mut stream.watch {
                 watch.see(bytes);
+            }
+            if let Some(word) = &mut stream.last_word {
+                word.see(bytes);
             }
         }
         if let Some(error) = &mut self.error {

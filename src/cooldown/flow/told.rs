@@ -26,6 +26,20 @@ impl Flow {
         }
     }
 
+    /// The stream is over: an error that was cut off counts, too, and so does that it did not say why it ends.
+    pub(super) fn hear_the_end(&mut self) {
+        let read = self.is_readable();
+        if let Some(stream) = self.sight().and_then(|sight| sight.stream.as_mut()) {
+            if let Some(watch) = &mut stream.watch {
+                watch.finish();
+            }
+            if read && stream.last_word.as_ref().is_some_and(|word| !word.was_said()) {
+                stream.end.spoil();
+            }
+        }
+        self.look_for_errors();
+    }
+
     /// Tells of an error in the stream; while its beginning is held, that one is judged first.
     pub(super) fn look_for_errors(&mut self) {
         if self.holding {
@@ -35,6 +49,7 @@ impl Flow {
         let Some(sight) = self.sight() else { return };
         let Some(stream) = &mut sight.stream else { return };
         if settled {
+            stream.end.spoil();
             sight.stream = None;
         } else if let Some(mut found) = stream.watch.as_mut().and_then(StreamWatch::take)
             && let Some(teller) = &self.teller
@@ -43,6 +58,7 @@ impl Flow {
             if let Some(verdict) = judging::later_event(teller, &found) {
                 teller.judge(&verdict);
                 self.settled = true;
+                self.look_for_errors();
             }
         }
     }

@@ -81,7 +81,11 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
         "temperature" => sampling.temperature = Some(field.read()?),
         "top_p" => sampling.top_p = Some(field.read()?),
         "top_k" => sampling.top_k = Some(field.read()?),
-        "stop_sequences" => sampling.stop = field.read()?,
+        "stop_sequences" => {
+            if sampling.stop_at(field.read()?) {
+                ignored.add("stop_sequences");
+            }
+        }
         "tools" => conversation.tools = tool::tools(field, strict, ignored)?,
         "tool_choice" => tool::choice(field, conversation)?,
         "thinking" => {

@@ -31,6 +31,18 @@ pub struct Sampling<'a> {
     pub logprobs: Option<u32>,
 }
 
+impl<'a> Sampling<'a> {
+    /// The answer ends before one of these. Nothing ends nothing, and the upstream takes no such word: whether one was left
+    /// out.
+    pub(crate) fn stop_at(&mut self, mut words: Vec<Text<'a>>) -> bool {
+        let said = words.len();
+        words.retain(|word| !word.is_empty());
+        let left_out = words.len() < said;
+        self.stop = words;
+        left_out
+    }
+}
+
 /// What form the answer has.
 #[derive(Clone, Debug, Default)]
 pub enum Format<'a> {

@@ -36,6 +36,11 @@ fn fields() {
         json!({ "temperature": 0.5, "top_p": 0.9, "top_k": 5, "stop_sequences": ["a"] }),
         json!({ "temperature": 0.5, "topP": 0.9, "topK": 5, "stopSequences": ["a"] }),
     );
+    // Nothing is where anything ends, and not one that the upstream takes; a blank is one.
+    config(json!({ "stop_sequences": ["", "a", "\n", " "] }), json!({ "stopSequences": ["a", "\n", " "] }));
+    for nothing in [json!([]), json!([""]), json!(null)] {
+        becomes(json!({ "stop_sequences": nothing }), json!({}));
+    }
     config(
         json!({ "thinking": { "type": "enabled", "budget_tokens": 2_000 } }),
         json!({ "thinkingConfig": { "includeThoughts": true, "thinkingBudget": 2_000 } }),

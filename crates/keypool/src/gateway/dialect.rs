@@ -99,11 +99,11 @@ impl Dialect {
         )
     }
 
-    /// The answer where a path of this dialect has no version in front.
+    /// The answer where a path of this dialect has no version in front, or two.
     pub(super) fn unversioned(self) -> Response<Full<Bytes>> {
         self.not_found(
-            "there is no such path: /v1 is missing in front of it. Put it at the end of the client's base URL (Anthropic's \
-             clients bring it themselves)",
+            "there is no such path: /v1 stands in front of it, once. OpenAI's clients have it at the end of their base URL; \
+             Anthropic's bring it themselves",
         )
     }
 

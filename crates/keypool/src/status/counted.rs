@@ -2,17 +2,14 @@
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tower_keypool::Tick;
+use tower_keypool::{StreamEnd, Tick};
 use tracing::Span;
 
 use super::{
@@ -33,7 +30,7 @@ pub(crate) struct Visit {
     model: Option<Box<str>>,
     heard: Option<Arc<OnceLock<Heard>>>,
     called: Option<RequestId>,
-    spoiled: Option<Arc<AtomicBool>>,
+    end: Option<StreamEnd>,
 }
 
 /// What came of a request whose head went out before.
@@ -79,7 +76,7 @@ impl Visit {
             model: None,
             heard: None,
             called: None,
-            spoiled: None,
+            end: None,
         }
     }
 
@@ -90,8 +87,13 @@ impl Visit {
 
     /// Where it is said that an answer which ends well for its reader, as a stream with an error for its last event, has
     /// broken off all the same.
-    pub(crate) fn spoiling(&mut self) -> Arc<AtomicBool> {
-        Arc::clone(self.spoiled.get_or_insert_default())
+    pub(crate) fn end(&mut self) -> StreamEnd {
+        self.end.get_or_insert_default().clone()
+    }
+
+    /// The same, where nobody says it yet and whoever reads the answer does.
+    pub(crate) fn ends_as(&mut self, end: StreamEnd) {
+        self.end.get_or_insert(end);
     }
 
     /// Where it is put what came of it once that is known, since its head goes out before.
@@ -137,7 +139,7 @@ impl Drop for Visit {
         if let Some(Heard { model, class }) = self.heard.as_ref().and_then(|heard| heard.get()) {
             (self.model, self.class) = (model.clone(), *class);
         }
-        if self.spoiled.as_ref().is_some_and(|spoiled| spoiled.load(Ordering::Acquire)) {
+        if self.end.as_ref().is_some_and(StreamEnd::is_broken) {
             self.outcome = Outcome::Broken;
         }
         if self.outcome == Outcome::Broken {

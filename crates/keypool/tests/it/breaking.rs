@@ -86,6 +86,49 @@ async fn a_translated_stream_that_fails_after_its_beginning_counts_as_failed() {
     }
 }
 
+async fn stream_natively(running: &Running) -> Answer {
+    let path = "/v1beta/models/gemini-2.5-flash:streamGenerateContent";
+    let request = Request::post(format!("{}{path}?alt=sse", running.url)).header("x-request-id", "mine-1");
+    ask(request.header("x-goog-api-key", PLACEHOLDER), HELLO).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_passed_on_counts_as_failed_where_it_ends_in_an_error_or_says_no_reason_to_end() {
+    let (mut failing, error) = (failing(), r#"{"error":{"code":503,"message":"x","status":"UNAVAILABLE"}}"#);
+    // A client reads it as any stream, to its end.
+    failing.retain(|(what, _)| *what != "broken off");
+    failing.push(("nothing but an error", format!("{EVENTS}\r\n{}", event(error))));
+    let begun = r#"[{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}"#;
+    failing.push(("an error behind it, in a list", format!("{JSON}\r\n{begun},{error}]")));
+    failing.push(("no end, in a list", format!("{JSON}\r\n{begun}]")));
+    for (what, answer) in failing {
+        let (running, _folder) = running(answer).await;
+        let told = stream_natively(&running).await;
+        assert_eq!(told.status, 200, "{what}: {told:?}");
+        is_told_as_failed(what, running).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_passed_on_counts_as_good_where_it_says_why_it_ends() {
+    let begun = event(r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}"#);
+    let stop = event(r#"{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1}}"#);
+    let blocked = event(r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#);
+    let spaced = r#"[{"candidates": [{"finishReason": "STOP"}]}]"#;
+    for (what, answer) in [
+        ("a reason", format!("{EVENTS}\r\n{begun}{stop}")),
+        ("a reason, and more", format!("{EVENTS}\r\n{begun}{stop}{begun}")),
+        ("blocked", format!("{EVENTS}\r\n{blocked}")),
+        ("a list", format!("{JSON}\r\n{spaced}")),
+    ] {
+        let (running, _folder) = running(answer).await;
+        let told = stream_natively(&running).await;
+        assert_eq!(told.status, 200, "{what}: {told:?}");
+        let used = get(&running, "/usage?by=tenant").await;
+        assert_eq!((&used["total"]["requests"], &used["total"]["failed"]), (&json!(1), &json!(0)), "{what}: {used}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_answer_that_breaks_off_in_the_middle_is_broken_for_everybody() {
     for (what, cut) in [

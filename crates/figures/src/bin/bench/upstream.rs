@@ -34,6 +34,8 @@ pub(crate) fn streamed(zipped: bool) -> std::io::Result<Bytes> {
     Ok(chunks.concat().into())
 }
 
+const STOP: &str = r#""finishReason":"STOP","#;
+
 /// An answer's part.
 fn part(text: &str, finish: &str) -> String {
     format!(
@@ -47,7 +49,9 @@ fn part(text: &str, finish: &str) -> String {
 }
 
 fn events() -> Vec<Bytes> {
-    (0..CHUNKS).map(|n| format!("data: {}\r\n\r\n", part(&format!("word {n}"), "")).into()).collect()
+    // Only a last one says why it ended.
+    let finish = |n| if n + 1 == CHUNKS { STOP } else { "" };
+    (0..CHUNKS).map(|n| format!("data: {}\r\n\r\n", part(&format!("word {n}"), finish(n))).into()).collect()
 }
 
 fn compressed(events: &[Bytes]) -> std::io::Result<Vec<Bytes>> {
@@ -64,9 +68,7 @@ fn compressed(events: &[Bytes]) -> std::io::Result<Vec<Bytes>> {
 
 impl Canned {
     fn new() -> std::io::Result<Self> {
-        // Only a last one says why it ended.
-        let stop = r#""finishReason":"STOP","#;
-        let whole = part(&"x".repeat(ANSWER - part("", stop).len()), stop);
+        let whole = part(&"x".repeat(ANSWER - part("", STOP).len()), STOP);
         let (events, zipped) = (events(), compressed(&events())?);
         let length = format!("content-length: {}\r\n", whole.len());
         Ok(Self {

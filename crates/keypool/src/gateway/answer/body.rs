@@ -2,7 +2,6 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, atomic::AtomicBool},
     task::{Context, Poll, Waker, ready},
 };
 
@@ -10,7 +9,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use tower_keypool::BoxError;
+use tower_keypool::{BoxError, StreamEnd};
 
 use super::{
     head::{self, ID, THEIR_ID},
@@ -62,7 +61,8 @@ pub(in crate::gateway) fn passed_on<B: Body<Data = Bytes>>(
 ) -> Response<Said<B>> {
     head::tidy_response(&mut response);
     if parting::is_open(response.headers(), response.body()) {
-        let flowing = |body| Box::new(Flowing::new(body, dialect, farewell.awaited()));
+        let end = response.extensions().get().cloned();
+        let flowing = |body| Box::new(Flowing::new(body, dialect, farewell.awaited(), end));
         return response.map(|body| Said { inner: Inner::Flowing { body: flowing(body) } });
     }
     response.map(Said::theirs)
@@ -102,9 +102,9 @@ impl<B> Said<B> {
     }
 
     /// Where it is said should it fail once its head is out.
-    pub(in crate::gateway) fn tell_of_failure(&mut self, spoiled: impl FnOnce() -> Arc<AtomicBool>) {
+    pub(in crate::gateway) fn tell_of_failure(&mut self, end: impl FnOnce() -> StreamEnd) {
         if let Inner::Told { body } = &mut self.inner {
-            body.tell_of_failure(spoiled());
+            body.tell_of_failure(end());
         }
     }
 

@@ -16,6 +16,7 @@ use http::{HeaderMap, StatusCode, header};
 use http_body::{Body, Frame};
 use keypool_dialect::{Fault, Kind};
 use tokio::sync::watch;
+use tower_keypool::StreamEnd;
 
 use crate::gateway::dialect::Dialect;
 
@@ -92,6 +93,8 @@ pub(in crate::gateway) struct Flowing<B> {
     body: Pin<Box<B>>,
     parting: Parting,
     dialect: Dialect,
+    /// Where it is said that it did not come to its own end.
+    end: Option<StreamEnd>,
     /// The last bytes that came.
     tail: [u8; 4],
     over: bool,
@@ -105,9 +108,9 @@ pub(super) fn is_open(headers: &HeaderMap, body: &impl Body) -> bool {
 }
 
 impl<B: Body<Data = Bytes>> Flowing<B> {
-    pub(super) fn new(body: B, dialect: Dialect, parting: Parting) -> Self {
+    pub(super) fn new(body: B, dialect: Dialect, parting: Parting, end: Option<StreamEnd>) -> Self {
         // Before anything came an event may begin.
-        Self { body: Box::pin(body), parting, dialect, tail: *b"\n\n\n\n", over: false }
+        Self { body: Box::pin(body), parting, dialect, end, tail: *b"\n\n\n\n", over: false }
     }
 
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
@@ -132,6 +135,9 @@ impl<B: Body<Data = Bytes>> Flowing<B> {
             return Poll::Pending;
         }
         self.over = true;
+        if let Some(end) = &self.end {
+            end.spoil();
+        }
         Poll::Ready(Some(Ok(Frame::data(event(self.dialect)))))
     }
 

@@ -4,10 +4,6 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -16,7 +12,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame};
 use keypool_dialect::{Exchange, Fault};
-use tower_keypool::{BoxError, KeyMask};
+use tower_keypool::{BoxError, KeyMask, StreamEnd};
 
 use super::parting::Parting;
 
@@ -46,7 +42,7 @@ pub(in crate::gateway) struct Telling<B> {
     mask: Option<KeyMask>,
     told: Option<Told>,
     /// Where it is said that it failed: its client is told by an event, and reads it to its end.
-    spoiled: Option<Arc<AtomicBool>>,
+    end: Option<StreamEnd>,
 }
 
 enum Source<B> {
@@ -73,8 +69,8 @@ impl<B> Telling<B> {
     }
 
     /// Says there should it fail behind its head.
-    pub(super) fn tell_of_failure(&mut self, spoiled: Arc<AtomicBool>) {
-        self.spoiled = Some(spoiled);
+    pub(super) fn tell_of_failure(&mut self, end: StreamEnd) {
+        self.end = Some(end);
     }
 }
 
@@ -100,7 +96,7 @@ where
     fn new(source: Source<B>, exchange: Exchange, parting: Parting) -> Self {
         let mut silence = tokio::time::interval(SILENCE);
         silence.reset();
-        Self { source, exchange, out: Vec::new(), silence, parting, mask: None, told: None, spoiled: None }
+        Self { source, exchange, out: Vec::new(), silence, parting, mask: None, told: None, end: None }
     }
 
     /// Hears how the answer begins, for as long as there is `patience`; then the client is told that it goes on.
@@ -137,9 +133,9 @@ where
         loop {
             if !self.out.is_empty() {
                 if self.exchange.has_failed()
-                    && let Some(spoiled) = self.spoiled.take()
+                    && let Some(end) = self.end.take()
                 {
-                    spoiled.store(true, Ordering::Release);
+                    end.spoil();
                 }
                 return Poll::Ready(Some(Frame::data(std::mem::take(&mut self.out).into())));
             }
@@ -163,7 +159,7 @@ where
 
     /// Hears what comes next.
     fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { source, exchange, out, silence, mask, told, spoiled, .. } = self;
+        let Self { source, exchange, out, silence, mask, told, end, .. } = self;
         let polled = match source {
             Source::Awaited(answer) => {
                 let head = match ready!(answer.as_mut().poll(cx)) {
@@ -176,7 +172,7 @@ where
                     Err(Missed { fault, head }) => {
                         exchange.fail(&fault, out);
                         // Its status says so.
-                        *spoiled = None;
+                        *end = None;
                         head
                     }
                 };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header, uri::PathAndQuery};
 use http_body::Body;
 use tower::Service;
-use tower_keypool::{BoxError, Error, ServedBy};
+use tower_keypool::{BoxError, Error, ServedBy, StreamEnd};
 use tracing::Instrument;
 
 use super::{
@@ -320,7 +320,7 @@ impl<S> Gateway<S> {
 
 /// Tells the line of an answer; of one that begins before the provider's head is there once it is, as that says.
 fn tell_or_await<B>(line: RequestLine, visit: &mut Visit, response: &mut Response<Said<B>>, traffic: &Arc<Traffic>) {
-    response.body_mut().tell_of_failure(|| visit.spoiling());
+    response.body_mut().tell_of_failure(|| visit.end());
     if !response.body().awaits_head() {
         return line.end(response, traffic);
     }
@@ -355,6 +355,9 @@ where
         response = as_limited(response, dialect);
     }
     response = identified(response);
+    if let Some(end) = response.extensions_mut().remove::<StreamEnd>() {
+        visit.ends_as(end);
+    }
     if let Some(span) = visit.span() {
         span::record(span, &response);
     }

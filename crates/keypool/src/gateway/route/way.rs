@@ -71,7 +71,7 @@ pub(in crate::gateway) enum Way {
     Mistaken(Dialect),
     /// The path names a provider that is not there.
     Unnamed(Dialect),
-    /// It is a path of the dialect without its version, which a client's base URL ends with.
+    /// It is a path of the dialect without its version, or with two of them: one of the client's base URL.
     Unversioned(Dialect),
 }
 
@@ -139,6 +139,9 @@ pub(in crate::gateway) fn forced(path: &str) -> Option<(Dialect, &str)> {
 
 /// The dialect of a path behind `/v1` that names none.
 pub(in crate::gateway) fn unforced(rest: &str, head: (&HeaderMap, &Uri)) -> Dialect {
+    if let Some(dialect) = twice(rest) {
+        return dialect;
+    }
     let mut segments = rest.trim_start_matches('/').split('/');
     let (first, second) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
     if OPENAI.contains(&first) {
@@ -160,6 +163,11 @@ fn unversioned(path: &str) -> Option<Dialect> {
         "messages" => Some(Dialect::Anthropic),
         first => OPENAI.contains(&first).then_some(Dialect::OpenAi),
     }
+}
+
+/// The same of a path that has another version behind its first one.
+fn twice(rest: &str) -> Option<Dialect> {
+    behind(rest, "/v1").and_then(unversioned)
 }
 
 /// The dialect whose clients send such a credential. `shared`: a bearer speaks for `OpenAI`'s.
@@ -214,6 +222,7 @@ impl Way {
         match dialect {
             Dialect::Gemini => Self::Through,
             Dialect::OpenAi if !dialects.translates_openai => moved(&head.uri, &format!("/v1beta/openai{rest}")),
+            dialect if twice(rest).is_some() => Self::Unversioned(dialect),
             dialect => match task(dialect, rest) {
                 Some(task) => Self::Translated(dialect, task),
                 None if named.is_none() && is_shared(rest) => Self::Mistaken(dialect),
@@ -308,6 +317,10 @@ mod tests {
             ("/v10/chat/completions", "", "through"),
             ("/chat/completions", "authorization", "OpenAi unversioned"),
             ("/messages", "", "Anthropic unversioned"),
+            ("/v1/v1/messages", "x-api-key", "Anthropic unversioned"),
+            ("/anthropic/v1/v1/messages", "", "Anthropic unversioned"),
+            ("/v1/v1/chat/completions", "authorization", "OpenAi unversioned"),
+            ("/v1/v1/models", "x-goog-api-key", "through"),
             ("/models", "authorization", "through"),
             ("/v1/uploads", "authorization", "OpenAi nowhere"),
             ("/v1/fine_tuning/jobs", "authorization", "OpenAi nowhere"),
