@@ -196,8 +196,10 @@ impl fmt::Display for Statistics {
         write!(f, "rate: {:.2} a second", self.per_second)?;
         if let Some(possible) = self.possible_per_second {
             write!(f, " of {possible:.2} possible")?;
-            // What begins with full windows is faster than it can go on.
-            if self.per_second <= possible {
+            // What begins with full windows is faster than it can go on; nothing is no rate.
+            if self.per_second > possible {
+                write!(f, " in the long run")?;
+            } else if self.requests > 0 {
                 write!(f, " ({:.0} %)", 100.0 * self.per_second / possible)?;
             }
         }
