@@ -77,6 +77,11 @@ impl Shelf {
         *self = Self { state: Some(BoardState::default()), ..Self::default() };
     }
 
+    /// What was read lost something: see [`BoardState::doubt`].
+    pub(crate) fn doubt(&mut self) {
+        self.state.get_or_insert_default().doubt();
+    }
+
     /// Reads what does not lie apart.
     pub(crate) fn read_head(&mut self, head: &str) -> serde_json::Result<()> {
         let mut state: BoardState = serde_json::from_str(head)?;

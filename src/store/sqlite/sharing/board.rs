@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::{
-    super::{failure::Failure, migrate, write::number},
+    super::{failure::Failure, gap, migrate, write::number},
     SharedDesk,
     life::Life,
     notes,
@@ -30,7 +30,7 @@ pub(super) fn renew(
     now: impl FnOnce() -> i64,
 ) -> Result<Reply, Failure> {
     let to = migrate::turn(connection)?;
-    read(&to, desk)?;
+    read_first(&to, desk)?;
     if desk.version == 0 && life.among_strangers {
         // Made just now, since somebody deleted the one on which they work.
         desk.shelf.begin_again();
@@ -66,6 +66,16 @@ pub(super) fn renew(
         life.forget(dead);
     }
     Ok(reply)
+}
+
+/// Reads it to change it. A file that lost something says so to who reads it first.
+pub(super) fn read_first(to: &Transaction<'_>, desk: &mut SharedDesk) -> Result<(), Failure> {
+    let first = desk.shelf.is_empty();
+    read(to, desk)?;
+    if first && gap::take(to)? {
+        desk.shelf.doubt();
+    }
+    Ok(())
 }
 
 /// Reads what changed since it was read last.

@@ -1,6 +1,7 @@
 //! A database that several work on.
 
 mod full_disk;
+mod gap;
 #[cfg(target_os = "linux")]
 mod replaced;
 mod versions;
@@ -201,7 +202,10 @@ struct Party {
 
 impl Party {
     fn new(path: &Path, clock: &ManualClock, name: &str, is_later: bool) -> Self {
-        let limits = Limits::new().per_minute(5);
+        Self::limited(path, clock, (name, &Limits::new().per_minute(5)), is_later)
+    }
+
+    fn limited(path: &Path, clock: &ManualClock, (name, limits): (&str, &Limits), is_later: bool) -> Self {
         let info = |name: &str| UnitInfo {
             unit: name.into(),
             kind: "lane".into(),
