@@ -153,10 +153,11 @@ impl Error {
         self.0.served_by.as_ref()
     }
 
-    /// When to try again, from now; `None` where nobody knows or it will not help.
+    /// When to try again, from now; `None` where nobody knows or it will not help. Where no time alone is sure to bring a key
+    /// back (others stand in front), the earliest that one may come.
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.0.kind {
-            Kind::Exhausted(exhausted) => exhausted.next_in(),
+            Kind::Exhausted(exhausted) => exhausted.next_in().or_else(|| exhausted.may_serve_in()),
             Kind::Upstream { verdict, .. } => verdict.retry_after(),
             // Until other bodies have gone.
             Kind::Behind(Behind::Room) => Some(Duration::from_secs(1)),

@@ -1,7 +1,7 @@
 //! The environment as values, so that nobody reads it behind another's back.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
 };
@@ -10,7 +10,10 @@ use super::{Origin, Problem, Setting};
 
 /// Variables by name. Values are never shown.
 #[derive(Clone, Default)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment {
+    texts: BTreeMap<String, String>,
+    not_text: BTreeSet<String>,
+}
 
 /// A variable that was found: its full name and its value.
 #[derive(Clone, PartialEq, Eq)]
@@ -38,28 +41,38 @@ impl fmt::Debug for Variable {
 const OURS: &str = "KEYPOOL_";
 
 impl Environment {
-    /// This process's. What is not text is left out.
+    /// This process's.
     pub fn process() -> Self {
-        Self(
-            std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-                .collect(),
-        )
+        let mut environment = Self::default();
+        for (name, value) in std::env::vars_os() {
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) => drop(environment.texts.insert(name, value)),
+                Err(_) => drop(environment.not_text.insert(name)),
+            }
+        }
+        environment
+    }
+
+    /// The names of those whose value is no text (UTF-8), which is read as if they were not set.
+    pub fn not_text(&self) -> impl Iterator<Item = &str> {
+        self.not_text.iter().map(String::as_str)
     }
 
     /// These variables.
     pub fn of<N: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        let texts = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { texts, not_text: BTreeSet::new() }
     }
 
     /// A variable by exactly this name; an empty one is none.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+        self.texts.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
     /// The names of all that are set.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str).filter(|name| self.get(name).is_some())
+        self.texts.keys().map(String::as_str).filter(|name| self.get(name).is_some())
     }
 
     /// A variable by this name: `KEYPOOL_NAME`, else `NAME`.
@@ -113,7 +126,7 @@ impl Environment {
     /// Names that begin so, with `KEYPOOL_` in front or not, without it.
     pub(super) fn beginning(&self, prefix: &str) -> Vec<&str> {
         let mut names: Vec<&str> = self
-            .0
+            .texts
             .keys()
             .map(|name| name.strip_prefix(OURS).unwrap_or(name))
             .filter(|name| name.starts_with(prefix))
@@ -130,7 +143,7 @@ impl Environment {
             let path = path.split("__").map(str::to_ascii_lowercase).collect();
             Some(Setting { path, value: value.trim().to_owned(), origin: Origin::env(name.as_str()) })
         };
-        self.0.iter().filter_map(setting).collect()
+        self.texts.iter().filter_map(setting).collect()
     }
 }
 
@@ -149,6 +162,6 @@ pub(super) fn read(path: &Path) -> Result<String, String> {
 
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.texts.keys()).finish()
     }
 }

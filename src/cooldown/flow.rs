@@ -24,7 +24,7 @@ use super::{
     sight::Sight,
     teller::Teller,
 };
-use crate::error::BoxError;
+use crate::{error::BoxError, verdict::Verdict};
 
 pub(super) struct Flow {
     /// Whom to tell; nobody for an answer that went out without a lease.
@@ -42,6 +42,8 @@ pub(super) struct Flow {
     complete: bool,
     /// A fault was told: what comes after it changes nothing.
     settled: bool,
+    /// All of it came while it was held, and speaks against its key.
+    spoke: Option<Box<Verdict>>,
 }
 
 /// How the body is read.
@@ -107,6 +109,7 @@ impl Flow {
             anew: false,
             complete: false,
             settled: false,
+            spoke: None,
         }
     }
 

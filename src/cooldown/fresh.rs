@@ -75,7 +75,7 @@ impl Fresh {
             return chunk;
         }
         let chunk = masked(teller.secret(), chunk);
-        if judges && let Some(verdict) = judging::whole(&teller, &chunk, errs) {
+        if judges && let Some(verdict) = judging::whole(&teller, &chunk, errs, false) {
             teller.judge(&verdict);
         }
         chunk

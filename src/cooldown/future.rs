@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     error::{BoxError, Error},
-    pool::{Granted, Retold},
+    pool::{ALARMS, ERRORS, Granted, Retold},
     provider::UsageFormat,
 };
 
@@ -144,22 +144,22 @@ where
     }
     let failed = status.as_u16() >= 400;
     let framing = if readable && !failed { body_head.framing(asked) } else { None };
-    // An error is small: what is known to be large is not looked into.
-    let may_err = || {
-        readable
-            && asked.makes
-            && status == StatusCode::OK
-            && body_head.kind == Kind::Json
-            && body.size_hint().lower() <= LARGEST_BEGINNING as u64
-            && granted.pool.errs_with_success()
-    };
-    let framing = framing.or_else(|| may_err().then_some(Framing::Object));
+    // Neither an error nor what speaks against its key is large: what is known to be is not looked into.
+    let may_be_none = framing.is_none()
+        && readable
+        && asked.makes
+        && status == StatusCode::OK
+        && body_head.kind == Kind::Json
+        && body.size_hint().lower() <= LARGEST_BEGINNING as u64;
+    let kinds = if may_be_none { granted.pool.good_answers() } else { 0 };
+    let framing = framing.or_else(|| (kinds & ERRORS != 0).then_some(Framing::Object));
+    let small = kinds & ALARMS != 0 && encoding == Encoding::Plain;
     let usage = asked.usage != UsageFormat::None;
     let in_events = matches!(framing, Some(Framing::Events | Framing::Array));
     // What is packed cannot be masked any more once its head is out: what is small is read before.
     let packed = encoding == Encoding::Gzip && status.is_success() && !in_events && body_head.kind == Kind::Json;
     let whole = retold == Some(Retold::Whole) && status.is_success() && !in_events && encoding == Encoding::Plain;
-    if readable && (failed || packed || whole || (status.is_success() && framing.is_some())) {
+    if readable && (failed || packed || whole || small || (status.is_success() && framing.is_some())) {
         let sight = Sight {
             error: failed.then(Box::default),
             stream: framing.map(Stream::new),
@@ -170,7 +170,11 @@ where
         };
         let reader = reader(encoding, head.headers.contains_key(CONTENT_LENGTH), sight, &granted);
         let hold = Hold::new(head, body, reader, granted, packed);
-        return Err(Box::new(if whole { hold.until_over() } else { hold }));
+        return Err(Box::new(match (whole, small) {
+            (true, _) => hold.until_over(),
+            (_, true) => hold.until_it_spoke(),
+            _ => hold,
+        }));
     }
     let verdict = judging::head(&granted, &head);
     granted.judge(&verdict);

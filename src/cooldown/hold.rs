@@ -48,6 +48,8 @@ pub(crate) struct Hold<B> {
     packed: bool,
     /// A good answer that is to be here to its end, so that one that breaks off can be asked for again.
     whole: bool,
+    /// A small good answer that may speak against its key at its end.
+    small: bool,
     /// Begins with the first wait.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -59,12 +61,18 @@ where
 {
     pub(super) fn new(head: Parts, body: B, reader: Reader, granted: Granted, packed: bool) -> Self {
         let flow = Box::new(Flow::held(Teller::from(granted.clone()), reader));
-        Self { head, body: Box::pin(body), flow, granted, packed, whole: false, timer: None }
+        Self { head, body: Box::pin(body), flow, granted, packed, whole: false, small: false, timer: None }
     }
 
     /// All of it is held.
     pub(super) fn until_over(mut self) -> Self {
         self.whole = true;
+        self
+    }
+
+    /// All of it is held, if it is small and comes soon.
+    pub(super) fn until_it_spoke(mut self) -> Self {
+        self.small = true;
         self
     }
 
@@ -89,6 +97,9 @@ where
         if self.whole {
             return waiting > LARGEST_WHOLE;
         }
+        if self.small {
+            return waiting > judging::LARGEST_WHOLE;
+        }
         if self.packed {
             return waiting >= LARGEST_PACKED || self.flow.is_packed_anew();
         }
@@ -109,17 +120,18 @@ where
         }
         let good = self.flow.sight().is_none_or(|sight| sight.error.is_none());
         let packed_error = !good && !self.flow.is_plain();
-        let verdict = self.verdict();
-        // What stands in all of it may have spoken against the key by now.
-        let settled = self.whole && self.flow.is_settled();
-        if !settled {
-            self.granted.judge(&verdict);
+        let mut verdict = self.verdict();
+        if let Some(spoken) = self.flow.spoken()
+            && verdict.is_success()
+        {
+            verdict = judging::spoken(&self.granted, &self.head, spoken);
         }
+        self.granted.judge(&verdict);
         if good && verdict.is_success() && self.flow.is_stopped() {
             self.flow.release(true);
             return Err(judging::stopped(&self.granted));
         }
-        self.flow.release(settled || !verdict.is_success());
+        self.flow.release(!verdict.is_success());
         if packed_error {
             // What of gzip is not packed: a name, a comment.
             let keys = keys_of(&self.granted);
@@ -153,7 +165,7 @@ where
         let broken = self.flow.failure().filter(|error| !error.is::<KeyInCompressedBody>());
         match (first, broken) {
             // Nothing of it was handed up: another attempt may serve.
-            (_, Some(error)) if self.packed || self.whole => judging::broken_begin(error),
+            (_, Some(error)) if self.packed || self.whole || self.small => judging::broken_begin(error),
             (Some(first), Some(error)) if !first.is_done() => judging::broken_begin(error),
             (Some(mut first), _) => {
                 first.finish();
@@ -165,7 +177,7 @@ where
                     judging::first_event(&self.granted, &self.head, first.data(), named_error)
                 }
             }
-            (None, _) if self.packed || self.whole => judging::good(&self.granted, &self.head),
+            (None, _) if self.packed || self.whole || self.small => judging::good(&self.granted, &self.head),
             (None, _) => self.judge_error_text(),
         }
     }

@@ -8,7 +8,7 @@ use crate::provider::Answer;
 use crate::{
     body_error::BodyError,
     error::{BoxError, Error, Kind},
-    pool::Granted,
+    pool::{ALARMS, ERRORS, Granted},
     verdict::{Elsewhere, QuotaNews, Scope, Until, Verdict, VerdictKind, judge_error},
 };
 
@@ -34,7 +34,12 @@ pub(super) fn answer(granted: &Granted, head: &Parts, body: &[u8]) -> Verdict {
     let verdict = match granted {
         _ if granted.particulars.of_resource => of_resource(verdict, head.status),
         _ if granted.names_nothing => of_key(verdict, granted.model.as_deref(), head.status),
-        _ => verdict,
+        _ => {
+            if may_be_of_key(&verdict, granted.model.as_deref(), head.status) {
+                granted.pool.meets_unclear_refusals();
+            }
+            verdict
+        }
     };
     completed(granted, head, verdict)
 }
@@ -63,22 +68,23 @@ pub(super) const LARGEST_WHOLE: usize = 16 << 10;
 /// All of a good answer that was handed up, where it holds the word that speaks against its key, or `begins` with an
 /// error. The key must not stand in it any more. `None` where it is good.
 ///
-/// Of a provider that was not known to say an error so the first one went up: the next ones are held.
-pub(super) fn whole(teller: &Teller, text: &[u8], begins: bool) -> Option<Verdict> {
-    if begins {
-        let (wall, headers) = (teller.pool().clock().wall(), HeaderMap::new());
-        let verdict = teller.pool().provider().judge(&Answer::new(StatusCode::OK, &headers, text, wall));
-        if verdict.is_success() {
-            return None;
-        }
-        teller.pool().erred_with_success();
-        return Some(broken(&verdict));
+/// The first one went up: the next ones are held. `held`: this one is.
+pub(super) fn whole(teller: &Teller, text: &[u8], begins: bool, held: bool) -> Option<Verdict> {
+    if !begins {
+        memmem::find(text, teller.pool().provider().alarm()?.as_bytes())?;
     }
-    let alarm = teller.pool().provider().alarm()?;
-    memmem::find(text, alarm.as_bytes())?;
     let (wall, headers) = (teller.pool().clock().wall(), HeaderMap::new());
     let verdict = teller.pool().provider().judge(&Answer::new(StatusCode::OK, &headers, text, wall));
-    (!verdict.is_success()).then_some(verdict)
+    if verdict.is_success() {
+        return None;
+    }
+    teller.pool().met_good_answer(if begins { ERRORS } else { ALARMS });
+    Some(if begins && !held { broken(&verdict) } else { verdict })
+}
+
+/// The same of one that is held to its end.
+pub(super) fn spoken(granted: &Granted, head: &Parts, verdict: Verdict) -> Verdict {
+    completed(granted, head, verdict)
 }
 
 /// An error inside of a stream that has been handed up. `None` where the provider sees none in it.
@@ -109,14 +115,19 @@ fn of_resource(verdict: Verdict, status: StatusCode) -> Verdict {
 /// The same of a request that names nothing of anybody's: who refuses it as if it did may not use the model, as far as
 /// anybody knows. Keys of others are asked, and what they say tells whether it was the request.
 fn of_key(verdict: Verdict, model: Option<&str>, status: StatusCode) -> Verdict {
-    let refused = status == StatusCode::FORBIDDEN && verdict.kind() == VerdictKind::WrongOwner && !verdict.is_named();
-    // One that stands in a collection (`tunedModels/x`) is somebody's.
-    if !refused || model.is_none_or(|model| model.contains('/')) {
+    if !may_be_of_key(&verdict, model, status) {
         return verdict;
     }
     Verdict::new(VerdictKind::InvalidKey).scope(Scope::KeyLane).unclear().code(verdict.code_of().to_owned()).advice(
         "This key may not use this model, without a clear reason: check the key's project and its restrictions.",
     )
+}
+
+/// Whether it would be the key's if the request named nothing of anybody's.
+fn may_be_of_key(verdict: &Verdict, model: Option<&str>, status: StatusCode) -> bool {
+    let refused = status == StatusCode::FORBIDDEN && verdict.kind() == VerdictKind::WrongOwner && !verdict.is_named();
+    // One that stands in a collection (`tunedModels/x`) is somebody's.
+    refused && model.is_some_and(|model| !model.contains('/'))
 }
 
 /// A body that ended in an error of the transport, nothing of it handed up.

@@ -1,6 +1,9 @@
 //! For whoever tells an answer in other words: what was escaped in it reads as the key afterwards.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use bytes::{Bytes, BytesMut};
 use memchr::memmem;
@@ -10,6 +13,9 @@ use super::{
     spelled::{mask_escaped, mask_spelled},
 };
 use crate::{key::Secret, pool::Granted};
+
+/// How an escaped letter of a key begins.
+static ESCAPED: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\\u00"));
 
 /// Overwrites keys in what is told of an answer: an extension of answers to a demand that is
 /// [`retold`](crate::Demand::retold).
@@ -24,17 +30,20 @@ impl KeyMask {
         Self(keys_of(granted).into())
     }
 
-    /// Overwrites the key that the answer's request went out with, as it is or as known writers of JSON escape it.
+    /// Overwrites the key that the answer's request went out with, as it is or as known writers of JSON escape it; in any
+    /// escapes where the text has some that letters of keys need not be written in.
     pub fn hide(&self, text: &mut [u8]) {
-        if let Some(key) = self.0.first() {
-            mask_secret(key, text);
+        let Some(key) = self.0.first() else { return };
+        if ESCAPED.find(text).is_some() {
+            mask_escaped(key, text);
         }
+        mask_secret(key, text);
     }
 
     /// The same of a text of JSON that is yet to be read, whatever is escaped in it.
     pub fn hide_escaped(&self, text: Bytes) -> Bytes {
         let Some(key) = self.0.first() else { return text };
-        if !key.is_encodable() && memmem::find(&text, b"\\u00").is_none() {
+        if !key.is_encodable() && ESCAPED.find(&text).is_none() {
             return text;
         }
         let mut text = text.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));

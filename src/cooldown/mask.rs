@@ -232,9 +232,13 @@ fn mask_text(key: Sought<'_>, text: &mut [u8]) {
 #[inline]
 pub(super) fn mask_headers(secret: &Secret, headers: &mut HeaderMap, mut see: impl FnMut(&HeaderName, &HeaderValue)) {
     let key = Sought::key(secret);
+    // Most values have no room for a key.
+    let shortest = key.map_or(usize::MAX, |key| key.text.len());
     for (name, value) in headers.iter_mut() {
         see(name, value);
-        if let Some(key) = key {
+        if value.len() >= shortest
+            && let Some(key) = key
+        {
             mask_value(key, value);
         }
     }

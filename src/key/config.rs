@@ -153,8 +153,8 @@ impl Key {
     /// Share of the load inside its priority: above 0, finite; 1.0 unless set. Checked when the pool is built.
     ///
     /// What it is a share of, the strategy says: of requests in flight by [`LeastLoaded`](crate::Strategy::LeastLoaded), the
-    /// default, so that requests that come one after the other go to all keys alike; of starts by
-    /// [`Weighted`](crate::Strategy::Weighted).
+    /// default, where of keys that are idle the heaviest comes first (requests that come one after the other all go to it, until
+    /// a limit is full); of starts by [`Weighted`](crate::Strategy::Weighted).
     #[must_use]
     pub fn weight(mut self, weight: f32) -> Self {
         self.weight = weight;

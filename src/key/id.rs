@@ -112,12 +112,32 @@ impl PartialOrd for KeyId {
 
 impl Ord for KeyId {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.to_string().cmp(&other.to_string())
+        match (&self.0, &other.0) {
+            // As many digits each, and those of sixteen stand in the order of their signs.
+            (Form::Derived(a), Form::Derived(b)) => a.cmp(b),
+            (Form::Given(a), Form::Given(b)) => a.cmp(b),
+            _ => self.to_string().cmp(&other.to_string()),
+        }
     }
 }
 
 impl Serialize for KeyId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_stand_in_the_order_of_their_texts() {
+        let mut ids: Vec<KeyId> =
+            ["k-0a000000", "k-9fffffff", "k-10000000", "k-1", "k-a0000000", "b", "z", "k-00000000", "k-ffffffff0"]
+                .map(KeyId::from)
+                .into();
+        ids.sort();
+        assert!(ids.iter().map(ToString::to_string).is_sorted());
     }
 }

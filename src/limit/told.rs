@@ -29,6 +29,30 @@ pub struct Told {
     pub dates: Vec<(u16, u64)>,
 }
 
+impl Told {
+    /// The same in about so many moments at most: what began soon after something else is told with it, as begun when the
+    /// last of them did. So a place seems taken for longer than it is, by up to such a part of the window.
+    pub(crate) fn bundle(&mut self, most: u32) {
+        let Span::Sliding(span) = self.limit.span else { return };
+        if self.moments.len() <= most as usize {
+            return;
+        }
+        let apart = (span / most).as_millis() as i64;
+        let mut first = i64::MIN;
+        self.moments.dedup_by(|next, last| {
+            if first == i64::MIN {
+                first = last.0;
+            }
+            if next.0 - first >= apart {
+                first = next.0;
+                return false;
+            }
+            *last = (next.0, last.1.saturating_add(next.1));
+            true
+        });
+    }
+}
+
 /// What is told seems to have begun later than it did, by the way that it took and as clocks drift. Where that makes it
 /// seem that a place was still taken, it may have been free and taken again.
 const SURELY: Duration = Duration::from_secs(2);
@@ -189,5 +213,31 @@ impl Window {
     /// Whether what began at `then` is still in the window at `now`.
     fn counts_at(&self, then: u64, now: u64) -> bool {
         with_form!(&self.form, form => form.counts_at(then, now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundled_moments_count_as_much_and_no_less_long() {
+        let mut random = fastrand::Rng::with_seed(3);
+        for _ in 0..2_000 {
+            let mut moments: Vec<(i64, u64)> =
+                (0..random.usize(..200)).map(|_| (-random.i64(0..60_000), random.u64(1..4))).collect();
+            moments.sort_unstable();
+            let limit = Limit { unit: Unit::Requests, span: Span::MINUTE, amount: 500 };
+            let told = Told { limit, moments, dates: Vec::new() };
+            let mut bundled = told.clone();
+            bundled.bundle(24);
+            assert!(bundled.moments.len() <= told.moments.len().min(25), "{bundled:?}");
+            assert!(bundled.moments.is_sorted());
+            let since = |told: &Told, then| told.moments.iter().filter(|at| at.0 > then).map(|at| at.1).sum::<u64>();
+            for then in (-61_000..0).step_by(331) {
+                let (exact, counted) = (since(&told, then), since(&bundled, then));
+                assert!(exact <= counted && counted <= since(&told, then - 2_500), "{told:?} {bundled:?} {then}");
+            }
+        }
     }
 }

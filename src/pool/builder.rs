@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    KeyPool, Shared,
+    ERRORS, KeyPool, Shared,
     configured::GivenLimits,
     dates::keeps_many_dates,
     event,
@@ -329,7 +329,7 @@ impl KeyPoolBuilder {
             journal.urgent = false;
         }
         let (events, _) = broadcast::channel(event::CAPACITY);
-        let errs_with_success = AtomicBool::new(self.provider.errs_with_success());
+        let good_answers = AtomicU8::new(if self.provider.errs_with_success() { ERRORS } else { 0 });
         let pool = KeyPool(Arc::new(Shared {
             provider: self.provider,
             clock,
@@ -338,7 +338,8 @@ impl KeyPoolBuilder {
             retry: std::sync::Mutex::new(self.retry.unwrap_or_default()),
             unjudged,
             names: RecentNames::default(),
-            errs_with_success,
+            good_answers,
+            met_unclear_refusals: AtomicBool::new(false),
             counts_usage,
             state: Mutex::new(state),
             events,

@@ -302,7 +302,8 @@ impl State {
         let takes_started = journal.takes_started;
         let nobodys = matches!(kind, K::CallerFault | K::Cancelled | K::Unjudged);
         let mut touch = rested || !(nobodys || kind == K::Success);
-        if kind != K::Success && first {
+        // One that breaks off was a good one by its head.
+        if kind != K::Success && (first || kind == K::Broken) {
             *journal.used.of(slot, lane).errors.entry(kind).or_default() += 1;
         }
         let health = journal.health(slot);

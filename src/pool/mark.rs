@@ -167,6 +167,11 @@ impl Mark {
         Some(credit(&amounts))
     }
 
+    /// The whole log was told otherwise: what is noted from here on comes on top of that.
+    pub(super) fn told_whole(&mut self) {
+        self.parts = 0;
+    }
+
     /// The log is looked at now: what the write says may be started from here on.
     pub(super) fn write(&mut self, plan: &Plan) -> Credit {
         let mut allowed = least(plan);

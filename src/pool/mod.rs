@@ -94,13 +94,14 @@ mod laws;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64},
+    atomic::{AtomicBool, AtomicU8, AtomicU64},
 };
 
 use tokio::sync::{Notify, broadcast, watch};
 
 pub use acquire::Acquire;
 pub(crate) use behind::Behind;
+pub(crate) use bodies::{ALARMS, ERRORS};
 pub use builder::{KeyPoolBuilder, Spill, Unjudged};
 pub use change::KeyChange;
 pub(crate) use demand::OnGrant;
@@ -178,8 +179,10 @@ struct Shared {
     names: RecentNames,
     /// Somebody asks what answers cost: limits that count tokens, or a store.
     counts_usage: Arc<AtomicBool>,
-    /// An answer of a good status was nothing but an error.
-    errs_with_success: AtomicBool,
+    /// Which good answers are not good, as far as was met by now: bits of [`bodies`].
+    good_answers: AtomicU8,
+    /// A request was refused as if it named what is another's, and nobody had said whether it does.
+    met_unclear_refusals: AtomicBool,
     state: Mutex<State>,
     events: broadcast::Sender<Arc<Event>>,
     /// Told when the last lease of a pool that shuts down has ended.

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Affinity, Demand, Exhausted, KeyPool, state::State};
+use super::{Affinity, Demand, Exhausted, KeyPool, check::Check, state::State};
 use crate::{
     limit::{Limits, Span, Unit},
     time::Now,
@@ -72,9 +72,48 @@ impl KeyPool {
         let within = demand.wait.unwrap_or_else(|| self.default_wait());
         state.most_requests(&demand, within, now)
     }
+
+    /// How many tokens of a prompt one request may need at the most, by the largest limit that was given or learned, of keys
+    /// that are not switched off; `None` where one of them has no such limit, or none is left. A demand that is
+    /// [estimated](Demand::about_tokens) is cut to that, since estimates err: who knows better asks here.
+    ///
+    /// ```
+    /// use tower_keypool::{Gemini, Key, KeyPool, Limits};
+    ///
+    /// let key = Key::new("AIza-not-a-real-key-000");
+    /// let tokens = Limits::new().tokens_per_minute(250_000);
+    /// let pool = KeyPool::builder(Gemini::new()).key(key).limits("gemini-2.5-flash", tokens).build()?;
+    /// assert_eq!(pool.most_tokens("gemini-2.5-flash"), Some(250_000));
+    /// assert_eq!(pool.most_tokens("gemini-2.5-pro"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn most_tokens(&self, demand: impl Into<Demand>) -> Option<u64> {
+        let demand = demand.into();
+        let now = self.clock().now();
+        let mut state = self.look_at(now);
+        state.most_tokens(&demand, now)
+    }
 }
 
 impl State {
+    fn most_tokens(&mut self, demand: &Demand, now: Now) -> Option<u64> {
+        let lane = self.ask(demand, now).lane;
+        let must = matches!(demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
+        let slots: Vec<u32> = if must { self.wanted(&demand.affinity) } else { self.roster.slots().collect() };
+        let mut most = None;
+        for slot in slots {
+            let owner = self.roster.keys[slot as usize].owner;
+            let own = self.plans.plan(self.lanes[usize::from(lane)].owners[owner as usize].plan).most_input();
+            let is_off = matches!(self.check_plain(lane, slot, now),
+                Check::Out(reason) | Check::Until(_, reason) if reason.is_disabled());
+            if !is_off && own == u64::MAX {
+                return None;
+            }
+            most = most.max((!is_off).then_some(own));
+        }
+        most
+    }
+
     fn most_requests(&mut self, demand: &Demand, within: Duration, now: Now) -> Option<u64> {
         let lane = usize::from(self.ask(demand, now).lane);
         let must = matches!(demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));

@@ -9,8 +9,8 @@ use super::{ready::RankOf, roster::KeyCell, state::standing};
 #[non_exhaustive]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
-    /// The fewest requests in flight for its weight; then the longest not started. Weights show only where many requests are
-    /// in flight at once: where shares of all requests are wanted, take [`Weighted`](Self::Weighted).
+    /// The least (requests in flight + 1) ÷ weight; then the longest not started. Of keys that are idle the heaviest comes
+    /// first: where shares of all requests are wanted, and not of those in flight at once, take [`Weighted`](Self::Weighted).
     #[default]
     LeastLoaded,
     /// One after the other.

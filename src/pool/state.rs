@@ -341,7 +341,15 @@ impl State {
                 self.unpark(slot);
                 self.enter(lane, slot);
             }
-            _ => {}
+            // Its owner may have more room than those who want much look for.
+            Some(Place::Ready) => {
+                let key = &self.roster.keys[slot as usize];
+                let (group, class) = (self.group(key.priority), self.class(lane, key.owner));
+                let lane = &mut self.lanes[usize::from(lane)];
+                let rank = lane.cells[slot as usize].rank;
+                lane.reorder(slot, group, class, rank);
+            }
+            None => {}
         }
     }
 

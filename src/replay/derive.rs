@@ -69,11 +69,54 @@ fn tokens_of(bytes: u64) -> u64 {
 
 /// How long the body is, as its head says.
 pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+    let told = headers.get(header::CONTENT_LENGTH)?;
+    plain_number(told.as_bytes()).or_else(|| told.to_str().ok()?.trim().parse().ok())
+}
+
+/// A number as nearly all write it: a few digits and nothing else.
+fn plain_number(text: &[u8]) -> Option<u64> {
+    // So many cannot overflow.
+    if !(1..=18).contains(&text.len()) {
+        return None;
+    }
+    text.iter().try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0')))
 }
 
 /// A request whose connection becomes something else: what follows its head is not a body to be sent twice. One that is
 /// posted has a body of its own before anything becomes of its connection; asked first, since most requests are.
 pub(super) fn is_upgrade(head: &request::Parts) -> bool {
     head.method != Method::POST && (head.method == Method::CONNECT || head.headers.contains_key(header::UPGRADE))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn lengths_as_a_number_is_read() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(content_length(&headers), None);
+        for text in [
+            "0",
+            "7",
+            "007",
+            "1234567890",
+            "999999999999999999",
+            "18446744073709551615",
+            "18446744073709551616",
+            " 42 ",
+            "+1",
+            "-1",
+            "1.0",
+            "1a",
+            "",
+            " ",
+            "1,1",
+        ] {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static(text));
+            assert_eq!(content_length(&headers), text.trim().parse().ok(), "{text:?}");
+        }
+    }
 }

@@ -426,4 +426,36 @@ mod tests {
         // Somewhere it is the next date already.
         assert_eq!(dates("m\nlost"), [(20_001, 40), (20_002, 40)]);
     }
+
+    /// What was written before says all that it has; whoever reads it goes by what is not there as by what was said of it then.
+    #[test]
+    fn a_unit_that_is_always_used_fits_its_page_and_is_read_in_either_form() {
+        let of = |span, amount| Limit { unit: Unit::Requests, span, amount };
+        let at = 1_795_317_465_000;
+        let moments = (0..120).map(|n| (at + n * 500, 1)).collect();
+        let mut minute = Told { limit: of(Span::MINUTE, 500), moments, dates: Vec::new() };
+        minute.bundle(24);
+        let day = Told { limit: of(Span::Day, 100_000), moments: Vec::new(), dates: vec![(20_779, 12_345)] };
+        let ahead = Spent { requests: 31, ..Spent::default() };
+        let record = UnitRecord {
+            generation: u64::MAX,
+            holder: Some(HolderId::new("run-1234-b397807c", 1)),
+            until: at,
+            fence: 12_345,
+            counts: vec![minute, day],
+            told: at,
+            ahead: Some(ahead),
+            dates: (20_779, 20_779),
+            ..UnitRecord::default()
+        };
+        let text = serde_json::to_string(&record).unwrap();
+        // With its name and version it stands within 1,002 bytes, beyond which SQLite begins a page for the rest of each.
+        assert!(text.len() < 900, "{}: {text}", text.len());
+        let nothing = r#","marks":[],"unknown":null,"days_unknown":null,"in_flight":[],"last_start":null,"opens":null,"before":null,
+            "learned":[],"corrections":[],"corrected":0,"bookings":[]}"#;
+        let before = format!("{}{nothing}", &text[..text.len() - 1]);
+        for text in [text, before] {
+            assert_eq!(serde_json::from_str::<UnitRecord>(&text).unwrap(), record);
+        }
+    }
 }

@@ -97,7 +97,7 @@ pub(super) struct Recovery {
     pub(super) known: bool,
 }
 
-/// A unit.
+/// A unit. What is as it mostly is is not written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct UnitRecord {
     /// Of which generation of the board this is.
@@ -119,7 +119,7 @@ pub(super) struct UnitRecord {
     /// When `counts` were told.
     #[serde(default)]
     pub(super) told: i64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) marks: Vec<Mark>,
     /// How much may have been started since `counts` were told, of a holder who notes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,33 +128,33 @@ pub(super) struct UnitRecord {
     #[serde(default, skip_serializing_if = "is_unset")]
     pub(super) dates: (u16, u16),
     /// Until then every place may have been used that `counts` does not know.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) unknown: Option<i64>,
     /// The dates up to the one at that moment may be used up.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) days_unknown: Option<i64>,
     /// The same, also once a holder has taken those dates for used up: to be looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) lost: Option<i64>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) in_flight: Vec<i64>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last_start: Option<i64>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) opens: Option<i64>,
     /// Who held it last.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) before: Option<HolderId>,
     /// He noted what he started, and did not give it back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) left: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub(super) learned: Limits,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) corrections: Vec<Correction>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) corrected: u64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) bookings: Vec<Booking>,
     #[serde(flatten)]
     pub(super) other: Other,
@@ -207,6 +207,11 @@ pub(super) struct HolderRecord {
     pub(super) news: u64,
     #[serde(flatten)]
     pub(super) other: Other,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

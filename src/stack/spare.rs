@@ -30,17 +30,15 @@ pub(super) struct Folded {
 }
 
 /// Scheme, authority and path, then of each header how long its name and value are, and both.
-#[derive(Default)]
-struct Text {
-    room: Vec<u8>,
-    len: usize,
-}
+struct Text(Vec<u8>);
 
 thread_local! {
     /// Room for texts that somebody is done with, so that most requests allocate none.
     static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// The first text of a thread has so much room.
+const USUAL_ROOM: usize = 512;
 /// Larger rooms are not kept.
 const LARGEST_ROOM: usize = 8 << 10;
 
@@ -48,51 +46,34 @@ impl Text {
     #[inline]
     fn new() -> Self {
         // While a thread ends it has none.
-        Self { room: ROOM.try_with(Cell::take).unwrap_or_default(), len: 0 }
-    }
-
-    /// Room for so many bytes more.
-    #[inline]
-    fn next(&mut self, bytes: usize) -> &mut [u8] {
-        let from = self.len;
-        self.len += bytes;
-        if self.room.len() < self.len {
-            self.grow();
+        let mut room = ROOM.try_with(Cell::take).unwrap_or_default();
+        if room.capacity() == 0 {
+            room = Vec::with_capacity(USUAL_ROOM);
         }
-        &mut self.room[from..self.len]
-    }
-
-    #[cold]
-    fn grow(&mut self) {
-        self.room.resize(self.len.max(512).next_power_of_two(), 0);
+        room.clear();
+        Self(room)
     }
 
     #[inline]
     fn push(&mut self, text: Option<&str>) -> u32 {
         let text = text.unwrap_or_default();
-        self.next(text.len()).copy_from_slice(text.as_bytes());
+        self.0.extend_from_slice(text.as_bytes());
         text.len() as u32
     }
 
     #[inline]
     fn push_header(&mut self, name: &str, value: &HeaderValue) {
-        let value_bytes = value.as_bytes();
-        let place = self.next(Mark::BYTES + name.len() + value_bytes.len());
-        if let Some((mark, place)) = place.split_first_chunk_mut()
-            && let Some((name_place, value_place)) = place.split_at_mut_checked(name.len())
-        {
-            *mark = Mark::of(name, value).0.to_ne_bytes();
-            name_place.copy_from_slice(name.as_bytes());
-            value_place.copy_from_slice(value_bytes);
-        }
+        self.0.extend_from_slice(&Mark::of(name, value).0.to_ne_bytes());
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(value.as_bytes());
     }
 }
 
 impl Drop for Text {
     #[inline]
     fn drop(&mut self) {
-        if (1..=LARGEST_ROOM).contains(&self.room.len()) {
-            let room = mem::take(&mut self.room);
+        if (1..=LARGEST_ROOM).contains(&self.0.capacity()) {
+            let room = mem::take(&mut self.0);
             let _ = ROOM.try_with(|kept| kept.set(room));
         }
     }
@@ -129,11 +110,13 @@ impl Folded {
         let scheme = text.push(head.uri.scheme_str());
         let authority = text.push(head.uri.authority().map(Authority::as_str));
         let path = text.push(head.uri.path_and_query().map(PathAndQuery::as_str));
+        let mut seen = *names;
         for (name, value) in &head.headers {
             let name = name.as_str();
-            names.see(name);
+            seen.see(name);
             text.push_header(name, value);
         }
+        *names = seen;
         // What a demand travelled in is empty by now, and would be cloned with all its room.
         let extensions = if head.extensions.is_empty() { Extensions::new() } else { head.extensions.clone() };
         let method = head.method.clone();
@@ -143,7 +126,7 @@ impl Folded {
     /// What it was made of. It was all valid then.
     #[cold]
     fn unfold(&self) -> (Uri, HeaderMap) {
-        let mut rest = &self.text.room[..self.text.len];
+        let mut rest = &*self.text.0;
         let mut next = |bytes: u32| {
             let (next, behind) = rest.split_at(bytes as usize);
             rest = behind;

@@ -44,12 +44,17 @@ impl BookKey {
         self.settings.as_ref()?.disabled.as_deref()
     }
 
+    /// Whether it left: no pool has it, and its secret is not kept.
+    pub fn has_left(&self) -> bool {
+        !self.is_kept() && self.record.state == KeyStanding::Removed
+    }
+
     /// Which of several of one name is meant: one that is kept here, else one that a pool has, else one that left.
     fn rank(&self) -> u8 {
-        match (self.is_kept(), self.record.state) {
+        match (self.is_kept(), self.has_left()) {
             (true, _) => 0,
-            (false, KeyStanding::Removed) => 2,
-            _ => 1,
+            (false, true) => 2,
+            (false, false) => 1,
         }
     }
 
@@ -310,11 +315,30 @@ impl KeyBook {
         Ok(())
     }
 
-    /// A key that no pool on this store has had yet, so that something can be said of it. One that is known stays.
+    /// A key that no pool on this store has had yet, so that something can be said of it. One that is known stays; one that
+    /// left is back, as it was.
     pub fn know(&mut self, record: KeyRecord) {
-        if !self.keys.contains_key(&record.hash) {
-            self.changed.insert(record.hash.clone());
-            self.put(BookKey { record, settings: None });
+        let replaced = self.replaced.contains(&record.hash);
+        match self.keys.get_mut(&record.hash) {
+            None => {
+                self.changed.insert(record.hash.clone());
+                self.put(BookKey { record, settings: None });
+            }
+            Some(known) if known.has_left() && !replaced => {
+                let state = if known.disabled().is_some() { KeyStanding::Disabled } else { KeyStanding::Active };
+                known.record.state = state;
+                self.changed.insert(record.hash);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// A key of a file or a variable that none has any more: it left, and what is known and said of it stays. Of one whose
+    /// secret is kept here nothing changes.
+    pub fn part(&mut self, hash: &str) {
+        if let Some(key) = self.keys.get_mut(hash).filter(|key| !key.is_kept()) {
+            key.record.state = KeyStanding::Removed;
+            self.changed.insert(hash.to_owned());
         }
     }
 

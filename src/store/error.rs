@@ -1,6 +1,10 @@
 //! Why a store could not be read or written.
 
-use std::{error::Error, fmt};
+use std::{
+    error::Error,
+    fmt,
+    io::{self, ErrorKind},
+};
 
 use tower::BoxError;
 
@@ -13,17 +17,22 @@ pub struct StoreError {
     anew: bool,
     unreachable: bool,
     broken: bool,
+    denied: bool,
 }
 
 impl StoreError {
     /// What could not be done.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), source: None, in_use: false, anew: false, unreachable: false, broken: false }
+        let (in_use, anew, unreachable, broken, denied) = Default::default();
+        Self { what: what.into(), source: None, in_use, anew, unreachable, broken, denied }
     }
 
     /// The same, and what stood in the way.
     pub fn because(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
-        Self { source: Some(source.into()), ..Self::new(what) }
+        let source = source.into();
+        let kind = source.downcast_ref::<io::Error>().map(io::Error::kind);
+        let denied = matches!(kind, Some(ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem));
+        Self { source: Some(source), denied, ..Self::new(what) }
     }
 
     /// Nobody answers where it is kept; a little later somebody may.
@@ -59,6 +68,11 @@ impl StoreError {
     /// Whether what is kept contradicts itself. Nothing was changed.
     pub fn is_broken(&self) -> bool {
         self.broken
+    }
+
+    /// Whether the system lets nobody like us write it, or read it.
+    pub fn is_denied(&self) -> bool {
+        self.denied
     }
 
     /// Whether another process works on it.

@@ -97,6 +97,17 @@ fn counts_are_found_again_when_the_wall_clock_jumps_forth_and_back() {
     assert!(pool.try_acquire(FLASH).is_err());
 }
 
+#[test]
+fn tokens_that_a_jump_of_the_wall_clock_gives_back_are_had_at_once() {
+    let (pool, time) = at("2026-06-15T12:00:00-07:00", Limits::new().tokens_per_day(4000));
+    let of_tokens = |tokens| pool.try_acquire(tower_keypool::Demand::new(FLASH).tokens(tokens)).map(drop);
+    of_tokens(3000).unwrap();
+    of_tokens(1).unwrap();
+    assert!(of_tokens(1500).is_err());
+    time.set_wall(wall("2026-06-16T12:00:00-07:00"));
+    of_tokens(1500).unwrap();
+}
+
 /// Noon, so many days before or after that of a pool.
 fn on_day(offset: i64) -> std::time::SystemTime {
     let noon = wall("2026-06-15T12:00:00-07:00");

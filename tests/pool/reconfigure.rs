@@ -226,6 +226,44 @@ async fn whoever_waits_is_served_by_a_key_that_comes() {
     assert_eq!(pool.default_wait(), secs(1));
 }
 
+/// A free key before a paid one, both with these limits.
+fn free_before_paid(limits: Limits) -> KeyPoolBuilder {
+    builder().limits(FLASH, limits).keys([key(0), key(1).tier(Tier::Paid).priority(Priority(10))])
+}
+
+/// A request of so many tokens; who served it.
+fn of_tokens(pool: &tower_keypool::KeyPool, tokens: u64) -> Result<String, String> {
+    let lease = pool.try_acquire(Demand::new(FLASH).tokens(tokens)).map_err(|error| error.to_string())?;
+    let key = lease.key_id().to_string();
+    lease.settle(&Verdict::SUCCESS);
+    Ok(key)
+}
+
+/// Once little room was left, a key is looked for by small requests alone: not any more where a limit was raised.
+#[test]
+fn a_raised_limit_of_tokens_is_had_at_once() {
+    let raised = Limits::new().tokens_per_day(10_000_000);
+    for limits in [raised, Limits::new(), Limits::new().per_day(1000)] {
+        let (pool, _) = on(free_before_paid(Limits::new().tokens_per_day(20_000)));
+        assert_eq!((of_tokens(&pool, 18_000), of_tokens(&pool, 10)), (Ok("k0".into()), Ok("k0".into())));
+        assert_eq!(of_tokens(&pool, 15_000), Ok("k1".into()), "k0 is full for it");
+        pool.reconfigure(free_before_paid(limits.clone())).unwrap();
+        assert_eq!(of_tokens(&pool, 15_000), Ok("k0".into()), "{limits:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_has_a_raised_limit_of_tokens_at_once() {
+    let limits = |tokens| builder().key(key(0)).limits(FLASH, Limits::new().tokens_per_day(tokens)).wait(secs(500));
+    let pool = crate::support::paused(limits(20_000));
+    of_tokens(&pool, 18_000).unwrap();
+    of_tokens(&pool, 10).unwrap();
+    let mut waiting = tokio_test::task::spawn(pool.acquire(Demand::new(FLASH).tokens(15_000)));
+    assert!(waiting.poll().is_pending());
+    pool.reconfigure(limits(10_000_000)).unwrap();
+    assert!(waiting.is_woken() && waiting.poll().is_ready());
+}
+
 /// What is served at once.
 fn burst(pool: &tower_keypool::KeyPool) -> usize {
     std::iter::from_fn(|| pool.try_acquire(FLASH).ok()).take(1000).map(|lease| lease.settle(&Verdict::SUCCESS)).count()

@@ -36,6 +36,12 @@ fn least_loaded_takes_the_fewest_in_flight_for_its_weight() {
     assert_eq!([out(0), out(1), out(2)], [2, 2, 4]);
     leases.retain(|lease| lease.key_id() != &id(1));
     assert_eq!(served(&pool, FLASH), "k1");
+    leases.clear();
+    assert_eq!(
+        (0..3).map(|_| served(&pool, FLASH)).collect::<Vec<_>>().join(" "),
+        "k2 k2 k2",
+        "idle, the heaviest is first"
+    );
 }
 
 #[test]

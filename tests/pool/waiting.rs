@@ -211,6 +211,13 @@ async fn the_reason_is_the_limit_that_those_in_front_wait_for() {
     let first = wait(&pool, demand(FLASH).requests(8)).await;
     let reason = |pool: &KeyPool| pool.outlook(FLASH).map(|out| out.reasons().collect::<Vec<_>>());
     assert_eq!(reason(&pool), Some(vec![(OutReason::Full(Unit::Requests, Span::MINUTE), 1)]));
+    // Whoever does not wait is told when to come back, as soon as those in front may be gone.
+    let turned_away = pool.try_acquire(FLASH).unwrap_err();
+    let why = turned_away.exhausted().unwrap();
+    assert_eq!((why.next_in(), turned_away.retry_after()), (None, why.may_serve_in()));
+    let answer = turned_away.to_response();
+    let whole_seconds = why.may_serve_in().unwrap().as_millis().div_ceil(1000).to_string();
+    assert_eq!(answer.headers()["retry-after"], whole_seconds, "{turned_away}");
     // There is room, and it is kept.
     sleep(secs(55)).await;
     assert_eq!(reason(&pool), Some(vec![(OutReason::Queued, 1)]));

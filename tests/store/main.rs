@@ -3,6 +3,8 @@
 mod answered;
 mod conforming;
 mod crashes;
+#[cfg(feature = "sqlite")]
+mod journal;
 mod machine;
 mod restarts;
 #[path = "../pool/support.rs"]

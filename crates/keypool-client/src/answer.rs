@@ -24,16 +24,21 @@ impl Answer {
         self.response.text()
     }
 
-    /// The JSON in that text, typed. Fences, words around it and broken JSON are coped with.
+    /// The JSON in that text, typed. Fences, words around it and broken JSON are coped with, and every digit of a number is
+    /// there for a type that holds it (`u128`, `serde_json::value::RawValue`).
     ///
     /// # Errors
     /// When there is none, or it is of another form.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_value(self.json_value()?)
+        let text = self.text();
+        let (found, text) = json::find_in(&text).map_err(|error| self.no_json(error.to_string()))?;
+        // A number that is too large for any type is a very large one in the value.
+        serde_json::from_str(&text)
+            .or_else(|_| serde_json::from_value(found.value))
             .map_err(|error| self.no_json(format!("JSON of another form: {error}")))
     }
 
-    /// The same as any value.
+    /// The same as any value, whose numbers are `u64`, `i64` or `f64`: longer ones are rounded.
     ///
     /// # Errors
     /// When there is none.

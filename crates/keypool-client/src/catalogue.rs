@@ -75,7 +75,7 @@ impl Client {
         texts: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Vec<ContentEmbedding>, Error> {
         let path = path::of_model(model, ":batchEmbedContents")?;
-        let name = format!("models/{}", model.strip_prefix("models/").unwrap_or(model));
+        let name = path::resource(model);
         let requests: Vec<_> = texts
             .into_iter()
             .map(|text| EmbedContentRequest {

@@ -49,6 +49,7 @@ pub struct Client(Arc<Shared>);
 struct Shared {
     pool: KeyPool,
     stack: KeyPoolService<Timeout<Transport>>,
+    rule: Retry,
     model: Arc<str>,
     models: Models,
     wait: Option<Duration>,
@@ -123,19 +124,24 @@ impl Client {
     #[must_use]
     pub fn over(&self, pool: impl Borrow<KeyPool>, rule: Retry) -> Self {
         let pool = pool.borrow();
-        self.with(pool, rule, Holdings::new(pool))
+        self.with(pool, rule, &self.0.models, Holdings::new(pool))
     }
 
     /// The same, going by another rule when a request is sent again.
     pub(crate) fn going_by(&self, rule: Retry) -> Self {
-        self.with(&self.0.pool, rule, self.0.holdings.clone())
+        self.with(&self.0.pool, rule, &self.0.models, self.0.holdings.clone())
     }
 
-    fn with(&self, pool: &KeyPool, rule: Retry, holdings: Holdings) -> Self {
-        let Shared { stack: own, model, models, wait, .. } = &*self.0;
-        let stack = stack(pool, own.get_ref().clone(), rule, models, *wait);
+    /// The same, where every request keeps its model.
+    pub(crate) fn keeping_models(&self) -> Self {
+        self.with(&self.0.pool, self.0.rule.clone(), &Models::new(), self.0.holdings.clone())
+    }
+
+    fn with(&self, pool: &KeyPool, rule: Retry, models: &Models, holdings: Holdings) -> Self {
+        let Shared { stack: own, model, wait, .. } = &*self.0;
+        let stack = stack(pool, own.get_ref().clone(), rule.clone(), models, *wait);
         let (pool, model, models) = (pool.clone(), Arc::clone(model), models.clone());
-        Self(Arc::new(Shared { pool, stack, model, models, wait: *wait, holdings }))
+        Self(Arc::new(Shared { pool, stack, rule, model, models, wait: *wait, holdings }))
     }
 
     /// Which owner has what, as far as it is known here.
@@ -223,10 +229,10 @@ impl ClientBuilder {
         let transport = self.transport.unwrap_or_else(|| transport::network(self.roots));
         let bottom = Timeout::new(transport, self.timeout);
         let rule = self.retry.unwrap_or_else(|| self.pool.default_retry());
-        let stack = stack(&self.pool, bottom, rule, &self.models, self.wait);
+        let stack = stack(&self.pool, bottom, rule.clone(), &self.models, self.wait);
         let Self { pool, model, models, wait, .. } = self;
         let holdings = Holdings::new(&pool);
-        Client(Arc::new(Shared { pool, stack, model, models, wait, holdings }))
+        Client(Arc::new(Shared { pool, stack, rule, model, models, wait, holdings }))
     }
 }
 

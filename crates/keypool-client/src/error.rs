@@ -77,6 +77,20 @@ impl Error {
         Self::new(ErrorKind::Refused { status, code, message, body: Box::new(whole.clone()) })
     }
 
+    /// The error that something with a good status tells of, where it tells of one.
+    pub(crate) fn told(said: &Value, body: &[u8]) -> Option<Self> {
+        let error = said.get(0).unwrap_or(said).get("error").filter(|error| !error.is_null())?;
+        let number = error["code"].as_u64().and_then(|code| u16::try_from(code).ok());
+        let status = number.and_then(|number| StatusCode::from_u16(number).ok());
+        let status = status.filter(|status| status.is_client_error() || status.is_server_error());
+        Some(Self::refused(status.unwrap_or(StatusCode::BAD_GATEWAY), body))
+    }
+
+    /// The same, unread.
+    pub(crate) fn told_in(body: &[u8]) -> Option<Self> {
+        Self::told(&serde_json::from_slice(body).ok()?, body)
+    }
+
     pub(crate) fn with(mut self, request_id: Option<&str>, served_by: Option<ServedBy>) -> Self {
         self.0.request_id = request_id.map(str::to_owned);
         self.0.served_by = served_by.or(self.0.served_by);
@@ -116,9 +130,17 @@ impl Error {
         }
     }
 
-    /// No key may carry the request now; [`retry_after`](Self::retry_after) says when.
+    /// No key may carry the request now; [`retry_after`](Self::retry_after) says when. The pool found that, or the last key
+    /// that was asked is at its limit: that answer comes up unless
+    /// [`exhausted_instead`](tower_keypool::Retry::exhausted_instead) is set.
     pub fn is_exhausted(&self) -> bool {
-        self.pool().is_some_and(tower_keypool::Error::is_exhausted)
+        match &self.0.kind {
+            ErrorKind::Pool(error) => error.is_exhausted(),
+            ErrorKind::Refused { .. } => {
+                matches!(self.verdict(), Some(VerdictKind::RateLimited | VerdictKind::QuotaExhausted))
+            }
+            _ => false,
+        }
     }
 
     /// The request is at fault: sent again it fails again.
@@ -131,9 +153,13 @@ impl Error {
         }
     }
 
-    /// When to try again, from now, where that is known.
+    /// When to try again, from now, where that is known: by the pool for all keys, in a refusal by the provider for the last.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.pool()?.retry_after()
+        match &self.0.kind {
+            ErrorKind::Pool(error) => error.retry_after(),
+            ErrorKind::Refused { .. } => self.served_by()?.verdict().retry_after(),
+            _ => None,
+        }
     }
 
     /// The pool's own error, where it is one.

@@ -11,15 +11,15 @@ use bytes::Bytes;
 use http::Method;
 use serde::Serialize;
 use serde_json::Value;
-use tower_keypool::Demand;
+use tower_keypool::{Demand, ServedBy, VerdictKind};
 use tracing::{Instrument, Span};
 
 use crate::{
     answer::Answer,
-    api::{Content, GenerateContentRequest, Part, SafetySetting, ThinkingConfig, Tool},
-    client::Client,
+    api::{Content, GenerateContentRequest, GenerateContentResponse, Part, SafetySetting, ThinkingConfig, Tool},
+    client::{Client, RawAnswer},
     error::{Error, ErrorKind},
-    path,
+    length, path,
     reading::Whole,
     stream::AnswerStream,
 };
@@ -167,37 +167,57 @@ impl Generate {
     /// When no key may carry it, no answer came, or the provider refused it.
     pub async fn stream(self) -> Result<AnswerStream, Error> {
         let span = self.span();
-        self.begin_stream().instrument(span).await
+        let begun = async { self.begin_stream().await.map_err(|error| self.told(error)) };
+        let answer = begun.instrument(span.clone()).await?;
+        Ok(AnswerStream::new(answer, self.request_id, span))
     }
 
-    async fn begin_stream(self) -> Result<AnswerStream, Error> {
+    async fn begin_stream(&self) -> Result<RawAnswer, Error> {
         let path = path::of_model(self.asked(), ":streamGenerateContent?alt=sse")?;
-        let id = self.request_id.clone();
-        let sent = self.client.send(Method::POST, &path, self.body()?, self.demand()).await;
-        let answer = sent.map_err(|error| told(error.with(id.as_deref(), None)))?;
+        let answer = self.client.send(Method::POST, &path, self.body()?, self.demand()).await?;
         if answer.status().is_success() {
-            return Ok(AnswerStream::new(answer, id));
+            return Ok(answer);
         }
-        let whole = Whole::read(answer).await.map_err(|error| error.with(id.as_deref(), None))?;
-        Err(told(Error::refused(whole.status, &whole.body).with(id.as_deref(), whole.served_by)))
+        let whole = Whole::read(answer).await?;
+        Err(whole.refused().with(None, whole.served_by))
     }
 
-    /// How many tokens it has.
+    /// How many tokens it has, by the model that would answer it.
     ///
     /// # Errors
     /// As [`stream`](Self::stream).
     pub async fn count_tokens(self) -> Result<u64, Error> {
-        let path = path::of_model(self.asked(), ":countTokens")?;
-        let mut request = serde_json::to_value(&self.request).map_err(unmade)?;
-        request["model"] = format!("models/{}", self.asked()).into();
-        let counted = body(&serde_json::json!({ "generateContentRequest": request }))?;
-        let call = async {
-            let answer = self.client.send(Method::POST, &path, counted, self.demand()).await?;
-            let counted: crate::api::CountTokensResponse = Whole::read(answer).await?.parse()?;
-            Ok(counted.total_tokens)
-        };
-        let counted = call.instrument(self.span()).await;
-        counted.map_err(|error: Error| error.with(self.request_id.as_deref(), None))
+        let counted = async { self.count().await.map_err(|error| self.told(error)) };
+        counted.instrument(self.span()).await
+    }
+
+    async fn count(&self) -> Result<u64, Error> {
+        let said = serde_json::to_value(&self.request).map_err(unmade)?;
+        if said.as_object().is_some_and(|said| said.len() == 1) {
+            // Nothing but contents, which name no model.
+            return self.count_by(&self.client, self.asked(), &said).await;
+        }
+        // The body names the model, and stepping down changes the path alone: here it is stepped by hand.
+        let name = self.asked().strip_prefix("models/").unwrap_or(self.asked());
+        let models = self.client.models_in_place().chain(name);
+        let client = self.client.keeping_models();
+        let mut first = None;
+        for model in models {
+            let mut request = said.clone();
+            request["model"] = path::resource(&model).into();
+            match self.count_by(&client, &model, &serde_json::json!({ "generateContentRequest": request })).await {
+                Err(error) if is_out(&error) => drop(first.get_or_insert(error)),
+                counted => return counted,
+            }
+        }
+        Err(first.unwrap_or_else(|| Error::new(ErrorKind::Unmade(format!("{name:?} stands for no model")))))
+    }
+
+    async fn count_by(&self, client: &Client, model: &str, asked: &Value) -> Result<u64, Error> {
+        let path = path::of_model(model, ":countTokens")?;
+        let answer = client.send(Method::POST, &path, body(asked)?, self.demand()).await?;
+        let counted: crate::api::CountTokensResponse = Whole::read(answer).await?.parse()?;
+        Ok(counted.total_tokens)
     }
 
     /// None for a request without an id.
@@ -216,10 +236,13 @@ impl Generate {
     fn body(&self) -> Result<Bytes, Error> {
         let config = self.request.generation_config.as_ref();
         let mut numbers = config.into_iter().flat_map(|all| [("temperature", all.temperature), ("top_p", all.top_p)]);
-        match numbers.find(|(_, number)| number.is_some_and(|number| !number.is_finite())) {
-            Some((name, _)) => Err(Error::new(ErrorKind::Unmade(format!("{name} is no number")))),
-            None => body(&self.request),
+        if let Some((name, _)) = numbers.find(|(_, number)| number.is_some_and(|number| !number.is_finite())) {
+            return Err(Error::new(ErrorKind::Unmade(format!("{name} is no number"))));
         }
+        let body = body(&self.request)?;
+        let chain = || self.client.models_in_place().chain(self.asked());
+        let never = length::never_fits(&body, || length::most_tokens(self.client.pool(), &chain()));
+        never.map_or(Ok(body), |said| Err(Error::new(ErrorKind::Unmade(said))))
     }
 
     fn demand(&self) -> Option<Demand> {
@@ -227,24 +250,22 @@ impl Generate {
     }
 
     async fn send(self) -> Result<Answer, Error> {
+        let (response, served_by) = self.answered().await.map_err(|error| self.told(error))?;
+        let answer = Answer { response, served_by, request_id: self.request_id };
+        answered(answer.served_by());
+        Ok(answer)
+    }
+
+    async fn answered(&self) -> Result<(GenerateContentResponse, Option<ServedBy>), Error> {
         let path = path::of_model(self.asked(), ":generateContent")?;
-        let answer = self.client.send(Method::POST, &path, self.body()?, self.demand()).await;
-        let whole = match answer {
-            Ok(answer) => Whole::read(answer).await,
-            Err(error) => Err(error),
-        };
-        let served = |whole: &Whole| whole.served_by.clone();
-        let id = self.request_id;
-        let whole = whole.map_err(|error| told(error.with(id.as_deref(), None)))?;
-        match whole.parse() {
-            Ok(response) => {
-                let answer = Answer { response, served_by: served(&whole), request_id: id };
-                let key = answer.key_id().map(tracing::field::display);
-                tracing::debug!(key, attempts = answer.attempts(), model = answer.used_model(), "answered");
-                Ok(answer)
-            }
-            Err(error) => Err(told(error.with(id.as_deref(), None))),
-        }
+        let answer = self.client.send(Method::POST, &path, self.body()?, self.demand()).await?;
+        let whole = Whole::read(answer).await?;
+        Ok((whole.parse()?, whole.served_by))
+    }
+
+    /// Names the request in an error that goes to whoever asked, and tells of it.
+    fn told(&self, error: Error) -> Error {
+        told(error.with(self.request_id.as_deref(), None))
     }
 }
 
@@ -258,8 +279,24 @@ impl IntoFuture for Generate {
     }
 }
 
+/// Whether another model may be asked in the place of the one that was.
+fn is_out(error: &Error) -> bool {
+    let without = |served: &ServedBy| served.verdict().kind() == VerdictKind::ModelUnavailable;
+    error.is_exhausted() || error.served_by().is_some_and(without)
+}
+
+/// Tells of an answer that came to its good end.
+pub(crate) fn answered(served: Option<&ServedBy>) {
+    tracing::debug!(
+        key = served.and_then(ServedBy::key).map(tracing::field::display),
+        attempts = served.map_or(1, ServedBy::attempts),
+        model = served.and_then(ServedBy::used_model),
+        "answered"
+    );
+}
+
 /// Tells of an error that goes to whoever asked.
-fn told(error: Error) -> Error {
+pub(crate) fn told(error: Error) -> Error {
     tracing::debug!(
         key = error.key_id().map(tracing::field::display),
         attempts = error.attempts(),

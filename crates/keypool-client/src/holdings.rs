@@ -18,6 +18,9 @@ const MOST: usize = 10_000;
 const REFUSED: Duration = Duration::from_secs(300);
 /// So long who is asked stays as it is: owners come and go, and are switched off.
 const LOOK: Duration = Duration::from_secs(1);
+/// So many keys are told by name.
+const SHOWN: usize = 20;
+
 /// What a request names that is some owner's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Names {
@@ -28,7 +31,7 @@ pub(crate) struct Names {
 impl Names {
     /// Of a request to a provider: `compatible` where that speaks as `OpenAI` does. Most name nothing.
     pub(crate) fn of(path: &str, body: &[u8], compatible: bool) -> Option<Self> {
-        let mut found: Vec<String> = spelled(&format!("http://provider{path}"));
+        let mut found = if is_of_model(path) { Vec::new() } else { spelled(&format!("http://provider{path}")) };
         let may = if compatible { names::may_mention_compatible } else { names::may_mention };
         if may(body) {
             // The provider says what is wrong with it.
@@ -47,6 +50,11 @@ impl Names {
     pub(crate) fn told(&self) -> String {
         self.all.replace('\n', ", ")
     }
+}
+
+/// Whether a path is that of a model and names nothing else, as most are: known without taking it apart.
+fn is_of_model(path: &str) -> bool {
+    path.strip_prefix("/v1beta/models/").is_some_and(|rest| !rest.bytes().any(|byte| matches!(byte, b'/' | b'%')))
 }
 
 /// The name that a text is. Only in the provider's own spelling: what is nobody's would be bound to one owner for nothing.
@@ -93,9 +101,16 @@ struct Inner {
 struct Known {
     with: HashMap<Box<str>, By>,
     refused: HashMap<Arc<str>, Refused>,
-    owners: Option<(Tick, Arc<[Affinity]>)>,
+    owners: Option<(Tick, Arc<Owners>)>,
     /// Who had what was looked for last: what is named beside it was often made by the same.
     last: Option<Affinity>,
+}
+
+/// Who may be asked.
+struct Owners {
+    ways: Vec<Affinity>,
+    /// Keys of those who may not, since all of theirs are off.
+    off: Vec<KeyId>,
 }
 
 /// The key that it came by, and that key's owner: what of both is still in the pool sees it.
@@ -133,7 +148,7 @@ impl Holdings {
             known.owners = Some((now, Arc::clone(&owners)));
             owners
         });
-        if owners.is_empty() {
+        if owners.ways.is_empty() {
             return None;
         }
         let refused = known.refused.get(&names.all);
@@ -148,13 +163,13 @@ impl Holdings {
                 return Some(Way::To(way));
             }
         }
-        let mut left: Vec<Affinity> = owners.iter().filter(|way| !is_refused(way)).cloned().collect();
+        let mut left: Vec<Affinity> = owners.ways.iter().filter(|way| !is_refused(way)).cloned().collect();
         if let Some(at) = left.iter().position(|way| Some(way) == known.last.as_ref()) {
             left.swap(0, at);
         }
         match refused {
             _ if !left.is_empty() => Some(Way::Unknown(left)),
-            Some(refused) => Some(Way::Nowhere(Arc::clone(&refused.said))),
+            Some(refused) => Some(Way::Nowhere(owners.told(&refused.said))),
             None => None,
         }
     }
@@ -219,10 +234,24 @@ impl fmt::Debug for Holdings {
     }
 }
 
+impl Owners {
+    /// What the last one said, and who was not asked.
+    fn told(&self, said: &Arc<str>) -> Arc<str> {
+        if self.off.is_empty() {
+            return Arc::clone(said);
+        }
+        let shown: Vec<String> = self.off.iter().take(SHOWN).map(ToString::to_string).collect();
+        let more = self.off.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{said}; its owner may be among the keys that are switched off: {}{more}", shown.join(", ")).into()
+    }
+}
+
 /// Every owner of whom not all keys are switched off.
-fn owners(pool: &KeyPool) -> Arc<[Affinity]> {
+fn owners(pool: &KeyPool) -> Arc<Owners> {
     let (mut owners, mut seen) = (Vec::new(), HashSet::new());
-    for key in pool.snapshot().keys.into_iter().filter(|key| key.state != KeyState::Disabled) {
+    let (off, on): (Vec<_>, Vec<_>) = pool.snapshot().keys.into_iter().partition(|key| key.state == KeyState::Disabled);
+    for key in on {
         let Some(way) = pool.affinity_to(&key.id, None) else { continue };
         let is_new = match &way {
             Affinity::MustOwner(owner) => seen.insert(Arc::clone(owner)),
@@ -232,7 +261,9 @@ fn owners(pool: &KeyPool) -> Arc<[Affinity]> {
             owners.push(way);
         }
     }
-    owners.into()
+    let is_out = |key: &KeyId| pool.affinity_to(key, None).is_none_or(|way| !owners.contains(&way));
+    let off = off.into_iter().map(|key| key.id).filter(is_out).collect();
+    Arc::new(Owners { ways: owners, off })
 }
 
 /// Whether the answer to such a request may tell of what is somebody's from then on.
@@ -243,12 +274,14 @@ pub(crate) fn tells(path: &str) -> bool {
 
 /// What ids in the answer to such a request are ids of.
 pub(crate) fn collection(path: &str) -> Option<&'static str> {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    segments.find_map(|segment| collections().find(|known| *known == names::without_verb(segment)))
+    let end = path.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
+    path[..end].split('/').find_map(|segment| {
+        let name = names::without_verb(segment);
+        collections().find(|known| *known == name)
+    })
 }
 
 /// Collections whose items only their owner sees.
 fn collections() -> impl Iterator<Item = &'static str> {
-    names::COLLECTIONS.into_iter().chain(["operations"])
+    names::COLLECTIONS.iter().copied().chain(["operations"])
 }

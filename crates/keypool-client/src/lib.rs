@@ -13,12 +13,14 @@ mod error;
 mod generate;
 mod holdings;
 pub mod json;
+mod length;
 mod listened;
 pub mod names;
 mod path;
 mod reading;
 mod redialing;
 mod sought;
+mod stray;
 mod stream;
 mod transport;
 
@@ -28,7 +30,7 @@ pub use error::{Error, ErrorKind};
 pub use generate::Generate;
 pub use listened::AnswerBody;
 pub use path::check_model;
-pub use redialing::Redialing;
+pub use redialing::{Redialing, RedialingFuture};
 pub use stream::AnswerStream;
 
 /// The README's Rust, compiled.

@@ -34,3 +34,9 @@ pub(crate) fn of_model(model: &str, verb: &str) -> Result<String, Error> {
     }
     Ok(format!("/v1beta/{collection}/{}{verb}", utf8_percent_encode(name, SEGMENT)))
 }
+
+/// What a body calls a model: with its collection.
+pub(crate) fn resource(model: &str) -> String {
+    let name = model.strip_prefix("models/").unwrap_or(model);
+    if name.starts_with("tunedModels/") { name.to_owned() } else { format!("models/{name}") }
+}

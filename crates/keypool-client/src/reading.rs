@@ -16,6 +16,8 @@ use crate::{
 
 /// Answers are no longer than this, inflated.
 const MOST_BYTES: usize = 256 << 20;
+/// Errors are no longer than this.
+const MOST_OF_ERROR: usize = 64 << 10;
 
 /// An answer, read to its end.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct Whole {
     pub(crate) status: StatusCode,
     pub(crate) served_by: Option<ServedBy>,
     pub(crate) body: Bytes,
+    /// Where a redirect leads, without what it asks there.
+    leads: Option<String>,
 }
 
 impl Whole {
@@ -39,20 +43,65 @@ impl Whole {
             Err(error) => Err(broken(&error)),
         };
         match body {
-            Ok(body) => Ok(Self { status: head.status, served_by, body }),
+            Ok(body) => Ok(Self { status: head.status, served_by, body, leads: leads(&head) }),
             Err(error) => Err(error.with(None, served_by)),
         }
     }
 
+    /// What the provider refused with, or where it leads.
+    pub(crate) fn refused(&self) -> Error {
+        if !self.status.is_redirection() {
+            return Error::refused(self.status, &self.body);
+        }
+        let to = self.leads.as_deref().map(|to| format!(" to {to}")).unwrap_or_default();
+        let message = format!("a redirect{to}, which is not followed with a key: check the base URL");
+        Error::new(ErrorKind::Refused { status: self.status, code: None, message, body: Box::default() })
+    }
+
     /// Reads it as what a good answer is.
     pub(crate) fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
-        let made = if self.status.is_success() {
-            serde_json::from_slice(&self.body).map_err(|error| Error::new(ErrorKind::Unreadable(error.to_string())))
+        let unreadable = |said: String| Error::new(ErrorKind::Unreadable(said));
+        let made = if !self.status.is_success() {
+            Err(self.refused())
+        } else if let Some(error) = self.error() {
+            Err(error)
+        } else if let Some(said) = unlike(&self.body) {
+            Err(unreadable(said))
         } else {
-            Err(Error::refused(self.status, &self.body))
+            serde_json::from_slice(&self.body).map_err(|error| unreadable(error.to_string()))
         };
         made.map_err(|error| error.with(None, self.served_by.clone()))
     }
+
+    /// What went wrong after all, where a good status has an error below it and no answer.
+    fn error(&self) -> Option<Error> {
+        const NAMES: &[u8] = b"\"error\"";
+        let body = &self.body[..];
+        let may_be = body.len() <= MOST_OF_ERROR && body.windows(NAMES.len()).any(|name| name == NAMES);
+        let said: serde_json::Value = may_be.then(|| serde_json::from_slice(body).ok()).flatten()?;
+        if said.get("candidates").is_some() { None } else { Error::told(&said, body) }
+    }
+}
+
+/// Where a redirect leads: the place alone.
+fn leads(head: &http::response::Parts) -> Option<String> {
+    let to = head.headers.get(header::LOCATION).filter(|_| head.status.is_redirection())?.to_str().ok()?;
+    to.split(['?', '#']).next().map(|place| place.chars().take(200).collect())
+}
+
+/// What came where an object was to come, and what to look at.
+pub(crate) fn unlike(body: &[u8]) -> Option<String> {
+    let what = match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{') => return None,
+        None => "nothing came",
+        Some(b'[') => "it is an array and no object",
+        Some(b'"') => "it is a text and no object",
+        Some(_) => "it is no JSON object",
+    };
+    let begin = String::from_utf8_lossy(&body[..body.len().min(80)]);
+    let begin = begin.trim();
+    let shown = if begin.is_empty() { String::new() } else { format!(" ({begin:?})") };
+    Some(format!("{what}{shown}; if it stays so, check the base URL"))
 }
 
 /// Most answers come in one piece, which is not copied.

@@ -6,9 +6,10 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
+use pin_project_lite::pin_project;
 use tower::Service;
 use tower_keypool::judge_error;
 
@@ -57,7 +58,7 @@ where
 {
     type Response = C::Response;
     type Error = C::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<C::Response, C::Error>> + Send>>;
+    type Future = RedialingFuture<C, C::Future>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
         Poll::Ready(Ok(()))
@@ -66,16 +67,43 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         let shared = Arc::clone(&self.0);
         let (count, mut client) = shared.now().clone();
-        let answering = client.call(request);
-        Box::pin(async move {
-            let answered = answering.await;
-            if let Err(error) = &answered
-                && judge_error(error).code_of() == "closed"
-            {
-                shared.renew(count);
-            }
-            answered
-        })
+        RedialingFuture { answering: client.call(request), shared, count }
+    }
+}
+
+pin_project! {
+    /// Waits for the answer over one client of a [`Redialing`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct RedialingFuture<C, F> {
+        #[pin]
+        answering: F,
+        shared: Arc<Shared<C>>,
+        count: u64,
+    }
+}
+
+impl<C, F, T, E> Future for RedialingFuture<C, F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: StdError + 'static,
+{
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answered = ready!(this.answering.poll(cx));
+        if let Err(error) = &answered
+            && judge_error(error).code_of() == "closed"
+        {
+            this.shared.renew(*this.count);
+        }
+        Poll::Ready(answered)
+    }
+}
+
+impl<C, F> fmt::Debug for RedialingFuture<C, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedialingFuture").finish_non_exhaustive()
     }
 }
 

@@ -6,19 +6,21 @@ use std::{
 };
 
 use futures_core::Stream;
-use http::StatusCode;
 use http_body_util::{BodyExt, combinators::MapErr};
 use sse_stream::SseStream;
 use tower_keypool::{BoxError, KeyId, ServedBy};
+use tracing::Span;
 
 use crate::{
     api::GenerateContentResponse,
     client::RawAnswer,
     error::{Error, ErrorKind},
+    generate::{answered, told},
     listened::AnswerBody,
+    stray::{Closed, Seen},
 };
 
-type Body = MapErr<AnswerBody, fn(BoxError) -> Broke>;
+type Body = Closed<MapErr<AnswerBody, fn(BoxError) -> Broke>>;
 type Events = SseStream<Body>;
 
 /// Why a body ended early, as an error by itself.
@@ -27,25 +29,34 @@ type Events = SseStream<Body>;
 struct Broke(BoxError);
 
 /// An answer piece by piece, each in the form of a whole one. A stream that breaks, or in which the provider tells of an
-/// error, ends with that error.
+/// error, ends with that error; so does one that ends without a reason for its end, such as `STOP`: what came is not all.
 pub struct AnswerStream {
     events: Pin<Box<Events>>,
+    seen: Seen,
     served_by: Option<ServedBy>,
     request_id: Option<String>,
+    /// What is told of it stands in there.
+    span: Span,
     /// Something came that an event holds.
     begun: bool,
+    /// It was said why it ends.
+    finished: bool,
     ended: bool,
 }
 
 impl AnswerStream {
-    pub(crate) fn new(answer: RawAnswer, request_id: Option<String>) -> Self {
+    pub(crate) fn new(answer: RawAnswer, request_id: Option<String>, span: Span) -> Self {
         let (mut head, body) = answer.into_parts();
         let served_by = head.extensions.remove::<ServedBy>();
+        let (body, seen) = Closed::new(body.map_err(Broke as fn(BoxError) -> Broke));
         Self {
-            events: Box::pin(SseStream::new(body.map_err(Broke as fn(BoxError) -> Broke))),
+            events: Box::pin(SseStream::new(body)),
+            seen,
             served_by,
             request_id,
+            span,
             begun: false,
+            finished: false,
             ended: false,
         }
     }
@@ -70,9 +81,33 @@ impl AnswerStream {
         self.request_id.as_deref()
     }
 
-    fn error(&mut self, error: Error) -> Poll<Option<Result<GenerateContentResponse, Error>>> {
-        self.ended = true;
-        Poll::Ready(Some(Err(error.with(self.request_id.as_deref(), self.served_by.clone()))))
+    /// What a whole event says; `None`: nothing that is of the answer.
+    fn piece(&mut self, data: &str) -> Result<Option<GenerateContentResponse>, Error> {
+        if data.is_empty() || data == "[DONE]" {
+            return Ok(None);
+        }
+        let unreadable = |error: serde_json::Error| Error::new(ErrorKind::Unreadable(error.to_string()));
+        let told: serde_json::Value = serde_json::from_str(data).map_err(|error| {
+            let cut = || Error::new(ErrorKind::Broken("it ends inside of an event".to_owned()));
+            if self.seen.has_ended() { cut() } else { unreadable(error) }
+        })?;
+        if let Some(error) = Error::told(&told, data.as_bytes()) {
+            return Err(error);
+        }
+        let piece: GenerateContentResponse = serde_json::from_value(told).map_err(unreadable)?;
+        let mut reasons = piece.candidates.iter().filter_map(|candidate| candidate.finish_reason.as_deref());
+        self.finished |= piece.block_reason().is_some() || reasons.any(|reason| !reason.is_empty());
+        Ok(Some(piece))
+    }
+
+    /// Why its end is no good one.
+    fn wrong_end(&self) -> Option<Error> {
+        self.seen.error().or_else(|| match (self.begun, self.finished) {
+            // A page, or nothing at all, under a good status.
+            (false, _) => Some(Error::new(ErrorKind::Unreadable("no event is in it".to_owned()))),
+            (true, false) => Some(Error::new(ErrorKind::Broken("it ends without a reason for its end".to_owned()))),
+            (true, true) => None,
+        })
     }
 }
 
@@ -80,32 +115,34 @@ impl Stream for AnswerStream {
     type Item = Result<GenerateContentResponse, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let span = self.span.clone();
+        let _within = span.enter();
         while !self.ended {
-            let event = match ready!(self.events.as_mut().poll_next(cx)) {
-                Some(Ok(event)) => event,
-                Some(Err(error)) => return self.error(Error::new(ErrorKind::Broken(error.to_string()))),
-                None if !self.begun => {
-                    // A page, or nothing at all, under a good status.
-                    return self.error(Error::new(ErrorKind::Unreadable("no event is in it".to_owned())));
+            let next = match ready!(self.events.as_mut().poll_next(cx)) {
+                Some(Ok(event)) => {
+                    self.begun |= event.data.is_some();
+                    self.piece(event.data.as_deref().unwrap_or_default())
                 }
-                None => break,
+                Some(Err(error)) => Err(Error::new(ErrorKind::Broken(error.to_string()))),
+                None => {
+                    self.ended = true;
+                    let wrong = self.wrong_end();
+                    if wrong.is_none() {
+                        answered(self.served_by());
+                    }
+                    wrong.map_or(Ok(None), Err)
+                }
             };
-            self.begun |= event.data.is_some();
-            let Some(data) = event.data.filter(|data| !data.is_empty() && data != "[DONE]") else { continue };
-            let told: serde_json::Value = match serde_json::from_str(&data) {
-                Ok(told) => told,
-                Err(error) => return self.error(Error::new(ErrorKind::Unreadable(error.to_string()))),
-            };
-            if let Some(error) = told.get("error") {
-                let code = error["code"].as_u64().and_then(|code| StatusCode::from_u16(code as u16).ok());
-                return self.error(Error::refused(code.unwrap_or(StatusCode::BAD_GATEWAY), data.as_bytes()));
-            }
-            match serde_json::from_value(told) {
-                Ok(piece) => return Poll::Ready(Some(Ok(piece))),
-                Err(error) => return self.error(Error::new(ErrorKind::Unreadable(error.to_string()))),
+            match next {
+                Ok(Some(piece)) => return Poll::Ready(Some(Ok(piece))),
+                Ok(None) => {}
+                Err(error) => {
+                    self.ended = true;
+                    let error = error.with(self.request_id.as_deref(), self.served_by.clone());
+                    return Poll::Ready(Some(Err(told(error))));
+                }
             }
         }
-        self.ended = true;
         Poll::Ready(None)
     }
 }

@@ -36,8 +36,20 @@ const USUAL: &str = "/-/health";
 /// # Errors
 /// When nobody answers, or with another status than 200.
 pub async fn ask(url: &str) -> anyhow::Result<String> {
-    let uri: Uri = url.parse().with_context(|| format!("{url} is no address"))?;
+    let uri = address(url)?;
     tokio::time::timeout(PATIENCE, page(&uri)).await.map_err(|_| anyhow!("{url} does not answer"))?
+}
+
+/// Where a gateway is.
+///
+/// # Errors
+/// When that is no address, or credentials stand in it, which would be shown.
+pub fn address(url: &str) -> anyhow::Result<Uri> {
+    let behind = url.split_once("://").map_or(url, |(_, behind)| behind);
+    if behind.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
+        bail!("the address holds credentials: expected http://HOST:PORT or https://HOST:PORT");
+    }
+    url.parse().with_context(|| format!("{url} is no address"))
 }
 
 /// Whether a token may be sent there.
@@ -59,7 +71,7 @@ pub fn may_have_the_token(at: &Uri) -> anyhow::Result<()> {
 /// When nobody answers, or the API says why it tells nothing. On another machine a certificate that vouches for it is
 /// needed: the token goes there.
 pub async fn administer(url: &str, token: &str) -> anyhow::Result<serde_json::Value> {
-    let uri: Uri = url.parse().with_context(|| format!("{url} is no address"))?;
+    let uri = address(url)?;
     if !token.is_empty() {
         may_have_the_token(&uri)?;
     }

@@ -1,5 +1,7 @@
 //! What may stand behind a key: the same names in a line, in a CSV's header and in a JSON object.
 
+use std::path::Path;
+
 use super::LineError;
 use crate::{
     config::{
@@ -78,12 +80,16 @@ pub(super) fn set(spec: &mut KeySpec, option: &'static str, value: &str) -> Resu
     match option {
         "id" => spec.id = Some(shown(value, &spec.secret).ok_or(wrong(NAME))?),
         "owner" => spec.owner = Some(shown(value, &spec.secret).ok_or(wrong(NAME))?),
-        "exit" if !Exit::is_valid(value) => return Err(wrong(EXIT)),
-        "exit" => spec.exit = Some(value.to_owned()),
+        "exit" => {
+            let name = shown(value, &spec.secret).filter(|name| Exit::is_valid(name));
+            spec.exit = Some(name.ok_or(wrong(EXIT))?);
+        }
         "billing_account" => spec.billing_account = Some(shown(value, &spec.secret).ok_or(wrong(NAME))?),
         "source" => {
-            let source = shown(value, &spec.secret).ok_or(wrong(NAME))?;
-            spec.labels.insert("source".to_owned(), source);
+            if holds(value, &spec.secret) {
+                return Err(wrong(SOURCE));
+            }
+            put_label(spec, "source", value).map_err(|_| wrong(SOURCE))?;
         }
         "tier" => {
             let tier = plain_values::tier(value).ok_or(wrong("free, paid, or a paid tier by name such as tier-2"))?;
@@ -116,13 +122,18 @@ pub(super) fn set(spec: &mut KeySpec, option: &'static str, value: &str) -> Resu
 }
 
 const NAME: &str = "1 to 64 visible characters that are not a key, since names are shown";
-const EXIT: &str = "1 to 64 of A-Z a-z 0-9 . _ -";
+const EXIT: &str = "1 to 64 of A-Z a-z 0-9 . _ - that are not a key, since names are shown";
+const SOURCE: &str = "1 to 256 bytes of text without control characters that holds no key, since it is shown";
 const AMOUNT: &str = "a whole number from 0 to 1000000000000";
 
 /// A name that will be printed: short, and not the secret or a part or form of one.
 fn shown(value: &str, secret: &str) -> Option<String> {
-    let part = !secret.is_empty() && value.contains(secret) || (value.len() >= 8 && secret.contains(value));
-    (plain_values::is_name(value) && !part).then(|| value.to_owned())
+    (plain_values::is_name(value) && !holds(value, secret)).then(|| value.to_owned())
+}
+
+/// Whether a text holds the secret, or is a part of it.
+fn holds(value: &str, secret: &str) -> bool {
+    !secret.is_empty() && value.contains(secret) || (value.len() >= 8 && secret.contains(value))
 }
 
 /// `k:v`, or free text.
@@ -149,7 +160,10 @@ pub(in crate::config) fn wrong_label(name: &str, value: &str) -> Option<&'static
     if !shows(name, 64) || wording::may_be_secret(name) {
         return Some("a label's name of 1 to 64 bytes that is not a key, since names are shown");
     }
-    (!shows(value, 256)).then_some("1 to 256 bytes of text")
+    if value.split(char::is_whitespace).any(|word| wording::is_key_for_path(Path::new(word))) {
+        return Some("a text, and this one holds a key; labels are shown");
+    }
+    (!shows(value, 256)).then_some("1 to 256 bytes of text without control characters")
 }
 
 fn limit(spec: &mut KeySpec, unit: Unit, span: Span, value: &str) -> Option<()> {

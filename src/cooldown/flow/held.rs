@@ -1,6 +1,7 @@
 //! What becomes of a beginning that is held and must not go on as it came.
 
 use super::{End, Flow, Reader};
+use crate::verdict::Verdict;
 
 impl Flow {
     /// What waits of a body that is read as it is, to be changed in place.
@@ -13,9 +14,9 @@ impl Flow {
         self.out.push(waiting.into());
     }
 
-    /// Whether a fault was told.
-    pub(in crate::cooldown) fn is_settled(&self) -> bool {
-        self.settled
+    /// What all of it says of its key, where that is no good.
+    pub(in crate::cooldown) fn spoken(&mut self) -> Option<Verdict> {
+        self.spoke.take().map(|verdict| *verdict)
     }
 
     /// Whether it is read as it is.

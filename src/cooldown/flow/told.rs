@@ -14,9 +14,14 @@ impl Flow {
         if let (Some(mut text), Some(teller), false) = (whole, &self.teller, self.settled) {
             mask_secret(teller.secret(), &mut text);
             let begins = makes && is_an_error(&text);
-            if let Some(verdict) = judging::whole(teller, &text, begins) {
-                teller.judge(&verdict);
-                self.settled = true;
+            match judging::whole(teller, &text, begins, self.holding) {
+                // Whoever holds it judges it.
+                Some(verdict) if self.holding => self.spoke = Some(Box::new(verdict)),
+                Some(verdict) => {
+                    teller.judge(&verdict);
+                    self.settled = true;
+                }
+                None => {}
             }
         }
     }

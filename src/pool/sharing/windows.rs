@@ -230,7 +230,10 @@ impl Ledger for Windows {
         let log = held.log(owner, plan.words());
         let told = if noting { plan.tell(log, &at) } else { plan.tell_begun(log, &at) };
         let Some(journal) = &mut state.journal else { return told };
-        let ahead = journal.marks.get((lane, owner)).map(Mark::ahead);
+        let ahead = journal.marks.get_mut((lane, owner)).map(|mark| {
+            mark.told_whole();
+            mark.ahead()
+        });
         let Some(share) = &mut journal.share else { return told };
         if let Some(held) = share.held.get_mut((lane, owner)) {
             held.told = now.tick;

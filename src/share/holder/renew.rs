@@ -17,6 +17,9 @@ use crate::{
 const MARK_AHEAD: u64 = 6;
 /// And this much more.
 const MARK_LEAST: u64 = 4;
+/// Of a window that stays where it is so many moments are told at most: thousands of windows are written at once, and they are
+/// heard only should their holder die. What is given back is told moment by moment.
+const MOMENTS: u32 = 24;
 
 impl Holder {
     /// When the next renewal is to be sent, or the one under way given up.
@@ -171,10 +174,17 @@ impl Holder {
         ledger: &mut dyn Ledger,
         now: Moment,
     ) -> Held {
-        let told = if all { ledger.tell(unit, now) } else { Vec::new() };
-        let ahead = ledger.ahead(unit);
         let noting = self.settings.noting;
         let guards = self.is_guard(unit);
+        // Of what nothing was noted since the board knows all that there is to know.
+        let tells = all && (held.changed || guards || !noting);
+        let mut told = if tells { ledger.tell(unit, now) } else { Vec::new() };
+        if noting {
+            for told in &mut told {
+                told.bundle(MOMENTS);
+            }
+        }
+        let ahead = ledger.ahead(unit);
         let tells: Vec<(Mark, u64)> =
             if noting { Vec::new() } else { marks_for(&told, &held.since_last, self.settings.lease) };
         let changed = held.changed && all;

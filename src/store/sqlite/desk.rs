@@ -9,14 +9,14 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
-    begin, care,
+    BUSY, begin, care,
     failure::Failure,
     file,
     numbers::Numbers,
     presence::{Identity, identity},
     write,
 };
-use crate::store::StoreError;
+use crate::store::{Batch, Run, StoreError};
 
 pub(super) type Job = Box<dyn FnOnce(&mut Desk) + Send>;
 
@@ -66,6 +66,21 @@ impl Desk {
             self.full = full;
         }
         Ok(())
+    }
+
+    /// The last word of a pool: what lies beside the file goes into it, or whoever opens it next would read all of that first.
+    /// Others who work on it are not waited for.
+    pub(super) fn settle_after(&self, batch: &Batch) {
+        if batch.run != Some(Run::Ended) {
+            return;
+        }
+        let settled = self.connection.busy_timeout(Duration::ZERO).and_then(|()| {
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+        });
+        let again = self.connection.busy_timeout(BUSY);
+        if let Err(error) = settled.and(again) {
+            tracing::debug!(%error, "what lies beside the file is read by whoever opens it next");
+        }
     }
 
     /// Does what is asked, until nobody can ask any more.

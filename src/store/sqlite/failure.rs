@@ -44,10 +44,21 @@ impl Failure {
     /// As whoever called is told.
     pub(super) fn of(self, path: &Path) -> StoreError {
         match self {
-            Self::Broken(error) => StoreError::broken(format!("the database {} is broken", path.display()), error),
-            Self::Sqlite(error) => StoreError::because(format!("the database {}", path.display()), error),
+            Self::Broken(error) => {
+                StoreError::broken(format!("the database {} is broken", path.display()), words(&error))
+            }
+            Self::Sqlite(error) => StoreError::because(format!("the database {}", path.display()), words(&error)),
             Self::Said(error) => error,
         }
+    }
+}
+
+/// What SQLite says, which numbers it only where it has no words of its own, and again for whoever asks what is behind that.
+fn words(error: &rusqlite::Error) -> String {
+    let said = error.to_string();
+    match said.strip_prefix("Error code ").and_then(|numbered| numbered.split_once(": ")) {
+        Some((_, words)) => words.to_owned(),
+        None => said,
     }
 }
 
@@ -81,5 +92,23 @@ impl From<StoreError> for Failure {
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
         Self::Said(StoreError::because("a record cannot be written", error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_of_numbers() {
+        let file = Path::new("keypool.db");
+        for words in [None, Some("database disk image is malformed".to_owned())] {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), words);
+            let error = Failure::from(error).of(file);
+            assert!(error.is_broken() && error.source().is_none(), "{error:?}");
+            assert!(error.to_string().contains("malformed") && !error.to_string().contains("rror code"), "{error}");
+        }
     }
 }

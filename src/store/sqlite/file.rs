@@ -24,7 +24,8 @@ pub(super) fn prepare(path: &Path) -> Result<(), StoreError> {
 
 /// The same of whoever has the [turn](mending).
 pub(super) fn prepare_in_turn(path: &Path) -> Result<(), StoreError> {
-    let failed = |error| StoreError::because(format!("cannot make the database {}", path.display()), error);
+    let what = if path.exists() { "write" } else { "make" };
+    let failed = |error| StoreError::because(format!("cannot {what} the database {}", path.display()), error);
     if !path.exists() {
         // They are of one that was deleted.
         for end in ["-wal", "-shm"] {

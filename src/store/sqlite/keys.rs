@@ -142,14 +142,21 @@ fn settings(connection: &Connection, after: u64) -> Result<Vec<KeySettings>, Fai
     let mut rows = statement.query([write::number(after)])?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
-        all.extend(one(row)?);
+        let one = one(row)?;
+        if one.is_none() {
+            tracing::warn!(
+                name: "keypool.record_skipped",
+                "what the database {} says of a key cannot be read by this version, and is left out",
+                connection.path().unwrap_or_default()
+            );
+        }
+        all.extend(one);
     }
     Ok(all)
 }
 
 fn one(row: &Row<'_>) -> Result<Option<KeySettings>, Failure> {
     let Ok(said) = serde_json::from_str::<KeySettings>(&row.get::<_, String>(2)?) else {
-        tracing::warn!(name: "keypool.record_skipped", "what the database says of a key cannot be read by this version, and is left out");
         return Ok(None);
     };
     Ok(Some(KeySettings { hash: row.get(0)?, revision: read::count(row.get(1)?), ..said }))

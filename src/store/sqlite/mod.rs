@@ -250,6 +250,8 @@ fn begin_at_once(path: &Path) -> Result<Connection, Failure> {
     if fresh {
         // There is nothing to lose yet, and each step would wait for the disk several times.
         connection.pragma_update(None, "synchronous", "OFF")?;
+        // In the file itself: whoever looks for that only need not read the journal.
+        whose::sign(&connection)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
     }
     migrate::migrate(&mut connection, path, migrate::MIGRATIONS)?;
@@ -341,7 +343,10 @@ impl Store for Sqlite {
             }
             match write::batch(desk, &batch) {
                 Err(Failure::Broken(error)) => Err(desk.begin_anew(&error)),
-                written => written,
+                written => {
+                    desk.settle_after(&batch);
+                    written
+                }
             }
         })
     }

@@ -24,6 +24,12 @@ pub(super) fn image(connection: &Connection) -> Result<Image, Failure> {
     // As the table has them: nobody looks at their order.
     let keys = keys_by(connection, KEYS)?.into_iter().map(|record| (record.hash.clone(), record)).collect();
     let mut image = Image { keys, ..Image::default() };
+    // What processes noted of their keys goes to its table once in a while.
+    for used in sharing::unfolded(connection)? {
+        if let Some(key) = image.keys.get_mut(&*used.key) {
+            key.last_success = key.last_success.max(used.last_success);
+        }
+    }
     image.units = units(connection)?.into_iter().map(|record| (record.name(), record)).collect();
     let mut rests = connection.prepare(RESTS)?;
     let mut rows = rests.query([])?;

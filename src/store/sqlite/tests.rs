@@ -441,3 +441,13 @@ async fn every_batch_of_counts_outlives_a_crash_wherever_it_lies() {
     Store::write(&store, Arc::new(Batch { units_gone: gone, ..Batch::default() })).await.unwrap();
     assert!(store.load().await.unwrap().units.values().all(|unit| unit.owner != "project"));
 }
+
+#[test]
+fn whose_a_file_is_stands_in_it_before_any_journal_is_read() {
+    let folder = folder();
+    let path = folder.path().join("keypool.db");
+    let _open = Sqlite::open(&path).unwrap();
+    // All else lies beside it until somebody is done.
+    assert!(fs::metadata(folder.path().join("keypool.db-wal")).unwrap().len() > 0);
+    assert_eq!(fs::read(&path).unwrap()[68..72], super::whose::OURS.to_be_bytes());
+}

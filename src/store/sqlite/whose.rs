@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::Read,
+    io::{self, Read},
     path::Path,
 };
 
@@ -19,6 +19,8 @@ const TABLES: [&str; 3] = ["api_keys", "import_history", "key_usage"];
 
 /// What every database begins with.
 const HEADER: &[u8] = b"SQLite format 3\0";
+/// Where in a file stands whose it is.
+const ID: usize = 68;
 
 /// Whether the file may be worked on: one that is not there, empty, ours, or a database that is broken. Nothing is
 /// changed, made or locked.
@@ -33,8 +35,14 @@ pub(super) fn look(path: &Path) -> Result<(), StoreError> {
     if fs::metadata(path).map_or(true, |file| !file.is_file() || file.len() == 0) {
         return Ok(());
     }
-    if !(begins_as_one(path) || was_ours(path)) {
+    let begin = begin_of(path);
+    // What cannot be read is not judged here. However torn it is, it was a database once.
+    if !(begin.as_ref().map_or(true, |begin| begins_as_one(begin)) || was_ours(path)) {
         return Err(none(path));
+    }
+    if begin.is_ok_and(|begin| says_ours(&begin)) {
+        // A journal beside it would be read from its beginning to its end, each time that somebody looks.
+        return Ok(());
     }
     let Ok(connection) = untouched(path) else { return Ok(()) };
     // What cannot be read is broken, or just being written, which shows soon.
@@ -50,11 +58,19 @@ pub(super) fn is_empty(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0)
 }
 
-/// Whether it was a database once, however torn it is. What cannot be read is not judged here.
-fn begins_as_one(path: &Path) -> bool {
+fn begin_of(path: &Path) -> io::Result<Vec<u8>> {
     let mut begin = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(HEADER.len() as u64).read_to_end(&mut begin));
-    read.is_err() || HEADER.starts_with(&begin)
+    File::open(path)?.take(ID as u64 + 4).read_to_end(&mut begin)?;
+    Ok(begin)
+}
+
+fn begins_as_one(begin: &[u8]) -> bool {
+    HEADER.starts_with(&begin[..begin.len().min(HEADER.len())])
+}
+
+/// Whether it stands in the file itself, where nobody but us ever wrote it.
+fn says_ours(begin: &[u8]) -> bool {
+    begin.starts_with(HEADER) && begin[HEADER.len()..].ends_with(&OURS.to_be_bytes()) && begin.len() == ID + 4
 }
 
 /// Whether a process worked here: it leaves empty locks beside its file.

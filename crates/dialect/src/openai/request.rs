@@ -120,8 +120,15 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
         "frequency_penalty" => sampling.frequency_penalty = Some(field.read()?),
         "logprobs" => sampling.logprobs = field.read::<bool>()?.then_some(0),
         "stop" => {
-            sampling.stop =
-                if field.value.get().starts_with('[') { field.read()? } else { vec![field.read::<Text<'a>>()?] };
+            let mut stop: Vec<Text<'a>> =
+                if field.value.get().starts_with('[') { field.read()? } else { vec![field.read()?] };
+            let said = stop.len();
+            // Nothing ends nothing; the upstream takes no such word.
+            stop.retain(|word| !word.is_empty());
+            if stop.len() < said {
+                ignored.add("stop");
+            }
+            sampling.stop = stop;
         }
         "tools" => conversation.tools = tool::tools(field, ignored)?,
         "tool_choice" => conversation.tool_choice = tool::choice(field)?,

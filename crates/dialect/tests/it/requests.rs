@@ -203,6 +203,8 @@ fn sampling() {
     );
     config(json!({ "stop": "end" }), json!({ "stopSequences": ["end"] }));
     config(json!({ "stop": ["a", "b\n"] }), json!({ "stopSequences": ["a", "b\n"] }));
+    // Nothing is where anything ends, and not one that the upstream takes.
+    config(json!({ "stop": ["", "a"] }), json!({ "stopSequences": ["a"] }));
     config(json!({ "n": 3 }), json!({ "candidateCount": 3 }));
     config(
         json!({ "presence_penalty": 0.5, "frequency_penalty": -0.5 }),
@@ -223,6 +225,8 @@ fn sampling() {
         json!({ "n": 1, "stop": [], "logprobs": false, "temperature": null, "response_format": { "type": "text" } }),
         json!({ "stream": true, "stream_options": { "include_usage": true }, "parallel_tool_calls": true }),
         json!({ "tools": [], "tool_choice": "auto" }),
+        json!({ "stop": "" }),
+        json!({ "stop": [""] }),
     ] {
         field(more, json!({}));
     }

@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
-use super::{FunctionCall, FunctionResponse, Other};
+use super::{FunctionCall, FunctionResponse, Other, or_none};
 
 /// One turn of a conversation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -13,7 +13,7 @@ pub struct Content {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// What it consists of.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_none")]
     pub parts: Vec<Part>,
     /// What else there is.
     #[serde(flatten)]
@@ -111,8 +111,10 @@ impl From<String> for Part {
 #[serde(rename_all = "camelCase")]
 pub struct Blob {
     /// What it is, such as `image/png`.
+    #[serde(default, deserialize_with = "or_none")]
     pub mime_type: String,
     /// The bytes in base64.
+    #[serde(default, deserialize_with = "or_none")]
     pub data: String,
     /// What else there is.
     #[serde(flatten)]
@@ -127,6 +129,7 @@ pub struct FileData {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mime_type: Option<String>,
     /// Where it is.
+    #[serde(default, deserialize_with = "or_none")]
     pub file_uri: String,
     /// What else there is.
     #[serde(flatten)]

@@ -19,5 +19,12 @@ pub use response::{Candidate, CountTokensResponse, GenerateContentResponse, Prom
 pub use tool::{FunctionCall, FunctionDeclaration, FunctionResponse, Tool};
 pub use usage::UsageMetadata;
 
+use serde::{Deserialize, Deserializer};
+
 /// Fields beside those that a type names.
 pub type Other = serde_json::Map<String, serde_json::Value>;
+
+/// `null` says as little as nothing.
+fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Content, FunctionCall, Other, Part, UsageMetadata};
+use super::{Content, FunctionCall, Other, Part, UsageMetadata, or_none};
 
 /// An answer: what `generateContent` gives, and each piece of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GenerateContentResponse {
     /// What the model says; none where the prompt was blocked.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_none", skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<Candidate>,
     /// Whether the prompt was blocked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,9 +29,14 @@ pub struct GenerateContentResponse {
 }
 
 impl GenerateContentResponse {
+    /// The first candidate: by its number, since a piece of a stream may hold another one alone.
+    fn first(&self) -> Option<&Candidate> {
+        self.candidates.iter().find(|candidate| candidate.index.unwrap_or_default() == 0)
+    }
+
     /// The parts of the first candidate.
     pub fn parts(&self) -> &[Part] {
-        self.candidates.first().and_then(|first| first.content.as_ref()).map_or(&[], |content| &content.parts)
+        self.first().and_then(|first| first.content.as_ref()).map_or(&[], |content| &content.parts)
     }
 
     /// The text of the first candidate, without thoughts.
@@ -46,7 +51,7 @@ impl GenerateContentResponse {
 
     /// Why the first candidate ended: `STOP`, `MAX_TOKENS`, …
     pub fn finish_reason(&self) -> Option<&str> {
-        self.candidates.first()?.finish_reason.as_deref()
+        self.first()?.finish_reason.as_deref()
     }
 
     /// Why the prompt was blocked, where it was.

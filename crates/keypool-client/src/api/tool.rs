@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Other;
+use super::{Other, or_none};
 
 /// What a model may use. Google's own tools (`googleSearch`, `codeExecution`, …) stand in `other`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,7 +51,8 @@ pub struct FunctionDeclaration {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FunctionCall {
-    /// Which function.
+    /// Which function; empty where a model says none.
+    #[serde(default, deserialize_with = "or_none")]
     pub name: String,
     /// What it is given.
     #[serde(default)]

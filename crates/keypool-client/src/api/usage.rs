@@ -11,6 +11,9 @@ pub struct UsageMetadata {
     /// The prompt's, cached ones included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_token_count: Option<u64>,
+    /// Those that tools put beside the prompt, such as pages that were searched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_use_prompt_token_count: Option<u64>,
     /// The answer's, thoughts apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidates_token_count: Option<u64>,
@@ -29,9 +32,9 @@ pub struct UsageMetadata {
 }
 
 impl UsageMetadata {
-    /// Tokens of the prompt.
+    /// Tokens of the prompt, and of what tools put beside it.
     pub fn input(&self) -> u64 {
-        self.prompt_token_count.unwrap_or_default()
+        self.prompt_token_count.unwrap_or_default() + self.tool_use_prompt_token_count.unwrap_or_default()
     }
 
     /// Tokens of the answer, thoughts included.

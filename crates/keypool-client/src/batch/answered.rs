@@ -7,7 +7,7 @@ use serde::{
 use serde_json::{Value, value::RawValue};
 use tower_keypool::Usage;
 
-use super::{Json, dialect::Dialect};
+use super::{Json, dialect::Dialect, gemini_usage::GeminiUsage};
 use crate::api::is_block;
 
 /// What a good answer says.
@@ -23,27 +23,28 @@ pub(crate) struct Answered {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an answer")]
 struct Gemini {
     candidates: Option<Vec<GeminiCandidate>>,
     prompt_feedback: Option<GeminiFeedback>,
-    usage_metadata: Option<Value>,
+    usage_metadata: Option<GeminiUsage>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "a candidate")]
 struct GeminiCandidate {
     content: Option<GeminiContent>,
     finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a content")]
 struct GeminiContent {
     parts: Option<Vec<GeminiPart>>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "a part")]
 struct GeminiPart {
     text: Option<String>,
     thought: Option<bool>,
@@ -54,12 +55,13 @@ struct GeminiPart {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "feedback on the prompt")]
 struct GeminiFeedback {
     block_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an answer")]
 struct OpenAi {
     choices: Option<Vec<Choice>>,
     usage: Option<Value>,
@@ -67,12 +69,14 @@ struct OpenAi {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a choice")]
 struct Choice {
     message: Option<Message>,
     finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a message")]
 struct Message {
     content: Option<Box<RawValue>>,
     refusal: Option<String>,
@@ -82,6 +86,7 @@ struct Message {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an answer")]
 struct Anthropic {
     content: Option<Vec<Json>>,
     stop_reason: Option<String>,
@@ -142,10 +147,9 @@ impl From<Gemini> for Answered {
         let mut read = Self {
             blocked: answer.prompt_feedback.and_then(|feedback| feedback.block_reason),
             usage: answer.usage_metadata.map(|said| {
-                let of = |name| count(&said, name).unwrap_or_default();
-                let output = of("candidatesTokenCount").saturating_add(of("thoughtsTokenCount"));
-                let mut usage = usage(Some(of("promptTokenCount")), Some(output));
-                usage.cached_tokens = count(&said, "cachedContentTokenCount");
+                let output = said.candidates.unwrap_or_default().saturating_add(said.thoughts.unwrap_or_default());
+                let mut usage = usage(Some(said.prompt.unwrap_or_default()), Some(output));
+                usage.cached_tokens = said.cached;
                 usage
             }),
             ..Self::default()
@@ -153,8 +157,10 @@ impl From<Gemini> for Answered {
         if let Some(first) = answer.candidates.unwrap_or_default().into_iter().next() {
             read.finish_reason = first.finish_reason;
             for part in first.content.and_then(|content| content.parts).unwrap_or_default() {
-                if let Some(text) = part.text.filter(|_| part.thought != Some(true)) {
-                    read.text.push_str(&text);
+                match part.text.filter(|_| part.thought != Some(true)) {
+                    Some(text) if read.text.is_empty() => read.text = text,
+                    Some(text) => read.text.push_str(&text),
+                    None => {}
                 }
                 let named = [
                     ("functionCall", part.function_call),

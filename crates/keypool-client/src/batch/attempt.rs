@@ -10,7 +10,7 @@ use tower_keypool::{Attempt, KeyId, Lease, ServedBy, Usage, Verdict, VerdictKind
 use super::{Json, answered::Answered, dialect::Dialect, events::FaultKind, shared::Shared, unmet, work::Work};
 use crate::{
     error::{Error, ErrorKind},
-    reading::Whole,
+    reading::{Whole, unlike},
 };
 
 /// What came of one attempt, or of several over other keys.
@@ -113,9 +113,9 @@ pub(crate) async fn send(shared: &Shared, work: &Work, model: &Arc<str>, lease: 
     };
     let call = async {
         let (path, body) = if *model == work.model {
-            (work.path.clone(), work.body.clone())
+            (Arc::clone(&work.path), work.body.clone())
         } else {
-            (shared.dialect.path(model)?, in_place(&work.body, model))
+            (shared.dialect.path(model)?.into(), in_place(&work.body, model))
         };
         let answer = shared.client.send_by(Method::POST, &path, body, Some(demand)).await?;
         Whole::read(answer).await
@@ -165,12 +165,16 @@ fn judge(shared: &Shared, whole: Whole, slotted: bool) -> Tried {
         took: Duration::ZERO,
     };
     tried.outcome = if !whole.status.is_success() {
-        Err(of_error(shared, &Error::refused(whole.status, &whole.body).with(None, whole.served_by.clone()), slotted))
+        Err(of_error(shared, &whole.refused().with(None, whole.served_by.clone()), slotted))
     } else if key_fault {
         let advice = verdict.map(|verdict| verdict.advice_of().to_owned()).unwrap_or_default();
         Err(Bad::new(FaultKind::Key, "key", advice))
     } else {
-        match Answered::read(shared.dialect, &whole.body) {
+        let read = match unlike(&whole.body) {
+            Some(said) => Err(said),
+            None => Answered::read(shared.dialect, &whole.body).map_err(|error| error.to_string()),
+        };
+        match read {
             Ok(answered) if answered.is_empty() && answered.finish_reason.is_none() && is_error(&whole.body) => {
                 Err(Bad {
                     whose: FaultKind::Model,

@@ -294,14 +294,17 @@ impl Desk {
         }
     }
 
-    /// What came of a task's attempt.
-    pub(crate) fn heard(&self, work: &Work, heard: Heard) {
+    /// What came of a task's attempt with this key.
+    pub(crate) fn heard(&self, work: &Work, heard: Heard, key: Option<&KeyId>) {
         let mut tray = self.lock();
         let found = tray.owned.is_back(work);
         let reached = heard != Heard::Nothing && tray.away.take().is_some();
         let now = self.elapsed();
         let model = match heard {
-            Heard::Carried => tray.open_of(work),
+            Heard::Carried => {
+                tray.limited.carried(&work.model, key, now);
+                tray.open_of(work)
+            }
             Heard::Reached => {
                 tray.droughts.refused(&work.model, now);
                 tray.forget_scout(work.index, now)
@@ -411,6 +414,8 @@ mod tests {
             faults: 0,
             tried: Vec::new(),
             unheld: 0,
+            limited: None,
+            most_tokens: None,
             without_model: false,
             of_another: false,
             names: None,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tower_keypool::KeyPool;
 
 use super::{
+    quoted::push_text,
     task::{Ask, Task},
     written::Fields,
 };
@@ -36,41 +37,6 @@ pub(crate) struct Defaults {
 
 /// Anthropic's API wants a limit.
 const MAX_TOKENS: u32 = 8_192;
-
-#[derive(Serialize)]
-struct GeminiBody<'a> {
-    contents: [GeminiContent<'a>; 1],
-    #[serde(rename = "systemInstruction", skip_serializing_if = "Option::is_none")]
-    system: Option<GeminiContent<'a>>,
-    #[serde(rename = "generationConfig", skip_serializing_if = "GeminiConfig::is_empty")]
-    config: GeminiConfig,
-}
-
-#[derive(Serialize)]
-struct GeminiContent<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'static str>,
-    parts: [GeminiText<'a>; 1],
-}
-
-#[derive(Serialize)]
-struct GeminiText<'a> {
-    text: &'a str,
-}
-
-#[derive(Serialize)]
-struct GeminiConfig {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<f64>,
-    #[serde(rename = "responseMimeType", skip_serializing_if = "Option::is_none")]
-    mime: Option<&'static str>,
-}
-
-impl GeminiConfig {
-    fn is_empty(&self) -> bool {
-        self.temperature.is_none() && self.mime.is_none()
-    }
-}
 
 impl Dialect {
     /// That of the pool's provider; others than these speak as `OpenAI` does.
@@ -101,15 +67,7 @@ impl Dialect {
             Ask::Prompt(prompt) => prompt,
         };
         match self {
-            Self::Gemini => {
-                let content = |role, text| GeminiContent { role, parts: [GeminiText { text }] };
-                let body = GeminiBody {
-                    contents: [content(Some("user"), prompt)],
-                    system: system.map(|text| content(None, text)),
-                    config: GeminiConfig { temperature, mime: defaults.json.then_some("application/json") },
-                };
-                written(&body)
-            }
+            Self::Gemini => gemini(prompt, system, temperature, defaults.json),
             Self::OpenAi { .. } => {
                 let system = system.map(|text| json!({ "role": "system", "content": text }));
                 let user = json!({ "role": "user", "content": prompt });
@@ -184,7 +142,53 @@ fn one_of(body: &Fields, names: [&'static str; 2]) -> Option<&'static str> {
     names.into_iter().find(|name| body.contains_key(*name))
 }
 
+/// A prompt in Gemini's form, by hand: most tasks are one. In just as much room, since it may wait for long.
+fn gemini(prompt: &str, system: Option<&str>, temperature: Option<f64>, json: bool) -> Bytes {
+    const CONTENTS: &[u8] = br#"{"contents":[{"role":"user","parts":[{"text":"#;
+    const CONTENTS_END: &[u8] = b"}]}]";
+    const SYSTEM: &[u8] = br#","systemInstruction":{"parts":[{"text":"#;
+    const JSON: &str = r#""responseMimeType":"application/json""#;
+    let temperature = temperature.map(|temperature| format!(r#""temperature":{}"#, Value::from(temperature)));
+    let config: Vec<&str> = temperature.as_deref().into_iter().chain(json.then_some(JSON)).collect();
+    let config =
+        if config.is_empty() { String::new() } else { format!(r#","generationConfig":{{{}}}"#, config.join(",")) };
+    let texts = prompt.len() + 2 + system.map_or(0, |text| SYSTEM.len() + text.len() + b"\"\"}]}".len());
+    let mut body = Vec::with_capacity(CONTENTS.len() + CONTENTS_END.len() + texts + config.len() + 1);
+    body.extend_from_slice(CONTENTS);
+    push_text(&mut body, prompt);
+    body.extend_from_slice(CONTENTS_END);
+    if let Some(text) = system {
+        body.extend_from_slice(SYSTEM);
+        push_text(&mut body, text);
+        body.extend_from_slice(b"}]}");
+    }
+    body.extend_from_slice(config.as_bytes());
+    body.push(b'}');
+    Bytes::from(body.into_boxed_slice())
+}
+
 fn written(body: &impl Serialize) -> Bytes {
     // It may wait for long: without room for more.
     serde_json::to_vec(body).map(|text| Bytes::from(text.into_boxed_slice())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_in_geminis_form() {
+        let user = json!([{ "role": "user", "parts": [{ "text": "say \"a\"\n" }] }]);
+        let system = json!({ "parts": [{ "text": "be \\ brief" }] });
+        let read = |body: Bytes| serde_json::from_slice::<Value>(&body).unwrap();
+        let of = |system, temperature, json| read(gemini("say \"a\"\n", system, temperature, json));
+        assert_eq!(of(None, None, false), json!({ "contents": user }));
+        let warm = json!({ "contents": user, "generationConfig": { "temperature": 0.5 } });
+        assert_eq!(of(None, Some(0.5), false), warm);
+        let all = json!({ "contents": user, "systemInstruction": system,
+            "generationConfig": { "temperature": 1.0, "responseMimeType": "application/json" } });
+        assert_eq!(of(Some("be \\ brief"), Some(1.0), true), all);
+        let mime = json!({ "contents": user, "generationConfig": { "responseMimeType": "application/json" } });
+        assert_eq!(of(None, None, true), mime);
+    }
 }

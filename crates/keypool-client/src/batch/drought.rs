@@ -1,6 +1,12 @@
 //! Models that no key carries a request of: since when, and what was said of it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tower_keypool::KeyId;
 
 use super::{desk::Desk, work::Work};
 
@@ -11,6 +17,11 @@ const TOLD: u8 = 3;
 /// So many tasks that keys turned away, one after the other and none carried meanwhile, speak of the keys: each is asked for
 /// itself from then on, and rests for what it says.
 const IN_VAIN: usize = 10;
+
+/// A key that turned so many tasks away without a cause is believed to do so with all, as long as nobody was ever served; and so
+/// many have to be told altogether: one or two may be odd.
+const OF_EACH: usize = 2;
+const OF_ALL: usize = 3;
 
 /// What is known of one model since a key carried a request of it last. Times are since the run began.
 #[derive(Debug, Default)]
@@ -28,6 +39,8 @@ struct Drought {
     held_on: Option<Duration>,
     /// Tasks that keys turned away without a cause and without a rest, as those do that may mean the task; each once.
     in_vain: Vec<u64>,
+    /// Which tasks each key turned away without a cause, a few of each.
+    by: BTreeMap<KeyId, Vec<u64>>,
     /// Whether any request came to its end since the run began, and whether any was carried.
     landed: bool,
     carried: bool,
@@ -66,10 +79,13 @@ impl Droughts {
         }
     }
 
-    /// Whether each key is to speak for itself: no request has come to its end since the run began, or many were turned away
-    /// in a row.
+    /// Whether each key is to speak for itself: no request has come to its end since the run began, some turned tasks away and none
+    /// carried any, or many were turned away in a row.
     pub(super) fn is_of_keys(&self, model: &str) -> bool {
-        self.0.get(model).is_none_or(|drought| !drought.landed || drought.in_vain.len() >= IN_VAIN)
+        let is_of_keys = |drought: &Drought| {
+            !drought.landed || drought.in_vain.len() >= IN_VAIN || (!drought.carried && !drought.by.is_empty())
+        };
+        self.0.get(model).is_none_or(is_of_keys)
     }
 
     /// A task was turned away for what may be its own fault.
@@ -78,6 +94,22 @@ impl Droughts {
         if held.len() < IN_VAIN && !held.contains(&task) {
             held.push(task);
         }
+    }
+
+    /// A key turned a task away without a cause that names nothing of anybody's.
+    pub(super) fn turned_away(&mut self, model: &Arc<str>, key: &KeyId, task: u64) {
+        let told = self.of(model).by.entry(key.clone()).or_default();
+        if told.len() < OF_ALL && !told.contains(&task) {
+            told.push(task);
+        }
+    }
+
+    /// Whether so many keys turned several tasks away like that, and carried none.
+    pub(super) fn is_turned_away_by(&self, model: &str, keys: usize) -> bool {
+        let Some(drought) = self.0.get(model).filter(|drought| !drought.carried) else { return false };
+        let tasks: BTreeSet<u64> = drought.by.values().flatten().copied().collect();
+        let each = drought.by.values().filter(|told| told.len() >= OF_EACH).count();
+        each >= keys && tasks.len() >= OF_ALL
     }
 
     /// Whether any was carried since then.
@@ -140,6 +172,16 @@ impl Desk {
     /// A task was turned away by keys that do not rest for it; its first time, since others may have been carried meanwhile.
     pub(crate) fn turned_away_in_vain(&self, work: &Work) {
         self.lock().droughts.in_vain(&work.model, work.index);
+    }
+
+    /// A key turned a task away without a cause.
+    pub(crate) fn turned_away_by(&self, work: &Work, key: &KeyId) {
+        self.lock().droughts.turned_away(&work.model, key, work.index);
+    }
+
+    /// Whether so many keys turned several tasks of this model away like that, and carried none.
+    pub(crate) fn is_turned_away_by(&self, model: &str, keys: usize) -> bool {
+        self.lock().droughts.is_turned_away_by(model, keys)
     }
 
     /// Whether any of this model was carried since then.

@@ -196,6 +196,8 @@ mod tests {
             faults: 0,
             tried: Vec::new(),
             unheld: 0,
+            limited: None,
+            most_tokens: None,
             without_model: false,
             of_another: false,
             names: None,

@@ -54,6 +54,9 @@ pub(crate) struct Making {
     pub(crate) defaults: Defaults,
 }
 
+/// Where the model of the last task is asked: most tasks have the same.
+type Last = Option<(Arc<str>, Arc<str>)>;
+
 /// Who brings them.
 pub(crate) struct Feeder {
     pub(crate) making: Making,
@@ -75,7 +78,7 @@ impl Feeder {
     /// Brings all of them, then says that it was all.
     async fn bring(&self, mut source: Source) {
         let Self { making, output, shared, .. } = self;
-        let (mut seen, mut next) = (Seen::default(), 0);
+        let (mut seen, mut next, mut last) = (Seen::default(), 0, None);
         let counted = shared.counted_before();
         while let Some(read) = source.next(next).await {
             if read.as_ref().err().is_none_or(|error| !error.fatal) {
@@ -111,7 +114,7 @@ impl Feeder {
                 }
                 None => {}
             }
-            let work = match making.work(task, id.clone(), index, hash) {
+            let work = match making.work(task, id.clone(), (index, hash), &mut last) {
                 Ok(work) => work,
                 Err(error) => {
                     let error = InputError::at(place, format_args!("task {id}: {error}"));
@@ -144,10 +147,18 @@ pub(crate) fn bare(model: &Arc<str>) -> Arc<str> {
 }
 
 impl Making {
-    fn work(&self, task: Task, id: Id, index: u64, hash: u64) -> Result<Work, Error> {
+    fn work(&self, task: Task, id: Id, (index, hash): (u64, u64), last: &mut Last) -> Result<Work, Error> {
         let model = task.model.as_ref().unwrap_or(&self.defaults.model);
         let model = bare(model);
-        let (path, body) = (self.dialect.path(&model)?, self.dialect.body(&task, &model, &self.defaults));
+        let path = match last {
+            Some((of, path)) if *of == model => Arc::clone(path),
+            _ => {
+                let path: Arc<str> = self.dialect.path(&model)?.into();
+                *last = Some((Arc::clone(&model), Arc::clone(&path)));
+                path
+            }
+        };
+        let body = self.dialect.body(&task, &model, &self.defaults);
         Ok(Work {
             names: Names::of(&path, &body, self.dialect != Dialect::Gemini),
             path,
@@ -161,6 +172,8 @@ impl Making {
             key_faults: 0,
             faults: 0,
             unheld: 0,
+            limited: None,
+            most_tokens: None,
             without_model: false,
             of_another: false,
             tried: Vec::new(),

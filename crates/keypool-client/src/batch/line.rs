@@ -48,7 +48,9 @@ impl Worker {
     pub(super) async fn stand_in_line(&self, work: &Work) -> Line {
         let shared = &self.shared;
         let pool = shared.client.pool();
-        let chain = shared.client.models_in_place().chain(&work.model);
+        let models = shared.client.models_in_place();
+        let chain = if models.is_empty() { Vec::new() } else { models.chain(&work.model) };
+        let chain = if chain.is_empty() { std::slice::from_ref(&work.model) } else { &chain };
         let (mut out, mut waited) = (None::<Exhausted>, Duration::ZERO);
         let mut steps = Vec::new();
         let ways = self.ways(work);

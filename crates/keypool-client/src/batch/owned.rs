@@ -1,6 +1,6 @@
 //! Tasks that refer to what only one owner's keys see: who may carry them, and which of them looks for whom.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use tower_keypool::{Affinity, Demand, Exhausted, KeyId, Lease, VerdictKind};
 
@@ -75,11 +75,12 @@ impl Owned {
 
 impl Worker {
     /// Who may carry a task: the owner of what it refers to, those who may be that, or any. A slot has its own key.
-    pub(super) fn ways(&self, work: &Work) -> Vec<Affinity> {
+    pub(super) fn ways(&self, work: &Work) -> Cow<'static, [Affinity]> {
+        const ANY: &[Affinity] = &[Affinity::Any];
         let names = work.names.as_ref();
         let way = names.and_then(|names| self.shared.client.holdings().way(names));
         let ways = way.as_ref().map_or(&[][..], Way::ways);
-        if ways.is_empty() { vec![Affinity::Any] } else { ways.to_vec() }
+        if ways.is_empty() { ANY.into() } else { ways.to_vec().into() }
     }
 
     /// A key of the first of these owners who has one; why there is none is what the one says who is back first.

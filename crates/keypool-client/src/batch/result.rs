@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::Serialize;
 use tower_keypool::{KeyId, Usage};
 
-use super::{Id, Json, input::InputError};
+use super::{
+    Id, Json,
+    input::InputError,
+    quoted::{push_shown, push_text},
+};
 
 /// What became of a task: a line of the output.
 #[derive(Clone, Debug, Serialize)]
@@ -104,9 +108,112 @@ impl TaskResult {
     /// Adds it to the output's lines.
     pub(crate) fn write(&self, lines: &mut Vec<u8>) {
         let begin = lines.len();
-        if serde_json::to_writer(&mut *lines, self).is_err() {
+        if self.push(lines).is_err() {
             lines.truncate(begin);
         }
         lines.push(b'\n');
+    }
+
+    /// What its [`Serialize`] writes, by hand: a line for each task is much of what that costs.
+    fn push(&self, line: &mut Vec<u8>) -> serde_json::Result<()> {
+        let Self { id, index, success, text, json, parts, error, key_id, model, .. } = self;
+        let Self { attempts, key_faults, usage, finish_reason, seconds, hash, task, .. } = self;
+        line.extend_from_slice(b"{\"id\":");
+        match id {
+            Id::Text(text) => push_text(line, text),
+            Id::Number(_) | Id::Written(_) => serde_json::to_writer(&mut *line, id)?,
+        }
+        push(line, b",\"index\":", index)?;
+        push(line, b",\"success\":", success)?;
+        if let Some(text) = text {
+            line.extend_from_slice(b",\"text\":");
+            push_text(line, text);
+        }
+        push_some(line, b",\"json\":", json.as_ref())?;
+        push_some(line, b",\"parts\":", parts.as_ref())?;
+        push_some(line, b",\"error\":", error.as_ref())?;
+        line.extend_from_slice(b",\"key_id\":");
+        match key_id {
+            Some(key) => push_shown(line, key),
+            None => line.extend_from_slice(b"null"),
+        }
+        line.extend_from_slice(b",\"model\":");
+        push_text(line, model);
+        push(line, b",\"attempts\":", attempts)?;
+        push(line, b",\"key_faults\":", key_faults)?;
+        push_some(line, b",\"usage\":", usage.as_ref())?;
+        if let Some(reason) = finish_reason {
+            line.extend_from_slice(b",\"finish_reason\":");
+            push_text(line, reason);
+        }
+        push(line, b",\"seconds\":", seconds)?;
+        line.extend_from_slice(b",\"hash\":");
+        push_shown(line, &format_args!("{hash:016x}"));
+        push_some(line, b",\"task\":", (!task.is_empty()).then_some(task))?;
+        line.push(b'}');
+        Ok(())
+    }
+}
+
+/// Adds a field: what stands before its value, and that.
+fn push(line: &mut Vec<u8>, name: &[u8], value: &impl Serialize) -> serde_json::Result<()> {
+    line.extend_from_slice(name);
+    serde_json::to_writer(line, value)
+}
+
+fn push_some(line: &mut Vec<u8>, name: &[u8], value: Option<&impl Serialize>) -> serde_json::Result<()> {
+    value.map_or(Ok(()), |value| push(line, name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_what_serde_writes() {
+        let bare = TaskResult {
+            id: 7.into(),
+            index: 7,
+            success: true,
+            text: None,
+            json: None,
+            parts: None,
+            error: None,
+            key_id: None,
+            model: "m".into(),
+            attempts: 1,
+            key_faults: 0,
+            usage: None,
+            finish_reason: None,
+            seconds: 0.012,
+            hash: 0xab,
+            task: BTreeMap::new(),
+        };
+        let mut usage = Usage::default();
+        (usage.input_tokens, usage.output_tokens) = (Some(3), Some(0));
+        let json = |value: serde_json::Value| Json::from(value);
+        let full = TaskResult {
+            id: "a \"b\"".into(),
+            text: Some("one\ntwo \\ \u{1}".repeat(9)),
+            json: Some(json(json!({"a": [1, null]}))),
+            parts: Some(vec![json(json!("part"))]),
+            error: Some(TaskError { kind: "empty", message: "\"".into(), code: Some("c".into()) }),
+            key_id: Some("k-00c0ffee".into()),
+            usage: Some(usage),
+            finish_reason: Some("STOP".into()),
+            seconds: f64::NAN,
+            hash: u64::MAX,
+            task: [("n".to_owned(), Json::read("1.10").unwrap())].into(),
+            ..bare.clone()
+        };
+        let named = TaskResult { key_id: Some("of \"mine\"\n".into()), success: false, ..bare.clone() };
+        for result in [bare, full, named] {
+            let mut line = b"before\n".to_vec();
+            result.write(&mut line);
+            let expected = format!("before\n{}\n", serde_json::to_string(&result).unwrap());
+            assert_eq!(String::from_utf8(line).unwrap(), expected);
+        }
     }
 }

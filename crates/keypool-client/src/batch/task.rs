@@ -191,6 +191,7 @@ impl Task {
     fn of_json(json: Json) -> Result<Self, InvalidTask> {
         let wrong = |what: &str| InvalidTask(what.to_owned());
         let mut fields = match &*json {
+            Value::String(prompt) if prompt.trim().is_empty() => return Err(wrong("its prompt is empty")),
             Value::String(prompt) => return Ok(Self::prompt(prompt)),
             Value::Object(_) => json.into_fields(),
             other => return Err(InvalidTask(format!("neither a text nor an object: {}", short(other)))),
@@ -198,6 +199,7 @@ impl Task {
         let own = fields.contains_key("prompt");
         let ask = if let Some(prompt) = fields.remove("prompt") {
             match prompt.into_value() {
+                Value::String(prompt) if prompt.trim().is_empty() => return Err(wrong("its prompt is empty")),
                 Value::String(prompt) => Ask::Prompt(prompt),
                 _ => return Err(wrong("its prompt is no text")),
             }

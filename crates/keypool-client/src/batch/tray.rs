@@ -12,6 +12,7 @@ use super::{
     away::Away,
     desk::Stop,
     drought::Droughts,
+    limited::Limited,
     owned::{MOST_LOOKED_AT, Owned},
     pile::{Later, Pile},
     work::Work,
@@ -68,6 +69,7 @@ pub(super) struct Tray {
     later: Later,
     pub(super) parked: BTreeMap<Arc<str>, Parked>,
     pub(super) droughts: Droughts,
+    pub(super) limited: Limited,
     /// Where the provider cannot be reached.
     pub(super) away: Option<Away>,
     /// No more will come.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tower_keypool::{Exhausted, KeyPool, OutReason, ServedBy, Verdict, VerdictKind};
+use tower_keypool::{Exhausted, KeyId, KeyPool, OutReason, ServedBy, Verdict, VerdictKind};
 
 use super::{
     attempt::{Bad, Tried},
@@ -100,6 +100,20 @@ fn is_refusal(tried: &Tried) -> bool {
     matches!(kind, Some(VerdictKind::InvalidKey | VerdictKind::Suspended))
 }
 
+/// The key that turned a task away without a cause, where the task names nothing of anybody's.
+fn unexplained<'a>(work: &Work, tried: &'a Tried) -> Option<&'a KeyId> {
+    let served = tried.served_by.as_ref().filter(|served| !served.verdict().is_named())?;
+    served.key().filter(|_| work.names.is_none() && is_refusal(tried))
+}
+
+/// What was said of the key is the task's own.
+fn blame(tried: &mut Tried) {
+    if let Err(bad) = &mut tried.outcome {
+        let kind = if bad.without_model.is_some() { "invalid" } else { "refused" };
+        (bad.whose, bad.kind) = (FaultKind::Task, kind);
+    }
+}
+
 impl Worker {
     /// Whether one task is tried before the others once these keys are back: nobody knows how many the provider takes then. What a
     /// window allows the pool knows, and slots are few and have a pace of their own.
@@ -107,12 +121,14 @@ impl Worker {
         is_refused(out) || (self.key.is_none() && is_told_to_wait(out))
     }
 
-    /// Whether nobody need come back for these keys: all are refused, none of them ever served anybody, and whether they
-    /// stay so shows later than may be waited.
+    /// Whether nobody need come back for these keys: all are refused, none of them ever served anybody, and each was asked by
+    /// several tasks, or whether they stay so shows later than may be waited.
     pub(super) fn is_hopeless(&self, work: &Work, out: &Exhausted, next: Duration) -> bool {
         let shared = &self.shared;
+        let keys = || out.reasons().filter(|(reason, _)| !is_disabled(*reason)).map(|(_, keys)| keys).sum();
         is_refused(out)
-            && shared.desk.left_of_wait(&work.model).is_some_and(|left| left < next)
+            && (shared.desk.left_of_wait(&work.model).is_some_and(|left| left < next)
+                || shared.desk.is_turned_away_by(&work.model, keys()))
             && !shared.client.pool().ever_served()
     }
 
@@ -124,8 +140,21 @@ impl Worker {
             // Its key was gone before it was used.
             return shared.desk.put_back(work, A_MOMENT);
         }
+        if let Some(bad) = self.own_limit(&mut work, &tried) {
+            tried.outcome = Err(bad);
+            return self.done(work, model, tried).await;
+        }
+        let key = unexplained(&work, &tried).cloned();
+        if let Some(key) = &key {
+            if self.own_refusal(&mut work, key) {
+                blame(&mut tried);
+                return self.done(work, model, tried).await;
+            }
+            shared.desk.turned_away_by(&work, key);
+        }
+        let unexplained = key.is_some() && !shared.desk.was_carried(&work.model);
         if is_out(shared.client.pool(), &work, &tried) {
-            if work.key_faults >= ITS_OWN {
+            if work.key_faults >= ITS_OWN || unexplained {
                 shared.desk.put_behind(work);
             } else {
                 shared.desk.put_back(work, Duration::ZERO);
@@ -139,10 +168,7 @@ impl Worker {
             shared.desk.turned_away_in_vain(&work);
         }
         if work.unheld > most(&tried, shared.options.max_retries, shared.desk.was_carried(&work.model)) {
-            if let Err(bad) = &mut tried.outcome {
-                let kind = if bad.without_model.is_some() { "invalid" } else { "refused" };
-                (bad.whose, bad.kind) = (FaultKind::Task, kind);
-            }
+            blame(&mut tried);
             return self.done(work, model, tried).await;
         }
         shared.tally(|tally| tally.statistics.retries += 1);

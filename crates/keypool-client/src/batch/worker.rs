@@ -16,6 +16,7 @@ use super::{
     work::Work,
     writer::ToWrite,
 };
+use crate::length::OF_A_TOKEN;
 
 /// A slot whose key is out looks again this often: it may be lifted by hand.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -28,12 +29,16 @@ pub(crate) struct Worker {
     pub(crate) results: mpsc::Sender<ToWrite>,
 }
 
+/// What is too long for a slot's key waits so long for the slot of another one.
+const FOR_A_LARGER: Duration = Duration::from_secs(1);
+
 /// A pause that the provider asks for is kept up to this.
 const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
 /// What a task needs of a key.
 pub(crate) fn demand(work: &Work, model: &Arc<str>, key: Option<&KeyId>) -> Demand {
-    let demand = Demand::new(Arc::clone(model)).about_tokens(work.body.len() as u64 / 4);
+    let about = (work.body.len() as u64 / OF_A_TOKEN).min(work.most_tokens.unwrap_or(u64::MAX));
+    let demand = Demand::new(Arc::clone(model)).about_tokens(about);
     match key {
         Some(key) => demand.affinity(Affinity::MustKey(key.clone())),
         None => demand,
@@ -62,8 +67,8 @@ impl Worker {
                     }
                 }
             }
-            let Some(work) = shared.desk.take(self.key.as_ref()).await else { return };
-            if let Some(bad) = self.is_nowhere(&work) {
+            let Some(mut work) = shared.desk.take(self.key.as_ref()).await else { return };
+            if let Some(bad) = self.is_nowhere(&work).or_else(|| self.is_too_long(&mut work)) {
                 self.failed_unsent(work, bad, None).await;
                 continue;
             }
@@ -100,6 +105,9 @@ impl Worker {
                     if self.key.is_none() && waited < A_MOMENT {
                         shared.desk.pause(A_MOMENT).await;
                     }
+                }
+                Line::Failed(error) if error.is_never_fits() && self.is_for_a_larger_key(&mut work) => {
+                    shared.desk.put_back(work, FOR_A_LARGER);
                 }
                 Line::NoModel(why) => self.has_no_model(work, &why).await,
                 Line::Failed(error) => self.refused(work, &error).await,
@@ -173,11 +181,12 @@ impl Worker {
     }
 
     /// Says what came of an attempt: done, or again.
-    pub(super) async fn settle(&self, mut work: Work, model: &Arc<str>, tried: Tried) {
+    pub(super) async fn settle(&self, mut work: Work, model: &Arc<str>, mut tried: Tried) {
         let shared = &self.shared;
         shared.book(&mut work, &tried, self.number);
         self.learn(&work, &tried);
-        shared.desk.heard(&work, heard(&tried));
+        let served = tried.served_by.as_ref().filter(|served| served.verdict().is_success());
+        shared.desk.heard(&work, heard(&tried), served.and_then(ServedBy::key));
         let Err(bad) = &tried.outcome else { return self.done(work, model, tried).await };
         if bad.fatal {
             shared.desk.stop(Stop::Failed(bad.message.clone().into()));
@@ -197,7 +206,10 @@ impl Worker {
         }
         if bad.of_another {
             // All were asked that may have it.
-            if self.is_nowhere(&work).is_some() {
+            if let Some(nowhere) = self.is_nowhere(&work) {
+                if let Err(bad) = &mut tried.outcome {
+                    bad.message = nowhere.message;
+                }
                 return self.done(work, model, tried).await;
             }
             if work.names.is_some() {

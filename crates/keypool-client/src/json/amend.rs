@@ -42,6 +42,34 @@ pub(super) fn separated(text: &str) -> Cow<'_, str> {
     if out == text { text.into() } else { out.into() }
 }
 
+/// With `null` in the place of each sign that no number follows, outside of texts: it is how models write that there is none,
+/// and the repair makes a nought of it.
+pub(super) fn valued(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let (mut copied, mut quoted, mut escaped, mut begins) = (0, false, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => (quoted, begins) = (!quoted, false),
+            _ if quoted || byte.is_ascii_whitespace() => {}
+            b'-' if begins && ends_value(&text[at + 1..]) => {
+                out.push_str(&text[copied..at]);
+                out.push_str("null");
+                copied = at + 1;
+            }
+            _ => begins = matches!(byte, b':' | b',' | b';' | b'['),
+        }
+    }
+    out.push_str(&text[copied..]);
+    if copied == 0 { text.into() } else { out.into() }
+}
+
+fn ends_value(rest: &str) -> bool {
+    let rest = rest.trim_start();
+    rest.is_empty() || rest.starts_with([',', ';', '}', ']', '`'])
+}
+
 /// With a backslash before each quote that ends no text: what stands behind it belongs to none of JSON's own.
 pub(super) fn quoted(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len() + 8);
@@ -138,6 +166,7 @@ mod tests {
         ] {
             assert_eq!(separated(sound), sound);
             assert_eq!(quoted(sound), sound);
+            assert_eq!(valued(sound), sound);
             assert_eq!(unescaped(sound), None);
         }
     }
@@ -145,6 +174,7 @@ mod tests {
     #[test]
     fn each_mends_what_it_is_for() {
         assert_eq!(separated(r#"{,"a":"b",,"c":1;"d":[;2,],}"#), r#"{"a":"b","c":1,"d":[2,],}"#);
+        assert_eq!(valued(r#"{"a":-,"b":[-1, - ],"c":"-, -"}"#), r#"{"a":null,"b":[-1, null ],"c":"-, -"}"#);
         assert_eq!(quoted(r#"{"q": "What is "AI"?", "a": 1}"#), r#"{"q": "What is \"AI\"?", "a": 1}"#);
         assert_eq!(quoted(r#"["a "b", she said", "c"]"#), r#"["a \"b\", she said", "c"]"#);
         assert_eq!(unescaped(r#"{\"a\": \"b \\\"c\\\"\"}"#).unwrap(), r#"{"a": "b \"c\""}"#);

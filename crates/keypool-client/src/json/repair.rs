@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     MOST_BYTES,
-    amend::{quoted, separated, unescaped},
+    amend::{quoted, separated, unescaped, valued},
     backslash::doubled,
     value,
 };
@@ -17,6 +17,7 @@ pub(super) fn repair(broken: &str) -> Option<(Value, String)> {
         return value(&inner).ok().map(|value| (value, inner.clone())).or_else(|| repair(&inner));
     }
     let fixed = doubled(broken.trim());
+    let fixed = valued(&fixed);
     let whole = fixed.trim_end_matches(['`', '\n', ' ']);
     // What is between two commas of a list would be taken for the end of a list within it.
     let list = whole.starts_with('[').then(|| separated(whole)).filter(|separated| **separated != *whole);

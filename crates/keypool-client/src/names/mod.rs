@@ -35,7 +35,7 @@ pub fn is_version(segment: &str) -> bool {
 
 /// An id without the verb behind it (`abc:download`).
 pub fn without_verb(id: &str) -> &str {
-    id.split(':').next().unwrap_or_default()
+    id.split_once(':').map_or(id, |(id, _)| id)
 }
 
 /// The name that a text is: `files/abc` of itself, of `https://…/v1beta/files/abc` and of

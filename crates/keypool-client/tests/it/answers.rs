@@ -1,6 +1,6 @@
 //! Answers as providers write them: what is good is kept, and what is not says why.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -10,9 +10,9 @@ use keypool_client::{
     batch::{Batch, Task, TaskResult},
 };
 use serde_json::{Value, json};
-use tower_keypool::{BoxError, Clock, Gemini, KeyPool, OpenAi, Provider, ReplayBody};
+use tower_keypool::{BoxError, Clock, Gemini, KeyPool, Models, OpenAi, Provider, ReplayBody};
 
-use crate::provider;
+use crate::provider::{self, Says};
 
 /// What comes of a task whose provider always answers this.
 async fn answered(provider: impl Provider, answer: &Value) -> TaskResult {
@@ -119,5 +119,34 @@ async fn what_gemini_leaves_open_makes_no_answer_unreadable() {
     for reason in ["IMAGE_PROHIBITED_CONTENT", "IMAGE_SAFETY", "IMAGE_RECITATION"] {
         let result = gemini(&of(json!({ "parts": [{ "text": "part" }] }), reason)).await;
         assert_eq!((result.success, why(&result).0), (false, "blocked"), "{reason}: {result:?}");
+    }
+}
+
+/// What comes from another address than the provider's is told, with what to look at, and in nobody's own names.
+#[tokio::test(start_paused = true)]
+async fn what_is_no_answer_of_the_provider_is_told_in_plain_words() {
+    let says = [
+        (
+            Says::Leads as fn(&'static str) -> Says,
+            "https://login.example/start?token=1",
+            "redirect to https://login.example/start",
+        ),
+        (|body| Says::Other(200, body), "[]", "an array"),
+        (|body| Says::Other(200, body), "\"ok\"", "a text"),
+        (|body| Says::Other(200, body), "", "nothing"),
+        (|body| Says::Other(200, body), "<!doctype html><title>Welcome</title>", "no JSON"),
+    ];
+    for (make, body, expected) in says {
+        let pool = provider::pool(provider::keys(2)).build().unwrap();
+        let (client, _) =
+            provider::client(&pool, Models::new(), move |_, _, _| (Duration::from_millis(10), make(body)));
+        let single = client.generate("hello").await.unwrap_err().to_string();
+        let mut run = Batch::new(client).max_retries(0).run(["hello"]);
+        let failed = run.next().await.unwrap().error.unwrap();
+        for said in [single, failed.message] {
+            assert!(said.contains(expected), "{body}: {said}");
+            assert!(said.contains("base URL"), "{body}: {said}");
+            assert!(!said.contains("struct") && !said.contains("token"), "{body}: {said}");
+        }
     }
 }

@@ -162,32 +162,7 @@ async fn other_providers_pools_answer_batches_too() {
 
 #[tokio::test]
 async fn a_requests_own_id_stands_in_answer_error_and_log() {
-    use std::{
-        io::Write,
-        sync::{Arc, Mutex},
-    };
-
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    let log = Log::default();
-    let writer = log.clone();
-    let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
-    // With one dispatcher alone, tracing asks that of the thread which meets an event first whether anybody listens, and
-    // other tests' threads have none.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-    let _guard = tracing::subscriber::set_default(lines.with_writer(move || writer.clone()).finish());
+    let (log, _guard) = stage::logged();
     let (sim, client) = stage::served(GeminiSim::builder(), 1).await;
     let answer = client.generate("hello").request_id("req_1").await.unwrap();
     assert_eq!(answer.request_id(), Some("req_1"));
@@ -197,12 +172,8 @@ async fn a_requests_own_id_stands_in_answer_error_and_log() {
     assert!(error.to_string().starts_with("request req_2: "), "{error}");
     let counted = client.generate("hello").request_id("req_3").count_tokens().await.unwrap_err();
     assert_eq!(counted.request_id(), Some("req_3"));
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let of = |id: &str, what: &str| {
-        text.lines().any(|line| line.contains(&format!("request_id={id}")) && line.contains(what))
-    };
-    assert!(of("req_1", "answered") && of("req_2", "not answered"), "{text}");
-    assert!(!text.contains(&stage::secret(0)), "a secret is logged");
+    assert!(log.says_of("req_1", ": answered") && log.says_of("req_2", "not answered"), "{}", log.text());
+    assert!(!log.text().contains(&stage::secret(0)), "a secret is logged");
 }
 
 /// Whoever copies a name out of an address is told what to leave out.

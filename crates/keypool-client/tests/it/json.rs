@@ -126,3 +126,22 @@ fn separators_and_quotes_that_are_others_or_too_many() {
         assert!(find(text).is_err(), "{text}");
     }
 }
+
+/// A sign without its number is no number: what a model writes for "none" is none.
+#[test]
+fn a_sign_alone_is_no_nought() {
+    for (text, meant) in [
+        (r#"{"a": -}"#, json!({ "a": null })),
+        (r#"{"a": -, "b": 1}"#, json!({ "a": null, "b": 1 })),
+        (r#"{"a": [1, -], "b": - }"#, json!({ "a": [1, null], "b": null })),
+        ("[-,\n -]", json!([null, null])),
+        (r#"{"a": 1, "b": -"#, json!({ "a": 1, "b": null })),
+        // A text may be one.
+        (r#"{"a": "-", "b": "x: -, y",}"#, json!({ "a": "-", "b": "x: -, y" })),
+        (r#"{"a": -1, "b": [-2, -0.5],}"#, json!({ "a": -1, "b": [-2, -0.5] })),
+        ("{'a': '-', 'b': -}", json!({ "a": "-", "b": null })),
+    ] {
+        let found = find(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!((found.value, found.how), (meant, How::Repaired), "{text}");
+    }
+}

@@ -204,3 +204,28 @@ async fn an_owner_that_is_out_holds_up_nobody_else() {
         assert!(statistics.seconds < 120.0, "{slots}: {}", statistics.seconds);
     }
 }
+
+/// Its owner may be one whose keys are off, who is not asked: that is said, with the keys.
+#[tokio::test(start_paused = true)]
+async fn what_a_disabled_keys_owner_may_have_is_told() {
+    for (slots, all) in [(false, false), (true, false), (false, true)] {
+        let pool = pool(4);
+        let (client, asked) = provider_of(&pool, 2, NOT_YOURS);
+        pool.disable(&"k2".into(), "test").unwrap();
+        if all {
+            pool.disable(&"k1".into(), "test").unwrap();
+        }
+        let batch = Batch::new(client);
+        let batch = if slots { batch.workers_per_key(1).rate_limit_per_slot(0.5) } else { batch };
+        let mut run = batch.run(tasks(FILE, 10));
+        let mut told = Vec::new();
+        while let Some(result) = run.next().await {
+            told.push(result.error.expect("nobody who is asked has it").message);
+        }
+        let keys = if all { "k1, k2" } else { "k2" };
+        let what = format!("switched off: {keys}");
+        assert!(told.len() == 10 && told.iter().all(|said| said.contains(&what)), "slots {slots}: {told:?}");
+        assert!(told.iter().all(|said| said.contains(NOT_YOURS)), "slots {slots}: {told:?}");
+        assert_eq!(asked.load(SeqCst), if all { 2 } else { 3 }, "slots {slots}");
+    }
+}

@@ -20,6 +20,10 @@ use crate::stage;
 /// What comes of a request.
 pub(crate) enum Says {
     Answer(u16, Value),
+    /// Not what was asked for.
+    Other(u16, &'static str),
+    /// It leads there.
+    Leads(&'static str),
     /// Nothing listens there.
     Refused,
     /// The exit lets nothing out.
@@ -84,6 +88,11 @@ pub(crate) fn reading(
                 Says::Answer(status, body) => {
                     let answer = Response::builder().status(status).header("content-type", "application/json");
                     Ok(answer.body(Full::<bytes::Bytes>::from(body.to_string())).unwrap())
+                }
+                Says::Other(status, body) => Ok(Response::builder().status(status).body(body.into()).unwrap()),
+                Says::Leads(to) => {
+                    let answer = Response::builder().status(302).header("location", to);
+                    Ok(answer.body("<html>Moved</html>".into()).unwrap())
                 }
                 Says::Refused => Err(BoxError::from(io::Error::from(io::ErrorKind::ConnectionRefused))),
                 Says::Shut => Err(BoxError::from(ExitError::new("tunnel".into(), "the proxy says 407"))),

@@ -285,3 +285,28 @@ fn lines_of_a_sheet_are_those_of_its_file() {
         assert_eq!(survey(Format::Csv, "prompt", &short), (2, vec![]), "{end:?}");
     }
 }
+
+/// A spreadsheet ends in rows without anything; a prompt that was forgotten is named by its line, in any form.
+#[tokio::test(start_paused = true)]
+async fn rows_without_anything_are_none_and_a_prompt_that_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let forms = [
+        ("a.csv", "id,prompt,note\na,hello,x\n,,\n , ,\t\nb,,y\nc,bye,\n,,\n"),
+        ("b.csv", "id;prompt;note\na;hello;x\n;;\n ; ;\nb; ;y\nc;bye;\n;;\n"),
+        ("c.tsv", "id\tprompt\tnote\na\thello\tx\n\t\t\n\t \t\nb\t\ty\nc\tbye\t\n\t\t\n"),
+        ("d.jsonl", "{\"prompt\": \"hello\"}\n\n \n\n{\"id\": \"b\", \"prompt\": \" \"}\n{\"prompt\": \"bye\"}\n"),
+    ];
+    for (name, text) in forms {
+        let (input, output) = (folder.path().join(name), folder.path().join(format!("{name}.out.jsonl")));
+        fs::write(&input, text).unwrap();
+        let (ended, statistics) = of_file(&input, &output).await;
+        assert!(matches!(ended, Ended::Done), "{name}: {ended:?}");
+        assert_eq!((statistics.ok, statistics.failed, statistics.requests), (2, 1, 2), "{name}: {statistics}");
+        let failed = results(&output).into_iter().find(|result| result["success"] == false).unwrap();
+        let error = &failed["error"];
+        assert_eq!(error["kind"], "input", "{name}: {failed}");
+        let said = error["message"].as_str().unwrap();
+
+        assert!(said.contains("line 5") && said.contains("prompt is empty"), "{name}: {said}");
+    }
+}

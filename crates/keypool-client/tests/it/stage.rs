@@ -1,5 +1,10 @@
 //! Keys, a simulator, and a client over both.
 
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+};
+
 use gemini_sim::{Builder, GeminiSim, Project};
 use keypool_client::Client;
 use tower_keypool::{Clock, Gemini, Key, KeyPool, KeyPoolBuilder};
@@ -39,4 +44,48 @@ pub(crate) fn paused(
     let pool = pool_of(pool("http://gemini-sim.invalid", keys).clock(Clock::tokio_from(wall))).build().unwrap();
     let client = Client::builder(&pool).transport(sim.service()).build();
     (sim, client)
+}
+
+/// What is logged on this thread.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// Whether a line of the request with this id says that.
+    pub(crate) fn says_of(&self, id: &str, what: &str) -> bool {
+        self.text().lines().any(|line| line.contains(&format!("request_id={id}}}")) && line.contains(what))
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Listens to what is logged on this thread until the guard goes.
+pub(crate) fn logged() -> (Log, Listening) {
+    let log = Log::default();
+    let writer = log.clone();
+    let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
+    // With one dispatcher alone, tracing asks that of the thread which meets an event first whether anybody listens, and
+    // other tests' threads have none.
+    let second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    let guard = tracing::subscriber::set_default(lines.with_writer(move || writer.clone()).finish());
+    (log, Listening { _guard: guard, _second: second })
+}
+
+/// It listens for as long as this is held.
+pub(crate) struct Listening {
+    _guard: tracing::subscriber::DefaultGuard,
+    _second: tracing::Dispatch,
 }

@@ -96,6 +96,7 @@ impl AddKey {
         let created = standing::now_ms();
         let added = edits::edit(&store, move |book| edits::add(book, &spec, kept.clone(), created));
         let (added, off) = runtime.block_on(added)?;
+        self.options.note_exit(&self.database);
         let path = store.to_string();
         if let (Some(file), false) = (&made, self.json) {
             say(&secret::made(file));

@@ -9,14 +9,14 @@ use std::{
 
 use anyhow::anyhow;
 use clap::{Args, builder::NonEmptyStringValueParser};
-use keypool_client::{Client, Generate as Request, api::is_block};
+use keypool_client::{Client, ErrorKind, Generate as Request, api::is_block};
 use serde_json::json;
-use tower_keypool::{Exhausted, KeyPool};
+use tower_keypool::{Exhausted, KeyPool, OutReason};
 
 use super::{
     Failure, STOPPED,
-    batch::{at, time},
-    model_name, say_json,
+    batch::{at, of_each_key, time},
+    model_name, said, say_json,
     source::{self, Source},
 };
 use crate::{
@@ -91,7 +91,8 @@ impl Generate {
         model_name::check(Some(&self.model), &loaded)?;
         let system = self.system.as_deref().map(source::text_or_file).transpose()?;
         let prompt = self.prompt()?;
-        super::batch::warn_on_stderr();
+        // What befalls keys is in the error, or of no matter.
+        super::batch::warn_on_stderr(false);
         super::runtime()?.block_on(async {
             let source::Opened { pool, .. } = source::pool(inputs, &mut loaded).await?;
             let asked = self.asked(&client(&loaded, &pool), prompt, system);
@@ -162,13 +163,13 @@ impl Generate {
             ends_line = text.ends_with('\n');
             let text = if on_terminal { plain_text(&text) } else { text };
             let mut out = std::io::stdout().lock();
-            if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+            if !said::note(out.write_all(text.as_bytes()).and_then(|()| out.flush())) {
                 // Nobody reads any more.
                 return Ok(());
             }
         }
         if !empty && !ends_line {
-            let _ = writeln!(std::io::stdout());
+            said::note(writeln!(std::io::stdout()));
         }
         ending(empty, finish.as_deref(), blocked.as_deref())
     }
@@ -202,21 +203,46 @@ fn ending(empty: bool, finish: Option<&str>, blocked: Option<&str>) -> Result<()
 }
 
 fn failure(error: &keypool_client::Error, pool: &KeyPool) -> Failure {
-    let said = plain(&error.to_string());
+    let said = plain(&told(error));
     if !error.is_exhausted() {
         return Failure::with(1, anyhow!(said));
     }
     let out = error.pool().and_then(tower_keypool::Error::exhausted);
     match error.retry_after().or(out.and_then(Exhausted::may_serve_in)) {
-        Some(next) => {
+        Some(next) if !out.is_some_and(is_of_keys) => {
             let back: Duration = next;
             let when = format!("come back at {} (in {})", at(pool, back), time(back.as_secs_f64()));
             Failure::with(3, anyhow!("out of quota: {said}; {when}"))
         }
-        // Keys are well, and another process has them, or they are busy: nobody knows when they come, and they do.
-        None if out.is_some_and(Exhausted::may_end_any_time) => {
+        // Keys are well, and another process has them, or they are busy, or the provider told of a limit and not for how long:
+        // nobody knows when they come, and they do.
+        None if out.is_none_or(Exhausted::may_end_any_time) => {
             Failure::with(3, anyhow!("out of quota: {said}; come back in a minute, or wait longer (--max-wait)"))
         }
-        None => Failure::with(4, anyhow!("no usable key: {said} (`keypool test-keys` says what to do)")),
+        _ => {
+            let each = out.map(|out| of_each_key(out, pool)).unwrap_or_default();
+            Failure::with(4, anyhow!("no usable key: {said} (`keypool test-keys` says what to do){each}"))
+        }
     }
+}
+
+/// What went wrong, and what can be done about it where that is known. A web page is told by what it means alone.
+fn told(error: &keypool_client::Error) -> String {
+    let ErrorKind::Refused { status, message, .. } = error.kind() else { return error.to_string() };
+    let advice = error.served_by().map_or("", |served| served.verdict().advice_of());
+    match (advice, error.key_id()) {
+        ("", _) => error.to_string(),
+        (advice, Some(key)) if message.starts_with('<') => {
+            format!("{status}, a web page: {advice} (key {key}, attempt {})", error.attempts())
+        }
+        (advice, _) => format!("{error}: {advice}"),
+    }
+}
+
+/// Whether all keys are out for what they are themselves: time alone brings none of them back, though it is tried. Money may come.
+fn is_of_keys(out: &Exhausted) -> bool {
+    use OutReason::{DisabledByHand, DisabledInvalid, DisabledSuspended, Elsewhere, Held, Resting};
+    out.reasons().all(|(reason, _)| {
+        matches!(reason, DisabledByHand | DisabledInvalid | DisabledSuspended | Elsewhere | Held | Resting)
+    })
 }

@@ -49,6 +49,7 @@ impl Health {
             } else {
                 url.clone()
             };
+            probe::address(&url).map_err(Failure::config)?;
             let asked = super::runtime()?.block_on(probe::ask(&url));
             if self.json {
                 let (status, said) = match &asked {

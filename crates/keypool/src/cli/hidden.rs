@@ -23,6 +23,13 @@ pub(super) fn ask(prompt: &str, then: Signals) -> Result<String, Failure> {
     let _ = then;
     rpassword::prompt_password(prompt).map_err(|error| match error.kind() {
         ErrorKind::Interrupted => Failure::with(STOPPED, anyhow!("stopped")),
+        // Ctrl-D.
+        ErrorKind::UnexpectedEof => {
+            eprintln!();
+            Failure::config(anyhow!(
+                "nothing was typed: type or paste it and press Enter, or give it on standard input"
+            ))
+        }
         _ => Failure::run(error),
     })
 }

@@ -18,6 +18,7 @@ mod man;
 mod model_name;
 mod monitor;
 mod options;
+mod said;
 mod secret;
 mod serve;
 mod source;
@@ -31,6 +32,7 @@ use std::{fmt, io::Write, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 
+use self::said::{say, say_json};
 use crate::{
     database::DatabaseError,
     edits::EditError,
@@ -129,7 +131,7 @@ pub fn run() -> ExitCode {
         Command::Db(db) => db.run(),
         Command::Config(config) => config.run(),
     };
-    match ended {
+    match ended.and_then(|()| said::whole()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // It may name what others wrote: lines stay, nothing steers the terminal.
@@ -263,14 +265,4 @@ impl StopSignals {
 /// A runtime for a command.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::run)
-}
-
-/// An object or a list, as `--json` prints it.
-fn say_json(value: &impl serde::Serialize) {
-    say(&crate::telemetry::pretty(value));
-}
-
-/// A closed pipe is no error.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
 }

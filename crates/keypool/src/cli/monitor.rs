@@ -15,7 +15,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use tower_keypool::Clock;
 
-use super::{Failure, StopSignals, administrator::Administrator, hidden::Signals, table::moment};
+use super::{Failure, StopSignals, administrator::Administrator, hidden::Signals, said, table::moment};
 use crate::{
     config::Inputs,
     database::Whose,
@@ -101,6 +101,7 @@ impl Monitor {
             if self.administrator.is_given() {
                 return Err(Failure::config(anyhow!("--admin-token and --admin-token-file go with --admin URL")));
             }
+            self.database.site().map_err(|errors| super::config::wrong(&errors))?;
             return Ok(Source::Store(Store::at(self.database.clone())));
         };
         let inputs = Inputs::new(self.database.config().cloned(), self.database.flags());
@@ -134,7 +135,7 @@ impl Monitor {
                 }
             };
             let mut out = std::io::stdout().lock();
-            if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() || self.once {
+            if !said::note(out.write_all(text.as_bytes()).and_then(|()| out.flush())) || self.once {
                 return Ok(());
             }
             drop(out);

@@ -4,7 +4,12 @@ use anyhow::anyhow;
 use clap::Args;
 
 use super::Failure;
-use crate::edits::{Words, WrongWord};
+use crate::{
+    database::Whose,
+    edits::{Words, WrongWord},
+    standing::Configured,
+    telemetry::plain,
+};
 
 /// What is known of a key.
 #[derive(Clone, Debug, Default, Args)]
@@ -89,6 +94,14 @@ impl Options {
         ];
         let once = once.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
         once.chain(self.labels.iter().map(|label| ("label", &**label)))
+    }
+
+    /// A key whose exit nothing describes goes nowhere: that is said when it is named.
+    pub(super) fn note_exit(&self, database: &Whose) {
+        let Some(exit) = self.exit.as_deref() else { return };
+        if let Some(why) = Configured::of(database).nowhere(Some(exit)) {
+            eprintln!("keypool: note: --exit: {}; until then it is not used", plain(&why));
+        }
     }
 
     /// The same as words.

@@ -12,7 +12,7 @@ use super::{
     Failure,
     hidden::{self, Signals},
 };
-use crate::edits;
+use crate::{edits, telemetry::plain};
 
 /// Reads it: from the command line, which is warned of, or where that says `-` or nothing from a prompt or from
 /// standard input.
@@ -27,12 +27,13 @@ pub(super) fn ask(given: Option<&str>) -> Result<KeySpec, Failure> {
         }
         _ if std::io::stdin().is_terminal() => hidden::ask("API key (it is not shown): ", Signals::End)?,
         _ => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(Failure::run)?;
-            text
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes).map_err(Failure::run)?;
+            let text = String::from_utf8(bytes);
+            text.map_err(|_| Failure::config(anyhow!("what comes on standard input is no text (UTF-8)")))?
         }
     };
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty());
     match (lines.next(), lines.next()) {
         (None, _) => Err(Failure::config(anyhow!("there is no key on standard input"))),
         (Some(_), Some(_)) => {
@@ -59,7 +60,7 @@ pub(super) fn masked(message: String) -> String {
     let words = std::env::args_os().skip(1).chain(std::env::vars_os().map(|(_, value)| value));
     let words = words.map(|word| word.to_string_lossy().into_owned());
     let parts =
-        words.flat_map(|word| word.split(['=', '/', '\\', ',', ' ', '@']).map(str::to_owned).collect::<Vec<_>>());
+        words.flat_map(|word| word.split(['=', '/', '\\', ',', ' ', '@', ':']).map(str::to_owned).collect::<Vec<_>>());
     let secrets = parts.filter(|part| is_key_for_path(Path::new(part)));
     secrets.fold(message, |message, secret| message.replace(&secret, "***"))
 }
@@ -67,7 +68,8 @@ pub(super) fn masked(message: String) -> String {
 /// Said once, when the file is made.
 pub(super) fn made(file: &str) -> String {
     format!(
-        "secrets are encrypted with the key in {file}, made just now for you alone; keep a copy of it, apart from \
-         copies of the database (or set KEYPOOL_SECRET_KEY)"
+        "secrets are encrypted with the key in {}, made just now for you alone; keep a copy of it, apart from copies of \
+         the database (or set KEYPOOL_SECRET_KEY)",
+        plain(file)
     )
 }

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Failure, say, say_json, serve, source::Source, table::Columns};
+use super::{Failure, model_name, say, say_json, secret, serve, source::Source, table::Columns};
 use crate::{
     client::Calls,
     config::{Loaded, count},
@@ -94,6 +94,10 @@ impl TestKeys {
         if loaded.keys.is_empty() && loaded.beside.is_empty() {
             return Err(Failure::config(serve::NoKey::of(&loaded)));
         }
+        model_name::check(self.model.as_deref(), &loaded)?;
+        for note in loaded.notes() {
+            eprintln!("keypool: note: {}", plain(&secret::masked(note.to_string())));
+        }
         let (asked, off) = self.groups(&loaded);
         let manner = Manner {
             max_retries: self.max_retries,
@@ -102,7 +106,12 @@ impl TestKeys {
         };
         let calls = Calls::new(&loaded.roots, &loaded.exits.ways);
         let found = runtime.block_on(examine::examine(asked, &calls, &manner));
-        let fixed = if self.fix { Some(self.fix(&loaded, &found)?) } else { None };
+        let fixed = self.fix.then(|| self.fix(&loaded, &found)).transpose();
+        let (fixed, unfixed) = match fixed {
+            Ok(fixed) => (fixed, None),
+            // What was found is told all the same.
+            Err(failure) => (None, Some(failure)),
+        };
         if self.json {
             say_json(&told(&found, &off, fixed.as_ref()));
         } else {
@@ -114,8 +123,11 @@ impl TestKeys {
                 count(shut, "key")
             );
         }
+        if let Some(Failure { code, error }) = unfixed {
+            return Err(Failure { code, error: error.context("nothing was switched off") });
+        }
         let usable = found.iter().filter(|key| key.usable).count();
-        match found.len() {
+        match found.len() + shut {
             all if usable == all && all > 0 => Ok(()),
             _ if usable == 0 => Err(Failure::with(2, anyhow!("no key is usable"))),
             all => Err(Failure::with(1, anyhow!("{} of {} not usable", all - usable, count(all, "key")))),

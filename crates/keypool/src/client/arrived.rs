@@ -6,7 +6,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::{HeaderMap, Response, header, response::Parts};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 /// The body of an answer.
@@ -16,6 +18,8 @@ pub enum Arrived {
     Whole(Option<Bytes>),
     /// What came of it, and what will.
     Flowing(Option<Bytes>, Incoming),
+    /// Nothing but what stands behind a body.
+    Trailed(Option<Box<HeaderMap>>),
 }
 
 impl Arrived {
@@ -38,6 +42,22 @@ impl Arrived {
         }
     }
 
+    /// Of an answer whose body is not here with its head. One of JSON is handed on once its body has begun: what ends
+    /// before can be asked for again, since nobody was told anything. Of streams the layers hold the beginning themselves.
+    pub(super) async fn begun(response: Response<Incoming>) -> Result<Response<Self>, hyper::Error> {
+        let (head, mut body) = response.into_parts();
+        if !is_good_json(&head) || body.is_end_stream() {
+            return Ok(Response::from_parts(head, Self::Flowing(None, body)));
+        }
+        let body = match body.frame().await.transpose()?.map(Frame::into_data) {
+            None => Self::Whole(None),
+            Some(Ok(data)) if body.is_end_stream() => Self::Whole(Some(data)),
+            Some(Ok(data)) => Self::Flowing(Some(data), body),
+            Some(Err(frame)) => Self::Trailed(frame.into_trailers().ok().map(Box::new)),
+        };
+        Ok(Response::from_parts(head, body))
+    }
+
     /// Whether it is all here.
     pub(super) fn is_whole(&self) -> bool {
         matches!(self, Self::Whole(_))
@@ -55,6 +75,7 @@ impl Body for Arrived {
                 Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
                 None => Pin::new(rest).poll_frame(cx),
             },
+            Self::Trailed(trailers) => Poll::Ready(trailers.take().map(|trailers| Ok(Frame::trailers(*trailers)))),
         }
     }
 
@@ -62,12 +83,14 @@ impl Body for Arrived {
         match self {
             Self::Whole(data) => data.is_none(),
             Self::Flowing(data, rest) => data.is_none() && rest.is_end_stream(),
+            Self::Trailed(trailers) => trailers.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(data) => SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64)),
+            Self::Trailed(_) => SizeHint::with_exact(0),
             Self::Flowing(data, rest) => {
                 let (here, rest) = (data.as_ref().map_or(0, |data| data.len() as u64), rest.size_hint());
                 let mut hint = SizeHint::new();
@@ -79,4 +102,9 @@ impl Body for Arrived {
             }
         }
     }
+}
+
+fn is_good_json(head: &Parts) -> bool {
+    let json = |kind: &http::HeaderValue| kind.as_bytes().starts_with(b"application/json");
+    head.status.is_success() && head.headers.get(header::CONTENT_TYPE).is_some_and(json)
 }

@@ -18,6 +18,7 @@ enum Step {
     Connect,
     Canceled,
     SendRequest,
+    Begin,
 }
 
 impl Error {
@@ -40,6 +41,11 @@ impl Error {
     pub(super) fn sent(source: hyper::Error) -> Self {
         Self { step: Step::SendRequest, source: Some(source.into()) }
     }
+
+    /// The head of its answer came, and nothing behind it.
+    pub(super) fn unbegun(source: hyper::Error) -> Self {
+        Self { step: Step::Begin, source: Some(source.into()) }
+    }
 }
 
 impl fmt::Display for Error {
@@ -49,6 +55,7 @@ impl fmt::Display for Error {
             Step::Connect => "client error (Connect)",
             Step::Canceled => "client error (Canceled)",
             Step::SendRequest => "client error (SendRequest)",
+            Step::Begin => "the answer ended before its body began",
         })
     }
 }

@@ -62,7 +62,8 @@ where
                                     }
                                 });
                             }
-                            return Ok(response.map(|body| Arrived::Flowing(None, body)));
+                            // Behind a pointer: most answers are here with their heads.
+                            return Box::pin(Arrived::begun(response)).await.map_err(Error::unbegun);
                         }
                         Err(failed) => failed,
                     }
@@ -70,7 +71,7 @@ where
                 Carrier::Shared(mut sender) => {
                     self.name(&mut request);
                     match sender.try_send_request(request).await {
-                        Ok(response) => return Ok(response.map(|body| Arrived::Flowing(None, body))),
+                        Ok(response) => return Box::pin(Arrived::begun(response)).await.map_err(Error::unbegun),
                         Err(failed) => failed,
                     }
                 }

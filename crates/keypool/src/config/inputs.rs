@@ -80,6 +80,8 @@ pub(super) struct Texts {
     text: String,
     settings: Vec<Setting>,
     problems: Vec<Problem>,
+    /// Of variables that are no text: nobody knows what they should say.
+    not_text: Vec<Problem>,
 }
 
 impl Texts {
@@ -98,6 +100,11 @@ impl Texts {
     /// What is wrong with variables.
     pub(super) fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// Variables that are no text.
+    pub(super) fn not_text(&self) -> &[Problem] {
+        &self.not_text
     }
 
     pub(super) fn document(&self) -> Document<'_> {
@@ -126,7 +133,8 @@ impl Inputs {
         let mut problems = Vec::new();
         let mut settings = variables::settings(&self.environment, provider, &listen, &mut problems);
         settings.extend(self.flags.iter().cloned());
-        Ok(Texts { path, text, settings, problems })
+        let not_text = unread::not_text(&self.environment, &text);
+        Ok(Texts { path, text, settings, problems, not_text })
     }
 
     /// Where a gateway that goes by it is reached on this machine, whatever else is wrong with it:
@@ -234,7 +242,7 @@ impl Inputs {
         let not_keys = [PLACEHOLDER, token.as_str()];
         let pool = config.pool();
         pool.check(&mut document);
-        let mut problems = texts.problems.clone();
+        let mut problems = [&*texts.not_text, &*texts.problems].concat();
         let mut sources = vec![pool.source(&mut document, &folder, &self.environment, &not_keys)];
         let tokens = tenants.iter().map(|tenant| &tenant.token_hash).chain(&admin.token_hash);
         sources[0].tokens.extend(tokens.cloned().chain(tokens_of(&self.more)));

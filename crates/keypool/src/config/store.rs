@@ -100,7 +100,8 @@ impl Inputs {
         config.store.check(&mut document);
         let store = resolve(&config.store, &texts.folder(), &mut document, &mut BTreeSet::new());
         let problems = texts.problems().iter().cloned().chain(document.into_problems());
-        ConfigErrors::check(problems.filter(|problem| problem.path.starts_with("store")).collect())?;
+        let problems = problems.filter(|problem| problem.path.starts_with("store"));
+        ConfigErrors::check(texts.not_text().iter().cloned().chain(problems).collect())?;
         Ok(store)
     }
 }

@@ -46,6 +46,19 @@ pub(super) fn noted(environment: &Environment, file: &str) -> Vec<Problem> {
     unread.map(|name| Problem::new(Origin::env(shown(name)), "", message(name))).collect()
 }
 
+/// Those of ours, or that the file names, whose value is no text: to go on without them would be to do something else than
+/// was asked for.
+pub(super) fn not_text(environment: &Environment, file: &str) -> Vec<Problem> {
+    let read = environment.not_text().filter(|name| is_read(name) || file.contains(*name));
+    read.map(|name| Problem::new(Origin::env(name), "", "its value is no text (UTF-8)")).collect()
+}
+
+fn is_read(name: &str) -> bool {
+    let plain = name.strip_suffix("_FILE").unwrap_or(name);
+    let ours = format!("KEYPOOL_{plain}");
+    name.starts_with("KEYPOOL_") || READ.contains(&&*ours) || is_of_a_provider(&ours) || name == "API_KEY_FILE"
+}
+
 fn is_ours(name: &str) -> bool {
     let plain = name.strip_suffix("_FILE").unwrap_or(name);
     let begins = |those: &[&str]| those.iter().any(|those| name.starts_with(those));

@@ -100,8 +100,13 @@ impl Place {
 
     fn blamed(&self, site: &Site) -> impl FnOnce(StoreError) -> DatabaseError + use<'_> {
         let (is_nowhere, is_file) = (matches!(site, Site::Memory), site.path().is_some());
+        let is_there = site.path().is_some_and(std::path::Path::is_file);
         move |error| {
             if is_nowhere || error.is_unreachable() || error.is_in_use() || error.is_broken() {
+                return error.into();
+            }
+            // It is the one that is meant.
+            if is_there && error.is_denied() {
                 return error.into();
             }
             let way_out = if is_file { " (name another file with --db or KEYPOOL_DB)" } else { "" };

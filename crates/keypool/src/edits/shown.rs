@@ -14,7 +14,7 @@ pub(super) fn shows_a_key(book: &KeyBook, spec: &KeySpec) -> bool {
 
 /// What of a key's settings is shown.
 pub fn shown_of(spec: &KeySpec) -> impl Iterator<Item = &str> {
-    let names = [&spec.id, &spec.owner, &spec.billing_account].into_iter().flatten();
+    let names = [&spec.id, &spec.owner, &spec.billing_account, &spec.exit].into_iter().flatten();
     let labels = spec.labels.iter().flat_map(|(name, value)| [name, value]);
     names.chain(labels).map(String::as_str)
 }

@@ -68,23 +68,23 @@ impl<'a> Asking<'a> {
 
     /// Asks, and says what was found.
     pub(super) async fn finding(mut self) -> Finding {
-        let listed = self.ask(Method::GET, self.question.list, &Bytes::new()).await;
+        let listed = self.ask(Method::GET, self.question.list, &Bytes::new(), is_list).await;
         let models = names(&listed.body);
         let mut last = listed;
         let tried = self.question.counts.then(|| self.model(&last.body)).flatten();
         if let (VerdictKind::Success, Some(model)) = (last.verdict.kind(), tried) {
             let path = format!("/v1beta/{model}:countTokens");
             let body = json!({ "contents": [{ "role": "user", "parts": [{ "text": "hi" }] }] }).to_string();
-            last = self.ask(Method::POST, &path, &Bytes::from(body)).await;
+            last = self.ask(Method::POST, &path, &Bytes::from(body), is_about_a_model).await;
         }
         self.found(models, &last)
     }
 
     /// One call, made again where that may help.
-    async fn ask(&mut self, method: Method, path: &str, body: &Bytes) -> Answer {
+    async fn ask(&mut self, method: Method, path: &str, body: &Bytes, is_theirs: fn(&Value) -> bool) -> Answer {
         let mut retries = 0;
         loop {
-            let answer = self.call(method.clone(), path, body.clone()).await;
+            let answer = self.call(method.clone(), path, body.clone(), is_theirs).await;
             self.calls += 1;
             let again = answer.verdict.is_provider_fault()
                 || answer.verdict.kind() == VerdictKind::Broken
@@ -98,7 +98,8 @@ impl<'a> Asking<'a> {
         }
     }
 
-    async fn call(&self, method: Method, path: &str, body: Bytes) -> Answer {
+    /// `is_theirs`: whether an answer that finds no fault with the key is one that only its provider gives.
+    async fn call(&self, method: Method, path: &str, body: Bytes, is_theirs: fn(&Value) -> bool) -> Answer {
         // A fresh pool: what the last answer did to the key must not stand in the way.
         let mut key = KeySpec::new(self.key.secret(), self.key.origin());
         key.exit.clone_from(&self.key.exit);
@@ -122,8 +123,9 @@ impl<'a> Asking<'a> {
                     verdict = broken("the answer broke off; try again");
                     Value::Null
                 };
-                if verdict.is_success() && !body.is_object() {
-                    verdict = broken("the answer is not a list of models: is that the provider's address?");
+                if Standing::of(&verdict) == Standing::Usable && !is_theirs(&body) {
+                    let what = "no such answer is the provider's: is that the provider's address?";
+                    verdict = broken(what).code("not the provider's").status(head.status);
                 }
                 Answer { verdict, headers: head.headers, body, took: Duration::ZERO }
             }
@@ -140,7 +142,9 @@ impl<'a> Asking<'a> {
     /// The model that is tried: the one that was named, the usual one, or the first that can be.
     fn model(&self, listed: &Value) -> Option<String> {
         if let Some(model) = &self.question.manner.model {
-            return Some(format!("models/{}", model.strip_prefix("models/").unwrap_or(model)));
+            let name = model.strip_prefix("models/").unwrap_or(model);
+            // A tuned model has a collection of its own.
+            return Some(if name.starts_with("tunedModels/") { name.to_owned() } else { format!("models/{name}") });
         }
         let usual = format!("models/{}", keypool_client::DEFAULT_MODEL);
         let can = |model: &&Value| {
@@ -176,6 +180,16 @@ impl<'a> Asking<'a> {
             advice: advice(standing, verdict),
         }
     }
+}
+
+/// What proves a key: whoever gives it knows the provider's models.
+fn is_list(body: &Value) -> bool {
+    body["models"].is_array() || body["data"].is_array()
+}
+
+/// So many tokens, or why not in the provider's own words: it looked at the key first.
+fn is_about_a_model(body: &Value) -> bool {
+    body["totalTokens"].is_u64() || body["error"]["status"].is_string()
 }
 
 /// A body, if it comes to its end and is no longer than it may be.

@@ -127,7 +127,7 @@ impl Gateway {
     /// # Errors
     /// When that is no address, or the token would go over an open network in the clear.
     pub fn at(url: &str, token: Option<String>) -> anyhow::Result<Self> {
-        let at: Uri = url.parse().with_context(|| format!("{url} is no address"))?;
+        let at = probe::address(url)?;
         if at.host().is_none() || at.scheme_str().is_none() {
             bail!("{url} is no address: expected http://HOST:PORT or https://HOST:PORT");
         }

@@ -26,6 +26,8 @@ pub(super) struct Watch {
     files: BTreeSet<PathBuf>,
     seen: Vec<Stamp>,
     told: Arc<Notify>,
+    /// Something happened that was not looked at yet.
+    pending: bool,
 }
 
 /// How a file was when it was last looked at; nothing where there is none.
@@ -40,8 +42,14 @@ impl Watch {
                 tell.notify_one();
             }
         });
-        let mut watch =
-            Self { watcher: watcher.ok(), folders: BTreeSet::new(), files: BTreeSet::new(), seen: Vec::new(), told };
+        let mut watch = Self {
+            watcher: watcher.ok(),
+            folders: BTreeSet::new(),
+            files: BTreeSet::new(),
+            seen: Vec::new(),
+            told,
+            pending: false,
+        };
         watch.follow(files);
         watch
     }
@@ -70,16 +78,20 @@ impl Watch {
         true
     }
 
-    /// Resolves when one of the files is another than it was.
+    /// Resolves when one of the files is another than it was. Whoever stops waiting loses nothing: the next wait tells.
     pub(super) async fn changed(&mut self) {
         loop {
             if self.watcher.is_some() {
-                self.told.notified().await;
+                if !self.pending {
+                    self.told.notified().await;
+                    self.pending = true;
+                }
                 let settled = async { while tokio::time::timeout(QUIET, self.told.notified()).await.is_ok() {} };
                 let _ = tokio::time::timeout(PATIENCE, settled).await;
             } else {
                 tokio::time::sleep(ROUND).await;
             }
+            self.pending = false;
             let stamps = self.stamps();
             if stamps != self.seen {
                 self.seen = stamps;
@@ -139,6 +151,23 @@ mod tests {
         assert!(!watch.follow(&files));
         fs::write(at("..2/keys.txt"), "two and more").unwrap();
         tokio::time::timeout(soon, watch.changed()).await.expect("so is what it leads to");
+    }
+
+    #[tokio::test]
+    async fn what_happened_while_something_else_was_done_is_told_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys.txt");
+        fs::write(&file, "one").unwrap();
+        let mut watch = Watch::new(&BTreeSet::from([file.clone()]));
+        fs::write(&file, "two and more").unwrap();
+        let soon = Duration::from_secs(10);
+        // Until it waits for quiet, and then something else comes first.
+        tokio::time::timeout(soon, async {
+            while tokio::time::timeout(QUIET / 4, watch.changed()).await.is_err() && !watch.pending {}
+        })
+        .await
+        .expect("it is told");
+        tokio::time::timeout(soon, watch.changed()).await.expect("it is told again");
     }
 
     #[tokio::test]

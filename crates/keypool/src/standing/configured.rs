@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use tower_keypool::{Gemini, Provider, config::KeySpec, store::KeySettings};
+use tower_keypool::{Gemini, Provider, Strategy, config::KeySpec, store::KeySettings};
 
 use super::{Calendar, Standings};
 use crate::{
-    config::Exits,
+    config::{Exits, Loaded},
     database::{Database, DatabaseError, Site, Whose},
 };
 
@@ -19,6 +19,8 @@ pub struct Configured {
     pub keys: Vec<KeySpec>,
     /// The ways out that it describes; none where it could not be read.
     pub exits: Option<Exits>,
+    /// Whether weights change with what keys answer.
+    pub is_adaptive: bool,
 }
 
 impl Configured {
@@ -28,23 +30,24 @@ impl Configured {
             if let Some(name) = whose.provider() {
                 let named = loaded.beside.iter().find(|beside| beside.name == name);
                 return match named {
-                    Some(beside) => Self::by(&*beside.provider, beside.keys().keys.clone(), &loaded.exits),
+                    Some(beside) => Self::by(&*beside.provider, beside.keys().keys.clone(), &loaded),
                     // Whoever opens its database says that there is none.
-                    None => Self::by(&*loaded.provider, Vec::new(), &loaded.exits),
+                    None => Self::by(&*loaded.provider, Vec::new(), &loaded),
                 };
             }
-            return Self::by(&*loaded.provider, loaded.keys.keys.clone(), &loaded.exits);
+            return Self::by(&*loaded.provider, loaded.keys.keys.clone(), &loaded);
         }
         eprintln!(
             "keypool: note: the configuration is wrong (`keypool config check`); keys of files and variables are not \
              looked at"
         );
-        Self { calendar: Calendar::of(Gemini::new().zone()), keys: Vec::new(), exits: None }
+        Self { calendar: Calendar::of(Gemini::new().zone()), keys: Vec::new(), exits: None, is_adaptive: true }
     }
 
     /// The same of a configuration that was read.
-    pub fn by(provider: &dyn Provider, keys: Vec<KeySpec>, exits: &Exits) -> Self {
-        Self { calendar: Calendar::of(provider.zone()), keys, exits: Some(exits.clone()) }
+    pub fn by(provider: &dyn Provider, keys: Vec<KeySpec>, loaded: &Loaded) -> Self {
+        let is_adaptive = loaded.config.pool.strategy == Strategy::Adaptive;
+        Self { calendar: Calendar::of(provider.zone()), keys, exits: Some(loaded.exits.clone()), is_adaptive }
     }
 
     /// The exit that a key goes out by, where it is not the usual way. `filed`: what files and variables say of it; `said`:
@@ -58,7 +61,7 @@ impl Configured {
     }
 
     /// Why a key goes nowhere: nothing says what its exit is.
-    pub(super) fn nowhere(&self, exit: Option<&str>) -> Option<String> {
+    pub fn nowhere(&self, exit: Option<&str>) -> Option<String> {
         self.exits.as_ref()?.knows(exit?).err()
     }
 

@@ -3,6 +3,7 @@
 mod calendar;
 mod configured;
 mod days;
+mod opens;
 mod scene;
 mod state;
 mod sum;
@@ -17,7 +18,7 @@ use tower_keypool::{
     store::{BookKey, KeptSecret, KeyRecord, StoreError, UsageRecord},
 };
 
-use self::scene::Scene;
+use self::{opens::Opens, scene::Scene};
 use crate::database::Database;
 
 pub use calendar::{Calendar, now_ms};
@@ -41,12 +42,15 @@ pub struct Stand {
     pub priority: u16,
     /// The share of the load that was configured.
     pub weight: f32,
-    /// What the adaptive strategy made of it.
+    /// What the adaptive strategy makes of it; another strategy makes nothing of it.
     pub weight_now: f32,
     /// Who owns its quota.
     pub owner: Option<String>,
     /// Where it is from: its label.
     pub source: Option<String>,
+    /// What else somebody calls it, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Where its secret is: `encrypted`, `plain`, `env:NAME`, `file:PATH`, `elsewhere` (a key file, a variable), or `removed`.
     pub secret: String,
     /// Where it is from, as far as the configuration and the database tell now.
@@ -135,6 +139,7 @@ impl Standings {
         for spec in &configured.keys {
             book.know(KeyRecord::of(&spec.key(), KeptSecret::Elsewhere, calendar.now_ms()));
         }
+        let opens = Opens::of(store).await?;
         let scene = Scene::new(&book, &image, &usage, &days, calendar.now_ms());
         let origins = configured.origins();
         let said: HashMap<String, &KeySpec> = configured.keys.iter().map(|spec| (spec.hash(), spec)).collect();
@@ -146,8 +151,16 @@ impl Standings {
             if let Some(spec) = filed {
                 stand.go_by(spec);
             }
+            if !configured.is_adaptive {
+                stand.weight_now = stand.weight;
+            }
             if !matches!(stand.state, State::Disabled | State::Removed)
                 && let Some(why) = configured.nowhere(exit)
+            {
+                (stand.state, stand.reason) = (State::Faulty, why);
+            }
+            if !matches!(stand.state, State::Disabled | State::Removed)
+                && let Some(why) = opens.why_not(&key.record)
             {
                 (stand.state, stand.reason) = (State::Faulty, why);
             }
@@ -202,6 +215,8 @@ impl Stand {
         self.weight = spec.weight.unwrap_or(self.weight);
         self.owner = spec.owner.clone().or(self.owner.take());
         self.source = spec.labels.get("source").cloned().or(self.source.take());
+        self.labels.extend(spec.labels.clone());
+        self.labels.remove("source");
     }
 }
 

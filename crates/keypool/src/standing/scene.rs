@@ -66,6 +66,7 @@ impl<'a> Scene<'a> {
             weight_now: record.weight_now,
             owner: record.owner.clone(),
             source: record.source.clone(),
+            labels: labels(&said),
             secret: place(key),
             origins: key.is_kept().then(|| "database".to_owned()).into_iter().collect(),
             limits,
@@ -156,11 +157,11 @@ impl<'a> Scene<'a> {
         out: &[Out],
     ) -> (State, String) {
         let record = &key.record;
+        if key.has_left() {
+            return (State::Removed, String::new());
+        }
         if let Some(reason) = key.disabled() {
             return (State::Disabled, reason.to_owned());
-        }
-        if !key.is_kept() && record.state == KeyStanding::Removed {
-            return (State::Removed, String::new());
         }
         // By a program, not by a command.
         let untouched = key.settings.as_ref().is_none_or(|said| said.lifted == 0);
@@ -196,6 +197,13 @@ impl<'a> Scene<'a> {
 fn names(hash: &str, key: &BookKey) -> impl Iterator<Item = String> {
     let owner = key.record.owner.clone();
     [Some(format!("key:{hash}")), owner].into_iter().flatten()
+}
+
+/// Those beside the source.
+fn labels(said: &KeySettings) -> BTreeMap<String, String> {
+    let mut labels = said.labels.clone();
+    labels.remove("source");
+    labels
 }
 
 fn place(key: &BookKey) -> String {

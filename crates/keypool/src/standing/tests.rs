@@ -21,7 +21,7 @@ fn spec(secret: &str, zone: Option<&str>, owner: Option<&str>) -> tower_keypool:
 
 /// In Los Angeles it is 22:00 of the 15th, in Tokyo 14:00 of the 16th.
 fn configured(keys: Vec<tower_keypool::config::KeySpec>) -> Configured {
-    Configured { calendar: Calendar::at(NOW, "America/Los_Angeles"), keys, exits: None }
+    Configured { calendar: Calendar::at(NOW, "America/Los_Angeles"), keys, exits: None, is_adaptive: true }
 }
 
 fn book(configured: &Configured) -> KeyBook {

@@ -2,7 +2,10 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -12,7 +15,10 @@ use pin_project_lite::pin_project;
 use tower_keypool::Tick;
 use tracing::Span;
 
-use super::traffic::{Outcome, Traffic};
+use super::{
+    RequestId,
+    traffic::{Outcome, Traffic},
+};
 
 /// A request on its way through the gateway: counted when this is dropped, as abandoned unless it is told otherwise.
 #[derive(Debug)]
@@ -26,6 +32,8 @@ pub(crate) struct Visit {
     after: Option<Afterwards>,
     model: Option<Box<str>>,
     heard: Option<Arc<OnceLock<Heard>>>,
+    called: Option<RequestId>,
+    spoiled: Option<Arc<AtomicBool>>,
 }
 
 /// What came of a request whose head went out before.
@@ -70,7 +78,20 @@ impl Visit {
             after: None,
             model: None,
             heard: None,
+            called: None,
+            spoiled: None,
         }
+    }
+
+    /// What the request is called.
+    pub(crate) fn called(&mut self, id: Option<RequestId>) {
+        self.called = id;
+    }
+
+    /// Where it is said that an answer which ends well for its reader, as a stream with an error for its last event, has
+    /// broken off all the same.
+    pub(crate) fn spoiling(&mut self) -> Arc<AtomicBool> {
+        Arc::clone(self.spoiled.get_or_insert_default())
     }
 
     /// Where it is put what came of it once that is known, since its head goes out before.
@@ -116,6 +137,12 @@ impl Drop for Visit {
         if let Some(Heard { model, class }) = self.heard.as_ref().and_then(|heard| heard.get()) {
             (self.model, self.class) = (model.clone(), *class);
         }
+        if self.spoiled.as_ref().is_some_and(|spoiled| spoiled.load(Ordering::Acquire)) {
+            self.outcome = Outcome::Broken;
+        }
+        if self.outcome == Outcome::Broken {
+            self.tell_that_it_broke_off();
+        }
         if let Some(span) = &self.span {
             span.record("outcome", self.outcome.word());
         }
@@ -125,6 +152,16 @@ impl Drop for Visit {
             after(&Gone { good, model: self.model.take() });
         }
         self.traffic.went(self.outcome, self.class, self.bytes, self.began);
+    }
+}
+
+impl Visit {
+    /// The line of its head said that it was a good one.
+    #[cold]
+    fn tell_that_it_broke_off(&self) {
+        let ms = self.traffic.now().since(self.began).as_millis() as u64;
+        let request = self.called.as_ref().map(tracing::field::display);
+        tracing::warn!(request, bytes = self.bytes, ms, "the answer broke off behind its head");
     }
 }
 

@@ -286,3 +286,115 @@ fn json_steers_no_terminal() {
     let told: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert!(told.to_string().contains(reason), "it means the same: {told}");
 }
+
+/// Whoever reads a pipe may leave; a disk that is full has not what was asked for.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_written_is_no_success() {
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    for args in [
+        &["keys"][..],
+        &["keys", "--json"],
+        &["usage", "--csv"],
+        &["completions", "bash"],
+        &["man"],
+        &["config", "schema"],
+        &["stats"],
+        &["monitor", "--plain", "--once"],
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = home.command(args).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert!(said.contains("standard output: No space left"), "{args:?}: {said}");
+        // Nobody reads.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = home.command(args).stdout(writer).output().unwrap();
+        assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]), "{args:?}");
+    }
+}
+
+#[test]
+fn a_key_in_an_address_is_not_shown() {
+    let home = Home::new();
+    let url = format!("http://user:{}@127.0.0.1:9/", secret(0));
+    home.run(&["health", "--url", &url]).bad(2, "credentials");
+    home.run(&["monitor", "--once", "--admin", &url]).bad(2, "credentials");
+    home.add(0, "one", &[]);
+    home.run(&["batch", &format!("p:{}", secret(1))]).bad(2, "***");
+    home.run(&["test-keys", "--cacert", &format!("/x/y:{}", secret(1))]).bad(2, "***");
+    home.run(&["generate", "hi", "--model", &format!("models:{}", secret(1))]).bad(2, "***");
+}
+
+#[test]
+fn a_provider_that_nobody_knows_is_a_wrong_command_line() {
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    for args in [&["monitor", "--once"][..], &["keys"], &["stats"], &["health"]] {
+        home.run(&[args, &["--provider", "nosuch"]].concat()).bad(2, "--provider");
+    }
+}
+
+/// Nobody may write it, and nothing is wrong with the command line.
+#[cfg(unix)]
+#[test]
+fn a_database_that_takes_no_writes_is_the_systems_fault() {
+    use std::os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    };
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    home.run(&["keys", "disable", "one"]).good();
+    let allow = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let folder = home.at("state/keypool");
+    let is_root = std::fs::metadata(&folder).unwrap().uid() == 0;
+    for file in std::fs::read_dir(&folder).unwrap() {
+        allow(&file.unwrap().path(), 0o444);
+    }
+    for path in [&folder, &home.at("state"), &home.at(".")] {
+        allow(path, 0o555);
+    }
+    for args in [&["keys", "enable", "one"][..], &["add-key", "-"]] {
+        let mut command = home.command(args);
+        if is_root {
+            // Whom no permission keeps out.
+            command.uid(65_534);
+        }
+        let ended = Home::ended(command, &secret(1));
+        assert!(!ended.err.contains("cannot make"), "{ended:?}");
+        ended.bad(1, "keypool.db");
+    }
+    for path in [&home.at("."), &home.at("state"), &folder] {
+        allow(path, 0o755);
+    }
+}
+
+/// Names and states are whole, whatever else has no room.
+#[cfg(unix)]
+#[test]
+fn keys_can_be_read_on_a_narrow_terminal() {
+    let home = Home::new();
+    home.add(0, "first-key-of-mine", &["--tier", "paid", "--owner", "project-a", "--source", "vault"]);
+    home.add(1, "second-key-of-mine", &["--rpd", "250"]);
+    home.run(&["keys", "disable", "second-key-of-mine", "--reason", "costs far too much for what it does"]).good();
+    let (code, text) = crate::watching::OnTerminal::sized(&home.command(&["keys"]), 80).end();
+    assert_eq!(code, Some(0), "{text}");
+    for name in ["first-key-of-mine", "second-key-of-mine", "usable", "disabled", "state", "project-a"] {
+        assert!(text.contains(name), "{name} is broken:\n{text}");
+    }
+    assert!(
+        text.lines().filter(|line| line.starts_with('│')).all(|line| line.trim_end().chars().count() <= 80),
+        "{text}"
+    );
+    assert!(text.contains("--json"), "what is left out can be had:\n{text}");
+    // Where there is room, or no terminal, nothing is left out.
+    let (_, wide) = crate::watching::OnTerminal::sized(&home.command(&["keys"]), 300).end();
+    for text in [&wide, &home.run(&["keys"]).good()] {
+        assert!(text.contains("last failure") && text.contains("vault") && !text.contains("--json"), "{text}");
+    }
+}

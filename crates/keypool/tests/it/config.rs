@@ -653,3 +653,31 @@ fn what_is_wrong_is_told_as_json_too() {
     assert_eq!((ended.code, &told["status"]), (2, &"wrong".into()), "{ended:?}");
     assert!(told["errors"][0].as_str().unwrap().contains("there is no API key"), "{told}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text_is_named_and_not_passed_over() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let home = crate::home::Home::new();
+    home.add(0, "one", &[]);
+    let path = OsStr::from_bytes(b"/nowhere/caf\xe9");
+    for (name, args) in [
+        ("KEYPOOL_DB", &["keys", "disable", "one"][..]),
+        ("KEYPOOL_CONFIG", &["config", "check"]),
+        ("KEYPOOL__POOL__WAIT", &["config", "check"]),
+        ("GEMINI_API_KEY", &["config", "check"]),
+        ("GEMINI_API_KEY_2", &["test-keys"]),
+        ("KEYPOOL_SECRET_KEY", &["keys"]),
+    ] {
+        let mut command = home.command(args);
+        command.env(name, path);
+        let ended = crate::home::Home::ended(command, "");
+        assert!(ended.err.contains(name) && ended.err.contains("UTF-8"), "{name}: {ended:?}");
+        ended.bad(2, "UTF-8");
+    }
+    assert_eq!(home.key("one")["state"], "usable");
+    // Nobody reads it here.
+    let mut command = home.command(&["keys"]);
+    command.env("LESSOPEN", path);
+    crate::home::Home::ended(command, "").good();
+}

@@ -174,3 +174,113 @@ async fn who_was_found_good_is_counted_where_others_were_switched_off() {
     let health = home.run(&["health"]);
     assert!(health.code == 1 && health.out.contains("degraded: 2 of 4 keys usable"), "{health:?}");
 }
+
+/// A model of one's own has another collection than the provider's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tuned_model_is_asked_where_it_is() {
+    let (home, sim) = (Home::new(), provider().await);
+    home.add(0, "good", &[]);
+    let counted = gemini_sim::Canned::new(200).header("content-type", "application/json").body("{\"totalTokens\":1}");
+    sim.script(vec![Rule::new(Fault::Canned(counted)).path("/v1beta/tunedModels/mine:countTokens")]);
+    for model in ["tunedModels/mine", "models/gemini-2.5-flash", "gemini-2.5-flash"] {
+        let told = test_keys(&home, &sim, &["--json", "--model", model]).json();
+        let good = of(&told, "good");
+        assert_eq!((&good["calls"], &good["status"]), (&json!(2), &json!(200)), "{model}: {good:#}");
+    }
+}
+
+fn answering(status: u16, kind: &str, body: &str, path: &str) -> Rule {
+    let answer = gemini_sim::Canned::new(status).header("content-type", kind).body(body.to_owned());
+    Rule::new(Fault::Canned(answer)).path(path)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_gives_no_list_of_models_is_not_known_to_be_the_provider() {
+    let (home, sim) = (Home::new(), provider().await);
+    home.add(0, "one", &[]);
+    let pages = [
+        (404, "text/html", "<html><title>404 Not Found</title></html>"),
+        (405, "text/html", "<html>405</html>"),
+        (400, "text/html", "<html>400 Bad Request</html>"),
+        (426, "text/plain", "upgrade"),
+        (301, "text/html", "<html>moved</html>"),
+        (404, "application/json", r#"{"detail":"Not Found"}"#),
+        (200, "application/json", r#"{"ok":true}"#),
+    ];
+    for (status, kind, body) in pages {
+        for provider in ["gemini", "openai", "anthropic"] {
+            sim.clear_script();
+            sim.script(vec![answering(status, kind, body, "/models")]);
+            let ended = test_keys(&home, &sim, &["--provider", provider, "--json", "--max-retries", "0"]);
+            assert_eq!(ended.code, 2, "{provider} {status} {body}: {ended:?}");
+            let told: Value = serde_json::from_str(&ended.out).unwrap();
+            let key = of(&told, "one");
+            assert_eq!(key["verdict"], "unclear", "{provider} {status} {body}: {key:#}");
+            let advice = key["advice"].as_str().unwrap();
+            assert!(advice.contains("is that the provider's address?"), "{provider} {status} {body}: {advice}");
+        }
+    }
+    // Who lists models, and counts nothing.
+    sim.clear_script();
+    sim.script(vec![answering(404, "text/html", "<html>404</html>", ":countTokens")]);
+    let told = test_keys(&home, &sim, &["--json", "--max-retries", "0"]);
+    assert_eq!(told.code, 2, "{told:?}");
+    // The provider itself, of a model that is not there.
+    sim.clear_script();
+    let told = test_keys(&home, &sim, &["--json", "--model", "gemini-9-none"]).json();
+    assert_eq!((&of(&told, "one")["verdict"], &of(&told, "one")["status"]), (&json!("usable"), &json!(404)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_found_is_told_where_nothing_can_be_switched_off() {
+    let (home, sim) = (Home::new(), provider().await);
+    let file = home.write("keys.txt", &format!("{} id=good\n{} id=invalid\n", secret(0), secret(2)));
+    let ended = test_keys(&home, &sim, &["--keys", &file, "--db", "none", "--fix"]);
+    assert!(ended.out.contains("good") && ended.out.contains("invalid: 400 API_KEY_INVALID"), "{ended:?}");
+    assert!(!ended.out.contains("is switched off"), "{ended:?}");
+    ended.bad(1, "nothing was switched off");
+    let ended = test_keys(&home, &sim, &["--keys", &file, "--db", "none", "--fix", "--json"]);
+    let told: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((&told["total"], &of(&told, "invalid")["disabled_now"]), (&json!(2), &json!(false)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_not_asked_are_named() {
+    let (home, sim) = (Home::new(), provider().await);
+    let file = home.write("keys.txt", &format!("{} id=good\nshort\n", secret(0)));
+    let url = sim.url();
+    let mut command = home.command(&["test-keys", "--upstream", &url, "--keys", &file]);
+    command.env("GEMINI_API_KEY_2", "tiny").env("KEYPOOL_POOL_WAIT", "1");
+    let ended = Home::ended(command, "");
+    for note in ["keys.txt:2: the line is skipped", "GEMINI_API_KEY_2", "KEYPOOL_POOL_WAIT"] {
+        assert!(ended.err.contains(note), "{note}: {ended:?}");
+    }
+    ended.good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_cannot_be_opened_is_not_usable() {
+    let (home, sim) = (Home::new(), provider().await);
+    home.add(0, "sealed", &[]);
+    home.add(1, "plain", &["--plain"]);
+    assert!(home.run(&["health"]).good().contains("2 of 2"));
+    std::fs::remove_file(home.at("state/keypool/keypool.db.key")).unwrap();
+    let ended = test_keys(&home, &sim, &[]);
+    assert!(ended.out.contains("1 key: 1 usable") && ended.err.contains("keypool.db.key"), "{ended:?}");
+    ended.bad(1, "1 of 2 keys not usable");
+    let health = home.run(&["health"]);
+    assert!(health.code == 1 && health.out.contains("sealed is faulty: the stored secret"), "{health:?}");
+    assert_eq!(home.key("sealed")["state"], "faulty");
+    home.run(&["keys", "remove", "plain"]).good();
+    assert_eq!(home.run(&["health"]).code, 2);
+    test_keys(&home, &sim, &[]).bad(2, "there is no API key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_no_models_is_refused_before_anybody_is_asked() {
+    let (home, sim) = (Home::new(), provider().await);
+    home.add(0, "one", &[]);
+    test_keys(&home, &sim, &["--model", "a b/c"]).bad(2, "\"a b/c\" is no name of a model");
+    test_keys(&home, &sim, &["--model", &secret(7)]).bad(2, "--model: that looks like a key");
+    assert_eq!(sim.log().len(), 0);
+}

@@ -70,6 +70,22 @@ async fn out_of_quota_says_when_to_come_back_and_no_key_says_what_to_do() {
     generate(&home, &sim, &["hi"]).bad(4, "keypool test-keys");
 }
 
+/// What befalls the keys is said once: in the line that says why there is no answer, and one line a key below it.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_all_switched_off_are_named_once_each() {
+    let (home, sim) = (Home::new(), simulator(3).await);
+    (0..3).for_each(|n| home.add(n, &format!("key-{n}"), &[]));
+    sim.script(vec![Rule::new(Fault::Refuse(Refusal::ConsumerSuspended))]);
+    let ended = generate(&home, &sim, &["hi"]);
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(ended.err.contains("3 disabled (suspended)"), "{ended:?}");
+    let lines: Vec<&str> = ended.err.trim().lines().collect();
+    assert_eq!(lines.len(), 4, "{ended:?}");
+    for key in ["key-0", "key-1", "key-2"] {
+        assert_eq!(lines.iter().filter(|line| line.contains(key)).count(), 1, "{ended:?}");
+    }
+}
+
 /// The key is well, and at its minute's limit with the process that holds it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_another_process_holds_is_out_of_quota_and_not_unusable() {
@@ -158,4 +174,81 @@ async fn it_comes_as_it_is_written() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(first.expect("the first piece is not held back").unwrap() > 0);
+}
+
+/// What stops in the middle is no whole answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_cut_is_not_answered() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let with = |fault| {
+        sim.clear_script();
+        sim.script(vec![Rule::new(fault)]);
+    };
+    with(Fault::RawErrorAfter(1, Refusal::HighDemand));
+    generate(&home, &sim, &["hi"]).bad(1, "503 Service Unavailable UNAVAILABLE: ");
+    let events = |events: &str| {
+        let stream = gemini_sim::Canned::new(200).header("content-type", "text/event-stream");
+        Fault::Canned(stream.body(events.to_owned()))
+    };
+    let one = r#"data: {"candidates":[{"content":{"parts":[{"text":"one "}]}}]}"#;
+    let two = r#"data: {"candidates":[{"content":{"parts":[{"text":"two."}]},"finishReason":"STOP"}]}"#;
+    for cut in [format!("{one}\n\n"), format!("{one}\n\n{}", &two[..two.len() - 30])] {
+        with(events(&cut));
+        let ended = generate(&home, &sim, &["hi"]);
+        assert_eq!(ended.out, "one \n");
+        ended.bad(1, "the answer broke off");
+    }
+    with(events(&format!("{one}\n\n{two}")));
+    assert_eq!(generate(&home, &sim, &["hi"]).good(), "one two.\n");
+}
+
+/// A key that is no good is nothing to come back for, at the first time and at the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_no_good_are_named_with_what_to_do() {
+    for (refusal, code, advice) in
+        [(Refusal::ApiKeyInvalid, "API_KEY_INVALID", "replace it"), (Refusal::NoPermission, "PERMISSION_DENIED", "")]
+    {
+        let (home, sim) = (Home::new(), simulator(2).await);
+        home.add(0, "one", &[]);
+        sim.script(vec![Rule::new(Fault::Refuse(refusal))]);
+        for args in [&["hi"][..], &["hi", "--json"]] {
+            let ended = generate(&home, &sim, args);
+            assert!(ended.err.contains(advice) && !ended.err.contains("out of quota"), "{ended:?}");
+            assert!(ended.err.contains("\n  one: ") && ended.err.contains("keypool test-keys"), "{ended:?}");
+            ended.bad(4, code);
+        }
+    }
+    // With another one that only waits it is a matter of time.
+    let home = Home::new();
+    let well = Project::new("100000000001").limits(Limits::none().rpd(1)).key(secret(0));
+    let sim = GeminiSim::builder().project(well).start().await.unwrap();
+    home.add(0, "one", &[]);
+    home.add(1, "unknown", &[]);
+    generate(&home, &sim, &["hi"]).good();
+    let ended = generate(&home, &sim, &["hi"]);
+    ended.bad(3, "come back at ");
+}
+
+/// Whoever refuses with a web page has said nothing to read: what it means is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_told_by_what_it_means() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    let page = gemini_sim::Canned::new(403).header("content-type", "text/html");
+    sim.script(vec![Rule::new(Fault::Canned(page.body("<html><title>Sorry</title> no</html>".to_owned())))]);
+    for args in [&["hi"][..], &["hi", "--json"]] {
+        // That it rests is not remembered.
+        let home = Home::new();
+        home.add(0, "one", &[]);
+        let ended = generate(&home, &sim, args);
+        assert!(!ended.err.contains("<html") && ended.err.contains("403"), "{ended:?}");
+        ended.bad(1, "use another exit address");
+    }
+    // What it says in words stays, and what it means stands beside it.
+    home.add(0, "one", &[]);
+    sim.clear_script();
+    sim.script(vec![Rule::new(Fault::Refuse(Refusal::ModelNotFound))]);
+    let ended = generate(&home, &sim, &["hi"]);
+    assert!(ended.err.contains("404 Not Found NOT_FOUND: ") && ended.err.contains(" (key one"), "{ended:?}");
+    ended.bad(1, "see the list of models");
 }

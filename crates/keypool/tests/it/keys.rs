@@ -75,6 +75,19 @@ fn a_secret_is_typed_and_not_shown() {
     assert_eq!(home.run(&["import", &file, "--json"]).json()["added"], 0, "it is that key from then on");
 }
 
+/// Ctrl-D where a secret is asked for.
+#[cfg(unix)]
+#[test]
+fn whoever_types_no_secret_is_told() {
+    let home = Home::new();
+    let mut terminal = crate::watching::OnTerminal::of(&home, &["add-key"]);
+    terminal.until("API key (it is not shown): ");
+    terminal.until_cooked(false);
+    terminal.send(b"\x04");
+    let (code, text) = terminal.end();
+    assert!(code == Some(2) && text.contains("nothing was typed"), "{code:?} {text:?}");
+}
+
 #[test]
 fn what_is_no_key_or_cannot_be_is_refused_and_never_printed() {
     let home = Home::new();
@@ -431,4 +444,91 @@ async fn a_rotated_file_and_another_secret_key_are_followed() {
     }
     let told = end(running).await;
     assert!(!told.contains(&given), "{told}");
+}
+
+#[test]
+fn an_exit_is_shown_and_is_no_key() {
+    let home = Home::new();
+    let same = secret(0);
+    home.pipe(&["add-key", "-", "--exit", &same], &same).bad(2, "--exit");
+    home.pipe(&["add-key", "-", "--exit", &same[4..30]], &same).bad(2, "--exit");
+    let hidden = secret(1).replace("AIza", "BIza");
+    home.pipe(&["add-key", "--id", "one"], &hidden).good();
+    home.add(2, "two", &[]);
+    let ended = home.run(&["keys", "set", "two", "--exit", &hidden]);
+    assert!(!ended.err.contains(&hidden), "{ended:?}");
+    ended.bad(2, "all of these are shown");
+    let file = home.write("more.txt", &format!("{} id=three exit={}\n", secret(3), secret(3)));
+    home.run(&["import", &file]).bad(2, "no usable key");
+    assert_eq!(home.run(&["keys", "--json"]).json().as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn an_exit_that_nothing_describes_is_named_when_it_is_set() {
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    let set = home.run(&["keys", "set", "one", "--exit", "tokyo"]);
+    assert!(set.code == 0 && set.err.contains("tokyo") && set.err.contains("[exits.tokyo]"), "{set:?}");
+    assert_eq!(home.key("one")["state"], "faulty");
+    let added = home.pipe(&["add-key", "--exit", "osaka", "--id", "two"], &secret(1));
+    assert!(added.code == 0 && added.err.contains("[exits.osaka]"), "{added:?}");
+    home.write("keypool.toml", "[exits.tokyo]\nproxy = \"http://127.0.0.1:9\"\n");
+    let set = home.run(&["keys", "set", "one", "--exit", "tokyo"]);
+    assert!(set.code == 0 && !set.err.contains("tokyo"), "{set:?}");
+}
+
+#[test]
+fn a_key_from_standard_input_may_begin_with_a_mark_and_is_text() {
+    let home = Home::new();
+    home.pipe(&["add-key", "-", "--id", "one"], &format!("\u{feff}{}\n", secret(0))).good();
+    assert_eq!(home.key("one")["state"], "usable");
+    let mut command = home.command(&["add-key", "-"]);
+    command.stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"AIzaSy\xe9\xff-not-a-real-key-00000\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("standard input is no text (UTF-8)"), "{said}");
+}
+
+#[test]
+fn labels_are_shown_and_hold_no_key() {
+    let home = Home::new();
+    home.add(0, "one", &["--label", "team:blue", "--label", "on loan", "--source", "my own words"]);
+    let one = home.key("one");
+    assert_eq!(one["labels"], json!({ "team": "blue", "label": "on loan" }), "{one:#}");
+    assert_eq!(one["source"], "my own words");
+    let table = home.run(&["keys"]).good();
+    assert!(table.contains("team:blue") && table.contains("my own words"), "{table}");
+    home.write("key.txt", &format!("{} id=two label=team:red\n", secret(1)));
+    assert_eq!(home.key("two")["labels"], json!({ "team": "red" }));
+    // One that no pool has, too.
+    let stranger = format!("note:was {}", secret(7));
+    home.run(&["keys", "set", "one", "--label", &stranger]).bad(2, "--label");
+    home.run(&["keys", "set", "one", "--source", &format!("x {}", secret(7))]).bad(2, "--source");
+    home.run(&["keys", "set", "one", "--label", "x:\u{1b}[31m"]).bad(2, "control characters");
+    assert_eq!(home.key("one")["labels"], json!({ "team": "blue", "label": "on loan" }));
+}
+
+#[test]
+fn a_path_steers_no_terminal() {
+    let home = Home::new();
+    let mut command = home.command(&["add-key", "-"]);
+    command.env("XDG_STATE_HOME", home.at("state\u{1b}[31m"));
+    let said = Home::ended(command, &secret(0)).good();
+    assert!(said.contains("secrets are encrypted with") && !said.contains('\u{1b}'), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_weight_is_as_the_strategy_goes_by_it() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    home.write("keypool.toml", "[pool]\nstrategy = \"least-loaded\"\n");
+    let running = home.serve(&sim, &[]);
+    for _ in 0..20 {
+        assert_eq!(hello(&running).await.status, 200);
+    }
+    end(running).await;
+    assert_eq!(home.key("one")["weight_now"], 1.0);
 }

@@ -9,6 +9,7 @@ mod binary;
 // 127.0.0.2 and so on are there on Linux alone.
 #[cfg(target_os = "linux")]
 mod borders;
+mod breaking;
 mod browser;
 mod callers;
 mod commands;
@@ -39,6 +40,7 @@ mod hostile;
 mod inputs;
 mod joining;
 mod keys;
+mod leaving;
 mod listing;
 mod live;
 mod locked;
@@ -71,6 +73,7 @@ mod status;
 mod steering;
 mod streaming;
 mod support;
+mod suspected;
 #[cfg(unix)]
 mod tasks;
 mod telling;

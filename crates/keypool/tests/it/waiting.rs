@@ -92,7 +92,9 @@ impl Place {
         if let Some(wait) = wait {
             request = request.header("x-keypool-wait", wait);
         }
-        let body = r#"{"model":"gemini-2.5-flash","max_tokens":9,"messages":[{"role":"user","content":"Hello"}]}"#;
+        // Counts take no `max_tokens`.
+        let most = if path.ends_with("count_tokens") { "" } else { r#""max_tokens":9,"# };
+        let body = format!(r#"{{"model":"gemini-2.5-flash",{most}"messages":[{{"role":"user","content":"Hello"}}]}}"#);
         ask(request, body).await
     }
 }
@@ -113,6 +115,20 @@ async fn a_request_waits_as_long_as_it_asks_to_and_no_longer_than_the_cap() {
     let place = self::place(capped, busy()).await;
     let _hangs = place.with_one_under_way(Fault::Hang).await;
     assert_eq!(place.generate(PLACEHOLDER, Some("3600")).await.status, 503);
+}
+
+/// A count of tokens is a request like any other: of its tenant, with a wait of its own.
+#[tokio::test]
+async fn a_count_waits_as_it_asks_to() {
+    const COUNT: &str = "/v1/messages/count_tokens";
+    let place = place(Waiting::default(), busy()).await;
+    let slow = Fault::HeadLatency(Latency::from(Duration::from_millis(600)));
+    let _first = place.with_one_under_way(slow).await;
+    let (does_not, waits) = tokio::join!(place.chat(COUNT, Some("0")), place.chat(COUNT, Some("60")));
+    assert_eq!((does_not.status.as_u16(), waits.status.as_u16()), (503, 200), "{does_not:?} {waits:?}");
+    assert!(!does_not.header("retry-after").is_empty());
+    assert_eq!(does_not.json()["error"]["type"], "overloaded_error");
+    assert!(waits.json()["input_tokens"].as_u64() > Some(0), "{waits:?}");
 }
 
 #[tokio::test]

@@ -45,6 +45,11 @@ impl OnTerminal {
     }
 
     pub(crate) fn run(plain: &std::process::Command) -> Self {
+        Self::sized(plain, 120)
+    }
+
+    /// On one of so many columns.
+    pub(crate) fn sized(plain: &std::process::Command, columns: u16) -> Self {
         let mut command = blocking::Command::new(plain.get_program()).args(plain.get_args()).env_clear();
         for (name, value) in plain.get_envs() {
             if let Some(value) = value {
@@ -52,12 +57,12 @@ impl OnTerminal {
             }
         }
         command = command.env("TERM", "xterm-256color").current_dir(plain.get_current_dir().unwrap());
-        Self::spawn(command)
+        Self::spawn(command, columns)
     }
 
-    fn spawn(command: blocking::Command) -> Self {
+    fn spawn(command: blocking::Command, columns: u16) -> Self {
         let (pty, pts) = blocking::open().unwrap();
-        pty.resize(Size::new(30, 120)).unwrap();
+        pty.resize(Size::new(30, columns)).unwrap();
         let child = command.spawn(pts).unwrap();
         let read = Arc::new(Mutex::new(Vec::new()));
         let (tell, ended) = mpsc::channel();
@@ -187,7 +192,7 @@ fn a_panic_gives_the_terminal_back_before_it_is_told() {
     let this = std::env::current_exe().unwrap();
     let name = "watching::a_panic_gives_the_terminal_back_before_it_is_told";
     let command = blocking::Command::new(this).args(["--exact", name, "--nocapture"]).env(PANICS, "1");
-    let panics = OnTerminal::spawn(command.env("TERM", "xterm-256color"));
+    let panics = OnTerminal::spawn(command.env("TERM", "xterm-256color"), 120);
     let begun = stopwatch();
     while !panics.text().contains("test result") {
         assert!(begun() < ACTS, "{:?}", panics.text());

@@ -57,11 +57,13 @@ pub(super) fn renew(
     }
     let changes = desk.shelf.changes((!reply.stale).then_some(renewal))?;
     write(&to, &changes, desk.version + 1)?;
-    notes::fold(&to, &desk.unfolded, &renewal.holder, renewal.noted)?;
+    let folded = notes::fold(&to, &desk.unfolded, &renewal.holder, renewal.noted)?;
     to.commit()?;
+    if let Some(left) = folded {
+        desk.unfolded = left;
+    }
     desk.version += 1;
     desk.shelf.written(changes);
-    desk.unfolded.folded(renewal.noted);
     for dead in &buried {
         life.forget(dead);
     }

@@ -191,6 +191,7 @@ impl Store for SharedSqlite {
             if std::mem::take(&mut shared.moved) {
                 return Err(StoreError::begun_anew("the database is another file than before").into());
             }
+            desk.settle_after(&batch);
             written
         })
     }

@@ -1,5 +1,6 @@
-//! What a process says with each batch: one row of what it started and what its keys used. The use goes to its table
-//! with the next renewal, of a dead process with whoever buries it.
+//! What a process says with each batch: one row of what it started and what its keys used. The use of all these rows becomes
+//! that of one row when the process tells its windows, and goes to its table once in a while; of a dead process with whoever
+//! buries it.
 
 use std::collections::HashMap;
 
@@ -17,8 +18,11 @@ use super::{
 };
 use crate::{
     share::{HolderId, Noted, Spent, Started},
-    store::{Batch, UsageRecord},
+    store::{Batch, Run, UsageRecord},
 };
+
+/// What keys used goes to its table with every so manieth fold: each key is a row of two tables there, and a few bytes here.
+const BUNDLES: u32 = 6;
 
 /// What is in this process's notes alone.
 #[derive(Default)]
@@ -31,6 +35,8 @@ pub(super) struct Unfolded {
     sums: Vec<UsageRecord>,
     /// The same, of names that have no number any more.
     aside: Vec<UsageRecord>,
+    /// The note that it became last, and how often it became one since it went to its table.
+    bundle: Option<(u64, u32)>,
 }
 
 impl Unfolded {
@@ -40,16 +46,25 @@ impl Unfolded {
         self.aside.append(&mut self.sums);
     }
 
-    /// Notes up to this number are [folded](fold), and what was used by those after it was, too.
-    pub(super) fn folded(&mut self, upto: u64) {
-        if let Some((_, last)) = self.notes.filter(|notes| notes.0 <= upto) {
-            *self = Self { notes: (last > upto).then_some((upto + 1, last)), ..Self::default() };
-        }
+    /// All that was used.
+    fn uses(&self) -> impl Iterator<Item = &UsageRecord> {
+        self.sums.iter().chain(&self.aside)
     }
 
     /// A note was written: what its keys used is added up.
     fn add(&mut self, number: u64, usage: &[UsageRecord]) {
         self.notes = Some((self.notes.map_or(number, |notes| notes.0), number));
+        self.sum_up(usage);
+    }
+
+    /// The number of the next note at least.
+    fn next(&self) -> u64 {
+        let last = self.notes.map(|notes| notes.1).max(self.bundle.map(|bundle| bundle.0));
+        last.map_or(0, |last| last + 1)
+    }
+
+    /// What the last row that was packed says was used.
+    fn sum_up(&mut self, usage: &[UsageRecord]) {
         self.numbers.rows += 1;
         for (record, place) in usage.iter().zip(&self.numbers.last_used) {
             match self.sums.get_mut(*place as usize) {
@@ -86,18 +101,24 @@ fn try_write(
     let to = migrate::turn(&mut desk.connection)?;
     write::but_counts(&to, batch)?;
     let (number_of, units) = batch.notes.as_ref().map_or((0, &[][..]), |notes| (notes.number, &notes.units[..]));
-    if units.is_empty() && batch.usage.is_empty() {
+    let ends = batch.run == Some(Run::Ended);
+    if units.is_empty() && batch.usage.is_empty() && !ends {
         return Ok(to.commit()?);
     }
     // A batch that only says what was used has no number of its own.
-    let number_of = number_of.max(unfolded.notes.map_or(0, |notes| notes.1 + 1));
-    to.prepare_cached("INSERT OR REPLACE INTO board_notes VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
-        holder.as_str(),
-        number(number_of),
-        now,
-        noted::pack_units(units, &mut unfolded.numbers)?,
-        noted::pack_usage(batch, &mut unfolded.numbers)?,
-    ))?;
+    let number_of = number_of.max(unfolded.next());
+    if ends {
+        // Whoever comes next need not put it into its table.
+        add(&to, unfolded.uses().chain(&batch.usage))?;
+        let nothing = noted::pack_usage(&Batch::default(), &mut Numbers::default())?;
+        to.execute("UPDATE board_notes SET usage = ?2 WHERE holder = ?1", (holder.as_str(), nothing))?;
+        put(&to, holder, (number_of, now), units, &Batch::default(), &mut Numbers::default())?;
+        to.commit()?;
+        let first = unfolded.notes.map_or(number_of, |notes| notes.0);
+        *unfolded = Unfolded { notes: Some((first, number_of)), bundle: unfolded.bundle, ..Unfolded::default() };
+        return Ok(());
+    }
+    put(&to, holder, (number_of, now), units, batch, &mut unfolded.numbers)?;
     to.commit()?;
     unfolded.add(number_of, &batch.usage);
     Ok(())
@@ -155,21 +176,53 @@ fn unreadable(to: &Transaction<'_>, holder: &HolderId, failure: &Failure) -> Res
     Ok(held.query_map([holder.as_str()], noted)?.collect::<Result<_, _>>()?)
 }
 
-/// Notes up to this number are older than what the holder says now: what was used goes to its table, and they are no more.
-pub(super) fn fold(to: &Transaction<'_>, unfolded: &Unfolded, holder: &HolderId, upto: u64) -> Result<(), Failure> {
-    let Some((_, last)) = unfolded.notes.filter(|notes| notes.0 <= upto) else { return Ok(()) };
-    add(to, unfolded.sums.iter().chain(&unfolded.aside))?;
-    if last > upto {
-        // One, as a rule: it goes by names of those that go, and what it says was used is in the table by now.
-        let (mut numbers, no_use) = (Numbers::default(), Batch::default());
-        for (kept, _, units) in of(to, holder)?.into_iter().filter(|note| note.0 > upto) {
-            let units = noted::pack_units(&units, &mut Numbers::default())?;
-            to.prepare_cached("UPDATE board_notes SET units = ?3, usage = ?4 WHERE holder = ?1 AND number = ?2")?
-                .execute((holder.as_str(), number(kept), units, noted::pack_usage(&no_use, &mut numbers)?))?;
-        }
-    }
+/// Notes up to this number are older than what the holder says now, and are no more: what was used goes to its table, or into
+/// one note. What is in notes alone from then on, where anything changed.
+pub(super) fn fold(
+    to: &Transaction<'_>,
+    unfolded: &Unfolded,
+    holder: &HolderId,
+    upto: u64,
+) -> Result<Option<Unfolded>, Failure> {
+    let Some((first, last)) = unfolded.notes.filter(|notes| notes.0 <= upto) else { return Ok(None) };
+    let newer = if last > upto { of(to, holder)? } else { Vec::new() };
     to.prepare_cached("DELETE FROM board_notes WHERE holder = ?1 AND number <= ?2")?
         .execute((holder.as_str(), number(upto)))?;
+    let mut left = Unfolded::default();
+    // Before all that is noted from here on.
+    let (at, times) = unfolded.bundle.unwrap_or((first.saturating_sub(1), 0));
+    if times + 1 < BUNDLES && unfolded.uses().next().is_some() {
+        let batch = Batch { usage: unfolded.uses().cloned().collect(), ..Batch::default() };
+        put(to, holder, (at, 0), &[], &batch, &mut left.numbers)?;
+        left.sum_up(&batch.usage);
+        left.bundle = Some((at, times + 1));
+    } else {
+        add(to, unfolded.uses())?;
+    }
+    // One, as a rule: it goes by names of those that go, and what it says was used is counted by now.
+    for (kept, at, units) in newer.into_iter().filter(|note| note.0 > upto) {
+        put(to, holder, (kept, at), &units, &Batch::default(), &mut left.numbers)?;
+        left.add(kept, &[]);
+    }
+    Ok(Some(left))
+}
+
+/// Writes a note: its number and time, what it says.
+fn put(
+    to: &Transaction<'_>,
+    holder: &HolderId,
+    (number_of, at): (u64, i64),
+    units: &[Noted],
+    batch: &Batch,
+    numbers: &mut Numbers,
+) -> Result<(), Failure> {
+    to.prepare_cached("INSERT OR REPLACE INTO board_notes VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
+        holder.as_str(),
+        number(number_of),
+        at,
+        noted::pack_units(units, numbers)?,
+        noted::pack_usage(batch, numbers)?,
+    ))?;
     Ok(())
 }
 

@@ -154,7 +154,7 @@ fn a_note_names_by_number_what_earlier_ones_named_and_says_it_again_once_they_ar
         let mut unfolded = Unfolded::default();
         let told = |desk: &mut Desk| {
             let of_holder = notes::of(&migrate::turn(&mut desk.connection)?, &holder)?;
-            let started = |note: (u64, i64, Vec<Noted>)| note.2[0].started.map(|started| started.spent.requests);
+            let started = |note: (u64, i64, Vec<Noted>)| note.2.first()?.started.map(|started| started.spent.requests);
             Ok::<_, Failure>(of_holder.into_iter().filter_map(started).collect::<Vec<_>>())
         };
         let used = |desk: &mut Desk| {
@@ -173,9 +173,12 @@ fn a_note_names_by_number_what_earlier_ones_named_and_says_it_again_once_they_ar
 
         // The board has heard of the first two.
         let to = migrate::turn(&mut desk.connection)?;
-        notes::fold(&to, &unfolded, &holder, 2)?;
+        let folded = notes::fold(&to, &unfolded, &holder, 2)?;
         to.commit()?;
-        unfolded.folded(2);
+        unfolded = folded.expect("something was to be folded");
+        let to = migrate::turn(&mut desk.connection)?;
+        assert!(notes::fold(&to, &unfolded, &holder, 2)?.is_none(), "nothing was noted since");
+        drop(to);
         assert_eq!((told(desk)?, used(desk)?), (vec![3], 6));
         notes::write(desk, &mut unfolded, &holder, &batch(4), 0)?;
         assert_eq!((told(desk)?, used(desk)?), (vec![3, 4], 10));
@@ -190,6 +193,86 @@ fn a_note_names_by_number_what_earlier_ones_named_and_says_it_again_once_they_ar
         Ok(())
     });
     worked.expect("written and read");
+}
+
+/// Whatever comes after what, no use is counted twice or lost, and what was started is said until the board has heard of it.
+#[test]
+fn what_keys_used_is_counted_once_through_folds_failures_deaths_and_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for seed in 0..60 {
+        let one = Sqlite::open(folder.path().join(format!("{seed}.db"))).and_then(Sqlite::share).expect("shared");
+        let holder = one.holder().clone();
+        let worked = one.sqlite.run_here(move |desk| {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let names: Vec<[Arc<str>; 2]> =
+                (0..5).map(|n| [format!("{n}").repeat(20), format!("key-{n}")].map(|name| Arc::from(&*name))).collect();
+            let day: Arc<str> = "2026-06-15".into();
+            let mut unfolded = Unfolded::default();
+            let (mut number, mut all, mut heard, mut started) = (0, 0, 0, Vec::<(u64, u64)>::new());
+            let in_table = "SELECT coalesce(sum(requests), 0) FROM key_usage";
+            for _ in 0..random.usize(1..60) {
+                match random.u8(..10) {
+                    // The board hears of all notes but the last few.
+                    0..3 => {
+                        heard = number - random.u64(..3).min(number - heard);
+                        let to = migrate::turn(&mut desk.connection)?;
+                        let folded = notes::fold(&to, &unfolded, &holder, heard)?;
+                        if random.u8(..4) == 0 {
+                            // The disk was full.
+                            drop(to);
+                            unfolded.forget_names();
+                        } else {
+                            to.commit()?;
+                            unfolded = folded.unwrap_or(unfolded);
+                            started.retain(|note| note.0 > heard);
+                        }
+                    }
+                    what => {
+                        number += 1;
+                        let mut units = Vec::new();
+                        if what < 8 {
+                            started.push((number, random.u64(1..9)));
+                            let spent = Spent { requests: started[started.len() - 1].1, ..Spent::default() };
+                            let unit = UnitId::from(&*format!("flash\nkey:{}", random.u8(..5)));
+                            let of = Some(Started { spent, dates: (9, 9) });
+                            units.push(Noted { unit, fence: 1, counts: Vec::new(), started: of, ahead: spent });
+                        }
+                        let mut usage = Vec::new();
+                        for [key, id] in &names {
+                            let requests = random.i64(0..9);
+                            if requests == 0 {
+                                continue;
+                            }
+                            all += requests;
+                            let [day, key, lane, id] = [&day, key, key, id].map(Arc::clone);
+                            usage.push(UsageRecord { day, key, id, lane, requests, ..UsageRecord::default() });
+                        }
+                        let batch = Batch { notes: Some(Notes { number, units }), usage, ..Batch::default() };
+                        notes::write(desk, &mut unfolded, &holder, &batch, 0)?;
+                    }
+                }
+                let used = read::usage(&desk.connection, &day, &day)?;
+                assert_eq!(used.iter().map(|record| record.requests).sum::<i64>(), all, "seed {seed}");
+                let noted = notes::of(&migrate::turn(&mut desk.connection)?, &holder)?;
+                let noted = noted.iter().flat_map(|note| note.2.iter().map(|noted| (note.0, noted.started)));
+                let noted =
+                    noted.map(|(number, started)| (number, started.map_or(0, |started| started.spent.requests)));
+                assert_eq!(noted.collect::<Vec<_>>(), started, "seed {seed}");
+            }
+            let ends = random.bool();
+            if ends {
+                let last = Batch { run: Some(Run::Ended), ..Batch::default() };
+                notes::write(desk, &mut unfolded, &holder, &last, 0)?;
+                assert_eq!(desk.connection.query_row(in_table, [], |row| row.get::<_, i64>(0))?, all, "seed {seed}");
+            }
+            let to = migrate::turn(&mut desk.connection)?;
+            notes::bury(&to, &holder)?;
+            to.commit()?;
+            assert_eq!(desk.connection.query_row(in_table, [], |row| row.get::<_, i64>(0))?, all, "seed {seed}");
+            Ok(())
+        });
+        worked.expect("written and read");
+    }
 }
 
 /// A process of this version or the next, on a connection of its own.

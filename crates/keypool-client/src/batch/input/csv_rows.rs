@@ -62,6 +62,8 @@ pub(super) fn read(mut source: impl BufRead, prompt: &str, take: Take<'_>) {
             return;
         }
         let task = match row {
+            // As spreadsheets end.
+            Ok(row) if row.iter().all(|value| value.trim().is_empty()) => continue,
             Ok(row) => {
                 let line = row.position().map_or(index + 2, csv::Position::line);
                 let place = Place::Line(line);

@@ -38,7 +38,8 @@ pub enum Format {
     JsonLines,
     /// One JSON array of them.
     JsonList,
-    /// A row each, under a head: `prompt`, `id`, `model`, `system`, `temperature`; other columns are carried through.
+    /// A row each, under a head: `prompt`, `id`, `model`, `system`, `temperature`; other columns are carried through. Rows without
+    /// anything are none.
     Csv,
 }
 
@@ -53,7 +54,7 @@ impl Format {
         match &*end {
             "jsonl" | "ndjson" | "jsonlines" => Self::JsonLines,
             "json" => Self::JsonList,
-            "csv" => Self::Csv,
+            "csv" | "tsv" => Self::Csv,
             _ => Self::Text,
         }
     }

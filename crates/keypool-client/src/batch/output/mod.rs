@@ -219,6 +219,9 @@ impl Output {
 
     /// What is known of a task, which stands there in this input.
     pub(crate) fn done(&self, id: &Id, index: u64, hash: u64) -> Option<Done> {
+        if self.before.is_empty() {
+            return None;
+        }
         let word = id.hash();
         let before = self.before.get(&word)?;
         if self.options.ordered {

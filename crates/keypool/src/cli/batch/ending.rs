@@ -147,7 +147,12 @@ pub(in crate::cli) fn at(pool: &KeyPool, from_now: Duration) -> String {
 
 /// With the list of keys.
 fn no_key(why: &Exhausted, pool: &KeyPool) -> String {
-    let mut text = format!("no usable key: {}", plain(&why.to_string()));
+    format!("no usable key: {}{}", plain(&why.to_string()), of_each_key(why, pool))
+}
+
+/// What is known against each key, and what to do about it, on lines of their own.
+pub(in crate::cli) fn of_each_key(why: &Exhausted, pool: &KeyPool) -> String {
+    let mut text = String::new();
     for key in pool.snapshot().keys.iter().take(100) {
         let rest = key.rests.iter().find(|rest| rest.ends_in.is_none()).or(key.rests.first());
         let reason = rest.map(|rest| format!("{} {}", rest.code, rest.advice)).or_else(|| {

@@ -21,6 +21,7 @@ use clap::{
 };
 use keypool_client::batch::{JsonCheck, Output, OutputOptions, input::Format};
 use tower_keypool::{KeyId, KeyPool, Strategy};
+use tracing_subscriber::{Layer as _, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use super::{
     Failure, STOPPED, model_name, serve,
@@ -33,7 +34,7 @@ use crate::{
     reload,
     standing::{Configured, Standings},
 };
-pub(super) use ending::at;
+pub(super) use ending::{at, of_each_key};
 use error_log::ErrorLog;
 use following::Following;
 pub(super) use progress::time;
@@ -202,7 +203,7 @@ impl Batch {
         let mut inputs = self.inputs()?;
         inputs.stay();
         let mut loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
-        warn_on_stderr();
+        warn_on_stderr(true);
         model_name::check(loaded.config.batch.model.as_deref(), &loaded)?;
         self.apart(&loaded).map_err(Failure::config)?;
         let sheet = Sheet::of(&self.input, self.format, &self.column)?;
@@ -364,15 +365,18 @@ impl Batch {
 
 /// What all who work on the database have used today. One that cannot be read now tells nothing: it is for the forecast.
 async fn used_today(loaded: &Loaded, database: Option<&Database>) -> Option<Standings> {
-    let configured = Configured::by(&*loaded.provider, loaded.keys.keys.clone(), &loaded.exits);
+    let configured = Configured::by(&*loaded.provider, loaded.keys.keys.clone(), loaded);
     Standings::of(Some(database?), &configured).await.ok()
 }
 
-/// Standard output may carry results: what goes wrong is said beside it.
-pub(super) fn warn_on_stderr() {
-    let lines =
-        tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false).without_time();
-    let _ = lines.with_max_level(tracing::Level::WARN).try_init();
+/// Standard output may carry results: what goes wrong is said beside it; `of_keys`: and what befalls each of them.
+pub(super) fn warn_on_stderr(of_keys: bool) {
+    let is_told = move |of: &tracing::Metadata<'_>| {
+        *of.level() <= tracing::Level::WARN && (of_keys || of.target() != "tower_keypool::events")
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let lines = lines.with_target(false).without_time().with_filter(filter_fn(is_told));
+    let _ = tracing_subscriber::registry().with(lines).try_init();
 }
 
 /// A path, as a message names it.

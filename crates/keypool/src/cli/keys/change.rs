@@ -13,7 +13,7 @@ use crate::{
         options::{Options, wrong},
         runtime, say, say_json, secret,
     },
-    database::Whose,
+    database::{self, DatabaseError, Whose},
     edits::{self, EditError, Words},
     standing::Configured,
     telemetry::plain,
@@ -119,9 +119,23 @@ pub(super) struct Remove {
 
 impl Remove {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let configured = of_files(&self.which.place.database);
+        let place = &self.which.place.database;
+        let Configured { keys: configured, exits, .. } = Configured::of(place);
+        // Where the configuration cannot be read, or a gateway has keys of its own, somebody may have it.
+        let all_known = exits.is_some()
+            && !runtime()?.block_on(async {
+                let database = place.existing().await?;
+                Ok::<_, DatabaseError>(database::is_served(&database).await?)
+            })?;
         self.which.each("removed", move |book, id| {
             edits::kept_here_alone(book, &configured, id)?;
+            let key = book.find(id)?;
+            let hash = key.record.hash.clone();
+            let is_nowhere = !key.is_kept() && configured.iter().all(|spec| spec.hash() != hash);
+            if all_known && is_nowhere && !key.has_left() {
+                book.part(&hash);
+                return Ok(());
+            }
             Ok(book.remove(id)?)
         })
     }
@@ -224,6 +238,9 @@ impl Set {
         if words.is_empty() {
             return Err(Failure::config(anyhow!("say what is to be set: --weight 1.5, --owner NAME, …")));
         }
-        which.each_anywhere("set", move |book, id| words.say(book, id))
+        let database = which.place.database.clone();
+        which.each_anywhere("set", move |book, id| words.say(book, id))?;
+        options.note_exit(&database);
+        Ok(())
     }
 }

@@ -55,8 +55,22 @@ impl List {
             "last success",
             "last failure",
             "rests",
+            "labels",
         ];
-        let mut table = Columns::new(names);
+        let mut table = Columns::new(names).yielding([
+            "last failure",
+            "last success",
+            "weight",
+            "priority",
+            "secret",
+            "source",
+            "labels",
+            "from",
+            "tier",
+            "used today",
+            "rests",
+            "owner",
+        ]);
         for key in keys {
             let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
             let state = if key.reason.is_empty() { String::new() } else { format!(": {}", key.reason) };
@@ -74,11 +88,19 @@ impl List {
                 moment_if(key.last_success),
                 moment_if(key.last_failure),
                 rests(key).join("; "),
+                labels(key).join(", "),
             ]);
         }
         say(&table.to_string());
         Ok(())
     }
+}
+
+fn labels(key: &Stand) -> Vec<String> {
+    key.labels
+        .iter()
+        .map(|(name, value)| if name == "label" { value.clone() } else { format!("{name}:{value}") })
+        .collect()
 }
 
 /// `flash: QUOTA until …`

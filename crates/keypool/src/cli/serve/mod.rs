@@ -62,6 +62,11 @@ impl Serve {
             }
             let store = joined.database();
             let kept_in = store.as_ref().map(ToString::to_string);
+            if let Some(store) = &store
+                && let Err(error) = database::part(store, &loaded.keys.keys).await
+            {
+                tracing::warn!("{error}; keys that left since the last run are counted still");
+            }
             let mut keys = Keys::new(&site, store.clone());
             match keys.begin().await {
                 Ok(told) => loaded = inputs.hear_beside(told, loaded),

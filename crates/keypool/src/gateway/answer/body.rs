@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::{Arc, atomic::AtomicBool},
     task::{Context, Poll, Waker, ready},
 };
 
@@ -97,6 +98,13 @@ impl<B> Said<B> {
     pub(in crate::gateway) fn tell_of_head(&mut self, told: Told) {
         if let Inner::Told { body } = &mut self.inner {
             body.tell_of_head(told);
+        }
+    }
+
+    /// Where it is said should it fail once its head is out.
+    pub(in crate::gateway) fn tell_of_failure(&mut self, spoiled: impl FnOnce() -> Arc<AtomicBool>) {
+        if let Inner::Told { body } = &mut self.inner {
+            body.tell_of_failure(spoiled());
         }
     }
 

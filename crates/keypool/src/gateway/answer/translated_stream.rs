@@ -4,6 +4,10 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -41,6 +45,8 @@ pub(in crate::gateway) struct Telling<B> {
     /// Overwrites the key in what is said: where it was escaped it reads as itself now.
     mask: Option<KeyMask>,
     told: Option<Told>,
+    /// Where it is said that it failed: its client is told by an event, and reads it to its end.
+    spoiled: Option<Arc<AtomicBool>>,
 }
 
 enum Source<B> {
@@ -64,6 +70,11 @@ impl<B> Telling<B> {
     /// Tells of it once it is there.
     pub(super) fn tell_of_head(&mut self, told: Told) {
         self.told = Some(told);
+    }
+
+    /// Says there should it fail behind its head.
+    pub(super) fn tell_of_failure(&mut self, spoiled: Arc<AtomicBool>) {
+        self.spoiled = Some(spoiled);
     }
 }
 
@@ -89,7 +100,7 @@ where
     fn new(source: Source<B>, exchange: Exchange, parting: Parting) -> Self {
         let mut silence = tokio::time::interval(SILENCE);
         silence.reset();
-        Self { source, exchange, out: Vec::new(), silence, parting, mask: None, told: None }
+        Self { source, exchange, out: Vec::new(), silence, parting, mask: None, told: None, spoiled: None }
     }
 
     /// Hears how the answer begins, for as long as there is `patience`; then the client is told that it goes on.
@@ -125,6 +136,11 @@ where
     pub(in crate::gateway) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         loop {
             if !self.out.is_empty() {
+                if self.exchange.has_failed()
+                    && let Some(spoiled) = self.spoiled.take()
+                {
+                    spoiled.store(true, Ordering::Release);
+                }
                 return Poll::Ready(Some(Frame::data(std::mem::take(&mut self.out).into())));
             }
             if self.exchange.is_over() {
@@ -147,7 +163,7 @@ where
 
     /// Hears what comes next.
     fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { source, exchange, out, silence, mask, told, .. } = self;
+        let Self { source, exchange, out, silence, mask, told, spoiled, .. } = self;
         let polled = match source {
             Source::Awaited(answer) => {
                 let head = match ready!(answer.as_mut().poll(cx)) {
@@ -159,6 +175,8 @@ where
                     }
                     Err(Missed { fault, head }) => {
                         exchange.fail(&fault, out);
+                        // Its status says so.
+                        *spoiled = None;
                         head
                     }
                 };

@@ -89,6 +89,7 @@ where
         // As it is, whatever it is about.
         let (mut other, mut home) = if way == Way::Through { (home, None) } else { (None, home) };
         let mut visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), span::of(&parts));
+        visit.called(line.called());
         let (tidy, socket) = (Tidy::after(&seen), seen.websocket && other.is_none());
         let limited = turn.setup.waiting.as_limited.then_some(dialect);
         // What tenants have there, where it is another pool of Gemini's.
@@ -242,16 +243,19 @@ where
         let course = match &passage {
             Passage::Chunk(chunk) => chunk_on(chunk, &mut parts, body),
             _ if turn.setup.dialects.provider != Dialect::Gemini => Course::through(Outgoing::Came(body)),
-            _ => match resource::at_once(&gateway.own.resources, (&tenant, gateway.tenants.is_alone()), &parts, body) {
-                Ok(body) => {
-                    affinity::follow(&mut parts, &body);
-                    Course::through(body)
+            _ => {
+                match resource::at_once(&gateway.own.resources, (&tenant, gateway.tenants.is_alone()), &mut parts, body)
+                {
+                    Ok(body) => {
+                        affinity::follow(&mut parts, &body);
+                        Course::through(body)
+                    }
+                    Err(coming) => {
+                        let quarter = gateway.quarter(&turn.setup);
+                        Box::pin(quarter.course(&tenant, &mut parts, coming)).await
+                    }
                 }
-                Err(coming) => {
-                    let quarter = gateway.quarter(&turn.setup);
-                    Box::pin(quarter.course(&tenant, &mut parts, coming)).await
-                }
-            },
+            }
         };
         let OverStack { body, listening, broken } = match course {
             Course::On(way) => way,
@@ -316,6 +320,7 @@ impl<S> Gateway<S> {
 
 /// Tells the line of an answer; of one that begins before the provider's head is there once it is, as that says.
 fn tell_or_await<B>(line: RequestLine, visit: &mut Visit, response: &mut Response<Said<B>>, traffic: &Arc<Traffic>) {
+    response.body_mut().tell_of_failure(|| visit.spoiling());
     if !response.body().awaits_head() {
         return line.end(response, traffic);
     }

@@ -1,9 +1,6 @@
 //! A request's id, and the line of the log that tells of it.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tower_keypool::{Meter, ServedBy, Tick};
@@ -15,7 +12,7 @@ use crate::{
         answer::head::{self, ID, THEIR_ID},
         dialect::Dialect,
     },
-    status::Traffic,
+    status::{RequestId, Traffic},
 };
 
 /// The target of the lines that tell of requests.
@@ -33,6 +30,8 @@ const LONGEST: usize = 128;
 pub(in crate::gateway) struct RequestLine {
     /// `None` once it is told.
     id: Option<HeaderValue>,
+    /// The same in less room, until somebody wants it.
+    called: Option<RequestId>,
     /// Whose it is, once that is known.
     tenant: Option<Arc<Tenant>>,
     began: Tick,
@@ -84,9 +83,16 @@ impl RequestLine {
     pub(in crate::gateway) fn begin<B>(request: &Request<B>, names: bool, traffic: &Traffic) -> Self {
         let path = tracing::enabled!(target: REQUESTS, tracing::Level::DEBUG)
             .then(|| Box::new((request.method().clone(), path_of(request.uri().path()))));
-        let id = given(request.headers()).cloned().or_else(made);
+        let theirs = given(request.headers()).map(|id| RequestId::Theirs(Box::new(id.clone())));
+        let called = theirs.unwrap_or_else(RequestId::new);
         let (began, tenant, trail) = (traffic.now(), None, None);
-        Self { id, tenant, began, names, page: false, anthropics: false, path, later: false, trail }
+        let (id, called) = (called.header(), Some(called));
+        Self { id, called, tenant, began, names, page: false, anthropics: false, path, later: false, trail }
+    }
+
+    /// What the request is called, for whoever tells of its answer's end.
+    pub(in crate::gateway) fn called(&mut self) -> Option<RequestId> {
+        self.called.take()
     }
 
     /// When it came.
@@ -230,44 +236,6 @@ fn given(headers: &HeaderMap) -> Option<&HeaderValue> {
     let (id, None) = (ids.next()?, ids.next()) else { return None };
     let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     ((1..=LONGEST).contains(&id.len()) && id.as_bytes().iter().all(harmless)).then_some(id)
-}
-
-/// One of our own, that no other request has. It opens nothing, so it may be guessed.
-fn made() -> Option<HeaderValue> {
-    static PROCESS: OnceLock<Digits> = OnceLock::new();
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let mut id = *PROCESS.get_or_init(|| {
-        let mut bytes = [0; 8];
-        let process = match getrandom::fill(&mut bytes) {
-            Ok(()) => u64::from_ne_bytes(bytes) >> 16,
-            Err(_) => std::process::id().into(),
-        };
-        let mut id = Digits { text: [0; 33], length: 0 };
-        id.put(process, 12);
-        id.text[id.length] = b'-';
-        id.length += 1;
-        id
-    });
-    id.put(NEXT.fetch_add(1, Ordering::Relaxed), 1);
-    HeaderValue::from_bytes(&id.text[..id.length]).ok()
-}
-
-/// Hexadecimal digits, written in place: every request has an id.
-#[derive(Clone, Copy)]
-struct Digits {
-    text: [u8; 33],
-    length: usize,
-}
-
-impl Digits {
-    /// A number of at least so many digits.
-    fn put(&mut self, number: u64, least: usize) {
-        let needed = (u64::BITS - number.leading_zeros()).div_ceil(4) as usize;
-        for place in (0..needed.max(least)).rev() {
-            self.text[self.length] = b"0123456789abcdef"[(number >> (4 * place)) as usize & 15];
-            self.length += 1;
-        }
-    }
 }
 
 #[cfg(test)]

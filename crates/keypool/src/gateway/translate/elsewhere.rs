@@ -101,13 +101,17 @@ where
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
         };
-        let mut request = Request::from_parts(parts, Outgoing::written(bytes.into_iter().collect()));
+        let mut request = Request::from_parts(parts, Outgoing::written(bytes.iter().cloned().collect()));
         *request.uri_mut() = target.parse().unwrap_or_default();
         // The body says itself how long it is.
         for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
             request.headers_mut().remove(name);
         }
-        let demand = self.wish.demand();
+        let compatible = path.starts_with("/v1beta/openai");
+        let mut demand = self.wish.demand();
+        if compatible && bytes.as_ref().is_some_and(|body| self.is_to_say_nothing_is_named(body)) {
+            demand = Some(demand.unwrap_or_default().names_nothing());
+        }
         let led = way.map(|way| Self::led(demand.clone().unwrap_or_default(), Some(way)));
         if let Some(demand) = led.or(demand) {
             request.extensions_mut().insert(demand);
@@ -115,7 +119,7 @@ where
         let response = pass(stack, request).await.map_err(|error| without_answer(&error))?;
         self.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
         let mut response = body::passed_on(response, self.dialect, &self.farewell);
-        if path.starts_with("/v1beta/openai") && response.status().as_u16() >= 400 {
+        if compatible && response.status().as_u16() >= 400 {
             response = reshaped(response).await;
         }
         Ok((Outcome::Answered, response))

@@ -33,7 +33,7 @@ where
                 may_end = true;
             }
             let piece = gemini::embedding(&asked, texts)?;
-            let demand = Self::led(self.wished(Demand::any_model()), way.clone());
+            let demand = Self::led_by_model(self.wished(Demand::any_model()), way.clone());
             let fetched = self.fetch(request(Method::POST, &path, &parts, vec![piece], Some(demand))).await;
             let (by, body) = match fetched {
                 // Each text counts as a request: several keys may carry what is too much for any of them.

@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, Response, header};
 use http_body::Body;
 use keypool_dialect::Fault;
 use tower::Service;
-use tower_keypool::{Affinity, BoxError, Demand, Error};
+use tower_keypool::{Affinity, BoxError, Demand, Error, KeyPool};
 
 use super::Translator;
 use crate::{
@@ -105,5 +105,17 @@ where
             Some(way) => demand.affinity(way).of_resource(),
             None => demand,
         }
+    }
+
+    /// The same where nothing but a model can be named: what a refusal says is then said of the key.
+    pub(super) fn led_by_model(demand: Demand, way: Option<Affinity>) -> Demand {
+        Self::led(demand, way).names_nothing()
+    }
+
+    /// Whether a body for the compatible endpoint names nothing of anybody's, where that has to be said.
+    pub(super) fn is_to_say_nothing_is_named(&self, body: &[u8]) -> bool {
+        self.pool.as_ref().is_some_and(KeyPool::met_unclear_refusals)
+            && body.trim_ascii_start().starts_with(b"{")
+            && !resource::may_name_compatible(body)
     }
 }

@@ -169,6 +169,7 @@ where
             let keyed = ignored.may_have(PROMPT_CACHE_KEY).then_some(&bytes[..]);
             self.wish.near(|| numbers.conversation(&conversation, keyed));
         }
+        let nothing = resource::names_nothing(&conversation);
         let way = self.way_to(&resource::names_of(&conversation)).await?;
         self.bring(&mut conversation).await?;
         let stream = conversation.stream;
@@ -177,6 +178,7 @@ where
         let pieces = gemini::generate(&conversation, bytes.clone())?;
         let demand = Demand::any_model().about_tokens(gemini::about_tokens(&conversation, &pieces));
         let demand = Self::led(self.wished(demand), way);
+        let demand = if nothing { demand.names_nothing() } else { demand };
         let shape = Shape {
             model: conversation.model.to_string(),
             stream,
@@ -281,12 +283,14 @@ where
     async fn count(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
         let mut asked = self.caller.conversation(&bytes, self.strict)?;
         self.may_use(&asked.conversation.model)?;
+        let nothing = resource::names_nothing(&asked.conversation);
         let way = self.way_to(&resource::names_of(&asked.conversation)).await?;
         self.bring(&mut asked.conversation).await?;
         let path = gemini::path_of(&asked.conversation.model, ":countTokens").ok_or_else(bad_model)?;
         let pieces = gemini::counted(&asked.conversation, bytes.clone())?;
-        let demand = way.map(|way| Self::led(Demand::any_model(), Some(way)));
-        let (served_by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, demand)).await?;
+        let demand = Self::led(self.wished(Demand::any_model()), way);
+        let demand = if nothing { demand.names_nothing() } else { demand };
+        let (served_by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, Some(demand))).await?;
         let tokens = gemini::tokens(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
         Ok(answer(self.caller.counted(tokens).into_bytes(), served_by, &asked.ignored))
     }

@@ -39,7 +39,7 @@ impl From<Arriving> for Coming {
 pub(in crate::gateway) fn at_once(
     resources: &Resources,
     (tenant, alone): (&Tenant, bool),
-    parts: &Parts,
+    parts: &mut Parts,
     mut body: Arriving,
 ) -> Result<Outgoing, Coming> {
     let Some(model) = called(parts) else { return Err(body.into()) };
@@ -57,7 +57,10 @@ pub(in crate::gateway) fn at_once(
     // Whoever waits for the rest asks again.
     match Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-            Ok(data) if body.is_end_stream() && !may_name(&data) => Ok(Outgoing::Whole(Some(data))),
+            Ok(data) if body.is_end_stream() && !may_name(&data) => {
+                resources.say_it_names_nothing(parts);
+                Ok(Outgoing::Whole(Some(data)))
+            }
             Ok(data) => Err(Coming { first: Some(Box::new(Frame::data(data))), rest: body }),
             Err(frame) => Err(Coming { first: Some(Box::new(frame)), rest: body }),
         },

@@ -3,8 +3,9 @@
 use std::sync::LazyLock;
 
 use aho_corasick::packed::Searcher;
+pub(super) use keypool_client::names::may_mention as may_name;
+pub(in crate::gateway) use keypool_client::names::may_mention_compatible as may_name_compatible;
 use keypool_client::names::{ESCAPES, MENTIONING, OPAQUE, any_word_of, mentioned_in};
-pub(super) use keypool_client::names::{may_mention as may_name, may_mention_compatible as may_name_compatible};
 
 use super::spelled;
 

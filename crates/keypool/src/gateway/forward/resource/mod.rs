@@ -25,11 +25,11 @@ use std::{
     },
 };
 
-use http::StatusCode;
+use http::{StatusCode, request::Parts};
 use keypool_client::names::life;
 use serde::{Deserialize, Serialize};
 use tower_keypool::{
-    Affinity, Clock, KeyId, KeyPool,
+    Affinity, Clock, Demand, KeyId, KeyPool,
     store::{Ledger, LedgerEntry, Placing, StoreError},
 };
 
@@ -44,10 +44,11 @@ use crate::{
 
 pub(in crate::gateway) use at_once::{Coming, at_once};
 pub(in crate::gateway) use listed::{Unlisted, list};
+pub(in crate::gateway) use mentioned::may_name_compatible;
 pub(in crate::gateway) use overheard::Overheard;
 pub(in crate::gateway) use owners::Holder;
 pub(in crate::gateway) use sought::{LATE, Listening, Sought, Target, seek};
-pub(in crate::gateway) use spoken::{names_of, tuned};
+pub(in crate::gateway) use spoken::{names_nothing, names_of, tuned};
 pub(in crate::gateway) use tried::find;
 
 /// The kind of its records.
@@ -146,6 +147,14 @@ impl Resources {
     fn is_known_to_be_unused(&self) -> bool {
         let looked = self.0.looked.load(Ordering::Relaxed);
         !self.0.used.load(Ordering::Relaxed) && unix_ms(&self.0.clock).saturating_sub(looked) < LOOK
+    }
+
+    /// Says of a request that it names nothing of anybody's, where that matters: once a key refused some as if it did.
+    fn say_it_names_nothing(&self, parts: &mut Parts) {
+        if self.0.pool.as_ref().is_some_and(KeyPool::met_unclear_refusals) {
+            let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
+            parts.extensions.insert(demand.names_nothing());
+        }
     }
 
     /// Whose these are; those that nobody knows are not in it.

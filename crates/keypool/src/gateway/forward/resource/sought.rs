@@ -151,11 +151,14 @@ pub(in crate::gateway) async fn seek(
         || body.rest.is_end_stream()
         || is_known_to_name_nothing(parts)
         || (is_long(&body.rest) && !tenant.is_restricted() && !resources.is_used().await);
-    let (body, broken) = if goes_on && body.first.is_none() {
-        (Outgoing::Came(body.rest), Broken::default())
+    let Gathering { body, broken, is_plain } = if goes_on && body.first.is_none() {
+        Gathering::unread(body.rest)
     } else {
         gather(parts, body, tenant, &mut names).await?
     };
+    if is_plain && subject == Subject::Call {
+        resources.say_it_names_nothing(parts);
+    }
     affinity::follow(parts, &body);
     let (collection, deletes) = match &subject {
         Subject::Named(name) => {
@@ -241,13 +244,27 @@ fn is_known_to_name_nothing(parts: &Parts) -> bool {
     matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
+/// A body, as far as it was read.
+struct Gathering {
+    body: Outgoing,
+    broken: Broken,
+    /// All of it was seen, and no word in it could name anything of anybody's.
+    is_plain: bool,
+}
+
+impl Gathering {
+    fn unread(body: Arriving) -> Self {
+        Self { body: Outgoing::Came(body), broken: Broken::default(), is_plain: false }
+    }
+}
+
 /// Reads a body as far as it must be, and the names in it.
 async fn gather(
     parts: &Parts,
     Coming { mut first, rest: mut body }: Coming,
     tenant: &Tenant,
     names: &mut Vec<String>,
-) -> Result<(Outgoing, Broken), Refusal> {
+) -> Result<Gathering, Refusal> {
     let encoded = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
     let mut frames: VecDeque<Frame<Bytes>> = VecDeque::new();
     let compatible = parts.uri.path().contains("/openai/");
@@ -255,6 +272,7 @@ async fn gather(
     let may_name_anything = if compatible { mentioned::may_name_compatible } else { mentioned::may_name };
     // What is encoded shows nothing before it is whole; and who may not ask every model is asked which it is.
     let mut may_name = encoded || tenant.is_restricted();
+    let mut is_plain = !encoded;
     loop {
         let frame = match first.take() {
             Some(frame) => *frame,
@@ -269,6 +287,7 @@ async fn gather(
             let passes = if last && length == 0 { !may_name_anything(data) } else { behind.passes(data) };
             length += data.len();
             may_name = may_name || !passes;
+            is_plain = is_plain && passes;
         }
         frames.push_back(frame);
         if last || (!may_name && length > READ) {
@@ -281,10 +300,8 @@ async fn gather(
     if may_name {
         let text = text_of(parts, &frames)?;
         if text.is_empty() {
-            return Ok((
-                Outgoing::Gathered(Box::new(Gathered { frames, rest: None, broken: Broken::default() })),
-                Broken::default(),
-            ));
+            let body = Outgoing::Gathered(Box::new(Gathered { frames, rest: None, broken: Broken::default() }));
+            return Ok(Gathering { body, broken: Broken::default(), is_plain: false });
         }
         names.extend(mentioned::names_in(&text, compatible).map_err(|_| UNREADABLE)?);
         if tenant.is_restricted() {
@@ -296,7 +313,9 @@ async fn gather(
     }
     let broken = Broken::default();
     let rest = (!body.is_end_stream()).then(|| (body, Box::new(behind) as Box<dyn Watch>));
-    Ok((Outgoing::Gathered(Box::new(Gathered { frames, rest, broken: broken.clone() })), broken))
+    is_plain &= rest.is_none();
+    let body = Outgoing::Gathered(Box::new(Gathered { frames, rest, broken: broken.clone() }));
+    Ok(Gathering { body, broken, is_plain })
 }
 
 /// What stands in a body.

@@ -30,6 +30,12 @@ pub(in crate::gateway) fn names_of(conversation: &Conversation<'_>) -> Vec<Strin
     names
 }
 
+/// Whether it names nothing of anybody's, nor a file that somebody else may keep to himself.
+pub(in crate::gateway) fn names_nothing(conversation: &Conversation<'_>) -> bool {
+    let mut parts = conversation.turns.iter().flat_map(|turn| &turn.parts);
+    conversation.cached.is_none() && !parts.any(|part| matches!(part, Part::File { .. }))
+}
+
 /// The name of a tuned model, where it is one that is asked.
 pub(in crate::gateway) fn tuned(model: &str) -> Option<String> {
     let name = gemini::name(model);

@@ -1,0 +1,160 @@
+//! Answers that break off, or turn into an error, once their heads have gone out: the client sees it, and so do usage, log
+//! and the pool.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use http::Request;
+use keypool::{gateway::token::PLACEHOLDER, status::StoreHealth};
+use serde_json::json;
+use tower_keypool::{Gemini, Key, KeyPool, Priority, VerdictKind};
+
+use crate::{
+    admin::{TOKEN, get},
+    binary::{Running, keypool},
+    retold::{chat, in_turn, said, whole},
+    serving::{HELLO, ONE, TWO},
+    support::{Answer, Served, ask, try_ask},
+};
+
+const NATIVE: &str = "/v1beta/models/gemini-2.5-flash:generateContent";
+const EVENTS: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/event-stream\r\n";
+const JSON: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\n";
+
+fn event(json: &str) -> String {
+    format!("data: {json}\r\n\r\n")
+}
+
+/// Answers whose beginning is a good one.
+fn failing() -> Vec<(&'static str, String)> {
+    let begun = event(r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}"#);
+    let error = event(r#"{"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}"#);
+    let chunk = format!("{EVENTS}transfer-encoding: chunked\r\n\r\n{:x}\r\n{begun}\r\n", begun.len());
+    vec![
+        ("an error behind it", format!("{EVENTS}\r\n{begun}{error}")),
+        ("no end", format!("{EVENTS}\r\n{begun}")),
+        ("broken off", format!("{chunk}55\r\ndata: ")),
+    ]
+}
+
+/// `serve` over a provider that answers so, once.
+async fn running(answer: String) -> (Running, tempfile::TempDir) {
+    let (address, _) = in_turn(vec![answer]).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key.txt"), format!("{ONE} id=one\n")).unwrap();
+    let upstream = format!("http://{address}");
+    let mut command = keypool(&["serve", "--listen", "127.0.0.1:0", "--upstream", &upstream, "--wait", "0"]);
+    command.args(["--admin-token", TOKEN]).current_dir(folder.path());
+    (Running::of(command), folder)
+}
+
+/// What is told of a request that failed: usage, metrics, and its lines of the log.
+async fn is_told_as_failed(what: &str, running: Running) {
+    let used = get(&running, "/usage?by=tenant").await;
+    assert_eq!((&used["total"]["requests"], &used["total"]["failed"]), (&json!(1), &json!(1)), "{what}: {used}");
+    let metrics = ask(Request::get(format!("{}/-/metrics", running.url)), "").await;
+    let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
+    let broken =
+        |line: &&str| line.starts_with("keypool_gateway_requests_total{") && line.contains("outcome=\"broken\"");
+    let line = metrics.lines().find(broken).unwrap_or_else(|| panic!("{what}: {metrics}"));
+    assert!(line.ends_with(" 1"), "{what}: {line}");
+    let (_, told) = tokio::task::spawn_blocking(move || running.end()).await.unwrap();
+    let of_it: Vec<&str> = told.lines().filter(|line| line.contains("request=mine-1")).collect();
+    let warned = of_it.iter().any(|line| line.contains(" WARN ") && line.contains("broke off"));
+    assert!(of_it.len() == 2 && warned, "{what}: {told}");
+    assert!(!told.contains(ONE));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_translated_stream_that_fails_after_its_beginning_counts_as_failed() {
+    let message = json!({ "model": "gemini-2.5-flash", "max_tokens": 9, "stream": true,
+        "messages": [{ "role": "user", "content": "x" }] });
+    let response = json!({ "model": "gemini-2.5-flash", "input": "x", "stream": true });
+    for (path, body) in [
+        ("/v1/chat/completions", chat(json!({ "stream": true }))),
+        ("/v1/messages", message),
+        ("/v1/responses", response),
+    ] {
+        for (what, answer) in failing() {
+            let (running, _folder) = running(answer).await;
+            let request = Request::post(format!("{}{path}", running.url)).header("x-request-id", "mine-1");
+            let request = request.header("authorization", format!("Bearer {PLACEHOLDER}"));
+            let told = ask(request.header("content-type", "application/json"), body.to_string()).await;
+            assert_eq!(told.status, 200, "{what}: {told:?}");
+            assert!(String::from_utf8_lossy(&told.body).contains("error"), "{what}: {told:?}");
+            is_told_as_failed(&format!("{path}, {what}"), running).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_answer_that_breaks_off_in_the_middle_is_broken_for_everybody() {
+    for (what, cut) in [
+        ("half of it", format!("{JSON}content-length: 1000\r\n\r\n{{\"candidates\":[{{\"conte")),
+        ("half a chunk", format!("{JSON}transfer-encoding: chunked\r\n\r\n15\r\n{{\"candidates\":[{{\"con\r\n")),
+    ] {
+        let (running, _folder) = running(cut.clone()).await;
+        let request = Request::post(format!("{}{NATIVE}", running.url)).header("x-request-id", "mine-1");
+        let told = try_ask(request.header("x-goog-api-key", PLACEHOLDER), HELLO).await;
+        assert!(told.is_err(), "{what}: {told:?}");
+        // What its key used is written behind.
+        let (mut errors, mut looks) = (json!(null), 0);
+        while errors != json!({ "broken": 1 }) {
+            assert!(looks < 200, "{what}: {errors}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            (errors, looks) = (get(&running, "/usage?by=key").await["total"]["errors"].clone(), looks + 1);
+        }
+        is_told_as_failed(what, running).await;
+
+        let (pool, served, _) = pooled(vec![cut]).await;
+        assert!(generate(&served).await.is_err(), "{what}");
+        let verdicts = pool.snapshot().verdicts;
+        assert_eq!(verdicts.get(&VerdictKind::Broken), Some(&1), "{what}: {verdicts:?}");
+    }
+}
+
+async fn pooled(answers: Vec<String>) -> (KeyPool, Served, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    let (address, asked) = in_turn(answers).await;
+    let upstream = format!("http://{address}");
+    let keys = [Key::new(ONE).id("one"), Key::new(TWO).id("two").priority(Priority(1))];
+    let pool = KeyPool::builder(Gemini::at(&upstream).unwrap()).keys(keys).wait(Duration::ZERO).build().unwrap();
+    let served = Served::pool(&pool, &upstream, StoreHealth::default()).await;
+    (pool, served, asked)
+}
+
+async fn generate(served: &Served) -> Result<Answer, tower_keypool::BoxError> {
+    let request = Request::post(served.url(NATIVE)).header("x-goog-api-key", PLACEHOLDER);
+    try_ask(request.header("content-type", "application/json"), HELLO).await
+}
+
+/// Nothing of it has gone to the client: another key may serve.
+#[tokio::test]
+async fn an_answer_that_ends_before_its_body_begins_is_asked_for_again() {
+    let good = whole(&said("fine"));
+    for (what, cut) in [
+        ("a length", format!("{JSON}content-length: 1000\r\n\r\n")),
+        ("chunks", format!("{JSON}transfer-encoding: chunked\r\n\r\n")),
+    ] {
+        let (pool, served, asked) = pooled(vec![cut, good.clone()]).await;
+        let answer = generate(&served).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!((answer.status.as_u16(), answer.header("x-keypool-attempts")), (200, "2"), "{what}: {answer:?}");
+        assert_eq!(answer.body, said("fine"), "{what}");
+        assert_eq!(asked.load(Ordering::Relaxed), 2, "{what}");
+        let failed: u32 = pool.snapshot().keys.iter().map(|key| key.succeeded).sum();
+        assert_eq!(failed, 1, "{what}: one good answer");
+    }
+}
+
+/// An account that was switched off says so in a good answer: the first such goes up, since nobody pays for a look at
+/// each before; from then on they are held, and another key is asked.
+#[tokio::test]
+async fn a_whole_answer_that_says_its_key_is_switched_off_gives_way_once_one_did() {
+    let off = whole(r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"PUP_LIMITED_DISABLED"}]}"#);
+    let good = whole(&said("fine"));
+    let (pool, served, _) = pooled(vec![off.clone(), off, good.clone()]).await;
+    let first = generate(&served).await.unwrap();
+    assert!(String::from_utf8_lossy(&first.body).contains("PUP_LIMITED_DISABLED"), "{first:?}");
+    pool.enable(&"one".into()).unwrap();
+    let second = generate(&served).await.unwrap();
+    assert_eq!((second.header("x-keypool-key"), second.header("x-keypool-attempts")), ("two", "2"), "{second:?}");
+    assert_eq!(second.body, said("fine"));
+}
