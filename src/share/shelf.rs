@@ -77,9 +77,14 @@ impl Shelf {
         *self = Self { state: Some(BoardState::default()), ..Self::default() };
     }
 
-    /// What was read lost something: see [`BoardState::doubt`].
-    pub(crate) fn doubt(&mut self) {
-        self.state.get_or_insert_default().doubt();
+    /// What was read lost something: see [`BoardState::doubt`]. Of those who are gone it is known what they noted before.
+    pub(crate) fn doubt(&mut self, gone: &HashSet<HolderId>, now: i64) {
+        let state = self.state.get_or_insert_default();
+        let now = now - state.lag;
+        for unit in state.units.named(|unit| unit.holder.as_ref().is_some_and(|holder| gone.contains(holder))) {
+            state.abandon(&unit, now);
+        }
+        state.doubt();
     }
 
     /// Reads what does not lie apart.

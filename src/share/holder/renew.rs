@@ -185,10 +185,12 @@ impl Holder {
             }
         }
         let ahead = ledger.ahead(unit);
-        let tells: Vec<(Mark, u64)> =
-            if noting { Vec::new() } else { marks_for(&told, &held.since_last, self.settings.lease) };
+        let (tells, kept_back) =
+            if noting { Default::default() } else { marks_for(&told, &held.since_last, self.settings.lease) };
         let changed = held.changed && all;
         held.changed_since &= !all;
+        // As time passes it may go further: that is told as well.
+        held.changed_since |= changed && kept_back;
         held.since_sent = Spent::default();
         held.since_last = Spent::default();
         // What is lost with this renewal is told again by the next.
@@ -220,21 +222,23 @@ impl Holder {
 }
 
 /// Up to where the day may be used, and how much of it is: no further than other limits let it come before the lease's end,
-/// since of a process that dies all of it counts.
-fn marks_for(told: &[Told], since: &Spent, lease: Duration) -> Vec<(Mark, u64)> {
-    let all = told;
+/// since of a process that dies all of it counts. Whether one was kept back by them.
+fn marks_for(told: &[Told], since: &Spent, lease: Duration) -> (Vec<(Mark, u64)>, bool) {
+    let (all, mut kept_back) = (told, false);
     let daily = told.iter().filter(|told| told.limit.span == Span::Day);
     let marks = daily.flat_map(|told| {
         let unit = told.limit.unit;
         let ahead = since.of(unit) * MARK_AHEAD + MARK_LEAST.max(told.limit.amount / 100);
-        let ahead = ahead.min(room(all, unit, lease));
+        let room = room(all, unit, lease);
+        kept_back |= room < ahead;
+        let ahead = ahead.min(room);
         let mark = move |(date, used): &(u16, u64)| {
             let upto = used.saturating_add(ahead).min(told.limit.amount).max(*used);
             (Mark { unit, date: *date, upto }, *used)
         };
         told.dates.iter().map(mark)
     });
-    marks.collect()
+    (marks.collect(), kept_back)
 }
 
 /// How much can be started within a lease from now on at most.

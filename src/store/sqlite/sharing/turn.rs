@@ -52,7 +52,9 @@ pub(super) fn carry(connection: &mut Connection, desk: &mut SharedDesk, life: &L
         return Ok(());
     }
     // What is read here the first renewal need not read again.
-    board::read_first(&to, desk)?;
+    if board::read_first(&to, desk)? {
+        board::doubt(&to, desk, life, now)?;
+    }
     let (mut gone, mut alone) = (HashSet::new(), true);
     for (holder, ended) in desk.shelf.holders(now) {
         alone &= ended || life.is_gone(&holder);
