@@ -38,6 +38,9 @@ pub struct Exhausted {
     /// Other processes gave nothing when they were asked last.
     #[serde(skip)]
     pub(crate) dry: bool,
+    /// The store that processes share forgot what it knew, a moment ago.
+    #[serde(skip)]
+    pub(crate) forgot: bool,
 }
 
 /// Why a key may not carry a request now.
@@ -211,6 +214,9 @@ impl fmt::Display for Exhausted {
         }
         for (n, (reason, count)) in self.reasons.iter().enumerate() {
             write!(f, "{}{count} {reason}", if n == 0 { "" } else { ", " })?;
+            if self.forgot && *reason == OutReason::HeldElsewhere {
+                f.write_str(" (the store lost what it knew: what nobody tells it counts as used for a minute)")?;
+            }
         }
         for (exit, rest) in &self.exits {
             let Some(exit) = exit else { continue };
@@ -342,6 +348,9 @@ mod tests {
         // It may be that no other process has it: the store did not say so yet.
         assert_eq!(said(&[held]), format!("{none}not lent to this process; next when one is lent to this process"));
         assert_eq!(said(&[store]), format!("{none}not to be used (store unreachable); next when the store answers"));
+        let forgot =
+            Exhausted { keys: 4, reasons: [(held, 2)].into_iter().collect(), forgot: true, ..Exhausted::default() };
+        assert!(forgot.to_string().contains("not lent to this process (the store lost what it knew"), "{forgot}");
         assert!(said(&[OutReason::Busy, held]).ends_with("; next when a request under way ends"));
     }
 }

@@ -103,6 +103,8 @@ impl fmt::Display for RedisError {
 impl Error for RedisError {
     /// What stood in the way is said already: this is what is behind that.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref()?.source()
+        let source = self.source.as_deref()?;
+        // A server's words lie behind themselves.
+        source.source().filter(|behind| !source.to_string().contains(&behind.to_string()))
     }
 }

@@ -30,6 +30,9 @@ const KINDS: [(&str, &str); 24] = [
     ("windows", "hash"),
 ];
 
+/// What is a number among them.
+const NUMBER: &str = "revision";
+
 impl Link {
     /// Refuses a server on which any of our names is something else: another program has it, and scripts would fail with
     /// words that tell nobody what to do.
@@ -44,15 +47,27 @@ impl Link {
             Err(error) if error.is_refused() => return Ok(()),
             found => found?,
         };
-        for ((name, kind), found) in KINDS.iter().zip(found) {
-            if found != *kind && found != "none" {
-                return Err(RedisError::foreign(format!(
-                    "{base}:{name} in {} is of another program: it is a {found}, not a {kind}; choose another \
-                     store.namespace (KEYPOOL__STORE__NAMESPACE), or delete it (redis-cli DEL '{base}:{name}')",
-                    self.options().address
-                )));
+        for ((name, kind), found) in KINDS.iter().zip(&found) {
+            if found != kind && found != "none" {
+                return Err(self.foreign(name, &format!("it is a {found}, not a {kind}")));
+            }
+        }
+        if KINDS.iter().zip(&found).any(|((name, _), found)| *name == NUMBER && found == "string") {
+            match self.ask::<Option<String>>(&["GET", &format!("{base}:{NUMBER}")]).await {
+                Ok(Some(text)) if text.parse::<u64>().is_err() => return Err(self.foreign(NUMBER, "it is no number")),
+                Err(error) if !error.is_refused() => return Err(error),
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    fn foreign(&self, name: &str, why: &str) -> RedisError {
+        let base = self.base();
+        RedisError::foreign(format!(
+            "{base}:{name} in {} is of another program: {why}; choose another store.namespace (KEYPOOL__STORE__NAMESPACE), or \
+             delete it (redis-cli DEL '{base}:{name}')",
+            self.options().address
+        ))
     }
 }

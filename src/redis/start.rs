@@ -67,6 +67,14 @@ impl Link {
         Ok(())
     }
 
+    /// Whether the server writes each change to a file, so that it has all when it is started again; none where it does not
+    /// say, or nobody may ask.
+    pub async fn is_lasting(&self) -> Option<bool> {
+        let info: String = self.ask(&["INFO", "persistence"]).await.ok()?;
+        let enabled = info.lines().find_map(|line| line.trim().strip_prefix("aof_enabled:"))?;
+        Some(enabled == "1")
+    }
+
     fn warn(&self, warning: String) {
         tracing::warn!(name: "keypool.store_warning", "{warning}");
         self.start().warnings.push(warning);

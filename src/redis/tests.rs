@@ -83,6 +83,40 @@ async fn a_server_that_evicts_is_refused_or_warned_of() {
 }
 
 #[tokio::test]
+async fn whether_a_server_keeps_what_it_holds_is_known() {
+    let (Some(passing), Some(lasting)) = (RedisServer::start(), RedisServer::lasting()) else { return };
+    assert_eq!(Link::open(options(&passing)).await.unwrap().is_lasting().await, Some(false));
+    assert_eq!(Link::open(options(&lasting)).await.unwrap().is_lasting().await, Some(true));
+    passing.command(&["ACL", "SETUSER", "default", "-info"]);
+    assert_eq!(Link::open(options(&passing)).await.unwrap().is_lasting().await, None);
+}
+
+#[tokio::test]
+async fn a_number_that_is_none_is_named() {
+    let Some(server) = RedisServer::start() else { return };
+    server.command(&["SET", "{keypool}:revision", "12"]);
+    Link::open(options(&server)).await.unwrap();
+    server.command(&["SET", "{keypool}:revision", "abc"]);
+    let error = Link::open(options(&server)).await.unwrap_err();
+    assert!(error.is_refused() && error.to_string().contains("{keypool}:revision"), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_server_says_is_said_once() {
+    let Some(server) = RedisServer::start() else { return };
+    let link = Link::open(options(&server)).await.unwrap();
+    let script = Script::new("return redis.error_reply('CLUSTERDOWN Hash slot not served')");
+    let error = link.run(&script, &[], link.patience()).await.unwrap_err();
+    let mut said = error.to_string();
+    let mut behind = std::error::Error::source(&error);
+    while let Some(error) = behind {
+        said.push_str(&error.to_string());
+        behind = error.source();
+    }
+    assert_eq!(said.matches("Hash slot not served").count(), 1, "{said}");
+}
+
+#[tokio::test]
 async fn a_user_with_few_rights_is_enough_and_what_cannot_be_asked_is_said() {
     let Some(server) = RedisServer::start() else { return };
     server.command(&[

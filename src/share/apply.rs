@@ -50,7 +50,7 @@ pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> R
     state.facts.take_over();
     let before = state.clock;
     let now = state.advance(renewal, server.now);
-    state.lease = state.lease.max(renewal.lease as i64);
+    state.lease = state.lease.max(renewal.lease.max(renewal.longest) as i64);
     recovery::watch(state, renewal, server.identity, before, now);
     recovery::end(state, now);
     bury(state, renewal, now);
@@ -66,6 +66,7 @@ pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> R
     let record = state.holders.entry(holder.clone()).or_default();
     record.number = renewal.number;
     record.seen = now;
+    record.lease = renewal.lease as i64;
     record.came.retain(|came| came.0 >= renewal.acknowledged);
     if record.came.len() < UNHEARD {
         record.came.push((renewal.number, now));
@@ -88,6 +89,7 @@ pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> R
         days::tell(state, renewal, now, &mut reply);
     }
     news::tell(state, renewal, now, &mut reply);
+    reply.longest = state.longest_lease(now);
     forget(state, now);
     reply
 }

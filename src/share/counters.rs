@@ -45,6 +45,8 @@ pub struct Counters {
     pub generations: u64,
     /// Units whose limits another process configures more strictly.
     pub conflicts: u64,
+    /// Times when another process turned out to hold what it is granted for longer: leases are to be the same.
+    pub leases_differ: u64,
     /// Places drawn.
     pub drawn: u64,
     /// Places drawn and not used.

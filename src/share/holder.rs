@@ -103,6 +103,8 @@ pub struct Holder {
     looked: Tick,
     /// Tries without an answer.
     failures: u32,
+    /// The longest lease of anybody's, in milliseconds: what the board forgets is waited for as long.
+    longest: u64,
     nonces: fastrand::Rng,
     /// There is nobody to give anything back to.
     alone: bool,
@@ -173,9 +175,11 @@ impl Holder {
     /// another in each process.
     pub fn new(id: HolderId, settings: Settings, units: Vec<UnitInfo>, seed: u64) -> Self {
         let hasty = (Tick::ZERO, f64::from(settings.haste.0.max(1)));
+        let longest = settings.lease.as_millis() as u64;
         let mut holder = Self {
             id,
             settings,
+            longest,
             roster: 0,
             infos: BTreeMap::new(),
             has_guards: false,

@@ -9,6 +9,9 @@ use crate::limit::Span;
 /// Of a server that was started again those are awaited who renewed within so long before.
 const THERE: i64 = 300_000;
 
+/// A recovery that begins with the next renewal ends no earlier.
+const TO_COME: i64 = i64::MAX;
+
 /// How many generations that were given up are remembered.
 const PAST: usize = 32;
 
@@ -17,6 +20,7 @@ pub(super) fn watch(state: &mut BoardState, renewal: &Renewal, identity: &str, b
     let first = state.generation == 0;
     let replaced = !identity.is_empty() && !state.server.is_empty() && identity != state.server;
     identity.clone_into(&mut state.server);
+    let doubted = state.recovery.is_some_and(|recovery| recovery.until == TO_COME);
     let known = renewal.generation != 0;
     let forgot = renewal.generation == state.generation
         && renewal.acknowledged > 0
@@ -27,7 +31,7 @@ pub(super) fn watch(state: &mut BoardState, renewal: &Renewal, identity: &str, b
     // A generation that was given up is that of a process that has not heard of it yet.
     let given_up = state.past.contains(&renewal.generation);
     let stranger = renewal.generation != state.generation && !given_up;
-    if first || replaced || (known && (forgot || stranger)) {
+    if first || replaced || doubted || (known && (forgot || stranger)) {
         let wait = !(first && state.fresh && !known);
         let whole = replaced && !first && state.recovery.is_none() && !(known && (forgot || stranger));
         let there = state.holders.iter().filter(|(_, record)| before - record.seen < THERE);
@@ -62,6 +66,16 @@ pub(super) fn watch(state: &mut BoardState, renewal: &Renewal, identity: &str, b
 }
 
 impl BoardState {
+    /// The store says of itself that it lacks what happened of late: it was begun in the place of one that broke, or is a
+    /// copy. Whoever renews next finds it so.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn doubt(&mut self) {
+        let since = self.recovery.map_or(self.clock, |recovery| recovery.since);
+        let empty = self.recovery.is_some_and(|recovery| recovery.empty);
+        self.fresh = false;
+        self.recovery = Some(Recovery { until: TO_COME, since, empty, known: true });
+    }
+
     /// What this process was told last is here, or it is lost.
     fn vouched(&mut self, renewal: &Renewal, lost: bool) {
         if lost {

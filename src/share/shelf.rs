@@ -77,6 +77,16 @@ impl Shelf {
         *self = Self { state: Some(BoardState::default()), ..Self::default() };
     }
 
+    /// What was read lost something: see [`BoardState::doubt`]. Of those who are gone it is known what they noted before.
+    pub(crate) fn doubt(&mut self, gone: &HashSet<HolderId>, now: i64) {
+        let state = self.state.get_or_insert_default();
+        let now = now - state.lag;
+        for unit in state.units.named(|unit| unit.holder.as_ref().is_some_and(|holder| gone.contains(holder))) {
+            state.abandon(&unit, now);
+        }
+        state.doubt();
+    }
+
     /// Reads what does not lie apart.
     pub(crate) fn read_head(&mut self, head: &str) -> serde_json::Result<()> {
         let mut state: BoardState = serde_json::from_str(head)?;

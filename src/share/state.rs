@@ -194,6 +194,9 @@ pub(super) struct HolderRecord {
     /// When those came of which it may not know yet that they did, and the one before: numbers and times.
     #[serde(default)]
     pub(super) came: Vec<(u64, i64)>,
+    /// For how long it holds what it is granted.
+    #[serde(default)]
+    pub(super) lease: i64,
     pub(super) roster: u64,
     #[serde(default)]
     pub(super) demand: BTreeMap<Kind, u64>,
@@ -243,6 +246,12 @@ impl BoardState {
     pub fn holder_of(&self, unit: &UnitId) -> Option<(&HolderId, u64)> {
         let record = self.units.get(unit).filter(|record| !record.is_free(self.clock))?;
         Some((record.holder.as_ref()?, record.fence))
+    }
+
+    /// For how long what was granted is held at most by a process that may still be there.
+    pub(super) fn longest_lease(&self, now: i64) -> u64 {
+        let there = self.holders.values().filter(|record| record.seen + record.lease > now);
+        there.map(|record| record.lease).max().unwrap_or(0) as u64
     }
 
     /// Whether all processes can serve the same, with the same limits.

@@ -59,6 +59,9 @@ pub struct Renewal {
     pub nonce: u64,
     /// How long what is granted or renewed now is held, in milliseconds.
     pub lease: u64,
+    /// The longest time that any process is known to hold what it is granted.
+    #[serde(default)]
+    pub longest: u64,
     /// The hash of what this process can serve.
     pub roster: u64,
     /// That itself, when the board does not know it.
@@ -88,8 +91,7 @@ pub struct Renewal {
     /// Processes that it knows to be dead.
     #[serde(default)]
     pub buried: Vec<HolderId>,
-    /// What it starts between two renewals it notes in the store before it goes beyond [`Held::ahead`]: should it die,
-    /// no more than that is unknown.
+    /// What it starts it notes in the store before it goes beyond [`Held::ahead`]: no more is unknown should it die.
     #[serde(default)]
     pub noting: bool,
     /// The number of the last note that this renewal is newer than.
@@ -185,8 +187,7 @@ pub struct Claim {
     /// Units without which some of those that wait cannot be served: these first, whatever room there is in others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<UnitId>,
-    /// The dates that days are counted on now, the first and the last: what is granted may be used a little before the
-    /// board hears of it.
+    /// The first and the last date that counts now: what is granted may be used a little before the board hears of it.
     #[serde(default)]
     pub dates: (u16, u16),
 }
@@ -280,8 +281,7 @@ pub struct Reply {
     /// How long the board only hears what is held and grants nothing.
     #[serde(default)]
     pub recovering: Option<u64>,
-    /// Kinds of which somebody else lacks units: for how many requests. Of a unit that is held and that another wants by its
-    /// name: [`Kind::naming`] it.
+    /// Kinds of which somebody else lacks units: for how many requests. Units that are wanted by name: [`Kind::naming`].
     #[serde(default)]
     pub wanted: BTreeMap<Kind, u64>,
     /// How much (requests a minute) of a kind is held beyond the own share while another lacks his.
@@ -293,8 +293,7 @@ pub struct Reply {
     /// Of a kind: how many units there are, and how many processes that ask for it.
     #[serde(default)]
     pub crowd: BTreeMap<Kind, (u64, u64)>,
-    /// Nobody else was heard of lately: all that is free was granted, and nothing need be given back. Said to one who
-    /// [notes](Renewal::noting) what he starts.
+    /// Nobody else was heard of lately: all that is free was granted. Said to one who [notes](Renewal::noting).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub alone: bool,
     /// The board does not know what the process can serve.
@@ -318,6 +317,9 @@ pub struct Reply {
     /// Limits stricter than the process has them.
     #[serde(default)]
     pub stricter: BTreeMap<UnitId, Limits>,
+    /// The longest [lease](Renewal::lease) of a process that is there.
+    #[serde(default)]
+    pub longest: u64,
     /// Others can serve other units, or have other limits.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub differ: bool,

@@ -9,6 +9,8 @@ mod few;
 mod hints;
 mod host;
 mod identity;
+#[cfg(feature = "redis")]
+mod lost;
 #[cfg(all(feature = "sqlite", feature = "redis"))]
 mod named;
 mod passing;

@@ -32,6 +32,15 @@ pub(super) fn tell(before: &Counters, now: &Counters) {
     if let Some(units) = more(before.conflicts, now.conflicts) {
         told!(WARN, "keypool.conflict", units, "another process has stricter limits for these owners: they hold");
     }
+    if more(before.leases_differ, now.leases_differ).is_some() {
+        told!(
+            WARN,
+            "keypool.conflict",
+            units = 0_u64,
+            "another process holds what it is lent for longer: the longest is waited for should the store lose what it \
+             knew; give all the same store.lease"
+        );
+    }
 }
 
 /// Keys have other owners elsewhere.

@@ -184,6 +184,8 @@ impl State {
         self.tell_known(all, now);
         // A board's own store takes what is written to it; nobody asks how often it began.
         let _ = self.note_everything();
+        // Whether a request comes or not.
+        self.news();
     }
 
     fn tell_known(&mut self, scopes: Vec<String>, now: Now) {

@@ -221,6 +221,7 @@ impl State {
     pub(in crate::pool) fn note_refused(&mut self, ask: &Ask<'_>, exhausted: &mut Exhausted) {
         let (lane, requests) = (ask.lane, u64::from(ask.need.requests.max(1)));
         exhausted.dry = !self.is_asking(lane);
+        exhausted.forgot = self.share().is_some_and(|share| share.forgot_until > ask.now.tick);
         let closed = self.share().is_some_and(|share| !share.is_valid(ask.now) && !share.is_divided());
         if let Some(share) = self.share_mut().filter(|_| closed) {
             share.tally.failed_closed += 1;

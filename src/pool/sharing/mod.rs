@@ -41,6 +41,9 @@ use crate::{
 /// What is lent to one process at a time: a lane and a priority.
 type KindAt = (u16, u16);
 
+/// For so long a store that forgot counts what nobody tells it as used: a lease, a minute, and what it takes to go round.
+const FORGOTTEN: Duration = Duration::from_secs(80);
+
 /// A request whose unit was given back after it was granted reaches the wire within this time, or never.
 const LONG_ON_THE_WAY: Duration = Duration::from_secs(60);
 
@@ -105,6 +108,8 @@ pub(super) struct Share {
     divided: Option<Divided>,
     /// The board only hears until then.
     recovering_until: Tick,
+    /// What it does not know it counts as used until then.
+    forgot_until: Tick,
     /// How it stood when somebody looked last, and since when by the wall clock.
     stood: (SharingState, i64),
     /// As the holder last said.

@@ -352,6 +352,9 @@ impl Renewing {
         tell(&self.counters, &counters);
         self.counters = counters;
         if let Some(share) = pool.lock().share_mut() {
+            if counters.generations > share.counters.generations {
+                share.forgot_until = now.tick.plus(super::FORGOTTEN);
+            }
             share.counters = counters;
         }
         self.look(pool);

@@ -107,7 +107,7 @@ impl State {
             failed_closed: own.failed_closed,
             fair_share: own.fair_share,
             writes: own.writes,
-            conflicts: share.counters.conflicts + own.conflicts,
+            conflicts: share.counters.conflicts + share.counters.leases_differ + own.conflicts,
             ..share.counters
         };
         let (units, held) = (share.by_name.len(), share.held.len());

@@ -33,6 +33,8 @@ impl Holder {
             self.pressing = true;
         }
         self.generation = reply.generation;
+        self.counters.leases_differ += u64::from(reply.longest > self.longest);
+        self.longest = self.longest.max(reply.longest);
         self.anchor = Some(sent.at);
         self.heard = Some(sent.at.tick);
         // A process that was stopped meanwhile says nothing of the way.

@@ -1,10 +1,10 @@
 //! What a process says next.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{HeldUnit, Holder, Returning, Sent};
 use crate::{
-    limit::{Span, Told},
+    limit::{Span, Told, Unit},
     share::{
         ledger::{Ledger, Moment, Spent},
         names::UnitId,
@@ -115,6 +115,7 @@ impl Holder {
             trip: self.trip,
             nonce: self.nonces.u64(1..),
             lease: self.settings.lease.as_millis() as u64,
+            longest: self.longest,
             roster: self.roster,
             units: (!self.enrolled).then(|| self.infos.values().cloned().collect()),
             held,
@@ -184,9 +185,12 @@ impl Holder {
             }
         }
         let ahead = ledger.ahead(unit);
-        let tells: Vec<(Mark, u64)> = if noting { Vec::new() } else { marks_for(&told, &held.since_last) };
+        let (tells, kept_back) =
+            if noting { Default::default() } else { marks_for(&told, &held.since_last, self.settings.lease) };
         let changed = held.changed && all;
         held.changed_since &= !all;
+        // As time passes it may go further: that is told as well.
+        held.changed_since |= changed && kept_back;
         held.since_sent = Spent::default();
         held.since_last = Spent::default();
         // What is lost with this renewal is told again by the next.
@@ -217,19 +221,40 @@ impl Holder {
     }
 }
 
-/// Up to where the day may be used, and how much of it is.
-fn marks_for(told: &[Told], since: &Spent) -> Vec<(Mark, u64)> {
+/// Up to where the day may be used, and how much of it is: no further than other limits let it come before the lease's end,
+/// since of a process that dies all of it counts. Whether one was kept back by them.
+fn marks_for(told: &[Told], since: &Spent, lease: Duration) -> (Vec<(Mark, u64)>, bool) {
+    let (all, mut kept_back) = (told, false);
     let daily = told.iter().filter(|told| told.limit.span == Span::Day);
     let marks = daily.flat_map(|told| {
         let unit = told.limit.unit;
         let ahead = since.of(unit) * MARK_AHEAD + MARK_LEAST.max(told.limit.amount / 100);
+        let room = room(all, unit, lease);
+        kept_back |= room < ahead;
+        let ahead = ahead.min(room);
         let mark = move |(date, used): &(u16, u64)| {
             let upto = used.saturating_add(ahead).min(told.limit.amount).max(*used);
             (Mark { unit, date: *date, upto }, *used)
         };
         told.dates.iter().map(mark)
     });
-    marks.collect()
+    (marks.collect(), kept_back)
+}
+
+/// How much can be started within a lease from now on at most.
+fn room(told: &[Told], unit: Unit, lease: Duration) -> u64 {
+    let lease = lease.as_millis() as i64;
+    let sliding = told.iter().filter(|told| told.limit.unit == unit).filter_map(|told| match told.limit.span {
+        Span::Sliding(span) => Some((told, (span.as_millis() as i64).max(1))),
+        Span::Day => None,
+    });
+    let room = sliding.map(|(told, span)| {
+        // What counts as long as the lease leaves no room in it.
+        let stays = told.moments.iter().filter(|(at, _)| at + span > lease).map(|moment| moment.1).sum::<u64>();
+        let turns = (lease / span) as u64 + 1;
+        told.limit.amount.saturating_mul(turns).saturating_sub(stays)
+    });
+    room.min().unwrap_or(u64::MAX)
 }
 
 fn give(unit: &UnitId, returning: Returning, valid: bool, ledger: &mut dyn Ledger, now: Moment) -> Held {

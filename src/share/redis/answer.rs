@@ -36,6 +36,7 @@ pub(super) struct Answer {
     corrections: Vec<Correct>,
     stricter: BTreeMap<UnitId, Vec<Limited>>,
     differ: bool,
+    longest: u64,
     days: Vec<Counting>,
     keys: Option<u64>,
 }
@@ -61,6 +62,7 @@ impl Default for Answer {
             corrections: Vec::new(),
             stricter: BTreeMap::new(),
             differ: false,
+            longest: 0,
             days: Vec::new(),
             keys: None,
         }
@@ -221,6 +223,7 @@ impl Answer {
                 .map(|(unit, strict)| Ok((unit, limits(&strict)?)))
                 .collect::<Result<_, _>>()?,
             differ: self.differ,
+            longest: self.longest,
             days: self.days.into_iter().map(Counting::days).collect::<Result<_, _>>()?,
             other: self.keys.map(|keys| (KEYS.to_owned(), keys.into())).into_iter().collect(),
         })

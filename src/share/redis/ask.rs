@@ -28,6 +28,7 @@ pub(super) struct Ask<'a> {
     trip: u64,
     nonce: String,
     lease: u64,
+    longest: u64,
     roster: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     units: Option<Vec<OfKind<'a>>>,
@@ -180,6 +181,7 @@ impl<'a> Ask<'a> {
             trip: renewal.trip,
             nonce: renewal.nonce.to_string(),
             lease: renewal.lease,
+            longest: renewal.longest,
             roster: renewal.roster.to_string(),
             units: renewal.units.as_deref().map(kinds),
             held: renewal.held.iter().map(told).collect(),

@@ -19,6 +19,7 @@ pub(super) fn blank(holder: &HolderId) -> Renewal {
         trip: 0,
         nonce: 9,
         lease: Duration::from_secs(10).as_millis() as u64,
+        longest: 0,
         roster: 1,
         units: Some([].into()),
         held: Vec::new(),

@@ -372,3 +372,52 @@ fn of_names_whose_holder_died_all_that_he_may_have_used_is_added() {
     two.wants(3, 71_000);
     assert_eq!(two.renews(&mut board, 71_000).granted.len(), 1);
 }
+
+/// A key with a small day must not lose most of it to a death: more than the minute allows cannot have been started.
+#[test]
+fn a_day_is_marked_no_further_than_the_minute_allows_until_the_lease_ends() {
+    let (mut board, mut one) = (BoardState::fresh(), Party::new("one", &Limits::new().per_minute(6).per_day(24)));
+    one.wants(20, 0);
+    one.renews(&mut board, 0);
+    for _ in 0..4 {
+        assert!(one.starts("a", 1_000));
+    }
+    let upto = |renewal: &Renewal| {
+        let held = renewal.held.iter().find(|held| held.unit == UnitId::from("a"));
+        held.map(|held| held.marks.iter().map(|mark| mark.upto).collect::<Vec<_>>())
+    };
+    let renewal = one.says(2_500);
+    assert_eq!(upto(&renewal), Some(vec![6]), "4 used, and 2 more before the lease's end");
+    one.hears(&apply(&mut board, &renewal, server(2_500)), 2_500);
+    // It goes as far as that, and no further than the minute.
+    assert!(one.starts("a", 3_000) && one.starts("a", 3_000) && !one.starts("a", 3_000));
+    let kept_back = one.holder.counters().at_mark;
+    for ms in (5_000..60_000).step_by(2_500) {
+        one.wants(1, ms);
+        one.renews(&mut board, ms);
+    }
+    for _ in 0..4 {
+        assert!(one.starts("a", 61_300), "what the minute allows again was marked before");
+    }
+    assert_eq!(one.holder.counters().at_mark, kept_back);
+}
+
+/// Two processes with other settings: the longer lease still holds when the board forgot that anybody asked for it.
+#[test]
+fn the_longest_lease_that_anybody_knows_is_waited_for_after_a_flush() {
+    let limits = Limits::new().per_minute(5);
+    let long = Settings::for_lease(Duration::from_secs(90));
+    let (mut board, mut one) = (BoardState::fresh(), Party::with("one", &limits, long));
+    let mut other = Party::new("other", &limits);
+    one.wants(10, 0);
+    one.renews(&mut board, 0);
+    other.renews(&mut board, 1_000);
+    other.renews(&mut board, 3_600);
+    // One is cut off, and may start until its lease ends.
+    board = BoardState::default();
+    for ms in (6_100..89_000).step_by(2_500) {
+        other.wants(1, ms);
+        assert!(other.renews(&mut board, ms).granted.is_empty(), "{ms} ms: one holds it still");
+    }
+    assert!(one.may_start("a", 60_000).is_ok(), "it does");
+}

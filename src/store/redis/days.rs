@@ -64,6 +64,15 @@ impl Days {
         }
     }
 
+    /// What was written may not be there any more: it is said again with the next batch, and comes to nothing where it is.
+    pub(super) fn doubt(&self) {
+        let mut written = self.written();
+        let Written { days, lost } = &mut *written;
+        if lost.is_empty() {
+            lost.clone_from(days);
+        }
+    }
+
     /// What writes again what was lost; `None`: nothing was.
     pub(super) fn again(&self, id: String, now: i64, writer: &str) -> Option<Vec<String>> {
         let written = self.written();

@@ -5,6 +5,7 @@ mod heard;
 mod keys;
 mod ledger;
 mod read;
+mod remembered;
 mod sharing;
 mod write;
 

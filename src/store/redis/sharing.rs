@@ -1,15 +1,22 @@
 //! One server, many machines: the store of a pool, and the board by which it shares.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    borrow::Cow,
+    path::Path,
+    sync::{
+        Arc, LazyLock, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
+use redis::FromRedisValue;
+
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Redis, write};
+use super::{Redis, remembered::Remembered, write};
 use crate::{
-    redis::{Ear, Word},
+    redis::{Ear, Script, Word},
     share::{Board, Hint, HolderId, KEYS, RedisBoard, Renewal, Reply, Settings, hint_names},
     store::{Batch, Image, ImportRecord, Store, StoreError, UsageRecord},
 };
@@ -28,7 +35,14 @@ pub struct SharedRedis {
     patience: Duration,
     waiting: Arc<Mutex<Option<Waiting>>>,
     ear: Arc<Ear>,
+    /// The generation of the board that was heard last.
+    generation: Arc<AtomicU64>,
+    /// Where this machine keeps that.
+    remembered: Option<Arc<Remembered>>,
 }
+
+/// Whether there is a board.
+static IS_THERE: LazyLock<Script> = LazyLock::new(|| Script::new("return redis.call('EXISTS', KEYS[1] .. ':board')"));
 
 /// A batch that goes out with the next renewal.
 #[derive(Debug)]
@@ -50,7 +64,16 @@ impl Redis {
         // Echoes come first of all that is heard: they say that the rest is.
         let ear = Arc::new(Ear::new(vec![echo, hint, format!("{base}:revision")]));
         self.link.listen(&ear);
-        SharedRedis { redis: self, board, holder, patience: patience(&settings), waiting: Arc::default(), ear }
+        SharedRedis {
+            redis: self,
+            board,
+            holder,
+            patience: patience(&settings),
+            waiting: Arc::default(),
+            ear,
+            generation: Arc::default(),
+            remembered: None,
+        }
     }
 }
 
@@ -81,6 +104,16 @@ impl SharedRedis {
         self
     }
 
+    /// Keeps in a small file in this folder what the server's board is called. A process that starts later on this machine,
+    /// within 48 h, knows by it of a server that lost all meanwhile, and counts what limits allow as used: a minute's, and a
+    /// day's to its end. Without it such a server is one like any at its first start.
+    #[must_use]
+    pub fn remembering_in(mut self, folder: impl AsRef<Path>) -> Self {
+        let server = format!("{:?}", self.redis.link);
+        self.remembered = Some(Arc::new(Remembered::new(folder.as_ref(), &server)));
+        self
+    }
+
     /// The store, whoever works on it.
     pub fn store(&self) -> &Redis {
         &self.redis
@@ -100,6 +133,37 @@ impl SharedRedis {
     /// What waits, where `which` says so of it.
     fn taken(&self, which: impl FnOnce(&Waiting) -> bool) -> Option<Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take_if(|waiting| which(waiting))
+    }
+
+    /// The first that is said to a board says what this machine remembers of it. Whether there is none any more, as it seems.
+    async fn recalled<'a>(&self, renewal: &'a Renewal) -> (Cow<'a, Renewal>, bool) {
+        let remembered = self.remembered.as_ref().filter(|_| renewal.generation == 0);
+        let known = remembered.and_then(|remembered| remembered.generation(self.redis.clock.now().wall_ms()));
+        let Some(generation) = known else { return (Cow::Borrowed(renewal), false) };
+        let there = self.redis.link.run(&IS_THERE, &[], self.patience).await;
+        let gone = there.is_ok_and(|there| u64::from_redis_value(there).is_ok_and(|there| there == 0));
+        (Cow::Owned(Renewal { generation, ..renewal.clone() }), gone)
+    }
+
+    /// The board is called so from now on.
+    fn heard_generation(&self, generation: u64) {
+        if self.generation.swap(generation, Ordering::Relaxed) != generation {
+            // Another than before: what this process wrote may not be there any more.
+            self.redis.days.doubt();
+        }
+        let now = self.redis.clock.now().wall_ms();
+        let Some(remembered) = self.remembered.clone().filter(|remembered| remembered.is_news(generation, now)) else {
+            return;
+        };
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = remembered.write(generation, now) {
+                tracing::warn!(
+                    name: "keypool.store_warning",
+                    "{} cannot be written ({error}): should the server lose all while no process runs, nobody will know",
+                    remembered.path().display()
+                );
+            }
+        });
     }
 
     /// Renews, and writes what waited for that.
@@ -185,6 +249,8 @@ impl Store for SharedRedis {
 impl Board for SharedRedis {
     async fn renew(&self, renewal: &Renewal) -> Result<Reply, tower::BoxError> {
         let sent = self.redis.clock.tick();
+        let (renewal, gone) = self.recalled(renewal).await;
+        let renewal = &*renewal;
         let mut reply = match self.taken(|_| true) {
             Some(waiting) => self.renew_and_write(renewal, waiting).await,
             None => self.board.renew(renewal).await,
@@ -192,6 +258,17 @@ impl Board for SharedRedis {
         // A server that was flushed knows of no change.
         let keys = reply.other.remove(KEYS).and_then(|keys| keys.as_u64()).unwrap_or(0);
         self.redis.heard.hear(keys, sent);
+        if !reply.stale {
+            self.heard_generation(reply.generation);
+        }
+        if let (true, Some(remembered)) = (gone, &self.remembered) {
+            tracing::warn!(
+                name: "keypool.counts_gone",
+                "the server has lost what was counted before (as {} says): nothing with limits is sent for a minute, and days \
+                 that limits count are taken as used up",
+                remembered.path().display()
+            );
+        }
         Ok(reply)
     }
 

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::{
     Sqlite,
     failure::Failure,
-    file,
+    file, gap,
     migrate::{self, MIGRATIONS},
     read, shape, sharing,
 };
@@ -35,6 +35,12 @@ fn problems(connection: &Connection, check: &str) -> Result<Vec<String>, Failure
     Ok(lines.into_iter().filter(|line| line != "ok").collect())
 }
 
+/// The same, of a file that goes on: opened in its place, the copy does not know what was used since.
+pub(super) fn earlier(connection: &Connection, to: &Path) -> Result<(), Failure> {
+    copy(connection, to)?;
+    gap::mark_copy(to).inspect_err(|_| drop(std::fs::remove_file(to)))
+}
+
 /// A copy of all that is in it now, in a new file of its owner's alone.
 pub(super) fn copy(connection: &Connection, to: &Path) -> Result<(), Failure> {
     let failed = |error| StoreError::because(format!("cannot make the copy {}", to.display()), error);
@@ -55,14 +61,15 @@ pub(super) fn copy(connection: &Connection, to: &Path) -> Result<(), Failure> {
 }
 
 impl Sqlite {
-    /// Copies all that is in it now to a new file, while others may work on it.
+    /// Copies all that is in it now to a new file, while others may work on it. Should that be put in the place of the first,
+    /// whoever works on it takes what was used since for as much as limits allow (a whole day, where it may be).
     ///
     /// # Errors
     /// When that file is there already and not empty, or cannot be written.
     pub async fn backup(&self, to: impl AsRef<Path>) -> Result<(), StoreError> {
         let to = to.as_ref().to_owned();
         let shown = to.display().to_string();
-        let copied = self.run(move |desk| copy(&desk.connection, &to)).await;
+        let copied = self.run(move |desk| earlier(&desk.connection, &to)).await;
         copied.map_err(
             |error| {
                 if error.is_broken() { error } else { StoreError::because(format!("no copy {shown}"), error) }

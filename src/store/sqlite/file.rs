@@ -92,9 +92,16 @@ pub(super) fn dated(path: &Path, what: &str) -> PathBuf {
 /// What a broken database is called from then on: `keypool.db.corrupt-…`.
 pub(super) const CORRUPT: &str = "corrupt";
 
+/// Beside a database's name, from when a broken one is set aside until the next one says so itself.
+pub(super) const LOST: &str = ".lost";
+
 /// Gives a database another name, with what SQLite keeps beside it.
 pub(super) fn set_aside(path: &Path, what: &str) -> Result<PathBuf, StoreError> {
     let aside = dated(path, what);
+    if what == CORRUPT {
+        let failed = |error| StoreError::because(format!("the database {} cannot be set aside", path.display()), error);
+        private(&beside(path, LOST)).map_err(failed)?;
+    }
     for end in ["-wal", "-shm", ""] {
         let (from, to) = (beside(path, end), beside(&aside, end));
         match fs::rename(&from, &to) {

@@ -100,7 +100,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) 
     }
     if stands_at > 0 {
         let copy = file::dated(path, &format!("schema-{stands_at}"));
-        match care::copy(connection, &copy) {
+        match care::earlier(connection, &copy) {
             // Another process was faster.
             Err(_) if version(connection)? >= steps.len() => return Ok(()),
             copied => copied?,

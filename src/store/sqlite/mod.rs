@@ -5,6 +5,7 @@ mod desk;
 mod failure;
 mod file;
 mod fold;
+mod gap;
 mod keys;
 mod ledger;
 mod look;
@@ -101,7 +102,8 @@ impl Sqlite {
                 tracing::warn!(
                     name: "keypool.database_anew",
                     %error,
-                    "the database {} is broken: it was set aside as {}, and a new one is begun",
+                    "the database {} is broken: it was set aside as {}, and a new one is begun. What was used before is not \
+                     known any more: nothing with limits is sent for a minute, and days that limits count are taken as used up",
                     path.display(),
                     aside.display()
                 );
@@ -257,6 +259,7 @@ fn begin_at_once(path: &Path) -> Result<Connection, Failure> {
         shape::check(&connection)?;
     }
     whose::sign(&connection)?;
+    gap::mark_successor(&connection, path)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     if fresh {
         // Whatever is written from now on belongs to a file that is there.
@@ -271,7 +274,18 @@ fn begin_at_once(path: &Path) -> Result<Connection, Failure> {
 fn load(desk: &mut Desk) -> Result<Image, Failure> {
     fold_all(desk)?;
     sharing::give_over(&mut desk.connection, Clock::system().now().wall_ms())?;
+    forget_gap(desk)?;
     read::image(&*migrate::view(&desk.connection)?)
+}
+
+/// Whoever works on the file alone knows of no limits yet that could count as used.
+fn forget_gap(desk: &mut Desk) -> Result<(), Failure> {
+    let to = migrate::turn(&mut desk.connection)?;
+    if gap::take(&to)? {
+        let path = desk.path.display();
+        tracing::warn!(name: "keypool.counts_gone", "what was used before is not known to the database {path}: it counts from zero");
+    }
+    Ok(to.commit()?)
 }
 
 /// What the journal holds goes into the tables, whoever wrote it: nobody works on the file alone meanwhile.

@@ -9,7 +9,7 @@ use tower_keypool::{
     store::{Redis, SharedRedis, SharedSqlite, Sqlite, StoreError},
 };
 
-use super::{Database, ELSEWHERE, Site, kept::as_store_error};
+use super::{Database, ELSEWHERE, Site, kept::as_store_error, site::state_folder};
 
 /// What a process works on.
 #[derive(Debug)]
@@ -82,7 +82,18 @@ impl Joined {
             (Err(error), WhenMissing::Local) if error.is_unreachable() => Link::open(options).await.map_err(wrong)?,
             (at_once, _) => at_once.map_err(wrong)?,
         };
+        if link.missing_at_start().is_none() && link.is_lasting().await == Some(false) {
+            tracing::warn!(
+                name: "keypool.store_warning",
+                "{shown} keeps nothing when it is started again: nothing with limits is sent for some 70 s then, and days that \
+                 no process knows are taken as used up; set appendonly yes"
+            );
+        }
         let shared = Redis::new(&link).share();
+        let shared = match state_folder() {
+            Some(folder) => shared.remembering_in(folder),
+            None => shared,
+        };
         let settings = store.sharing(&shared.settings());
         Ok(Self::Server(shared.with(&settings), shown))
     }

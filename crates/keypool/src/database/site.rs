@@ -81,11 +81,16 @@ impl fmt::Display for Site {
     }
 }
 
-/// Where state lives: `$XDG_STATE_HOME/keypool/keypool.db`, else below the home directory.
+/// The database for which nobody asked.
 fn usual() -> Option<PathBuf> {
+    Some(state_folder()?.join("keypool.db"))
+}
+
+/// Where state lives: `$XDG_STATE_HOME/keypool`, else below the home directory.
+pub(super) fn state_folder() -> Option<PathBuf> {
     let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))?;
-    Some(state.join("keypool/keypool.db"))
+    Some(state.join("keypool"))
 }
 
 #[cfg(test)]

@@ -191,7 +191,7 @@ local function apply(renewal, server_now, identity, echo)
   if dead or (known and renewal.number <= known.number) then return {stale = true} end
   local before = state.clock
   local now = advance(renewal, server_now)
-  state.lease = max(state.lease, renewal.lease)
+  state.lease = max(state.lease, renewal.lease, renewal.longest or 0)
   watch(renewal, identity, before, now)
   finish(now)
   bury(renewal, now)
@@ -200,7 +200,7 @@ local function apply(renewal, server_now, identity, echo)
     crowd = {}, draws = {}, facts = {}, corrections = {}, stricter = {}, days = {}, lent = {}}
   reply.recovering = state.recovery and state.recovery.ends - now
   local record = holder_of(id)
-  record.number, record.seen, record.hints = renewal.number, now, 1
+  record.number, record.seen, record.lease, record.hints = renewal.number, now, renewal.lease, 1
   local came = {}
   for at = 1, #record.came, 2 do
     if record.came[at] >= renewal.acknowledged then
@@ -229,6 +229,10 @@ local function apply(renewal, server_now, identity, echo)
     offer(renewal, now)
   end
   tell(renewal, now, reply)
+  for _, other in pairs(state.holders) do
+    local lease = other.lease or 0
+    if other.seen + lease > now then reply.longest = max(reply.longest or 0, lease) end
+  end
   forget(now)
   write_state()
   write_facts()

@@ -108,6 +108,7 @@ fn holder_of(holder: &Value) -> HolderRecord {
     HolderRecord {
         number: big(&holder["number"]),
         seen: number(&holder["seen"]),
+        lease: number(&holder["lease"]),
         came: came.chunks_exact(2).map(|pair| (big(&pair[0]), number(&pair[1]))).collect(),
         roster: big(&holder["roster"]),
         demand: kinds(&holder["demand"]),

@@ -1,9 +1,11 @@
 //! A renewal is one transaction: it reads what others changed, does what is asked, and writes what that changed.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::{
-    super::{failure::Failure, migrate, write::number},
+    super::{failure::Failure, gap, migrate, write::number},
     SharedDesk,
     life::Life,
     notes,
@@ -30,13 +32,16 @@ pub(super) fn renew(
     now: impl FnOnce() -> i64,
 ) -> Result<Reply, Failure> {
     let to = migrate::turn(connection)?;
-    read(&to, desk)?;
+    let lost = read_first(&to, desk)?;
     if desk.version == 0 && life.among_strangers {
         // Made just now, since somebody deleted the one on which they work.
         desk.shelf.begin_again();
     }
     // Now that no other works on it: time must not run back from one renewal to the next.
     let now = now();
+    if lost {
+        doubt(&to, desk, life, now)?;
+    }
     let others = desk.shelf.holders(now).into_iter().filter(|(holder, _)| *holder != renewal.holder);
     let mut buried = Vec::new();
     for (holder, ended) in others.collect::<Vec<_>>() {
@@ -68,6 +73,26 @@ pub(super) fn renew(
         life.forget(dead);
     }
     Ok(reply)
+}
+
+/// Reads it to change it. Whether it lost something, as a file says to who reads it first.
+pub(super) fn read_first(to: &Transaction<'_>, desk: &mut SharedDesk) -> Result<bool, Failure> {
+    let first = desk.shelf.is_empty();
+    read(to, desk)?;
+    Ok(first && gap::take(to)?)
+}
+
+/// It lost something. What it knows of those who worked on it holds.
+pub(super) fn doubt(to: &Transaction<'_>, desk: &mut SharedDesk, life: &Life, now: i64) -> Result<(), Failure> {
+    let mut gone = HashSet::new();
+    for (holder, ended) in desk.shelf.holders(now) {
+        if ended || life.is_gone(&holder) {
+            desk.shelf.read_notes(&holder, notes::of(to, &holder)?);
+            gone.insert(holder);
+        }
+    }
+    desk.shelf.doubt(&gone, now);
+    Ok(())
 }
 
 /// Reads what changed since it was read last.

@@ -1,6 +1,7 @@
 //! A database that several work on.
 
 mod full_disk;
+mod gap;
 #[cfg(target_os = "linux")]
 mod replaced;
 mod versions;
@@ -282,20 +283,30 @@ struct Party {
     is_later: bool,
 }
 
+/// Two units with these limits.
+fn units(limits: &Limits) -> Vec<UnitInfo> {
+    let info = |name: &str| UnitInfo {
+        unit: name.into(),
+        kind: "lane".into(),
+        limits: limits.clone(),
+        guard: None,
+        joins: Vec::new(),
+    };
+    ["a", "b"].map(info).to_vec()
+}
+
 impl Party {
     fn new(path: &Path, clock: &ManualClock, name: &str, is_later: bool) -> Self {
-        let limits = Limits::new().per_minute(5);
-        let info = |name: &str| UnitInfo {
-            unit: name.into(),
-            kind: "lane".into(),
-            limits: limits.clone(),
-            guard: None,
-            joins: Vec::new(),
-        };
-        let units = ["a", "b"].map(info).to_vec();
+        Self::limited(path, clock, (name, &Limits::new().per_minute(5)), is_later)
+    }
+
+    fn limited(path: &Path, clock: &ManualClock, (name, limits): (&str, &Limits), is_later: bool) -> Self {
+        let units = units(limits);
         let board = Sqlite::open(path).and_then(|file| file.share_by(clock.clock())).expect("a database");
         let books = Books::new(&units, Duration::from_millis(250), jiff::tz::TimeZone::UTC);
-        Self { board, holder: Holder::new(HolderId::new(name, 1), Settings::default(), units, 7), books, is_later }
+        let seed = name.bytes().fold(7, |seed, byte| 31 * seed + u64::from(byte));
+        let holder = Holder::new(HolderId::new(name, 1), Settings::default(), units, seed);
+        Self { board, holder, books, is_later }
     }
 
     /// What was granted.

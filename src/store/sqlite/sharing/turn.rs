@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, Transaction};
 
 use super::{
-    super::{failure::Failure, keys, migrate, read as rows},
+    super::{failure::Failure, gap, keys, migrate, read as rows},
     SharedDesk, board,
     life::Life,
     notes,
@@ -48,11 +48,13 @@ pub(super) fn take_over(connection: &mut Connection, now: i64) -> Result<(), Fai
 /// new one, where no process that lives holds it; and of rests and keys that are off the tables are right.
 pub(super) fn carry(connection: &mut Connection, desk: &mut SharedDesk, life: &Life, now: i64) -> Result<(), Failure> {
     let to = migrate::turn(connection)?;
-    if !to.query_row("SELECT EXISTS (SELECT 1 FROM board)", [], |row| row.get(0))? {
+    if !to.query_row("SELECT EXISTS (SELECT 1 FROM board)", [], |row| row.get(0))? && !gap::is_marked(&to)? {
         return Ok(());
     }
     // What is read here the first renewal need not read again.
-    board::read(&to, desk)?;
+    if board::read_first(&to, desk)? {
+        board::doubt(&to, desk, life, now)?;
+    }
     let (mut gone, mut alone) = (HashSet::new(), true);
     for (holder, ended) in desk.shelf.holders(now) {
         alone &= ended || life.is_gone(&holder);

@@ -1,0 +1,134 @@
+//! A server that loses all that it was told.
+
+use std::{path::Path, time::Duration};
+
+use redis_fixture::RedisServer;
+use tower_keypool::{
+    Error, KeyPool, Limit, Limits, Sharing, Span, Unit, Verdict,
+    redis::{Link, Options},
+    share::Settings,
+    store::{Redis, Store},
+};
+
+use crate::host::{FLASH, builder};
+
+const LEASE: Duration = Duration::from_secs(1);
+const AMOUNT: usize = 5;
+
+/// A pool of one key on a machine that remembers in this folder.
+async fn open(server: &RedisServer, limits: Limits, folder: Option<&Path>) -> (KeyPool, Redis) {
+    let redis = Redis::new(&Link::open(Options::new(&server.url()).unwrap()).await.unwrap());
+    let mut settings = Settings::for_lease(LEASE);
+    settings.draws = false;
+    let shared = redis.clone().share().with(&settings);
+    let shared = match folder {
+        Some(folder) => shared.remembering_in(folder),
+        None => shared,
+    };
+    let sharing = Sharing::new(shared.holder().clone()).settings(settings);
+    let pool = builder(1).limits(FLASH, limits).wait(LEASE * 4);
+    (pool.open_shared(shared.clone(), shared, sharing).await.unwrap(), redis)
+}
+
+async fn serve(pool: &KeyPool) -> Result<(), Error> {
+    pool.acquire(FLASH).await.map(|lease| lease.settle(&Verdict::SUCCESS))
+}
+
+/// How many are served until one is not.
+async fn served(pool: &KeyPool) -> usize {
+    let mut served = 0;
+    while serve(pool).await.is_ok() {
+        served += 1;
+    }
+    served
+}
+
+/// Until a file says which board this machine knows.
+async fn is_remembered(folder: &Path) {
+    while std::fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .all(|file| file.path().extension() != Some("generation".as_ref()))
+    {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// No process lived through it, and the machine on which one ran knows it all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_lost_all_while_no_process_lived_does_not_count_from_zero() {
+    let Some(mut server) = RedisServer::start() else { return };
+    let (here, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let minute = Limit { unit: Unit::Requests, span: Span::Sliding(Duration::from_secs(30)), amount: AMOUNT as u64 };
+    let limits = || Limits::new().with(minute);
+    let (pool, _) = open(&server, limits(), Some(here.path())).await;
+    assert_eq!(served(&pool).await, AMOUNT);
+    is_remembered(here.path()).await;
+    pool.shutdown().await;
+    server.start_empty();
+    let (pool, _) = open(&server, limits(), Some(here.path())).await;
+    assert_eq!(served(&pool).await, 0, "the window of before has not passed");
+    pool.shutdown().await;
+    // One that knows of none before begins, as at the first start.
+    server.start_empty();
+    let (pool, _) = open(&server, limits(), Some(elsewhere.path())).await;
+    assert_eq!(served(&pool).await, AMOUNT);
+    pool.shutdown().await;
+}
+
+/// A day of which nobody knows how much was used is used up; the server that was there all the time counts on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_that_nobody_knows_counts_as_used_up() {
+    let Some(mut server) = RedisServer::lasting() else { return };
+    let here = tempfile::tempdir().unwrap();
+    let short = Limit { unit: Unit::Requests, span: Span::Sliding(LEASE), amount: AMOUNT as u64 };
+    let limits = || Limits::new().with(short).per_day(1_000);
+    let (pool, _) = open(&server, limits(), Some(here.path())).await;
+    serve(&pool).await.unwrap();
+    is_remembered(here.path()).await;
+    pool.shutdown().await;
+    server.start_again();
+    let (pool, _) = open(&server, limits(), Some(here.path())).await;
+    let mut again = serve(&pool).await;
+    for _ in 0..10 {
+        if again.is_ok() {
+            break;
+        }
+        again = serve(&pool).await;
+    }
+    again.expect("it has all that it had");
+    pool.shutdown().await;
+    server.start_empty();
+    let (pool, _) = open(&server, limits(), Some(here.path())).await;
+    for _ in 0..3 {
+        assert!(serve(&pool).await.is_err());
+    }
+    pool.shutdown().await;
+}
+
+/// What a living process knows of keys and of what they used is there again though nobody asks for anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_and_use_are_there_again_after_a_flush_without_a_request() {
+    let Some(server) = RedisServer::start() else { return };
+    let (pool, redis) = open(&server, Limits::new().per_minute(10).per_day(100), None).await;
+    serve(&pool).await.unwrap();
+    pool.flush().await.unwrap();
+    let known = async || {
+        let (Ok(used), Ok(keys)) = (redis.usage("0000", "9999").await, redis.keys().await) else { return (0, 0) };
+        (keys.len(), used.iter().map(|record| record.requests).sum::<i64>())
+    };
+    let is_known = async || {
+        let mut found = known().await;
+        for _ in 0..600 {
+            if found == (1, 1) {
+                break;
+            }
+            tokio::time::sleep(LEASE / 10).await;
+            found = known().await;
+        }
+        assert_eq!(found, (1, 1));
+    };
+    is_known().await;
+    server.command(&["FLUSHALL"]);
+    is_known().await;
+}
