@@ -89,6 +89,7 @@ pub mod store;
 mod time;
 mod verdict;
 #[cfg(any(feature = "config", feature = "redis", feature = "sqlite"))]
+#[cfg_attr(not(feature = "config"), allow(unreachable_pub, reason = "`config` gives it to programs"))]
 mod whole_file;
 
 pub use as_response::{AnswerBody, ExhaustedAsResponse, ExhaustedAsResponseFuture, ExhaustedAsResponseLayer};

@@ -130,8 +130,9 @@ impl Worker {
         if self.is_for_one(out) || next.is_some_and(|next| self.another_is_sooner(work, next)) {
             return None;
         }
-        if next.is_some_and(|next| next <= wait) {
-            return Some(wait);
+        if let Some(next) = next.filter(|next| *next <= wait) {
+            // By then it may be known that none of the others does today.
+            return Some(wait.min(next + UNTIL_KNOWN));
         }
         if !out.may_end_any_time() {
             return None;
