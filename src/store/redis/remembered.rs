@@ -42,13 +42,13 @@ impl Remembered {
         let text = fs::read_to_string(&self.path).ok()?;
         let (generation, at) = text.trim().split_once(' ')?;
         let (generation, at): (u64, i64) = (generation.parse().ok()?, at.parse().ok()?);
-        (generation != 0 && (now - at).abs() < BELIEVED).then_some(generation)
+        (generation != 0 && now.abs_diff(at) < BELIEVED.unsigned_abs()).then_some(generation)
     }
 
     /// Whether it is to be written that this was heard.
     pub(super) fn is_news(&self, generation: u64, now: i64) -> bool {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = written.is_some_and(|(said, at)| said == generation && (now - at).abs() < AGAIN);
+        let said = written.is_some_and(|(said, at)| said == generation && now.abs_diff(at) < AGAIN.unsigned_abs());
         *written = if said { *written } else { Some((generation, now)) };
         generation != 0 && !said
     }
@@ -83,5 +83,7 @@ mod tests {
         assert_eq!((one.generation(1_000 + BELIEVED), other.generation(1_000)), (None, None));
         fs::write(one.path(), "17").expect("written");
         assert_eq!(one.generation(0), None, "half of it");
+        fs::write(one.path(), format!("17 {}", i64::MIN)).expect("written");
+        assert_eq!(one.generation(0), None, "of no time at all");
     }
 }
