@@ -38,7 +38,7 @@ mod units;
 mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 #[cfg(feature = "redis")]
 pub use self::redis::RedisBoard;

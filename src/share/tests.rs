@@ -8,5 +8,5 @@ mod kept;
 pub(super) mod oracle;
 pub(super) mod process;
 mod schedules;
-mod wire;
+pub(crate) mod wire;
 mod world;

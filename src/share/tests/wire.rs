@@ -22,7 +22,8 @@ struct Party {
     books: Books,
 }
 
-fn units(limits: &Limits) -> Vec<UnitInfo> {
+/// Two units with these limits.
+pub(crate) fn units(limits: &Limits) -> Vec<UnitInfo> {
     let info = |name: &str| UnitInfo {
         unit: name.into(),
         kind: "lane".into(),

@@ -20,8 +20,8 @@ use super::{
 use crate::{
     limit::{Limit, Limits, Span, Unit},
     share::{
-        Board, Books, Granted, Holder, HolderId, Kind, Moment, Noted, Settings, Spent, Started, UnitId, UnitInfo,
-        conformance,
+        Board, Books, Granted, Holder, HolderId, Kind, Moment, Noted, Settings, Spent, Started, UnitId, conformance,
+        tests::wire::units,
     },
     store::{Batch, Crash, Credit, Notes, Run, Sqlite, Store, UnitRecord, UsageRecord, WindowRecord},
     time::{Clock, ManualClock, unix_ms},
@@ -281,18 +281,6 @@ struct Party {
     holder: Holder,
     books: Books,
     is_later: bool,
-}
-
-/// Two units with these limits.
-fn units(limits: &Limits) -> Vec<UnitInfo> {
-    let info = |name: &str| UnitInfo {
-        unit: name.into(),
-        kind: "lane".into(),
-        limits: limits.clone(),
-        guard: None,
-        joins: Vec::new(),
-    };
-    ["a", "b"].map(info).to_vec()
 }
 
 impl Party {
