@@ -66,8 +66,10 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         let shared = Arc::clone(&self.0);
-        let (count, mut client) = shared.now().clone();
-        RedialingFuture { answering: client.call(request), shared, count }
+        let mut now = shared.now();
+        let (count, answering) = (now.0, now.1.call(request));
+        drop(now);
+        RedialingFuture { answering, shared, count }
     }
 }
 

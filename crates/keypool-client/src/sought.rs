@@ -1,7 +1,7 @@
 //! Requests that name what only one owner's keys see: they go to that owner, and where nobody knows him he is looked for.
 
 use bytes::Bytes;
-use http::{Method, Request, header};
+use http::{HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use tower_keypool::{Affinity, Demand, ServedBy, VerdictKind};
 
@@ -101,11 +101,11 @@ impl Client {
         let tells = holdings::tells(path);
         let mut request = Request::builder().method(method).uri(path);
         if !body.is_empty() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+            request = request.header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         if tells {
             // What is listened to must be readable.
-            request = request.header(header::ACCEPT_ENCODING, "identity");
+            request = request.header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         if let Some(demand) = demand {
             request = request.extension(demand);

@@ -98,12 +98,12 @@ impl Answered {
     /// Reads the body of a good answer.
     pub(crate) fn read(dialect: Dialect, body: &[u8]) -> Result<Self, serde_json::Error> {
         let mut read = match dialect {
-            Dialect::Gemini => serde_json::from_slice::<Gemini>(body)?.into(),
-            Dialect::OpenAi { .. } => match serde_json::from_slice::<OpenAi>(body)? {
+            Dialect::Gemini => parsed::<Gemini>(body)?.into(),
+            Dialect::OpenAi { .. } => match parsed::<OpenAi>(body)? {
                 OpenAi { choices: None, error: None, .. } => return Err(missing("choices")),
                 answer => answer.into(),
             },
-            Dialect::Anthropic => match serde_json::from_slice::<Anthropic>(body)? {
+            Dialect::Anthropic => match parsed::<Anthropic>(body)? {
                 Anthropic { content: None, error: None, .. } => return Err(missing("content")),
                 answer => answer.into(),
             },
@@ -120,6 +120,15 @@ impl Answered {
     /// Whether it says nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.parts.is_empty() && self.text.trim().is_empty()
+    }
+}
+
+/// Text is looked at for UTF-8 once, and not at each of its pieces.
+fn parsed<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, serde_json::Error> {
+    match std::str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text),
+        // It says where.
+        Err(_) => serde_json::from_slice(body),
     }
 }
 

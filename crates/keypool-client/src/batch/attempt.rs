@@ -126,7 +126,7 @@ pub(crate) async fn send(shared: &Shared, work: &Work, model: &Arc<str>, lease: 
         let answer = shared.client.send_by(Method::POST, &path, body, Some(demand)).await?;
         Whole::read(answer).await
     };
-    let answered = tokio::time::timeout(shared.options.timeout, call).await;
+    let answered = tokio::time::timeout(shared.options.timeout, std::pin::pin!(call)).await;
     let mut tried = match answered {
         Ok(Ok(whole)) => judge(shared, whole, key.is_some()),
         Ok(Err(error)) => {

@@ -77,7 +77,7 @@ impl Desk {
     }
 
     /// Adds a task, once there is room. False: none is wanted any more.
-    pub(crate) async fn add(&self, work: Work) -> bool {
+    pub(crate) async fn add(&self, work: Box<Work>) -> bool {
         let mut work = Some(work);
         loop {
             let room = self.room.notified();
@@ -89,7 +89,7 @@ impl Desk {
                 if tray.has_room(self.capacity)
                     && let Some(work) = work.take()
                 {
-                    tray.put(Box::new(work), false);
+                    tray.put(work, false);
                     // Those of a model that is out may be all that there is to wait for.
                     if !self.end_if_out(tray) {
                         self.changed.notify_one();
@@ -180,7 +180,7 @@ impl Desk {
     }
 
     /// The next task for a worker, best one that this key was not tried with. `None`: there will be none.
-    pub(crate) async fn take(&self, key: Option<&KeyId>) -> Option<Work> {
+    pub(crate) async fn take(&self, key: Option<&KeyId>) -> Option<Box<Work>> {
         loop {
             let changed = self.changed.notified();
             let mut changed = std::pin::pin!(changed);
@@ -203,7 +203,7 @@ impl Desk {
                     if roomy {
                         self.room.notify_one();
                     }
-                    return Some(*work);
+                    return Some(work);
                 }
                 if tray.is_done() {
                     return None;
@@ -248,16 +248,16 @@ impl Desk {
     }
 
     /// A task that was taken is to be taken again, after a pause where there is one.
-    pub(crate) fn put_back(&self, work: Work, pause: Duration) {
+    pub(crate) fn put_back(&self, work: Box<Work>, pause: Duration) {
         self.put_again(work, pause, true);
     }
 
     /// A task that was taken is to be taken again, behind those that wait.
-    pub(crate) fn put_behind(&self, work: Work) {
+    pub(crate) fn put_behind(&self, work: Box<Work>) {
         self.put_again(work, Duration::ZERO, false);
     }
 
-    fn put_again(&self, work: Work, pause: Duration, first: bool) {
+    fn put_again(&self, work: Box<Work>, pause: Duration, first: bool) {
         let now = self.elapsed();
         // Slots of keys that it was tried with leave it to others.
         let for_anybody = work.tried.is_empty();
@@ -265,9 +265,9 @@ impl Desk {
         tray.out -= 1;
         tray.forget_scout(work.index, now);
         if pause.is_zero() {
-            tray.put(Box::new(work), first);
+            tray.put(work, first);
         } else {
-            tray.put_later(Box::new(work), now + pause);
+            tray.put_later(work, now + pause);
         }
         let for_anybody = for_anybody || tray.present.is_empty();
         drop(tray);
@@ -280,7 +280,7 @@ impl Desk {
 
     /// No key may carry this model for a while, `next`: until when, where any comes back by itself. Its tasks wait, and those
     /// of other models go on. Where nothing else is to be done and it takes longer than may be waited, the run ends.
-    pub(crate) fn park(&self, work: Work, why: Exhausted, next: Option<Duration>) {
+    pub(crate) fn park(&self, work: Box<Work>, why: Exhausted, next: Option<Duration>) {
         let now = self.elapsed();
         let mut tray = self.lock();
         tray.out -= 1;
@@ -289,7 +289,7 @@ impl Desk {
         let given_up = given_up::round(&why).is_some_and(|round| tray.droughts.held(&lane, round, now));
         tray.droughts.waits(&lane, now);
         // Who waits for what a task finds out does not wait for one that is parked.
-        let news = tray.park(Box::new(work), why, next.filter(|_| !given_up), now) | tray.has_named();
+        let news = tray.park(work, why, next.filter(|_| !given_up), now) | tray.has_named();
         if !self.end_if_out(tray) {
             if news {
                 self.changed.notify_waiters();
@@ -407,8 +407,8 @@ mod tests {
     use super::*;
     use crate::batch::{Id, written::Fields};
 
-    fn work(index: u64) -> Work {
-        Work {
+    fn work(index: u64) -> Box<Work> {
+        Box::new(Work {
             id: Id::Number(index),
             index,
             hash: 0,
@@ -427,11 +427,11 @@ mod tests {
             without_model: false,
             of_another: false,
             names: None,
-        }
+        })
     }
 
     /// A desk with one task, which is taken.
-    async fn desk() -> (Desk, Work) {
+    async fn desk() -> (Desk, Box<Work>) {
         let desk = Desk::new(Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH), 8, None, None);
         assert!(desk.add(work(0)).await);
         let taken = desk.take(None).await.unwrap();
@@ -453,7 +453,7 @@ mod tests {
             let (desk, taken) = desk().await;
             let woken = Arc::new(Woken::default());
             let waker = Waker::from(Arc::clone(&woken));
-            let mut idle: Vec<Pin<Box<dyn Future<Output = Option<Work>> + '_>>> =
+            let mut idle: Vec<Pin<Box<dyn Future<Output = Option<Box<Work>>> + '_>>> =
                 (0..8).map(|_| Box::pin(desk.take(None)) as _).collect();
             for worker in &mut idle {
                 assert!(worker.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());

@@ -1,6 +1,6 @@
 //! The provider's own form of a task, and of its answer.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, fmt::Write, sync::Arc};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -147,11 +147,20 @@ fn gemini(prompt: &str, system: Option<&str>, temperature: Option<f64>, json: bo
     const CONTENTS: &[u8] = br#"{"contents":[{"role":"user","parts":[{"text":"#;
     const CONTENTS_END: &[u8] = b"}]}]";
     const SYSTEM: &[u8] = br#","systemInstruction":{"parts":[{"text":"#;
+    const CONFIG: &str = r#","generationConfig":{"#;
     const JSON: &str = r#""responseMimeType":"application/json""#;
-    let temperature = temperature.map(|temperature| format!(r#""temperature":{}"#, Value::from(temperature)));
-    let config: Vec<&str> = temperature.as_deref().into_iter().chain(json.then_some(JSON)).collect();
-    let config =
-        if config.is_empty() { String::new() } else { format!(r#","generationConfig":{{{}}}"#, config.join(",")) };
+    let mut config = String::new();
+    if temperature.is_some() || json {
+        config.reserve(CONFIG.len() + JSON.len() + 48);
+        config.push_str(CONFIG);
+        if let Some(temperature) = temperature {
+            // Memory takes it all.
+            let _ = write!(config, r#""temperature":{}"#, Value::from(temperature));
+        }
+        config.push_str(if json && temperature.is_some() { "," } else { "" });
+        config.push_str(if json { JSON } else { "" });
+        config.push('}');
+    }
     let texts = prompt.len() + 2 + system.map_or(0, |text| SYSTEM.len() + text.len() + b"\"\"}]}".len());
     let mut body = Vec::with_capacity(CONTENTS.len() + CONTENTS_END.len() + texts + config.len() + 1);
     body.extend_from_slice(CONTENTS);

@@ -147,7 +147,7 @@ pub(crate) fn bare(model: &Arc<str>) -> Arc<str> {
 }
 
 impl Making {
-    fn work(&self, task: Task, id: Id, (index, hash): (u64, u64), last: &mut Last) -> Result<Work, Error> {
+    fn work(&self, task: Task, id: Id, (index, hash): (u64, u64), last: &mut Last) -> Result<Box<Work>, Error> {
         let model = task.model.as_ref().unwrap_or(&self.defaults.model);
         let model = bare(model);
         let path = match last {
@@ -159,7 +159,7 @@ impl Making {
             }
         };
         let body = self.dialect.body(&task, &model, &self.defaults);
-        Ok(Work {
+        Ok(Box::new(Work {
             names: Names::of(&path, &body, self.dialect != Dialect::Gemini),
             about_tokens: length::about_tokens(&body),
             path,
@@ -178,6 +178,6 @@ impl Making {
             without_model: false,
             of_another: false,
             tried: Vec::new(),
-        })
+        }))
     }
 }

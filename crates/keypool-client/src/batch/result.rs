@@ -148,11 +148,19 @@ impl TaskResult {
         }
         push(line, b",\"seconds\":", seconds)?;
         line.extend_from_slice(b",\"hash\":");
-        push_shown(line, &format_args!("{hash:016x}"));
+        push_hex(line, *hash);
         push_some(line, b",\"task\":", (!task.is_empty()).then_some(task))?;
         line.push(b'}');
         Ok(())
     }
+}
+
+/// Adds sixteen digits, in quotes.
+fn push_hex(line: &mut Vec<u8>, number: u64) {
+    let digit = |place: u32| b"0123456789abcdef"[(number >> (4 * place) & 15) as usize];
+    line.push(b'"');
+    line.extend((0..16).rev().map(digit));
+    line.push(b'"');
 }
 
 /// Adds a field: what stands before its value, and that.

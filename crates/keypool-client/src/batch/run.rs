@@ -33,14 +33,14 @@ pub enum Ended {
 /// A run. It is a [`Stream`] of results, each of which is in the output by then. Whoever drops it ends it at once.
 pub struct Run {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) results: mpsc::Receiver<TaskResult>,
+    pub(crate) results: mpsc::Receiver<Box<TaskResult>>,
     pub(crate) tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Run {
     /// The next result; `None` once the run has ended.
     pub async fn next(&mut self) -> Option<TaskResult> {
-        self.results.recv().await
+        self.results.recv().await.map(|result| *result)
     }
 
     /// How it stands.
@@ -84,7 +84,7 @@ impl Stream for Run {
     type Item = TaskResult;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<TaskResult>> {
-        self.results.poll_recv(cx)
+        self.results.poll_recv(cx).map(|result| result.map(|result| *result))
     }
 }
 

@@ -121,12 +121,12 @@ impl Shared {
     }
 
     /// Something in the input is no task. What is to be written of it; nothing where the input ends with it.
-    pub(crate) fn refuse(&self, error: InputError, id: Option<Id>, index: u64) -> Option<TaskResult> {
+    pub(crate) fn refuse(&self, error: InputError, id: Option<Id>, index: u64) -> Option<Box<TaskResult>> {
         let result = if error.fatal {
             self.desk.stop(Stop::Failed(format!("the input: {error}").into()));
             None
         } else {
-            Some(TaskResult::no_task(&error, id, index, Arc::clone(&self.options.defaults.model)))
+            Some(Box::new(TaskResult::no_task(&error, id, index, Arc::clone(&self.options.defaults.model))))
         };
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() < 1_000 {

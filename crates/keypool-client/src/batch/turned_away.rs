@@ -134,7 +134,7 @@ impl Worker {
 
     /// A key's fault costs the task nothing: it goes to another key, or waits until the key has rested. Where the key would
     /// be lent again at once, because what was said rests nobody, it is the task that it is said to.
-    pub(super) async fn turned_away(&self, mut work: Work, model: &Arc<str>, mut tried: Tried) {
+    pub(super) async fn turned_away(&self, mut work: Box<Work>, model: &Arc<str>, mut tried: Tried) {
         let shared = &self.shared;
         if tried.served_by.as_ref().is_none_or(|served| served.attempts() == 0) {
             // Its key was gone before it was used.
@@ -193,13 +193,13 @@ impl Worker {
     }
 
     /// Such a task ends: what another one was told it would be told as well.
-    pub(super) async fn has_no_model(&self, work: Work, why: &Exhausted) {
+    pub(super) async fn has_no_model(&self, work: Box<Work>, why: &Exhausted) {
         let bad = Bad { invalid: true, ..Bad::new(FaultKind::Task, "invalid", why.to_string()) };
         self.failed_unsent(work, bad, None).await;
     }
 
     /// A task that no key will ever carry.
-    pub(super) async fn refused(&self, work: Work, error: &tower_keypool::Error) {
+    pub(super) async fn refused(&self, work: Box<Work>, error: &tower_keypool::Error) {
         if error.is_shut_down() {
             self.shared.desk.stop(Stop::Failed(error.to_string().into()));
             return self.shared.desk.put_back(work, Duration::ZERO);
@@ -209,7 +209,7 @@ impl Worker {
     }
 
     /// One that was not sent.
-    pub(super) async fn failed_unsent(&self, work: Work, bad: Bad, served_by: Option<ServedBy>) {
+    pub(super) async fn failed_unsent(&self, work: Box<Work>, bad: Bad, served_by: Option<ServedBy>) {
         let tried = Tried { outcome: Err(bad), served_by, usage: None, finish_reason: None, took: Duration::ZERO };
         let model = Arc::clone(&work.model);
         self.settle(work, &model, tried).await;

@@ -115,7 +115,7 @@ impl Worker {
     }
 
     /// No key for this task, for now.
-    async fn out(&self, work: Work, why: Exhausted, waited: Duration) {
+    async fn out(&self, work: Box<Work>, why: Exhausted, waited: Duration) {
         let shared = &self.shared;
         let Some(key) = &self.key else {
             // Who stood in line for long may do so again; others would only ask anew.
@@ -151,7 +151,7 @@ impl Worker {
 
     /// No key for a while: the task waits with its model until when, which is known, or for good. `near`: not where one may
     /// come while it stands in line.
-    fn park(&self, work: Work, why: Exhausted, near: bool) {
+    fn park(&self, work: Box<Work>, why: Exhausted, near: bool) {
         let desk = &self.shared.desk;
         if let Some(ends) = self.day_is_over(&work, &work.model, &why) {
             // Nobody else has them.
@@ -180,7 +180,7 @@ impl Worker {
     }
 
     /// Says what came of an attempt: done, or again.
-    pub(super) async fn settle(&self, mut work: Work, model: &Arc<str>, mut tried: Tried) {
+    pub(super) async fn settle(&self, mut work: Box<Work>, model: &Arc<str>, mut tried: Tried) {
         let shared = &self.shared;
         shared.book(&mut work, &tried, self.number);
         self.learn(&work, &tried);
@@ -260,11 +260,11 @@ impl Worker {
     }
 
     /// A task has its result.
-    pub(super) async fn done(&self, work: Work, model: &Arc<str>, tried: Tried) {
+    pub(super) async fn done(&self, work: Box<Work>, model: &Arc<str>, tried: Tried) {
         let Tried { outcome, served_by, usage, finish_reason, took } = tried;
         let used =
             served_by.as_ref().and_then(|served| served.used_model()).map_or_else(|| Arc::clone(model), Into::into);
-        let mut result = TaskResult {
+        let mut result = Box::new(TaskResult {
             id: work.id,
             index: work.index,
             success: outcome.is_ok(),
@@ -281,7 +281,7 @@ impl Worker {
             seconds: (took.as_secs_f64() * 1e3).round() / 1e3,
             hash: work.hash,
             task: work.fields,
-        };
+        });
         match outcome {
             Ok(Good { text, json, parts }) => {
                 (result.text, result.json) = (text, json);

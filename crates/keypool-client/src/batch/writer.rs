@@ -16,13 +16,13 @@ const AT_ONCE: usize = 512;
 
 /// A result, and who waits until it is written: a worker takes no other task before, so that a process that is killed
 /// has asked for nothing but what was under way. Nobody waits for what no worker had, since it is no task.
-pub(crate) type ToWrite = (TaskResult, Option<oneshot::Sender<()>>);
+pub(crate) type ToWrite = (Box<TaskResult>, Option<oneshot::Sender<()>>);
 
 /// Writes until nobody sends any more, then puts the output in its last form.
 pub(crate) async fn write(
     mut results: mpsc::Receiver<ToWrite>,
     output: Option<Arc<Output>>,
-    listener: mpsc::Sender<TaskResult>,
+    listener: mpsc::Sender<Box<TaskResult>>,
     shared: Arc<Shared>,
 ) {
     let (mut batch, mut lines) = (Vec::with_capacity(AT_ONCE), Vec::new());
@@ -68,18 +68,13 @@ pub(crate) async fn write(
                 unsynced = true;
             }
         }
-        let written: Vec<(TaskResult, bool)> = batch
-            .drain(..)
-            .map(|(result, waits)| {
-                let had = waits.map(|waits| waits.send(())).is_some();
-                (result, had)
-            })
-            .collect();
-        for (result, had) in written {
+        // Before anything that may wait for whoever listens.
+        batch.iter_mut().filter_map(|(_, waits)| waits.take()).for_each(|waits| _ = waits.send(()));
+        for (result, _) in batch.drain(..) {
             if !failed {
                 shared.count(&result);
             }
-            if had {
+            if result.is_task() {
                 shared.desk.done();
             }
             // Nobody need listen.
