@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    reading::{Whole, unlike},
+    reading::{Unlike, Whole},
 };
 
 /// What came of one attempt, or of several over other keys.
@@ -54,6 +54,8 @@ pub(crate) struct Bad {
     pub(crate) of_another: bool,
     /// Whoever said it is no provider.
     pub(crate) astray: bool,
+    /// What came where an answer was to come.
+    pub(crate) met: Option<Box<Unlike>>,
     /// It is not for the tier of those who were asked: a quota of none, which is asked for again another day.
     pub(crate) without_quota: bool,
 }
@@ -87,6 +89,7 @@ impl Bad {
             astray: false,
             without_quota: false,
             of_another: false,
+            met: None,
         }
     }
 
@@ -171,15 +174,15 @@ fn judge(shared: &Shared, whole: Whole, slotted: bool) -> Tried {
         took: Duration::ZERO,
     };
     tried.outcome = if !whole.status.is_success() {
-        Err(of_error(shared, &whole.refused().with(None, whole.served_by.clone()), slotted))
+        let bad = of_error(shared, &whole.refused().with(None, whole.served_by.clone()), slotted);
+        Err(Bad { met: whole.unlike().map(Box::new), ..bad })
     } else if key_fault {
         let advice = verdict.map(|verdict| verdict.advice_of().to_owned()).unwrap_or_default();
         Err(Bad::new(FaultKind::Key, "key", advice))
     } else {
-        let unlike = unlike(&whole.body);
-        let astray = unlike.is_some();
-        let read = match unlike {
-            Some(said) => Err(said),
+        let met = whole.unlike();
+        let read = match &met {
+            Some(what) => Err(what.with_advice()),
             None => Answered::read(shared.dialect, &whole.body).map_err(|error| error.to_string()),
         };
         match read {
@@ -196,7 +199,7 @@ fn judge(shared: &Shared, whole: Whole, slotted: bool) -> Tried {
             Err(error) => {
                 let text = String::from_utf8_lossy(&whole.body[..whole.body.len().min(2_000)]).into_owned();
                 let bad = Bad::of_task("unreadable", format!("the answer cannot be read: {error}"), Some(text));
-                Err(Bad { astray, ..bad })
+                Err(Bad { astray: met.is_some(), met: met.map(Box::new), ..bad })
             }
         }
     };
