@@ -64,6 +64,8 @@ pub(crate) struct Bad {
 const EXIT: &str = "exit";
 /// Why a good answer with nothing in it ended whose account is limited: the pool rests its key for that.
 const LIMITED: &str = "PUP_LIMITED_DISABLED";
+/// The kind of a task's fault whose model nobody has.
+pub(super) const NO_MODEL: &str = "model_unavailable";
 /// The code of a request whose lease ended before it could go out.
 const VOID: &str = "void";
 
@@ -87,9 +89,9 @@ impl Bad {
             asked,
             without_model,
             astray: false,
+            met: None,
             without_quota: false,
             of_another: false,
-            met: None,
         }
     }
 
@@ -270,6 +272,7 @@ fn of_error(shared: &Shared, error: &Error, slotted: bool) -> Bad {
             let of_another = slotted && kind == VerdictKind::WrongOwner;
             let (whose, name) = match () {
                 () if key_fault => (FaultKind::Key, "key"),
+                () if without_model => (FaultKind::Task, NO_MODEL),
                 () if invalid => (FaultKind::Task, "invalid"),
                 () if verdict.is_some_and(Verdict::is_provider_fault) || status.is_server_error() => {
                     (FaultKind::Model, "model_error")
