@@ -24,6 +24,8 @@ use crate::{config::count, telemetry::plain};
 pub(super) struct Told<'a> {
     pub(super) summary: Option<Summary>,
     pub(super) output: Option<&'a Path>,
+    /// The error log has not all lines, which was said.
+    pub(super) log_has_gap: bool,
     /// Why standard output has not all results.
     pub(super) unwritten: Option<io::Error>,
     /// Nothing but what is wrong.
@@ -59,29 +61,43 @@ impl Told<'_> {
             (None, ended) => ended,
         }
     }
+            (None, Ok(())) if self.log_has_gap => {
+                Err(Failure::run(anyhow!("all is answered; the error log has not all that went wrong on the way")))
+            }
 
     fn outcome(&self, ended: &Ended, statistics: &Statistics, pool: &KeyPool) -> Result<(), Failure> {
         if let Some(error) = &self.unwritten {
             return Err(unwritten(error, statistics));
+    /// Whether what was answered is kept: in a file, and neither in a pipe nor in a device.
+    fn keeps(&self) -> bool {
+        self.output.is_some_and(|path| path.metadata().map_or(true, |there| there.is_file()))
+    }
+
+    fn how_to_go_on(&self) -> &'static str {
+        if self.keeps() { "the same command goes on" } else { "with -o and a file, the same command would go on" }
+    }
+
         }
         match ended {
             Ended::Done if statistics.failed == 0 && statistics.failed_before == 0 => Ok(()),
             Ended::Done => Err(Failure::with(1, failures(statistics, self.output))),
             Ended::Stopped => {
-                let text = format!("stopped with {} tasks left; the same command goes on", statistics.left());
+                let left = count(usize::try_from(statistics.left()).unwrap_or(usize::MAX), "task");
+                let text = format!("stopped with {left} left; {}", self.how_to_go_on());
                 Err(Failure::with(STOPPED, anyhow!(text)))
             }
             Ended::OutOfQuota(why) => Err(Failure::with(3, anyhow!(out_of_quota(why, statistics, pool)))),
             Ended::NoKey(why) => Err(Failure::with(4, anyhow!(no_key(why, pool)))),
             Ended::Astray(what) => {
-                let text =
-                    format!("{}; {} tasks are left, and the same command goes on", plain(what), statistics.left());
+                let text = format!("{}; {} tasks are left; {}", plain(what), statistics.left(), self.how_to_go_on());
                 Err(Failure::config(anyhow!(text)))
             }
             Ended::Failed(what) => {
-                let kept = self
-                    .output
-                    .map(|path| format!("; what was answered is in {}, and the same command goes on", shown(path)));
+                let how = self.how_to_go_on();
+                let kept = self.output.map(|path| {
+                    let kept = self.keeps().then(|| format!("what was answered is in {}, and ", shown(path)));
+                    format!("; {}{how}", kept.unwrap_or_default())
+                });
                 Err(Failure::run(anyhow!("{}{}", plain(what), kept.unwrap_or_default())))
             }
             _ => Ok(()),

@@ -12,7 +12,10 @@ mod sheet;
 mod stdout;
 mod summary;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use clap::{
@@ -248,7 +251,8 @@ impl Batch {
         if let Some(check) = check {
             batch = batch.json(check);
         }
-        if let Some(log) = log {
+        let log = log.map(Arc::new);
+        if let Some(log) = log.clone() {
             let clock = pool.clock().clone();
             batch = batch.on_fault(move |fault| log.write(fault, clock.wall()));
         }
@@ -300,6 +304,7 @@ impl Batch {
         let told = ending::Told {
             summary,
             output: self.output.as_deref(),
+            log_has_gap: log.is_some_and(|log| log.has_gap()),
             unwritten,
             quiet: self.quiet,
             asks_otherwise: self.model.is_some()
