@@ -125,3 +125,18 @@ async fn numbers_of_any_form_come_out_of_every_file_as_they_went_in() {
     }
     assert_eq!(stage.sim.report().total.arrivals, 4);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_input_without_a_task_is_said_to_be_one() {
+    let stage = Stage::new(GeminiSim::builder(), 1, Limits::none()).await;
+    for (name, text) in [("a.txt", ""), ("b.txt", "\n \n"), ("c.json", "[]"), ("d.csv", "prompt\n"), ("e.jsonl", "\n")]
+    {
+        std::fs::write(stage.path(name), text).unwrap();
+        let ended = stage.run(&[name, "-o", "out.jsonl"]).await;
+        assert!(ended.code == 0 && ended.err.contains("there is no task in the input"), "{name}: {ended:?}");
+    }
+    let piped = stage.piped(&["-"], "").await;
+    assert!(piped.code == 0 && piped.err.contains("there is no task in the input"), "{piped:?}");
+    let one = stage.piped(&["-"], "x").await;
+    assert!(one.code == 0 && !one.err.contains("there is no task"), "{one:?}");
+}

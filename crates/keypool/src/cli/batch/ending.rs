@@ -40,6 +40,9 @@ impl Told<'_> {
         let statistics = watch.statistics();
         let nobody_reads = self.unwritten.as_ref().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe);
         if !self.quiet && !nobody_reads {
+            if statistics.tasks == 0 && matches!(ended, Ended::Done) {
+                progress::line("keypool: note: there is no task in the input");
+            }
             progress::line(&plain_lines(&statistics.to_string()));
             if self.asks_otherwise && statistics.skipped > 0 {
                 progress::line(&skipped(statistics.skipped));
@@ -58,16 +61,13 @@ impl Told<'_> {
                 progress::line(&format!("keypool: {}", plain(&format!("{error:#}"))));
                 failed
             }
-            (None, ended) => ended,
-        }
-    }
             (None, Ok(())) if self.log_has_gap => {
                 Err(Failure::run(anyhow!("all is answered; the error log has not all that went wrong on the way")))
             }
+            (None, ended) => ended,
+        }
+    }
 
-    fn outcome(&self, ended: &Ended, statistics: &Statistics, pool: &KeyPool) -> Result<(), Failure> {
-        if let Some(error) = &self.unwritten {
-            return Err(unwritten(error, statistics));
     /// Whether what was answered is kept: in a file, and neither in a pipe nor in a device.
     fn keeps(&self) -> bool {
         self.output.is_some_and(|path| path.metadata().map_or(true, |there| there.is_file()))
@@ -77,6 +77,9 @@ impl Told<'_> {
         if self.keeps() { "the same command goes on" } else { "with -o and a file, the same command would go on" }
     }
 
+    fn outcome(&self, ended: &Ended, statistics: &Statistics, pool: &KeyPool) -> Result<(), Failure> {
+        if let Some(error) = &self.unwritten {
+            return Err(unwritten(error, statistics));
         }
         match ended {
             Ended::Done if statistics.failed == 0 && statistics.failed_before == 0 => Ok(()),
