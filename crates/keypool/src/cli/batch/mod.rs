@@ -320,6 +320,7 @@ impl Batch {
     fn apart(&self, loaded: &Loaded) -> anyhow::Result<()> {
         let is_stdin = self.input == Path::new("-");
         let input = if is_stdin { Path::new("/dev/stdin") } else { &self.input };
+        places::is_no_prompts(input, places::of_configuration(loaded))?;
         let system = self.system.as_deref().and_then(|system| system.strip_prefix('@')).map(Path::new);
         let output = self.output.as_deref().unwrap_or(Path::new("/dev/stdout"));
         let name = if self.output.is_some() { "-o" } else { "" };
