@@ -85,14 +85,13 @@ impl Told<'_> {
             Ended::Done if statistics.failed == 0 && statistics.failed_before == 0 => Ok(()),
             Ended::Done => Err(Failure::with(1, failures(statistics, self.output))),
             Ended::Stopped => {
-                let left = count(usize::try_from(statistics.left()).unwrap_or(usize::MAX), "task");
-                let text = format!("stopped with {left} left; {}", self.how_to_go_on());
+                let text = format!("stopped with {} left; {}", tasks(statistics.left()), self.how_to_go_on());
                 Err(Failure::with(STOPPED, anyhow!(text)))
             }
             Ended::OutOfQuota(why) => Err(Failure::with(3, anyhow!(out_of_quota(why, statistics, pool)))),
             Ended::NoKey(why) => Err(Failure::with(4, anyhow!(no_key(why, pool)))),
             Ended::Astray(what) => {
-                let text = format!("{}; {} tasks are left; {}", plain(what), statistics.left(), self.how_to_go_on());
+                let text = format!("{}; {} left; {}", plain(what), tasks(statistics.left()), self.how_to_go_on());
                 Err(Failure::config(anyhow!(text)))
             }
             Ended::Failed(what) => {
@@ -119,7 +118,7 @@ fn skipped(tasks: u64) -> String {
 /// Standard output has not all results.
 fn unwritten(error: &io::Error, statistics: &Statistics) -> Failure {
     if error.kind() == ErrorKind::BrokenPipe {
-        let left = count(usize::try_from(statistics.left()).unwrap_or(usize::MAX), "task");
+        let left = tasks(statistics.left());
         return Failure::with(
             STOPPED,
             anyhow!(
@@ -148,12 +147,17 @@ fn failures(statistics: &Statistics, output: Option<&Path>) -> anyhow::Error {
             shown(path)
         ),
     });
-    anyhow!("{} tasks failed{kinds}{earlier}{}", statistics.failed, again.unwrap_or_default())
+    let failed = if statistics.failed == 0 { "no task".to_owned() } else { tasks(statistics.failed) };
+    anyhow!("{failed} failed{kinds}{earlier}{}", again.unwrap_or_default())
+}
+
+fn tasks(number: u64) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), "task")
 }
 
 /// With the time to come back.
 fn out_of_quota(why: &Exhausted, statistics: &Statistics, pool: &KeyPool) -> String {
-    let mut text = format!("out of quota with {} tasks left: {}", statistics.left(), plain(&why.to_string()));
+    let mut text = format!("out of quota with {} left: {}", tasks(statistics.left()), plain(&why.to_string()));
     if let Some(next) = why.may_serve_in() {
         let _ = write!(text, "; come back at {} (in {})", at(pool, next), time(next.as_secs_f64()));
     }
@@ -199,6 +203,17 @@ mod tests {
     use tower_keypool::{Gemini, Key, Limits};
 
     use super::*;
+
+    #[test]
+    fn one_task_is_no_tasks() {
+        let said = |failed: u64, before: u64| {
+            let mut statistics = Statistics::default();
+            (statistics.failed, statistics.failed_before) = (failed, before);
+            failures(&statistics, None).to_string()
+        };
+        assert_eq!(said(1, 0), "1 task failed");
+        assert_eq!((said(2, 0), said(0, 1)), ("2 tasks failed".into(), "no task failed, 1 in earlier runs".into()));
+    }
 
     #[test]
     fn of_each_key_is_said_what_is_known_and_no_more() {
