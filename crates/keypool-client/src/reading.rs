@@ -53,9 +53,22 @@ impl Whole {
         if !self.status.is_redirection() {
             return Error::refused(self.status, &self.body);
         }
-        let to = self.leads.as_deref().map(|to| format!(" to {to}")).unwrap_or_default();
-        let message = format!("a redirect{to}, which is not followed with a key: check the base URL");
+        let message = format!("{}, which is not followed with a key: check the base URL", self.redirect());
         Error::new(ErrorKind::Refused { status: self.status, code: None, message, body: Box::default() })
+    }
+
+    /// Where it leads, in words.
+    fn redirect(&self) -> String {
+        self.leads.as_deref().map_or_else(|| "a redirect".to_owned(), |to| format!("a redirect to {to}"))
+    }
+
+    /// What it is, where that alone says that it is no provider's.
+    pub(crate) fn unlike(&self) -> Option<Unlike> {
+        match () {
+            () if self.status.is_redirection() => Some(Unlike(self.redirect())),
+            () if self.status.is_success() => unlike(&self.body),
+            () => None,
+        }
     }
 
     /// Reads it as what a good answer is.
@@ -65,8 +78,8 @@ impl Whole {
             Err(self.refused())
         } else if let Some(error) = self.error() {
             Err(error)
-        } else if let Some(said) = unlike(&self.body) {
-            Err(unreadable(said))
+        } else if let Some(what) = unlike(&self.body) {
+            Err(unreadable(what.with_advice()))
         } else {
             serde_json::from_slice(&self.body).map_err(|error| unreadable(error.to_string()))
         };
@@ -89,8 +102,24 @@ fn leads(head: &http::response::Parts) -> Option<String> {
     to.split(['?', '#']).next().map(|place| place.chars().take(200).collect())
 }
 
-/// What came where an object was to come, and what to look at.
-pub(crate) fn unlike(body: &[u8]) -> Option<String> {
+/// What came where an answer was to come.
+#[derive(Debug)]
+pub(crate) struct Unlike(String);
+
+impl Unlike {
+    /// That alone.
+    pub(crate) fn what(&self) -> &str {
+        &self.0
+    }
+
+    /// And what to look at.
+    pub(crate) fn with_advice(&self) -> String {
+        format!("{}; if it stays so, check the base URL", self.0)
+    }
+}
+
+/// What came where an object was to come.
+fn unlike(body: &[u8]) -> Option<Unlike> {
     let what = match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => return None,
         None => "nothing came",
@@ -101,7 +130,7 @@ pub(crate) fn unlike(body: &[u8]) -> Option<String> {
     let begin = String::from_utf8_lossy(&body[..body.len().min(80)]);
     let begin = begin.trim();
     let shown = if begin.is_empty() { String::new() } else { format!(" ({begin:?})") };
-    Some(format!("{what}{shown}; if it stays so, check the base URL"))
+    Some(Unlike(format!("{what}{shown}")))
 }
 
 /// Most answers come in one piece, which is not copied.

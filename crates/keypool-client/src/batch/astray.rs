@@ -60,10 +60,7 @@ impl Shared {
         if enough {
             let base = self.client.pool().provider().base();
             // What is to be looked at is said below.
-            let said = [", which is not followed", "; if it stays so"]
-                .iter()
-                .fold(&*bad.message, |said, tail| said.split(tail).next().unwrap_or(said));
-            let said: String = said.chars().take(200).collect();
+            let said: String = bad.met.as_ref().map_or(&*bad.message, |met| met.what()).chars().take(200).collect();
             let why = format!(
                 "what answers at {base} is no provider: it said the same to each of the first {TASKS} tasks ({}{said}); check \
                  the base URL (the upstream), and the model's name",

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    reading::{Whole, unlike},
+    reading::{Unlike, Whole},
 };
 
 /// What came of one attempt, or of several over other keys.
@@ -54,6 +54,8 @@ pub(crate) struct Bad {
     pub(crate) of_another: bool,
     /// Whoever said it is no provider.
     pub(crate) astray: bool,
+    /// What came where an answer was to come.
+    pub(crate) met: Option<Box<Unlike>>,
     /// It is not for the tier of those who were asked: a quota of none, which is asked for again another day.
     pub(crate) without_quota: bool,
 }
@@ -62,6 +64,8 @@ pub(crate) struct Bad {
 const EXIT: &str = "exit";
 /// Why a good answer with nothing in it ended whose account is limited: the pool rests its key for that.
 const LIMITED: &str = "PUP_LIMITED_DISABLED";
+/// The kind of a task's fault whose model nobody has.
+pub(super) const NO_MODEL: &str = "model_unavailable";
 /// The code of a request whose lease ended before it could go out.
 const VOID: &str = "void";
 
@@ -85,6 +89,7 @@ impl Bad {
             asked,
             without_model,
             astray: false,
+            met: None,
             without_quota: false,
             of_another: false,
         }
@@ -171,15 +176,15 @@ fn judge(shared: &Shared, whole: Whole, slotted: bool) -> Tried {
         took: Duration::ZERO,
     };
     tried.outcome = if !whole.status.is_success() {
-        Err(of_error(shared, &whole.refused().with(None, whole.served_by.clone()), slotted))
+        let bad = of_error(shared, &whole.refused().with(None, whole.served_by.clone()), slotted);
+        Err(Bad { met: whole.unlike().map(Box::new), ..bad })
     } else if key_fault {
         let advice = verdict.map(|verdict| verdict.advice_of().to_owned()).unwrap_or_default();
         Err(Bad::new(FaultKind::Key, "key", advice))
     } else {
-        let unlike = unlike(&whole.body);
-        let astray = unlike.is_some();
-        let read = match unlike {
-            Some(said) => Err(said),
+        let met = whole.unlike();
+        let read = match &met {
+            Some(what) => Err(what.with_advice()),
             None => Answered::read(shared.dialect, &whole.body).map_err(|error| error.to_string()),
         };
         match read {
@@ -196,7 +201,7 @@ fn judge(shared: &Shared, whole: Whole, slotted: bool) -> Tried {
             Err(error) => {
                 let text = String::from_utf8_lossy(&whole.body[..whole.body.len().min(2_000)]).into_owned();
                 let bad = Bad::of_task("unreadable", format!("the answer cannot be read: {error}"), Some(text));
-                Err(Bad { astray, ..bad })
+                Err(Bad { astray: met.is_some(), met: met.map(Box::new), ..bad })
             }
         }
     };
@@ -267,6 +272,7 @@ fn of_error(shared: &Shared, error: &Error, slotted: bool) -> Bad {
             let of_another = slotted && kind == VerdictKind::WrongOwner;
             let (whose, name) = match () {
                 () if key_fault => (FaultKind::Key, "key"),
+                () if without_model => (FaultKind::Task, NO_MODEL),
                 () if invalid => (FaultKind::Task, "invalid"),
                 () if verdict.is_some_and(Verdict::is_provider_fault) || status.is_server_error() => {
                     (FaultKind::Model, "model_error")

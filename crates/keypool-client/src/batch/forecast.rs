@@ -46,6 +46,11 @@ struct Pace {
 }
 
 impl Share {
+    /// Whether nothing is known of how fast it goes.
+    pub(super) fn has_no_end(&self) -> bool {
+        self.per_minute.is_none() && self.keys > 0
+    }
+
     /// Requests a second by its slots; without end where there are none.
     fn by_slots(&self, per_key: Option<f64>) -> f64 {
         per_key.map_or(f64::INFINITY, |key| key * self.keys as f64)

@@ -24,6 +24,10 @@ const ROUNDS: u32 = 5;
 const CHANCE: f64 = 1e-6;
 /// The same of keys that are said to be no good.
 const REFUSALS: u64 = 3;
+/// So many tasks at the most that are all that is left, and that limits turn away for longer than any day of the provider's
+/// lasts, are what those limits are for: a quota would have come back.
+const LAST: usize = 3;
+const DAY: Duration = Duration::from_secs(86_400);
 /// A key that began nothing for so long has its minute before it.
 const IDLE: Duration = Duration::from_secs(61);
 
@@ -35,11 +39,15 @@ struct Lane {
     refused: u64,
     /// When each key carried one last.
     last: HashMap<KeyId, Duration>,
+    /// Tasks that were turned away since anybody was carried, one more than the last ones at the most; and when that was.
+    left: Vec<u64>,
+    carried_last: Duration,
 }
 
 /// What limits did to a task.
 #[derive(Debug)]
 pub(crate) struct Met {
+    since: Duration,
     /// What was known of its model before that.
     carried: u64,
     refused: u64,
@@ -60,6 +68,8 @@ impl Limited {
     pub(super) fn carried(&mut self, model: &str, key: Option<&KeyId>, now: Duration) {
         let (Some(lane), Some(key)) = (self.0.get_mut(model), key) else { return };
         lane.carried += 1;
+        lane.carried_last = now;
+        lane.left.clear();
         match lane.last.get_mut(key) {
             Some(last) => *last = now,
             None => _ = lane.last.insert(key.clone(), now),
@@ -73,10 +83,15 @@ impl Limited {
             carried: 0,
             refused: 0,
             last: HashMap::new(),
+            left: Vec::new(),
+            carried_last: now,
         });
+        if lane.left.len() <= LAST && !lane.left.contains(&work.index) {
+            lane.left.push(work.index);
+        }
         let met = work.limited.get_or_insert_with(|| {
             let (carried, refused) = (lane.carried, lane.refused);
-            Box::new(Met { carried, refused, own: 0, by: Vec::new(), passed: 0, idle: 0 })
+            Box::new(Met { since: now, carried, refused, own: 0, by: Vec::new(), passed: 0, idle: 0 })
         });
         let was_idle = |key: &KeyId| {
             let last = lane.last.get(key).copied().unwrap_or(lane.since);
@@ -100,7 +115,9 @@ impl Limited {
         // The same befell others as well, one in so many.
         let refused = (lane.refused - met.refused).saturating_sub(met.own) as f64;
         let share = (refused + 1.0) / (refused + (lane.carried - met.carried) as f64 + 2.0);
-        Rounds { passed, again: met.passed, idle: met.idle, own: met.own, share }
+        let alone = now.saturating_sub(met.since.max(lane.carried_last));
+        let for_a_day = lane.left.len() <= LAST && alone > DAY;
+        Rounds { passed, again: met.passed, idle: met.idle, own: met.own, share, for_a_day }
     }
 }
 
@@ -114,6 +131,8 @@ struct Rounds {
     own: u64,
     /// What share of the others was as well.
     share: f64,
+    /// For longer than a day, while none but the last ones were left and nobody was carried.
+    for_a_day: bool,
 }
 
 impl Rounds {
@@ -193,7 +212,8 @@ impl Worker {
         let tokens = tokens.filter(|most| length::of_text(&work.body) > *most);
         let by = served.earlier().iter().filter(|attempt| attempt.kind == VerdictKind::RateLimited);
         let keys: Vec<KeyId> = by.map(|attempt| &attempt.key).chain(served.key()).cloned().collect();
-        let times = self.shared.desk.limited(work, &keys, tokens.is_some()).of_limit()?;
+        let rounds = self.shared.desk.limited(work, &keys, tokens.is_some());
+        let Some(times) = rounds.of_limit() else { return rounds.for_a_day.then(|| for_a_day(rounds.own)) };
         Some(match tokens {
             Some(most) => Bad {
                 invalid: true,
@@ -215,6 +235,17 @@ impl Worker {
             ),
         })
     }
+}
+
+fn for_a_day(times: u64) -> Bad {
+    Bad::new(
+        FaultKind::Task,
+        "refused",
+        format!(
+            "a limit (429) turned it away for more than a day, {times} times, as one of the last tasks: it may need more than the \
+             provider allows, or the keys have no quota any more"
+        ),
+    )
 }
 
 fn too_long(said: String) -> Bad {

@@ -42,6 +42,7 @@ mod line;
 mod output;
 mod owned;
 mod pace;
+mod part;
 mod pile;
 mod plan;
 mod quoted;

@@ -191,6 +191,12 @@ impl Plan {
         ends.max()
     }
 
+    /// Whether what is expected is no more than a bound: of some owner no limit is known, and no slot has a pace.
+    fn is_bound(&self) -> bool {
+        let mut forecasts = self.parts.iter().map(|(_, _, forecast)| forecast);
+        forecasts.any(|forecast| forecast.by_slots.is_none() && forecast.shares.iter().any(Share::has_no_end))
+    }
+
     /// Nothing has begun for so long.
     pub(crate) fn quiet(&mut self, since: Duration) {
         self.parts.iter_mut().for_each(|(_, _, forecast)| forecast.quiet = since.as_secs_f64());
@@ -226,7 +232,9 @@ impl Plan {
             None if self.per_minute.is_some() && short.is_none() => Some("as long as their answers take".to_owned()),
             None => None,
         };
-        let expected = expected.map(|time| format!("; {tasks} tasks: about {time}"));
+        // Whoever has no known limit takes as long as the answers do, which nobody knows yet.
+        let about = if self.is_bound() { "at least" } else { "about" };
+        let expected = expected.map(|time| format!("; {tasks} tasks: {about} {time}"));
         let short = short.map(|left| format!(" ({left} of them before the day's quota is used up)"));
         format!("{self}{}{}", expected.unwrap_or_default(), short.unwrap_or_default())
     }

@@ -59,8 +59,9 @@ pub struct TaskResult {
 /// Why a task failed.
 #[derive(Clone, Debug, Serialize)]
 pub struct TaskError {
-    /// `blocked`, `empty`, `invalid_json`, `schema`, `invalid`, `model_error`, `timeout`, `broken`, `unreadable`; `input`:
-    /// what stands there is no task, or another one has its id.
+    /// `blocked`, `empty`, `invalid_json`, `schema`; `invalid`: sent again, it would be refused again; `model_unavailable`:
+    /// nobody has the model; `model_error`: the provider's own fault; `refused`; `timeout`, `closed`, `broken`, `unreadable`;
+    /// `input`: what stands there is no task, or another one has its id.
     pub kind: &'static str,
     /// What happened.
     pub message: String,

@@ -108,9 +108,9 @@ impl Watch {
     /// How it stands.
     pub fn statistics(&self) -> Statistics {
         let mut all = self.0.statistics();
+        let snapshot = self.0.client.pool().snapshot();
         if all.by_slot.is_empty() {
             // Without slots it is keys that rest.
-            let snapshot = self.0.client.pool().snapshot();
             all.paused = snapshot.resting_keys + snapshot.disabled_keys;
         }
         if all.resting.is_empty() && all.active == 0 && all.left() > 0 {
@@ -126,12 +126,14 @@ impl Watch {
         plan.quiet(self.0.quiet());
         all.possible_per_second = plan.per_second();
         (all.left_today, all.per_day) = (plan.left_today, plan.per_day);
+        let part = self.0.part(&all, &snapshot);
         let nobody_knows = all.active == 0 && all.resting.iter().any(|resting| resting.seconds.is_none());
         if all.unreachable.is_some() || nobody_knows {
             return all;
         }
         let expected = plan.expected_with(all.left(), all.active as u64, self.0.pace(&all)).filter(|_| all.left() > 0);
-        all.eta = expected.map(|time| time.as_secs_f64());
+        // What others have of the keys' limits is not this run's.
+        all.eta = expected.zip(part).map(|(time, part)| time.as_secs_f64() / part);
         all
     }
 

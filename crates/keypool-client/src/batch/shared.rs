@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tower_keypool::{Demand, Exhausted, KeyId, KeyView, OutReason, Tick};
+use tower_keypool::{Demand, Exhausted, KeyId, KeyView, OutReason, Snapshot, Tick};
 
 use super::{
     Id, Resting, Statistics, TaskResult,
@@ -20,6 +20,7 @@ use super::{
     dialect::Dialect,
     faults::Told,
     input::InputError,
+    part::{self, Part},
     statistics::{Tally, Unreachable, time},
 };
 use crate::client::Client;
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) desk: Desk,
     tally: Mutex<Tally>,
     active: Busy,
+    /// What it has of the keys.
+    part: Part,
     paused: AtomicUsize,
     /// When the last request began, in nanoseconds since the run did.
     begun_last: AtomicU64,
@@ -69,6 +72,7 @@ impl Shared {
             options,
             tally: Mutex::new(tally),
             active: Busy::default(),
+            part: Part::default(),
             paused: AtomicUsize::new(0),
             begun_last: AtomicU64::new(0),
             by_slot: Mutex::default(),
@@ -247,6 +251,14 @@ impl Shared {
     pub(crate) fn fail(&self, what: String) {
         self.desk.stop(Stop::Failed(what.as_str().into()));
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
+    }
+
+    /// What part of the keys it had so far; `None`: next to nothing. Whoever has nothing more to do, or all workers busy, wants
+    /// no more of them.
+    pub(super) fn part(&self, all: &Statistics, snapshot: &Snapshot) -> Option<f64> {
+        let wants = all.queued > 0 && all.active < all.slots;
+        let part = if wants { part::of_keys(snapshot, &self.options.defaults.model) } else { 1.0 };
+        if all.ok == 0 { Some(1.0) } else { self.part.look(self.desk.elapsed(), part) }
     }
 
     /// Good answers a second while any request was under way; `None` while those are few.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tower_keypool::{Exhausted, KeyId, KeyPool, OutReason, ServedBy, Verdict, VerdictKind};
 
 use super::{
-    attempt::{Bad, Tried},
+    attempt::{Bad, NO_MODEL, Tried},
     desk::Stop,
     events::FaultKind,
     line::A_MOMENT,
@@ -109,7 +109,7 @@ fn unexplained<'a>(work: &Work, tried: &'a Tried) -> Option<&'a KeyId> {
 /// What was said of the key is the task's own.
 fn blame(tried: &mut Tried) {
     if let Err(bad) = &mut tried.outcome {
-        let kind = if bad.without_model.is_some() { "invalid" } else { "refused" };
+        let kind = if bad.without_model.is_some() { NO_MODEL } else { "refused" };
         (bad.whose, bad.kind) = (FaultKind::Task, kind);
     }
 }
@@ -194,7 +194,7 @@ impl Worker {
 
     /// Such a task ends: what another one was told it would be told as well.
     pub(super) async fn has_no_model(&self, work: Box<Work>, why: &Exhausted) {
-        let bad = Bad { invalid: true, ..Bad::new(FaultKind::Task, "invalid", why.to_string()) };
+        let bad = Bad { invalid: true, ..Bad::new(FaultKind::Task, NO_MODEL, why.to_string()) };
         self.failed_unsent(work, bad, None).await;
     }
 

@@ -60,8 +60,8 @@ fn closing_fence(inside: &str) -> Option<usize> {
     inside.rfind("\n```")
 }
 
-/// The first balanced value that is JSON; else what seems to be JSON and is broken. A list of one number (`[1]`, as texts
-/// cite) gives way to what follows it.
+/// The first balanced value that is JSON; else what seems to be JSON and is broken. A number that cites (`as said in [1]`)
+/// gives way to what follows it.
 pub(super) fn first(text: &str) -> (Option<(Value, &str)>, Option<&str>) {
     let (mut cited, mut broken) = (None, None);
     let mut from = 0;
@@ -70,7 +70,7 @@ pub(super) fn first(text: &str) -> (Option<(Value, &str)>, Option<&str>) {
             Some(length) => {
                 let piece = &text[start..start + length];
                 match super::value(piece) {
-                    Ok(value) if is_citation(&value) => drop(cited.get_or_insert((value, piece))),
+                    Ok(value) if is_citation(&text[..start], &value) => drop(cited.get_or_insert((value, piece))),
                     Ok(value) if broken.is_none() => return (Some((value, piece)), None),
                     // What is broken came first, and this is something else.
                     Ok(_) => break,
@@ -96,8 +96,18 @@ pub(super) fn bare(text: &str) -> Option<&str> {
     (text.starts_with(['"', '\'']) && text.contains(':')).then_some(text)
 }
 
-fn is_citation(value: &Value) -> bool {
-    value.as_array().is_some_and(|list| list.len() <= 1 && list.iter().all(Value::is_number))
+/// Words behind which `[1]` is what they speak of.
+const ANNOUNCE: [&str; 13] =
+    ["is", "are", "be", "was", "were", "list", "array", "answer", "result", "output", "value", "json", "returns"];
+
+/// Whether a list is a whole number that stands for a source: behind a word, a sentence or another source on its line.
+fn is_citation(before: &str, value: &Value) -> bool {
+    let is_number = value.as_array().is_some_and(|list| matches!(&**list, [number] if number.is_u64()));
+    let line = before.rsplit('\n').next().unwrap_or_default().trim_end();
+    let word = line.rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
+    is_number
+        && line.ends_with(|last: char| last.is_alphanumeric() || ".,;!?)]}\"'\u{201d}".contains(last))
+        && !ANNOUNCE.iter().any(|announces| word.eq_ignore_ascii_case(announces))
 }
 
 /// Where an object or a list may begin, by what follows its bracket.

@@ -61,3 +61,25 @@ async fn tasks_that_find_no_answer_while_others_do_fail_for_themselves() {
         assert_eq!((all.ok as usize, all.failed as usize), (count - odd, odd), "{all}");
     }
 }
+
+/// What was met is told once and whole, whatever words it has.
+#[tokio::test(start_paused = true)]
+async fn what_is_met_is_told_in_its_own_words_and_what_to_look_at_once() {
+    let says = [
+        (
+            (|| Says::Leads("https://elsewhere.example/a?b")) as fn() -> Says,
+            "(302 a redirect to https://elsewhere.example/a)",
+        ),
+        (|| Says::Other(404, "Gone, which is not followed by much"), "(404 Gone, which is not followed by much)"),
+        (|| Says::Other(404, "Away; if it stays so, call"), "(404 Away; if it stays so, call)"),
+        (|| Says::Other(200, "<p>; if it stays so</p>"), "(it is no JSON object (\"<p>; if it stays so</p>\"))"),
+    ];
+    for (says, told) in says {
+        let pool = provider::pool(provider::keys(3)).build().unwrap();
+        let (client, _) = provider::client(&pool, Models::new(), move |_, _, _| (QUICK, says()));
+        let (ended, _) = Batch::new(client).run(prompts(50)).finish().await;
+        let Ended::Astray(why) = ended else { panic!("{told}: {ended:?}") };
+        assert!(why.contains(told), "{told} is missing: {why}");
+        assert_eq!(why.matches("base URL").count(), 1, "{why}");
+    }
+}

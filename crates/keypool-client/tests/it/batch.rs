@@ -115,6 +115,24 @@ async fn what_is_invalid_is_not_sent_again() {
     assert!(!results[0].success && sim.report().total.arrivals == 4);
 }
 
+/// A model that is not there is no mistake in the request, and not an error of the model's either.
+#[tokio::test(start_paused = true)]
+async fn a_model_that_nobody_has_is_told_so_and_asked_for_once() {
+    for slots in [false, true] {
+        let (sim, client) = stage::paused(GeminiSim::builder(), 3, |pool| pool);
+        let batch = Batch::new(client).concurrency(1);
+        let batch = if slots { batch.workers_per_key(1).rate_limit_per_slot(0.1) } else { batch };
+        let tasks = (0..20).map(|n| Task::prompt(format!("task {n}")).model("gemini-9-none"));
+        let (results, _) = all(batch, tasks.collect()).await;
+        assert_eq!(results.len(), 20);
+        for result in results {
+            let error = result.error.expect("nobody has it");
+            assert_eq!(error.kind, "model_unavailable", "slots {slots}: {error:?}");
+        }
+        assert!(sim.report().total.arrivals <= 20, "slots {slots}: {} requests", sim.report().total.arrivals);
+    }
+}
+
 /// A way out that is shut opens again some day: that is no failure of the run.
 #[tokio::test(start_paused = true)]
 async fn an_exit_that_lets_nothing_out_ends_a_run_with_the_time_to_come_back() {

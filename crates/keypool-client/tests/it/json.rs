@@ -145,3 +145,23 @@ fn a_sign_alone_is_no_nought() {
         assert_eq!((found.value, found.how), (meant, How::Repaired), "{text}");
     }
 }
+
+/// `[1]` is what it is, unless it only cites.
+#[test]
+fn the_first_value_is_taken_however_small() {
+    for (text, meant) in [
+        ("[1]\nThat is a list, unlike {\"a\": 2}.", json!([1])),
+        ("The list: [1]; as an object {\"a\": 1}", json!([1])),
+        ("The answer is [7], and not {\"a\": 1}.", json!([7])),
+        ("- [-1], or as an object {\"a\": -1}", json!([-1])),
+        ("There are none, []. Otherwise: {\"a\": 1}", json!([])),
+        ("It was said by Smith [0.5] and [{\"a\": 1}]", json!([0.5])),
+        ("As said in [1], the result is {\"a\": 1}.", json!({ "a": 1 })),
+        ("Long known.[1] [2] So: {\"a\": 1}", json!({ "a": 1 })),
+        ("Smith et al. [12] measured {\"a\": 1}", json!({ "a": 1 })),
+        ("It is in [3] alone.", json!([3])),
+    ] {
+        let found = find(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!((found.value, found.how), (meant, How::Extracted), "{text}");
+    }
+}

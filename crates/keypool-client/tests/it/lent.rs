@@ -63,3 +63,41 @@ async fn what_another_process_has_is_waited_for_aloud() {
         assert_eq!(done.await.unwrap().1.ok, 40);
     }
 }
+
+/// Each has a part of what the keys allow, which it has seen by then.
+#[tokio::test(start_paused = true)]
+async fn two_runs_over_the_same_keys_expect_their_end_by_what_they_get_of_them() {
+    const TASKS: u64 = 600;
+    let builder = || provider::pool(provider::keys(6)).limits(MODEL, Limits::new().per_minute(20));
+    let board = Common(Arc::new(MemoryBoard::new(builder().build().unwrap().clock().clone())));
+    let mut runs = Vec::new();
+    for name in ["one", "two"] {
+        let pool = opened(&board, name, builder()).await;
+        let (client, _) = provider::client(&pool, Models::new(), |_, _, _| (Duration::from_millis(500), fine()));
+        let run = Batch::new(client).expecting(TASKS).run((0..TASKS).map(|n| Task::prompt(format!("{n}"))));
+        let watch = run.watch();
+        let watching = tokio::spawn(async move {
+            let mut said = Vec::new();
+            loop {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                let now = watch.statistics();
+                if now.left() == 0 {
+                    return said;
+                }
+                said.push((now.seconds, now.eta, now.line()));
+            }
+        });
+        runs.push((tokio::spawn(run.finish()), watching));
+    }
+    for (done, watching) in runs {
+        let all = done.await.unwrap().1;
+        assert_eq!(all.ok, TASKS, "{all}");
+        let said = watching.await.unwrap();
+        assert!(all.seconds > 400.0, "they share it: {all}");
+        for (at, eta, line) in said.iter().filter(|(at, ..)| (150.0..300.0).contains(at)) {
+            let left = all.seconds - at;
+            let eta = eta.unwrap_or_else(|| panic!("nobody knows at {at}: {line}"));
+            assert!(eta > left * 0.7 - 30.0, "at {at:.0} s, {left:.0} before the end, {eta:.0} expected: {line}");
+        }
+    }
+}

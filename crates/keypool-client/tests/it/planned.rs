@@ -72,3 +72,20 @@ async fn the_end_is_expected_where_minutes_come_in_bursts() {
         }
     }
 }
+
+/// Windows that are full at the begin let more through than they do by and by.
+#[tokio::test(start_paused = true)]
+async fn what_goes_faster_than_it_can_go_on_is_no_share_of_it() {
+    let limits = |pool: tower_keypool::KeyPoolBuilder| pool.limits(MODEL, Limits::new().per_minute(10));
+    for (tasks, latency, long) in [(10, 4, true), (5, 10, false)] {
+        let (_sim, client) = stage::paused(GeminiSim::builder().latency(Duration::from_secs(latency)), 1, limits);
+        let batch = Batch::new(client);
+        let batch = if long { batch } else { batch.concurrency(1) };
+        let all = batch.run((0..tasks).map(|n| Task::prompt(format!("{n}")))).finish().await.1;
+        let said = all.to_string();
+        let rate = said.lines().find(|line| line.starts_with("rate: ")).unwrap();
+        assert_eq!(rate.ends_with(" of 0.17 possible in the long run"), long, "{rate}");
+        let faster = all.per_second > all.possible_per_second.unwrap();
+        assert_eq!((faster, rate.contains('%')), (long, !long), "{rate}");
+    }
+}

@@ -399,3 +399,21 @@ async fn keys_that_are_out_charge_no_task_while_others_serve() {
         }
     }
 }
+
+/// Nothing else is carried meanwhile that would tell it from a quota that is out: a day that turned does.
+#[tokio::test(start_paused = true)]
+async fn the_last_task_that_no_key_carries_ends_for_itself_once_a_day_turned() {
+    for slots in [false, true] {
+        let pool = provider::pool(provider::keys(3)).build().unwrap();
+        let (client, asked) = provider::reading(&pool, Models::new(), move |_, _, _, body| {
+            let says = nameless(429, "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota).");
+            (QUICK, if body.contains("\"task 29\"") { says } else { fine() })
+        });
+        let batch = Batch::new(client);
+        let batch = if slots { batch.workers_per_key(1).rate_limit_per_slot(0.1) } else { batch };
+        let ended = tokio::time::timeout(Duration::from_secs(4 * 86_400), batch.run(prompts(30)).finish()).await;
+        let (ended, all) = ended.unwrap_or_else(|_| panic!("slots {slots}: it waits for ever, {asked:?}"));
+        assert!(matches!(ended, Ended::Done), "{ended:?} {all}");
+        assert_eq!((all.ok, all.failed, all.errors.get("refused")), (29, 1, Some(&1)), "{all}");
+    }
+}

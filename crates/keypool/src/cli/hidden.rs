@@ -26,12 +26,15 @@ pub(super) fn ask(prompt: &str, then: Signals) -> Result<String, Failure> {
         // Ctrl-D.
         ErrorKind::UnexpectedEof => {
             eprintln!();
-            Failure::config(anyhow!(
-                "nothing was typed: type or paste it and press Enter, or give it on standard input"
-            ))
+            nothing()
         }
         _ => Failure::run(error),
     })
+}
+
+/// Nobody typed anything.
+pub(super) fn nothing() -> Failure {
+    Failure::config(anyhow!("nothing was typed: type or paste it and press Enter, or give it on standard input"))
 }
 
 #[cfg(unix)]

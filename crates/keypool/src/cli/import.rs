@@ -93,10 +93,10 @@ impl Import {
             let ImportRecord { added, duplicate, rejected, .. } = &record;
             let keys = count(usize::try_from(*added).unwrap_or(usize::MAX), "key");
             let rejected = rejected.len();
-            say(&format!("{keys} added from {}, {duplicate} there already, {rejected} rejected", plain(&record.from)));
+            say(&format!("{keys} added from {}, {duplicate} there already, {rejected} rejected", called(&record.from)));
         }
         if record.added + record.duplicate == 0 {
-            return Err(Failure::config(anyhow!("no usable key in {}", plain(&record.from))));
+            return Err(Failure::config(anyhow!("no usable key in {}: it takes a key a line", called(&record.from))));
         }
         Ok(())
     }
@@ -139,6 +139,11 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         let name = if secret::may_be(&name) { "that file (it may be a secret, and is not shown)" } else { &*name };
         Failure::config(anyhow!("{name}: {error}: name a file with a key a line, or - for standard input"))
     })
+}
+
+/// Where keys came from, as a person says it.
+fn called(from: &str) -> String {
+    if from == "-" { "standard input".to_owned() } else { plain(from) }
 }
 
 /// The file as it is called from anywhere.

@@ -18,6 +18,7 @@ mod man;
 mod model_name;
 mod monitor;
 mod options;
+mod refused;
 mod said;
 mod secret;
 mod serve;
@@ -28,16 +29,12 @@ mod tenants;
 mod test_keys;
 mod usage;
 
-use std::{fmt, io::Write, process::ExitCode, time::Duration};
+use std::{fmt, process::ExitCode, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::said::{say, say_json};
-use crate::{
-    database::DatabaseError,
-    edits::EditError,
-    telemetry::{plain, plain_text},
-};
+use crate::{database::DatabaseError, edits::EditError};
 
 /// Many LLM API keys, used as if they were one key that never runs dry.
 #[derive(Debug, Parser)]
@@ -104,9 +101,9 @@ Examples:
 /// Reads the command line and runs the command. Exit codes: 0 when it ended as asked, 2 for a wrong command line or
 /// configuration, 1 for anything else, unless a command says otherwise.
 pub fn run() -> ExitCode {
-    let cli = match Alone::try_parse().map(Cli::from).or_else(|_| Cli::try_parse()) {
-        Ok(cli) => cli,
-        Err(error) => return refused(&error),
+    let (cli, json) = match Alone::try_parse().map(|alone| (alone.into(), false)).or_else(|_| parsed()) {
+        Ok(parsed) => parsed,
+        Err(error) => return refused::refused(&error),
     };
     let ended = match cli.command {
         Command::Serve(serve) => serve.run(),
@@ -133,29 +130,24 @@ pub fn run() -> ExitCode {
     };
     match ended.and_then(|()| said::whole()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            // It may name what others wrote: lines stay, nothing steers the terminal.
-            // Nobody may be there to read it.
-            let _ = writeln!(std::io::stderr(), "keypool: {}", plain_text(&secret::masked(failure.to_string())));
-            ExitCode::from(failure.code)
-        }
+        Err(failure) => refused::failed(&failure, json),
     }
 }
 
-/// A command line that is wrong, or one that asks for help. What may be a secret in it is not printed.
-fn refused(error: &clap::Error) -> ExitCode {
-    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let secrets = words.iter().flat_map(|word| word.split('=')).filter(|word| secret::may_be(word));
-    let secrets: Vec<&str> = secrets.collect();
-    let code = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-    if secrets.is_empty() && words.iter().all(|word| plain(word) == *word) {
-        // In colour, where that can be shown.
-        let _ = error.print();
-        return code;
-    }
-    let text = secrets.iter().fold(error.render().to_string(), |text, secret| text.replace(secret, "***"));
-    eprint!("{}", plain_text(&text));
-    code
+/// All of the command line, and whether it asks for JSON.
+fn parsed() -> Result<(Cli, bool), clap::Error> {
+    let mut command = with_numbers(Cli::command());
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    let json = refused::asks_json(&matches);
+    let cli = Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
+    Ok((cli, json))
+}
+
+/// With numbers below none as values of options: whoever reads them says what is allowed, and no option is unknown.
+fn with_numbers(command: clap::Command) -> clap::Command {
+    let takes = |arg: &Arg| !arg.is_positional() && arg.get_action().takes_values();
+    let command = command.mut_args(|arg| if takes(&arg) { arg.allow_negative_numbers(true) } else { arg });
+    command.mut_subcommands(with_numbers)
 }
 
 /// The exit code of what somebody stopped.

@@ -3,7 +3,10 @@
 
 use std::{
     io::{self, ErrorKind, Write},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use anyhow::anyhow;
@@ -12,6 +15,8 @@ use super::Failure;
 
 /// Why not all of it is there.
 static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+/// Something was to be there.
+static SAID: AtomicBool = AtomicBool::new(false);
 
 /// A line, or several.
 pub(super) fn say(text: &str) {
@@ -25,11 +30,17 @@ pub(super) fn say_json(value: &impl serde::Serialize) {
 
 /// What became of something that was written there; whether more can be.
 pub(super) fn note(written: io::Result<()>) -> bool {
+    SAID.store(true, Relaxed);
     let Err(error) = written else { return true };
     if error.kind() != ErrorKind::BrokenPipe {
         let _ = UNWRITTEN.set(error);
     }
     false
+}
+
+/// Whether anything was.
+pub(super) fn anything() -> bool {
+    SAID.load(Relaxed)
 }
 
 /// Ends a command that went well otherwise.

@@ -25,7 +25,13 @@ pub(super) fn ask(given: Option<&str>) -> Result<KeySpec, Failure> {
             );
             key.to_owned()
         }
-        _ if std::io::stdin().is_terminal() => hidden::ask("API key (it is not shown): ", Signals::End)?,
+        _ if std::io::stdin().is_terminal() => {
+            let typed = hidden::ask("API key (it is not shown): ", Signals::End)?;
+            if typed.trim().is_empty() {
+                return Err(hidden::nothing());
+            }
+            typed
+        }
         _ => {
             let mut bytes = Vec::new();
             std::io::stdin().read_to_end(&mut bytes).map_err(Failure::run)?;

@@ -2,7 +2,10 @@
 
 #![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::anyhow;
 use clap::Args;
@@ -213,7 +216,7 @@ fn tell(found: &[Finding], off: &[Value], fixed: Option<&Fixed>) {
             id,
             format!("{}{code}", key.verdict.name()),
             models(&key.models),
-            or_none(&key.tier),
+            key.tier.clone(),
             or_none(&key.owner),
             key.latency.map_or_else(|| "-".to_owned(), |took| format!("{} ms", took.as_millis())),
             key.advice.clone(),
@@ -226,6 +229,11 @@ fn tell(found: &[Finding], off: &[Value], fixed: Option<&Fixed>) {
     let mut kinds: BTreeMap<Standing, usize> = BTreeMap::new();
     for key in found {
         *kinds.entry(key.verdict).or_default() += 1;
+    }
+    let unknown: BTreeSet<&str> =
+        found.iter().filter(|key| key.tier == "unknown" && key.usable).map(|key| &*key.tier_by).collect();
+    for why in unknown {
+        say(&format!("tier unknown: {}", plain(why)));
     }
     let kinds: Vec<String> = kinds.iter().map(|(kind, n)| format!("{n} {}", kind.name())).collect();
     say(&format!("{}: {}", count(found.len(), "key"), kinds.join(", ")));

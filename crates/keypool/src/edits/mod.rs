@@ -3,6 +3,7 @@
 
 mod configured;
 mod keeping;
+mod near;
 mod shown;
 mod tokens;
 
@@ -18,6 +19,7 @@ use tower_keypool::{
 
 pub use configured::{kept_here_alone, one_name};
 pub use keeping::keep;
+pub use near::naming_near;
 use shown::shows_a_key;
 pub use shown::{HOLDS_A_KEY, disable, reason, shown_of};
 pub use tokens::{no_token, without_tokens};

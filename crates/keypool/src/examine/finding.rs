@@ -55,8 +55,11 @@ pub struct Finding {
     pub status: Option<u16>,
     /// The models that it sees.
     pub models: Vec<String>,
-    /// What the account pays: as the answer tells, else as it was configured.
-    pub tier: Option<String>,
+    /// What the account pays: as the answer tells, else as it was configured, else as what it allows lets one guess;
+    /// `unknown` where nothing tells.
+    pub tier: String,
+    /// How that is known, or what would tell.
+    pub tier_by: String,
     /// Whose quota it is: as the answer tells, else as it was configured.
     pub owner: Option<String>,
     /// How long the last call took.

@@ -2,6 +2,7 @@
 
 mod finding;
 mod question;
+mod tier;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

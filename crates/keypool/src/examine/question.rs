@@ -11,7 +11,10 @@ use keypool_client::Client;
 use serde_json::{Value, json};
 use tower_keypool::{BoxError, Clock, KeyPool, Retry, ServedBy, Verdict, VerdictKind, config::KeySpec};
 
-use super::{Finding, Group, Manner, Standing};
+use super::{
+    Finding, Group, Manner, Standing,
+    tier::{Asked, Pays},
+};
 use crate::client::Calls;
 
 /// A list of models is no longer than this.
@@ -70,14 +73,15 @@ impl<'a> Asking<'a> {
     pub(super) async fn finding(mut self) -> Finding {
         let listed = self.ask(Method::GET, self.question.list, &Bytes::new(), is_list).await;
         let models = names(&listed.body);
+        let head = listed.headers.clone();
         let mut last = listed;
         let tried = self.question.counts.then(|| self.model(&last.body)).flatten();
-        if let (VerdictKind::Success, Some(model)) = (last.verdict.kind(), tried) {
+        if let (VerdictKind::Success, Some(model)) = (last.verdict.kind(), &tried) {
             let path = format!("/v1beta/{model}:countTokens");
             let body = json!({ "contents": [{ "role": "user", "parts": [{ "text": "hi" }] }] }).to_string();
             last = self.ask(Method::POST, &path, &Bytes::from(body), is_about_a_model).await;
         }
-        self.found(models, &last)
+        self.found(models, tried.as_deref(), &head, &last)
     }
 
     /// One call, made again where that may help.
@@ -156,12 +160,18 @@ impl<'a> Asking<'a> {
         able.iter().find(|name| **name == usual).or(able.first()).cloned()
     }
 
-    fn found(self, models: Vec<String>, last: &Answer) -> Finding {
+    /// `tried`: the model that was; `head`: that of the first answer.
+    fn found(self, models: Vec<String>, tried: Option<&str>, head: &HeaderMap, last: &Answer) -> Finding {
         let verdict = &last.verdict;
         let standing = Standing::of(verdict);
         let news = verdict.news_of();
         let told = OWNERS.iter().find_map(|name| last.headers.get(*name)?.to_str().ok()).map(str::to_owned);
-        let tier = news.and_then(|news| news.tier.clone()).or_else(|| self.key.tier.clone());
+        let asked = Asked {
+            provider: &**self.question.client.pool().provider(),
+            configured: self.key.tier.as_ref(),
+            model: tried.map(|name| name.strip_prefix("models/").unwrap_or(name)),
+        };
+        let Pays { tier, by: tier_by } = Pays::of(&asked, &[head, &last.headers], verdict);
         Finding {
             id: self.key.key().key_id().to_string(),
             hash: self.key.hash(),
@@ -173,7 +183,8 @@ impl<'a> Asking<'a> {
             code: verdict.code_of().to_owned(),
             status: verdict.status_of().map(|status| status.as_u16()),
             models,
-            tier: tier.map(|tier| tier.name().to_owned()),
+            tier,
+            tier_by,
             owner: news.and_then(|news| news.consumer.clone()).or(told).or_else(|| self.key.owner.clone()),
             latency: Some(last.took),
             calls: self.calls,

@@ -399,3 +399,92 @@ fn keys_can_be_read_on_a_narrow_terminal() {
         assert!(text.contains("last failure") && text.contains("vault") && !text.contains("--json"), "{text}");
     }
 }
+
+/// A number that is too small is told to be so, and is no option that does not exist.
+#[test]
+fn a_number_below_none_is_out_of_range_and_no_unknown_option() {
+    let mut asked = 0;
+    for words in all() {
+        let args: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (_, help) = run(&[&args[..], &["--help"]].concat());
+        for line in help.lines().map(str::trim).filter(|line| line.starts_with('-')) {
+            let Some((option, _)) = line
+                .split_once(" <")
+                .filter(|(_, value)| ["NUMBER>", "SECONDS>", "N>"].iter().any(|name| value.starts_with(name)))
+            else {
+                continue;
+            };
+            let option = option.rsplit(' ').next().unwrap();
+            let (code, text) = run(&[&args[..], &[option, "-1"]].concat());
+            assert_eq!(code, 2, "{words:?} {option}: {text}");
+            assert!(!text.contains("unexpected argument"), "{words:?} {option}: {text}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 15, "{asked} options");
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    home.write("tasks.txt", "x\n");
+    for (args, range) in [
+        (&["test-keys", "--max-retries", "-1"][..], "-1 is not in 0..=20"),
+        (&["test-keys", "--retry-delay", "-1"], "0 to 3600"),
+        (&["keys", "set", "one", "--weight", "-1"], "weight"),
+        (&["batch", "tasks.txt", "--max-retries", "-1"], "max_retries"),
+        (&["batch", "tasks.txt", "--max-retries", "-1"], "expected a whole number from 0"),
+        (&["batch", "tasks.txt", "--temperature", "-0.5"], "temperature"),
+    ] {
+        home.run(args).bad(2, range);
+    }
+}
+
+/// Whoever reads JSON is told of a failure in JSON, once, and people beside it.
+#[test]
+fn a_failure_is_json_where_json_was_asked_for() {
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    std::fs::create_dir(home.at("folder")).unwrap();
+    for (args, code, why) in [
+        (&["keys", "--json"][..], 2, "folder"),
+        (&["keys", "disable", "none", "--json"], 2, "none"),
+        (&["keys", "remove", "one", "--json", "--db", "none"], 1, "no database"),
+        (&["usage", "--json", "--day", "yesterday-ish"], 2, "--day"),
+        (&["stats", "--json"], 2, "folder"),
+        (&["health", "--json"], 2, "folder"),
+        (&["import", "nowhere.txt", "--json"], 2, "nowhere.txt"),
+        (&["add-key", "--json", "--env", "NOT_SET"], 2, "NOT_SET"),
+        (&["test-keys", "--json", "--keys", "nowhere.txt"], 2, "nowhere.txt"),
+        (&["test-keys", "--json", "--max-retries", "77"], 2, "77"),
+        (&["keys", "--json", "--no-such-option"], 2, "--no-such-option"),
+        (&["generate", "hi", "--json", "--keys", "nowhere.txt"], 2, "nowhere.txt"),
+        (&["config", "show", "nowhere.toml", "--json"], 2, "nowhere.toml"),
+        (&["db", "check", "--json"], 1, "folder"),
+        (&["tenants", "--json"], 2, "folder"),
+        (
+            &["explain", "req-1", "--json", "--admin", "http://127.0.0.1:9", "--admin-token-file", "nowhere"],
+            2,
+            "nowhere",
+        ),
+    ] {
+        let mut args = args.to_vec();
+        if why == "folder" {
+            args.extend(["--db", "folder"]);
+        }
+        let ended = home.run(&args);
+        assert_eq!(ended.code, code, "{args:?}: {ended:?}");
+        let told: Value =
+            serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{args:?}: {error}: {ended:?}"));
+        assert_eq!(told["error"]["exit_code"], code, "{args:?}: {ended:?}");
+        assert!(told["error"]["message"].as_str().unwrap().contains(why), "{args:?}: {ended:?}");
+        assert!(ended.err.contains(why), "{args:?}: {ended:?}");
+        // Without it nothing is on standard output.
+        let plain: Vec<&str> = args.iter().copied().filter(|word| *word != "--json").collect();
+        assert_eq!(home.run(&plain).out, "", "{plain:?}");
+    }
+    // What was told is the JSON.
+    let ended = home.run(&["health", "--json", "--url", "http://127.0.0.1:9"]);
+    let told: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((ended.code, &told["status"]), (1, &json!("does not answer")), "{ended:?}");
+    // `--json` as a word of another's.
+    let ended = home.run(&["generate", "--keys", "nowhere.txt", "--", "--json"]);
+    assert_eq!((ended.code, &*ended.out), (2, ""), "{ended:?}");
+}

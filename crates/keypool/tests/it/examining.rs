@@ -284,3 +284,72 @@ async fn a_name_that_is_no_models_is_refused_before_anybody_is_asked() {
     test_keys(&home, &sim, &["--model", &secret(7)]).bad(2, "--model: that looks like a key");
     assert_eq!(sim.log().len(), 0);
 }
+
+/// A key of which nobody said what its account pays: by what its provider tells, and where that tells nothing so much.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_account_pays_is_guessed_where_the_answers_tell() {
+    let (home, sim) = (Home::new(), provider().await);
+    home.add(0, "one", &[]);
+    let list = r#"{"data":[{"id":"some-model"}]}"#;
+    let answer = |name: &str, value: &str| {
+        let answer = gemini_sim::Canned::new(200).header("content-type", "application/json").header(name, value);
+        Rule::new(Fault::Canned(answer.body(list.to_owned()))).path("/models")
+    };
+    let told = |provider: &str, header: (&str, &str)| {
+        sim.clear_script();
+        sim.script(vec![answer(header.0, header.1)]);
+        let told = test_keys(&home, &sim, &["--provider", provider, "--json"]).json();
+        let key = of(&told, "one");
+        (key["tier"].as_str().unwrap().to_owned(), key["tier_by"].as_str().unwrap().to_owned())
+    };
+    for (provider, header, tier) in [
+        ("anthropic", ("anthropic-ratelimit-requests-limit", "5"), "free"),
+        ("anthropic", ("anthropic-ratelimit-requests-limit", "50"), "paid"),
+        ("anthropic", ("anthropic-ratelimit-requests-limit", "4000"), "paid"),
+    ] {
+        let (guessed, by) = told(provider, header);
+        assert_eq!(guessed, tier, "{provider} {header:?}");
+        assert!(by.contains(header.0) && by.contains(header.1), "{by}");
+    }
+    for (provider, header, hint) in [
+        ("openai", ("x-other", "3"), "x-ratelimit-limit-requests"),
+        // Who else has that API has tiers of its own.
+        ("openai", ("x-ratelimit-limit-requests", "500"), "x-ratelimit-limit-requests is 500"),
+        ("openai", ("x-ratelimit-limit-requests", "none"), "x-ratelimit-limit-requests"),
+        ("anthropic", ("x-ratelimit-limit-requests", "3"), "anthropic-ratelimit-requests-limit"),
+    ] {
+        let (guessed, by) = told(provider, header);
+        assert_eq!(guessed, "unknown", "{provider} {header:?}: {by}");
+        assert!(by.contains(hint) && by.contains("tier="), "{by}");
+    }
+    // Gemini gives the same list to all, and a 429 alone tells: by its quota's name, else by how much that is.
+    sim.clear_script();
+    let key = |told: &Value| (of(told, "one")["tier"].clone(), of(told, "one")["tier_by"].as_str().unwrap().to_owned());
+    let (tier, by) = key(&test_keys(&home, &sim, &["--json"]).json());
+    assert!(tier == "unknown" && by.contains("429") && by.contains("tier="), "{tier}: {by}");
+    let table = test_keys(&home, &sim, &[]).good();
+    assert!(table.contains(" unknown ") && table.contains("tier="), "{table}");
+    for (id, value, tier) in [
+        ("GenerateRequestsPerDayPerProjectPerModel-FreeTier", "999", "free"),
+        ("GenerateRequestsPerMinutePerProjectPerModel", "10", "free"),
+        ("GenerateRequestsPerMinutePerProjectPerModel", "1000", "paid"),
+        ("GenerateRequestsPerMinutePerProjectPerModel", "77", "unknown"),
+    ] {
+        let violation = json!({
+            "quotaMetric": "generativelanguage.googleapis.com/generate_content_requests", "quotaId": id,
+            "quotaDimensions": { "location": "global", "model": "gemini-2.5-flash" }, "quotaValue": value,
+        });
+        let details = json!([{ "@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [violation] }]);
+        let body = json!({ "error": { "code": 429, "message": "You exceeded your current quota.",
+            "status": "RESOURCE_EXHAUSTED", "details": details } });
+        sim.clear_script();
+        sim.script(vec![Rule::new(Fault::Canned(gemini_sim::Canned::new(429).json(&body))).path(":countTokens")]);
+        let (guessed, by) = key(&test_keys(&home, &sim, &["--json", "--model", "gemini-2.5-flash"]).json());
+        assert_eq!(guessed, tier, "{id} {value}: {by}");
+    }
+    // What somebody said is no guess.
+    home.run(&["keys", "set", "one", "--tier", "paid"]).good();
+    sim.clear_script();
+    let (tier, by) = key(&test_keys(&home, &sim, &["--json"]).json());
+    assert!(tier == "paid" && by.contains("configured"), "{tier}: {by}");
+}

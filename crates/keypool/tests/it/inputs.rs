@@ -125,3 +125,54 @@ async fn numbers_of_any_form_come_out_of_every_file_as_they_went_in() {
     }
     assert_eq!(stage.sim.report().total.arrivals, 4);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_input_without_a_task_is_said_to_be_one() {
+    let stage = Stage::new(GeminiSim::builder(), 1, Limits::none()).await;
+    for (name, text) in [("a.txt", ""), ("b.txt", "\n \n"), ("c.json", "[]"), ("d.csv", "prompt\n"), ("e.jsonl", "\n")]
+    {
+        std::fs::write(stage.path(name), text).unwrap();
+        let ended = stage.run(&[name, "-o", "out.jsonl"]).await;
+        assert!(ended.code == 0 && ended.err.contains("there is no task in the input"), "{name}: {ended:?}");
+    }
+    let piped = stage.piped(&["-"], "").await;
+    assert!(piped.code == 0 && piped.err.contains("there is no task in the input"), "{piped:?}");
+    let one = stage.piped(&["-"], "x").await;
+    assert!(one.code == 0 && !one.err.contains("there is no task"), "{one:?}");
+}
+
+/// Keys are no prompts, whatever the file is called on the command line.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_run_goes_by_is_not_sent_as_prompts() {
+    let stage = stage().await;
+    let full = stage.path("keys.txt");
+    fs::hard_link(&full, stage.path("prompts.txt")).unwrap();
+    fs::write(stage.path("keypool.toml"), "# none\n").unwrap();
+    for name in ["keys.txt", "./keys.txt", full.to_str().unwrap(), "prompts.txt", "keypool.toml"] {
+        let ended = stage.run(&[name, "-o", "out.jsonl"]).await;
+        assert!(ended.code == 2 && ended.err.contains("would go to the provider as prompts"), "{name}: {ended:?}");
+    }
+    let mut command = stage.command(&["-", "-o", "out.jsonl"]);
+    let input = fs::File::open(&full).unwrap();
+    let output = tokio::task::spawn_blocking(move || command.stdin(input).output().unwrap()).await.unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(stage.sim.report().total.arrivals, 0);
+}
+
+/// As spreadsheets save them.
+#[tokio::test(flavor = "multi_thread")]
+async fn text_that_is_no_utf8_is_told_with_what_makes_it_so() {
+    let stage = stage().await;
+    let utf16: Vec<u8> = "\u{feff}id\tprompt\r\n1\tcafé\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (name, bytes, fix) in [
+        ("a.csv", &b"id;prompt\r\n1;caf\xe9\r\n2;ok\r\n"[..], "line 2: it is no UTF-8 text (`iconv -f windows-1252"),
+        ("b.csv", b"id;prompt;caf\xe9\r\n1;x;y\r\n", "line 1: it is no UTF-8 text (`iconv -f windows-1252"),
+        ("c.csv", &utf16, "line 1: it is UTF-16 and no UTF-8 text (`iconv -f utf-16"),
+        ("d.txt", &utf16, "line 1: it is UTF-16 and no UTF-8 text (`iconv -f utf-16"),
+        ("e.txt", b"fine\ncaf\xe9\n", "line 2: it is no UTF-8 text (`iconv -f windows-1252"),
+    ] {
+        fs::write(stage.path(name), bytes).unwrap();
+        let ended = stage.run(&[name, "-o", "out.jsonl"]).await;
+        assert!(ended.code == 2 && ended.err.contains(fix), "{name}: {ended:?}");
+    }
+}

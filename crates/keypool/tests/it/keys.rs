@@ -80,12 +80,14 @@ fn a_secret_is_typed_and_not_shown() {
 #[test]
 fn whoever_types_no_secret_is_told() {
     let home = Home::new();
-    let mut terminal = crate::watching::OnTerminal::of(&home, &["add-key"]);
-    terminal.until("API key (it is not shown): ");
-    terminal.until_cooked(false);
-    terminal.send(b"\x04");
-    let (code, text) = terminal.end();
-    assert!(code == Some(2) && text.contains("nothing was typed"), "{code:?} {text:?}");
+    for typed in [&b"\x04"[..], b"\n", b"  \n"] {
+        let mut terminal = crate::watching::OnTerminal::of(&home, &["add-key"]);
+        terminal.until("API key (it is not shown): ");
+        terminal.until_cooked(false);
+        terminal.send(typed);
+        let (code, text) = terminal.end();
+        assert!(code == Some(2) && text.contains("nothing was typed"), "{typed:?}: {code:?} {text:?}");
+    }
 }
 
 #[test]
@@ -531,4 +533,35 @@ async fn a_weight_is_as_the_strategy_goes_by_it() {
     }
     end(running).await;
     assert_eq!(home.key("one")["weight_now"], 1.0);
+}
+
+/// Names are typed whole; who typed a beginning, or another case, is told what there is.
+#[test]
+fn a_key_that_nobody_is_called_is_told_with_those_that_nearly_are() {
+    let home = Home::new();
+    for (n, id) in ["work-one", "work-two", "Home"].into_iter().enumerate() {
+        home.add(n, id, &[]);
+    }
+    let file = home.write("keys.txt", &format!("{} id=of-a-file\n", secret(7)));
+    for command in ["disable", "enable", "remove"] {
+        home.run(&["keys", command, "work"])
+            .bad(2, "no key is called work: names are given whole; work-one, work-two begin so");
+        home.run(&["keys", command, "home"]).bad(2, "is Home meant?");
+        let none = home.run(&["keys", command, "else"]);
+        assert!(!none.err.contains("meant") && !none.err.contains("begin so"), "{none:?}");
+        none.bad(2, "no key is called else (`keypool keys` lists them)");
+    }
+    let mut of_file = home.command(&["keys", "disable", "of-"]);
+    of_file.env("KEYPOOL_API_KEY_FILE", &file);
+    Home::ended(of_file, "").bad(2, "is of-a-file meant?");
+    assert_eq!(home.key("work-one")["state"], "usable");
+    // Before its secret is asked for.
+    home.pipe(&["keys", "replace", "nobody", "-"], "").bad(2, "no key is called nobody");
+    home.pipe(&["keys", "replace", "Work-one", "-"], "").bad(2, "is work-one meant?");
+    home.pipe(&["keys", "replace", "work-one", "-"], "").bad(2, "there is no key on standard input");
+    for text in ["", "\n\n", "# none\n"] {
+        let ended = home.pipe(&["import", "-"], text);
+        assert!(ended.out.contains("0 keys added from standard input"), "{ended:?}");
+        ended.bad(2, "no usable key in standard input");
+    }
 }

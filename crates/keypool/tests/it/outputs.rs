@@ -284,3 +284,29 @@ async fn results_on_a_terminal_do_nothing_to_it() {
     let piped = stage.command(&["tasks.txt", "--quiet"]).output().unwrap();
     assert!(String::from_utf8(piped.stdout).unwrap().contains(&said));
 }
+
+/// Said once, and no success, though each task was answered; what nobody can keep does not go on.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_under_the_error_log_is_said_once_and_a_device_keeps_nothing() {
+    let stage = stage(6).await;
+    stage.sim.script(vec![gemini_sim::Rule::new(gemini_sim::Fault::Refuse(gemini_sim::Refusal::Internal)).times(4)]);
+    let args = ["tasks.txt", "-o", "a.jsonl", "--error-log", "/dev/full", "--concurrency", "1"];
+    for quiet in [&[][..], &["--quiet"]] {
+        let _ = fs::remove_file(stage.path("a.jsonl"));
+        stage.sim.clear_script();
+        stage
+            .sim
+            .script(vec![gemini_sim::Rule::new(gemini_sim::Fault::Refuse(gemini_sim::Refusal::Internal)).times(4)]);
+        let ended = stage.run(&[&args[..], quiet].concat()).await;
+        assert_eq!(stage.results("a.jsonl").len(), 6, "{ended:?}");
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert_eq!(ended.err.matches("--error-log /dev/full: No space left").count(), 1, "{ended:?}");
+    }
+    // Where nothing goes wrong nothing is missing there.
+    let ended = stage.run(&["tasks.txt", "-o", "b.jsonl", "--error-log", "/dev/full"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let ended = stage.run(&["tasks.txt", "-o", "/dev/full"]).await;
+    assert!(ended.code == 1 && ended.err.contains("No space left"), "{ended:?}");
+    assert!(!ended.err.contains("goes on") && !ended.err.contains("what was answered is in"), "{ended:?}");
+}

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     InputError, Place, Take,
     csv_quotes::{OpenQuote, Quotes},
+    encoding::Encoding,
 };
 use crate::batch::task::Task;
 
@@ -16,13 +17,14 @@ const KNOWN: [&str; 4] = ["id", "model", "system", "temperature"];
 /// Reads rows under a head, which has to name the column with the prompt: one that does not is taken for the first row.
 pub(super) fn read(mut source: impl BufRead, prompt: &str, take: Take<'_>) {
     // What cannot be read is said below.
-    let delimiter = source.fill_buf().map_or(b',', |begin| delimiter(begin, prompt));
+    let begin = source.fill_buf().unwrap_or_default();
+    let (delimiter, encoding) = (delimiter(begin, prompt), Encoding::of(begin));
     let (source, unclosed) = Quotes::new(source, delimiter);
     let mut reader = csv::ReaderBuilder::new().flexible(false).delimiter(delimiter).from_reader(source);
     let head: Vec<String> = match reader.headers() {
         Ok(head) => head.iter().map(named).collect(),
         Err(error) => {
-            take(Err(InputError::fatal(Place::Line(1), error)));
+            take(Err(InputError::fatal(Place::Line(1), told(&error, encoding))));
             return;
         }
     };
@@ -72,12 +74,20 @@ pub(super) fn read(mut source: impl BufRead, prompt: &str, take: Take<'_>) {
             Err(error) if error.is_io_error() => Err(InputError::fatal(Place::Line(index + 2), error)),
             Err(error) => {
                 let line = error.position().map_or(index + 2, csv::Position::line);
-                Err(InputError::at(Place::Line(line), error))
+                Err(InputError::at(Place::Line(line), told(&error, encoding)))
             }
         };
         if !take(task) {
             return;
         }
+    }
+}
+
+/// What cannot be read, for who wrote it.
+fn told(error: &csv::Error, encoding: Encoding) -> String {
+    match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => encoding.wrong().to_owned(),
+        _ => error.to_string(),
     }
 }
 

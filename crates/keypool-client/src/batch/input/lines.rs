@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::{InputError, Place, Take};
+use super::{InputError, Place, Take, encoding::Encoding};
 use crate::batch::task::Task;
 
 /// A longer line is no prompt of anybody.
@@ -32,14 +32,18 @@ pub(super) fn json(source: impl BufRead, take: Take<'_>) {
 
 /// Lines from 0, without their ends; what is none is one error.
 fn each(mut source: impl BufRead, mut take: impl FnMut(u64, Result<&str, InputError>) -> bool) {
-    let mut bytes = Vec::new();
+    let (mut bytes, mut encoding) = (Vec::new(), None);
     for line in 0.. {
         let place = Place::Line(line + 1);
         let go_on = match next(&mut source, &mut bytes) {
             Ok(None) => return,
             Ok(Some(true)) => match std::str::from_utf8(&bytes) {
                 Ok(text) => take(line, Ok(if line == 0 { text.trim_start_matches('\u{feff}') } else { text })),
-                Err(_) => take(line, Err(InputError::at(place, "it is no UTF-8 text (`iconv -t utf-8` makes it so)"))),
+                Err(_) => {
+                    // What it begins with tells of all of it.
+                    let encoding = *encoding.get_or_insert_with(|| Encoding::of(&bytes));
+                    take(line, Err(InputError::at(place, encoding.wrong())))
+                }
             },
             Ok(Some(false)) => {
                 let what = format_args!("it is longer than {} MiB", LONGEST >> 20);

@@ -2,6 +2,7 @@
 
 mod csv_quotes;
 mod csv_rows;
+mod encoding;
 mod json_list;
 mod lines;
 

@@ -24,6 +24,8 @@ use crate::{config::count, telemetry::plain};
 pub(super) struct Told<'a> {
     pub(super) summary: Option<Summary>,
     pub(super) output: Option<&'a Path>,
+    /// The error log has not all lines, which was said.
+    pub(super) log_has_gap: bool,
     /// Why standard output has not all results.
     pub(super) unwritten: Option<io::Error>,
     /// Nothing but what is wrong.
@@ -38,6 +40,9 @@ impl Told<'_> {
         let statistics = watch.statistics();
         let nobody_reads = self.unwritten.as_ref().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe);
         if !self.quiet && !nobody_reads {
+            if statistics.tasks == 0 && matches!(ended, Ended::Done) {
+                progress::line("keypool: note: there is no task in the input");
+            }
             progress::line(&plain_lines(&statistics.to_string()));
             if self.asks_otherwise && statistics.skipped > 0 {
                 progress::line(&skipped(statistics.skipped));
@@ -56,8 +61,20 @@ impl Told<'_> {
                 progress::line(&format!("keypool: {}", plain(&format!("{error:#}"))));
                 failed
             }
+            (None, Ok(())) if self.log_has_gap => {
+                Err(Failure::run(anyhow!("all is answered; the error log has not all that went wrong on the way")))
+            }
             (None, ended) => ended,
         }
+    }
+
+    /// Whether what was answered is kept: in a file, and neither in a pipe nor in a device.
+    fn keeps(&self) -> bool {
+        self.output.is_some_and(|path| path.metadata().map_or(true, |there| there.is_file()))
+    }
+
+    fn how_to_go_on(&self) -> &'static str {
+        if self.keeps() { "the same command goes on" } else { "with -o and a file, the same command would go on" }
     }
 
     fn outcome(&self, ended: &Ended, statistics: &Statistics, pool: &KeyPool) -> Result<(), Failure> {
@@ -68,20 +85,21 @@ impl Told<'_> {
             Ended::Done if statistics.failed == 0 && statistics.failed_before == 0 => Ok(()),
             Ended::Done => Err(Failure::with(1, failures(statistics, self.output))),
             Ended::Stopped => {
-                let text = format!("stopped with {} tasks left; the same command goes on", statistics.left());
+                let text = format!("stopped with {} left; {}", tasks(statistics.left()), self.how_to_go_on());
                 Err(Failure::with(STOPPED, anyhow!(text)))
             }
             Ended::OutOfQuota(why) => Err(Failure::with(3, anyhow!(out_of_quota(why, statistics, pool)))),
             Ended::NoKey(why) => Err(Failure::with(4, anyhow!(no_key(why, pool)))),
             Ended::Astray(what) => {
-                let text =
-                    format!("{}; {} tasks are left, and the same command goes on", plain(what), statistics.left());
+                let text = format!("{}; {} left; {}", plain(what), tasks(statistics.left()), self.how_to_go_on());
                 Err(Failure::config(anyhow!(text)))
             }
             Ended::Failed(what) => {
-                let kept = self
-                    .output
-                    .map(|path| format!("; what was answered is in {}, and the same command goes on", shown(path)));
+                let how = self.how_to_go_on();
+                let kept = self.output.map(|path| {
+                    let kept = self.keeps().then(|| format!("what was answered is in {}, and ", shown(path)));
+                    format!("; {}{how}", kept.unwrap_or_default())
+                });
                 Err(Failure::run(anyhow!("{}{}", plain(what), kept.unwrap_or_default())))
             }
             _ => Ok(()),
@@ -100,7 +118,7 @@ fn skipped(tasks: u64) -> String {
 /// Standard output has not all results.
 fn unwritten(error: &io::Error, statistics: &Statistics) -> Failure {
     if error.kind() == ErrorKind::BrokenPipe {
-        let left = count(usize::try_from(statistics.left()).unwrap_or(usize::MAX), "task");
+        let left = tasks(statistics.left());
         return Failure::with(
             STOPPED,
             anyhow!(
@@ -129,12 +147,17 @@ fn failures(statistics: &Statistics, output: Option<&Path>) -> anyhow::Error {
             shown(path)
         ),
     });
-    anyhow!("{} tasks failed{kinds}{earlier}{}", statistics.failed, again.unwrap_or_default())
+    let failed = if statistics.failed == 0 { "no task".to_owned() } else { tasks(statistics.failed) };
+    anyhow!("{failed} failed{kinds}{earlier}{}", again.unwrap_or_default())
+}
+
+fn tasks(number: u64) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), "task")
 }
 
 /// With the time to come back.
 fn out_of_quota(why: &Exhausted, statistics: &Statistics, pool: &KeyPool) -> String {
-    let mut text = format!("out of quota with {} tasks left: {}", statistics.left(), plain(&why.to_string()));
+    let mut text = format!("out of quota with {} left: {}", tasks(statistics.left()), plain(&why.to_string()));
     if let Some(next) = why.may_serve_in() {
         let _ = write!(text, "; come back at {} (in {})", at(pool, next), time(next.as_secs_f64()));
     }
@@ -180,6 +203,17 @@ mod tests {
     use tower_keypool::{Gemini, Key, Limits};
 
     use super::*;
+
+    #[test]
+    fn one_task_is_no_tasks() {
+        let said = |failed: u64, before: u64| {
+            let mut statistics = Statistics::default();
+            (statistics.failed, statistics.failed_before) = (failed, before);
+            failures(&statistics, None).to_string()
+        };
+        assert_eq!(said(1, 0), "1 task failed");
+        assert_eq!((said(2, 0), said(0, 1)), ("2 tasks failed".into(), "no task failed, 1 in earlier runs".into()));
+    }
 
     #[test]
     fn of_each_key_is_said_what_is_known_and_no_more() {

@@ -3,8 +3,11 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
-    path::Path,
-    sync::{Mutex, PoisonError},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -12,11 +15,15 @@ use jiff::{Timestamp, tz::TimeZone};
 use keypool_client::batch::{Fault, FaultKind};
 use serde_json::json;
 
+use super::{progress, shown};
 use crate::telemetry::plain;
 
 /// A file that lines are added to.
 pub(super) struct ErrorLog {
+    path: PathBuf,
     file: Mutex<File>,
+    /// A line is missing in it.
+    has_gap: AtomicBool,
     json: bool,
     zone: TimeZone,
 }
@@ -26,10 +33,16 @@ impl ErrorLog {
         let file = OpenOptions::new().create(true).append(true).open(path);
         let file =
             file.map_err(|error| io::Error::new(error.kind(), format!("--error-log {}: {error}", path.display())))?;
-        Ok(Self { file: Mutex::new(file), json, zone: TimeZone::system() })
+        let (path, has_gap) = (path.to_owned(), AtomicBool::new(false));
+        Ok(Self { path, file: Mutex::new(file), has_gap, json, zone: TimeZone::system() })
     }
 
-    /// Adds a line. A log that cannot be written is no reason to end.
+    /// Whether a line is missing in it.
+    pub(super) fn has_gap(&self) -> bool {
+        self.has_gap.load(Relaxed)
+    }
+
+    /// Adds a line. A log that cannot be written is no reason to end: it is said once.
     pub(super) fn write(&self, fault: &Fault, now: SystemTime) {
         let now = Timestamp::try_from(now).unwrap_or_default().to_zoned(self.zone.clone());
         let mut line = if self.json {
@@ -42,7 +55,12 @@ impl ErrorLog {
         };
         line.push('\n');
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = file.write_all(line.as_bytes());
+        if let Err(error) = file.write_all(line.as_bytes())
+            && !self.has_gap.swap(true, Relaxed)
+        {
+            let path = plain(&shown(&self.path));
+            progress::line(&format!("keypool: --error-log {path}: {error}: lines are missing there from now on"));
+        }
     }
 }
 

@@ -12,7 +12,10 @@ mod sheet;
 mod stdout;
 mod summary;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use clap::{
@@ -248,7 +251,8 @@ impl Batch {
         if let Some(check) = check {
             batch = batch.json(check);
         }
-        if let Some(log) = log {
+        let log = log.map(Arc::new);
+        if let Some(log) = log.clone() {
             let clock = pool.clock().clone();
             batch = batch.on_fault(move |fault| log.write(fault, clock.wall()));
         }
@@ -300,6 +304,7 @@ impl Batch {
         let told = ending::Told {
             summary,
             output: self.output.as_deref(),
+            log_has_gap: log.is_some_and(|log| log.has_gap()),
             unwritten,
             quiet: self.quiet,
             asks_otherwise: self.model.is_some()
@@ -315,6 +320,7 @@ impl Batch {
     fn apart(&self, loaded: &Loaded) -> anyhow::Result<()> {
         let is_stdin = self.input == Path::new("-");
         let input = if is_stdin { Path::new("/dev/stdin") } else { &self.input };
+        places::is_no_prompts(input, places::of_configuration(loaded))?;
         let system = self.system.as_deref().and_then(|system| system.strip_prefix('@')).map(Path::new);
         let output = self.output.as_deref().unwrap_or(Path::new("/dev/stdout"));
         let name = if self.output.is_some() { "-o" } else { "" };

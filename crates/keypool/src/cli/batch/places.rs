@@ -46,6 +46,19 @@ pub(super) fn of_configuration(loaded: &Loaded) -> impl Iterator<Item = Named> {
     }))
 }
 
+/// Refuses to send keys or settings as prompts.
+pub(super) fn is_no_prompts(input: &Path, of_configuration: impl IntoIterator<Item = Named>) -> anyhow::Result<()> {
+    let Some(place) = place(input) else { return Ok(()) };
+    match of_configuration.into_iter().find(|file| self::place(&file.path).is_some_and(|other| other == place)) {
+        Some(file) => bail!(
+            "the input {} is {}: its lines would go to the provider as prompts: name the file of tasks",
+            shown(input),
+            file.shown()
+        ),
+        None => Ok(()),
+    }
+}
+
 /// Which file it is.
 #[derive(PartialEq, Eq)]
 enum Place {

@@ -27,7 +27,8 @@ pub(super) fn begin(plan: &Plan, tasks: Option<u64>, (done, failed): (usize, usi
 /// Shows how it goes until it is aborted.
 pub(super) async fn show(watch: Watch, tasks: Option<u64>, interval: Duration) {
     let on_terminal = std::io::stderr().is_terminal();
-    let bar = on_terminal.then(|| bar(tasks));
+    let bar = on_terminal.then(|| ProgressBar::with_draw_target(tasks, ProgressDrawTarget::stderr()));
+    let (mut look, plain) = (None, !speaks_utf8(|name| std::env::var(name).ok()));
     let mut anew = Anew::each_minute(interval);
     loop {
         tokio::time::sleep(if on_terminal { FRAME } else { interval }).await;
@@ -44,6 +45,10 @@ pub(super) async fn show(watch: Watch, tasks: Option<u64>, interval: Duration) {
             }
             continue;
         };
+        let new = Look::of(crossterm::terminal::size().ok().map(|(columns, _)| columns));
+        if look.replace(new) != Some(new) {
+            bar.set_style(new.style(plain));
+        }
         bar.set_position(now.skipped + now.ok + now.failed);
         if tasks.is_none() {
             bar.set_length(now.tasks);
@@ -77,12 +82,41 @@ impl Anew {
     }
 }
 
-fn bar(tasks: Option<u64>) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(tasks, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} {percent}% {wide_msg}") {
-        bar.set_style(style);
+/// How much of the bar there is room for: what it says goes before what it draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Wide,
+    Narrow,
+    Bare,
+}
+
+impl Look {
+    fn of(columns: Option<u16>) -> Self {
+        match columns {
+            Some(..70) => Self::Bare,
+            Some(70..100) => Self::Narrow,
+            _ => Self::Wide,
+        }
     }
-    bar
+
+    /// `plain`: of signs that every terminal has.
+    fn style(self, plain: bool) -> ProgressStyle {
+        let template = match self {
+            Self::Wide => "{bar:24} {pos}/{len} {percent}% {wide_msg}",
+            Self::Narrow => "{bar:10} {pos}/{len} {wide_msg}",
+            Self::Bare => "{pos}/{len} {wide_msg}",
+        };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        if plain { style.progress_chars("=> ") } else { style }
+    }
+}
+
+/// Whether the terminal shows more than ASCII, by what the environment says of it.
+fn speaks_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let names = ["LC_ALL", "LC_CTYPE", "LANG"];
+    let locale = names.into_iter().filter_map(variable).find(|locale| !locale.is_empty()).unwrap_or_default();
+    let locale = locale.to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
 }
 
 /// Whom the run waits for, where nothing is under way.
@@ -137,6 +171,29 @@ pub(super) fn line(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn signs_are_those_that_the_locale_has() {
+        let of = |all: &str, lang: &str| {
+            let (all, lang) = (all.to_owned(), lang.to_owned());
+            speaks_utf8(move |name| match name {
+                "LC_ALL" => Some(all.clone()),
+                "LANG" => Some(lang.clone()),
+                _ => None,
+            })
+        };
+        assert!(of("", "en_US.UTF-8") && of("C.utf8", "C") && !of("C", "en_US.UTF-8") && !of("", "") && !of("", "C"));
+    }
+
+    #[test]
+    fn a_narrow_terminal_has_room_for_what_is_said() {
+        let of = |columns| Look::of(Some(columns));
+        assert_eq!(
+            (of(40), of(69), of(70), of(99), of(100)),
+            (Look::Bare, Look::Bare, Look::Narrow, Look::Narrow, Look::Wide)
+        );
+        assert_eq!(Look::of(None), Look::Wide);
+    }
 
     #[test]
     fn what_lasts_is_said_each_minute() {

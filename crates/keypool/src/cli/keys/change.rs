@@ -98,7 +98,8 @@ impl Which {
         let changed = self.place.edit(&known, move |book| {
             let mut changed = Vec::with_capacity(ids.len());
             for typed in &ids {
-                let id = edits::find(book, &configured, typed)?;
+                let id = edits::find(book, &configured, typed)
+                    .map_err(|error| edits::naming_near(error, book, &configured, typed))?;
                 let has_left = book.find(&id)?.has_left();
                 change(book, &id)?;
                 changed.push((id, has_left));
@@ -206,13 +207,15 @@ pub(super) struct Replace {
 
 impl Replace {
     pub(super) fn run(self) -> Result<(), Failure> {
+        let (runtime, configured) = (runtime()?, of_files(&self.place.database));
+        // Nobody is asked for the secret of a key that is not there.
+        let database = runtime.block_on(self.place.database.existing())?;
+        let book = runtime.block_on(database.key_book()).map_err(Failure::run)?;
+        edits::kept_here_alone(&book, &configured, &self.id)
+            .map_err(|error| edits::naming_near(error, &book, &configured, &self.id))?;
         let spec = secret::ask(self.secret.as_deref())?;
-        let (kept, made) = runtime()?.block_on(async {
-            let database = self.place.database.existing().await?;
-            Ok::<_, Failure>(edits::keep(&spec, self.plain, &database, Some(&self.id)).await?)
-        })?;
+        let (kept, made) = runtime.block_on(edits::keep(&spec, self.plain, &database, Some(&self.id)))?;
         let (typed, hash) = (self.id, spec.hash());
-        let configured = of_files(&self.place.database);
         let id = self.place.edit(&[], move |book| {
             let id = edits::kept_here_alone(book, &configured, &typed)?;
             book.replace(&id, &hash, kept.clone())?;
