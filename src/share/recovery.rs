@@ -1,10 +1,13 @@
 //! A store that went back in time: flushed, restored, replaced by a stale copy.
 
+use std::ops::RangeInclusive;
+
 use super::{
-    state::{BoardState, Recovery},
+    counts::{first_date, last_date},
+    state::{BoardState, Recovery, UnitRecord},
     wire::Renewal,
 };
-use crate::limit::Span;
+use crate::limit::{Limit, Span};
 
 /// Of a server that was started again those are awaited who renewed within so long before.
 const THERE: i64 = 300_000;
@@ -96,6 +99,8 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
     let generation = state.generation;
     let bounds = std::mem::take(&mut state.bounds);
     let first_start = recovery.empty && !recovery.known;
+    // What is lost was used on one of these dates. In which zone a day ends is not known here.
+    let missed = first_date(recovery.since + state.lag)..=last_date(recovery.until + state.lag);
     if recovery.empty && recovery.known {
         state.blank = Some(recovery.until);
     }
@@ -133,9 +138,8 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
         if days.is_empty() {
             continue;
         }
-        let all = record.counts.iter().flat_map(|told| told.dates.iter().map(|date| date.0)).max();
         let more: Vec<_> = days.iter().map(|limit| missing(limit.unit)).collect();
-        if recovery.empty || noted || all.is_none() || gap > 12 * 3_600_000 || more.contains(&None) {
+        if recovery.empty || noted || gap > 12 * 3_600_000 || more.contains(&None) {
             if !bounds.get(&name).is_some_and(|bounds| record.bound_days(bounds, &limits)) {
                 record.days_unknown = Some(recovery.until);
                 record.lost = record.days_unknown;
@@ -144,13 +148,20 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
         }
         record.fold_marks();
         for (limit, more) in days.iter().zip(more) {
-            for told in
-                record.counts.iter_mut().filter(|told| (told.limit.unit, told.limit.span) == (limit.unit, Span::Day))
-            {
-                for date in &mut told.dates {
-                    date.1 = date.1.saturating_add(more.unwrap_or(0));
-                }
+            record.add_on(missed.clone(), **limit, more.unwrap_or(0));
+        }
+    }
+}
+
+impl UnitRecord {
+    /// So much more may have been used of a day, on any date that it knows and on each of these.
+    fn add_on(&mut self, missed: RangeInclusive<u16>, limit: Limit, more: u64) {
+        let told = self.window(limit);
+        for date in missed {
+            if told.dates.iter().all(|known| known.0 != date) {
+                told.dates.push((date, 0));
             }
         }
+        told.dates.iter_mut().for_each(|date| date.1 = date.1.saturating_add(more));
     }
 }

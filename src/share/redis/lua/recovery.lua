@@ -70,6 +70,15 @@ local function missing(limits, of, gap)
   return least
 end
 
+-- So much more may have been used of a day, on any date that it knows and on each of these.
+local function add_on(record, first, last, limit, more)
+  local told = window(record, limit)
+  for date = first, last do
+    on_date(told, date, function(used) return used end)
+  end
+  for i = 2, #told.d, 2 do told.d[i] = told.d[i] + more end
+end
+
 -- All leases of before have ended: what nobody told of may be used up.
 local function finish(now)
   local recovery = state.recovery
@@ -81,6 +90,8 @@ local function finish(now)
   local first_start = recovery.empty and not recovery.known
   if recovery.empty and recovery.known then state.blank = recovery.ends end
   local gap = recovery.ends - recovery.since
+  -- What is lost was used on one of these dates. In which zone a day ends is not known here.
+  local first, last = first_date(recovery.since + state.lag), last_date(recovery.ends + state.lag)
   for _, name in ipairs(call('SMEMBERS', base .. ':units')) do
     local record = unit(name)
     if record and record.generation ~= state.generation and whole then
@@ -95,7 +106,7 @@ local function finish(now)
       if not first_start then
         clear_moments(record)
         record.unknown = recovery.ends
-        local days, unbound, dated = {}, false, false
+        local days, unbound = {}, false
         for _, limit in ipairs(limits) do
           if limit.s == DAY then
             local more = missing(limits, limit.u, gap)
@@ -103,21 +114,13 @@ local function finish(now)
             days[#days + 1] = {limit, more}
           end
         end
-        for _, told in ipairs(record.counts) do dated = dated or #told.d > 0 end
-        if #days > 0 and (recovery.empty or not dated or gap > 12 * 3600000 or unbound) then
+        if #days > 0 and (recovery.empty or gap > 12 * 3600000 or unbound) then
           if not bound_days(record, limits) then
             record.days_unknown, record.lost = recovery.ends, recovery.ends
           end
         elseif #days > 0 then
           fold_marks(record)
-          for _, day in ipairs(days) do
-            for _, told in ipairs(record.counts) do
-              if same(told, day[1]) then
-                for i = 2, #told.d, 2 do told.d[i] = told.d[i] + day[2] end
-                record.counted = true
-              end
-            end
-          end
+          for _, day in ipairs(days) do add_on(record, first, last, day[1], day[2]) end
         end
       end
     end
