@@ -44,6 +44,7 @@ impl Link {
     async fn look(&self) -> Result<(), RedisError> {
         self.start().warnings.clear();
         let _: String = self.ask(&["PING"]).await?;
+        self.look_at_role().await?;
         self.look_at_kinds().await?;
         let policy = match self.policy_of_info().await? {
             None => self.policy_of_config().await?,
@@ -65,6 +66,30 @@ impl Link {
         };
         self.warn(warning);
         Ok(())
+    }
+
+    /// A replica that takes no words of anybody's but its master's says so only when the first is written. It may be that
+    /// it is about to take the master's place.
+    async fn look_at_role(&self) -> Result<(), RedisError> {
+        let info: String = match self.ask(&["INFO", "replication"]).await {
+            // Who may not ask finds out later.
+            Err(error) if error.is_refused() => return Ok(()),
+            info => info?,
+        };
+        let value = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.map_or("", str::trim)
+        };
+        if value("role") != "slave" || value("slave_read_only") != "1" {
+            return Ok(());
+        }
+        Err(RedisError::unreachable(format!(
+            "{} is a read-only replica of {}:{}, and nothing can be counted on it: name the master (store.url, --redis, \
+             KEYPOOL_REDIS_URL), or let this one take its place (redis-cli REPLICAOF NO ONE)",
+            self.options().address,
+            value("master_host"),
+            value("master_port"),
+        )))
     }
 
     /// Whether the server writes each change to a file, so that it has all when it is started again; none where it does not

@@ -83,6 +83,26 @@ async fn a_server_that_evicts_is_refused_or_warned_of() {
 }
 
 #[tokio::test]
+async fn a_replica_that_only_reads_is_named_with_what_to_do_and_waited_for() {
+    let (Some(master), Some(replica)) = (RedisServer::start(), RedisServer::start()) else { return };
+    replica.follow(&master);
+    let error = Link::open(at_once(options(&replica))).await.unwrap_err();
+    let told = error.to_string();
+    let named = [format!("127.0.0.1:{}", replica.port()), format!("127.0.0.1:{}", master.port())];
+    assert!(named.iter().all(|name| told.contains(name)), "{told}");
+    assert!(error.is_unreachable() && told.contains("read-only replica") && told.contains("--redis"), "{told}");
+    let waiting = tokio::spawn(Link::open(options(&replica).on_missing(OnMissing::Wait(Duration::from_secs(60)))));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!waiting.is_finished());
+    replica.promote();
+    waiting.await.unwrap().unwrap();
+    // One that is written to is as good as any.
+    replica.follow(&master);
+    replica.command(&["CONFIG", "SET", "replica-read-only", "no"]);
+    Link::open(at_once(options(&replica))).await.unwrap();
+}
+
+#[tokio::test]
 async fn whether_a_server_keeps_what_it_holds_is_known() {
     let (Some(passing), Some(lasting)) = (RedisServer::start(), RedisServer::lasting()) else { return };
     assert_eq!(Link::open(options(&passing)).await.unwrap().is_lasting().await, Some(false));

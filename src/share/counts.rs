@@ -34,6 +34,26 @@ impl Told {
     }
 }
 
+/// The zones that are furthest behind UTC and ahead of it.
+const WEST: i64 = 12 * HOUR;
+const EAST: i64 = 14 * HOUR;
+const HOUR: i64 = 3_600_000;
+
+/// The earliest date that it is anywhere at a moment by the wall clock.
+pub(super) fn first_date(wall_ms: i64) -> u16 {
+    date_at(wall_ms - WEST)
+}
+
+/// The latest.
+pub(super) fn last_date(wall_ms: i64) -> u16 {
+    date_at(wall_ms + EAST)
+}
+
+/// The date of a moment in UTC, as dates are numbered.
+fn date_at(wall_ms: i64) -> u16 {
+    u16::try_from(wall_ms.div_euclid(24 * HOUR) + 1).unwrap_or(u16::MAX)
+}
+
 /// How long a window counts longer than its span: more than any process takes for the way.
 const GUARD: i64 = 300;
 

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     apply::{Server, apply},
+    counts::{first_date, last_date},
     ledger::Spent,
     names::{HolderId, OWNER, UnitId, is_name},
     notes::Note,
@@ -15,11 +16,6 @@ use super::{
     wire::{Noted, Renewal, Reply, Rest, UnitInfo},
 };
 use crate::limit::{Limits, Span, Told};
-
-/// The zones that are furthest behind UTC and ahead of it.
-const WEST: i64 = 12 * HOUR;
-const EAST: i64 = 14 * HOUR;
-const HOUR: i64 = 3_600_000;
 
 /// A board as far as it was read.
 #[derive(Debug, Default)]
@@ -358,7 +354,7 @@ impl Shelf {
             }
             if let Some(end) = record.days_unknown {
                 // In which zone its days end is not known here.
-                let dates = newest.max(date_at(end + lag - WEST))..=date_at(end + lag + EAST);
+                let dates = newest.max(first_date(end + lag))..=last_date(end + lag);
                 for limit in limits.iter().filter(|limit| limit.span == Span::Day) {
                     let told = record.window(*limit);
                     told.dates.retain(|date| !dates.contains(&date.0));
@@ -373,11 +369,6 @@ impl Shelf {
         }
         all
     }
-}
-
-/// The date of a moment in UTC, as dates are numbered.
-fn date_at(wall_ms: i64) -> u16 {
-    u16::try_from(wall_ms.div_euclid(24 * HOUR) + 1).unwrap_or(u16::MAX)
 }
 
 /// What does not lie apart.
@@ -398,6 +389,8 @@ mod tests {
         limit::{Limit, Unit},
         share::state::HolderRecord,
     };
+
+    const HOUR: i64 = 3_600_000;
 
     /// Whoever works on the file alone from now on does not know of boards.
     #[test]

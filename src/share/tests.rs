@@ -1,5 +1,6 @@
 //! The protocol under virtual time, judged by what arrives at the provider.
 
+mod copies;
 mod days;
 mod deaths;
 mod facts;

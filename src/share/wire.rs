@@ -103,6 +103,12 @@ pub struct Renewal {
     /// To a board that lost what it knew: what can have been used of days.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub days: Vec<Days>,
+    /// The board's [time](Reply::time) as others on this machine heard it last from that generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<i64>,
+    /// The process ends: it gives all back, and starts nothing any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends: bool,
     /// Fields of a later version.
     #[serde(flatten)]
     pub other: Other,

@@ -21,6 +21,15 @@ local function millis(span)
   return floor(span / 1000000)
 end
 
+-- The earliest and the latest date that it is anywhere at a moment by the wall clock: zones lie between -12 and +14 hours.
+local function first_date(wall)
+  return floor((wall - 43200000) / 86400000) + 1
+end
+
+local function last_date(wall)
+  return floor((wall + 50400000) / 86400000) + 1
+end
+
 local function moved(counts, by)
   local all = {}
   for at, told in ipairs(counts) do

@@ -8,7 +8,7 @@ use super::{
     super::{failure::Failure, gap, migrate, write::number},
     SharedDesk,
     life::Life,
-    notes,
+    notes::{self, Unfolded},
 };
 use crate::{
     share::{Changes, HolderId, HolderRow, Renewal, Reply, Rest, Server, Shelf},
@@ -56,13 +56,14 @@ pub(super) fn renew(
     }
     renewal.buried.extend(buried.iter().cloned());
     let reply = desk.shelf.apply(renewal, Server { now, identity: file });
-    if reply.stale {
-        // Whoever took this process for dead took its notes as well.
-        desk.unfolded.forget_names();
-    }
     let changes = desk.shelf.changes((!reply.stale).then_some(renewal))?;
     write(&to, &changes, desk.version + 1)?;
-    let folded = notes::fold(&to, &desk.unfolded, &renewal.holder, renewal.noted)?;
+    // Whoever took this process for dead took its notes as well.
+    let folded = if reply.stale && desk.unfolded.is_buried(&to, &renewal.holder)? {
+        Some(Unfolded::default())
+    } else {
+        notes::fold(&to, &desk.unfolded, &renewal.holder, renewal.noted)?
+    };
     to.commit()?;
     if let Some(left) = folded {
         desk.unfolded = left;

@@ -84,6 +84,7 @@ impl SharedDesk {
     fn move_to(&mut self, life: &Life) -> Result<(), Failure> {
         self.forget();
         self.moved = true;
+        self.unfolded.elsewhere = true;
         Ok(life.lock_again()?)
     }
 }

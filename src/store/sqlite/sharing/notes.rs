@@ -37,6 +37,8 @@ pub(super) struct Unfolded {
     aside: Vec<UsageRecord>,
     /// The note that it became last, and how often it became one since it went to its table.
     bundle: Option<(u64, u32)>,
+    /// They may be in another file, which this one has the place of.
+    pub(super) elsewhere: bool,
 }
 
 impl Unfolded {
@@ -54,6 +56,7 @@ impl Unfolded {
     /// A note was written: what its keys used is added up.
     fn add(&mut self, number: u64, usage: &[UsageRecord]) {
         self.notes = Some((self.notes.map_or(number, |notes| notes.0), number));
+        self.elsewhere = false;
         self.sum_up(usage);
     }
 
@@ -61,6 +64,15 @@ impl Unfolded {
     fn next(&self) -> u64 {
         let last = self.notes.map(|notes| notes.1).max(self.bundle.map(|bundle| bundle.0));
         last.map_or(0, |last| last + 1)
+    }
+
+    /// Somebody took this process for dead: its notes are no more, and what they said was used is in its table.
+    pub(super) fn is_buried(&self, to: &Transaction<'_>, holder: &HolderId) -> Result<bool, Failure> {
+        let last = self.notes.map(|notes| notes.1).or(self.bundle.map(|bundle| bundle.0));
+        let Some(last) = last.filter(|_| !self.elsewhere) else { return Ok(false) };
+        let there = "SELECT EXISTS (SELECT 1 FROM board_notes WHERE holder = ?1 AND number = ?2)";
+        let there: bool = to.prepare_cached(there)?.query_row((holder.as_str(), number(last)), |row| row.get(0))?;
+        Ok(!there)
     }
 
     /// What the last row that was packed says was used.
@@ -100,6 +112,9 @@ fn try_write(
     desk.last_through_power_cuts(batch.is_lasting())?;
     let to = migrate::turn(&mut desk.connection)?;
     write::but_counts(&to, batch)?;
+    if unfolded.is_buried(&to, holder)? {
+        *unfolded = Unfolded::default();
+    }
     let (number_of, units) = batch.notes.as_ref().map_or((0, &[][..]), |notes| (notes.number, &notes.units[..]));
     let ends = batch.run == Some(Run::Ended);
     if units.is_empty() && batch.usage.is_empty() && !ends {

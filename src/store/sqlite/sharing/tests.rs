@@ -135,6 +135,46 @@ fn use_is_counted_once_whoever_folds_it() {
     });
 }
 
+/// Who took a process for dead has put what it noted into the table, and it does not do so once more.
+#[test]
+fn what_another_counted_of_one_that_was_taken_for_dead_is_counted_once() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keypool.db");
+        let clock = ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000));
+        let mut one = gap::noting(&path, &clock, 1);
+        assert_eq!(one.renews(&clock, 10).await.len(), 2);
+        let use_of = |number, requests| {
+            let [day, key, lane] = ["2026-06-15", "hash", "flash"].map(Arc::from);
+            let usage = vec![UsageRecord { day, key, lane, requests, ..UsageRecord::default() }];
+            Arc::new(Batch { notes: Some(Notes { number, units: Vec::new() }), usage, ..Batch::default() })
+        };
+        let used = async |store: &Sqlite| {
+            let used = Store::usage(store, "2026-06-15", "2026-06-15").await.expect("read");
+            used.iter().map(|record| record.requests).sum::<i64>()
+        };
+        Store::write(&one.board, use_of(1, 5)).await.expect("noted");
+        // Its lock is another's file by now.
+        let lock = std::fs::read_dir(folder.path()).expect("a folder").flatten().map(|file| file.path());
+        let lock = lock.into_iter().find(|path| path.to_string_lossy().contains(".run-")).expect("its lock");
+        std::fs::remove_file(&lock).expect("removed");
+        std::fs::write(&lock, "").expect("made");
+        let mut two = gap::noting(&path, &clock, 2);
+        clock.advance(Duration::from_secs(3));
+        two.renews(&clock, 10).await;
+        assert_eq!(used(two.board.database()).await, 5);
+        Store::write(&one.board, use_of(2, 3)).await.expect("noted");
+        clock.advance(Duration::from_secs(3));
+        let mut renewal = one.holder.renewal(&mut one.books, Moment::of(&clock.clock())).expect("it is due");
+        renewal.noted = 2;
+        assert!(one.board.renew(&renewal).await.expect("an answer").stale);
+        assert_eq!(used(two.board.database()).await, 5 + 3);
+        Store::write(&one.board, use_of(3, 4)).await.expect("noted");
+        Store::write(&one.board, Batch { run: Some(Run::Ended), ..Batch::default() }.into()).await.expect("ended");
+        assert_eq!(used(two.board.database()).await, 5 + 3 + 4);
+    });
+}
+
 #[test]
 fn a_note_names_by_number_what_earlier_ones_named_and_says_it_again_once_they_are_gone() {
     let folder = tempfile::tempdir().expect("a folder");

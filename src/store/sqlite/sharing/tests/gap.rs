@@ -23,7 +23,7 @@ fn party(path: &Path, clock: &ManualClock, name: &str) -> Party {
 }
 
 /// The same with a large day; it notes what it starts, as processes do.
-fn noting(path: &Path, clock: &ManualClock, seed: u64) -> Party {
+pub(super) fn noting(path: &Path, clock: &ManualClock, seed: u64) -> Party {
     let limits = Limits::new().per_minute(5).per_day(1_000);
     let mut party = Party::limited(path, clock, ("", &limits), false);
     party.holder = Holder::new(party.board.holder().clone(), party.board.settings(), units(&limits), seed);
