@@ -310,3 +310,13 @@ async fn a_full_disk_under_the_error_log_is_said_once_and_a_device_keeps_nothing
     assert!(ended.code == 1 && ended.err.contains("No space left"), "{ended:?}");
     assert!(!ended.err.contains("goes on") && !ended.err.contains("what was answered is in"), "{ended:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_ends_as_a_folders_is_no_file() {
+    let stage = stage(1).await;
+    for name in ["none/", "none.json/"] {
+        refused(&stage.run(&["tasks.txt", "-o", name]).await, "it is a folder: name a file");
+        assert!(!stage.path(name.trim_end_matches('/')).exists(), "{name}");
+    }
+    assert_eq!(stage.sim.report().total.arrivals, 0);
+}

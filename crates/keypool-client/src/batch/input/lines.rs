@@ -37,14 +37,14 @@ fn each(mut source: impl BufRead, mut take: impl FnMut(u64, Result<&str, InputEr
         let place = Place::Line(line + 1);
         let go_on = match next(&mut source, &mut bytes) {
             Ok(None) => return,
-            Ok(Some(true)) => match std::str::from_utf8(&bytes) {
-                Ok(text) => take(line, Ok(if line == 0 { text.trim_start_matches('\u{feff}') } else { text })),
-                Err(_) => {
+            Ok(Some(true)) => {
+                let text = std::str::from_utf8(&bytes).map_err(|_| {
                     // What it begins with tells of all of it.
                     let encoding = *encoding.get_or_insert_with(|| Encoding::of(&bytes));
-                    take(line, Err(InputError::at(place, encoding.wrong())))
-                }
-            },
+                    InputError::at(place, encoding.wrong())
+                });
+                take(line, text.map(|text| if line == 0 { text.trim_start_matches('\u{feff}') } else { text }))
+            }
             Ok(Some(false)) => {
                 let what = format_args!("it is longer than {} MiB", LONGEST >> 20);
                 take(line, Err(InputError::at(place, what)))

@@ -125,6 +125,10 @@ impl Output {
         match std::fs::metadata(&path) {
             Ok(there) if there.is_dir() => return Err(io(io::ErrorKind::IsADirectory.into())),
             Ok(there) if !there.is_file() => return Self::stream(path, *options),
+            // It would be a file of that name.
+            Err(_) if path.as_os_str().as_encoded_bytes().ends_with(b"/") => {
+                return Err(io(io::ErrorKind::IsADirectory.into()));
+            }
             _ => {}
         }
         let real = place::resolve(&path).map_err(io)?;
