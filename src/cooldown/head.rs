@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 use memchr::memmem;
 
-use super::first_event::Framing;
+use super::{first_event::Framing, last_word::Ending};
 use crate::provider::UsageFormat;
 
 /// What of the request matters when its answer comes.
@@ -13,8 +13,8 @@ pub(crate) struct Asked {
     pub(super) head: bool,
     /// Something is to be made: what comes is no file that somebody stored, whatever stands in it.
     pub(super) makes: bool,
-    /// A stream that may come as a JSON array, and says why it ends.
-    pub(super) array: bool,
+    /// How a stream of it says that it is at its end, where it does.
+    pub(super) ending: Option<Ending>,
     /// How the provider's answers tell their usage.
     pub(super) usage: UsageFormat,
 }
@@ -25,7 +25,7 @@ impl Asked {
         Self {
             head: method == Method::HEAD,
             makes: method == Method::POST,
-            array: usage == UsageFormat::Gemini && uri.path().ends_with("streamGenerateContent"),
+            ending: if method == Method::POST { Ending::of(uri, usage) } else { None },
             usage,
         }
     }
@@ -75,7 +75,8 @@ impl BodyHead {
     pub(super) fn framing(self, asked: Asked) -> Option<Framing> {
         match self.kind {
             Kind::Events => Some(Framing::Events),
-            Kind::Json if asked.array => Some(Framing::Array),
+            // Gemini's, where nobody asks for events.
+            Kind::Json if asked.ending == Some(Ending::Reason) => Some(Framing::Array),
             _ => None,
         }
     }
@@ -143,7 +144,10 @@ mod tests {
 
     #[test]
     fn streams_by_type_and_by_what_was_asked() {
-        let asked = |array| Asked { head: false, makes: true, array, usage: UsageFormat::Gemini };
+        let asked = |array: bool| {
+            let ending = array.then_some(Ending::Reason);
+            Asked { head: false, makes: true, ending, usage: UsageFormat::Gemini }
+        };
         let events = of(&header::CONTENT_TYPE, &["Text/Event-Stream; charset=utf-8"]);
         let json = of(&header::CONTENT_TYPE, &["application/json; charset=UTF-8"]);
         assert_eq!(events.framing(asked(false)), Some(Framing::Events));
