@@ -68,6 +68,9 @@ impl BodyHead {
                 (Encoding::Plain, encoding) => encoding,
                 _ => Encoding::Unreadable,
             };
+        } else if name == header::TRANSFER_ENCODING && !is_in_chunks_alone(value) {
+            // Nobody said that it could be read (`TE`), and nobody below does.
+            self.encoding = Encoding::Unreadable;
         }
     }
 
@@ -85,6 +88,13 @@ impl BodyHead {
     pub(super) fn may_tell_usage(self) -> bool {
         self.kind != Kind::Other
     }
+}
+
+/// Whether the transfer does nothing to the bytes but cut them.
+fn is_in_chunks_alone(value: &HeaderValue) -> bool {
+    let nothing =
+        |coding: &[u8]| [&b""[..], b"chunked", b"identity"].iter().any(|one| coding.eq_ignore_ascii_case(one));
+    value.as_bytes().split(|byte| *byte == b',').all(|coding| nothing(coding.trim_ascii()))
 }
 
 impl Encoding {
@@ -139,6 +149,20 @@ mod tests {
             (&["identity", "gzip"], Encoding::Gzip),
         ] {
             assert_eq!(of(&header::CONTENT_ENCODING, values).encoding, expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn transfers() {
+        for (values, expected) in [
+            (&["chunked"][..], Encoding::Plain),
+            (&["Chunked"], Encoding::Plain),
+            (&["identity, chunked"], Encoding::Plain),
+            (&["gzip, chunked"], Encoding::Unreadable),
+            (&["gzip", "chunked"], Encoding::Unreadable),
+            (&["deflate"], Encoding::Unreadable),
+        ] {
+            assert_eq!(of(&header::TRANSFER_ENCODING, values).encoding, expected, "{values:?}");
         }
     }
 
