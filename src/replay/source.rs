@@ -21,6 +21,7 @@ use crate::{
     body_error::BodyError,
     error::BoxError,
     pool::{Granted, OnGrant, Start},
+    provider::strip_trailers,
 };
 
 /// Shared by the attempts of one request.
@@ -372,7 +373,7 @@ where
                     Err(frame) => {
                         if let Ok(trailers) = frame.into_trailers() {
                             // Nothing follows them.
-                            self.trailers = Some(Box::new(trailers));
+                            self.trailers = Some(Box::new(strip_trailers(trailers)));
                             self.body = None;
                             self.end = End::Whole;
                         }
