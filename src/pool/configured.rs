@@ -6,7 +6,7 @@ use super::{
     lane::Origin,
     state::{MAX_CONFIGURED, MAX_LANES, State},
 };
-use crate::{key::Tier, limit::Limits};
+use crate::{error::KeyError, key::Tier, limit::Limits};
 
 /// Limits by model (`*`: every model without its own), for owners of all tiers or of one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +31,21 @@ impl GivenLimits {
     pub(super) fn set_known(&mut self, model: String, tier: Tier, limits: Limits) {
         self.known.retain(|(name, held, _)| (name, held) != (&model, &tier));
         self.known.push((model, tier, limits));
+    }
+
+    /// Whether all of them can be.
+    pub(super) fn check(&self) -> Result<(), KeyError> {
+        match self.each().find_map(|(model, limits)| Some((model, limits.fault()?))) {
+            Some((model, what)) => Err(KeyError::Limits { model: model.clone(), what }),
+            None => Ok(()),
+        }
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&String, &Limits)> {
+        let of_tiers =
+            self.of_tier.iter().flat_map(|(model, tiers)| tiers.iter().map(move |(_, limits)| (model, limits)));
+        let known = self.known.iter().map(|(model, _, limits)| (model, limits));
+        self.all.iter().chain(of_tiers).chain(known)
     }
 
     /// What an owner of this tier may use of a model.
