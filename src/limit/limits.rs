@@ -129,6 +129,11 @@ impl Limits {
         self.0.iter()
     }
 
+    /// Whether one of them counts tokens.
+    pub(crate) fn count_tokens(&self) -> bool {
+        self.0.iter().any(|limit| matches!(limit.unit, Unit::InputTokens | Unit::OutputTokens | Unit::Tokens))
+    }
+
     /// What is wrong with them, where anything is.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let sliding = |limit: &Limit| match limit.span {

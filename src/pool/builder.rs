@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64},
     },
     time::Duration,
 };
@@ -302,6 +302,7 @@ impl KeyPoolBuilder {
         let mut state = State::new(self.settings, Arc::clone(&self.provider), zone, self.limits, self.keys.len());
         state.roster.exits.same_everywhere(&state.settings.same_exits)?;
         state.wait = self.wait;
+        state.expect_tokens();
         let now = clock.now();
         state.watch_wall(now);
         let (mut written, mut sharing) = (None, None);
@@ -332,9 +333,8 @@ impl KeyPoolBuilder {
         state.recall_followers(now);
         state.reopen_lanes(now);
         state.recall_exits(now);
-        let counts_usage = state.plans.tokens();
+        let (limits_tokens, keeps_usage) = (state.plans.tokens(), state.journal.is_some());
         if let Some(journal) = &mut state.journal {
-            counts_usage.store(true, Ordering::Relaxed);
             // What was configured is there the next time, too: it waits for the first requests.
             journal.urgent = false;
         }
@@ -350,7 +350,8 @@ impl KeyPoolBuilder {
             names: RecentNames::default(),
             good_answers,
             met_unclear_refusals: AtomicBool::new(false),
-            counts_usage,
+            limits_tokens,
+            keeps_usage,
             state: Mutex::new(state),
             events,
             idle: tokio::sync::Notify::new(),

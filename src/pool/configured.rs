@@ -6,7 +6,11 @@ use super::{
     lane::Origin,
     state::{MAX_CONFIGURED, MAX_LANES, State},
 };
-use crate::{error::KeyError, key::Tier, limit::Limits};
+use crate::{
+    error::KeyError,
+    key::{Key, Tier},
+    limit::Limits,
+};
 
 /// Limits by model (`*`: every model without its own), for owners of all tiers or of one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,6 +43,11 @@ impl GivenLimits {
             Some((model, what)) => Err(KeyError::Limits { model: model.clone(), what }),
             None => Ok(()),
         }
+    }
+
+    /// Whether one of them counts tokens.
+    pub(super) fn count_tokens(&self) -> bool {
+        self.each().any(|(_, limits)| limits.count_tokens())
     }
 
     fn each(&self) -> impl Iterator<Item = (&String, &Limits)> {
@@ -79,6 +88,20 @@ impl GivenLimits {
 }
 
 impl State {
+    /// Limits that count tokens hold from the first request on, though its lane is not there yet.
+    pub(super) fn expect_tokens(&self) {
+        if self.settings.known_limits || self.limits.count_tokens() {
+            self.plans.expect_tokens();
+        }
+    }
+
+    /// The same of those that a key brings.
+    pub(super) fn expect_tokens_of(&self, key: &Key) {
+        if key.limits.iter().any(|(_, limits)| limits.count_tokens()) || key.assumed.count_tokens() {
+            self.plans.expect_tokens();
+        }
+    }
+
     /// A lane that somebody configured limits for.
     pub(super) fn configure_lane(&mut self, model: &str) {
         if !model.is_empty() && self.lane_of.get(model).is_none() && self.lanes.len() < MAX_LANES {
