@@ -22,12 +22,7 @@ pub(crate) struct Asked {
 impl Asked {
     #[inline]
     pub(super) fn by(method: &Method, uri: &Uri, usage: UsageFormat) -> Self {
-        Self {
-            head: method == Method::HEAD,
-            makes: method == Method::POST,
-            ending: if method == Method::POST { Ending::of(uri, usage) } else { None },
-            usage,
-        }
+        Self { head: method == Method::HEAD, makes: method == Method::POST, ending: Ending::of(uri, usage), usage }
     }
 }
 

@@ -110,14 +110,11 @@ impl Word {
     /// What it means, by what stands behind it.
     fn means(self, behind: &[u8]) -> Meaning {
         match (self, behind) {
-            (Self::Stop, _) => Meaning::End,
-            (_, []) => Meaning::Open,
-            (Self::Reason | Self::ChatReason, [b':']) => Meaning::Open,
-            // Not yet: `null`.
-            (Self::Reason | Self::ChatReason, [b':', b'n', ..]) => Meaning::Nothing,
-            (Self::Reason | Self::ChatReason, [b':', ..]) => Meaning::End,
             // A text's line is escaped: only an event's own ends so.
-            (Self::Done, [b'\n' | b'\r', ..]) => Meaning::End,
+            (Self::Stop, _) | (Self::Done, [b'\n' | b'\r', ..]) => Meaning::End,
+            (_, []) | (Self::Reason | Self::ChatReason, [b':']) => Meaning::Open,
+            // Not yet: `null`.
+            (Self::Reason | Self::ChatReason, [b':', first, ..]) if *first != b'n' => Meaning::End,
             (Self::Reason | Self::ChatReason | Self::Done, _) => Meaning::Nothing,
             (Self::Response, behind) => RESPONSES
                 .iter()

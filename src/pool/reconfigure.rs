@@ -59,7 +59,9 @@ impl KeyPool {
         state.set_limits(limits, settings);
         state.wait = wait;
         state.expect_tokens();
-        wanted.iter().for_each(|wanted| state.expect_tokens_of(&wanted.key));
+        for wanted in &wanted {
+            state.expect_tokens_of(&wanted.key);
+        }
         state.set_keys(wanted, &mut change, now)?;
         state.serve(now);
         let crowded = state.models_without_a_lane();

@@ -134,8 +134,10 @@ async fn a_stream_that_is_passed_on_counts_as_good_where_it_says_why_it_ends() {
 
 const ENDED_CHAT: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
 
-/// Streams of the other dialects: where they are asked for, how they begin, all ways that are ends, and some that are none.
-fn dialects() -> [(&'static str, &'static str, String, Vec<String>, Vec<String>); 3] {
+/// A stream of another dialect: of which, where it is asked for, how it begins, what is an end, and what is none.
+type Stream = (&'static str, &'static str, String, Vec<String>, Vec<String>);
+
+fn dialects() -> [Stream; 3] {
     let named = |kind: &str| format!("event: {kind}\ndata: {{\"type\":\"{kind}\",\"response\":{{}}}}\n\n");
     let delta = r#"{"choices":[{"index":0,"delta":{"content":"ends with [DONE]"},"finish_reason":null}]}"#;
     let text = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}"#;
