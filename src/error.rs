@@ -204,6 +204,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.kind {
             Kind::Exhausted(exhausted) => exhausted.fmt(f),
+            Kind::NeverFits { model, limit, .. } if limit.amount == 0 => {
+                write!(f, "no request may be sent for {}: ", model.as_deref().unwrap_or("any model"))?;
+                write!(f, "the largest limit of {limit} is 0")
+            }
             Kind::NeverFits { model, wanted, limit } => write!(
                 f,
                 "the request never fits: it needs {wanted} of {limit} for {}, and the largest limit is {}",
@@ -303,6 +307,15 @@ pub enum KeyError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// A limit that the pool was given for a model is out of range.
+    Limits {
+        /// Of which model; `*`: of all that have none of their own.
+        model: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// What a window is to hold longer than its span is more than 30 s.
+    Guard(Duration),
     /// The name of its exit may not be one: 1 to 64 of `A-Z a-z 0-9 . _ -`.
     Exit {
         /// Whose exit.
@@ -323,6 +336,10 @@ impl fmt::Display for KeyError {
             Self::Weight { id, weight } => write!(f, "key {id}: weight {weight} is not above 0 and finite"),
             Self::Zone { id, zone } => write!(f, "key {id}: the time zone {zone:?} is not known"),
             Self::Limit { id, what } => write!(f, "key {id}: {what}"),
+            Self::Limits { model, what } => write!(f, "limits of {model}: {what}"),
+            Self::Guard(guard) => {
+                write!(f, "the guard of windows is {} s, and may be 30 s at most", guard.as_secs_f64())
+            }
             Self::Exit { id } => write!(f, "key {id}: an exit's name is 1 to 64 of A-Z a-z 0-9 . _ -"),
             Self::UnknownId(id) => write!(f, "no key has the id {id}"),
             Self::TooMany(what) => write!(f, "too many {what} for one pool"),

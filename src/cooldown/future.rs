@@ -162,7 +162,7 @@ where
     if readable && (failed || packed || whole || small || (status.is_success() && framing.is_some())) {
         let sight = Sight {
             error: failed.then(Box::default),
-            stream: framing.map(|framing| Stream::new(framing, asked.array)),
+            stream: framing.map(|framing| Stream::new(framing, asked.ending)),
             usage: (usage && !failed && (granted.particulars.meter.is_some() || granted.pool.counts_usage()))
                 .then(|| UsageScan::new(in_events && asked.usage != UsageFormat::Anthropic)),
             whole: (!failed && !in_events).then(|| granted.pool.provider().alarm().map(|_| Vec::new())).flatten(),

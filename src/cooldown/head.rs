@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 use memchr::memmem;
 
-use super::first_event::Framing;
+use super::{first_event::Framing, last_word::Ending};
 use crate::provider::UsageFormat;
 
 /// What of the request matters when its answer comes.
@@ -13,8 +13,8 @@ pub(crate) struct Asked {
     pub(super) head: bool,
     /// Something is to be made: what comes is no file that somebody stored, whatever stands in it.
     pub(super) makes: bool,
-    /// A stream that may come as a JSON array, and says why it ends.
-    pub(super) array: bool,
+    /// How a stream of it says that it is at its end, where it does.
+    pub(super) ending: Option<Ending>,
     /// How the provider's answers tell their usage.
     pub(super) usage: UsageFormat,
 }
@@ -22,12 +22,7 @@ pub(crate) struct Asked {
 impl Asked {
     #[inline]
     pub(super) fn by(method: &Method, uri: &Uri, usage: UsageFormat) -> Self {
-        Self {
-            head: method == Method::HEAD,
-            makes: method == Method::POST,
-            array: usage == UsageFormat::Gemini && uri.path().ends_with("streamGenerateContent"),
-            usage,
-        }
+        Self { head: method == Method::HEAD, makes: method == Method::POST, ending: Ending::of(uri, usage), usage }
     }
 }
 
@@ -68,6 +63,9 @@ impl BodyHead {
                 (Encoding::Plain, encoding) => encoding,
                 _ => Encoding::Unreadable,
             };
+        } else if name == header::TRANSFER_ENCODING && !is_in_chunks_alone(value) {
+            // Nobody said that it could be read (`TE`), and nobody below does.
+            self.encoding = Encoding::Unreadable;
         }
     }
 
@@ -75,7 +73,8 @@ impl BodyHead {
     pub(super) fn framing(self, asked: Asked) -> Option<Framing> {
         match self.kind {
             Kind::Events => Some(Framing::Events),
-            Kind::Json if asked.array => Some(Framing::Array),
+            // Gemini's, where nobody asks for events.
+            Kind::Json if asked.ending == Some(Ending::Reason) => Some(Framing::Array),
             _ => None,
         }
     }
@@ -84,6 +83,13 @@ impl BodyHead {
     pub(super) fn may_tell_usage(self) -> bool {
         self.kind != Kind::Other
     }
+}
+
+/// Whether the transfer does nothing to the bytes but cut them.
+fn is_in_chunks_alone(value: &HeaderValue) -> bool {
+    let nothing =
+        |coding: &[u8]| [&b""[..], b"chunked", b"identity"].iter().any(|one| coding.eq_ignore_ascii_case(one));
+    value.as_bytes().split(|byte| *byte == b',').all(|coding| nothing(coding.trim_ascii()))
 }
 
 impl Encoding {
@@ -142,8 +148,25 @@ mod tests {
     }
 
     #[test]
+    fn transfers() {
+        for (values, expected) in [
+            (&["chunked"][..], Encoding::Plain),
+            (&["Chunked"], Encoding::Plain),
+            (&["identity, chunked"], Encoding::Plain),
+            (&["gzip, chunked"], Encoding::Unreadable),
+            (&["gzip", "chunked"], Encoding::Unreadable),
+            (&["deflate"], Encoding::Unreadable),
+        ] {
+            assert_eq!(of(&header::TRANSFER_ENCODING, values).encoding, expected, "{values:?}");
+        }
+    }
+
+    #[test]
     fn streams_by_type_and_by_what_was_asked() {
-        let asked = |array| Asked { head: false, makes: true, array, usage: UsageFormat::Gemini };
+        let asked = |array: bool| {
+            let ending = array.then_some(Ending::Reason);
+            Asked { head: false, makes: true, ending, usage: UsageFormat::Gemini }
+        };
         let events = of(&header::CONTENT_TYPE, &["Text/Event-Stream; charset=utf-8"]);
         let json = of(&header::CONTENT_TYPE, &["application/json; charset=UTF-8"]);
         assert_eq!(events.framing(asked(false)), Some(Framing::Events));

@@ -3,7 +3,7 @@
 use super::{
     first_event::{FirstEvent, Framing},
     judging::LARGEST_WHOLE,
-    last_word::LastWord,
+    last_word::{Ending, LastWord},
     stream_end::StreamEnd,
     stream_watch::StreamWatch,
     teller::Teller,
@@ -42,17 +42,17 @@ pub(super) struct Stream {
     pub(super) first: Option<FirstEvent>,
     /// Of streams; what is none ends with its beginning.
     pub(super) watch: Option<StreamWatch>,
-    /// Of those that say why they end.
+    /// Of those that say that they are at their end.
     pub(super) last_word: Option<LastWord>,
     /// Where it is said that it did not end well.
     pub(super) end: StreamEnd,
 }
 
 impl Stream {
-    /// `reasoned`: it says why it ends.
-    pub(super) fn new(framing: Framing, reasoned: bool) -> Box<Self> {
+    /// `ending`: how it says that it is at its end.
+    pub(super) fn new(framing: Framing, ending: Option<Ending>) -> Box<Self> {
         let watch = (framing != Framing::Object).then(|| StreamWatch::new(framing));
-        let last_word = (reasoned && watch.is_some()).then(LastWord::default);
+        let last_word = ending.filter(|_| watch.is_some()).map(LastWord::new);
         Box::new(Self { first: Some(FirstEvent::new(framing)), watch, last_word, end: StreamEnd::default() })
     }
 }

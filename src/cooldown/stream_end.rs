@@ -16,7 +16,8 @@ use std::{
 pub struct StreamEnd(Arc<AtomicBool>);
 
 impl StreamEnd {
-    /// It did not end well: with an error, or (Gemini's own streams) without a reason to end. Known once it has ended.
+    /// It did not end well: with an error, or without what its provider's streams end with (a reason to end, `[DONE]`,
+    /// `response.completed`, `message_stop`). Known once it has ended.
     pub fn is_broken(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }

@@ -6,6 +6,7 @@ use super::{
     form::{Began, Form},
     need::{At, Opens},
     slide::{SLICES, Slide},
+    starts::UNCOUNTED,
     words::Width,
     zone::Days,
 };
@@ -23,7 +24,7 @@ const TOTAL: usize = 3;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Amounts<W> {
     slide: Slide,
-    limit: u32,
+    limit: u64,
     slice: u16,
     entries: u16,
     width: PhantomData<W>,
@@ -34,11 +35,11 @@ impl<W: Width> Amounts<W> {
     const RING: usize = TOTAL + 2 * W::WORDS;
     const STRIDE: usize = 1 + W::WORDS;
 
-    /// `starts`: more entries than these are not worth keeping apart. Of a limit above 2^31 only so much is allowed.
+    /// `starts`: more entries than these are not worth keeping apart.
     pub(super) fn new(slide: Slide, limit: u64, starts: u64) -> Self {
         Self {
             slide,
-            limit: limit.min(1 << 31) as u32,
+            limit,
             slice: (slide.units() / SLICES) as u16,
             entries: starts.min(limit).clamp(1, u64::from(SLICES)) as u16 + 2,
             width: PhantomData,
@@ -90,7 +91,7 @@ impl<W: Width> Form for Amounts<W> {
 
     #[inline]
     fn limit(&self) -> u64 {
-        self.limit.into()
+        self.limit
     }
 
     #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
@@ -118,7 +119,7 @@ impl<W: Width> Form for Amounts<W> {
 
     #[inline]
     fn used(&self, words: &[u16], _: Days) -> u64 {
-        W::read(words, TOTAL) + W::read(words, Self::HELD)
+        W::read(words, TOTAL).saturating_add(W::read(words, Self::HELD))
     }
 
     fn held(&self, words: &[u16]) -> u64 {
@@ -191,7 +192,7 @@ impl<W: Width> Form for Amounts<W> {
 
     /// Provisional amounts leave no earlier than what starts now.
     fn opens(&self, words: &[u16], wanted: u64, now: u64, at: &At) -> Opens {
-        let mut over = self.used(words, at.day.days) + wanted - u64::from(self.limit);
+        let mut over = self.used(words, at.day.days).saturating_add(wanted).saturating_sub(self.limit);
         for n in 0..words[LEN] {
             let place = self.place(words, n);
             let amount = W::read(words, place + 1);
@@ -208,7 +209,7 @@ impl<W: Width> Form for Amounts<W> {
             let moment = self.slide.last_moment(self.slide.whole(words[place], now)).min(now);
             let amount = W::read(words, place + 1);
             // More than could be written: more than any limit allows.
-            (moment, if amount == W::MOST { amount.max(1 << 31) } else { amount })
+            (moment, if amount == W::MOST { amount.max(UNCOUNTED) } else { amount })
         };
         (0..words[LEN]).map(|n| entry(self.place(words, n))).collect()
     }

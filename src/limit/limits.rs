@@ -32,6 +32,10 @@ pub enum Span {
     Day,
 }
 
+/// The shortest and the longest span that slides.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 impl Span {
     /// Any 60 s.
     pub const MINUTE: Self = Self::Sliding(Duration::from_secs(60));
@@ -123,6 +127,21 @@ impl Limits {
     /// Each limit, in a fixed order.
     pub fn iter(&self) -> impl Iterator<Item = &Limit> {
         self.0.iter()
+    }
+
+    /// Whether one of them counts tokens.
+    pub(crate) fn count_tokens(&self) -> bool {
+        self.0.iter().any(|limit| matches!(limit.unit, Unit::InputTokens | Unit::OutputTokens | Unit::Tokens))
+    }
+
+    /// What is wrong with them, where anything is.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let sliding = |limit: &Limit| match limit.span {
+            Span::Sliding(length) => Some(length),
+            Span::Day => None,
+        };
+        let can_be = |length: Duration| (SHORTEST..=LONGEST).contains(&length);
+        (!self.0.iter().filter_map(sliding).all(can_be)).then_some("a limit's span must be 1 ms to 24 h")
     }
 
     /// Whether nothing is limited.

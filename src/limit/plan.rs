@@ -156,7 +156,7 @@ impl Plan {
                 AnyForm::ShortDay(day) => day.reorder(words, &moved),
                 AnyForm::Day(day) => day.reorder(words, &moved),
                 AnyForm::LongDay(day) => day.reorder(words, &moved),
-                AnyForm::Starts(_) | AnyForm::FewAmounts(_) | AnyForm::Amounts(_) => {}
+                AnyForm::Starts(_) | AnyForm::FewAmounts(_) | AnyForm::Amounts(_) | AnyForm::LongAmounts(_) => {}
             }
         }
     }

@@ -17,7 +17,7 @@ const HELD: usize = 2;
 const RING: usize = 3;
 
 /// How many were pressed out where so many were that nobody counted them: more than any limit allows.
-const UNCOUNTED: u64 = 1 << 31;
+pub(super) const UNCOUNTED: u64 = 1 << 40;
 
 /// At most `limit` starts in any span. Each start is the low 16 bits of its unit, oldest first.
 ///

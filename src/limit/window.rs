@@ -35,6 +35,7 @@ pub(super) enum AnyForm {
     LongDay(Day<Four>),
     FewAmounts(Amounts<One>),
     Amounts(Amounts<Two>),
+    LongAmounts(Amounts<Four>),
 }
 
 /// Runs the same on whichever form it is.
@@ -47,6 +48,7 @@ macro_rules! with_form {
             $crate::limit::window::AnyForm::LongDay($it) => $run,
             $crate::limit::window::AnyForm::FewAmounts($it) => $run,
             $crate::limit::window::AnyForm::Amounts($it) => $run,
+            $crate::limit::window::AnyForm::LongAmounts($it) => $run,
         }
     };
 }
@@ -133,8 +135,10 @@ impl AnyForm {
                 let starts = limits.iter().filter(longer).map(|other| other.amount).min().unwrap_or(u64::MAX);
                 if few {
                     Self::FewAmounts(Amounts::new(slide, amount, starts))
-                } else {
+                } else if amount <= 0x7fff_ffff {
                     Self::Amounts(Amounts::new(slide, amount, starts))
+                } else {
+                    Self::LongAmounts(Amounts::new(slide, amount, starts))
                 }
             }
         }

@@ -13,7 +13,13 @@ impl KeyPool {
     /// Whether anything is done with what answers cost: whoever would have to read it out of them asks first.
     #[inline]
     pub(crate) fn counts_usage(&self) -> bool {
-        self.0.counts_usage.load(Ordering::Relaxed)
+        self.0.keeps_usage || self.limits_tokens()
+    }
+
+    /// Whether some limit counts tokens.
+    #[inline]
+    pub(crate) fn limits_tokens(&self) -> bool {
+        self.0.limits_tokens.load(Ordering::Relaxed)
     }
 
     /// What an answer of a good status may be, as the provider says or once one was: nothing but an error ([`ERRORS`]), or

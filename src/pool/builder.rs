@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64},
     },
     time::Duration,
 };
@@ -198,7 +198,7 @@ impl KeyPoolBuilder {
     }
 
     /// How much longer than its span a sliding window holds, since requests do not travel equally fast; 250 ms unless
-    /// set.
+    /// set, 30 s at most.
     pub fn guard(mut self, guard: Duration) -> Self {
         self.settings.guard = guard;
         self
@@ -284,7 +284,16 @@ impl KeyPoolBuilder {
         self.assemble(None)
     }
 
+    /// Whether the limits can be; keys are looked at one by one.
+    pub(super) fn check(&self) -> Result<(), KeyError> {
+        if self.settings.guard > LONGEST_GUARD {
+            return Err(KeyError::Guard(self.settings.guard));
+        }
+        self.limits.check()
+    }
+
     pub(super) fn assemble(self, opened: Option<Opened>) -> Result<KeyPool, KeyError> {
+        self.check()?;
         let clock = self.clock.unwrap_or_default();
         // A zone that the tz database lacks cannot be had for a shipped provider; for others the day is UTC's.
         let zone = jiff::tz::TimeZone::get(self.provider.zone()).unwrap_or(jiff::tz::TimeZone::UTC);
@@ -292,6 +301,8 @@ impl KeyPoolBuilder {
         let unjudged = self.settings.unjudged;
         let mut state = State::new(self.settings, Arc::clone(&self.provider), zone, self.limits, self.keys.len());
         state.roster.exits.same_everywhere(&state.settings.same_exits)?;
+        state.wait = self.wait;
+        state.expect_tokens();
         let now = clock.now();
         state.watch_wall(now);
         let (mut written, mut sharing) = (None, None);
@@ -322,9 +333,8 @@ impl KeyPoolBuilder {
         state.recall_followers(now);
         state.reopen_lanes(now);
         state.recall_exits(now);
-        let counts_usage = state.plans.tokens();
+        let (limits_tokens, keeps_usage) = (state.plans.tokens(), state.journal.is_some());
         if let Some(journal) = &mut state.journal {
-            counts_usage.store(true, Ordering::Relaxed);
             // What was configured is there the next time, too: it waits for the first requests.
             journal.urgent = false;
         }
@@ -340,7 +350,8 @@ impl KeyPoolBuilder {
             names: RecentNames::default(),
             good_answers,
             met_unclear_refusals: AtomicBool::new(false),
-            counts_usage,
+            limits_tokens,
+            keeps_usage,
             state: Mutex::new(state),
             events,
             idle: tokio::sync::Notify::new(),
@@ -352,6 +363,8 @@ impl KeyPoolBuilder {
         Ok(pool)
     }
 }
+
+const LONGEST_GUARD: Duration = Duration::from_secs(30);
 
 /// Models whose limits may not hold, since there is no room for them.
 pub(super) fn warn_of_a_crowd(models: &[String]) {

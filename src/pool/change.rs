@@ -218,6 +218,7 @@ impl State {
             None => 0,
         };
         let (priority, disabled) = (key.priority.0, key.disabled.clone());
+        self.expect_tokens_of(&key);
         let provider = std::sync::Arc::clone(&self.provider);
         let (slot, change) = match self.roster.add(number, key, zone, &*provider)? {
             Added::Merged { slot } => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{OutReason, ask::Ask, journal::Journal, rest::Rest, roster::NO_ACCOUNT, seats::Probes, state::State};
 use crate::{
-    limit::{At, Full, Need},
+    limit::{At, Full, Limit, Need},
     time::{Now, Tick},
     verdict::{EXIT, Scope, VerdictKind},
 };
@@ -103,7 +103,8 @@ impl State {
         // Where even the least request has no room the key waits for that; else it may carry others.
         let least = if ask.need == LEAST { Err(full) } else { plan.room(lane.log(owner, plan.words()), &LEAST, at) };
         let shown = least.err().unwrap_or(full);
-        let reason = OutReason::Full(shown.limit.unit, shown.limit.span);
+        let Limit { unit, span, amount } = shown.limit;
+        let reason = if amount == 0 { OutReason::NothingAllowed(unit, span) } else { OutReason::Full(unit, span) };
         match (least, shown.opens.tick(at)) {
             (Ok(()), tick) => Check::NotThis(tick, reason),
             (Err(_), Some(tick)) => Check::Until(tick, reason),

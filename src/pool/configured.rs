@@ -6,7 +6,11 @@ use super::{
     lane::Origin,
     state::{MAX_CONFIGURED, MAX_LANES, State},
 };
-use crate::{key::Tier, limit::Limits};
+use crate::{
+    error::KeyError,
+    key::{Key, Tier},
+    limit::Limits,
+};
 
 /// Limits by model (`*`: every model without its own), for owners of all tiers or of one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +35,26 @@ impl GivenLimits {
     pub(super) fn set_known(&mut self, model: String, tier: Tier, limits: Limits) {
         self.known.retain(|(name, held, _)| (name, held) != (&model, &tier));
         self.known.push((model, tier, limits));
+    }
+
+    /// Whether all of them can be.
+    pub(super) fn check(&self) -> Result<(), KeyError> {
+        match self.each().find_map(|(model, limits)| Some((model, limits.fault()?))) {
+            Some((model, what)) => Err(KeyError::Limits { model: model.clone(), what }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether one of them counts tokens.
+    pub(super) fn count_tokens(&self) -> bool {
+        self.each().any(|(_, limits)| limits.count_tokens())
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&String, &Limits)> {
+        let of_tiers =
+            self.of_tier.iter().flat_map(|(model, tiers)| tiers.iter().map(move |(_, limits)| (model, limits)));
+        let known = self.known.iter().map(|(model, _, limits)| (model, limits));
+        self.all.iter().chain(of_tiers).chain(known)
     }
 
     /// What an owner of this tier may use of a model.
@@ -64,6 +88,20 @@ impl GivenLimits {
 }
 
 impl State {
+    /// Limits that count tokens hold from the first request on, though its lane is not there yet.
+    pub(super) fn expect_tokens(&self) {
+        if self.settings.known_limits || self.limits.count_tokens() {
+            self.plans.expect_tokens();
+        }
+    }
+
+    /// The same of those that a key brings.
+    pub(super) fn expect_tokens_of(&self, key: &Key) {
+        if key.limits.iter().any(|(_, limits)| limits.count_tokens()) || key.assumed.count_tokens() {
+            self.plans.expect_tokens();
+        }
+    }
+
     /// A lane that somebody configured limits for.
     pub(super) fn configure_lane(&mut self, model: &str) {
         if !model.is_empty() && self.lane_of.get(model).is_none() && self.lanes.len() < MAX_LANES {

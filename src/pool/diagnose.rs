@@ -2,7 +2,7 @@
 
 use super::{
     Affinity, Demand, Exhausted, OutReason,
-    ask::Ask,
+    ask::{Ask, Excluded},
     check::{Check, WRITE, reason_of},
     state::State,
 };
@@ -23,13 +23,21 @@ impl State {
         let excluded = self.excluded(demand);
         let must = matches!(demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
         let wanted = if must { self.wanted(&demand.affinity) } else { Vec::new() };
+        let order = self.opening(ask, &wanted, &excluded);
+        // Of an earlier priority, waited for; and ready, of a later one.
+        let (mut waited_for, mut ready) = (u16::MAX, u16::MAX);
         for slot in 0..self.roster.keys.len() as u32 {
             let key = &self.roster.keys[slot as usize];
             if key.removed {
                 continue;
             }
-            let (reason, at) = if excluded.holds(slot, key.owner) {
+            let (priority, owner) = (key.priority, key.owner);
+            let (reason, at) = if excluded.holds(slot, owner) {
                 (OutReason::Tried, None)
+            } else if !excluded.tiers.is_empty()
+                && excluded.tiers.iter().any(|tier| tier.as_ref() == self.roster.tier(owner))
+            {
+                (OutReason::ModelUnavailable, None)
             } else if must && !wanted.contains(&slot) {
                 (OutReason::Elsewhere, None)
             } else {
@@ -42,23 +50,54 @@ impl State {
                     check => check,
                 };
                 match check {
-                    Check::Ready(_) => (OutReason::LaterPriority, None),
+                    // It stands in front, and is for whoever waits.
+                    Check::Ready(_) if priority <= order.first => (OutReason::Queued, Some(ask.now.tick)),
+                    Check::Ready(_) => {
+                        ready = ready.min(priority);
+                        (OutReason::LaterPriority, None)
+                    }
                     Check::Out(reason) => (reason, None),
                     Check::Until(_, reason) | Check::Busy(_, reason) | Check::NotThis(_, reason) => {
+                        if matches!(check, Check::Busy(..)) {
+                            waited_for = waited_for.min(priority);
+                        }
                         let at = self.earliest(ask, slot);
                         if at.is_none() {
-                            may = may.min(self.earliest_once_free(ask, slot).unwrap_or(Tick::NEVER));
+                            let once_free = self.earliest_once_free(ask, slot).unwrap_or(Tick::NEVER);
+                            may = may.min(order.not_before(priority, once_free));
                         }
-                        (reason, at)
+                        (reason, at.map(|at| order.not_before(priority, at)))
                     }
                 }
             };
             *exhausted.reasons.entry(reason).or_default() += 1;
             next = next.min(at.unwrap_or(Tick::NEVER));
         }
+        // Busy keys are waited for, and nobody knows how long; else it is the wait before another priority opens.
+        if ready < u16::MAX && (self.settings.spill.is_any() || waited_for >= ready) {
+            next = next.min(order.not_before(ready, ask.now.tick));
+        }
         let from_now = |at: Tick| (at != Tick::NEVER).then(|| at.since(ask.now.tick));
         (exhausted.next_in, exhausted.may_in) = (from_now(next), from_now(may));
         exhausted
+    }
+
+    /// Which priority comes first for this demand, and when others open.
+    fn opening(&self, ask: &Ask<'_>, wanted: &[u32], excluded: &Excluded) -> Opening {
+        let keys = wanted.iter().map(|slot| (*slot, &self.roster.keys[*slot as usize]));
+        let of_wanted = keys.filter(|(slot, key)| !excluded.holds(*slot, key.owner)).map(|(_, key)| key.priority).min();
+        let first = of_wanted.or_else(|| self.priorities.first().copied()).unwrap_or_default();
+        let (spill, wait) = (self.settings.spill_after, ask.demand.wait.unwrap_or(self.wait));
+        let left = spill.saturating_sub(ask.waited);
+        // Who may not wait that long never gets there.
+        let others = if left.is_zero() {
+            ask.now.tick
+        } else if wait >= spill {
+            ask.now.tick.plus(left)
+        } else {
+            Tick::NEVER
+        };
+        Opening { first, others }
     }
 
     /// When this key may carry this request at the earliest, everything that keeps it out being over then; `None`
@@ -98,5 +137,19 @@ impl State {
             Ok(()) => Some(latest.max(now.tick)),
             Err(full) => full.opens.tick(&at).map(|opens| opens.max(latest)),
         }
+    }
+}
+
+/// When priorities open.
+struct Opening {
+    /// This one, and those before it, are open.
+    first: u16,
+    /// Others are not, before then.
+    others: Tick,
+}
+
+impl Opening {
+    fn not_before(&self, priority: u16, at: Tick) -> Tick {
+        if priority <= self.first { at } else { at.max(self.others) }
     }
 }

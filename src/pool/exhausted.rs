@@ -50,6 +50,8 @@ pub struct Exhausted {
 pub enum OutReason {
     /// A window of the owner is full.
     Full(Unit, Span),
+    /// A limit of the owner is zero: nothing may be sent.
+    NothingAllowed(Unit, Span),
     /// The provider said that a limit was reached.
     RateLimited,
     /// A quota is used up until it returns: the day's, mostly.
@@ -82,7 +84,8 @@ pub enum OutReason {
     Tried,
     /// Not of the owner or key that the request must use.
     Elsewhere,
-    /// Waits until keys of an earlier priority, busy just now, are free again.
+    /// Of a priority that does not open yet: keys of an earlier one, busy just now, come first, or it opens after a wait
+    /// ([`spill_after`](crate::KeyPoolBuilder::spill_after)).
     LaterPriority,
     /// Others wait in front.
     Queued,
@@ -160,7 +163,7 @@ impl Exhausted {
     /// What brings a key at a time that nobody knows.
     fn comes_when(&self) -> Option<&'static str> {
         let any = |reason| self.reasons.contains_key(&reason);
-        if any(OutReason::Busy) || any(OutReason::LaterPriority) || any(OutReason::Queued) {
+        if any(OutReason::Busy) || any(OutReason::Queued) {
             Some("a request under way ends")
         } else if any(OutReason::HeldElsewhere) {
             Some("one is lent to this process")
@@ -258,7 +261,8 @@ impl OutReason {
 
     /// Whether a limit is the reason.
     pub fn is_limit(self) -> bool {
-        matches!(self, Self::Full(..) | Self::RateLimited | Self::QuotaExhausted) || self.is_disabled()
+        matches!(self, Self::Full(..) | Self::NothingAllowed(..) | Self::RateLimited | Self::QuotaExhausted)
+            || self.is_disabled()
     }
 }
 
@@ -267,6 +271,9 @@ impl fmt::Display for OutReason {
         match self {
             Self::Full(unit, span) => {
                 write!(f, "at {}", crate::limit::Limit { unit: *unit, span: *span, amount: 0 })
+            }
+            Self::NothingAllowed(unit, span) => {
+                write!(f, "with a limit of 0 {}", crate::limit::Limit { unit: *unit, span: *span, amount: 0 })
             }
             Self::RateLimited => f.write_str("at a limit of the provider's"),
             Self::QuotaExhausted => f.write_str("out of quota"),

@@ -177,8 +177,10 @@ struct Shared {
     retry: std::sync::Mutex<Retry>,
     unjudged: Unjudged,
     names: RecentNames,
-    /// Somebody asks what answers cost: limits that count tokens, or a store.
-    counts_usage: Arc<AtomicBool>,
+    /// Some limit counts tokens.
+    limits_tokens: Arc<AtomicBool>,
+    /// A store asks what answers cost.
+    keeps_usage: bool,
     /// Which good answers are not good, as far as was met by now: bits of [`bodies`].
     good_answers: AtomicU8,
     /// A request was refused as if it named what is another's, and nobody had said whether it does.

@@ -166,7 +166,12 @@ impl Plans {
         self.among = among;
     }
 
-    /// Whether some plan counts tokens: for whoever does not hold the pool's mutex.
+    /// Some will, as soon as somebody asks for a model.
+    pub(super) fn expect_tokens(&self) {
+        self.tokens.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether some plan counts tokens, or will: for whoever does not hold the pool's mutex.
     pub(super) fn tokens(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.tokens)
     }

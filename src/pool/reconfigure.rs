@@ -49,6 +49,7 @@ impl KeyPool {
     /// # Errors
     /// What [`KeyPoolBuilder::build`] says; nothing is changed then.
     pub fn reconfigure(&self, wanted: KeyPoolBuilder) -> Result<RosterChange, KeyError> {
+        wanted.check()?;
         let now = self.0.clock.now();
         let (keys, limits, settings, wait, retry) = wanted.into_parts();
         let mut state = self.lock();
@@ -56,6 +57,11 @@ impl KeyPool {
         let wanted = state.check_keys(keys)?;
         let mut change = RosterChange::default();
         state.set_limits(limits, settings);
+        state.wait = wait;
+        state.expect_tokens();
+        for wanted in &wanted {
+            state.expect_tokens_of(&wanted.key);
+        }
         state.set_keys(wanted, &mut change, now)?;
         state.serve(now);
         let crowded = state.models_without_a_lane();

@@ -374,6 +374,9 @@ pub(super) fn check(key: &Key, id: &KeyId) -> Result<(), KeyError> {
     if matches!(key.max_concurrent, Some(0 | UNBOUNDED)) {
         return Err(KeyError::Limit { id: id.clone(), what: "max_concurrent must be 1 to 65,534" });
     }
+    if let Some(what) = key.limits.iter().find_map(|(_, limits)| limits.fault()).or_else(|| key.assumed.fault()) {
+        return Err(KeyError::Limit { id: id.clone(), what });
+    }
     if key.exit.as_deref().is_some_and(|exit| !Exit::is_valid(exit)) {
         return Err(KeyError::Exit { id: id.clone() });
     }

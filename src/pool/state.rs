@@ -4,6 +4,7 @@
 use std::{
     sync::{Arc, atomic::AtomicU64},
     task::Waker,
+    time::Duration,
 };
 
 use super::{
@@ -41,6 +42,8 @@ pub(super) const SHARED: u16 = 1;
 
 pub(super) struct State {
     pub(super) settings: Settings,
+    /// How long a demand waits that does not say so itself.
+    pub(super) wait: Duration,
     pub(super) provider: Arc<dyn Provider>,
     pub(super) roster: Roster,
     /// Priorities that some key has, sorted: a lane's groups in this order.
@@ -96,6 +99,7 @@ impl State {
         let mut state = Self {
             plans: Plans::new(settings.guard),
             settings,
+            wait: Duration::ZERO,
             roster: Roster::with_capacity(keys),
             priorities: Vec::new(),
             lanes: Vec::new(),

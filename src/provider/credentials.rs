@@ -56,6 +56,15 @@ fn credential_named(name: &str) -> Option<HeaderName> {
     })
 }
 
+/// Takes the caller's credentials out of what follows a body: some servers read it as if it had been said before.
+#[cold]
+pub(crate) fn strip_trailers(mut trailers: HeaderMap) -> HeaderMap {
+    while let Some(name) = trailers.keys().find_map(|name| credential_named(name.as_str())) {
+        trailers.remove(name);
+    }
+    trailers
+}
+
 /// Which credentials the headers of a request may hold, as somebody tells who passed them anyway: a bit for each name. That
 /// one is missing is sure.
 ///

@@ -26,7 +26,7 @@ pub use anthropic::Anthropic;
 pub use api_key_header::{ApiKeyHeader, InvalidApiKeyHeader};
 pub use base::{Base, InvalidBase};
 pub use credentials::Seen;
-pub(crate) use credentials::mark;
+pub(crate) use credentials::{mark, strip_trailers};
 pub use gemini::Gemini;
 pub use openai::OpenAi;
 

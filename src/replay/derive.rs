@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method, header, request};
 
-use super::model_scan::ModelScan;
+use super::{body_scan::BodyScan, model_scan::ModelScan, text_scan::TextScan};
 use crate::{
     pool::{Demand, KeyPool},
     provider::{Asks, Cost, ModelIn, NamedIn, Provider},
@@ -39,8 +39,15 @@ pub(super) fn complete(
     }
 }
 
-/// What has to be found in the body to know the rest.
-pub(super) fn scan(demand: &Demand, asks: &Asks<'_>) -> Option<ModelScan> {
+/// What has to be found in the body to know the rest. Of one that is long, where tokens are limited, that is how much of
+/// it is text: such a body is read before it goes out.
+pub(super) fn scan(demand: &Demand, asks: &Asks<'_>, pool: Option<&KeyPool>, bytes: Option<u64>) -> Option<BodyScan> {
+    let guessed = demand.input_tokens == 0 && !demand.free && !asks.free && bytes.is_some_and(|bytes| bytes >= LONG);
+    let text = (guessed && pool.is_some_and(KeyPool::limits_tokens)).then(TextScan::default);
+    BodyScan::new(model_scan(demand, asks), text)
+}
+
+fn model_scan(demand: &Demand, asks: &Asks<'_>) -> Option<ModelScan> {
     let wants_model = demand.model.is_none() && asks.model == ModelIn::Body;
     let counted = match asks.cost {
         Cost::ItemsOf(name) if demand.requests == 0 => Some(name),
@@ -49,8 +56,12 @@ pub(super) fn scan(demand: &Demand, asks: &Asks<'_>) -> Option<ModelScan> {
     (wants_model || counted.is_some()).then(|| ModelScan::new(wants_model, counted))
 }
 
-/// Completes a demand with what was found in the body.
-pub(super) fn complete_from(demand: &mut Demand, scan: &ModelScan, provider: &dyn Provider) {
+/// Completes a demand with what was found in the body, of which so many bytes were read, and others are to come.
+pub(super) fn complete_from(demand: &mut Demand, scan: &BodyScan, provider: &dyn Provider, (read, rest): (u64, u64)) {
+    if let Some(text) = scan.text() {
+        demand.input_tokens = text.tokens(read + rest, read);
+    }
+    let Some(scan) = scan.model() else { return };
     if let (None, Some(named)) = (&demand.model, scan.model()) {
         let model = provider.lane(named);
         demand.model = Some(if model.len() == named.len() { named.clone() } else { model.into() });
@@ -61,6 +72,9 @@ pub(super) fn complete_from(demand: &mut Demand, scan: &ModelScan, provider: &dy
         demand.requests = scan.items();
     }
 }
+
+/// A shorter body is hardly worth a look at what is text in it.
+const LONG: u64 = 32 << 10;
 
 /// A token of usual text or JSON has about four bytes.
 fn tokens_of(bytes: u64) -> u64 {

@@ -33,7 +33,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
-        /// Reading the body until the model is known.
+        /// Reading the body until what it demands is known.
         Reading { reading: Option<Box<Reading<S, B>>> },
         /// On its way down.
         Called {
@@ -130,9 +130,10 @@ where
         let Some(mut demand) = self.request.extensions_mut().remove::<Demand>() else { return };
         let source = self.request.body().shared().lock();
         if let Some(scan) = source.scan() {
-            derive::complete_from(&mut demand, scan, &**self.pool.provider());
+            let lengths = (source.pulled(), source.rest_hint().lower());
+            derive::complete_from(&mut demand, scan, &**self.pool.provider(), lengths);
             let (cut, too_long) = source.is_cut();
-            if cut && demand.model.is_none() && !scan.is_settled() {
+            if cut && demand.model.is_none() && scan.model().is_some_and(|model| !model.is_settled()) {
                 demand.particulars.behind = Some(if too_long { Behind::Kept } else { Behind::Room });
             }
         }

@@ -2,6 +2,7 @@
 //! finds the model where a provider keeps it in the body.
 
 mod body;
+mod body_scan;
 mod budget;
 mod chunks;
 mod cut;
@@ -13,6 +14,7 @@ mod model_scan;
 mod service;
 mod source;
 mod sync;
+mod text_scan;
 mod try_clone;
 
 pub use body::ReplayBody;

@@ -100,10 +100,11 @@ impl<S> ReplayService<S> {
         }
 
         let upgrade = derive::is_upgrade(head);
-        let scan = if upgrade { None } else { derive::scan(demand, &asks) };
-        let reads = scan.is_some() && self.pool.is_some();
         let told = derive::content_length(&head.headers);
-        derive::complete(demand, &asks, self.pool.as_ref(), &mut self.last, body.size_hint().exact().or(told));
+        let bytes = body.size_hint().exact().or(told);
+        let scan = if upgrade { None } else { derive::scan(demand, &asks, self.pool.as_ref(), bytes) };
+        let reads = scan.is_some() && self.pool.is_some();
+        derive::complete(demand, &asks, self.pool.as_ref(), &mut self.last, bytes);
 
         let limit = if upgrade { 0 } else { self.limit };
         let twice = twice && !reads;

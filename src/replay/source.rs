@@ -12,6 +12,7 @@ use http::HeaderMap;
 use http_body::{Body, SizeHint};
 
 use super::{
+    body_scan::BodyScan,
     budget::Budget,
     chunks::{Chunks, Next, Rest},
     model_scan::ModelScan,
@@ -21,6 +22,7 @@ use crate::{
     body_error::BodyError,
     error::BoxError,
     pool::{Granted, OnGrant, Start},
+    provider::strip_trailers,
 };
 
 /// Shared by the attempts of one request.
@@ -44,7 +46,7 @@ pub(super) struct Source<B> {
     limit: u64,
     /// More came than is kept: what was read is gone.
     overflow: bool,
-    scan: Option<Box<ModelScan>>,
+    scan: Option<Box<BodyScan>>,
     /// Bodies that may still read: attempts that were given up for another are not among them.
     handles: u32,
     /// Numbers the attempts; the latest is the one that reads.
@@ -82,7 +84,7 @@ impl<B> Shared<B> {
         body: B,
         (limit, length): (u64, Option<u64>),
         budget: Arc<Budget>,
-        scan: Option<ModelScan>,
+        scan: Option<BodyScan>,
         handles: u32,
     ) -> Self {
         Self {
@@ -205,13 +207,13 @@ impl<B> Source<B> {
         (self.overflow && matches!(self.end, End::Open), self.pulled > self.limit)
     }
 
-    pub(super) fn scan(&self) -> Option<&ModelScan> {
+    pub(super) fn scan(&self) -> Option<&BodyScan> {
         self.scan.as_deref()
     }
 
     /// Where the text of the top-level `"model"` stands, as far as the kept chunks tell.
     pub(super) fn model_place(&self) -> Option<Range<u64>> {
-        if let Some(place) = self.scan().and_then(ModelScan::place) {
+        if let Some(place) = self.scan().and_then(BodyScan::model).and_then(ModelScan::place) {
             return Some(place);
         }
         if self.chunks.lost_beginning() {
@@ -314,11 +316,11 @@ where
         Poll::Ready(Ok(Next::Data(chunk)))
     }
 
-    /// Pulls and keeps until the scan is settled, the body ends, or no more is kept.
+    /// Pulls and keeps until the look is settled, the body ends, or no more is kept.
     pub(super) fn poll_scan(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             // Where nothing is kept the first chunk is looked at all the same.
-            if (self.overflow && self.pulled > 0) || self.scan().is_none_or(ModelScan::is_settled) {
+            if (self.overflow && self.pulled > 0) || self.scan().is_none_or(BodyScan::is_settled) {
                 return Poll::Ready(());
             }
             match ready!(self.poll_pull(cx)) {
@@ -372,7 +374,7 @@ where
                     Err(frame) => {
                         if let Ok(trailers) = frame.into_trailers() {
                             // Nothing follows them.
-                            self.trailers = Some(Box::new(trailers));
+                            self.trailers = Some(Box::new(strip_trailers(trailers)));
                             self.body = None;
                             self.end = End::Whole;
                         }
@@ -382,12 +384,12 @@ where
         }
     }
 
-    /// Looks at a chunk for the model, and whether it is too much.
+    /// Looks at a chunk, and whether it is too much.
     fn read(&mut self, chunk: &[u8]) -> Result<(), BodyError> {
         if self.length.is_some_and(|length| self.pulled > length) {
             return Err(self.refuse(BodyError::length()));
         }
-        let Some(scan) = self.scan.as_mut().filter(|scan| !scan.is_finished()) else { return Ok(()) };
+        let Some(scan) = &mut self.scan else { return Ok(()) };
         scan.feed(chunk);
         if scan.named_twice() {
             return Err(self.refuse(BodyError::two_models()));

@@ -5,7 +5,9 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
-use tower_keypool::{Affinity, Demand, Limit, Limits, Span, Unit};
+use std::time::Duration;
+
+use tower_keypool::{Affinity, Demand, KeyError, Limit, Limits, Span, Tier, Unit};
 
 use crate::support::{FLASH, builder, id, key, keys, limited, on, secs, take};
 
@@ -21,6 +23,67 @@ fn a_demand_that_never_fits_is_refused_at_once_and_says_why() {
     );
     assert!(pool.try_acquire(Demand::new(FLASH).tokens(10_000)).is_ok());
     assert!(pool.try_acquire(Demand::new("other").tokens(10_001)).is_ok());
+}
+
+#[test]
+fn a_limit_of_zero_says_so() {
+    let (pool, _) = limited(2, Limits::new().per_minute(0));
+    let error = pool.try_acquire(FLASH).unwrap_err();
+    assert_eq!(error.retry_after(), None);
+    assert_eq!(
+        error.to_string(),
+        "all API keys have reached their rate limits for flash: 2 with a limit of 0 requests/minute; none comes back by itself"
+    );
+    let (pool, _) = limited(2, Limits::new().tokens_per_minute(0));
+    let error = pool.try_acquire(Demand::new(FLASH).tokens(5)).unwrap_err();
+    assert!(error.is_never_fits());
+    assert_eq!(error.to_string(), "no request may be sent for flash: the largest limit of input tokens/minute is 0");
+}
+
+#[test]
+fn limits_beyond_two_billion_hold_to_the_last_token() {
+    const MOST: u64 = 5_000_000_000;
+    for span in [Span::MINUTE, Span::Sliding(secs(3_600)), Span::Day] {
+        let limits = Limits::new().per_minute(10).with(Limit { unit: Unit::InputTokens, span, amount: MOST });
+        let (pool, _) = limited(1, limits);
+        let ask = |tokens| pool.try_acquire(Demand::new(FLASH).tokens(tokens));
+        drop(ask(3_000_000_000).unwrap());
+        assert!(ask(2_000_000_001).is_err(), "{span:?}");
+        drop(ask(1_999_999_999).unwrap());
+        assert!(ask(2).is_err(), "{span:?}");
+        drop(ask(1).unwrap());
+        assert!(ask(1).is_err(), "{span:?}");
+        assert!(ask(MOST + 1).unwrap_err().is_never_fits());
+    }
+}
+
+#[test]
+fn spans_and_guards_that_no_window_can_have_are_refused() {
+    let over =
+        |span: Duration| Limits::new().with(Limit { unit: Unit::Requests, span: Span::Sliding(span), amount: 9 });
+    let refused = |builder: tower_keypool::KeyPoolBuilder| builder.build().unwrap_err();
+    let span = "a limit's span must be 1 ms to 24 h";
+    for wrong in [Duration::ZERO, Duration::from_micros(999), secs(86_401), Duration::MAX] {
+        for (error, whose) in [
+            (refused(builder().key(key(0)).limits(FLASH, over(wrong))), "limits of flash"),
+            (refused(builder().key(key(0)).tier_limits("*", Tier::Free, over(wrong))), "limits of *"),
+            (refused(builder().key(key(0)).known_limit(FLASH, Tier::Free, over(wrong))), "limits of flash"),
+            (refused(builder().key(key(0).limits(FLASH, over(wrong)))), "key k0"),
+        ] {
+            assert_eq!(error.to_string(), format!("{whose}: {span}"), "{wrong:?}");
+        }
+        let (pool, _) = crate::support::keys(1);
+        assert!(matches!(pool.add(key(1).limits(FLASH, over(wrong))), Err(KeyError::Limit { .. })));
+        let changed = builder().key(key(0)).limits("*", over(wrong));
+        assert!(matches!(pool.reconfigure(changed), Err(KeyError::Limits { .. })));
+        assert!(pool.try_acquire(FLASH).is_ok(), "what was wrong changed nothing");
+    }
+    for fits in [Duration::from_millis(1), secs(86_400)] {
+        assert!(builder().key(key(0)).limits(FLASH, over(fits)).build().is_ok());
+    }
+    let error = refused(builder().key(key(0)).guard(Duration::from_millis(30_001)));
+    assert_eq!(error.to_string(), "the guard of windows is 30.001 s, and may be 30 s at most");
+    assert!(builder().key(key(0)).guard(secs(30)).build().is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,8 @@
 //! Priorities are strict; when a later one opens.
 
-use tower_keypool::{Affinity, Demand, Key, KeyPool, Limits, ManualClock, Priority, Spill};
+use tower_keypool::{
+    Affinity, Demand, Key, KeyPool, Limit, Limits, ManualClock, OutReason, Priority, Span, Spill, Unit,
+};
 
 use crate::support::{FLASH, answer, builder, id, key, on, paused, rate_for, refused, secs, served, take};
 
@@ -97,6 +99,54 @@ async fn spill_after_waits_that_long_first() {
     assert_eq!(lease.key_id(), &id(1));
     assert_eq!(pool.clock().tick().since(before).as_secs(), 3);
     assert!(pool.acquire(Demand::new(FLASH).wait(secs(2))).await.is_err(), "a shorter wait ends before");
+}
+
+/// What is told of a demand that got no key.
+fn out(pool: &KeyPool, demand: Demand) -> (Option<u64>, bool, Vec<OutReason>) {
+    let error = pool.try_acquire(demand).unwrap_err();
+    let out = error.exhausted().unwrap();
+    let next = out.next_in().map(|next| next.as_secs());
+    (next, out.may_end_any_time(), out.reasons().map(|(reason, _)| reason).collect())
+}
+
+#[test]
+fn who_may_wait_until_a_later_priority_opens_is_told_that_wait() {
+    let minute = OutReason::Full(Unit::Requests, Span::MINUTE);
+    let keys = || builder().keys([key(0), paid(1)]).limits(FLASH, Limits::new().per_minute(1)).spill_after(secs(3));
+    let (pool, clock) = on(keys());
+    drop(take(&pool, FLASH));
+    clock.advance(secs(10));
+    let patient = || Demand::new(FLASH).wait(secs(5));
+    let later = vec![minute, OutReason::LaterPriority];
+    assert_eq!(out(&pool, patient()), (Some(3), false, later.clone()));
+    // The others never come there.
+    let hasty = Demand::new(FLASH).wait(secs(2));
+    assert_eq!(out(&pool, hasty.clone()), (Some(50), false, later.clone()));
+    assert_eq!(out(&pool, Demand::new(FLASH)), (Some(50), false, later.clone()), "the pool's own wait is none");
+    let (waiting, _) = on(keys().wait(secs(5)));
+    drop(take(&waiting, FLASH));
+    assert_eq!(out(&waiting, Demand::new(FLASH)), (Some(3), false, later));
+    // Full as well, until sooner: nothing for who does not come there.
+    let full = builder().keys([key(0).limits(FLASH, Limits::new().per_minute(1)), paid(1)]).spill_after(secs(3));
+    let (pool, _) = on(full
+        .limits(FLASH, Limits::new().with(Limit { unit: Unit::Requests, span: Span::Sliding(secs(20)), amount: 1 })));
+    drop(take(&pool, FLASH));
+    drop(pool.try_acquire(Demand::new(FLASH).affinity(Affinity::MustKey(id(1)))).unwrap());
+    assert_eq!(out(&pool, patient()).0, Some(20));
+    assert_eq!(out(&pool, hasty).0, Some(60));
+}
+
+#[test]
+fn a_later_priority_says_nothing_of_requests_under_way() {
+    let (pool, clock) = on(builder().keys([key(0).min_interval(secs(8)), paid(1)]));
+    drop(take(&pool, FLASH));
+    clock.advance(secs(1));
+    let reasons = vec![OutReason::Interval, OutReason::LaterPriority];
+    assert_eq!(out(&pool, Demand::new(FLASH)), (Some(7), false, reasons));
+    let (pool, _) = on(builder().keys([key(0).max_concurrent(1), paid(1)]));
+    let _held = take(&pool, FLASH);
+    let reasons = vec![OutReason::Busy, OutReason::LaterPriority];
+    assert_eq!(out(&pool, Demand::new(FLASH)), (None, true, reasons));
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ pub(super) fn refused(fault: &Fault) -> Refused {
 /// `{"type": "error", …}`
 pub(super) fn body(fault: &Fault) -> Value {
     let kind = match fault.kind {
-        Kind::Invalid | Kind::TooLong | Kind::Filtered | Kind::Conflict => "invalid_request_error",
+        Kind::Invalid | Kind::TooLong | Kind::Filtered | Kind::Conflict | Kind::Encoded => "invalid_request_error",
         Kind::Unauthenticated => "authentication_error",
         Kind::Billing => "billing_error",
         Kind::Denied => "permission_error",

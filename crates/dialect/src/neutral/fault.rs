@@ -38,6 +38,8 @@ pub enum Kind {
     NotThere,
     /// The body is too large.
     TooLarge,
+    /// The body is in an encoding that is not read.
+    Encoded,
     /// A limit was met.
     RateLimited,
     /// No key may serve, now.
@@ -108,6 +110,7 @@ impl Kind {
             Self::Conflict => StatusCode::CONFLICT,
             Self::NotThere => StatusCode::NOT_IMPLEMENTED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::NoKeys | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,

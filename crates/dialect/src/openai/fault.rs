@@ -30,7 +30,7 @@ fn is_of_tokens(fault: &Fault) -> bool {
 /// `{"error": …}`
 pub(super) fn body(fault: &Fault) -> Value {
     let (kind, code) = match fault.kind {
-        Kind::Invalid | Kind::TooLarge | Kind::Conflict => ("invalid_request_error", None),
+        Kind::Invalid | Kind::TooLarge | Kind::Conflict | Kind::Encoded => ("invalid_request_error", None),
         Kind::TooLong => ("invalid_request_error", Some("context_length_exceeded")),
         Kind::Filtered => ("invalid_request_error", Some("content_policy_violation")),
         Kind::Unauthenticated => ("invalid_request_error", Some("invalid_api_key")),

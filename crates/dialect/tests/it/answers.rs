@@ -238,6 +238,7 @@ fn faults_have_the_status_that_clients_know() {
         (Kind::Denied, 403, Value::Null),
         (Kind::NotFound, 404, Value::Null),
         (Kind::TooLarge, 413, Value::Null),
+        (Kind::Encoded, 415, Value::Null),
         (Kind::RateLimited, 429, json!("rate_limit_exceeded")),
         (Kind::NoKeys, 503, json!("no_available_keys")),
         (Kind::Overloaded, 503, Value::Null),

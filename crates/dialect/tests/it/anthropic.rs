@@ -235,6 +235,7 @@ fn faults() {
         (Kind::Denied, 403, "permission_error"),
         (Kind::NotFound, 404, "not_found_error"),
         (Kind::TooLarge, 413, "request_too_large"),
+        (Kind::Encoded, 415, "invalid_request_error"),
         (Kind::RateLimited, 429, "rate_limit_error"),
         (Kind::Internal, 500, "api_error"),
         (Kind::NoKeys, 503, "overloaded_error"),

@@ -11,6 +11,7 @@ use tower_keypool::{Gemini, Key, KeyPool, Priority, VerdictKind};
 use crate::{
     admin::{TOKEN, get},
     binary::{Running, keypool},
+    home::Home,
     retold::{chat, in_turn, said, whole},
     serving::{HELLO, ONE, TWO},
     support::{Answer, Served, ask, try_ask},
@@ -115,17 +116,113 @@ async fn a_stream_that_is_passed_on_counts_as_good_where_it_says_why_it_ends() {
     let stop = event(r#"{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1}}"#);
     let blocked = event(r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#);
     let spaced = r#"[{"candidates": [{"finishReason": "STOP"}]}]"#;
+    let wide = event(r#"{ "candidates" : [ { "finishReason" : "STOP" } ] }"#);
     for (what, answer) in [
         ("a reason", format!("{EVENTS}\r\n{begun}{stop}")),
         ("a reason, and more", format!("{EVENTS}\r\n{begun}{stop}{begun}")),
         ("blocked", format!("{EVENTS}\r\n{blocked}")),
         ("a list", format!("{JSON}\r\n{spaced}")),
+        ("written widely", format!("{EVENTS}\r\n{begun}{wide}")),
     ] {
         let (running, _folder) = running(answer).await;
         let told = stream_natively(&running).await;
         assert_eq!(told.status, 200, "{what}: {told:?}");
         let used = get(&running, "/usage?by=tenant").await;
         assert_eq!((&used["total"]["requests"], &used["total"]["failed"]), (&json!(1), &json!(0)), "{what}: {used}");
+    }
+}
+
+const ENDED_CHAT: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+
+/// A stream of another dialect: of which, where it is asked for, how it begins, what is an end, and what is none.
+type Stream = (&'static str, &'static str, String, Vec<String>, Vec<String>);
+
+fn dialects() -> [Stream; 3] {
+    let named = |kind: &str| format!("event: {kind}\ndata: {{\"type\":\"{kind}\",\"response\":{{}}}}\n\n");
+    let delta = r#"{"choices":[{"index":0,"delta":{"content":"ends with [DONE]"},"finish_reason":null}]}"#;
+    let text = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}"#;
+    let start =
+        r#"{"type":"message_start","message":{"role":"assistant","usage":{"input_tokens":1,"output_tokens":1}}}"#;
+    let enough = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#;
+    let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let failed = r#"{"error":{"message":"The server had an error","type":"server_error","code":500}}"#;
+    let data = |json: &str| format!("data: {json}\n\n");
+    let (error, stop) = (format!("event: error\n{}", data(error)), data(r#"{"type":"message_stop"}"#));
+    [
+        (
+            "openai",
+            "/v1/chat/completions",
+            data(delta),
+            vec![data(ENDED_CHAT), data("[DONE]"), data(ENDED_CHAT) + &data("[DONE]"), "data: [DONE]".into()],
+            vec![String::new(), data(failed), data(failed) + &data("[DONE]")],
+        ),
+        (
+            "openai",
+            "/v1/responses",
+            named("response.created"),
+            vec![named("response.completed"), named("response.incomplete")],
+            vec![String::new(), named("response.failed"), error.clone()],
+        ),
+        (
+            "anthropic",
+            "/v1/messages",
+            format!("event: message_start\n{}event: content_block_delta\n{}", data(start), data(text)),
+            vec![data(enough) + "event: message_stop\n" + &stop],
+            vec![String::new(), data(enough), error],
+        ),
+    ]
+}
+
+/// `serve` that has a provider of this kind beside its own, which answers so, once.
+async fn running_beside(kind: &str, answer: String) -> (Running, Home) {
+    let (address, _) = in_turn(vec![answer]).await;
+    let home = Home::new();
+    home.write(
+        "keypool.toml",
+        &format!(
+            "keys = [{{ id = \"one\", secret = \"{ONE}\" }}]\n[gateway]\nlisten = \"127.0.0.1:0\"\nupstream = \"http://127.0.0.1:9\"\n[pool]\nwait = 0\n\
+             [admin]\ntoken = \"{TOKEN}\"\n[[providers]]\nname = \"other\"\nkind = \"{kind}\"\n\
+             upstream = \"http://{address}{}\"\nkeys = [{{ id = \"two\", secret = \"{TWO}\" }}]\n",
+            if kind == "openai" { "/v1" } else { "" }
+        ),
+    );
+    (Running::of(home.command(&["serve"])), home)
+}
+
+async fn stream_beside(running: &Running, path: &str) -> Answer {
+    let request = Request::post(format!("{}/to/other{path}", running.url)).header("x-request-id", "mine-1");
+    let request = request.header("x-api-key", PLACEHOLDER).header("content-type", "application/json");
+    ask(request, json!({ "model": "m", "stream": true, "messages": [] }).to_string()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_another_provider_counts_as_failed_where_it_does_not_come_to_its_end() {
+    for (kind, path, begun, _, failing) in dialects() {
+        for end in failing {
+            let what = format!("{path}: {end}");
+            let (running, _home) = running_beside(kind, format!("{EVENTS}\r\n{begun}{end}")).await;
+            let told = stream_beside(&running, path).await;
+            assert_eq!((told.status.as_u16(), told.body), (200, format!("{begun}{end}").into()), "{what}");
+            is_told_as_failed(&what, running).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_another_provider_counts_as_good_where_it_says_that_it_is_at_its_end() {
+    for (kind, path, begun, good, _) in dialects() {
+        for end in good {
+            let what = format!("{path}: {end}");
+            let (running, _home) = running_beside(kind, format!("{EVENTS}\r\n{begun}{end}")).await;
+            let told = stream_beside(&running, path).await;
+            assert_eq!((told.status.as_u16(), told.body), (200, format!("{begun}{end}").into()), "{what}");
+            let used = get(&running, "/usage?by=tenant").await;
+            assert_eq!(
+                (&used["total"]["requests"], &used["total"]["failed"]),
+                (&json!(1), &json!(0)),
+                "{what}: {used}"
+            );
+        }
     }
 }
 

@@ -543,3 +543,40 @@ async fn keys_are_in_no_refusal() {
         assert!(!String::from_utf8_lossy(&answer.body).contains(ONE), "{answer:?}");
     }
 }
+
+/// Some clients pack what is long.
+#[tokio::test]
+async fn requests_in_gzip_are_read_and_other_encodings_are_a_415() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let served = served(&sim).await;
+    let pack = |text: &str| {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut packed, text.as_bytes()).unwrap();
+        packed.finish().unwrap()
+    };
+    let chat = |words: &str| json!({ "model": "gemini-2.5-flash", "messages": [{ "role": "user", "content": words }] });
+    let send = async |encoding: &str, body: Vec<u8>| {
+        let request = Request::post(served.url("/v1/chat/completions")).header("content-encoding", encoding);
+        let request = request.header("authorization", format!("Bearer {PLACEHOLDER}"));
+        ask(request.header("content-type", "application/json"), body).await
+    };
+    let long = (0..40_000).map(|n| (n * 7_919).to_string()).collect::<Vec<_>>().join(" ");
+    for (encoding, words) in [("gzip", "hello"), ("GZIP", "hello"), ("x-gzip", &*long)] {
+        let answer = send(encoding, pack(&chat(words).to_string())).await;
+        assert_eq!(answer.status.as_u16(), 200, "{encoding}: {answer:?}");
+        assert_eq!(answer.json()["object"], "chat.completion");
+    }
+    assert_eq!(send("identity", chat("hello").to_string().into()).await.status.as_u16(), 200);
+    let bomb = pack(&" ".repeat(33 << 20));
+    for (encoding, body, status) in [
+        ("br", pack("{}"), 415),
+        ("gzip, gzip", pack("{}"), 415),
+        ("gzip", b"{\"model\":1}".to_vec(), 400),
+        ("gzip", pack(&chat("hello").to_string())[..40].to_vec(), 400),
+        ("gzip", bomb, 413),
+    ] {
+        let answer = send(encoding, body).await;
+        assert_eq!(answer.status.as_u16(), status, "{encoding}: {answer:?}");
+        assert_eq!(answer.json()["error"]["type"], "invalid_request_error");
+    }
+}

@@ -60,6 +60,23 @@ async fn a_body_in_chunks_is_not_cut_to_a_length_that_its_head_tells_too() {
     assert!(!answer.contains("content-length"), "{answer}");
 }
 
+/// Nobody asked for it, and hyper takes off the chunks alone.
+#[tokio::test]
+async fn what_is_packed_for_the_transfer_is_not_passed_on_as_if_it_were_not() {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut packed, format!("{{\"text\":\"{ONE}\"}}").as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    for (status, expected) in [("200 OK", "502 "), ("404 Not Found", "404 ")] {
+        let head =
+            format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ntransfer-encoding: gzip, chunked\r\n\r\n");
+        let chunk = format!("{:x}\r\n", packed.len());
+        let bytes = [head.as_bytes(), chunk.as_bytes(), &packed, b"\r\n0\r\n\r\n"].concat();
+        let answer = told(bytes).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{answer}");
+        assert!(!answer.contains('\u{fffd}'), "nothing of it: {answer}");
+    }
+}
+
 #[tokio::test]
 async fn the_words_behind_a_status_are_not_passed_on() {
     let answer = told(format!("HTTP/1.1 404 no such thing for {ONE}\r\ncontent-length: 0\r\n\r\n")).await;

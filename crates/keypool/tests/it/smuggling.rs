@@ -442,3 +442,33 @@ async fn json_however_deep_breaks_nothing() {
         }
     }
 }
+
+/// Some servers read trailers as if they had been said in the head.
+#[tokio::test]
+async fn no_credential_goes_on_behind_a_body() {
+    let (served, mut came) = served().await;
+    let head = format!(
+        "POST /v1beta/models/m:generateContent HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-goog-api-key: {PLACEHOLDER}\r\n\
+         transfer-encoding: chunked\r\ntrailer: x-goog-api-key, authorization\r\n\r\n\
+         2\r\n{{}}\r\n0\r\nx-goog-api-key: theirs\r\nauthorization: Bearer theirs\r\n\r\n"
+    );
+    let answer = raw(served.address, &head).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let arrived = came.recv().await.unwrap();
+    assert!(arrived.ends_with("\r\n\r\n2\r\n{}\r\n0\r\n\r\n"), "{arrived}");
+}
+
+/// It would arrive packed, and nothing would say so any more.
+#[tokio::test]
+async fn a_request_that_is_packed_for_its_transfer_is_refused() {
+    let (served, mut came) = served().await;
+    for coding in ["gzip, chunked", "deflate, chunked"] {
+        let head = format!(
+            "POST /v1beta/models/m:generateContent HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+             x-goog-api-key: {PLACEHOLDER}\r\ntransfer-encoding: {coding}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
+        );
+        let answer = raw(served.address, &head).await;
+        assert!(answer.starts_with("HTTP/1.1 501 "), "{coding}: {answer}");
+    }
+    assert!(came.try_recv().is_err());
+}

@@ -228,3 +228,34 @@ async fn until_when_stands_in_the_body_too_where_the_dialect_has_a_place_for_it(
         }
     }
 }
+
+/// A picture of a megabyte costs some hundred tokens, whatever its base64 is long.
+#[tokio::test]
+async fn pictures_do_not_use_up_a_minutes_tokens() {
+    let sim = GeminiSim::builder().key(ONE).latency(Duration::from_millis(300)).start().await.unwrap();
+    let pool = KeyPool::builder(Gemini::at(&sim.url()).unwrap()).key(Key::new(ONE).id("one")).wait(Duration::ZERO);
+    let pool = pool.limits("*", Limits::new().per_minute(100).tokens_per_minute(250_000)).build().unwrap();
+    let served = Served::pool(&pool, &sim.url(), keypool::status::StoreHealth::default()).await;
+    let picture = "iVBORw0KGgo/".repeat((1 << 20) / 12);
+    let body = |part: serde_json::Value| {
+        let text = serde_json::json!({ "text": "What is this?" });
+        serde_json::json!({ "contents": [{ "role": "user", "parts": [part, text] }] }).to_string()
+    };
+    let shown = body(serde_json::json!({ "inlineData": { "mimeType": "image/png", "data": picture } }));
+    let send = |body: String| {
+        let request = Request::post(served.url("/v1beta/models/gemini-2.5-flash:generateContent"));
+        let request = request.header("x-goog-api-key", PLACEHOLDER).header("content-type", "application/json");
+        ask(request, body)
+    };
+    // All at once: what the first will turn out to have cost is not known yet.
+    let all = tokio::join!(send(shown.clone()), send(shown.clone()), send(shown.clone()), send(shown));
+    for answer in [all.0, all.1, all.2, all.3] {
+        assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
+    }
+    // What is text counts as long as it is.
+    let long = body(serde_json::json!({ "text": "so many words ".repeat(50_000) }));
+    let (one, other) = tokio::join!(send(long.clone()), send(long));
+    let mut told = [one.status.as_u16(), other.status.as_u16()];
+    told.sort_unstable();
+    assert_eq!(told, [200, 503]);
+}

@@ -67,6 +67,10 @@ impl Guard {
             let fault = "the request's target is a whole URL, as for a proxy, which this gateway is not: ask for the path alone";
             return Err(Refusal::new(StatusCode::BAD_REQUEST, fault));
         }
+        if seen.coded {
+            let fault = "the body is packed for its transfer: send it as it is, or in a Content-Encoding";
+            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, fault));
+        }
         let host = host_of(head, seen).map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault))?;
         if !local.is(host) {
             let name =

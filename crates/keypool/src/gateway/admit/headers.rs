@@ -21,6 +21,8 @@ pub struct Seen<'a> {
     pub(in crate::gateway) overrides: bool,
     /// Something is said to the gateway alone: an administrator's token, or that a trace is wanted.
     pub(in crate::gateway) administers: bool,
+    /// The body is packed for its transfer, and not only cut.
+    pub(in crate::gateway) coded: bool,
     /// The client takes trailers.
     pub(in crate::gateway) trailers: bool,
     /// The body is called a form.
@@ -56,6 +58,7 @@ impl<'a> Seen<'a> {
                 "expect" => seen.expects = true,
                 "x-http-method-override" | "x-http-method" | "x-method-override" => seen.overrides = true,
                 "x-keypool-admin" | "x-keypool-trace" => (seen.ours, seen.administers) = (true, true),
+                "transfer-encoding" => seen.coded |= !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
                 "te" => seen.trailers |= names(value.as_bytes(), b"trailers"),
                 "content-type" => {
                     seen.form |= value.as_bytes().starts_with(b"application/x-www-form-urlencoded");

@@ -1,6 +1,9 @@
 //! What a caller sent, and what is asked of the provider for it.
 
+use std::io::Read;
+
 use bytes::{Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -11,16 +14,48 @@ use crate::{gateway::connection::pace::Arriving, outgoing::Outgoing};
 
 /// A larger request is refused: it is held while it is understood.
 const MOST_ASKED: usize = 32 << 20;
+/// What is packed and no shorter takes a while.
+const LONG: usize = 64 << 10;
 
-/// The caller's body, whole.
-pub(super) async fn read(headers: &HeaderMap, mut body: Arriving) -> Result<Bytes, Fault> {
-    let too_large = || {
-        let message = format!("the body is larger than {} MiB, which is all that is translated", MOST_ASKED >> 20);
-        Fault::new(Kind::TooLarge, message)
+/// The caller's body, whole, and as it was before it was packed.
+pub(super) async fn read(headers: &HeaderMap, body: Arriving) -> Result<Bytes, Fault> {
+    let packed = match headers.get(header::CONTENT_ENCODING).map(|encoding| encoding.as_bytes().trim_ascii()) {
+        None | Some(b"") => false,
+        Some(encoding) if encoding.eq_ignore_ascii_case(b"identity") => false,
+        Some(encoding) => {
+            [&b"gzip"[..], b"x-gzip"].iter().any(|gzip| encoding.eq_ignore_ascii_case(gzip)) || {
+                let message = "the body is in an encoding that is not read here: send it as it is, or in gzip";
+                return Err(Fault::new(Kind::Encoded, message));
+            }
+        }
     };
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Fault::invalid("compressed requests are not read: send it as it is"));
+    let whole = as_it_came(body).await?;
+    if !packed {
+        return Ok(whole);
     }
+    if whole.len() < LONG {
+        return unpacked(&whole);
+    }
+    // Others wait behind what takes long.
+    tokio::task::spawn_blocking(move || unpacked(&whole)).await.unwrap_or_else(|_| Err(broken()))
+}
+
+fn too_large() -> Fault {
+    let message = format!("the body is larger than {} MiB, which is all that is translated", MOST_ASKED >> 20);
+    Fault::new(Kind::TooLarge, message)
+}
+
+fn broken() -> Fault {
+    Fault::invalid("the request's body is no gzip, though its head says so")
+}
+
+fn unpacked(packed: &[u8]) -> Result<Bytes, Fault> {
+    let mut plain = Vec::new();
+    MultiGzDecoder::new(packed).take(MOST_ASKED as u64 + 1).read_to_end(&mut plain).map_err(|_| broken())?;
+    if plain.len() > MOST_ASKED { Err(too_large()) } else { Ok(plain.into()) }
+}
+
+async fn as_it_came(mut body: Arriving) -> Result<Bytes, Fault> {
     let expected = usize::try_from(body.size_hint().exact().unwrap_or_default()).unwrap_or(usize::MAX);
     if expected > MOST_ASKED {
         return Err(too_large());
