@@ -69,6 +69,7 @@ pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> R
     record.lease = renewal.lease as i64;
     record.came.retain(|came| came.0 >= renewal.acknowledged);
     if record.came.len() < UNHEARD {
+    record.ended = renewal.ends;
         record.came.push((renewal.number, now));
     }
     record.demand.clone_from(&renewal.demand);

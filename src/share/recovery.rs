@@ -25,19 +25,18 @@ pub(super) fn watch(state: &mut BoardState, renewal: &Renewal, identity: &str, b
     identity.clone_into(&mut state.server);
     let doubted = state.recovery.is_some_and(|recovery| recovery.until == TO_COME);
     let known = renewal.generation != 0;
-    let forgot = renewal.generation == state.generation
-        && renewal.acknowledged > 0
-        && state.holders.get(&renewal.holder).is_none_or(|record| record.number < renewal.acknowledged);
-    // The same, whatever generation it heard of: it was told something that is not here.
-    let lost = renewal.acknowledged > 0
-        && state.holders.get(&renewal.holder).is_none_or(|record| record.number < renewal.acknowledged);
+    // Whatever generation it heard of: it was told something that is not here, or another on its machine was.
+    let lost = renewal.heard.is_some_and(|heard| heard > before)
+        || renewal.acknowledged > 0
+            && state.holders.get(&renewal.holder).is_none_or(|record| record.number < renewal.acknowledged);
+    let forgot = lost && renewal.generation == state.generation;
     // A generation that was given up is that of a process that has not heard of it yet.
     let given_up = state.past.contains(&renewal.generation);
     let stranger = renewal.generation != state.generation && !given_up;
     if first || replaced || doubted || (known && (forgot || stranger)) {
         let wait = !(first && state.fresh && !known);
         let whole = replaced && !first && state.recovery.is_none() && !(known && (forgot || stranger));
-        let there = state.holders.iter().filter(|(_, record)| before - record.seen < THERE);
+        let there = state.holders.iter().filter(|(_, record)| before - record.seen < THERE && !record.ended);
         state.awaited = whole.then(|| there.map(|(holder, _)| holder.clone()).collect());
         state.vouched(renewal, lost);
         let earlier = std::mem::replace(&mut state.generation, renewal.nonce.max(1));

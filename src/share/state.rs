@@ -209,6 +209,9 @@ pub(super) struct HolderRecord {
     pub(super) other: Other,
 }
 
+    /// That was its last: it ended as it should.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) ended: bool,
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_zero(number: &u64) -> bool {
     *number == 0

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 pub use super::{
     days::{Days, Mark},
-    info::UnitInfo,
+    info::{Mode, UnitInfo},
 };
 use super::{
     ledger::Spent,
@@ -24,17 +24,6 @@ pub const VERSION: u16 = 1;
 
 /// Fields of a later version, kept and handed on.
 pub type Other = BTreeMap<String, Value>;
-
-/// How a unit is shared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// One process holds it and keeps its windows.
-    #[default]
-    Whole,
-    /// The board keeps its windows and gives out places: few large units, or fewer units than processes.
-    Drawn,
-}
 
 /// All that a process tells the board, in one call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,6 +92,12 @@ pub struct Renewal {
     /// To a board that lost what it knew: what can have been used of days.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub days: Vec<Days>,
+    /// The board's [time](Reply::time) as others on this machine heard it last from that generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<i64>,
+    /// The process ends: it gives all back, and starts nothing any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends: bool,
     /// Fields of a later version.
     #[serde(flatten)]
     pub other: Other,

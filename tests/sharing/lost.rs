@@ -106,6 +106,68 @@ async fn a_day_that_nobody_knows_counts_as_used_up() {
     pool.shutdown().await;
 }
 
+/// All ended as they should, and the server says that they did: nobody is missed who may have used more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_counts_on_where_the_server_is_started_again_after_an_orderly_end() {
+    let Some(mut server) = RedisServer::lasting() else { return };
+    let limits = || Limits::new().per_day(AMOUNT as u64);
+    let (pool, _) = open(&server, limits(), None).await;
+    for _ in 0..2 {
+        serve(&pool).await.unwrap();
+    }
+    pool.shutdown().await;
+    server.start_again();
+    let (pool, _) = open(&server, limits(), None).await;
+    // For a lease it hears who holds what.
+    let mut first = serve(&pool).await;
+    for _ in 0..5 {
+        if first.is_ok() {
+            break;
+        }
+        first = serve(&pool).await;
+    }
+    first.expect("the day is not out");
+    assert_eq!(served(&pool).await, AMOUNT - 3);
+    pool.shutdown().await;
+}
+
+/// The same, but that the server knows of nobody who came after its last copy of itself; his machine does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_forgot_who_came_last_does_not_count_on() {
+    let Some(mut server) = RedisServer::start() else { return };
+    let here = tempfile::tempdir().unwrap();
+    let limits = || Limits::new().per_day(AMOUNT as u64);
+    let (pool, _) = open(&server, limits(), Some(here.path())).await;
+    serve(&pool).await.unwrap();
+    pool.shutdown().await;
+    server.command(&["SAVE"]);
+    let (pool, _) = open(&server, limits(), Some(here.path())).await;
+    assert_eq!(served(&pool).await, AMOUNT - 1);
+    pool.shutdown().await;
+    server.start_again();
+    let (pool, _) = open(&server, limits(), Some(here.path())).await;
+    for _ in 0..3 {
+        assert!(serve(&pool).await.is_err());
+    }
+    pool.shutdown().await;
+}
+
+/// A machine whose folder cannot be written to at first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_can_be_written_to_later_remembers_the_server_soon() {
+    let Some(server) = RedisServer::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("inner");
+    std::fs::write(&inner, "no folder").unwrap();
+    let (pool, _) = open(&server, Limits::new().per_minute(10), Some(&inner)).await;
+    serve(&pool).await.unwrap();
+    tokio::time::sleep(LEASE).await;
+    std::fs::remove_file(&inner).unwrap();
+    std::fs::create_dir(&inner).unwrap();
+    tokio::time::timeout(LEASE * 20, is_remembered(&inner)).await.expect("it is tried again");
+    pool.shutdown().await;
+}
+
 /// What a living process knows of keys and of what they used is there again though nobody asks for anything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_and_use_are_there_again_after_a_flush_without_a_request() {

@@ -306,7 +306,8 @@ impl Renewing {
             self.holder.serve(Vec::new());
             self.holder.renew_now(moment);
         }
-        let renewal = self.holder.renewal(&mut windows, moment)?;
+        let mut renewal = self.holder.renewal(&mut windows, moment)?;
+        renewal.ends = ends;
         let mut state = pool.lock();
         let share = state.share_mut()?;
         for kind in share.kinds.values_mut() {

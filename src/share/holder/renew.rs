@@ -130,6 +130,8 @@ impl Holder {
             noted,
             looks,
             days: bounds,
+            heard: None,
+            ends: false,
             other: BTreeMap::new(),
         };
         let returned = self.returning.keys().cloned().collect();

@@ -44,6 +44,10 @@ pub(super) struct Ask<'a> {
     looks: &'a [UnitId],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     days: Vec<Bounded<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heard: Option<i64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    ends: bool,
     other: Texts<'a>,
 }
 
@@ -194,6 +198,8 @@ impl<'a> Ask<'a> {
             buried: &renewal.buried,
             looks: &renewal.looks,
             days: renewal.days.iter().map(bounded).collect(),
+            heard: renewal.heard,
+            ends: renewal.ends,
             other: Texts(&renewal.other),
         }
     }

@@ -34,6 +34,8 @@ pub(super) fn blank(holder: &HolderId) -> Renewal {
         noted: 0,
         looks: Vec::new(),
         days: Vec::new(),
+        heard: None,
+        ends: false,
         other: BTreeMap::new(),
     }
 }

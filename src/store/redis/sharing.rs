@@ -14,7 +14,11 @@ use redis::FromRedisValue;
 
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Redis, remembered::Remembered, write};
+use super::{
+    Redis,
+    remembered::{Known, Remembered},
+    write,
+};
 use crate::{
     redis::{Ear, Script, Word},
     share::{Board, Hint, HolderId, KEYS, RedisBoard, Renewal, Reply, Settings, hint_names},
@@ -138,25 +142,26 @@ impl SharedRedis {
     /// The first that is said to a board says what this machine remembers of it. Whether there is none any more, as it seems.
     async fn recalled<'a>(&self, renewal: &'a Renewal) -> (Cow<'a, Renewal>, bool) {
         let remembered = self.remembered.as_ref().filter(|_| renewal.generation == 0);
-        let known = remembered.and_then(|remembered| remembered.generation(self.redis.clock.now().wall_ms()));
-        let Some(generation) = known else { return (Cow::Borrowed(renewal), false) };
+        let known = remembered.and_then(|remembered| remembered.known(self.redis.clock.now().wall_ms()));
+        let Some(Known { generation, heard }) = known else { return (Cow::Borrowed(renewal), false) };
         let there = self.redis.link.run(&IS_THERE, &[], self.patience).await;
         let gone = there.is_ok_and(|there| u64::from_redis_value(there).is_ok_and(|there| there == 0));
-        (Cow::Owned(Renewal { generation, ..renewal.clone() }), gone)
+        (Cow::Owned(Renewal { generation, heard, ..renewal.clone() }), gone)
     }
 
-    /// The board is called so from now on.
-    fn heard_generation(&self, generation: u64) {
+    /// The board is called so, and this is its time. Whoever ends says it once more: whoever comes next on this machine knows
+    /// by it of a server that has lost what was done meanwhile.
+    async fn heard_generation(&self, Reply { generation, time, .. }: &Reply, ends: bool) {
+        let (generation, heard) = (*generation, *time);
         if self.generation.swap(generation, Ordering::Relaxed) != generation {
             // Another than before: what this process wrote may not be there any more.
             self.redis.days.doubt();
         }
         let now = self.redis.clock.now().wall_ms();
-        let Some(remembered) = self.remembered.clone().filter(|remembered| remembered.is_news(generation, now)) else {
-            return;
-        };
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = remembered.write(generation, now) {
+        let is_news = |remembered: &Arc<Remembered>| remembered.is_news(generation, now) || ends;
+        let Some(remembered) = self.remembered.clone().filter(is_news) else { return };
+        let written = tokio::task::spawn_blocking(move || {
+            if let Err((error, true)) = remembered.write(Known { generation, heard: Some(heard) }, now) {
                 tracing::warn!(
                     name: "keypool.store_warning",
                     "{} cannot be written ({error}): should the server lose all while no process runs, nobody will know",
@@ -164,6 +169,9 @@ impl SharedRedis {
                 );
             }
         });
+        if ends {
+            let _ = written.await;
+        }
     }
 
     /// Renews, and writes what waited for that.
@@ -259,7 +267,7 @@ impl Board for SharedRedis {
         let keys = reply.other.remove(KEYS).and_then(|keys| keys.as_u64()).unwrap_or(0);
         self.redis.heard.hear(keys, sent);
         if !reply.stale {
-            self.heard_generation(reply.generation);
+            self.heard_generation(&reply, renewal.ends).await;
         }
         if let (true, Some(remembered)) = (gone, &self.remembered) {
             tracing::warn!(

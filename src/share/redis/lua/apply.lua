@@ -203,6 +203,7 @@ local function apply(renewal, server_now, identity, echo)
   record.number, record.seen, record.lease, record.hints = renewal.number, now, renewal.lease, 1
   local came = {}
   for at = 1, #record.came, 2 do
+  record.ended = renewal.ends
     if record.came[at] >= renewal.acknowledged then
       came[#came + 1] = record.came[at]
       came[#came + 1] = record.came[at + 1]

@@ -18,10 +18,10 @@ local function watch(renewal, identity, before, now)
   state.server = identity
   local known = renewal.generation ~= '0'
   local record = state.holders[renewal.holder]
-  local forgot = renewal.generation == state.generation and renewal.acknowledged > 0
-    and (not record or record.number < renewal.acknowledged)
-  -- The same, whatever generation it heard of: it was told something that is not here.
-  local lost = renewal.acknowledged > 0 and (not record or record.number < renewal.acknowledged)
+  -- Whatever generation it heard of: it was told something that is not here, or another on its machine was.
+  local lost = (renewal.heard and renewal.heard > before)
+    or (renewal.acknowledged > 0 and (not record or record.number < renewal.acknowledged))
+  local forgot = lost and renewal.generation == state.generation
   -- A generation that was given up is that of a process that has not heard of it yet.
   local given_up = contains(state.past, renewal.generation)
   local stranger = renewal.generation ~= state.generation and not given_up
@@ -31,7 +31,7 @@ local function watch(renewal, identity, before, now)
     state.awaited = whole and {} or nil
     if whole then
       for id, holder in pairs(state.holders) do
-        if before - holder.seen < THERE then table.insert(state.awaited, id) end
+        if before - holder.seen < THERE and not holder.ended then table.insert(state.awaited, id) end
       end
     end
     vouched(renewal, lost)

@@ -116,6 +116,7 @@ fn holder_of(holder: &Value) -> HolderRecord {
         news: big(&holder["news"]),
         other: other(&holder["other"]),
     }
+        ended: holder["ended"] == true,
 }
 
 fn roster_of(roster: &Value) -> Vec<UnitInfo> {

@@ -233,6 +233,8 @@ impl Twins {
         let named = self.infos[usize::from(one) % self.infos.len()].unit.clone();
         renewal.looks = vec![named.clone(), "nobody's".into()];
         renewal.days = vec![Days { unit: named, marks: vec![bound(date), bound(date + 1)] }];
+        renewal.heard = (one % 32 < 6).then(|| NOON + self.now - i64::from(one % 5_000));
+        renewal.ends = other.is_multiple_of(11);
         renewal.other.insert("mood".into(), json!(["fine", one]));
         let reply = self.apply(&renewal).await;
         if !reply.stale && one.is_multiple_of(2) {
