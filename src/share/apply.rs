@@ -35,6 +35,8 @@ const UNHEARD: usize = 64;
 const DEAD: usize = 64;
 /// How long a process that is not heard of any more is remembered.
 const REMEMBERED: i64 = 24 * 3_600_000;
+/// How long what a copy did not know counts.
+const OVER: i64 = 72 * 3_600_000;
 /// How long a process's demand counts that is not heard of.
 pub(super) const LIVELY: i64 = 8_000;
 
@@ -67,9 +69,9 @@ pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> R
     record.number = renewal.number;
     record.seen = now;
     record.lease = renewal.lease as i64;
+    record.ended = renewal.ends;
     record.came.retain(|came| came.0 >= renewal.acknowledged);
     if record.came.len() < UNHEARD {
-    record.ended = renewal.ends;
         record.came.push((renewal.number, now));
     }
     record.demand.clone_from(&renewal.demand);
@@ -192,11 +194,10 @@ fn bury(state: &mut BoardState, renewal: &Renewal, now: i64) {
     }
 }
 
-/// The record of a unit that was never told of. A board that lost everything does not know what was used of it.
+/// The record of a unit that was never told of. A board that lost something does not know what was used of it.
 pub(super) fn fresh(state: &BoardState) -> UnitRecord {
-    let lost = state.recovery.is_some_and(|recovery| recovery.empty);
     UnitRecord {
-        generation: if lost { 0 } else { state.generation },
+        generation: if state.recovery.is_some() { 0 } else { state.generation },
         unknown: state.blank,
         days_unknown: state.blank,
         ..UnitRecord::default()
@@ -226,7 +227,10 @@ fn enrol(state: &mut BoardState, renewal: &Renewal, reply: &mut Reply, now: i64)
         let nothing = UnitRecord { generation: state.generation, ..UnitRecord::default() };
         for info in unknown {
             let days = info.limits.iter().any(|limit| limit.span == Span::Day);
-            let made = UnitRecord { lost: state.blank.filter(|_| days), ..fresh(state) };
+            let mut made = UnitRecord { lost: state.blank.filter(|_| days), ..fresh(state) };
+            if let Some(gap) = state.gap.filter(|_| state.recovery.is_none()) {
+                made.begin_after(gap, state.lag, &info.limits);
+            }
             let blank = made == nothing;
             state.units.add(info.unit.clone(), made, blank);
         }
@@ -340,6 +344,7 @@ fn regrant(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &mut Repl
 fn forget(state: &mut BoardState, now: i64) {
     let old = state.dead.len().saturating_sub(DEAD);
     state.dead.drain(..old);
+    state.gap.take_if(|gap| now + state.lag - gap.until > OVER);
     state.holders.retain(|_, holder| now - holder.seen < REMEMBERED);
     let live: Vec<u64> = state.holders.values().map(|holder: &HolderRecord| holder.roster).collect();
     state.rosters.retain(|roster, _| live.contains(roster));

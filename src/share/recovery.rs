@@ -1,19 +1,22 @@
 //! A store that went back in time: flushed, restored, replaced by a stale copy.
 
-use std::ops::RangeInclusive;
+use serde::{Deserialize, Serialize};
 
 use super::{
     counts::{first_date, last_date},
     state::{BoardState, Recovery, UnitRecord},
     wire::Renewal,
 };
-use crate::limit::{Limit, Span};
+use crate::limit::{Limits, Span, Unit};
 
 /// Of a server that was started again those are awaited who renewed within so long before.
 const THERE: i64 = 300_000;
 
 /// A recovery that begins with the next renewal ends no earlier.
 const TO_COME: i64 = i64::MAX;
+
+/// What a copy that is older does not know of a day nothing bounds.
+const LONG: i64 = 12 * 3_600_000;
 
 /// How many generations that were given up are remembered.
 const PAST: usize = 32;
@@ -98,11 +101,11 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
     let generation = state.generation;
     let bounds = std::mem::take(&mut state.bounds);
     let first_start = recovery.empty && !recovery.known;
-    // What is lost was used on one of these dates. In which zone a day ends is not known here.
-    let missed = first_date(recovery.since + state.lag)..=last_date(recovery.until + state.lag);
     if recovery.empty && recovery.known {
         state.blank = Some(recovery.until);
     }
+    let gap = Gap { since: recovery.since + state.lag, until: recovery.until + state.lag };
+    state.gap = if whole || recovery.empty { state.gap } else { Some(gap) };
     let untold = state.units.iter().filter(|unit| unit.1.generation != generation);
     for name in untold.map(|unit| unit.0.clone()).collect::<Vec<_>>() {
         let limits = state.limits(&name);
@@ -122,45 +125,66 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
         }
         record.counts.iter_mut().for_each(|told| told.moments.clear());
         record.unknown = Some(recovery.until);
+        if !limits.iter().any(|limit| limit.span == Span::Day) {
+            continue;
+        }
         // The day: of a copy that is old only what the minutes since allowed may be missing.
-        let gap = recovery.until - recovery.since;
-        let missing = |unit| {
-            let sliding = limits.iter().filter_map(|limit| match limit.span {
-                Span::Sliding(span) if limit.unit == unit => {
-                    Some(limit.amount.saturating_mul(gap as u64 / (span.as_millis() as u64).max(1) + 2))
-                }
-                _ => None,
-            });
-            sliding.min()
-        };
-        let days: Vec<_> = limits.iter().filter(|limit| limit.span == Span::Day).collect();
-        if days.is_empty() {
-            continue;
-        }
-        let more: Vec<_> = days.iter().map(|limit| missing(limit.unit)).collect();
-        if recovery.empty || noted || gap > 12 * 3_600_000 || more.contains(&None) {
-            if !bounds.get(&name).is_some_and(|bounds| record.bound_days(bounds, &limits)) {
-                record.days_unknown = Some(recovery.until);
-                record.lost = record.days_unknown;
-            }
-            continue;
-        }
-        record.fold_marks();
-        for (limit, more) in days.iter().zip(more) {
-            record.add_on(missed.clone(), **limit, more.unwrap_or(0));
+        let bounded = !recovery.empty && !noted && record.count_missed(gap, &limits);
+        if !bounded && !bounds.get(&name).is_some_and(|bounds| record.bound_days(bounds, &limits)) {
+            record.days_unknown = Some(recovery.until);
+            record.lost = record.days_unknown;
         }
     }
 }
 
-impl UnitRecord {
-    /// So much more may have been used of a day, on any date that it knows and on each of these.
-    fn add_on(&mut self, missed: RangeInclusive<u16>, limit: Limit, more: u64) {
-        let told = self.window(limit);
-        for date in missed {
-            if told.dates.iter().all(|known| known.0 != date) {
-                told.dates.push((date, 0));
+/// What a copy that was put back does not know: when it was made, and when it was over, by the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Gap {
+    pub(super) since: i64,
+    pub(super) until: i64,
+}
+
+impl Gap {
+    /// How much of a day can have been used meanwhile: as much as the minutes allowed. None where nothing bounds it.
+    fn allows(self, limits: &Limits, unit: Unit) -> Option<u64> {
+        let gap = self.until - self.since;
+        let sliding = limits.iter().filter_map(|limit| match limit.span {
+            Span::Sliding(span) if limit.unit == unit => {
+                Some(limit.amount.saturating_mul(gap as u64 / (span.as_millis() as u64).max(1) + 2))
             }
+            _ => None,
+        });
+        sliding.min().filter(|_| gap <= LONG)
+    }
+}
+
+impl UnitRecord {
+    /// Counts what may have been used of days while nothing was kept. Whether anything bounds that.
+    fn count_missed(&mut self, gap: Gap, limits: &Limits) -> bool {
+        let days = limits.iter().filter(|limit| limit.span == Span::Day);
+        let more = days.map(|limit| Some((*limit, gap.allows(limits, limit.unit)?)));
+        let Some(more) = more.collect::<Option<Vec<_>>>() else { return false };
+        self.fold_marks();
+        for (limit, more) in more {
+            let told = self.window(limit);
+            // On one of these dates: in which zone a day ends is not known here.
+            for date in first_date(gap.since)..=last_date(gap.until) {
+                if told.dates.iter().all(|known| known.0 != date) {
+                    told.dates.push((date, 0));
+                }
+            }
+            told.dates.iter_mut().for_each(|date| date.1 = date.1.saturating_add(more));
         }
-        told.dates.iter_mut().for_each(|date| date.1 = date.1.saturating_add(more));
+        true
+    }
+
+    /// It is not known to a copy that was put back: what was used of it before is not, either.
+    pub(super) fn begin_after(&mut self, gap: Gap, lag: i64, limits: &Limits) {
+        let until = Some(gap.until - lag);
+        self.unknown = self.unknown.max(until);
+        if !self.count_missed(gap, limits) {
+            self.days_unknown = self.days_unknown.max(until);
+            self.lost = self.days_unknown;
+        }
     }
 }

@@ -14,6 +14,7 @@ use super::{
     ledger::Spent,
     names::{HolderId, Kind, UnitId},
     notes::Note,
+    recovery::Gap,
     units::Units,
     wire::{Correction, Mark, Mode, Other, UnitInfo},
 };
@@ -57,6 +58,9 @@ pub struct BoardState {
     /// known what had been used by then.
     #[serde(default)]
     pub(super) blank: Option<i64>,
+    /// The last time that a copy was put back: units that it does not know may have been used since it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) gap: Option<Gap>,
     /// While it recovers: what can have been used of days at most, as far as anybody told.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) bounds: BTreeMap<UnitId, Vec<Mark>>,
@@ -205,13 +209,13 @@ pub(super) struct HolderRecord {
     pub(super) wanted: BTreeMap<Kind, u64>,
     #[serde(default)]
     pub(super) news: u64,
+    /// That was its last: it ended as it should.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) ended: bool,
     #[serde(flatten)]
     pub(super) other: Other,
 }
 
-    /// That was its last: it ended as it should.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) ended: bool,
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_zero(number: &u64) -> bool {
     *number == 0

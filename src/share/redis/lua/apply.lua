@@ -1,6 +1,6 @@
 -- What a renewal does to the board. The same as src/share/apply.rs.
 
-local LEAP, UNHEARD, DEAD, REMEMBERED = 100, 64, 64, 24 * 3600000
+local LEAP, UNHEARD, DEAD, REMEMBERED, OVER = 100, 64, 64, 24 * 3600000, 72 * 3600000
 
 -- The board's time moves on: never back, and no further than the one who renews has seen pass.
 local function advance(renewal, server_now)
@@ -54,8 +54,8 @@ end
 local function enrol(renewal, reply, now)
   local name = base .. ':roster:' .. renewal.roster
   if renewal.units then
-    -- A board that lost everything does not know what was used of units that it has never seen.
-    local lost = state.recovery and state.recovery.empty
+    -- A board that lost something does not know what was used of units that it has never seen.
+    local lost = state.recovery ~= nil
     local function made(unit_name) return enter(unit_name, lost and '0' or state.generation, state.blank) end
     for _, kind in ipairs(renewal.units) do
       kind.total = 0
@@ -66,6 +66,7 @@ local function enrol(renewal, reply, now)
           for _, limit in ipairs(kind.limits[at]) do
             if limit.s == DAY then record.lost = state.blank end
           end
+          if state.gap and not lost then begin_after(record, state.gap, kind.limits[at]) end
         end
       end
     end
@@ -169,6 +170,7 @@ end
 
 local function forget(now)
   while #state.dead > DEAD do table.remove(state.dead, 1) end
+  if state.gap and now + state.lag - state.gap[2] > OVER then state.gap = nil end
   for id, holder in pairs(state.holders) do
     if now - holder.seen >= REMEMBERED then state.holders[id] = nil end
   end
@@ -201,9 +203,9 @@ local function apply(renewal, server_now, identity, echo)
   reply.recovering = state.recovery and state.recovery.ends - now
   local record = holder_of(id)
   record.number, record.seen, record.lease, record.hints = renewal.number, now, renewal.lease, 1
+  record.ended = renewal.ends
   local came = {}
   for at = 1, #record.came, 2 do
-  record.ended = renewal.ends
     if record.came[at] >= renewal.acknowledged then
       came[#came + 1] = record.came[at]
       came[#came + 1] = record.came[at + 1]

@@ -1,6 +1,6 @@
 -- A store that went back in time: flushed, restored, replaced by a stale copy. The same as src/share/recovery.rs.
 
-local THERE, PAST = 300000, 32
+local THERE, LONG, PAST = 300000, 12 * 3600000, 32
 
 -- What this process was told last is here, or it is lost.
 local function vouched(renewal, lost)
@@ -58,25 +58,48 @@ local function watch(renewal, identity, before, now)
   vouched(renewal, lost)
 end
 
--- What a day of a copy that is old may be missing: as much as the minutes since allowed; nil where nothing bounds it.
-local function missing(limits, of, gap)
-  local least
+-- How much of a day can have been used since a copy was made: as much as the minutes allowed; nil where nothing bounds it.
+local function allows(gap, limits, of)
+  local missing, least = gap[2] - gap[1], nil
   for _, limit in ipairs(limits) do
     if limit.s ~= DAY and limit.u == of then
-      local more = floor(limit.a * (floor(gap / max(millis(limit.s), 1)) + 2))
+      local more = floor(limit.a * (floor(missing / max(millis(limit.s), 1)) + 2))
       least = least and min(least, more) or more
     end
   end
-  return least
+  return missing <= LONG and least or nil
 end
 
--- So much more may have been used of a day, on any date that it knows and on each of these.
-local function add_on(record, first, last, limit, more)
-  local told = window(record, limit)
-  for date = first, last do
-    on_date(told, date, function(used) return used end)
+-- Counts what may have been used of days while nothing was kept. Whether anything bounds that.
+local function count_missed(record, gap, limits)
+  local days = {}
+  for _, limit in ipairs(limits) do
+    if limit.s == DAY then
+      local more = allows(gap, limits, limit.u)
+      if not more then return false end
+      days[#days + 1] = {limit, more}
+    end
   end
-  for i = 2, #told.d, 2 do told.d[i] = told.d[i] + more end
+  fold_marks(record)
+  for _, day in ipairs(days) do
+    local told = window(record, day[1])
+    -- On one of these dates: in which zone a day ends is not known here.
+    for date = first_date(gap[1]), last_date(gap[2]) do
+      on_date(told, date, function(used) return used end)
+    end
+    for i = 2, #told.d, 2 do told.d[i] = told.d[i] + day[2] end
+  end
+  return true
+end
+
+-- It is not known to a copy that was put back: what was used of it before is not, either.
+local function begin_after(record, gap, limits)
+  local ends = gap[2] - state.lag
+  record.unknown = max(record.unknown or -HUGE, ends)
+  if not count_missed(record, gap, limits) then
+    record.days_unknown = max(record.days_unknown or -HUGE, ends)
+    record.lost = record.days_unknown
+  end
 end
 
 -- All leases of before have ended: what nobody told of may be used up.
@@ -89,9 +112,8 @@ local function finish(now)
   state.awaited = nil
   local first_start = recovery.empty and not recovery.known
   if recovery.empty and recovery.known then state.blank = recovery.ends end
-  local gap = recovery.ends - recovery.since
-  -- What is lost was used on one of these dates. In which zone a day ends is not known here.
-  local first, last = first_date(recovery.since + state.lag), last_date(recovery.ends + state.lag)
+  local gap = {recovery.since + state.lag, recovery.ends + state.lag}
+  if not whole and not recovery.empty then state.gap = gap end
   for _, name in ipairs(call('SMEMBERS', base .. ':units')) do
     local record = unit(name)
     if record and record.generation ~= state.generation and whole then
@@ -106,21 +128,10 @@ local function finish(now)
       if not first_start then
         clear_moments(record)
         record.unknown = recovery.ends
-        local days, unbound = {}, false
-        for _, limit in ipairs(limits) do
-          if limit.s == DAY then
-            local more = missing(limits, limit.u, gap)
-            unbound = unbound or not more
-            days[#days + 1] = {limit, more}
-          end
-        end
-        if #days > 0 and (recovery.empty or gap > 12 * 3600000 or unbound) then
-          if not bound_days(record, limits) then
-            record.days_unknown, record.lost = recovery.ends, recovery.ends
-          end
-        elseif #days > 0 then
-          fold_marks(record)
-          for _, day in ipairs(days) do add_on(record, first, last, day[1], day[2]) end
+        local daily = false
+        for _, limit in ipairs(limits) do daily = daily or limit.s == DAY end
+        if daily and (recovery.empty or not count_missed(record, gap, limits)) and not bound_days(record, limits) then
+          record.days_unknown, record.lost = recovery.ends, recovery.ends
         end
       end
     end

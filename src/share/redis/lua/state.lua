@@ -84,6 +84,7 @@ do
   state.fence, state.lease, state.revision = number('fence'), number('lease'), number('revision')
   state.recovery = found.recovery and unpack_one(found.recovery) or nil
   state.blank = tonumber(found.blank)
+  state.gap = found.gap and unpack_one(found.gap) or nil
   state.awaited = found.awaited and unpack_one(found.awaited) or nil
   state.dead, state.joining = list('dead'), list('joining')
   state.other = list('other')
@@ -371,6 +372,7 @@ local function write_state()
     put(field, not is_empty(state[field]) and pack(state[field]) or nil)
   end
   put('recovery', state.recovery and pack(state.recovery) or nil)
+  put('gap', state.gap and pack(state.gap) or nil)
   put('awaited', state.awaited and pack(state.awaited) or nil)
   if #set > 0 then call('HSET', base .. ':board', unpack(set)) end
   if #gone > 0 then call('HDEL', base .. ':board', unpack(gone)) end

@@ -12,7 +12,7 @@ local function each(found, lists)
   end
   return found
 end
-local all = {board = each(map(base .. ':board'), {'past', 'dead', 'joining', 'other', 'recovery', 'awaited'}), units = {}, holders = {},
+local all = {board = each(map(base .. ':board'), {'past', 'dead', 'joining', 'other', 'recovery', 'awaited', 'gap'}), units = {}, holders = {},
   rosters = {}, facts = {}, used = map(base .. ':used'), of = {}, drawn = redis.call('SMEMBERS', base .. ':drawn'), bounds = map(base .. ':bounds')}
 for name, raw in pairs(all.bounds) do all.bounds[name] = unpack_one(raw) end
 -- None is not the same as nobody.

@@ -9,6 +9,7 @@ use crate::{
     redis::{Link, Script},
     share::{
         BoardState, Correction, HolderId, Kind, Mark, Mode, Rest, UnitId, UnitInfo,
+        recovery::Gap,
         redis::ask::UNITS,
         state::{Booking, HolderRecord, Recovery, UnitRecord},
         units::Units,
@@ -45,6 +46,7 @@ fn state(all: &Value) -> BoardState {
         awaited: board["is_awaiting"]
             .is_string()
             .then(|| list(&board["awaited"]).iter().map(|id| HolderId::from(id.as_str().unwrap())).collect()),
+        gap: board["gap"].is_array().then(|| Gap { since: number(&board["gap"][0]), until: number(&board["gap"][1]) }),
         blank: maybe(&board["blank"]),
         bounds: entries(&all["bounds"])
             .map(|(unit, marks)| (UnitId::from(&**unit), list(marks).iter().map(mark).collect()))
@@ -114,9 +116,9 @@ fn holder_of(holder: &Value) -> HolderRecord {
         demand: kinds(&holder["demand"]),
         wanted: kinds(&holder["wanted"]),
         news: big(&holder["news"]),
+        ended: holder["ended"] == true,
         other: other(&holder["other"]),
     }
-        ended: holder["ended"] == true,
 }
 
 fn roster_of(roster: &Value) -> Vec<UnitInfo> {
