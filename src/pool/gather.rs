@@ -1,9 +1,8 @@
 //! What changed, as records: gathered from the state, a bounded part under each taking of the mutex.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::{
     journal::Unit,
@@ -255,6 +254,11 @@ impl State {
             Scope::Exit,
         ] {
             let whom = Whom { scope, slot, owner, lane };
+            // Mostly nothing rests, nor did the store hear of anything that does.
+            let nothing_known = self.journal.as_ref().is_none_or(|journal| journal.rests.is_empty());
+            if nothing_known && self.rest_slot_of(whom).is_none() {
+                continue;
+            }
             let Some(id) = self.rest_id(whom) else { continue };
             if seen.contains(&id) {
                 continue;

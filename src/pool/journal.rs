@@ -1,9 +1,9 @@
 //! The journal of a pool with a store: what changed since the last write. It says where to look; what stands there is
 //! gathered from the state itself (`gather`), so that a request costs a few notes and no copy.
 
-use std::{collections::HashSet, sync::Arc, task::Waker};
+use std::{sync::Arc, task::Waker};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::{
     Demand, Seat, Usage,

@@ -5,6 +5,17 @@ use serde::{Deserialize, Serialize};
 use super::names::{Kind, UnitId};
 use crate::limit::{Limits, Span};
 
+/// How a unit is shared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// One process holds it and keeps its windows.
+    #[default]
+    Whole,
+    /// The board keeps its windows and gives out places: few large units, or fewer units than processes.
+    Drawn,
+}
+
 /// A unit as a process is configured to use it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct UnitInfo {

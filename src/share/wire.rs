@@ -11,7 +11,7 @@ use serde_json::Value;
 
 pub use super::{
     days::{Days, Mark},
-    info::UnitInfo,
+    info::{Mode, UnitInfo},
 };
 use super::{
     ledger::Spent,
@@ -24,17 +24,6 @@ pub const VERSION: u16 = 1;
 
 /// Fields of a later version, kept and handed on.
 pub type Other = BTreeMap<String, Value>;
-
-/// How a unit is shared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// One process holds it and keeps its windows.
-    #[default]
-    Whole,
-    /// The board keeps its windows and gives out places: few large units, or fewer units than processes.
-    Drawn,
-}
 
 /// All that a process tells the board, in one call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

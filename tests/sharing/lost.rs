@@ -119,10 +119,14 @@ async fn a_day_counts_on_where_the_server_is_started_again_after_an_orderly_end(
     server.start_again();
     let (pool, _) = open(&server, limits(), None).await;
     // For a lease it hears who holds what.
-    let begun = std::time::Instant::now();
-    while serve(&pool).await.is_err() {
-        assert!(begun.elapsed() < LEASE * 20, "the day is out");
+    let mut first = serve(&pool).await;
+    for _ in 0..5 {
+        if first.is_ok() {
+            break;
+        }
+        first = serve(&pool).await;
     }
+    first.expect("the day is not out");
     assert_eq!(served(&pool).await, AMOUNT - 3);
     pool.shutdown().await;
 }

@@ -3,9 +3,36 @@
 use super::{LineError, option};
 use crate::config::{KeySpec, Origin};
 
-/// Reads a line; `None` for a blank one or a comment.
-pub(super) fn parse(bytes: &[u8], not_keys: &[&str], origin: Origin) -> Result<Option<KeySpec>, LineError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| LineError::NotText)?;
+/// Reads a line; `None` for a blank one or a comment. `before`: what stands behind the key in the line before, and what that is:
+/// as a rule all lines say the same, and what was read need not be read again. What stands behind this one, too.
+pub(super) fn parse<'a>(
+    bytes: &'a [u8],
+    not_keys: &[&str],
+    origin: Origin,
+    before: Option<(&str, &KeySpec)>,
+) -> (Option<&'a str>, Result<Option<KeySpec>, LineError>) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return (None, Err(LineError::NotText)) };
+    let parted = text.trim().split_once([' ', '\t']);
+    let options = parted.map(|parted| parted.1);
+    if let (Some((secret, options)), Some((said, spec))) = (parted, before)
+        && options == said
+        && is_plain(secret)
+    {
+        let read = check(secret, not_keys).map(|()| {
+            let spec = spec.clone();
+            Some(KeySpec { secret: secret.to_owned(), origins: vec![origin], ..spec })
+        });
+        return (Some(options), read);
+    }
+    (options, read(text, not_keys, origin))
+}
+
+/// Whether this is the first word, and would be a key whatever stands behind it.
+fn is_plain(secret: &str) -> bool {
+    !secret.starts_with('#') && !secret.contains(|c: char| c == '"' || c.is_whitespace()) && secret != "export"
+}
+
+fn read(text: &str, not_keys: &[&str], origin: Origin) -> Result<Option<KeySpec>, LineError> {
     let words = words(text)?;
     let Some((secret, options)) = words.split_first() else { return Ok(None) };
     if secret == "export" && options.first().is_some_and(|word| word.contains('=')) {

@@ -16,10 +16,11 @@ mod option;
 mod table;
 
 use std::{
-    collections::{HashMap, hash_map::Entry as Slot},
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+use hashbrown::{HashMap, hash_map::Entry as Slot};
 
 pub use error::{FileError, LineError};
 pub(super) use line::check;
@@ -160,9 +161,14 @@ impl KeyFile {
         } else if ends_in("csv") || table::has_header(bytes) {
             table::parse(path, bytes, not_keys, origin)?
         } else {
-            let read = |(n, bytes)| (Spot::line(n + 1), line::parse(bytes, not_keys, origin(n + 1)));
-            let mut lines = Vec::with_capacity(said);
-            lines.extend(bytes.split(|&byte| byte == b'\n').enumerate().map(read));
+            let mut lines: Vec<Read> = Vec::with_capacity(said);
+            let mut before = None;
+            for (n, bytes) in bytes.split(|&byte| byte == b'\n').enumerate() {
+                let last = lines.last().and_then(|(_, read)| read.as_ref().ok()?.as_ref());
+                let (options, read) = line::parse(bytes, not_keys, origin(n + 1), before.zip(last));
+                before = options;
+                lines.push((Spot::line(n + 1), read));
+            }
             lines
         };
         let mut file = Self { path: path.to_owned(), lines: said, ..Self::default() };

@@ -193,6 +193,32 @@ fn a_table_is_known_by_its_header_and_may_have_semicolons() {
     assert!(text.contains("keys.csv") && text.contains("header") && !text.contains(ONE), "{text}");
 }
 
+/// What stands behind a key is read once where the next line says the same, and means as much.
+#[test]
+fn lines_that_say_the_same_are_read_as_each_alone() {
+    let secret = |n: usize| format!("AIzaSyTEST-one-of-many-{n:010}");
+    let behind =
+        ["rpm=10 tier=paid", "rpm=10 tier=paid", "rpm=10 tier=paid # a word", "owner=a", "owner=a", "", "", "rpm=x"];
+    let behind = [&behind[..], &["rpm=x", "id=one", "id=one", " rpm=1\tlabel=a:b", " rpm=1\tlabel=a:b"]].concat();
+    let line = |n: usize| format!("{} {}", if n == 4 { "short".to_owned() } else { secret(n) }, behind[n]);
+    let text: Vec<String> = (0..behind.len()).map(line).collect();
+    let whole = parse_as("keys.txt", &text.join("\n"));
+    let mut alone = Vec::new();
+    for (n, text) in text.iter().enumerate() {
+        let file = parse_as("keys.txt", &format!("{}{text}", "\n".repeat(n)));
+        let entries = file.entries.into_iter().map(|entry| (entry.line, Ok(entry.spec)));
+        alone.extend(entries.chain(file.skipped.iter().map(|skipped| (skipped.line, Err(skipped.error)))));
+    }
+    // One id is one key's.
+    alone[10].1 = Err(LineError::IdTaken { by: 10 });
+    let entries = whole.entries.into_iter().map(|entry| (entry.line, Ok(entry.spec)));
+    let mut all: Vec<_> =
+        entries.chain(whole.skipped.iter().map(|skipped| (skipped.line, Err(skipped.error)))).collect();
+    all.sort_unstable_by_key(|line| line.0);
+    assert_eq!(all, alone);
+    assert_eq!(all.iter().filter(|line| line.1.is_err()).count(), 4);
+}
+
 #[test]
 fn json_holds_texts_and_objects_each_by_its_line() {
     let text = format!(

@@ -177,7 +177,7 @@ fn one(row: &Row<'_>) -> Result<Option<KeySettings>, Failure> {
 
 fn save(book: &KeyBook, to: &Transaction<'_>) -> Result<(), Failure> {
     for key in book.changed() {
-        write::key(to, &key.record)?;
+        write::keys(to, std::slice::from_ref(&key.record))?;
         if !key.is_kept() {
             to.execute(
                 "UPDATE api_keys SET secret_form = 'elsewhere', secret = NULL WHERE hash = ?1",

@@ -42,9 +42,7 @@ pub(super) fn rest_of(desk: &mut Desk) -> Result<(), Failure> {
 
 /// Keys, rests, quotas and imports.
 pub(super) fn but_counts(to: &Transaction<'_>, batch: &Batch) -> Result<(), Failure> {
-    for record in &batch.keys {
-        key(to, record)?;
-    }
+    keys(to, &batch.keys)?;
     for id in &batch.rests_gone {
         rest_gone(to, id)?;
     }
@@ -65,14 +63,11 @@ pub(super) fn unit_gone(to: &Transaction<'_>, owner: &str, lane: &str) -> Result
     Ok(())
 }
 
-pub(super) fn key(to: &Transaction<'_>, key: &KeyRecord) -> Result<(), Failure> {
-    let (form, secret) = match &key.secret {
-        KeptSecret::Elsewhere => ("elsewhere", None),
-        KeptSecret::Reference(name) => ("reference", Some(name.as_bytes())),
-        KeptSecret::Sealed(sealed) => ("sealed", Some(&sealed[..])),
-        KeptSecret::Plain(secret) => ("plain", Some(secret.as_bytes())),
-    };
-    to.prepare_cached(
+pub(super) fn keys(to: &Transaction<'_>, keys: &[KeyRecord]) -> Result<(), Failure> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let mut put = to.prepare_cached(
         "INSERT INTO api_keys VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
          ON CONFLICT (hash) DO UPDATE SET id = excluded.id,
            secret_form = CASE excluded.secret_form WHEN 'elsewhere' THEN secret_form ELSE excluded.secret_form END,
@@ -86,27 +81,35 @@ pub(super) fn key(to: &Transaction<'_>, key: &KeyRecord) -> Result<(), Failure> 
              ELSE excluded.consecutive_failures END,
            last_success = max(coalesce(last_success, excluded.last_success), coalesce(excluded.last_success, last_success)),
            last_failure = max(coalesce(last_failure, excluded.last_failure), coalesce(excluded.last_failure, last_failure))",
-    )?
-    .execute(params![
-        key.hash,
-        key.id,
-        form,
-        secret,
-        key.tier,
-        key.priority,
-        key.weight,
-        key.weight_now,
-        key.ramp,
-        key.owner,
-        key.consumer,
-        key.source,
-        key.state.name(),
-        key.reason,
-        key.last_success,
-        key.last_failure,
-        key.consecutive_failures,
-        key.created,
-    ])?;
+    )?;
+    for key in keys {
+        let (form, secret) = match &key.secret {
+            KeptSecret::Elsewhere => ("elsewhere", None),
+            KeptSecret::Reference(name) => ("reference", Some(name.as_bytes())),
+            KeptSecret::Sealed(sealed) => ("sealed", Some(&sealed[..])),
+            KeptSecret::Plain(secret) => ("plain", Some(secret.as_bytes())),
+        };
+        put.execute(params![
+            key.hash,
+            key.id,
+            form,
+            secret,
+            key.tier,
+            key.priority,
+            key.weight,
+            key.weight_now,
+            key.ramp,
+            key.owner,
+            key.consumer,
+            key.source,
+            key.state.name(),
+            key.reason,
+            key.last_success,
+            key.last_failure,
+            key.consecutive_failures,
+            key.created,
+        ])?;
+    }
     Ok(())
 }
 

@@ -10,6 +10,12 @@ use tower_keypool::{
 /// Switches off the keys that a source wants off, and on those that were off by `before` alone. One that comes back is the
 /// key that left, so that it is told as well.
 pub fn switch_off(pool: &KeyPool, now: &KeySet, before: &KeySet) {
+    let is_off = |spec: &&KeySpec| spec.disabled.is_some();
+    let (wanted, was_off) = (now.keys.iter().any(|spec| is_off(&spec)), before.keys.iter().any(|spec| is_off(&spec)));
+    // As a rule no source says anything, and what keys are called is not reckoned.
+    if !wanted && !was_off {
+        return;
+    }
     let by_secret: HashMap<&str, &KeySpec> = before.keys.iter().map(|spec| (spec.secret(), spec)).collect();
     // Of another secret under the same name.
     let by_id: HashMap<KeyId, &KeySpec> = before.keys.iter().map(|spec| (spec.key().key_id(), spec)).collect();
