@@ -397,7 +397,6 @@ impl Desk {
 mod tests {
     use std::{
         future::Future,
-        pin::Pin,
         sync::atomic::{AtomicUsize, Ordering::SeqCst},
         task::{Context, Poll, Wake, Waker},
     };
@@ -453,8 +452,7 @@ mod tests {
             let (desk, taken) = desk().await;
             let woken = Arc::new(Woken::default());
             let waker = Waker::from(Arc::clone(&woken));
-            let mut idle: Vec<Pin<Box<dyn Future<Output = Option<Box<Work>>> + '_>>> =
-                (0..8).map(|_| Box::pin(desk.take(None)) as _).collect();
+            let mut idle: Vec<_> = (0..8).map(|_| Box::pin(desk.take(None))).collect();
             for worker in &mut idle {
                 assert!(worker.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
             }

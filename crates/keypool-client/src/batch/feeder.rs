@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc, thread};
 
 use tokio::sync::mpsc;
+use tower_keypool::KeyPool;
 
 use super::{
     Done, Id, Output, Task,
@@ -10,10 +11,14 @@ use super::{
     input::{self, Format, InputError, Place, Read1},
     seen::Seen,
     shared::Shared,
+    task::Ask,
     work::Work,
     writer::ToWrite,
 };
 use crate::{error::Error, holdings::Names, length};
+
+/// Words of so many bytes may be keys.
+const KEYS: std::ops::Range<usize> = 16..512;
 
 /// Where tasks come from.
 pub(crate) enum Source {
@@ -101,6 +106,12 @@ impl Feeder {
                     continue;
                 }
             };
+            if shows_key(shared.client.pool(), &task) {
+                let error =
+                    InputError::at(place, format_args!("task {id} shows an API key of this run: it was not sent"));
+                self.refuse(error, Some(id), index).await;
+                continue;
+            }
             let hash = task.content();
             let done = output.as_ref().and_then(|output| output.done(&id, index, hash));
             match done {
@@ -136,6 +147,13 @@ impl Feeder {
             let _ = self.results.send((result, None)).await;
         }
     }
+}
+
+/// Whether one of a prompt's words is a key that it would go out with: lines of a list of keys are no prompts.
+fn shows_key(pool: &KeyPool, task: &Task) -> bool {
+    let Ask::Prompt(prompt) = &task.ask else { return false };
+    let words = prompt.split(|sign: char| sign.is_whitespace() || matches!(sign, ',' | ';' | '"' | '\''));
+    words.filter(|word| KEYS.contains(&word.len())).any(|word| pool.holds_secret(word))
 }
 
 /// A model's name without what Gemini lists it under.

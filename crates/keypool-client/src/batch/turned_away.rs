@@ -192,6 +192,20 @@ impl Worker {
         out
     }
 
+    /// Whether keys are left that were not asked for the model, once those of this attempt told that they have it not; and some of
+    /// these were asked for the first time.
+    pub(super) fn others_may_have_model(&self, work: &mut Work, tried: &Tried) -> bool {
+        let Some(served) = &tried.served_by else { return true };
+        let before = work.tried.len();
+        let earlier = served.earlier().iter().filter(|attempt| attempt.kind == VerdictKind::ModelUnavailable);
+        for key in earlier.map(|attempt| &attempt.key).chain(served.key()) {
+            if !work.tried.contains(key) {
+                work.tried.push(key.clone());
+            }
+        }
+        work.tried.len() > before && work.tried.len() < self.shared.keys().len()
+    }
+
     /// Such a task ends: what another one was told it would be told as well.
     pub(super) async fn has_no_model(&self, work: Box<Work>, why: &Exhausted) {
         let bad = Bad { invalid: true, ..Bad::new(FaultKind::Task, NO_MODEL, why.to_string()) };
@@ -204,7 +218,9 @@ impl Worker {
             self.shared.desk.stop(Stop::Failed(error.to_string().into()));
             return self.shared.desk.put_back(work, Duration::ZERO);
         }
-        let bad = Bad { invalid: true, ..Bad::new(FaultKind::Task, "invalid", error.to_string()) };
+        let has_no_model = error.exhausted().is_some_and(|out| is_all(out, OutReason::ModelUnavailable));
+        let kind = if has_no_model { NO_MODEL } else { "invalid" };
+        let bad = Bad { invalid: true, ..Bad::new(FaultKind::Task, kind, error.to_string()) };
         self.failed_unsent(work, bad, error.served_by().cloned()).await;
     }
 

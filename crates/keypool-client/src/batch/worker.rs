@@ -239,7 +239,10 @@ impl Worker {
             FaultKind::Model | FaultKind::Task => {}
         }
         work.faults += 1;
-        if work.faults > shared.options.max_retries || (bad.invalid && !shared.options.retry_invalid) {
+        // Each key is asked for a model once.
+        let has_no_model = bad.without_model.is_some() && !self.others_may_have_model(&mut work, &tried);
+        let is_over = work.faults > shared.options.max_retries || has_no_model;
+        if is_over || (bad.invalid && !shared.options.retry_invalid) {
             return self.done(work, model, tried).await;
         }
         shared.tally(|tally| tally.statistics.retries += 1);

@@ -4,6 +4,7 @@ mod answers;
 mod astray;
 mod batch;
 mod client;
+mod closed;
 mod exact;
 mod few_keys;
 mod joining;

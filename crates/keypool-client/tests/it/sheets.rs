@@ -1,12 +1,13 @@
 //! Inputs that change from run to run, that are partly no tasks, or have columns apart in other ways; and what all of it cost.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::atomic::Ordering::SeqCst, time::Duration};
 
 use gemini_sim::{AnswerText, GeminiSim};
 use keypool_client::batch::{Batch, Ended, JsonCheck, Output, OutputOptions, Statistics, Task, input::Format};
 use serde_json::{Value, json};
+use tower_keypool::Models;
 
-use crate::stage;
+use crate::{provider, stage};
 
 fn task(id: &str) -> Task {
     Task::prompt(format!("prompt of {id}")).id(id)
@@ -309,4 +310,26 @@ async fn rows_without_anything_are_none_and_a_prompt_that_is_missing_is_named() 
 
         assert!(said.contains("line 5") && said.contains("prompt is empty"), "{name}: {said}");
     }
+}
+
+/// A list of keys by another name is no list of prompts.
+#[tokio::test(start_paused = true)]
+async fn what_shows_a_key_of_the_run_is_not_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = provider::pool(provider::keys(3)).build().unwrap();
+    let (client, asked) = provider::client(&pool, Models::new(), |_, _, _| (Duration::ZERO, provider::fine()));
+    let path = folder.path().join("answers.jsonl");
+    let output = Output::open(&path, &OutputOptions::default()).unwrap();
+    let key = stage::secret;
+    let prompts = [key(0), format!("{} rpm=5", key(1)), format!("is \"{}\" a key?", key(2)), "no key".into()];
+    let mut run = Batch::new(client).output(output).run(prompts.map(Task::prompt));
+    let mut all = Vec::new();
+    while let Some(result) = run.next().await {
+        all.push((result.index, result.error.map(|error| error.kind)));
+    }
+    all.sort_unstable();
+    assert_eq!(all, [(0, Some("input")), (1, Some("input")), (2, Some("input")), (3, None)]);
+    assert_eq!(asked.load(SeqCst), 1);
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert!(!written.contains("not-a-real-key") && written.contains("shows an API key"), "{written}");
 }

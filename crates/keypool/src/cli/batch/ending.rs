@@ -97,7 +97,11 @@ impl Told<'_> {
             Ended::Failed(what) => {
                 let how = self.how_to_go_on();
                 let kept = self.output.map(|path| {
-                    let kept = self.keeps().then(|| format!("what was answered is in {}, and ", shown(path)));
+                    // A list is written at an end, from the lines in its journal.
+                    let mut journal = path.as_os_str().to_owned();
+                    journal.push(".journal");
+                    let place = if Path::new(&journal).exists() { "the journal beside " } else { "" };
+                    let kept = self.keeps().then(|| format!("what was answered is in {place}{}, and ", shown(path)));
                     format!("; {}{how}", kept.unwrap_or_default())
                 });
                 Err(Failure::run(anyhow!("{}{}", plain(what), kept.unwrap_or_default())))
