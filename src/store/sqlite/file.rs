@@ -35,9 +35,10 @@ pub(super) fn prepare_in_turn(path: &Path) -> Result<(), StoreError> {
     private(path).map(drop).map_err(failed)?;
     // A file that is there already, and what SQLite keeps beside it, may be open to others.
     for end in ["", "-wal", "-shm"] {
-        let file = beside(path, end);
-        if file.exists() {
-            own_alone(&file).map_err(failed)?;
+        match own_alone(&beside(path, end)) {
+            // Whoever ends just now takes it along.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            owned => owned.map_err(failed)?,
         }
     }
     Ok(())
@@ -159,4 +160,30 @@ fn take(path: &Path, take: impl Fn(&File) -> Result<(), TryLockError>, refused: 
         }
     }
     Err(StoreError::in_use(refused.replace("{}", &path.display().to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    use super::*;
+
+    /// A process that ends takes its log along while another one starts.
+    #[test]
+    fn what_goes_while_it_is_looked_at_keeps_nobody_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keypool.db");
+        private(&path).expect("made");
+        let (log, done) = (beside(&path, "-wal"), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Relaxed) {
+                    drop(fs::write(&log, "").and_then(|()| fs::remove_file(&log)));
+                }
+            });
+            let failed = (0..3_000).find_map(|_| prepare_in_turn(&path).err());
+            done.store(true, Relaxed);
+            assert!(failed.is_none(), "{failed:?}");
+        });
+    }
 }
