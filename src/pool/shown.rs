@@ -11,6 +11,11 @@ impl KeyPool {
         holds(text, |piece| state.roster.has_secret(piece))
     }
 
+    /// Whether a text is the secret of one of its keys, and nothing else: one look-up, under the pool's lock.
+    pub fn is_secret(&self, text: &str) -> bool {
+        self.state().roster.has_secret(text)
+    }
+
     /// The secret of a key, as long as it has one, for what is to be kept out of a text.
     pub(crate) fn secret_of(&self, id: &KeyId) -> Option<Secret> {
         let state = self.state();

@@ -152,8 +152,9 @@ impl Feeder {
 /// Whether one of a prompt's words is a key that it would go out with: lines of a list of keys are no prompts.
 fn shows_key(pool: &KeyPool, task: &Task) -> bool {
     let Ask::Prompt(prompt) = &task.ask else { return false };
-    let words = prompt.split(|sign: char| sign.is_whitespace() || matches!(sign, ',' | ';' | '"' | '\''));
-    words.filter(|word| KEYS.contains(&word.len())).any(|word| pool.holds_secret(word))
+    let of_keys = |sign: char| sign.is_ascii_alphanumeric() || matches!(sign, '-' | '_' | '.');
+    let words = prompt.split(|sign| !of_keys(sign)).map(|word| word.trim_end_matches('.'));
+    words.filter(|word| KEYS.contains(&word.len())).any(|word| pool.is_secret(word))
 }
 
 /// A model's name without what Gemini lists it under.

@@ -239,7 +239,7 @@ impl Worker {
             FaultKind::Model | FaultKind::Task => {}
         }
         work.faults += 1;
-        // Each key is asked for a model once.
+        // Where no key is left that was not asked for it, nobody has it.
         let has_no_model = bad.without_model.is_some() && !self.others_may_have_model(&mut work, &tried);
         let is_over = work.faults > shared.options.max_retries || has_no_model;
         if is_over || (bad.invalid && !shared.options.retry_invalid) {

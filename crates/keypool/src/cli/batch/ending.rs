@@ -3,13 +3,13 @@
 use std::{
     fmt::Write,
     io::{self, ErrorKind},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::anyhow;
 use jiff::{Timestamp, tz::TimeZone};
-use keypool_client::batch::{Ended, Statistics, Watch};
+use keypool_client::batch::{Ended, Output, Statistics, Watch};
 use tower_keypool::{Exhausted, KeyPool, OutReason};
 
 use super::{
@@ -98,10 +98,11 @@ impl Told<'_> {
                 let how = self.how_to_go_on();
                 let kept = self.output.map(|path| {
                     // A list is written at an end, from the lines in its journal.
-                    let mut journal = path.as_os_str().to_owned();
-                    journal.push(".journal");
-                    let place = if Path::new(&journal).exists() { "the journal beside " } else { "" };
-                    let kept = self.keeps().then(|| format!("what was answered is in {place}{}, and ", shown(path)));
+                    let is_journal =
+                        |file: &PathBuf| file.extension().is_some_and(|end| end == "journal") && file.exists();
+                    let journal = Output::beside(path).into_iter().find(is_journal);
+                    let place = shown(journal.as_deref().unwrap_or(path));
+                    let kept = self.keeps().then(|| format!("what was answered is in {place}, and "));
                     format!("; {}{how}", kept.unwrap_or_default())
                 });
                 Err(Failure::run(anyhow!("{}{}", plain(what), kept.unwrap_or_default())))
