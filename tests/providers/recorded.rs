@@ -289,6 +289,17 @@ fn limits_of_an_account() {
         ("Perplexity", 429, said("Please try again later.", "request_rate_limit_exceeded", "429"), RATE),
         ("Zhipu", 429, json!({"error": {"code": "1302", "message": "Too high a concurrency"}}), RATE),
         ("DashScope", 429, said("Please try again later.", "limit_requests", "limit_requests"), RATE),
+        // Its word for tokens a minute is the one that others have for an empty account.
+        (
+            "DashScope, tokens",
+            429,
+            said(
+                "Allocated quota exceeded, please increase your quota limit.",
+                "insufficient_quota",
+                "insufficient_quota",
+            ),
+            RATE,
+        ),
         ("LiteLLM", 429, said("Rate limit exceeded for api_key: 0a.", "throttling_error", "429"), RATE),
     ]);
     let github =

@@ -185,6 +185,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("NETWORK_RULES"),
         "The resource's network rules shut this machine's address out: allow it there, or use another exit address.",
     ),
+    // DashScope calls tokens a minute what others call money.
+    rule(
+        &[429],
+        &[Begins("allocated quota exceeded")],
+        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(HOUR),
+        "The account is at its tokens per minute for this model: wait a minute, or add a key of another account.",
+    ),
     // Money.
     rule(
         &[402],
