@@ -214,7 +214,9 @@ impl fmt::Display for Error {
                 model.as_deref().unwrap_or("any model"),
                 limit.amount
             ),
-            Kind::Upstream { verdict, .. } if verdict.kind() == VerdictKind::CallerFault => {
+            Kind::Upstream { verdict, .. }
+                if matches!(verdict.kind(), VerdictKind::CallerFault | VerdictKind::Misconfigured) =>
+            {
                 write!(f, "the request could not be sent: {}", verdict.advice_of())
             }
             Kind::Upstream { verdict, .. } => {

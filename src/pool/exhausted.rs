@@ -198,6 +198,9 @@ impl Exhausted {
     }
 }
 
+/// For programs that keep it, or hand it on, as an error of its own.
+impl std::error::Error for Exhausted {}
+
 impl fmt::Display for Exhausted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Whatever the caller wrote, it stays on one line.

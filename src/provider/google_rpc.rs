@@ -26,6 +26,8 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         said.wait_at_least(said.wait_in_text());
         return said;
     };
+    let within = within(error);
+    let error = within.as_ref().unwrap_or(error);
     let details: Vec<&Value> = members(error.get("details")).collect();
     // Google's older form has its reasons under `errors`.
     let older = members(error.get("errors"));
@@ -55,6 +57,16 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     }
     said.news.consumer = details.iter().find_map(|detail| consumer(detail.get("metadata")?.get("consumer")?.as_str()?));
     said
+}
+
+/// The error that another one has as its message, of the same code: so do official clients make their exceptions, and
+/// gateways that are built on them send these on.
+fn within(error: &Value) -> Option<Value> {
+    let message = error.get("message")?.as_str()?.trim_start();
+    let inner = Envelope::open(message.strip_prefix('{').map(|_| message)?.as_bytes()).json?;
+    let inner = inner.get("error")?;
+    let same = inner.get("code")?.as_u64()? == error.get("code")?.as_u64()?;
+    same.then(|| inner.clone())
 }
 
 /// What a list holds; a lone object stands for a list of itself.

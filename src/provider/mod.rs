@@ -12,6 +12,7 @@ mod gemini;
 mod google_quota;
 mod google_rpc;
 mod google_status;
+mod long_quota;
 mod openai;
 mod rate_headers;
 mod rule;

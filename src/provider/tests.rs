@@ -46,9 +46,10 @@ fn sentences() -> Vec<String> {
             _ => {}
         }
     }
-    let tables: [&[Rule]; 6] = [
+    let tables: [&[Rule]; 7] = [
         gemini::rules::RULES,
         openai::rules::RULES,
+        openai::limits::LIMITS,
         anthropic::rules::RULES,
         by_status::EDGE,
         by_status::PAGES,

@@ -90,8 +90,17 @@ pub fn duration(text: &str) -> Option<Duration> {
 /// 30 seconds` (a bare number counts as seconds, and a sentence that was cut short as far as it goes; a date says nothing
 /// here, since nobody tells the time).
 pub fn in_text(text: &str) -> Option<Duration> {
-    const PHRASES: [&str; 6] =
-        ["retry in ", "retry after ", "retry-after: ", "try again in ", "try again after ", "wait for "];
+    const PHRASES: [&str; 9] = [
+        "retry in ",
+        "retry after ",
+        "retry-after: ",
+        "try again in ",
+        "try again after ",
+        "wait for ",
+        "please wait ",
+        "reset after ",
+        "resets in ",
+    ];
     let mut longest = None;
     for phrase in PHRASES {
         // A few occurrences are plenty; a hostile text may hold thousands.

@@ -250,6 +250,8 @@ async fn a_client_without_tls_for_an_address_with_it_is_told_so_at_once() {
     let error = client.oneshot(request("/models/m")).await.map(drop).unwrap_err();
     let verdict = error.verdict().unwrap();
     assert_eq!((verdict.kind(), verdict.code_of()), (VerdictKind::Misconfigured, "scheme"), "{error}");
+    // The error itself says what to do.
+    assert!(error.to_string().contains("build it with TLS"), "{error}");
     assert_eq!(error.served_by().unwrap().attempts(), 1);
     assert_eq!(pool.snapshot().resting_keys, 0);
 }

@@ -3,6 +3,7 @@
 mod families;
 mod hostile;
 mod pooled;
+mod recorded;
 mod sample;
 mod samples;
 mod threads;

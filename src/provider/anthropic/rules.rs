@@ -110,7 +110,11 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     // Capacity is nobody's quota.
     rule(
         &[],
-        &[Is("overloaded_error"), All(&[Is("rate_limit_error"), Begins("rate limited"), WaitsNot])],
+        &[
+            Is("overloaded_error"),
+            All(&[Is("rate_limit_error"), Begins("rate limited"), WaitsNot]),
+            All(&[Is("rate_limit_error"), Says("is currently overloaded")]),
+        ],
         ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
         "The provider has no capacity for this model now: wait, or fall back to another model.",
     ),

@@ -1,5 +1,6 @@
 //! `OpenAI`, and everyone who speaks like it.
 
+pub(super) mod limits;
 mod path;
 mod rates;
 pub(super) mod rules;
@@ -128,12 +129,14 @@ impl Provider for OpenAi {
     fn judge(&self, answer: &Answer<'_>) -> Verdict {
         if answer.status.is_success() || answer.status.is_informational() {
             return match Envelope::open_good(answer.body, answer.event) {
-                Some(envelope) => decide(&[FORMS, rules::RULES, BY_STATUS], said::read(&envelope, answer), answer),
+                Some(envelope) => {
+                    decide(&[FORMS, rules::RULES, limits::LIMITS, BY_STATUS], said::read(&envelope, answer), answer)
+                }
                 None => Verdict::SUCCESS.status(answer.status),
             };
         }
         let said = said::read(&Envelope::open(answer.body), answer);
-        decide(&[REDIRECTS, EDGE, PAGES, FORMS, rules::RULES, BY_STATUS], said, answer)
+        decide(&[REDIRECTS, EDGE, PAGES, FORMS, rules::RULES, limits::LIMITS, BY_STATUS], said, answer)
     }
 
     /// `OpenRouter` does, where the model's own provider failed after the head was sent; so do gateways.

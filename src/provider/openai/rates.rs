@@ -29,6 +29,25 @@ const AXES: &[Axis] = &[
         remaining: "x-ratelimit-remaining-project-tokens",
         reset: "x-ratelimit-reset-project-tokens",
     },
+    // Cerebras.
+    Axis {
+        unit: Unit::Requests,
+        limit: "x-ratelimit-limit-requests-day",
+        remaining: "x-ratelimit-remaining-requests-day",
+        reset: "x-ratelimit-reset-requests-day",
+    },
+    Axis {
+        unit: Unit::Tokens,
+        limit: "x-ratelimit-limit-tokens-day",
+        remaining: "x-ratelimit-remaining-tokens-day",
+        reset: "x-ratelimit-reset-tokens-day",
+    },
+    Axis {
+        unit: Unit::Tokens,
+        limit: "x-ratelimit-limit-tokens-minute",
+        remaining: "x-ratelimit-remaining-tokens-minute",
+        reset: "x-ratelimit-reset-tokens-minute",
+    },
     // OpenRouter; its reset is in milliseconds since the epoch.
     Axis {
         unit: Unit::Requests,

@@ -1,12 +1,10 @@
 //! What errors of the `OpenAI` family mean: `OpenAI`, Azure, `OpenRouter`, and those who speak like them. The first
 //! row that fits decides; words come before sentences, money before rates.
 
+use super::said::PASSED_ON;
 use crate::{
     provider::{
-        complaint::{
-            Hit,
-            Mark::{All, Begins, Frames, Hits, Is, IsLike, Says, Waits},
-        },
+        complaint::Mark::{All, Begins, Frames, Is, IsLike, Says},
         rule::{HOUR, Rule, probed, rule, ruling},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
@@ -14,6 +12,25 @@ use crate::{
 
 /// The table.
 pub(in crate::provider) const RULES: &[Rule] = &[
+    // What an account allows.
+    rule(
+        &[404],
+        &[Begins("no endpoints found matching your data policy ")],
+        ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear().code("DATA_POLICY"),
+        "The account's privacy settings allow nobody who offers this model: change them, or use another model.",
+    ),
+    rule(
+        &[400, 401, 403, 404],
+        &[
+            IsLike("_model_access_denied"),
+            Is("model_not_supported"),
+            Is("ModelNotOpen"),
+            Begins("not found the model "),
+            Begins("function '': not found for account "),
+        ],
+        ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
+        "This key or its account may not use this model: allow it in the provider's console.",
+    ),
     // What begins with the caller's own words.
     rule(
         &[400, 404],
@@ -21,16 +38,32 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Says("is not a valid model id"),
             Begins("no endpoints found "),
             Is("invalid_model"),
+            Is("unknown_model"),
+            Is("unavailable_model"),
             Begins("model not exist"),
+            Begins("model does not exist"),
         ],
         ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
         "Nobody offers this model here: check the model's name.",
     ),
     rule(
         &[400, 404, 410],
-        &[Is("model_decommissioned")],
+        &[Is("model_decommissioned"), Says("has reached its end of life")],
         ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel),
         "The provider retired this model: see its page of models for what took its place.",
+    ),
+    // A proxy tells what its own provider told it: of the proxy's key, not of ours.
+    rule(
+        &[401, 402, 403],
+        &[Is(PASSED_ON)],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause),
+        "The provider behind this proxy refused the proxy's own key: see to that one.",
+    ),
+    rule(
+        &[400],
+        &[Is(PASSED_ON)],
+        ruling(K::CallerFault, S::Caller, U::Now, E::No),
+        "The provider behind this proxy refused the request: the answer's body says why.",
     ),
     // How we sent it.
     rule(
@@ -77,6 +110,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[400, 401, 403],
         &[
             Is("invalid_api_key"),
+            Is("incorrect_api_key_error"),
+            Is("wrong_api_key"),
+            Is("expired_api_key"),
+            Is("expired_key"),
+            Is("token_not_found_in_db"),
+            Is("invalid_authentication_error"),
+            Is("AuthenticationTypeDisabled"),
             Begins("incorrect api key provided"),
             Begins("incorrect api key"),
             Begins("invalid api key"),
@@ -85,6 +125,9 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("api key is not valid"),
             Begins("api key not valid"),
             Begins("api key provided is invalid"),
+            Begins("api key you provided is invalid"),
+            Begins("api key is disabled"),
+            Begins("api key is currently blocked"),
         ],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
         "The key does not exist or was revoked: replace it.",
@@ -98,7 +141,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     // OpenRouter says so of whatever it does not know as a key of its own.
     rule(
         &[401],
-        &[Begins("no auth credentials found")],
+        &[Begins("no auth credentials found"), Begins("no cookie auth credentials found")],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).code("INVALID_API_KEY").confirmed_after(60),
         "The provider does not know it as a key: replace it. If it says so of all keys, something below the key pool removes headers.",
     ),
@@ -142,10 +185,17 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("NETWORK_RULES"),
         "The resource's network rules shut this machine's address out: allow it there, or use another exit address.",
     ),
+    // DashScope calls tokens a minute what others call money.
+    rule(
+        &[429],
+        &[Begins("allocated quota exceeded")],
+        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(HOUR),
+        "The account is at its tokens per minute for this model: wait a minute, or add a key of another account.",
+    ),
     // Money.
     rule(
         &[402],
-        &[Says("fewer max_tokens")],
+        &[Says("fewer max_tokens"), Says("prompt tokens limit exceeded")],
         ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).code("CREDITS_TOO_LOW_FOR_REQUEST").retries(8),
         "The account's credits do not cover this one request: ask for fewer tokens, or add credits.",
     ),
@@ -174,8 +224,9 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Frames("team ", " has either used all available credits "),
             Frames("team ", " has used all available credits "),
             Begins("team has used all available credits "),
-            Begins("newly created team doesn't have any credits yet"),
-            Begins("newly created teams doesn't have any credits yet"),
+            Begins("newly created team doesn't have any credits "),
+            Begins("newly created teams doesn't have any credits "),
+            Begins("subscription payment is past due"),
             Begins("team doesn't have any credits yet"),
             Frames("team ", " doesn't have any credits yet"),
             Begins("insufficient balance or "),
@@ -190,6 +241,11 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[
             Is("insufficient_quota"),
             Is("insufficient_balance"),
+            Is("insufficient_balance_error"),
+            Is("insufficient_user_quota"),
+            Is("AccountOverdueError"),
+            // Zhipu's.
+            Is("1113"),
             Is("Arrearage"),
             Is("exceeded_current_quota_error"),
             IsLike("billing_"),
@@ -202,65 +258,6 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
         "The account's credits are used up: add credits in the provider's console.",
-    ),
-    // Capacity is nobody's quota.
-    rule(
-        &[429, 498, 503],
-        &[
-            Begins("provider returned error"),
-            Says("is currently overloaded"),
-            Says("high traffic right now"),
-            Says("temporarily rate-limited upstream"),
-            IsLike("capacity_exceeded"),
-            Is("overloaded_error"),
-            Is("resource_unavailable"),
-            Is("queue_exceeded"),
-            Is("NoCapacity"),
-        ],
-        ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
-        "The provider has no capacity for this model now: wait, or fall back to another model.",
-    ),
-    rule(
-        &[],
-        &[Is("server_is_overloaded")],
-        ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
-        "The provider has no capacity for this model now: wait, or fall back to another model.",
-    ),
-    // Whom it passed the request on to refused it, not this account.
-    rule(
-        &[401, 403],
-        &[Begins("provider returned error")],
-        ruling(K::Transient, S::Caller, U::Now, E::AfterPause).code("UPSTREAM_REFUSED"),
-        "The provider behind this one refused the request: it is tried again.",
-    ),
-    // Larger than a whole minute of this tier: no key is at fault, and waiting never helps. One other owner is worth a
-    // try, since its tier may be higher; the limit in the message is learned, so that later ones go there first.
-    rule(
-        &[413, 429],
-        &[Begins("request too large ")],
-        ruling(K::CallerFault, S::Caller, U::Now, E::OtherOwner).code("REQUEST_TOO_LARGE").retries(1),
-        "The request is larger than the account's tokens per minute: make it smaller, or use a higher tier's key.",
-    ),
-    // Rates.
-    rule(
-        &[429],
-        &[Hits(Hit::Account)],
-        ruling(K::RateLimited, S::Owner, U::Backoff, E::OtherKey).heeding(26 * HOUR),
-        "The account is at its rate limit: wait as long as stated, or add a key of another account.",
-    ),
-    rule(
-        &[429],
-        &[
-            Is("rate_limit_exceeded"),
-            Is("rate_limit_error"),
-            Is("rate_limited"),
-            IsLike("_quota_exceeded"),
-            Is("requests"),
-            Is("tokens"),
-            Waits,
-        ],
-        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(26 * HOUR),
-        "The account is at its rate limit for this model: give its keys these limits, or add a key of another account.",
     ),
     // The model.
     rule(
@@ -303,10 +300,15 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[400, 404],
         &[
             Is("previous_response_not_found"),
+            Is("invalid_encrypted_content"),
             Begins("no such file object "),
             Begins("no file found with id "),
             Begins("no thread found with id "),
             Begins("item with id "),
+            Begins("vector store with id "),
+            Begins("conversation with id "),
+            Begins("no assistant found with id "),
+            Begins("no batch found with id "),
         ],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
         "The file or earlier response belongs to another project, or does not exist: only keys of its project see it.",

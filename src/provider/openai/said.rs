@@ -1,8 +1,9 @@
 //! Reads an error of the `OpenAI` family: `{"error": {message, type, param, code}}`, where a code may be a word, a
 //! number in quotes (Azure) or a number (`OpenRouter`), and the error may be a bare string.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::rates;
@@ -12,10 +13,13 @@ use crate::{
         Answer,
         complaint::{Complaint, Hit},
         envelope::Envelope,
-        error_words, rate_headers,
+        error_words, long_quota, rate_headers,
     },
     verdict::{Violation, retry_after},
 };
+
+/// Our word for an error that a proxy had of its own provider and tells in its own name.
+pub(super) const PASSED_ON: &str = "UPSTREAM_REFUSED";
 
 /// Reads an error.
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
@@ -34,8 +38,10 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
             }
         }
         let text = |value: &'_ Value| value.as_str().map(str::len).is_some();
-        let told =
-            [Some(error), error.get("message"), error.get("detail"), outer.and_then(|outer| outer.get("message"))];
+        // Cloudflare's are a list.
+        let first = error.get("errors").and_then(|errors| errors.get(0)?.get("message"));
+        let outer = outer.and_then(|outer| outer.get("message"));
+        let told = [Some(error), error.get("message"), error.get("detail"), outer, first];
         message = told.into_iter().flatten().find(|value| text(value)).and_then(Value::as_str).unwrap_or(message);
         if answer.status.is_success() {
             said.status = error_words::status_of(error).unwrap_or(500);
@@ -47,11 +53,17 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
                 retry_after::reset(&reset.as_str().map_or_else(|| reset.to_string(), str::to_owned), answer.now)
             });
     }
-    said.tell(message);
+    said.tell(&decoded(message));
+    if is_passed_on(said.message()) {
+        said.say(PASSED_ON);
+    }
     said.hit = account_reset.map(|_| Hit::Account);
     // In this order: the headers that are made for it, the error's own words, what the rate headers leave to infer.
     said.wait =
         said.wait.or(account_reset).or_else(|| said.wait_in_text()).or_else(|| rate_headers::restored(&remaining));
+    if said.wait.is_none() && said.hit.is_none() {
+        said.hit = long_quota::hit_of(&said);
+    }
     if said.is_of_limits() {
         let violation = violation(said.message());
         said.news.violations.extend(violation);
@@ -60,6 +72,19 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     }
     said.news.remaining = remaining;
     said
+}
+
+/// A sentence whose blanks are percent-encoded, as xAI has some, as it was before.
+fn decoded(message: &str) -> Cow<'_, str> {
+    let encoded = message.contains("%20") && !message.contains(' ');
+    if encoded { percent_decode_str(message).decode_utf8_lossy() } else { Cow::Borrowed(message) }
+}
+
+/// `litellm.RateLimitError: RateLimitError: OpenAIException - …`: whose exception it is, before what that one said.
+fn is_passed_on(message: &str) -> bool {
+    let before = message.strip_prefix("litellm.").and_then(|rest| Some(rest.split_once(" - ")?.0));
+    let word = |word: &str| word.trim_end_matches(':').ends_with("error") || word.ends_with("exception");
+    before.is_some_and(|before| before.contains("exception") && before.split_whitespace().all(word))
 }
 
 /// `… on tokens per min (TPM): limit 30000, …`, in lower case.

@@ -1,0 +1,31 @@
+//! Quotas of a day or longer, told by a sentence and without a time: what is at its end for hours is not asked for again
+//! after ten seconds.
+
+use super::complaint::{Complaint, Hit};
+
+/// Whose first sentence has one of these speaks of a month or a week. No figure of it is a window to count by.
+const MONTH: [&str; 6] = ["per month", "/ month", "/month", "monthly limit", "monthly usage", "weekly"];
+/// Of a day, or of some hours.
+const DAY: [&str; 10] = [
+    "per day",
+    "per-day",
+    "/ day",
+    "/day",
+    "daily limit",
+    "daily quota",
+    "daily free",
+    "usage limit",
+    "(rpd)",
+    " tpd ",
+];
+
+/// The quota that the first sentence of a 429 names. The later ones advertise plans.
+pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
+    let sentence = said.own().split(". ").next().filter(|_| said.status == 429)?;
+    let has = |words: &[&str]| words.iter().any(|word| sentence.contains(word));
+    match () {
+        () if has(&MONTH) => Some(Hit::Month),
+        () if has(&DAY) => Some(Hit::Day),
+        () => None,
+    }
+}

@@ -1,0 +1,112 @@
+//! What errors of the `OpenAI` family mean that speak of limits: of the provider's, of an account's, of a request's size.
+
+use super::said::PASSED_ON;
+use crate::{
+    provider::{
+        complaint::{
+            Hit,
+            Mark::{Begins, Hits, Is, IsLike, Says, Waits},
+        },
+        rule::{HOUR, Rule, probed, rule, ruling},
+    },
+    verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
+};
+
+/// The table.
+pub(in crate::provider) const LIMITS: &[Rule] = &[
+    // Capacity is nobody's quota.
+    rule(
+        &[429, 498, 503],
+        &[
+            Begins("provider returned error"),
+            Is(PASSED_ON),
+            Says("no deployments available for selected model"),
+            Says("is currently overloaded"),
+            Says("temporarily overloaded"),
+            Says("capacity exceeded"),
+            Says("capacity temporarily exceeded"),
+            Says("receiving too many requests at the moment"),
+            Is("ServerOverloaded"),
+            Says("high traffic right now"),
+            Says("temporarily rate-limited upstream"),
+            IsLike("capacity_exceeded"),
+            Is("overloaded_error"),
+            Is("resource_unavailable"),
+            Is("queue_exceeded"),
+            Is("NoCapacity"),
+        ],
+        ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
+        "The provider has no capacity for this model now: wait, or fall back to another model.",
+    ),
+    rule(
+        &[],
+        &[Is("server_is_overloaded")],
+        ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
+        "The provider has no capacity for this model now: wait, or fall back to another model.",
+    ),
+    // Whom it passed the request on to refused it, not this account.
+    rule(
+        &[401, 403],
+        &[Begins("provider returned error")],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause).code("UPSTREAM_REFUSED"),
+        "The provider behind this one refused the request: it is tried again.",
+    ),
+    // Larger than a whole minute of this tier: no key is at fault, and waiting never helps. One other owner is worth a
+    // try, since its tier may be higher; the limit in the message is learned, so that later ones go there first.
+    rule(
+        &[413, 429],
+        &[Begins("request too large ")],
+        ruling(K::CallerFault, S::Caller, U::Now, E::OtherOwner).code("REQUEST_TOO_LARGE").retries(1),
+        "The request is larger than the account's tokens per minute: make it smaller, or use a higher tier's key.",
+    ),
+    // Quotas.
+    rule(
+        &[429],
+        &[Hits(Hit::Day), Is("usage_limit_reached"), Is("SetLimitExceeded"), Is("1308")],
+        ruling(K::QuotaExhausted, S::OwnerLane, U::Backoff, E::OtherKey).heeding(26 * HOUR),
+        "The account's quota of a day, or of some hours, is used up: it is tried again at growing intervals; add another account's key.",
+    ),
+    rule(
+        &[403, 429],
+        &[Hits(Hit::Month), Begins("free tier of the model has been exhausted"), Is("1310")],
+        ruling(K::QuotaExhausted, S::OwnerLane, probed(6 * HOUR), E::OtherKey).heeding(31 * 24 * HOUR),
+        "The account's quota of a week or a month is used up: raise it in the provider's console, or add another account's key.",
+    ),
+    // Rates.
+    rule(
+        &[429],
+        &[Hits(Hit::Account)],
+        ruling(K::RateLimited, S::Owner, U::Backoff, E::OtherKey).heeding(26 * HOUR),
+        "The account is at its rate limit: wait as long as stated, or add a key of another account.",
+    ),
+    rule(
+        &[429],
+        &[
+            IsLike("rate_limit"),
+            IsLike("ratelimit"),
+            IsLike("_quota_exceeded"),
+            Is("throttling_error"),
+            Is("limit_requests"),
+            Is("1302"),
+            Begins("you have been rate limited"),
+            Begins("too many requests for team "),
+            Begins("too many tokens for team "),
+            Is("requests"),
+            Is("tokens"),
+            Waits,
+        ],
+        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(26 * HOUR),
+        "The account is at its rate limit for this model: give its keys these limits, or add a key of another account.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::rule::check;
+
+    #[test]
+    fn rows_are_complete() {
+        check(LIMITS);
+    }
+}
