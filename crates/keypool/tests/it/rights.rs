@@ -1,15 +1,21 @@
 //! What tenants may at the gateway's own provider, whichever that is, and however a request is written.
 
-use std::io::Write as _;
+use std::{io::Write as _, net::SocketAddr, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
-use http::Request;
+use http::{Request, StatusCode};
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
 
 use crate::{
     binary::Running,
     home::Home,
     support::{Answer, ask},
+    tenants::hello,
     upstreams::{CLAUDE, GPT, Kind, Upstream},
 };
 
@@ -205,4 +211,59 @@ async fn a_form_counts_by_its_models_limits_and_for_its_model() {
         }
         assert_eq!(scene.form(SPOKEN, BOB, form.replace(LIMITED, "gpt-other")).await.1, 1, "another model");
     }
+}
+
+/// A provider that thinks about the first request for good, and answers the others. Says when it has one.
+async fn thinking() -> (SocketAddr, mpsc::UnboundedReceiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (came, comes) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut first = true;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (came, thinks) = (came.clone(), std::mem::replace(&mut first, false));
+            tokio::spawn(async move {
+                let mut text = Vec::new();
+                while stream.read_buf(&mut text).await.is_ok_and(|read| read > 0) {
+                    if text.ends_with(b"]}") && came.send(()).is_ok() && !thinks {
+                        let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                    }
+                }
+            });
+        }
+    });
+    (address, comes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_before_the_answer_has_used_what_was_asked() {
+    let (provider, mut comes) = thinking().await;
+    let home = Home::new();
+    let text = format!(
+        "keys = [{{ secret = \"AIzaSyTEST-rights-not-a-real-key-00000001\" }}]\n\
+         tenants = [{{ name = \"bob\", token = \"{BOB}\", tpd = 9_000 }}]\n\
+         gateway = {{ listen = \"127.0.0.1:0\", upstream = \"http://{provider}\" }}\n"
+    );
+    home.write("keypool.toml", &text);
+    let running = Running::of(home.command(&["serve"]));
+    let host = running.url.trim_start_matches("http://");
+    let body = json!({ "contents": [{ "parts": [{ "text": "x".repeat(40_000) }] }] }).to_string();
+    let head = format!(
+        "POST /v1beta/models/m:generateContent HTTP/1.1\r\nhost: {host}\r\nx-goog-api-key: {BOB}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut client = TcpStream::connect(host).await.unwrap();
+    client.write_all((head + &body).as_bytes()).await.unwrap();
+    comes.recv().await.unwrap();
+    drop(client);
+    // Each of these is about ten tokens: it is not they who use up the day.
+    for _ in 0..200 {
+        if hello(&running, BOB).await.status == StatusCode::TOO_MANY_REQUESTS {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("what was asked cost nothing");
 }
