@@ -24,7 +24,7 @@ impl Endings {
         let mut ends = Vec::with_capacity(secrets.len());
         for (number, secret) in (0..).zip(&secrets) {
             let key = secret.bytes();
-            let mut end = |form: &[u8]| ends.extend(form.last_chunk().map(|end| (letters(end), number)));
+            let mut end = |form: &[u8]| ends.extend(form.last_chunk().map(|end| (letters(*end), number)));
             if key.len() < LETTERS {
                 continue;
             }
@@ -69,7 +69,7 @@ impl Endings {
     }
 }
 
-fn letters(end: &[u8; LETTERS]) -> u64 {
+fn letters(end: [u8; LETTERS]) -> u64 {
     u64::from_le_bytes(end.map(|byte| byte.to_ascii_lowercase()))
 }
 

@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn plain_is_what_clients_write() {
         let written = |heads: &[&str]| -> String {
-            heads.iter().map(|head| format!("--xYz\r\n{head}\r\n\r\nm\r\n")).collect::<String>() + "--xYz--\r\n"
+            heads.iter().fold(String::new(), |form, head| form + "--xYz\r\n" + head + "\r\n\r\nm\r\n") + "--xYz--\r\n"
         };
         let model = "Content-Disposition: form-data; name=\"model\"";
         for file in [

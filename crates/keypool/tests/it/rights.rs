@@ -103,10 +103,10 @@ fn asking(model: &str) -> String {
 
 /// As clients write one: some fields, and a file.
 fn form(fields: &[(&str, &str)]) -> String {
-    let fields = fields.iter().map(|(head, value)| format!("--XyZ\r\n{head}\r\n\r\n{value}\r\n"));
     let file = "--XyZ\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\nContent-Type: audio/wav\r\n\r\n\
                 RIFF\r\n--XyZ--\r\n";
-    fields.collect::<String>() + file
+    let fields = fields.iter().flat_map(|(head, value)| ["--XyZ\r\n", head, "\r\n\r\n", value, "\r\n"]);
+    fields.chain([file]).collect()
 }
 
 const MODEL: &str = "Content-Disposition: form-data; name=\"model\"";
