@@ -18,6 +18,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{
     inflate::{Inflate, Inflated, KeyInCompressedBody},
     judging,
+    key_mask::mask_every,
     mask::mask_headers,
     masks::Masks,
     outbox::Outbox,
@@ -84,7 +85,7 @@ impl Flow {
         (sized, makes): (bool, bool),
     ) -> Box<Self> {
         let sight = if tells_usage { Sight::of_good(&teller, makes) } else { Sight::default() };
-        let inflate = Inflate::new(sight, teller.secret().clone(), sized, false);
+        let inflate = Inflate::new(sight, (teller.secret().clone(), teller.earlier().to_vec()), sized, false);
         Box::new(Self::judged(teller, Reader::Gzip(inflate), settled))
     }
 
@@ -97,7 +98,7 @@ impl Flow {
 
     #[inline]
     fn new(teller: Option<Teller>, reader: Reader) -> Self {
-        let masks = Masks::of(teller.as_ref().map(Teller::secret));
+        let masks = Masks::of(teller.as_ref().map(Teller::secret), teller.as_ref().map_or(&[], Teller::earlier));
         Self {
             teller,
             reader,
@@ -243,6 +244,7 @@ impl Flow {
                     self.finish();
                     if let Some(teller) = &self.teller {
                         mask_headers(teller.secret(), &mut trailers, |_, _| {});
+                        mask_every(teller.pool(), &mut trailers);
                     }
                     self.trailers = Some(Box::new(trailers));
                     self.end = End::Ended;

@@ -61,6 +61,7 @@ impl Fresh {
         if self.look == Look::Blind {
             return chunk;
         }
+        let chunk = teller.earlier().iter().fold(chunk, |chunk, key| masked(key, chunk));
         if self.look == Look::KeyAndUsage
             && !self.complete
             && teller.counts_usage()

@@ -133,6 +133,11 @@ where
             return Err(judging::stopped(&self.granted));
         }
         self.flow.release(!verdict.is_success());
+        if good && !verdict.is_success() && self.flow.is_plain() {
+            // A stream that begins with an error is one.
+            let endings = self.granted.pool.endings();
+            self.flow.change_waiting(|waiting| _ = mask_spelled(&endings.in_text(waiting), waiting));
+        }
         if packed_error {
             // What of gzip is not packed: a name, a comment.
             let keys = keys_of(&self.granted);
@@ -190,7 +195,8 @@ where
         let error = *self.flow.sight().and_then(|sight| sight.error.take()).unwrap_or_default();
         let mut text = error.text;
         mask_secret(&self.granted.secret, &mut text);
-        let keys = keys_of(&self.granted);
+        let mut keys = keys_of(&self.granted);
+        keys.extend(self.granted.pool.endings().in_text(&text));
         let shown = mask_spelled(&keys, &mut text);
         if shown && self.flow.is_plain() {
             self.flow.change_waiting(|waiting| _ = mask_spelled(&keys, waiting));

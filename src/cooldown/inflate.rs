@@ -77,6 +77,8 @@ pub(super) struct KeyInCompressedBody;
 struct Reading {
     sight: Sight,
     secret: Secret,
+    /// Of the request's earlier attempts.
+    earlier: Vec<Secret>,
     masks: Masks,
     plain: Plain,
     /// It goes on masked.
@@ -88,19 +90,19 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(sight: Sight, secret: Secret) -> Self {
-        let masks = Masks::of(Some(&secret));
+    fn new(sight: Sight, (secret, earlier): (Secret, Vec<Secret>)) -> Self {
+        let masks = Masks::of(Some(&secret), &earlier);
         let (plain, repack) = (Plain::default(), None);
-        Self { sight, secret, masks, plain, repack, shown: false, room: ALLOWED, beyond: None }
+        Self { sight, secret, earlier, masks, plain, repack, shown: false, room: ALLOWED, beyond: None }
     }
 }
 
 impl Inflate {
     /// `sized`: its length was told. `holding`: its head is not out yet, nor goes anything on before
     /// [`release`](Self::release).
-    pub(super) fn new(sight: Sight, secret: Secret, sized: bool, holding: bool) -> Box<Self> {
+    pub(super) fn new(sight: Sight, keys: (Secret, Vec<Secret>), sized: bool, holding: bool) -> Box<Self> {
         Box::new(Self {
-            decoder: MultiGzDecoder::new(Reading::new(sight, secret)),
+            decoder: MultiGzDecoder::new(Reading::new(sight, keys)),
             taken: 0,
             blind: false,
             waiting: VecDeque::new(),
@@ -179,7 +181,8 @@ impl Inflate {
         self.waiting.clear();
         self.waiting_bytes = 0;
         let begins = self.passed == Passed::Nothing;
-        let repack = reading.repack.insert(Repack::behind(&mut reading.plain, begins, &reading.secret));
+        let repack =
+            reading.repack.insert(Repack::behind(&mut reading.plain, begins, (&reading.secret, &reading.earlier)));
         Inflated::Anew(repack.packed())
     }
 
@@ -270,7 +273,7 @@ mod tests {
     #[test]
     fn what_can_be_looked_through_no_longer_does_not_pass() {
         let secret = Secret::new("AIza-not-a-real-key-000").unwrap();
-        let mut reading = Reading { room: 4, ..Reading::new(Sight::default(), secret) };
+        let mut reading = Reading { room: 4, ..Reading::new(Sight::default(), (secret, Vec::new())) };
         reading.write_all(b"1234").unwrap();
         assert_eq!((reading.beyond, reading.shown), (None, false));
         reading.write_all(b"5").unwrap();

@@ -6,13 +6,17 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue};
 use memchr::memmem;
 
 use super::{
-    mask::mask_secret,
+    mask::{SHORTEST, mask_secret},
     spelled::{mask_escaped, mask_spelled},
 };
-use crate::{key::Secret, pool::Granted};
+use crate::{
+    key::Secret,
+    pool::{Granted, KeyPool},
+};
 
 /// How an escaped letter of a key begins.
 static ESCAPED: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\\u00"));
@@ -23,17 +27,21 @@ static ESCAPED: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Fin
 /// What an answer shows of its key is overwritten as it passes, but for escapes that no writer is known to use. Who reads
 /// them and writes the text anew would write the key.
 #[derive(Clone)]
-pub struct KeyMask(Arc<[Secret]>);
+pub struct KeyMask {
+    /// Of all attempts, the last one's first.
+    keys: Arc<[Secret]>,
+    pool: KeyPool,
+}
 
 impl KeyMask {
     pub(super) fn of(granted: &Granted) -> Self {
-        Self(keys_of(granted).into())
+        Self { keys: keys_of(granted).into(), pool: granted.pool.clone() }
     }
 
     /// Overwrites the key that the answer's request went out with, as it is or as known writers of JSON escape it; in any
     /// escapes where the text has some that letters of keys need not be written in.
     pub fn hide(&self, text: &mut [u8]) {
-        let Some(key) = self.0.first() else { return };
+        let Some(key) = self.keys.first() else { return };
         if ESCAPED.find(text).is_some() {
             mask_escaped(key, text);
         }
@@ -42,7 +50,7 @@ impl KeyMask {
 
     /// The same of a text of JSON that is yet to be read, whatever is escaped in it.
     pub fn hide_escaped(&self, text: Bytes) -> Bytes {
-        let Some(key) = self.0.first() else { return text };
+        let Some(key) = self.keys.first() else { return text };
         if !key.is_encodable() && ESCAPED.find(&text).is_none() {
             return text;
         }
@@ -51,9 +59,10 @@ impl KeyMask {
         text.freeze()
     }
 
-    /// Overwrites the keys of all attempts in an error's words, however they are spelled.
+    /// Overwrites the keys of all attempts, and every other one of the pool, in an error's words, however they are spelled.
     pub fn hide_spelled(&self, text: &mut [u8]) {
-        mask_spelled(&*self.0, text);
+        mask_spelled(&*self.keys, text);
+        mask_spelled(&self.pool.endings().in_text(text), text);
     }
 }
 
@@ -65,20 +74,43 @@ impl fmt::Debug for KeyMask {
 
 /// The keys of all attempts of the request so far, the last one's first: what one is told a later one may be told again.
 pub(super) fn keys_of(granted: &Granted) -> Vec<Secret> {
-    let mut keys = vec![granted.secret.clone()];
-    for attempt in granted.particulars.earlier().into_iter().flat_map(|earlier| earlier.iter()) {
-        keys.extend(granted.pool.secret_of(&attempt.key));
-    }
+    [vec![granted.secret.clone()], earlier_of(granted)].concat()
+}
+
+/// Those of the attempts before this one.
+#[inline]
+pub(super) fn earlier_of(granted: &Granted) -> Vec<Secret> {
+    let Some(earlier) = granted.particulars.earlier() else { return Vec::new() };
+    let mut keys: Vec<Secret> = earlier.iter().filter_map(|attempt| granted.pool.secret_of(&attempt.key)).collect();
+    keys.retain(|key| key.bytes() != granted.secret.bytes());
     keys
+}
+
+/// Overwrites every key of a pool in headers, however it is spelled.
+#[cold]
+pub(super) fn mask_every(pool: &KeyPool, headers: &mut HeaderMap) {
+    let endings = pool.endings();
+    for value in headers.values_mut().filter(|value| value.len() >= SHORTEST) {
+        let keys = endings.in_text(value.as_bytes());
+        let mut text = value.as_bytes().to_vec();
+        if mask_spelled(&keys, &mut text) {
+            let mut masked = HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("***"));
+            masked.set_sensitive(value.is_sensitive());
+            *value = masked;
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Gemini, Key};
 
     #[test]
     fn what_is_escaped_is_overwritten_and_what_is_not_stays_where_it_lies() {
-        let mask = KeyMask(vec![Secret::new("AIza-not-a-real-key").unwrap()].into());
+        let keys = vec![Secret::new("AIza-not-a-real-key").unwrap()].into();
+        let pool = KeyPool::builder(Gemini::new()).key(Key::new("AIza-another-key-of-it")).build().unwrap();
+        let mask = KeyMask { keys, pool };
         let text = Bytes::from_static(br#"{"a":"plain \n text"}"#);
         assert_eq!(mask.hide_escaped(text.clone()).as_ptr(), text.as_ptr());
         let text = Bytes::from_static(br#"{"a":"\u003c\u0041Iza-not-a-real\u002Dkey\u003e"}"#);
@@ -90,5 +122,8 @@ mod tests {
         assert!(words.ends_with(b"key"));
         mask.hide_spelled(&mut words);
         assert!(words.ends_with(b"is *******************"));
+        let mut words = *b"it is AIZA-another-key-of-it";
+        mask.hide_spelled(&mut words);
+        assert!(words.ends_with(b"is **********************"));
     }
 }

@@ -52,6 +52,13 @@ impl Encoded {
         if secret.is_encodable() && secret.bytes().len() >= SHORTEST { Self::encode(secret) } else { Vec::new() }
     }
 
+    /// All its forms, the one as it is among them.
+    pub(super) fn all(secret: &Secret) -> Vec<Self> {
+        let plain = Self { text: secret.expose().into(), rare_at: secret.rare_at() };
+        let is_sought = secret.bytes().len() >= SHORTEST;
+        Self::forms(secret).into_iter().chain(is_sought.then_some(plain)).collect()
+    }
+
     #[cold]
     fn encode(secret: &Secret) -> Vec<Self> {
         let key = secret.expose();

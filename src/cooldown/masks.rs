@@ -12,14 +12,16 @@ pub(super) struct Masks {
     others: Option<Box<Others>>,
 }
 
-/// The forms that read differently.
+/// The forms that read differently, and all of the keys of earlier attempts.
 struct Others(Vec<(Encoded, Mask)>);
 
 impl Masks {
     #[inline]
-    pub(super) fn of(secret: Option<&Secret>) -> Self {
-        let forms = secret.map(Encoded::forms).filter(|forms| !forms.is_empty());
+    pub(super) fn of(secret: Option<&Secret>, earlier: &[Secret]) -> Self {
+        let mut forms = secret.map(Encoded::forms).unwrap_or_default();
+        forms.extend(earlier.iter().flat_map(Encoded::all));
         let others = |forms: Vec<Encoded>| forms.into_iter().map(|form| (form, Mask::default())).collect();
+        let forms = Some(forms).filter(|forms| !forms.is_empty());
         Self { plain: Mask::default(), others: forms.map(|forms| Box::new(Others(others(forms)))) }
     }
 

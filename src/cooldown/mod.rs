@@ -15,7 +15,8 @@
 //! one goes on by its head alone, without a body.
 //!
 //! Of an error, what is held is also looked through for the key in letters of another case and in any escapes of JSON
-//! and of queries, and so for the keys of the request's earlier attempts.
+//! and of queries, and so for every other key of the pool. The same goes for headers, where one has room for a key. After a retry a good
+//! answer is looked through for the keys of the attempts before, too.
 //!
 //! As a body passes, its usage is read and told to the pool, and so is a stream that turns into an error, that breaks
 //! off, or that the caller leaves (what became of a good stream is in its [`StreamEnd`]), and a good answer of at most 16 KiB that speaks against its key

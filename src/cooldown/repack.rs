@@ -63,11 +63,11 @@ pub(super) struct Repack {
 
 impl Repack {
     /// Behind what has gone on, or from the beginning where nothing has.
-    pub(super) fn behind(plain: &mut Plain, begins: bool, secret: &Secret) -> Box<Self> {
+    pub(super) fn behind(plain: &mut Plain, begins: bool, (secret, earlier): (&Secret, &[Secret])) -> Box<Self> {
         let Plain { text, sum, .. } = mem::take(plain);
         let head = if begins { HEAD.to_vec() } else { Vec::new() };
         let packer = DeflateEncoder::new(head, Compression::fast());
-        let mut repack = Box::new(Self { packer, sum, masks: Masks::of(Some(secret)), fresh: false });
+        let mut repack = Box::new(Self { packer, sum, masks: Masks::of(Some(secret), earlier), fresh: false });
         repack.take(secret, &text);
         repack
     }
@@ -135,7 +135,7 @@ mod tests {
             let mut body = if flushed > 0 { theirs.get_ref().clone() } else { Vec::new() };
             assert!(flushed == 0 || body.ends_with(&FLUSHED));
             plain.keep(format!("the key is {KEY}, the same text\nAIza-").as_bytes());
-            let mut repack = Repack::behind(&mut plain, flushed == 0, &secret);
+            let mut repack = Repack::behind(&mut plain, flushed == 0, (&secret, &[]));
             body.extend(repack.packed());
             repack.take(&secret, b"not, and AIza-not-a");
             repack.take(&secret, b"-real-key-000 again");

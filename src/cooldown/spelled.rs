@@ -7,7 +7,7 @@
 use memchr::{memchr, memchr2, memchr3};
 
 use super::mask::SHORTEST;
-use crate::key::Secret;
+use crate::key::{Secret, forms};
 
 /// Overwrites each of these keys with as many `*` as it has characters there. Whether any stood there.
 pub(super) fn mask_spelled<'a>(secrets: impl IntoIterator<Item = &'a Secret>, text: &mut [u8]) -> bool {
@@ -60,45 +60,31 @@ fn length(key: &[u8], text: &[u8]) -> Option<usize> {
 
 /// How many bytes write this one at the beginning of a text.
 fn written(byte: u8, text: &[u8]) -> Option<usize> {
-    let is = |digits: &[u8]| {
-        let digits = std::str::from_utf8(digits).ok()?;
-        u32::from_str_radix(digits, 16).ok().filter(|code| *code < 128)?.try_into().ok()
-    };
     let (written, length) = match text {
         [plain, ..] if plain.eq_ignore_ascii_case(&byte) => return Some(1),
-        [b'\\', b'u', digits @ ..] => (is(digits.get(..4)?)?, 6),
+        [b'\\', b'u', digits @ ..] => (forms::code(digits.get(..4))?, 6),
         [b'\\', escaped, ..] => (*escaped, 2),
-        [b'%', digits @ ..] => (is(digits.get(..2)?)?, 3),
+        [b'%', digits @ ..] => (forms::code(digits.get(..2))?, 3),
         _ => return None,
     };
-    let written: u8 = written;
     written.eq_ignore_ascii_case(&byte).then_some(length)
 }
 
 /// The same of a key that is written as hex, in letters of either case.
 fn mask_hex(key: &[u8], text: &mut [u8]) -> bool {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).map_or(0, |digit| digit as u8);
-    let hex: Vec<u8> = key.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
-    mask_form(&hex, (0, 0), text, |byte| byte.to_ascii_uppercase())
+    mask_form(&forms::hex(key), (0, 0), text, |byte| byte.to_ascii_uppercase())
 }
 
 /// The same in base64 of either alphabet, where so many bytes stand before it in its group of three: what is all the key's own,
 /// and the characters at both ends that are half of it.
 fn mask_base64(key: &[u8], before: usize, text: &mut [u8]) -> bool {
-    let bit = |at: usize| at.checked_sub(8 * before).map(|at| key[at / 8] >> (7 - at % 8) & 1);
-    let (first, end) = ((8 * before).div_ceil(6), 8 * (before + key.len()) / 6);
-    let letter =
-        |at: usize| BASE64[(6 * at..6 * at + 6).filter_map(bit).fold(0, |all, bit| all << 1 | usize::from(bit))];
-    let own: Vec<u8> = (first..end).map(letter).collect();
     let halves = (usize::from(before > 0), usize::from(!(8 * (before + key.len())).is_multiple_of(6)));
-    mask_form(&own, halves, text, |byte| match byte {
+    mask_form(&forms::base64(key, before), halves, text, |byte| match byte {
         b'+' => b'-',
         b'/' => b'_',
         other => other,
     })
 }
-
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Overwrites what reads so, each byte as it is or in its other form, and so many letters or digits before and behind it.
 fn mask_form(form: &[u8], (before, behind): (usize, usize), text: &mut [u8], other: impl Fn(u8) -> u8) -> bool {

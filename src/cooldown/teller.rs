@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::key_mask::earlier_of;
 use crate::{
     key::Secret,
     pool::{Granted, KeyPool, Meter, Seat, ServedBy, Usage},
@@ -14,6 +15,8 @@ pub(super) struct Teller {
     pool: KeyPool,
     seat: Seat,
     secret: Secret,
+    /// Of the request's earlier attempts; nearly every request has none.
+    earlier: Option<Box<[Secret]>>,
     meter: Option<Arc<Meter>>,
 }
 
@@ -30,6 +33,10 @@ impl Teller {
 
     pub(super) fn secret(&self) -> &Secret {
         &self.secret
+    }
+
+    pub(super) fn earlier(&self) -> &[Secret] {
+        self.earlier.as_deref().unwrap_or_default()
     }
 
     pub(super) fn judge(&self, verdict: &Verdict) {
@@ -51,18 +58,25 @@ impl Teller {
         if let Some(meter) = granted.particulars.meter() {
             meter.judged(&granted, &verdict);
         }
+        let earlier_keys = of_earlier(&granted);
         let Granted { pool, seat, ticket, key, secret, model, particulars, .. } = granted;
         let (requested, earlier, meter) = particulars.told(model.as_ref());
         let (key, seat_of_key) = (Some(key), Some(seat));
         let served_by =
             ServedBy { key, requested, used: model, verdict, earlier, keep: None, seq: ticket, seat: seat_of_key };
-        (Self { pool, seat, secret, meter }, served_by)
+        (Self { pool, seat, secret, earlier: earlier_keys, meter }, served_by)
     }
+}
+
+#[inline]
+fn of_earlier(granted: &Granted) -> Option<Box<[Secret]>> {
+    granted.particulars.earlier().map(|_| earlier_of(granted).into())
 }
 
 impl From<Granted> for Teller {
     fn from(granted: Granted) -> Self {
         Self {
+            earlier: of_earlier(&granted),
             pool: granted.pool,
             seat: granted.seat,
             secret: granted.secret,

@@ -1,14 +1,17 @@
 //! Keys: what is shown of them ([`KeyId`]), what never is ([`Secret`]), and what they are worth ([`Key`]).
 
 mod config;
+mod endings;
 mod exit;
 mod exit_error;
+pub(crate) mod forms;
 mod hidden;
 mod id;
 mod secret;
 mod shown;
 
 pub use config::{Key, Priority, Tier};
+pub(crate) use endings::Endings;
 pub use exit::Exit;
 pub use exit_error::ExitError;
 pub(crate) use hidden::Hidden;

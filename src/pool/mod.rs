@@ -128,7 +128,7 @@ pub use snapshot::{
 pub use steps::{Candidate, Step};
 pub use waiting_room::WaitingRoom;
 
-use crate::{provider::Provider, rule::Retry, time::Clock};
+use crate::{key::Endings, provider::Provider, rule::Retry, time::Clock};
 use locks::Mutex;
 use recent_names::RecentNames;
 use sharing::Standing;
@@ -177,6 +177,8 @@ struct Shared {
     retry: std::sync::Mutex<Retry>,
     unjudged: Unjudged,
     names: RecentNames,
+    /// How the keys end that were there when so many had come. Whoever wants it clones it: never held for longer.
+    endings: std::sync::Mutex<Option<(u64, Arc<Endings>)>>,
     /// Some limit counts tokens.
     limits_tokens: Arc<AtomicBool>,
     /// A store asks what answers cost.

@@ -118,6 +118,8 @@ pub(super) struct Roster {
     /// Those that are in, and the removed ones.
     by_id: HashTable<u32>,
     by_secret: HashTable<u32>,
+    /// Goes up with each secret that comes in.
+    pub(super) came: u64,
     owner_names: HashMap<Arc<str>, u32>,
     consumers: HashMap<Arc<str>, u32>,
     /// Keys whose secret was given more than once: they were made one.
@@ -159,6 +161,7 @@ impl Roster {
             vacant: Vec::new(),
             by_id: HashTable::with_capacity(keys),
             by_secret: HashTable::with_capacity(keys),
+            came: 0,
             owner_names: HashMap::new(),
             consumers: HashMap::new(),
             merged: Vec::new(),
@@ -270,6 +273,7 @@ impl Roster {
     }
 
     fn index(&mut self, slot: u32) {
+        self.came += 1;
         let keys = &self.keys;
         let cell = &keys[slot as usize];
         self.by_id.insert_unique(hash_of(&cell.id), slot, |slot| hash_of(&keys[*slot as usize].id));

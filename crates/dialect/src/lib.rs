@@ -30,7 +30,7 @@ pub use caller::{Asked, Caller, Form, Ignored, Refused, Repeated, Shape, Voice};
 pub use catalogue::catalogue;
 pub use events::{Events, MOST_OF_EVENT};
 pub use exchange::{Exchange, Listener};
-pub use multipart::model_of_form;
+pub use multipart::{about_tokens_of_form, is_plain_form, model_of_form};
 pub use neutral::{
     Call, CallId, Canvas, Carried, Chosen, Conversation, Drawing, Drawn, Effort, Embedded, Embedding, Event, Far,
     Fault, Finish, Format, Kind, Likely, Medium, Model, Part, Picture, Returned, Role, Sampling, Speech, Thinking,

@@ -60,6 +60,79 @@ pub fn model_of_form(body: &[u8]) -> Option<&str> {
     model.text().ok().map(str::trim)
 }
 
+/// How many tokens a form is about: its words by their length, and each file as a picture. `None`: it is no such form.
+pub fn about_tokens_of_form(body: &[u8]) -> Option<u64> {
+    let about = |field: &Field<'_>| if field.file_name.is_some() { OF_A_FILE } else { field.value.len() as u64 / 4 };
+    Some(fields(body).ok()?.iter().map(about).sum())
+}
+
+/// What a file counts, whose length says nothing of what is in it.
+const OF_A_FILE: u64 = 258;
+
+/// Whether a form is written so that every reader finds the same fields in it, and one model at most. Others forgive more
+/// than this one does: folded lines, single ends of lines, parameters in other cases or with escapes.
+pub fn is_plain_form(body: &[u8]) -> bool {
+    let Some((border, mut rest)) = split(body, b"\r\n").filter(|(first, _)| is_border(first)) else { return false };
+    let next = [b"\r\n", border].concat();
+    let (mut parts, mut models) = (0, 0);
+    loop {
+        let Some((head, behind)) = split(rest, b"\r\n\r\n") else { return false };
+        let Some((_, behind)) = split(behind, &next) else { return false };
+        let Some(name) = std::str::from_utf8(head).ok().and_then(plain_name) else { return false };
+        parts += 1;
+        models += usize::from(name.trim_end_matches("[]").eq_ignore_ascii_case("model"));
+        match (behind, behind.strip_prefix(b"\r\n")) {
+            (_, Some(behind)) if parts < MOST => rest = behind,
+            // No reader finds a border where this one found none.
+            (b"--" | b"--\r\n", _) => {
+                return models < 2 && memchr::memmem::find_iter(body, border).count() == parts + 1;
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// The name in a part's head, where nobody could read another one.
+fn plain_name(head: &str) -> Option<&str> {
+    let mut name = None;
+    for line in head.split("\r\n") {
+        let (header, value) = line.split_once(':')?;
+        let value = value.trim_matches(' ');
+        if header.eq_ignore_ascii_case("content-disposition") && name.is_none() {
+            name = Some(plain_disposition(value)?);
+        } else if header.eq_ignore_ascii_case("content-transfer-encoding") {
+            ["binary", "7bit", "8bit"].iter().find(|plain| value.eq_ignore_ascii_case(plain))?;
+        } else if !["content-type", "content-length"].iter().any(|known| header.eq_ignore_ascii_case(known)) {
+            return None;
+        }
+        if value.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+            return None;
+        }
+    }
+    name
+}
+
+/// `form-data; name="…"`, and what a file is called.
+fn plain_disposition(value: &str) -> Option<&str> {
+    let (mut name, mut file) = (None, 0);
+    let mut rest = value.get("form-data".len()..).filter(|_| value[..9].eq_ignore_ascii_case("form-data"))?;
+    while let Some(parameter) = rest.strip_prefix(';') {
+        let (called, behind) = parameter.trim_start_matches(' ').split_once('=')?;
+        let (text, behind) = match behind.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"')?,
+            None => behind.split_at(behind.find(';').unwrap_or(behind.len())),
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-[]".contains(&byte);
+        match called {
+            "name" if name.is_none() && text.bytes().all(plain) => name = Some(text),
+            "filename" | "filename*" if file < 2 && !text.contains('\\') => file += 1,
+            _ => return None,
+        }
+        rest = behind;
+    }
+    name.filter(|_| rest.is_empty())
+}
+
 fn is_border(line: &[u8]) -> bool {
     let printable = |byte: &u8| (b' '..=b'~').contains(byte);
     (3..=72).contains(&line.len()) && line.starts_with(b"--") && line.iter().all(printable)
@@ -117,6 +190,52 @@ mod tests {
             Field { name: "file", file_name: Some("a name.wav"), mime: Some("audio/wav"), value: b"RI\r\n--xY\0FF" }
         );
         assert_eq!(read.len(), 2);
+    }
+
+    #[test]
+    fn a_file_is_about_as_many_tokens_however_long_it_is() {
+        let form = FORM.replace("\r\nm\r\n", &format!("\r\n{}\r\n", "m".repeat(40))).replace("RI", &"R".repeat(9_000));
+        assert_eq!(about_tokens_of_form(form.as_bytes()), Some(10 + OF_A_FILE));
+        assert_eq!(about_tokens_of_form(b"{}"), None);
+    }
+
+    #[test]
+    fn plain_is_what_clients_write() {
+        let written = |heads: &[&str]| -> String {
+            heads.iter().fold(String::new(), |form, head| form + "--xYz\r\n" + head + "\r\n\r\nm\r\n") + "--xYz--\r\n"
+        };
+        let model = "Content-Disposition: form-data; name=\"model\"";
+        for file in [
+            "Content-Disposition: form-data; name=\"file\"; filename=\"a b;=.wav\"\r\nContent-Type: audio/wav",
+            "content-disposition: form-data; name=file; filename=a.wav; filename*=utf-8''a.wav\r\nContent-Length: 1",
+            "Content-Type: text/plain; charset=utf-8\r\nContent-Disposition: form-data; name=\"timestamp_granularities[]\"",
+            "Content-Disposition: form-data; name=\"x\"\r\nContent-Transfer-Encoding: binary",
+        ] {
+            assert!(is_plain_form(written(&[model, file]).as_bytes()), "{file}");
+        }
+        assert!(is_plain_form(written(&[model]).trim_end().as_bytes()));
+        for other in [
+            model,
+            "Content-Disposition: form-data; name=\"Model\"",
+            "Content-Disposition: form-data; name=\"model[]\"",
+            "Content-Disposition: form-data; name=\"mo%64el\"",
+            "Content-Disposition: form-data; name=\"mo\\del\"",
+            "Content-Disposition: form-data;name =\"model\"",
+            "Content-Disposition: form-data; Name=\"model\"",
+            "Content-Disposition: form-data; name=\"x\"\n name=\"model\"",
+            "Content-Disposition: form-data; name=\"x\"\r\n ; name=\"model\"",
+            "Content-Disposition: form-data; name=\"x\"; filename=\"a\\\"; name=\"model\"",
+            "Content-Disposition: attachment; name=\"x\"",
+            "Content-Type: text/plain",
+            "X-Other: 1\r\nContent-Disposition: form-data; name=\"x\"",
+            "Content-Disposition: form-data; name=\"x\"\r\n\r\n\n--xYz\nContent-Disposition: form-data; name=\"model\"\n",
+            "Content-Disposition: form-data; name=\"x\"\r\n\r\n--xYz",
+        ] {
+            assert!(!is_plain_form(written(&[model, other]).as_bytes()), "{other}");
+        }
+        for end in 0..FORM.len() - 4 {
+            assert!(!is_plain_form(&FORM.as_bytes()[..end]));
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use percent_encoding::percent_decode_str;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_keypool::{ApiKeyHeader, Key, KeyPool, KeyPoolLayer, ReplayBody, VerdictKind};
+use tower_keypool::{ApiKeyHeader, Gemini, Key, KeyPool, KeyPoolLayer, ReplayBody, VerdictKind};
 
 use super::support::{Bench, KEY, STARS, Step, Steps, answer, collect, event, events, full, json, kind, text};
 
@@ -196,5 +196,108 @@ async fn a_key_in_the_query_as_it_was_sent() {
             let plain = percent_decode_str(&told).decode_utf8_lossy();
             assert!(told.contains("city=Ulm") && !plain.contains(key), "{status}: {told}");
         }
+    }
+}
+
+const OTHER: &str = "AIzaSyTEST-the-key-of-another-request-01";
+const THIRD: &str = "AQ.TEST/a+third-key-of-the-same-pool==02";
+
+/// As writers of texts spell a key.
+fn spelled(key: &str) -> Vec<String> {
+    let each = |form: fn(u8) -> String| key.bytes().map(form).collect::<String>();
+    vec![
+        key.to_owned(),
+        key.to_uppercase(),
+        key.replace('/', "\\/").replace('=', "\\u003d"),
+        each(|byte| format!("\\u{byte:04x}")),
+        each(|byte| format!("%{byte:02X}")),
+        each(|byte| format!("{byte:02x}")),
+        STANDARD.encode(format!("Bearer {key}")),
+    ]
+}
+
+/// A provider that knows several keys of one pool, and tells each caller of all.
+#[tokio::test(start_paused = true)]
+async fn no_error_and_no_header_shows_any_key_of_the_pool() {
+    for key in [KEY, OTHER, THIRD] {
+        for text in spelled(key) {
+            for status in [200, 302, 400, 403, 503] {
+                let said = format!("{{\"error\":{{\"message\":\"of {text}, and so on\"}}}}");
+                let head = text.clone();
+                let answering = service_fn(move |request: Request<ReplayBody<Full<Bytes>>>| {
+                    let (said, head) = (said.clone(), head.clone());
+                    async move {
+                        drop(request);
+                        let body = if status == 200 { "{\"candidates\":[]}".to_owned() } else { said };
+                        let response = Response::builder().status(status).header("content-type", "application/json");
+                        let response = response.header("location", format!("https://h.example/?key={head}&a"));
+                        Ok::<_, tower_keypool::BoxError>(
+                            response.header("x-a", head).body(Full::<Bytes>::from(body)).unwrap(),
+                        )
+                    }
+                });
+                let pool = KeyPool::builder(ApiKeyHeader::header("x-key", "https://h.example").unwrap());
+                let keys = [KEY, OTHER, THIRD].map(|key| Key::new(key).max_concurrent(1));
+                let pool = pool.keys(keys).build().unwrap();
+                let request = Request::get("https://h.example/a").body(Full::<Bytes>::default()).unwrap();
+                let response = KeyPoolLayer::new(&pool).layer(answering).oneshot(request).await.unwrap();
+                let shown = format!("{:?}", response.headers());
+                assert!(!shown.contains(&text) && shown.contains("****"), "{status}: {text}: {shown}");
+                let told = response.into_body().collect().await.unwrap().to_bytes();
+                let shown = told.windows(text.len()).any(|piece| piece == text.as_bytes());
+                // Of what is no error the key that was used is masked alone, and not in each spelling.
+                assert!(status < 400 || !shown, "{status}: {text}: {told:?}");
+            }
+        }
+    }
+}
+
+/// Nor does a stream whose first event is one.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_begins_with_an_error_shows_no_key_of_the_pool() {
+    let said =
+        format!("data: {{\"error\":{{\"code\":400,\"status\":\"INVALID_ARGUMENT\",\"message\":\"{OTHER}\"}}}}\r\n\r\n");
+    let shown = said.clone();
+    let answering = service_fn(move |_: Request<ReplayBody<Full<Bytes>>>| {
+        let body = Full::<Bytes>::from(said.clone());
+        let response = Response::builder().header("content-type", "text/event-stream").body(body).unwrap();
+        async move { Ok::<_, tower_keypool::BoxError>(response) }
+    });
+    let pool = KeyPool::builder(Gemini::at("https://h.example").unwrap()).keys([Key::new(KEY), Key::new(OTHER)]);
+    let pool = pool.build().unwrap();
+    let uri = "https://h.example/v1beta/models/m:streamGenerateContent?alt=sse";
+    let request = Request::post(uri).body(Full::<Bytes>::default()).unwrap();
+    let response = KeyPoolLayer::new(&pool).layer(answering).oneshot(request).await.unwrap();
+    let told = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(told, shown.replace(OTHER, &"*".repeat(OTHER.len())));
+}
+
+/// A good answer shows no key of the attempts before it, in one piece or in many.
+#[tokio::test(start_paused = true)]
+async fn a_good_answer_shows_no_key_of_an_earlier_attempt() {
+    for pieces in [1, 2, 9] {
+        let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::<String>::new()));
+        let kept = std::sync::Arc::clone(&seen);
+        let answering = service_fn(move |request: Request<ReplayBody<Full<Bytes>>>| {
+            let seen = std::sync::Arc::clone(&kept);
+            async move {
+                let mut seen = seen.lock().unwrap();
+                seen.push(request.headers()["x-key"].to_str().unwrap().to_owned());
+                let (status, said) =
+                    if seen.len() < 2 { (503, String::new()) } else { (200, format!("<{}>", seen.join("|"))) };
+                let size = said.len().div_ceil(pieces).max(1);
+                let body = Steps::chunks(said.as_bytes().chunks(size));
+                let response = Response::builder().status(status).header("content-type", "text/plain");
+                Ok::<_, tower_keypool::BoxError>(response.header("x-seen", seen.join(" ")).body(body).unwrap())
+            }
+        });
+        let pool = KeyPool::builder(ApiKeyHeader::header("x-key", "https://h.example").unwrap());
+        let pool = pool.keys([Key::new(OTHER), Key::new(THIRD)]).build().unwrap();
+        let request = Request::get("https://h.example/a").body(Full::<Bytes>::default()).unwrap();
+        let response = KeyPoolLayer::new(&pool).layer(answering).oneshot(request).await.unwrap();
+        let told = format!("{:?} {:?}", response.headers().clone(), text(response).await);
+        let seen = seen.lock().unwrap().clone();
+        assert_eq!(seen.len(), 2);
+        assert!(seen[0] != seen[1] && told.contains("<***") && seen.iter().all(|key| !told.contains(key)), "{told}");
     }
 }

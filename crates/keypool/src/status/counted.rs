@@ -50,6 +50,8 @@ pub(crate) struct Afterwards(pub(crate) Box<dyn FnOnce(&Gone) + Send + Sync>);
 pub(crate) struct Gone {
     /// Its answer went out whole, and was a good one.
     pub(crate) good: bool,
+    /// The client left before the end of what may have become a good one.
+    pub(crate) left: bool,
     /// The model that served, where one did.
     pub(crate) model: Option<Box<str>>,
 }
@@ -151,7 +153,8 @@ impl Drop for Visit {
         if let Some(Afterwards(after)) = self.after.take() {
             // The second class.
             let good = self.outcome == Outcome::Answered && self.class == 2;
-            after(&Gone { good, model: self.model.take() });
+            let left = self.outcome == Outcome::Abandoned && matches!(self.class, 0 | 2);
+            after(&Gone { good, left, model: self.model.take() });
         }
         self.traffic.went(self.outcome, self.class, self.bytes, self.began);
     }

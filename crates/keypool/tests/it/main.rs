@@ -61,6 +61,7 @@ mod reload;
 mod resources;
 mod restarting;
 mod retold;
+mod rights;
 mod secured;
 mod serving;
 mod sessions;

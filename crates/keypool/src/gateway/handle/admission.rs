@@ -92,8 +92,9 @@ impl<S> Gateway<S> {
             (self.budgets.clone(), self.used.clone(), Arc::clone(tenant), self.clock.clone());
         visit.afterwards(Afterwards(Box::new(move |gone| {
             let now = unix_ms(&clock);
-            if gone.good {
-                // What answers do not say, as those for vectors, counts as it did with the key.
+            if gone.good || gone.left {
+                // What answers do not say, as those for vectors, counts as it did with the key; so does what nobody waited
+                // for: the provider has it.
                 told.settle();
             }
             budgets.spend(&tenant, told.tokens(), now);

@@ -125,9 +125,17 @@ where
         }
         if let Ok((tenant, _)) = &admitted
             && !tenant.is_default()
-            && let Some(task) = other.as_ref().and_then(|other| choice::for_tenants(other.dialect, parts.uri.path()))
         {
-            (home, way) = (other.take(), Way::Translated(dialect, task));
+            let own = turn.setup.dialects.provider;
+            let task = choice::for_tenants(other.as_ref().map_or(own, |other| other.dialect), parts.uri.path());
+            match (task, &other) {
+                (Some(task), Some(_)) => (home, way) = (other.take(), Way::Translated(dialect, task)),
+                (task, None) if own != Dialect::Gemini && matches!(way, Way::Through | Way::Moved(_)) => {
+                    // As at providers beside it: whose anything else is, nobody knows there.
+                    way = task.map_or(Way::Nowhere(own), |task| Way::Translated(own, task));
+                }
+                _ => {}
+            }
         }
         let admitted = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use super::{
     providers::{Beside, FRONT, Others},
-    task::{Task, task},
+    task::{Task, other_task, task},
     way::{Dialects, Way, behind, by_credential, forced, unforced, unprefixed},
 };
 use crate::gateway::dialect::Dialect;
@@ -140,11 +140,12 @@ fn model_in(path: &str) -> Option<String> {
     Some(name.split(':').next().unwrap_or_default().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// What is done for tenants at a provider beside the gateway's own: calls that name a model and leave nothing behind. What
+/// What is done for tenants at a provider that is not Gemini's: calls that name a model and leave nothing behind. What
 /// else is made there is nobody's, so that it is for whoever has the one token.
 pub(in crate::gateway) fn for_tenants(dialect: Dialect, path: &str) -> Option<Task> {
     if dialect == Dialect::Gemini {
         return None;
     }
-    task(dialect, behind(path, "/v1").unwrap_or(path))
+    let rest = behind(path, "/v1").unwrap_or(path);
+    task(dialect, rest).or_else(|| other_task(dialect, rest))
 }

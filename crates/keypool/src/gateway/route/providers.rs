@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    fmt,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -10,7 +11,10 @@ use std::{
 
 use http::{Uri, uri::PathAndQuery};
 use keypool_dialect::model_of_form;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 
 use crate::gateway::{dialect::Dialect, model_names};
 
@@ -104,17 +108,50 @@ impl<S: Clone> Others<S> {
     }
 }
 
-/// The model that a body asks for: of JSON, or of a form that brings a file.
+/// The model that a body asks for: of JSON, or of a form that brings a file. `None`, too, where two readers would see two.
 pub(in crate::gateway) fn model_of(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Asked<'a> {
-        #[serde(borrow)]
-        model: Cow<'a, str>,
-    }
-    match serde_json::from_slice::<Asked<'_>>(body) {
-        Ok(asked) => Some(asked.model.into_owned()),
+    match serde_json::from_slice::<Asked>(body) {
+        Ok(asked) => asked.model,
         Err(_) if body.starts_with(b"--") => model_of_form(body).map(str::to_owned),
         Err(_) => None,
+    }
+}
+
+struct Asked {
+    model: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Asked {
+    fn deserialize<D: Deserializer<'de>>(body: D) -> Result<Self, D::Error> {
+        body.deserialize_map(Asking)
+    }
+}
+
+struct Asking;
+
+/// A field's name.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Visitor<'de> for Asking {
+    type Value = Asked;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Asked, A::Error> {
+        let (mut model, mut named) = (None, 0);
+        while let Some(Name(name)) = fields.next_key::<Name<'_>>()? {
+            // Some readers do not care about case.
+            named += usize::from(name.eq_ignore_ascii_case("model"));
+            if name == "model" {
+                model = Some(fields.next_value()?);
+            } else {
+                fields.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Asked { model: model.filter(|_| named == 1) })
     }
 }
 
@@ -159,6 +196,9 @@ mod tests {
         assert_eq!(model_of(b"--form"), None);
         let form = "--x\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--x--\r\n";
         assert_eq!(model_of(form.as_bytes()).as_deref(), Some("whisper-1"));
-        assert_eq!(model_of(br#"{"model":"a","model":"b"}"#), None, "two readers would see two models");
+        for two in [r#"{"model":"a","model":"b"}"#, r#"{"Model":"a","model":"b"}"#, r#"{"model":"a","m\u006fdel":"b"}"#]
+        {
+            assert_eq!(model_of(two.as_bytes()), None, "two readers would see two models: {two}");
+        }
     }
 }

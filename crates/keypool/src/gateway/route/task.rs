@@ -18,7 +18,12 @@ pub(in crate::gateway) enum Task {
     Sound(Audio),
     Models,
     Model(String),
+    /// Something else that a model is asked for and that leaves nothing behind; its path. It is not translated.
+    Other(&'static str),
 }
+
+/// Their paths.
+const OTHERS: [&str; 4] = ["/v1/completions", "/v1/moderations", "/v1/images/edits", "/v1/images/variations"];
 
 impl Task {
     /// Who speaks for it where its dialect has several.
@@ -45,6 +50,7 @@ impl Task {
             Self::Sound(Audio::Transcription) => "/v1/audio/transcriptions",
             Self::Sound(Audio::Translation) => "/v1/audio/translations",
             Self::Models | Self::Model(_) => "/v1/models",
+            Self::Other(path) => path,
         }
     }
 
@@ -74,4 +80,10 @@ pub(in crate::gateway) fn task(dialect: Dialect, rest: &str) -> Option<Task> {
             Task::Model(percent_encoding::percent_decode_str(name).decode_utf8().ok()?.into_owned())
         }
     })
+}
+
+/// The same of what no other dialect has.
+pub(super) fn other_task(dialect: Dialect, rest: &str) -> Option<Task> {
+    let is_it = |path: &&str| path.strip_prefix("/v1") == Some(rest.trim_end_matches('/'));
+    OTHERS.iter().find(|path| dialect == Dialect::OpenAi && is_it(path)).map(|path| Task::Other(path))
 }

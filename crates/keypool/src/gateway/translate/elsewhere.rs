@@ -4,9 +4,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header, request::Parts};
 use http_body::Body;
-use keypool_dialect::{Fault, Kind};
+use keypool_dialect::{Fault, Kind, about_tokens_of_form, is_plain_form};
 use tower::Service;
-use tower_keypool::{Affinity, BoxError, Error, ServedBy};
+use tower_keypool::{Affinity, BoxError, Demand, Error, ServedBy};
 
 use super::{Answered, Failed, Translator, refusal::without_answer, reshaped};
 use crate::{
@@ -54,7 +54,7 @@ where
     /// # Errors
     /// Where the model's provider speaks a dialect that is not translated to, or the tenant may not use the model.
     pub(super) fn onward(&mut self, path: &str, headers: &HeaderMap, bytes: &[u8]) -> Result<Onward<S>, Fault> {
-        if self.others.is_empty() && self.home.is_none() {
+        if self.others.is_empty() && self.home.is_none() && self.own.dialect() == Dialect::Gemini {
             return Ok(Onward::Translated);
         }
         let model = model_of(bytes);
@@ -77,8 +77,13 @@ where
             }
             return Ok(Onward::Translated);
         }
-        if bytes.starts_with(b"--") && !is_its_border(headers, bytes) {
-            return Err(Fault::invalid("the form does not begin with the boundary that its content-type names"));
+        if bytes.starts_with(b"--") {
+            if !is_its_border(headers, bytes) {
+                return Err(Fault::invalid("the form does not begin with the boundary that its content-type names"));
+            }
+            if self.tenant.is_restricted() && !is_plain_form(bytes) {
+                return Err(Fault::invalid("the form is written in a way that others may read as another model"));
+            }
         }
         // Whoever translates looks at the model that it reads itself.
         match model {
@@ -103,12 +108,15 @@ where
         };
         let mut request = Request::from_parts(parts, Outgoing::written(bytes.iter().cloned().collect()));
         *request.uri_mut() = target.parse().unwrap_or_default();
-        // The body says itself how long it is.
-        for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
+        // The body says itself how long it is, and is not packed any more.
+        for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONTENT_ENCODING] {
             request.headers_mut().remove(name);
         }
         let compatible = path.starts_with("/v1beta/openai");
-        let mut demand = self.wish.demand();
+        let mut demand = match bytes.as_deref().and_then(of_form) {
+            Some(asked) => Some(self.wish.on(asked)),
+            None => self.wish.demand(),
+        };
         if compatible && bytes.as_ref().is_some_and(|body| self.is_to_say_nothing_is_named(body)) {
             demand = Some(demand.unwrap_or_default().names_nothing());
         }
@@ -124,6 +132,12 @@ where
         }
         Ok((Outcome::Answered, response))
     }
+}
+
+/// What a form asks for: the stack finds models in JSON alone.
+fn of_form(body: &[u8]) -> Option<Demand> {
+    let tokens = body.starts_with(b"--").then(|| about_tokens_of_form(body))??;
+    Some(Demand::new(model_of(body)?).about_tokens(tokens))
 }
 
 /// Whether a form begins as its head says: another reader of it would find other fields, and another model.

@@ -139,6 +139,10 @@ where
         }
         let (nobodys, dialect) = (self.nobodys.take(), self.dialect);
         let done = match task {
+            Task::Other(path) => {
+                Err(Fault::new(Kind::NotSupported, format!("{path} is not translated for the provider of this model"))
+                    .into())
+            }
             Task::Count => self.count(parts, bytes).await,
             Task::Embeddings => self.embed(parts, bytes).await,
             Task::Draw => self.draw(parts, bytes).await,

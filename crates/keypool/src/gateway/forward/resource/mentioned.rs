@@ -1,11 +1,16 @@
 //! What belongs to somebody and is named in a request's body, in whatever spelling; and which models are asked.
 
-use std::sync::LazyLock;
+use std::{fmt, sync::LazyLock};
 
 use aho_corasick::packed::Searcher;
 pub(super) use keypool_client::names::may_mention as may_name;
 pub(in crate::gateway) use keypool_client::names::may_mention_compatible as may_name_compatible;
 use keypool_client::names::{ESCAPES, MENTIONING, OPAQUE, any_word_of, mentioned_in};
+
+use serde::{
+    Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 
 use super::spelled;
 
@@ -31,30 +36,113 @@ pub(super) fn names_in(body: &[u8], compatible: bool) -> Result<Vec<String>, ser
 /// Fields of a request itself that name who is to answer in the place of a model.
 const AGENTS: [&str; 4] = ["agent", "agents", "base_agent", "baseAgent"];
 
-/// Every model that a body asks, and every agent: one that cannot be read is called nothing.
+/// Every model that a body asks, and every agent: one that cannot be read is called nothing. Of a field that stands there
+/// twice both are found: others may read the first.
 pub(super) fn models_in(body: &[u8]) -> Result<Vec<String>, serde_json::Error> {
-    fn walk(value: &serde_json::Value, found: &mut Vec<String>) {
-        match value {
-            serde_json::Value::Array(items) => items.iter().for_each(|item| walk(item, found)),
-            serde_json::Value::Object(fields) => {
-                for (name, value) in fields.iter().filter(|(name, _)| !OPAQUE.contains(&name.as_str())) {
-                    match value.as_str() {
-                        Some(model) if matches!(name.as_str(), "model" | "baseModel" | "base_model") => {
-                            found.push(model.to_owned());
-                        }
-                        _ => walk(value, found),
-                    }
-                }
-            }
-            _ => {}
+    let mut found = Vec::new();
+    let mut json = serde_json::Deserializer::from_slice(body);
+    Asked { names: Names::Nothing, whole: true, found: &mut found }.deserialize(&mut json)?;
+    json.end()?;
+    Ok(found)
+}
+
+/// What a value names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    Nothing,
+    Model,
+    Agent,
+}
+
+/// A value on the way to the models in it.
+struct Asked<'f> {
+    names: Names,
+    /// It is the request itself.
+    whole: bool,
+    found: &'f mut Vec<String>,
+}
+
+impl Asked<'_> {
+    fn within(&mut self, names: Names) -> Asked<'_> {
+        Asked { names, whole: false, found: self.found }
+    }
+
+    /// It is no text.
+    fn no_text(self) {
+        if self.names == Names::Agent {
+            self.found.push(String::new());
         }
     }
-    let mut found = Vec::new();
-    let asked: serde_json::Value = serde_json::from_slice(body)?;
-    walk(&asked, &mut found);
-    let agents = AGENTS.iter().filter_map(|field| asked.get(field)).filter(|agent| !agent.is_null());
-    found.extend(agents.map(|agent| agent.as_str().unwrap_or_default().to_owned()));
-    Ok(found)
+}
+
+impl<'de> DeserializeSeed<'de> for Asked<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
+        value.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Asked<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        if self.names != Names::Nothing {
+            self.found.push(text.to_owned());
+        }
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        self.no_text();
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        self.no_text();
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        self.no_text();
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        self.no_text();
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(self.within(Names::Nothing))?.is_some() {}
+        self.no_text();
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<(), A::Error> {
+        while let Some(name) = fields.next_key::<String>()? {
+            let names = match &*name {
+                "model" | "baseModel" | "base_model" => Names::Model,
+                name if self.whole && AGENTS.contains(&name) => Names::Agent,
+                _ => Names::Nothing,
+            };
+            if OPAQUE.contains(&&*name) {
+                fields.next_value::<IgnoredAny>()?;
+            } else {
+                fields.next_value_seed(self.within(names))?;
+            }
+        }
+        self.no_text();
+        Ok(())
+    }
 }
 
 /// Looks whether anything may be named in a body that comes in pieces.
@@ -149,6 +237,8 @@ mod tests {
             (r#"{"contents":[{"role":"model","parts":[{"text":"a model"}]}]}"#, &[]),
             (r#"{"contents":[{"parts":[{"text":"a model"}]}]}"#, &[]),
             (r#"{"agent":"a","model":"m"}"#, &["a", "m"]),
+            (r#"{"model":"m","model":"n","config":{"model":1,"temperature":0.5,"seed":-1}}"#, &["m", "n"]),
+            (r#"{"agent":true,"agents":["a"],"m\u006fdel":{"model":"m"}}"#, &["", "", "m"]),
             (r#"{"agent":{"name":"a"},"model":"m"}"#, &["", "m"]),
             (r#"{"labels":{"agent":"a"},"agent":null,"model":"m"}"#, &["m"]),
         ] {
