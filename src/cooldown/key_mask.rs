@@ -92,6 +92,9 @@ pub(super) fn mask_every(pool: &KeyPool, headers: &mut HeaderMap) {
     let endings = pool.endings();
     for value in headers.values_mut().filter(|value| value.len() >= SHORTEST) {
         let keys = endings.in_text(value.as_bytes());
+        if keys.is_empty() {
+            continue;
+        }
         let mut text = value.as_bytes().to_vec();
         if mask_spelled(&keys, &mut text) {
             let mut masked = HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("***"));

@@ -46,7 +46,7 @@ use self::{
     live::{Live, Pipes},
     log::trail::Trails,
     route::{Beside, Dialects, providers::Others},
-    translate::recall::Memory,
+    translate::{recall::Memory, room::Room},
 };
 pub use self::{
     admit::{capability, guard, tenant, token},
@@ -89,6 +89,7 @@ pub struct Gateway<S> {
     status: Option<Arc<Status>>,
     fetcher: Fetcher,
     memory: Memory,
+    room: Room,
     others: Others<S>,
     /// Of those that are of Gemini's, by name.
     beside: RwLock<Arc<AllBelongings>>,
@@ -146,6 +147,7 @@ impl<S> Gateway<S> {
             status: None,
             fetcher: Fetcher::default(),
             memory: Memory::default(),
+            room: Room::default(),
             others: Others::default(),
             beside: RwLock::default(),
             used: Used::default(),

@@ -62,6 +62,7 @@ mod resources;
 mod restarting;
 mod retold;
 mod rights;
+mod roomy;
 mod secured;
 mod serving;
 mod sessions;

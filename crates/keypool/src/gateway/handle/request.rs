@@ -226,6 +226,7 @@ where
                 memory: gateway.memory.clone(),
                 holdings: gateway.holdings(turn.setup.unknown),
                 pool: gateway.own.uploads.pool.clone(),
+                held: gateway.room.enter(),
             };
             self.leave(turn);
             tidy.apply(&mut parts);

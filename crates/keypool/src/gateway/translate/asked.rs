@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use keypool_dialect::{Fault, Kind};
 use tower_keypool::Demand;
 
+use super::room::Held;
 use crate::{gateway::connection::pace::Arriving, outgoing::Outgoing};
 
 /// A larger request is refused: it is held while it is understood.
@@ -18,7 +19,7 @@ const MOST_ASKED: usize = 32 << 20;
 const LONG: usize = 64 << 10;
 
 /// The caller's body, whole, and as it was before it was packed.
-pub(super) async fn read(headers: &HeaderMap, body: Arriving) -> Result<Bytes, Fault> {
+pub(super) async fn read(headers: &HeaderMap, body: Arriving, held: &mut Held) -> Result<Bytes, Fault> {
     let packed = match headers.get(header::CONTENT_ENCODING).map(|encoding| encoding.as_bytes().trim_ascii()) {
         None | Some(b"") => false,
         Some(encoding) if encoding.eq_ignore_ascii_case(b"identity") => false,
@@ -29,15 +30,18 @@ pub(super) async fn read(headers: &HeaderMap, body: Arriving) -> Result<Bytes, F
             }
         }
     };
-    let whole = as_it_came(body).await?;
+    let whole = as_it_came(body, held).await?;
     if !packed {
         return Ok(whole);
     }
-    if whole.len() < LONG {
-        return unpacked(&whole);
-    }
-    // Others wait behind what takes long.
-    tokio::task::spawn_blocking(move || unpacked(&whole)).await.unwrap_or_else(|_| Err(broken()))
+    let plain = if whole.len() < LONG {
+        unpacked(&whole)
+    } else {
+        // Others wait behind what takes long.
+        tokio::task::spawn_blocking(move || unpacked(&whole)).await.unwrap_or_else(|_| Err(broken()))
+    }?;
+    held.hold(plain.len())?;
+    Ok(plain)
 }
 
 fn too_large() -> Fault {
@@ -55,7 +59,7 @@ fn unpacked(packed: &[u8]) -> Result<Bytes, Fault> {
     if plain.len() > MOST_ASKED { Err(too_large()) } else { Ok(plain.into()) }
 }
 
-async fn as_it_came(mut body: Arriving) -> Result<Bytes, Fault> {
+async fn as_it_came(mut body: Arriving, held: &mut Held) -> Result<Bytes, Fault> {
     let expected = usize::try_from(body.size_hint().exact().unwrap_or_default()).unwrap_or(usize::MAX);
     if expected > MOST_ASKED {
         return Err(too_large());
@@ -70,6 +74,7 @@ async fn as_it_came(mut body: Arriving) -> Result<Bytes, Fault> {
         if whole.len() + chunk.len() > MOST_ASKED {
             return Err(too_large());
         }
+        held.hold(whole.len() + chunk.len())?;
         if whole.is_empty() {
             whole.reserve(expected);
         }

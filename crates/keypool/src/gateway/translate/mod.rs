@@ -9,6 +9,7 @@ pub(in crate::gateway) mod holdings;
 mod ignored;
 pub(in crate::gateway) mod recall;
 mod refusal;
+pub(in crate::gateway) mod room;
 mod upstream;
 
 use std::{pin::Pin, sync::Arc, time::Duration, time::UNIX_EPOCH};
@@ -27,7 +28,8 @@ use self::{
     elsewhere::{Onward, hinted},
     holdings::Holdings,
     recall::Memory,
-    refusal::{Failed, bad_model, refused, upstream_fault},
+    refusal::{Failed, bad_model, refused, unread, upstream_fault},
+    room::Held,
     upstream::{check, send},
 };
 use crate::{
@@ -99,6 +101,8 @@ pub(super) struct Translator<S> {
     pub(super) holdings: Holdings,
     /// The pool of the gateway's own provider.
     pub(super) pool: Option<KeyPool>,
+    /// What it has of the room for bodies.
+    pub(super) held: Held,
 }
 
 type Answered<B> = (Outcome, Response<Said<B>>);
@@ -130,7 +134,7 @@ where
             Task::Model(name) => return self.model(name, parts).await,
             _ => {}
         }
-        let bytes = read(&parts.headers, body).await?;
+        let bytes = read(&parts.headers, body, &mut self.held).await.map_err(unread)?;
         let path = task.path(self.dialect);
         if let Onward::HandedOn(stack, path) = self.onward(path, &parts.headers, &bytes)? {
             let compatible = path.starts_with("/v1beta/openai");
@@ -246,10 +250,12 @@ where
         exchange: Exchange,
         ignored: &Ignored,
     ) -> Result<Answered<B>, Failed> {
-        let Self { stack, caller, traffic, farewell, .. } = self;
+        let Self { stack, caller, traffic, farewell, held, .. } = self;
         let request = demanding(request, Demand::retold);
         let counting = Arc::clone(&traffic);
         let mut call = Box::pin(async move {
+            // Its body is here until it is sent.
+            let _held = held;
             let response = send(stack, &counting, request).await?;
             check(response).await
         });

@@ -35,6 +35,12 @@ impl From<Fault> for Failed {
     }
 }
 
+/// A body that was not taken.
+pub(super) fn unread(fault: Fault) -> Failed {
+    let full = fault.kind == Kind::Overloaded;
+    Failed { retry_after: full.then(|| HeaderValue::from_static("1")), ..fault.into() }
+}
+
 pub(super) fn upstream_fault(fault: Fault, served_by: Option<ServedBy>) -> Failed {
     Failed { served_by, outcome: Outcome::Failed, ..fault.into() }
 }

@@ -6,7 +6,7 @@ use keypool_dialect::openai::OpenAi;
 use tokio::time::{Instant, sleep};
 use tower::service_fn;
 
-use super::*;
+use super::{room::Room, *};
 
 const EVENT: &str = r#"{"candidates":[{"content":{"parts":[{"text":"at last"}]},"finishReason":"STOP"}]}"#;
 
@@ -47,6 +47,7 @@ async fn told(after: Duration, upstream: Result<u16, ()>) -> (u16, String, [u64;
         memory: Memory::default(),
         holdings: Holdings { resources: None, beside: Arc::default(), unknown: resource::Unknown::Refuse, alone: true },
         pool: None,
+        held: Room::default().enter(),
     };
     let shape = Shape { stream: true, ..Shape::default() };
     let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape));

@@ -1,0 +1,84 @@
+//! Many long requests at once, each of which is held while it is translated.
+
+use std::time::Duration;
+
+use keypool::{client::Client as Upstream, gateway::token::PLACEHOLDER, stack};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tower_keypool::{Gemini, Key, KeyPool, Models, Retry};
+
+use crate::{serving::ONE, smuggling::recording, support::Served};
+
+const MIB: usize = 1 << 20;
+
+fn head(path: &str, length: usize) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {PLACEHOLDER}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    )
+}
+
+/// What a chat of so many bytes is answered.
+async fn answered(served: &Served, path: &str, length: usize) -> String {
+    let stream = TcpStream::connect(served.address).await.unwrap();
+    let (mut read, mut write) = stream.into_split();
+    let mut answer = String::new();
+    let sends = async {
+        // It may be refused before it is sent.
+        let _ = write.write_all(head(path, length).as_bytes()).await;
+        let _ = write.write_all(&vec![b' '; length]).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = read.read_to_string(&mut answer) => {}
+        () = sends => {}
+    }
+    answer
+}
+
+#[tokio::test]
+async fn long_requests_share_a_bound_and_short_ones_go_on() {
+    let (upstream, _came) = recording().await;
+    let upstream = format!("http://{upstream}");
+    let pool = KeyPool::builder(Gemini::at(&upstream).unwrap()).key(Key::new(ONE).id("one")).build().unwrap();
+    let stack = stack::stack_over(&pool, Models::new(), Retry::new(), Upstream::new(pool.provider().base()));
+    let served = Served::over(stack, &upstream).await;
+
+    // Nearly all of eight bodies, which are held until the rest comes.
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        stream.write_all(head("/v1/chat/completions", 32 * MIB).as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; 30 * MIB]).await.unwrap();
+        held.push(stream);
+    }
+    let mut refused = String::new();
+    for _ in 0..100 {
+        // What was written may be on its way yet.
+        refused = answered(&served, "/v1/chat/completions", 18 * MIB).await;
+        if refused.starts_with("HTTP/1.1 503 ") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("\r\nretry-after: 1\r\n"), "{refused}");
+    assert!(refused.contains("\"error\":{") && refused.contains("as many long requests"), "{refused}");
+    let other = answered(&served, "/v1/messages", 18 * MIB).await;
+    assert!(other.contains("overloaded_error"), "{other}");
+    // Blanks are no JSON, which is what is said of a body that is read.
+    let short = answered(&served, "/v1/chat/completions", 60 << 10).await;
+    assert!(short.starts_with("HTTP/1.1 400 "), "{short}");
+
+    drop(held);
+    let mut again = String::new();
+    for _ in 0..100 {
+        again = answered(&served, "/v1/chat/completions", 18 * MIB).await;
+        if again.starts_with("HTTP/1.1 400 ") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(again.starts_with("HTTP/1.1 400 "), "{again}");
+}
