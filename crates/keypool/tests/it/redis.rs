@@ -373,6 +373,28 @@ async fn a_redis_that_comes_in_time_is_joined() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_redis_without_memory_is_waited_for() {
+    let Some(server) = RedisServer::start() else { return };
+    let (home, sim, redis) = (Home::new(), simulator(1).await, server.url());
+    run(&home, &redis, &["add-key", "-"], &secret(0)).good();
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let config = home.write("short.toml", "store.wait = '1s'\n");
+    let ended = run(&home, &redis, &["serve", "--config", &config, "--listen", "127.0.0.1:0"], "");
+    assert!(ended.err.contains("waited 1s"), "{ended:?}");
+    ended.bad(1, "OOM");
+
+    let room = tokio::task::spawn_blocking(move || {
+        std::thread::sleep(Duration::from_millis(1_200));
+        server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+        server
+    });
+    let running = serve(&home, &sim, &redis, &[]);
+    assert_eq!(hello(&running).await.status, 200);
+    let _server = room.await.unwrap();
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_its_redis_it_begins_with_limits_divided_where_that_was_asked_for_and_joins_it_when_it_comes() {
     let Some(mut server) = RedisServer::start() else { return };
     let (home, (sim, keys), redis) = (Home::new(), field(1, 6).await, server.url());

@@ -16,7 +16,9 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use self::opening::known_tenants;
+use tower_keypool::config::WhenMissing;
+
+use self::opening::{known_keys, known_tenants};
 pub(super) use self::{
     no_key::NoKey,
     opening::{join, pool},
@@ -68,11 +70,14 @@ impl Serve {
                 tracing::warn!("{error}; keys that left since the last run are counted still");
             }
             let mut keys = Keys::new(&site, store.clone());
-            match keys.begin().await {
+            match known_keys(&mut keys, &loaded.store).await {
                 Ok(told) => loaded = inputs.hear_beside(told, loaded),
                 Err(error) if store.is_none() => tracing::warn!("{error}; keys in it are not used"),
                 // Its keys come with it.
-                Err(error) if error.is_unreachable() => tracing::warn!("{error}; keys in it are not known yet"),
+                Err(error) if error.is_passing() && loaded.store.on_missing == WhenMissing::Local => {
+                    tracing::warn!("{error}; keys in it are not known yet");
+                }
+                Err(error) if error.is_passing() => return Err(Failure::run(error)),
                 Err(error) => return Err(Failure::config(error)),
             }
             if loaded.keys.is_empty() {
