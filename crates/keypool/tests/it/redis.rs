@@ -522,6 +522,28 @@ fn a_wrong_password_and_a_server_that_evicts_end_it_with_2() {
     ended.bad(2, "maxmemory-policy allkeys-lru");
 }
 
+/// In memory it would count for itself, on each machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_beside_that_may_not_count_there_is_not_served() {
+    let Some(server) = RedisServer::start() else { return };
+    let (home, sim) = (Home::new(), simulator(1).await);
+    let keys = home.write("keys.txt", &secret(0));
+    let other = "name = 'open'\nkind = 'openai'\nkeys = [{ secret = 'sk-not-a-real-key-of-open-ai-0001' }]\n";
+    home.write("keypool.toml", &format!("[[providers]]\n{other}"));
+    let rights = "+@read +@write +@scripting +@transaction +@connection +time +info";
+    let rights: Vec<&str> = rights.split(' ').collect();
+    let user = ["ACL", "SETUSER", "me", "on", ">the-password", "~{keypool}", "~{keypool}:*"];
+    server.command(&[&user[..], &rights].concat());
+    let url = format!("redis://me:the-password@127.0.0.1:{}", server.port());
+    let ended = run(&home, &url, &["serve", "--keys", &keys, "--listen", "127.0.0.1:0"], "");
+    ended.bad(1, "providers.open");
+    // As README.md says it.
+    server.command(&["ACL", "SETUSER", "me", "~{keypool.*}*"]);
+    let running = serve(&home, &sim, &url, &["--keys", &keys]);
+    assert_eq!(hello(&running).await.status, 200);
+    end(running).await;
+}
+
 /// A server's certificate for 127.0.0.1, its key, and its authority's certificate, as files.
 fn certificates(home: &Home) -> [String; 3] {
     let authority_key = KeyPair::generate().unwrap();

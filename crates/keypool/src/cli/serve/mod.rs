@@ -144,7 +144,11 @@ impl Serve {
             let process = Process::this(address.to_string());
             let mut beside = Pools::new(site.clone(), Arc::clone(&traffic), clock.clone(), process.clone());
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
-            gateway.stand_beside(beside.stand(&loaded).await);
+            let others = beside.stand(&loaded).await;
+            if let Some(error) = beside.lacking() {
+                return Err(Failure::run(error));
+            }
+            gateway.stand_beside(others);
             gateway.keep_beside(beside.belongings());
             let records = Records::from(store.clone());
             status.stand_beside(&beside.pools());
