@@ -157,7 +157,7 @@ impl KeyPoolBuilder {
         let image = loop {
             match store.load().await {
                 Ok(image) => break Some(image),
-                Err(error) if !error.is_unreachable() => return Err(error.into()),
+                Err(error) if !error.is_passing() => return Err(error.into()),
                 Err(error) => {
                     if !patience.may_try_again(error).await? {
                         break None;
@@ -189,7 +189,7 @@ impl KeyPoolBuilder {
         while !local {
             let Err(error) = renewing.begin(&pool).await else { break };
             local = match error.downcast::<StoreError>() {
-                Ok(error) if error.is_unreachable() => !patience.may_try_again(*error).await?,
+                Ok(error) if error.is_passing() => !patience.may_try_again(*error).await?,
                 Ok(error) => return Err((*error).into()),
                 Err(error) => return Err(StoreError::because("the board does not answer", error).into()),
             };

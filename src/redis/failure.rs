@@ -18,6 +18,8 @@ enum Kind {
     Invalid,
     /// The server cannot be reached, or did not answer in time.
     Unreachable,
+    /// The server answered that it does nothing just now: no memory, no disk, a script that does not end.
+    Hindered,
     /// The server evicts what it holds.
     Evicting,
     /// The server answered with an error.
@@ -44,7 +46,11 @@ impl RedisError {
 
     /// What the server, or the way to it, said.
     pub(super) fn of(what: impl Into<String>, source: redis::RedisError) -> Self {
-        let kind = if passes(&source) { Kind::Unreachable } else { Kind::Refused };
+        let kind = match source.code() {
+            _ if passes(&source) => Kind::Unreachable,
+            Some("OOM" | "MISCONF" | "NOREPLICAS" | "BUSY") => Kind::Hindered,
+            _ => Kind::Refused,
+        };
         let mut what = what.into();
         if is_about_a_password(&source) {
             what.push_str(" without the right password (KEYPOOL_REDIS_PASSWORD, store.password_file, or in its URL)");
@@ -67,12 +73,18 @@ impl RedisError {
         self.kind == Kind::Unreachable
     }
 
+    /// Whether it may be otherwise a little later, with nothing set otherwise: [`RedisError::is_unreachable`], or a server
+    /// that has no memory or disk left, too few replicas, or a script that does not end.
+    pub fn is_passing(&self) -> bool {
+        matches!(self.kind, Kind::Unreachable | Kind::Hindered)
+    }
+
     /// Whether the server would throw away what it holds when it is full.
     pub fn is_evicting(&self) -> bool {
         self.kind == Kind::Evicting
     }
 
-    /// Whether the server answered, and refused: a wrong password, no right to a command, no memory.
+    /// Whether the server answered, and refused: a wrong password, no right to a command.
     pub fn is_refused(&self) -> bool {
         self.kind == Kind::Refused
     }

@@ -24,7 +24,7 @@ impl Link {
         loop {
             let error = match link.look().await {
                 Ok(()) => return Ok(link),
-                Err(error) if error.is_unreachable() => error,
+                Err(error) if error.is_passing() => error,
                 Err(error) => return Err(error),
             };
             match on_missing {

@@ -47,7 +47,7 @@ pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> R
     let known = state.holders.get(holder);
     let dead = state.dead.contains(holder) || state.holders.keys().any(|other| other.succeeds(holder));
     if dead || known.is_some_and(|record| renewal.number <= record.number) {
-        return Reply { version: VERSION, number: renewal.number, stale: true, ..Reply::default() };
+        return Reply { version: VERSION, number: renewal.number, stale: true, dead, ..Reply::default() };
     }
     state.facts.take_over();
     let before = state.clock;

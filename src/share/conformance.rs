@@ -196,7 +196,11 @@ async fn a_later_life_takes_over(board: &impl Board, clock: &Clock) {
     one.renew(board).await;
     two.renew(board).await;
     let stale = one.says();
-    assert!(board.renew(&stale).await.expect("the board answers").stale, "the dead do not speak");
+    let reply = board.renew(&stale).await.expect("the board answers");
+    assert!(reply.stale && reply.dead, "the dead do not speak");
+    one.hears(&reply);
+    assert_eq!(one.holder.held().count(), 0, "what it held is another's");
+    assert!(!one.renew(board).await.stale, "it lives on beside the other, under another name");
 }
 
 async fn a_lease_that_ends_untold_leaves_nothing(board: &impl Board, clock: &Clock) {

@@ -6,6 +6,7 @@ mod draw;
 mod elsewhere;
 mod guards;
 mod hinted;
+mod living;
 mod named;
 mod need;
 mod renew;

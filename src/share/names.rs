@@ -76,10 +76,20 @@ impl Kind {
     }
 }
 
+/// What stands between a process's name and what tells it apart from itself, whom others took for dead.
+const BESIDE: char = '~';
+
 impl HolderId {
     /// `process` is the same after a restart, `incarnation` larger.
     pub fn new(process: &str, incarnation: u64) -> Self {
         Self(format!("{process}/{incarnation}").into())
+    }
+
+    /// Another process in the place of this one, told apart by `nonce`.
+    pub(super) fn beside(&self, nonce: u32) -> Self {
+        let (process, _) = self.parts().unwrap_or((self.as_str(), 1));
+        let process = process.split_once(BESIDE).map_or(process, |(process, _)| process);
+        Self::new(&format!("{process}{BESIDE}{nonce:08x}"), 1)
     }
 
     /// Whether this is a later life of the same process.

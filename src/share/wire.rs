@@ -263,6 +263,9 @@ pub struct Reply {
     /// The renewal is older than one that the board has seen: nothing was done.
     #[serde(default)]
     pub stale: bool,
+    /// Why: others took this process for dead, and what it held is theirs.
+    #[serde(default)]
+    pub dead: bool,
     /// The board's generation.
     pub generation: u64,
     /// The board's time.

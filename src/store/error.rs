@@ -18,13 +18,14 @@ pub struct StoreError {
     unreachable: bool,
     broken: bool,
     denied: bool,
+    passing: bool,
 }
 
 impl StoreError {
     /// What could not be done.
     pub fn new(what: impl Into<String>) -> Self {
-        let (in_use, anew, unreachable, broken, denied) = Default::default();
-        Self { what: what.into(), source: None, in_use, anew, unreachable, broken, denied }
+        let (in_use, anew, unreachable, broken, denied, passing) = Default::default();
+        Self { what: what.into(), source: None, in_use, anew, unreachable, broken, denied, passing }
     }
 
     /// The same, and what stood in the way.
@@ -32,7 +33,14 @@ impl StoreError {
         let source = source.into();
         let kind = source.downcast_ref::<io::Error>().map(io::Error::kind);
         let denied = matches!(kind, Some(ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem));
-        Self { source: Some(source), denied, ..Self::new(what) }
+        let full = matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded));
+        let passing = full || source.downcast_ref().is_some_and(Self::is_passing);
+        Self { source: Some(source), denied, passing, ..Self::new(what) }
+    }
+
+    /// What stands in the way may be gone a little later, with nothing set otherwise: a full disk, full memory, a lock.
+    pub fn passing(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
+        Self { passing: true, ..Self::because(what, source) }
     }
 
     /// Nobody answers where it is kept; a little later somebody may.
@@ -63,6 +71,11 @@ impl StoreError {
     /// Whether nobody answered, so that trying again may help.
     pub fn is_unreachable(&self) -> bool {
         self.unreachable
+    }
+
+    /// Whether it may be otherwise a little later, with nothing set otherwise: nobody answered, or a disk is full.
+    pub fn is_passing(&self) -> bool {
+        self.unreachable || self.passing
     }
 
     /// Whether what is kept contradicts itself. Nothing was changed.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tower_keypool::{
@@ -82,6 +83,9 @@ async fn live_through_everything() {
     until(&two.pool, SharingState::FairShare).await;
     two.line.mend(Way::Cut);
     until(&two.pool, SharingState::Connected).await;
+    // All stand still for longer than a lease.
+    tokio::time::advance(Duration::from_secs(20)).await;
+    pass(1.0).await;
     let line = host.line("four", 4);
     line.set(Way::Cut);
     let local = OnMissing::Local { expected_processes: 2 };

@@ -79,6 +79,9 @@ fn spec(item: &RawValue, not_keys: &[&str], origin: Origin) -> Result<Option<Key
         Ok(Value::Object(_)) => serde_json::from_str::<Fields>(item.get()).map_err(|_| LineError::NotAKey)?.0,
         _ => return Err(LineError::NotAKey),
     };
+    if fields.iter().filter(|(name, _)| KEY.contains(&name.as_str())).count() > 1 {
+        return Err(LineError::Twice(KEY[0]));
+    }
     let secret = KEY.iter().find_map(|key| fields.iter().find(|(name, _)| name == key));
     let secret = secret.and_then(|(_, value)| value.as_str()).ok_or(LineError::NoKey)?;
     line::check(secret, not_keys)?;

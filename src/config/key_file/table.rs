@@ -29,6 +29,18 @@ enum Column {
     Label(String),
 }
 
+impl Column {
+    /// What it says of a key, where it is no label.
+    fn known(&self) -> Option<&str> {
+        match self {
+            Self::Key => Some(KEY[0]),
+            // A label may stand there several times.
+            Self::Option("label") | Self::Label(_) => None,
+            Self::Option(option) => Some(option),
+        }
+    }
+}
+
 pub(super) fn parse(
     path: &Path,
     bytes: &[u8],
@@ -63,6 +75,12 @@ pub(super) fn parse(
     let columns: Vec<Column> = header.iter().map(column).collect();
     if !columns.iter().any(|column| matches!(column, Column::Key)) {
         return Err(malformed(1));
+    }
+    // Whichever of the two were taken, the other would be lost without a word.
+    let said: Vec<&str> = columns.iter().filter_map(Column::known).collect();
+    if (1..said.len()).any(|n| said[..n].contains(&said[n])) {
+        let expected = "a header row in which no column says the same as another: one for the key, one for each option";
+        return Err(FileError::Malformed { path: path.to_owned(), line, expected });
     }
     let mut read = Vec::new();
     for record in reader.byte_records() {

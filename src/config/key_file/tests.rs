@@ -316,6 +316,23 @@ fn what_is_nearly_an_option_is_no_label() {
 }
 
 #[test]
+fn no_column_says_what_another_does() {
+    for (header, fits) in [
+        ("key,owner,owner", false),
+        ("key,Owner,rpm,owner", false),
+        ("key,api_key", false),
+        ("key,label,label", true),
+        ("key,note,note", true),
+    ] {
+        let file = KeyFile::parse(Path::new("keys.csv"), format!("# keys\n{header}\n{ONE}\n").as_bytes(), &[]);
+        assert_eq!(file.is_ok(), fits, "{header}");
+        if let Err(error) = file {
+            assert!(error.to_string().contains("keys.csv, line 2"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn labels_follow_one_rule_in_every_form() {
     let long = "x".repeat(257);
     let wide = "n".repeat(65);

@@ -31,7 +31,7 @@ impl<B: Board> AnyBoard for B {
 pub(super) fn passes(error: &BoxError) -> bool {
     #[cfg(feature = "redis")]
     if let Some(error) = error.downcast_ref::<crate::redis::RedisError>() {
-        return error.is_unreachable();
+        return error.is_passing();
     }
-    error.downcast_ref::<StoreError>().is_none_or(StoreError::is_unreachable)
+    error.downcast_ref::<StoreError>().is_none_or(StoreError::is_passing)
 }

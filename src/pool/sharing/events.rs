@@ -9,8 +9,8 @@ macro_rules! told {
     };
 }
 
-/// What happened since.
-pub(super) fn tell(before: &Counters, now: &Counters) {
+/// What happened since. `stood`: how sharing stood, where the store has answered.
+pub(super) fn tell(before: &Counters, now: &Counters, stood: Option<SharingState>) {
     let more = |before: u64, now: u64| (now > before).then(|| now - before);
     if let Some(units) = more(before.failed_over, now.failed_over) {
         told!(
@@ -21,7 +21,20 @@ pub(super) fn tell(before: &Counters, now: &Counters) {
         );
     }
     if let Some(units) = more(before.refused, now.refused) {
-        told!(WARN, "keypool.lost", units, "another process has what this one held: it was away for too long");
+        told!(
+            WARN,
+            "keypool.lost",
+            units,
+            "another process has what this one held: it was away for too long, or taken for dead"
+        );
+    }
+    // What was noticed while it lasted was told then.
+    if more(before.store_lost, now.store_lost).is_some() && stood == Some(SharingState::Connected) {
+        told!(
+            WARN,
+            "keypool.lapsed",
+            "leases had ended when they were renewed: this process stood still; nothing with limits was sent meanwhile"
+        );
     }
     if more(before.generations, now.generations).is_some() {
         told!(ERROR, "keypool.board_lost", "the board lost what it knew: for a lease it only hears who holds what");

@@ -330,8 +330,7 @@ impl Renewing {
             share.away = away;
         }
         match answer {
-            // Somebody took this process for dead.
-            Ok(reply) if reply.stale => self.holder.failed(moment),
+            Ok(reply) if reply.stale => self.holder.unheard(&reply, &mut windows, moment),
             Ok(reply) => {
                 self.error = None;
                 // Before anything is granted: it is by whole limits.
@@ -350,7 +349,8 @@ impl Renewing {
             }
         }
         let counters = self.holder.counters();
-        tell(&self.counters, &counters);
+        let stood = pool.lock().share().filter(|_| !away).map(|share| share.stood.0);
+        tell(&self.counters, &counters, stood);
         self.counters = counters;
         if let Some(share) = pool.lock().share_mut() {
             if counters.generations > share.counters.generations {

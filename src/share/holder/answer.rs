@@ -16,6 +16,9 @@ use crate::{
 impl Holder {
     /// The board answered. An answer to a renewal that was given up is not heard.
     pub fn answered(&mut self, reply: &Reply, ledger: &mut dyn Ledger, now: Moment) {
+        if reply.dead {
+            return self.live_on(reply.number, ledger, now);
+        }
         if reply.stale || self.outstanding.as_ref().is_none_or(|sent| sent.number != reply.number) {
             return;
         }

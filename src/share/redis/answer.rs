@@ -19,6 +19,7 @@ use crate::{
 #[serde(default)]
 pub(super) struct Answer {
     stale: bool,
+    dead: bool,
     generation: Whole,
     time: i64,
     granted: Vec<Lent>,
@@ -45,6 +46,7 @@ impl Default for Answer {
     fn default() -> Self {
         Self {
             stale: false,
+            dead: false,
             generation: Whole(0),
             time: 0,
             granted: Vec::new(),
@@ -201,6 +203,7 @@ impl Answer {
             version: VERSION,
             number,
             stale: self.stale,
+            dead: self.dead,
             generation: self.generation.0,
             time: self.time,
             granted: self.granted.into_iter().map(Lent::granted).collect::<Result<_, _>>()?,

@@ -130,7 +130,11 @@ impl Redis {
 
 impl StoreError {
     fn of_server(what: &str, error: RedisError) -> Self {
-        if error.is_unreachable() { Self::unreachable(what, error) } else { Self::because(what, error) }
+        match (error.is_unreachable(), error.is_passing()) {
+            (true, _) => Self::unreachable(what, error),
+            (false, true) => Self::passing(what, error),
+            (false, false) => Self::because(what, error),
+        }
     }
 }
 

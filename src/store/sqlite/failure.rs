@@ -47,10 +47,24 @@ impl Failure {
             Self::Broken(error) => {
                 StoreError::broken(format!("the database {} is broken", path.display()), words(&error))
             }
-            Self::Sqlite(error) => StoreError::because(format!("the database {}", path.display()), words(&error)),
+            Self::Sqlite(error) => {
+                let what = format!("the database {}", path.display());
+                if passes(&error) {
+                    StoreError::passing(what, words(&error))
+                } else {
+                    StoreError::because(what, words(&error))
+                }
+            }
             Self::Said(error) => error,
         }
     }
+}
+
+/// Whether it may be otherwise a little later: there is no room, it is another's turn, the device fails.
+fn passes(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, SystemIoFailure};
+    let code = error.sqlite_error_code();
+    matches!(code, Some(DiskFull | DatabaseBusy | DatabaseLocked | SystemIoFailure | OutOfMemory))
 }
 
 /// What SQLite says, which numbers it only where it has no words of its own, and again for whoever asks what is behind that.

@@ -31,6 +31,8 @@ pub(super) struct Pools {
     clock: Clock,
     /// This one, which says in each database that it works on it.
     process: Process,
+    /// Why one of them has no pool: what it is to count in is not to be had.
+    lacking: Option<anyhow::Error>,
 }
 
 struct Held {
@@ -108,7 +110,7 @@ impl GoesBy {
 
 impl Pools {
     pub(super) fn new(site: Site, traffic: Arc<Traffic>, clock: Clock, process: Process) -> Self {
-        Self { site, held: HashMap::new(), traffic, clock, process }
+        Self { site, held: HashMap::new(), traffic, clock, process, lacking: None }
     }
 
     /// The pools by their providers' names.
@@ -175,14 +177,21 @@ impl Pools {
         standing
     }
 
-    /// The pool, with the keys of its database and what was kept of it. Where that is not to be had it counts in memory,
-    /// which is said: the others go on.
-    async fn open(&self, beside: &config::Beside, loaded: &Loaded) -> Option<Held> {
+    /// Why one that was to stand does not.
+    pub(super) fn lacking(&mut self) -> Option<anyhow::Error> {
+        self.lacking.take()
+    }
+
+    /// One whose database is not to be had is left out, which is said: in memory it would exceed what it shares with others.
+    fn leave_out(&mut self, name: &str, error: impl std::fmt::Display) {
+        tracing::error!("providers.{name}: {error}; it is left out until the configuration is read again");
+        self.lacking = Some(anyhow::anyhow!("providers.{name}: {error}"));
+    }
+
+    /// The pool, with the keys of its database and what was kept of it.
+    async fn open(&mut self, beside: &config::Beside, loaded: &Loaded) -> Option<Held> {
         let (site, name) = (self.site.beside(&beside.name), &beside.name);
-        let joined = Joined::of(&site).await.unwrap_or_else(|error| {
-            tracing::error!("providers.{name}: {error}; its pool counts in memory until the next start");
-            Joined::Memory
-        });
+        let joined = Joined::of(&site).await.map_err(|error| self.leave_out(name, error)).ok()?;
         let database = joined.database();
         let mut keys = Keys::new(&site, database.clone());
         let told = match keys.begin().await {
@@ -201,8 +210,8 @@ impl Pools {
             Ok(pool) => Ok(pool),
             Err(OpenError::Key(error)) => Err(error),
             Err(error) => {
-                tracing::error!("providers.{name}: {error}; its pool counts in memory until the next start");
-                builder().build()
+                self.leave_out(name, error);
+                return None;
             }
         };
         let pool = pool.inspect_err(|error| tracing::error!("providers.{name}: {error}")).ok()?;

@@ -28,7 +28,7 @@ pub enum Unjoined {
     /// A person can set it right: a file that is not to be had, an address that makes no sense, a password, what the server
     /// is set to.
     Wrong(StoreError),
-    /// It cannot be reached.
+    /// It cannot be reached, or there is no room for it just now.
     Failed(StoreError),
 }
 
@@ -42,7 +42,7 @@ impl Joined {
     pub async fn of(site: &Site) -> Result<Self, Unjoined> {
         match site {
             Site::Memory => Ok(Self::Memory),
-            Site::File { path, named } => Self::file(path, *named).map_err(Unjoined::Wrong),
+            Site::File { path, named } => Self::file(path, *named).map_err(Unjoined::of),
             Site::Server(store) => Self::server(store, site.to_string()).await,
         }
     }
@@ -62,24 +62,20 @@ impl Joined {
     }
 
     async fn server(store: &StoreSection, shown: String) -> Result<Self, Unjoined> {
-        let wrong = |error: RedisError| {
-            let passes = error.is_unreachable();
-            let error = as_store_error(error);
-            if passes { Unjoined::Failed(error) } else { Unjoined::Wrong(error) }
-        };
+        let wrong = |error: RedisError| Unjoined::of(as_store_error(error));
         let Some(options) = store.redis().map_err(wrong)? else { return Ok(Self::Memory) };
         let at_once = Link::open(options.clone().on_missing(OnMissing::Wait(Duration::ZERO))).await;
         let link = match (at_once, store.on_missing) {
-            (Err(error), WhenMissing::Wait) if error.is_unreachable() && !store.wait.0.is_zero() => {
+            (Err(error), WhenMissing::Wait) if error.is_passing() && !store.wait.0.is_zero() => {
                 tracing::warn!("{error}; waiting for it, up to {:?} (store.wait)", store.wait.0);
                 let waited = |error: RedisError| {
                     let what = format!("waited {:?} for the shared store (store.wait)", store.wait.0);
-                    let passes = error.is_unreachable();
+                    let passes = error.is_passing();
                     if passes { Unjoined::Failed(StoreError::because(what, error)) } else { wrong(error) }
                 };
                 Link::open(options).await.map_err(waited)?
             }
-            (Err(error), WhenMissing::Local) if error.is_unreachable() => Link::open(options).await.map_err(wrong)?,
+            (Err(error), WhenMissing::Local) if error.is_passing() => Link::open(options).await.map_err(wrong)?,
             (at_once, _) => at_once.map_err(wrong)?,
         };
         if link.missing_at_start().is_none() && link.is_lasting().await == Some(false) {
@@ -127,11 +123,17 @@ impl Joined {
     }
 }
 
+impl Unjoined {
+    fn of(error: StoreError) -> Self {
+        if error.is_passing() { Self::Failed(error) } else { Self::Wrong(error) }
+    }
+}
+
 impl fmt::Display for Unjoined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Wrong(error) => error.fmt(f),
-            Self::Failed(error) => write!(f, "{error} ({ELSEWHERE})"),
+            Self::Failed(error) if error.is_unreachable() => write!(f, "{error} ({ELSEWHERE})"),
+            Self::Wrong(error) | Self::Failed(error) => error.fmt(f),
         }
     }
 }

@@ -25,7 +25,11 @@ pub enum Database {
 /// What a server says, as of any store.
 pub(super) fn as_store_error(error: RedisError) -> StoreError {
     let what = "the shared store";
-    if error.is_unreachable() { StoreError::unreachable(what, error) } else { StoreError::because(what, error) }
+    match (error.is_unreachable(), error.is_passing()) {
+        (true, _) => StoreError::unreachable(what, error),
+        (false, true) => StoreError::passing(what, error),
+        (false, false) => StoreError::because(what, error),
+    }
 }
 
 impl Database {

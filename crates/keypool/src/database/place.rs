@@ -102,7 +102,7 @@ impl Place {
         let (is_nowhere, is_file) = (matches!(site, Site::Memory), site.path().is_some());
         let is_there = site.path().is_some_and(std::path::Path::is_file);
         move |error| {
-            if is_nowhere || error.is_unreachable() || error.is_in_use() || error.is_broken() {
+            if is_nowhere || error.is_passing() || error.is_in_use() || error.is_broken() {
                 return error.into();
             }
             // It is the one that is meant.

@@ -191,6 +191,17 @@ fn on_a_full_disk(home: &Home, blocks: u32, args: &[&str]) -> crate::home::Ended
     Home::ended(command, &secret(4))
 }
 
+/// The unit of systemd starts it again after 1, and not after 2: a full disk is nothing that somebody configured.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_at_the_start_is_no_wrong_configuration() {
+    let home = Home::new();
+    let keys = home.write("keys.txt", &secret(1));
+    let serve = ["serve", "--keys", &keys, "--listen", "127.0.0.1:0", "--db", "full.db"];
+    on_a_full_disk(&home, 0, &serve).bad(1, "full.db");
+    on_a_full_disk(&home, 0, &["add-key", "-", "--db", "full.db"]).bad(1, "full.db");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_leaves_no_halves() {

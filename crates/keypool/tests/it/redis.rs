@@ -373,6 +373,28 @@ async fn a_redis_that_comes_in_time_is_joined() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_redis_without_memory_is_waited_for() {
+    let Some(server) = RedisServer::start() else { return };
+    let (home, sim, redis) = (Home::new(), simulator(1).await, server.url());
+    run(&home, &redis, &["add-key", "-"], &secret(0)).good();
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let config = home.write("short.toml", "store.wait = '1s'\n");
+    let ended = run(&home, &redis, &["serve", "--config", &config, "--listen", "127.0.0.1:0"], "");
+    assert!(ended.err.contains("waited 1s"), "{ended:?}");
+    ended.bad(1, "OOM");
+
+    let room = tokio::task::spawn_blocking(move || {
+        std::thread::sleep(Duration::from_millis(1_200));
+        server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+        server
+    });
+    let running = serve(&home, &sim, &redis, &[]);
+    assert_eq!(hello(&running).await.status, 200);
+    let _server = room.await.unwrap();
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_its_redis_it_begins_with_limits_divided_where_that_was_asked_for_and_joins_it_when_it_comes() {
     let Some(mut server) = RedisServer::start() else { return };
     let (home, (sim, keys), redis) = (Home::new(), field(1, 6).await, server.url());
@@ -498,6 +520,28 @@ fn a_wrong_password_and_a_server_that_evicts_end_it_with_2() {
     let Some(server) = RedisServer::with(&evicts) else { return };
     let ended = home.run(&[&serve[..], &["--redis", &server.url()]].concat());
     ended.bad(2, "maxmemory-policy allkeys-lru");
+}
+
+/// In memory it would count for itself, on each machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_beside_that_may_not_count_there_is_not_served() {
+    let Some(server) = RedisServer::start() else { return };
+    let (home, sim) = (Home::new(), simulator(1).await);
+    let keys = home.write("keys.txt", &secret(0));
+    let other = "name = 'open'\nkind = 'openai'\nkeys = [{ secret = 'sk-not-a-real-key-of-open-ai-0001' }]\n";
+    home.write("keypool.toml", &format!("[[providers]]\n{other}"));
+    let rights = "+@read +@write +@scripting +@transaction +@connection +time +info";
+    let rights: Vec<&str> = rights.split(' ').collect();
+    let user = ["ACL", "SETUSER", "me", "on", ">the-password", "~{keypool}", "~{keypool}:*"];
+    server.command(&[&user[..], &rights].concat());
+    let url = format!("redis://me:the-password@127.0.0.1:{}", server.port());
+    let ended = run(&home, &url, &["serve", "--keys", &keys, "--listen", "127.0.0.1:0"], "");
+    ended.bad(1, "providers.open");
+    // As README.md says it.
+    server.command(&["ACL", "SETUSER", "me", "~{keypool.*}*"]);
+    let running = serve(&home, &sim, &url, &["--keys", &keys]);
+    assert_eq!(hello(&running).await.status, 200);
+    end(running).await;
 }
 
 /// A server's certificate for 127.0.0.1, its key, and its authority's certificate, as files.

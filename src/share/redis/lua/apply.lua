@@ -190,7 +190,7 @@ local function apply(renewal, server_now, identity, echo)
   local known = state.holders[id]
   local dead = contains(state.dead, id)
   for other in pairs(state.holders) do dead = dead or succeeds(other, id) end
-  if dead or (known and renewal.number <= known.number) then return {stale = true} end
+  if dead or (known and renewal.number <= known.number) then return {stale = true, dead = dead} end
   local before = state.clock
   local now = advance(renewal, server_now)
   state.lease = max(state.lease, renewal.lease, renewal.longest or 0)

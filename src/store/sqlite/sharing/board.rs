@@ -58,8 +58,13 @@ pub(super) fn renew(
     let reply = desk.shelf.apply(renewal, Server { now, identity: file });
     let changes = desk.shelf.changes((!reply.stale).then_some(renewal))?;
     write(&to, &changes, desk.version + 1)?;
+    let before = desk.holder.as_ref().filter(|before| **before != renewal.holder);
     // Whoever took this process for dead took its notes as well.
-    let folded = if reply.stale && desk.unfolded.is_buried(&to, &renewal.holder)? {
+    let folded = if let Some(before) = before {
+        // It goes on under another name.
+        notes::bury(&to, before)?;
+        Some(Unfolded::default())
+    } else if reply.stale && desk.unfolded.is_buried(&to, &renewal.holder)? {
         Some(Unfolded::default())
     } else {
         notes::fold(&to, &desk.unfolded, &renewal.holder, renewal.noted)?
@@ -67,6 +72,9 @@ pub(super) fn renew(
     to.commit()?;
     if let Some(left) = folded {
         desk.unfolded = left;
+    }
+    if desk.holder.as_ref() != Some(&renewal.holder) {
+        desk.holder = Some(renewal.holder.clone());
     }
     desk.version += 1;
     desk.shelf.written(changes);

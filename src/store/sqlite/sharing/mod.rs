@@ -69,6 +69,8 @@ struct SharedDesk {
     version: i64,
     /// Use that is in `board_notes` alone.
     unfolded: Unfolded,
+    /// As whom this process told it last.
+    holder: Option<HolderId>,
     /// It is another file than before, and the pool has not been told to say all that it knows.
     moved: bool,
 }
@@ -182,7 +184,9 @@ impl Store for SharedSqlite {
             }
             let mut written = Ok(());
             if !shared.moved {
-                written = notes::write(desk, &mut shared.unfolded, &life.holder, &batch, clock.now().wall_ms());
+                let SharedDesk { unfolded, holder, .. } = &mut *shared;
+                let holder = holder.as_ref().unwrap_or(&life.holder);
+                written = notes::write(desk, unfolded, holder, &batch, clock.now().wall_ms());
             }
             if let Err(Failure::Broken(error)) = &written
                 && desk.look_after(Some(error))?

@@ -16,7 +16,9 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use self::opening::known_tenants;
+use tower_keypool::config::WhenMissing;
+
+use self::opening::{known_keys, known_tenants};
 pub(super) use self::{
     no_key::NoKey,
     opening::{join, pool},
@@ -68,11 +70,14 @@ impl Serve {
                 tracing::warn!("{error}; keys that left since the last run are counted still");
             }
             let mut keys = Keys::new(&site, store.clone());
-            match keys.begin().await {
+            match known_keys(&mut keys, &loaded.store).await {
                 Ok(told) => loaded = inputs.hear_beside(told, loaded),
                 Err(error) if store.is_none() => tracing::warn!("{error}; keys in it are not used"),
                 // Its keys come with it.
-                Err(error) if error.is_unreachable() => tracing::warn!("{error}; keys in it are not known yet"),
+                Err(error) if error.is_passing() && loaded.store.on_missing == WhenMissing::Local => {
+                    tracing::warn!("{error}; keys in it are not known yet");
+                }
+                Err(error) if error.is_passing() => return Err(Failure::run(error)),
                 Err(error) => return Err(Failure::config(error)),
             }
             if loaded.keys.is_empty() {
@@ -139,7 +144,11 @@ impl Serve {
             let process = Process::this(address.to_string());
             let mut beside = Pools::new(site.clone(), Arc::clone(&traffic), clock.clone(), process.clone());
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
-            gateway.stand_beside(beside.stand(&loaded).await);
+            let others = beside.stand(&loaded).await;
+            if let Some(error) = beside.lacking() {
+                return Err(Failure::run(error));
+            }
+            gateway.stand_beside(others);
             gateway.keep_beside(beside.belongings());
             let records = Records::from(store.clone());
             status.stand_beside(&beside.pools());

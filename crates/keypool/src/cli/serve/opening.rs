@@ -1,12 +1,18 @@
 //! What `serve` opens before anybody is let in: the database, the pool over it, the tenants that it knows.
 
+use std::time::Duration;
+
 use anyhow::anyhow;
-use tower_keypool::{KeyPool, OpenError, config::StoreUrl};
+use tower_keypool::{
+    Clock, KeyPool, OpenError,
+    config::{StoreSection, StoreUrl, WhenMissing},
+    store::StoreError,
+};
 
 use crate::{
     cli::Failure,
     config::{Inputs, Loaded},
-    database::{Joined, Records, Site, Unjoined, tenants},
+    database::{Joined, Keys, Records, Site, Told, Unjoined, tenants},
     gateway::tenant::{From as TenantsFrom, Tenants},
 };
 
@@ -20,6 +26,32 @@ pub(in crate::cli) async fn join(site: &Site, inputs: &Inputs, loaded: &Loaded) 
         Unjoined::Failed(error) => Failure::run(error),
     })
 }
+
+/// The keys of the database. One that has no room for a question just now, or is gone again, is waited for as long as one
+/// that is not there.
+pub(super) async fn known_keys(keys: &mut Keys, store: &StoreSection) -> Result<Option<Told>, StoreError> {
+    let (patience, clock) = (store.wait.0, Clock::system());
+    let begun = clock.tick();
+    let waits = store.on_missing == WhenMissing::Wait;
+    let mut said = false;
+    loop {
+        match keys.begin().await {
+            Err(error) if waits && error.is_passing() && clock.tick().since(begun) < patience => {
+                if !std::mem::replace(&mut said, true) {
+                    tracing::warn!("{error}; waiting for it, up to {patience:?} (store.wait)");
+                }
+                tokio::time::sleep(AGAIN.min(patience)).await;
+            }
+            Err(error) if said => {
+                return Err(StoreError::because(format!("waited {patience:?} for the store (store.wait)"), error));
+            }
+            told => return told,
+        }
+    }
+}
+
+/// How long after a look in vain the next follows.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// The pool, with what the database knows of it.
 pub(in crate::cli) async fn pool(loaded: &Loaded, joined: Joined) -> Result<KeyPool, Failure> {
@@ -38,7 +70,7 @@ pub(super) async fn known_tenants(records: &Records, tenants: &Tenants) -> Resul
             Ok(Some(revision))
         }
         Ok(None) => Ok(None),
-        Err(error) if error.is_unreachable() => {
+        Err(error) if error.is_passing() => {
             tracing::warn!("{error}; tenants in it are not known yet");
             Ok(None)
         }
