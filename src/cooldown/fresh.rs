@@ -61,7 +61,11 @@ impl Fresh {
         if self.look == Look::Blind {
             return chunk;
         }
-        let chunk = teller.earlier().iter().fold(chunk, |chunk, key| masked(key, chunk));
+        let chunk = if teller.is_first() {
+            chunk
+        } else {
+            teller.earlier().iter().fold(chunk, |chunk, key| masked(key, chunk))
+        };
         if self.look == Look::KeyAndUsage
             && !self.complete
             && teller.counts_usage()

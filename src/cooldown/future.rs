@@ -9,8 +9,8 @@ use std::{
 };
 
 use http::{
-    Extensions, HeaderName, HeaderValue, Response, StatusCode,
-    header::{ALT_SVC, CONTENT_LENGTH, CONTENT_TYPE, DATE, SERVER, VARY},
+    Extensions, Response, StatusCode,
+    header::{ALT_SVC, CONTENT_LENGTH},
     response::Parts,
 };
 use http_body::Body;
@@ -107,6 +107,9 @@ where
     }
 }
 
+/// Shorter values (dates, types of contents) are in every answer, and have no room for a provider's key.
+const LONG_HEADER: usize = 32;
+
 /// An answer that was judged by its head.
 pub(crate) struct Begun<B> {
     pub(crate) head: Parts,
@@ -132,11 +135,12 @@ where
     };
     let mut body_head = BodyHead::default();
     // Few answers have a header with room for a key; of those that are not good, or not the first, all are looked through.
-    let least = granted.secret.bytes().len();
+    let least = granted.secret.bytes().len().max(LONG_HEADER);
     let mut roomy = !head.status.is_success() || granted.particulars.earlier().is_some();
     mask_headers(&granted.secret, &mut head.headers, |name, value| {
         body_head.see(name, value);
-        roomy |= value.len() >= least && !is_usual(name, value);
+        // What it says of the provider's host is long.
+        roomy |= value.len() >= least && *name != ALT_SVC;
     });
     if roomy {
         mask_every(&granted.pool, &mut head.headers);
@@ -212,12 +216,6 @@ where
         fresh.complete();
     }
     Ok(Begun { head, body: CooldownBody::fresh(body, fresh), good: !settled, over })
-}
-
-/// Whether nearly every answer has such a header.
-fn is_usual(name: &HeaderName, value: &HeaderValue) -> bool {
-    // They have room for short keys alone; the last one concerns the provider's host, and is long.
-    [CONTENT_TYPE, DATE, SERVER, VARY].contains(name) && value.len() < 40 || *name == ALT_SVC
 }
 
 fn reader(encoding: Encoding, sized: bool, sight: Sight, granted: &Granted) -> Reader {

@@ -16,7 +16,7 @@ pub(super) struct Teller {
     seat: Seat,
     secret: Secret,
     /// Of the request's earlier attempts; nearly every request has none.
-    earlier: Option<Box<[Secret]>>,
+    earlier: Option<Box<Vec<Secret>>>,
     meter: Option<Arc<Meter>>,
 }
 
@@ -36,7 +36,13 @@ impl Teller {
     }
 
     pub(super) fn earlier(&self) -> &[Secret] {
-        self.earlier.as_deref().unwrap_or_default()
+        self.earlier.as_ref().map_or(&[], |earlier| earlier)
+    }
+
+    /// Whether its request had no attempt before.
+    #[inline]
+    pub(super) fn is_first(&self) -> bool {
+        self.earlier.is_none()
     }
 
     pub(super) fn judge(&self, verdict: &Verdict) {
@@ -69,8 +75,8 @@ impl Teller {
 }
 
 #[inline]
-fn of_earlier(granted: &Granted) -> Option<Box<[Secret]>> {
-    granted.particulars.earlier().map(|_| earlier_of(granted).into())
+fn of_earlier(granted: &Granted) -> Option<Box<Vec<Secret>>> {
+    granted.particulars.earlier().map(|_| Box::new(earlier_of(granted)))
 }
 
 impl From<Granted> for Teller {

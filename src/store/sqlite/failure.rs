@@ -49,7 +49,8 @@ impl Failure {
             }
             Self::Sqlite(error) => {
                 let what = format!("the database {}", path.display());
-                if passes(&error) {
+                // To SQLite a folder is a device that fails.
+                if passes(&error) && !path.is_dir() {
                     StoreError::passing(what, words(&error))
                 } else {
                     StoreError::because(what, words(&error))

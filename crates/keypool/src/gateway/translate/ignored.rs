@@ -1,17 +1,34 @@
-//! What clients send and nobody needs: said once.
+//! What clients send and nobody needs: said once, and named in the answer beside who served.
 
 use std::{
     collections::BTreeSet,
     sync::{Mutex, PoisonError},
 };
 
+use http::{HeaderName, HeaderValue, Response};
 use keypool_dialect::Ignored;
+use tower_keypool::ServedBy;
+
+use crate::gateway::answer::head::Names;
 
 /// Clients choose the names: after so many no more are remembered, or said.
 const MOST: usize = 100;
+const IGNORED: HeaderName = HeaderName::from_static("x-keypool-ignored");
+
+/// Names who served, and what was not needed.
+pub(super) fn name<B>(response: &mut Response<B>, served_by: Option<ServedBy>, ignored: &Ignored) {
+    tell(ignored);
+    if let Some(listed) = ignored.listed().and_then(|listed| HeaderValue::try_from(listed).ok()) {
+        response.headers_mut().insert(IGNORED, listed);
+    }
+    if let Some(served_by) = served_by {
+        Names::of(&served_by).add(response.headers_mut());
+        response.extensions_mut().insert(served_by);
+    }
+}
 
 /// Says each field that is ignored, the first time it is.
-pub(super) fn tell(ignored: &Ignored) {
+fn tell(ignored: &Ignored) {
     static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut said = None;
     for name in ignored.names() {

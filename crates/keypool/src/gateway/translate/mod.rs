@@ -15,7 +15,7 @@ mod upstream;
 use std::{pin::Pin, sync::Arc, time::Duration, time::UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kind, Shape, gemini};
@@ -38,7 +38,6 @@ use crate::{
         admit::tenant::{NOT_THIS_MODEL, Tenant},
         answer::{
             body::Said,
-            head::Names,
             parting::Farewell,
             translated_stream::{Awaited, Missed, Telling},
         },
@@ -65,8 +64,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// So many keys may say of a request that they were switched off before it is told that: as many owners are asked of what a
 /// refusal does not name.
 const MOST_SWITCHED_OFF: usize = 16;
-
-const IGNORED: HeaderName = HeaderName::from_static("x-keypool-ignored");
 
 /// Translates for one request.
 pub(super) struct Translator<S> {
@@ -286,7 +283,7 @@ where
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        name(&mut response, served_by, ignored);
+        ignored::name(&mut response, served_by, ignored);
         Ok((Outcome::Answered, response))
     }
 
@@ -372,20 +369,8 @@ fn count_failed(failed: &Failed, traffic: &Traffic) {
 fn answer<B>(body: Vec<u8>, served_by: Option<ServedBy>, ignored: &Ignored) -> Answered<B> {
     let mut response = Response::new(Said::from(Full::from(body)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    name(&mut response, served_by, ignored);
+    ignored::name(&mut response, served_by, ignored);
     (Outcome::Answered, response)
-}
-
-/// Names who served, and what was not needed.
-fn name<B>(response: &mut Response<B>, served_by: Option<ServedBy>, ignored: &Ignored) {
-    ignored::tell(ignored);
-    if let Some(listed) = ignored.listed().and_then(|listed| HeaderValue::try_from(listed).ok()) {
-        response.headers_mut().insert(IGNORED, listed);
-    }
-    if let Some(served_by) = served_by {
-        Names::of(&served_by).add(response.headers_mut());
-        response.extensions_mut().insert(served_by);
-    }
 }
 
 /// What no other answer is called.

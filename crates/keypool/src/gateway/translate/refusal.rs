@@ -5,7 +5,7 @@ use http_body_util::Full;
 use keypool_dialect::{Caller, Fault, Ignored, Kind};
 use tower_keypool::{Error, ServedBy};
 
-use super::{Said, name};
+use super::{Said, ignored::name};
 use crate::{
     gateway::{
         answer::{
