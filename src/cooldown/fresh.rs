@@ -7,6 +7,7 @@ use super::{
     first_event::is_an_error,
     flow::{Flow, Reader},
     judging::{self, LARGEST_WHOLE},
+    key_mask::hide_every,
     mask::{glance, masked},
     sight::Sight,
     teller::Teller,
@@ -62,6 +63,8 @@ impl Fresh {
             return chunk;
         }
         let chunk = teller.earlier().iter().fold(chunk, |chunk, key| masked(key, chunk));
+        // A redirect, which is not held.
+        let chunk = if self.settled { hide_every(Some(&teller), chunk) } else { chunk };
         if self.look == Look::KeyAndUsage
             && !self.complete
             && teller.counts_usage()
