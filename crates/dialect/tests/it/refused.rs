@@ -204,7 +204,7 @@ fn a_conversation_that_is_not_held_here_is_refused_as_the_client_knows_it() {
         let bytes = bytes::Bytes::from(body(thread).to_string());
         for strict in [true, false] {
             // Without what came before, the rest would be answered wrongly.
-            let fault = Anthropic.conversation(&bytes, strict).err().expect("refused");
+            let fault = Anthropic.conversation(&bytes, strict).expect_err("refused");
             let refused = Anthropic.refused(&fault);
             let error = serde_json::from_slice::<Value>(&refused.body).unwrap()["error"].clone();
             assert_eq!((refused.status.as_u16(), &error["type"]), (400, &json!("invalid_request_error")));
