@@ -18,7 +18,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{
     inflate::{Inflate, Inflated, KeyInCompressedBody},
     judging,
-    key_mask::mask_every,
+    key_mask::{hide_every, mask_every},
     mask::mask_headers,
     masks::Masks,
     outbox::Outbox,
@@ -307,6 +307,8 @@ impl Flow {
             Reader::Blind => self.out.push(chunk),
             Reader::Plain(sight) => {
                 sight.see(&chunk);
+                let errs = self.settled || sight.errs();
+                let chunk = if errs { hide_every(self.teller.as_ref(), chunk) } else { chunk };
                 give_on(&mut self.masks, self.teller.as_ref(), &mut self.out, chunk);
             }
             Reader::Gzip(inflate) => match inflate.take(chunk) {

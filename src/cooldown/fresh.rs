@@ -7,6 +7,7 @@ use super::{
     first_event::is_an_error,
     flow::{Flow, Reader},
     judging::{self, LARGEST_WHOLE},
+    key_mask::hide_every,
     mask::{glance, masked},
     sight::Sight,
     teller::Teller,
@@ -61,11 +62,8 @@ impl Fresh {
         if self.look == Look::Blind {
             return chunk;
         }
-        let chunk = if teller.is_first() {
-            chunk
-        } else {
-            teller.earlier().iter().fold(chunk, |chunk, key| masked(key, chunk))
-        };
+        let chunk =
+            if teller.is_first() && !self.settled { chunk } else { without_others(&teller, self.settled, chunk) };
         if self.look == Look::KeyAndUsage
             && !self.complete
             && teller.counts_usage()
@@ -98,6 +96,13 @@ impl Fresh {
         let flow = Flow::judged(teller, reader, self.settled);
         Box::new(if self.complete { flow.complete() } else { flow })
     }
+}
+
+/// Without the keys of the attempts before, and of a redirect, which is not held, without any of the pool's.
+#[cold]
+fn without_others(teller: &Teller, settled: bool, chunk: Bytes) -> Bytes {
+    let chunk = teller.earlier().iter().fold(chunk, |chunk, key| masked(key, chunk));
+    if settled { hide_every(Some(teller), chunk) } else { chunk }
 }
 
 impl Drop for Fresh {

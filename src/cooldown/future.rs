@@ -8,11 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{
-    Extensions, Response, StatusCode,
-    header::{ALT_SVC, CONTENT_LENGTH},
-    response::Parts,
-};
+use http::{Extensions, Response, StatusCode, header::CONTENT_LENGTH, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -107,9 +103,6 @@ where
     }
 }
 
-/// Shorter values (dates, types of contents) are in every answer, and have no room for a provider's key.
-const LONG_HEADER: usize = 32;
-
 /// An answer that was judged by its head.
 pub(crate) struct Begun<B> {
     pub(crate) head: Parts,
@@ -135,14 +128,8 @@ where
     };
     let mut body_head = BodyHead::default();
     // Few answers have a header with room for a key; of those that are not good, or not the first, all are looked through.
-    let least = granted.secret.bytes().len().max(LONG_HEADER);
-    let mut roomy = !head.status.is_success() || granted.particulars.earlier().is_some();
-    mask_headers(&granted.secret, &mut head.headers, |name, value| {
-        body_head.see(name, value);
-        // What it says of the provider's host is long.
-        roomy |= value.len() >= least && *name != ALT_SVC;
-    });
-    if roomy {
+    let roomy = mask_headers(&granted.secret, &mut head.headers, |name, value| body_head.see(name, value));
+    if roomy || !head.status.is_success() || granted.particulars.earlier().is_some() {
         mask_every(&granted.pool, &mut head.headers);
     }
     #[cfg(feature = "hyper")]

@@ -12,6 +12,7 @@ use memchr::memmem;
 use super::{
     mask::{SHORTEST, mask_secret},
     spelled::{mask_escaped, mask_spelled},
+    teller::Teller,
 };
 use crate::{
     key::Secret,
@@ -84,6 +85,18 @@ pub(super) fn earlier_of(granted: &Granted) -> Vec<Secret> {
     let mut keys: Vec<Secret> = earlier.iter().filter_map(|attempt| granted.pool.secret_of(&attempt.key)).collect();
     keys.retain(|key| key.bytes() != granted.secret.bytes());
     keys
+}
+
+/// Overwrites every key of the pool in a piece of an error, however it is spelled. One that is cut in two stays.
+#[cold]
+pub(super) fn hide_every(teller: Option<&Teller>, piece: Bytes) -> Bytes {
+    let keys = teller.map(|teller| teller.pool().endings().in_text(&piece)).unwrap_or_default();
+    if keys.is_empty() {
+        return piece;
+    }
+    let mut text = BytesMut::from(&piece[..]);
+    mask_spelled(&keys, &mut text);
+    text.freeze()
 }
 
 /// Overwrites every key of a pool in headers, however it is spelled.

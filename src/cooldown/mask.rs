@@ -5,7 +5,7 @@
 //! A chunk is changed in place where nobody else holds it, else copied; chunks without the key pass as they came.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::ALT_SVC};
 use memchr::{memchr_iter, memchr2_iter};
 use percent_encoding::utf8_percent_encode;
 
@@ -235,9 +235,18 @@ fn mask_text(key: Sought<'_>, text: &mut [u8]) {
     }
 }
 
-/// Masks a key in every header. Shows them to `see` on the way: another pass costs as much as looking at them.
+/// Shorter values (dates, types of contents) are in every answer, and have no room for a provider's key.
+const LONG: usize = 32;
+
+/// Masks a key in every header. Shows them to `see` on the way: another pass costs as much as looking at them. Whether one of
+/// them had room for another key.
 #[inline]
-pub(super) fn mask_headers(secret: &Secret, headers: &mut HeaderMap, mut see: impl FnMut(&HeaderName, &HeaderValue)) {
+pub(super) fn mask_headers(
+    secret: &Secret,
+    headers: &mut HeaderMap,
+    mut see: impl FnMut(&HeaderName, &HeaderValue),
+) -> bool {
+    let mut roomy = false;
     let key = Sought::key(secret);
     // Most values have no room for a key.
     let shortest = key.map_or(usize::MAX, |key| key.text.len());
@@ -246,12 +255,15 @@ pub(super) fn mask_headers(secret: &Secret, headers: &mut HeaderMap, mut see: im
         if value.len() >= shortest
             && let Some(key) = key
         {
+            // What it says of the provider's host is long.
+            roomy |= value.len() >= LONG && *name != ALT_SVC;
             mask_value(key, value);
         }
     }
     for form in Encoded::forms(secret) {
         headers.values_mut().for_each(|value| mask_value(form.sought(), value));
     }
+    roomy
 }
 
 /// Whether a key stands in a text.

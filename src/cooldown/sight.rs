@@ -65,6 +65,12 @@ impl Sight {
         Self { usage, whole, makes, ..Self::default() }
     }
 
+    /// Whether an error of a stream, or a part of one, was in what came last.
+    #[inline]
+    pub(super) fn errs(&self) -> bool {
+        self.stream.as_ref().and_then(|stream| stream.watch.as_ref()).is_some_and(StreamWatch::sees_error)
+    }
+
     pub(super) fn see(&mut self, bytes: &[u8]) {
         if let Some(usage) = &mut self.usage {
             usage.see(bytes);

@@ -133,6 +133,11 @@ impl StreamWatch {
         self.found.take()
     }
 
+    /// Whether one was found since that call, or has begun.
+    pub(super) fn sees_error(&self) -> bool {
+        self.found.is_some() || self.kept.is_some()
+    }
+
     /// Nothing more comes: an error that was cut off counts too.
     pub(super) fn finish(&mut self) {
         if let Some(kept) = self.kept.take() {

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use crate::{Fault, Kind, Refused};
 
+/// The field that asks for a conversation to be held.
+pub(super) const THREAD: &str = "thread";
+
 pub(super) fn refused(fault: &Fault) -> Refused {
     let status = match fault.kind {
         // Their own status for it.
@@ -33,5 +36,10 @@ pub(super) fn body(fault: &Fault) -> Value {
         Kind::TooLong => format!("prompt is too long: {}", fault.message),
         _ => fault.message.clone(),
     };
-    json!({ "type": "error", "error": { "type": kind, "message": message } })
+    let mut body = json!({ "type": "error", "error": { "type": kind, "message": message } });
+    if fault.param.as_deref() == Some(THREAD) {
+        // By this code the clients' own loops over tools know that they go on without.
+        body["error"]["details"] = json!({ "error_code": "thread_unsupported_request" });
+    }
+    body
 }

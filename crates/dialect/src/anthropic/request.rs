@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{
     block::{self, Message},
+    fault::THREAD,
     tool,
 };
 use crate::{
@@ -124,6 +125,8 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
             conversation.format = Format::Schema(Cow::Borrowed(field.read::<WireFormat<'a>>()?.schema));
         }
         "mcp_servers" => return Ok(field.is("[]")),
+        // Whoever continues one sends what is new alone: read over, it would be answered wrongly.
+        THREAD => return Err(Fault::invalid("no conversation is held here: send all of it, without thread").at(THREAD)),
         name if NEVER_MATTER.contains(&name) => ignored.add(name),
         _ => return Ok(false),
     }

@@ -82,11 +82,12 @@ impl Draft {
         }))
     }
 
-    /// Ends the item that is open.
+    /// Ends the item that is open. Where the answer was cut, that is the one that it was cut in: whatever came before is whole.
     pub(super) fn close(&mut self) -> Option<(Kind, usize)> {
         let kind = self.open.take()?;
         let index = self.output.len();
-        let item = self.item(kind, index, &self.text, "completed");
+        let status = if self.cut().is_some() { "incomplete" } else { "completed" };
+        let item = self.item(kind, index, &self.text, status);
         self.output.push(item);
         Some((kind, index))
     }
@@ -109,13 +110,18 @@ impl Draft {
         }
     }
 
-    /// The response itself. `over`: it is whole.
-    pub(super) fn value(&self, over: bool) -> Value {
-        let cut = match self.finish {
+    /// Why it ended early, if it did.
+    fn cut(&self) -> Option<&'static str> {
+        match self.finish {
             Some(Finish::Length) => Some("max_output_tokens"),
             Some(Finish::Filtered) => Some("content_filter"),
             _ => None,
-        };
+        }
+    }
+
+    /// The response itself. `over`: it is whole.
+    pub(super) fn value(&self, over: bool) -> Value {
+        let cut = self.cut();
         let status = match (over, cut) {
             (false, _) => "in_progress",
             (true, None) => "completed",

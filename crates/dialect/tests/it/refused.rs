@@ -193,3 +193,24 @@ fn what_is_wrong_inside_of_messages_is_named_as_that_dialect_names_it() {
         assert!(!fault.message.contains("struct") && !fault.message.contains("messages[0]"), "{fault:?}");
     }
 }
+
+/// The client's own runner of tools asks for it, and goes on without where it is told so.
+#[test]
+fn a_conversation_that_is_not_held_here_is_refused_as_the_client_knows_it() {
+    let messages = json!([{ "role": "user", "content": "x" }]);
+    let body = |thread: Value| json!({ "model": "m", "max_tokens": 9, "messages": messages, "thread": thread });
+    assert!(asked(&Anthropic, &body(Value::Null)).is_ok());
+    for thread in [json!({ "type": "create" }), json!({ "type": "continue", "previous_message_id": "msg_1" })] {
+        let bytes = bytes::Bytes::from(body(thread).to_string());
+        for strict in [true, false] {
+            // Without what came before, the rest would be answered wrongly.
+            let fault = Anthropic.conversation(&bytes, strict).expect_err("refused");
+            let refused = Anthropic.refused(&fault);
+            let error = serde_json::from_slice::<Value>(&refused.body).unwrap()["error"].clone();
+            assert_eq!((refused.status.as_u16(), &error["type"]), (400, &json!("invalid_request_error")));
+            assert_eq!(error["details"], json!({ "error_code": "thread_unsupported_request" }), "{error}");
+        }
+    }
+    let other = Anthropic.refused(&asked(&Anthropic, &json!({ "model": "m", "messages": [] , "x": 1 })).unwrap_err());
+    assert!(!String::from_utf8_lossy(&other.body).contains("details"));
+}

@@ -251,3 +251,29 @@ fn the_same_in_pieces() {
     let broken = streamed(&Responses, "data: {\"error\":{\"code\":503,\"message\":\"busy\"}}\n\n", 9);
     assert!(broken.contains("event: error\n") && broken.contains("busy"), "{broken}");
 }
+
+#[test]
+fn what_was_cut_is_not_called_complete() {
+    let said = |reason: &str, call: bool| {
+        let mut parts = vec![json!({ "text": "I go to" })];
+        parts.extend(call.then(|| json!({ "functionCall": { "name": "f", "args": {} } })));
+        json!({ "candidates": [{ "content": { "parts": parts }, "finishReason": reason }] })
+    };
+    for (reason, status) in [("MAX_TOKENS", "incomplete"), ("SAFETY", "incomplete"), ("STOP", "completed")] {
+        let value = whole(&Responses, &said(reason, false)).unwrap();
+        serde_json::from_value::<Response>(value.clone()).unwrap_or_else(|error| panic!("{error}: {value}"));
+        assert_eq!((&value["status"], &value["output"][0]["status"]), (&json!(status), &json!(status)), "{value}");
+        let pieces = streamed(&Responses, &events(&[said(reason, false)]), 33);
+        let pieces: Vec<Value> = data(&pieces).iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+        let done = pieces.iter().find(|piece| piece["type"] == "response.output_item.done").unwrap();
+        serde_json::from_value::<ResponseStreamEvent>(done.clone()).unwrap_or_else(|error| panic!("{error}: {done}"));
+        assert_eq!(done["item"]["status"], status);
+        let last = pieces.last().unwrap();
+        assert_eq!(last["type"], format!("response.{status}"));
+        assert_eq!(last["response"]["output"], value["output"]);
+        // What was whole when it was cut stays so.
+        let value = whole(&Responses, &said(reason, true)).unwrap();
+        let of_items = value["output"].as_array().unwrap().iter().map(|item| &item["status"]);
+        assert!(of_items.eq([&json!("completed"), &json!("completed")]), "{value}");
+    }
+}

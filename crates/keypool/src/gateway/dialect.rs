@@ -91,6 +91,14 @@ impl Dialect {
         )
     }
 
+    /// The answer to a tenant where nobody would know whose what it asks for is.
+    pub(super) fn nobodys(self) -> Response<Full<Bytes>> {
+        self.not_found(
+            "tenants have calls that name a model and leave nothing behind at this provider, and its models: whose files, \
+             batches and the like are there nobody knows, so that they are for whoever has the gateway's one token",
+        )
+    }
+
     /// The answer where a path names a provider that is not there.
     pub(super) fn unnamed(self) -> Response<Full<Bytes>> {
         self.not_found(

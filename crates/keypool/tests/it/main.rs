@@ -34,6 +34,7 @@ mod framed;
 #[cfg(unix)]
 mod generating;
 mod guarding;
+mod hidden;
 mod home;
 mod hostile;
 #[cfg(unix)]

@@ -143,6 +143,12 @@ async fn a_list_of_models_holds_at_the_gateways_own_provider_of_any_kind() {
                 let (answer, arrived) = scene.ask(scene.request(method, path, token), "").await;
                 assert_eq!(arrived, expected, "{method} {path}: {answer:?}");
                 assert!(expected == 1 || answer.status.as_u16() == 404, "{method} {path}: {answer:?}");
+                if expected == 0 {
+                    // It is no question of translation.
+                    let why = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+                    let is_said = why.contains("one token") || path == "/v1/models/x";
+                    assert!(is_said && !why.contains("translated"), "{method} {path}: {why}");
+                }
             }
         }
         let (list, _) = scene.ask(scene.request("GET", "/v1/models", ALICE), "").await;

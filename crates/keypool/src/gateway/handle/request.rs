@@ -132,7 +132,7 @@ where
                 (Some(task), Some(_)) => (home, way) = (other.take(), Way::Translated(dialect, task)),
                 (task, None) if own != Dialect::Gemini && matches!(way, Way::Through | Way::Moved(_)) => {
                     // As at providers beside it: whose anything else is, nobody knows there.
-                    way = task.map_or(Way::Nowhere(own), |task| Way::Translated(own, task));
+                    way = task.map_or(Way::Nobodys(own), |task| Way::Translated(own, task));
                 }
                 _ => {}
             }
@@ -140,6 +140,7 @@ where
         let admitted = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
             (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),
+            (Ok(_), Way::Nobodys(dialect)) => Err(dialect.nobodys()),
             (Ok(_), Way::Unnamed(dialect)) => Err(dialect.unnamed()),
             (Ok(_), Way::Unversioned(dialect)) => Err(dialect.unversioned()),
             // Uploads are kept track of for providers of Gemini's alone.
@@ -148,7 +149,7 @@ where
             }
             // What is made there is nobody's: it is for whoever has the one token.
             (Ok((tenant, _)), _) if other.is_some() && belongings.is_none() && !tenant.is_default() => {
-                Err(dialect.nowhere())
+                Err(dialect.nobodys())
             }
             (Ok(admitted), _) => match wish {
                 Ok(wish) => match gateway.let_in((&admitted.0, &admitted.1), &mut visit, dialect, line.meter()).await {

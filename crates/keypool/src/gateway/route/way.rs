@@ -69,6 +69,8 @@ pub(in crate::gateway) enum Way {
     Nowhere(Dialect),
     /// The same of a path that the provider has, too: the credential made it the other dialect's.
     Mistaken(Dialect),
+    /// A tenant asks for what would be nobody's there.
+    Nobodys(Dialect),
     /// The path names a provider that is not there.
     Unnamed(Dialect),
     /// It is a path of the dialect without its version, or with two of them: one of the client's base URL.
@@ -267,6 +269,7 @@ mod tests {
             Way::Moved(to) => to.to_string(),
             Way::Translated(dialect, task) => format!("{dialect:?} {task:?}"),
             Way::Nowhere(dialect) => format!("{dialect:?} nowhere"),
+            Way::Nobodys(dialect) => format!("{dialect:?} nobody's"),
             Way::Mistaken(dialect) => format!("{dialect:?} by mistake"),
             Way::Unnamed(dialect) => format!("{dialect:?} unnamed"),
             Way::Unversioned(dialect) => format!("{dialect:?} unversioned"),

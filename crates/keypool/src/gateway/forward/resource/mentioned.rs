@@ -39,12 +39,32 @@ const AGENTS: [&str; 4] = ["agent", "agents", "base_agent", "baseAgent"];
 /// Every model that a body asks, and every agent: one that cannot be read is called nothing. Of a field that stands there
 /// twice both are found: others may read the first.
 pub(super) fn models_in(body: &[u8]) -> Result<Vec<String>, serde_json::Error> {
+    asked_in(body, |name, whole| match name {
+        "model" | "baseModel" | "base_model" => Names::Model,
+        name if whole && AGENTS.contains(&name) => Names::Agent,
+        _ => Names::Nothing,
+    })
+}
+
+/// Whether the requests of a batch stand in a file.
+pub(super) fn asks_from_a_file(body: &[u8]) -> Result<bool, serde_json::Error> {
+    let files = asked_in(body, |name, _| match name {
+        "fileName" | "file_name" => Names::File,
+        _ => Names::Nothing,
+    })?;
+    Ok(!files.is_empty())
+}
+
+fn asked_in(body: &[u8], field: Field) -> Result<Vec<String>, serde_json::Error> {
     let mut found = Vec::new();
     let mut json = serde_json::Deserializer::from_slice(body);
-    Asked { names: Names::Nothing, whole: true, found: &mut found }.deserialize(&mut json)?;
+    Asked { names: Names::Nothing, whole: true, field, found: &mut found }.deserialize(&mut json)?;
     json.end()?;
     Ok(found)
 }
+
+/// What a field of this name names; of the request itself, or within.
+type Field = fn(&str, bool) -> Names;
 
 /// What a value names.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,19 +72,21 @@ enum Names {
     Nothing,
     Model,
     Agent,
+    File,
 }
 
-/// A value on the way to the models in it.
+/// A value on the way to what is asked in it.
 struct Asked<'f> {
     names: Names,
     /// It is the request itself.
     whole: bool,
+    field: Field,
     found: &'f mut Vec<String>,
 }
 
 impl Asked<'_> {
     fn within(&mut self, names: Names) -> Asked<'_> {
-        Asked { names, whole: false, found: self.found }
+        Asked { names, whole: false, field: self.field, found: self.found }
     }
 
     /// It is no text.
@@ -129,11 +151,7 @@ impl<'de> Visitor<'de> for Asked<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<(), A::Error> {
         while let Some(name) = fields.next_key::<String>()? {
-            let names = match &*name {
-                "model" | "baseModel" | "base_model" => Names::Model,
-                name if self.whole && AGENTS.contains(&name) => Names::Agent,
-                _ => Names::Nothing,
-            };
+            let names = (self.field)(&name, self.whole);
             if OPAQUE.contains(&&*name) {
                 fields.next_value::<IgnoredAny>()?;
             } else {

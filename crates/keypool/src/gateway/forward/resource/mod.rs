@@ -16,6 +16,7 @@ mod sought;
 mod spelled;
 mod spoken;
 mod tried;
+mod unseen;
 
 use std::{
     collections::HashMap,

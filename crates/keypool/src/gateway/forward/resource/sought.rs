@@ -14,6 +14,7 @@ use super::{
     Coming, NOT_HERE, Resources,
     mentioned::{self, Behind},
     named::Subject,
+    unseen,
 };
 use crate::{
     gateway::{
@@ -135,6 +136,7 @@ pub(in crate::gateway) async fn seek(
     if !tenant.is_default() && !is_known_to_name_nothing(parts) && makes_tokens(parts.uri.path()) {
         return Err(PAST_US);
     }
+    let unseen = unseen::may_come(tenant, parts)?;
     let mut names = Vec::new();
     let uploads = parts.uri.path().starts_with("/upload/") && subject != Subject::Call;
     if !alone {
@@ -150,11 +152,11 @@ pub(in crate::gateway) async fn seek(
     let goes_on = uploads
         || body.rest.is_end_stream()
         || is_known_to_name_nothing(parts)
-        || (is_long(&body.rest) && !tenant.is_restricted() && !resources.is_used().await);
+        || (is_long(&body.rest) && !tenant.is_restricted() && !unseen && !resources.is_used().await);
     let Gathering { body, broken, is_plain } = if goes_on && body.first.is_none() {
         Gathering::unread(body.rest)
     } else {
-        gather(parts, body, tenant, &mut names).await?
+        gather(parts, body, (tenant, unseen), &mut names).await?
     };
     if is_plain && subject == Subject::Call {
         resources.say_it_names_nothing(parts);
@@ -258,11 +260,11 @@ impl Gathering {
     }
 }
 
-/// Reads a body as far as it must be, and the names in it.
+/// Reads a body as far as it must be, and the names in it. `unseen`: its requests may not stand in a file.
 async fn gather(
     parts: &Parts,
     Coming { mut first, rest: mut body }: Coming,
-    tenant: &Tenant,
+    (tenant, unseen): (&Tenant, bool),
     names: &mut Vec<String>,
 ) -> Result<Gathering, Refusal> {
     let encoded = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
@@ -304,6 +306,9 @@ async fn gather(
             return Ok(Gathering { body, broken: Broken::default(), is_plain: false });
         }
         names.extend(mentioned::names_in(&text, compatible).map_err(|_| UNREADABLE)?);
+        if unseen && mentioned::asks_from_a_file(&text).map_err(|_| UNREADABLE)? {
+            return Err(unseen::UNCOUNTED);
+        }
         if tenant.is_restricted() {
             let models = mentioned::models_in(&text).map_err(|_| UNREADABLE)?;
             if models.iter().any(|model| !tenant.may_use(model)) {
