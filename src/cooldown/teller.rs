@@ -16,9 +16,12 @@ pub(super) struct Teller {
     seat: Seat,
     secret: Secret,
     /// Of the request's earlier attempts; nearly every request has none.
-    earlier: Option<Box<Vec<Secret>>>,
+    earlier: Option<Box<Earlier>>,
     meter: Option<Arc<Meter>>,
 }
+
+/// Behind one pointer: every answer carries room for it.
+struct Earlier(Vec<Secret>);
 
 impl Teller {
     pub(super) fn pool(&self) -> &KeyPool {
@@ -36,7 +39,7 @@ impl Teller {
     }
 
     pub(super) fn earlier(&self) -> &[Secret] {
-        self.earlier.as_ref().map_or(&[], |earlier| earlier)
+        self.earlier.as_ref().map_or(&[], |earlier| &earlier.0)
     }
 
     /// Whether its request had no attempt before.
@@ -75,8 +78,8 @@ impl Teller {
 }
 
 #[inline]
-fn of_earlier(granted: &Granted) -> Option<Box<Vec<Secret>>> {
-    granted.particulars.earlier().map(|_| Box::new(earlier_of(granted)))
+fn of_earlier(granted: &Granted) -> Option<Box<Earlier>> {
+    granted.particulars.earlier().map(|_| Box::new(Earlier(earlier_of(granted))))
 }
 
 impl From<Granted> for Teller {

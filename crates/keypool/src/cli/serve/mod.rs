@@ -240,6 +240,8 @@ impl Serve {
             reload.abort();
             for task in [present, counting, budgeting] {
                 task.abort();
+                // What it writes last comes before what is written below.
+                let _ = task.await;
             }
             // What answers left of their time, and never less than a store needs that is only busy.
             let spent = ending.get().map_or(grace, |began| pool.clock().tick().since(*began));
