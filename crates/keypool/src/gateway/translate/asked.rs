@@ -68,13 +68,13 @@ async fn as_it_came(mut body: Arriving, held: &mut Held) -> Result<Bytes, Fault>
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Fault::invalid("the request's body broke off"))?;
         let Ok(chunk) = frame.into_data() else { continue };
-        if whole.is_empty() && chunk.len() == expected {
-            return Ok(chunk);
-        }
         if whole.len() + chunk.len() > MOST_ASKED {
             return Err(too_large());
         }
         held.hold(whole.len() + chunk.len())?;
+        if whole.is_empty() && chunk.len() == expected {
+            return Ok(chunk);
+        }
         if whole.is_empty() {
             whole.reserve(expected);
         }
