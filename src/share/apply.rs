@@ -240,7 +240,8 @@ fn enrol(state: &mut BoardState, renewal: &Renewal, reply: &mut Reply, now: i64)
     let known = state.rosters.contains_key(&renewal.roster);
     reply.unknown_roster = !known;
     let record = state.holders.entry(renewal.holder.clone()).or_default();
-    record.roster = if known { renewal.roster } else { 0 };
+    // What has ended serves nothing, and has no limits that others are to go by.
+    record.roster = if known && !renewal.ends { renewal.roster } else { 0 };
     record.seen = now;
 }
 

@@ -24,6 +24,7 @@ pub(crate) struct Shelf {
     state: Option<BoardState>,
     /// As they were written last.
     holders: HashMap<HolderId, HolderRow>,
+    /// Those that have a row, whether anybody has them now or not.
     rosters: HashSet<u64>,
     /// Units that have a row: one that nobody ever held needs none.
     units: HashSet<UnitId>,
@@ -157,11 +158,14 @@ impl Shelf {
         Ok(())
     }
 
-    /// Whether a roster was read.
-    pub(crate) fn knows_roster(&self, roster: u64) -> bool {
-        self.rosters.contains(&roster)
+    /// A roster has a row. Whether it is to be read: it was not yet, and somebody has it.
+    pub(crate) fn lacks_roster(&mut self, roster: u64) -> bool {
+        self.rosters.insert(roster);
+        let Some(state) = &self.state else { return false };
+        !state.rosters.contains_key(&roster) && state.holders.values().any(|holder| holder.roster == roster)
     }
 
+    /// Reads one; holders before it.
     pub(crate) fn read_roster(&mut self, roster: u64, units: &str) -> serde_json::Result<()> {
         if let Some(state) = &mut self.state {
             let infos: Vec<UnitInfo> = serde_json::from_str(units)?;
@@ -170,7 +174,6 @@ impl Shelf {
                 state.units.put(info.unit.clone(), blank);
             }
             state.rosters.insert(roster, infos.into());
-            self.rosters.insert(roster);
         }
         Ok(())
     }
@@ -239,7 +242,12 @@ impl Shelf {
         for (roster, units) in state.rosters.iter().filter(|roster| !self.rosters.contains(roster.0)) {
             changes.rosters.push((*roster, serde_json::to_string(units)?));
         }
-        changes.rosters_gone = self.rosters.iter().filter(|held| !state.rosters.contains_key(held)).copied().collect();
+        // Nobody has the others. They stay until there is another one that serves something: the next process mostly has the
+        // same again, and its first request need not wait until thousands of units are written.
+        if changes.rosters.iter().any(|(roster, _)| !state.rosters[roster].is_empty()) {
+            let gone = self.rosters.iter().filter(|held| !state.rosters.contains_key(held));
+            changes.rosters_gone = gone.copied().collect();
+        }
         changes.facts_gone = state.facts.take_over();
         if state.revision != self.revision {
             let new = state.facts.iter().filter(|fact| fact.1.revision > self.revision);

@@ -263,7 +263,7 @@ impl BoardState {
 
     /// Whether all processes can serve the same, with the same limits.
     pub(super) fn are_agreed(&self, roster: u64) -> bool {
-        self.holders.values().all(|holder| holder.roster == roster)
+        self.holders.values().all(|holder| holder.roster == roster || holder.roster == 0)
     }
 
     /// [`BoardState::limits`] of a unit of a roster; `agreed`: [of all](Self::are_agreed).

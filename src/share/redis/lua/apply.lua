@@ -85,7 +85,8 @@ local function enrol(renewal, reply, now)
   local known = call('EXISTS', name) == 1
   reply.unknown_roster = not known
   local record = holder_of(renewal.holder)
-  record.roster = known and renewal.roster or '0'
+  -- What has ended serves nothing, and has no limits that others are to go by.
+  record.roster = known and not renewal.ends and renewal.roster or '0'
   record.seen = now
   live = nil
 end

@@ -149,7 +149,7 @@ pub(super) fn read(from: &Transaction<'_>, desk: &mut SharedDesk) -> Result<(), 
     let mut rosters = from.prepare_cached("SELECT roster FROM board_rosters")?;
     let known = rosters.query_map([], |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
     for roster in &known {
-        if !desk.shelf.knows_roster(roster.cast_unsigned()) {
+        if desk.shelf.lacks_roster(roster.cast_unsigned()) {
             let mut one = from.prepare_cached("SELECT units FROM board_rosters WHERE roster = ?1")?;
             let units: String = one.query_row([roster], |row| row.get(0))?;
             let read = desk.shelf.read_roster(roster.cast_unsigned(), &units);

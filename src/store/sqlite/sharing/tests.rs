@@ -358,6 +358,16 @@ impl Party {
         self.holder.answered(&reply, &mut self.books, Moment::of(&clock.clock()));
         reply.granted
     }
+
+    /// Its last: it serves nothing any more, as a pool does that ends.
+    async fn ends(mut self, clock: &ManualClock) {
+        self.holder.serve(Vec::new());
+        let now = Moment::of(&clock.clock());
+        self.holder.renew_now(now);
+        let mut last = self.holder.renewal(&mut self.books, now).expect("it is due");
+        last.ends = true;
+        self.board.renew(&last).await.expect("an answer");
+    }
 }
 
 #[test]
@@ -391,5 +401,46 @@ fn versions_that_follow_each_other_share_a_file() {
             later.renews(&clock, 10).await;
         }
         assert_eq!(later.holder.held().count(), 2);
+    });
+}
+
+/// What the next process serves is mostly what the last one did: its first request is not to wait until that is written again,
+/// and what nobody serves any more is no difference.
+#[test]
+fn a_process_that_ended_leaves_what_it_served_to_the_next_and_differs_from_nobody() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keypool.db");
+        let clock = ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000));
+        let served = || -> Vec<i64> {
+            let file = rusqlite::Connection::open(&path).expect("a file");
+            let mut rows = file.prepare("SELECT roster FROM board_rosters WHERE length(units) > 2").expect("a table");
+            rows.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("rosters")
+        };
+        let limits = Limits::new().per_minute(5);
+        let mut first = Party::limited(&path, &clock, ("first", &limits), false);
+        first.renews(&clock, 10).await;
+        let of_first = served();
+        assert_eq!(of_first.len(), 1);
+        first.ends(&clock).await;
+        assert_eq!(served(), of_first, "it stays for whoever comes next");
+
+        let mut next = Party::limited(&path, &clock, ("next", &limits), false);
+        let now = Moment::of(&clock.clock());
+        next.holder.renew_now(now);
+        let renewal = next.holder.renewal(&mut next.books, now).expect("it is due");
+        let reply = next.board.renew(&renewal).await.expect("an answer");
+        assert!(!reply.differ && !reply.unknown_roster, "{reply:?}");
+        next.holder.answered(&reply, &mut next.books, now);
+        assert_eq!(served(), of_first);
+
+        let mut other = Party::limited(&path, &clock, ("other", &limits.clone().per_day(9)), false);
+        other.renews(&clock, 1).await;
+        assert_eq!(served().len(), 2, "two are in use");
+        next.ends(&clock).await;
+        other.ends(&clock).await;
+        let mut third = Party::limited(&path, &clock, ("third", &limits.per_minute(7)), false);
+        third.renews(&clock, 1).await;
+        assert_eq!(served().len(), 1, "nobody has the others");
     });
 }
