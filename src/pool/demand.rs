@@ -43,6 +43,9 @@ pub struct Demand {
     pub(crate) names_nothing: bool,
 }
 
+/// Says whether so many bytes of an answer may be held.
+pub(crate) type MayHold = Arc<dyn Fn(usize) -> bool + Send + Sync>;
+
 /// Is told which lease a request goes out with.
 pub(crate) trait OnGrant: Send + Sync {
     fn granted(&self, granted: &Granted);
@@ -184,6 +187,15 @@ impl Demand {
     #[must_use]
     pub fn retold_whole(mut self) -> Self {
         self.particulars.retold = Some(Retold::Whole);
+        self
+    }
+
+    /// Of an answer that is [retold whole](Demand::retold_whole) no more is held than `may` allows: it is asked, with all bytes
+    /// so far, as the answer grows. Where it says no, what is there is handed up, and the rest as it comes. For whoever bounds
+    /// many answers together.
+    #[must_use]
+    pub fn held_while(mut self, may: impl Fn(usize) -> bool + Send + Sync + 'static) -> Self {
+        self.particulars.may_hold = Some(Arc::new(may));
         self
     }
 
