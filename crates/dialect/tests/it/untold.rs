@@ -33,7 +33,7 @@ fn an_answer_is_told_whatever_it_says_that_it_cost() {
         assert_eq!(got["usage"]["completion_tokens"], completion, "{answer}");
         let got = whole(&Anthropic, &answer).unwrap();
         assert_eq!(got["usage"]["output_tokens"], completion, "{answer}");
-        let told = data(&streamed(&OpenAi, &events(&[answer.clone()]), 1000));
+        let told = data(&streamed(&OpenAi, &events(std::slice::from_ref(&answer)), 1000));
         assert_eq!(told.last().unwrap(), "[DONE]", "{answer}");
     }
 }

@@ -80,7 +80,9 @@ impl Answers {
         }
         let mut whole = BytesMut::with_capacity(length);
         // Each goes once it is copied.
-        pieces.into_iter().for_each(|piece| whole.extend_from_slice(&piece));
+        for piece in pieces {
+            whole.extend_from_slice(&piece);
+        }
         Ok(whole.freeze())
     }
 
