@@ -95,7 +95,8 @@ where
         }
         let waiting = self.flow.waiting();
         if self.whole {
-            return waiting > LARGEST_WHOLE;
+            return waiting > LARGEST_WHOLE
+                || self.granted.particulars.may_hold.as_ref().is_some_and(|may| !may(waiting));
         }
         if self.small {
             return waiting > judging::LARGEST_WHOLE;

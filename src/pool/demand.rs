@@ -43,6 +43,9 @@ pub struct Demand {
     pub(crate) names_nothing: bool,
 }
 
+/// Says whether so many bytes of an answer may be held.
+pub(crate) type MayHold = Arc<dyn Fn(usize) -> bool + Send + Sync>;
+
 /// Is told which lease a request goes out with.
 pub(crate) trait OnGrant: Send + Sync {
     fn granted(&self, granted: &Granted);
@@ -187,6 +190,15 @@ impl Demand {
         self
     }
 
+    /// Of an answer that is [retold whole](Demand::retold_whole) no more is held than `may` allows: it is asked, with all bytes
+    /// so far, as the answer grows. Where it says no, what is there is handed up, and the rest as it comes. For whoever bounds
+    /// many answers together.
+    #[must_use]
+    pub fn held_while(mut self, may: impl Fn(usize) -> bool + Send + Sync + 'static) -> Self {
+        self.particulars.may_hold = Some(Arc::new(may));
+        self
+    }
+
     /// Where it waits, if it must. Unset: with all others that say nothing ([`KeyPool::bound_waiting`]).
     ///
     /// [`KeyPool::bound_waiting`]: crate::KeyPool::bound_waiting
@@ -194,6 +206,11 @@ impl Demand {
     pub fn waiting_in(mut self, room: &Arc<WaitingRoom>) -> Self {
         self.particulars.room = Some(Arc::clone(room));
         self
+    }
+
+    /// Whether it says which keys must, or had better, serve.
+    pub fn has_affinity(&self) -> bool {
+        self.affinity != Affinity::Any
     }
 
     /// The model it asks for.

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Attempt, Behind, Meter, WaitingRoom};
+use super::{Attempt, Behind, Meter, WaitingRoom, demand::MayHold};
 
 /// What few requests have, shared by a demand and its leases: all others carry an empty pointer. Reads as what it holds,
 /// or as nothing of all that; written to, it is its holder's own.
@@ -34,6 +34,8 @@ pub(crate) struct Held {
     pub(crate) room: Option<Arc<WaitingRoom>>,
     /// Its answer is told in other words.
     pub(crate) retold: Option<Retold>,
+    /// How much of an answer may be held that is told once all of it is there.
+    pub(crate) may_hold: Option<MayHold>,
     /// Its body names a model, which nobody has seen.
     pub(crate) behind: Option<Behind>,
 }
@@ -56,6 +58,7 @@ static NOTHING: Held = Held {
     meter: None,
     room: None,
     retold: None,
+    may_hold: None,
     behind: None,
 };
 

@@ -17,6 +17,14 @@ pub trait Listener: Send {
     /// # Errors
     /// Where more should have come.
     fn end(&mut self, say: &mut dyn FnMut(Event<'_>)) -> Result<(), Fault>;
+
+    /// The same of an answer that came whole: that it is at its end nobody need say.
+    ///
+    /// # Errors
+    /// Where it said nothing.
+    fn end_of_whole(&mut self, say: &mut dyn FnMut(Event<'_>)) -> Result<(), Fault> {
+        self.end(say)
+    }
 }
 
 /// Hears an answer and says it.
@@ -51,7 +59,7 @@ impl Exchange {
         let mut out = Vec::with_capacity(body.len() + 512);
         let Self { listener, voice, .. } = &mut self;
         listener.hear(body, &mut |event| voice.say(event, &mut out))?;
-        listener.end(&mut |event| voice.say(event, &mut out))?;
+        listener.end_of_whole(&mut |event| voice.say(event, &mut out))?;
         voice.end(&mut out);
         if out.is_empty() {
             return Err(Fault::new(Kind::BadGateway, "the model gave nothing of what was asked for"));

@@ -46,6 +46,21 @@ async fn a_stream_is_held_no_longer_than_any() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_more_of_one_is_held_than_may_be() {
+    let bench = Bench::new();
+    let demand = Demand::new("m").retold_whole().held_while(|bytes| bytes <= 150_000);
+    let (request, _lease) = asked(&bench, demand.clone());
+    let long = Steps::chunks(["x".repeat(100_000), "y".repeat(100_000)]).then(Step::Never);
+    let answer = bench.ask(request, json(200, long)).await.unwrap();
+    assert_eq!(kind(&answer), VerdictKind::Success, "what it would have been is not known");
+
+    let (request, _lease) = asked(&bench, demand);
+    let short = Steps::chunks(["x".repeat(100_000)]).then(Step::Fail);
+    let answer = bench.ask(request, json(200, short)).await.unwrap();
+    assert_eq!(kind(&answer), VerdictKind::Transient);
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_it_comes_what_overwrites_the_key() {
     let bench = Bench::new();
     let plain = bench.ask(asked(&bench, Demand::new("m")).0, json(200, Steps::chunks(["{}"]))).await.unwrap();

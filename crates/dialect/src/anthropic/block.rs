@@ -106,8 +106,8 @@ fn texts<'a>(blocks: Vec<Block<'a>>, place: &dyn Fn() -> String) -> Result<Vec<T
 
 struct Reader<'r, 'a> {
     conversation: &'r mut Conversation<'a>,
-    /// Names of tools by the ids of calls.
-    called: HashMap<Text<'a>, Text<'a>>,
+    /// Names of tools by the ids of calls, and which call it was.
+    called: HashMap<Text<'a>, (Text<'a>, usize)>,
     /// What tools answered beside text: it follows their answers.
     late: Vec<Part<'a>>,
 }
@@ -130,7 +130,7 @@ impl<'a> Reader<'_, 'a> {
                 let (id, name) = (block.id.ok_or_else(|| missing("id"))?, block.name.ok_or_else(|| missing("name"))?);
                 let carried = CallId::read(&id, &self.conversation.model);
                 let args = block.input.filter(|input| input.get().starts_with('{')).ok_or_else(|| missing("input"))?;
-                self.called.insert(id, name.clone());
+                self.called.insert(id, (name.clone(), self.called.len()));
                 let call = Call {
                     id: carried.id.map(Text::from),
                     name,
@@ -150,7 +150,7 @@ impl<'a> Reader<'_, 'a> {
 
     fn returned(&mut self, block: Block<'a>, place: &dyn Fn() -> String) -> Result<(), Fault> {
         let id = block.tool_use_id.unwrap_or_default();
-        let Some(name) = self.called.get(&id).cloned() else {
+        let Some((name, nth)) = self.called.get(&id).cloned() else {
             return Err(
                 Fault::invalid(format!("{}.tool_use_id: no tool_use before it has this id", place())).at(place())
             );
@@ -184,7 +184,7 @@ impl<'a> Reader<'_, 'a> {
             }
         };
         let id = CallId::read(&id, &self.conversation.model).id.map(Text::from);
-        let returned = Returned { id, name, content, failed: block.is_error == Some(true) };
+        let returned = Returned { id, name, content, failed: block.is_error == Some(true), nth };
         self.conversation.say(Role::User, Part::Returned(returned));
         Ok(())
     }

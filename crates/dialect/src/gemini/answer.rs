@@ -5,7 +5,12 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{fault::fault_in, nonsense, tools::ANSWER};
+use super::{
+    count::{Count, or_nothing},
+    fault::fault_in,
+    nonsense,
+    tools::ANSWER,
+};
 use crate::{Chosen, Event, Fault, Finish, Kind, Likely, Text, Usage, exchange};
 
 #[derive(Deserialize)]
@@ -15,6 +20,7 @@ struct Answer<'a> {
     candidates: Vec<Candidate<'a>>,
     #[serde(borrow)]
     prompt_feedback: Option<Feedback<'a>>,
+    #[serde(default, deserialize_with = "or_nothing")]
     usage_metadata: Option<Metadata>,
     #[serde(borrow)]
     response_id: Option<Text<'a>>,
@@ -85,11 +91,12 @@ struct Feedback<'a> {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Metadata {
-    prompt_token_count: u64,
-    tool_use_prompt_token_count: u64,
-    cached_content_token_count: u64,
-    candidates_token_count: u64,
-    thoughts_token_count: u64,
+    prompt_token_count: Count,
+    tool_use_prompt_token_count: Count,
+    cached_content_token_count: Count,
+    candidates_token_count: Count,
+    thoughts_token_count: Count,
+    #[serde(deserialize_with = "or_nothing")]
     prompt_tokens_details: Vec<Modality>,
 }
 
@@ -97,7 +104,7 @@ struct Metadata {
 #[serde(rename_all = "camelCase", default)]
 struct Modality {
     modality: String,
-    token_count: u64,
+    token_count: Count,
 }
 
 #[derive(Deserialize)]
@@ -157,6 +164,7 @@ pub struct Listener {
 #[derive(Debug, Default)]
 struct Choice {
     calls: u32,
+    has_parts: bool,
     finish: Option<Finish>,
 }
 
@@ -176,6 +184,7 @@ impl Listener {
         let choice = candidate.index;
         let state = self.choices.entry(choice).or_default();
         for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
+            state.has_parts = true;
             let Part { text, thought, thought_signature: signature, function_call, inline_data } = part;
             if let Some(FunctionCall { id, name, args }) = function_call {
                 if self.by_call && *name == *ANSWER {
@@ -271,6 +280,13 @@ impl exchange::Listener for Listener {
         }
         Ok(())
     }
+
+    fn end_of_whole(&mut self, say: &mut dyn FnMut(Event<'_>)) -> Result<(), Fault> {
+        for choice in self.choices.values_mut().filter(|choice| choice.has_parts) {
+            choice.finish.get_or_insert(Finish::Stop);
+        }
+        self.end(say)
+    }
 }
 
 fn no_args() -> Cow<'static, RawValue> {
@@ -316,11 +332,11 @@ impl From<Metadata> for Usage {
     fn from(metadata: Metadata) -> Self {
         let audio = metadata.prompt_tokens_details.iter().filter(|detail| detail.modality == "AUDIO");
         Self {
-            input: metadata.prompt_token_count.saturating_add(metadata.tool_use_prompt_token_count),
-            cached: metadata.cached_content_token_count,
-            input_audio: audio.map(|detail| detail.token_count).sum(),
-            output: metadata.candidates_token_count.saturating_add(metadata.thoughts_token_count),
-            thoughts: metadata.thoughts_token_count,
+            input: metadata.prompt_token_count.0.saturating_add(metadata.tool_use_prompt_token_count.0),
+            cached: metadata.cached_content_token_count.0,
+            input_audio: audio.fold(0, |all, detail| all.saturating_add(detail.token_count.0)),
+            output: metadata.candidates_token_count.0.saturating_add(metadata.thoughts_token_count.0),
+            thoughts: metadata.thoughts_token_count.0,
         }
     }
 }

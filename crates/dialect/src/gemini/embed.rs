@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{name, nonsense};
+use super::{
+    count::{Count, or_nothing},
+    name, nonsense,
+};
 use crate::{Embedded, Embedding, Fault};
 
 /// Texts that one request may hold.
@@ -61,7 +64,7 @@ pub fn embedded(asked: &Embedding<'_>, texts: usize, body: &[u8]) -> Result<Embe
     struct Answer {
         #[serde(default)]
         embeddings: Vec<Vector>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_nothing")]
         usage_metadata: Usage,
     }
     #[derive(Deserialize)]
@@ -71,7 +74,7 @@ pub fn embedded(asked: &Embedding<'_>, texts: usize, body: &[u8]) -> Result<Embe
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     struct Usage {
-        prompt_token_count: u64,
+        prompt_token_count: Count,
     }
     let answer: Answer = serde_json::from_slice(body).map_err(|_| nonsense())?;
     let mut vectors: Vec<Vec<f32>> = answer.embeddings.into_iter().map(|vector| vector.values).collect();
@@ -83,7 +86,7 @@ pub fn embedded(asked: &Embedding<'_>, texts: usize, body: &[u8]) -> Result<Embe
             make_unit(vector);
         }
     }
-    Ok(Embedded { vectors, tokens: answer.usage_metadata.prompt_token_count })
+    Ok(Embedded { vectors, tokens: answer.usage_metadata.prompt_token_count.0 })
 }
 
 fn make_unit(vector: &mut [f32]) {

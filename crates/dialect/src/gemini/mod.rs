@@ -4,6 +4,7 @@
 
 mod answer;
 mod config;
+mod count;
 mod embed;
 mod fault;
 mod media_type;

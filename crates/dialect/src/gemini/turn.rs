@@ -159,10 +159,23 @@ fn content<'r>(turn: &'r Turn<'r>, signs: bool) -> Option<Content<'r>> {
     let (role, parts) = match (turn.role, turned.said().next()) {
         (Role::Model, None) => return None,
         (Role::User, None) => ("user", Parts::Written(vec![blank()])),
+        (Role::User, Some(_)) if !turn.parts.is_sorted_by_key(nth) => ("user", in_order(turned)),
         (Role::User, Some(_)) => ("user", Parts::Said(turned)),
         (Role::Model, Some(_)) => ("model", Parts::Said(turned)),
     };
     Some(Content { role: Some(role), parts })
+}
+
+/// Which call a part answers.
+fn nth(part: &Part<'_>) -> Option<usize> {
+    if let Part::Returned(returned) = part { Some(returned.nth) } else { None }
+}
+
+/// Tools may be done in any order, and calls that were given no ids are told apart by their places.
+fn in_order(turned: Turned<'_>) -> Parts<'_> {
+    let mut said: Vec<&Part<'_>> = turned.said().collect();
+    said.sort_by_key(|part| nth(part));
+    Parts::Written(said.into_iter().map(part).collect())
 }
 
 impl<'r> Parts<'r> {

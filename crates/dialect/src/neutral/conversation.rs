@@ -105,6 +105,8 @@ pub struct Returned<'a> {
     pub content: Text<'a>,
     /// It says that it failed.
     pub failed: bool,
+    /// Which of the conversation's calls it answers, as far as ids tell: those that came earlier have smaller numbers.
+    pub nth: usize,
 }
 
 impl<'a> Conversation<'a> {

@@ -142,8 +142,8 @@ pub(super) fn read<'a>(
 struct Reader<'r, 'a> {
     conversation: &'r mut Conversation<'a>,
     ignored: &'r mut Ignored,
-    /// Names of tools by the ids of calls.
-    called: HashMap<Text<'a>, Text<'a>>,
+    /// Names of tools by the ids of calls, and which call it was.
+    called: HashMap<Text<'a>, (Text<'a>, usize)>,
     /// What tools answered beside text: it follows their answers.
     late: Vec<Part<'a>>,
 }
@@ -183,7 +183,7 @@ impl<'a> Reader<'_, 'a> {
                 let Some(id) = message.tool_call_id else {
                     return Err(Fault::invalid(format!("{} is missing", at("tool_call_id"))).at(at("tool_call_id")));
                 };
-                let Some(name) = self.called.get(&id).cloned() else {
+                let Some((name, nth)) = self.called.get(&id).cloned() else {
                     let why = format!("{}: no call before it has this id", at("tool_call_id"));
                     return Err(Fault::invalid(why).at(at("tool_call_id")));
                 };
@@ -193,7 +193,7 @@ impl<'a> Reader<'_, 'a> {
                     Err(several) => several.iter().map(|text| &**text).collect::<String>().into(),
                 };
                 let id = CallId::read(&id, &self.conversation.model).id.map(Text::from);
-                let returned = Returned { id, name, content, failed: false };
+                let returned = Returned { id, name, content, failed: false, nth };
                 self.conversation.say(Role::User, Part::Returned(returned));
                 self.late.extend(beside);
             }
@@ -278,7 +278,7 @@ impl<'a> Reader<'_, 'a> {
         };
         let carried = id.as_deref().map(|id| CallId::read(id, &self.conversation.model)).unwrap_or_default();
         if let Some(id) = id {
-            self.called.insert(id, name.clone());
+            self.called.insert(id, (name.clone(), self.called.len()));
         }
         depth::check(&arguments, || format!("{place}.function.arguments"))?;
         let beside = extra_content.and_then(|extra| extra.google).and_then(|google| google.thought_signature);

@@ -68,7 +68,7 @@ pub(super) fn read<'a>(
         OneOr::List(items) if items.is_empty() => return Err(Fault::invalid("input must not be empty").at("input")),
         OneOr::List(items) => items,
     };
-    let mut called: HashMap<String, Text<'a>> = HashMap::new();
+    let mut called: HashMap<String, (Text<'a>, usize)> = HashMap::new();
     // What tools answered beside text follows their answers.
     let mut late = Vec::new();
     for (index, item) in items.into_iter().enumerate() {
@@ -88,7 +88,7 @@ pub(super) fn read<'a>(
                 let id = item.call_id.ok_or_else(|| missing("call_id"))?;
                 let name = item.name.ok_or_else(|| missing("name"))?;
                 let carried = CallId::read(&id, &conversation.model);
-                called.insert(id.to_string(), name.clone());
+                called.insert(id.to_string(), (name.clone(), called.len()));
                 let arguments = item.arguments.unwrap_or_default();
                 depth::check(&arguments, || format!("{}.arguments", place()))?;
                 let call = Call {
@@ -101,7 +101,7 @@ pub(super) fn read<'a>(
             }
             "function_call_output" => {
                 let id = item.call_id.ok_or_else(|| missing("call_id"))?;
-                let Some(name) = called.get(&*id).cloned() else {
+                let Some((name, nth)) = called.get(&*id).cloned() else {
                     let why = format!("{}.call_id: no call before it has this id", place());
                     return Err(Fault::invalid(why).at(format!("{}.call_id", place())));
                 };
@@ -119,7 +119,7 @@ pub(super) fn read<'a>(
                     }
                 };
                 let id = CallId::read(&id, &conversation.model).id.map(Text::from);
-                let returned = Returned { id, name, content, failed: false };
+                let returned = Returned { id, name, content, failed: false, nth };
                 conversation.say(Role::User, Part::Returned(returned));
             }
             // What the model drew.

@@ -10,6 +10,8 @@ mod laws;
 mod refused;
 mod requests;
 mod responses;
+mod returned;
 mod signatures;
 mod support;
 mod types;
+mod untold;

@@ -172,8 +172,8 @@ fn parallel_calls_and_their_answers() {
                 { "functionCall": { "name": "time", "args": { "arguments": "not JSON" } } },
             ])),
             turn("user", json!([
-                { "functionResponse": { "name": "weather", "response": { "result": "rain" } } },
                 { "functionResponse": { "name": "weather", "response": { "celsius": 20 } } },
+                { "functionResponse": { "name": "weather", "response": { "result": "rain" } } },
                 { "functionResponse": { "name": "time", "response": { "result": "{\"$ref\":\"#/x\"}" } } },
             ])),
             turn("user", json!([{ "text": "thanks" }])),

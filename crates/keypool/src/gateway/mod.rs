@@ -90,6 +90,7 @@ pub struct Gateway<S> {
     fetcher: Fetcher,
     memory: Memory,
     room: Room,
+    room_for_answers: Room,
     others: Others<S>,
     /// Of those that are of Gemini's, by name.
     beside: RwLock<Arc<AllBelongings>>,
@@ -148,6 +149,7 @@ impl<S> Gateway<S> {
             fetcher: Fetcher::default(),
             memory: Memory::default(),
             room: Room::default(),
+            room_for_answers: Room::default(),
             others: Others::default(),
             beside: RwLock::default(),
             used: Used::default(),

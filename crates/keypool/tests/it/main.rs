@@ -82,6 +82,7 @@ mod tasks;
 mod telling;
 mod tenants;
 mod tls;
+mod together;
 mod tokens;
 mod told;
 mod ui;

@@ -125,8 +125,13 @@ async fn in_each_dialect_a_file_is_its_tenants_alone_and_goes_to_its_owner() {
     let sim = sim().await;
     let (served, tenants) = Served::kept(&pool(&sim), &sim.url(), records()).await;
     both(&tenants);
-    // One at each owner.
-    let names = [upload(&served, ALICE).await, upload(&served, ALICE).await];
+    // One at each owner: what follows a question lies anywhere.
+    let first = upload(&served, ALICE).await;
+    assert_eq!(
+        post(&served, ALICE, CHAT, &chat(json!({ "type": "file", "file": { "file_id": first } }))).await.status,
+        StatusCode::OK
+    );
+    let names = [first, upload(&served, ALICE).await];
     served.stop().await;
     for restart in 0..2 {
         let (served, tenants) = Served::kept(&pool(&sim), &sim.url(), records()).await;

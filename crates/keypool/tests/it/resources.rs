@@ -103,7 +103,10 @@ async fn a_file_is_its_tenants_alone_and_goes_to_its_owner() {
     both(&tenants);
     let mut names = Vec::new();
     for _ in 0..4 {
-        names.push(upload(&served, ALICE).await);
+        let name = upload(&served, ALICE).await;
+        // Else the next one lies beside it.
+        assert_eq!(post(&served, ALICE, GENERATE, about(&name)).await.status, StatusCode::OK);
+        names.push(name);
     }
     for name in &names {
         let path = format!("/v1beta/{name}");
@@ -147,7 +150,7 @@ async fn a_file_is_its_tenants_alone_and_goes_to_its_owner() {
     let mixed = json!({ "contents": [{ "parts": [
         { "fileData": { "fileUri": names[0] } }, { "fileData": { "fileUri": names[1] } },
     ] }] });
-    // Two uploads in turn went to two owners.
+    // They went to two owners in turn.
     assert_eq!(post(&served, ALICE, GENERATE, mixed).await.status, StatusCode::BAD_REQUEST);
     let gone = call(&served, ALICE, Method::DELETE, &format!("/v1beta/{}", names[0]), Value::Null).await;
     assert_eq!(gone.status, StatusCode::OK);
@@ -196,7 +199,10 @@ async fn a_list_is_the_tenants_own_over_all_owners_in_pages() {
     both(&tenants);
     let mut of_alice = Vec::new();
     for at in 0..7 {
-        of_alice.push(upload(&served, ALICE).await);
+        let name = upload(&served, ALICE).await;
+        // Else the next one lies beside it.
+        assert_eq!(post(&served, ALICE, GENERATE, about(&name)).await.status, StatusCode::OK);
+        of_alice.push(name);
         if at % 2 == 0 {
             upload(&served, BOB).await;
         }

@@ -1,7 +1,8 @@
 //! Many long requests at once, each of which is held while it is translated.
 
-use std::time::Duration;
+use std::{io::Write as _, net::SocketAddr, time::Duration};
 
+use flate2::{Compression, write::GzEncoder};
 use keypool::{client::Client as Upstream, gateway::token::PLACEHOLDER, stack};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,13 +23,17 @@ fn head(path: &str, length: usize) -> String {
 
 /// What a chat of so many bytes is answered.
 async fn answered(served: &Served, path: &str, length: usize) -> String {
+    answer_to(served, &head(path, length), &vec![b' '; length]).await
+}
+
+async fn answer_to(served: &Served, head: &str, body: &[u8]) -> String {
     let stream = TcpStream::connect(served.address).await.unwrap();
     let (mut read, mut write) = stream.into_split();
     let mut answer = String::new();
     let sends = async {
         // It may be refused before it is sent.
-        let _ = write.write_all(head(path, length).as_bytes()).await;
-        let _ = write.write_all(&vec![b' '; length]).await;
+        let _ = write.write_all(head.as_bytes()).await;
+        let _ = write.write_all(body).await;
         std::future::pending::<()>().await;
     };
     tokio::select! {
@@ -38,13 +43,17 @@ async fn answered(served: &Served, path: &str, length: usize) -> String {
     answer
 }
 
-#[tokio::test]
-async fn long_requests_share_a_bound_and_short_ones_go_on() {
-    let (upstream, _came) = recording().await;
+async fn served_over(upstream: SocketAddr) -> Served {
     let upstream = format!("http://{upstream}");
     let pool = KeyPool::builder(Gemini::at(&upstream).unwrap()).key(Key::new(ONE).id("one")).build().unwrap();
     let stack = stack::stack_over(&pool, Models::new(), Retry::new(), Upstream::new(pool.provider().base()));
-    let served = Served::over(stack, &upstream).await;
+    Served::over(stack, &upstream).await
+}
+
+#[tokio::test]
+async fn long_requests_share_a_bound_and_short_ones_go_on() {
+    let (upstream, _came) = recording().await;
+    let served = served_over(upstream).await;
 
     // Nearly all of eight bodies, which are held until the rest comes.
     let mut held = Vec::new();
@@ -70,6 +79,14 @@ async fn long_requests_share_a_bound_and_short_ones_go_on() {
     // Blanks are no JSON, which is what is said of a body that is read.
     let short = answered(&served, "/v1/chat/completions", 60 << 10).await;
     assert!(short.starts_with("HTTP/1.1 400 "), "{short}");
+    // What is packed takes its room while it is unpacked: nobody comes to where this one breaks.
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(&vec![b' '; 28 * MIB]).unwrap();
+    let mut packed = packed.finish().unwrap();
+    packed.truncate(packed.len() - 20);
+    let packed_head = head("/v1/chat/completions", packed.len()).replacen("\r\n", "\r\ncontent-encoding: gzip\r\n", 1);
+    let bomb = answer_to(&served, &packed_head, &packed).await;
+    assert!(bomb.starts_with("HTTP/1.1 503 ") && bomb.contains("as many long requests"), "{bomb}");
 
     drop(held);
     let mut again = String::new();

@@ -39,7 +39,7 @@ use crate::{
             choice::{self, Chosen},
             way::Way,
         },
-        translate::{self, Translation, Translator, holdings::Holdings},
+        translate::{self, Translation, Translator, answers::Answers, holdings::Holdings},
     },
     outgoing::Outgoing,
     status::{Counted, Heard, Outcome, Traffic, Visit, class_of},
@@ -228,6 +228,7 @@ where
                 holdings: gateway.holdings(turn.setup.unknown),
                 pool: gateway.own.uploads.pool.clone(),
                 held: gateway.room.enter(),
+                answers: Answers::in_room(&gateway.room_for_answers),
             };
             self.leave(turn);
             tidy.apply(&mut parts);

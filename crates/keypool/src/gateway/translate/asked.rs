@@ -1,22 +1,17 @@
 //! What a caller sent, and what is asked of the provider for it.
 
-use std::io::Read;
-
 use bytes::{Bytes, BytesMut};
-use flate2::read::MultiGzDecoder;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
 use keypool_dialect::{Fault, Kind};
 use tower_keypool::Demand;
 
-use super::room::Held;
+use super::{packed::unpacked, room::Held};
 use crate::{gateway::connection::pace::Arriving, outgoing::Outgoing};
 
 /// A larger request is refused: it is held while it is understood.
-const MOST_ASKED: usize = 32 << 20;
-/// What is packed and no shorter takes a while.
-const LONG: usize = 64 << 10;
+pub(super) const MOST_ASKED: usize = 32 << 20;
 
 /// The caller's body, whole, and as it was before it was packed.
 pub(super) async fn read(headers: &HeaderMap, body: Arriving, held: &mut Held) -> Result<Bytes, Fault> {
@@ -31,32 +26,12 @@ pub(super) async fn read(headers: &HeaderMap, body: Arriving, held: &mut Held) -
         }
     };
     let whole = as_it_came(body, held).await?;
-    if !packed {
-        return Ok(whole);
-    }
-    let plain = if whole.len() < LONG {
-        unpacked(&whole)
-    } else {
-        // Others wait behind what takes long.
-        tokio::task::spawn_blocking(move || unpacked(&whole)).await.unwrap_or_else(|_| Err(broken()))
-    }?;
-    held.hold(plain.len())?;
-    Ok(plain)
+    if packed { unpacked(whole, held).await } else { Ok(whole) }
 }
 
-fn too_large() -> Fault {
+pub(super) fn too_large() -> Fault {
     let message = format!("the body is larger than {} MiB, which is all that is translated", MOST_ASKED >> 20);
     Fault::new(Kind::TooLarge, message)
-}
-
-fn broken() -> Fault {
-    Fault::invalid("the request's body is no gzip, though its head says so")
-}
-
-fn unpacked(packed: &[u8]) -> Result<Bytes, Fault> {
-    let mut plain = Vec::new();
-    MultiGzDecoder::new(packed).take(MOST_ASKED as u64 + 1).read_to_end(&mut plain).map_err(|_| broken())?;
-    if plain.len() > MOST_ASKED { Err(too_large()) } else { Ok(plain.into()) }
 }
 
 async fn as_it_came(mut body: Arriving, held: &mut Held) -> Result<Bytes, Fault> {

@@ -11,7 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tower::Service;
 use tower_keypool::{BoxError, Demand, Error, ServedBy};
 
-use super::{Answered, Failed, Translator, answer, asked::request, bad_model, fetch, upstream_fault};
+use super::{Answered, Failed, Translator, answer, answers::Answers, asked::request, bad_model, fetch, upstream_fault};
 use crate::{
     gateway::{dialect::Dialect, model_names::is_among, route::providers::Beside},
     outgoing::Outgoing,
@@ -45,12 +45,13 @@ where
         let asked: Vec<Beside<S>> = beside.cloned().collect();
         let home = home.cloned();
         let (traffic, only) = (Arc::clone(&self.traffic), self.only);
-        let (stack, dialect) = (self.stack.clone(), self.own.dialect());
-        let of_own =
-            async { if only { Ok((Vec::new(), None)) } else { list(stack, dialect, &traffic, parts, None).await } };
+        let (stack, dialect, answers) = (self.stack.clone(), self.own.dialect(), self.answers.apart());
+        let of_own = async {
+            if only { Ok((Vec::new(), None)) } else { list(stack, dialect, (&traffic, answers), parts, None).await }
+        };
         let of_others = asked.iter().map(|other| {
             let demand = Demand::any_model().of_resource().wait(WAIT);
-            list(other.stack.clone(), other.dialect, &traffic, parts, Some(demand))
+            list(other.stack.clone(), other.dialect, (&traffic, self.answers.apart()), parts, Some(demand))
         });
         let of_others: Vec<_> = of_others.collect();
         let named: Vec<Named> = asked.iter().map(Named::of).collect();
@@ -106,7 +107,7 @@ where
         }
         if dialect != Dialect::Gemini {
             let demand = Demand::any_model().of_resource().wait(WAIT);
-            let (listed, served_by) = list(stack, dialect, &self.traffic, &parts, Some(demand)).await?;
+            let (listed, served_by) = list(stack, dialect, (&self.traffic, self.answers), &parts, Some(demand)).await?;
             let found = listed.iter().find(|model| model.id == name);
             let gone = || Fault::new(Kind::NotFound, "model: its provider has none of that name").at("model");
             let model = found.ok_or_else(gone)?;
@@ -137,7 +138,13 @@ impl Named {
 }
 
 /// What a provider lists, all its pages.
-async fn list<S, B>(stack: S, dialect: Dialect, traffic: &Traffic, parts: &Parts, demand: Option<Demand>) -> Listed
+async fn list<S, B>(
+    stack: S,
+    dialect: Dialect,
+    (traffic, answers): (&Traffic, Answers),
+    parts: &Parts,
+    demand: Option<Demand>,
+) -> Listed
 where
     S: Service<http::Request<Outgoing>, Response = Response<B>, Error = Error> + Clone,
     B: Body<Data = Bytes>,
@@ -160,7 +167,7 @@ where
             let version = version.unwrap_or_else(|| HeaderValue::from_static("2023-06-01"));
             request.headers_mut().insert(VERSION, version);
         }
-        let (by, body) = fetch(stack.clone(), traffic, request).await?;
+        let (by, body) = fetch(stack.clone(), traffic, &answers, request).await?;
         let page = match dialect {
             Dialect::Gemini => gemini::page(&body).map(|page| (page.models, page.next)),
             _ => catalogue(&body),

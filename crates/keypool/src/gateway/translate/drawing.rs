@@ -36,6 +36,6 @@ where
             self.wish.another();
             (left, served_by) = (left - count, by);
         }
-        Ok(answer(openai::pictures(&all, self.created()), served_by, &ignored))
+        Ok(answer(self.answers.until_sent(openai::pictures(&all, self.created())), served_by, &ignored))
     }
 }

@@ -50,7 +50,7 @@ where
             self.wish.another();
             (served_by, left) = (by, others);
         }
-        Ok(answer(openai::vectors(&asked, &all), served_by, &ignored))
+        Ok(answer(self.answers.until_sent(openai::vectors(&asked, &all)), served_by, &ignored))
     }
 
     /// Whether so many texts could ever be had: what cannot is refused before any of them is paid for.

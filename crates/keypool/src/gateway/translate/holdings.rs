@@ -69,6 +69,9 @@ where
         if way.is_none() && self.holdings.unknown == Unknown::Try {
             way = resource::find(resources, self.stack.clone(), "v1beta", names, &self.tenant).await?;
         }
+        if let Some(way) = &way {
+            resources.was_asked_about(&self.tenant, way);
+        }
         way.map(Some).ok_or_else(|| NOT_HERE.into())
     }
 

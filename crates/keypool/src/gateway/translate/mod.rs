@@ -1,5 +1,6 @@
 //! A request in another dialect than the provider's: understood, asked anew, and answered in its own.
 
+pub(in crate::gateway) mod answers;
 mod asked;
 mod catalogue;
 mod drawing;
@@ -7,6 +8,7 @@ mod elsewhere;
 mod embedding;
 pub(in crate::gateway) mod holdings;
 mod ignored;
+mod packed;
 pub(in crate::gateway) mod recall;
 mod refusal;
 pub(in crate::gateway) mod room;
@@ -17,13 +19,14 @@ use std::{pin::Pin, sync::Arc, time::Duration, time::UNIX_EPOCH};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kind, Shape, gemini};
 use tower::Service;
 use tower_keypool::{BoxError, Clock, Demand, Error, KeyMask, KeyPool, ServedBy};
 
 pub(super) use self::upstream::reshaped;
 use self::{
+    answers::Answers,
     asked::{read, request},
     elsewhere::{Onward, hinted},
     holdings::Holdings,
@@ -54,9 +57,6 @@ use crate::{
     status::{Outcome, Traffic},
 };
 
-/// A longer answer that comes whole is refused: it is held until it is translated, and images come in it.
-const MOST_ANSWERED: usize = 64 << 20;
-const TOO_LONG: &str = "the upstream's answer is longer than 64 MiB, which is all that is translated";
 /// After so long without an answer's first word a stream begins without it, so that nobody between gives up. What goes wrong
 /// from then on is an event of the stream.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -98,8 +98,10 @@ pub(super) struct Translator<S> {
     pub(super) holdings: Holdings,
     /// The pool of the gateway's own provider.
     pub(super) pool: Option<KeyPool>,
-    /// What it has of the room for bodies.
+    /// What it has of the room for requests' bodies.
     pub(super) held: Held,
+    /// The same of the room for answers.
+    pub(super) answers: Answers,
 }
 
 type Answered<B> = (Outcome, Response<Said<B>>);
@@ -234,7 +236,8 @@ where
         }
         let media_type = exchange.media_type();
         let said = exchange.whole(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
-        let (outcome, mut response) = answer(said, served_by, ignored);
+        drop(body);
+        let (outcome, mut response) = answer(self.answers.until_sent(said), served_by, ignored);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         Ok((outcome, response))
     }
@@ -304,7 +307,7 @@ where
 
     /// A good answer, read to its end.
     async fn fetch(&mut self, request: Request<Outgoing>) -> Result<(Option<ServedBy>, Bytes), Failed> {
-        fetch(self.stack.clone(), &self.traffic, request).await
+        fetch(self.stack.clone(), &self.traffic, &self.answers, request).await
     }
 
     /// Whether the tenant may ask this model.
@@ -328,6 +331,7 @@ where
 async fn fetch<S, B>(
     stack: S,
     traffic: &Traffic,
+    answers: &Answers,
     request: Request<Outgoing>,
 ) -> Result<(Option<ServedBy>, Bytes), Failed>
 where
@@ -336,19 +340,14 @@ where
     B::Error: Into<BoxError>,
 {
     // The stack holds it to its end: one that breaks off is asked for again there.
-    let request = demanding(request, Demand::retold_whole);
+    let request = demanding(request, |demand| answers.bound(demand));
     let response = check(send(stack, traffic, request).await?).await?;
     let (mut head, body) = response.into_parts();
     let (served_by, mask) = (head.extensions.remove::<ServedBy>(), head.extensions.remove::<KeyMask>());
-    match Limited::new(body, MOST_ANSWERED).collect().await {
-        Ok(collected) => {
-            let body = collected.to_bytes();
-            Ok((served_by, if let Some(mask) = mask { mask.hide_escaped(body) } else { body }))
-        }
-        Err(error) => {
-            let why = if error.is::<LengthLimitError>() { TOO_LONG } else { "the upstream's answer broke off" };
-            Err(upstream_fault(Fault::new(Kind::BadGateway, why), served_by))
-        }
+    match answers.read(body).await {
+        Ok(body) => Ok((served_by, if let Some(mask) = mask { mask.hide_escaped(body) } else { body })),
+        Err(fault) if fault.kind == Kind::Overloaded => Err(Failed { served_by, ..unread(fault) }),
+        Err(fault) => Err(upstream_fault(fault, served_by)),
     }
 }
 
@@ -366,8 +365,8 @@ fn count_failed(failed: &Failed, traffic: &Traffic) {
     }
 }
 
-fn answer<B>(body: Vec<u8>, served_by: Option<ServedBy>, ignored: &Ignored) -> Answered<B> {
-    let mut response = Response::new(Said::from(Full::from(body)));
+fn answer<B>(body: impl Into<Bytes>, served_by: Option<ServedBy>, ignored: &Ignored) -> Answered<B> {
+    let mut response = Response::new(Said::from(Full::new(body.into())));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     ignored::name(&mut response, served_by, ignored);
     (Outcome::Answered, response)

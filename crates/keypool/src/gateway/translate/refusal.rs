@@ -35,7 +35,7 @@ impl From<Fault> for Failed {
     }
 }
 
-/// A body that was not taken.
+/// A body that was not taken, of a request or an answer.
 pub(super) fn unread(fault: Fault) -> Failed {
     let full = fault.kind == Kind::Overloaded;
     Failed { retry_after: full.then(|| HeaderValue::from_static("1")), ..fault.into() }

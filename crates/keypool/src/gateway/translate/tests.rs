@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use http_body_util::BodyExt;
 use keypool_dialect::openai::OpenAi;
 use tokio::time::{Instant, sleep};
 use tower::service_fn;
@@ -10,24 +11,14 @@ use super::{room::Room, *};
 
 const EVENT: &str = r#"{"candidates":[{"content":{"parts":[{"text":"at last"}]},"finishReason":"STOP"}]}"#;
 
-/// What a stream tells whose upstream answers after so long, and when its first and last pieces come.
-async fn told(after: Duration, upstream: Result<u16, ()>) -> (u16, String, [u64; 2]) {
-    let stack = service_fn(move |_: Request<Outgoing>| async move {
-        sleep(after).await;
-        let status = upstream.unwrap_or(200);
-        let body = match upstream {
-            Ok(200) => format!("data: {EVENT}\r\n\r\n"),
-            Ok(_) => r#"{"error":{"code":429,"message":"slow down"}}"#.to_owned(),
-            Err(()) => String::new(),
-        };
-        Ok::<_, Error>(Response::builder().status(status).body(Full::<Bytes>::from(body)).unwrap())
-    });
+/// What translates for this stack, whose answers are held in this room.
+fn over<S>(stack: S, room: &Room) -> Translator<S> {
     let clock = Clock::system();
     let traffic = Arc::new(Traffic::new(clock.clone()));
     let tenant = Arc::new(crate::gateway::tenant::Tenant::of(crate::gateway::tenant::Grant::default()));
     let (caller, dialect, others) = (&OpenAi, Dialect::OpenAi, Vec::new());
     let (wish, numbers, fetcher) = (Wish::default(), None, None);
-    let translator = Translator {
+    Translator {
         stack,
         caller,
         strict: true,
@@ -48,7 +39,23 @@ async fn told(after: Duration, upstream: Result<u16, ()>) -> (u16, String, [u64;
         holdings: Holdings { resources: None, beside: Arc::default(), unknown: resource::Unknown::Refuse, alone: true },
         pool: None,
         held: Room::default().enter(),
-    };
+        answers: Answers::in_room(room),
+    }
+}
+
+/// What a stream tells whose upstream answers after so long, and when its first and last pieces come.
+async fn told(after: Duration, upstream: Result<u16, ()>) -> (u16, String, [u64; 2]) {
+    let stack = service_fn(move |_: Request<Outgoing>| async move {
+        sleep(after).await;
+        let status = upstream.unwrap_or(200);
+        let body = match upstream {
+            Ok(200) => format!("data: {EVENT}\r\n\r\n"),
+            Ok(_) => r#"{"error":{"code":429,"message":"slow down"}}"#.to_owned(),
+            Err(()) => String::new(),
+        };
+        Ok::<_, Error>(Response::builder().status(status).body(Full::<Bytes>::from(body)).unwrap())
+    });
+    let translator = over(stack, &Room::default());
     let shape = Shape { stream: true, ..Shape::default() };
     let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape));
     #[expect(clippy::disallowed_methods, reason = "paused")]
@@ -109,20 +116,35 @@ async fn silence_inside_of_a_stream_is_filled_too() {
 }
 
 #[tokio::test]
-async fn what_is_longer_than_is_translated_is_called_so() {
-    let told = async |pieces: usize, broken: bool| {
-        let stack = service_fn(move |_: Request<Outgoing>| async move {
-            let piece = Bytes::from(vec![b' '; 1 << 20]);
-            let pieces = (0..pieces).map(move |_| Ok(http_body::Frame::data(piece.clone())));
-            let end = broken.then(|| Err(BoxError::from("broken off")));
-            let body = http_body_util::StreamBody::new(futures_util::stream::iter(pieces.chain(end)));
-            Ok::<_, Error>(Response::new(body))
-        });
-        let traffic = Traffic::new(Clock::system());
-        let fetched = fetch(stack, &traffic, Request::new(Outgoing::written(Vec::new()))).await;
-        fetched.err().map(|failed| failed.fault.message)
+async fn whole_answers_share_a_room_until_they_are_sent() {
+    let stack = service_fn(|_: Request<Outgoing>| async move {
+        let text = "a".repeat(400 << 10);
+        let body =
+            format!(r#"{{"candidates":[{{"content":{{"parts":[{{"text":"{text}"}}]}},"finishReason":"STOP"}}]}}"#);
+        Ok::<_, Error>(Response::new(Full::<Bytes>::from(body)))
+    });
+    let room = Room::of(1 << 20);
+    let answered = async || {
+        let mut translator = over(stack, &room);
+        let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(Shape::default()));
+        let request = || Request::new(Outgoing::written(Vec::new()));
+        match translator.whole(request, exchange, &Ignored::default()).await {
+            Ok((_, response)) => response,
+            Err(failed) => refused(&OpenAi, failed),
+        }
     };
-    assert_eq!(told(1, false).await, None);
-    assert_eq!(told(65, false).await.as_deref(), Some(TOO_LONG));
-    assert_eq!(told(1, true).await.as_deref(), Some("the upstream's answer broke off"));
+    let (first, second) = (answered().await, answered().await);
+    assert_eq!((first.status(), second.status()), (StatusCode::OK, StatusCode::OK));
+    let third = answered().await;
+    assert_eq!(
+        (third.status(), third.headers()["retry-after"].as_bytes()),
+        (StatusCode::SERVICE_UNAVAILABLE, &b"1"[..])
+    );
+    let said = third.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&said).contains("as many long answers"), "{said:?}");
+
+    let body = first.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(answered().await.status(), StatusCode::SERVICE_UNAVAILABLE, "the first is here yet");
+    drop(body);
+    assert_eq!(answered().await.status(), StatusCode::OK);
 }

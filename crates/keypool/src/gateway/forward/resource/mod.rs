@@ -12,6 +12,7 @@ mod mentioned;
 mod named;
 mod overheard;
 mod owners;
+mod runs;
 mod sought;
 mod spelled;
 mod spoken;
@@ -52,6 +53,8 @@ pub(in crate::gateway) use sought::{LATE, Listening, Sought, Target, seek};
 pub(in crate::gateway) use spoken::{names_nothing, names_of, tuned};
 pub(in crate::gateway) use tried::find;
 
+use self::runs::Runs;
+
 /// The kind of its records.
 const RESOURCE: &str = "resource";
 /// Names that are at hand without a look at the records.
@@ -80,6 +83,7 @@ struct Inner {
     /// Whether anything was ever anybody's, and when that was looked up last.
     used: AtomicBool,
     looked: AtomicI64,
+    runs: Runs,
 }
 
 /// How often it is looked up whether other processes have learned of anything.
@@ -109,7 +113,8 @@ const NO_KEY: Refusal =
     Refusal::new(StatusCode::NOT_FOUND, "what the request names was made with a key that this gateway has no more");
 const SEVERAL: Refusal = Refusal::new(
     StatusCode::BAD_REQUEST,
-    "what the request names belongs to several projects, of which no key sees all: upload it anew, at once",
+    "what the request names belongs to several projects, of which no key sees all: upload it anew, one after the other, before any of it is \
+     asked about; or name a session with each upload (x-keypool-session)",
 );
 
 impl Resources {
@@ -122,7 +127,23 @@ impl Resources {
             at_hand: Mutex::default(),
             used: AtomicBool::new(false),
             looked: AtomicI64::new(i64::MIN),
+            runs: Runs::default(),
         }))
+    }
+
+    /// A tenant's file goes to where the ones before it lie, where nothing else was said.
+    fn lead_upload(&self, tenant: &Tenant, parts: &mut Parts) {
+        if parts.extensions.get::<Demand>().is_none_or(|demand| !demand.has_affinity())
+            && let Some(way) = self.0.runs.next(tenant.name(), unix_ms(&self.0.clock))
+        {
+            let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
+            parts.extensions.insert(demand.affinity(way));
+        }
+    }
+
+    /// A model is asked about what this way leads to.
+    pub(in crate::gateway) fn was_asked_about(&self, tenant: &Tenant, way: &Affinity) {
+        self.0.runs.end(tenant.name(), way);
     }
 
     fn at_hand(&self) -> MutexGuard<'_, HashMap<String, Owned>> {
@@ -213,6 +234,11 @@ impl Resources {
         let Ok(value) = serde_json::to_string(&by) else { return };
         self.0.used.store(true, Ordering::Relaxed);
         let now = unix_ms(&self.0.clock);
+        if unknown.iter().any(|name| name.starts_with("files/"))
+            && let Some(way) = self.leads(&by)
+        {
+            self.0.runs.add(tenant, way, now);
+        }
         let entries = unknown.iter().map(|name| LedgerEntry {
             name: kept_name(name),
             whose: tenant.to_string(),

@@ -162,6 +162,9 @@ pub(in crate::gateway) async fn seek(
         resources.say_it_names_nothing(parts);
     }
     affinity::follow(parts, &body);
+    if uploads {
+        resources.lead_upload(tenant, parts);
+    }
     let (collection, deletes) = match &subject {
         Subject::Named(name) => {
             names.push(name.clone());
@@ -182,6 +185,9 @@ pub(in crate::gateway) async fn seek(
             Some(way) => way,
             None => resolve(&names).await?.ok_or(NOT_HERE)?,
         };
+        if subject == Subject::Call {
+            resources.was_asked_about(tenant, &way);
+        }
         let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
         parts.extensions.insert(demand.affinity(way).of_resource());
     }

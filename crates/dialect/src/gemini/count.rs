@@ -1,0 +1,25 @@
+//! What an answer says that it cost, as far as it can be read: no answer is lost over a count.
+
+use serde::{Deserialize, Deserializer, de};
+use serde_json::value::RawValue;
+
+/// A number of tokens, however it is written; nothing where it is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Count(pub(super) u64);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = <&RawValue>::deserialize(deserializer)?.get().trim_matches('"');
+        // A float that is too large, or below none, is the nearest there is.
+        Ok(Self(written.parse().unwrap_or_else(|_| written.parse::<f64>().map_or(0, |number| number as u64))))
+    }
+}
+
+/// Nothing where it is something else than it should be.
+pub(super) fn or_nothing<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: Default + de::DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    Ok(serde_json::from_str(<&RawValue>::deserialize(deserializer)?.get()).unwrap_or_default())
+}

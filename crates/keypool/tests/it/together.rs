@@ -1,0 +1,57 @@
+//! Several files in one request: no key sees what lies in two projects.
+
+use http::StatusCode;
+use keypool::database::Records;
+use serde_json::{Value, json};
+use tower_keypool::KeyPool;
+
+use crate::{
+    resources::{ALICE, BOB, both, get, pool, post, sim, upload},
+    support::{Answer, Served},
+};
+
+async fn asked(served: &Served, names: &[String]) -> Answer {
+    let part = |name: &String| json!({ "fileData": { "fileUri": format!("https://generativelanguage.googleapis.com/v1beta/{name}") } });
+    let parts: Vec<Value> = names.iter().map(part).collect();
+    let body = json!({ "contents": [{ "parts": parts }] });
+    post(served, ALICE, "/v1beta/models/gemini-2.5-flash:generateContent", body).await
+}
+
+async fn served(pool: &KeyPool, url: &str) -> Served {
+    let (served, tenants) = Served::kept(pool, url, Records::default()).await;
+    both(&tenants);
+    served
+}
+
+#[tokio::test]
+async fn files_that_are_uploaded_one_after_the_other_are_seen_together() {
+    let sim = sim().await;
+    let pool = pool(&sim);
+    let served = served(&pool, &sim.url()).await;
+    let mut names = Vec::new();
+    for _ in 0..4 {
+        let name = upload(&served, ALICE).await;
+        // Until it can be used, as the official clients' users do.
+        assert_eq!(get(&served, ALICE, &format!("/v1beta/{name}")).await.status, StatusCode::OK);
+        names.push(name);
+        upload(&served, BOB).await;
+    }
+    let answer = asked(&served, &names).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+}
+
+#[tokio::test]
+async fn files_that_are_asked_about_by_themselves_use_all_projects() {
+    let sim = sim().await;
+    let pool = pool(&sim);
+    let served = served(&pool, &sim.url()).await;
+    let mut names = Vec::new();
+    for _ in 0..4 {
+        let name = upload(&served, ALICE).await;
+        assert_eq!(asked(&served, std::slice::from_ref(&name)).await.status, StatusCode::OK);
+        names.push(name);
+    }
+    let answer = asked(&served, &names).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
+    assert!(String::from_utf8_lossy(&answer.body).contains("x-keypool-session"), "{answer:?}");
+}
