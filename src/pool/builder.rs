@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::{
     ERRORS, KeyPool, Shared,
-    configured::GivenLimits,
+    configured::{GivenLimits, by_lane_names, lane_name},
     dates::keeps_many_dates,
     event,
     journal::Journal,
@@ -150,25 +150,26 @@ impl KeyPoolBuilder {
 
     /// Adds a key.
     pub fn key(mut self, key: Key) -> Self {
-        self.keys.push(key);
+        self.keys.push(by_lane_names(&*self.provider, key));
         self
     }
 
     /// Adds keys. There is no cache to size: 100,000 keys need no option.
     pub fn keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
-        self.keys.extend(keys);
+        self.keys.extend(keys.into_iter().map(|key| by_lane_names(&*self.provider, key)));
         self
     }
 
-    /// Limits of every owner for a model; `*`: for every model without its own. A key's own limits come first.
+    /// Limits of every owner for a model, however the provider lets it be spelled (`models/x`); `*`: for every model
+    /// without its own. A key's own limits come first.
     pub fn limits(mut self, model: impl Into<String>, limits: Limits) -> Self {
-        self.limits.set(model.into(), limits);
+        self.limits.set(lane_name(&*self.provider, &model.into()).into_owned(), limits);
         self
     }
 
     /// The same for owners of one tier alone; comes before [`limits`](Self::limits).
     pub fn tier_limits(mut self, model: impl Into<String>, tier: Tier, limits: Limits) -> Self {
-        self.limits.set_for_tier(model.into(), tier, limits);
+        self.limits.set_for_tier(lane_name(&*self.provider, &model.into()).into_owned(), tier, limits);
         self
     }
 
@@ -220,7 +221,7 @@ impl KeyPoolBuilder {
     /// What is known of a model, and of those whose name begins with it and a `-`, in a tier: assumed in the place of
     /// the provider's table where [`known_limits`](Self::known_limits) is on. No limits: nothing is assumed.
     pub fn known_limit(mut self, model: impl Into<String>, tier: Tier, limits: Limits) -> Self {
-        self.limits.set_known(model.into(), tier, limits);
+        self.limits.set_known(lane_name(&*self.provider, &model.into()).into_owned(), tier, limits);
         self
     }
 

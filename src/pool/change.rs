@@ -7,6 +7,7 @@ use futures_core::Stream;
 use super::{
     KeyPool,
     cell::Place,
+    configured::by_lane_names,
     event::Event,
     lane::Origin,
     roster::{Added, RAMP_STEPS},
@@ -213,6 +214,7 @@ impl KeyPool {
 impl State {
     /// Takes a key in. `number` is its place among those given, for the error. `late`: while the pool runs.
     pub(super) fn add(&mut self, number: usize, key: Key, now: Now, late: bool) -> Result<KeyId, KeyError> {
+        let key = by_lane_names(&*self.provider, key);
         let zone = match &key.zone {
             Some(name) => self.zone(name).ok_or_else(|| KeyError::Zone { id: key.key_id(), zone: name.clone() })?,
             None => 0,

@@ -1,6 +1,6 @@
 //! What a configuration says of limits for all owners, by model and tier.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
     lane::Origin,
@@ -10,7 +10,27 @@ use crate::{
     error::KeyError,
     key::{Key, Tier},
     limit::Limits,
+    provider::Provider,
 };
+
+/// The name of a model's lane, however it is spelled: `models/X` is `x`. One name for what is asked for and what limits
+/// are given for, or limits would hold nobody.
+pub(super) fn lane_name<'a>(provider: &dyn Provider, model: &'a str) -> Cow<'a, str> {
+    let bare = provider.lane(model);
+    let folded = bare.bytes().any(|byte| byte.is_ascii_uppercase()) && provider.ignores_case();
+    if folded { Cow::Owned(bare.to_ascii_lowercase()) } else { Cow::Borrowed(bare) }
+}
+
+/// The key with its own limits under the names of lanes.
+pub(super) fn by_lane_names(provider: &dyn Provider, mut key: Key) -> Key {
+    for (model, _) in &mut key.limits {
+        let name = lane_name(provider, model);
+        if name != *model {
+            *model = name.into_owned();
+        }
+    }
+    key
+}
 
 /// Limits by model (`*`: every model without its own), for owners of all tiers or of one.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -7,6 +7,7 @@ use std::{borrow::Cow, time::Duration};
 
 use super::{
     cell::Place,
+    configured::lane_name,
     lane::{Lane, Origin},
     rest::Rest,
     seats::SeatCell,
@@ -44,10 +45,12 @@ pub(super) fn of_a_shared_lane(cell: &SeatCell, verdict: &Verdict) -> Option<Ver
 impl State {
     #[cold]
     pub(super) fn new_lane(&mut self, model: &str) -> u16 {
-        let folded = model.bytes().any(|byte| byte.is_ascii_uppercase()) && self.provider.ignores_case();
-        let plain = if folded { Cow::Owned(model.to_ascii_lowercase()) } else { Cow::Borrowed(model) };
+        let spelled = model;
+        let plain = lane_name(&*self.provider, model);
         let model: &str = &plain;
-        if folded && let Some(lane) = self.lane_of.get(model) {
+        if model != spelled
+            && let Some(lane) = self.lane_of.get(model)
+        {
             return lane;
         }
         let nameless = model.is_empty() || model.len() > LONGEST_NAME;

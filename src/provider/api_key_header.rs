@@ -1,6 +1,6 @@
 //! Any API with keys, judged by its status codes.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use http::{HeaderName, request::Parts};
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
@@ -11,11 +11,13 @@ use super::{
     complaint::{Complaint, Mark::Waits},
     credentials,
     envelope::Envelope,
-    rule::{Rule, decide, rule, ruling},
+    rate_headers::{self, Axis},
+    rule::{HOUR, Rule, decide, rule, ruling},
     target::{segment, set_path_and_query, set_query},
 };
 use crate::{
     key::{InvalidSecret, Secret, UNRESERVED},
+    limit::Unit,
     verdict::{Elsewhere as E, Scope as S, Until as U, Verdict, VerdictKind as K},
 };
 
@@ -176,6 +178,13 @@ const RULES: &[Rule] = &[
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).confirmed_after(60),
         "The API does not accept this key: check it and replace it.",
     ),
+    // Some (GitHub) refuse so whoever is over a limit.
+    rule(
+        &[403],
+        &[Waits],
+        ruling(K::RateLimited, S::KeyLane, U::Backoff, E::OtherKey).heeding(24 * HOUR),
+        "This key is at a limit: lower its limits, add keys, or wait as long as stated.",
+    ),
     rule(
         &[402, 403],
         &[],
@@ -189,6 +198,19 @@ const RULES: &[Rule] = &[
         "The API asks to come back later: it is tried again after that.",
     ),
 ];
+
+/// When what has run out is restored, as the usual headers tell it.
+fn restored(answer: &Answer<'_>) -> Option<Duration> {
+    const fn axis(limit: &'static str, remaining: &'static str, reset: &'static str) -> Axis {
+        Axis { unit: Unit::Requests, limit, remaining, reset }
+    }
+    const AXES: &[Axis] = &[
+        axis("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
+        axis("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"),
+    ];
+    let of_limits = matches!(answer.status.as_u16(), 403 | 429);
+    of_limits.then(|| rate_headers::restored(&rate_headers::read(AXES, answer.headers, Some(answer.now)))).flatten()
+}
 
 impl Provider for ApiKeyHeader {
     fn name(&self) -> &str {
@@ -259,7 +281,7 @@ impl Provider for ApiKeyHeader {
         let envelope = Envelope::open(answer.body);
         let mut said = Complaint::of(answer, Some(&envelope));
         said.tell(&envelope.text);
-        said.wait = said.wait.or_else(|| said.wait_in_text());
+        said.wait = said.wait.or_else(|| said.wait_in_text()).or_else(|| restored(answer));
         decide(&[REDIRECTS, EDGE, RULES, BY_STATUS], said, answer)
     }
 

@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::complaint::{Complaint, Hit};
+use super::{
+    complaint::{Complaint, Hit},
+    wording::stands,
+};
 use crate::{
     key::Tier,
     limit::{Span, Unit},
@@ -83,8 +86,8 @@ pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
     let told = said.own().split("''").next().is_some_and(|own| own.contains("quota"));
     match () {
         () if said.status != 429 || !told => None,
-        () if message.contains("per day") || message.contains("daily") => Some(Hit::Day),
-        () if message.contains("per month") || message.contains("monthly") => Some(Hit::Month),
+        () if message.contains("per day") || stands(&message, "daily") => Some(Hit::Day),
+        () if message.contains("per month") || stands(&message, "monthly") => Some(Hit::Month),
         () if message.contains("per hour") => Some(Hit::Hour),
         () if message.contains("per minute") => Some(Hit::Short),
         () => None,

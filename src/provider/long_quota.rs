@@ -1,10 +1,14 @@
 //! Quotas of a day or longer, told by a sentence and without a time: what is at its end for hours is not asked for again
 //! after ten seconds.
 
-use super::complaint::{Complaint, Hit};
+use super::{
+    complaint::{Complaint, Hit},
+    wording::stands,
+};
 
 /// Whose first sentence has one of these speaks of a month or a week. No figure of it is a window to count by.
-const MONTH: [&str; 6] = ["per month", "/ month", "/month", "monthly limit", "monthly usage", "weekly"];
+const MONTH: [&str; 7] =
+    ["per month", "/ month", "/month", "monthly limit", "monthly usage", "monthly token limit", "weekly"];
 /// Of a day, or of some hours.
 const DAY: [&str; 10] = [
     "per day",
@@ -18,12 +22,15 @@ const DAY: [&str; 10] = [
     "(rpd)",
     " tpd ",
 ];
+/// Of a minute or less, whatever else it speaks of: an account or a model may be named like a week.
+const SHORT: [&str; 8] = ["per minute", "per min", "/ minute", "/min", "per second", "(rpm)", "(tpm)", "per-min"];
 
 /// The quota that the first sentence of a 429 names. The later ones advertise plans.
 pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
     let sentence = said.own().split(". ").next().filter(|_| said.status == 429)?;
-    let has = |words: &[&str]| words.iter().any(|word| sentence.contains(word));
+    let has = |words: &[&str]| words.iter().any(|word| stands(sentence, word));
     match () {
+        () if has(&SHORT) => None,
         () if has(&MONTH) => Some(Hit::Month),
         () if has(&DAY) => Some(Hit::Day),
         () => None,

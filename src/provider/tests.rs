@@ -46,8 +46,9 @@ fn sentences() -> Vec<String> {
             _ => {}
         }
     }
-    let tables: [&[Rule]; 7] = [
+    let tables: [&[Rule]; 8] = [
         gemini::rules::RULES,
+        gemini::left::LEFT,
         openai::rules::RULES,
         openai::limits::LIMITS,
         anthropic::rules::RULES,

@@ -91,6 +91,18 @@ pub(super) fn later_sentences(text: &str) -> impl Iterator<Item = &str> {
     ends.map(|(at, c)| text[at + c.len_utf8()..].trim_start()).filter(|rest| !rest.is_empty()).take(32)
 }
 
+/// Whether `text` has these words as words of its own, and not as parts of a name: `acme/day-1`, `weekly-news`. Words with a
+/// hyphen are names themselves.
+pub(super) fn stands(text: &str, words: &str) -> bool {
+    let joins = |c: char| "-_@".contains(c);
+    let is_slashed = words.starts_with('/');
+    text.match_indices(words).any(|(at, _)| {
+        let joined = text[..at].ends_with(|c: char| joins(c) || c == '/') && !is_slashed;
+        let goes_on = text[at + words.len()..].starts_with(|c: char| joins(c) || is_slashed && c.is_alphabetic());
+        words.contains('-') || !joined && !goes_on
+    })
+}
+
 /// No word follows: the end, or a mark of punctuation.
 fn is_over(rest: &str) -> bool {
     !rest.trim_start().starts_with(char::is_alphanumeric)
@@ -208,6 +220,27 @@ mod tests {
         assert!(frames("consumer '' has been suspended.", "consumer ", " has been suspended"));
         assert!(!frames("account of some one is suspended", "account ", " is suspended"));
         assert!(!frames("account foo is suspended in time", "account ", " is suspended"));
+    }
+
+    #[test]
+    fn a_name_is_no_word_of_the_sentence() {
+        for (text, words) in [
+            ("1000 calls/day, no more", "/day"),
+            ("your weekly usage limits", "weekly"),
+            ("your usage limits", "usage limit"),
+            ("free-models-per-day-high-balance", "per-day"),
+        ] {
+            assert!(stands(text, words), "{text}");
+        }
+        for (text, words) in [
+            ("for acme/day-llama", "/day"),
+            ("for acme/daytona", "/day"),
+            ("for acme/weekly", "weekly"),
+            ("organization acme-weekly", "weekly"),
+            ("for weekly-news now", "weekly"),
+        ] {
+            assert!(!stands(text, words), "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Lanes are an attacker's allocator: they stay bounded.
 
 use http::StatusCode;
-use tower_keypool::{Elsewhere, Event, Limits, QuotaNews, Scope, Span, Unit, Until, Verdict, VerdictKind, Violation};
+use tower_keypool::{
+    Elsewhere, Event, Gemini, KeyPool, Limits, QuotaNews, Scope, Span, Unit, Until, Verdict, VerdictKind, Violation,
+};
 
 use crate::support::{FLASH, answer, builder, daily, id, key, keys, limited, on, rate, secs, take, unclear};
 
@@ -242,4 +244,23 @@ fn a_model_that_is_closed_to_every_owner_is_not_asked_for_again() {
     assert!(pool.try_acquire("new").is_ok());
     pool.enable(&id(0)).unwrap();
     assert!(pool.try_acquire("old").is_ok(), "lifted by hand");
+}
+
+/// However a model is spelled, its limits hold, and hold together.
+#[test]
+fn one_lane_for_all_the_spellings_of_a_model() {
+    let gemini = || KeyPool::builder(Gemini::new());
+    let one = || Limits::new().per_minute(1);
+    for (given, asked) in [("models/m", "m"), ("m", "models/m"), ("google/M", "models/m"), ("m", "M")] {
+        let pool = gemini().key(key(1)).limits(given, one()).build().unwrap();
+        drop(pool.try_acquire(asked).unwrap());
+        for again in [asked, given, "m", "models/m"] {
+            assert!(pool.try_acquire(again).unwrap_err().is_exhausted(), "{given} {asked} {again}");
+        }
+        // The key's own, given at the start or later.
+        let pool = gemini().key(key(1).limits(given, one())).limits("*", Limits::new().per_minute(9)).build().unwrap();
+        pool.add(key(2).limits(given, one())).unwrap();
+        let started = (0..9).filter(|_| pool.try_acquire(asked).is_ok()).count();
+        assert_eq!(started, 2, "{given} {asked}");
+    }
 }

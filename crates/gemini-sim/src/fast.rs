@@ -30,6 +30,7 @@ impl FastAnswers {
                 finish: None,
                 thoughts: false,
                 cut: false,
+                copies: 1,
                 prompt_tokens: 1,
                 cached_tokens: 0,
                 model: "gemini-2.5-flash".to_owned(),

@@ -96,7 +96,10 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     // Our address.
     rule(
         &[403],
-        &[All(&[Is("forbidden"), Begins("request not allowed")])],
+        &[
+            All(&[Is("forbidden"), Begins("request not allowed")]),
+            Begins("access to anthropic models is not allowed from unsupported "),
+        ],
         ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("LOCATION"),
         "The provider does not serve this machine's address: use an exit address in a country that it serves.",
     ),

@@ -1,5 +1,6 @@
 //! Google's Gemini API.
 
+pub(super) mod left;
 mod limited;
 mod limits;
 mod path;
@@ -189,7 +190,9 @@ impl Provider for Gemini {
     fn judge(&self, answer: &Answer<'_>) -> Verdict {
         if answer.status.is_success() || answer.status.is_informational() {
             return match Envelope::open_good(answer.body, answer.event) {
-                Some(envelope) => decide(&[rules::RULES, BY_STATUS], google_rpc::read(&envelope, answer), answer),
+                Some(envelope) => {
+                    decide(&[rules::RULES, left::LEFT, BY_STATUS], google_rpc::read(&envelope, answer), answer)
+                }
                 None if limited::says(answer.body) => decide(&[limited::RULES], Complaint::of(answer, None), answer),
                 None => Verdict::SUCCESS.status(answer.status),
             };
@@ -201,7 +204,7 @@ impl Provider for Gemini {
             envelope = Envelope::of(error);
         }
         let said = google_rpc::read(&envelope, answer);
-        decide(&[REDIRECTS, EDGE, PAGES, rules::RULES, BY_STATUS], said, answer)
+        decide(&[REDIRECTS, EDGE, PAGES, rules::RULES, left::LEFT, BY_STATUS], said, answer)
     }
 
     fn alarm(&self) -> Option<&'static str> {

@@ -5,7 +5,7 @@ use crate::{
     provider::{
         complaint::{
             Hit,
-            Mark::{All, Apart, Begins, Frames, Hits, InBody, Is, Says, Waits, Whole},
+            Mark::{All, Begins, Frames, Hits, Is, Says, Waits, Whole},
         },
         rule::{HOUR, Rule, probed, rule, ruling, seconds},
     },
@@ -88,6 +88,10 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Is("API_KEY_ANDROID_APP_BLOCKED"),
             Is("API_KEY_IOS_APP_BLOCKED"),
             Is("ipRefererBlocked"),
+            All(&[Is("PERMISSION_DENIED"), Begins("requests to this api generativelanguage.googleapis.com method ")]),
+            All(&[Is("PERMISSION_DENIED"), Begins("requests from referer ")]),
+            All(&[Is("PERMISSION_DENIED"), Begins("requests from this android client application ")]),
+            All(&[Is("PERMISSION_DENIED"), Begins("requests from this ios client application ")]),
         ],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
         "The key's restrictions forbid this use: allow the Gemini API, and no referrer or app, in the key's settings.",
@@ -113,6 +117,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("project has been denied access"),
             Begins("project has been suspended"),
             Begins("service has been disabled in this account "),
+            Begins("gemini has been disabled in this account "),
             Frames("project ", " has been denied access"),
             Frames("project ", " has been suspended"),
         ],
@@ -239,6 +244,17 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
         "The provider has no capacity for this model now: wait, or fall back to another model.",
     ),
+    // Of what caches may keep: the model itself answers as before.
+    rule(
+        &[429],
+        &[
+            Begins("totalcachedcontentstoragetokenspermodel limit exceeded"),
+            Begins("totalcachedcontentstoragetokenspermodelfreetier limit exceeded"),
+            Begins("totalcachedcontentstoragetokenspermodelpaidtier limit exceeded"),
+        ],
+        ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).code("CACHE_STORAGE"),
+        "The project's tier keeps no caches of this size (a free one keeps none): use a paid project's key, or delete some.",
+    ),
     // Quotas.
     rule(
         &[429],
@@ -331,6 +347,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("models/"),
             Begins("model "),
             Begins("publisher model "),
+            Says("has been deprecated"),
         ],
         ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
         "No such model for this API version and method: see the list of models for its exact name.",
@@ -340,50 +357,6 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[Begins("requested entity was not found ")],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).unclear(),
         "What was asked for does not exist, or belongs to another project whose keys alone can see it.",
-    ),
-    // What is left of 4xx.
-    rule(
-        &[401],
-        &[InBody],
-        ruling(K::Misconfigured, S::Caller, U::Now, E::OtherKey).unclear(),
-        "Keys of one kind are refused here alone (AQ. keys are reported to be, on OpenAI-compatible paths): use native paths.",
-    ),
-    rule(
-        &[401],
-        &[Apart],
-        ruling(K::InvalidKey, S::KeyLane, U::Lifted, E::OtherKey).unclear(),
-        "The key is not accepted on this path, without a clear reason: see whether it serves models.",
-    ),
-    rule(
-        &[401],
-        &[],
-        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).unclear(),
-        "The key is not accepted, without a clear reason: see whether the key and its service account still exist.",
-    ),
-    rule(
-        &[403],
-        &[Is("LOCATION_POLICY_VIOLATED"), Is("SECURITY_POLICY_VIOLATED"), Is("ORG_RESTRICTION_VIOLATION")],
-        ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey),
-        "A policy of the key's organization forbids this: ask its administrator, or use another project's key.",
-    ),
-    rule(
-        &[403],
-        &[],
-        ruling(K::InvalidKey, S::KeyLane, U::Lifted, E::OtherKey).unclear(),
-        "This key may not use this model, without a clear reason: check the key's project and its restrictions.",
-    ),
-    rule(
-        &[409],
-        &[Is("ABORTED")],
-        ruling(K::Transient, S::Caller, U::Now, E::AfterPause),
-        "The provider gave up because of another request at the same time: it is tried again.",
-    ),
-    // The provider.
-    rule(
-        &[500, 503, 504],
-        &[Is("DEADLINE_EXCEEDED"), Begins("deadline expired ")],
-        ruling(K::Transient, S::Caller, U::Now, E::AfterPause).code("DEADLINE_EXCEEDED").retries(1),
-        "The answer took longer than the provider allows: ask for less at once, or stream it.",
     ),
 ];
 

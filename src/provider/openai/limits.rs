@@ -62,7 +62,14 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
     // Quotas.
     rule(
         &[429],
-        &[Hits(Hit::Day), Is("usage_limit_reached"), Is("SetLimitExceeded"), Is("1308")],
+        &[
+            Hits(Hit::Day),
+            Is("usage_limit_reached"),
+            Is("SetLimitExceeded"),
+            Is("1308"),
+            Is("FreeUsageLimitError"),
+            Is("SubscriptionUsageLimitError"),
+        ],
         ruling(K::QuotaExhausted, S::OwnerLane, U::Backoff, E::OtherKey).heeding(26 * HOUR),
         "The account's quota of a day, or of some hours, is used up: it is tried again at growing intervals; add another account's key.",
     ),

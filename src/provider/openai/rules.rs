@@ -23,6 +23,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[400, 401, 403, 404],
         &[
             IsLike("_model_access_denied"),
+            IsLike("model_permission_blocked"),
+            Is("no_access"),
             Is("model_not_supported"),
             Is("ModelNotOpen"),
             Begins("not found the model "),
@@ -40,6 +42,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Is("invalid_model"),
             Is("unknown_model"),
             Is("unavailable_model"),
+            Begins("no such model "),
             Begins("model not exist"),
             Begins("model does not exist"),
         ],
@@ -48,7 +51,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     ),
     rule(
         &[400, 404, 410],
-        &[Is("model_decommissioned"), Says("has reached its end of life")],
+        &[Is("model_decommissioned"), Says("has reached its end of life"), Frames("model ", " has been deprecated")],
         ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel),
         "The provider retired this model: see its page of models for what took its place.",
     ),
@@ -141,7 +144,11 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     // OpenRouter says so of whatever it does not know as a key of its own.
     rule(
         &[401],
-        &[Begins("no auth credentials found"), Begins("no cookie auth credentials found")],
+        &[
+            Begins("no auth credentials found"),
+            Begins("no cookie auth credentials found"),
+            All(&[Is("401"), Begins("user not found")]),
+        ],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).code("INVALID_API_KEY").confirmed_after(60),
         "The provider does not know it as a key: replace it. If it says so of all keys, something below the key pool removes headers.",
     ),
@@ -219,7 +226,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         "The subscription's calls are used up: wait until they are replenished, or raise its quota.",
     ),
     rule(
-        &[403, 429],
+        &[401, 403, 429],
         &[
             Frames("team ", " has either used all available credits "),
             Frames("team ", " has used all available credits "),
@@ -232,6 +239,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("insufficient balance or "),
             Begins("account balance is insufficient"),
             Begins("sorry, your account balance is insufficient"),
+            Begins("inactive subscription or usage limit reached"),
         ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("OUT_OF_CREDITS"),
         "The account's credits are used up: add credits, or raise its budget in the provider's console.",
@@ -248,6 +256,14 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Is("1113"),
             Is("Arrearage"),
             Is("exceeded_current_quota_error"),
+            Is("credit_balance_exhausted"),
+            Is("organization_usage_limit_exceeded"),
+            // Groq's, where a budget is at its end.
+            Is("blocked_api_access"),
+            IsLike("spend_limit"),
+            // OpenCode's.
+            Is("CreditsError"),
+            Is("MonthlyLimitError"),
             IsLike("billing_"),
         ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
@@ -260,6 +276,12 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         "The account's credits are used up: add credits in the provider's console.",
     ),
     // The model.
+    rule(
+        &[401],
+        &[Is("ModelError")],
+        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
+        "Nobody offers this model here: check the model's name.",
+    ),
     rule(
         &[404],
         &[
@@ -284,7 +306,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     ),
     // Who may ask like that: only for accounts that have shown who they are are some models streamed.
     rule(
-        &[400],
+        &[400, 403, 404],
         &[Begins("organization must be verified ")],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("ORGANIZATION_NOT_VERIFIED").retries(7),
         "The account must be verified for what this request asks of the model: verify it in the provider's console.",

@@ -38,6 +38,14 @@ pub(crate) fn native_prompt(request: &Value) -> Admission<Value> {
     if let Some(most) = most.into_iter().flatten().next() {
         prompt["generationConfig"]["maxOutputTokens"] = most.into();
     }
+    if request["n"].is_u64() {
+        prompt["generationConfig"]["candidateCount"] = request["n"].clone();
+    }
+    if request["stop"].is_string() || request["stop"].is_array() {
+        let stops = &request["stop"];
+        let stops = if stops.is_string() { json!([stops]) } else { stops.clone() };
+        prompt["generationConfig"]["stopSequences"] = stops;
+    }
     if request["response_format"]["type"].as_str().is_some_and(|kind| kind.starts_with("json")) {
         prompt["generationConfig"]["responseMimeType"] = "application/json".into();
     }
@@ -77,7 +85,7 @@ fn parts(content: &Value) -> Admission<Vec<Value>> {
 /// The whole answer, or its stream, ended by `[DONE]`.
 pub(super) fn complete(answer: &Generated, request: &Value, created: i64, chunks: usize) -> Reply {
     let (content, reason) = outcome(answer);
-    let tokens = content.tokens();
+    let tokens = content.tokens() * answer.copies as u64;
     let usage = json!({
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": tokens,
@@ -95,8 +103,9 @@ pub(super) fn complete(answer: &Generated, request: &Value, created: i64, chunks
     if request["stream"] != true {
         let mut message = delta(&content, true);
         message["role"] = "assistant".into();
-        let choice = json!([{ "index": 0, "message": message, "finish_reason": reason }]);
-        let mut whole = envelope("chat.completion", choice);
+        let choice = |index| json!({ "index": index, "message": message, "finish_reason": reason });
+        let choices = (0..answer.copies).map(choice).collect();
+        let mut whole = envelope("chat.completion", choices);
         whole["usage"] = usage;
         return Reply::json(&whole);
     }
@@ -112,8 +121,8 @@ pub(super) fn complete(answer: &Generated, request: &Value, created: i64, chunks
                 delta["role"] = "assistant".into();
             }
             let reason = (index == last).then_some(reason);
-            let choice = json!([{ "index": 0, "delta": delta, "finish_reason": reason }]);
-            event(&envelope("chat.completion.chunk", choice))
+            let choice = |index| json!({ "index": index, "delta": delta, "finish_reason": reason });
+            event(&envelope("chat.completion.chunk", (0..answer.copies).map(choice).collect()))
         })
         .collect();
     if request["stream_options"]["include_usage"] == true {

@@ -65,9 +65,9 @@ impl AnswerText {
 
 impl Content {
     /// What this request makes the model say: a call where it must call, JSON
-    /// where it asks for JSON, else the answer's text, cut at
-    /// `maxOutputTokens`. The flag says whether it was cut. Calls are signed
-    /// for `signer`, a model that signs.
+    /// where it asks for JSON, else the answer's text up to a stop sequence;
+    /// either cut at `maxOutputTokens`. The flag says whether it was cut. Calls
+    /// are signed for `signer`, a model that signs.
     pub(crate) fn of(request: &Value, answer: &AnswerText, signer: Option<&str>) -> (Self, bool) {
         for wished in modalities(request) {
             let (mime, data) = match wished.as_str() {
@@ -90,15 +90,31 @@ impl Content {
             let schema = field(config, "responseJsonSchema", "response_json_schema");
             let schema = schema.or_else(|| field(config, "responseSchema", "response_schema"));
             let value = schema.map_or_else(|| json!({ "answer": text }), |schema| example::of(schema, &text));
-            return (Self::Text(value.to_string()), false);
+            return Self::within(config, value.to_string());
         }
-        let most = field(config, "maxOutputTokens", "max_output_tokens").and_then(Value::as_u64);
-        match most {
+        Self::within(config, stopped(config, text))
+    }
+
+    /// As much of a text as `maxOutputTokens` lets through, JSON too: half of
+    /// it is none.
+    fn within(config: &Value, text: String) -> (Self, bool) {
+        match whole_number(field(config, "maxOutputTokens", "max_output_tokens")) {
             Some(most) if tokens_of_text(&text) > most => {
                 let kept = usize::try_from(most.saturating_mul(4)).unwrap_or(usize::MAX);
                 (Self::Text(text.chars().take(kept).collect()), true)
             }
             _ => (Self::Text(text), false),
+        }
+    }
+
+    /// How many candidates this request wants of it; a picture or a sound is
+    /// one.
+    pub(crate) fn copies(&self, request: &Value) -> usize {
+        let config = field(request, "generationConfig", "generation_config").unwrap_or(&Value::Null);
+        let wished = whole_number(field(config, "candidateCount", "candidate_count")).unwrap_or(1);
+        match self {
+            Self::Blob { .. } => 1,
+            _ => usize::try_from(wished).unwrap_or(1).clamp(1, 8),
         }
     }
 
@@ -138,6 +154,22 @@ impl Content {
                 Self::Text(characters[from..to].iter().collect())
             })
             .collect()
+    }
+}
+
+/// A number that may travel as text.
+fn whole_number(value: Option<&Value>) -> Option<u64> {
+    let value = value?;
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// The text in front of the first stop sequence.
+fn stopped(config: &Value, text: String) -> String {
+    let stops = field(config, "stopSequences", "stop_sequences").and_then(Value::as_array);
+    let stops = stops.into_iter().flatten().filter_map(Value::as_str).filter(|stop| !stop.is_empty());
+    match stops.filter_map(|stop| text.find(stop)).min() {
+        Some(end) => text[..end].to_owned(),
+        None => text,
     }
 }
 
@@ -205,6 +237,22 @@ mod tests {
         let (content, cut) = Content::of(&request, &AnswerText::Words(24), None);
         assert_eq!(content.tokens(), 2);
         assert!(cut);
+    }
+
+    #[test]
+    fn a_small_budget_cuts_json_as_well() {
+        let config = json!({ "responseMimeType": "application/json", "maxOutputTokens": "3" });
+        let (content, cut) = Content::of(&json!({ "generationConfig": config }), &AnswerText::Words(24), None);
+        let Content::Text(text) = &content else { panic!("{content:?}") };
+        assert!(cut && serde_json::from_str::<Value>(text).is_err(), "{text}");
+        assert_eq!(content.tokens(), 3);
+    }
+
+    #[test]
+    fn a_text_ends_at_the_first_stop_sequence() {
+        let request = json!({ "generationConfig": { "stopSequences": ["words", "are", ""] } });
+        let (content, cut) = Content::of(&request, &AnswerText::Words(24), None);
+        assert_eq!((content, cut), (Content::Text("simulated answers ".into()), false));
     }
 
     #[test]

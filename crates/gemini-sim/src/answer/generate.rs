@@ -19,6 +19,8 @@ pub(crate) struct Generated {
     /// It is told what was thought.
     pub(crate) thoughts: bool,
     pub(crate) cut: bool,
+    /// How many candidates say it.
+    pub(crate) copies: usize,
     pub(crate) prompt_tokens: u64,
     pub(crate) cached_tokens: u64,
     pub(crate) model: String,
@@ -29,7 +31,7 @@ pub(crate) struct Generated {
 #[serde(rename_all = "camelCase")]
 struct Chunk<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    candidates: Option<[Candidate<'a>; 1]>,
+    candidates: Option<Vec<Candidate<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt_feedback: Option<Value>,
     usage_metadata: Usage,
@@ -37,7 +39,7 @@ struct Chunk<'a> {
     response_id: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Candidate<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,12 +84,17 @@ impl Generated {
 
     fn chunk<'a>(&'a self, candidate: Option<Candidate<'a>>, usage: Usage) -> Chunk<'a> {
         Chunk {
-            candidates: candidate.map(|candidate| [candidate]),
+            candidates: candidate.map(|candidate| self.copied(&candidate)),
             prompt_feedback: None,
             usage_metadata: usage,
             model_version: &self.model,
             response_id: &self.id,
         }
+    }
+
+    /// The same for each candidate that was asked for.
+    fn copied<'a>(&self, candidate: &Candidate<'a>) -> Vec<Candidate<'a>> {
+        (0..).take(self.copies).map(|index| Candidate { index, ..candidate.clone() }).collect()
     }
 
     /// The one chunk of an answer that is not what was hoped for.
@@ -112,7 +119,7 @@ impl Generated {
             return vec![self.unhappy(finish)];
         }
         let pieces = self.content.split(most);
-        let (last, total) = (pieces.len() - 1, self.content.tokens());
+        let (last, total) = (pieces.len() - 1, self.content.tokens() * self.copies as u64);
         let count = pieces.len() as u64;
         let end = if self.cut { "MAX_TOKENS" } else { "STOP" };
         (0u64..)

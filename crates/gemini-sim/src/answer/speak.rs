@@ -83,6 +83,7 @@ impl Engine {
         let thinking = config.and_then(|config| field(config, "thinkingConfig", "thinking_config"));
         let thoughts = thinking.and_then(|thinking| field(thinking, "includeThoughts", "include_thoughts"));
         Generated {
+            copies: content.copies(&admitted.prompt),
             content,
             finish,
             thoughts: thoughts.is_some_and(|wished| wished == true),

@@ -2,7 +2,7 @@
 
 use super::schema::{Kind, Message};
 
-use Kind::{Any, Flag, List, Map, Number, Struct, Text, Word};
+use Kind::{Any, Flag, List, Map, Number, Struct, Text, Whole, Word};
 
 pub(crate) static GENERATE: Message = Message {
     name: "GenerateContentRequest",
@@ -39,7 +39,7 @@ pub(crate) static EMBED: Message = Message {
         ("content", Kind::Message(&CONTENT)),
         ("task_type", Text),
         ("title", Text),
-        ("output_dimensionality", Number),
+        ("output_dimensionality", Whole),
         ("embed_content_config", Struct),
     ],
 };
@@ -83,13 +83,13 @@ pub(crate) static CHAT: Message = Message {
         ("messages", List(&Kind::Message(&CHAT_MESSAGE))),
         ("stream", Flag),
         ("stream_options", Kind::Message(&STREAM_OPTIONS)),
-        ("max_tokens", Number),
-        ("max_completion_tokens", Number),
+        ("max_tokens", Whole),
+        ("max_completion_tokens", Whole),
         ("temperature", Number),
         ("top_p", Number),
-        ("n", Number),
+        ("n", Whole),
         ("stop", Any),
-        ("seed", Number),
+        ("seed", Whole),
         ("presence_penalty", Number),
         ("response_format", Struct),
         ("tools", List(&Struct)),
@@ -99,7 +99,7 @@ pub(crate) static CHAT: Message = Message {
         ("extra_body", Struct),
         ("modalities", Any),
         ("logprobs", Flag),
-        ("top_logprobs", Number),
+        ("top_logprobs", Whole),
         ("user", Text),
         ("store", Flag),
         ("metadata", Struct),
@@ -124,7 +124,7 @@ static STREAM_OPTIONS: Message = Message { name: "StreamOptions", fields: &[("in
 
 pub(crate) static CHAT_EMBEDDINGS: Message = Message {
     name: "EmbeddingsRequest",
-    fields: &[("model", Text), ("input", Any), ("dimensions", Number), ("encoding_format", Text), ("user", Text)],
+    fields: &[("model", Text), ("input", Any), ("dimensions", Whole), ("encoding_format", Text), ("user", Text)],
 };
 
 static CONTENT: Message =
@@ -280,16 +280,16 @@ static GENERATION_CONFIG: Message = Message {
         ("response_json_schema", Any),
         ("_response_json_schema", Any),
         ("response_modalities", List(&Text)),
-        ("candidate_count", Number),
-        ("max_output_tokens", Number),
+        ("candidate_count", Whole),
+        ("max_output_tokens", Whole),
         ("temperature", Number),
         ("top_p", Number),
-        ("top_k", Number),
-        ("seed", Number),
+        ("top_k", Whole),
+        ("seed", Whole),
         ("presence_penalty", Number),
         ("frequency_penalty", Number),
         ("response_logprobs", Flag),
-        ("logprobs", Number),
+        ("logprobs", Whole),
         ("enable_enhanced_civic_answers", Flag),
         ("speech_config", Struct),
         ("thinking_config", Kind::Message(&THINKING_CONFIG)),
@@ -300,5 +300,5 @@ static GENERATION_CONFIG: Message = Message {
 
 static THINKING_CONFIG: Message = Message {
     name: "ThinkingConfig",
-    fields: &[("include_thoughts", Flag), ("thinking_budget", Number), ("thinking_level", Text)],
+    fields: &[("include_thoughts", Flag), ("thinking_budget", Whole), ("thinking_level", Text)],
 };

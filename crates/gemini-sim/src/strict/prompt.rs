@@ -7,6 +7,9 @@ use serde_json::Value;
 use crate::answer::field;
 use crate::refusal::ApiError;
 
+/// The most stop sequences of one request.
+const STOPS: usize = 5;
+
 /// The complaint that a field is not there.
 pub(crate) fn missing(message: &str, field: &str) -> ApiError {
     ApiError::invalid_argument("malformed", format!("* {message}.{field}: {field} is not specified\n"))
@@ -77,10 +80,19 @@ fn check_config(name: &str, config: &Value, complaints: &mut String) {
         ("maxOutputTokens", "max_output_tokens", 1.0, 65_536.0, "[1, 65537)"),
     ];
     for (camel, snake, least, most, range) in bounds {
-        let number = field(config, camel, snake).and_then(Value::as_f64);
+        let number = field(config, camel, snake);
+        let number = number.and_then(|number| number.as_f64().or_else(|| number.as_str()?.parse().ok()));
         if number.is_some_and(|number| number < least || number > most) {
             let _ = writeln!(complaints, "* {name}.generation_config.{snake}: {snake} must be in the range {range}.");
         }
+    }
+    let stops = field(config, "stopSequences", "stop_sequences").and_then(Value::as_array);
+    if stops.is_some_and(|stops| stops.len() > STOPS) {
+        // Not on record: the words are ours.
+        let _ = writeln!(
+            complaints,
+            "* {name}.generation_config.stop_sequences: at most {STOPS} stop sequences can be given."
+        );
     }
     let mime = field(config, "responseMimeType", "response_mime_type").and_then(Value::as_str);
     if mime.is_some_and(|mime| !mime.is_empty() && !MIME.contains(&mime)) {
@@ -147,6 +159,8 @@ mod tests {
         assert!(complaint(&request(json!({ "temperature": 2.1 }))).contains("[0.0, 2.0]"));
         let both = json!({ "thinkingConfig": { "thinkingBudget": 1, "thinkingLevel": "low" } });
         assert!(complaint(&request(both)).contains("only one of thinking"));
+        assert!(complaint(&request(json!({ "candidateCount": "9" }))).contains("[1, 8]"));
+        assert!(complaint(&request(json!({ "stopSequences": ["a", "b", "c", "d", "e", "f"] }))).contains("at most 5"));
         assert!(check_prompt(&request(json!({ "temperature": 2.0 }))).is_ok());
     }
 

@@ -16,7 +16,10 @@ pub(crate) struct Message {
 #[derive(Debug)]
 pub(crate) enum Kind {
     Text,
+    /// With a fraction, if need be.
     Number,
+    /// Without one.
+    Whole,
     Flag,
     /// Anything, unchecked.
     Any,
@@ -108,6 +111,8 @@ impl Kind {
             | (Self::Struct, Value::Object(_)) => true,
             // 64-bit numbers travel as text.
             (Self::Number, Value::String(text)) => text.parse::<f64>().is_ok(),
+            (Self::Whole, Value::Number(number)) => number.as_f64().is_some_and(|number| number.fract() == 0.0),
+            (Self::Whole, Value::String(text)) => text.parse::<i64>().is_ok(),
             (Self::Word(_, words), Value::String(word)) => words.contains(&word.as_str()),
             (Self::Message(message), Value::Object(fields)) => {
                 message.check_fields(fields, at, found);
@@ -143,7 +148,8 @@ impl Kind {
         let of = |name: &str| format!("type.googleapis.com/google.ai.generativelanguage.v1beta.{name}");
         match self {
             Self::Text | Self::Any => "TYPE_STRING".to_owned(),
-            Self::Number => "TYPE_INT32".to_owned(),
+            Self::Number => "TYPE_FLOAT".to_owned(),
+            Self::Whole => "TYPE_INT32".to_owned(),
             Self::Flag => "TYPE_BOOL".to_owned(),
             Self::Struct | Self::Map(_) => "type.googleapis.com/google.protobuf.Struct".to_owned(),
             Self::Word(name, _) => of(name),
@@ -247,5 +253,10 @@ Cannot find field."
             complaint(&json!({ "contents": { "parts": { "text": 12 } } })),
             "Invalid value at 'contents.parts.text' (TYPE_STRING), 12"
         );
+        assert_eq!(
+            complaint(&json!({ "generationConfig": { "maxOutputTokens": 1.5, "temperature": 1.5 } })),
+            "Invalid value at 'generation_config.max_output_tokens' (TYPE_INT32), 1.5"
+        );
+        assert_eq!(complaint(&json!({ "generationConfig": { "seed": 1.0, "topK": "40" } })), "");
     }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod caches;
+mod candidates;
 mod chat;
 mod client;
 mod faults;

@@ -1,0 +1,72 @@
+//! How much is said, and by how many candidates.
+
+use gemini_sim::{AnswerText, GeminiSim};
+use serde_json::{Value, json};
+
+use crate::client::{Answer, MODEL, body, post, prompt, send};
+
+fn sim() -> GeminiSim {
+    GeminiSim::builder().key("k").answer(AnswerText::Fixed("one two three four".into())).build()
+}
+
+async fn asked(method: &str, config: Value) -> Answer {
+    let mut request = prompt("hello");
+    request["generationConfig"] = config;
+    let request = post(&format!("/v1beta/models/{MODEL}:{method}")).header("x-goog-api-key", "k").body(body(&request));
+    send(&sim(), request.unwrap()).await
+}
+
+#[tokio::test]
+async fn as_many_candidates_as_were_asked_for() {
+    let one = asked("generateContent", json!({})).await.json();
+    let three = asked("generateContent", json!({ "candidateCount": 3 })).await.json();
+    let candidates = three["candidates"].as_array().unwrap();
+    assert_eq!(candidates.len(), 3);
+    for (index, candidate) in candidates.iter().enumerate() {
+        assert_eq!(candidate["index"], index);
+        assert_eq!(candidate["finishReason"], "STOP");
+        assert_eq!(candidate["content"], one["candidates"][0]["content"]);
+    }
+    let tokens = |answer: &Value| answer["usageMetadata"]["candidatesTokenCount"].as_u64().unwrap();
+    assert_eq!(tokens(&three), 3 * tokens(&one));
+    // In a stream each chunk has them all.
+    let stream = asked("streamGenerateContent", json!({ "candidateCount": "2" })).await.json();
+    let chunks = stream.as_array().unwrap();
+    assert!(chunks.iter().all(|chunk| chunk["candidates"].as_array().unwrap().len() == 2));
+    assert_eq!(tokens(chunks.last().unwrap()), 2 * tokens(&one));
+    let many = asked("generateContent", json!({ "candidateCount": 9 })).await;
+    assert!(many.message().contains("[1, 8]"));
+}
+
+#[tokio::test]
+async fn json_is_cut_as_well() {
+    let config = json!({ "responseMimeType": "application/json", "maxOutputTokens": 3 });
+    let answer = asked("generateContent", config).await.json();
+    let candidate = &answer["candidates"][0];
+    assert_eq!(candidate["finishReason"], "MAX_TOKENS");
+    assert_eq!(candidate["content"]["parts"][0]["text"], "{\"answer\":\"o");
+    assert_eq!(answer["usageMetadata"]["candidatesTokenCount"], 3);
+}
+
+#[tokio::test]
+async fn a_stop_sequence_ends_the_text() {
+    let answer = asked("generateContent", json!({ "stopSequences": ["three"] })).await.json();
+    let candidate = &answer["candidates"][0];
+    assert_eq!(
+        (&candidate["finishReason"], &candidate["content"]["parts"][0]["text"]),
+        (&json!("STOP"), &json!("one two "))
+    );
+    let half = asked("generateContent", json!({ "maxOutputTokens": 1.5 })).await;
+    assert!(half.message().contains("(TYPE_INT32), 1.5"), "{}", half.message());
+}
+
+#[tokio::test]
+async fn a_completion_has_as_many_choices() {
+    let request = json!({ "model": MODEL, "messages": [{ "role": "user", "content": "x" }], "n": 2, "stop": "three" });
+    let request = post("/v1beta/openai/chat/completions").header("authorization", "Bearer k").body(body(&request));
+    let answer = send(&sim(), request.unwrap()).await.json();
+    let choices = answer["choices"].as_array().unwrap();
+    assert_eq!(choices.len(), 2);
+    assert!(choices.iter().all(|choice| choice["message"]["content"] == "one two "));
+    assert_eq!(choices[1]["index"], 1);
+}
