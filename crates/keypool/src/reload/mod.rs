@@ -77,8 +77,11 @@ impl Reload {
             // It was read before anybody watched.
             let mut again = true;
             let mut settling = false;
+            // What was refused last, as it was told.
+            let mut told_of = None;
             loop {
                 let mut teller = None;
+                let mut only_again = false;
                 let asked = tokio::select! {
                     () = tokio::time::sleep(AFTERWARDS), if again => {
                         again = false;
@@ -86,6 +89,7 @@ impl Reload {
                         if self.loaded.begun.found(&self.loaded.files) {
                             continue;
                         }
+                        only_again = true;
                         false
                     }
                     () = watch.changed() => false,
@@ -130,12 +134,17 @@ impl Reload {
                 if let Some(teller) = teller {
                     let _ = teller.send(taken.as_ref().map(News::to_string).map_err(Refused::to_string));
                 }
+                let refused = taken.as_ref().err().map(Refused::to_string);
+                let is_told = only_again && refused == told_of;
+                told_of = refused;
                 match taken {
                     Ok(news) => {
                         if asked || !news.is_empty() {
                             (self.tell)(&format!("configuration read again: {news}"));
                         }
                     }
+                    // A folder was replaced by another, and nobody would have told of a change meanwhile.
+                    Err(_) if is_told => {}
                     Err(refused) => refused.tell(),
                 }
                 again = watch.follow(&self.loaded.files);
