@@ -118,7 +118,9 @@ impl SecretKey {
             }
         }
         anew.now = kept.len();
-        kept.into_iter().for_each(|(hash, secret)| book.keep(&hash, secret));
+        for (hash, secret) in kept {
+            book.keep(&hash, secret);
+        }
         Ok(anew)
     }
 
