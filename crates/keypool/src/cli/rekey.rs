@@ -11,13 +11,16 @@ use crate::database::{Anew, SecretKey, Whose};
 /// Encrypt the secrets in the database anew, with the first key of KEYPOOL_SECRET_KEY
 #[derive(Debug, Args)]
 #[command(after_help = "\
-KEYPOOL_SECRET_KEY, its _FILE, or the file beside the database may hold several keys, between commas or lines: the first
-encrypts, each opens. So give every process the new key in front of the old one, do this, and then take the old one out.
-All of it is done, or nothing where one secret does not open.
+KEYPOOL_SECRET_KEY, its _FILE, or the file beside the database may hold several keys, between commas or lines: the first \
+encrypts, each opens. Give every process the new key behind the old one, then in front of it; do this; then take the old one \
+out. All is encrypted anew, or nothing where one secret does not open.
 
 Examples:
   KEYPOOL_SECRET_KEY=\"$NEW,$OLD\" keypool db rekey
-  openssl rand -hex 32 | cat - keypool.db.key > new && mv new keypool.db.key && keypool db rekey --db keypool.db")]
+  (umask 077; openssl rand -hex 32 | cat - keypool.db.key > new && mv new keypool.db.key)
+  keypool db rekey --db keypool.db
+
+Exit codes: 0 done, 1 a secret does not open, or the database is not there, 2 the command line or the key is wrong.")]
 pub(super) struct Rekey {
     #[command(flatten)]
     database: Whose,
