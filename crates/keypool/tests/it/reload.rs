@@ -344,7 +344,8 @@ async fn what_is_wrong_in_a_mounted_folder_is_told_once() {
     let sim = simulator().await;
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    for (name, text) in [("..1", ""), ("..2", "wrong = 1\n"), ("..3", "[retry]\nmax_retries = 1\n")] {
+    let good = "[retry]\nmax_retries = 1\n";
+    for (name, text) in [("..1", ""), ("..2", good), ("..3", "wrong = 1\n"), ("..4", "[retry]\nmax_retries = 2\n")] {
         std::fs::create_dir(at(name)).unwrap();
         std::fs::write(at(name).join("keypool.toml"), text).unwrap();
     }
@@ -355,11 +356,15 @@ async fn what_is_wrong_in_a_mounted_folder_is_told_once() {
     swap("..1");
     std::os::unix::fs::symlink("..data/keypool.toml", at("keypool.toml")).unwrap();
     let running = serve(folder.path(), &sim, &[("GEMINI_API_KEY", ONE)]);
+    // The folder is another one each time, which is looked at once more.
+    let looked_at = || tokio::time::sleep(Duration::from_millis(700));
     swap("..2");
-    let (running, _) = line(running, "the new configuration is refused").await;
-    // The folder is another one, which is looked at once more.
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    let (running, _) = line(running, "configuration read again").await;
+    looked_at().await;
     swap("..3");
+    let (running, _) = line(running, "the new configuration is refused").await;
+    looked_at().await;
+    swap("..4");
     let (_running, told) = line(running, "configuration").await;
     assert!(told.contains("read again: no key changed; new settings in retry"), "{told}");
 }
