@@ -20,7 +20,7 @@ pub struct Imported {
 }
 
 impl KeyPool {
-    /// Adds the keys of a file: a key a line with options behind it, CSV with a header, or a JSON array. `source` is
+    /// Adds the keys of a file: a key a line with options behind it, CSV or TSV with a header, or a JSON array. `source` is
     /// their label of that name, unless a line says another. What is there twice is one key, and is reported. Where the
     /// pool was opened on a [store](crate::store), the store's history has it; the secrets stay in the file, as with
     /// [`add`](KeyPool::add).

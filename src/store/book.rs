@@ -242,6 +242,15 @@ impl KeyBook {
         Ok(())
     }
 
+    /// Keeps the secret with this hash in another form: encrypted with another key. Of one that is not kept here nothing
+    /// changes.
+    pub fn keep(&mut self, hash: &str, secret: KeptSecret) {
+        if let Some(key) = self.keys.get_mut(hash).filter(|key| key.is_kept() && !secret.is_elsewhere()) {
+            key.record.secret = secret;
+            self.changed.insert(hash.to_owned());
+        }
+    }
+
     /// What is known of this secret is its own again.
     fn stands_alone(&mut self, hash: &str) {
         if !self.replaced.remove(hash) {

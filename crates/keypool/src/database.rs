@@ -12,6 +12,7 @@ mod secret_key;
 mod site;
 pub mod tenants;
 pub mod used;
+mod vaults;
 mod whose;
 
 pub use aside::{keys_may_be_in, set_aside};
@@ -21,7 +22,7 @@ pub use keys::{Keys, Looks, Stored, Told};
 pub use ledger::Records;
 pub use parted::{is_served, part};
 pub use place::Place;
-pub use secret_key::SecretKey;
+pub use secret_key::{Anew, SecretKey};
 pub use site::Site;
 pub use tenants::KeptTenant;
 pub use whose::Whose;

@@ -1,4 +1,4 @@
-//! The key file: a key a line with options behind it, CSV with a header, or a JSON array.
+//! The key file: a key a line with options behind it, CSV or TSV with a header, or a JSON array.
 //!
 //! ```text
 //! # work account
@@ -140,8 +140,8 @@ impl KeyFile {
         Ok(file)
     }
 
-    /// Reads a file's bytes: JSON where they begin with a bracket or a brace, CSV where the first line is a header or the name
-    /// ends in `.csv`, else lines.
+    /// Reads a file's bytes: JSON where they begin with a bracket or a brace, CSV where the first line is a header (columns
+    /// apart by commas, semicolons or tabs) or the name ends in `.csv` or `.tsv`, else lines.
     ///
     /// # Errors
     /// [`FileError::Malformed`] when JSON or CSV cannot be read as a whole, [`FileError::Utf16`].
@@ -158,7 +158,7 @@ impl KeyFile {
         let said = bytes.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
         let lines = if matches!(bytes.trim_ascii_start().first(), Some(b'[' | b'{')) || ends_in("json") {
             json::parse(path, bytes, not_keys, origin)?
-        } else if ends_in("csv") || table::has_header(bytes) {
+        } else if ends_in("csv") || ends_in("tsv") || table::has_header(bytes) {
             table::parse(path, bytes, not_keys, origin)?
         } else {
             let mut lines: Vec<Read> = Vec::with_capacity(said);

@@ -1,4 +1,4 @@
-//! CSV: a header row, then a key a record. Columns are named like a line's options; `key` (or `secret`, `api_key`) holds
+//! CSV or TSV: a header row, then a key a record. Columns are named like a line's options; `key` (or `secret`, `api_key`) holds
 //! the key. Columns that nobody knows become labels, unless their name is nearly a known one.
 
 use std::path::Path;
@@ -9,6 +9,9 @@ use crate::config::{KeySpec, Origin, origin::Lines, wording};
 /// Names of the column that holds the key.
 pub(super) const KEY: [&str; 4] = ["key", "secret", "api_key", "apikey"];
 
+/// What may stand between columns.
+const BETWEEN: [u8; 3] = [b',', b';', b'\t'];
+
 /// The first line that is neither blank nor a comment.
 fn first_line(bytes: &[u8]) -> &[u8] {
     let says = |line: &&[u8]| !line.trim_ascii().is_empty() && !line.starts_with(b"#");
@@ -17,9 +20,14 @@ fn first_line(bytes: &[u8]) -> &[u8] {
 
 /// Whether the first line that says something names a column for keys.
 pub(super) fn has_header(bytes: &[u8]) -> bool {
-    let Ok(first) = std::str::from_utf8(first_line(bytes)) else { return false };
-    let mut columns = first.trim().split([',', ';']).map(|name| name.trim().trim_matches('"').to_ascii_lowercase());
-    columns.any(|name| KEY.contains(&name.as_str()))
+    delimiter(bytes).is_some()
+}
+
+/// What stands between the columns of a header that names one for keys.
+fn delimiter(bytes: &[u8]) -> Option<u8> {
+    let first = std::str::from_utf8(first_line(bytes)).ok()?;
+    let is_key = |name: &str| KEY.contains(&name.trim().trim_matches('"').to_ascii_lowercase().as_str());
+    BETWEEN.into_iter().find(|&between| first.trim().split(char::from(between)).any(is_key))
 }
 
 /// What a column is.
@@ -48,9 +56,9 @@ pub(super) fn parse(
     origin: impl Fn(usize) -> Origin,
 ) -> Result<Vec<Read>, FileError> {
     let first = first_line(bytes);
-    let delimiter = if first.contains(&b';') && !first.contains(&b',') { b';' } else { b',' };
+    let between = delimiter(bytes).or_else(|| BETWEEN.into_iter().find(|between| first.contains(between)));
     let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
+        .delimiter(between.unwrap_or(b','))
         .flexible(true)
         .trim(csv::Trim::All)
         .comment(Some(b'#'))

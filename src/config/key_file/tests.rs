@@ -182,12 +182,20 @@ fn a_table_has_a_header_and_columns_named_like_options() {
 }
 
 #[test]
-fn a_table_is_known_by_its_header_and_may_have_semicolons() {
+fn a_table_is_known_by_its_header_and_may_have_semicolons_or_tabs() {
     let file = parse(&format!("api_key;owner\n{ONE};project-a\n{TWO};project-b;more\n"));
     assert_eq!(file.entries[0].spec.owner.as_deref(), Some("project-a"));
     assert_eq!(file.skipped, [Skipped { line: 3, entry: None, error: LineError::Fields }]);
     let file = parse(&format!("# mine\n\napi_key;owner\n{ONE};project-a\n"));
     assert_eq!((file.entries[0].line, file.entries[0].spec.owner.as_deref()), (4, Some("project-a")));
+    // A name that is apart by another sign says nothing of the columns.
+    let tabs = format!("owner, or team\tkey\r\nproject; a\t{ONE}\r\n");
+    for name in ["keys.tsv", "keys.csv", "keys.txt"] {
+        let file = parse_as(name, &tabs);
+        assert_eq!(file.entries[0].spec.labels["owner, or team"], "project; a", "{name}");
+    }
+    let wrong = KeyFile::parse(Path::new("keys.tsv"), format!("{ONE}\n{TWO}\n").as_bytes(), &[]).unwrap_err();
+    assert!(wrong.to_string().contains("header"), "{wrong}");
     let wrong = KeyFile::parse(Path::new("keys.csv"), format!("{ONE}\n{TWO}\n").as_bytes(), &[]).unwrap_err();
     let text = wrong.to_string();
     assert!(text.contains("keys.csv") && text.contains("header") && !text.contains(ONE), "{text}");

@@ -160,3 +160,21 @@ fn what_was_said_later_or_taken_out_stays_so() {
     assert_eq!(older.find("one").unwrap().record.hash, "bb00");
     assert!(!older.by_hash("aa00").unwrap().is_kept());
 }
+
+#[test]
+fn a_secret_is_kept_in_another_form_and_nothing_else_changes() {
+    let mut book = book();
+    let before = book.find("one").unwrap().clone();
+    let sealed = KeptSecret::Sealed(vec![1, 2]);
+    let mut stored = KeyBook::new([before.record.clone(), filed("ff00", "filed")], vec![before.settings.unwrap()], 8);
+    // Neither of one that is kept elsewhere, nor away.
+    stored.keep("ff00", sealed.clone());
+    stored.keep("aa00", KeptSecret::Elsewhere);
+    assert_eq!(stored.changed().count(), 0);
+    stored.keep("aa00", sealed.clone());
+    let changed: Vec<&KeyRecord> = stored.changed().map(|key| &key.record).collect();
+    assert_eq!(changed, [&KeyRecord { secret: sealed, ..before.record }]);
+    book.remove("one").unwrap();
+    book.keep("aa00", plain());
+    assert!(!book.by_hash("aa00").unwrap().is_kept());
+}

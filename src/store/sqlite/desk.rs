@@ -71,9 +71,13 @@ impl Desk {
     /// The last word of a pool: what lies beside the file goes into it, or whoever opens it next would read all of that first.
     /// Others who work on it are not waited for.
     pub(super) fn settle_after(&self, batch: &Batch) {
-        if batch.run != Some(Run::Ended) {
-            return;
+        if batch.run == Some(Run::Ended) {
+            self.settle();
         }
+    }
+
+    /// The same of a command, which may be gone before the file is closed: who copies the file alone has its keys.
+    pub(super) fn settle(&self) {
         let settled = self.connection.busy_timeout(Duration::ZERO).and_then(|()| {
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
         });

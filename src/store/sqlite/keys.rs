@@ -82,6 +82,9 @@ impl Sqlite {
             let outcome = edit(&mut book);
             save(&book, &to)?;
             to.commit()?;
+            if book.changed().next().is_some() || !book.imports().is_empty() {
+                desk.settle();
+            }
             Ok(outcome)
         })
         .await

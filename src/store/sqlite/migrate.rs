@@ -3,7 +3,8 @@
 //! This version and the next may work on one file. A step that says so in its first line ([`ADDS`]) does nothing but make
 //! tables: whoever does not know them goes on beside it. Any other leaves those behind who do not know it: the file says
 //! from which step on a version may work on it (`run.floor`), everybody asks at the beginning of each change ([`turn`]), and
-//! who is left behind changes nothing any more and says why.
+//! who is left behind changes nothing any more and says why. What is more than [`NEXT`] steps ahead was not written by the
+//! next version, whatever it says.
 
 use std::path::Path;
 
@@ -28,13 +29,21 @@ pub(super) const MIGRATIONS: &[&str] = &[
 /// The first line of a step that does nothing but make tables.
 pub(super) const ADDS: &str = "-- Makes tables, and touches nothing that was there.";
 
+/// So many steps one version may bring.
+const NEXT: usize = 10;
+
+/// Whether a version that knows so many steps may work on a file that stands at this one.
+fn may_work(stands_at: usize, connection: &Connection, steps: usize) -> bool {
+    stands_at <= steps || (stands_at <= steps + NEXT && floor(connection) <= steps)
+}
+
 /// At which step a file stands.
 ///
 /// # Errors
 /// When that is one beside which this version cannot work.
 pub(super) fn known(connection: &Connection, path: &Path, steps: &[&str]) -> Result<usize, Failure> {
     let stands_at = version(connection)?;
-    if stands_at <= steps.len() || floor(connection) <= steps.len() {
+    if may_work(stands_at, connection, steps.len()) {
         return Ok(stands_at);
     }
     let what = format!(
@@ -68,7 +77,7 @@ pub(super) fn view(connection: &Connection) -> Result<Transaction<'_>, Failure> 
 
 fn ask_floor(connection: &Connection) -> Result<(), Failure> {
     let stands_at: u32 = connection.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))?;
-    if stands_at as usize <= MIGRATIONS.len() || floor(connection) <= MIGRATIONS.len() {
+    if may_work(stands_at as usize, connection, MIGRATIONS.len()) {
         return Ok(());
     }
     let what = format!(

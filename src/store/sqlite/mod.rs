@@ -121,16 +121,17 @@ impl Sqlite {
     pub fn inspect(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
         whose::look(path)?;
+        let empty = || StoreError::new(format!("the database {} is empty: not even a table is in it", path.display()));
         if whose::is_empty(path) {
-            return Err(StoreError::new(format!(
-                "the database {} is empty: not even a table is in it",
-                path.display()
-            )));
+            return Err(empty());
         }
         let open = || {
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.busy_timeout(BUSY)?;
-            migrate::known(&connection, path, migrate::MIGRATIONS)?;
+            // What lay beside it (-wal) held all, and was not copied along.
+            if migrate::known(&connection, path, migrate::MIGRATIONS)? == 0 {
+                return Err(empty().into());
+            }
             Ok::<_, Failure>(connection)
         };
         Self::start(path, open().map_err(|failure| failure.of(path))?, None)

@@ -7,10 +7,10 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use tower_keypool::store::Sqlite;
 
-use super::{Failure, say, say_json};
+use super::{Failure, rekey::Rekey, say, say_json};
 use crate::database::{Place, SecretKey, Site};
 
-/// Copy the database, or look through it.
+/// Copy the database, look through it, or encrypt its secrets anew.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Db {
@@ -44,18 +44,23 @@ Examples:
         #[command(flatten)]
         database: Place,
     },
+    Rekey(Rekey),
 }
 
 const EXAMPLES: &str = "\
 Examples:
   keypool db backup keypool-2026-06-15.db
   keypool db check --db /var/lib/keypool/keypool.db
+  KEYPOOL_SECRET_KEY=\"$NEW,$OLD\" keypool db rekey
 
 Exit codes: 0 done, 1 the database is not there, not whole or cannot be copied, 2 the command line is wrong.";
 
 impl Db {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let (Task::Backup { database, .. } | Task::Check { database, .. }) = &self.task;
+        let database = match &self.task {
+            Task::Backup { database, .. } | Task::Check { database, .. } => database,
+            Task::Rekey(rekey) => return super::runtime()?.block_on(rekey.run()),
+        };
         let site = database.site().map_err(|errors| super::config::wrong(&errors))?;
         let path = match &site {
             Site::File { path, .. } => path.clone(),
@@ -74,6 +79,7 @@ impl Db {
             Sqlite::may_open(&path).map_err(wrong)?;
             let store = Sqlite::inspect(&path).map_err(Failure::run)?;
             match &self.task {
+                Task::Rekey(_) => {}
                 Task::Backup { file, json, .. } => {
                     store.backup(file).await.map_err(Failure::run)?;
                     let secret_key = SecretKey::of(Some(&path)).map_err(Failure::config)?;

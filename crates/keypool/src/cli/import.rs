@@ -19,7 +19,7 @@ use crate::{
     telemetry::plain,
 };
 
-/// Keep the keys of a file in the database: a key a line with options behind it, CSV with a header, or a JSON array.
+/// Keep the keys of a file in the database: a key a line with options behind it, CSV or TSV with a header, or a JSON array.
 ///
 /// A key that is there already is counted and left as it is; a line that is wrong is named and costs no other. The file
 /// itself is not needed afterwards.

@@ -19,6 +19,7 @@ mod model_name;
 mod monitor;
 mod options;
 mod refused;
+mod rekey;
 mod said;
 mod secret;
 mod serve;

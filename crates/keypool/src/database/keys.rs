@@ -1,6 +1,10 @@
 //! The keys of the database, followed while commands of other processes change them.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -8,7 +12,7 @@ use tokio::{
 };
 use tower_keypool::{
     config::{KeySpec, Origin, Problem, Rank, Source},
-    store::{BookKey, KeptSecret, KeyBook, KeyStanding, Sqlite, StoreError},
+    store::{BookKey, KeptSecret, KeyBook, KeyRecord, KeyStanding, Sqlite, StoreError},
 };
 
 use super::{Database, Records, SecretKey, Site, tenants};
@@ -28,6 +32,8 @@ pub struct Keys {
     /// The last change that was seen, and what was known by then.
     seen: u64,
     known: KeyBook,
+    /// How secrets were kept that are encrypted with a key by now that is not at hand here: this process has them.
+    before: HashMap<String, KeptSecret>,
     round: Interval,
     /// Rounds since a server was asked.
     unheard: u32,
@@ -105,7 +111,7 @@ impl Stored {
         };
         let book = store.key_book().await?;
         let secret_key = SecretKey::of(store.path())?;
-        let Told { mut source, locked, .. } = told(&book, &secret_key);
+        let Told { mut source, locked, .. } = told(&book, &secret_key, &KeyBook::default(), &mut HashMap::new());
         let locked = if store.path().is_none() && !secret_key.is_there() { 0 } else { locked };
         source.tokens = tenants::tokens(&Records::Kept(store)).await?.into_iter().collect();
         let is_key =
@@ -139,6 +145,7 @@ impl Keys {
             store,
             seen: 0,
             known: KeyBook::default(),
+            before: HashMap::new(),
             round,
             unheard: UNHEARD,
             failing: false,
@@ -177,7 +184,7 @@ impl Keys {
         }
         let Some(store) = &self.store else { return Ok(None) };
         let book = store.command_keys().await?;
-        let mut told = told(&book, &SecretKey::of(store.path())?);
+        let mut told = told(&book, &SecretKey::of(store.path())?, &self.known, &mut self.before);
         told.source.tokens = tenants::tokens(&Records::Kept(store.clone())).await?.into_iter().collect();
         self.known = book;
         Ok(Some(told))
@@ -245,7 +252,9 @@ impl Keys {
     }
 }
 
-fn told(book: &KeyBook, secret_key: &SecretKey) -> Told {
+/// `known`: what the book was before; `before`: see [`Keys`].
+fn told(book: &KeyBook, secret_key: &SecretKey, known: &KeyBook, before: &mut HashMap<String, KeptSecret>) -> Told {
+    let earlier = std::mem::take(before);
     let mut source = Source::new(Rank::Database);
     let mut files = BTreeSet::new();
     let mut locked = 0;
@@ -268,10 +277,21 @@ fn told(book: &KeyBook, secret_key: &SecretKey) -> Told {
             Ok(Some(secret)) => secret,
             Ok(None) => continue,
             Err(error) => {
-                locked += usize::from(matches!(key.record.secret, KeptSecret::Sealed(_)));
-                let message = format!("{error}; the key is left out");
-                source.notes.push(Problem::new(origin.clone(), "", message));
-                continue;
+                let note = |what| Problem::new(origin.clone(), "", format!("{error}; {what}"));
+                let kept = earlier.get(hash).or_else(|| Some(&known.by_hash(hash)?.record.secret));
+                let had = kept.filter(|kept| is_sealed(kept) && is_sealed(&key.record.secret)).and_then(|kept| {
+                    let record = KeyRecord { secret: kept.clone(), ..key.record.clone() };
+                    Some((kept.clone(), secret_key.reveal(&record).ok()??))
+                });
+                let Some((kept, secret)) = had else {
+                    locked += usize::from(is_sealed(&key.record.secret));
+                    source.notes.push(note("the key is left out"));
+                    continue;
+                };
+                // Somebody encrypted it anew.
+                source.notes.push(note("this process goes on with it until it ends"));
+                before.insert(hash.to_owned(), kept);
+                secret
             }
         };
         let mut spec = match &key.settings {
@@ -289,8 +309,12 @@ fn told(book: &KeyBook, secret_key: &SecretKey) -> Told {
     Told { source, files, lifted: Vec::new(), locked, revision: book.revision().saturating_sub(1) }
 }
 
-fn recorded(record: &tower_keypool::store::KeyRecord, secret: String, origin: Origin) -> KeySpec {
-    let plain = tower_keypool::store::KeyRecord { secret: KeptSecret::Plain(secret), ..record.clone() };
+fn is_sealed(secret: &KeptSecret) -> bool {
+    matches!(secret, KeptSecret::Sealed(_))
+}
+
+fn recorded(record: &KeyRecord, secret: String, origin: Origin) -> KeySpec {
+    let plain = KeyRecord { secret: KeptSecret::Plain(secret), ..record.clone() };
     match plain.reveal(None) {
         Ok(Some(key)) => KeySpec::of(&key, origin),
         _ => KeySpec::new("", origin),

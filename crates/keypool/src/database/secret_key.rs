@@ -1,5 +1,6 @@
 //! The key that secrets in the database are encrypted with: `KEYPOOL_SECRET_KEY`, else a file beside the database that
-//! is made when the first secret is to be kept. Whoever has a copy of the database alone has no key.
+//! is made when the first secret is to be kept. Whoever has a copy of the database alone has no key. Of several keys in
+//! either place the first encrypts, and each opens.
 
 use std::{
     fs,
@@ -10,8 +11,10 @@ use std::{
 
 use tower_keypool::{
     config::{Environment, Origin, Problem, read_text},
-    store::{Keeping, KeptSecret, KeyRecord, StoreError, Vault},
+    store::{BookKey, Keeping, KeptSecret, KeyBook, KeyRecord, StoreError, Vault},
 };
+
+use super::vaults::Vaults;
 
 /// Where it is given.
 const VARIABLE: &str = "KEYPOOL_SECRET_KEY";
@@ -19,8 +22,8 @@ const VARIABLE: &str = "KEYPOOL_SECRET_KEY";
 /// What opens the secrets of a database.
 #[derive(Debug)]
 pub struct SecretKey {
-    given: Option<Vault>,
-    beside: Option<Vault>,
+    given: Option<Vaults>,
+    beside: Option<Vaults>,
     /// None: there is no place for one beside a server.
     file: Option<PathBuf>,
 }
@@ -56,8 +59,7 @@ impl SecretKey {
     /// # Errors
     /// When it cannot be had.
     pub fn reveal(&self, record: &KeyRecord) -> Result<Option<String>, StoreError> {
-        let sealed = matches!(record.secret, KeptSecret::Sealed(_));
-        self.open(record).map_err(|error| if sealed { self.way_out(record) } else { error })
+        self.open(record).map_err(|error| if is_sealed(record) { self.way_out(record) } else { error })
     }
 
     /// What a person can do about a secret that cannot be opened.
@@ -89,11 +91,37 @@ impl SecretKey {
 
     fn open(&self, record: &KeyRecord) -> Result<Option<String>, StoreError> {
         let with = |vault: Option<&Vault>| record.secret.reveal(&record.id, &record.hash, vault);
-        match (&self.given, &self.beside) {
-            // What was kept before it was given is still to be had.
-            (Some(given), Some(beside)) => with(Some(given)).or_else(|_| with(Some(beside))),
-            (given, beside) => with(given.as_ref().or(beside.as_ref())),
+        // What was kept with the one before is still to be had.
+        let mut vaults = self.vaults();
+        let first = with(vaults.next());
+        vaults.fold(first, |told, vault| told.or_else(|_| with(Some(vault))))
+    }
+
+    /// What may open a secret; the first encrypts.
+    fn vaults(&self) -> impl Iterator<Item = &Vault> {
+        [&self.given, &self.beside].into_iter().flatten().flat_map(Vaults::iter)
+    }
+
+    /// Encrypts what is encrypted in this book with the first key at hand, whichever of them opens it.
+    ///
+    /// # Errors
+    /// When none opens one of them: then nothing in the book was changed.
+    pub fn encrypt_anew(&self, book: &mut KeyBook) -> Result<Anew, StoreError> {
+        let mut anew = Anew::default();
+        let mut kept = Vec::new();
+        for (hash, BookKey { record, .. }) in book.keys().filter(|(_, key)| is_sealed(&key.record)) {
+            let first = self.vaults().next();
+            if record.secret.reveal(&record.id, hash, first).is_ok() {
+                anew.before += 1;
+            } else if let (Some(secret), Some(vault)) = (self.reveal(record)?, first) {
+                kept.push((hash.to_owned(), KeptSecret::Sealed(vault.seal(hash, &secret)?)));
+            }
         }
+        anew.now = kept.len();
+        for (hash, secret) in kept {
+            book.keep(&hash, secret);
+        }
+        Ok(anew)
     }
 
     /// Whether it opens all that is encrypted in these: of two keys that one database needs one is lost sooner or later.
@@ -101,7 +129,7 @@ impl SecretKey {
     /// # Errors
     /// When it does not, and how it would.
     pub fn opens<'a>(&self, records: impl IntoIterator<Item = &'a KeyRecord>) -> Result<(), StoreError> {
-        let mut sealed = records.into_iter().filter(|record| matches!(record.secret, KeptSecret::Sealed(_)));
+        let mut sealed = records.into_iter().filter(|record| is_sealed(record));
         sealed.try_for_each(|record| self.reveal(record).map(drop)).map_err(|error| {
             StoreError::new(format!("a second key would be needed to open this database's secrets: {error}"))
         })
@@ -117,7 +145,7 @@ impl SecretKey {
     /// # Errors
     /// When it cannot be made.
     pub fn keeping(&mut self) -> Result<(Keeping, bool), StoreError> {
-        if let Some(vault) = self.given.as_ref().or(self.beside.as_ref()) {
+        if let Some(vault) = self.vaults().next() {
             return Ok((Keeping::Sealed(vault.clone()), false));
         }
         let Some(file) = &self.file else {
@@ -132,10 +160,24 @@ impl SecretKey {
         };
         let made = make(file).map_err(failed)?;
         let text = read_text(file).map_err(failed)?;
-        let vault = Vault::new(&text).map_err(|error| StoreError::because(file.display().to_string(), error))?;
-        self.beside = Some(vault.clone());
-        Ok((Keeping::Sealed(vault), made))
+        let vaults = Vaults::of(&text).map_err(|error| StoreError::new(format!("{}: {error}", file.display())))?;
+        let keeping = Keeping::Sealed(vaults.first().clone());
+        self.beside = Some(vaults);
+        Ok((keeping, made))
     }
+}
+
+/// Secrets that are encrypted with the first key: since now, and before.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Anew {
+    /// Another opened them until now.
+    pub now: usize,
+    /// They were.
+    pub before: usize,
+}
+
+fn is_sealed(record: &KeyRecord) -> bool {
+    matches!(record.secret, KeptSecret::Sealed(_))
 }
 
 /// Files begun by this process.
@@ -189,16 +231,16 @@ fn file_of(database: &Path) -> PathBuf {
 }
 
 /// The key that a variable holds, or its file.
-fn given(environment: &Environment) -> Result<Option<Vault>, Problem> {
+fn given(environment: &Environment) -> Result<Option<Vaults>, Problem> {
     let Some(variable) = environment.first_secret([VARIABLE.to_owned()])? else { return Ok(None) };
-    Vault::new(&variable.value).map(Some).map_err(|error| Problem::new(variable.origin(), "", error.to_string()))
+    Vaults::of(&variable.value).map(Some).map_err(|error| Problem::new(variable.origin(), "", error))
 }
 
 /// The key that lies beside a database.
-fn beside(file: &Path) -> Result<Option<Vault>, Problem> {
+fn beside(file: &Path) -> Result<Option<Vaults>, Problem> {
     let wrong = |what: String| Problem::new(Origin::file(file, 0), "", what);
     match read_text(file) {
-        Ok(text) => Vault::new(&text).map(Some).map_err(|error| {
+        Ok(text) => Vaults::of(&text).map(Some).map_err(|error| {
             let what = "put it back from a copy; the secrets of keys in the database were encrypted with it";
             wrong(format!("{error}: {what}"))
         }),

@@ -77,8 +77,11 @@ impl Reload {
             // It was read before anybody watched.
             let mut again = true;
             let mut settling = false;
+            // What was refused last, as it was told; and whether it is read again only since a folder was replaced.
+            let (mut told_of, mut moved) = (None, false);
             loop {
                 let mut teller = None;
+                let mut is_same = false;
                 let asked = tokio::select! {
                     () = tokio::time::sleep(AFTERWARDS), if again => {
                         again = false;
@@ -86,6 +89,7 @@ impl Reload {
                         if self.loaded.begun.found(&self.loaded.files) {
                             continue;
                         }
+                        is_same = moved;
                         false
                     }
                     () = watch.changed() => false,
@@ -121,24 +125,29 @@ impl Reload {
                     Ok(new) => self.take(new, &[]).await,
                 };
                 let is_emptied = matches!(taken, Err(Refused::Emptied(_) | Refused::Cleared(_))) && teller.is_none();
-                settling = is_emptied && !settling;
+                let refused = taken.as_ref().err().map(Refused::to_string);
+                let is_told = is_same && refused == told_of;
+                settling = is_emptied && !settling && !is_told;
                 if settling {
                     // As a rule somebody cut it off to write it anew, and goes on writing just now.
-                    again = true;
+                    (again, moved) = (true, false);
                     continue;
                 }
                 if let Some(teller) = teller {
                     let _ = teller.send(taken.as_ref().map(News::to_string).map_err(Refused::to_string));
                 }
+                told_of = refused;
                 match taken {
                     Ok(news) => {
                         if asked || !news.is_empty() {
                             (self.tell)(&format!("configuration read again: {news}"));
                         }
                     }
+                    Err(_) if is_told => {}
                     Err(refused) => refused.tell(),
                 }
-                again = watch.follow(&self.loaded.files);
+                moved = watch.follow(&self.loaded.files);
+                again = moved;
             }
         })
     }

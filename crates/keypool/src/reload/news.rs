@@ -60,7 +60,7 @@ impl News {
 type Differs = (&'static str, bool);
 
 /// What a gateway takes while it runs.
-fn of_gateway(before: &Loaded, after: &Loaded) -> [Differs; 9] {
+fn of_gateway(before: &Loaded, after: &Loaded) -> [Differs; 10] {
     let (old, new) = (&before.config, &after.config);
     let (o, n) = (&old.gateway, &new.gateway);
     [
@@ -72,9 +72,13 @@ fn of_gateway(before: &Loaded, after: &Loaded) -> [Differs; 9] {
         ("providers", old.providers != new.providers),
         ("tenants", before.tenants != after.tenants),
         ("admin", before.admin.token_hash != after.admin.token_hash),
+        ("exits", before.exits.ways != after.exits.ways),
         (
             "gateway",
             before.token != after.token
+                || o.openai != n.openai
+                || o.strict != n.strict
+                || o.fetch_images != n.fetch_images
                 || o.unknown_names != n.unknown_names
                 || o.hosts != n.hosts
                 || before.roots != after.roots
@@ -111,7 +115,7 @@ fn of_gateway_later(before: &Loaded, after: &Loaded) -> [Differs; 13] {
 }
 
 /// The same of a batch.
-fn of_batch(before: &Loaded, after: &Loaded) -> [Differs; 5] {
+fn of_batch(before: &Loaded, after: &Loaded) -> [Differs; 6] {
     let (old, new) = (&before.config, &after.config);
     let list = |pool: &PoolSection| PoolSection { fallback: Vec::new(), ..pool.clone() };
     [
@@ -120,6 +124,7 @@ fn of_batch(before: &Loaded, after: &Loaded) -> [Differs; 5] {
         ("rests", old.rests != new.rests),
         ("limits", old.limits != new.limits),
         ("gateway", before.roots != after.roots),
+        ("exits", before.exits.ways != after.exits.ways),
     ]
 }
 

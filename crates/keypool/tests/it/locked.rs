@@ -1,6 +1,6 @@
 //! Secrets that are encrypted with a key which is not at hand: nothing goes on as if all were well.
 
-use crate::home::{Home, secret};
+use crate::home::{Home, end, hello, secret, servers, simulator, within_2s};
 
 fn key_of(home: &Home) -> std::path::PathBuf {
     home.at("state/keypool/keypool.db.key")
@@ -72,4 +72,62 @@ fn a_database_that_is_cut_off_is_not_whole() {
     home.run(&["db", "check"]).bad(1, "is empty");
     home.run(&["db", "backup", "copy.db"]).bad(1, "is empty");
     assert_eq!(std::fs::read(&side).ok(), journal, "what is left of it is not touched");
+}
+
+#[test]
+fn secrets_are_encrypted_anew_all_or_none() {
+    let home = Home::new();
+    home.run(&["db", "rekey"]).bad(1, "there is no database");
+    home.add(0, "beside", &[]);
+    let (old, new) = ("5a".repeat(32), "6b".repeat(32));
+    let both = format!("{new},{old}");
+    with_key(&home, &old, &["add-key", "-", "--id", "given"], &secret(1)).good();
+    home.pipe(&["add-key", "-", "--id", "plain", "--plain"], &secret(2)).good();
+
+    // One of them does not open.
+    let file = home.at("elsewhere");
+    std::fs::rename(key_of(&home), &file).unwrap();
+    with_key(&home, &both, &["db", "rekey"], "").bad(1, "nothing was changed: the stored secret of beside");
+    let check = |key: &str, args: &[&str]| with_key(&home, key, args, "");
+    check(&new, &["db", "rekey", "--json"]).bad(1, "nothing was changed");
+    std::fs::rename(&file, key_of(&home)).unwrap();
+    check(&old, &["db", "check"]).good();
+
+    // Each opens, the first encrypts: what a command adds, too.
+    with_key(&home, &both, &["add-key", "-", "--id", "later"], &secret(3)).good();
+    let told = check(&both, &["db", "rekey", "--json"]).json();
+    assert_eq!((&told["encrypted_anew"], &told["already"]), (&2.into(), &1.into()), "{told}");
+    let again = check(&new, &["db", "rekey"]).good();
+    assert!(again.contains("the first key opens all") && again.contains("3 secrets"), "{again}");
+    std::fs::remove_file(key_of(&home)).unwrap();
+    check(&new, &["db", "check"]).good();
+    check(&old, &["db", "check"]).bad(1, "cannot be decrypted");
+    assert!(check(&new, &["config", "check"]).good().contains("all is well: 4 keys"));
+    check(&format!("{new},short"), &["db", "rekey"]).bad(2, "key 2 of 2 in it is not 32 bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_goes_on_with_secrets_that_are_encrypted_anew() {
+    let (home, sim) = (Home::new(), simulator(3).await);
+    home.add(0, "one", &[]);
+    home.add(1, "two", &[]);
+    let running = home.serve(&sim, &[]);
+    within_2s(&running, &["one", "two"]).await;
+    // It never hears of the new key.
+    let old = std::fs::read_to_string(key_of(&home)).unwrap();
+    let new = "6b".repeat(32);
+    with_key(&home, &format!("{new}\n{old}"), &["db", "rekey"], "").good();
+    with_key(&home, &new, &["keys", "disable", "two"], "").good();
+    within_2s(&running, &["one"]).await;
+    with_key(&home, &new, &["keys", "enable", "two"], "").good();
+    within_2s(&running, &["one", "two"]).await;
+    let told = end(running).await;
+    assert!(told.contains("this process goes on with it until it ends"), "{told}");
+
+    // The file may hold both as well.
+    std::fs::write(key_of(&home), format!("{new}\n{old}")).unwrap();
+    let running = home.serve(&sim, &[]);
+    assert_eq!(hello(&running).await.status, 200);
+    assert_eq!(servers(&running, 6).await, ["one", "two"]);
+    end(running).await;
 }

@@ -271,6 +271,19 @@ fn in_redis_secrets_are_encrypted_or_not_written() {
     assert!(run(&home, &redis, &["import", "--history"], "").good().contains("mail"));
     let dump = server.command(&["HGETALL", "{keypool}:secrets"]);
     crate::home::no_secret(&format!("{dump:?}"));
+    // With another key from now on.
+    let by = |key: &str, args: &[&str]| {
+        let mut command = home.command(args);
+        command.env("KEYPOOL_REDIS_URL", &redis).env("KEYPOOL_SECRET_KEY", key);
+        Home::ended(command, "")
+    };
+    let new = "6b".repeat(32);
+    by(&new, &["db", "rekey"]).bad(1, "nothing was changed");
+    let told = by(&format!("{new} {SECRET_KEY}"), &["db", "rekey", "--json"]).json();
+    assert_eq!(told["encrypted_anew"], 2, "{told}");
+    assert!(by(&new, &["config", "check"]).good().contains("2 keys"));
+    assert!(!by(SECRET_KEY, &["config", "check"]).err.is_empty());
+    crate::home::no_secret(&format!("{:?}", server.command(&["HGETALL", "{keypool}:secrets"])));
     assert!(!home.database().exists(), "nothing in a file");
 }
 

@@ -340,6 +340,57 @@ async fn a_mounted_secret_is_followed_when_its_link_is_swapped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_in_a_mounted_folder_is_told_once() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let good = "[retry]\nmax_retries = 1\n";
+    for (name, text) in [("..1", ""), ("..2", good), ("..3", "wrong = 1\n"), ("..4", "[retry]\nmax_retries = 2\n")] {
+        std::fs::create_dir(at(name)).unwrap();
+        std::fs::write(at(name).join("keypool.toml"), text).unwrap();
+    }
+    let swap = |name: &str| {
+        std::os::unix::fs::symlink(name, at("..new")).unwrap();
+        std::fs::rename(at("..new"), at("..data")).unwrap();
+    };
+    swap("..1");
+    std::os::unix::fs::symlink("..data/keypool.toml", at("keypool.toml")).unwrap();
+    let running = serve(folder.path(), &sim, &[("GEMINI_API_KEY", ONE)]);
+    // The folder is another one each time, which is looked at once more.
+    let looked_at = || tokio::time::sleep(Duration::from_millis(700));
+    swap("..2");
+    let (running, _) = line(running, "configuration read again").await;
+    looked_at().await;
+    swap("..3");
+    let (running, _) = line(running, "the new configuration is refused").await;
+    looked_at().await;
+    swap("..4");
+    let (_running, told) = line(running, "configuration").await;
+    assert!(told.contains("read again: no key changed; new settings in retry"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_effect_is_told() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("keypool.toml"), "").unwrap();
+    let mut running = serve(folder.path(), &sim, &[("GEMINI_API_KEY", ONE)]);
+    let mut text = String::new();
+    for (setting, table) in [
+        ("[gateway]\nstrict = false\n", "gateway"),
+        ("openai = \"passthrough\"\n", "gateway"),
+        ("fetch_images = true\n", "gateway"),
+        ("[exits.second]\nlocal_address = \"127.0.0.1\"\n", "exits"),
+    ] {
+        text.push_str(setting);
+        replace(folder.path(), "keypool.toml", &text);
+        let told;
+        (running, told) = line(running, "configuration read again").await;
+        assert!(told.trim_end().ends_with(&format!("new settings in {table}")), "{setting}: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sighup_reads_again_token_and_models_too() {
     let sim = simulator().await;
     let folder = tempfile::tempdir().unwrap();

@@ -133,3 +133,15 @@ async fn what_is_known_of_a_replaced_secret_is_known_of_the_new_one() {
     assert_eq!(image.units.values().map(|unit| &*unit.owner).collect::<Vec<_>>(), ["key:bb"]);
     assert_eq!((image.keys["aa"].state, image.keys["bb"].state), (KeyStanding::Removed, KeyStanding::Active));
 }
+
+#[tokio::test]
+async fn a_copy_of_the_file_alone_has_what_a_command_added() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keypool.db");
+    let command = Sqlite::open(&path).unwrap();
+    command.edit_keys(|book| add(book, "aa", "one")).await.unwrap();
+    // It has not closed it, and may be gone before it does.
+    let copy = folder.path().join("copy.db");
+    std::fs::copy(&path, &copy).unwrap();
+    assert!(Sqlite::read(&copy).unwrap().key_book().await.unwrap().find("one").unwrap().is_kept());
+}

@@ -189,6 +189,18 @@ async fn a_check_finds_a_newer_schema_rows_that_say_nothing_and_files_open_to_ot
     by_hand.execute("UPDATE run SET floor = ?1", [MIGRATIONS.len() as u32 + 1]).unwrap();
     let error = Sqlite::inspect(&path).unwrap_err().to_string();
     assert!(error.contains("newer version"), "{error}");
+    // What is so far ahead is not the next one's, though nothing says that it leaves this one behind.
+    by_hand.execute("UPDATE run SET floor = 1", []).unwrap();
+    Sqlite::inspect(&path).unwrap();
+    by_hand.pragma_update(None, "user_version", 99).unwrap();
+    for error in [Sqlite::inspect(&path).unwrap_err(), Sqlite::open(&path).unwrap_err()] {
+        assert!(error.to_string().contains("newer version"), "{error}");
+    }
+    assert!(store.keys().await.unwrap_err().to_string().contains("newer version"));
+
+    // A copy without what lay beside the file, where all was.
+    by_hand.pragma_update(None, "user_version", 0).unwrap();
+    assert!(Sqlite::inspect(&path).unwrap_err().to_string().contains("not even a table"));
 }
 
 #[tokio::test]
