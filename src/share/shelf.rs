@@ -6,6 +6,8 @@ use std::{
     mem,
 };
 
+use serde::de::IgnoredAny;
+
 use super::{
     apply::{Server, apply},
     counts::{first_date, last_date},
@@ -158,16 +160,22 @@ impl Shelf {
         Ok(())
     }
 
-    /// A roster has a row. Whether it is to be read: it was not yet, and somebody has it.
-    pub(crate) fn lacks_roster(&mut self, roster: u64) -> bool {
-        self.rosters.insert(roster);
+    /// Whether the row of a roster is to be read: it is new here, or somebody has by now what nobody had.
+    pub(crate) fn lacks_roster(&self, roster: u64) -> bool {
+        !self.rosters.contains(&roster) || self.is_had(roster)
+    }
+
+    /// Somebody has it, and what is in it is not known yet.
+    fn is_had(&self, roster: u64) -> bool {
         let Some(state) = &self.state else { return false };
         !state.rosters.contains_key(&roster) && state.holders.values().any(|holder| holder.roster == roster)
     }
 
-    /// Reads one; holders before it.
+    /// Reads one; holders before it. Of one that nobody has it is only seen whether it can be read.
     pub(crate) fn read_roster(&mut self, roster: u64, units: &str) -> serde_json::Result<()> {
-        if let Some(state) = &mut self.state {
+        if !self.is_had(roster) {
+            serde_json::from_str::<IgnoredAny>(units)?;
+        } else if let Some(state) = &mut self.state {
             let infos: Vec<UnitInfo> = serde_json::from_str(units)?;
             for info in infos.iter().filter(|info| !state.units.contains_key(&info.unit)).collect::<Vec<_>>() {
                 let blank = UnitRecord { generation: state.generation, ..UnitRecord::default() };
@@ -175,6 +183,7 @@ impl Shelf {
             }
             state.rosters.insert(roster, infos.into());
         }
+        self.rosters.insert(roster);
         Ok(())
     }
 
@@ -242,8 +251,7 @@ impl Shelf {
         for (roster, units) in state.rosters.iter().filter(|roster| !self.rosters.contains(roster.0)) {
             changes.rosters.push((*roster, serde_json::to_string(units)?));
         }
-        // Nobody has the others. They stay until there is another one that serves something: the next process mostly has the
-        // same again, and its first request need not wait until thousands of units are written.
+        // What nobody has stays until another comes: the next process mostly has it again, and its first request waits for it.
         if changes.rosters.iter().any(|(roster, _)| !state.rosters[roster].is_empty()) {
             let gone = self.rosters.iter().filter(|held| !state.rosters.contains_key(held));
             changes.rosters_gone = gone.copied().collect();

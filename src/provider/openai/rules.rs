@@ -42,7 +42,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Is("invalid_model"),
             Is("unknown_model"),
             Is("unavailable_model"),
-            Begins("no such model "),
+            Frames("no such model ", " or task"),
             Begins("model not exist"),
             Begins("model does not exist"),
         ],
