@@ -1,12 +1,12 @@
 //! `messages`: who said what, block by block.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::origin::Origin;
-use crate::{Call, CallId, Conversation, Fault, OneOr, Part, Returned, Role, Text, fields::Field};
+use crate::{Call, CallId, Conversation, Fault, OneOr, Part, Returned, Role, Text, fields::Field, neutral::Calls};
 
 /// What somebody said.
 #[derive(Deserialize)]
@@ -59,7 +59,7 @@ pub(super) fn read<'a>(messages: Vec<Message<'a>>, conversation: &mut Conversati
     if messages.is_empty() {
         return Err(Fault::invalid("messages: at least one message is required").at("messages"));
     }
-    let mut reader = Reader { conversation, called: HashMap::new(), late: Vec::new() };
+    let mut reader = Reader { conversation, calls: Calls::default() };
     for (index, message) in messages.into_iter().enumerate() {
         let place = format!("messages.{index}");
         let role = match &*message.role {
@@ -88,7 +88,7 @@ pub(super) fn read<'a>(messages: Vec<Message<'a>>, conversation: &mut Conversati
                 for (number, block) in blocks.into_iter().enumerate() {
                     reader.block(role, block, &|| format!("{place}.content.{number}"))?;
                 }
-                for part in std::mem::take(&mut reader.late) {
+                for part in reader.calls.take_beside() {
                     reader.conversation.say(role, part);
                 }
             }
@@ -106,10 +106,7 @@ fn texts<'a>(blocks: Vec<Block<'a>>, place: &dyn Fn() -> String) -> Result<Vec<T
 
 struct Reader<'r, 'a> {
     conversation: &'r mut Conversation<'a>,
-    /// Names of tools by the ids of calls, and which call it was.
-    called: HashMap<Text<'a>, (Text<'a>, usize)>,
-    /// What tools answered beside text: it follows their answers.
-    late: Vec<Part<'a>>,
+    calls: Calls<'a>,
 }
 
 impl<'a> Reader<'_, 'a> {
@@ -130,7 +127,7 @@ impl<'a> Reader<'_, 'a> {
                 let (id, name) = (block.id.ok_or_else(|| missing("id"))?, block.name.ok_or_else(|| missing("name"))?);
                 let carried = CallId::read(&id, &self.conversation.model);
                 let args = block.input.filter(|input| input.get().starts_with('{')).ok_or_else(|| missing("input"))?;
-                self.called.insert(id, (name.clone(), self.called.len()));
+                self.calls.make(id, name.clone());
                 let call = Call {
                     id: carried.id.map(Text::from),
                     name,
@@ -150,7 +147,7 @@ impl<'a> Reader<'_, 'a> {
 
     fn returned(&mut self, block: Block<'a>, place: &dyn Fn() -> String) -> Result<(), Fault> {
         let id = block.tool_use_id.unwrap_or_default();
-        let Some((name, nth)) = self.called.get(&id).cloned() else {
+        let Some((name, nth)) = self.calls.find(&id) else {
             return Err(
                 Fault::invalid(format!("{}.tool_use_id: no tool_use before it has this id", place())).at(place())
             );
@@ -168,8 +165,8 @@ impl<'a> Reader<'_, 'a> {
                     match (&*block.kind, block.text, block.source) {
                         ("text", Some(text), _) => said.push(text),
                         ("image" | "document", _, Some(source)) => {
-                            self.late.extend(named(block.title, block.context));
-                            self.late.extend(sourced(source, place)?);
+                            self.calls.answer_beside(nth, named(block.title, block.context));
+                            self.calls.answer_beside(nth, sourced(source, place)?);
                         }
                         _ => {
                             let why = format!("{}.content: only text, images and documents can be had", place());

@@ -2,6 +2,7 @@
 //! from; and back.
 
 mod call_id;
+mod calls;
 mod catalogue;
 mod conversation;
 mod embedding;
@@ -14,6 +15,7 @@ mod sampling;
 mod tool;
 
 pub use call_id::{CallId, Carried};
+pub(crate) use calls::Calls;
 pub use catalogue::Model;
 pub use conversation::{Call, Conversation, Part, Returned, Role, Turn};
 pub use embedding::{Embedded, Embedding};

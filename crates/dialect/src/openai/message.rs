@@ -1,11 +1,13 @@
 //! `messages`: who said what.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url, depth};
+use crate::{
+    Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url, depth, neutral::Calls,
+};
 
 /// What somebody said.
 #[derive(Deserialize)]
@@ -128,7 +130,7 @@ pub(super) fn read<'a>(
         return Err(Fault::invalid("messages must not be empty").at("messages"));
     }
     conversation.turns.reserve(messages.len());
-    let mut reader = Reader { conversation, ignored, called: HashMap::new(), late: Vec::new() };
+    let mut reader = Reader { conversation, ignored, calls: Calls::default() };
     for (index, message) in messages.into_iter().enumerate() {
         if &*message.role != "tool" {
             reader.say_late();
@@ -142,10 +144,7 @@ pub(super) fn read<'a>(
 struct Reader<'r, 'a> {
     conversation: &'r mut Conversation<'a>,
     ignored: &'r mut Ignored,
-    /// Names of tools by the ids of calls, and which call it was.
-    called: HashMap<Text<'a>, (Text<'a>, usize)>,
-    /// What tools answered beside text: it follows their answers.
-    late: Vec<Part<'a>>,
+    calls: Calls<'a>,
 }
 
 impl<'a> Reader<'_, 'a> {
@@ -183,7 +182,7 @@ impl<'a> Reader<'_, 'a> {
                 let Some(id) = message.tool_call_id else {
                     return Err(Fault::invalid(format!("{} is missing", at("tool_call_id"))).at(at("tool_call_id")));
                 };
-                let Some((name, nth)) = self.called.get(&id).cloned() else {
+                let Some((name, nth)) = self.calls.find(&id) else {
                     let why = format!("{}: no call before it has this id", at("tool_call_id"));
                     return Err(Fault::invalid(why).at(at("tool_call_id")));
                 };
@@ -195,7 +194,7 @@ impl<'a> Reader<'_, 'a> {
                 let id = CallId::read(&id, &self.conversation.model).id.map(Text::from);
                 let returned = Returned { id, name, content, failed: false, nth };
                 self.conversation.say(Role::User, Part::Returned(returned));
-                self.late.extend(beside);
+                self.calls.answer_beside(nth, beside);
             }
             other => {
                 let short: String = other.chars().take(40).collect();
@@ -206,7 +205,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn say_late(&mut self) {
-        for part in std::mem::take(&mut self.late) {
+        for part in self.calls.take_beside() {
             self.conversation.say(Role::User, part);
         }
     }
@@ -278,7 +277,7 @@ impl<'a> Reader<'_, 'a> {
         };
         let carried = id.as_deref().map(|id| CallId::read(id, &self.conversation.model)).unwrap_or_default();
         if let Some(id) = id {
-            self.called.insert(id, (name.clone(), self.called.len()));
+            self.calls.make(id, name.clone());
         }
         depth::check(&arguments, || format!("{place}.function.arguments"))?;
         let beside = extra_content.and_then(|extra| extra.google).and_then(|google| google.thought_signature);

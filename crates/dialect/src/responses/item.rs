@@ -1,10 +1,11 @@
 //! `input`: messages, calls and what they came to.
 
-use std::collections::HashMap;
-
 use serde::Deserialize;
 
-use crate::{Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url, depth, openai};
+use crate::{
+    Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url, depth, neutral::Calls,
+    openai,
+};
 
 /// One item. Without a type it is a message.
 #[derive(Deserialize)]
@@ -68,12 +69,10 @@ pub(super) fn read<'a>(
         OneOr::List(items) if items.is_empty() => return Err(Fault::invalid("input must not be empty").at("input")),
         OneOr::List(items) => items,
     };
-    let mut called: HashMap<String, (Text<'a>, usize)> = HashMap::new();
-    // What tools answered beside text follows their answers.
-    let mut late = Vec::new();
+    let mut calls = Calls::default();
     for (index, item) in items.into_iter().enumerate() {
         if item.kind.as_deref() != Some("function_call_output") {
-            for part in std::mem::take(&mut late) {
+            for part in calls.take_beside() {
                 conversation.say(Role::User, part);
             }
         }
@@ -88,7 +87,7 @@ pub(super) fn read<'a>(
                 let id = item.call_id.ok_or_else(|| missing("call_id"))?;
                 let name = item.name.ok_or_else(|| missing("name"))?;
                 let carried = CallId::read(&id, &conversation.model);
-                called.insert(id.to_string(), (name.clone(), called.len()));
+                calls.make(id, name.clone());
                 let arguments = item.arguments.unwrap_or_default();
                 depth::check(&arguments, || format!("{}.arguments", place()))?;
                 let call = Call {
@@ -101,7 +100,7 @@ pub(super) fn read<'a>(
             }
             "function_call_output" => {
                 let id = item.call_id.ok_or_else(|| missing("call_id"))?;
-                let Some((name, nth)) = called.get(&*id).cloned() else {
+                let Some((name, nth)) = calls.find(&id) else {
                     let why = format!("{}.call_id: no call before it has this id", place());
                     return Err(Fault::invalid(why).at(format!("{}.call_id", place())));
                 };
@@ -112,7 +111,7 @@ pub(super) fn read<'a>(
                         for (number, piece) in pieces.into_iter().enumerate() {
                             match part(piece, ignored, &|what| format!("{}.output[{number}].{what}", place()))? {
                                 Part::Text(text) => said.push_str(&text),
-                                part => late.push(part),
+                                part => calls.answer_beside(nth, [part]),
                             }
                         }
                         said.into()
@@ -137,7 +136,7 @@ pub(super) fn read<'a>(
             }
         }
     }
-    for part in late {
+    for part in calls.take_beside() {
         conversation.say(Role::User, part);
     }
     Ok(())
