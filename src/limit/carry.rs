@@ -52,18 +52,19 @@ impl Plan {
         }
     }
 
-    /// The sliding window of `limit` is full, as an answer says: what is missing began evenly, the first of it this
-    /// long ago. What would have begun before the clock did is left out.
-    pub(crate) fn fill_up(&self, log: &mut [u16], limit: Limit, first: Duration, at: &At) {
+    /// The sliding window of `limit` was full when an answer said so, `last` ago: what is missing began evenly before
+    /// that, the first of it `first` ago. What would have begun before the clock did is left out.
+    pub(crate) fn fill_up(&self, log: &mut [u16], limit: Limit, [first, last]: [Duration; 2], at: &At) {
         let now = self.advance(log, at);
-        let first = slide::moment(Tick::ZERO.plus(first));
+        let [first, last] = [first, last].map(|ago| slide::moment(Tick::ZERO.plus(ago)));
+        let long = first.saturating_sub(last);
         for window in self.windows().iter().filter(|window| window.limit == limit && !window.is_day()) {
             let missing = window.most().saturating_sub(window.used(log, at.day.days));
             let pieces = missing.min(PIECES);
             let mut moments = window.moments(log, now);
             moments.extend((0..pieces).filter_map(|n| {
                 let amount = missing * (n + 1) / pieces - missing * n / pieces;
-                Some((now.checked_sub(first * (pieces - n) / pieces)?, amount))
+                Some((now.checked_sub(last + long * (pieces - n) / pieces)?, amount))
             }));
             moments.sort_unstable();
             let held = window.held(log);

@@ -85,10 +85,12 @@ impl State {
         if left >= span {
             return;
         }
+        let first = span.saturating_sub(left);
+        self.note_filled((lane, owner), limit, first, now);
         let at = self.at(now, owner);
         let place = &mut self.lanes[usize::from(lane)];
         let plan = self.plans.plan(place.owners[owner as usize].plan);
-        plan.fill_up(place.log(owner, plan.words()), limit, span.saturating_sub(left), &at);
+        plan.fill_up(place.log(owner, plan.words()), limit, [first, Duration::ZERO], &at);
     }
 
     /// Gives an owner other limits in a lane; what it used so far stays counted.

@@ -11,6 +11,9 @@ use crate::{
     verdict::{EXIT, Elsewhere, Scope, Until, Verdict, VerdictKind},
 };
 
+/// Who had a key and lost it before it was used waits this long for another, also where it would wait for nothing else.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
 /// How far one request has come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Course {
@@ -82,6 +85,14 @@ impl Course {
             Elsewhere::OtherKey if pool.is_for_no_tier(&demand) => Step::Stop,
             Elsewhere::OtherOwner if pool.is_found_nowhere(&demand) => Step::Stop,
             Elsewhere::OtherKey | Elsewhere::OtherOwner => seek(pool, demand, Duration::ZERO, for_a_key),
+            // Nothing went out, and nobody is to blame: it stands where it stood before it had that key.
+            Elsewhere::AfterPause if verdict.is_void() => {
+                if self.pauses >= rule.max_retries {
+                    return Step::Stop;
+                }
+                self.pauses += 1;
+                seek_again(pool, demand, Duration::ZERO, for_a_key.max(A_MOMENT), seat)
+            }
             Elsewhere::AfterPause => {
                 // A connection that the provider had just given up: the next one costs no pause and is not counted.
                 if verdict.is_closed() && rule.max_retries > 0 && !std::mem::replace(&mut self.reconnected, true) {
@@ -200,4 +211,32 @@ fn seek_again(pool: &KeyPool, demand: Demand, pause: Duration, patience: Duratio
         pool.end(seat);
     }
     seek(pool, demand, pause, patience)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BodyError, Gemini, Key, Limit, Limits, Span, Unit, judge_error};
+
+    #[tokio::test]
+    async fn what_never_went_out_waits_for_another_key_no_longer_than_for_its_first() {
+        let key = Key::new("AIzaSy-not-a-real-key-000");
+        let span = Span::Sliding(Duration::from_secs(20));
+        let one = Limits::new().with(Limit { unit: Unit::Requests, span, amount: 1 });
+        let pool = KeyPool::builder(Gemini::new()).key(key).limits("m", one).build().unwrap();
+        let void = judge_error(&BodyError::void());
+        let begun = pool.clock().tick();
+        let next = |wait| {
+            let rule = Retry::new();
+            Course::new(begun, wait).next(&rule, &pool, &void, Demand::new("m"), None)
+        };
+        assert!(matches!(next(Duration::ZERO), Step::Again(_)), "a key that is ready serves");
+        let lease = pool.try_acquire("m").unwrap();
+        assert!(lease.started());
+        drop(lease);
+        for wait in [0, 5, 15] {
+            assert!(matches!(next(Duration::from_secs(wait)), Step::OutOfKeys(_)), "{wait} s, and none for 20 s");
+        }
+        assert!(matches!(next(Duration::from_secs(25)), Step::Again(_)), "one comes in time");
+    }
 }

@@ -116,6 +116,42 @@ fn a_key_that_failed_in_one_comes_back_with_a_part_of_its_load_in_all() {
 }
 
 #[test]
+fn who_filled_a_limit_before_an_answer_named_it_is_counted_where_it_is_shared_as_well() {
+    paused().block_on(async {
+        for noting in [false, true] {
+            let one = Host::new(noting).process("one", 1, builder(1)).await;
+            // Nothing is known of limits: one a second goes out, until the provider has enough.
+            for _ in 0..15 {
+                one.pool.acquire(wait()).await.unwrap().settle(&Verdict::SUCCESS);
+                pass(1.0).await;
+            }
+            let violation =
+                Violation { unit: tower_keypool::Unit::Requests, span: tower_keypool::Span::MINUTE, amount: Some(15) };
+            let news = QuotaNews { violations: vec![violation], ..QuotaNews::default() };
+            let limited = Verdict::new(VerdictKind::RateLimited).until(Until::For(Duration::from_secs(45))).news(news);
+            one.pool.acquire(wait()).await.unwrap().settle(&limited);
+            // The first has left the provider's window by then; the others leave it one a second.
+            pass(46.5).await;
+            let mut served = Vec::new();
+            for _ in 0..15 {
+                let few = Demand::new(FLASH).wait(Duration::from_millis(200));
+                let mut now = 0;
+                while let Ok(lease) = one.pool.acquire(few.clone()).await {
+                    lease.settle(&Verdict::SUCCESS);
+                    now += 1;
+                }
+                served.push(now);
+                pass(0.8).await;
+            }
+            for second in 0..15 {
+                let sum: usize = served[..=second].iter().sum();
+                assert!((second..=second + 2).contains(&sum), "one a second: {served:?} (noting: {noting})");
+            }
+        }
+    });
+}
+
+#[test]
 fn a_limit_that_an_answer_named_holds_in_all() {
     paused().block_on(async {
         let host = Host::new(true);

@@ -9,6 +9,7 @@ mod divided;
 mod enrol;
 mod events;
 mod facts;
+mod filled;
 mod guards;
 mod held;
 mod joining;
@@ -67,6 +68,8 @@ pub(super) struct Share {
     differ: bool,
     kind_at: HashMap<Unit, KindAt>,
     held: ByUnit<Holding>,
+    /// Windows of units that are not held, and which an answer called full.
+    filled: HashMap<Unit, Vec<filled::Filled>>,
     /// When units were given back, as long as requests may still go out that began before.
     gone: HashMap<Unit, Tick>,
     kinds: BTreeMap<KindAt, Demanded>,
@@ -285,6 +288,7 @@ impl Share {
         self.by_name.retain(|_, unit| unit.0 != lane);
         self.bare.retain(|_, unit| unit.0 != lane);
         self.held.forget_lane(lane);
+        self.filled.retain(|unit, _| unit.0 != lane);
         self.gone.retain(|unit, _| unit.0 != lane);
         self.leaving.retain(|_, unit| unit.0 != lane);
         self.touched_aside.retain(|unit, _| unit.0 != lane);
@@ -323,6 +327,7 @@ impl Share {
         self.by_name.retain(|_, unit| unit.1 != owner);
         self.bare.retain(|_, unit| unit.1 != owner);
         self.held.forget_owner(owner);
+        self.filled.retain(|unit, _| unit.1 != owner);
         self.gone.retain(|unit, _| unit.1 != owner);
         self.leaving.retain(|_, unit| unit.1 != owner);
         self.touched_aside.retain(|unit, _| unit.1 != owner);

@@ -94,6 +94,8 @@ impl State {
         if words > 0 {
             plan.hear(&granted.counts, unknown, held.log(owner, words), &when);
         }
+        self.fill_up_heard(at, now);
+        let plan = self.plans.plan(self.lanes[usize::from(lane)].owners[owner as usize].plan);
         let mark = if granted.ahead.is_some() {
             Mark::granted(plan, granted.ahead.as_ref())
         } else {
