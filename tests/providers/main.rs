@@ -2,6 +2,7 @@
 
 mod families;
 mod hostile;
+mod meaning;
 mod met;
 mod pooled;
 mod recorded;

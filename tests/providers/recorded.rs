@@ -3,53 +3,20 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
-use tower_keypool::{
-    Answer, Anthropic, Elsewhere as E, Gemini, OpenAi, Provider, Scope as S, Until as U, Verdict, VerdictKind as K,
+use tower_keypool::{Anthropic, Elsewhere as E, Gemini, OpenAi, Scope as S, Until as U, Verdict, VerdictKind as K};
+
+use crate::meaning::{
+    CALLER, KEY, MONEY, Meaning, NO_SUCH_MODEL, NOT_FOR_KEY, QUOTA, RATE, SUSPENDED, WRONG_OWNER, is, judge, openai,
+    said,
 };
 
-use crate::sample::now;
-
-type Meaning = (K, S, E);
-
-const KEY: Meaning = (K::InvalidKey, S::Key, E::OtherKey);
-const MONEY: Meaning = (K::QuotaExhausted, S::Owner, E::OtherKey);
-const QUOTA: Meaning = (K::QuotaExhausted, S::OwnerLane, E::OtherKey);
-const RATE: Meaning = (K::RateLimited, S::OwnerLane, E::OtherKey);
 const UNNAMED: Meaning = (K::RateLimited, S::KeyLane, E::OtherKey);
 const CAPACITY: Meaning = (K::Overloaded, S::Lane, E::AfterPause);
-const SUSPENDED: Meaning = (K::Suspended, S::Owner, E::OtherKey);
-const WRONG_OWNER: Meaning = (K::WrongOwner, S::Caller, E::OtherOwner);
-const NO_SUCH_MODEL: Meaning = (K::ModelUnavailable, S::Lane, E::OtherModel);
-const NOT_FOR_KEY: Meaning = (K::ModelUnavailable, S::KeyLane, E::OtherKey);
-const CALLER: Meaning = (K::CallerFault, S::Caller, E::No);
 const PASSED_ON: Meaning = (K::Transient, S::Caller, E::AfterPause);
-
-fn judge(provider: &dyn Provider, status: u16, headers: &[(&str, &str)], body: &Value) -> Verdict {
-    let headers: HeaderMap = headers
-        .iter()
-        .map(|(name, value)| (HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap()))
-        .collect();
-    let body = body.to_string();
-    provider.judge(&Answer::new(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes(), now()))
-}
-
-fn openai(status: u16, body: &Value) -> Verdict {
-    judge(&OpenAi::new(), status, &[], body)
-}
 
 fn gemini(status: u16, body: &Value) -> Verdict {
     judge(&Gemini::new(), status, &[], body)
-}
-
-fn is(verdict: &Verdict) -> Meaning {
-    (verdict.kind(), verdict.scope_of(), verdict.elsewhere_of())
-}
-
-/// An error as `OpenAI` has it.
-fn said(message: &str, kind: &str, code: &str) -> Value {
-    json!({ "error": { "message": message, "type": kind, "param": null, "code": code } })
 }
 
 fn all(rows: &[(&str, u16, Value, Meaning)]) {
