@@ -15,6 +15,7 @@ pub mod examine;
 pub mod fetch;
 pub mod gateway;
 pub mod monitor;
+mod one_write;
 pub mod outgoing;
 pub mod probe;
 pub mod reload;

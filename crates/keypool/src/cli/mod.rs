@@ -259,3 +259,12 @@ impl StopSignals {
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::run)
 }
+
+/// A runtime for the gateway. On one core it needs no second thread to hand its tasks to, and no queues that could be
+/// stolen from.
+fn runtime_to_serve() -> Result<tokio::runtime::Runtime, Failure> {
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1) {
+        return tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::run);
+    }
+    runtime()
+}

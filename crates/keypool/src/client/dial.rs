@@ -15,6 +15,7 @@ use tower::Service;
 use tower_keypool::{BoxError, Exit};
 
 use super::{Error, Roots, door::Door, line::Line, ways::WayOut};
+use crate::one_write::OneWrite;
 
 /// Bytes to the provider and back, over TLS or not.
 pub(super) type Stream = <HttpsConnector<Door> as Service<Uri>>::Response;
@@ -77,7 +78,7 @@ impl Dial {
                 sender.ready().await.map_err(Error::sent)?;
                 return Ok(Carrier::Shared(sender));
             }
-            let (sender, connection) = http1::handshake(stream).await.map_err(Error::sent)?;
+            let (sender, connection) = http1::handshake(OneWrite::new(stream)).await.map_err(Error::sent)?;
             Ok(Carrier::Line(Line::new(sender, connection, &keeper)))
         }
     }

@@ -21,12 +21,13 @@ use tokio::sync::Notify;
 use tower_keypool::BoxError;
 
 use super::{Arrived, bell::Bell, dial::Stream};
+use crate::one_write::OneWrite;
 
 /// A connection that carries one request at a time.
 pub(super) struct Line<B: Body + 'static> {
     sender: http1::SendRequest<B>,
     /// `None`: it has ended.
-    connection: Option<http1::Connection<Stream, B>>,
+    connection: Option<http1::Connection<OneWrite<Stream>, B>>,
     bell: Arc<Bell>,
     waker: Waker,
     /// When it was laid aside, by the keeper's count.
@@ -43,7 +44,7 @@ where
 {
     pub(super) fn new(
         sender: http1::SendRequest<B>,
-        connection: http1::Connection<Stream, B>,
+        connection: http1::Connection<OneWrite<Stream>, B>,
         keeper: &Arc<Notify>,
     ) -> Box<Self> {
         let bell = Bell::new(keeper);

@@ -35,6 +35,7 @@ use crate::{
         },
         handle::entrance::Entrance,
     },
+    one_write::OneWrite,
     outgoing::Outgoing,
     status::{Counted, turn},
 };
@@ -102,7 +103,7 @@ pub(super) async fn converse<S, B>(
     let said = Arc::new(Progress::default());
     let mut read = Watch::new(&said, &ticks, (paces.reader, 1));
     let stream = Outlet::new(stream, &said);
-    let mut serving = pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let mut serving = pin!(server.serve_connection_with_upgrades(OneWrite::new(TokioIo::new(stream)), service));
 
     // A connection that says nothing, or half a preface, is not waited for: hyper's own timer starts with a head.
     tokio::select! {
