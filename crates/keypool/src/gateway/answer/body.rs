@@ -115,12 +115,14 @@ impl<B> Said<B> {
 }
 
 /// An error of this gateway's own for Anthropic's clients, which look for the request's id in it, too.
-pub(in crate::gateway) fn identified<B>(mut response: Response<Said<B>>) -> Response<Said<B>> {
+pub(in crate::gateway) fn identify<B>(response: &mut Response<Said<B>>) {
+    if response.status().as_u16() < 400 {
+        return;
+    }
     // The provider's own stands in its own errors.
     let id = response.headers().get(THEIR_ID).filter(|id| response.headers().get(ID) == Some(id)).cloned();
-    let (Some(id), true) = (id, response.status().as_u16() >= 400) else { return response };
-    if let Inner::Ours { body } = &mut response.body_mut().inner
-        && let Ok(id) = id.to_str()
+    let (Some(id), Inner::Ours { body }) = (id, &mut response.body_mut().inner) else { return };
+    if let Ok(id) = id.to_str()
         && let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut *body).poll_frame(&mut Context::from_waker(Waker::noop()))
         && let Ok(said) = frame.into_data()
     {
@@ -131,7 +133,6 @@ pub(in crate::gateway) fn identified<B>(mut response: Response<Said<B>>) -> Resp
         };
         *body = Full::from(said);
     }
-    response
 }
 
 impl<B> From<Full<Bytes>> for Said<B> {

@@ -18,7 +18,7 @@ use crate::{
         Answer, Gateway, Setup,
         admit::headers::Seen,
         answer::{
-            body::{Said, identified, passed_on},
+            body::{Said, identify, passed_on},
             exhausted::as_limited,
             failure,
         },
@@ -365,7 +365,7 @@ where
     if let (Outcome::Exhausted, Some(dialect)) = (outcome, limited) {
         response = as_limited(response, dialect);
     }
-    response = identified(response);
+    identify(&mut response);
     if let Some(end) = response.extensions_mut().remove::<StreamEnd>() {
         visit.ends_as(end);
     }
