@@ -95,8 +95,16 @@ pub(super) fn sign(connection: &Connection) -> Result<(), Failure> {
 /// A connection that leaves nothing behind: where no journal lies beside the file all of it is in the file itself.
 pub(super) fn untouched(path: &Path) -> rusqlite::Result<Connection> {
     let read = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let name = path.to_str().filter(|_| !["-wal", "-journal"].iter().any(|end| file::beside(path, end).exists()));
-    let Some(name) = name else { return Connection::open_with_flags(path, read) };
+    if ["-wal", "-journal"].iter().any(|end| file::beside(path, end).exists()) || path.to_str().is_none() {
+        return Connection::open_with_flags(path, read);
+    }
+    alone(path)
+}
+
+/// The same of what is in the file itself, whatever lies beside it.
+pub(super) fn alone(path: &Path) -> rusqlite::Result<Connection> {
+    let read = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let name = path.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(path.to_owned()))?;
     let name = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     Connection::open_with_flags(format!("file:{name}?immutable=1"), read | OpenFlags::SQLITE_OPEN_URI)
 }
