@@ -8,7 +8,6 @@ use rusqlite::{Connection, Transaction};
 use super::{
     failure::Failure,
     file::{self, LOST},
-    whose,
 };
 
 /// Says it in the file.
@@ -19,11 +18,6 @@ pub(super) fn mark(connection: &Connection) -> Result<(), Failure> {
 /// The same in a file that nobody has open.
 pub(super) fn mark_copy(copy: &Path) -> Result<(), Failure> {
     mark(&Connection::open(copy)?)
-}
-
-/// Whether the file itself says it, whatever lies beside it.
-pub(super) fn is_copy(path: &Path) -> bool {
-    whose::alone(path).is_ok_and(|alone| is_marked(&alone).unwrap_or(false))
 }
 
 /// Says it in a file that takes the place of one that was set aside, however long ago that was.

@@ -12,7 +12,7 @@ use super::{
     Connection, begin, care,
     desk::Desk,
     failure::Failure,
-    file, gap,
+    file,
     presence::{Identity, identity},
 };
 use crate::store::StoreError;
@@ -66,10 +66,6 @@ impl Desk {
     /// Another process made it again, or somebody put another there.
     fn take_other(&mut self) -> Result<(), Failure> {
         self.leave()?;
-        if gap::is_copy(&self.path) {
-            // What lies beside it is of the file before: SQLite would mix both.
-            self.remove_own_sides();
-        }
         file::prepare_in_turn(&self.path)?;
         let begun = match begin(&self.path) {
             Err(Failure::Broken(_)) if !self.own_sides().is_empty() => {

@@ -126,7 +126,11 @@ impl Sqlite {
             return Err(empty());
         }
         let open = || {
-            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            let connection = if whose::has_strange_journal(path) {
+                whose::alone(path)?
+            } else {
+                Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?
+            };
             connection.busy_timeout(BUSY)?;
             // What lay beside it (-wal) held all, and was not copied along.
             if migrate::known(&connection, path, migrate::MIGRATIONS)? == 0 {
