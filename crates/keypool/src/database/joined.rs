@@ -57,7 +57,9 @@ impl Joined {
                 Ok(Self::Memory)
             }
             // It is had once that one has ended.
-            Err(error) if error.is_in_use() => Err(error),
+            Err(error) if error.is_in_use() => {
+                Err(StoreError::in_use(format!("{error} with --db, or none with --db none")))
+            }
             Err(error) => Err(StoreError::because("name another file with --db, or none with --db none", error)),
             claimed => claimed.map(Self::File),
         }
