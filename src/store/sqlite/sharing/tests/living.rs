@@ -11,7 +11,7 @@ use std::{
 use super::{Sqlite, gap::noting, runtime};
 use crate::{
     store::{Batch, Notes, Store, UsageRecord},
-    time::ManualClock,
+    time::{Clock, ManualClock},
 };
 
 fn use_of(number: u64, requests: i64) -> Arc<Batch> {
@@ -74,7 +74,7 @@ fn who_ended_or_died_is_not_counted() {
     runtime().block_on(async {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("keypool.db");
-        let clock = ManualClock::at(SystemTime::now());
+        let clock = ManualClock::at(Clock::system().wall());
         let mut one = noting(&path, &clock, 1);
         one.renews(&clock, 10).await;
         let processes = async || Sqlite::inspect(&path).expect("there").contents().await.expect("read").processes;
