@@ -48,7 +48,10 @@ impl<const LEAST: u64, const MOST: u64> Scalar for Interval<LEAST, MOST> {
             "d" => 86_400.0,
             _ => return None,
         };
-        Self::of_number(number.trim().parse::<f64>().ok()? * factor)
+        let number = number.trim();
+        // As the schema has it: no sign, which `parse` would take.
+        let plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        Self::of_number(number.parse::<f64>().ok().filter(|_| plain)? * factor)
     }
 
     fn of_number(seconds: f64) -> Option<Self> {
@@ -97,7 +100,7 @@ impl<const LEAST: u64, const MOST: u64> schemars::JsonSchema for Interval<LEAST,
         schemars::json_schema!({
             "description": format!("Expected: {}", Self::expected()),
             "anyOf": [
-                { "type": "string", "pattern": r"^\s*[0-9.]+\s*(ms|s|m|min|h|d)?\s*$" },
+                { "type": "string", "pattern": r"^\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*(ms|s|m|min|h|d)?\s*$" },
                 { "type": "number", "minimum": LEAST as f64 / 1e3, "maximum": MOST },
             ],
         })
@@ -123,7 +126,7 @@ mod tests {
         ] {
             assert_eq!(of(text), Some(ms), "{text}");
         }
-        for text in ["", "s", "-1s", "1x", "nan", "inf", "2h", "1s2", "1e9"] {
+        for text in ["", "s", "-1s", "+1s", "1x", "nan", "inf", "2h", "1s2", "1e9"] {
             assert_eq!(of(text), None, "{text}");
         }
         for (text, fits) in [("100ms", true), ("0.099", false), ("2s", true), ("2.001", false)] {

@@ -28,6 +28,7 @@ mod sections;
 mod source;
 mod store_section;
 mod store_url;
+mod tables;
 mod whole;
 mod wording;
 

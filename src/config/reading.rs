@@ -12,7 +12,7 @@ use toml::{
 use super::{
     Document, Problem,
     document::{Step, cut, shown},
-    wording,
+    tables, wording,
 };
 
 /// A configuration with more faults than this is none.
@@ -22,6 +22,11 @@ impl<'t> Document<'t> {
     /// Reads everything. What cannot be read is noted as a problem, and the type's default stands in for it.
     pub fn read<T: DeserializeOwned + Default>(&mut self) -> T {
         let mut tree = self.tree.clone();
+        for list in tables::lists_for_tables(&self.tree) {
+            let path = self.path_of(&list).unwrap_or_default();
+            self.note(&path, list.clone(), "expected a table", false);
+            cut(&mut tree, &list);
+        }
         // How often a setting was tried in another form, and what was said of it as text.
         let mut tries: Vec<(u8, String)> = vec![(0, String::new()); self.settings.len()];
         for _ in 0..MOST {

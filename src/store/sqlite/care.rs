@@ -11,7 +11,7 @@ use super::{
     migrate::{self, MIGRATIONS},
     read, shape, sharing,
 };
-use crate::store::StoreError;
+use crate::{store::StoreError, time::Clock};
 
 /// Larger files are not looked through whenever they are opened: so much takes some 20 ms.
 const GLANCE: u64 = 16 << 20;
@@ -112,6 +112,7 @@ impl Sqlite {
                 let count = format!("SELECT count(*) FROM {table}");
                 desk.connection.query_row(&count, [], |row| row.get(0)).map_or(0, read::count)
             };
+            let now = Clock::system().now().wall_ms();
             Ok(Contents {
                 schema,
                 bytes: bytes(""),
@@ -122,7 +123,7 @@ impl Sqlite {
                 windows: rows("windows"),
                 rests: rows("rests"),
                 journal: rows("journal"),
-                processes: rows("board_holders"),
+                processes: rows(&format!("board_holders WHERE until > {now} AND record ->> 'ended' IS NOT 1")),
                 lent: rows("board_units"),
             })
         })
@@ -152,7 +153,7 @@ pub struct Contents {
     pub rests: u64,
     /// Batches that are not in their tables yet.
     pub journal: u64,
-    /// Processes that share it, those included that are about to be forgotten.
+    /// Processes that share it: those that did not end, and whose leases have not either.
     pub processes: u64,
     /// Owners in lanes that they lend each other.
     pub lent: u64,

@@ -70,6 +70,11 @@ fn passes(error: &rusqlite::Error) -> bool {
 
 /// What SQLite says, which numbers it only where it has no words of its own, and again for whoever asks what is behind that.
 fn words(error: &rusqlite::Error) -> String {
+    if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) {
+        return "it is locked: another program keeps it to itself (a SQLite shell in a transaction, a copy that is being made); \
+                end that, or wait for it"
+            .to_owned();
+    }
     let said = error.to_string();
     match said.strip_prefix("Error code ").and_then(|numbered| numbered.split_once(": ")) {
         Some((_, words)) => words.to_owned(),
@@ -115,6 +120,14 @@ mod tests {
     use std::error::Error as _;
 
     use super::*;
+
+    #[test]
+    fn who_finds_it_locked_is_told_what_to_do() {
+        let busy =
+            rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), Some("database is locked".to_owned()));
+        let error = Failure::from(busy).of(Path::new("keypool.db"));
+        assert!(error.is_passing() && error.to_string().contains("another program"), "{error}");
+    }
 
     #[test]
     fn nobody_is_told_of_numbers() {

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use super::whose;
 use crate::{store::StoreError, time::Clock};
 
 /// A process that ends lets go of the file within this time.
@@ -15,7 +16,7 @@ const ENDING: Duration = Duration::from_secs(2);
 
 /// Makes the folder and an empty file where there is none. Nobody but its owner may read either.
 pub(super) fn prepare(path: &Path) -> Result<(), StoreError> {
-    if path.exists() {
+    if path.exists() && !whose::has_strange_journal(path) {
         return prepare_in_turn(path);
     }
     let _turn = mending(path)?;
@@ -26,8 +27,16 @@ pub(super) fn prepare(path: &Path) -> Result<(), StoreError> {
 pub(super) fn prepare_in_turn(path: &Path) -> Result<(), StoreError> {
     let what = if path.exists() { "write" } else { "make" };
     let failed = |error| StoreError::because(format!("cannot {what} the database {}", path.display()), error);
-    if !path.exists() {
-        // They are of one that was deleted.
+    // They are of one that was deleted, or that this one came in the place of.
+    let strange = whose::has_strange_journal(path);
+    if strange {
+        tracing::warn!(
+            name: "keypool.journal_left",
+            "the database {} is a copy that was put in the place of another: what lay beside that one is not of it, and is deleted",
+            path.display()
+        );
+    }
+    if strange || !path.exists() {
         for end in ["-wal", "-shm"] {
             let _ = fs::remove_file(beside(path, end));
         }

@@ -41,6 +41,9 @@ fn look(path: &Path) -> Result<Connection, Failure> {
         // Somebody is about to make it, or emptied it.
         return forward(Connection::open_in_memory()?, path);
     }
+    if whose::has_strange_journal(path) {
+        return whole(whose::alone(path)?, path);
+    }
     let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(Failure::from);
     match opened.and_then(|connection| whole(connection, path)) {
         // What lies beside a journal cannot be made there.

@@ -67,8 +67,15 @@ impl Desk {
     fn take_other(&mut self) -> Result<(), Failure> {
         self.leave()?;
         file::prepare_in_turn(&self.path)?;
-        let connection = begin(&self.path)?;
-        self.go_on_with(connection);
+        let begun = match begin(&self.path) {
+            Err(Failure::Broken(_)) if !self.own_sides().is_empty() => {
+                // Together they are nothing; alone it may be whole.
+                self.remove_own_sides();
+                begin(&self.path)
+            }
+            begun => begun,
+        };
+        self.go_on_with(begun?);
         Ok(())
     }
 

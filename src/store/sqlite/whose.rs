@@ -19,6 +19,8 @@ const TABLES: [&str; 3] = ["api_keys", "import_history", "key_usage"];
 
 /// What every database begins with.
 const HEADER: &[u8] = b"SQLite format 3\0";
+/// Where in a file stands whether its journal is a `-wal`: 2 each, else 1.
+const MODES: std::ops::Range<usize> = 18..20;
 /// Where in a file stands whose it is.
 const ID: usize = 68;
 
@@ -64,6 +66,14 @@ fn begin_of(path: &Path) -> io::Result<Vec<u8>> {
     Ok(begin)
 }
 
+/// Whether the journal beside a file is of the one before it. A file says whether it ever had one; a copy never had, and SQLite
+/// would read that journal into it all the same.
+pub(super) fn has_strange_journal(path: &Path) -> bool {
+    let never_had = |begin: Vec<u8>| begin.starts_with(HEADER) && begin.get(MODES) == Some(&[1, 1]);
+    fs::metadata(file::beside(path, "-wal")).is_ok_and(|journal| journal.len() > 0)
+        && begin_of(path).is_ok_and(never_had)
+}
+
 fn begins_as_one(begin: &[u8]) -> bool {
     HEADER.starts_with(&begin[..begin.len().min(HEADER.len())])
 }
@@ -95,8 +105,17 @@ pub(super) fn sign(connection: &Connection) -> Result<(), Failure> {
 /// A connection that leaves nothing behind: where no journal lies beside the file all of it is in the file itself.
 pub(super) fn untouched(path: &Path) -> rusqlite::Result<Connection> {
     let read = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let name = path.to_str().filter(|_| !["-wal", "-journal"].iter().any(|end| file::beside(path, end).exists()));
-    let Some(name) = name else { return Connection::open_with_flags(path, read) };
+    let is_all = !["-wal", "-journal"].iter().any(|end| file::beside(path, end).exists()) || has_strange_journal(path);
+    if !is_all || path.to_str().is_none() {
+        return Connection::open_with_flags(path, read);
+    }
+    alone(path)
+}
+
+/// The same of what is in the file itself, whatever lies beside it.
+pub(super) fn alone(path: &Path) -> rusqlite::Result<Connection> {
+    let read = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let name = path.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(path.to_owned()))?;
     let name = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     Connection::open_with_flags(format!("file:{name}?immutable=1"), read | OpenFlags::SQLITE_OPEN_URI)
 }

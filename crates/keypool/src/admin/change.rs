@@ -176,9 +176,13 @@ impl Admin {
             let told = json!({ "id": id, "added": true, "acts": PASSING });
             return Ok(Done { answer: answer(StatusCode::CREATED, &told), key: Some(id.to_string()) });
         };
-        let (kept, made) = edits::keep(&spec, false, database, None).await?;
-        let created = now_ms();
-        let added = edits::edit(database, move |book| edits::add(book, &spec, kept.clone(), created)).await?;
+        let kept = edits::keep(&spec, false, database, None).await?;
+        let (created, made) = (now_ms(), kept.made.clone());
+        let added = edits::edit(database, move |book| {
+            let secret = kept.for_book(book, None)?;
+            edits::add(book, &spec, secret, created)
+        });
+        let added = added.await?;
         let (id, new, status) = match added.0 {
             Added::New(id) => (id, true, StatusCode::CREATED),
             Added::Known(id) => (id, false, StatusCode::OK),
@@ -201,11 +205,12 @@ impl Admin {
             self.passing.give(&theirs.name, typed, spec);
             return Ok(done(id.to_string(), PASSING));
         };
-        let (kept, _) = edits::keep(&spec, false, database, Some(typed)).await?;
+        let kept = edits::keep(&spec, false, database, Some(typed)).await?;
         let (typed, hash, configured) = (typed.to_owned(), spec.hash(), theirs.configured.keys.clone());
         let edited = edits::edit(database, move |book| {
             let id = edits::kept_here_alone(book, &configured, &typed)?;
-            book.replace(&id, &hash, kept.clone())?;
+            let secret = kept.for_book(book, Some(&id))?;
+            book.replace(&id, &hash, secret)?;
             Ok(id)
         });
         Ok(done(edited.await?, LASTING))

@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     database::{Records, Whose, tenants},
-    edits, standing,
+    edits::{self, Kept},
+    standing,
     telemetry::plain,
 };
 
@@ -84,17 +85,21 @@ impl AddKey {
         let tenants = Records::Kept(runtime.block_on(self.database.of_tenants(&store))?);
         let tokens = runtime.block_on(tenants::tokens(&tenants)).map_err(Failure::run)?;
         edits::no_token(&spec, &tokens)?;
-        let (kept, made) = match reference {
-            Some(reference) => (reference, None),
+        let kept = match reference {
+            Some(reference) => Kept::by_reference(reference),
             None => runtime.block_on(edits::keep(&spec, self.plain, &store, None))?,
         };
-        let how = match &kept {
+        let made = kept.made.clone();
+        let how = match kept.secret() {
             KeptSecret::Reference(place) => format!("its secret is in {}", plain(place)),
             KeptSecret::Plain(_) => "its secret is kept as it is".to_owned(),
             _ => "its secret is encrypted".to_owned(),
         };
         let created = standing::now_ms();
-        let added = edits::edit(&store, move |book| edits::add(book, &spec, kept.clone(), created));
+        let added = edits::edit(&store, move |book| {
+            let secret = kept.for_book(book, None)?;
+            edits::add(book, &spec, secret, created)
+        });
         let (added, off) = runtime.block_on(added)?;
         self.options.note_exit(&self.database);
         let path = store.to_string();

@@ -120,7 +120,7 @@ impl Db {
                     }
                     say(&format!(
                         "{} is whole: schema {}, {} KiB and {} KiB of -wal; {}, {}, counts of {} by model, {}, {}, {}; \
-                         {} on it, with {} between them",
+                         {} on it; {} that processes share",
                         path.display(),
                         held.schema,
                         held.bytes.div_ceil(1024),

@@ -28,7 +28,7 @@ pub enum Unjoined {
     /// A person can set it right: a file that is not to be had, an address that makes no sense, a password, what the server
     /// is set to.
     Wrong(StoreError),
-    /// It cannot be reached, or there is no room for it just now.
+    /// It cannot be reached, or there is no room for it just now, or a process works on it alone.
     Failed(StoreError),
 }
 
@@ -55,6 +55,10 @@ impl Joined {
                      file with --db)"
                 );
                 Ok(Self::Memory)
+            }
+            // It is had once that one has ended.
+            Err(error) if error.is_in_use() => {
+                Err(StoreError::in_use(format!("{error} with --db, or none with --db none")))
             }
             Err(error) => Err(StoreError::because("name another file with --db, or none with --db none", error)),
             claimed => claimed.map(Self::File),
@@ -125,7 +129,7 @@ impl Joined {
 
 impl Unjoined {
     fn of(error: StoreError) -> Self {
-        if error.is_passing() { Self::Failed(error) } else { Self::Wrong(error) }
+        if error.is_passing() || error.is_in_use() { Self::Failed(error) } else { Self::Wrong(error) }
     }
 }
 

@@ -77,12 +77,16 @@ pub async fn tokens(records: &Records) -> Result<BTreeSet<String>, StoreError> {
     Ok(all(records).await?.into_iter().map(|tenant| tenant.token_hash.to_ascii_lowercase()).collect())
 }
 
-/// Keeps one, in the place of whoever was called so.
+/// Keeps one, in the place of whoever was called so, and for good: a copy of the file alone has it.
 ///
 /// # Errors
 /// When it cannot be written.
 pub async fn keep(records: &Records, tenant: &KeptTenant) -> Result<(), StoreError> {
-    records.keep(TENANT, vec![tenant.entry()?], Placing::Replace, 0).await
+    records.keep(TENANT, vec![tenant.entry()?], Placing::Replace, 0).await?;
+    match records {
+        Records::Kept(Database::File(store)) => store.settle().await,
+        _ => Ok(()),
+    }
 }
 
 /// Tells the gateway of each change, until the task is aborted. A database that cannot be read is waited for: whoever was
@@ -161,4 +165,25 @@ pub async fn news(records: &Records, seen: Option<u64>) -> Result<Option<(u64, V
     }
     let grants = all(records).await?.into_iter().filter_map(KeptTenant::grant).collect();
     Ok(Some((revision, grants)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::Site;
+
+    #[tokio::test]
+    async fn a_copy_of_the_file_alone_has_who_was_added() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keypool.db");
+        let database = Database::open(Site::File { path: path.clone(), named: true }).await.unwrap();
+        keep(&Records::Kept(database.clone()), &KeptTenant { name: "alice".into(), ..KeptTenant::default() })
+            .await
+            .unwrap();
+        // The command has not closed it, and may be gone before it does.
+        let copy = folder.path().join("copy.db");
+        std::fs::copy(&path, &copy).unwrap();
+        let copy = Database::open(Site::File { path: copy, named: true }).await.unwrap();
+        assert_eq!(all(&Records::Kept(copy)).await.unwrap().len(), 1);
+    }
 }

@@ -18,7 +18,8 @@ use tower_keypool::{
 };
 
 pub use configured::{kept_here_alone, one_name};
-pub use keeping::keep;
+use keeping::Ring;
+pub use keeping::{Kept, keep};
 pub use near::naming_near;
 use shown::shows_a_key;
 pub use shown::{HOLDS_A_KEY, disable, reason, shown_of};
@@ -308,8 +309,11 @@ pub async fn import(
     plain: bool,
 ) -> Result<(ImportRecord, Option<String>), EditError> {
     // None is made for nothing.
-    let (keeping, made) =
-        if file.entries.is_empty() { (Keeping::Plain, None) } else { keeping::keeping(plain, database, None).await? };
+    let (keeping, ring, made) = if file.entries.is_empty() {
+        (Keeping::Plain, Ring::default(), None)
+    } else {
+        keeping::keeping(plain, database, None).await?
+    };
     let mut keys = Vec::new();
     for entry in file.entries {
         let mut spec = entry.spec;
@@ -330,7 +334,8 @@ pub async fn import(
         rejected: file.skipped.iter().map(|line| (line.line as u64, line.why())).collect(),
         ..ImportRecord::default()
     };
-    let record = database.edit_keys(move |book| {
+    let record = edit(database, move |book| {
+        ring.opens(book, None)?;
         let mut record = blank.clone();
         for (line, entry, spec, kept) in &keys {
             if let Err(error) = take(book, spec, kept.clone(), &mut record) {
@@ -339,7 +344,7 @@ pub async fn import(
         }
         record.rejected.sort();
         book.note_import(record.clone());
-        record
+        Ok(record)
     });
     Ok((record.await?, made))
 }

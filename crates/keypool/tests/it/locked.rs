@@ -131,3 +131,14 @@ async fn a_gateway_goes_on_with_secrets_that_are_encrypted_anew() {
     assert_eq!(servers(&running, 6).await, ["one", "two"]);
     end(running).await;
 }
+
+#[test]
+fn that_a_process_works_on_it_alone_is_no_fault_of_the_configuration() {
+    let home = Home::new();
+    home.add(0, "kept", &[]);
+    let lock = std::fs::File::create(home.at("state/keypool/keypool.db.lock")).unwrap();
+    lock.lock().unwrap();
+    let ended = home.run(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(!ended.err.contains("configuration") && ended.err.contains("keypool.db alone: end it"), "{ended:?}");
+    ended.bad(1, "a process works on");
+}

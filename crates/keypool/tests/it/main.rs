@@ -78,6 +78,7 @@ mod streaming;
 mod support;
 mod suspected;
 #[cfg(unix)]
+mod tables;
 mod tasks;
 mod telling;
 mod tenants;

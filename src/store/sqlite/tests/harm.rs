@@ -6,8 +6,8 @@ use rusqlite::Connection;
 
 use super::{close, counts, folder, key, named};
 use crate::store::{
-    Batch, KeptSecret, KeyRecord, Store,
-    sqlite::{Sqlite, migrate::MIGRATIONS},
+    Batch, KeptSecret, KeyRecord, Ledger, LedgerEntry, Placing, Store,
+    sqlite::{Sqlite, file::beside, migrate::MIGRATIONS},
 };
 
 /// A database of a few hundred kilobytes.
@@ -218,4 +218,29 @@ async fn a_check_names_what_is_wrong() {
     let wrong = Sqlite::inspect(&path).unwrap().check().await.unwrap().join("; ");
     assert!(wrong.contains("api_keys: 5 rows (work-0, work-1, work-2, …): their secret is kept in a form"), "{wrong}");
     assert!(wrong.contains("windows: 2 rows (once-1, project): the counts are no JSON"), "{wrong}");
+}
+
+#[tokio::test]
+async fn a_backup_that_is_put_back_after_a_crash_is_all_that_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, crashed) = (folder.path().join("keypool.db"), folder.path().join("crashed.db"));
+    let store = Sqlite::open(&path).unwrap();
+    let keep = async |names: std::ops::Range<usize>| {
+        let entry = |name: usize| LedgerEntry { name: format!("{name:0900}"), ..LedgerEntry::default() };
+        store.keep("test", names.map(entry).collect(), Placing::Replace, 0).await.unwrap();
+    };
+    keep(0..40).await;
+    // In the place of the file of a process that was killed, whose journal lies there still.
+    store.backup(&crashed).await.unwrap();
+    keep(40..400).await;
+    fs::copy(beside(&path, "-wal"), beside(&crashed, "-wal")).unwrap();
+    let names = async |store: Sqlite| {
+        assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
+        store.kept_of("test", "", "", 0).await.unwrap().len()
+    };
+    assert_eq!(names(Sqlite::read(&crashed).unwrap()).await, 40);
+    assert_eq!(names(Sqlite::inspect(&crashed).unwrap()).await, 40);
+    let opened = Sqlite::open(&crashed).unwrap();
+    assert!(opened.set_aside().is_none());
+    assert_eq!(names(opened).await, 40);
 }

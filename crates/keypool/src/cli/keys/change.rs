@@ -214,11 +214,13 @@ impl Replace {
         edits::kept_here_alone(&book, &configured, &self.id)
             .map_err(|error| edits::naming_near(error, &book, &configured, &self.id))?;
         let spec = secret::ask(self.secret.as_deref())?;
-        let (kept, made) = runtime.block_on(edits::keep(&spec, self.plain, &database, Some(&self.id)))?;
+        let kept = runtime.block_on(edits::keep(&spec, self.plain, &database, Some(&self.id)))?;
+        let made = kept.made.clone();
         let (typed, hash) = (self.id, spec.hash());
         let id = self.place.edit(&[], move |book| {
             let id = edits::kept_here_alone(book, &configured, &typed)?;
-            book.replace(&id, &hash, kept.clone())?;
+            let secret = kept.for_book(book, Some(&id))?;
+            book.replace(&id, &hash, secret)?;
             Ok(id)
         })?;
         if let (Some(file), false) = (&made, self.place.json) {

@@ -11,7 +11,7 @@ use std::{
 use super::{Sqlite, gap::noting, runtime};
 use crate::{
     store::{Batch, Notes, Store, UsageRecord},
-    time::ManualClock,
+    time::{Clock, ManualClock},
 };
 
 fn use_of(number: u64, requests: i64) -> Arc<Batch> {
@@ -66,5 +66,24 @@ fn one_that_is_taken_for_dead_stops_at_once_and_comes_back() {
         let alone = Sqlite::open(&path).expect("a database");
         alone.load().await.expect("loaded");
         assert_eq!(used(&alone).await, 5 + 3 + 4);
+    });
+}
+
+#[test]
+fn who_ended_or_died_is_not_counted() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keypool.db");
+        let clock = ManualClock::at(Clock::system().wall());
+        let mut one = noting(&path, &clock, 1);
+        one.renews(&clock, 10).await;
+        let processes = async || Sqlite::inspect(&path).expect("there").contents().await.expect("read").processes;
+        assert_eq!(processes().await, 1);
+        let by_hand = rusqlite::Connection::open(&path).expect("a database");
+        let change = |what: &str| by_hand.execute(&format!("UPDATE board_holders SET {what}"), []).expect("changed");
+        change("record = json_set(record, '$.ended', json('true'))");
+        assert_eq!(processes().await, 0, "it ended");
+        change("record = json_remove(record, '$.ended'), until = 1");
+        assert_eq!(processes().await, 0, "it died");
     });
 }

@@ -6,8 +6,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{super::super::file::beside, Party, runtime};
-use crate::time::ManualClock;
+use super::{super::super::file::beside, Party, Sqlite, runtime};
+use crate::{
+    store::{Ledger, LedgerEntry, Placing},
+    time::ManualClock,
+};
 
 /// Whether this process has a lock on the index beside the file: others must not take it for nobody's.
 fn holds_its_index(path: &Path) -> bool {
@@ -36,5 +39,40 @@ fn who_goes_over_to_another_file_goes_on_holding_the_index() {
         clock.advance(Duration::from_millis(2_500));
         one.renews(&clock, 0).await;
         assert!(holds_its_index(&path), "as it goes on");
+    });
+}
+
+/// Names that lie in `-wal` when this returns.
+async fn keep(party: &Party, names: std::ops::Range<usize>) {
+    let entry = |name: usize| LedgerEntry { name: format!("{name:0900}"), ..LedgerEntry::default() };
+    let entries = names.map(entry).collect();
+    party.board.database().keep("test", entries, Placing::Replace, 0).await.expect("kept");
+}
+
+#[test]
+fn a_backup_that_is_put_back_beside_the_journal_of_the_file_before_is_what_is_worked_on() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keypool.db");
+        let clock = ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000));
+        let mut one = Party::new(&path, &clock, "one", false);
+        let mut two = Party::new(&path, &clock, "two", false);
+        one.renews(&clock, 1).await;
+        keep(&one, 0..40).await;
+        let backup = path.with_file_name("backup.db");
+        one.board.database().backup(&backup).await.expect("a copy");
+        keep(&two, 40..400).await;
+        assert!(std::fs::metadata(beside(&path, "-wal")).expect("a journal").len() > 0);
+        std::fs::rename(backup, &path).expect("put back");
+        for party in [&mut one, &mut two] {
+            clock.advance(Duration::from_millis(2_500));
+            party.renews(&clock, 0).await;
+        }
+        let names = std::fs::read_dir(folder.path()).expect("a folder").flatten().map(|file| file.file_name());
+        let aside: Vec<_> = names.filter(|name| name.to_string_lossy().contains("corrupt")).collect();
+        assert!(aside.is_empty(), "{aside:?}");
+        let read = Sqlite::read(&path).expect("whole");
+        assert!(read.check().await.expect("read").is_empty());
+        assert_eq!(read.kept_of("test", "", "", 0).await.expect("read").len(), 40, "what the backup had");
     });
 }
