@@ -106,7 +106,9 @@ where
         let request = Request::from_parts(head, body);
         let again = planned.and_then(|(plan, demand)| {
             let spare = spare(&request, &plan)?;
-            Some(Again { service: self.inner.clone(), pool: self.pool.clone(), spare, plan, demand })
+            let wait = demand.wait.unwrap_or_else(|| self.pool.default_wait());
+            let until = self.pool.clock().tick().plus(wait);
+            Some(Again { service: self.inner.clone(), pool: self.pool.clone(), spare, plan, demand, until })
         });
         ModelFallbackFuture::calling(self.inner.call(request), again)
     }
