@@ -121,9 +121,15 @@ impl Exhausted {
         self.exits.iter().map(|(exit, rest)| (exit.as_ref().map(Exit::name), *rest))
     }
 
-    /// When the earliest key may serve, from now; `None` where no time will bring one back.
+    /// When the earliest key may serve, from now; `None` where no time will bring one back. Of
+    /// [another model](Self::sooner_model), where a list has one that is back before.
     pub fn next_in(&self) -> Option<Duration> {
         self.next_in
+    }
+
+    /// The model of a fallback list that [`next_in`](Self::next_in) is of, where it is not the one that was asked for.
+    pub fn sooner_model(&self) -> Option<&str> {
+        self.sooner.as_deref()
     }
 
     /// When the earliest key may serve at the earliest: [`next_in`](Self::next_in), or before that a key that is kept for

@@ -118,7 +118,8 @@ async fn a_model_below_that_comes_back_in_time_is_waited_for() {
         let mut hasty = request("/models/pro");
         hasty.extensions_mut().insert(Demand::new("pro").wait(Duration::from_secs(wait)));
         let error = client.clone().oneshot(hasty).await.unwrap_err();
-        assert_eq!(error.exhausted().unwrap().model(), Some("pro"));
+        let out = error.exhausted().unwrap();
+        assert_eq!((out.model(), out.sooner_model()), (Some("pro"), Some("lite")));
         assert_eq!(error.retry_after(), Some(Duration::from_secs(3)), "{error}");
         assert!(error.to_string().ends_with("next in 3 s (as lite)"), "{error}");
     }
