@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use http::Request;
-use tower::{Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer};
 use tower_keypool::{
-    Backoff, CooldownLayer, Demand, KeyPool, KeyRotationLayer, ModelFallbackLayer, RetryPolicy, ServedBy, Until,
-    Verdict, VerdictKind,
+    Backoff, CooldownLayer, Demand, KeyPool, KeyPoolLayer, KeyRotationLayer, ModelFallbackLayer, Models, RetryPolicy,
+    ServedBy, Until, Verdict, VerdictKind,
 };
 
 use crate::{
@@ -129,6 +129,18 @@ async fn a_model_below_that_comes_back_in_time_is_waited_for() {
     let served = response.extensions().get::<ServedBy>().unwrap();
     assert_eq!((served.requested_model(), served.used_model()), (Some("pro"), Some("lite")));
     assert_eq!((upstream.models(), upstream.seconds()), (vec!["lite".to_owned()], vec![3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_that_is_the_stack_says() {
+    let (pool, upstream) = (pool(&["a"]), Upstream::new(&[]));
+    rest(&pool, "pro", 3_000);
+    rest(&pool, "flash", 3);
+    let stack = KeyPoolLayer::new(&pool).fallback(Models::new().for_all(["pro", "flash"]));
+    let error = stack.clone().layer(upstream.clone()).oneshot(request("/models/pro")).await.unwrap_err();
+    assert!(error.is_exhausted(), "{error}");
+    stack.wait(Duration::from_secs(5)).layer(upstream.clone()).oneshot(request("/models/pro")).await.unwrap();
+    assert_eq!((upstream.models(), upstream.seconds()), (vec!["flash".to_owned()], vec![3]));
 }
 
 #[tokio::test(start_paused = true)]
