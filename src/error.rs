@@ -140,6 +140,14 @@ impl Error {
         }
     }
 
+    /// The same to change.
+    pub(crate) fn exhausted_mut(&mut self) -> Option<&mut Exhausted> {
+        match &mut self.0.kind {
+            Kind::Exhausted(exhausted) => Some(exhausted),
+            _ => None,
+        }
+    }
+
     /// What the failure means, where the request reached for the provider.
     pub fn verdict(&self) -> Option<&Verdict> {
         match &self.0.kind {

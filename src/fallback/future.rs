@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -18,8 +19,9 @@ use super::{
 };
 use crate::{
     error::{BoxError, Error},
-    pool::{Demand, KeyPool, ServedBy},
+    pool::{Demand, KeyPool, Lease, ServedBy},
     replay::TryClone,
+    time::Tick,
 };
 
 pin_project! {
@@ -56,6 +58,8 @@ pub(super) struct Again<S, B> {
     pub(super) plan: Plan,
     /// What was asked for last, without a lease.
     pub(super) demand: Demand,
+    /// Until when it may stand waiting for a key.
+    pub(super) until: Tick,
 }
 
 impl<S, B, F> ModelFallbackFuture<S, B, F> {
@@ -76,13 +80,47 @@ where
 {
     /// The same request for the next model that a key stands ready for.
     fn step<F>(mut self, tried: Option<&ServedBy>) -> Option<State<S, B, F>> {
+        self.tried(tried);
+        let (model, lease) = self.plan.step(&self.pool, &self.demand, tried.and_then(|tried| tried.seat))?;
+        self.go_on(model, Some(lease))
+    }
+
+    /// The same where this error is all that came of the one before; where no key stands ready for another, for the first
+    /// that one comes for in time. Else the error says when that is.
+    fn step_from<F>(mut self, error: &mut BoxError) -> Option<State<S, B, F>> {
+        let told = Error::find(&**error)?;
+        let tried = told.served_by();
+        self.tried(tried);
+        let out = told.is_exhausted() || told.is_never_fits();
+        let seat = tried.and_then(|tried| tried.seat);
+        let mut left = self.plan.clone();
+        if let Some((model, lease)) = self.plan.step(&self.pool, &self.demand, seat) {
+            return self.go_on(model, Some(lease));
+        }
+        let (model, after) = left.soonest(&self.pool, &self.demand).filter(|_| out)?;
+        let wait = self.until.since(self.pool.clock().tick());
+        if wait.is_zero() || after > wait {
+            if let Some(exhausted) = error.downcast_mut::<Error>().and_then(Error::exhausted_mut) {
+                exhausted.sooner_as(model, after);
+            }
+            return None;
+        }
+        left.pass(&model);
+        self.plan = left;
+        self.demand.wait = Some(wait);
+        self.go_on(model, None)
+    }
+
+    fn tried(&mut self, tried: Option<&ServedBy>) {
         if let Some(tried) = tried {
             self.demand.particulars.earlier = Some(tried.as_attempts());
         }
-        let (model, lease) = self.plan.step(&self.pool, &self.demand, tried.and_then(|tried| tried.seat))?;
+    }
+
+    fn go_on<F>(mut self, model: Arc<str>, lease: Option<Lease>) -> Option<State<S, B, F>> {
         self.demand.model = Some(model);
         let (mut head, mut body) = self.spare.into_parts();
-        if !retarget(&mut head, &mut body, &**self.pool.provider(), &self.demand, Some(lease)) || !body.reclaim() {
+        if !retarget(&mut head, &mut body, &**self.pool.provider(), &self.demand, lease) || !body.reclaim() {
             return None;
         }
         let request = Request::from_parts(head, body);
@@ -111,8 +149,8 @@ where
                     let Some(again) = again.take() else {
                         return Poll::Ready(result.map_err(|error| Error::from_box(error.into())));
                     };
-                    let result = result.map_err(Into::into);
-                    match after(*again, &result) {
+                    let mut result = result.map_err(Into::into);
+                    match after(*again, &mut result) {
                         Some(next) => next,
                         None => return Poll::Ready(result.map_err(Error::from_box)),
                     }
@@ -131,7 +169,7 @@ where
 }
 
 /// Goes on where the answer is a reason to, and where there is a model and a key for it.
-fn after<S, B, R, F>(again: Again<S, B>, result: &Result<Response<R>, BoxError>) -> Option<State<S, B, F>>
+fn after<S, B, R, F>(again: Again<S, B>, result: &mut Result<Response<R>, BoxError>) -> Option<State<S, B, F>>
 where
     S: Clone,
     B: TryClone + Body,
@@ -142,9 +180,6 @@ where
             let served_by = response.extensions().get::<ServedBy>()?;
             steps_down(served_by.verdict(), overloaded).then(|| again.step(Some(served_by)))?
         }
-        Err(error) => {
-            let tried = Error::find(&**error).and_then(Error::served_by);
-            error_steps_down(&**error, overloaded).then(|| again.step(tried))?
-        }
+        Err(error) => error_steps_down(&**error, overloaded).then(|| again.step_from(error))?,
     }
 }

@@ -1,6 +1,6 @@
 //! What a [`ModelFallback`] is made of.
 
-use std::{borrow::Borrow, sync::Arc};
+use std::{borrow::Borrow, sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
@@ -29,12 +29,21 @@ use crate::pool::KeyPool;
 pub struct ModelFallbackLayer {
     pool: KeyPool,
     models: Arc<Models>,
+    wait: Option<Duration>,
 }
 
 impl ModelFallbackLayer {
     /// Over this pool, without any list yet.
     pub fn new(pool: impl Borrow<KeyPool>) -> Self {
-        Self { pool: pool.borrow().clone(), models: Arc::default() }
+        Self { pool: pool.borrow().clone(), models: Arc::default(), wait: None }
+    }
+
+    /// How long after a request came it may still wait for a model of its list, where all are out and its demand does not say
+    /// so; unless set, as long as the pool says. The same as [`KeyRotationLayer::wait`](crate::KeyRotationLayer::wait) below.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
+        self
     }
 
     /// These lists.
@@ -88,6 +97,6 @@ impl<S> Layer<S> for ModelFallbackLayer {
     type Service = ModelFallback<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ModelFallback::new(inner, self.pool.clone(), Arc::clone(&self.models))
+        ModelFallback::new(inner, self.pool.clone(), Arc::clone(&self.models), self.wait)
     }
 }

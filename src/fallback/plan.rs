@@ -1,6 +1,6 @@
 //! Where one request stands in its list.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::pool::{Demand, KeyPool, Lease, Seat};
 
@@ -70,6 +70,24 @@ impl Plan {
             }
         }
         None
+    }
+
+    /// Where no key stands ready for any that is left: the one that a key may serve first, and after how long.
+    pub(crate) fn soonest(&self, pool: &KeyPool, demand: &Demand) -> Option<(Arc<str>, Duration)> {
+        let others = self.list.iter().skip(self.next).filter(|model| demand.model.as_ref() != Some(model));
+        let after = |model: &Arc<str>| {
+            let wanted = Demand { model: Some(Arc::clone(model)), ahead: true, ..demand.clone() };
+            let after = pool.outlook(wanted).map_or(Some(Duration::ZERO), |out| out.next_in())?;
+            Some((Arc::clone(model), after))
+        };
+        // Of several the best.
+        others.filter_map(after).min_by_key(|(_, after)| *after)
+    }
+
+    /// Goes on behind this one of those that are left.
+    pub(crate) fn pass(&mut self, model: &str) {
+        let at = self.list.iter().skip(self.next).position(|listed| **listed == *model);
+        self.next = at.map_or(self.list.len(), |at| self.next + at + 1);
     }
 
     /// The best of all, where no key stands ready for any: the request waits for it, or learns why it cannot.

@@ -3,6 +3,7 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{HeaderValue, Request, Response, header, request::Parts};
@@ -27,11 +28,12 @@ pub struct ModelFallback<S> {
     inner: S,
     pool: KeyPool,
     models: Arc<Models>,
+    wait: Option<Duration>,
 }
 
 impl<S> ModelFallback<S> {
-    pub(super) fn new(inner: S, pool: KeyPool, models: Arc<Models>) -> Self {
-        Self { inner, pool, models }
+    pub(super) fn new(inner: S, pool: KeyPool, models: Arc<Models>, wait: Option<Duration>) -> Self {
+        Self { inner, pool, models, wait }
     }
 
     /// The service below.
@@ -106,7 +108,9 @@ where
         let request = Request::from_parts(head, body);
         let again = planned.and_then(|(plan, demand)| {
             let spare = spare(&request, &plan)?;
-            Some(Again { service: self.inner.clone(), pool: self.pool.clone(), spare, plan, demand })
+            let wait = demand.wait.or(self.wait).unwrap_or_else(|| self.pool.default_wait());
+            let until = self.pool.clock().tick().plus(wait);
+            Some(Again { service: self.inner.clone(), pool: self.pool.clone(), spare, plan, demand, until })
         });
         ModelFallbackFuture::calling(self.inner.call(request), again)
     }

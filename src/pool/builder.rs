@@ -161,7 +161,7 @@ impl KeyPoolBuilder {
     }
 
     /// Limits of every owner for a model, however the provider lets it be spelled (`models/x`); `*`: for every model
-    /// without its own. A key's own limits come first.
+    /// without its own; an empty name: for requests that name none. A key's own limits come first.
     pub fn limits(mut self, model: impl Into<String>, limits: Limits) -> Self {
         self.limits.set(lane_name(&*self.provider, &model.into()).into_owned(), limits);
         self

@@ -38,6 +38,9 @@ pub struct Exhausted {
     /// Other processes gave nothing when they were asked last.
     #[serde(skip)]
     pub(crate) dry: bool,
+    /// Another model, listed below the one that was asked for, of which a key may serve before; then that is the time.
+    #[serde(skip)]
+    pub(crate) sooner: Option<Arc<str>>,
     /// The store that processes share forgot what it knew, a moment ago.
     #[serde(skip)]
     pub(crate) forgot: bool,
@@ -118,9 +121,15 @@ impl Exhausted {
         self.exits.iter().map(|(exit, rest)| (exit.as_ref().map(Exit::name), *rest))
     }
 
-    /// When the earliest key may serve, from now; `None` where no time will bring one back.
+    /// When the earliest key may serve, from now; `None` where no time will bring one back. Of
+    /// [another model](Self::sooner_model), where a list has one that is back before.
     pub fn next_in(&self) -> Option<Duration> {
         self.next_in
+    }
+
+    /// The model of a fallback list that [`next_in`](Self::next_in) is of, where it is not the one that was asked for.
+    pub fn sooner_model(&self) -> Option<&str> {
+        self.sooner.as_deref()
     }
 
     /// When the earliest key may serve at the earliest: [`next_in`](Self::next_in), or before that a key that is kept for
@@ -135,6 +144,13 @@ impl Exhausted {
         self.next_in = Some(self.next_in.unwrap_or_default().max(next));
         self.may_in = None;
         self
+    }
+
+    /// As another model a key may serve after so long, if that is sooner.
+    pub(crate) fn sooner_as(&mut self, model: Arc<str>, after: Duration) {
+        if self.next_in.or(self.may_in).is_none_or(|next| after < next) {
+            (self.next_in, self.may_in, self.sooner) = (Some(after), None, Some(model));
+        }
     }
 
     /// The same a while later: so much of every wait is over.
@@ -247,6 +263,10 @@ impl fmt::Display for Exhausted {
             }
             (Some(next), None) => write!(f, "; next in {} s", whole_seconds(next)),
             (None, None) => f.write_str("; none comes back by itself"),
+        }?;
+        match &self.sooner {
+            Some(model) => write!(f, " (as {})", plain(model)),
+            None => Ok(()),
         }
     }
 }

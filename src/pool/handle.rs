@@ -161,7 +161,7 @@ impl KeyPool {
         }
     }
 
-    fn leased(&self, picked: Picked, demand: &Demand) -> Lease {
+    pub(super) fn leased(&self, picked: Picked, demand: &Demand) -> Lease {
         self.leased_here(picked, demand)
     }
 
@@ -190,30 +190,6 @@ impl KeyPool {
         if let Some(meter) = demand.particulars.meter() {
             meter.granted(self, key, demand);
         }
-    }
-
-    pub(super) fn take_many(&self, demand: &Demand, wanted: usize, all: bool) -> (Vec<Lease>, Option<Error>) {
-        let now = self.0.clock.now();
-        let mut state = self.look_at(now);
-        // Whoever asks for more than there can be gets what there is.
-        let mut picks = Vec::with_capacity(wanted.min(1 << 12));
-        let mut short = None;
-        while picks.len() < wanted {
-            match state.try_pick(demand, now) {
-                Ok(picked) => picks.push(picked),
-                Err(reason) => {
-                    short = Some(state.refuse_for_good(demand, reason, now).with_provider(&self.0.provider));
-                    break;
-                }
-            }
-        }
-        if all && short.is_some() {
-            for picked in picks.drain(..) {
-                state.give_up(picked.seat, now);
-            }
-        }
-        drop(state);
-        (picks.into_iter().map(|picked| self.leased(picked, demand)).collect(), short)
     }
 
     // === for Acquire ===
@@ -353,7 +329,7 @@ impl State {
     }
 
     #[inline(never)]
-    fn try_pick(&mut self, demand: &Demand, now: Now) -> Result<Picked, NotNow> {
+    pub(super) fn try_pick(&mut self, demand: &Demand, now: Now) -> Result<Picked, NotNow> {
         if !self.closed
             && let Some(picked) = self.pick_first(demand, now)
         {
@@ -372,7 +348,7 @@ impl State {
     }
 
     /// The same, counted.
-    fn refuse_for_good(&mut self, demand: &Demand, reason: NotNow, now: Now) -> Error {
+    pub(super) fn refuse_for_good(&mut self, demand: &Demand, reason: NotNow, now: Now) -> Error {
         let error = self.refuse(demand, reason, now, true);
         self.tally.exhausted += u64::from(error.is_exhausted());
         error

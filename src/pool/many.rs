@@ -3,10 +3,15 @@
 use std::{
     fmt,
     future::{IntoFuture, Ready, ready},
+    time::Duration,
 };
 
-use super::{Demand, KeyPool, Lease};
-use crate::error::Error;
+use super::{Affinity, Demand, KeyPool, Lease, ask::Ask, state::State};
+use crate::{
+    error::{Error, Kind},
+    limit::{Limit, Unit},
+    time::{Now, Tick},
+};
 
 /// Takes groups of leases at once: made by [`KeyPool::acquire_many`]. Await it, or call [`now`](AcquireMany::now).
 ///
@@ -50,7 +55,9 @@ impl AcquireMany {
     /// Takes them: one group a size, in order.
     ///
     /// # Errors
-    /// Why no key may serve: when not a single lease could be had, or, with `all_or_none`, not every one.
+    /// Why no key may serve: when not a single lease could be had, or, with `all_or_none`, not every one; then the time that it
+    /// tells is the earliest at which another one could be. [`is_never_fits`](Error::is_never_fits) where all keys together
+    /// may never start so many.
     pub fn now(self) -> Result<Vec<Vec<Lease>>, Error> {
         let wanted = self.sizes.iter().fold(0, |sum: usize, size| sum.saturating_add(*size));
         let (leases, short) = self.pool.take_many(&self.demand, wanted, self.all_or_none);
@@ -60,6 +67,87 @@ impl AcquireMany {
         }
         let mut leases = leases.into_iter();
         Ok(self.sizes.iter().map(|size| leases.by_ref().take(*size).collect()).collect())
+    }
+}
+
+impl KeyPool {
+    fn take_many(&self, demand: &Demand, wanted: usize, all: bool) -> (Vec<Lease>, Option<Error>) {
+        let now = self.0.clock.now();
+        let mut state = self.look_at(now);
+        // Whoever asks for more than there can be gets what there is.
+        let mut picks = Vec::with_capacity(wanted.min(1 << 12));
+        let mut short = None;
+        while picks.len() < wanted {
+            match state.try_pick(demand, now) {
+                Ok(picked) => picks.push(picked),
+                Err(reason) => {
+                    short = Some(state.refuse_for_good(demand, reason, now));
+                    break;
+                }
+            }
+        }
+        if all
+            && !picks.is_empty()
+            && let Some(error) = short.take()
+        {
+            for picked in picks.drain(..) {
+                state.give_up(picked.seat, now);
+            }
+            short = Some(state.not_all(demand, wanted, error, now));
+        }
+        drop(state);
+        let short = short.map(|error| error.with_provider(&self.0.provider));
+        (picks.into_iter().map(|picked| self.leased(picked, demand)).collect(), short)
+    }
+}
+
+impl State {
+    /// The same error for so many at once, of which some could be had and were given back.
+    fn not_all(&mut self, demand: &Demand, wanted: usize, mut error: Error, now: Now) -> Error {
+        let Some(exhausted) = error.exhausted_mut() else { return error };
+        let ask = self.ask(demand, now);
+        let must = matches!(demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
+        let slots: Vec<u32> = if must { self.wanted(&demand.affinity) } else { self.roster.slots().collect() };
+        let wanted = (wanted as u64).saturating_mul(u64::from(ask.need.requests));
+        if let Some(limit) = self.too_small_for(&ask, wanted, &slots) {
+            return Error::new(Kind::NeverFits { model: demand.model.clone(), wanted, limit });
+        }
+        let next = slots.iter().filter_map(|slot| self.one_more_at(&ask, *slot)).min();
+        // Another one then; all of them perhaps later.
+        exhausted.next_in = None;
+        exhausted.may_in = next.map(|next| next.since(now.tick));
+        error
+    }
+
+    /// The limit on requests that all keys have together, where these are more than that.
+    fn too_small_for(&mut self, ask: &Ask<'_>, requests: u64, slots: &[u32]) -> Option<Limit> {
+        if ask.demand.free {
+            return None;
+        }
+        let most = self.most_requests(ask.demand, Duration::ZERO, ask.now).filter(|most| requests > *most)?;
+        let owner = self.owner_at(*slots.first()?);
+        let limits = self.plans.sources(self.lanes[usize::from(ask.lane)].owners[owner as usize].plan).whole();
+        let of_requests = limits.iter().copied().filter(|limit| limit.unit == Unit::Requests);
+        of_requests.min_by_key(|limit| limit.amount).map(|limit| Limit { amount: most, ..limit })
+    }
+
+    /// When this key may carry one more than it may now, where that is known.
+    fn one_more_at(&mut self, ask: &Ask<'_>, slot: u32) -> Option<Tick> {
+        let ready = self.earliest(ask, slot)?;
+        if ready > ask.now.tick {
+            return Some(ready);
+        }
+        let owner = self.owner_at(slot);
+        let at = self.at(ask.now, owner);
+        let lane = &mut self.lanes[usize::from(ask.lane)];
+        let plan = self.plans.plan(lane.owners[owner as usize].plan);
+        if ask.demand.free || plan.words() == 0 {
+            return None;
+        }
+        let (log, each) = (lane.log(owner, plan.words()), u64::from(ask.need.requests).max(1));
+        let free = plan.headroom(log, Unit::Requests, at.tick, at.day.days);
+        let more = (free / each).checked_add(1)?.checked_mul(each)?;
+        plan.next_headroom(log, Unit::Requests, more, &at)?.tick(&at)
     }
 }
 

@@ -114,7 +114,7 @@ impl State {
         most
     }
 
-    fn most_requests(&mut self, demand: &Demand, within: Duration, now: Now) -> Option<u64> {
+    pub(super) fn most_requests(&mut self, demand: &Demand, within: Duration, now: Now) -> Option<u64> {
         let lane = usize::from(self.ask(demand, now).lane);
         let must = matches!(demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
         let wanted = if must { self.wanted(&demand.affinity) } else { Vec::new() };

@@ -14,6 +14,7 @@ mod google_rpc;
 mod google_status;
 mod long_quota;
 mod openai;
+mod rate_field;
 mod rate_headers;
 mod rule;
 mod target;

@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 
+use super::rate_field;
+pub(super) use super::rate_field::COMBINED;
 use crate::{
     limit::Unit,
     verdict::{RateHeader, retry_after},
@@ -17,7 +19,7 @@ pub(super) struct Axis {
     pub(super) reset: &'static str,
 }
 
-/// Reads every axis that is there. Times of day are measured by the answer's own `Date`, else against `now`; without
+/// Reads every axis that is there, and the one field that the IETF has for it. Times of day are measured by the answer's own `Date`, else against `now`; without
 /// either they are left out.
 ///
 /// Negative and unreadable figures are ignored, and so is a limit of zero: some gateways send zeros for "unknown".
@@ -31,7 +33,7 @@ pub(super) fn read(axes: &[Axis], headers: &HeaderMap, now: Option<SystemTime>) 
         let reset = reset(text(axis.reset)?, now)?;
         (limit != Some(0)).then_some(RateHeader { unit: axis.unit, remaining, limit, reset })
     };
-    axes.iter().filter_map(read).collect()
+    axes.iter().filter_map(read).chain(rate_field::read(headers)).collect()
 }
 
 /// When everything that has run out is restored.

@@ -105,9 +105,9 @@ impl Course {
                     return Step::Stop;
                 }
                 let pause = rule.pause(self.pauses).max(asked).min(patience);
-                // A key is waited for as long as the request may wait, however short its pauses are; a way out that rests
-                // no longer than that.
-                let patience = if verdict.code_of() == EXIT { for_a_key } else { patience.max(for_a_key) };
+                // A key is waited for as long as the request may wait, and over the pause, which passes anyway; a way out
+                // that rests no longer than the former.
+                let patience = if verdict.code_of() == EXIT { for_a_key } else { pause.max(for_a_key) };
                 // Counted and paid for only where it happens.
                 let step = match self.elsewhere_at_last(rule, pool, verdict, &demand) {
                     Some(lease) => Step::Again(NextLease::held(lease, pause)),
@@ -217,6 +217,30 @@ fn seek_again(pool: &KeyPool, demand: Demand, pause: Duration, patience: Duratio
 mod tests {
     use super::*;
     use crate::{BodyError, Gemini, Key, Limit, Limits, Span, Unit, judge_error};
+
+    #[tokio::test]
+    async fn a_fault_of_the_providers_makes_nobody_wait_longer_for_a_key() {
+        let key = Key::new("AIzaSy-not-a-real-key-000");
+        let span = Span::Sliding(Duration::from_secs(20));
+        let one = Limits::new().with(Limit { unit: Unit::Requests, span, amount: 1 });
+        let pool = KeyPool::builder(Gemini::new()).key(key).limits("m", one).build().unwrap();
+        let lease = pool.try_acquire("m").unwrap();
+        assert!(lease.started());
+        drop(lease);
+        let begun = pool.clock().tick();
+        for deadline in [None, Some(Duration::from_secs(60))] {
+            let mut rule = Retry::new().seed(7);
+            rule.deadline = deadline;
+            let next = |wait| {
+                let fault = Verdict::new(VerdictKind::Overloaded);
+                Course::new(begun, Duration::from_secs(wait)).next(&rule, &pool, &fault, Demand::new("m"), None)
+            };
+            for wait in [0, 5, 15] {
+                assert!(matches!(next(wait), Step::OutOfKeys(_)), "{deadline:?}: {wait} s, and none for 20 s");
+            }
+            assert!(matches!(next(25), Step::Again(_)), "{deadline:?}: one comes in time");
+        }
+    }
 
     #[tokio::test]
     async fn what_never_went_out_waits_for_another_key_no_longer_than_for_its_first() {

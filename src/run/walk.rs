@@ -93,7 +93,7 @@ impl Walk {
             granted => granted,
         };
         match granted {
-            Err(error) if error.is_exhausted() || error.is_never_fits() => self.step_down().ok_or(error),
+            Err(error) if error.is_exhausted() || error.is_never_fits() => self.step_from(error).await,
             granted => granted,
         }
     }
@@ -125,6 +125,28 @@ impl Walk {
             }
             None => Onward::Done,
         }
+    }
+
+    /// A key for the next model of the list that has one ready, or for the first that one comes for in time. Else the error
+    /// says when that is.
+    async fn step_from(&mut self, mut error: Error) -> Result<Lease, Error> {
+        let left = self.plan.clone();
+        if let Some(lease) = self.step_down() {
+            return Ok(lease);
+        }
+        let Some(mut left) = left else { return Err(error) };
+        let Some((model, after)) = left.soonest(&self.pool, &self.demand) else { return Err(error) };
+        let wait = self.course.until(&self.rule).since(self.pool.clock().tick());
+        if wait.is_zero() || after > wait {
+            if let Some(exhausted) = error.exhausted_mut() {
+                exhausted.sooner_as(model, after);
+            }
+            return Err(error);
+        }
+        left.pass(&model);
+        self.plan = Some(left);
+        (self.demand.model, self.demand.wait) = (Some(model), Some(wait));
+        self.pool.acquire(self.demand.clone()).await
     }
 
     /// A key for the next model of the list that has one ready.

@@ -143,7 +143,8 @@ impl<S> Layer<S> for KeyPoolLayer {
         // Sends again what another key, or a pause, may cure.
         let retried = Resend::new(self.policy(), keyed);
         // Asks for another model where no key serves the one asked for.
-        let stepped = ModelFallbackLayer::new(&self.pool).lists(self.models.clone()).layer(retried);
+        let fallback = ModelFallbackLayer::new(&self.pool).lists(self.models.clone());
+        let stepped = self.wait.map_or(fallback.clone(), |wait| fallback.wait(wait)).layer(retried);
         // Keeps the body for all of them.
         KeyPoolService::new(self.replay.clone().pool(&self.pool).layer(stepped))
     }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use http::Request;
-use tower::{Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer};
 use tower_keypool::{
-    Backoff, CooldownLayer, Demand, KeyPool, KeyRotationLayer, ModelFallbackLayer, RetryPolicy, ServedBy, Until,
-    Verdict, VerdictKind,
+    Backoff, CooldownLayer, Demand, KeyPool, KeyPoolLayer, KeyRotationLayer, ModelFallbackLayer, Models, RetryPolicy,
+    ServedBy, Until, Verdict, VerdictKind,
 };
 
 use crate::{
@@ -103,6 +103,44 @@ async fn where_no_key_stands_ready_for_any_the_first_answer_stands() {
     let error = client.oneshot(request("/models/pro")).await.unwrap_err();
     assert_eq!(error.exhausted().unwrap().model(), Some("pro"));
     assert_eq!(upstream.models(), ["pro"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_below_that_comes_back_in_time_is_waited_for() {
+    let (pool, upstream) = (pool(&["a"]), Upstream::new(&[]));
+    rest(&pool, "pro", 3_000);
+    rest(&pool, "flash", 60);
+    rest(&pool, "lite", 3);
+    let fallback = ModelFallbackLayer::new(&pool).models(["pro", "flash", "lite"]);
+    let client = stack(&pool, fallback, &upstream);
+    // Who does not wait so long is told when that is.
+    for wait in [0, 2] {
+        let mut hasty = request("/models/pro");
+        hasty.extensions_mut().insert(Demand::new("pro").wait(Duration::from_secs(wait)));
+        let error = client.clone().oneshot(hasty).await.unwrap_err();
+        let out = error.exhausted().unwrap();
+        assert_eq!((out.model(), out.sooner_model()), (Some("pro"), Some("lite")));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(3)), "{error}");
+        assert!(error.to_string().ends_with("next in 3 s (as lite)"), "{error}");
+    }
+    let mut patient = request("/models/pro");
+    patient.extensions_mut().insert(Demand::new("pro").wait(Duration::from_secs(5)));
+    let response = client.oneshot(patient).await.unwrap();
+    let served = response.extensions().get::<ServedBy>().unwrap();
+    assert_eq!((served.requested_model(), served.used_model()), (Some("pro"), Some("lite")));
+    assert_eq!((upstream.models(), upstream.seconds()), (vec!["lite".to_owned()], vec![3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_that_is_the_stack_says() {
+    let (pool, upstream) = (pool(&["a"]), Upstream::new(&[]));
+    rest(&pool, "pro", 3_000);
+    rest(&pool, "flash", 3);
+    let stack = KeyPoolLayer::new(&pool).fallback(Models::new().for_all(["pro", "flash"]));
+    let error = stack.clone().layer(upstream.clone()).oneshot(request("/models/pro")).await.unwrap_err();
+    assert!(error.is_exhausted(), "{error}");
+    stack.wait(Duration::from_secs(5)).layer(upstream.clone()).oneshot(request("/models/pro")).await.unwrap();
+    assert_eq!((upstream.models(), upstream.seconds()), (vec!["flash".to_owned()], vec![3]));
 }
 
 #[tokio::test(start_paused = true)]

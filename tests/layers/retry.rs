@@ -338,7 +338,7 @@ async fn an_upgraded_connection_is_never_retried_and_extensions_of_the_caller_s_
 async fn a_retry_keeps_its_place_before_those_that_came_later() {
     let pool = narrow_pool();
     let upstream = Upstream::new(&["fault"]).taking(Duration::from_secs(1));
-    let policy = RetryPolicy::new(&pool).backoff(Backoff::fixed(Duration::ZERO).cap(Duration::from_secs(9)));
+    let policy = RetryPolicy::new(&pool).backoff(Backoff::fixed(Duration::ZERO)).wait(Duration::from_secs(9));
     let client = ServiceBuilder::new()
         .retry(policy)
         .layer(KeyRotationLayer::new(&pool).wait(Duration::from_secs(60)))

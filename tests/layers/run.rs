@@ -240,6 +240,22 @@ async fn models_step_down_and_none_named_gets_the_best() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_model_below_that_comes_back_in_time_is_waited_for() {
+    let pool = pool(&["a"]);
+    for (model, seconds) in [("pro", 3_000), ("flash", 3)] {
+        let rests = Verdict::new(VerdictKind::RateLimited).until(Until::For(Duration::from_secs(seconds)));
+        pool.try_acquire(model).unwrap().settle(&rests);
+    }
+    let runner = pool.with_retry(steady()).models(Models::new().for_all(["pro", "flash"]));
+    let script = Script::bad(&[]);
+    let error = runner.run("pro", judge, |key| script.clone().call(key)).await.unwrap_err();
+    assert!(error.to_string().ends_with("next in 3 s (as flash)"), "{error}");
+    let patient = Demand::new("pro").wait(Duration::from_secs(5));
+    runner.run(patient, judge, |key| script.clone().call(key)).await.unwrap();
+    assert_eq!((script.seconds(), &*script.asked.lock().unwrap()[0].1), (vec![3], "flash"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn its_future_spawns_and_frees_the_slot_when_dropped() {
     let pool = narrow_pool();
     let call = |key: LeasedKey| async move {

@@ -222,6 +222,30 @@ async fn acquire_many_can_be_awaited_and_all_or_none_gives_its_windows_back() {
     assert_eq!(pool.acquire_many(&[10]).of(FLASH).await.unwrap()[0].len(), 10);
 }
 
+/// What is told is of all of them, and not of the places that they themselves would take.
+#[test]
+fn all_or_none_tells_when_there_may_be_more_and_what_never_will() {
+    let (pool, time) = limited(3, Limits::new().per_minute(10).per_day(100));
+    let all = |sizes: &[usize]| pool.acquire_many(sizes).of(FLASH).all_or_none().now();
+    for (sizes, limit) in [(&[500, 500][..], 30), (&[31], 30)] {
+        let error = all(sizes).unwrap_err();
+        assert!(error.is_never_fits() && error.retry_after().is_none(), "{error}");
+        assert!(error.to_string().ends_with(&limit.to_string()), "{error}");
+    }
+    for lease in all(&[10, 15]).unwrap().into_iter().flatten() {
+        assert!(lease.started());
+        time.advance(secs(1));
+        lease.settle(&tower_keypool::Verdict::SUCCESS);
+    }
+    // The first began 25 s ago.
+    let error = all(&[6]).unwrap_err();
+    assert!(error.is_exhausted() && !error.is_never_fits(), "{error}");
+    let after = error.retry_after().expect("a time");
+    assert!(secs(35) <= after && after < secs(36), "{after:?}: {error}");
+    time.advance(after);
+    assert_eq!(all(&[6]).unwrap()[0].len(), 6);
+}
+
 #[test]
 fn requests_without_a_model_have_a_lane_of_their_own() {
     let (pool, _) = limited(1, Limits::new().per_minute(1));

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use serde_json::json;
 use tower_keypool::{
-    Anthropic, ApiKeyHeader, Elsewhere as E, Gemini, Scope as S, Until as U, Verdict, VerdictKind as K,
+    Answer, Anthropic, ApiKeyHeader, Elsewhere as E, Gemini, OpenAi, Provider, Scope as S, Until as U, Verdict,
+    VerdictKind as K,
 };
 
 use crate::meaning::{
     CALLER, KEY, MONEY, NO_SUCH_MODEL, NOT_FOR_KEY, QUOTA, RATE, SUSPENDED, WRONG_OWNER, is, judge, openai, said,
 };
+use crate::sample::now;
 
 fn gemini(status: u16, word: &str, message: &str) -> Verdict {
     judge(&Gemini::new(), status, &[], &json!({"error": {"code": status, "message": message, "status": word}}))
@@ -36,6 +38,27 @@ fn a_budget_by_another_name_is_no_rate_and_no_callers_fault() {
         let body = json!({"type": "error", "error": {"type": word, "message": "Quota exceeded."}});
         assert_eq!(is(&openai(429, &body)), QUOTA, "{word}");
     }
+}
+
+/// It is told behind a sentence that could be of any header, or as a bare text by the network in front.
+#[test]
+fn a_key_that_cannot_be_one_is_no_fault_of_the_callers() {
+    let why = "Invalid format for Authorization header";
+    let chain = |why: &str| {
+        let behind = json!([{"code": 6111, "message": why}]);
+        let error = json!({"code": 6003, "message": "Invalid request headers", "error_chain": behind});
+        json!({"success": false, "errors": [error], "messages": [], "result": null}).to_string()
+    };
+    let judged = |body: &str| {
+        let (headers, status) = (http::HeaderMap::new(), http::StatusCode::BAD_REQUEST);
+        OpenAi::new().judge(&Answer::new(status, &headers, body.as_bytes(), now()))
+    };
+    for body in [chain(why), why.to_owned()] {
+        let verdict = judged(&body);
+        assert!(is(&verdict) == KEY && verdict.confirm_after_of().is_some(), "{body}: {verdict:?}");
+    }
+    let verdict = judged(&chain("Invalid format for X-Mine header"));
+    assert_eq!(verdict.kind(), K::CallerFault, "{verdict:?}");
 }
 
 #[test]

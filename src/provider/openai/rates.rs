@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::{
     limit::Unit,
@@ -59,7 +59,8 @@ const AXES: &[Axis] = &[
 
 /// What remains, in an answer of any of them.
 pub(super) fn read(headers: &HeaderMap, now: Option<SystemTime>) -> Vec<RateHeader> {
-    if !headers.keys().any(|name| name.as_str().starts_with("x-ratelimit-remaining")) {
+    let told = |name: &HeaderName| name.as_str().starts_with("x-ratelimit-remaining") || name == rate_headers::COMBINED;
+    if !headers.keys().any(told) {
         return Vec::new();
     }
     rate_headers::read(AXES, headers, now)

@@ -141,6 +141,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
         "The key does not exist or was revoked: replace it.",
     ),
+    // Cloudflare's, of what cannot be one of its keys.
+    rule(
+        &[400],
+        &[Begins("invalid format for authorization header")],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).code("MALFORMED_KEY").confirmed_after(60),
+        "The provider cannot read it as a key: check that it was copied whole, and replace it.",
+    ),
     // OpenRouter says so of whatever it does not know as a key of its own.
     rule(
         &[401],

@@ -38,8 +38,10 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
             }
         }
         let text = |value: &'_ Value| value.as_str().map(str::len).is_some();
-        // Cloudflare's are a list.
-        let first = error.get("errors").and_then(|errors| errors.get(0)?.get("message"));
+        // Cloudflare's are a list, and what is behind the first of them is told with it.
+        let first = error.get("errors").and_then(|errors| errors.get(0));
+        let behind = first.and_then(|first| first.get("error_chain")?.get(0)?.get("message"));
+        let first = behind.or_else(|| first?.get("message"));
         let outer = outer.and_then(|outer| outer.get("message"));
         let told = [Some(error), error.get("message"), error.get("detail"), outer, first];
         message = told.into_iter().flatten().find(|value| text(value)).and_then(Value::as_str).unwrap_or(message);

@@ -82,6 +82,16 @@ fn rate_headers_of_good_answers() {
 }
 
 #[test]
+fn what_remains_by_the_one_field_for_it() {
+    let openai = OpenAi::new();
+    for field in ["limit=10, remaining=0, reset=5", "\"default\";r=0;t=5"] {
+        let headers: HeaderMap = [("ratelimit".parse().unwrap(), field.parse().unwrap())].into_iter().collect();
+        let news = openai.rate_headers(&headers).unwrap_or_else(|| panic!("{field}"));
+        assert_eq!((news.remaining[0].remaining, news.remaining[0].reset), (0, Duration::from_secs(5)), "{field}");
+    }
+}
+
+#[test]
 fn its_own_errors_have_its_shape() {
     let body = OpenAi::new().error_body(StatusCode::SERVICE_UNAVAILABLE, "all \"out\"", None);
     let json: Value = serde_json::from_str(&body).unwrap();
