@@ -28,6 +28,8 @@ pub(super) struct Message<'a> {
     function_call: Option<&'a RawValue>,
     #[serde(borrow)]
     audio: Option<&'a RawValue>,
+    #[serde(borrow)]
+    images: Option<&'a RawValue>,
 }
 
 /// A text, or parts.
@@ -174,6 +176,7 @@ impl<'a> Reader<'_, 'a> {
                 if let Some(refusal) = message.refusal {
                     self.conversation.say(Role::Model, Part::Text(refusal));
                 }
+                self.drawn(message.images);
                 for call in message.tool_calls.unwrap_or_default() {
                     self.call(call, &at("tool_calls"))?;
                 }
@@ -267,6 +270,22 @@ impl<'a> Reader<'_, 'a> {
                 let short: String = other.chars().take(40).collect();
                 Err(Fault::invalid(format!("{}: {short:?} is not known", at("type"))).at(at("type")))
             }
+        }
+    }
+
+    /// Images as an answer holds them; others have other things under that name.
+    fn drawn(&mut self, images: Option<&'a RawValue>) {
+        let Some(images) = images.filter(|images| !matches!(images.get(), "null" | "[]")) else { return };
+        let mut all = true;
+        match serde_json::from_str::<Vec<WirePart<'a>>>(images.get()) {
+            Ok(wires) => wires.into_iter().for_each(|wire| match self.part(wire, &String::new) {
+                Ok(drawn @ Part::Blob { .. }) => self.conversation.say(Role::Model, drawn),
+                _ => all = false,
+            }),
+            Err(_) => all = false,
+        }
+        if !all {
+            self.ignored.add("messages.images");
         }
     }
 
