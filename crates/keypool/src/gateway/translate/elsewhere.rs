@@ -8,7 +8,7 @@ use keypool_dialect::{Fault, Kind, about_tokens_of_form, is_plain_form};
 use tower::Service;
 use tower_keypool::{Affinity, BoxError, Demand, Error};
 
-use super::{Answered, Failed, Translator, reshaped, upstream::counted};
+use super::{Answered, Failed, Translator, refusal::without_answer, reshaped, upstream::count};
 use crate::{
     gateway::{
         answer::body,
@@ -124,7 +124,9 @@ where
         if let Some(demand) = led.or(demand) {
             request.extensions_mut().insert(demand);
         }
-        let response = counted(pass(stack, request).await, &self.traffic)?;
+        let answered = pass(stack, request).await;
+        count(&answered, &self.traffic);
+        let response = answered.map_err(|error| without_answer(&error))?;
         let mut response = body::passed_on(response, self.dialect, &self.farewell);
         if compatible && response.status().as_u16() >= 400 {
             response = reshaped(response).await;

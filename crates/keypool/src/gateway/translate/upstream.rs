@@ -36,21 +36,18 @@ where
         Ok(()) => stack.call(request).await,
         Err(error) => Err(error),
     };
-    counted(answered, traffic)
+    count(&answered, traffic);
+    answered.map_err(|error| without_answer(&error))
 }
 
 /// Counts the attempts of an answer, or of what came to nothing.
-pub(super) fn counted<B>(answered: Result<Response<B>, Error>, traffic: &Traffic) -> Result<Response<B>, Failed> {
+pub(super) fn count<B>(answered: &Result<Response<B>, Error>, traffic: &Traffic) {
     match answered {
-        Ok(response) => {
-            traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
-            Ok(response)
-        }
+        Ok(response) => traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts)),
         Err(error) => {
             if let Some(served_by) = error.served_by() {
                 traffic.took(served_by.attempts());
             }
-            Err(without_answer(&error))
         }
     }
 }
