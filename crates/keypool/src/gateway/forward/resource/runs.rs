@@ -131,10 +131,10 @@ mod tests {
     }
 
     impl Runs {
-        /// Where it goes, `?` where that is not known yet.
+        /// Where it goes, `first` of a run or not known yet.
         fn place(&self, tenant: &Arc<str>, now: i64) -> String {
             match self.take_place(tenant, now) {
-                Place::First => String::new(),
+                Place::First => "first".to_owned(),
                 Place::Awaited => "?".to_owned(),
                 Place::At(Affinity::RatherOwner(owner)) => owner.to_string(),
                 Place::At(_) => "a key".to_owned(),
@@ -147,23 +147,23 @@ mod tests {
         let (runs, alice, bob) = (Runs::default(), Arc::<str>::from("alice"), Arc::<str>::from("bob"));
         assert_eq!(
             (runs.place(&alice, 0), runs.place(&alice, 0), runs.place(&bob, 0)),
-            ("".into(), "?".into(), "".into())
+            ("first".into(), "?".into(), "first".into())
         );
         runs.began(&alice, owner("p"), 0);
         assert_eq!(runs.place(&alice, QUIET - 1), "p");
         runs.went_on("alice", &owner("p"), QUIET);
-        assert_eq!((runs.place(&alice, QUIET), runs.place(&bob, QUIET)), ("p".into(), "".into()));
+        assert_eq!((runs.place(&alice, QUIET), runs.place(&bob, QUIET)), ("p".into(), "first".into()));
         for _ in 3..MOST {
             assert_eq!(runs.place(&alice, QUIET), "p");
         }
-        assert_eq!(runs.place(&alice, QUIET), "");
+        assert_eq!(runs.place(&alice, QUIET), "first");
         runs.began(&alice, owner("q"), QUIET);
         runs.end("alice", &owner("p"));
         assert_eq!(runs.place(&alice, QUIET), "q");
         runs.end("alice", &owner("q"));
-        assert_eq!(runs.place(&alice, QUIET), "");
+        assert_eq!(runs.place(&alice, QUIET), "first");
         runs.failed("alice");
-        assert_eq!((runs.place(&alice, QUIET), runs.place(&alice, QUIET)), ("".into(), "?".into()));
+        assert_eq!((runs.place(&alice, QUIET), runs.place(&alice, QUIET)), ("first".into(), "?".into()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -172,6 +172,7 @@ mod tests {
         assert_eq!(runs.next(&alice, &clock).await, None);
         let failing = async { runs.failed("alice") };
         assert_eq!(tokio::join!(runs.next(&alice, &clock), failing).0, None);
+        #[expect(clippy::disallowed_methods, reason = "paused")]
         let begun = time::Instant::now();
         assert_eq!(runs.next(&alice, &clock).await, None);
         assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs());
