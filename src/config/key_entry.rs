@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Amounts, Interval,
-    plain_values::{Concurrent, Name, Place, SecretText, TierName, Weight, ZoneName},
+    plain_values::{Concurrent, KeyName, Name, Place, SecretText, TierName, Weight, ZoneName},
 };
 
 /// A key: where its secret is, and what is known of it. Exactly one of `secret`, `secret_env` and `secret_file`.
@@ -15,7 +15,7 @@ use super::{
 #[serde(default, deny_unknown_fields)]
 pub struct KeyEntry {
     /// Names it in logs; `k-` and 8 hex digits of the secret's hash unless set.
-    pub id: Option<Name>,
+    pub id: Option<KeyName>,
     /// The secret itself. Rather keep it elsewhere: `secret_env`, `secret_file`.
     pub secret: Option<SecretText>,
     /// The variable of the environment that holds the secret.

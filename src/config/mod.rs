@@ -44,7 +44,7 @@ pub use key_variables::KeyVariables;
 pub use limits_by_model::LimitsByModel;
 pub use model_entry::ModelEntry;
 pub use origin::Origin;
-pub use plain_values::{Amount, Concurrent, Name, Place, SecretText, TierName, Weight, ZoneName};
+pub use plain_values::{Amount, Concurrent, KeyName, Name, Place, SecretText, TierName, Weight, ZoneName};
 pub use pool_config::PoolConfig;
 pub use problem::{ConfigErrors, Problem};
 pub use sections::{LimitsSection, PoolSection, RestRow, RestsSection, RetrySection};

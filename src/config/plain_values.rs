@@ -154,6 +154,35 @@ pub(super) fn is_name(text: &str) -> bool {
 }
 
 scalar! {
+    /// The name of a key: such a name, and a part of a path that means itself.
+    KeyName(String),
+    schema: { "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$" },
+    show: |name| json!(name)
+}
+
+impl Scalar for KeyName {
+    fn expected() -> Cow<'static, str> {
+        KEY_NAME.into()
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
+        is_key_name(text).then(|| Self(text.to_owned()))
+    }
+}
+
+/// What [`is_key_name`] asks for.
+pub(super) const KEY_NAME: &str = "1 to 64 visible characters that are not a key, since names are shown, and no dot segment \
+     (. or ..) or percent-encoding, since it stands in paths of the admin API";
+
+/// Whether a key may be called so. It stands in paths of the admin API, where dot segments are refused in any spelling.
+pub(super) fn is_key_name(text: &str) -> bool {
+    let dots = |segment: &str| matches!(segment, "." | "..");
+    let is_hex = |byte: &u8| byte.is_ascii_hexdigit();
+    let encoded = text.as_bytes().windows(3).any(|three| three[0] == b'%' && three[1..].iter().all(is_hex));
+    is_name(text) && !encoded && !text.split(['/', '\\', ';']).any(dots)
+}
+
+scalar! {
     /// A time zone of the IANA database.
     ZoneName(String),
     schema: { "type": "string", "examples": ["America/Los_Angeles", "UTC"] },

@@ -264,7 +264,7 @@ fn spec(entry: &KeyEntry, secret: &str, origin: Origin) -> KeySpec {
         labels.insert("source".to_owned(), source);
     }
     KeySpec {
-        id: name(&entry.id),
+        id: entry.id.as_ref().map(|id| id.0.clone()),
         tier: entry.tier.as_ref().map(|tier| tier.0.clone()),
         priority: entry.priority.as_ref().map(|place| place.0),
         weight: entry.weight.as_ref().map(|weight| weight.0),

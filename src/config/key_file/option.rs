@@ -78,7 +78,10 @@ pub(in crate::config) fn named(spec: &mut KeySpec, name: &str, value: &str) -> R
 pub(super) fn set(spec: &mut KeySpec, option: &'static str, value: &str) -> Result<(), LineError> {
     let wrong = |expected| LineError::Value { option, expected };
     match option {
-        "id" => spec.id = Some(shown(value, &spec.secret).ok_or(wrong(NAME))?),
+        "id" => {
+            let id = shown(value, &spec.secret).filter(|id| plain_values::is_key_name(id));
+            spec.id = Some(id.ok_or(wrong(plain_values::KEY_NAME))?);
+        }
         "owner" => spec.owner = Some(shown(value, &spec.secret).ok_or(wrong(NAME))?),
         "exit" => {
             let name = shown(value, &spec.secret).filter(|name| Exit::is_valid(name));

@@ -121,9 +121,16 @@ fn a_wrong_option_is_named_and_its_value_is_not() {
         "priority=70000",
         "id=",
         "id=AIzaSomethingElse",
+        "id=..",
+        "id=a/../b",
+        "id=..;x",
+        "id=%2e%2E",
         "label=",
     ] {
         value(option);
+    }
+    for id in ["a/b", "a..b", "50%", "...", "a%zz"] {
+        assert_eq!(parse(&format!("{ONE} id={id}")).entries.len(), 1, "{id}");
     }
     assert_eq!(error(&format!("{ONE} rpm=1 rpm=2")), LineError::Twice("rpm"));
     assert_eq!(error(&format!("{ONE} {TWO}")), LineError::UnknownOption(2));

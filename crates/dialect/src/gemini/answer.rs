@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    count::{Count, or_nothing},
+    count::{Count, or_default, or_nothing},
     fault::fault_in,
     nonsense,
     tools::ANSWER,
@@ -16,7 +16,7 @@ use crate::{Chosen, Event, Fault, Finish, Kind, Likely, Text, Usage, exchange};
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "or_default")]
     candidates: Vec<Candidate<'a>>,
     #[serde(borrow)]
     prompt_feedback: Option<Feedback<'a>>,
@@ -35,7 +35,7 @@ struct Candidate<'a> {
     content: Option<Content<'a>>,
     #[serde(borrow)]
     finish_reason: Option<Text<'a>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     index: u32,
     #[serde(borrow)]
     logprobs_result: Option<Logprobs<'a>>,
@@ -43,7 +43,7 @@ struct Candidate<'a> {
 
 #[derive(Deserialize)]
 struct Content<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "or_default")]
     parts: Vec<Part<'a>>,
 }
 
@@ -52,7 +52,7 @@ struct Content<'a> {
 struct Part<'a> {
     #[serde(borrow)]
     text: Option<Text<'a>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     thought: bool,
     #[serde(borrow)]
     thought_signature: Option<Text<'a>>,
@@ -110,9 +110,9 @@ struct Modality {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Logprobs<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "or_default")]
     top_candidates: Vec<Top<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "or_default")]
     chosen_candidates: Vec<Token<'a>>,
 }
 

@@ -15,6 +15,15 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
+/// Nothing where it is `null`, as some relays write what is not there.
+pub(super) fn or_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: Default + Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
 /// Nothing where it is something else than it should be.
 pub(super) fn or_nothing<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where

@@ -6,9 +6,6 @@ use serde_json::value::RawValue;
 
 use crate::{Fault, Kind};
 
-/// More of a sentence than this is not told.
-const LONGEST: usize = 4_096;
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Error {
@@ -33,7 +30,9 @@ pub fn fault(status: StatusCode, body: &[u8]) -> Fault {
     };
     let read = inside.map(|envelope| read(envelope.error)).filter(|(_, message)| !message.is_empty());
     let message = read.map_or_else(|| format!("the upstream answered {status}"), |(_, message)| message);
-    told(Kind::of(status), message)
+    // A redirect, which nobody follows here, is no error of the caller's.
+    let is_error = status.is_client_error() || status.is_server_error();
+    told(if is_error { Kind::of(status) } else { Kind::BadGateway }, message)
 }
 
 /// An error inside of an answer whose status was good.
@@ -60,11 +59,7 @@ fn read(error: &RawValue) -> (Kind, String) {
     (kind, error.message)
 }
 
-fn told(kind: Kind, mut message: String) -> Fault {
-    if message.len() > LONGEST {
-        let end = (0..=LONGEST).rev().find(|at| message.is_char_boundary(*at)).unwrap_or_default();
-        message.truncate(end);
-    }
+fn told(kind: Kind, message: String) -> Fault {
     let kind = match kind {
         // The keys are this side's: what is wrong with one is not the caller's to mend.
         Kind::Unauthenticated => Kind::NoKeys,
@@ -97,12 +92,13 @@ mod tests {
             (Kind::RateLimited, "m".to_owned())
         );
         assert_eq!(of(502, "<html>").0, Kind::BadGateway);
+        assert_eq!(of(302, "").0, Kind::BadGateway);
         assert_eq!(of(500, "").1, "the upstream answered 500 Internal Server Error");
         assert_eq!(of(401, plain).0, Kind::NoKeys);
         let long =
             r#"{"error":{"message":"The input token count (2) exceeds the maximum number of tokens allowed (1)."}}"#;
         assert_eq!(of(400, long).0, Kind::TooLong);
         let endless = format!(r#"{{"error":{{"message":"{}"}}}}"#, "é".repeat(9_000));
-        assert!(of(400, &endless).1.len() <= LONGEST);
+        assert!(of(400, &endless).1.len() <= 4_096);
     }
 }

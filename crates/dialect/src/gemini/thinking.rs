@@ -63,6 +63,11 @@ pub(super) fn wants_signatures(model: &str) -> bool {
     }
 }
 
+/// Whether all that the model said must come back signed: where it draws, one of these generations is strict.
+pub(super) fn wants_all_signed(model: &str) -> bool {
+    matches!(of(model), Understands::Levels { .. }) && name(model).contains("-image")
+}
+
 /// The setting for this model; `None`: there is nothing to set.
 ///
 /// # Errors

@@ -30,8 +30,26 @@ enum Parts<'r> {
 #[derive(Clone, Copy)]
 struct Turned<'r> {
     parts: &'r [Part<'r>],
-    /// Whether its first call is signed.
-    signs: bool,
+    signs: Signs,
+}
+
+/// What of a turn of the model's is signed, with what stands in where nothing else does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Signs {
+    Nothing,
+    /// Of calls at once the first.
+    FirstCall,
+    All,
+}
+
+impl Signs {
+    fn of(model: &str) -> Self {
+        match (thinking::wants_all_signed(model), thinking::wants_signatures(model)) {
+            (true, _) => Self::All,
+            (false, true) => Self::FirstCall,
+            (false, false) => Self::Nothing,
+        }
+    }
 }
 
 #[derive(Default, Serialize)]
@@ -118,7 +136,7 @@ pub(super) fn system<'r>(conversation: &'r Conversation<'_>) -> Option<Content<'
 /// What was said.
 pub(super) fn contents<'r>(conversation: &'r Conversation<'_>) -> Vec<Content<'r>> {
     let Conversation { model, turns, medium, .. } = conversation;
-    let signs = thinking::wants_signatures(model);
+    let signs = Signs::of(model);
     let mut contents = Vec::with_capacity(turns.len() + 1);
     contents.extend(turns.iter().filter_map(|turn| content(turn, signs)));
     let calls_first = turns.first().is_some_and(|turn| turn.role == Role::Model && turn.parts.iter().any(is_call));
@@ -154,7 +172,8 @@ fn is_call(part: &Part<'_>) -> bool {
 }
 
 /// A turn; `None` where nothing was said in it.
-fn content<'r>(turn: &'r Turn<'r>, signs: bool) -> Option<Content<'r>> {
+fn content<'r>(turn: &'r Turn<'r>, signs: Signs) -> Option<Content<'r>> {
+    let signs = if turn.role == Role::Model { signs } else { Signs::Nothing };
     let turned = Turned { parts: &turn.parts, signs };
     let (role, parts) = match (turn.role, turned.said().next()) {
         (Role::Model, None) => return None,
@@ -201,10 +220,12 @@ impl<'r> Turned<'r> {
         let mut signs = self.signs;
         self.said().map(move |said| {
             let mut wire = part(said);
-            // Of calls at once the first is signed.
-            if signs && wire.function_call.is_some() {
+            let is_call = wire.function_call.is_some();
+            if signs == Signs::All || signs == Signs::FirstCall && is_call {
                 wire.thought_signature.get_or_insert(NO_SIGNATURE);
-                signs = false;
+            }
+            if signs == Signs::FirstCall && is_call {
+                signs = Signs::Nothing;
             }
             wire
         })

@@ -54,10 +54,23 @@ pub enum Kind {
     BadGateway,
 }
 
+/// More of a sentence than this is not told: it may repeat what a caller or the upstream sent.
+const LONGEST: usize = 4_096;
+/// So much of that is its end, where it says what was expected.
+const END: usize = 512;
+/// The same of a field's name, which the caller chose.
+const LONGEST_NAME: usize = 256;
+
 impl Fault {
-    /// Of this kind, with this sentence.
+    /// Of this kind, with this sentence, which is cut where it is very long.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), param: None }
+        let mut message = message.into();
+        if message.len() > LONGEST {
+            let end = boundary(&message, message.len() - END);
+            let begin = boundary(&message, LONGEST - END - 2 * "…".len());
+            message.replace_range(begin..end, "…");
+        }
+        Self { kind, message, param: None }
     }
 
     /// The request is wrong.
@@ -68,7 +81,9 @@ impl Fault {
     /// To blame is this field.
     #[must_use]
     pub fn at(mut self, param: impl Into<String>) -> Self {
-        self.param = Some(param.into());
+        let mut param = param.into();
+        param.truncate(boundary(&param, LONGEST_NAME));
+        self.param = Some(param);
         self
     }
 
@@ -76,6 +91,11 @@ impl Fault {
     pub fn of_status(status: StatusCode, message: impl Into<String>) -> Self {
         Self::new(Kind::of(status), message)
     }
+}
+
+/// The last place at or before `at` where a letter begins.
+fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
 }
 
 impl Kind {

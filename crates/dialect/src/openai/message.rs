@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::file::file;
 use crate::{
     Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url, depth, neutral::Calls,
 };
@@ -28,6 +29,8 @@ pub(super) struct Message<'a> {
     function_call: Option<&'a RawValue>,
     #[serde(borrow)]
     audio: Option<&'a RawValue>,
+    #[serde(borrow)]
+    images: Option<&'a RawValue>,
 }
 
 /// A text, or parts.
@@ -174,6 +177,7 @@ impl<'a> Reader<'_, 'a> {
                 if let Some(refusal) = message.refusal {
                     self.conversation.say(Role::Model, Part::Text(refusal));
                 }
+                self.drawn(message.images);
                 for call in message.tool_calls.unwrap_or_default() {
                     self.call(call, &at("tool_calls"))?;
                 }
@@ -270,6 +274,22 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
+    /// Images as an answer holds them; others have other things under that name.
+    fn drawn(&mut self, images: Option<&'a RawValue>) {
+        let Some(images) = images.filter(|images| !matches!(images.get(), "null" | "[]")) else { return };
+        let mut all = true;
+        match serde_json::from_str::<Vec<WirePart<'a>>>(images.get()) {
+            Ok(wires) => wires.into_iter().for_each(|wire| match self.part(wire, &String::new) {
+                Ok(drawn @ Part::Blob { .. }) => self.conversation.say(Role::Model, drawn),
+                _ => all = false,
+            }),
+            Err(_) => all = false,
+        }
+        if !all {
+            self.ignored.add("messages.images");
+        }
+    }
+
     fn call(&mut self, call: ToolCall<'a>, place: &str) -> Result<(), Fault> {
         let ToolCall { id, function, extra_content } = call;
         let Some(Function { name, arguments }) = function else {
@@ -320,65 +340,4 @@ pub(crate) fn object<'a>(arguments: &Text<'a>) -> Cow<'a, RawValue> {
     };
     read.or_else(|_| wrapped(serde_json::json!({ "arguments": &*arguments }).to_string()))
         .unwrap_or(Cow::Borrowed(RawValue::NULL))
-}
-
-/// In front of a file's name where it is an address.
-const GEMINIS: &str = "https://generativelanguage.googleapis.com/v1beta/";
-
-/// A file that came with a request; `at` names its fields.
-pub(crate) fn file<'a>(
-    data: Option<Text<'a>>,
-    id: Option<Text<'a>>,
-    name: Option<Text<'a>>,
-    at: &dyn Fn(&str) -> String,
-) -> Result<Part<'a>, Fault> {
-    match (data, id) {
-        (Some(data), _) if data.starts_with("data:") => data_url::part(data, || at("file_data")),
-        (Some(data), _) => {
-            let name = name.unwrap_or_default();
-            let mime = mime_of(&name).ok_or_else(|| {
-                let at = at("filename");
-                Fault::invalid(format!("{at}: its type is not known; send a data URL as file_data")).at(at)
-            })?;
-            Ok(Part::Blob { mime: mime.into(), data })
-        }
-        (None, Some(id)) if id.starts_with("files/") => {
-            Ok(Part::File { uri: format!("{GEMINIS}{id}").into(), mime: None })
-        }
-        // As the provider's own clients call it.
-        (None, Some(id)) if id.strip_prefix(GEMINIS).is_some_and(|id| id.starts_with("files/")) => {
-            Ok(Part::File { uri: id, mime: None })
-        }
-        (None, Some(_)) => {
-            let at = at("file_id");
-            Err(Fault::invalid(format!("{at}: files of that API are not here; send file_data")).at(at))
-        }
-        (None, None) => Err(Fault::invalid(format!("{} is missing", at("file_data"))).at(at("file_data"))),
-    }
-}
-
-pub(super) fn mime_of(name: &str) -> Option<&'static str> {
-    let (_, end) = name.rsplit_once('.')?;
-    Some(match end.to_ascii_lowercase().as_str() {
-        "pdf" => "application/pdf",
-        "txt" => "text/plain",
-        "md" => "text/markdown",
-        "csv" => "text/csv",
-        "html" | "htm" => "text/html",
-        "xml" => "text/xml",
-        "json" => "application/json",
-        "png" => "image/png",
-        "jpg" | "jpeg" => "image/jpeg",
-        "webp" => "image/webp",
-        "mp3" => "audio/mp3",
-        "wav" => "audio/wav",
-        "ogg" | "oga" => "audio/ogg",
-        "flac" => "audio/flac",
-        "aac" => "audio/aac",
-        "m4a" => "audio/m4a",
-        "mpga" | "mpeg" => "audio/mpeg",
-        "webm" => "audio/webm",
-        "mp4" => "video/mp4",
-        _ => return None,
-    })
 }

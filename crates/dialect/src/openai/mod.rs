@@ -5,6 +5,7 @@ mod chunk;
 mod completion;
 mod embedding;
 mod fault;
+mod file;
 mod image;
 mod message;
 mod models;
@@ -13,8 +14,9 @@ mod tool;
 
 pub use audio::Audio;
 pub use embedding::{embedding, vectors};
+pub(crate) use file::file;
 pub use image::{drawing, pictures};
-pub(crate) use message::{Recording, file, object};
+pub(crate) use message::{Recording, object};
 pub(crate) use request::effort;
 pub(crate) use tool::choice;
 

@@ -1,7 +1,12 @@
 //! Images by a description.
 
-use keypool_dialect::{Kind, gemini, openai};
+use keypool_dialect::{
+    Kind, gemini,
+    openai::{self, OpenAi},
+};
 use serde_json::{Value, json};
+
+use crate::support::{asked, whole};
 
 fn wire(body: &Value, count: u32) -> Value {
     let body = body.to_string();
@@ -54,5 +59,34 @@ fn what_was_not_drawn_is_a_fault_of_the_description() {
     for (model, answer) in [("imagen-4", json!({})), ("gemini-2.5-flash-image", blocked), ("g", unsafe_image)] {
         let fault = gemini::drawn(model, answer.to_string().as_bytes()).unwrap_err();
         assert_eq!((fault.kind, fault.param.as_deref()), (Kind::Filtered, Some("prompt")), "{model}");
+    }
+}
+
+#[test]
+fn what_was_drawn_in_a_chat_comes_back_with_the_message_that_holds_it() {
+    let drawn = json!({ "candidates": [{
+        "content": { "parts": [{ "text": "a cat" }, { "inlineData": { "mimeType": "image/webp", "data": "QUFB" } }] },
+        "finishReason": "STOP",
+    }] });
+    let mut said = whole(&OpenAi, &drawn).unwrap()["choices"][0]["message"].clone();
+    let user = |text: &str| json!({ "role": "user", "content": text });
+    let chat = |said: &Value| json!({ "model": "m", "messages": [user("draw"), said, user("make it blue")] });
+    let got = asked(&OpenAi, &chat(&said)).unwrap();
+    let parts = json!([{ "text": "a cat" }, { "inlineData": { "mimeType": "image/webp", "data": "QUFB" } }]);
+    assert_eq!(got["contents"][1]["parts"], parts);
+    // Others have other things under that name.
+    for odd in [
+        json!(null),
+        json!([]),
+        json!(["QUFB"]),
+        json!("x"),
+        json!([{ "type": "image_url", "image_url": { "url": "http://a/b.png" } }]),
+    ] {
+        said["images"] = odd;
+        assert_eq!(
+            asked(&OpenAi, &chat(&said)).unwrap()["contents"][1]["parts"],
+            json!([{ "text": "a cat" }]),
+            "{said}"
+        );
     }
 }

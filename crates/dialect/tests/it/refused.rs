@@ -214,3 +214,29 @@ fn a_conversation_that_is_not_held_here_is_refused_as_the_client_knows_it() {
     let other = Anthropic.refused(&asked(&Anthropic, &json!({ "model": "m", "messages": [] , "x": 1 })).unwrap_err());
     assert!(!String::from_utf8_lossy(&other.body).contains("details"));
 }
+
+#[test]
+fn what_is_wrong_with_a_long_value_is_told_in_short() {
+    let long = "é".repeat(1 << 20);
+    let told = |caller: &dyn Caller, body: &Value| {
+        let fault = asked(caller, body).unwrap_err();
+        let refused = caller.refused(&fault).body;
+        assert!(refused.len() < 16_000, "{} bytes", refused.len());
+        fault.message
+    };
+    for body in [
+        json!({ "model": "m", "messages": long }),
+        chat(json!({ "temperature": long })),
+        chat(json!({ "tools": long })),
+        chat(json!({ "messages": [{ "role": long, "content": "x" }] })),
+        chat(json!({ "tool_choice": { "type": "function", "function": { "name": long } } })),
+        chat(json!({ long.clone(): { "a": 1 } })),
+    ] {
+        told(&OpenAi, &body);
+    }
+    // What was expected stands at its end.
+    assert!(told(&OpenAi, &chat(json!({ "tools": long }))).ends_with("expected a sequence"));
+    told(&Anthropic, &chat(json!({ "messages": long })));
+    told(&Responses, &json!({ "model": "m", "input": "x", "tools": long }));
+    told(&Responses, &json!({ "model": "m", "input": [{ "type": long }] }));
+}

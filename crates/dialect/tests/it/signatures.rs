@@ -94,3 +94,29 @@ fn in_ids_of_the_other_dialect_too() {
     let caller: &dyn Caller = &Anthropic;
     assert!(caller.conversation(body.to_string().as_bytes(), true).is_ok());
 }
+
+/// Gemini 3 refuses what it said before where it draws, unless each part of that is signed, and images and texts carry no id.
+#[test]
+fn all_that_a_model_said_is_signed_where_it_draws() {
+    let none = json!("skip_thought_signature_validator");
+    let said = json!({ "role": "assistant", "content": "a cat", "images": [
+        { "type": "image_url", "image_url": { "url": "data:image/png;base64,QUFB" } },
+    ] });
+    let user = |text: &str| json!({ "role": "user", "content": text });
+    let chat = |model: &str| json!({ "model": model, "messages": [user("draw"), said, user("make it blue")] });
+    for model in ["gemini-3-pro-image-preview", "models/gemini-3.1-flash-image"] {
+        let got = asked(&OpenAi, &chat(model)).unwrap();
+        assert_eq!(signed(&got), (none.clone(), none.clone()), "{got}");
+        for asked in [&got["contents"][0]["parts"][0], &got["contents"][2]["parts"][0]] {
+            assert_eq!(asked["thoughtSignature"], Value::Null, "{got}");
+        }
+    }
+    for model in ["gemini-2.5-flash-image", "gemini-3-pro-preview", "gemini-2.5-flash"] {
+        let got = asked(&OpenAi, &chat(model)).unwrap();
+        assert_eq!(signed(&got), (Value::Null, Value::Null), "{got}");
+    }
+    let message = json!({ "model": "gemini-3-pro-image-preview", "max_tokens": 9, "messages": [
+        user("x"), { "role": "assistant", "content": [{ "type": "text", "text": "y" }] }, user("z"),
+    ] });
+    assert_eq!(signed(&asked(&Anthropic, &message).unwrap()).0, none);
+}

@@ -61,3 +61,26 @@ fn a_whole_answer_that_names_no_end_is_at_its_end() {
     let begun = json!({ "candidates": [{ "content": { "parts": [{ "text": "hi" }] } }] });
     assert!(streamed(&OpenAi, &events(&[begun]), 1000).contains("has no end"));
 }
+
+#[test]
+fn what_is_null_is_not_there() {
+    let usage = json!({ "promptTokenCount": 3 });
+    for candidate in [
+        json!({ "content": { "role": "model", "parts": null }, "finishReason": "STOP", "index": null }),
+        json!({ "content": null, "finishReason": "STOP", "safetyRatings": null }),
+        json!({ "content": { "parts": [{ "text": null, "thought": null }] }, "finishReason": "STOP" }),
+    ] {
+        let answer = json!({ "candidates": [candidate], "usageMetadata": usage });
+        let got = whole(&OpenAi, &answer).unwrap();
+        assert_eq!(got["choices"][0]["finish_reason"], "stop", "{answer}");
+        let told = data(&streamed(&OpenAi, &events(std::slice::from_ref(&answer)), 1000));
+        assert_eq!(told.last().unwrap(), "[DONE]", "{answer}");
+    }
+    let blocked = json!({ "candidates": null, "promptFeedback": { "blockReason": "SAFETY" } });
+    assert_eq!(whole(&OpenAi, &blocked).unwrap()["choices"][0]["finish_reason"], "content_filter");
+    // The usage of a stream comes in an event of its own.
+    let said = answer(json!(null));
+    let counted = json!({ "candidates": null, "usageMetadata": usage });
+    let told = streamed(&OpenAi, &events(&[said, counted]), 1000);
+    assert!(told.contains("\"prompt_tokens\":3") && told.ends_with("[DONE]\n\n"), "{told}");
+}

@@ -112,8 +112,11 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         "summary": route.about,
         "operationId": format!("{:?}", route.what),
         "parameters": parameters,
-        "responses": { route.status.to_string(): fine, "default": error },
+        "responses": { "default": error },
     });
+    for status in route.statuses {
+        operation["responses"][status.to_string()] = fine.clone();
+    }
     match body(route.what, generator) {
         Holds::Nothing => {}
         Holds::Object(schema, required) => {

@@ -45,14 +45,14 @@ pub(super) struct Route {
     pub(super) about: &'static str,
     /// What may stand in the query: name and what it does.
     pub(super) query: &'static [(&'static str, &'static str)],
-    /// What it answers when all is well.
-    pub(super) status: u16,
+    /// What it may answer when all is well.
+    pub(super) statuses: &'static [u16],
 }
 
 const POOL: (&str, &str) = ("pool", "the name of a provider beside the gateway's own");
 
 const fn route(method: Method, path: &'static str, what: What, about: &'static str) -> Route {
-    Route { method, path, what, about, query: &[], status: 200 }
+    Route { method, path, what, about, query: &[], statuses: &[200] }
 }
 
 const fn get(path: &'static str, what: What, about: &'static str) -> Route {
@@ -69,8 +69,8 @@ impl Route {
         self
     }
 
-    const fn answers(mut self, status: u16) -> Self {
-        self.status = status;
+    const fn answers(mut self, statuses: &'static [u16]) -> Self {
+        self.statuses = statuses;
         self
     }
 }
@@ -87,7 +87,9 @@ pub(super) static ROUTES: [Route; 23] = [
         ("offset", "so many are left out in front"),
         ("limit", "at most so many: 100 unless set, at most 1000"),
     ]),
-    post("/keys", What::AddKey, "Keep a key in the database; 200 where it is there already").answers(201).by(&[POOL]),
+    post("/keys", What::AddKey, "Keep a key in the database; 200 where it is there already")
+        .answers(&[200, 201])
+        .by(&[POOL]),
     get("/keys/{id}", What::Key, "One key").by(&[POOL]),
     route(Method::PATCH, "/keys/{id}", What::Set, "Say something else of a key").by(&[POOL]),
     route(Method::DELETE, "/keys/{id}", What::Remove, "Take a key out of the database").by(&[POOL]),

@@ -82,6 +82,14 @@ impl Dialect {
         self.not_found("this path is not translated: chat completions, responses, embeddings, images/generations, audio, messages and models are")
     }
 
+    /// The same where no provider here speaks this dialect, nor one that it is translated to.
+    pub(super) fn foreign(self) -> Response<Full<Bytes>> {
+        self.not_found(
+            "no provider here speaks this API: the gateway's own speaks another one ([gateway] provider), and calls are \
+             translated for Gemini's alone",
+        )
+    }
+
     /// The same for a path that the provider has, too, where only the credential made it another's.
     pub(super) fn mistaken(self) -> Response<Full<Bytes>> {
         self.not_found(

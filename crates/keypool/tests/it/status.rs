@@ -209,6 +209,26 @@ async fn pages_of_ours_are_read_only_and_never_go_upstream() {
 }
 
 #[tokio::test]
+async fn attempts_of_what_cannot_be_translated_are_counted_once() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>";
+            tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 4096]).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await.unwrap();
+        }
+    });
+    let served = Served::keys([key(ONE, "one", 0)], &url, Duration::ZERO).await;
+    let request =
+        Request::post(served.url("/v1/chat/completions")).header("authorization", format!("Bearer {PLACEHOLDER}"));
+    let answer = ask(request, r#"{"model":"m","messages":[{"role":"user","content":"x"}]}"#).await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-keypool-attempts")), (502, "1"), "{answer:?}");
+    let seen = Exposition::of(&served).await;
+    assert_eq!(seen.value("keypool_gateway_request_attempts_count", &[]), 1.0);
+}
+
+#[tokio::test]
 async fn probes_need_no_name_and_metrics_do() {
     let served = Served::keys([key(ONE, "one", 0)], "http://127.0.0.1:9", Duration::ZERO).await;
     let status = async |path: &str, more: &str| {

@@ -55,3 +55,32 @@ async fn files_that_are_asked_about_by_themselves_use_all_projects() {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
     assert!(String::from_utf8_lossy(&answer.body).contains("x-keypool-session"), "{answer:?}");
 }
+
+#[tokio::test]
+async fn files_that_are_uploaded_at_the_same_moment_are_seen_together() {
+    let sim = sim().await;
+    let pool = pool(&sim);
+    let served = served(&pool, &sim.url()).await;
+    let names = futures_util::future::join_all((0..6).map(|_| upload(&served, ALICE))).await;
+    let answer = asked(&served, &names).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_a_batch_made_does_not_lead_the_next_upload() {
+    let sim = sim().await;
+    let pool = pool(&sim);
+    let served = served(&pool, &sim.url()).await;
+    let mut names = vec![upload(&served, ALICE).await];
+    let request = json!({ "request": { "contents": [{ "parts": [{ "text": "hello" }] }] } });
+    let body = json!({ "batch": { "inputConfig": { "requests": { "requests": [request] } } } });
+    // In turn in one project and the other, each with a file for its results.
+    for _ in 0..3 {
+        let path = "/v1beta/models/gemini-2.5-flash:batchGenerateContent";
+        let batch = post(&served, ALICE, path, body.clone()).await;
+        assert!(batch.json()["response"]["responsesFile"].is_string(), "{batch:?}");
+        names.push(upload(&served, ALICE).await);
+    }
+    let answer = asked(&served, &names).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+}

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::super::message::mime_of;
+use super::super::file::mime_of;
 use crate::{Asked, Fault, Form, Ignored, Part, Role, Text, multipart};
 
 /// Fields that change nothing about an answer here.

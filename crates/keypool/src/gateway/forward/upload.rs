@@ -55,7 +55,7 @@ pub(in crate::gateway) struct Handout {
 pub(in crate::gateway) struct Chunk {
     name: String,
     target: Uri,
-    affinity: Affinity,
+    pub(in crate::gateway) affinity: Affinity,
     /// Whose upload it is.
     pub(in crate::gateway) tenant: String,
     /// Bytes that its body may have.
@@ -234,6 +234,13 @@ impl Uploads {
 pub(in crate::gateway) struct Heading<'a> {
     all: &'a mut HeaderMap,
     key: Option<&'a KeyId>,
+}
+
+impl Handout {
+    /// Whether a file is uploaded, and not a part of something that is somewhere already.
+    pub(in crate::gateway) fn is_of_a_file(&self) -> bool {
+        self.prefix.ends_with("/files")
+    }
 }
 
 impl<'a> Heading<'a> {

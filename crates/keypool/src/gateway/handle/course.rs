@@ -195,9 +195,14 @@ where
     match passage {
         Passage::Other => {}
         Passage::Chunk(chunk) => {
+            belongings.resources.upload_went_on(&tenant, &chunk.affinity);
             belongings.uploads.settle(chunk, response.headers()).await;
         }
         Passage::Open(handout) => {
+            if handout.is_of_a_file() {
+                let key = served_by.as_ref().and_then(ServedBy::key).filter(|_| response.status().is_success());
+                belongings.resources.upload_began(&tenant, key);
+            }
             let mut heading = Heading::of(&mut response, served_by.as_ref());
             belongings.uploads.hand_out(handout, tenant.name(), &mut heading).await?;
         }

@@ -139,6 +139,7 @@ where
         }
         let admitted = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
+            (Ok(_), Way::Foreign(dialect)) => Err(dialect.foreign()),
             (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),
             (Ok(_), Way::Nobodys(dialect)) => Err(dialect.nobodys()),
             (Ok(_), Way::Unnamed(dialect)) => Err(dialect.unnamed()),

@@ -100,7 +100,9 @@ impl<S: Clone> Others<S> {
             return Chosen { home, ..Chosen::own(asked, Way::Translated(asked, task)) };
         }
         match (speaks, &way) {
-            (Some(other), Way::Nowhere(_) | Way::Mistaken(_)) => Chosen::through(other, versioned(uri, rest)),
+            (Some(other), Way::Nowhere(_) | Way::Foreign(_) | Way::Mistaken(_)) => {
+                Chosen::through(other, versioned(uri, rest))
+            }
             (Some(other), _) if provider != asked && (is_forced || provider != Dialect::Gemini) => {
                 Chosen::through(other, versioned(uri, rest))
             }

@@ -67,7 +67,9 @@ pub(in crate::gateway) enum Way {
     Translated(Dialect, Task),
     /// The dialect has the path, and it cannot be had here.
     Nowhere(Dialect),
-    /// The same of a path that the provider has, too: the credential made it the other dialect's.
+    /// The path is of a dialect that no provider here speaks, and that is translated for none of them.
+    Foreign(Dialect),
+    /// The dialect has the path as the provider has it, too: the credential made it the other dialect's.
     Mistaken(Dialect),
     /// A tenant asks for what would be nobody's there.
     Nobodys(Dialect),
@@ -211,7 +213,7 @@ impl Way {
             return moved(&head.uri, rest);
         }
         if dialects.provider != Dialect::Gemini {
-            return named.map_or(Self::Through, |(dialect, _)| Self::Nowhere(dialect));
+            return named.map_or(Self::Through, |(dialect, _)| Self::Foreign(dialect));
         }
         let (dialect, rest) = match named {
             // The base URL of these clients ends with the version, or does not.
@@ -269,6 +271,7 @@ mod tests {
             Way::Moved(to) => to.to_string(),
             Way::Translated(dialect, task) => format!("{dialect:?} {task:?}"),
             Way::Nowhere(dialect) => format!("{dialect:?} nowhere"),
+            Way::Foreign(dialect) => format!("{dialect:?} foreign"),
             Way::Nobodys(dialect) => format!("{dialect:?} nobody's"),
             Way::Mistaken(dialect) => format!("{dialect:?} by mistake"),
             Way::Unnamed(dialect) => format!("{dialect:?} unnamed"),
@@ -351,7 +354,8 @@ mod tests {
         for (path, expected) in [
             ("/v1/chat/completions", "through"),
             ("/openai/v1/chat/completions", "/v1/chat/completions"),
-            ("/anthropic/v1/messages", "Anthropic nowhere"),
+            ("/anthropic/v1/messages", "Anthropic foreign"),
+            ("/gemini/v1beta/models", "Gemini foreign"),
             ("/v1/messages", "through"),
         ] {
             assert_eq!(way(dialects, path, "authorization"), expected);

@@ -6,9 +6,9 @@ use http::{HeaderMap, Request, Response, header, request::Parts};
 use http_body::Body;
 use keypool_dialect::{Fault, Kind, about_tokens_of_form, is_plain_form};
 use tower::Service;
-use tower_keypool::{Affinity, BoxError, Demand, Error, ServedBy};
+use tower_keypool::{Affinity, BoxError, Demand, Error};
 
-use super::{Answered, Failed, Translator, refusal::without_answer, reshaped};
+use super::{Answered, Failed, Translator, refusal::without_answer, reshaped, upstream::count};
 use crate::{
     gateway::{
         answer::body,
@@ -124,8 +124,9 @@ where
         if let Some(demand) = led.or(demand) {
             request.extensions_mut().insert(demand);
         }
-        let response = pass(stack, request).await.map_err(|error| without_answer(&error))?;
-        self.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
+        let answered = pass(stack, request).await;
+        count(&answered, &self.traffic);
+        let response = answered.map_err(|error| without_answer(&error))?;
         let mut response = body::passed_on(response, self.dialect, &self.farewell);
         if compatible && response.status().as_u16() >= 400 {
             response = reshaped(response).await;

@@ -115,16 +115,13 @@ where
 {
     /// Answers it, whatever happens.
     pub(super) async fn answer(self, task: Task, parts: Parts, body: Arriving) -> Answered<B> {
-        let (caller, traffic) = (self.caller, Arc::clone(&self.traffic));
+        let caller = self.caller;
         let answered = if parts.method == task.method() {
             self.perform(task, parts, body).await
         } else {
             Err(Fault::new(Kind::NotSupported, format!("{} is not for this path", parts.method)).into())
         };
-        answered.unwrap_or_else(|failed| {
-            count_failed(&failed, &traffic);
-            (failed.outcome, refused(caller, failed))
-        })
+        answered.unwrap_or_else(|failed| (failed.outcome, refused(caller, failed)))
     }
 
     async fn perform(mut self, task: Task, parts: Parts, body: Arriving) -> Result<Answered<B>, Failed> {
@@ -252,11 +249,10 @@ where
     ) -> Result<Answered<B>, Failed> {
         let Self { stack, caller, traffic, farewell, held, .. } = self;
         let request = demanding(request, Demand::retold);
-        let counting = Arc::clone(&traffic);
         let mut call = Box::pin(async move {
             // Its body is here until it is sent.
             let _held = held;
-            let response = send(stack, &counting, request).await?;
+            let response = send(stack, &traffic, request).await?;
             check(response).await
         });
         let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
@@ -274,7 +270,6 @@ where
         } else {
             let awaited: Awaited<B> = Box::pin(async move {
                 let missed = |failed: Failed| {
-                    count_failed(&failed, &traffic);
                     let fault = failed.fault.clone();
                     Missed { fault, head: refused::<B>(caller, failed).map(drop) }
                 };
@@ -356,13 +351,6 @@ fn demanding(mut request: Request<Outgoing>, more: impl FnOnce(Demand) -> Demand
     let demand = request.extensions_mut().remove().unwrap_or_else(Demand::any_model);
     request.extensions_mut().insert(more(demand));
     request
-}
-
-/// Counts the attempts of a request that came to nothing; those of an answer are counted by then.
-fn count_failed(failed: &Failed, traffic: &Traffic) {
-    if let (Outcome::Failed | Outcome::Exhausted, Some(served_by)) = (failed.outcome, &failed.served_by) {
-        traffic.took(served_by.attempts());
-    }
 }
 
 fn answer<B>(body: impl Into<Bytes>, served_by: Option<ServedBy>, ignored: &Ignored) -> Answered<B> {

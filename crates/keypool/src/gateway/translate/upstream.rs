@@ -23,7 +23,7 @@ use crate::{
 /// An error is read to here.
 const MOST_OF_ERROR: usize = 64 << 10;
 
-/// Through the stack.
+/// Through the stack. Its attempts are counted here, whatever came of them.
 pub(super) async fn send<S, B>(
     mut stack: S,
     traffic: &Traffic,
@@ -36,9 +36,20 @@ where
         Ok(()) => stack.call(request).await,
         Err(error) => Err(error),
     };
-    let response = answered.map_err(|error| without_answer(&error))?;
-    traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
-    Ok(response)
+    count(&answered, traffic);
+    answered.map_err(|error| without_answer(&error))
+}
+
+/// Counts the attempts of an answer, or of what came to nothing.
+pub(super) fn count<B>(answered: &Result<Response<B>, Error>, traffic: &Traffic) {
+    match answered {
+        Ok(response) => traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts)),
+        Err(error) => {
+            if let Some(served_by) = error.served_by() {
+                traffic.took(served_by.attempts());
+            }
+        }
+    }
 }
 
 /// Takes an answer that is none for what it is.

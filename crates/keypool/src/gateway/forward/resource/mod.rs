@@ -132,13 +132,28 @@ impl Resources {
     }
 
     /// A tenant's file goes to where the ones before it lie, where nothing else was said.
-    fn lead_upload(&self, tenant: &Tenant, parts: &mut Parts) {
-        if parts.extensions.get::<Demand>().is_none_or(|demand| !demand.has_affinity())
-            && let Some(way) = self.0.runs.next(tenant.name(), unix_ms(&self.0.clock))
+    async fn lead_upload(&self, tenant: &Tenant, parts: &mut Parts) {
+        if parts.uri.path().ends_with("/files")
+            && parts.extensions.get::<Demand>().is_none_or(|demand| !demand.has_affinity())
+            && let Some(way) = self.0.runs.next(tenant.name(), &self.0.clock).await
         {
             let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
             parts.extensions.insert(demand.affinity(way));
         }
+    }
+
+    /// A tenant's file was begun over this key; `None`: it was not.
+    pub(in crate::gateway) fn upload_began(&self, tenant: &Tenant, key: Option<&KeyId>) {
+        let way = key.and_then(|key| self.leads(&By { key: key.to_string(), owner: None }));
+        match way {
+            Some(way) => self.0.runs.began(tenant.name(), way, unix_ms(&self.0.clock)),
+            None => self.0.runs.failed(tenant.name()),
+        }
+    }
+
+    /// A part of a tenant's file went to where this way leads.
+    pub(in crate::gateway) fn upload_went_on(&self, tenant: &Tenant, way: &Affinity) {
+        self.0.runs.went_on(tenant.name(), way, unix_ms(&self.0.clock));
     }
 
     /// A model is asked about what this way leads to.
@@ -234,11 +249,6 @@ impl Resources {
         let Ok(value) = serde_json::to_string(&by) else { return };
         self.0.used.store(true, Ordering::Relaxed);
         let now = unix_ms(&self.0.clock);
-        if unknown.iter().any(|name| name.starts_with("files/"))
-            && let Some(way) = self.leads(&by)
-        {
-            self.0.runs.add(tenant, way, now);
-        }
         let entries = unknown.iter().map(|name| LedgerEntry {
             name: kept_name(name),
             whose: tenant.to_string(),

@@ -163,7 +163,7 @@ pub(in crate::gateway) async fn seek(
     }
     affinity::follow(parts, &body);
     if uploads {
-        resources.lead_upload(tenant, parts);
+        resources.lead_upload(tenant, parts).await;
     }
     let (collection, deletes) = match &subject {
         Subject::Named(name) => {
