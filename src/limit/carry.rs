@@ -53,18 +53,13 @@ impl Plan {
     }
 
     /// The sliding window of `limit` was full when an answer said so, `last` ago: what is missing began evenly before
-    /// that, the first of it `first` ago. What would have begun before the clock did is left out. A window that was given
-    /// a smaller limit is full as well.
+    /// that, the first of it `first` ago. What would have begun before the clock did is left out.
     pub(crate) fn fill_up(&self, log: &mut [u16], limit: Limit, [first, last]: [Duration; 2], at: &At) {
         let now = self.advance(log, at);
         let [first, last] = [first, last].map(|ago| slide::moment(Tick::ZERO.plus(ago)));
         let long = first.saturating_sub(last);
-        let like = |of: Limit| of.unit == limit.unit && of.span == limit.span && of.amount <= limit.amount;
-        for window in self.windows().iter().filter(|window| like(window.limit) && !window.is_day()) {
+        for window in self.windows().iter().filter(|window| window.limit == limit && !window.is_day()) {
             let missing = window.most().saturating_sub(window.used(log, at.day.days));
-            if missing == 0 {
-                continue;
-            }
             let pieces = missing.min(PIECES);
             let mut moments = window.moments(log, now);
             moments.extend((0..pieces).filter_map(|n| {

@@ -64,8 +64,7 @@ impl State {
         let number = self.lanes[usize::from(cell.lane)].owners[owner as usize].plan;
         let sources = self.plans.sources(number);
         if find(&sources.learned, limit) == Some(limit) {
-            // Known, and where our own window has room all the same somebody else uses this quota.
-            return self.fill_up(cell.lane, owner, limit, delay, now);
+            return;
         }
         let given = find(&sources.given, limit).map(|given| given.amount).filter(|given| *given != limit.amount);
         let learned = sources.learned.clone().with(limit);
@@ -77,7 +76,7 @@ impl State {
     }
 
     /// The answer that named the limit says that its window is full; who filled it before it was known was not
-    /// counted, nor is whoever else uses it (keys of one project that were given as several owners', another program). Where the provider says when the first of them leaves, they are taken to have come evenly since then.
+    /// counted. Where the provider says when the first of them leaves, they are taken to have come evenly since then.
     /// A rest as long as the window needs no count.
     fn fill_up(&mut self, lane: u16, owner: u32, limit: Limit, delay: Option<Duration>, now: Now) {
         let (Unit::Requests, Span::Sliding(span), Some(delay)) = (limit.unit, limit.span, delay) else { return };
@@ -92,7 +91,6 @@ impl State {
         let place = &mut self.lanes[usize::from(lane)];
         let plan = self.plans.plan(place.owners[owner as usize].plan);
         plan.fill_up(place.log(owner, plan.words()), limit, [first, Duration::ZERO], &at);
-        self.note_unit(lane, owner);
     }
 
     /// Gives an owner other limits in a lane; what it used so far stays counted.

@@ -95,22 +95,6 @@ fn a_window_that_was_full_before_it_was_known_opens_as_it_was_filled() {
 }
 
 #[test]
-fn who_is_refused_though_its_window_has_room_shares_its_quota_and_comes_back_as_that_opens() {
-    for given in [10, 8] {
-        let (pool, time) = limited(1, Limits::new().per_minute(given));
-        for _ in 0..2 {
-            answer(&pool, FLASH, &rate_for(30).news(violated(10)));
-            time.advance(secs(61 + 61));
-        }
-        // Known by now. Somebody else started the others, evenly as far as is known, and the first of them leaves in 30 s.
-        answer(&pool, FLASH, &rate_for(30).news(violated(10)));
-        time.advance(secs(32));
-        let ready = fills_at(&pool, FLASH);
-        assert!((1..=2).contains(&ready), "limit {given}: {ready} at once");
-    }
-}
-
-#[test]
 fn fixed_limits_learn_nothing_and_rest_all_the_same() {
     let (pool, time) = on(builder().key(key(0)).fixed_limits(true));
     answer(&pool, FLASH, &telling(violated(5)));
