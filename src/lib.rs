@@ -100,9 +100,9 @@ pub use fallback::{ModelFallback, ModelFallbackFuture, ModelFallbackLayer, Model
 pub use key::{Exit, ExitError, InvalidSecret, Key, KeyId, Priority, Secret, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{
-    Acquire, AcquireMany, Affinity, Attempt, Candidate, Demand, DisabledView, Event, Events, Exhausted, ExitView,
-    Granted, KeyChange, KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView, Lease,
-    LimitHit, LimitSource, LimitView, Lost, Meter, OpenError, OutReason, PriorityView, RestBackoff, RestTable,
+    Acquire, AcquireMany, Affinity, AllowedModels, Attempt, Candidate, Demand, DisabledView, Event, Events, Exhausted,
+    ExitView, Granted, KeyChange, KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView,
+    Lease, LimitHit, LimitSource, LimitView, Lost, Meter, OpenError, OutReason, PriorityView, RestBackoff, RestTable,
     RestView, RosterChange, ServedBy, Sharing, SharingState, SharingView, Snapshot, Spill, Step, Strategy, Unjudged,
     UnknownStrategy, Usage, WaitingRoom,
 };

@@ -107,7 +107,6 @@ where
         }
         left.pass(&model);
         self.plan = left;
-        self.demand.wait = Some(wait);
         self.go_on(model, None)
     }
 
@@ -119,6 +118,8 @@ where
 
     fn go_on<F>(mut self, model: Arc<str>, lease: Option<Lease>) -> Option<State<S, B, F>> {
         self.demand.model = Some(model);
+        // What the models before it waited is part of what the request may wait.
+        self.demand.wait = Some(self.until.since(self.pool.clock().tick()));
         let (mut head, mut body) = self.spare.into_parts();
         if !retarget(&mut head, &mut body, &**self.pool.provider(), &self.demand, lease) || !body.reclaim() {
             return None;

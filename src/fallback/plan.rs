@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::pool::{Demand, KeyPool, Lease, Seat};
+use crate::pool::{AllowedModels, Demand, KeyPool, Lease, Seat};
 
 /// Where one request stands in its list of models.
 #[derive(Clone, Debug)]
@@ -24,6 +24,15 @@ impl Plan {
     /// Begins with the list.
     pub(super) fn from_list(list: Arc<[Arc<str>]>, on_overloaded: bool) -> Self {
         Self { list, next: 0, itself: false, on_overloaded }
+    }
+
+    /// Without the models that the request may not have; `None` where it keeps what it has. `named`: whether it names one,
+    /// which then stands for all of its list unless it begins with itself.
+    pub(crate) fn within(mut self, allowed: Option<&AllowedModels>, named: bool) -> Option<Self> {
+        let Some(allowed) = allowed.filter(|_| self.itself || !named) else { return Some(self) };
+        self.list = self.list.iter().skip(self.next).filter(|model| allowed(model)).cloned().collect();
+        self.next = 0;
+        (self.itself || !self.list.is_empty()).then_some(self)
     }
 
     /// Whether the request begins with the model that it names.

@@ -68,7 +68,8 @@ impl<S> ModelFallback<S> {
         if demand.model.is_none() && demand.particulars.behind.is_some() {
             return None;
         }
-        let mut plan = self.models.plan(demand.model())?;
+        let plan = self.models.plan(demand.model())?;
+        let mut plan = plan.within(demand.particulars.allowed.as_ref(), demand.model.is_some())?;
         if demand.particulars.requested.is_none() {
             demand.particulars.requested.clone_from(&demand.model);
         }

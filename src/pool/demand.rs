@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Granted, Lease, Meter, Particulars, Retold, WaitingRoom, lease::Prepared};
+use super::{AllowedModels, Granted, Lease, Meter, Particulars, Retold, WaitingRoom, lease::Prepared};
 use crate::{key::KeyId, provider::NamedIn};
 
 /// What a request needs: which lane, how much of its limits, for how long it may wait.
@@ -165,6 +165,22 @@ impl Demand {
     #[must_use]
     pub fn names_nothing(mut self) -> Self {
         self.names_nothing = true;
+        self
+    }
+
+    /// Of a list of models only those that `allowed` says yes to may serve it. An alias stands for all of its list: who may
+    /// ask for it may have any of them.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use tower_keypool::Demand;
+    ///
+    /// let cheap = Demand::any_model().only_models(Arc::new(|model| model.ends_with("-lite")));
+    /// # let _ = cheap;
+    /// ```
+    #[must_use]
+    pub fn only_models(mut self, allowed: AllowedModels) -> Self {
+        self.particulars.allowed = Some(allowed);
         self
     }
 

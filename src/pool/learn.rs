@@ -1,6 +1,6 @@
 //! Learning: limits that answers name, what rate headers say remains, and which keys share an owner.
 
-use std::{sync::Arc, time::Duration};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
 
 use super::{
     Seat,
@@ -52,7 +52,12 @@ impl State {
                 self.learn_limit(&cell, limit, delay, now);
             }
         }
-        for header in &news.remaining {
+        // Of several limits of one unit the one that holds: what is left of it is the least, and for the longest.
+        let room = |header: &RateHeader| (header.remaining, Reverse(header.reset));
+        let holds = |header: &&RateHeader| {
+            news.remaining.iter().all(|other| other.unit != header.unit || room(header) <= room(other))
+        };
+        for header in news.remaining.iter().filter(holds) {
             self.allow(&cell, *header, delay, now);
         }
     }

@@ -114,6 +114,7 @@ pub(crate) use lease::{Kept, Prepared, Seat, Slot, Start};
 pub use many::AcquireMany;
 pub use meter::Meter;
 pub use open::{OpenError, Sharing};
+pub use particulars::AllowedModels;
 pub(crate) use particulars::{Particulars, Retold};
 pub use plans::LimitSource;
 pub use rank::{Strategy, UnknownStrategy};

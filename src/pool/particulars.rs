@@ -38,7 +38,12 @@ pub(crate) struct Held {
     pub(crate) may_hold: Option<MayHold>,
     /// Its body names a model, which nobody has seen.
     pub(crate) behind: Option<Behind>,
+    /// The models of a list that it may have; unset: all.
+    pub(crate) allowed: Option<AllowedModels>,
 }
+
+/// Says of a model whether a request may have it.
+pub type AllowedModels = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// How an answer comes that is told in other words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +65,7 @@ static NOTHING: Held = Held {
     retold: None,
     may_hold: None,
     behind: None,
+    allowed: None,
 };
 
 impl Particulars {

@@ -14,15 +14,18 @@ use crate::{
 /// Its name.
 pub(super) const COMBINED: &str = "ratelimit";
 const POLICY: &str = "ratelimit-policy";
+/// No server has more limits than this: each is looked up among all.
+const MOST: usize = 16;
 
 /// What of it counts requests and says when; nothing where a limit is zero.
 pub(super) fn read(headers: &HeaderMap) -> Vec<RateHeader> {
     let fields: Vec<&str> = values(headers, COMBINED).collect();
-    let of_one = fields.iter().copied().flat_map(|field| parts(field, ',')).filter_map(|item| item.split_once('='));
+    let of_one = fields.iter().copied().flat_map(|field| parts(field, ',')).take(MOST);
+    let of_one = of_one.filter_map(|item| item.split_once('='));
     let of_one: Vec<_> = of_one.filter(|(name, _)| !name.contains(';')).collect();
     let named = |name: &str| of_one.iter().find(|(held, _)| held.trim() == name).and_then(|(_, value)| number(value));
     let first = rate(named("limit"), named("remaining"), named("reset"));
-    let items = fields.iter().copied().flat_map(|field| parts(field, ','));
+    let items = fields.iter().copied().flat_map(|field| parts(field, ',')).take(MOST);
     let rates = items.filter_map(|item| {
         let mut of_item = parts(item, ';');
         let policy = Policy::of(headers, of_item.next()?.trim());
@@ -49,7 +52,7 @@ struct Policy {
 
 impl Policy {
     fn of(headers: &HeaderMap, name: &str) -> Self {
-        let mut items = values(headers, POLICY).flat_map(|field| parts(field, ','));
+        let mut items = values(headers, POLICY).flat_map(|field| parts(field, ',')).take(MOST);
         let Some(item) = items.find(|item| parts(item, ';').next().is_some_and(|held| held.trim() == name)) else {
             return Self { limit: None, is_of_requests: true };
         };
@@ -124,5 +127,7 @@ mod tests {
             assert_eq!(told(field, ""), [], "{field}");
         }
         assert_eq!(told("\"d\";r=0;t=99999999999999", ""), [(None, 0, LONGEST.as_secs())]);
+        let endless = "\"d\";r=0;t=5, ".repeat(5_000);
+        assert_eq!(told(&endless, &endless).len(), MOST);
     }
 }

@@ -156,8 +156,8 @@ fn capped(verdict: &Verdict, attempts: &[Attempt]) -> bool {
 /// the answer would only tell it that some key is no good. Only where keys are the cause: that a resource belongs to
 /// another owner, or that the provider failed, is an answer as good as any.
 pub(crate) fn instead(rule: &Retry, pool: &KeyPool, verdict: &Verdict, mut demand: Demand) -> Option<Error> {
-    // Nothing came of the provider: which way out rests, and until when, says more.
-    let no_way = verdict.code_of() == EXIT;
+    // Nothing came of the provider: which way out rests, or when a key is there, says more.
+    let no_way = verdict.code_of() == EXIT || verdict.is_void();
     let of_a_key = verdict.elsewhere_of() == Elsewhere::OtherKey;
     if !(no_way || of_a_key && (rule.wants_exhausted() || blames_who_asked(verdict))) {
         return None;
@@ -262,5 +262,7 @@ mod tests {
             assert!(matches!(next(Duration::from_secs(wait)), Step::OutOfKeys(_)), "{wait} s, and none for 20 s");
         }
         assert!(matches!(next(Duration::from_secs(25)), Step::Again(_)), "one comes in time");
+        let told = instead(&Retry::new(), &pool, &void, Demand::new("m")).expect("no key is to be had");
+        assert!(told.is_exhausted() && told.retry_after().is_some(), "{told}");
     }
 }

@@ -37,6 +37,7 @@ impl Walk {
         let wait = demand.wait.unwrap_or_else(|| pool.default_wait());
         let course = Course::new(pool.clock().tick(), wait);
         let plan = models.plan(demand.model());
+        let plan = plan.and_then(|plan| plan.within(demand.particulars.allowed.as_ref(), demand.model.is_some()));
         demand.ahead = true;
         if plan.is_some() && demand.particulars.requested.is_none() {
             demand.particulars.requested.clone_from(&demand.model);

@@ -1,6 +1,6 @@
 //! Which model serves when the one asked for is out.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::Request;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer};
@@ -141,6 +141,42 @@ async fn how_long_that_is_the_stack_says() {
     assert!(error.is_exhausted(), "{error}");
     stack.wait(Duration::from_secs(5)).layer(upstream.clone()).oneshot(request("/models/pro")).await.unwrap();
     assert_eq!((upstream.models(), upstream.seconds()), (vec!["flash".to_owned()], vec![3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_have_some_models_only_gets_no_other() {
+    let (pool, upstream) = (pool(&["a"]), Upstream::new(&[]));
+    rest(&pool, "pro", 30);
+    let fallback = ModelFallbackLayer::new(&pool).models(["pro", "flash", "lite"]).alias("best", ["pro", "flash"]);
+    let client = stack(&pool, fallback, &upstream);
+    let ask = |model: &str, allowed: &'static [&'static str]| {
+        let mut request = request(&format!("/models/{model}"));
+        let demand = Demand::any_model().only_models(Arc::new(|model| allowed.contains(&model)));
+        request.extensions_mut().insert(demand);
+        client.clone().oneshot(request)
+    };
+    let error = ask("pro", &["pro"]).await.unwrap_err();
+    assert_eq!(error.exhausted().map(|out| (out.model(), out.sooner_model())), Some((Some("pro"), None)));
+    ask("pro", &["pro", "lite"]).await.unwrap();
+    // Who may ask for an alias may have what it stands for.
+    ask("best", &["best"]).await.unwrap();
+    assert_eq!(upstream.models(), ["lite", "flash"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_models_together_are_waited_for_no_longer_than_one() {
+    let (pool, upstream) = (pool(&["a"]), Upstream::new(&[]));
+    let models = ["pro", "flash", "lite"];
+    for model in models {
+        upstream.model(model, "rate");
+    }
+    let client = stack(&pool, ModelFallbackLayer::new(&pool).models(models), &upstream);
+    let begun = pool.clock().tick();
+    let mut patient = request("/models/pro");
+    patient.extensions_mut().insert(Demand::new("pro").wait(Duration::from_secs(100)));
+    let _ = client.oneshot(patient).await;
+    let waited = pool.clock().tick().since(begun);
+    assert!(waited <= Duration::from_secs(101), "{waited:?}: {:?}", upstream.seconds());
 }
 
 #[tokio::test(start_paused = true)]

@@ -51,6 +51,19 @@ fn a_429_that_names_its_quota_sets_the_limit_for_that_owner_and_lane() {
 }
 
 #[test]
+fn of_several_headers_of_one_unit_the_one_that_holds_counts() {
+    let (burst, day) = (remains(5, 2).remaining[0], remains(0, 3_600).remaining[0]);
+    for remaining in [vec![burst, day], vec![day, burst]] {
+        let (pool, time) = keys(1);
+        answer(&pool, FLASH, &telling(QuotaNews { remaining, ..QuotaNews::default() }));
+        time.advance(secs(60));
+        assert_eq!(fills_at(&pool, FLASH), 0, "nothing is left for an hour");
+        time.advance(secs(3_600));
+        assert!(fills_at(&pool, FLASH) > 0);
+    }
+}
+
+#[test]
 fn the_smaller_of_given_and_learned_holds_and_the_difference_is_told_once() {
     for (given, told, holds, source) in [(10, 5, 5, LimitSource::Learned), (10, 15, 10, LimitSource::Given)] {
         let (pool, time) = limited(1, Limits::new().per_minute(given));

@@ -117,10 +117,10 @@ fn named(path: &str) -> Option<Named<'_>> {
 }
 
 /// The same path for another model; `None` where the path names none, or where it must not change: vectors of two
-/// embedding models cannot be compared.
+/// embedding models cannot be compared, and models of texts draw nothing (`predict`).
 pub(super) fn retargeted(path: &str, model: &str) -> Option<String> {
     let named = named(path)?;
-    if named.verb.contains("mbedContent") || model.is_empty() {
+    if named.verb.contains("mbedContent") || named.verb.starts_with("predict") || model.is_empty() {
         return None;
     }
     let bare = model.strip_prefix("models/").unwrap_or(model);

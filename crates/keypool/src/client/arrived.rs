@@ -90,7 +90,8 @@ impl Body for Arrived {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(data) => SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64)),
-            Self::Trailed(_) => SizeHint::with_exact(0),
+            // Trailers go in chunks alone.
+            Self::Trailed(_) => SizeHint::new(),
             Self::Flowing(data, rest) => {
                 let (here, rest) = (data.as_ref().map_or(0, |data| data.len() as u64), rest.size_hint());
                 let mut hint = SizeHint::new();

@@ -1,6 +1,6 @@
 //! The database as `serve` works on it, together with others.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use tower_keypool::{
     KeyPool, KeyPoolBuilder, OpenError, Sharing,
@@ -42,13 +42,16 @@ impl Joined {
     pub async fn of(site: &Site) -> Result<Self, Unjoined> {
         match site {
             Site::Memory => Ok(Self::Memory),
-            Site::File { path, named } => Self::file(path, *named).map_err(Unjoined::of),
+            Site::File { path, named } => Self::file(path.clone(), *named).await.map_err(Unjoined::of),
             Site::Server(store) => Self::server(store, site.to_string()).await,
         }
     }
 
-    fn file(path: &Path, named: bool) -> Result<Self, StoreError> {
-        match Sqlite::open(path).and_then(Sqlite::share) {
+    async fn file(path: PathBuf, named: bool) -> Result<Self, StoreError> {
+        // Whoever holds it may take seconds, and others of this thread would wait behind it.
+        let opening = path.clone();
+        let opened = tokio::task::spawn_blocking(move || Sqlite::open(opening).and_then(Sqlite::share)).await;
+        match opened.unwrap_or_else(|error| Err(StoreError::because("the database", error))) {
             Err(error) if !named && !path.try_exists().unwrap_or(false) => {
                 tracing::error!(
                     "{error}; this one keeps its counts in memory, and knows nothing of them after its end (name another \

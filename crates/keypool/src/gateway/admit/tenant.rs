@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
@@ -9,7 +10,7 @@ use http::{StatusCode, request::Parts};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::watch;
-use tower_keypool::WaitingRoom;
+use tower_keypool::{AllowedModels, WaitingRoom};
 
 use super::{
     capability::digest_of,
@@ -34,6 +35,13 @@ pub struct Grant {
     pub limits: TenantLimits,
     /// When its token ends, in Unix milliseconds.
     pub expires: Option<i64>,
+}
+
+impl Grant {
+    fn allows(&self, model: &str) -> bool {
+        let model = model.strip_prefix("models/").unwrap_or(model);
+        self.models.is_empty() || model_names::is_among(&self.models, model)
+    }
 }
 
 /// How much a tenant may use. Minutes and days are the clock's, days those of UTC.
@@ -68,20 +76,37 @@ impl TenantLimits {
 }
 
 /// Somebody who was let in.
-#[derive(Debug)]
 pub struct Tenant {
     name: Arc<str>,
-    grant: Grant,
+    grant: Arc<Grant>,
+    /// The same of its models, for whoever chooses another one; none where it may use all.
+    allowed: Option<AllowedModels>,
     /// Closed once it may nothing any more.
     gone: watch::Sender<bool>,
     /// Where its requests wait for a key.
     room: Arc<WaitingRoom>,
 }
 
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tenant").field("grant", &self.grant).finish_non_exhaustive()
+    }
+}
+
 impl Tenant {
     /// With these rights.
     pub fn of(grant: Grant) -> Self {
-        Self { name: grant.name.as_str().into(), grant, gone: watch::Sender::new(false), room: Arc::default() }
+        let grant = Arc::new(grant);
+        let allowed = (!grant.models.is_empty()).then(|| {
+            let grant = Arc::clone(&grant);
+            Arc::new(move |model: &str| grant.allows(model)) as AllowedModels
+        });
+        Self { name: grant.name.as_str().into(), grant, allowed, gone: watch::Sender::new(false), room: Arc::default() }
+    }
+
+    /// Which models it may have where another than the one that it named serves; `None`: all.
+    pub(in crate::gateway) fn allowed(&self) -> Option<&AllowedModels> {
+        self.allowed.as_ref()
     }
 
     /// Where its requests wait for a key, with room for so many.
@@ -112,8 +137,7 @@ impl Tenant {
 
     /// Whether it may ask this model, named with or without `models/`.
     pub fn may_use(&self, model: &str) -> bool {
-        let model = model.strip_prefix("models/").unwrap_or(model);
-        !self.is_restricted() || model_names::is_among(&self.grant.models, model)
+        self.grant.allows(model)
     }
 
     pub(in crate::gateway) fn has_ended(&self, now: i64) -> bool {
@@ -208,7 +232,7 @@ impl Tenants {
         for grant in grants {
             let hash = Hash::of(&grant.token_hash);
             let tenant = match before.remove(&hash) {
-                Some(same) if same.grant == grant => same,
+                Some(same) if *same.grant == grant => same,
                 Some(changed) => {
                     changed.gone.send_replace(true);
                     Arc::new(Tenant::of(grant))

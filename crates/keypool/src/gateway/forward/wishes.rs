@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, StatusCode};
-use tower_keypool::{Affinity, Demand, Meter, WaitingRoom};
+use tower_keypool::{Affinity, AllowedModels, Demand, Meter, WaitingRoom};
 
 use super::affinity::{Nearness, Numbers};
 use crate::gateway::{
@@ -34,12 +34,13 @@ const NO_WAIT: Refusal = Refusal::new(
 );
 
 /// What a request wishes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(in crate::gateway) struct Wish {
     wait: Option<Duration>,
     room: Option<Arc<WaitingRoom>>,
     meter: Option<Arc<Meter>>,
     near: Option<Affinity>,
+    allowed: Option<AllowedModels>,
 }
 
 impl Wish {
@@ -64,7 +65,7 @@ impl Wish {
         let room = (!tenant.is_default()).then(|| tenant.room(waiting.most));
         let session = nearness.session(headers, seen);
         let near = session.and_then(|name| Some(Numbers::of(nearness, token, tenant)?.session(name.as_bytes())));
-        Ok(Self { wait, room, meter: None, near })
+        Ok(Self { wait, room, meter: None, near, allowed: tenant.allowed().cloned() })
     }
 
     /// And whose answer is paid for.
@@ -83,6 +84,9 @@ impl Wish {
         }
         if let Some(near) = &self.near {
             demand = demand.affinity(near.clone());
+        }
+        if let Some(allowed) = &self.allowed {
+            demand = demand.only_models(Arc::clone(allowed));
         }
         match self.wait {
             Some(wait) => demand.wait(wait),
