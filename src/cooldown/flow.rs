@@ -288,13 +288,8 @@ impl Flow {
             // Nobody knows how long it will be.
             End::Open if self.anew => SizeHint::new(),
             // Trailers go in chunks alone.
-            End::Ended if self.trailers.is_some() => {
-                let mut hint = SizeHint::new();
-                hint.set_lower(waiting);
-                hint
-            }
-            End::Ended => SizeHint::with_exact(waiting),
-            End::Failed(_) => SizeHint::new(),
+            End::Ended if self.trailers.is_none() => SizeHint::with_exact(waiting),
+            End::Ended | End::Failed(_) => SizeHint::new(),
             End::Open => {
                 let below = body.size_hint();
                 let mut hint = SizeHint::new();

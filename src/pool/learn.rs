@@ -52,8 +52,9 @@ impl State {
                 self.learn_limit(&cell, limit, delay, now);
             }
         }
-        // Of several limits of one unit the one that holds: what is left of it is the least, and for the longest.
-        let room = |header: &RateHeader| (header.remaining, Reverse(header.reset));
+        // Of several limits of one unit the one that holds: of those that are heeded what is left of it is the least, and for
+        // the longest.
+        let room = |header: &RateHeader| (header.reset > LONGEST_RESET, header.remaining, Reverse(header.reset));
         let holds = |header: &&RateHeader| {
             news.remaining.iter().all(|other| other.unit != header.unit || room(header) <= room(other))
         };

@@ -55,7 +55,7 @@ fn of_several_headers_of_one_unit_the_one_that_holds_counts() {
     let (burst, day) = (remains(5, 2).remaining[0], remains(0, 3_600).remaining[0]);
     for remaining in [vec![burst, day], vec![day, burst]] {
         let (pool, time) = keys(1);
-        answer(&pool, FLASH, &telling(QuotaNews { remaining, ..QuotaNews::default() }));
+        answer(&pool, FLASH, &Verdict::SUCCESS.news(QuotaNews { remaining, ..QuotaNews::default() }));
         time.advance(secs(60));
         assert_eq!(fills_at(&pool, FLASH), 0, "nothing is left for an hour");
         time.advance(secs(3_600));

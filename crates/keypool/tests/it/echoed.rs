@@ -114,6 +114,16 @@ async fn a_key_that_is_sent_back_reaches_nobody() {
     );
     let told = raw(over(chunked.into()).await.address, &head).await;
     assert!(told.starts_with("HTTP/1.1 200 ") && !told.contains(ONE), "{told}");
+    // Of an answer that came in one piece with them, whatever is held of it, too.
+    for (kind, text) in [("text/event-stream", "data: {}\r\n\r\n"), ("application/json", ""), ("text/plain", "x")] {
+        let chunk = if text.is_empty() { String::new() } else { format!("{:x}\r\n{text}\r\n", text.len()) };
+        let whole = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n{chunk}0\r\n\
+             x-sum: 42\r\n\r\n"
+        );
+        let told = raw(over(whole.into()).await.address, &head).await;
+        assert!(told.ends_with("0\r\nx-sum: 42\r\n\r\n"), "{kind}: {told}");
+    }
 }
 
 #[tokio::test]
