@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gemini_sim::{GeminiSim, Limits, Project};
 use http::{Request, StatusCode};
 
 use crate::{
@@ -55,6 +56,33 @@ async fn who_is_added_may_ask_and_who_is_revoked_may_not_within_2_s_in_all_proce
         let said = end(one).await;
         assert!(!said.contains(&token[3..]), "{said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_models_leads_nobody_to_one_that_he_may_not_use() {
+    let home = Home::new();
+    let project = Project::new("100000000000").limit("gemini-2.5-pro", Limits::zero()).key(secret(0));
+    let sim = GeminiSim::builder().project(project).start().await.unwrap();
+    home.add(0, "one", &[]);
+    let add = |name, models| {
+        let told = home.run(&["tenants", "add", name, "--models", models]).good();
+        told.lines().find(|line| line.starts_with("kp-")).expect("the token").trim().to_owned()
+    };
+    let (narrow, wide) = (add("narrow", "gemini-2.5-pro"), add("wide", "gemini-2.5-*"));
+    let running = home.serve(&sim, &["--fallback", "gemini-2.5-pro,gemini-2.5-flash"]);
+    let chat = r#"{"model":"gemini-2.5-pro","messages":[{"role":"user","content":"hi"}]}"#;
+    for (path, body) in
+        [("/v1beta/models/gemini-2.5-pro:generateContent", HELLO), ("/openai/v1/chat/completions", chat)]
+    {
+        for (token, served) in [(&narrow, false), (&wide, true)] {
+            let request =
+                Request::post(format!("{}{path}", running.url)).header("authorization", format!("Bearer {token}"));
+            let answer = ask(request.header("content-type", "application/json"), body).await;
+            assert_eq!(answer.status == StatusCode::OK, served, "{path}: {answer:?}");
+            assert_eq!(answer.header("x-keypool-model") == "gemini-2.5-flash", served, "{path}: {answer:?}");
+        }
+    }
+    end(running).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
