@@ -28,28 +28,35 @@ use crate::pool::KeyPool;
 #[derive(Clone, Debug)]
 pub struct ModelFallbackLayer {
     pool: KeyPool,
-    models: Arc<Models>,
-    wait: Option<Duration>,
+    given: Arc<Given>,
+}
+
+/// What it is given: behind one pointer, since a service is copied for each request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given {
+    pub(super) models: Models,
+    /// How long a request may wait, where it does not say so; else as the pool says.
+    pub(super) wait: Option<Duration>,
 }
 
 impl ModelFallbackLayer {
     /// Over this pool, without any list yet.
     pub fn new(pool: impl Borrow<KeyPool>) -> Self {
-        Self { pool: pool.borrow().clone(), models: Arc::default(), wait: None }
+        Self { pool: pool.borrow().clone(), given: Arc::default() }
     }
 
     /// How long after a request came it may still wait for a model of its list, where all are out and its demand does not say
     /// so; unless set, as long as the pool says. The same as [`KeyRotationLayer::wait`](crate::KeyRotationLayer::wait) below.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = Some(wait);
+        Arc::make_mut(&mut self.given).wait = Some(wait);
         self
     }
 
     /// These lists.
     #[must_use]
     pub fn lists(mut self, models: Models) -> Self {
-        self.models = Arc::new(models);
+        Arc::make_mut(&mut self.given).models = models;
         self
     }
 
@@ -88,7 +95,8 @@ impl ModelFallbackLayer {
     }
 
     fn with(mut self, change: impl FnOnce(Models) -> Models) -> Self {
-        self.models = Arc::new(change(Models::clone(&self.models)));
+        let given = Arc::make_mut(&mut self.given);
+        given.models = change(std::mem::take(&mut given.models));
         self
     }
 }
@@ -97,6 +105,6 @@ impl<S> Layer<S> for ModelFallbackLayer {
     type Service = ModelFallback<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ModelFallback::new(inner, self.pool.clone(), Arc::clone(&self.models), self.wait)
+        ModelFallback::new(inner, self.pool.clone(), Arc::clone(&self.given))
     }
 }

@@ -3,7 +3,6 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use http::{HeaderValue, Request, Response, header, request::Parts};
@@ -11,8 +10,9 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    Models, Plan,
+    Plan,
     future::{Again, ModelFallbackFuture},
+    layer::Given,
 };
 use crate::{
     error::{BoxError, Error},
@@ -27,13 +27,12 @@ use crate::{
 pub struct ModelFallback<S> {
     inner: S,
     pool: KeyPool,
-    models: Arc<Models>,
-    wait: Option<Duration>,
+    given: Arc<Given>,
 }
 
 impl<S> ModelFallback<S> {
-    pub(super) fn new(inner: S, pool: KeyPool, models: Arc<Models>, wait: Option<Duration>) -> Self {
-        Self { inner, pool, models, wait }
+    pub(super) fn new(inner: S, pool: KeyPool, given: Arc<Given>) -> Self {
+        Self { inner, pool, given }
     }
 
     /// The service below.
@@ -54,7 +53,7 @@ impl<S> ModelFallback<S> {
     /// Whether every request keeps its model: it passes through.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.models.is_empty()
+        self.given.models.is_empty()
     }
 
     /// Plans the request's walk. `None`: it keeps its model whatever comes.
@@ -68,7 +67,7 @@ impl<S> ModelFallback<S> {
         if demand.model.is_none() && demand.particulars.behind.is_some() {
             return None;
         }
-        let plan = self.models.plan(demand.model())?;
+        let plan = self.given.models.plan(demand.model())?;
         let mut plan = plan.within(demand.particulars.allowed.as_ref(), demand.model.is_some())?;
         if demand.particulars.requested.is_none() {
             demand.particulars.requested.clone_from(&demand.model);
@@ -109,7 +108,7 @@ where
         let request = Request::from_parts(head, body);
         let again = planned.and_then(|(plan, demand)| {
             let spare = spare(&request, &plan)?;
-            let wait = demand.wait.or(self.wait).unwrap_or_else(|| self.pool.default_wait());
+            let wait = demand.wait.or(self.given.wait).unwrap_or_else(|| self.pool.default_wait());
             let until = self.pool.clock().tick().plus(wait);
             Some(Again { service: self.inner.clone(), pool: self.pool.clone(), spare, plan, demand, until })
         });
