@@ -233,6 +233,8 @@ impl Walk {
     }
 }
 
+/// A function of its own for each stack: which of them the compiler would put into the caller is chance.
+#[inline(never)]
 fn send<S, R>(service: &mut S, asker: &Asker)
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>>,
