@@ -14,6 +14,7 @@ use super::{
     Coming, NOT_HERE, Resources,
     mentioned::{self, Behind},
     named::Subject,
+    runs::Claim,
     unseen,
 };
 use crate::{
@@ -86,12 +87,14 @@ pub(in crate::gateway) struct Listening {
     pub(super) collection: Option<String>,
     /// What is gone when it is a good one.
     deletes: Option<String>,
+    /// Where the tenant's next files go depends on it.
+    _claim: Option<Claim>,
 }
 
 impl Listening {
     /// What an answer names is the caller's.
     pub(in crate::gateway) fn to(resources: &Resources) -> Self {
-        Self { resources: resources.clone(), collection: None, deletes: None }
+        Self { resources: resources.clone(), collection: None, deletes: None, _claim: None }
     }
 
     /// What the answer names is the tenant's.
@@ -162,9 +165,7 @@ pub(in crate::gateway) async fn seek(
         resources.say_it_names_nothing(parts);
     }
     affinity::follow(parts, &body);
-    if uploads {
-        resources.lead_upload(tenant, parts).await;
-    }
+    let claim = if uploads { resources.lead_upload(tenant, parts).await } else { None };
     let (collection, deletes) = match &subject {
         Subject::Named(name) => {
             names.push(name.clone());
@@ -198,7 +199,7 @@ pub(in crate::gateway) async fn seek(
         _ => {
             // What is listened to must be readable.
             parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            Target::Making(Listening { resources: resources.clone(), collection, deletes })
+            Target::Making(Listening { resources: resources.clone(), collection, deletes, _claim: claim })
         }
     };
     Ok(Sought { target, body, broken })
