@@ -43,6 +43,7 @@ use crate::{
             body::Said,
             parting::Farewell,
             translated_stream::{Awaited, Missed, Telling},
+            unpacked::Unpacked,
         },
         connection::pace::Arriving,
         dialect::Dialect,
@@ -339,7 +340,7 @@ where
     let response = check(send(stack, traffic, request).await?).await?;
     let (mut head, body) = response.into_parts();
     let (served_by, mask) = (head.extensions.remove::<ServedBy>(), head.extensions.remove::<KeyMask>());
-    match answers.read(body).await {
+    match answers.read(Unpacked::of(&head, body)).await {
         Ok(body) => Ok((served_by, if let Some(mask) = mask { mask.hide_escaped(body) } else { body })),
         Err(fault) if fault.kind == Kind::Overloaded => Err(Failed { served_by, ..unread(fault) }),
         Err(fault) => Err(upstream_fault(fault, served_by)),
