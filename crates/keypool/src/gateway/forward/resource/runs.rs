@@ -164,8 +164,8 @@ mod tests {
         Affinity::MustOwner(name.into())
     }
 
-    fn rather(name: &str) -> Option<Affinity> {
-        Some(Affinity::RatherOwner(name.into()))
+    fn rather(name: &str) -> Affinity {
+        Affinity::RatherOwner(name.into())
     }
 
     impl Runs {
@@ -214,9 +214,9 @@ mod tests {
         let ((way, second), ()) = tokio::join!(runs.next(&alice, &clock), gone);
         assert_eq!(way, None);
         let beginning = async { runs.began(&alice, owner("p"), unix_ms(&clock)) };
-        assert_eq!(tokio::join!(runs.next(&alice, &clock), beginning).0.0, rather("p"));
+        assert_eq!(tokio::join!(runs.next(&alice, &clock), beginning).0.0, Some(rather("p")));
         drop(second);
-        assert_eq!(runs.next(&alice, &clock).await.0, rather("p"));
+        assert_eq!(runs.next(&alice, &clock).await.0, Some(rather("p")));
     }
 
     #[tokio::test(start_paused = true)]
@@ -229,7 +229,7 @@ mod tests {
             runs.began(&alice, owner("p"), unix_ms(&clock));
         };
         for (way, claim) in tokio::join!(all, beginning).0 {
-            assert_eq!((way, claim.is_some()), (rather("p"), false));
+            assert_eq!((way, claim.is_some()), (Some(rather("p")), false));
         }
     }
 
@@ -248,9 +248,9 @@ mod tests {
         let passing = async { time.advance(PATIENCE) };
         let (found, ()) = tokio::join!(futures_util::future::join_all([waiting(), waiting(), waiting()]), passing);
         assert_eq!(found.iter().filter(|(way, claim)| way.is_none() && claim.is_some()).count(), 1, "{found:?}");
-        assert_eq!(found.iter().filter(|(way, _)| *way == rather("q")).count(), 2, "{found:?}");
+        assert_eq!(found.iter().filter(|(way, _)| *way == Some(rather("q"))).count(), 2, "{found:?}");
         drop(stuck);
-        assert_eq!(runs.next(&alice, &clock).await.0, rather("q"));
+        assert_eq!(runs.next(&alice, &clock).await.0, Some(rather("q")));
     }
 
     #[tokio::test(start_paused = true)]
