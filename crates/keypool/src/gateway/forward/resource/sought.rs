@@ -15,6 +15,7 @@ use super::{
     mentioned::{self, Behind},
     named::Subject,
     runs::Claim,
+    spoken::is_of_one_model,
     unseen,
 };
 use crate::{
@@ -189,8 +190,8 @@ pub(in crate::gateway) async fn seek(
         if subject == Subject::Call {
             resources.was_asked_about(tenant, &way);
         }
-        let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
-        parts.extensions.insert(demand.affinity(way).of_resource());
+        let demand = parts.extensions.remove::<Demand>().unwrap_or_default().affinity(way).of_resource();
+        parts.extensions.insert(if is_of_one_model(&names) { demand.keeps_model() } else { demand });
     }
     let target = match subject {
         Subject::Models { version, name } if parts.method == Method::GET => Target::Models { version, name },
