@@ -68,10 +68,10 @@ struct Talker {
 
 impl Talker {
     fn new(name: &str, life: u64, units: usize, clock: &Clock) -> Self {
-        Self::with(name, life, units, Limits::new().per_minute(10), clock)
+        Self::with(name, life, units, &Limits::new().per_minute(10), clock)
     }
 
-    fn with(name: &str, life: u64, units: usize, limits: Limits, clock: &Clock) -> Self {
+    fn with(name: &str, life: u64, units: usize, limits: &Limits, clock: &Clock) -> Self {
         let info = |n| UnitInfo { unit: unit(n), kind: kind(), limits: limits.clone(), guard: None, joins: Vec::new() };
         let infos: Vec<UnitInfo> = (0..units).map(info).collect();
         let books = Books::new(&infos, Duration::from_millis(250), TimeZone::UTC);
@@ -251,7 +251,7 @@ async fn of_many_at_once_one_has_it(board: &impl Board, clock: &Clock) {
 /// By the board's time, in milliseconds.
 async fn a_lease_ends_in_its_time(board: &impl Board, clock: &Clock) {
     let window = Limit { unit: Unit::Requests, span: Span::Sliding(Duration::from_millis(200)), amount: 10 };
-    let talker = |name| Talker::with(name, 1, 1, Limits::new().with(window), clock);
+    let talker = |name| Talker::with(name, 1, 1, &Limits::new().with(window), clock);
     let (mut one, mut other) = (talker("one"), talker("other"));
     let pass = |ms| tokio::time::sleep(Duration::from_millis(ms));
     one.claim(1, board).await;

@@ -100,6 +100,7 @@ impl Board for Wrong {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the boards go by the paused time of tokio")]
 async fn is_convicted(mistake: Mistake) -> bool {
     let checked = tokio::task::spawn_local(async move {
         conformance::check(async || Wrong {

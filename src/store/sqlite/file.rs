@@ -141,7 +141,7 @@ pub(super) fn mending(path: &Path) -> Result<File, StoreError> {
         return Ok(file);
     }
     Err(StoreError::in_use(format!(
-        "another process has been making or mending the database {} for {} s: end it, or let it go on (whoever has {} open)",
+        "another process has been making or mending the database {} for {} s (it has {} open): end it, or choose another file",
         path.display(),
         MENDING.as_secs(),
         lock.display()
