@@ -6,6 +6,7 @@
 
 use std::{
     fs,
+    io::Write,
     path::PathBuf,
     sync::{Arc, Mutex},
 };
@@ -45,8 +46,19 @@ impl Store for JsonFile {
             image.apply(&batch);
             // All of it or nothing: a file takes another's name in one step.
             let next = path.with_extension("next");
-            fs::write(&next, serde_json::to_vec(&image)?)?;
-            Ok(fs::rename(next, path)?)
+            let mut file = fs::File::create(&next)?;
+            file.write_all(&serde_json::to_vec(&image)?)?;
+            if batch.is_lasting() {
+                // A rest outlives the machine, too.
+                file.sync_all()?;
+            }
+            fs::rename(next, path)?;
+            if batch.is_lasting()
+                && let Some(folder) = path.parent()
+            {
+                fs::File::open(folder)?.sync_all()?;
+            }
+            Ok(())
         })
     }
 

@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     Exhausted(Exhausted),
     /// The demand is larger than any limit.
     NeverFits { model: Option<Arc<str>>, wanted: u64, limit: crate::limit::Limit },
+    /// So many requests at once are more than all keys together may carry.
+    TooManyAtOnce { model: Option<Arc<str>>, wanted: u64, most: u64 },
     /// The request reached for the provider and no answer came.
     Upstream { verdict: Verdict, source: BoxError },
     /// The request may not be sent: a key would go to somebody else, or nowhere.
@@ -98,7 +100,7 @@ impl Error {
 
     /// The demand is larger than any limit: waiting will not help.
     pub fn is_never_fits(&self) -> bool {
-        matches!(self.0.kind, Kind::NeverFits { .. })
+        matches!(self.0.kind, Kind::NeverFits { .. } | Kind::TooManyAtOnce { .. })
     }
 
     /// How many requests at once the largest limit allows, where it was that which the [demand never
@@ -106,6 +108,7 @@ impl Error {
     pub fn most_requests(&self) -> Option<u64> {
         match &self.0.kind {
             Kind::NeverFits { limit, .. } if limit.unit == Unit::Requests => Some(limit.amount),
+            Kind::TooManyAtOnce { most, .. } => Some(*most),
             _ => None,
         }
     }
@@ -180,7 +183,9 @@ impl Error {
         match &self.0.kind {
             Kind::Exhausted(out) if out.is_without_the_model() => StatusCode::NOT_FOUND,
             Kind::Exhausted(_) | Kind::ShutDown | Kind::Behind(Behind::Room) => StatusCode::SERVICE_UNAVAILABLE,
-            Kind::NeverFits { .. } | Kind::Behind(Behind::Kept) => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::NeverFits { .. } | Kind::TooManyAtOnce { .. } | Kind::Behind(Behind::Kept) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             Kind::Upstream { verdict, .. } if verdict.kind() == VerdictKind::CallerFault => StatusCode::BAD_REQUEST,
             Kind::Upstream { verdict, .. } if verdict.code_of() == "timeout" => StatusCode::GATEWAY_TIMEOUT,
             Kind::Upstream { .. } => StatusCode::BAD_GATEWAY,
@@ -221,6 +226,11 @@ impl fmt::Display for Error {
                 "the request never fits: it needs {wanted} of {limit} for {}, and the largest limit is {}",
                 model.as_deref().unwrap_or("any model"),
                 limit.amount
+            ),
+            Kind::TooManyAtOnce { model, wanted, most } => write!(
+                f,
+                "so many never fit: {wanted} requests at once are wanted for {}, and all keys together carry {most} at a time",
+                model.as_deref().unwrap_or("any model")
             ),
             Kind::Upstream { verdict, .. }
                 if matches!(verdict.kind(), VerdictKind::CallerFault | VerdictKind::Misconfigured) =>

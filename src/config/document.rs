@@ -136,12 +136,7 @@ impl<'t> Document<'t> {
         let mut around = Origin::Default;
         let mut at = &self.tree;
         for step in steps(path) {
-            let next = match (&step, at.get_ref()) {
-                (Step::Key(name), DeValue::Table(table)) => table.get(name.as_str()),
-                (Step::Index(n), DeValue::Array(items)) => items.get(*n),
-                _ => None,
-            };
-            let Some(next) = next else {
+            let Some(next) = below(at, &step) else {
                 // A list between commas has no items yet.
                 let text = matches!((&step, at.get_ref()), (Step::Index(_), DeValue::String(_)));
                 return (text.then(|| self.origin_of(at.span())), around);
@@ -176,8 +171,28 @@ impl<'t> Document<'t> {
 
     /// The path of the node that has this span, as value or as key: `keys[2].weight`.
     pub(super) fn path_of(&self, span: &Range<usize>) -> Option<Vec<Step>> {
-        let mut path = Vec::new();
-        find(&self.tree, span, &mut path).then_some(path)
+        self.path_below(&[], span)
+    }
+
+    /// The same where it is known which node it is in.
+    pub(super) fn path_below(&self, at: &[Step], span: &Range<usize>) -> Option<Vec<Step>> {
+        let mut path = at.to_vec();
+        let node = at.iter().try_fold(&self.tree, |node, step| below(node, step))?;
+        find(node, span, &mut path).then_some(path)
+    }
+
+    /// Behind the last of the file.
+    pub(super) fn end(&self) -> Range<usize> {
+        self.text.len()..self.text.len()
+    }
+}
+
+/// The node that is one step on.
+fn below<'n, 't>(node: &'n Spanned<DeValue<'t>>, step: &Step) -> Option<&'n Spanned<DeValue<'t>>> {
+    match (step, node.get_ref()) {
+        (Step::Key(name), DeValue::Table(table)) => table.get(name.as_str()),
+        (Step::Index(n), DeValue::Array(items)) => items.get(*n),
+        _ => None,
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::json;
 
 use super::{
-    scalar::{Scalar, scalar},
+    scalar::{Scalar, WHOLE, scalar},
     wording,
 };
 use crate::key::{Priority, Tier};
@@ -14,7 +14,10 @@ use crate::key::{Priority, Tier};
 scalar! {
     /// A share of the load: above 0, at most 1,000,000.
     Weight(f32),
-    schema: { "type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000 },
+    schema: { "anyOf": [
+        { "type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000 },
+        { "type": "string", "pattern": r"^\s*\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$" },
+    ] },
     show: |weight| json!(weight)
 }
 
@@ -36,7 +39,10 @@ impl Scalar for Weight {
 scalar! {
     /// A place in the order: 0 to 65535, lower first; `free` is 0, `paid` is 10.
     Place(Priority),
-    schema: { "anyOf": [{ "type": "integer", "minimum": 0, "maximum": 65_535 }, { "enum": ["free", "paid"] }] },
+    schema: { "anyOf": [
+        { "type": "integer", "minimum": 0, "maximum": 65_535 },
+        { "type": "string", "pattern": r"^\s*(\+?[0-9]+|free|paid)\s*$" },
+    ] },
     show: |priority| json!(priority.0)
 }
 
@@ -90,7 +96,10 @@ pub(super) fn tier(name: &str) -> Option<Tier> {
 scalar! {
     /// Requests in flight: 1 to 65534.
     Concurrent(u16),
-    schema: { "type": "integer", "minimum": 1, "maximum": 65_534 },
+    schema: { "anyOf": [
+        { "type": "integer", "minimum": 1, "maximum": 65_534 },
+        { "type": "string", "pattern": WHOLE },
+    ] },
     show: |most| json!(most)
 }
 
@@ -111,7 +120,10 @@ impl Scalar for Concurrent {
 scalar! {
     /// How much a limit allows.
     Amount(u64),
-    schema: { "type": "integer", "minimum": 0, "maximum": 1_000_000_000_000_u64 },
+    schema: { "anyOf": [
+        { "type": "integer", "minimum": 0, "maximum": 1_000_000_000_000_u64 },
+        { "type": "string", "pattern": WHOLE },
+    ] },
     show: |amount| json!(amount)
 }
 

@@ -6,7 +6,7 @@ use std::{borrow::Cow, ops::Range};
 use serde::de::DeserializeOwned;
 use toml::{
     Spanned,
-    de::{DeArray, DeValue, Deserializer},
+    de::{DeArray, DeTable, DeValue, Deserializer, Error},
 };
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     tables, wording,
 };
 
-/// A configuration with more faults than this is none.
+/// So many faults are looked for in each entry of a list, and in all that stands in none.
 const MOST: usize = 1_000;
 
 impl<'t> Document<'t> {
@@ -27,12 +27,48 @@ impl<'t> Document<'t> {
             self.note(&path, list.clone(), "expected a table", false);
             cut(&mut tree, &list);
         }
+        if let Ok(read) = whole(&tree) {
+            return read;
+        }
+        self.read_entries::<T>(&mut tree);
+        self.read_all(&mut tree, &[]).unwrap_or_default()
+    }
+
+    /// Each entry of the lists of tables that there may be thousands of, as if it were the only one: what is wrong with it is noted,
+    /// and taken out of the tree. Otherwise each fault would be a reading of all the others.
+    fn read_entries<T: DeserializeOwned>(&mut self, tree: &mut Spanned<DeValue<'t>>) {
+        let DeValue::Table(table) = tree.get_mut() else { return };
+        for (name, list) in table.iter_mut() {
+            let around = list.span();
+            let DeValue::Array(entries) = list.get_mut() else { continue };
+            if !entries.iter().all(|entry| entry.get_ref().is_table()) {
+                continue;
+            }
+            for (n, entry) in std::mem::replace(entries, DeArray::new()).into_iter().enumerate() {
+                let mut list = DeArray::new();
+                list.push(entry);
+                let mut only = DeTable::new();
+                only.insert(name.clone(), Spanned::new(around.clone(), DeValue::Array(list)));
+                let mut only = Spanned::new(around.clone(), DeValue::Table(only));
+                let at = [Step::Key(name.get_ref().to_string()), Step::Index(n)];
+                let _ = self.read_all::<T>(&mut only, &at);
+                if let DeValue::Table(only) = only.get_mut()
+                    && let Some(list) = only.get_mut(&**name.get_ref())
+                    && let DeValue::Array(list) = list.get_mut()
+                {
+                    std::mem::replace(list, DeArray::new()).into_iter().for_each(|entry| entries.push(entry));
+                }
+            }
+        }
+    }
+
+    /// The tree, or the one entry of it that stands at this path; none where too much is wrong with it.
+    fn read_all<T: DeserializeOwned>(&mut self, tree: &mut Spanned<DeValue<'t>>, at: &[Step]) -> Option<T> {
         // How often a setting was tried in another form, and what was said of it as text.
         let mut tries: Vec<(u8, String)> = vec![(0, String::new()); self.settings.len()];
         for _ in 0..MOST {
-            let DeValue::Table(table) = tree.get_ref() else { break };
-            let error = match T::deserialize(Deserializer::from(Spanned::new(tree.span(), table.clone()))) {
-                Ok(read) => return read,
+            let error = match whole(tree) {
+                Ok(read) => return Some(read),
                 Err(error) => error,
             };
             let span = error.span().unwrap_or_else(|| self.tree.span());
@@ -43,22 +79,29 @@ impl<'t> Document<'t> {
                 if tries[number].0 == 0 {
                     error.message().clone_into(&mut tries[number].1);
                 }
-                if self.try_another_form(&mut tree, &span, number, &mut tries[number].0) {
+                if self.try_another_form(tree, &span, number, &mut tries[number].0) {
                     continue;
                 }
             }
             // Which texts it takes is said of a text alone.
-            if error.message() == "wanted string or table" && put(&mut tree, &span, DeValue::String("".into())) {
+            if error.message() == "wanted string or table" && put(tree, &span, DeValue::String("".into())) {
                 continue;
             }
-            let path = self.path_of(&span).unwrap_or_default();
+            let path = self.path_below(at, &span).unwrap_or_default();
+            if path.len() < at.len() || (path.is_empty() && !at.is_empty()) {
+                // It is not the entry's: it shows when all is read.
+                return None;
+            }
             let first = number.filter(|_| !unknown).map(|number| tries[number].1.as_str());
             self.note(&path, span.clone(), first.unwrap_or(error.message()), unknown);
-            if path.is_empty() || !cut(&mut tree, &span) {
-                break;
+            if path.is_empty() || !cut(tree, &span) {
+                return None;
             }
         }
-        T::default()
+        let what = format!("more is wrong here than the {MOST} faults that are named");
+        let origin = if at.is_empty() { self.origin_of(self.end()) } else { self.origin(&shown(at)) };
+        self.problems.push(Problem::new(origin, shown(at), what));
+        None
     }
 
     fn note(&mut self, path: &[Step], span: Range<usize>, message: &str, unknown: bool) {
@@ -113,6 +156,14 @@ impl<'t> Document<'t> {
                 return put(tree, span, form);
             }
         }
+    }
+}
+
+/// All of it as its types, or the first thing that is wrong.
+fn whole<T: DeserializeOwned>(tree: &Spanned<DeValue<'_>>) -> Result<T, Error> {
+    match tree.get_ref() {
+        DeValue::Table(table) => T::deserialize(Deserializer::from(Spanned::new(tree.span(), table.clone()))),
+        _ => Err(serde::de::Error::custom("expected a table")),
     }
 }
 

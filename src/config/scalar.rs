@@ -22,6 +22,9 @@ pub(super) trait Scalar: Sized {
     }
 }
 
+/// A whole number written as text.
+pub(super) const WHOLE: &str = r"^\s*\+?[0-9]+\s*$";
+
 pub(super) fn read<'de, S: Scalar, D: Deserializer<'de>>(deserializer: D) -> Result<S, D::Error> {
     deserializer.deserialize_any(Reader(PhantomData))
 }

@@ -213,6 +213,22 @@ fn defaults_are_the_pools_own() {
     assert_eq!(format!("{:?}", config.retry()), format!("{:?}", crate::Retry::new()));
 }
 
+#[test]
+fn thousands_of_faults_are_all_named() {
+    let entry =
+        |n: usize| format!("[[keys]]\nid = 'k{n}'\nsecret = 'AIza-not-a-real-key-{n:06}'\nweight = 'x'\nx = 1\n");
+    let text: String = (0..2_000).map(entry).collect();
+    let all = errors(&text, &[("KEYPOOL__RETRY__CAP", "x"), ("KEYPOOL__RETRY__JITTER", "true")]);
+    assert_eq!(all.len(), 4_001, "{:?}", all.last());
+    assert!(all.iter().any(|said| said.starts_with("k.toml:9999: keys[1999].weight: expected a number above 0")));
+    assert!(all.iter().any(|said| said.starts_with("k.toml:10000: keys[1999].x: nothing reads this key")));
+    // What stands in no list is read anew for each of them.
+    let text = (0..1_200).map(|n| format!("x{n} = 1")).collect::<Vec<_>>().join("\n");
+    let all = errors(&text, &[]);
+    assert_eq!(all.len(), 1_001);
+    assert!(all.iter().any(|said| said.contains("more is wrong here than the 1000 faults that are named")), "{all:?}");
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_without_a_panic_and_no_message_repeats_a_secret(

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::scalar::{self, Scalar};
+use super::scalar::{self, Scalar, WHOLE};
 
 /// A whole number from `LEAST` to `MOST`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,9 @@ impl<const LEAST: u16, const MOST: u16> schemars::JsonSchema for Whole<LEAST, MO
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "integer", "minimum": LEAST, "maximum": MOST })
+        schemars::json_schema!({ "anyOf": [
+            { "type": "integer", "minimum": LEAST, "maximum": MOST },
+            { "type": "string", "pattern": WHOLE },
+        ] })
     }
 }

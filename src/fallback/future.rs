@@ -51,10 +51,9 @@ pin_project! {
 
 /// What it takes to ask another model; on the heap, so that requests without a list stay small.
 pub(super) struct Again<S, B> {
-    /// Not ready: it is polled when it is wanted.
-    pub(super) service: S,
     pub(super) pool: KeyPool,
-    pub(super) spare: Request<B>,
+    /// What goes on, where a model is left: a service that is not ready, and is polled when it is wanted, and the request.
+    pub(super) spare: Option<(S, Request<B>)>,
     pub(super) plan: Plan,
     /// What was asked for last, without a lease.
     pub(super) demand: Demand,
@@ -80,13 +79,15 @@ where
 {
     /// The same request for the next model that a key stands ready for.
     fn step<F>(mut self, tried: Option<&ServedBy>) -> Option<State<S, B, F>> {
+        self.spare.as_ref()?;
         self.tried(tried);
         let (model, lease) = self.plan.step(&self.pool, &self.demand, tried.and_then(|tried| tried.seat))?;
         self.go_on(model, Some(lease))
     }
 
     /// The same where this error is all that came of the one before; where no key stands ready for another, for the first
-    /// that one comes for in time. Else the error says when that is.
+    /// that one comes for in time. Else the error says when the first of the whole list is back: it is asked again from
+    /// the top.
     fn step_from<F>(mut self, error: &mut BoxError) -> Option<State<S, B, F>> {
         let told = Error::find(&**error)?;
         let tried = told.served_by();
@@ -94,20 +95,24 @@ where
         let out = told.is_exhausted() || told.is_never_fits();
         let seat = tried.and_then(|tried| tried.seat);
         let mut left = self.plan.clone();
-        if let Some((model, lease)) = self.plan.step(&self.pool, &self.demand, seat) {
+        if self.spare.is_some()
+            && let Some((model, lease)) = self.plan.step(&self.pool, &self.demand, seat)
+        {
             return self.go_on(model, Some(lease));
         }
-        let (model, after) = left.soonest(&self.pool, &self.demand).filter(|_| out)?;
+        let soonest = self.spare.as_ref().filter(|_| out).and_then(|_| left.soonest(&self.pool, &self.demand));
         let wait = self.until.since(self.pool.clock().tick());
-        if wait.is_zero() || after > wait {
-            if let Some(exhausted) = error.downcast_mut::<Error>().and_then(Error::exhausted_mut) {
-                exhausted.sooner_as(model, after);
-            }
-            return None;
+        if let Some((model, _)) = soonest.filter(|(_, after)| !wait.is_zero() && *after <= wait) {
+            left.pass(&model);
+            self.plan = left;
+            return self.go_on(model, None);
         }
-        left.pass(&model);
-        self.plan = left;
-        self.go_on(model, None)
+        if let Some(exhausted) = error.downcast_mut::<Error>().and_then(Error::exhausted_mut)
+            && let Some((model, after)) = left.soonest_of_all(&self.pool, &self.demand)
+        {
+            exhausted.sooner_as(model, after);
+        }
+        None
     }
 
     fn tried(&mut self, tried: Option<&ServedBy>) {
@@ -120,13 +125,14 @@ where
         self.demand.model = Some(model);
         // What the models before it waited is part of what the request may wait.
         self.demand.wait = Some(self.until.since(self.pool.clock().tick()));
-        let (mut head, mut body) = self.spare.into_parts();
+        let (service, spare_request) = self.spare?;
+        let (mut head, mut body) = spare_request.into_parts();
         if !retarget(&mut head, &mut body, &**self.pool.provider(), &self.demand, lease) || !body.reclaim() {
             return None;
         }
         let request = Request::from_parts(head, body);
-        let service = self.service.clone();
-        let again = spare(&request, &self.plan).map(|spare| Box::new(Self { spare, ..self }));
+        let spare = spare(&request, &self.plan).map(|spare| (service.clone(), spare));
+        let again = Some(Box::new(Self { spare, ..self }));
         Some(State::Readying { held: Some(Box::new((service, request))), again })
     }
 }

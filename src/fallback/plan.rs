@@ -2,13 +2,15 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::pool::{AllowedModels, Demand, KeyPool, Lease, Seat};
+use crate::pool::{AllowedModels, Demand, Exhausted, KeyPool, Lease, OutReason, Seat};
 
 /// Where one request stands in its list of models.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     list: Arc<[Arc<str>]>,
-    /// The place in the list of the next one to try.
+    /// The place in the list where the request's own part of it begins.
+    first: usize,
+    /// The place of the next one to try.
     next: usize,
     /// The request begins with the model that it names.
     itself: bool,
@@ -18,12 +20,12 @@ pub(crate) struct Plan {
 impl Plan {
     /// Begins with the model that is named, then goes on at `next`.
     pub(super) fn after(list: Arc<[Arc<str>]>, next: usize, on_overloaded: bool) -> Self {
-        Self { list, next, itself: true, on_overloaded }
+        Self { list, first: next, next, itself: true, on_overloaded }
     }
 
     /// Begins with the list.
     pub(super) fn from_list(list: Arc<[Arc<str>]>, on_overloaded: bool) -> Self {
-        Self { list, next: 0, itself: false, on_overloaded }
+        Self { list, first: 0, next: 0, itself: false, on_overloaded }
     }
 
     /// Without the models that the request may not have; `None` where it keeps what it has. `named`: whether it names one,
@@ -31,8 +33,14 @@ impl Plan {
     pub(crate) fn within(mut self, allowed: Option<&AllowedModels>, named: bool) -> Option<Self> {
         let Some(allowed) = allowed.filter(|_| self.itself || !named) else { return Some(self) };
         self.list = self.list.iter().skip(self.next).filter(|model| allowed(model)).cloned().collect();
-        self.next = 0;
+        (self.first, self.next) = (0, 0);
         (self.itself || !self.list.is_empty()).then_some(self)
+    }
+
+    /// The one model of a request that is of no use to another; `None` where it keeps what it has.
+    pub(crate) fn alone(self) -> Option<Self> {
+        let first = self.list.first().filter(|_| !self.itself).cloned()?;
+        Some(Self { list: Arc::from([first]), ..self })
     }
 
     /// Whether the request begins with the model that it names.
@@ -50,6 +58,11 @@ impl Plan {
     /// Whether nothing is left to step down to.
     pub(crate) fn is_done(&self) -> bool {
         self.next >= self.list.len()
+    }
+
+    /// Whether it may use more models than one.
+    pub(super) fn has_others(&self) -> bool {
+        self.list.len() - self.first + usize::from(self.itself) > 1
     }
 
     pub(crate) fn steps_on_overloaded(&self) -> bool {
@@ -83,13 +96,28 @@ impl Plan {
 
     /// Where no key stands ready for any that is left: the one that a key may serve first, and after how long.
     pub(crate) fn soonest(&self, pool: &KeyPool, demand: &Demand) -> Option<(Arc<str>, Duration)> {
-        let others = self.list.iter().skip(self.next).filter(|model| demand.model.as_ref() != Some(model));
+        let left = self.list.iter().skip(self.next).filter(|model| demand.model.as_ref() != Some(model));
         let after = |model: &Arc<str>| {
-            let wanted = Demand { model: Some(Arc::clone(model)), ahead: true, ..demand.clone() };
-            let after = pool.outlook(wanted).map_or(Some(Duration::ZERO), |out| out.next_in())?;
+            let after = outlook(pool, demand, model).map_or(Some(Duration::ZERO), |out| out.next_in())?;
             Some((Arc::clone(model), after))
         };
         // Of several the best.
+        left.filter_map(after).min_by_key(|(_, after)| *after)
+    }
+
+    /// The same for whoever comes again: of all that the request may use, those that it passed by included. That the store
+    /// is waited for is no time to come again at, and what was tried by then need not be tried.
+    pub(crate) fn soonest_of_all(&self, pool: &KeyPool, demand: &Demand) -> Option<(Arc<str>, Duration)> {
+        let mut anew = demand.clone();
+        anew.particulars.earlier = None;
+        let itself = anew.particulars.requested.clone().filter(|_| self.itself);
+        let all = itself.iter().chain(self.list.iter().skip(self.first));
+        let after = |model: &Arc<str>| {
+            let out = outlook(pool, &anew, model)?;
+            let unwritten = out.reasons().any(|(reason, _)| reason == OutReason::Unwritten);
+            out.next_in().filter(|_| !unwritten).map(|after| (Arc::clone(model), after))
+        };
+        let others = all.filter(|model| demand.model.as_ref() != Some(model));
         others.filter_map(after).min_by_key(|(_, after)| *after)
     }
 
@@ -104,6 +132,11 @@ impl Plan {
         self.next = 1;
         self.list.first().cloned()
     }
+}
+
+/// Why no key may carry the demand as this model.
+fn outlook(pool: &KeyPool, demand: &Demand, model: &Arc<str>) -> Option<Exhausted> {
+    pool.outlook(Demand { model: Some(Arc::clone(model)), ahead: true, ..demand.clone() })
 }
 
 impl fmt::Display for Plan {

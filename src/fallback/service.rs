@@ -69,6 +69,9 @@ impl<S> ModelFallback<S> {
         }
         let plan = self.given.models.plan(demand.model())?;
         let mut plan = plan.within(demand.particulars.allowed.as_ref(), demand.model.is_some())?;
+        if demand.particulars.keeps_model {
+            plan = plan.alone()?;
+        }
         if demand.particulars.requested.is_none() {
             demand.particulars.requested.clone_from(&demand.model);
         }
@@ -107,10 +110,14 @@ where
         let planned = self.plan(&mut head, &mut body);
         let request = Request::from_parts(head, body);
         let again = planned.and_then(|(plan, demand)| {
-            let spare = spare(&request, &plan)?;
+            let spare = spare(&request, &plan).map(|spare| (self.inner.clone(), spare));
+            // Whoever has one model has nothing else to be told of.
+            if spare.is_none() && !plan.has_others() {
+                return None;
+            }
             let wait = demand.wait.or(self.given.wait).unwrap_or_else(|| self.pool.default_wait());
             let until = self.pool.clock().tick().plus(wait);
-            Some(Again { service: self.inner.clone(), pool: self.pool.clone(), spare, plan, demand, until })
+            Some(Again { pool: self.pool.clone(), spare, plan, demand, until })
         });
         ModelFallbackFuture::calling(self.inner.call(request), again)
     }

@@ -159,6 +159,14 @@ impl Demand {
         self
     }
 
+    /// It names something that was made for its model, as Gemini's cached contents are: of a list no other model serves it, and
+    /// an alias stands for the first of its list. The layers do not look for such things in a body: whoever sends it says so.
+    #[must_use]
+    pub fn keeps_model(mut self) -> Self {
+        self.particulars.keeps_model = true;
+        self
+    }
+
     /// It names nothing that only some owner's keys see: no file, no cache. A refusal that may mean such a thing (Gemini's
     /// "The caller does not have permission") then speaks of the key, which is suspect for the model where another one
     /// serves this very request.

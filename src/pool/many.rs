@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Affinity, Demand, KeyPool, Lease, ask::Ask, state::State};
+use super::{Affinity, Demand, KeyPool, Lease, ask::Ask, roster::UNBOUNDED, state::State};
 use crate::{
     error::{Error, Kind},
     limit::{Limit, Unit},
@@ -108,9 +108,13 @@ impl State {
         let ask = self.ask(demand, now);
         let must = matches!(demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
         let slots: Vec<u32> = if must { self.wanted(&demand.affinity) } else { self.roster.slots().collect() };
-        let wanted = (wanted as u64).saturating_mul(u64::from(ask.need.requests));
+        let leases = wanted as u64;
+        let wanted = leases.saturating_mul(u64::from(ask.need.requests));
         if let Some(limit) = self.too_small_for(&ask, wanted, &slots) {
             return Error::new(Kind::NeverFits { model: demand.model.clone(), wanted, limit });
+        }
+        if let Some(most) = self.most_at_once(&slots).filter(|most| leases > *most) {
+            return Error::new(Kind::TooManyAtOnce { model: demand.model.clone(), wanted: leases, most });
         }
         let next = slots.iter().filter_map(|slot| self.one_more_at(&ask, *slot)).min();
         // Another one then; all of them perhaps later.
@@ -129,6 +133,17 @@ impl State {
         let limits = self.plans.sources(self.lanes[usize::from(ask.lane)].owners[owner as usize].plan).whole();
         let of_requests = limits.iter().copied().filter(|limit| limit.unit == Unit::Requests);
         of_requests.min_by_key(|limit| limit.amount).map(|limit| Limit { amount: most, ..limit })
+    }
+
+    /// How many leases these keys may have at a time; `None` where one has no such bound.
+    fn most_at_once(&self, slots: &[u32]) -> Option<u64> {
+        let of_key = |slot: &u32| {
+            let key = &self.roster.keys[*slot as usize];
+            // Between two starts lies a time.
+            let most = if key.interval_ms > 0 { 1 } else { key.max_concurrent };
+            (most != UNBOUNDED).then_some(u64::from(most))
+        };
+        slots.iter().map(of_key).sum()
     }
 
     /// When this key may carry one more than it may now, where that is known.

@@ -40,6 +40,8 @@ pub(crate) struct Held {
     pub(crate) behind: Option<Behind>,
     /// The models of a list that it may have; unset: all.
     pub(crate) allowed: Option<AllowedModels>,
+    /// It names something that was made for its model: no other is of use.
+    pub(crate) keeps_model: bool,
 }
 
 /// Says of a model whether a request may have it.
@@ -66,6 +68,7 @@ static NOTHING: Held = Held {
     may_hold: None,
     behind: None,
     allowed: None,
+    keeps_model: false,
 };
 
 impl Particulars {

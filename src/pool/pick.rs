@@ -121,10 +121,11 @@ impl State {
                 continue;
             }
             let order = (priority, self.rank_now(ask.lane, slot));
-            if best.as_ref().is_none_or(|(held, ..)| order < *held)
-                && let Check::Ready(probes) = self.check(ask, slot)
-            {
-                best = Some((order, slot, probes));
+            if best.as_ref().is_none_or(|(held, ..)| order < *held) {
+                match self.check(ask, slot) {
+                    Check::Ready(probes) => best = Some((order, slot, probes)),
+                    check => self.put_where_it_waits(ask.lane, slot, priority, check),
+                }
             }
         }
         best.map(|(_, slot, probes)| (slot, probes))
@@ -205,27 +206,35 @@ impl State {
                         best = Some((order.0, order.1, slot, probes));
                     }
                 }
-                // Whoever waits for this very key is woken by its timer.
-                check @ (Check::Until(..) | Check::Busy(..)) => {
+                check => {
                     if matches!(check, Check::Busy(..)) {
                         busy = busy.min(order.0);
                     }
-                    let group = self.group(order.0);
-                    if self.lanes[usize::from(ask.lane)].cells[slot as usize].place() == Place::Ready {
-                        self.stow(ask.lane, slot, group, check);
-                    }
+                    self.put_where_it_waits(ask.lane, slot, order.0, check);
                 }
-                Check::NotThis(Some(at), _) => {
-                    let held = &mut self.lanes[usize::from(ask.lane)];
-                    held.timers.arm_sooner(slot, at, &mut held.cells);
-                }
-                Check::NotThis(None, _) | Check::Out(_) => {}
             }
         }
         // Among these, too, a later priority opens by the spill rule.
         let waits = if self.settings.spill.is_any() { u16::MAX } else { busy };
         let opens = |priority| priority == first || (priority <= waits && ask.waited >= self.settings.spill_after);
         best.filter(|(priority, ..)| opens(*priority)).map(|(.., slot, probe)| (slot, probe))
+    }
+
+    /// Whoever waits for this very key is woken by its timer.
+    fn put_where_it_waits(&mut self, lane: u16, slot: u32, priority: u16, check: Check) {
+        match check {
+            Check::Until(..) | Check::Busy(..) => {
+                let group = self.group(priority);
+                if self.lanes[usize::from(lane)].cells[slot as usize].place() == Place::Ready {
+                    self.stow(lane, slot, group, check);
+                }
+            }
+            Check::NotThis(Some(at), _) => {
+                let held = &mut self.lanes[usize::from(lane)];
+                held.timers.arm_sooner(slot, at, &mut held.cells);
+            }
+            Check::NotThis(None, _) | Check::Out(_) | Check::Ready(_) => {}
+        }
     }
 
     /// The keys of an affinity; empty where any key will do.

@@ -17,50 +17,72 @@ const POLICY: &str = "ratelimit-policy";
 /// No server has more limits than this: each is looked up among all.
 const MOST: usize = 16;
 
-/// What of it counts requests and says when; nothing where a limit is zero.
+/// What of it counts requests or tokens and says when; nothing where a limit is zero.
 pub(super) fn read(headers: &HeaderMap) -> Vec<RateHeader> {
     let fields: Vec<&str> = values(headers, COMBINED).collect();
     let of_one = fields.iter().copied().flat_map(|field| parts(field, ',')).take(MOST);
     let of_one = of_one.filter_map(|item| item.split_once('='));
     let of_one: Vec<_> = of_one.filter(|(name, _)| !name.contains(';')).collect();
     let named = |name: &str| of_one.iter().find(|(held, _)| held.trim() == name).and_then(|(_, value)| number(value));
-    let first = rate(named("limit"), named("remaining"), named("reset"));
+    let first = rate(Unit::Requests, named("limit"), named("remaining"), named("reset"));
     let items = fields.iter().copied().flat_map(|field| parts(field, ',')).take(MOST);
     let rates = items.filter_map(|item| {
         let mut of_item = parts(item, ';');
         let policy = Policy::of(headers, of_item.next()?.trim());
-        if !policy.is_of_requests {
-            return None;
-        }
+        let unit = policy.unit?;
         let parameters: Vec<_> = of_item.filter_map(|part| part.split_once('=')).collect();
         let named = |name: &str| parameter(&parameters, name).and_then(number);
-        rate(policy.limit, named("r"), named("t"))
+        rate(unit, policy.limit, named("r"), named("t"))
     });
     first.into_iter().chain(rates).collect()
 }
 
-fn rate(limit: Option<u64>, remaining: Option<u64>, reset: Option<u64>) -> Option<RateHeader> {
+fn rate(unit: Unit, limit: Option<u64>, remaining: Option<u64>, reset: Option<u64>) -> Option<RateHeader> {
     let reset = Duration::from_secs(reset?).min(LONGEST);
-    (limit != Some(0)).then_some(RateHeader { unit: Unit::Requests, remaining: remaining?, limit, reset })
+    (limit != Some(0)).then_some(RateHeader { unit, remaining: remaining?, limit, reset })
 }
 
 /// What is said beside it of the limit that one item is about.
 struct Policy {
     limit: Option<u64>,
-    is_of_requests: bool,
+    /// What it counts; nothing where that is nothing we count.
+    unit: Option<Unit>,
 }
 
 impl Policy {
     fn of(headers: &HeaderMap, name: &str) -> Self {
         let mut items = values(headers, POLICY).flat_map(|field| parts(field, ',')).take(MOST);
         let Some(item) = items.find(|item| parts(item, ';').next().is_some_and(|held| held.trim() == name)) else {
-            return Self { limit: None, is_of_requests: true };
+            return Self { limit: None, unit: Some(unit_by_name(name)) };
         };
         let parameters: Vec<_> = parts(item, ';').skip(1).filter_map(|part| part.split_once('=')).collect();
         let unit = parameter(&parameters, "qu").map(|unit| unit.trim().trim_matches('"'));
         let limit = parameter(&parameters, "q").and_then(number);
-        Self { limit, is_of_requests: unit.is_none_or(|unit| unit == "requests") }
+        let unit = match unit {
+            None => Some(unit_by_name(name)),
+            Some("requests") => Some(Unit::Requests),
+            Some(unit) => of_tokens(unit),
+        };
+        Self { limit, unit }
     }
+}
+
+/// What a limit counts of which nobody says so: requests, as the draft has it, unless its name speaks of tokens.
+fn unit_by_name(name: &str) -> Unit {
+    of_tokens(name).unwrap_or(Unit::Requests)
+}
+
+fn of_tokens(name: &str) -> Option<Unit> {
+    let name = name.to_ascii_lowercase();
+    let of = |word: &str| name.contains(word);
+    let which = if of("input") || of("prompt") {
+        Unit::InputTokens
+    } else if of("output") || of("completion") {
+        Unit::OutputTokens
+    } else {
+        Unit::Tokens
+    };
+    of("token").then_some(which)
 }
 
 fn parameter<'a>(parameters: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
@@ -109,6 +131,23 @@ mod tests {
             "\"fixed, window\";w=1, \"day\";q=1000;w=86400;qu=\"requests\", \"bytes\";q=9;qu=\"content-bytes\"";
         let both = "\"day\";r=3;t=3600, \"bytes\";r=0;t=60, \"fixed, window\";r=1;t=1";
         assert_eq!(told(both, policies), [(Some(1000), 3, 3600), (None, 1, 1)]);
+    }
+
+    #[test]
+    fn tokens_are_no_requests() {
+        let units = |field: &str, policy: &str| -> Vec<Unit> {
+            let mut headers = HeaderMap::new();
+            headers.insert(COMBINED, field.parse().unwrap());
+            headers.insert(POLICY, policy.parse().unwrap());
+            read(&headers).into_iter().map(|rate| rate.unit).collect()
+        };
+        let field =
+            r#""tokens";r=0;t=5, "input-tokens";r=1;t=5, "Output_Tokens";r=2;t=5, "requests";r=3;t=5, "burst";r=4;t=5"#;
+        let by_name = [Unit::Tokens, Unit::InputTokens, Unit::OutputTokens, Unit::Requests, Unit::Requests];
+        assert_eq!(units(field, ""), by_name);
+        assert_eq!(units(field, r#""tokens";q=9;w=60, "burst";q=9;w=60"#), by_name);
+        let named = r#""tokens";q=9;qu="requests", "burst";q=9;qu="tokens", "requests";q=9;qu="content-bytes""#;
+        assert_eq!(units(field, named), [Unit::Requests, Unit::InputTokens, Unit::OutputTokens, Unit::Tokens]);
     }
 
     #[test]

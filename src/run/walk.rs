@@ -38,6 +38,8 @@ impl Walk {
         let course = Course::new(pool.clock().tick(), wait);
         let plan = models.plan(demand.model());
         let plan = plan.and_then(|plan| plan.within(demand.particulars.allowed.as_ref(), demand.model.is_some()));
+        let keeps = demand.particulars.keeps_model;
+        let plan = plan.and_then(|plan| if keeps { plan.alone() } else { Some(plan) });
         demand.ahead = true;
         if plan.is_some() && demand.particulars.requested.is_none() {
             demand.particulars.requested.clone_from(&demand.model);
@@ -122,32 +124,41 @@ impl Walk {
         match out {
             // Without a wait no other error says that keys are out.
             Some(_) => {
-                instead(&self.rule, &self.pool, verdict, self.demand.clone()).map_or(Onward::Done, Onward::Instead)
+                let error = instead(&self.rule, &self.pool, verdict, self.demand.clone());
+                error.map_or(Onward::Done, |error| Onward::Instead(self.told(error)))
             }
             None => Onward::Done,
         }
     }
 
     /// A key for the next model of the list that has one ready, or for the first that one comes for in time. Else the error
-    /// says when that is.
-    async fn step_from(&mut self, mut error: Error) -> Result<Lease, Error> {
+    /// says when the first of the whole list is back.
+    async fn step_from(&mut self, error: Error) -> Result<Lease, Error> {
         let left = self.plan.clone();
         if let Some(lease) = self.step_down() {
             return Ok(lease);
         }
         let Some(mut left) = left else { return Err(error) };
-        let Some((model, after)) = left.soonest(&self.pool, &self.demand) else { return Err(error) };
         let wait = self.course.until(&self.rule).since(self.pool.clock().tick());
-        if wait.is_zero() || after > wait {
-            if let Some(exhausted) = error.exhausted_mut() {
-                exhausted.sooner_as(model, after);
-            }
-            return Err(error);
-        }
+        let soonest = left.soonest(&self.pool, &self.demand);
+        let Some((model, _)) = soonest.filter(|(_, after)| !wait.is_zero() && *after <= wait) else {
+            return Err(self.told(error));
+        };
         left.pass(&model);
         self.plan = Some(left);
         (self.demand.model, self.demand.wait) = (Some(model), Some(wait));
-        self.pool.acquire(self.demand.clone()).await
+        let granted = self.pool.acquire(self.demand.clone()).await;
+        granted.map_err(|error| self.told(error))
+    }
+
+    /// The error with the soonest of all models that the call may use.
+    fn told(&self, mut error: Error) -> Error {
+        if let (Some(plan), Some(exhausted)) = (&self.plan, error.exhausted_mut())
+            && let Some((model, after)) = plan.soonest_of_all(&self.pool, &self.demand)
+        {
+            exhausted.sooner_as(model, after);
+        }
+        error
     }
 
     /// A key for the next model of the list that has one ready.

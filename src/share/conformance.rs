@@ -4,12 +4,16 @@
 //! use tower_keypool::{Clock, share::{MemoryBoard, conformance}};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
-//! let clock = Clock::system();
+//! let clock = Clock::tokio_from(std::time::SystemTime::now());
 //! conformance::check(async || MemoryBoard::new(clock.clone())).await;
 //! # });
 //! ```
 
-use std::time::Duration;
+use std::{
+    future::{Future as _, poll_fn},
+    task::Poll,
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
 
@@ -22,10 +26,13 @@ use super::{
     settings::Settings,
     wire::{News, Renewal, Reply, UnitInfo},
 };
-use crate::{limit::Limits, time::Clock};
+use crate::{
+    limit::{Limit, Limits, Span, Unit},
+    time::Clock,
+};
 
 /// Checks a board. `make` makes one that is empty, each time; its leases end by real time, or by tokio's where the
-/// runtime is paused and the board lives by it. Takes less than two seconds.
+/// runtime is paused and the board lives by it. Takes about two seconds.
 ///
 /// # Panics
 /// Where it does something else than [`apply`](super::apply) would.
@@ -38,6 +45,9 @@ pub async fn check<B: Board>(make: impl AsyncFn() -> B) {
     an_old_fence_says_nothing(&make().await, &clock).await;
     a_later_life_takes_over(&make().await, &clock).await;
     a_lease_that_ends_untold_leaves_nothing(&make().await, &clock).await;
+    of_many_at_once_one_has_it(&make().await, &clock).await;
+    a_lease_ends_in_its_time(&make().await, &clock).await;
+    only_who_holds_it_says_what_was_used(&make().await, &clock).await;
     news_are_for_all_and_booked_once(&make().await, &clock).await;
 }
 
@@ -58,13 +68,11 @@ struct Talker {
 
 impl Talker {
     fn new(name: &str, life: u64, units: usize, clock: &Clock) -> Self {
-        let info = |n| UnitInfo {
-            unit: unit(n),
-            kind: kind(),
-            limits: Limits::new().per_minute(10),
-            guard: None,
-            joins: Vec::new(),
-        };
+        Self::with(name, life, units, &Limits::new().per_minute(10), clock)
+    }
+
+    fn with(name: &str, life: u64, units: usize, limits: &Limits, clock: &Clock) -> Self {
+        let info = |n| UnitInfo { unit: unit(n), kind: kind(), limits: limits.clone(), guard: None, joins: Vec::new() };
         let infos: Vec<UnitInfo> = (0..units).map(info).collect();
         let books = Books::new(&infos, Duration::from_millis(250), TimeZone::UTC);
         let settings = Settings::for_lease(Duration::from_millis(400));
@@ -212,6 +220,69 @@ async fn a_lease_that_ends_untold_leaves_nothing(board: &impl Board, clock: &Clo
     assert!(granted.len() <= 2);
     let known: u64 = granted.iter().filter(|granted| granted.unknown.is_none()).count() as u64;
     assert!(known <= 1, "of a unit that was held every place may have been used that nobody told of");
+}
+
+/// What is read and written in two steps lets others in between.
+async fn of_many_at_once_one_has_it(board: &impl Board, clock: &Clock) {
+    let mut talkers: Vec<Talker> =
+        ["one", "two", "three", "four"].map(|name| Talker::new(name, 1, 1, clock)).into_iter().collect();
+    let renewals: Vec<Renewal> = talkers
+        .iter_mut()
+        .map(|talker| {
+            talker.lacks(1);
+            talker.says()
+        })
+        .collect();
+    let mut under_way: Vec<_> = renewals.iter().map(|renewal| Some(Box::pin(board.renew(renewal)))).collect();
+    let mut granted = 0;
+    poll_fn(|cx| {
+        for renewal in &mut under_way {
+            if let Some(Poll::Ready(reply)) = renewal.as_mut().map(|renewal| renewal.as_mut().poll(cx)) {
+                granted += reply.expect("the board answers").granted.len();
+                *renewal = None;
+            }
+        }
+        if under_way.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    assert_eq!(granted, 1, "of four who ask at the same time one holds the one unit");
+}
+
+/// By the board's time, in milliseconds.
+async fn a_lease_ends_in_its_time(board: &impl Board, clock: &Clock) {
+    let window = Limit { unit: Unit::Requests, span: Span::Sliding(Duration::from_millis(200)), amount: 10 };
+    let talker = |name| Talker::with(name, 1, 1, &Limits::new().with(window), clock);
+    let (mut one, mut other) = (talker("one"), talker("other"));
+    let pass = |ms| tokio::time::sleep(Duration::from_millis(ms));
+    one.claim(1, board).await;
+    pass(250).await;
+    assert_eq!(other.claim(1, board).await.granted.len(), 0, "it is held for 400 ms");
+    one.renew(board).await;
+    pass(250).await;
+    assert_eq!(other.claim(1, board).await.granted.len(), 0, "and from its renewal on for as long again");
+    pass(550).await;
+    assert_eq!(other.claim(1, board).await.granted.len(), 1, "what is not renewed is free when its time is over");
+}
+
+async fn only_who_holds_it_says_what_was_used(board: &impl Board, clock: &Clock) {
+    let talker = |name| Talker::new(name, 1, 1, clock);
+    let (mut one, mut other, mut third) = (talker("one"), talker("other"), talker("third"));
+    one.claim(1, board).await;
+    one.start(0, 2);
+    let mut late = one.says();
+    let now = one.now();
+    one.holder.failed(now);
+    one.give_all_back(board).await;
+    other.claim(1, board).await;
+    other.start(0, 5);
+    other.renew(board).await;
+    // Whatever number it comes under: it was granted to another since.
+    late.number += 100;
+    let reply = board.renew(&late).await.expect("the board answers");
+    assert_eq!(reply.refused, [unit(0)], "it is not held any more");
+    other.give_all_back(board).await;
+    assert_eq!(third.claim(1, board).await.granted.len(), 1, "what was given back is free");
+    assert_eq!(third.room(0), 3, "2 were used, and 5");
 }
 
 async fn news_are_for_all_and_booked_once(board: &impl Board, clock: &Clock) {

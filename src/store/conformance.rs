@@ -15,16 +15,17 @@
 //! # });
 //! ```
 
+mod samples;
+
 use std::{collections::BTreeMap, future::Future, sync::Arc, task::Poll};
 
+pub(super) use self::samples::rest;
+use self::samples::{key, unit};
 use super::{
     Batch, Crash, Credit, Image, ImportRecord, KeptSecret, KeyRecord, KeyStanding, RestId, RestRecord, Run,
-    StartedRecord, Store, UnitRecord, UsageRecord, WindowRecord,
+    StartedRecord, Store, UnitRecord, UsageRecord,
 };
-use crate::{
-    limit::{Limit, Limits, Span, Unit},
-    verdict::{Scope, VerdictKind},
-};
+use crate::verdict::{Scope, VerdictKind};
 
 /// Runs everything against stores that `open` opens: empty ones by names that it was not asked for before, and what it
 /// held then by a name that it was. The store that was opened under a name before is dropped by then.
@@ -37,6 +38,7 @@ pub async fn check<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
     a_later_record_takes_the_place_of_an_earlier(&open).await;
     a_stored_secret_outlives_writes_without_one(&open).await;
     of_two_who_saw_a_key_the_later_is_right(&open).await;
+    names_mean_themselves(&open).await;
     what_is_gone_is_gone(&open).await;
     what_was_started_comes_to_the_record(&open).await;
     use_adds_up_and_is_found_by_day(&open).await;
@@ -88,6 +90,8 @@ async fn what_is_written_is_found_again<S: Store, F: Future<Output = S>>(open: i
             rest(Scope::KeyLane, "aa", Some("")),
             rest(Scope::Lane, "", Some("flash")),
             RestRecord { ends: None, probe: Some((5, 6)), ..rest(Scope::Exit, "", None) },
+            // What is over is the pool's to say, whose clock may be another.
+            RestRecord { since: 1_000, ends: Some(61_000), ..rest(Scope::Owner, "long ago", None) },
         ],
         run: Some(Run::Begun { epoch: 3, crashes: vec![Crash { epoch: 2, noticed: 99 }] }),
         ..Batch::default()
@@ -160,6 +164,24 @@ async fn of_two_who_saw_a_key_the_later_is_right<S: Store, F: Future<Output = S>
         let key = &load(&store).await.keys["aa"];
         assert_eq!((key.last_success, key.last_failure, key.consecutive_failures), expected);
     }
+}
+
+/// Whatever a store makes of them: models are called `a/b:c`, owners as people like.
+async fn names_mean_themselves<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
+    let mut names = vec![("a".to_owned(), "Flash".to_owned()), ("a".to_owned(), "flash".to_owned())];
+    names.extend(["%2f", "/", "'", "\"", "\\", "é", "%", "_"].map(|odd| ("b".to_owned(), odd.to_owned())));
+    for between in [" ", "#", ",", "-", ".", "/", ":", "|"] {
+        names.push((format!("a{between}b"), "c".to_owned()));
+        names.push(("a".to_owned(), format!("b{between}c")));
+    }
+    let batch = Batch { units: names.iter().map(|(owner, lane)| unit(owner, lane)).collect(), ..Batch::default() };
+    let store = open("names").await;
+    write(&store, batch).await;
+    let image = load(&store).await;
+    let mut found: Vec<_> = image.units.into_values().map(|unit| (unit.owner, unit.lane)).collect();
+    found.sort();
+    names.sort();
+    assert_eq!(found, names, "each is one of its own");
 }
 
 async fn what_is_gone_is_gone<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
@@ -266,7 +288,8 @@ async fn use_adds_up_and_is_found_by_day<S: Store, F: Future<Output = S>>(open: 
         last_success: None,
     };
     let batch = |usage| Batch { usage, ..Batch::default() };
-    let both = vec![used("2026-06-15", "bb", 5), used("2026-06-15", "aa", 2), used("2026-06-17", "aa", 1)];
+    let pro = UsageRecord { lane: "pro".into(), ..used("2026-06-17", "aa", 4) };
+    let both = vec![used("2026-06-15", "bb", 5), pro, used("2026-06-15", "aa", 2), used("2026-06-17", "aa", 1)];
     write(&store, batch(both)).await;
     let mut more = used("2026-06-15", "aa", -1);
     more.errors = BTreeMap::from([(VerdictKind::RateLimited, 2), (VerdictKind::Transient, 1)]);
@@ -276,13 +299,18 @@ async fn use_adds_up_and_is_found_by_day<S: Store, F: Future<Output = S>>(open: 
     let summary: Vec<_> = rows.iter().map(|row| (&*row.key, &*row.id, row.requests, row.input_tokens)).collect();
     assert_eq!(summary, [("aa", "renamed", 1, 20), ("bb", "k-bb", 5, 10)]);
     assert_eq!(rows[0].errors, BTreeMap::from([(VerdictKind::RateLimited, 3), (VerdictKind::Transient, 1)]));
-    assert_eq!(store.usage("2026-06-16", "2026-06-17").await.expect("use can be read").len(), 1);
+    assert_eq!(store.usage("2026-06-16", "2026-06-17").await.expect("use can be read").len(), 2);
     let rows = store.usage("2026-06-15", "2026-06-17").await.expect("use can be read");
     let told: Vec<_> =
         rows.iter().map(|row| (&*row.day, &*row.key, &*row.lane, row.input_tokens, row.output_tokens)).collect();
     let (first, third) = ("2026-06-15", "2026-06-17");
-    let expected = [(first, "aa", "flash", 20, 6), (first, "bb", "flash", 10, 3), (third, "aa", "flash", 10, 3)];
-    assert_eq!(told, expected, "by day, then by key");
+    let expected = [
+        (first, "aa", "flash", 20, 6),
+        (first, "bb", "flash", 10, 3),
+        (third, "aa", "flash", 10, 3),
+        (third, "aa", "pro", 10, 3),
+    ];
+    assert_eq!(told, expected, "by day, then by key, then by lane");
 }
 
 async fn imports_come_in_their_order<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
@@ -337,61 +365,4 @@ async fn writes_at_once_are_all_kept<S: Store, F: Future<Output = S>>(open: impl
     .await;
     let rows = store.usage("2026-06-15", "2026-06-15").await.expect("use can be read");
     assert_eq!(rows.iter().map(|row| row.requests).sum::<i64>(), 7);
-}
-
-fn key(hash: &str) -> KeyRecord {
-    KeyRecord {
-        hash: hash.to_owned(),
-        id: format!("k-{hash}"),
-        tier: Some("free".to_owned()),
-        priority: 10,
-        weight: 2.0,
-        weight_now: 1.5,
-        ramp: 2,
-        owner: Some("project".to_owned()),
-        consumer: Some("projects/1".to_owned()),
-        source: Some("vault".to_owned()),
-        reason: "by hand".to_owned(),
-        last_success: Some(1_781_550_000_000),
-        last_failure: Some(1_781_550_000_001),
-        consecutive_failures: 3,
-        created: 12,
-        ..KeyRecord::default()
-    }
-}
-
-fn unit(owner: &str, lane: &str) -> UnitRecord {
-    let minute = Limit { unit: Unit::Requests, span: Span::MINUTE, amount: 10 };
-    let day = Limit { unit: Unit::InputTokens, span: Span::Day, amount: 1_000_000 };
-    let moments = vec![(1_781_550_000_000, 1), (1_781_550_000_000, 2), (1_781_550_012_345, 3)];
-    UnitRecord {
-        owner: owner.to_owned(),
-        lane: lane.to_owned(),
-        epoch: 3,
-        windows: vec![
-            WindowRecord { limit: minute, moments, held: 2, days: Vec::new() },
-            WindowRecord { limit: day, moments: Vec::new(), held: 0, days: vec![("2026-06-15".to_owned(), 77)] },
-        ],
-        credit: Credit { requests: 2, input_tokens: 5_000, ..Credit::default() },
-        learned: Limits::new().per_day(250),
-        lost: None,
-    }
-}
-
-pub(super) fn rest(scope: Scope, whom: &str, lane: Option<&str>) -> RestRecord {
-    RestRecord {
-        id: RestId { scope, whom: whom.to_owned(), lane: lane.map(str::to_owned) },
-        kind: VerdictKind::RateLimited,
-        code: "RESOURCE_EXHAUSTED".to_owned(),
-        advice: "wait".to_owned(),
-        since: 1_781_550_000_000,
-        ends: Some(1_781_550_060_000),
-        at_midnight: true,
-        step: 2,
-        strikes: 1,
-        probe: None,
-        confirming: true,
-        held: true,
-        raised: true,
-    }
 }

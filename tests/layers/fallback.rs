@@ -131,6 +131,55 @@ async fn a_model_below_that_comes_back_in_time_is_waited_for() {
     assert_eq!((upstream.models(), upstream.seconds()), (vec!["lite".to_owned()], vec![3]));
 }
 
+/// Every key is refused for good as this model, and said to be back as another.
+#[tokio::test(start_paused = true)]
+async fn who_passed_a_better_model_by_is_told_when_that_is_back() {
+    for listed in [true, false] {
+        let (pool, upstream) = (pool(&["a", "b"]), Upstream::new(&[]));
+        rest(&pool, "pro", 20);
+        let fallback = ModelFallbackLayer::new(&pool).models(["pro", "flash", "lite"]).alias("best", ["pro", "flash"]);
+        let policy = RetryPolicy::new(&pool).exhausted_instead(true);
+        let below = ServiceBuilder::new()
+            .retry(policy)
+            .layer(KeyRotationLayer::new(&pool))
+            .layer(CooldownLayer::new(&pool))
+            .service(upstream.clone());
+        let client = fallback.layer(below);
+        // 40 s each.
+        upstream.model("flash", "rate");
+        upstream.model("lite", "rate");
+        let path = if listed { "/models/pro" } else { "/models/best" };
+        let error = client.oneshot(request(path)).await.unwrap_err();
+        let out = error.exhausted().unwrap();
+        assert_eq!(out.model(), Some(if listed { "lite" } else { "flash" }));
+        assert_eq!((out.sooner_model(), error.retry_after()), (Some("pro"), Some(Duration::from_secs(20))), "{error}");
+        assert!(error.to_string().ends_with("next in 20 s (as pro)"), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_made_for_one_model_is_asked_of_no_other() {
+    let (pool, upstream) = (pool(&["a"]), Upstream::new(&[]));
+    rest(&pool, "pro", 30);
+    let fallback = ModelFallbackLayer::new(&pool).models(["pro", "flash"]).alias("best", ["pro", "flash"]);
+    let client = stack(&pool, fallback, &upstream);
+    let ask = |model: &str| {
+        let mut request = request(&format!("/models/{model}"));
+        request.extensions_mut().insert(Demand::any_model().keeps_model());
+        client.clone().oneshot(request)
+    };
+    for model in ["pro", "best"] {
+        let error = ask(model).await.unwrap_err();
+        let out = error.exhausted().unwrap();
+        assert_eq!((out.model(), out.sooner_model()), (Some("pro"), None), "{error}");
+    }
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    for model in ["pro", "best", "flash"] {
+        ask(model).await.unwrap();
+    }
+    assert_eq!(upstream.models(), ["pro", "pro", "flash"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn how_long_that_is_the_stack_says() {
     let (pool, upstream) = (pool(&["a"]), Upstream::new(&[]));

@@ -256,6 +256,27 @@ async fn a_model_below_that_comes_back_in_time_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_is_out_of_all_models_is_told_the_soonest_of_all() {
+    let pool = pool(&["a", "b"]);
+    let rests = Verdict::new(VerdictKind::RateLimited).until(Until::For(Duration::from_secs(20)));
+    while let Ok(lease) = pool.try_acquire("pro") {
+        lease.settle(&rests);
+    }
+    let rule = Retry::new().exhausted_instead(true);
+    let runner = pool.with_retry(rule).models(Models::new().for_all(["pro", "flash"]));
+    let script = Script::bad(&["rate", "rate"]);
+    let error = runner.run("pro", judge, |key| script.clone().call(key)).await.unwrap_err();
+    assert_eq!(error.attempts(), 2);
+    assert!(error.to_string().ends_with("next in 20 s (as pro)"), "{error}");
+    // What was made for one model is asked of no other.
+    let script = Script::bad(&[]);
+    let keeps = Demand::new("pro").keeps_model();
+    let runner = pool.with_retry(steady()).models(Models::new().for_all(["pro", "lite"]));
+    let error = runner.run(keeps, judge, |key| script.clone().call(key)).await.unwrap_err();
+    assert!(error.to_string().ends_with("next in 20 s"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn its_future_spawns_and_frees_the_slot_when_dropped() {
     let pool = narrow_pool();
     let call = |key: LeasedKey| async move {

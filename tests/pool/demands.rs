@@ -208,11 +208,34 @@ fn acquire_many_fills_groups_in_order_partly_or_not_at_all() {
         assert!(pool.acquire_many(&[1]).of(FLASH).now().unwrap_err().is_exhausted());
     }
     let before = pool.snapshot();
-    assert!(pool.acquire_many(&[10, 20]).of(FLASH).all_or_none().now().unwrap_err().is_exhausted());
+    assert!(pool.acquire_many(&[10, 20]).of(FLASH).all_or_none().now().unwrap_err().is_never_fits());
     let after = pool.snapshot();
     assert_eq!((after.in_flight, after.started), (0, before.started), "nothing was taken");
     assert_eq!(sizes(&pool.acquire_many(&[10, 15]).of(FLASH).all_or_none().now().unwrap()), [10, 15]);
     assert!(pool.acquire_many(&[]).now().unwrap().is_empty());
+}
+
+#[test]
+fn so_many_at_once_as_no_keys_ever_carry_are_refused_for_good() {
+    let (pool, _) =
+        on(builder().keys((0..3).map(|n| key(n).max_concurrent(2))).limits(FLASH, Limits::new().per_minute(9)));
+    let held = pool.try_acquire(FLASH).unwrap();
+    let error = pool.acquire_many(&[4, 3]).of(FLASH).all_or_none().now().unwrap_err();
+    assert!(error.is_never_fits(), "{error}");
+    assert_eq!((error.most_requests(), error.retry_after()), (Some(6), None));
+    let said = "so many never fit: 7 requests at once are wanted for flash, and all keys together carry 6 at a time";
+    assert_eq!(error.to_string(), said);
+    // As many as they carry are only busy now.
+    assert!(pool.acquire_many(&[6]).of(FLASH).all_or_none().now().unwrap_err().is_exhausted());
+    drop(held);
+    assert_eq!(pool.acquire_many(&[6]).of(FLASH).all_or_none().now().unwrap()[0].len(), 6);
+    // Between two starts of a key lies a time.
+    let (pool, _) = on(builder().keys((0..3).map(|n| key(n).min_interval(secs(1)))));
+    let error = pool.acquire_many(&[4]).of(FLASH).all_or_none().now().unwrap_err();
+    assert_eq!(error.most_requests(), Some(3), "{error}");
+    // Who has no bound makes it none.
+    let (pool, _) = on(builder().keys([key(0).max_concurrent(1), key(1)]));
+    assert_eq!(pool.acquire_many(&[50]).of(FLASH).all_or_none().now().unwrap()[0].len(), 50);
 }
 
 #[tokio::test]

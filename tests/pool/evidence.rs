@@ -1,9 +1,11 @@
 //! Evidence: the same unclear verdict from keys of two owners within one request speaks of the request.
 
 use http::StatusCode;
-use tower_keypool::{Elsewhere, Key, KeyPool, Limits, Scope, Strategy, Tier, Until, Verdict, VerdictKind};
+use tower_keypool::{
+    Affinity, Demand, Elsewhere, Key, KeyPool, Limits, Scope, Strategy, Tier, Until, Verdict, VerdictKind,
+};
 
-use crate::support::{FLASH, answer, builder, invalid, key, on, secs, unclear, view};
+use crate::support::{FLASH, answer, builder, invalid, key, on, paused, secs, unclear, view};
 
 /// One request, every attempt of which is answered like this.
 async fn run(pool: &KeyPool, verdict: Verdict) {
@@ -295,6 +297,31 @@ async fn what_is_not_for_a_tier_is_asked_of_few_of_it_and_of_all_others() {
     let (pool, _) = on(builder().keys((0..20).map(key)));
     let calls = [ask(&pool, &zero, |_| false).await.1.len(), ask(&pool, &zero, |_| false).await.1.len()];
     assert_eq!((calls, resting(&pool)), ([8, 8], 16));
+}
+
+/// Nobody named the tier of these, so that the model is closed to none of them.
+#[tokio::test(start_paused = true)]
+async fn the_one_of_another_tier_is_waited_for_and_no_other_is_asked() {
+    let zero = limit_zero();
+    for (rest, served) in [(3, true), (30, false)] {
+        let paid = Key::paid(crate::support::secret(20)).id("paid").priority(tower_keypool::Priority(0));
+        let pool = paused(builder().keys((0..20).map(key)).key(paid));
+        let at_limit = Verdict::new(VerdictKind::RateLimited).scope(Scope::Owner).until(Until::For(secs(rest)));
+        pool.try_acquire(Demand::new(FLASH).affinity(Affinity::MustKey("paid".into()))).unwrap().judge(&at_limit);
+        let begun = pool.clock().tick();
+        let asked = std::sync::Mutex::new(Vec::new());
+        let judge = |result: &Result<(), ()>| if result.is_ok() { Verdict::SUCCESS } else { zero.clone() };
+        let call = |leased: tower_keypool::LeasedKey| {
+            let id = leased.key_id().to_string();
+            asked.lock().unwrap().push(id.clone());
+            async move { if id == "paid" { Ok(()) } else { Err(()) } }
+        };
+        let result = pool.run(Demand::new(FLASH).wait(secs(5)), judge, call).await;
+        let waited = pool.clock().tick().since(begun);
+        let asked = asked.into_inner().unwrap();
+        assert_eq!((result.is_ok(), asked.len()), (served, if served { 9 } else { 8 }), "{asked:?}");
+        assert_eq!(waited.as_secs(), if served { rest } else { 0 }, "{asked:?}");
+    }
 }
 
 #[tokio::test]

@@ -170,6 +170,7 @@ fn quotas_longer_than_a_minute_without_a_time() {
                 "",
             ),
         ),
+        ("Zhipu, of a day", json!({"error": {"code": "1304", "message": "您已达到今日调用次数限额。"}})),
         ("Zhipu", json!({"error": {"code": "1308", "message": "已达到 5 小时的使用上限。"}})),
         ("Modal", json!({"error": "usage limit reached"})),
         ("Ollama", json!({"error": "you (x) have reached your session usage limit, upgrade for higher limits"})),
@@ -225,6 +226,12 @@ fn capacity_is_nobodys_limit() {
             CAPACITY,
         ),
         (
+            "Zhipu, in Chinese",
+            429,
+            json!({"error": {"code": "1305", "message": "当前API请求过多，请稍后重试。"}}),
+            CAPACITY,
+        ),
+        (
             "Moonshot",
             429,
             said("We're receiving too many requests at the moment.", "rate_limit_reached_error", ""),
@@ -255,6 +262,7 @@ fn limits_of_an_account() {
         ),
         ("Perplexity", 429, said("Please try again later.", "request_rate_limit_exceeded", "429"), RATE),
         ("Zhipu", 429, json!({"error": {"code": "1302", "message": "Too high a concurrency"}}), RATE),
+        ("Zhipu, frequency", 429, json!({"error": {"code": "1303", "message": "您当前使用该API的频率过高。"}}), RATE),
         ("DashScope", 429, said("Please try again later.", "limit_requests", "limit_requests"), RATE),
         // Its word for tokens a minute is the one that others have for an empty account.
         (

@@ -54,6 +54,10 @@ fn a_model_that_is_not_to_be_had_is_said_in_many_ways() {
             400,
             r#"{"error":{"message":"Model Not Exist","type":"invalid_request_error","param":null,"code":"invalid_request_error"}}"#,
         ),
+        (
+            400,
+            r#"{"error":{"message":"Unable to access non-serverless model a/old. Please visit https://api.together.ai/models/a/old to create and start a new dedicated endpoint for the model.","type":"invalid_request_error","param":null,"code":"model_not_available"}}"#,
+        ),
     ] {
         assert_eq!(is(&judge(&OpenAi::new(), status, body)), (K::ModelUnavailable, S::Lane, E::OtherModel), "{body}");
     }

@@ -3,6 +3,7 @@
 mod away;
 #[cfg(all(feature = "config", any(feature = "redis", feature = "sqlite")))]
 mod changes;
+mod convicts;
 mod facts;
 mod few;
 #[cfg(feature = "redis")]

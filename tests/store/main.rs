@@ -2,6 +2,7 @@
 
 mod answered;
 mod conforming;
+mod convicts;
 mod crashes;
 #[cfg(feature = "sqlite")]
 mod journal;

@@ -42,6 +42,11 @@ impl Names {
         (!found.is_empty()).then(|| Self { all: found.join("\n").into() })
     }
 
+    /// Whether something of it was made for one model, and is of no use to another.
+    pub(crate) fn are_of_one_model(&self) -> bool {
+        self.each().any(|name| name.starts_with("cachedContents/"))
+    }
+
     fn each(&self) -> impl Iterator<Item = &str> {
         self.all.split('\n')
     }

@@ -34,6 +34,7 @@ impl Client {
             return self.send_by(method, path, body, demand).await;
         };
         let demand = demand.unwrap_or_default().of_resource();
+        let demand = if names.are_of_one_model() { demand.keeps_model() } else { demand };
         let (mut tried, mut waited, mut last) = (Vec::new(), Vec::new(), None);
         loop {
             let way = self.holdings().way(&names);

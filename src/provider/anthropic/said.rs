@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
 use crate::{
@@ -74,7 +74,9 @@ const AXES: &[Axis] = &[
 
 /// What remains.
 pub(super) fn rates(headers: &HeaderMap, now: Option<SystemTime>) -> Vec<RateHeader> {
-    if !headers.keys().any(|name| name.as_str().starts_with("anthropic-ratelimit-")) {
+    // Gateways that speak its language send the one of the IETF.
+    let told = |name: &HeaderName| name.as_str().starts_with("anthropic-ratelimit-") || name == rate_headers::COMBINED;
+    if !headers.keys().any(told) {
         return Vec::new();
     }
     rate_headers::read(AXES, headers, now)

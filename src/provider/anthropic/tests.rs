@@ -36,6 +36,21 @@ fn what_requests_ask_for() {
     assert_eq!(anthropic.retarget(&mut head(Method::POST, "/v1/messages"), "m"), Retarget::InBody);
 }
 
+/// Gateways that speak the language send the field of the IETF.
+#[test]
+fn the_field_of_the_ietf_counts_as_well() {
+    let headers: HeaderMap = [("ratelimit", "\"requests\";r=0;t=7, \"tokens\";r=90;t=20")]
+        .into_iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect();
+    let news = Anthropic::new().rate_headers(&headers).expect("there are some");
+    let told: Vec<_> = news.remaining.iter().map(|rate| (rate.unit, rate.remaining, rate.reset.as_secs())).collect();
+    assert_eq!(told, [(crate::limit::Unit::Requests, 0, 7), (crate::limit::Unit::Tokens, 90, 20)]);
+    let body = br#"{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}"#;
+    let answer = Answer::new(StatusCode::TOO_MANY_REQUESTS, &headers, body, std::time::SystemTime::UNIX_EPOCH);
+    assert_eq!(Anthropic::new().judge(&answer).retry_after(), Some(Duration::from_secs(7)));
+}
+
 #[test]
 fn resets_are_measured_by_the_answers_date() {
     let anthropic = Anthropic::new();

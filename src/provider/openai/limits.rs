@@ -34,6 +34,8 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
             Is("resource_unavailable"),
             Is("queue_exceeded"),
             Is("NoCapacity"),
+            // Zhipu's.
+            Is("1305"),
         ],
         ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
         "The provider has no capacity for this model now: wait, or fall back to another model.",
@@ -66,6 +68,8 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
             Hits(Hit::Day),
             Is("usage_limit_reached"),
             Is("SetLimitExceeded"),
+            // Zhipu's.
+            Is("1304"),
             Is("1308"),
             Is("FreeUsageLimitError"),
             Is("SubscriptionUsageLimitError"),
@@ -95,6 +99,7 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
             Is("throttling_error"),
             Is("limit_requests"),
             Is("1302"),
+            Is("1303"),
             Begins("you have been rate limited"),
             Begins("too many requests for team "),
             Begins("too many tokens for team "),

@@ -55,6 +55,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel),
         "The provider retired this model: see its page of models for what took its place.",
     ),
+    // Together's, of models for which an endpoint has to be made first.
+    rule(
+        &[400],
+        &[Is("model_not_available")],
+        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel),
+        "The provider does not offer this model as it stands: make an endpoint for it, or use another model.",
+    ),
     // A proxy tells what its own provider told it: of the proxy's key, not of ours.
     rule(
         &[401, 402, 403],

@@ -14,6 +14,9 @@ use crate::{store::StoreError, time::Clock};
 /// A process that ends lets go of the file within this time.
 const ENDING: Duration = Duration::from_secs(2);
 
+/// Whoever makes or mends a file is done within this time, or was stopped in the middle of it.
+const MENDING: Duration = Duration::from_secs(10);
+
 /// Makes the folder and an empty file where there is none. Nobody but its owner may read either.
 pub(super) fn prepare(path: &Path) -> Result<(), StoreError> {
     if path.exists() && !whose::has_strange_journal(path) {
@@ -126,7 +129,7 @@ pub(super) fn set_aside(path: &Path, what: &str) -> Result<PathBuf, StoreError> 
     Ok(aside)
 }
 
-/// Whoever makes or mends a database, others may be about to do the same, holds this; waits for whoever does.
+/// Whoever makes or mends a database, others may be about to do the same, holds this; waits for whoever does, for a while.
 pub(super) fn mending(path: &Path) -> Result<File, StoreError> {
     let lock = beside(path, ".mend");
     let failed = |error| StoreError::because(format!("cannot make the database {}", path.display()), error);
@@ -134,8 +137,15 @@ pub(super) fn mending(path: &Path) -> Result<File, StoreError> {
         make_folder(folder).map_err(failed)?;
     }
     let file = private(&lock).map_err(failed)?;
-    file.lock().map_err(failed)?;
-    Ok(file)
+    if wait_for(&file, File::try_lock, MENDING).map_err(failed)? {
+        return Ok(file);
+    }
+    Err(StoreError::in_use(format!(
+        "another process has been making or mending the database {} for {} s (it has {} open): end it, or choose another file",
+        path.display(),
+        MENDING.as_secs(),
+        lock.display()
+    )))
 }
 
 /// Whether a process works on the database, as far as its lock tells.
@@ -160,15 +170,23 @@ fn take(path: &Path, take: impl Fn(&File) -> Result<(), TryLockError>, refused: 
     let lock = beside(path, ".lock");
     let failed = |error| StoreError::because(format!("cannot lock {}", lock.display()), error);
     let file = private(&lock).map_err(failed)?;
-    let step = Duration::from_millis(20);
-    for _ in 0..ENDING.as_millis() / step.as_millis() {
-        match take(&file) {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => thread::sleep(step),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
+    if wait_for(&file, take, ENDING).map_err(failed)? {
+        return Ok(file);
     }
     Err(StoreError::in_use(refused.replace("{}", &path.display().to_string())))
+}
+
+/// Whether the lock was had within that time.
+fn wait_for(file: &File, take: impl Fn(&File) -> Result<(), TryLockError>, within: Duration) -> io::Result<bool> {
+    let step = Duration::from_millis(20);
+    for _ in 0..within.as_millis() / step.as_millis() {
+        match take(file) {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => thread::sleep(step),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
@@ -194,5 +212,18 @@ mod tests {
             done.store(true, Relaxed);
             assert!(failed.is_none(), "{failed:?}");
         });
+    }
+
+    /// It may have been stopped in the middle.
+    #[test]
+    fn nobody_waits_without_end_for_one_that_mends() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keypool.db");
+        let theirs = mending(&path).expect("free");
+        let ours = private(&beside(&path, ".mend")).expect("opened");
+        let moment = Duration::from_millis(40);
+        assert!(!wait_for(&ours, File::try_lock, moment).expect("asked"));
+        drop(theirs);
+        assert!(wait_for(&ours, File::try_lock, moment).expect("asked"));
     }
 }

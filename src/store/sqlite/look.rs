@@ -41,19 +41,43 @@ fn look(path: &Path) -> Result<Connection, Failure> {
         // Somebody is about to make it, or emptied it.
         return forward(Connection::open_in_memory()?, path);
     }
+    opened(path, |connection| whole(connection, path))
+}
+
+/// Opened and looked at: where what belongs beside it cannot be made, as far as it lies in the file itself.
+pub(super) fn opened(
+    path: &Path,
+    look: impl Fn(Connection) -> Result<Connection, Failure>,
+) -> Result<Connection, Failure> {
     if whose::has_strange_journal(path) {
-        return whole(whose::alone(path)?, path);
+        return look(whose::alone(path)?);
     }
+    let takes_no_writes = |failure: &Failure| {
+        let Failure::Sqlite(error) = failure else { return false };
+        matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+    };
     let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(Failure::from);
-    match opened.and_then(|connection| whole(connection, path)) {
-        // What lies beside a journal cannot be made there.
-        Err(Failure::Sqlite(error))
-            if matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) =>
-        {
-            whole(whose::untouched(path)?, path)
+    match opened.and_then(&look) {
+        Err(failure) if takes_no_writes(&failure) => {
+            let opened = whose::untouched(path).map_err(Failure::from).and_then(look);
+            opened.map_err(|failure| if takes_no_writes(&failure) { half(path) } else { failure })
         }
         looked => looked,
     }
+}
+
+/// What cannot be had of a file that is there.
+fn half(path: &Path) -> Failure {
+    let shown = path.display();
+    if std::fs::File::open(path).is_err() || !file::beside(path, "-wal").exists() {
+        return StoreError::new(format!(
+            "the database {shown} cannot be read: it, or its folder, is closed to this user"
+        ))
+        .into();
+    }
+    let what = "is not all in its file, and nothing can be written beside it, which reading the rest (-wal) takes: copy \
+                both to a folder that takes writes, and look there";
+    StoreError::new(format!("the database {shown} {what}")).into()
 }
 
 fn whole(connection: Connection, path: &Path) -> Result<Connection, Failure> {

@@ -35,7 +35,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
@@ -114,7 +114,8 @@ impl Sqlite {
         }
     }
 
-    /// Opens a file that is there, to copy or to check it. Nothing is brought forward or set aside.
+    /// Opens a file that is there, to copy or to check it. Nothing is brought forward or set aside. It may stand where
+    /// nothing can be written.
     ///
     /// # Errors
     /// When it is not there, is empty, cannot be read, or a newer version wrote it.
@@ -125,20 +126,15 @@ impl Sqlite {
         if whose::is_empty(path) {
             return Err(empty());
         }
-        let open = || {
-            let connection = if whose::has_strange_journal(path) {
-                whose::alone(path)?
-            } else {
-                Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?
-            };
+        let known = |connection: Connection| {
             connection.busy_timeout(BUSY)?;
             // What lay beside it (-wal) held all, and was not copied along.
             if migrate::known(&connection, path, migrate::MIGRATIONS)? == 0 {
                 return Err(empty().into());
             }
-            Ok::<_, Failure>(connection)
+            Ok(connection)
         };
-        Self::start(path, open().map_err(|failure| failure.of(path))?, None)
+        Self::start(path, look::opened(path, known).map_err(|failure| failure.of(path))?, None)
     }
 
     /// Whether [`Sqlite::open`] would refuse the file that is there, and why: another program's, no database, or a newer

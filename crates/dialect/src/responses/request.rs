@@ -28,7 +28,8 @@ const NEVER_MATTER: [&str; 10] = [
 
 /// Fields that would change the answer and cannot be had, but for these values.
 const ONLY_AS: [(&str, &[&str]); 5] = [
-    ("truncation", &[r#""disabled""#]),
+    // Changes nothing about what fits; of what does not the upstream says so.
+    ("truncation", &[r#""disabled""#, r#""auto""#]),
     ("background", &["false"]),
     ("previous_response_id", &[]),
     ("conversation", &[]),

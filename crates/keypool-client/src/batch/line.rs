@@ -51,7 +51,7 @@ impl Worker {
         let shared = &self.shared;
         let pool = shared.client.pool();
         let models = shared.client.models_in_place();
-        let chain = if models.is_empty() { Vec::new() } else { models.chain(&work.model) };
+        let chain = if models.is_empty() { Vec::new() } else { self.chain(work) };
         let chain = if chain.is_empty() { std::slice::from_ref(&work.model) } else { &chain };
         let (mut out, mut waited) = (None::<Exhausted>, Duration::ZERO);
         let mut steps = Vec::new();

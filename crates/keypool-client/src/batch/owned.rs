@@ -11,7 +11,7 @@ use super::{
     work::Work,
     worker::Worker,
 };
-use crate::holdings::{Holdings, Way};
+use crate::holdings::{Holdings, Names, Way};
 
 /// So many tasks that wait for some key or answer are looked at for each that is taken.
 pub(super) const MOST_LOOKED_AT: usize = 1_024;
@@ -74,6 +74,15 @@ impl Owned {
 }
 
 impl Worker {
+    /// The models that may carry a task, in their order: what it names may be of use to one alone.
+    pub(super) fn chain(&self, work: &Work) -> Vec<Arc<str>> {
+        let mut chain = self.shared.client.models_in_place().chain(&work.model);
+        if work.names.as_ref().is_some_and(Names::are_of_one_model) {
+            chain.truncate(1);
+        }
+        chain
+    }
+
     /// Who may carry a task: the owner of what it refers to, those who may be that, or any. A slot has its own key.
     pub(super) fn ways(&self, work: &Work) -> Cow<'static, [Affinity]> {
         const ANY: &[Affinity] = &[Affinity::Any];

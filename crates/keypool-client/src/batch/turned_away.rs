@@ -183,7 +183,7 @@ impl Worker {
             return None;
         }
         let pool = self.shared.client.pool();
-        let chain = self.shared.client.models_in_place().chain(&work.model);
+        let chain = self.chain(work);
         let mut out = None;
         for model in &chain {
             let why = pool.outlook(demand(work, model, None)).filter(|why| is_all(why, OutReason::ModelUnavailable))?;

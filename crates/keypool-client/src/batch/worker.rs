@@ -141,7 +141,7 @@ impl Worker {
     /// Why no key at all may carry it; `None`: one may.
     pub(super) fn outlook(&self, work: &Work) -> Option<Exhausted> {
         let pool = self.shared.client.pool();
-        let chain = self.shared.client.models_in_place().chain(&work.model);
+        let chain = self.chain(work);
         let ways = self.ways(work);
         let asked =
             chain.iter().flat_map(|model| ways.iter().map(move |way| demand(work, model, None).affinity(way.clone())));

@@ -12,7 +12,7 @@ use keypool_client::{
     batch::{Batch, Ended, Task},
 };
 use serde_json::{Value, json};
-use tower_keypool::{Affinity, Demand, KeyPool, Limits};
+use tower_keypool::{Affinity, Demand, KeyPool, Limits, Models};
 
 use crate::{
     provider::{self, Asked, Says, fine},
@@ -228,4 +228,36 @@ async fn what_a_disabled_keys_owner_may_have_is_told() {
         assert!(told.iter().all(|said| said.contains(NOT_YOURS)), "slots {slots}: {told:?}");
         assert_eq!(asked.load(SeqCst), if all { 2 } else { 3 }, "slots {slots}");
     }
+}
+
+/// It is of no use to another model, whose 400 would read like a mistake of the task's.
+#[tokio::test(start_paused = true)]
+async fn a_cached_content_is_asked_of_its_own_model_alone() {
+    let pool = pool(1);
+    let models = Models::new().for_all([MODEL, "gemini-2.5-flash-lite"]);
+    let (client, _) = provider::reading(&pool, models, |asked, _, model, body| {
+        let mismatch =
+            json!({ "error": { "code": 400, "message": "has to be the same", "status": "INVALID_ARGUMENT" } });
+        let says = match () {
+            () if asked == 0 => provider::limited("Minute", "30s"),
+            () if body.contains("cachedContents/") && model != MODEL => Says::Answer(400, mismatch),
+            () => fine(),
+        };
+        (Duration::ZERO, says)
+    });
+    let contents = json!([{ "role": "user", "parts": [{ "text": "x" }] }]);
+    let cached = json!({ "contents": contents, "cachedContent": "cachedContents/c" });
+    let path = format!("/v1beta/models/{MODEL}:generateContent");
+    for _ in 0..2 {
+        // The model's own 429, then why nobody is asked.
+        match client.raw(Method::POST, &path, cached.to_string()).await {
+            Ok(answer) => assert_eq!(answer.status(), 429),
+            Err(error) => assert!(error.is_exhausted(), "{error}"),
+        }
+    }
+    let plain = json!({ "contents": contents });
+    assert!(client.raw(Method::POST, &path, plain.to_string()).await.unwrap().status().is_success());
+    let task = Task::from_value(json!({ "id": 1, "request": cached })).unwrap();
+    let (_, statistics) = Batch::new(client).run([task]).finish().await;
+    assert_eq!((statistics.ok, statistics.failed), (1, 0), "{statistics}");
 }

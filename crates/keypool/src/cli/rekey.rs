@@ -34,11 +34,14 @@ impl Rekey {
     pub(super) async fn run(&self) -> Result<(), Failure> {
         let database = self.database.existing().await?;
         let key = SecretKey::of(database.path()).map_err(Failure::config)?;
+        let keys = key.how_many();
         let anew = database.edit_keys(move |book| key.encrypt_anew(book)).await.map_err(Failure::run)?;
         let Anew { now, before } =
             anew.map_err(|error| Failure::run(anyhow::anyhow!("nothing was changed: {error}")))?;
         if self.json {
-            say_json(&json!({ "database": database.to_string(), "encrypted_anew": now, "already": before }));
+            let told =
+                json!({ "database": database.to_string(), "encrypted_anew": now, "already": before, "keys": keys });
+            say_json(&told);
             return Ok(());
         }
         let secrets = |n| if n == 1 { "1 secret".to_owned() } else { format!("{n} secrets") };
@@ -52,6 +55,13 @@ impl Rekey {
                 if before == 0 { String::new() } else { format!(", as {before} had been") },
             ),
         });
+        if keys > 1 && now + before > 0 {
+            // Which of them is the new one nothing tells: in another order the old one encrypts.
+            say(&format!(
+                "the first of the {keys} keys opens all of it, and must stay; no other is needed for it any more (was the first \
+                 one to go? Put the new one in front, and do this again)"
+            ));
+        }
         Ok(())
     }
 }

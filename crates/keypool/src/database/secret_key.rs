@@ -102,6 +102,11 @@ impl SecretKey {
         [&self.given, &self.beside].into_iter().flatten().flat_map(Vaults::iter)
     }
 
+    /// How many keys are at hand.
+    pub fn how_many(&self) -> usize {
+        self.vaults().count()
+    }
+
     /// Encrypts what is encrypted in this book with the first key at hand, whichever of them opens it.
     ///
     /// # Errors

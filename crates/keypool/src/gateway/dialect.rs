@@ -78,7 +78,13 @@ impl Dialect {
 
 impl Dialect {
     /// The answer for a path of this dialect that cannot be had here.
-    pub(super) fn nowhere(self) -> Response<Full<Bytes>> {
+    pub(super) fn nowhere(self, path: &str) -> Response<Full<Bytes>> {
+        if path.contains("/responses/resp_") {
+            return self.not_found(
+                "no response is kept here to be asked for, listed or deleted afterwards: what was said is remembered for an \
+                 hour, for a request that names it as previous_response_id",
+            );
+        }
         self.not_found("this path is not translated: chat completions, responses, embeddings, images/generations, audio, messages and models are")
     }
 

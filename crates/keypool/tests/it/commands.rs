@@ -375,6 +375,64 @@ fn a_database_that_takes_no_writes_is_the_systems_fault() {
     }
 }
 
+/// A disk that is mounted to be read, a folder of somebody else.
+#[cfg(unix)]
+#[test]
+fn a_database_where_nothing_can_be_written_is_checked_and_copied() {
+    use std::os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    };
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    let elsewhere = home.at("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let folder = home.at("state/keypool");
+    let is_root = std::fs::metadata(&folder).unwrap().uid() == 0;
+    let beside = |end: &str| folder.join(format!("keypool.db{end}"));
+    for end in ["-wal", "-shm"] {
+        drop(std::fs::remove_file(beside(end)));
+    }
+    let files = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+    for path in files.chain([folder.clone(), home.at("state"), home.at("."), elsewhere.clone()]) {
+        let mode = if path == elsewhere {
+            0o700
+        } else if path.is_dir() {
+            0o555
+        } else {
+            0o400
+        };
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        if is_root {
+            // Whom no permission keeps out: another does it.
+            chown(&path, Some(65_534), None).unwrap();
+        }
+    }
+    let run = |args: &[&str]| {
+        let mut command = home.command(args);
+        if is_root {
+            command.uid(65_534);
+        }
+        Home::ended(command, "")
+    };
+    assert!(run(&["db", "check"]).good().contains("is whole: schema"));
+    let copy = elsewhere.join("copy.db");
+    let copy = copy.to_str().unwrap();
+    run(&["db", "backup", copy]).good();
+    assert!(home.run(&["db", "check", "--db", copy]).good().contains("1 key,"));
+    if is_root {
+        // What is in the file alone is not all.
+        std::fs::write(beside("-wal"), [0; 4_096]).unwrap();
+        chown(beside("-wal"), Some(65_534), None).unwrap();
+        for (args, code) in [(&["db", "check"][..], 1), (&["db", "backup", "x.db"], 1), (&["keys"], 2)] {
+            run(args).bad(code, "copy both to a folder that takes writes");
+        }
+    }
+    for path in [home.at("."), home.at("state"), folder.clone()] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
 /// Names and states are whole, whatever else has no room.
 #[cfg(unix)]
 #[test]

@@ -484,6 +484,31 @@ fn the_shipped_example_loads_and_keeps_to_the_schema() {
     }
 }
 
+/// An editor says of a file what `config check` does.
+#[test]
+fn a_number_that_is_written_as_text_is_taken_by_check_and_schema() {
+    let (_, printed) = Folder::new().run(&["config", "schema"], &[]);
+    let validator = jsonschema::validator_for(&serde_json::from_str(&printed).unwrap()).unwrap();
+    for (name, texts) in [
+        ("weight", &["2", " 0.5 ", ".5", "1e3", "+2", "1.", "x", "", "-1", "NaN", "0x2"][..]),
+        ("priority", &["3", "free", "paid", " 7", "+1", "-1", "1.5", "x", ""]),
+        ("max_concurrent_requests", &["2", "+2 ", "-1", "two", "1.0", ""]),
+        ("limits", &["15", " 15", "+15", "-15", "15.0", "1e3", ""]),
+        ("retries", &["3", " 3", "-3", "3.0", ""]),
+    ] {
+        for text in texts {
+            let toml = match name {
+                "limits" => format!("[[keys]]\nsecret = '{ONE}'\nlimits = {{ '*' = {{ rpm = '{text}' }} }}\n"),
+                "retries" => format!("[[keys]]\nsecret = '{ONE}'\n[retry]\nmax_retries = '{text}'\n"),
+                _ => format!("[[keys]]\nsecret = '{ONE}'\n{name} = '{text}'\n"),
+            };
+            let value = serde_json::to_value(toml.parse::<toml::Table>().unwrap()).unwrap();
+            let (code, said) = Folder::new().with("keypool.toml", &toml).run(&["config", "check"], &[]);
+            assert_eq!(code == 0, validator.is_valid(&value), "{name} = {text:?}: {said}");
+        }
+    }
+}
+
 #[test]
 fn where_the_store_is_comes_from_file_variable_or_option_and_no_password_is_shown() {
     const URL: &str = "rediss://me:a-secret-token@redis.example:6380/1";

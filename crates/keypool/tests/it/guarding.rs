@@ -1,9 +1,14 @@
 //! What gets in, what does not, and in which shape it is told.
 
+use std::time::Duration;
+
 use http::{Request, StatusCode};
 use keypool::gateway::token::PLACEHOLDER;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tower::service_fn;
 
 use crate::support::{Served, ask, echo, raw};
@@ -152,9 +157,9 @@ async fn http2_is_spoken_too() {
 async fn it_stops_when_told_to_and_refuses_connections_then() {
     let served = served().await;
     let address = served.address;
-    let kept = tokio::net::TcpStream::connect(address).await.unwrap();
-    tokio::time::timeout(std::time::Duration::from_secs(50), served.stop()).await.expect("before its grace is over");
-    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+    let kept = TcpStream::connect(address).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(50), served.stop()).await.expect("before its grace is over");
+    assert!(TcpStream::connect(address).await.is_err());
     drop(kept);
 }
 
@@ -163,7 +168,7 @@ async fn a_head_that_does_not_come_to_its_end_is_waited_for_half_a_minute() {
     let served = served().await;
     let clock = tower_keypool::Clock::system();
     for is_first in [true, false] {
-        let mut stream = tokio::net::TcpStream::connect(served.address).await.unwrap();
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
         if !is_first {
             // Without a token, it is answered here.
             stream.write_all(b"GET /v1beta/models HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
@@ -174,5 +179,31 @@ async fn a_head_that_does_not_come_to_its_end_is_waited_for_half_a_minute() {
         assert_eq!(stream.read(&mut [0; 4096]).await.unwrap_or(0), 0);
         let waited = clock.tick().since(began).as_secs();
         assert!((30..=36).contains(&waited), "{waited} s");
+    }
+}
+
+#[tokio::test]
+async fn who_sends_a_long_body_to_be_refused_sees_the_answer() {
+    let served = served().await;
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    let body = vec![b' '; 8 << 20];
+    for _ in 0..2 {
+        let head = format!(
+            "POST /v1beta/models/gemini-2.5-flash:generateContent HTTP/1.1\r\nhost: {}\r\nx-goog-api-key: wrong\r\n\
+             content-length: {}\r\n\r\n",
+            served.address,
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // Answered by now; most clients write on, and fail where that fails.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        stream.write_all(&body).await.unwrap();
+        let (mut answer, mut piece) = (String::new(), [0; 4096]);
+        while !answer.contains("valid") {
+            let read = stream.read(&mut piece).await.unwrap();
+            assert_ne!(read, 0, "{answer}");
+            answer += std::str::from_utf8(&piece[..read]).unwrap();
+        }
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     }
 }

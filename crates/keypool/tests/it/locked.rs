@@ -103,6 +103,12 @@ fn secrets_are_encrypted_anew_all_or_none() {
     check(&new, &["db", "check"]).good();
     check(&old, &["db", "check"]).bad(1, "cannot be decrypted");
     assert!(check(&new, &["config", "check"]).good().contains("all is well: 4 keys"));
+    // Put in the other order, the old one encrypts again: whoever does that reads which key must stay.
+    let order = |keys: &str| check(keys, &["db", "rekey"]).good();
+    assert!(order(&format!("{new},{old}")).contains("the first of the 2 keys opens all of it, and must stay"));
+    let turned = order(&format!("{old},{new}"));
+    assert!(turned.contains("3 secrets") && turned.contains("Put the new one in front"), "{turned}");
+    assert!(order(&both).contains("3 secrets") && !order(&new).contains("must stay"));
     check(&format!("{new},short"), &["db", "rekey"]).bad(2, "key 2 of 2 in it is not 32 bytes");
 }
 

@@ -3,6 +3,8 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "tables read better without the signs")]
 
+use std::time::Duration;
+
 use gemini_sim::GeminiSim;
 use http::{Request, StatusCode};
 use keypool::{
@@ -15,7 +17,7 @@ use keypool::{
     },
 };
 use serde_json::{Value, json};
-use tower_keypool::store::Sqlite;
+use tower_keypool::{Gemini, Key, KeyPool, Limits, Models, store::Sqlite};
 
 use crate::{
     resources::{self, ALICE, BOB, both, pool, sim, upload},
@@ -361,4 +363,42 @@ async fn a_list_of_models_holds_for_tokens_of_the_providers_and_for_agents() {
         let sent = resources::post(&served, token, interactions, json!({ "agent": agent, "input": "x" })).await;
         assert!(sent.status != StatusCode::FORBIDDEN && sim.report().total.arrivals > arrivals, "{sent:?}");
     }
+}
+
+/// Gemini's own answer to such a step is a 400, which reads like a mistake of the caller's.
+#[tokio::test]
+async fn a_cached_content_is_asked_of_its_own_model_alone() {
+    let sim = resources::sim().await;
+    let one = Limits::new().per_minute(1);
+    let pool = KeyPool::builder(Gemini::at(&sim.url()).unwrap())
+        .key(Key::new(crate::serving::ONE).id("one").owner("p1"))
+        .limits("gemini-2.5-flash", one)
+        .wait(Duration::ZERO)
+        .build()
+        .unwrap();
+    let models = Models::new().for_all(["gemini-2.5-flash", "gemini-2.5-flash-lite"]);
+    let served = Served::falling_back(&pool, &sim.url(), models).await;
+    let words = "word ".repeat(100);
+    let cache = json!({ "model": "models/gemini-2.5-flash", "contents": [{ "parts": [{ "text": words }] }] });
+    let made = resources::post(&served, PLACEHOLDER, "/v1beta/cachedContents", cache).await;
+    let cache = made.json()["name"].clone();
+    assert!(cache.is_string(), "{made:?}");
+    let contents = json!([{ "role": "user", "parts": [{ "text": "x" }] }]);
+    let path = "/v1beta/models/gemini-2.5-flash:generateContent";
+    let plain = json!({ "contents": contents });
+    // Whatever the cache itself cost: from here on the model is out, and another serves.
+    for _ in 0..2 {
+        let answer = resources::post(&served, PLACEHOLDER, path, plain.clone()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    }
+    let cached = json!({ "contents": contents, "cachedContent": cache });
+    let answer = resources::post(&served, PLACEHOLDER, path, cached).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    let chat = json!({
+        "model": "gemini-2.5-flash",
+        "messages": [{ "role": "user", "content": "x" }],
+        "extra_body": { "google": { "cached_content": cache } },
+    });
+    let answer = resources::post(&served, PLACEHOLDER, "/v1/chat/completions", chat).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
 }

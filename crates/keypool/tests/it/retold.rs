@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use gemini_sim::{Fault, GeminiSim, Rule};
+use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -164,4 +166,18 @@ async fn a_key_that_was_escaped_is_not_told_in_plain() {
     let (served, _) = over(vec![events]).await;
     let told = shown(&post(&served, "/v1/chat/completions", &chat(json!({ "stream": true }))).await);
     assert!(!told.contains(&ONE.to_uppercase()) && told.contains(" end"), "{told}");
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_packed_unasked_is_told_as_ever() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let served = crate::dialects::served(&sim).await;
+    for (more, end) in [(json!({}), "\"finish_reason\":\"stop\""), (json!({ "stream": true }), "[DONE]")] {
+        let plain = post(&served, "/v1/chat/completions", &chat(more.clone())).await;
+        sim.script(Rule::new(Fault::Gzip));
+        let packed = post(&served, "/v1/chat/completions", &chat(more)).await;
+        assert_eq!((packed.status, packed.headers.get("content-encoding")), (StatusCode::OK, None), "{packed:?}");
+        assert!(shown(&packed).contains(end) && packed.body.len().abs_diff(plain.body.len()) < 100, "{packed:?}");
+        sim.clear_script();
+    }
 }

@@ -63,6 +63,12 @@ impl Served {
         Self::serving(gateway.keeping(Records::default(), pool.clone())).await
     }
 
+    /// Serves THE stack over this pool with these lists of models, and what it learns of whose is what.
+    pub(crate) async fn falling_back(pool: &KeyPool, upstream: &str, models: Models) -> Self {
+        let stack = stack::stack(pool, models, Retry::new());
+        Self::serving(gateway(stack, upstream).keeping(Records::default(), pool.clone())).await
+    }
+
     /// Serves THE stack over this pool, sockets included, with what these records know; and the tenants that may ask.
     pub(crate) async fn kept(pool: &KeyPool, upstream: &str, records: Records) -> (Self, Arc<Tenants>) {
         Self::kept_trying(pool, upstream, records, Unknown::Refuse).await

@@ -1,8 +1,12 @@
 //! Several files in one request: no key sees what lies in two projects.
 
+use std::time::Duration;
+
+use gemini_sim::{Fault, Rule};
 use http::StatusCode;
 use keypool::database::Records;
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tower_keypool::KeyPool;
 
 use crate::{
@@ -62,6 +66,33 @@ async fn files_that_are_uploaded_at_the_same_moment_are_seen_together() {
     let pool = pool(&sim);
     let served = served(&pool, &sim.url()).await;
     let names = futures_util::future::join_all((0..6).map(|_| upload(&served, ALICE))).await;
+    let answer = asked(&served, &names).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+}
+
+#[tokio::test]
+async fn those_that_wait_for_one_whose_client_leaves_are_seen_together() {
+    let sim = sim().await;
+    sim.script(Rule::new(Fault::Hang).path("upload").times(1));
+    let pool = pool(&sim);
+    let served = served(&pool, &sim.url()).await;
+    let mut first = TcpStream::connect(served.address).await.unwrap();
+    let head = format!(
+        "POST /upload/v1beta/files HTTP/1.1\r\nhost: {}\r\nx-goog-api-key: {ALICE}\r\nx-goog-upload-protocol: resumable\r\n\
+         x-goog-upload-command: start\r\ncontent-length: 0\r\n\r\n",
+        served.address
+    );
+    first.write_all(head.as_bytes()).await.unwrap();
+    while sim.log().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let others = futures_util::future::join_all((0..20).map(|_| upload(&served, ALICE)));
+    let leaving = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(first);
+    };
+    let (names, ()) =
+        tokio::time::timeout(Duration::from_secs(5), async { tokio::join!(others, leaving) }).await.unwrap();
     let answer = asked(&served, &names).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
 }

@@ -7,3 +7,4 @@ pub(in crate::gateway) mod failure;
 pub(in crate::gateway) mod head;
 pub(in crate::gateway) mod parting;
 pub(in crate::gateway) mod translated_stream;
+pub(in crate::gateway) mod unpacked;

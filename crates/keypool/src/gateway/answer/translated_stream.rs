@@ -14,7 +14,7 @@ use http_body::{Body, Frame};
 use keypool_dialect::{Exchange, Fault};
 use tower_keypool::{BoxError, KeyMask, StreamEnd};
 
-use super::parting::Parting;
+use super::{parting::Parting, unpacked::Unpacked};
 
 /// After so long a silence the client is told that it goes on: what stands between gives up after a minute, mostly.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -47,7 +47,7 @@ pub(in crate::gateway) struct Telling<B> {
 
 enum Source<B> {
     Awaited(Awaited<B>),
-    Here(Pin<Box<B>>),
+    Here(Pin<Box<Unpacked<B>>>),
     Over,
 }
 
@@ -83,7 +83,8 @@ where
     pub(in crate::gateway) fn of(answer: Response<B>, exchange: Exchange, parting: Parting) -> Self {
         let (mut head, body) = answer.into_parts();
         let mask = head.extensions.remove();
-        Self { mask, ..Self::new(Source::Here(Box::pin(body)), exchange, parting) }
+        let body = Box::pin(Unpacked::of(&head, body));
+        Self { mask, ..Self::new(Source::Here(body), exchange, parting) }
     }
 
     /// Of one that has not begun. The client is told so at once.
@@ -166,7 +167,7 @@ where
                     Ok(response) => {
                         let (mut head, body) = response.into_parts();
                         *mask = head.extensions.remove();
-                        *source = Source::Here(Box::pin(body));
+                        *source = Source::Here(Box::pin(Unpacked::of(&head, body)));
                         Response::from_parts(head, ())
                     }
                     Err(Missed { fault, head }) => {

@@ -21,7 +21,10 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::ticks::{OwnTicks, TICK, Ticks};
+use super::{
+    ticks::{OwnTicks, TICK, Ticks},
+    unread,
+};
 use crate::gateway::dialect::{Dialect, Refusal};
 
 /// What a client may take its time with.
@@ -108,8 +111,11 @@ impl Watch {
 /// A body as a client sends it.
 #[derive(Debug)]
 pub struct Arriving {
-    body: Incoming,
+    /// `None`: it is over.
+    body: Option<Incoming>,
     progress: Arc<Progress>,
+    /// What nobody reads of it is taken in: else its sender would not see the answer.
+    taken_in: bool,
     /// Once it had to be waited for.
     notice: Option<(Arc<Notice>, Waker)>,
 }
@@ -134,9 +140,9 @@ impl Wake for Notice {
 }
 
 impl Arriving {
-    pub(in crate::gateway) fn new(body: Incoming, progress: &Arc<Progress>) -> Self {
+    pub(in crate::gateway) fn new(body: Incoming, progress: &Arc<Progress>, taken_in: bool) -> Self {
         progress.is_over();
-        Self { body, progress: Arc::clone(progress), notice: None }
+        Self { body: Some(body), progress: Arc::clone(progress), taken_in, notice: None }
     }
 
     /// Whoever sends it is told in this dialect when it stops.
@@ -152,9 +158,10 @@ impl Body for Arriving {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
         let mut polled = match &this.notice {
             // Most bodies are there when they are asked for.
-            None => Pin::new(&mut this.body).poll_frame(cx),
+            None => Pin::new(&mut *body).poll_frame(cx),
             Some(_) => Poll::Pending,
         };
         if polled.is_pending() {
@@ -165,30 +172,38 @@ impl Body for Arriving {
             notice.reader.register(cx.waker());
             // Before it is asked: what comes meanwhile takes it back.
             this.progress.owes();
-            polled = Pin::new(&mut this.body).poll_frame(&mut Context::from_waker(waker));
+            polled = Pin::new(body).poll_frame(&mut Context::from_waker(waker));
         }
         match &polled {
             Poll::Pending => {}
             Poll::Ready(frame) => {
                 let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref);
-                self.progress.came(data.map_or(0, Bytes::len));
+                this.progress.came(data.map_or(0, Bytes::len));
+                if !matches!(frame, Some(Ok(_))) {
+                    this.body = None;
+                }
             }
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint)
     }
 }
 
 impl Drop for Arriving {
     fn drop(&mut self) {
+        // Of whoever owes it, nothing is to be had.
+        let stopped = self.progress.owed.load(Ordering::Relaxed);
         self.progress.is_over();
+        if let Some(body) = self.body.take().filter(|body| self.taken_in && !stopped && !body.is_end_stream()) {
+            unread::take_in(body);
+        }
     }
 }
 

@@ -199,8 +199,10 @@ where
             belongings.uploads.settle(chunk, response.headers()).await;
         }
         Passage::Open(handout) => {
-            if handout.is_of_a_file() {
-                let key = served_by.as_ref().and_then(ServedBy::key).filter(|_| response.status().is_success());
+            if handout.is_of_a_file()
+                && response.status().is_success()
+                && let Some(key) = served_by.as_ref().and_then(ServedBy::key)
+            {
                 belongings.resources.upload_began(&tenant, key);
             }
             let mut heading = Heading::of(&mut response, served_by.as_ref());

@@ -138,7 +138,7 @@ where
             }
         }
         let admitted = match (admitted, &way) {
-            (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
+            (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere(parts.uri.path())),
             (Ok(_), Way::Foreign(dialect)) => Err(dialect.foreign()),
             (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),
             (Ok(_), Way::Nobodys(dialect)) => Err(dialect.nobodys()),
@@ -146,7 +146,7 @@ where
             (Ok(_), Way::Unversioned(dialect)) => Err(dialect.unversioned()),
             // Uploads are kept track of for providers of Gemini's alone.
             (Ok((_, Passage::Open(_) | Passage::Chunk(_))), _) if other.is_some() && belongings.is_none() => {
-                Err(dialect.nowhere())
+                Err(dialect.nowhere(parts.uri.path()))
             }
             // What is made there is nobody's: it is for whoever has the one token.
             (Ok((tenant, _)), _) if other.is_some() && belongings.is_none() && !tenant.is_default() => {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, Version};
+use http::{Request, Response, Version, header};
 use http_body::Body;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -86,7 +86,9 @@ pub(super) async fn converse<S, B>(
         } else {
             Patience::of(Watch::new(&progress, &counted, (paces.body, LEAST)), &counted)
         };
-        let (entrance, request) = (Arc::clone(&entrance), request.map(|body| Arriving::new(body, &progress)));
+        // Who asked first whether to send it does not.
+        let taken_in = !request.headers().contains_key(header::EXPECT);
+        let (entrance, request) = (Arc::clone(&entrance), request.map(|body| Arriving::new(body, &progress, taken_in)));
         // hyper keeps room for it as long as the connection lives, and an answer's body may take hours. As a part of the block
         // it would stand there twice: as it came in, and where it is waited for.
         let answer = Patient::boxed(|| entrance.answer(request), patience);

@@ -43,6 +43,7 @@ use crate::{
             body::Said,
             parting::Farewell,
             translated_stream::{Awaited, Missed, Telling},
+            unpacked::Unpacked,
         },
         connection::pace::Arriving,
         dialect::Dialect,
@@ -174,7 +175,8 @@ where
             self.wish.near(|| numbers.conversation(&conversation, keyed));
         }
         let nothing = resource::names_nothing(&conversation);
-        let way = self.way_to(&resource::names_of(&conversation)).await?;
+        let names = resource::names_of(&conversation);
+        let way = self.way_to(&names).await?;
         self.bring(&mut conversation).await?;
         let stream = conversation.stream;
         let verb = if stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
@@ -182,6 +184,7 @@ where
         let pieces = gemini::generate(&conversation, bytes.clone())?;
         let demand = Demand::any_model().about_tokens(gemini::about_tokens(&conversation, &pieces));
         let demand = Self::led(self.wished(demand), way);
+        let demand = if resource::is_of_one_model(&names) { demand.keeps_model() } else { demand };
         let demand = if nothing { demand.names_nothing() } else { demand };
         let shape = Shape {
             model: conversation.model.to_string(),
@@ -289,11 +292,13 @@ where
         let mut asked = self.caller.conversation(&bytes, self.strict)?;
         self.may_use(&asked.conversation.model)?;
         let nothing = resource::names_nothing(&asked.conversation);
-        let way = self.way_to(&resource::names_of(&asked.conversation)).await?;
+        let names = resource::names_of(&asked.conversation);
+        let way = self.way_to(&names).await?;
         self.bring(&mut asked.conversation).await?;
         let path = gemini::path_of(&asked.conversation.model, ":countTokens").ok_or_else(bad_model)?;
         let pieces = gemini::counted(&asked.conversation, bytes.clone())?;
         let demand = Self::led(self.wished(Demand::any_model()), way);
+        let demand = if resource::is_of_one_model(&names) { demand.keeps_model() } else { demand };
         let demand = if nothing { demand.names_nothing() } else { demand };
         let (served_by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, Some(demand))).await?;
         let tokens = gemini::tokens(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
@@ -339,7 +344,7 @@ where
     let response = check(send(stack, traffic, request).await?).await?;
     let (mut head, body) = response.into_parts();
     let (served_by, mask) = (head.extensions.remove::<ServedBy>(), head.extensions.remove::<KeyMask>());
-    match answers.read(body).await {
+    match answers.read(Unpacked::of(&head, body)).await {
         Ok(body) => Ok((served_by, if let Some(mask) = mask { mask.hide_escaped(body) } else { body })),
         Err(fault) if fault.kind == Kind::Overloaded => Err(Failed { served_by, ..unread(fault) }),
         Err(fault) => Err(upstream_fault(fault, served_by)),

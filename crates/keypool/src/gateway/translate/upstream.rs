@@ -16,6 +16,7 @@ use super::{
     refusal::{Failed, without_answer},
 };
 use crate::{
+    gateway::answer::unpacked::Unpacked,
     outgoing::Outgoing,
     status::{Outcome, Traffic},
 };
@@ -62,7 +63,7 @@ where
         return Ok(response);
     }
     let (head, body) = response.into_parts();
-    let said = begun(body).await;
+    let said = begun(Unpacked::of(&head, body)).await;
     Err(Failed {
         outcome: Outcome::Answered,
         fault: gemini::fault(head.status, &said),

@@ -50,10 +50,10 @@ pub(in crate::gateway) use mentioned::may_name_compatible;
 pub(in crate::gateway) use overheard::Overheard;
 pub(in crate::gateway) use owners::Holder;
 pub(in crate::gateway) use sought::{LATE, Listening, Sought, Target, seek};
-pub(in crate::gateway) use spoken::{names_nothing, names_of, tuned};
+pub(in crate::gateway) use spoken::{is_of_one_model, names_nothing, names_of, tuned};
 pub(in crate::gateway) use tried::find;
 
-use self::runs::Runs;
+use self::runs::{Claim, Runs};
 
 /// The kind of its records.
 const RESOURCE: &str = "resource";
@@ -131,23 +131,24 @@ impl Resources {
         }))
     }
 
-    /// A tenant's file goes to where the ones before it lie, where nothing else was said.
-    async fn lead_upload(&self, tenant: &Tenant, parts: &mut Parts) {
-        if parts.uri.path().ends_with("/files")
-            && parts.extensions.get::<Demand>().is_none_or(|demand| !demand.has_affinity())
-            && let Some(way) = self.0.runs.next(tenant.name(), &self.0.clock).await
-        {
+    /// A tenant's file goes to where the ones before it lie, where nothing else was said. The first of them has a claim
+    /// to be followed, until it was begun.
+    async fn lead_upload(&self, tenant: &Tenant, parts: &mut Parts) -> Option<Claim> {
+        if !parts.uri.path().ends_with("/files") || parts.extensions.get::<Demand>().is_some_and(Demand::has_affinity) {
+            return None;
+        }
+        let (way, claim) = self.0.runs.next(tenant.name(), &self.0.clock).await;
+        if let Some(way) = way {
             let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
             parts.extensions.insert(demand.affinity(way));
         }
+        claim
     }
 
-    /// A tenant's file was begun over this key; `None`: it was not.
-    pub(in crate::gateway) fn upload_began(&self, tenant: &Tenant, key: Option<&KeyId>) {
-        let way = key.and_then(|key| self.leads(&By { key: key.to_string(), owner: None }));
-        match way {
-            Some(way) => self.0.runs.began(tenant.name(), way, unix_ms(&self.0.clock)),
-            None => self.0.runs.failed(tenant.name()),
+    /// A tenant's file was begun over this key.
+    pub(in crate::gateway) fn upload_began(&self, tenant: &Tenant, key: &KeyId) {
+        if let Some(way) = self.leads(&By { key: key.to_string(), owner: None }) {
+            self.0.runs.began(tenant.name(), way, unix_ms(&self.0.clock));
         }
     }
 

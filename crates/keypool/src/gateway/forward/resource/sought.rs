@@ -14,6 +14,8 @@ use super::{
     Coming, NOT_HERE, Resources,
     mentioned::{self, Behind},
     named::Subject,
+    runs::Claim,
+    spoken::is_of_one_model,
     unseen,
 };
 use crate::{
@@ -86,12 +88,14 @@ pub(in crate::gateway) struct Listening {
     pub(super) collection: Option<String>,
     /// What is gone when it is a good one.
     deletes: Option<String>,
+    /// Where the tenant's next files go depends on it.
+    _claim: Option<Claim>,
 }
 
 impl Listening {
     /// What an answer names is the caller's.
     pub(in crate::gateway) fn to(resources: &Resources) -> Self {
-        Self { resources: resources.clone(), collection: None, deletes: None }
+        Self { resources: resources.clone(), collection: None, deletes: None, _claim: None }
     }
 
     /// What the answer names is the tenant's.
@@ -162,9 +166,7 @@ pub(in crate::gateway) async fn seek(
         resources.say_it_names_nothing(parts);
     }
     affinity::follow(parts, &body);
-    if uploads {
-        resources.lead_upload(tenant, parts).await;
-    }
+    let claim = if uploads { resources.lead_upload(tenant, parts).await } else { None };
     let (collection, deletes) = match &subject {
         Subject::Named(name) => {
             names.push(name.clone());
@@ -188,8 +190,8 @@ pub(in crate::gateway) async fn seek(
         if subject == Subject::Call {
             resources.was_asked_about(tenant, &way);
         }
-        let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
-        parts.extensions.insert(demand.affinity(way).of_resource());
+        let demand = parts.extensions.remove::<Demand>().unwrap_or_default().affinity(way).of_resource();
+        parts.extensions.insert(if is_of_one_model(&names) { demand.keeps_model() } else { demand });
     }
     let target = match subject {
         Subject::Models { version, name } if parts.method == Method::GET => Target::Models { version, name },
@@ -198,7 +200,7 @@ pub(in crate::gateway) async fn seek(
         _ => {
             // What is listened to must be readable.
             parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            Target::Making(Listening { resources: resources.clone(), collection, deletes })
+            Target::Making(Listening { resources: resources.clone(), collection, deletes, _claim: claim })
         }
     };
     Ok(Sought { target, body, broken })

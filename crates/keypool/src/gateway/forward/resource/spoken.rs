@@ -30,6 +30,11 @@ pub(in crate::gateway) fn names_of(conversation: &Conversation<'_>) -> Vec<Strin
     names
 }
 
+/// Whether something of these was made for one model, and is of no use to another.
+pub(in crate::gateway) fn is_of_one_model(names: &[String]) -> bool {
+    names.iter().any(|name| name.starts_with("cachedContents/"))
+}
+
 /// Whether it names nothing of anybody's, nor a file that somebody else may keep to himself.
 pub(in crate::gateway) fn names_nothing(conversation: &Conversation<'_>) -> bool {
     let mut parts = conversation.turns.iter().flat_map(|turn| &turn.parts);
