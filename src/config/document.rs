@@ -83,12 +83,19 @@ impl<'t> Document<'t> {
         let around = span.start..span.end + 1;
         let Some((last, folders)) = setting.path.split_last() else { return };
         let mut at = self.tree.get_mut();
-        for folder in folders {
+        for (n, folder) in folders.iter().enumerate() {
             let DeValue::Table(table) = at else { return };
             let key = Spanned::new(around.clone(), Cow::Borrowed(folder.as_str()));
             let made = || Spanned::new(around.clone(), DeValue::Table(DeTable::new()));
             let entry = table.entry(key).or_insert_with(made);
             if !entry.get_ref().is_table() {
+                if entry.span().start <= self.text.len() {
+                    // With a table in its place, what the file says there would be lost without a word.
+                    let path: Vec<_> = folders[..=n].iter().cloned().map(Step::Key).collect();
+                    let what = "no table in the file: nothing can be set in it";
+                    self.problems.push(Problem::new(setting.origin.clone(), shown(&path), what));
+                    return;
+                }
                 *entry = made();
             }
             at = entry.get_mut();

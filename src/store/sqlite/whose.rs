@@ -70,8 +70,12 @@ fn begin_of(path: &Path) -> io::Result<Vec<u8>> {
 /// would read that journal into it all the same.
 pub(super) fn has_strange_journal(path: &Path) -> bool {
     let never_had = |begin: Vec<u8>| begin.starts_with(HEADER) && begin.get(MODES) == Some(&[1, 1]);
-    fs::metadata(file::beside(path, "-wal")).is_ok_and(|journal| journal.len() > 0)
-        && begin_of(path).is_ok_and(never_had)
+    has_journal(path, "-wal") && begin_of(path).is_ok_and(never_had)
+}
+
+/// Whether there is something in the journal that is called so beside a file: an empty one is as good as none.
+pub(super) fn has_journal(path: &Path, end: &str) -> bool {
+    fs::metadata(file::beside(path, end)).is_ok_and(|journal| journal.len() > 0)
 }
 
 fn begins_as_one(begin: &[u8]) -> bool {
@@ -102,10 +106,14 @@ pub(super) fn sign(connection: &Connection) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A connection that leaves nothing behind: where no journal lies beside the file all of it is in the file itself.
+/// A connection that leaves nothing behind: where nothing lies in a journal beside the file all of it is in the file itself.
 pub(super) fn untouched(path: &Path) -> rusqlite::Result<Connection> {
     let read = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let is_all = !["-wal", "-journal"].iter().any(|end| file::beside(path, end).exists()) || has_strange_journal(path);
+    let is_there = |end| file::beside(path, end).exists();
+    // Who works on it has both, and may just begin to write.
+    let is_worked_on = is_there("-wal") && is_there("-shm");
+    let has_more = is_worked_on || ["-wal", "-journal"].iter().any(|end| has_journal(path, end));
+    let is_all = !has_more || has_strange_journal(path);
     if !is_all || path.to_str().is_none() {
         return Connection::open_with_flags(path, read);
     }

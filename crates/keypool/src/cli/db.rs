@@ -81,8 +81,9 @@ impl Db {
             match &self.task {
                 Task::Rekey(_) => {}
                 Task::Backup { file, json, .. } => {
-                    store.backup(file).await.map_err(Failure::run)?;
+                    // First: a copy that is told of as a failure would be in the way of the next try.
                     let secret_key = SecretKey::of(Some(&path)).map_err(Failure::config)?;
+                    store.backup(file).await.map_err(Failure::run)?;
                     let key = secret_key.file();
                     if *json {
                         say_json(&json!({ "database": path, "copy": file, "secret_key": key }));

@@ -420,6 +420,18 @@ fn a_database_where_nothing_can_be_written_is_checked_and_copied() {
     let copy = copy.to_str().unwrap();
     run(&["db", "backup", copy]).good();
     assert!(home.run(&["db", "check", "--db", copy]).good().contains("1 key,"));
+    // Somebody looked while it could be written: nothing is in either.
+    for (n, end) in ["-wal", "-shm"].into_iter().enumerate() {
+        if is_root {
+            std::fs::write(beside(end), "").unwrap();
+            chown(beside(end), Some(65_534), None).unwrap();
+            std::fs::set_permissions(beside(end), std::fs::Permissions::from_mode(0o400)).unwrap();
+            run(&["db", "check"]).good();
+            run(&["db", "backup", elsewhere.join(format!("copy-{n}.db")).to_str().unwrap()]).good();
+            assert!(run(&["keys"]).good().contains("one"));
+        }
+    }
+    drop(std::fs::remove_file(beside("-shm")));
     if is_root {
         // What is in the file alone is not all.
         std::fs::write(beside("-wal"), [0; 4_096]).unwrap();

@@ -184,6 +184,33 @@ fn what_a_value_may_be_is_said_whatever_stands_there_and_what_is_there_twice() {
     assert!(told.contains("all is well: 1 key: 1 from keypool.toml"), "{told}");
 }
 
+/// Whatever is laid over it: what the rest of the section says would be lost without a word.
+#[test]
+fn a_section_that_is_no_table_is_refused_also_where_a_variable_or_an_option_sets_something_in_it() {
+    let wrong = [
+        ("[[gateway]]\ntokn = 1", "1: gateway[0]: expected a table"),
+        ("gateway = \"x\"", "1: gateway: "),
+        ("[log]\n[[store]]\nurl = \"x.db\"", "2: store[0]: expected a table"),
+        ("\nstore = 7", "2: store: "),
+    ];
+    for (text, said) in wrong {
+        for variables in [&[][..], &[("LISTEN_PORT", "25777"), ("KEYPOOL_TOKEN", "a-secret-token")]] {
+            for args in [&["config", "check"][..], &["config", "check", "--db", "none"]] {
+                let folder = Folder::new().with("keypool.toml", text).with("keys.txt", ONE);
+                let (code, told) = folder.run(args, variables);
+                assert_eq!(code, 2, "{text} {args:?}: {told}");
+                assert!(told.contains(&format!("keypool.toml:{said}")), "{text} {args:?}: {told}");
+            }
+        }
+    }
+    // What is rightly no table: that a variable cannot reach into it is said.
+    let text = format!("[[keys]]\nsecret = \"{ONE}\"\n");
+    let folder = Folder::new().with("keypool.toml", &text);
+    let (code, told) = folder.run(&["config", "check"], &[("KEYPOOL__KEYS__0__WEIGHT", "2")]);
+    assert!(code == 2 && told.contains("env KEYPOOL__KEYS__0__WEIGHT: keys: no table in the file"), "{told}");
+    assert!(!told.contains("keypool.toml:"), "{told}");
+}
+
 #[test]
 fn what_is_no_toml_is_named_by_its_line() {
     let folder = Folder::new().with("keypool.toml", "[pool]\nstrategy = \"lru\nwait = \n[gateway]\ntokn = 1\n");

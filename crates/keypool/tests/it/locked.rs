@@ -63,6 +63,21 @@ fn checks_fail_where_secrets_cannot_be_decrypted() {
 }
 
 #[test]
+fn no_copy_is_made_where_the_key_beside_the_database_cannot_be_read() {
+    let home = Home::new();
+    home.add(0, "kept", &[]);
+    let (copy, elsewhere) = (home.at("copy.db"), home.at("elsewhere"));
+    std::fs::rename(key_of(&home), &elsewhere).unwrap();
+    std::fs::create_dir(key_of(&home)).unwrap();
+    let backup = ["db", "backup", copy.to_str().unwrap()];
+    home.run(&backup).bad(2, "keypool.db.key");
+    assert!(!copy.exists());
+    std::fs::remove_dir(key_of(&home)).unwrap();
+    std::fs::rename(&elsewhere, key_of(&home)).unwrap();
+    home.run(&backup).good();
+}
+
+#[test]
 fn a_database_that_is_cut_off_is_not_whole() {
     let home = Home::new();
     home.add(0, "kept", &[]);
