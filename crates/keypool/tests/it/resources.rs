@@ -70,7 +70,12 @@ pub(crate) async fn post(served: &Served, token: &str, path: &str, body: Value) 
 
 /// Uploads a file: its name.
 pub(crate) async fn upload(served: &Served, token: &str) -> String {
-    let request = Request::post(served.url("/upload/v1beta/files"))
+    uploaded(Request::post(served.url("/upload/v1beta/files")), token).await
+}
+
+/// The same, with what else stands in the head.
+pub(crate) async fn uploaded(request: http::request::Builder, token: &str) -> String {
+    let request = request
         .header("x-goog-api-key", token)
         .header("x-goog-upload-protocol", "resumable")
         .header("x-goog-upload-command", "start")

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use gemini_sim::{Fault, Rule};
-use http::StatusCode;
+use http::{Request, StatusCode};
 use keypool::database::Records;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tower_keypool::KeyPool;
 
 use crate::{
-    resources::{ALICE, BOB, both, get, pool, post, sim, upload},
+    resources::{ALICE, BOB, both, get, pool, post, sim, upload, uploaded},
     support::{Answer, Served},
 };
 
@@ -67,6 +67,47 @@ async fn files_that_are_uploaded_at_the_same_moment_are_seen_together() {
     let served = served(&pool, &sim.url()).await;
     let names = futures_util::future::join_all((0..6).map(|_| upload(&served, ALICE))).await;
     let answer = asked(&served, &names).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+}
+
+#[tokio::test]
+async fn files_of_one_session_are_seen_together_however_they_are_uploaded() {
+    let sim = sim().await;
+    let pool = pool(&sim);
+    let served = served(&pool, &sim.url()).await;
+    let one = || {
+        uploaded(Request::post(served.url("/upload/v1beta/files")).header("x-keypool-session", "a conversation"), ALICE)
+    };
+    let mut names = futures_util::future::join_all((0..8).map(|_| one())).await;
+    assert_eq!(asked(&served, &names).await.status, StatusCode::OK);
+    // What the tenant uploads beside it leads none of them.
+    for _ in 0..3 {
+        let beside = upload(&served, ALICE).await;
+        assert_eq!(asked(&served, &[beside]).await.status, StatusCode::OK);
+        names.push(one().await);
+    }
+    names.extend(futures_util::future::join_all((0..20).map(|_| one())).await);
+    let answer = asked(&served, &names).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+}
+
+#[tokio::test]
+async fn files_that_are_uploaded_anew_are_seen_together() {
+    let sim = sim().await;
+    let pool = pool(&sim);
+    let served = served(&pool, &sim.url()).await;
+    let first = upload(&served, ALICE).await;
+    assert_eq!(asked(&served, std::slice::from_ref(&first)).await.status, StatusCode::OK);
+    let mut names = vec![first];
+    for _ in 0..10 {
+        names.push(upload(&served, ALICE).await);
+    }
+    assert_eq!(asked(&served, &names).await.status, StatusCode::BAD_REQUEST);
+    let mut anew = Vec::new();
+    for _ in 0..16 {
+        anew.push(upload(&served, ALICE).await);
+    }
+    let answer = asked(&served, &anew).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
 }
 

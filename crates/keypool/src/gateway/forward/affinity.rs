@@ -59,6 +59,10 @@ const LOOKED_THROUGH: usize = 1 << 20;
 /// What clients of `OpenAI`'s call such a key.
 pub(in crate::gateway) const PROMPT_CACHE_KEY: &str = "prompt_cache_key";
 
+/// The number of a session that the client named, in a request's head.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gateway) struct Session(pub(in crate::gateway) u64);
+
 /// Makes numbers for one request.
 #[derive(Clone, Debug)]
 pub(in crate::gateway) struct Numbers {

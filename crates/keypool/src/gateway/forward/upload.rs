@@ -236,13 +236,6 @@ pub(in crate::gateway) struct Heading<'a> {
     key: Option<&'a KeyId>,
 }
 
-impl Handout {
-    /// Whether a file is uploaded, and not a part of something that is somewhere already.
-    pub(in crate::gateway) fn is_of_a_file(&self) -> bool {
-        self.prefix.ends_with("/files")
-    }
-}
-
 impl<'a> Heading<'a> {
     /// Of an answer that was served so.
     pub(in crate::gateway) fn of<B>(response: &'a mut Response<B>, served_by: Option<&'a ServedBy>) -> Self {

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, StatusCode};
+use http::{Extensions, HeaderMap, StatusCode};
 use tower_keypool::{Affinity, AllowedModels, Demand, Meter, WaitingRoom};
 
-use super::affinity::{Nearness, Numbers};
+use super::affinity::{Nearness, Numbers, Session};
 use crate::gateway::{
     admit::{headers::Seen, tenant::Tenant, token::Token},
     dialect::Refusal,
@@ -111,6 +111,16 @@ impl Wish {
     /// Whether it says which owner it had better meet.
     pub(in crate::gateway) fn is_near(&self) -> bool {
         self.near.is_some()
+    }
+
+    /// Says it in a request's head.
+    pub(in crate::gateway) fn say_in(&self, head: &mut Extensions) {
+        if let Some(demand) = self.demand() {
+            head.insert(demand);
+        }
+        if let Some(Affinity::Near(number)) = self.near {
+            head.insert(Session(number));
+        }
     }
 
     /// A demand that says it; most requests wish nothing.

@@ -199,11 +199,11 @@ where
             belongings.uploads.settle(chunk, response.headers()).await;
         }
         Passage::Open(handout) => {
-            if handout.is_of_a_file()
+            if let Some(listening) = &listening
                 && response.status().is_success()
                 && let Some(key) = served_by.as_ref().and_then(ServedBy::key)
             {
-                belongings.resources.upload_began(&tenant, key);
+                listening.upload_began(key);
             }
             let mut heading = Heading::of(&mut response, served_by.as_ref());
             belongings.uploads.hand_out(handout, tenant.name(), &mut heading).await?;

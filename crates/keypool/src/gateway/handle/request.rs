@@ -174,9 +174,7 @@ where
             let turn_unknown = turn.setup.unknown;
             self.leave(turn);
             tidy.apply(&mut parts);
-            if let Some(demand) = wish.demand() {
-                parts.extensions.insert(demand);
-            }
+            wish.say_in(&mut parts.extensions);
             if let Some(belongings) = belongings {
                 let (unknown, alone) = (turn_unknown, gateway.tenants.is_alone());
                 let quarter = Quarter { stack: &other.stack, belongings: &belongings, unknown, alone };
@@ -246,9 +244,7 @@ where
         let compatible = matches!(way, Way::Moved(_)) && dialect == Dialect::OpenAi;
         let compatible = compatible && turn.setup.dialects.provider == Dialect::Gemini;
         tidy.apply(&mut parts);
-        if let Some(demand) = wish.demand() {
-            parts.extensions.insert(demand);
-        }
+        wish.say_in(&mut parts.extensions);
         if turn.setup.nearness.by == By::Prompt && !wish.is_near() {
             parts.extensions.insert(Numbers::of(&turn.setup.nearness, &turn.setup.token, &tenant));
         }

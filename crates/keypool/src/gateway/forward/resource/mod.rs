@@ -40,6 +40,7 @@ use crate::{
     gateway::{
         admit::{capability::hash_of, tenant::Tenant},
         dialect::Refusal,
+        forward::affinity::Session,
         unix_time::unix_ms,
     },
 };
@@ -53,7 +54,7 @@ pub(in crate::gateway) use sought::{LATE, Listening, Sought, Target, seek};
 pub(in crate::gateway) use spoken::{is_of_one_model, names_nothing, names_of, tuned};
 pub(in crate::gateway) use tried::find;
 
-use self::runs::{Claim, Runs};
+use self::runs::{Claim, Runs, Whose};
 
 /// The kind of its records.
 const RESOURCE: &str = "resource";
@@ -131,24 +132,26 @@ impl Resources {
         }))
     }
 
-    /// A tenant's file goes to where the ones before it lie, where nothing else was said. The first of them has a claim
+    /// A tenant's file goes to where the ones before it lie, of its session where one is named. The first of them has a claim
     /// to be followed, until it was begun.
-    async fn lead_upload(&self, tenant: &Tenant, parts: &mut Parts) -> Option<Claim> {
-        if !parts.uri.path().ends_with("/files") || parts.extensions.get::<Demand>().is_some_and(Demand::has_affinity) {
+    async fn lead_upload(&self, tenant: &Tenant, parts: &mut Parts) -> Option<(Whose, Option<Claim>)> {
+        if !parts.uri.path().ends_with("/files") {
             return None;
         }
-        let (way, claim) = self.0.runs.next(tenant.name(), &self.0.clock).await;
+        let session = parts.extensions.remove::<Session>().map(|Session(number)| number);
+        let whose = Whose { tenant: Arc::clone(tenant.name()), session };
+        let (way, claim) = self.0.runs.next(&whose, &self.0.clock).await;
         if let Some(way) = way {
             let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
             parts.extensions.insert(demand.affinity(way));
         }
-        claim
+        Some((whose, claim))
     }
 
-    /// A tenant's file was begun over this key.
-    pub(in crate::gateway) fn upload_began(&self, tenant: &Tenant, key: &KeyId) {
+    /// One of these files was begun over this key.
+    fn upload_began(&self, whose: &Whose, key: &KeyId) {
         if let Some(way) = self.leads(&By { key: key.to_string(), owner: None }) {
-            self.0.runs.began(tenant.name(), way, unix_ms(&self.0.clock));
+            self.0.runs.began(whose, way, unix_ms(&self.0.clock));
         }
     }
 
@@ -291,6 +294,7 @@ impl Resources {
         for owned in found.values() {
             let leads = self.leads(&owned.by).ok_or(NO_KEY)?;
             if way.get_or_insert_with(|| leads.clone()) != &leads {
+                self.0.runs.renew(tenant.name());
                 return Err(SEVERAL);
             }
         }

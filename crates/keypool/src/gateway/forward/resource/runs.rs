@@ -14,12 +14,29 @@ use crate::gateway::unix_time::unix_ms;
 
 /// A run to which nothing was added for so long has ended.
 const QUIET: i64 = 60_000;
-/// So many are a run, besides those that waited for its first one: who uploads many, and asks about each by itself, is to
-/// have the limits of all projects.
+/// The same within a session that the client named.
+const QUIET_IN_SESSION: i64 = 60 * 60_000;
+/// So many are a run, besides those that waited for its first one and those of a burst: who uploads many, and asks about each
+/// by itself, is to have the limits of all projects. In a session there may be any number.
 const MOST: u32 = 16;
+/// Whoever comes so soon after one of the run's came at the same moment, and lies with it.
+const BURST: i64 = 2_000;
 /// So long those that are begun at the same moment wait until it is known where the first of them lies. Then one of them
 /// is the first, and the others wait once more.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whose files are a run: a tenant's, or those of one of its sessions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Whose {
+    pub(super) tenant: Arc<str>,
+    pub(super) session: Option<u64>,
+}
+
+impl Whose {
+    fn until(&self, now: i64) -> i64 {
+        now.saturating_add(if self.session.is_some() { QUIET_IN_SESSION } else { QUIET })
+    }
+}
 
 /// Where tenants' last files lie.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +44,7 @@ pub(super) struct Runs(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    all: Mutex<HashMap<Arc<str>, Run>>,
+    all: Mutex<HashMap<Whose, Run>>,
     known: Notify,
 }
 
@@ -36,6 +53,8 @@ struct Run {
     /// `None`: its first file is being begun.
     way: Option<Affinity>,
     files: u32,
+    /// Until then whoever comes lies with the others, however many they are.
+    burst: i64,
     until: i64,
     /// Whose first file it is.
     claimed: Arc<()>,
@@ -55,15 +74,15 @@ enum Place {
 #[derive(Debug)]
 pub(super) struct Claim {
     runs: Runs,
-    tenant: Arc<str>,
+    whose: Whose,
     claimed: Arc<()>,
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
         let mut all = self.runs.all();
-        if all.get(&self.tenant).is_some_and(|run| run.way.is_none() && Arc::ptr_eq(&run.claimed, &self.claimed)) {
-            all.remove(&self.tenant);
+        if all.get(&self.whose).is_some_and(|run| run.way.is_none() && Arc::ptr_eq(&run.claimed, &self.claimed)) {
+            all.remove(&self.whose);
             drop(all);
             self.runs.0.known.notify_waiters();
         }
@@ -71,19 +90,19 @@ impl Drop for Claim {
 }
 
 impl Runs {
-    fn all(&self) -> MutexGuard<'_, HashMap<Arc<str>, Run>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<Whose, Run>> {
         self.0.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where a file that is begun now had better lie; `None`: anywhere. The first of a run has a claim to it.
-    pub(super) async fn next(&self, tenant: &Arc<str>, clock: &Clock) -> (Option<Affinity>, Option<Claim>) {
+    pub(super) async fn next(&self, whose: &Whose, clock: &Clock) -> (Option<Affinity>, Option<Claim>) {
         let mut waited = false;
         for _ in 0..2 {
             let found = async {
                 loop {
                     let mut known = std::pin::pin!(self.0.known.notified());
                     known.as_mut().enable();
-                    match self.take_place(tenant, waited, unix_ms(clock)) {
+                    match self.take_place(whose, waited, unix_ms(clock)) {
                         Place::First(claim) => return (None, Some(claim)),
                         Place::At(way) => return (Some(way), None),
                         Place::Awaited => known.await,
@@ -98,14 +117,17 @@ impl Runs {
         (None, None)
     }
 
-    fn take_place(&self, tenant: &Arc<str>, waited: bool, now: i64) -> Place {
+    fn take_place(&self, whose: &Whose, waited: bool, now: i64) -> Place {
         let mut all = self.all();
-        let run = all.get_mut(tenant).filter(|run| (waited || run.files < MOST) && now < run.until);
+        let has_room = |run: &Run| whose.session.is_some() || run.files < MOST;
+        let run = all.get_mut(whose).filter(|run| (waited || has_room(run) || now < run.burst) && now < run.until);
         let Some(run) = run else {
+            all.retain(|_, run| now < run.until);
             let until = now.saturating_add(PATIENCE.as_millis() as i64);
             let claimed = Arc::default();
-            all.insert(Arc::clone(tenant), Run { way: None, files: 1, until, claimed: Arc::clone(&claimed) });
-            return Place::First(Claim { runs: self.clone(), tenant: Arc::clone(tenant), claimed });
+            let run = Run { way: None, files: 1, burst: now, until, claimed: Arc::clone(&claimed) };
+            all.insert(whose.clone(), run);
+            return Place::First(Claim { runs: self.clone(), whose: whose.clone(), claimed });
         };
         let way = match &run.way {
             None => return Place::Awaited,
@@ -113,23 +135,23 @@ impl Runs {
             Some(Affinity::MustKey(key)) => Affinity::RatherKey(key.clone()),
             Some(way) => way.clone(),
         };
-        if !waited {
-            run.files += 1;
+        if !waited && run.files < MOST {
+            (run.files, run.burst) = (run.files + 1, now.saturating_add(BURST));
         }
         Place::At(way)
     }
 
     /// A file was begun: it will lie there.
-    pub(super) fn began(&self, tenant: &Arc<str>, way: Affinity, now: i64) {
-        let until = now.saturating_add(QUIET);
+    pub(super) fn began(&self, whose: &Whose, way: Affinity, now: i64) {
+        let until = whose.until(now);
         let mut all = self.all();
-        match all.get_mut(tenant) {
+        match all.get_mut(whose) {
             Some(run) if run.way.as_ref().is_none_or(|known| *known == way) => {
                 (run.way, run.until) = (Some(way), until);
             }
             _ => {
-                let run = Run { way: Some(way), files: 1, until, claimed: Arc::default() };
-                all.insert(Arc::clone(tenant), run);
+                let run = Run { way: Some(way), files: 1, burst: now, until, claimed: Arc::default() };
+                all.insert(whose.clone(), run);
             }
         }
         drop(all);
@@ -138,16 +160,28 @@ impl Runs {
 
     /// A part of a file came that lies there: who sends large ones takes a while for each.
     pub(super) fn went_on(&self, tenant: &str, way: &Affinity, now: i64) {
-        if let Some(run) = self.all().get_mut(tenant).filter(|run| run.way.as_ref() == Some(way)) {
-            run.until = now.saturating_add(QUIET);
+        for (whose, run) in &mut *self.all() {
+            if *whose.tenant == *tenant && run.way.as_ref() == Some(way) {
+                run.until = whose.until(now);
+            }
         }
     }
 
-    /// What lies there was asked about: the next file may lie anywhere.
-    pub(super) fn end(&self, tenant: &str, way: &Affinity) {
+    /// What lies there was asked about: the next file may lie anywhere, but for those of a session.
+    pub(super) fn end(&self, tenant: &Arc<str>, way: &Affinity) {
+        self.end_if(tenant, |run| run.way.as_ref() == Some(way));
+    }
+
+    /// Files that lie in several projects were asked about: those that are uploaded anew are a run of their own.
+    pub(super) fn renew(&self, tenant: &Arc<str>) {
+        self.end_if(tenant, |run| run.way.is_some());
+    }
+
+    fn end_if(&self, tenant: &Arc<str>, ended: impl Fn(&Run) -> bool) {
+        let whose = Whose { tenant: Arc::clone(tenant), session: None };
         let mut all = self.all();
-        if all.get(tenant).is_some_and(|run| run.way.as_ref() == Some(way)) {
-            all.remove(tenant);
+        if all.get(&whose).is_some_and(ended) {
+            all.remove(&whose);
         }
     }
 }
@@ -160,6 +194,10 @@ mod tests {
 
     use super::*;
 
+    fn plain(tenant: &str) -> Whose {
+        Whose { tenant: tenant.into(), session: None }
+    }
+
     fn owner(name: &str) -> Affinity {
         Affinity::MustOwner(name.into())
     }
@@ -170,8 +208,8 @@ mod tests {
 
     impl Runs {
         /// Where it goes; `first` of a run, whose claim is kept, or not known yet.
-        fn place(&self, tenant: &Arc<str>, now: i64) -> String {
-            match self.take_place(tenant, false, now) {
+        fn place(&self, whose: &Whose, now: i64) -> String {
+            match self.take_place(whose, false, now) {
                 Place::First(claim) => {
                     std::mem::forget(claim);
                     "first".to_owned()
@@ -185,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_run_ends_by_itself_by_its_length_and_when_it_is_asked_about() {
-        let (runs, alice, bob) = (Runs::default(), Arc::<str>::from("alice"), Arc::<str>::from("bob"));
+        let (runs, alice, bob) = (Runs::default(), plain("alice"), plain("bob"));
         assert_eq!(
             (runs.place(&alice, 0), runs.place(&alice, 0), runs.place(&bob, 0)),
             ("first".into(), "?".into(), "first".into())
@@ -197,17 +235,57 @@ mod tests {
         for _ in 3..MOST {
             assert_eq!(runs.place(&alice, QUIET), "p");
         }
-        assert_eq!(runs.place(&alice, QUIET), "first");
+        assert_eq!(runs.place(&alice, QUIET + BURST), "first");
         runs.began(&alice, owner("q"), QUIET);
-        runs.end("alice", &owner("p"));
+        runs.end(&alice.tenant, &owner("p"));
         assert_eq!(runs.place(&alice, QUIET), "q");
-        runs.end("alice", &owner("q"));
+        runs.end(&alice.tenant, &owner("q"));
         assert_eq!(runs.place(&alice, QUIET), "first");
+    }
+
+    #[test]
+    fn a_burst_lies_together_however_many_they_are() {
+        let (runs, alice) = (Runs::default(), plain("alice"));
+        assert_eq!(runs.place(&alice, 0), "first");
+        runs.began(&alice, owner("p"), 0);
+        for _ in 0..3 * MOST {
+            assert_eq!(runs.place(&alice, BURST - 1), "p");
+        }
+        assert_eq!(runs.place(&alice, 2 * BURST - 2), "p");
+        assert_eq!(runs.place(&alice, 2 * BURST), "first");
+    }
+
+    #[test]
+    fn files_of_a_session_lie_together_for_long_also_after_some_were_asked_about() {
+        let (runs, alice) = (Runs::default(), plain("alice"));
+        let session = Whose { session: Some(7), ..alice.clone() };
+        assert_eq!((runs.place(&session, 0), runs.place(&session, 0)), ("first".into(), "?".into()));
+        assert_eq!(runs.place(&alice, 0), "first");
+        runs.began(&session, owner("p"), 0);
+        runs.began(&alice, owner("q"), 0);
+        runs.end(&alice.tenant, &owner("p"));
+        runs.renew(&alice.tenant);
+        for nth in 0..2 * i64::from(MOST) {
+            assert_eq!(runs.place(&session, nth * QUIET), "p");
+        }
+        assert_eq!(runs.place(&session, QUIET_IN_SESSION), "first");
+    }
+
+    #[test]
+    fn what_is_uploaded_anew_is_a_run_of_its_own() {
+        let (runs, alice) = (Runs::default(), plain("alice"));
+        runs.began(&alice, owner("p"), 0);
+        assert_eq!(runs.place(&alice, 0), "p");
+        runs.renew(&alice.tenant);
+        assert_eq!((runs.place(&alice, 0), runs.place(&alice, 0)), ("first".into(), "?".into()));
+        // That is not known to lie anywhere yet.
+        runs.renew(&alice.tenant);
+        assert_eq!(runs.place(&alice, 0), "?");
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_a_first_one_that_is_given_up_is_the_first() {
-        let (runs, alice, clock) = (Runs::default(), Arc::<str>::from("alice"), Clock::system());
+        let (runs, alice, clock) = (Runs::default(), plain("alice"), Clock::system());
         let (_, first) = runs.next(&alice, &clock).await;
         assert!(first.is_some());
         let gone = async { drop(first) };
@@ -221,7 +299,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_that_wait_for_a_slow_first_one_follow_it() {
-        let (runs, alice, clock) = (Runs::default(), Arc::<str>::from("alice"), Clock::system());
+        let (runs, alice, clock) = (Runs::default(), plain("alice"), Clock::system());
         let _first = runs.next(&alice, &clock).await;
         let all = futures_util::future::join_all((0..3 * MOST).map(|_| runs.next(&alice, &clock)));
         let beginning = async {
@@ -235,7 +313,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_first_one_that_never_begins_is_followed_by_one_and_all_others_wait_for_that() {
-        let (runs, alice, time) = (Runs::default(), Arc::<str>::from("alice"), ManualClock::at(SystemTime::UNIX_EPOCH));
+        let (runs, alice, time) = (Runs::default(), plain("alice"), ManualClock::at(SystemTime::UNIX_EPOCH));
         let clock = time.clock();
         let (_, stuck) = runs.next(&alice, &clock).await;
         let waiting = || async {
@@ -255,7 +333,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_ever() {
-        let (runs, alice, clock) = (Runs::default(), Arc::<str>::from("alice"), Clock::system());
+        let (runs, alice, clock) = (Runs::default(), plain("alice"), Clock::system());
         let _stuck = runs.next(&alice, &clock).await;
         #[expect(clippy::disallowed_methods, reason = "paused")]
         let begun = time::Instant::now();

@@ -14,7 +14,7 @@ use super::{
     Coming, NOT_HERE, Resources,
     mentioned::{self, Behind},
     named::Subject,
-    runs::Claim,
+    runs::{Claim, Whose},
     spoken::is_of_one_model,
     unseen,
 };
@@ -88,14 +88,14 @@ pub(in crate::gateway) struct Listening {
     pub(super) collection: Option<String>,
     /// What is gone when it is a good one.
     deletes: Option<String>,
-    /// Where the tenant's next files go depends on it.
-    _claim: Option<Claim>,
+    /// Where the next files go depends on it.
+    led: Option<(Whose, Option<Claim>)>,
 }
 
 impl Listening {
     /// What an answer names is the caller's.
     pub(in crate::gateway) fn to(resources: &Resources) -> Self {
-        Self { resources: resources.clone(), collection: None, deletes: None, _claim: None }
+        Self { resources: resources.clone(), collection: None, deletes: None, led: None }
     }
 
     /// What the answer names is the tenant's.
@@ -106,6 +106,13 @@ impl Listening {
     /// The names in a piece of JSON.
     pub(super) fn names_in(&self, text: &[u8]) -> Vec<String> {
         told_in(text, self.collection.as_deref())
+    }
+
+    /// An upload was begun over this key.
+    pub(in crate::gateway) fn upload_began(&self, key: &KeyId) {
+        if let Some((whose, _)) = &self.led {
+            self.resources.upload_began(whose, key);
+        }
     }
 
     /// A good answer came.
@@ -166,7 +173,7 @@ pub(in crate::gateway) async fn seek(
         resources.say_it_names_nothing(parts);
     }
     affinity::follow(parts, &body);
-    let claim = if uploads { resources.lead_upload(tenant, parts).await } else { None };
+    let led = if uploads { resources.lead_upload(tenant, parts).await } else { None };
     let (collection, deletes) = match &subject {
         Subject::Named(name) => {
             names.push(name.clone());
@@ -200,7 +207,7 @@ pub(in crate::gateway) async fn seek(
         _ => {
             // What is listened to must be readable.
             parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            Target::Making(Listening { resources: resources.clone(), collection, deletes, _claim: claim })
+            Target::Making(Listening { resources: resources.clone(), collection, deletes, led })
         }
     };
     Ok(Sought { target, body, broken })
