@@ -232,11 +232,6 @@ impl Demand {
         self
     }
 
-    /// Whether it says which keys must, or had better, serve.
-    pub fn has_affinity(&self) -> bool {
-        self.affinity != Affinity::Any
-    }
-
     /// The model it asks for.
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref()
