@@ -129,7 +129,7 @@ fn variables_lie_over_the_file_in_every_form() {
     assert_eq!(config.limits.known["m"]["free"].limits(), Limits::new().per_minute(3));
 
     let wrong = errors(text, &[("KEYPOOL__RETRY__MAX_RETRIES", "many"), ("KEYPOOL__POOL__WAIT__X", "1")]);
-    assert!(wrong[0].starts_with("env KEYPOOL__POOL__WAIT__X: pool.wait: expected a length of time"), "{wrong:?}");
+    assert!(wrong[0].starts_with("env KEYPOOL__POOL__WAIT__X: pool.wait: no table in the file"), "{wrong:?}");
     assert_eq!(wrong[1], "env KEYPOOL__RETRY__MAX_RETRIES: retry.max_retries: expected a whole number from 0 to 100");
 }
 
