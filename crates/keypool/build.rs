@@ -8,7 +8,9 @@
 //! it keeps 12 MiB more in memory. A linker that cannot do that is found out by linking something small, and left alone.
 
 use std::{
-    env, fs,
+    env,
+    fmt::Write as _,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -49,9 +51,11 @@ fn glibc() -> Option<(u32, u32)> {
 
 /// A section of its own in front of all others of the program's text.
 fn linker_script(list: &str) -> String {
-    let names = list.lines().filter(|line| !line.starts_with('#'));
-    let sections: String = names.map(|name| format!("    *(.text.{name} .text.unlikely.{name})\n")).collect();
-    format!("SECTIONS\n{{\n  .text.serving :\n  {{\n{sections}  }}\n}}\nINSERT BEFORE .text;\n")
+    let mut script = "SECTIONS\n{\n  .text.serving :\n  {\n".to_owned();
+    for name in list.lines().filter(|line| !line.starts_with('#')) {
+        let _ = writeln!(script, "    *(.text.{name} .text.unlikely.{name})");
+    }
+    script + "  }\n}\nINSERT BEFORE .text;\n"
 }
 
 /// Whether a program can be linked so.
