@@ -28,17 +28,23 @@ impl Plan {
         Self { list, first: 0, next: 0, itself: false, on_overloaded }
     }
 
-    /// Without the models that the request may not have; `None` where it keeps what it has. `named`: whether it names one,
-    /// which then stands for all of its list unless it begins with itself.
-    pub(crate) fn within(mut self, allowed: Option<&AllowedModels>, named: bool) -> Option<Self> {
+    /// For a request with this demand; `None` where it keeps what it has.
+    pub(crate) fn of(self, demand: &Demand) -> Option<Self> {
+        let plan = self.within(demand.particulars.allowed.as_ref(), demand.model.is_some())?;
+        if demand.particulars.keeps_model { plan.alone() } else { Some(plan) }
+    }
+
+    /// Without the models that the request may not have. `named`: whether it names one, which then stands for all of its list
+    /// unless it begins with itself.
+    fn within(mut self, allowed: Option<&AllowedModels>, named: bool) -> Option<Self> {
         let Some(allowed) = allowed.filter(|_| self.itself || !named) else { return Some(self) };
         self.list = self.list.iter().skip(self.next).filter(|model| allowed(model)).cloned().collect();
         (self.first, self.next) = (0, 0);
         (self.itself || !self.list.is_empty()).then_some(self)
     }
 
-    /// The one model of a request that is of no use to another; `None` where it keeps what it has.
-    pub(crate) fn alone(self) -> Option<Self> {
+    /// The one model of a request that is of no use to another.
+    fn alone(self) -> Option<Self> {
         let first = self.list.first().filter(|_| !self.itself).cloned()?;
         Some(Self { list: Arc::from([first]), ..self })
     }

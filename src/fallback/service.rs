@@ -67,11 +67,7 @@ impl<S> ModelFallback<S> {
         if demand.model.is_none() && demand.particulars.behind.is_some() {
             return None;
         }
-        let plan = self.given.models.plan(demand.model())?;
-        let mut plan = plan.within(demand.particulars.allowed.as_ref(), demand.model.is_some())?;
-        if demand.particulars.keeps_model {
-            plan = plan.alone()?;
-        }
+        let mut plan = self.given.models.plan(demand.model())?.of(&demand)?;
         if demand.particulars.requested.is_none() {
             demand.particulars.requested.clone_from(&demand.model);
         }

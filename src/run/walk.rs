@@ -36,10 +36,7 @@ impl Walk {
     pub(super) fn new(pool: KeyPool, rule: Arc<Retry>, models: &Models, mut demand: Demand) -> Self {
         let wait = demand.wait.unwrap_or_else(|| pool.default_wait());
         let course = Course::new(pool.clock().tick(), wait);
-        let plan = models.plan(demand.model());
-        let plan = plan.and_then(|plan| plan.within(demand.particulars.allowed.as_ref(), demand.model.is_some()));
-        let keeps = demand.particulars.keeps_model;
-        let plan = plan.and_then(|plan| if keeps { plan.alone() } else { Some(plan) });
+        let plan = models.plan(demand.model()).and_then(|plan| plan.of(&demand));
         demand.ahead = true;
         if plan.is_some() && demand.particulars.requested.is_none() {
             demand.particulars.requested.clone_from(&demand.model);

@@ -44,7 +44,7 @@ impl Names {
 
     /// Whether something of it was made for one model, and is of no use to another.
     pub(crate) fn are_of_one_model(&self) -> bool {
-        self.each().any(|name| name.starts_with("cachedContents/"))
+        self.each().any(names::is_of_one_model)
     }
 
     fn each(&self) -> impl Iterator<Item = &str> {

@@ -23,6 +23,11 @@ pub const COLLECTIONS: [&str; 8] = [
     "interactions",
 ];
 
+/// Whether what is called so was made for one model, and is of no use to another.
+pub fn is_of_one_model(name: &str) -> bool {
+    name.starts_with("cachedContents/")
+}
+
 /// What is everybody's.
 pub const SHARED: [&str; 2] = ["models", "publishers"];
 

@@ -13,7 +13,6 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::watch,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -26,7 +25,7 @@ pub(crate) fn local(last: u8) -> IpAddr {
 pub(crate) struct Border {
     pub(crate) address: SocketAddr,
     seen: Arc<Mutex<BTreeSet<IpAddr>>>,
-    refused: watch::Sender<HashSet<IpAddr>>,
+    refused: Arc<Mutex<HashSet<IpAddr>>>,
 }
 
 /// As Gemini says it.
@@ -35,41 +34,38 @@ const LOCATION: &str = r#"{"error":{"code":400,"message":"User location is not s
 impl Border {
     pub(crate) async fn before(provider: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let border = Self {
-            address: listener.local_addr().unwrap(),
-            seen: Arc::default(),
-            refused: watch::Sender::new(HashSet::new()),
-        };
+        let address = listener.local_addr().unwrap();
+        let border = Self { address, seen: Arc::default(), refused: Arc::default() };
         let same = border.clone();
         tokio::spawn(async move {
             while let Ok((stream, peer)) = listener.accept().await {
-                same.seen.lock().unwrap().insert(peer.ip());
+                same.saw(peer.ip());
                 tokio::spawn(same.clone().pass(stream, peer.ip(), provider));
             }
         });
         border
     }
 
+    /// Request by request, so that who is refused from now on is told so, over a connection that stands as over a new one.
     async fn pass(self, mut stream: TcpStream, peer: IpAddr, provider: SocketAddr) {
-        let mut refused = self.refused.subscribe();
-        if refused.borrow_and_update().contains(&peer) {
-            let head = head(&mut stream).await;
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
-            let mut body = vec![0; length];
-            let _ = stream.read_exact(&mut body).await;
-            let answer = format!(
-                "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json; charset=UTF-8\r\ncontent-length: {}\r\n\
-                 connection: close\r\n\r\n{LOCATION}",
-                LOCATION.len()
-            );
-            let _ = stream.write_all(answer.as_bytes()).await;
-            return;
-        }
         let Ok(mut provider) = TcpStream::connect(provider).await else { return };
-        tokio::select! {
-            _ = copy_bidirectional(&mut stream, &mut provider) => {}
-            // What stands was let in before.
-            _ = refused.wait_for(|refused| refused.contains(&peer)) => {}
+        let (mut said, mut answer) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
+        loop {
+            tokio::select! {
+                come = stream.peek(&mut said) => {
+                    let Ok(1..) = come else { return };
+                    self.saw(peer);
+                    if self.refused.lock().unwrap().contains(&peer) {
+                        return refuse(stream).await;
+                    }
+                    let Ok(read) = stream.read(&mut said).await else { return };
+                    let Ok(()) = provider.write_all(&said[..read]).await else { return };
+                }
+                read = provider.read(&mut answer) => {
+                    let Ok(read @ 1..) = read else { return };
+                    let Ok(()) = stream.write_all(&answer[..read]).await else { return };
+                }
+            }
         }
     }
 
@@ -78,13 +74,30 @@ impl Border {
     }
 
     pub(crate) fn refuse(&self, addresses: impl IntoIterator<Item = IpAddr>) {
-        self.refused.send_replace(addresses.into_iter().collect());
+        *self.refused.lock().unwrap() = addresses.into_iter().collect();
+    }
+
+    fn saw(&self, peer: IpAddr) {
+        self.seen.lock().unwrap().insert(peer);
     }
 
     /// From which addresses it was called since the last look.
     pub(crate) fn seen(&self) -> Vec<IpAddr> {
         std::mem::take(&mut *self.seen.lock().unwrap()).into_iter().collect()
     }
+}
+
+async fn refuse(mut stream: TcpStream) {
+    let head = head(&mut stream).await;
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    let _ = stream.read_exact(&mut body).await;
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json; charset=UTF-8\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{LOCATION}",
+        LOCATION.len()
+    );
+    let _ = stream.write_all(answer.as_bytes()).await;
 }
 
 /// A proxy that goes on from an address of its own.

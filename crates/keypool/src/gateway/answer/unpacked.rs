@@ -32,12 +32,16 @@ struct Unpacking {
     waiting: Bytes,
 }
 
+/// Whether an encoding is gzip.
+pub(in crate::gateway) fn is_gzip(encoding: &[u8]) -> bool {
+    [&b"gzip"[..], b"x-gzip"].iter().any(|gzip| encoding.eq_ignore_ascii_case(gzip))
+}
+
 impl<B> Unpacked<B> {
     /// Of an answer with this head.
     pub(in crate::gateway) fn of(head: &Parts, body: B) -> Self {
-        let packed = head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| {
-            matches!(encoding.to_str().map(str::trim), Ok(name) if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip"))
-        });
+        let encoding = head.headers.get(header::CONTENT_ENCODING);
+        let packed = encoding.is_some_and(|encoding| is_gzip(encoding.as_bytes().trim_ascii()));
         let unpacking =
             packed.then(|| Box::new(Unpacking { to: MultiGzDecoder::new(Vec::new()), waiting: Bytes::new() }));
         Self { body, unpacking }

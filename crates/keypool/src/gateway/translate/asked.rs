@@ -8,7 +8,10 @@ use keypool_dialect::{Fault, Kind};
 use tower_keypool::Demand;
 
 use super::{packed::unpacked, room::Held};
-use crate::{gateway::connection::pace::Arriving, outgoing::Outgoing};
+use crate::{
+    gateway::{answer::unpacked::is_gzip, connection::pace::Arriving},
+    outgoing::Outgoing,
+};
 
 /// A larger request is refused: it is held while it is understood.
 pub(super) const MOST_ASKED: usize = 32 << 20;
@@ -18,11 +21,10 @@ pub(super) async fn read(headers: &HeaderMap, body: Arriving, held: &mut Held) -
     let packed = match headers.get(header::CONTENT_ENCODING).map(|encoding| encoding.as_bytes().trim_ascii()) {
         None | Some(b"") => false,
         Some(encoding) if encoding.eq_ignore_ascii_case(b"identity") => false,
-        Some(encoding) => {
-            [&b"gzip"[..], b"x-gzip"].iter().any(|gzip| encoding.eq_ignore_ascii_case(gzip)) || {
-                let message = "the body is in an encoding that is not read here: send it as it is, or in gzip";
-                return Err(Fault::new(Kind::Encoded, message));
-            }
+        Some(encoding) if is_gzip(encoding) => true,
+        Some(_) => {
+            let message = "the body is in an encoding that is not read here: send it as it is, or in gzip";
+            return Err(Fault::new(Kind::Encoded, message));
         }
     };
     let whole = as_it_came(body, held).await?;

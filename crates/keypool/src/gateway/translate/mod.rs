@@ -183,8 +183,7 @@ where
         let path = gemini::path_of(&conversation.model, verb).ok_or_else(bad_model)?;
         let pieces = gemini::generate(&conversation, bytes.clone())?;
         let demand = Demand::any_model().about_tokens(gemini::about_tokens(&conversation, &pieces));
-        let demand = Self::led(self.wished(demand), way);
-        let demand = if resource::is_of_one_model(&names) { demand.keeps_model() } else { demand };
+        let demand = resource::naming(Self::led(self.wished(demand), way), &names);
         let demand = if nothing { demand.names_nothing() } else { demand };
         let shape = Shape {
             model: conversation.model.to_string(),
@@ -297,8 +296,7 @@ where
         self.bring(&mut asked.conversation).await?;
         let path = gemini::path_of(&asked.conversation.model, ":countTokens").ok_or_else(bad_model)?;
         let pieces = gemini::counted(&asked.conversation, bytes.clone())?;
-        let demand = Self::led(self.wished(Demand::any_model()), way);
-        let demand = if resource::is_of_one_model(&names) { demand.keeps_model() } else { demand };
+        let demand = resource::naming(Self::led(self.wished(Demand::any_model()), way), &names);
         let demand = if nothing { demand.names_nothing() } else { demand };
         let (served_by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, Some(demand))).await?;
         let tokens = gemini::tokens(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;

@@ -1,9 +1,8 @@
 //! The stack's answer to a request of this gateway's own.
 
-use std::{future::poll_fn, io::Read as _};
+use std::future::poll_fn;
 
 use bytes::{Bytes, BytesMut};
-use flate2::read::GzDecoder;
 use http::{Request, Response, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
@@ -96,8 +95,7 @@ where
 {
     let (mut head, body) = response.into_parts();
     let said = begun(body).await.freeze();
-    let packed = head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
-    let plain = if packed { unpacked(&said) } else { said.clone() };
+    let plain = begun(Unpacked::of(&head, Full::from(said.clone()))).await;
     head.headers.remove(header::CONTENT_LENGTH);
     // Else it is one of ours, or one that is in shape.
     let said = if plain.trim_ascii_start().starts_with(b"[") {
@@ -109,12 +107,4 @@ where
         said
     };
     Response::from_parts(head, Said::from(Full::from(said)))
-}
-
-/// As much of what was packed as says what it is.
-fn unpacked(packed: &[u8]) -> Bytes {
-    let mut plain = Vec::new();
-    // What breaks off was read as far as it goes.
-    let _ = GzDecoder::new(packed).take(MOST_OF_ERROR as u64).read_to_end(&mut plain);
-    plain.into()
 }

@@ -51,7 +51,7 @@ pub(in crate::gateway) use mentioned::may_name_compatible;
 pub(in crate::gateway) use overheard::Overheard;
 pub(in crate::gateway) use owners::Holder;
 pub(in crate::gateway) use sought::{LATE, Listening, Sought, Target, seek};
-pub(in crate::gateway) use spoken::{is_of_one_model, names_nothing, names_of, tuned};
+pub(in crate::gateway) use spoken::{names_nothing, names_of, naming, tuned};
 pub(in crate::gateway) use tried::find;
 
 use self::runs::{Claim, Runs, Whose};

@@ -15,7 +15,7 @@ use super::{
     mentioned::{self, Behind},
     named::Subject,
     runs::{Claim, Whose},
-    spoken::is_of_one_model,
+    spoken::naming,
     unseen,
 };
 use crate::{
@@ -198,7 +198,7 @@ pub(in crate::gateway) async fn seek(
             resources.was_asked_about(tenant, &way);
         }
         let demand = parts.extensions.remove::<Demand>().unwrap_or_default().affinity(way).of_resource();
-        parts.extensions.insert(if is_of_one_model(&names) { demand.keeps_model() } else { demand });
+        parts.extensions.insert(naming(demand, &names));
     }
     let target = match subject {
         Subject::Models { version, name } if parts.method == Method::GET => Target::Models { version, name },

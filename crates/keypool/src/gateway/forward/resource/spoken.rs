@@ -1,6 +1,8 @@
 //! What a conversation names that may be somebody's, whichever dialect it was held in.
 
+use keypool_client::names::is_of_one_model;
 use keypool_dialect::{Conversation, Part, gemini};
+use tower_keypool::Demand;
 
 use super::spelled;
 
@@ -30,9 +32,9 @@ pub(in crate::gateway) fn names_of(conversation: &Conversation<'_>) -> Vec<Strin
     names
 }
 
-/// Whether something of these was made for one model, and is of no use to another.
-pub(in crate::gateway) fn is_of_one_model(names: &[String]) -> bool {
-    names.iter().any(|name| name.starts_with("cachedContents/"))
+/// The demand of what names these: it keeps its model, where something of them was made for that alone.
+pub(in crate::gateway) fn naming(demand: Demand, names: &[String]) -> Demand {
+    if names.iter().any(|name| is_of_one_model(name)) { demand.keeps_model() } else { demand }
 }
 
 /// Whether it names nothing of anybody's, nor a file that somebody else may keep to himself.
