@@ -11,6 +11,7 @@ pub mod config;
 pub mod database;
 pub mod demo;
 pub mod edits;
+mod entire;
 pub mod examine;
 pub mod fetch;
 pub mod gateway;

@@ -60,13 +60,10 @@ pub(super) fn asks<'a>(method: &Method, path: &'a str, base: &str) -> Asks<'a> {
     let nowhere = |free| Asks { model: ModelIn::Nowhere, cost: Cost::One, free };
     let in_body = |cost| Asks { model: ModelIn::Body, cost, free: false };
     if let Some(named) = named(path) {
-        let model = ModelIn::Head(lane(&named));
-        return match named.verb {
-            "batchEmbedContents" => Asks { model, cost: Cost::ItemsOf("requests"), free: false },
-            // Tokens are counted against a quota of their own.
-            "countTokens" => Asks { model, cost: Cost::One, free: true },
-            _ => Asks { model, cost: Cost::One, free: false },
-        };
+        return asks_of(named.verb, lane(&named));
+    }
+    if let Some(asks) = spelled_otherwise(path) {
+        return asks;
     }
     if method != Method::POST {
         // Lists, gets, deletes, polls; a WebSocket's opening counts as a request.
@@ -83,6 +80,29 @@ pub(super) fn asks<'a>(method: &Method, path: &'a str, base: &str) -> Asks<'a> {
     }
 }
 
+/// What a verb asks of a model.
+fn asks_of<'a>(verb: &str, lane: Cow<'a, str>) -> Asks<'a> {
+    let model = ModelIn::Head(lane);
+    match verb {
+        "batchEmbedContents" => Asks { model, cost: Cost::ItemsOf("requests"), free: false },
+        // Tokens are counted against a quota of their own.
+        "countTokens" => Asks { model, cost: Cost::One, free: true },
+        _ => Asks { model, cost: Cost::One, free: false },
+    }
+}
+
+/// The same of a path that names a model once it is read as the most lenient provider may read it: with its escapes
+/// decoded, and no slash behind the verb. It is sent as it came; should it be served, it counts.
+fn spelled_otherwise(path: &str) -> Option<Asks<'static>> {
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.len() == path.len() && memchr(b'%', path.as_bytes()).is_none() {
+        return None;
+    }
+    let decoded = percent_decode_str(trimmed).decode_utf8_lossy();
+    let named = named(decoded.trim_end_matches('/'))?;
+    Some(asks_of(named.verb, Cow::Owned(lane(&named).into_owned())))
+}
+
 /// The lane of a model: its bare name; one of another collection keeps the collection's.
 fn lane<'a>(named: &Named<'a>) -> Cow<'a, str> {
     let escaped = memchr(b'%', named.model.as_bytes()).is_some();
@@ -91,7 +111,8 @@ fn lane<'a>(named: &Named<'a>) -> Cow<'a, str> {
         return Cow::Borrowed(named.model);
     }
     let decoded = percent_decode_str(named.model).decode_utf8_lossy();
-    let bare = decoded.strip_prefix("models/").unwrap_or(&decoded);
+    let bare = decoded.trim();
+    let bare = bare.strip_prefix("models/").unwrap_or(bare);
     Cow::Owned(match named.collection {
         MODELS => bare.to_owned(),
         collection => format!("{collection}/{bare}"),

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Holder, Sent};
+use super::{Holder, Sent, renew::TELLS_ALONE};
 use crate::{
     limit::{Limits, Span, Told},
     share::{
@@ -21,9 +21,10 @@ use crate::{
 /// So many units are asked for with each renewal.
 const AT_ONCE: usize = 100;
 /// A holder may have been silent for a lease, and his last word on its way: so many leases before the board was asked more may
-/// have been started than it counted. Whoever notes tells of his windows once a lease.
+/// have been started than it counted. Whoever notes may not have told of his windows for longer, and starts nothing once a
+/// lease has passed since he renewed; no word of his is on its way.
 const UNTOLD: u32 = 2;
-const UNTOLD_NOTED: u32 = 3;
+const UNTOLD_NOTED: u32 = TELLS_ALONE + 1;
 /// How much later an answer says that the board recovered than one before it.
 const ON_THE_WAY: Duration = Duration::from_secs(1);
 /// What was known so many dates ago bounds nothing.

@@ -17,6 +17,8 @@ use crate::{
 const MARK_AHEAD: u64 = 6;
 /// And this much more.
 const MARK_LEAST: u64 = 4;
+/// What was noted need not be told with each renewal: one with whom nobody shares tells it once in so many leases, others once in one.
+pub(super) const TELLS_ALONE: u32 = 2;
 /// Of a window that stays where it is so many moments are told at most: thousands of windows are written at once, and they are
 /// heard only should their holder die. What is given back is told moment by moment.
 const MOMENTS: u32 = 24;
@@ -52,7 +54,8 @@ impl Holder {
         }
         // What is noted need not be told each time.
         let last = self.told_all.filter(|_| self.settings.noting && !self.pressing);
-        let all = last.is_none_or(|last| now.tick.since(last) >= self.settings.lease);
+        let leases = if self.alone { TELLS_ALONE } else { 1 };
+        let all = last.is_none_or(|last| now.tick.since(last) >= self.settings.lease * leases);
         let noted = if all { ledger.noted() } else { self.noted };
         self.smooth(now);
         self.number += 1;

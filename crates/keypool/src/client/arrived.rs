@@ -10,6 +10,9 @@ use http::{HeaderMap, Response, header, response::Parts};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tower_keypool::BoxError;
+
+use crate::entire::Entire;
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -17,7 +20,7 @@ pub enum Arrived {
     /// All of it; its connection is done with it.
     Whole(Option<Bytes>),
     /// What came of it, and what will.
-    Flowing(Option<Bytes>, Incoming),
+    Flowing(Option<Bytes>, Entire),
     /// Nothing but what stands behind a body.
     Trailed(Option<Box<HeaderMap>>),
 }
@@ -26,7 +29,7 @@ impl Arrived {
     /// Takes what is there, from a connection that has read the answer to its end.
     ///
     /// hyper tells the connection when a body is dropped, which would wake somebody for nothing later.
-    pub(super) fn taken(mut body: Incoming) -> Self {
+    pub(super) fn taken(mut body: Entire) -> Self {
         if body.is_end_stream() {
             return Self::Whole(None);
         }
@@ -44,8 +47,9 @@ impl Arrived {
 
     /// Of an answer whose body is not here with its head. One of JSON is handed on once its body has begun: what ends
     /// before can be asked for again, since nobody was told anything. Of streams the layers hold the beginning themselves.
-    pub(super) async fn begun(response: Response<Incoming>) -> Result<Response<Self>, hyper::Error> {
-        let (head, mut body) = response.into_parts();
+    pub(super) async fn begun(response: Response<Incoming>) -> Result<Response<Self>, BoxError> {
+        let (head, body) = response.into_parts();
+        let mut body = Entire::of(body, head.version);
         if !is_good_json(&head) || body.is_end_stream() {
             return Ok(Response::from_parts(head, Self::Flowing(None, body)));
         }
@@ -66,9 +70,9 @@ impl Arrived {
 
 impl Body for Arrived {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut *self {
             Self::Whole(data) => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
             Self::Flowing(data, rest) => match data.take() {

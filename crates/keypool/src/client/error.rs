@@ -43,8 +43,8 @@ impl Error {
     }
 
     /// The head of its answer came, and nothing behind it.
-    pub(super) fn unbegun(source: hyper::Error) -> Self {
-        Self { step: Step::Begin, source: Some(source.into()) }
+    pub(super) fn unbegun(source: BoxError) -> Self {
+        Self { step: Step::Begin, source: Some(source) }
     }
 }
 

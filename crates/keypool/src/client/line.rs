@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tower_keypool::BoxError;
 
 use super::{Arrived, bell::Bell, dial::Stream};
-use crate::one_write::OneWrite;
+use crate::{entire::Entire, one_write::OneWrite};
 
 /// A connection that carries one request at a time.
 pub(super) struct Line<B: Body + 'static> {
@@ -106,7 +106,8 @@ where
     /// Takes in the body of an answer that it has read to its end.
     pub(super) fn take_in(&self, response: Response<Incoming>) -> Response<Arrived> {
         let rang = self.bell.has_rung();
-        let response = response.map(Arrived::taken);
+        let version = response.version();
+        let response = response.map(|body| Arrived::taken(Entire::of(body, version)));
         if !rang && response.body().is_whole() {
             // That was the body's end. Should the connection have been closed just then, whoever takes it next sees it.
             self.bell.heard();

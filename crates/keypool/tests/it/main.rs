@@ -14,6 +14,7 @@ mod browser;
 mod callers;
 mod commands;
 mod config;
+mod cut;
 mod damaged;
 mod dawdling;
 mod dialects;

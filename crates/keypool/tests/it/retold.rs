@@ -16,7 +16,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
-use tower_keypool::Key;
+use tower_keypool::{Gemini, Key, KeyPool};
 
 use crate::{
     dialects::post,
@@ -179,5 +179,30 @@ async fn an_answer_that_comes_packed_unasked_is_told_as_ever() {
         assert_eq!((packed.status, packed.headers.get("content-encoding")), (StatusCode::OK, None), "{packed:?}");
         assert!(shown(&packed).contains(end) && packed.body.len().abs_diff(plain.body.len()) < 100, "{packed:?}");
         sim.clear_script();
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_the_compatible_endpoint_is_in_openais_shape_however_it_comes() {
+    let google = json!({ "error": { "code": 400, "message": "no such thing", "status": "INVALID_ARGUMENT" } });
+    let openais =
+        json!({ "error": { "message": "no such thing", "type": "x", "param": null, "code": "y" } }).to_string();
+    let html = "<html><title>400. no such thing</title></html>".to_owned();
+    for said in [google.to_string(), json!([google]).to_string(), openais.clone(), html] {
+        let head = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n";
+        let (address, _) = in_turn(vec![format!("{head}content-length: {}\r\n\r\n{said}", said.len())]).await;
+        let upstream = format!("http://{address}");
+        let pool = KeyPool::builder(Gemini::at(&upstream).unwrap()).key(Key::new(ONE)).wait(Duration::ZERO);
+        let (served, _) = Served::kept_compatible(&pool.build().unwrap(), &upstream, false).await;
+        let answer = post(&served, "/v1/chat/completions", &chat(json!({}))).await;
+        assert_eq!(answer.status.as_u16(), 400, "{answer:?}");
+        if said == openais {
+            assert_eq!(answer.body, said.as_bytes(), "as it came");
+        } else {
+            let error = &answer.json()["error"];
+            let message = error["message"].as_str().unwrap_or_default();
+            assert!(message.contains(if said.starts_with('<') { "400" } else { "no such thing" }), "{answer:?}");
+            assert!(error["type"].is_string() && error["status"].is_null(), "{answer:?}");
+        }
     }
 }

@@ -137,3 +137,22 @@ async fn a_length_that_is_none_opens_no_upload() {
     }
     assert_eq!(sim.report().total.arrivals, 0);
 }
+
+/// What leads to the provider's own upload is nobody's, in whichever header it says so.
+#[tokio::test]
+async fn nothing_else_names_the_providers_upload() {
+    let answer = |more: &str| format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n{more}\r\n");
+    let url = "https://g.example/upload/v1beta/files?upload_id=THEIRS&upload_protocol=resumable";
+    let beside = format!("x-guploader-uploadid: THEIRS\r\nx-goog-upload-control-url: {url}\r\nlocation: {url}\r\n");
+    let both = answer(&format!("{beside}x-goog-upload-url: {url}\r\nx-goog-upload-status: active\r\n"));
+    let (served, _) = crate::retold::over(vec![both.clone(), both, answer(&beside)]).await;
+    let opened = open(&served, 8).await;
+    let sent = send(opened.header("x-goog-upload-url"), "upload", 0, "half").await;
+    // Where it is called so alone.
+    let located = open(&served, 8).await;
+    assert!(located.header("location").starts_with(&served.url("/upload/v1beta/files?upload_id=")), "{located:?}");
+    for answer in [&opened, &sent, &located] {
+        assert_eq!(answer.status, StatusCode::OK);
+        assert!(!format!("{:?}", answer.headers).contains("THEIRS"), "{answer:?}");
+    }
+}

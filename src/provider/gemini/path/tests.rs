@@ -22,6 +22,12 @@ fn models_in_paths() {
         ("/v1/projects/p/locations/l/publishers/google/models/gemini-x:predict", "gemini-x"),
         ("/v1beta/models/ft:name:generateContent", "ft:name"),
         ("/v1beta/models/%FF:generateContent", "\u{fffd}"),
+        ("/v1beta/%6dodels/m:generateContent", "m"),
+        ("/v1beta/models%2Fm:generateContent", "m"),
+        ("/v1beta%2fmodels%2fm%3agenerateContent", "m"),
+        ("/v1beta/models/m:generateContent/", "m"),
+        ("/v1beta/models/m:generateContent%2F", "m"),
+        ("/v1beta/models/m%20:generateContent", "m"),
     ] {
         let asks = post(path);
         assert_eq!(asks.model, ModelIn::Head(model.into()), "{path}");

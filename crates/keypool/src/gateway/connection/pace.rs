@@ -18,14 +18,17 @@ use futures_util::task::AtomicWaker;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tower_keypool::BoxError;
 
 use super::{
     ticks::{OwnTicks, TICK, Ticks},
     unread,
 };
-use crate::gateway::dialect::{Dialect, Refusal};
+use crate::{
+    entire::Entire,
+    gateway::dialect::{Dialect, Refusal},
+};
 
 /// What a client may take its time with.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +115,7 @@ impl Watch {
 #[derive(Debug)]
 pub struct Arriving {
     /// `None`: it is over.
-    body: Option<Incoming>,
+    body: Option<Entire>,
     progress: Arc<Progress>,
     /// What nobody reads of it is taken in: else its sender would not see the answer.
     taken_in: bool,
@@ -140,7 +143,7 @@ impl Wake for Notice {
 }
 
 impl Arriving {
-    pub(in crate::gateway) fn new(body: Incoming, progress: &Arc<Progress>, taken_in: bool) -> Self {
+    pub(in crate::gateway) fn new(body: Entire, progress: &Arc<Progress>, taken_in: bool) -> Self {
         progress.is_over();
         Self { body: Some(body), progress: Arc::clone(progress), taken_in, notice: None }
     }
@@ -154,9 +157,9 @@ impl Arriving {
 
 impl Body for Arriving {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
         let mut polled = match &this.notice {
@@ -188,11 +191,11 @@ impl Body for Arriving {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+        self.body.as_ref().is_none_or(Entire::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint)
+        self.body.as_ref().map_or(SizeHint::with_exact(0), Entire::size_hint)
     }
 }
 

@@ -21,6 +21,8 @@ use crate::{
 
 const URL: HeaderName = HeaderName::from_static("x-goog-upload-url");
 const CONTROL_URL: HeaderName = HeaderName::from_static("x-goog-upload-control-url");
+/// The provider's own id of an upload, as its servers name it beside the URL.
+const UPLOADER_ID: HeaderName = HeaderName::from_static("x-guploader-uploadid");
 const STATUS: HeaderName = HeaderName::from_static("x-goog-upload-status");
 const SIZE: HeaderName = HeaderName::from_static("x-goog-upload-header-content-length");
 const OFFSET: HeaderName = HeaderName::from_static("x-goog-upload-offset");
@@ -171,8 +173,14 @@ impl Uploads {
         tenant: &str,
         headers: &mut Heading<'_>,
     ) -> Result<(), Refusal> {
-        let Some(url) = headers.all.remove(URL) else { return Ok(()) };
-        headers.all.remove(CONTROL_URL);
+        conceal(headers.all);
+        // Some clients look for it where HTTP has it.
+        let location = leads_to_upload(headers.all).then(|| headers.all.remove(header::LOCATION)).flatten();
+        let (name, url) = match (headers.all.remove(URL), location) {
+            (Some(url), _) => (URL, url),
+            (None, Some(url)) => (header::LOCATION, url),
+            (None, None) => return Ok(()),
+        };
         let url = url.to_str().map_err(|_| UNUSABLE)?;
         self.target(url).ok_or(UNUSABLE)?;
         let key = headers.key.ok_or(UNUSABLE)?;
@@ -201,12 +209,17 @@ impl Uploads {
             return Err(Refusal::UNREACHABLE);
         }
         let ours = format!("{}?upload_id={}&upload_protocol=resumable", handout.prefix, id.text());
-        headers.all.insert(URL, HeaderValue::try_from(ours).map_err(|_| UNUSABLE)?);
+        headers.all.insert(name, HeaderValue::try_from(ours).map_err(|_| UNUSABLE)?);
         Ok(())
     }
 
-    /// Closes the upload when the provider says that it is over.
-    pub(in crate::gateway) async fn settle(&self, chunk: &Chunk, headers: &HeaderMap) {
+    /// Closes the upload when the provider says that it is over. Its client has a URL of ours, and hears of no other.
+    pub(in crate::gateway) async fn settle(&self, chunk: &Chunk, headers: &mut HeaderMap) {
+        conceal(headers);
+        headers.remove(URL);
+        if leads_to_upload(headers) {
+            headers.remove(header::LOCATION);
+        }
         let over = |status: &HeaderValue| matches!(status.as_bytes(), b"final" | b"cancelled");
         if headers.get(STATUS).is_some_and(over)
             && let Err(error) = self.records.forget(UPLOAD, vec![chunk.name.clone()]).await
@@ -227,6 +240,16 @@ impl Uploads {
         parts.path_and_query = Some(url.path_and_query()?.clone());
         Uri::from_parts(parts).ok()
     }
+}
+
+/// Takes out what else leads to the provider's upload.
+fn conceal(headers: &mut HeaderMap) {
+    headers.remove(CONTROL_URL);
+    headers.remove(UPLOADER_ID);
+}
+
+fn leads_to_upload(headers: &HeaderMap) -> bool {
+    headers.get(header::LOCATION).is_some_and(|url| url.as_bytes().windows(10).any(|part| part == b"upload_id="))
 }
 
 /// An answer's headers, and the key that it came over.

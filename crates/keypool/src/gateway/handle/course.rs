@@ -196,7 +196,7 @@ where
         Passage::Other => {}
         Passage::Chunk(chunk) => {
             belongings.resources.upload_went_on(&tenant, &chunk.affinity);
-            belongings.uploads.settle(chunk, response.headers()).await;
+            belongings.uploads.settle(chunk, response.headers_mut()).await;
         }
         Passage::Open(handout) => {
             if let Some(listening) = &listening

@@ -24,6 +24,7 @@ use tower::Service;
 use tower_keypool::{BoxError, Error};
 
 use crate::{
+    entire::Entire,
     gateway::{
         answer::body::Said,
         connection::{
@@ -88,7 +89,9 @@ pub(super) async fn converse<S, B>(
         };
         // Who asked first whether to send it does not.
         let taken_in = !request.headers().contains_key(header::EXPECT);
-        let (entrance, request) = (Arc::clone(&entrance), request.map(|body| Arriving::new(body, &progress, taken_in)));
+        let version = request.version();
+        let request = request.map(|body| Arriving::new(Entire::of(body, version), &progress, taken_in));
+        let entrance = Arc::clone(&entrance);
         // hyper keeps room for it as long as the connection lives, and an answer's body may take hours. As a part of the block
         // it would stand there twice: as it came in, and where it is waited for.
         let answer = Patient::boxed(|| entrance.answer(request), patience);

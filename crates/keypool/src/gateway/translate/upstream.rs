@@ -86,8 +86,8 @@ async fn begun<B: Body<Data = Bytes>>(body: B) -> BytesMut {
     said
 }
 
-/// An error of Google's compatible endpoint in the shape that its clients know: there it is one of Google's own, in a
-/// list.
+/// An error of Google's compatible endpoint in the shape that its clients know: there it is one of Google's own, mostly in a
+/// list, or what a server in front of it says.
 pub(in crate::gateway) async fn reshaped<B>(response: Response<Said<B>>) -> Response<Said<B>>
 where
     B: Body<Data = Bytes>,
@@ -97,8 +97,8 @@ where
     let said = begun(body).await.freeze();
     let plain = begun(Unpacked::of(&head, Full::from(said.clone()))).await;
     head.headers.remove(header::CONTENT_LENGTH);
-    // Else it is one of ours, or one that is in shape.
-    let said = if plain.trim_ascii_start().starts_with(b"[") {
+    // Else it is one of ours.
+    let said = if !is_in_shape(&plain) {
         let refused = OpenAi.refused(&gemini::fault(head.status, &plain));
         head.status = refused.status;
         head.headers.remove(header::CONTENT_ENCODING);
@@ -107,4 +107,12 @@ where
         said
     };
     Response::from_parts(head, Said::from(Full::from(said)))
+}
+
+/// Whether an error is as OpenAI's clients read it. Google's own has a status beside its message.
+fn is_in_shape(said: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(said).is_ok_and(|said| {
+        let error = &said["error"];
+        error["message"].is_string() && error["status"].is_null()
+    })
 }
