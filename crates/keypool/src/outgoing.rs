@@ -109,7 +109,7 @@ impl Body for Bounded {
                 None => return self.broken.off("the body is longer than it may be"),
             }
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        Poll::Ready(frame)
     }
 }
 
@@ -129,7 +129,7 @@ impl Body for Gathered {
         {
             return this.broken.off("what the body names stands too far back in it");
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -156,7 +156,7 @@ impl Body for Outgoing {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut *self {
-            Self::Came(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Came(body) => Pin::new(body).poll_frame(cx),
             Self::Whole(data) => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
             Self::Bounded(body) => Pin::new(body).poll_frame(cx),
             Self::Gathered(body) => Pin::new(body).poll_frame(cx),

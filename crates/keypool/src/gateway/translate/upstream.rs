@@ -97,19 +97,19 @@ where
     let said = begun(body).await.freeze();
     let plain = begun(Unpacked::of(&head, Full::from(said.clone()))).await;
     head.headers.remove(header::CONTENT_LENGTH);
-    // Else it is one of ours.
-    let said = if !is_in_shape(&plain) {
+    let said = if is_in_shape(&plain) {
+        // One of ours is.
+        said
+    } else {
         let refused = OpenAi.refused(&gemini::fault(head.status, &plain));
         head.status = refused.status;
         head.headers.remove(header::CONTENT_ENCODING);
         refused.body
-    } else {
-        said
     };
     Response::from_parts(head, Said::from(Full::from(said)))
 }
 
-/// Whether an error is as OpenAI's clients read it. Google's own has a status beside its message.
+/// Whether an error is as `OpenAI`'s clients read it. Google's own has a status beside its message.
 fn is_in_shape(said: &[u8]) -> bool {
     serde_json::from_slice::<serde_json::Value>(said).is_ok_and(|said| {
         let error = &said["error"];
