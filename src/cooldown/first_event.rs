@@ -84,12 +84,14 @@ impl FirstEvent {
         }
     }
 
-    /// Nothing more comes, or nobody waits for it: a line without an end counts too.
-    pub(super) fn finish(&mut self) {
+    /// Nothing more comes, or nobody waits for it: a line without an end counts too. Whether there was an object, and to its
+    /// end; a text that is none has no other end.
+    pub(super) fn finish(&mut self) -> bool {
         if !self.done && !self.line.is_empty() && self.framing != Framing::Object {
             self.end_of_line();
         }
-        self.done = true;
+        let text = !matches!(self.data.trim_ascii_start().first(), None | Some(b'{' | b'['));
+        std::mem::replace(&mut self.done, true) || text
     }
 
     fn object(&mut self, bytes: &[u8]) {

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    io,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -114,7 +115,8 @@ where
     /// Judges it by what has come, and hands it up.
     ///
     /// # Errors
-    /// When it is good and shows the key where that cannot be masked, or where nobody can see whether it does.
+    /// When it is good and shows the key where that cannot be masked, or where nobody can see whether it does; when it broke
+    /// off before anything of it is of use.
     pub(crate) fn finish(mut self) -> Result<Response<CooldownBody<B>>, Error> {
         if self.flow.is_blind() {
             return self.withhold();
@@ -122,6 +124,10 @@ where
         let good = self.flow.sight().is_none_or(|sight| sight.error.is_none());
         let end = self.flow.sight().and_then(|sight| Some(sight.stream.as_ref()?.end.clone()));
         let packed_error = !good && !self.flow.is_plain();
+        if let Some(error) = self.take_break() {
+            self.flow.release(true);
+            return Err(judging::failed(Some(self.granted), error));
+        }
         let mut verdict = self.verdict();
         if let Some(spoken) = self.flow.spoken()
             && verdict.is_success()
@@ -170,14 +176,31 @@ where
         Ok(Response::from_parts(self.head, CooldownBody::begun(self.body, self.flow)))
     }
 
+    /// What it broke off with before anything of it is of use, if it did: nothing was handed up, so that another attempt may
+    /// serve, and whoever gets none is told of an error in the place of a good head with nothing behind it.
+    fn take_break(&mut self) -> Option<BoxError> {
+        let held = self.packed || self.whole || self.small;
+        let failed = self.flow.failure().is_some_and(|error| !error.is::<KeyInCompressedBody>());
+        let ended = self.flow.is_over() && self.flow.failure().is_none();
+        let stream = self.flow.sight().and_then(|sight| sight.stream.as_mut());
+        let cut = stream.is_some_and(|stream| match &mut stream.first {
+            Some(first) if failed => !first.is_done(),
+            // It came to an end as any does, but neither to that of its first event nor to its own.
+            Some(first) => ended && stream.end.is_broken() && !first.finish(),
+            None => false,
+        });
+        match (failed && (held || cut), cut) {
+            (true, _) => self.flow.take_failure(),
+            (_, true) => {
+                Some(io::Error::new(io::ErrorKind::UnexpectedEof, "the stream ended within its first event").into())
+            }
+            _ => None,
+        }
+    }
+
     fn verdict(&mut self) -> Verdict {
-        let first = self.flow.sight().and_then(|sight| sight.stream.as_mut()?.first.take());
-        let broken = self.flow.failure().filter(|error| !error.is::<KeyInCompressedBody>());
-        match (first, broken) {
-            // Nothing of it was handed up: another attempt may serve.
-            (_, Some(error)) if self.packed || self.whole || self.small => judging::broken_begin(error),
-            (Some(first), Some(error)) if !first.is_done() => judging::broken_begin(error),
-            (Some(mut first), _) => {
+        match self.flow.sight().and_then(|sight| sight.stream.as_mut()?.first.take()) {
+            Some(mut first) => {
                 first.finish();
                 mask_secret(&self.granted.secret, first.data());
                 let named_error = first.is_named_error();
@@ -187,8 +210,8 @@ where
                     judging::first_event(&self.granted, &self.head, first.data(), named_error)
                 }
             }
-            (None, _) if self.packed || self.whole || self.small => judging::good(&self.granted, &self.head),
-            (None, _) => self.judge_error_text(),
+            None if self.packed || self.whole || self.small => judging::good(&self.granted, &self.head),
+            None => self.judge_error_text(),
         }
     }
 

@@ -130,11 +130,6 @@ fn may_be_of_key(verdict: &Verdict, model: Option<&str>, status: StatusCode) -> 
     refused && model.is_some_and(|model| !model.contains('/'))
 }
 
-/// A body that ended in an error of the transport, nothing of it handed up.
-pub(super) fn broken_begin(error: &BoxError) -> Verdict {
-    judge_error(&**error)
-}
-
 /// A body that ended in an error of the transport after its head was handed up.
 pub(super) fn broken_body(error: &BoxError) -> Verdict {
     broken(&judge_error(&**error))

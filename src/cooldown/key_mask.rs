@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memmem;
 
 use super::{
@@ -99,10 +99,19 @@ pub(super) fn hide_every(teller: Option<&Teller>, piece: Bytes) -> Bytes {
     text.freeze()
 }
 
-/// Overwrites every key of a pool in headers, however it is spelled.
+/// Overwrites every key of a pool in headers, however it is spelled. One that has a key in its name goes: names are of lower case,
+/// in which a key can be guessed at.
 #[cold]
 pub(super) fn mask_every(pool: &KeyPool, headers: &mut HeaderMap) {
     let endings = pool.endings();
+    let shows = |name: &HeaderName| {
+        let text = name.as_str().as_bytes();
+        text.len() >= SHORTEST && mask_spelled(&endings.in_text(text), &mut text.to_vec())
+    };
+    let doomed: Vec<HeaderName> = headers.keys().filter(|name| shows(name)).cloned().collect();
+    for name in doomed {
+        headers.remove(name);
+    }
     for value in headers.values_mut().filter(|value| value.len() >= SHORTEST) {
         let keys = endings.in_text(value.as_bytes());
         if keys.is_empty() {

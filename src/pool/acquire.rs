@@ -20,6 +20,7 @@ pin_project! {
     pub struct Acquire {
         pool: KeyPool,
         demand: Arc<Demand>,
+        in_time: bool,
         state: Waiting,
         #[pin]
         sleep: Option<Sleep>,
@@ -48,8 +49,9 @@ enum Waiting {
 }
 
 impl Acquire {
-    pub(super) fn new(pool: KeyPool, demand: Demand) -> Self {
-        Self { pool, demand: Arc::new(demand), state: Waiting::New, sleep: None }
+    /// `in_time`: only while a key may come in time.
+    pub(super) fn new(pool: KeyPool, demand: Demand, in_time: bool) -> Self {
+        Self { pool, demand: Arc::new(demand), in_time, state: Waiting::New, sleep: None }
     }
 }
 
@@ -59,7 +61,7 @@ impl Future for Acquire {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Waiting::New = this.state {
-            match this.pool.begin(this.demand) {
+            match this.pool.begin(this.demand, *this.in_time) {
                 Begun::Done(result) => {
                     *this.state = Waiting::Done;
                     return Poll::Ready(*result);

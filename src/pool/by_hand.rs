@@ -29,6 +29,7 @@ impl State {
         rest.held = false;
         self.guard.forget(slot);
         self.note_key(slot, NO_MODEL);
+        self.lost();
         if !is_news {
             return;
         }

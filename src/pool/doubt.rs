@@ -299,6 +299,7 @@ impl State {
             rest.held = false;
             rest.end = End::Never;
             self.note_key(slot, NO_MODEL);
+            self.lost();
             let Some(rest) = self.rest_slot_of(whom) else { continue };
             if std::mem::take(&mut rest.told) {
                 continue;

@@ -105,9 +105,14 @@ impl KeyPool {
 
     /// Takes a key, waiting as long as the demand (else the pool) says, in the order of arrival; also where every key is
     /// disabled or gone, since one may be added or enabled. The layers and [`run`](Self::run) fail at once where none
-    /// can come in time.
+    /// can come in time, and as soon as the last that could is disabled or removed while they wait.
     pub fn acquire(&self, demand: impl Into<Demand>) -> Acquire {
-        Acquire::new(self.clone(), demand.into())
+        Acquire::new(self.clone(), demand.into(), false)
+    }
+
+    /// The same for whoever found that a key may come in time, and waits no longer than that holds.
+    pub(crate) fn acquire_in_time(&self, demand: Demand) -> Acquire {
+        Acquire::new(self.clone(), demand, true)
     }
 
     /// Takes groups of leases, one group a size, under one lock.
@@ -194,7 +199,7 @@ impl KeyPool {
 
     // === for Acquire ===
 
-    pub(super) fn begin(&self, demand: &Arc<Demand>) -> Begun {
+    pub(super) fn begin(&self, demand: &Arc<Demand>, in_time: bool) -> Begun {
         let now = self.0.clock.now();
         let wait = demand.wait.unwrap_or_else(|| self.default_wait());
         let mut state = self.look_at(now);
@@ -204,8 +209,9 @@ impl KeyPool {
             Ok(picked) => Ok(picked),
             Err(NotNow::Later) if !wait.is_zero() && !state.closed => {
                 if let Some(seat) = demand.particulars.room.as_ref().unwrap_or(&self.0.room).enter() {
-                    let index = state.enqueue(Arc::clone(demand), now);
-                    return Begun::Queued { index, deadline: now.tick.plus(wait), seat };
+                    let deadline = now.tick.plus(wait);
+                    let index = state.enqueue(Arc::clone(demand), in_time.then_some(deadline), now);
+                    return Begun::Queued { index, deadline, seat };
                 }
                 Err(state.refuse_for_good(demand, NotNow::Later, now))
             }

@@ -119,6 +119,9 @@ impl State {
         if incident.fresh {
             self.weigh_down(whom, verdict);
         }
+        if end == End::Never {
+            self.lost();
+        }
         if probed_at_last {
             // Its keys stand where nothing ever calls them.
             self.revive(whom);

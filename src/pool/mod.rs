@@ -28,6 +28,7 @@ mod group;
 mod guard;
 mod handle;
 mod health;
+mod hope;
 mod incident;
 mod journal;
 mod judge;

@@ -20,6 +20,7 @@ impl State {
         let (key, priority) = (self.roster.keys[slot as usize].id.clone(), self.roster.keys[slot as usize].priority);
         self.note_parted(slot, now);
         self.roster.remove(slot);
+        self.lost();
         self.close_priority(priority);
         while let Some(forgotten) = self.roster.forget_one() {
             self.note_forgotten(forgotten);

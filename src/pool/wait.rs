@@ -29,6 +29,8 @@ pub(super) struct Waiter {
     pub(super) waker: Option<Waker>,
     /// When it looks again by itself; later than every time while it has not said.
     looks_at: Tick,
+    /// Who waits only while a key may come by then.
+    pub(super) hopes_until: Option<Tick>,
     pub(super) outcome: Option<Result<Picked, NotNow>>,
 }
 
@@ -37,6 +39,8 @@ pub(super) struct Waiters {
     cells: Vec<Option<Waiter>>,
     free: Vec<u32>,
     queued: usize,
+    /// Something was lost for good since the queue was served.
+    pub(super) lost: bool,
 }
 
 impl Waiters {
@@ -104,7 +108,7 @@ impl Stuck {
 
 impl State {
     /// Joins the queue. Tickets are drawn from the numbers of starts, so that a retry keeps the place of its first one.
-    pub(super) fn enqueue(&mut self, demand: Arc<Demand>, now: Now) -> u32 {
+    pub(super) fn enqueue(&mut self, demand: Arc<Demand>, hopes_until: Option<Tick>, now: Now) -> u32 {
         let ask = self.ask(&demand, now);
         let (lane, need) = (ask.lane, ask.need);
         let first = demand.first_ticket().filter(|ticket| !self.lanes[usize::from(lane)].queue.contains_key(ticket));
@@ -116,8 +120,8 @@ impl State {
         let held = &mut self.lanes[usize::from(lane)];
         held.queue.insert(ticket, index);
         held.lines.insert(&demand, &need, ticket, index);
-        let waiter =
-            Waiter { demand, lane, ticket, need, since: now.tick, waker: None, looks_at: Tick::NEVER, outcome: None };
+        let (since, looks_at) = (now.tick, Tick::NEVER);
+        let waiter = Waiter { demand, lane, ticket, need, since, waker: None, looks_at, hopes_until, outcome: None };
         match self.waiters.cells.get_mut(index as usize) {
             Some(cell) => *cell = Some(waiter),
             None => self.waiters.cells.push(Some(waiter)),
@@ -158,6 +162,7 @@ impl State {
                 heads.push(Reverse((ticket, index, at)));
             }
         }
+        self.let_hopeless_go(now);
         for lane in lanes {
             self.nudge(lane, now);
         }
@@ -232,7 +237,7 @@ impl State {
         rested.or_else(|| held.timers.next(&held.cells))
     }
 
-    fn settle_waiter(&mut self, index: u32, outcome: Result<Picked, NotNow>) {
+    pub(super) fn settle_waiter(&mut self, index: u32, outcome: Result<Picked, NotNow>) {
         let Some(waiter) = self.waiters.get_mut(index) else { return };
         waiter.outcome = Some(outcome);
         let (lane, ticket, demand, need) = (waiter.lane, waiter.ticket, Arc::clone(&waiter.demand), waiter.need);

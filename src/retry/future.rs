@@ -65,7 +65,7 @@ impl NextLease {
     /// Waits for one after the pause, as long as the demand says.
     pub(super) fn awaited(pool: &KeyPool, demand: Demand, pause: Duration) -> Self {
         let state = if pause.is_zero() {
-            State::Waiting { acquire: pool.acquire(demand) }
+            State::Waiting { acquire: pool.acquire_in_time(demand) }
         } else {
             State::Pausing { sleep: sleep(pause), then: Some(Then::Ask(pool.clone(), demand)) }
         };
@@ -85,7 +85,7 @@ impl Future for NextLease {
                     ready!(sleep.poll(cx));
                     match then.take().expect(ONCE) {
                         Then::Lease(lease) => return Poll::Ready(Ok(lease)),
-                        Then::Ask(pool, demand) => State::Waiting { acquire: pool.acquire(demand) },
+                        Then::Ask(pool, demand) => State::Waiting { acquire: pool.acquire_in_time(demand) },
                     }
                 }
                 StateProj::Waiting { acquire } => return acquire.poll(cx),

@@ -75,7 +75,7 @@ impl<S, B, F> KeyRotationFuture<S, B, F> {
 
     pub(super) fn waiting(pool: &KeyPool, demand: Demand, service: S, outgoing: Outgoing<B>) -> Self {
         let held = Box::new(Held { service, outgoing, tried: demand.tried() });
-        Self { state: State::Waiting { acquire: pool.acquire(demand), held: Some(held) } }
+        Self { state: State::Waiting { acquire: pool.acquire_in_time(demand), held: Some(held) } }
     }
 }
 

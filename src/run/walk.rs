@@ -85,7 +85,7 @@ impl Walk {
             self.demand.model = plan.best();
         }
         let granted = match self.pool.try_lease(&self.demand, self.pool.clock().now()) {
-            Err(error) if error.may_end_within(self.wait) => self.pool.acquire(self.demand.clone()).await,
+            Err(error) if error.may_end_within(self.wait) => self.pool.acquire_in_time(self.demand.clone()).await,
             Err(error) if error.is_exhausted() => {
                 self.pool.count_exhausted();
                 Err(error)
@@ -144,7 +144,7 @@ impl Walk {
         left.pass(&model);
         self.plan = Some(left);
         (self.demand.model, self.demand.wait) = (Some(model), Some(wait));
-        let granted = self.pool.acquire(self.demand.clone()).await;
+        let granted = self.pool.acquire_in_time(self.demand.clone()).await;
         granted.map_err(|error| self.told(error))
     }
 

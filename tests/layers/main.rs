@@ -9,6 +9,7 @@ mod cooldown;
 mod fallback;
 mod found_out;
 mod leased;
+mod lost;
 mod over;
 mod replay;
 #[cfg(feature = "reqwest")]

@@ -156,12 +156,10 @@ fn accounts_without_money() {
 
 #[test]
 fn quotas_longer_than_a_minute_without_a_time() {
-    let cloudflare = "AiError: you have used up your daily free allocation of 10,000 neurons, please upgrade";
     let per_day = "Tokens per day limit exceeded - too many tokens processed.";
     let rows = [
         ("Cerebras", json!({"message": per_day, "type": "too_many_tokens_error", "code": "token_quota_exceeded"})),
         ("OpenRouter", said("Rate limit exceeded: free-models-per-day-high-balance. ", "rate_limit_error", "429")),
-        ("Cloudflare", json!({"errors": [{"message": cloudflare, "code": 4006}], "success": false, "result": {}})),
         (
             "Moonshot",
             said(
@@ -178,6 +176,26 @@ fn quotas_longer_than_a_minute_without_a_time() {
     for (who, body) in rows {
         let verdict = openai(429, &body);
         assert_eq!((is(&verdict), verdict.until_of()), (QUOTA, U::Backoff), "{who}");
+    }
+    // OpenRouter's says when it ends, and is of the free models alone: the account's others serve.
+    let reset = json!({"headers": {"X-RateLimit-Limit": "50", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1795158000000"}});
+    for what in ["free-models-per-day", "free-models-per-day-high-balance"] {
+        let message = format!("Rate limit exceeded: {what}. Add 10 credits to unlock 1000 free model requests per day");
+        let body = json!({"error": {"message": message, "code": 429, "metadata": reset}});
+        let verdict = openai(429, &body);
+        assert_eq!(is(&verdict), QUOTA, "{what}: {verdict:?}");
+        assert!(matches!(verdict.until_of(), U::For(wait) if wait > Duration::from_secs(3_600)), "{what}: {verdict:?}");
+    }
+    // Cloudflare's is of the whole account, until its day ends.
+    for front in ["AiError: ", "", "4006: "] {
+        let message = format!("{front}you have used up your daily free allocation of 10,000 neurons, please upgrade");
+        let body = json!({"errors": [{"message": message, "code": 4006}], "success": false, "result": {}});
+        let verdict = openai(429, &body);
+        assert_eq!(
+            (is(&verdict), verdict.until_of()),
+            ((K::QuotaExhausted, S::Owner, E::OtherKey), U::DayEnd),
+            "{front}"
+        );
     }
     for text in [
         "You are using a Trial key, which is limited to 1000 API calls / month. You can continue to use it.",

@@ -348,7 +348,14 @@ fn openai_and_its_likes() {
     assert_eq!(openai(403, body).kind(), K::CallerFault);
     let body = r#"{"error":{"message":"Rate limit exceeded: free-models-per-min.","code":429,"metadata":
         {"headers":{"X-RateLimit-Limit":"20","X-RateLimit-Remaining":"0","X-RateLimit-Reset":"1795153590000"}}}}"#;
-    assert_eq!(is(&openai(429, body)), (K::RateLimited, S::Owner, U::For(Duration::from_secs(30)), E::OtherKey));
+    let free = is(&openai(429, body));
+    assert_eq!(
+        free,
+        (K::RateLimited, S::OwnerLane, U::For(Duration::from_secs(30)), E::OtherKey),
+        "of its free models"
+    );
+    let other = body.replace("free-models-per-min", "requests-per-min");
+    assert_eq!(is(&openai(429, &other)), (K::RateLimited, S::Owner, U::For(Duration::from_secs(30)), E::OtherKey));
     assert_eq!(openai(409, "{}").elsewhere_of(), E::AfterPause);
     assert_eq!(openai(422, "{}").kind(), K::CallerFault);
     // Azure, whose wait stands in the sentence alone.

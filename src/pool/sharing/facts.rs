@@ -315,6 +315,9 @@ impl State {
         if active && rest.end.tick(now) <= end {
             return;
         }
+        if until == i64::MAX {
+            self.lost();
+        }
         if let Some(place) = self.rest_slot(whom) {
             let lifted_at = place.lifted_at;
             **place = rest;

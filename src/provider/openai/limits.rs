@@ -62,6 +62,18 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
         "The request is larger than the account's tokens per minute: make it smaller, or use a higher tier's key.",
     ),
     // Quotas.
+    // Cloudflare's, of all models together; its days are UTC's.
+    rule(
+        &[429],
+        &[
+            Begins("you have used up your daily free allocation of "),
+            Begins("4006: you have used up your daily free allocation of "),
+        ],
+        ruling(K::QuotaExhausted, S::Owner, U::DayEnd, E::OtherKey)
+            .code("DAILY_ALLOCATION")
+            .heeding_between(600, 26 * HOUR),
+        "The account's free allocation of the day is used up, whatever the model: it is back at midnight UTC; add another account's key.",
+    ),
     rule(
         &[429],
         &[

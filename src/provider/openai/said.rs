@@ -59,11 +59,12 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     if is_passed_on(said.message()) {
         said.say(PASSED_ON);
     }
-    said.hit = account_reset.map(|_| Hit::Account);
+    // What OpenRouter allows of its free models says nothing of the account's others.
+    said.hit = account_reset.filter(|_| !said.own().contains("free-models-per-")).map(|_| Hit::Account);
     // In this order: the headers that are made for it, the error's own words, what the rate headers leave to infer.
     said.wait =
         said.wait.or(account_reset).or_else(|| said.wait_in_text()).or_else(|| rate_headers::restored(&remaining));
-    if said.wait.is_none() && said.hit.is_none() {
+    if said.hit.is_none() && (said.wait.is_none() || account_reset.is_some()) {
         said.hit = long_quota::hit_of(&said);
     }
     if said.is_of_limits() {

@@ -103,6 +103,23 @@ async fn in_headers_and_trailers() {
     }
 }
 
+/// Names are of lower case. Of good answers they are looked at where a value has room for a key, too.
+#[tokio::test(start_paused = true)]
+async fn in_the_name_of_a_header() {
+    let name = format!("x-{}", KEY.to_lowercase());
+    for status in [200, 400, 429, 503] {
+        let bench = Bench::new();
+        let mut answer = json(status, Steps::chunks(["{}"]));
+        let headers = answer.headers_mut();
+        headers.insert(http::HeaderName::try_from(&name).unwrap(), HeaderValue::from_static("1"));
+        headers.insert("x-long", HeaderValue::from_static("long enough for a key to stand in this one"));
+        headers.insert("x-not-a-key-though-long-enough-for-one", HeaderValue::from_static("1"));
+        let response = bench.get(answer).await;
+        let names: Vec<&str> = response.headers().keys().map(http::HeaderName::as_str).collect();
+        assert!(!names.contains(&&*name) && names.contains(&"x-not-a-key-though-long-enough-for-one"), "{names:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn percent_encoded_in_a_query() {
     let bench = Bench::with("abc+def/ghi==&jkl");

@@ -25,9 +25,13 @@ async fn one_that_breaks_off_is_a_fault_before_anything_went_up() {
     ] {
         let bench = Bench::new();
         let (request, _lease) = asked(&bench, demand.clone());
-        let answer = bench.ask(request, json(200, half().then(Step::Fail))).await.unwrap();
-        assert_eq!(kind(&answer), expected, "{demand:?}");
-        assert!(collect(answer).await.1.is_some());
+        match bench.ask(request, json(200, half().then(Step::Fail))).await {
+            Ok(answer) => {
+                assert_eq!((kind(&answer), expected), (VerdictKind::Success, VerdictKind::Success), "{demand:?}");
+                assert!(collect(answer).await.1.is_some());
+            }
+            Err(error) => assert_eq!(error.verdict().unwrap().kind(), expected, "{demand:?}"),
+        }
 
         let (request, _lease) = asked(&bench, demand.clone());
         let answer = bench.ask(request, json(200, half().then(Step::Data("\"}".into())))).await.unwrap();
@@ -56,8 +60,8 @@ async fn no_more_of_one_is_held_than_may_be() {
 
     let (request, _lease) = asked(&bench, demand);
     let short = Steps::chunks(["x".repeat(100_000)]).then(Step::Fail);
-    let answer = bench.ask(request, json(200, short)).await.unwrap();
-    assert_eq!(kind(&answer), VerdictKind::Transient);
+    let error = bench.ask(request, json(200, short)).await.unwrap_err();
+    assert_eq!(error.verdict().unwrap().kind(), VerdictKind::Transient);
 }
 
 #[tokio::test(start_paused = true)]

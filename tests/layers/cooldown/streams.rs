@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use tower_keypool::VerdictKind;
 
 use super::support::{
-    Bench, ERROR_429, Step, Steps, answer, collect, event, events, full, gzip, gzipped, json, kind, served, text,
+    Bench, ERROR_429, Step, Steps, answer, collect, event, events, full, gzip, gzipped, json, kind, text,
 };
 
 #[tokio::test(start_paused = true)]
@@ -90,11 +90,30 @@ async fn at_most_16_kib_are_held() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_breaks_before_its_first_event_may_be_tried_again() {
     let bench = Bench::new();
-    let response = bench.get(events(Steps::chunks([": hello\n\n"]).then(Step::Fail))).await;
-    assert!(served(&response).verdict().is_provider_fault());
-    let (held, error) = collect(response).await;
-    assert_eq!((&held[..], error.is_some()), (&b": hello\n\n"[..], true));
+    let cut = events(Steps::chunks([": hello\n\n"]).then(Step::Fail));
+    let error = bench.ask(bench.request(), cut).await.unwrap_err();
+    assert!(error.verdict().unwrap().is_provider_fault() && error.served_by().is_some(), "{error:?}");
     assert_eq!(bench.all_told(), [(VerdictKind::Transient, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_ends_within_its_first_event_did_not_begin() {
+    // Asked for where it would have said why it ends.
+    for (text, good) in [
+        ("[{\"candidates\":[", false),
+        ("[", false),
+        ("[]", true),
+        ("[{\"candidates\":[]}", true),
+        ("[{\"error\":{\"code\":503}}", true),
+    ] {
+        let bench = Bench::new();
+        let answer = bench.ask(array_request(&bench), json(200, Steps::chunks([text]))).await;
+        assert_eq!(answer.is_ok(), good, "{text}");
+        if let Err(error) = answer {
+            assert!(error.verdict().unwrap().is_provider_fault(), "{text}: {error}");
+            assert_eq!(bench.all_told(), [(VerdictKind::Transient, 1)], "{text}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

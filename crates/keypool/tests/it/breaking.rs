@@ -298,3 +298,31 @@ async fn a_whole_answer_that_says_its_key_is_switched_off_gives_way_once_one_did
     assert_eq!((second.header("x-keypool-key"), second.header("x-keypool-attempts")), ("two", "2"), "{second:?}");
     assert_eq!(second.body, said("fine"));
 }
+
+/// Nothing of it has gone to the client, and every key says the same: a good head with nothing behind it would be taken for an
+/// empty answer.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_breaks_off_within_its_first_event_on_every_attempt_is_a_502() {
+    let chunk = format!("{EVENTS}transfer-encoding: chunked\r\n\r\n");
+    for (what, cut) in [
+        ("half a chunk", format!("{chunk}55\r\ndata: {{\"candi")),
+        ("half an event, and no end of the chunks", format!("{chunk}10\r\ndata: {{\"candida\"\r\n")),
+        ("no event", chunk.clone()),
+        ("half an event, whose end is the connection's", format!("{EVENTS}\r\ndata: {{\"candi")),
+        ("nothing, whose end is the connection's", format!("{EVENTS}\r\n")),
+        ("half a list", format!("{JSON}transfer-encoding: chunked\r\n\r\n10\r\n[{{\"candidates\":[\r\n")),
+    ] {
+        let (pool, served, asked) = pooled(vec![cut]).await;
+        let path = "/v1beta/models/gemini-2.5-flash:streamGenerateContent";
+        let path = if what == "half a list" { path.to_owned() } else { format!("{path}?alt=sse") };
+        let request = Request::post(served.url(&path)).header("x-goog-api-key", PLACEHOLDER);
+        let answer = ask(request.header("content-type", "application/json"), HELLO).await;
+        assert_eq!(answer.status.as_u16(), 502, "{what}: {answer:?}");
+        assert_eq!(answer.json()["error"]["code"], 502, "{what}: {answer:?}");
+        assert_eq!(answer.header("content-type"), "application/json; charset=UTF-8", "{what}");
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(!text.contains(ONE) && !text.contains(TWO), "{what}: {text}");
+        assert_eq!((asked.load(Ordering::Relaxed), answer.header("x-keypool-attempts")), (4, "4"), "{what}");
+        assert_eq!(pool.snapshot().in_flight, 0, "{what}");
+    }
+}

@@ -244,6 +244,42 @@ async fn a_body_that_waits_for_a_key_is_not_late() {
     }
 }
 
+/// A provider that refuses a request by its head, and hangs up on its body.
+async fn refusing() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let body = r#"{"error":{"code":413,"message":"too large","status":"INVALID_ARGUMENT"}}"#;
+            let head = "HTTP/1.1 413 Payload Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n";
+            let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    upstream
+}
+
+#[tokio::test]
+async fn who_is_still_sending_when_the_provider_answers_gets_that_answer() {
+    let (pool, served) = pool_over(&refusing().await).await;
+    for path in ["/v1beta/models/m:generateContent", "/upload/v1beta/files?uploadType=media"] {
+        for pause in [0, 1] {
+            let mut stream = TcpStream::connect(served.address).await.unwrap();
+            let piece = vec![b' '; 128 << 10];
+            stream.write_all(call(path, piece.len() * 64).as_bytes()).await.unwrap();
+            for at in 0..64 {
+                stream.write_all(&piece).await.unwrap_or_else(|error| panic!("{path}, {pause}, piece {at}: {error}"));
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap_or_else(|error| panic!("{path}, {pause}: {error}"));
+            assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("too large"), "{path}, {pause}: {answer}");
+            assert_eq!(in_flight(&pool), 0, "{path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn connections_have_a_bound_and_a_place_that_comes_free_is_taken() {
     let paces = Paces { body: Duration::from_secs(60), reader: Duration::from_secs(60) };

@@ -402,3 +402,33 @@ async fn a_cached_content_is_asked_of_its_own_model_alone() {
     let answer = resources::post(&served, PLACEHOLDER, "/v1/chat/completions", chat).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
 }
+
+/// The same at the provider's compatible endpoint, by itself and with another provider beside it.
+#[tokio::test]
+async fn a_cached_content_is_asked_of_its_own_model_alone_at_the_compatible_endpoint() {
+    for beside in [false, true] {
+        let sim = resources::sim().await;
+        let one = Limits::new().per_minute(1);
+        let pool = KeyPool::builder(Gemini::at(&sim.url()).unwrap())
+            .key(Key::new(crate::serving::ONE).id("one").owner("p1"))
+            .limits(MODEL, one)
+            .wait(Duration::ZERO)
+            .build()
+            .unwrap();
+        let models = Models::new().for_all([MODEL, "gemini-2.5-flash-lite"]);
+        let (served, _) = Served::compatible_falling_back(&pool, &sim.url(), beside, models).await;
+        let words = "word ".repeat(100);
+        let cache = json!({ "model": format!("models/{MODEL}"), "contents": [{ "parts": [{ "text": words }] }] });
+        let made = resources::post(&served, PLACEHOLDER, "/v1beta/cachedContents", cache).await;
+        let cache = made.json()["name"].clone();
+        assert!(cache.is_string(), "{made:?}");
+        let mut chat = json!({ "model": MODEL, "messages": [user("x".into())] });
+        for _ in 0..2 {
+            let answer = post(&served, PLACEHOLDER, CHAT, &chat).await;
+            assert_eq!(answer.status, StatusCode::OK, "{beside}: {answer:?}");
+        }
+        chat["extra_body"] = json!({ "google": { "cached_content": cache } });
+        let answer = post(&served, PLACEHOLDER, CHAT, &chat).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{beside}: {answer:?}");
+    }
+}

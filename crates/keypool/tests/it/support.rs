@@ -98,8 +98,18 @@ impl Served {
     /// The same, in front of a provider that other dialects meet at its own compatible endpoint; with others beside it,
     /// if any.
     pub(crate) async fn kept_compatible(pool: &KeyPool, upstream: &str, beside: bool) -> (Self, Arc<Tenants>) {
+        Self::compatible_falling_back(pool, upstream, beside, Models::new()).await
+    }
+
+    /// The same with these lists of models.
+    pub(crate) async fn compatible_falling_back(
+        pool: &KeyPool,
+        upstream: &str,
+        beside: bool,
+        models: Models,
+    ) -> (Self, Arc<Tenants>) {
         let dialects = Dialects { translates_openai: false, ..Dialects::default() };
-        let stack = stack::stack(pool, Models::new(), Retry::new());
+        let stack = stack::stack(pool, models, Retry::new());
         let gateway = gateway(stack.clone(), upstream).keeping(Records::default(), pool.clone());
         gateway.change(Setup::new(stack.clone(), Guard::new([]), Token::new(PLACEHOLDER), dialects));
         if beside {

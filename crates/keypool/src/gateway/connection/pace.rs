@@ -47,6 +47,8 @@ pub(in crate::gateway) const LEAST: u64 = 512;
 pub(in crate::gateway) struct Progress {
     bytes: AtomicU64,
     owed: AtomicBool,
+    /// It stopped, and is not waited for any more.
+    given_up: AtomicBool,
     /// Of whoever sends it, by its place.
     dialect: AtomicU8,
 }
@@ -73,6 +75,7 @@ impl Progress {
 
     /// What its sender is told when it stopped.
     fn stopped(&self) -> Response<Full<Bytes>> {
+        self.given_up.store(true, Ordering::Relaxed);
         let dialect = DIALECTS.get(usize::from(self.dialect.load(Ordering::Relaxed))).copied();
         dialect.unwrap_or(Dialect::Gemini).answer(STOPPED)
     }
@@ -145,6 +148,7 @@ impl Wake for Notice {
 impl Arriving {
     pub(in crate::gateway) fn new(body: Entire, progress: &Arc<Progress>, taken_in: bool) -> Self {
         progress.is_over();
+        progress.given_up.store(false, Ordering::Relaxed);
         Self { body: Some(body), progress: Arc::clone(progress), taken_in, notice: None }
     }
 
@@ -201,8 +205,8 @@ impl Body for Arriving {
 
 impl Drop for Arriving {
     fn drop(&mut self) {
-        // Of whoever owes it, nothing is to be had.
-        let stopped = self.progress.owed.load(Ordering::Relaxed);
+        // Of whoever stopped, nothing is to be had; who was merely waited for (the provider answered early) writes on.
+        let stopped = self.progress.given_up.load(Ordering::Relaxed);
         self.progress.is_over();
         if let Some(body) = self.body.take().filter(|body| self.taken_in && !stopped && !body.is_end_stream()) {
             unread::take_in(body);

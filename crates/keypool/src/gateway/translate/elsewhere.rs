@@ -6,14 +6,14 @@ use http::{HeaderMap, Request, Response, header, request::Parts};
 use http_body::Body;
 use keypool_dialect::{Fault, Kind, about_tokens_of_form, is_plain_form};
 use tower::Service;
-use tower_keypool::{Affinity, BoxError, Demand, Error};
+use tower_keypool::{BoxError, Demand, Error};
 
-use super::{Answered, Failed, Translator, refusal::without_answer, reshaped, upstream::count};
+use super::{Answered, Failed, Translator, holdings::Named, refusal::without_answer, reshaped, upstream::count};
 use crate::{
     gateway::{
         answer::body,
         dialect::Dialect,
-        forward::send::pass,
+        forward::{resource::naming, send::pass},
         model_names::is_geminis,
         route::{
             providers::{Beside, model_of},
@@ -94,12 +94,12 @@ where
         Ok(Onward::HandedOn(stack, path.replacen("/v1", front, 1)))
     }
 
-    /// Hands a request on to a provider of its own dialect; `way` leads to whoever sees what it names.
+    /// Hands a request on to a provider of its own dialect; `way` leads to whoever sees what it `names`.
     pub(super) async fn hand_on(
         self,
         stack: S,
         path: &str,
-        (parts, way): (Parts, Option<Affinity>),
+        (parts, (way, names)): (Parts, Named),
         bytes: Option<Bytes>,
     ) -> Result<Answered<B>, Failed> {
         let target = match parts.uri.query() {
@@ -120,8 +120,10 @@ where
         if compatible && bytes.as_ref().is_some_and(|body| self.is_to_say_nothing_is_named(body)) {
             demand = Some(demand.unwrap_or_default().names_nothing());
         }
-        let led = way.map(|way| Self::led(demand.clone().unwrap_or_default(), Some(way)));
-        if let Some(demand) = led.or(demand) {
+        if !names.is_empty() {
+            demand = Some(naming(Self::led(demand.unwrap_or_default(), way), &names));
+        }
+        if let Some(demand) = demand {
             request.extensions_mut().insert(demand);
         }
         let answered = pass(stack, request).await;

@@ -33,6 +33,9 @@ pub(in crate::gateway) struct Holdings {
     pub(in crate::gateway) alone: bool,
 }
 
+/// The way to whoever sees what a request names, where there is one alone; and what that is.
+pub(super) type Named = (Option<Affinity>, Vec<String>);
+
 impl Holdings {
     /// The request goes to this provider beside the gateway's own.
     pub(super) fn turn_to(&mut self, provider: &str) {
@@ -83,23 +86,20 @@ where
         }
     }
 
-    /// The same for a body that goes on to the provider's compatible endpoint as it is.
+    /// The same for a body that goes on to the provider's compatible endpoint as it is; and what it names.
     ///
     /// # Errors
     /// Also where nobody can tell what it names.
-    pub(super) async fn way_of_compatible(
-        &mut self,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Option<Affinity>, Fault> {
+    pub(super) async fn way_of_compatible(&mut self, headers: &HeaderMap, body: &[u8]) -> Result<Named, Fault> {
         let is_json =
             headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"application/json"));
         if !is_json {
             let why = "where several tenants ask, bodies are JSON: send it as JSON";
-            return if self.holdings.alone { Ok(None) } else { Err(Fault::invalid(why)) };
+            return if self.holdings.alone { Ok(Named::default()) } else { Err(Fault::invalid(why)) };
         }
         let unread = |_| Fault::invalid("the body is no JSON, and may name a file or the like: send it as JSON");
-        self.way_to(&resource::names_in_compatible(body).map_err(unread)?).await
+        let names = resource::names_in_compatible(body).map_err(unread)?;
+        Ok((self.way_to(&names).await?, names))
     }
 
     /// A demand for whoever sees what is named.

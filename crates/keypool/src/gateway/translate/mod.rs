@@ -29,7 +29,7 @@ use self::{
     answers::Answers,
     asked::{read, request},
     elsewhere::{Onward, hinted},
-    holdings::Holdings,
+    holdings::{Holdings, Named},
     recall::Memory,
     refusal::{Failed, bad_model, refused, unread, upstream_fault},
     room::Held,
@@ -135,8 +135,9 @@ where
         let path = task.path(self.dialect);
         if let Onward::HandedOn(stack, path) = self.onward(path, &parts.headers, &bytes)? {
             let compatible = path.starts_with("/v1beta/openai");
-            let way = if compatible { self.way_of_compatible(&parts.headers, &bytes).await? } else { None };
-            return self.hand_on(stack, &path, (parts, way), Some(bytes)).await;
+            let named =
+                if compatible { self.way_of_compatible(&parts.headers, &bytes).await? } else { Named::default() };
+            return self.hand_on(stack, &path, (parts, named), Some(bytes)).await;
         }
         let (nobodys, dialect) = (self.nobodys.take(), self.dialect);
         let done = match task {

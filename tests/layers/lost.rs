@@ -1,0 +1,140 @@
+//! A request that waits for a key waits no longer than one may come: keys are lost while it does, and come.
+
+use std::time::Duration;
+
+use http::{Request, Response};
+use tokio::task::JoinHandle;
+use tokio_test::{assert_pending, assert_ready, task};
+use tower::{Layer, ServiceExt};
+use tower_keypool::{Affinity, Demand, Error, Key, KeyPool, KeyRotationLayer, OutReason, Until, Verdict, VerdictKind};
+use tower_test::mock;
+
+use crate::support::{self, Body, Handle, ask, key_of, narrow_pool, ok};
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A request that waits for its key, and whom it reaches then.
+async fn waiting(pool: &KeyPool, request: Request<Body>) -> (JoinHandle<Result<(), Error>>, Handle) {
+    let (inner, handle) = mock::pair::<Request<Body>, Response<Body>>();
+    let client = KeyRotationLayer::new(pool).wait(LONG).layer(inner);
+    let task = tokio::spawn(async move { client.oneshot(request).await.map(drop) });
+    tokio::task::yield_now().await;
+    assert_eq!(pool.snapshot().waiters, 1);
+    (task, handle)
+}
+
+fn narrow(id: &str) -> Key {
+    Key::new(id).id(id).max_concurrent(1)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_with_the_last_key_that_it_could_be_for() {
+    type Loss = fn(&KeyPool, tower_keypool::Lease);
+    let losses: [(&str, Loss, Option<OutReason>); 5] = [
+        ("removed", |pool, _| pool.remove(&"one".into()).unwrap(), None),
+        ("disabled", |pool, _| pool.disable(&"one".into(), "by test").unwrap(), Some(OutReason::DisabledByHand)),
+        (
+            "not valid",
+            |_, lease| lease.judge(&Verdict::new(VerdictKind::InvalidKey).until(Until::Lifted)),
+            Some(OutReason::DisabledInvalid),
+        ),
+        (
+            "suspended for longer",
+            |_, lease| lease.judge(&Verdict::new(VerdictKind::Suspended).until(Until::Probed(LONG * 2))),
+            Some(OutReason::DisabledSuspended),
+        ),
+        ("not in the configuration", |pool, _| drop(pool.reconfigure(support::builder(&[])).unwrap()), None),
+    ];
+    for (what, lose, reason) in losses {
+        let pool = narrow_pool();
+        let held = pool.try_acquire("m").unwrap();
+        let (task, _handle) = waiting(&pool, ask()).await;
+        let before = pool.clock().tick();
+        lose(&pool, held);
+        let error = task.await.unwrap().unwrap_err();
+        assert_eq!(pool.clock().tick(), before, "{what}");
+        assert_eq!(error.exhausted().unwrap().reasons().next().map(|(reason, _)| reason), reason, "{what}: {error}");
+        assert_eq!(pool.snapshot().waiters, 0, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_the_closure_form_waits_no_longer_either() {
+    let pool = narrow_pool();
+    let _held = pool.try_acquire("m").unwrap();
+    let caller = pool.clone();
+    let call = async move {
+        let judge = |_: &Result<(), ()>| Verdict::SUCCESS;
+        caller
+            .run(Demand::new("m").wait(LONG), judge, async |_| Ok::<_, ()>(()))
+            .await
+            .map_err(|error| format!("{error:?}"))
+    };
+    let call = tokio::spawn(call);
+    tokio::task::yield_now().await;
+    let before = pool.clock().tick();
+    pool.disable(&"one".into(), "by test").unwrap();
+    assert!(call.await.unwrap().unwrap_err().contains("1 disabled"));
+    assert_eq!(pool.clock().tick(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_have_another_key_goes_on_waiting() {
+    let pool = support::builder(&[]).keys([narrow("one"), narrow("two")]).build().unwrap();
+    let [first, _second] = [pool.try_acquire("m").unwrap(), pool.try_acquire("m").unwrap()];
+    let lost = if first.key_id().to_string() == "one" { "two" } else { "one" };
+    let (task, mut handle) = waiting(&pool, ask()).await;
+    let mut of_it = ask();
+    of_it.extensions_mut().insert(Demand::new("m").affinity(Affinity::MustKey(lost.into())).wait(LONG));
+    let (inner, _other) = mock::pair::<Request<Body>, Response<Body>>();
+    let mut of_it = task::spawn(KeyRotationLayer::new(&pool).layer(inner).oneshot(of_it));
+    assert_pending!(of_it.poll());
+    pool.remove(&lost.into()).unwrap();
+    assert!(of_it.is_woken() && assert_ready!(of_it.poll()).unwrap_err().is_exhausted());
+    tokio::task::yield_now().await;
+    assert!(!task.is_finished());
+    let other = first.key_id().to_string();
+    drop(first);
+    let (sent, answer) = handle.next_request().await.unwrap();
+    assert_eq!(key_of(&sent), other);
+    answer.send_response(ok());
+    task.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_comes_or_comes_back_serves_who_waits() {
+    for comes_back in [false, true] {
+        let pool = narrow_pool();
+        if comes_back {
+            pool.add(narrow("two")).unwrap();
+            pool.disable(&"two".into(), "by test").unwrap();
+        }
+        let _held = pool.try_acquire("m").unwrap();
+        let (task, mut handle) = waiting(&pool, ask()).await;
+        let before = pool.clock().tick();
+        if comes_back {
+            pool.enable(&"two".into()).unwrap();
+        } else {
+            pool.add(narrow("two")).unwrap();
+        }
+        let (sent, answer) = handle.next_request().await.unwrap();
+        assert_eq!(key_of(&sent), "two");
+        answer.send_response(ok());
+        task.await.unwrap().unwrap();
+        assert_eq!(pool.clock().tick(), before);
+    }
+}
+
+/// Whoever asks the pool itself may know that a key will come.
+#[tokio::test(start_paused = true)]
+async fn who_asked_the_pool_itself_waits_for_what_may_be_added() {
+    let pool = narrow_pool();
+    let held = pool.try_acquire("m").unwrap();
+    let mut acquire = task::spawn(pool.acquire(Demand::new("m").wait(LONG)));
+    assert_pending!(acquire.poll());
+    pool.remove(&"one".into()).unwrap();
+    drop(held);
+    assert_pending!(acquire.poll());
+    pool.add(narrow("two")).unwrap();
+    assert!(acquire.is_woken() && assert_ready!(acquire.poll()).is_ok());
+}
