@@ -13,7 +13,7 @@ use super::{
     failure::Failure,
     file,
     numbers::Numbers,
-    presence::{Identity, identity},
+    presence::{Identity, Open, identity},
     write,
 };
 use crate::store::{Batch, Run, StoreError};
@@ -35,6 +35,8 @@ pub(super) struct Desk {
     full: bool,
     pub(super) path: PathBuf,
     pub(super) identity: Option<Identity>,
+    /// Goes after the connection.
+    open: Option<Open>,
     /// The same of what SQLite keeps beside it.
     beside: [Option<Identity>; 2],
 }
@@ -49,6 +51,7 @@ impl Desk {
     pub(super) fn new(connection: Connection, path: &Path) -> Self {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Self {
+            open: Open::of(&connection, identity(path)),
             connection,
             numbers: Numbers::default(),
             writer: fastrand::i64(1..),
@@ -191,5 +194,6 @@ impl Desk {
         self.connection.set_prepared_statement_cache_capacity(STATEMENTS);
         (self.numbers, self.full) = (Numbers::default(), false);
         (self.identity, self.beside) = (identity(&self.path), beside(&self.path));
+        self.open = Open::of(&self.connection, self.identity);
     }
 }

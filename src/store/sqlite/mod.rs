@@ -275,12 +275,12 @@ fn begin_at_once(path: &Path) -> Result<Connection, Failure> {
     whose::sign(&connection)?;
     gap::mark_successor(&connection, path)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    if fresh {
-        // Whatever is written from now on belongs to a file that is there.
-        let synced = File::open(path).and_then(|file| file.sync_all());
-        synced.map_err(|error| StoreError::because(format!("cannot make the database {}", path.display()), error))?;
-    }
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    if fresh {
+        // Whatever is written from now on belongs to a file that is there. SQLite waits for the disk: it would lose its locks
+        // with a handle of ours ([`presence::is_open_here`]).
+        connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))?;
+    }
     Ok(connection)
 }
 
