@@ -192,15 +192,12 @@ impl Sqlite {
 
     fn start(path: &Path, connection: Connection, set_aside: Option<PathBuf>) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel::<Job>();
-        let path = path.to_owned();
-        let held = path.clone();
+        let mut desk = Desk::new(connection, path);
         thread::Builder::new()
             .name("keypool-sqlite".to_owned())
-            .spawn(move || {
-                Desk::new(connection, &path).work(&queue);
-            })
+            .spawn(move || desk.work(&queue))
             .map_err(|error| StoreError::because("no thread for the database", error))?;
-        Ok(Self(Arc::new(Inner { path: held, jobs, claim: Mutex::new(None), set_aside })))
+        Ok(Self(Arc::new(Inner { path: path.to_owned(), jobs, claim: Mutex::new(None), set_aside })))
     }
 
     /// Runs on the database's own thread.
