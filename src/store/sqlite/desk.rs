@@ -150,6 +150,11 @@ impl Desk {
         Ok(true)
     }
 
+    /// Whether the journal that is written to still has its name: what is in another one, or in none, nobody else sees.
+    pub(super) fn has_journal(&self) -> bool {
+        self.beside[0].is_none() || self.beside[0] == identity(&file::beside(&self.path, BESIDE[0]))
+    }
+
     /// Its own journal and index, which are no other file's, where they are there still.
     pub(super) fn own_sides(&self) -> Vec<PathBuf> {
         let sides = BESIDE.iter().zip(self.beside).zip(beside(&self.path));
