@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::json;
 
 use super::{
-    scalar::{Scalar, WHOLE, scalar},
+    scalar::{Scalar, WHOLE, scalar, whole},
     wording,
 };
 use crate::key::{Priority, Tier};
@@ -109,7 +109,7 @@ impl Scalar for Concurrent {
     }
 
     fn of_text(text: &str) -> Option<Self> {
-        text.trim().parse().ok().and_then(Self::of_whole)
+        whole(text).and_then(Self::of_whole)
     }
 
     fn of_whole(number: i64) -> Option<Self> {
@@ -133,7 +133,7 @@ impl Scalar for Amount {
     }
 
     fn of_text(text: &str) -> Option<Self> {
-        text.trim().parse().ok().and_then(Self::of_whole)
+        whole(text).and_then(Self::of_whole)
     }
 
     fn of_whole(number: i64) -> Option<Self> {

@@ -22,10 +22,10 @@ impl<'t> Document<'t> {
     /// Reads everything. What cannot be read is noted as a problem, and the type's default stands in for it.
     pub fn read<T: DeserializeOwned + Default>(&mut self) -> T {
         let mut tree = self.tree.clone();
-        for list in tables::lists_for_tables(&self.tree) {
-            let path = self.path_of(&list).unwrap_or_default();
-            self.note(&path, list.clone(), "expected a table", false);
-            cut(&mut tree, &list);
+        for other in tables::no_tables(&self.tree) {
+            let path = self.path_of(&other).unwrap_or_default();
+            self.note(&path, other.clone(), "expected a table", false);
+            cut(&mut tree, &other);
         }
         if let Ok(read) = whole(&tree) {
             return read;

@@ -25,6 +25,11 @@ pub(super) trait Scalar: Sized {
 /// A whole number written as text.
 pub(super) const WHOLE: &str = r"^\s*\+?[0-9]+\s*$";
 
+/// The number that such a text is.
+pub(super) fn whole(text: &str) -> Option<i64> {
+    text.trim().parse::<u64>().ok()?.try_into().ok()
+}
+
 pub(super) fn read<'de, S: Scalar, D: Deserializer<'de>>(deserializer: D) -> Result<S, D::Error> {
     deserializer.deserialize_any(Reader(PhantomData))
 }

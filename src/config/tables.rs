@@ -1,4 +1,5 @@
-//! Where a table stands and nothing else: serde would take a list's items for its fields, one after the other.
+//! Where a table stands and nothing else: serde would take a list's items for its fields, one after the other, and a date
+//! for a table with one.
 
 use std::ops::Range;
 
@@ -11,6 +12,7 @@ const TABLES: &[&str] = &[
     "exits.*",
     "gateway",
     "keys.*",
+    "keys.*.labels",
     "keys.*.limits.*",
     "keys.*.limits.*.windows.*",
     "limits",
@@ -25,6 +27,7 @@ const TABLES: &[&str] = &[
     "pool",
     "providers.*",
     "providers.*.keys.*",
+    "providers.*.keys.*.labels",
     "providers.*.keys.*.limits.*",
     "providers.*.keys.*.limits.*.windows.*",
     "rests",
@@ -41,8 +44,8 @@ const TABLES: &[&str] = &[
     "tenants.*",
 ];
 
-/// The lists that stand where a table belongs.
-pub(super) fn lists_for_tables(tree: &Spanned<DeValue<'_>>) -> Vec<Range<usize>> {
+/// The lists and dates that stand where a table belongs.
+pub(super) fn no_tables(tree: &Spanned<DeValue<'_>>) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let patterns: Vec<Vec<&str>> = TABLES.iter().map(|pattern| pattern.split('.').collect()).collect();
     look(tree, &patterns.iter().map(Vec::as_slice).collect::<Vec<_>>(), &mut found);
@@ -57,7 +60,7 @@ fn look(node: &Spanned<DeValue<'_>>, patterns: &[&[&str]], found: &mut Vec<Range
     };
     let is_table = patterns.iter().any(|pattern| pattern.is_empty());
     match node.get_ref() {
-        DeValue::Array(_) if is_table => found.push(node.span()),
+        DeValue::Array(_) | DeValue::Datetime(_) if is_table => found.push(node.span()),
         DeValue::Table(table) => {
             for (key, value) in table {
                 look(value, &below(key.get_ref()), found);

@@ -16,7 +16,7 @@ impl<const LEAST: u16, const MOST: u16> Scalar for Whole<LEAST, MOST> {
     }
 
     fn of_text(text: &str) -> Option<Self> {
-        text.trim().parse().ok().and_then(Self::of_whole)
+        scalar::whole(text).and_then(Self::of_whole)
     }
 
     fn of_number(_: f64) -> Option<Self> {

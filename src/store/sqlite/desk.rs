@@ -13,7 +13,7 @@ use super::{
     failure::Failure,
     file,
     numbers::Numbers,
-    presence::{Identity, identity},
+    presence::{Identity, Open, identity},
     write,
 };
 use crate::store::{Batch, Run, StoreError};
@@ -35,6 +35,8 @@ pub(super) struct Desk {
     full: bool,
     pub(super) path: PathBuf,
     pub(super) identity: Option<Identity>,
+    /// Goes after the connection.
+    open: Option<Open>,
     /// The same of what SQLite keeps beside it.
     beside: [Option<Identity>; 2],
 }
@@ -49,6 +51,7 @@ impl Desk {
     pub(super) fn new(connection: Connection, path: &Path) -> Self {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Self {
+            open: Open::of(&connection, identity(path)),
             connection,
             numbers: Numbers::default(),
             writer: fastrand::i64(1..),
@@ -147,6 +150,11 @@ impl Desk {
         Ok(true)
     }
 
+    /// Whether the journal that is written to still has its name: what is in another one, or in none, nobody else sees.
+    pub(super) fn has_journal(&self) -> bool {
+        self.beside[0].is_none() || self.beside[0] == identity(&file::beside(&self.path, BESIDE[0]))
+    }
+
     /// Its own journal and index, which are no other file's, where they are there still.
     pub(super) fn own_sides(&self) -> Vec<PathBuf> {
         let sides = BESIDE.iter().zip(self.beside).zip(beside(&self.path));
@@ -191,5 +199,6 @@ impl Desk {
         self.connection.set_prepared_statement_cache_capacity(STATEMENTS);
         (self.numbers, self.full) = (Numbers::default(), false);
         (self.identity, self.beside) = (identity(&self.path), beside(&self.path));
+        self.open = Open::of(&self.connection, self.identity);
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::whose;
+use super::{presence::is_open_here, whose};
 use crate::{store::StoreError, time::Clock};
 
 /// A process that ends lets go of the file within this time.
@@ -44,7 +44,9 @@ pub(super) fn prepare_in_turn(path: &Path) -> Result<(), StoreError> {
             let _ = fs::remove_file(beside(path, end));
         }
     }
-    private(path).map(drop).map_err(failed)?;
+    if !is_open_here(path) {
+        private(path).map(drop).map_err(failed)?;
+    }
     // A file that is there already, and what SQLite keeps beside it, may be open to others.
     for end in ["", "-wal", "-shm"] {
         match own_alone(&beside(path, end)) {

@@ -9,6 +9,7 @@ use super::{
     failure::Failure,
     file,
     migrate::{self, MIGRATIONS},
+    presence::is_open_here,
     shape, whose,
 };
 use crate::store::StoreError;
@@ -69,7 +70,7 @@ pub(super) fn opened(
 /// What cannot be had of a file that is there.
 fn half(path: &Path) -> Failure {
     let shown = path.display();
-    if std::fs::File::open(path).is_err() || !whose::has_journal(path, "-wal") {
+    if (!is_open_here(path) && std::fs::File::open(path).is_err()) || !whose::has_journal(path, "-wal") {
         return StoreError::new(format!(
             "the database {shown} cannot be read: it, or its folder, is closed to this user"
         ))

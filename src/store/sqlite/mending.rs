@@ -29,7 +29,8 @@ impl Desk {
     /// # Errors
     /// When it cannot be mended: it is tried again with the next look.
     pub(super) fn look_after(&mut self, broken: Option<&rusqlite::Error>) -> Result<bool, Failure> {
-        if broken.is_none() && identity(&self.path) == self.identity {
+        let has_journal = self.has_journal();
+        if broken.is_none() && identity(&self.path) == self.identity && has_journal {
             return Ok(false);
         }
         let _turn = file::mending(&self.path)?;
@@ -47,6 +48,11 @@ impl Desk {
             (None, None) => {
                 self.make_again()?;
                 "was deleted: it is made again, with all that was in it".to_owned()
+            }
+            (Some(_), None) if !has_journal => {
+                self.make_again()?;
+                "lost its journal (-wal), which somebody deleted: it is made again, with all that was in both"
+                    .to_owned()
             }
             _ => {
                 let aside = self.anew()?;
@@ -96,6 +102,10 @@ impl Desk {
         let copied = care::copy(&self.connection, &copy);
         self.remove_own_sides();
         if copied.is_ok() {
+            // What lies there by now is of the file that this one comes in the place of.
+            for end in ["-wal", "-shm"] {
+                let _ = std::fs::remove_file(file::beside(&self.path, end));
+            }
             let failed = |error| StoreError::because(format!("cannot make {} again", self.path.display()), error);
             std::fs::rename(&copy, &self.path).map_err(failed)?;
         } else {

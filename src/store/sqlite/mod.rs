@@ -192,15 +192,12 @@ impl Sqlite {
 
     fn start(path: &Path, connection: Connection, set_aside: Option<PathBuf>) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel::<Job>();
-        let path = path.to_owned();
-        let held = path.clone();
+        let mut desk = Desk::new(connection, path);
         thread::Builder::new()
             .name("keypool-sqlite".to_owned())
-            .spawn(move || {
-                Desk::new(connection, &path).work(&queue);
-            })
+            .spawn(move || desk.work(&queue))
             .map_err(|error| StoreError::because("no thread for the database", error))?;
-        Ok(Self(Arc::new(Inner { path: held, jobs, claim: Mutex::new(None), set_aside })))
+        Ok(Self(Arc::new(Inner { path: path.to_owned(), jobs, claim: Mutex::new(None), set_aside })))
     }
 
     /// Runs on the database's own thread.
@@ -275,12 +272,12 @@ fn begin_at_once(path: &Path) -> Result<Connection, Failure> {
     whose::sign(&connection)?;
     gap::mark_successor(&connection, path)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    if fresh {
-        // Whatever is written from now on belongs to a file that is there.
-        let synced = File::open(path).and_then(|file| file.sync_all());
-        synced.map_err(|error| StoreError::because(format!("cannot make the database {}", path.display()), error))?;
-    }
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    if fresh {
+        // Whatever is written from now on belongs to a file that is there. SQLite waits for the disk: it would lose its locks
+        // with a handle of ours ([`presence::is_open_here`]).
+        connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))?;
+    }
     Ok(connection)
 }
 

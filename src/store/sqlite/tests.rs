@@ -54,6 +54,39 @@ fn of_schema_1(path: &Path) {
         .unwrap();
 }
 
+/// By its locks others see that a process works on a file: whoever closes it as the last one takes the journal away. They go
+/// (POSIX) with any handle of the file that the process closes, and SQLite does not notice.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn whoever_works_on_a_file_keeps_its_locks() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = folder();
+    let path = folder.path().join("keypool.db");
+    let is_locked = || {
+        let (ours, inode) = (std::process::id().to_string(), fs::metadata(&path).unwrap().ino().to_string());
+        let all = fs::read_to_string("/proc/locks").unwrap();
+        all.lines().any(|lock| {
+            let words: Vec<&str> = lock.split_whitespace().collect();
+            words[1] == "POSIX" && words[4] == ours && words[5].rsplit(':').next() == Some(&inode)
+        })
+    };
+    let made = Sqlite::open(&path).unwrap();
+    made.load().await.unwrap();
+    assert!(is_locked(), "who made it");
+    drop(made);
+    let store = Sqlite::open(&path).unwrap();
+    store.load().await.unwrap();
+    assert!(is_locked(), "who found it");
+    Sqlite::may_open(&path).unwrap();
+    assert!(is_locked(), "who asks once more");
+    for open in [Sqlite::open, Sqlite::read, Sqlite::inspect] {
+        let another = open(&path).unwrap();
+        another.usage("", "9").await.unwrap();
+        drop(another);
+        assert!(is_locked(), "who opens it once more");
+    }
+}
+
 #[tokio::test]
 async fn an_older_file_is_brought_forward_and_kept_as_it_was_beside() {
     let folder = folder();

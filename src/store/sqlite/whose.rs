@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{failure::Failure, file};
+use super::{failure::Failure, file, presence::is_open_here};
 use crate::{store::StoreError, whole_file};
 
 /// What stands in our files: `kpol`.
@@ -34,7 +34,7 @@ pub(super) fn look(path: &Path) -> Result<(), StoreError> {
         // To open it would wait for whoever is at its other end.
         return Err(StoreError::new(format!("{} is {kind}, and no database", path.display())));
     }
-    if fs::metadata(path).map_or(true, |file| !file.is_file() || file.len() == 0) {
+    if is_open_here(path) || fs::metadata(path).map_or(true, |file| !file.is_file() || file.len() == 0) {
         return Ok(());
     }
     let begin = begin_of(path);
@@ -70,7 +70,7 @@ fn begin_of(path: &Path) -> io::Result<Vec<u8>> {
 /// would read that journal into it all the same.
 pub(super) fn has_strange_journal(path: &Path) -> bool {
     let never_had = |begin: Vec<u8>| begin.starts_with(HEADER) && begin.get(MODES) == Some(&[1, 1]);
-    has_journal(path, "-wal") && begin_of(path).is_ok_and(never_had)
+    has_journal(path, "-wal") && !is_open_here(path) && begin_of(path).is_ok_and(never_had)
 }
 
 /// Whether there is something in the journal that is called so beside a file: an empty one is as good as none.

@@ -18,7 +18,7 @@ use super::{
     say, say_json, secret,
 };
 use crate::{
-    database::{Records, Whose, tenants},
+    database::Whose,
     edits::{self, Kept},
     standing,
     telemetry::plain,
@@ -82,9 +82,7 @@ impl AddKey {
         self.options.words().apply(&mut spec).map_err(|error| wrong(&error))?;
         let runtime = super::runtime()?;
         let store = runtime.block_on(self.database.open())?;
-        let tenants = Records::Kept(runtime.block_on(self.database.of_tenants(&store))?);
-        let tokens = runtime.block_on(tenants::tokens(&tenants)).map_err(Failure::run)?;
-        edits::no_token(&spec, &tokens)?;
+        edits::no_token(&spec, &runtime.block_on(self.database.tokens(&store))?)?;
         let kept = match reference {
             Some(reference) => Kept::by_reference(reference),
             None => runtime.block_on(edits::keep(&spec, self.plain, &store, None))?,

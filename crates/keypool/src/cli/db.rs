@@ -98,10 +98,13 @@ impl Db {
                     let mut problems = store.check().await.map_err(Failure::run)?;
                     let key = SecretKey::of(Some(&path)).map_err(Failure::run)?;
                     // Of a broken one, or one of an earlier version, not all can be read. A copy has no key beside it.
-                    if let (true, true, Ok(book)) = (problems.is_empty(), key.is_there(), store.command_keys().await) {
-                        problems.extend(
-                            key.opens(book.keys().map(|(_, key)| &key.record)).err().map(|error| error.to_string()),
-                        );
+                    let mut untried = 0;
+                    if let (true, Ok(book)) = (problems.is_empty(), store.command_keys().await) {
+                        let records = || book.keys().map(|(_, key)| &key.record);
+                        untried = key.cannot_try(records());
+                        if key.is_there() {
+                            problems.extend(key.opens(records()).err().map(|error| error.to_string()));
+                        }
                     }
                     if !problems.is_empty() {
                         if *json {
@@ -115,7 +118,7 @@ impl Db {
                             "database": path, "whole": true, "problems": problems, "schema": held.schema, "bytes": held.bytes,
                             "wal_bytes": held.wal_bytes, "keys": held.keys, "rests": held.rests, "windows": held.windows,
                             "usage": held.usage, "imports": held.imports, "journal": held.journal,
-                            "processes": held.processes, "lent": held.lent,
+                            "processes": held.processes, "lent": held.lent, "untried_secrets": untried,
                         }));
                         return Ok(());
                     }
@@ -135,6 +138,13 @@ impl Db {
                         many(held.processes, "process"),
                         many(held.lent, "owner"),
                     ));
+                    if untried > 0 {
+                        say(&format!(
+                            "not tried, since the key for what is encrypted is not here (KEYPOOL_SECRET_KEY, or the file beside the \
+                             database): {}",
+                            many(untried as u64, "secret"),
+                        ));
+                    }
                 }
             }
             Ok(())

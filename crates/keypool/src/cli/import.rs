@@ -11,13 +11,7 @@ use tower_keypool::{
 };
 
 use super::{Failure, say, say_json, secret, table::Columns};
-use crate::{
-    config::count,
-    database::{Records, Whose, tenants},
-    edits,
-    gateway::token::PLACEHOLDER,
-    telemetry::plain,
-};
+use crate::{config::count, database::Whose, edits, gateway::token::PLACEHOLDER, telemetry::plain};
 
 /// Keep the keys of a file in the database: a key a line with options behind it, CSV or TSV with a header, or a JSON array.
 ///
@@ -73,9 +67,7 @@ impl Import {
 
         let runtime = super::runtime()?;
         let store = runtime.block_on(self.database.open())?;
-        let tenants = Records::Kept(runtime.block_on(self.database.of_tenants(&store))?);
-        let tokens = runtime.block_on(tenants::tokens(&tenants)).map_err(Failure::run)?;
-        edits::without_tokens(&mut file, &tokens);
+        edits::without_tokens(&mut file, &runtime.block_on(self.database.tokens(&store))?);
         let from = if from == "-" { from.to_owned() } else { shown(path) };
         let imported = edits::import(&store, file, (from, self.source.clone()), self.plain);
         let (record, made) = runtime.block_on(imported)?;

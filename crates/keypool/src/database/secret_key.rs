@@ -140,6 +140,11 @@ impl SecretKey {
         })
     }
 
+    /// How many of these are encrypted while there is none that could open them.
+    pub fn cannot_try<'a>(&self, records: impl IntoIterator<Item = &'a KeyRecord>) -> usize {
+        if self.is_there() { 0 } else { records.into_iter().filter(|record| is_sealed(record)).count() }
+    }
+
     /// Whether there is any.
     pub fn is_there(&self) -> bool {
         self.given.is_some() || self.beside.is_some()

@@ -2,7 +2,7 @@
 
 #![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
 
-use std::ops::Deref;
+use std::{collections::BTreeSet, ops::Deref};
 
 use clap::Args;
 use tower_keypool::{
@@ -10,7 +10,7 @@ use tower_keypool::{
     store::StoreError,
 };
 
-use super::{Database, DatabaseError, Place, Site};
+use super::{Database, DatabaseError, Place, Records, Site, tenants};
 
 /// The database, and whose keys in it.
 #[derive(Clone, Debug, Default, Args)]
@@ -54,11 +54,19 @@ impl Whose {
         self.place.open_at(self.site()?).await
     }
 
-    /// Where the gateway's tenants are whose keys those of `database` are: in the gateway's own.
+    /// Hashes of what opens the gateway whose keys those of `database` are, by its configuration and its tenants: none of
+    /// them is a key. A configuration that is wrong tells of none; a start leaves such keys out all the same.
     ///
     /// # Errors
-    /// Those of [`Whose::open`].
-    pub async fn of_tenants(&self, database: &Database) -> Result<Database, DatabaseError> {
+    /// When the tenants cannot be read.
+    pub async fn tokens(&self, database: &Database) -> Result<BTreeSet<String>, DatabaseError> {
+        let configured = self.inputs().load().map(|loaded| loaded.tokens()).unwrap_or_default();
+        let kept = tenants::tokens(&Records::Kept(self.of_tenants(database).await?)).await?;
+        Ok(configured.into_iter().chain(kept).collect())
+    }
+
+    /// Where the gateway's tenants are: in the gateway's own.
+    async fn of_tenants(&self, database: &Database) -> Result<Database, DatabaseError> {
         let site = self.place.site()?;
         let is_there = site.path().is_none_or(std::path::Path::exists);
         if self.provider.is_none() || !is_there {

@@ -350,6 +350,29 @@ fn a_key_goes_by_the_name_and_weight_that_a_file_gives_it() {
     assert_eq!(home.key("filed")["state"], "usable");
 }
 
+/// It would be sent to the provider, who may log it.
+#[test]
+fn what_opens_the_gateway_is_kept_as_no_key() {
+    let home = Home::new();
+    home.add(0, "work", &[]);
+    let tokens = ["the-token-that-clients-send", "the-token-that-ci-sends", "the-token-of-a-variable"];
+    let tenant = format!("[[tenants]]\nname = 'ci'\ntoken = '{}'\n", tokens[1]);
+    home.write("keypool.toml", &format!("[gateway]\ntoken = '{}'\n{tenant}", tokens[0]));
+    let run = |args: &[&str], text: &str| {
+        let mut command = home.command(args);
+        if text.contains(tokens[2]) {
+            command.env("KEYPOOL_TOKEN", tokens[2]);
+        }
+        Home::ended(command, text)
+    };
+    for token in tokens {
+        run(&["add-key", "-"], token).bad(2, "the token that clients send");
+        run(&["keys", "replace", "work", "-"], token).bad(2, "the token that clients send");
+        run(&["import", "-"], token).bad(2, "no usable key");
+    }
+    assert_eq!(home.run(&["keys", "--json"]).json().as_array().unwrap().len(), 1);
+}
+
 #[test]
 fn the_databases_keys_are_among_the_configurations() {
     let home = Home::new();

@@ -96,6 +96,18 @@ async fn with_its_whole_folder_gone_it_is_made_again() {
     .await;
 }
 
+/// What is written then would go with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_journal_it_is_made_again() {
+    let said = harmed(|db| {
+        for beside in ["shared.db-wal", "shared.db-shm"] {
+            fs::remove_file(db.with_file_name(beside)).unwrap();
+        }
+    })
+    .await;
+    assert!(said.concat().contains("lost its journal"), "{said:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_it_is_set_aside_and_begun_anew() {
     let said = harmed(|db| {

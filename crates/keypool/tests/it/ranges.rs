@@ -38,7 +38,7 @@ const ROWS: &[Row] = &[
     Row("admin.token_env", &[], &["''", "'NOT_SET'", "5"], ""),
     Row("admin.token_file", &[], &["''", "'nowhere'", "5"], ""),
     Row("batch.concurrency", &["1", "50000"], &["0", "50001", "'x'"], ""),
-    Row("batch.max_retries", &["0", "100"], &["-1", "101", "1.5"], ""),
+    Row("batch.max_retries", &["0", "'0'", "100"], &["'-0'", "-1", "101", "1.5"], ""),
     Row("batch.max_wait", &["0", "'366d'"], &["-0.001", "'367d'", "'x'"], ""),
     Row("batch.model", &["'m'"], &["''", "1"], ""),
     Row("batch.monitor_interval", &["'100ms'", "3600"], &["'99ms'", "3600.001"], ""),
@@ -251,7 +251,8 @@ fn every_field_of_a_key_and_a_model_takes_its_range_and_nothing_beyond() {
         ("zone", &["'UTC'"], &["''", "'Mars/Olympus'"]),
         ("source", &["'a'"], &["''"]),
         ("labels.a", &["'b'"], &["''", "1"]),
-        ("limits.m.rpm", &["0", "1000000000000"], &["-1", "1000000000001", "1.5"]),
+        ("labels", &["{ a = 'b' }"], &["['a']", "1979-05-27"]),
+        ("limits.m.rpm", &["0", "1000000000000", "' +5 '"], &["'-0'", "-1", "1000000000001", "1.5"]),
     ];
     for (name, good, bad) in fields {
         let entry = |value: &str| load(&format!("[[keys]]\nsecret = '{KEY}'\n{name} = {value}\n"));

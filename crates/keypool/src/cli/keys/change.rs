@@ -214,6 +214,7 @@ impl Replace {
         edits::kept_here_alone(&book, &configured, &self.id)
             .map_err(|error| edits::naming_near(error, &book, &configured, &self.id))?;
         let spec = secret::ask(self.secret.as_deref())?;
+        edits::no_token(&spec, &runtime.block_on(self.place.database.tokens(&database))?)?;
         let kept = runtime.block_on(edits::keep(&spec, self.plain, &database, Some(&self.id)))?;
         let made = kept.made.clone();
         let (typed, hash) = (self.id, spec.hash());
