@@ -39,7 +39,7 @@ pub(super) struct Usage {
     #[arg(long)]
     json: bool,
 
-    /// As CSV, without the keys that are out
+    /// As CSV; the last column says which keys are out for today
     #[arg(long, conflicts_with = "json")]
     csv: bool,
 }
@@ -121,11 +121,12 @@ impl Usage {
             }
         }
         rows.retain(|_, sum| sum.requests != 0 || sum.faults() > 0 || sum.input_tokens + sum.output_tokens > 0);
-        if self.csv {
-            return self.print_csv(&rows);
-        }
         let today = day == usual.today();
         let out = out(&standings);
+        if self.csv {
+            let out = if today { out } else { Vec::new() };
+            return self.print_csv(&day, rows, &out);
+        }
         if self.json {
             let named = |((day, name), sum): (&(String, String), &Sum)| {
                 let mut row = serde_json::to_value(sum).unwrap_or_default();
@@ -139,7 +140,7 @@ impl Usage {
                 "rows": rows.iter().map(named).collect::<Vec<_>>(),
                 "total": total,
                 "out_for_today": today.then(|| {
-                    let row = |(key, model, why): &(String, String, String)| {
+                    let row = |(key, model, why): &Out| {
                         json!({ "key": key, "model": model, "why": why })
                     };
                     out.iter().map(row).collect::<Vec<_>>()
@@ -220,15 +221,26 @@ impl Usage {
         calendar.day(&self.day)
     }
 
-    fn print_csv(&self, rows: &Rows) -> Result<(), Failure> {
+    fn print_csv(&self, today: &str, mut rows: Rows, out: &[Out]) -> Result<(), Failure> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         let first = if self.by == By::Key { "key" } else { "model" };
-        let header = ["day", first, "requests", "input_tokens", "output_tokens", "errors"];
+        let header = ["day", first, "requests", "input_tokens", "output_tokens", "errors", "out_for_today"];
         csv.write_record(header).map_err(Failure::run)?;
-        for ((day, name), sum) in rows {
+        let mut outs: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (key, model, why) in out {
+            let (name, other) = if self.by == By::Key { (key, model) } else { (model, key) };
+            outs.entry(name).or_default().push(format!("{other}: {why}"));
+        }
+        // Who is out may have used nothing.
+        let used: BTreeSet<String> = rows.keys().map(|(_, name)| name.clone()).collect();
+        for name in outs.keys().filter(|name| !used.contains(**name)) {
+            rows.insert((today.to_owned(), (*name).to_owned()), Sum::default());
+        }
+        for ((day, name), sum) in &rows {
             let [requests, input, output, _] = sum.cells();
             let faults = sum.faults().to_string();
-            let cells = [day.clone(), cell(name), requests, input, output, faults];
+            let out = outs.get(name.as_str()).map(|out| out.join("; ")).unwrap_or_default();
+            let cells = [day.clone(), cell(name), requests, input, output, faults, cell(&out)];
             csv.write_record(cells).map_err(Failure::run)?;
         }
         let text = csv.into_inner().map_err(|error| Failure::run(anyhow!("{error}")))?;
@@ -244,7 +256,9 @@ fn cell(name: &str) -> String {
 }
 
 /// Key, model and why.
-fn out(standings: &Standings) -> Vec<(String, String, String)> {
+type Out = (String, String, String);
+
+fn out(standings: &Standings) -> Vec<Out> {
     let mut out = Vec::new();
     for key in standings.present() {
         if matches!(key.state, State::Faulty | State::Disabled) {
