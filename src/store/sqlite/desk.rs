@@ -150,9 +150,10 @@ impl Desk {
         Ok(true)
     }
 
-    /// Whether the journal that is written to still has its name: what is in another one, or in none, nobody else sees.
-    pub(super) fn has_journal(&self) -> bool {
-        self.beside[0].is_none() || self.beside[0] == identity(&file::beside(&self.path, BESIDE[0]))
+    /// Whether the journal that is written to, and its index, still have their names: what is in others, or in none, nobody
+    /// else sees.
+    pub(super) fn has_sides(&self) -> bool {
+        self.beside.iter().zip(beside(&self.path)).all(|(own, there)| own.is_none() || *own == there)
     }
 
     /// Its own journal and index, which are no other file's, where they are there still.

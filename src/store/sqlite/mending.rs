@@ -29,8 +29,8 @@ impl Desk {
     /// # Errors
     /// When it cannot be mended: it is tried again with the next look.
     pub(super) fn look_after(&mut self, broken: Option<&rusqlite::Error>) -> Result<bool, Failure> {
-        let has_journal = self.has_journal();
-        if broken.is_none() && identity(&self.path) == self.identity && has_journal {
+        let has_sides = self.has_sides();
+        if broken.is_none() && identity(&self.path) == self.identity && has_sides {
             return Ok(false);
         }
         let _turn = file::mending(&self.path)?;
@@ -49,9 +49,9 @@ impl Desk {
                 self.make_again()?;
                 "was deleted: it is made again, with all that was in it".to_owned()
             }
-            (Some(_), None) if !has_journal => {
+            (Some(_), None) if !has_sides => {
                 self.make_again()?;
-                "lost its journal (-wal), which somebody deleted: it is made again, with all that was in both"
+                "lost its journal (-wal) or the index of that (-shm), which somebody deleted: it is made again, with all that was in it"
                     .to_owned()
             }
             _ => {

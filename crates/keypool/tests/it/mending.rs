@@ -108,6 +108,13 @@ async fn without_its_journal_it_is_made_again() {
     assert!(said.concat().contains("lost its journal"), "{said:?}");
 }
 
+/// Whoever comes then makes another index, and neither side sees what the other writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_index_of_its_journal_it_is_made_again() {
+    let said = harmed(|db| fs::remove_file(db.with_file_name("shared.db-shm")).unwrap()).await;
+    assert!(said.concat().contains("lost its journal"), "{said:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_it_is_set_aside_and_begun_anew() {
     let said = harmed(|db| {

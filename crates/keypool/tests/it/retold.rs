@@ -189,7 +189,8 @@ async fn an_error_of_the_compatible_endpoint_is_in_openais_shape_however_it_come
         json!({ "error": { "message": "no such thing", "type": "x", "param": null, "code": "y" } }).to_string();
     let html = "<html><title>400. no such thing</title></html>".to_owned();
     for said in [google.to_string(), json!([google]).to_string(), openais.clone(), html] {
-        let head = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n";
+        let kind = if said.starts_with('<') { "text/html" } else { "application/json" };
+        let head = format!("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: {kind}\r\n");
         let (address, _) = in_turn(vec![format!("{head}content-length: {}\r\n\r\n{said}", said.len())]).await;
         let upstream = format!("http://{address}");
         let pool = KeyPool::builder(Gemini::at(&upstream).unwrap()).key(Key::new(ONE)).wait(Duration::ZERO);
@@ -203,6 +204,7 @@ async fn an_error_of_the_compatible_endpoint_is_in_openais_shape_however_it_come
             let message = error["message"].as_str().unwrap_or_default();
             assert!(message.contains(if said.starts_with('<') { "400" } else { "no such thing" }), "{answer:?}");
             assert!(error["type"].is_string() && error["status"].is_null(), "{answer:?}");
+            assert_eq!(answer.header("content-type"), "application/json");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, header};
+use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use keypool_dialect::{Caller as _, gemini, openai::OpenAi};
@@ -104,6 +104,7 @@ where
         let refused = OpenAi.refused(&gemini::fault(head.status, &plain));
         head.status = refused.status;
         head.headers.remove(header::CONTENT_ENCODING);
+        head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         refused.body
     };
     Response::from_parts(head, Said::from(Full::from(said)))
