@@ -180,19 +180,19 @@ where
     /// serve, and whoever gets none is told of an error in the place of a good head with nothing behind it.
     fn take_break(&mut self) -> Option<BoxError> {
         let held = self.packed || self.whole || self.small;
-        let failed = self.flow.failure().is_some_and(|error| !error.is::<KeyInCompressedBody>());
-        let ended = self.flow.is_over() && self.flow.failure().is_none();
+        let failed = self.flow.failure().map(|error| !error.is::<KeyInCompressedBody>());
+        let over = self.flow.is_over();
         let stream = self.flow.sight().and_then(|sight| sight.stream.as_mut());
-        let cut = stream.is_some_and(|stream| match &mut stream.first {
-            Some(first) if failed => !first.is_done(),
+        let first = stream.and_then(|stream| Some((stream.first.as_mut()?, &stream.end)));
+        match (failed, first) {
+            (Some(true), first) => {
+                let cut = first.is_some_and(|(first, _)| !first.is_done());
+                if held || cut { self.flow.take_failure() } else { None }
+            }
             // It came to an end as any does, but neither to that of its first event nor to its own.
-            Some(first) => ended && stream.end.is_broken() && !first.finish(),
-            None => false,
-        });
-        match (failed && (held || cut), cut) {
-            (true, _) => self.flow.take_failure(),
-            (_, true) => {
-                Some(io::Error::new(io::ErrorKind::UnexpectedEof, "the stream ended within its first event").into())
+            (None, Some((first, end))) if over && end.is_broken() => {
+                let ended = || io::Error::new(io::ErrorKind::UnexpectedEof, "the stream ended within its first event");
+                (!first.finish()).then(|| ended().into())
             }
             _ => None,
         }

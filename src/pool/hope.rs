@@ -1,6 +1,8 @@
 //! Who waits only as long as a key may come in time: what was lost for good meanwhile (a key that was removed, or disabled by
 //! hand or by an answer) ends the wait of those who have nothing else to wait for.
 
+use std::sync::Arc;
+
 use super::{Affinity, Demand, pick::NotNow, state::State};
 use crate::time::{Now, Tick};
 
@@ -22,13 +24,11 @@ impl State {
             for index in queued {
                 let Some(waiter) = self.waiters.get_mut(index) else { continue };
                 let Some(until) = waiter.hopes_until else { continue };
-                let demand = std::sync::Arc::clone(&waiter.demand);
-                let any = matches!(demand.affinity, Affinity::Any | Affinity::Near(_) | Affinity::RatherKey(_))
-                    || matches!(demand.affinity, Affinity::RatherOwner(_));
-                let soonest = if any && demand.particulars.earlier.is_none() {
-                    *of_any.get_or_insert_with(|| self.soonest(lane, &demand, now))
-                } else {
+                let demand = Arc::clone(&waiter.demand);
+                let soonest = if is_bound(&demand.affinity) || demand.particulars.earlier.is_some() {
                     self.soonest(lane, &demand, now)
+                } else {
+                    *of_any.get_or_insert_with(|| self.soonest(lane, &demand, now))
                 };
                 if soonest > until {
                     self.settle_waiter(index, Err(NotNow::Later));
@@ -40,10 +40,10 @@ impl State {
     /// When the first key that may carry this demand at all is back, by its rests alone; never, where there is none.
     fn soonest(&self, lane: u16, demand: &Demand, now: Now) -> Tick {
         let excluded = self.excluded(demand);
-        let must = matches!(demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
-        let wanted = if must { self.wanted(&demand.affinity) } else { Vec::new() };
+        let bound = is_bound(&demand.affinity);
+        let wanted = if bound { self.wanted(&demand.affinity) } else { Vec::new() };
         let mut soonest = Tick::NEVER;
-        for slot in self.roster.slots().filter(|slot| !must || wanted.contains(slot)) {
+        for slot in self.roster.slots().filter(|slot| !bound || wanted.contains(slot)) {
             let owner = self.roster.keys[slot as usize].owner;
             let barred = |tier| excluded.tiers.contains(tier);
             if excluded.holds(slot, owner) || barred(&self.roster.tier(owner).cloned()) {
@@ -58,4 +58,9 @@ impl State {
         }
         soonest
     }
+}
+
+/// Whether no other key will do.
+fn is_bound(affinity: &Affinity) -> bool {
+    matches!(affinity, Affinity::MustKey(_) | Affinity::MustOwner(_))
 }

@@ -95,11 +95,16 @@ def spent(process: subprocess.Popen) -> tuple[float, float]:
     return ran / 1e9, kept / 1e9
 
 
-def measured(process: subprocess.Popen, ends: subprocess.Popen, address: str, millis: int) -> dict:
+def ask(ends: subprocess.Popen, address: str, millis: int, rate: int | None = None):
+    """Has a server asked for so long, so many times a second or as often as it answers."""
+    ends.stdin.write(f"{address} {millis} {rate}\n" if rate else f"{address} {millis}\n")
+    ends.stdin.flush()
+
+
+def measured(process: subprocess.Popen, ends: subprocess.Popen, address: str, millis: int, rate: int | None = None) -> dict:
     """One burst on one server: its rate, and its CPU for each answer and chunk."""
     before = spent(process)
-    ends.stdin.write(f"{address} {millis}\n")
-    ends.stdin.flush()
+    ask(ends, address, millis, rate)
     line = ends.stdout.readline()
     after = spent(process)
     told = text.loads(line) if line else {"failures": "only", "answers": 0}

@@ -1,6 +1,5 @@
 """SQLite under `keypool serve`: what counting costs, what a start costs, and what kills lose."""
 
-import json as text
 import pathlib
 import sqlite3
 import statistics
@@ -45,18 +44,6 @@ class Transactions:
         return count / passed
 
 
-def asked(side: tuple, millis: int, rate: int | None) -> float:
-    """CPU of a server for each answer at the rate, or as fast as it answers, in seconds."""
-    process, ends, address = side
-    before = serve.spent(process)
-    ends.stdin.write(f"{address} {millis}" + (f" {rate}\n" if rate else "\n"))
-    ends.stdin.flush()
-    told = text.loads(ends.stdout.readline() or '{"failures": "only", "answers": 0}')
-    if told["failures"] or not told["answers"]:
-        raise programs.Failed(f"{told['failures']} failures beside {told['answers']} answers at {address}")
-    return (serve.spent(process)[0] - before[0]) / told["answers"]
-
-
 def counting(quick: bool) -> Iterator[Line]:
     yield from counted(quick, None, FAST)
     yield from counted(quick, RATE, LIMITS)
@@ -73,16 +60,15 @@ def counted(quick: bool, rate: int | None, limits: str) -> Iterator[Line]:
     ):
         sides = {"off": (off, ends, f"127.0.0.1:{off_port}"), "on": (on, ends, f"127.0.0.1:{on_port}")}
         for side in sides.values():
-            asked(side, 1_500, rate)
+            serve.measured(*side, 1_500, rate)
         for _ in range(count):
             seen = {"off": [], "on": []}
             for side in ("off", "on", "on", "off"):
-                seen[side].append(asked(sides[side], millis, rate))
+                seen[side].append(serve.measured(*sides[side], millis, rate)["answer"])
             ratios.append(statistics.fmean(seen["on"]) / statistics.fmean(seen["off"]))
             own.append(statistics.fmean(seen["on"]) - statistics.fmean(seen["off"]))
         transactions = Transactions(pathlib.Path(folder, "keypool.db"))
-        ends.stdin.write(f"127.0.0.1:{on_port} 5500" + (f" {rate}\n" if rate else "\n"))
-        ends.stdin.flush()
+        serve.ask(ends, sides["on"][2], 5_500, rate)
         a_second = transactions.during(5)
         ends.stdout.readline()
     ratio, spread = rounds(ratios)

@@ -41,7 +41,7 @@ pub(super) struct Desk {
     beside: [Option<Identity>; 2],
 }
 
-const BESIDE: [&str; 2] = ["-wal", "-shm"];
+pub(super) const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
 fn beside(path: &Path) -> [Option<Identity>; 2] {
     BESIDE.map(|end| identity(&file::beside(path, end)))

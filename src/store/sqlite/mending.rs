@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 
 use super::{
     Connection, begin, care,
-    desk::Desk,
+    desk::{BESIDE, Desk},
     failure::Failure,
     file,
     presence::{Identity, identity},
@@ -100,10 +100,9 @@ impl Desk {
         let copy = file::beside(&self.path, &format!(".copy-{}", std::process::id()));
         let _ = std::fs::remove_file(&copy);
         let copied = care::copy(&self.connection, &copy);
-        self.remove_own_sides();
         if copied.is_ok() {
-            // What lies there by now is of the file that this one comes in the place of.
-            for end in ["-wal", "-shm"] {
+            // Its own, or what lies there by now: it is of the file that this one comes in the place of.
+            for end in BESIDE {
                 let _ = std::fs::remove_file(file::beside(&self.path, end));
             }
             let failed = |error| StoreError::because(format!("cannot make {} again", self.path.display()), error);
@@ -111,6 +110,7 @@ impl Desk {
         } else {
             // Nothing is to be had from it.
             let _ = std::fs::remove_file(&copy);
+            self.remove_own_sides();
         }
         file::prepare_in_turn(&self.path)?;
         let connection = begin(&self.path)?;

@@ -173,14 +173,7 @@ impl Uploads {
         tenant: &str,
         headers: &mut Heading<'_>,
     ) -> Result<(), Refusal> {
-        conceal(headers.all);
-        // Some clients look for it where HTTP has it.
-        let location = leads_to_upload(headers.all).then(|| headers.all.remove(header::LOCATION)).flatten();
-        let (name, url) = match (headers.all.remove(URL), location) {
-            (Some(url), _) => (URL, url),
-            (None, Some(url)) => (header::LOCATION, url),
-            (None, None) => return Ok(()),
-        };
+        let Some((name, url)) = take_url(headers.all) else { return Ok(()) };
         let url = url.to_str().map_err(|_| UNUSABLE)?;
         self.target(url).ok_or(UNUSABLE)?;
         let key = headers.key.ok_or(UNUSABLE)?;
@@ -215,11 +208,7 @@ impl Uploads {
 
     /// Closes the upload when the provider says that it is over. Its client has a URL of ours, and hears of no other.
     pub(in crate::gateway) async fn settle(&self, chunk: &Chunk, headers: &mut HeaderMap) {
-        conceal(headers);
-        headers.remove(URL);
-        if leads_to_upload(headers) {
-            headers.remove(header::LOCATION);
-        }
+        take_url(headers);
         let over = |status: &HeaderValue| matches!(status.as_bytes(), b"final" | b"cancelled");
         if headers.get(STATUS).is_some_and(over)
             && let Err(error) = self.records.forget(UPLOAD, vec![chunk.name.clone()]).await
@@ -242,14 +231,15 @@ impl Uploads {
     }
 }
 
-/// Takes out what else leads to the provider's upload.
-fn conceal(headers: &mut HeaderMap) {
+/// Takes out all that leads to the provider's upload: its URL, and the header in which a client looks for that.
+fn take_url(headers: &mut HeaderMap) -> Option<(HeaderName, HeaderValue)> {
     headers.remove(CONTROL_URL);
     headers.remove(UPLOADER_ID);
-}
-
-fn leads_to_upload(headers: &HeaderMap) -> bool {
-    headers.get(header::LOCATION).is_some_and(|url| url.as_bytes().windows(10).any(|part| part == b"upload_id="))
+    let leads = |url: &HeaderValue| url.as_bytes().windows(10).any(|part| part == b"upload_id=");
+    let leads_there = headers.get(header::LOCATION).is_some_and(leads);
+    let location = if leads_there { headers.remove(header::LOCATION) } else { None };
+    let url = headers.remove(URL).map(|url| (URL, url));
+    url.or_else(|| location.map(|url| (header::LOCATION, url)))
 }
 
 /// An answer's headers, and the key that it came over.
