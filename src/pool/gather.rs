@@ -72,6 +72,9 @@ impl Look {
     /// Puts what was noted in line; the mutex is free.
     pub(super) fn line_up(&mut self) {
         self.touched.extend(std::mem::take(&mut self.noted_keys));
+        // As they lie in memory.
+        self.units.sort_unstable();
+        self.used.sort_unstable();
         self.started.reserve(self.units.len());
         self.seen.reserve(self.units.len());
         self.usage.reserve(self.used.len());
@@ -112,6 +115,7 @@ impl Look {
 impl State {
     /// Takes what is noted; what is noted from here on is for the next look. Its number, too.
     pub(super) fn begin_gathering(&mut self, batch: &mut Batch) -> (Look, u64) {
+        self.post_entries();
         if self.journal.as_ref().is_some_and(|journal| journal.flushing || journal.ending) {
             self.note_weights();
         }

@@ -9,7 +9,8 @@ use super::{
     Demand, Seat, Usage,
     by_unit::ByUnit,
     exhausted::{LENDING, PATIENCE},
-    health::{Health, TELL_AGAIN},
+    entries::{Did, Entries},
+    health::Health,
     mark::Mark,
     sharing::Share,
     state::{NO_MODEL, State},
@@ -33,6 +34,8 @@ pub(super) struct Journal {
     pub(super) units: Vec<Unit>,
     /// Keys in lanes: the key itself and the rests that cover it there are to be looked at.
     pub(super) touched: HashSet<(u32, u16)>,
+    /// What requests did that is not in `used` and `health` yet.
+    pub(super) entries: Entries,
     /// What keys used of lanes since.
     pub(super) used: Uses,
     pub(super) units_gone: Vec<(String, String)>,
@@ -44,8 +47,8 @@ pub(super) struct Journal {
     pub(super) rests: HashSet<RestId>,
     /// Rests of secrets that were replaced.
     pub(super) rests_gone: Vec<RestId>,
-    /// What leases said that they cost, by seat and its generation.
-    pub(super) told: HashMap<u32, (u32, Usage)>,
+    /// What leases said that they cost, by seat: its generation, and that.
+    pub(super) told: Vec<(u32, Usage)>,
     /// Records of keys that left.
     pub(super) parted: Vec<KeyRecord>,
     /// Use by keys that left.
@@ -119,6 +122,7 @@ impl Journal {
         self.flushing
             || !(self.units.is_empty()
                 && self.touched.is_empty()
+                && self.entries.is_empty()
                 && self.used.is_empty()
                 && self.units_gone.is_empty()
                 && self.followers.is_empty()
@@ -229,7 +233,6 @@ impl State {
         let now = self.last_now.tick;
         let kind = (lane, self.roster.keys[slot as usize].priority);
         let Some(journal) = &mut self.journal else { return };
-        journal.used.of(slot, lane).requests += 1;
         let mut is_new = false;
         if !free && plan.words() > 0 {
             let unit = (lane, owner);
@@ -248,7 +251,7 @@ impl State {
         if is_new {
             self.begin_lane(lane);
         }
-        self.news();
+        self.jot(slot, lane, Did::Started);
     }
 
     /// What an owner's windows count in a lane changed otherwise: a start moved, came back, or cost more.
@@ -273,15 +276,21 @@ impl State {
     /// What an answer cost, as far as it is known by now: more may be told later.
     pub(super) fn note_usage(&mut self, seat: Seat, usage: Usage) {
         let (Some(journal), Some(cell)) = (&mut self.journal, self.seats.get(seat)) else { return };
-        let told = journal.told.entry(seat.index).or_default();
+        let index = seat.index as usize;
+        if journal.told.len() <= index {
+            journal.told.resize(index + 1, Default::default());
+        }
+        let told = &mut journal.told[index];
         let before = if told.0 == seat.generation { told.1 } else { Usage::default() };
         let usage = before.updated(usage);
         *told = (seat.generation, usage);
         let more = |now: Option<u64>, before: Option<u64>| now.unwrap_or(0).saturating_sub(before.unwrap_or(0));
-        let used = journal.used.of(cell.slot, cell.lane);
-        used.input_tokens = used.input_tokens.saturating_add(more(usage.input_tokens, before.input_tokens));
-        used.output_tokens = used.output_tokens.saturating_add(more(usage.output_tokens, before.output_tokens));
-        self.news();
+        let input = more(usage.input_tokens, before.input_tokens);
+        let output = more(usage.output_tokens, before.output_tokens);
+        let (slot, lane) = (cell.slot, cell.lane);
+        if input > 0 || output > 0 {
+            self.jot(slot, lane, Did::Cost { input, output });
+        }
     }
 
     /// An answer was judged; `first`: for the first time. Whatever it changes about rests is found by looking there.
@@ -298,25 +307,25 @@ impl State {
         let owner = self.roster.keys[slot as usize].owner;
         let rested = self.lanes[usize::from(lane)].rest.is_some() || self.may_rest(slot, owner, lane);
         let (ramps, weight) = (self.roster.keys[slot as usize].ramp > 0, self.roster.keys[slot as usize].adaptive);
+        let takes_started = self.journal.as_ref().is_some_and(|journal| journal.takes_started);
+        if kind == K::Success && takes_started && !rested && !ramps {
+            return self.jot(slot, lane, Did::Succeeded(now.wall_ms()));
+        }
+        self.post_entries();
         let Some(journal) = &mut self.journal else { return };
-        let takes_started = journal.takes_started;
         let nobodys = matches!(kind, K::CallerFault | K::Cancelled | K::Unjudged);
         let mut touch = rested || !(nobodys || kind == K::Success);
         // One that breaks off was a good one by its head.
         if kind != K::Success && (first || kind == K::Broken) {
             *journal.used.of(slot, lane).errors.entry(kind).or_default() += 1;
         }
-        let health = journal.health(slot);
         if kind == K::Success {
-            health.last_success = Some(now.wall_ms());
-            touch |= std::mem::take(&mut health.consecutive) > 0 || ramps;
-            let worth_telling =
-                !takes_started || health.told_weight.is_none_or(|told| told.to_bits() != weight.to_bits());
-            touch |= worth_telling && now.wall_ms().saturating_sub(health.told) >= TELL_AGAIN;
+            touch |= journal.succeeded(slot, weight, now.wall_ms()) || ramps;
             if takes_started {
                 journal.used.of(slot, lane).last_success = Some(now.wall_ms());
             }
         } else if !nobodys {
+            let health = journal.health(slot);
             health.last_failure = Some(now.wall_ms());
             health.consecutive = health.consecutive.saturating_add(u32::from(first));
         }

@@ -30,8 +30,9 @@ fn amounts(need: &Need) -> Amounts {
     UNITS.map(|unit| need.of(unit))
 }
 
-/// An owner's mark in a lane.
+/// An owner's mark in a lane. What every start goes by lies together.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Mark {
     /// What is left of what the last write that was kept allows, and any one under way.
     left: Amounts,
@@ -39,22 +40,22 @@ pub(super) struct Mark {
     since: Amounts,
     /// When the first of that was.
     first: Tick,
-    /// The most that was asked for in vain since then.
-    asked: Amounts,
-    /// What the write under way allows.
-    writing: Option<Amounts>,
     /// Its log is to be looked at.
     pub(super) noted: bool,
     /// Another thing than starts changed the log: the next record is the whole of it.
     pub(super) whole: bool,
+    /// Somebody was refused.
+    pub(super) short: bool,
     /// Records since the last whole one.
     parts: u8,
+    /// The most that was asked for in vain since then.
+    asked: Amounts,
+    /// What the write under way allows.
+    writing: Option<Amounts>,
     /// The number of the last grant before the last look.
     pub(super) looked: u64,
     /// What corrections of tokens came to since then.
     corrected: [i64; 4],
-    /// Somebody was refused.
-    pub(super) short: bool,
 }
 
 impl Mark {

@@ -17,6 +17,7 @@ mod dates;
 mod demand;
 mod diagnose;
 mod doubt;
+mod entries;
 mod event;
 mod exhausted;
 mod exits;

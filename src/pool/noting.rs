@@ -83,6 +83,7 @@ impl State {
 
     /// What was noted of one lane is noted of another.
     pub(super) fn note_lane_moved(&mut self, from: u16, to: u16) {
+        self.post_entries();
         let now = self.last_now.tick;
         let Some(journal) = &mut self.journal else { return };
         journal.moved_into.insert(to, now);
@@ -95,6 +96,7 @@ impl State {
     /// A request proved never to have left. What was written of it is taken back only where it was written: as that key's, in
     /// that lane, on that date. Else one too many stands there, and never less than none elsewhere.
     pub(super) fn note_unstart(&mut self, slot: u32, lane: u16, began: Now, now: Now) {
+        self.post_entries();
         let Some(journal) = &self.journal else { return };
         let unwritten = journal.used.get(slot, lane).is_some_and(|used| used.requests > 0);
         let since = journal.health.get(slot as usize).map_or(Tick::ZERO, |health| health.since);

@@ -17,6 +17,7 @@ impl State {
     /// A lane is given up; its number may mean another from now on. What was used there counts among lanes without a
     /// name of their own: anybody can name one that does not exist.
     pub(super) fn forget_lane(&mut self, lane: u16) {
+        self.post_entries();
         let Some(journal) = &mut self.journal else { return };
         let name = &self.lanes[usize::from(lane)].name;
         for unit in journal.marks.units().filter(|unit| unit.0 == lane) {

@@ -244,6 +244,7 @@ impl State {
 
     /// Use that is noted for a slot that another key takes now.
     pub(super) fn part_with_use(&mut self, slot: u32, now: Now) {
+        self.post_entries();
         let Some(journal) = &mut self.journal else { return };
         for (lane, used) in journal.used.take_all_of(slot) {
             let used = self.usage_record(slot, lane, used, now);

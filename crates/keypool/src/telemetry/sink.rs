@@ -103,7 +103,8 @@ impl Sink {
             waiting.lines.said.push(begins..begins + lines.len());
         }
         waiting.urgent |= urgent;
-        let due = urgent || begins == 0 || begins + lines.len() >= MANY;
+        // Once: what is due stays due, and each call of this is one to the system.
+        let due = urgent || begins == 0 || (begins < MANY && begins + lines.len() >= MANY);
         drop(waiting);
         if due {
             self.0.came.notify_one();
