@@ -69,6 +69,9 @@ pub enum Affinity {
     /// The owner that this number leads to, always the same while it is well and not busier than the others, else the next
     /// one: for requests that begin alike, whose beginning a provider keeps for a while.
     Near(u64),
+    /// Any, but rather an owner who is out of no model for long (a day's quota that is gone, say): what this makes is asked about
+    /// later, by a model that nobody knows yet. For what is rare: each key is looked at in each lane.
+    Lasting,
 }
 
 impl Demand {

@@ -101,7 +101,7 @@ impl State {
             return false;
         }
         match &ask.demand.affinity {
-            Affinity::Any | Affinity::Near(_) => true,
+            Affinity::Any | Affinity::Near(_) | Affinity::Lasting => true,
             Affinity::MustKey(_) | Affinity::MustOwner(_) => false,
             Affinity::RatherKey(rather) => rather != id,
             Affinity::RatherOwner(rather) => self.roster.owner_named(rather) != Some(owner),

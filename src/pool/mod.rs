@@ -37,6 +37,7 @@ mod kept;
 mod kin;
 mod lane;
 mod lane_names;
+mod lasting;
 mod learn;
 mod lease;
 mod line;

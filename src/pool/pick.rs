@@ -43,6 +43,7 @@ impl State {
         let found = match &ask.demand.affinity {
             Affinity::Any => self.pick_any(ask, &excluded),
             Affinity::Near(number) => self.pick_near(ask, &excluded, *number),
+            Affinity::Lasting => self.pick_lasting(ask, &excluded),
             Affinity::MustKey(_) | Affinity::MustOwner(_) => self.pick_of(ask, &excluded),
             Affinity::RatherKey(_) | Affinity::RatherOwner(_) => {
                 self.pick_of(ask, &excluded).or_else(|| self.pick_any(ask, &excluded))
@@ -240,7 +241,7 @@ impl State {
     /// The keys of an affinity; empty where any key will do.
     pub(super) fn wanted(&self, affinity: &Affinity) -> Vec<u32> {
         match affinity {
-            Affinity::Any | Affinity::Near(_) => Vec::new(),
+            Affinity::Any | Affinity::Near(_) | Affinity::Lasting => Vec::new(),
             Affinity::MustKey(id) | Affinity::RatherKey(id) => self.roster.slot_of(id).into_iter().collect(),
             Affinity::MustOwner(name) | Affinity::RatherOwner(name) => {
                 let owner = self.roster.owner_named(name);

@@ -1,15 +1,17 @@
 //! Demands: what never fits, what is cut, who must serve; many at once.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
-use std::time::Duration;
+use tower_keypool::{Affinity, Demand, KeyError, Limit, Limits, Priority, Span, Strategy, Tier, Unit, Until};
 
-use tower_keypool::{Affinity, Demand, KeyError, Limit, Limits, Span, Tier, Unit};
-
-use crate::support::{FLASH, builder, id, key, keys, limited, on, secs, take};
+use crate::support::{FLASH, answer, builder, daily, id, key, keys, limited, on, rate_for, secs, take};
 
 #[test]
 fn a_demand_that_never_fits_is_refused_at_once_and_says_why() {
@@ -350,4 +352,34 @@ fn a_limit_of_zero_that_was_given_keeps_its_owner_out_of_the_model() {
         assert!(pool.try_acquire(Demand::new(FLASH).tokens(1)).is_err());
         assert!(pool.try_acquire("pro").is_ok());
     }
+}
+
+#[test]
+fn what_is_asked_about_later_lies_with_who_is_out_of_nothing_for_long() {
+    let (pool, clock) = on(builder()
+        .keys((0..3).map(|n| key(n).owner(format!("p{n}"))))
+        .key(key(9).priority(Priority(1)))
+        .strategy(Strategy::RoundRobin));
+    let lasting = || Demand::any_model().affinity(Affinity::Lasting);
+    let led = |count: usize| -> BTreeSet<String> {
+        (0..count).map(|_| pool.try_acquire(lasting()).unwrap().key_id().to_string()).collect()
+    };
+    let ids = |numbers: &[usize]| numbers.iter().map(|n| id(*n).to_string()).collect::<BTreeSet<String>>();
+    let outlasted = |n: usize| pool.is_outlasted(&Affinity::MustOwner(format!("p{n}").into()));
+    assert_eq!(led(6), ids(&[0, 1, 2]));
+    // A minute's limit is over by then.
+    assert_eq!(answer(&pool, FLASH, &rate_for(60)), id(0).to_string());
+    assert_eq!((led(6), outlasted(0)), (ids(&[0, 1, 2]), false));
+    assert_eq!(answer(&pool, FLASH, &daily().until(Until::DayEnd)), id(1).to_string());
+    assert_eq!((led(6), outlasted(1), outlasted(2)), (ids(&[0, 2]), true, false));
+    // The next day.
+    clock.advance(secs(86_400));
+    assert_eq!((led(6), outlasted(1)), (ids(&[0, 1, 2]), false));
+    // Where all of a priority are out of something, no later one opens for that.
+    for n in 0..3 {
+        let demand = Demand::new("pro").affinity(Affinity::MustKey(id(n)));
+        pool.try_acquire(demand).unwrap().judge(&daily().until(Until::DayEnd));
+    }
+    assert_eq!((led(6), outlasted(1)), (ids(&[0, 1, 2]), false));
+    assert!(!pool.is_outlasted(&Affinity::MustOwner("nobody".into())) && !pool.is_outlasted(&Affinity::Any));
 }

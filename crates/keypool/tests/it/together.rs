@@ -7,7 +7,7 @@ use http::{Request, StatusCode};
 use keypool::database::Records;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
-use tower_keypool::KeyPool;
+use tower_keypool::{Affinity, Demand, KeyId, KeyPool, Until, Verdict, VerdictKind};
 
 use crate::{
     resources::{ALICE, BOB, both, get, pool, post, sim, upload, uploaded},
@@ -58,6 +58,28 @@ async fn files_that_are_asked_about_by_themselves_use_all_projects() {
     let answer = asked(&served, &names).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
     assert!(String::from_utf8_lossy(&answer.body).contains("x-keypool-session"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn files_do_not_go_where_a_model_is_out_for_the_day() {
+    let sim = sim().await;
+    let pool = pool(&sim);
+    let served = served(&pool, &sim.url()).await;
+    let out = |key: &str| {
+        let demand = Demand::new("gemini-2.5-flash").affinity(Affinity::MustKey(KeyId::new(key).unwrap()));
+        pool.try_acquire(demand).unwrap().settle(&Verdict::new(VerdictKind::QuotaExhausted).until(Until::DayEnd));
+    };
+    out("one");
+    for _ in 0..3 {
+        // Each by itself, and one behind the other.
+        let (name, next) = (upload(&served, ALICE).await, upload(&served, ALICE).await);
+        assert_eq!(asked(&served, &[name, next]).await.status, StatusCode::OK);
+    }
+    let name = upload(&served, ALICE).await;
+    pool.enable(&KeyId::new("one").unwrap()).unwrap();
+    out("two");
+    let next = upload(&served, ALICE).await;
+    assert_eq!(asked(&served, &[next]).await.status, StatusCode::OK, "not behind {name}");
 }
 
 #[tokio::test]

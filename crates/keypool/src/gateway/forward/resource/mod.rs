@@ -140,11 +140,12 @@ impl Resources {
         }
         let session = parts.extensions.remove::<Session>().map(|Session(number)| number);
         let whose = Whose { tenant: Arc::clone(tenant.name()), session };
+        let lasts = |way: &Affinity| self.0.pool.as_ref().is_none_or(|pool| !pool.is_outlasted(way));
         let (way, claim) = self.0.runs.next(&whose, &self.0.clock).await;
-        if let Some(way) = way {
-            let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
-            parts.extensions.insert(demand.affinity(way));
-        }
+        // Whoever is out of a model for the day is of no use to a file that it will be asked about.
+        let way = way.filter(lasts).unwrap_or(Affinity::Lasting);
+        let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
+        parts.extensions.insert(demand.affinity(way));
         Some((whose, claim))
     }
 
