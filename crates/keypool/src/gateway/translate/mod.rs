@@ -24,7 +24,6 @@ use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kin
 use tower::Service;
 use tower_keypool::{BoxError, Clock, Demand, Error, KeyMask, KeyPool, ServedBy};
 
-pub(super) use self::upstream::reshaped;
 use self::{
     answers::Answers,
     asked::{read, request},
