@@ -148,6 +148,9 @@ pub fn is_switched_off(body: &[u8]) -> bool {
         })
 }
 
+/// As much is kept of what is said where the answer is a call; no model's answer is longer.
+const MOST_HELD: usize = 8 << 20;
+
 /// Understands the answers.
 #[derive(Debug, Default)]
 pub struct Listener {
@@ -166,6 +169,10 @@ struct Choice {
     calls: u32,
     has_parts: bool,
     finish: Option<Finish>,
+    /// Words that are the answer only where no call is.
+    held: String,
+    /// The call came that is the answer.
+    answered: bool,
 }
 
 impl Listener {
@@ -188,6 +195,9 @@ impl Listener {
             let Part { text, thought, thought_signature: signature, function_call, inline_data } = part;
             if let Some(FunctionCall { id, name, args }) = function_call {
                 if self.by_call && *name == *ANSWER {
+                    if std::mem::replace(&mut state.answered, true) {
+                        continue;
+                    }
                     let text = args.map_or_else(|| "{}".into(), |args| compact(args).get().to_owned());
                     say(Event::Text { choice, text: text.into() });
                     continue;
@@ -206,6 +216,12 @@ impl Listener {
                     say(Event::Blob { choice, mime, data });
                 }
             } else if let Some(text) = text.filter(|text| !text.is_empty()) {
+                if self.by_call && !thought {
+                    if state.held.len() < MOST_HELD {
+                        state.held.push_str(&text);
+                    }
+                    continue;
+                }
                 say(if thought { Event::Thought { choice, text } } else { Event::Text { choice, text } });
             }
         }
@@ -235,6 +251,10 @@ impl Listener {
 
 impl exchange::Listener for Listener {
     fn hear(&mut self, json: &[u8], say: &mut dyn FnMut(Event<'_>)) -> Result<(), Fault> {
+        // Not of Gemini's own; whether all came is asked at the end.
+        if json.trim_ascii() == b"[DONE]" {
+            return Ok(());
+        }
         let answer: Answer<'_> = if json.trim_ascii_start().starts_with(b"[") {
             // Errors come inside of a list of one.
             let [answer]: [Answer<'_>; 1] = serde_json::from_slice(json).map_err(|_| nonsense())?;
@@ -270,7 +290,10 @@ impl exchange::Listener for Listener {
         if self.choices.values().all(|choice| choice.finish.is_none()) {
             return Err(Fault::new(Kind::BadGateway, "the upstream's answer has no end"));
         }
-        for (choice, state) in &self.choices {
+        for (choice, state) in &mut self.choices {
+            if state.calls == 0 && !state.answered && !state.held.is_empty() {
+                say(Event::Text { choice: *choice, text: std::mem::take(&mut state.held).into() });
+            }
             let why = match state.finish {
                 None | Some(Finish::Stop) if state.calls > 0 => Finish::Calls,
                 None => Finish::Stop,
