@@ -156,6 +156,7 @@ const MOST_HELD: usize = 8 << 20;
 pub struct Listener {
     one_call: bool,
     by_call: bool,
+    beside_calls: bool,
     begun: bool,
     /// Each answer, and how it stands.
     choices: BTreeMap<u32, Choice>,
@@ -171,6 +172,8 @@ struct Choice {
     finish: Option<Finish>,
     /// Words that are the answer only where no call is.
     held: String,
+    /// What is said has the form that was asked for, as far as one sees.
+    formed: bool,
     /// The call came that is the answer.
     answered: bool,
 }
@@ -185,6 +188,12 @@ impl Listener {
     #[must_use]
     pub fn answering(self, by_call: bool) -> Self {
         Self { by_call, ..self }
+    }
+
+    /// Where the answer has a form and tools may be called [beside it](super::answers_beside_calls).
+    #[must_use]
+    pub fn beside_calls(self, beside_calls: bool) -> Self {
+        Self { beside_calls, ..self }
     }
 
     fn candidate(&mut self, candidate: Candidate<'_>, say: &mut dyn FnMut(Event<'_>)) {
@@ -216,7 +225,11 @@ impl Listener {
                     say(Event::Blob { choice, mime, data });
                 }
             } else if let Some(text) = text.filter(|text| !text.is_empty()) {
-                if self.by_call && !thought {
+                if !thought && state.held.trim_start().is_empty() && begins_as_json(&text) {
+                    state.formed = true;
+                    state.held.clear();
+                }
+                if !thought && (self.by_call || self.beside_calls && !state.formed) {
                     if state.held.len() < MOST_HELD {
                         state.held.push_str(&text);
                     }
@@ -333,6 +346,11 @@ fn compact(json: &RawValue) -> Cow<'_, RawValue> {
         keep
     });
     RawValue::from_string(kept.collect()).map_or(Cow::Borrowed(json), Cow::Owned)
+}
+
+/// Whether a text that begins so may be an object, a list or a string.
+fn begins_as_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '[', '"'])
 }
 
 /// What a reason means; `None`: it is not over.

@@ -196,6 +196,7 @@ where
         };
         let listener = gemini::Listener::new(conversation.one_call);
         let listener = listener.answering(gemini::answers_by_call(&conversation));
+        let listener = listener.beside_calls(gemini::answers_beside_calls(&conversation));
         let mut voice = self.caller.voice(shape);
         if remembered {
             let whose = (Arc::clone(self.tenant.name()), self.clock.clone());
