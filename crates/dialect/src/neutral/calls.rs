@@ -124,7 +124,11 @@ fn put_behind_their_calls(conversation: &mut Conversation<'_>, made: usize) {
     let mut answers = answers.into_iter();
     for Turn { role, parts } in said {
         let calls = parts.iter().filter(|part| matches!(part, Part::Call(_))).count();
-        parts.into_iter().for_each(|part| conversation.say(role, part));
-        answers.by_ref().take(calls).flatten().for_each(|part| conversation.say(Role::User, part));
+        for part in parts {
+            conversation.say(role, part);
+        }
+        for answer in answers.by_ref().take(calls).flatten() {
+            conversation.say(Role::User, answer);
+        }
     }
 }

@@ -339,8 +339,8 @@ async fn a_stream_that_breaks_off_within_its_first_event_on_every_attempt_is_a_5
 #[tokio::test(start_paused = true)]
 async fn a_stream_without_a_word_is_a_502_in_every_framing() {
     let chunks = |head: &str, chunks: &[&str]| {
-        let chunks: String = chunks.iter().map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())).collect();
-        format!("{head}transfer-encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
+        let chunks: Vec<String> = chunks.iter().map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())).collect();
+        format!("{head}transfer-encoding: chunked\r\n\r\n{}0\r\n\r\n", chunks.concat())
     };
     let sized = |head: &str, body: &str| format!("{head}content-length: {}\r\n\r\n{body}", body.len());
     for (what, empty) in [
