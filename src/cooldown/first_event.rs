@@ -127,7 +127,11 @@ impl FirstEvent {
                 .iter()
                 .position(|b| !b.is_ascii_whitespace() && *b != b'[' && !BOM.contains(b))
                 .unwrap_or(bytes.len());
-            // An empty array, or nothing that we know.
+            if bytes.get(from) == Some(&b']') {
+                // Nothing is in it, as in a stream without an event.
+                return;
+            }
+            // Nothing that we know.
             self.done = self.done || bytes.get(from).is_some_and(|b| *b != b'{');
         }
         if !self.done {
@@ -327,7 +331,8 @@ mod tests {
         let array = |text| first(Framing::Array, text).0;
         assert_eq!(array("[{\"a\":[1]}\n,\r\n{\"b\":2}]").as_deref(), Some("{\"a\":[1]}"));
         assert_eq!(array(" \r\n[\n { } ").as_deref(), Some("{ }"));
-        assert_eq!(array("[]").as_deref(), Some(""));
+        assert_eq!(array("[]"), None);
+        assert_eq!(array("[1]").as_deref(), Some(""));
         assert_eq!(array("{\"error\":{}}").as_deref(), Some("{\"error\":{}}"));
         assert_eq!(array("[{\"a\":"), None);
     }

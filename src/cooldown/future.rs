@@ -143,8 +143,16 @@ where
     let over = body.is_end_stream();
     let empty = asked.head || matches!(status.as_u16(), 204 | 304) || over;
     let readable = !empty && encoding != Encoding::Unreadable;
-    if !empty && !readable && status != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Box::new(Hold::new(head, body, Reader::Blind, granted, false)));
+    if !readable && status != StatusCode::SWITCHING_PROTOCOLS {
+        if !empty {
+            return Err(Box::new(Hold::new(head, body, Reader::Blind, granted, false)));
+        }
+        if status == StatusCode::OK
+            && !asked.head
+            && let Some(framing) = body_head.framing(asked)
+        {
+            return Err(without_a_word(head, body, framing, asked, granted));
+        }
     }
     let failed = status.as_u16() >= 400;
     let framing = if readable && !failed { body_head.framing(asked) } else { None };
@@ -203,6 +211,18 @@ where
         fresh.complete();
     }
     Ok(Begun { head, body: CooldownBody::fresh(body, fresh), good: !settled, over })
+}
+
+/// A stream that is over with its head. It is held as one whose end comes behind it: how that is said is the transfer's.
+#[cold]
+fn without_a_word<B>(head: Parts, body: B, framing: Framing, asked: Asked, granted: Granted) -> Box<Hold<B>>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let stream = Some(Stream::new(framing, asked.ending));
+    let sight = Sight { error: None, stream, usage: None, whole: None, makes: false };
+    Box::new(Hold::new(head, body, Reader::Plain(sight), granted, false))
 }
 
 fn reader(encoding: Encoding, sized: bool, sight: Sight, granted: &Granted) -> Reader {

@@ -86,7 +86,7 @@ pub(super) fn read<'a>(messages: Vec<Message<'a>>, conversation: &mut Conversati
             OneOr::Text(text) => reader.conversation.say(role, Part::Text(text)),
             OneOr::List(blocks) => {
                 for (number, block) in blocks.into_iter().enumerate() {
-                    reader.block(role, block, &|| format!("{place}.content.{number}"))?;
+                    reader.block((role, index), block, &|| format!("{place}.content.{number}"))?;
                 }
                 for part in reader.calls.take_beside() {
                     reader.conversation.say(role, part);
@@ -94,7 +94,12 @@ pub(super) fn read<'a>(messages: Vec<Message<'a>>, conversation: &mut Conversati
             }
         }
     }
-    Ok(())
+    let Reader { conversation, calls } = reader;
+    calls.settle(conversation).map_err(|index| {
+        let place = format!("messages.{index}");
+        Fault::invalid(format!("{place}: a tool_result must follow for each tool_use, and for one there is none"))
+            .at(place)
+    })
 }
 
 fn texts<'a>(blocks: Vec<Block<'a>>, place: &dyn Fn() -> String) -> Result<Vec<Text<'a>>, Fault> {
@@ -110,7 +115,12 @@ struct Reader<'r, 'a> {
 }
 
 impl<'a> Reader<'_, 'a> {
-    fn block(&mut self, role: Role, block: Block<'a>, place: &dyn Fn() -> String) -> Result<(), Fault> {
+    fn block(
+        &mut self,
+        (role, index): (Role, usize),
+        block: Block<'a>,
+        place: &dyn Fn() -> String,
+    ) -> Result<(), Fault> {
         let missing = |what: &str| Fault::invalid(format!("{}.{what}: Field required", place())).at(place());
         match &*block.kind {
             "text" => self.conversation.say(role, Part::Text(block.text.ok_or_else(|| missing("text"))?)),
@@ -127,7 +137,7 @@ impl<'a> Reader<'_, 'a> {
                 let (id, name) = (block.id.ok_or_else(|| missing("id"))?, block.name.ok_or_else(|| missing("name"))?);
                 let carried = CallId::read(&id, &self.conversation.model);
                 let args = block.input.filter(|input| input.get().starts_with('{')).ok_or_else(|| missing("input"))?;
-                self.calls.make(id, name.clone());
+                self.calls.make(Some(id), name.clone(), index);
                 let call = Call {
                     id: carried.id.map(Text::from),
                     name,
@@ -147,11 +157,9 @@ impl<'a> Reader<'_, 'a> {
 
     fn returned(&mut self, block: Block<'a>, place: &dyn Fn() -> String) -> Result<(), Fault> {
         let id = block.tool_use_id.unwrap_or_default();
-        let Some((name, nth)) = self.calls.find(&id) else {
-            return Err(
-                Fault::invalid(format!("{}.tool_use_id: no tool_use before it has this id", place())).at(place())
-            );
-        };
+        let (name, nth) = self.calls.answer(&id).map_err(|unasked| {
+            Fault::invalid(format!("{}.tool_use_id: {}", place(), unasked.why("tool_use"))).at(place())
+        })?;
         let content = match block.content {
             None => Text::default(),
             Some(OneOr::Text(text)) => text,

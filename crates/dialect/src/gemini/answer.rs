@@ -148,11 +148,15 @@ pub fn is_switched_off(body: &[u8]) -> bool {
         })
 }
 
+/// As much is kept of what is said where the answer is a call; no model's answer is longer.
+const MOST_HELD: usize = 8 << 20;
+
 /// Understands the answers.
 #[derive(Debug, Default)]
 pub struct Listener {
     one_call: bool,
     by_call: bool,
+    beside_calls: bool,
     begun: bool,
     /// Each answer, and how it stands.
     choices: BTreeMap<u32, Choice>,
@@ -166,6 +170,12 @@ struct Choice {
     calls: u32,
     has_parts: bool,
     finish: Option<Finish>,
+    /// Words that are the answer only where no call is.
+    held: String,
+    /// What is said has the form that was asked for, as far as one sees.
+    formed: bool,
+    /// The call came that is the answer.
+    answered: bool,
 }
 
 impl Listener {
@@ -180,6 +190,12 @@ impl Listener {
         Self { by_call, ..self }
     }
 
+    /// Where the answer has a form and tools may be called [beside it](super::answers_beside_calls).
+    #[must_use]
+    pub fn beside_calls(self, beside_calls: bool) -> Self {
+        Self { beside_calls, ..self }
+    }
+
     fn candidate(&mut self, candidate: Candidate<'_>, say: &mut dyn FnMut(Event<'_>)) {
         let choice = candidate.index;
         let state = self.choices.entry(choice).or_default();
@@ -188,6 +204,9 @@ impl Listener {
             let Part { text, thought, thought_signature: signature, function_call, inline_data } = part;
             if let Some(FunctionCall { id, name, args }) = function_call {
                 if self.by_call && *name == *ANSWER {
+                    if std::mem::replace(&mut state.answered, true) {
+                        continue;
+                    }
                     let text = args.map_or_else(|| "{}".into(), |args| compact(args).get().to_owned());
                     say(Event::Text { choice, text: text.into() });
                     continue;
@@ -206,6 +225,16 @@ impl Listener {
                     say(Event::Blob { choice, mime, data });
                 }
             } else if let Some(text) = text.filter(|text| !text.is_empty()) {
+                if !thought && state.held.trim_start().is_empty() && begins_as_json(&text) {
+                    state.formed = true;
+                    state.held.clear();
+                }
+                if !thought && (self.by_call || self.beside_calls && !state.formed) {
+                    if state.held.len() < MOST_HELD {
+                        state.held.push_str(&text);
+                    }
+                    continue;
+                }
                 say(if thought { Event::Thought { choice, text } } else { Event::Text { choice, text } });
             }
         }
@@ -235,6 +264,10 @@ impl Listener {
 
 impl exchange::Listener for Listener {
     fn hear(&mut self, json: &[u8], say: &mut dyn FnMut(Event<'_>)) -> Result<(), Fault> {
+        // Not of Gemini's own; whether all came is asked at the end.
+        if json.trim_ascii() == b"[DONE]" {
+            return Ok(());
+        }
         let answer: Answer<'_> = if json.trim_ascii_start().starts_with(b"[") {
             // Errors come inside of a list of one.
             let [answer]: [Answer<'_>; 1] = serde_json::from_slice(json).map_err(|_| nonsense())?;
@@ -270,7 +303,10 @@ impl exchange::Listener for Listener {
         if self.choices.values().all(|choice| choice.finish.is_none()) {
             return Err(Fault::new(Kind::BadGateway, "the upstream's answer has no end"));
         }
-        for (choice, state) in &self.choices {
+        for (choice, state) in &mut self.choices {
+            if state.calls == 0 && !state.answered && !state.held.is_empty() {
+                say(Event::Text { choice: *choice, text: std::mem::take(&mut state.held).into() });
+            }
             let why = match state.finish {
                 None | Some(Finish::Stop) if state.calls > 0 => Finish::Calls,
                 None => Finish::Stop,
@@ -310,6 +346,11 @@ fn compact(json: &RawValue) -> Cow<'_, RawValue> {
         keep
     });
     RawValue::from_string(kept.collect()).map_or(Cow::Borrowed(json), Cow::Owned)
+}
+
+/// Whether a text that begins so may be an object, a list or a string.
+fn begins_as_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '[', '"'])
 }
 
 /// What a reason means; `None`: it is not over.

@@ -20,6 +20,9 @@ struct Envelope<'a> {
     error: &'a RawValue,
 }
 
+const KEYS_REFUSED: &str = "the provider does not take the gateway's keys for this request (401), which says nothing of the \
+     client's token; none comes back by itself";
+
 /// What an answer with this status says.
 pub fn fault(status: StatusCode, body: &[u8]) -> Fault {
     let body = body.trim_ascii();
@@ -61,8 +64,10 @@ fn read(error: &RawValue) -> (Kind, String) {
 
 fn told(kind: Kind, message: String) -> Fault {
     let kind = match kind {
-        // The keys are this side's: what is wrong with one is not the caller's to mend.
-        Kind::Unauthenticated => Kind::NoKeys,
+        // The keys are this side's: what is wrong with one is not the caller's to mend, and their own token was taken.
+        Kind::Unauthenticated => {
+            return Fault::new(Kind::NoKeys, format!("{KEYS_REFUSED}. It said: {message}"));
+        }
         Kind::Invalid if is_too_long(&message) => Kind::TooLong,
         kind => kind,
     };

@@ -25,7 +25,7 @@ pub use models::{Page, model, page};
 pub use path::{name, path_of};
 pub use picture::{drawing, drawn, has_aspect, verb_of_drawing};
 pub use request::{about_tokens, counted, generate};
-pub use tools::answers_by_call;
+pub use tools::{answers_beside_calls, answers_by_call};
 
 use crate::{Fault, Kind};
 

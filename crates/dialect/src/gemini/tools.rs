@@ -48,6 +48,11 @@ pub fn answers_by_call(conversation: &Conversation<'_>) -> bool {
     form_of_call(conversation).is_some()
 }
 
+/// Whether words that stand beside a call are no answer: one has a form, which they have not.
+pub fn answers_beside_calls(conversation: &Conversation<'_>) -> bool {
+    !matches!(conversation.format, Format::Text) && !conversation.tools.is_empty()
+}
+
 /// The form of the arguments, which are an object.
 fn form_of_call<'r>(conversation: &'r Conversation<'_>) -> Option<&'r RawValue> {
     #[derive(Deserialize)]

@@ -141,7 +141,11 @@ pub(super) fn read<'a>(
         reader.message(index, message)?;
     }
     reader.say_late();
-    Ok(())
+    let Reader { conversation, calls, .. } = reader;
+    calls.settle(conversation).map_err(|index| {
+        let at = format!("messages[{index}].tool_calls");
+        Fault::invalid(format!("{at}: a tool message must follow for each of them, and for one there is none")).at(at)
+    })
 }
 
 struct Reader<'r, 'a> {
@@ -179,17 +183,17 @@ impl<'a> Reader<'_, 'a> {
                 }
                 self.drawn(message.images);
                 for call in message.tool_calls.unwrap_or_default() {
-                    self.call(call, &at("tool_calls"))?;
+                    self.call(call, index, &at("tool_calls"))?;
                 }
             }
             "tool" => {
                 let Some(id) = message.tool_call_id else {
                     return Err(Fault::invalid(format!("{} is missing", at("tool_call_id"))).at(at("tool_call_id")));
                 };
-                let Some((name, nth)) = self.calls.find(&id) else {
-                    let why = format!("{}: no call before it has this id", at("tool_call_id"));
-                    return Err(Fault::invalid(why).at(at("tool_call_id")));
-                };
+                let (name, nth) = self.calls.answer(&id).map_err(|unasked| {
+                    let at = at("tool_call_id");
+                    Fault::invalid(format!("{at}: {}", unasked.why("call"))).at(at)
+                })?;
                 let (said, beside) = self.returned(index, message.content)?;
                 let content = match <[_; 1]>::try_from(said) {
                     Ok([one]) => one,
@@ -290,15 +294,13 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    fn call(&mut self, call: ToolCall<'a>, place: &str) -> Result<(), Fault> {
+    fn call(&mut self, call: ToolCall<'a>, index: usize, place: &str) -> Result<(), Fault> {
         let ToolCall { id, function, extra_content } = call;
         let Some(Function { name, arguments }) = function else {
             return Err(Fault::invalid(format!("{place}: only functions can be called")).at(place));
         };
         let carried = id.as_deref().map(|id| CallId::read(id, &self.conversation.model)).unwrap_or_default();
-        if let Some(id) = id {
-            self.calls.make(id, name.clone());
-        }
+        self.calls.make(id, name.clone(), index);
         depth::check(&arguments, || format!("{place}.function.arguments"))?;
         let beside = extra_content.and_then(|extra| extra.google).and_then(|google| google.thought_signature);
         let call = Call {

@@ -87,7 +87,7 @@ pub(super) fn read<'a>(
                 let id = item.call_id.ok_or_else(|| missing("call_id"))?;
                 let name = item.name.ok_or_else(|| missing("name"))?;
                 let carried = CallId::read(&id, &conversation.model);
-                calls.make(id, name.clone());
+                calls.make(Some(id), name.clone(), index);
                 let arguments = item.arguments.unwrap_or_default();
                 depth::check(&arguments, || format!("{}.arguments", place()))?;
                 let call = Call {
@@ -100,10 +100,10 @@ pub(super) fn read<'a>(
             }
             "function_call_output" => {
                 let id = item.call_id.ok_or_else(|| missing("call_id"))?;
-                let Some((name, nth)) = calls.find(&id) else {
-                    let why = format!("{}.call_id: no call before it has this id", place());
-                    return Err(Fault::invalid(why).at(format!("{}.call_id", place())));
-                };
+                let (name, nth) = calls.answer(&id).map_err(|unasked| {
+                    let at = format!("{}.call_id", place());
+                    Fault::invalid(format!("{at}: {}", unasked.why("call"))).at(at)
+                })?;
                 let content = match item.output.ok_or_else(|| missing("output"))? {
                     OneOr::Text(text) => text,
                     OneOr::List(pieces) => {
@@ -139,7 +139,10 @@ pub(super) fn read<'a>(
     for part in calls.take_beside() {
         conversation.say(Role::User, part);
     }
-    Ok(())
+    calls.settle(conversation).map_err(|index| {
+        let at = format!("input[{index}]");
+        Fault::invalid(format!("{at}: no function_call_output is there for this call")).at(at)
+    })
 }
 
 fn message<'a>(

@@ -213,6 +213,66 @@ fn an_answer_by_call_is_a_text() {
     assert_eq!((&called["message"]["content"], &called["finish_reason"]), (&Value::Null, &json!("tool_calls")));
 }
 
+/// Some that stand in front of the upstream end its streams as others' end.
+#[test]
+fn a_mark_of_the_end_is_none_of_the_answer() {
+    let last = events(&[candidate(json!([{ "text": "Hello" }]), "STOP")]);
+    for mark in ["data: [DONE]\n\n", "data: [DONE]\r\n\r\n", "data:[DONE]", "data: [DONE]"] {
+        assert_eq!(streamed(&OpenAi, &format!("{last}{mark}"), 7), streamed(&OpenAi, &last, 7), "{mark:?}");
+    }
+    let open = events(&[candidate(json!([{ "text": "Hello" }]), "")]);
+    assert!(streamed(&OpenAi, &format!("{open}data: [DONE]\n\n"), 7).contains("has no end"));
+}
+
+/// What is said of an answer's parts, whole and in pieces alike.
+fn content_of(listener: impl Fn() -> gemini::Listener, parts: &[Value], why: &str) -> Value {
+    let exchange = |stream| Exchange::new(Box::new(listener()), OpenAi.voice(shape(stream)));
+    let whole = exchange(false).whole(candidate(json!(parts), why).to_string().as_bytes()).unwrap();
+    let whole = serde_json::from_slice::<Value>(&whole).unwrap()["choices"][0]["message"]["content"].clone();
+    let (mut exchange, mut out) = (exchange(true), Vec::new());
+    for (number, part) in parts.iter().enumerate() {
+        let why = if number + 1 == parts.len() { why } else { "" };
+        exchange.hear(events(&[candidate(json!([part]), why)]).into_bytes().into(), &mut out);
+    }
+    exchange.end(&mut out);
+    let events = data(std::str::from_utf8(&out).unwrap());
+    let pieces = events.iter().filter_map(|event| serde_json::from_str::<Value>(event).ok());
+    let pieces: String =
+        pieces.filter_map(|event| Some(event["choices"][0]["delta"]["content"].as_str()?.to_owned())).collect();
+    assert_eq!(pieces, whole.as_str().unwrap_or_default());
+    whole
+}
+
+/// What a model says before it calls would make no JSON of the whole; and it may call for the answer twice.
+#[test]
+fn an_answer_by_call_is_that_text_alone() {
+    let call = |name: &str| json!({ "functionCall": { "name": name, "args": { "a": 1 } } });
+    let words = |text: &str| json!({ "text": text });
+    let said = |parts: &[Value], why: &str| content_of(|| gemini::Listener::new(false).answering(true), parts, why);
+    let json = json!("{\"a\":1}");
+    assert_eq!(said(&[words("Here it is:"), call("final_answer"), words("Done.")], "STOP"), json);
+    assert_eq!(said(&[call("final_answer"), call("final_answer")], "STOP"), json);
+    assert_eq!(said(&[words("I look it up."), call("f")], "STOP"), Value::Null);
+    // It calls nothing, though it must: then these words are all there is.
+    assert_eq!(said(&[words("I can"), words("not.")], "STOP"), json!("I cannot."));
+    assert_eq!(said(&[words("I ca")], "MAX_TOKENS"), json!("I ca"));
+}
+
+/// Where an answer has a form, the official clients read whatever stands beside a call as one of that form.
+#[test]
+fn words_beside_a_call_are_no_answer_of_a_form() {
+    let call = json!({ "functionCall": { "name": "f" } });
+    let words = |text: &str| json!({ "text": text });
+    let said = |parts: &[Value]| content_of(|| gemini::Listener::new(false).beside_calls(true), parts, "STOP");
+    assert_eq!(said(&[words("Let me"), words(" see."), call.clone()]), Value::Null);
+    assert_eq!(said(&[call.clone(), words("\n")]), Value::Null);
+    assert_eq!(said(&[words("{\"a\""), words(":1}"), call]), json!("{\"a\":1}"));
+    assert_eq!(said(&[words("\n"), words(" [1"), words("]")]), json!(" [1]"));
+    assert_eq!(said(&[words("I can"), words("not.")]), json!("I cannot."));
+    let thought = json!({ "text": "{thinking", "thought": true });
+    assert_eq!(said(&[thought, words("no"), words("ne")]), json!("none"));
+}
+
 #[test]
 fn vectors_and_models() {
     let body = br#"{"model":"gemini-embedding-001","input":["a","b"],"encoding_format":"base64"}"#;

@@ -3,14 +3,22 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use http::Request;
-use keypool::{gateway::token::PLACEHOLDER, status::StoreHealth};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use keypool::{gateway::token::PLACEHOLDER, outgoing::Outgoing, status::StoreHealth};
 use serde_json::json;
-use tower_keypool::{Gemini, Key, KeyPool, Priority, VerdictKind};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tower_keypool::{BoxError, Gemini, Key, KeyPool, Priority, VerdictKind};
 
 use crate::{
     admin::{TOKEN, get},
     binary::{Running, keypool},
+    dialects::post,
     home::Home,
     retold::{chat, in_turn, said, whole},
     serving::{HELLO, ONE, TWO},
@@ -324,5 +332,68 @@ async fn a_stream_that_breaks_off_within_its_first_event_on_every_attempt_is_a_5
         assert!(!text.contains(ONE) && !text.contains(TWO), "{what}: {text}");
         assert_eq!((asked.load(Ordering::Relaxed), answer.header("x-keypool-attempts")), (4, "4"), "{what}");
         assert_eq!(pool.snapshot().in_flight, 0, "{what}");
+    }
+}
+
+/// A good head with nothing behind it would be taken for an empty answer, however its end is said.
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_a_word_is_a_502_in_every_framing() {
+    let chunks = |head: &str, chunks: &[&str]| {
+        let chunks: Vec<String> = chunks.iter().map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())).collect();
+        format!("{head}transfer-encoding: chunked\r\n\r\n{}0\r\n\r\n", chunks.concat())
+    };
+    let sized = |head: &str, body: &str| format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    for (what, empty) in [
+        ("events of no length", sized(EVENTS, "")),
+        ("events in no chunks", chunks(EVENTS, &[])),
+        ("events, closed", format!("{EVENTS}\r\n")),
+        ("events, comments", sized(EVENTS, ": nothing\n\n")),
+        ("a list of no length", sized(JSON, "")),
+        ("a list in no chunks", chunks(JSON, &[])),
+        ("a list, closed", format!("{JSON}\r\n")),
+        ("a list of nothing", sized(JSON, "[]")),
+        ("a list of nothing in chunks", chunks(JSON, &["[", "\n]"])),
+        ("a list of nothing, closed", format!("{JSON}\r\n[ ]\n")),
+    ] {
+        let (pool, served, asked) = pooled(vec![empty.clone()]).await;
+        let path = "/v1beta/models/gemini-2.5-flash:streamGenerateContent";
+        let path = if what.contains("list") { path.to_owned() } else { format!("{path}?alt=sse") };
+        let request = Request::post(served.url(&path)).header("x-goog-api-key", PLACEHOLDER);
+        let answer = ask(request.header("content-type", "application/json"), HELLO).await;
+        assert_eq!(answer.status.as_u16(), 502, "{what}: {answer:?}");
+        assert_eq!((asked.load(Ordering::Relaxed), answer.header("x-keypool-attempts")), (4, "4"), "{what}");
+        assert_eq!(pool.snapshot().in_flight, 0, "{what}");
+        if what.contains("events") {
+            let (_, served, _) = pooled(vec![empty]).await;
+            let told = post(&served, "/v1/chat/completions", &chat(json!({ "stream": true }))).await;
+            assert_eq!((told.status.as_u16(), told.header("x-keypool-attempts")), (502, "4"), "{what}: {told:?}");
+        }
+    }
+}
+
+/// As over HTTP/2, where a reset may come in one packet with what was said before it.
+#[tokio::test]
+async fn what_came_before_a_break_goes_out_before_it() {
+    let event = event(&said("so far"));
+    for length in [None, Some("1000")] {
+        let said = event.clone();
+        let stack = tower::service_fn(move |_: Request<Outgoing>| {
+            let frames = [Ok(Frame::data(said.clone().into())), Err(BoxError::from("reset"))];
+            let answer = Response::builder().header("content-type", "text/event-stream");
+            let answer = length.into_iter().fold(answer, |answer, length| answer.header("content-length", length));
+            let answer =
+                answer.body(StreamBody::new(futures_util::stream::iter::<[Result<Frame<Bytes>, _>; 2]>(frames)));
+            std::future::ready(Ok::<_, tower_keypool::Error>(answer.unwrap()))
+        });
+        let served = Served::over(stack, "http://upstream.invalid").await;
+        let mut client = TcpStream::connect(served.address).await.unwrap();
+        let head = format!("POST {NATIVE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {PLACEHOLDER}\r\n");
+        let request = format!("{head}content-length: {}\r\n\r\n{HELLO}", HELLO.len());
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut came = Vec::new();
+        let _ = client.read_to_end(&mut came).await;
+        let came = String::from_utf8(came).unwrap();
+        assert!(came.starts_with("HTTP/1.1 200 ") && came.contains(&event), "{length:?}: {came:?}");
+        assert!(!came.ends_with("0\r\n\r\n"), "{length:?}: it is no whole one: {came:?}");
     }
 }

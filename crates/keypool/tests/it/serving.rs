@@ -5,6 +5,7 @@ use std::time::Duration;
 use gemini_sim::{Fault, GeminiSim, Limits, Project, Refusal, Rule};
 use http::{Request, StatusCode};
 use keypool::gateway::token::PLACEHOLDER;
+use serde_json::json;
 use tower_keypool::{Key, Models, Priority, Retry};
 
 use crate::support::{Answer, Served, ask};
@@ -92,21 +93,44 @@ async fn the_request_that_finds_out_gets_the_503_too() {
 }
 
 #[tokio::test]
-async fn what_two_owners_say_alike_is_the_providers_own_answer() {
+async fn keys_that_are_all_refused_are_no_fault_of_the_clients() {
     let of = |name: &str, secret, refusal| Project::new(name).key(gemini_sim::Key::new(secret).refused(refusal));
-    for (refusal, status) in
-        [(Refusal::BadCredentials, StatusCode::UNAUTHORIZED), (Refusal::Exhausted, StatusCode::SERVICE_UNAVAILABLE)]
-    {
-        let (one, two) = (of("1", ONE, refusal.clone()), of("2", TWO, refusal));
-        let sim = GeminiSim::builder().project(one).project(two).start().await.unwrap();
-        let served = Served::keys([key(ONE, 0), key(TWO, 0)], &sim.url(), Duration::ZERO).await;
-        // A 401 without a clear reason, from both: it speaks of the request, and neither key rests for it. A 429 is the
-        // keys', however little is said of it.
-        for again in [true, false] {
-            let answer = generate(&served, "gemini-2.5-flash").await;
-            assert_eq!(answer.status, status, "{answer:?}");
-            if again || status == StatusCode::UNAUTHORIZED {
-                assert_eq!(answer.header("x-keypool-attempts"), "2");
+    let paths = ["/v1beta/models/gemini-2.5-flash:generateContent", "/v1/chat/completions", "/v1/messages"];
+    // Without a clear reason, from both: it speaks of the request, and neither key rests for it. With one the keys are
+    // off, until they are asked once more. A 429 is the keys', however little is said of it.
+    for (refusal, comes_back, said) in [
+        (Refusal::BadCredentials, false, "the provider does not take the gateway's keys"),
+        (Refusal::ApiKeysUnsupported, false, "the provider does not take the gateway's keys"),
+        (Refusal::ApiKeyInvalid, true, "no API key may serve gemini-2.5-flash"),
+        (Refusal::Exhausted, true, "gemini-2.5-flash"),
+    ] {
+        for path in paths {
+            let (one, two) = (of("1", ONE, refusal.clone()), of("2", TWO, refusal.clone()));
+            let sim = GeminiSim::builder().project(one).project(two).start().await.unwrap();
+            let served = Served::keys([key(ONE, 0), key(TWO, 0)], &sim.url(), Duration::ZERO).await;
+            for stream in [false, true] {
+                let native = json!({ "contents": [{ "role": "user", "parts": [{ "text": "Hello" }] }] });
+                let other = json!({ "model": "gemini-2.5-flash", "max_tokens": 9, "stream": stream,
+                    "messages": [{ "role": "user", "content": "Hello" }] });
+                let path = if stream { path.replace(":gen", ":streamGen") } else { path.to_owned() };
+                let body = if path.contains("v1beta") { native } else { other };
+                let request = Request::post(served.url(&path)).header("x-goog-api-key", PLACEHOLDER);
+                let answer = ask(request, body.to_string()).await;
+                assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path} {refusal:?}: {answer:?}");
+                let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+                assert!(message.contains(said), "{message}");
+                assert_eq!(answer.header("retry-after").parse::<u64>().is_ok_and(|after| after > 0), comes_back);
+                let vetoed = answer.header("x-should-retry") == "false";
+                assert_eq!(vetoed, !comes_back && !path.contains("v1beta"), "{answer:?}");
+                assert!(!answer.headers.contains_key("www-authenticate"));
+                if !comes_back {
+                    let expected = if refusal == Refusal::BadCredentials { "2" } else { "1" };
+                    assert_eq!(answer.header("x-keypool-attempts"), expected);
+                    assert!(message.contains("none comes back by itself"), "{message}");
+                    if path.contains("v1beta") {
+                        assert_eq!(answer.json()["error"]["status"], "UNAVAILABLE");
+                    }
+                }
             }
         }
     }

@@ -28,6 +28,8 @@ pin_project_lite::pin_project! {
     pub struct Said<B> {
         #[pin]
         inner: Inner<B>,
+        // What it broke off with, until what came before that is out.
+        broke: Option<BoxError>,
     }
 }
 
@@ -63,30 +65,34 @@ pub(in crate::gateway) fn passed_on<B: Body<Data = Bytes>>(
     if parting::is_open(response.headers(), response.body()) {
         let end = response.extensions().get().cloned();
         let flowing = |body| Box::new(Flowing::new(body, dialect, farewell.awaited(), end));
-        return response.map(|body| Said { inner: Inner::Flowing { body: flowing(body) } });
+        return response.map(|body| Said::of(Inner::Flowing { body: flowing(body) }));
     }
     response.map(Said::theirs)
 }
 
 impl<B> Said<B> {
+    fn of(inner: Inner<B>) -> Self {
+        Self { inner, broke: None }
+    }
+
     /// The provider's, as it comes.
     pub(in crate::gateway) fn theirs(body: B) -> Self {
-        Self { inner: Inner::Theirs { body } }
+        Self::of(Inner::Theirs { body })
     }
 
     /// A page of this gateway's own.
     pub(in crate::gateway) fn written(page: Pieces) -> Self {
-        Self { inner: Inner::Written { body: Box::new(page) } }
+        Self::of(Inner::Written { body: Box::new(page) })
     }
 
     /// For an administrator.
     pub(in crate::gateway) fn administered(body: AdminBody) -> Self {
-        Self { inner: Inner::Administered { body } }
+        Self::of(Inner::Administered { body })
     }
 
     /// The provider's, listened to as it goes.
     pub(in crate::gateway) fn heard(body: Overheard<B>) -> Self {
-        Self { inner: Inner::Heard { body: Box::new(body) } }
+        Self::of(Inner::Heard { body: Box::new(body) })
     }
 
     /// Whether the provider's head is still awaited.
@@ -110,7 +116,7 @@ impl<B> Said<B> {
 
     /// The provider's, in the client's dialect.
     pub(in crate::gateway) fn told(body: Telling<B>) -> Self {
-        Self { inner: Inner::Told { body: Box::new(body) } }
+        Self::of(Inner::Told { body: Box::new(body) })
     }
 }
 
@@ -137,7 +143,7 @@ pub(in crate::gateway) fn identify<B>(response: &mut Response<Said<B>>) {
 
 impl<B> From<Full<Bytes>> for Said<B> {
     fn from(body: Full<Bytes>) -> Self {
-        Self { inner: Inner::Ours { body } }
+        Self::of(Inner::Ours { body })
     }
 }
 
@@ -150,7 +156,11 @@ where
     type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.project().inner.project() {
+        let this = self.project();
+        if let Some(error) = this.broke.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let polled = match this.inner.project() {
             Projected::Ours { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Projected::Written { body } => Pin::new(&mut **body).poll_frame(cx).map_err(|never| match never {}),
             Projected::Administered { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
@@ -158,7 +168,14 @@ where
             Projected::Flowing { body } => body.poll_frame(cx).map_err(Into::into),
             Projected::Heard { body } => Pin::new(body).poll_frame(cx),
             Projected::Told { body } => Poll::Ready(ready!(body.poll_frame(cx)).map(Ok)),
+        };
+        if let Poll::Ready(Some(Err(error))) = polled {
+            // Over HTTP/1.1 a connection is cut by it, with all that waits there to go out, its head too. That goes first.
+            *this.broke = Some(error);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,10 +1,11 @@
 //! What the client gets: the provider's answer without what is not the client's ([`head`], [`body`]), or why there is none
-//! ([`failure`], [`exhausted`]).
+//! ([`failure`], [`exhausted`], [`reworded`]).
 
 pub(in crate::gateway) mod body;
 pub(in crate::gateway) mod exhausted;
 pub(in crate::gateway) mod failure;
 pub(in crate::gateway) mod head;
 pub(in crate::gateway) mod parting;
+pub(in crate::gateway) mod reworded;
 pub(in crate::gateway) mod translated_stream;
 pub(in crate::gateway) mod unpacked;

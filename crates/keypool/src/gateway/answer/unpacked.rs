@@ -127,6 +127,18 @@ mod tests {
         assert_eq!(read("identity", &body, 1 << 20).await.unwrap().0, body);
     }
 
+    /// As RFC 1952 has it, and nothing else: what would stand behind them is read by some and not by others.
+    #[tokio::test]
+    async fn members_follow_one_another_and_nothing_follows_them() {
+        let two = [packed(b"one "), packed(b"two")].concat();
+        for piece in [1, 7, 1 << 20] {
+            assert_eq!(read("gzip", &two, piece).await.unwrap().0, "one two");
+            for behind in [&b"garbage"[..], &[0; 16], b"\n"] {
+                assert!(read("gzip", &[&two[..], behind].concat(), piece).await.is_err(), "{behind:?}");
+            }
+        }
+    }
+
     #[tokio::test]
     async fn what_is_no_gzip_or_lacks_its_end_broke_off() {
         let body = packed(b"some words");

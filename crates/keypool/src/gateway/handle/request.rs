@@ -21,6 +21,7 @@ use crate::{
             body::{Said, identify, passed_on},
             exhausted::as_limited,
             failure,
+            reworded::reworded,
         },
         connection::pace::Arriving,
         dialect::Dialect,
@@ -39,7 +40,7 @@ use crate::{
             choice::{self, Chosen},
             way::Way,
         },
-        translate::{self, Translation, Translator, answers::Answers, holdings::Holdings},
+        translate::{Translation, Translator, answers::Answers, holdings::Holdings},
     },
     outgoing::Outgoing,
     status::{Counted, Heard, Outcome, Traffic, Visit, class_of},
@@ -183,6 +184,9 @@ where
                     None => carried.await,
                     Some(span) => carried.instrument(span).await,
                 };
+                if response.status().as_u16() >= 400 {
+                    response = Box::pin(reworded(response, dialect, false)).await;
+                }
                 line.end(&mut response, &gateway.traffic);
                 gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
                 return Ok(counted(visit, outcome, limited, response));
@@ -197,6 +201,9 @@ where
                 Ok(response) => (Outcome::Answered, passed_on(response, dialect, &gateway.farewell)),
                 Err(failed) => (failed.0, failed.1.map(Said::from)),
             };
+            if response.status().as_u16() >= 400 {
+                response = Box::pin(reworded(response, dialect, false)).await;
+            }
             line.end(&mut response, &gateway.traffic);
             gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
             return Ok(counted(visit, outcome, limited, response));
@@ -270,8 +277,8 @@ where
             Course::Done(outcome, response) => {
                 self.leave(turn);
                 let mut response = response.map(Said::from);
-                if compatible && response.status().as_u16() >= 400 {
-                    response = Box::pin(translate::reshaped(response)).await;
+                if response.status().as_u16() >= 400 {
+                    response = Box::pin(reworded(response, dialect, compatible)).await;
                 }
                 line.end(&mut response, &gateway.traffic);
                 return Ok(counted(visit, outcome, limited, response));
@@ -303,8 +310,8 @@ where
             },
             Err(failed) => (failed.0, failed.1.map(Said::from)),
         };
-        if compatible && response.status().as_u16() >= 400 {
-            response = Box::pin(translate::reshaped(response)).await;
+        if response.status().as_u16() >= 400 {
+            response = Box::pin(reworded(response, dialect, compatible)).await;
         }
         line.end(&mut response, &gateway.traffic);
         gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));

@@ -8,10 +8,10 @@ use keypool_dialect::{Fault, Kind, about_tokens_of_form, is_plain_form};
 use tower::Service;
 use tower_keypool::{BoxError, Demand, Error};
 
-use super::{Answered, Failed, Translator, holdings::Named, refusal::without_answer, reshaped, upstream::count};
+use super::{Answered, Failed, Translator, holdings::Named, refusal::without_answer, upstream::count};
 use crate::{
     gateway::{
-        answer::body,
+        answer::{body, reworded::reworded},
         dialect::Dialect,
         forward::{resource::naming, send::pass},
         model_names::is_geminis,
@@ -130,8 +130,8 @@ where
         count(&answered, &self.traffic);
         let response = answered.map_err(|error| without_answer(&error))?;
         let mut response = body::passed_on(response, self.dialect, &self.farewell);
-        if compatible && response.status().as_u16() >= 400 {
-            response = reshaped(response).await;
+        if response.status().as_u16() >= 400 {
+            response = reworded(response, self.dialect, compatible).await;
         }
         Ok((Outcome::Answered, response))
     }

@@ -24,7 +24,6 @@ use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kin
 use tower::Service;
 use tower_keypool::{BoxError, Clock, Demand, Error, KeyMask, KeyPool, ServedBy};
 
-pub(super) use self::upstream::reshaped;
 use self::{
     answers::Answers,
     asked::{read, request},
@@ -197,6 +196,7 @@ where
         };
         let listener = gemini::Listener::new(conversation.one_call);
         let listener = listener.answering(gemini::answers_by_call(&conversation));
+        let listener = listener.beside_calls(gemini::answers_beside_calls(&conversation));
         let mut voice = self.caller.voice(shape);
         if remembered {
             let whose = (Arc::clone(self.tenant.name()), self.clock.clone());

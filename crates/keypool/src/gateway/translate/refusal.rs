@@ -1,6 +1,6 @@
 //! Why there is no answer, in the caller's dialect.
 
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use keypool_dialect::{Caller, Fault, Ignored, Kind};
 use tower_keypool::{Error, ServedBy};
@@ -11,13 +11,12 @@ use crate::{
         answer::{
             exhausted::OutOfKeys,
             failure::{failed_head, fault_of},
+            reworded::SHOULD_RETRY,
         },
         dialect::Because,
     },
     status::Outcome,
 };
-
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Why there is no answer.
 pub(super) struct Failed {
