@@ -96,7 +96,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     said
 }
 
-/// Whether a limit that OpenRouter names is one of some models, which says nothing of the account's others: of its free ones
+/// Whether a limit that `OpenRouter` names is one of some models, which says nothing of the account's others: of its free ones
 /// (`free-models-per-day`), or of one (`limit_rpm/a/model/…`, `High demand for a/model`).
 fn is_of_models(said: &Complaint, asked: Option<&str>) -> bool {
     let names = |asked: &str| !asked.is_empty() && said.message().contains(&asked.to_lowercase());
