@@ -202,19 +202,20 @@ impl FirstEvent {
     }
 }
 
-/// Whether the first member of an object is an error, or says that the object is one; `None` where it takes more bytes to
-/// tell.
+/// Whether the first member of an object is an error, or says that the object is one or how it went; `None` where it takes
+/// more bytes to tell.
 fn begins_with_error(text: &[u8]) -> Option<bool> {
     let text = text.strip_prefix(BOM).unwrap_or(text).trim_ascii_start();
     let (first, rest) = text.split_first()?;
     if *first != b'{' {
         return Some(false);
     }
-    match (begins(rest, &["\"error\""]), begins(rest, &["\"type\"", ":", "\"error\""])) {
-        (Some(false), typed) => typed,
-        (member, Some(false)) => member,
-        (Some(true), _) | (_, Some(true)) => Some(true),
-        (None, None) => None,
+    let ways: [&[&str]; 3] = [&["\"error\""], &["\"type\"", ":", "\"error\""], &["\"base_resp\""]];
+    let found = ways.map(|words| begins(rest, words));
+    match () {
+        () if found.contains(&Some(true)) => Some(true),
+        () if found.contains(&None) => None,
+        () => Some(false),
     }
 }
 
@@ -223,7 +224,7 @@ fn begins_with_error(text: &[u8]) -> Option<bool> {
 #[inline]
 pub(super) fn is_an_error(text: &[u8]) -> bool {
     let first = text.iter().take(32).position(|byte| *byte == b'"').and_then(|at| text.get(at + 1));
-    matches!(first, Some(b'e' | b't')) && begins_with_error(text) == Some(true)
+    matches!(first, Some(b'b' | b'e' | b't')) && begins_with_error(text) == Some(true)
 }
 
 /// Whether these stand first, with or without spaces; `None` where it takes more bytes to tell.

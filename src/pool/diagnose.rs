@@ -110,7 +110,7 @@ impl State {
     }
 
     /// The same for a key that is busy, or kept for whoever stands in front, should both be over by then.
-    fn earliest_once_free(&mut self, ask: &Ask<'_>, slot: u32) -> Option<Tick> {
+    pub(super) fn earliest_once_free(&mut self, ask: &Ask<'_>, slot: u32) -> Option<Tick> {
         let now = ask.now;
         let rests = self.rests(ask.lane, slot).into_iter().filter_map(|(rest, _)| rest);
         let mut latest = rests.filter(|rest| rest.is_active(now)).map(|rest| rest.wakes(now)).max().unwrap_or(now.tick);

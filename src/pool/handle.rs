@@ -105,7 +105,7 @@ impl KeyPool {
 
     /// Takes a key, waiting as long as the demand (else the pool) says, in the order of arrival; also where every key is
     /// disabled or gone, since one may be added or enabled. The layers and [`run`](Self::run) fail at once where none
-    /// can come in time, and as soon as the last that could is disabled or removed while they wait.
+    /// can come in time, and as soon as the last that could is disabled, removed or rests for too long while they wait.
     pub fn acquire(&self, demand: impl Into<Demand>) -> Acquire {
         Acquire::new(self.clone(), demand.into(), false)
     }

@@ -1,13 +1,26 @@
-//! Who waits only as long as a key may come in time: what was lost for good meanwhile (a key that was removed, or disabled by
-//! hand or by an answer) ends the wait of those who have nothing else to wait for.
+//! Who waits only as long as a key may come in time: what was lost meanwhile (a key that was removed, disabled, or rests for
+//! longer than anybody waits) ends the wait of those who have nothing else to wait for.
 
 use std::sync::Arc;
 
-use super::{Affinity, Demand, pick::NotNow, state::State};
-use crate::time::{Now, Tick};
+use super::{Affinity, ask::Ask, pick::NotNow, state::State};
+use crate::{
+    limit::Need,
+    time::{Now, Tick},
+};
+
+/// What was found for those who need as much, and may have any key.
+struct Found {
+    need: Need,
+    free: bool,
+    /// A key comes by then.
+    by: Tick,
+    /// None comes sooner.
+    first: bool,
+}
 
 impl State {
-    /// A key, or what it stands under, is lost until somebody lifts it.
+    /// A key, or what it stands under, is out until somebody lifts it, or for long.
     pub(super) fn lost(&mut self) {
         self.waiters.lost = true;
     }
@@ -20,43 +33,73 @@ impl State {
         for lane in 0..self.lanes.len() as u16 {
             let queued: Vec<u32> = self.lanes[usize::from(lane)].queue.values().copied().collect();
             // Most want any key, and so the same.
-            let mut of_any = None;
+            let mut found: Vec<Found> = Vec::new();
             for index in queued {
                 let Some(waiter) = self.waiters.get_mut(index) else { continue };
                 let Some(until) = waiter.hopes_until else { continue };
-                let demand = Arc::clone(&waiter.demand);
-                let soonest = if is_bound(&demand.affinity) || demand.particulars.earlier.is_some() {
-                    self.soonest(lane, &demand, now)
+                let (demand, need) = (Arc::clone(&waiter.demand), waiter.need);
+                let ask = Ask { need, ..Self::ask_in(lane, &demand, now) };
+                let comes = if is_bound(&demand.affinity) || demand.particulars.earlier.is_some() {
+                    self.soonest(&ask, until).0 <= until
                 } else {
-                    *of_any.get_or_insert_with(|| self.soonest(lane, &demand, now))
+                    self.comes_for_any(&ask, until, &mut found)
                 };
-                if soonest > until {
+                if !comes {
                     self.settle_waiter(index, Err(NotNow::Later));
                 }
             }
         }
     }
 
-    /// When the first key that may carry this demand at all is back, by its rests alone; never, where there is none.
-    fn soonest(&self, lane: u16, demand: &Demand, now: Now) -> Tick {
-        let excluded = self.excluded(demand);
-        let bound = is_bound(&demand.affinity);
-        let wanted = if bound { self.wanted(&demand.affinity) } else { Vec::new() };
+    fn comes_for_any(&mut self, ask: &Ask<'_>, until: Tick, found: &mut Vec<Found>) -> bool {
+        let same = |held: &&mut Found| (held.need, held.free) == (ask.need, ask.demand.free);
+        if let Some(held) = found.iter_mut().find(same) {
+            if held.first || held.by <= until {
+                return held.by <= until;
+            }
+            (held.by, held.first) = self.soonest(ask, until);
+            return held.by <= until;
+        }
+        let (by, first) = self.soonest(ask, until);
+        found.push(Found { need: ask.need, free: ask.demand.free, by, first });
+        by <= until
+    }
+
+    /// When a key may carry this: the first that may by `until`, else the first of all (never, where there is none) and that
+    /// it is the first. The key that was found last is looked at first, so that many losses look at few keys.
+    fn soonest(&mut self, ask: &Ask<'_>, until: Tick) -> (Tick, bool) {
+        let excluded = self.excluded(ask.demand);
+        let bound = is_bound(&ask.demand.affinity);
+        let wanted = if bound { self.wanted(&ask.demand.affinity) } else { Vec::new() };
         let mut soonest = Tick::NEVER;
-        for slot in self.roster.slots().filter(|slot| !bound || wanted.contains(slot)) {
-            let owner = self.roster.keys[slot as usize].owner;
-            let barred = |tier| excluded.tiers.contains(tier);
-            if excluded.holds(slot, owner) || barred(&self.roster.tier(owner).cloned()) {
+        let last = self.waiters.hope;
+        for slot in std::iter::once(last).chain(0..self.roster.keys.len() as u32) {
+            let Some(key) = self.roster.keys.get(slot as usize).filter(|key| !key.removed) else { continue };
+            let (owner, idle) = (key.owner, key.in_flight == 0);
+            if bound && !wanted.contains(&slot)
+                || excluded.holds(slot, owner)
+                || excluded.tiers.contains(&self.roster.tier(owner).cloned())
+            {
                 continue;
             }
-            let rests = self.rests(lane, slot).into_iter().filter_map(|(rest, _)| rest);
-            let back = rests.filter(|rest| rest.is_active(now)).map(|rest| rest.wakes(now)).max();
-            soonest = soonest.min(back.unwrap_or(now.tick));
-            if soonest <= now.tick {
-                break;
+            soonest = soonest.min(self.back(ask, slot, idle));
+            if soonest <= until {
+                self.waiters.hope = slot;
+                return (soonest, false);
             }
         }
-        soonest
+        (soonest, true)
+    }
+
+    /// When this key may carry it. Of one that carries another, or that another process holds, the rests alone are known:
+    /// room may come back with what is under way.
+    fn back(&mut self, ask: &Ask<'_>, slot: u32, idle: bool) -> Tick {
+        if idle && !self.is_elsewhere(ask.lane, slot) {
+            return self.earliest_once_free(ask, slot).unwrap_or(Tick::NEVER);
+        }
+        let rests = self.rests(ask.lane, slot).into_iter().filter_map(|(rest, _)| rest);
+        let back = rests.filter(|rest| rest.is_active(ask.now)).map(|rest| rest.wakes(ask.now)).max();
+        back.unwrap_or(ask.now.tick)
     }
 }
 

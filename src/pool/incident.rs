@@ -119,7 +119,7 @@ impl State {
         if incident.fresh {
             self.weigh_down(whom, verdict);
         }
-        if end == End::Never {
+        if outlasts && !self.waiters.is_empty() {
             self.lost();
         }
         if probed_at_last {

@@ -24,7 +24,7 @@ pub(super) struct Waiter {
     pub(super) demand: Arc<Demand>,
     pub(super) lane: u16,
     pub(super) ticket: u64,
-    need: Need,
+    pub(super) need: Need,
     since: Tick,
     pub(super) waker: Option<Waker>,
     /// When it looks again by itself; later than every time while it has not said.
@@ -39,8 +39,10 @@ pub(super) struct Waiters {
     cells: Vec<Option<Waiter>>,
     free: Vec<u32>,
     queued: usize,
-    /// Something was lost for good since the queue was served.
+    /// Something was lost since the queue was served.
     pub(super) lost: bool,
+    /// The key that somebody could hope for last.
+    pub(super) hope: u32,
 }
 
 impl Waiters {

@@ -305,8 +305,9 @@ pub(super) fn word(text: &str) -> Option<&str> {
     let marks = text.bytes().filter(|byte| b"_.-".contains(byte)).count();
     let known_letters = upper + lower + digits + marks == text.len();
     let mixed = upper > 0 && lower > 0;
-    // Names in camel case are made of letters only, and of words: a capital in at least every twelve.
-    let camel = !mixed || (digits == 0 && marks == 0 && text.len() <= 40);
+    let dots = text.bytes().filter(|byte| *byte == b'.').count();
+    // Names in camel case are made of letters only, with dots between (`Throttling.RateQuota`).
+    let camel = !mixed || (digits == 0 && marks == dots && text.len() <= 40);
     ((1..=64).contains(&text.len()) && known_letters && digits <= 6 && camel && !looks_secret(text)).then_some(text)
 }
 
@@ -334,7 +335,15 @@ mod tests {
 
     #[test]
     fn words_pass_and_secrets_do_not() {
-        for text in ["API_KEY_INVALID", "insufficient_quota", "DeploymentNotFound", "429", "model_not_found", "quota"] {
+        for text in [
+            "API_KEY_INVALID",
+            "insufficient_quota",
+            "DeploymentNotFound",
+            "Throttling.RateQuota",
+            "429",
+            "model_not_found",
+            "quota",
+        ] {
             assert_eq!(word(text), Some(text));
         }
         for text in [

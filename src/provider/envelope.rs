@@ -45,10 +45,12 @@ impl<'a> Envelope<'a> {
     /// operation or a batch that failed is a good answer about something bad.
     pub(super) fn open_good(body: &'a [u8], event: bool) -> Option<Self> {
         // Nearly every good answer ends here: no error object without this word.
-        memchr::memmem::find(&body[..body.len().min(ENOUGH)], b"\"error\"")?;
+        if memchr::memmem::find(&body[..body.len().min(ENOUGH)], b"\"error\"").is_none() && !is_a_bare_outcome(body) {
+            return None;
+        }
         let envelope = Self::open(body);
         let json = envelope.json.as_ref()?;
-        let wrapping = |name: &String| matches!(name.as_str(), "error" | "type" | "request_id" | "user_id");
+        let wrapping = |name: &String| matches!(name.as_str(), "error" | "type" | "request_id" | "user_id" | OUTCOME);
         let bare = || json.as_object().is_some_and(|members| members.keys().all(wrapping));
         (told(json).is_some() && (event || bare())).then_some(envelope)
     }
@@ -85,13 +87,24 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// The error object of a value: `error`, `response.error` (a failed event), or an event of type `error` itself.
+/// Where `MiniMax` keeps how it went, with a good status: `{"base_resp": {"status_code": 1008, "status_msg": "…"}}`.
+const OUTCOME: &str = "base_resp";
+
+/// Whether a body begins with how it went, so that there is no answer in front of it.
+fn is_a_bare_outcome(body: &[u8]) -> bool {
+    let member = body.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    member.is_some_and(|member| member.starts_with(b"\"base_resp\""))
+}
+
+/// The error object of a value: `error`, `response.error` (a failed event), an event of type `error` itself, or what went
+/// wrong by [`OUTCOME`].
 fn told(json: &Value) -> Option<&Value> {
     let present = |value: &&Value| !matches!(value, Value::Null | Value::Bool(false));
     json.get("error")
         .filter(present)
         .or_else(|| json.get("response")?.get("error").filter(present))
         .or_else(|| (json.get("type")?.as_str()? == "error").then_some(json))
+        .or_else(|| json.get(OUTCOME).filter(|outcome| outcome.get("status_code").is_some_and(|code| *code != 0)))
 }
 
 /// Whether the body is a web page, by its type or its beginning.
@@ -281,6 +294,8 @@ mod tests {
             assert!(!is_error(r#"{"text":"say \"error\" twice"}"#, event));
             assert!(is_error(r#"{"error":{"code":503}}"#, event));
             assert!(is_error(r#"[{"error":{"code":503}}]"#, event));
+            assert!(is_error(r#" { "base_resp":{"status_code":1004,"status_msg":"login fail"}}"#, event));
+            assert!(!is_error(r#"{"base_resp":{"status_code":0,"status_msg":""},"choices":[]}"#, event));
         }
         let operation = r#"{"name":"operations/1","done":true,"error":{"code":3,"message":"m"}}"#;
         assert!(!is_error(operation, false));

@@ -14,8 +14,26 @@ pub(super) fn status_of(error: &Value) -> Option<u16> {
         let word = error.get(name)?.as_str()?;
         WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, status)| *status)
     };
-    number("code").or_else(|| number("status")).or_else(|| word("code")).or_else(|| word("type"))
+    let outcome = || {
+        let code = error.get("status_code")?.as_u64()?;
+        OUTCOMES.iter().find(|(known, _)| *known == code).map(|(_, status)| *status)
+    };
+    number("code").or_else(|| number("status")).or_else(|| word("code")).or_else(|| word("type")).or_else(outcome)
 }
+
+/// `MiniMax`'s numbers.
+const OUTCOMES: &[(u64, u16)] = &[
+    (1002, 429),
+    (1004, 401),
+    (1008, 402),
+    (1026, 400),
+    (1027, 400),
+    (1039, 429),
+    (1042, 400),
+    (2013, 400),
+    (2049, 401),
+    (2056, 429),
+];
 
 const WORDS: &[(&str, u16)] = &[
     ("invalid_request_error", 400),

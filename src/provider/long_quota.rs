@@ -10,7 +10,7 @@ use super::{
 const MONTH: [&str; 7] =
     ["per month", "/ month", "/month", "monthly limit", "monthly usage", "monthly token limit", "weekly"];
 /// Of a day, or of some hours.
-const DAY: [&str; 10] = [
+const DAY: [&str; 11] = [
     "per day",
     "per-day",
     "/ day",
@@ -21,13 +21,17 @@ const DAY: [&str; 10] = [
     "usage limit",
     "(rpd)",
     " tpd ",
+    "rpd limit",
 ];
 /// Of a minute or less, whatever else it speaks of: an account or a model may be named like a week.
 const SHORT: [&str; 8] = ["per minute", "per min", "/ minute", "/min", "per second", "(rpm)", "(tpm)", "per-min"];
 
 /// The quota that the first sentence of a 429 names. The later ones advertise plans.
 pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
-    let sentence = said.own().split(". ").next().filter(|_| said.status == 429)?;
+    let own = said.own();
+    // What is behind this says which limit it was.
+    let sentence = own.split_once("details:").map_or(own, |(_, details)| details);
+    let sentence = sentence.split(". ").next().filter(|_| said.status == 429)?;
     let has = |words: &[&str]| words.iter().any(|word| stands(sentence, word));
     match () {
         () if has(&SHORT) => None,

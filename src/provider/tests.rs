@@ -46,10 +46,12 @@ fn sentences() -> Vec<String> {
             _ => {}
         }
     }
-    let tables: [&[Rule]; 8] = [
+    let tables: [&[Rule]; 10] = [
         gemini::rules::RULES,
         gemini::left::LEFT,
         openai::rules::RULES,
+        openai::money::MONEY,
+        openai::asked::ASKED,
         openai::limits::LIMITS,
         anthropic::rules::RULES,
         by_status::EDGE,

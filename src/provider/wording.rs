@@ -188,7 +188,7 @@ fn unprefaced(text: &str) -> &str {
 
 fn is_preface(word: &str) -> bool {
     let word = word.trim_matches(|c: char| "().,#".contains(c));
-    let number = word.len() <= 3 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let number = word.len() <= 5 && word.bytes().all(|byte| byte.is_ascii_digit());
     number || PREFACES.contains(&word) || (word.len() > 5 && (word.ends_with("error") || word.ends_with("exception")))
 }
 
@@ -256,6 +256,7 @@ mod tests {
             ("error: [400 bad request] 403 forbidden - no", "no"),
             ("apierror: openai error: no", "no"),
             ("403 permission_denied. no", "no"),
+            ("aierror: 3036: no", "no"),
             ("permission denied: consumer 'x'", "permission denied: consumer ''"),
             ("your key\u{2019}s project", "your key's project"),
         ] {

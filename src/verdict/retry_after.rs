@@ -90,7 +90,7 @@ pub fn duration(text: &str) -> Option<Duration> {
 /// 30 seconds` (a bare number counts as seconds, and a sentence that was cut short as far as it goes; a date says nothing
 /// here, since nobody tells the time).
 pub fn in_text(text: &str) -> Option<Duration> {
-    const PHRASES: [&str; 9] = [
+    const PHRASES: [&str; 10] = [
         "retry in ",
         "retry after ",
         "retry-after: ",
@@ -100,6 +100,7 @@ pub fn in_text(text: &str) -> Option<Duration> {
         "please wait ",
         "reset after ",
         "resets in ",
+        "expected available in ",
     ];
     let mut longest = None;
     for phrase in PHRASES {

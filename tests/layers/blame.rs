@@ -117,7 +117,8 @@ const LIMITED: &str = r#"{"error":{"message":"Rate limit reached","code":429},"u
 #[tokio::test(start_paused = true)]
 async fn an_error_under_a_good_status_is_retried_like_an_error() {
     let good = r#"{"id":"x","choices":[{"message":{"content":"say {\"error\":1}"}}],"error":null}"#;
-    for error in [LIMITED.to_owned(), format!(" \n{LIMITED}"), LIMITED.replace("{\"error\"", "{ \"error\"")] {
+    let outcome = r#"{"base_resp":{"status_code":1002,"status_msg":"rate limit"}}"#.to_owned();
+    for error in [LIMITED.to_owned(), format!(" \n{LIMITED}"), LIMITED.replace("{\"error\"", "{ \"error\""), outcome] {
         let pool = pool(OpenAi::new(), 2);
         let said = move |n| json(200, if n == 1 { error.clone() } else { good.to_owned() });
         let (answer, attempts) = send(&pool, "/v1/chat/completions", r#"{"model":"m"}"#, said).await;
@@ -146,6 +147,7 @@ async fn good_answers_pass_as_they_came() {
         r#"{"id":"x","error":{"code":429}}"#,
         r#"{"errors":[1],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#,
         r#"{"error":null,"choices":[]}"#,
+        r#"{"base_resp":{"status_code":0,"status_msg":""},"choices":[]}"#,
         r#"{"error":{"code":429},"choices":[{"message":{}}]}"#,
         &large,
     ] {

@@ -6,7 +6,10 @@ use http::{Request, Response};
 use tokio::task::JoinHandle;
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, ServiceExt};
-use tower_keypool::{Affinity, Demand, Error, Key, KeyPool, KeyRotationLayer, OutReason, Until, Verdict, VerdictKind};
+use tower_keypool::{
+    Affinity, Demand, Error, Key, KeyPool, KeyRotationLayer, Limit, Limits, OutReason, Span, Unit, Until, Verdict,
+    VerdictKind,
+};
 use tower_test::mock;
 
 use crate::support::{self, Body, Handle, ask, key_of, narrow_pool, ok};
@@ -30,7 +33,7 @@ fn narrow(id: &str) -> Key {
 #[tokio::test(start_paused = true)]
 async fn a_wait_ends_with_the_last_key_that_it_could_be_for() {
     type Loss = fn(&KeyPool, tower_keypool::Lease);
-    let losses: [(&str, Loss, Option<OutReason>); 5] = [
+    let losses: [(&str, Loss, Option<OutReason>); 7] = [
         ("removed", |pool, _| pool.remove(&"one".into()).unwrap(), None),
         ("disabled", |pool, _| pool.disable(&"one".into(), "by test").unwrap(), Some(OutReason::DisabledByHand)),
         (
@@ -42,6 +45,18 @@ async fn a_wait_ends_with_the_last_key_that_it_could_be_for() {
             "suspended for longer",
             |_, lease| lease.judge(&Verdict::new(VerdictKind::Suspended).until(Until::Probed(LONG * 2))),
             Some(OutReason::DisabledSuspended),
+        ),
+        (
+            "not valid, the first time",
+            |_, lease| {
+                lease.judge(&Verdict::new(VerdictKind::InvalidKey).until(Until::Lifted).confirm_after(LONG * 2));
+            },
+            Some(OutReason::Resting),
+        ),
+        (
+            "at its limit for longer",
+            |_, lease| lease.judge(&Verdict::new(VerdictKind::RateLimited).until(Until::For(LONG * 2))),
+            Some(OutReason::RateLimited),
         ),
         ("not in the configuration", |pool, _| drop(pool.reconfigure(support::builder(&[])).unwrap()), None),
     ];
@@ -56,6 +71,60 @@ async fn a_wait_ends_with_the_last_key_that_it_could_be_for() {
         assert_eq!(error.exhausted().unwrap().reasons().next().map(|(reason, _)| reason), reason, "{what}: {error}");
         assert_eq!(pool.snapshot().waiters, 0, "{what}");
     }
+}
+
+/// What is left is another key's window, which opens too late: whoever comes then is told so at once.
+#[tokio::test(start_paused = true)]
+async fn a_window_that_opens_too_late_is_nothing_to_wait_for() {
+    for opens_in_time in [false, true] {
+        let span = if opens_in_time { LONG / 2 } else { LONG * 10 };
+        let full = Key::new("two")
+            .id("two")
+            .limits("m", Limits::new().with(Limit { unit: Unit::Requests, span: Span::Sliding(span), amount: 1 }));
+        let pool = support::builder(&[]).keys([narrow("one"), full]).build().unwrap();
+        let [first, second] = [pool.try_acquire("m").unwrap(), pool.try_acquire("m").unwrap()];
+        let (one, two) = if first.key_id().to_string() == "one" { (first, second) } else { (second, first) };
+        drop(two);
+        let (task, mut handle) = waiting(&pool, ask()).await;
+        let before = pool.clock().tick();
+        one.judge(&Verdict::new(VerdictKind::RateLimited).until(Until::For(LONG * 2)));
+        drop(one);
+        if opens_in_time {
+            let (sent, answer) = handle.next_request().await.unwrap();
+            assert_eq!(key_of(&sent), "two");
+            answer.send_response(ok());
+            task.await.unwrap().unwrap();
+        } else {
+            assert!(task.await.unwrap().unwrap_err().is_exhausted());
+            assert_eq!(pool.clock().tick(), before);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_of_the_day_is_nothing_to_wait_for() {
+    // Where the test begins it is midnight in London, when a day's quota rests a minute.
+    let pool = support::builder(&[]).key(narrow("one").zone("Asia/Kolkata")).build().unwrap();
+    let held = pool.try_acquire("m").unwrap();
+    let (task, _handle) = waiting(&pool, ask()).await;
+    let before = pool.clock().tick();
+    held.judge(&Verdict::new(VerdictKind::QuotaExhausted).until(Until::DayEnd));
+    let error = task.await.unwrap().unwrap_err();
+    assert_eq!(pool.clock().tick(), before);
+    assert_eq!(error.exhausted().unwrap().reasons().next().unwrap().0, OutReason::QuotaExhausted);
+}
+
+/// A rest that is over in time lets nobody go.
+#[tokio::test(start_paused = true)]
+async fn a_rest_that_ends_in_time_is_waited_for() {
+    let pool = narrow_pool();
+    let held = pool.try_acquire("m").unwrap();
+    let (task, mut handle) = waiting(&pool, ask()).await;
+    held.judge(&Verdict::new(VerdictKind::RateLimited).until(Until::For(LONG / 2)));
+    drop(held);
+    let (_, answer) = handle.next_request().await.unwrap();
+    answer.send_response(ok());
+    task.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

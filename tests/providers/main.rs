@@ -10,3 +10,4 @@ mod sample;
 mod samples;
 mod threads;
 mod unseen;
+mod vendors;

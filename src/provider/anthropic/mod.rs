@@ -13,6 +13,7 @@ use super::{
     by_status::{BY_STATUS, EDGE, FORMS, PAGES, REDIRECTS},
     credentials::{self, X_API_KEY},
     envelope::Envelope,
+    openai::{asked::ASKED, limits::LIMITS, money::MONEY, rules::RULES as OTHERS},
     rule::decide,
 };
 use crate::{
@@ -117,12 +118,17 @@ impl Provider for Anthropic {
     fn judge(&self, answer: &Answer<'_>) -> Verdict {
         if answer.status.is_success() || answer.status.is_informational() {
             return match Envelope::open_good(answer.body, answer.event) {
-                Some(envelope) => decide(&[FORMS, rules::RULES, BY_STATUS], said::read(&envelope, answer), answer),
+                Some(envelope) => decide(
+                    &[FORMS, rules::RULES, OTHERS, MONEY, ASKED, LIMITS, BY_STATUS],
+                    said::read(&envelope, answer),
+                    answer,
+                ),
                 None => Verdict::SUCCESS.status(answer.status),
             };
         }
         let said = said::read(&Envelope::open(answer.body), answer);
-        decide(&[REDIRECTS, EDGE, PAGES, FORMS, rules::RULES, BY_STATUS], said, answer)
+        // Others speak its language with words of their own (Zhipu's numbers): what these mean stands in one place.
+        decide(&[REDIRECTS, EDGE, PAGES, FORMS, rules::RULES, OTHERS, MONEY, ASKED, LIMITS, BY_STATUS], said, answer)
     }
 
     /// Gateways that speak its language do.

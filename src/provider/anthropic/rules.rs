@@ -11,6 +11,18 @@ use crate::{
 
 /// The table.
 pub(in crate::provider) const RULES: &[Rule] = &[
+    // The key, where it is a subscription's.
+    rule(
+        &[401, 403],
+        &[
+            Begins("oauth authentication is currently not allowed for this organization"),
+            Begins("oauth token has been revoked"),
+            Begins("oauth token has expired"),
+            Begins("oauth token does not meet scope requirement "),
+        ],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).code("OAUTH_TOKEN"),
+        "This subscription's token is revoked, has expired or is not for this API: use an API key of the Anthropic console.",
+    ),
     // How we sent it.
     rule(
         &[401],
@@ -32,7 +44,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         "The organization's budget or credit is used up: raise it or pay in the Anthropic console.",
     ),
     rule(
-        &[400, 403],
+        &[400, 403, 429],
         &[
             Whole(
                 "your credit balance is too low to access the anthropic api. please go to plans & billing to upgrade or purchase credits",
@@ -42,12 +54,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             ),
             Begins("credit balance is too low to access "),
             Begins("credit balance is too low"),
+            Begins("you're out of extra usage"),
         ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("CREDIT_BALANCE_TOO_LOW"),
         "The organization's credit is used up: buy credits in the Anthropic console.",
     ),
     rule(
-        &[400, 403],
+        &[400, 403, 429],
         &[
             Whole(
                 "you have reached your specified api usage limits. you will regain access on 0000-00-00 at 00:00 utc",

@@ -5,7 +5,7 @@ use crate::{
     provider::{
         complaint::{
             Hit,
-            Mark::{All, Begins, Frames, Hits, Is, Says, Waits, Whole},
+            Mark::{All, Begins, Frames, Hits, Is, IsLike, Says, Waits, Whole},
         },
         rule::{HOUR, Rule, probed, rule, ruling, seconds},
     },
@@ -28,8 +28,9 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         "This endpoint takes no API keys: use the Gemini API's own host and paths.",
     ),
     rule(
-        &[401, 403],
+        &[400, 401, 403],
         &[
+            Begins("missing or invalid authorization header"),
             Begins("method doesn't allow unregistered callers "),
             Begins("request is missing a valid api key"),
             Begins("request is missing required authentication "),
@@ -143,9 +144,18 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     ),
     // Money.
     rule(
+        &[402, 403, 429],
+        &[
+            Begins("billing account has exceeded its monthly spending cap"),
+            Begins("billing account has reached its monthly spending cap"),
+        ],
+        ruling(K::QuotaExhausted, S::BillingAccount, probed(HOUR), E::OtherKey).code("SPENDING_CAP"),
+        "The billing account reached its monthly spending cap: raise it in Google AI Studio, or wait for the next month.",
+    ),
+    rule(
         &[4],
         &[
-            Is("BILLING_DISABLED"),
+            IsLike("billing_"),
             All(&[Is("PERMISSION_DENIED"), Begins("lightning dunning decision ")]),
             All(&[Is("PERMISSION_DENIED"), Begins("dunning decision ")]),
             All(&[Is("PERMISSION_DENIED"), Begins("api method requires billing ")]),
@@ -154,7 +164,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         "Billing is off for the key's project: turn it on in the Google Cloud console.",
     ),
     rule(
-        &[400],
+        &[400, 403],
         &[
             Begins("gemini api free tier is not available "),
             Begins("free tier is not available "),
@@ -196,7 +206,6 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("you exceeded your monthly spending cap"),
             Begins("you have exceeded your monthly spending cap"),
             Begins("you have reached your monthly spending cap"),
-            Begins("billing account has exceeded its monthly spending cap"),
             Begins("monthly spending cap "),
         ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("SPENDING_CAP"),
@@ -226,6 +235,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Whole("imagen api is only accessible to billed users at this time"),
             Begins("imagen api is only accessible to billed users "),
             Begins("veo api is only accessible to billed users "),
+            Begins("lyria api is only accessible to billed users "),
         ],
         ruling(K::ModelUnavailable, S::OwnerLane, seconds(24 * HOUR), E::OtherKey).code("BILLED_USERS_ONLY"),
         "Only projects with billing may use this model: use a paid project's key, or another model.",
@@ -354,7 +364,15 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     ),
     rule(
         &[404],
-        &[Begins("requested entity was not found ")],
+        &[
+            Begins("requested entity was not found "),
+            All(&[Is("NOT_FOUND"), Says("files/")]),
+            All(&[Is("NOT_FOUND"), Says("batches/")]),
+            All(&[Is("NOT_FOUND"), Says("operations/")]),
+            All(&[Is("NOT_FOUND"), Says("cachedcontents/")]),
+            All(&[Is("NOT_FOUND"), Says("filesearchstores/")]),
+            All(&[Is("NOT_FOUND"), Says("corpora/")]),
+        ],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).unclear(),
         "What was asked for does not exist, or belongs to another project whose keys alone can see it.",
     ),

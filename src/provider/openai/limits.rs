@@ -1,13 +1,13 @@
 //! What errors of the `OpenAI` family mean that speak of limits: of the provider's, of an account's, of a request's size.
 
-use super::said::PASSED_ON;
+use super::said::{PASSED_ON, RATE, RELAYED};
 use crate::{
     provider::{
         complaint::{
             Hit,
             Mark::{Begins, Hits, Is, IsLike, Says, Waits},
         },
-        rule::{HOUR, Rule, probed, rule, ruling},
+        rule::{HOUR, Rule, probed, rule, ruling, seconds},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
 };
@@ -34,8 +34,14 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
             Is("resource_unavailable"),
             Is("queue_exceeded"),
             Is("NoCapacity"),
+            Says("maximum capacity"),
+            Says("over capacity"),
+            Says("capacity limits"),
+            Says("model busy"),
+            Says("model is busy"),
             // Zhipu's.
             Is("1305"),
+            Is("1312"),
         ],
         ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
         "The provider has no capacity for this model now: wait, or fall back to another model.",
@@ -49,7 +55,7 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
     // Whom it passed the request on to refused it, not this account.
     rule(
         &[401, 403],
-        &[Begins("provider returned error")],
+        &[Begins("provider returned error"), Is(RELAYED)],
         ruling(K::Transient, S::Caller, U::Now, E::AfterPause).code("UPSTREAM_REFUSED"),
         "The provider behind this one refused the request: it is tried again.",
     ),
@@ -65,10 +71,7 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
     // Cloudflare's, of all models together; its days are UTC's.
     rule(
         &[429],
-        &[
-            Begins("you have used up your daily free allocation of "),
-            Begins("4006: you have used up your daily free allocation of "),
-        ],
+        &[Begins("you have used up your daily free allocation of ")],
         ruling(K::QuotaExhausted, S::Owner, U::DayEnd, E::OtherKey)
             .code("DAILY_ALLOCATION")
             .heeding_between(600, 26 * HOUR),
@@ -91,14 +94,27 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
     ),
     rule(
         &[403, 429],
-        &[Hits(Hit::Month), Begins("free tier of the model has been exhausted"), Is("1310")],
+        &[
+            Hits(Hit::Month),
+            Begins("free tier of the model has been exhausted"),
+            Begins("you've reached your usage limit "),
+            Is("QuotaExceeded"),
+            Is("1310"),
+        ],
         ruling(K::QuotaExhausted, S::OwnerLane, probed(6 * HOUR), E::OtherKey).heeding(31 * 24 * HOUR),
         "The account's quota of a week or a month is used up: raise it in the provider's console, or add another account's key.",
+    ),
+    // Zhipu's.
+    rule(
+        &[429],
+        &[Is("1311")],
+        ruling(K::ModelUnavailable, S::OwnerLane, seconds(6 * HOUR), E::OtherKey).code("NOT_IN_PLAN"),
+        "The account's plan does not include this model: use a key of a larger plan, or another model.",
     ),
     // Rates.
     rule(
         &[429],
-        &[Hits(Hit::Account)],
+        &[Hits(Hit::Account), Is("1313")],
         ruling(K::RateLimited, S::Owner, U::Backoff, E::OtherKey).heeding(26 * HOUR),
         "The account is at its rate limit: wait as long as stated, or add a key of another account.",
     ),
@@ -108,15 +124,21 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
             IsLike("rate_limit"),
             IsLike("ratelimit"),
             IsLike("_quota_exceeded"),
-            Is("throttling_error"),
+            IsLike("throttling"),
             Is("limit_requests"),
+            Is("limit_burst_rate"),
+            // Zhipu's.
             Is("1302"),
             Is("1303"),
+            // MiniMax's: requests, tokens.
+            Is("1002"),
+            Is("1039"),
             Begins("you have been rate limited"),
             Begins("too many requests for team "),
             Begins("too many tokens for team "),
             Is("requests"),
             Is("tokens"),
+            Is(RATE),
             Waits,
         ],
         ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(26 * HOUR),

@@ -1,6 +1,8 @@
 //! `OpenAI`, and everyone who speaks like it.
 
+pub(super) mod asked;
 pub(super) mod limits;
+pub(super) mod money;
 mod path;
 mod rates;
 pub(super) mod rules;
@@ -129,14 +131,20 @@ impl Provider for OpenAi {
     fn judge(&self, answer: &Answer<'_>) -> Verdict {
         if answer.status.is_success() || answer.status.is_informational() {
             return match Envelope::open_good(answer.body, answer.event) {
-                Some(envelope) => {
-                    decide(&[FORMS, rules::RULES, limits::LIMITS, BY_STATUS], said::read(&envelope, answer), answer)
-                }
+                Some(envelope) => decide(
+                    &[FORMS, rules::RULES, money::MONEY, asked::ASKED, limits::LIMITS, BY_STATUS],
+                    said::read(&envelope, answer),
+                    answer,
+                ),
                 None => Verdict::SUCCESS.status(answer.status),
             };
         }
         let said = said::read(&Envelope::open(answer.body), answer);
-        decide(&[REDIRECTS, EDGE, PAGES, FORMS, rules::RULES, limits::LIMITS, BY_STATUS], said, answer)
+        decide(
+            &[REDIRECTS, EDGE, PAGES, FORMS, rules::RULES, money::MONEY, asked::ASKED, limits::LIMITS, BY_STATUS],
+            said,
+            answer,
+        )
     }
 
     /// `OpenRouter` does, where the model's own provider failed after the head was sent; so do gateways.

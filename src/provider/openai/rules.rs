@@ -1,5 +1,5 @@
-//! What errors of the `OpenAI` family mean: `OpenAI`, Azure, `OpenRouter`, and those who speak like them. The first
-//! row that fits decides; words come before sentences, money before rates.
+//! What errors of the `OpenAI` family mean that speak of keys and accounts: `OpenAI`, Azure, `OpenRouter`, and those who speak
+//! like them. The first row that fits decides; words come before sentences. Then come `money`, `asked` and `limits`.
 
 use super::said::PASSED_ON;
 use crate::{
@@ -15,7 +15,10 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     // What an account allows.
     rule(
         &[404],
-        &[Begins("no endpoints found matching your data policy ")],
+        &[
+            Begins("no endpoints found matching your data policy "),
+            Begins("no endpoints available matching your guardrail restrictions "),
+        ],
         ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear().code("DATA_POLICY"),
         "The account's privacy settings allow nobody who offers this model: change them, or use another model.",
     ),
@@ -42,6 +45,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Is("invalid_model"),
             Is("unknown_model"),
             Is("unavailable_model"),
+            // Zhipu's.
+            Is("1211"),
             Frames("no such model ", " or task"),
             Begins("model not exist"),
             Begins("model does not exist"),
@@ -104,6 +109,30 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ],
         ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey),
         "The account behind this key was switched off: see the provider's mails to its owner.",
+    ),
+    rule(
+        &[401, 403, 429],
+        &[
+            Begins("openai account has been deactivated"),
+            Begins("openai account associated with this api key has been deactivated"),
+            Begins("key is associated with a deactivated account"),
+            Begins("access was terminated due to violation "),
+        ],
+        ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey).code("ACCOUNT_DEACTIVATED"),
+        "The account behind this key was switched off: see the provider's mails to its owner.",
+    ),
+    rule(
+        &[401, 403, 429],
+        &[
+            // Azure's, of what was asked before.
+            Begins("resource has been temporarily blocked "),
+            // Zhipu's: inactive, gone, locked.
+            Is("1110"),
+            Is("1111"),
+            Is("1112"),
+        ],
+        ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("ACCOUNT_BLOCKED"),
+        "The provider blocked the account behind this key: see its console for why, or write to its support.",
     ),
     rule(
         &[403, 412],
@@ -205,163 +234,6 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ],
         ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("NETWORK_RULES"),
         "The resource's network rules shut this machine's address out: allow it there, or use another exit address.",
-    ),
-    // DashScope calls tokens a minute what others call money.
-    rule(
-        &[429],
-        &[Begins("allocated quota exceeded")],
-        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(HOUR),
-        "The account is at its tokens per minute for this model: wait a minute, or add a key of another account.",
-    ),
-    // Money.
-    rule(
-        &[402],
-        &[Says("fewer max_tokens"), Says("prompt tokens limit exceeded")],
-        ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).code("CREDITS_TOO_LOW_FOR_REQUEST").retries(8),
-        "The account's credits do not cover this one request: ask for fewer tokens, or add credits.",
-    ),
-    // A proxy that gives keys of its own a budget (LiteLLM).
-    rule(
-        &[400, 429],
-        &[Is("budget_exceeded")],
-        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey),
-        "This key's budget is used up: raise it where the key was made.",
-    ),
-    rule(
-        &[402, 403],
-        &[Begins("key limit exceeded")],
-        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("KEY_LIMIT_EXCEEDED"),
-        "This key reached the credit limit that its owner set: raise it in the provider's console.",
-    ),
-    rule(
-        &[403],
-        &[Begins("out of call volume quota")],
-        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("CALL_VOLUME_QUOTA").heeding(31 * 24 * HOUR),
-        "The subscription's calls are used up: wait until they are replenished, or raise its quota.",
-    ),
-    rule(
-        &[401, 403, 429],
-        &[
-            Frames("team ", " has either used all available credits "),
-            Frames("team ", " has used all available credits "),
-            Begins("team has used all available credits "),
-            Begins("newly created team doesn't have any credits "),
-            Begins("newly created teams doesn't have any credits "),
-            Begins("subscription payment is past due"),
-            Begins("team doesn't have any credits yet"),
-            Frames("team ", " doesn't have any credits yet"),
-            Begins("insufficient balance or "),
-            Begins("account balance is insufficient"),
-            Begins("sorry, your account balance is insufficient"),
-            Begins("inactive subscription or usage limit reached"),
-        ],
-        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("OUT_OF_CREDITS"),
-        "The account's credits are used up: add credits, or raise its budget in the provider's console.",
-    ),
-    rule(
-        &[4],
-        &[
-            Is("insufficient_quota"),
-            Is("insufficient_balance"),
-            Is("insufficient_balance_error"),
-            Is("insufficient_user_quota"),
-            Is("AccountOverdueError"),
-            // Zhipu's.
-            Is("1113"),
-            Is("Arrearage"),
-            Is("exceeded_current_quota_error"),
-            Is("credit_balance_exhausted"),
-            Is("organization_usage_limit_exceeded"),
-            // Groq's, where a budget is at its end.
-            Is("blocked_api_access"),
-            IsLike("spend_limit"),
-            // OpenCode's.
-            Is("CreditsError"),
-            Is("MonthlyLimitError"),
-            IsLike("billing_"),
-        ],
-        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
-        "The account's credit or budget is used up: add credits, or raise its budget in the provider's console.",
-    ),
-    rule(
-        &[402],
-        &[],
-        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
-        "The account's credits are used up: add credits in the provider's console.",
-    ),
-    // The model.
-    rule(
-        &[401],
-        &[Is("ModelError")],
-        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
-        "Nobody offers this model here: check the model's name.",
-    ),
-    rule(
-        &[404],
-        &[
-            Frames("model ", " not found"),
-            Frames("model ", " is not found"),
-            All(&[Begins("model ''"), Says("'' not found")]),
-        ],
-        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
-        "This server does not have the model: pull it there, or check its name.",
-    ),
-    rule(
-        &[403, 404],
-        &[Is("model_not_found"), Is("model_not_available"), Begins("model ")],
-        ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
-        "This model does not exist, or this key's account has no access to it: check the model's name.",
-    ),
-    rule(
-        &[404],
-        &[Is("DeploymentNotFound")],
-        ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear(),
-        "This resource has no such deployment (a new one takes five minutes): check the deployment's name.",
-    ),
-    // Who may ask like that: only for accounts that have shown who they are are some models streamed.
-    rule(
-        &[400, 403, 404],
-        &[Begins("organization must be verified ")],
-        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("ORGANIZATION_NOT_VERIFIED").retries(7),
-        "The account must be verified for what this request asks of the model: verify it in the provider's console.",
-    ),
-    rule(
-        &[400, 403],
-        &[Is("model_terms_required")],
-        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).retries(7),
-        "The account has yet to accept this model's terms: accept them in the provider's console.",
-    ),
-    // Whose resource it is.
-    rule(
-        &[400, 404],
-        &[
-            Is("previous_response_not_found"),
-            Is("invalid_encrypted_content"),
-            Begins("no such file object "),
-            Begins("no file found with id "),
-            Begins("no thread found with id "),
-            Begins("item with id "),
-            Begins("vector store with id "),
-            Begins("conversation with id "),
-            Begins("no assistant found with id "),
-            Begins("no batch found with id "),
-        ],
-        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
-        "The file or earlier response belongs to another project, or does not exist: only keys of its project see it.",
-    ),
-    // The caller.
-    rule(
-        &[403],
-        &[Says("flagged"), Says("violates usage guidelines"), IsLike("moderation"), IsLike("content_policy")],
-        ruling(K::CallerFault, S::Caller, U::Now, E::No).code("FLAGGED"),
-        "The provider's moderation refused the input: change what is asked.",
-    ),
-    // The provider.
-    rule(
-        &[409],
-        &[],
-        ruling(K::Transient, S::Caller, U::Now, E::AfterPause),
-        "The provider gave up because of another request at the same time: it is tried again.",
     ),
 ];
 

@@ -21,6 +21,15 @@ use crate::{
 /// Our word for an error that a proxy had of its own provider and tells in its own name.
 pub(super) const PASSED_ON: &str = "UPSTREAM_REFUSED";
 
+/// Our word for what another provider said, whom this one asked for it.
+pub(super) const RELAYED: &str = "RELAYED";
+
+/// Our word for a sentence that speaks of a rate, where no word of the provider's own does.
+pub(super) const RATE: &str = "RATE";
+
+/// Our word for tokens a minute that are called money: what else this says is told apart by where it links to alone.
+pub(super) const TOKEN_LIMIT: &str = "TOKEN_LIMIT";
+
 /// Reads an error.
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let mut said = Complaint::of(answer, Some(envelope));
@@ -30,7 +39,8 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     if let Some(error) = envelope.error() {
         let outer = envelope.json.as_ref();
         let inner = error.get("innererror").and_then(|inner| inner.get("code"));
-        for word in [error.get("code"), inner, error.get("type")].into_iter().flatten() {
+        let words = [error.get("code"), error.get("status_code"), inner, error.get("type"), error.get("reason")];
+        for word in words.into_iter().flatten() {
             match word {
                 Value::String(word) => said.say(word),
                 Value::Number(number) => said.say(&number.to_string()),
@@ -43,15 +53,18 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         let behind = first.and_then(|first| first.get("error_chain")?.get(0)?.get("message"));
         let first = behind.or_else(|| first?.get("message"));
         let outer = outer.and_then(|outer| outer.get("message"));
-        let told = [Some(error), error.get("message"), error.get("detail"), outer, first];
-        message = told.into_iter().flatten().find(|value| text(value)).and_then(Value::as_str).unwrap_or(message);
+        let named = ["message", "detail", "status_msg"].map(|name| error.get(name));
+        let told = [Some(error)].into_iter().chain(named).chain([outer, first]);
+        message = told.flatten().find(|value| text(value)).and_then(Value::as_str).unwrap_or(message);
         if answer.status.is_success() {
             said.status = error_words::status_of(error).unwrap_or(500);
         }
-        account_reset = error
-            .get("metadata")
-            .and_then(|metadata| metadata.get("headers")?.get("X-RateLimit-Reset"))
-            .and_then(|reset| {
+        let metadata = error.get("metadata");
+        if metadata.and_then(|metadata| metadata.get("provider_name")?.as_str()).is_some() {
+            said.say(RELAYED);
+        }
+        account_reset =
+            metadata.and_then(|metadata| metadata.get("headers")?.get("X-RateLimit-Reset")).and_then(|reset| {
                 retry_after::reset(&reset.as_str().map_or_else(|| reset.to_string(), str::to_owned), answer.now)
             });
     }
@@ -59,8 +72,14 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     if is_passed_on(said.message()) {
         said.say(PASSED_ON);
     }
-    // What OpenRouter allows of its free models says nothing of the account's others.
-    said.hit = account_reset.filter(|_| !said.own().contains("free-models-per-")).map(|_| Hit::Account);
+    if said.status == 429 && said.own().contains("#token-limit") {
+        said.say(TOKEN_LIMIT);
+    }
+    // The later sentences advertise plans.
+    if said.status == 429 && said.own().split(". ").next().is_some_and(|first| first.contains("rate limit")) {
+        said.say(RATE);
+    }
+    said.hit = account_reset.filter(|_| !is_of_models(&said, answer.asked)).map(|_| Hit::Account);
     // In this order: the headers that are made for it, the error's own words, what the rate headers leave to infer.
     said.wait =
         said.wait.or(account_reset).or_else(|| said.wait_in_text()).or_else(|| rate_headers::restored(&remaining));
@@ -75,6 +94,14 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     }
     said.news.remaining = remaining;
     said
+}
+
+/// Whether a limit that `OpenRouter` names is one of some models, which says nothing of the account's others: of its free ones
+/// (`free-models-per-day`), or of one (`limit_rpm/a/model/…`, `High demand for a/model`).
+fn is_of_models(said: &Complaint, asked: Option<&str>) -> bool {
+    let names = |asked: &str| !asked.is_empty() && said.message().contains(&asked.to_lowercase());
+    ["free-models-per-", "limit_rpm/", "limit_rpd/", "per-model"].iter().any(|word| said.own().contains(word))
+        || asked.is_some_and(names)
 }
 
 /// A sentence whose blanks are percent-encoded, as xAI has some, as it was before.

@@ -1,0 +1,118 @@
+//! What errors of the `OpenAI` family mean that speak of what was asked for: a model, somebody's things, the input.
+
+use crate::{
+    provider::{
+        complaint::Mark::{All, Begins, Frames, Is, IsLike, Says},
+        rule::{Rule, rule, ruling},
+    },
+    verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
+};
+
+/// The table.
+pub(in crate::provider) const ASKED: &[Rule] = &[
+    // The model.
+    rule(
+        &[401],
+        &[Is("ModelError")],
+        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
+        "Nobody offers this model here: check the model's name.",
+    ),
+    rule(
+        &[404],
+        &[
+            Frames("model ", " not found"),
+            Frames("model ", " is not found"),
+            All(&[Begins("model ''"), Says("'' not found")]),
+        ],
+        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
+        "This server does not have the model: pull it there, or check its name.",
+    ),
+    rule(
+        &[403, 404],
+        &[
+            Is("model_not_found"),
+            Is("model_not_available"),
+            Begins("model "),
+            Begins("access to model "),
+            Begins("api key does not have permission to use the model "),
+        ],
+        ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
+        "This model does not exist, or this key's account has no access to it: check the model's name.",
+    ),
+    rule(
+        &[404],
+        &[Is("DeploymentNotFound")],
+        ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear(),
+        "This resource has no such deployment (a new one takes five minutes): check the deployment's name.",
+    ),
+    // NVIDIA's, where a model is down.
+    rule(
+        &[400],
+        &[Frames("function id ", " degraded function cannot be invoked")],
+        ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).code("DEGRADED"),
+        "The provider's model is down just now: wait, or fall back to another model.",
+    ),
+    // A plan for some clients alone (Kimi's): keys of another plan serve.
+    rule(
+        &[403],
+        &[Begins("kimi for coding is currently only available for ")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("CLIENT_NOT_ALLOWED").retries(7),
+        "The plan behind this key is for certain clients alone: use one of these, or a key of another plan.",
+    ),
+    // Who may ask like that: only for accounts that have shown who they are are some models streamed.
+    rule(
+        &[400, 403, 404],
+        &[Begins("organization must be verified ")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("ORGANIZATION_NOT_VERIFIED").retries(7),
+        "The account must be verified for what this request asks of the model: verify it in the provider's console.",
+    ),
+    rule(
+        &[400, 403],
+        &[Is("model_terms_required")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).retries(7),
+        "The account has yet to accept this model's terms: accept them in the provider's console.",
+    ),
+    // Whose resource it is.
+    rule(
+        &[400, 404],
+        &[
+            Is("previous_response_not_found"),
+            Is("invalid_encrypted_content"),
+            Begins("no such file object "),
+            Begins("no file found with id "),
+            Begins("no thread found with id "),
+            Begins("item with id "),
+            Begins("vector store with id "),
+            Begins("conversation with id "),
+            Begins("no assistant found with id "),
+            Begins("no batch found with id "),
+        ],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
+        "The file or earlier response belongs to another project, or does not exist: only keys of its project see it.",
+    ),
+    // The caller.
+    rule(
+        &[403],
+        &[Says("flagged"), Says("violates usage guidelines"), IsLike("moderation"), IsLike("content_policy")],
+        ruling(K::CallerFault, S::Caller, U::Now, E::No).code("FLAGGED"),
+        "The provider's moderation refused the input: change what is asked.",
+    ),
+    // The provider.
+    rule(
+        &[409],
+        &[],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause),
+        "The provider gave up because of another request at the same time: it is tried again.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::rule::check;
+
+    #[test]
+    fn rows_are_complete() {
+        check(ASKED);
+    }
+}

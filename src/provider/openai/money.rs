@@ -1,0 +1,114 @@
+//! What errors of the `OpenAI` family mean that speak of money: credit, budgets, bills. They come before rates.
+
+use super::said::TOKEN_LIMIT;
+use crate::{
+    provider::{
+        complaint::Mark::{Begins, Frames, Is, IsLike, Says},
+        rule::{HOUR, Rule, probed, rule, ruling},
+    },
+    verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
+};
+
+/// The table.
+pub(in crate::provider) const MONEY: &[Rule] = &[
+    // DashScope calls tokens a minute what others call money.
+    rule(
+        &[429],
+        &[Begins("allocated quota exceeded"), IsLike("throttling.allocation"), Is(TOKEN_LIMIT)],
+        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(HOUR),
+        "The account is at its tokens per minute for this model: wait a minute, or add a key of another account.",
+    ),
+    // Money.
+    rule(
+        &[402],
+        &[Says("fewer max_tokens"), Says("prompt tokens limit exceeded")],
+        ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).code("CREDITS_TOO_LOW_FOR_REQUEST").retries(8),
+        "The account's credits do not cover this one request: ask for fewer tokens, or add credits.",
+    ),
+    // A proxy that gives keys of its own a budget (LiteLLM).
+    rule(
+        &[400, 429],
+        &[Is("budget_exceeded")],
+        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey),
+        "This key's budget is used up: raise it where the key was made.",
+    ),
+    rule(
+        &[402, 403],
+        &[Begins("key limit exceeded")],
+        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("KEY_LIMIT_EXCEEDED"),
+        "This key reached the credit limit that its owner set: raise it in the provider's console.",
+    ),
+    rule(
+        &[403],
+        &[Begins("out of call volume quota")],
+        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("CALL_VOLUME_QUOTA").heeding(31 * 24 * HOUR),
+        "The subscription's calls are used up: wait until they are replenished, or raise its quota.",
+    ),
+    rule(
+        &[401, 403, 429],
+        &[
+            Frames("team ", " has either used all available credits "),
+            Frames("team ", " has used all available credits "),
+            Begins("team has used all available credits "),
+            Begins("newly created team doesn't have any credits "),
+            Begins("newly created teams doesn't have any credits "),
+            Begins("subscription payment is past due"),
+            Begins("team doesn't have any credits yet"),
+            Frames("team ", " doesn't have any credits yet"),
+            Begins("insufficient balance or "),
+            Begins("account balance is insufficient"),
+            Begins("sorry, your account balance is insufficient"),
+            Begins("inactive subscription or usage limit reached"),
+        ],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("OUT_OF_CREDITS"),
+        "The account's credits are used up: add credits, or raise its budget in the provider's console.",
+    ),
+    rule(
+        &[4],
+        &[
+            Is("insufficient_quota"),
+            IsLike("insufficient_balance"),
+            IsLike("insufficient_fund"),
+            IsLike("insufficient_credit"),
+            Is("insufficient_user_quota"),
+            Is("NOT_ENOUGH_BALANCE"),
+            IsLike("overdue"),
+            Is("customer_verification_required"),
+            // Zhipu's: no balance, a plan that ended.
+            Is("1113"),
+            Is("1309"),
+            // MiniMax's.
+            Is("1008"),
+            Is("Arrearage"),
+            Is("exceeded_current_quota_error"),
+            Is("credit_balance_exhausted"),
+            Is("organization_usage_limit_exceeded"),
+            // Groq's, where a budget is at its end.
+            Is("blocked_api_access"),
+            IsLike("spend_limit"),
+            // OpenCode's.
+            Is("CreditsError"),
+            Is("MonthlyLimitError"),
+            IsLike("billing_"),
+        ],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
+        "The account's credit or budget is used up: add credits, or raise its budget in the provider's console.",
+    ),
+    rule(
+        &[402],
+        &[],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
+        "The account's credits are used up: add credits in the provider's console.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::rule::check;
+
+    #[test]
+    fn rows_are_complete() {
+        check(MONEY);
+    }
+}
