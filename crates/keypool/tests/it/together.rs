@@ -66,7 +66,7 @@ async fn files_do_not_go_where_a_model_is_out_for_the_day() {
     let pool = pool(&sim);
     let served = served(&pool, &sim.url()).await;
     let out = |key: &str| {
-        let demand = Demand::new("gemini-2.5-flash").affinity(Affinity::MustKey(KeyId::new(key).unwrap()));
+        let demand = Demand::new("gemini-2.5-flash").affinity(Affinity::MustKey(KeyId::from(key)));
         pool.try_acquire(demand).unwrap().settle(&Verdict::new(VerdictKind::QuotaExhausted).until(Until::DayEnd));
     };
     out("one");
@@ -76,7 +76,7 @@ async fn files_do_not_go_where_a_model_is_out_for_the_day() {
         assert_eq!(asked(&served, &[name, next]).await.status, StatusCode::OK);
     }
     let name = upload(&served, ALICE).await;
-    pool.enable(&KeyId::new("one").unwrap()).unwrap();
+    pool.enable(&KeyId::from("one")).unwrap();
     out("two");
     let next = upload(&served, ALICE).await;
     assert_eq!(asked(&served, &[next]).await.status, StatusCode::OK, "not behind {name}");
