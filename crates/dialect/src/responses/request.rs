@@ -13,10 +13,12 @@ use crate::{
 };
 
 /// Fields that change nothing about an answer here.
-const NEVER_MATTER: [&str; 10] = [
+const NEVER_MATTER: [&str; 11] = [
     "user",
     "store",
     "metadata",
+    // Codex says where it comes from.
+    "client_metadata",
     "service_tier",
     "safety_identifier",
     "prompt_cache_key",

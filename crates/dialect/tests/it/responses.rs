@@ -23,7 +23,8 @@ fn becomes(input: Value, more: Value, expected: Value) {
 fn inputs() {
     let hello = json!({ "contents": [{ "role": "user", "parts": [{ "text": "hello" }] }] });
     becomes(json!("hello"), json!({ "store": false, "truncation": "disabled" }), hello.clone());
-    becomes(json!([{ "role": "user", "content": "hello" }]), json!({ "truncation": "auto" }), hello);
+    becomes(json!([{ "role": "user", "content": "hello" }]), json!({ "truncation": "auto" }), hello.clone());
+    becomes(json!("hello"), json!({ "client_metadata": { "originator": "codex_cli" } }), hello);
     becomes(
         json!([
             { "type": "message", "role": "developer", "content": "second" },

@@ -7,8 +7,8 @@ use http_body_util::{BodyExt, Limited};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use tower::ServiceExt;
-use tower_keypool::{KeyPool, Models, Retry, ServedBy, Verdict, config::KeySpec};
+use tower::{Layer, ServiceExt};
+use tower_keypool::{KeyPool, KeyPoolLayer, Retry, ServedBy, Verdict, config::KeySpec};
 
 use super::{
     Admin, Asked,
@@ -18,7 +18,7 @@ use super::{
     keys::unknown,
     theirs::Theirs,
 };
-use crate::{client::Client, config::ProviderName, outgoing::Outgoing, stack};
+use crate::{client::Client, config::ProviderName, outgoing::Outgoing};
 
 /// A provider that has said nothing by then says nothing.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -57,7 +57,8 @@ impl Admin {
         alone.enable(&spec.key().key_id()).map_err(|error| Fault::wrong(error.to_string()))?;
         let at_root = alone.provider().base().path().is_empty();
         let request = request(theirs.kind, at_root, model.as_deref())?;
-        let stack = stack::stack_over(&alone, Models::new(), Retry::new().max_retries(0), client);
+        // The provider's own answer is what is asked for, whatever it is.
+        let stack = KeyPoolLayer::new(&alone).retry(Retry::new().max_retries(0)).layer(client);
         let began = self.clock.tick();
         let answered = tokio::time::timeout(PATIENCE, stack.oneshot(request)).await;
         let ms = self.clock.tick().since(began).as_millis() as u64;
