@@ -220,7 +220,13 @@ impl Way {
             Some((dialect, rest)) => (dialect, behind(rest, "/v1").unwrap_or(rest)),
             None => match behind(path, "/v1") {
                 Some(rest) => (unforced(rest, (&head.headers, &head.uri)), rest),
-                None => return unversioned(path).map_or(Self::Through, Self::Unversioned),
+                None => {
+                    // Claude Code tells its maker of itself at `/api/event_logging/batch`: that is no business of Google's.
+                    let foreign = !path.starts_with("/v")
+                        && by_credential((&head.headers, &head.uri), true) == Dialect::Anthropic;
+                    let way = if foreign { Self::Nowhere(Dialect::Anthropic) } else { Self::Through };
+                    return unversioned(path).map_or(way, Self::Unversioned);
+                }
             },
         };
         match dialect {
@@ -329,6 +335,8 @@ mod tests {
             ("/v1/v1/models", "x-goog-api-key", "through"),
             ("/models", "authorization", "through"),
             ("/v1/uploads", "authorization", "OpenAi nowhere"),
+            ("/api/event_logging/batch", "anthropic-version", "Anthropic nowhere"),
+            ("/v1beta/files", "anthropic-version", "through"),
             ("/v1/fine_tuning/jobs", "authorization", "OpenAi nowhere"),
         ] {
             let expected = expected.replace("\\\"", "\"");
