@@ -8,8 +8,8 @@ use hashbrown::{HashMap, HashSet};
 use super::{
     Demand, Seat, Usage,
     by_unit::ByUnit,
-    exhausted::{LENDING, PATIENCE},
     entries::{Did, Entries},
+    exhausted::{LENDING, PATIENCE},
     health::Health,
     mark::Mark,
     sharing::Share,

@@ -29,7 +29,9 @@ enum Keys {
 impl LineName {
     fn of(demand: &Demand, need: &Need) -> Self {
         let keys = match &demand.affinity {
-            Affinity::Any | Affinity::Near(_) | Affinity::Lasting if demand.particulars.earlier.is_some() => Keys::Others,
+            Affinity::Any | Affinity::Near(_) | Affinity::Lasting if demand.particulars.earlier.is_some() => {
+                Keys::Others
+            }
             Affinity::Any | Affinity::Near(_) | Affinity::Lasting => Keys::Any,
             Affinity::MustOwner(owner) => Keys::Owner(Arc::clone(owner), true),
             Affinity::RatherOwner(owner) => Keys::Owner(Arc::clone(owner), false),

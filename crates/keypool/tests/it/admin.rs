@@ -366,7 +366,11 @@ async fn a_key_is_tried_whatever_the_pool_thinks_of_it() {
     assert_eq!(asked["works"], true, "{asked}");
     let bad = post(&running, "/keys/bad/test", &Value::Null).await.json();
     assert_eq!((bad["works"].as_bool(), bad["verdict"].as_str()), (Some(false), Some("invalid_key")), "{bad}");
-    assert_eq!((bad["status"].as_u64(), bad["sentence"].as_str()), (Some(400), Some("invalid key API_KEY_INVALID")), "{bad}");
+    assert_eq!(
+        (bad["status"].as_u64(), bad["sentence"].as_str()),
+        (Some(400), Some("invalid key API_KEY_INVALID")),
+        "{bad}"
+    );
     assert!(!bad["advice"].as_str().unwrap().is_empty() && bad["ms"].is_u64());
     assert_eq!(get(&running, "/keys/bad").await["live"]["started"], 0, "the pool has not been asked");
     end(running).await;

@@ -220,13 +220,7 @@ impl Way {
             Some((dialect, rest)) => (dialect, behind(rest, "/v1").unwrap_or(rest)),
             None => match behind(path, "/v1") {
                 Some(rest) => (unforced(rest, (&head.headers, &head.uri)), rest),
-                None => {
-                    // Claude Code tells its maker of itself at `/api/event_logging/batch`: that is no business of Google's.
-                    let foreign = !path.starts_with("/v")
-                        && by_credential((&head.headers, &head.uri), true) == Dialect::Anthropic;
-                    let way = if foreign { Self::Nowhere(Dialect::Anthropic) } else { Self::Through };
-                    return unversioned(path).map_or(way, Self::Unversioned);
-                }
+                None => return unversioned(path).map_or_else(|| Self::beside(head), Self::Unversioned),
             },
         };
         match dialect {
@@ -239,6 +233,13 @@ impl Way {
                 None => Self::Nowhere(dialect),
             },
         }
+    }
+
+    /// Of a path that no API but one client knows: Claude Code tells its maker of itself at `/api/event_logging/batch`.
+    fn beside(head: &Parts) -> Self {
+        let of_anthropics = by_credential((&head.headers, &head.uri), true) == Dialect::Anthropic;
+        let is_beside = !head.uri.path().starts_with("/v") && of_anthropics;
+        if is_beside { Self::Nowhere(Dialect::Anthropic) } else { Self::Through }
     }
 }
 
