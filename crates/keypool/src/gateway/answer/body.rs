@@ -1,14 +1,17 @@
 //! Bodies on their way to the client.
 
 use std::{
+    future::Future,
     pin::Pin,
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
+use tokio::time::{Sleep, sleep};
 use tower_keypool::{BoxError, StreamEnd};
 
 use super::{
@@ -29,9 +32,20 @@ pin_project_lite::pin_project! {
         #[pin]
         inner: Inner<B>,
         // What it broke off with, until what came before that is out.
-        broke: Option<BoxError>,
+        broke: Option<Box<Broke>>,
     }
 }
+
+/// An error that waits a moment. Over HTTP/1.1 a connection is cut by it, with all that waits there to go out, its head too;
+/// over HTTP/2 the reset overtakes what the connection has yet to write. That goes first.
+#[derive(Debug)]
+struct Broke {
+    error: BoxError,
+    moment: Pin<Box<Sleep>>,
+}
+
+/// So long: what waits is written with the connection's next turn, unless its client reads nothing.
+const MOMENT: Duration = Duration::from_millis(20);
 
 pin_project_lite::pin_project! {
     #[project = Projected]
@@ -147,6 +161,14 @@ impl<B> From<Full<Bytes>> for Said<B> {
     }
 }
 
+/// The error, once its moment is over.
+fn poll_broke<F>(broke: &mut Option<Box<Broke>>, cx: &mut Context<'_>) -> Poll<Option<Result<F, BoxError>>> {
+    if let Some(broke) = broke {
+        ready!(broke.moment.as_mut().poll(cx));
+    }
+    Poll::Ready(broke.take().map(|broke| Err(broke.error)))
+}
+
 impl<B> Body for Said<B>
 where
     B: Body<Data = Bytes>,
@@ -157,8 +179,8 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
-        if let Some(error) = this.broke.take() {
-            return Poll::Ready(Some(Err(error)));
+        if this.broke.is_some() {
+            return poll_broke(this.broke, cx);
         }
         let polled = match this.inner.project() {
             Projected::Ours { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
@@ -170,10 +192,8 @@ where
             Projected::Told { body } => Poll::Ready(ready!(body.poll_frame(cx)).map(Ok)),
         };
         if let Poll::Ready(Some(Err(error))) = polled {
-            // Over HTTP/1.1 a connection is cut by it, with all that waits there to go out, its head too. That goes first.
-            *this.broke = Some(error);
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+            *this.broke = Some(Box::new(Broke { error, moment: Box::pin(sleep(MOMENT)) }));
+            return poll_broke(this.broke, cx);
         }
         polled
     }
