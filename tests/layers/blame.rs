@@ -14,7 +14,8 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keypool::{
-    Clock, Demand, Error, Gemini, Key, KeyPool, KeyPoolLayer, OpenAi, Provider, ReplayBody, ServedBy, VerdictKind,
+    Anthropic, Clock, Demand, Error, Gemini, Key, KeyPool, KeyPoolLayer, OpenAi, Provider, ReplayBody, ServedBy,
+    VerdictKind,
 };
 
 pub(crate) type Body = Full<Bytes>;
@@ -230,4 +231,17 @@ async fn a_model_s_name_stays_on_its_line() {
     let (answer, _) = send(&pool, path, "{}", |_| json(200, "{}".to_owned())).await;
     let shown = answer.unwrap_err().to_string();
     assert!(!shown.contains(char::is_control) && shown.contains("a\\n"), "{shown:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sentence_is_heard_of_each_key_once() {
+    let said = r#"{"type":"error","error":{"type":"invalid_request_error","message":"You're out of extra usage. Add more at claude.ai and keep going."}}"#;
+    for (keys, asked) in [(2, 2), (3, 3), (4, 4), (20, 5)] {
+        let pool = pool(Anthropic::new(), keys);
+        for _ in 0..3 {
+            let body = r#"{"model":"m","max_tokens":1,"messages":[]}"#;
+            let (answer, attempts) = send(&pool, "/v1/messages", body, move |_| json(400, said.to_owned())).await;
+            assert_eq!((answer.unwrap().0, attempts), (400, asked), "of {keys}");
+        }
+    }
 }
