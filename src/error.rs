@@ -164,11 +164,11 @@ impl Error {
         self.0.served_by.as_ref()
     }
 
-    /// When to try again, from now; `None` where nobody knows or it will not help. Where no time alone is sure to bring a key
-    /// back (others stand in front), the earliest that one may come.
+    /// When to try again, from now, as the sentence says it; `None` where nobody knows or it will not help. Where others stand in
+    /// front of a key that comes back before any other, the earliest that it may serve.
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.0.kind {
-            Kind::Exhausted(exhausted) => exhausted.next_in().or_else(|| exhausted.may_serve_in()),
+            Kind::Exhausted(exhausted) => exhausted.told_in(),
             Kind::Upstream { verdict, .. } => verdict.retry_after(),
             // Until other bodies have gone.
             Kind::Behind(Behind::Room) => Some(Duration::from_secs(1)),

@@ -100,9 +100,9 @@ where
         {
             return self.go_on(model, Some(lease));
         }
-        let soonest = self.spare.as_ref().filter(|_| out).and_then(|_| left.soonest(&self.pool, &self.demand));
         let wait = self.until.since(self.pool.clock().tick());
-        if let Some((model, _)) = soonest.filter(|(_, after)| !wait.is_zero() && *after <= wait) {
+        let may_go_on = out && self.spare.is_some();
+        if let Some(model) = may_go_on.then(|| left.soonest(&self.pool, &self.demand, wait)).flatten() {
             left.pass(&model);
             self.plan = left;
             return self.go_on(model, None);

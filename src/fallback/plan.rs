@@ -100,15 +100,25 @@ impl Plan {
         None
     }
 
-    /// Where no key stands ready for any that is left: the one that a key may serve first, and after how long.
-    pub(crate) fn soonest(&self, pool: &KeyPool, demand: &Demand) -> Option<(Arc<str>, Duration)> {
+    /// Where no key stands ready for any that is left: the one that a key serves first, if that is within this wait; else the
+    /// first that one may serve by then, behind whoever stands in front, or as soon as the store has it.
+    pub(crate) fn soonest(&self, pool: &KeyPool, demand: &Demand, wait: Duration) -> Option<Arc<str>> {
         let left = self.list.iter().skip(self.next).filter(|model| demand.model.as_ref() != Some(model));
-        let after = |model: &Arc<str>| {
-            let after = outlook(pool, demand, model).map_or(Some(Duration::ZERO), |out| out.next_in())?;
-            Some((Arc::clone(model), after))
-        };
-        // Of several the best.
-        left.filter_map(after).min_by_key(|(_, after)| *after)
+        let (mut serves, mut may_serve) = (None, None);
+        for model in left {
+            let out = outlook(pool, demand, model);
+            let after = |of: fn(&Exhausted) -> Option<Duration>| out.as_ref().map_or(Some(Duration::ZERO), of);
+            for (soonest, after) in
+                [(&mut serves, after(Exhausted::next_in)), (&mut may_serve, after(Exhausted::may_be_lent_in))]
+            {
+                let Some(after) = after.filter(|after| *after <= wait) else { continue };
+                // Of several the best.
+                if soonest.as_ref().is_none_or(|(held, _)| after < *held) {
+                    *soonest = Some((after, model));
+                }
+            }
+        }
+        serves.or(may_serve).map(|(_, model)| Arc::clone(model))
     }
 
     /// The same for whoever comes again: of all that the request may use, those that it passed by included. That the store
@@ -121,7 +131,7 @@ impl Plan {
         let after = |model: &Arc<str>| {
             let out = outlook(pool, &anew, model)?;
             let unwritten = out.reasons().any(|(reason, _)| reason == OutReason::Unwritten);
-            out.next_in().filter(|_| !unwritten).map(|after| (Arc::clone(model), after))
+            out.told_in().filter(|_| !unwritten).map(|after| (Arc::clone(model), after))
         };
         let others = all.filter(|model| demand.model.as_ref() != Some(model));
         others.filter_map(after).min_by_key(|(_, after)| *after)

@@ -138,6 +138,19 @@ impl Exhausted {
         self.next_in.into_iter().chain(self.may_in).min()
     }
 
+    /// What the sentence says: that a key may serve sooner than one is sure to, behind others, counts where nothing brings one
+    /// at any time.
+    pub(crate) fn told_in(&self) -> Option<Duration> {
+        if self.next_in.is_some() && self.may_end_any_time() { self.next_in } else { self.may_serve_in() }
+    }
+
+    /// The same where the store may have one at once: whoever asks it waits for that, however little time there is.
+    pub(crate) fn may_be_lent_in(&self) -> Option<Duration> {
+        let at_the_store =
+            [OutReason::Unwritten, OutReason::HeldElsewhere].iter().any(|it| self.reasons.contains_key(it));
+        if at_the_store { Some(Duration::ZERO) } else { self.may_serve_in() }
+    }
+
     /// The same for whoever knows better: no key serves before then.
     #[must_use]
     pub fn not_before(mut self, next: Duration) -> Self {

@@ -316,6 +316,7 @@ impl State {
         if let Some(share) = self.share_mut() {
             share.owner_joined(owner, into);
         }
+        self.lost();
         for lane in 0..self.lanes.len() as u16 {
             if (owner as usize) < self.lanes[usize::from(lane)].owners.len() {
                 self.join_logs(lane, owner, into, now);

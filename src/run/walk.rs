@@ -137,8 +137,7 @@ impl Walk {
         }
         let Some(mut left) = left else { return Err(error) };
         let wait = self.course.until(&self.rule).since(self.pool.clock().tick());
-        let soonest = left.soonest(&self.pool, &self.demand);
-        let Some((model, _)) = soonest.filter(|(_, after)| !wait.is_zero() && *after <= wait) else {
+        let Some(model) = left.soonest(&self.pool, &self.demand, wait) else {
             return Err(self.told(error));
         };
         left.pass(&model);

@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use http::Request;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer};
 use tower_keypool::{
-    Backoff, CooldownLayer, Demand, KeyPool, KeyPoolLayer, KeyRotationLayer, ModelFallbackLayer, Models, RetryPolicy,
-    ServedBy, Until, Verdict, VerdictKind,
+    Backoff, CooldownLayer, Demand, KeyPool, KeyPoolLayer, KeyRotationLayer, Limits, ModelFallbackLayer, Models,
+    RetryPolicy, ServedBy, Until, Verdict, VerdictKind, store::MemoryStore,
 };
 
 use crate::{
-    support::{self, Body, Client, ask, narrow_pool, pool, request, text},
+    support::{self, Body, Client, ask, builder, narrow_pool, pool, request, text},
     upstream::Upstream,
 };
 
@@ -129,6 +129,55 @@ async fn a_model_below_that_comes_back_in_time_is_waited_for() {
     let served = response.extensions().get::<ServedBy>().unwrap();
     assert_eq!((served.requested_model(), served.used_model()), (Some("pro"), Some("lite")));
     assert_eq!((upstream.models(), upstream.seconds()), (vec!["lite".to_owned()], vec![3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_model_below_keeps_it_from_nobody_behind() {
+    let pool = builder(&["a"]).limits("flash", Limits::new().per_minute(3));
+    // What may be started before the next write bounds them, too.
+    let pool = pool.open(MemoryStore::new()).await.unwrap();
+    let upstream = Upstream::new(&[]);
+    rest(&pool, "pro", 3_000);
+    for _ in 0..3 {
+        pool.acquire("flash").await.unwrap().settle(&Verdict::SUCCESS);
+    }
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    let client = stack(&pool, pro_then_flash(&pool), &upstream);
+    let patient = |seconds: u64| {
+        let mut patient = request("/models/pro");
+        patient.extensions_mut().insert(Demand::new("pro").wait(Duration::from_secs(seconds)));
+        client.clone().oneshot(patient)
+    };
+    let behind = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::join!(patient(20), patient(20), patient(3))
+    };
+    let (first, (second, third, hasty)) = tokio::join!(patient(20), behind);
+    for answer in [first, second, third] {
+        let served = answer.unwrap().extensions().get::<ServedBy>().unwrap().clone();
+        assert_eq!(served.used_model(), Some("flash"));
+    }
+    let error = hasty.unwrap_err();
+    let after = error.retry_after().unwrap().as_secs_f64();
+    assert!((9.0..10.0).contains(&after), "{after}: {error}");
+    assert_eq!(upstream.models(), ["flash"; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_below_whose_keys_are_busy_is_waited_for() {
+    let (pool, upstream) = (narrow_pool(), Upstream::new(&[]));
+    rest(&pool, "pro", 3_000);
+    let client = stack(&pool, pro_then_flash(&pool), &upstream);
+    let busy = pool.try_acquire("flash").unwrap();
+    let mut patient = request("/models/pro");
+    patient.extensions_mut().insert(Demand::new("pro").wait(Duration::from_secs(5)));
+    let ends = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        busy.settle(&Verdict::SUCCESS);
+    };
+    let (answer, ()) = tokio::join!(client.oneshot(patient), ends);
+    assert_eq!(answer.unwrap().extensions().get::<ServedBy>().unwrap().used_model(), Some("flash"));
+    assert_eq!(upstream.seconds(), [2]);
 }
 
 /// Every key is refused for good as this model, and said to be back as another.
