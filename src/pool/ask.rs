@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Affinity, Attempt, Demand, check::LEAST, doubt::distinct, pick::NotNow, state::State};
+use super::{Affinity, Attempt, Demand, check::LEAST, pick::NotNow, state::State};
 use crate::{
     key::Tier,
     limit::{Limit, Need},
@@ -62,13 +62,12 @@ impl State {
 
     pub(super) fn excluded_by(&self, earlier: &[Attempt], demand: &Demand) -> Excluded {
         let mut excluded = Excluded::default();
-        // Two owners of whom a sentence says the same rest for none of it, and would be asked again at once.
-        let spared = |attempt: &Attempt| {
-            let alike = earlier.iter().filter(|other| other.worded && other.kind == attempt.kind);
-            attempt.worded && distinct(alike.filter_map(|other| self.owner_of(other))) > 1
-        };
         for attempt in earlier {
-            if demand.particulars.anew && attempt.met_limit() && !demand.particulars.untried && !spared(attempt) {
+            if demand.particulars.anew
+                && attempt.met_limit()
+                && !demand.particulars.untried
+                && !self.is_spared(attempt, earlier)
+            {
                 continue;
             }
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };

@@ -92,6 +92,13 @@ impl State {
         may_be_the_requests(verdict) && alike(earlier, verdict.fault()).any(|attempt| is_other(&attempt))
     }
 
+    /// Whether a sentence says of this attempt's key what these say of another owner's: none rests for it, and the key would be
+    /// asked again at once.
+    pub(super) fn is_spared(&self, attempt: &Attempt, attempts: &[Attempt]) -> bool {
+        let worded = alike(attempts, attempt.kind).filter(|other| other.worded);
+        attempt.worded && distinct(worded.filter_map(|other| self.owner_of(other))) > 1
+    }
+
     /// Whether the answer in hand, the last of these attempts, is the caller's: no further key is tried. Two owners are
     /// believed where one of them served before; else a third is asked, whose success would refute them.
     pub(crate) fn is_settled(&self, attempts: &[Attempt]) -> bool {

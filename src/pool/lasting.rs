@@ -9,7 +9,6 @@ use super::{
     Affinity, KeyPool,
     ask::{Ask, Excluded},
     cell::{LaneCell, Place},
-    check::Check,
     rest::{End, Rest},
     seats::Probes,
     state::{NO_MODEL, State},
@@ -49,20 +48,12 @@ impl State {
             return Some(any);
         }
         let priority = self.roster.keys[any.0 as usize].priority;
-        let mut best: Option<(u64, u32, Probes)> = None;
-        for slot in self.roster.slots().collect::<Vec<_>>() {
-            let key = &self.roster.keys[slot as usize];
-            if key.priority != priority || out.contains(&key.owner) || excluded.holds(slot, key.owner) {
-                continue;
-            }
-            if let Check::Ready(probes) = self.check(ask, slot) {
-                let rank = self.rank_now(ask.lane, slot);
-                if best.is_none_or(|(held, ..)| rank < held) {
-                    best = Some((rank, slot, probes));
-                }
-            }
-        }
-        Some(best.map_or(any, |(_, slot, probes)| (slot, probes)))
+        let lasts = |slot: &u32| {
+            let key = &self.roster.keys[*slot as usize];
+            key.priority == priority && !out.contains(&key.owner) && !excluded.holds(*slot, key.owner)
+        };
+        let lasting: Vec<u32> = self.roster.slots().filter(lasts).collect();
+        self.best_of(ask, lasting).or(Some(any))
     }
 
     /// Owners with a key that is out of some lane, and comes back there, but not soon.

@@ -14,7 +14,6 @@ use std::fmt::{self, Write as _};
 
 use super::{
     ask::{Ask, Excluded},
-    check::Check,
     ring::{OWNERS, Spot},
     seats::Probes,
     state::State,
@@ -56,17 +55,9 @@ impl State {
             if candidate.held * 4.0 * weight > 5.0 * (in_flight + 1.0) * candidate.weight {
                 continue;
             }
-            let mut best: Option<(u64, u32, Probes)> = None;
-            for slot in slots[candidate.keys].iter().copied() {
-                if let Check::Ready(probes) = self.check(ask, slot) {
-                    let rank = self.rank_now(ask.lane, slot);
-                    if best.is_none_or(|(held, ..)| rank < held) {
-                        best = Some((rank, slot, probes));
-                    }
-                }
-            }
-            if let Some((_, slot, probes)) = best {
-                return Some((slot, probes));
+            let best = self.best_of(ask, slots[candidate.keys].iter().copied());
+            if best.is_some() {
+                return best;
             }
         }
         Some(any)

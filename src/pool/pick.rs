@@ -132,6 +132,20 @@ impl State {
         best.map(|(_, slot, probes)| (slot, probes))
     }
 
+    /// The best of these by rank, whichever priority they are of.
+    pub(super) fn best_of(&mut self, ask: &Ask<'_>, slots: impl IntoIterator<Item = u32>) -> Option<(u32, Probes)> {
+        let mut best: Option<(u64, u32, Probes)> = None;
+        for slot in slots {
+            if let Check::Ready(probes) = self.check(ask, slot) {
+                let rank = self.rank_now(ask.lane, slot);
+                if best.is_none_or(|(held, ..)| rank < held) {
+                    best = Some((rank, slot, probes));
+                }
+            }
+        }
+        best.map(|(_, slot, probes)| (slot, probes))
+    }
+
     /// The best key of one priority.
     pub(super) fn pick_in(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize) -> Option<(u32, Probes)> {
         let lane_at = usize::from(ask.lane);

@@ -122,10 +122,10 @@ fn put_behind_their_calls(conversation: &mut Conversation<'_>, made: usize) {
         said.push(Turn { role, parts: rest });
     }
     let mut answers = answers.into_iter();
-    for Turn { role, parts } in said {
-        let calls = parts.iter().filter(|part| matches!(part, Part::Call(_))).count();
-        for part in parts {
-            conversation.say(role, part);
+    for turn in said {
+        let calls = calls_in(&turn);
+        for part in turn.parts {
+            conversation.say(turn.role, part);
         }
         for answer in answers.by_ref().take(calls).flatten() {
             conversation.say(Role::User, answer);
