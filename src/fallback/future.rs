@@ -117,7 +117,7 @@ where
 
     fn tried(&mut self, tried: Option<&ServedBy>) {
         if let Some(tried) = tried {
-            self.demand.particulars.earlier = Some(tried.as_attempts());
+            self.demand.particulars.earlier = Some(tried.as_attempts(&self.demand));
         }
     }
 

@@ -160,12 +160,7 @@ impl State {
         Ask {
             demand,
             lane,
-            need: Need {
-                requests: demand.cost(),
-                input_tokens: demand.input_tokens,
-                output_tokens: demand.output_tokens,
-                images: demand.images,
-            },
+            need: demand.need(),
             now,
             waited: Duration::ZERO,
             ticket: demand.first_ticket().unwrap_or(u64::MAX),

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{AllowedModels, Granted, Lease, Meter, Particulars, Retold, WaitingRoom, lease::Prepared};
-use crate::{key::KeyId, provider::NamedIn};
+use crate::{key::KeyId, limit::Need, provider::NamedIn};
 
 /// What a request needs: which lane, how much of its limits, for how long it may wait.
 ///
@@ -253,6 +253,17 @@ impl Demand {
     /// How many requests it costs.
     pub fn cost(&self) -> u32 {
         self.requests.max(1)
+    }
+
+    /// All of it.
+    #[inline]
+    pub(crate) fn need(&self) -> Need {
+        Need {
+            requests: self.cost(),
+            input_tokens: self.input_tokens,
+            output_tokens: self.output_tokens,
+            images: self.images,
+        }
     }
 }
 

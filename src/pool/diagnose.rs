@@ -37,7 +37,7 @@ impl State {
             } else if !excluded.tiers.is_empty()
                 && excluded.tiers.iter().any(|tier| tier.as_ref() == self.roster.tier(owner))
             {
-                (OutReason::ModelUnavailable, None)
+                (why_not_for_tiers(demand), None)
             } else if must && !wanted.contains(&slot) {
                 (OutReason::Elsewhere, None)
             } else {
@@ -138,6 +138,12 @@ impl State {
             Err(full) => full.opens.tick(&at).map(|opens| opens.max(latest)),
         }
     }
+}
+
+/// Why keys of the tiers that earlier attempts spoke for are not asked: none of them has room for so much, or has the model.
+fn why_not_for_tiers(demand: &Demand) -> OutReason {
+    let overfull = demand.particulars.earlier().is_some_and(|earlier| earlier.iter().any(|attempt| attempt.overfull));
+    if overfull { OutReason::Tried } else { OutReason::ModelUnavailable }
 }
 
 /// When priorities open.

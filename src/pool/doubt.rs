@@ -60,8 +60,9 @@ pub(super) fn is_unexplained(verdict: &Verdict) -> bool {
 }
 
 /// The attempts that came to the same unclear verdict.
-fn alike(attempts: &[Attempt], kind: VerdictKind) -> impl Iterator<Item = &Attempt> + Clone {
-    attempts.iter().filter(move |attempt| attempt.is_open_to_doubt() && attempt.kind == kind)
+fn alike(attempts: &[Attempt], (kind, overfull): (VerdictKind, bool)) -> impl Iterator<Item = &Attempt> + Clone {
+    let same = move |attempt: &Attempt| (attempt.kind, attempt.overfull) == (kind, overfull);
+    attempts.iter().filter(move |attempt| attempt.is_open_to_doubt() && same(attempt))
 }
 
 /// How many owners these are.
@@ -79,24 +80,32 @@ impl Attempt {
     }
 
     fn is_open_to_doubt(&self) -> bool {
-        self.worded || !self.named
+        self.worded || !self.named || self.overfull
+    }
+
+    /// What it came to.
+    fn outcome(&self) -> (VerdictKind, bool) {
+        (self.kind, self.overfull)
     }
 }
 
 impl State {
     /// Whether this is the same unclear verdict as a key of another owner's within one request: it speaks of the request
-    /// or the model.
+    /// or the model. So does a limit that refused what had all of it.
     pub(super) fn is_the_requests_own(&self, cell: &SeatCell, verdict: &Verdict) -> bool {
         let earlier = cell.earlier.as_deref().unwrap_or_default();
         let is_other = |attempt: &&Attempt| self.owner_of(attempt).is_some_and(|owner| owner != cell.owner);
-        may_be_the_requests(verdict) && alike(earlier, verdict.fault()).any(|attempt| is_other(&attempt))
+        let overfull = cell.overfills(verdict);
+        let may_be = overfull || may_be_the_requests(verdict);
+        cell.had_all_of(verdict)
+            || may_be && alike(earlier, (verdict.fault(), overfull)).any(|attempt| is_other(&attempt))
     }
 
-    /// Whether a sentence says of this attempt's key what these say of another owner's: none rests for it, and the key would be
-    /// asked again at once.
+    /// Whether a sentence says of this attempt's key what these say of another owner's, or that the request is too large for
+    /// it as it is for another's: none rests for it, and the key would be asked again at once.
     pub(super) fn is_spared(&self, attempt: &Attempt, attempts: &[Attempt]) -> bool {
-        let worded = alike(attempts, attempt.kind).filter(|other| other.worded);
-        attempt.worded && distinct(worded.filter_map(|other| self.owner_of(other))) > 1
+        let same = alike(attempts, attempt.outcome()).filter(|other| other.worded == attempt.worded);
+        (attempt.worded || attempt.overfull) && distinct(same.filter_map(|other| self.owner_of(other))) > 1
     }
 
     /// Whether the answer in hand, the last of these attempts, is the caller's: no further key is tried. Two owners are
@@ -107,7 +116,7 @@ impl State {
         if last.met_unnamed_limit() {
             return self.is_refused_by_many(of_model.iter().chain([last]));
         }
-        let said = alike(&of_model, last.kind).chain([last]);
+        let said = alike(&of_model, last.outcome()).chain([last]);
         if said.clone().count() >= MOST_ASKED {
             return true;
         }
@@ -186,7 +195,7 @@ impl State {
     pub(super) fn give_all_back(&mut self, cell: &SeatCell, verdict: &Verdict, stands: bool, now: Now) {
         let earlier = cell.earlier.clone().unwrap_or_default();
         let kind = verdict.fault();
-        for attempt in alike(&earlier, kind) {
+        for attempt in alike(&earlier, (kind, cell.overfills(verdict))) {
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
             let owner = self.owner_at(slot);
             let whom = Whom { scope: self.scope(cell, verdict), slot, owner, lane: cell.lane };

@@ -73,7 +73,7 @@ impl State {
         let held = counts && self.guard.permanent(now.tick, whom.slot);
         let end = if held { End::At(now.tick.plus(HOLD)) } else { end };
         let ramp = self.roster.keys[whom.slot as usize].ramp;
-        let doubtful = may_be_the_requests(verdict);
+        let doubtful = may_be_the_requests(verdict) || cell.overfills(verdict);
         let rest = self.rest_slot(whom).expect("every scope but the caller's has a place for a rest");
         if incident.fresh {
             let (end, step, strikes) = (rest.end, rest.step, rest.strikes);

@@ -1,7 +1,7 @@
 //! Verdicts: what an answer changes about the key, its owner, its account, the lane or the way out.
 
 use super::{
-    Seat,
+    Seat, Usage,
     event::Event,
     incident::describe,
     lane::Origin,
@@ -259,6 +259,10 @@ impl State {
             (VerdictKind::Overloaded, Scope::Lane) => self.overloaded(cell, verdict, now),
             (_, Scope::Lane | Scope::Exit) if own => {}
             _ => self.rest(whom, cell, verdict, now),
+        }
+        if cell.overfills(verdict) {
+            // It was refused whole: what it would have filled is there for others.
+            self.usage(seat, Usage { input_tokens: Some(0), output_tokens: Some(0), ..Usage::default() }, || now);
         }
         self.doubt_limit(cell, verdict, now);
         self.close_tier(cell, verdict, now);

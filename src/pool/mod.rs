@@ -51,6 +51,7 @@ mod noting;
 mod nowhere;
 mod open;
 mod outlook;
+mod overfull;
 mod overview;
 mod ownership;
 mod particulars;

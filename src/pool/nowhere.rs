@@ -53,9 +53,9 @@ impl State {
         model.is_some_and(|model| !model.contains('/')) && owners.len() >= FOUND_NOWHERE
     }
 
-    /// The tiers of which enough owners said within this request that its model is not for them.
+    /// The tiers of which enough owners said within this request that its model is not for them, or it too large.
     pub(super) fn tiers_without(&self, attempts: &[Attempt], model: Option<&str>) -> Vec<Option<Tier>> {
-        let said = attempts.iter().filter(|attempt| attempt.speaks_of_a_tier() && attempt.model.as_deref() == model);
+        let said = attempts.iter().filter(|attempt| attempt.holds_for_a_tier() && attempt.model.as_deref() == model);
         let mut owners: Vec<u32> = said.filter_map(|attempt| self.owner_of(attempt)).collect();
         owners.sort_unstable();
         owners.dedup();
@@ -72,7 +72,7 @@ impl State {
         tiers.into_iter().filter(enough).map(|(tier, _)| tier.cloned()).collect()
     }
 
-    /// Whether all keys are of tiers for which the request's model is not.
+    /// Whether all keys are of tiers for which the request's model, or the request, is not.
     pub(crate) fn is_for_no_tier(&self, attempts: &[Attempt], model: Option<&str>) -> bool {
         let tiers = self.tiers_without(attempts, model);
         let other = |slot: u32| !tiers.iter().any(|tier| tier.as_ref() == self.roster.tier(self.owner_at(slot)));
@@ -87,9 +87,9 @@ impl KeyPool {
         !demand.particulars.of_resource && self.lock().is_found_nowhere(attempts, demand.model())
     }
 
-    /// Whether no key's tier has the model that the request asks for: see [`State::is_for_no_tier`].
+    /// Whether no key's tier has the model, or the room, that the request asks for: see [`State::is_for_no_tier`].
     pub(crate) fn is_for_no_tier(&self, demand: &Demand) -> bool {
         let attempts = demand.particulars.earlier.as_deref().unwrap_or_default();
-        attempts.last().is_some_and(Attempt::speaks_of_a_tier) && self.lock().is_for_no_tier(attempts, demand.model())
+        attempts.last().is_some_and(Attempt::holds_for_a_tier) && self.lock().is_for_no_tier(attempts, demand.model())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Kept, Lease, Seat};
+use super::{Demand, Kept, Lease, Seat};
 use crate::{
     key::KeyId,
     verdict::{Elsewhere, Until, Verdict, VerdictKind},
@@ -60,6 +60,9 @@ pub struct Attempt {
     /// Whether nothing but a sentence named it.
     #[serde(skip)]
     pub(crate) worded: bool,
+    /// Whether the limit that it names holds no more than this request alone needs.
+    #[serde(skip)]
+    pub(crate) overfull: bool,
     /// Where else the answer said that the request may succeed.
     #[serde(skip)]
     pub(crate) elsewhere: Elsewhere,
@@ -137,8 +140,8 @@ impl ServedBy {
         self.keep.as_ref()?.take()
     }
 
-    /// All attempts so far, the last one included: what the next one is told.
-    pub(crate) fn as_attempts(&self) -> Arc<[Attempt]> {
+    /// All attempts so far for this demand, the last one included: what the next one is told.
+    pub(crate) fn as_attempts(&self, demand: &Demand) -> Arc<[Attempt]> {
         let last = self.key.as_ref().map(|key| Attempt {
             key: key.clone(),
             model: self.used.clone(),
@@ -148,6 +151,7 @@ impl ServedBy {
             seq: self.seq,
             named: self.verdict.is_named(),
             worded: self.verdict.is_worded(),
+            overfull: self.verdict.is_overfull_by(demand),
             elsewhere: self.verdict.elsewhere_of(),
             until: self.verdict.until_of(),
         });

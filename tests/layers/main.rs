@@ -11,6 +11,7 @@ mod found_out;
 mod leased;
 mod lost;
 mod over;
+mod overfull;
 mod replay;
 #[cfg(feature = "reqwest")]
 mod reqwest;

@@ -159,6 +159,7 @@ impl Run {
                         seq: granted.ticket,
                         named: verdict.is_named(),
                         worded: verdict.is_worded(),
+                        overfull: false,
                         elsewhere: verdict.elsewhere_of(),
                         until: verdict.until_of(),
                     });

@@ -1,0 +1,52 @@
+//! Requests that fill a limit of tokens alone: the window of no owner with that limit has room for them, however long it
+//! rests. The key that refuses such a request is asked in vain, and so are the others of its tier.
+
+use super::{Attempt, Demand, seats::SeatCell};
+use crate::{
+    limit::{Need, Unit},
+    verdict::Verdict,
+};
+
+/// Units of which one request may need more than a whole window holds.
+const OF_ONE_REQUEST: [Unit; 3] = [Unit::InputTokens, Unit::OutputTokens, Unit::Tokens];
+
+/// The limit of tokens that it says was hit, and how many of them are needed.
+fn hit(verdict: &Verdict, need: &Need) -> Option<(u64, u64)> {
+    let hit = verdict.news_of().filter(|_| verdict.kind().is_limit())?.decisive?;
+    let amount = hit.amount.filter(|amount| *amount > 0 && OF_ONE_REQUEST.contains(&hit.unit))?;
+    Some((amount, need.of(hit.unit)))
+}
+
+/// Whether what it says was hit holds no more than this request alone needs. What is needed is mostly a guess: it is believed
+/// where several owners say it.
+fn is_overfull(verdict: &Verdict, need: &Need) -> bool {
+    hit(verdict, need).is_some_and(|(amount, needed)| needed >= amount)
+}
+
+impl Verdict {
+    /// Whether the limit that it names is too small for this demand, whoever's it is.
+    pub(super) fn is_overfull_by(&self, demand: &Demand) -> bool {
+        is_overfull(self, &demand.need())
+    }
+}
+
+impl SeatCell {
+    /// The same for the request that has this seat.
+    pub(super) fn overfills(&self, verdict: &Verdict) -> bool {
+        is_overfull(verdict, &self.need)
+    }
+
+    /// Whether it had the whole of the window that has no room for it: what it needs was cut to this limit, and it went out
+    /// when nothing else was in there.
+    pub(super) fn had_all_of(&self, verdict: &Verdict) -> bool {
+        hit(verdict, &self.need).is_some_and(|(amount, needed)| needed == amount)
+    }
+}
+
+impl Attempt {
+    /// Whether other owners of the same tier would answer as it was answered: that the model is not for the tier, or that the
+    /// request is too large for it.
+    pub(super) fn holds_for_a_tier(&self) -> bool {
+        self.overfull || self.speaks_of_a_tier()
+    }
+}

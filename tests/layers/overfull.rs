@@ -1,0 +1,85 @@
+//! A prompt that is larger than a limit of tokens a minute is refused by whichever key carries it: some owners are asked,
+//! and no key rests for it.
+
+use std::time::{Duration, SystemTime};
+
+use http::Response;
+use tower_keypool::{Clock, Gemini, Key, KeyPool, Priority, Tier};
+
+use crate::blame::{Body, json, pool, send};
+
+const FLASH: &str = "/v1beta/models/gemini-2.5-flash:generateContent";
+const OK: &str = r#"{"candidates":[{"content":{"parts":[{"text":"hi"}]},"finishReason":"STOP"}]}"#;
+/// Names `GenerateContentInputTokensPerModelPerMinute-FreeTier`, 250,000 tokens.
+const FULL: &str = include_str!("../samples/gemini_429_tpm_free.json");
+
+/// A sample's own answer.
+fn full() -> Response<Body> {
+    let sample: serde_json::Value = serde_json::from_str(FULL).unwrap();
+    json(429, sample["body"].to_string())
+}
+
+/// A request of about so many tokens.
+fn prompt(tokens: usize) -> String {
+    serde_json::json!({"contents": [{"parts": [{"text": "word".repeat(tokens)}]}]}).to_string()
+}
+
+fn ready(pool: &KeyPool) -> usize {
+    pool.snapshot()
+        .keys
+        .iter()
+        .filter(|key| key.rests.is_empty() && key.lanes.iter().all(|lane| lane.out.is_none()))
+        .count()
+}
+
+/// A small request is served by the first key that is asked.
+async fn serves(pool: &KeyPool) {
+    let (answer, attempts) = send(pool, FLASH, &prompt(10), |_| json(200, OK.to_owned())).await;
+    assert_eq!((answer.unwrap().0, attempts), (200, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prompt_larger_than_the_limit_that_is_named_rests_no_key() {
+    for keys in [2, 3, 10] {
+        let pool = pool(Gemini::new(), keys);
+        for round in 0..12 {
+            let (answer, attempts) = send(&pool, FLASH, &prompt(300_000), |_| full()).await;
+            let (status, said, _) = answer.unwrap();
+            assert_eq!((status, ready(&pool)), (429, keys), "{keys} keys, round {round}");
+            // Whose tier nobody told may have larger limits: eight of those are asked.
+            assert!((1..=8).contains(&attempts), "{keys} keys, round {round}: {attempts} were asked");
+            assert!(said.contains("250000"), "it is told of the limit: {said}");
+            serves(&pool).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_that_others_filled_is_one_that_rests() {
+    let pool = pool(Gemini::new(), 6);
+    let (answer, attempts) = send(&pool, FLASH, &prompt(1_000), |_| full()).await;
+    assert!(answer.map_or(true, |answer| answer.0 == 429));
+    assert_eq!((attempts, ready(&pool)), (6, 0), "each was full, and rests");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_large_for_free_keys_goes_to_a_paid_one() {
+    let clock = Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    let key = |n: usize| Key::new(format!("AIzaSy-not-a-real-key-{n:04}")).id(format!("k{n}").as_str());
+    let free = (0..5).map(|n| key(n).tier(Tier::Free).priority(Priority(0)));
+    let paid = key(5).tier(Tier::Paid).priority(Priority(1));
+    let pool = KeyPool::builder(Gemini::new()).keys(free.chain([paid])).clock(clock).build().unwrap();
+    let answer = |attempt| if attempt <= 3 { full() } else { json(200, OK.to_owned()) };
+    let (served, attempts) = send(&pool, FLASH, &prompt(300_000), answer).await;
+    assert_eq!((served.unwrap().0, attempts), (200, 4));
+    let paid = pool.snapshot().keys.into_iter().find(|key| key.id.to_string() == "k5").unwrap();
+    assert_eq!(paid.succeeded, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_serves_it_after_all_shows_that_the_others_were_full() {
+    let pool = pool(Gemini::new(), 3);
+    let answer = |attempt| if attempt <= 2 { full() } else { json(200, OK.to_owned()) };
+    let (served, attempts) = send(&pool, FLASH, &prompt(300_000), answer).await;
+    assert_eq!((served.unwrap().0, attempts, ready(&pool)), (200, 3, 1));
+}
