@@ -162,6 +162,10 @@ pub(crate) fn instead(rule: &Retry, pool: &KeyPool, verdict: &Verdict, mut deman
     if !(no_way || of_a_key && (rule.wants_exhausted() || blames_who_asked(verdict))) {
         return None;
     }
+    // What is too large for a whole window is none the better for waiting, and the provider says for which.
+    if demand.particulars.earlier.as_deref().and_then(<[Attempt]>::last).is_some_and(|last| last.overfull) {
+        return None;
+    }
     // "Tried already" holds for this request only; the caller wants to know when a next one may be served. Where one may
     // be now, several owners have said the same: the answer speaks of the request.
     demand.ahead = true;

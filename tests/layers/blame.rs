@@ -37,9 +37,19 @@ pub(crate) async fn send(
     body: &str,
     answer: impl Fn(usize) -> Response<Body> + Clone + Send + 'static,
 ) -> (Result<(u16, String, VerdictKind), Error>, usize) {
+    send_by(KeyPoolLayer::new(pool), path, body, answer).await
+}
+
+/// The same over this layer.
+pub(crate) async fn send_by(
+    layer: KeyPoolLayer,
+    path: &str,
+    body: &str,
+    answer: impl Fn(usize) -> Response<Body> + Clone + Send + 'static,
+) -> (Result<(u16, String, VerdictKind), Error>, usize) {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
-    let client = KeyPoolLayer::new(pool).layer(service_fn(move |request: Request<ReplayBody<Body>>| {
+    let client = layer.layer(service_fn(move |request: Request<ReplayBody<Body>>| {
         let (counted, answer) = (Arc::clone(&counted), answer.clone());
         async move {
             request.into_body().collect().await.unwrap();

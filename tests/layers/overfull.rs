@@ -4,9 +4,9 @@
 use std::time::{Duration, SystemTime};
 
 use http::Response;
-use tower_keypool::{Clock, Gemini, Key, KeyPool, Priority, Tier};
+use tower_keypool::{Clock, Gemini, Key, KeyPool, KeyPoolLayer, Priority, Retry, Tier, store::MemoryStore};
 
-use crate::blame::{Body, json, pool, send};
+use crate::blame::{Body, json, pool, send, send_by};
 
 const FLASH: &str = "/v1beta/models/gemini-2.5-flash:generateContent";
 const OK: &str = r#"{"candidates":[{"content":{"parts":[{"text":"hi"}]},"finishReason":"STOP"}]}"#;
@@ -43,7 +43,10 @@ async fn a_prompt_larger_than_the_limit_that_is_named_rests_no_key() {
     for keys in [2, 3, 10] {
         let pool = pool(Gemini::new(), keys);
         for round in 0..12 {
-            let (answer, attempts) = send(&pool, FLASH, &prompt(300_000), |_| full()).await;
+            // Whoever wants to hear of keys in the place of the last answer hears what the provider says of the request.
+            let retry = Retry::new().exhausted_instead(round % 2 == 1);
+            let layer = KeyPoolLayer::new(&pool).retry(retry);
+            let (answer, attempts) = send_by(layer, FLASH, &prompt(300_000), |_| full()).await;
             let (status, said, _) = answer.unwrap();
             assert_eq!((status, ready(&pool)), (429, keys), "{keys} keys, round {round}");
             // Whose tier nobody told may have larger limits: eight of those are asked.
@@ -82,4 +85,26 @@ async fn a_key_that_serves_it_after_all_shows_that_the_others_were_full() {
     let answer = |attempt| if attempt <= 2 { full() } else { json(200, OK.to_owned()) };
     let (served, attempts) = send(&pool, FLASH, &prompt(300_000), answer).await;
     assert_eq!((served.unwrap().0, attempts, ready(&pool)), (200, 3, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_whole_leaves_its_room_to_others() {
+    let keys = (0..6).map(|n| Key::new(format!("AIzaSy-not-a-real-key-{n:04}")).id(format!("k{n}").as_str()));
+    let clock = Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    let pool = KeyPool::builder(Gemini::new()).keys(keys).clock(clock).open(MemoryStore::new()).await.unwrap();
+    for round in 0..3 {
+        drop(send(&pool, FLASH, &prompt(300_000), |_| full()).await);
+        let snapshot = pool.snapshot();
+        let lanes = snapshot.keys.iter().flat_map(|key| &key.lanes).filter(|lane| lane.model.is_some());
+        let used: Vec<u64> = lanes.flat_map(|lane| &lane.limits).map(|limit| limit.used).collect();
+        assert_eq!(used, [0; 6], "round {round}");
+        let mut by = Vec::new();
+        for _ in 0..6 {
+            serves(&pool).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        by.extend(pool.snapshot().keys.iter().map(|key| key.succeeded));
+        assert_eq!(by, [round + 1; 6], "each serves");
+        tokio::time::advance(Duration::from_secs(61)).await;
+    }
 }
