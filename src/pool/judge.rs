@@ -1,7 +1,7 @@
 //! Verdicts: what an answer changes about the key, its owner, its account, the lane or the way out.
 
 use super::{
-    Seat, Usage,
+    Seat,
     event::Event,
     incident::describe,
     lane::Origin,
@@ -89,6 +89,7 @@ impl State {
             self.good_way_out(now);
             return self.serve(now);
         }
+        let overfull = self.leave_whole(seat, verdict, now);
         if let Some(news) = verdict.news_of() {
             self.learn(seat, news, verdict.retry_after(), now);
         }
@@ -96,7 +97,8 @@ impl State {
             self.confirm_or_refute(seat);
         }
         // Looked at after learning, which may have moved the key to another owner or the lane to another's quota.
-        let Some(cell) = self.seats.get(seat).cloned() else { return };
+        let Some(mut cell) = self.seats.get(seat).cloned() else { return };
+        cell.need = overfull.unwrap_or(cell.need);
         match verdict.kind() {
             VerdictKind::Success => {
                 self.count_success(cell.slot, cell.lane, cell.began.tick, first);
@@ -259,10 +261,6 @@ impl State {
             (VerdictKind::Overloaded, Scope::Lane) => self.overloaded(cell, verdict, now),
             (_, Scope::Lane | Scope::Exit) if own => {}
             _ => self.rest(whom, cell, verdict, now),
-        }
-        if cell.overfills(verdict) {
-            // It was refused whole: what it would have filled is there for others.
-            self.usage(seat, Usage { input_tokens: Some(0), output_tokens: Some(0), ..Usage::default() }, || now);
         }
         self.doubt_limit(cell, verdict, now);
         self.close_tier(cell, verdict, now);

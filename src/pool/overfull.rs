@@ -1,9 +1,10 @@
 //! Requests that fill a limit of tokens alone: the window of no owner with that limit has room for them, however long it
 //! rests. The key that refuses such a request is asked in vain, and so are the others of its tier.
 
-use super::{Attempt, Demand, seats::SeatCell};
+use super::{Attempt, Demand, Seat, Usage, seats::SeatCell, state::State};
 use crate::{
     limit::{Need, Unit},
+    time::Now,
     verdict::Verdict,
 };
 
@@ -40,6 +41,16 @@ impl SeatCell {
     /// when nothing else was in there.
     pub(super) fn had_all_of(&self, verdict: &Verdict) -> bool {
         hit(verdict, &self.need).is_some_and(|(amount, needed)| needed == amount)
+    }
+}
+
+impl State {
+    /// A request that is too large for the limit that is named was refused whole: what it would have filled is there for
+    /// others, also where that limit is known from this answer on. What it needed, where that is so.
+    pub(super) fn leave_whole(&mut self, seat: Seat, verdict: &Verdict, now: Now) -> Option<Need> {
+        let need = self.seats.get(seat).filter(|cell| cell.overfills(verdict))?.need;
+        self.usage(seat, Usage { input_tokens: Some(0), output_tokens: Some(0), ..Usage::default() }, || now);
+        Some(need)
     }
 }
 

@@ -93,18 +93,18 @@ async fn what_was_refused_whole_leaves_its_room_to_others() {
     let clock = Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
     let pool = KeyPool::builder(Gemini::new()).keys(keys).clock(clock).open(MemoryStore::new()).await.unwrap();
     for round in 0..3 {
+        tokio::time::sleep(Duration::from_millis(83)).await;
         drop(send(&pool, FLASH, &prompt(300_000), |_| full()).await);
         let snapshot = pool.snapshot();
         let lanes = snapshot.keys.iter().flat_map(|key| &key.lanes).filter(|lane| lane.model.is_some());
         let used: Vec<u64> = lanes.flat_map(|lane| &lane.limits).map(|limit| limit.used).collect();
         assert_eq!(used, [0; 6], "round {round}");
-        let mut by = Vec::new();
-        for _ in 0..6 {
+        for _ in 0..60 {
             serves(&pool).await;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        by.extend(pool.snapshot().keys.iter().map(|key| key.succeeded));
-        assert_eq!(by, [round + 1; 6], "each serves");
+        let by: Vec<u32> = pool.snapshot().keys.iter().map(|key| key.succeeded).collect();
+        assert!(by.iter().all(|served| *served > 5 * (round + 1)), "each serves: {by:?}");
         tokio::time::advance(Duration::from_secs(61)).await;
     }
 }
