@@ -80,7 +80,8 @@ pub fn life(name: &str) -> Option<i64> {
         "files" => Some(2 * DAY + DAY / 24),
         // By a handle of the Live API, known by its hash.
         "auth_tokens" | "sessions" => Some(2 * DAY),
-        "cachedContents" | "models" | "operations" => Some(60 * DAY),
+        // Of other providers', who keep answers for a month.
+        "cachedContents" | "models" | "operations" | "ids" => Some(60 * DAY),
         "batches" | "interactions" | "openai" => Some(120 * DAY),
         _ => None,
     }

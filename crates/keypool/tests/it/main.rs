@@ -40,6 +40,7 @@ mod home;
 mod hostile;
 #[cfg(unix)]
 mod inputs;
+mod isolated;
 mod joining;
 mod keys;
 mod leaving;

@@ -79,6 +79,8 @@ pub(crate) const ANTHROPIC_STREAM: &str = concat!(
 
 /// The models that each has.
 pub(crate) const GPT: &str = "gpt-5";
+/// Whose answers are kept.
+pub(crate) const STORED: &str = "gpt-5-stored";
 pub(crate) const CLAUDE: &str = "claude-x";
 
 impl Upstream {
@@ -196,6 +198,22 @@ fn streamed(text: &'static str) -> Response<Full<Bytes>> {
     response.header("x-request-id", "req_of_a_stream").body(Full::from(text)).unwrap()
 }
 
+/// An answer that the provider keeps, called by what was said first.
+fn stored(asked: &Value) -> Response<Full<Bytes>> {
+    let said = asked["input"].as_str().unwrap_or("something");
+    let item =
+        json!({ "id": format!("ci_{said}"), "type": "code_interpreter_call", "container_id": format!("cntr_{said}") });
+    let usage = json!({ "input_tokens": 3, "output_tokens": 4, "total_tokens": 7 });
+    let response = json!({ "id": format!("resp_{said}"), "object": "response", "status": "completed", "model": STORED,
+        "output": [item], "usage": usage });
+    if asked["stream"] != true {
+        return told(200, &[], &response);
+    }
+    let event = |kind: &str| format!("event: {kind}\ndata: {}\n\n", json!({ "type": kind, "response": response }));
+    let text = [event("response.created"), event("response.completed")].concat();
+    Response::builder().header("content-type", "text/event-stream").body(Full::from(text)).unwrap()
+}
+
 fn openai(head: &Parts, body: &[u8], mood: Mood) -> Response<Full<Bytes>> {
     let id = ("x-request-id", "req_openai_0001".to_owned());
     let error = |status: u16, kind: &str, code: &str, message: &str, headers: &[(&str, String)]| {
@@ -249,6 +267,9 @@ fn openai(head: &Parts, body: &[u8], mood: Mood) -> Response<Full<Bytes>> {
     };
     if !asked["model"].as_str().unwrap_or_default().starts_with(GPT) {
         return error(404, "invalid_request_error", "model_not_found", "The model does not exist", &[]);
+    }
+    if asked["model"] == STORED {
+        return stored(&asked);
     }
     if asked["stream"] == true {
         return streamed(OPENAI_STREAM);

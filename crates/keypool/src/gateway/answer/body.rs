@@ -61,6 +61,8 @@ pin_project_lite::pin_project! {
         Flowing { body: Box<Flowing<B>> },
         // The provider's, listened to as it goes.
         Heard { body: Box<Overheard<B>> },
+        // The same of its events.
+        HeardFlowing { body: Box<Flowing<Overheard<B>>> },
         // For an administrator.
         Administered { body: AdminBody },
         // The provider's, in the client's dialect; behind a pointer, since most answers are not.
@@ -82,6 +84,25 @@ pub(in crate::gateway) fn passed_on<B: Body<Data = Bytes>>(
         return response.map(|body| Said::of(Inner::Flowing { body: flowing(body) }));
     }
     response.map(Said::theirs)
+}
+
+/// The same of one that is listened to.
+pub(in crate::gateway) fn passed_on_heard<B>(
+    mut response: Response<Overheard<B>>,
+    dialect: Dialect,
+    farewell: &Farewell,
+) -> Response<Said<B>>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    head::tidy_response(&mut response);
+    if parting::is_open(response.headers(), response.body()) {
+        let end = response.extensions().get().cloned();
+        let flowing = |body| Box::new(Flowing::new(body, dialect, farewell.awaited(), end));
+        return response.map(|body| Said::of(Inner::HeardFlowing { body: flowing(body) }));
+    }
+    response.map(Said::heard)
 }
 
 impl<B> Said<B> {
@@ -189,6 +210,7 @@ where
             Projected::Theirs { body } => body.poll_frame(cx).map_err(Into::into),
             Projected::Flowing { body } => body.poll_frame(cx).map_err(Into::into),
             Projected::Heard { body } => Pin::new(body).poll_frame(cx),
+            Projected::HeardFlowing { body } => body.poll_frame(cx),
             Projected::Told { body } => Poll::Ready(ready!(body.poll_frame(cx)).map(Ok)),
         };
         if let Poll::Ready(Some(Err(error))) = polled {
@@ -206,6 +228,7 @@ where
             Inner::Theirs { body } => body.is_end_stream(),
             Inner::Flowing { body } => body.is_end_stream(),
             Inner::Heard { body } => body.is_end_stream(),
+            Inner::HeardFlowing { body } => body.is_end_stream(),
             Inner::Told { .. } => false,
         }
     }
@@ -217,7 +240,7 @@ where
             Inner::Administered { body } => body.size_hint(),
             Inner::Theirs { body } => body.size_hint(),
             Inner::Heard { body } => body.size_hint(),
-            Inner::Flowing { .. } | Inner::Told { .. } => SizeHint::default(),
+            Inner::Flowing { .. } | Inner::HeardFlowing { .. } | Inner::Told { .. } => SizeHint::default(),
         }
     }
 }

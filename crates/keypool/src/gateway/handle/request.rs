@@ -323,7 +323,8 @@ impl<S> Gateway<S> {
     /// Whose what is, for requests that are translated.
     fn holdings(&self, unknown: Unknown) -> Holdings {
         let (resources, beside) = (Some(self.own.resources.clone()), self.all_beside());
-        Holdings { resources, beside, unknown, alone: self.tenants.is_alone() }
+        let own = self.own.resources.clone();
+        Holdings { resources, beside, unknown, alone: self.tenants.is_alone(), own, provider: String::new() }
     }
 
     /// Its own pool, where it is of Gemini's.

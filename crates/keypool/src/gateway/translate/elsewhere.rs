@@ -1,8 +1,10 @@
 //! Whose the model is that a request names, and requests that go on as they are: to a provider that speaks the caller's
 //! dialect.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
 use http_body::Body;
 use keypool_dialect::{Fault, Kind, about_tokens_of_form, is_plain_form};
 use tower::Service;
@@ -13,7 +15,10 @@ use crate::{
     gateway::{
         answer::{body, reworded::reworded},
         dialect::Dialect,
-        forward::{resource::naming, send::pass},
+        forward::{
+            resource::{Overheard, naming},
+            send::pass,
+        },
         model_names::is_geminis,
         route::{
             providers::{Beside, model_of},
@@ -90,6 +95,7 @@ where
             Some(model) => self.may_use(&model)?,
             None => self.may_use("")?,
         }
+        self.holdings.provider = other.map(|other| other.name).unwrap_or_default();
         let front = if compatible { "/v1beta/openai" } else { "/v1" };
         Ok(Onward::HandedOn(stack, path.replacen("/v1", front, 1)))
     }
@@ -126,10 +132,21 @@ where
         if let Some(demand) = demand {
             request.extensions_mut().insert(demand);
         }
+        let listening = bytes.as_deref().filter(|_| !compatible).and_then(|body| self.listening_to(path, body));
+        if listening.is_some() {
+            // What is listened to must be readable.
+            request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         let answered = pass(stack, request).await;
         count(&answered, &self.traffic);
         let response = answered.map_err(|error| without_answer(&error))?;
-        let mut response = body::passed_on(response, self.dialect, &self.farewell);
+        let mut response = match listening.filter(|_| response.status().is_success()) {
+            None => body::passed_on(response, self.dialect, &self.farewell),
+            Some(listening) => {
+                let heard = Overheard::of(response, listening, Arc::clone(&self.tenant));
+                body::passed_on_heard(heard, self.dialect, &self.farewell)
+            }
+        };
         if response.status().as_u16() >= 400 {
             response = reworded(response, self.dialect, compatible).await;
         }

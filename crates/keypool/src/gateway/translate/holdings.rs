@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
 use http_body::Body;
 use keypool_dialect::Fault;
+use memchr::memmem;
 use tower::Service;
 use tower_keypool::{Affinity, BoxError, Demand, Error, KeyPool};
 
@@ -15,8 +16,12 @@ use crate::{
         dialect::Refusal,
         forward::{
             belongings::AllBelongings,
-            resource::{self, NOT_HERE, Resources, Unknown},
+            resource::{
+                self, Listening, NOT_HERE, Resources, Unknown,
+                ids::{self, InField},
+            },
         },
+        route::task::Task,
     },
     outgoing::Outgoing,
 };
@@ -31,6 +36,10 @@ pub(in crate::gateway) struct Holdings {
     pub(in crate::gateway) unknown: Unknown,
     /// There is no other tenant.
     pub(in crate::gateway) alone: bool,
+    /// Where it is kept whose the ids are that providers of other dialects than Gemini's give.
+    pub(in crate::gateway) own: Resources,
+    /// The one beside the gateway's own that a request is handed on to.
+    pub(in crate::gateway) provider: String,
 }
 
 /// The way to whoever sees what a request names, where there is one alone; and what that is.
@@ -100,6 +109,49 @@ where
         let unread = |_| Fault::invalid("the body is no JSON, and may name a file or the like: send it as JSON");
         let names = resource::names_in_compatible(body).map_err(unread)?;
         Ok((self.way_to(&names).await?, names))
+    }
+
+    /// What is to be handed on as it is names nothing that was not given to the tenant here, and no model that it may not
+    /// use. Whoever has the one token may name anything.
+    ///
+    /// # Errors
+    /// Also where nobody can tell, and 404 for what is another's or nobody's.
+    pub(super) async fn is_its_own(&mut self, task: &Task, body: &[u8]) -> Result<(), Fault> {
+        let takes_forms = matches!(task, Task::Sound(_) | Task::Other(_));
+        if self.tenant.is_default() || (takes_forms && body.starts_with(b"--")) {
+            return Ok(());
+        }
+        let unread = |_| Fault::invalid("the body is no JSON, and may name a file or the like: send it as JSON");
+        let named = ids::named_in(body).map_err(unread)?;
+        for InField { field, text } in named.models {
+            self.may_use(&text).map_err(|fault| fault.at(field))?;
+        }
+        if named.background {
+            let why = "background: the answer could not be fetched later, where several tenants ask: leave it out";
+            return Err(Fault::invalid(why).at("background"));
+        }
+        if named.ids.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = named.ids.iter().map(|id| ids::kept_as(&self.holdings.provider, &id.text)).collect();
+        match self.holdings.own.foreign(&names, &self.tenant).await? {
+            None => Ok(()),
+            Some(at) => {
+                let InField { field, text } = &named.ids[at];
+                let why = format!("{field}: {text} is not known here: {}", NOT_HERE.message());
+                Err(Fault::of_status(NOT_HERE.status(), why).at(field))
+            }
+        }
+    }
+
+    /// What an answer of such a request is listened to for: ids that are the tenant's from then on.
+    pub(super) fn listening_to(&self, path: &str, body: &[u8]) -> Option<Listening> {
+        let says = |words: &[&str]| words.iter().any(|word| memmem::find(body, word.as_bytes()).is_some());
+        let gives = path.ends_with("/responses")
+            || (path.ends_with("/messages") && says(&["code_execution", "\"container\""]))
+            || (path.ends_with("/chat/completions") && says(&["\"audio\""]));
+        let listens = gives && !self.tenant.is_default();
+        listens.then(|| Listening::to_ids(&self.holdings.own, self.dialect, &self.holdings.provider))
     }
 
     /// A demand for whoever sees what is named.

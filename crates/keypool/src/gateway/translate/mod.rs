@@ -136,6 +136,9 @@ where
             let compatible = path.starts_with("/v1beta/openai");
             let named =
                 if compatible { self.way_of_compatible(&parts.headers, &bytes).await? } else { Named::default() };
+            if !compatible {
+                self.is_its_own(&task, &bytes).await?;
+            }
             return self.hand_on(stack, &path, (parts, named), Some(bytes)).await;
         }
         let (nobodys, dialect) = (self.nobodys.take(), self.dialect);

@@ -6,6 +6,7 @@
 
 mod at_once;
 pub(in crate::gateway) mod compatible;
+pub(in crate::gateway) mod ids;
 mod learned;
 mod listed;
 mod mentioned;
@@ -300,6 +301,16 @@ impl Resources {
             }
         }
         Ok(way)
+    }
+
+    /// The first of these names that is not known to be the tenant's own, by its place among them.
+    pub(in crate::gateway) async fn foreign(
+        &self,
+        names: &[String],
+        tenant: &Tenant,
+    ) -> Result<Option<usize>, Refusal> {
+        let found = self.look_up(names).await?;
+        Ok(names.iter().position(|name| found.get(name).is_none_or(|owned| owned.tenant != *tenant.name())))
     }
 
     /// Those of these names that nobody knows.

@@ -11,7 +11,7 @@ use keypool_client::names::told_in;
 use tower_keypool::{Affinity, Demand, KeyId, ServedBy};
 
 use super::{
-    Coming, NOT_HERE, Resources,
+    Coming, NOT_HERE, Resources, ids,
     mentioned::{self, Behind},
     named::Subject,
     runs::{Claim, Whose},
@@ -22,7 +22,7 @@ use crate::{
     gateway::{
         admit::tenant::{MODEL, Tenant},
         connection::pace::Arriving,
-        dialect::Refusal,
+        dialect::{Dialect, Refusal},
         forward::affinity,
     },
     outgoing::{Broken, Gathered, Outgoing, Watch},
@@ -88,6 +88,8 @@ pub(in crate::gateway) struct Listening {
     pub(super) collection: Option<String>,
     /// What is gone when it is a good one.
     deletes: Option<String>,
+    /// It gives ids of a provider's of another dialect than Gemini's, which is called so.
+    gives: Option<(Dialect, String)>,
     /// Where the next files go depends on it.
     led: Option<(Whose, Option<Claim>)>,
 }
@@ -95,7 +97,12 @@ pub(in crate::gateway) struct Listening {
 impl Listening {
     /// What an answer names is the caller's.
     pub(in crate::gateway) fn to(resources: &Resources) -> Self {
-        Self { resources: resources.clone(), collection: None, deletes: None, led: None }
+        Self { resources: resources.clone(), collection: None, deletes: None, gives: None, led: None }
+    }
+
+    /// The same of ids that a provider gives which speaks this dialect.
+    pub(in crate::gateway) fn to_ids(resources: &Resources, dialect: Dialect, provider: &str) -> Self {
+        Self { gives: Some((dialect, provider.to_owned())), ..Self::to(resources) }
     }
 
     /// What the answer names is the tenant's.
@@ -105,7 +112,12 @@ impl Listening {
 
     /// The names in a piece of JSON.
     pub(super) fn names_in(&self, text: &[u8]) -> Vec<String> {
-        told_in(text, self.collection.as_deref())
+        match &self.gives {
+            None => told_in(text, self.collection.as_deref()),
+            Some((dialect, provider)) => {
+                ids::told_in(text, *dialect).iter().map(|id| ids::kept_as(provider, id)).collect()
+            }
+        }
     }
 
     /// An upload was begun over this key.
@@ -207,7 +219,7 @@ pub(in crate::gateway) async fn seek(
         _ => {
             // What is listened to must be readable.
             parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            Target::Making(Listening { resources: resources.clone(), collection, deletes, led })
+            Target::Making(Listening { collection, deletes, led, ..Listening::to(resources) })
         }
     };
     Ok(Sought { target, body, broken })
