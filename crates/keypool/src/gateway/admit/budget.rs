@@ -14,7 +14,7 @@ use std::{
 use hashbrown::HashMap;
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tower_keypool::{
     Clock,
     store::{Count, Draw, Ledger, StoreError},
@@ -23,6 +23,7 @@ use tower_keypool::{
 use super::{
     held::{Held, PATIENCE},
     tenant::{Tenant, TenantLimits},
+    told::CHECK,
 };
 use crate::{
     database::Records,
@@ -44,17 +45,21 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// What tenants use, as this process knows it. A cheap handle.
 #[derive(Clone, Debug)]
 pub(in crate::gateway) struct Budgets {
-    records: Records,
+    pub(super) records: Records,
     held: Arc<Mutex<AllHeld>>,
     /// There is something to be written.
-    news: Arc<Notify>,
+    pub(super) news: Arc<Notify>,
+    /// When the store knows again what it lost.
+    pub(super) settles: Arc<Mutex<Option<Instant>>>,
+    /// What no other process is called.
+    pub(super) me: Arc<str>,
 }
 
 /// By tenants, for each of [`KINDS`]; of a limit that a tenant does not have, nothing.
-type AllHeld = HashMap<Arc<str>, [Held; KINDS.len()]>;
+pub(super) type AllHeld = HashMap<Arc<str>, [Held; KINDS.len()]>;
 
 /// What limits count, and over which time.
-struct Kind {
+pub(super) struct Kind {
     name: &'static str,
     span: i64,
     tokens: bool,
@@ -65,7 +70,7 @@ type Limit = (usize, u64);
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
-const KINDS: [Kind; 4] = [
+pub(super) const KINDS: [Kind; 4] = [
     Kind { name: "rpm", span: MINUTE, tokens: false },
     Kind { name: "rpd", span: DAY, tokens: false },
     Kind { name: "tpm", span: MINUTE, tokens: true },
@@ -73,11 +78,11 @@ const KINDS: [Kind; 4] = [
 ];
 
 impl Kind {
-    fn window(&self, now: i64) -> i64 {
+    pub(super) fn window(&self, now: i64) -> i64 {
         now.div_euclid(self.span)
     }
 
-    fn until(&self, now: i64) -> i64 {
+    pub(super) fn until(&self, now: i64) -> i64 {
         (self.window(now) + 1) * self.span
     }
 
@@ -86,13 +91,13 @@ impl Kind {
     }
 
     /// What its count is called in the store.
-    fn count(&self, tenant: &str, now: i64) -> String {
+    pub(super) fn count(&self, tenant: &str, now: i64) -> String {
         format!("{tenant}\n{}\n{}", self.name, self.window(now))
     }
 }
 
 /// What is held of a tenant's limits.
-fn of<'a>(all: &'a mut AllHeld, tenant: &Tenant) -> &'a mut [Held; KINDS.len()] {
+pub(super) fn of<'a>(all: &'a mut AllHeld, tenant: &Tenant) -> &'a mut [Held; KINDS.len()] {
     all.entry(Arc::clone(tenant.name())).or_default()
 }
 
@@ -139,10 +144,11 @@ impl Spent {
 
 impl Budgets {
     pub(in crate::gateway) fn new(records: Records) -> Self {
-        Self { records, held: Arc::default(), news: Arc::default() }
+        let me = super::told::name();
+        Self { records, held: Arc::default(), news: Arc::default(), settles: Arc::default(), me }
     }
 
-    fn held(&self) -> MutexGuard<'_, AllHeld> {
+    pub(super) fn held(&self) -> MutexGuard<'_, AllHeld> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -212,12 +218,15 @@ impl Budgets {
             if asked {
                 return Err(NotNow::Spent(kind.spent(now)));
             }
+            self.has_lost_none(tenant, at, now).await.map_err(NotNow::Unknown)?;
+            self.settle(now).await.map_err(NotNow::Unknown)?;
             let draw = Draw { want, most, until: kind.until(now), now };
             let granted = self.records.draw(&kind.count(tenant.name(), now), draw).await.map_err(NotNow::Unknown)?;
             let mut all = self.held();
             let held = &mut of(&mut all, tenant)[at];
             if held.window == kind.window(now) {
                 (held.left, held.used) = (held.left + granted, now);
+                held.told.untold += number(granted);
                 held.none = (granted < want).then_some(now);
             }
             drop(all);
@@ -273,15 +282,24 @@ impl Budgets {
 
     /// Writes what answers cost as they end, and gives back what lies idle, until the task is aborted.
     pub(in crate::gateway) async fn keep(self, clock: Clock) {
+        let mut checked = Instant::now();
         loop {
-            let holds = self.held().values().flatten().any(|held| held.left > 0 || held.unwritten > 0);
+            let holds = self
+                .held()
+                .values()
+                .flatten()
+                .any(|held| held.left > 0 || held.unwritten > 0 || held.told.is_something());
             if holds {
                 let _ = tokio::time::timeout(LOOK, self.news.notified()).await;
             } else {
                 self.news.notified().await;
             }
             // The next round has what this one could not write.
-            let _ = self.write(unix_ms(&clock), IDLE).await;
+            let now = unix_ms(&clock);
+            let checks = checked.elapsed() >= CHECK;
+            if self.write(now, IDLE, checks).await.is_ok() && checks {
+                checked = Instant::now();
+            }
             tokio::time::sleep(ROUND).await;
         }
     }
@@ -290,7 +308,7 @@ impl Budgets {
     /// `wait`.
     pub(in crate::gateway) async fn close(&self, clock: &Clock, wait: Duration) {
         let written = async {
-            while self.write(unix_ms(clock), 0).await.is_err() {
+            while self.write(unix_ms(clock), 0, false).await.is_err() {
                 tokio::time::sleep(AGAIN).await;
             }
         };
@@ -299,8 +317,10 @@ impl Budgets {
         }
     }
 
-    /// Writes what is new, and gives back the requests of limits of which none was used for so long.
-    async fn write(&self, now: i64, idle: i64) -> Result<(), StoreError> {
+    /// Writes what is new, and gives back the requests of limits of which none was used for so long. `checks`: it is looked
+    /// whether the store still knows the rest.
+    async fn write(&self, now: i64, idle: i64, checks: bool) -> Result<(), StoreError> {
+        self.tell_again(now).await?;
         let (mut places, mut counts) = (Vec::new(), Vec::new());
         {
             let mut all = self.held();
@@ -317,10 +337,14 @@ impl Budgets {
                 let is_idle = held.left > 0 && (now - held.used).abs() >= idle;
                 // What may have been given back is not used any more, also where nobody knows whether it was.
                 let back = if is_idle { std::mem::take(&mut held.left) } else { 0 };
-                let by = i64::try_from(held.unwritten).unwrap_or(i64::MAX).saturating_sub_unsigned(back);
-                if by != 0 {
-                    counts.push(Count { name: kind.count(name, now), by, until: kind.until(now) });
-                    places.push((Arc::clone(name), at, held.unwritten));
+                let (back, written) = (number(back), number(held.unwritten));
+                held.told.told -= back;
+                let (untold, until) = (held.told.untold, kind.until(now));
+                if back > 0 || written > 0 || untold > 0 || (checks && held.told.told > 0) {
+                    counts.push(Count { name: kind.count(name, now), by: written - back, until });
+                    let by = written + untold - back;
+                    counts.push(Count { name: self.own_count(kind, name, now), by, until });
+                    places.push((Arc::clone(name), at, (held.unwritten, untold), held.told));
                 }
             }
         }
@@ -328,16 +352,32 @@ impl Budgets {
             return Ok(());
         }
         let sums = self.records.count(counts, now).await?;
-        let mut all = self.held();
-        for ((name, at, written), sum) in places.into_iter().zip(sums) {
-            let window = KINDS[at].window(now);
-            if let Some(held) = all.get_mut(&name).map(|held| &mut held[at]).filter(|held| held.window == window) {
+        let mut lost = Vec::new();
+        {
+            let mut all = self.held();
+            for ((name, at, (written, untold), before), sums) in places.into_iter().zip(sums.chunks(2)) {
+                let window = KINDS[at].window(now);
+                let held = all.get_mut(&name).map(|held| &mut held[at]).filter(|held| held.window == window);
+                let (Some(held), [sum, own]) = (held, sums) else { continue };
                 held.unwritten = held.unwritten.saturating_sub(written);
-                held.hear(sum, now);
+                held.hear(*sum, now);
+                if held.told.heard(before, (number(written) + untold, untold), *own) {
+                    lost.push(name);
+                }
             }
         }
-        Ok(())
+        match lost.first() {
+            None => Ok(()),
+            Some(tenant) => {
+                self.lost(tenant);
+                self.tell_again(now).await
+            }
+        }
     }
+}
+
+fn number(of: u64) -> i64 {
+    i64::try_from(of).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -422,7 +462,7 @@ mod tests {
         one.admit(&tenant, 2_000).await.unwrap();
         one.spend(&tenant, lease(200).tokens(), 3_000);
         assert!(one.admit(&tenant, 4_000).await.is_err());
-        one.write(4_000, IDLE).await.unwrap();
+        one.write(4_000, IDLE, false).await.unwrap();
         assert!(other.admit(&tenant, 4_000).await.is_err(), "another process knows");
         other.admit(&tenant, MINUTE).await.unwrap();
     }
@@ -438,7 +478,7 @@ mod tests {
                 let (one, now) = (&budgets[at % 4], minute * MINUTE + i64::try_from(at).unwrap() * 1_100);
                 if one.admit(&tenant, now).await.is_ok() {
                     one.spend(&tenant, Some(10), now);
-                    one.write(now, IDLE).await.unwrap();
+                    one.write(now, IDLE, false).await.unwrap();
                     answered.push((minute, at));
                 }
             }
@@ -474,7 +514,7 @@ mod tests {
         let tenant = tenant(TenantLimits { rpd: Some(128), ..TenantLimits::default() });
         other.admit(&tenant, 0).await.unwrap();
         assert_eq!(let_in(std::slice::from_ref(&one), &tenant, 0, 200).await, 126);
-        other.write(0, 0).await.unwrap();
+        other.write(0, 0, false).await.unwrap();
         assert!(one.admit(&tenant, NEWS - 1).await.is_err(), "it was said a moment ago that there are none");
         one.admit(&tenant, NEWS).await.unwrap();
         // The last of them is the other's again.
@@ -487,12 +527,57 @@ mod tests {
         let tenant = tenant(TenantLimits { tpd: Some(10), ..TenantLimits::default() });
         one.admit(&tenant, 0).await.unwrap();
         one.spend(&tenant, Some(10), 0);
-        one.write(0, IDLE).await.unwrap();
+        one.write(0, IDLE, false).await.unwrap();
         for now in [1, 5 * NEWS, 5 * PATIENCE] {
             assert!(one.admit(&tenant, now).await.is_err());
         }
         assert!(one.held().values().flatten().all(|held| held.asked == 0), "the store was asked again");
         one.admit(&tenant, DAY).await.unwrap();
+    }
+
+    /// What a server forgets that is flushed.
+    async fn forget(records: &Records, budgets: &[Budgets], tenant: &Tenant, now: i64) {
+        for kind in &KINDS {
+            let own = budgets.iter().map(|one| one.own_count(kind, tenant.name(), now));
+            let names = own.chain([kind.count(tenant.name(), now)]);
+            let none = names.map(|name| Count { name, by: -1_000_000, until: kind.until(now) });
+            records.count(none.collect(), now).await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_store_forgets_those_who_live_tell_it_again() {
+        let start = std::time::UNIX_EPOCH + Duration::from_hours(24 * 20_000);
+        let clock = tower_keypool::ManualClock::at(start).clock();
+        let now = unix_ms(&clock);
+        let limits = TenantLimits { rpd: Some(60), tpd: Some(10_000), ..TenantLimits::default() };
+        for (idle, twice) in [(false, false), (true, false), (false, true)] {
+            let records = Records::default();
+            let budgets = [(); 3].map(|()| Budgets::new(records.clone()));
+            let living = budgets.clone().map(|one| tokio::spawn(one.keep(clock.clone())));
+            let tenant = tenant(limits);
+            assert_eq!(let_in(&budgets, &tenant, now, 40).await, 40);
+            budgets[2].spend(&tenant, Some(9_000), now);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            forget(&records, &budgets, &tenant, now).await;
+            if twice {
+                assert!(budgets[1].admit(&tenant, now).await.is_ok());
+                forget(&records, &budgets, &tenant, now).await;
+            }
+            if idle {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+            let more = let_in(&budgets, &tenant, now, 100).await + usize::from(twice);
+            assert_eq!(more, 20, "idle: {idle}, twice: {twice}");
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            // Also whoever comes then.
+            let new = Budgets::new(records.clone());
+            assert_eq!(let_in(std::slice::from_ref(&new), &tenant, now, 100).await, 0);
+            budgets[0].spend(&tenant, Some(1_000), now);
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            assert!(new.used_up(&tenant, now + 10 * NEWS).await.is_some_and(|spent| spent.tokens), "tokens, too");
+            living.map(|task| task.abort());
+        }
     }
 
     #[tokio::test]
@@ -501,9 +586,9 @@ mod tests {
         let (idle, busy) = (Budgets::new(records.clone()), Budgets::new(records));
         let tenant = tenant(TenantLimits { rpd: Some(6_400), ..TenantLimits::default() });
         idle.admit(&tenant, 0).await.unwrap();
-        idle.write(IDLE - 1, IDLE).await.unwrap();
+        idle.write(IDLE - 1, IDLE, false).await.unwrap();
         assert_eq!(let_in(std::slice::from_ref(&busy), &tenant, 1, 7_000).await, 6_300, "the other has a hundred");
-        idle.write(IDLE, IDLE).await.unwrap();
+        idle.write(IDLE, IDLE, false).await.unwrap();
         assert_eq!(let_in(&[idle, busy], &tenant, IDLE, 7_000).await, 99);
     }
 }

@@ -1,5 +1,7 @@
 //! What a process holds of one limit of a tenant's: requests that it drew, tokens that it was told of.
 
+use super::told::Told;
+
 /// So long what is known of others' tokens is not asked for again.
 pub(super) const NEWS: i64 = 1_000;
 /// So long it holds while the store says nothing.
@@ -20,6 +22,8 @@ pub(super) struct Held {
     /// When it said so last, and when it was asked last.
     pub(super) heard: Option<i64>,
     pub(super) asked: i64,
+    /// What of all this the store knows from this process.
+    pub(super) told: Told,
 }
 
 impl Held {
@@ -33,7 +37,7 @@ impl Held {
 
     /// Whether anything is known.
     pub(super) fn is_something(&self) -> bool {
-        self.left > 0 || self.unwritten > 0 || self.none.is_some() || self.heard.is_some()
+        self.left > 0 || self.unwritten > 0 || self.none.is_some() || self.heard.is_some() || self.told.is_something()
     }
 
     /// The store has said how much all used. An answer that was on its way for long knows less than one before it.

@@ -11,3 +11,4 @@ mod hiding;
 mod path;
 pub mod tenant;
 pub mod token;
+mod told;
