@@ -156,6 +156,16 @@ async fn what_was_given_to_no_tenant_is_named_by_none() {
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         scene.refuses(ALICE, "/to/claude/v1/messages", &body, refused("_o")).await;
     }
+    let socket = Request::get(format!("{}/v1/responses", scene.running.url))
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("authorization", format!("Bearer {ALICE}"));
+    scene.openai.arrivals();
+    let answer = ask(socket, "").await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND, "what its messages name nobody reads: {answer:?}");
+    assert!(scene.openai.arrivals().is_empty());
     let late = with(STORED, &json!({ "background": true }));
     scene.refuses(ALICE, "/v1/responses", &late, (StatusCode::BAD_REQUEST, "background")).await;
     scene.end().await;

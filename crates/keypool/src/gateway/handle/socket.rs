@@ -37,6 +37,12 @@ impl<S> Gateway<S> {
             Ok(opening) => Opening { teller, ..opening },
             Err(response) => return (Outcome::Refused, response.map(Said::from)),
         };
+        let own = setup.dialects.provider;
+        if own != Dialect::Gemini && !opening.tenant.is_default() && !parts.uri.path().ends_with("/realtime") {
+            // Its messages may name what is another's, and nobody reads them.
+            opening.account.opened(None, false);
+            return (Outcome::Refused, own.nobodys().map(Said::from));
+        }
         let account = opening.account.clone();
         let opened = match &setup.live {
             _ if setup.dialects.provider == Dialect::Gemini && !parts.uri.path().starts_with("/ws/") => {
