@@ -76,7 +76,8 @@ impl Scene {
 
     /// It is refused, and nothing is sent.
     async fn refuses(&self, token: &str, path: &str, body: &Value, (status, told): (StatusCode, &str)) {
-        (self.openai.arrivals(), self.anthropic.arrivals());
+        self.openai.arrivals();
+        self.anthropic.arrivals();
         let answer = self.post(token, path, body).await;
         assert_eq!(answer.status, status, "{body}: {answer:?}");
         let message = answer.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
@@ -85,7 +86,8 @@ impl Scene {
     }
 
     async fn end(self) {
-        (self.openai.is_unharmed(), self.anthropic.is_unharmed());
+        self.openai.is_unharmed();
+        self.anthropic.is_unharmed();
         end(self.running).await;
         drop(self.home);
     }

@@ -14,7 +14,7 @@ use std::{
 use hashbrown::HashMap;
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 use tower_keypool::{
     Clock,
     store::{Count, Draw, Ledger, StoreError},
@@ -49,8 +49,8 @@ pub(in crate::gateway) struct Budgets {
     held: Arc<Mutex<AllHeld>>,
     /// There is something to be written.
     pub(super) news: Arc<Notify>,
-    /// When the store knows again what it lost.
-    pub(super) settles: Arc<Mutex<Option<Instant>>>,
+    /// When the store knows again what it lost, in Unix milliseconds.
+    pub(super) settles: Arc<Mutex<i64>>,
     /// What no other process is called.
     pub(super) me: Arc<str>,
 }
@@ -282,7 +282,7 @@ impl Budgets {
 
     /// Writes what answers cost as they end, and gives back what lies idle, until the task is aborted.
     pub(in crate::gateway) async fn keep(self, clock: Clock) {
-        let mut checked = Instant::now();
+        let mut checked = unix_ms(&clock);
         loop {
             let holds = self
                 .held()
@@ -296,9 +296,9 @@ impl Budgets {
             }
             // The next round has what this one could not write.
             let now = unix_ms(&clock);
-            let checks = checked.elapsed() >= CHECK;
+            let checks = (now - checked).abs() >= CHECK;
             if self.write(now, IDLE, checks).await.is_ok() && checks {
-                checked = Instant::now();
+                checked = now;
             }
             tokio::time::sleep(ROUND).await;
         }
@@ -338,9 +338,9 @@ impl Budgets {
                 // What may have been given back is not used any more, also where nobody knows whether it was.
                 let back = if is_idle { std::mem::take(&mut held.left) } else { 0 };
                 let (back, written) = (number(back), number(held.unwritten));
-                held.told.told -= back;
+                held.told.known -= back;
                 let (untold, until) = (held.told.untold, kind.until(now));
-                if back > 0 || written > 0 || untold > 0 || (checks && held.told.told > 0) {
+                if back > 0 || written > 0 || untold > 0 || (checks && held.told.known > 0) {
                     counts.push(Count { name: kind.count(name, now), by: written - back, until });
                     let by = written + untold - back;
                     counts.push(Count { name: self.own_count(kind, name, now), by, until });
@@ -369,7 +369,7 @@ impl Budgets {
         match lost.first() {
             None => Ok(()),
             Some(tenant) => {
-                self.lost(tenant);
+                self.lost(tenant, now);
                 self.tell_again(now).await
             }
         }
@@ -548,7 +548,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_the_store_forgets_those_who_live_tell_it_again() {
         let start = std::time::UNIX_EPOCH + Duration::from_hours(24 * 20_000);
-        let clock = tower_keypool::ManualClock::at(start).clock();
+        let time = tower_keypool::ManualClock::at(start);
+        let (clock, step) = (time.clock(), Duration::from_millis(50));
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(step).await;
+                time.advance(step);
+            }
+        });
         let now = unix_ms(&clock);
         let limits = TenantLimits { rpd: Some(60), tpd: Some(10_000), ..TenantLimits::default() };
         for (idle, twice) in [(false, false), (true, false), (false, true)] {
@@ -576,7 +583,7 @@ mod tests {
             budgets[0].spend(&tenant, Some(1_000), now);
             tokio::time::sleep(Duration::from_secs(5)).await;
             assert!(new.used_up(&tenant, now + 10 * NEWS).await.is_some_and(|spent| spent.tokens), "tokens, too");
-            living.map(|task| task.abort());
+            living.iter().for_each(tokio::task::JoinHandle::abort);
         }
     }
 

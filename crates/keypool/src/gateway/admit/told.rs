@@ -6,10 +6,9 @@
 
 use std::{
     sync::{Arc, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
-use tokio::time::Instant;
 use tower_keypool::store::{Count, Ledger, StoreError};
 
 use super::{
@@ -18,15 +17,15 @@ use super::{
 };
 
 /// For so long nothing is drawn after a loss: by then whoever lives has looked.
-pub(super) const SETTLES: Duration = Duration::from_secs(4);
+const SETTLES: i64 = 4_000;
 /// How often it is looked whether anything is lost, though nothing is drawn or written.
-pub(super) const CHECK: Duration = Duration::from_secs(2);
+pub(super) const CHECK: i64 = 2_000;
 
 /// Of one limit, in the minute or on the day that is now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
     /// What its own count holds.
-    pub(super) told: i64,
+    pub(super) known: i64,
     /// What was drawn since.
     pub(super) untold: i64,
     /// What was lost of both counts, and of the shared one alone.
@@ -39,7 +38,7 @@ pub(super) struct Told {
 impl Told {
     /// Whether its own count is to hold anything.
     pub(super) fn is_something(self) -> bool {
-        self.told > 0 || self.untold > 0 || self.is_to_be_told_again()
+        self.known > 0 || self.untold > 0 || self.is_to_be_told_again()
     }
 
     pub(super) fn is_to_be_told_again(self) -> bool {
@@ -54,14 +53,14 @@ impl Told {
         }
         self.untold = (self.untold - untold).max(0);
         let sum = i64::try_from(sum).unwrap_or(i64::MAX);
-        let missing = (before.told + by).saturating_sub(sum);
+        let missing = (before.known + by).saturating_sub(sum);
         if missing <= 0 {
-            self.told += by;
+            self.known += by;
             return false;
         }
         // What was drawn and not told was in the store as it was.
         *self = Self {
-            told: sum,
+            known: sum,
             untold: 0,
             again: self.again + missing,
             shared: self.shared + self.untold + untold,
@@ -75,9 +74,7 @@ impl Told {
 pub(super) fn name() -> Arc<str> {
     let mut random = [0; 8];
     if getrandom::fill(&mut random).is_err() {
-        // The moment tells them apart.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        random = since.as_secs().wrapping_mul(1_000_000_007).wrapping_add(since.subsec_nanos().into()).to_be_bytes();
+        random = u64::from(std::process::id()).to_be_bytes();
     }
     format!("{:016x}", u64::from_be_bytes(random)).into()
 }
@@ -92,7 +89,7 @@ impl Budgets {
     pub(super) async fn has_lost_none(&self, tenant: &Tenant, at: usize, now: i64) -> Result<(), StoreError> {
         let (kind, name) = (&KINDS[at], tenant.name());
         let before = of(&mut self.held(), tenant)[at].in_window(kind.window(now)).told;
-        if before.told <= 0 {
+        if before.known <= 0 {
             return Ok(());
         }
         let count = Count { name: self.own_count(kind, name, now), by: 0, until: kind.until(now) };
@@ -104,7 +101,7 @@ impl Budgets {
             of_now && held.told.heard(before, (0, 0), sums.first().copied().unwrap_or(0))
         };
         if lost {
-            self.lost(name);
+            self.lost(name, now);
         }
         Ok(())
     }
@@ -113,17 +110,18 @@ impl Budgets {
     pub(super) async fn settle(&self, now: i64) -> Result<(), StoreError> {
         self.tell_again(now).await?;
         let settles = *self.settles.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = settles.filter(|at| *at > Instant::now()) {
-            tokio::time::sleep_until(at).await;
+        // Of a clock that jumped nobody waits for long.
+        let wait = settles.saturating_sub(now).clamp(0, SETTLES);
+        if wait > 0 {
+            tokio::time::sleep(Duration::from_millis(wait.unsigned_abs())).await;
         }
         Ok(())
     }
 
     /// The store has lost what was in it.
-    pub(super) fn lost(&self, tenant: &str) {
+    pub(super) fn lost(&self, tenant: &str, now: i64) {
         tracing::warn!("the store has lost what tenants used ({tenant}): what this process knows of it is told again");
-        let settles = Instant::now() + SETTLES;
-        *self.settles.lock().unwrap_or_else(PoisonError::into_inner) = Some(settles);
+        *self.settles.lock().unwrap_or_else(PoisonError::into_inner) = now.saturating_add(SETTLES);
         self.news.notify_one();
     }
 
@@ -151,9 +149,10 @@ impl Budgets {
         for (name, at, window, again, shared) in places {
             let held = all.get_mut(&name).map(|held| &mut held[at]);
             let Some(held) = held.filter(|held| held.window == window) else { continue };
-            match &told {
-                Ok(_) => held.told.told += again,
-                Err(_) => (held.told.again, held.told.shared) = (held.told.again + again, held.told.shared + shared),
+            if told.is_ok() {
+                held.told.known += again;
+            } else {
+                (held.told.again, held.told.shared) = (held.told.again + again, held.told.shared + shared);
             }
         }
         told.map(drop)

@@ -228,7 +228,7 @@ enum Node<'a> {
     Nothing,
 }
 
-impl<'a> Node<'a> {
+impl Node<'_> {
     /// All values of fields of this name, in any case.
     fn all(&self, wanted: &str) -> impl Iterator<Item = &Self> {
         let fields: &[(Cow<'_, str>, Self)] = if let Node::Fields(fields) = self { fields } else { &[] };
