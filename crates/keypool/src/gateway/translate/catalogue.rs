@@ -103,7 +103,7 @@ where
         };
         let path = format!("/v1/models/{}", utf8_percent_encode(name, SEGMENT));
         if dialect == self.dialect {
-            return self.hand_on(stack, &path, (parts, Default::default()), None).await;
+            return self.hand_on((stack, ""), &path, (parts, Default::default()), None).await;
         }
         if dialect != Dialect::Gemini {
             let demand = Demand::any_model().of_resource().wait(WAIT);

@@ -2,13 +2,15 @@
 //! dialect.
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
 use http_body::Body;
 use keypool_dialect::{Fault, Kind, about_tokens_of_form, is_plain_form};
 use tower::Service;
 use tower_keypool::{BoxError, Demand, Error};
 
-use super::{Answered, Failed, Translator, holdings::Named, refusal::without_answer, upstream::count};
+use super::{
+    Answered, Failed, Translator, holdings::Named, refusal::without_answer, upstream::count, usage_wish::may_refuse,
+};
 use crate::{
     gateway::{
         answer::{body, reworded::reworded},
@@ -21,15 +23,15 @@ use crate::{
         },
     },
     outgoing::Outgoing,
-    status::Outcome,
+    status::{Outcome, Traffic},
 };
 
 /// What becomes of a request that was read.
 pub(super) enum Onward<S> {
     /// It is translated, for this translator's stack.
     Translated,
-    /// It goes to a stack as it is, under another path.
-    HandedOn(S, String),
+    /// It goes to the stack of this provider as it is, under another path.
+    HandedOn(S, String, String),
 }
 
 impl<S, B> Translator<S>
@@ -91,13 +93,14 @@ where
             None => self.may_use("")?,
         }
         let front = if compatible { "/v1beta/openai" } else { "/v1" };
-        Ok(Onward::HandedOn(stack, path.replacen("/v1", front, 1)))
+        let provider = other.map(|other| other.name).unwrap_or_default();
+        Ok(Onward::HandedOn(stack, provider, path.replacen("/v1", front, 1)))
     }
 
     /// Hands a request on to a provider of its own dialect; `way` leads to whoever sees what it `names`.
     pub(super) async fn hand_on(
         self,
-        stack: S,
+        (stack, provider): (S, &str),
         path: &str,
         (parts, (way, names)): (Parts, Named),
         bytes: Option<Bytes>,
@@ -106,7 +109,8 @@ where
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
         };
-        let mut request = Request::from_parts(parts, Outgoing::written(bytes.iter().cloned().collect()));
+        let wish = bytes.as_ref().and_then(|body| self.unasked.wish(provider, path, body));
+        let mut request = Request::from_parts(parts, ());
         *request.uri_mut() = target.parse().unwrap_or_default();
         // The body says itself how long it is, and is not packed any more.
         for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONTENT_ENCODING] {
@@ -126,15 +130,45 @@ where
         if let Some(demand) = demand {
             request.extensions_mut().insert(demand);
         }
-        let answered = pass(stack, request).await;
-        count(&answered, &self.traffic);
-        let response = answered.map_err(|error| without_answer(&error))?;
-        let mut response = body::passed_on(response, self.dialect, &self.farewell);
+        let (response, asked) = match wish {
+            None => (ask(stack, &self.traffic, (request, bytes)).await?, false),
+            Some(wish) => {
+                let mut asking = request.clone();
+                // From what is packed nothing could be taken out.
+                asking.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+                let first = ask(stack.clone(), &self.traffic, (asking, Some(wish))).await?;
+                if may_refuse(first.status()) {
+                    drop(first);
+                    let second = ask(stack, &self.traffic, (request, bytes)).await?;
+                    if second.status().is_success() {
+                        self.unasked.refused(provider);
+                    }
+                    (second, false)
+                } else {
+                    (first, true)
+                }
+            }
+        };
+        let pass = if asked { body::passed_on_without_usage } else { body::passed_on };
+        let mut response = pass(response, self.dialect, &self.farewell);
         if response.status().as_u16() >= 400 {
             response = reworded(response, self.dialect, compatible).await;
         }
         Ok((Outcome::Answered, response))
     }
+}
+
+async fn ask<S, B>(
+    stack: S,
+    traffic: &Traffic,
+    (head, body): (Request<()>, Option<Bytes>),
+) -> Result<Response<B>, Failed>
+where
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error>,
+{
+    let answered = pass(stack, head.map(|()| Outgoing::written(body.into_iter().collect()))).await;
+    count(&answered, traffic);
+    answered.map_err(|error| without_answer(&error))
 }
 
 /// What a form asks for: the stack finds models in JSON alone.

@@ -13,6 +13,7 @@ pub(in crate::gateway) mod recall;
 mod refusal;
 pub(in crate::gateway) mod room;
 mod upstream;
+pub(in crate::gateway) mod usage_wish;
 
 use std::{pin::Pin, sync::Arc, time::Duration, time::UNIX_EPOCH};
 
@@ -33,6 +34,7 @@ use self::{
     refusal::{Failed, bad_model, refused, unread, upstream_fault},
     room::Held,
     upstream::{check, send},
+    usage_wish::Unasked,
 };
 use crate::{
     fetch::Fetcher,
@@ -102,6 +104,8 @@ pub(super) struct Translator<S> {
     pub(super) held: Held,
     /// The same of the room for answers.
     pub(super) answers: Answers,
+    /// Who is not asked what streams cost.
+    pub(super) unasked: Unasked,
 }
 
 type Answered<B> = (Outcome, Response<Said<B>>);
@@ -132,11 +136,11 @@ where
         }
         let bytes = read(&parts.headers, body, &mut self.held).await.map_err(unread)?;
         let path = task.path(self.dialect);
-        if let Onward::HandedOn(stack, path) = self.onward(path, &parts.headers, &bytes)? {
+        if let Onward::HandedOn(stack, provider, path) = self.onward(path, &parts.headers, &bytes)? {
             let compatible = path.starts_with("/v1beta/openai");
             let named =
                 if compatible { self.way_of_compatible(&parts.headers, &bytes).await? } else { Named::default() };
-            return self.hand_on(stack, &path, (parts, named), Some(bytes)).await;
+            return self.hand_on((stack, &provider), &path, (parts, named), Some(bytes)).await;
         }
         let (nobodys, dialect) = (self.nobodys.take(), self.dialect);
         let done = match task {
