@@ -153,9 +153,15 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         "The billing account reached its monthly spending cap: raise it in Google AI Studio, or wait for the next month.",
     ),
     rule(
+        &[401, 403, 429],
+        &[IsLike("billing_")],
+        ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("BILLING_DISABLED"),
+        "Billing is off for the key's project: turn it on in the Google Cloud console.",
+    ),
+    rule(
         &[4],
         &[
-            IsLike("billing_"),
+            Is("BILLING_DISABLED"),
             All(&[Is("PERMISSION_DENIED"), Begins("lightning dunning decision ")]),
             All(&[Is("PERMISSION_DENIED"), Begins("dunning decision ")]),
             All(&[Is("PERMISSION_DENIED"), Begins("api method requires billing ")]),
