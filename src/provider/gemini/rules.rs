@@ -311,7 +311,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     ),
     rule(
         &[429],
-        &[Waits, Is("RATE_LIMIT_EXCEEDED")],
+        // Vertex AI names the metric alone.
+        &[Waits, Is("RATE_LIMIT_EXCEEDED"), Begins("quota exceeded for ")],
         ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(24 * HOUR),
         "The project is at a limit for this model: wait as long as stated, or add a key of another project.",
     ),
