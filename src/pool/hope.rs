@@ -41,7 +41,8 @@ impl State {
     /// lane tells whether to look at all of them.
     pub(super) fn let_hopeless_go(&mut self, now: Now) {
         let idle = std::mem::take(&mut self.waiters.idle);
-        if !std::mem::take(&mut self.waiters.lost) && !(idle && self.is_first_hopeless(now)) {
+        let lost = std::mem::take(&mut self.waiters.lost) || idle && self.is_first_hopeless(now);
+        if !lost {
             return;
         }
         for lane in 0..self.lanes.len() as u16 {
