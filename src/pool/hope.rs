@@ -26,7 +26,8 @@ impl State {
     }
 
     /// A key has nothing under way any more: room that could have come back with it does not, unless it is there.
-    pub(super) fn is_idle(&mut self, slot: u32, now: Now) {
+    #[cold]
+    pub(super) fn fell_idle(&mut self, slot: u32, now: Now) {
         self.waiters.idle |= self.roster.keys[slot as usize].in_flight == 0;
         self.serve(now);
     }

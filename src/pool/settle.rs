@@ -214,7 +214,7 @@ impl State {
             self.drop_unknown(lane_at);
         }
         if !self.waiters.is_empty() {
-            self.is_idle(slot, now);
+            self.fell_idle(slot, now);
         }
     }
 
