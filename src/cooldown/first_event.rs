@@ -4,6 +4,7 @@
 use memchr::memchr2;
 
 use super::balance::Balance;
+use crate::provider::may_be_an_outcome;
 
 /// How a stream frames its objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,11 @@ impl FirstEvent {
         };
         match begins_with_error(begun) {
             Some(true) => {
+                self.raw = true;
+                self.append(begun.strip_prefix(BOM).unwrap_or(begun).trim_ascii_start());
+            }
+            // How it went may stand behind what is empty.
+            Some(false) if may_be_an_outcome(begun) => {
                 self.raw = true;
                 self.append(begun.strip_prefix(BOM).unwrap_or(begun).trim_ascii_start());
             }
