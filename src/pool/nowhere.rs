@@ -1,6 +1,6 @@
 //! What no owner has, or none of a tier: the next one says the same as those before it, and is not asked.
 
-use super::{Attempt, Demand, KeyPool, doubt::distinct, state::State};
+use super::{Attempt, Demand, KeyPool, state::State};
 use crate::{
     key::Tier,
     verdict::{Verdict, VerdictKind},
@@ -12,10 +12,6 @@ pub(super) const OF_ONE_TIER: (usize, usize) = (3, 8);
 
 /// So many owners are asked for what none of the first finds, where the request names nothing that only its owner sees.
 const FOUND_NOWHERE: usize = 3;
-
-/// So many owners are asked for what only its owner sees, and nobody says whose it is: what does not exist at all is not asked
-/// of each of a thousand.
-const MOST_SOUGHT: usize = 64;
 
 /// Codes of verdicts that hold for all owners of a tier.
 const OF_TIERS: [&str; 2] = ["LIMIT_ZERO", "BILLED_USERS_ONLY"];
@@ -46,16 +42,15 @@ impl Attempt {
 }
 
 impl State {
-    /// Whether so many owners did not find what this request asks for that it is nowhere: few, where it names no owner's own.
+    /// Whether so many owners did not find what this request asks for, and names no owner's own, that it is nowhere.
     pub(crate) fn is_found_nowhere(&self, attempts: &[Attempt], model: Option<&str>) -> bool {
         let of_model = |attempt: &&Attempt| attempt.found_nothing() && attempt.model.as_deref() == model;
-        let nameless = distinct(attempts.iter().filter(of_model).filter_map(|attempt| self.owner_of(attempt)));
+        let mut owners: Vec<u32> =
+            attempts.iter().filter(of_model).filter_map(|attempt| self.owner_of(attempt)).collect();
+        owners.sort_unstable();
+        owners.dedup();
         // One that stands in a collection (`tunedModels/x`) is somebody's.
-        if model.is_some_and(|model| !model.contains('/')) && nameless >= FOUND_NOWHERE {
-            return true;
-        }
-        let elsewhere = attempts.iter().filter(|attempt| attempt.kind == VerdictKind::WrongOwner);
-        attempts.len() >= MOST_SOUGHT && distinct(elsewhere.filter_map(|attempt| self.owner_of(attempt))) >= MOST_SOUGHT
+        model.is_some_and(|model| !model.contains('/')) && owners.len() >= FOUND_NOWHERE
     }
 
     /// The tiers of which enough owners said within this request that its model is not for them, or it too large.

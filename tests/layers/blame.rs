@@ -129,9 +129,7 @@ const LIMITED: &str = r#"{"error":{"message":"Rate limit reached","code":429},"u
 async fn an_error_under_a_good_status_is_retried_like_an_error() {
     let good = r#"{"id":"x","choices":[{"message":{"content":"say {\"error\":1}"}}],"error":null}"#;
     let outcome = r#"{"base_resp":{"status_code":1002,"status_msg":"rate limit"}}"#.to_owned();
-    let behind = r#"{"id":"0","choices":null,"usage":{"total_tokens":0},"base_resp":{"status_code":1002,"status_msg":"rate limit"}}"#.to_owned();
-    let inside = LIMITED.replace("{\"error\"", "{ \"error\"");
-    for error in [LIMITED.to_owned(), format!(" \n{LIMITED}"), inside, outcome, behind] {
+    for error in [LIMITED.to_owned(), format!(" \n{LIMITED}"), LIMITED.replace("{\"error\"", "{ \"error\""), outcome] {
         let pool = pool(OpenAi::new(), 2);
         let said = move |n| json(200, if n == 1 { error.clone() } else { good.to_owned() });
         let (answer, attempts) = send(&pool, "/v1/chat/completions", r#"{"model":"m"}"#, said).await;
@@ -149,28 +147,6 @@ async fn an_error_under_a_good_status_is_retried_like_an_error() {
     assert_eq!(answer.unwrap(), (200, LIMITED.to_owned(), VerdictKind::RateLimited));
 }
 
-/// What exists nowhere is looked for with many owners, not with each of a thousand.
-#[tokio::test(start_paused = true)]
-async fn a_file_that_nobody_has_is_asked_of_so_many() {
-    let message = "You do not have permission to access the File abc or it may not exist.";
-    let google = serde_json::json!({"error": {"code": 403, "message": message, "status": "PERMISSION_DENIED"}});
-    let openai =
-        serde_json::json!({"error": {"message": "No such File object: file-abc", "type": "invalid_request_error"}});
-    for (pool, path, status, said) in [
-        (pool(Gemini::new(), 1_000), "/v1beta/models/m:generateContent", 403, google.to_string()),
-        (pool(OpenAi::new(), 1_000), "/v1/responses", 404, openai.to_string()),
-    ] {
-        let (text, absent) = (said.clone(), r#"{"model":"m","x":"files/abc"}"#);
-        let (answer, attempts) = send(&pool, path, absent, move |_| json(status, text.clone())).await;
-        assert_eq!((answer.unwrap(), attempts), ((status, said.clone(), VerdictKind::WrongOwner), 64));
-        assert_eq!(pool.snapshot().available_keys, 1_000);
-        // Whoever has it is found among as many.
-        let found = move |n| if n == 40 { json(200, "{}".into()) } else { json(status, said.clone()) };
-        let (answer, attempts) = send(&pool, path, absent, found).await;
-        assert_eq!((answer.unwrap().0, attempts), (200, 40));
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn good_answers_pass_as_they_came() {
     let large = format!(r#"{{"error":{{"message":"{}"}}}}"#, "x".repeat(100_000));
@@ -183,9 +159,6 @@ async fn good_answers_pass_as_they_came() {
         r#"{"errors":[1],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#,
         r#"{"error":null,"choices":[]}"#,
         r#"{"base_resp":{"status_code":0,"status_msg":""},"choices":[]}"#,
-        r#"{"choices":[{"message":{"content":"a"}}],"base_resp":{"status_code":1027,"status_msg":"x"}}"#,
-        r#"{"id":"x","choices":[{"message":{"content":"a"}}],"error":{}}"#,
-        r#"{"error":{"message":"","code":null},"choices":[{"message":{"content":"a"}}]}"#,
         r#"{"error":{"code":429},"choices":[{"message":{}}]}"#,
         &large,
     ] {
