@@ -3,6 +3,7 @@
 //! [`Listener`] understands its answers; the functions here write requests and read what is no conversation.
 
 mod answer;
+mod by_call;
 mod config;
 mod count;
 mod embed;
@@ -10,6 +11,7 @@ mod fault;
 mod media_type;
 mod medium;
 mod models;
+mod names;
 mod path;
 mod picture;
 mod request;
@@ -25,7 +27,6 @@ pub use models::{Page, model, page};
 pub use path::{name, path_of};
 pub use picture::{drawing, drawn, has_aspect, verb_of_drawing};
 pub use request::{about_tokens, counted, generate};
-pub use tools::{answers_beside_calls, answers_by_call};
 
 use crate::{Fault, Kind};
 

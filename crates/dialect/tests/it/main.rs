@@ -7,6 +7,7 @@ mod anthropic;
 mod audio;
 mod images;
 mod laws;
+mod names;
 mod refused;
 mod requests;
 mod responses;

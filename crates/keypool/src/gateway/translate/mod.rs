@@ -194,9 +194,7 @@ where
             form,
             repeated,
         };
-        let listener = gemini::Listener::new(conversation.one_call);
-        let listener = listener.answering(gemini::answers_by_call(&conversation));
-        let listener = listener.beside_calls(gemini::answers_beside_calls(&conversation));
+        let listener = gemini::Listener::of(&conversation);
         let mut voice = self.caller.voice(shape);
         if remembered {
             let whose = (Arc::clone(self.tenant.name()), self.clock.clone());
