@@ -94,7 +94,10 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
             conversation.thinking.shown =
                 (&*kind != "disabled").then_some(display.as_deref().is_none_or(|display| display != "omitted"));
             match &*kind {
-                "enabled" => conversation.thinking.effort = budget_tokens.map(Effort::Tokens),
+                "enabled" => {
+                    conversation.thinking.effort = budget_tokens.map(Effort::Tokens);
+                    conversation.thinking.place = "thinking";
+                }
                 "disabled" => conversation.thinking.effort = Some(Effort::Off),
                 "adaptive" => {}
                 _ => return Err(Fault::invalid("thinking.type: expected enabled, disabled or adaptive").at("thinking")),
@@ -117,7 +120,10 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
                     return Err(Fault::invalid(why).at("output_config.effort"));
                 }
                 // A budget says it more exactly.
-                Some(effort) if conversation.thinking.effort.is_none() => conversation.thinking.effort = effort,
+                Some(effort) if conversation.thinking.effort.is_none() => {
+                    conversation.thinking.effort = effort;
+                    conversation.thinking.place = "output_config.effort";
+                }
                 _ => {}
             }
         }

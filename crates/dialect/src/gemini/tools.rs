@@ -6,13 +6,20 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{by_call, names::Names, schema, thinking};
-use crate::{Conversation, Format, Tool, ToolChoice};
+use crate::{Conversation, Format, Medium, Tool, ToolChoice};
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Tools<'r> {
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     function_declarations: Vec<Declaration<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    google_search: Option<Search>,
 }
+
+/// There is nothing to say about it.
+#[derive(Serialize)]
+struct Search {}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,6 +50,14 @@ pub(super) fn answers_beside_calls(conversation: &Conversation<'_>) -> bool {
     !matches!(conversation.format, Format::Text) && !conversation.tools.is_empty()
 }
 
+/// Whether it is to search, and the model can beside all else that is asked: it does not beside functions, and older ones
+/// not where the answer has a form.
+pub(super) fn may_search(conversation: &Conversation<'_>) -> bool {
+    let Conversation { model, tools, format, medium, search, .. } = conversation;
+    let formed = !matches!(format, Format::Text) && thinking::has_tools_or_form(model);
+    search.is_some() && tools.is_empty() && !formed && *medium == Medium::Text && thinking::searches(model)
+}
+
 /// Whether none may be called beside a form that the model would not have beside tools: then none need be told of.
 fn are_left_out(conversation: &Conversation<'_>) -> bool {
     conversation.tool_choice == ToolChoice::Never
@@ -60,7 +75,10 @@ pub(super) fn tools<'r>(conversation: &'r Conversation<'_>, names: &'r Names) ->
     });
     let declared = tools.iter().map(|tool| declaration(tool, names)).chain(answer);
     let some = !tools.is_empty() && !are_left_out(conversation);
-    some.then(|| [Tools { function_declarations: declared.collect() }])
+    if some {
+        return Some([Tools { function_declarations: declared.collect(), ..Tools::default() }]);
+    }
+    may_search(conversation).then(|| [Tools { google_search: Some(Search {}), ..Tools::default() }])
 }
 
 /// Whether the model may call them, or must.

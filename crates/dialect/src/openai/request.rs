@@ -131,6 +131,7 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
         "response_format" => conversation.format = tool::format(field)?,
         "reasoning_effort" => {
             conversation.thinking.effort = Some(effort(&field.read::<Text<'_>>()?, "reasoning_effort")?);
+            conversation.thinking.place = "reasoning_effort";
         }
         "modalities" => {
             let wished: Vec<Text<'_>> = field.read()?;
@@ -197,6 +198,9 @@ fn extra<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Fault> {
     let Some(config) = google.thinking_config else { return Ok(()) };
     let thinking = &mut asked.conversation.thinking;
     thinking.shown = config.include_thoughts;
+    if config.thinking_budget.is_some() || config.thinking_level.is_some() {
+        thinking.place = "extra_body.google.thinking_config";
+    }
     let level = config.thinking_level.as_deref().map(str::to_ascii_lowercase);
     thinking.effort = match (config.thinking_budget, level.as_deref()) {
         (Some(0), _) => Some(Effort::Off),

@@ -4,6 +4,9 @@ mod events;
 mod item;
 mod request;
 mod response;
+mod tool;
+
+pub(crate) use tool::Origins;
 
 use crate::{Asked, Caller, Fault, Model, Refused, Shape, Voice, openai::OpenAi};
 

@@ -14,5 +14,6 @@ mod responses;
 mod returned;
 mod signatures;
 mod support;
+mod tools;
 mod types;
 mod untold;

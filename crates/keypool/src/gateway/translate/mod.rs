@@ -167,8 +167,9 @@ where
         (remembered, before): (bool, Option<String>),
     ) -> Result<Answered<B>, Failed> {
         let asked = self.caller.conversation(&bytes, self.strict)?;
-        let Asked { mut conversation, ignored, usage_wanted, form, mut repeated } = asked;
+        let Asked { mut conversation, mut ignored, usage_wanted, form, mut repeated } = asked;
         repeated.before = before;
+        gemini::fit(&mut conversation, &mut ignored, self.strict);
         self.may_use(&conversation.model)?;
         if let Some(numbers) = &self.numbers {
             let keyed = ignored.may_have(PROMPT_CACHE_KEY).then_some(&bytes[..]);
@@ -288,6 +289,7 @@ where
 
     async fn count(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
         let mut asked = self.caller.conversation(&bytes, self.strict)?;
+        gemini::fit(&mut asked.conversation, &mut asked.ignored, self.strict);
         self.may_use(&asked.conversation.model)?;
         let nothing = resource::names_nothing(&asked.conversation);
         let names = resource::names_of(&asked.conversation);
