@@ -149,7 +149,8 @@ where
         }
         if status == StatusCode::OK
             && !asked.head
-            && let Some(framing) = body_head.framing(asked)
+            // Where something is to be said nothing is no answer, whatever it calls itself.
+            && let Some(framing) = body_head.framing(asked).or(asked.ending.map(|_| Framing::Events))
         {
             return Err(without_a_word(head, body, framing, asked, granted));
         }

@@ -169,7 +169,7 @@ fn dialects() -> [Stream; 3] {
         (
             "openai",
             "/v1/responses",
-            named("response.created"),
+            named("response.created") + &named("response.output_text.delta"),
             vec![named("response.completed"), named("response.incomplete")],
             vec![String::new(), named("response.failed"), error.clone()],
         ),
@@ -350,6 +350,7 @@ async fn a_stream_without_a_word_is_a_502_in_every_framing() {
         ("events in no chunks", chunks(EVENTS, &[])),
         ("events, closed", format!("{EVENTS}\r\n")),
         ("events, comments", sized(EVENTS, ": nothing\n\n")),
+        ("events, an end alone", sized(EVENTS, "data: [DONE]\n\n")),
         ("a list of no length", sized(JSON, "")),
         ("a list in no chunks", chunks(JSON, &[])),
         ("a list, closed", format!("{JSON}\r\n")),
