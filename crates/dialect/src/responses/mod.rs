@@ -27,6 +27,10 @@ impl Caller for Responses {
         OpenAi.refused(fault)
     }
 
+    fn counted(&self, tokens: u64) -> String {
+        format!(r#"{{"object":"response.input_tokens","input_tokens":{tokens}}}"#)
+    }
+
     fn models(&self, models: &[Model]) -> String {
         OpenAi.models(models)
     }

@@ -183,16 +183,16 @@ fn dialects() -> [Stream; 3] {
     ]
 }
 
-/// `serve` that has a provider of this kind beside its own, which answers so, once.
-async fn running_beside(kind: &str, answer: String) -> (Running, Home) {
-    let (address, _) = in_turn(vec![answer]).await;
+/// `serve` that has a provider of this kind beside its own, which answers so, in turn.
+async fn running_beside(kind: &str, answers: Vec<String>) -> (Running, Home) {
+    let (address, _) = in_turn(answers).await;
     let home = Home::new();
     home.write(
         "keypool.toml",
         &format!(
             "keys = [{{ id = \"one\", secret = \"{ONE}\" }}]\n[gateway]\nlisten = \"127.0.0.1:0\"\nupstream = \"http://127.0.0.1:9\"\n[pool]\nwait = 0\n\
              [admin]\ntoken = \"{TOKEN}\"\n[[providers]]\nname = \"other\"\nkind = \"{kind}\"\n\
-             upstream = \"http://{address}{}\"\nkeys = [{{ id = \"two\", secret = \"{TWO}\" }}]\n",
+             upstream = \"http://{address}{}\"\nkeys = [{{ id = \"two\", secret = \"{TWO}\" }}, {{ id = \"three\", secret = \"{TWO}-3\" }}]\n",
             if kind == "openai" { "/v1" } else { "" }
         ),
     );
@@ -210,7 +210,7 @@ async fn a_stream_of_another_provider_counts_as_failed_where_it_does_not_come_to
     for (kind, path, begun, _, failing) in dialects() {
         for end in failing {
             let what = format!("{path}: {end}");
-            let (running, _home) = running_beside(kind, format!("{EVENTS}\r\n{begun}{end}")).await;
+            let (running, _home) = running_beside(kind, vec![format!("{EVENTS}\r\n{begun}{end}")]).await;
             let told = stream_beside(&running, path).await;
             assert_eq!((told.status.as_u16(), told.body), (200, format!("{begun}{end}").into()), "{what}");
             is_told_as_failed(&what, running).await;
@@ -218,12 +218,26 @@ async fn a_stream_of_another_provider_counts_as_failed_where_it_does_not_come_to
     }
 }
 
+/// What opens a stream tells nothing of how it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_behind_what_opens_a_stream_is_heard_by_nobody_where_another_key_serves() {
+    let named = |name: &str, data: &str| format!("event: {name}\ndata: {data}\n\n");
+    let created = named("response.created", r#"{"type":"response.created","response":{"id":"r","error":null}}"#);
+    let limited = r#"{"type":"response.failed","response":{"id":"r","status":"failed","error":{"code":"rate_limit_exceeded","message":"Rate limit reached for m on requests per min (RPM): Limit 3"}}}"#;
+    let done = named("response.completed", r#"{"type":"response.completed","response":{}}"#);
+    let answers = [named("response.failed", limited), done.clone()].map(|end| format!("{EVENTS}\r\n{created}{end}"));
+    let (running, _home) = running_beside("openai", answers.to_vec()).await;
+    let told = stream_beside(&running, "/v1/responses").await;
+    assert_eq!((told.status.as_u16(), told.header("x-keypool-attempts")), (200, "2"), "{told:?}");
+    assert_eq!(told.body, created + &done);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_another_provider_counts_as_good_where_it_says_that_it_is_at_its_end() {
     for (kind, path, begun, good, _) in dialects() {
         for end in good {
             let what = format!("{path}: {end}");
-            let (running, _home) = running_beside(kind, format!("{EVENTS}\r\n{begun}{end}")).await;
+            let (running, _home) = running_beside(kind, vec![format!("{EVENTS}\r\n{begun}{end}")]).await;
             let told = stream_beside(&running, path).await;
             assert_eq!((told.status.as_u16(), told.body), (200, format!("{begun}{end}").into()), "{what}");
             let used = get(&running, "/usage?by=tenant").await;

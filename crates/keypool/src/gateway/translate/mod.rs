@@ -147,6 +147,10 @@ where
             Task::Count => self.count(parts, bytes).await,
             Task::Embeddings => self.embed(parts, bytes).await,
             Task::Draw => self.draw(parts, bytes).await,
+            Task::CountResponse => {
+                let (bytes, _) = self.memory.recall(self.tenant.name(), bytes, self.clock.tick())?;
+                self.count(parts, bytes).await
+            }
             Task::Respond => {
                 let (bytes, before) = self.memory.recall(self.tenant.name(), bytes, self.clock.tick())?;
                 self.chat(parts, bytes, (true, before)).await
