@@ -1,5 +1,7 @@
 //! `/v1/responses` as `OpenAI`'s own command line asks, over the whole way: gateway, stack, simulator.
 
+#![allow(clippy::needless_pass_by_value, reason = "tables read better without the signs")]
+
 use gemini_sim::GeminiSim;
 use http::StatusCode;
 use serde_json::{Value, json};
