@@ -57,6 +57,7 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     }
     let Some(messages) = messages else { return Err(Fault::invalid("messages: Field required").at("messages")) };
     block::read(messages, &mut asked.conversation)?;
+    tool::choose_search(&mut asked.conversation);
     if strict {
         // Else what must be called may have been read over.
         asked.conversation.has_what_it_must_call()?;
@@ -87,7 +88,7 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
                 ignored.add("stop_sequences");
             }
         }
-        "tools" => conversation.tools = tool::tools(field, strict, ignored)?,
+        "tools" => tool::tools(field, conversation, strict, ignored)?,
         "tool_choice" => tool::choice(field, conversation)?,
         "thinking" => {
             let Thinking { kind, budget_tokens, display } = field.read()?;
@@ -154,7 +155,7 @@ mod tests {
             (r#""max_tokens":"x""#, "max_tokens"),
             (r#""container":"c""#, "container"),
             (r#""mcp_servers":[{}]"#, "mcp_servers"),
-            (r#""tools":[{"type":"web_search_20250305","name":"web_search"}]"#, "tools[0].type"),
+            (r#""tools":[{"type":"bash_20250124","name":"bash"}]"#, "tools[0].type"),
             (r#""tools":[{"name":"f"}]"#, "tools[0].input_schema"),
             (r#""tool_choice":{"type":"tool"}"#, "tool_choice.name"),
             (r#""thinking":{"type":"x"}"#, "thinking"),

@@ -25,14 +25,16 @@ const NEVER_MATTER: [&str; 9] = [
 ];
 
 /// Fields that would change the answer and cannot be had, but for these values.
-const ONLY_AS: [(&str, &[&str]); 6] = [
+const ONLY_AS: [(&str, &[&str]); 5] = [
     ("logit_bias", &["{}"]),
     ("verbosity", &[r#""medium""#]),
     ("audio", &[]),
-    ("web_search_options", &[]),
     ("functions", &["[]"]),
     ("function_call", &[r#""auto""#, r#""none""#]),
 ];
+
+/// What is asked for where a search on the web is.
+const SEARCH: &str = "web_search_options";
 
 #[derive(Deserialize)]
 struct StreamOptions {
@@ -142,6 +144,8 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
                 conversation.medium = Medium::Images(Canvas::default());
             }
         }
+        // How much is read of what is found, and where somebody lives, is the upstream's to guess.
+        SEARCH => conversation.search = Some(SEARCH),
         "extra_body" => extra(field, asked)?,
         _ if ignored.takes(field, &NEVER_MATTER, &ONLY_AS) => {}
         _ => return Err(Unread::CannotBeHad),
@@ -257,7 +261,6 @@ mod tests {
             ("logit_bias", r#"{"1":2}"#),
             ("modalities", r#"["text","audio"]"#),
             ("verbosity", r#""low""#),
-            ("web_search_options", "{}"),
             ("functions", r#"[{"name":"f"}]"#),
             ("no_such_field", "1"),
             ("audio", "{}"),

@@ -22,7 +22,7 @@ pub(crate) fn told(caller: &dyn Caller, body: &Value, parts: Value) -> (String, 
     (String::from_utf8(whole).unwrap(), String::from_utf8(out).unwrap())
 }
 
-fn names_of(request: &Value) -> Vec<String> {
+pub(crate) fn names_of(request: &Value) -> Vec<String> {
     let declared = request["tools"][0]["functionDeclarations"].as_array().unwrap();
     declared.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
 }

@@ -4,7 +4,7 @@ use keypool_dialect::{Caller, Ignored, Kind, anthropic::Anthropic, gemini, opena
 use serde_json::{Value, json};
 
 use crate::{
-    names::told,
+    names::{names_of, told},
     support::{asked, data, kind},
 };
 
@@ -134,6 +134,38 @@ fn a_search_is_the_upstreams_own_where_the_model_can() {
     }
     let (tools, ignored) = searching(json!({ "tools": codex()["tools"] }));
     assert_eq!((tools[0].get("googleSearch"), ignored), (None, left_out));
+}
+
+#[test]
+fn a_search_is_one_in_every_dialect() {
+    let said = json!([{ "role": "user", "content": "x" }]);
+    let chat = json!({ "model": "gemini-2.5-flash", "messages": said, "web_search_options": { "search_context_size": "low" } });
+    let message = json!({
+        "model": "gemini-2.5-flash", "max_tokens": 9, "messages": said,
+        "tools": [{ "type": "web_search_20250305", "name": "web_search", "max_uses": 8 }],
+        "tool_choice": { "type": "tool", "name": "web_search" },
+    });
+    for (caller, mut body, function) in [
+        (
+            &OpenAi as &dyn Caller,
+            chat,
+            json!({ "type": "function", "function": { "name": "f", "parameters": { "type": "object" } } }),
+        ),
+        (&Anthropic, message, json!({ "name": "f", "input_schema": { "type": "object" } })),
+    ] {
+        let request = asked(caller, &body).unwrap();
+        assert_eq!((&request["tools"], request.get("toolConfig")), (&json!([{ "googleSearch": {} }]), None));
+        let tools = body.as_object_mut().unwrap().entry("tools").or_insert(json!([]));
+        tools.as_array_mut().unwrap().push(function);
+        let request = asked(caller, &body).unwrap();
+        assert_eq!(request["tools"][0].get("googleSearch"), None, "{request}");
+        assert_eq!(names_of(&request), ["f"]);
+    }
+    let narrow = json!({
+        "model": "gemini-2.5-flash", "max_tokens": 9, "messages": said,
+        "tools": [{ "type": "web_search_20250305", "name": "web_search", "blocked_domains": ["a.b"] }],
+    });
+    assert_eq!(kind(&asked(&Anthropic, &narrow).unwrap_err()).1, "tools[0].blocked_domains");
 }
 
 #[test]
