@@ -73,9 +73,10 @@ impl FirstEvent {
         self.name == Name::Error
     }
 
-    /// Whether nothing came but that this is the end.
+    /// Whether nothing came but that this is the end; of an answer that is no stream, nothing at all.
     pub(super) fn has_only_ended(&self) -> bool {
-        self.ended && self.data.is_empty()
+        let is_blank = self.framing == Framing::Object && !self.done && self.line.trim_ascii().is_empty();
+        (self.ended || is_blank) && self.data.is_empty()
     }
 
     /// Whether it is no event, but the beginning of an answer that is no stream.

@@ -192,8 +192,9 @@ where
             // It came to an end as any does, but neither to that of its first event nor to its own; or to that alone.
             (None, Some((first, end))) if over => {
                 let ended = || io::Error::new(io::ErrorKind::UnexpectedEof, "the stream ended within its first event");
+                let only_ended = first.has_only_ended();
                 let began = first.finish();
-                (!began && (end.is_broken() || first.has_only_ended())).then(|| ended().into())
+                (!began && (only_ended || first.has_only_ended() || end.is_broken())).then(|| ended().into())
             }
             _ => None,
         }

@@ -232,6 +232,24 @@ async fn an_error_behind_what_opens_a_stream_is_heard_by_nobody_where_another_ke
     assert_eq!(told.body, created + &done);
 }
 
+/// Whoever asked for words got none, whatever the answer calls itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_nothing_is_asked_for_again_of_other_providers_too() {
+    for (kind, path, begun, good, _) in dialects() {
+        for nothing in [
+            format!("{JSON}content-length: 0\r\n\r\n"),
+            format!("{JSON}transfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+            format!("{JSON}\r\n \n"),
+            format!("{EVENTS}\r\ndata: [DONE]\n\n"),
+        ] {
+            let whole = begun.clone() + &good[0];
+            let (running, _home) = running_beside(kind, vec![nothing.clone(), format!("{EVENTS}\r\n{whole}")]).await;
+            let told = stream_beside(&running, path).await;
+            assert_eq!((told.status.as_u16(), told.body), (200, whole.into()), "{path}: {nothing}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_another_provider_counts_as_good_where_it_says_that_it_is_at_its_end() {
     for (kind, path, begun, good, _) in dialects() {
