@@ -149,8 +149,9 @@ where
         }
         if status == StatusCode::OK
             && !asked.head
-            // Where something is to be said nothing is no answer, whatever it calls itself.
-            && let Some(framing) = body_head.framing(asked).or(asked.ending.map(|_| Framing::Events))
+            // Where something is to be said JSON of nothing is no answer, either.
+            && let said = asked.ending.filter(|_| body_head.kind == Kind::Json).map(|_| Framing::Events)
+            && let Some(framing) = body_head.framing(asked).or(said)
         {
             return Err(without_a_word(head, body, framing, asked, granted));
         }
