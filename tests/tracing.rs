@@ -254,6 +254,7 @@ fn what_is_told_is_what_the_page_says_and_holds_no_secret() {
         "keypool.store_unheard",
         "keypool.record_skipped",
         "keypool.journal_left",
+        "keypool.room_made",
         "keypool.database_migrated",
         "keypool.database_anew",
         "keypool.counts_gone",

@@ -93,7 +93,7 @@ for model in ("gemini-2.5-flash", "gemini-3.8-flash"):
 for wrong, exception in (
     (dict(model="no-such-model"), anthropic.NotFoundError),
     (dict(messages=[]), anthropic.BadRequestError),
-    (dict(tools=[{"type": "web_search_20250305", "name": "web_search"}]), anthropic.BadRequestError),
+    (dict(tools=[{"type": "bash_20250124", "name": "bash"}]), anthropic.BadRequestError),
 ):
     try:
         client.messages.create(**{**dict(model="gemini-2.5-flash", max_tokens=5, messages=[{"role": "user", "content": "x"}]), **wrong})

@@ -9,6 +9,8 @@ assert(images.data[0].b64_json.startsWith("iVBOR"));
 const wish = { model: "gemini-3.8-flash-tts", input: "Hi.", voice: "alloy" };
 const wav = Buffer.from(await (await client.audio.speech.create({ ...wish, response_format: "wav" })).arrayBuffer());
 assert.equal(wav.subarray(0, 4).toString(), "RIFF");
+const unasked = Buffer.from(await (await client.audio.speech.create(wish)).arrayBuffer());
+assert.equal(unasked.subarray(0, 4).toString(), "RIFF");
 await assert.rejects(client.audio.speech.create({ ...wish, response_format: "mp3" }), OpenAI.BadRequestError);
 const heard = await client.audio.transcriptions.create({ model: "gemini-2.5-flash", file: await toFile(wav, "hi.wav") });
 assert(heard.text);

@@ -209,7 +209,8 @@ pub struct LimitsSection {
     /// Whether the provider's known limits are assumed for keys that name a tier, where nothing is given or learned;
     /// unless set not in the library, and in the gateway yes.
     pub assume_known: Option<bool>,
-    /// Limits of every model without its own, by tier; `"*"` for owners of every other tier and of none.
+    /// Limits of every model without its own, by tier; `"*"` for owners of every other tier and of none. They are of the
+    /// first provider's models: what holds for those of another is said at its keys, or of the models (`[[models]]`).
     pub default: BTreeMap<String, Amounts>,
     /// What is known of models (or all whose name begins so) by tier, instead of the table that ships; `{}` for a tier:
     /// nothing is assumed.

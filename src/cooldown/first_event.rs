@@ -4,6 +4,7 @@
 use memchr::memchr2;
 
 use super::balance::Balance;
+use crate::provider::may_be_an_outcome;
 
 /// How a stream frames its objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +30,15 @@ pub(super) struct FirstEvent {
     data: Vec<u8>,
     value: Balance,
     done: bool,
+    /// It said that it is at its end, and nothing before.
+    ended: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Name {
     Error,
-    /// It tells nothing.
-    Ping,
+    /// It tells nothing but that somebody listens.
+    Opening,
     Other,
 }
 
@@ -52,6 +55,7 @@ impl FirstEvent {
             data: Vec::new(),
             value: Balance::default(),
             done: false,
+            ended: false,
         }
     }
 
@@ -68,6 +72,12 @@ impl FirstEvent {
     /// Whether the event calls itself an error.
     pub(super) fn is_named_error(&self) -> bool {
         self.name == Name::Error
+    }
+
+    /// Whether nothing came but that this is the end; of an answer that is no stream, nothing at all.
+    pub(super) fn has_only_ended(&self) -> bool {
+        let is_blank = self.framing == Framing::Object && !self.done && self.line.trim_ascii().is_empty();
+        (self.ended || is_blank) && self.data.is_empty()
     }
 
     /// Whether it is no event, but the beginning of an answer that is no stream.
@@ -111,6 +121,11 @@ impl FirstEvent {
         };
         match begins_with_error(begun) {
             Some(true) => {
+                self.raw = true;
+                self.append(begun.strip_prefix(BOM).unwrap_or(begun).trim_ascii_start());
+            }
+            // How it went may stand behind what is empty.
+            Some(false) if may_be_an_outcome(begun) => {
                 self.raw = true;
                 self.append(begun.strip_prefix(BOM).unwrap_or(begun).trim_ascii_start());
             }
@@ -172,7 +187,9 @@ impl FirstEvent {
         } else if let Some(value) = text.strip_prefix(b"event:") {
             self.name = match value.trim_ascii() {
                 b"error" => Name::Error,
-                b"ping" => Name::Ping,
+                b"ping" | b"message_start" | b"response.created" | b"response.queued" | b"response.in_progress" => {
+                    Name::Opening
+                }
                 _ => Name::Other,
             };
         } else if matches!(text.trim_ascii_start().first(), Some(b'{' | b'[')) {
@@ -192,9 +209,11 @@ impl FirstEvent {
         }
     }
 
-    /// The object is whole: it tells, unless it is a ping.
+    /// The object is whole: it tells, unless it opens or ends the stream.
     fn complete(&mut self) {
-        self.done = self.name != Name::Ping;
+        let ends = self.data.trim_ascii() == b"[DONE]";
+        self.ended |= ends;
+        self.done = self.name != Name::Opening && !ends;
         if !self.done {
             self.data.clear();
             self.value = Balance::default();
@@ -271,14 +290,15 @@ mod tests {
             assert_eq!(events(&text).as_deref(), Some("{\"a\":\n1}"), "{eol:?}");
         }
         assert_eq!(events("\u{feff}data:{\"é\":\"}\"}\n").as_deref(), Some("{\"é\":\"}\"}"));
-        assert_eq!(events("data: [DONE]\n\n").as_deref(), Some("[DONE]"));
+        assert_eq!(events("data: [DONE]\n\n"), None);
+        assert_eq!(events("data: [DONE]\n\ndata: {}\n\n").as_deref(), Some("{}"));
         assert_eq!(events("data: hello\n\n").as_deref(), Some("hello"));
         assert_eq!(events("data: hello\n"), None);
         assert_eq!(events("retry: 5\n\n: nothing\n\n"), None);
     }
 
     #[test]
-    fn a_ping_tells_nothing_and_an_error_has_a_name() {
+    fn what_opens_a_stream_tells_nothing_and_an_error_has_a_name() {
         let ping = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
         assert_eq!(events(ping), None);
         let (data, error) = first(Framing::Events, &format!("{ping}event: error\ndata: {{\"type\":\"error\"}}\n\n"));

@@ -149,7 +149,9 @@ where
         }
         if status == StatusCode::OK
             && !asked.head
-            && let Some(framing) = body_head.framing(asked)
+            // Where something is to be said JSON of nothing is no answer, either.
+            && let said = asked.ending.filter(|_| body_head.kind == Kind::Json).map(|_| Framing::Events)
+            && let Some(framing) = body_head.framing(asked).or(said)
         {
             return Err(without_a_word(head, body, framing, asked, granted));
         }

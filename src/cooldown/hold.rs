@@ -189,10 +189,12 @@ where
                 let cut = first.is_some_and(|(first, _)| !first.is_done());
                 if held || cut { self.flow.take_failure() } else { None }
             }
-            // It came to an end as any does, but neither to that of its first event nor to its own.
-            (None, Some((first, end))) if over && end.is_broken() => {
+            // It came to an end as any does, but neither to that of its first event nor to its own; or to that alone.
+            (None, Some((first, end))) if over => {
                 let ended = || io::Error::new(io::ErrorKind::UnexpectedEof, "the stream ended within its first event");
-                (!first.finish()).then(|| ended().into())
+                let only_ended = first.has_only_ended();
+                let began = first.finish();
+                (!began && (only_ended || first.has_only_ended() || end.is_broken())).then(|| ended().into())
             }
             _ => None,
         }

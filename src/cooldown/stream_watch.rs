@@ -1,7 +1,7 @@
 //! Errors in the middle of a stream: an event named `error`, an object with an `error` in it, or a raw JSON object
 //! behind the last event.
 //!
-//! Only an `error` of the object itself counts; one inside of it (the arguments of a tool call, say) is text of the
+//! Only an `error` of the object itself counts, or of the response in one that is named `response.failed`; one inside of it (the arguments of a tool call, say) is text of the
 //! model, and nobody must be able to talk a key into a rest. That asks for the depth at which the word stands, and
 //! counting brackets costs more than forwarding them. So brackets are counted only where it matters: in a chunk that
 //! holds the word at all, and in an event that stands across two chunks. The other chunks cost one search.
@@ -19,6 +19,8 @@ use super::{
 const LARGEST: usize = 4 << 10;
 const WORD: &[u8] = b"error";
 const NAMED_ERROR: &[u8] = b"event:error";
+/// Of `OpenAI`'s responses: the response in it says why.
+const NAMED_FAILED: &[u8] = b"event:response.failed";
 
 static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(WORD));
 
@@ -33,10 +35,13 @@ pub(super) struct StreamWatch {
     string: Text,
     after: After,
     line: Line,
-    /// How much of `event:error` this line held so far; `MISSED` when it is another line.
+    /// How much of one of the names this line held so far, and of which; `MISSED` when it is another line.
     name: usize,
+    wanted: &'static [u8],
     /// This event calls itself an error.
     named: bool,
+    /// Its error is that of an object in it.
+    failed: bool,
     kept: Option<Box<Kept>>,
     found: Option<Found>,
 }
@@ -103,7 +108,9 @@ impl StreamWatch {
             after: After::Else,
             line: Line::Empty,
             name: 0,
+            wanted: NAMED_ERROR,
             named: false,
+            failed: false,
             kept: None,
             found: None,
         }
@@ -194,9 +201,10 @@ impl StreamWatch {
             if self.named && self.found.is_none() {
                 self.found = Some(Found { data: Vec::new(), named: true });
             }
-            (self.fresh, self.depth, self.after, self.named) = (true, 0, After::Else, false);
-        } else if self.name == NAMED_ERROR.len() {
-            self.named = true;
+            (self.fresh, self.depth, self.after) = (true, 0, After::Else);
+            (self.named, self.failed) = (false, false);
+        } else if self.name == self.wanted.len() {
+            (self.named, self.failed) = (self.wanted == NAMED_ERROR, self.wanted == NAMED_FAILED);
         }
         true
     }
@@ -206,7 +214,10 @@ impl StreamWatch {
         if self.name == MISSED || (self.name == 0 && !byte.is_ascii()) || (self.name == 6 && byte == b' ') {
             return;
         }
-        self.name = if NAMED_ERROR.get(self.name) == Some(&byte) { self.name + 1 } else { MISSED };
+        if self.name == 6 {
+            self.wanted = if byte == NAMED_FAILED[6] { NAMED_FAILED } else { NAMED_ERROR };
+        }
+        self.name = if self.wanted.get(self.name) == Some(&byte) { self.name + 1 } else { MISSED };
     }
 
     fn structure(&mut self, byte: u8, rest: &[u8]) -> usize {
@@ -215,7 +226,8 @@ impl StreamWatch {
             b'{' if self.named && self.depth + 1 == self.fields_at => return self.begin_keeping(true, rest),
             b'{' | b'"' | b'[' if after == After::Colon => return self.begin_keeping(false, rest),
             b'"' => {
-                self.string = Text::Inside(if self.depth == self.fields_at { 0 } else { MISSED });
+                let fields_at = self.fields_at + u32::from(self.failed);
+                self.string = Text::Inside(if self.depth == fields_at { 0 } else { MISSED });
             }
             b'{' | b'[' => self.depth = self.depth.saturating_add(1),
             b'}' | b']' => self.depth = self.depth.saturating_sub(1),

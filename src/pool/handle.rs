@@ -208,8 +208,11 @@ impl KeyPool {
         let outcome = match picked {
             Ok(picked) => Ok(picked),
             Err(NotNow::Later) if !wait.is_zero() && !state.closed => {
-                if let Some(seat) = demand.particulars.room.as_ref().unwrap_or(&self.0.room).enter() {
-                    let deadline = now.tick.plus(wait);
+                let deadline = now.tick.plus(wait);
+                // Keys may have been lost since somebody found it worth waiting.
+                let hopes = !in_time || state.may_come(demand, deadline, now);
+                let room = demand.particulars.room.as_ref().unwrap_or(&self.0.room);
+                if let Some(seat) = hopes.then(|| room.enter()).flatten() {
                     let index = state.enqueue(Arc::clone(demand), in_time.then_some(deadline), now);
                     return Begun::Queued { index, deadline, seat };
                 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Affinity, ask::Ask, pick::NotNow, state::State};
+use super::{Affinity, Demand, ask::Ask, pick::NotNow, state::State};
 use crate::{
     limit::Need,
     time::{Now, Tick},
@@ -25,9 +25,25 @@ impl State {
         self.waiters.lost = true;
     }
 
-    /// Lets those go for whom no key comes in time any more; after a loss, once.
+    /// A key has nothing under way any more: room that could have come back with it does not, unless it is there.
+    #[cold]
+    pub(super) fn fell_idle(&mut self, slot: u32, now: Now) {
+        self.waiters.idle |= self.roster.keys[slot as usize].in_flight == 0;
+        self.serve(now);
+    }
+
+    /// Whether a key may carry this by then.
+    pub(super) fn may_come(&mut self, demand: &Demand, until: Tick, now: Now) -> bool {
+        let ask = self.ask(demand, now);
+        self.soonest(&ask, until).0 <= until
+    }
+
+    /// Lets those go for whom no key comes in time any more; after a loss, once. Where only a key fell idle, the first of a
+    /// lane tells whether to look at all of them.
     pub(super) fn let_hopeless_go(&mut self, now: Now) {
-        if !std::mem::take(&mut self.waiters.lost) {
+        let idle = std::mem::take(&mut self.waiters.idle);
+        let lost = std::mem::take(&mut self.waiters.lost) || idle && self.is_first_hopeless(now);
+        if !lost {
             return;
         }
         for lane in 0..self.lanes.len() as u16 {
@@ -49,6 +65,18 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Whether for the first of some lane's queue that waits in hope no key comes in time.
+    fn is_first_hopeless(&mut self, now: Now) -> bool {
+        (0..self.lanes.len() as u16).any(|lane| {
+            let first = self.lanes[usize::from(lane)].queue.values().next().copied();
+            let Some(waiter) = first.and_then(|index| self.waiters.get_mut(index)) else { return false };
+            let Some(until) = waiter.hopes_until else { return false };
+            let (demand, need) = (Arc::clone(&waiter.demand), waiter.need);
+            let ask = Ask { need, ..Self::ask_in(lane, &demand, now) };
+            self.soonest(&ask, until).0 > until
+        })
     }
 
     fn comes_for_any(&mut self, ask: &Ask<'_>, until: Tick, found: &mut Vec<Found>) -> bool {

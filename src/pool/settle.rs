@@ -213,7 +213,9 @@ impl State {
         if unknown {
             self.drop_unknown(lane_at);
         }
-        self.serve(now);
+        if !self.waiters.is_empty() {
+            self.fell_idle(slot, now);
+        }
     }
 
     /// A request of a key with a shortest interval is on the wire, or will never be.

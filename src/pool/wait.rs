@@ -41,6 +41,8 @@ pub(super) struct Waiters {
     queued: usize,
     /// Something was lost since the queue was served.
     pub(super) lost: bool,
+    /// A key fell idle since then.
+    pub(super) idle: bool,
     /// The key that somebody could hope for last.
     pub(super) hope: u32,
 }

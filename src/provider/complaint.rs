@@ -166,7 +166,9 @@ impl Complaint {
 
     /// How long the message asks to wait, where answers of this status ask for that.
     pub(super) fn wait_in_text(&self) -> Option<Duration> {
-        matches!(self.status, 429 | 498 | 503 | 529).then(|| crate::verdict::retry_after::in_text(&self.own)).flatten()
+        matches!(self.status, 403 | 429 | 498 | 503 | 529)
+            .then(|| crate::verdict::retry_after::in_text(&self.own))
+            .flatten()
     }
 
     /// Whether a limit was met. Only then does the message tell of limits: in any other it may be the caller who does.

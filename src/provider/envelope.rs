@@ -45,13 +45,16 @@ impl<'a> Envelope<'a> {
     /// operation or a batch that failed is a good answer about something bad.
     pub(super) fn open_good(body: &'a [u8], event: bool) -> Option<Self> {
         // Nearly every good answer ends here: no error object without this word.
-        if memchr::memmem::find(&body[..body.len().min(ENOUGH)], b"\"error\"").is_none() && !is_a_bare_outcome(body) {
+        if memchr::memmem::find(&body[..body.len().min(ENOUGH)], b"\"error\"").is_none() && !may_be_an_outcome(body) {
             return None;
         }
         let envelope = Self::open(body);
         let json = envelope.json.as_ref()?;
         let wrapping = |name: &String| matches!(name.as_str(), "error" | "type" | "request_id" | "user_id" | OUTCOME);
-        let bare = || json.as_object().is_some_and(|members| members.keys().all(wrapping));
+        let bare = || {
+            json.as_object()
+                .is_some_and(|members| members.keys().all(wrapping) || members.iter().all(is_beside_an_outcome))
+        };
         (told(json).is_some() && (event || bare())).then_some(envelope)
     }
 
@@ -90,16 +93,37 @@ impl<'a> Envelope<'a> {
 /// Where `MiniMax` keeps how it went, with a good status: `{"base_resp": {"status_code": 1008, "status_msg": "…"}}`.
 const OUTCOME: &str = "base_resp";
 
-/// Whether a body begins with how it went, so that there is no answer in front of it.
-fn is_a_bare_outcome(body: &[u8]) -> bool {
-    let member = body.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
-    member.is_some_and(|member| member.starts_with(b"\"base_resp\""))
+/// No larger is an answer that holds nothing but how it went.
+const LARGEST_OUTCOME: usize = 2 << 10;
+
+/// Whether a body may be nothing but how it went.
+pub(crate) fn may_be_an_outcome(body: &[u8]) -> bool {
+    body.len() <= LARGEST_OUTCOME && memchr::memmem::find(body, b"\"base_resp\"").is_some()
+}
+
+/// Whether a member is [`OUTCOME`] itself, or what stands beside it in an answer that holds nothing.
+fn is_beside_an_outcome((name, value): (&String, &Value)) -> bool {
+    let heads = || matches!(name.as_str(), "id" | "trace_id" | "model" | "object" | "usage" | OUTCOME);
+    is_void(value) || value.is_number() || value.is_boolean() || heads()
+}
+
+/// Whether there is nothing in a value, nor in what it holds.
+fn is_void(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(number) => number.as_u64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.values().all(is_void),
+    }
 }
 
 /// The error object of a value: `error`, `response.error` (a failed event), an event of type `error` itself, or what went
 /// wrong by [`OUTCOME`].
 fn told(json: &Value) -> Option<&Value> {
-    let present = |value: &&Value| !matches!(value, Value::Null | Value::Bool(false));
+    // Some have it in every answer, with nothing in it.
+    let present = |value: &&Value| !is_void(value);
     json.get("error")
         .filter(present)
         .or_else(|| json.get("response")?.get("error").filter(present))

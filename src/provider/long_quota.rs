@@ -26,15 +26,25 @@ const DAY: [&str; 11] = [
 /// Of a minute or less, whatever else it speaks of: an account or a model may be named like a week.
 const SHORT: [&str; 8] = ["per minute", "per min", "/ minute", "/min", "per second", "(rpm)", "(tpm)", "per-min"];
 
-/// The quota that the first sentence of a 429 names. The later ones advertise plans.
-pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
+/// The first sentence of a 429, which names the limit. The later ones advertise plans.
+fn sentence(said: &Complaint) -> Option<&str> {
     let own = said.own();
     // What is behind this says which limit it was.
     let sentence = own.split_once("details:").map_or(own, |(_, details)| details);
-    let sentence = sentence.split(". ").next().filter(|_| said.status == 429)?;
+    sentence.split(". ").next().filter(|_| said.status == 429)
+}
+
+/// Whether it names a limit of a minute or less.
+pub(super) fn is_of_a_minute(said: &Complaint) -> bool {
+    sentence(said).is_some_and(|sentence| SHORT.iter().any(|word| stands(sentence, word)))
+}
+
+/// The quota that it names.
+pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
+    let sentence = sentence(said)?;
     let has = |words: &[&str]| words.iter().any(|word| stands(sentence, word));
     match () {
-        () if has(&SHORT) => None,
+        () if is_of_a_minute(said) => None,
         () if has(&MONTH) => Some(Hit::Month),
         () if has(&DAY) => Some(Hit::Day),
         () => None,

@@ -76,7 +76,7 @@ pub fn reset(text: &str, now: SystemTime) -> Option<Duration> {
 }
 
 /// A duration: protobuf (`51s`, `0.2s`), Go (`1h2m3s`, `644ms`), in words (`30 seconds`, `1 minute`), ISO 8601 (`PT1M30S`)
-/// or as on a clock (`00:01:30`).
+/// or as on a clock (`00:01:30`, behind days `10.05:20:11`).
 pub fn duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     if text.len() > LONGEST_TEXT {
@@ -90,7 +90,7 @@ pub fn duration(text: &str) -> Option<Duration> {
 /// 30 seconds` (a bare number counts as seconds, and a sentence that was cut short as far as it goes; a date says nothing
 /// here, since nobody tells the time).
 pub fn in_text(text: &str) -> Option<Duration> {
-    const PHRASES: [&str; 10] = [
+    const PHRASES: [&str; 11] = [
         "retry in ",
         "retry after ",
         "retry-after: ",
@@ -101,6 +101,7 @@ pub fn in_text(text: &str) -> Option<Duration> {
         "reset after ",
         "resets in ",
         "expected available in ",
+        "be replenished in ",
     ];
     let mut longest = None;
     for phrase in PHRASES {
@@ -154,9 +155,9 @@ fn in_units(text: &str) -> Option<(f64, &str)> {
     Some((total?, rest))
 }
 
-/// `00:01:30`, `26:00:00.5`: hours, minutes and seconds.
+/// `00:01:30`, `26:00:00.5`, `10.05:20:11`: hours, minutes and seconds, in front of them perhaps days.
 fn on_a_clock(text: &str) -> Option<(f64, &str)> {
-    let (mut total, mut rest) = (0.0, text);
+    let (mut total, mut rest) = behind_days(text).unwrap_or((0.0, text));
     for scale in [3_600.0, 60.0, 1.0] {
         let (value, after) = leading_number(rest)?;
         let written = &rest[..rest.len() - after.len()];
@@ -170,6 +171,17 @@ fn on_a_clock(text: &str) -> Option<(f64, &str)> {
     }
     let goes_on = rest.starts_with(|next: char| next == ':' || next.is_ascii_alphanumeric());
     (!goes_on).then_some((total, rest))
+}
+
+/// The days of `10.05:20:11`, and the clock behind them.
+fn behind_days(text: &str) -> Option<(f64, &str)> {
+    let (days, clock) = text.split_once('.')?;
+    let hours = clock.split(':').next()?;
+    let is_one = days.len() <= 5
+        && days.parse::<u32>().is_ok()
+        && hours.len() == 2
+        && hours.parse::<u8>().is_ok_and(|hours| hours < 24);
+    is_one.then(|| (days.parse::<f64>().unwrap_or(0.0) * 86_400.0, clock))
 }
 
 /// `PT30S`, `P1DT2H`, `PT1M30.5S`: ISO 8601. Years and months are as long as they are, and nobody waits for them.

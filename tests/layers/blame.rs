@@ -148,11 +148,19 @@ async fn an_error_under_a_good_status_is_retried_like_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_of_nothing_is_asked_for_again() {
+    for nothing in ["", "  \n"] {
+        let pool = pool(OpenAi::new(), 2);
+        let said = move |n| json(200, if n == 1 { nothing } else { "{}" }.to_owned());
+        let (answer, attempts) = send(&pool, "/v1/chat/completions", r#"{"model":"m"}"#, said).await;
+        assert_eq!((answer.unwrap(), attempts), ((200, "{}".to_owned(), VerdictKind::Success), 2), "{nothing:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn good_answers_pass_as_they_came() {
     let large = format!(r#"{{"error":{{"message":"{}"}}}}"#, "x".repeat(100_000));
     for body in [
-        "",
-        "   ",
         "[]",
         "{}",
         r#"{"id":"x","error":{"code":429}}"#,

@@ -7,8 +7,8 @@ use tokio::task::JoinHandle;
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, ServiceExt};
 use tower_keypool::{
-    Affinity, Demand, Error, Key, KeyPool, KeyRotationLayer, Limit, Limits, OutReason, Span, Unit, Until, Verdict,
-    VerdictKind,
+    Affinity, Demand, Error, Key, KeyPool, KeyRotationLayer, Limit, Limits, OutReason, QuotaNews, Span, Unit, Until,
+    Usage, Verdict, VerdictKind,
 };
 use tower_test::mock;
 
@@ -206,4 +206,91 @@ async fn who_asked_the_pool_itself_waits_for_what_may_be_added() {
     assert_pending!(acquire.poll());
     pool.add(narrow("two")).unwrap();
     assert!(acquire.is_woken() && assert_ready!(acquire.poll()).is_ok());
+}
+
+/// Whoever stood in front has the last of the window: with the end of what is under way nothing comes in time any more.
+#[tokio::test(start_paused = true)]
+async fn a_window_that_was_filled_meanwhile_is_nothing_to_wait_for() {
+    let thrice = Limits::new().with(Limit { unit: Unit::Requests, span: Span::Sliding(LONG * 10), amount: 3 });
+    let keys = ["one", "two"].map(|id| narrow(id).owner("o"));
+    let pool = support::builder(&[]).keys(keys).limits("m", thrice).build().unwrap();
+    let [first, second] = [pool.try_acquire("m").unwrap(), pool.try_acquire("m").unwrap()];
+    let (served, mut handle) = waiting(&pool, ask()).await;
+    let (inner, _other) = mock::pair::<Request<Body>, Response<Body>>();
+    let client = KeyRotationLayer::new(&pool).wait(LONG).layer(inner);
+    let late = tokio::spawn(async move { client.oneshot(ask()).await.map(drop) });
+    tokio::task::yield_now().await;
+    let before = pool.clock().tick();
+    drop(first);
+    let (_, answer) = handle.next_request().await.unwrap();
+    drop(second);
+    tokio::task::yield_now().await;
+    assert!(!late.is_finished(), "what is under way may yet turn out never to have left");
+    answer.send_response(ok());
+    served.await.unwrap().unwrap();
+    let error = late.await.unwrap().unwrap_err();
+    assert_eq!((pool.clock().tick(), error.exhausted().unwrap().keys()), (before, 2));
+    assert_eq!(pool.snapshot().waiters, 0);
+}
+
+/// Another key of the same owner had it; and it was tokens, of which more were used than were thought.
+#[tokio::test(start_paused = true)]
+async fn what_others_of_its_owner_used_is_nothing_to_wait_for() {
+    let tokens = Limits::new().with(Limit { unit: Unit::InputTokens, span: Span::Sliding(LONG * 10), amount: 1_000 });
+    let keys = ["one", "two"].map(|id| narrow(id).owner("o"));
+    let pool = support::builder(&[]).keys(keys).limits("m", tokens).build().unwrap();
+    let held = pool.try_acquire(Demand::new("m").affinity(Affinity::MustKey("one".into()))).unwrap();
+    let other = pool.try_acquire(Demand::new("m").affinity(Affinity::MustKey("two".into()))).unwrap();
+    let mut of_it = ask();
+    of_it.extensions_mut().insert(Demand::new("m").affinity(Affinity::MustKey("one".into())).wait(LONG));
+    let (task, _handle) = waiting(&pool, of_it).await;
+    let before = pool.clock().tick();
+    let mut used = Usage::default();
+    used.input_tokens = Some(1_000);
+    other.usage(used);
+    drop(other);
+    tokio::task::yield_now().await;
+    assert!(!task.is_finished());
+    drop(held);
+    assert!(task.await.unwrap().unwrap_err().is_exhausted());
+    assert_eq!(pool.clock().tick(), before);
+}
+
+/// The keys are lost between the look at them and the queue.
+#[tokio::test(start_paused = true)]
+async fn who_comes_to_the_queue_too_late_is_told_at_once() {
+    let pool = support::builder(&[]).keys([narrow("one"), narrow("two")]).build().unwrap();
+    let held = [pool.try_acquire("m").unwrap(), pool.try_acquire("m").unwrap()];
+    let (inner, _handle) = mock::pair::<Request<Body>, Response<Body>>();
+    let mut client = KeyRotationLayer::new(&pool).wait(LONG).layer(inner);
+    std::future::poll_fn(|cx| tower::Service::poll_ready(&mut client, cx)).await.unwrap();
+    let waits = tower::Service::call(&mut client, ask());
+    for lease in held {
+        lease.judge(&Verdict::new(VerdictKind::Suspended));
+    }
+    let before = pool.clock().tick();
+    assert!(waits.await.map(drop).unwrap_err().is_exhausted());
+    assert_eq!(pool.clock().tick(), before);
+}
+
+/// Two owners prove to be one project: what one of them used is the other's, and nobody waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_project_turns_out_to_have_used_more_is_nothing_to_wait_for() {
+    let one_project = Verdict::SUCCESS.news(QuotaNews { consumer: Some("projects/1".into()), ..QuotaNews::default() });
+    let window = |span, amount| Limit { unit: Unit::Requests, span: Span::Sliding(span), amount };
+    let limits = Limits::new().with(window(LONG / 2, 1)).with(window(LONG * 10, 2));
+    let pool = support::builder(&[]).keys(["one", "two"].map(narrow)).limits("m", limits).build().unwrap();
+    let of = |id: &str| Demand::new("m").affinity(Affinity::MustKey(id.into())).wait(LONG);
+    let first = pool.try_acquire(of("one")).unwrap();
+    first.judge(&one_project);
+    drop(first);
+    let other = pool.try_acquire(of("two")).unwrap();
+    let mut of_one = ask();
+    of_one.extensions_mut().insert(of("one"));
+    let (task, _handle) = waiting(&pool, of_one).await;
+    let before = pool.clock().tick();
+    other.judge(&one_project);
+    let error = task.await.unwrap().unwrap_err();
+    assert!(error.retry_after().unwrap() > LONG, "{error}");
+    assert_eq!(pool.clock().tick(), before);
 }

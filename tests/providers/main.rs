@@ -11,3 +11,4 @@ mod samples;
 mod threads;
 mod unseen;
 mod vendors;
+mod world;

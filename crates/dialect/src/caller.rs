@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::{Conversation, Event, Fault, Model, fields::Field};
+use crate::{Conversation, Event, Fault, Model, fields::Field, responses::Origins};
 
 /// A dialect of callers.
 pub trait Caller: Send + Sync {
@@ -54,6 +54,8 @@ pub struct Repeated {
     pub tools: Option<serde_json::Value>,
     /// The id of the response that it goes on from.
     pub before: Option<String>,
+    /// What its functions are called there.
+    pub(crate) origins: Origins,
 }
 
 /// How an answer is written, where its dialect leaves a choice.

@@ -37,7 +37,12 @@ pub(super) fn tell(before: &Counters, now: &Counters, stood: Option<SharingState
         );
     }
     if more(before.generations, now.generations).is_some() {
-        told!(ERROR, "keypool.board_lost", "the board lost what it knew: for a lease it only hears who holds what");
+        told!(
+            ERROR,
+            "keypool.board_lost",
+            "the board lost what it knew: for a lease it only hears who holds what; what nobody tells it counts as used, \
+             a minute's for a minute and a day's until the day ends"
+        );
     }
     if more(before.clocks_parted, now.clocks_parted).is_some() {
         told!(WARN, "keypool.clocks_parted", "the wall clock was set, or the machine slept: leases are renewed");

@@ -136,8 +136,11 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     ),
     // What only some organizations pay for.
     rule(
-        &[429],
-        &[Begins("extra usage is required for long context ")],
+        &[400, 429],
+        &[
+            Begins("extra usage is required for long context "),
+            Begins("long context beta is not yet available for this subscription"),
+        ],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("LONG_CONTEXT_NOT_ENABLED").retries(7),
         "The organization does not pay for prompts as long as this one: switch extra usage on in its console.",
     ),
@@ -158,9 +161,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     // Whose resource it is.
     rule(
         &[404],
-        &[All(&[Is("not_found_error"), Begins("file not found ")])],
+        &[
+            All(&[Is("not_found_error"), Begins("file not found ")]),
+            All(&[Is("not_found_error"), Begins("container not found ")]),
+            All(&[Is("not_found_error"), Frames("message batch ", " not found")]),
+        ],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
-        "The file belongs to another workspace, or does not exist: only keys of its workspace see it.",
+        "The file or batch belongs to another workspace, or does not exist: only keys of its workspace see it.",
     ),
 ];
 

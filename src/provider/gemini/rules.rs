@@ -153,9 +153,15 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         "The billing account reached its monthly spending cap: raise it in Google AI Studio, or wait for the next month.",
     ),
     rule(
+        &[401, 403, 429],
+        &[IsLike("billing_")],
+        ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("BILLING_DISABLED"),
+        "Billing is off for the key's project: turn it on in the Google Cloud console.",
+    ),
+    rule(
         &[4],
         &[
-            IsLike("billing_"),
+            Is("BILLING_DISABLED"),
             All(&[Is("PERMISSION_DENIED"), Begins("lightning dunning decision ")]),
             All(&[Is("PERMISSION_DENIED"), Begins("dunning decision ")]),
             All(&[Is("PERMISSION_DENIED"), Begins("api method requires billing ")]),
@@ -305,7 +311,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     ),
     rule(
         &[429],
-        &[Waits, Is("RATE_LIMIT_EXCEEDED")],
+        // Vertex AI names the metric alone.
+        &[Waits, Is("RATE_LIMIT_EXCEEDED"), Begins("quota exceeded for ")],
         ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(24 * HOUR),
         "The project is at a limit for this model: wait as long as stated, or add a key of another project.",
     ),

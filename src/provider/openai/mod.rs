@@ -153,7 +153,7 @@ impl Provider for OpenAi {
     }
 
     fn rate_headers(&self, headers: &HeaderMap) -> Option<QuotaNews> {
-        let remaining = rates::read(headers, None);
+        let remaining = rates::of_good(headers);
         (!remaining.is_empty()).then(|| QuotaNews { remaining, ..QuotaNews::default() })
     }
 

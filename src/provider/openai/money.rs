@@ -3,7 +3,7 @@
 use super::said::TOKEN_LIMIT;
 use crate::{
     provider::{
-        complaint::Mark::{Begins, Frames, Is, IsLike, Says},
+        complaint::Mark::{All, Begins, Frames, Is, IsLike, Says},
         rule::{HOUR, Rule, probed, rule, ruling},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
@@ -74,11 +74,12 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
             Is("NOT_ENOUGH_BALANCE"),
             IsLike("overdue"),
             Is("customer_verification_required"),
-            // Zhipu's: no balance, a plan that ended.
-            Is("1113"),
-            Is("1309"),
-            // MiniMax's.
-            Is("1008"),
+            Is("billing_hard_limit_reached"),
+            Is("billing_not_active"),
+            // MiniMax's and Zhipu's, of requests as of any: a number alone may be anybody's.
+            All(&[Is("1008"), Begins("insufficient balance")]),
+            All(&[Is("1113"), Begins("insufficient balance ")]),
+            All(&[Is("1113"), Begins("余额不足或无可用资源包")]),
             Is("Arrearage"),
             Is("exceeded_current_quota_error"),
             Is("credit_balance_exhausted"),
@@ -89,8 +90,15 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
             // OpenCode's.
             Is("CreditsError"),
             Is("MonthlyLimitError"),
-            IsLike("billing_"),
         ],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
+        "The account's credit or budget is used up: add credits, or raise its budget in the provider's console.",
+    ),
+    rule(
+        // Elsewhere these are as like to be of a field of the request's.
+        &[401, 403, 429],
+        // Zhipu's: no balance, a plan that ended.
+        &[Is("1113"), Is("1309"), IsLike("billing_")],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
         "The account's credit or budget is used up: add credits, or raise its budget in the provider's console.",
     ),

@@ -1,6 +1,6 @@
 //! The rate headers of the `OpenAI` family.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName};
 
@@ -56,6 +56,31 @@ const AXES: &[Axis] = &[
         reset: "x-ratelimit-reset",
     },
 ];
+
+/// Of quotas that are out for no longer than this the end is waited for.
+const LONG: Duration = Duration::from_secs(60);
+
+/// What a good answer says remains. A quota of requests for longer than a minute refills all the while, and its reset is when
+/// all of it is back (`OpenAI`'s and Groq's requests a day: one every few seconds): once one is back another may go.
+pub(super) fn of_good(headers: &HeaderMap) -> Vec<RateHeader> {
+    let mut rates = read(headers, None);
+    if rates.iter().any(|rate| rate.reset > LONG) {
+        let refills = rate_headers::read(&AXES[..1], headers, None).first().copied();
+        if let Some(rate) = rates.iter_mut().find(|rate| Some(**rate) == refills) {
+            rate.reset = until_one(*rate);
+        }
+    }
+    rates
+}
+
+/// When the next one is back of a quota that refills evenly.
+fn until_one(rate: RateHeader) -> Duration {
+    let used = rate.limit.map_or(0, |limit| limit.saturating_sub(rate.remaining));
+    match u32::try_from(used) {
+        Ok(used) if used > 0 && rate.reset > LONG => (rate.reset / used).max(Duration::from_secs(1)),
+        _ => rate.reset,
+    }
+}
 
 /// What remains, in an answer of any of them.
 pub(super) fn read(headers: &HeaderMap, now: Option<SystemTime>) -> Vec<RateHeader> {

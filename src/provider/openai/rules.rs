@@ -56,7 +56,12 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     ),
     rule(
         &[400, 404, 410],
-        &[Is("model_decommissioned"), Says("has reached its end of life"), Frames("model ", " has been deprecated")],
+        &[
+            Is("model_decommissioned"),
+            Says("has reached its end of life"),
+            Frames("model ", " has been deprecated"),
+            Frames("model ", " was removed on "),
+        ],
         ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel),
         "The provider retired this model: see its page of models for what took its place.",
     ),
@@ -106,6 +111,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Is("organization_deactivated"),
             Is("organization_restricted"),
             Is("access_terminated"),
+            // An archived project's.
+            Is("not_authorized_invalid_project"),
         ],
         ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey),
         "The account behind this key was switched off: see the provider's mails to its owner.",
@@ -167,6 +174,9 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("api key you provided is invalid"),
             Begins("api key is disabled"),
             Begins("api key is currently blocked"),
+            Begins("api key has been blocked"),
+            // Cloudflare's.
+            Begins("invalid access token"),
         ],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
         "The key does not exist or was revoked: replace it.",

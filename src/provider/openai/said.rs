@@ -76,7 +76,8 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         said.say(TOKEN_LIMIT);
     }
     // The later sentences advertise plans.
-    if said.status == 429 && said.own().split(". ").next().is_some_and(|first| first.contains("rate limit")) {
+    let says_rate = || said.own().split(". ").next().is_some_and(|first| first.contains("rate limit"));
+    if said.status == 429 && (says_rate() || long_quota::is_of_a_minute(&said)) {
         said.say(RATE);
     }
     said.hit = account_reset.filter(|_| !is_of_models(&said, answer.asked)).map(|_| Hit::Account);

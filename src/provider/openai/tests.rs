@@ -78,7 +78,28 @@ fn rate_headers_of_good_answers() {
     }
     let news = openai.rate_headers(&headers).unwrap();
     assert_eq!(news.remaining.len(), 1);
-    assert_eq!((news.remaining[0].remaining, news.remaining[0].reset), (7, Duration::from_secs(360)));
+    // 93 of them are back in six minutes.
+    assert_eq!((news.remaining[0].remaining, news.remaining[0].reset.as_millis()), (7, 3_870));
+}
+
+#[test]
+fn requests_a_day_come_back_one_by_one() {
+    let reset = |limit: &str, remaining: &str, reset: &str| {
+        let headers: HeaderMap = [
+            ("x-ratelimit-limit-requests", limit),
+            ("x-ratelimit-remaining-requests", remaining),
+            ("x-ratelimit-reset-requests", reset),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+        .collect();
+        OpenAi::new().rate_headers(&headers).unwrap().remaining[0].reset
+    };
+    assert_eq!(reset("17280", "0", "24h0m0s"), Duration::from_secs(5));
+    assert_eq!(reset("14400", "14370", "3m0s"), Duration::from_secs(6), "Groq's");
+    assert_eq!(reset("100000", "0", "24h0m0s"), Duration::from_secs(1), "no more than one a second is tried");
+    assert_eq!(reset("60", "0", "59s"), Duration::from_secs(59), "a minute's is waited for");
+    assert_eq!(reset("0x", "0", "24h0m0s"), Duration::from_secs(86_400), "nobody knows how many there are");
 }
 
 #[test]

@@ -273,7 +273,7 @@ impl Board for SharedRedis {
             tracing::warn!(
                 name: "keypool.counts_gone",
                 "the server has lost what was counted before (as {} says): nothing with limits is sent for a minute, and days \
-                 that limits count are taken as used up",
+                 that limits count are taken as used up until each of them ends",
                 remembered.path().display()
             );
         }

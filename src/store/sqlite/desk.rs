@@ -81,13 +81,37 @@ impl Desk {
 
     /// The same of a command, which may be gone before the file is closed: who copies the file alone has its keys.
     pub(super) fn settle(&self) {
+        if let Err(error) = self.put_into_the_file() {
+            tracing::debug!(%error, "what lies beside the file is read by whoever opens it next");
+        }
+    }
+
+    /// Whether all of it is there now, and what lay beside it takes no room any more.
+    fn put_into_the_file(&self) -> rusqlite::Result<bool> {
         let settled = self.connection.busy_timeout(Duration::ZERO).and_then(|()| {
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
         });
-        let again = self.connection.busy_timeout(BUSY);
-        if let Err(error) = settled.and(again) {
-            tracing::debug!(%error, "what lies beside the file is read by whoever opens it next");
+        self.connection.busy_timeout(BUSY)?;
+        settled.map(|busy| busy == 0)
+    }
+
+    /// Does this. Where there was no room for it, what lies beside the file may be what fills the disk: nobody but a write
+    /// that succeeds would put it into the file. Whoever asked comes again.
+    pub(super) fn done<T>(&mut self, job: impl FnOnce(&mut Self) -> Result<T, Failure>) -> Result<T, Failure> {
+        let outcome = job(self);
+        if outcome.as_ref().is_err_and(Failure::is_for_room) {
+            let before = std::fs::metadata(file::beside(&self.path, "-wal")).map_or(0, |found| found.len());
+            if before > 0 && self.put_into_the_file().unwrap_or(false) {
+                tracing::warn!(
+                    name: "keypool.room_made",
+                    "there was no room for what the database {} is told: {} KiB that lay beside it (-wal) went into it and are \
+                     free again; what was to be written is tried again",
+                    self.path.display(),
+                    before / 1024
+                );
+            }
         }
+        outcome
     }
 
     /// Does what is asked, until nobody can ask any more.

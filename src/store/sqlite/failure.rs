@@ -41,6 +41,12 @@ impl Failure {
         matches!(self, Self::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy))
     }
 
+    /// Whether there may have been no room for it.
+    pub(super) fn is_for_room(&self) -> bool {
+        use ErrorCode::{DiskFull, SystemIoFailure};
+        matches!(self, Self::Sqlite(error) if matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure)))
+    }
+
     /// As whoever called is told.
     pub(super) fn of(self, path: &Path) -> StoreError {
         match self {

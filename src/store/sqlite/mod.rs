@@ -103,7 +103,7 @@ impl Sqlite {
                     name: "keypool.database_anew",
                     %error,
                     "the database {} is broken: it was set aside as {}, and a new one is begun. What was used before is not \
-                     known any more: nothing with limits is sent for a minute, and days that limits count are taken as used up",
+                     known any more: nothing with limits is sent for a minute, and days that limits count are taken as used up until each of them ends",
                     path.display(),
                     aside.display()
                 );
@@ -208,7 +208,7 @@ impl Sqlite {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |desk| {
             // Whoever asked may have left.
-            let _ = answer.send(job(desk));
+            let _ = answer.send(desk.done(job));
         });
         let gone = || StoreError::new(format!("the thread of {} has ended", self.0.path.display()));
         self.0.jobs.send(job).map_err(|_| gone())?;

@@ -1,5 +1,7 @@
 //! The file itself: its schema, its rights, and what becomes of a broken one.
 
+#[cfg(target_os = "linux")]
+mod full;
 mod harm;
 
 use std::{

@@ -83,8 +83,9 @@ async fn each_is_judged_as_its_provider_judges_it_whole() {
             provider.judge(&Answer::new(head.status, &head.headers, body.as_bytes(), SystemTime::UNIX_EPOCH))
         } else if is_stream {
             streams += 1;
-            // Only the first event is waited for.
-            let first = body.split("data:").nth(1).unwrap_or(&body).split("\n\n").next().unwrap();
+            // Only the first event is waited for that tells anything.
+            let nth = 1 + usize::from(body.starts_with("event: message_start"));
+            let first = body.split("data:").nth(nth).unwrap_or(&body).split("\n\n").next().unwrap();
             let first = first.split("\r\n\r\n").next().unwrap();
             let answer = Answer::new(head.status, &head.headers, first.as_bytes(), SystemTime::UNIX_EPOCH);
             provider.judge(&answer.event())
@@ -104,8 +105,7 @@ async fn each_is_judged_as_its_provider_judges_it_whole() {
             told += 1;
         }
         let broken = pool.snapshot().verdicts.get(&VerdictKind::Broken).copied().unwrap_or(0);
-        let breaks = ["gemini_200_midstream_raw_json_tail", "anthropic_200_stream_error_event"].contains(&&*name);
-        assert_eq!(broken, u64::from(breaks), "{name}");
+        assert_eq!(broken, u64::from(name == "gemini_200_midstream_raw_json_tail"), "{name}");
     }
     assert!(told >= 6, "{told} told their usage");
     assert!(errors > 50 && streams > 5, "{errors} errors, {streams} streams");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use proptest::prelude::*;
 use tower_keypool::VerdictKind;
 
@@ -114,6 +114,91 @@ async fn one_that_ends_within_its_first_event_did_not_begin() {
             assert!(error.verdict().unwrap().is_provider_fault(), "{text}: {error}");
             assert_eq!(bench.all_told(), [(VerdictKind::Transient, 1)], "{text}");
         }
+    }
+}
+
+/// Opening events say that somebody listens; what comes of it the next one says.
+#[tokio::test(start_paused = true)]
+async fn an_error_behind_opening_events_is_one_at_the_beginning() {
+    let named = |name: &str, data: &str| format!("event: {name}\ndata: {data}\n\n");
+    let opened = |name: &str| named(name, "{\"type\":\"x\",\"response\":{\"error\":null}}");
+    let (created, error) = (opened("response.created"), named("error", ERROR_429));
+    for opening in [
+        created.clone(),
+        created.clone() + &opened("response.queued") + &opened("response.in_progress"),
+        opened("message_start") + &opened("ping"),
+    ] {
+        for size in [1, 7, 1000] {
+            let bench = Bench::new();
+            let whole = format!("{opening}{error}");
+            let response = bench.get(events(Steps::chunks(whole.as_bytes().chunks(size)))).await;
+            assert_eq!(kind(&response), VerdictKind::RateLimited, "{opening:?} by {size}");
+            assert_eq!(text(response).await, whole);
+            assert_eq!(bench.all_told(), [(VerdictKind::RateLimited, 1)]);
+        }
+        // What breaks off there may be asked again, and what goes on goes on as it came.
+        let bench = Bench::new();
+        let cut = events(Steps::chunks([&opening]).then(Step::Fail));
+        assert!(bench.ask(bench.request(), cut).await.unwrap_err().verdict().unwrap().is_provider_fault());
+        let whole = format!("{opening}{}", event("x", 7));
+        let response = bench.get(events(full(whole.clone()))).await;
+        assert_eq!((kind(&response), text(response).await), (VerdictKind::Success, whole));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_fails_behind_what_went_up_rests_its_key() {
+    let long = format!("event: response.created\ndata: {{\"response\":{{\"a\":\"{}\"}}}}\n\n", "x".repeat(17 << 10));
+    let failed = |data: &str| format!("event: response.failed\r\ndata: {data}\r\n\r\n");
+    let echo = "\"instructions\":\"".to_owned() + &"y".repeat(9 << 10) + "\"";
+    let of =
+        |error: &str| failed(&format!("{{\"type\":\"x\",\"response\":{{\"id\":\"r\",\"error\":{error},{echo}}}}}"));
+    for size in [1, 100, 1 << 20] {
+        let bench = Bench::new();
+        let whole = format!("{long}{}", of("{\"code\":429}"));
+        let response = bench.get(events(Steps::chunks(whole.as_bytes().chunks(size)))).await;
+        assert_eq!((kind(&response), text(response).await), (VerdictKind::Success, whole));
+        assert_eq!(bench.all_told(), [(VerdictKind::Success, 1), (VerdictKind::Broken, 1)], "{size}");
+        assert!(bench.pool.try_acquire("m").is_err());
+    }
+    // One that says no error, and a good one whose contents say one.
+    let said = "event: response.completed\ndata: {\"response\":{\"error\":{\"code\":429}}}\n\n".to_owned();
+    let deep = failed("{\"response\":{\"error\":null,\"metadata\":{\"error\":{\"code\":429}}}}");
+    for end in [of("null"), said, deep] {
+        let bench = Bench::new();
+        collect(bench.get(events(full(format!("{long}{end}")))).await).await;
+        assert_eq!(bench.all_told(), [(VerdictKind::Success, 1)], "{end}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_only_says_that_it_is_at_its_end_did_not_begin() {
+    for text in ["data: [DONE]\n\n", "data: [DONE]", ": hello\r\n\r\ndata:[DONE] \r\n\r\n"] {
+        let bench = Bench::new();
+        let error = bench.ask(bench.request(), events(Steps::chunks([text]))).await.unwrap_err();
+        assert!(error.verdict().unwrap().is_provider_fault(), "{text}: {error}");
+        assert_eq!(bench.all_told(), [(VerdictKind::Transient, 1)], "{text}");
+    }
+    let bench = Bench::new();
+    let whole = event("x", 7) + "data: [DONE]\n\n";
+    let response = bench.get(events(full(whole.clone()))).await;
+    assert_eq!((kind(&response), text(response).await), (VerdictKind::Success, whole));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_nothing_to_a_request_for_words_did_not_begin() {
+    for (path, good) in [
+        ("v1/models/m:streamGenerateContent", false),
+        ("v1/models/m:streamGenerateContent?alt=sse", false),
+        ("v1beta/openai/chat/completions", false),
+        ("upload/v1beta/files", true),
+    ] {
+        let bench = Bench::new();
+        let mut request = bench.request();
+        (*request.method_mut(), *request.uri_mut()) =
+            (http::Method::POST, format!("http://api.example/{path}").parse().unwrap());
+        let answer = bench.ask(request, json(200, Full::<Bytes>::default())).await;
+        assert_eq!(answer.is_ok(), good, "{path}");
     }
 }
 

@@ -86,11 +86,12 @@ pub(super) fn read<'a>(messages: Vec<Message<'a>>, conversation: &mut Conversati
             OneOr::Text(text) => reader.conversation.say(role, Part::Text(text)),
             OneOr::List(blocks) => {
                 for (number, block) in blocks.into_iter().enumerate() {
+                    if &*block.kind != "tool_result" {
+                        reader.say_beside();
+                    }
                     reader.block((role, index), block, &|| format!("{place}.content.{number}"))?;
                 }
-                for part in reader.calls.take_beside() {
-                    reader.conversation.say(role, part);
-                }
+                reader.say_beside();
             }
         }
     }
@@ -115,6 +116,13 @@ struct Reader<'r, 'a> {
 }
 
 impl<'a> Reader<'_, 'a> {
+    /// What tools answered beside text is said before what is said next.
+    fn say_beside(&mut self) {
+        for part in self.calls.take_beside() {
+            self.conversation.say(Role::User, part);
+        }
+    }
+
     fn block(
         &mut self,
         (role, index): (Role, usize),

@@ -57,6 +57,7 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     }
     let Some(messages) = messages else { return Err(Fault::invalid("messages: Field required").at("messages")) };
     block::read(messages, &mut asked.conversation)?;
+    tool::choose_search(&mut asked.conversation);
     if strict {
         // Else what must be called may have been read over.
         asked.conversation.has_what_it_must_call()?;
@@ -87,14 +88,17 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
                 ignored.add("stop_sequences");
             }
         }
-        "tools" => conversation.tools = tool::tools(field, strict, ignored)?,
+        "tools" => tool::tools(field, conversation, strict, ignored)?,
         "tool_choice" => tool::choice(field, conversation)?,
         "thinking" => {
             let Thinking { kind, budget_tokens, display } = field.read()?;
             conversation.thinking.shown =
                 (&*kind != "disabled").then_some(display.as_deref().is_none_or(|display| display != "omitted"));
             match &*kind {
-                "enabled" => conversation.thinking.effort = budget_tokens.map(Effort::Tokens),
+                "enabled" => {
+                    conversation.thinking.effort = budget_tokens.map(Effort::Tokens);
+                    conversation.thinking.place = "thinking";
+                }
                 "disabled" => conversation.thinking.effort = Some(Effort::Off),
                 "adaptive" => {}
                 _ => return Err(Fault::invalid("thinking.type: expected enabled, disabled or adaptive").at("thinking")),
@@ -117,7 +121,10 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
                     return Err(Fault::invalid(why).at("output_config.effort"));
                 }
                 // A budget says it more exactly.
-                Some(effort) if conversation.thinking.effort.is_none() => conversation.thinking.effort = effort,
+                Some(effort) if conversation.thinking.effort.is_none() => {
+                    conversation.thinking.effort = effort;
+                    conversation.thinking.place = "output_config.effort";
+                }
                 _ => {}
             }
         }
@@ -148,7 +155,7 @@ mod tests {
             (r#""max_tokens":"x""#, "max_tokens"),
             (r#""container":"c""#, "container"),
             (r#""mcp_servers":[{}]"#, "mcp_servers"),
-            (r#""tools":[{"type":"web_search_20250305","name":"web_search"}]"#, "tools[0].type"),
+            (r#""tools":[{"type":"bash_20250124","name":"bash"}]"#, "tools[0].type"),
             (r#""tools":[{"name":"f"}]"#, "tools[0].input_schema"),
             (r#""tool_choice":{"type":"tool"}"#, "tool_choice.name"),
             (r#""thinking":{"type":"x"}"#, "thinking"),

@@ -18,12 +18,36 @@ struct WireTool<'a> {
     #[serde(borrow)]
     input_schema: Option<&'a RawValue>,
     strict: Option<bool>,
+    /// Where a search looks, and where not.
+    #[serde(borrow)]
+    allowed_domains: Option<&'a RawValue>,
+    #[serde(borrow)]
+    blocked_domains: Option<&'a RawValue>,
 }
 
+/// What is asked for where a search on the web is.
+const SEARCH: &str = "tools.web_search";
+
 /// Reads `tools`.
-pub(super) fn tools<'a>(field: &Field<'a>, strict: bool, ignored: &mut Ignored) -> Result<Vec<Tool<'a>>, Fault> {
-    let mut tools = Vec::new();
+pub(super) fn tools<'a>(
+    field: &Field<'a>,
+    conversation: &mut Conversation<'a>,
+    strict: bool,
+    ignored: &mut Ignored,
+) -> Result<(), Fault> {
     for (index, tool) in field.read::<Vec<WireTool<'a>>>()?.into_iter().enumerate() {
+        if tool.kind.as_deref().is_some_and(|kind| kind.starts_with("web_search_2")) {
+            for (name, domains) in
+                [("allowed_domains", tool.allowed_domains), ("blocked_domains", tool.blocked_domains)]
+            {
+                if domains.is_some_and(|domains| !matches!(domains.get(), "null" | "[]")) {
+                    let place = format!("tools[{index}].{name}");
+                    ignored.unless(strict, Fault::invalid(format!("{place} cannot be had")).at(place))?;
+                }
+            }
+            conversation.search = Some(SEARCH);
+            continue;
+        }
         if tool.kind.as_deref().is_some_and(|kind| kind != "custom") {
             // A tool of that provider's own.
             let kind = tool.kind.unwrap_or_default();
@@ -42,9 +66,13 @@ pub(super) fn tools<'a>(field: &Field<'a>, strict: bool, ignored: &mut Ignored) 
             let place = format!("tools[{index}].input_schema");
             return Err(Fault::invalid(format!("{place} is missing")).at(place));
         };
-        tools.push(Tool { name: tool.name, description: tool.description, parameters: Some(Cow::Borrowed(schema)) });
+        conversation.tools.push(Tool {
+            name: tool.name,
+            description: tool.description,
+            parameters: Some(Cow::Borrowed(schema)),
+        });
     }
-    Ok(tools)
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -69,4 +97,13 @@ pub(super) fn choice<'a>(field: &Field<'a>, conversation: &mut Conversation<'a>)
         _ => return Err(Fault::invalid("tool_choice.type: expected auto, any, tool or none").at("tool_choice.type")),
     };
     Ok(())
+}
+
+/// Whoever must search is one who may: that it is done the upstream does not let one say.
+pub(super) fn choose_search(conversation: &mut Conversation<'_>) {
+    let is_search = matches!(&conversation.tool_choice, ToolChoice::Must(names) if matches!(&names[..], [name] if &**name == "web_search"));
+    if is_search && conversation.search.is_some() && !conversation.tools.iter().any(|tool| &*tool.name == "web_search")
+    {
+        conversation.tool_choice = ToolChoice::Unset;
+    }
 }

@@ -6,12 +6,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
+    by_call,
     count::{Count, or_default, or_nothing},
     fault::fault_in,
-    nonsense,
-    tools::ANSWER,
+    names::Names,
+    nonsense, tools,
 };
-use crate::{Chosen, Event, Fault, Finish, Kind, Likely, Text, Usage, exchange};
+use crate::{Chosen, Conversation, Event, Fault, Finish, Kind, Likely, Text, Usage, exchange};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -155,7 +156,7 @@ const MOST_HELD: usize = 8 << 20;
 #[derive(Debug, Default)]
 pub struct Listener {
     one_call: bool,
-    by_call: bool,
+    names: Names,
     beside_calls: bool,
     begun: bool,
     /// Each answer, and how it stands.
@@ -179,21 +180,15 @@ struct Choice {
 }
 
 impl Listener {
-    /// Of one conversation. `one_call`: of calls at once only the first is heard.
+    /// Of a request that names nothing. `one_call`: of calls at once only the first is heard.
     pub fn new(one_call: bool) -> Self {
         Self { one_call, ..Self::default() }
     }
 
-    /// Where the answer comes [by a call](super::answers_by_call).
-    #[must_use]
-    pub fn answering(self, by_call: bool) -> Self {
-        Self { by_call, ..self }
-    }
-
-    /// Where the answer has a form and tools may be called [beside it](super::answers_beside_calls).
-    #[must_use]
-    pub fn beside_calls(self, beside_calls: bool) -> Self {
-        Self { beside_calls, ..self }
+    /// Of this conversation.
+    pub fn of(conversation: &Conversation<'_>) -> Self {
+        let beside_calls = tools::answers_beside_calls(conversation);
+        Self { names: Names::of(conversation), beside_calls, ..Self::new(conversation.one_call) }
     }
 
     fn candidate(&mut self, candidate: Candidate<'_>, say: &mut dyn FnMut(Event<'_>)) {
@@ -203,14 +198,15 @@ impl Listener {
             state.has_parts = true;
             let Part { text, thought, thought_signature: signature, function_call, inline_data } = part;
             if let Some(FunctionCall { id, name, args }) = function_call {
-                if self.by_call && *name == *ANSWER {
+                if let Some((_, way)) = self.names.answer.as_ref().filter(|(answer, _)| **answer == *name) {
                     if std::mem::replace(&mut state.answered, true) {
                         continue;
                     }
-                    let text = args.map_or_else(|| "{}".into(), |args| compact(args).get().to_owned());
+                    let text = args.map_or_else(|| "{}".into(), |args| by_call::said(&compact(args), *way));
                     say(Event::Text { choice, text: text.into() });
                     continue;
                 }
+                let name = self.names.here(&name).map_or(name, |here| here.to_owned().into());
                 state.calls += 1;
                 if state.calls == 1 || !self.one_call {
                     let args = match args {
@@ -229,7 +225,7 @@ impl Listener {
                     state.formed = true;
                     state.held.clear();
                 }
-                if !thought && (self.by_call || self.beside_calls && !state.formed) {
+                if !thought && (self.names.answer.is_some() || self.beside_calls && !state.formed) {
                     if state.held.len() < MOST_HELD {
                         state.held.push_str(&text);
                     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{medium, schema, thinking, tools};
+use super::{medium, names::Names, schema, thinking};
 use crate::{Conversation, Fault, Format, Text, ToolChoice};
 
 #[derive(Default, PartialEq, Serialize)]
@@ -58,10 +58,10 @@ impl PartialEq for Schema<'_> {
 ///
 /// # Errors
 /// When the model cannot do what is asked.
-pub(super) fn config<'r>(conversation: &'r Conversation<'_>) -> Result<Option<Config<'r>>, Fault> {
+pub(super) fn config<'r>(conversation: &'r Conversation<'_>, names: &Names) -> Result<Option<Config<'r>>, Fault> {
     let Conversation { model, sampling, format, medium, thinking, tools, tool_choice, .. } = conversation;
     let must_call = matches!(tool_choice, ToolChoice::Must(_)) && !tools.is_empty();
-    let no_form = must_call || tools::answers_by_call(conversation);
+    let no_form = must_call || names.answer.is_some();
     let (response_mime_type, response_json_schema) = match format {
         Format::Text => (None, None),
         // A call has no form, and some models refuse both at once.

@@ -3,13 +3,16 @@
 //! [`Listener`] understands its answers; the functions here write requests and read what is no conversation.
 
 mod answer;
+mod by_call;
 mod config;
 mod count;
 mod embed;
 mod fault;
+mod fit;
 mod media_type;
 mod medium;
 mod models;
+mod names;
 mod path;
 mod picture;
 mod request;
@@ -21,11 +24,11 @@ mod turn;
 pub use answer::{Listener, is_switched_off};
 pub use embed::{MOST_AT_ONCE, embedded, embedding};
 pub use fault::fault;
+pub use fit::fit;
 pub use models::{Page, model, page};
 pub use path::{name, path_of};
 pub use picture::{drawing, drawn, has_aspect, verb_of_drawing};
 pub use request::{about_tokens, counted, generate};
-pub use tools::{answers_beside_calls, answers_by_call};
 
 use crate::{Fault, Kind};
 

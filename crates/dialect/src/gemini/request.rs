@@ -5,7 +5,9 @@ use serde::Serialize;
 
 use super::{
     config::{self, Config},
-    name, nonsense,
+    name,
+    names::Names,
+    nonsense,
     tools::{self, ToolConfig, Tools},
     turn::{self, Content},
 };
@@ -36,7 +38,8 @@ struct Request<'r> {
 /// # Errors
 /// When the model cannot do what is asked.
 pub fn generate(conversation: &Conversation<'_>, source: Bytes) -> Result<Vec<Bytes>, Fault> {
-    write(conversation, &request(conversation)?, source)
+    let names = Names::of(conversation);
+    write(conversation, &request(conversation, &names)?, source)
 }
 
 /// The body of `countTokens` for the same.
@@ -49,7 +52,8 @@ pub fn counted(conversation: &Conversation<'_>, source: Bytes) -> Result<Vec<Byt
     struct Count<'r> {
         generate_content_request: Request<'r>,
     }
-    let mut request = request(conversation)?;
+    let names = Names::of(conversation);
+    let mut request = request(conversation, &names)?;
     request.model = Some(format!("models/{}", name(&conversation.model)));
     write(conversation, &Count { generate_content_request: request }, source)
 }
@@ -91,17 +95,17 @@ fn write(conversation: &Conversation<'_>, request: &impl Serialize, source: Byte
     Ok(segments.into_pieces())
 }
 
-fn request<'r>(conversation: &'r Conversation<'r>) -> Result<Request<'r>, Fault> {
+fn request<'r>(conversation: &'r Conversation<'r>, names: &'r Names) -> Result<Request<'r>, Fault> {
     if let Some(far) = conversation.far().next() {
         return Err(far.refused());
     }
     Ok(Request {
         model: None,
         system_instruction: turn::system(conversation),
-        contents: turn::contents(conversation),
-        tools: tools::tools(conversation),
-        tool_config: tools::tool_config(conversation),
-        generation_config: config::config(conversation)?,
+        contents: turn::contents(conversation, names),
+        tools: tools::tools(conversation, names),
+        tool_config: tools::tool_config(conversation, names),
+        generation_config: config::config(conversation, names)?,
         cached_content: conversation.cached.as_deref(),
     })
 }

@@ -53,6 +53,11 @@ pub(super) fn has_tools_or_form(model: &str) -> bool {
     !matches!(of(model), Understands::Levels { .. })
 }
 
+/// Whether a model may look things up on the web.
+pub(super) fn searches(model: &str) -> bool {
+    !["gemini-1", "gemini-pro", "gemma", "learnlm"].iter().any(|front| name(model).starts_with(front))
+}
+
 /// Whether calls must come back with what was signed.
 pub(super) fn wants_signatures(model: &str) -> bool {
     match of(model) {
@@ -73,13 +78,12 @@ pub(super) fn wants_all_signed(model: &str) -> bool {
 /// # Errors
 /// When it was asked to think and cannot.
 pub(super) fn config(model: &str, thinking: Thinking) -> Result<Option<Config>, Fault> {
-    let Thinking { effort, shown } = thinking;
+    let Thinking { effort, place, shown } = thinking;
     let mut config = Config { include_thoughts: shown, ..Config::default() };
     match (of(model), effort) {
         (_, None) | (Understands::Nothing, Some(Effort::Off)) => {}
         (Understands::Nothing, Some(_)) => {
-            let message = format!("{model} does not think: reasoning_effort cannot be had");
-            return Err(Fault::invalid(message).at("reasoning_effort"));
+            return Err(Fault::invalid(format!("{model} does not think: {place} cannot be had")).at(place));
         }
         (Understands::Budget(least), Some(effort)) => {
             config.thinking_budget = Some(match effort {
@@ -112,7 +116,7 @@ mod tests {
     use super::*;
 
     fn says(model: &str, effort: Effort) -> String {
-        match config(model, Thinking { effort: Some(effort), shown: None }) {
+        match config(model, Thinking { effort: Some(effort), place: "reasoning_effort", shown: None }) {
             Ok(config) => serde_json::to_string(&config).unwrap(),
             Err(fault) => fault.param.unwrap(),
         }

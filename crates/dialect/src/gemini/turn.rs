@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{media_type, medium, thinking};
+use super::{media_type, medium, names::Names, thinking};
 use crate::{Call, Conversation, Medium, Part, Returned, Role, Speech, Text, Turn, depth, segments::Whole};
 
 /// What stands in for a signature that is lost: the model then goes on without its earlier thoughts.
@@ -31,6 +31,7 @@ enum Parts<'r> {
 struct Turned<'r> {
     parts: &'r [Part<'r>],
     signs: Signs,
+    names: &'r Names,
 }
 
 /// What of a turn of the model's is signed, with what stands in where nothing else does.
@@ -134,11 +135,11 @@ pub(super) fn system<'r>(conversation: &'r Conversation<'_>) -> Option<Content<'
 }
 
 /// What was said.
-pub(super) fn contents<'r>(conversation: &'r Conversation<'_>) -> Vec<Content<'r>> {
+pub(super) fn contents<'r>(conversation: &'r Conversation<'_>, names: &'r Names) -> Vec<Content<'r>> {
     let Conversation { model, turns, medium, .. } = conversation;
     let signs = Signs::of(model);
     let mut contents = Vec::with_capacity(turns.len() + 1);
-    contents.extend(turns.iter().filter_map(|turn| content(turn, signs)));
+    contents.extend(turns.iter().filter_map(|turn| content(turn, signs, names)));
     let calls_first = turns.first().is_some_and(|turn| turn.role == Role::Model && turn.parts.iter().any(is_call));
     if contents.is_empty() || calls_first {
         // A call must follow somebody's words, and nothing at all cannot be answered.
@@ -172,9 +173,9 @@ fn is_call(part: &Part<'_>) -> bool {
 }
 
 /// A turn; `None` where nothing was said in it.
-fn content<'r>(turn: &'r Turn<'r>, signs: Signs) -> Option<Content<'r>> {
+fn content<'r>(turn: &'r Turn<'r>, signs: Signs, names: &'r Names) -> Option<Content<'r>> {
     let signs = if turn.role == Role::Model { signs } else { Signs::Nothing };
-    let turned = Turned { parts: &turn.parts, signs };
+    let turned = Turned { parts: &turn.parts, signs, names };
     let (role, parts) = match (turn.role, turned.said().next()) {
         (Role::Model, None) => return None,
         (Role::User, None) => ("user", Parts::Written(vec![blank()])),
@@ -194,7 +195,7 @@ fn nth(part: &Part<'_>) -> Option<usize> {
 fn in_order(turned: Turned<'_>) -> Parts<'_> {
     let mut said: Vec<&Part<'_>> = turned.said().collect();
     said.sort_by_key(|part| nth(part));
-    Parts::Written(said.into_iter().map(part).collect())
+    Parts::Written(said.into_iter().map(|said| part(said, turned.names)).collect())
 }
 
 impl<'r> Parts<'r> {
@@ -219,7 +220,7 @@ impl<'r> Turned<'r> {
     fn wires(self) -> impl Iterator<Item = Wire<'r>> {
         let mut signs = self.signs;
         self.said().map(move |said| {
-            let mut wire = part(said);
+            let mut wire = part(said, self.names);
             let is_call = wire.function_call.is_some();
             if signs == Signs::All || signs == Signs::FirstCall && is_call {
                 wire.thought_signature.get_or_insert(NO_SIGNATURE);
@@ -238,7 +239,7 @@ impl Serialize for Turned<'_> {
     }
 }
 
-fn part<'r>(part: &'r Part<'r>) -> Wire<'r> {
+fn part<'r>(part: &'r Part<'r>, names: &'r Names) -> Wire<'r> {
     match part {
         Part::Text(said) => text(said),
         Part::Blob { mime, data } => {
@@ -249,17 +250,17 @@ fn part<'r>(part: &'r Part<'r>) -> Wire<'r> {
             Wire { file_data: Some(File { file_uri: uri, mime_type: mime.as_deref() }), ..Wire::default() }
         }
         Part::Call(Call { id, name, args, signature }) => Wire {
-            function_call: Some(FunctionCall { id: id.as_deref(), name, args }),
+            function_call: Some(FunctionCall { id: id.as_deref(), name: names.there(name), args }),
             thought_signature: signature.as_deref(),
             ..Wire::default()
         },
         // Refused before.
         Part::Far(_) => blank(),
-        Part::Returned(returned) => Wire { function_response: Some(response(returned)), ..Wire::default() },
+        Part::Returned(returned) => Wire { function_response: Some(response(returned, names)), ..Wire::default() },
     }
 }
 
-fn response<'r>(returned: &'r Returned<'r>) -> FunctionResponse<'r> {
+fn response<'r>(returned: &'r Returned<'r>, names: &'r Names) -> FunctionResponse<'r> {
     let content = &returned.content;
     let object = content.may_begin_with('{').then(|| content.trim());
     // A reference inside is taken for one to a declared function, and refused.
@@ -271,5 +272,5 @@ fn response<'r>(returned: &'r Returned<'r>) -> FunctionResponse<'r> {
         Some(object) => Response::Itself(object),
         None => Response::Said { result: content.into() },
     };
-    FunctionResponse { id: returned.id.as_deref(), name: &returned.name, response }
+    FunctionResponse { id: returned.id.as_deref(), name: names.there(&returned.name), response }
 }

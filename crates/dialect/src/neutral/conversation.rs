@@ -20,6 +20,8 @@ pub struct Conversation<'a> {
     pub tools: Vec<Tool<'a>>,
     /// Whether it may, or must.
     pub tool_choice: ToolChoice<'a>,
+    /// It may look things up on the web: the field of the request that says so.
+    pub search: Option<&'static str>,
     /// At most one call at once.
     pub one_call: bool,
     /// How words are drawn.

@@ -60,6 +60,8 @@ pub enum Format<'a> {
 pub struct Thinking {
     /// How much; `None` is the upstream's to choose.
     pub effort: Option<Effort>,
+    /// The field of the request that says so.
+    pub place: &'static str,
     /// Thoughts are wished for in the answer.
     pub shown: Option<bool>,
 }

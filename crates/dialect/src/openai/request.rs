@@ -25,14 +25,16 @@ const NEVER_MATTER: [&str; 9] = [
 ];
 
 /// Fields that would change the answer and cannot be had, but for these values.
-const ONLY_AS: [(&str, &[&str]); 6] = [
+const ONLY_AS: [(&str, &[&str]); 5] = [
     ("logit_bias", &["{}"]),
     ("verbosity", &[r#""medium""#]),
     ("audio", &[]),
-    ("web_search_options", &[]),
     ("functions", &["[]"]),
     ("function_call", &[r#""auto""#, r#""none""#]),
 ];
+
+/// What is asked for where a search on the web is.
+const SEARCH: &str = "web_search_options";
 
 #[derive(Deserialize)]
 struct StreamOptions {
@@ -131,6 +133,7 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
         "response_format" => conversation.format = tool::format(field)?,
         "reasoning_effort" => {
             conversation.thinking.effort = Some(effort(&field.read::<Text<'_>>()?, "reasoning_effort")?);
+            conversation.thinking.place = "reasoning_effort";
         }
         "modalities" => {
             let wished: Vec<Text<'_>> = field.read()?;
@@ -141,6 +144,8 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
                 conversation.medium = Medium::Images(Canvas::default());
             }
         }
+        // How much is read of what is found, and where somebody lives, is the upstream's to guess.
+        SEARCH => conversation.search = Some(SEARCH),
         "extra_body" => extra(field, asked)?,
         _ if ignored.takes(field, &NEVER_MATTER, &ONLY_AS) => {}
         _ => return Err(Unread::CannotBeHad),
@@ -197,6 +202,9 @@ fn extra<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Fault> {
     let Some(config) = google.thinking_config else { return Ok(()) };
     let thinking = &mut asked.conversation.thinking;
     thinking.shown = config.include_thoughts;
+    if config.thinking_budget.is_some() || config.thinking_level.is_some() {
+        thinking.place = "extra_body.google.thinking_config";
+    }
     let level = config.thinking_level.as_deref().map(str::to_ascii_lowercase);
     thinking.effort = match (config.thinking_budget, level.as_deref()) {
         (Some(0), _) => Some(Effort::Off),
@@ -253,7 +261,6 @@ mod tests {
             ("logit_bias", r#"{"1":2}"#),
             ("modalities", r#"["text","audio"]"#),
             ("verbosity", r#""low""#),
-            ("web_search_options", "{}"),
             ("functions", r#"[{"name":"f"}]"#),
             ("no_such_field", "1"),
             ("audio", "{}"),

@@ -91,16 +91,19 @@ impl Events {
     fn call(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         self.close(out);
         let index = self.draft.output.len();
-        let Some((item, arguments)) = self.draft.call(event, index) else { return };
+        let Some((item, said)) = self.draft.call(event, index) else { return };
+        let is_custom = item.get("input").is_some();
+        let field = if is_custom { "input" } else { "arguments" };
+        let front = if is_custom { "response.custom_tool_call_input" } else { "response.function_call_arguments" };
         let mut added = item.clone();
-        added["arguments"] = "".into();
+        added[field] = "".into();
         added["status"] = "in_progress".into();
         self.write("response.output_item.added", json!({ "output_index": index, "item": added }), out);
         let id = self.draft.item_id(Kind::Call, index);
-        let delta = json!({ "item_id": id, "output_index": index, "delta": arguments });
-        self.write("response.function_call_arguments.delta", delta, out);
-        let done = json!({ "item_id": id, "output_index": index, "name": item["name"], "arguments": arguments });
-        self.write("response.function_call_arguments.done", done, out);
+        let delta = json!({ "item_id": id, "output_index": index, "delta": said });
+        self.write(&format!("{front}.delta"), delta, out);
+        let done = json!({ "item_id": id, "output_index": index, "name": item["name"], field: said });
+        self.write(&format!("{front}.done"), done, out);
         self.draft.output.push(item.clone());
         self.write("response.output_item.done", json!({ "output_index": index, "item": item }), out);
     }

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::tool;
 use crate::{
     Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url, depth, neutral::Calls,
     openai,
@@ -21,7 +22,11 @@ pub(super) struct Item<'a> {
     #[serde(borrow)]
     name: Option<Text<'a>>,
     #[serde(borrow)]
+    namespace: Option<Text<'a>>,
+    #[serde(borrow)]
     arguments: Option<Text<'a>>,
+    #[serde(borrow)]
+    input: Option<Text<'a>>,
     #[serde(borrow)]
     output: Option<OneOr<'a, Piece<'a>>>,
     #[serde(borrow)]
@@ -71,7 +76,7 @@ pub(super) fn read<'a>(
     };
     let mut calls = Calls::default();
     for (index, item) in items.into_iter().enumerate() {
-        if item.kind.as_deref() != Some("function_call_output") {
+        if !matches!(item.kind.as_deref(), Some("function_call_output" | "custom_tool_call_output")) {
             for part in calls.take_beside() {
                 conversation.say(Role::User, part);
             }
@@ -83,22 +88,23 @@ pub(super) fn read<'a>(
                 let content = item.content.ok_or_else(|| missing("content"))?;
                 message(&item.role.unwrap_or_default(), content, (conversation, ignored), &place)?;
             }
-            "function_call" => {
+            kind @ ("function_call" | "custom_tool_call") => {
                 let id = item.call_id.ok_or_else(|| missing("call_id"))?;
-                let name = item.name.ok_or_else(|| missing("name"))?;
+                let name = tool::known(item.namespace, item.name.ok_or_else(|| missing("name"))?);
                 let carried = CallId::read(&id, &conversation.model);
                 calls.make(Some(id), name.clone(), index);
-                let arguments = item.arguments.unwrap_or_default();
-                depth::check(&arguments, || format!("{}.arguments", place()))?;
-                let call = Call {
-                    id: carried.id.map(Text::from),
-                    name,
-                    args: openai::object(&arguments),
-                    signature: carried.signature.map(Text::from),
+                let args = if kind == "custom_tool_call" {
+                    tool::arguments(&item.input.ok_or_else(|| missing("input"))?)
+                } else {
+                    let arguments = item.arguments.unwrap_or_default();
+                    depth::check(&arguments, || format!("{}.arguments", place()))?;
+                    openai::object(&arguments)
                 };
+                let call =
+                    Call { id: carried.id.map(Text::from), name, args, signature: carried.signature.map(Text::from) };
                 conversation.say(Role::Model, Part::Call(call));
             }
-            "function_call_output" => {
+            "function_call_output" | "custom_tool_call_output" => {
                 let id = item.call_id.ok_or_else(|| missing("call_id"))?;
                 let (name, nth) = calls.answer(&id).map_err(|unasked| {
                     let at = format!("{}.call_id", place());
@@ -128,8 +134,9 @@ pub(super) fn read<'a>(
                 let mime = format!("image/{}", format.unwrap_or("png")).into();
                 conversation.say(Role::Model, Part::Blob { mime, data });
             }
-            // What was thought does not go back; what is needed of it rides in the ids of calls.
-            "reasoning" => {}
+            // What was thought does not go back; what is needed of it rides in the ids of calls. What was found stands in what
+            // was said of it.
+            "reasoning" | "web_search_call" => {}
             other => {
                 let short: String = other.chars().take(40).collect();
                 return Err(Fault::invalid(format!("{}.type: {short:?} cannot be had", place())).at(place()));

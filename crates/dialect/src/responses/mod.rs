@@ -4,6 +4,9 @@ mod events;
 mod item;
 mod request;
 mod response;
+mod tool;
+
+pub(crate) use tool::Origins;
 
 use crate::{Asked, Caller, Fault, Model, Refused, Shape, Voice, openai::OpenAi};
 
@@ -22,6 +25,10 @@ impl Caller for Responses {
 
     fn refused(&self, fault: &Fault) -> Refused {
         OpenAi.refused(fault)
+    }
+
+    fn counted(&self, tokens: u64) -> String {
+        format!(r#"{{"object":"response.input_tokens","input_tokens":{tokens}}}"#)
     }
 
     fn models(&self, models: &[Model]) -> String {

@@ -5,9 +5,12 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::item::{self, Item};
+use super::{
+    item::{self, Item},
+    tool,
+};
 use crate::{
-    Asked, Fault, Format, OneOr, Text, Tool, ToolChoice,
+    Asked, Fault, Format, OneOr, Text, ToolChoice,
     fields::{Field, Fields},
     openai,
 };
@@ -37,18 +40,6 @@ const ONLY_AS: [(&str, &[&str]); 5] = [
     ("conversation", &[]),
     ("prompt", &[]),
 ];
-
-#[derive(Deserialize)]
-struct WireTool<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Text<'a>,
-    #[serde(borrow)]
-    name: Option<Text<'a>>,
-    #[serde(borrow)]
-    description: Option<Text<'a>>,
-    #[serde(borrow)]
-    parameters: Option<&'a RawValue>,
-}
 
 #[derive(Deserialize)]
 struct Output<'a> {
@@ -81,6 +72,8 @@ struct Named<'a> {
     #[serde(borrow)]
     name: Option<Text<'a>>,
     #[serde(borrow)]
+    namespace: Option<Text<'a>>,
+    #[serde(borrow)]
     mode: Option<Text<'a>>,
     #[serde(borrow, default)]
     tools: Vec<Named<'a>>,
@@ -107,7 +100,7 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
 
 /// Whether a field can be had.
 fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<bool, Fault> {
-    let Asked { conversation, ignored, .. } = asked;
+    let Asked { conversation, ignored, repeated, .. } = asked;
     let sampling = &mut conversation.sampling;
     match &*field.name {
         "model" => conversation.model = field.read()?,
@@ -122,6 +115,7 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
             let Reasoning { effort, summary } = field.read()?;
             conversation.thinking.effort =
                 effort.map(|effort| openai::effort(&effort, "reasoning.effort")).transpose()?;
+            conversation.thinking.place = "reasoning.effort";
             conversation.thinking.shown = summary.map(|_| true);
         }
         "text" => {
@@ -140,17 +134,8 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
             }
         }
         "tools" => {
-            asked.repeated.tools = serde_json::from_str(field.value.get()).ok();
-            for (index, tool) in field.read::<Vec<WireTool<'a>>>()?.into_iter().enumerate() {
-                let Some(name) = tool.name.filter(|_| &*tool.kind == "function") else {
-                    let place = format!("tools[{index}].type");
-                    let why = format!("{place}: only functions can be had, not {}", tool.kind);
-                    ignored.unless(strict, Fault::invalid(why).at(place))?;
-                    continue;
-                };
-                let parameters = tool.parameters.filter(|schema| schema.get() != "null").map(Cow::Borrowed);
-                conversation.tools.push(Tool { name, description: tool.description, parameters });
-            }
+            repeated.tools = serde_json::from_str(field.value.get()).ok();
+            tool::read(field, conversation, (&mut repeated.origins, ignored), strict)?;
         }
         "tool_choice" => conversation.tool_choice = choice(field)?,
         _ => return Ok(ignored.takes(field, &NEVER_MATTER, &ONLY_AS)),
@@ -163,11 +148,12 @@ fn choice<'a>(field: &Field<'a>) -> Result<ToolChoice<'a>, Fault> {
         return openai::choice(field);
     }
     let unknown = || Fault::invalid("tool_choice is not known").at("tool_choice");
-    let Named { kind, name, mode, tools } = field.read()?;
+    let Named { kind, name, namespace, mode, tools } = field.read()?;
     match (&*kind, name, mode.as_deref()) {
-        ("function", Some(name), _) => Ok(ToolChoice::Must(vec![name])),
+        ("function" | "custom", Some(name), _) => Ok(ToolChoice::Must(vec![tool::known(namespace, name)])),
         ("allowed_tools", _, Some(mode)) => {
-            let names = tools.into_iter().filter_map(|tool| tool.name).collect();
+            let name = |tool: Named<'a>| Some(tool::known(tool.namespace, tool.name?));
+            let names = tools.into_iter().filter_map(name).collect();
             match mode {
                 "auto" => Ok(ToolChoice::May(names)),
                 "required" => Ok(ToolChoice::Must(names)),

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::tool;
 use crate::{CallId, Event, Fault, Finish, Shape, Usage, Voice, openai};
 
 /// What an item is that was begun.
@@ -57,18 +58,25 @@ impl Draft {
         }
     }
 
-    /// The item that a call is.
+    /// The item that a call is, and what it is called with.
     pub(super) fn call(&self, event: &Event<'_>, index: usize) -> Option<(Value, String)> {
         let Event::Call { id, name, args, signature, .. } = event else { return None };
         let unique = format!("{}x{index}", self.shape.unique);
         let CallId(call_id) = CallId::new("call_", &unique, &self.shape.model, id.as_deref(), signature.as_deref());
         let id = self.item_id(Kind::Call, index);
-        let arguments = args.get().to_owned();
-        let item = json!({
-            "type": "function_call", "id": id, "call_id": call_id, "name": &**name, "arguments": arguments,
-            "status": "completed",
+        let origin = self.shape.repeated.origins.of(name);
+        let (kind, field, said) = match origin {
+            Some(origin) if origin.custom => ("custom_tool_call", "input", tool::input(args.get())),
+            _ => ("function_call", "arguments", args.get().to_owned()),
+        };
+        let mut item = json!({
+            "type": kind, "id": id, "call_id": call_id, "name": origin.map_or(&**name, |origin| &origin.name),
+            field: said, "status": "completed",
         });
-        Some((item, arguments))
+        if let Some(namespace) = origin.and_then(|origin| origin.namespace.as_deref()) {
+            item["namespace"] = namespace.into();
+        }
+        Some((item, said))
     }
 
     /// The item that an image is.

@@ -196,11 +196,29 @@ fn only_the_first_of_several_calls_where_one_was_asked_for() {
     assert_eq!(value["choices"][0]["message"]["tool_calls"].as_array().map(Vec::len), Some(1));
 }
 
+/// Of a request for an answer of a form, beside a tool.
+fn listener(model: &str) -> gemini::Listener {
+    let body = json!({
+        "model": model, "messages": [{ "role": "user", "content": "x" }],
+        "tools": [{ "type": "function", "function": { "name": "f" } }],
+        "response_format": { "type": "json_schema", "json_schema": { "name": "n", "schema": { "type": "object" } } },
+    });
+    gemini::Listener::of(&OpenAi.conversation(body.to_string().as_bytes(), true).unwrap().conversation)
+}
+
+fn answering_by_call() -> gemini::Listener {
+    listener("gemini-2.5-flash")
+}
+
+fn beside_calls() -> gemini::Listener {
+    listener("gemini-3.8-flash")
+}
+
 /// Where the answer is a call, it is said as the text that was asked for.
 #[test]
 fn an_answer_by_call_is_a_text() {
     let call = |name: &str| json!({ "functionCall": { "name": name, "args": { "a": 1 } }, "thoughtSignature": "c2ln" });
-    let listener = || Box::new(gemini::Listener::new(false).answering(true));
+    let listener = || Box::new(answering_by_call());
     let said = |parts: Value| -> Value {
         let exchange = Exchange::new(listener(), OpenAi.voice(shape(false)));
         let whole = exchange.whole(candidate(parts, "STOP").to_string().as_bytes()).unwrap();
@@ -248,7 +266,7 @@ fn content_of(listener: impl Fn() -> gemini::Listener, parts: &[Value], why: &st
 fn an_answer_by_call_is_that_text_alone() {
     let call = |name: &str| json!({ "functionCall": { "name": name, "args": { "a": 1 } } });
     let words = |text: &str| json!({ "text": text });
-    let said = |parts: &[Value], why: &str| content_of(|| gemini::Listener::new(false).answering(true), parts, why);
+    let said = |parts: &[Value], why: &str| content_of(answering_by_call, parts, why);
     let json = json!("{\"a\":1}");
     assert_eq!(said(&[words("Here it is:"), call("final_answer"), words("Done.")], "STOP"), json);
     assert_eq!(said(&[call("final_answer"), call("final_answer")], "STOP"), json);
@@ -263,7 +281,7 @@ fn an_answer_by_call_is_that_text_alone() {
 fn words_beside_a_call_are_no_answer_of_a_form() {
     let call = json!({ "functionCall": { "name": "f" } });
     let words = |text: &str| json!({ "text": text });
-    let said = |parts: &[Value]| content_of(|| gemini::Listener::new(false).beside_calls(true), parts, "STOP");
+    let said = |parts: &[Value]| content_of(beside_calls, parts, "STOP");
     assert_eq!(said(&[words("Let me"), words(" see."), call.clone()]), Value::Null);
     assert_eq!(said(&[call.clone(), words("\n")]), Value::Null);
     assert_eq!(said(&[words("{\"a\""), words(":1}"), call]), json!("{\"a\":1}"));

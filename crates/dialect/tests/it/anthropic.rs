@@ -118,7 +118,7 @@ fn blocks() {
                 { "functionResponse": { "name": "f", "response": { "result": "seen" } } },
                 { "functionResponse": { "name": "g", "response": { "error": "broke" } } },
             ] },
-            { "role": "user", "parts": [{ "text": "go on" }, { "inlineData": { "mimeType": "image/png", "data": "CCCC" } }] },
+            { "role": "user", "parts": [{ "inlineData": { "mimeType": "image/png", "data": "CCCC" } }, { "text": "go on" }] },
         ] }),
     );
 }

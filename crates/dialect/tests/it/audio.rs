@@ -40,12 +40,19 @@ fn a_manner_stands_where_the_model_reads_it() {
     assert_eq!(wire["contents"][0]["parts"], json!([part]));
 }
 
+/// The official clients name no format unless they are told to; that provider gives mp3 then.
+#[test]
+fn sound_of_which_nobody_said_what_it_is_is_a_wav() {
+    let body = speech(json!({ "response_format": null })).to_string();
+    let asked = Audio::Speech.conversation(body.as_bytes(), true).unwrap();
+    assert_eq!((asked.form, asked.ignored.listed().as_deref()), (Form::Wav, Some("response_format")));
+}
+
 #[test]
 fn what_cannot_be_spoken_is_named() {
     for (more, place) in [
         (json!({ "response_format": "mp3" }), "response_format"),
-        // That is what the other provider gives then.
-        (json!({ "response_format": null }), "response_format"),
+        (json!({ "response_format": "aac" }), "response_format"),
         (json!({ "response_format": "opus" }), "response_format"),
         (json!({ "speed": 1.5 }), "speed"),
         (json!({ "stream_format": "sse" }), "stream_format"),

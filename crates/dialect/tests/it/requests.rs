@@ -340,15 +340,6 @@ fn tools_beside_a_form() {
         "tools": [{ "functionDeclarations": [{ "name": "f" }] }], "generationConfig": plain["generationConfig"],
     });
     assert_eq!(newer(json!({})), both);
-    // Arguments are an object: what has another form is the upstream's to refuse.
-    let list = json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": { "type": "array" } } });
-    field(
-        wish(json!({ "response_format": list })),
-        json!({
-            "tools": [{ "functionDeclarations": [{ "name": "f" }] }],
-            "generationConfig": { "responseMimeType": "application/json", "responseJsonSchema": { "type": "array" } },
-        }),
-    );
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn what_cannot_be_had_is_named() {
     for (input, more, place) in [
         (json!("x"), json!({ "previous_response_id": "resp_1" }), "previous_response_id"),
         (json!("x"), json!({ "background": true }), "background"),
-        (json!("x"), json!({ "tools": [{ "type": "web_search" }] }), "tools[0].type"),
+        (json!("x"), json!({ "tools": [{ "type": "file_search" }] }), "tools[0].type"),
         (json!("x"), json!({ "reasoning": { "effort": "huge" } }), "reasoning.effort"),
         (json!([]), json!({}), "input"),
         (json!([{ "type": "item_reference", "id": "x" }]), json!({}), "input[0]"),

@@ -108,6 +108,35 @@ fn pictures_that_tools_answer_stand_in_the_order_of_their_calls_too() {
     assert_eq!(order(&Responses, &json!({ "model": "gemini-2.5-flash", "input": input }), 2), said);
 }
 
+/// What is said behind an answer is often about its picture.
+#[test]
+fn pictures_that_tools_answer_stand_before_what_is_said_behind_them() {
+    let calls = ["a", "b"].map(|id| json!({ "type": "tool_use", "id": id, "name": "f", "input": {} }));
+    let answer = |id: &str, data: &str| {
+        let source = json!({ "type": "base64", "media_type": "image/png", "data": data });
+        json!({ "type": "tool_result", "tool_use_id": id, "content": [{ "type": "image", "source": source }] })
+    };
+    let text = |text: &str| json!({ "type": "text", "text": text });
+    for (content, said) in [
+        (
+            json!([answer("b", "BBBB"), answer("a", "AAAA"), text("What is in them?")]),
+            ["AAAA", "BBBB", "What is in them?"],
+        ),
+        (json!([answer("a", "AAAA"), text("And now:"), answer("b", "BBBB")]), ["AAAA", "And now:", "BBBB"]),
+    ] {
+        let messages = json!([
+            { "role": "user", "content": "draw" }, { "role": "assistant", "content": calls },
+            { "role": "user", "content": content },
+        ]);
+        let body = json!({ "model": "gemini-2.5-flash", "max_tokens": 9, "messages": messages });
+        let got = asked(&Anthropic, &body).unwrap();
+        let parts = got["contents"][3]["parts"].as_array().unwrap();
+        let got: Vec<&str> =
+            parts.iter().map(|part| part["text"].as_str().or(part["inlineData"]["data"].as_str()).unwrap()).collect();
+        assert_eq!(got, said);
+    }
+}
+
 /// Some clients count the calls of each round anew.
 #[test]
 fn ids_that_come_again_are_the_later_calls() {

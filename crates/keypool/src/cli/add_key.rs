@@ -83,6 +83,7 @@ impl AddKey {
         let runtime = super::runtime()?;
         let store = runtime.block_on(self.database.open())?;
         edits::no_token(&spec, &runtime.block_on(self.database.tokens(&store))?)?;
+        super::options::note_unknown_tokens(&self.database);
         let kept = match reference {
             Some(reference) => Kept::by_reference(reference),
             None => runtime.block_on(edits::keep(&spec, self.plain, &store, None))?,

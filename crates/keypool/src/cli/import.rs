@@ -68,6 +68,7 @@ impl Import {
         let runtime = super::runtime()?;
         let store = runtime.block_on(self.database.open())?;
         edits::without_tokens(&mut file, &runtime.block_on(self.database.tokens(&store))?);
+        super::options::note_unknown_tokens(&self.database);
         let from = if from == "-" { from.to_owned() } else { shown(path) };
         let imported = edits::import(&store, file, (from, self.source.clone()), self.plain);
         let (record, made) = runtime.block_on(imported)?;

@@ -111,6 +111,16 @@ impl Options {
     }
 }
 
+/// Says that nobody knows what clients send where the configuration is wrong: what is taken for a key may be that.
+pub(super) fn note_unknown_tokens(database: &Whose) {
+    if database.inputs().load().is_err() {
+        eprintln!(
+            "keypool: note: the configuration is wrong (`keypool config check` says where), so that it is not known whether \
+             that is a token of clients; no start takes one for a key"
+        );
+    }
+}
+
 /// What cannot be taken, by the name that it has here.
 pub(super) fn wrong(wrong: &WrongWord) -> Failure {
     if wrong.name == "model" {

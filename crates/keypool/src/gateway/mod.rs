@@ -46,7 +46,7 @@ use self::{
     live::{Live, Pipes},
     log::trail::Trails,
     route::{Beside, Dialects, providers::Others},
-    translate::{recall::Memory, room::Room},
+    translate::{recall::Memory, room::Room, usage_wish::Unasked},
 };
 pub use self::{
     admit::{capability, guard, tenant, token},
@@ -89,6 +89,8 @@ pub struct Gateway<S> {
     status: Option<Arc<Status>>,
     fetcher: Fetcher,
     memory: Memory,
+    /// Providers that are not asked what their streams cost.
+    unasked: Unasked,
     room: Room,
     room_for_answers: Room,
     others: Others<S>,
@@ -148,6 +150,7 @@ impl<S> Gateway<S> {
             status: None,
             fetcher: Fetcher::default(),
             memory: Memory::default(),
+            unasked: Unasked::default(),
             room: Room::default(),
             room_for_answers: Room::default(),
             others: Others::default(),

@@ -169,7 +169,7 @@ fn dialects() -> [Stream; 3] {
         (
             "openai",
             "/v1/responses",
-            named("response.created"),
+            named("response.created") + &named("response.output_text.delta"),
             vec![named("response.completed"), named("response.incomplete")],
             vec![String::new(), named("response.failed"), error.clone()],
         ),
@@ -183,16 +183,16 @@ fn dialects() -> [Stream; 3] {
     ]
 }
 
-/// `serve` that has a provider of this kind beside its own, which answers so, once.
-async fn running_beside(kind: &str, answer: String) -> (Running, Home) {
-    let (address, _) = in_turn(vec![answer]).await;
+/// `serve` that has a provider of this kind beside its own, which answers so, in turn.
+async fn running_beside(kind: &str, answers: Vec<String>) -> (Running, Home) {
+    let (address, _) = in_turn(answers).await;
     let home = Home::new();
     home.write(
         "keypool.toml",
         &format!(
             "keys = [{{ id = \"one\", secret = \"{ONE}\" }}]\n[gateway]\nlisten = \"127.0.0.1:0\"\nupstream = \"http://127.0.0.1:9\"\n[pool]\nwait = 0\n\
              [admin]\ntoken = \"{TOKEN}\"\n[[providers]]\nname = \"other\"\nkind = \"{kind}\"\n\
-             upstream = \"http://{address}{}\"\nkeys = [{{ id = \"two\", secret = \"{TWO}\" }}]\n",
+             upstream = \"http://{address}{}\"\nkeys = [{{ id = \"two\", secret = \"{TWO}\" }}, {{ id = \"three\", secret = \"{TWO}-3\" }}]\n",
             if kind == "openai" { "/v1" } else { "" }
         ),
     );
@@ -210,10 +210,42 @@ async fn a_stream_of_another_provider_counts_as_failed_where_it_does_not_come_to
     for (kind, path, begun, _, failing) in dialects() {
         for end in failing {
             let what = format!("{path}: {end}");
-            let (running, _home) = running_beside(kind, format!("{EVENTS}\r\n{begun}{end}")).await;
+            let (running, _home) = running_beside(kind, vec![format!("{EVENTS}\r\n{begun}{end}")]).await;
             let told = stream_beside(&running, path).await;
             assert_eq!((told.status.as_u16(), told.body), (200, format!("{begun}{end}").into()), "{what}");
             is_told_as_failed(&what, running).await;
+        }
+    }
+}
+
+/// What opens a stream tells nothing of how it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_behind_what_opens_a_stream_is_heard_by_nobody_where_another_key_serves() {
+    let named = |name: &str, data: &str| format!("event: {name}\ndata: {data}\n\n");
+    let created = named("response.created", r#"{"type":"response.created","response":{"id":"r","error":null}}"#);
+    let limited = r#"{"type":"response.failed","response":{"id":"r","status":"failed","error":{"code":"rate_limit_exceeded","message":"Rate limit reached for m on requests per min (RPM): Limit 3"}}}"#;
+    let done = named("response.completed", r#"{"type":"response.completed","response":{}}"#);
+    let answers = [named("response.failed", limited), done.clone()].map(|end| format!("{EVENTS}\r\n{created}{end}"));
+    let (running, _home) = running_beside("openai", answers.to_vec()).await;
+    let told = stream_beside(&running, "/v1/responses").await;
+    assert_eq!((told.status.as_u16(), told.header("x-keypool-attempts")), (200, "2"), "{told:?}");
+    assert_eq!(told.body, created + &done);
+}
+
+/// Whoever asked for words got none, whatever the answer calls itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_nothing_is_asked_for_again_of_other_providers_too() {
+    for (kind, path, begun, good, _) in dialects() {
+        for nothing in [
+            format!("{JSON}content-length: 0\r\n\r\n"),
+            format!("{JSON}transfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+            format!("{JSON}\r\n \n"),
+            format!("{EVENTS}\r\ndata: [DONE]\n\n"),
+        ] {
+            let whole = begun.clone() + &good[0];
+            let (running, _home) = running_beside(kind, vec![nothing.clone(), format!("{EVENTS}\r\n{whole}")]).await;
+            let told = stream_beside(&running, path).await;
+            assert_eq!((told.status.as_u16(), told.body), (200, whole.into()), "{path}: {nothing}");
         }
     }
 }
@@ -223,7 +255,7 @@ async fn a_stream_of_another_provider_counts_as_good_where_it_says_that_it_is_at
     for (kind, path, begun, good, _) in dialects() {
         for end in good {
             let what = format!("{path}: {end}");
-            let (running, _home) = running_beside(kind, format!("{EVENTS}\r\n{begun}{end}")).await;
+            let (running, _home) = running_beside(kind, vec![format!("{EVENTS}\r\n{begun}{end}")]).await;
             let told = stream_beside(&running, path).await;
             assert_eq!((told.status.as_u16(), told.body), (200, format!("{begun}{end}").into()), "{what}");
             let used = get(&running, "/usage?by=tenant").await;
@@ -350,6 +382,7 @@ async fn a_stream_without_a_word_is_a_502_in_every_framing() {
         ("events in no chunks", chunks(EVENTS, &[])),
         ("events, closed", format!("{EVENTS}\r\n")),
         ("events, comments", sized(EVENTS, ": nothing\n\n")),
+        ("events, an end alone", sized(EVENTS, "data: [DONE]\n\n")),
         ("a list of no length", sized(JSON, "")),
         ("a list in no chunks", chunks(JSON, &[])),
         ("a list, closed", format!("{JSON}\r\n")),

@@ -375,6 +375,13 @@ fn what_opens_the_gateway_is_kept_as_no_key() {
         run(&["import", "-"], token).bad(2, "no usable key");
     }
     assert_eq!(home.run(&["keys", "--json"]).json().as_array().unwrap().len(), 1);
+    // Of a file with an error in it nobody knows what clients send.
+    home.write("keypool.toml", &format!("[gateway]\nwiat = 3\ntoken = '{}'\n{tenant}", tokens[0]));
+    for args in [&["add-key", "-"][..], &["keys", "replace", "work", "-"], &["import", "-"]] {
+        let ended = run(args, &crate::home::secret(3 + args.len()));
+        assert!(ended.code == 0 && ended.err.contains("not known whether"), "{args:?}: {ended:?}");
+        assert!(ended.err.contains("keypool config check"), "{ended:?}");
+    }
 }
 
 #[test]

@@ -247,3 +247,37 @@ async fn lists_of_the_compatible_endpoint_are_each_tenants_own_over_all_owners()
     let theirs = list("kp-bob", &format!("/v1beta/openai/batches/{}", hers[0]), "").await;
     assert_eq!(theirs.status, StatusCode::NOT_FOUND);
 }
+
+/// Whoever rests is asked for nothing meanwhile, and nobody misses what is not asked of it.
+#[tokio::test]
+async fn an_owner_that_rests_is_not_counted_as_out_of_keys_by_each_list() {
+    let (_, address) = Provider::start(StatusCode::OK, json!({ "models": [{ "name": "models/m" }] })).await;
+    let upstream = format!("http://{address}");
+    let keys = ["one", "two"].map(|id| Key::new(format!("AIzaSy-not-a-real-key-00000000000000-{id}")).id(id).owner(id));
+    let pool = KeyPool::builder(Gemini::at(&upstream).unwrap()).keys(keys).wait(Duration::ZERO).build().unwrap();
+    let served = Served::pool(&pool, &upstream, StoreHealth::default()).await;
+    let rest = |id: &str| {
+        let demand = tower_keypool::Demand::any_model().affinity(tower_keypool::Affinity::MustKey(id.into()));
+        let lease = pool.try_acquire(demand).unwrap();
+        let until = tower_keypool::Until::For(Duration::from_secs(3_600));
+        let verdict = tower_keypool::Verdict::new(tower_keypool::VerdictKind::RateLimited);
+        lease.judge(&verdict.scope(tower_keypool::Scope::Key).until(until));
+    };
+    let get = async |path: &str, header: &str, token: &str| {
+        ask(Request::get(served.url(path)).header(header, token), "").await.status
+    };
+    let bearer = format!("Bearer {PLACEHOLDER}");
+    rest("two");
+    for path in ["/v1beta/models", "/v1beta/files", "/v1beta/batches"] {
+        assert_eq!(get(path, "x-goog-api-key", PLACEHOLDER).await, StatusCode::OK, "{path}");
+        assert_eq!(pool.snapshot().exhausted, 0, "{path}");
+    }
+    assert_eq!(get("/v1/models", "authorization", &bearer).await, StatusCode::OK);
+    assert_eq!(pool.snapshot().exhausted, 0);
+    // Where all do that is said, once for each request.
+    rest("one");
+    for (count, path) in ["/v1beta/files", "/v1alpha/models", "/v1beta/batches"].into_iter().enumerate() {
+        assert_eq!(get(path, "x-goog-api-key", PLACEHOLDER).await, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert_eq!(pool.snapshot().exhausted, count as u64 + 1, "{path}");
+    }
+}

@@ -62,6 +62,7 @@ mod redis;
 mod refusals;
 mod reload;
 mod resources;
+mod responding;
 mod restarting;
 mod retold;
 mod rights;

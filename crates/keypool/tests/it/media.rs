@@ -86,7 +86,11 @@ async fn words_are_spoken() {
             assert_eq!((answer.header("content-type"), answer.body.len()), (kind, length));
         }
     }
-    let body = json!({ "model": "gemini-3.8-flash-tts", "input": "Hi.", "voice": "alloy" });
+    // As the official clients ask, unless they are told to ask for something.
+    let mut body = json!({ "model": "gemini-3.8-flash-tts", "input": "Hi.", "voice": "alloy" });
+    let spoken = post(&served, "/v1/audio/speech", &body).await;
+    assert_eq!((spoken.header("content-type"), spoken.header("x-keypool-ignored")), ("audio/wav", "response_format"));
+    body["response_format"] = "mp3".into();
     let refused = post(&served, "/v1/audio/speech", &body).await;
     assert_eq!((refused.status.as_u16(), &refused.json()["error"]["param"]), (400, &json!("response_format")));
 }

@@ -1,6 +1,16 @@
 //! What tenants use where answers do not say it.
 
-use http::Request;
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
 use keypool::{
     database::Records,
     gateway::{
@@ -10,10 +20,13 @@ use keypool::{
         tenant::{From, Grant, TenantLimits},
     },
 };
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tower_keypool::{Gemini, Key, KeyPool};
 
 use crate::{
+    binary::Running,
+    home::Home,
     retold::{in_turn, vectors},
     serving::ONE,
     support::{Served, ask},
@@ -43,4 +56,92 @@ async fn what_an_answer_does_not_say_that_it_cost_counts_as_it_was_expected() {
     let error = &refused.json()["error"];
     assert_eq!((refused.status.as_u16(), &error["code"]), (429, &json!("rate_limit_exceeded")), "{refused:?}");
     assert_eq!(error["type"], "tokens", "of which kind the limit is");
+}
+
+const BOB: &str = "kp-bob-not-a-real-token-0000000001";
+const WORD: &str =
+    "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word \"}}],\"usage\":null}\n\n";
+const USAGE: &str = "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":1000,\"total_tokens\":1005}}\n\n";
+const DONE: &str = "data: [DONE]\n\n";
+
+/// A provider whose streams tell their usage where they are asked to; `knows`: one that has no such option refuses it.
+async fn telling(knows: bool) -> (SocketAddr, Arc<Mutex<Vec<Value>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, came) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<Value>>>::default());
+    let arrivals = Arc::clone(&came);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let arrivals = Arc::clone(&arrivals);
+            let answers = service_fn(move |request: Request<Incoming>| {
+                let arrivals = Arc::clone(&arrivals);
+                async move {
+                    let body = request.into_body().collect().await.unwrap().to_bytes();
+                    let asked: Value = serde_json::from_slice(&body).unwrap();
+                    let wanted = asked["stream_options"]["include_usage"] == true;
+                    let refuses = !knows && asked.get("stream_options").is_some();
+                    arrivals.lock().unwrap().push(asked);
+                    let (status, kind, text) = match (refuses, wanted) {
+                        (true, _) => (422, "application/json", r#"{"detail":"extra_forbidden"}"#.to_owned()),
+                        (_, true) => (200, "text/event-stream", [WORD, WORD, USAGE, DONE].concat()),
+                        (_, false) => (200, "text/event-stream", [WORD, WORD, DONE].concat()),
+                    };
+                    let answer = Response::builder().status(status).header("content-type", kind);
+                    Ok::<_, Infallible>(answer.body(Full::<Bytes>::from(text)).unwrap())
+                }
+            });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answers));
+        }
+    });
+    (address, came)
+}
+
+fn gateway(provider: SocketAddr, home: &Home) -> Running {
+    let text = format!(
+        "keys = [{{ secret = \"sk-unsaid-not-a-real-key-00000001\" }}]\n\
+         tenants = [{{ name = \"bob\", token = \"{BOB}\", tpd = 3_000 }}]\n\
+         gateway = {{ provider = \"openai\", listen = \"127.0.0.1:0\", upstream = \"http://{provider}/v1\" }}\n"
+    );
+    home.write("keypool.toml", &text);
+    Running::of(home.command(&["serve"]))
+}
+
+fn streamed(running: &Running) -> http::request::Builder {
+    Request::post(format!("{}/v1/chat/completions", running.url)).header("authorization", format!("Bearer {BOB}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stream_cost_is_asked_for_where_the_client_did_not() {
+    let (provider, came) = telling(true).await;
+    let home = Home::new();
+    let running = gateway(provider, &home);
+    let body = json!({ "model": "gpt-x", "stream": true, "messages": [] }).to_string();
+    let mut good = 0;
+    let refused = loop {
+        let answer = ask(streamed(&running), body.clone()).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        assert_eq!(answer.body, [WORD, WORD, DONE].concat(), "the client did not ask");
+        good += 1;
+        assert!(good < 10, "a thousand tokens each, of three thousand a day");
+    };
+    assert_eq!((refused.status.as_u16(), good), (429, 3), "{refused:?}");
+    assert_eq!(came.lock().unwrap().len(), good);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asked_is_told_and_a_provider_without_the_option_is_left_alone() {
+    let asks = json!({ "model": "gpt-x", "stream": true, "stream_options": { "include_usage": true } }).to_string();
+    let does_not = json!({ "model": "gpt-x", "stream": true }).to_string();
+    let (provider, _) = telling(true).await;
+    let home = Home::new();
+    let running = gateway(provider, &home);
+    assert_eq!(ask(streamed(&running), asks).await.body, [WORD, WORD, USAGE, DONE].concat());
+    let (provider, came) = telling(false).await;
+    let home = Home::new();
+    let running = gateway(provider, &home);
+    for _ in 0..3 {
+        assert_eq!(ask(streamed(&running), does_not.clone()).await.body, [WORD, WORD, DONE].concat());
+    }
+    assert_eq!(came.lock().unwrap().len(), 4, "it is asked once");
 }

@@ -266,7 +266,7 @@ impl Sqlite {
     ) -> Result<T, StoreError> {
         let (answer, answered) = std::sync::mpsc::channel();
         let job: super::Job = Box::new(move |desk| {
-            let _ = answer.send(job(desk));
+            let _ = answer.send(desk.done(job));
         });
         let gone = || StoreError::new(format!("the thread of {} has ended", self.path().display()));
         self.0.jobs.send(job).map_err(|_| gone())?;

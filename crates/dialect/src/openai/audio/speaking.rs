@@ -61,9 +61,13 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     asked.form = match form.as_deref() {
         Some("wav") => Form::Wav,
         Some("pcm") => Form::Pcm,
-        given => {
-            // mp3 is what that provider gives unless something else is asked for.
-            let given: String = given.unwrap_or("mp3").chars().take(20).collect();
+        // That provider gives mp3 then, which its clients never asked for: what it is stands in the answer's head.
+        None => {
+            asked.ignored.add("response_format");
+            Form::Wav
+        }
+        Some(given) => {
+            let given: String = given.chars().take(20).collect();
             let why = format!("response_format: {given} cannot be had from this upstream; ask for wav or pcm");
             asked.ignored.unless(strict, Fault::invalid(why).at("response_format"))?;
             Form::Wav

@@ -215,6 +215,7 @@ impl Replace {
             .map_err(|error| edits::naming_near(error, &book, &configured, &self.id))?;
         let spec = secret::ask(self.secret.as_deref())?;
         edits::no_token(&spec, &runtime.block_on(self.place.database.tokens(&database))?)?;
+        crate::cli::options::note_unknown_tokens(&self.place.database);
         let kept = runtime.block_on(edits::keep(&spec, self.plain, &database, Some(&self.id)))?;
         let made = kept.made.clone();
         let (typed, hash) = (self.id, spec.hash());

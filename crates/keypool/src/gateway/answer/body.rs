@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use tokio::time::{Sleep, sleep};
@@ -91,18 +91,42 @@ pub(in crate::gateway) fn passed_on_heard<B>(
     mut response: Response<Overheard<B>>,
     dialect: Dialect,
     farewell: &Farewell,
+    without_usage: bool,
 ) -> Response<Said<B>>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
     head::tidy_response(&mut response);
+    if without_usage && parting::is_readable(response.headers()) {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        let end = response.extensions().get().cloned();
+        let flowing = |body| Box::new(Flowing::new(body, dialect, farewell.awaited(), end).without_usage());
+        return response.map(|body| Said::of(Inner::HeardFlowing { body: flowing(body) }));
+    }
     if parting::is_open(response.headers(), response.body()) {
         let end = response.extensions().get().cloned();
         let flowing = |body| Box::new(Flowing::new(body, dialect, farewell.awaited(), end));
         return response.map(|body| Said::of(Inner::HeardFlowing { body: flowing(body) }));
     }
     response.map(Said::heard)
+}
+
+/// The same of a stream that was asked for its usage, and whose client did not ask.
+pub(in crate::gateway) fn passed_on_without_usage<B: Body<Data = Bytes>>(
+    mut response: Response<B>,
+    dialect: Dialect,
+    farewell: &Farewell,
+) -> Response<Said<B>> {
+    if !parting::is_readable(response.headers()) {
+        return passed_on(response, dialect, farewell);
+    }
+    head::tidy_response(&mut response);
+    // It is shorter.
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    let end = response.extensions().get().cloned();
+    let flowing = |body| Box::new(Flowing::new(body, dialect, farewell.awaited(), end).without_usage());
+    response.map(|body| Said::of(Inner::Flowing { body: flowing(body) }))
 }
 
 impl<B> Said<B> {

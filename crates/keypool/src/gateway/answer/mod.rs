@@ -9,3 +9,4 @@ pub(in crate::gateway) mod parting;
 pub(in crate::gateway) mod reworded;
 pub(in crate::gateway) mod translated_stream;
 pub(in crate::gateway) mod unpacked;
+mod untold;

@@ -18,6 +18,7 @@ use keypool_dialect::{Fault, Kind};
 use tokio::sync::watch;
 use tower_keypool::StreamEnd;
 
+use super::untold::Untold;
 use crate::gateway::dialect::Dialect;
 
 const STOPPING: &str = "the gateway is stopping and could not wait for the rest of this answer: ask again";
@@ -98,26 +99,39 @@ pub(in crate::gateway) struct Flowing<B> {
     /// The last bytes that came.
     tail: [u8; 4],
     over: bool,
+    /// Takes out what the client did not ask for.
+    untold: Option<Untold>,
+}
+
+/// Whether an answer is a stream of events that can be read.
+pub(super) fn is_readable(headers: &HeaderMap) -> bool {
+    let events =
+        headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    events && !headers.contains_key(header::CONTENT_ENCODING)
 }
 
 /// Whether an answer is a stream that an event can be added to.
 pub(super) fn is_open(headers: &HeaderMap, body: &impl Body) -> bool {
-    let events =
-        headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    events && !headers.contains_key(header::CONTENT_ENCODING) && body.size_hint().exact().is_none()
+    is_readable(headers) && body.size_hint().exact().is_none()
 }
 
 impl<B: Body<Data = Bytes>> Flowing<B> {
     pub(super) fn new(body: B, dialect: Dialect, parting: Parting, end: Option<StreamEnd>) -> Self {
         // Before anything came an event may begin.
-        Self { body: Box::pin(body), parting, dialect, end, tail: *b"\n\n\n\n", over: false }
+        Self { body: Box::pin(body), parting, dialect, end, tail: *b"\n\n\n\n", over: false, untold: None }
+    }
+
+    /// The same without the event that tells what it cost.
+    pub(super) fn without_usage(mut self) -> Self {
+        self.untold = Some(Untold::default());
+        self
     }
 
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         if self.over {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(polled) = self.body.as_mut().poll_frame(cx) {
+        while let Poll::Ready(polled) = self.body.as_mut().poll_frame(cx) {
             if let Some(Ok(frame)) = &polled
                 && let Some(data) = frame.data_ref()
             {
@@ -125,7 +139,22 @@ impl<B: Body<Data = Bytes>> Flowing<B> {
                 self.tail.rotate_left(kept);
                 self.tail[4 - kept..].copy_from_slice(&data[data.len() - kept..]);
             }
-            return Poll::Ready(polled);
+            let Some(untold) = &mut self.untold else { return Poll::Ready(polled) };
+            match polled.map(|came| came.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => {
+                    let left = untold.left_of(data);
+                    if !left.is_empty() {
+                        return Poll::Ready(Some(Ok(Frame::data(left))));
+                    }
+                }
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => {
+                    self.over = true;
+                    let rest = untold.rest();
+                    return Poll::Ready((!rest.is_empty()).then(|| Ok(Frame::data(rest))));
+                }
+            }
         }
         ready!(self.parting.poll(cx));
         // Polled once more it would panic.
@@ -142,7 +171,7 @@ impl<B: Body<Data = Bytes>> Flowing<B> {
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.over || self.body.is_end_stream()
+        self.over || self.body.is_end_stream() && self.untold.as_ref().is_none_or(Untold::is_empty)
     }
 }
 

@@ -24,7 +24,7 @@ const FRESH: Duration = Duration::from_secs(10 * 60);
 /// One that is older is waited for.
 const USABLE: Duration = Duration::from_secs(24 * 60 * 60);
 /// So many owners are asked, and so many at once.
-const OWNERS: usize = 64;
+pub(in crate::gateway) const OWNERS: usize = 64;
 const AT_ONCE: usize = 8;
 /// Versions of the API that are kept.
 const VERSIONS: usize = 8;
@@ -115,7 +115,7 @@ impl Catalogue {
     {
         let (mut models, mut seen, mut unheard) = (Vec::new(), HashSet::new(), Unheard::Nobody);
         let mut heard = false;
-        let mut holders = holders.into_iter().take(OWNERS);
+        let mut holders = holders.into_iter();
         let mut asking = JoinSet::new();
         loop {
             while asking.len() < AT_ONCE

@@ -235,6 +235,7 @@ where
                 pool: gateway.own.uploads.pool.clone(),
                 held: gateway.room.enter(),
                 answers: Answers::in_room(&gateway.room_for_answers),
+                unasked: gateway.unasked.clone(),
             };
             self.leave(turn);
             tidy.apply(&mut parts);

@@ -12,6 +12,8 @@ pub(in crate::gateway) enum Task {
     /// A chat in `OpenAI`'s newer dialect.
     Respond,
     Count,
+    /// What a response would be asked, counted.
+    CountResponse,
     Embeddings,
     Draw,
     /// Words spoken, or spoken words written down.
@@ -29,7 +31,7 @@ impl Task {
     /// Who speaks for it where its dialect has several.
     pub(in crate::gateway) fn caller(&self) -> Option<&'static dyn Caller> {
         match self {
-            Self::Respond => Some(&Responses),
+            Self::Respond | Self::CountResponse => Some(&Responses),
             Self::Sound(Audio::Speech) => Some(&Audio::Speech),
             Self::Sound(Audio::Transcription) => Some(&Audio::Transcription),
             Self::Sound(Audio::Translation) => Some(&Audio::Translation),
@@ -44,6 +46,7 @@ impl Task {
             Self::Chat => "/v1/chat/completions",
             Self::Respond => "/v1/responses",
             Self::Count => "/v1/messages/count_tokens",
+            Self::CountResponse => "/v1/responses/input_tokens",
             Self::Embeddings => "/v1/embeddings",
             Self::Draw => "/v1/images/generations",
             Self::Sound(Audio::Speech) => "/v1/audio/speech",
@@ -68,6 +71,7 @@ pub(in crate::gateway) fn task(dialect: Dialect, rest: &str) -> Option<Task> {
     Some(match (dialect, rest.trim_end_matches('/')) {
         (Dialect::OpenAi, "/chat/completions") | (Dialect::Anthropic, "/messages") => Task::Chat,
         (Dialect::OpenAi, "/responses") => Task::Respond,
+        (Dialect::OpenAi, "/responses/input_tokens") => Task::CountResponse,
         (Dialect::OpenAi, "/embeddings") => Task::Embeddings,
         (Dialect::OpenAi, "/images/generations") => Task::Draw,
         (Dialect::OpenAi, "/audio/speech") => Task::Sound(Audio::Speech),

@@ -298,6 +298,7 @@ mod tests {
             ("/v1/chat/completions", "x-goog-api-key", "OpenAi Chat"),
             ("/v1/embeddings", "", "OpenAi Embeddings"),
             ("/v1/responses", "", "OpenAi Respond"),
+            ("/v1/responses/input_tokens", "", "OpenAi CountResponse"),
             ("/v1/responses/resp_1", "", "OpenAi nowhere"),
             ("/v1/images/generations", "", "OpenAi Draw"),
             ("/v1/images/edits", "", "OpenAi nowhere"),

@@ -10,7 +10,9 @@ use keypool_dialect::{Fault, Kind, about_tokens_of_form, is_plain_form};
 use tower::Service;
 use tower_keypool::{BoxError, Demand, Error};
 
-use super::{Answered, Failed, Translator, holdings::Named, refusal::without_answer, upstream::count};
+use super::{
+    Answered, Failed, Translator, holdings::Named, refusal::without_answer, upstream::count, usage_wish::may_refuse,
+};
 use crate::{
     gateway::{
         answer::{body, reworded::reworded},
@@ -26,7 +28,7 @@ use crate::{
         },
     },
     outgoing::Outgoing,
-    status::Outcome,
+    status::{Outcome, Traffic},
 };
 
 /// What becomes of a request that was read.
@@ -112,7 +114,8 @@ where
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
         };
-        let mut request = Request::from_parts(parts, Outgoing::written(bytes.iter().cloned().collect()));
+        let wish = bytes.as_ref().and_then(|body| self.unasked.wish(&self.holdings.provider, path, body));
+        let mut request = Request::from_parts(parts, ());
         *request.uri_mut() = target.parse().unwrap_or_default();
         // The body says itself how long it is, and is not packed any more.
         for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONTENT_ENCODING] {
@@ -133,18 +136,32 @@ where
             request.extensions_mut().insert(demand);
         }
         let listening = bytes.as_deref().filter(|_| !compatible).and_then(|body| self.listening_to(path, body));
-        if listening.is_some() {
-            // What is listened to must be readable.
+        if listening.is_some() || wish.is_some() {
+            // What is listened to, or something is taken out of, must be readable.
             request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        let answered = pass(stack, request).await;
-        count(&answered, &self.traffic);
-        let response = answered.map_err(|error| without_answer(&error))?;
+        let (response, asked) = match wish {
+            None => (ask(stack, &self.traffic, (request, bytes)).await?, false),
+            Some(wish) => {
+                let first = ask(stack.clone(), &self.traffic, (request.clone(), Some(wish))).await?;
+                if may_refuse(first.status()) {
+                    drop(first);
+                    let second = ask(stack, &self.traffic, (request, bytes)).await?;
+                    if second.status().is_success() {
+                        self.unasked.refused(&self.holdings.provider);
+                    }
+                    (second, false)
+                } else {
+                    (first, true)
+                }
+            }
+        };
         let mut response = match listening.filter(|_| response.status().is_success()) {
+            None if asked => body::passed_on_without_usage(response, self.dialect, &self.farewell),
             None => body::passed_on(response, self.dialect, &self.farewell),
             Some(listening) => {
                 let heard = Overheard::of(response, listening, Arc::clone(&self.tenant));
-                body::passed_on_heard(heard, self.dialect, &self.farewell)
+                body::passed_on_heard(heard, self.dialect, &self.farewell, asked)
             }
         };
         if response.status().as_u16() >= 400 {
@@ -152,6 +169,19 @@ where
         }
         Ok((Outcome::Answered, response))
     }
+}
+
+async fn ask<S, B>(
+    stack: S,
+    traffic: &Traffic,
+    (head, body): (Request<()>, Option<Bytes>),
+) -> Result<Response<B>, Failed>
+where
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error>,
+{
+    let answered = pass(stack, head.map(|()| Outgoing::written(body.into_iter().collect()))).await;
+    count(&answered, traffic);
+    answered.map_err(|error| without_answer(&error))
 }
 
 /// What a form asks for: the stack finds models in JSON alone.

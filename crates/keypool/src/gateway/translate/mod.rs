@@ -13,6 +13,7 @@ pub(in crate::gateway) mod recall;
 mod refusal;
 pub(in crate::gateway) mod room;
 mod upstream;
+pub(in crate::gateway) mod usage_wish;
 
 use std::{pin::Pin, sync::Arc, time::Duration, time::UNIX_EPOCH};
 
@@ -33,6 +34,7 @@ use self::{
     refusal::{Failed, bad_model, refused, unread, upstream_fault},
     room::Held,
     upstream::{check, send},
+    usage_wish::Unasked,
 };
 use crate::{
     fetch::Fetcher,
@@ -102,6 +104,8 @@ pub(super) struct Translator<S> {
     pub(super) held: Held,
     /// The same of the room for answers.
     pub(super) answers: Answers,
+    /// Who is not asked what streams cost.
+    pub(super) unasked: Unasked,
 }
 
 type Answered<B> = (Outcome, Response<Said<B>>);
@@ -150,6 +154,10 @@ where
             Task::Count => self.count(parts, bytes).await,
             Task::Embeddings => self.embed(parts, bytes).await,
             Task::Draw => self.draw(parts, bytes).await,
+            Task::CountResponse => {
+                let (bytes, _) = self.memory.recall(self.tenant.name(), bytes, self.clock.tick())?;
+                self.count(parts, bytes).await
+            }
             Task::Respond => {
                 let (bytes, before) = self.memory.recall(self.tenant.name(), bytes, self.clock.tick())?;
                 self.chat(parts, bytes, (true, before)).await
@@ -170,8 +178,9 @@ where
         (remembered, before): (bool, Option<String>),
     ) -> Result<Answered<B>, Failed> {
         let asked = self.caller.conversation(&bytes, self.strict)?;
-        let Asked { mut conversation, ignored, usage_wanted, form, mut repeated } = asked;
+        let Asked { mut conversation, mut ignored, usage_wanted, form, mut repeated } = asked;
         repeated.before = before;
+        gemini::fit(&mut conversation, &mut ignored, self.strict);
         self.may_use(&conversation.model)?;
         if let Some(numbers) = &self.numbers {
             let keyed = ignored.may_have(PROMPT_CACHE_KEY).then_some(&bytes[..]);
@@ -197,9 +206,7 @@ where
             form,
             repeated,
         };
-        let listener = gemini::Listener::new(conversation.one_call);
-        let listener = listener.answering(gemini::answers_by_call(&conversation));
-        let listener = listener.beside_calls(gemini::answers_beside_calls(&conversation));
+        let listener = gemini::Listener::of(&conversation);
         let mut voice = self.caller.voice(shape);
         if remembered {
             let whose = (Arc::clone(self.tenant.name()), self.clock.clone());
@@ -293,6 +300,7 @@ where
 
     async fn count(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
         let mut asked = self.caller.conversation(&bytes, self.strict)?;
+        gemini::fit(&mut asked.conversation, &mut asked.ignored, self.strict);
         self.may_use(&asked.conversation.model)?;
         let nothing = resource::names_nothing(&asked.conversation);
         let names = resource::names_of(&asked.conversation);

@@ -47,6 +47,7 @@ fn over<S>(stack: S, room: &Room) -> Translator<S> {
         pool: None,
         held: Room::default().enter(),
         answers: Answers::in_room(room),
+        unasked: Unasked::default(),
     }
 }
 

@@ -168,7 +168,7 @@ impl Resources {
         }
         let mut seen = HashSet::new();
         all.retain(|holder| seen.insert(holder.tag.clone()));
-        Ok(all)
+        Ok(self.in_reach(all))
     }
 }
 

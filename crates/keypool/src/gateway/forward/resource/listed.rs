@@ -139,6 +139,7 @@ where
     let (mut found, mut field, mut failed, mut heard) = (Vec::new(), None, None, holders.is_empty());
     let (holders, further) = holders.split_at(holders.len().min(ASKED));
     let mut next = further.first().map(|holder| Place { tag: holder.tag.clone(), ..Place::default() });
+    let holders = resources.in_reach(holders.to_vec());
     'all: for some in holders.chunks(AT_ONCE) {
         let mut first = first_pages(&stack, &asked, some).await;
         for holder in some {

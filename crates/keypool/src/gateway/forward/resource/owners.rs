@@ -1,11 +1,14 @@
 //! One key of each owner, to ask each for what it has.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
-use tower_keypool::{Affinity, KeyPool, KeyState};
+use tower_keypool::{Affinity, Demand, KeyPool, KeyState};
 
 use super::Resources;
 use crate::gateway::admit::capability::hash_of;
+
+/// A key that is back so soon is waited for.
+const SOON: Duration = Duration::from_secs(5);
 
 /// An owner that may be asked.
 #[derive(Clone, Debug)]
@@ -53,5 +56,18 @@ impl Resources {
             Some(pool) => of_pool(pool).await,
             None => vec![Holder { tag: String::new(), way: None }],
         }
+    }
+    /// Those of them who have a key now, or soon: of the others nothing would come but that they have none, as if somebody
+    /// had asked for a key in vain. Where all are out, the first of them: it says why.
+    pub(in crate::gateway) fn in_reach(&self, mut holders: Vec<Holder>) -> Vec<Holder> {
+        let Some(pool) = &self.0.pool else { return holders };
+        let is_out = |holder: &Holder| {
+            let way = holder.way.clone()?;
+            let out = pool.outlook(Demand::any_model().of_resource().affinity(way))?;
+            Some(out.next_in().is_none_or(|next| next > SOON))
+        };
+        let first = holders.first().cloned();
+        holders.retain(|holder| is_out(holder) != Some(true));
+        if holders.is_empty() { first.into_iter().collect() } else { holders }
     }
 }

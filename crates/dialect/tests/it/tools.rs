@@ -1,0 +1,223 @@
+//! Tools of `/v1/responses` that are no plain functions, as `OpenAI`'s own command line sends them.
+
+use keypool_dialect::{Caller, Ignored, Kind, anthropic::Anthropic, gemini, openai::OpenAi, responses::Responses};
+use serde_json::{Value, json};
+
+use crate::{
+    names::{names_of, told},
+    support::{asked, data, kind},
+};
+
+/// What that sends by itself.
+fn codex() -> Value {
+    let spawn = json!({ "type": "function", "name": "spawn", "strict": false, "parameters": { "type": "object" } });
+    json!({
+        "model": "gemini-2.5-flash", "tool_choice": "auto", "input": "x",
+        "tools": [
+            { "type": "function", "name": "exec", "parameters": { "type": "object" } },
+            { "type": "namespace", "name": "agents", "description": "Sub-agents.", "tools": [
+                spawn, { "type": "custom", "name": "say" },
+            ] },
+            { "type": "namespace", "name": "mcp__x__", "description": "", "tools": [spawn] },
+            { "type": "custom", "name": "apply_patch", "description": "Patches.",
+              "format": { "type": "grammar", "syntax": "lark", "definition": "start: x" } },
+            { "type": "web_search", "external_web_access": false },
+        ],
+    })
+}
+
+#[test]
+fn each_that_is_called_is_a_function() {
+    let request = asked(&Responses, &codex()).unwrap();
+    let text = json!({ "type": "object", "properties": { "input": { "type": "string" } }, "required": ["input"] });
+    let spawn = |name: &str| json!({ "name": name, "parametersJsonSchema": { "type": "object" } });
+    assert_eq!(
+        request["tools"],
+        json!([{ "functionDeclarations": [
+            spawn("exec"), spawn("agents.spawn"),
+            { "name": "agents.say", "parametersJsonSchema": text },
+            spawn("mcp__x__spawn"),
+            { "name": "apply_patch", "parametersJsonSchema": text,
+              "description": "Patches.\nThe input is text by this grammar (lark):\nstart: x" },
+        ] }])
+    );
+    assert_eq!(
+        request["systemInstruction"]["parts"],
+        json!([{ "text": "Functions that begin with agents.: Sub-agents." }])
+    );
+}
+
+/// The items of an answer that calls this, whole and in pieces.
+fn called(name: &str, args: Value) -> (Value, Vec<Value>) {
+    let (whole, pieces) = told(&Responses, &codex(), json!([{ "functionCall": { "name": name, "args": args } }]));
+    let whole: Value = serde_json::from_str(&whole).unwrap();
+    let events = data(&pieces).iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+    (whole["output"][0].clone(), events)
+}
+
+#[test]
+fn a_call_is_told_as_what_it_is_to_the_caller() {
+    for (name, kind, field, is, said) in [
+        ("exec", "function_call", "arguments", (None, "exec"), r#"{"input":"a"}"#),
+        ("agents.spawn", "function_call", "arguments", (Some("agents"), "spawn"), r#"{"input":"a"}"#),
+        ("mcp__x__spawn", "function_call", "arguments", (Some("mcp__x__"), "spawn"), r#"{"input":"a"}"#),
+        ("agents.say", "custom_tool_call", "input", (Some("agents"), "say"), "a"),
+        ("apply_patch", "custom_tool_call", "input", (None, "apply_patch"), "a"),
+    ] {
+        let (item, events) = called(name, json!({ "input": "a" }));
+        assert_eq!((&item["type"], &item[field]), (&json!(kind), &json!(said)), "{item}");
+        assert_eq!((item["namespace"].as_str(), item["name"].as_str().unwrap()), is, "{item}");
+        let of = |kind: &str| events.iter().find(|event| event["type"] == kind).cloned().unwrap_or_default();
+        assert_eq!(of("response.output_item.added")["item"][field], "");
+        assert_eq!(of("response.output_item.done")["item"], item);
+        let front = if field == "input" { "custom_tool_call_input" } else { "function_call_arguments" };
+        assert_eq!(of(&format!("response.{front}.delta"))["delta"], said);
+        assert_eq!(of(&format!("response.{front}.done"))[field], said);
+    }
+    // The model forgot where the text is to stand.
+    assert_eq!(called("apply_patch", json!({ "patch": 1 })).0["input"], r#"{"patch":1}"#);
+}
+
+#[test]
+fn what_was_called_before_goes_back_by_the_same_names() {
+    let mut body = codex();
+    body["input"] = json!([
+        { "role": "user", "content": "x" },
+        { "type": "web_search_call", "id": "ws_1", "status": "completed" },
+        { "type": "function_call", "call_id": "a", "namespace": "agents", "name": "spawn", "arguments": "{}" },
+        { "type": "custom_tool_call", "call_id": "b", "name": "apply_patch", "input": "a \"b\"" },
+        { "type": "function_call_output", "call_id": "a", "output": "A" },
+        { "type": "custom_tool_call_output", "call_id": "b", "output": [{ "type": "input_text", "text": "B" }] },
+    ]);
+    body["tool_choice"] = json!({ "type": "custom", "name": "apply_patch" });
+    let request = asked(&Responses, &body).unwrap();
+    let calling = json!({ "mode": "ANY", "allowedFunctionNames": ["apply_patch"] });
+    assert_eq!(request["toolConfig"]["functionCallingConfig"], calling);
+    let [_, calls, answers] = &request["contents"].as_array().unwrap()[..] else { panic!("{request}") };
+    assert_eq!(calls["parts"][0]["functionCall"], json!({ "name": "agents.spawn", "args": {} }));
+    assert_eq!(calls["parts"][1]["functionCall"], json!({ "name": "apply_patch", "args": { "input": "a \"b\"" } }));
+    assert_eq!(answers["parts"][0]["functionResponse"]["name"], "agents.spawn");
+    assert_eq!(
+        answers["parts"][1]["functionResponse"],
+        json!({ "name": "apply_patch", "response": { "result": "B" } })
+    );
+}
+
+/// What the upstream gets of a request that searches, and what is left out.
+fn searching(more: Value) -> (Value, Option<String>) {
+    let mut body = json!({ "model": "gemini-2.5-flash", "input": "x", "tools": [{ "type": "web_search" }] });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let bytes = bytes::Bytes::from(body.to_string());
+    let mut asked = Responses.conversation(&bytes, true).unwrap();
+    let mut ignored = Ignored::default();
+    gemini::fit(&mut asked.conversation, &mut ignored, true);
+    let pieces = gemini::generate(&asked.conversation, bytes.clone()).unwrap();
+    let request: Value = serde_json::from_slice(&pieces.concat()).unwrap();
+    (request["tools"].clone(), ignored.listed())
+}
+
+#[test]
+fn a_search_is_the_upstreams_own_where_the_model_can() {
+    let left_out = Some("tools.web_search".to_owned());
+    let search = json!([{ "googleSearch": {} }]);
+    let form = json!({ "text": { "format": { "type": "json_schema", "name": "n", "schema": { "type": "object" } } } });
+    let mut newer = form.clone();
+    newer["model"] = "gemini-3.8-flash".into();
+    for (more, expected) in [
+        (json!({}), (search.clone(), None)),
+        (json!({ "tools": [{ "type": "web_search_preview", "search_context_size": "low" }] }), (search.clone(), None)),
+        (newer, (search, None)),
+        (form, (Value::Null, left_out.clone())),
+        (json!({ "model": "gemma-3-27b-it" }), (Value::Null, left_out.clone())),
+    ] {
+        assert_eq!(searching(more.clone()), expected, "{more}");
+    }
+    let (tools, ignored) = searching(json!({ "tools": codex()["tools"] }));
+    assert_eq!((tools[0].get("googleSearch"), ignored), (None, left_out));
+}
+
+#[test]
+fn a_search_is_one_in_every_dialect() {
+    let said = json!([{ "role": "user", "content": "x" }]);
+    let chat = json!({ "model": "gemini-2.5-flash", "messages": said, "web_search_options": { "search_context_size": "low" } });
+    let message = json!({
+        "model": "gemini-2.5-flash", "max_tokens": 9, "messages": said,
+        "tools": [{ "type": "web_search_20250305", "name": "web_search", "max_uses": 8 }],
+        "tool_choice": { "type": "tool", "name": "web_search" },
+    });
+    for (caller, mut body, function) in [
+        (
+            &OpenAi as &dyn Caller,
+            chat,
+            json!({ "type": "function", "function": { "name": "f", "parameters": { "type": "object" } } }),
+        ),
+        (&Anthropic, message, json!({ "name": "f", "input_schema": { "type": "object" } })),
+    ] {
+        let request = asked(caller, &body).unwrap();
+        assert_eq!((&request["tools"], request.get("toolConfig")), (&json!([{ "googleSearch": {} }]), None));
+        let tools = body.as_object_mut().unwrap().entry("tools").or_insert(json!([]));
+        tools.as_array_mut().unwrap().push(function);
+        let request = asked(caller, &body).unwrap();
+        assert_eq!(request["tools"][0].get("googleSearch"), None, "{request}");
+        assert_eq!(names_of(&request), ["f"]);
+    }
+    let narrow = json!({
+        "model": "gemini-2.5-flash", "max_tokens": 9, "messages": said,
+        "tools": [{ "type": "web_search_20250305", "name": "web_search", "blocked_domains": ["a.b"] }],
+    });
+    assert_eq!(kind(&asked(&Anthropic, &narrow).unwrap_err()).1, "tools[0].blocked_domains");
+}
+
+#[test]
+fn a_tool_that_cannot_be_had_is_named() {
+    for (tool, place) in [
+        (json!({ "type": "file_search", "vector_store_ids": [] }), "tools[0].type"),
+        (json!({ "type": "web_search", "filters": { "allowed_domains": ["a.b"] } }), "tools[0].filters"),
+        (json!({ "type": "namespace", "name": "n", "tools": [{ "type": "mcp" }] }), "tools[0].tools[0].type"),
+        (
+            json!({ "type": "namespace", "name": "n", "tools": [{ "type": "namespace", "name": "n" }] }),
+            "tools[0].tools[0].type",
+        ),
+        (json!({ "type": "namespace" }), "tools[0].type"),
+    ] {
+        let body = json!({ "model": "gemini-2.5-flash", "input": "x", "tools": [tool] });
+        assert_eq!(kind(&asked(&Responses, &body).unwrap_err()), (Kind::Invalid, place));
+        let asked = Responses.conversation(body.to_string().leak().as_bytes(), false).unwrap();
+        assert_eq!(asked.ignored.listed().as_deref(), Some(place));
+    }
+}
+
+/// Whoever asks a model that does not think to think is told so by the field that they sent.
+#[test]
+fn a_model_that_does_not_think() {
+    let chat = |more: Value| {
+        let said = json!([{ "role": "user", "content": "x" }]);
+        let mut body = json!({ "model": "gemini-2.0-flash", "max_tokens": 9, "messages": said });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let config = json!({ "google": { "thinking_config": { "thinking_budget": 9 } } });
+    for (caller, body, place) in [
+        (&OpenAi as &dyn Caller, chat(json!({ "reasoning_effort": "low" })), "reasoning_effort"),
+        (&OpenAi, chat(json!({ "extra_body": config })), "extra_body.google.thinking_config"),
+        (&Anthropic, chat(json!({ "thinking": { "type": "enabled", "budget_tokens": 1024 } })), "thinking"),
+        (&Anthropic, chat(json!({ "output_config": { "effort": "low" } })), "output_config.effort"),
+        (
+            &Responses,
+            json!({ "model": "gemini-2.0-flash", "input": "x", "reasoning": { "effort": "low" } }),
+            "reasoning.effort",
+        ),
+    ] {
+        let fault = asked(caller, &body).unwrap_err();
+        assert_eq!(kind(&fault), (Kind::Invalid, place));
+        assert!(fault.message.contains(place), "{}", fault.message);
+        let bytes = bytes::Bytes::from(body.to_string());
+        let mut asked = caller.conversation(&bytes, false).unwrap();
+        gemini::fit(&mut asked.conversation, &mut asked.ignored, false);
+        assert!(asked.ignored.listed().unwrap().split(", ").any(|field| field == place), "{place}");
+        gemini::generate(&asked.conversation, bytes.clone()).unwrap();
+    }
+    for thinking in [json!({ "type": "disabled" }), json!({ "type": "adaptive" })] {
+        asked(&Anthropic, &chat(json!({ "thinking": thinking }))).unwrap();
+    }
+}
