@@ -73,7 +73,8 @@ impl State {
         let held = counts && self.guard.permanent(now.tick, whom.slot);
         let end = if held { End::At(now.tick.plus(HOLD)) } else { end };
         let ramp = self.roster.keys[whom.slot as usize].ramp;
-        let doubtful = may_be_the_requests(verdict) || cell.overfills(verdict);
+        let overfull = cell.overfills(verdict);
+        let doubtful = may_be_the_requests(verdict) || overfull;
         let rest = self.rest_slot(whom).expect("every scope but the caller's has a place for a rest");
         if incident.fresh {
             let (end, step, strikes) = (rest.end, rest.step, rest.strikes);
@@ -101,12 +102,14 @@ impl State {
         } else {
             rest.since = now.tick;
             rest.confirming = confirms;
-            rest.probe = if is_unexplained(verdict) { Some(rest.soon(now)) } else { probe };
+            // Of what may be in the request alone, others find out soon.
+            rest.probe = if is_unexplained(verdict) || overfull { Some(rest.soon(now)) } else { probe };
             rest.held = false;
             rest.told &= held;
         }
         if outlasts {
-            let as_before = is_unexplained(verdict) || is_unnamed_limit(verdict) && rest.kind == verdict.fault();
+            let of_request = is_unnamed_limit(verdict) || overfull;
+            let as_before = is_unexplained(verdict) || of_request && rest.kind == verdict.fault();
             if incident.active && rest.end != End::Never && !rest.held && !as_before {
                 // What was to be tried soon was to be for another reason. One that is under way is the one.
                 let out = rest.probe.is_some_and(|held| held.out);

@@ -62,10 +62,10 @@ impl State {
         distinct(slots.filter(|slot| self.has_proved_good(*slot)).map(|slot| self.owner_at(slot))) >= ENOUGH
     }
 
-    /// Whether this request is no probe of this key's rest: it was told of that limit itself.
+    /// Whether this request is no probe of this key's rest: it was told of that limit itself, or that it is too large for it.
     pub(super) fn met_it_here(&self, ask: &Ask<'_>, slot: u32) -> bool {
         let earlier = ask.demand.particulars.earlier.as_deref().unwrap_or_default();
         let is_own = |attempt: &Attempt| self.owner_of(attempt) == Some(self.owner_at(slot));
-        earlier.iter().any(|attempt| attempt.met_unnamed_limit() && is_own(attempt))
+        earlier.iter().any(|attempt| (attempt.met_unnamed_limit() || attempt.overfull) && is_own(attempt))
     }
 }

@@ -58,6 +58,23 @@ async fn a_prompt_larger_than_the_limit_that_is_named_rests_no_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_one_key_alone_refused_is_found_out_soon() {
+    for keys in [1, 2] {
+        let pool = pool(Gemini::new(), keys);
+        // All at once, so that no key is left that could say the same of one of them.
+        let large = prompt(300_000);
+        let each = (0..6).map(|_| send(&pool, FLASH, &large, |_| full()));
+        for (answer, _) in futures_util::future::join_all(each).await {
+            assert!(answer.map_or_else(|error| error.is_exhausted(), |(status, ..)| status == 429));
+        }
+        // The next second shows that it was they.
+        tokio::time::advance(Duration::from_millis(1_001)).await;
+        serves(&pool).await;
+        assert!(ready(&pool) > 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_window_that_others_filled_is_one_that_rests() {
     let pool = pool(Gemini::new(), 6);
     let (answer, attempts) = send(&pool, FLASH, &prompt(1_000), |_| full()).await;

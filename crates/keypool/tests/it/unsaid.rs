@@ -79,9 +79,17 @@ async fn telling(knows: bool) -> (SocketAddr, Arc<Mutex<Vec<Value>>>) {
                     let asked: Value = serde_json::from_slice(&body).unwrap();
                     let wanted = asked["stream_options"]["include_usage"] == true;
                     let refuses = !knows && asked.get("stream_options").is_some();
+                    let asked_wrongly = asked["n"] == 2;
                     arrivals.lock().unwrap().push(asked);
                     let (status, kind, text) = match (refuses, wanted) {
-                        (true, _) => (422, "application/json", r#"{"detail":"extra_forbidden"}"#.to_owned()),
+                        _ if asked_wrongly => {
+                            (400, "application/json", r#"{"error":{"message":"invalid image"}}"#.to_owned())
+                        }
+                        (true, _) => (
+                            422,
+                            "application/json",
+                            r#"{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"]}]}"#.to_owned(),
+                        ),
                         (_, true) => (200, "text/event-stream", [WORD, WORD, USAGE, DONE].concat()),
                         (_, false) => (200, "text/event-stream", [WORD, WORD, DONE].concat()),
                     };
@@ -144,4 +152,19 @@ async fn who_asked_is_told_and_a_provider_without_the_option_is_left_alone() {
         assert_eq!(ask(streamed(&running), does_not.clone()).await.body, [WORD, WORD, DONE].concat());
     }
     assert_eq!(came.lock().unwrap().len(), 4, "it is asked once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callers_own_mistake_goes_out_once_and_says_nothing_of_the_option() {
+    let (provider, came) = telling(true).await;
+    let home = Home::new();
+    let running = gateway(provider, &home);
+    let wrong = json!({ "model": "gpt-x", "stream": true, "n": 2 }).to_string();
+    let answer = ask(streamed(&running), wrong).await;
+    assert_eq!((answer.status.as_u16(), &*answer.body), (400, &br#"{"error":{"message":"invalid image"}}"#[..]));
+    let right = json!({ "model": "gpt-x", "stream": true }).to_string();
+    assert_eq!(ask(streamed(&running), right).await.status, 200);
+    let came = came.lock().unwrap();
+    assert_eq!(came.len(), 2);
+    assert!(came.iter().all(|asked| asked["stream_options"]["include_usage"] == true), "{came:?}");
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, header};
+use http::{Response, header, response::Parts};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use tokio::time::{Sleep, sleep};
@@ -110,6 +110,15 @@ where
         return response.map(|body| Said::of(Inner::HeardFlowing { body: flowing(body) }));
     }
     response.map(Said::heard)
+}
+
+/// A provider's error that was read.
+pub(in crate::gateway) fn of_error<B>(head: Parts, said: Bytes) -> Response<Said<B>> {
+    let mut response = Response::from_parts(head, Said::from(Full::from(said)));
+    head::tidy_response(&mut response);
+    // It may have been cut.
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response
 }
 
 /// The same of a stream that was asked for its usage, and whose client did not ask.
@@ -232,7 +241,7 @@ where
             Projected::Written { body } => Pin::new(&mut **body).poll_frame(cx).map_err(|never| match never {}),
             Projected::Administered { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Projected::Theirs { body } => body.poll_frame(cx).map_err(Into::into),
-            Projected::Flowing { body } => body.poll_frame(cx).map_err(Into::into),
+            Projected::Flowing { body } => body.poll_frame(cx),
             Projected::Heard { body } => Pin::new(body).poll_frame(cx),
             Projected::HeardFlowing { body } => body.poll_frame(cx),
             Projected::Told { body } => Poll::Ready(ready!(body.poll_frame(cx)).map(Ok)),

@@ -16,7 +16,7 @@ use http::{HeaderMap, StatusCode, header};
 use http_body::{Body, Frame};
 use keypool_dialect::{Fault, Kind};
 use tokio::sync::watch;
-use tower_keypool::StreamEnd;
+use tower_keypool::{BoxError, StreamEnd};
 
 use super::untold::Untold;
 use crate::gateway::dialect::Dialect;
@@ -101,12 +101,15 @@ pub(in crate::gateway) struct Flowing<B> {
     over: bool,
     /// Takes out what the client did not ask for.
     untold: Option<Untold>,
+    /// What comes behind what was held back.
+    then: Option<Result<Frame<Bytes>, BoxError>>,
 }
 
 /// Whether an answer is a stream of events that can be read.
 pub(super) fn is_readable(headers: &HeaderMap) -> bool {
-    let events =
-        headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    const EVENTS: &[u8] = b"text/event-stream";
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.as_bytes().get(..EVENTS.len()));
+    let events = kind.is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS));
     events && !headers.contains_key(header::CONTENT_ENCODING)
 }
 
@@ -118,7 +121,7 @@ pub(super) fn is_open(headers: &HeaderMap, body: &impl Body) -> bool {
 impl<B: Body<Data = Bytes>> Flowing<B> {
     pub(super) fn new(body: B, dialect: Dialect, parting: Parting, end: Option<StreamEnd>) -> Self {
         // Before anything came an event may begin.
-        Self { body: Box::pin(body), parting, dialect, end, tail: *b"\n\n\n\n", over: false, untold: None }
+        Self { body: Box::pin(body), parting, dialect, end, tail: *b"\n\n\n\n", over: false, untold: None, then: None }
     }
 
     /// The same without the event that tells what it cost.
@@ -127,11 +130,17 @@ impl<B: Body<Data = Bytes>> Flowing<B> {
         self
     }
 
-    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
+    where
+        B::Error: Into<BoxError>,
+    {
         if self.over {
             return Poll::Ready(None);
         }
-        while let Poll::Ready(polled) = self.body.as_mut().poll_frame(cx) {
+        if let Some(then) = self.then.take() {
+            return Poll::Ready(Some(then));
+        }
+        while let Poll::Ready(polled) = self.body.as_mut().poll_frame(cx).map_err(Into::into) {
             if let Some(Ok(frame)) = &polled
                 && let Some(data) = frame.data_ref()
             {
@@ -147,12 +156,15 @@ impl<B: Body<Data = Bytes>> Flowing<B> {
                         return Poll::Ready(Some(Ok(Frame::data(left))));
                     }
                 }
-                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => {
-                    self.over = true;
+                other => {
                     let rest = untold.rest();
-                    return Poll::Ready((!rest.is_empty()).then(|| Ok(Frame::data(rest))));
+                    self.over = other.is_none();
+                    let then = other.map(|came| came.and_then(|frame| frame.map(Frame::data).or_else(Ok)));
+                    if rest.is_empty() {
+                        return Poll::Ready(then);
+                    }
+                    self.then = then;
+                    return Poll::Ready(Some(Ok(Frame::data(rest))));
                 }
             }
         }
@@ -171,7 +183,8 @@ impl<B: Body<Data = Bytes>> Flowing<B> {
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.over || self.body.is_end_stream() && self.untold.as_ref().is_none_or(Untold::is_empty)
+        self.over
+            || self.then.is_none() && self.body.is_end_stream() && self.untold.as_ref().is_none_or(Untold::is_empty)
     }
 }
 

@@ -11,11 +11,18 @@ use tower::Service;
 use tower_keypool::{BoxError, Demand, Error};
 
 use super::{
-    Answered, Failed, Translator, holdings::Named, refusal::without_answer, upstream::count, usage_wish::may_refuse,
+    Answered, Failed, Translator,
+    holdings::Named,
+    refusal::without_answer,
+    upstream::count,
+    usage_wish::{is_of_the_option, may_refuse},
 };
 use crate::{
     gateway::{
-        answer::{body, reworded::reworded},
+        answer::{
+            body,
+            reworded::{begun, reworded},
+        },
         dialect::Dialect,
         forward::{
             resource::{Overheard, naming},
@@ -145,7 +152,11 @@ where
             Some(wish) => {
                 let first = ask(stack.clone(), &self.traffic, (request.clone(), Some(wish))).await?;
                 if may_refuse(first.status()) {
-                    drop(first);
+                    let (head, body) = first.into_parts();
+                    let said = begun(body).await;
+                    if !is_of_the_option(&said) {
+                        return Ok((Outcome::Answered, body::of_error(head, said.freeze())));
+                    }
                     let second = ask(stack, &self.traffic, (request, bytes)).await?;
                     if second.status().is_success() {
                         self.unasked.refused(&self.holdings.provider);

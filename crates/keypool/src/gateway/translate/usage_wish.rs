@@ -2,12 +2,14 @@
 //! from clients who did not ask.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock},
 };
 
 use bytes::Bytes;
 use http::StatusCode;
+use memchr::memmem;
 use serde_json::{Map, Value, json, value::RawValue};
 
 /// Paths whose streams are asked.
@@ -31,14 +33,20 @@ impl Unasked {
     }
 }
 
-/// Whether an answer may say that the option is not known.
+/// Whether an answer of this status may say that the option is not known.
 pub(super) fn may_refuse(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY)
 }
 
+/// Whether an error speaks of the option, so that the request is sent as the client wrote it.
+pub(super) fn is_of_the_option(said: &[u8]) -> bool {
+    ["stream_options", "include_usage"].iter().any(|name| memmem::find(said, name.as_bytes()).is_some())
+}
+
 fn wishing(body: &Bytes) -> Option<Bytes> {
-    let fields: HashMap<&str, &RawValue> = serde_json::from_slice(body).ok()?;
-    if fields.get("stream")?.get() != "true" {
+    let fields: HashMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body).ok()?;
+    // Some read any number as a truth.
+    if matches!(fields.get("stream")?.get(), "false" | "null" | "0") {
         return None;
     }
     let (at, end, written) = match fields.get("stream_options") {
@@ -75,6 +83,8 @@ mod tests {
     fn the_rest_of_the_body_stays_as_it_is() {
         let asks = r#"{"stream_options":{"include_usage":true},"#;
         assert_eq!(wish(r#"{ "stream": true, "a":1e0}"#).unwrap(), format!(r#"{asks} "stream": true, "a":1e0}}"#));
+        assert!(wish(r#"{"mod\u0065l":"m","str\u0065am":true}"#).is_some());
+        assert!(wish(r#"{"stream":1}"#).is_some(), "some take that for true");
         for (options, wished) in [
             ("null", r#"{"include_usage":true}"#),
             (r#"{"include_usage": false}"#, r#"{"include_usage":true}"#),
@@ -90,6 +100,7 @@ mod tests {
         for body in [
             r#"{"stream":true,"stream_options":{"include_usage":true}}"#,
             r#"{"stream":false}"#,
+            r#"{"stream":null}"#,
             r#"{"model":"m"}"#,
             r#"{"stream":true,"stream_options":7}"#,
             r#"{"stream":true"#,
