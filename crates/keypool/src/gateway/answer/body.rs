@@ -70,46 +70,65 @@ pin_project_lite::pin_project! {
     }
 }
 
+/// Whether a client is told what its stream cost: not where the gateway asked for it, and not the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum Usage {
+    Told,
+    Untold,
+}
+
 /// A provider's answer as it goes to the client: without the headers that are not his. A stream that does not end before the
 /// gateway does ends with an error of this dialect.
 pub(in crate::gateway) fn passed_on<B: Body<Data = Bytes>>(
-    mut response: Response<B>,
+    response: Response<B>,
     dialect: Dialect,
     farewell: &Farewell,
+    usage: Usage,
 ) -> Response<Said<B>> {
-    head::tidy_response(&mut response);
-    if parting::is_open(response.headers(), response.body()) {
-        let end = response.extensions().get().cloned();
-        let flowing = |body| Box::new(Flowing::new(body, dialect, farewell.awaited(), end));
-        return response.map(|body| Said::of(Inner::Flowing { body: flowing(body) }));
+    match flowing(response, dialect, farewell, usage) {
+        Ok(flowing) => flowing.map(|body| Said::of(Inner::Flowing { body })),
+        Err(other) => other.map(Said::theirs),
     }
-    response.map(Said::theirs)
 }
 
 /// The same of one that is listened to.
 pub(in crate::gateway) fn passed_on_heard<B>(
-    mut response: Response<Overheard<B>>,
+    response: Response<Overheard<B>>,
     dialect: Dialect,
     farewell: &Farewell,
-    without_usage: bool,
+    usage: Usage,
 ) -> Response<Said<B>>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
+    match flowing(response, dialect, farewell, usage) {
+        Ok(flowing) => flowing.map(|body| Said::of(Inner::HeardFlowing { body })),
+        Err(other) => other.map(Said::heard),
+    }
+}
+
+/// The provider's events, where it is a stream of them.
+fn flowing<B: Body<Data = Bytes>>(
+    mut response: Response<B>,
+    dialect: Dialect,
+    farewell: &Farewell,
+    usage: Usage,
+) -> Result<Response<Box<Flowing<B>>>, Response<B>> {
     head::tidy_response(&mut response);
-    if without_usage && parting::is_readable(response.headers()) {
+    let untold = usage == Usage::Untold && parting::is_readable(response.headers());
+    if untold {
+        // It is shorter.
         response.headers_mut().remove(header::CONTENT_LENGTH);
-        let end = response.extensions().get().cloned();
-        let flowing = |body| Box::new(Flowing::new(body, dialect, farewell.awaited(), end).without_usage());
-        return response.map(|body| Said::of(Inner::HeardFlowing { body: flowing(body) }));
+    } else if !parting::is_open(response.headers(), response.body()) {
+        return Err(response);
     }
-    if parting::is_open(response.headers(), response.body()) {
-        let end = response.extensions().get().cloned();
-        let flowing = |body| Box::new(Flowing::new(body, dialect, farewell.awaited(), end));
-        return response.map(|body| Said::of(Inner::HeardFlowing { body: flowing(body) }));
-    }
-    response.map(Said::heard)
+    let end = response.extensions().get().cloned();
+    let parting = farewell.awaited();
+    Ok(response.map(|body| {
+        let flowing = Flowing::new(body, dialect, parting, end);
+        Box::new(if untold { flowing.without_usage() } else { flowing })
+    }))
 }
 
 /// A provider's error that was read.
@@ -119,23 +138,6 @@ pub(in crate::gateway) fn of_error<B>(head: Parts, said: Bytes) -> Response<Said
     // It may have been cut.
     response.headers_mut().remove(header::CONTENT_LENGTH);
     response
-}
-
-/// The same of a stream that was asked for its usage, and whose client did not ask.
-pub(in crate::gateway) fn passed_on_without_usage<B: Body<Data = Bytes>>(
-    mut response: Response<B>,
-    dialect: Dialect,
-    farewell: &Farewell,
-) -> Response<Said<B>> {
-    if !parting::is_readable(response.headers()) {
-        return passed_on(response, dialect, farewell);
-    }
-    head::tidy_response(&mut response);
-    // It is shorter.
-    response.headers_mut().remove(header::CONTENT_LENGTH);
-    let end = response.extensions().get().cloned();
-    let flowing = |body| Box::new(Flowing::new(body, dialect, farewell.awaited(), end).without_usage());
-    response.map(|body| Said::of(Inner::Flowing { body: flowing(body) }))
 }
 
 impl<B> Said<B> {

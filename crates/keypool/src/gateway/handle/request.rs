@@ -18,7 +18,7 @@ use crate::{
         Answer, Gateway, Setup,
         admit::headers::Seen,
         answer::{
-            body::{Said, identify, passed_on},
+            body::{Said, Usage, identify, passed_on},
             exhausted::as_limited,
             failure,
             reworded::reworded,
@@ -198,7 +198,7 @@ where
                 Some(span) => Box::pin(passing.instrument(span)).await,
             };
             let (outcome, mut response) = match failure::finish(answered, None, dialect) {
-                Ok(response) => (Outcome::Answered, passed_on(response, dialect, &gateway.farewell)),
+                Ok(response) => (Outcome::Answered, passed_on(response, dialect, &gateway.farewell, Usage::Told)),
                 Err(failed) => (failed.0, failed.1.map(Said::from)),
             };
             if response.status().as_u16() >= 400 {
@@ -303,7 +303,7 @@ where
         };
         let (outcome, mut response) = match failure::finish(answered, broken.as_ref(), dialect) {
             Ok(response) if listening.is_none() && matches!(passage, Passage::Other) => {
-                (Outcome::Answered, passed_on(response, dialect, &gateway.farewell))
+                (Outcome::Answered, passed_on(response, dialect, &gateway.farewell, Usage::Told))
             }
             Ok(response) => match Box::pin(attend(&gateway.own, response, tenant, &passage, listening)).await {
                 Ok(response) => (Outcome::Answered, response),

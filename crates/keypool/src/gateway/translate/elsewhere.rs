@@ -20,7 +20,7 @@ use super::{
 use crate::{
     gateway::{
         answer::{
-            body,
+            body::{self, Usage},
             reworded::{begun, reworded},
         },
         dialect::Dialect,
@@ -147,33 +147,36 @@ where
             // What is listened to, or something is taken out of, must be readable.
             request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        let (response, asked) = match wish {
-            None => (ask(stack, &self.traffic, (request, bytes)).await?, false),
+        let came = match wish {
+            None => Ok((ask(stack, &self.traffic, (request, bytes)).await?, Usage::Told)),
             Some(wish) => {
                 let first = ask(stack.clone(), &self.traffic, (request.clone(), Some(wish))).await?;
                 if may_refuse(first.status()) {
                     let (head, body) = first.into_parts();
                     let said = begun(body).await;
-                    if !is_of_the_option(&said) {
-                        return Ok((Outcome::Answered, body::of_error(head, said.freeze())));
+                    if is_of_the_option(&said) {
+                        let second = ask(stack, &self.traffic, (request, bytes)).await?;
+                        if second.status().is_success() {
+                            self.unasked.refused(&self.holdings.provider);
+                        }
+                        Ok((second, Usage::Told))
+                    } else {
+                        Err(body::of_error(head, said.freeze()))
                     }
-                    let second = ask(stack, &self.traffic, (request, bytes)).await?;
-                    if second.status().is_success() {
-                        self.unasked.refused(&self.holdings.provider);
-                    }
-                    (second, false)
                 } else {
-                    (first, true)
+                    Ok((first, Usage::Untold))
                 }
             }
         };
-        let mut response = match listening.filter(|_| response.status().is_success()) {
-            None if asked => body::passed_on_without_usage(response, self.dialect, &self.farewell),
-            None => body::passed_on(response, self.dialect, &self.farewell),
-            Some(listening) => {
-                let heard = Overheard::of(response, listening, Arc::clone(&self.tenant));
-                body::passed_on_heard(heard, self.dialect, &self.farewell, asked)
-            }
+        let mut response = match came {
+            Err(error) => error,
+            Ok((response, usage)) => match listening.filter(|_| response.status().is_success()) {
+                None => body::passed_on(response, self.dialect, &self.farewell, usage),
+                Some(listening) => {
+                    let heard = Overheard::of(response, listening, Arc::clone(&self.tenant));
+                    body::passed_on_heard(heard, self.dialect, &self.farewell, usage)
+                }
+            },
         };
         if response.status().as_u16() >= 400 {
             response = reworded(response, self.dialect, compatible).await;
