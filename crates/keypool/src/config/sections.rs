@@ -171,6 +171,8 @@ pub struct GatewaySection {
     pub body_timeout: Interval<5_000, 86_400>,
     /// A client that takes not one byte of what is sent to it for so long is cut off.
     pub reader_timeout: Interval<5_000, 86_400>,
+    /// Threads that requests are served by, 1 to 1024; half as many as the machine has cores unless set.
+    pub threads: Option<Whole<1, 1_024>>,
 }
 
 impl Default for GatewaySection {
@@ -203,6 +205,7 @@ impl Default for GatewaySection {
             max_connections_per_address: Whole(2_000),
             body_timeout: Interval::seconds(60),
             reader_timeout: Interval::seconds(600),
+            threads: None,
         }
     }
 }

@@ -94,7 +94,7 @@ fn of_gateway(before: &Loaded, after: &Loaded) -> [Differs; 10] {
 }
 
 /// And what it does not.
-fn of_gateway_later(before: &Loaded, after: &Loaded) -> [Differs; 13] {
+fn of_gateway_later(before: &Loaded, after: &Loaded) -> [Differs; 14] {
     let (old, new) = (&before.config, &after.config);
     let (o, n) = (&old.gateway, &new.gateway);
     [
@@ -108,6 +108,7 @@ fn of_gateway_later(before: &Loaded, after: &Loaded) -> [Differs; 13] {
         ("gateway.max_connections_per_address", o.max_connections_per_address != n.max_connections_per_address),
         ("gateway.body_timeout", o.body_timeout != n.body_timeout),
         ("gateway.reader_timeout", o.reader_timeout != n.reader_timeout),
+        ("gateway.threads", o.threads != n.threads),
         ("limits.guard", old.limits.guard != new.limits.guard),
         ("log", old.log != new.log),
         ("store", before.store != after.store),

@@ -414,3 +414,25 @@ fn quiet_is_quiet() {
     assert_eq!(out.status.code(), Some(0));
     assert!(out.stdout.is_empty() && out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stdout));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn as_many_threads_serve_as_are_asked_for() {
+    let keys = key_file(ONE);
+    let threads = |count: u8| {
+        let config = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        std::fs::write(config.path(), format!("[gateway]\nthreads = {count}\n")).unwrap();
+        let [keys, config] = [keys.path(), config.path()].map(|path| path.to_str().unwrap());
+        let running = Running::start(&["serve", "--keys", keys, "--config", config, "--listen", "127.0.0.1:0"]);
+        let threads = std::fs::read_dir(format!("/proc/{}/task", running.process())).unwrap();
+        let count = threads
+            .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok())
+            .filter(|name| name.starts_with("tokio-"))
+            .count();
+        running.kill();
+        count
+    };
+    // Those that wait for the disk are called alike.
+    let (one, twelve) = (threads(1), threads(12));
+    assert!(twelve >= 12 && one < 12, "{one} and {twelve}");
+}

@@ -69,6 +69,7 @@ const ROWS: &[Row] = &[
     Row("gateway.served_headers", &["true", "false"], &["0", "'yes'"], ""),
     Row("gateway.session_header", &["'x-session-id'"], &["''", "'a b'", "'authorization'", "1"], ""),
     Row("gateway.strict", &["true", "false"], &["0", "'yes'"], ""),
+    Row("gateway.threads", &["1", "1024"], &["0", "1025", "1.5", "'x'"], ""),
     Row("gateway.tls_cert", &[], &["''", "'x'"], "gateway.tls_key = 'x'"),
     Row("gateway.tls_cert_file", &[], &["''", "'nowhere'", "5"], ""),
     Row("gateway.tls_key", &[], &["5"], ""),

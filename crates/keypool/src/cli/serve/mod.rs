@@ -57,7 +57,7 @@ impl Serve {
             .map_err(Failure::config)?;
         let site = Site::of(&loaded.store);
 
-        super::runtime_to_serve()?.block_on(async {
+        super::runtime_to_serve(loaded.config.gateway.threads)?.block_on(async {
             let joined = join(&site, &inputs, &loaded).await?;
             if site.path().is_none_or(Path::exists) {
                 database::SecretKey::of(site.path()).map_err(Failure::config)?;
