@@ -59,14 +59,8 @@ def scraping(port: int):
 
 
 def throughput(quick: bool) -> Iterator[Line]:
-    ratios, own = serve.against("json", quick, gateway=all_on, token=TENANT.format(n=3))
-    rate, rate_spread = rounds(ratios["rate"])
-    cost, cost_spread = rounds(ratios["answer"])
     name = "serve, all on (tenants, log, metrics, usage in SQLite), 1 KiB JSON, 64 connections"
-    yield Line(f"{name}: requests/s over a bare proxy", rate, 0.85, ">=", unit="×", spread=rate_spread,
-               note=f"{own['rate']:,.0f}/s, each server on one core", doubt=serve.idling(own))
-    yield Line(f"{name}: CPU a request over a bare proxy", cost, 1.25, unit="×", spread=cost_spread,
-               note=f"{own['answer'] * 1e6:.0f} µs")
+    yield from serve.throughput(name, "json", quick, (0.85, 1.25), gateway=all_on, token=TENANT.format(n=3))
 
 
 def latency(quick: bool) -> Iterator[Line]:

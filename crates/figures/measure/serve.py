@@ -19,7 +19,9 @@ KEYS = 1_000
 CONNECTIONS = 64
 # What callers send, unless they are told of another.
 TOKEN = "PLACEHOLDER_GEMINI_TOKEN"
-# With two cores the server has one to itself, and caller and upstream are one program on the other.
+# Where a server is alone: with two cores it has one to itself, and caller and upstream are one program on the other. What it
+# answers in a second is then what its CPU allows, and nothing else. Requests a second are measured with all programs on all
+# cores, as whoever tries it does.
 SERVER, OTHERS = programs.CORES[:1], programs.CORES[1:] or programs.CORES[:1]
 
 
@@ -101,7 +103,8 @@ def ask(ends: subprocess.Popen, address: str, millis: int, rate: int | None = No
     ends.stdin.flush()
 
 
-def measured(process: subprocess.Popen, ends: subprocess.Popen, address: str, millis: int, rate: int | None = None) -> dict:
+def measured(process: subprocess.Popen, ends: subprocess.Popen, address: str, millis: int, rate: int | None = None,
+             alone: bool = True) -> dict:
     """One burst on one server: its rate, and its CPU for each answer and chunk."""
     before = spent(process)
     ask(ends, address, millis, rate)
@@ -112,8 +115,8 @@ def measured(process: subprocess.Popen, ends: subprocess.Popen, address: str, mi
         raise programs.Failed(f"{told['failures']} failures beside {told['answers']} answers at {address}")
     ran, kept = after[0] - before[0], after[1] - before[1]
     return {
-        # A second in which another program has its core is none of the server's.
-        "rate": told["answers"] / max(told["seconds"] - kept, ran),
+        # A second in which another program has the core that it has to itself is none of the server's.
+        "rate": told["answers"] / (max(told["seconds"] - kept, ran) if alone else told["seconds"]),
         "answer": ran / told["answers"],
         "chunk": ran / max(told["chunks"], 1),
         "busy": min((ran + kept) / told["seconds"], 1),
@@ -121,9 +124,10 @@ def measured(process: subprocess.Popen, ends: subprocess.Popen, address: str, mi
     }
 
 
-def against(kind: str, quick: bool, connections: int = CONNECTIONS, gateway=serving,
-            token: str = TOKEN) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Ratios of serve to the proxy, round by round, and serve's own medians.
+def against(kind: str, quick: bool, connections: int = CONNECTIONS, gateway=serving, token: str = TOKEN,
+            alone: bool = True) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Ratios of serve to the proxy, round by round, and serve's own medians. `alone`: each server has a core to itself; else
+    all programs share all cores.
 
     A round is the median of seven short comparisons (proxy, serve, serve, proxy): what a neighbour does to one of them
     does not count.
@@ -131,10 +135,11 @@ def against(kind: str, quick: bool, connections: int = CONNECTIONS, gateway=serv
     count, millis = (5, 60) if quick else (9, 100)
     ratios: dict[str, list[float]] = {"rate": [], "answer": [], "chunk": [], "p50": []}
     own: dict[str, list[float]] = {what: [] for what in (*ratios, "busy")}
+    server, others = (SERVER, OTHERS) if alone else (programs.CORES, programs.CORES)
     with (
-        listening("ends", kind, str(connections), token, cores=OTHERS, stdin=subprocess.PIPE) as (ends, upstream),
-        listening("proxy", upstream, cores=SERVER) as (proxy, proxy_at),
-        gateway(upstream, SERVER) as (served, port, _),
+        listening("ends", kind, str(connections), token, cores=others, stdin=subprocess.PIPE) as (ends, upstream),
+        listening("proxy", upstream, cores=server) as (proxy, proxy_at),
+        gateway(upstream, server) as (served, port, _),
     ):
         sides = {"proxy": (proxy, ends, proxy_at), "serve": (served, ends, f"127.0.0.1:{port}")}
         for side in sides.values():
@@ -144,7 +149,7 @@ def against(kind: str, quick: bool, connections: int = CONNECTIONS, gateway=serv
             for _ in range(7):
                 seen = {"proxy": [], "serve": []}
                 for side in ("proxy", "serve", "serve", "proxy"):
-                    seen[side].append(measured(*sides[side], millis))
+                    seen[side].append(measured(*sides[side], millis, alone=alone))
                 for what, each in own.items():
                     each.append(statistics.fmean(one[what] for one in seen["serve"]))
                 for what, each in turns.items():
@@ -154,30 +159,32 @@ def against(kind: str, quick: bool, connections: int = CONNECTIONS, gateway=serv
     return ratios, {what: statistics.median(each) for what, each in own.items()}
 
 
-def idling(own: dict[str, float]) -> str:
-    """A server that waits for its callers could serve more: its rate is theirs."""
-    share = own["busy"]
-    return "" if share > 0.9 else f"serve had work for {share:.0%} of the time: the rate is the callers'"
+def throughput(name: str, kind: str, quick: bool, bars: tuple[float, float], gateway=serving,
+               token: str = TOKEN) -> Iterator[Line]:
+    """Requests a second and CPU a request, with all programs on all cores; and what each server does alone on one core, where
+    the one is nothing but the other turned over."""
+    ratios, own = against(kind, quick, gateway=gateway, token=token, alone=False)
+    for what, each, unit, bar, holds, note in (
+        ("requests/s", "rate", "×", bars[0], ">=", f"{own['rate']:,.0f}/s"),
+        ("CPU a request", "answer", "×", bars[1], "<=" if bars[1] else "", f"{own['answer'] * 1e6:.0f} µs"),
+    ):
+        ratio, spread = rounds(ratios[each])
+        yield Line(f"{name}: {what} over a bare proxy", ratio, bar, holds, unit=unit, spread=spread, note=note)
+    ratios, own = against(kind, quick, gateway=gateway, token=token)
+    for what, each, note in (
+        ("requests/s", "rate", f"{own['rate']:,.0f}/s"), ("CPU a request", "answer", f"{own['answer'] * 1e6:.0f} µs"),
+    ):
+        ratio, spread = rounds(ratios[each])
+        yield Line(f"{name}: {what} over a bare proxy, each alone on one core", ratio, 0, "", unit="×", spread=spread,
+                   note=note)
 
 
 def json(quick: bool) -> Iterator[Line]:
-    ratios, own = against("json", quick)
-    rate, rate_spread = rounds(ratios["rate"])
-    cost, cost_spread = rounds(ratios["answer"])
-    yield Line("serve, 1 KiB JSON, 64 connections, 1,000 keys: requests/s over a bare proxy", rate, 0.90, ">=",
-               unit="×", spread=rate_spread, note=f"{own['rate']:,.0f}/s, each server on one core", doubt=idling(own))
-    yield Line("serve, 1 KiB JSON: CPU a request over a bare proxy", cost, 1.15, unit="×", spread=cost_spread,
-               note=f"{own['answer'] * 1e6:.0f} µs")
+    yield from throughput("serve, 1 KiB JSON, 64 connections, 1,000 keys", "json", quick, (0.90, 1.15))
 
 
 def post(quick: bool) -> Iterator[Line]:
-    ratios, own = against("post", quick)
-    rate, spread = rounds(ratios["rate"])
-    yield Line("serve, 1 MiB POST, replay on: requests/s over a bare proxy", rate, 0.90, ">=", unit="×", spread=spread,
-               note=f"{own['rate']:,.0f}/s", doubt=idling(own))
-    cost, spread = rounds(ratios["answer"])
-    yield Line("serve, 1 MiB POST: CPU a request over a bare proxy", cost, 0, "", unit="×", spread=spread,
-               note=f"{own['answer'] * 1e6:.0f} µs")
+    yield from throughput("serve, 1 MiB POST, replay on", "post", quick, (0.90, 0))
 
 
 def stream(quick: bool) -> Iterator[Line]:
