@@ -79,7 +79,8 @@ pub(super) fn tools<'a>(
     Ok(tools)
 }
 
-fn takes_something(schema: &RawValue) -> bool {
+/// Whether a schema says anything of what a function takes.
+pub(crate) fn takes_something(schema: &RawValue) -> bool {
     let mut plain = schema.get().chars().filter(|letter| !letter.is_ascii_whitespace());
     !(plain.next() == Some('{') && plain.next() == Some('}'))
 }

@@ -98,7 +98,7 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     let Asked { conversation, ignored, repeated, .. } = &mut asked;
     if let Some(field) = chosen {
         // What it names the tools say.
-        conversation.tool_choice = choice(&field, &repeated.origins)?;
+        conversation.tool_choice = choice(&field, conversation.search.is_some(), &repeated.origins)?;
     }
     if strict {
         conversation.has_what_it_must_call()?;
@@ -151,13 +151,15 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
     Ok(true)
 }
 
-fn choice<'a>(field: &Field<'a>, origins: &Origins) -> Result<ToolChoice<'a>, Fault> {
+/// `searches`: a search may be chosen. That one is made the upstream does not let one say: it is one that may be.
+fn choice<'a>(field: &Field<'a>, searches: bool, origins: &Origins) -> Result<ToolChoice<'a>, Fault> {
     if field.value.get().starts_with('"') {
         return openai::choice(field);
     }
     let unknown = || Fault::invalid("tool_choice is not known").at("tool_choice");
     let Named { kind, name, namespace, mode, tools } = field.read()?;
     match (&*kind, name, mode.as_deref()) {
+        (kind, None, None) if searches && kind.starts_with("web_search") => Ok(ToolChoice::Unset),
         ("function" | "custom", Some(name), _) => Ok(ToolChoice::Must(vec![origins.known(namespace, name)])),
         ("allowed_tools", _, Some(mode)) => {
             let name = |tool: Named<'a>| Some(origins.known(tool.namespace, tool.name?));

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::{
     Conversation, Fault, Ignored, Text, Tool,
     fields::Field,
+    openai::takes_something,
     origins::{Grammar, Origins, front, taking_text},
 };
 
@@ -101,6 +102,7 @@ fn one<'a>(
         }
         return Ok(taking_text(name, tool.description.as_deref(), tool.format));
     }
-    let parameters = tool.parameters.filter(|schema| schema.get() != "null").map(Cow::Borrowed);
+    let says = |schema: &&RawValue| schema.get() != "null" && takes_something(schema);
+    let parameters = tool.parameters.filter(says).map(Cow::Borrowed);
     Ok(Tool { name, description: tool.description, parameters })
 }

@@ -332,3 +332,22 @@ fn no_two_functions_have_one_name() {
         assert_eq!((item["namespace"].as_str(), item["name"].as_str().unwrap()), is, "{item}");
     }
 }
+
+/// As its reference says that a search is forced.
+#[test]
+fn whoever_chooses_the_search_may_search() {
+    let body = |tools: Value| json!({ "model": "gemini-2.5-flash", "input": "x", "tools": tools, "tool_choice": { "type": "web_search_preview" } });
+    let request = asked(&Responses, &body(json!([{ "type": "web_search_preview" }]))).unwrap();
+    assert_eq!((&request["tools"], request.get("toolConfig")), (&json!([{ "googleSearch": {} }]), None));
+    let without = asked(&Responses, &body(json!([{ "type": "function", "name": "f" }]))).unwrap_err();
+    assert_eq!(kind(&without), (Kind::Invalid, "tool_choice"));
+}
+
+#[test]
+fn a_schema_that_says_nothing_is_none() {
+    for nothing in [json!({}), json!(null)] {
+        let tools = json!([{ "type": "function", "name": "f", "parameters": nothing }]);
+        let request = asked(&Responses, &json!({ "model": "m", "input": "x", "tools": tools })).unwrap();
+        assert_eq!(request["tools"], json!([{ "functionDeclarations": [{ "name": "f" }] }]));
+    }
+}
