@@ -222,6 +222,26 @@ async fn a_stream_counts_for_its_key_whoever_asks_and_wherever() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_a_provider_beside_is_asked_too_by_whatever_path() {
+    let (provider, came) = telling(true).await;
+    let home = Home::new();
+    let text = format!(
+        "keys = [{{ secret = \"AIzaSyTEST-unsaid-not-a-real-key-0000003\" }}]\n\
+         gateway = {{ listen = \"127.0.0.1:0\", upstream = \"http://{provider}\" }}\n\
+         [[providers]]\nname = \"open\"\nkind = \"openai\"\nupstream = \"http://{provider}/v1\"\n\
+         keys = [{{ secret = \"sk-unsaid-not-a-real-key-00000003\" }}]\n"
+    );
+    home.write("keypool.toml", &text);
+    let running = Running::of(home.command(&["serve"]));
+    for path in ["/to/open/v1/chat/completions", "/openai/v1/chat/completions", "/v1/chat/completions"] {
+        let answer = ask(asked(&running, path), r#"{"model":"gpt-x","stream":true,"messages":[]}"#).await;
+        assert_eq!(answer.body, [WORD, WORD, DONE].concat(), "{path}");
+        let arrived = came.lock().unwrap().pop().unwrap();
+        assert_eq!(arrived["stream_options"]["include_usage"], true, "{path}");
+    }
+}
+
 /// What is none goes on as it came, and so does what cannot be read.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_stream_of_a_chat_goes_on_as_it_came() {

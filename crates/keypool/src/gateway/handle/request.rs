@@ -139,13 +139,12 @@ where
             }
         }
         let mut met = turn.setup.dialects.own();
-        if other.is_none()
-            && matches!(way, Way::Through | Way::Moved(_))
-            && can_be_read(&parts.headers, &body)
-            && let Some((task, own)) =
-                choice::may_be_asked_its_cost(turn.setup.dialects.provider, &parts.method, parts.uri.path())
+        let at = (turn.setup.dialects.provider, other.as_ref());
+        if can_be_read(&parts.headers, &body)
+            && let Some((task, own)) = choice::may_be_asked_its_cost(&way, at, &parts)
         {
             (way, met, named) = (Way::Translated(dialect, task), own, true);
+            home = other.take().or(home);
         }
         let admitted = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere(parts.uri.path())),

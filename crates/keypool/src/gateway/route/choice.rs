@@ -1,7 +1,7 @@
 //! Which provider a request goes to where several stand side by side: by the path that names one, by the dialect of a path
 //! or credential, by the model in a path. What only a body says is chosen by whoever reads it ([`super::translate`]).
 
-use http::{HeaderMap, Method, Uri, uri::PathAndQuery};
+use http::{HeaderMap, Method, Uri, request::Parts, uri::PathAndQuery};
 use percent_encoding::percent_decode_str;
 
 use super::{
@@ -142,17 +142,22 @@ fn model_in(path: &str) -> Option<String> {
     Some(name.split(':').next().unwrap_or_default().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// What may have a stream that says what it cost only where it is asked to, at the gateway's own provider: its body is read,
-/// though it goes on as it came. And how that is met there.
-pub(in crate::gateway) fn may_be_asked_its_cost(provider: Dialect, method: &Method, path: &str) -> Option<(Task, Own)> {
+/// What may have a stream that says what it cost only where it is asked to: its body is read, though it goes on as it came, to
+/// the gateway's own `provider` or the one beside it. And how the own one is met then.
+pub(in crate::gateway) fn may_be_asked_its_cost<S>(
+    way: &Way,
+    (provider, beside): (Dialect, Option<&Beside<S>>),
+    head: &Parts,
+) -> Option<(Task, Own)> {
     // Others list what was said, by the same path.
-    if method != Method::POST {
+    if head.method != Method::POST || !matches!(way, Way::Through | Way::Moved(_)) {
         return None;
     }
-    let (rest, own) = match provider {
-        Dialect::OpenAi => (behind(path, "/v1")?, Own::Speaks(provider)),
-        Dialect::Gemini => (behind(path, "/v1beta/openai")?, Own::Compatible),
-        Dialect::Anthropic => return None,
+    let path = head.uri.path();
+    let (rest, own) = match (beside.map_or(provider, |beside| beside.dialect), beside) {
+        (Dialect::OpenAi, _) => (behind(path, "/v1")?, Own::Speaks(Dialect::OpenAi)),
+        (Dialect::Gemini, None) => (behind(path, "/v1beta/openai")?, Own::Compatible),
+        _ => return None,
     };
     let task = task(Dialect::OpenAi, rest).or_else(|| other_task(Dialect::OpenAi, rest))?;
     let streams = matches!(task, Task::Chat | Task::Other("/v1/completions"));
