@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::{Conversation, Event, Fault, Model, fields::Field, responses::Origins};
+use crate::{Conversation, Event, Fault, Model, fields::Field, origins::Origins};
 
 /// A dialect of callers.
 pub trait Caller: Send + Sync {

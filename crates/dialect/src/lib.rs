@@ -21,6 +21,7 @@ mod multipart;
 mod neutral;
 mod one_or;
 pub mod openai;
+mod origins;
 pub mod responses;
 mod segments;
 mod text;
@@ -33,8 +34,8 @@ pub use exchange::{Exchange, Listener};
 pub use multipart::{about_tokens_of_form, is_plain_form, model_of_form};
 pub use neutral::{
     Call, CallId, Canvas, Carried, Chosen, Conversation, Drawing, Drawn, Effort, Embedded, Embedding, Event, Far,
-    Fault, Finish, Format, Kind, Likely, Medium, Model, Part, Picture, Returned, Role, Sampling, Speech, Thinking,
-    Tool, ToolChoice, Turn, Usage,
+    Fault, Finish, Format, Kind, Likely, Medium, Model, Part, Picture, Returned, Role, Sampling, Source, Speech,
+    Thinking, Tool, ToolChoice, Turn, Usage,
 };
 use one_or::OneOr;
 pub use segments::Segments;

@@ -1,16 +1,19 @@
 //! What `generateContent` answers, and each event of its stream.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
+    args::{compact, no_args},
     by_call,
     count::{Count, or_default, or_nothing},
     fault::fault_in,
     names::Names,
-    nonsense, tools,
+    nonsense,
+    sources::{Grounding, Said},
+    tools,
 };
 use crate::{Chosen, Conversation, Event, Fault, Finish, Kind, Likely, Text, Usage, exchange};
 
@@ -40,6 +43,8 @@ struct Candidate<'a> {
     index: u32,
     #[serde(borrow)]
     logprobs_result: Option<Logprobs<'a>>,
+    #[serde(default, deserialize_with = "or_nothing")]
+    grounding_metadata: Option<Grounding>,
 }
 
 #[derive(Deserialize)]
@@ -158,6 +163,8 @@ pub struct Listener {
     one_call: bool,
     names: Names,
     beside_calls: bool,
+    /// It is told where what is said was found.
+    searches: bool,
     begun: bool,
     /// Each answer, and how it stands.
     choices: BTreeMap<u32, Choice>,
@@ -173,6 +180,8 @@ struct Choice {
     finish: Option<Finish>,
     /// Words that are the answer only where no call is.
     held: String,
+    /// What is said, where it is told where it was found.
+    said: Said,
     /// What is said has the form that was asked for, as far as one sees.
     formed: bool,
     /// The call came that is the answer.
@@ -188,14 +197,17 @@ impl Listener {
     /// Of this conversation.
     pub fn of(conversation: &Conversation<'_>) -> Self {
         let beside_calls = tools::answers_beside_calls(conversation);
-        Self { names: Names::of(conversation), beside_calls, ..Self::new(conversation.one_call) }
+        let searches = tools::may_search(conversation);
+        Self { names: Names::of(conversation), beside_calls, searches, ..Self::new(conversation.one_call) }
     }
 
     fn candidate(&mut self, candidate: Candidate<'_>, say: &mut dyn FnMut(Event<'_>)) {
         let choice = candidate.index;
         let state = self.choices.entry(choice).or_default();
+        state.said.goes_on();
         for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
             state.has_parts = true;
+            state.said.part();
             let Part { text, thought, thought_signature: signature, function_call, inline_data } = part;
             if let Some(FunctionCall { id, name, args }) = function_call {
                 if let Some((_, way)) = self.names.answer.as_ref().filter(|(answer, _)| **answer == *name) {
@@ -231,6 +243,9 @@ impl Listener {
                     }
                     continue;
                 }
+                if self.searches && !thought {
+                    state.said.say(&text);
+                }
                 say(if thought { Event::Thought { choice, text } } else { Event::Text { choice, text } });
             }
         }
@@ -250,6 +265,9 @@ impl Listener {
                 })
                 .collect();
             say(Event::Logprobs { choice, tokens });
+        }
+        if let Some(grounding) = candidate.grounding_metadata.filter(|_| self.searches) {
+            state.said.was_found(grounding);
         }
         self.key_is_off |= candidate.finish_reason.as_deref() == Some(SWITCHED_OFF);
         if let Some(why) = candidate.finish_reason.as_deref().and_then(finish) {
@@ -303,6 +321,10 @@ impl exchange::Listener for Listener {
             if state.calls == 0 && !state.answered && !state.held.is_empty() {
                 say(Event::Text { choice: *choice, text: std::mem::take(&mut state.held).into() });
             }
+            let sources = state.said.sources();
+            if !sources.is_empty() {
+                say(Event::Sources { choice: *choice, sources });
+            }
             let why = match state.finish {
                 None | Some(Finish::Stop) if state.calls > 0 => Finish::Calls,
                 None => Finish::Stop,
@@ -319,29 +341,6 @@ impl exchange::Listener for Listener {
         }
         self.end(say)
     }
-}
-
-fn no_args() -> Cow<'static, RawValue> {
-    Cow::Owned(RawValue::from_string("{}".to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned()))
-}
-
-/// The same without the line breaks and indents of whole answers: clients show it, and send it back.
-fn compact(json: &RawValue) -> Cow<'_, RawValue> {
-    if !json.get().contains('\n') {
-        return Cow::Borrowed(json);
-    }
-    let (mut inside, mut escaped) = (false, false);
-    let kept = json.get().chars().filter(|letter| {
-        let keep = inside || !letter.is_ascii_whitespace();
-        match letter {
-            _ if escaped => escaped = false,
-            '\\' => escaped = inside,
-            '"' => inside = !inside,
-            _ => {}
-        }
-        keep
-    });
-    RawValue::from_string(kept.collect()).map_or(Cow::Borrowed(json), Cow::Owned)
 }
 
 /// Whether a text that begins so may be an object, a list or a string.
@@ -381,17 +380,5 @@ impl From<Metadata> for Usage {
 impl<'a> From<Token<'a>> for Likely<'a> {
     fn from(token: Token<'a>) -> Self {
         Self { text: token.token, logprob: token.log_probability }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_lose_their_indents_alone() {
-        let json = "{\n  \"a b\": [1.50,\n 18446744073709551616],\n  \"c\\\" d\": \"e\\\\\",  \"f\": \"g h\"\n}";
-        let raw: &RawValue = serde_json::from_str(json).unwrap();
-        assert_eq!(compact(raw).get(), r#"{"a b":[1.50,18446744073709551616],"c\" d":"e\\","f":"g h"}"#);
     }
 }

@@ -3,6 +3,7 @@
 //! [`Listener`] understands its answers; the functions here write requests and read what is no conversation.
 
 mod answer;
+mod args;
 mod by_call;
 mod config;
 mod count;
@@ -17,6 +18,7 @@ mod path;
 mod picture;
 mod request;
 mod schema;
+mod sources;
 mod thinking;
 mod tools;
 mod turn;

@@ -57,6 +57,13 @@ pub enum Event<'a> {
         /// Token by token.
         tokens: Vec<Chosen<'a>>,
     },
+    /// Where what was said was found, once all of it is.
+    Sources {
+        /// Of which answer.
+        choice: u32,
+        /// In the order of what was said.
+        sources: Vec<Source>,
+    },
     /// An answer is over.
     Finish {
         /// Which.
@@ -73,6 +80,19 @@ impl Event<'_> {
     pub(crate) fn is_of_the_answer(&self) -> bool {
         !matches!(self, Self::Begin { .. } | Self::Usage(_) | Self::Logprobs { .. })
     }
+}
+
+/// A page of the web that says what an answer does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// From which letter of the answer on.
+    pub start: usize,
+    /// Up to this one, which is none of it.
+    pub end: usize,
+    /// The page.
+    pub url: String,
+    /// What it is called.
+    pub title: String,
 }
 
 /// A token that was chosen.

@@ -19,7 +19,7 @@ pub(crate) use calls::Calls;
 pub use catalogue::Model;
 pub use conversation::{Call, Conversation, Part, Returned, Role, Turn};
 pub use embedding::{Embedded, Embedding};
-pub use event::{Chosen, Event, Finish, Likely, Usage};
+pub use event::{Chosen, Event, Finish, Likely, Source, Usage};
 pub use far::Far;
 pub use fault::{Fault, Kind};
 pub use medium::{Canvas, Medium, Speech};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::completion::{Image, Logprobs, Tokens, ToolCall, id, reason};
+use super::completion::{Annotation, Image, Logprobs, Tokens, ToolCall, id, reason};
 use crate::{Event, Fault, Shape, Text, Usage, Voice};
 
 /// Writes the pieces.
@@ -52,6 +52,8 @@ struct Delta<'s> {
     tool_calls: Option<[ToolCall; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     images: Option<[Image; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<Vec<Annotation>>,
 }
 
 impl Chunks {
@@ -121,6 +123,10 @@ impl Voice for Chunks {
                 let delta = Delta::default();
                 let piece = Choice { index: *choice, delta, logprobs: Some(logprobs), finish_reason: None };
                 self.piece(piece, out);
+            }
+            Event::Sources { choice, sources } => {
+                let annotations = Some(sources.iter().map(Into::into).collect());
+                self.delta(*choice, Delta { annotations, ..Delta::default() }, out);
             }
             Event::Finish { choice, why } => {
                 self.begin(*choice, out);

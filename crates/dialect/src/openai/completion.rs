@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::CALL;
-use crate::{CallId, Chosen, Event, Fault, Finish, Likely, Shape, Usage, Voice};
+use crate::{CallId, Chosen, Event, Fault, Finish, Likely, Shape, Source, Usage, Voice, origins};
 
 /// A call, as a message has it.
 #[derive(Serialize)]
@@ -16,7 +16,10 @@ pub(super) struct ToolCall {
     id: String,
     #[serde(rename = "type")]
     kind: &'static str,
-    function: Function,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<Function>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom: Option<Custom>,
 }
 
 #[derive(Serialize)]
@@ -25,14 +28,26 @@ struct Function {
     arguments: String,
 }
 
+/// A tool that takes a text.
+#[derive(Serialize)]
+struct Custom {
+    name: String,
+    input: String,
+}
+
 impl ToolCall {
     /// The `count`th of an answer, from an event that is a call.
     pub(super) fn of(event: &Event<'_>, shape: &Shape, count: usize) -> Option<Self> {
         let Event::Call { choice, id, name, args, signature } = event else { return None };
         let unique = format!("{}{choice}x{count}", shape.unique);
         let CallId(id) = CallId::new(CALL, &unique, &shape.model, id.as_deref(), signature.as_deref());
-        let function = Function { name: name.to_string(), arguments: args.get().to_owned() };
-        Some(Self { index: None, id, kind: "function", function })
+        let name = name.to_string();
+        if shape.repeated.origins.of(&name).is_some_and(|origin| origin.custom) {
+            let custom = Some(Custom { name, input: origins::input(args.get()) });
+            return Some(Self { index: None, id, kind: "custom", function: None, custom });
+        }
+        let function = Some(Function { name, arguments: args.get().to_owned() });
+        Some(Self { index: None, id, kind: "function", function, custom: None })
     }
 }
 
@@ -52,6 +67,29 @@ struct Url {
 impl Image {
     pub(super) fn of(mime: &str, data: &str) -> Self {
         Self { kind: "image_url", image_url: Url { url: format!("data:{mime};base64,{data}") } }
+    }
+}
+
+/// A page that says what a part of the answer does.
+#[derive(Serialize)]
+pub(super) struct Annotation {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    url_citation: Citation,
+}
+
+#[derive(Serialize)]
+struct Citation {
+    start_index: usize,
+    end_index: usize,
+    title: String,
+    url: String,
+}
+
+impl From<&Source> for Annotation {
+    fn from(Source { start, end, url, title }: &Source) -> Self {
+        let url_citation = Citation { start_index: *start, end_index: *end, title: title.clone(), url: url.clone() };
+        Self { kind: "url_citation", url_citation }
     }
 }
 
@@ -162,6 +200,7 @@ struct Gathered {
     thoughts: String,
     calls: Vec<ToolCall>,
     images: Vec<Image>,
+    annotations: Vec<Annotation>,
     logprobs: Option<Logprobs>,
     finish: Option<Finish>,
 }
@@ -195,6 +234,8 @@ struct Message<'s> {
     tool_calls: &'s [ToolCall],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     images: &'s [Image],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    annotations: &'s [Annotation],
 }
 
 impl Completion {
@@ -223,6 +264,9 @@ impl Voice for Completion {
             Event::Logprobs { choice, tokens } => {
                 self.choice(*choice).logprobs.get_or_insert_default().add(tokens);
             }
+            Event::Sources { choice, sources } => {
+                self.choice(*choice).annotations.extend(sources.iter().map(Into::into));
+            }
             Event::Finish { choice, why } => self.choice(*choice).finish = Some(*why),
             Event::Usage(usage) => self.usage = *usage,
         }
@@ -240,6 +284,7 @@ impl Voice for Completion {
                     reasoning_content: &gathered.thoughts,
                     tool_calls: &gathered.calls,
                     images: &gathered.images,
+                    annotations: &gathered.annotations,
                 },
                 logprobs: gathered.logprobs.as_ref(),
                 finish_reason: reason(gathered.finish.unwrap_or(Finish::Stop)),

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::file::file;
 use crate::{
     Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url, depth, neutral::Calls,
+    origins,
 };
 
 /// What somebody said.
@@ -99,6 +100,8 @@ struct ToolCall<'a> {
     #[serde(borrow)]
     function: Option<Function<'a>>,
     #[serde(borrow)]
+    custom: Option<Custom<'a>>,
+    #[serde(borrow)]
     extra_content: Option<Extra<'a>>,
 }
 
@@ -108,6 +111,15 @@ struct Function<'a> {
     name: Text<'a>,
     #[serde(borrow, default)]
     arguments: Text<'a>,
+}
+
+/// A call of a tool that takes a text.
+#[derive(Deserialize)]
+struct Custom<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    input: Text<'a>,
 }
 
 /// What Google's own compatible endpoint hands out, and wants back.
@@ -295,18 +307,25 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn call(&mut self, call: ToolCall<'a>, index: usize, place: &str) -> Result<(), Fault> {
-        let ToolCall { id, function, extra_content } = call;
-        let Some(Function { name, arguments }) = function else {
-            return Err(Fault::invalid(format!("{place}: only functions can be called")).at(place));
+        let ToolCall { id, function, custom, extra_content } = call;
+        let (name, args) = match (function, custom) {
+            (Some(Function { name, arguments }), _) => {
+                depth::check(&arguments, || format!("{place}.function.arguments"))?;
+                (name, object(&arguments))
+            }
+            (None, Some(Custom { name, input })) => (name, origins::arguments(&input)),
+            (None, None) => {
+                let why = format!("{place}: only functions and tools that take a text can be called");
+                return Err(Fault::invalid(why).at(place));
+            }
         };
         let carried = id.as_deref().map(|id| CallId::read(id, &self.conversation.model)).unwrap_or_default();
         self.calls.make(id, name.clone(), index);
-        depth::check(&arguments, || format!("{place}.function.arguments"))?;
         let beside = extra_content.and_then(|extra| extra.google).and_then(|google| google.thought_signature);
         let call = Call {
             id: carried.id.map(Text::from),
             name,
-            args: object(&arguments),
+            args,
             signature: beside.or(carried.signature.map(Text::from)),
         };
         self.conversation.say(Role::Model, Part::Call(call));

@@ -93,7 +93,7 @@ impl From<Fault> for Unread {
 }
 
 fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
-    let Asked { conversation, ignored, usage_wanted, .. } = asked;
+    let Asked { conversation, ignored, usage_wanted, repeated, .. } = asked;
     let sampling = &mut conversation.sampling;
     match &*field.name {
         "stream" => conversation.stream = field.read()?,
@@ -127,7 +127,7 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
                 ignored.add("stop");
             }
         }
-        "tools" => conversation.tools = tool::tools(field, ignored)?,
+        "tools" => conversation.tools = tool::tools(field, (&mut repeated.origins, ignored))?,
         "tool_choice" => conversation.tool_choice = tool::choice(field)?,
         "parallel_tool_calls" => conversation.one_call = !field.read::<bool>()?,
         "response_format" => conversation.format = tool::format(field)?,

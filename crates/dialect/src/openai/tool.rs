@@ -5,7 +5,11 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{Fault, Format, Ignored, Text, Tool, ToolChoice, fields::Field};
+use crate::{
+    Fault, Format, Ignored, Text, Tool, ToolChoice,
+    fields::Field,
+    origins::{Grammar, Origins, taking_text},
+};
 
 #[derive(Deserialize)]
 pub(super) struct WireTool<'a> {
@@ -13,6 +17,8 @@ pub(super) struct WireTool<'a> {
     kind: Text<'a>,
     #[serde(borrow)]
     function: Option<Function<'a>>,
+    #[serde(borrow)]
+    custom: Option<Custom<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -26,10 +32,36 @@ struct Function<'a> {
     strict: Option<bool>,
 }
 
+/// A tool that takes a text.
+#[derive(Deserialize)]
+struct Custom<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    description: Option<Text<'a>>,
+    #[serde(borrow)]
+    format: Option<Input<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Input<'a> {
+    #[serde(borrow)]
+    grammar: Option<Grammar<'a>>,
+}
+
 /// Reads `tools`.
-pub(super) fn tools<'a>(field: &Field<'a>, ignored: &mut Ignored) -> Result<Vec<Tool<'a>>, Fault> {
+pub(super) fn tools<'a>(
+    field: &Field<'a>,
+    (origins, ignored): (&mut Origins, &mut Ignored),
+) -> Result<Vec<Tool<'a>>, Fault> {
     let mut tools = Vec::new();
     for (index, tool) in field.read::<Vec<WireTool<'a>>>()?.into_iter().enumerate() {
+        if let Some(Custom { name, description, format }) = tool.custom.filter(|_| &*tool.kind == "custom") {
+            origins.takes_text(&name);
+            let grammar = format.and_then(|format| format.grammar);
+            tools.push(taking_text(name, description.as_deref(), grammar));
+            continue;
+        }
         let Some(function) = tool.function.filter(|_| &*tool.kind == "function") else {
             let place = format!("tools[{index}].type");
             return Err(Fault::invalid(format!("{place}: only functions can be had, not {}", tool.kind)).at(place));
@@ -47,7 +79,8 @@ pub(super) fn tools<'a>(field: &Field<'a>, ignored: &mut Ignored) -> Result<Vec<
     Ok(tools)
 }
 
-fn takes_something(schema: &RawValue) -> bool {
+/// Whether a schema says anything of what a function takes.
+pub(crate) fn takes_something(schema: &RawValue) -> bool {
     let mut plain = schema.get().chars().filter(|letter| !letter.is_ascii_whitespace());
     !(plain.next() == Some('{') && plain.next() == Some('}'))
 }
@@ -58,6 +91,8 @@ struct Named<'a> {
     kind: Text<'a>,
     #[serde(borrow)]
     function: Option<Name<'a>>,
+    #[serde(borrow)]
+    custom: Option<Name<'a>>,
     #[serde(borrow)]
     allowed_tools: Option<Allowed<'a>>,
 }
@@ -86,11 +121,12 @@ pub(crate) fn choice<'a>(field: &Field<'a>) -> Result<ToolChoice<'a>, Fault> {
             other => Err(unknown(other)),
         };
     }
-    let Named { kind, function, allowed_tools } = field.read()?;
-    match (&*kind, function, allowed_tools) {
-        ("function", Some(function), _) => Ok(ToolChoice::Must(vec![function.name])),
+    let Named { kind, function, custom, allowed_tools } = field.read()?;
+    match (&*kind, function.or(custom), allowed_tools) {
+        ("function" | "custom", Some(tool), _) => Ok(ToolChoice::Must(vec![tool.name])),
         ("allowed_tools", _, Some(Allowed { mode, tools })) => {
-            let names = tools.into_iter().filter_map(|tool| tool.function).map(|function| function.name).collect();
+            let names =
+                tools.into_iter().filter_map(|tool| tool.function.or(tool.custom)).map(|tool| tool.name).collect();
             match &*mode {
                 "auto" => Ok(ToolChoice::May(names)),
                 "required" => Ok(ToolChoice::Must(names)),

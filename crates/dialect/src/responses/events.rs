@@ -39,15 +39,14 @@ impl Events {
             return;
         }
         self.close(out);
-        self.draft.open = Some(kind);
-        self.draft.text.clear();
+        self.draft.begin(kind);
         let index = self.draft.output.len();
         let item = self.draft.item(kind, index, "", "in_progress");
         self.write("response.output_item.added", json!({ "output_index": index, "item": item }), out);
         let id = self.draft.item_id(kind, index);
         match kind {
             Kind::Message => {
-                let part = output_text("");
+                let part = output_text("", &[]);
                 let value = json!({ "item_id": id, "output_index": index, "content_index": 0, "part": part });
                 self.write("response.content_part.added", value, out);
             }
@@ -71,7 +70,7 @@ impl Events {
                 done["logprobs"] = json!([]);
                 self.write("response.output_text.done", done, out);
                 let mut done = at("content_index");
-                done["part"] = output_text(&text);
+                done["part"] = output_text(&text, &self.draft.found);
                 self.write("response.content_part.done", done, out);
             }
             Kind::Reasoning => {
@@ -110,6 +109,18 @@ impl Events {
 }
 
 impl Events {
+    fn sources(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+        self.draft.note_sources(event);
+        let index = self.draft.output.len();
+        let id = self.draft.item_id(Kind::Message, index);
+        for (number, annotation) in self.draft.found.clone().into_iter().enumerate() {
+            let told = json!({
+                "item_id": id, "output_index": index, "content_index": 0, "annotation_index": number, "annotation": annotation,
+            });
+            self.write("response.output_text.annotation.added", told, out);
+        }
+    }
+
     fn image(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         self.close(out);
         let index = self.draft.output.len();
@@ -147,6 +158,9 @@ impl Voice for Events {
             }
             self.write(name, delta, out);
         }
+        if matches!(event, Event::Sources { choice: 0, .. }) {
+            self.sources(&event, out);
+        }
         if matches!(event, Event::Blob { choice: 0, .. }) {
             self.image(&event, out);
         }
@@ -164,11 +178,19 @@ impl Voice for Events {
     }
 
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
-        let error = openai::body(fault);
-        let error: Value = serde_json::from_slice(&error).unwrap_or_default();
-        let error = &error["error"];
-        let told = json!({ "code": error["code"], "message": error["message"], "param": error["param"] });
+        let error: Value = serde_json::from_slice(&openai::body(fault)).unwrap_or_default();
+        let mut error = error["error"].clone();
+        if error["code"].is_null() {
+            // Here there is always one.
+            error["code"] = error["type"].clone();
+        }
+        let mut told = json!({ "code": error["code"], "message": error["message"], "param": error["param"] });
+        // The reference has these beside the type; the service has them in here, by which clients know that they failed.
+        told["error"] = error.clone();
         self.write("error", told, out);
+        // Some look for this one alone.
+        let response = self.draft.failed(&error);
+        self.write("response.failed", json!({ "response": response }), out);
     }
 
     fn pause(&mut self, out: &mut Vec<u8>) {

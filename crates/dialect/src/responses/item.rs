@@ -2,10 +2,11 @@
 
 use serde::Deserialize;
 
-use super::tool;
 use crate::{
-    Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url, depth, neutral::Calls,
+    Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url, depth,
+    neutral::Calls,
     openai,
+    origins::{self, Origins},
 };
 
 /// One item. Without a type it is a message.
@@ -63,7 +64,7 @@ pub(super) struct Piece<'a> {
 /// Reads `input` into a conversation, whose model is known by then: ids of calls are read for it.
 pub(super) fn read<'a>(
     input: OneOr<'a, Item<'a>>,
-    conversation: &mut Conversation<'a>,
+    (conversation, origins): (&mut Conversation<'a>, &Origins),
     ignored: &mut Ignored,
 ) -> Result<(), Fault> {
     let items = match input {
@@ -90,11 +91,11 @@ pub(super) fn read<'a>(
             }
             kind @ ("function_call" | "custom_tool_call") => {
                 let id = item.call_id.ok_or_else(|| missing("call_id"))?;
-                let name = tool::known(item.namespace, item.name.ok_or_else(|| missing("name"))?);
+                let name = origins.known(item.namespace, item.name.ok_or_else(|| missing("name"))?);
                 let carried = CallId::read(&id, &conversation.model);
                 calls.make(Some(id), name.clone(), index);
                 let args = if kind == "custom_tool_call" {
-                    tool::arguments(&item.input.ok_or_else(|| missing("input"))?)
+                    origins::arguments(&item.input.ok_or_else(|| missing("input"))?)
                 } else {
                     let arguments = item.arguments.unwrap_or_default();
                     depth::check(&arguments, || format!("{}.arguments", place()))?;

@@ -6,8 +6,6 @@ mod request;
 mod response;
 mod tool;
 
-pub(crate) use tool::Origins;
-
 use crate::{Asked, Caller, Fault, Model, Refused, Shape, Voice, openai::OpenAi};
 
 /// The dialect. Errors and models are those of [`OpenAi`].

@@ -13,6 +13,7 @@ use crate::{
     Asked, Fault, Format, OneOr, Text, ToolChoice,
     fields::{Field, Fields},
     openai,
+    origins::Origins,
 };
 
 /// Fields that change nothing about an answer here.
@@ -82,8 +83,11 @@ struct Named<'a> {
 pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     let mut asked = Asked { usage_wanted: true, ..Asked::default() };
     let (fields, input) = Fields::read_with::<OneOr<'_, Item<'_>>>(body, "input")?;
+    let mut chosen = None;
     for field in fields.given() {
-        if !known(&field, &mut asked, strict)? {
+        if *field.name == *"tool_choice" {
+            chosen = Some(field);
+        } else if !known(&field, &mut asked, strict)? {
             asked.ignored.unless(strict, field.refused())?;
         }
     }
@@ -91,10 +95,15 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
         return Err(Fault::invalid("you must provide a model").at("model"));
     }
     let Some(input) = input else { return Err(Fault::invalid("input is missing").at("input")) };
-    if strict {
-        asked.conversation.has_what_it_must_call()?;
+    let Asked { conversation, ignored, repeated, .. } = &mut asked;
+    if let Some(field) = chosen {
+        // What it names the tools say.
+        conversation.tool_choice = choice(&field, conversation.search.is_some(), &repeated.origins)?;
     }
-    item::read(input, &mut asked.conversation, &mut asked.ignored)?;
+    if strict {
+        conversation.has_what_it_must_call()?;
+    }
+    item::read(input, (conversation, &repeated.origins), ignored)?;
     Ok(asked)
 }
 
@@ -137,22 +146,23 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
             repeated.tools = serde_json::from_str(field.value.get()).ok();
             tool::read(field, conversation, (&mut repeated.origins, ignored), strict)?;
         }
-        "tool_choice" => conversation.tool_choice = choice(field)?,
         _ => return Ok(ignored.takes(field, &NEVER_MATTER, &ONLY_AS)),
     }
     Ok(true)
 }
 
-fn choice<'a>(field: &Field<'a>) -> Result<ToolChoice<'a>, Fault> {
+/// `searches`: a search may be chosen. That one is made the upstream does not let one say: it is one that may be.
+fn choice<'a>(field: &Field<'a>, searches: bool, origins: &Origins) -> Result<ToolChoice<'a>, Fault> {
     if field.value.get().starts_with('"') {
         return openai::choice(field);
     }
     let unknown = || Fault::invalid("tool_choice is not known").at("tool_choice");
     let Named { kind, name, namespace, mode, tools } = field.read()?;
     match (&*kind, name, mode.as_deref()) {
-        ("function" | "custom", Some(name), _) => Ok(ToolChoice::Must(vec![tool::known(namespace, name)])),
+        (kind, None, None) if searches && kind.starts_with("web_search") => Ok(ToolChoice::Unset),
+        ("function" | "custom", Some(name), _) => Ok(ToolChoice::Must(vec![origins.known(namespace, name)])),
         ("allowed_tools", _, Some(mode)) => {
-            let name = |tool: Named<'a>| Some(tool::known(tool.namespace, tool.name?));
+            let name = |tool: Named<'a>| Some(origins.known(tool.namespace, tool.name?));
             let names = tools.into_iter().filter_map(name).collect();
             match mode {
                 "auto" => Ok(ToolChoice::May(names)),

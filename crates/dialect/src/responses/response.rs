@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::tool;
-use crate::{CallId, Event, Fault, Finish, Shape, Usage, Voice, openai};
+use crate::{CallId, Event, Fault, Finish, Shape, Usage, Voice, openai, origins};
 
 /// What an item is that was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +20,10 @@ pub(super) struct Draft {
     /// Of the last item, while more may come.
     pub(super) open: Option<Kind>,
     pub(super) text: String,
+    /// Of that, where it was found.
+    pub(super) found: Vec<Value>,
+    /// How many letters the messages before it have.
+    before: usize,
     pub(super) finish: Option<Finish>,
     pub(super) usage: Usage,
 }
@@ -28,8 +31,8 @@ pub(super) struct Draft {
 impl Draft {
     pub(super) fn new(shape: Shape) -> Self {
         let id = format!("resp_{}", shape.unique);
-        let (output, text) = (Vec::new(), String::new());
-        Self { shape, id, output, open: None, text, finish: None, usage: Usage::default() }
+        let (output, found, text) = (Vec::new(), Vec::new(), String::new());
+        Self { shape, id, output, open: None, text, found, before: 0, finish: None, usage: Usage::default() }
     }
 
     /// The id of the item at this place.
@@ -52,7 +55,7 @@ impl Draft {
                 json!({ "type": "reasoning", "id": id, "summary": summary })
             }
             Kind::Message | Kind::Call => {
-                let content = if status == "in_progress" { json!([]) } else { json!([output_text(text)]) };
+                let content = if status == "in_progress" { json!([]) } else { json!([output_text(text, &self.found)]) };
                 json!({ "type": "message", "id": id, "status": status, "role": "assistant", "content": content })
             }
         }
@@ -66,7 +69,7 @@ impl Draft {
         let id = self.item_id(Kind::Call, index);
         let origin = self.shape.repeated.origins.of(name);
         let (kind, field, said) = match origin {
-            Some(origin) if origin.custom => ("custom_tool_call", "input", tool::input(args.get())),
+            Some(origin) if origin.custom => ("custom_tool_call", "input", origins::input(args.get())),
             _ => ("function_call", "arguments", args.get().to_owned()),
         };
         let mut item = json!({
@@ -97,7 +100,28 @@ impl Draft {
         let status = if self.cut().is_some() { "incomplete" } else { "completed" };
         let item = self.item(kind, index, &self.text, status);
         self.output.push(item);
+        if kind == Kind::Message {
+            self.before += self.text.chars().count();
+        }
         Some((kind, index))
+    }
+
+    /// An item begins.
+    pub(super) fn begin(&mut self, kind: Kind) {
+        self.open = Some(kind);
+        self.text.clear();
+        self.found.clear();
+    }
+
+    /// Where what the open message says was found; what was found of those before it nobody can be told any more.
+    pub(super) fn note_sources(&mut self, event: &Event<'_>) {
+        let (Event::Sources { choice: 0, sources }, Some(Kind::Message)) = (event, self.open) else { return };
+        self.found.extend(sources.iter().filter(|source| source.start >= self.before).map(|source| {
+            json!({
+                "type": "url_citation", "start_index": source.start - self.before, "end_index": source.end - self.before,
+                "url": source.url, "title": source.title,
+            })
+        }));
     }
 
     /// Which answer and what kind of item a piece of text belongs to.
@@ -153,10 +177,18 @@ impl Draft {
             "previous_response_id": self.shape.repeated.before, "usage": usage,
         })
     }
+
+    /// The response itself, which will not be whole.
+    pub(super) fn failed(&self, error: &Value) -> Value {
+        let mut value = self.value(false);
+        value["status"] = "failed".into();
+        value["error"] = json!({ "code": error["code"], "message": error["message"] });
+        value
+    }
 }
 
-pub(super) fn output_text(text: &str) -> Value {
-    json!({ "type": "output_text", "text": text, "annotations": [] })
+pub(super) fn output_text(text: &str, found: &[Value]) -> Value {
+    json!({ "type": "output_text", "text": text, "annotations": found })
 }
 
 /// Gathers a response.
@@ -172,11 +204,11 @@ impl Voice for Whole {
     fn say(&mut self, event: Event<'_>, _: &mut Vec<u8>) {
         let draft = &mut self.0;
         draft.note(&event);
+        draft.note_sources(&event);
         if let Some((kind, text)) = Draft::piece(&event) {
             if draft.open != Some(kind) {
                 draft.close();
-                draft.open = Some(kind);
-                draft.text.clear();
+                draft.begin(kind);
             }
             draft.text.push_str(text);
         }

@@ -5,6 +5,7 @@
 mod answers;
 mod anthropic;
 mod audio;
+mod citations;
 mod images;
 mod laws;
 mod names;

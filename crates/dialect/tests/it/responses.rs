@@ -251,6 +251,16 @@ fn the_same_in_pieces() {
     );
     let broken = streamed(&Responses, "data: {\"error\":{\"code\":503,\"message\":\"busy\"}}\n\n", 9);
     assert!(broken.contains("event: error\n") && broken.contains("busy"), "{broken}");
+    let [.., error, failed] = &data(&broken)[..] else { panic!("{broken}") };
+    for event in [error, failed] {
+        serde_json::from_str::<ResponseStreamEvent>(event).unwrap_or_else(|error| panic!("{error}: {event}"));
+    }
+    let (error, failed): (Value, Value) = (serde_json::from_str(error).unwrap(), serde_json::from_str(failed).unwrap());
+    // OpenAI's Python client fails by the one, its command line by the other.
+    assert_eq!((&error["error"]["message"], &error["message"]), (&json!("busy"), &json!("busy")));
+    assert_eq!((&error["error"]["code"], &error["code"]), (&json!("server_error"), &json!("server_error")));
+    assert_eq!((&failed["type"], &failed["response"]["status"]), (&json!("response.failed"), &json!("failed")));
+    assert_eq!(failed["response"]["error"], json!({ "code": "server_error", "message": "busy" }));
 }
 
 #[test]

@@ -221,3 +221,133 @@ fn a_model_that_does_not_think() {
         asked(&Anthropic, &chat(json!({ "thinking": thinking }))).unwrap();
     }
 }
+
+fn texts() -> Value {
+    let grammar = json!({ "type": "grammar", "grammar": { "syntax": "regex", "definition": "a+" } });
+    json!({
+        "model": "gemini-2.5-flash", "messages": [{ "role": "user", "content": "x" }],
+        "tools": [
+            { "type": "custom", "custom": { "name": "run", "description": "Runs.", "format": grammar } },
+            { "type": "custom", "custom": { "name": "say", "format": { "type": "text" } } },
+            { "type": "function", "function": { "name": "f" } },
+        ],
+        "tool_choice": { "type": "custom", "custom": { "name": "run" } },
+    })
+}
+
+#[test]
+fn tools_of_a_chat_that_take_a_text() {
+    let mut body = texts();
+    let call = json!({ "id": "a", "type": "custom", "custom": { "name": "run", "input": "a \"b\"" } });
+    body["messages"].as_array_mut().unwrap().extend([
+        json!({ "role": "assistant", "content": null, "tool_calls": [call] }),
+        json!({ "role": "tool", "tool_call_id": "a", "content": "done" }),
+    ]);
+    let request = asked(&OpenAi, &body).unwrap();
+    let text = json!({ "type": "object", "properties": { "input": { "type": "string" } }, "required": ["input"] });
+    assert_eq!(
+        request["tools"][0]["functionDeclarations"],
+        json!([
+            { "name": "run", "parametersJsonSchema": text,
+              "description": "Runs.\nThe input is text by this grammar (regex):\na+" },
+            { "name": "say", "parametersJsonSchema": text },
+            { "name": "f" },
+        ])
+    );
+    let calling = json!({ "mode": "ANY", "allowedFunctionNames": ["run"] });
+    assert_eq!(request["toolConfig"]["functionCallingConfig"], calling);
+    let said = &request["contents"];
+    assert_eq!(said[1]["parts"][0]["functionCall"], json!({ "name": "run", "args": { "input": "a \"b\"" } }));
+    assert_eq!(said[2]["parts"][0]["functionResponse"]["name"], "run");
+    body["tool_choice"] = json!({ "type": "allowed_tools", "allowed_tools": { "mode": "required", "tools": [
+        { "type": "custom", "custom": { "name": "say" } }, { "type": "function", "function": { "name": "f" } },
+    ] } });
+    let request = asked(&OpenAi, &body).unwrap();
+    let calling = json!({ "mode": "ANY", "allowedFunctionNames": ["say", "f"] });
+    assert_eq!(request["toolConfig"]["functionCallingConfig"], calling);
+}
+
+#[test]
+fn their_calls_are_told_as_such() {
+    let parts = json!([
+        { "functionCall": { "name": "run", "args": { "input": "aa" } } },
+        { "functionCall": { "name": "f", "args": { "input": "aa" } } },
+    ]);
+    let (whole, pieces) = told(&OpenAi, &texts(), parts);
+    let whole: Value = serde_json::from_str(&whole).unwrap();
+    let calls = &whole["choices"][0]["message"]["tool_calls"];
+    let without_id = |call: &Value| {
+        let mut call = call.clone();
+        assert!(call.as_object_mut().unwrap().remove("id").is_some());
+        call
+    };
+    assert_eq!(without_id(&calls[0]), json!({ "type": "custom", "custom": { "name": "run", "input": "aa" } }));
+    let function = json!({ "name": "f", "arguments": "{\"input\":\"aa\"}" });
+    assert_eq!(without_id(&calls[1]), json!({ "type": "function", "function": function }));
+    let chunks = data(&pieces);
+    let chunks = chunks.iter().filter(|chunk| *chunk != "[DONE]");
+    let told: Vec<Value> = chunks
+        .map(|chunk| serde_json::from_str::<Value>(chunk).unwrap()["choices"][0]["delta"]["tool_calls"][0].clone())
+        .filter(|call| !call.is_null())
+        .collect();
+    let custom = json!({ "name": "run", "input": "aa" });
+    assert_eq!((&told[0]["type"], &told[0]["index"], &told[0]["custom"]), (&json!("custom"), &json!(0), &custom));
+    assert_eq!(told[1]["function"], function);
+}
+
+/// Functions of a namespace whose names others have, too.
+#[test]
+fn no_two_functions_have_one_name() {
+    let f = |name: &str| json!({ "type": "function", "name": name });
+    let tools = json!([
+        { "type": "namespace", "name": "multi.agent", "tools": [f("spawn"), f("wait")] },
+        { "type": "namespace", "name": "multi", "tools": [f("agent.spawn")] },
+        f("multi.agent.spawn"),
+    ]);
+    let mut body = json!({ "model": "gemini-2.5-flash", "tools": tools });
+    // It may come before what it names.
+    body["tool_choice"] = json!({ "type": "function", "namespace": "multi.agent", "name": "spawn" });
+    body["input"] = json!([
+        { "role": "user", "content": "x" },
+        { "type": "function_call", "call_id": "a", "namespace": "multi.agent", "name": "spawn", "arguments": "{}" },
+        { "type": "function_call_output", "call_id": "a", "output": "A" },
+        { "type": "function_call", "call_id": "b", "name": "multi.agent.spawn", "arguments": "{}" },
+        { "type": "function_call_output", "call_id": "b", "output": "B" },
+    ]);
+    let request = asked(&Responses, &body).unwrap();
+    let names = ["multi.agent.spawn_2", "multi.agent.wait", "multi.agent.spawn_3", "multi.agent.spawn"];
+    assert_eq!(names_of(&request), names);
+    assert_eq!(request["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"], json!([names[0]]));
+    assert_eq!(request["contents"][1]["parts"][0]["functionCall"]["name"], names[0]);
+    assert_eq!(request["contents"][3]["parts"][0]["functionCall"]["name"], names[3]);
+    for (name, is) in [
+        (names[0], (Some("multi.agent"), "spawn")),
+        (names[1], (Some("multi.agent"), "wait")),
+        (names[2], (Some("multi"), "agent.spawn")),
+        (names[3], (None, "multi.agent.spawn")),
+    ] {
+        let (whole, _) = told(&Responses, &body, json!([{ "functionCall": { "name": name } }]));
+        let whole: Value = serde_json::from_str(&whole).unwrap();
+        let item = &whole["output"][0];
+        assert_eq!((item["namespace"].as_str(), item["name"].as_str().unwrap()), is, "{item}");
+    }
+}
+
+/// As its reference says that a search is forced.
+#[test]
+fn whoever_chooses_the_search_may_search() {
+    let body = |tools: Value| json!({ "model": "gemini-2.5-flash", "input": "x", "tools": tools, "tool_choice": { "type": "web_search_preview" } });
+    let request = asked(&Responses, &body(json!([{ "type": "web_search_preview" }]))).unwrap();
+    assert_eq!((&request["tools"], request.get("toolConfig")), (&json!([{ "googleSearch": {} }]), None));
+    let without = asked(&Responses, &body(json!([{ "type": "function", "name": "f" }]))).unwrap_err();
+    assert_eq!(kind(&without), (Kind::Invalid, "tool_choice"));
+}
+
+#[test]
+fn a_schema_that_says_nothing_is_none() {
+    for nothing in [json!({}), json!(null)] {
+        let tools = json!([{ "type": "function", "name": "f", "parameters": nothing }]);
+        let request = asked(&Responses, &json!({ "model": "m", "input": "x", "tools": tools })).unwrap();
+        assert_eq!(request["tools"], json!([{ "functionDeclarations": [{ "name": "f" }] }]));
+    }
+}

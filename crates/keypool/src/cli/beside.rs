@@ -165,7 +165,7 @@ impl Pools {
                     ProviderName::Anthropic => Dialect::Anthropic,
                 },
                 models: beside.models.clone(),
-                stack: stack::stack_over(pool, settings.fallback(), settings.retry(), held.client.clone()),
+                stack: stack::stack_over(pool, loaded.fallback_at(beside), settings.retry(), held.client.clone()),
             });
             self.held.insert(beside.name.clone(), held);
         }

@@ -20,6 +20,7 @@ mod store;
 mod tenants;
 mod unread;
 mod variables;
+mod whose;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -23,7 +23,7 @@ mod handle;
 pub mod listen;
 pub mod live;
 mod log;
-mod model_names;
+pub(crate) mod model_names;
 pub mod route;
 mod translate;
 mod unix_time;

@@ -20,7 +20,7 @@ pub(super) fn is_geminis(model: &str) -> bool {
 }
 
 /// Whether a model is among those of a list.
-pub(super) fn is_among(list: &[String], model: &str) -> bool {
+pub(crate) fn is_among(list: &[String], model: &str) -> bool {
     list.iter().any(|named| match named.strip_suffix('*') {
         Some(beginning) => model.starts_with(beginning),
         None => model == named,

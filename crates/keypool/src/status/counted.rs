@@ -198,14 +198,14 @@ impl<B: Body<Data = Bytes>> Body for Counted<B> {
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        let polled = ready!(this.inner.poll_frame(cx));
+        let mut this = self.project();
+        let polled = ready!(this.inner.as_mut().poll_frame(cx));
         let Some(visit) = this.visit else { return Poll::Ready(polled) };
         match &polled {
             Some(Ok(frame)) => {
                 visit.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if visit.bytes >= *this.length {
-                    // Nobody asks a body of known length for its end.
+                if visit.bytes >= *this.length || this.inner.is_end_stream() {
+                    // Nobody asks a body of known length for its end, nor one that says that it is there.
                     visit.outcome = *this.whole;
                 }
             }

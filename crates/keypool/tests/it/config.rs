@@ -733,3 +733,37 @@ fn a_variable_that_is_no_text_is_named_and_not_passed_over() {
     command.env("LESSOPEN", path);
     crate::home::Home::ended(command, "").good();
 }
+
+/// Requests go to one provider, and step down to what that one has.
+#[test]
+fn a_model_of_another_provider_that_is_to_stand_for_one_is_told() {
+    let text = format!(
+        r#"
+        keys = [{{ secret = "{ONE}" }}]
+        pool = {{ fallback = ["gemini-2.5-pro", "gpt-5", "gemini-2.5-flash"] }}
+        [[models]]
+        name = "gpt-5"
+        aliases = ["best", "gpt-best"]
+        [[models]]
+        name = "gemini-2.5-pro"
+        aliases = ["good"]
+        [[providers]]
+        name = "open"
+        kind = "openai"
+        keys = [{{ secret = "sk-config-not-a-real-key-000000001" }}]
+        "#
+    );
+    let folder = Folder::new().with("keypool.toml", &text);
+    let (code, said) = folder.run(&["config", "check"], &[]);
+    assert_eq!(code, 0, "{said}");
+    let notes: Vec<&str> = said.lines().filter(|line| line.starts_with("note: ")).collect();
+    assert!(
+        matches!(&notes[..], [alias, step]
+            if alias.contains("a request for best goes to the gateway's own provider, and gpt-5 is a model of the provider open")
+            && step.contains("pool.fallback: gpt-5 is a model of the provider open")),
+        "{said}"
+    );
+    let alone = Folder::new().with("keypool.toml", &text[..text.find("[[providers]]").unwrap()]);
+    let (code, said) = alone.run(&["config", "check"], &[]);
+    assert!(code == 0 && !said.contains("note:"), "of one provider nobody knows which models are: {said}");
+}

@@ -164,11 +164,17 @@ async fn what_the_run_goes_by_is_not_sent_as_prompts() {
 async fn text_that_is_no_utf8_is_told_with_what_makes_it_so() {
     let stage = stage().await;
     let utf16: Vec<u8> = "\u{feff}id\tprompt\r\n1\tcafé\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    // All of it could be UTF-8.
+    let unmarked =
+        |bytes: fn(u16) -> [u8; 2]| -> Vec<u8> { "id,prompt\n1,x\n".encode_utf16().flat_map(bytes).collect() };
     for (name, bytes, fix) in [
         ("a.csv", &b"id;prompt\r\n1;caf\xe9\r\n2;ok\r\n"[..], "line 2: it is no UTF-8 text (`iconv -f windows-1252"),
         ("b.csv", b"id;prompt;caf\xe9\r\n1;x;y\r\n", "line 1: it is no UTF-8 text (`iconv -f windows-1252"),
         ("c.csv", &utf16, "line 1: it is UTF-16 and no UTF-8 text (`iconv -f utf-16"),
         ("d.txt", &utf16, "line 1: it is UTF-16 and no UTF-8 text (`iconv -f utf-16"),
+        ("f.txt", &unmarked(u16::to_le_bytes), "line 1: it is UTF-16 and no UTF-8 text (`iconv -f utf-16le"),
+        ("g.jsonl", &unmarked(u16::to_be_bytes), "line 1: it is UTF-16 and no UTF-8 text (`iconv -f utf-16be"),
+        ("h.csv", &unmarked(u16::to_le_bytes), "line 1: it is UTF-16 and no UTF-8 text (`iconv -f utf-16le"),
         ("e.txt", b"fine\ncaf\xe9\n", "line 2: it is no UTF-8 text (`iconv -f windows-1252"),
     ] {
         fs::write(stage.path(name), bytes).unwrap();

@@ -128,6 +128,27 @@ async fn a_tenant_goes_on_from_its_own_answers_and_from_nobody_elses() {
     scene.end().await;
 }
 
+/// Such as one with a picture in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_answer_gives_its_ids_too() {
+    let scene = Scene::new().await;
+    for streams in [false, true] {
+        let draws = json!([{ "type": "image_generation" }]);
+        let asked = json!({ "input": format!("long-{streams}"), "stream": streams, "tools": draws });
+        let first = scene.post(ALICE, "/v1/responses", &with(STORED, &asked)).await;
+        assert!(first.status == StatusCode::OK && first.body.len() > 5 << 20, "{:?}", first.status);
+        let goes_on = with(
+            STORED,
+            &json!({ "previous_response_id": format!("resp_long-{streams}"),
+                "input": [{ "type": "image_generation_call", "id": format!("ig_long-{streams}") }] }),
+        );
+        let answer = scene.post(ALICE, "/v1/responses", &goes_on).await;
+        assert_eq!(answer.status, StatusCode::OK, "{streams}: {answer:?}");
+        scene.refuses(BOB, "/v1/responses", &goes_on, (StatusCode::NOT_FOUND, "is not known here")).await;
+    }
+    scene.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_given_to_no_tenant_is_named_by_none() {
     let scene = Scene::new().await;

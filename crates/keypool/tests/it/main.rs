@@ -57,6 +57,7 @@ mod owning;
 mod passing;
 mod providers;
 mod ranges;
+mod realtime;
 mod recalling;
 mod redis;
 mod refusals;

@@ -91,6 +91,9 @@ async fn words_are_spoken() {
     let spoken = post(&served, "/v1/audio/speech", &body).await;
     assert_eq!((spoken.header("content-type"), spoken.header("x-keypool-ignored")), ("audio/wav", "response_format"));
     body["response_format"] = "mp3".into();
+    let usual = post(&served, "/v1/audio/speech", &body).await;
+    assert_eq!((usual.header("content-type"), usual.header("x-keypool-ignored")), ("audio/wav", "response_format"));
+    body["response_format"] = "opus".into();
     let refused = post(&served, "/v1/audio/speech", &body).await;
     assert_eq!((refused.status.as_u16(), &refused.json()["error"]["param"]), (400, &json!("response_format")));
 }

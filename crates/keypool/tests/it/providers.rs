@@ -947,3 +947,21 @@ async fn a_path_that_names_no_provider_goes_nowhere() {
     assert_eq!(sim.report().total.arrivals, 0);
     end(running).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_steps_down_to_models_of_its_own_provider_alone() {
+    let model = |name: &str, priority: u8| format!("[[models]]\nname = \"{name}\"\npriority = {priority}\n");
+    let more = [model("gemini-2.5-pro", 1), model("gpt-5-mini", 2), model("gemini-2.5-flash", 3)].concat();
+    let scene = Scene::new(&more).await;
+    for key in OPENAI {
+        scene.openai.mood(key, Mood::Limited(60));
+    }
+    let answer = scene.chat("/v1/chat/completions", GPT).await;
+    assert!(!answer.status.is_success(), "{answer:?}");
+    let asked = |arrival: &Arrival| serde_json::from_slice::<Value>(&arrival.body).unwrap()["model"].clone();
+    let mut models: Vec<Value> = scene.openai.arrivals().iter().map(asked).collect();
+    models.dedup();
+    assert_eq!(models, [json!(GPT), json!("gpt-5-mini")], "{answer:?}");
+    end(scene.running).await;
+    drop(scene.home);
+}

@@ -18,6 +18,7 @@ use keypool::{
         listen::Bounds,
         resource::Unknown,
         tenant::{From, Grant, TenantLimits},
+        token::PLACEHOLDER,
     },
 };
 use serde_json::{Value, json};
@@ -63,6 +64,8 @@ const WORD: &str =
     "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word \"}}],\"usage\":null}\n\n";
 const USAGE: &str = "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":1000,\"total_tokens\":1005}}\n\n";
 const DONE: &str = "data: [DONE]\n\n";
+/// As Google says that it does not know a field.
+const UNKNOWN: &str = r#"[{"error":{"code":400,"message":"Invalid JSON payload received. Unknown name \"stream_options\": Cannot find field.","status":"INVALID_ARGUMENT"}}]"#;
 
 /// A provider whose streams tell their usage where they are asked to; `knows`: one that has no such option refuses it.
 async fn telling(knows: bool) -> (SocketAddr, Arc<Mutex<Vec<Value>>>) {
@@ -80,11 +83,13 @@ async fn telling(knows: bool) -> (SocketAddr, Arc<Mutex<Vec<Value>>>) {
                     let wanted = asked["stream_options"]["include_usage"] == true;
                     let refuses = !knows && asked.get("stream_options").is_some();
                     let asked_wrongly = asked["n"] == 2;
+                    let is_unknown = !knows && asked["n"] == 3 && asked.get("stream_options").is_some();
                     arrivals.lock().unwrap().push(asked);
                     let (status, kind, text) = match (refuses, wanted) {
                         _ if asked_wrongly => {
                             (400, "application/json", r#"{"error":{"message":"invalid image"}}"#.to_owned())
                         }
+                        _ if is_unknown => (400, "application/json", UNKNOWN.to_owned()),
                         (true, _) => (
                             422,
                             "application/json",
@@ -167,4 +172,128 @@ async fn a_callers_own_mistake_goes_out_once_and_says_nothing_of_the_option() {
     let came = came.lock().unwrap();
     assert_eq!(came.len(), 2);
     assert!(came.iter().all(|asked| asked["stream_options"]["include_usage"] == true), "{came:?}");
+}
+
+/// A gateway whose keys have a limit of tokens, asked by whoever has its one token.
+fn limited(provider: SocketAddr, home: &Home, kind: &str) -> Running {
+    let (upstream, secret) = match kind {
+        "openai" => (format!("http://{provider}/v1"), "sk-unsaid-not-a-real-key-00000002"),
+        _ => (format!("http://{provider}"), "AIzaSyTEST-unsaid-not-a-real-key-0000002"),
+    };
+    let text = format!(
+        "keys = [{{ secret = \"{secret}\" }}]\n\
+         pool = {{ wait = 0 }}\n\
+         limits = {{ default = {{ \"*\" = {{ total_tpm = 3_000 }} }} }}\n\
+         gateway = {{ provider = \"{kind}\", openai = \"passthrough\", listen = \"127.0.0.1:0\", upstream = \"{upstream}\" }}\n"
+    );
+    home.write("keypool.toml", &text);
+    Running::of(home.command(&["serve"]))
+}
+
+fn asked(running: &Running, path: &str) -> http::request::Builder {
+    let request = Request::post(format!("{}{path}", running.url));
+    request.header("content-type", "application/json").header("authorization", format!("Bearer {PLACEHOLDER}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_counts_for_its_key_whoever_asks_and_wherever() {
+    for (kind, path) in [
+        ("openai", "/v1/chat/completions"),
+        ("openai", "/openai/v1/chat/completions"),
+        ("gemini", "/v1/chat/completions"),
+        ("gemini", "/v1beta/openai/chat/completions"),
+    ] {
+        let (provider, came) = telling(true).await;
+        let home = Home::new();
+        let running = limited(provider, &home, kind);
+        let body = r#"{"model": "gemini-2.5-flash", "stream":true, "messages" :[ ]}"#;
+        let mut good = 0;
+        while good < 10 {
+            let answer = ask(asked(&running, path), body).await;
+            if answer.status != 200 {
+                break;
+            }
+            assert_eq!(answer.body, [WORD, WORD, DONE].concat(), "the client did not ask");
+            good += 1;
+        }
+        assert!((2..=3).contains(&good), "a thousand tokens each, of three thousand: {good} at {kind} {path}");
+        let came = came.lock().unwrap();
+        assert!(came.iter().all(|asked| asked["stream_options"]["include_usage"] == true), "{came:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_a_provider_beside_is_asked_too_by_whatever_path() {
+    let (provider, came) = telling(true).await;
+    let home = Home::new();
+    let text = format!(
+        "keys = [{{ secret = \"AIzaSyTEST-unsaid-not-a-real-key-0000003\" }}]\n\
+         gateway = {{ listen = \"127.0.0.1:0\", upstream = \"http://{provider}\" }}\n\
+         [[providers]]\nname = \"open\"\nkind = \"openai\"\nupstream = \"http://{provider}/v1\"\n\
+         keys = [{{ secret = \"sk-unsaid-not-a-real-key-00000003\" }}]\n"
+    );
+    home.write("keypool.toml", &text);
+    let running = Running::of(home.command(&["serve"]));
+    for path in ["/to/open/v1/chat/completions", "/openai/v1/chat/completions", "/v1/chat/completions"] {
+        let answer = ask(asked(&running, path), r#"{"model":"gpt-x","stream":true,"messages":[]}"#).await;
+        assert_eq!(answer.body, [WORD, WORD, DONE].concat(), "{path}");
+        let arrived = came.lock().unwrap().pop().unwrap();
+        assert_eq!(arrived["stream_options"]["include_usage"], true, "{path}");
+    }
+}
+
+/// What is none goes on as it came, and so does what cannot be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_stream_of_a_chat_goes_on_as_it_came() {
+    let (provider, came) = telling(true).await;
+    let home = Home::new();
+    let running = limited(provider, &home, "openai");
+    for (path, body) in [
+        ("/v1/chat/completions", r#"{ "stream":false , "n":1e0}"#),
+        ("/v1/responses", r#"{ "stream":true }"#),
+        ("/v1/chat/completions", r#"{"stream":true, "stream_options":{"include_usage":true}}"#),
+    ] {
+        assert_eq!(ask(asked(&running, path), body).await.status, 200, "{path}");
+        let arrived = came.lock().unwrap().pop().unwrap();
+        assert_eq!(arrived, serde_json::from_str::<Value>(body).unwrap());
+    }
+    // What was said is listed by the same path.
+    let listed = Request::get(format!("{}/v1/chat/completions", running.url));
+    let answer = ask(listed.header("authorization", format!("Bearer {PLACEHOLDER}")), "{}").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_the_compatible_endpoint_to_a_stream_that_was_asked_its_cost_are_openais() {
+    let (provider, came) = telling(false).await;
+    let home = Home::new();
+    let running = limited(provider, &home, "gemini");
+    // It does not know the option: that is nobody's business.
+    let streamed = json!({ "model": "gemini-2.5-flash", "stream": true, "n": 3, "messages": [] }).to_string();
+    let answer = ask(asked(&running, "/v1/chat/completions"), streamed).await;
+    assert_eq!((answer.status.as_u16(), answer.body), (200, [WORD, WORD, DONE].concat().into()));
+    assert_eq!(came.lock().unwrap().len(), 2);
+    // A client that asked for it is told so, in its own words.
+    let wants = json!({ "model": "gemini-2.5-flash", "stream": true, "n": 3, "messages": [],
+        "stream_options": { "include_usage": true } });
+    let refused = ask(asked(&running, "/v1/chat/completions"), wants.to_string()).await;
+    let error = &refused.json()["error"];
+    assert_eq!((refused.status.as_u16(), &error["type"]), (400, &json!("invalid_request_error")), "{refused:?}");
+    assert!(error["message"].as_str().unwrap().contains("stream_options") && error["status"].is_null());
+}
+
+/// One that was read, to see what it is about.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_the_compatible_endpoint_that_was_read_is_openais() {
+    let said =
+        json!([{ "error": { "code": 400, "message": "no such thing", "status": "INVALID_ARGUMENT" } }]).to_string();
+    let head = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n";
+    let (address, _) = in_turn(vec![format!("{head}content-length: {}\r\n\r\n{said}", said.len())]).await;
+    let home = Home::new();
+    let running = limited(address, &home, "gemini");
+    let body = json!({ "model": "gemini-2.5-flash", "stream": true, "messages": [] }).to_string();
+    let answer = ask(asked(&running, "/v1/chat/completions"), body).await;
+    let error = &answer.json()["error"];
+    assert_eq!((answer.status.as_u16(), &error["message"]), (400, &json!("no such thing")), "{answer:?}");
+    assert!(error["type"] == "invalid_request_error" && error["status"].is_null(), "{answer:?}");
 }

@@ -203,9 +203,14 @@ fn stored(asked: &Value) -> Response<Full<Bytes>> {
     let said = asked["input"].as_str().unwrap_or("something");
     let item =
         json!({ "id": format!("ci_{said}"), "type": "code_interpreter_call", "container_id": format!("cntr_{said}") });
+    let mut output = vec![item];
+    if asked["tools"][0]["type"] == "image_generation" {
+        let picture = "A".repeat(5 << 20);
+        output.push(json!({ "id": format!("ig_{said}"), "type": "image_generation_call", "result": picture }));
+    }
     let usage = json!({ "input_tokens": 3, "output_tokens": 4, "total_tokens": 7 });
     let response = json!({ "id": format!("resp_{said}"), "object": "response", "status": "completed", "model": STORED,
-        "output": [item], "usage": usage });
+        "output": output, "usage": usage });
     if asked["stream"] != true {
         return told(200, &[], &response);
     }

@@ -61,8 +61,9 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     asked.form = match form.as_deref() {
         Some("wav") => Form::Wav,
         Some("pcm") => Form::Pcm,
-        // That provider gives mp3 then, which its clients never asked for: what it is stands in the answer's head.
-        None => {
+        // That provider gives mp3 where none is named, and some clients name that to all: what it is stands in the answer's
+        // head, and in its first bytes, by which they tell.
+        None | Some("mp3") => {
             asked.ignored.add("response_format");
             Form::Wav
         }

@@ -19,6 +19,7 @@ use std::{
 
 use serde_json::value::RawValue;
 
+use self::encoding::Encoding;
 use super::{
     Id,
     task::{InvalidTask, Task},
@@ -161,6 +162,12 @@ pub(crate) fn read_file(path: &Path, format: Format, prompt: &str, take: Take<'_
 /// Reads all tasks of anything; without a format it goes by how it begins. `prompt`: the column that holds it.
 pub(crate) fn read(source: impl Read, format: Option<Format>, prompt: &str, take: Take<'_>) {
     let mut source = BufReader::with_capacity(1 << 16, source);
+    if let Ok(begin) = source.fill_buf()
+        && let Some(wrong) = Encoding::of_none(begin)
+    {
+        take(Err(InputError::fatal(Place::Line(1), wrong)));
+        return;
+    }
     let format = format.unwrap_or_else(|| source.fill_buf().map_or(Format::Text, Format::seen));
     match format {
         Format::Text => lines::text(source, take),

@@ -132,7 +132,7 @@ impl Serve {
                         *held = (loaded.roots.clone(), trusting(&loaded.roots, ways), ways.clone());
                     }
                     let (client, sockets) = &held.1;
-                    let stack = stack::stack_over(&pool, settings.fallback(), settings.retry(), client.clone());
+                    let stack = stack::stack_over(&pool, loaded.fallback(), settings.retry(), client.clone());
                     let setup = Setup::new(stack, loaded.guard(), Token::new(&*loaded.token), loaded.dialects());
                     let sockets = stack::sockets_over(&pool, settings.retry(), sockets.clone());
                     let names = loaded.config.gateway.served_headers;

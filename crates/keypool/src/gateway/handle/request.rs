@@ -40,7 +40,7 @@ use crate::{
             choice::{self, Chosen},
             way::Way,
         },
-        translate::{Translation, Translator, answers::Answers, holdings::Holdings},
+        translate::{Translation, Translator, answers::Answers, can_be_read, holdings::Holdings},
     },
     outgoing::Outgoing,
     status::{Counted, Heard, Outcome, Traffic, Visit, class_of},
@@ -85,7 +85,7 @@ where
         }
         let mut chosen = gateway.others.choose(turn.setup.dialects, (&parts.headers, &parts.uri), dialect, way);
         chosen.direct(&mut parts.uri);
-        let Chosen { dialect, mut way, home, named, .. } = chosen;
+        let Chosen { dialect, mut way, home, mut named, .. } = chosen;
         line.speaks(dialect);
         // As it is, whatever it is about.
         let (mut other, mut home) = if way == Way::Through { (home, None) } else { (None, home) };
@@ -137,6 +137,14 @@ where
                 }
                 _ => {}
             }
+        }
+        let mut met = turn.setup.dialects.own();
+        let at = (turn.setup.dialects.provider, other.as_ref());
+        if can_be_read(&parts.headers, &body)
+            && let Some((task, own)) = choice::may_be_asked_its_cost(&way, at, &parts)
+        {
+            (way, met, named) = (Way::Translated(dialect, task), own, true);
+            home = other.take().or(home);
         }
         let admitted = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere(parts.uri.path())),
@@ -225,7 +233,7 @@ where
                 farewell: Arc::clone(&gateway.farewell),
                 traffic: Arc::clone(&gateway.traffic),
                 dialect: *dialect,
-                own: turn.setup.dialects.own(),
+                own: met,
                 others: gateway.others.all(),
                 home,
                 only: named,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header, request::Parts};
+use http::{Response, StatusCode, Uri, header, request::Parts};
 use http_body_util::Full;
+use percent_encoding::percent_decode_str;
 use tower_keypool::Affinity;
 
 use crate::{
@@ -38,8 +39,9 @@ impl<S> Gateway<S> {
             Err(response) => return (Outcome::Refused, response.map(Said::from)),
         };
         let own = setup.dialects.provider;
-        if own != Dialect::Gemini && !opening.tenant.is_default() && !parts.uri.path().ends_with("/realtime") {
-            // Its messages may name what is another's, and nobody reads them.
+        let is_a_call = parts.uri.path().ends_with("/realtime") && !names_a_call(&parts.uri);
+        if own != Dialect::Gemini && !opening.tenant.is_default() && !is_a_call {
+            // Its messages may name what is another's in more ways than are read.
             opening.account.opened(None, false);
             return (Outcome::Refused, own.nobodys().map(Said::from));
         }
@@ -52,7 +54,10 @@ impl<S> Gateway<S> {
                 let records = (self.own.resources.clone(), self.tenants.is_alone());
                 live.begin((parts, place), opening, records, &self.pipes)
             }
-            Some(live) => live.open((parts, place), opening, &self.pipes).await,
+            Some(live) => {
+                let named = (own != Dialect::Gemini).then(|| self.own.resources.clone());
+                live.open((parts, place), opening, named, &self.pipes).await
+            }
             None => Opened::Refused(NO_SOCKETS),
         };
         if !matches!(opened, Opened::Open(_)) {
@@ -113,6 +118,12 @@ impl<S> Gateway<S> {
         }
         Ok((tenant, token))
     }
+}
+
+/// Whether one joins what somebody else began.
+fn names_a_call(uri: &Uri) -> bool {
+    let mut names = uri.query().unwrap_or_default().split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    names.any(|name| percent_decode_str(name).decode_utf8_lossy().eq_ignore_ascii_case("call_id"))
 }
 
 /// Who opens one, and a token of the provider's own, with the owner whose it is.

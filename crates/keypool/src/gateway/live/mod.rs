@@ -4,6 +4,7 @@
 mod frames;
 mod greet;
 mod mask;
+mod named;
 mod pipe;
 mod reason;
 mod session;
@@ -26,12 +27,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tower::{Service, ServiceExt};
-use tower_keypool::{Affinity, Demand, Error, KeyPool, KeyPoolService, Lease, ServedBy};
+use tower_keypool::{Affinity, Demand, Error, KeyPool, KeyPoolService, ServedBy};
 
 use self::{
-    frames::{Frames, Said},
     mask::Blot,
-    pipe::{Ending, Listener, pipe},
+    named::Named,
+    pipe::{Ending, pipe},
     session::Beginning,
 };
 use crate::{
@@ -208,11 +209,12 @@ impl Live {
         Opened::Open(response)
     }
 
-    /// Opens one for a request, with any key.
+    /// Opens one for a request, with any key. `resources`: what its messages name is looked up there.
     pub(super) async fn open(
         &self,
         (mut parts, connection): (Parts, Option<Arc<Place>>),
         opening: Opening,
+        resources: Option<Resources>,
         pipes: &Arc<Pipes>,
     ) -> Opened {
         let (client, place) = match self.admit(&mut parts) {
@@ -236,10 +238,11 @@ impl Live {
         let ending = pipes.ending();
         let carried = async move {
             let (Ok(client), Ok(provider)) = (client.await, provider.await) else { return };
-            let blot = Blot::of(lease.expose());
-            let client = (TokioIo::new(client), Frames::new(0, |_| false));
+            let named = Named::new(lease, resources, &opening.tenant);
+            let blot = Blot::of(named.key());
+            let client = (TokioIo::new(client), named.frames());
             let over = over(&opening.account, &opening.tenant, ending);
-            pipe(client, (TokioIo::new(provider), Vec::new()), blot, &Only(lease), over).await;
+            pipe(client, (TokioIo::new(provider), Vec::new()), blot, &named, over).await;
         };
         pipes.spawn(carried, (place, connection), gone);
         let mut response = response.map(drop);
@@ -251,17 +254,6 @@ impl Live {
         let request = Request::from_parts(parts, Outgoing::written(Vec::new()));
         let mut stack = self.stack.clone();
         stack.ready().await?.call(request).await
-    }
-}
-
-/// A lease that is only held.
-struct Only(#[expect(dead_code, reason = "it ends when this is dropped")] Lease);
-
-impl Listener for Only {
-    async fn heard(&self, _: Said) {}
-
-    async fn asked(&self, _: Said) -> Result<(), Ending> {
-        Ok(())
     }
 }
 

@@ -41,15 +41,15 @@ use crate::gateway::{
 };
 
 /// The first message is no longer, in bytes, and there in this time. Later ones are read up to here.
-const LONGEST: usize = 1 << 20;
+pub(super) const LONGEST: usize = 1 << 20;
 const FIRST: Duration = Duration::from_secs(30);
 /// A provider's refusal is read so far.
 const REFUSAL: usize = 64 << 10;
 
 /// Codes of closing frames (RFC 6455).
-const PROTOCOL: u16 = 1002;
+pub(super) const PROTOCOL: u16 = 1002;
 pub(super) const POLICY: u16 = 1008;
-const TOO_BIG: u16 = 1009;
+pub(super) const TOO_BIG: u16 = 1009;
 const INTERNAL: u16 = 1011;
 const AGAIN: u16 = 1013;
 

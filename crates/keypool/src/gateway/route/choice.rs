@@ -1,13 +1,13 @@
 //! Which provider a request goes to where several stand side by side: by the path that names one, by the dialect of a path
 //! or credential, by the model in a path. What only a body says is chosen by whoever reads it ([`super::translate`]).
 
-use http::{HeaderMap, Uri, uri::PathAndQuery};
+use http::{HeaderMap, Method, Uri, request::Parts, uri::PathAndQuery};
 use percent_encoding::percent_decode_str;
 
 use super::{
     providers::{Beside, FRONT, Others},
     task::{Task, other_task, task},
-    way::{Dialects, Way, behind, by_credential, forced, unforced, unprefixed},
+    way::{Dialects, Own, Way, behind, by_credential, forced, unforced, unprefixed},
 };
 use crate::gateway::dialect::Dialect;
 
@@ -140,6 +140,28 @@ fn model_in(path: &str) -> Option<String> {
     let rest = rest.strip_prefix("/v1beta").or_else(|| rest.strip_prefix("/v1"))?.strip_prefix("/models/")?;
     let name = percent_decode_str(rest).decode_utf8().ok()?;
     Some(name.split(':').next().unwrap_or_default().to_owned()).filter(|name| !name.is_empty())
+}
+
+/// What may have a stream that says what it cost only where it is asked to: its body is read, though it goes on as it came, to
+/// the gateway's own `provider` or the one beside it. And how the own one is met then.
+pub(in crate::gateway) fn may_be_asked_its_cost<S>(
+    way: &Way,
+    (provider, beside): (Dialect, Option<&Beside<S>>),
+    head: &Parts,
+) -> Option<(Task, Own)> {
+    // Others list what was said, by the same path.
+    if head.method != Method::POST || !matches!(way, Way::Through | Way::Moved(_)) {
+        return None;
+    }
+    let path = head.uri.path();
+    let (rest, own) = match (beside.map_or(provider, |beside| beside.dialect), beside) {
+        (Dialect::OpenAi, _) => (behind(path, "/v1")?, Own::Speaks(Dialect::OpenAi)),
+        (Dialect::Gemini, None) => (behind(path, "/v1beta/openai")?, Own::Compatible),
+        _ => return None,
+    };
+    let task = task(Dialect::OpenAi, rest).or_else(|| other_task(Dialect::OpenAi, rest))?;
+    let streams = matches!(task, Task::Chat | Task::Other("/v1/completions"));
+    streams.then_some((task, own))
 }
 
 /// What is done for tenants at a provider that is not Gemini's: calls that name a model and leave nothing behind. What

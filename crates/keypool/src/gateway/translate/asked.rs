@@ -16,6 +16,15 @@ use crate::{
 /// A larger request is refused: it is held while it is understood.
 pub(super) const MOST_ASKED: usize = 32 << 20;
 
+/// Whether a body can be held until it is understood, as far as its head says.
+pub(in crate::gateway) fn can_be_read(headers: &HeaderMap, body: &Arriving) -> bool {
+    let is_known = match headers.get(header::CONTENT_ENCODING).map(|encoding| encoding.as_bytes().trim_ascii()) {
+        None | Some(b"") => true,
+        Some(encoding) => encoding.eq_ignore_ascii_case(b"identity") || is_gzip(encoding),
+    };
+    is_known && body.size_hint().exact().is_some_and(|length| length <= MOST_ASKED as u64)
+}
+
 /// The caller's body, whole, and as it was before it was packed.
 pub(super) async fn read(headers: &HeaderMap, body: Arriving, held: &mut Held) -> Result<Bytes, Fault> {
     let packed = match headers.get(header::CONTENT_ENCODING).map(|encoding| encoding.as_bytes().trim_ascii()) {

@@ -68,7 +68,8 @@ where
     /// # Errors
     /// Where the model's provider speaks a dialect that is not translated to, or the tenant may not use the model.
     pub(super) fn onward(&mut self, path: &str, headers: &HeaderMap, bytes: &[u8]) -> Result<Onward<S>, Fault> {
-        if self.others.is_empty() && self.home.is_none() && self.own.dialect() == Dialect::Gemini {
+        let is_handed_on = self.own == Own::Compatible && self.dialect == Dialect::OpenAi;
+        if self.others.is_empty() && self.home.is_none() && self.own.dialect() == Dialect::Gemini && !is_handed_on {
             return Ok(Onward::Translated);
         }
         let model = model_of(bytes);
@@ -77,7 +78,7 @@ where
             None => (self.own.dialect(), self.stack.clone()),
             Some(other) => (other.dialect, other.stack.clone()),
         };
-        let compatible = other.is_none() && self.own == Own::Compatible && self.dialect == Dialect::OpenAi;
+        let compatible = other.is_none() && is_handed_on;
         if dialect != self.dialect && dialect != Dialect::Gemini {
             let why = "model: nothing is translated for its provider; ask in that one's own dialect";
             let at = other.map_or_else(String::new, |other| format!(" (/to/{}/…)", other.name));

@@ -15,6 +15,8 @@ pub(in crate::gateway) mod room;
 mod upstream;
 pub(in crate::gateway) mod usage_wish;
 
+pub(in crate::gateway) use asked::can_be_read;
+
 use std::{pin::Pin, sync::Arc, time::Duration, time::UNIX_EPOCH};
 
 use bytes::Bytes;

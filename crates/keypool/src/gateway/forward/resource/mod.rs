@@ -14,6 +14,7 @@ mod named;
 mod overheard;
 mod owners;
 mod runs;
+mod shortened;
 mod sought;
 mod spelled;
 mod spoken;

@@ -13,10 +13,11 @@ use http::{Response, header};
 use http_body::{Body, Frame, SizeHint};
 use tower_keypool::{BoxError, KeyId, ServedBy};
 
-use super::sought::Listening;
+use super::{shortened::Shortened, sought::Listening};
 use crate::gateway::admit::tenant::Tenant;
 
-/// So much of an answer, or of one event of a stream, is read. What is longer goes on unread.
+/// So much of an answer, or of one event of a stream, is read, without what is too long for a name. What is longer goes on
+/// unread.
 const READ: usize = 4 << 20;
 
 type Noting = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -26,7 +27,7 @@ pub(in crate::gateway) struct Overheard<B> {
     inner: Pin<Box<B>>,
     ears: Option<Arc<Ears>>,
     /// What came of a whole answer, or of an event.
-    text: Vec<u8>,
+    text: Shortened,
     events: bool,
     /// What is noted before the frame goes on.
     noting: Option<Noting>,
@@ -52,7 +53,7 @@ impl<B> Overheard<B> {
         response.map(|body| Self {
             inner: Box::pin(body),
             ears,
-            text: Vec::new(),
+            text: Shortened::default(),
             events,
             noting: None,
             held: None,
@@ -62,18 +63,16 @@ impl<B> Overheard<B> {
 
     /// Takes in what came; `true`: that was all.
     fn hear(&mut self, data: &[u8]) {
-        if self.text.len() + data.len() > READ {
+        self.text.push(data);
+        if self.text.len() > READ {
             // It is too long to be read; a later event may be shorter.
             self.text.clear();
             self.ears = self.ears.take().filter(|_| self.events);
             return;
         }
-        self.text.extend_from_slice(data);
         if self.events
-            && let Some(end) = self.text.windows(2).rposition(|pair| pair == b"\n\n" || pair == b"\r\n")
+            && let Some(whole) = self.text.take_events()
         {
-            let rest = self.text.split_off(end + 2);
-            let whole = std::mem::replace(&mut self.text, rest);
             let lines = whole.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data:"));
             let names = lines.flat_map(|line| self.ears.iter().flat_map(|ears| ears.listening.names_in(line)));
             let names = names.collect();
@@ -85,7 +84,7 @@ impl<B> Overheard<B> {
     fn end(&mut self) {
         self.ended = true;
         if !self.events {
-            let text = std::mem::take(&mut self.text);
+            let text = self.text.take();
             let names = self.ears.as_ref().map(|ears| ears.listening.names_in(&text)).unwrap_or_default();
             self.note(names);
         }

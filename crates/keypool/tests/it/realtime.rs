@@ -1,0 +1,99 @@
+//! Tenants' sockets at `OpenAI`'s realtime API: what their messages name.
+
+use std::sync::{Arc, Mutex};
+
+use keypool::gateway::token::PLACEHOLDER;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+use crate::{
+    binary::Running,
+    home::{Home, end},
+    live::{Socket, until},
+};
+
+const ALICE: &str = "kp-TEST-tenant-token-0123456789abcdef-alice";
+
+/// A provider that takes any socket, and what came over all of them.
+async fn provider() -> (String, Arc<Mutex<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (url, came) = (format!("http://{}", listener.local_addr().unwrap()), Arc::<Mutex<Vec<u8>>>::default());
+    let all = Arc::clone(&came);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let all = Arc::clone(&all);
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                let mut buffer = vec![0; 1 << 16];
+                while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+                    all.lock().unwrap().extend_from_slice(&buffer[..read]);
+                }
+            });
+        }
+    });
+    (url, came)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_names_nothing_there_that_is_not_its_own() {
+    let (url, came) = provider().await;
+    let home = Home::new();
+    let text = format!(
+        "keys = [{{ secret = \"sk-realtime-not-a-real-key-00000001\" }}]\n\
+         tenants = [{{ name = \"alice\", token = \"{ALICE}\" }}]\n\
+         gateway = {{ provider = \"openai\", listen = \"127.0.0.1:0\", upstream = \"{url}/v1\" }}\n"
+    );
+    home.write("keypool.toml", &text);
+    let running = Running::of(home.command(&["serve"]));
+    let address = running.url.strip_prefix("http://").unwrap().parse().unwrap();
+    let bearer = |token: &str| format!("authorization: Bearer {token}\r\n");
+    let open = async |token: &str| {
+        let socket = Socket::open(address, "/v1/realtime?model=gpt-realtime", &bearer(token)).await;
+        assert!(socket.head.starts_with("HTTP/1.1 101"), "{}", socket.head);
+        socket
+    };
+    let passed = |text: &str| came.lock().unwrap().windows(text.len()).any(|part| part == text.as_bytes());
+
+    let prompt = json!({ "type": "session.update", "session": { "prompt": { "id": "pmpt_operators" } } }).to_string();
+    let mut fine = vec![
+        json!({ "type": "session.update", "session": { "voice": "alloy", "prompt": null, "audio": { "output": {} } } }),
+        json!({ "type": "response.create", "response": { "conversation": "none", "instructions": "say \"prompt\"",
+            "input": [{ "type": "item_reference", "id": "item_1" }] } }),
+        json!({ "type": "input_audio_buffer.append", "event_id": "e", "audio": "QUFB".repeat(1_000) }),
+    ];
+    let mut alice = open(ALICE).await;
+    for message in fine.drain(..).map(|message| message.to_string()) {
+        alice.say(1, &message).await;
+        until("it goes on", || passed(&message)).await;
+    }
+    for named in [
+        prompt.clone(),
+        prompt.replace("prompt\"", "pr\\u006fmpt\""),
+        json!({ "type": "response.create", "response": { "prompt": { "id": "pmpt_operators" } } }).to_string(),
+        json!({ "type": "session.update", "session": { "tools": [{ "vector_store_ids": ["vs_1"] }] } }).to_string(),
+        json!({ "type": "session.update", "session": { "audio": { "output": { "voice": { "id": "v" } } } } })
+            .to_string(),
+    ] {
+        let mut socket = open(ALICE).await;
+        socket.say(1, &named).await;
+        let (code, why) = socket.closed().await;
+        assert!(code == 1008 && why.contains("is not known here"), "{code} {why}: {named}");
+        assert!(!passed(&named), "{named}");
+    }
+    let call = Socket::open(address, "/v1/realtime?Call%5Fid=rtc_1", &bearer(ALICE)).await;
+    assert!(call.head.starts_with("HTTP/1.1 404"), "{}", call.head);
+    // Whoever has the one token may name anything.
+    let mut owner = open(PLACEHOLDER).await;
+    owner.say(1, &prompt).await;
+    until("it goes on", || passed(&prompt)).await;
+    drop((alice, owner));
+    end(running).await;
+}
