@@ -118,6 +118,7 @@ def measured(process: subprocess.Popen, ends: subprocess.Popen, address: str, mi
         # A second in which another program has the core that it has to itself is none of the server's.
         "rate": told["answers"] / (max(told["seconds"] - kept, ran) if alone else told["seconds"]),
         "answer": ran / told["answers"],
+        "answers": told["answers"],
         "chunk": ran / max(told["chunks"], 1),
         "busy": min((ran + kept) / told["seconds"], 1),
         "p50": told["p50 us"],
