@@ -6,6 +6,7 @@ mod changes;
 mod convicts;
 mod facts;
 mod few;
+mod filled;
 #[cfg(feature = "redis")]
 mod hints;
 mod host;
