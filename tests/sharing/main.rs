@@ -15,6 +15,7 @@ mod identity;
 mod lost;
 #[cfg(all(feature = "sqlite", feature = "redis"))]
 mod named;
+mod overfull;
 mod passing;
 #[cfg(feature = "redis")]
 mod redis;
