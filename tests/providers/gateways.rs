@@ -428,7 +428,7 @@ fn of_gemini_and_anthropic() {
     );
 }
 
-/// OpenRouter says whose limit it was in a word of its own, and some say in a member how long to wait.
+/// `OpenRouter` says whose limit it was in a word of its own, and some say in a member how long to wait.
 #[test]
 fn whose_limit_a_router_met() {
     let limited =

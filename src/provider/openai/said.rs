@@ -126,7 +126,7 @@ fn wait_in_members(error: &Value) -> Option<Duration> {
     NAMES.iter().find_map(told)
 }
 
-/// The sentence of `{'error': '…'}`, as LiteLLM tells some of its own.
+/// The sentence of `{'error': '…'}`, as `LiteLLM` tells some of its own.
 fn undressed(message: &str) -> &str {
     message.strip_prefix("{'error': '").and_then(|rest| rest.strip_suffix("'}")).unwrap_or(message)
 }

@@ -259,6 +259,20 @@ mod tests {
         assert!(!format!("{beside:?}").contains(SECRET));
     }
 
+    /// As the configuration says of `limits.default`.
+    #[test]
+    fn what_is_assumed_of_the_first_providers_models_says_nothing_of_theirs() {
+        let key =
+            "[[providers]]\nname = \"open\"\nkind = \"openai\"\nkeys = [{ secret_env = \"OTHER\", tier = \"free\" }]\n";
+        let limits = |text: &str| {
+            let pool = loaded(&format!("{text}\n{key}")).unwrap()[0].builder().build().unwrap();
+            drop(pool.try_acquire("gpt-x").unwrap());
+            pool.snapshot().keys[0].lanes.iter().map(|lane| lane.limits.len()).sum::<usize>()
+        };
+        assert_eq!(limits("[limits.default.free]\nrpm = 5"), 0);
+        assert_eq!(limits("[[models]]\nname = \"gpt-x\"\nlimits.free.rpm = 5"), 1);
+    }
+
     #[test]
     fn what_is_wrong_is_said_at_its_place() {
         for (entry, said) in [
