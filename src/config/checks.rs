@@ -16,30 +16,7 @@ impl PoolConfig {
         self.check_pool(document);
         self.check_pauses(document);
         self.store.check(document);
-        let mut ids: HashMap<&str, usize> = HashMap::new();
-        for (n, key) in self.keys.iter().enumerate() {
-            let given = [key.secret.is_some(), key.secret_env.is_some(), key.secret_file.is_some()];
-            if given.iter().filter(|given| **given).count() != 1 {
-                let what = "expected exactly one of secret, secret_env and secret_file";
-                document.problem_unless_refused(&format!("keys[{n}]"), "secret", what);
-            }
-            let id = key.id.as_ref().map(|id| id.0.as_str());
-            if let Some(first) = id.and_then(|id| ids.insert(id, n)) {
-                document.problem(&format!("keys[{n}].id"), format!("keys[{first}] has this id already"));
-            }
-            for (model, amounts) in &key.limits {
-                let at = format!("keys[{n}].limits.{}", wording::step(model));
-                if !is_model(model) {
-                    document.problem(&at, MODEL);
-                }
-                overlapping(document, &at, amounts);
-            }
-            for (name, value) in &key.labels {
-                if let Some(what) = key_file::wrong_label(name, value) {
-                    document.problem(&format!("keys[{n}].labels.{}", wording::step(name)), format!("expected {what}"));
-                }
-            }
-        }
+        self.check_keys_at("keys", document);
         self.check_models(document);
         for model in self.limits.known.keys().filter(|model| !is_model(model)) {
             document.problem(&format!("limits.known.{}", wording::step(model)), MODEL);
@@ -51,6 +28,35 @@ impl PoolConfig {
             .map(|(model, tiers)| (format!("limits.known.{}", wording::step(model)), tiers, false));
         for (path, tiers, every) in known.chain([("limits.default".to_owned(), &self.limits.default, true)]) {
             tiered(document, &path, tiers, every);
+        }
+    }
+
+    /// The same of keys that stand elsewhere in the file, at `place`.
+    pub fn check_keys_at(&self, place: &str, document: &mut Document<'_>) {
+        let mut ids: HashMap<&str, usize> = HashMap::new();
+        for (n, key) in self.keys.iter().enumerate() {
+            let given = [key.secret.is_some(), key.secret_env.is_some(), key.secret_file.is_some()];
+            if given.iter().filter(|given| **given).count() != 1 {
+                let what = "expected exactly one of secret, secret_env and secret_file";
+                document.problem_unless_refused(&format!("{place}[{n}]"), "secret", what);
+            }
+            let id = key.id.as_ref().map(|id| id.0.as_str());
+            if let Some(first) = id.and_then(|id| ids.insert(id, n)) {
+                document.problem(&format!("{place}[{n}].id"), format!("{place}[{first}] has this id already"));
+            }
+            for (model, amounts) in &key.limits {
+                let at = format!("{place}[{n}].limits.{}", wording::step(model));
+                if !is_model(model) {
+                    document.problem(&at, MODEL);
+                }
+                overlapping(document, &at, amounts);
+            }
+            for (name, value) in &key.labels {
+                if let Some(what) = key_file::wrong_label(name, value) {
+                    document
+                        .problem(&format!("{place}[{n}].labels.{}", wording::step(name)), format!("expected {what}"));
+                }
+            }
         }
     }
 

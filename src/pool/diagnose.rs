@@ -26,6 +26,7 @@ impl State {
         let order = self.opening(ask, &wanted, &excluded);
         // Of an earlier priority, waited for; and ready, of a later one.
         let (mut waited_for, mut ready) = (u16::MAX, u16::MAX);
+        let mut not_full = false;
         for slot in 0..self.roster.keys.len() as u32 {
             let key = &self.roster.keys[slot as usize];
             if key.removed {
@@ -56,6 +57,11 @@ impl State {
                         ready = ready.min(priority);
                         (OutReason::LaterPriority, None)
                     }
+                    Check::Out(reason @ OutReason::HeldElsewhere) => {
+                        let full = self.is_full_till(ask.lane, slot, ask.now);
+                        not_full |= full.is_none();
+                        (reason, full.map(|at| order.not_before(priority, at)))
+                    }
                     Check::Out(reason) => (reason, None),
                     Check::Until(_, reason) | Check::Busy(_, reason) | Check::NotThis(_, reason) => {
                         if matches!(check, Check::Busy(..)) {
@@ -70,9 +76,11 @@ impl State {
                     }
                 }
             };
+            exhausted.all_full |= reason == OutReason::HeldElsewhere;
             *exhausted.reasons.entry(reason).or_default() += 1;
             next = next.min(at.unwrap_or(Tick::NEVER));
         }
+        exhausted.all_full &= !not_full;
         // Busy keys are waited for, and nobody knows how long; else it is the wait before another priority opens.
         if ready < u16::MAX && (self.settings.spill.is_any() || waited_for >= ready) {
             next = next.min(order.not_before(ready, ask.now.tick));

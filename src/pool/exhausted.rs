@@ -38,6 +38,9 @@ pub struct Exhausted {
     /// Other processes gave nothing when they were asked last.
     #[serde(skip)]
     pub(crate) dry: bool,
+    /// What other processes may have is known to be full, in all of them together.
+    #[serde(skip)]
+    pub(crate) all_full: bool,
     /// Another model, listed below the one that was asked for, of which a key may serve before; then that is the time.
     #[serde(skip)]
     pub(crate) sooner: Option<Arc<str>>,
@@ -194,7 +197,7 @@ impl Exhausted {
         let any = |reason| self.reasons.contains_key(&reason);
         if any(OutReason::Busy) || any(OutReason::Queued) {
             Some("a request under way ends")
-        } else if any(OutReason::HeldElsewhere) {
+        } else if any(OutReason::HeldElsewhere) && !self.all_full {
             Some("one is lent to this process")
         } else {
             any(OutReason::StoreUnreachable).then_some("the store answers")
@@ -220,7 +223,7 @@ impl Exhausted {
         // For the store whoever has no time waits as well.
         let asks = |reason| self.reasons.contains_key(&reason);
         let wait = if asks(OutReason::Unwritten) { wait.max(PATIENCE) } else { wait };
-        let wait = if asks(OutReason::HeldElsewhere) && !self.dry { wait.max(LENDING) } else { wait };
+        let wait = if asks(OutReason::HeldElsewhere) && !self.dry && !self.all_full { wait.max(LENDING) } else { wait };
         let in_time = |at: Option<Duration>| at.is_some_and(|at| at <= wait);
         let between = self.reasons.contains_key(&OutReason::Interval);
         !wait.is_zero() && (in_time(self.next_in) || in_time(self.may_in) || between || self.may_end_any_time())
@@ -251,6 +254,8 @@ impl fmt::Display for Exhausted {
             write!(f, "{}{count} {reason}", if n == 0 { "" } else { ", " })?;
             if self.forgot && *reason == OutReason::HeldElsewhere {
                 f.write_str(" (the store lost what it knew: what nobody tells it counts as used for a minute)")?;
+            } else if self.all_full && *reason == OutReason::HeldElsewhere {
+                f.write_str(" (full, as those who had them told)")?;
             }
         }
         for (exit, rest) in &self.exits {

@@ -12,9 +12,10 @@ use super::{
     exhausted::{LENDING, PATIENCE},
     health::Health,
     mark::Mark,
+    parting::GivenUp,
     sharing::Share,
     state::{NO_MODEL, State},
-    uses::Uses,
+    uses::{Used, Uses},
 };
 use crate::{
     limit::{Need, Plan},
@@ -53,6 +54,8 @@ pub(super) struct Journal {
     pub(super) parted: Vec<KeyRecord>,
     /// Use by keys that left.
     pub(super) parted_use: Vec<UsageRecord>,
+    /// Secrets that gave their places to others while requests may have been under way.
+    pub(super) given_up: Vec<GivenUp>,
     /// When requests of another lane went over to one.
     pub(super) moved_into: HashMap<u16, Tick>,
     /// By slot.
@@ -287,22 +290,33 @@ impl State {
         let more = |now: Option<u64>, before: Option<u64>| now.unwrap_or(0).saturating_sub(before.unwrap_or(0));
         let input = more(usage.input_tokens, before.input_tokens);
         let output = more(usage.output_tokens, before.output_tokens);
-        let (slot, lane) = (cell.slot, cell.lane);
-        if input > 0 || output > 0 {
-            self.jot(slot, lane, Did::Cost { input, output });
+        let (slot, lane, seq) = (cell.slot, cell.lane, cell.seq);
+        if input == 0 && output == 0 {
+            return;
         }
+        if let Some(secret) = self.given_up(slot, seq) {
+            let used = Used { input_tokens: input, output_tokens: output, ..Used::default() };
+            return self.note_of_former(secret, (slot, lane), used, self.last_now);
+        }
+        self.jot(slot, lane, Did::Cost { input, output });
     }
 
     /// An answer was judged; `first`: for the first time. Whatever it changes about rests is found by looking there.
     #[inline]
-    pub(super) fn note_verdict(&mut self, slot: u32, lane: u16, kind: VerdictKind, first: bool, now: Now) {
+    pub(super) fn note_verdict(
+        &mut self,
+        (slot, lane, seq): (u32, u16, u64),
+        kind: VerdictKind,
+        first: bool,
+        now: Now,
+    ) {
         if self.journal.is_some() {
-            self.write_verdict(slot, lane, kind, first, now);
+            self.write_verdict((slot, lane, seq), kind, first, now);
         }
     }
 
     #[inline(never)]
-    fn write_verdict(&mut self, slot: u32, lane: u16, kind: VerdictKind, first: bool, now: Now) {
+    fn write_verdict(&mut self, (slot, lane, seq): (u32, u16, u64), kind: VerdictKind, first: bool, now: Now) {
         use VerdictKind as K;
         let owner = self.roster.keys[slot as usize].owner;
         let rested = self.lanes[usize::from(lane)].rest.is_some() || self.may_rest(slot, owner, lane);
@@ -312,14 +326,22 @@ impl State {
             return self.jot(slot, lane, Did::Succeeded(now.wall_ms()));
         }
         self.post_entries();
-        let Some(journal) = &mut self.journal else { return };
         let nobodys = matches!(kind, K::CallerFault | K::Cancelled | K::Unjudged);
         let mut touch = rested || !(nobodys || kind == K::Success);
         // One that breaks off was a good one by its head.
-        if kind != K::Success && (first || kind == K::Broken) {
+        let counts = kind != K::Success && (first || kind == K::Broken);
+        let former = self.given_up(slot, seq);
+        if let Some(secret) = former.clone().filter(|_| counts) {
+            let used = Used { errors: [(kind, 1)].into(), ..Used::default() };
+            self.note_of_former(secret, (slot, lane), used, now);
+        }
+        let Some(journal) = &mut self.journal else { return };
+        if counts && former.is_none() {
             *journal.used.of(slot, lane).errors.entry(kind).or_default() += 1;
         }
-        if kind == K::Success {
+        if former.is_some() {
+            // How the secret fares that is there now it does not tell.
+        } else if kind == K::Success {
             touch |= journal.succeeded(slot, weight, now.wall_ms()) || ramps;
             if takes_started {
                 journal.used.of(slot, lane).last_success = Some(now.wall_ms());

@@ -67,9 +67,9 @@ impl State {
             return self.never_was(seat, first, now);
         }
         cell.failed |= verdict.is_key_fault();
-        let (slot, lane, began) = (cell.slot, cell.lane, cell.began);
+        let (slot, lane, began, start) = (cell.slot, cell.lane, cell.began, cell.seq);
         self.tally.judged(now, verdict.kind());
-        self.note_verdict(slot, lane, verdict.kind(), first, now);
+        self.note_verdict((slot, lane, start), verdict.kind(), first, now);
         if first && verdict.is_unsent() {
             // A connection that was refused is a try in vain, and nothing that was used.
             self.note_unstart(slot, lane, began, now);

@@ -6,14 +6,43 @@ use super::{
     lane::Origin,
     scope::Whom,
     state::{NO_MODEL, SHARED, State},
+    uses::Used,
 };
 use crate::{
-    store::{KeyRecord, KeyStanding, RestId},
+    store::{KeyRecord, KeyStanding, RestId, UsageRecord},
     time::Now,
     verdict::Scope,
 };
 
+/// So many are remembered whose place is another's.
+const GIVEN_UP: usize = 256;
+
+/// A secret that gave its place to another.
+pub(super) struct GivenUp {
+    slot: u32,
+    /// The last start that was its.
+    last: u64,
+    hash: Arc<str>,
+}
+
 impl State {
+    /// The secret that this start went out by, where its place has another by now.
+    #[inline]
+    pub(super) fn given_up(&self, slot: u32, start: u64) -> Option<Arc<str>> {
+        let given_up = &self.journal.as_ref()?.given_up;
+        given_up.iter().find(|held| held.slot == slot && start <= held.last).map(|held| Arc::clone(&held.hash))
+    }
+
+    /// What a request did is known of the secret that it went out by.
+    #[cold]
+    pub(super) fn note_of_former(&mut self, secret: Arc<str>, (slot, lane): (u32, u16), used: Used, now: Now) {
+        let told = self.usage_record(slot, lane, used, now).map(|told| UsageRecord { key: secret, ..told });
+        if let Some(journal) = &mut self.journal {
+            journal.parted_use.extend(told);
+        }
+        self.news();
+    }
+
     /// A lane is given up; its number may mean another from now on. What was used there counts among lanes without a
     /// name of their own: anybody can name one that does not exist.
     pub(super) fn forget_lane(&mut self, lane: u16) {
@@ -61,6 +90,7 @@ impl State {
     /// A key that left is forgotten: what its slot says of rests is nobody's.
     pub(super) fn note_forgotten(&mut self, slot: u32) {
         if let Some(journal) = &mut self.journal {
+            journal.given_up.retain(|held| held.slot != slot);
             for lane in 0..self.lanes.len() as u16 {
                 journal.touched.remove(&(slot, lane));
             }
@@ -114,6 +144,12 @@ impl State {
         journal.known.by_hash.insert(hash, slot);
         if let Some(share) = &mut journal.share {
             share.forget_key(slot);
+        }
+        if let Some(hash) = old.clone() {
+            if journal.given_up.len() >= GIVEN_UP {
+                journal.given_up.remove(0);
+            }
+            journal.given_up.push(GivenUp { slot, last: self.seq, hash });
         }
         let named_after = old.map(|old| format!("key:{old}"));
         if journal.names.get(&owner).map(|name| &**name) == named_after.as_deref() {

@@ -147,7 +147,7 @@ impl State {
             return false;
         }
         let Some(cell) = self.seats.get_mut(seat).filter(|cell| cell.is_plain()) else { return false };
-        let (slot, lane_at, Some(stamp)) = (cell.slot, cell.lane, cell.stamp) else { return false };
+        let (slot, lane_at, start, Some(stamp)) = (cell.slot, cell.lane, cell.seq, cell.stamp) else { return false };
         let key = &mut self.roster.keys[slot as usize];
         let owner = &self.roster.owners[cell.owner as usize];
         let lane = &mut self.lanes[usize::from(lane_at)];
@@ -174,7 +174,7 @@ impl State {
         lane.overloads = 0;
         if !ENDS {
             cell.judged = true;
-            self.note_verdict(slot, lane_at, VerdictKind::Success, true, now);
+            self.note_verdict((slot, lane_at, start), VerdictKind::Success, true, now);
             return true;
         }
         cell.leave();
@@ -190,7 +190,7 @@ impl State {
         {
             self.rise(lane_at, slot);
         }
-        self.note_verdict(slot, lane_at, VerdictKind::Success, true, now);
+        self.note_verdict((slot, lane_at, start), VerdictKind::Success, true, now);
         true
     }
 }

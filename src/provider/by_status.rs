@@ -29,24 +29,34 @@ pub(super) const REDIRECTS: &[Rule] = &[
 ];
 
 /// The network in front of an API, which refuses an address before the API sees anything.
-pub(super) const EDGE: &[Rule] = &[rule(
-    &[403, 429, 503],
-    &[
-        // Cloudflare's, without its page: by address, by signature of the client, by rate.
-        All(&[Bare, Begins("error code: 1003")]),
-        All(&[Bare, Begins("error code: 1005")]),
-        All(&[Bare, Begins("error code: 1006")]),
-        All(&[Bare, Begins("error code: 1007")]),
-        All(&[Bare, Begins("error code: 1008")]),
-        All(&[Bare, Begins("error code: 1009")]),
-        All(&[Bare, Begins("error code: 1010")]),
-        All(&[Bare, Begins("error code: 1012")]),
-        All(&[Bare, Begins("error code: 1015")]),
-        All(&[Bare, Begins("error code: 1020")]),
-    ],
-    ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("NETWORK_EDGE").heeding(HOUR),
-    "The network in front of the provider refuses this machine's address: use another exit address, or wait.",
-)];
+pub(super) const EDGE: &[Rule] = &[
+    rule(
+        &[403, 429, 503],
+        &[
+            // Cloudflare's, without its page (`envelope` writes its JSON so as well): by address, by signature of the client, by rate.
+            All(&[Bare, Begins("error code: 1003")]),
+            All(&[Bare, Begins("error code: 1005")]),
+            All(&[Bare, Begins("error code: 1006")]),
+            All(&[Bare, Begins("error code: 1007")]),
+            All(&[Bare, Begins("error code: 1008")]),
+            All(&[Bare, Begins("error code: 1009")]),
+            All(&[Bare, Begins("error code: 1010")]),
+            All(&[Bare, Begins("error code: 1012")]),
+            All(&[Bare, Begins("error code: 1015")]),
+            All(&[Bare, Begins("error code: 1020")]),
+            All(&[Bare, Begins("error code: 1106")]),
+        ],
+        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("NETWORK_EDGE").heeding(HOUR),
+        "The network in front of the provider refuses this machine's address: use another exit address, or wait.",
+    ),
+    // How the provider is connected to it, or something else that it cannot do: nothing of a key.
+    rule(
+        &[403, 409, 429],
+        &[All(&[Bare, Begins("error code: ")])],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause).code("NETWORK_EDGE_FAULT").heeding(600),
+        "The network in front of the provider failed: it is tried again, and if it goes on, see the provider's status page.",
+    ),
+];
 
 /// Web pages where an API would answer in JSON: a network in front of it speaks.
 pub(super) const PAGES: &[Rule] = &[

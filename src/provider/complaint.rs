@@ -166,9 +166,12 @@ impl Complaint {
 
     /// How long the message asks to wait, where answers of this status ask for that.
     pub(super) fn wait_in_text(&self) -> Option<Duration> {
+        self.is_of_waiting().then(|| crate::verdict::retry_after::in_text(&self.own)).flatten()
+    }
+
+    /// Whether answers of this status ask to wait.
+    pub(super) fn is_of_waiting(&self) -> bool {
         matches!(self.status, 403 | 429 | 498 | 503 | 529)
-            .then(|| crate::verdict::retry_after::in_text(&self.own))
-            .flatten()
     }
 
     /// Whether a limit was met. Only then does the message tell of limits: in any other it may be the caller who does.

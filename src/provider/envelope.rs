@@ -30,8 +30,11 @@ impl<'a> Envelope<'a> {
         let text = String::from_utf8_lossy(&body[..body.len().min(ENOUGH)]);
         let whole = value(&text).or_else(|| in_events(&text));
         let cut = whole.is_none();
-        let json = whole.or_else(|| mended(&text));
-        Self { text, json: json.map(unwrapped), cut }
+        let json = whole.or_else(|| mended(&text)).map(unwrapped);
+        if let Some(code) = json.as_ref().and_then(edge_code) {
+            return Self { text: format!("error code: {code}").into(), json: None, cut: false };
+        }
+        Self { text, json, cut }
     }
 
     /// Of an error that was no text.
@@ -129,6 +132,12 @@ fn told(json: &Value) -> Option<&Value> {
         .or_else(|| json.get("response")?.get("error").filter(present))
         .or_else(|| (json.get("type")?.as_str()? == "error").then_some(json))
         .or_else(|| json.get(OUTCOME).filter(|outcome| outcome.get("status_code").is_some_and(|code| *code != 0)))
+}
+
+/// Of an error of the network in front (Cloudflare's, as it writes them to whoever takes JSON) its number: it says the same
+/// without JSON as `error code: 1015`.
+fn edge_code(json: &Value) -> Option<u64> {
+    (json.get("cloudflare_error")? == true).then(|| json.get("error_code")?.as_u64()).flatten()
 }
 
 /// Whether the body is a web page, by its type or its beginning.

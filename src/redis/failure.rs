@@ -46,16 +46,24 @@ impl RedisError {
 
     /// What the server, or the way to it, said.
     pub(super) fn of(what: impl Into<String>, source: redis::RedisError) -> Self {
-        let kind = match source.code() {
+        let code = code(&source);
+        let kind = match code {
             _ if passes(&source) => Kind::Unreachable,
-            Some("OOM" | "MISCONF" | "NOREPLICAS" | "BUSY") => Kind::Hindered,
+            Some("OOM" | "MISCONF" | "NOREPLICAS" | "BUSY" | FULL) => Kind::Hindered,
             _ => Kind::Refused,
         };
         let mut what = what.into();
         if is_about_a_password(&source) {
             what.push_str(" without the right password (KEYPOOL_REDIS_PASSWORD, store.password_file, or in its URL)");
         }
+        what.push_str(code.and_then(hint).unwrap_or_default());
         Self { kind, what, source: Some(Box::new(source)) }
+    }
+
+    /// What the server at `address` said to whoever came in.
+    pub(super) fn of_coming_in(address: impl fmt::Display, source: redis::RedisError) -> Self {
+        let verb = if is_about_a_password(&source) { "lets nobody in" } else { "does not take the connection" };
+        Self::of(format!("{address} {verb}"), source)
     }
 
     pub(super) fn because(mut self, source: impl Into<BoxError>) -> Self {
@@ -74,7 +82,7 @@ impl RedisError {
     }
 
     /// Whether it may be otherwise a little later, with nothing set otherwise: [`RedisError::is_unreachable`], or a server
-    /// that has no memory or disk left, too few replicas, or a script that does not end.
+    /// that has no memory or disk left, too few replicas, as many clients as it may have, or a script that does not end.
     pub fn is_passing(&self) -> bool {
         matches!(self.kind, Kind::Unreachable | Kind::Hindered)
     }
@@ -90,16 +98,50 @@ impl RedisError {
     }
 }
 
+/// Our word for a server that has as many clients as it may have, which has none of its own.
+const FULL: &str = "MAXCLIENTS";
+
+/// What the server calls the reason. Where a number of a database could not be chosen the client tells the sentence alone.
+fn code(error: &redis::RedisError) -> Option<&str> {
+    const SENTENCES: [(&str, &str); 6] = [
+        ("loading the dataset", "LOADING"),
+        ("against a read only", "READONLY"),
+        ("link with master is down", "MASTERDOWN"),
+        ("authentication required", "NOAUTH"),
+        ("is busy running a script", "BUSY"),
+        ("max number of clients", FULL),
+    ];
+    let by_sentence = || {
+        let told = error.to_string().to_lowercase();
+        SENTENCES.iter().find(|(sentence, _)| told.contains(sentence)).map(|(_, code)| *code)
+    };
+    error.code().filter(|code| *code != "ERR").or_else(by_sentence)
+}
+
+/// What to know of a reason, or to do.
+fn hint(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "LOADING" => " yet, since it loads its data: it serves when it has them",
+        "READONLY" => {
+            ", since it is a read-only replica: name the master (store.url, --redis, KEYPOOL_REDIS_URL), or let this one take \
+             its place (redis-cli REPLICAOF NO ONE)"
+        }
+        "MASTERDOWN" => ", since it is a replica that has lost its master",
+        FULL => ", since it has as many clients as it may have (maxclients)",
+        _ => return None,
+    })
+}
+
 /// Whether it may be otherwise a little later, or over another connection: nobody answers, or one who loads its data, was
 /// made a replica, or is part of a cluster that has no majority.
 pub(super) fn passes(error: &redis::RedisError) -> bool {
-    let code = matches!(error.code(), Some("LOADING" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN"));
+    let code = matches!(code(error), Some("LOADING" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN"));
     code || error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
 }
 
 /// Whether the server asks for a password, or for another one.
 fn is_about_a_password(error: &redis::RedisError) -> bool {
-    matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) || error.kind() == redis::ErrorKind::AuthenticationFailed
+    matches!(code(error), Some("NOAUTH" | "WRONGPASS")) || error.kind() == redis::ErrorKind::AuthenticationFailed
 }
 
 impl fmt::Display for RedisError {

@@ -174,7 +174,7 @@ impl Shared {
             });
         }
         let made = MultiplexedConnection::new_with_config(&login, way, config).await;
-        let (connection, driver) = made.map_err(|error| RedisError::of(format!("{address} lets nobody in"), error))?;
+        let (connection, driver) = made.map_err(|error| RedisError::of_coming_in(address, error))?;
         let driver = tokio::spawn(async move {
             driver.await;
             // Not where it was given up here.

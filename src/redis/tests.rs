@@ -277,3 +277,51 @@ async fn tls_with_an_authority_of_ones_own() {
     let plain = Options::new("redis://localhost").unwrap().ca_file(path("own.pem"));
     assert!(Link::open(plain).await.unwrap_err().is_invalid(), "nothing would be encrypted");
 }
+
+/// A server that says this to every command, but for those of the way in where `lets_in`.
+async fn saying(error: &'static str, lets_in: bool) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 65_536];
+                while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+                    let text = String::from_utf8_lossy(&buffer[..read]).to_uppercase();
+                    let commands: Vec<&str> = text.split("\r\n*").collect();
+                    for command in commands {
+                        let of_the_way_in =
+                            ["CLIENT", "HELLO", "AUTH", "SELECT"].iter().any(|word| command.contains(word));
+                        let answer =
+                            if lets_in && of_the_way_in { "+OK\r\n".to_owned() } else { format!("-{error}\r\n") };
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                    }
+                }
+            });
+        }
+    });
+    format!("redis://{address}")
+}
+
+/// Also where the client tells only that a database could not be chosen.
+#[tokio::test]
+async fn what_keeps_a_server_from_serving_is_said_as_it_is() {
+    for (error, says, passing) in [
+        ("LOADING Redis is loading the dataset in memory", "it loads its data", true),
+        ("READONLY You can't write against a read only replica.", "read-only replica: name the master", true),
+        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", "lost its master", true),
+        ("ERR max number of clients reached", "as many clients as it may", true),
+        ("BUSY Redis is busy running a script.", "busy running", true),
+        ("NOAUTH Authentication required.", "without the right password", false),
+        ("NOPERM this user has no permissions to run this command", "no permissions", false),
+    ] {
+        for (lets_in, database) in [(false, ""), (false, "/2"), (true, ""), (true, "/2")] {
+            let options = Options::new(&format!("{}{database}", saying(error, lets_in).await)).unwrap();
+            let told = Link::open(at_once(options)).await.unwrap_err();
+            let way = format!("{error} {lets_in} {database:?}: {told}");
+            assert!(told.to_string().contains(says) && told.is_passing() == passing, "{way}");
+            assert!(!passing || !told.to_string().contains("lets nobody in"), "{way}");
+        }
+    }
+}

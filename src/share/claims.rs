@@ -151,6 +151,9 @@ pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: 
             let left = draws::draw(state, renewal, claim, units, left, now, reply);
             if left > 0 {
                 reply.dry.push(kind.clone());
+                if let Some(opens) = opens(state, units, &renewal.holder, now) {
+                    reply.opens.insert(kind.clone(), opens - now);
+                }
                 if let Some(record) = state.holders.get_mut(&renewal.holder) {
                     record.wanted.insert(kind.clone(), left);
                 }
@@ -170,6 +173,25 @@ pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: 
     for held in renewal.held.iter().filter(|held| elsewhere.contains(&held.unit)) {
         reply.wanted.insert(Kind::naming(&held.unit), 1);
     }
+}
+
+/// When the first of these has room that are not lent to this process, where all of them were given back full. What another
+/// holds may have room, or be given back, at any time.
+fn opens(state: &BoardState, units: &[Offer<'_>], holder: &HolderId, now: i64) -> Option<i64> {
+    let mut soonest = None;
+    for (offer, record) in state.units.along(units, Offer::name) {
+        let record = record?;
+        if record.holder.as_ref() == Some(holder) && record.until > now {
+            continue;
+        }
+        let opens = record.opens.filter(|opens| record.holder.is_none() && *opens > now + SOON)?;
+        let whole = record.mode == Mode::Whole && record.into.is_none();
+        if !whole || counts::grew(&record.counts, &state.limits(offer.name())) {
+            return None;
+        }
+        soonest = Some(soonest.map_or(opens, |held: i64| held.min(opens)));
+    }
+    soonest
 }
 
 /// What may be granted of a kind.

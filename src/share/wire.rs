@@ -1,8 +1,7 @@
 //! What a process and the board say to each other: one [`Renewal`] there, one [`Reply`] back.
 //!
 //! Times are milliseconds relative to the message's own moment: of a renewal when it was sent, of a reply when the board
-//! answered. Whoever reads it puts its own, later moment in their place, so that what began seems to have begun no
-//! earlier than it did.
+//! answered. Whoever reads it puts its own, later moment in their place: nothing seems to have begun earlier than it did.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -288,7 +287,10 @@ pub struct Reply {
     /// Kinds of which not all could be granted that was claimed.
     #[serde(default)]
     pub dry: Vec<Kind>,
-    /// Of a kind: how many units there are, and how many processes that ask for it.
+    /// Of those kinds whose every unit was given back full: after how long the first of them has room.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub opens: BTreeMap<Kind, i64>,
+    /// Of a kind: how many units, and processes that ask for it.
     #[serde(default)]
     pub crowd: BTreeMap<Kind, (u64, u64)>,
     /// Nobody else was heard of lately: all that is free was granted. Said to one who [notes](Renewal::noting).

@@ -50,13 +50,10 @@ pub fn server_time(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()
 }
 
-/// Seconds (`120`, `1.5`) or an HTTP date, as `Retry-After` has them, or a duration with its unit (`20s`), as it has none.
+/// Seconds (`120`, `1.5`) or an HTTP date, as `Retry-After` has them, or what it has not: a duration with its unit (`20s`),
+/// seconds or finer since the Unix epoch, the same twice (`20, 20`, where something between made one of two).
 pub fn seconds_or_date(text: &str, now: SystemTime) -> Option<Duration> {
-    let text = text.trim();
-    match number(text) {
-        Some(value) => seconds(value),
-        None => duration(text).or_else(|| date(text, now)),
-    }
+    reset(text, now).or_else(|| reset(text.split_once(',')?.0, now))
 }
 
 /// When a count is restored, in the forms of the `*-reset` headers: seconds from now (`20`), seconds, milliseconds or

@@ -125,3 +125,26 @@ async fn what_was_refused_whole_leaves_its_room_to_others() {
         tokio::time::advance(Duration::from_secs(61)).await;
     }
 }
+
+/// Once the limits are known each owner's window has to be empty for so much: of four owners three are asked, or as many as
+/// have carried nothing for a minute.
+#[tokio::test(start_paused = true)]
+async fn as_many_are_asked_as_have_an_empty_window() {
+    let clock = || Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    for busy in 0..=4 {
+        let key =
+            |n: usize| Key::new(format!("AIzaSy-not-a-real-key-{n:04}")).id(format!("k{n}").as_str()).tier(Tier::Free);
+        let pool = KeyPool::builder(Gemini::new()).keys((0..4).map(key)).clock(clock()).build().unwrap();
+        // All learn what they may.
+        for _ in 0..3 {
+            drop(send(&pool, FLASH, &prompt(300_000), |_| full()).await);
+            tokio::time::advance(Duration::from_secs(61)).await;
+        }
+        for _ in 0..busy {
+            serves(&pool).await;
+        }
+        let (answer, attempts) = send(&pool, FLASH, &prompt(300_000), |_| full()).await;
+        assert_eq!(attempts, (4 - busy).min(3), "{busy} carried a small one");
+        assert!(answer.map_or_else(|error| busy == 4 && error.is_exhausted(), |answer| answer.0 == 429), "{busy}");
+    }
+}

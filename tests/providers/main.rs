@@ -1,6 +1,7 @@
 //! What the shipped providers make of answers: every recorded sample, answers nobody has seen yet, and hostile ones.
 
 mod families;
+mod gateways;
 mod hostile;
 mod meaning;
 mod met;

@@ -6,6 +6,7 @@ mod changes;
 mod convicts;
 mod facts;
 mod few;
+mod filled;
 #[cfg(feature = "redis")]
 mod hints;
 mod host;
@@ -14,6 +15,7 @@ mod identity;
 mod lost;
 #[cfg(all(feature = "sqlite", feature = "redis"))]
 mod named;
+mod overfull;
 mod passing;
 #[cfg(feature = "redis")]
 mod redis;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tower_keypool::{
-    Clock, Demand, Event, KeyPoolBuilder, Limits, Priority, Verdict, VerdictKind,
+    Clock, Demand, Event, KeyPoolBuilder, Limits, Priority, Usage, Verdict, VerdictKind,
     store::{KeyStanding, Store},
 };
 
@@ -352,6 +352,40 @@ async fn a_refused_connection_of_a_secret_that_was_replaced_is_not_the_new_ones(
     pool.flush().await.unwrap();
     let rows: Vec<i64> = used(&machine).await.into_iter().map(|row| row.2).collect();
     assert!(rows.iter().all(|requests| *requests >= 0) && rows.iter().sum::<i64>() <= 1, "{rows:?}");
+}
+
+/// What a request cost may be told when its secret has given its place to another: it is the old one's.
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_when_a_secret_is_replaced_is_the_old_ones() {
+    let machine = Machine::new();
+    let pool = machine.start(builder().key(key(0))).await;
+    let [early, good, bad] = [(); 3].map(|()| take(&pool, FLASH));
+    let tokens = |input| {
+        let mut usage = Usage::default();
+        (usage.input_tokens, usage.output_tokens) = (Some(input), Some(1));
+        usage
+    };
+    early.usage(tokens(10));
+    pool.flush().await.unwrap();
+    pool.replace(&id(0), "AIza-not-a-real-key-99998").unwrap();
+    early.usage(tokens(15));
+    pool.replace(&id(0), "AIza-not-a-real-key-99999").unwrap();
+    good.usage(tokens(700));
+    good.settle(&Verdict::SUCCESS);
+    bad.settle(&Verdict::new(VerdictKind::Transient));
+    let new = take(&pool, FLASH);
+    new.usage(tokens(5));
+    new.settle(&Verdict::SUCCESS);
+    pool.flush().await.unwrap();
+    let rows = machine.memory.usage("2026-06-15", "2026-06-15").await.unwrap();
+    let mut told: Vec<_> = rows
+        .iter()
+        .map(|row| (row.requests, row.input_tokens, row.output_tokens, row.errors.values().sum::<u64>()))
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, [(1, 5, 1, 0), (3, 715, 2, 1)]);
+    let kept = machine.memory.load().await.unwrap().keys;
+    assert!(kept.values().all(|key| key.consecutive_failures == 0), "{kept:?}");
 }
 
 /// How keys fare goes with the counts; what takes one out of use does not wait for them, nor is it lost with the machine.

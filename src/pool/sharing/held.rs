@@ -14,7 +14,7 @@ use crate::{
         state::State,
     },
     share::{News, Spent, UnitId},
-    time::Now,
+    time::{Now, Tick},
 };
 
 use super::{KindAt, Share};
@@ -51,6 +51,12 @@ impl State {
         self.share().is_some_and(|share| !share.is_divided())
             && !self.lanes[usize::from(lane)].owners[owner as usize].is_held()
             && self.is_lent(lane, slot)
+    }
+
+    /// When this key's unit may be lent at the earliest, where all that may be lent in its place is known to be full.
+    pub(in crate::pool) fn is_full_till(&self, lane: u16, slot: u32, now: Now) -> Option<Tick> {
+        let kind = self.share()?.kinds.get(&(lane, self.roster.keys[slot as usize].priority))?;
+        kind.opens.filter(|opens| kind.dry && *opens > now.tick)
     }
 
     /// Why this process may not use an owner with limits now.

@@ -35,7 +35,7 @@ use super::{
     journal::{Bell, Unit},
 };
 use crate::{
-    share::{Counters, Kind, News, Settings, Spent, UnitId},
+    share::{Counters, Kind, News, Reply, Settings, Spent, UnitId},
     time::{Now, Tick},
 };
 
@@ -156,6 +156,8 @@ struct Demanded {
     lacks: bool,
     /// The board had none when it was asked last.
     dry: bool,
+    /// It knows when it has one.
+    opens: Option<Tick>,
     /// Owners that somebody must have, as of the same.
     named: BTreeSet<u32>,
 }
@@ -279,6 +281,15 @@ impl Share {
     /// The kinds of a lane, the first priority first.
     fn kinds_of(&mut self, lane: u16) -> impl Iterator<Item = (&KindAt, &mut Demanded)> {
         self.kinds.range_mut((lane, 0)..=(lane, u16::MAX))
+    }
+
+    /// Of which kinds the board has none, and until when where it knows.
+    fn hear_what_is_out(&mut self, reply: &Reply, now: Now) {
+        for kind in self.kinds.values_mut() {
+            kind.dry = reply.dry.contains(&kind.name);
+            let opens = reply.opens.get(&kind.name);
+            kind.opens = opens.map(|ms| now.tick.plus(Duration::from_millis(ms.unsigned_abs())));
+        }
     }
 
     /// A lane is given up: its number may mean another from now on.

@@ -374,9 +374,7 @@ impl Renewing {
             share.recovering_until = reply.recovering.map_or(Tick::ZERO, |ms| now.tick.plus(Duration::from_millis(ms)));
             share.ahead_ms = now.ahead_ms;
             share.stale |= std::mem::replace(&mut share.differ, reply.differ) != reply.differ;
-            for kind in share.kinds.values_mut() {
-                kind.dry = reply.dry.contains(&kind.name);
-            }
+            share.hear_what_is_out(reply, now);
             came_back
         };
         // Who notes keeps to what was noted.
@@ -395,6 +393,8 @@ impl Renewing {
         } else {
             state.revive_units(granted);
         }
+        // Whoever hoped for what others may have knows better now.
+        state.waiters.lost |= !reply.opens.is_empty();
         state.serve(now);
     }
 }

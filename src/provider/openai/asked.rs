@@ -23,6 +23,8 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
             Frames("model ", " not found"),
             Frames("model ", " is not found"),
             All(&[Begins("model ''"), Says("'' not found")]),
+            // vLLM's.
+            All(&[Is("NotFoundError"), Begins("model ''"), Says("'' does not exist")]),
         ],
         ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
         "This server does not have the model: pull it there, or check its name.",
@@ -98,6 +100,13 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
         "The provider's moderation refused the input: change what is asked.",
     ),
     // The provider.
+    // Of servers of one's own (TGI): the answer was begun, and broke off.
+    rule(
+        &[424],
+        &[Begins("request failed during generation")],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause).retries(1),
+        "The server failed while it answered: it is tried once more; its log says why.",
+    ),
     rule(
         &[409],
         &[],

@@ -39,6 +39,13 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
             Says("capacity limits"),
             Says("model busy"),
             Says("model is busy"),
+            Says("model is overloaded"),
+            Says("is at capacity"),
+            Says("is too busy"),
+            Says("experiencing high demand"),
+            Says("worker local total request limit reached"),
+            // OpenRouter's, of whom it passed the request on to.
+            Is("upstream_provider_shared_pool"),
             // Zhipu's.
             Is("1305"),
             Is("1312"),
@@ -82,6 +89,7 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
         &[
             Hits(Hit::Day),
             Is("usage_limit_reached"),
+            IsLike("free_tier_daily"),
             Is("SetLimitExceeded"),
             // Zhipu's.
             Is("1304"),
@@ -112,6 +120,13 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
         "The account's plan does not include this model: use a key of a larger plan, or another model.",
     ),
     // Rates.
+    // GitHub's, which says 403.
+    rule(
+        &[403],
+        &[Begins("you have exceeded a secondary rate limit"), Begins("api rate limit exceeded ")],
+        ruling(K::RateLimited, S::Key, U::Backoff, E::OtherKey).code("RATE_LIMIT").heeding(HOUR),
+        "This key's account asks too often: wait as long as stated, or add a key of another account.",
+    ),
     rule(
         &[429],
         &[Hits(Hit::Account), Is("1313")],
@@ -125,6 +140,11 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
             IsLike("ratelimit"),
             IsLike("_quota_exceeded"),
             IsLike("throttling"),
+            IsLike("free_tier_per_minute"),
+            // Together's.
+            IsLike("request_limited"),
+            IsLike("token_limited"),
+            Begins("max parallel request limit reached"),
             Is("limit_requests"),
             Is("limit_burst_rate"),
             // Zhipu's.
@@ -133,6 +153,7 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
             // MiniMax's: requests, tokens.
             Is("1002"),
             Is("1039"),
+            Is("1041"),
             Begins("you have been rate limited"),
             Begins("too many requests for team "),
             Begins("too many tokens for team "),

@@ -25,6 +25,13 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
         ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).code("CREDITS_TOO_LOW_FOR_REQUEST").retries(8),
         "The account's credits do not cover this one request: ask for fewer tokens, or add credits.",
     ),
+    // Whom a router passed the request on to wants to be paid by the router.
+    rule(
+        &[402],
+        &[Begins("provider returned error")],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause).code("UPSTREAM_REFUSED"),
+        "The provider behind this one wants to be paid: it is tried again; if it goes on, see to the key that was given to the router.",
+    ),
     // A proxy that gives keys of its own a budget (LiteLLM).
     rule(
         &[400, 429],
@@ -33,8 +40,13 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
         "This key's budget is used up: raise it where the key was made.",
     ),
     rule(
-        &[402, 403],
-        &[Begins("key limit exceeded")],
+        &[401, 402, 403],
+        &[
+            Begins("key limit exceeded"),
+            // new-api's: a token of its own at its end, or with less than this request may cost.
+            Begins("该令牌额度已用尽"),
+            Is("pre_consume_token_quota_failed"),
+        ],
         ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("KEY_LIMIT_EXCEEDED"),
         "This key reached the credit limit that its owner set: raise it in the provider's console.",
     ),

@@ -55,6 +55,8 @@ const AXES: &[Axis] = &[
         remaining: "x-ratelimit-remaining",
         reset: "x-ratelimit-reset",
     },
+    // Of gateways, as the IETF's draft had them first.
+    Axis { unit: Unit::Requests, limit: "ratelimit-limit", remaining: "ratelimit-remaining", reset: "ratelimit-reset" },
 ];
 
 /// Of quotas that are out for no longer than this the end is waited for.
@@ -84,7 +86,10 @@ fn until_one(rate: RateHeader) -> Duration {
 
 /// What remains, in an answer of any of them.
 pub(super) fn read(headers: &HeaderMap, now: Option<SystemTime>) -> Vec<RateHeader> {
-    let told = |name: &HeaderName| name.as_str().starts_with("x-ratelimit-remaining") || name == rate_headers::COMBINED;
+    let told = |name: &HeaderName| {
+        let name = name.as_str();
+        name.starts_with("x-ratelimit-remaining") || name.starts_with(rate_headers::COMBINED)
+    };
     if !headers.keys().any(told) {
         return Vec::new();
     }

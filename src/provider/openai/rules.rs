@@ -30,11 +30,20 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Is("no_access"),
             Is("model_not_supported"),
             Is("ModelNotOpen"),
+            // MiniMax's, of a plan.
+            Is("2061"),
             Begins("not found the model "),
             Begins("function '': not found for account "),
         ],
         ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
         "This key or its account may not use this model: allow it in the provider's console.",
+    ),
+    // Of a gateway whose group for this key has nobody who offers the model (new-api).
+    rule(
+        &[503],
+        &[Is("model_not_found")],
+        ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
+        "The gateway has nobody for this model in this key's group: give the key another group, or add a channel there.",
     ),
     // What begins with the caller's own words.
     rule(
@@ -42,6 +51,11 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[
             Says("is not a valid model id"),
             Begins("no endpoints found "),
+            Begins("no allowed providers are available "),
+            // xAI's.
+            Begins("model not found: "),
+            // LiteLLM's.
+            Says("invalid model name passed in model="),
             Is("invalid_model"),
             Is("unknown_model"),
             Is("unavailable_model"),
@@ -58,6 +72,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[400, 404, 410],
         &[
             Is("model_decommissioned"),
+            Is("ModelDeprecated"),
+            Is("ServiceModelDeprecated"),
             Says("has reached its end of life"),
             Frames("model ", " has been deprecated"),
             Frames("model ", " was removed on "),
@@ -93,6 +109,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("missing bearer "),
             Begins("no api key provided "),
             Begins("access denied due to missing subscription key"),
+            Begins("no api key supplied"),
+            Begins("no api key found in request"),
+            Begins("authentication error, no api key passed in"),
+            Begins("header of type '' was missing"),
+            // Zhipu's.
+            Begins("authentication parameter not received in header"),
+            Begins("header中未收到authorization参数"),
         ],
         ruling(K::Misconfigured, S::Caller, U::Now, E::No).code("MISSING_API_KEY"),
         "The key did not reach the provider: let nothing below the key pool remove headers.",
@@ -241,6 +264,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("access denied due to virtual network"),
             Begins("public access is disabled"),
             Begins("access denied. please check your network settings"),
+            Begins("traffic is not from an approved private endpoint"),
         ],
         ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("NETWORK_RULES"),
         "The resource's network rules shut this machine's address out: allow it there, or use another exit address.",

@@ -11,7 +11,7 @@ use crate::{
     limit::{Span, Unit},
     provider::{
         Answer,
-        complaint::{Complaint, Hit},
+        complaint::{Complaint, Hit, Mark},
         envelope::Envelope,
         error_words, long_quota, rate_headers,
     },
@@ -35,7 +35,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let mut said = Complaint::of(answer, Some(envelope));
     let remaining = rates::read(answer.headers, Some(answer.now));
     let mut message: &str = envelope.message();
-    let mut account_reset = None;
+    let (mut account_reset, mut told_wait) = (None, None);
     if let Some(error) = envelope.error() {
         let outer = envelope.json.as_ref();
         let inner = error.get("innererror").and_then(|inner| inner.get("code"));
@@ -52,14 +52,19 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         let first = error.get("errors").and_then(|errors| errors.get(0));
         let behind = first.and_then(|first| first.get("error_chain")?.get(0)?.get("message"));
         let first = behind.or_else(|| first?.get("message"));
-        let outer = outer.and_then(|outer| outer.get("message"));
+        let sentence = outer.and_then(|outer| outer.get("message"));
         let named = ["message", "detail", "status_msg"].map(|name| error.get(name));
-        let told = [Some(error)].into_iter().chain(named).chain([outer, first]);
+        let told = [Some(error)].into_iter().chain(named).chain([sentence, first]);
         message = told.flatten().find(|value| text(value)).and_then(Value::as_str).unwrap_or(message);
         if answer.status.is_success() {
             said.status = error_words::status_of(error).unwrap_or(500);
         }
         let metadata = error.get("metadata");
+        // OpenRouter's word for whose limit it was.
+        if let Some(source) = metadata.and_then(|metadata| metadata.get("limit_source")?.as_str()) {
+            said.say(source);
+        }
+        told_wait = [metadata, Some(error), outer].into_iter().flatten().find_map(wait_in_members);
         if metadata.and_then(|metadata| metadata.get("provider_name")?.as_str()).is_some() {
             said.say(RELAYED);
         }
@@ -68,7 +73,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
                 retry_after::reset(&reset.as_str().map_or_else(|| reset.to_string(), str::to_owned), answer.now)
             });
     }
-    said.tell(&decoded(message));
+    said.tell(&decoded(undressed(message)));
     if is_passed_on(said.message()) {
         said.say(PASSED_ON);
     }
@@ -82,8 +87,12 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     }
     said.hit = account_reset.filter(|_| !is_of_models(&said, answer.asked)).map(|_| Hit::Account);
     // In this order: the headers that are made for it, the error's own words, what the rate headers leave to infer.
-    said.wait =
-        said.wait.or(account_reset).or_else(|| said.wait_in_text()).or_else(|| rate_headers::restored(&remaining));
+    said.wait = said
+        .wait
+        .or(account_reset)
+        .or(told_wait.filter(|_| said.is_of_waiting()))
+        .or_else(|| said.wait_in_text())
+        .or_else(|| rate_headers::restored(&remaining));
     if said.hit.is_none() && (said.wait.is_none() || account_reset.is_some()) {
         said.hit = long_quota::hit_of(&said);
     }
@@ -101,8 +110,25 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
 /// (`free-models-per-day`), or of one (`limit_rpm/a/model/…`, `High demand for a/model`).
 fn is_of_models(said: &Complaint, asked: Option<&str>) -> bool {
     let names = |asked: &str| !asked.is_empty() && said.message().contains(&asked.to_lowercase());
-    ["free-models-per-", "limit_rpm/", "limit_rpd/", "per-model"].iter().any(|word| said.own().contains(word))
+    said.word_for(&Mark::IsLike("free_tier")).is_some()
+        || ["free-models-per-", "limit_rpm/", "limit_rpd/", "per-model"].iter().any(|word| said.own().contains(word))
         || asked.is_some_and(names)
+}
+
+/// How long an error asks to wait in a member of its own.
+fn wait_in_members(error: &Value) -> Option<Duration> {
+    const NAMES: [(&str, f64); 4] =
+        [("retry_after_ms", 1e-3), ("retry_after_seconds", 1.0), ("retry_after", 1.0), ("retryAfter", 1.0)];
+    let told = |(name, scale): &(&str, f64)| {
+        let seconds = error.get(name)?.as_f64().filter(|told| *told > 0.0)? * scale;
+        Some(Duration::try_from_secs_f64(seconds).unwrap_or(retry_after::LONGEST).min(retry_after::LONGEST))
+    };
+    NAMES.iter().find_map(told)
+}
+
+/// The sentence of `{'error': '…'}`, as `LiteLLM` tells some of its own.
+fn undressed(message: &str) -> &str {
+    message.strip_prefix("{'error': '").and_then(|rest| rest.strip_suffix("'}")).unwrap_or(message)
 }
 
 /// A sentence whose blanks are percent-encoded, as xAI has some, as it was before.

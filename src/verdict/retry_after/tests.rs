@@ -155,6 +155,8 @@ fn the_finer_header_wins() {
     assert_eq!(header(&headers(&[("retry-after", "00:01:30")]), now()), ms(90_000));
     assert_eq!(header(&headers(&[("retry-after", "PT1M30S")]), now()), ms(90_000));
     assert_eq!(header(&headers(&[("retry-after", "-20s")]), now()), None);
+    assert_eq!(header(&headers(&[("retry-after", "1795000060")]), now()), ms(60_000), "seconds since the epoch");
+    assert_eq!(header(&headers(&[("retry-after", "20, 20")]), now()), ms(20_000));
     assert_eq!(header(&headers(&[("retry-after", "315360000")]), now()), Some(LONGEST));
     assert_eq!(header(&HeaderMap::new(), now()), None);
 }

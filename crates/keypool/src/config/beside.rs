@@ -157,11 +157,9 @@ pub(super) fn resolve(
         settings.pool.key_files.clone_from(&entry.key_files);
         // What is assumed of the gateway's own models says nothing of these.
         settings.limits.default.clear();
+        settings.check_keys_at(&at("keys"), document);
         let mut sources = vec![settings.source_at(&at("keys"), document, folder, environment, not_keys)];
         sources[0].tokens.clone_from(tokens);
-        if sources[0].keys.len() < entry.keys.len() {
-            document.problem(&at("keys"), "each needs one of secret, secret_env and secret_file");
-        }
         sources.extend(settings.files_at(&at("key_files"), document, folder, not_keys));
         files.extend(settings.key_paths_at(&at("key_files"), document, folder));
         files.extend(entry.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
@@ -261,12 +259,34 @@ mod tests {
         assert!(!format!("{beside:?}").contains(SECRET));
     }
 
+    /// As the configuration says of `limits.default`.
+    #[test]
+    fn what_is_assumed_of_the_first_providers_models_says_nothing_of_theirs() {
+        let key =
+            "[[providers]]\nname = \"open\"\nkind = \"openai\"\nkeys = [{ secret_env = \"OTHER\", tier = \"free\" }]\n";
+        let limits = |text: &str| {
+            let pool = loaded(&format!("{text}\n{key}")).unwrap()[0].builder().build().unwrap();
+            drop(pool.try_acquire("gpt-x").unwrap());
+            pool.snapshot().keys[0].lanes.iter().map(|lane| lane.limits.len()).sum::<usize>()
+        };
+        assert_eq!(limits("[limits.default.free]\nrpm = 5"), 0);
+        assert_eq!(limits("[[models]]\nname = \"gpt-x\"\nlimits.free.rpm = 5"), 1);
+    }
+
     #[test]
     fn what_is_wrong_is_said_at_its_place() {
         for (entry, said) in [
             ("name = \"a b\"\nkey_files = [\"others.txt\"]", "providers[0].name"),
             ("name = \"a\"\nkeys = [{ secret_env = \"NOBODYS\" }]", "providers[0].keys[0].secret_env"),
-            ("name = \"a\"\nkeys = [{}]", "providers[0].keys"),
+            ("name = \"a\"\nkeys = [{}]", "providers[0].keys[0]"),
+            (
+                "name = \"a\"\nkeys = [{ secret = \"k\", secret_env = \"OTHER\" }]",
+                "providers[0].keys[0]: expected exactly one",
+            ),
+            (
+                "name = \"a\"\nkeys = [{ secret_env = \"OTHER\", id = \"x\" }, { secret_env = \"OTHER\", id = \"x\" }]",
+                "providers[0].keys[1].id: providers[0].keys[0] has this id already",
+            ),
             ("name = \"a\"\nkey_files = [\"none.txt\"]", "providers[0].key_files"),
             ("name = \"a\"\nkey_files = [\"others.txt\"]\nmodels = [\"a*b\"]", "providers[0].models[0]"),
             ("name = \"a\"\nkey_files = [\"others.txt\"]\nupstream = \"x\"", "providers[0].upstream"),
@@ -275,6 +295,10 @@ mod tests {
             let error = loaded(&format!("[[providers]]\n{entry}\n")).unwrap_err();
             assert!(error.contains(said), "{entry}: {error}");
         }
+        // Once, and what it is.
+        let short = loaded("[[providers]]\nname = \"a\"\nkeys = [{ secret = \"sk-1\" }]\n").unwrap_err();
+        assert_eq!(short.lines().filter(|line| line.contains("providers[0]")).count(), 1, "{short}");
+        assert!(short.contains("providers[0].keys[0].secret"), "{short}");
         let twice = "[[providers]]\nname = \"a\"\nkey_files = [\"others.txt\"]\n".repeat(2);
         assert!(loaded(&twice).unwrap_err().contains("another provider has this name"));
     }

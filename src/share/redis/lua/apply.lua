@@ -200,7 +200,7 @@ local function apply(renewal, server_now, identity, echo)
   bury(renewal, now)
 
   local reply = {time = now, generation = state.generation, granted = {}, refused = {}, wanted = {}, give = {}, dry = {},
-    crowd = {}, draws = {}, facts = {}, corrections = {}, stricter = {}, days = {}, lent = {}}
+    opens = {}, crowd = {}, draws = {}, facts = {}, corrections = {}, stricter = {}, days = {}, lent = {}}
   reply.recovering = state.recovery and state.recovery.ends - now
   local record = holder_of(id)
   record.number, record.seen, record.lease, record.hints = renewal.number, now, renewal.lease, 1

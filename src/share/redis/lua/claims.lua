@@ -195,6 +195,21 @@ local function grant(renewal, claim, shares, elsewhere, now, reply)
   return left
 end
 
+-- When the first of a kind has room that is not lent to this process, where all of it was given back full.
+local function opens_of(kind, holder, now)
+  local soonest
+  for _, name in ipairs(kind.units) do
+    local record = unit(name)
+    if not record then return nil end
+    if not (record.holder == holder and record.ends > now) then
+      if record.holder or not record.opens or record.opens <= now + SOON or record.mode ~= 'whole' or record.into
+        or grew(record.counts, limits_of(name)) then return nil end
+      soonest = min(soonest or record.opens, record.opens)
+    end
+  end
+  return soonest
+end
+
 -- Grants what is claimed as far as it is free, and says what others lack.
 local function serve(renewal, now, reply)
   local raw = call('GET', base .. ':roster:' .. renewal.roster)
@@ -210,6 +225,8 @@ local function serve(renewal, now, reply)
         left = draw(renewal, claim, kind.units, left, now, reply)
         if left > 0 then
           table.insert(reply.dry, kind.kind)
+          local opens = opens_of(kind, renewal.holder, now)
+          if opens then reply.opens[kind.kind] = opens - now end
           own.wanted[kind.kind] = left
         end
       end
