@@ -38,6 +38,9 @@ pub struct Exhausted {
     /// Other processes gave nothing when they were asked last.
     #[serde(skip)]
     pub(crate) dry: bool,
+    /// For how long they have given nothing, asked again and again.
+    #[serde(skip)]
+    pub(crate) dry_for: Duration,
     /// Another model, listed below the one that was asked for, of which a key may serve before; then that is the time.
     #[serde(skip)]
     pub(crate) sooner: Option<Arc<str>>,
@@ -138,10 +141,15 @@ impl Exhausted {
         self.next_in.into_iter().chain(self.may_in).min()
     }
 
-    /// What the sentence says: that a key may serve sooner than one is sure to, behind others, counts where nothing brings one
-    /// at any time.
+    /// When to come again: that a key may serve sooner than one is sure to, behind others, counts where nothing brings one at any
+    /// time. A key that is [not lent](OutReason::HeldElsewhere) is, mostly, a moment after others were asked for it: whoever
+    /// comes again does so as long after as they have given nothing, so that a time without end is not asked about each second.
     pub(crate) fn told_in(&self) -> Option<Duration> {
-        if self.next_in.is_some() && self.may_end_any_time() { self.next_in } else { self.may_serve_in() }
+        let lent = self.reasons.contains_key(&OutReason::HeldElsewhere).then(|| self.dry_for.max(LENDING));
+        match self.next_in {
+            Some(next) if self.may_end_any_time() => Some(lent.map_or(next, |lent| lent.min(next))),
+            _ => self.may_serve_in(),
+        }
     }
 
     /// The same where the store may have one at once: whoever asks it waits for that, however little time there is.

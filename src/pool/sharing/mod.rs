@@ -154,8 +154,8 @@ struct Demanded {
     aside: bool,
     /// Somebody found none, and the board has not been asked since.
     lacks: bool,
-    /// The board had none when it was asked last.
-    dry: bool,
+    /// The board had none when it was asked last, and since when it has had none each time.
+    dry: Option<Tick>,
     /// Owners that somebody must have, as of the same.
     named: BTreeSet<u32>,
 }
@@ -344,6 +344,6 @@ impl Share {
 impl Demanded {
     /// Whether the board may have more of these.
     fn may_come(&self) -> bool {
-        self.held < self.units && !self.dry
+        self.held < self.units && self.dry.is_none()
     }
 }

@@ -375,7 +375,7 @@ impl Renewing {
             share.ahead_ms = now.ahead_ms;
             share.stale |= std::mem::replace(&mut share.differ, reply.differ) != reply.differ;
             for kind in share.kinds.values_mut() {
-                kind.dry = reply.dry.contains(&kind.name);
+                kind.dry = reply.dry.contains(&kind.name).then(|| kind.dry.unwrap_or(now.tick));
             }
             came_back
         };
