@@ -60,7 +60,7 @@ impl<'a> Scene<'a> {
     pub(super) fn stand(&self, hash: &str, key: &BookKey, exit: Option<&str>) -> Stand {
         let record = &key.record;
         let said = key.settings.clone().unwrap_or_default();
-        let mut owners: BTreeSet<String> = names(hash, key, &self.former[hash]).collect();
+        let mut owners = names(hash, key, &self.former[hash]);
         owners.extend(record.consumer.as_deref().and_then(|name| self.called.get(name)).into_iter().flatten().cloned());
         let rests = self.rests(hash, &owners, &said, exit.unwrap_or_default());
         let out = self.out(self.days.of(hash), &owners, &rests);
@@ -85,16 +85,16 @@ impl<'a> Scene<'a> {
             last_failure: record.last_failure,
             consecutive_failures: record.consecutive_failures,
             created: record.created,
-            used_today: self.used(hash).map(|used| used.requests).sum(),
+            used_today: self.used(hash).iter().map(|used| used.requests).sum(),
             rests,
             out_for_today: out,
             windows: self.units(&owners).flat_map(|unit| window::of(unit, self.days.of(hash), self.now)).collect(),
         }
     }
 
-    fn used(&self, hash: &str) -> impl Iterator<Item = &UsageRecord> {
+    fn used(&self, hash: &str) -> Vec<&'a UsageRecord> {
         let hashes = self.former[hash].iter().copied().chain([hash]);
-        hashes.filter_map(|hash| self.usage.get(hash)).flatten().copied()
+        hashes.filter_map(|hash| self.usage.get(hash)).flatten().copied().collect()
     }
 
     fn units(&self, owners: &BTreeSet<String>) -> impl Iterator<Item = &UnitRecord> {
@@ -189,8 +189,11 @@ impl<'a> Scene<'a> {
         if let Some(rest) = whole.iter().max_by_key(|rest| rest.until) {
             return (State::Resting, why(rest));
         }
-        let lanes: BTreeSet<&str> =
-            self.units(owners).map(|unit| &*unit.lane).chain(self.used(hash).map(|used| &*used.lane)).collect();
+        let lanes: BTreeSet<&str> = self
+            .units(owners)
+            .map(|unit| &*unit.lane)
+            .chain(self.used(hash).into_iter().map(|used| &*used.lane))
+            .collect();
         let closed = |lane: &&str| out.iter().any(|out| out.model.as_deref() == Some(*lane));
         if !out.is_empty() && lanes.iter().all(closed) {
             return (State::OutForToday, out[0].why.clone());
@@ -204,9 +207,9 @@ impl<'a> Scene<'a> {
 }
 
 /// What its owner may be called in a store.
-fn names(hash: &str, key: &BookKey, former: &BTreeSet<&str>) -> impl Iterator<Item = String> {
+fn names(hash: &str, key: &BookKey, former: &BTreeSet<&str>) -> BTreeSet<String> {
     let hashes = former.iter().copied().chain([hash]);
-    hashes.map(|hash| format!("key:{hash}")).chain(key.record.owner.clone())
+    hashes.map(|hash| format!("key:{hash}")).chain(key.record.owner.clone()).collect()
 }
 
 /// Those beside the source.
