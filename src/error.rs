@@ -169,7 +169,7 @@ impl Error {
     /// before, sooner than the sentence is sure of.
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.0.kind {
-            Kind::Exhausted(exhausted) => exhausted.told_in(),
+            Kind::Exhausted(exhausted) => exhausted.again_in(),
             Kind::Upstream { verdict, .. } => verdict.retry_after(),
             // Until other bodies have gone.
             Kind::Behind(Behind::Room) => Some(Duration::from_secs(1)),

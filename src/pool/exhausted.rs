@@ -141,15 +141,18 @@ impl Exhausted {
         self.next_in.into_iter().chain(self.may_in).min()
     }
 
-    /// When to come again: that a key may serve sooner than one is sure to, behind others, counts where nothing brings one at any
-    /// time. A key that is [not lent](OutReason::HeldElsewhere) is, mostly, a moment after others were asked for it: whoever
-    /// comes again does so as long after as they have given nothing, so that a time without end is not asked about each second.
+    /// What the sentence says: that a key may serve sooner than one is sure to, behind others, counts where nothing brings one
+    /// at any time.
     pub(crate) fn told_in(&self) -> Option<Duration> {
+        if self.next_in.is_some() && self.may_end_any_time() { self.next_in } else { self.may_serve_in() }
+    }
+
+    /// When to come again: mostly then. A key that is [not lent](OutReason::HeldElsewhere) is, mostly, a moment after others
+    /// were asked for it: whoever comes again does so as long after as they have given nothing, so that a time without end is
+    /// not asked about each second.
+    pub(crate) fn again_in(&self) -> Option<Duration> {
         let lent = self.reasons.contains_key(&OutReason::HeldElsewhere).then(|| self.dry_for.max(LENDING));
-        match self.next_in {
-            Some(next) if self.may_end_any_time() => Some(lent.map_or(next, |lent| lent.min(next))),
-            _ => self.may_serve_in(),
-        }
+        self.told_in().map(|told| lent.map_or(told, |lent| lent.min(told)))
     }
 
     /// The same where the store may have one at once: whoever asks it waits for that, however little time there is.

@@ -320,6 +320,26 @@ mod tests {
     }
 
     #[test]
+    fn two_gateways_on_one_host_have_sessions_of_their_own() {
+        let ((one, _), (other, _)) = (access(), access());
+        let at = |host: &str| headers(header::HOST, host);
+        let begun = |access: &Access, host: &str| {
+            let cookie = access.begin(&at(host), false).unwrap();
+            cookie.to_str().unwrap().split(';').next().unwrap().to_owned()
+        };
+        let jar = format!("{}; {}", begun(&one, "127.0.0.1:5000"), begun(&other, "127.0.0.1:5001"));
+        assert!(jar.starts_with("keypool_session_5000=") && jar.contains("; keypool_session_5001="), "{jar}");
+        for (access, host) in [(&one, "127.0.0.1:5000"), (&other, "127.0.0.1:5001")] {
+            let mut sent = at(host);
+            sent.insert(header::COOKIE, HeaderValue::from_str(&jar).unwrap());
+            assert_eq!(access.who(&sent, HERE).unwrap(), Who::Session, "{host}");
+            sent.insert(header::HOST, HeaderValue::from_static("127.0.0.1:5002"));
+            assert!(access.who(&sent, HERE).is_err());
+        }
+        assert!(begun(&one, "[::1]").starts_with("keypool_session="));
+    }
+
+    #[test]
     fn a_session_lasts_twelve_hours_or_until_it_is_ended() {
         let (access, clock) = access();
         let cookie = access.begin(&HeaderMap::new(), true).unwrap();
