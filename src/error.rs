@@ -165,10 +165,11 @@ impl Error {
     }
 
     /// When to try again, from now, as the sentence says it; `None` where nobody knows or it will not help. Where others stand in
-    /// front of a key that comes back before any other, the earliest that it may serve.
+    /// front of a key that comes back before any other, the earliest that it may serve; where other processes may lend one
+    /// before, sooner than the sentence is sure of.
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.0.kind {
-            Kind::Exhausted(exhausted) => exhausted.told_in(),
+            Kind::Exhausted(exhausted) => exhausted.again_in(),
             Kind::Upstream { verdict, .. } => verdict.retry_after(),
             // Until other bodies have gone.
             Kind::Behind(Behind::Room) => Some(Duration::from_secs(1)),

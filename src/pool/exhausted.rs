@@ -41,6 +41,9 @@ pub struct Exhausted {
     /// What other processes may have is known to be full, in all of them together.
     #[serde(skip)]
     pub(crate) all_full: bool,
+    /// For how long they have given nothing, asked again and again.
+    #[serde(skip)]
+    pub(crate) dry_for: Duration,
     /// Another model, listed below the one that was asked for, of which a key may serve before; then that is the time.
     #[serde(skip)]
     pub(crate) sooner: Option<Arc<str>>,
@@ -145,6 +148,15 @@ impl Exhausted {
     /// at any time.
     pub(crate) fn told_in(&self) -> Option<Duration> {
         if self.next_in.is_some() && self.may_end_any_time() { self.next_in } else { self.may_serve_in() }
+    }
+
+    /// When to come again: mostly then. A key that is [not lent](OutReason::HeldElsewhere) is, mostly, a moment after others
+    /// were asked for it, where they are not known to be full: whoever comes again does so as long after as they have given
+    /// nothing, so that a time without end is not asked about each second.
+    pub(crate) fn again_in(&self) -> Option<Duration> {
+        let lends = self.reasons.contains_key(&OutReason::HeldElsewhere) && !self.all_full;
+        let lent = lends.then(|| self.dry_for.max(LENDING));
+        self.told_in().map(|told| lent.map_or(told, |lent| lent.min(told)))
     }
 
     /// The same where the store may have one at once: whoever asks it waits for that, however little time there is.

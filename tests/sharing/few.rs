@@ -62,3 +62,67 @@ fn few_owners_serve_all_who_ask() {
         }
     }
 }
+
+/// Until when a request that may not wait is told to stay away.
+fn told(pool: &KeyPool) -> Option<Duration> {
+    let refused = pool.try_acquire(Demand::new(FLASH)).err()?;
+    // Where nothing is known a gateway says a second.
+    Some(refused.retry_after().unwrap_or(Duration::from_secs(1)))
+}
+
+/// As a client: comes again when it was told to, until it is served.
+async fn comes_again(pool: &KeyPool) -> (Duration, u32) {
+    let (begun, mut came) = (pool.clock().tick(), 0);
+    while let Some(after) = told(pool) {
+        came += 1;
+        pass(after.as_secs_f64()).await;
+    }
+    (pool.clock().tick().since(begun), came)
+}
+
+#[test]
+fn whoever_comes_again_when_told_finds_what_was_lent_by_then() {
+    for noting in [true, false] {
+        paused().block_on(async {
+            let host = Host::new(noting);
+            let make = || builder(2).limits(FLASH, Limits::new().per_minute(6));
+            let (one, other) = (host.process("one", 1, make()).await, host.process("other", 1, make()).await);
+            for pool in [&one.pool, &other.pool, &other.pool, &other.pool] {
+                let lease = pool.acquire(Demand::new(FLASH).wait(Duration::from_secs(5))).await.expect("a free key");
+                lease.settle(&Verdict::SUCCESS);
+                pass(1.5).await;
+            }
+            while let Ok(lease) = one.pool.try_acquire(Demand::new(FLASH)) {
+                lease.settle(&Verdict::SUCCESS);
+            }
+            // The other is done with its key, which has room.
+            let (took, came) = comes_again(&one.pool).await;
+            assert!(took < Duration::from_secs(10), "noting {noting}: {took:?}, {came} times");
+        });
+    }
+}
+
+#[test]
+fn where_nothing_is_lent_for_long_nobody_is_told_to_come_each_second() {
+    for noting in [true, false] {
+        paused().block_on(async {
+            let host = Host::new(noting);
+            let make = || builder(2).limits(FLASH, Limits::new().per_day(4));
+            let (one, other) = (host.process("one", 1, make()).await, host.process("other", 1, make()).await);
+            pass(2.0).await;
+            // Each uses up what it has, for the day.
+            for pool in [&one.pool, &other.pool, &one.pool, &other.pool] {
+                while let Ok(lease) = pool.acquire(Demand::new(FLASH).wait(Duration::from_secs(2))).await {
+                    lease.settle(&Verdict::SUCCESS);
+                }
+            }
+            let (begun, mut came) = (one.pool.clock().tick(), 0);
+            while one.pool.clock().tick().since(begun) < Duration::from_secs(600) {
+                came += 1;
+                pass(told(&one.pool).expect("nothing is left").as_secs_f64().min(60.0)).await;
+            }
+            println!("noting {noting}: {came} times in ten minutes");
+            assert!(came <= 30, "noting {noting}: {came} times in ten minutes");
+        });
+    }
+}

@@ -75,7 +75,9 @@ impl fmt::Display for LineError {
             Self::Url => "it is a URL, not a key",
             Self::AccessToken => "it is an OAuth access token, not an API key: it would expire within the hour",
             Self::WebToken => "it is a JSON web token, not an API key",
-            Self::ClientToken => "it is the token that clients send to this gateway, not a provider's key",
+            Self::ClientToken => {
+                "it is the token that clients send to this gateway, or its administrator's, no provider's key"
+            }
             Self::UnknownOption(n) => {
                 return write!(
                     f,

@@ -97,9 +97,9 @@ impl State {
             let lacks = !share.served.contains(&at.0);
             let named = BTreeSet::new();
             let fresh =
-                || Demanded { name, units, held: 0, asked: 0, aside: false, lacks, dry: false, opens: None, named };
+                || Demanded { name, units, held: 0, asked: 0, aside: false, lacks, dry: None, opens: None, named };
             let kind = share.kinds.entry(at).or_insert_with(fresh);
-            kind.dry &= kind.units >= units;
+            kind.dry = kind.dry.filter(|_| kind.units >= units);
             kind.units = units;
             kind.held = 0;
         }

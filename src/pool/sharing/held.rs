@@ -56,7 +56,7 @@ impl State {
     /// When this key's unit may be lent at the earliest, where all that may be lent in its place is known to be full.
     pub(in crate::pool) fn is_full_till(&self, lane: u16, slot: u32, now: Now) -> Option<Tick> {
         let kind = self.share()?.kinds.get(&(lane, self.roster.keys[slot as usize].priority))?;
-        kind.opens.filter(|opens| kind.dry && *opens > now.tick)
+        kind.opens.filter(|opens| kind.dry.is_some() && *opens > now.tick)
     }
 
     /// Why this process may not use an owner with limits now.
@@ -213,7 +213,7 @@ impl State {
     /// Whether units of a lane that are not held were not refused when they were asked for last.
     pub(in crate::pool) fn may_be_asked(&self, lane: u16) -> bool {
         let Some(share) = self.share() else { return false };
-        !share.kinds.range((lane, 0)..=(lane, u16::MAX)).any(|(_, kind)| kind.dry)
+        !share.kinds.range((lane, 0)..=(lane, u16::MAX)).any(|(_, kind)| kind.dry.is_some())
     }
 
     /// Whether the board is being asked, so that whoever has no time waits a moment.
@@ -223,10 +223,18 @@ impl State {
         share.stale || kinds.into_iter().any(|(_, kind)| kind.lacks && kind.may_come())
     }
 
+    /// For how long the board has had nothing of a lane, asked again and again.
+    fn dry_for(&self, lane: u16, now: Now) -> Duration {
+        let kinds = self.share().map(|share| share.kinds.range((lane, 0)..=(lane, u16::MAX)));
+        let since = kinds.into_iter().flatten().filter_map(|(_, kind)| kind.dry).min();
+        since.map_or(Duration::ZERO, |since| now.tick.since(since))
+    }
+
     /// A demand was refused: it counts as asked for, and it is said whether others gave nothing.
     pub(in crate::pool) fn note_refused(&mut self, ask: &Ask<'_>, exhausted: &mut Exhausted) {
         let (lane, requests) = (ask.lane, u64::from(ask.need.requests.max(1)));
         exhausted.dry = !self.is_asking(lane);
+        exhausted.dry_for = self.dry_for(lane, ask.now);
         exhausted.forgot = self.share().is_some_and(|share| share.forgot_until > ask.now.tick);
         let closed = self.share().is_some_and(|share| !share.is_valid(ask.now) && !share.is_divided());
         if let Some(share) = self.share_mut().filter(|_| closed) {

@@ -154,8 +154,8 @@ struct Demanded {
     aside: bool,
     /// Somebody found none, and the board has not been asked since.
     lacks: bool,
-    /// The board had none when it was asked last.
-    dry: bool,
+    /// The board had none when it was asked last, and since when it has had none each time.
+    dry: Option<Tick>,
     /// It knows when it has one.
     opens: Option<Tick>,
     /// Owners that somebody must have, as of the same.
@@ -286,7 +286,7 @@ impl Share {
     /// Of which kinds the board has none, and until when where it knows.
     fn hear_what_is_out(&mut self, reply: &Reply, now: Now) {
         for kind in self.kinds.values_mut() {
-            kind.dry = reply.dry.contains(&kind.name);
+            kind.dry = reply.dry.contains(&kind.name).then(|| kind.dry.unwrap_or(now.tick));
             let opens = reply.opens.get(&kind.name);
             kind.opens = opens.map(|ms| now.tick.plus(Duration::from_millis(ms.unsigned_abs())));
         }
@@ -355,6 +355,6 @@ impl Share {
 impl Demanded {
     /// Whether the board may have more of these.
     fn may_come(&self) -> bool {
-        self.held < self.units && !self.dry
+        self.held < self.units && self.dry.is_none()
     }
 }

@@ -1,6 +1,7 @@
 //! Who is an administrator: whoever has the token, or a session that the token began. Both are known by their hashes.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -17,7 +18,8 @@ use crate::gateway::capability::{Capability, hash_of};
 
 /// Where the token may stand, beside `Authorization: Bearer`.
 pub(crate) const ADMIN: HeaderName = HeaderName::from_static("x-keypool-admin");
-/// What a session is called.
+/// What a session is called, with the port behind it where the address names one: a browser keeps one jar for a host,
+/// whichever of its gateways it talks to.
 const COOKIE: &str = "keypool_session";
 /// How long one lasts.
 const SESSION: Duration = Duration::from_secs(12 * 3600);
@@ -174,7 +176,7 @@ impl Access {
     }
 
     /// Begins a session: its cookie.
-    pub(super) fn begin(&self, secured: bool) -> Result<HeaderValue, Fault> {
+    pub(super) fn begin(&self, headers: &HeaderMap, secured: bool) -> Result<HeaderValue, Fault> {
         let failed = || Fault::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "no random number is to be had");
         let session = Capability::new().map_err(|_| failed())?;
         let now = self.clock.tick();
@@ -187,7 +189,7 @@ impl Access {
         }
         held.sessions.insert(session.name(), now);
         let seconds = SESSION.as_secs();
-        let mut cookie = cookie(&session.text(), seconds, secured).map_err(|_| failed())?;
+        let mut cookie = cookie(headers, &session.text(), seconds, secured).map_err(|_| failed())?;
         cookie.set_sensitive(true);
         Ok(cookie)
     }
@@ -198,14 +200,15 @@ impl Access {
             self.held().sessions.remove(&name);
             self.less.send_replace(());
         }
-        cookie("", 0, secured).ok()
+        cookie(headers, "", 0, secured).ok()
     }
 
     /// What the session of these headers is called here, if it lasts.
     fn session_in(&self, headers: &HeaderMap) -> Option<String> {
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let ours = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        let sent = ours.filter(|(name, _)| *name == COOKIE).take(4);
+        let called = called(headers);
+        let sent = ours.filter(|(name, _)| *name == called).take(4);
         let now = self.clock.tick();
         let held = self.held();
         // Where it is looked for depends on its hash alone.
@@ -214,9 +217,21 @@ impl Access {
     }
 }
 
-fn cookie(text: &str, seconds: u64, secured: bool) -> Result<HeaderValue, header::InvalidHeaderValue> {
-    let secure = if secured { "; Secure" } else { "" };
-    let text = format!("{COOKIE}={text}; HttpOnly; SameSite=Strict; Path=/-/; Max-Age={seconds}{secure}");
+/// What a session is called at the address that these headers name.
+fn called(headers: &HeaderMap) -> Cow<'static, str> {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let port = host.and_then(|host| host.rsplit_once(':')?.1.parse::<u16>().ok());
+    port.map_or(Cow::Borrowed(COOKIE), |port| format!("{COOKIE}_{port}").into())
+}
+
+fn cookie(
+    headers: &HeaderMap,
+    text: &str,
+    seconds: u64,
+    secured: bool,
+) -> Result<HeaderValue, header::InvalidHeaderValue> {
+    let (called, secure) = (called(headers), if secured { "; Secure" } else { "" });
+    let text = format!("{called}={text}; HttpOnly; SameSite=Strict; Path=/-/; Max-Age={seconds}{secure}");
     HeaderValue::try_from(text)
 }
 
@@ -305,16 +320,36 @@ mod tests {
     }
 
     #[test]
+    fn two_gateways_on_one_host_have_sessions_of_their_own() {
+        let ((one, _), (other, _)) = (access(), access());
+        let at = |host: &str| headers(header::HOST, host);
+        let begun = |access: &Access, host: &str| {
+            let cookie = access.begin(&at(host), false).unwrap();
+            cookie.to_str().unwrap().split(';').next().unwrap().to_owned()
+        };
+        let jar = format!("{}; {}", begun(&one, "127.0.0.1:5000"), begun(&other, "127.0.0.1:5001"));
+        assert!(jar.starts_with("keypool_session_5000=") && jar.contains("; keypool_session_5001="), "{jar}");
+        for (access, host) in [(&one, "127.0.0.1:5000"), (&other, "127.0.0.1:5001")] {
+            let mut sent = at(host);
+            sent.insert(header::COOKIE, HeaderValue::from_str(&jar).unwrap());
+            assert_eq!(access.who(&sent, HERE).unwrap(), Who::Session, "{host}");
+            sent.insert(header::HOST, HeaderValue::from_static("127.0.0.1:5002"));
+            assert!(access.who(&sent, HERE).is_err());
+        }
+        assert!(begun(&one, "[::1]").starts_with("keypool_session="));
+    }
+
+    #[test]
     fn a_session_lasts_twelve_hours_or_until_it_is_ended() {
         let (access, clock) = access();
-        let cookie = access.begin(true).unwrap();
+        let cookie = access.begin(&HeaderMap::new(), true).unwrap();
         let cookie = cookie.to_str().unwrap();
         for part in ["HttpOnly", "SameSite=Strict", "Path=/-/", "Secure"] {
             assert!(cookie.contains(part), "{cookie}");
         }
         let sent = headers(header::COOKIE, &format!("a=b; {}", cookie.split(';').next().unwrap()));
         assert_eq!(access.who(&sent, HERE).unwrap(), Who::Session);
-        let other = access.begin(false).unwrap();
+        let other = access.begin(&HeaderMap::new(), false).unwrap();
         assert!(!other.to_str().unwrap().contains("Secure"));
         access.end(&sent, true);
         assert!(access.who(&sent, HERE).is_err());
@@ -332,7 +367,7 @@ mod tests {
         let (access, clock) = access();
         let access = std::sync::Arc::new(access);
         let session = || {
-            let cookie = access.begin(false).unwrap();
+            let cookie = access.begin(&HeaderMap::new(), false).unwrap();
             headers(header::COOKIE, cookie.to_str().unwrap().split(';').next().unwrap())
         };
         let follow = |right: Option<Right>| {

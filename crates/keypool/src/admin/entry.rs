@@ -57,7 +57,11 @@ impl Admin {
         if !self.access.is_on() {
             return Err(Fault::new(StatusCode::NOT_FOUND, "admin_off", OFF));
         }
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        // Over HTTP/2 it stands elsewhere.
+        if let Ok(host) = HeaderValue::from_str(host) {
+            parts.headers.entry(header::HOST).or_insert(host);
+        }
         if parts.uri.path() == "/" {
             return Ok(ui::lead().map(BodyExt::boxed_unsync));
         }
@@ -68,7 +72,7 @@ impl Admin {
         if let Found::Route(route, _) = &found
             && route.what == What::Login
         {
-            return self.log_in(body, from, secured).await;
+            return self.log_in(&parts.headers, body, from, secured).await;
         }
         let who = self.access.who(&parts.headers, from)?;
         let (route, id) = match found {
@@ -96,7 +100,7 @@ impl Admin {
         if route.method == Method::GET { self.tell(&asked).await } else { self.change_by(&asked).await }
     }
 
-    async fn log_in(&self, body: Arriving, from: IpAddr, secured: bool) -> Result<Answer, Fault> {
+    async fn log_in(&self, headers: &HeaderMap, body: Arriving, from: IpAddr, secured: bool) -> Result<Answer, Fault> {
         #[derive(Deserialize)]
         struct Login {
             token: String,
@@ -111,7 +115,7 @@ impl Admin {
             Err(fault) => self.audit.note_failed(from, fault.code),
         }
         tried?;
-        let cookie = self.access.begin(secured)?;
+        let cookie = self.access.begin(headers, secured)?;
         let mut answer = fine(&json!({ "ok": true }));
         answer.headers_mut().insert(header::SET_COOKIE, cookie);
         Ok(answer)

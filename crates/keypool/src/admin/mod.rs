@@ -244,7 +244,12 @@ impl Admin {
                 Ok(answer)
             }
             Err(fault) => {
-                self.audit.note(asked.who, asked.from, what, (pool, None), fault.code);
+                // A name that is known, never what was typed.
+                let key = match &theirs {
+                    Some(theirs) if !asked.id.is_empty() => theirs.running(&asked.id).await.ok(),
+                    _ => None,
+                };
+                self.audit.note(asked.who, asked.from, what, (pool, key.map(|key| key.to_string())), fault.code);
                 Err(fault)
             }
         }

@@ -76,7 +76,10 @@ pub(super) fn description() -> Value {
             "securitySchemes": {
                 "bearer": { "type": "http", "scheme": "bearer" },
                 "header": { "type": "apiKey", "in": "header", "name": "x-keypool-admin" },
-                "session": { "type": "apiKey", "in": "cookie", "name": "keypool_session" },
+                "session": {
+                    "type": "apiKey", "in": "cookie", "name": "keypool_session",
+                    "description": "Followed by _PORT where the address names a port: keypool_session_5000.",
+                },
             },
         },
     })

@@ -24,14 +24,23 @@ pub(super) struct Scene<'a> {
     now: i64,
     /// What owners are called that the provider calls the same.
     called: HashMap<&'a str, BTreeSet<String>>,
+    /// Secrets that others took the place of, by those: a process that had the key by then counts on under the old name.
+    former: HashMap<&'a str, BTreeSet<&'a str>>,
 }
 
 impl<'a> Scene<'a> {
     pub(super) fn new(book: &'a KeyBook, image: &'a Image, usage: &'a [UsageRecord], days: &'a Days, now: i64) -> Self {
+        // One that is a key again stands for itself.
+        let is_gone = |old: &str| book.by_hash(old).is_none_or(|key| !key.is_kept());
+        let replaced = |key: &'a BookKey| {
+            let replaces = key.settings.iter().flat_map(|said| &said.replaces).map(String::as_str);
+            replaces.filter(|old| is_gone(old)).collect()
+        };
+        let former: HashMap<&str, BTreeSet<&str>> = book.keys().map(|(hash, key)| (hash, replaced(key))).collect();
         let mut called: HashMap<&str, BTreeSet<String>> = HashMap::new();
         for (hash, key) in book.keys() {
             if let Some(consumer) = key.record.consumer.as_deref() {
-                called.entry(consumer).or_default().extend(names(hash, key));
+                called.entry(consumer).or_default().extend(names(hash, key, &former[hash]));
             }
         }
         let (mut rests, mut units, mut used) = (HashMap::new(), HashMap::new(), HashMap::new());
@@ -44,14 +53,14 @@ impl<'a> Scene<'a> {
         for record in usage {
             used.entry(&*record.key).or_insert_with(Vec::new).push(record);
         }
-        Self { rests, units, usage: used, days, now, called }
+        Self { rests, units, usage: used, days, now, called, former }
     }
 
     /// `exit`: the one that it goes out by, where that is not the usual way.
     pub(super) fn stand(&self, hash: &str, key: &BookKey, exit: Option<&str>) -> Stand {
         let record = &key.record;
         let said = key.settings.clone().unwrap_or_default();
-        let mut owners: BTreeSet<String> = names(hash, key).collect();
+        let mut owners = names(hash, key, &self.former[hash]);
         owners.extend(record.consumer.as_deref().and_then(|name| self.called.get(name)).into_iter().flatten().cloned());
         let rests = self.rests(hash, &owners, &said, exit.unwrap_or_default());
         let out = self.out(self.days.of(hash), &owners, &rests);
@@ -76,15 +85,16 @@ impl<'a> Scene<'a> {
             last_failure: record.last_failure,
             consecutive_failures: record.consecutive_failures,
             created: record.created,
-            used_today: self.used(hash).map(|used| used.requests).sum(),
+            used_today: self.used(hash).iter().map(|used| used.requests).sum(),
             rests,
             out_for_today: out,
             windows: self.units(&owners).flat_map(|unit| window::of(unit, self.days.of(hash), self.now)).collect(),
         }
     }
 
-    fn used(&self, hash: &str) -> impl Iterator<Item = &UsageRecord> {
-        self.usage.get(hash).into_iter().flatten().copied()
+    fn used(&self, hash: &str) -> Vec<&'a UsageRecord> {
+        let hashes = self.former[hash].iter().copied().chain([hash]);
+        hashes.filter_map(|hash| self.usage.get(hash)).flatten().copied().collect()
     }
 
     fn units(&self, owners: &BTreeSet<String>) -> impl Iterator<Item = &UnitRecord> {
@@ -179,8 +189,11 @@ impl<'a> Scene<'a> {
         if let Some(rest) = whole.iter().max_by_key(|rest| rest.until) {
             return (State::Resting, why(rest));
         }
-        let lanes: BTreeSet<&str> =
-            self.units(owners).map(|unit| &*unit.lane).chain(self.used(hash).map(|used| &*used.lane)).collect();
+        let lanes: BTreeSet<&str> = self
+            .units(owners)
+            .map(|unit| &*unit.lane)
+            .chain(self.used(hash).into_iter().map(|used| &*used.lane))
+            .collect();
         let closed = |lane: &&str| out.iter().any(|out| out.model.as_deref() == Some(*lane));
         if !out.is_empty() && lanes.iter().all(closed) {
             return (State::OutForToday, out[0].why.clone());
@@ -194,9 +207,9 @@ impl<'a> Scene<'a> {
 }
 
 /// What its owner may be called in a store.
-fn names(hash: &str, key: &BookKey) -> impl Iterator<Item = String> {
-    let owner = key.record.owner.clone();
-    [Some(format!("key:{hash}")), owner].into_iter().flatten()
+fn names(hash: &str, key: &BookKey, former: &BTreeSet<&str>) -> BTreeSet<String> {
+    let hashes = former.iter().copied().chain([hash]);
+    hashes.map(|hash| format!("key:{hash}")).chain(key.record.owner.clone()).collect()
 }
 
 /// Those beside the source.

@@ -265,6 +265,12 @@ async fn keys_are_changed_in_all_processes_and_for_good() {
     };
     assert!(named("disable", "one") && named("add", "three") && named("replace", "two"), "{audit}");
     assert!(changes.iter().any(|change| change["result"] == "not_found" && change["key"].is_null()));
+    let refused = |change: &Value| change["result"] != "done" && change["key"] == "one";
+    assert_eq!(
+        changes.iter().filter(|change| refused(change)).count(),
+        2,
+        "of a key that is there it is said: {audit}"
+    );
     end(second).await;
     let said = end(first).await;
     assert!(said.contains("what=disable") && said.contains("key=one"), "{said}");

@@ -338,7 +338,14 @@ async fn a_tier_sets_the_limits_that_it_usually_has_and_says_them() {
         let answer = ask(request, r#"{"contents":[{"parts":[{"text":"Hello"}]}]}"#).await;
         assert_eq!(answer.status, if n < 5 { 200 } else { 503 }, "request {n}: {answer:?}");
     }
-    assert_eq!(running.end().0, Some(0));
+    // In another dialect as well.
+    let request = Request::post(format!("{}/v1/chat/completions", running.url))
+        .header("authorization", format!("Bearer {PLACEHOLDER}"));
+    let chat = r#"{"model":"gemini-2.5-pro","messages":[{"role":"user","content":"Hello"}]}"#;
+    assert_eq!(ask(request, chat).await.status, 503);
+    let (code, told) = running.end();
+    let named = |line: &&str| line.contains(" model=gemini-2.5-pro status=503 ");
+    assert_eq!((code, told.lines().filter(named).count()), (Some(0), 3), "{told}");
 }
 
 #[test]

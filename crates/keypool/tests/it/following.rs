@@ -248,6 +248,35 @@ async fn what_a_command_said_outlives_a_process_that_is_killed_at_once() {
     assert!(home.run(&["db", "check"]).good().contains("is whole"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_know_what_the_secret_before_has_used() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    home.add(0, "one", &["--rpd", "3"]);
+    let db = home.database();
+    let running = home.serve(&sim, &["--db", db.to_str().unwrap()]);
+    assert_eq!(servers(&running, 4).await, ["503", "one"]);
+    let out = |home: &Home| {
+        let key = home.key("one");
+        (key["state"] == "out_for_today", key["used_today"].as_i64())
+    };
+    let written = async {
+        while out(&home) != (true, Some(3)) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(ACTS, written).await.expect("what was used is written");
+    home.pipe(&["keys", "replace", "one", "-"], &secret(1)).good();
+    assert_eq!(out(&home), (true, Some(3)), "at once");
+    home.run(&["health"]).bad(2, "no key is usable");
+    // The gateway goes by it, and writes what it knows.
+    within_2s(&running, &["503"]).await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(servers(&running, 1).await, ["503"]);
+    assert_eq!(out(&home), (true, Some(3)));
+    end(running).await;
+    assert_eq!(out(&home), (true, Some(3)), "and after its end");
+}
+
 /// All requests that the database knows of.
 async fn used(home: &Home) -> i64 {
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -346,9 +346,78 @@ async fn a_large_pool_is_shown_in_pages() {
     browser.fill("#find", "many-2099").await;
     browser.strike("Enter", 13).await;
     browser.until("document.getElementById('dialog-title').textContent === 'many-2099'").await;
+    // It is on no page, and yet it can be switched off and on again.
+    let toggle = "#dialog-body .bar .pushed + button";
+    let says = |word: &str| format!("document.querySelector('{toggle}').textContent === '{word}'");
+    browser.until(&says("Disable")).await;
+    browser.press(toggle).await;
+    browser.press("#question-yes").await;
+    browser.until(&says("Enable")).await;
+    browser.press(toggle).await;
+    browser.until(&says("Disable")).await;
+    assert_eq!(get(&running, "/keys/many-2099").await["live"]["state"], "ready");
+    // The list cannot be asked for those that are busy.
+    assert_eq!(browser.ask("document.querySelector('#state option[value=busy]').disabled").await, true);
     browser.strike("Escape", 27).await;
     browser.until("document.getElementById('usage-news').textContent.includes('without a database')").await;
     assert!(browser.faults().iter().all(|fault| fault.contains("409")), "{:?}", browser.faults());
+    end(running).await;
+}
+
+/// Two of one database, on one host.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_gateways_are_looked_at_side_by_side() {
+    let Some(browser) = Browser::open().await else { return };
+    let (home, sim) = (Home::new(), simulator().await);
+    home.add(0, "one", &["--rpd", "500"]);
+    let (first, second) = (home.serve(&sim, &SERVE), home.serve(&sim, &SERVE));
+    log_in(&browser, &first).await;
+    // What was given is shown before anything was sent; and what others sent as well.
+    let limits = |said: &str| format!("{}.cells[4].textContent.includes('{said}')", row("one"));
+    browser.until(&limits("500")).await;
+    for _ in 0..3 {
+        assert_eq!(hello(&second).await.status, 200);
+    }
+    browser.until(&limits("3/500")).await;
+    log_in(&browser, &second).await;
+    browser.visit(&format!("{}/-/ui", first.url)).await;
+    browser.until(&format!("{} && !document.getElementById('board').hidden", row("one"))).await;
+
+    // Nothing is said of the counts of a secret before that is not so.
+    browser.press(".name").await;
+    browser.fill("#dialog input[name='secret']", &secret(1)).await;
+    browser.press("#dialog form[aria-label='Replace the secret of one'] button").await;
+    browser.until("document.getElementById('question-text').textContent.includes('counted')").await;
+    let said = browser.ask("document.getElementById('question-text').textContent").await;
+    assert!(said.as_str().unwrap().contains("stays"), "{said}");
+    browser.press("#question-no").await;
+    end(first).await;
+    end(second).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_gets_no_data_is_told_so() {
+    let Some(browser) = Browser::open().await else { return };
+    let (home, sim) = (Home::new(), simulator().await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &SERVE);
+    log_in(&browser, &running).await;
+    let link = |class: &str| format!("document.getElementById('link').className === 'link {class}'");
+    browser.until(&link("up")).await;
+    browser.ask("window.real = window.fetch; window.timeout = AbortSignal.timeout; 0").await;
+    for fault in [
+        "async () => new Response('<h1>Bad gateway</h1>', { status: 502 })",
+        "async () => new Response('<h1>Log in to the hotel</h1>', { status: 200 })",
+        // Who waits ten seconds does so in no time.
+        "(AbortSignal.timeout = () => window.timeout.call(AbortSignal, 20), \
+         (url, { signal }) => new Promise((_, no) => signal.addEventListener('abort', () => no(signal.reason))))",
+    ] {
+        browser.ask(&format!("window.fetch = {fault}; 0")).await;
+        browser.until(&link("down")).await;
+        browser.until("/no answer since \\d/.test(document.getElementById('link').textContent)").await;
+        browser.ask("window.fetch = window.real; AbortSignal.timeout = window.timeout; 0").await;
+        browser.until(&link("up")).await;
+    }
     end(running).await;
 }
 

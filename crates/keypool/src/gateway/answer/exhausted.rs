@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{Response, StatusCode, header};
 use http_body_util::Full;
-use tower_keypool::Error;
+use tower_keypool::{Error, ServedBy};
 
 use super::body::Said;
 use crate::gateway::dialect::Dialect;
@@ -12,6 +12,22 @@ use crate::gateway::dialect::Dialect;
 /// Left on an answer that says that no key may serve, in words.
 #[derive(Clone, Debug)]
 pub(in crate::gateway) struct OutOfKeys(Arc<str>);
+
+/// Left on such an answer: the model for which there is none.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) struct WantedModel(Box<str>);
+
+impl WantedModel {
+    pub(in crate::gateway) fn of(error: &Error) -> Option<Self> {
+        error.exhausted()?.model().map(|model| Self(model.into()))
+    }
+}
+
+/// The model that served, or the one that no key was free for.
+pub(in crate::gateway) fn model_of<B>(response: &Response<B>) -> Option<&str> {
+    let used = response.extensions().get::<ServedBy>().and_then(ServedBy::used_model);
+    used.or_else(|| response.extensions().get::<WantedModel>().map(|WantedModel(model)| &**model))
+}
 
 impl OutOfKeys {
     /// In these words.

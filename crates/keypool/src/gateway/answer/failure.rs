@@ -6,7 +6,10 @@ use http_body_util::Full;
 use keypool_dialect::{Fault, Kind};
 use tower_keypool::Error;
 
-use super::{exhausted::OutOfKeys, head::Names};
+use super::{
+    exhausted::{OutOfKeys, WantedModel},
+    head::Names,
+};
 use crate::{
     gateway::dialect::{Because, Dialect, Refusal},
     outgoing::Broken,
@@ -56,6 +59,9 @@ pub(in crate::gateway) fn failed(error: &Error, dialect: Dialect) -> Response<Fu
     if let Some(served_by) = error.served_by() {
         Names::of(served_by).add(response.headers_mut());
         response.extensions_mut().insert(served_by.clone());
+    }
+    if let Some(model) = WantedModel::of(error) {
+        response.extensions_mut().insert(model);
     }
     if let Some(out) = OutOfKeys::of(error) {
         response.extensions_mut().insert(out);

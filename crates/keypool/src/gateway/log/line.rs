@@ -9,7 +9,10 @@ use super::trail::Following;
 use crate::{
     gateway::{
         admit::tenant::Tenant,
-        answer::head::{self, ID, THEIR_ID},
+        answer::{
+            exhausted::model_of,
+            head::{self, ID, THEIR_ID},
+        },
         dialect::Dialect,
     },
     status::{RequestId, Traffic},
@@ -171,7 +174,7 @@ impl RequestLine {
                 request = text(id),
                 tenant = self.tenant.as_ref().map(|tenant| &**tenant.name()),
                 key = served.and_then(ServedBy::key).map(tracing::field::display),
-                model = served.and_then(ServedBy::used_model),
+                model = model_of(response),
                 status = response.status().as_u16(),
                 attempts = served.map_or(0, ServedBy::attempts),
                 ttfb_ms = traffic.now().since(self.began).as_millis() as u64,

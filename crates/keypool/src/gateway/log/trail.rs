@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, Response, header};
 use serde_json::{Value, json};
 use tower_keypool::{Candidate, Clock, Meter, ServedBy, Step, Tick};
 
-use crate::gateway::{dialect::Because, unix_time::unix_ms};
+use crate::gateway::{answer::exhausted::model_of, dialect::Because, unix_time::unix_ms};
 
 /// So many requests are remembered, and for so long.
 const REMEMBERED: usize = 256;
@@ -291,7 +291,7 @@ impl Following {
             tenant,
             ended,
             status: Some(response.status().as_u16()),
-            model: served.and_then(ServedBy::used_model).map(Box::from),
+            model: model_of(response).map(Box::from),
             retry_after: response.headers().get(header::RETRY_AFTER).cloned(),
             because: response.extensions().get::<Because>().cloned(),
         });

@@ -9,7 +9,7 @@ use super::{Said, ignored::name};
 use crate::{
     gateway::{
         answer::{
-            exhausted::OutOfKeys,
+            exhausted::{OutOfKeys, WantedModel},
             failure::{failed_head, fault_of},
             reworded::SHOULD_RETRY,
         },
@@ -24,13 +24,15 @@ pub(super) struct Failed {
     pub(super) fault: Fault,
     pub(super) retry_after: Option<HeaderValue>,
     pub(super) served_by: Option<ServedBy>,
+    /// For which no key was free.
+    pub(super) wanted: Option<WantedModel>,
     /// Any key would take so many requests at once, where it was too many for all of them.
     pub(super) most: Option<usize>,
 }
 
 impl From<Fault> for Failed {
     fn from(fault: Fault) -> Self {
-        Self { outcome: Outcome::Refused, fault, retry_after: None, served_by: None, most: None }
+        Self { outcome: Outcome::Refused, fault, retry_after: None, served_by: None, wanted: None, most: None }
     }
 }
 
@@ -53,17 +55,21 @@ pub(super) fn without_answer(error: &Error) -> Failed {
         fault: fault_of(error),
         retry_after: head.get(header::RETRY_AFTER).cloned(),
         served_by: error.served_by().cloned(),
+        wanted: WantedModel::of(error),
         most: error.most_requests().and_then(|most| usize::try_from(most).ok()).filter(|most| *most > 0),
     }
 }
 
 /// The refusal in the caller's dialect.
 pub(super) fn refused<B>(caller: &dyn Caller, failed: Failed) -> Response<Said<B>> {
-    let Failed { outcome, fault, retry_after, served_by, .. } = failed;
+    let Failed { outcome, fault, retry_after, served_by, wanted, .. } = failed;
     let refused = caller.refused(&fault);
     let mut response = Response::new(Said::from(Full::from(refused.body)));
     if matches!(outcome, Outcome::Exhausted | Outcome::Refused) {
         response.extensions_mut().insert(Because(fault.message.clone().into()));
+    }
+    if let Some(wanted) = wanted {
+        response.extensions_mut().insert(wanted);
     }
     *response.status_mut() = refused.status;
     if outcome == Outcome::Exhausted && refused.status == StatusCode::SERVICE_UNAVAILABLE {

@@ -61,6 +61,7 @@ where
         fault: gemini::fault(head.status, &said),
         retry_after: head.headers.get(header::RETRY_AFTER).cloned(),
         served_by: head.extensions.get::<ServedBy>().cloned(),
+        wanted: None,
         most: None,
     })
 }

@@ -15,17 +15,23 @@ export class Refused extends Error {
 let over = () => {};
 export const whenOver = (act) => (over = act);
 
+/** A look that takes longer is none. What changes something takes the time that it takes. */
+const PATIENCE = 10000;
+
 async function ask(method, path, body, kind) {
   const headers = body === undefined ? {} : { "content-type": kind };
-  let response;
+  const signal = method === "GET" ? AbortSignal.timeout(PATIENCE) : undefined;
+  let response, told;
   try {
-    response = await fetch(`/-/admin${path}`, { method, headers, body, cache: "no-store", redirect: "error" });
+    response = await fetch(`/-/admin${path}`, { method, headers, body, signal, cache: "no-store", redirect: "error" });
+    told = await response.json().catch((fault) => (signal?.aborted ? Promise.reject(fault) : null));
   } catch {
     throw new Refused(0, "unreachable", "the gateway does not answer");
   }
-  const told = await response.json().catch(() => ({}));
-  if (response.ok) return told;
-  const { code = "unknown", message = `the gateway answered ${response.status}` } = told.error ?? {};
+  if (response.ok && told !== null) return told;
+  const { code, message } = told?.error ?? {};
+  // Something in between speaks in its place: a proxy, mostly.
+  if (!code) throw new Refused(0, "unreachable", `the gateway does not answer: ${response.status} came in its place`);
   const refused = new Refused(response.status, code, message);
   refused.wait = Number(response.headers.get("retry-after")) || null;
   if (response.status === 401 && path !== "/login") over();

@@ -18,5 +18,32 @@ export function bar(used, amount, word, about) {
   return element("span", { class: "limit", title }, track, element("span", {}, `${short(used)}/${short(amount)} ${word}`));
 }
 
+/**
+ * The lanes of a key with what is used of their limits: as this process knows it, or as the database has it of all
+ * processes, whichever is more.
+ */
+export function lanesOf({ view, stand }) {
+  const lanes = new Map();
+  for (const lane of view?.lanes ?? []) {
+    lanes.set(lane.model ?? "", { ...lane, limits: lane.limits.map((held) => ({ ...held })) });
+  }
+  const counts = ({ unit, span }) => `${unit} ${JSON.stringify(span)}`;
+  for (const { model, limit, used } of stand?.windows ?? []) {
+    const held = lanes.get(model)?.limits.find((held) => counts(held.limit) === counts(limit));
+    if (held) held.used = Math.max(held.used, used);
+    else if (!view?.lanes.some((lane) => (lane.model ?? "") === model)) {
+      if (!lanes.has(model)) lanes.set(model, { model, limits: [] });
+      lanes.get(model).limits.push({ limit, used });
+    }
+  }
+  return [...lanes.values()];
+}
+
+/** What a key was given, of which nothing was used yet. */
+export const given = (stand) =>
+  Object.entries(stand?.limits ?? {}).map(([name, limits]) =>
+    element("div", { class: "quiet" }, `${name === "*" ? "" : `${name}: `}${limits.join(", ")}`),
+  );
+
 /** The bars of limits in a lane. */
 export const bars = (limits, about) => limits.map((held) => bar(held.used, held.limit.amount, limit(held.limit), about));

@@ -1,7 +1,7 @@
 // One key: all that is known of it, and what can be done to it.
 
 import { get, keyPath, post, send } from "./api.js";
-import { bars } from "./bars.js";
+import { bars, given, lanesOf } from "./bars.js";
 import { act, close, news, open, sure } from "./dialog.js";
 import { element, show } from "./element.js";
 import { field, form } from "./field.js";
@@ -16,10 +16,16 @@ let shown = null;
 /** `again`: something was changed, all is to be looked at again. */
 export const ready = (again) => (changed = again);
 
+/** What is known of one: of the table, or of its dialog where it is not on the page. */
+const found = (id) => row(id) ?? (shown?.id === id ? shown.found : null);
+
 async function done(button, work) {
-  const went = await act(button, work);
-  if (went) changed();
-  return went;
+  if (!(await act(button, work))) return;
+  changed();
+  const mine = shown;
+  if (!mine || row(mine.id)) return;
+  mine.found = (await asked(mine.id)) ?? mine.found;
+  draw();
 }
 
 /** Makes one real call with a key. */
@@ -36,7 +42,7 @@ export async function test(id, button, model) {
 
 /** Switches a key off, once that is confirmed, or on. */
 export async function toggle(id, button) {
-  if (isOff(id)) {
+  if (isOff(found(id))) {
     await done(button, async () => {
       const told = await post(keyPath(id, "/enable"));
       return `${told.id} is switched on, ${told.acts}`;
@@ -60,15 +66,17 @@ export async function toggle(id, button) {
 async function remove(id, button) {
   const text = "It is taken out of the pool and out of the database. Its use so far stays on record.";
   if ((await sure({ title: `Remove ${id}?`, text, action: "Remove", danger: true })) === null) return;
-  const went = await done(button, async () => {
+  const went = await act(button, async () => {
     const told = await send("DELETE", keyPath(id));
     return `${told.id} is removed, ${told.acts}`;
   });
-  if (went) close();
+  if (!went) return;
+  close();
+  changed();
 }
 
 async function replace(id, data, button, node) {
-  const text = "Requests go with the new secret from now on. What was counted and learned of the old one begins anew.";
+  const text = "Requests go with the new secret from now on. What was counted and learned of the old one stays, but that it was refused.";
   if ((await sure({ title: `Replace the secret of ${id}?`, text, action: "Replace", danger: true })) === null) return;
   await done(button, async () => {
     const told = await post(keyPath(id, "/replace"), { secret: data.get("secret").trim() });
@@ -113,9 +121,9 @@ function facts({ view, stand }) {
   return list.filter(([, value]) => value).map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
 }
 
-function lanes(view) {
-  const used = view?.lanes ?? [];
-  if (used.length === 0) return element("p", { class: "quiet" }, "It was used in no lane yet.");
+function lanes(found) {
+  const used = lanesOf(found);
+  if (used.length === 0) return [element("p", { class: "quiet" }, "It was used in no lane yet."), given(found.stand)];
   return used.map((lane) =>
     element(
       "div",
@@ -129,14 +137,14 @@ function lanes(view) {
 
 /** Told anew while it is open. */
 export function draw() {
-  const found = shown && (row(shown.id) ?? shown.found);
-  if (!found) return;
-  show(shown.facts, facts(found));
-  const because = found.view ? reasons(found.view) : [];
-  const fault = found.stand?.state === "faulty" && found.stand.reason;
+  const now = shown && found(shown.id);
+  if (!now) return;
+  show(shown.facts, facts(now));
+  const because = now.view ? reasons(now.view) : [];
+  const fault = now.stand?.state === "faulty" && now.stand.reason;
   show(shown.rests, because.length ? because : element("p", { class: "quiet" }, fault || "Nothing keeps it from serving."));
-  show(shown.lanes, lanes(found.view));
-  show(shown.off, isOff(shown.id) ? "Enable" : "Disable");
+  show(shown.lanes, lanes(now));
+  show(shown.off, isOff(now) ? "Enable" : "Disable");
 }
 
 /** One that is not on the page. */
@@ -152,13 +160,13 @@ async function asked(id) {
 
 /** Opens its dialog. */
 export async function more(id) {
-  const found = row(id) ?? (await asked(id));
-  if (!found) return;
-  const { view, stand } = found;
+  const first = row(id) ?? (await asked(id));
+  if (!first) return;
+  const { view, stand } = first;
   const models = (view?.lanes ?? []).map((lane) => lane.model).filter(Boolean);
   const choice = element("select", {}, element("option", { value: "" }, "list models (free)"), models.map((name) => element("option", { value: name }, name)));
   const off = element("button", { on: { click: (event) => toggle(id, event.currentTarget) } });
-  const mine = { id, found, off, facts: element("dl", { class: "facts" }), rests: element("div"), lanes: element("div") };
+  const mine = { id, found: first, off, facts: element("dl", { class: "facts" }), rests: element("div"), lanes: element("div") };
   const lines = [
     field("Priority", "priority", { type: "number", min: 0, max: 65535, step: 1, value: view?.priority ?? stand?.priority ?? 0 }, "lower comes first"),
     field("Weight", "weight", { type: "number", min: 0.001, step: "any", value: +(view?.weight ?? stand?.weight ?? 1).toFixed(4) }, "share of the load"),

@@ -1,6 +1,6 @@
 // The table of keys: as the running pool has them, with what the database knows of each.
 
-import { bars } from "./bars.js";
+import { bars, given, lanesOf } from "./bars.js";
 import { by, element, keep, mark, say, show } from "./element.js";
 import { reasons } from "./rests.js";
 import { STATES, model, plain, short } from "./words.js";
@@ -11,7 +11,7 @@ const COLUMNS = [
   ["Key", (row) => row.id],
   ["Order", (row) => row.view?.priority ?? row.stand?.priority ?? 0],
   ["In flight", (row) => -(row.view?.in_flight ?? 0)],
-  ["Limits", (row) => -tightest(row.view)],
+  ["Limits", (row) => -tightest(row)],
   ["Why not, until when, what to do", null],
   ["Served", (row) => -(row.view?.started ?? 0)],
   ["Actions", null],
@@ -22,7 +22,7 @@ const LISTED = { ready: "usable", partly: "partly", resting: "resting", disabled
 
 const stateOf = (row) => row.view?.state ?? (row.stand?.state === "disabled" ? "disabled" : "absent");
 const partOf = (held) => (held.limit.amount > 0 ? held.used / held.limit.amount : 1);
-const tightest = (view) => Math.max(0, ...(view?.lanes ?? []).flatMap((lane) => lane.limits.map(partOf)));
+const tightest = (row) => Math.max(0, ...lanesOf(row).flatMap((lane) => lane.limits.map(partOf)));
 
 /** The keys as they were last told, by name. */
 const known = new Map();
@@ -133,6 +133,8 @@ function draw() {
     return way * (one < other ? -1 : one > other ? 1 : 0) || (a.id < b.id ? -1 : 1);
   };
   if (!paged) fitting.sort(compare);
+  // The list does not know how many a key carries now.
+  by("state").querySelector("[value=busy]").disabled = paged;
   mark(by("find"), "placeholder", paged ? "whole name, then Enter" : "name, owner, label");
   const count = paged ? total : fitting.length;
   const pages = Math.max(1, Math.ceil(count / PAGE));
@@ -180,11 +182,13 @@ function update(node, row) {
   const now = view && Math.abs(view.current_weight - weight) > 0.005 ? ` → ${view.current_weight.toFixed(2)}` : "";
   show(place, `priority ${view?.priority ?? stand?.priority ?? 0}`, element("div", { class: "quiet" }, `weight ${+weight.toFixed(3)}${now}`));
   say(flight, view ? (view.max_concurrent ? `${view.in_flight}/${view.max_concurrent}` : view.in_flight) : "–");
-  const lanes = (view?.lanes ?? []).filter((lane) => lane.limits.length > 0);
+  const lanes = lanesOf(row).filter((lane) => lane.limits.length > 0);
   lanes.sort((a, b) => Math.max(...b.limits.map(partOf)) - Math.max(...a.limits.map(partOf)));
   const told = lanes.slice(0, 2).map((lane) => [element("div", { class: "lane" }, model(lane.model)), bars(lane.limits, model(lane.model))]);
   const more = lanes.length > 2 ? element("div", { class: "quiet" }, `and ${lanes.length - 2} more`) : null;
-  show(limits, told.length ? [told, more] : element("span", { class: "quiet" }, "none known"));
+  const unused = given(stand);
+  const none = unused.length ? unused : element("span", { class: "quiet" }, "none known");
+  show(limits, told.length ? [told, more] : none);
   const because = view ? reasons(view) : [];
   const lasting = is === "disabled" || stand?.state === "faulty";
   const reason = lasting && stand?.reason && because.length === 0 ? stand.reason : null;
@@ -205,4 +209,4 @@ function servedOf(view, stand) {
 }
 
 /** Whether a key is switched off. */
-export const isOff = (id) => known.has(id) && stateOf(known.get(id)) === "disabled";
+export const isOff = (row) => Boolean(row) && stateOf(row) === "disabled";

@@ -11,7 +11,7 @@ import * as members from "./members.js";
 import * as roster from "./roster.js";
 import { keepSession } from "./session.js";
 import * as summary from "./summary.js";
-import { moment, tick } from "./time.js";
+import { clock, moment, tick } from "./time.js";
 import * as traffic from "./traffic.js";
 import * as usage from "./usage.js";
 
@@ -33,7 +33,8 @@ let views = [];
 let total = 0;
 let began = null;
 let soon = null;
-
+/** When it last answered. */
+let heard = null;
 
 /** One look at a time of each kind: a slow gateway is not asked twice. */
 const looks = new Map();
@@ -52,8 +53,9 @@ async function look(name, work) {
 }
 
 function link(up) {
+  if (up) heard = Date.now();
   mark(by("link"), "class", up ? "link up" : "link down");
-  say(by("link"), up ? "live" : "no answer");
+  say(by("link"), up ? "live" : heard ? `no answer since ${clock(heard)}` : "no answer");
 }
 
 const often = () =>
