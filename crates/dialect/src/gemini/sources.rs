@@ -36,8 +36,9 @@ struct Page {
 struct Support {
     #[serde(deserialize_with = "or_default")]
     segment: Segment,
+    /// One that is no place names no page.
     #[serde(deserialize_with = "or_default")]
-    grounding_chunk_indices: Vec<usize>,
+    grounding_chunk_indices: Vec<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -97,7 +98,8 @@ impl Said {
             let Some((start, end)) = self.place(segment, parts) else { continue };
             let letters = |end: usize| self.text[..end].chars().count();
             let (start, end) = (letters(start), letters(end));
-            let pages = grounding_chunk_indices.iter().filter_map(|at| pages.get(*at));
+            let indices = grounding_chunk_indices.iter().filter_map(|at| usize::try_from(*at).ok());
+            let pages = indices.filter_map(|at| pages.get(at));
             sources.extend(pages.filter(|page| !page.web.uri.is_empty()).map(|Chunk { web: Page { uri, title } }| {
                 Source { start, end, url: uri.clone(), title: title.clone() }
             }));

@@ -1,8 +1,10 @@
 //! Events that a client did not ask for, taken out of a stream: what it cost, where the gateway asked for that.
 
+use std::{borrow::Cow, collections::HashMap};
+
 use bytes::{Bytes, BytesMut};
 use memchr::memmem;
-use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
 
 const NAME: &[u8] = b"\"usage\"";
 /// An event longer than this goes on as it comes.
@@ -64,16 +66,28 @@ fn may_tell(data: &[u8]) -> bool {
     memmem::find_iter(data, NAME).any(|at| !behind(at + NAME.len()).is_some_and(|value| value.starts_with(b"null")))
 }
 
+/// What an event has that tells it and nothing else; what a provider adds to that goes on.
+const PLAIN: [&str; 10] = [
+    "id",
+    "object",
+    "created",
+    "model",
+    "choices",
+    "usage",
+    "system_fingerprint",
+    "service_tier",
+    "obfuscation",
+    "x_groq",
+];
+
 /// Whether an event tells what the stream cost, and nothing else.
 fn is_told(event: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Chunk {
-        choices: Vec<IgnoredAny>,
-        usage: Option<IgnoredAny>,
-    }
     let mut lines = event.split(|byte| matches!(byte, b'\n' | b'\r')).filter_map(|line| line.strip_prefix(b"data:"));
     let (Some(data), None) = (lines.next(), lines.next()) else { return false };
-    serde_json::from_slice(data).is_ok_and(|Chunk { choices, usage }| choices.is_empty() && usage.is_some())
+    let Ok(fields) = serde_json::from_slice::<HashMap<Cow<'_, str>, &RawValue>>(data) else { return false };
+    let says = |field: &str| fields.get(field).map(|value| value.get()).filter(|value| *value != "null");
+    let chose = says("choices").is_some_and(|choices| choices.bytes().any(|byte| !b"[] \t".contains(&byte)));
+    !chose && says("usage").is_some() && fields.keys().all(|field| PLAIN.contains(&&**field))
 }
 
 #[cfg(test)]
@@ -101,6 +115,7 @@ mod tests {
                 "data: {\"choices\":[],\"prompt_filter_results\":[1],\"usage\":null}",
                 "data: {\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\": é\"}}],\"usage\":null}",
                 "data: {\"choices\":[{\"delta\":{}}],\"usage\":{\"prompt_tokens\":1}}",
+                "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1},\"citations\":[\"https://a.example\"]}",
             ];
             let before = events.join(end) + end;
             let stream = format!("{before}{USAGE}{end}data: [DONE]{end}");
@@ -109,6 +124,15 @@ mod tests {
             }
             assert_eq!(left(&format!("{before}{USAGE}"), 5), before, "it breaks off in the last one's end");
         }
+    }
+
+    #[test]
+    fn one_that_names_no_choices_breaks_no_client() {
+        for told in ["{\"usage\":{\"prompt_tokens\":1}}", "{\"choices\":null,\"usage\":{\"prompt_tokens\":1}}"] {
+            assert_eq!(left(&format!("data: {told}\n\n"), 7), "");
+        }
+        let odd = "data: {\"error\":{},\"usage\":{\"prompt_tokens\":1}}\n\n";
+        assert_eq!(left(odd, 7), odd);
     }
 
     #[test]

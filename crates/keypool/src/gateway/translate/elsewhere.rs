@@ -122,7 +122,8 @@ where
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
         };
-        let wish = bytes.as_ref().and_then(|body| self.unasked.wish(&self.holdings.provider, path, body));
+        let now = self.traffic.now();
+        let wish = bytes.as_ref().and_then(|body| self.unasked.wish(&self.holdings.provider, path, body, now));
         let mut request = Request::from_parts(parts, ());
         *request.uri_mut() = target.parse().unwrap_or_default();
         // The body says itself how long it is, and is not packed any more.
@@ -151,14 +152,15 @@ where
         let came = match wish {
             None => Ok((ask(stack, &self.traffic, (request, bytes)).await?, Usage::Told)),
             Some(wish) => {
-                let first = ask(stack.clone(), &self.traffic, (request.clone(), Some(wish))).await?;
+                let first = ask(stack.clone(), &self.traffic, (request.clone(), Some(wish.body.clone()))).await?;
                 if may_refuse(first.status()) {
                     let (head, body) = first.into_parts();
                     let said = begun(body).await;
                     if is_of_the_option(&said) {
+                        self.unasked.refused(&wish, now);
                         let second = ask(stack, &self.traffic, (request, bytes)).await?;
-                        if second.status().is_success() {
-                            self.unasked.refused(&self.holdings.provider);
+                        if may_refuse(second.status()) {
+                            self.unasked.forgive(&wish);
                         }
                         Ok((second, Usage::Told))
                     } else {

@@ -3,52 +3,97 @@
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::StatusCode;
 use memchr::memmem;
+use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
+use tower_keypool::Tick;
 
 /// Paths whose streams are asked.
 const PATHS: [&str; 2] = ["/chat/completions", "/completions"];
 
-/// Providers that know no such option, by name.
+/// So long a refusal holds, and so many are known: a name may stand for another deployment later.
+const HOLDS: Duration = Duration::from_secs(3_600);
+const MOST: usize = 256;
+
+/// Who knows no such option: a model of a provider.
+type Whom = (String, Box<str>);
+
+/// Those that refused it of late, and until when that holds.
 #[derive(Clone, Debug, Default)]
-pub(in crate::gateway) struct Unasked(Arc<RwLock<HashSet<String>>>);
+pub(in crate::gateway) struct Unasked(Arc<RwLock<HashMap<Whom, Tick>>>);
+
+/// A body that asks for its stream's usage, where the client's did not.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub(super) body: Bytes,
+    /// Whose refusal it is that may come of it: none's, where the client's own body is odd enough to be refused for.
+    whom: Option<Whom>,
+}
 
 impl Unasked {
-    /// The body of a request to this provider that asks for its stream's usage, where the client did not.
-    pub(super) fn wish(&self, provider: &str, path: &str, body: &Bytes) -> Option<Bytes> {
-        let is_asked = PATHS.iter().any(|end| path.ends_with(end));
-        let knows = || !self.0.read().unwrap_or_else(PoisonError::into_inner).contains(provider);
-        if is_asked && knows() { wishing(body) } else { None }
+    /// The wish that goes with a request to this provider.
+    pub(super) fn wish(&self, provider: &str, path: &str, body: &Bytes, now: Tick) -> Option<Wish> {
+        let wish = PATHS.iter().any(|end| path.ends_with(end)).then(|| wishing(provider, body))??;
+        let refused = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let refuses = wish.whom.as_ref().and_then(|whom| refused.get(whom)).is_some_and(|until| now < *until);
+        (!refuses).then_some(wish)
     }
 
-    /// It took the client's own request, and not the one that asked.
-    pub(super) fn refused(&self, provider: &str) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(provider.to_owned());
+    /// It was refused for this. Known at once: a limit may have no room for the same without it before the next one comes.
+    pub(super) fn refused(&self, wish: &Wish, now: Tick) {
+        let Some(whom) = &wish.whom else { return };
+        let mut refused = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() >= MOST {
+            refused.retain(|_, until| now < *until);
+        }
+        if refused.len() < MOST {
+            refused.insert(whom.clone(), now.plus(HOLDS));
+        }
+    }
+
+    /// The client's own is refused, too: it was not for this.
+    pub(super) fn forgive(&self, wish: &Wish) {
+        if let Some(whom) = &wish.whom {
+            self.0.write().unwrap_or_else(PoisonError::into_inner).remove(whom);
+        }
     }
 }
 
 /// Whether an answer of this status may say that the option is not known.
 pub(super) fn may_refuse(status: StatusCode) -> bool {
-    matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY)
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::UNPROCESSABLE_ENTITY
+            | StatusCode::INTERNAL_SERVER_ERROR
+            | StatusCode::NOT_IMPLEMENTED
+    )
 }
 
 /// Whether an error speaks of the option, so that the request is sent as the client wrote it.
 pub(super) fn is_of_the_option(said: &[u8]) -> bool {
-    ["stream_options", "include_usage"].iter().any(|name| memmem::find(said, name.as_bytes()).is_some())
+    let said = said.to_ascii_lowercase();
+    let names = ["stream_options", "streamoptions", "stream options", "include_usage"];
+    names.iter().any(|name| memmem::find(&said, name.as_bytes()).is_some())
 }
 
-fn wishing(body: &Bytes) -> Option<Bytes> {
+fn wishing(provider: &str, body: &Bytes) -> Option<Wish> {
     let fields: HashMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body).ok()?;
+    let streams = fields.get("stream")?.get();
     // Some read any number as a truth.
-    if matches!(fields.get("stream")?.get(), "false" | "null" | "0") {
+    if matches!(streams, "false" | "null" | "0") || asks_as_routers_do(&fields) {
         return None;
     }
+    let is_plain = streams == "true" && !fields.contains_key("stream_options");
+    let model = || fields.get("model").map_or("", |model| model.get());
+    let whom = is_plain.then(|| (provider.to_owned(), model().into()));
     let (at, end, written) = match fields.get("stream_options") {
         None => {
             let open = body.iter().position(|byte| *byte == b'{')? + 1;
@@ -66,7 +111,17 @@ fn wishing(body: &Bytes) -> Option<Bytes> {
             (at, at + options.len(), serde_json::to_string(fields).ok()?)
         }
     };
-    Some([&body[..at], written.as_bytes(), &body[end..]].concat().into())
+    Some(Wish { body: [&body[..at], written.as_bytes(), &body[end..]].concat().into(), whom })
+}
+
+/// `OpenRouter`'s own way to ask: `usage: {include: true}`.
+fn asks_as_routers_do(fields: &HashMap<Cow<'_, str>, &RawValue>) -> bool {
+    #[derive(Deserialize)]
+    struct Asked {
+        include: bool,
+    }
+    let asked = fields.get("usage").and_then(|usage| serde_json::from_str::<Asked>(usage.get()).ok());
+    asked.is_some_and(|asked| asked.include)
 }
 
 #[cfg(test)]
@@ -75,8 +130,8 @@ mod tests {
 
     fn wish(body: &str) -> Option<String> {
         let unasked = Unasked::default();
-        let wish = unasked.wish("openai", "/v1/chat/completions", &Bytes::copy_from_slice(body.as_bytes()));
-        wish.map(|body| String::from_utf8(body.to_vec()).unwrap())
+        let wish = unasked.wish("openai", "/v1/chat/completions", &Bytes::copy_from_slice(body.as_bytes()), Tick::ZERO);
+        wish.map(|wish| String::from_utf8(wish.body.to_vec()).unwrap())
     }
 
     #[test]
@@ -103,6 +158,7 @@ mod tests {
             r#"{"stream":null}"#,
             r#"{"model":"m"}"#,
             r#"{"stream":true,"stream_options":7}"#,
+            r#"{"stream":true,"usage":{"include":true}}"#,
             r#"{"stream":true"#,
             "--form",
         ] {
@@ -111,11 +167,37 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_that_refuses_is_asked_no_more() {
-        let (unasked, body) = (Unasked::default(), Bytes::from_static(br#"{"stream":true}"#));
-        unasked.refused("one");
-        assert_eq!(unasked.wish("one", "/v1/chat/completions", &body), None);
-        assert!(unasked.wish("two", "/v1/completions", &body).is_some());
-        assert_eq!(unasked.wish("two", "/v1/responses", &body), None);
+    fn a_model_that_refuses_is_asked_no_more_for_an_hour() {
+        let unasked = Unasked::default();
+        let body = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+        let [one, other] = [r#"{"stream":true,"model":"a"}"#, r#"{"stream":true,"model":"b"}"#].map(body);
+        let ask = |provider: &str, body: &Bytes, now| unasked.wish(provider, "/v1/chat/completions", body, now);
+        let [now, later] = [Tick::ZERO, Tick::ZERO.plus(HOLDS)];
+        let wish = ask("one", &one, now).unwrap();
+        unasked.refused(&wish, now);
+        assert!(ask("one", &one, now).is_none());
+        assert!(
+            ask("one", &other, now).is_some() && ask("two", &one, now).is_some() && ask("one", &one, later).is_some()
+        );
+        assert!(unasked.wish("two", "/v1/completions", &other, now).is_some());
+        assert!(unasked.wish("two", "/v1/responses", &other, now).is_none());
+        unasked.forgive(&wish);
+        assert!(ask("one", &one, now).is_some());
+        // What a client wrote oddly says nothing of what others write.
+        for odd in [r#"{"stream":"false","model":"a"}"#, r#"{"stream":true,"model":"a","stream_options":{"x":1}}"#] {
+            let wish = ask("one", &body(odd), now).unwrap();
+            unasked.refused(&wish, now);
+            assert!(ask("one", &one, now).is_some(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn an_error_speaks_of_it_in_any_spelling() {
+        for said in
+            ["Unrecognized request argument: STREAM_OPTIONS", "unknown field streamOptions", "Stream options can only"]
+        {
+            assert!(is_of_the_option(said.as_bytes()), "{said}");
+        }
+        assert!(!is_of_the_option(b"no such model"));
     }
 }
