@@ -160,6 +160,30 @@ async fn who_asked_is_told_and_a_provider_without_the_option_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_limit_with_room_for_one_request_keeps_the_next_ones_plain() {
+    let (provider, came) = telling(false).await;
+    let home = Home::new();
+    let text = format!(
+        "keys = [{{ secret = \"sk-unsaid-not-a-real-key-00000004\", min_interval = \"700ms\" }}]\n\
+         tenants = [{{ name = \"bob\", token = \"{BOB}\", tpd = 3_000 }}]\n\
+         pool = {{ wait = \"100ms\" }}\n\
+         gateway = {{ provider = \"openai\", listen = \"127.0.0.1:0\", upstream = \"http://{provider}/v1\" }}\n"
+    );
+    home.write("keypool.toml", &text);
+    let running = Running::of(home.command(&["serve"]));
+    let body = |model: &str| json!({ "model": model, "stream": true }).to_string();
+    // Refused for the option, and then there is no room for the same without it.
+    assert_eq!(ask(streamed(&running), body("gpt-x")).await.status, 503);
+    let again = ask(streamed(&running).header("x-keypool-wait", "5"), body("gpt-x")).await;
+    assert_eq!((again.status.as_u16(), &*again.body), (200, [WORD, WORD, DONE].concat().as_bytes()));
+    // Another model of the same provider is another deployment.
+    let other = ask(streamed(&running).header("x-keypool-wait", "5"), body("gpt-y")).await;
+    assert_eq!(other.status, 200);
+    let asked: Vec<bool> = came.lock().unwrap().iter().map(|asked| asked.get("stream_options").is_some()).collect();
+    assert_eq!(asked, [true, false, true, false]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_callers_own_mistake_goes_out_once_and_says_nothing_of_the_option() {
     let (provider, came) = telling(true).await;
     let home = Home::new();

@@ -25,7 +25,7 @@ const MOST: usize = 256;
 /// Who knows no such option: a model of a provider.
 type Whom = (String, Box<str>);
 
-/// Those that refused it of late, and until when that holds.
+/// Those that refused it of late, and when.
 #[derive(Clone, Debug, Default)]
 pub(in crate::gateway) struct Unasked(Arc<RwLock<HashMap<Whom, Tick>>>);
 
@@ -42,7 +42,7 @@ impl Unasked {
     pub(super) fn wish(&self, provider: &str, path: &str, body: &Bytes, now: Tick) -> Option<Wish> {
         let wish = PATHS.iter().any(|end| path.ends_with(end)).then(|| wishing(provider, body))??;
         let refused = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let refuses = wish.whom.as_ref().and_then(|whom| refused.get(whom)).is_some_and(|until| now < *until);
+        let refuses = wish.whom.as_ref().and_then(|whom| refused.get(whom)).is_some_and(|at| now.since(*at) < HOLDS);
         (!refuses).then_some(wish)
     }
 
@@ -51,10 +51,10 @@ impl Unasked {
         let Some(whom) = &wish.whom else { return };
         let mut refused = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= MOST {
-            refused.retain(|_, until| now < *until);
+            refused.retain(|_, at| now.since(*at) < HOLDS);
         }
         if refused.len() < MOST {
-            refused.insert(whom.clone(), now.plus(HOLDS));
+            refused.insert(whom.clone(), now);
         }
     }
 
@@ -126,11 +126,18 @@ fn asks_as_routers_do(fields: &HashMap<Cow<'_, str>, &RawValue>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tower_keypool::ManualClock;
+
     use super::*;
 
     fn wish(body: &str) -> Option<String> {
         let unasked = Unasked::default();
-        let wish = unasked.wish("openai", "/v1/chat/completions", &Bytes::copy_from_slice(body.as_bytes()), Tick::ZERO);
+        let wish = unasked.wish(
+            "openai",
+            "/v1/chat/completions",
+            &Bytes::copy_from_slice(body.as_bytes()),
+            ManualClock::at(std::time::UNIX_EPOCH).clock().tick(),
+        );
         wish.map(|wish| String::from_utf8(wish.body.to_vec()).unwrap())
     }
 
@@ -172,7 +179,10 @@ mod tests {
         let body = |text: &str| Bytes::copy_from_slice(text.as_bytes());
         let [one, other] = [r#"{"stream":true,"model":"a"}"#, r#"{"stream":true,"model":"b"}"#].map(body);
         let ask = |provider: &str, body: &Bytes, now| unasked.wish(provider, "/v1/chat/completions", body, now);
-        let [now, later] = [Tick::ZERO, Tick::ZERO.plus(HOLDS)];
+        let time = ManualClock::at(std::time::UNIX_EPOCH);
+        let now = time.clock().tick();
+        time.advance(HOLDS);
+        let later = time.clock().tick();
         let wish = ask("one", &one, now).unwrap();
         unasked.refused(&wish, now);
         assert!(ask("one", &one, now).is_none());
