@@ -11,7 +11,7 @@ const wav = Buffer.from(await (await client.audio.speech.create({ ...wish, respo
 assert.equal(wav.subarray(0, 4).toString(), "RIFF");
 const unasked = Buffer.from(await (await client.audio.speech.create(wish)).arrayBuffer());
 assert.equal(unasked.subarray(0, 4).toString(), "RIFF");
-await assert.rejects(client.audio.speech.create({ ...wish, response_format: "mp3" }), OpenAI.BadRequestError);
+await assert.rejects(client.audio.speech.create({ ...wish, response_format: "flac" }), OpenAI.BadRequestError);
 const heard = await client.audio.transcriptions.create({ model: "gemini-2.5-flash", file: await toFile(wav, "hi.wav") });
 assert(heard.text);
 const response = await client.responses.create({ model: "gemini-2.5-flash", input: "Hello" });
