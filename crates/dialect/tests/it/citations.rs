@@ -47,7 +47,7 @@ fn grounding() -> Value {
         ],
         "groundingSupports": [
             { "segment": { "endIndex": 8, "text": "Grüße!" }, "groundingChunkIndices": [0], "confidenceScores": [0.9] },
-            { "segment": { "startIndex": 9, "endIndex": 18, "text": "It rains." }, "groundingChunkIndices": [0, 1, 2, 9] },
+            { "segment": { "startIndex": 9, "endIndex": 18, "text": "It rains." }, "groundingChunkIndices": [-1, 0, 1, 2, 9] },
             { "segment": { "startIndex": 9, "endIndex": 99, "text": "nowhere" }, "groundingChunkIndices": [0] },
             { "segment": { "startIndex": 3, "endIndex": 8 }, "groundingChunkIndices": [0] },
         ],

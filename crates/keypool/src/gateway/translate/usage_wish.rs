@@ -40,10 +40,11 @@ pub(super) struct Wish {
 impl Unasked {
     /// The wish that goes with a request to this provider.
     pub(super) fn wish(&self, provider: &str, path: &str, body: &Bytes, now: Tick) -> Option<Wish> {
-        let wish = PATHS.iter().any(|end| path.ends_with(end)).then(|| wishing(provider, body))??;
-        let refused = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let refuses = wish.whom.as_ref().and_then(|whom| refused.get(whom)).is_some_and(|at| now.since(*at) < HOLDS);
-        (!refuses).then_some(wish)
+        let refuses = |whom: &Whom| {
+            let refused = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            refused.get(whom).is_some_and(|at| now.since(*at) < HOLDS)
+        };
+        PATHS.iter().any(|end| path.ends_with(end)).then(|| wishing(provider, body, refuses))?
     }
 
     /// It was refused for this. Known at once: a limit may have no room for the same without it before the next one comes.
@@ -84,7 +85,7 @@ pub(super) fn is_of_the_option(said: &[u8]) -> bool {
     names.iter().any(|name| memmem::find(&said, name.as_bytes()).is_some())
 }
 
-fn wishing(provider: &str, body: &Bytes) -> Option<Wish> {
+fn wishing(provider: &str, body: &Bytes, refuses: impl FnOnce(&Whom) -> bool) -> Option<Wish> {
     let fields: HashMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body).ok()?;
     let streams = fields.get("stream")?.get();
     // Some read any number as a truth.
@@ -94,6 +95,9 @@ fn wishing(provider: &str, body: &Bytes) -> Option<Wish> {
     let is_plain = streams == "true" && !fields.contains_key("stream_options");
     let model = || fields.get("model").map_or("", |model| model.get());
     let whom = is_plain.then(|| (provider.to_owned(), model().into()));
+    if whom.as_ref().is_some_and(refuses) {
+        return None;
+    }
     let (at, end, written) = match fields.get("stream_options") {
         None => {
             let open = body.iter().position(|byte| *byte == b'{')? + 1;
