@@ -16,6 +16,12 @@ pub(crate) struct Need {
 }
 
 impl Need {
+    /// One request, and nothing but tokens of its prompt.
+    #[inline]
+    pub(crate) fn is_of_tokens(&self) -> bool {
+        self.requests == 1 && self.output_tokens == 0 && self.images == 0
+    }
+
     /// How much of `unit`; [`Unit::Tokens`] is prompt and answer together.
     #[inline]
     pub(crate) fn of(&self, unit: Unit) -> u64 {

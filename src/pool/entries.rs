@@ -2,6 +2,7 @@
 //! time: of a thousand keys that take turns nothing is near when a request needs it, and a request waits for none of it.
 
 use super::{health::TELL_AGAIN, journal::Journal, state::State};
+use crate::share::Spent;
 
 /// So many are posted at the latest.
 const MOST: usize = 1_024;
@@ -16,6 +17,8 @@ struct Entry {
 pub(super) enum Did {
     /// A request was granted.
     Started,
+    /// The same, one of so many tokens, which counts in this owner's limits.
+    Counted { owner: u32, input: u64 },
     /// Its answer was good, at this time (Unix milliseconds), and nothing but the time of that is to be told.
     Succeeded(i64),
     /// It cost so many tokens.
@@ -57,6 +60,12 @@ impl State {
         for Entry { slot, lane, did } in entries.drain(..) {
             match did {
                 Did::Started => journal.used.of(slot, lane).requests += 1,
+                Did::Counted { owner, input } => {
+                    journal.used.of(slot, lane).requests += 1;
+                    if let Some(share) = &mut journal.share {
+                        share.heard((lane, owner), &Spent { requests: 1, input_tokens: input, ..Spent::default() });
+                    }
+                }
                 Did::Cost { input, output } => {
                     let used = journal.used.of(slot, lane);
                     used.input_tokens = used.input_tokens.saturating_add(input);

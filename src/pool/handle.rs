@@ -372,7 +372,7 @@ impl State {
             return Error::new(Kind::NeverFits { model: demand.model.clone(), wanted, limit });
         }
         let ask = self.ask(demand, now);
-        let mut exhausted = self.diagnose(&ask);
+        let mut exhausted = self.diagnose_lately(&ask);
         self.note_refused(&ask, &mut exhausted);
         let (model, next_in) = (demand.model.clone(), exhausted.next_in);
         let most = exhausted.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason);

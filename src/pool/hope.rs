@@ -22,7 +22,7 @@ struct Found {
 impl State {
     /// A key, or what it stands under, is out until somebody lifts it, or for long.
     pub(super) fn lost(&mut self) {
-        self.waiters.lost = true;
+        (self.waiters.lost, self.lately) = (true, None);
     }
 
     /// A key has nothing under way any more: room that could have come back with it does not, unless it is there.

@@ -234,27 +234,33 @@ impl State {
     fn write_start(&mut self, slot: u32, owner: u32, lane: u16, need: &Need, free: bool) {
         let plan = self.plans.plan(self.lanes[usize::from(lane)].owners[owner as usize].plan);
         let now = self.last_now.tick;
-        let kind = (lane, self.roster.keys[slot as usize].priority);
         let Some(journal) = &mut self.journal else { return };
-        let mut is_new = false;
+        let (mut is_new, mut did) = (false, Did::Started);
         if !free && plan.words() > 0 {
             let unit = (lane, owner);
             let mark = journal.marks.or_insert_with(unit, || Mark::first(plan));
             mark.spend(need, now);
-            let noting = journal.share.as_mut().is_none_or(|share| {
-                share.started(unit, &Spent::from(*need), now);
-                share.noting
-            });
+            let noting = match &mut journal.share {
+                None => true,
+                Some(share) => {
+                    if need.is_of_tokens() && !share.is_divided() {
+                        did = Did::Counted { owner, input: need.input_tokens };
+                    } else {
+                        share.started(unit, &Spent::from(*need), now);
+                    }
+                    share.noting
+                }
+            };
             if noting && !std::mem::replace(&mut mark.noted, true) {
                 journal.units.push(unit);
             }
         } else if !free && let Some(share) = &mut journal.share {
-            is_new = share.served_aside(kind);
+            is_new = share.served_aside((lane, self.roster.keys[slot as usize].priority));
         }
         if is_new {
             self.begin_lane(lane);
         }
-        self.jot(slot, lane, Did::Started);
+        self.jot(slot, lane, did);
     }
 
     /// What an owner's windows count in a lane changed otherwise: a start moved, came back, or cost more.

@@ -146,6 +146,8 @@ pub(super) struct Lane {
     pub(super) queue: BTreeMap<u64, u32>,
     /// The same by what they have in common.
     pub(super) lines: Lines,
+    /// Among many keys the next that is booked is not looked for before this, and whether somebody waits for that.
+    pub(super) books_at: (Tick, bool),
     /// Logs given up, by length.
     spare_logs: HashMap<usize, Vec<u32>>,
 }
@@ -175,6 +177,7 @@ impl Lane {
             kept_until: Tick::ZERO,
             queue: BTreeMap::new(),
             lines: Lines::default(),
+            books_at: (Tick::ZERO, false),
             spare_logs: HashMap::new(),
         }
     }

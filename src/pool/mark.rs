@@ -19,20 +19,33 @@ const PARTS: u8 = 100;
 const LATE: Duration = Duration::from_millis(500);
 
 /// Nothing bounds it.
-const UNBOUNDED: u64 = u64::MAX;
+const UNBOUNDED: u32 = u32::MAX;
 
 const UNITS: [Unit; 4] = [Unit::Requests, Unit::InputTokens, Unit::OutputTokens, Unit::Images];
 
-/// An amount of each of `UNITS`.
-pub(super) type Amounts = [u64; 4];
+/// An amount of each of `UNITS`, up to four thousand million: between two writes nobody uses as much.
+type Amounts = [u32; 4];
 
 fn amounts(need: &Need) -> Amounts {
-    UNITS.map(|unit| need.of(unit))
+    UNITS.map(|unit| bounded(need.of(unit)))
 }
 
-/// An owner's mark in a lane. What every start goes by lies together.
+/// At most so much.
+fn bounded(amount: u64) -> u32 {
+    u32::try_from(amount).unwrap_or(UNBOUNDED).min(UNBOUNDED - 1)
+}
+
+/// Or without a bound.
+fn most(plan: &Plan, unit: Unit) -> u32 {
+    match plan.most(unit) {
+        u64::MAX => UNBOUNDED,
+        amount => bounded(amount),
+    }
+}
+
+/// An owner's mark in a lane. What every start goes by lies in one line of the cache.
 #[derive(Clone, Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(super) struct Mark {
     /// What is left of what the last write that was kept allows, and any one under way.
     left: Amounts,
@@ -80,7 +93,8 @@ impl Mark {
     pub(super) fn granted(plan: &Plan, ahead: Option<&Spent>) -> Self {
         let mut mark = Self::first(plan);
         if let Some(ahead) = ahead {
-            mark.left = UNITS.map(|unit| if plan.most(unit) == UNBOUNDED { UNBOUNDED } else { ahead.of(unit) });
+            mark.left =
+                UNITS.map(|unit| if most(plan, unit) == UNBOUNDED { UNBOUNDED } else { bounded(ahead.of(unit)) });
         }
         mark
     }
@@ -101,7 +115,7 @@ impl Mark {
                 let days = at.day.days;
                 (days.first..=days.last).map(|date| of(date).map_or(0, |mark| mark.upto)).min().unwrap_or(0)
             });
-            self.left[n] = left.min().unwrap_or(UNBOUNDED);
+            self.left[n] = left.min().map_or(UNBOUNDED, bounded);
         }
     }
 
@@ -109,7 +123,7 @@ impl Mark {
     pub(super) fn ahead(&self) -> Spent {
         let bound = |n: usize| {
             let writing = self.writing.map_or(0, |allowed| allowed[n].saturating_sub(self.since[n]));
-            if self.left[n] == UNBOUNDED { 0 } else { self.left[n].max(writing) }
+            if self.left[n] == UNBOUNDED { 0 } else { u64::from(self.left[n].max(writing)) }
         };
         Spent { requests: bound(0), input_tokens: bound(1), output_tokens: bound(2), images: bound(3) }
     }
@@ -161,11 +175,11 @@ impl Mark {
             return None;
         }
         self.parts += 1;
-        let mut amounts = self.since;
+        let mut amounts = self.since.map(u64::from);
         for (amount, more) in amounts.iter_mut().zip(corrected) {
             *amount = amount.saturating_add_signed(more);
         }
-        Some(credit(&amounts))
+        Some(credit(amounts))
     }
 
     /// The whole log was told otherwise: what is noted from here on comes on top of that.
@@ -177,10 +191,10 @@ impl Mark {
     pub(super) fn write(&mut self, plan: &Plan) -> Credit {
         let mut allowed = least(plan);
         for (n, allowed) in allowed.iter_mut().enumerate() {
-            let most = plan.most(UNITS[n]);
+            let most = most(plan, UNITS[n]);
             let since = self.since[n];
             let lively = if self.short { since.saturating_mul(4) } else { since.saturating_add(since / 2) };
-            let lively = lively.max(self.asked[n].saturating_mul(2));
+            let lively = lively.max(self.asked[n].saturating_mul(2)).min(UNBOUNDED - 1);
             *allowed = if most == UNBOUNDED { UNBOUNDED } else { lively.max(*allowed).min(most.max(self.asked[n])) };
             // Until it is kept, the older one holds as well.
             self.left[n] = self.left[n].min(*allowed);
@@ -188,7 +202,7 @@ impl Mark {
         (self.since, self.asked) = ([0; 4], [0; 4]);
         self.writing = Some(allowed);
         self.noted = false;
-        credit(&allowed)
+        told(allowed)
     }
 
     /// The write was kept. Whether somebody was refused before, and whether it allows more than a quiet owner needs.
@@ -205,10 +219,10 @@ impl Mark {
 /// What is allowed of each unit while little goes out: an eighth of a limit of tokens, a sixteenth of one of requests,
 /// but two where that is no more than a fifth of it. A day is longer: of its requests a 512th, or one, so that many crashes do not
 /// use it up.
-pub(super) fn least(plan: &Plan) -> Amounts {
+fn least(plan: &Plan) -> Amounts {
     let a_day = plan.limits().filter(|limit| (limit.unit, limit.span) == (Unit::Requests, Span::Day));
-    let of_a_day = a_day.map(|limit| (limit.amount / 512).max(1)).min().unwrap_or(UNBOUNDED);
-    UNITS.map(|unit| match (plan.most(unit), unit) {
+    let of_a_day = a_day.map(|limit| bounded((limit.amount / 512).max(1))).min().unwrap_or(UNBOUNDED);
+    UNITS.map(|unit| match (most(plan, unit), unit) {
         (UNBOUNDED, _) => UNBOUNDED,
         (most, Unit::InputTokens | Unit::OutputTokens) => (most / 8).max(1),
         (most, Unit::Requests) => (most / 16).max(if most < 10 { 1 } else { 2 }).min(of_a_day),
@@ -216,10 +230,17 @@ pub(super) fn least(plan: &Plan) -> Amounts {
     })
 }
 
+/// What is allowed before anything is written.
+pub(super) fn unwritten(plan: &Plan) -> Credit {
+    told(least(plan))
+}
+
 /// As it is written: nothing is said of what has no bound.
-pub(super) fn credit(amounts: &Amounts) -> Credit {
-    let [requests, input_tokens, output_tokens, images] =
-        amounts.map(|amount| if amount == UNBOUNDED { 0 } else { amount });
+fn told(amounts: Amounts) -> Credit {
+    credit(amounts.map(|amount| if amount == UNBOUNDED { 0 } else { u64::from(amount) }))
+}
+
+fn credit([requests, input_tokens, output_tokens, images]: [u64; 4]) -> Credit {
     Credit { requests, input_tokens, output_tokens, images }
 }
 

@@ -38,6 +38,7 @@ mod kin;
 mod lane;
 mod lane_names;
 mod lasting;
+mod lately;
 mod learn;
 mod lease;
 mod line;

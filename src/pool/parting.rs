@@ -212,6 +212,7 @@ impl State {
 
     /// The place of an owner is somebody else's from now on.
     pub(super) fn forget_owner(&mut self, owner: u32) {
+        self.post_entries();
         if let Some(journal) = &mut self.journal {
             if let Some(share) = &mut journal.share {
                 share.forget_owner(owner);

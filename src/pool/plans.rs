@@ -171,6 +171,11 @@ impl Plans {
         self.tokens.store(true, Ordering::Relaxed);
     }
 
+    /// Whether some plan counts tokens, or did.
+    pub(super) fn count_tokens(&self) -> bool {
+        self.tokens.load(Ordering::Relaxed)
+    }
+
     /// Whether some plan counts tokens, or will: for whoever does not hold the pool's mutex.
     pub(super) fn tokens(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.tokens)

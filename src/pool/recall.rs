@@ -7,7 +7,7 @@ use super::{
     health::Health,
     journal::{Journal, Known, RunState},
     lane::Origin,
-    mark::{Mark, credit, least},
+    mark::{self, Mark},
     rest::{End, Probe, Rest},
     roster::NO_ACCOUNT,
     scope::Whom,
@@ -212,7 +212,7 @@ impl State {
         }
         for crash in journal.run.crashes.iter().filter(|crash| crash.epoch >= record.epoch) {
             // What may have been started without a word: no later than when it was noticed.
-            let unseen = if crash.epoch == record.epoch { record.credit } else { credit(&least(plan)) };
+            let unseen = if crash.epoch == record.epoch { record.credit } else { mark::unwritten(plan) };
             let days = self.zones[zone].1.days(crash.noticed);
             count_unseen(&mut kept, &unseen, tick_at(crash.noticed, now), [days.first, days.last]);
         }

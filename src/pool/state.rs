@@ -16,6 +16,7 @@ use super::{
     journal::Journal,
     lane::{Lane, Origin},
     lane_names::LaneNames,
+    lately::Lately,
     plans::{Plans, Sources},
     rank::Standing,
     ring::Ring,
@@ -83,6 +84,8 @@ pub(super) struct State {
     pub(super) journal: Option<Box<Journal>>,
     /// Where requests that had better meet the same owner again find it.
     pub(super) ring: Ring,
+    /// Why no key could carry a demand when all were looked at last.
+    pub(super) lately: Option<Box<Lately>>,
     /// No request goes a short way.
     #[cfg(test)]
     pub(super) always_long: bool,
@@ -124,6 +127,7 @@ impl State {
             fired: Vec::new(),
             journal: None,
             ring: Ring::default(),
+            lately: None,
             #[cfg(test)]
             always_long: false,
         };
@@ -339,6 +343,7 @@ impl State {
         if self.roster.keys[slot as usize].removed || self.lanes[usize::from(lane)].origin == Origin::Free {
             return;
         }
+        self.lately = None;
         match self.lanes[usize::from(lane)].cells.get(slot as usize).map(|cell| cell.place()) {
             Some(Place::Out | Place::Timed) => self.enter(lane, slot),
             Some(Place::Busy) => {

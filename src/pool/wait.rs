@@ -237,8 +237,10 @@ impl State {
     fn next_look(&mut self, lane: u16, now: Now) -> Option<Tick> {
         let rested = self.rest_of_all(lane, now).map(|rest| rest.wakes(now));
         let held = &mut self.lanes[usize::from(lane)];
+        let (books_at, books) = held.books_at;
+        let next = held.timers.next(&held.cells);
         // While all rest nobody's timer matters.
-        rested.or_else(|| held.timers.next(&held.cells))
+        rested.or_else(|| next.into_iter().chain(books.then_some(books_at)).min())
     }
 
     pub(super) fn settle_waiter(&mut self, index: u32, outcome: Result<Picked, NotNow>) {
@@ -302,15 +304,31 @@ impl State {
         looks_at
     }
 
+    /// Whether whatever has room for a request has room for this one: nothing but requests is counted.
+    fn is_as_good_as_least(&self, ask: &Ask<'_>) -> bool {
+        ask.need.requests <= 1
+            && ask.need.images == 0
+            && !self.plans.count_tokens()
+            && self.lanes[usize::from(ask.lane)].extras.is_empty()
+    }
+
     /// Keeps the room of the first owner that will fit a large demand, so that small ones do not eat it for ever. Where
     /// the owner that it keeps is out for longer by now than another, it changes over.
     fn book(&mut self, ask: &Ask<'_>) {
-        if ask.need == LEAST {
+        if ask.need == LEAST || self.is_as_good_as_least(ask) {
             return;
         }
         let (demand, lane, ticket, now) = (ask.demand, usize::from(ask.lane), ask.ticket, ask.now);
         let excluded = self.excluded(demand);
         let must = matches!(demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
+        if let Some(pause) = self.look_lasts().filter(|_| !must) {
+            let books_at = &mut self.lanes[lane].books_at;
+            if now.tick < books_at.0 {
+                books_at.1 = true;
+                return;
+            }
+            *books_at = (now.tick.plus(pause), false);
+        }
         let slots = if must { self.wanted(&demand.affinity) } else { self.roster.slots().collect() };
         let mut best: Option<(Tick, u32)> = None;
         let mut held: Option<(u32, Option<Tick>)> = None;

@@ -52,6 +52,7 @@ impl Divided {
 impl State {
     /// From now on each limit is divided, and no lease is asked for.
     pub(super) fn divide(&mut self, among: u32, local: bool, now: Now) {
+        self.post_entries();
         let Some(share) = self.share_mut().filter(|share| share.divided.is_none()) else { return };
         share.divided = Some(Divided { among, local, started: HashMap::new() });
         self.divide_limits(among, now);

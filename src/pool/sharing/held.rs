@@ -265,7 +265,10 @@ impl State {
     /// Whether the unit has been held since the lease was granted: its place is in the log that is kept here.
     pub(in crate::pool) fn is_of_this_holding(&self, cell: &SeatCell) -> bool {
         let Some(share) = self.share().filter(|share| !share.is_divided()) else { return true };
+        let is_held = || self.lanes[usize::from(cell.lane)].owners[cell.owner as usize].is_held();
+        // Mostly nothing was granted since.
         self.plan_words(cell.lane, cell.owner) == 0
+            || (share.granted <= cell.began.tick && is_held())
             || share.held.get((cell.lane, cell.owner)).is_some_and(|held| held.since <= cell.began.tick)
     }
 

@@ -70,6 +70,8 @@ pub(super) struct Share {
     held: ByUnit<Holding>,
     /// Windows of units that are not held, and which an answer called full.
     filled: HashMap<Unit, Vec<filled::Filled>>,
+    /// When the last unit was granted.
+    granted: Tick,
     /// When units were given back, as long as requests may still go out that began before.
     gone: HashMap<Unit, Tick>,
     kinds: BTreeMap<KindAt, Demanded>,
@@ -198,6 +200,11 @@ impl Share {
             // Its units are told to the board once that is back.
             self.stale |= self.lanes.insert(unit.0);
         }
+        self.heard(unit, spent);
+    }
+
+    /// The same where limits are not divided: may be said later, but before the holder or the board hears what was started.
+    pub(super) fn heard(&mut self, unit: Unit, spent: &Spent) {
         let Some(held) = self.held.get_mut(unit) else {
             return self.touched_aside.entry(unit).or_default().add(spent);
         };

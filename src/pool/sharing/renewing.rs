@@ -281,6 +281,7 @@ impl Renewing {
         let mut state = pool.lock();
         let days = state.zones[0].1.at(now.tick, now.wall_ms()).days;
         let dates = (days.first, days.last);
+        state.post_entries();
         let Some(share) = state.share_mut() else { return };
         let touched = share.take_started();
         let changed = std::mem::take(&mut share.changed);

@@ -111,6 +111,7 @@ impl State {
                 }
             }
         }
+        self.post_entries();
         let Some(journal) = &mut self.journal else { return };
         journal.marks.insert(at, mark);
         // Its owner is called otherwise by now: it goes back, with what it counts.
@@ -129,6 +130,7 @@ impl State {
         }
         let touched = share.take_unheard(at);
         share.gone.remove(&at);
+        share.granted = now.tick;
         share.held.insert(
             at,
             Holding {
@@ -180,6 +182,7 @@ impl State {
     pub(super) fn allow_unit(&mut self, unit: &UnitId, marks: &[crate::share::Mark], now: Now) {
         let Some(at) = self.unit_at(unit) else { return };
         let when = self.at(now, at.1);
+        self.post_entries();
         let plan = self.plans.plan(self.lanes[usize::from(at.0)].owners[at.1 as usize].plan);
         let Some(journal) = &mut self.journal else { return };
         let unheard = journal.share.as_ref().and_then(|share| share.unheard(at)).unwrap_or_default();
@@ -209,6 +212,7 @@ impl State {
         if let Some(owner) = self.lanes[usize::from(at.0)].owners.get_mut(at.1 as usize) {
             owner.hold(false);
         }
+        self.post_entries();
         if let Some(share) = self.share_mut() {
             share.drop_unit(at);
         }
