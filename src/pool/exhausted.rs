@@ -50,6 +50,9 @@ pub struct Exhausted {
     /// The store that processes share forgot what it knew, a moment ago.
     #[serde(skip)]
     pub(crate) forgot: bool,
+    /// For how long that store lends nothing still: it is new, or lost what it knew, and hears first who has what.
+    #[serde(skip)]
+    pub(crate) recovers_in: Option<Duration>,
 }
 
 /// Why a key may not carry a request now.
@@ -154,9 +157,23 @@ impl Exhausted {
     /// were asked for it, where they are not known to be full: whoever comes again does so as long after as they have given
     /// nothing, so that a time without end is not asked about each second.
     pub(crate) fn again_in(&self) -> Option<Duration> {
+        match self.told_in() {
+            Some(told) => Some(self.asked_in().map_or(told, |asked| asked.min(told))),
+            None => self.lends_in(),
+        }
+    }
+
+    /// When to ask again where nothing is known to bring a key but that one is [lent](OutReason::HeldElsewhere): a moment
+    /// later, mostly; as long as others have given none by now; and not before a store that is new, or lost what it knew, lends
+    /// anything at all. `None` where a request under way may bring one at any time, too.
+    pub fn lends_in(&self) -> Option<Duration> {
+        let under_way = [OutReason::Busy, OutReason::Queued].iter().any(|reason| self.reasons.contains_key(reason));
+        if under_way { None } else { self.asked_in() }
+    }
+
+    fn asked_in(&self) -> Option<Duration> {
         let lends = self.reasons.contains_key(&OutReason::HeldElsewhere) && !self.all_full;
-        let lent = lends.then(|| self.dry_for.max(LENDING));
-        self.told_in().map(|told| lent.map_or(told, |lent| lent.min(told)))
+        lends.then(|| self.dry_for.max(LENDING).max(self.recovers_in.unwrap_or_default()))
     }
 
     /// The same where the store may have one at once: whoever asks it waits for that, however little time there is.
@@ -235,7 +252,8 @@ impl Exhausted {
         // For the store whoever has no time waits as well.
         let asks = |reason| self.reasons.contains_key(&reason);
         let wait = if asks(OutReason::Unwritten) { wait.max(PATIENCE) } else { wait };
-        let wait = if asks(OutReason::HeldElsewhere) && !self.dry && !self.all_full { wait.max(LENDING) } else { wait };
+        let lends = !self.dry && !self.all_full && self.recovers_in.is_none_or(|left| left < LENDING);
+        let wait = if asks(OutReason::HeldElsewhere) && lends { wait.max(LENDING) } else { wait };
         let in_time = |at: Option<Duration>| at.is_some_and(|at| at <= wait);
         let between = self.reasons.contains_key(&OutReason::Interval);
         !wait.is_zero() && (in_time(self.next_in) || in_time(self.may_in) || between || self.may_end_any_time())
@@ -264,7 +282,10 @@ impl fmt::Display for Exhausted {
         }
         for (n, (reason, count)) in self.reasons.iter().enumerate() {
             write!(f, "{}{count} {reason}", if n == 0 { "" } else { ", " })?;
-            if self.forgot && *reason == OutReason::HeldElsewhere {
+            if let Some(left) = self.recovers_in.filter(|_| *reason == OutReason::HeldElsewhere) {
+                let left = whole_seconds(left);
+                write!(f, " (the store is new, or lost what it knew: it lends again in {left} s)")?;
+            } else if self.forgot && *reason == OutReason::HeldElsewhere {
                 f.write_str(" (the store lost what it knew: what nobody tells it counts as used for a minute)")?;
             } else if self.all_full && *reason == OutReason::HeldElsewhere {
                 f.write_str(" (full, as those who had them told)")?;
