@@ -374,6 +374,8 @@ impl State {
         let ask = self.ask(demand, now);
         let mut exhausted = self.diagnose(&ask);
         self.note_refused(&ask, &mut exhausted);
+        let cut = (demand.input_tokens, ask.need.input_tokens);
+        exhausted.guessed = Some(cut).filter(|(guessed, most)| demand.estimated && guessed > most);
         let (model, next_in) = (exhausted.model.clone(), exhausted.next_in);
         let most = exhausted.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason);
         // What only waits for the store is served within a moment: no key is out.
