@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header, uri::PathAndQuery};
 use http_body::Body;
 use tower::Service;
-use tower_keypool::{BoxError, Error, KeyPool, ServedBy, StreamEnd};
+use tower_keypool::{BoxError, Error, ServedBy, StreamEnd};
 use tracing::Instrument;
 
 use super::{
@@ -336,11 +336,6 @@ impl<S> Gateway<S> {
         Holdings { resources, beside, unknown, alone: self.tenants.is_alone(), own, provider: String::new() }
     }
 
-    /// The pool of its own provider.
-    fn pool(&self) -> Option<&KeyPool> {
-        self.own.uploads.pool.as_ref()
-    }
-
     /// Its own pool, where it is of Gemini's.
     fn quarter<'g>(&'g self, setup: &'g Setup<S>) -> Quarter<'g, S> {
         let alone = self.tenants.is_alone();
@@ -409,7 +404,7 @@ mod tests {
     use http_body_util::{BodyExt, Full};
     use keypool_dialect::{Caller, Exchange, Fault, Shape, gemini, openai::OpenAi};
     use tower::{Layer, ServiceExt, service_fn};
-    use tower_keypool::{Clock, Gemini, Key, KeyPoolLayer, ReplayBody};
+    use tower_keypool::{Clock, Gemini, Key, KeyPool, KeyPoolLayer, ReplayBody};
 
     use super::*;
     use crate::{
