@@ -74,10 +74,12 @@ impl PoolConfig {
             } else if names[model.name.as_str()] != n {
                 document.problem(&format!("models[{n}].name"), "this model is there twice");
             }
-            for (at, alias) in model.aliases.iter().enumerate() {
-                let at = format!("models[{n}].aliases[{at}]");
+            for (nth, alias) in model.aliases.iter().enumerate() {
+                let at = format!("models[{n}].aliases[{nth}]");
                 if !is_model(alias) {
                     document.problem(&at, MODEL);
+                } else if model.aliases[..nth].contains(alias) {
+                    document.problem(&at, "this alias is there twice");
                 } else if names.contains_key(alias.as_str()) {
                     document.problem(&at, "expected a name that no model has");
                 }

@@ -6,13 +6,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Amounts, Interval,
+    Amounts, Interval, patterns,
     plain_values::{Concurrent, KeyName, Name, Place, SecretText, TierName, Weight, ZoneName},
 };
 
 /// A key: where its secret is, and what is known of it. Exactly one of `secret`, `secret_env` and `secret_file`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("oneOf" = patterns::one_of(&["secret", "secret_env", "secret_file"])))]
 pub struct KeyEntry {
     /// Names it in logs; `k-` and 8 hex digits of the secret's hash unless set.
     pub id: Option<KeyName>,
@@ -43,7 +44,9 @@ pub struct KeyEntry {
     /// Where the key is from, in your own words; shown as the label `source`.
     pub source: Option<Name>,
     /// Labels shown beside it.
+    #[schemars(schema_with = "patterns::labels")]
     pub labels: BTreeMap<String, String>,
     /// Limits of its owner by model; `"*"` for every model without its own.
+    #[schemars(extend("propertyNames" = patterns::models()))]
     pub limits: BTreeMap<String, Amounts>,
 }

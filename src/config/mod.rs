@@ -19,6 +19,7 @@ mod key_variables;
 mod limits_by_model;
 mod model_entry;
 mod origin;
+mod patterns;
 mod plain_values;
 mod pool_config;
 mod problem;

@@ -144,7 +144,7 @@ impl Scalar for Amount {
 scalar! {
     /// A name that is shown: 1 to 64 visible characters, and no key.
     Name(String),
-    schema: { "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$" },
+    schema: { "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$", "not": { "pattern": "^(AIza|AQ\\.|sk-)" } },
     show: |name| json!(name)
 }
 
@@ -168,7 +168,9 @@ pub(super) fn is_name(text: &str) -> bool {
 scalar! {
     /// The name of a key: such a name, and a part of a path that means itself.
     KeyName(String),
-    schema: { "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$" },
+    schema: { "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$", "not": {
+        "pattern": r"^(AIza|AQ\.|sk-)|(^|[/\\;])\.\.?($|[/\\;])|%[0-9A-Fa-f]{2}",
+    } },
     show: |name| json!(name)
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Amounts, Interval, Whole, interval::YEAR};
+use super::{Amounts, Interval, Whole, interval::YEAR, patterns};
 use crate::{
     pool::{RestBackoff, RestTable, Spill, Strategy},
     rule::{Backoff, Retry},
@@ -16,6 +16,7 @@ use crate::{
 #[serde(default, deny_unknown_fields)]
 pub struct PoolSection {
     /// Files with a key a line, as CSV or as JSON; relative to this configuration's folder.
+    #[schemars(inner(length(min = 1)), extend("uniqueItems" = true))]
     pub key_files: Vec<PathBuf>,
     /// The order among ready keys of one priority.
     #[schemars(schema_with = "strategy_schema")]
@@ -29,6 +30,7 @@ pub struct PoolSection {
     /// How long a request waits for a key; unless set not at all in the library, 5 s in the gateway.
     pub wait: Option<Interval<0, 3_600>>,
     /// Models to step down to, best first, instead of those of `[[models]]` that have a priority.
+    #[schemars(inner(regex(pattern = patterns::MODEL)), extend("uniqueItems" = true))]
     pub fallback: Vec<String>,
     /// Whether a model that is overloaded still after all retries is a reason to step down.
     pub fallback_on_overloaded: bool,
@@ -211,9 +213,11 @@ pub struct LimitsSection {
     pub assume_known: Option<bool>,
     /// Limits of every model without its own, by tier; `"*"` for owners of every other tier and of none. They are of the
     /// first provider's models: what holds for those of another is said at its keys, or of the models (`[[models]]`).
+    #[schemars(extend("propertyNames" = patterns::tiers()))]
     pub default: BTreeMap<String, Amounts>,
     /// What is known of models (or all whose name begins so) by tier, instead of the table that ships; `{}` for a tier:
     /// nothing is assumed.
+    #[schemars(schema_with = "patterns::known")]
     pub known: BTreeMap<String, BTreeMap<String, Amounts>>,
 }
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Document, Interval, SecretText, StoreUrl, Whole, interval::shown, wording::is_key_for_path};
+use super::{Document, Interval, SecretText, StoreUrl, Whole, interval::shown, patterns, wording::is_key_for_path};
 use crate::share::{OnMissing, OnStoreLoss, Settings};
 
 /// What to do when a server is not there at the start.
@@ -38,12 +38,15 @@ pub struct StoreSection {
     /// `auto` for the usual file, or `none` for none.
     pub url: Option<StoreUrl>,
     /// What all names in Redis begin with: processes that share keys have the same. 1 to 64 letters, digits, - _ . or :
+    #[schemars(regex(pattern = patterns::NAMESPACE))]
     pub namespace: String,
     /// Redis' password, where the address does not hold it.
     pub password: Option<SecretText>,
     /// The file that holds it; relative to this configuration's folder.
+    #[schemars(length(min = 1))]
     pub password_file: Option<PathBuf>,
     /// Certificates (PEM) to trust in the place of Mozilla's, for rediss://; relative to this configuration's folder.
+    #[schemars(length(min = 1))]
     pub ca_file: Option<PathBuf>,
     /// When Redis is not there at the start: `wait`, or `local`.
     pub on_missing: WhenMissing,

@@ -121,7 +121,14 @@ impl schemars::JsonSchema for StoreUrl {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "minLength": 1, "examples": ["auto", "none", "redis://127.0.0.1:6379"] })
+        schemars::json_schema!({
+            "type": "string",
+            "anyOf": [
+                { "pattern": r"^\s*(rediss?|redis\+unix|valkeys?|valkey\+unix)://\S" },
+                { "pattern": r"\S", "not": { "pattern": "://" } },
+            ],
+            "examples": ["auto", "none", "redis://127.0.0.1:6379"],
+        })
     }
 }
 

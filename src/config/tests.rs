@@ -81,6 +81,10 @@ fn every_error_has_its_place_and_says_what_is_allowed() {
             "[[models]]\nname = \"a\"\naliases = [\"a\"]",
             "k.toml:3: models[0].aliases[0]: expected a name that no model has",
         ),
+        (
+            "[[models]]\nname = \"a\"\naliases = [\"b\", \"b\"]",
+            "k.toml:3: models[0].aliases[1]: this alias is there twice",
+        ),
         ("keys = [3]", "k.toml:1: keys[0]: expected a table"),
     ] {
         let errors = errors(text, &[]);

@@ -21,11 +21,11 @@ use super::{
     key_mask::keys_of,
     mask::mask_secret,
     sight::LARGEST_ERROR,
-    spelled::mask_spelled,
     teller::Teller,
 };
 use crate::{
     error::{BoxError, Error},
+    key::mask_spelled,
     pool::Granted,
     verdict::Verdict,
 };

@@ -9,13 +9,9 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memmem;
 
-use super::{
-    mask::{SHORTEST, mask_secret},
-    spelled::{mask_escaped, mask_spelled},
-    teller::Teller,
-};
+use super::{mask::mask_secret, teller::Teller};
 use crate::{
-    key::Secret,
+    key::{SHORTEST, Secret, mask_escaped, mask_spelled},
     pool::{Granted, KeyPool},
 };
 

@@ -10,10 +10,7 @@ use memchr::{memchr_iter, memchr2_iter};
 use percent_encoding::utf8_percent_encode;
 
 use super::needle::{Carried, begun_at_end, carry};
-use crate::key::{Secret, UNRESERVED, rarest};
-
-/// A shorter key is no secret, and masking it would maim good text.
-pub(super) const SHORTEST: usize = 8;
+use crate::key::{SHORTEST, Secret, UNRESERVED, rarest};
 
 /// What is looked for.
 #[derive(Clone, Copy)]

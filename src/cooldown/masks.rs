@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 
-use super::mask::{Encoded, Mask, SHORTEST, Sought};
-use crate::key::Secret;
+use super::mask::{Encoded, Mask, Sought};
+use crate::key::{SHORTEST, Secret};
 
 /// Masks a stream of chunks, or only looks at them.
 pub(super) struct Masks {

@@ -46,7 +46,6 @@ mod reason;
 mod repack;
 mod service;
 mod sight;
-mod spelled;
 mod stream_end;
 mod stream_watch;
 mod teller;

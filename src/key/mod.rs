@@ -9,6 +9,7 @@ mod hidden;
 mod id;
 mod secret;
 mod shown;
+mod spelled;
 
 pub use config::{Key, Priority, Tier};
 pub(crate) use endings::Endings;
@@ -19,3 +20,4 @@ pub use id::KeyId;
 pub use secret::{InvalidSecret, Secret};
 pub(crate) use secret::{UNRESERVED, rarest};
 pub(crate) use shown::holds;
+pub(crate) use spelled::{SHORTEST, mask_escaped, mask_spelled};

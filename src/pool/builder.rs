@@ -350,6 +350,7 @@ impl KeyPoolBuilder {
             unjudged,
             names: RecentNames::default(),
             endings: std::sync::Mutex::default(),
+            beside: std::sync::Mutex::default(),
             good_answers,
             met_unclear_refusals: AtomicBool::new(false),
             limits_tokens,

@@ -12,7 +12,8 @@ impl State {
     /// Looks at every key for this demand.
     pub(super) fn diagnose(&mut self, ask: &Ask<'_>) -> Exhausted {
         let demand: &Demand = ask.demand;
-        let mut exhausted = Exhausted { model: demand.model.clone(), keys: self.roster.len(), ..Exhausted::default() };
+        let mut exhausted =
+            Exhausted { model: self.shown_model(demand), keys: self.roster.len(), ..Exhausted::default() };
         let (mut next, mut may) = (Tick::NEVER, Tick::NEVER);
         exhausted.exits = self.exits_that_rest(ask.now);
         if let Some(rest) = self.rest_of_all(ask.lane, ask.now) {

@@ -4,11 +4,8 @@ use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use crate::{
-    key::Exit,
-    limit::{Span, Unit},
-    time::whole_seconds,
-};
+use super::OutReason;
+use crate::{key::Exit, time::whole_seconds};
 
 /// How long a request waits for the store that would wait for nothing else: two writes and what they take.
 pub(super) const PATIENCE: Duration = Duration::from_millis(300);
@@ -50,60 +47,12 @@ pub struct Exhausted {
     /// The store that processes share forgot what it knew, a moment ago.
     #[serde(skip)]
     pub(crate) forgot: bool,
-}
-
-/// Why a key may not carry a request now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[non_exhaustive]
-#[serde(rename_all = "snake_case")]
-pub enum OutReason {
-    /// A window of the owner is full.
-    Full(Unit, Span),
-    /// A limit of the owner is zero: nothing may be sent.
-    NothingAllowed(Unit, Span),
-    /// The provider said that a limit was reached.
-    RateLimited,
-    /// A quota is used up until it returns: the day's, mostly.
-    QuotaExhausted,
-    /// The model is not to be had by this owner.
-    ModelUnavailable,
-    /// The provider is overloaded, or faults came from there.
-    Overloaded,
-    /// Its way out to the provider rests: nothing came through.
-    ExitRests,
-    /// Rests for a fault of its own.
-    Resting,
-    /// As many requests in flight as it may carry.
-    Busy,
-    /// Its shortest interval between two starts is not over.
-    Interval,
-    /// Not valid.
-    DisabledInvalid,
-    /// Its owner or account was switched off.
-    DisabledSuspended,
-    /// Its account's credit, or a quota that time alone does not give back, is used up.
-    DisabledSpent,
-    /// Switched off by hand.
-    DisabledByHand,
-    /// Held until it is clear whether the fault is ours.
-    Held,
-    /// Our address is refused.
-    Blocked,
-    /// Tried already for this request.
-    Tried,
-    /// Not of the owner or key that the request must use.
-    Elsewhere,
-    /// Of a priority that does not open yet: keys of an earlier one, busy just now, come first, or it opens after a wait
-    /// ([`spill_after`](crate::KeyPoolBuilder::spill_after)).
-    LaterPriority,
-    /// Others wait in front.
-    Queued,
-    /// Its owner's counts are not in the store yet; they are within a moment.
-    Unwritten,
-    /// Another process holds its owner, or nobody does and it is not granted yet.
-    HeldElsewhere,
-    /// What this process held of it has ended, since the store that processes share does not answer.
-    StoreUnreachable,
+    /// For how long that store lends nothing still: it is new, or lost what it knew, and hears first who has what.
+    #[serde(skip)]
+    pub(crate) recovers_in: Option<Duration>,
+    /// What the tokens of the prompt were guessed at, and the most that any key may carry: so much goes out where nothing else did.
+    #[serde(skip)]
+    pub(crate) guessed: Option<(u64, u64)>,
 }
 
 impl Exhausted {
@@ -154,9 +103,23 @@ impl Exhausted {
     /// were asked for it, where they are not known to be full: whoever comes again does so as long after as they have given
     /// nothing, so that a time without end is not asked about each second.
     pub(crate) fn again_in(&self) -> Option<Duration> {
+        match self.told_in() {
+            Some(told) => Some(self.asked_in().map_or(told, |asked| asked.min(told))),
+            None => self.lends_in(),
+        }
+    }
+
+    /// When to ask again where nothing is known to bring a key but that one is [lent](OutReason::HeldElsewhere): a moment
+    /// later, mostly; as long as others have given none by now; and not before a store that is new, or lost what it knew, lends
+    /// anything at all. `None` where a request under way may bring one at any time, too.
+    pub fn lends_in(&self) -> Option<Duration> {
+        let under_way = [OutReason::Busy, OutReason::Queued].iter().any(|reason| self.reasons.contains_key(reason));
+        if under_way { None } else { self.asked_in() }
+    }
+
+    fn asked_in(&self) -> Option<Duration> {
         let lends = self.reasons.contains_key(&OutReason::HeldElsewhere) && !self.all_full;
-        let lent = lends.then(|| self.dry_for.max(LENDING));
-        self.told_in().map(|told| lent.map_or(told, |lent| lent.min(told)))
+        lends.then(|| self.dry_for.max(LENDING).max(self.recovers_in.unwrap_or_default()))
     }
 
     /// The same where the store may have one at once: whoever asks it waits for that, however little time there is.
@@ -235,7 +198,8 @@ impl Exhausted {
         // For the store whoever has no time waits as well.
         let asks = |reason| self.reasons.contains_key(&reason);
         let wait = if asks(OutReason::Unwritten) { wait.max(PATIENCE) } else { wait };
-        let wait = if asks(OutReason::HeldElsewhere) && !self.dry && !self.all_full { wait.max(LENDING) } else { wait };
+        let lends = !self.dry && !self.all_full && self.recovers_in.is_none_or(|left| left < LENDING);
+        let wait = if asks(OutReason::HeldElsewhere) && lends { wait.max(LENDING) } else { wait };
         let in_time = |at: Option<Duration>| at.is_some_and(|at| at <= wait);
         let between = self.reasons.contains_key(&OutReason::Interval);
         !wait.is_zero() && (in_time(self.next_in) || in_time(self.may_in) || between || self.may_end_any_time())
@@ -264,11 +228,20 @@ impl fmt::Display for Exhausted {
         }
         for (n, (reason, count)) in self.reasons.iter().enumerate() {
             write!(f, "{}{count} {reason}", if n == 0 { "" } else { ", " })?;
-            if self.forgot && *reason == OutReason::HeldElsewhere {
+            if let Some(left) = self.recovers_in.filter(|_| *reason == OutReason::HeldElsewhere) {
+                let left = whole_seconds(left);
+                write!(f, " (the store is new, or lost what it knew: it lends again in {left} s)")?;
+            } else if self.forgot && *reason == OutReason::HeldElsewhere {
                 f.write_str(" (the store lost what it knew: what nobody tells it counts as used for a minute)")?;
             } else if self.all_full && *reason == OutReason::HeldElsewhere {
                 f.write_str(" (full, as those who had them told)")?;
             }
+        }
+        if let Some((tokens, most)) = self.guessed {
+            write!(
+                f,
+                "; the prompt is guessed at {tokens} tokens, and no key has more than {most}: it goes out where nothing else did"
+            )?;
         }
         for (exit, rest) in &self.exits {
             let Some(exit) = exit else { continue };
@@ -304,53 +277,6 @@ impl fmt::Display for Exhausted {
 /// A name without control characters.
 fn plain(name: &str) -> Cow<'_, str> {
     if name.contains(char::is_control) { name.escape_debug().to_string().into() } else { name.into() }
-}
-
-impl OutReason {
-    /// Whether it is without end, until somebody or a good probe lifts it.
-    pub(crate) fn is_disabled(self) -> bool {
-        matches!(self, Self::DisabledInvalid | Self::DisabledSuspended | Self::DisabledSpent | Self::DisabledByHand)
-    }
-
-    /// Whether a limit is the reason.
-    pub fn is_limit(self) -> bool {
-        matches!(self, Self::Full(..) | Self::NothingAllowed(..) | Self::RateLimited | Self::QuotaExhausted)
-            || self.is_disabled()
-    }
-}
-
-impl fmt::Display for OutReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full(unit, span) => {
-                write!(f, "at {}", crate::limit::Limit { unit: *unit, span: *span, amount: 0 })
-            }
-            Self::NothingAllowed(unit, span) => {
-                write!(f, "with a limit of 0 {}", crate::limit::Limit { unit: *unit, span: *span, amount: 0 })
-            }
-            Self::RateLimited => f.write_str("at a limit of the provider's"),
-            Self::QuotaExhausted => f.write_str("out of quota"),
-            Self::ModelUnavailable => f.write_str("without this model"),
-            Self::Overloaded => f.write_str("resting (provider overloaded)"),
-            Self::ExitRests => f.write_str("resting (no way out to the provider)"),
-            Self::Resting => f.write_str("resting"),
-            Self::Busy => f.write_str("busy"),
-            Self::Interval => f.write_str("between two starts"),
-            Self::DisabledInvalid => f.write_str("disabled (invalid)"),
-            Self::DisabledSuspended => f.write_str("disabled (suspended)"),
-            Self::DisabledSpent => f.write_str("disabled (out of credit or quota)"),
-            Self::DisabledByHand => f.write_str("disabled (by hand)"),
-            Self::Held => f.write_str("held (many keys failed at once)"),
-            Self::Blocked => f.write_str("behind a blocked address"),
-            Self::Tried => f.write_str("tried already"),
-            Self::Elsewhere => f.write_str("of another owner"),
-            Self::LaterPriority => f.write_str("of a later priority"),
-            Self::Queued => f.write_str("behind earlier requests"),
-            Self::Unwritten => f.write_str("waiting for the store"),
-            Self::HeldElsewhere => f.write_str("not lent to this process"),
-            Self::StoreUnreachable => f.write_str("not to be used (store unreachable)"),
-        }
-    }
 }
 
 /// JSON has no map keyed by an enum with fields: `[{"reason": "at requests/minute", "keys": 8}]`.

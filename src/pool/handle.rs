@@ -369,12 +369,14 @@ impl State {
             return Error::new(Kind::ShutDown);
         }
         if let NotNow::Never(wanted, limit) = reason {
-            return Error::new(Kind::NeverFits { model: demand.model.clone(), wanted, limit });
+            return Error::new(Kind::NeverFits { model: self.shown_model(demand), wanted, limit });
         }
         let ask = self.ask(demand, now);
         let mut exhausted = self.diagnose_lately(&ask);
         self.note_refused(&ask, &mut exhausted);
-        let (model, next_in) = (demand.model.clone(), exhausted.next_in);
+        let cut = (demand.input_tokens, ask.need.input_tokens);
+        exhausted.guessed = Some(cut).filter(|(guessed, most)| demand.estimated && guessed > most);
+        let (model, next_in) = (exhausted.model.clone(), exhausted.next_in);
         let most = exhausted.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason);
         // What only waits for the store is served within a moment: no key is out.
         if last || !exhausted.reasons.contains_key(&OutReason::Unwritten) {

@@ -111,10 +111,10 @@ impl State {
         let leases = wanted as u64;
         let wanted = leases.saturating_mul(u64::from(ask.need.requests));
         if let Some(limit) = self.too_small_for(&ask, wanted, &slots) {
-            return Error::new(Kind::NeverFits { model: demand.model.clone(), wanted, limit });
+            return Error::new(Kind::NeverFits { model: self.shown_model(demand), wanted, limit });
         }
         if let Some(most) = self.most_at_once(&slots).filter(|most| leases > *most) {
-            return Error::new(Kind::TooManyAtOnce { model: demand.model.clone(), wanted: leases, most });
+            return Error::new(Kind::TooManyAtOnce { model: self.shown_model(demand), wanted: leases, most });
         }
         let next = slots.iter().filter_map(|slot| self.one_more_at(&ask, *slot)).min();
         // Another one then; all of them perhaps later.

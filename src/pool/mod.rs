@@ -51,6 +51,7 @@ mod near;
 mod noting;
 mod nowhere;
 mod open;
+mod out_reason;
 mod outlook;
 mod overfull;
 mod overview;
@@ -112,13 +113,14 @@ pub use change::KeyChange;
 pub(crate) use demand::OnGrant;
 pub use demand::{Affinity, Demand};
 pub use event::{Event, Events, LimitHit, Lost};
-pub use exhausted::{Exhausted, OutReason};
+pub use exhausted::Exhausted;
 pub(crate) use kept::Keeping;
 pub use lease::{Granted, Lease, Usage};
 pub(crate) use lease::{Kept, Prepared, Seat, Slot, Start};
 pub use many::AcquireMany;
 pub use meter::Meter;
 pub use open::{OpenError, Sharing};
+pub use out_reason::OutReason;
 pub use particulars::AllowedModels;
 pub(crate) use particulars::{Particulars, Retold};
 pub use plans::LimitSource;
@@ -185,6 +187,8 @@ struct Shared {
     names: RecentNames,
     /// How the keys end that were there when so many had come. Whoever wants it clones it: never held for longer.
     endings: std::sync::Mutex<Option<(u64, Arc<Endings>)>>,
+    /// Pools whose keys are not told either.
+    beside: std::sync::Mutex<Vec<std::sync::Weak<Shared>>>,
     /// Some limit counts tokens.
     limits_tokens: Arc<AtomicBool>,
     /// A store asks what answers cost.

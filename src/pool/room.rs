@@ -54,7 +54,9 @@ impl State {
             return lane;
         }
         let nameless = model.is_empty() || model.len() > LONGEST_NAME;
-        if nameless || !self.has_room_for_a_lane() {
+        // What is told of a lane tells its name.
+        let is_key = self.roster.has_secret(model.strip_suffix(UNCOUNTED).unwrap_or(model).trim_end());
+        if nameless || is_key || !self.has_room_for_a_lane() {
             return self.own_lane(SHARED);
         }
         let lane = self.push_lane(model.into(), Origin::Tentative);

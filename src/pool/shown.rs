@@ -1,9 +1,12 @@
 //! Whether a text may be shown beside the keys.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    borrow::Cow,
+    sync::{Arc, PoisonError},
+};
 
-use super::KeyPool;
-use crate::key::{Endings, KeyId, Secret, holds};
+use super::{Demand, KeyPool, state::State};
+use crate::key::{Endings, KeyId, SHORTEST, Secret, holds, mask_spelled};
 
 impl KeyPool {
     /// Whether a text holds the secret of one of its keys, as it is: such a text must not be shown (reasons, labels).
@@ -16,6 +19,39 @@ impl KeyPool {
     /// Whether a text is the secret of one of its keys, and nothing else: one look-up, under the pool's lock.
     pub fn is_secret(&self, text: &str) -> bool {
         self.state().roster.has_secret(text)
+    }
+
+    /// A text that a caller chose (a model's name, a path, an id), with every key of the pool in it overwritten, however it is
+    /// spelled: as the text may be told. So are those of pools that it [stands beside](Self::stand_beside). One pass over it.
+    pub fn masked<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if text.len() < SHORTEST {
+            return text.into();
+        }
+        let mut told = Cow::Borrowed(text);
+        self.mask_in(&mut told);
+        let beside = self.0.beside.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for other in beside.iter().filter_map(std::sync::Weak::upgrade) {
+            Self(other).mask_in(&mut told);
+        }
+        told
+    }
+
+    fn mask_in(&self, text: &mut Cow<'_, str>) {
+        let found = self.endings().in_text(text.as_bytes());
+        if found.is_empty() {
+            return;
+        }
+        let mut bytes = text.as_bytes().to_vec();
+        if mask_spelled(&found, &mut bytes) {
+            *text = String::from_utf8_lossy(&bytes).into_owned().into();
+        }
+    }
+
+    /// From now on the keys of these pools are overwritten, too, in what callers of this one chose: where one program has
+    /// several pools, a caller may name a key of another one.
+    pub fn stand_beside<'p>(&self, others: impl IntoIterator<Item = &'p Self>) {
+        let others = others.into_iter().filter(|other| !other.is_same(self)).map(|other| Arc::downgrade(&other.0));
+        *self.0.beside.lock().unwrap_or_else(PoisonError::into_inner) = others.collect();
     }
 
     /// How its keys end, those that left lately included: tells which of them may stand in a text.
@@ -42,5 +78,13 @@ impl KeyPool {
         let state = self.state();
         let slot = state.roster.slot_of(id)?;
         Some(state.roster.keys[slot as usize].secret.clone())
+    }
+}
+
+impl State {
+    /// The model of a demand as an error may tell it: whoever made the demand may have put a key there.
+    pub(super) fn shown_model(&self, demand: &Demand) -> Option<Arc<str>> {
+        let model = demand.model.as_ref()?;
+        Some(if self.roster.has_secret(model) { "*".repeat(model.len()).into() } else { Arc::clone(model) })
     }
 }

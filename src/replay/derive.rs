@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, header, request};
 use super::{body_scan::BodyScan, model_scan::ModelScan, text_scan::TextScan};
 use crate::{
     pool::{Demand, KeyPool},
-    provider::{Asks, Cost, ModelIn, NamedIn, Provider},
+    provider::{Asks, Cost, ModelIn, NamedIn},
 };
 
 /// Stands for models that have no name. They share a lane of their own: what the provider answers to them must not rest
@@ -57,14 +57,13 @@ fn model_scan(demand: &Demand, asks: &Asks<'_>) -> Option<ModelScan> {
 }
 
 /// Completes a demand with what was found in the body, of which so many bytes were read, and others are to come.
-pub(super) fn complete_from(demand: &mut Demand, scan: &BodyScan, provider: &dyn Provider, (read, rest): (u64, u64)) {
+pub(super) fn complete_from(demand: &mut Demand, scan: &BodyScan, pool: &KeyPool, (read, rest): (u64, u64)) {
     if let Some(text) = scan.text() {
         demand.input_tokens = text.tokens(read + rest, read);
     }
     let Some(scan) = scan.model() else { return };
     if let (None, Some(named)) = (&demand.model, scan.model()) {
-        let model = provider.lane(named);
-        demand.model = Some(if model.len() == named.len() { named.clone() } else { model.into() });
+        demand.model = Some(pool.share_name(&pool.provider().lane(named)));
     } else if demand.model.is_none() && scan.is_nameless() {
         demand.model = Some(NAMELESS.into());
     }

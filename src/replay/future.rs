@@ -131,7 +131,7 @@ where
         let source = self.request.body().shared().lock();
         if let Some(scan) = source.scan() {
             let lengths = (source.pulled(), source.rest_hint().lower());
-            derive::complete_from(&mut demand, scan, &**self.pool.provider(), lengths);
+            derive::complete_from(&mut demand, scan, &self.pool, lengths);
             let (cut, too_long) = source.is_cut();
             if cut && demand.model.is_none() && scan.model().is_some_and(|model| !model.is_settled()) {
                 demand.particulars.behind = Some(if too_long { Behind::Kept } else { Behind::Room });

@@ -1,14 +1,15 @@
 //! No error shows a key, whoever quoted it.
 
-use std::{borrow::Cow, error::Error as StdError, io};
+use std::{borrow::Cow, error::Error as StdError, fmt::Write as _, io};
 
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_keypool::{
-    Answer, ApiKeyHeader, Asks, Base, BoxError, CooldownLayer, Error, InvalidSecret, Key, KeyPool, KeyPoolLayer,
-    KeyRotationLayer, Provider, ReplayBody, Retarget, Retry, Secret, Verdict,
+    Answer, ApiKeyHeader, Asks, Base, BoxError, CooldownLayer, Demand, Error, Events, Gemini, InvalidSecret, Key,
+    KeyPool, KeyPoolLayer, KeyRotationLayer, Limits, Provider, ReplayBody, ReplayLayer, Retarget, Retry, Secret,
+    ServedBy, Verdict,
 };
 
 use crate::support::{Body, ask};
@@ -113,4 +114,86 @@ async fn a_provider_that_quotes_the_key_shows_none() {
     assert_eq!(error.to_string(), format!("not sent: {} does not go there", "*".repeat(KEY.len())));
     let body = error.to_response().into_body().collect().await.unwrap().to_bytes();
     assert!(!String::from_utf8_lossy(&body).contains("SECRET"));
+}
+
+/// What a pool shows of itself.
+fn shown(pool: &KeyPool, events: &mut Events) -> String {
+    let mut shown = format!("{:?} {}", pool.snapshot(), serde_json::to_string(&pool.snapshot()).unwrap());
+    while let Some(event) = events.try_next() {
+        write!(shown, " {event:?}").unwrap();
+    }
+    shown
+}
+
+/// A model's name comes from a caller, and stands in all that is told of a request.
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_names_a_key_as_the_model_makes_nobody_tell_it() {
+    const OTHER: &str = "another-pools-key-SECRET-2";
+    const KEY: &str = "not-a-key-SECRET-0077";
+    let key = || Key::new(KEY).id("a");
+    let beside = KeyPool::builder(Gemini::new()).key(Key::new(OTHER)).build().unwrap();
+    let in_body = || ApiKeyHeader::header("x-key", "https://a.example").unwrap().model_in_body();
+    let gemini = "https://generativelanguage.googleapis.com/v1beta/models";
+    for name in [KEY.to_owned(), format!("tuned-{KEY}-x"), KEY.replace('-', "%2D"), OTHER.to_owned()] {
+        let path = format!("{gemini}/{name}:generateContent");
+        let body = format!(r#"{{"model":"{name}"}}"#);
+        let of_body = Request::post("https://a.example/v1/chat/completions").header("content-length", body.len());
+        let requests = [
+            (true, Request::post(path).body(Body::from("{}")).unwrap()),
+            (false, of_body.body(Body::from(body)).unwrap()),
+        ];
+        for (in_path, request) in requests {
+            for status in [200, 404, 429] {
+                for pieces in [false, true] {
+                    let builder = if in_path { KeyPool::builder(Gemini::new()) } else { KeyPool::builder(in_body()) };
+                    let pool = builder.key(key()).retry(Retry::new().max_retries(0)).build().unwrap();
+                    pool.stand_beside([&beside, &pool]);
+                    let mut events = pool.events();
+                    let client = service_fn(move |_: Request<ReplayBody<Body>>| async move {
+                        let answer = Response::builder().status(status).body(Body::from("{}"));
+                        Ok::<_, BoxError>(answer.unwrap())
+                    });
+                    let mut told = String::new();
+                    for _ in 0..2 {
+                        let request = request.clone();
+                        let answered = if pieces {
+                            let stack = ServiceBuilder::new()
+                                .layer(ReplayLayer::up_to(1 << 20).pool(&pool))
+                                .layer(KeyRotationLayer::new(&pool))
+                                .layer(CooldownLayer::new(&pool));
+                            stack.service(client).oneshot(request).await.map(|answer| answer.map(drop))
+                        } else {
+                            KeyPoolLayer::new(&pool).layer(client).oneshot(request).await.map(|answer| answer.map(drop))
+                        };
+                        match answered {
+                            Ok(answer) => write!(told, "{:?}", answer.extensions().get::<ServedBy>()).unwrap(),
+                            Err(error) => {
+                                write!(told, "{} {:?}", self::told(&error), error.served_by()).unwrap();
+                            }
+                        }
+                    }
+                    assert!(told.contains('*'), "the model is told as that: {told}");
+                    told += &shown(&pool, &mut events);
+                    assert!(!told.contains("SECRET"), "{name}, {status}, {pieces}: {told}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_demands_a_key_as_the_model_finds_it_in_no_error_and_no_lane() {
+    const KEY: &str = "not-a-key-SECRET-0077";
+    let limits = Limits::new().per_minute(2);
+    let pool = KeyPool::builder(Gemini::new()).key(Key::new(KEY)).limits("*", limits).build().unwrap();
+    let mut events = pool.events();
+    let mut told = String::new();
+    for requests in [1, 1, 1, 9] {
+        let asked = pool.try_acquire(Demand::new(KEY).requests(requests));
+        write!(told, "{:?}", asked.map(|lease| lease.settle(&Verdict::SUCCESS))).unwrap();
+    }
+    assert!(told.contains("never fits") && told.contains("rate limits"), "{told}");
+    assert!(!told.contains("SECRET"), "{told}");
+    let shown = shown(&pool, &mut events);
+    assert!(!shown.contains("SECRET"), "{shown}");
 }

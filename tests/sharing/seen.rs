@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tower_keypool::{Demand, KeyPool, Limits, Span, Verdict};
+use tower_keypool::{Demand, Exhausted, KeyPool, Limits, SharingState, Span, Verdict};
 
 use crate::host::{FLASH, Host, builder, pass, paused};
 
@@ -95,6 +95,30 @@ fn who_has_no_limits_takes_those_of_another() {
             // They hold as long as the board knows of them.
             pass(120.0).await;
             assert!(served(&bare.pool, 30, 1).await <= 12);
+        });
+    }
+}
+
+#[test]
+fn while_the_board_only_hears_it_is_told_when_it_lends() {
+    for noting in [false, true] {
+        paused().block_on(async {
+            let host = Host::new(noting);
+            let one = host.process("one", 1, builder(1).limits("*", Limits::new().per_minute(10))).await;
+            assert_eq!(served(&one.pool, 1, 5).await, 1);
+            host.forget();
+            while one.pool.sharing().expect("it shares").state != SharingState::Recovering {
+                pass(0.25).await;
+            }
+            // Nobody was lent this one.
+            let error = one.pool.try_acquire("gemini-2.5-pro").expect_err("it is not lent");
+            let after = error.retry_after().expect("it is known when");
+            assert!((4..=10).contains(&after.as_secs()), "noting {noting}: {after:?}: {error}");
+            assert_eq!(error.exhausted().and_then(Exhausted::lends_in), Some(after));
+            assert!(error.to_string().contains("it lends again in"), "{error}");
+            pass(after.as_secs_f64()).await;
+            let error = one.pool.try_acquire("gemini-2.5-pro").err();
+            assert!(error.is_none_or(|error| error.retry_after() <= Some(Duration::from_secs(1))), "noting {noting}");
         });
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::{
-    pool::{check::Check, exhausted::OutReason, roster::UNBOUNDED, state::State},
+    pool::{OutReason, check::Check, roster::UNBOUNDED, state::State},
     share::{Granted, UnitId},
     time::{Now, Tick},
 };

@@ -235,6 +235,10 @@ impl State {
         let (lane, requests) = (ask.lane, u64::from(ask.need.requests.max(1)));
         exhausted.dry = !self.is_asking(lane);
         exhausted.dry_for = self.dry_for(lane, ask.now);
+        exhausted.recovers_in = self
+            .share()
+            .filter(|share| share.recovering_until > ask.now.tick && !share.is_divided())
+            .map(|share| share.recovering_until.since(ask.now.tick));
         exhausted.forgot = self.share().is_some_and(|share| share.forgot_until > ask.now.tick);
         let closed = self.share().is_some_and(|share| !share.is_valid(ask.now) && !share.is_divided());
         if let Some(share) = self.share_mut().filter(|_| closed) {

@@ -149,8 +149,12 @@ impl Feeder {
     }
 }
 
-/// Whether one of a prompt's words is a key that it would go out with: lines of a list of keys are no prompts.
+/// Whether its model's name, or one of its prompt's words, is a key that it would go out with: lines of a list of keys are no
+/// prompts.
 fn shows_key(pool: &KeyPool, task: &Task) -> bool {
+    if task.model.as_deref().is_some_and(|model| pool.is_secret(model)) {
+        return true;
+    }
     let Ask::Prompt(prompt) = &task.ask else { return false };
     let of_keys = |sign: char| sign.is_ascii_alphanumeric() || matches!(sign, '-' | '_' | '.');
     let words = prompt.split(|sign| !of_keys(sign)).map(|word| word.trim_end_matches('.'));

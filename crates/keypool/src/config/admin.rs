@@ -26,6 +26,7 @@ pub struct AdminSection {
     /// The variable of the environment that holds the token.
     pub token_env: Option<String>,
     /// HOST:PORT of its own to listen on; the gateway's unless set.
+    #[schemars(regex(pattern = r":\+?[0-9]{1,5}$"))]
     pub listen: Option<String>,
 }
 

@@ -14,6 +14,7 @@ const YEAR: u64 = 366 * 86_400;
 #[serde(default, deny_unknown_fields)]
 pub struct BatchSection {
     /// The model of tasks that name none; gemini-2.5-flash unless set, for Gemini.
+    #[schemars(regex(pattern = r"\S"))]
     pub model: Option<String>,
     /// What the model goes by in tasks that say nothing of it.
     pub system: Option<String>,

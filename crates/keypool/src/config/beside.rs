@@ -16,21 +16,25 @@ use tower_keypool::{
     config::{Document, Environment, KeyEntry, KeySet, PoolConfig, Problem, Source},
 };
 
-use super::{Config, Exits, Inputs, ProviderName, loaded::tokens_of, outside::provider_at};
+use super::{Config, Exits, Inputs, ProviderName, loaded::tokens_of, outside::provider_at, sections::UPSTREAM};
 
 /// A provider beside the one of the gateway, with keys and a pool of its own. Requests go to it by path (/to/NAME/v1/…), or,
 /// where the gateway is for Gemini, by the model that they ask for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["name"]))]
 pub struct ProviderEntry {
     /// What paths call it: letters, digits, - and _.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_-]{1,64}$"), extend("not" = { "const": "main" }))]
     pub name: String,
     /// Whose API it is.
     pub kind: ProviderName,
     /// Where requests go, a URL such as https://host:port/path; the provider's own address unless set.
+    #[schemars(regex(pattern = UPSTREAM))]
     pub upstream: Option<String>,
     /// Models that requests go to it for: names, or their beginnings with a * behind; unless set those that its kind is
     /// known for (gpt-*, o3* and so on; claude-*).
+    #[schemars(inner(regex(pattern = r"^([^*]+\**|\*+)$")))]
     pub models: Vec<String>,
     /// Its keys.
     pub keys: Vec<KeyEntry>,

@@ -25,6 +25,12 @@ use crate::client::{WayOut, WaysOut};
 /// (`exit = "NAME"`), and those of its owners.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("oneOf" = [
+    { "required": ["proxy"] },
+    { "required": ["proxy_env"] },
+    { "required": ["proxy_file"] },
+    { "required": ["local_address"] },
+]))]
 pub struct ExitEntry {
     /// A proxy: http://host:port, https://host:port (TLS to the proxy itself, whose certificate is held to the same roots
     /// as the provider's) or socks5://host:port, with user:password@ before the host where it asks for them. Rather keep
@@ -35,6 +41,7 @@ pub struct ExitEntry {
     /// The file that holds it, and nothing else; relative to this configuration's folder.
     pub proxy_file: Option<PathBuf>,
     /// An address of this machine to go out by.
+    #[schemars(regex(pattern = "^[0-9A-Fa-f:.]+$"))]
     pub local_address: Option<String>,
     /// Owners whose keys go out by it, unless a key names another exit.
     pub owners: Vec<String>,

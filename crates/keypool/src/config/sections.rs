@@ -12,6 +12,9 @@ use tower_keypool::config::{RestsSection, RetrySection, SecretText, StoreSection
 
 use super::{AdminSection, BatchSection, ExitEntry, TenantEntry};
 
+/// Where requests go: a URL.
+pub(super) const UPSTREAM: &str = "^[Hh][Tt][Tt][Pp][Ss]?://[^/#?@]+(/[^#?]*)?$";
+
 /// All of `keypool.toml`. Every setting is optional.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -32,6 +35,7 @@ pub struct Config {
     pub gateway: GatewaySection,
     /// Ways out to the provider, by name: proxies, or addresses of this machine. Keys name theirs (exit = "NAME"); others go
     /// out the usual way, and no proxy is taken from the environment.
+    #[schemars(extend("propertyNames" = { "pattern": "^[A-Za-z0-9._-]{1,64}$" }))]
     pub exits: BTreeMap<String, ExitEntry>,
     /// Providers beside that of the gateway, each with keys of its own.
     pub providers: Vec<ProviderEntry>,
@@ -116,10 +120,12 @@ pub enum CacheAffinity {
 #[serde(default, deny_unknown_fields)]
 pub struct GatewaySection {
     /// HOST:PORT to listen on; beyond loopback a token is needed.
+    #[schemars(regex(pattern = r":\+?[0-9]{1,5}$"))]
     pub listen: String,
     /// Whose API the keys are for.
     pub provider: ProviderName,
     /// Where requests go, a URL such as https://host:port/path; the provider's own address unless set.
+    #[schemars(regex(pattern = UPSTREAM))]
     pub upstream: Option<String>,
     /// Certificates to trust in the place of Mozilla's, in PEM; relative to this configuration's folder.
     pub cacert: Option<PathBuf>,
@@ -136,6 +142,7 @@ pub struct GatewaySection {
     /// The file that holds the key; relative to this configuration's folder.
     pub tls_key_file: Option<PathBuf>,
     /// Names that clients may reach it by, beside loopback and its addresses.
+    #[schemars(inner(regex(pattern = "^[^/:@ ]+$")))]
     pub hosts: Vec<String>,
     /// What becomes of requests in OpenAI's dialect, where the keys are for Gemini.
     pub openai: CompatMode,
@@ -162,6 +169,7 @@ pub struct GatewaySection {
     /// By what requests are told apart that had better meet the same owner, for the sake of prompt caches.
     pub cache_affinity: CacheAffinity,
     /// The header by which a client names its session.
+    #[schemars(regex(pattern = r"^[Xx]-[!#$%&'*+.^_`|~0-9A-Za-z-]*$"), extend("not" = { "pattern": "-[Kk][Ee][Yy]$" }))]
     pub session_header: String,
     /// Connections of clients at once, 1 to 65535; more are refused.
     pub max_connections: Whole<1, 65_535>,
@@ -211,7 +219,7 @@ impl Default for GatewaySection {
 }
 
 /// How much is told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// What went wrong.
@@ -227,18 +235,39 @@ pub enum Level {
     Trace,
 }
 
+/// What levels are called; behind those of ours the names that other programs have for the same.
+const LEVELS: [(&str, Level); 9] = [
+    ("error", Level::Error),
+    ("warn", Level::Warn),
+    ("info", Level::Info),
+    ("debug", Level::Debug),
+    ("trace", Level::Trace),
+    ("critical", Level::Error),
+    ("fatal", Level::Error),
+    ("warning", Level::Warn),
+    ("notice", Level::Info),
+];
+/// So many of them are ours.
+const OURS: usize = 5;
+
 impl<'de> Deserialize<'de> for Level {
-    /// In any case, and by the names that other programs have for the same.
+    /// In any case.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match String::deserialize(deserializer)?.to_ascii_lowercase().as_str() {
-            "error" | "critical" | "fatal" => Self::Error,
-            "warn" | "warning" => Self::Warn,
-            "info" | "notice" => Self::Info,
-            "debug" => Self::Debug,
-            "trace" => Self::Trace,
-            _ => return Err(serde::de::Error::custom("expected one of error, warn, info, debug, trace")),
-        })
+        let text = String::deserialize(deserializer)?;
+        let named = LEVELS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text));
+        let wrong = || serde::de::Error::custom("expected one of error, warn, info, debug, trace");
+        named.map(|(_, level)| *level).ok_or_else(wrong)
     }
+}
+
+/// As it is read: editors offer our names, and take all in any case.
+fn level(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let in_any_case = |(name, _): &(&str, Level)| {
+        name.chars().map(|c| format!("[{}{c}]", c.to_ascii_uppercase())).collect::<String>()
+    };
+    let all = LEVELS.iter().map(in_any_case).collect::<Vec<_>>().join("|");
+    let ours: Vec<&str> = LEVELS[..OURS].iter().map(|(name, _)| *name).collect();
+    schemars::json_schema!({ "anyOf": [{ "enum": ours }, { "type": "string", "pattern": format!("^({all})$") }] })
 }
 
 /// How a line of the log is written.
@@ -257,10 +286,12 @@ pub enum LogFormat {
 #[serde(default, deny_unknown_fields)]
 pub struct LogSection {
     /// How much is told.
+    #[schemars(schema_with = "level")]
     pub level: Level,
     /// How a line is written.
     pub format: LogFormat,
     /// A folder for the same lines in files, a new one each day and when one is full; none unless set.
+    #[schemars(length(min = 1))]
     pub directory: Option<PathBuf>,
     /// How large one of those files becomes, in MiB, 1 to 1024.
     pub file_mib: Whole<1, 1_024>,

@@ -21,6 +21,10 @@ use crate::gateway::{
 /// One of several who ask, each with a token, rights and limits of its own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend(
+    "required" = ["name"],
+    "oneOf" = [{ "required": ["token"] }, { "required": ["token_file"] }, { "required": ["token_hash"] }],
+))]
 pub struct TenantEntry {
     /// What it is called; its files and the like are kept under this name.
     pub name: Option<Name>,
@@ -29,8 +33,10 @@ pub struct TenantEntry {
     /// The file that holds the token; relative to this configuration's folder.
     pub token_file: Option<PathBuf>,
     /// The SHA-256 of the token, in 64 hexadecimal digits (`printf %s TOKEN | sha256sum`).
+    #[schemars(regex(pattern = "^[0-9A-Fa-f]{64}$"))]
     pub token_hash: Option<String>,
     /// Models that it may ask, `gemini-2.5-*` for all that begin so; all unless set.
+    #[schemars(inner(regex(pattern = r"^([!-)+-~]+\*?|\*)$")))]
     pub models: Vec<String>,
     /// Requests a minute of the clock.
     pub rpm: Option<Amount>,
@@ -41,6 +47,7 @@ pub struct TenantEntry {
     /// Tokens of prompts and answers a day (UTC).
     pub tpd: Option<Amount>,
     /// When its token ends: 2027-01-31, or 2027-01-31T12:00:00Z.
+    #[schemars(regex(pattern = "^[+-]?[0-9]{4}"))]
     pub expires: Option<String>,
 }
 

@@ -164,6 +164,7 @@ impl<S> Gateway<S> {
     /// Keeps whose what is, which uploads are open and what tenants used in `records`; the keys are those of `pool`.
     #[must_use]
     pub fn keeping(mut self, records: Records, pool: KeyPool) -> Self {
+        self.trails.hide_keys_of(pool.clone());
         self.own.keep(records.clone(), pool);
         self.budgets = Budgets::new(records);
         self

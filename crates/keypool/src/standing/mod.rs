@@ -55,7 +55,7 @@ pub struct Stand {
     pub secret: String,
     /// Where it is from, as far as the configuration and the database tell now.
     pub origins: Vec<String>,
-    /// What commands said of its limits, by model.
+    /// What files and commands say of its limits, by model.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, Vec<String>>,
     /// How it stands.
@@ -217,6 +217,7 @@ impl Stand {
         self.source = spec.labels.get("source").cloned().or(self.source.take());
         self.labels.extend(spec.labels.clone());
         self.labels.remove("source");
+        self.limits.extend(spec.limits.iter().map(|(model, limits)| (model.clone(), scene::amounts(limits))));
     }
 }
 

@@ -229,6 +229,6 @@ fn place(key: &BookKey) -> String {
     }
 }
 
-fn amounts(limits: &Limits) -> Vec<String> {
+pub(super) fn amounts(limits: &Limits) -> Vec<String> {
     limits.iter().map(|limit| format!("{} {limit}", limit.amount)).collect()
 }

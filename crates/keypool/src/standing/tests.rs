@@ -158,3 +158,11 @@ fn a_key_rests_with_the_exit_that_it_takes() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_limits_of_a_file_are_told_before_anything_was_used_of_them() {
+    let mut key = spec("AIza-not-a-real-key-1", None, None);
+    key.limits.insert("*".to_owned(), tower_keypool::Limits::new().per_minute(7));
+    let standings = Standings::of(None, &configured(vec![key])).await.unwrap();
+    assert_eq!(standings.keys[0].limits["*"], ["7 requests/minute"]);
+}

@@ -536,6 +536,317 @@ fn a_number_that_is_written_as_text_is_taken_by_check_and_schema() {
     }
 }
 
+/// Of files, as far as a schema can tell: what depends on another value, on a file or on the machine it cannot.
+#[test]
+fn what_check_takes_and_refuses_in_any_setting_the_schema_does_too() {
+    let (_, printed) = Folder::new().run(&["config", "schema"], &[]);
+    let validator = jsonschema::validator_for(&serde_json::from_str(&printed).unwrap()).unwrap();
+    let key = format!("[[keys]]\nsecret = '{ONE}'\n");
+    let long = "x".repeat(257);
+    let hash = "aB".repeat(32);
+    let (in_key, in_models) = (format!("{key}%"), format!("{key}[[models]]\nname = 'm'\n%"));
+    let table = |name: &str| format!("{key}[{name}]\n%");
+    let entry = |name: &str, more: &str| format!("{key}[[{name}]]\n{more}\n%");
+    let provider = entry("providers", "name = 'p'\nkind = 'openai'");
+    let tenant = entry("tenants", "name = 't'\ntoken = 'a-secret-token'");
+    // Where, what is good there, and what is not; a line each.
+    let cases: [(&str, &[&str], &[&str]); 24] = [
+        (&key, &[""], &[]),
+        (
+            "%",
+            &["keys = []\n[pool]\nkey_files = ['keys.txt']"],
+            &["[[keys]]", "[[keys]]\nid = 'a'", "keys = [1]", "x = 1"],
+        ),
+        ("[[keys]]\n%", &["secret_env = 'WORK'"], &["secret_env = 'WORK'\nsecret_file = 'f'"]),
+        (
+            &in_key,
+            &["id = 'a-b'", "id = 'a..b'", "owner = 'o/p'", "tier = 'tier-2'", "labels = { 'a b' = 'größe' }"],
+            &[
+                "id = ''",
+                "id = 'a b'",
+                "id = '..'",
+                "id = 'a/..'",
+                "id = 'a%2Eb'",
+                "id = 'AIza'",
+                "id = 'sk-1'",
+                "id = 7",
+                "owner = 'AQ.x'",
+                "owner = ''",
+                "tier = 'tier-'",
+                "tier = 'Free'",
+                "labels = { a = '' }",
+                "labels = { '' = 'x' }",
+                "labels = { a = 1 }",
+                "labels = { a = \"b\\u0007\" }",
+            ],
+        ),
+        (
+            &in_key,
+            &["limits = { 'a.b' = { rpm = 1 } }", "limits = { m = {} }", "limits = { m = { windows = [] } }"],
+            &[
+                "limits = { 'a b' = {} }",
+                "limits = { '' = {} }",
+                "limits = { m = { rpm = -1 } }",
+                "limits = { m = { x = 1 } }",
+                "limits = []",
+            ],
+        ),
+        (
+            &in_key,
+            &[
+                "min_interval = '1.5s'",
+                "min_interval = 2",
+                "weight = 0.5",
+                "max_concurrent_requests = 3",
+                "priority = 'paid'",
+            ],
+            &[
+                "min_interval = '1 year'",
+                "min_interval = -1",
+                "weight = 0",
+                "weight = true",
+                "max_concurrent_requests = 0",
+                "priority = 70000",
+            ],
+        ),
+        (
+            &in_models,
+            &[
+                "aliases = ['a', 'b']",
+                "limits.free = { rpm = 1 }",
+                "limits.'*' = {}",
+                "priority = 3",
+                "[[models]]\nname = 'größe'",
+            ],
+            &[
+                "aliases = ['a', 'a']",
+                "aliases = ['a b']",
+                "aliases = ['']",
+                "aliases = 'a'",
+                "limits.gratis = { rpm = 1 }",
+                "limits.'tier-' = {}",
+                "[[models]]\nname = ''",
+                "[[models]]\nname = 'a b'",
+                "[[models]]\npriority = 1",
+                "priority = 'x'",
+            ],
+        ),
+        (
+            &table("pool"),
+            &[
+                "fallback = ['a', 'b']",
+                "strategy = 'lru'",
+                "spill = 'any'",
+                "wait = '5s'",
+                "fallback_on_overloaded = true",
+            ],
+            &[
+                "fallback = ['a', 'a']",
+                "fallback = ['a b']",
+                "fallback = ['']",
+                "strategy = 'LRU'",
+                "strategy = 'x'",
+                "spill = 'Any'",
+                "wait = true",
+                "wait = 4000",
+                "key_files = ['']",
+                "key_files = ['f', 'f']",
+                "fallback_on_overloaded = 'true'",
+                "x = 1",
+            ],
+        ),
+        (
+            &table("retry"),
+            &["factor = 1.5", "factor = 2", "max_retries = 0", "jitter = false"],
+            &["factor = 0.5", "factor = '2'", "max_retries = 101", "jitter = 1"],
+        ),
+        (
+            &table("rests"),
+            &["strikes = 3", "overloaded = { first = '2s' }"],
+            &["strikes = 0", "overloaded = { x = 1 }", "overloaded = 3", "probe_cap = 1"],
+        ),
+        (
+            &table("limits"),
+            &[
+                "default = { free = { rpm = 1 }, '*' = {} }",
+                "known = { 'gemini-' = { free = {} } }",
+                "learn = false",
+                "guard = 0",
+            ],
+            &[
+                "default = { gratis = {} }",
+                "known = { m = { '*' = {} } }",
+                "known = { 'a b' = {} }",
+                "known = { m = { free = { x = 1 } } }",
+                "guard = 31",
+            ],
+        ),
+        (
+            &table("gateway"),
+            &[
+                "listen = 'localhost:0'",
+                "upstream = 'https://h.example/a@b'",
+                "upstream = 'HTTP://h.example'",
+                "provider = 'openai'",
+                "hosts = ['a.example']",
+                "session_header = 'X-Session-Id'",
+                "openai = 'passthrough'",
+                "threads = 2",
+                "max_waiting = 1",
+            ],
+            &[
+                "listen = 'localhost'",
+                "upstream = 'h.example'",
+                "upstream = 'ftp://h.example'",
+                "upstream = 'http://h.example?a'",
+                "upstream = 'http://me@h.example'",
+                "provider = 'OpenAI'",
+                "hosts = ['http://a']",
+                "hosts = ['']",
+                "session_header = 'session'",
+                "session_header = 'x-api-key'",
+                "session_header = 'x-a b'",
+                "openai = 'x'",
+                "threads = 0",
+                "max_waiting = 0",
+                "strict = 'no'",
+                "unknown_names = 'x'",
+                "cache_affinity = 'x'",
+                "body_timeout = 1",
+            ],
+        ),
+        (
+            &provider,
+            &["models = ['a*', 'b', '*']", "upstream = 'http://h.example/v1'", "keys = [{ secret_env = 'WORK' }]"],
+            &[
+                "models = ['a*b']",
+                "models = ['']",
+                "upstream = 'x'",
+                "keys = [{ id = 'x' }]",
+                "key_files = 'x'",
+                "y = 1",
+            ],
+        ),
+        (
+            &entry("providers", "kind = 'openai'"),
+            &["name = 'a-B_1'"],
+            &["", "name = ''", "name = 'a b'", "name = 'main'", "name = 'a.b'"],
+        ),
+        (&entry("providers", "name = 'p'"), &["kind = 'anthropic'"], &["kind = 'x'", "kind = 'Anthropic'"]),
+        (
+            &tenant,
+            &["models = ['a*', '*']", "rpm = 1", "expires = '2027-01-31'", "expires = '2027-01-31T12:00:00Z'"],
+            &[
+                "models = ['a*b']",
+                "models = ['']",
+                "models = ['a b']",
+                "rpm = -1",
+                "expires = 'tomorrow'",
+                "token_hash = 'x'",
+                "x = 1",
+            ],
+        ),
+        (
+            &entry("tenants", "name = 't'"),
+            &["token_hash = '%'"],
+            &["", "token_hash = 'xyz'", "token = 'a'\ntoken_hash = '%'"],
+        ),
+        (
+            &entry("tenants", "token = 'a-secret-token'"),
+            &["name = 'a.b'"],
+            &["", "name = ''", "name = 'a b'", "name = 'sk-x'"],
+        ),
+        (
+            &table("admin"),
+            &["listen = '127.0.0.1:0'\ntoken = 'another-token-of-it'"],
+            &["listen = 'x'\ntoken = 'another-token-of-it'", "x = 1"],
+        ),
+        (
+            &table("log"),
+            &[
+                "level = 'DEBUG'",
+                "level = 'Warning'",
+                "level = 'notice'",
+                "level = 'critical'",
+                "format = 'json'",
+                "keep = 3",
+            ],
+            &[
+                "level = 'loud'",
+                "level = ''",
+                "level = 3",
+                "level = 'debugs'",
+                "format = 'JSON'",
+                "keep = 0",
+                "directory = ''",
+            ],
+        ),
+        (
+            &table("store"),
+            &[
+                "url = 'auto'",
+                "url = 'a/b.db'",
+                "url = 'redis://h.example'",
+                "url = 'valkeys://h.example'",
+                "namespace = 'a:b'",
+                "lease = 4",
+            ],
+            &[
+                "url = ''",
+                "url = ' '",
+                "url = 'http://h.example'",
+                "url = 'redis://'",
+                "namespace = ''",
+                "namespace = 'a b'",
+                "lease = 0.1",
+                "on_missing = 'x'",
+                "on_store_loss = 'x'",
+                "expected_processes = 0",
+                "password_file = ''",
+                "ca_file = ''",
+            ],
+        ),
+        (
+            &table("batch"),
+            &["model = 'm'", "temperature = 0", "price_input = 1.5"],
+            &["model = ' '", "temperature = 3", "price_input = -1", "concurrency = 0"],
+        ),
+        (
+            &table("exits"),
+            &["a.local_address = '127.0.0.1'", "a.local_address = '::1'", "'a.b'.proxy = 'http://h.example:1'"],
+            &[
+                "'a b'.local_address = '127.0.0.1'",
+                "a = {}",
+                "a.local_address = 'here'",
+                "a = { proxy = 'http://h:1', local_address = '::1' }",
+            ],
+        ),
+        ("%", &[], &["[gateway]\ntokn = 1", "[[models]]\nname = 1", "[tenants]", "keys = { }"]),
+    ];
+    let mut told = Vec::new();
+    for (place, good, bad) in cases {
+        for (line, is_good) in good.iter().map(|line| (line, true)).chain(bad.iter().map(|line| (line, false))) {
+            let toml = place.replace('%', line).replace('%', if line.starts_with("id") { "%" } else { &hash });
+            let value =
+                serde_json::to_value(toml.parse::<toml::Table>().unwrap_or_else(|error| panic!("{toml}: {error}")))
+                    .unwrap();
+            let folder = Folder::new().with("keypool.toml", &toml).with("keys.txt", &format!("{TWO}\n"));
+            let (code, said) = folder.run(&["config", "check"], &[("WORK", THREE)]);
+            let is_valid = validator.is_valid(&value);
+            if (code == 0, is_valid) != (is_good, is_good) {
+                told.push(format!("{line}: check {code}, schema {is_valid}: {said}"));
+            }
+        }
+    }
+    for name in [format!("fallback = ['{long}']"), format!("fallback = ['{}']", &long[1..])] {
+        let toml = format!("{key}[pool]\n{name}\n");
+        let value = serde_json::to_value(toml.parse::<toml::Table>().unwrap()).unwrap();
+        let (code, _) = Folder::new().with("keypool.toml", &toml).run(&["config", "check"], &[]);
+        assert_eq!(code == 0, validator.is_valid(&value), "{name}");
+    }
+    assert!(told.is_empty(), "{}", told.join("\n"));
+}
+
 #[test]
 fn where_the_store_is_comes_from_file_variable_or_option_and_no_password_is_shown() {
     const URL: &str = "rediss://me:a-secret-token@redis.example:6380/1";

@@ -91,6 +91,7 @@ mod together;
 mod tokens;
 mod told;
 mod ui;
+mod unnamed;
 mod unsaid;
 mod uploads;
 mod upstreams;

@@ -657,3 +657,21 @@ fn a_server_that_is_not_there_is_told_once_with_a_way_out() {
     assert_eq!(ended.err.matches("refused").count(), 1, "{ended:?}");
     assert!(ended.err.contains("--redis") && ended.err.contains("store.url"), "{ended:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_while_a_new_server_only_hears_is_told_when_it_lends() {
+    // A slow machine may get there once it lends.
+    for _ in 0..5 {
+        let Some(server) = RedisServer::start() else { return };
+        let (home, (sim, keys)) = (Home::new(), field(1, 10).await);
+        let running = serve(&home, &sim, &server.url(), &["--keys", keys.path().to_str().unwrap()]);
+        let answer = hello(&running).await;
+        if answer.status == StatusCode::SERVICE_UNAVAILABLE && answer.header("retry-after") != "1" {
+            let after: u64 = answer.header("retry-after").parse().unwrap();
+            assert!((2..=10).contains(&after), "{answer:?}");
+            assert!(String::from_utf8_lossy(&answer.body).contains("it lends again in"), "{answer:?}");
+            return;
+        }
+    }
+    panic!("it was never told");
+}

@@ -5,6 +5,7 @@ mod opening;
 mod options;
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -16,7 +17,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use tower_keypool::config::WhenMissing;
+use tower_keypool::{KeyPool, config::WhenMissing};
 
 use self::opening::{known_keys, known_tenants};
 pub(super) use self::{
@@ -152,6 +153,7 @@ impl Serve {
             gateway.keep_beside(beside.belongings());
             let records = Records::from(store.clone());
             status.stand_beside(&beside.pools());
+            hide_keys(&pool, &beside.pools());
             let gateway = gateway.telling(status, traffic).keeping(records.clone(), pool.clone());
             let (reload, asks) = mpsc::channel(4);
             let admin = {
@@ -186,9 +188,11 @@ impl Serve {
             let apply: Apply = {
                 let (gateway, tls, beside, setup) =
                     (Arc::clone(&gateway), tls.clone(), Arc::clone(&beside), Arc::new(setup));
+                let pool = pool.clone();
                 Arc::new(move |loaded: &Loaded| {
                     let (gateway, tls, beside) = (Arc::clone(&gateway), tls.clone(), Arc::clone(&beside));
                     let (admin, setup, loaded) = (Arc::clone(&admin), Arc::clone(&setup), loaded.clone());
+                    let pool = pool.clone();
                     Box::pin(async move {
                         gateway.tenants().set(TenantsFrom::Configuration, loaded.tenants.clone());
                         gateway.change(setup(&loaded));
@@ -197,6 +201,7 @@ impl Serve {
                         gateway.stand_beside(beside.stand(&loaded).await);
                         gateway.keep_beside(beside.belongings());
                         gateway.tell_of(&beside.pools());
+                        hide_keys(&pool, &beside.pools());
                         admin.change(&loaded, beside.sides());
                     })
                 })
@@ -255,5 +260,12 @@ impl Serve {
             following.abort();
             Ok(())
         })
+    }
+}
+
+/// A caller of one pool may name a key of any: none of them tells it.
+fn hide_keys(own: &KeyPool, beside: &BTreeMap<String, KeyPool>) {
+    for pool in beside.values().chain([own]) {
+        pool.stand_beside(beside.values().chain([own]));
     }
 }

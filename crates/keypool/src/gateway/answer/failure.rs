@@ -84,7 +84,8 @@ pub(in crate::gateway) fn failed_head(error: &Error) -> HeaderMap {
     if let Some(out) = error.exhausted().filter(|out| out.may_end_any_time()) {
         // A request under way ends nobody knows when, mostly soon. What is known is said, but no day is waited for while
         // the next key may come any moment.
-        let known = out.next_in().map_or(1, |_| seconds(&headers).clamp(1, LONGEST_REQUEST));
+        let is_known = out.next_in().or(out.lends_in()).is_some();
+        let known = if is_known { seconds(&headers).clamp(1, LONGEST_REQUEST) } else { 1 };
         headers.insert(header::RETRY_AFTER, HeaderValue::from(known));
     }
     headers

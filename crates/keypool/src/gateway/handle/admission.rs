@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Response, request::Parts};
 use http_body_util::Full;
-use tower_keypool::Meter;
+use tower_keypool::{KeyPool, Meter};
 
 use crate::{
     database::used::Use,
@@ -29,6 +29,11 @@ use crate::{
 };
 
 impl<S> Gateway<S> {
+    /// The pool of its own provider.
+    pub(super) fn pool(&self) -> Option<&KeyPool> {
+        self.own.uploads.pool.as_ref()
+    }
+
     /// Who asks, and whether the request belongs to an upload. `at`: where uploads of its path lie, and what stood in front
     /// of that path.
     pub(super) async fn admit(

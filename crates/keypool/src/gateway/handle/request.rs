@@ -63,7 +63,7 @@ where
     pub async fn answer(self: Arc<Self>, request: Request<Arriving>) -> Result<Answer<B>, Infallible> {
         let gateway = &*self.gateway;
         let mut turn = self.turn();
-        let mut line = RequestLine::begin(&request, turn.setup.names, &gateway.traffic);
+        let mut line = RequestLine::begin(&request, turn.setup.names, &gateway.traffic, gateway.pool());
         if let Some(admin) = gateway.administers(&self, request.uri().path()) {
             let response = Box::pin(gateway.administer(admin, &self, &turn.setup, request)).await;
             self.leave(turn);
@@ -89,7 +89,7 @@ where
         line.speaks(dialect);
         // As it is, whatever it is about.
         let (mut other, mut home) = if way == Way::Through { (home, None) } else { (None, home) };
-        let mut visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), span::of(&parts));
+        let mut visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), span::of(&parts, gateway.pool()));
         visit.called(line.called());
         let (tidy, socket) = (Tidy::after(&seen), seen.websocket && other.is_none());
         let limited = turn.setup.waiting.as_limited.then_some(dialect);
@@ -446,7 +446,7 @@ mod tests {
         let (sender, gone) = mpsc::channel();
         let mut visit = Visit::begin(&traffic, None, None);
         visit.afterwards(Afterwards(Box::new(move |gone| sender.send((gone.good, gone.model.clone())).unwrap())));
-        let mut line = RequestLine::begin(&Request::new(()), true, &traffic);
+        let mut line = RequestLine::begin(&Request::new(()), true, &traffic, None);
         line.followed(trails.follow(&http::Method::POST, "/v1/chat/completions", line.began(), false));
         tell_or_await(line, &mut visit, &mut response, &traffic);
         assert!(response.headers().contains_key("x-request-id"));

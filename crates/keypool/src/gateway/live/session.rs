@@ -203,6 +203,8 @@ async fn begin(
 ) -> Result<Begun, Ending> {
     let Beginning { mut parts, opening, resources, alone, .. } = beginning;
     let First { raw, behind, model, names, more, frames } = first;
+    // As it may be told.
+    let model = model.map(|model| live.pool.masked(&model).into_owned());
     told.model.clone_from(&model);
     let demand = Live::prepare(&mut parts, &opening, model.as_deref());
     let mut demand = demand.ok_or_else(|| Ending(POLICY, "the token cannot be passed on".to_owned()))?;

@@ -1,9 +1,9 @@
 //! A request's id, and the line of the log that tells of it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use tower_keypool::{Meter, ServedBy, Tick};
+use tower_keypool::{KeyPool, Meter, ServedBy, Tick};
 
 use super::trail::Following;
 use crate::{
@@ -83,10 +83,16 @@ impl SocketLine {
 }
 
 impl RequestLine {
-    pub(in crate::gateway) fn begin<B>(request: &Request<B>, names: bool, traffic: &Traffic) -> Self {
+    /// `pool`: what a caller wrote is told without its keys.
+    pub(in crate::gateway) fn begin<B>(
+        request: &Request<B>,
+        names: bool,
+        traffic: &Traffic,
+        pool: Option<&KeyPool>,
+    ) -> Self {
         let path = tracing::enabled!(target: REQUESTS, tracing::Level::DEBUG)
-            .then(|| Box::new((request.method().clone(), path_of(request.uri().path()))));
-        let theirs = given(request.headers()).map(|id| RequestId::Theirs(Box::new(id.clone())));
+            .then(|| Box::new((request.method().clone(), path_of(request.uri().path(), pool))));
+        let theirs = given(request.headers(), pool).map(|id| RequestId::Theirs(Box::new(id.clone())));
         let called = theirs.unwrap_or_else(RequestId::new);
         let (began, tenant, trail) = (traffic.now(), None, None);
         let (id, called) = (called.header(), Some(called));
@@ -222,11 +228,16 @@ impl Drop for RequestLine {
 }
 
 /// A path as it may be told: where one of ours names a key, somebody may have put the key itself.
-fn path_of(path: &str) -> String {
+fn path_of(path: &str, pool: Option<&KeyPool>) -> String {
     match path.strip_prefix("/-/admin/keys/") {
         Some(key) => format!("/-/admin/keys/{{id}}{}", key.find('/').map_or("", |at| &key[at..])),
-        None => path.to_owned(),
+        None => without_keys(path, pool).into_owned(),
     }
+}
+
+/// What a caller wrote, as it may be told.
+pub(super) fn without_keys<'t>(text: &'t str, pool: Option<&KeyPool>) -> Cow<'t, str> {
+    pool.map_or(Cow::Borrowed(text), |pool| pool.masked(text))
 }
 
 fn text(id: &HeaderValue) -> &str {
@@ -234,11 +245,12 @@ fn text(id: &HeaderValue) -> &str {
 }
 
 /// The caller's own id, if it is one and harmless wherever it is repeated.
-fn given(headers: &HeaderMap) -> Option<&HeaderValue> {
+fn given<'h>(headers: &'h HeaderMap, pool: Option<&KeyPool>) -> Option<&'h HeaderValue> {
     let mut ids = headers.get_all(ID).iter();
     let (id, None) = (ids.next()?, ids.next()) else { return None };
     let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    ((1..=LONGEST).contains(&id.len()) && id.as_bytes().iter().all(harmless)).then_some(id)
+    let is_harmless = (1..=LONGEST).contains(&id.len()) && id.as_bytes().iter().all(harmless);
+    (is_harmless && without_keys(text(id), pool) == text(id)).then_some(id)
 }
 
 #[cfg(test)]
@@ -254,7 +266,7 @@ mod tests {
         }
         let mut response = Response::new(());
         let traffic = Traffic::new(Clock::system());
-        RequestLine::begin(&request, true, &traffic).end(&mut response, &traffic);
+        RequestLine::begin(&request, true, &traffic, None).end(&mut response, &traffic);
         let ids: Vec<_> = response.headers().get_all(ID).iter().collect();
         assert_eq!(ids.len(), 1);
         ids[0].to_str().unwrap().to_owned()
@@ -295,7 +307,7 @@ mod tests {
             .unwrap();
         let request = Request::get("/").header(ID, "mine").body(()).unwrap();
         let traffic = Traffic::new(Clock::system());
-        RequestLine::begin(&request, false, &traffic).end(&mut response, &traffic);
+        RequestLine::begin(&request, false, &traffic, None).end(&mut response, &traffic);
         let mut names: Vec<_> = response.headers().keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["x-request-id", "x-upstream-request-id"]);
@@ -305,8 +317,8 @@ mod tests {
 
     #[test]
     fn a_key_in_a_path_of_ours_is_not_told() {
-        assert_eq!(path_of("/-/admin/keys/AIza-not-a-real-key/disable"), "/-/admin/keys/{id}/disable");
-        assert_eq!(path_of("/-/admin/keys/AIza-not-a-real-key"), "/-/admin/keys/{id}");
-        assert_eq!(path_of("/v1beta/models"), "/v1beta/models");
+        assert_eq!(path_of("/-/admin/keys/AIza-not-a-real-key/disable", None), "/-/admin/keys/{id}/disable");
+        assert_eq!(path_of("/-/admin/keys/AIza-not-a-real-key", None), "/-/admin/keys/{id}");
+        assert_eq!(path_of("/v1beta/models", None), "/v1beta/models");
     }
 }

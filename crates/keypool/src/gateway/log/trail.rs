@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -11,15 +11,17 @@ use std::{
 
 use http::{HeaderValue, Method, Response, header};
 use serde_json::{Value, json};
-use tower_keypool::{Candidate, Clock, Meter, ServedBy, Step, Tick};
+use tower_keypool::{Candidate, Clock, KeyPool, Meter, ServedBy, Step, Tick};
 
+use super::line::without_keys;
 use crate::gateway::{answer::exhausted::model_of, dialect::Because, unix_time::unix_ms};
 
 /// So many requests are remembered, and for so long.
 const REMEMBERED: usize = 256;
 const KEPT: Duration = Duration::from_secs(600);
-/// As much of a path.
+/// As much of a path. A key at the end of that is known by what follows.
 const LONGEST_PATH: usize = 1024;
+const KEPT_PATH: usize = 2 * LONGEST_PATH;
 /// So many failed attempts.
 const FAILURES: usize = 256;
 
@@ -32,6 +34,8 @@ pub(crate) struct Trails {
     /// Each request has a slot of its own: whoever writes waits for nobody.
     slots: Box<[Mutex<Option<Trail>>]>,
     failures: Mutex<VecDeque<Failure>>,
+    /// Paths are told without its keys. They are looked for when somebody asks, which is seldom.
+    pool: OnceLock<KeyPool>,
 }
 
 /// A request that is followed.
@@ -68,6 +72,11 @@ struct Failure {
     step: Step,
 }
 
+/// So many bytes of a text, or nearly.
+fn beginning(text: &str, bytes: usize) -> &str {
+    (0..4).find_map(|less| text.get(..bytes - less)).unwrap_or(text)
+}
+
 fn locked<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -75,7 +84,19 @@ fn locked<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Trails {
     pub(crate) fn new(clock: Clock) -> Self {
         let slots = (0..REMEMBERED).map(|_| Mutex::default()).collect();
-        Self { on: AtomicBool::new(false), clock, next: AtomicUsize::new(0), slots, failures: Mutex::default() }
+        Self {
+            on: AtomicBool::new(false),
+            clock,
+            next: AtomicUsize::new(0),
+            slots,
+            failures: Mutex::default(),
+            pool: OnceLock::new(),
+        }
+    }
+
+    /// What it tells shows no key of this pool.
+    pub(in crate::gateway) fn hide_keys_of(&self, pool: KeyPool) {
+        let _ = self.pool.set(pool);
     }
 
     /// Whether anybody could ask.
@@ -96,8 +117,7 @@ impl Trails {
         surveyed: bool,
     ) -> Following {
         let meter = Arc::new(if surveyed { Meter::surveying() } else { Meter::watching() });
-        let path = (0..4).find_map(|less| path.get(..LONGEST_PATH - less)).unwrap_or(path);
-        let (trails, method, path) = (Arc::clone(self), method.clone(), path.into());
+        let (trails, method, path) = (Arc::clone(self), method.clone(), beginning(path, KEPT_PATH).into());
         Following { trails, method, path, began, meter, surveyed }
     }
 
@@ -189,7 +209,7 @@ impl Trails {
             "at": self.moment(trail.followed.began),
             "tenant": trail.tenant,
             "method": trail.followed.method.as_str(),
-            "path": trail.followed.path,
+            "path": beginning(&without_keys(&trail.followed.path, self.pool.get()), LONGEST_PATH),
             "model": trail.model,
             "key": last.map(|(key, _)| key),
             "status": trail.status,

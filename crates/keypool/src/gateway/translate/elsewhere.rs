@@ -1,14 +1,14 @@
 //! Whose the model is that a request names, and requests that go on as they are: to a provider that speaks the caller's
 //! dialect.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
 use http_body::Body;
 use keypool_dialect::{Fault, Kind, about_tokens_of_form, is_plain_form};
 use tower::Service;
-use tower_keypool::{BoxError, Demand, Error};
+use tower_keypool::{BoxError, Demand, Error, KeyPool};
 
 use super::{
     Answered, Failed, Translator,
@@ -131,7 +131,7 @@ where
             request.headers_mut().remove(name);
         }
         let compatible = path.starts_with("/v1beta/openai");
-        let mut demand = match bytes.as_deref().and_then(of_form) {
+        let mut demand = match bytes.as_deref().and_then(|body| of_form(body, self.pool.as_ref())) {
             Some(asked) => Some(self.wish.on(asked)),
             None => self.wish.demand(),
         };
@@ -202,9 +202,11 @@ where
 }
 
 /// What a form asks for: the stack finds models in JSON alone.
-fn of_form(body: &[u8]) -> Option<Demand> {
+fn of_form(body: &[u8], pool: Option<&KeyPool>) -> Option<Demand> {
     let tokens = body.starts_with(b"--").then(|| about_tokens_of_form(body))??;
-    Some(Demand::new(model_of(body)?).about_tokens(tokens))
+    let model = model_of(body)?;
+    let model = pool.map_or(Cow::Borrowed(&*model), |pool| pool.masked(&model));
+    Some(Demand::new(model).about_tokens(tokens))
 }
 
 /// Whether a form begins as its head says: another reader of it would find other fields, and another model.

@@ -57,7 +57,7 @@ where
     fn may_ever_embed(&self, asked: &Embedding<'_>, way: Option<Affinity>) -> Result<(), Fault> {
         let Some(pool) = &self.pool else { return Ok(()) };
         let model = asked.model.strip_prefix("models/").unwrap_or(&asked.model);
-        let demand = Self::led(self.wished(Demand::new(model)), way);
+        let demand = Self::led(self.wished(Demand::new(pool.masked(model))), way);
         let texts = asked.texts.len();
         match pool.most_requests(demand) {
             Some(most @ 1..) if most < texts as u64 => {

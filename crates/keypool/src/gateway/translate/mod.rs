@@ -17,7 +17,7 @@ pub(in crate::gateway) mod usage_wish;
 
 pub(in crate::gateway) use asked::can_be_read;
 
-use std::{pin::Pin, sync::Arc, time::Duration, time::UNIX_EPOCH};
+use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration, time::UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
@@ -121,13 +121,19 @@ where
 {
     /// Answers it, whatever happens.
     pub(super) async fn answer(self, task: Task, parts: Parts, body: Arriving) -> Answered<B> {
-        let caller = self.caller;
+        let (caller, pool) = (self.caller, self.pool.clone());
         let answered = if parts.method == task.method() {
             self.perform(task, parts, body).await
         } else {
             Err(Fault::new(Kind::NotSupported, format!("{} is not for this path", parts.method)).into())
         };
-        answered.unwrap_or_else(|failed| (failed.outcome, refused(caller, failed)))
+        answered.unwrap_or_else(|mut failed| {
+            // What a caller wrote may stand in it.
+            if let Some(Cow::Owned(told)) = pool.as_ref().map(|pool| pool.masked(&failed.fault.message)) {
+                failed.fault.message = told;
+            }
+            (failed.outcome, refused(caller, failed))
+        })
     }
 
     async fn perform(mut self, task: Task, parts: Parts, body: Arriving) -> Result<Answered<B>, Failed> {

@@ -1,16 +1,18 @@
 //! A key in an error's text, however it is spelled there: in letters of another case, escaped as JSON may be or as a
 //! query is, in any mixture of these; in hex; in base64, alone or with what stands beside it.
 //!
-//! Of errors alone, which are short, rare and held: a good answer is looked through for the forms that writers are
-//! known to use (see [`mask`](super::mask)), at a speed that all of them can afford.
+//! Of errors and names alone, which are short, rare and held: a good answer is looked through for the forms that writers are
+//! known to use (`cooldown/mask.rs`), at a speed that all of them can afford.
 
 use memchr::{memchr, memchr2, memchr3};
 
-use super::mask::SHORTEST;
-use crate::key::{Secret, forms};
+use super::{Secret, forms};
+
+/// A shorter key is no secret, and masking it would maim good text.
+pub(crate) const SHORTEST: usize = 8;
 
 /// Overwrites each of these keys with as many `*` as it has characters there. Whether any stood there.
-pub(super) fn mask_spelled<'a>(secrets: impl IntoIterator<Item = &'a Secret>, text: &mut [u8]) -> bool {
+pub(crate) fn mask_spelled<'a>(secrets: impl IntoIterator<Item = &'a Secret>, text: &mut [u8]) -> bool {
     let mut found = false;
     for secret in secrets {
         let key = secret.bytes();
@@ -28,7 +30,7 @@ pub(super) fn mask_spelled<'a>(secrets: impl IntoIterator<Item = &'a Secret>, te
 }
 
 /// The same of one key in letters of any case, any of them escaped, but for one that begins as queries escape it.
-pub(super) fn mask_escaped(secret: &Secret, text: &mut [u8]) -> bool {
+pub(crate) fn mask_escaped(secret: &Secret, text: &mut [u8]) -> bool {
     let key = secret.bytes();
     if key.len() < SHORTEST {
         return false;
