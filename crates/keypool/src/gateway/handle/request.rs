@@ -140,11 +140,14 @@ where
         }
         let mut met = turn.setup.dialects.own();
         let at = (turn.setup.dialects.provider, other.as_ref());
+        let mut may_go_unread = false;
         if can_be_read(&parts.headers, &body)
-            && let Some((task, own)) = choice::may_be_asked_its_cost(&way, at, &parts)
+            && let Ok((tenant, _)) = &admitted
+            && let Some((dialect, task, own)) = choice::may_be_read(&way, at, &parts)
+            && (!tenant.is_default() || gateway.room.has(body.size_hint().lower()))
         {
             (way, met, named) = (Way::Translated(dialect, task), own, true);
-            home = other.take().or(home);
+            (home, may_go_unread) = (other.take().or(home), tenant.is_default());
         }
         let admitted = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere(parts.uri.path())),
@@ -244,6 +247,7 @@ where
                 held: gateway.room.enter(),
                 answers: Answers::in_room(&gateway.room_for_answers),
                 unasked: gateway.unasked.clone(),
+                may_go_unread,
             };
             self.leave(turn);
             tidy.apply(&mut parts);

@@ -34,6 +34,11 @@ impl Room {
         Self { left: Arc::new(left), turns: Arc::new(turns) }
     }
 
+    /// Whether there is room for a body of so many bytes now.
+    pub(in crate::gateway) fn has(&self, bytes: u64) -> bool {
+        usize::try_from(bytes).is_ok_and(|bytes| needed(bytes) <= self.left.available_permits())
+    }
+
     /// For one request, which holds nothing yet.
     pub(in crate::gateway) fn enter(&self) -> Held {
         Held { room: self.clone(), kib: 0, permit: None }
