@@ -43,6 +43,8 @@ pub(super) const EDGE: &[Rule] = &[
             All(&[Bare, Begins("error code: 1010")]),
             All(&[Bare, Begins("error code: 1012")]),
             All(&[Bare, Begins("error code: 1106")]),
+            // So many requests of one address, and for how long.
+            All(&[Bare, Begins("error code: 1015"), Waits]),
         ],
         ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("NETWORK_EDGE").heeding(HOUR),
         "The network in front of the provider refuses this machine's address: use another exit address, or wait.",
@@ -50,8 +52,8 @@ pub(super) const EDGE: &[Rule] = &[
     rule(
         &[403, 429, 503],
         &[
-            // A limit of the address, over within seconds or a minute as a rule; and a site's own rule, which one prompt's text
-            // may meet.
+            // The same without a word of how long: within seconds or a minute it is over as a rule. And a site's own rule, which
+            // one prompt's text may meet.
             All(&[Bare, Begins("error code: 1015")]),
             All(&[Bare, Begins("error code: 1020")]),
         ],

@@ -604,7 +604,7 @@ fn what_a_network_in_front_may_have_against_one_request_is_believed_little_by_li
         }
     }
     let limited = judge(&OpenAi::new(), 429, &[("retry-after", "30")], "error code: 1015", false);
-    assert_eq!(limited.until_of(), U::For(Duration::from_secs(30)));
+    assert_eq!((limited.until_of(), limited.is_named()), (U::For(Duration::from_secs(30)), true));
 }
 
 #[test]

@@ -182,7 +182,7 @@ impl Draft {
             match (value[name].as_object_mut(), said.as_object()) {
                 // What is not said of it is as it is where nothing is said.
                 (Some(fields), Some(said)) => {
-                    fields.extend(said.iter().map(|(name, said)| (name.clone(), said.clone())))
+                    fields.extend(said.iter().map(|(name, said)| (name.clone(), said.clone())));
                 }
                 _ => value[name] = said.clone(),
             }

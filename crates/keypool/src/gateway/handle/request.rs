@@ -138,9 +138,8 @@ where
                 _ => {}
             }
         }
-        let mut met = turn.setup.dialects.own();
+        let (mut met, mut may_go_unread) = (turn.setup.dialects.own(), false);
         let at = (turn.setup.dialects.provider, other.as_ref());
-        let mut may_go_unread = false;
         if can_be_read(&parts.headers, &body)
             && let Ok((tenant, _)) = &admitted
             && let Some((dialect, task, own)) = choice::may_be_read(&way, at, &parts)
@@ -183,12 +182,11 @@ where
             }
         };
         if let Some(other) = other {
-            let turn_unknown = turn.setup.unknown;
+            let (unknown, alone) = (turn.setup.unknown, gateway.tenants.is_alone());
             self.leave(turn);
             tidy.apply(&mut parts);
             wish.say_in(&mut parts.extensions);
             if let Some(belongings) = belongings {
-                let (unknown, alone) = (turn_unknown, gateway.tenants.is_alone());
                 let quarter = Quarter { stack: &other.stack, belongings: &belongings, unknown, alone };
                 let carried = Box::pin(quarter.carry((tenant, &passage), (parts, body), dialect));
                 let (outcome, mut response) = match visit.span().cloned() {
@@ -202,8 +200,7 @@ where
                 gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
                 return Ok(counted(visit, outcome, limited, response));
             }
-            let request = Request::from_parts(parts, Outgoing::Came(body));
-            let passing = send::pass(other.stack, request);
+            let passing = send::pass(other.stack, Request::from_parts(parts, Outgoing::Came(body)));
             let answered = match visit.span().cloned() {
                 None => Box::pin(passing).await,
                 Some(span) => Box::pin(passing.instrument(span)).await,
@@ -353,8 +350,8 @@ fn tell_or_await<B>(line: RequestLine, visit: &mut Visit, response: &mut Respons
     if !response.body().awaits_head() {
         return line.end(response, traffic);
     }
-    let (line, heard) = (line.ahead(response), visit.later());
-    let (traffic, span) = (Arc::clone(traffic), visit.span().cloned());
+    let (heard, span, traffic) = (visit.later(), visit.span().cloned(), Arc::clone(traffic));
+    let line = line.ahead(response);
     response.body_mut().tell_of_head(Box::new(move |head: &Response<()>| {
         if let Some(span) = &span {
             span::record(span, head);

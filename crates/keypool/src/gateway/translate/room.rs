@@ -129,6 +129,7 @@ mod tests {
         first.hold(700 << 10).unwrap();
         second.hold(324 << 10).unwrap();
         assert_eq!(third.hold((64 << 10) + 1).unwrap_err().kind, Kind::Overloaded);
+        assert!(room.has(64 << 10) && !room.has((64 << 10) + 1) && !room.has(u64::MAX));
         third.hold(64 << 10).unwrap();
         drop(second);
         third.hold(324 << 10).unwrap();
