@@ -367,14 +367,15 @@ async fn a_refusal_of_the_option_is_one_in_whatever_form_it_comes() {
         let provider = answering(move |asked| {
             let refuses = asked.get("stream_options").is_some();
             let answer = Response::builder().header("content-encoding", encoding);
-            let (status, kind, text) = match refuses {
-                true => (
+            let (status, kind, text) = if refuses {
+                (
                     status,
                     "application/json",
                     r#"{"error":{"message":"'stream_options' is not allowed for this model","type":"forbidden"}}"#
                         .into(),
-                ),
-                false => (200, "text/event-stream", [WORD, DONE].concat()),
+                )
+            } else {
+                (200, "text/event-stream", [WORD, DONE].concat())
             };
             let body = if encoding == "gzip" { packed(text.as_bytes()) } else { text.into_bytes() };
             answer.status(status).header("content-type", kind).body(body).unwrap()

@@ -37,8 +37,8 @@ mod tests {
             (&br#"{"a":"QUF+"}"#[..], &br#"{"a":"QUF+"}"#[..]),
             (br#"{"a":"QUF\u002B\u002b"}"#, br#"{"a":"QUF++"}"#),
             (br#"{"pr\u006Fmpt\u0022:1}"#, br#"{"prompt":1}"#),
-            (br#"\u00e9\u0"#, b"\xe9\\u0"),
-            (br#"\u00zz\u006"#, br#"\u00zz\u006"#),
+            (br"\u00e9\u0", b"\xe9\\u0"),
+            (br"\u00zz\u006", br"\u00zz\u006"),
         ] {
             assert_eq!(*plain(written), *read);
         }
