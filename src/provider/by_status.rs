@@ -42,12 +42,23 @@ pub(super) const EDGE: &[Rule] = &[
             All(&[Bare, Begins("error code: 1009")]),
             All(&[Bare, Begins("error code: 1010")]),
             All(&[Bare, Begins("error code: 1012")]),
-            All(&[Bare, Begins("error code: 1015")]),
-            All(&[Bare, Begins("error code: 1020")]),
             All(&[Bare, Begins("error code: 1106")]),
+            // So many requests of one address, and for how long.
+            All(&[Bare, Begins("error code: 1015"), Waits]),
         ],
         ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("NETWORK_EDGE").heeding(HOUR),
         "The network in front of the provider refuses this machine's address: use another exit address, or wait.",
+    ),
+    rule(
+        &[403, 429, 503],
+        &[
+            // The same without a word of how long: within seconds or a minute it is over as a rule. And a site's own rule, which
+            // one prompt's text may meet.
+            All(&[Bare, Begins("error code: 1015")]),
+            All(&[Bare, Begins("error code: 1020")]),
+        ],
+        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("NETWORK_EDGE").heeding(HOUR).unclear(),
+        "The network in front of the provider refuses this, for its text or for how often this address asks: slow down, or ask otherwise.",
     ),
     // How the provider is connected to it, or something else that it cannot do: nothing of a key.
     rule(

@@ -591,6 +591,32 @@ fn other_vendors() {
     assert_eq!(is(&out), (K::QuotaExhausted, S::Key, U::For(Duration::from_secs(100_000)), E::OtherKey));
 }
 
+/// A rule of a site's own may be about one prompt's text, and a limit of an address is over soon: neither is believed for long
+/// on its first word.
+#[test]
+fn what_a_network_in_front_may_have_against_one_request_is_believed_little_by_little() {
+    for (status, code, is_named) in [(403, 1010, true), (403, 1020, false), (429, 1015, false)] {
+        let bare = openai(status, &format!("error code: {code}"));
+        let told = openai(status, &format!(r#"{{"cloudflare_error":true,"error_code":{code},"status":{status}}}"#));
+        for verdict in [bare, told] {
+            let meaning = (verdict.kind(), verdict.scope_of(), verdict.until_of(), verdict.is_named());
+            assert_eq!(meaning, (K::Blocked, S::Exit, U::Backoff, is_named), "{code}");
+        }
+    }
+    let limited = judge(&OpenAi::new(), 429, &[("retry-after", "30")], "error code: 1015", false);
+    assert_eq!((limited.until_of(), limited.is_named()), (U::For(Duration::from_secs(30)), true));
+}
+
+#[test]
+fn a_403_that_names_an_option_of_streams_says_nothing_of_the_key() {
+    for said in ["'stream_options' is not allowed", "model x does not support include_usage"] {
+        let verdict = openai(403, &format!(r#"{{"error":{{"message":"{said}","type":"forbidden"}}}}"#));
+        assert_eq!((verdict.kind(), verdict.scope_of()), (K::CallerFault, S::Caller), "{said}");
+    }
+    let verdict = openai(403, r#"{"error":{"message":"stream_options","code":"account_deactivated"}}"#);
+    assert_eq!(verdict.kind(), K::Suspended);
+}
+
 #[test]
 fn quotas_of_other_spans_are_called_so() {
     let quota = |id: &str| {

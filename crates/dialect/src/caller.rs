@@ -52,6 +52,8 @@ pub struct Asked<'a> {
 pub struct Repeated {
     /// The tools.
     pub tools: Option<serde_json::Value>,
+    /// Fields that stand in the answer as they stood in the request.
+    pub(crate) echoed: serde_json::Map<String, serde_json::Value>,
     /// The id of the response that it goes on from.
     pub before: Option<String>,
     /// What its functions are called there.

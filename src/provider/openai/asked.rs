@@ -1,5 +1,6 @@
 //! What errors of the `OpenAI` family mean that speak of what was asked for: a model, somebody's things, the input.
 
+use super::said::OF_AN_OPTION;
 use crate::{
     provider::{
         complaint::Mark::{All, Begins, Frames, Is, IsLike, Says},
@@ -10,6 +11,13 @@ use crate::{
 
 /// The table.
 pub(in crate::provider) const ASKED: &[Rule] = &[
+    // How a stream is to tell what it cost: what no key has a part in. Mostly a 400.
+    rule(
+        &[403],
+        &[Is(OF_AN_OPTION)],
+        ruling(K::CallerFault, S::Caller, U::Now, E::No),
+        "The provider has no such option of streams: leave stream_options out.",
+    ),
     // The model.
     rule(
         &[401],

@@ -30,6 +30,9 @@ pub(super) const RATE: &str = "RATE";
 /// Our word for tokens a minute that are called money: what else this says is told apart by where it links to alone.
 pub(super) const TOKEN_LIMIT: &str = "TOKEN_LIMIT";
 
+/// Our word for a refusal that names an option of streams.
+pub(super) const OF_AN_OPTION: &str = "STREAM_OPTIONS";
+
 /// Reads an error.
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let mut said = Complaint::of(answer, Some(envelope));
@@ -76,6 +79,10 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     said.tell(&decoded(undressed(message)));
     if is_passed_on(said.message()) {
         said.say(PASSED_ON);
+    }
+    let names_an_option = || ["stream_options", "include_usage"].iter().any(|name| said.message().contains(name));
+    if said.status == 403 && names_an_option() {
+        said.say(OF_AN_OPTION);
     }
     if said.status == 429 && said.own().contains("#token-limit") {
         said.say(TOKEN_LIMIT);

@@ -10,7 +10,7 @@ use super::{
     tool,
 };
 use crate::{
-    Asked, Fault, Format, OneOr, Text, ToolChoice,
+    Asked, Conversation, Fault, Format, OneOr, Text, ToolChoice,
     fields::{Field, Fields},
     openai,
     origins::Origins,
@@ -40,6 +40,29 @@ const ONLY_AS: [(&str, &[&str]); 5] = [
     ("previous_response_id", &[]),
     ("conversation", &[]),
     ("prompt", &[]),
+];
+
+/// Fields that an answer repeats.
+const ECHOED: [&str; 19] = [
+    "background",
+    "instructions",
+    "max_output_tokens",
+    "max_tool_calls",
+    "metadata",
+    "parallel_tool_calls",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "reasoning",
+    "safety_identifier",
+    "service_tier",
+    "store",
+    "temperature",
+    "text",
+    "tool_choice",
+    "top_logprobs",
+    "top_p",
+    "truncation",
+    "user",
 ];
 
 #[derive(Deserialize)]
@@ -85,6 +108,11 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     let (fields, input) = Fields::read_with::<OneOr<'_, Item<'_>>>(body, "input")?;
     let mut chosen = None;
     for field in fields.given() {
+        if ECHOED.contains(&&*field.name)
+            && let Ok(value) = serde_json::from_str(field.value.get())
+        {
+            asked.repeated.echoed.insert(field.name.to_string(), value);
+        }
         if *field.name == *"tool_choice" {
             chosen = Some(field);
         } else if !known(&field, &mut asked, strict)? {
@@ -98,7 +126,7 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     let Asked { conversation, ignored, repeated, .. } = &mut asked;
     if let Some(field) = chosen {
         // What it names the tools say.
-        conversation.tool_choice = choice(&field, conversation.search.is_some(), &repeated.origins)?;
+        conversation.tool_choice = choice(&field, conversation, &repeated.origins)?;
     }
     if strict {
         conversation.has_what_it_must_call()?;
@@ -151,17 +179,32 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
     Ok(true)
 }
 
-/// `searches`: a search may be chosen. That one is made the upstream does not let one say: it is one that may be.
-fn choice<'a>(field: &Field<'a>, searches: bool, origins: &Origins) -> Result<ToolChoice<'a>, Fault> {
+/// That a search is made the upstream does not let one say: it is one that may be. Of what is not allowed nothing is told.
+fn choice<'a>(
+    field: &Field<'a>,
+    conversation: &mut Conversation<'a>,
+    origins: &Origins,
+) -> Result<ToolChoice<'a>, Fault> {
     if field.value.get().starts_with('"') {
         return openai::choice(field);
     }
     let unknown = || Fault::invalid("tool_choice is not known").at("tool_choice");
     let Named { kind, name, namespace, mode, tools } = field.read()?;
+    let searches = conversation.search.is_some();
+    let is_search = |kind: &str| searches && kind.starts_with("web_search");
     match (&*kind, name, mode.as_deref()) {
-        (kind, None, None) if searches && kind.starts_with("web_search") => Ok(ToolChoice::Unset),
+        (kind, None, None) if is_search(kind) => Ok(ToolChoice::Unset),
         ("function" | "custom", Some(name), _) => Ok(ToolChoice::Must(vec![origins.known(namespace, name)])),
+        ("allowed_tools", _, Some("auto" | "required"))
+            if !tools.is_empty() && tools.iter().all(|tool| is_search(&tool.kind)) =>
+        {
+            conversation.tools.clear();
+            Ok(ToolChoice::Unset)
+        }
         ("allowed_tools", _, Some(mode)) => {
+            if !tools.iter().any(|tool| is_search(&tool.kind)) {
+                conversation.search = None;
+            }
             let name = |tool: Named<'a>| Some(origins.known(tool.namespace, tool.name?));
             let names = tools.into_iter().filter_map(name).collect();
             match mode {

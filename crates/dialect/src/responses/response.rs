@@ -168,14 +168,26 @@ impl Draft {
                 "total_tokens": self.usage.input.saturating_add(self.usage.output),
             })
         });
-        json!({
+        let mut value = json!({
             "id": self.id, "object": "response", "created_at": self.shape.created, "status": status, "error": null,
             "incomplete_details": cut.filter(|_| over).map(|reason| json!({ "reason": reason })),
-            "instructions": null, "metadata": {}, "model": self.shape.model, "output": self.output,
-            "parallel_tool_calls": true, "temperature": null, "top_p": null, "tool_choice": "auto",
-            "tools": self.shape.repeated.tools.as_ref().unwrap_or(&json!([])),
-            "previous_response_id": self.shape.repeated.before, "usage": usage,
-        })
+            "background": false, "instructions": null, "max_output_tokens": null, "metadata": {},
+            "model": self.shape.model, "output": self.output, "parallel_tool_calls": true,
+            "reasoning": { "effort": null, "summary": null }, "temperature": null,
+            "text": { "format": { "type": "text" } }, "tool_choice": "auto",
+            "tools": self.shape.repeated.tools.as_ref().unwrap_or(&json!([])), "top_p": null, "truncation": "disabled",
+            "previous_response_id": self.shape.repeated.before, "usage": usage, "user": null,
+        });
+        for (name, said) in &self.shape.repeated.echoed {
+            match (value[name].as_object_mut(), said.as_object()) {
+                // What is not said of it is as it is where nothing is said.
+                (Some(fields), Some(said)) => {
+                    fields.extend(said.iter().map(|(name, said)| (name.clone(), said.clone())));
+                }
+                _ => value[name] = said.clone(),
+            }
+        }
+        value
     }
 
     /// The response itself, which will not be whole.

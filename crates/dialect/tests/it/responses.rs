@@ -1,10 +1,11 @@
 //! Responses, as the upstream gets them and as their clients get its answers.
 
 use async_openai::types::responses::{CreateResponse, Response, ResponseStreamEvent};
-use keypool_dialect::responses::Responses;
+use bytes::Bytes;
+use keypool_dialect::{Caller, Exchange, Shape, gemini, responses::Responses};
 use serde_json::{Value, json};
 
-use crate::support::{asked, data, events, kind, streamed, whole};
+use crate::support::{asked, data, events, kind, shape, streamed, whole};
 
 fn with(input: Value, more: Value) -> Value {
     let mut body = json!({ "model": "gemini-2.5-flash", "input": input });
@@ -100,6 +101,68 @@ fn fields() {
                 "toolConfig": { "functionCallingConfig": { "mode": expected, "allowedFunctionNames": ["f"] } },
             }),
         );
+    }
+}
+
+/// As the real ones do: clients and agents read there what was set.
+#[test]
+fn an_answer_repeats_what_the_request_said() {
+    let said = json!({
+        "instructions": "be brief", "temperature": 0.25, "top_p": 0.5, "max_output_tokens": 99,
+        "parallel_tool_calls": false, "metadata": { "a": "b" }, "truncation": "auto", "store": false, "user": "u",
+        "tools": [{ "type": "function", "name": "f", "parameters": { "type": "object" }, "strict": true }],
+        "tool_choice": { "type": "function", "name": "f" }, "reasoning": { "effort": "low" },
+        "text": { "format": { "type": "json_schema", "name": "n", "schema": { "type": "object" }, "strict": true } },
+    });
+    let answer = json!({ "candidates": [{ "content": { "parts": [{ "text": "{}" }] }, "finishReason": "STOP" }] });
+    let told = |more: Value, stream: bool| -> Value {
+        let bytes = Bytes::from(with(json!("x"), more).to_string());
+        let asked = Responses.conversation(&bytes, true).unwrap();
+        let shape = Shape { repeated: asked.repeated.clone(), ..shape(stream) };
+        let mut exchange = Exchange::new(Box::new(gemini::Listener::of(&asked.conversation)), Responses.voice(shape));
+        if !stream {
+            return serde_json::from_slice(&exchange.whole(answer.to_string().as_bytes()).unwrap()).unwrap();
+        }
+        let mut out = Vec::new();
+        exchange.hear(events(std::slice::from_ref(&answer)).into(), &mut out);
+        exchange.end(&mut out);
+        let first: Value = serde_json::from_str(&data(std::str::from_utf8(&out).unwrap())[0]).unwrap();
+        first["response"].clone()
+    };
+    for stream in [false, true] {
+        let response = told(said.clone(), stream);
+        serde_json::from_value::<Response>(response.clone()).unwrap();
+        for (name, value) in said.as_object().unwrap() {
+            if name == "reasoning" {
+                assert_eq!(response[name], json!({ "effort": "low", "summary": null }));
+            } else {
+                assert_eq!(&response[name], value, "{name}");
+            }
+        }
+        let plain = told(json!({}), stream);
+        serde_json::from_value::<Response>(plain.clone()).unwrap();
+        assert_eq!((&plain["tool_choice"], &plain["instructions"]), (&json!("auto"), &Value::Null));
+        assert_eq!(plain["text"]["format"]["type"], "text");
+    }
+}
+
+/// A search beside functions that may not be called now, and functions beside one.
+#[test]
+fn what_is_not_among_the_allowed_tools_is_not_told_of() {
+    let said = json!([{ "role": "user", "parts": [{ "text": "x" }] }]);
+    let tools = json!([
+        { "type": "web_search" },
+        { "type": "function", "name": "f", "parameters": { "type": "object" }, "strict": true },
+    ]);
+    let asking = |mode: &str, allowed: Value| {
+        let choice = json!({ "type": "allowed_tools", "mode": mode, "tools": allowed });
+        asked(&Responses, &with(json!("x"), json!({ "tools": tools, "tool_choice": choice }))).unwrap()
+    };
+    for mode in ["auto", "required"] {
+        let searching = json!({ "contents": said, "tools": [{ "googleSearch": {} }] });
+        assert_eq!(asking(mode, json!([{ "type": "web_search" }])), searching, "{mode}");
+        let calling = asking(mode, json!([{ "type": "function", "name": "f" }]));
+        assert_eq!(calling["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"], json!(["f"]), "{mode}");
     }
 }
 

@@ -156,7 +156,7 @@ impl Socket {
     }
 
     /// The same to somebody who may not read all of it.
-    async fn say_as_far_as_possible(&mut self, text: &str) {
+    pub(crate) async fn say_as_far_as_possible(&mut self, text: &str) {
         let mut frame = vec![0x81, 0x80 | 127];
         frame.extend((text.len() as u64).to_be_bytes());
         frame.extend([0; 4]);

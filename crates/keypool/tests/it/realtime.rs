@@ -88,12 +88,22 @@ async fn a_tenant_names_nothing_there_that_is_not_its_own() {
         assert!(code == 1008 && why.contains("is not known here"), "{code} {why}: {named}");
         assert!(!passed(&named), "{named}");
     }
+    // However long, and whichever letters its writer numbers: base64 in .NET has each `+` so.
+    let mut numbering = open(ALICE).await;
+    let sound = r"QUF\u002B".repeat(200_000);
+    let long = |more: &str| format!("{{\"type\":\"input_audio_buffer.append\",\"audio\":\"{sound}\"{more}}}");
+    numbering.say(1, &long("")).await;
+    numbering.say(1, r#"{"type":"input_audio_buffer.commit"}"#).await;
+    until("both go on", || passed("input_audio_buffer.commit")).await;
+    let mut socket = open(ALICE).await;
+    socket.say_as_far_as_possible(&long(r#","pr\u006fmpt":{"id":"pmpt_operators"}"#)).await;
+    assert_eq!(socket.closed().await.0, 1009);
     let call = Socket::open(address, "/v1/realtime?Call%5Fid=rtc_1", &bearer(ALICE)).await;
     assert!(call.head.starts_with("HTTP/1.1 404"), "{}", call.head);
     // Whoever has the one token may name anything.
     let mut owner = open(PLACEHOLDER).await;
     owner.say(1, &prompt).await;
     until("it goes on", || passed(&prompt)).await;
-    drop((alice, owner));
+    drop((alice, owner, numbering));
     end(running).await;
 }

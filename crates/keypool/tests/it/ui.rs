@@ -356,6 +356,11 @@ async fn a_large_pool_is_shown_in_pages() {
     browser.press(toggle).await;
     browser.until(&says("Disable")).await;
     assert_eq!(get(&running, "/keys/many-2099").await["live"]["state"], "ready");
+    // What another administrator does to it is seen there, too.
+    let path = format!("{}/-/admin/keys/many-2099/disable", running.url);
+    let request = http::Request::post(path).header("authorization", format!("Bearer {TOKEN}"));
+    assert_eq!(ask(request.header("content-type", "application/json"), "{}").await.status, 200);
+    browser.until(&says("Enable")).await;
     // The list cannot be asked for those that are busy.
     assert_eq!(browser.ask("document.querySelector('#state option[value=busy]').disabled").await, true);
     browser.strike("Escape", 27).await;

@@ -2,11 +2,13 @@
 
 use std::{
     convert::Infallible,
+    io::Write as _,
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -226,6 +228,7 @@ async fn a_stream_counts_for_its_key_whoever_asks_and_wherever() {
         ("openai", "/openai/v1/chat/completions"),
         ("gemini", "/v1/chat/completions"),
         ("gemini", "/v1beta/openai/chat/completions"),
+        ("gemini", "/gemini/v1beta/openai/chat/completions"),
     ] {
         let (provider, came) = telling(true).await;
         let home = Home::new();
@@ -254,11 +257,19 @@ async fn one_of_a_provider_beside_is_asked_too_by_whatever_path() {
         "keys = [{{ secret = \"AIzaSyTEST-unsaid-not-a-real-key-0000003\" }}]\n\
          gateway = {{ listen = \"127.0.0.1:0\", upstream = \"http://{provider}\" }}\n\
          [[providers]]\nname = \"open\"\nkind = \"openai\"\nupstream = \"http://{provider}/v1\"\n\
-         keys = [{{ secret = \"sk-unsaid-not-a-real-key-00000003\" }}]\n"
+         keys = [{{ secret = \"sk-unsaid-not-a-real-key-00000003\" }}]\n\
+         [[providers]]\nname = \"more\"\nkind = \"gemini\"\nupstream = \"http://{provider}\"\n\
+         keys = [{{ secret = \"AIzaSyTEST-unsaid-not-a-real-key-0000005\" }}]\n"
     );
     home.write("keypool.toml", &text);
     let running = Running::of(home.command(&["serve"]));
-    for path in ["/to/open/v1/chat/completions", "/openai/v1/chat/completions", "/v1/chat/completions"] {
+    for path in [
+        "/to/open/v1/chat/completions",
+        "/openai/v1/chat/completions",
+        "/v1/chat/completions",
+        "/to/more/v1beta/openai/chat/completions",
+        "/gemini/v1beta/openai/chat/completions",
+    ] {
         let answer = ask(asked(&running, path), r#"{"model":"gpt-x","stream":true,"messages":[]}"#).await;
         assert_eq!(answer.body, [WORD, WORD, DONE].concat(), "{path}");
         let arrived = came.lock().unwrap().pop().unwrap();
@@ -320,4 +331,182 @@ async fn an_error_of_the_compatible_endpoint_that_was_read_is_openais() {
     let error = &answer.json()["error"];
     assert_eq!((answer.status.as_u16(), &error["message"]), (400, &json!("no such thing")), "{answer:?}");
     assert!(error["type"] == "invalid_request_error" && error["status"].is_null(), "{answer:?}");
+}
+
+/// A provider that answers each request with what this makes of its body.
+async fn answering(made: impl Fn(&Value) -> Response<Vec<u8>> + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let made = made.clone();
+            let answers = service_fn(move |request: Request<Incoming>| {
+                let made = made.clone();
+                async move {
+                    let body = request.into_body().collect().await.unwrap().to_bytes();
+                    let asked = serde_json::from_slice(&body).unwrap_or_default();
+                    Ok::<_, Infallible>(made(&asked).map(|body| Full::new(Bytes::from(body))))
+                }
+            });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answers));
+        }
+    });
+    address
+}
+
+fn packed(text: &[u8]) -> Vec<u8> {
+    let mut to = GzEncoder::new(Vec::new(), Compression::fast());
+    to.write_all(text).unwrap();
+    to.finish().unwrap()
+}
+
+/// What says nothing of the key, though it comes as a 403 or packed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_of_the_option_is_one_in_whatever_form_it_comes() {
+    for (status, encoding) in [(403, "identity"), (400, "gzip"), (403, "gzip")] {
+        let provider = answering(move |asked| {
+            let refuses = asked.get("stream_options").is_some();
+            let answer = Response::builder().header("content-encoding", encoding);
+            let (status, kind, text) = if refuses {
+                (
+                    status,
+                    "application/json",
+                    r#"{"error":{"message":"'stream_options' is not allowed for this model","type":"forbidden"}}"#
+                        .into(),
+                )
+            } else {
+                (200, "text/event-stream", [WORD, DONE].concat())
+            };
+            let body = if encoding == "gzip" { packed(text.as_bytes()) } else { text.into_bytes() };
+            answer.status(status).header("content-type", kind).body(body).unwrap()
+        })
+        .await;
+        let home = Home::new();
+        let running = limited(provider, &home, "openai");
+        for _ in 0..3 {
+            let body = r#"{"model": "gpt-x", "stream":true, "messages" :[ ]}"#;
+            let answer = ask(asked(&running, "/v1/chat/completions"), body).await;
+            assert_eq!(answer.status, 200, "{status} {encoding}: {answer:?}");
+            let said: Bytes = if encoding == "gzip" {
+                packed([WORD, DONE].concat().as_bytes()).into()
+            } else {
+                [WORD, DONE].concat().into()
+            };
+            assert_eq!(answer.body, said, "{status} {encoding}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_error_to_such_a_stream_comes_whole() {
+    let long = json!({ "error": { "message": "no ".repeat(100_000), "type": "invalid_request_error" } }).to_string();
+    let said = long.clone();
+    let provider = answering(move |_| Response::builder().status(400).body(said.clone().into_bytes()).unwrap()).await;
+    let home = Home::new();
+    let running = limited(provider, &home, "openai");
+    let body = r#"{"model": "gpt-x", "stream":true, "messages" :[ ]}"#;
+    let answer = ask(asked(&running, "/v1/chat/completions"), body).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (400, long.len()));
+    assert!(answer.body == long);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_comes_packed_tells_who_did_not_ask_nothing() {
+    for encoding in ["gzip", "identity"] {
+        let provider = answering(move |_| {
+            let text = [WORD, WORD, USAGE, DONE].concat().into_bytes();
+            let body = if encoding == "gzip" { packed(&text) } else { text };
+            let answer = Response::builder().header("content-type", "text/event-stream");
+            answer.header("content-encoding", encoding).body(body).unwrap()
+        })
+        .await;
+        let home = Home::new();
+        let running = limited(provider, &home, "openai");
+        let body = r#"{"model": "gpt-x", "stream":true, "messages" :[ ]}"#;
+        let answer = ask(asked(&running, "/v1/chat/completions"), body).await;
+        assert_eq!((answer.status.as_u16(), answer.body), (200, [WORD, WORD, DONE].concat().into()), "{encoding}");
+    }
+}
+
+/// One whose keys have a limit for one model, of a request a minute.
+fn rare(provider: SocketAddr, home: &Home) -> Running {
+    let text = format!(
+        "keys = [{{ secret = \"sk-unsaid-not-a-real-key-00000006\", tier = \"free\" }}]\n\
+         pool = {{ wait = 0 }}\n\
+         limits = {{ known = {{ \"rare-1\" = {{ free = {{ rpm = 1 }} }} }} }}\n\
+         gateway = {{ provider = \"openai\", listen = \"127.0.0.1:0\", upstream = \"http://{provider}/v1\" }}\n"
+    );
+    home.write("keypool.toml", &text);
+    Running::of(home.command(&["serve"]))
+}
+
+/// A form of a file, with the model behind it, as the client in JavaScript writes it.
+fn form(model: &str, border: &str) -> String {
+    let file = "RIFF".repeat(50_000);
+    format!(
+        "--{border}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n{file}\r\n\
+         --{border}\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n--{border}--\r\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_and_packed_bodies_count_by_their_models() {
+    let provider = answering(|_| Response::new(b"{}".to_vec())).await;
+    let posted = |running: &Running, path: &str, kind: &str| {
+        let request = Request::post(format!("{}{path}", running.url)).header("content-type", kind);
+        request.header("authorization", format!("Bearer {PLACEHOLDER}"))
+    };
+    for path in ["/v1/audio/transcriptions", "/v1/images/edits"] {
+        let home = Home::new();
+        let running = rare(provider, &home);
+        let kind = "multipart/form-data; boundary=----b0";
+        let statuses = async |model: &str| {
+            let first = ask(posted(&running, path, kind), form(model, "----b0")).await.status.as_u16();
+            [first, ask(posted(&running, path, kind), form(model, "----b0")).await.status.as_u16()]
+        };
+        assert_eq!(statuses("often-1").await, [200, 200], "{path}");
+        assert_eq!(statuses("rare-1").await, [200, 503], "{path}");
+        // One that is written in another way is the provider's to read.
+        let odd = form("rare-1", "other");
+        assert_eq!(ask(posted(&running, path, kind), odd).await.status, 200, "{path}");
+    }
+    let home = Home::new();
+    let running = rare(provider, &home);
+    for (model, expected) in [("often-1", [200, 200]), ("rare-1", [200, 503])] {
+        for status in expected {
+            let body = packed(json!({ "model": model, "input": "x" }).to_string().as_bytes());
+            let request = posted(&running, "/v1/embeddings", "application/json").header("content-encoding", "gzip");
+            assert_eq!(ask(request, body).await.status, status, "{model}");
+        }
+    }
+}
+
+/// What the gateway would only have looked at is the provider's to refuse.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packed_body_that_cannot_be_unpacked_here_goes_on_as_it_came() {
+    let came = Arc::<Mutex<Vec<usize>>>::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (provider, arrivals) = (listener.local_addr().unwrap(), Arc::clone(&came));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let arrivals = Arc::clone(&arrivals);
+            let answers = service_fn(move |request: Request<Incoming>| {
+                let arrivals = Arc::clone(&arrivals);
+                async move {
+                    assert_eq!(request.headers()["content-encoding"], "gzip");
+                    let body = request.into_body().collect().await.unwrap().to_bytes();
+                    arrivals.lock().unwrap().push(body.len());
+                    Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("{}")))
+                }
+            });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answers));
+        }
+    });
+    let home = Home::new();
+    let running = rare(provider, &home);
+    for body in [packed(&vec![b' '; 33 << 20]), b"no gzip".to_vec()] {
+        let request = asked(&running, "/v1/chat/completions").header("content-encoding", "gzip");
+        assert_eq!(ask(request, body.clone()).await.status, 200);
+        assert_eq!(came.lock().unwrap().pop(), Some(body.len()));
+    }
 }

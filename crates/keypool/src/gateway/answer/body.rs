@@ -10,14 +10,16 @@ use std::{
 use bytes::Bytes;
 use http::{Response, header, response::Parts};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use tokio::time::{Sleep, sleep};
 use tower_keypool::{BoxError, StreamEnd};
 
 use super::{
     head::{self, ID, THEIR_ID},
     parting::{self, Farewell, Flowing},
+    reworded::MOST_OF_ERROR,
     translated_stream::{Telling, Told},
+    unpacked::Unpacked,
 };
 use crate::{
     admin::AdminBody,
@@ -59,6 +61,10 @@ pin_project_lite::pin_project! {
         Theirs { #[pin] body: B },
         // The provider's events, as they come.
         Flowing { body: Box<Flowing<B>> },
+        // The provider's events, unpacked.
+        Unpacked { body: Box<Flowing<UnsyncBoxBody<Bytes, BoxError>>> },
+        // An error of the provider's whose beginning was read, and the rest of it as it comes.
+        Begun { said: Bytes, body: Pin<Box<B>> },
         // The provider's, listened to as it goes.
         Heard { body: Box<Overheard<B>> },
         // The same of its events.
@@ -79,12 +85,19 @@ pub(in crate::gateway) enum Usage {
 
 /// A provider's answer as it goes to the client: without the headers that are not his. A stream that does not end before the
 /// gateway does ends with an error of this dialect.
-pub(in crate::gateway) fn passed_on<B: Body<Data = Bytes>>(
+pub(in crate::gateway) fn passed_on<B>(
     response: Response<B>,
     dialect: Dialect,
     farewell: &Farewell,
     usage: Usage,
-) -> Response<Said<B>> {
+) -> Response<Said<B>>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    if usage == Usage::Untold && parting::is_to_unpack(response.headers()) {
+        return passed_on_unpacked(response, dialect, farewell);
+    }
     match flowing(response, dialect, farewell, usage) {
         Ok(flowing) => flowing.map(|body| Said::of(Inner::Flowing { body })),
         Err(other) => other.map(Said::theirs),
@@ -99,12 +112,31 @@ pub(in crate::gateway) fn passed_on_heard<B>(
     usage: Usage,
 ) -> Response<Said<B>>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    if usage == Usage::Untold && parting::is_to_unpack(response.headers()) {
+        return passed_on_unpacked(response, dialect, farewell);
+    }
     match flowing(response, dialect, farewell, usage) {
         Ok(flowing) => flowing.map(|body| Said::of(Inner::HeardFlowing { body })),
         Err(other) => other.map(Said::heard),
+    }
+}
+
+/// The same of a stream that came packed, though the gateway had asked for it as it is: something is to be taken out of it.
+fn passed_on_unpacked<B, T>(response: Response<T>, dialect: Dialect, farewell: &Farewell) -> Response<Said<B>>
+where
+    T: Body<Data = Bytes> + Send + 'static,
+    T::Error: Into<BoxError>,
+{
+    let (mut head, body) = response.into_parts();
+    let body = Unpacked::of(&head, body).boxed_unsync();
+    head.headers.remove(header::CONTENT_ENCODING);
+    match flowing(Response::from_parts(head, body), dialect, farewell, Usage::Untold) {
+        Ok(flowing) => flowing.map(|body| Said::of(Inner::Unpacked { body })),
+        // It is a stream of events.
+        Err(other) => other.map(|_| Said::from(Full::default())),
     }
 }
 
@@ -131,11 +163,13 @@ fn flowing<B: Body<Data = Bytes>>(
     }))
 }
 
-/// A provider's error that was read.
-pub(in crate::gateway) fn of_error<B>(head: Parts, said: Bytes) -> Response<Said<B>> {
-    let mut response = Response::from_parts(head, Said::from(Full::from(said)));
+/// A provider's error that was read, or as much of it as says what it is.
+pub(in crate::gateway) fn of_error<B: Body>(head: Parts, said: Bytes, body: Pin<Box<B>>) -> Response<Said<B>> {
+    let begun = said.len() >= MOST_OF_ERROR;
+    let body = if begun { Said::of(Inner::Begun { said, body }) } else { Said::from(Full::from(said)) };
+    let mut response = Response::from_parts(head, body);
     head::tidy_response(&mut response);
-    // It may have been cut.
+    // It may have broken off.
     response.headers_mut().remove(header::CONTENT_LENGTH);
     response
 }
@@ -246,6 +280,9 @@ where
             Projected::Flowing { body } => body.poll_frame(cx),
             Projected::Heard { body } => Pin::new(body).poll_frame(cx),
             Projected::HeardFlowing { body } => body.poll_frame(cx),
+            Projected::Unpacked { body } => body.poll_frame(cx),
+            Projected::Begun { said, body } if said.is_empty() => body.as_mut().poll_frame(cx).map_err(Into::into),
+            Projected::Begun { said, .. } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(said))))),
             Projected::Told { body } => Poll::Ready(ready!(body.poll_frame(cx)).map(Ok)),
         };
         if let Poll::Ready(Some(Err(error))) = polled {
@@ -264,6 +301,8 @@ where
             Inner::Flowing { body } => body.is_end_stream(),
             Inner::Heard { body } => body.is_end_stream(),
             Inner::HeardFlowing { body } => body.is_end_stream(),
+            Inner::Unpacked { body } => body.is_end_stream(),
+            Inner::Begun { said, body } => said.is_empty() && body.is_end_stream(),
             Inner::Told { .. } => false,
         }
     }
@@ -275,7 +314,11 @@ where
             Inner::Administered { body } => body.size_hint(),
             Inner::Theirs { body } => body.size_hint(),
             Inner::Heard { body } => body.size_hint(),
-            Inner::Flowing { .. } | Inner::HeardFlowing { .. } | Inner::Told { .. } => SizeHint::default(),
+            Inner::Flowing { .. }
+            | Inner::HeardFlowing { .. }
+            | Inner::Unpacked { .. }
+            | Inner::Begun { .. }
+            | Inner::Told { .. } => SizeHint::default(),
         }
     }
 }

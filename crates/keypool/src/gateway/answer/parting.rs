@@ -18,7 +18,7 @@ use keypool_dialect::{Fault, Kind};
 use tokio::sync::watch;
 use tower_keypool::{BoxError, StreamEnd};
 
-use super::untold::Untold;
+use super::{unpacked::is_gzip, untold::Untold};
 use crate::gateway::dialect::Dialect;
 
 const STOPPING: &str = "the gateway is stopping and could not wait for the rest of this answer: ask again";
@@ -107,10 +107,20 @@ pub(in crate::gateway) struct Flowing<B> {
 
 /// Whether an answer is a stream of events that can be read.
 pub(super) fn is_readable(headers: &HeaderMap) -> bool {
+    is_of_events(headers) && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+/// The same of one that came in an encoding, though nobody had asked for that.
+pub(super) fn is_to_unpack(headers: &HeaderMap) -> bool {
+    let encoding = headers.get(header::CONTENT_ENCODING).map(|encoding| encoding.as_bytes().trim_ascii());
+    let known = encoding.is_some_and(|encoding| is_gzip(encoding) || encoding.eq_ignore_ascii_case(b"identity"));
+    known && is_of_events(headers)
+}
+
+fn is_of_events(headers: &HeaderMap) -> bool {
     const EVENTS: &[u8] = b"text/event-stream";
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.as_bytes().get(..EVENTS.len()));
-    let events = kind.is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS));
-    events && !headers.contains_key(header::CONTENT_ENCODING)
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS))
 }
 
 /// Whether an answer is a stream that an event can be added to.

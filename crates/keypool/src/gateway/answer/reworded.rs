@@ -11,7 +11,7 @@ use super::{body::Said, unpacked::Unpacked};
 use crate::gateway::dialect::Dialect;
 
 /// An error is read to here.
-const MOST_OF_ERROR: usize = 64 << 10;
+pub(in crate::gateway) const MOST_OF_ERROR: usize = 64 << 10;
 
 /// Official clients of other APIs than Gemini's ask again by it, or do not.
 pub(in crate::gateway) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");

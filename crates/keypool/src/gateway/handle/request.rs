@@ -138,13 +138,15 @@ where
                 _ => {}
             }
         }
-        let mut met = turn.setup.dialects.own();
+        let (mut met, mut may_go_unread) = (turn.setup.dialects.own(), false);
         let at = (turn.setup.dialects.provider, other.as_ref());
         if can_be_read(&parts.headers, &body)
-            && let Some((task, own)) = choice::may_be_asked_its_cost(&way, at, &parts)
+            && let Ok((tenant, _)) = &admitted
+            && let Some((dialect, task, own)) = choice::may_be_read(&way, at, &parts)
+            && (!tenant.is_default() || gateway.room.has(body.size_hint().lower()))
         {
             (way, met, named) = (Way::Translated(dialect, task), own, true);
-            home = other.take().or(home);
+            (home, may_go_unread) = (other.take().or(home), tenant.is_default());
         }
         let admitted = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere(parts.uri.path())),
@@ -180,12 +182,11 @@ where
             }
         };
         if let Some(other) = other {
-            let turn_unknown = turn.setup.unknown;
+            let (unknown, alone) = (turn.setup.unknown, gateway.tenants.is_alone());
             self.leave(turn);
             tidy.apply(&mut parts);
             wish.say_in(&mut parts.extensions);
             if let Some(belongings) = belongings {
-                let (unknown, alone) = (turn_unknown, gateway.tenants.is_alone());
                 let quarter = Quarter { stack: &other.stack, belongings: &belongings, unknown, alone };
                 let carried = Box::pin(quarter.carry((tenant, &passage), (parts, body), dialect));
                 let (outcome, mut response) = match visit.span().cloned() {
@@ -199,8 +200,7 @@ where
                 gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
                 return Ok(counted(visit, outcome, limited, response));
             }
-            let request = Request::from_parts(parts, Outgoing::Came(body));
-            let passing = send::pass(other.stack, request);
+            let passing = send::pass(other.stack, Request::from_parts(parts, Outgoing::Came(body)));
             let answered = match visit.span().cloned() {
                 None => Box::pin(passing).await,
                 Some(span) => Box::pin(passing.instrument(span)).await,
@@ -244,6 +244,7 @@ where
                 held: gateway.room.enter(),
                 answers: Answers::in_room(&gateway.room_for_answers),
                 unasked: gateway.unasked.clone(),
+                may_go_unread,
             };
             self.leave(turn);
             tidy.apply(&mut parts);
@@ -349,8 +350,8 @@ fn tell_or_await<B>(line: RequestLine, visit: &mut Visit, response: &mut Respons
     if !response.body().awaits_head() {
         return line.end(response, traffic);
     }
-    let (line, heard) = (line.ahead(response), visit.later());
-    let (traffic, span) = (Arc::clone(traffic), visit.span().cloned());
+    let (heard, span, traffic) = (visit.later(), visit.span().cloned(), Arc::clone(traffic));
+    let line = line.ahead(response);
     response.body_mut().tell_of_head(Box::new(move |head: &Response<()>| {
         if let Some(span) = &span {
             span::record(span, head);

@@ -70,8 +70,8 @@ pub(super) struct Frames {
     control: Vec<u8>,
 }
 
-/// What is looked for is shorter, in bytes: it may be cut in two.
-const OVERLAP: usize = 64;
+/// What is looked for is shorter, in bytes, also with each letter by its number: it may be cut in two.
+const OVERLAP: usize = 128;
 /// Inside of a control frame at most.
 const CONTROL: u64 = 125;
 pub(super) const CLOSE: u8 = 0x8;

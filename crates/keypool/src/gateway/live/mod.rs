@@ -9,6 +9,7 @@ mod pipe;
 mod reason;
 mod session;
 mod setup;
+mod spelling;
 mod usage;
 
 use std::{

@@ -9,6 +9,7 @@ use super::{
     frames::{Frames, Said},
     pipe::{Ending, Listener},
     session::{LONGEST, POLICY, PROTOCOL, TOO_BIG},
+    spelling::plain,
 };
 use crate::gateway::{
     admit::tenant::Tenant,
@@ -46,7 +47,11 @@ impl Named {
 
     /// What follows the client's side.
     pub(super) fn frames(&self) -> Frames {
-        if self.tenant.is_some() { Frames::new(LONGEST, may_name) } else { Frames::new(0, |_| false) }
+        if self.tenant.is_some() {
+            Frames::new(LONGEST, |piece| may_name(&plain(piece)))
+        } else {
+            Frames::new(0, |_| false)
+        }
     }
 
     /// Its key, as it goes to the provider.

@@ -28,6 +28,7 @@ use super::{
     over,
     pipe::{BUFFER, Ending, LINGER, Listener, pipe},
     reason, setup,
+    spelling::plain,
     usage::Spent,
 };
 use crate::gateway::{
@@ -145,7 +146,10 @@ async fn end(mut client: TokioIo<Upgraded>, code: u16, why: &str) {
 /// Reads the first message; `None`: the client ended before.
 async fn first(client: &mut TokioIo<Upgraded>, beginning: &Beginning) -> Option<Result<First, Ending>> {
     let (mut raw, mut buffer) = (Vec::new(), vec![0; BUFFER]);
-    let mut frames = Frames::new(LONGEST, |text| resource::may_name(text) || setup::may_be(text));
+    let mut frames = Frames::new(LONGEST, |piece| {
+        let text = plain(piece);
+        resource::may_name(&text) || setup::may_be(&text)
+    });
     let (text, behind) = loop {
         let read = client.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
         let (mut said, mut rest) = (None, &buffer[..read]);

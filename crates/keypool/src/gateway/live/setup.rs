@@ -3,8 +3,7 @@
 use memchr::memmem;
 use serde_json::{Map, Value};
 
-/// How a letter of the word may stand there.
-const ESCAPE: &[u8] = b"\\u00";
+use super::spelling::ESCAPE;
 
 /// Whether a piece of a message may hold the word that sets up, and no mere word in a text.
 pub(super) fn may_be(piece: &[u8]) -> bool {

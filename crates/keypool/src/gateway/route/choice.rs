@@ -1,13 +1,13 @@
 //! Which provider a request goes to where several stand side by side: by the path that names one, by the dialect of a path
 //! or credential, by the model in a path. What only a body says is chosen by whoever reads it ([`super::translate`]).
 
-use http::{HeaderMap, Method, Uri, request::Parts, uri::PathAndQuery};
+use http::{HeaderMap, Method, Uri, header, request::Parts, uri::PathAndQuery};
 use percent_encoding::percent_decode_str;
 
 use super::{
     providers::{Beside, FRONT, Others},
     task::{Task, other_task, task},
-    way::{Dialects, Own, Way, behind, by_credential, forced, unforced, unprefixed},
+    way::{COMPATIBLE, Dialects, Own, Way, behind, by_credential, forced, unforced, unprefixed},
 };
 use crate::gateway::dialect::Dialect;
 
@@ -34,7 +34,10 @@ impl<S> Chosen<S> {
 
     /// To another provider as it is, whatever it is about.
     fn through(other: Beside<S>, target: Option<PathAndQuery>) -> Self {
-        Self { dialect: other.dialect, way: Way::Through, target, home: Some(other), named: false }
+        let speaks_openais = other.dialect == Dialect::Gemini
+            && target.as_ref().is_some_and(|target| behind(target.path(), COMPATIBLE).is_some());
+        let dialect = if speaks_openais { Dialect::OpenAi } else { other.dialect };
+        Self { dialect, way: Way::Through, target, home: Some(other), named: false }
     }
 
     /// Gives the head of the request the path that its provider knows. Who it names as its host stays: that is looked at
@@ -142,26 +145,37 @@ fn model_in(path: &str) -> Option<String> {
     Some(name.split(':').next().unwrap_or_default().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// What may have a stream that says what it cost only where it is asked to: its body is read, though it goes on as it came, to
-/// the gateway's own `provider` or the one beside it. And how the own one is met then.
-pub(in crate::gateway) fn may_be_asked_its_cost<S>(
+/// What is read before it goes on, though it goes on as it came, to the gateway's own `provider` or the one beside it: streams
+/// that say what they cost only where they are asked to, and bodies in which nobody else looks for a model, forms and packed
+/// ones. The dialect of its provider then, and how the own one is met.
+pub(in crate::gateway) fn may_be_read<S>(
     way: &Way,
     (provider, beside): (Dialect, Option<&Beside<S>>),
     head: &Parts,
-) -> Option<(Task, Own)> {
+) -> Option<(Dialect, Task, Own)> {
     // Others list what was said, by the same path.
     if head.method != Method::POST || !matches!(way, Way::Through | Way::Moved(_)) {
         return None;
     }
     let path = head.uri.path();
-    let (rest, own) = match (beside.map_or(provider, |beside| beside.dialect), beside) {
-        (Dialect::OpenAi, _) => (behind(path, "/v1")?, Own::Speaks(Dialect::OpenAi)),
-        (Dialect::Gemini, None) => (behind(path, "/v1beta/openai")?, Own::Compatible),
-        _ => return None,
+    let (dialect, rest, own) = match beside.map_or(provider, |beside| beside.dialect) {
+        Dialect::Gemini => (Dialect::OpenAi, behind(path, COMPATIBLE)?, Own::Compatible),
+        dialect => (dialect, behind(path, "/v1")?, Own::Speaks(dialect)),
     };
-    let task = task(Dialect::OpenAi, rest).or_else(|| other_task(Dialect::OpenAi, rest))?;
-    let streams = matches!(task, Task::Chat | Task::Other("/v1/completions"));
-    streams.then_some((task, own))
+    let task = task(dialect, rest).or_else(|| other_task(dialect, rest))?;
+    let is_read = match &task {
+        Task::Models | Task::Model(_) => false,
+        Task::Chat | Task::Other("/v1/completions") if dialect == Dialect::OpenAi => true,
+        _ => hides_its_model(&head.headers),
+    };
+    is_read.then_some((dialect, task, own))
+}
+
+/// Whether a body is a form or packed.
+fn hides_its_model(headers: &HeaderMap) -> bool {
+    const FORM: &[u8] = b"multipart/form-data";
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.as_bytes().get(..FORM.len()));
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case(FORM)) || headers.contains_key(header::CONTENT_ENCODING)
 }
 
 /// What is done for tenants at a provider that is not Gemini's: calls that name a model and leave nothing behind. What

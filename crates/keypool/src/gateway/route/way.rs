@@ -100,6 +100,9 @@ const OPENAI: [&str; 18] = [
     "videos",
     "organization",
 ];
+/// In front of the paths of Google's endpoint for `OpenAI`'s clients.
+pub(in crate::gateway) const COMPATIBLE: &str = "/v1beta/openai";
+
 /// Those that several APIs have.
 const SHARED: [&str; 3] = ["models", "files", "batches"];
 
@@ -116,8 +119,9 @@ impl Dialect {
             return Self::Gemini;
         }
         match forced(path) {
+            Some((Self::Gemini, rest)) if behind(rest, COMPATIBLE).is_some() => Self::OpenAi,
             Some((dialect, _)) => dialect,
-            None if behind(path, "/v1beta/openai").is_some() => Self::OpenAi,
+            None if behind(path, COMPATIBLE).is_some() => Self::OpenAi,
             None => {
                 let head = (&head.headers, &head.uri);
                 match behind(path, "/v1") {
@@ -381,6 +385,7 @@ mod tests {
             ("/v1/messages", "", Dialect::Anthropic),
             ("/anthropic", "", Dialect::Anthropic),
             ("/gemini/v1/models", "authorization", Dialect::Gemini),
+            ("/gemini/v1beta/openai/chat/completions", "authorization", Dialect::OpenAi),
             ("/v1/models", "authorization", Dialect::OpenAi),
             ("/v1beta/files", "authorization", Dialect::Gemini),
             ("/chat/completions", "authorization", Dialect::OpenAi),

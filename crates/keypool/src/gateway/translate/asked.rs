@@ -25,19 +25,35 @@ pub(in crate::gateway) fn can_be_read(headers: &HeaderMap, body: &Arriving) -> b
     is_known && body.size_hint().exact().is_some_and(|length| length <= MOST_ASKED as u64)
 }
 
+/// A body that could not be read.
+pub(super) struct Unread {
+    pub(super) fault: Fault,
+    /// All of it as it came, where it is only that it cannot be unpacked.
+    pub(super) packed: Option<Bytes>,
+}
+
+impl From<Fault> for Unread {
+    fn from(fault: Fault) -> Self {
+        Self { fault, packed: None }
+    }
+}
+
 /// The caller's body, whole, and as it was before it was packed.
-pub(super) async fn read(headers: &HeaderMap, body: Arriving, held: &mut Held) -> Result<Bytes, Fault> {
+pub(super) async fn read(headers: &HeaderMap, body: Arriving, held: &mut Held) -> Result<Bytes, Unread> {
     let packed = match headers.get(header::CONTENT_ENCODING).map(|encoding| encoding.as_bytes().trim_ascii()) {
         None | Some(b"") => false,
         Some(encoding) if encoding.eq_ignore_ascii_case(b"identity") => false,
         Some(encoding) if is_gzip(encoding) => true,
         Some(_) => {
             let message = "the body is in an encoding that is not read here: send it as it is, or in gzip";
-            return Err(Fault::new(Kind::Encoded, message));
+            return Err(Fault::new(Kind::Encoded, message).into());
         }
     };
     let whole = as_it_came(body, held).await?;
-    if packed { unpacked(whole, held).await } else { Ok(whole) }
+    if !packed {
+        return Ok(whole);
+    }
+    unpacked(whole.clone(), held).await.map_err(|fault| Unread { fault, packed: Some(whole) })
 }
 
 pub(super) fn too_large() -> Fault {

@@ -6,6 +6,7 @@ use std::{borrow::Cow, sync::Arc};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
 use http_body::Body;
+use http_body_util::Full;
 use keypool_dialect::{Fault, Kind, about_tokens_of_form, is_plain_form};
 use tower::Service;
 use tower_keypool::{BoxError, Demand, Error, KeyPool};
@@ -22,6 +23,7 @@ use crate::{
         answer::{
             body::{self, Usage},
             reworded::{begun, reworded},
+            unpacked::Unpacked,
         },
         dialect::Dialect,
         forward::{
@@ -44,6 +46,14 @@ pub(super) enum Onward<S> {
     Translated,
     /// It goes to a stack as it is, under another path.
     HandedOn(S, String),
+}
+
+/// A body that goes on.
+pub(super) enum Handed {
+    /// It was read.
+    Read(Bytes),
+    /// It is packed as it came, and was not.
+    Packed(Bytes),
 }
 
 impl<S, B> Translator<S>
@@ -78,7 +88,7 @@ where
             None => (self.own.dialect(), self.stack.clone()),
             Some(other) => (other.dialect, other.stack.clone()),
         };
-        let compatible = other.is_none() && is_handed_on;
+        let compatible = is_handed_on && dialect == Dialect::Gemini && (other.is_none() || self.only);
         if dialect != self.dialect && dialect != Dialect::Gemini {
             let why = "model: nothing is translated for its provider; ask in that one's own dialect";
             let at = other.map_or_else(String::new, |other| format!(" (/to/{}/…)", other.name));
@@ -92,7 +102,7 @@ where
             }
             return Ok(Onward::Translated);
         }
-        if bytes.starts_with(b"--") {
+        if bytes.starts_with(b"--") && !self.may_go_unread {
             if !is_its_border(headers, bytes) {
                 return Err(Fault::invalid("the form does not begin with the boundary that its content-type names"));
             }
@@ -105,9 +115,31 @@ where
             Some(model) => self.may_use(&model)?,
             None => self.may_use("")?,
         }
-        self.holdings.provider = other.map(|other| other.name).unwrap_or_default();
+        if let Some(other) = other {
+            if compatible {
+                self.stack = stack.clone();
+                self.holdings.turn_to(&other.name);
+            }
+            self.holdings.provider = other.name;
+        }
         let front = if compatible { "/v1beta/openai" } else { "/v1" };
         Ok(Onward::HandedOn(stack, path.replacen("/v1", front, 1)))
+    }
+
+    /// Hands a request on with its body as it came.
+    pub(super) async fn hand_on_unread(
+        mut self,
+        path: &str,
+        parts: Parts,
+        packed: Bytes,
+    ) -> Result<Answered<B>, Failed> {
+        match self.onward(path, &parts.headers, &[])? {
+            Onward::HandedOn(stack, path) => {
+                self.hand_on(stack, &path, (parts, Named::default()), Some(Handed::Packed(packed))).await
+            }
+            // What is translated is read.
+            Onward::Translated => Err(unread_body().into()),
+        }
     }
 
     /// Hands a request on to a provider of its own dialect; `way` leads to whoever sees what it `names`.
@@ -116,8 +148,10 @@ where
         stack: S,
         path: &str,
         (parts, (way, names)): (Parts, Named),
-        bytes: Option<Bytes>,
+        body: Option<Handed>,
     ) -> Result<Answered<B>, Failed> {
+        let packed = matches!(body, Some(Handed::Packed(_)));
+        let bytes = body.map(|(Handed::Read(bytes) | Handed::Packed(bytes))| bytes);
         let target = match parts.uri.query() {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
@@ -126,12 +160,16 @@ where
         let wish = bytes.as_ref().and_then(|body| self.unasked.wish(&self.holdings.provider, path, body, now));
         let mut request = Request::from_parts(parts, ());
         *request.uri_mut() = target.parse().unwrap_or_default();
-        // The body says itself how long it is, and is not packed any more.
-        for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONTENT_ENCODING] {
+        // The body says itself how long it is, and what was read is not packed any more.
+        for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
             request.headers_mut().remove(name);
         }
+        if !packed {
+            request.headers_mut().remove(header::CONTENT_ENCODING);
+        }
         let compatible = path.starts_with("/v1beta/openai");
-        let mut demand = match bytes.as_deref().and_then(|body| of_form(body, self.pool.as_ref())) {
+        let form = bytes.as_deref().filter(|body| body.starts_with(b"--") && is_its_border(request.headers(), body));
+        let mut demand = match form.and_then(|body| of_form(body, self.pool.as_ref())) {
             Some(asked) => Some(self.wish.on(asked)),
             None => self.wish.demand(),
         };
@@ -155,8 +193,9 @@ where
                 let first = ask(stack.clone(), &self.traffic, (request.clone(), Some(wish.body.clone()))).await?;
                 if may_refuse(first.status()) {
                     let (head, body) = first.into_parts();
-                    let said = begun(body).await;
-                    if is_of_the_option(&said) {
+                    let mut body = Box::pin(body);
+                    let said = begun(body.as_mut()).await.freeze();
+                    if is_of_the_option(&begun(Unpacked::of(&head, Full::from(said.clone()))).await) {
                         self.unasked.refused(&wish, now);
                         let second = ask(stack, &self.traffic, (request, bytes)).await?;
                         if may_refuse(second.status()) {
@@ -164,7 +203,7 @@ where
                         }
                         Ok((second, Usage::Told))
                     } else {
-                        Err(body::of_error(head, said.freeze()))
+                        Err(body::of_error(head, said, body))
                     }
                 } else {
                     Ok((first, Usage::Untold))
@@ -203,7 +242,7 @@ where
 
 /// What a form asks for: the stack finds models in JSON alone.
 fn of_form(body: &[u8], pool: Option<&KeyPool>) -> Option<Demand> {
-    let tokens = body.starts_with(b"--").then(|| about_tokens_of_form(body))??;
+    let tokens = about_tokens_of_form(body)?;
     let model = model_of(body)?;
     let model = pool.map_or(Cow::Borrowed(&*model), |pool| pool.masked(&model));
     Some(Demand::new(model).about_tokens(tokens))
@@ -219,6 +258,10 @@ fn is_its_border(headers: &HeaderMap, body: &[u8]) -> bool {
     body.strip_prefix(b"--")
         .and_then(|rest| rest.strip_prefix(border.as_bytes()))
         .is_some_and(|rest| rest.starts_with(b"\r\n"))
+}
+
+fn unread_body() -> Fault {
+    Fault::invalid("the request's body cannot be read")
 }
 
 /// What is added where a model is not there that no provider was named for.

@@ -169,7 +169,9 @@ where
 
     /// Whether a body for the compatible endpoint names nothing of anybody's, where that has to be said.
     pub(super) fn is_to_say_nothing_is_named(&self, body: &[u8]) -> bool {
-        self.pool.as_ref().is_some_and(KeyPool::met_unclear_refusals)
+        let beside = self.holdings.beside.get(&self.holdings.provider);
+        let pool = beside.map_or(self.pool.as_ref(), |there| there.uploads.pool.as_ref());
+        pool.is_some_and(KeyPool::met_unclear_refusals)
             && body.trim_ascii_start().starts_with(b"{")
             && !resource::may_name_compatible(body)
     }

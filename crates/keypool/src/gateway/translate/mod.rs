@@ -29,8 +29,8 @@ use tower_keypool::{BoxError, Clock, Demand, Error, KeyMask, KeyPool, ServedBy};
 
 use self::{
     answers::Answers,
-    asked::{read, request},
-    elsewhere::{Onward, hinted},
+    asked::{Unread, read, request},
+    elsewhere::{Handed, Onward, hinted},
     holdings::{Holdings, Named},
     recall::Memory,
     refusal::{Failed, bad_model, refused, unread, upstream_fault},
@@ -108,6 +108,8 @@ pub(super) struct Translator<S> {
     pub(super) answers: Answers,
     /// Who is not asked what streams cost.
     pub(super) unasked: Unasked,
+    /// It is read only to count it by what it asks for: nothing is refused for how its body is written.
+    pub(super) may_go_unread: bool,
 }
 
 type Answered<B> = (Outcome, Response<Said<B>>);
@@ -142,8 +144,14 @@ where
             Task::Model(name) => return self.model(name, parts).await,
             _ => {}
         }
-        let bytes = read(&parts.headers, body, &mut self.held).await.map_err(unread)?;
         let path = task.path(self.dialect);
+        let bytes = match read(&parts.headers, body, &mut self.held).await {
+            Ok(bytes) => bytes,
+            Err(Unread { packed: Some(packed), .. }) if self.may_go_unread => {
+                return self.hand_on_unread(path, parts, packed).await;
+            }
+            Err(Unread { fault, .. }) => return Err(unread(fault)),
+        };
         if let Onward::HandedOn(stack, path) = self.onward(path, &parts.headers, &bytes)? {
             let compatible = path.starts_with("/v1beta/openai");
             let named =
@@ -151,7 +159,7 @@ where
             if !compatible {
                 self.is_its_own(&task, &bytes).await?;
             }
-            return self.hand_on(stack, &path, (parts, named), Some(bytes)).await;
+            return self.hand_on(stack, &path, (parts, named), Some(Handed::Read(bytes))).await;
         }
         let (nobodys, dialect) = (self.nobodys.take(), self.dialect);
         let done = match task {

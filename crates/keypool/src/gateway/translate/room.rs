@@ -34,6 +34,11 @@ impl Room {
         Self { left: Arc::new(left), turns: Arc::new(turns) }
     }
 
+    /// Whether there is room for a body of so many bytes now.
+    pub(in crate::gateway) fn has(&self, bytes: u64) -> bool {
+        usize::try_from(bytes).is_ok_and(|bytes| needed(bytes) <= self.left.available_permits())
+    }
+
     /// For one request, which holds nothing yet.
     pub(in crate::gateway) fn enter(&self) -> Held {
         Held { room: self.clone(), kib: 0, permit: None }
@@ -124,6 +129,7 @@ mod tests {
         first.hold(700 << 10).unwrap();
         second.hold(324 << 10).unwrap();
         assert_eq!(third.hold((64 << 10) + 1).unwrap_err().kind, Kind::Overloaded);
+        assert!(room.has(64 << 10) && !room.has((64 << 10) + 1) && !room.has(u64::MAX));
         third.hold(64 << 10).unwrap();
         drop(second);
         third.hold(324 << 10).unwrap();

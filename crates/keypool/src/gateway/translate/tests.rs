@@ -48,6 +48,7 @@ fn over<S>(stack: S, room: &Room) -> Translator<S> {
         held: Room::default().enter(),
         answers: Answers::in_room(room),
         unasked: Unasked::default(),
+        may_go_unread: false,
     }
 }
 

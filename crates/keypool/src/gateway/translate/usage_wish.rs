@@ -72,6 +72,7 @@ pub(super) fn may_refuse(status: StatusCode) -> bool {
     matches!(
         status,
         StatusCode::BAD_REQUEST
+            | StatusCode::FORBIDDEN
             | StatusCode::UNPROCESSABLE_ENTITY
             | StatusCode::INTERNAL_SERVER_ERROR
             | StatusCode::NOT_IMPLEMENTED

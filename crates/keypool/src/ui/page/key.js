@@ -147,6 +147,22 @@ export function draw() {
   show(shown.off, isOff(now) ? "Enable" : "Disable");
 }
 
+/** Looks again at the one whose dialog is open and that is not on the page: others change it, too. */
+export async function look() {
+  const mine = shown;
+  if (!mine || mine.gone || row(mine.id)) return draw();
+  try {
+    const stand = await get(keyPath(mine.id));
+    mine.found = { id: mine.id, view: stand.live, stand };
+  } catch (refused) {
+    if (refused.status !== 404) throw refused;
+    // Said once.
+    mine.gone = true;
+    news(refused.message, true);
+  }
+  draw();
+}
+
 /** One that is not on the page. */
 async function asked(id) {
   try {

@@ -86,6 +86,7 @@ const often = () =>
 async function page() {
   const told = await get(inPool(`/keys?${keys.asked()}`));
   keys.tellPage(told.keys, told.total);
+  await key.look();
 }
 
 /** What the database knows of the keys. */
