@@ -240,17 +240,14 @@ impl State {
             let unit = (lane, owner);
             let mark = journal.marks.or_insert_with(unit, || Mark::first(plan));
             mark.spend(need, now);
-            let noting = match &mut journal.share {
-                None => true,
-                Some(share) => {
-                    if need.is_of_tokens() && !share.is_divided() {
-                        did = Did::Counted { owner, input: need.input_tokens };
-                    } else {
-                        share.started(unit, &Spent::from(*need), now);
-                    }
-                    share.noting
+            let noting = journal.share.as_mut().is_none_or(|share| {
+                if need.is_of_tokens() && !share.is_divided() {
+                    did = Did::Counted { owner, input: need.input_tokens };
+                } else {
+                    share.started(unit, &Spent::from(*need), now);
                 }
-            };
+                share.noting
+            });
             if noting && !std::mem::replace(&mut mark.noted, true) {
                 journal.units.push(unit);
             }

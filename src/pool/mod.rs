@@ -70,6 +70,7 @@ mod recent_names;
 mod reconfigure;
 mod recorded;
 mod rest;
+mod revive;
 mod ring;
 mod room;
 mod roster;

@@ -28,7 +28,7 @@ const COVERED: Duration = Duration::from_millis(200);
 const LOOKED_AT: usize = 4_096;
 
 impl Journal {
-    /// Whether this process may start anything of a unit now. `held`: its owner's cell says that it is held here.
+    /// Whether this process may start anything of a unit now. `held`: its owner's cell says so.
     pub(in crate::pool) fn holds(&self, unit: Unit, held: bool, now: Now) -> bool {
         self.share.as_ref().is_none_or(|share| {
             share.is_divided() || (held && share.is_valid(now) && share.barred_until(unit.1, now.tick).is_none())
@@ -235,13 +235,10 @@ impl State {
         let (lane, requests) = (ask.lane, u64::from(ask.need.requests.max(1)));
         exhausted.dry = !self.is_asking(lane);
         exhausted.dry_for = self.dry_for(lane, ask.now);
-        exhausted.recovers_in = self
-            .share()
-            .filter(|share| share.recovering_until > ask.now.tick && !share.is_divided())
-            .map(|share| share.recovering_until.since(ask.now.tick));
+        let hears = self.share().filter(|share| share.recovering_until > ask.now.tick && !share.is_divided());
+        exhausted.recovers_in = hears.map(|share| share.recovering_until.since(ask.now.tick));
         exhausted.forgot = self.share().is_some_and(|share| share.forgot_until > ask.now.tick);
-        let closed = self.share().is_some_and(|share| !share.is_valid(ask.now) && !share.is_divided());
-        if let Some(share) = self.share_mut().filter(|_| closed) {
+        if let Some(share) = self.share_mut().filter(|share| !share.is_valid(ask.now) && !share.is_divided()) {
             share.tally.failed_closed += 1;
         }
         if let Some(share) = self.share_mut()
@@ -269,11 +266,11 @@ impl State {
     /// Whether the unit has been held since the lease was granted: its place is in the log that is kept here.
     pub(in crate::pool) fn is_of_this_holding(&self, cell: &SeatCell) -> bool {
         let Some(share) = self.share().filter(|share| !share.is_divided()) else { return true };
-        let is_held = || self.lanes[usize::from(cell.lane)].owners[cell.owner as usize].is_held();
+        let (lane, owner, began) = (cell.lane, cell.owner, cell.began.tick);
         // Mostly nothing was granted since.
-        self.plan_words(cell.lane, cell.owner) == 0
-            || (share.granted <= cell.began.tick && is_held())
-            || share.held.get((cell.lane, cell.owner)).is_some_and(|held| held.since <= cell.began.tick)
+        self.plan_words(lane, owner) == 0
+            || (share.granted <= began && self.lanes[usize::from(lane)].owners[owner as usize].is_held())
+            || share.held.get((lane, owner)).is_some_and(|held| held.since <= began)
     }
 
     /// Whether a place may be used anew: the board has not heard of its start, or hears of every other.

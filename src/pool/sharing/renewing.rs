@@ -279,9 +279,8 @@ impl Renewing {
     fn hear_starts(&mut self, pool: &KeyPool, now: Now) {
         let moment = Moment { tick: now.tick, wall_ms: now.wall_ms() };
         let mut state = pool.lock();
-        let days = state.zones[0].1.at(now.tick, now.wall_ms()).days;
-        let dates = (days.first, days.last);
         state.post_entries();
+        let days = state.zones[0].1.at(now.tick, now.wall_ms()).days;
         let Some(share) = state.share_mut() else { return };
         let touched = share.take_started();
         let changed = std::mem::take(&mut share.changed);
@@ -289,7 +288,7 @@ impl Renewing {
         let changed: Vec<UnitId> = changed.iter().filter_map(name).collect();
         drop(state);
         for (unit, spent) in touched {
-            self.holder.started(&unit, &spent, dates, moment);
+            self.holder.started(&unit, &spent, (days.first, days.last), moment);
         }
         for unit in changed {
             self.holder.changed(&unit);
