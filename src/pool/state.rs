@@ -244,7 +244,7 @@ impl State {
     }
 
     /// The headroom class of an owner in a lane; without a look at the time, so that it may be too high.
-    fn class(&self, lane: u16, owner: u32) -> usize {
+    pub(super) fn class(&self, lane: u16, owner: u32) -> usize {
         let lane = &self.lanes[usize::from(lane)];
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
         class_of(plan.most_input())
