@@ -142,9 +142,10 @@ fn model_in(path: &str) -> Option<String> {
     Some(name.split(':').next().unwrap_or_default().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// What may have a stream that says what it cost only where it is asked to: its body is read, though it goes on as it came, to
-/// the gateway's own `provider` or the one beside it. And how the own one is met then.
-pub(in crate::gateway) fn may_be_asked_its_cost<S>(
+/// What is read, though it goes on as it came, to the gateway's own `provider` or the one beside it: what may have a stream that
+/// says what it cost only where it is asked to, and what may go on from an answer that one account alone has. And how the own
+/// one is met then.
+pub(in crate::gateway) fn is_read_on_its_way<S>(
     way: &Way,
     (provider, beside): (Dialect, Option<&Beside<S>>),
     head: &Parts,
@@ -161,7 +162,8 @@ pub(in crate::gateway) fn may_be_asked_its_cost<S>(
     };
     let task = task(Dialect::OpenAi, rest).or_else(|| other_task(Dialect::OpenAi, rest))?;
     let streams = matches!(task, Task::Chat | Task::Other("/v1/completions"));
-    streams.then_some((task, own))
+    let goes_on = own != Own::Compatible && matches!(task, Task::Respond | Task::CountResponse);
+    (streams || goes_on).then_some((task, own))
 }
 
 /// What is done for tenants at a provider that is not Gemini's: calls that name a model and leave nothing behind. What

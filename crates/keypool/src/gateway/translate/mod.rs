@@ -52,6 +52,7 @@ use crate::{
         dialect::Dialect,
         forward::{
             affinity::{Numbers, PROMPT_CACHE_KEY},
+            catalogue::Shelves,
             resource,
             wishes::Wish,
         },
@@ -108,6 +109,8 @@ pub(super) struct Translator<S> {
     pub(super) answers: Answers,
     /// Who is not asked what streams cost.
     pub(super) unasked: Unasked,
+    /// What knows the models of the gateway's own provider, where it is asked for them.
+    pub(super) shelves: Option<Shelves>,
 }
 
 type Answered<B> = (Outcome, Response<Said<B>>);
@@ -140,10 +143,10 @@ where
         let path = task.path(self.dialect);
         if let Onward::HandedOn(stack, path) = self.onward(path, &parts.headers, &bytes)? {
             let compatible = path.starts_with("/v1beta/openai");
-            let named =
+            let mut named =
                 if compatible { self.way_of_compatible(&parts.headers, &bytes).await? } else { Named::default() };
             if !compatible {
-                self.is_its_own(&task, &bytes).await?;
+                named.0 = self.way_to_its_own(&task, &bytes).await?;
             }
             return self.hand_on(stack, &path, (parts, named), Some(bytes)).await;
         }
