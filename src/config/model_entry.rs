@@ -19,6 +19,7 @@ pub struct ModelEntry {
     /// among them.
     pub priority: Option<Place>,
     /// Other names that clients may ask for it by. Of several models with one alias the first that has a key serves.
+    /// Where none has, they step down as they do when they are named themselves.
     #[schemars(inner(regex(pattern = patterns::MODEL)), extend("uniqueItems" = true))]
     pub aliases: Vec<String>,
     /// Limits of every owner by tier (`free`, `paid`, `tier-2`, …); `"*"` for owners of every other tier and of none.

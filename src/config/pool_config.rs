@@ -237,7 +237,8 @@ impl PoolConfig {
         }
         for (alias, mut places) in aliases {
             places.sort_by_key(|(place, _)| *place);
-            models = models.alias(alias, places.into_iter().map(|(_, name)| name));
+            let stands_for: Vec<&str> = places.into_iter().map(|(_, name)| name).collect();
+            models = models.alias_stepping(alias, &stands_for);
         }
         models
     }

@@ -194,7 +194,7 @@ fn models_step_down_by_priority_and_aliases_stand_for_them() {
     let walk = |requested: Option<&str>| config.fallback().plan(requested).map(|plan| plan.to_string());
     assert_eq!(walk(None).as_deref(), Some("pro, lite"));
     assert_eq!(walk(Some("any")).as_deref(), Some("pro, lite"));
-    assert_eq!(walk(Some("best")).as_deref(), Some("pro"));
+    assert_eq!(walk(Some("best")).as_deref(), Some("pro, lite"));
     let (config, _) = parse(text, &[("KEYPOOL__POOL__FALLBACK", "x")]).unwrap();
     assert_eq!(config.fallback().plan(None).map(|plan| plan.to_string()).as_deref(), Some("x"));
     assert!(parse("", &[]).unwrap().0.fallback().is_empty());

@@ -27,6 +27,8 @@ struct Named {
     list: Arc<[Arc<str>]>,
     /// The model itself comes first, before the list.
     itself: bool,
+    /// So many of the list's first are what the name stands for; the others are what those step down to.
+    stands_for: u16,
 }
 
 impl Models {
@@ -70,14 +72,27 @@ impl Models {
     ) -> Self {
         let (model, list) = (model.into(), list(models));
         let itself = !list.iter().any(|listed| **listed == *model);
-        self.named.insert(model, Named { list, itself });
+        self.named.insert(model, Named { list, itself, stands_for: u16::MAX });
         self
     }
 
     /// The list for requests that name `alias`, which is no model itself.
     #[must_use]
     pub fn alias(mut self, alias: impl Into<String>, models: impl IntoIterator<Item = impl Into<Arc<str>>>) -> Self {
-        self.named.insert(alias.into(), Named { list: list(models), itself: false });
+        self.named.insert(alias.into(), Named { list: list(models), itself: false, stands_for: u16::MAX });
+        self
+    }
+
+    /// The same of a name whose models step down as they do where they are named themselves.
+    pub(crate) fn alias_stepping(mut self, alias: &str, models: &[&str]) -> Self {
+        let mut list: Vec<Arc<str>> = models.iter().map(|&model| model.into()).collect();
+        let stands_for = u16::try_from(list.len()).unwrap_or(u16::MAX);
+        for below in models.iter().flat_map(|model| self.chain(model)) {
+            if !list.contains(&below) {
+                list.push(below);
+            }
+        }
+        self.named.insert(alias.to_owned(), Named { list: list.into(), itself: false, stands_for });
         self
     }
 
@@ -117,7 +132,7 @@ impl Models {
             return Some(match list.first() {
                 _ if named.itself => Plan::after(list, 0, overloaded),
                 Some(first) if **first == *model => Plan::after(list, 1, overloaded),
-                _ => Plan::from_list(list, overloaded),
+                _ => Plan::standing_for(list, named.stands_for, overloaded),
             });
         }
         let all = self.all.clone()?;

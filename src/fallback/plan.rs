@@ -15,30 +15,42 @@ pub(crate) struct Plan {
     /// The request begins with the model that it names.
     itself: bool,
     on_overloaded: bool,
+    /// Whoever may have the name that the request has may have so many of the list's first, too.
+    stands_for: u16,
 }
 
 impl Plan {
     /// Begins with the model that is named, then goes on at `next`.
     pub(super) fn after(list: Arc<[Arc<str>]>, next: usize, on_overloaded: bool) -> Self {
-        Self { list, first: next, next, itself: true, on_overloaded }
+        Self { list, first: next, next, itself: true, on_overloaded, stands_for: 0 }
     }
 
     /// Begins with the list.
     pub(super) fn from_list(list: Arc<[Arc<str>]>, on_overloaded: bool) -> Self {
-        Self { list, first: 0, next: 0, itself: false, on_overloaded }
+        Self::standing_for(list, 0, on_overloaded)
+    }
+
+    /// Begins with the list, for a name that stands for its first ones.
+    pub(super) fn standing_for(list: Arc<[Arc<str>]>, stands_for: u16, on_overloaded: bool) -> Self {
+        Self { list, first: 0, next: 0, itself: false, on_overloaded, stands_for }
     }
 
     /// For a request with this demand; `None` where it keeps what it has.
     pub(crate) fn of(self, demand: &Demand) -> Option<Self> {
-        let plan = self.within(demand.particulars.allowed.as_ref(), demand.model.is_some())?;
+        let plan = self.within(demand.particulars.allowed.as_ref())?;
         if demand.particulars.keeps_model { plan.alone() } else { Some(plan) }
     }
 
-    /// Without the models that the request may not have. `named`: whether it names one, which then stands for all of its list
-    /// unless it begins with itself.
-    fn within(mut self, allowed: Option<&AllowedModels>, named: bool) -> Option<Self> {
-        let Some(allowed) = allowed.filter(|_| self.itself || !named) else { return Some(self) };
-        self.list = self.list.iter().skip(self.next).filter(|model| allowed(model)).cloned().collect();
+    /// Without the models that the request may not have; what a name stands for whoever may have the name has.
+    fn within(mut self, allowed: Option<&AllowedModels>) -> Option<Self> {
+        let Some(allowed) = allowed else { return Some(self) };
+        let stands_for = usize::from(self.stands_for);
+        if stands_for >= self.list.len() {
+            return Some(self);
+        }
+        let all = self.list.iter().enumerate().skip(self.next);
+        let may = all.filter(|(at, model)| *at < stands_for || allowed(model));
+        self.list = may.map(|(_, model)| Arc::clone(model)).collect();
         (self.first, self.next) = (0, 0);
         (self.itself || !self.list.is_empty()).then_some(self)
     }

@@ -17,4 +17,9 @@ impl KeyPool {
         let place = state.roster.owner_named(owner)?;
         (state.roster.owners[place as usize].keys() > 0).then(|| Affinity::MustOwner(owner.into()))
     }
+
+    /// Whether its keys are of more owners than one.
+    pub fn has_several_owners(&self) -> bool {
+        self.lock().roster.owners.iter().filter(|owner| owner.keys() > 0).nth(1).is_some()
+    }
 }

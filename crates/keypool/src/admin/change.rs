@@ -139,8 +139,12 @@ impl Admin {
         }
         let only_these =
             words.unset.is_empty() && words.said.iter().all(|(name, _)| matches!(*name, "weight" | "priority"));
-        if let Some(done) = Self::each(theirs, typed, move |book, id| words.say(book, id)).await? {
-            return Ok(done);
+        let overruled = edits::overruled(&words, &theirs.configured.keys, typed);
+        if let Some(set) = Self::each(theirs, typed, move |book, id| words.say(book, id)).await? {
+            let Some(overruled) = overruled else { return Ok(set) };
+            let id = set.key.unwrap_or_default();
+            let but = overruled.sentence;
+            return Ok(if overruled.wholly { done(id, &but) } else { done(id, &format!("{LASTING}; but {but}")) });
         }
         if !only_these {
             return Err(no_database("without a database only weight and priority can be changed while it runs"));
@@ -253,7 +257,7 @@ impl Admin {
     }
 }
 
-fn done(id: String, acts: &'static str) -> Done {
+fn done(id: String, acts: &str) -> Done {
     Done { answer: fine(&json!({ "id": id, "acts": acts })), key: Some(id) }
 }
 

@@ -101,10 +101,10 @@ impl Admin {
 fn request(provider: ProviderName, at_root: bool, model: Option<&str>) -> Result<Request<Outgoing>, Fault> {
     use ProviderName as P;
     let fine = |model: &&str| model.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte));
-    if model.is_some_and(|model| !fine(&model) || model.contains("..")) {
-        return Err(Fault::wrong("model: that is no name of a model"));
-    }
     let model = model.map(|model| model.strip_prefix("models/").unwrap_or(model));
+    if model.is_some_and(|model| model.is_empty() || !fine(&model) || model.contains("..")) {
+        return Err(Fault::wrong("model: that is no name of a model (leave it out to have the models listed)"));
+    }
     let version = if at_root { "/v1" } else { "" };
     let (path, body) = match (provider, model) {
         (P::Gemini, None) => ("/v1beta/models?pageSize=1".to_owned(), None),

@@ -21,7 +21,11 @@ impl Admin {
     pub(super) async fn usage(&self, asked: &Asked) -> Result<Value, Fault> {
         let by = asked.query("by").unwrap_or("key");
         match by {
-            "tenant" => self.by_tenant(asked).await,
+            "tenant" => {
+                // What tenants used is the gateway's, whichever of its pools is asked for; one that is not there is told.
+                self.theirs(asked)?;
+                self.by_tenant(asked).await
+            }
             "key" | "model" => {
                 let theirs = self.theirs(asked)?;
                 let database = theirs.database.as_ref().ok_or_else(no_use)?;

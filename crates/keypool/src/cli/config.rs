@@ -175,6 +175,7 @@ impl Check {
             return Err(Failure::config(anyhow::anyhow!("the keys: {error}")).into());
         }
         notes.extend(loaded.notes().map(ToString::to_string));
+        notes.extend(loaded.near_only.iter().map(ToString::to_string));
         notes.extend(loaded.astray());
         if !json {
             for note in &notes {

@@ -2,9 +2,9 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use tower_keypool::config::Document;
+use tower_keypool::config::{Document, Origin, Problem};
 
-use super::{GatewaySection, LogSection};
+use super::{GatewaySection, LogSection, outside::UNREAD};
 use crate::gateway::token::PLACEHOLDER;
 
 /// The addresses that `HOST:PORT` stands for; none where it stands for nothing, which is noted.
@@ -28,9 +28,35 @@ pub(super) fn of(place: &str, listen: &str, document: &mut Document<'_>) -> Vec<
     }
 }
 
+/// A token that other machines can try is no shorter than this, and had better be as long as that.
+const SHORTEST: usize = 8;
+const LONG_ENOUGH: usize = 16;
+
+/// What makes a token that nobody guesses.
+const MAKE_ONE: &str = "openssl rand -hex 24";
+
+/// What is to be said of tokens that are no fault where the gateway listens.
+#[derive(Debug, Default)]
+pub(super) struct Weak {
+    /// Others may guess them.
+    pub(super) notes: Vec<Problem>,
+    /// Beyond loopback they would be refused.
+    pub(super) near_only: Vec<Problem>,
+}
+
 /// The token, and whether somebody chose it.
-pub(super) fn token(given: Option<&str>, listens: &[SocketAddr], document: &mut Document<'_>) -> (String, bool) {
+pub(super) fn token(
+    given: Option<&str>,
+    listens: &[SocketAddr],
+    document: &mut Document<'_>,
+    weak: &mut Weak,
+) -> (String, bool) {
     let on_loopback = listens.iter().all(|address| address.ip().to_canonical().is_loopback());
+    let place = ["gateway.token", "gateway.token_file"]
+        .into_iter()
+        .find(|place| document.exact_origin(place) != Origin::Default);
+    let place = place.unwrap_or("gateway.token");
+    let said = |document: &Document<'_>, what: String| Problem::new(document.origin(place), place, what);
     match given {
         Some(token) if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
             document.problem("gateway.token", "expected visible ASCII characters, without spaces");
@@ -39,7 +65,26 @@ pub(super) fn token(given: Option<&str>, listens: &[SocketAddr], document: &mut 
             let what = format!("everybody knows {PLACEHOLDER}; beyond loopback choose another with --token");
             document.problem("gateway.token", what);
         }
-        Some(token) => return (token.to_owned(), true),
+        // That it cannot be read is said already.
+        Some(UNREAD) => {}
+        Some(token) if !on_loopback && token.len() < SHORTEST => {
+            let what = format!(
+                "other machines could guess it: {SHORTEST} characters at least, better {LONG_ENOUGH} and more, beyond \
+                 loopback (`{MAKE_ONE}` makes one)"
+            );
+            document.problem(place, what);
+        }
+        Some(token) => {
+            if on_loopback && (token.len() < SHORTEST || token == PLACEHOLDER) {
+                let what = "beyond loopback this token would be refused, since others know or guess it";
+                weak.near_only.push(said(&*document, format!("{what} (`{MAKE_ONE}` makes a better one)")));
+            } else if !on_loopback && token.len() < LONG_ENOUGH {
+                let what =
+                    format!("a token of {LONG_ENOUGH} characters and more is harder to guess for other machines");
+                weak.notes.push(said(&*document, format!("{what} (`{MAKE_ONE}` makes one)")));
+            }
+            return (token.to_owned(), true);
+        }
         None if on_loopback => {}
         None => {
             let what = "this address can be reached from other machines: choose a token for the clients with --token, \

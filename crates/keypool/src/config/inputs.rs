@@ -220,8 +220,10 @@ impl Inputs {
         let given = secret_of(names, given, gateway.token_file.as_deref(), &folder, &mut document, &mut files);
         let store = store::resolve(&config.store, &folder, &mut document, &mut files);
         files.extend(store::files(&self.environment));
-        let (token, own_token) = address::token(given.as_deref(), &addresses, &mut document);
-        let tenants = tenants::resolve(&config, &addresses, Some(&token), &folder, &mut document, &mut files);
+        let mut weak = address::Weak::default();
+        let (token, own_token) = address::token(given.as_deref(), &addresses, &mut document, &mut weak);
+        let noted = (&mut files, &mut weak);
+        let tenants = tenants::resolve(&config, &addresses, Some(&token), &folder, &mut document, noted);
         files.extend(variables::admin_token_file(&self.environment));
         let known: Vec<String> = tenants.iter().map(|tenant| tenant.token_hash.clone()).collect();
         let known = [known, vec![hash_of(token.as_bytes())]].concat();
@@ -255,7 +257,7 @@ impl Inputs {
         let variables = config.gateway.provider.variables();
         let mut environment = variables.source(&self.environment, &not_keys, &mut problems);
         environment.notes.extend(unread::noted(&self.environment, &texts.text));
-        environment.notes.extend(texts.blank_note());
+        environment.notes.extend(texts.blank_note().into_iter().chain(weak.notes));
         sources.push(environment);
         files.extend(variables.files(&self.environment));
         files.extend(config.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
@@ -283,6 +285,7 @@ impl Inputs {
             addresses,
             token,
             own_token,
+            near_only: weak.near_only,
             tenants,
             admin,
             provider,

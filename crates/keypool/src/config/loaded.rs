@@ -38,6 +38,8 @@ pub struct Loaded {
     pub token: String,
     /// Whether somebody chose it.
     pub own_token: bool,
+    /// Tokens that would be refused beyond loopback, and why.
+    pub near_only: Vec<Problem>,
     /// Who else may ask.
     pub tenants: Vec<Grant>,
     /// Who may administer, and where.

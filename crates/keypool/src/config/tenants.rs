@@ -10,9 +10,9 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tower_keypool::config::{Amount, Document, Name, SecretText};
+use tower_keypool::config::{Amount, Document, Name, Problem, SecretText};
 
-use super::{Config, secret_of};
+use super::{Config, address::Weak, outside::UNREAD, secret_of};
 use crate::gateway::{
     capability::hash_of,
     tenant::{DEFAULT, Grant, TenantLimits},
@@ -61,7 +61,7 @@ pub(super) fn resolve(
     own_token: Option<&str>,
     folder: &Path,
     document: &mut Document<'_>,
-    files: &mut BTreeSet<PathBuf>,
+    (files, weak): (&mut BTreeSet<PathBuf>, &mut Weak),
 ) -> Vec<Grant> {
     let (mut names, mut hashes, mut all) = (HashSet::new(), HashSet::new(), Vec::new());
     hashes.extend(own_token.map(|token| hash_of(token.as_bytes())));
@@ -97,6 +97,9 @@ pub(super) fn resolve(
             (Some(token), None) => {
                 if let Some(fault) = fault_of(token, listens) {
                     document.problem(&text_at, fault);
+                } else if token.len() < LONG_ENOUGH && token != UNREAD {
+                    let what = "beyond loopback this token would be refused: 16 characters at least";
+                    weak.near_only.push(Problem::new(document.origin(&text_at), &text_at, what));
                 }
                 hash_of(token.as_bytes())
             }

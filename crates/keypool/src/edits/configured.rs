@@ -4,7 +4,7 @@ use tower_keypool::{config::KeySpec, store::KeyBook};
 
 use super::{EditError, named};
 
-fn places(spec: &KeySpec) -> String {
+pub(super) fn places(spec: &KeySpec) -> String {
     let places: Vec<String> = spec.origins.iter().map(ToString::to_string).collect();
     places.join(", ")
 }

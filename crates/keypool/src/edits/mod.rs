@@ -4,6 +4,7 @@
 mod configured;
 mod keeping;
 mod near;
+mod overruled;
 mod shown;
 mod tokens;
 
@@ -21,6 +22,7 @@ pub use configured::{kept_here_alone, one_name};
 use keeping::Ring;
 pub use keeping::{Kept, keep};
 pub use near::naming_near;
+pub use overruled::overruled;
 use shown::shows_a_key;
 pub use shown::{HOLDS_A_KEY, disable, reason, shown_of};
 pub use tokens::{no_token, without_tokens};

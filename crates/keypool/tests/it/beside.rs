@@ -38,6 +38,7 @@ async fn served() -> Served {
         dialect,
         models: models.iter().map(|&model| model.to_owned()).collect(),
         stack: stack(name),
+        pool: None,
     };
     let others = vec![
         other("open", Dialect::OpenAi, &["gpt-*", "whisper-1"]),

@@ -2,6 +2,7 @@
 
 mod acting;
 mod admin;
+mod aliased;
 mod batch;
 mod beginnings;
 mod beside;
@@ -12,6 +13,7 @@ mod borders;
 mod breaking;
 mod browser;
 mod callers;
+mod catalogued;
 mod commands;
 mod config;
 mod cut;
@@ -35,6 +37,7 @@ mod framed;
 #[cfg(unix)]
 mod generating;
 mod guarding;
+mod guessable;
 mod hidden;
 mod home;
 mod hostile;
@@ -47,12 +50,14 @@ mod leaving;
 mod listing;
 mod live;
 mod locked;
+mod makers;
 mod media;
 mod mending;
 mod nearness;
 mod ops;
 #[cfg(unix)]
 mod outputs;
+mod overruled;
 mod owning;
 mod passing;
 mod providers;

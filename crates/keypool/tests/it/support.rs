@@ -114,7 +114,7 @@ impl Served {
         gateway.change(Setup::new(stack.clone(), Guard::new([]), Token::new(PLACEHOLDER), dialects));
         if beside {
             let (name, models) = ("other".to_owned(), vec!["other-*".to_owned()]);
-            gateway.stand_beside(vec![Beside { name, dialect: Dialect::OpenAi, models, stack }]);
+            gateway.stand_beside(vec![Beside { name, dialect: Dialect::OpenAi, models, stack, pool: None }]);
         }
         let tenants = Arc::clone(gateway.tenants());
         (Self::serving(gateway).await, tenants)

@@ -48,6 +48,8 @@ pub(crate) struct Arrival {
 struct Books {
     moods: HashMap<String, Mood>,
     arrivals: Vec<Arrival>,
+    /// Which key's account has a stored answer.
+    made: HashMap<String, String>,
     /// What no provider should ever see.
     faults: Vec<String>,
 }
@@ -151,12 +153,35 @@ async fn answer(
     if let Mood::Overloaded(times) = mood {
         books.moods.insert(key.clone(), if times > 1 { Mood::Overloaded(times - 1) } else { Mood::Good });
     }
+    let foreign = (kind, mood) == (Kind::OpenAi, Mood::Good) && books.is_anothers(&key, &body);
     let target = head.uri.to_string();
     books.arrivals.push(Arrival { key, target, headers: head.headers.clone(), body: body.clone() });
+    if foreign {
+        let message = "Previous response with id 'resp_x' not found.";
+        let error = json!({ "message": message, "type": "invalid_request_error", "param": "previous_response_id",
+            "code": "previous_response_not_found" });
+        return Ok(told(400, &[], &json!({ "error": error })));
+    }
     Ok(match kind {
         Kind::OpenAi => openai(&head, &body, mood),
         Kind::Anthropic => anthropic(&head, &body, mood),
     })
+}
+
+impl Books {
+    /// Whether a request goes on from what another account has. What it makes is this key's.
+    fn is_anothers(&mut self, key: &str, body: &[u8]) -> bool {
+        let Ok(asked) = serde_json::from_slice::<Value>(body) else { return false };
+        let before = asked["previous_response_id"].as_str().and_then(|id| self.made.get(id));
+        if before.is_some_and(|made| made != key) {
+            return true;
+        }
+        if asked["model"] == STORED {
+            let said = asked["input"].as_str().unwrap_or("something");
+            self.made.entry(format!("resp_{said}")).or_insert_with(|| key.to_owned());
+        }
+        false
+    }
 }
 
 /// What a provider should never see: two credentials, the placeholder, what was said to the gateway.

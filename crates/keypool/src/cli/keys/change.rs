@@ -257,7 +257,13 @@ impl Set {
             return Err(Failure::config(anyhow!("say what is to be set: --weight 1.5, --owner NAME, …")));
         }
         let database = which.place.database.clone();
+        let configured = of_files(&database);
+        let overruled = |id: &String| Some((id.clone(), edits::overruled(&words, &configured, id)?));
+        let overruled: Vec<_> = which.ids.iter().filter_map(overruled).collect();
         which.each_anywhere("set", move |book, id| words.say(book, id))?;
+        for (id, overruled) in overruled {
+            eprintln!("keypool: note: {}: {}", plain(&id), plain(&overruled.sentence));
+        }
         options.note_exit(&database);
         Ok(())
     }

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tower_keypool::{Base, Clock, KeyPool};
 
-use super::{catalogue::Catalogue, resource::Resources, upload::Uploads};
+use super::{
+    catalogue::{Catalogue, Shelves},
+    resource::Resources,
+    upload::Uploads,
+};
 use crate::database::Records;
 
 /// What tenants have at providers of Gemini's, by the providers' names.
@@ -15,7 +19,7 @@ pub type AllBelongings = BTreeMap<String, Arc<Belongings>>;
 pub struct Belongings {
     pub(in crate::gateway) uploads: Uploads,
     pub(in crate::gateway) resources: Resources,
-    pub(in crate::gateway) models: Arc<Catalogue>,
+    models: Arc<Catalogue>,
     pub(in crate::gateway) clock: Clock,
 }
 
@@ -26,6 +30,11 @@ impl Belongings {
         uploads.pool.clone_from(&pool);
         let resources = Resources::new(records, clock.clone(), pool);
         Self { uploads, resources, models: Arc::default(), clock }
+    }
+
+    /// What knows its models.
+    pub(in crate::gateway) fn shelves(&self) -> Shelves {
+        Shelves::new(&self.models, &self.resources, &self.clock)
     }
 
     /// The same, kept in `records`; the keys are those of `pool`.

@@ -16,7 +16,10 @@ use tokio::task::JoinSet;
 use tower::Service;
 use tower_keypool::{Affinity, BoxError, Clock, Error, Tick};
 
-use super::{resource::Holder, send};
+use super::{
+    resource::{Holder, Resources},
+    send,
+};
 use crate::{gateway::admit::tenant::Tenant, outgoing::Outgoing};
 
 /// A list is asked for anew once it is so old. Meanwhile the old one is answered with.
@@ -24,7 +27,7 @@ const FRESH: Duration = Duration::from_secs(10 * 60);
 /// One that is older is waited for.
 const USABLE: Duration = Duration::from_secs(24 * 60 * 60);
 /// So many owners are asked, and so many at once.
-pub(in crate::gateway) const OWNERS: usize = 64;
+const OWNERS: usize = 64;
 const AT_ONCE: usize = 8;
 /// Versions of the API that are kept.
 const VERSIONS: usize = 8;
@@ -43,6 +46,40 @@ pub(in crate::gateway) struct Shelf {
     at: Tick,
     /// By their names, without `models/`.
     models: Vec<(String, Box<RawValue>)>,
+}
+
+/// What knows the models of a pool. A cheap handle.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) struct Shelves {
+    catalogue: Arc<Catalogue>,
+    resources: Resources,
+    clock: Clock,
+}
+
+impl Shelves {
+    pub(super) fn new(catalogue: &Arc<Catalogue>, resources: &Resources, clock: &Clock) -> Self {
+        Self { catalogue: Arc::clone(catalogue), resources: resources.clone(), clock: clock.clone() }
+    }
+
+    /// The models of all owners in a version of the API, from the list that is at hand.
+    ///
+    /// # Errors
+    /// Where nobody could be asked, why.
+    pub(in crate::gateway) async fn of_version<S, B>(&self, version: &str, stack: S) -> Result<Arc<Shelf>, Unheard>
+    where
+        S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let resources = self.resources.clone();
+        let holders = async move {
+            let mut all = resources.holders().await;
+            all.truncate(OWNERS);
+            resources.in_reach(all)
+        };
+        self.catalogue.shelf(version, stack, holders, &self.clock).await
+    }
 }
 
 /// The part of an owner's list that is read.
@@ -65,7 +102,7 @@ impl Catalogue {
     }
 
     /// The list of a version. Where nobody could be asked, why.
-    pub(in crate::gateway) async fn shelf<S, B>(
+    async fn shelf<S, B>(
         self: &Arc<Self>,
         version: &str,
         stack: S,
@@ -192,6 +229,12 @@ where
 }
 
 impl Shelf {
+    /// All of them, as a provider lists them.
+    pub(in crate::gateway) fn whole(&self) -> Bytes {
+        let all: Vec<&str> = self.models.iter().map(|(_, model)| model.get()).collect();
+        format!("{{\"models\":[{}]}}", all.join(",")).into()
+    }
+
     /// One model.
     pub(in crate::gateway) fn model(&self, name: &str, tenant: &Tenant) -> Option<Bytes> {
         let name = percent_decode_str(name).decode_utf8().ok()?;

@@ -22,7 +22,7 @@ use crate::{
         dialect::{Dialect, Refusal},
         forward::{
             belongings::Belongings,
-            catalogue::{OWNERS, Unheard},
+            catalogue::Unheard,
             resource::{self, Coming, Listening, Overheard, Sought, Target, Unknown, Unlisted},
             send,
             upload::{self, Chunk, Heading, Passage},
@@ -160,15 +160,7 @@ where
 
     /// The models of the pool, from the list that is at hand. `None`: it goes over the stack like any request.
     async fn models(&self, tenant: &Tenant, parts: &Parts, (version, name): (String, Option<&str>)) -> Option<Course> {
-        let resources = self.belongings.resources.clone();
-        let holders = async move {
-            let mut all = resources.holders().await;
-            all.truncate(OWNERS);
-            resources.in_reach(all)
-        };
-        let Belongings { models, clock, .. } = self.belongings;
-        let shelf = models.shelf(&version, self.stack.clone(), holders, clock).await;
-        let shelf = match shelf {
+        let shelf = match self.belongings.shelves().of_version(&version, self.stack.clone()).await {
             Ok(shelf) => shelf,
             Err(Unheard::Nobody) => return None,
             Err(Unheard::Answered(answer)) => return Some(Course::Done(Outcome::Answered, passed_on(answer))),

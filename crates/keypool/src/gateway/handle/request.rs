@@ -38,6 +38,7 @@ use crate::{
         route::{
             Beside,
             choice::{self, Chosen},
+            task::Task,
             way::Way,
         },
         translate::{Translation, Translator, answers::Answers, can_be_read, holdings::Holdings},
@@ -142,7 +143,7 @@ where
         let at = (turn.setup.dialects.provider, other.as_ref());
         if can_be_read(&parts.headers, &body)
             && let Ok((tenant, _)) = &admitted
-            && let Some((dialect, task, own)) = choice::may_be_read(&way, at, &parts)
+            && let Some((dialect, task, own)) = choice::is_read_on_its_way(&way, at, &parts)
             && (!tenant.is_default() || gateway.room.has(body.size_hint().lower()))
         {
             (way, met, named) = (Way::Translated(dialect, task), own, true);
@@ -245,6 +246,7 @@ where
                 answers: Answers::in_room(&gateway.room_for_answers),
                 unasked: gateway.unasked.clone(),
                 may_go_unread,
+                shelves: matches!(task, Task::Models | Task::Model(_)).then(|| gateway.own.shelves()),
             };
             self.leave(turn);
             tidy.apply(&mut parts);
@@ -332,9 +334,7 @@ where
 impl<S> Gateway<S> {
     /// Whose what is, for requests that are translated.
     fn holdings(&self, unknown: Unknown) -> Holdings {
-        let (resources, beside) = (Some(self.own.resources.clone()), self.all_beside());
-        let own = self.own.resources.clone();
-        Holdings { resources, beside, unknown, alone: self.tenants.is_alone(), own, provider: String::new() }
+        Holdings::of(&self.own.resources, self.all_beside(), (unknown, self.tenants.is_alone()))
     }
 
     /// Its own pool, where it is of Gemini's.

@@ -146,9 +146,9 @@ fn model_in(path: &str) -> Option<String> {
 }
 
 /// What is read before it goes on, though it goes on as it came, to the gateway's own `provider` or the one beside it: streams
-/// that say what they cost only where they are asked to, and bodies in which nobody else looks for a model, forms and packed
-/// ones. The dialect of its provider then, and how the own one is met.
-pub(in crate::gateway) fn may_be_read<S>(
+/// that say what they cost only where they are asked to, what may go on from an answer that one account alone has, and bodies
+/// in which nobody else looks for a model, forms and packed ones. The dialect of its provider then, and how the own one is met.
+pub(in crate::gateway) fn is_read_on_its_way<S>(
     way: &Way,
     (provider, beside): (Dialect, Option<&Beside<S>>),
     head: &Parts,
@@ -166,6 +166,7 @@ pub(in crate::gateway) fn may_be_read<S>(
     let is_read = match &task {
         Task::Models | Task::Model(_) => false,
         Task::Chat | Task::Other("/v1/completions") if dialect == Dialect::OpenAi => true,
+        Task::Respond | Task::CountResponse if dialect == Dialect::OpenAi && own != Own::Compatible => true,
         _ => hides_its_model(&head.headers),
     };
     is_read.then_some((dialect, task, own))

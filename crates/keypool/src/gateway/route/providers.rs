@@ -15,6 +15,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
 };
+use tower_keypool::KeyPool;
 
 use crate::gateway::{dialect::Dialect, model_names};
 
@@ -32,6 +33,8 @@ pub struct Beside<S> {
     pub models: Vec<String>,
     /// Its own stack.
     pub stack: S,
+    /// Whose keys that takes, where it is to lead requests to the account that made what they name.
+    pub pool: Option<KeyPool>,
 }
 
 impl<S> Beside<S> {
@@ -161,7 +164,7 @@ mod tests {
 
     fn other(name: &str, models: &[&str]) -> Beside<()> {
         let models = models.iter().map(|&model| model.to_owned()).collect();
-        Beside { name: name.to_owned(), dialect: Dialect::OpenAi, models, stack: () }
+        Beside { name: name.to_owned(), dialect: Dialect::OpenAi, models, stack: (), pool: None }
     }
 
     #[test]

@@ -4,16 +4,24 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
-use http::{HeaderName, HeaderValue, Method, Response, request::Parts};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, request::Parts};
 use http_body::Body;
 use keypool_dialect::{Fault, Ignored, Kind, Model, catalogue, gemini};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tower::Service;
-use tower_keypool::{BoxError, Demand, Error, ServedBy};
+use tower_keypool::{Affinity, BoxError, Demand, Error, ServedBy};
 
-use super::{Answered, Failed, Translator, answer, answers::Answers, asked::request, bad_model, fetch, upstream_fault};
+use super::{
+    Answered, Failed, Translator, answer, answers::Answers, asked::request, bad_model, fetch, refusal::without_answer,
+    resource, upstream::refused, upstream_fault,
+};
 use crate::{
-    gateway::{dialect::Dialect, model_names::is_among, route::providers::Beside},
+    gateway::{
+        dialect::Dialect,
+        forward::catalogue::{Shelves, Unheard},
+        model_names::is_among,
+        route::providers::Beside,
+    },
     outgoing::Outgoing,
     status::Traffic,
 };
@@ -25,6 +33,9 @@ const WAIT: Duration = Duration::from_secs(2);
 
 /// What needs no other form in a segment of a path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');
+
+/// The version of Gemini's API that is asked which models there are.
+const VERSION_ASKED: &str = "v1beta";
 
 const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
@@ -46,12 +57,24 @@ where
         let home = home.cloned();
         let (traffic, only) = (Arc::clone(&self.traffic), self.only);
         let (stack, dialect, answers) = (self.stack.clone(), self.own.dialect(), self.answers.apart());
+        let shelves = self.shelves.clone().filter(|_| dialect == Dialect::Gemini);
         let of_own = async {
-            if only { Ok((Vec::new(), None)) } else { list(stack, dialect, (&traffic, answers), parts, None).await }
+            match shelves {
+                _ if only => Ok((Vec::new(), None)),
+                Some(shelves) => known(&shelves, stack, (&traffic, answers), parts, None).await,
+                None => list(stack, dialect, (&traffic, answers), parts, None).await,
+            }
         };
         let of_others = asked.iter().map(|other| {
             let demand = Demand::any_model().of_resource().wait(WAIT);
-            list(other.stack.clone(), other.dialect, (&traffic, self.answers.apart()), parts, Some(demand))
+            let (shelves, at) = (self.shelves_at(&other.name), (&*traffic, self.answers.apart()));
+            let (stack, dialect) = (other.stack.clone(), other.dialect);
+            async move {
+                match shelves {
+                    Some(shelves) => known(&shelves, stack, at, parts, Some(demand)).await,
+                    None => list(stack, dialect, at, parts, Some(demand)).await,
+                }
+            }
         });
         let of_others: Vec<_> = of_others.collect();
         let named: Vec<Named> = asked.iter().map(Named::of).collect();
@@ -113,15 +136,40 @@ where
             let model = found.ok_or_else(gone)?;
             return Ok(answer(self.caller.model(model).into_bytes(), served_by, &Ignored::default()));
         }
+        let shelves = match &other {
+            None => self.shelves.take(),
+            Some(other) => self.shelves_at(&other.name),
+        };
         self.stack = stack;
         if let Some(other) = &other {
             self.holdings.turn_to(&other.name);
         }
+        if let Some(shelves) = shelves.filter(|_| resource::tuned(name).is_none()) {
+            match shelves.of_version(VERSION_ASKED, self.stack.clone()).await {
+                Ok(shelf) => {
+                    if let Some(found) = shelf.model(gemini::name(name), &self.tenant) {
+                        let model = gemini::model(&found).map_err(|fault| upstream_fault(fault, None))?;
+                        let text = self.caller.model(&model);
+                        return Ok(answer(text.into_bytes(), None, &Ignored::default()));
+                    }
+                }
+                Err(Unheard::Nobody) => {}
+                Err(why) => return Err(unheard(why)),
+            }
+        }
+        // One that no list has may be there all the same.
         let path = gemini::path_of(name, "").ok_or_else(bad_model)?;
         let demand = self.way_to_model(name).await?.map(|way| Self::led(Demand::any_model(), Some(way)));
         let (served_by, body) = self.fetch(request(Method::GET, &path, &parts, Vec::new(), demand)).await?;
         let model = gemini::model(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
         Ok(answer(self.caller.model(&model).into_bytes(), served_by, &Ignored::default()))
+    }
+}
+
+impl<S> Translator<S> {
+    /// What knows the models of a provider beside the gateway's own, where that is of Gemini's.
+    fn shelves_at(&self, provider: &str) -> Option<Shelves> {
+        self.holdings.beside.get(provider).map(|there| there.shelves())
     }
 }
 
@@ -137,7 +185,44 @@ impl Named {
     }
 }
 
-/// What a provider lists, all its pages.
+/// What a pool of Gemini's lists, from the list at hand; where there is nobody to ask, the stack says why.
+async fn known<S, B>(
+    shelves: &Shelves,
+    stack: S,
+    at: (&Traffic, Answers),
+    parts: &Parts,
+    demand: Option<Demand>,
+) -> Listed
+where
+    S: Service<http::Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    match shelves.of_version(VERSION_ASKED, stack.clone()).await {
+        Ok(shelf) => {
+            let page = gemini::page(&shelf.whole()).map_err(|fault| upstream_fault(fault, None))?;
+            Ok((page.models, None))
+        }
+        Err(Unheard::Nobody) => list(stack, Dialect::Gemini, at, parts, demand).await,
+        Err(why) => Err(unheard(why)),
+    }
+}
+
+/// Why there is no list at hand.
+fn unheard(why: Unheard) -> Failed {
+    let broken = || upstream_fault(Fault::of_status(StatusCode::BAD_GATEWAY, "the provider's list broke off"), None);
+    match why {
+        Unheard::Nobody => broken(),
+        Unheard::Answered(answer) => {
+            let (head, said) = answer.into_parts();
+            refused(&head, &said)
+        }
+        Unheard::Failed(error) => error.downcast_ref::<Error>().map_or_else(broken, without_answer),
+    }
+}
+
+/// What a provider lists, all its pages: of one key, whose they are.
 async fn list<S, B>(
     stack: S,
     dialect: Dialect,
@@ -161,7 +246,12 @@ where
             Dialect::OpenAi => "/v1/models".to_owned(),
             Dialect::Anthropic => format!("/v1/models?limit=1000{}", next_of("after_id")),
         };
-        let mut request = request(Method::GET, &path, parts, Vec::new(), demand.clone());
+        let of_one = served_by.as_ref().and_then(ServedBy::key).cloned().map(Affinity::MustKey);
+        let demand = match of_one {
+            None => demand.clone(),
+            Some(way) => Some(demand.clone().unwrap_or_else(|| Demand::any_model().of_resource()).affinity(way)),
+        };
+        let mut request = request(Method::GET, &path, parts, Vec::new(), demand);
         if dialect == Dialect::Anthropic {
             let version = parts.headers.get(VERSION).cloned();
             let version = version.unwrap_or_else(|| HeaderValue::from_static("2023-06-01"));

@@ -27,7 +27,7 @@ where
         while left > 0 {
             let (verb, count) = gemini::verb_of_drawing(&asked.model, left);
             let path = gemini::path_of(&asked.model, verb).ok_or_else(bad_model)?;
-            let demand = Self::led_by_model(self.wished(Demand::any_model()), way.clone());
+            let demand = Self::led_by_model(self.wish.on(Demand::any_model()), way.clone());
             let pieces = gemini::drawing(&asked, count)?;
             let (by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, Some(demand))).await?;
             let some = gemini::drawn(&asked.model, &body).map_err(|fault| upstream_fault(fault, by.clone()))?;

@@ -120,7 +120,7 @@ where
                 self.stack = stack.clone();
                 self.holdings.turn_to(&other.name);
             }
-            self.holdings.provider = other.name;
+            (self.holdings.provider, self.holdings.pool) = (other.name, other.pool);
         }
         let front = if compatible { "/v1beta/openai" } else { "/v1" };
         Ok(Onward::HandedOn(stack, path.replacen("/v1", front, 1)))
@@ -176,7 +176,7 @@ where
         if compatible && bytes.as_ref().is_some_and(|body| self.is_to_say_nothing_is_named(body)) {
             demand = Some(demand.unwrap_or_default().names_nothing());
         }
-        if !names.is_empty() {
+        if way.is_some() || !names.is_empty() {
             demand = Some(naming(Self::led(demand.unwrap_or_default(), way), &names));
         }
         if let Some(demand) = demand {

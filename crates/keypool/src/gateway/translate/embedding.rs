@@ -33,7 +33,7 @@ where
                 may_end = true;
             }
             let piece = gemini::embedding(&asked, texts)?;
-            let demand = Self::led_by_model(self.wished(Demand::any_model()), way.clone());
+            let demand = Self::led_by_model(self.wish.on(Demand::any_model()), way.clone());
             let fetched = self.fetch(request(Method::POST, &path, &parts, vec![piece], Some(demand))).await;
             let (by, body) = match fetched {
                 // Each text counts as a request: several keys may carry what is too much for any of them.
@@ -57,7 +57,7 @@ where
     fn may_ever_embed(&self, asked: &Embedding<'_>, way: Option<Affinity>) -> Result<(), Fault> {
         let Some(pool) = &self.pool else { return Ok(()) };
         let model = asked.model.strip_prefix("models/").unwrap_or(&asked.model);
-        let demand = Self::led(self.wished(Demand::new(pool.masked(model))), way);
+        let demand = Self::led(self.wish.on(Demand::new(pool.masked(model))), way);
         let texts = asked.texts.len();
         match pool.most_requests(demand) {
             Some(most @ 1..) if most < texts as u64 => {

@@ -7,6 +7,7 @@ use http::{HeaderMap, Request, Response, header};
 use http_body::Body;
 use keypool_dialect::Fault;
 use memchr::memmem;
+use serde::Deserialize;
 use tower::Service;
 use tower_keypool::{Affinity, BoxError, Demand, Error, KeyPool};
 
@@ -17,7 +18,7 @@ use crate::{
         forward::{
             belongings::AllBelongings,
             resource::{
-                self, Listening, NOT_HERE, Resources, Unknown,
+                self, Gives, Listening, NOT_HERE, Resources, Unknown,
                 ids::{self, InField},
             },
         },
@@ -40,12 +41,24 @@ pub(in crate::gateway) struct Holdings {
     pub(in crate::gateway) own: Resources,
     /// The one beside the gateway's own that a request is handed on to.
     pub(in crate::gateway) provider: String,
+    /// The keys of that one.
+    pub(in crate::gateway) pool: Option<KeyPool>,
 }
 
 /// The way to whoever sees what a request names, where there is one alone; and what that is.
 pub(super) type Named = (Option<Affinity>, Vec<String>);
 
 impl Holdings {
+    /// At the gateway's own provider, until a request turns to another. `alone`: there is no other tenant.
+    pub(in crate::gateway) fn of(
+        own: &Resources,
+        beside: Arc<AllBelongings>,
+        (unknown, alone): (Unknown, bool),
+    ) -> Self {
+        let resources = Some(own.clone());
+        Self { resources, beside, unknown, alone, own: own.clone(), provider: String::new(), pool: None }
+    }
+
     /// The request goes to this provider beside the gateway's own.
     pub(super) fn turn_to(&mut self, provider: &str) {
         self.resources = self.beside.get(provider).map(|there| there.resources.clone());
@@ -112,14 +125,24 @@ where
     }
 
     /// What is to be handed on as it is names nothing that was not given to the tenant here, and no model that it may not
-    /// use. Whoever has the one token may name anything.
+    /// use. Whoever has the one token may name anything. What leads to the account that made what is named, where that is
+    /// known.
     ///
     /// # Errors
     /// Also where nobody can tell, and 404 for what is another's or nobody's.
-    pub(super) async fn is_its_own(&mut self, task: &Task, body: &[u8]) -> Result<(), Fault> {
+    pub(super) async fn way_to_its_own(&mut self, task: &Task, body: &[u8]) -> Result<Option<Affinity>, Fault> {
         let takes_forms = matches!(task, Task::Sound(_) | Task::Other(_));
-        if self.tenant.is_default() || (takes_forms && body.starts_with(b"--")) {
-            return Ok(());
+        if takes_forms && body.starts_with(b"--") {
+            return Ok(None);
+        }
+        if self.tenant.is_default() {
+            // Of other calls nothing is remembered for it.
+            let goes_on = matches!(task, Task::Respond | Task::CountResponse);
+            let named = goes_on.then(|| ids::named_in(body).ok()).flatten();
+            return Ok(match named.filter(|named| !named.ids.is_empty()) {
+                Some(named) => self.holdings.own.way_to_maker(&self.kept_as(&named.ids), self.makers()).await,
+                None => None,
+            });
         }
         let unread = |_| Fault::invalid("the body is no JSON, and may name a file or the like: send it as JSON");
         let named = ids::named_in(body).map_err(unread)?;
@@ -131,11 +154,11 @@ where
             return Err(Fault::invalid(why).at("background"));
         }
         if named.ids.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let names: Vec<String> = named.ids.iter().map(|id| ids::kept_as(&self.holdings.provider, &id.text)).collect();
+        let names = self.kept_as(&named.ids);
         match self.holdings.own.foreign(&names, &self.tenant).await? {
-            None => Ok(()),
+            None => Ok(self.holdings.own.way_to_maker(&names, self.makers()).await),
             Some(at) => {
                 let InField { field, text } = &named.ids[at];
                 let why = format!("{field}: {text} is not known here: {}", NOT_HERE.message());
@@ -146,12 +169,22 @@ where
 
     /// What an answer of such a request is listened to for: ids that are the tenant's from then on.
     pub(super) fn listening_to(&self, path: &str, body: &[u8]) -> Option<Listening> {
-        let says = |words: &[&str]| words.iter().any(|word| memmem::find(body, word.as_bytes()).is_some());
-        let gives = path.ends_with("/responses")
-            || (path.ends_with("/messages") && says(&["code_execution", "\"container\""]))
-            || (path.ends_with("/chat/completions") && says(&["\"audio\""]));
-        let listens = gives && !self.tenant.is_default();
-        listens.then(|| Listening::to_ids(&self.holdings.own, self.dialect, &self.holdings.provider))
+        // Whoever may name anything need not be known for whose it is where one account alone makes it.
+        let several = || self.makers().is_some_and(KeyPool::has_several_owners);
+        let matters = !self.tenant.is_default() || (path.ends_with("/responses") && several() && is_kept(body));
+        (matters && gives_ids(path, body)).then(|| {
+            let (provider, pool) = (self.holdings.provider.clone(), self.makers().cloned());
+            Listening::to_ids(&self.holdings.own, Gives { dialect: self.dialect, provider, pool })
+        })
+    }
+
+    /// The keys of the provider that a request is handed on to.
+    fn makers(&self) -> Option<&KeyPool> {
+        if self.holdings.provider.is_empty() { self.pool.as_ref() } else { self.holdings.pool.as_ref() }
+    }
+
+    fn kept_as(&self, named: &[InField]) -> Vec<String> {
+        named.iter().map(|id| ids::kept_as(&self.holdings.provider, &id.text)).collect()
     }
 
     /// A demand for whoever sees what is named.
@@ -175,4 +208,21 @@ where
             && body.trim_ascii_start().starts_with(b"{")
             && !resource::may_name_compatible(body)
     }
+}
+
+/// Whether the provider keeps the answer.
+fn is_kept(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Asked {
+        store: Option<bool>,
+    }
+    serde_json::from_slice::<Asked>(body).is_ok_and(|asked| asked.store != Some(false))
+}
+
+/// Whether the answer to a request may give ids that a later one names.
+fn gives_ids(path: &str, body: &[u8]) -> bool {
+    let says = |words: &[&str]| words.iter().any(|word| memmem::find(body, word.as_bytes()).is_some());
+    path.ends_with("/responses")
+        || (path.ends_with("/messages") && says(&["code_execution", "\"container\""]))
+        || (path.ends_with("/chat/completions") && says(&["\"audio\""]))
 }

@@ -52,6 +52,7 @@ use crate::{
         dialect::Dialect,
         forward::{
             affinity::{Numbers, PROMPT_CACHE_KEY},
+            catalogue::Shelves,
             resource,
             wishes::Wish,
         },
@@ -110,6 +111,8 @@ pub(super) struct Translator<S> {
     pub(super) unasked: Unasked,
     /// It is read only to count it by what it asks for: nothing is refused for how its body is written.
     pub(super) may_go_unread: bool,
+    /// What knows the models of the gateway's own provider, where it is asked for them.
+    pub(super) shelves: Option<Shelves>,
 }
 
 type Answered<B> = (Outcome, Response<Said<B>>);
@@ -154,10 +157,10 @@ where
         };
         if let Onward::HandedOn(stack, path) = self.onward(path, &parts.headers, &bytes)? {
             let compatible = path.starts_with("/v1beta/openai");
-            let named =
+            let mut named =
                 if compatible { self.way_of_compatible(&parts.headers, &bytes).await? } else { Named::default() };
             if !compatible {
-                self.is_its_own(&task, &bytes).await?;
+                named.0 = self.way_to_its_own(&task, &bytes).await?;
             }
             return self.hand_on(stack, &path, (parts, named), Some(Handed::Read(bytes))).await;
         }
@@ -211,7 +214,7 @@ where
         let path = gemini::path_of(&conversation.model, verb).ok_or_else(bad_model)?;
         let pieces = gemini::generate(&conversation, bytes.clone())?;
         let demand = Demand::any_model().about_tokens(gemini::about_tokens(&conversation, &pieces));
-        let demand = resource::naming(Self::led(self.wished(demand), way), &names);
+        let demand = resource::naming(Self::led(self.wish.on(demand), way), &names);
         let demand = if nothing { demand.names_nothing() } else { demand };
         let shape = Shape {
             model: conversation.model.to_string(),
@@ -324,7 +327,7 @@ where
         self.bring(&mut asked.conversation).await?;
         let path = gemini::path_of(&asked.conversation.model, ":countTokens").ok_or_else(bad_model)?;
         let pieces = gemini::counted(&asked.conversation, bytes.clone())?;
-        let demand = resource::naming(Self::led(self.wished(Demand::any_model()), way), &names);
+        let demand = resource::naming(Self::led(self.wish.on(Demand::any_model()), way), &names);
         let demand = if nothing { demand.names_nothing() } else { demand };
         let (served_by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, Some(demand))).await?;
         let tokens = gemini::tokens(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
@@ -338,14 +341,8 @@ where
 
     /// Whether the tenant may ask this model.
     fn may_use(&self, model: &str) -> Result<(), Fault> {
-        if self.tenant.may_use(model) {
-            return Ok(());
-        }
-        Err(Fault::of_status(StatusCode::FORBIDDEN, NOT_THIS_MODEL).at("model"))
-    }
-
-    fn wished(&self, demand: Demand) -> Demand {
-        self.wish.on(demand)
+        let fault = || Fault::of_status(StatusCode::FORBIDDEN, NOT_THIS_MODEL).at("model");
+        self.tenant.may_use(model).then_some(()).ok_or_else(fault)
     }
 
     fn created(&self) -> i64 {

@@ -43,12 +43,14 @@ fn over<S>(stack: S, room: &Room) -> Translator<S> {
             alone: true,
             own: resource::Resources::new(crate::database::Records::default(), tower_keypool::Clock::system(), None),
             provider: String::new(),
+            pool: None,
         },
         pool: None,
         held: Room::default().enter(),
         answers: Answers::in_room(room),
         unasked: Unasked::default(),
         may_go_unread: false,
+        shelves: None,
     }
 }
 

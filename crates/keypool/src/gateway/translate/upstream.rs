@@ -56,12 +56,17 @@ where
     }
     let (head, body) = response.into_parts();
     let said = begun(Unpacked::of(&head, body)).await;
-    Err(Failed {
+    Err(refused(&head, &said))
+}
+
+/// What is made of an answer that says why there is none.
+pub(super) fn refused(head: &http::response::Parts, said: &[u8]) -> Failed {
+    Failed {
         outcome: Outcome::Answered,
-        fault: gemini::fault(head.status, &said),
+        fault: gemini::fault(head.status, said),
         retry_after: head.headers.get(header::RETRY_AFTER).cloned(),
         served_by: head.extensions.get::<ServedBy>().cloned(),
         wanted: None,
         most: None,
-    })
+    }
 }

@@ -9,6 +9,7 @@ pub(in crate::gateway) mod compatible;
 pub(in crate::gateway) mod ids;
 mod learned;
 mod listed;
+mod makers;
 mod mentioned;
 mod named;
 mod overheard;
@@ -57,6 +58,7 @@ pub(in crate::gateway) use spoken::{names_nothing, names_of, naming, tuned};
 pub(in crate::gateway) use tried::find;
 
 use self::runs::{Claim, Runs, Whose};
+pub(in crate::gateway) use makers::Gives;
 
 /// The kind of its records.
 const RESOURCE: &str = "resource";
@@ -240,6 +242,11 @@ impl Resources {
 
     /// These are this tenant's, made with this key, unless they are somebody's already.
     pub(in crate::gateway) async fn learn(&self, names: Vec<String>, tenant: &Arc<str>, key: &KeyId) {
+        self.learn_in(self.0.pool.as_ref(), names, tenant, key).await;
+    }
+
+    /// The same where the key is of this pool.
+    async fn learn_in(&self, pool: Option<&KeyPool>, names: Vec<String>, tenant: &Arc<str>, key: &KeyId) {
         let unknown: Vec<String> = {
             let at_hand = self.at_hand();
             let changing = |name: &String| life(name).is_some_and(|life| life > 7 * 86_400_000);
@@ -248,7 +255,7 @@ impl Resources {
         if unknown.is_empty() {
             return;
         }
-        let owner = match self.0.pool.as_ref().and_then(|pool| pool.affinity_to(key, None)) {
+        let owner = match pool.and_then(|pool| pool.affinity_to(key, None)) {
             Some(Affinity::MustOwner(owner)) => Some(owner.to_string()),
             _ => None,
         };
@@ -334,11 +341,7 @@ impl Resources {
     }
 
     fn leads(&self, by: &By) -> Option<Affinity> {
-        let key = KeyId::from(by.key.as_str());
-        match &self.0.pool {
-            Some(pool) => pool.affinity_to(&key, by.owner.as_deref()),
-            None => Some(Affinity::MustKey(key)),
-        }
+        by.leads_in(self.0.pool.as_ref())
     }
 }
 

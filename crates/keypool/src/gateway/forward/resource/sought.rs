@@ -11,7 +11,7 @@ use keypool_client::names::told_in;
 use tower_keypool::{Affinity, Demand, KeyId, ServedBy};
 
 use super::{
-    Coming, NOT_HERE, Resources, ids,
+    Coming, Gives, NOT_HERE, Resources, ids,
     mentioned::{self, Behind},
     named::Subject,
     runs::{Claim, Whose},
@@ -22,7 +22,7 @@ use crate::{
     gateway::{
         admit::tenant::{MODEL, Tenant},
         connection::pace::Arriving,
-        dialect::{Dialect, Refusal},
+        dialect::Refusal,
         forward::affinity,
     },
     outgoing::{Broken, Gathered, Outgoing, Watch},
@@ -88,8 +88,8 @@ pub(in crate::gateway) struct Listening {
     pub(super) collection: Option<String>,
     /// What is gone when it is a good one.
     deletes: Option<String>,
-    /// It gives ids of a provider's of another dialect than Gemini's, which is called so.
-    gives: Option<(Dialect, String)>,
+    /// It gives ids of a provider's of another dialect than Gemini's.
+    gives: Option<Gives>,
     /// Where the next files go depends on it.
     led: Option<(Whose, Option<Claim>)>,
 }
@@ -100,21 +100,24 @@ impl Listening {
         Self { resources: resources.clone(), collection: None, deletes: None, gives: None, led: None }
     }
 
-    /// The same of ids that a provider gives which speaks this dialect.
-    pub(in crate::gateway) fn to_ids(resources: &Resources, dialect: Dialect, provider: &str) -> Self {
-        Self { gives: Some((dialect, provider.to_owned())), ..Self::to(resources) }
+    /// The same of ids that a provider gives.
+    pub(in crate::gateway) fn to_ids(resources: &Resources, gives: Gives) -> Self {
+        Self { gives: Some(gives), ..Self::to(resources) }
     }
 
     /// What the answer names is the tenant's.
     pub(super) async fn hear(&self, names: Vec<String>, tenant: &Tenant, key: &KeyId) {
-        self.resources.learn(names, tenant.name(), key).await;
+        match &self.gives {
+            None => self.resources.learn(names, tenant.name(), key).await,
+            Some(gives) => self.resources.learn_in(gives.pool.as_ref(), names, tenant.name(), key).await,
+        }
     }
 
     /// The names in a piece of JSON.
     pub(super) fn names_in(&self, text: &[u8]) -> Vec<String> {
         match &self.gives {
             None => told_in(text, self.collection.as_deref()),
-            Some((dialect, provider)) => {
+            Some(Gives { dialect, provider, .. }) => {
                 ids::told_in(text, *dialect).iter().map(|id| ids::kept_as(provider, id)).collect()
             }
         }
