@@ -32,7 +32,7 @@ use crate::{
     database::{
         self, Keys, Records, Site,
         processes::{self, Process},
-        tenants,
+        tenants, zones,
     },
     gateway::{Door, Gateway, Setup, listen, live::Live, tenant::From as TenantsFrom, tls::Tls, token::Token},
     reload::{Apply, Reload, Runs, Tell},
@@ -143,6 +143,7 @@ impl Serve {
             };
             let process = Process::this(address.to_string());
             let mut beside = Pools::new(site.clone(), Arc::clone(&traffic), clock.clone(), process.clone());
+            let process = process.with(keys.shut());
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
             let others = beside.stand(&loaded).await;
             if let Some(error) = beside.lacking() {
@@ -153,6 +154,7 @@ impl Serve {
             let records = Records::from(store.clone());
             status.stand_beside(&beside.pools());
             let gateway = gateway.telling(status, traffic).keeping(records.clone(), pool.clone());
+            tell_zones(&records, &loaded).await;
             let (reload, asks) = mpsc::channel(4);
             let admin = {
                 let scene = Scene::new(loaded.clone(), pool.clone(), beside.sides());
@@ -186,9 +188,11 @@ impl Serve {
             let apply: Apply = {
                 let (gateway, tls, beside, setup) =
                     (Arc::clone(&gateway), tls.clone(), Arc::clone(&beside), Arc::new(setup));
+                let records = records.clone();
                 Arc::new(move |loaded: &Loaded| {
                     let (gateway, tls, beside) = (Arc::clone(&gateway), tls.clone(), Arc::clone(&beside));
                     let (admin, setup, loaded) = (Arc::clone(&admin), Arc::clone(&setup), loaded.clone());
+                    let records = records.clone();
                     Box::pin(async move {
                         gateway.tenants().set(TenantsFrom::Configuration, loaded.tenants.clone());
                         gateway.change(setup(&loaded));
@@ -198,6 +202,7 @@ impl Serve {
                         gateway.keep_beside(beside.belongings());
                         gateway.tell_of(&beside.pools());
                         admin.change(&loaded, beside.sides());
+                        tell_zones(&records, &loaded).await;
                     })
                 })
             };
@@ -256,4 +261,9 @@ impl Serve {
             Ok(())
         })
     }
+}
+
+/// Commands show days as this process counts them. A store that is away is told of elsewhere.
+async fn tell_zones(records: &Records, loaded: &Loaded) {
+    let _ = zones::tell(records, &loaded.keys.keys, standing::now_ms()).await;
 }
