@@ -233,15 +233,9 @@ impl State {
     /// What a key that stays has of its own.
     pub(super) fn adjust(&mut self, slot: u32, wanted: &Key, zone: u8, now: Now) -> bool {
         let mut changed = self.move_owner(slot, wanted.owner.as_deref(), zone, now);
-        let cell = &mut self.roster.keys[slot as usize];
         let most = wanted.max_concurrent.unwrap_or(UNBOUNDED);
         let interval = u32::try_from(wanted.min_interval.as_millis()).unwrap_or(u32::MAX);
-        let itself = (cell.max_concurrent, cell.interval_ms) != (most, interval);
-        (cell.max_concurrent, cell.interval_ms) = (most, interval);
-        if itself {
-            changed = true;
-            self.units_changed();
-        }
+        changed |= self.configure_own(slot, most, interval);
         // It is known since it was checked.
         let exit = wanted.exit.as_deref().and_then(|exit| self.roster.exits.find(exit)).unwrap_or(USUAL);
         changed |= self.move_out_by(slot, exit, now);

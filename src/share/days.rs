@@ -5,7 +5,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    counts::stricter,
     names::UnitId,
+    own,
     state::{BoardState, UnitRecord},
     wire::{Renewal, Reply},
 };
@@ -31,16 +33,17 @@ pub struct Days {
     pub marks: Vec<Mark>,
 }
 
-/// Says what is counted of the days that a process asks for, as far as that is known; and the limits of what it has none for.
+/// Says what is counted of the days that a process asks for, as far as that is known; and the limits of what it has none
+/// for. What keys allow by themselves is lent to nobody, and told here alone.
 pub(super) fn tell(state: &BoardState, renewal: &Renewal, now: i64, reply: &mut Reply) {
     let mut rosters = state.holders.values().map(|holder| holder.roster);
     reply.differ = rosters.any(|roster| roster != 0 && roster != renewal.roster);
     let roster = state.rosters.get(&renewal.roster).map_or(&[][..], |roster| roster);
     for unit in &renewal.looks {
         let own = roster.binary_search_by(|info| info.unit.cmp(unit)).ok().map(|at| &roster[at].limits);
-        if own.is_none_or(Limits::is_empty) {
+        if own.is_none_or(Limits::is_empty) || own::key_of(unit).is_some() {
             let limits = state.limits(unit);
-            if !limits.is_empty() {
+            if own.map_or(!limits.is_empty(), |own| stricter(own, &limits) != *own) {
                 reply.stricter.insert(unit.clone(), limits);
             }
         }

@@ -27,6 +27,7 @@ mod ledger;
 mod names;
 mod news;
 mod notes;
+pub(crate) mod own;
 mod recovery;
 #[cfg(feature = "redis")]
 mod redis;

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use tower_keypool::{Demand, Exhausted, KeyPool, Limits, SharingState, Span, Verdict};
+use tower_keypool::{Demand, Exhausted, Gemini, KeyPool, Limits, SharingState, Span, Verdict};
 
-use crate::host::{FLASH, Host, builder, pass, paused};
+use crate::host::{FLASH, Host, Process, builder, key, pass, paused};
 
 async fn served(pool: &KeyPool, count: usize, seconds: u64) -> usize {
     let asked = (0..count).map(|_| {
@@ -120,5 +120,42 @@ fn while_the_board_only_hears_it_is_told_when_it_lends() {
             let error = one.pool.try_acquire("gemini-2.5-pro").err();
             assert!(error.is_none_or(|error| error.retry_after() <= Some(Duration::from_secs(1))), "noting {noting}");
         });
+    }
+}
+
+/// What keys allow by themselves: of processes that differ the stricter holds, in whichever of them it was configured.
+#[test]
+fn what_a_key_allows_by_itself_is_the_strictest_that_anybody_has() {
+    let between = Duration::from_secs(4);
+    for noting in [false, true] {
+        for loose in [false, true] {
+            paused().block_on(async {
+                let host = Host::new(noting);
+                let gemini = || KeyPool::builder(Gemini::new());
+                let strict =
+                    host.process("strict", 1, gemini().key(key(0).max_concurrent(1).min_interval(between))).await;
+                let other = if loose { key(0).max_concurrent(9).min_interval(Duration::from_secs(1)) } else { key(0) };
+                let other = host.process("other", 2, gemini().key(other)).await;
+                // Each has been asked once.
+                let _ = (served(&strict.pool, 1, 1).await, served(&other.pool, 1, 1).await);
+                pass(10.0).await;
+                let allows = || other.pool.snapshot().keys[0].max_concurrent;
+                assert_eq!(allows(), Some(1), "noting {noting}, loose {loose}");
+                let sharing = |process: &Process| process.pool.sharing().expect("it shares").counters.conflicts;
+                assert_eq!((sharing(&strict), sharing(&other)), (0, 1), "and says so");
+                let (began, mut sum) = (tokio::time::Instant::now(), 0);
+                for _ in 0..40 {
+                    sum += served(&strict.pool, 1, 1).await + served(&other.pool, 1, 1).await;
+                    pass(1.0).await;
+                }
+                let most = began.elapsed().as_secs() as usize / 4 + 1;
+                assert!((most / 2..=most).contains(&sum), "noting {noting}, loose {loose}: {sum} of {most}");
+                // Nobody else has it any more.
+                strict.pool.shutdown().await;
+                drop(strict);
+                pass(30.0).await;
+                assert_eq!(allows(), loose.then_some(9), "noting {noting}, loose {loose}");
+            });
+        }
     }
 }

@@ -63,7 +63,7 @@ impl State {
         }
     }
 
-    fn hash_of(&self, slot: u32) -> Option<Arc<str>> {
+    pub(super) fn hash_of(&self, slot: u32) -> Option<Arc<str>> {
         self.journal.as_ref()?.health.get(slot as usize)?.hash.clone()
     }
 

@@ -29,6 +29,9 @@ impl State {
     /// All units of lanes that somebody asked for, and where others `differ` those for which there are no limits here. Who holds
     /// what is not changed by it.
     pub(super) fn enrol(&mut self) -> (Vec<UnitInfo>, Vec<UnitId>) {
+        if self.share().is_some_and(|share| !share.differ) {
+            self.ease_own();
+        }
         let mut priorities: HashMap<u32, u16> = HashMap::with_capacity(self.roster.owners.len());
         let mut slots: HashMap<u32, Vec<u32>> = HashMap::with_capacity(self.roster.owners.len());
         let mut guarded: BTreeSet<u32> = BTreeSet::new();
@@ -88,7 +91,9 @@ impl State {
             let (kind, joins) = (Kind::from(guard.as_str()), self.other_names(*owner, "keys\n"));
             infos.push(UnitInfo { unit: guard.clone(), kind, limits: Limits::new(), guard: None, joins });
         }
-        let asked = bare.iter().map(|(unit, _)| unit.clone()).collect();
+        let (owns, mut asked) = self.enrol_own(differ);
+        infos.extend(owns);
+        asked.extend(bare.iter().map(|(unit, _)| unit.clone()));
         let Some(share) = self.share_mut() else { return (infos, asked) };
         share.bare = bare.into_iter().collect();
         share.guards.extend(guards.into_iter().map(|(owner, guard)| (guard, owner)));

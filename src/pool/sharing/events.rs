@@ -48,7 +48,12 @@ pub(super) fn tell(before: &Counters, now: &Counters, stood: Option<SharingState
         told!(WARN, "keypool.clocks_parted", "the wall clock was set, or the machine slept: leases are renewed");
     }
     if let Some(units) = more(before.conflicts, now.conflicts) {
-        told!(WARN, "keypool.conflict", units, "another process has stricter limits for these owners: they hold");
+        told!(
+            WARN,
+            "keypool.conflict",
+            units,
+            "another process has stricter limits for these owners or keys: they hold"
+        );
     }
     if more(before.leases_differ, now.leases_differ).is_some() {
         told!(

@@ -14,6 +14,7 @@ mod guards;
 mod held;
 mod joining;
 mod names;
+mod own;
 pub(super) mod renewing;
 mod view;
 mod windows;
@@ -66,6 +67,8 @@ pub(super) struct Share {
     /// Units without limits, while others differ.
     bare: HashMap<UnitId, Unit>,
     differ: bool,
+    /// What keys allow by themselves, where others have it stricter.
+    stricter: own::Stricter,
     kind_at: HashMap<Unit, KindAt>,
     held: ByUnit<Holding>,
     /// Windows of units that are not held, and which an answer called full.

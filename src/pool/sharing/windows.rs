@@ -9,7 +9,7 @@ use super::Holding;
 use crate::{
     limit::{At, Limit, Limits, Need, Span, Told, Unit as Counted, Unknown},
     pool::{KeyPool, check::LEAST, journal::Unit, mark::Mark, state::State},
-    share::{Correction, Granted, Ledger, Moment, Spent, UnitId, stricter},
+    share::{Correction, Granted, Ledger, Moment, Spent, UnitId, own::Own, stricter},
     time::{Now, Tick},
 };
 
@@ -285,6 +285,9 @@ impl Ledger for Windows {
     fn tighten(&mut self, unit: &UnitId, limits: &Limits, now: Moment) {
         let now = Self::now(now);
         let mut state = self.pool.lock();
+        if state.tighten_own(unit, Own::told(limits)) {
+            return;
+        }
         if let Some(at) = state.unit_at(unit) {
             state.tighten_unit(at, limits, now);
         }

@@ -8,6 +8,7 @@ use crate::{
     share::{
         ledger::{Ledger, Moment, Spent},
         names::{Kind, UnitId},
+        own::{self, Own},
         wire::{Granted, Mark, Reply},
     },
     time::Tick,
@@ -70,7 +71,8 @@ impl Holder {
             }
         }
         for (unit, limits) in &reply.stricter {
-            self.counters.conflicts += u64::from(self.tightened.insert(unit.clone()));
+            let tightened = self.tightened.insert(unit.clone());
+            self.counters.conflicts += u64::from(tightened && self.is_conflict(unit, limits));
             ledger.tighten(unit, limits, now);
         }
         let eased = self.tightened.iter().filter(|unit| self.is_eased(unit, &sent, reply));
@@ -86,6 +88,13 @@ impl Holder {
         if reply.unknown_roster {
             self.hurry(now.tick);
         }
+    }
+
+    /// Whether it is news for this process that somebody has these limits: of what keys allow each part is told, its own too.
+    fn is_conflict(&self, unit: &UnitId, limits: &Limits) -> bool {
+        let Some(key) = own::key_of(unit) else { return true };
+        let own = self.infos.get(unit).map_or_else(Own::default, |info| Own::told(&info.limits));
+        !key.is_empty() && own.and(Own::told(limits)) != own
     }
 
     /// The board has heard what was sent.

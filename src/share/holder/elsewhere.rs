@@ -13,6 +13,7 @@ use crate::{
     share::{
         ledger::{Ledger, Moment},
         names::UnitId,
+        own,
         wire::{Days, Mark, Reply, UnitInfo},
     },
     time::Tick,
@@ -105,7 +106,7 @@ impl Holder {
     /// Whether limits of others that hold here hold no more, since the board does not say so any more. What has none of its own
     /// here is limited until it was asked for.
     pub(super) fn is_eased(&self, unit: &UnitId, sent: &Sent, reply: &Reply) -> bool {
-        let limited = self.infos.get(unit).is_some_and(|info| !info.limits.is_empty());
+        let limited = own::key_of(unit).is_none() && self.infos.get(unit).is_some_and(|info| !info.limits.is_empty());
         !reply.stricter.contains_key(unit) && (limited || (reply.recovering.is_none() && sent.looks.contains(unit)))
     }
 

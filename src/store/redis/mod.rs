@@ -112,8 +112,9 @@ impl Redis {
         let (id, now) = (self.batches.id(next), self.clock.now().wall_ms());
         let Some(words) = self.days.again(id, now, &self.batches.name()) else { return };
         // With the next batch, else.
-        if let Ok(_done) = write::run(&self.link, &words).await {
-            self.days.restored();
+        let Ok(answer) = write::run(&self.link, &words).await else { return };
+        self.days.restored();
+        if write::is_again(&answer) {
             tracing::warn!(
                 name: "keypool.usage_restored",
                 "the server has lost what keys used: what this process knew of the last days is there again"

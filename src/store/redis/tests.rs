@@ -114,6 +114,25 @@ async fn a_batch_whose_answer_was_lost_is_done_once() {
 }
 
 #[tokio::test]
+async fn what_was_used_is_said_to_be_there_again_only_where_it_was_gone() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = Redis::new(&link(&server, "one").await);
+    store.write(used(3)).await.unwrap();
+    for (number, gone) in [false, true, false].into_iter().enumerate() {
+        if gone {
+            server.command(&["FLUSHALL"]);
+        }
+        // As after a start of the server: it may be older.
+        store.days.doubt();
+        let words = store.days.again(format!("again-{number}"), 0, &store.batches.name()).unwrap();
+        let answer = super::write::run(&store.link, &words).await.unwrap();
+        assert_eq!(super::write::is_again(&answer), gone, "{answer:?}");
+        assert_eq!(sum(&store).await, 3);
+        store.days.restored();
+    }
+}
+
+#[tokio::test]
 async fn namespaces_share_nothing_and_all_names_are_in_one_slot() {
     let Some(server) = RedisServer::start() else { return };
     let (one, other) = (Redis::new(&link(&server, "one").await), Redis::new(&link(&server, "other").await));

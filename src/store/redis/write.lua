@@ -6,7 +6,7 @@ local DONE = base .. ':done'
 if call('ZSCORE', DONE, ARGV[1]) then return 0 end
 
 -- What the writer wrote before is not there any more; what it writes again is.
-local lost, there = false, false
+local lost, there, again = false, false, false
 local at = 3
 -- A change of keys is one only if nobody else changed them since they were looked at: then it has this number.
 if ARGV[3] == 'g' then
@@ -94,6 +94,7 @@ local doing = {
   W = function()
     local day, writer = take(), take()
     there = call('HSETNX', base .. ':usage:' .. day, writer, 1) == 0
+    again = again or not there
   end,
   -- A day's use: whose, and what comes to it.
   d = function()
@@ -119,4 +120,5 @@ while at <= #ARGV do doing[take()]() end
 call('ZADD', DONE, ARGV[2], ARGV[1])
 call('ZREMRANGEBYSCORE', DONE, '-inf', string.format('%.0f', ARGV[2] - 3600000))
 if lost then return 3 end
+if again then return 4 end
 return 1

@@ -29,6 +29,11 @@ pub(super) fn is_lost(answer: &Value) -> bool {
     matches!(answer, Value::Int(3))
 }
 
+/// The same where what was written before is there again, since it was not.
+pub(super) fn is_again(answer: &Value) -> bool {
+    matches!(answer, Value::Int(4))
+}
+
 pub(super) fn failed(error: RedisError) -> StoreError {
     StoreError::of_server("the batch was not written", error)
 }

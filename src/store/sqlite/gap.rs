@@ -15,9 +15,18 @@ pub(super) fn mark(connection: &Connection) -> Result<(), Failure> {
     Ok(connection.execute_batch("CREATE TABLE IF NOT EXISTS gap (one INTEGER PRIMARY KEY) STRICT")?)
 }
 
-/// The same in a file that nobody has open.
+/// The same in a copy that nobody has open. Where no pool ever worked on the file nothing was used by then: keys that somebody
+/// added, and the file with them, are only getting ready to serve.
 pub(super) fn mark_copy(copy: &Path) -> Result<(), Failure> {
-    mark(&Connection::open(copy)?)
+    let copy = Connection::open(copy)?;
+    if was_served(&copy)? { mark(&copy) } else { Ok(()) }
+}
+
+/// Whether a pool worked on the file.
+fn was_served(connection: &Connection) -> Result<bool, Failure> {
+    let any = "SELECT EXISTS (SELECT 1 FROM board) OR EXISTS (SELECT 1 FROM run WHERE epoch > 0)
+        OR EXISTS (SELECT 1 FROM windows) OR EXISTS (SELECT 1 FROM key_usage) OR EXISTS (SELECT 1 FROM journal)";
+    Ok(connection.query_row(any, [], |row| row.get(0))?)
 }
 
 /// Says it in a file that takes the place of one that was set aside, however long ago that was.

@@ -219,6 +219,7 @@ impl Pools {
         let base = beside.provider.base();
         let goes_by = Arc::new(Mutex::new(goes_by));
         let looks = keys.looks();
+        let process = self.process.clone().with(keys.shut());
         let following = {
             let (goes_by, pool) = (Arc::clone(&goes_by), pool.clone());
             tokio::spawn(async move {
@@ -229,7 +230,7 @@ impl Pools {
             })
         };
         let records = Records::from(database.clone());
-        let present = tokio::spawn(processes::tell(records.clone(), self.process.clone(), pool.clone()));
+        let present = tokio::spawn(processes::tell(records.clone(), process, pool.clone()));
         let belongings = (beside.kind == ProviderName::Gemini).then(|| {
             let (clock, records, pool) = (self.clock.clone(), records.clone(), Some(pool.clone()));
             Arc::new(Belongings::new(base.clone(), clock, records, pool))

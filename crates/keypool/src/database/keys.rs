@@ -15,7 +15,7 @@ use tower_keypool::{
     store::{BookKey, KeptSecret, KeyBook, KeyRecord, KeyStanding, Sqlite, StoreError},
 };
 
-use super::{Database, Records, SecretKey, Site, tenants};
+use super::{Database, Records, SecretKey, Shut, Site, tenants};
 
 /// How often it is asked for news: what a command changes acts within 2 s everywhere.
 const ROUND: Duration = Duration::from_millis(500);
@@ -44,6 +44,7 @@ pub struct Keys {
     asked: Vec<Acted>,
     told: Vec<Acted>,
     looks: Looks,
+    shut: Shut,
 }
 
 /// Dropped once what was asked for is done.
@@ -74,6 +75,8 @@ pub struct Told {
     pub lifted: Vec<String>,
     /// Keys whose secret is encrypted with a key that is not at hand.
     locked: usize,
+    /// Hashes and names of all whose secret cannot be had.
+    shut: Vec<(String, String)>,
     revision: u64,
 }
 
@@ -153,12 +156,18 @@ impl Keys {
             asked: Vec::new(),
             told: Vec::new(),
             looks: Looks(looks),
+            shut: Shut::default(),
         }
     }
 
     /// For whoever changes them here.
     pub fn looks(&self) -> Looks {
         self.looks.clone()
+    }
+
+    /// Those whose secret cannot be had here, as of the last look.
+    pub fn shut(&self) -> Shut {
+        self.shut.clone()
     }
 
     /// The keys as they are, where there is a database.
@@ -187,6 +196,7 @@ impl Keys {
         let mut told = told(&book, &SecretKey::of(store.path())?, &self.known, &mut self.before);
         told.source.tokens = tenants::tokens(&Records::Kept(store.clone())).await?.into_iter().collect();
         self.known = book;
+        self.shut.are(std::mem::take(&mut told.shut));
         Ok(Some(told))
     }
 
@@ -257,7 +267,7 @@ fn told(book: &KeyBook, secret_key: &SecretKey, known: &KeyBook, before: &mut Ha
     let earlier = std::mem::take(before);
     let mut source = Source::new(Rank::Database);
     let mut files = BTreeSet::new();
-    let mut locked = 0;
+    let (mut locked, mut shut) = (0, Vec::new());
     let origin = Origin::named("database");
     let mut keys: Vec<_> = book.keys().collect();
     // As they were added.
@@ -285,6 +295,7 @@ fn told(book: &KeyBook, secret_key: &SecretKey, known: &KeyBook, before: &mut Ha
                 });
                 let Some((kept, secret)) = had else {
                     locked += usize::from(is_sealed(&key.record.secret));
+                    shut.push((hash.to_owned(), key.record.id.clone()));
                     source.notes.push(note("the key is left out"));
                     continue;
                 };
@@ -306,7 +317,7 @@ fn told(book: &KeyBook, secret_key: &SecretKey, known: &KeyBook, before: &mut Ha
         }
         source.keys.push(spec);
     }
-    Told { source, files, lifted: Vec::new(), locked, revision: book.revision().saturating_sub(1) }
+    Told { source, files, lifted: Vec::new(), locked, shut, revision: book.revision().saturating_sub(1) }
 }
 
 fn is_sealed(secret: &KeptSecret) -> bool {

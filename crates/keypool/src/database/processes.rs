@@ -8,7 +8,7 @@ use tower_keypool::{
     store::{Ledger, LedgerEntry, Placing, StoreError},
 };
 
-use super::Records;
+use super::{Records, Shut};
 use crate::standing::now_ms;
 
 /// The kind of their records.
@@ -48,8 +48,14 @@ pub struct Process {
     pub pool_bytes: Option<usize>,
     /// Requests of that pool, since it began, that went over to keys of a later priority.
     pub spills: Option<u64>,
+    /// Hashes of the database's keys that it left out, since it cannot have their secrets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// When it said so.
     pub seen: i64,
+    /// What [`left_out`](Self::left_out) is told from.
+    #[serde(skip)]
+    shut: Shut,
 }
 
 impl Process {
@@ -69,8 +75,15 @@ impl Process {
         Self { id, name, host, pid, version, listen, started: now_ms(), ..Self::default() }
     }
 
+    /// The same where it works on a database of which it cannot open these.
+    #[must_use]
+    pub fn with(self, shut: Shut) -> Self {
+        Self { shut, ..self }
+    }
+
     /// As it is now. Looks at each key of the pool, on a thread of its own.
     pub async fn now(&self, pool: &KeyPool) -> Self {
+        let left_out = self.shut.told(pool);
         let (sharing, pool) = (pool.sharing(), pool.clone());
         let looked = tokio::task::spawn_blocking(move || pool.snapshot_in_pieces(0)).await.ok();
         Self {
@@ -80,6 +93,7 @@ impl Process {
             units_held: sharing.map(|sharing| sharing.held),
             units: sharing.map(|sharing| sharing.units),
             sharing: sharing.map(|sharing| sharing.state.word().to_owned()),
+            left_out,
             seen: now_ms(),
             ..self.clone()
         }

@@ -17,11 +17,17 @@ pub struct Days {
 impl Days {
     /// As the configuration says, then the database. Keys of one owner have one zone: the first that is named.
     pub fn new(book: &KeyBook, configured: &Configured) -> Self {
+        Self::knowing(book, configured, &BTreeMap::new())
+    }
+
+    /// The same, and then as gateways `told` of keys of their files, by hash.
+    pub fn knowing(book: &KeyBook, configured: &Configured, told: &BTreeMap<String, String>) -> Self {
         let usual = configured.calendar.clone();
         // Hash, owner and zone, the configuration's first.
         let said = configured.keys.iter().map(|spec| (spec.hash(), spec.owner.clone(), spec.zone.clone()));
         let kept = book.keys().map(|(hash, key)| {
             let zone = key.settings.as_ref().and_then(|said| said.zone.clone());
+            let zone = zone.or_else(|| told.get(hash).cloned());
             (hash.to_owned(), key.record.owner.clone(), zone)
         });
         let all: Vec<_> = said.chain(kept).collect();

@@ -19,7 +19,7 @@ use tower_keypool::{
 };
 
 use self::{opens::Opens, scene::Scene};
-use crate::database::Database;
+use crate::database::{Database, Records, zones};
 
 pub use calendar::{Calendar, now_ms};
 pub use configured::Configured;
@@ -129,7 +129,11 @@ impl Standings {
             Some(store) => (store.key_book().await?, store.look().await?),
             None => Default::default(),
         };
-        let days = Days::new(&book, configured);
+        let zones = match store {
+            Some(store) => zones::told(&Records::Kept(store.clone()), calendar.now_ms()).await?,
+            None => BTreeMap::new(),
+        };
+        let days = Days::knowing(&book, configured, &zones);
         let usage = match (store, days.span("today")) {
             (Some(store), Some((first, last))) => store.usage(&first, &last).await?,
             _ => Vec::new(),

@@ -5,7 +5,10 @@ use std::time::Duration;
 use gemini_sim::{Fault, GeminiSim, Key, Project, Refusal, Rule};
 use serde_json::{Value, json};
 
-use crate::home::{Ended, Home, secret};
+use crate::{
+    binary::Running,
+    home::{Ended, Home, end, secret},
+};
 
 /// Good, of another project, invalid, suspended, leaked, unpaid, with an API that is off, refused without a reason.
 async fn provider() -> GeminiSim {
@@ -274,6 +277,63 @@ async fn a_key_that_cannot_be_opened_is_not_usable() {
     home.run(&["keys", "remove", "plain"]).good();
     assert_eq!(home.run(&["health"]).code, 2);
     test_keys(&home, &sim, &[]).bad(2, "there is no API key");
+}
+
+/// Only the gateway has the file that says it, and commands count the key's day as that one does, also when it is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_that_only_the_gateways_file_says_is_known_to_commands() {
+    let sim = provider().await;
+    // Of these two one has another date than the provider's at any time.
+    for zone in ["Pacific/Kiritimati", "Pacific/Pago_Pago"] {
+        let home = Home::new();
+        let keys = home.write("keys.txt", &format!("{} id=far zone={zone} rpd=1\n", secret(0)));
+        let running = home.serve(&sim, &["--keys", &keys]);
+        crate::home::asked_until(&running, || home.key("far")["last_success"] != Value::Null).await;
+        let mut out = home.key("far")["out_for_today"].clone();
+        for _ in 0..100 {
+            if out != serde_json::json!([]) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            out = home.key("far")["out_for_today"].clone();
+        }
+        end(running).await;
+        assert_ne!(out, serde_json::json!([]), "{zone}");
+        assert_eq!(home.key("far")["out_for_today"], out, "{zone}");
+    }
+}
+
+/// The gateway has another key for the secrets than the command that looks: what it could not open nobody uses.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_the_gateway_left_out_is_not_usable() {
+    let (home, sim) = (Home::new(), provider().await);
+    let keys = ["a", "b"].map(|digit| digit.repeat(64));
+    let with = |key: &str, args: &[&str], text: &str| {
+        let mut command = home.command(args);
+        command.env("KEYPOOL_SECRET_KEY", key);
+        Home::ended(command, text)
+    };
+    with(&keys[0], &["add-key", "-", "--id", "sealed"], &secret(0)).good();
+    home.add(1, "plain", &["--plain"]);
+    assert!(with(&keys[0], &["health"], "").good().contains("2 of 2"));
+    let args = ["serve", "--listen", "127.0.0.1:0", "--upstream", &sim.url()];
+    let mut command = home.command(&args);
+    command.env("KEYPOOL_SECRET_KEY", &keys[1]);
+    let running = Running::of(command);
+    let mut health = with(&keys[0], &["health"], "");
+    for _ in 0..100 {
+        if health.code != 0 {
+            break;
+        }
+        // It says so as soon as it serves.
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        health = with(&keys[0], &["health"], "");
+    }
+    assert!(health.code == 1 && health.out.contains("sealed is faulty: the gateway that runs"), "{health:?}");
+    assert_eq!((&home.key("sealed")["state"], &home.key("plain")["state"]), (&"faulty".into(), &"usable".into()));
+    let told = home.run(&["stats", "--json"]).json();
+    assert_eq!(told["processes"][0]["left_out"].as_array().map(Vec::len), Some(1), "{told}");
+    end(running).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,14 +24,15 @@ local function days_of(record, now)
   return days
 end
 
--- Says what is counted of the days that a process asks for, as far as that is known; and the limits of what it has none for.
+-- Says what is counted of the days that a process asks for, as far as that is known; and the limits of what it has none
+-- for. What keys allow by themselves is lent to nobody, and told here alone.
 local function tell_days(renewal, now, reply)
   for _, roster in ipairs(live_rosters()) do reply.differ = reply.differ or roster ~= renewal.roster or nil end
   for _, name in ipairs(renewal.looks or {}) do
     local own = limits_in(renewal.roster, name)
-    if not own or is_empty(own) then
+    if not own or is_empty(own) or name:sub(1, 5) == 'key\n\n' then
       local limits = limits_of(name)
-      if not is_empty(limits) then reply.stricter[name] = limits end
+      if not equal(stricter(own or {}, limits), own or {}) then reply.stricter[name] = limits end
     end
     local record = unit(name)
     if record and record.generation == state.generation and not record.days_unknown and not is_joining(record) then

@@ -93,6 +93,12 @@ pub(super) fn read_first(to: &Transaction<'_>, desk: &mut SharedDesk) -> Result<
 
 /// It lost something. What it knows of those who worked on it holds.
 pub(super) fn doubt(to: &Transaction<'_>, desk: &mut SharedDesk, life: &Life, now: i64) -> Result<(), Failure> {
+    tracing::warn!(
+        name: "keypool.counts_gone",
+        "the database is a copy, or was begun in the place of one that broke: what was used since it was made it does not know; \
+         what limits may have allowed counts as used, of days until they end. Where the file that was last worked on is still \
+         there, put that in its place"
+    );
     let mut gone = HashSet::new();
     for (holder, ended) in desk.shelf.holders(now) {
         if ended || life.is_gone(&holder) {

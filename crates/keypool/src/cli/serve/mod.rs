@@ -33,7 +33,7 @@ use crate::{
     database::{
         self, Keys, Records, Site,
         processes::{self, Process},
-        tenants,
+        tenants, zones,
     },
     gateway::{Door, Gateway, Setup, listen, live::Live, tenant::From as TenantsFrom, tls::Tls, token::Token},
     reload::{Apply, Reload, Runs, Tell},
@@ -144,6 +144,7 @@ impl Serve {
             };
             let process = Process::this(address.to_string());
             let mut beside = Pools::new(site.clone(), Arc::clone(&traffic), clock.clone(), process.clone());
+            let process = process.with(keys.shut());
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
             let others = beside.stand(&loaded).await;
             if let Some(error) = beside.lacking() {
@@ -155,6 +156,7 @@ impl Serve {
             status.stand_beside(&beside.pools());
             hide_keys(&pool, &beside.pools());
             let gateway = gateway.telling(status, traffic).keeping(records.clone(), pool.clone());
+            tell_zones(&records, &loaded).await;
             let (reload, asks) = mpsc::channel(4);
             let admin = {
                 let scene = Scene::new(loaded.clone(), pool.clone(), beside.sides());
@@ -188,11 +190,11 @@ impl Serve {
             let apply: Apply = {
                 let (gateway, tls, beside, setup) =
                     (Arc::clone(&gateway), tls.clone(), Arc::clone(&beside), Arc::new(setup));
-                let pool = pool.clone();
+                let (pool, records) = (pool.clone(), records.clone());
                 Arc::new(move |loaded: &Loaded| {
                     let (gateway, tls, beside) = (Arc::clone(&gateway), tls.clone(), Arc::clone(&beside));
                     let (admin, setup, loaded) = (Arc::clone(&admin), Arc::clone(&setup), loaded.clone());
-                    let pool = pool.clone();
+                    let (pool, records) = (pool.clone(), records.clone());
                     Box::pin(async move {
                         gateway.tenants().set(TenantsFrom::Configuration, loaded.tenants.clone());
                         gateway.change(setup(&loaded));
@@ -203,6 +205,7 @@ impl Serve {
                         gateway.tell_of(&beside.pools());
                         hide_keys(&pool, &beside.pools());
                         admin.change(&loaded, beside.sides());
+                        tell_zones(&records, &loaded).await;
                     })
                 })
             };
@@ -268,4 +271,9 @@ fn hide_keys(own: &KeyPool, beside: &BTreeMap<String, KeyPool>) {
     for pool in beside.values().chain([own]) {
         pool.stand_beside(beside.values().chain([own]));
     }
+}
+
+/// Commands show days as this process counts them. A store that is away is told of elsewhere.
+async fn tell_zones(records: &Records, loaded: &Loaded) {
+    let _ = zones::tell(records, &loaded.keys.keys, standing::now_ms()).await;
 }

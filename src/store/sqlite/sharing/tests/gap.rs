@@ -130,6 +130,23 @@ fn a_copy_that_is_put_back_has_lost_what_happened_since() {
     });
 }
 
+/// Keys were added, and nobody served them yet: no day of theirs is used up.
+#[test]
+fn of_a_copy_of_a_file_that_was_never_served_nothing_is_used() {
+    runtime().block_on(async {
+        let (folder, clock) = (tempfile::tempdir().expect("a folder"), clock());
+        let (path, copy) = (folder.path().join("keypool.db"), folder.path().join("copy.db"));
+        let made = Sqlite::open(&path).expect("a database");
+        made.edit_keys(|_| ()).await.expect("a command looked at its keys");
+        made.backup(&copy).await.expect("a copy");
+        drop(made);
+        let mut one = party(&copy, &clock, "one");
+        Store::load(&one.board).await.expect("loaded");
+        let granted = within(&mut one, &clock, 2).await;
+        assert!(granted.len() == 2 && granted.iter().all(|unit| unit.days_unknown.is_none()), "{granted:?}");
+    });
+}
+
 /// What those who worked on it noted before it was copied is known, and since then no more than the minutes allowed was used.
 #[test]
 fn of_a_copy_that_is_put_back_what_is_known_of_a_day_holds() {
