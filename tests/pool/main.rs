@@ -10,6 +10,7 @@ mod exits;
 mod guard;
 mod lanes;
 mod learning;
+mod many;
 mod priorities;
 mod probes;
 mod ramp;
