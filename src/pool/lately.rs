@@ -25,8 +25,10 @@ pub(super) struct Lately {
 }
 
 impl Lately {
-    fn is_of(&self, ask: &Ask<'_>) -> bool {
+    /// Whether it is what this asks, of so many keys.
+    fn is_of(&self, ask: &Ask<'_>, keys: usize) -> bool {
         (self.lane, self.need, self.free, self.wait) == (ask.lane, ask.need, ask.demand.free, ask.demand.wait)
+            && self.said.keys == keys
             && ask.now.tick < self.until
     }
 
@@ -49,7 +51,8 @@ impl State {
         let any = matches!(ask.demand.affinity, Affinity::Any | Affinity::Near(_) | Affinity::Lasting);
         let alike = any && ask.ticket == u64::MAX && ask.demand.particulars.earlier().is_none();
         let Some(lasts) = self.look_lasts().filter(|_| alike) else { return self.diagnose(ask) };
-        if let Some(lately) = self.lately.as_deref().filter(|lately| lately.is_of(ask)) {
+        let keys = self.roster.len();
+        if let Some(lately) = self.lately.as_deref().filter(|lately| lately.is_of(ask, keys)) {
             return lately.as_of(ask.now.tick);
         }
         let said = self.diagnose(ask);

@@ -22,11 +22,26 @@ pub(super) fn mark_copy(copy: &Path) -> Result<(), Failure> {
     if was_served(&copy)? { mark(&copy) } else { Ok(()) }
 }
 
-/// Whether a pool worked on the file.
+/// Whether a pool worked on the file, of whichever version it is.
 fn was_served(connection: &Connection) -> Result<bool, Failure> {
-    let any = "SELECT EXISTS (SELECT 1 FROM board) OR EXISTS (SELECT 1 FROM run WHERE epoch > 0)
-        OR EXISTS (SELECT 1 FROM windows) OR EXISTS (SELECT 1 FROM key_usage) OR EXISTS (SELECT 1 FROM journal)";
-    Ok(connection.query_row(any, [], |row| row.get(0))?)
+    const TOLD: [(&str, &str); 5] = [
+        ("board", "SELECT EXISTS (SELECT 1 FROM board)"),
+        ("run", "SELECT EXISTS (SELECT 1 FROM run WHERE epoch > 0)"),
+        ("windows", "SELECT EXISTS (SELECT 1 FROM windows)"),
+        ("key_usage", "SELECT EXISTS (SELECT 1 FROM key_usage)"),
+        ("journal", "SELECT EXISTS (SELECT 1 FROM journal)"),
+    ];
+    for (table, any) in TOLD {
+        if has_table(connection, table)? && connection.query_row(any, [], |row| row.get(0))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn has_table(connection: &Connection, name: &str) -> Result<bool, Failure> {
+    let table = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";
+    Ok(connection.query_row(table, [name], |row| row.get(0))?)
 }
 
 /// Says it in a file that takes the place of one that was set aside, however long ago that was.
@@ -51,6 +66,5 @@ pub(super) fn take(to: &Transaction<'_>) -> Result<bool, Failure> {
 
 /// Whether the file says it.
 pub(super) fn is_marked(connection: &Connection) -> Result<bool, Failure> {
-    let table = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'gap')";
-    Ok(connection.query_row(table, [], |row| row.get(0))?)
+    has_table(connection, "gap")
 }

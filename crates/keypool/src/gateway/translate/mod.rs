@@ -109,13 +109,15 @@ pub(super) struct Translator<S> {
     pub(super) answers: Answers,
     /// Who is not asked what streams cost.
     pub(super) unasked: Unasked,
-    /// It is read only to count it by what it asks for: nothing is refused for how its body is written.
+    /// It is read only to count it: nothing is refused for how its body is written.
     pub(super) may_go_unread: bool,
     /// What knows the models of the gateway's own provider, where it is asked for them.
     pub(super) shelves: Option<Shelves>,
 }
 
 type Answered<B> = (Outcome, Response<Said<B>>);
+/// A translation under way.
+pub(super) type Translation<B> = Pin<Box<dyn Future<Output = Answered<B>> + Send>>;
 
 impl<S, B> Translator<S>
 where
@@ -341,8 +343,10 @@ where
 
     /// Whether the tenant may ask this model.
     fn may_use(&self, model: &str) -> Result<(), Fault> {
-        let fault = || Fault::of_status(StatusCode::FORBIDDEN, NOT_THIS_MODEL).at("model");
-        self.tenant.may_use(model).then_some(()).ok_or_else(fault)
+        self.tenant
+            .may_use(model)
+            .then_some(())
+            .ok_or_else(|| Fault::of_status(StatusCode::FORBIDDEN, NOT_THIS_MODEL).at("model"))
     }
 
     fn created(&self) -> i64 {
@@ -394,9 +398,6 @@ fn unique() -> Result<String, Fault> {
     getrandom::fill(&mut bytes).map_err(|_| Fault::new(Kind::Internal, "the system has no random numbers"))?;
     Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
 }
-
-/// A translation under way.
-pub(super) type Translation<B> = Pin<Box<dyn Future<Output = Answered<B>> + Send>>;
 
 #[cfg(test)]
 mod tests;
