@@ -343,10 +343,8 @@ where
 
     /// Whether the tenant may ask this model.
     fn may_use(&self, model: &str) -> Result<(), Fault> {
-        self.tenant
-            .may_use(model)
-            .then_some(())
-            .ok_or_else(|| Fault::of_status(StatusCode::FORBIDDEN, NOT_THIS_MODEL).at("model"))
+        let own = self.tenant.may_use(model).then_some(());
+        own.ok_or_else(|| Fault::of_status(StatusCode::FORBIDDEN, NOT_THIS_MODEL).at("model"))
     }
 
     fn created(&self) -> i64 {
@@ -394,9 +392,8 @@ fn answer<B>(body: impl Into<Bytes>, served_by: Option<ServedBy>, ignored: &Igno
 
 /// What no other answer is called.
 fn unique() -> Result<String, Fault> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(|_| Fault::new(Kind::Internal, "the system has no random numbers"))?;
-    Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
+    let number = getrandom::u64().map_err(|_| Fault::new(Kind::Internal, "the system has no random numbers"))?;
+    Ok(format!("{number:016x}"))
 }
 
 #[cfg(test)]
