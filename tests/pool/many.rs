@@ -15,7 +15,7 @@ const FULL: OutReason = OutReason::Full(Unit::Requests, Span::MINUTE);
 fn full() -> (KeyPool, ManualClock) {
     let (pool, time) = on(builder().keys((0..KEYS).map(key)).limits(FLASH, Limits::new().per_minute(1)));
     for _ in 0..KEYS {
-        take(&pool, FLASH);
+        drop(take(&pool, FLASH));
     }
     (pool, time)
 }
@@ -43,7 +43,7 @@ fn what_comes_back_or_goes_is_seen_at_once() {
     let (pool, _time) = full();
     assert_eq!(refused(&pool).1, KEYS);
     pool.add(key(KEYS)).expect("one more");
-    take(&pool, FLASH);
+    drop(take(&pool, FLASH));
     assert_eq!(refused(&pool).1, KEYS + 1);
     pool.disable(&id(3), "a test").expect("it is there");
     assert_eq!(refused(&pool).1, KEYS);
@@ -66,6 +66,6 @@ async fn a_large_prompt_gets_its_turn_among_small_ones() {
         sleep(secs(1)).await;
     }
     assert!(large.is_finished(), "it waits still");
-    large.await.expect("no panic").expect("a key");
+    drop(large.await.expect("no panic").expect("a key"));
     assert!(began.elapsed() < secs(75));
 }
