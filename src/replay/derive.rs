@@ -63,7 +63,7 @@ pub(super) fn complete_from(demand: &mut Demand, scan: &BodyScan, pool: &KeyPool
     }
     let Some(scan) = scan.model() else { return };
     if let (None, Some(named)) = (&demand.model, scan.model()) {
-        demand.model = Some(pool.share_name(&pool.provider().lane(named)));
+        demand.model = Some(pool.share_name(pool.provider().lane(named)));
     } else if demand.model.is_none() && scan.is_nameless() {
         demand.model = Some(NAMELESS.into());
     }

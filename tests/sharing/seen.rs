@@ -143,12 +143,12 @@ fn what_a_key_allows_by_itself_is_the_strictest_that_anybody_has() {
                 assert_eq!(allows(), Some(1), "noting {noting}, loose {loose}");
                 let sharing = |process: &Process| process.pool.sharing().expect("it shares").counters.conflicts;
                 assert_eq!((sharing(&strict), sharing(&other)), (0, 1), "and says so");
-                let (began, mut sum) = (tokio::time::Instant::now(), 0);
+                let (began, mut sum) = (strict.pool.clock().tick(), 0);
                 for _ in 0..40 {
                     sum += served(&strict.pool, 1, 1).await + served(&other.pool, 1, 1).await;
                     pass(1.0).await;
                 }
-                let most = began.elapsed().as_secs() as usize / 4 + 1;
+                let most = strict.pool.clock().tick().since(began).as_secs() as usize / 4 + 1;
                 assert!((most / 2..=most).contains(&sum), "noting {noting}, loose {loose}: {sum} of {most}");
                 // Nobody else has it any more.
                 strict.pool.shutdown().await;

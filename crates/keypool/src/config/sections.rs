@@ -263,7 +263,7 @@ impl<'de> Deserialize<'de> for Level {
 /// As it is read: editors offer our names, and take all in any case.
 fn level(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let in_any_case = |(name, _): &(&str, Level)| {
-        name.chars().map(|c| format!("[{}{c}]", c.to_ascii_uppercase())).collect::<String>()
+        name.chars().flat_map(|c| ['[', c.to_ascii_uppercase(), c, ']']).collect::<String>()
     };
     let all = LEVELS.iter().map(in_any_case).collect::<Vec<_>>().join("|");
     let ours: Vec<&str> = LEVELS[..OURS].iter().map(|(name, _)| *name).collect();
