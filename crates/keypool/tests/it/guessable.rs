@@ -23,16 +23,13 @@ fn a_short_token_is_refused_beyond_loopback_and_told_of_on_it() {
         (LONG, None, false),
     ] {
         let beyond = checked(&home, "0.0.0.0:0", Some(token));
-        match far {
-            Some(why) => {
-                assert!(beyond.err.contains("openssl rand -hex"), "{beyond:?}");
-                assert!(beyond.err.contains("PLACEHOLDER_TOKEN"), "{beyond:?}");
-                beyond.bad(2, why);
-            }
-            None => {
-                let noted = beyond.out.contains("harder to guess") && beyond.out.contains("PLACEHOLDER_TOKEN");
-                assert_eq!((beyond.code, noted), (0, token != LONG), "{beyond:?}");
-            }
+        if let Some(why) = far {
+            assert!(beyond.err.contains("openssl rand -hex"), "{beyond:?}");
+            assert!(beyond.err.contains("PLACEHOLDER_TOKEN"), "{beyond:?}");
+            beyond.bad(2, why);
+        } else {
+            let noted = beyond.out.contains("harder to guess") && beyond.out.contains("PLACEHOLDER_TOKEN");
+            assert_eq!((beyond.code, noted), (0, token != LONG), "{beyond:?}");
         }
         let told = checked(&home, "127.0.0.1:0", Some(token)).good();
         assert_eq!(told.contains("note: ") && told.contains("beyond loopback"), near, "{told}");
