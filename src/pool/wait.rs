@@ -238,9 +238,11 @@ impl State {
         let rested = self.rest_of_all(lane, now).map(|rest| rest.wakes(now));
         let held = &mut self.lanes[usize::from(lane)];
         let (books_at, books) = held.books_at;
+        // Once that is past nobody waits for it: whoever did has looked, or left.
+        let books_at = books.then_some(books_at).filter(|at| *at > now.tick);
         let next = held.timers.next(&held.cells);
         // While all rest nobody's timer matters.
-        rested.or_else(|| next.into_iter().chain(books.then_some(books_at)).min())
+        rested.or_else(|| next.into_iter().chain(books_at).min())
     }
 
     pub(super) fn settle_waiter(&mut self, index: u32, outcome: Result<Picked, NotNow>) {
