@@ -31,6 +31,7 @@ pub(super) fn head(granted: &Granted, head: &Parts) -> Verdict {
 pub(super) fn answer(granted: &Granted, head: &Parts, body: &[u8]) -> Verdict {
     let wall = granted.pool.clock().wall();
     let verdict = granted.pool.provider().judge(&asked(granted, &Answer::new(head.status, &head.headers, body, wall)));
+    let verdict = if granted.model.is_none() { of_no_model(verdict, head.status) } else { verdict };
     let verdict = match granted {
         _ if granted.particulars.of_resource => of_resource(verdict, head.status),
         _ if granted.names_nothing => of_key(verdict, granted.model.as_deref(), head.status),
@@ -61,6 +62,9 @@ pub(super) fn beginning(granted: &Granted, head: &Parts, data: &[u8]) -> Verdict
     let verdict = answer(granted, head, data);
     if verdict.is_success() { good(granted, head) } else { verdict }
 }
+
+/// So many others are asked at most for a model that a request counts in none for.
+const MOST_ELSEWHERE: u8 = 7;
 
 /// The most of a good answer that is judged as a whole.
 pub(super) const LARGEST_WHOLE: usize = 16 << 10;
@@ -96,6 +100,17 @@ pub(super) fn later_event(teller: &Teller, found: &Found) -> Option<Verdict> {
         return found.named.then(|| broken(&unknown_error()));
     }
     Some(broken(&verdict))
+}
+
+/// The same of a request that counts for no model: a model that is missing there (a question about it, a body that nobody
+/// looked into) says nothing of what else goes without one. Who has it answers, as of whatever is somebody's.
+fn of_no_model(verdict: Verdict, status: StatusCode) -> Verdict {
+    let missing = matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
+    if !missing || verdict.kind() != VerdictKind::ModelUnavailable || verdict.speaks_of_a_tier() {
+        return verdict;
+    }
+    let (code, advice) = (verdict.code_of().to_owned(), verdict.advice_of().to_owned());
+    Verdict::new(VerdictKind::WrongOwner).unclear().retry_cap(MOST_ELSEWHERE).code(code).advice(advice)
 }
 
 /// The same of a request for what only one owner's keys see: a refusal that names no cause is of that, not of the key.

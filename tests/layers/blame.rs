@@ -263,3 +263,35 @@ async fn a_sentence_is_heard_of_each_key_once() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_question_about_a_model_says_nothing_of_what_goes_without_one() {
+    const MISSING: &str = r#"{"error":{"message":"The model 'only-k1' does not exist","type":"invalid_request_error","param":"model","code":"model_not_found"}}"#;
+    let pool = pool(OpenAi::new(), 12);
+    for has in [3, 1, 6, 2] {
+        // One account has it: so whoever has not is not wrong for everything else.
+        let by = move |n| if n == has { json(200, "{}".to_owned()) } else { json(404, MISSING.to_owned()) };
+        let (answer, attempts) = send(&pool, "GET /v1/models/only-k1", "", by).await;
+        assert_eq!((answer.unwrap().0, attempts), (200, has));
+    }
+    // Nobody has it: eight are asked, and the last answer goes up.
+    let (answer, attempts) = send(&pool, "GET /v1/models/nobody-s", "", |_| json(404, MISSING.to_owned())).await;
+    assert_eq!((answer.unwrap(), attempts), ((404, MISSING.to_owned(), VerdictKind::WrongOwner), 8));
+    let snapshot = pool.snapshot();
+    assert!(snapshot.keys.iter().all(|key| key.rests.is_empty() && key.failed == 0), "{snapshot:?}");
+    assert_eq!(snapshot.available_keys, 12);
+    // So each of them is asked for what goes without a model.
+    let (answer, attempts) = send(&pool, "GET /v1/files/f", "", |n| match n {
+        12 => json(200, "{}".to_owned()),
+        _ => json(404, r#"{"error":{"message":"No such File object: f","type":"invalid_request_error"}}"#.to_owned()),
+    })
+    .await;
+    assert_eq!((answer.unwrap().0, attempts), (200, 12));
+    // A response's, too.
+    let (answer, attempts) = send(&pool, "GET /v1/responses/resp_1", "", |n| match n {
+        12 => json(200, "{}".to_owned()),
+        _ => json(404, r#"{"error":{"message":"Response with id 'resp_1' not found.","type":"invalid_request_error","param":null,"code":null}}"#.to_owned()),
+    })
+    .await;
+    assert_eq!((answer.unwrap().0, attempts), (200, 12));
+}

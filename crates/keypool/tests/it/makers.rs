@@ -93,6 +93,27 @@ async fn a_conversation_stays_with_the_account_that_has_it() {
         let other = respond(&running, (PLACEHOLDER, path), &turn("other", Some("unheard-of"), false)).await;
         assert_eq!((other.status, upstream.arrivals().len()), (StatusCode::OK, 1), "{other:?}");
     }
+    // What it answered is fetched and deleted there.
+    for ((token, path), last, maker) in makers.iter().filter(|(who, ..)| who.0 == PLACEHOLDER) {
+        for (method, behind) in [("GET", ""), ("GET", "/input_items"), ("POST", "/cancel"), ("DELETE", "")] {
+            let url = format!("{}{path}/resp_{last}{behind}", running.url);
+            let request = Request::builder().method(method).uri(url).header("authorization", format!("Bearer {token}"));
+            let answer = ask(request, String::new()).await;
+            let asked: Vec<String> = upstream.arrivals().into_iter().map(|arrival| arrival.key).collect();
+            assert_eq!(
+                (answer.status, asked),
+                (StatusCode::OK, vec![maker.clone()]),
+                "{method} {path}{behind}: {answer:?}"
+            );
+        }
+    }
+    // Of one that nobody here knows all accounts are asked.
+    for path in ["/v1/responses/resp_unheard-of", "/to/open/v1/responses/resp_unheard-of"] {
+        let request =
+            Request::get(format!("{}{path}", running.url)).header("authorization", format!("Bearer {PLACEHOLDER}"));
+        let answer = ask(request, String::new()).await;
+        assert_eq!((answer.status, upstream.arrivals().len()), (StatusCode::NOT_FOUND, KEYS.len()), "{answer:?}");
+    }
     // Where that account is out, no other is asked in its place.
     for (who, last, maker) in &makers {
         upstream.mood(maker, Mood::Limited(40));

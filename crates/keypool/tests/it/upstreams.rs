@@ -156,6 +156,15 @@ async fn answer(
     let foreign = (kind, mood) == (Kind::OpenAi, Mood::Good) && books.is_anothers(&key, &body);
     let target = head.uri.to_string();
     books.arrivals.push(Arrival { key, target, headers: head.headers.clone(), body: body.clone() });
+    let named = head.uri.path().split_once("/responses/").and_then(|(_, behind)| behind.split('/').next());
+    if let (Some(id), Mood::Good) = (named, mood) {
+        if books.made.get(id).is_some_and(|made| *made == books.arrivals[books.arrivals.len() - 1].key) {
+            return Ok(told(200, &[], &json!({ "id": id, "object": "response", "status": "completed", "output": [] })));
+        }
+        let message = format!("Response with id '{id}' not found.");
+        let error = json!({ "message": message, "type": "invalid_request_error", "param": null, "code": null });
+        return Ok(told(404, &[], &json!({ "error": error })));
+    }
     if foreign {
         let message = "Previous response with id 'resp_x' not found.";
         let error = json!({ "message": message, "type": "invalid_request_error", "param": "previous_response_id",

@@ -28,7 +28,7 @@ use crate::{
         forward::{
             affinity::{self, By, Numbers},
             head::Tidy,
-            resource::{self, Unknown},
+            resource::{self, Unknown, makers},
             send,
             upload::Passage,
             wishes::Wish,
@@ -201,6 +201,10 @@ where
                 gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
                 return Ok(counted(visit, outcome, limited, response));
             }
+            if makers::answer_in(parts.uri.path()).is_some() {
+                let known = &gateway.own.resources;
+                Box::pin(known.lead_to_answer(&mut parts, &other.name, other.pool.as_ref())).await;
+            }
             let passing = send::pass(other.stack, Request::from_parts(parts, Outgoing::Came(body)));
             let answered = match visit.span().cloned() {
                 None => Box::pin(passing).await,
@@ -269,7 +273,13 @@ where
         }
         let course = match &passage {
             Passage::Chunk(chunk) => chunk_on(chunk, &mut parts, body),
-            _ if turn.setup.dialects.provider != Dialect::Gemini => Course::through(Outgoing::Came(body)),
+            _ if turn.setup.dialects.provider != Dialect::Gemini => {
+                if makers::answer_in(parts.uri.path()).is_some() {
+                    let (known, pool) = (&gateway.own.resources, gateway.own.uploads.pool.as_ref());
+                    Box::pin(known.lead_to_answer(&mut parts, "", pool)).await;
+                }
+                Course::through(Outgoing::Came(body))
+            }
             _ => {
                 match resource::at_once(&gateway.own.resources, (&tenant, gateway.tenants.is_alone()), &mut parts, body)
                 {

@@ -57,7 +57,10 @@ pub(super) async fn read(headers: &HeaderMap, body: Arriving, held: &mut Held) -
 }
 
 pub(super) fn too_large() -> Fault {
-    let message = format!("the body is larger than {} MiB, which is all that is translated", MOST_ASKED >> 20);
+    let message = format!(
+        "the body is larger than {} MiB, which is all that is read to translate it or to find its provider",
+        MOST_ASKED >> 20
+    );
     Fault::new(Kind::TooLarge, message)
 }
 

@@ -1,8 +1,9 @@
 //! Who made what a provider of another dialect than Gemini's gave an id to: that account alone has it.
 
-use tower_keypool::{Affinity, KeyId, KeyPool};
+use http::request::Parts;
+use tower_keypool::{Affinity, Demand, KeyId, KeyPool};
 
-use super::{By, Resources};
+use super::{By, Resources, ids};
 use crate::gateway::dialect::Dialect;
 
 /// Whose ids an answer gives: a provider's that speaks this dialect and is called so, by a key of this pool.
@@ -36,4 +37,21 @@ impl Resources {
         let way = ways.next()?;
         ways.all(|other| other == way).then_some(way)
     }
+
+    /// Has a request whose path names an answer (`/v1/responses/resp_1/input_items`) carried by a key of the account that made
+    /// it, where that is known.
+    pub(in crate::gateway) async fn lead_to_answer(&self, parts: &mut Parts, provider: &str, pool: Option<&KeyPool>) {
+        let Some(id) = answer_in(parts.uri.path()) else { return };
+        let names = [ids::kept_as(provider, id)];
+        if let Some(way) = self.way_to_maker(&names, pool).await {
+            let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
+            parts.extensions.insert(demand.affinity(way).of_resource());
+        }
+    }
+}
+
+/// The answer that a path names.
+pub(in crate::gateway) fn answer_in(path: &str) -> Option<&str> {
+    let (_, behind) = path.split_once("/responses/")?;
+    behind.split('/').next().filter(|id| id.starts_with("resp"))
 }
