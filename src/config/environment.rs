@@ -110,6 +110,26 @@ impl Environment {
         Ok(None)
     }
 
+    /// What this variable holds, and what the file does that `NAME_FILE` names: of `KEYPOOL_NAME`, where one of the two is
+    /// there, else of `NAME`.
+    pub(super) fn secrets(&self, name: &str) -> Vec<Result<Variable, Problem>> {
+        let at = |name: String| {
+            let value = self.exact(name.clone()).map(Ok);
+            let file = self.exact(format!("{name}_FILE")).map(|file| {
+                let value = read(Path::new(&file.value)).map_err(|why| Problem::new(file.origin(), "", why))?;
+                Ok(Variable { name: file.name, value })
+            });
+            value.into_iter().chain(file).collect::<Vec<_>>()
+        };
+        both(name).into_iter().map(at).find(|found| !found.is_empty()).unwrap_or_default()
+    }
+
+    /// The file that [`Environment::secrets`] reads, if it reads one.
+    pub(super) fn secrets_file(&self, name: &str) -> Option<PathBuf> {
+        let file = |name: &String| self.get(&format!("{name}_FILE")).map(PathBuf::from);
+        both(name).iter().find(|name| self.get(name).is_some() || file(name).is_some()).and_then(file)
+    }
+
     /// The file that [`Environment::first_secret`] reads for these names, if it reads one.
     pub fn secret_file(&self, names: impl IntoIterator<Item = String>) -> Option<PathBuf> {
         for name in names {

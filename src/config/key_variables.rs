@@ -2,11 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{
-    Environment, KeySpec, Problem, Rank, Source,
-    environment::{self, Variable},
-    key_file,
-};
+use super::{Environment, KeySpec, Problem, Rank, Source, environment::Variable, key_file};
 use crate::{key::Tier, limit::Limits};
 
 /// Whose keys: what the names of its variables begin with.
@@ -73,26 +69,27 @@ impl KeyVariables {
         // What is wrong with them is said, whether they limit a key or not.
         let rates = [Tier::Free, Tier::Paid].map(|tier| self.rate(environment, &tier, problems));
         for (name, tier) in self.names(environment) {
-            let variable = match environment.secret(&name) {
-                Ok(Some(variable)) => variable,
-                Ok(None) => continue,
-                Err(problem) => {
-                    problems.push(problem);
-                    continue;
-                }
-            };
             let rate = tier.as_ref().map(|tier| &rates[usize::from(*tier != Tier::Free)]);
-            take(&mut source, &variable, not_keys, |mut spec| {
-                spec.tier.clone_from(&tier);
-                match rate {
-                    Some(Rate::Said(limits)) => {
-                        spec.limits.insert("*".to_owned(), limits.clone());
+            for variable in environment.secrets(&name) {
+                let variable = match variable {
+                    Ok(variable) => variable,
+                    Err(problem) => {
+                        problems.push(problem);
+                        continue;
                     }
-                    Some(Rate::Assumed(limits)) => spec.assumed = limits.clone(),
-                    None => {}
-                }
-                spec
-            });
+                };
+                take(&mut source, &variable, not_keys, |mut spec| {
+                    spec.tier.clone_from(&tier);
+                    match rate {
+                        Some(Rate::Said(limits)) => {
+                            spec.limits.insert("*".to_owned(), limits.clone());
+                        }
+                        Some(Rate::Assumed(limits)) => spec.assumed = limits.clone(),
+                        None => {}
+                    }
+                    spec
+                });
+            }
         }
         source
     }
@@ -100,7 +97,7 @@ impl KeyVariables {
     /// The files that hold keys of the environment: those of `…_FILE` variables.
     pub fn files(&self, environment: &Environment) -> Vec<PathBuf> {
         let names = self.names(environment).into_iter();
-        names.filter_map(|(name, _)| environment.secret_file(environment::both(&name))).collect()
+        names.filter_map(|(name, _)| environment.secrets_file(&name)).collect()
     }
 
     /// Requests a minute of the keys of a tier's variable.

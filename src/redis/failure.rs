@@ -101,15 +101,19 @@ impl RedisError {
 /// Our word for a server that has as many clients as it may have, which has none of its own.
 const FULL: &str = "MAXCLIENTS";
 
+/// The same of a node of a cluster that is asked for another database than its one.
+const ONE_DATABASE: &str = "ONEDATABASE";
+
 /// What the server calls the reason. Where a number of a database could not be chosen the client tells the sentence alone.
 fn code(error: &redis::RedisError) -> Option<&str> {
-    const SENTENCES: [(&str, &str); 6] = [
+    const SENTENCES: [(&str, &str); 7] = [
         ("loading the dataset", "LOADING"),
         ("against a read only", "READONLY"),
         ("link with master is down", "MASTERDOWN"),
         ("authentication required", "NOAUTH"),
         ("is busy running a script", "BUSY"),
         ("max number of clients", FULL),
+        ("not allowed in cluster mode", ONE_DATABASE),
     ];
     let by_sentence = || {
         let told = error.to_string().to_lowercase();
@@ -127,6 +131,16 @@ fn hint(code: &str) -> Option<&'static str> {
              its place (redis-cli REPLICAOF NO ONE)"
         }
         "MASTERDOWN" => ", since it is a replica that has lost its master",
+        "MOVED" | "ASK" => {
+            ", since it is a node of a Redis Cluster, and another node has the slot of our names (they share one hash tag): \
+             name the master that its answer tells (store.url, --redis, KEYPOOL_REDIS_URL), or a server that is no cluster"
+        }
+        "CROSSSLOT" => {
+            ", since it is a Redis Cluster, where a call's names must share one hash tag, as ours do if nothing on the way \
+             changes them: name the master that has their slot (store.url, --redis, KEYPOOL_REDIS_URL), or a server that is no \
+             cluster"
+        }
+        ONE_DATABASE => ", since it is a node of a Redis Cluster, which has database 0 alone: name no other in its URL",
         FULL => ", since it has as many clients as it may have (maxclients)",
         _ => return None,
     })

@@ -325,3 +325,26 @@ async fn what_keeps_a_server_from_serving_is_said_as_it_is() {
         }
     }
 }
+
+#[tokio::test]
+async fn that_it_is_a_cluster_is_said_with_what_to_name() {
+    for (error, database, says) in [
+        ("MOVED 866 127.0.0.1:7001", "", ["a node of a Redis Cluster", "name the master", "127.0.0.1:7001"]),
+        ("ASK 866 127.0.0.1:7001", "", ["a node of a Redis Cluster", "name the master", "127.0.0.1:7001"]),
+        (
+            "CROSSSLOT Keys in request don't hash to the same slot",
+            "",
+            ["it is a Redis Cluster", "one hash tag", "no cluster"],
+        ),
+        (
+            "ERR SELECT is not allowed in cluster mode",
+            "/2",
+            ["a node of a Redis Cluster", "database 0 alone", "no other in its URL"],
+        ),
+    ] {
+        let options = Options::new(&format!("{}{database}", saying(error, false).await)).unwrap();
+        let told = Link::open(at_once(options)).await.unwrap_err();
+        assert!(says.iter().all(|word| told.to_string().contains(word)), "{told}");
+        assert!(!told.is_passing(), "{told}");
+    }
+}

@@ -114,7 +114,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) 
             Err(_) if version(connection)? >= steps.len() => return Ok(()),
             copied => copied?,
         }
-        tracing::info!(name: "keypool.database_migrated", "the database {} gets a new schema; as it was it lies in {}", path.display(), copy.display());
+        tracing::info!(name: "keypool.database_migrated", "the database {} goes from schema {stands_at} to {}; as it was it lies in {}", path.display(), steps.len(), copy.display());
     }
     let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // The same.

@@ -10,7 +10,7 @@ use super::{
     tool,
 };
 use crate::{
-    Asked, Conversation, Fault, Format, OneOr, Text, ToolChoice,
+    Asked, Conversation, Fault, Format, Ignored, OneOr, Text, ToolChoice,
     fields::{Field, Fields},
     openai,
     origins::Origins,
@@ -126,7 +126,7 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     let Asked { conversation, ignored, repeated, .. } = &mut asked;
     if let Some(field) = chosen {
         // What it names the tools say.
-        conversation.tool_choice = choice(&field, conversation, &repeated.origins)?;
+        conversation.tool_choice = choice(&field, conversation, &repeated.origins, (ignored, strict))?;
     }
     if strict {
         conversation.has_what_it_must_call()?;
@@ -184,6 +184,7 @@ fn choice<'a>(
     field: &Field<'a>,
     conversation: &mut Conversation<'a>,
     origins: &Origins,
+    (ignored, strict): (&mut Ignored, bool),
 ) -> Result<ToolChoice<'a>, Fault> {
     if field.value.get().starts_with('"') {
         return openai::choice(field);
@@ -213,6 +214,8 @@ fn choice<'a>(
                 _ => Err(unknown()),
             }
         }
-        _ => Err(unknown()),
+        ("function" | "custom" | "allowed_tools", ..) => Err(unknown()),
+        // One that the provider runs, which is left out where that is allowed.
+        _ => ignored.unless(strict, unknown()).map(|()| ToolChoice::Unset),
     }
 }

@@ -90,7 +90,8 @@ fn one<'a>(
     let custom = &*tool.kind == CUSTOM;
     let Some(name) = tool.name.filter(|_| custom || &*tool.kind == "function") else {
         let place = format!("{}.type", place());
-        return Err(Fault::invalid(format!("{place}: only functions can be had, not {}", tool.kind)).at(place));
+        let what = format!("{place}: only function, custom, namespace and web_search can be had, not {}", tool.kind);
+        return Err(Fault::invalid(what).at(place));
     };
     let name = match namespace {
         Some(namespace) => origins.in_namespace(namespace, &name, custom, used).into(),

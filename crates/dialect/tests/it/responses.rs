@@ -209,6 +209,33 @@ fn what_cannot_be_had_is_named() {
     }
 }
 
+#[test]
+fn a_tool_that_the_provider_runs_is_named_with_what_can_be_had() {
+    for kind in [
+        "local_shell",
+        "shell",
+        "apply_patch",
+        "computer_use_preview",
+        "computer",
+        "code_interpreter",
+        "file_search",
+        "image_generation",
+        "mcp",
+        "tool_search",
+    ] {
+        let tool = json!({
+            "type": kind, "display_width": 1024, "container": { "type": "auto" }, "vector_store_ids": ["vs_1"],
+            "filters": { "type": "eq", "key": "k", "value": 1 }, "server_label": "s", "server_url": "https://example.com",
+            "environment": { "type": "local" }, "allowed_tools": ["a"], "format": { "type": "text" },
+        });
+        let function = json!({ "type": "function", "name": "f", "parameters": { "type": "object" } });
+        let fault = asked(&Responses, &with(json!("x"), json!({ "tools": [function, tool] }))).unwrap_err();
+        assert_eq!(fault.param.as_deref(), Some("tools[1].type"), "{kind}: {}", fault.message);
+        let says = ["tools[1].type", kind, "function, custom, namespace and web_search"];
+        assert!(says.iter().all(|word| fault.message.contains(word)), "{}", fault.message);
+    }
+}
+
 fn answer(reason: &str) -> Value {
     json!({
         "candidates": [{ "content": { "parts": [

@@ -1,6 +1,6 @@
 //! What was used: by key and model as the pool counts attempts, by tenant as clients make requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,8 @@ impl Admin {
                 let database = theirs.database.as_ref().ok_or_else(no_use)?;
                 let book = database.key_book().await.map_err(|error| Fault::store(&error))?;
                 let days = Days::new(&book, &theirs.configured);
-                Self::by_key(asked, by, database, (&days, &theirs.configured.calendar)).await
+                let names = theirs.configured.names(&book);
+                Self::by_key(asked, by, database, (&days, &theirs.configured.calendar, &names)).await
             }
             _ => Err(Fault::wrong("by: expected key, model or tenant")),
         }
@@ -41,7 +42,7 @@ impl Admin {
         asked: &Asked,
         by: &str,
         database: &Database,
-        (days, usual): (&Days, &Calendar),
+        (days, usual, names): (&Days, &Calendar, &HashMap<String, String>),
     ) -> Result<Value, Fault> {
         let range = Range::of(asked, |text| usual.day(text))?;
         let (first, last) = match &range.relative {
@@ -58,8 +59,9 @@ impl Admin {
                 None => true,
             };
             if fits {
-                let name = if by == "key" { &record.id } else { &record.lane };
-                rows.entry((record.day.to_string(), name.to_string())).or_default().add(record);
+                let now = || names.get(&*record.key).map_or(&*record.id, String::as_str);
+                let name = if by == "key" { now() } else { &record.lane };
+                rows.entry((record.day.to_string(), name.to_owned())).or_default().add(record);
                 total.add(record);
             }
         }

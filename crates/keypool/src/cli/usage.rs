@@ -1,6 +1,6 @@
 //! `keypool usage`: what was used on a day, and which keys are out for today.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
@@ -111,11 +111,14 @@ impl Usage {
             Ok::<_, DatabaseError>((store.usage(&first, &last).await?, standings))
         });
         let (used, standings) = looked?;
+        // What was used bears the name that the key had then.
+        let names: HashMap<&str, &str> = standings.keys.iter().map(|key| (&*key.hash, &*key.id)).collect();
         let (mut rows, mut total) = (Rows::new(), Sum::default());
         for record in &used {
             // Today is not the same date for all.
             if self.date(standings.days.of(&record.key)).as_deref() == Some(&*record.day) {
-                let name = if self.by == By::Key { &record.id } else { model(&record.lane) };
+                let now = || names.get(&*record.key).copied().unwrap_or(&record.id);
+                let name = if self.by == By::Key { now() } else { model(&record.lane) };
                 rows.entry((record.day.to_string(), name.to_owned())).or_default().add(record);
                 total.add(record);
             }

@@ -256,7 +256,8 @@ impl Inputs {
         files.extend(pool.key_paths(&document, &folder));
         let variables = config.gateway.provider.variables();
         let mut environment = variables.source(&self.environment, &not_keys, &mut problems);
-        environment.notes.extend(unread::noted(&self.environment, &texts.text));
+        let unread = unread::noted(&self.environment, &texts.text);
+        environment.notes.extend(unread.iter().cloned());
         environment.notes.extend(texts.blank_note().into_iter().chain(weak.notes));
         sources.push(environment);
         files.extend(variables.files(&self.environment));
@@ -274,6 +275,10 @@ impl Inputs {
         }
 
         problems.extend(document.into_problems());
+        if !problems.is_empty() {
+            // What is wrong may be just that: a setting that was misspelled.
+            problems.extend(unread);
+        }
         ConfigErrors::check(problems)?;
         files.extend(self.more_files.iter().cloned());
         let keys = unite(&sources, &self.more, &token, &exits);

@@ -2,7 +2,11 @@
 
 use std::collections::HashMap;
 
-use tower_keypool::{Gemini, Provider, Strategy, config::KeySpec, store::KeySettings};
+use tower_keypool::{
+    Gemini, Provider, Strategy,
+    config::KeySpec,
+    store::{KeyBook, KeySettings},
+};
 
 use super::{Calendar, Standings};
 use crate::{
@@ -63,6 +67,13 @@ impl Configured {
     /// Why a key goes nowhere: nothing says what its exit is.
     pub fn nowhere(&self, exit: Option<&str>) -> Option<String> {
         self.exits.as_ref()?.knows(exit?).err()
+    }
+
+    /// What keys are called now, by hash: what was used bears the name that they had then.
+    pub fn names(&self, book: &KeyBook) -> HashMap<String, String> {
+        let kept = book.keys().map(|(hash, key)| (hash.to_owned(), key.record.id.clone()));
+        let filed = self.keys.iter().filter_map(|spec| Some((spec.hash(), spec.id.clone()?)));
+        kept.filter(|(_, id)| !id.is_empty()).chain(filed).collect()
     }
 
     /// How keys stand, by this database and what is configured; and the database.

@@ -25,6 +25,9 @@ use crate::{
 /// What the library tells of a store that processes share: how it stands, a line each time that turns.
 const SHARING: &str = "tower_keypool::sharing";
 
+/// That a database of an earlier version was copied and brought forward.
+const MIGRATED: &str = "tower_keypool::store::sqlite::migrate";
+
 /// How much is told.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Verbosity {
@@ -45,7 +48,7 @@ pub struct Verbosity {
 pub fn start(log: &LogSection) -> io::Result<Written> {
     let targets = Targets::new().with_default(LevelFilter::WARN);
     let ours = |requests| {
-        let of_store = targets.clone().with_target(SHARING, LevelFilter::INFO);
+        let of_store = targets.clone().with_target(SHARING, LevelFilter::INFO).with_target(MIGRATED, LevelFilter::INFO);
         of_store.with_target("keypool", LevelFilter::INFO).with_target(REQUESTS, requests)
     };
     let targets = match log.level {

@@ -110,7 +110,9 @@ anything = 1
         ("LOG_LEVEL", "loud"),
         ("GEMINI_PAID_KEY", TWO),
         ("GEMINI_PAID_RATE_LIMIT", ONE),
+        ("GEMINI_API_KEY", THREE),
         ("GEMINI_API_KEY_FILE", "/nowhere/key"),
+        ("KEYPOOL_REDIS_URI", "redis://h"),
     ];
     let (code, text) = folder.run(&["config", "check"], &variables);
     assert_eq!(code, 2);
@@ -137,10 +139,11 @@ anything = 1
         "env LOG_LEVEL: log.level: expected one of error, warn, info, debug, trace",
         "env GEMINI_PAID_RATE_LIMIT: expected a whole number of requests a minute",
         "env GEMINI_API_KEY_FILE: /nowhere/key cannot be read",
+        "env KEYPOOL_REDIS_URI: no setting is read from it (is KEYPOOL_REDIS_URL meant?)",
     ] {
         assert!(text.contains(expected), "{expected} is missing:\n{text}");
     }
-    assert_eq!(text.lines().count(), 23, "{text}");
+    assert_eq!(text.lines().count(), 24, "{text}");
     let (code, served) = folder.run(&["serve"], &variables);
     assert_eq!((code, served), (2, text), "serve says the same");
 }
@@ -400,6 +403,11 @@ fn keys_come_from_every_variable_that_people_use_and_are_united() {
         ),
         (&[("GEMINI_API_KEY", ONE), ("KEYPOOL_GEMINI_API_KEY", TWO)], &["env KEYPOOL_GEMINI_API_KEY"]),
         (&[("GEMINI_API_KEY_FILE", "secret")], &["env GEMINI_API_KEY_FILE"]),
+        (
+            &[("GEMINI_API_KEY", ONE), ("GEMINI_API_KEY_FILE", "secret")],
+            &["env GEMINI_API_KEY", "env GEMINI_API_KEY_FILE"],
+        ),
+        (&[("KEYPOOL_GEMINI_API_KEY", ONE), ("GEMINI_API_KEY_FILE", "secret")], &["env KEYPOOL_GEMINI_API_KEY"]),
         (&[("GEMINI_API_KEY_1_FILE", "secret")], &["env GEMINI_API_KEY_1_FILE"]),
         (
             &[("GEMINI_API_KEY", ONE), ("GEMINI_API_KEYS", &*one), ("GOOGLE_API_KEY", ONE)],

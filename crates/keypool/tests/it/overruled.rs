@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admin::{TOKEN, get, send},
-    home::{Home, end, secret, simulator},
+    home::{Home, end, hello, secret, simulator},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,5 +61,30 @@ async fn a_model_without_a_name_and_a_pool_that_is_not_there_are_told() {
         assert_eq!(nowhere.status, StatusCode::NOT_FOUND, "{nowhere:?}");
     }
     assert_eq!(sim.report().total.arrivals, 0);
+    end(running).await;
+}
+
+/// What it used is written with the name that it had.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_key_used_is_told_under_the_name_that_it_has_now() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.write("keys.txt", &format!("{} id=before\n", secret(0)));
+    let running = home.serve(&sim, &["--keys", "keys.txt"]);
+    assert_eq!(hello(&running).await.status, StatusCode::OK);
+    end(running).await;
+    home.write("keys.txt", &format!("{} id=after\n", secret(0)));
+    let used = |more: &[&str]| {
+        let out = home.command(&[&["usage"], more].concat()).env("KEYPOOL_KEYS", "keys.txt").output().unwrap();
+        String::from_utf8(out.stdout).unwrap()
+    };
+    for more in [&[][..], &["--json"], &["--csv"]] {
+        let told = used(more);
+        assert!(told.contains("after") && !told.contains("before"), "{told}");
+    }
+    // The administrator hears the same, and of one key.
+    let running = home.serve(&sim, &["--keys", "keys.txt", "--admin-token", TOKEN]);
+    assert_eq!(hello(&running).await.status, StatusCode::OK);
+    let rows = get(&running, "/usage?by=key").await["rows"].clone();
+    assert_eq!((rows.as_array().unwrap().len(), &rows[0]["key"]), (1, &json!("after")), "{rows}");
     end(running).await;
 }

@@ -5,10 +5,12 @@
 use gemini_sim::GeminiSim;
 use http::StatusCode;
 use serde_json::{Value, json};
+use tower_keypool::Key;
 
 use crate::{
     dialects::{post, served},
     serving::ONE,
+    support::Served,
 };
 
 fn asked(more: Value) -> Value {
@@ -53,4 +55,38 @@ async fn what_would_be_asked_is_counted() {
     // What it goes on from counts, too.
     let before = post(&served, "/v1/responses", &asked(json!({}))).await.json()["id"].clone();
     assert!(counted(&asked(json!({ "previous_response_id": before }))).await > first);
+}
+
+/// Each of `OpenAI`'s that it runs itself, and that nobody here can.
+#[tokio::test]
+async fn a_built_in_tool_is_refused_by_name_or_left_out_and_told() {
+    use keypool::gateway::route::Dialects;
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let strict = served(&sim).await;
+    let lenient = Dialects { strict: false, ..Dialects::default() };
+    let lenient = Served::meeting(lenient, Key::new(ONE), &sim.url()).await;
+    for kind in [
+        "local_shell",
+        "shell",
+        "apply_patch",
+        "computer_use_preview",
+        "code_interpreter",
+        "file_search",
+        "image_generation",
+        "mcp",
+    ] {
+        let body = asked(json!({ "tools": [{ "type": kind }], "tool_choice": "auto" }));
+        let refused = post(&strict, "/v1/responses", &body).await;
+        let error = &refused.json()["error"];
+        assert_eq!((refused.status.as_u16(), &error["param"]), (400, &json!("tools[0].type")), "{refused:?}");
+        assert_eq!(error["type"], "invalid_request_error", "{refused:?}");
+        let says = error["message"].as_str().unwrap();
+        assert!(says.contains(kind) && says.contains("web_search"), "{says}");
+        let answer = post(&lenient, "/v1/responses", &body).await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-keypool-ignored")), (200, "tools[0].type"), "{answer:?}");
+        // It alone was to be used.
+        let chosen = asked(json!({ "tools": [{ "type": kind }], "tool_choice": { "type": kind } }));
+        let answer = post(&lenient, "/v1/responses", &chosen).await;
+        assert_eq!(answer.header("x-keypool-ignored"), "tools[0].type, tool_choice", "{answer:?}");
+    }
 }

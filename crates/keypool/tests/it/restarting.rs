@@ -341,6 +341,21 @@ fn one_that_is_there_is_never_done_without() {
     assert!(out.status.code() == Some(2) && text.contains("newer") && text.contains("--db"), "{text}");
 }
 
+#[test]
+fn that_a_database_is_brought_forward_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, path) = (key_file(ONE), folder.path().join("old.db"));
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch(include_str!("../../../../src/store/sqlite/migrations/0001_keys_and_use.sql")).unwrap();
+    db.execute_batch("PRAGMA user_version = 1").unwrap();
+    drop(db);
+    let args = ["serve", "--keys", file.path().to_str().unwrap(), "--listen", "127.0.0.1:0", "--db"];
+    let (code, told) = Running::spawn(keypool(&args).arg(&path).env("XDG_STATE_HOME", folder.path())).end();
+    let entries = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let copy = entries.map(|path| path.display().to_string()).find(|path| path.contains(".schema-1-")).unwrap();
+    assert!(code == Some(0) && told.contains("from schema 1 to ") && told.contains(&copy), "{told}");
+}
+
 fn secret(n: u32) -> String {
     format!("AIzaSyTEST-restarting-key-number-{n:06}")
 }

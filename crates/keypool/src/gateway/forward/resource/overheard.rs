@@ -20,6 +20,9 @@ use crate::gateway::admit::tenant::Tenant;
 /// unread.
 const READ: usize = 4 << 20;
 
+/// So many names of one stream are known to have been noted.
+const NOTED: usize = 64;
+
 type Noting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A body that is listened to. Its bytes go on as they come.
@@ -29,10 +32,28 @@ pub(in crate::gateway) struct Overheard<B> {
     /// What came of a whole answer, or of an event.
     text: Shortened,
     events: bool,
+    noted: Noted,
     /// What is noted before the frame goes on.
     noting: Option<Noting>,
     held: Option<Frame<Bytes>>,
     ended: bool,
+}
+
+/// What was noted of this answer: many streams tell their name in each event.
+#[derive(Default)]
+struct Noted(Vec<String>);
+
+impl Noted {
+    /// Takes out what was noted before.
+    fn leave_new(&mut self, names: &mut Vec<String>) {
+        names.retain(|name| {
+            let new = !self.0.contains(name);
+            if new && self.0.len() < NOTED {
+                self.0.push(name.clone());
+            }
+            new
+        });
+    }
 }
 
 struct Ears {
@@ -55,6 +76,7 @@ impl<B> Overheard<B> {
             ears,
             text: Shortened::default(),
             events,
+            noted: Noted::default(),
             noting: None,
             held: None,
             ended: false,
@@ -90,7 +112,8 @@ impl<B> Overheard<B> {
         }
     }
 
-    fn note(&mut self, names: Vec<String>) {
+    fn note(&mut self, mut names: Vec<String>) {
+        self.noted.leave_new(&mut names);
         if let Some(ears) = self.ears.clone().filter(|_| !names.is_empty()) {
             self.noting = Some(Box::pin(async move { ears.listening.hear(names, &ears.tenant, &ears.key).await }));
         }
@@ -152,5 +175,23 @@ where
 impl<B> std::fmt::Debug for Overheard<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Overheard").field("events", &self.events).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_each_event_tells_is_noted_once() {
+        let mut noted = Noted::default();
+        let mut new = |names: &[&str]| {
+            let mut names = names.iter().map(|name| (*name).to_owned()).collect();
+            noted.leave_new(&mut names);
+            names
+        };
+        assert_eq!(new(&["resp_1", "resp_1"]), ["resp_1"]);
+        assert_eq!(new(&["resp_1", "msg_1"]), ["msg_1"]);
+        assert!(new(&["resp_1"]).is_empty());
     }
 }
