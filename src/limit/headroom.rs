@@ -24,6 +24,21 @@ impl Plan {
         self.of_unit(unit).map(left).min().unwrap_or(u64::MAX)
     }
 
+    /// For how many requests there is room, of so many tokens of the prompt each. One that is larger than a limit counts as
+    /// large as that.
+    pub(crate) fn room_for_requests(&self, log: &mut [u16], each: u64, at: &At) -> u64 {
+        let one = Need { requests: 1, ..Need::default() };
+        if self.room(log, &one, at).is_err() {
+            return 0;
+        }
+        let room = self.headroom(log, Unit::Requests, at.tick, at.day.days);
+        let of_tokens = |unit| match self.most(unit).min(each) {
+            0 => u64::MAX,
+            each => self.headroom(log, unit, at.tick, at.day.days) / each,
+        };
+        [Unit::InputTokens, Unit::Tokens].map(of_tokens).into_iter().fold(room, u64::min)
+    }
+
     /// When `wanted` of `unit` fits into every window that counts it; `None`: now.
     pub(crate) fn next_headroom(&self, log: &mut [u16], unit: Unit, wanted: u64, at: &At) -> Option<Opens> {
         let now = self.advance(log, at);

@@ -11,7 +11,7 @@ use super::{
     wire::{Correction, Granted, UnitInfo},
 };
 use crate::{
-    limit::{At, Limit, Limits, MIDNIGHT_GUARD, Need, Plan, Span, Told, Unit, Unknown, Zone},
+    limit::{At, Limit, Limits, MIDNIGHT_GUARD, Need, Plan, Span, Told, Unknown, Zone},
     time::Tick,
 };
 
@@ -143,15 +143,12 @@ impl Ledger for Books {
         }
     }
 
-    fn room(&mut self, unit: &UnitId, within: Duration, now: Moment) -> u64 {
+    fn room(&mut self, unit: &UnitId, each: u64, within: Duration, now: Moment) -> u64 {
         let now = Moment { tick: now.tick.plus(within), wall_ms: now.wall_ms + within.as_millis() as i64 };
         let at = self.at(now);
         let Some(book) = self.units.get_mut(unit) else { return 0 };
         let mut log = book.log.clone();
-        if book.plan.room(&mut log, &Need { requests: 1, ..Need::default() }, &at).is_err() {
-            return 0;
-        }
-        book.plan.headroom(&mut log, Unit::Requests, at.tick, at.day.days)
+        book.plan.room_for_requests(&mut log, each, &at)
     }
 
     fn is_pending(&self, _: &UnitId) -> bool {

@@ -216,6 +216,8 @@ fn grant(
     let holder = &renewal.holder;
     let mut left = claim.requests;
     let named: HashSet<&UnitId> = claim.units.iter().collect();
+    // How large those are that are only expected nobody knows.
+    let each = if claim.waiting > 0 { claim.tokens.div_ceil(claim.requests.max(1)) } else { 0 };
     // Alone, a process takes drawn units back as a whole.
     let alone = shares.demand.keys().all(|other| other == holder) && shares.lacking.keys().all(|other| other == holder);
     // Of one who noted what he started it is known what is left.
@@ -241,7 +243,7 @@ fn grant(
             return None;
         }
         let ended = record.holder.is_some().then_some(record.until);
-        let room = counts::room(&record.counts, &limits, record.unknown.max(ended), now + SOON);
+        let room = counts::room(&record.counts, &limits, each, record.unknown.max(ended), now + SOON);
         (room > 0 || reply.alone).then_some((room, own))
     };
     let found = state.units.along(units, Offer::name);

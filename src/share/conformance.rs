@@ -131,7 +131,7 @@ impl Talker {
 
     fn room(&mut self, n: usize) -> u64 {
         let now = self.now();
-        self.books.room(&unit(n), Duration::ZERO, now)
+        self.books.room(&unit(n), 0, Duration::ZERO, now)
     }
 }
 

@@ -60,9 +60,10 @@ const GUARD: i64 = 300;
 /// What seems to have still been there so late may have left before, and its place been taken again.
 const SURELY: i64 = 2_000;
 
-/// How many requests there is room for at `then`, as far as moments tell; more than there is where limits are of other
-/// units. `unknown`: until when all else may have been used.
-pub(super) fn room(counts: &[Told], limits: &Limits, unknown: Option<i64>, then: i64) -> u64 {
+/// How many requests of so many tokens of the prompt each there is room for at `then`, as far as moments tell; more than there
+/// is where limits are of other units. One that is larger than a limit counts as large as that. `unknown`: until when all else
+/// may have been used.
+pub(super) fn room(counts: &[Told], limits: &Limits, each: u64, unknown: Option<i64>, then: i64) -> u64 {
     let mut room = u64::MAX;
     for limit in limits.iter() {
         let Span::Sliding(span) = limit.span else { continue };
@@ -80,6 +81,7 @@ pub(super) fn room(counts: &[Told], limits: &Limits, unknown: Option<i64>, then:
         match limit.unit {
             Unit::Requests => room = room.min(left),
             _ if left == 0 => room = 0,
+            Unit::InputTokens | Unit::Tokens if each > 0 => room = room.min(left / each.min(limit.amount)),
             _ => {}
         }
     }

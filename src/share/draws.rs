@@ -135,7 +135,7 @@ impl UnitRecord {
                     // The same arithmetic, in this limit's unit.
                     let as_requests = Limit { unit: Unit::Requests, ..*limit };
                     let told = self.counts.iter().filter(told).map(|told| Told { limit: as_requests, ..told.clone() });
-                    room(&told.collect::<Vec<_>>(), &Limits::new().with(as_requests), self.unknown, now)
+                    room(&told.collect::<Vec<_>>(), &Limits::new().with(as_requests), 0, self.unknown, now)
                 }
             };
             places = places.min(left.checked_div(needs).unwrap_or(if left == 0 { 0 } else { u64::MAX }));

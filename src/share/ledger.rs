@@ -74,8 +74,9 @@ pub trait Ledger {
     fn correct(&mut self, correction: &Correction, now: Moment);
     /// Where these are stricter than what was configured they hold, and no others than these.
     fn tighten(&mut self, unit: &UnitId, limits: &Limits, now: Moment);
-    /// For how many requests there is room within this time.
-    fn room(&mut self, unit: &UnitId, within: Duration, now: Moment) -> u64;
+    /// For how many requests, of so many tokens of the prompt each, there is room within this time. Those that are larger than a
+    /// limit have room where nothing of it is used.
+    fn room(&mut self, unit: &UnitId, each: u64, within: Duration, now: Moment) -> u64;
     /// Whether something was granted that has not started: such a unit is not given back.
     fn is_pending(&self, unit: &UnitId) -> bool;
     /// The unit is about to be given back: nothing is started in it any more. False where it is pending by now, and stays.

@@ -17,6 +17,7 @@ mod lost;
 mod named;
 mod overfull;
 mod passing;
+mod prompts;
 #[cfg(feature = "redis")]
 mod redis;
 mod replaced;

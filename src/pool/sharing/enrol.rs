@@ -101,8 +101,18 @@ impl State {
         for (at, (units, name)) in kinds {
             let lacks = !share.served.contains(&at.0);
             let named = BTreeSet::new();
-            let fresh =
-                || Demanded { name, units, held: 0, asked: 0, aside: false, lacks, dry: None, opens: None, named };
+            let fresh = || Demanded {
+                name,
+                units,
+                held: 0,
+                asked: 0,
+                aside: false,
+                lacks,
+                tokens: 0,
+                dry: None,
+                opens: None,
+                named,
+            };
             let kind = share.kinds.entry(at).or_insert_with(fresh);
             kind.dry = kind.dry.filter(|_| kind.units >= units);
             kind.units = units;

@@ -139,12 +139,12 @@ impl State {
             // Others would not help.
             for owner in owners {
                 let kind = share.kind_at.get(&(lane, owner)).and_then(|at| share.kinds.get_mut(at));
-                rings |= kind.is_some_and(|kind| kind.named.insert(owner) | !std::mem::replace(&mut kind.lacks, true));
+                rings |= kind.is_some_and(|kind| kind.named.insert(owner) | kind.lack(ask.demand.input_tokens));
             }
         } else {
             for (_, kind) in share.kinds_of(lane) {
                 if kind.held < kind.units {
-                    rings |= !std::mem::replace(&mut kind.lacks, true);
+                    rings |= kind.lack(ask.demand.input_tokens);
                 }
                 if kind.may_come() {
                     break;

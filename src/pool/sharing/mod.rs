@@ -159,12 +159,22 @@ struct Demanded {
     aside: bool,
     /// Somebody found none, and the board has not been asked since.
     lacks: bool,
+    /// Tokens of the prompt of whoever found none last.
+    tokens: u64,
     /// The board had none when it was asked last, and since when it has had none each time.
     dry: Option<Tick>,
     /// It knows when it has one.
     opens: Option<Tick>,
     /// Owners that somebody must have, as of the same.
     named: BTreeSet<u32>,
+}
+
+impl Demanded {
+    /// Somebody found none who needs so many tokens of a prompt; whether that is new.
+    fn lack(&mut self, tokens: u64) -> bool {
+        self.tokens = tokens;
+        !std::mem::replace(&mut self.lacks, true)
+    }
 }
 
 impl Share {

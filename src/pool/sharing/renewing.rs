@@ -270,7 +270,7 @@ impl Renewing {
             }
             let waiting = if kind.lacks { requests.max(1) } else { 0 };
             self.holder.naming(&kind.name, named);
-            self.holder.lacking(&kind.name, waiting, tokens, moment);
+            self.holder.lacking(&kind.name, waiting, if requests == 0 { kind.tokens } else { tokens }, moment);
         }
         ending
     }

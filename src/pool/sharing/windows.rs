@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::Holding;
 use crate::{
-    limit::{At, Limit, Limits, Need, Span, Told, Unit as Counted, Unknown},
+    limit::{Limit, Limits, Span, Told, Unknown},
     pool::{KeyPool, check::LEAST, journal::Unit, mark::Mark, state::State},
     share::{Correction, Granted, Ledger, Moment, Spent, UnitId, own::Own, stricter},
     time::{Now, Tick},
@@ -293,7 +293,7 @@ impl Ledger for Windows {
         }
     }
 
-    fn room(&mut self, unit: &UnitId, within: Duration, now: Moment) -> u64 {
+    fn room(&mut self, unit: &UnitId, each: u64, within: Duration, now: Moment) -> u64 {
         let now = Self::now(now);
         let mut state = self.pool.lock();
         let Some((lane, owner)) = state.unit_at(unit) else { return 0 };
@@ -308,7 +308,7 @@ impl Ledger for Windows {
             return u64::MAX;
         }
         let mut log = held.log_ref(owner, plan.words()).to_vec();
-        room(plan, &mut log, &at)
+        plan.room_for_requests(&mut log, each, &at)
     }
 
     fn is_pending(&self, unit: &UnitId) -> bool {
@@ -387,12 +387,4 @@ impl State {
         let plan = self.plans.plan(held.owners[owner as usize].plan);
         plan.words() > 0 && plan.is_pending(held.log_ref(owner, plan.words()))
     }
-}
-
-fn room(plan: &crate::limit::Plan, log: &mut [u16], at: &At) -> u64 {
-    let one = Need { requests: 1, ..Need::default() };
-    if plan.room(log, &one, at).is_err() {
-        return 0;
-    }
-    plan.headroom(log, Counted::Requests, at.tick, at.day.days)
 }

@@ -67,6 +67,11 @@ impl Demand {
         }
     }
 
+    /// Tokens of the prompt that each of those who wait needs, about; none where nobody waits.
+    pub(super) fn each_waiting(&self) -> u64 {
+        if self.waiting > 0 { self.tokens.div_ceil(self.waiting) } else { 0 }
+    }
+
     pub(super) fn waiting(&self) -> bool {
         self.waiting > 0
     }
@@ -169,13 +174,15 @@ impl Holder {
             if leaves || (units.is_empty() && (wanted == 0 || (demand.waiting == 0 && demand.wanted > 0))) {
                 continue;
             }
-            let lacking = self.lack_of(kind, wanted, ahead, ledger, now);
-            let lacking = lacking.max(self.lack_of(kind, demand.waiting, Duration::ZERO, ledger, now));
+            // How large those are that are to be expected nobody knows.
+            let lacking = self.lack_of(kind, (wanted, 0), ahead, ledger, now);
+            let waiting = (demand.waiting, demand.each_waiting());
+            let lacking = lacking.max(self.lack_of(kind, waiting, Duration::ZERO, ledger, now));
             if lacking > 0 || !units.is_empty() {
                 // Of those that wait it is known how many tokens they need; the others are like them.
                 let waiting = demand.waiting;
-                let tokens =
-                    if waiting > 0 { demand.tokens.div_ceil(waiting) * lacking } else { demand.each * lacking };
+                let each = if waiting > 0 { demand.each_waiting() } else { demand.each };
+                let tokens = each.saturating_mul(lacking);
                 let (kind, dates) = (kind.clone(), ledger.dates(now));
                 claims.push(Claim { kind, requests: lacking, tokens, waiting, units, dates });
             }
@@ -183,15 +190,22 @@ impl Holder {
         claims
     }
 
-    /// For how many of so many requests there will be no room.
-    fn lack_of(&self, kind: &Kind, requests: u64, within: Duration, ledger: &mut dyn Ledger, now: Moment) -> u64 {
+    /// For how many of so many requests, of so many tokens each, there will be no room.
+    fn lack_of(
+        &self,
+        kind: &Kind,
+        (requests, each): (u64, u64),
+        within: Duration,
+        ledger: &mut dyn Ledger,
+        now: Moment,
+    ) -> u64 {
         let mut left = requests.saturating_sub(self.drawn_room(kind, now.tick));
         for (unit, _) in self.of_kind(kind) {
             // One look at a few units is enough, where a process holds thousands.
             if left == 0 {
                 break;
             }
-            left = left.saturating_sub(ledger.room(unit, within, now));
+            left = left.saturating_sub(ledger.room(unit, each, within, now));
         }
         left
     }
@@ -211,8 +225,10 @@ impl Holder {
                 .filter(|(unit, _)| !(self.goes_round(unit, demand) || ledger.is_pending(unit)))
                 .map(|(unit, held)| (held.touched >= since, unit))
                 .collect();
-            let mut rooms: Vec<_> =
-                held.drain(..).map(|(used, unit)| (used, ledger.room(unit, ahead, now), unit)).collect();
+            let mut rooms: Vec<_> = held
+                .drain(..)
+                .map(|(used, unit)| (used, ledger.room(unit, demand.each_waiting(), ahead, now), unit))
+                .collect();
             // Idle ones first; of these the roomiest, which help others most.
             rooms.sort_by_key(|(used, room, _)| (*used, std::cmp::Reverse(*room)));
             let mut room: f64 = rooms.iter().map(|found| found.1 as f64).sum();

@@ -94,7 +94,9 @@ impl Holder {
         for (kind, demand) in self.demands.iter().filter(|(_, demand)| demand.rotates) {
             let wanted = demand.wanted > 0;
             for (unit, held) in self.of_kind(kind).filter(|(unit, _)| self.goes_round(unit, demand)) {
-                let full = |ledger: &mut dyn Ledger| ledger.room(unit, self.settings.renew_every, now) == 0;
+                let full = |ledger: &mut dyn Ledger| {
+                    ledger.room(unit, demand.each_waiting(), self.settings.renew_every, now) == 0
+                };
                 let over = self.passes(held, demand) <= now.tick || (wanted && full(ledger));
                 if over && !ledger.is_pending(unit) {
                     all.push((unit.clone(), wanted));

@@ -96,8 +96,8 @@ impl Ledger for Kept {
         self.books.tighten(unit, limits, now);
     }
 
-    fn room(&mut self, unit: &UnitId, within: Duration, now: Moment) -> u64 {
-        self.books.room(unit, within, now)
+    fn room(&mut self, unit: &UnitId, each: u64, within: Duration, now: Moment) -> u64 {
+        self.books.room(unit, each, within, now)
     }
 
     fn is_pending(&self, unit: &UnitId) -> bool {
