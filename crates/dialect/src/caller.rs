@@ -92,6 +92,15 @@ impl Ignored {
         }
     }
 
+    /// Tells names otherwise, where `told` does: what a caller calls a field may be a secret.
+    pub fn rename(&mut self, told: impl Fn(&str) -> Option<String>) {
+        for name in &mut self.0 {
+            if let Some(told) = told(name) {
+                *name = told;
+            }
+        }
+    }
+
     /// Notes a field that changes nothing about an answer: one that never does, or one whose value is the only one to be
     /// had. Says whether it is such a one.
     pub(crate) fn takes(&mut self, field: &Field<'_>, never_matter: &[&str], only_as: &[(&str, &[&str])]) -> bool {

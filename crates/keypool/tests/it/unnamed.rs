@@ -56,6 +56,11 @@ async fn a_key_that_a_caller_names_is_told_nowhere() {
                 json!({ "model": "m", "input": "x", "previous_response_id": secret }).to_string(),
                 "previous",
             ),
+            (
+                "/v1/chat/completions".to_owned(),
+                json!({ "model": "m", "messages": [{ "role": "user", "content": "x" }], &**secret: 1 }).to_string(),
+                "field",
+            ),
             ("/to/other/v1/chat/completions".to_owned(), chat, "other"),
         ];
         for (path, body, id) in asks {
@@ -98,4 +103,28 @@ async fn a_key_that_a_caller_names_is_told_nowhere() {
     for by in ["model", "key", "tenant"] {
         home.run(&["usage", "--by", by]).good();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_is_ignored_and_called_by_a_key_is_told_as_that() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    let text = format!(
+        "keys = [{{ id = \"own\", secret = \"{}\" }}]\n[gateway]\nlisten = \"127.0.0.1:0\"\nupstream = \"{}\"\nstrict = false\n",
+        secret(0),
+        sim.url(),
+    );
+    home.write("keypool.toml", &text);
+    let running = Running::of(home.command(&["serve", "-v"]));
+    let body = json!({ "model": "gemini-2.5-flash", "messages": [{ "role": "user", "content": "x" }], &*secret(0): 1 });
+    let request = Request::post(format!("{}/v1/chat/completions", running.url));
+    let request = request.header("content-type", "application/json");
+    let answer = ask(request.header("authorization", format!("Bearer {PLACEHOLDER}")), body.to_string()).await;
+    assert_eq!(
+        (answer.status, answer.header("x-keypool-ignored").contains("***")),
+        (http::StatusCode::OK, true),
+        "{answer:?}"
+    );
+    assert!(!shows(&of(&answer)), "{answer:?}");
+    let (_, told) = running.end();
+    assert!(told.contains("clients send ***") && !shows(&told), "{told}");
 }

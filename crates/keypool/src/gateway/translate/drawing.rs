@@ -19,7 +19,8 @@ where
 {
     /// All images that were asked for, one request after the other: who wants ten waits, and has no ten keys at work.
     pub(super) async fn draw(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
-        let (asked, ignored) = openai::drawing(&bytes, self.strict)?;
+        let (asked, mut ignored) = openai::drawing(&bytes, self.strict)?;
+        self.mask(&mut ignored);
         self.may_use(&asked.model)?;
         let way = self.way_to_model(&asked.model).await?;
         let (mut all, mut served_by) = (Drawn::default(), None);

@@ -19,7 +19,8 @@ where
 {
     /// Vectors of all texts, in as many requests as that takes.
     pub(super) async fn embed(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
-        let (asked, ignored) = openai::embedding(&bytes, self.strict)?;
+        let (asked, mut ignored) = openai::embedding(&bytes, self.strict)?;
+        self.mask(&mut ignored);
         self.may_use(&asked.model)?;
         let way = self.way_to_model(&asked.model).await?;
         let path = gemini::path_of(&asked.model, ":batchEmbedContents").ok_or_else(bad_model)?;

@@ -1,6 +1,7 @@
 //! What clients send and nobody needs: said once, and named in the answer beside who served.
 
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     sync::{Mutex, PoisonError},
 };
@@ -9,6 +10,7 @@ use http::{HeaderName, HeaderValue, Response};
 use keypool_dialect::Ignored;
 use tower_keypool::ServedBy;
 
+use super::Translator;
 use crate::gateway::answer::head::Names;
 
 /// Clients choose the names: after so many no more are remembered, or said.
@@ -24,6 +26,17 @@ pub(super) fn name<B>(response: &mut Response<B>, served_by: Option<ServedBy>, i
     if let Some(served_by) = served_by {
         Names::of(&served_by).add(response.headers_mut());
         response.extensions_mut().insert(served_by);
+    }
+}
+
+impl<S> Translator<S> {
+    /// A field may be called by a key.
+    pub(super) fn mask(&self, ignored: &mut Ignored) {
+        let Some(pool) = &self.pool else { return };
+        ignored.rename(|name| match pool.masked(name) {
+            Cow::Owned(told) => Some(told),
+            Cow::Borrowed(_) => None,
+        });
     }
 }
 

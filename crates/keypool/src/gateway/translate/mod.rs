@@ -17,7 +17,7 @@ pub(in crate::gateway) mod usage_wish;
 
 pub(in crate::gateway) use asked::can_be_read;
 
-use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration, time::UNIX_EPOCH};
+use std::{pin::Pin, sync::Arc, time::Duration, time::UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
@@ -33,7 +33,7 @@ use self::{
     elsewhere::{Handed, Onward, hinted},
     holdings::{Holdings, Named},
     recall::Memory,
-    refusal::{Failed, bad_model, refused, unread, upstream_fault},
+    refusal::{Failed, bad_model, mask, refused, unread, upstream_fault},
     room::Held,
     upstream::{check, send},
     usage_wish::Unasked,
@@ -135,10 +135,7 @@ where
             Err(Fault::new(Kind::NotSupported, format!("{} is not for this path", parts.method)).into())
         };
         answered.unwrap_or_else(|mut failed| {
-            // What a caller wrote may stand in it.
-            if let Some(Cow::Owned(told)) = pool.as_ref().map(|pool| pool.masked(&failed.fault.message)) {
-                failed.fault.message = told;
-            }
+            mask(&mut failed.fault, pool.as_ref());
             (failed.outcome, refused(caller, failed))
         })
     }
@@ -201,6 +198,7 @@ where
         let asked = self.caller.conversation(&bytes, self.strict)?;
         let Asked { mut conversation, mut ignored, usage_wanted, form, mut repeated } = asked;
         repeated.before = before;
+        self.mask(&mut ignored);
         gemini::fit(&mut conversation, &mut ignored, self.strict);
         self.may_use(&conversation.model)?;
         if let Some(numbers) = &self.numbers {

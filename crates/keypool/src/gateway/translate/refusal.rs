@@ -1,9 +1,11 @@
 //! Why there is no answer, in the caller's dialect.
 
+use std::borrow::Cow;
+
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use keypool_dialect::{Caller, Fault, Ignored, Kind};
-use tower_keypool::{Error, ServedBy};
+use tower_keypool::{Error, KeyPool, ServedBy};
 
 use super::{Said, ignored::name};
 use crate::{
@@ -33,6 +35,15 @@ pub(super) struct Failed {
 impl From<Fault> for Failed {
     fn from(fault: Fault) -> Self {
         Self { outcome: Outcome::Refused, fault, retry_after: None, served_by: None, wanted: None, most: None }
+    }
+}
+
+/// What a caller wrote may stand in it, and be a key.
+pub(super) fn mask(fault: &mut Fault, pool: Option<&KeyPool>) {
+    for said in [Some(&mut fault.message), fault.param.as_mut()].into_iter().flatten() {
+        if let Some(Cow::Owned(told)) = pool.map(|pool| pool.masked(said)) {
+            *said = told;
+        }
     }
 }
 
