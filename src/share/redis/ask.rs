@@ -114,6 +114,7 @@ struct Claimed<'a> {
     kind: &'a Kind,
     requests: u64,
     tokens: u64,
+    waiting: u64,
     from: u16,
     to: u16,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -267,6 +268,7 @@ fn claimed(claim: &Claim) -> Claimed<'_> {
         kind: &claim.kind,
         requests: amount(claim.requests),
         tokens: amount(claim.tokens),
+        waiting: amount(claim.waiting),
         from: claim.dates.0,
         to: claim.dates.1,
         units: &claim.units,

@@ -134,6 +134,8 @@ local function grant(renewal, claim, shares, elsewhere, now, reply)
   local holder, kind, left = renewal.holder, shares.kind, claim.requests
   local named = {}
   for _, name in ipairs(claim.units or {}) do named[name] = true end
+  -- How large those are that are only expected nobody knows.
+  local each = claim.waiting > 0 and math.ceil(claim.tokens / max(claim.requests, 1)) or 0
   -- Alone, a process takes drawn units back as a whole.
   local alone = true
   for other in pairs(shares.demand) do alone = alone and other == holder end
@@ -148,7 +150,7 @@ local function grant(renewal, claim, shares, elsewhere, now, reply)
       and (record.mode == 'whole' or (alone and not is_drawn_from(record, now))) then
       local unknown = record.unknown
       if record.holder then unknown = max(unknown or -HUGE, record.ends) end
-      local room_now = room(record.counts, limits_of(name), unknown, now + SOON)
+      local room_now = room(record.counts, limits_of(name), each, unknown, now + SOON)
       local guard = room_now > 0 and kind.guards and kind.guards[at] ~= '' and kind.guards[at]
       -- What its keys may do at a time only one process can know.
       local guarding = guard and unit(guard)

@@ -88,7 +88,7 @@ local function left_of(counts, limit, unknown, when)
   return max(limit.a - used, 0)
 end
 
-local function room(counts, limits, unknown, when)
+local function room(counts, limits, each, unknown, when)
   local least = HUGE
   for _, limit in ipairs(limits) do
     if limit.s ~= DAY then
@@ -97,6 +97,8 @@ local function room(counts, limits, unknown, when)
         least = min(least, left)
       elseif left == 0 then
         least = 0
+      elseif each > 0 and limit.u ~= OUTPUT_TOKENS and limit.u ~= IMAGES then
+        least = min(least, floor(left / min(each, limit.a)))
       end
     end
   end

@@ -12,6 +12,7 @@ use tower_keypool::{BoxError, Error, ServedBy};
 
 use crate::{
     gateway::{
+        Gateway, Setup,
         admit::tenant::{MODEL, Tenant},
         answer::{
             body::Said,
@@ -62,6 +63,15 @@ pub(super) struct Quarter<'g, S> {
     pub(super) unknown: Unknown,
     /// There is no other tenant.
     pub(super) alone: bool,
+}
+
+impl<S> Gateway<S> {
+    /// Has a request about an answer that the gateway's own provider keeps carried by the account that made it.
+    pub(super) async fn lead_to_answer(&self, setup: &Setup<S>, parts: &mut Parts) {
+        if setup.dialects.provider != Dialect::Gemini {
+            self.own.resources.lead_to_answer(parts, "", self.own.uploads.pool.as_ref()).await;
+        }
+    }
 }
 
 /// A chunk's course.

@@ -28,7 +28,7 @@ use crate::{
         forward::{
             affinity::{self, By, Numbers},
             head::Tidy,
-            resource::{self, Unknown, makers},
+            resource::{self, Unknown},
             send,
             upload::Passage,
             wishes::Wish,
@@ -54,13 +54,11 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    /// Answers a request. Every failure is an answer, too.
+    /// Answers a request. Every failure is an answer, too. Whatever most requests do not need lies behind a pointer: all that is
+    /// inside of this future is copied whole on its way to hyper.
     ///
     /// # Errors
     /// None: hyper asks for the form.
-    ///
-    /// Whatever most requests do not need lies behind a pointer: all that is inside of this future is copied whole on its
-    /// way to hyper.
     pub async fn answer(self: Arc<Self>, request: Request<Arriving>) -> Result<Answer<B>, Infallible> {
         let gateway = &*self.gateway;
         let mut turn = self.turn();
@@ -201,10 +199,7 @@ where
                 gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
                 return Ok(counted(visit, outcome, limited, response));
             }
-            if makers::answer_in(parts.uri.path()).is_some() {
-                let known = &gateway.own.resources;
-                Box::pin(known.lead_to_answer(&mut parts, &other.name, other.pool.as_ref())).await;
-            }
+            gateway.own.resources.lead_to_answer(&mut parts, &other.name, other.pool.as_ref()).await;
             let passing = send::pass(other.stack, Request::from_parts(parts, Outgoing::Came(body)));
             let answered = match visit.span().cloned() {
                 None => Box::pin(passing).await,
@@ -271,15 +266,10 @@ where
         if turn.setup.nearness.by == By::Prompt && !wish.is_near() {
             parts.extensions.insert(Numbers::of(&turn.setup.nearness, &turn.setup.token, &tenant));
         }
+        gateway.lead_to_answer(&turn.setup, &mut parts).await;
         let course = match &passage {
             Passage::Chunk(chunk) => chunk_on(chunk, &mut parts, body),
-            _ if turn.setup.dialects.provider != Dialect::Gemini => {
-                if makers::answer_in(parts.uri.path()).is_some() {
-                    let (known, pool) = (&gateway.own.resources, gateway.own.uploads.pool.as_ref());
-                    Box::pin(known.lead_to_answer(&mut parts, "", pool)).await;
-                }
-                Course::through(Outgoing::Came(body))
-            }
+            _ if turn.setup.dialects.provider != Dialect::Gemini => Course::through(Outgoing::Came(body)),
             _ => {
                 match resource::at_once(&gateway.own.resources, (&tenant, gateway.tenants.is_alone()), &mut parts, body)
                 {

@@ -43,7 +43,8 @@ impl Resources {
     pub(in crate::gateway) async fn lead_to_answer(&self, parts: &mut Parts, provider: &str, pool: Option<&KeyPool>) {
         let Some(id) = answer_in(parts.uri.path()) else { return };
         let names = [ids::kept_as(provider, id)];
-        if let Some(way) = self.way_to_maker(&names, pool).await {
+        // Few requests are such: the others need not carry room for it.
+        if let Some(way) = Box::pin(self.way_to_maker(&names, pool)).await {
             let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
             parts.extensions.insert(demand.affinity(way).of_resource());
         }
@@ -51,7 +52,7 @@ impl Resources {
 }
 
 /// The answer that a path names.
-pub(in crate::gateway) fn answer_in(path: &str) -> Option<&str> {
+fn answer_in(path: &str) -> Option<&str> {
     let (_, behind) = path.split_once("/responses/")?;
     behind.split('/').next().filter(|id| id.starts_with("resp"))
 }

@@ -9,7 +9,7 @@ pub(in crate::gateway) mod compatible;
 pub(in crate::gateway) mod ids;
 mod learned;
 mod listed;
-pub(in crate::gateway) mod makers;
+mod makers;
 mod mentioned;
 mod named;
 mod overheard;
