@@ -172,7 +172,7 @@ pub struct Claim {
     pub kind: Kind,
     /// For how many requests.
     pub requests: u64,
-    /// For how many tokens of the prompt, where requests are drawn one by one.
+    /// For how many tokens of the prompt together.
     #[serde(default)]
     pub tokens: u64,
     /// How many of the requests wait already.

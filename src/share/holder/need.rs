@@ -33,9 +33,7 @@ pub(super) struct Demand {
     pub(super) named: Vec<UnitId>,
     /// Those that were asked for last and that another has.
     pub(super) refused: Vec<UnitId>,
-    /// Tokens of the prompt that they need together.
-    tokens: u64,
-    /// Tokens of the prompt that a request needed lately.
+    /// Tokens of the prompt that each of those who waited last needed, about.
     each: u64,
     /// No claim for those that wait is sent before.
     not_before: Tick,
@@ -69,7 +67,7 @@ impl Demand {
 
     /// Tokens of the prompt that each of those who wait needs, about; none where nobody waits.
     pub(super) fn each_waiting(&self) -> u64 {
-        if self.waiting > 0 { self.tokens.div_ceil(self.waiting) } else { 0 }
+        if self.waiting > 0 { self.each } else { 0 }
     }
 
     pub(super) fn waiting(&self) -> bool {
@@ -112,15 +110,13 @@ impl Holder {
     }
 
     /// So many requests wait, or failed just now, since no unit that is held can serve them; zero when none do any more.
-    /// The board is asked for more at once, as often as is sensible.
+    /// `tokens` of the prompt they need together. The board is asked for more at once, as often as is sensible.
     pub fn lacking(&mut self, kind: &Kind, waiting: u64, tokens: u64, now: Moment) {
         let demand = self.demand(kind);
-        (demand.waiting, demand.tokens) = (waiting, tokens);
+        demand.waiting = waiting;
         if waiting > 0 {
             demand.each = tokens.div_ceil(waiting);
-        }
-        let at = demand.leaves_until.map_or(now.tick, |until| until.max(now.tick)).max(demand.not_before);
-        if waiting > 0 {
+            let at = demand.leaves_until.map_or(now.tick, |until| until.max(now.tick)).max(demand.not_before);
             self.hurry(at);
         }
     }
@@ -180,10 +176,8 @@ impl Holder {
             let lacking = lacking.max(self.lack_of(kind, waiting, Duration::ZERO, ledger, now));
             if lacking > 0 || !units.is_empty() {
                 // Of those that wait it is known how many tokens they need; the others are like them.
-                let waiting = demand.waiting;
-                let each = if waiting > 0 { demand.each_waiting() } else { demand.each };
-                let tokens = each.saturating_mul(lacking);
-                let (kind, dates) = (kind.clone(), ledger.dates(now));
+                let tokens = demand.each.saturating_mul(lacking);
+                let (kind, waiting, dates) = (kind.clone(), demand.waiting, ledger.dates(now));
                 claims.push(Claim { kind, requests: lacking, tokens, waiting, units, dates });
             }
         }

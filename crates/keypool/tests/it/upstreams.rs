@@ -154,11 +154,12 @@ async fn answer(
         books.moods.insert(key.clone(), if times > 1 { Mood::Overloaded(times - 1) } else { Mood::Good });
     }
     let foreign = (kind, mood) == (Kind::OpenAi, Mood::Good) && books.is_anothers(&key, &body);
+    let named = head.uri.path().split_once("/responses/").and_then(|(_, behind)| behind.split('/').next());
+    let has_made = named.is_some_and(|id| books.made.get(id) == Some(&key));
     let target = head.uri.to_string();
     books.arrivals.push(Arrival { key, target, headers: head.headers.clone(), body: body.clone() });
-    let named = head.uri.path().split_once("/responses/").and_then(|(_, behind)| behind.split('/').next());
     if let (Some(id), Mood::Good) = (named, mood) {
-        if books.made.get(id).is_some_and(|made| *made == books.arrivals[books.arrivals.len() - 1].key) {
+        if has_made {
             return Ok(told(200, &[], &json!({ "id": id, "object": "response", "status": "completed", "output": [] })));
         }
         let message = format!("Response with id '{id}' not found.");
