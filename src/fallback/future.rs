@@ -117,7 +117,7 @@ where
 
     fn tried(&mut self, tried: Option<&ServedBy>) {
         if let Some(tried) = tried {
-            self.demand.particulars.earlier = Some(tried.as_attempts(&self.demand));
+            self.demand.particulars.earlier = Some(self.pool.attempts(tried, &self.demand));
         }
     }
 

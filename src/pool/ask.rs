@@ -71,7 +71,7 @@ impl State {
                 continue;
             }
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
-            if attempt.bars_owner() {
+            if attempt.bars_owner() || attempt.is_too_large(demand.model()) {
                 excluded.owners.push(self.roster.keys[slot as usize].owner);
             } else if demand.particulars.untried || attempt.bars_key(demand.model()) {
                 excluded.slots.push(slot);

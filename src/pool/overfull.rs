@@ -1,7 +1,9 @@
 //! Requests that fill a limit of tokens alone: the window of no owner with that limit has room for them, however long it
 //! rests. The key that refuses such a request is asked in vain, and so are the others of its tier.
 
-use super::{Attempt, Demand, Seat, Usage, seats::SeatCell, state::State};
+use std::sync::Arc;
+
+use super::{Attempt, Demand, KeyPool, Seat, ServedBy, Usage, seats::SeatCell, state::State};
 use crate::{
     limit::{Need, Unit},
     time::Now,
@@ -54,10 +56,41 @@ impl State {
     }
 }
 
+impl KeyPool {
+    /// All attempts so far for this demand, the last one included: what the next one is told. A limit that its answer names may
+    /// rest nobody (it was the request's own, or the caller's): its key stands ready, and would say the same again and again.
+    pub(crate) fn attempts(&self, served_by: &ServedBy, demand: &Demand) -> Arc<[Attempt]> {
+        let last = served_by.last(demand).map(|mut last| {
+            if last.met_limit() {
+                last.unrested = !self.lock().rests_for(&last, demand.free, self.clock().now());
+            }
+            last
+        });
+        served_by.earlier().iter().cloned().chain(last).collect()
+    }
+}
+
+impl State {
+    /// Whether the key of this attempt rests, or is gone.
+    fn rests_for(&mut self, attempt: &Attempt, free: bool, now: Now) -> bool {
+        let Some(slot) = self.roster.slot_of(&attempt.key) else { return true };
+        let model = attempt.model.as_ref();
+        let lane = if free { self.free_lane(model.map(|model| &**model)) } else { self.lane(model) };
+        let of_lane = self.lanes[usize::from(lane)].rest.as_deref();
+        let of_key = self.rests(lane, slot).into_iter().filter_map(|(rest, _)| rest);
+        of_key.chain(of_lane).any(|rest| rest.is_active(now))
+    }
+}
+
 impl Attempt {
     /// Whether other owners of the same tier would answer as it was answered: that the model is not for the tier, or that the
     /// request is too large for it.
     pub(super) fn holds_for_a_tier(&self) -> bool {
         self.overfull || self.speaks_of_a_tier()
+    }
+
+    /// Whether it found the whole of a limit that its owner's keys share too small for this request.
+    pub(super) fn is_too_large(&self, model: Option<&str>) -> bool {
+        self.overfull && self.unrested && self.bars_key(model)
     }
 }

@@ -69,6 +69,9 @@ pub struct Attempt {
     /// Until when somebody rests for it.
     #[serde(skip)]
     pub(crate) until: Until,
+    /// Whether it met a limit, and nobody rests for it: see `KeyPool::attempts`.
+    #[serde(skip)]
+    pub(crate) unrested: bool,
 }
 
 impl Attempt {
@@ -80,7 +83,7 @@ impl Attempt {
 
     /// Whether its key met a limit that time lifts: one that rests nobody is the request's own, and as it was.
     pub(crate) fn met_limit(&self) -> bool {
-        self.kind.is_limit() && self.until != Until::Now
+        self.kind.is_limit() && self.until != Until::Now && !self.unrested
     }
 
     /// Whether no key of its owner may carry this request: what it names belongs to somebody else.
@@ -140,9 +143,9 @@ impl ServedBy {
         self.keep.as_ref()?.take()
     }
 
-    /// All attempts so far for this demand, the last one included: what the next one is told.
-    pub(crate) fn as_attempts(&self, demand: &Demand) -> Arc<[Attempt]> {
-        let last = self.key.as_ref().map(|key| Attempt {
+    /// The last attempt for this demand.
+    pub(super) fn last(&self, demand: &Demand) -> Option<Attempt> {
+        self.key.as_ref().map(|key| Attempt {
             key: key.clone(),
             model: self.used.clone(),
             kind: self.verdict.kind(),
@@ -154,7 +157,7 @@ impl ServedBy {
             overfull: self.verdict.is_overfull_by(demand),
             elsewhere: self.verdict.elsewhere_of(),
             until: self.verdict.until_of(),
-        });
-        self.earlier().iter().cloned().chain(last).collect()
+            unrested: false,
+        })
     }
 }

@@ -286,7 +286,7 @@ impl RetryPolicy {
         };
         let mut demand = Demand::of_request(session.demand.take(), request, &self.pool);
         if let Some(served_by) = seen.served_by {
-            demand.particulars.earlier = Some(served_by.as_attempts(&demand));
+            demand.particulars.earlier = Some(self.pool.attempts(served_by, &demand));
         }
         session.demand = Some(demand.clone());
         let seat = seen.served_by.and_then(|served_by| served_by.seat);

@@ -104,7 +104,7 @@ impl Walk {
             self.rule.succeeded();
             return Onward::Done;
         }
-        self.demand.particulars.earlier = Some(served_by.as_attempts(&self.demand));
+        self.demand.particulars.earlier = Some(self.pool.attempts(served_by, &self.demand));
         let out = match self.course.next(&self.rule, &self.pool, verdict, self.demand.clone(), None) {
             Step::Again(next) => match next.await {
                 Ok(lease) => return Onward::With(lease),

@@ -4,7 +4,9 @@
 use std::time::{Duration, SystemTime};
 
 use http::Response;
-use tower_keypool::{Clock, Error, Gemini, Key, KeyPool, KeyPoolLayer, Priority, Retry, Tier, store::MemoryStore};
+use tower_keypool::{
+    Clock, Error, Gemini, Key, KeyPool, KeyPoolLayer, Limits, Models, Priority, Retry, Tier, store::MemoryStore,
+};
 
 use crate::blame::{Body, json, pool, send, send_by};
 
@@ -148,4 +150,45 @@ async fn as_many_are_asked_as_have_an_empty_window() {
         let is_told = |error: &Error| error.is_exhausted() && error.to_string().contains("guessed at 3000");
         assert!(answer.map_or_else(|error| busy == 4 && is_told(&error), |answer| answer.0 == 429), "{busy}");
     }
+}
+
+/// Whose limit is given needs no answer to be known: its window was empty, and nobody rests for what is too large for it. The
+/// keys of one owner say one thing.
+#[tokio::test(start_paused = true)]
+async fn an_owner_is_asked_once_for_what_is_larger_than_a_given_limit() {
+    let clock = || Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    let limits = Limits::new().per_minute(60).tokens_per_minute(250_000);
+    let key = |n: usize, owner: usize| {
+        Key::new(format!("AIzaSy-not-a-real-key-{n:04}")).id(format!("k{n}").as_str()).owner(format!("o{owner}"))
+    };
+    for (keys, most) in [
+        (vec![key(0, 0)], 1),
+        (vec![key(0, 0), key(1, 0), key(2, 0)], 1),
+        (vec![key(0, 0), key(1, 1).disabled("x")], 1),
+    ] {
+        for wait in [0, 1, 5, 50] {
+            let pool = KeyPool::builder(Gemini::new()).keys(keys.clone()).limits("gemini-2.5-flash", limits.clone());
+            let pool = pool.clock(clock()).wait(Duration::from_secs(wait)).build().unwrap();
+            let (answer, attempts) = send(&pool, FLASH, &prompt(300_000), |_| full()).await;
+            assert_eq!((answer.unwrap().0, attempts), (429, most), "{} keys, wait {wait}", keys.len());
+            serves(&pool).await;
+        }
+    }
+}
+
+/// A prompt that is too large for one model's limit goes to the next model at once.
+#[tokio::test(start_paused = true)]
+async fn what_is_too_large_for_one_model_steps_down_at_once() {
+    let limits = Limits::new().per_minute(60).tokens_per_minute(250_000);
+    let clock = Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    let pool =
+        KeyPool::builder(Gemini::new()).key(Key::new("AIzaSy-not-a-real-key-0000")).limits("gemini-2.5-flash", limits);
+    let pool = pool.clock(clock.clone()).wait(Duration::from_secs(5)).build().unwrap();
+    let (begun, layer) = (
+        clock.tick(),
+        KeyPoolLayer::new(&pool).fallback(Models::new().for_all(["gemini-2.5-flash", "gemini-2.0-flash"])),
+    );
+    let answer = |attempt| if attempt == 1 { full() } else { json(200, OK.to_owned()) };
+    let (served, attempts) = send_by(layer, FLASH, &prompt(300_000), answer).await;
+    assert_eq!((served.unwrap().0, attempts, clock.tick().since(begun)), (200, 2, Duration::ZERO));
 }

@@ -30,6 +30,7 @@ fn judge(answer: &Answer) -> Verdict {
             "fault" => Verdict::new(K::Transient),
             "overloaded" => Verdict::new(K::Overloaded).scope(Scope::Caller),
             "once more" => Verdict::new(K::Transient).retry_cap(1),
+            "too much" => Verdict::new(K::RateLimited).scope(Scope::Caller).until(Until::For(Duration::from_secs(60))),
             "in a minute" => {
                 Verdict::new(K::Overloaded).scope(Scope::Caller).until(Until::For(Duration::from_secs(60)))
             }
@@ -95,6 +96,16 @@ async fn faults_of_keys_go_from_key_to_key_at_once_and_uncounted() {
     assert_eq!(script.under(&pool, Retry::new().max_retries(0), "m").await.unwrap(), "fine");
     assert_eq!(script.keys(), ["a", "b", "c", "d", "e", "f"]);
     assert_eq!(script.seconds(), [0; 6]);
+}
+
+/// A limit that rests nobody leaves its key ready: it is asked once.
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_the_callers_own_is_asked_of_each_key_once() {
+    let script = Script::bad(&["too much"; 90]);
+    let too_much = Demand::new("m").wait(Duration::from_secs(3));
+    let error = script.under(&pool(&["a", "b"]), Retry::new(), too_much).await.unwrap_err();
+    assert_eq!((error.call().map(String::as_str), script.keys().len()), (Some("too much"), 2));
+    assert_eq!(script.seconds(), [0, 0]);
 }
 
 #[tokio::test(start_paused = true)]

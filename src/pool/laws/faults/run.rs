@@ -162,6 +162,7 @@ impl Run {
                         overfull: false,
                         elsewhere: verdict.elsewhere_of(),
                         until: verdict.until_of(),
+                        unrested: false,
                     });
                     self.end(lease);
                     self.acquire(model, tokens, &Affinity::Any, false, earlier)?;
