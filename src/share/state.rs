@@ -181,7 +181,9 @@ impl Seen {
     pub(crate) fn of(unit: UnitId, mut counts: Vec<Told>, lost: Option<i64>, is_unasked: bool) -> Self {
         let days = counts.iter_mut().filter(|told| is_unasked && told.limit.span == Span::Day);
         for Told { limit, dates, .. } in days {
-            dates.iter_mut().for_each(|date| date.1 = date.1.max(limit.amount));
+            for date in dates {
+                date.1 = date.1.max(limit.amount);
+            }
         }
         Self { unit, counts, lost }
     }
