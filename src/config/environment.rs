@@ -88,24 +88,33 @@ impl Environment {
     /// `_FILE` what that file holds.
     ///
     /// # Errors
-    /// When a file that is named cannot be read.
+    /// Those of [`Environment::first_secret`].
     pub fn secret(&self, name: &str) -> Result<Option<Variable>, Problem> {
         self.first_secret(both(name))
     }
 
-    /// The first of these variables that is there, each also as `NAME_FILE`.
+    /// The first of these variables that is there, each also as `NAME_FILE`. Where both are they must say the same.
     ///
     /// # Errors
-    /// When a file that is named cannot be read.
+    /// When a file that is named cannot be read, or holds something else than the variable beside it does.
     pub fn first_secret(&self, names: impl IntoIterator<Item = String>) -> Result<Option<Variable>, Problem> {
         for name in names {
-            if let Some(found) = self.exact(name.clone()) {
-                return Ok(Some(found));
-            }
-            if let Some(file) = self.exact(format!("{name}_FILE")) {
-                let value = read(Path::new(&file.value)).map_err(|why| Problem::new(file.origin(), "", why))?;
-                return Ok(Some(Variable { name: file.name, value }));
-            }
+            let said = self.exact(name.clone());
+            let Some(file) = self.exact(format!("{name}_FILE")) else {
+                if said.is_some() {
+                    return Ok(said);
+                }
+                continue;
+            };
+            let wrong = |why: String| Problem::new(file.origin(), "", why);
+            let value = read(Path::new(&file.value)).map_err(wrong)?;
+            return match said {
+                Some(said) if said.value == value => Ok(Some(said)),
+                Some(_) => {
+                    Err(wrong(format!("expected only one of {name} and {}: they say different things", file.name)))
+                }
+                None => Ok(Some(Variable { name: file.name, value })),
+            };
         }
         Ok(None)
     }
@@ -133,11 +142,11 @@ impl Environment {
     /// The file that [`Environment::first_secret`] reads for these names, if it reads one.
     pub fn secret_file(&self, names: impl IntoIterator<Item = String>) -> Option<PathBuf> {
         for name in names {
-            if self.get(&name).is_some() {
-                return None;
-            }
             if let Some(file) = self.get(&format!("{name}_FILE")) {
                 return Some(file.into());
+            }
+            if self.get(&name).is_some() {
+                return None;
             }
         }
         None

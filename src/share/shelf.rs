@@ -345,7 +345,8 @@ impl Shelf {
             for (at, _) in counts.iter_mut().flat_map(|told| &mut told.moments) {
                 *at += state.lag;
             }
-            all.push(Seen { unit: unit.clone(), counts, lost: record.lost.map(|lost| lost + state.lag) });
+            let lost = record.lost.map(|lost| lost + state.lag);
+            all.push(Seen::of(unit.clone(), counts, lost, record.days_unknown.is_some()));
         }
         all
     }
@@ -439,6 +440,30 @@ mod tests {
         assert_eq!(dates("m\nknown"), [(20_001, 9)]);
         // Somewhere it is the next date already.
         assert_eq!(dates("m\nlost"), [(20_001, 40), (20_002, 40)]);
+    }
+
+    /// The count of a copy that was put back is no day's that can be told: whoever holds the unit next takes it for used up.
+    #[test]
+    fn a_day_that_nobody_knows_is_not_told_as_an_older_copy_counted_it() {
+        let (at, limit) = (20_000 * 24 * HOUR, |span| Limit { unit: Unit::Requests, span, amount: 40 });
+        let counts = || {
+            let day = Told { limit: limit(Span::Day), moments: Vec::new(), dates: vec![(20_001, 9)] };
+            vec![day, Told { limit: limit(Span::MINUTE), moments: vec![(at, 3)], dates: Vec::new() }]
+        };
+        let mut shelf = Shelf::default();
+        shelf.begin_again();
+        let state = shelf.state.as_mut().unwrap();
+        let record = |unknown: Option<i64>| {
+            let lost = Some(at);
+            UnitRecord { counts: counts(), lost, days_unknown: unknown, ..UnitRecord::default() }
+        };
+        state.units.or_insert_with(&"m\nunasked".into(), || record(Some(at)));
+        state.units.or_insert_with(&"m\nknown".into(), || record(None));
+        let all = shelf.seen();
+        let told = |name: &str| all.iter().find(|seen| seen.unit.as_str() == name).unwrap().counts.clone();
+        let day = |name: &str| told(name)[0].dates.clone();
+        assert_eq!([day("m\nunasked"), day("m\nknown")], [[(20_001, 40)], [(20_001, 9)]]);
+        assert_eq!(told("m\nunasked")[1].moments, [(at, 3)]);
     }
 
     /// What was written before says all that it has; whoever reads it goes by what is not there as by what was said of it then.

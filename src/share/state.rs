@@ -175,6 +175,20 @@ pub(crate) struct Seen {
     pub(crate) lost: Option<i64>,
 }
 
+#[cfg(any(feature = "sqlite", feature = "redis"))]
+impl Seen {
+    /// `is_unasked`: nobody has held it since that was lost; whoever does next takes its days for used up.
+    pub(crate) fn of(unit: UnitId, mut counts: Vec<Told>, lost: Option<i64>, is_unasked: bool) -> Self {
+        let days = counts.iter_mut().filter(|told| is_unasked && told.limit.span == Span::Day);
+        for Told { limit, dates, .. } in days {
+            for date in dates {
+                date.1 = date.1.max(limit.amount);
+            }
+        }
+        Self { unit, counts, lost }
+    }
+}
+
 /// Places of a drawn unit that somebody has and may use until `until`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Booking {

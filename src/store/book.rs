@@ -364,8 +364,12 @@ impl KeyBook {
             None => key.is_kept() || key.settings.is_some(),
             Some(now) => revision(key) > revision(now) || (key.is_kept() && !now.is_kept() && now.settings.is_none()),
         };
-        let lost: Vec<BookKey> = earlier.keys().filter(lost).map(|(_, key)| key.clone()).collect();
-        for key in &lost {
+        let mut lost: Vec<BookKey> = earlier.keys().filter(lost).map(|(_, key)| key.clone()).collect();
+        for key in &mut lost {
+            // A command took it out; a pool wrote once more of it before it heard. One that has it in a file says so again.
+            if !key.is_kept() && self.keys.get(&key.record.hash).is_some_and(|now| now.is_kept() || now.has_left()) {
+                key.record.state = KeyStanding::Removed;
+            }
             self.changed.insert(key.record.hash.clone());
             self.put(key.clone());
         }

@@ -48,7 +48,7 @@ pub use record::{
 pub use secret::KeptSecret;
 pub use settings::{KeyNews, KeySettings};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Contents, SharedSqlite, Sqlite};
+pub use sqlite::{Contents, Migrated, SharedSqlite, Sqlite};
 pub use started::StartedRecord;
 #[cfg(any(feature = "redis", feature = "sqlite"))]
 pub use vault::{InvalidVaultKey, Keeping, Vault};

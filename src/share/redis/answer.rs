@@ -123,6 +123,8 @@ pub(super) struct Shown {
     #[serde(default)]
     counts: Vec<Counted>,
     lost: Option<i64>,
+    #[serde(default)]
+    is_unasked: bool,
 }
 
 #[derive(Deserialize)]
@@ -262,7 +264,7 @@ impl Lent {
 impl Shown {
     pub(super) fn seen(self) -> Result<Seen, Unreadable> {
         let counts = self.counts.iter().map(Counted::told).collect::<Result<_, _>>()?;
-        Ok(Seen { unit: self.unit, counts, lost: self.lost })
+        Ok(Seen::of(self.unit, counts, self.lost, self.is_unasked))
     }
 }
 

@@ -6,4 +6,5 @@ mod dump;
 mod faults;
 mod parties;
 mod same;
+mod seen;
 mod speed;

@@ -133,6 +133,28 @@ fn what_a_store_lost_is_put_into_it_again() {
     assert_eq!((whole.restore(&known), whole.changed().count()), (0, 0));
 }
 
+/// A pool that had the key may have written of it once more before it heard, and whoever looked then remembers that.
+#[test]
+fn a_key_that_a_command_took_out_is_not_had_again_where_an_older_copy_has_it() {
+    let mut before = KeyBook::new([], Vec::new(), 1);
+    before.add(said("aa00", Some("one")), plain(), 9).unwrap();
+    let before = stored(&before);
+    let mut removed = stored(&before);
+    removed.remove("one").unwrap();
+    let mut known = stored(&removed);
+    known.keys.get_mut("aa00").unwrap().record.state = KeyStanding::Active;
+    let known = stored(&known);
+    assert!(!known.by_hash("aa00").unwrap().has_left());
+
+    let mut older = stored(&before);
+    assert_eq!(older.restore(&known), 1);
+    assert!(older.by_hash("aa00").unwrap().has_left(), "the copy had its secret");
+    // Another process did so before.
+    let mut mended = KeyBook::new(older.keys().map(|(_, key)| key.record.clone()), Vec::new(), 2);
+    mended.restore(&known);
+    assert!(mended.by_hash("aa00").unwrap().has_left());
+}
+
 #[test]
 fn what_was_said_later_or_taken_out_stays_so() {
     let mut first = book();

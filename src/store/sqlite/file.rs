@@ -89,6 +89,24 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
+/// More links in a row than a system follows.
+const MOST_LINKS: usize = 40;
+
+/// Where a path leads, through links, also to what is not there yet: SQLite's own files lie there, and so must the locks.
+/// Links among its folders lead everything that is beside it to the same place.
+pub(super) fn real(path: &Path) -> PathBuf {
+    let mut real = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(to) = fs::read_link(&real) else {
+            // Those of a process's open files (/dev/stdin) name no place.
+            return if path.exists() && !real.exists() { path.to_owned() } else { real };
+        };
+        real.pop();
+        real.push(to);
+    }
+    path.to_owned()
+}
+
 /// The file's path with this at its end.
 pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

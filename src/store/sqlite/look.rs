@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode, OpenFlags, backup::Backup};
 
 use super::{
-    BUSY, Sqlite, care,
+    BUSY, Found, Sqlite, care,
     failure::Failure,
     file,
     migrate::{self, MIGRATIONS},
@@ -23,7 +23,7 @@ impl Sqlite {
     /// [`StoreError::is_broken`]: it is damaged. Or it is not there, cannot be read, is another program's or no database, or a
     /// newer version wrote it.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let path = path.as_ref();
+        let path = &*file::real(path.as_ref());
         whose::look(path)?;
         let looked = look(path).or_else(|failure| match failure {
             // Another process may just be mending it.
@@ -33,7 +33,7 @@ impl Sqlite {
             }
             failure => Err(failure),
         });
-        Self::start(path, looked.map_err(|failure| failure.of(path))?, None)
+        Self::start(path, looked.map_err(|failure| failure.of(path))?, Found::default())
     }
 }
 

@@ -6,7 +6,10 @@
 //! who is left behind changes nothing any more and says why. What is more than [`NEXT`] steps ahead was not written by the
 //! next version, whatever it says.
 
-use std::path::Path;
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -101,20 +104,44 @@ pub(super) fn is_fresh(connection: &Connection) -> Result<bool, Failure> {
     Ok(pages == 0)
 }
 
+/// A database of an earlier schema was brought forward.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Migrated {
+    /// Which one.
+    pub path: PathBuf,
+    /// The schema that it was of.
+    pub from: usize,
+    /// The one that it is of now.
+    pub to: usize,
+    /// A copy of it as it was.
+    pub copy: PathBuf,
+}
+
+impl fmt::Display for Migrated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, copy) = (self.path.display(), self.copy.display());
+        write!(f, "the database {path} goes from schema {} to {}; as it was it lies in {copy}", self.from, self.to)
+    }
+}
+
 /// Brings a file forward to the last of these steps: all of them or none. It is copied beside itself first.
-pub(super) fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), Failure> {
+pub(super) fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<Option<Migrated>, Failure> {
     let stands_at = known(connection, path, steps)?;
     if stands_at >= steps.len() {
-        return Ok(());
+        return Ok(None);
     }
+    let mut migrated = None;
     if stands_at > 0 {
         let copy = file::dated(path, &format!("schema-{stands_at}"));
         match care::earlier(connection, &copy) {
             // Another process was faster.
-            Err(_) if version(connection)? >= steps.len() => return Ok(()),
+            Err(_) if version(connection)? >= steps.len() => return Ok(None),
             copied => copied?,
         }
-        tracing::info!(name: "keypool.database_migrated", "the database {} goes from schema {stands_at} to {}; as it was it lies in {}", path.display(), steps.len(), copy.display());
+        let told = Migrated { path: path.to_owned(), from: stands_at, to: steps.len(), copy };
+        tracing::info!(name: "keypool.database_migrated", "{told}");
+        migrated = Some(told);
     }
     let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // The same.
@@ -128,7 +155,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) 
         step.pragma_update(None, "user_version", steps.len() as u32)?;
     }
     step.commit()?;
-    Ok(())
+    Ok(migrated)
 }
 
 fn version(connection: &Connection) -> Result<usize, Failure> {

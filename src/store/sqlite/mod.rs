@@ -1,6 +1,7 @@
 //! One SQLite file: what a pool keeps, and a person can look at with any SQLite.
 
 mod care;
+mod connection;
 mod desk;
 mod failure;
 mod file;
@@ -39,6 +40,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
+use connection::{begin, begin_telling};
 use desk::{Desk, Job};
 use failure::Failure;
 use numbers::Numbers;
@@ -47,6 +49,7 @@ pub use sharing::SharedSqlite;
 use crate::time::Clock;
 
 pub use care::Contents;
+pub use migrate::Migrated;
 
 /// A store in one SQLite file (with `-wal` and `-shm` beside it while it is open). A cheap handle: clones share the
 /// file and its one thread, which ends with the last of them.
@@ -75,7 +78,14 @@ struct Inner {
     jobs: mpsc::Sender<Job>,
     /// Held while a pool works on it.
     claim: Mutex<Option<File>>,
+    found: Found,
+}
+
+/// What was done about the file that was found.
+#[derive(Debug, Default)]
+struct Found {
     set_aside: Option<PathBuf>,
+    migrated: Option<Migrated>,
 }
 
 impl Sqlite {
@@ -87,16 +97,16 @@ impl Sqlite {
     /// # Errors
     /// When it cannot be made, read or written, a newer version wrote it, or it is another program's or no database.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let path = path.as_ref();
+        let path = &*file::real(path.as_ref());
         whose::look(path)?;
         file::prepare(path)?;
-        match begin(path) {
-            Ok(connection) => Self::start(path, connection, None),
+        match begin_telling(path) {
+            Ok((connection, migrated)) => Self::start(path, connection, Found { migrated, ..Found::default() }),
             Err(Failure::Broken(error)) => {
                 // Another process may have found it broken, too.
                 let _turn = file::mending(path)?;
                 if let Ok(connection) = begin(path) {
-                    return Self::start(path, connection, None);
+                    return Self::start(path, connection, Found::default());
                 }
                 let aside = file::set_aside(path, file::CORRUPT)?;
                 tracing::warn!(
@@ -108,7 +118,8 @@ impl Sqlite {
                     aside.display()
                 );
                 file::prepare_in_turn(path)?;
-                Self::start(path, begin(path).map_err(|failure| failure.of(path))?, Some(aside))
+                let found = Found { set_aside: Some(aside), ..Found::default() };
+                Self::start(path, begin(path).map_err(|failure| failure.of(path))?, found)
             }
             Err(failure) => Err(failure.of(path)),
         }
@@ -120,7 +131,7 @@ impl Sqlite {
     /// # Errors
     /// When it is not there, is empty, cannot be read, or a newer version wrote it.
     pub fn inspect(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let path = path.as_ref();
+        let path = &*file::real(path.as_ref());
         whose::look(path)?;
         let empty = || StoreError::new(format!("the database {} is empty: not even a table is in it", path.display()));
         if whose::is_empty(path) {
@@ -134,7 +145,7 @@ impl Sqlite {
             }
             Ok(connection)
         };
-        Self::start(path, look::opened(path, known).map_err(|failure| failure.of(path))?, None)
+        Self::start(path, look::opened(path, known).map_err(|failure| failure.of(path))?, Found::default())
     }
 
     /// Whether [`Sqlite::open`] would refuse the file that is there, and why: another program's, no database, or a newer
@@ -144,7 +155,7 @@ impl Sqlite {
     /// # Errors
     /// That it would.
     pub fn may_open(path: impl AsRef<Path>) -> Result<(), StoreError> {
-        let path = path.as_ref();
+        let path = &*file::real(path.as_ref());
         whose::look(path)?;
         if whose::is_empty(path) {
             return Ok(());
@@ -167,14 +178,25 @@ impl Sqlite {
         self.run(|desk| read::keys(&*migrate::view(&desk.connection)?)).await
     }
 
-    /// Where it lies.
+    /// Where it lies ([`Sqlite::place`]).
     pub fn path(&self) -> &Path {
         &self.0.path
     }
 
+    /// Where the database lies that is asked for by a path: where that leads through links. What belongs to a database lies
+    /// beside the file itself, whichever way somebody came to it.
+    pub fn place(path: impl AsRef<Path>) -> PathBuf {
+        file::real(path.as_ref())
+    }
+
     /// Where the broken file went that was found in its place.
     pub fn set_aside(&self) -> Option<&Path> {
-        self.0.set_aside.as_deref()
+        self.0.found.set_aside.as_deref()
+    }
+
+    /// That it was of an earlier schema, and was brought forward when it was opened.
+    pub fn migrated(&self) -> Option<&Migrated> {
+        self.0.found.migrated.as_ref()
     }
 
     /// Has what lies beside the file (`-wal`) go into it, as far as nobody reads that just now: who copies the file alone has
@@ -190,14 +212,14 @@ impl Sqlite {
         .await
     }
 
-    fn start(path: &Path, connection: Connection, set_aside: Option<PathBuf>) -> Result<Self, StoreError> {
+    fn start(path: &Path, connection: Connection, found: Found) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let mut desk = Desk::new(connection, path);
         thread::Builder::new()
             .name("keypool-sqlite".to_owned())
             .spawn(move || desk.work(&queue))
             .map_err(|error| StoreError::because("no thread for the database", error))?;
-        Ok(Self(Arc::new(Inner { path: path.to_owned(), jobs, claim: Mutex::new(None), set_aside })))
+        Ok(Self(Arc::new(Inner { path: path.to_owned(), jobs, claim: Mutex::new(None), found })))
     }
 
     /// Runs on the database's own thread.
@@ -226,60 +248,6 @@ impl Sqlite {
 }
 
 const BUSY: Duration = Duration::from_secs(5);
-/// Pages of the file that are held, in KiB (negative: that is how SQLite tells it from a number of pages). What is noted
-/// each time lies in few of them; all others are in the system's own cache.
-const HELD_PAGES: i64 = -512;
-
-/// So many pages are written beside the file before they go into it: most of them are the same few again and again, and a
-/// process that starts is not to wait for the disk before its first lease.
-const WAL_PAGES: i64 = 3_000;
-
-/// A connection to a file that is as it should be. Of those who make one journal at once SQLite lets some not wait for their
-/// turn, so that they come again.
-fn begin(path: &Path) -> Result<Connection, Failure> {
-    let clock = Clock::system();
-    let first = clock.tick();
-    loop {
-        match begin_at_once(path) {
-            Err(failure) if failure.is_busy() && clock.tick().since(first) < BUSY => thread::sleep(BUSY / 100),
-            begun => return begun,
-        }
-    }
-}
-
-fn begin_at_once(path: &Path) -> Result<Connection, Failure> {
-    let mut connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY)?;
-    connection.pragma_update(None, "trusted_schema", "OFF")?;
-    connection.pragma_update(None, "cache_size", HELD_PAGES)?;
-    // What a transaction changes is held until it ends, and not written twice.
-    connection.pragma_update(None, "cache_spill", "OFF")?;
-    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
-    care::glance(&connection, path)?;
-    whose::check(&connection, path)?;
-    let fresh = migrate::is_fresh(&connection)?;
-    if fresh {
-        // There is nothing to lose yet, and each step would wait for the disk several times.
-        connection.pragma_update(None, "synchronous", "OFF")?;
-        // In the file itself: whoever looks for that only need not read the journal.
-        whose::sign(&connection)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-    }
-    migrate::migrate(&mut connection, path, migrate::MIGRATIONS)?;
-    if !fresh {
-        shape::check(&connection)?;
-    }
-    whose::sign(&connection)?;
-    gap::mark_successor(&connection, path)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
-    if fresh {
-        // Whatever is written from now on belongs to a file that is there. SQLite waits for the disk: it would lose its locks
-        // with a handle of ours ([`presence::is_open_here`]).
-        connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))?;
-    }
-    Ok(connection)
-}
 
 /// All that it holds, where its tables say it.
 fn load(desk: &mut Desk) -> Result<Image, Failure> {

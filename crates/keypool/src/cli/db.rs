@@ -22,8 +22,12 @@ pub(super) struct Db {
 enum Task {
     /// Copy all that is in it to a new file, while others may work on it
     #[command(after_help = "\
+A copy is put back with mv, also under processes that go on. Never with cp onto a database in use: what they hold of the one before \
+would go into it, and it is broken.
+
 Examples:
-  keypool db backup keypool-2026-06-15.db")]
+  keypool db backup keypool-2026-06-15.db
+  mv keypool-2026-06-15.db ~/.local/state/keypool/keypool.db    put it back")]
     Backup {
         /// The copy: a file that is not there yet
         file: PathBuf,

@@ -184,7 +184,8 @@ impl TestKeys {
         let bad: Vec<(String, String)> = own.into_iter().map(|key| (key.id.clone(), reason(key))).collect();
         let configured = loaded.keys.keys.clone();
         let runtime = super::runtime()?;
-        let store = runtime.block_on(self.pool.database.open())?;
+        // What is to be noted of the configuration was told.
+        let store = runtime.block_on(self.pool.database.open_at(Site::of(&loaded.store)))?;
         let edited = runtime.block_on(store.edit_keys(move |book| {
             let mut disabled = Vec::with_capacity(bad.len());
             // With those that are good: `health` counts what the database knows of, and these alone would be all.

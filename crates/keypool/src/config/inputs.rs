@@ -137,6 +137,11 @@ impl Inputs {
         Ok(Texts { path, text, settings, problems, not_text })
     }
 
+    /// Variables that are called like ours and that nothing reads.
+    pub fn unread(&self) -> Vec<Problem> {
+        self.texts().map_or_else(|_| Vec::new(), |texts| unread::noted(&self.environment, &texts.text))
+    }
+
     /// Where a gateway that goes by it is reached on this machine, whatever else is wrong with it:
     /// `http://127.0.0.1:5000`.
     ///

@@ -101,7 +101,12 @@ impl Inputs {
         let store = resolve(&config.store, &texts.folder(), &mut document, &mut BTreeSet::new());
         let problems = texts.problems().iter().cloned().chain(document.into_problems());
         let problems = problems.filter(|problem| problem.path.starts_with("store"));
-        ConfigErrors::check(texts.not_text().iter().cloned().chain(problems).collect())?;
+        let mut problems: Vec<Problem> = texts.not_text().iter().cloned().chain(problems).collect();
+        if !problems.is_empty() {
+            // What is wrong may be just that: a variable that was misspelled.
+            problems.extend(self.unread());
+        }
+        ConfigErrors::check(problems)?;
         Ok(store)
     }
 }

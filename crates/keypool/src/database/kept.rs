@@ -47,11 +47,12 @@ impl Database {
     /// The same.
     pub async fn open_for_command(site: Site) -> Result<Self, StoreError> {
         let opened = Self::open_with(site, |options| options.timeout(PATIENCE)).await?;
-        if let Self::File(store) = &opened
-            && let Some(aside) = store.set_aside()
-        {
+        if let Self::File(store) = &opened {
             // Of what commands do nobody keeps a log.
-            eprintln!("keypool: {}", plain(&aside::said(store.path(), aside)));
+            let said = store.set_aside().map(|aside| aside::said(store.path(), aside));
+            for said in said.into_iter().chain(store.migrated().map(ToString::to_string)) {
+                eprintln!("keypool: {}", plain(&said));
+            }
         }
         Ok(opened)
     }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Once};
 
 use clap::Args;
 use tower_keypool::{
@@ -11,7 +11,7 @@ use tower_keypool::{
 };
 
 use super::{Database, DatabaseError, Site};
-use crate::config::Inputs;
+use crate::{config::Inputs, telemetry::plain};
 
 /// Which database it is: options over `[store]` of the configuration.
 #[derive(Clone, Debug, Default, Args)]
@@ -64,12 +64,20 @@ impl Place {
             .collect()
     }
 
-    /// Where it is.
+    /// Where it is. What is misspelled, so that it may be another one that is meant, is said once.
     ///
     /// # Errors
     /// What is wrong with what is said of it.
     pub fn site(&self) -> Result<Site, ConfigErrors> {
-        Ok(Site::of(&self.inputs().store()?))
+        static SAID: Once = Once::new();
+        let inputs = self.inputs();
+        let store = inputs.store()?;
+        SAID.call_once(|| {
+            for note in inputs.unread() {
+                eprintln!("keypool: note: {}", plain(&note.to_string()));
+            }
+        });
+        Ok(Site::of(&store))
     }
 
     /// Opens it to change keys in it, making the file where there is none. Other processes may work on it.
@@ -84,7 +92,7 @@ impl Place {
     ///
     /// # Errors
     /// Those of [`Place::open`].
-    pub(super) async fn open_at(&self, site: Site) -> Result<Database, DatabaseError> {
+    pub async fn open_at(&self, site: Site) -> Result<Database, DatabaseError> {
         let blamed = self.blamed(&site);
         Database::open_for_command(site).await.map_err(blamed)
     }

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tower_keypool::config::{StoreSection, StoreUrl};
+use tower_keypool::{
+    config::{StoreSection, StoreUrl},
+    store::Sqlite,
+};
 
 /// Where the database is.
 #[derive(Clone, Debug)]
@@ -28,10 +31,15 @@ impl Site {
     pub fn of(store: &StoreSection) -> Self {
         match &store.url {
             Some(StoreUrl::None) => Self::Memory,
-            Some(StoreUrl::File(path)) => Self::File { path: path.into(), named: true },
+            Some(StoreUrl::File(path)) => Self::file(path.as_ref(), true),
             Some(StoreUrl::Redis(_)) => Self::Server(Box::new(store.clone())),
-            url => usual().map_or(Self::Memory, |path| Self::File { path, named: url.is_some() }),
+            url => usual().map_or(Self::Memory, |path| Self::file(&path, url.is_some())),
         }
+    }
+
+    /// What belongs to it lies beside the file that is meant, not beside a link to it.
+    fn file(path: &Path, named: bool) -> Self {
+        Self::File { path: Sqlite::place(path), named }
     }
 
     /// Where the pool of a provider beside the gateway's own is kept: in a file beside this one (`keypool.NAME.db`), on the
@@ -47,7 +55,7 @@ impl Site {
                     file.push(".");
                     file.push(extension);
                 }
-                Self::File { path: path.with_file_name(file), named: *named }
+                Self::file(&path.with_file_name(file), *named)
             }
             Self::Server(store) => {
                 let namespace = format!("{}.{name}", store.namespace);

@@ -26,7 +26,7 @@ use crate::{
 const SHARING: &str = "tower_keypool::sharing";
 
 /// That a database of an earlier version was copied and brought forward.
-const MIGRATED: &str = "tower_keypool::store::sqlite::migrate";
+pub(crate) const MIGRATED: &str = "tower_keypool::store::sqlite::migrate";
 
 /// How much is told.
 #[derive(Args, Clone, Copy, Debug, Default)]

@@ -15,6 +15,7 @@ mod snippet;
 pub use banner::Banner;
 pub use changes::report_changes;
 pub(crate) use changes::{Told, spoken};
+pub(crate) use console::MIGRATED;
 pub use console::{Verbosity, say, start};
 pub(crate) use plain::{plain, plain_text};
 pub(crate) use shown::{harmless, pretty};

@@ -148,6 +148,36 @@ anything = 1
     assert_eq!((code, served), (2, text), "serve says the same");
 }
 
+/// Somebody looks at another database than is meant, and nothing would tell.
+#[test]
+fn commands_that_read_the_store_alone_name_variables_that_nothing_reads() {
+    let folder = Folder::new().with("keys.txt", ONE);
+    let variables = [("KEYPOOL_REDIS_URI", "redis://h"), ("XDG_STATE_HOME", folder.path().to_str().unwrap())];
+    let said = "keypool: note: env KEYPOOL_REDIS_URI: no setting is read from it (is KEYPOOL_REDIS_URL meant?)";
+    assert_eq!(folder.run(&["import", "keys.txt"], &variables[1..]).0, 0);
+    for args in [
+        &["usage"][..],
+        &["usage", "--by", "tenant"],
+        &["keys"],
+        &["keys", "list", "--all"],
+        &["keys", "disable", "nobody"],
+        &["health"],
+        &["stats"],
+        &["tenants"],
+        &["db", "check"],
+        &["import", "keys.txt"],
+        // What stands in the way of it may be just that.
+        &["usage", "--db", "/nowhere/at/all.db"],
+    ] {
+        let (_, told) = folder.run(args, &variables);
+        assert_eq!(told.matches(said).count(), 1, "{args:?}: {told}");
+        let (_, told) = folder.run(args, &variables[1..]);
+        assert!(!told.contains("no setting is read"), "{args:?}: {told}");
+    }
+    let (code, told) = folder.run(&["usage"], &[("KEYPOOL_LEASE", "never"), ("KEYPOOL_REDIS_URI", "redis://h")]);
+    assert!(code == 2 && told.contains("env KEYPOOL_LEASE: ") && told.contains("KEYPOOL_REDIS_URL meant"), "{told}");
+}
+
 #[test]
 fn what_a_value_may_be_is_said_whatever_stands_there_and_what_is_there_twice() {
     let wrong = [

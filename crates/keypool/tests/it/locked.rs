@@ -164,3 +164,64 @@ fn that_a_process_works_on_it_alone_is_no_fault_of_the_configuration() {
     assert!(!ended.err.contains("configuration") && ended.err.contains("keypool.db alone: end it"), "{ended:?}");
     ended.bad(1, "a process works on");
 }
+
+/// Whoever goes by the link and whoever goes by the file have one lock, one key for secrets, and one copy.
+#[cfg(unix)]
+#[test]
+fn what_belongs_to_a_database_lies_beside_the_file_that_a_link_leads_to() {
+    let home = Home::new();
+    std::fs::create_dir(home.at("real")).unwrap();
+    // A link to a link to what is not there yet.
+    std::os::unix::fs::symlink("real/pool.db", home.at("near.db")).unwrap();
+    std::os::unix::fs::symlink(home.at("near.db"), home.at("link.db")).unwrap();
+    home.add(0, "first", &["--db", "link.db"]);
+    let beside = |folder: &str| {
+        let entries = std::fs::read_dir(home.at(folder)).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.retain(|name| name.contains(".db"));
+        names.sort();
+        names
+    };
+    assert_eq!(beside(""), ["link.db", "near.db"]);
+    assert!(beside("real").contains(&"pool.db.key".to_owned()), "{:?}", beside("real"));
+    home.add(1, "second", &["--db", "real/pool.db"]);
+    for path in ["link.db", "near.db", "real/pool.db"] {
+        assert_eq!(home.run(&["keys", "--json", "--db", path]).json().as_array().unwrap().len(), 2, "{path}");
+        assert!(home.run(&["db", "check", "--db", path]).good().contains("is whole"), "{path}");
+    }
+    assert_eq!(beside(""), ["link.db", "near.db"]);
+    // One that leads nowhere is told by what it leads to.
+    std::os::unix::fs::symlink("round.db", home.at("round.db")).unwrap();
+    home.run(&["keys", "--db", "round.db"]).bad(1, "round.db");
+}
+
+/// One of the two would be taken, and nobody would know which.
+#[test]
+fn a_secret_that_is_given_twice_is_given_alike() {
+    let home = Home::new();
+    let (one, other) = ("5a".repeat(32), "a5".repeat(32));
+    for (name, path) in [("one", &one), ("other", &other)] {
+        home.write(name, &format!("{path}\n"));
+    }
+    let add = |file: &str| {
+        let mut command = home.command(&["add-key", "-", "--id", file]);
+        command.env("KEYPOOL_SECRET_KEY", &one).env("KEYPOOL_SECRET_KEY_FILE", file);
+        Home::ended(command, &secret(0))
+    };
+    let differ = add("other");
+    assert!(!differ.err.contains(&one) && !differ.err.contains(&other), "{differ:?}");
+    differ.bad(2, "env KEYPOOL_SECRET_KEY_FILE: expected only one of KEYPOOL_SECRET_KEY and KEYPOOL_SECRET_KEY_FILE");
+    add("nowhere").bad(2, "env KEYPOOL_SECRET_KEY_FILE: nowhere cannot be read");
+    add("one").good();
+    let serve = |variables: &[(&str, &str)]| {
+        let mut command = home.command(&["config", "check"]);
+        command.env("KEYPOOL_SECRET_KEY", &one).envs(variables.iter().copied());
+        Home::ended(command, "")
+    };
+    for name in ["KEYPOOL_TOKEN", "PLACEHOLDER_TOKEN", "KEYPOOL_ADMIN_TOKEN", "KEYPOOL_REDIS_PASSWORD"] {
+        let file = format!("{name}_FILE");
+        let both = |file_says: &'static str| serve(&[(name, &*one), (&file, file_says)]);
+        both("other").bad(2, &format!("expected only one of {name} and {file}"));
+        both("one").good();
+    }
+}

@@ -356,6 +356,41 @@ fn that_a_database_is_brought_forward_is_said() {
     assert!(code == Some(0) && told.contains("from schema 1 to ") && told.contains(&copy), "{told}");
 }
 
+/// Of what commands do nobody keeps a log.
+#[test]
+fn commands_that_write_say_it_too() {
+    use crate::home::{Home, secret};
+    let home = Home::new();
+    let old = |name: &str| {
+        let db = rusqlite::Connection::open(home.at(name)).unwrap();
+        db.execute_batch(include_str!("../../../../src/store/sqlite/migrations/0001_keys_and_use.sql")).unwrap();
+        db.execute_batch("PRAGMA user_version = 1").unwrap();
+    };
+    let keys = home.write("keys.txt", &secret(1));
+    for (n, args) in [
+        &["add-key", "-", "--id", "mine"][..],
+        &["import", &keys],
+        &["tenants", "add", "alice"],
+        &["db", "rekey"],
+        &["generate", "hello", "--upstream", "http://127.0.0.1:9", "--keys", &keys],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("old-{n}.db");
+        old(&name);
+        let ended = home.pipe(&[args, &["--db", &name]].concat(), &secret(0));
+        let copies: Vec<_> = std::fs::read_dir(home.at("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let of_it = |copy: &&std::ffi::OsString| copy.to_str().unwrap().starts_with(&format!("{name}.schema-1-"));
+        let copy = copies.iter().find(of_it).unwrap_or_else(|| panic!("{args:?}: {ended:?} {copies:?}"));
+        let said = ended.err.contains("from schema 1 to ") && ended.err.contains(copy.to_str().unwrap());
+        assert!(said, "{args:?}: {ended:?}");
+        assert_eq!(ended.err.matches("from schema").count(), 1, "{args:?}: {ended:?}");
+        let again = home.run(&["tenants", "add", "bob", "--db", &name]);
+        assert!(again.code == 0 && !again.err.contains("schema"), "{args:?}: {again:?}");
+    }
+}
+
 fn secret(n: u32) -> String {
     format!("AIzaSyTEST-restarting-key-number-{n:06}")
 }

@@ -36,6 +36,7 @@ use crate::{
     database::Database,
     reload,
     standing::{Configured, Standings},
+    telemetry::MIGRATED,
 };
 pub(super) use ending::{at, of_each_key};
 use error_log::ErrorLog;
@@ -378,7 +379,8 @@ async fn used_today(loaded: &Loaded, database: Option<&Database>) -> Option<Stan
 /// Standard output may carry results: what goes wrong is said beside it; `of_keys`: and what befalls each of them.
 pub(super) fn warn_on_stderr(of_keys: bool) {
     let is_told = move |of: &tracing::Metadata<'_>| {
-        *of.level() <= tracing::Level::WARN && (of_keys || of.target() != "tower_keypool::events")
+        let of_a_migration = of.target() == MIGRATED && *of.level() <= tracing::Level::INFO;
+        of_a_migration || *of.level() <= tracing::Level::WARN && (of_keys || of.target() != "tower_keypool::events")
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     let lines = lines.with_target(false).without_time().with_filter(filter_fn(is_told));
