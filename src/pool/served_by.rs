@@ -140,9 +140,20 @@ impl ServedBy {
         self.keep.as_ref()?.take()
     }
 
+    /// It answers a request that was sent before in another form: that one's attempts come before its own.
+    pub fn follow(&mut self, before: &Self) {
+        let earlier = before.earlier().iter().cloned().chain(before.last(false));
+        self.earlier = Some(earlier.chain(self.earlier().iter().cloned()).collect());
+    }
+
     /// All attempts so far for this demand, the last one included: what the next one is told.
     pub(crate) fn as_attempts(&self, demand: &Demand) -> Arc<[Attempt]> {
-        let last = self.key.as_ref().map(|key| Attempt {
+        let last = self.last(self.verdict.is_overfull_by(demand));
+        self.earlier().iter().cloned().chain(last).collect()
+    }
+
+    fn last(&self, overfull: bool) -> Option<Attempt> {
+        self.key.as_ref().map(|key| Attempt {
             key: key.clone(),
             model: self.used.clone(),
             kind: self.verdict.kind(),
@@ -151,10 +162,9 @@ impl ServedBy {
             seq: self.seq,
             named: self.verdict.is_named(),
             worded: self.verdict.is_worded(),
-            overfull: self.verdict.is_overfull_by(demand),
+            overfull,
             elsewhere: self.verdict.elsewhere_of(),
             until: self.verdict.until_of(),
-        });
-        self.earlier().iter().cloned().chain(last).collect()
+        })
     }
 }

@@ -5,7 +5,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use keypool::{
-    gateway::{dialect::Dialect, route::Beside, token::PLACEHOLDER},
+    gateway::{Aliases, dialect::Dialect, route::Beside, token::PLACEHOLDER},
     outgoing::Outgoing,
 };
 use serde_json::{Value, json};
@@ -39,6 +39,7 @@ async fn served() -> Served {
         models: models.iter().map(|&model| model.to_owned()).collect(),
         stack: stack(name),
         pool: None,
+        aliases: Aliases::default(),
     };
     let others = vec![
         other("open", Dialect::OpenAi, &["gpt-*", "whisper-1"]),

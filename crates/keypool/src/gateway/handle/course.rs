@@ -14,6 +14,7 @@ use crate::{
     gateway::{
         Gateway, Setup,
         admit::tenant::{MODEL, Tenant},
+        aliases::Aliases,
         answer::{
             body::Said,
             failure::{self, failed},
@@ -59,6 +60,8 @@ impl Course {
 pub(super) struct Quarter<'g, S> {
     pub(super) stack: &'g S,
     pub(super) belongings: &'g Belongings,
+    /// Other names of its models.
+    pub(super) aliases: &'g Aliases,
     /// What becomes of names that nobody knows.
     pub(super) unknown: Unknown,
     /// There is no other tenant.
@@ -170,7 +173,8 @@ where
 
     /// The models of the pool, from the list that is at hand. `None`: it goes over the stack like any request.
     async fn models(&self, tenant: &Tenant, parts: &Parts, (version, name): (String, Option<&str>)) -> Option<Course> {
-        let shelf = match self.belongings.shelves().of_version(&version, self.stack.clone()).await {
+        let shelves = self.belongings.shelves(Dialect::Gemini, self.aliases);
+        let shelf = match shelves.of_version(&version, self.stack.clone()).await {
             Ok(shelf) => shelf,
             Err(Unheard::Nobody) => return None,
             Err(Unheard::Answered(answer)) => return Some(Course::Done(Outcome::Answered, passed_on(answer))),

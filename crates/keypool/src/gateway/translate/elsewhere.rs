@@ -9,7 +9,7 @@ use http_body::Body;
 use http_body_util::Full;
 use keypool_dialect::{Fault, Kind, about_tokens_of_form, is_plain_form};
 use tower::Service;
-use tower_keypool::{BoxError, Demand, Error, KeyPool};
+use tower_keypool::{BoxError, Demand, Error, KeyPool, ServedBy};
 
 use super::{
     Answered, Failed, Translator,
@@ -193,11 +193,15 @@ where
                 let first = ask(stack.clone(), &self.traffic, (request.clone(), Some(wish.body.clone()))).await?;
                 if may_refuse(first.status()) {
                     let (head, body) = first.into_parts();
+                    let before = head.extensions.get::<ServedBy>().cloned();
                     let mut body = Box::pin(body);
                     let said = begun(body.as_mut()).await.freeze();
                     if is_of_the_option(&begun(Unpacked::of(&head, Full::from(said.clone()))).await) {
                         self.unasked.refused(&wish, now);
-                        let second = ask(stack, &self.traffic, (request, bytes)).await?;
+                        let mut second = ask(stack, &self.traffic, (request, bytes)).await?;
+                        if let (Some(before), Some(served)) = (before, second.extensions_mut().get_mut::<ServedBy>()) {
+                            served.follow(&before);
+                        }
                         if may_refuse(second.status()) {
                             self.unasked.forgive(&wish);
                         }
