@@ -112,3 +112,15 @@ async fn by_a_path() {
     let told = post(&served, "/to/open/-/metrics", &json!({})).await.json();
     assert_eq!((&told["name"], &told["uri"]), (&json!("open"), &json!("/-/metrics")));
 }
+
+#[tokio::test]
+async fn what_is_too_large_to_be_read_is_told_the_path_that_takes_it() {
+    let served = served().await;
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packer, " ".repeat(33 << 20).as_bytes()).unwrap();
+    let request = Request::post(served.url("/v1/audio/transcriptions")).header("content-encoding", "gzip");
+    let request = request.header("authorization", format!("Bearer {PLACEHOLDER}"));
+    let answer = ask(request.header("content-type", "application/json"), packer.finish().unwrap()).await;
+    let why = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert_eq!((answer.status, why.contains("/to/open/")), (StatusCode::PAYLOAD_TOO_LARGE, true), "{why}");
+}

@@ -132,9 +132,10 @@ where
         // One that no list has may be there all the same.
         if dialect == self.dialect {
             let came = parts.uri.path();
-            let path = match came.starts_with("/v1/models/") {
-                true => came.to_owned(),
-                false => format!("/v1/models/{}", utf8_percent_encode(name, SEGMENT)),
+            let path = if came.starts_with("/v1/models/") {
+                came.to_owned()
+            } else {
+                format!("/v1/models/{}", utf8_percent_encode(name, SEGMENT))
             };
             return self.hand_on(stack, &path, (parts, Whose::default()), None).await;
         }

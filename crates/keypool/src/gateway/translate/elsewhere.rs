@@ -73,6 +73,15 @@ where
         claimed.or(self.home.as_ref().filter(|_| !geminis)).cloned()
     }
 
+    /// Says of a body that is too large to be read how it goes on unread.
+    pub(super) fn pointing_past(&self, mut fault: Fault) -> Fault {
+        let whose = self.others.iter().find(|other| other.dialect == self.dialect);
+        if let Some(other) = whose.filter(|_| fault.kind == Kind::TooLarge && !self.only && self.tenant.is_default()) {
+            fault.message = format!("{}; under /to/{}/… it goes to that provider as it is", fault.message, other.name);
+        }
+        fault
+    }
+
     /// Where a request goes, by its body. One whose provider speaks Gemini's dialect becomes this translator's own.
     ///
     /// # Errors

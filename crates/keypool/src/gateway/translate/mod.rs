@@ -341,15 +341,6 @@ where
         fetch(self.stack.clone(), &self.traffic, &self.answers, request).await
     }
 
-    /// Says of a body that is too large to be read how it goes on unread.
-    fn pointing_past(&self, mut fault: Fault) -> Fault {
-        let whose = self.others.iter().find(|other| other.dialect == self.dialect);
-        if let Some(other) = whose.filter(|_| fault.kind == Kind::TooLarge && !self.only && self.tenant.is_default()) {
-            fault.message = format!("{}; under /to/{}/… it goes to that provider as it is", fault.message, other.name);
-        }
-        fault
-    }
-
     /// Whether the tenant may ask this model.
     fn may_use(&self, model: &str) -> Result<(), Fault> {
         let own = self.tenant.may_use(model).then_some(());
