@@ -24,11 +24,12 @@ use crate::{
         dialect::{Dialect, Refusal},
         forward::{
             belongings::Belongings,
-            catalogue::Unheard,
+            catalogue::{Shelves, Unheard},
             resource::{self, Coming, Listening, Overheard, Sought, Target, Unknown, Unlisted},
             send,
             upload::{self, Chunk, Heading, Passage},
         },
+        route::task::Task,
     },
     outgoing::{Broken, Outgoing},
     status::Outcome,
@@ -69,6 +70,19 @@ pub(super) struct Quarter<'g, S> {
 }
 
 impl<S> Gateway<S> {
+    /// Its own pool, where it is of Gemini's.
+    pub(super) fn quarter<'g>(&'g self, setup: &'g Setup<S>) -> Quarter<'g, S> {
+        let alone = self.tenants.is_alone();
+        let (stack, aliases) = (&setup.stack, &setup.aliases);
+        Quarter { stack, belongings: &self.own, aliases, unknown: setup.unknown, alone }
+    }
+
+    /// What knows the models of its own provider, where a request asks for them.
+    pub(super) fn shelves(&self, setup: &Setup<S>, task: &Task) -> Option<Shelves> {
+        let asks = matches!(task, Task::Models | Task::Model(_));
+        asks.then(|| self.own.shelves(setup.dialects.provider, &setup.aliases))
+    }
+
     /// Has a request about an answer that the gateway's own provider keeps carried by the account that made it.
     pub(super) async fn lead_to_answer(&self, setup: &Setup<S>, parts: &mut Parts) {
         if setup.dialects.provider != Dialect::Gemini {

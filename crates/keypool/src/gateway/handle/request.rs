@@ -38,7 +38,6 @@ use crate::{
         route::{
             Beside,
             choice::{self, Chosen},
-            task::Task,
             way::Way,
         },
         translate::{Translation, Translator, answers::Answers, can_be_read, holdings::Holdings},
@@ -247,8 +246,7 @@ where
                 unasked: gateway.unasked.clone(),
                 may_go_unread,
                 catalogues: Arc::clone(&gateway.catalogues),
-                shelves: matches!(task, Task::Models | Task::Model(_))
-                    .then(|| gateway.own.shelves(turn.setup.dialects.provider, &turn.setup.aliases)),
+                shelves: gateway.shelves(&turn.setup, &task),
             };
             self.leave(turn);
             tidy.apply(&mut parts);
@@ -338,13 +336,6 @@ impl<S> Gateway<S> {
     /// Whose what is, for requests that are translated.
     fn holdings(&self, unknown: Unknown) -> Holdings {
         Holdings::of(&self.own.resources, self.all_beside(), (unknown, self.tenants.is_alone()))
-    }
-
-    /// Its own pool, where it is of Gemini's.
-    fn quarter<'g>(&'g self, setup: &'g Setup<S>) -> Quarter<'g, S> {
-        let alone = self.tenants.is_alone();
-        let (stack, aliases) = (&setup.stack, &setup.aliases);
-        Quarter { stack, belongings: &self.own, aliases, unknown: setup.unknown, alone }
     }
 }
 
