@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     gateway::{
-        Answer, Gateway, Setup,
+        Answer, Gateway,
         admit::headers::Seen,
         answer::{
             body::{Said, Usage, identify, passed_on},

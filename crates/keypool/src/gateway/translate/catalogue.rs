@@ -121,7 +121,7 @@ where
                         if dialect == self.dialect {
                             return Ok(as_listed(found));
                         }
-                        let model = understood(dialect, &found)?;
+                        let model = understood(dialect, &found).map_err(|fault| upstream_fault(fault, None))?;
                         return Ok(answer(self.caller.model(&model).into_bytes(), None, &Ignored::default()));
                     }
                 }
@@ -225,14 +225,13 @@ where
 }
 
 /// What a provider says of a model, of which it speaks as its list does.
-fn understood(dialect: Dialect, entry: &[u8]) -> Result<Model, Failed> {
+fn understood(dialect: Dialect, entry: &[u8]) -> Result<Model, Fault> {
     let nonsense = || Fault::new(Kind::BadGateway, "the provider's list of models makes no sense");
-    let model = match dialect {
+    match dialect {
         Dialect::Gemini => gemini::model(entry),
         _ => catalogue(&[b"{\"data\":[", entry, b"]}"].concat())
             .and_then(|(models, _)| models.into_iter().next().ok_or_else(nonsense)),
-    };
-    model.map_err(|fault| upstream_fault(fault, None))
+    }
 }
 
 /// A provider's own words, from the list at hand.
