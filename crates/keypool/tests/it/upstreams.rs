@@ -183,10 +183,9 @@ async fn answer(
             "code": "previous_response_not_found" });
         return Ok(told(400, &[], &json!({ "error": error })));
     }
-    if kind == Kind::Anthropic && mood == Mood::Good && head.uri.path() == "/v1/messages" {
-        if let Some(answer) = books.in_container(head_key, &body) {
-            return Ok(answer);
-        }
+    let runs = kind == Kind::Anthropic && mood == Mood::Good && head.uri.path() == "/v1/messages";
+    if runs && let Some(answer) = books.in_container(head_key, &body) {
+        return Ok(answer);
     }
     let own = books.own.get(head_key).map(String::as_str);
     Ok(match kind {
