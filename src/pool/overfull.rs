@@ -60,7 +60,7 @@ impl KeyPool {
     /// All attempts so far for this demand, the last one included: what the next one is told. A limit that its answer names may
     /// rest nobody (it was the request's own, or the caller's): its key stands ready, and would say the same again and again.
     pub(crate) fn attempts(&self, served_by: &ServedBy, demand: &Demand) -> Arc<[Attempt]> {
-        let last = served_by.last(demand).map(|mut last| {
+        let last = served_by.last(served_by.verdict.is_overfull_by(demand)).map(|mut last| {
             if last.met_limit() {
                 last.unrested = !self.lock().rests_for(&last, demand.free, self.clock().now());
             }

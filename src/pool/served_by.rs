@@ -143,8 +143,14 @@ impl ServedBy {
         self.keep.as_ref()?.take()
     }
 
-    /// The last attempt for this demand.
-    pub(super) fn last(&self, demand: &Demand) -> Option<Attempt> {
+    /// It answers a request that was sent before in another form: that one's attempts come before its own.
+    pub fn follow(&mut self, before: &Self) {
+        let earlier = before.earlier().iter().cloned().chain(before.last(false));
+        self.earlier = Some(earlier.chain(self.earlier().iter().cloned()).collect());
+    }
+
+    /// The last attempt, of a request that was `overfull` for the limit that its answer names or not.
+    pub(super) fn last(&self, overfull: bool) -> Option<Attempt> {
         self.key.as_ref().map(|key| Attempt {
             key: key.clone(),
             model: self.used.clone(),
@@ -154,7 +160,7 @@ impl ServedBy {
             seq: self.seq,
             named: self.verdict.is_named(),
             worded: self.verdict.is_worded(),
-            overfull: self.verdict.is_overfull_by(demand),
+            overfull,
             elsewhere: self.verdict.elsewhere_of(),
             until: self.verdict.until_of(),
             unrested: false,

@@ -49,10 +49,12 @@ pub(super) fn read(details: &[&Value], message: &str) -> Quota {
     let mut quota = Quota::default();
     let failures = details.iter().filter_map(|detail| detail.get("violations")?.as_array()).flatten();
     for failure in failures.take(MOST) {
-        let text = |name| failure.get(name).and_then(Value::as_str).unwrap_or("");
+        // Who hands Google's errors on may write their members as they are named in the protocol.
+        let member = |name: &str, plain: &str| failure.get(name).or_else(|| failure.get(plain));
+        let text = |name, plain| member(name, plain).and_then(Value::as_str).unwrap_or("");
+        let (id, metric) = (text("quotaId", "quota_id"), text("quotaMetric", "quota_metric"));
         // The n-th failure of a metric is the n-th line of that metric.
-        let line =
-            lines.iter_mut().find(|line| !line.taken && !line.metric.is_empty() && line.metric == text("quotaMetric"));
+        let line = lines.iter_mut().find(|line| !line.taken && !line.metric.is_empty() && line.metric == metric);
         let stated = match line {
             Some(line) => {
                 line.taken = true;
@@ -60,8 +62,9 @@ pub(super) fn read(details: &[&Value], message: &str) -> Quota {
             }
             None => all_zero.then_some(0),
         };
-        quota.add(text("quotaId"), text("quotaMetric"), amount(failure.get("quotaValue")).or(stated));
-        let model = failure.get("quotaDimensions").and_then(|dimensions| dimensions.get("model")?.as_str());
+        quota.add(id, metric, amount(member("quotaValue", "quota_value")).or(stated));
+        let model =
+            member("quotaDimensions", "quota_dimensions").and_then(|dimensions| dimensions.get("model")?.as_str());
         quota.model = quota.model.or_else(|| model.map(str::to_owned));
     }
     let older = details.iter().filter_map(|detail| detail.get("metadata"));

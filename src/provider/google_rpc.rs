@@ -46,7 +46,9 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let message = error.as_str().or_else(|| error.get("message")?.as_str()).unwrap_or_else(|| envelope.message());
     said.tell(message);
     said.wait_at_least(said.wait_in_text());
-    said.wait_at_least(details.iter().filter_map(|detail| delay(detail.get("retryDelay")?)).max());
+    let delays =
+        details.iter().filter_map(|detail| delay(detail.get("retryDelay").or_else(|| detail.get("retry_delay"))?));
+    said.wait_at_least(delays.max());
     if said.is_of_limits() {
         let quota = google_quota::read(&details, message);
         said.hit = quota.hit.or_else(|| google_quota::hit_of(&said));

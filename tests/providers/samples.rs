@@ -514,3 +514,21 @@ fn nothing_that_is_shown_holds_a_key() {
         assert!(!shown.contains("AIza") && !shown.contains("sk-"), "{}: {shown}", sample.name);
     }
 }
+
+/// Whoever hands Google's errors on may write their members as the protocol names them.
+#[test]
+fn members_are_read_by_either_name() {
+    let names = ["quotaId", "quotaMetric", "quotaValue", "quotaDimensions", "retryDelay"];
+    let mut renamed = 0;
+    for sample in Sample::all().into_iter().filter(|sample| sample.name.starts_with("gemini_429")) {
+        let text = String::from_utf8(sample.body.clone()).unwrap();
+        let plain = names.iter().fold(text.clone(), |text, name| {
+            let (first, second) = name.split_at(name.find(char::is_uppercase).unwrap());
+            text.replace(&format!("\"{name}\""), &format!("\"{first}_{}\"", second.to_lowercase()))
+        });
+        renamed += usize::from(plain != text);
+        let judged = format!("{:?}", sample.judged());
+        assert_eq!(format!("{:?}", Sample { body: plain.into_bytes(), ..sample }.judged()), judged);
+    }
+    assert!(renamed > 5, "{renamed}");
+}

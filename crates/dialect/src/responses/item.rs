@@ -61,6 +61,37 @@ pub(super) struct Piece<'a> {
     input_audio: Option<openai::Recording<'a>>,
 }
 
+/// Kinds that are understood.
+const KINDS: [&str; 8] = [
+    "message",
+    "function_call",
+    "custom_tool_call",
+    "function_call_output",
+    "custom_tool_call_output",
+    "image_generation_call",
+    "reasoning",
+    "web_search_call",
+];
+
+fn strange(kind: &str, index: usize) -> Fault {
+    let short: String = kind.chars().take(40).collect();
+    let at = format!("input[{index}].type");
+    Fault::invalid(format!("{at}: {short:?} cannot be had")).at(at)
+}
+
+/// The first item of a kind that is not understood, where a body could not be read: what its fields are nobody knows here, and
+/// they are not to blame.
+pub(super) fn strange_in(body: &[u8]) -> Option<Fault> {
+    #[derive(Deserialize)]
+    struct Body {
+        input: Vec<serde_json::Value>,
+    }
+    let Body { input } = serde_json::from_slice(body).ok()?;
+    let kinds = input.iter().map(|item| item.get("type").and_then(serde_json::Value::as_str).unwrap_or("message"));
+    let (index, kind) = kinds.enumerate().find(|(_, kind)| !KINDS.contains(kind))?;
+    Some(strange(kind, index))
+}
+
 /// Reads `input` into a conversation, whose model is known by then: ids of calls are read for it.
 pub(super) fn read<'a>(
     input: OneOr<'a, Item<'a>>,
@@ -138,10 +169,7 @@ pub(super) fn read<'a>(
             // What was thought does not go back; what is needed of it rides in the ids of calls. What was found stands in what
             // was said of it.
             "reasoning" | "web_search_call" => {}
-            other => {
-                let short: String = other.chars().take(40).collect();
-                return Err(Fault::invalid(format!("{}.type: {short:?} cannot be had", place())).at(place()));
-            }
+            other => return Err(strange(other, index)),
         }
     }
     for part in calls.take_beside() {

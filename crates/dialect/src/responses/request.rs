@@ -105,7 +105,8 @@ struct Named<'a> {
 
 pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     let mut asked = Asked { usage_wanted: true, ..Asked::default() };
-    let (fields, input) = Fields::read_with::<OneOr<'_, Item<'_>>>(body, "input")?;
+    let (fields, input) = Fields::read_with::<OneOr<'_, Item<'_>>>(body, "input")
+        .map_err(|fault| item::strange_in(body).unwrap_or(fault))?;
     let mut chosen = None;
     for field in fields.given() {
         if ECHOED.contains(&&*field.name)

@@ -196,7 +196,23 @@ fn what_cannot_be_had_is_named() {
         (json!("x"), json!({ "tools": [{ "type": "file_search" }] }), "tools[0].type"),
         (json!("x"), json!({ "reasoning": { "effort": "huge" } }), "reasoning.effort"),
         (json!([]), json!({}), "input"),
-        (json!([{ "type": "item_reference", "id": "x" }]), json!({}), "input[0]"),
+        (json!([{ "type": "item_reference", "id": "x" }]), json!({}), "input[0].type"),
+        // Their fields are not those that others of the same name are.
+        (
+            json!([{ "role": "user", "content": "x" }, { "type": "shell_call", "call_id": "1", "action": { "commands": ["ls"] } }]),
+            json!({}),
+            "input[1].type",
+        ),
+        (
+            json!([{ "type": "shell_call_output", "call_id": "1", "output": [{ "stdout": "x", "stderr": "" }] }]),
+            json!({}),
+            "input[0].type",
+        ),
+        (
+            json!([{ "type": "computer_call_output", "call_id": "1", "output": { "type": "computer_screenshot" } }]),
+            json!({}),
+            "input[0].type",
+        ),
         (json!([{ "type": "function_call_output", "call_id": "9", "output": "x" }]), json!({}), "input[0].call_id"),
         (
             json!([{ "role": "user", "content": [{ "type": "input_image", "image_url": "https://example.com/x" }] }]),

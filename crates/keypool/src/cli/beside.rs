@@ -167,6 +167,7 @@ impl Pools {
                 models: beside.models.clone(),
                 stack: stack::stack_over(pool, loaded.fallback_at(beside), settings.retry(), held.client.clone()),
                 pool: Some(pool.clone()),
+                aliases: loaded.aliases_at(beside),
             });
             self.held.insert(beside.name.clone(), held);
         }

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use tower_keypool::config::{Document, Origin, Problem};
 
-use super::{GatewaySection, LogSection, outside::UNREAD};
+use super::{GatewaySection, LogSection, guessable::is_guessed, outside::UNREAD};
 use crate::gateway::token::PLACEHOLDER;
 
 /// The addresses that `HOST:PORT` stands for; none where it stands for nothing, which is noted.
@@ -31,6 +31,9 @@ pub(super) fn of(place: &str, listen: &str, document: &mut Document<'_>) -> Vec<
 /// A token that other machines can try is no shorter than this, and had better be as long as that.
 const SHORTEST: usize = 8;
 const LONG_ENOUGH: usize = 16;
+
+/// Why a long one may be guessed.
+pub(super) const GUESSED: &str = "since it is made of a repeated piece, a row of characters or common words";
 
 /// What makes a token that nobody guesses.
 const MAKE_ONE: &str = "openssl rand -hex 24";
@@ -74,8 +77,12 @@ pub(super) fn token(
             );
             document.problem(place, what);
         }
+        Some(token) if !on_loopback && is_guessed(token) => {
+            let what = format!("other machines could guess it, {GUESSED} (`{MAKE_ONE}` makes a better one)");
+            document.problem(place, what);
+        }
         Some(token) => {
-            if on_loopback && (token.len() < SHORTEST || token == PLACEHOLDER) {
+            if on_loopback && (token.len() < SHORTEST || token == PLACEHOLDER || is_guessed(token)) {
                 let what = "beyond loopback this token would be refused, since others know or guess it";
                 weak.near_only.push(said(&*document, format!("{what} (`{MAKE_ONE}` makes a better one)")));
             } else if !on_loopback && token.len() < LONG_ENOUGH {

@@ -8,6 +8,7 @@ mod beside;
 mod certificate;
 mod exits;
 mod find;
+mod guessable;
 mod inputs;
 mod known;
 mod loaded;

@@ -12,7 +12,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower_keypool::config::{Amount, Document, Name, Problem, SecretText};
 
-use super::{Config, address::Weak, outside::UNREAD, secret_of};
+use super::{
+    Config,
+    address::{GUESSED, Weak},
+    guessable::is_guessed,
+    outside::UNREAD,
+    secret_of,
+};
 use crate::gateway::{
     capability::hash_of,
     tenant::{DEFAULT, Grant, TenantLimits},
@@ -100,6 +106,9 @@ pub(super) fn resolve(
                 } else if token.len() < LONG_ENOUGH && token != UNREAD {
                     let what = "beyond loopback this token would be refused: 16 characters at least";
                     weak.near_only.push(Problem::new(document.origin(&text_at), &text_at, what));
+                } else if is_guessed(token) && token != UNREAD {
+                    let what = format!("beyond loopback this token would be refused, {GUESSED}");
+                    weak.near_only.push(Problem::new(document.origin(&text_at), &text_at, what));
                 }
                 hash_of(token.as_bytes())
             }
@@ -135,7 +144,16 @@ pub(super) fn fault_of(token: &str, listens: &[SocketAddr]) -> Option<&'static s
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Some("expected visible ASCII characters, without spaces");
     }
-    (!near && token.len() < LONG_ENOUGH).then_some("other machines could guess it: 16 characters at least")
+    if near {
+        return None;
+    }
+    if token.len() < LONG_ENOUGH {
+        return Some("other machines could guess it: 16 characters at least");
+    }
+    (is_guessed(token) && token != UNREAD).then_some(
+        "other machines could guess it, since it is made of a repeated piece, a row of characters or common words \
+         (`openssl rand -hex 24` makes a better one)",
+    )
 }
 
 /// Whether it may name models.

@@ -3,19 +3,37 @@
 use tower_keypool::{Models, config::PoolConfig};
 
 use super::{Beside, Loaded, ProviderName};
-use crate::gateway::model_names::is_among;
+use crate::gateway::{Aliases, model_names::is_among};
 
 impl Loaded {
     /// Which models take each other's place at the gateway's own provider.
     pub fn fallback(&self) -> Models {
+        self.own_models().fallback()
+    }
+
+    /// Other names of models there.
+    pub fn aliases(&self) -> Aliases {
+        aliases_in(&self.own_models())
+    }
+
+    fn own_models(&self) -> PoolConfig {
         let own = self.config.gateway.provider;
-        only(self.config.pool(), |model| self.kind_of(model) == own).fallback()
+        only(self.config.pool(), |model| self.kind_of(model) == own)
     }
 
     /// The same at one beside it.
     pub fn fallback_at(&self, beside: &Beside) -> Models {
+        self.models_at(beside).fallback()
+    }
+
+    /// Other names of models at one beside it.
+    pub fn aliases_at(&self, beside: &Beside) -> Aliases {
+        aliases_in(&self.models_at(beside))
+    }
+
+    fn models_at(&self, beside: &Beside) -> PoolConfig {
         let is_its = |model: &str| is_among(&beside.models, model) || self.kind_of(model) == beside.kind;
-        only(beside.settings().clone(), is_its).fallback()
+        only(beside.settings().clone(), is_its)
     }
 
     /// Models that are to stand for others, and are of another provider than those: a sentence each.
@@ -59,6 +77,10 @@ impl Loaded {
     fn kind_of(&self, model: &str) -> ProviderName {
         self.owner_of(model).map_or(self.config.gateway.provider, |beside| beside.kind)
     }
+}
+
+fn aliases_in(settings: &PoolConfig) -> Aliases {
+    Aliases::of(settings.models.iter().flat_map(|model| &model.aliases), &settings.fallback())
 }
 
 /// The same settings, in which none but its own models stand for others.

@@ -15,6 +15,7 @@
 //! admit → route → forward → answer → translate, live, log → handle → listen.
 
 mod admit;
+mod aliases;
 mod answer;
 mod connection;
 pub mod dialect;
@@ -42,7 +43,7 @@ pub(crate) use self::log::trail;
 use self::{
     admit::{budget::Budgets, guard::Guard, tenant::Tenants, token::Token},
     answer::{body::Said, parting::Farewell},
-    forward::resource::Unknown,
+    forward::{catalogue::Catalogues, resource::Unknown},
     live::{Live, Pipes},
     log::trail::Trails,
     route::{Beside, Dialects, providers::Others},
@@ -50,6 +51,7 @@ use self::{
 };
 pub use self::{
     admit::{capability, guard, tenant, token},
+    aliases::Aliases,
     connection::{
         pace::{Arriving, Paces},
         tls,
@@ -94,6 +96,7 @@ pub struct Gateway<S> {
     room: Room,
     room_for_answers: Room,
     others: Others<S>,
+    catalogues: Arc<Catalogues>,
     /// Of those that are of Gemini's, by name.
     beside: RwLock<Arc<AllBelongings>>,
     used: Used,
@@ -122,13 +125,16 @@ pub struct Setup<S> {
     pub waiting: Waiting,
     /// How they find the owner that served their like.
     pub nearness: Nearness,
+    /// Other names of the models of its own provider.
+    pub aliases: Aliases,
 }
 
 impl<S> Setup<S> {
     /// Whose answers say who served, without sockets.
     pub fn new(stack: S, guard: Guard, token: Token, dialects: Dialects) -> Self {
         let (unknown, waiting) = (Unknown::Refuse, Waiting::default());
-        Self { stack, guard, token, dialects, names: true, live: None, unknown, waiting, nearness: Nearness::default() }
+        let (nearness, aliases) = (Nearness::default(), Aliases::default());
+        Self { stack, guard, token, dialects, names: true, live: None, unknown, waiting, nearness, aliases }
     }
 }
 
@@ -154,6 +160,7 @@ impl<S> Gateway<S> {
             room: Room::default(),
             room_for_answers: Room::default(),
             others: Others::default(),
+            catalogues: Arc::default(),
             beside: RwLock::default(),
             used: Used::default(),
             trails: Arc::new(Trails::new(clock)),
@@ -211,6 +218,7 @@ impl<S> Gateway<S> {
 
     /// Requests that come from now on find these providers beside its own.
     pub fn stand_beside(&self, others: Vec<Beside<S>>) {
+        self.catalogues.forget();
         self.others.change(others);
     }
 

@@ -56,6 +56,24 @@ async fn another_name_steps_down_as_the_model_that_it_stands_for() {
         let next = generate(&running, token, model).await;
         assert_eq!((next.status, next.header("x-keypool-model")), (StatusCode::OK, "gemini-2.5-pro"), "{next:?}");
     }
+    // It is listed as a model, in each dialect, for whoever may ask for it.
+    let (bearer, fast) = (format!("Bearer {PLACEHOLDER}"), format!("Bearer {FAST}"));
+    let listed = |path: &str, header: &str, value: &str| {
+        let request = Request::get(format!("{}{path}", running.url)).header(header, value);
+        async move { String::from_utf8(ask(request, "").await.body.to_vec()).unwrap() }
+    };
+    for (path, header, value, own, named) in [
+        ("/v1/models", "authorization", &*bearer, false, "\"id\":\"fast\""),
+        ("/v1/models", "authorization", &fast, true, "\"id\":\"fast\""),
+        ("/anthropic/v1/models", "x-api-key", PLACEHOLDER, false, "\"id\":\"fast\""),
+        ("/v1beta/models", "x-goog-api-key", PLACEHOLDER, false, "\"name\":\"models/fast\""),
+        ("/v1beta/models", "x-goog-api-key", FAST, true, "\"name\":\"models/fast\""),
+    ] {
+        let list = listed(path, header, value).await;
+        assert!(list.contains(named) && list.contains("gemini-2.5-pro\"") != own, "{path}: {list}");
+        let one = listed(&format!("{path}/fast"), header, value).await;
+        assert!(one.contains(named), "{path}: {one}");
+    }
     // Whoever may ask for the name alone has what it stands for, and not what that steps down to.
     let refused = generate(&running, FAST, "fast").await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{refused:?}");

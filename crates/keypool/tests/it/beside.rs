@@ -5,7 +5,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use keypool::{
-    gateway::{dialect::Dialect, route::Beside, token::PLACEHOLDER},
+    gateway::{Aliases, dialect::Dialect, route::Beside, token::PLACEHOLDER},
     outgoing::Outgoing,
 };
 use serde_json::{Value, json};
@@ -39,6 +39,7 @@ async fn served() -> Served {
         models: models.iter().map(|&model| model.to_owned()).collect(),
         stack: stack(name),
         pool: None,
+        aliases: Aliases::default(),
     };
     let others = vec![
         other("open", Dialect::OpenAi, &["gpt-*", "whisper-1"]),
@@ -110,4 +111,16 @@ async fn by_a_path() {
     assert_eq!(upload.status, StatusCode::NOT_FOUND, "{upload:?}");
     let told = post(&served, "/to/open/-/metrics", &json!({})).await.json();
     assert_eq!((&told["name"], &told["uri"]), (&json!("open"), &json!("/-/metrics")));
+}
+
+#[tokio::test]
+async fn what_is_too_large_to_be_read_is_told_the_path_that_takes_it() {
+    let served = served().await;
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packer, " ".repeat(33 << 20).as_bytes()).unwrap();
+    let request = Request::post(served.url("/v1/audio/transcriptions")).header("content-encoding", "gzip");
+    let request = request.header("authorization", format!("Bearer {PLACEHOLDER}"));
+    let answer = ask(request.header("content-type", "application/json"), packer.finish().unwrap()).await;
+    let why = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert_eq!((answer.status, why.contains("/to/open/")), (StatusCode::PAYLOAD_TOO_LARGE, true), "{why}");
 }

@@ -19,7 +19,7 @@ fn a_short_token_is_refused_beyond_loopback_and_told_of_on_it() {
     for (token, far, near) in [
         ("x", Some("8 characters at least"), true),
         ("1234567", Some("8 characters at least"), true),
-        ("12345678", None, false),
+        ("k7#Qz2v!", None, false),
         (LONG, None, false),
     ] {
         let beyond = checked(&home, "0.0.0.0:0", Some(token));
@@ -48,7 +48,7 @@ fn tenants_tokens_are_told_of_too() {
     let home = Home::new();
     home.write(
         "keypool.toml",
-        "tenants = [{ name = \"a\", token = \"short-token\" }, { name = \"b\", token = \"kp-0123456789abcdef\" }]",
+        "tenants = [{ name = \"a\", token = \"short-token\" }, { name = \"b\", token = \"kp-8d7e3f2a91c4b6e5\" }]",
     );
     let told = checked(&home, "127.0.0.1:0", None).good();
     let notes: Vec<&str> = told.lines().filter(|line| line.starts_with("note: ")).collect();
@@ -57,4 +57,47 @@ fn tenants_tokens_are_told_of_too() {
         "{told}"
     );
     checked(&home, "0.0.0.0:0", Some(LONG)).bad(2, "tenants[0].token: ");
+}
+
+#[test]
+fn a_long_token_that_is_plainly_guessed_is_refused_beyond_loopback() {
+    let home = Home::new();
+    for token in [
+        "aaaaaaaa",
+        "aaaaaaaaaaaaaaaaaaaaaaaa",
+        "abababababababababab",
+        "abcabcabcabcabcabc",
+        "12345678",
+        "1234567890123456",
+        "abcdefghijklmnop",
+        "0987654321fedcba",
+        "password",
+        "Password123!",
+        "placeholder-2026",
+        "changeme12345678",
+        "my-secret-token-1",
+        "qwertyuiop",
+        "keypool-gateway",
+    ] {
+        let beyond = checked(&home, "0.0.0.0:0", Some(token));
+        assert!(beyond.err.contains("openssl rand -hex"), "{token}: {beyond:?}");
+        beyond.bad(2, "guess");
+        let told = checked(&home, "127.0.0.1:0", Some(token)).good();
+        assert!(told.contains("note: ") && told.contains("beyond loopback"), "{token}: {told}");
+        home.write("keypool.toml", &format!("tenants = [{{ name = \"a\", token = \"{token}\" }}]"));
+        checked(&home, "0.0.0.0:0", Some(LONG)).bad(2, "tenants[0].token: ");
+        home.write("keypool.toml", &format!("[admin]\ntoken = \"{token}\""));
+        checked(&home, "0.0.0.0:0", Some(LONG)).bad(2, "admin.token: ");
+        home.write("keypool.toml", "");
+    }
+    for token in [
+        "3f9c1a7be2d84056a1b2c3d4e5f60718",
+        "correct-horse-battery-staple",
+        "sk-a8Kd92mQpX7vLw",
+        "1029384756019283",
+        "8d7e3f2a-91c4-4b6e-a5d0-7c3f1e9b2a68",
+    ] {
+        let beyond = checked(&home, "0.0.0.0:0", Some(token));
+        assert_eq!(beyond.code, 0, "{token}: {beyond:?}");
+    }
 }

@@ -1,5 +1,6 @@
 //! The gateway and the binary, from outside.
 
+mod accounts;
 mod acting;
 mod admin;
 mod aliased;

@@ -8,7 +8,7 @@ use crate::{
     binary::Running,
     home::{Home, end},
     support::{Answer, ask},
-    upstreams::{Kind, Mood, STORED, Upstream},
+    upstreams::{CLAUDE, Kind, Mood, STORED, Upstream},
 };
 
 const KEYS: [&str; 4] = [
@@ -80,6 +80,13 @@ async fn a_conversation_stays_with_the_account_that_has_it() {
             makers.push((who, name(5), maker));
         }
     }
+    // What it said is made short there.
+    for ((token, path), last, maker) in &makers {
+        let body = json!({ "model": STORED, "previous_response_id": format!("resp_{last}") });
+        let short = respond(&running, (token, &format!("{path}/compact")), &body).await;
+        let asked: Vec<String> = upstream.arrivals().into_iter().map(|arrival| arrival.key).collect();
+        assert_eq!((short.status, asked), (StatusCode::OK, vec![maker.clone()]), "{path}: {short:?}");
+    }
     // After a restart, too.
     end(running).await;
     running = Running::of(home.command(&["serve"]));
@@ -129,6 +136,43 @@ async fn a_conversation_stays_with_the_account_that_has_it() {
         let out = respond(&running, *who, &turn("late", Some(last), false)).await;
         assert_eq!((out.status, upstream.arrivals().len()), (StatusCode::SERVICE_UNAVAILABLE, 0), "{who:?}: {out:?}");
         upstream.mood(maker, Mood::Good);
+    }
+    upstream.is_unharmed();
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_runs_on_with_the_account_whose_container_it_is() {
+    let upstream = Upstream::start(Kind::Anthropic, &KEYS).await;
+    let home = Home::new();
+    let text = toml(&upstream).replace("openai", "anthropic").replace("/v1\"", "\"");
+    home.write("keypool.toml", &text);
+    let running = Running::of(home.command(&["serve"]));
+    let send = async |(token, path): (&str, &str), container: &Value, stream: bool| {
+        let request = Request::post(format!("{}{path}", running.url)).header("content-type", "application/json");
+        let request = request.header("x-api-key", token).header("anthropic-version", "2023-06-01");
+        let mut body = json!({ "model": CLAUDE, "max_tokens": 9, "stream": stream,
+            "messages": [{ "role": "user", "content": "run" }],
+            "tools": [{ "type": "code_execution_20250825", "name": "code_execution" }] });
+        if !container.is_null() {
+            body["container"] = container.clone();
+        }
+        let answer = ask(request, body.to_string()).await;
+        let keys: Vec<String> = upstream.arrivals().into_iter().map(|arrival| arrival.key).collect();
+        (answer, keys)
+    };
+    for who in [(PLACEHOLDER, "/v1/messages"), (PLACEHOLDER, "/to/open/v1/messages"), (ALICE, "/v1/messages")] {
+        for stream in [false, true] {
+            let (first, makers) = send(who, &Value::Null, stream).await;
+            let text = String::from_utf8(first.body.to_vec()).unwrap();
+            assert_eq!((first.status, makers.len()), (StatusCode::OK, 1), "{text}");
+            let id = text.split("\"id\":\"container_").nth(1).unwrap().split('"').next().unwrap();
+            let id = format!("container_{id}");
+            for named in [json!(id), json!({ "id": id }), json!({ "id": id, "skills": [] }), json!(id)] {
+                let (next, asked) = send(who, &named, stream).await;
+                assert_eq!((next.status, &asked), (StatusCode::OK, &makers), "{who:?} {stream}: {next:?}");
+            }
+        }
     }
     upstream.is_unharmed();
     end(running).await;

@@ -15,7 +15,7 @@ use keypool::{
     database::{Records, used::Used},
     fetch::Fetcher,
     gateway::{
-        Door, Gateway, Setup,
+        Aliases, Door, Gateway, Setup,
         dialect::Dialect,
         guard::Guard,
         listen::{self, Bounds},
@@ -114,7 +114,14 @@ impl Served {
         gateway.change(Setup::new(stack.clone(), Guard::new([]), Token::new(PLACEHOLDER), dialects));
         if beside {
             let (name, models) = ("other".to_owned(), vec!["other-*".to_owned()]);
-            gateway.stand_beside(vec![Beside { name, dialect: Dialect::OpenAi, models, stack, pool: None }]);
+            gateway.stand_beside(vec![Beside {
+                name,
+                dialect: Dialect::OpenAi,
+                models,
+                stack,
+                pool: None,
+                aliases: Aliases::default(),
+            }]);
         }
         let tenants = Arc::clone(gateway.tenants());
         (Self::serving(gateway).await, tenants)

@@ -155,8 +155,12 @@ async fn who_asked_is_told_and_a_provider_without_the_option_is_left_alone() {
     let (provider, came) = telling(false).await;
     let home = Home::new();
     let running = gateway(provider, &home);
-    for _ in 0..3 {
-        assert_eq!(ask(streamed(&running), does_not.clone()).await.body, [WORD, WORD, DONE].concat());
+    for attempts in ["2", "1", "1"] {
+        let answer = ask(streamed(&running), does_not.clone()).await;
+        assert_eq!(
+            (&*answer.body, answer.header("x-keypool-attempts")),
+            ([WORD, WORD, DONE].concat().as_bytes(), attempts)
+        );
     }
     assert_eq!(came.lock().unwrap().len(), 4, "it is asked once");
 }

@@ -33,6 +33,8 @@ pub(crate) enum Mood {
     Unknown,
     /// No capacity, so many times.
     Overloaded(u32),
+    /// It may call models, and not list them.
+    Unlisting,
 }
 
 /// A request as it came in.
@@ -50,6 +52,8 @@ struct Books {
     arrivals: Vec<Arrival>,
     /// Which key's account has a stored answer.
     made: HashMap<String, String>,
+    /// Which model a key's account alone has.
+    own: HashMap<String, String>,
     /// What no provider should ever see.
     faults: Vec<String>,
 }
@@ -116,6 +120,11 @@ impl Upstream {
         self.books().moods.insert(key.to_owned(), mood);
     }
 
+    /// A model that the account of this key alone has.
+    pub(crate) fn has_alone(&self, key: &str, model: &str) {
+        self.books().own.insert(key.to_owned(), model.to_owned());
+    }
+
     /// What came in since the last time.
     pub(crate) fn arrivals(&self) -> Vec<Arrival> {
         std::mem::take(&mut self.books().arrivals)
@@ -155,8 +164,10 @@ async fn answer(
     }
     let foreign = (kind, mood) == (Kind::OpenAi, Mood::Good) && books.is_anothers(&key, &body);
     let named = head.uri.path().split_once("/responses/").and_then(|(_, behind)| behind.split('/').next());
+    let named = named.filter(|named| named.starts_with("resp"));
     let has_made = named.is_some_and(|id| books.made.get(id) == Some(&key));
     let target = head.uri.to_string();
+    let head_key = &*key.clone();
     books.arrivals.push(Arrival { key, target, headers: head.headers.clone(), body: body.clone() });
     if let (Some(id), Mood::Good) = (named, mood) {
         if has_made {
@@ -172,13 +183,51 @@ async fn answer(
             "code": "previous_response_not_found" });
         return Ok(told(400, &[], &json!({ "error": error })));
     }
+    let runs = kind == Kind::Anthropic && mood == Mood::Good && head.uri.path() == "/v1/messages";
+    if runs && let Some(answer) = books.in_container(head_key, &body) {
+        return Ok(answer);
+    }
+    let own = books.own.get(head_key).map(String::as_str);
     Ok(match kind {
-        Kind::OpenAi => openai(&head, &body, mood),
-        Kind::Anthropic => anthropic(&head, &body, mood),
+        Kind::OpenAi => openai(&head, &body, mood, own),
+        Kind::Anthropic => anthropic(&head, &body, mood, own),
     })
 }
 
 impl Books {
+    /// The answer to a request that runs code: in the container that it names, which is an account's own, or in a new one.
+    fn in_container(&mut self, key: &str, body: &[u8]) -> Option<Response<Full<Bytes>>> {
+        let asked: Value = serde_json::from_slice(body).ok()?;
+        asked["tools"][0]["type"].as_str().filter(|kind| kind.starts_with("code_execution"))?;
+        let named = asked["container"].as_str().or(asked["container"]["id"].as_str()).map(str::to_owned);
+        let id = named.clone().unwrap_or_else(|| format!("container_{}", self.made.len()));
+        if named.is_none() {
+            self.made.insert(id.clone(), key.to_owned());
+        }
+        if self.made.get(&id).is_none_or(|made| made != key) {
+            let error = json!({ "type": "not_found_error", "message": format!("Container {id} not found.") });
+            return Some(told(404, &[], &json!({ "type": "error", "error": error })));
+        }
+        let container = json!({ "id": id, "expires_at": "2026-12-01T00:00:00Z" });
+        let usage = json!({ "input_tokens": 9, "output_tokens": 4 });
+        if asked["stream"] == true {
+            let start = json!({ "type": "message_start", "message": { "id": "msg_1", "type": "message", "role": "assistant",
+                "model": CLAUDE, "content": [], "usage": usage } });
+            let delta =
+                json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn", "container": container } });
+            let text = format!(
+                "event: message_start\ndata: {start}\n\nevent: message_delta\ndata: {delta}\n\nevent: message_stop\ndata: \
+                 {{\"type\":\"message_stop\"}}\n\n"
+            );
+            return Some(
+                Response::builder().header("content-type", "text/event-stream").body(Full::from(text)).unwrap(),
+            );
+        }
+        let answer = json!({ "id": "msg_1", "type": "message", "role": "assistant", "model": CLAUDE, "content": [],
+            "container": container, "stop_reason": "end_turn", "usage": usage });
+        Some(told(200, &[], &answer))
+    }
+
     /// Whether a request goes on from what another account has. What it makes is this key's.
     fn is_anothers(&mut self, key: &str, body: &[u8]) -> bool {
         let Ok(asked) = serde_json::from_slice::<Value>(body) else { return false };
@@ -254,7 +303,7 @@ fn stored(asked: &Value) -> Response<Full<Bytes>> {
     Response::builder().header("content-type", "text/event-stream").body(Full::from(text)).unwrap()
 }
 
-fn openai(head: &Parts, body: &[u8], mood: Mood) -> Response<Full<Bytes>> {
+fn openai(head: &Parts, body: &[u8], mood: Mood, own: Option<&str>) -> Response<Full<Bytes>> {
     let id = ("x-request-id", "req_openai_0001".to_owned());
     let error = |status: u16, kind: &str, code: &str, message: &str, headers: &[(&str, String)]| {
         let body = json!({ "error": { "message": message, "type": kind, "param": null, "code": code } });
@@ -280,13 +329,20 @@ fn openai(head: &Parts, body: &[u8], mood: Mood) -> Response<Full<Bytes>> {
             return error(429, "requests", "rate_limit_exceeded", &message, &headers);
         }
         Mood::Overloaded(_) => return error(503, "server_error", "overloaded", "The server is overloaded.", &[]),
-        Mood::Good => {}
+        Mood::Unlisting if head.uri.path().starts_with("/v1/models") => {
+            let message = "You have insufficient permissions for this operation. Missing scopes: api.model.read.";
+            return error(403, "invalid_request_error", "missing_scope", message, &[]);
+        }
+        Mood::Good | Mood::Unlisting => {}
     }
     let path = head.uri.path();
+    let model = |id: &str| json!({ "id": id, "object": "model", "created": 1, "owned_by": "openai" });
     if path == "/v1/models" {
-        let model = |id: &str| json!({ "id": id, "object": "model", "created": 1, "owned_by": "openai" });
-        let list = json!({ "object": "list", "data": [model(GPT), model("gpt-5-mini"), model("davinci-002")] });
-        return told(200, &[id], &list);
+        let all = [Some(GPT), Some("gpt-5-mini"), Some("davinci-002"), own].into_iter().flatten();
+        return told(200, &[id], &json!({ "object": "list", "data": all.map(model).collect::<Vec<_>>() }));
+    }
+    if let Some(own) = own.filter(|own| path.strip_prefix("/v1/models/") == Some(own)) {
+        return told(200, &[id], &model(own));
     }
     if path == format!("/v1/models/{GPT}") {
         return told(200, &[id], &json!({ "id": GPT, "object": "model", "owned_by": "openai" }));
@@ -299,7 +355,7 @@ fn openai(head: &Parts, body: &[u8], mood: Mood) -> Response<Full<Bytes>> {
         assert!(is_form, "{:?}", head.headers);
         return told(200, &[id], &json!({ "text": "spoken" }));
     }
-    if !["/v1/chat/completions", "/v1/responses", "/v1/embeddings"].contains(&path) {
+    if !["/v1/chat/completions", "/v1/responses", "/v1/responses/compact", "/v1/embeddings"].contains(&path) {
         return error(404, "invalid_request_error", "unknown_url", "Unknown request URL", &[]);
     }
     let Ok(asked) = serde_json::from_slice::<Value>(body) else {
@@ -321,7 +377,7 @@ fn openai(head: &Parts, body: &[u8], mood: Mood) -> Response<Full<Bytes>> {
     told(200, &[id], &answer)
 }
 
-fn anthropic(head: &Parts, body: &[u8], mood: Mood) -> Response<Full<Bytes>> {
+fn anthropic(head: &Parts, body: &[u8], mood: Mood, own: Option<&str>) -> Response<Full<Bytes>> {
     let id = ("request-id", "req_anthropic_0001".to_owned());
     let error = |status: u16, kind: &str, message: &str, headers: &[(&str, String)]| {
         let body = json!({ "type": "error", "error": { "type": kind, "message": message }, "request_id": "req_1" });
@@ -342,13 +398,15 @@ fn anthropic(head: &Parts, body: &[u8], mood: Mood) -> Response<Full<Bytes>> {
             );
         }
         Mood::Overloaded(_) => return error(529, "overloaded_error", "Overloaded", &[]),
-        Mood::Good => {}
+        Mood::Good | Mood::Unlisting => {}
     }
     let path = head.uri.path();
     if path == "/v1/models" {
-        let model =
-            json!({ "type": "model", "id": CLAUDE, "display_name": "Claude X", "created_at": "2026-01-01T00:00:00Z" });
-        return told(200, &[id], &json!({ "data": [model], "has_more": false, "first_id": CLAUDE, "last_id": CLAUDE }));
+        let model = |id: &str| json!({ "type": "model", "id": id, "display_name": "Claude X", "created_at": "2026-01-01T00:00:00Z" });
+        let all = [Some(CLAUDE), own].into_iter().flatten();
+        let last = own.unwrap_or(CLAUDE);
+        let all: Vec<Value> = all.map(model).collect();
+        return told(200, &[id], &json!({ "data": all, "has_more": false, "first_id": CLAUDE, "last_id": last }));
     }
     if path == "/v1/messages/batches" {
         return told(200, &[id], &json!({ "data": [], "has_more": false }));

@@ -139,7 +139,8 @@ impl Serve {
                     let names = loaded.config.gateway.served_headers;
                     let (unknown, waiting, nearness) = (loaded.unknown(), loaded.waiting(), loaded.nearness());
                     pool.bound_waiting(waiting.most);
-                    Setup { names, live: Some(Live::new(sockets, pool.clone())), unknown, waiting, nearness, ..setup }
+                    let (live, aliases) = (Some(Live::new(sockets, pool.clone())), loaded.aliases());
+                    Setup { names, live, unknown, waiting, nearness, aliases, ..setup }
                 }
             };
             let process = Process::this(address.to_string());

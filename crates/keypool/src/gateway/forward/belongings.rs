@@ -9,7 +9,10 @@ use super::{
     resource::Resources,
     upload::Uploads,
 };
-use crate::database::Records;
+use crate::{
+    database::Records,
+    gateway::{aliases::Aliases, dialect::Dialect},
+};
 
 /// What tenants have at providers of Gemini's, by the providers' names.
 pub type AllBelongings = BTreeMap<String, Arc<Belongings>>;
@@ -32,9 +35,9 @@ impl Belongings {
         Self { uploads, resources, models: Arc::default(), clock }
     }
 
-    /// What knows its models.
-    pub(in crate::gateway) fn shelves(&self) -> Shelves {
-        Shelves::new(&self.models, &self.resources, &self.clock)
+    /// What knows its models, by these other names, too.
+    pub(in crate::gateway) fn shelves(&self, dialect: Dialect, aliases: &Aliases) -> Shelves {
+        Shelves::new(&self.models, (dialect, aliases), self.uploads.pool.as_ref(), &self.clock)
     }
 
     /// The same, kept in `records`; the keys are those of `pool`.

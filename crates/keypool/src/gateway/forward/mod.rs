@@ -7,5 +7,6 @@ pub(in crate::gateway) mod catalogue;
 pub(in crate::gateway) mod head;
 pub mod resource;
 pub(in crate::gateway) mod send;
+pub(in crate::gateway) mod shelf;
 pub(in crate::gateway) mod upload;
 pub(in crate::gateway) mod wishes;

@@ -3,24 +3,45 @@
 use std::future::poll_fn;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use tower::Service;
 use tower_keypool::{Affinity, BoxError, Demand, Error};
 
-use crate::outgoing::Outgoing;
+use crate::{gateway::dialect::Dialect, outgoing::Outgoing};
 
 /// An answer is read to here.
 const READ: usize = 16 << 20;
 
-/// Asks for what stands at a path and query, over the keys that `way` leads to.
+/// The version of Anthropic's API that is asked.
+pub(in crate::gateway) const VERSION: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
+
+/// Asks for what stands at a path and query of Gemini's API, over the keys that `way` leads to.
 ///
 /// # Errors
 /// Where no key could ask, or the answer broke off.
 pub(in crate::gateway) async fn get<S, B>(
-    mut stack: S,
+    stack: S,
     target: &str,
+    way: Option<Affinity>,
+) -> Result<Response<Bytes>, BoxError>
+where
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    get_from(stack, (Dialect::Gemini, target), way).await
+}
+
+/// The same of a provider that speaks this dialect.
+///
+/// # Errors
+/// Where no key could ask, or the answer broke off.
+pub(in crate::gateway) async fn get_from<S, B>(
+    mut stack: S,
+    (dialect, target): (Dialect, &str),
     way: Option<Affinity>,
 ) -> Result<Response<Bytes>, BoxError>
 where
@@ -30,6 +51,10 @@ where
 {
     let mut request = Request::get(target).body(Outgoing::written(Vec::new()))?;
     request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if dialect == Dialect::Anthropic {
+        let (name, version) = VERSION;
+        request.headers_mut().insert(name, version);
+    }
     let demand = Demand::any_model().of_resource();
     request.extensions_mut().insert(way.map_or_else(|| demand.clone(), |way| demand.clone().affinity(way)));
     poll_fn(|cx| stack.poll_ready(cx)).await?;

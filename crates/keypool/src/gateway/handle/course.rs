@@ -14,6 +14,7 @@ use crate::{
     gateway::{
         Gateway, Setup,
         admit::tenant::{MODEL, Tenant},
+        aliases::Aliases,
         answer::{
             body::Said,
             failure::{self, failed},
@@ -23,11 +24,12 @@ use crate::{
         dialect::{Dialect, Refusal},
         forward::{
             belongings::Belongings,
-            catalogue::Unheard,
+            catalogue::{Shelves, Unheard},
             resource::{self, Coming, Listening, Overheard, Sought, Target, Unknown, Unlisted},
             send,
             upload::{self, Chunk, Heading, Passage},
         },
+        route::task::Task,
     },
     outgoing::{Broken, Outgoing},
     status::Outcome,
@@ -59,6 +61,8 @@ impl Course {
 pub(super) struct Quarter<'g, S> {
     pub(super) stack: &'g S,
     pub(super) belongings: &'g Belongings,
+    /// Other names of its models.
+    pub(super) aliases: &'g Aliases,
     /// What becomes of names that nobody knows.
     pub(super) unknown: Unknown,
     /// There is no other tenant.
@@ -66,6 +70,19 @@ pub(super) struct Quarter<'g, S> {
 }
 
 impl<S> Gateway<S> {
+    /// Its own pool, where it is of Gemini's.
+    pub(super) fn quarter<'g>(&'g self, setup: &'g Setup<S>) -> Quarter<'g, S> {
+        let alone = self.tenants.is_alone();
+        let (stack, aliases) = (&setup.stack, &setup.aliases);
+        Quarter { stack, belongings: &self.own, aliases, unknown: setup.unknown, alone }
+    }
+
+    /// What knows the models of its own provider, where a request asks for them.
+    pub(super) fn shelves(&self, setup: &Setup<S>, task: &Task) -> Option<Shelves> {
+        let asks = matches!(task, Task::Models | Task::Model(_));
+        asks.then(|| self.own.shelves(setup.dialects.provider, &setup.aliases))
+    }
+
     /// Has a request about an answer that the gateway's own provider keeps carried by the account that made it.
     pub(super) async fn lead_to_answer(&self, setup: &Setup<S>, parts: &mut Parts) {
         if setup.dialects.provider != Dialect::Gemini {
@@ -170,7 +187,8 @@ where
 
     /// The models of the pool, from the list that is at hand. `None`: it goes over the stack like any request.
     async fn models(&self, tenant: &Tenant, parts: &Parts, (version, name): (String, Option<&str>)) -> Option<Course> {
-        let shelf = match self.belongings.shelves().of_version(&version, self.stack.clone()).await {
+        let shelves = self.belongings.shelves(Dialect::Gemini, self.aliases);
+        let shelf = match shelves.of_version(&version, self.stack.clone()).await {
             Ok(shelf) => shelf,
             Err(Unheard::Nobody) => return None,
             Err(Unheard::Answered(answer)) => return Some(Course::Done(Outcome::Answered, passed_on(answer))),

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     gateway::{
-        Answer, Gateway, Setup,
+        Answer, Gateway,
         admit::headers::Seen,
         answer::{
             body::{Said, Usage, identify, passed_on},
@@ -38,7 +38,6 @@ use crate::{
         route::{
             Beside,
             choice::{self, Chosen},
-            task::Task,
             way::Way,
         },
         translate::{Translation, Translator, answers::Answers, can_be_read, holdings::Holdings},
@@ -138,7 +137,7 @@ where
             }
         }
         let (mut met, mut may_go_unread) = (turn.setup.dialects.own(), false);
-        let at = (turn.setup.dialects.provider, other.as_ref());
+        let at = (turn.setup.dialects.provider, gateway.own.uploads.pool.as_ref(), other.as_ref());
         if can_be_read(&parts.headers, &body)
             && let Ok((tenant, _)) = &admitted
             && let Some((dialect, task, own)) = choice::is_read_on_its_way(&way, at, &parts)
@@ -186,7 +185,8 @@ where
             tidy.apply(&mut parts);
             wish.say_in(&mut parts.extensions);
             if let Some(belongings) = belongings {
-                let quarter = Quarter { stack: &other.stack, belongings: &belongings, unknown, alone };
+                let (stack, aliases) = (&other.stack, &other.aliases);
+                let quarter = Quarter { stack, belongings: &belongings, aliases, unknown, alone };
                 let carried = Box::pin(quarter.carry((tenant, &passage), (parts, body), dialect));
                 let (outcome, mut response) = match visit.span().cloned() {
                     None => carried.await,
@@ -245,7 +245,8 @@ where
                 answers: Answers::in_room(&gateway.room_for_answers),
                 unasked: gateway.unasked.clone(),
                 may_go_unread,
-                shelves: matches!(task, Task::Models | Task::Model(_)).then(|| gateway.own.shelves()),
+                catalogues: Arc::clone(&gateway.catalogues),
+                shelves: gateway.shelves(&turn.setup, &task),
             };
             self.leave(turn);
             tidy.apply(&mut parts);
@@ -335,12 +336,6 @@ impl<S> Gateway<S> {
     /// Whose what is, for requests that are translated.
     fn holdings(&self, unknown: Unknown) -> Holdings {
         Holdings::of(&self.own.resources, self.all_beside(), (unknown, self.tenants.is_alone()))
-    }
-
-    /// Its own pool, where it is of Gemini's.
-    fn quarter<'g>(&'g self, setup: &'g Setup<S>) -> Quarter<'g, S> {
-        let alone = self.tenants.is_alone();
-        Quarter { stack: &setup.stack, belongings: &self.own, unknown: setup.unknown, alone }
     }
 }
 

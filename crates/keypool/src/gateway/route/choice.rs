@@ -3,10 +3,11 @@
 
 use http::{HeaderMap, Method, Uri, header, request::Parts, uri::PathAndQuery};
 use percent_encoding::percent_decode_str;
+use tower_keypool::KeyPool;
 
 use super::{
     providers::{Beside, FRONT, Others},
-    task::{Task, other_task, task},
+    task::{COMPACT, Task, other_task, task},
     way::{COMPATIBLE, Dialects, Own, Way, behind, by_credential, forced, unforced, unprefixed},
 };
 use crate::gateway::dialect::Dialect;
@@ -150,11 +151,12 @@ fn model_in(path: &str) -> Option<String> {
 /// in which nobody else looks for a model, forms and packed ones. The dialect of its provider then, and how the own one is met.
 pub(in crate::gateway) fn is_read_on_its_way<S>(
     way: &Way,
-    (provider, beside): (Dialect, Option<&Beside<S>>),
+    (provider, pool, beside): (Dialect, Option<&KeyPool>, Option<&Beside<S>>),
     head: &Parts,
 ) -> Option<(Dialect, Task, Own)> {
     // Others list what was said, by the same path.
-    if head.method != Method::POST || !matches!(way, Way::Through | Way::Moved(_)) {
+    let lists = head.method == Method::GET;
+    if !(lists || head.method == Method::POST) || !matches!(way, Way::Through | Way::Moved(_)) {
         return None;
     }
     let path = head.uri.path();
@@ -164,9 +166,20 @@ pub(in crate::gateway) fn is_read_on_its_way<S>(
     };
     let task = task(dialect, rest).or_else(|| other_task(dialect, rest))?;
     let is_read = match &task {
-        Task::Models | Task::Model(_) => false,
+        // Each account tells its own alone.
+        Task::Models | Task::Model(_) => lists && own != Own::Compatible,
+        _ if lists => false,
         Task::Chat | Task::Other("/v1/completions") if dialect == Dialect::OpenAi => true,
-        Task::Respond | Task::CountResponse if dialect == Dialect::OpenAi && own != Own::Compatible => true,
+        // It may run code where an account's container is.
+        Task::Chat => {
+            let pool = beside.map_or(pool, |beside| beside.pool.as_ref());
+            pool.is_some_and(KeyPool::has_several_owners) || hides_its_model(&head.headers)
+        }
+        Task::Respond | Task::CountResponse | Task::Other(COMPACT)
+            if dialect == Dialect::OpenAi && own != Own::Compatible =>
+        {
+            true
+        }
         _ => hides_its_model(&head.headers),
     };
     is_read.then_some((dialect, task, own))

@@ -17,7 +17,7 @@ use serde::{
 };
 use tower_keypool::KeyPool;
 
-use crate::gateway::{dialect::Dialect, model_names};
+use crate::gateway::{aliases::Aliases, dialect::Dialect, model_names};
 
 /// What stands in front of a provider's name in a path: `/to/NAME/v1/models`.
 pub(super) const FRONT: &str = "/to/";
@@ -35,6 +35,8 @@ pub struct Beside<S> {
     pub stack: S,
     /// Whose keys that takes, where it is to lead requests to the account that made what they name.
     pub pool: Option<KeyPool>,
+    /// Other names of its models.
+    pub aliases: Aliases,
 }
 
 impl<S> Beside<S> {
@@ -164,7 +166,14 @@ mod tests {
 
     fn other(name: &str, models: &[&str]) -> Beside<()> {
         let models = models.iter().map(|&model| model.to_owned()).collect();
-        Beside { name: name.to_owned(), dialect: Dialect::OpenAi, models, stack: (), pool: None }
+        Beside {
+            name: name.to_owned(),
+            dialect: Dialect::OpenAi,
+            models,
+            stack: (),
+            pool: None,
+            aliases: Aliases::default(),
+        }
     }
 
     #[test]

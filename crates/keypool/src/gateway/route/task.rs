@@ -25,7 +25,9 @@ pub(in crate::gateway) enum Task {
 }
 
 /// Their paths.
-const OTHERS: [&str; 4] = ["/v1/completions", "/v1/moderations", "/v1/images/edits", "/v1/images/variations"];
+const OTHERS: [&str; 5] = ["/v1/completions", "/v1/moderations", "/v1/images/edits", "/v1/images/variations", COMPACT];
+/// What makes a conversation short.
+pub(in crate::gateway) const COMPACT: &str = "/v1/responses/compact";
 
 impl Task {
     /// Who speaks for it where its dialect has several.

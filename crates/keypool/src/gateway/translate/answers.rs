@@ -34,11 +34,6 @@ impl Answers {
         Self(Arc::new(Mutex::new(Taken { held: room.enter(), before: 0 })))
     }
 
-    /// For answers that are read beside these.
-    pub(super) fn apart(&self) -> Self {
-        Self::in_room(self.0.lock().unwrap_or_else(PoisonError::into_inner).held.room())
-    }
-
     /// The stack holds no more of an answer than there is room for.
     pub(super) fn bound(&self, demand: Demand) -> Demand {
         let answers = self.clone();

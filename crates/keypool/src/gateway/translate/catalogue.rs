@@ -1,46 +1,40 @@
 //! Which models there are: those of all providers that stand side by side, in one list.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, request::Parts};
+use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use http_body::Body;
+use http_body_util::Full;
 use keypool_dialect::{Fault, Ignored, Kind, Model, catalogue, gemini};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tower::Service;
-use tower_keypool::{Affinity, BoxError, Demand, Error, ServedBy};
+use tower_keypool::{BoxError, Demand, Error};
 
 use super::{
-    Answered, Failed, Translator, answer, answers::Answers, asked::request, bad_model, fetch, refusal::without_answer,
-    resource, upstream::refused, upstream_fault,
+    Answered, Failed, Said, Translator, answer, asked::request, bad_model, holdings::Named as Whose,
+    refusal::without_answer, resource, upstream::refused, upstream_fault,
 };
 use crate::{
     gateway::{
         dialect::Dialect,
-        forward::catalogue::{Shelves, Unheard},
+        forward::{
+            catalogue::{Shelves, Unheard},
+            send,
+        },
         model_names::is_among,
         route::providers::Beside,
     },
     outgoing::Outgoing,
-    status::Traffic,
+    status::Outcome,
 };
-
-/// A catalogue is read to here.
-const MOST_PAGES: usize = 10;
-/// A provider beside the gateway's own is not waited for longer, where no key of its pool is free.
-const WAIT: Duration = Duration::from_secs(2);
 
 /// What needs no other form in a segment of a path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');
 
 /// The version of Gemini's API that is asked which models there are.
 const VERSION_ASKED: &str = "v1beta";
-
-const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
-
-/// What a provider lists, and who was asked.
-type Listed = Result<(Vec<Model>, Option<ServedBy>), Failed>;
 
 impl<S, B> Translator<S>
 where
@@ -50,57 +44,43 @@ where
     B::Error: Into<BoxError>,
 {
     /// All that the tenant may ask for.
-    pub(super) async fn models(self, parts: &Parts) -> Result<Answered<B>, Failed> {
-        let home = self.home.as_ref().map(|home| &home.name);
-        let beside = self.others.iter().filter(|other| !self.only || Some(&other.name) == home);
+    pub(super) async fn models(mut self, parts: Parts) -> Result<Answered<B>, Failed> {
+        if let Some((stack, shelves)) = self.of_one_alone() {
+            return self.models_of_one((stack, shelves), parts).await;
+        }
+        let home = self.home.as_ref().map(|home| home.name.clone());
+        let beside = self.others.iter().filter(|other| !self.only || Some(&other.name) == home.as_ref());
         let asked: Vec<Beside<S>> = beside.cloned().collect();
-        let home = home.cloned();
-        let (traffic, only) = (Arc::clone(&self.traffic), self.only);
-        let (stack, dialect, answers) = (self.stack.clone(), self.own.dialect(), self.answers.apart());
-        let shelves = self.shelves.clone().filter(|_| dialect == Dialect::Gemini);
+        let shelves = self.shelves.take().filter(|_| !self.only);
+        let (stack, dialect) = (self.stack.clone(), self.own.dialect());
         let of_own = async {
             match shelves {
-                _ if only => Ok((Vec::new(), None)),
-                Some(shelves) => known(&shelves, stack, (&traffic, answers), parts, None).await,
-                None => list(stack, dialect, (&traffic, answers), parts, None).await,
+                Some(shelves) => known(&shelves, dialect, stack).await,
+                None => Ok(Vec::new()),
             }
         };
-        let of_others = asked.iter().map(|other| {
-            let demand = Demand::any_model().of_resource().wait(WAIT);
-            let (shelves, at) = (self.shelves_at(&other.name), (&*traffic, self.answers.apart()));
-            let (stack, dialect) = (other.stack.clone(), other.dialect);
-            async move {
-                match shelves {
-                    Some(shelves) => known(&shelves, stack, at, parts, Some(demand)).await,
-                    None => list(stack, dialect, at, parts, Some(demand)).await,
-                }
-            }
+        let of_others: Vec<_> =
+            asked.iter().map(|other| (self.shelves_at(other), other.dialect, other.stack.clone())).collect();
+        let of_others = of_others.into_iter().map(|(shelves, dialect, stack)| async move {
+            let listed = known(&shelves, dialect, stack).await;
+            drop(shelves);
+            listed
         });
         let of_others: Vec<_> = of_others.collect();
         let named: Vec<Named> = asked.iter().map(Named::of).collect();
         drop(asked);
         let (own, others) = join(of_own, join_all(of_others)).await;
-        let (mut models, mut served_by, mut failed) = (Vec::new(), None, None);
+        let (mut models, mut failed) = (Vec::new(), None);
         match own {
-            Ok((listed, by)) => {
-                let ours = listed.into_iter().filter(|model| self.whose(Some(&model.id)).is_none());
-                models.extend(ours);
-                served_by = by;
-            }
+            Ok(listed) => models.extend(listed.into_iter().filter(|model| self.whose(Some(&model.id)).is_none())),
             Err(why) => failed = Some(why),
         }
         for (other, listed) in named.into_iter().zip(others) {
             let is_home = Some(&other.name) == home.as_ref();
-            let listed = match listed {
-                Ok((listed, by)) => {
-                    served_by = served_by.or(by);
-                    listed
-                }
-                Err(why) => {
-                    failed.get_or_insert(why);
-                    Vec::new()
-                }
-            };
+            let listed = listed.unwrap_or_else(|why| {
+                failed.get_or_insert(why);
+                Vec::new()
+            });
             // Whatever the provider says of them, these are asked of it.
             let named = other.models.iter().filter(|name| !name.ends_with('*'));
             let named = named.map(|name| Model { id: name.clone(), title: name.clone(), owner: String::new() });
@@ -112,7 +92,7 @@ where
         models.retain(|model| self.tenant.may_use(&model.id) && seen.insert(model.id.clone()));
         match failed {
             Some(failed) if models.is_empty() => Err(failed),
-            _ => Ok(answer(self.caller.models(&models).into_bytes(), served_by, &Ignored::default())),
+            _ => Ok(answer(self.caller.models(&models).into_bytes(), None, &Ignored::default())),
         }
     }
 
@@ -124,33 +104,25 @@ where
             None => (self.own.dialect(), self.stack.clone()),
             Some(other) => (other.dialect, other.stack.clone()),
         };
-        let path = format!("/v1/models/{}", utf8_percent_encode(name, SEGMENT));
-        if dialect == self.dialect {
-            return self.hand_on(stack, &path, (parts, Default::default()), None).await;
-        }
-        if dialect != Dialect::Gemini {
-            let demand = Demand::any_model().of_resource().wait(WAIT);
-            let (listed, served_by) = list(stack, dialect, (&self.traffic, self.answers), &parts, Some(demand)).await?;
-            let found = listed.iter().find(|model| model.id == name);
-            let gone = || Fault::new(Kind::NotFound, "model: its provider has none of that name").at("model");
-            let model = found.ok_or_else(gone)?;
-            return Ok(answer(self.caller.model(model).into_bytes(), served_by, &Ignored::default()));
-        }
         let shelves = match &other {
             None => self.shelves.take(),
-            Some(other) => self.shelves_at(&other.name),
+            Some(other) => Some(self.shelves_at(other)),
         };
-        self.stack = stack;
+        self.stack = stack.clone();
         if let Some(other) = &other {
             self.holdings.turn_to(&other.name);
         }
-        if let Some(shelves) = shelves.filter(|_| resource::tuned(name).is_none()) {
-            match shelves.of_version(VERSION_ASKED, self.stack.clone()).await {
+        let plain = parts.uri.query().is_none_or(|query| query.starts_with("key=")) || dialect != self.dialect;
+        if let Some(shelves) = shelves.filter(|_| plain && resource::tuned(name).is_none()) {
+            match shelves.of_version(VERSION_ASKED, stack.clone()).await {
                 Ok(shelf) => {
-                    if let Some(found) = shelf.model(gemini::name(name), &self.tenant) {
-                        let model = gemini::model(&found).map_err(|fault| upstream_fault(fault, None))?;
-                        let text = self.caller.model(&model);
-                        return Ok(answer(text.into_bytes(), None, &Ignored::default()));
+                    let bare = if dialect == Dialect::Gemini { gemini::name(name) } else { name };
+                    if let Some(found) = shelf.named(bare, &self.tenant) {
+                        if dialect == self.dialect {
+                            return Ok(as_listed(found));
+                        }
+                        let model = understood(dialect, &found).map_err(|fault| upstream_fault(fault, None))?;
+                        return Ok(answer(self.caller.model(&model).into_bytes(), None, &Ignored::default()));
                     }
                 }
                 Err(Unheard::Nobody) => {}
@@ -158,18 +130,60 @@ where
             }
         }
         // One that no list has may be there all the same.
+        if dialect == self.dialect {
+            let came = parts.uri.path();
+            let path = if came.starts_with("/v1/models/") {
+                came.to_owned()
+            } else {
+                format!("/v1/models/{}", utf8_percent_encode(name, SEGMENT))
+            };
+            return self.hand_on(stack, &path, (parts, Whose::default()), None).await;
+        }
+        if dialect != Dialect::Gemini {
+            return Err(Fault::new(Kind::NotFound, "model: its provider has none of that name").at("model").into());
+        }
         let path = gemini::path_of(name, "").ok_or_else(bad_model)?;
         let demand = self.way_to_model(name).await?.map(|way| Self::led(Demand::any_model(), Some(way)));
         let (served_by, body) = self.fetch(request(Method::GET, &path, &parts, Vec::new(), demand)).await?;
         let model = gemini::model(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
         Ok(answer(self.caller.model(&model).into_bytes(), served_by, &Ignored::default()))
     }
-}
 
-impl<S> Translator<S> {
-    /// What knows the models of a provider beside the gateway's own, where that is of Gemini's.
-    fn shelves_at(&self, provider: &str) -> Option<Shelves> {
-        self.holdings.beside.get(provider).map(|there| there.shelves())
+    /// The one provider whose models alone are asked for, where it speaks the caller's dialect.
+    fn of_one_alone(&mut self) -> Option<(S, Shelves)> {
+        let is_alone = self.only || (self.others.is_empty() && self.home.is_none());
+        match self.home.as_ref().filter(|_| self.only) {
+            _ if !is_alone => None,
+            Some(other) => (other.dialect == self.dialect).then(|| (other.stack.clone(), self.shelves_at(other))),
+            None if self.own.dialect() == self.dialect => Some((self.stack.clone(), self.shelves.take()?)),
+            None => None,
+        }
+    }
+
+    /// Its list as it writes it.
+    async fn models_of_one(self, (stack, shelves): (S, Shelves), parts: Parts) -> Result<Answered<B>, Failed> {
+        match shelves.of_version(VERSION_ASKED, stack.clone()).await {
+            Ok(shelf) => {
+                if let Some(page) = shelf.page(&parts, &self.tenant) {
+                    return Ok(as_listed(page));
+                }
+                if self.tenant.is_restricted() {
+                    return Ok(as_listed(shelf.tenants(&self.tenant)));
+                }
+            }
+            Err(Unheard::Nobody) if !self.tenant.is_restricted() => {}
+            Err(why) => return Err(unheard(why)),
+        }
+        // It is asked in a way that is not known here, or tells its models in one.
+        self.hand_on(stack, "/v1/models", (parts, Whose::default()), None).await
+    }
+
+    /// What knows the models of a provider beside the gateway's own.
+    fn shelves_at(&self, other: &Beside<S>) -> Shelves {
+        match self.holdings.beside.get(&other.name) {
+            Some(there) => there.shelves(other.dialect, &other.aliases),
+            None => self.catalogues.shelves(other, &self.clock),
+        }
     }
 }
 
@@ -185,28 +199,46 @@ impl Named {
     }
 }
 
-/// What a pool of Gemini's lists, from the list at hand; where there is nobody to ask, the stack says why.
-async fn known<S, B>(
-    shelves: &Shelves,
-    stack: S,
-    at: (&Traffic, Answers),
-    parts: &Parts,
-    demand: Option<Demand>,
-) -> Listed
+/// What a provider's pool lists, from the list at hand.
+async fn known<S, B>(shelves: &Shelves, dialect: Dialect, stack: S) -> Result<Vec<Model>, Failed>
 where
     S: Service<http::Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    match shelves.of_version(VERSION_ASKED, stack.clone()).await {
-        Ok(shelf) => {
-            let page = gemini::page(&shelf.whole()).map_err(|fault| upstream_fault(fault, None))?;
-            Ok((page.models, None))
+    let shelf = match shelves.of_version(VERSION_ASKED, stack.clone()).await {
+        Ok(shelf) => shelf,
+        // The stack says why.
+        Err(Unheard::Nobody) => {
+            let path = if dialect == Dialect::Gemini { "/v1beta/models" } else { "/v1/models" };
+            let why = send::get_from(stack, (dialect, path), None).await;
+            return Err(unheard(why.map_or_else(Unheard::Failed, Unheard::Answered)));
         }
-        Err(Unheard::Nobody) => list(stack, Dialect::Gemini, at, parts, demand).await,
-        Err(why) => Err(unheard(why)),
+        Err(why) => return Err(unheard(why)),
+    };
+    let models = match dialect {
+        Dialect::Gemini => gemini::page(&shelf.whole()).map(|page| page.models),
+        _ => catalogue(&shelf.whole()).map(|(models, _)| models),
+    };
+    models.map_err(|fault| upstream_fault(fault, None))
+}
+
+/// What a provider says of a model, of which it speaks as its list does.
+fn understood(dialect: Dialect, entry: &[u8]) -> Result<Model, Fault> {
+    let nonsense = || Fault::new(Kind::BadGateway, "the provider's list of models makes no sense");
+    match dialect {
+        Dialect::Gemini => gemini::model(entry),
+        _ => catalogue(&[b"{\"data\":[", entry, b"]}"].concat())
+            .and_then(|(models, _)| models.into_iter().next().ok_or_else(nonsense)),
     }
+}
+
+/// A provider's own words, from the list at hand.
+fn as_listed<B>(text: Bytes) -> Answered<B> {
+    let mut response = Response::new(Said::from(Full::from(text)));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    (Outcome::Answered, response)
 }
 
 /// Why there is no list at hand.
@@ -214,61 +246,11 @@ fn unheard(why: Unheard) -> Failed {
     let broken = || upstream_fault(Fault::of_status(StatusCode::BAD_GATEWAY, "the provider's list broke off"), None);
     match why {
         Unheard::Nobody => broken(),
+        Unheard::Answered(answer) if answer.status().is_success() => broken(),
         Unheard::Answered(answer) => {
             let (head, said) = answer.into_parts();
             refused(&head, &said)
         }
         Unheard::Failed(error) => error.downcast_ref::<Error>().map_or_else(broken, without_answer),
     }
-}
-
-/// What a provider lists, all its pages: of one key, whose they are.
-async fn list<S, B>(
-    stack: S,
-    dialect: Dialect,
-    (traffic, answers): (&Traffic, Answers),
-    parts: &Parts,
-    demand: Option<Demand>,
-) -> Listed
-where
-    S: Service<http::Request<Outgoing>, Response = Response<B>, Error = Error> + Clone,
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    let (mut models, mut next, mut served_by) = (Vec::new(), None::<String>, None);
-    for _ in 0..MOST_PAGES {
-        let next_of = |name: &str| match &next {
-            Some(next) => format!("&{name}={}", utf8_percent_encode(next, NON_ALPHANUMERIC)),
-            None => String::new(),
-        };
-        let path = match dialect {
-            Dialect::Gemini => format!("/v1beta/models?pageSize=1000{}", next_of("pageToken")),
-            Dialect::OpenAi => "/v1/models".to_owned(),
-            Dialect::Anthropic => format!("/v1/models?limit=1000{}", next_of("after_id")),
-        };
-        let of_one = served_by.as_ref().and_then(ServedBy::key).cloned().map(Affinity::MustKey);
-        let demand = match of_one {
-            None => demand.clone(),
-            Some(way) => Some(demand.clone().unwrap_or_else(|| Demand::any_model().of_resource()).affinity(way)),
-        };
-        let mut request = request(Method::GET, &path, parts, Vec::new(), demand);
-        if dialect == Dialect::Anthropic {
-            let version = parts.headers.get(VERSION).cloned();
-            let version = version.unwrap_or_else(|| HeaderValue::from_static("2023-06-01"));
-            request.headers_mut().insert(VERSION, version);
-        }
-        let (by, body) = fetch(stack.clone(), traffic, &answers, request).await?;
-        let page = match dialect {
-            Dialect::Gemini => gemini::page(&body).map(|page| (page.models, page.next)),
-            _ => catalogue(&body),
-        };
-        let (listed, more) = page.map_err(|fault| upstream_fault(fault, by.clone()))?;
-        models.extend(listed);
-        served_by = by;
-        next = more;
-        if next.is_none() {
-            break;
-        }
-    }
-    Ok((models, served_by))
 }

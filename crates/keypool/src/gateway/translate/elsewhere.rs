@@ -9,7 +9,7 @@ use http_body::Body;
 use http_body_util::Full;
 use keypool_dialect::{Fault, Kind, about_tokens_of_form, is_plain_form};
 use tower::Service;
-use tower_keypool::{BoxError, Demand, Error, KeyPool};
+use tower_keypool::{BoxError, Demand, Error, KeyPool, ServedBy};
 
 use super::{
     Answered, Failed, Translator,
@@ -71,6 +71,15 @@ where
         let claimed = model.and_then(|model| self.others.iter().find(|other| other.has(model)));
         let geminis = self.own.dialect() == Dialect::Gemini && model.is_some_and(is_geminis);
         claimed.or(self.home.as_ref().filter(|_| !geminis)).cloned()
+    }
+
+    /// Says of a body that is too large to be read how it goes on unread.
+    pub(super) fn pointing_past(&self, mut fault: Fault) -> Fault {
+        let whose = self.others.iter().find(|other| other.dialect == self.dialect);
+        if let Some(other) = whose.filter(|_| fault.kind == Kind::TooLarge && !self.only && self.tenant.is_default()) {
+            fault.message = format!("{}; under /to/{}/… it goes to that provider as it is", fault.message, other.name);
+        }
+        fault
     }
 
     /// Where a request goes, by its body. One whose provider speaks Gemini's dialect becomes this translator's own.
@@ -193,11 +202,15 @@ where
                 let first = ask(stack.clone(), &self.traffic, (request.clone(), Some(wish.body.clone()))).await?;
                 if may_refuse(first.status()) {
                     let (head, body) = first.into_parts();
+                    let before = head.extensions.get::<ServedBy>().cloned();
                     let mut body = Box::pin(body);
                     let said = begun(body.as_mut()).await.freeze();
                     if is_of_the_option(&begun(Unpacked::of(&head, Full::from(said.clone()))).await) {
                         self.unasked.refused(&wish, now);
-                        let second = ask(stack, &self.traffic, (request, bytes)).await?;
+                        let mut second = ask(stack, &self.traffic, (request, bytes)).await?;
+                        if let (Some(before), Some(served)) = (before, second.extensions_mut().get_mut::<ServedBy>()) {
+                            served.follow(&before);
+                        }
                         if may_refuse(second.status()) {
                             self.unasked.forgive(&wish);
                         }

@@ -14,7 +14,7 @@ use tower_keypool::{Affinity, BoxError, Demand, Error, KeyPool};
 use super::Translator;
 use crate::{
     gateway::{
-        dialect::Refusal,
+        dialect::{Dialect, Refusal},
         forward::{
             belongings::AllBelongings,
             resource::{
@@ -22,7 +22,7 @@ use crate::{
                 ids::{self, InField},
             },
         },
-        route::task::Task,
+        route::task::{COMPACT, Task},
     },
     outgoing::Outgoing,
 };
@@ -137,7 +137,11 @@ where
         }
         if self.tenant.is_default() {
             // Of other calls nothing is remembered for it.
-            let goes_on = matches!(task, Task::Respond | Task::CountResponse);
+            let goes_on = match task {
+                Task::Respond | Task::CountResponse | Task::Other(COMPACT) => true,
+                Task::Chat => self.dialect == Dialect::Anthropic && memmem::find(body, CONTAINER).is_some(),
+                _ => false,
+            };
             let named = goes_on.then(|| ids::named_in(body).ok()).flatten();
             return Ok(match named.filter(|named| !named.ids.is_empty()) {
                 Some(named) => self.holdings.own.way_to_maker(&self.kept_as(&named.ids), self.makers()).await,
@@ -171,7 +175,11 @@ where
     pub(super) fn listening_to(&self, path: &str, body: &[u8]) -> Option<Listening> {
         // Whoever may name anything need not be known for whose it is where one account alone makes it.
         let several = || self.makers().is_some_and(KeyPool::has_several_owners);
-        let matters = !self.tenant.is_default() || (path.ends_with("/responses") && several() && is_kept(body));
+        let makes = || match self.dialect {
+            Dialect::Anthropic => path.ends_with("/messages"),
+            _ => path.ends_with("/responses") && is_kept(body),
+        };
+        let matters = !self.tenant.is_default() || (several() && makes());
         (matters && gives_ids(path, body)).then(|| {
             let (provider, pool) = (self.holdings.provider.clone(), self.makers().cloned());
             Listening::to_ids(&self.holdings.own, Gives { dialect: self.dialect, provider, pool })
@@ -209,6 +217,9 @@ where
             && !resource::may_name_compatible(body)
     }
 }
+
+/// What names where code runs.
+const CONTAINER: &[u8] = b"\"container\"";
 
 /// Whether the provider keeps the answer.
 fn is_kept(body: &[u8]) -> bool {

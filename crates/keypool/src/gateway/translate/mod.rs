@@ -52,7 +52,7 @@ use crate::{
         dialect::Dialect,
         forward::{
             affinity::{Numbers, PROMPT_CACHE_KEY},
-            catalogue::Shelves,
+            catalogue::{Catalogues, Shelves},
             resource,
             wishes::Wish,
         },
@@ -111,6 +111,8 @@ pub(super) struct Translator<S> {
     pub(super) unasked: Unasked,
     /// It is read only to count it: nothing is refused for how its body is written.
     pub(super) may_go_unread: bool,
+    /// What was heard of the models of providers beside it.
+    pub(super) catalogues: Arc<Catalogues>,
     /// What knows the models of the gateway's own provider, where it is asked for them.
     pub(super) shelves: Option<Shelves>,
 }
@@ -142,7 +144,7 @@ where
 
     async fn perform(mut self, task: Task, parts: Parts, body: Arriving) -> Result<Answered<B>, Failed> {
         match &task {
-            Task::Models => return self.models(&parts).await,
+            Task::Models => return self.models(parts).await,
             Task::Model(name) => return self.model(name, parts).await,
             _ => {}
         }
@@ -152,7 +154,7 @@ where
             Err(Unread { packed: Some(packed), .. }) if self.may_go_unread => {
                 return self.hand_on_unread(path, parts, packed).await;
             }
-            Err(Unread { fault, .. }) => return Err(unread(fault)),
+            Err(Unread { fault, .. }) => return Err(unread(self.pointing_past(fault))),
         };
         if let Onward::HandedOn(stack, path) = self.onward(path, &parts.headers, &bytes)? {
             let compatible = path.starts_with("/v1beta/openai");

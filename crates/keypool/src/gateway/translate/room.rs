@@ -91,11 +91,6 @@ impl Held {
         self.kib = kib;
     }
 
-    /// What it is of.
-    pub(super) fn room(&self) -> &Room {
-        &self.room
-    }
-
     /// Whether it has any.
     pub(super) fn is_nothing(&self) -> bool {
         self.kib == 0

@@ -50,6 +50,7 @@ fn over<S>(stack: S, room: &Room) -> Translator<S> {
         answers: Answers::in_room(room),
         unasked: Unasked::default(),
         may_go_unread: false,
+        catalogues: Arc::default(),
         shelves: None,
     }
 }

@@ -49,25 +49,36 @@ pub(in crate::gateway) async fn of_pool(pool: &KeyPool) -> Vec<Holder> {
     all
 }
 
+/// Every owner of a pool that may be asked; without one, whoever answers.
+pub(in crate::gateway) async fn holders(pool: Option<&KeyPool>) -> Vec<Holder> {
+    match pool {
+        Some(pool) => of_pool(pool).await,
+        None => vec![Holder { tag: String::new(), way: None }],
+    }
+}
+
+/// Those of them who have a key now, or soon: of the others nothing would come but that they have none, as if somebody
+/// had asked for a key in vain. Where all are out, the first of them: it says why.
+pub(in crate::gateway) fn in_reach(pool: Option<&KeyPool>, mut holders: Vec<Holder>) -> Vec<Holder> {
+    let Some(pool) = pool else { return holders };
+    let is_out = |holder: &Holder| {
+        let way = holder.way.clone()?;
+        let out = pool.outlook(Demand::any_model().of_resource().affinity(way))?;
+        Some(out.next_in().is_none_or(|next| next > SOON))
+    };
+    let first = holders.first().cloned();
+    holders.retain(|holder| is_out(holder) != Some(true));
+    if holders.is_empty() { first.into_iter().collect() } else { holders }
+}
+
 impl Resources {
     /// Every owner that may be asked.
     pub(in crate::gateway) async fn holders(&self) -> Vec<Holder> {
-        match &self.0.pool {
-            Some(pool) => of_pool(pool).await,
-            None => vec![Holder { tag: String::new(), way: None }],
-        }
+        holders(self.0.pool.as_ref()).await
     }
-    /// Those of them who have a key now, or soon: of the others nothing would come but that they have none, as if somebody
-    /// had asked for a key in vain. Where all are out, the first of them: it says why.
-    pub(in crate::gateway) fn in_reach(&self, mut holders: Vec<Holder>) -> Vec<Holder> {
-        let Some(pool) = &self.0.pool else { return holders };
-        let is_out = |holder: &Holder| {
-            let way = holder.way.clone()?;
-            let out = pool.outlook(Demand::any_model().of_resource().affinity(way))?;
-            Some(out.next_in().is_none_or(|next| next > SOON))
-        };
-        let first = holders.first().cloned();
-        holders.retain(|holder| is_out(holder) != Some(true));
-        if holders.is_empty() { first.into_iter().collect() } else { holders }
+
+    /// Those of them who are [in reach](in_reach).
+    pub(in crate::gateway) fn in_reach(&self, holders: Vec<Holder>) -> Vec<Holder> {
+        in_reach(self.0.pool.as_ref(), holders)
     }
 }
