@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Demand, Kept, Lease, Seat};
+use super::{Kept, Lease, Seat};
 use crate::{
     key::KeyId,
     verdict::{Elsewhere, Until, Verdict, VerdictKind},
