@@ -39,8 +39,7 @@ pub(crate) struct HolderRow {
     pub(crate) record: String,
     /// It holds what it holds until then.
     pub(crate) until: i64,
-    /// But for these: it did not tell of them when it renewed last, since it never heard of them. A row says how long each is
-    /// held.
+    /// But for these, of which it never heard, and did not tell when it renewed last: a row says how long each is held.
     pub(crate) untold: BTreeSet<UnitId>,
 }
 

@@ -356,8 +356,7 @@ impl KeyBook {
         self.imports.push(import);
     }
 
-    /// What commands did by an earlier look, and a store that lost something no longer knows: keys that were added, what was
-    /// said of keys. How many keys.
+    /// What commands did by an earlier look, and a store that lost something no longer knows: of how many keys.
     pub fn restore(&mut self, earlier: &Self) -> usize {
         let revision = |key: &BookKey| key.settings.as_ref().map_or(0, |said| said.revision);
         let lost = |(hash, key): &(&str, &BookKey)| match self.keys.get(*hash) {
@@ -381,7 +380,7 @@ impl KeyBook {
         self.changed.iter().filter_map(|hash| self.keys.get(hash))
     }
 
-    /// Hashes of keys whose rests, and whose owners' rests, are lifted.
+    /// Keys whose rests, and whose owners' rests, are lifted.
     pub fn lifted(&self) -> impl Iterator<Item = &BookKey> {
         self.lifted.iter().filter_map(|hash| self.keys.get(hash))
     }

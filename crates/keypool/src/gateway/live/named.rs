@@ -92,3 +92,28 @@ impl Listener for Named {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_names_nothing_wherever_it_is_cut() {
+        let long = br"QUF\u002B".repeat(3);
+        let hidden = [&long[..], br#"","pr\u006fmpt":"#, &long].concat();
+        for at in 0..=long.len() {
+            assert!(!may_name(&plain(&long[..at])) && !may_name(&plain(&long[at..])), "{at}");
+        }
+        for (most, step) in [(10, 1), (60, 7), (64, 64)] {
+            for (text, names) in [(&long, false), (&hidden, true)] {
+                let mut frames = Frames::new(most, |piece| may_name(&plain(piece)));
+                let mut bytes = vec![0x81, 0x80 | u8::try_from(text.len()).unwrap(), 0, 0, 0, 0];
+                bytes.extend_from_slice(text);
+                let mut heard = Vec::new();
+                bytes.chunks(step).for_each(|piece| frames.pass(piece, |said| heard.push(said)));
+                let long = text.len() > most;
+                assert!(!long || heard == [Said::Long(names)], "{most} {step}: {heard:?}");
+            }
+        }
+    }
+}
