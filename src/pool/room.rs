@@ -55,7 +55,7 @@ impl State {
         }
         let nameless = model.is_empty() || model.len() > LONGEST_NAME;
         // What is told of a lane tells its name.
-        let is_secret = |name: &str| self.roster.has_secret(name.strip_suffix(UNCOUNTED).unwrap_or(name).trim_end());
+        let is_secret = |name: &str| self.has_secret_in(name.strip_suffix(UNCOUNTED).unwrap_or(name).trim_end());
         let is_key = is_secret(model) || is_secret(spelled);
         if nameless || is_key || !self.has_room_for_a_lane() {
             return self.own_lane(SHARED);

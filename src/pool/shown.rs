@@ -8,6 +8,9 @@ use std::{
 use super::{Demand, KeyPool, state::State};
 use crate::key::{Endings, KeyId, SHORTEST, Secret, holds, mask_spelled};
 
+/// What stands between the parts of a model's name, or around it; hardly a key has any of these.
+const MARKS: [char; 12] = ['/', ':', ' ', ',', ';', '=', '&', '?', '#', '@', '(', ')'];
+
 impl KeyPool {
     /// Whether a text holds the secret of one of its keys, as it is: such a text must not be shown (reasons, labels).
     /// Looks at each piece of each word, under the pool's lock: meant for a few hundred characters.
@@ -85,6 +88,12 @@ impl State {
     /// The model of a demand as an error may tell it: whoever made the demand may have put a key there.
     pub(super) fn shown_model(&self, demand: &Demand) -> Option<Arc<str>> {
         let model = demand.model.as_ref()?;
-        Some(if self.roster.has_secret(model) { "*".repeat(model.len()).into() } else { Arc::clone(model) })
+        Some(if self.has_secret_in(model) { "*".repeat(model.len()).into() } else { Arc::clone(model) })
+    }
+
+    /// Whether a model's name is a key, or has one between the marks that names are put together with (`models/NAME`,
+    /// `NAME:method`). A name with any of these in it is looked at by hand alone: layers mask what callers named before.
+    pub(super) fn has_secret_in(&self, name: &str) -> bool {
+        self.roster.has_secret(name) || name.split(MARKS).any(|piece| self.roster.has_secret(piece))
     }
 }

@@ -9,7 +9,7 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_keypool::{
     Answer, ApiKeyHeader, Asks, Base, BoxError, CooldownLayer, Demand, Error, Events, Gemini, InvalidSecret, Key,
     KeyPool, KeyPoolLayer, KeyRotationLayer, Limits, Provider, ReplayBody, ReplayLayer, Retarget, Retry, Secret,
-    ServedBy, Verdict,
+    ServedBy, Verdict, VerdictKind,
 };
 
 use crate::support::{Body, ask};
@@ -184,16 +184,24 @@ async fn a_caller_who_names_a_key_as_the_model_makes_nobody_tell_it() {
 #[tokio::test(start_paused = true)]
 async fn who_demands_a_key_as_the_model_finds_it_in_no_error_and_no_lane() {
     const KEY: &str = "not-a-key-SECRET-0077";
-    let limits = Limits::new().per_minute(2);
-    let pool = KeyPool::builder(Gemini::new()).key(Key::new(KEY)).limits("*", limits).build().unwrap();
-    let mut events = pool.events();
-    let mut told = String::new();
-    for requests in [1, 1, 1, 9] {
-        let asked = pool.try_acquire(Demand::new(KEY).requests(requests));
-        write!(told, "{:?}", asked.map(|lease| lease.settle(&Verdict::SUCCESS))).unwrap();
+    for name in
+        [KEY.to_owned(), format!("models/{KEY}"), format!("{KEY}:generateContent"), format!("models/x?key={KEY}")]
+    {
+        let limits = Limits::new().per_minute(2);
+        let pool = KeyPool::builder(Gemini::new()).key(Key::new(KEY)).limits("*", limits).build().unwrap();
+        let mut events = pool.events();
+        let mut told = String::new();
+        for requests in [1, 1, 1, 9] {
+            let asked = pool.try_acquire(Demand::new(name.as_str()).requests(requests));
+            write!(told, "{:?}", asked.map(|lease| lease.settle(&Verdict::SUCCESS))).unwrap();
+        }
+        assert!(told.contains("never fits") && told.contains("rate limits"), "{told}");
+        assert!(!told.contains("SECRET"), "{name}: {told}");
+        let judge = |_: &Result<(), ()>| Verdict::new(VerdictKind::CallerFault);
+        let run = pool.run(Demand::new(name.as_str()).requests(9), judge, async |_| Err(()));
+        let run = format!("{:?}", run.await.err());
+        assert!(!run.contains("SECRET"), "{name}: {run}");
+        let shown = shown(&pool, &mut events);
+        assert!(!shown.to_ascii_lowercase().contains("secret"), "{name}: {shown}");
     }
-    assert!(told.contains("never fits") && told.contains("rate limits"), "{told}");
-    assert!(!told.contains("SECRET"), "{told}");
-    let shown = shown(&pool, &mut events);
-    assert!(!shown.to_ascii_lowercase().contains("secret"), "{shown}");
 }

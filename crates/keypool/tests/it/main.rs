@@ -44,8 +44,10 @@ mod home;
 mod hostile;
 #[cfg(unix)]
 mod inputs;
+mod inventories;
 mod isolated;
 mod joining;
+mod keepers;
 mod keys;
 mod leaving;
 mod listing;

@@ -5,6 +5,8 @@ pub(in crate::gateway) mod affinity;
 pub(in crate::gateway) mod belongings;
 pub(in crate::gateway) mod catalogue;
 pub(in crate::gateway) mod head;
+pub(in crate::gateway) mod inventory;
+pub(in crate::gateway) mod page;
 pub mod resource;
 pub(in crate::gateway) mod send;
 pub(in crate::gateway) mod shelf;

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use tower::Service;
@@ -40,7 +40,7 @@ where
 /// # Errors
 /// Where no key could ask, or the answer broke off.
 pub(in crate::gateway) async fn get_from<S, B>(
-    mut stack: S,
+    stack: S,
     (dialect, target): (Dialect, &str),
     way: Option<Affinity>,
 ) -> Result<Response<Bytes>, BoxError>
@@ -49,12 +49,31 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let mut request = Request::get(target).body(Outgoing::written(Vec::new()))?;
-    request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let mut headers = HeaderMap::new();
     if dialect == Dialect::Anthropic {
         let (name, version) = VERSION;
-        request.headers_mut().insert(name, version);
+        headers.insert(name, version);
     }
+    get_as(stack, (headers, target), way).await
+}
+
+/// The same with these headers.
+///
+/// # Errors
+/// Where no key could ask, or the answer broke off.
+pub(in crate::gateway) async fn get_as<S, B>(
+    mut stack: S,
+    (headers, target): (HeaderMap, &str),
+    way: Option<Affinity>,
+) -> Result<Response<Bytes>, BoxError>
+where
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let mut request = Request::get(target).body(Outgoing::written(Vec::new()))?;
+    *request.headers_mut() = headers;
+    request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let demand = Demand::any_model().of_resource();
     request.extensions_mut().insert(way.map_or_else(|| demand.clone(), |way| demand.clone().affinity(way)));
     poll_fn(|cx| stack.poll_ready(cx)).await?;

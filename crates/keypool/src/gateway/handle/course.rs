@@ -82,13 +82,6 @@ impl<S> Gateway<S> {
         let asks = matches!(task, Task::Models | Task::Model(_));
         asks.then(|| self.own.shelves(setup.dialects.provider, &setup.aliases))
     }
-
-    /// Has a request about an answer that the gateway's own provider keeps carried by the account that made it.
-    pub(super) async fn lead_to_answer(&self, setup: &Setup<S>, parts: &mut Parts) {
-        if setup.dialects.provider != Dialect::Gemini {
-            self.own.resources.lead_to_answer(parts, "", self.own.uploads.pool.as_ref()).await;
-        }
-    }
 }
 
 /// A chunk's course.
@@ -174,12 +167,7 @@ where
                 } else {
                     resource::list(resources, stack(), whose, parts, &collection).await
                 };
-                return match listed {
-                    Ok(list) => Course::Done(Outcome::Answered, json(list)),
-                    Err(Unlisted::Refused(refusal)) => refused(refusal),
-                    Err(Unlisted::Answered(answer)) => Course::Done(Outcome::Answered, passed_on(answer)),
-                    Err(Unlisted::Failed(error)) => unanswered(&error, dialect),
-                };
+                return as_course(listed, dialect);
             }
         }
         Course::On(way)
@@ -244,6 +232,16 @@ where
     };
     listening.good().await;
     Ok(Overheard::of(response, listening, tenant).map(Said::heard))
+}
+
+/// What becomes of a list.
+pub(super) fn as_course(listed: Result<Bytes, Unlisted>, dialect: Dialect) -> Course {
+    match listed {
+        Ok(list) => Course::Done(Outcome::Answered, json(list)),
+        Err(Unlisted::Refused(refusal)) => Course::Done(Outcome::Refused, dialect.answer(refusal)),
+        Err(Unlisted::Answered(answer)) => Course::Done(Outcome::Answered, passed_on(answer)),
+        Err(Unlisted::Failed(error)) => unanswered(&error, dialect),
+    }
 }
 
 /// An answer of the gateway's own.

@@ -1,6 +1,7 @@
 //! A request's walk: [`request`] takes it through the stages in their order; what belongs to one stage and needs the whole
 //! gateway stands beside it.
 
+mod accounts;
 mod administration;
 mod admission;
 mod course;

@@ -29,7 +29,6 @@ use crate::{
             affinity::{self, By, Numbers},
             head::Tidy,
             resource::{self, Unknown},
-            send,
             upload::Passage,
             wishes::Wish,
         },
@@ -199,15 +198,10 @@ where
                 gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
                 return Ok(counted(visit, outcome, limited, response));
             }
-            gateway.own.resources.lead_to_answer(&mut parts, &other.name, other.pool.as_ref()).await;
-            let passing = send::pass(other.stack, Request::from_parts(parts, Outgoing::Came(body)));
-            let answered = match visit.span().cloned() {
-                None => Box::pin(passing).await,
-                Some(span) => Box::pin(passing.instrument(span)).await,
-            };
-            let (outcome, mut response) = match failure::finish(answered, None, dialect) {
-                Ok(response) => (Outcome::Answered, passed_on(response, dialect, &gateway.farewell, Usage::Told)),
-                Err(failed) => (failed.0, failed.1.map(Said::from)),
+            let carried = gateway.carry_beside(other, tenant, (parts, body), dialect);
+            let (outcome, mut response) = match visit.span().cloned() {
+                None => Box::pin(carried).await,
+                Some(span) => Box::pin(carried.instrument(span)).await,
             };
             if response.status().as_u16() >= 400 {
                 response = Box::pin(reworded(response, dialect, false)).await;
@@ -267,10 +261,14 @@ where
         if turn.setup.nearness.by == By::Prompt && !wish.is_near() {
             parts.extensions.insert(Numbers::of(&turn.setup.nearness, &turn.setup.token, &tenant));
         }
-        gateway.lead_to_answer(&turn.setup, &mut parts).await;
         let course = match &passage {
             Passage::Chunk(chunk) => chunk_on(chunk, &mut parts, body),
-            _ if turn.setup.dialects.provider != Dialect::Gemini => Course::through(Outgoing::Came(body)),
+            _ if turn.setup.dialects.provider != Dialect::Gemini => {
+                match gateway.among_own(&turn.setup, &tenant, (&mut parts, body)) {
+                    Ok(among) => among.await,
+                    Err(body) => Course::through(Outgoing::Came(body)),
+                }
+            }
             _ => {
                 match resource::at_once(&gateway.own.resources, (&tenant, gateway.tenants.is_alone()), &mut parts, body)
                 {

@@ -139,7 +139,11 @@ where
             // Of other calls nothing is remembered for it.
             let goes_on = match task {
                 Task::Respond | Task::CountResponse | Task::Other(COMPACT) => true,
-                Task::Chat => self.dialect == Dialect::Anthropic && memmem::find(body, CONTAINER).is_some(),
+                Task::Chat => {
+                    let names = |word: &[u8]| memmem::find(body, word).is_some();
+                    let several = || self.makers().is_some_and(KeyPool::has_several_owners);
+                    (names(FILE) || (self.dialect == Dialect::Anthropic && names(CONTAINER))) && several()
+                }
                 _ => false,
             };
             let named = goes_on.then(|| ids::named_in(body).ok()).flatten();
@@ -218,6 +222,8 @@ where
     }
 }
 
+/// What names a file.
+const FILE: &[u8] = b"file_id";
 /// What names where code runs.
 const CONTAINER: &[u8] = b"\"container\"";
 

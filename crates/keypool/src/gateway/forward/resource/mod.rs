@@ -7,6 +7,7 @@
 mod at_once;
 pub(in crate::gateway) mod compatible;
 pub(in crate::gateway) mod ids;
+pub(in crate::gateway) mod kept;
 mod learned;
 mod listed;
 mod makers;
@@ -16,17 +17,19 @@ mod overheard;
 mod owners;
 mod runs;
 mod shortened;
+mod shown;
 mod sought;
 mod spelled;
 mod spoken;
 mod tried;
 mod unseen;
+mod uploads;
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
 };
 
@@ -43,7 +46,6 @@ use crate::{
     gateway::{
         admit::{capability::hash_of, tenant::Tenant},
         dialect::Refusal,
-        forward::affinity::Session,
         unix_time::unix_ms,
     },
 };
@@ -57,7 +59,7 @@ pub(in crate::gateway) use sought::{LATE, Listening, Sought, Target, seek};
 pub(in crate::gateway) use spoken::{names_nothing, names_of, naming, tuned};
 pub(in crate::gateway) use tried::find;
 
-use self::runs::{Claim, Runs, Whose};
+use self::{runs::Runs, shown::Shown};
 pub(in crate::gateway) use makers::Gives;
 
 /// The kind of its records.
@@ -89,6 +91,9 @@ struct Inner {
     used: AtomicBool,
     looked: AtomicI64,
     runs: Runs,
+    /// Whose turn it is to have the first of a run of files.
+    turn: AtomicUsize,
+    shown: Shown,
 }
 
 /// How often it is looked up whether other processes have learned of anything.
@@ -133,41 +138,9 @@ impl Resources {
             used: AtomicBool::new(false),
             looked: AtomicI64::new(i64::MIN),
             runs: Runs::default(),
+            turn: AtomicUsize::new(0),
+            shown: Shown::default(),
         }))
-    }
-
-    /// A tenant's file goes to where the ones before it lie, of its session where one is named. The first of them has a claim
-    /// to be followed, until it was begun.
-    async fn lead_upload(&self, tenant: &Tenant, parts: &mut Parts) -> Option<(Whose, Option<Claim>)> {
-        if !parts.uri.path().ends_with("/files") {
-            return None;
-        }
-        let session = parts.extensions.remove::<Session>().map(|Session(number)| number);
-        let whose = Whose { tenant: Arc::clone(tenant.name()), session };
-        let lasts = |way: &Affinity| self.0.pool.as_ref().is_none_or(|pool| !pool.is_outlasted(way));
-        let (way, claim) = self.0.runs.next(&whose, &self.0.clock).await;
-        // Whoever is out of a model for the day is of no use to a file that it will be asked about.
-        let way = way.filter(lasts).unwrap_or(Affinity::Lasting);
-        let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
-        parts.extensions.insert(demand.affinity(way));
-        Some((whose, claim))
-    }
-
-    /// One of these files was begun over this key.
-    fn upload_began(&self, whose: &Whose, key: &KeyId) {
-        if let Some(way) = self.leads(&By { key: key.to_string(), owner: None }) {
-            self.0.runs.began(whose, way, unix_ms(&self.0.clock));
-        }
-    }
-
-    /// A part of a tenant's file went to where this way leads.
-    pub(in crate::gateway) fn upload_went_on(&self, tenant: &Tenant, way: &Affinity) {
-        self.0.runs.went_on(tenant.name(), way, unix_ms(&self.0.clock));
-    }
-
-    /// A model is asked about what this way leads to.
-    pub(in crate::gateway) fn was_asked_about(&self, tenant: &Tenant, way: &Affinity) {
-        self.0.runs.end(tenant.name(), way);
     }
 
     fn at_hand(&self) -> MutexGuard<'_, HashMap<String, Owned>> {
@@ -255,11 +228,7 @@ impl Resources {
         if unknown.is_empty() {
             return;
         }
-        let owner = match pool.and_then(|pool| pool.affinity_to(key, None)) {
-            Some(Affinity::MustOwner(owner)) => Some(owner.to_string()),
-            _ => None,
-        };
-        let by = By { key: key.to_string(), owner };
+        let by = By::key(pool, key);
         let Ok(value) = serde_json::to_string(&by) else { return };
         self.0.used.store(true, Ordering::Relaxed);
         let now = unix_ms(&self.0.clock);

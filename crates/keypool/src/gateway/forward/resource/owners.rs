@@ -14,14 +14,14 @@ const SOON: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(in crate::gateway) struct Holder {
     /// What it is called where that must not be told.
-    pub(super) tag: String,
+    pub(in crate::gateway::forward) tag: String,
     /// What leads to its keys; `None`: there are no others.
     pub(in crate::gateway) way: Option<Affinity>,
 }
 
 impl Holder {
     /// Whoever this leads to.
-    pub(super) fn to(way: Affinity) -> Self {
+    pub(in crate::gateway::forward) fn to(way: Affinity) -> Self {
         let name = match &way {
             Affinity::MustOwner(owner) => owner.to_string(),
             Affinity::MustKey(key) => key.to_string(),

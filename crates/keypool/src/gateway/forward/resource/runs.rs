@@ -102,7 +102,7 @@ impl Runs {
                 loop {
                     let mut known = std::pin::pin!(self.0.known.notified());
                     known.as_mut().enable();
-                    match self.take_place(whose, waited, unix_ms(clock)) {
+                    match self.take_place(whose, waited, unix_ms(clock), || None) {
                         Place::First(claim) => return (None, Some(claim)),
                         Place::At(way) => return (Some(way), None),
                         Place::Awaited => known.await,
@@ -117,23 +117,42 @@ impl Runs {
         (None, None)
     }
 
-    fn take_place(&self, whose: &Whose, waited: bool, now: i64) -> Place {
+    /// The same where nobody waits for the first of a run: that goes where `first` says.
+    pub(super) fn next_at_once(
+        &self,
+        whose: &Whose,
+        now: i64,
+        first: impl FnOnce() -> Option<Affinity>,
+    ) -> Option<Affinity> {
+        match self.take_place(whose, false, now, first) {
+            Place::At(way) => Some(way),
+            Place::First(_) | Place::Awaited => None,
+        }
+    }
+
+    fn take_place(&self, whose: &Whose, waited: bool, now: i64, first: impl FnOnce() -> Option<Affinity>) -> Place {
         let mut all = self.all();
         let has_room = |run: &Run| whose.session.is_some() || run.files < MOST;
         let run = all.get_mut(whose).filter(|run| (waited || has_room(run) || now < run.burst) && now < run.until);
         let Some(run) = run else {
             all.retain(|_, run| now < run.until);
-            let until = now.saturating_add(PATIENCE.as_millis() as i64);
+            let way = first();
+            let until = match way {
+                None => now.saturating_add(PATIENCE.as_millis() as i64),
+                Some(_) => whose.until(now),
+            };
             let claimed = Arc::default();
-            let run = Run { way: None, files: 1, burst: now, until, claimed: Arc::clone(&claimed) };
-            all.insert(whose.clone(), run);
+            let place = way.as_ref().map(rather);
+            let burst = if way.is_some() { now.saturating_add(BURST) } else { now };
+            all.insert(whose.clone(), Run { way, files: 1, burst, until, claimed: Arc::clone(&claimed) });
+            if let Some(way) = place {
+                return Place::At(way);
+            }
             return Place::First(Claim { runs: self.clone(), whose: whose.clone(), claimed });
         };
         let way = match &run.way {
             None => return Place::Awaited,
-            Some(Affinity::MustOwner(owner)) => Affinity::RatherOwner(Arc::clone(owner)),
-            Some(Affinity::MustKey(key)) => Affinity::RatherKey(key.clone()),
-            Some(way) => way.clone(),
+            Some(way) => rather(way),
         };
         if !waited && run.files < MOST {
             (run.files, run.burst) = (run.files + 1, now.saturating_add(BURST));
@@ -186,6 +205,15 @@ impl Runs {
     }
 }
 
+/// Where that leads, if it can be had.
+fn rather(way: &Affinity) -> Affinity {
+    match way {
+        Affinity::MustOwner(owner) => Affinity::RatherOwner(Arc::clone(owner)),
+        Affinity::MustKey(key) => Affinity::RatherKey(key.clone()),
+        way => way.clone(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::SystemTime;
@@ -209,7 +237,7 @@ mod tests {
     impl Runs {
         /// Where it goes; `first` of a run, whose claim is kept, or not known yet.
         fn place(&self, whose: &Whose, now: i64) -> String {
-            match self.take_place(whose, false, now) {
+            match self.take_place(whose, false, now, || None) {
                 Place::First(claim) => {
                     std::mem::forget(claim);
                     "first".to_owned()

@@ -11,7 +11,7 @@ use keypool_client::names::told_in;
 use tower_keypool::{Affinity, Demand, KeyId, ServedBy};
 
 use super::{
-    Coming, Gives, NOT_HERE, Resources, ids,
+    Coming, Gives, NOT_HERE, Resources, ids, kept,
     mentioned::{self, Behind},
     named::Subject,
     runs::{Claim, Whose},
@@ -48,7 +48,7 @@ const LARGE: Refusal = Refusal::new(
     StatusCode::PAYLOAD_TOO_LARGE,
     "a body that may name a file or the like, or that is compressed, may be no larger than 64 MiB",
 );
-const BROKE_OFF: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "the request's body broke off");
+pub(super) const BROKE_OFF: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "the request's body broke off");
 const PAST_US: Refusal = Refusal::new(
     StatusCode::FORBIDDEN,
     "tokens of the provider's own work without this gateway, past what a tenant may: only whoever has the gateway's one \
@@ -90,6 +90,8 @@ pub(in crate::gateway) struct Listening {
     deletes: Option<String>,
     /// It gives ids of a provider's of another dialect than Gemini's.
     gives: Option<Gives>,
+    /// It tells what such a provider keeps in a collection.
+    keeps: bool,
     /// Where the next files go depends on it.
     led: Option<(Whose, Option<Claim>)>,
 }
@@ -97,7 +99,7 @@ pub(in crate::gateway) struct Listening {
 impl Listening {
     /// What an answer names is the caller's.
     pub(in crate::gateway) fn to(resources: &Resources) -> Self {
-        Self { resources: resources.clone(), collection: None, deletes: None, gives: None, led: None }
+        Self { resources: resources.clone(), collection: None, deletes: None, gives: None, keeps: false, led: None }
     }
 
     /// The same of ids that a provider gives.
@@ -105,11 +107,28 @@ impl Listening {
         Self { gives: Some(gives), ..Self::to(resources) }
     }
 
+    /// The same of what a provider keeps in its collections; `deletes`: what is gone when the answer is a good one; `led`:
+    /// where the next files go depends on it.
+    pub(super) fn to_kept(
+        resources: &Resources,
+        gives: Gives,
+        deletes: Option<String>,
+        led: Option<(Whose, Option<Claim>)>,
+    ) -> Self {
+        Self { keeps: true, deletes, led, ..Self::to_ids(resources, gives) }
+    }
+
     /// What the answer names is the tenant's.
     pub(super) async fn hear(&self, names: Vec<String>, tenant: &Tenant, key: &KeyId) {
         match &self.gives {
             None => self.resources.learn(names, tenant.name(), key).await,
-            Some(gives) => self.resources.learn_in(gives.pool.as_ref(), names, tenant.name(), key).await,
+            Some(gives) => {
+                let pool = gives.pool.as_ref();
+                if let Some((run, _)) = &self.led {
+                    self.resources.file_lies(run, key, pool);
+                }
+                self.resources.learn_in(pool, names, tenant.name(), key).await;
+            }
         }
     }
 
@@ -118,7 +137,8 @@ impl Listening {
         match &self.gives {
             None => told_in(text, self.collection.as_deref()),
             Some(Gives { dialect, provider, .. }) => {
-                ids::told_in(text, *dialect).iter().map(|id| ids::kept_as(provider, id)).collect()
+                let told = if self.keeps { kept::told_in(text) } else { ids::told_in(text, *dialect) };
+                told.iter().map(|id| ids::kept_as(provider, id)).collect()
             }
         }
     }

@@ -1,0 +1,120 @@
+//! What is asked of a provider of another dialect than Gemini's that has several accounts, each of which keeps things of its
+//! own (files, batches, answers): what names one goes to whoever has it, and a list is that of all.
+
+use std::{pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response, request::Parts};
+use http_body::Body;
+use tower::Service;
+use tower_keypool::{BoxError, Error, KeyPool};
+
+use super::course::{Course, OverStack, as_course, attend};
+use crate::{
+    gateway::{
+        Gateway, Setup,
+        admit::tenant::Tenant,
+        answer::{
+            body::{Said, Usage, passed_on},
+            failure,
+        },
+        connection::pace::Arriving,
+        dialect::Dialect,
+        forward::{
+            inventory,
+            page::Asked,
+            resource::{
+                Gives,
+                kept::{self, Going},
+            },
+            send,
+            upload::Passage,
+        },
+        route::Beside,
+    },
+    outgoing::Outgoing,
+    status::Outcome,
+};
+
+/// Where a request goes among accounts, once that is found out.
+pub(super) type Among<'r> = Pin<Box<dyn Future<Output = Course> + Send + 'r>>;
+
+impl<S, B> Gateway<S>
+where
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// The course of a request that is about what one of several accounts keeps.
+    ///
+    /// # Errors
+    /// Its body, where it is about something else, or there is one account.
+    fn among<'r>(
+        &self,
+        stack: &S,
+        (dialect, provider, pool): (Dialect, &str, Option<&KeyPool>),
+        tenant: &'r Tenant,
+        (parts, body): (&'r mut Parts, Arriving),
+    ) -> Result<Among<'r>, Arriving> {
+        let Some(pool) = pool.filter(|pool| kept::is_meant(parts.uri.path()) && pool.has_several_owners()) else {
+            return Err(body);
+        };
+        let gives = Gives { dialect, provider: provider.to_owned(), pool: Some(pool.clone()) };
+        let (resources, stack) = (self.own.resources.clone(), stack.clone());
+        Ok(match Asked::by(dialect, parts) {
+            Some(asked) => {
+                Box::pin(async move { as_course(inventory::list(&resources, stack, &gives, asked).await, dialect) })
+            }
+            None => Box::pin(async move {
+                match resources.lead_to_keeper(tenant, parts, body, gives).await {
+                    Ok(Going { body, listening }) => Course::On(OverStack { body, listening, broken: None }),
+                    Err(refusal) => Course::Done(Outcome::Refused, dialect.answer(refusal)),
+                }
+            }),
+        })
+    }
+
+    /// The same at the gateway's own provider.
+    ///
+    /// # Errors
+    /// Its body, as well.
+    pub(super) fn among_own<'r>(
+        &self,
+        setup: &Setup<S>,
+        tenant: &'r Tenant,
+        came: (&'r mut Parts, Arriving),
+    ) -> Result<Among<'r>, Arriving> {
+        self.among(&setup.stack, (setup.dialects.provider, "", self.own.uploads.pool.as_ref()), tenant, came)
+    }
+
+    /// Carries a request to a provider beside the gateway's own that is of another dialect than Gemini's.
+    pub(super) async fn carry_beside(
+        &self,
+        other: Beside<S>,
+        tenant: Arc<Tenant>,
+        (mut parts, body): (Parts, Arriving),
+        dialect: Dialect,
+    ) -> (Outcome, Response<Said<B>>) {
+        let Beside { name, pool, stack, .. } = other;
+        let course = match self.among(&stack, (dialect, &name, pool.as_ref()), &tenant, (&mut parts, body)) {
+            Ok(among) => among.await,
+            Err(body) => Course::through(Outgoing::Came(body)),
+        };
+        let OverStack { body, listening, .. } = match course {
+            Course::On(way) => way,
+            Course::Done(outcome, response) => return (outcome, response.map(Said::from)),
+        };
+        let answered = send::pass(stack, Request::from_parts(parts, body)).await;
+        match failure::finish(answered, None, dialect) {
+            Ok(response) if listening.is_none() => {
+                (Outcome::Answered, passed_on(response, dialect, &self.farewell, Usage::Told))
+            }
+            Ok(response) => match attend(&self.own, response, tenant, &Passage::Other, listening).await {
+                Ok(response) => (Outcome::Answered, response),
+                Err(refusal) => (Outcome::Failed, dialect.answer(refusal).map(Said::from)),
+            },
+            Err(failed) => (failed.0, failed.1.map(Said::from)),
+        }
+    }
+}
