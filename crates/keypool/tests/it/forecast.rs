@@ -78,7 +78,7 @@ async fn what_a_gateway_used_today_is_gone_while_it_runs() {
     let urls = server.iter().map(RedisServer::url);
     let places = urls.map(|url| ["--redis".to_owned(), url]).chain([["--db".to_owned(), "counts.db".to_owned()]]);
     for place in places {
-        let stage = Stage::new(GeminiSim::builder(), 3, Limits::none()).await.tasks(4);
+        let stage = Stage::new(GeminiSim::builder(), 3, Limits::none()).await;
         keys(&stage, ["rpd=20", "rpd=20", "rpd=20"]);
         let url = stage.sim.url();
         let on = |args: &[&str]| {
@@ -92,21 +92,26 @@ async fn what_a_gateway_used_today_is_gone_while_it_runs() {
         while good < 7 {
             good += i32::from(hello(&running).await.status == 200);
         }
-        // It writes what it used behind, and tells others with its next renewal.
+        // It writes what it used behind, and tells others with its next renewal. Each look is a run of one task.
+        std::fs::write(stage.path("one.txt"), "a task\n").unwrap();
         let told = async {
             let mut said = Vec::new();
             for n in 0.. {
                 let output = format!("{n}.jsonl");
-                let mut command = on(&["batch", "tasks.txt", "-o", &output]);
+                let mut command = on(&["batch", "one.txt", "-o", &output]);
                 let ended = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
                 let err = String::from_utf8(ended.stderr).unwrap();
-                assert!(ended.status.success(), "{err}");
-                let expected = 60 - 7 - 4 * n;
-                if first(&err).contains(&format!(" {expected} of 60 left today")) {
+                assert!(ended.status.success(), "{place:?}: {said:#?}, then {err}");
+                let left = first(&err).split(" of 60 left today").next().and_then(|before| before.rsplit(' ').next());
+                let left: u64 = left.and_then(|left| left.parse().ok()).unwrap_or(60);
+                // A process that a busy machine kept from handing back counts with what it had reserved, too.
+                let known = 60 - 7 - n;
+                assert!(left + 8 >= known, "{place:?}: more than was used: {err}");
+                if left <= known {
                     break;
                 }
                 said.push(first(&err).to_owned());
-                assert!(n < 12, "{place:?}: {said:#?}");
+                assert!(n < 40, "{place:?}: {said:#?}");
             }
         };
         tokio::time::timeout(Duration::from_secs(120), told).await.expect("it is known soon");
