@@ -342,6 +342,13 @@ pub enum KeyError {
         /// Whose exit.
         id: KeyId,
     },
+    /// What it is called by, and what would be shown therefore, is the secret of a key: itself or another.
+    Tells {
+        /// Which key.
+        key: usize,
+        /// What tells it: its id, its owner's name, a label.
+        what: &'static str,
+    },
     /// No key has this id.
     UnknownId(KeyId),
     /// More keys, owners, exits or limits than a pool can hold (4 billion keys, 65,535 different limits).
@@ -362,6 +369,7 @@ impl fmt::Display for KeyError {
                 write!(f, "the guard of windows is {} s, and may be 30 s at most", guard.as_secs_f64())
             }
             Self::Exit { id } => write!(f, "key {id}: an exit's name is 1 to 64 of A-Z a-z 0-9 . _ -"),
+            Self::Tells { key, what } => write!(f, "key number {}: {what}, and would be shown", key + 1),
             Self::UnknownId(id) => write!(f, "no key has the id {id}"),
             Self::TooMany(what) => write!(f, "too many {what} for one pool"),
         }

@@ -365,6 +365,7 @@ impl State {
             let [id, other] = [slot, other].map(|slot| self.roster.keys[slot as usize].id.clone());
             return Err(KeyError::DuplicateSecret { id, other });
         }
+        self.roster.check_secret(slot as usize, &secret)?;
         self.note_parted(slot, now);
         let parted = self.roster.disown(&secret);
         self.change_secret(slot, secret, now);

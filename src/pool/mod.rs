@@ -8,6 +8,7 @@ mod bodies;
 mod builder;
 mod by_hand;
 mod by_unit;
+mod called;
 mod cell;
 mod change;
 mod check;

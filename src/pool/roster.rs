@@ -218,6 +218,7 @@ impl Roster {
         if let Some(slot) = self.slot_of_secret(&secret) {
             return Ok(Added::Merged { slot });
         }
+        self.check_names(number, &key, &secret)?;
         let mut id = key.key_id();
         if self.slot_of(&id).is_some() {
             // Of 100,000 keys two may well share the 32 bits of a name: the later one is called by 64.

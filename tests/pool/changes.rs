@@ -1,7 +1,7 @@
 //! The roster changes while the pool runs.
 
 use tower_keypool::{
-    Event, Key, KeyChange, KeyError, KeyState, Limits, Priority, QuotaNews, RateHeader, Unit, Verdict,
+    Event, Gemini, Key, KeyChange, KeyError, KeyPool, KeyState, Limits, Priority, QuotaNews, RateHeader, Unit, Verdict,
 };
 
 use crate::support::{
@@ -398,4 +398,32 @@ fn what_one_key_is_enabled_for_its_owners_other_keys_have_too() {
     pool.enable(&id(0)).unwrap();
     let both = [take(&pool, FLASH), take(&pool, FLASH)];
     assert_ne!(both[0].key_id(), both[1].key_id());
+}
+
+#[test]
+fn what_a_key_is_called_by_is_no_secret() {
+    const SECRET: &str = "not-a-key-SECRET-0042";
+    let key = || Key::new(SECRET);
+    let refused = |key: Key| {
+        let error = KeyPool::builder(Gemini::new()).key(key).build().expect_err("it would be shown");
+        assert!(matches!(error, KeyError::Tells { key: 0, .. }), "{error:?}");
+        assert!(!format!("{error} {error:?}").contains("SECRET"), "{error:?}");
+    };
+    refused(key().id(SECRET));
+    refused(key().id(format!("key-{SECRET}")));
+    refused(key().owner(SECRET));
+    refused(key().billing_account(SECRET));
+    refused(key().label("note", format!("my {SECRET}")));
+    refused(key().label(SECRET, "x"));
+
+    // Nor by another's, whichever comes first, nor by one that comes in the place of an old one.
+    let pool =
+        KeyPool::builder(Gemini::new()).key(key()).key(Key::new("not-a-key-0043").id("own").owner("not-a-key-0044"));
+    let pool = pool.build().unwrap();
+    assert!(matches!(pool.add(Key::new("not-a-key-0045").id(SECRET)), Err(KeyError::Tells { .. })));
+    assert!(matches!(pool.add(Key::new("not-a-key-0044")), Err(KeyError::Tells { .. })));
+    assert!(matches!(pool.replace(&"own".into(), "not-a-key-0044"), Err(KeyError::Tells { .. })));
+    assert_eq!(pool.snapshot().total_keys, 2);
+    // What stands in any text is no secret to speak of.
+    KeyPool::builder(Gemini::new()).key(Key::new("a").id("a").owner("team-a")).build().unwrap();
 }
