@@ -1,7 +1,10 @@
 //! The service: a request comes in, a lease is taken, the request goes on.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -101,7 +104,7 @@ impl<S> KeyRotation<S> {
         let names = outgoing::prepare(head, self.pool.provider(), &self.rules, names)?;
         let waited = demand.prepared.take();
         let mut again = waited.is_some();
-        let prepared = waited.and_then(|prepared| {
+        let mut prepared = waited.and_then(|prepared| {
             let lease = prepared.take();
             if lease.is_none()
                 && let Some(wait) = prepared.wait_again(now.tick)
@@ -114,7 +117,12 @@ impl<S> KeyRotation<S> {
         if let Some(lease) = &prepared
             && !lease.granted().pool.is_same(&self.pool)
         {
-            return Err(self.not_sent("its lease is another pool's"));
+            if !demand.particulars.anew {
+                return Err(self.not_sent("its lease is another pool's"));
+            }
+            // A policy's above: what is sent again goes out with a key of this pool all the same.
+            warn_of_a_strange_policy();
+            prepared = None;
         }
         if demand.model.is_none() {
             self.may_go_unnamed(demand)?;
@@ -199,6 +207,15 @@ impl<S: Clone> KeyRotation<S> {
                 KeyRotationFuture::waiting(&self.pool, demand, self.inner.clone(), outgoing)
             }
         }
+    }
+}
+
+/// Somebody put another pool's `RetryPolicy` above.
+#[cold]
+fn warn_of_a_strange_policy() {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(name: "keypool.other_policy", "the RetryPolicy above KeyRotationLayer is another pool's: what its keys may carry is not what these may");
     }
 }
 

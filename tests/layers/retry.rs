@@ -456,3 +456,23 @@ async fn a_limit_between_policy_and_rotation_locks_nobody_out() {
     assert_eq!(upstream.keys(), ["one"; 3]);
     assert_eq!(free_slots(&pool), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn under_another_pools_policy_what_is_sent_again_goes_out_with_a_key_of_its_own_pool() {
+    let (ours, another) = (pool(&["one", "two"]), pool(&["three", "four"]));
+    let log = Log::default();
+    let seen = log.clone();
+    let client = ServiceBuilder::new()
+        .retry(steady(&another))
+        .layer(KeyRotationLayer::new(&ours))
+        .layer(CooldownLayer::new(&ours))
+        .service(service_fn(move |request: Request<Body>| {
+            let answer = if seen.add(&request) == 1 { support::bad(429, "rate") } else { ok() };
+            async { Ok::<_, BoxError>(answer) }
+        }));
+    let answer = client.oneshot(ask()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(log.keys(), ["one", "two"]);
+    assert_eq!(another.snapshot().in_flight, 0);
+    assert_eq!(another.snapshot().requests_last_minute, 0, "the other pool's keys carried nothing");
+}
