@@ -25,6 +25,9 @@ const NEAR_MIDNIGHT: Duration = Duration::from_secs(600);
 /// No rest of which a length is said is shorter: who says "at once" and refuses again would be asked without a pause.
 const SHORTEST: Duration = Duration::from_secs(1);
 
+/// A delay this short that is refused again and again was no delay to go by: it doubles from the second incident on.
+const BRIEF: Duration = Duration::from_secs(5);
+
 /// A way out rests so long where something refuses it for the first time that does not say who it is: the request in hand
 /// goes on by another.
 const FIRST_PAGE: Duration = Duration::from_secs(1);
@@ -193,7 +196,12 @@ impl State {
         match (verdict.until_of(), verdict.confirm_after_of()) {
             (Until::Now, _) => (End::At(now.tick), None, false),
             (Until::Backoff, _) => (backoff, None, false),
-            (Until::For(delay), _) => (End::At(now.tick.plus(delay.max(SHORTEST).min(table.longest))), None, false),
+            (Until::For(delay), _) => {
+                let brief = RestBackoff { first: SHORTEST, cap: table.rate_limited.cap };
+                let repeated = if delay < BRIEF { incident.step.saturating_sub(1) } else { 0 };
+                let delay = delay.max(brief.length(repeated));
+                (End::At(now.tick.plus(delay.min(table.longest))), None, false)
+            }
             (Until::DayEnd, _) => (self.day_end(cell, incident.step, now), None, false),
             (_, Some(pause)) if !incident.confirmed => {
                 let (end, probe) = to_confirm(pause, now);

@@ -247,11 +247,11 @@ impl Rest {
     }
 
     /// The probe of a rest that begins now and may be a caller's own fault: after a second, and ever later as long as none
-    /// is served. So it lasts no longer for others than what was refused lasted.
+    /// is served, over rests that follow each other, too. So it lasts no longer for others than what was refused lasted.
     pub(super) fn soon(&self, now: Now) -> Probe {
-        const FIRST: Duration = Duration::from_secs(1);
+        const SOON: RestBackoff = RestBackoff { first: Duration::from_secs(1), cap: Duration::from_secs(64) };
         let last = self.probe.filter(|_| self.kind == VerdictKind::InvalidKey);
-        let interval = last.map_or(FIRST, |last| last.interval);
+        let interval = last.map_or(SOON.length(self.step), |last| last.interval);
         Probe { at: now.tick.plus(interval), interval, out: false }
     }
 

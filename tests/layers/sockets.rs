@@ -1,6 +1,12 @@
 //! Over real sockets on loopback, with hyper-util's client.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,8 +19,8 @@ use hyper_util::{
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_keypool::{
-    Backoff, BoxError, CooldownLayer, Error, ExhaustedAsResponseLayer, Key, KeyPool, KeyPoolLayer, KeyRotationLayer,
-    ReplayBody, Retry, RetryPolicy, ServedBy, Verdict, VerdictKind,
+    Backoff, BoxError, CooldownLayer, Error, ExhaustedAsResponseLayer, Gemini, Key, KeyPool, KeyPoolLayer,
+    KeyRotationLayer, Limits, ReplayBody, Retry, RetryPolicy, ServedBy, Verdict, VerdictKind,
 };
 
 use crate::support::{Body, Plain, key_of, request, text};
@@ -214,6 +220,41 @@ async fn a_body_that_is_not_as_long_as_it_says_is_the_callers_fault() {
     let stack = KeyPoolLayer::new(pool(&base)).retry(quick()).layer(client());
     let request = Request::post("/models/m").header("content-length", "10").body(ten_bytes()).unwrap();
     assert_eq!(text(stack.oneshot(request).await.unwrap()).await, "10");
+}
+
+/// Callers who leave in the middle of a long prompt use up nothing: the provider never hears of it.
+#[tokio::test]
+async fn a_body_that_fails_while_it_is_looked_through_goes_nowhere_and_counts_for_nothing() {
+    let heads = Arc::new(AtomicUsize::new(0));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let seen = Arc::clone(&heads);
+    let app = axum::Router::new().fallback(async move |request: axum::extract::Request| {
+        seen.fetch_add(1, Ordering::SeqCst);
+        axum::body::to_bytes(request.into_body(), usize::MAX).await.map_or(0, |body| body.len()).to_string()
+    });
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let limits = Limits::new().per_day(1).tokens_per_minute(10_000_000);
+    let pool = KeyPool::builder(Gemini::at(&base).unwrap()).key(Key::new("AIza-not-a-key-0001")).limits("*", limits);
+    let pool = pool.build().unwrap();
+    let stack = KeyPoolLayer::new(&pool).retry(quick()).layer(client());
+    let ask = |frames: Vec<Result<Frame<Bytes>, BoxError>>| {
+        Request::post("/v1beta/models/gemini-2.5-flash:generateContent")
+            .header("content-type", "application/json")
+            .header("content-length", "300000")
+            .body(UnsyncBoxBody::<Bytes, BoxError>::new(StreamBody::new(futures_util::stream::iter(frames))))
+            .unwrap()
+    };
+    let piece = || Ok(Frame::data(Bytes::from(vec![b' '; 100_000])));
+    for _ in 0..3 {
+        let gone = Err(BoxError::from("the caller left"));
+        let error = stack.clone().oneshot(ask(vec![piece(), piece(), gone])).await.unwrap_err();
+        assert_eq!((error.status().as_u16(), error.verdict().unwrap().code_of()), (400, "unsent body"), "{error}");
+    }
+    // The day's one request is still there.
+    let whole = stack.oneshot(ask(vec![piece(), piece(), piece()])).await.unwrap();
+    assert_eq!(text(whole).await, "300000");
+    assert_eq!(heads.load(Ordering::SeqCst), 1, "no other was ever sent");
 }
 
 /// hyper itself says so of a body that nobody replays.

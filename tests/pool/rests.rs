@@ -359,3 +359,31 @@ fn who_says_at_once_is_given_a_second() {
         }
     }
 }
+
+#[test]
+fn a_delay_of_nothing_that_is_refused_again_and_again_grows() {
+    for stated in [0, 2] {
+        let (pool, time) = keys(1);
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            answer(&pool, FLASH, &rate_for(stated));
+            let pause = rest(&pool, 0).expect("it rests");
+            pauses.push(pause.as_secs());
+            time.advance(pause);
+        }
+        let least = stated.max(1);
+        let expected: Vec<u64> = [1, 1, 2, 4, 8, 16, 32, 64].iter().map(|pause| least.max(*pause)).collect();
+        assert_eq!(pauses, expected);
+        // One that is served is as if nothing had been.
+        answer(&pool, FLASH, &Verdict::SUCCESS);
+        answer(&pool, FLASH, &rate_for(stated));
+        assert_eq!(rest(&pool, 0), Some(secs(least)));
+    }
+    // A delay that may well be meant is kept to the letter.
+    let (pool, time) = keys(1);
+    for _ in 0..4 {
+        answer(&pool, FLASH, &rate_for(7));
+        assert_eq!(rest(&pool, 0), Some(secs(7)));
+        time.advance(secs(7));
+    }
+}
