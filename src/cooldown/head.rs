@@ -50,6 +50,8 @@ pub(super) enum Kind {
     Unsaid,
     Json,
     Events,
+    /// A web page: no API answers so, and whoever does is between.
+    Page,
     Other,
 }
 
@@ -81,7 +83,7 @@ impl BodyHead {
 
     /// Whether usage may stand in it: in JSON, in events, or where no type is named.
     pub(super) fn may_tell_usage(self) -> bool {
-        self.kind != Kind::Other
+        !matches!(self.kind, Kind::Other | Kind::Page)
     }
 }
 
@@ -113,6 +115,8 @@ impl Kind {
             Self::Events
         } else if begins(b"application/json") || memmem::find(value, b"json").is_some() {
             Self::Json
+        } else if begins(b"text/html") {
+            Self::Page
         } else {
             Self::Other
         }

@@ -27,6 +27,17 @@ pub(super) fn head(granted: &Granted, head: &Parts) -> Verdict {
     if good { self::good(granted, head) } else { answer(granted, head, &[]) }
 }
 
+/// A web page where a model was asked for something: somebody between answers in the provider's place (a proxy, a login).
+#[cold]
+pub(super) fn page(granted: &Granted, head: &Parts) -> Verdict {
+    if !head.status.is_success() {
+        return answer(granted, head, &[]);
+    }
+    Verdict::new(VerdictKind::Transient).scope(Scope::Caller).unclear().code("HTML_PAGE").status(head.status).advice(
+        "A web page came in the place of the model's answer: see which proxy or login stands between here and the provider.",
+    )
+}
+
 /// An answer whose status is no success, by its head and as much of its body as could be read.
 pub(super) fn answer(granted: &Granted, head: &Parts, body: &[u8]) -> Verdict {
     let wall = granted.pool.clock().wall();

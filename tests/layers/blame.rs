@@ -295,3 +295,48 @@ async fn a_question_about_a_model_says_nothing_of_what_goes_without_one() {
     .await;
     assert_eq!((answer.unwrap().0, attempts), (200, 12));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_web_page_in_the_place_of_a_models_answer_is_no_success() {
+    const GEMINI: &str = "/v1beta/models/gemini-2.5-flash:generateContent";
+    const CHAT: &str = "/v1/chat/completions";
+    let page = || {
+        let page = Response::builder().header("content-type", "Text/HTML; charset=utf-8");
+        page.body(Full::from("<html>Log in to the network</html>")).unwrap()
+    };
+    let fine = || json(200, r#"{"candidates":[],"choices":[]}"#.to_owned());
+    for (pool, path, body) in [
+        (pool(Gemini::new(), 2), GEMINI, "{}"),
+        (pool(OpenAi::new(), 2), CHAT, r#"{"model":"gpt-5"}"#),
+        (pool(Anthropic::new(), 2), "/v1/messages", r#"{"model":"claude-x"}"#),
+    ] {
+        // One is tried again, as any fault between is.
+        let (answer, attempts) = send(&pool, path, body, move |n| if n == 1 { page() } else { fine() }).await;
+        assert_eq!((answer.unwrap().0, attempts), (200, 2), "{path}");
+        // The page is what the caller sees in the end, and no key is held to have served, or to be at fault.
+        let (answer, attempts) = send(&pool, path, body, move |_| page()).await;
+        let (status, text, kind) = answer.unwrap();
+        assert_eq!((status, kind, attempts), (200, VerdictKind::Transient, 4), "{path}");
+        assert!(text.contains("Log in"), "{path}");
+        let snapshot = pool.snapshot();
+        assert_eq!((snapshot.available_keys, snapshot.successes_last_minute), (2, 1), "{path}");
+    }
+    // What is no model's may well be a page: a file that somebody stored.
+    let pool = pool(Gemini::new(), 1);
+    let (answer, attempts) = send(&pool, "GET /v1beta/files/x:download", "", move |_| page()).await;
+    assert_eq!((answer.unwrap().2, attempts), (VerdictKind::Success, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_web_page_lifts_nobody_who_is_switched_off() {
+    let pool = pool(Gemini::new(), 1);
+    let path = "/v1beta/models/gemini-2.5-flash:generateContent";
+    let spent = include_str!("../samples/gemini_402_prepay_depleted.json");
+    let spent = serde_json::from_str::<serde_json::Value>(spent).unwrap()["body"].to_string();
+    let (_, attempts) = send(&pool, path, "{}", move |_| json(402, spent.clone())).await;
+    assert_eq!((attempts, pool.snapshot().disabled_keys), (1, 1));
+    tokio::time::advance(Duration::from_secs(3_700)).await;
+    let page = || Response::builder().header("content-type", "text/html").body(Full::from("<html>")).unwrap();
+    let (_, attempts) = send(&pool, path, "{}", move |_| page()).await;
+    assert_eq!((attempts, pool.snapshot().disabled_keys), (1, 1), "its probe was no success");
+}
