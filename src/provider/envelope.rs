@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, header};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// More than this is not looked at.
 const ENOUGH: usize = 64 * 1024;
@@ -37,6 +37,18 @@ impl<'a> Envelope<'a> {
         Self { text, json, cut }
     }
 
+    /// The same of a limit: where the whole message is the text of another's error, as gateways pass on what they were told,
+    /// that one names the limit and the time. What it says of a key is of the gateway's own, perhaps.
+    pub(super) fn open_limit(body: &'a [u8]) -> Self {
+        let mut envelope = Self::open(body);
+        let message = envelope.error().and_then(|error| error.as_str().or_else(|| error.get("message")?.as_str()));
+        let inner = message.filter(|message| message.trim_start().starts_with('{')).and_then(value).map(unwrapped);
+        if let Some(inner) = inner.filter(|inner| told(inner).is_some_and(|error| error.get("message").is_some())) {
+            envelope.json = Some(inner);
+        }
+        envelope
+    }
+
     /// Of an error that was no text.
     pub(super) fn of(json: Value) -> Self {
         Self { text: Cow::Borrowed(""), json: Some(json), cut: false }
@@ -55,8 +67,9 @@ impl<'a> Envelope<'a> {
         let json = envelope.json.as_ref()?;
         let wrapping = |name: &String| matches!(name.as_str(), "error" | "type" | "request_id" | "user_id" | OUTCOME);
         let bare = || {
-            json.as_object()
-                .is_some_and(|members| members.keys().all(wrapping) || members.iter().all(is_beside_an_outcome))
+            json.as_object().is_some_and(|members| {
+                members.keys().all(wrapping) || members.iter().all(is_beside_an_outcome) || is_chat_of_nothing(members)
+            })
         };
         (told(json).is_some() && (event || bare())).then_some(envelope)
     }
@@ -101,13 +114,42 @@ const LARGEST_OUTCOME: usize = 2 << 10;
 
 /// Whether a body may be nothing but how it went.
 pub(crate) fn may_be_an_outcome(body: &[u8]) -> bool {
-    body.len() <= LARGEST_OUTCOME && memchr::memmem::find(body, b"\"base_resp\"").is_some()
+    let holds = |word: &[u8]| memchr::memmem::find(body, word).is_some();
+    body.len() <= LARGEST_OUTCOME && (holds(b"\"base_resp\"") || holds(b"\"error\""))
 }
 
 /// Whether a member is [`OUTCOME`] itself, or what stands beside it in an answer that holds nothing.
 fn is_beside_an_outcome((name, value): (&String, &Value)) -> bool {
     let heads = || matches!(name.as_str(), "id" | "trace_id" | "model" | "object" | "usage" | OUTCOME);
     is_void(value) || value.is_number() || value.is_boolean() || heads()
+}
+
+/// Whether an answer of a chat holds an error and not a word: `{"id": "gen-1", "choices": [], "error": {…}}`.
+fn is_chat_of_nothing(members: &Map<String, Value>) -> bool {
+    let is_chat = |kind: &Value| kind.as_str().is_some_and(|kind| kind.ends_with("completion"));
+    // Of other things that failed (a batch, an operation) the answer tells as it should.
+    let is_answer = members.contains_key("choices") || members.contains_key("provider");
+    is_answer
+        && members.iter().all(|(name, value)| match name.as_str() {
+            "object" => is_chat(value),
+            "choices" => value.as_array().is_some_and(|choices| choices.iter().all(is_choice_of_nothing)),
+            "error" | "usage" => value.is_object() || value.is_null(),
+            "id" | "model" | "provider" | "created" | "system_fingerprint" | "service_tier" | "user_id" => true,
+            _ => false,
+        })
+}
+
+/// Whether a choice says nothing but how it failed.
+fn is_choice_of_nothing(choice: &Value) -> bool {
+    if choice.get("error").is_none_or(is_void) {
+        return false;
+    }
+    let is_empty = |name: &str| {
+        let said = choice.get(name);
+        let parts = ["content", "tool_calls", "audio"].into_iter().filter_map(|part| said?.get(part));
+        parts.into_iter().all(is_void)
+    };
+    ["message", "delta"].into_iter().all(is_empty) && choice.get("text").is_none_or(is_void)
 }
 
 /// Whether there is nothing in a value, nor in what it holds.
@@ -122,7 +164,7 @@ fn is_void(value: &Value) -> bool {
     }
 }
 
-/// The error object of a value: `error`, `response.error` (a failed event), an event of type `error` itself, or what went
+/// The error object of a value: `error`, `response.error` (a failed event), that of a choice, an event of type `error` itself, or what went
 /// wrong by [`OUTCOME`].
 fn told(json: &Value) -> Option<&Value> {
     // Some have it in every answer, with nothing in it.
@@ -130,6 +172,7 @@ fn told(json: &Value) -> Option<&Value> {
     json.get("error")
         .filter(present)
         .or_else(|| json.get("response")?.get("error").filter(present))
+        .or_else(|| json.get("choices")?.get(0)?.get("error").filter(present))
         .or_else(|| (json.get("type")?.as_str()? == "error").then_some(json))
         .or_else(|| json.get(OUTCOME).filter(|outcome| outcome.get("status_code").is_some_and(|code| *code != 0)))
 }

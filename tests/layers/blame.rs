@@ -340,3 +340,14 @@ async fn a_web_page_lifts_nobody_who_is_switched_off() {
     let (_, attempts) = send(&pool, path, "{}", move |_| page()).await;
     assert_eq!((attempts, pool.snapshot().disabled_keys), (1, 1), "its probe was no success");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_with_an_error_and_not_a_word_is_asked_for_again() {
+    let error = r#"{"id":"gen-1","object":"chat.completion","created":1,"model":"m","choices":[],"error":{"code":429,"message":"Rate limit exceeded"}}"#;
+    let fine = r#"{"id":"gen-2","object":"chat.completion","choices":[{"message":{"content":"hi"}}]}"#;
+    let pool = pool(OpenAi::new(), 2);
+    let answer = move |n| json(200, if n == 1 { error } else { fine }.to_owned());
+    let (answer, attempts) = send(&pool, "/v1/chat/completions", r#"{"model":"m"}"#, answer).await;
+    let (status, text, kind) = answer.unwrap();
+    assert_eq!((status, kind, attempts, &*text), (200, VerdictKind::Success, 2, fine));
+}

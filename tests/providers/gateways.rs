@@ -487,3 +487,54 @@ fn when_the_headers_say() {
     let gateway = [("ratelimit-limit", "100"), ("ratelimit-remaining", "0"), ("ratelimit-reset", "30"), date];
     assert_eq!(wait(&OpenAi::new(), &gateway), Some(Duration::from_secs(30)));
 }
+
+/// Gateways put what they were told into their own message, as text.
+#[test]
+fn the_limit_within_a_message_is_read() {
+    let within =
+        |inner: &Value| json!({"error": {"message": inner.to_string(), "type": "upstream_error", "code": 429}});
+    let spent = within(&said("You exceeded your current quota.", "insufficient_quota", "insufficient_quota"));
+    let text =
+        "Rate limit reached for gpt-4o on requests per day (RPD): Limit 200, Used 200. Please try again in 7m12s.";
+    let daily = within(&said(text, "requests", "rate_limit_exceeded"));
+    for provider in [&OpenAi::new() as &dyn Provider, &Anthropic::new()] {
+        assert_eq!(is(&judge(provider, 429, &[], &spent)), MONEY, "{}", provider.name());
+    }
+    let verdict = judge(&OpenAi::new(), 429, &[], &daily);
+    assert_eq!(verdict.until_of(), U::For(Duration::from_secs(432)), "{verdict:?}");
+    let quota: Value = serde_json::from_str(include_str!("../samples/gemini_429_rpm_free.json")).unwrap();
+    let verdict = judge(&OpenAi::new(), 429, &[], &within(&quota["body"]));
+    assert!(matches!(verdict.until_of(), U::For(delay) if delay > Duration::from_secs(5)), "{verdict:?}");
+    // What it says of a key is of the gateway's own, and a word of the caller's is none of anybody's.
+    let invalid = within(&said("Incorrect API key provided.", "invalid_request_error", "invalid_api_key"));
+    assert_ne!(judge(&OpenAi::new(), 429, &[], &invalid).kind(), K::InvalidKey);
+    let quoted = said("{\"error\": \"x\"} is not a valid prompt", "rate_limit_error", "rate_limit_exceeded");
+    assert_eq!(judge(&OpenAi::new(), 429, &[], &quoted).kind(), K::RateLimited);
+}
+
+/// A good status, an answer's own members, and not a word in them.
+#[test]
+fn an_error_beside_the_members_of_an_answer_is_one() {
+    let limited = json!({"code": 429, "message": "Rate limit exceeded"});
+    let failed = json!({"code": 502, "message": "Provider returned error"});
+    let chat = |error: &Value| json!({"id": "gen-1", "object": "chat.completion", "created": 1, "choices": [], "error": error});
+    for (body, kind) in [
+        (chat(&failed), K::Transient),
+        (chat(&limited), K::RateLimited),
+        (json!({"id": "gen-1", "provider": "x", "error": failed}), K::Transient),
+        (
+            json!({"choices": [{"finish_reason": "error", "error": limited, "message": {"role": "assistant", "content": ""}}]}),
+            K::RateLimited,
+        ),
+        (
+            json!({"choices": [{"finish_reason": "error", "error": failed, "message": {"content": "Half of it"}}]}),
+            K::Success,
+        ),
+        (json!({"choices": [{"message": {"content": "fine"}}], "error": failed}), K::Success),
+        (json!({"id": "batch_1", "object": "batch", "error": failed}), K::Success),
+        (json!({"id": "resp_1", "object": "response", "status": "failed", "error": failed}), K::Success),
+        (json!({"id": "x", "object": "chat.completion", "choices": [], "error": null}), K::Success),
+    ] {
+        assert_eq!(judge(&OpenAi::new(), 200, &[], &body).kind(), kind, "{body}");
+    }
+}

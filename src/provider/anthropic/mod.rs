@@ -126,7 +126,9 @@ impl Provider for Anthropic {
                 None => Verdict::SUCCESS.status(answer.status),
             };
         }
-        let said = said::read(&Envelope::open(answer.body), answer);
+        let limited = answer.status == StatusCode::TOO_MANY_REQUESTS;
+        let envelope = if limited { Envelope::open_limit(answer.body) } else { Envelope::open(answer.body) };
+        let said = said::read(&envelope, answer);
         // Others speak its language with words of their own (Zhipu's numbers): what these mean stands in one place.
         decide(&[REDIRECTS, EDGE, PAGES, FORMS, rules::RULES, OTHERS, MONEY, ASKED, LIMITS, BY_STATUS], said, answer)
     }

@@ -139,7 +139,9 @@ impl Provider for OpenAi {
                 None => Verdict::SUCCESS.status(answer.status),
             };
         }
-        let said = said::read(&Envelope::open(answer.body), answer);
+        let limited = answer.status == StatusCode::TOO_MANY_REQUESTS;
+        let envelope = if limited { Envelope::open_limit(answer.body) } else { Envelope::open(answer.body) };
+        let said = said::read(&envelope, answer);
         decide(
             &[REDIRECTS, EDGE, PAGES, FORMS, rules::RULES, money::MONEY, asked::ASKED, limits::LIMITS, BY_STATUS],
             said,
