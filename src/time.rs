@@ -78,7 +78,7 @@ impl Now {
     /// Wall clock: milliseconds since the Unix epoch.
     #[inline]
     pub(crate) fn wall_ms(self) -> i64 {
-        self.ahead_ms + self.tick.millis() as i64
+        self.ahead_ms.saturating_add(self.tick.millis() as i64)
     }
 }
 

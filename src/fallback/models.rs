@@ -84,6 +84,7 @@ impl Models {
     }
 
     /// The same of a name whose models step down as they do where they are named themselves.
+    #[cfg(feature = "config")]
     pub(crate) fn alias_stepping(mut self, alias: &str, models: &[&str]) -> Self {
         let mut list: Vec<Arc<str>> = models.iter().map(|&model| model.into()).collect();
         let stands_for = u16::try_from(list.len()).unwrap_or(u16::MAX);

@@ -119,13 +119,14 @@ impl KeyPool {
         self.change(id, |state, slot, now| state.replace(slot, secret, now))
     }
 
-    /// Switches a key off until it is enabled. `reason` is shown; it must not hold a [secret](Self::holds_secret).
+    /// Switches a key off until it is enabled. `reason` is shown, with every key of the pool in it [overwritten](Self::masked).
     ///
     /// # Errors
     /// [`KeyError::UnknownId`].
     pub fn disable(&self, id: &KeyId, reason: &str) -> Result<(), KeyError> {
+        let reason = self.masked(reason);
         self.change(id, |state, slot, now| {
-            state.disable(slot, reason, now);
+            state.disable(slot, &reason, now);
             Ok(())
         })
     }

@@ -122,7 +122,11 @@ impl State {
     pub(super) fn earliest_once_free(&mut self, ask: &Ask<'_>, slot: u32) -> Option<Tick> {
         let now = ask.now;
         let rests = self.rests(ask.lane, slot).into_iter().filter_map(|(rest, _)| rest);
-        let mut latest = rests.filter(|rest| rest.is_active(now)).map(|rest| rest.wakes(now)).max().unwrap_or(now.tick);
+        let mut latest = rests
+            .filter(|rest| rest.is_active(now))
+            .map(|rest| self.wakes_for(ask, slot, rest))
+            .max()
+            .unwrap_or(now.tick);
         let key = &self.roster.keys[slot as usize];
         let owner = key.owner;
         if latest == Tick::NEVER {

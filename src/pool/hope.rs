@@ -126,7 +126,7 @@ impl State {
             return self.earliest_once_free(ask, slot).unwrap_or(Tick::NEVER);
         }
         let rests = self.rests(ask.lane, slot).into_iter().filter_map(|(rest, _)| rest);
-        let back = rests.filter(|rest| rest.is_active(ask.now)).map(|rest| rest.wakes(ask.now)).max();
+        let back = rests.filter(|rest| rest.is_active(ask.now)).map(|rest| self.wakes_for(ask, slot, rest)).max();
         let elsewhere = self.is_elsewhere(ask.lane, slot);
         let full = if elsewhere { self.is_full_till(ask.lane, slot, ask.now) } else { None };
         back.max(full).unwrap_or(ask.now.tick)

@@ -4,7 +4,7 @@
 
 use super::{Attempt, ask::Ask, doubt::distinct, rest::Rest, scope::Whom, seats::SeatCell, state::State};
 use crate::{
-    time::Now,
+    time::{Now, Tick},
     verdict::{Until, Verdict, VerdictKind},
 };
 
@@ -63,9 +63,27 @@ impl State {
     }
 
     /// Whether this request is no probe of this key's rest: it was told of that limit itself, or that it is too large for it.
+    /// One that waits for its keys may try one of them once more: with nobody else there, nobody else would.
     pub(super) fn met_it_here(&self, ask: &Ask<'_>, slot: u32) -> bool {
         let earlier = ask.demand.particulars.earlier.as_deref().unwrap_or_default();
-        let is_own = |attempt: &Attempt| self.owner_of(attempt) == Some(self.owner_at(slot));
-        earlier.iter().any(|attempt| (attempt.met_unnamed_limit() || attempt.overfull) && is_own(attempt))
+        let owner = Some(self.owner_at(slot));
+        let (mut unnamed, mut overfull) = (false, false);
+        for attempt in earlier.iter().filter(|attempt| self.owner_of(attempt) == owner) {
+            unnamed |= attempt.met_unnamed_limit();
+            overfull |= attempt.overfull;
+        }
+        overfull || unnamed && !(ask.demand.particulars.anew && self.asked_each_once(earlier))
+    }
+
+    /// Whether nobody who told this request of such a limit was asked a second time.
+    fn asked_each_once(&self, earlier: &[Attempt]) -> bool {
+        let met = || earlier.iter().filter(|attempt| attempt.met_unnamed_limit());
+        distinct(met().filter_map(|attempt| self.owner_of(attempt))) == met().count()
+    }
+
+    /// When a rest of this key's lets this request go.
+    pub(super) fn wakes_for(&self, ask: &Ask<'_>, slot: u32, rest: &Rest) -> Tick {
+        let is_barred = rest.probe.is_some() && self.met_it_here(ask, slot);
+        if is_barred { rest.end.tick(ask.now) } else { rest.wakes(ask.now) }
     }
 }

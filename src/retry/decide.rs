@@ -101,8 +101,11 @@ impl Course {
                 // Longer than a pause may be, only where a deadline says that there is time.
                 let patience = left.unwrap_or_else(|| rule.backoff.longest());
                 let asked = verdict.retry_after().unwrap_or_default();
-                if self.pauses >= rule.max_retries || asked > patience {
+                if self.pauses >= rule.max_retries {
                     return Step::Stop;
+                }
+                if asked > patience {
+                    return self.elsewhere_at_once(rule, pool, &demand);
                 }
                 let pause = rule.pause(self.pauses).max(asked).min(patience);
                 // A key is waited for as long as the request may wait, and over the pause, which passes anyway; a way out
@@ -130,13 +133,26 @@ impl Course {
     /// or model of the provider's.
     fn elsewhere_at_last(&self, rule: &Retry, pool: &KeyPool, verdict: &Verdict, demand: &Demand) -> Option<Lease> {
         let worth = worth(verdict, demand.particulars.earlier.as_deref().unwrap_or_default());
-        if rule.max_retries.saturating_sub(self.pauses).min(worth.unwrap_or(u32::MAX)) > 1 {
-            return None;
-        }
-        let mut demand = demand.clone();
-        demand.particulars.untried = true;
-        pool.lease_now(&demand)
+        let is_last = rule.max_retries.saturating_sub(self.pauses).min(worth.unwrap_or(u32::MAX)) <= 1;
+        if is_last { untried(pool, demand) } else { None }
     }
+
+    /// Whoever failed wants more time than there is: one other key is asked, once, before the caller is told so.
+    fn elsewhere_at_once(&mut self, rule: &Retry, pool: &KeyPool, demand: &Demand) -> Step {
+        let Some(lease) = untried(pool, demand) else { return Step::Stop };
+        if !rule.withdraw() {
+            return Step::Stop;
+        }
+        self.pauses = rule.max_retries;
+        Step::Again(NextLease::held(lease, Duration::ZERO))
+    }
+}
+
+/// A key that was not tried yet, where one is ready.
+fn untried(pool: &KeyPool, demand: &Demand) -> Option<Lease> {
+    let mut demand = demand.clone();
+    demand.particulars.untried = true;
+    pool.lease_now(&demand)
 }
 
 /// How often such an answer is worth another retry, where there is a cap.

@@ -477,3 +477,31 @@ async fn under_another_pools_policy_what_is_sent_again_goes_out_with_a_key_of_it
     assert_eq!(another.snapshot().in_flight, 0);
     assert_eq!(another.snapshot().requests_last_minute, 0, "the other pool's keys carried nothing");
 }
+
+/// Who waits alone for keys that met a limit without a name is the one who finds out that it is over.
+#[tokio::test(start_paused = true)]
+async fn a_lone_waiter_tries_one_of_its_keys_once_more_and_then_waits_for_nothing() {
+    for (keys, limits) in [(3, 3), (5, 5), (3, 20)] {
+        let ids = &["a", "b", "c", "d", "e"][..keys];
+        let (pool, upstream) = (pool(ids), Upstream::new(&vec!["some limit"; limits]));
+        let client = KeyPoolLayer::new(&pool).wait(Duration::from_secs(5)).layer(upstream.clone());
+        let answer = client.oneshot(ask()).await;
+        let seconds = upstream.seconds();
+        assert_eq!((seconds.len(), seconds[keys]), (keys + 1, 1), "{seconds:?}");
+        // Where nothing more comes for it in time, it does not stay.
+        assert_eq!(upstream.now(), 1);
+        let expected = if limits > keys { "some limit" } else { "fine" };
+        assert_eq!(text(answer.unwrap()).await, expected, "{keys} keys");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_more_time_than_there_is_is_left_for_one_other_key() {
+    let (pool, upstream) = (pool(&["one", "two", "three"]), Upstream::new(&["come back late"; 2]));
+    let response = stack(&pool, steady(&pool), &upstream).oneshot(ask()).await.unwrap();
+    assert_eq!(response.status(), 429, "one other was asked, and no more");
+    assert_eq!((upstream.keys().len(), upstream.seconds()), (2, vec![0, 0]));
+    let upstream = Upstream::new(&["come back late"]);
+    let response = stack(&pool, steady(&pool), &upstream).oneshot(ask()).await.unwrap();
+    assert_eq!((response.status().as_u16(), upstream.seconds()), (200, vec![0, 0]));
+}

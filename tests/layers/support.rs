@@ -80,11 +80,13 @@ impl Provider for Plain {
         let verdict = match std::str::from_utf8(answer.body).unwrap_or_default() {
             "rate" => Verdict::new(K::RateLimited).until(Until::For(Duration::from_secs(40))),
             "rate briefly" => Verdict::new(K::RateLimited).until(Until::For(Duration::from_secs(2))),
+            "some limit" => Verdict::new(K::RateLimited).unclear(),
             "invalid" => Verdict::new(K::InvalidKey),
             "owner" => Verdict::new(K::WrongOwner),
             "model" => Verdict::new(K::ModelUnavailable).scope(Scope::Caller),
             "overloaded" => Verdict::new(K::Overloaded).scope(Scope::Caller),
             "slow down" => Verdict::new(K::Overloaded).scope(Scope::Caller).until(Until::For(Duration::from_secs(20))),
+            "come back late" => Verdict::new(K::Transient).until(Until::For(Duration::from_secs(90))),
             "once more" => Verdict::new(K::Transient).retry_cap(1),
             "fault" => Verdict::new(K::Transient),
             _ if answer.status.is_success() => Verdict::SUCCESS,

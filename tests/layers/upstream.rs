@@ -75,6 +75,11 @@ impl Upstream {
         self.asked().into_iter().map(|asked| asked.path.trim_start_matches("/models/").to_owned()).collect()
     }
 
+    /// How many seconds ago it began.
+    pub(crate) fn now(&self) -> u64 {
+        self.begun.elapsed().as_secs()
+    }
+
     pub(crate) fn seconds(&self) -> Vec<u64> {
         self.asked().into_iter().map(|asked| asked.at.as_secs()).collect()
     }

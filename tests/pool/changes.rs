@@ -424,6 +424,9 @@ fn what_a_key_is_called_by_is_no_secret() {
     assert!(matches!(pool.add(Key::new("not-a-key-0044")), Err(KeyError::Tells { .. })));
     assert!(matches!(pool.replace(&"own".into(), "not-a-key-0044"), Err(KeyError::Tells { .. })));
     assert_eq!(pool.snapshot().total_keys, 2);
+    pool.disable(&"own".into(), &format!("it is not {SECRET}")).unwrap();
+    let snapshot = format!("{:?}", pool.snapshot());
+    assert!(snapshot.contains("it is not ***") && !snapshot.contains("SECRET"), "{snapshot}");
     // What stands in any text is no secret to speak of.
     KeyPool::builder(Gemini::new()).key(Key::new("a").id("a").owner("team-a")).build().unwrap();
 }
