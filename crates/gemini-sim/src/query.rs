@@ -63,9 +63,16 @@ impl Query {
             let snake = *name == "page_size" || *name == "page_token";
             !(STANDARD.contains(name) || known.contains(name) || snake && known.contains(&"pageSize"))
         });
-        match unknown {
+        if let Some(name) = unknown {
+            return Err(bad_request(None, &unbound(name)));
+        }
+        let form = self.get("alt").or_else(|| self.get("$alt"));
+        match form.filter(|form| !matches!(*form, "" | "json" | "sse" | "media" | "proto")) {
             None => Ok(()),
-            Some(name) => Err(bad_request(None, &unbound(name))),
+            Some(form) => {
+                let message = format!("Invalid value \"{form}\" for query parameter 'alt'");
+                Err(ApiError::invalid_argument("malformed", message))
+            }
         }
     }
 }

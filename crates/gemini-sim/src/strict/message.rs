@@ -2,7 +2,7 @@
 
 use super::schema::{Kind, Message};
 
-use Kind::{Any, Flag, List, Map, Number, Struct, Text, Whole, Word};
+use Kind::{Any, Bytes, Flag, List, Map, Number, Struct, Text, Whole, Word};
 
 pub(crate) static GENERATE: Message = Message {
     name: "GenerateContentRequest",
@@ -144,12 +144,13 @@ static PART: Message = Message {
         ("media_resolution", Any),
         ("part_metadata", Struct),
         ("thought", Flag),
-        ("thought_signature", Text),
+        ("thought_signature", Bytes),
         ("speech_metadata", Struct),
     ],
 };
 
-static BLOB: Message = Message { name: "Blob", fields: &[("mime_type", Text), ("data", Text), ("display_name", Text)] };
+static BLOB: Message =
+    Message { name: "Blob", fields: &[("mime_type", Text), ("data", Bytes), ("display_name", Text)] };
 
 static FILE_DATA: Message =
     Message { name: "FileData", fields: &[("mime_type", Text), ("file_uri", Text), ("display_name", Text)] };

@@ -43,6 +43,9 @@ fn check_prompt_of(name: &str, request: &Value, may_be_empty: bool) -> Result<()
             let _ = writeln!(complaints, "* {name}.contents[{index}].parts: contents.parts must not be empty.");
         }
         for (part, value) in parts.iter().enumerate() {
+            if let Some(kind) = kind_of(value).filter(|kind| !is_kind(kind)) {
+                return Err(ApiError::invalid_argument("malformed", format!("Unsupported MIME type: {kind}")));
+            }
             if !has_data(value) {
                 let _ = writeln!(
                     complaints,
@@ -56,6 +59,18 @@ must have one initialized field"
         check_config(name, config, &mut complaints);
     }
     if complaints.is_empty() { Ok(()) } else { Err(ApiError::invalid_argument("malformed", complaints)) }
+}
+
+/// What a part says its data is.
+fn kind_of(part: &Value) -> Option<&str> {
+    let data = field(part, "inlineData", "inline_data").or_else(|| field(part, "fileData", "file_data"))?;
+    field(data, "mimeType", "mime_type")?.as_str()
+}
+
+/// Whether it is a type and a subtype that the provider takes. `image/jpg`, which is none, it is on record to refuse.
+fn is_kind(kind: &str) -> bool {
+    let both = kind.split_once('/').is_some_and(|(kind, sub)| !kind.is_empty() && !sub.is_empty());
+    kind.is_empty() || both && kind != "image/jpg"
 }
 
 fn has_data(part: &Value) -> bool {
