@@ -292,7 +292,7 @@ impl From<KeyFile> for Source {
         let again = |merged: &key_file::Merged| {
             let what = match (merged.entry, merged.into_entry) {
                 (Some(entry), Some(into)) => format!("entry {entry} is the key of entry {into} again"),
-                _ => format!("this is the key of line {} again", merged.into),
+                _ => format!("this is the key of line {} again: what stands there holds", merged.into),
             };
             note(merged.line, what)
         };
