@@ -492,15 +492,22 @@ async fn a_session_has_its_calls_and_its_things_with_one_account() {
     let mut owners = Vec::new();
     for front in ["/v1", "/to/there/v1"] {
         let at = |path: &str| format!("{front}{path}");
-        let call = (at("/responses"), json!({ "model": "gpt-5", "input": "hello" }));
-        let thing = (at("/conversations"), json!({}));
         for n in 0..8 {
             let session = format!("session {n}");
-            // Whichever of them comes first.
-            let (first, second) = if n % 2 == 0 { (&call, &thing) } else { (&thing, &call) };
-            let (_, owner) = made(&running, &provider, &session, (&first.0, &first.1)).await;
-            for (path, body) in [second, &(at("/files"), json!(FORM)), &(at("/vector_stores"), json!({})), first] {
-                assert_eq!(made(&running, &provider, &session, (path, body)).await.1, owner, "{session} {path}");
+            // Nothing is kept of this: where the session is does not depend on it.
+            let chat = (
+                at("/chat/completions"),
+                json!({ "model": "gpt-5", "messages": [{ "role": "user", "content": "x" }] }),
+            );
+            let (_, owner) = made(&running, &provider, &session, (&chat.0, &chat.1)).await;
+            for (path, body) in [
+                (at("/conversations"), json!({})),
+                (at("/files"), json!(FORM)),
+                (at("/responses"), json!({ "model": "gpt-5", "input": "hello" })),
+                (at("/vector_stores"), json!({})),
+                chat,
+            ] {
+                assert_eq!(made(&running, &provider, &session, (&path, &body)).await.1, owner, "{session} {path}");
             }
             owners.push(owner);
         }
