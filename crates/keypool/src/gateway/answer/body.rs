@@ -295,9 +295,10 @@ where
             Projected::HeardFlowing { body } => body.poll_frame(cx),
             Projected::Unpacked { body } => body.poll_frame(cx),
             Projected::Begun { said, body } if said.is_empty() => body.as_mut().poll_frame(cx).map_err(Into::into),
-            Projected::Begun { said, .. } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(said))))),
             Projected::Resumed { said, rest } if said.is_empty() => rest.as_mut().poll_frame(cx),
-            Projected::Resumed { said, .. } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(said))))),
+            Projected::Begun { said, .. } | Projected::Resumed { said, .. } => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(said)))))
+            }
             Projected::Told { body } => Poll::Ready(ready!(body.poll_frame(cx)).map(Ok)),
         };
         if let Poll::Ready(Some(Err(error))) = polled {

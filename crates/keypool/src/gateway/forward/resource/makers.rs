@@ -122,9 +122,10 @@ impl Resources {
     /// Something was made with this key; `answer`: by a call.
     pub(super) fn made(&self, together: &Together, (key, pool): (&KeyId, Option<&KeyPool>), answer: bool) {
         let Some(way) = By::key(pool, key).leads_in(pool) else { return };
-        match answer {
-            false => self.lies(together, &way),
-            true => self.0.runs.answered(&together.0, way, unix_ms(&self.0.clock), false),
+        if answer {
+            self.0.runs.answered(&together.0, way, unix_ms(&self.0.clock), false);
+        } else {
+            self.lies(together, &way);
         }
     }
 }
