@@ -65,6 +65,8 @@ pin_project_lite::pin_project! {
         Unpacked { body: Box<Flowing<UnsyncBoxBody<Bytes, BoxError>>> },
         // An error of the provider's whose beginning was read, and the rest of it as it comes.
         Begun { said: Bytes, body: Pin<Box<B>> },
+        // One whose beginning was read, and the rest of it as it comes.
+        Resumed { said: Bytes, rest: Pin<Box<Said<B>>> },
         // The provider's, listened to as it goes.
         Heard { body: Box<Overheard<B>> },
         // The same of its events.
@@ -199,6 +201,17 @@ impl<B> Said<B> {
         Self::of(Inner::Heard { body: Box::new(body) })
     }
 
+    /// One of which this much was read.
+    pub(in crate::gateway) fn resumed(said: Bytes, rest: Pin<Box<Self>>) -> Self {
+        Self::of(Inner::Resumed { said, rest })
+    }
+
+    /// One that broke off while it was read.
+    pub(in crate::gateway) fn broken(error: BoxError) -> Self {
+        let broke = Broke { error, moment: Box::pin(sleep(MOMENT)) };
+        Self { broke: Some(Box::new(broke)), ..Self::from(Full::default()) }
+    }
+
     /// Whether the provider's head is still awaited.
     pub(in crate::gateway) fn awaits_head(&self) -> bool {
         matches!(&self.inner, Inner::Told { body } if body.awaits_head())
@@ -282,7 +295,10 @@ where
             Projected::HeardFlowing { body } => body.poll_frame(cx),
             Projected::Unpacked { body } => body.poll_frame(cx),
             Projected::Begun { said, body } if said.is_empty() => body.as_mut().poll_frame(cx).map_err(Into::into),
-            Projected::Begun { said, .. } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(said))))),
+            Projected::Resumed { said, rest } if said.is_empty() => rest.as_mut().poll_frame(cx),
+            Projected::Begun { said, .. } | Projected::Resumed { said, .. } => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(said)))))
+            }
             Projected::Told { body } => Poll::Ready(ready!(body.poll_frame(cx)).map(Ok)),
         };
         if let Poll::Ready(Some(Err(error))) = polled {
@@ -303,6 +319,7 @@ where
             Inner::HeardFlowing { body } => body.is_end_stream(),
             Inner::Unpacked { body } => body.is_end_stream(),
             Inner::Begun { said, body } => said.is_empty() && body.is_end_stream(),
+            Inner::Resumed { said, rest } => said.is_empty() && rest.is_end_stream(),
             Inner::Told { .. } => false,
         }
     }
@@ -318,6 +335,7 @@ where
             | Inner::HeardFlowing { .. }
             | Inner::Unpacked { .. }
             | Inner::Begun { .. }
+            | Inner::Resumed { .. }
             | Inner::Told { .. } => SizeHint::default(),
         }
     }

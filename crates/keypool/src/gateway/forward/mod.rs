@@ -8,6 +8,7 @@ pub(in crate::gateway) mod head;
 pub(in crate::gateway) mod inventory;
 pub(in crate::gateway) mod page;
 pub mod resource;
+pub(in crate::gateway) mod results;
 pub(in crate::gateway) mod send;
 pub(in crate::gateway) mod shelf;
 pub(in crate::gateway) mod upload;

@@ -14,6 +14,7 @@ use tower_keypool::{
     store::{Ledger, LedgerEntry, Placing},
 };
 
+use super::results::Results;
 use crate::{
     database::Records,
     gateway::{admit::capability::Capability, connection::tls::Secured, dialect::Refusal, unix_time::unix_ms},
@@ -39,7 +40,9 @@ pub(in crate::gateway) enum Passage {
     Open(Handout),
     /// It carries a part of one.
     Chunk(Box<Chunk>),
-    /// Neither.
+    /// It is answered by batches, which say where their results are.
+    Batches(Results),
+    /// None of these.
     Other,
 }
 
@@ -105,11 +108,14 @@ pub(in crate::gateway) fn opens(head: &Parts, host: &str, front: &str) -> Result
     if size.is_none() && head.headers.contains_key(SIZE) {
         return Err(NO_LENGTH);
     }
-    // Only this client's own answer depends on it.
+    Ok(Passage::Open(Handout { prefix: format!("{}://{host}{front}{path}", scheme(head)), size }))
+}
+
+/// How a client speaks to us. Only its own answer depends on it.
+pub(super) fn scheme(head: &Parts) -> &'static str {
     let secure = head.extensions.get::<Secured>().is_some()
         || head.headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
-    let scheme = if secure { "https" } else { "http" };
-    Ok(Passage::Open(Handout { prefix: format!("{scheme}://{host}{front}{path}"), size }))
+    if secure { "https" } else { "http" }
 }
 
 /// The id of an upload that a request names.

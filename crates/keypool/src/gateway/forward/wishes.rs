@@ -113,12 +113,17 @@ impl Wish {
         self.near.is_some()
     }
 
+    /// The session that it names, as long as it was not said which owner it had [better meet](Self::near).
+    pub(in crate::gateway) fn session(&self) -> Option<u64> {
+        if let Some(Affinity::Near(number)) = self.near { Some(number) } else { None }
+    }
+
     /// Says it in a request's head.
     pub(in crate::gateway) fn say_in(&self, head: &mut Extensions) {
         if let Some(demand) = self.demand() {
             head.insert(demand);
         }
-        if let Some(Affinity::Near(number)) = self.near {
+        if let Some(number) = self.session() {
             head.insert(Session(number));
         }
     }

@@ -27,6 +27,7 @@ use crate::{
                 Gives,
                 kept::{self, Going},
             },
+            results::Results,
             send,
             upload::Passage,
         },
@@ -54,18 +55,29 @@ where
         &self,
         stack: &S,
         (dialect, provider, pool): (Dialect, &str, Option<&KeyPool>),
-        tenant: &'r Tenant,
+        (tenant, passage): (&'r Tenant, &'r Passage),
         (parts, body): (&'r mut Parts, Arriving),
     ) -> Result<Among<'r>, Arriving> {
+        let results = if let Passage::Batches(results) = passage { Some(results) } else { None };
+        if results.is_some() {
+            Results::be_readable(parts);
+        }
         let Some(pool) = pool.filter(|pool| kept::is_meant(parts.uri.path()) && pool.has_several_owners()) else {
             return Err(body);
         };
         let gives = Gives { dialect, provider: provider.to_owned(), pool: Some(pool.clone()) };
         let (resources, stack) = (self.own.resources.clone(), stack.clone());
         Ok(match Asked::by(dialect, parts) {
-            Some(asked) => {
-                Box::pin(async move { as_course(inventory::list(&resources, stack, &gives, asked).await, dialect) })
-            }
+            Some(asked) => Box::pin(async move {
+                let list = inventory::list(&resources, stack, &gives, asked).await;
+                as_course(
+                    match (list, results) {
+                        (Ok(list), Some(results)) => Ok(results.told(list)),
+                        (list, _) => list,
+                    },
+                    dialect,
+                )
+            }),
             None => Box::pin(async move {
                 match resources.lead_to_keeper(tenant, parts, body, gives).await {
                     Ok(Going { body, listening }) => Course::On(OverStack { body, listening, broken: None }),
@@ -82,22 +94,23 @@ where
     pub(super) fn among_own<'r>(
         &self,
         setup: &Setup<S>,
-        tenant: &'r Tenant,
+        whose: (&'r Tenant, &'r Passage),
         came: (&'r mut Parts, Arriving),
     ) -> Result<Among<'r>, Arriving> {
-        self.among(&setup.stack, (setup.dialects.provider, "", self.own.uploads.pool.as_ref()), tenant, came)
+        self.among(&setup.stack, (setup.dialects.provider, "", self.own.uploads.pool.as_ref()), whose, came)
     }
 
     /// Carries a request to a provider beside the gateway's own that is of another dialect than Gemini's.
     pub(super) async fn carry_beside(
         &self,
         other: Beside<S>,
-        tenant: Arc<Tenant>,
+        (tenant, passage): (Arc<Tenant>, &Passage),
         (mut parts, body): (Parts, Arriving),
         dialect: Dialect,
     ) -> (Outcome, Response<Said<B>>) {
         let Beside { name, pool, stack, .. } = other;
-        let course = match self.among(&stack, (dialect, &name, pool.as_ref()), &tenant, (&mut parts, body)) {
+        let at = (dialect, &*name, pool.as_ref());
+        let course = match self.among(&stack, at, (&tenant, passage), (&mut parts, body)) {
             Ok(among) => among.await,
             Err(body) => Course::through(Outgoing::Came(body)),
         };
@@ -107,10 +120,10 @@ where
         };
         let answered = send::pass(stack, Request::from_parts(parts, body)).await;
         match failure::finish(answered, None, dialect) {
-            Ok(response) if listening.is_none() => {
+            Ok(response) if listening.is_none() && matches!(passage, Passage::Other) => {
                 (Outcome::Answered, passed_on(response, dialect, &self.farewell, Usage::Told))
             }
-            Ok(response) => match attend(&self.own, response, tenant, &Passage::Other, listening).await {
+            Ok(response) => match attend(&self.own, response, tenant, passage, listening).await {
                 Ok(response) => (Outcome::Answered, response),
                 Err(refusal) => (Outcome::Failed, dialect.answer(refusal).map(Said::from)),
             },

@@ -21,6 +21,7 @@ use crate::{
         dialect::{Dialect, Refusal},
         forward::{
             belongings::Belongings,
+            results::Results,
             upload::{self, Passage},
         },
         unix_time::unix_ms,
@@ -34,14 +35,14 @@ impl<S> Gateway<S> {
         self.own.uploads.pool.as_ref()
     }
 
-    /// Who asks, and whether the request belongs to an upload. `at`: where uploads of its path lie, and what stood in front
-    /// of that path.
+    /// Who asks, and whether the request belongs to an upload. `at`: where uploads of its path lie, what stood in front
+    /// of that path, and by which one it came to batches.
     pub(super) async fn admit(
         &self,
         setup: &Setup<S>,
         (parts, seen): (&Parts, &Seen<'_>),
         local: &Local,
-        (at, front): (&Belongings, &str),
+        (at, front, batches): (&Belongings, &str, Option<Box<str>>),
     ) -> Result<(Arc<Tenant>, Passage), Refusal> {
         let host = setup.guard.check(parts, seen, local)?;
         if let Some(id) = upload::id_of(parts) {
@@ -53,7 +54,11 @@ impl<S> Gateway<S> {
             Ok(_) => self.tenants.who(&setup.token, parts, seen, unix_ms(&self.clock))?,
             Err(refusal) => return Err(refusal),
         };
-        Ok((tenant, upload::opens(parts, host, front)?))
+        let passage = match batches {
+            Some(path) => Passage::Batches(Results::at(parts, host, &path)),
+            None => upload::opens(parts, host, front)?,
+        };
+        Ok((tenant, passage))
     }
 
     /// The id of an upload is its own credential: clients send none with the chunks.

@@ -16,6 +16,7 @@ use crate::{
         admit::tenant::{MODEL, Tenant},
         aliases::Aliases,
         answer::{
+            addressed::addressed,
             body::Said,
             failure::{self, failed},
             head,
@@ -191,7 +192,7 @@ where
     }
 }
 
-/// What the client gets of an answer that belongs to an upload, or that is listened to.
+/// What the client gets of an answer that belongs to an upload, tells of batches, or that is listened to.
 pub(super) async fn attend<B>(
     belongings: &Belongings,
     mut response: Response<B>,
@@ -205,7 +206,7 @@ where
 {
     let served_by = response.extensions().get::<ServedBy>().cloned();
     match passage {
-        Passage::Other => {}
+        Passage::Other | Passage::Batches(_) => {}
         Passage::Chunk(chunk) => {
             belongings.resources.upload_went_on(&tenant, &chunk.affinity);
             belongings.uploads.settle(chunk, response.headers_mut()).await;
@@ -227,11 +228,17 @@ where
         (None, Passage::Chunk(_)) => Some(Listening::to(&belongings.resources)),
         (listening, _) => listening,
     };
-    let Some(listening) = listening.filter(|_| response.status().is_success()) else {
-        return Ok(response.map(Said::theirs));
+    let response = match listening.filter(|_| response.status().is_success()) {
+        None => response.map(Said::theirs),
+        Some(listening) => {
+            listening.good().await;
+            Overheard::of(response, listening, tenant).map(Said::heard)
+        }
     };
-    listening.good().await;
-    Ok(Overheard::of(response, listening, tenant).map(Said::heard))
+    Ok(match passage {
+        Passage::Batches(results) => addressed(response, results).await,
+        _ => response,
+    })
 }
 
 /// What becomes of a list.

@@ -29,6 +29,7 @@ use crate::{
             affinity::{self, By, Numbers},
             head::Tidy,
             resource::{self, Unknown},
+            results,
             upload::Passage,
             wishes::Wish,
         },
@@ -81,6 +82,7 @@ where
             return Ok(response.map(Counted::uncounted));
         }
         let mut chosen = gateway.others.choose(turn.setup.dialects, (&parts.headers, &parts.uri), dialect, way);
+        let batches = results::collection(&parts);
         chosen.direct(&mut parts.uri);
         let Chosen { dialect, mut way, home, mut named, .. } = chosen;
         line.speaks(dialect);
@@ -93,7 +95,7 @@ where
         // What tenants have there, where it is another pool of Gemini's.
         let belongings = other.as_ref().and_then(|other| gateway.belongings_at(&other.name));
         let front = other.as_ref().filter(|_| named && belongings.is_some()).map(Beside::front).unwrap_or_default();
-        let at = (belongings.as_deref().unwrap_or(&gateway.own), &*front);
+        let at = (belongings.as_deref().unwrap_or(&gateway.own), &*front, batches);
         let admitted = gateway.admit(&turn.setup, (&parts, &seen), &self.local, at).await;
         // Asked only of those who were let in: a stranger can neither try tokens here nor fill the throttle of them.
         let surveyed = seen.administers && admitted.is_ok() && gateway.wants_trace(&parts, self.peer);
@@ -198,7 +200,7 @@ where
                 gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
                 return Ok(counted(visit, outcome, limited, response));
             }
-            let carried = gateway.carry_beside(other, tenant, (parts, body), dialect);
+            let carried = gateway.carry_beside(other, (tenant, &passage), (parts, body), dialect);
             let (outcome, mut response) = match visit.span().cloned() {
                 None => Box::pin(carried).await,
                 Some(span) => Box::pin(carried.instrument(span)).await,
@@ -264,7 +266,7 @@ where
         let course = match &passage {
             Passage::Chunk(chunk) => chunk_on(chunk, &mut parts, body),
             _ if turn.setup.dialects.provider != Dialect::Gemini => {
-                match gateway.among_own(&turn.setup, &tenant, (&mut parts, body)) {
+                match gateway.among_own(&turn.setup, (&tenant, &passage), (&mut parts, body)) {
                     Ok(among) => among.await,
                     Err(body) => Course::through(Outgoing::Came(body)),
                 }

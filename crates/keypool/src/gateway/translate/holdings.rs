@@ -18,7 +18,7 @@ use crate::{
         forward::{
             belongings::AllBelongings,
             resource::{
-                self, Gives, Listening, NOT_HERE, Resources, Unknown,
+                self, Gives, Listening, NOT_HERE, Resources, Together, Unknown,
                 ids::{self, InField},
             },
         },
@@ -147,10 +147,19 @@ where
                 _ => false,
             };
             let named = goes_on.then(|| ids::named_in(body).ok()).flatten();
-            return Ok(match named.filter(|named| !named.ids.is_empty()) {
-                Some(named) => self.holdings.own.way_to_maker(&self.kept_as(&named.ids), self.makers()).await,
-                None => None,
-            });
+            let names = named.map(|named| self.kept_as(&named.ids)).unwrap_or_default();
+            let way = self.holdings.own.way_to_makers(&names, self.makers()).await?;
+            if self.makers().is_some_and(KeyPool::has_several_owners) {
+                let together = self.together();
+                match &way {
+                    Some(way) => self.holdings.own.was_named(&together, way),
+                    None if matches!(task, Task::Respond) && is_kept(body) => {
+                        return Ok(self.holdings.own.place_of_answer(&together, self.makers()));
+                    }
+                    None => {}
+                }
+            }
+            return Ok(way);
         }
         let unread = |_| Fault::invalid("the body is no JSON, and may name a file or the like: send it as JSON");
         let named = ids::named_in(body).map_err(unread)?;
@@ -166,7 +175,7 @@ where
         }
         let names = self.kept_as(&named.ids);
         match self.holdings.own.foreign(&names, &self.tenant).await? {
-            None => Ok(self.holdings.own.way_to_maker(&names, self.makers()).await),
+            None => Ok(self.holdings.own.way_to_makers(&names, self.makers()).await?),
             Some(at) => {
                 let InField { field, text } = &named.ids[at];
                 let why = format!("{field}: {text} is not known here: {}", NOT_HERE.message());
@@ -186,8 +195,15 @@ where
         let matters = !self.tenant.is_default() || (several() && makes());
         (matters && gives_ids(path, body)).then(|| {
             let (provider, pool) = (self.holdings.provider.clone(), self.makers().cloned());
-            Listening::to_ids(&self.holdings.own, Gives { dialect: self.dialect, provider, pool })
+            // Containers are made and named by calls alone.
+            let together = self.tenant.is_default().then(|| self.together()).filter(|_| path.ends_with("/responses"));
+            Listening::to_ids(&self.holdings.own, Gives { dialect: self.dialect, provider, pool }, together)
         })
+    }
+
+    /// What lies together with what the request makes, or names.
+    fn together(&self) -> Together {
+        Together::of(&self.tenant, &self.holdings.provider, self.wish.session())
     }
 
     /// The keys of the provider that a request is handed on to.
@@ -199,9 +215,10 @@ where
         named.iter().map(|id| ids::kept_as(&self.holdings.provider, &id.text)).collect()
     }
 
-    /// A demand for whoever sees what is named.
+    /// A demand for whoever sees what is named, or had better answer.
     pub(super) fn led(demand: Demand, way: Option<Affinity>) -> Demand {
         match way {
+            Some(way @ (Affinity::RatherOwner(_) | Affinity::RatherKey(_))) => demand.affinity(way),
             Some(way) => demand.affinity(way).of_resource(),
             None => demand,
         }

@@ -33,7 +33,7 @@ pub(in crate::gateway) struct Named {
 }
 
 /// Fields whose texts are ids.
-const IDS: [&str; 17] = [
+const IDS: [&str; 21] = [
     "previous_response_id",
     "conversation",
     "conversation_id",
@@ -42,6 +42,10 @@ const IDS: [&str; 17] = [
     "file_id",
     "file_ids",
     "input_file_id",
+    "training_file",
+    "validation_file",
+    "assistant_id",
+    "thread_id",
     "vector_store_id",
     "vector_store_ids",
     "skill_id",
@@ -53,7 +57,7 @@ const IDS: [&str; 17] = [
     "preset",
 ];
 /// Fields whose objects are named by an id in them.
-const OBJECTS: [&str; 7] = ["conversation", "container", "prompt", "voice", "audio", "file", "vector_store"];
+const OBJECTS: [&str; 8] = ["conversation", "container", "prompt", "voice", "audio", "file", "vector_store", "source"];
 /// What callers and models wrote, in which no provider looks for anything.
 const OPAQUE: [&str; 4] = ["metadata", "input_schema", "schema", "arguments"];
 /// Items of a conversation in which all stands that they say, so that their ids are looked up by nobody.

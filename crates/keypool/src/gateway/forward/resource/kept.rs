@@ -1,25 +1,25 @@
 //! What one of several accounts keeps at a provider of `OpenAI`'s or Anthropic's dialect: answers, files, batches and the like.
-//! A request goes to whoever has what its path names; else, where it makes something (a batch of a file), to whoever has what
-//! its body names.
+//! A request goes to whoever has what its path names, and its body where it makes something (a batch of a file); what is made
+//! without naming anything lies with what was made before it.
 
-use std::sync::atomic::Ordering;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header, request::Parts};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
-use tower_keypool::{Affinity, Demand, KeyId, KeyPool};
+use tower_keypool::Demand;
 
 use super::{
-    By, Gives, Resources, holders, ids, in_reach,
-    runs::Whose,
+    Gives, Resources, ids,
+    makers::Together,
     sought::{BROKE_OFF, Listening},
 };
 use crate::{
     gateway::{
         admit::tenant::Tenant, connection::pace::Arriving, dialect::Refusal, forward::affinity::Session,
-        route::way::behind, unix_time::unix_ms,
+        route::way::behind,
     },
     outgoing::Outgoing,
 };
@@ -36,14 +36,18 @@ const COLLECTIONS: [(&str, bool); 13] = [
     ("/threads", false),
     ("/conversations", false),
     ("/evals", false),
-    ("/videos", false),
+    (VIDEOS, false),
     ("/skills", false),
-    ("/messages/batches", false),
+    (BATCHES, false),
 ];
 const FILES: &str = "/files";
+const VIDEOS: &str = "/videos";
+/// Those of Anthropic's, whose requests stand in what makes them.
+const BATCHES: &str = "/messages/batches";
 /// So much of a body is looked at for names, and so many of them.
 const READ: u64 = 1 << 20;
-const NAMES: usize = 256;
+const READ_OF_BATCHES: u64 = 64 << 20;
+const NAMES: usize = 10_000;
 /// No provider gives longer ids.
 const LONGEST: usize = 512;
 
@@ -72,6 +76,16 @@ impl<'p> Place<'p> {
         let goes_on = segments.next().is_some();
         (collection.is_some() || id.is_some()).then_some(Self { collection, tells, id, goes_on })
     }
+
+    /// So much of a body is looked at for names.
+    fn most(&self) -> u64 {
+        if self.collection == Some(BATCHES) { READ_OF_BATCHES } else { READ }
+    }
+
+    /// Whether who looks at it may be about to add something: what is looked at while it is worked on says nothing.
+    fn may_be_added_to(&self) -> bool {
+        !self.tells && !matches!(self.collection, Some(FILES | BATCHES))
+    }
 }
 
 /// Whether a path is about something that one account keeps.
@@ -90,7 +104,7 @@ impl Resources {
     /// Has a request that [is about what is kept](is_meant) carried by a key of the account that has it, where that is known.
     ///
     /// # Errors
-    /// Where its body broke off.
+    /// Where its body broke off, or names what several accounts have.
     pub(in crate::gateway) async fn lead_to_keeper(
         &self,
         tenant: &Tenant,
@@ -103,77 +117,53 @@ impl Resources {
         };
         let (provider, pool) = (gives.provider.clone(), gives.pool.clone());
         let (provider, pool) = (&*provider, pool.as_ref());
-        let named: Vec<String> = place.id.map(|id| ids::kept_as(provider, id)).into_iter().collect();
-        let mut way = self.way_to_maker(&named, pool).await;
         let makes = parts.method == Method::POST;
-        let is_new_file = makes && place == Place { id: None, goes_on: false, tells: false, collection: Some(FILES) };
+        let (body, read) =
+            if makes { read_short(parts, body, place.most()).await? } else { (Outgoing::Came(body), None) };
+        let named = place.id.map(|id| ids::kept_as(provider, id));
+        let names: Vec<String> = named.iter().cloned().chain(names_in(read.as_deref(), provider)).collect();
+        let way = self.way_to_makers(&names, pool).await?;
         let deletes = parts.method == Method::DELETE && !place.goes_on;
         let listens = place.collection.is_some()
             && (makes || deletes || (place.tells && !place.goes_on && parts.method == Method::GET));
-        let body = if makes && way.is_none() && !is_new_file {
-            let (body, read) = read_short(parts, body).await?;
-            let names: Vec<String> = read.map(|text| texts_in(&text)).unwrap_or_default();
-            let names: Vec<String> = names.iter().map(|name| ids::kept_as(provider, name)).collect();
-            way = self.way_to_maker(&names, pool).await;
-            body
-        } else {
-            Outgoing::Came(body)
-        };
+        let session = parts.extensions.get::<Session>().map(|Session(number)| *number);
+        let together = Together::of(tenant, provider, session);
         let mut led = None;
-        if is_new_file {
-            let session = parts.extensions.get::<Session>().map(|Session(number)| *number);
-            let run = Whose { tenant: run_of(tenant, provider), session };
-            if let Some(rather) = self.place_of_file(&run, pool).await {
-                let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
-                parts.extensions.insert(demand.affinity(rather));
+        let affinity = match way {
+            Some(way) => {
+                if makes {
+                    self.lies(&together, &way);
+                } else if place.may_be_added_to() && parts.method == Method::GET {
+                    self.was_named(&together, &way);
+                }
+                Some((way, true))
             }
-            led = Some((run, None));
-        } else if makes && let Some(way) = &way {
-            self.0.runs.end(&run_of(tenant, provider), way);
-        }
-        if let Some(way) = way {
-            let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
-            parts.extensions.insert(demand.affinity(way).of_resource());
+            // Of videos, and they are dear, no request names several.
+            None if makes && place.id.is_none() && place.collection != Some(VIDEOS) => {
+                let rather = self.place_of_next(&together, pool).await;
+                led = Some(together);
+                rather.map(|way| (way, false))
+            }
+            None => None,
+        };
+        if let Some((way, is_there)) = affinity {
+            let demand = parts.extensions.remove::<Demand>().unwrap_or_default().affinity(way);
+            parts.extensions.insert(if is_there { demand.of_resource() } else { demand });
         }
         let listening = listens.then(|| {
             // What is listened to must be readable.
             parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            let gone = named.into_iter().next().filter(|_| deletes);
-            Listening::to_kept(self, gives, gone, led)
+            Listening::to_kept(self, gives, named.filter(|_| deletes), led)
         });
         Ok(Going { body, listening })
     }
-
-    /// Where a file had better lie: with the one before it, since a request may name both. The first of a run goes to the next
-    /// account in turn.
-    async fn place_of_file(&self, run: &Whose, pool: Option<&KeyPool>) -> Option<Affinity> {
-        let accounts = in_reach(pool, holders(pool).await);
-        // Nobody waits in between, so that the first of them has its place when the next one comes.
-        let next = self.0.runs.next_at_once(run, unix_ms(&self.0.clock), || {
-            let turn = self.0.turn.fetch_add(1, Ordering::Relaxed);
-            accounts.get(turn % accounts.len().max(1))?.way.clone()
-        });
-        next.filter(|way| pool.is_none_or(|pool| !pool.is_outlasted(way)))
-    }
-
-    /// A file of a run lies with the account of this key.
-    pub(super) fn file_lies(&self, run: &Whose, key: &KeyId, pool: Option<&KeyPool>) {
-        if let Some(way) = By::key(pool, key).leads_in(pool) {
-            self.0.runs.began(run, way, unix_ms(&self.0.clock));
-        }
-    }
-}
-
-/// What files at a provider are a run of.
-fn run_of(tenant: &Tenant, provider: &str) -> std::sync::Arc<str> {
-    format!("{}\n{provider}", tenant.name()).into()
 }
 
 /// A body, and what stands in it, where it is short and JSON.
-async fn read_short(parts: &Parts, body: Arriving) -> Result<(Outgoing, Option<Bytes>), Refusal> {
+async fn read_short(parts: &Parts, body: Arriving, most: u64) -> Result<(Outgoing, Option<Bytes>), Refusal> {
     let kind = parts.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let is_json = kind.get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/json"));
-    let is_short = body.size_hint().exact().is_some_and(|length| (1..=READ).contains(&length));
+    let is_short = body.size_hint().exact().is_some_and(|length| (1..=most).contains(&length));
     if !is_json || !is_short || parts.headers.contains_key(header::CONTENT_ENCODING) {
         return Ok((Outgoing::Came(body), None));
     }
@@ -181,29 +171,16 @@ async fn read_short(parts: &Parts, body: Arriving) -> Result<(Outgoing, Option<B
     Ok((Outgoing::Whole(Some(whole.clone())), Some(whole)))
 }
 
-/// The texts in a body that may be ids: whatever is known by such a name is meant.
-fn texts_in(body: &[u8]) -> Vec<String> {
-    let (mut found, mut open) = (Vec::new(), Vec::new());
-    open.extend(serde_json::from_slice::<Value>(body).ok());
-    while let Some(value) = open.pop() {
-        match value {
-            Value::String(text) if may_be_id(&text) && found.len() < NAMES => found.push(text),
-            Value::Array(items) => open.extend(items),
-            // What callers note for themselves.
-            Value::Object(fields) => {
-                open.extend(fields.into_iter().filter(|(name, _)| name != "metadata").map(|(_, value)| value));
-            }
-            _ => {}
+/// What a body names, each once.
+fn names_in(body: Option<&[u8]>, provider: &str) -> BTreeSet<String> {
+    let named = body.and_then(|body| ids::named_in(body).ok()).unwrap_or_default();
+    let mut names = BTreeSet::new();
+    for id in named.ids {
+        if names.len() < NAMES && id.text.len() <= LONGEST {
+            names.insert(ids::kept_as(provider, &id.text));
         }
     }
-    found.sort_unstable();
-    found.dedup();
-    found
-}
-
-fn may_be_id(text: &str) -> bool {
-    (1..=LONGEST).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:~".contains(&byte))
+    names
 }
 
 /// The ids of what is kept that an answer tells.
@@ -251,12 +228,15 @@ mod tests {
     #[test]
     fn ids_are_read_wherever_they_stand_in_what_is_asked() {
         let body =
-            br#"{"input_file_id":"file-abc1","endpoint":"/v1/chat/completions","n":1,"a":[{"b":["vs_12345678"]}],
+            br#"{"input_file_id":"file-abc1","endpoint":"/v1/chat/completions","n":1,"a":[{"vector_store_ids":["vs_12345678"]}],
             "metadata":{"mine":"file-other1"},"training_file":"file-abc1","text":"no id at all","empty":""}"#;
-        assert_eq!(texts_in(body), ["file-abc1", "vs_12345678"]);
-        assert!(texts_in(b"no JSON").is_empty());
-        let many: Vec<String> = (0..1_000).map(|n| format!("file-{n:05}")).collect();
-        assert_eq!(texts_in(&serde_json::to_vec(&many).unwrap()).len(), NAMES);
+        assert_eq!(Vec::from_iter(names_in(Some(body), "p")), ["ids/p/file-abc1", "ids/p/vs_12345678"]);
+        assert!(names_in(Some(b"no JSON"), "p").is_empty());
+        // Each once, and none where no id stands.
+        let texts: Vec<String> = (0..1_000).map(|n| format!("w{n}")).collect();
+        let same = vec!["file-1"; 2 * NAMES];
+        let body = serde_json::json!({ "texts": texts, "file_ids": same, "z": { "file_id": "file-2" } });
+        assert_eq!(names_in(Some(body.to_string().as_bytes()), "p").len(), 2);
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(in crate::gateway) use spoken::{names_nothing, names_of, naming, tuned};
 pub(in crate::gateway) use tried::find;
 
 use self::{runs::Runs, shown::Shown};
-pub(in crate::gateway) use makers::Gives;
+pub(in crate::gateway) use makers::{Gives, Together};
 
 /// The kind of its records.
 const RESOURCE: &str = "resource";

@@ -1,5 +1,5 @@
 //! Files that a tenant uploads one after the other, or at the same moment. They had better lie in one project, since a
-//! request may name several of them, and no key sees what lies in two.
+//! request may name several of them, and no key sees what lies in two. So had all that is made at a provider of another dialect.
 
 use std::{
     collections::HashMap,
@@ -56,6 +56,8 @@ struct Run {
     /// Until then whoever comes lies with the others, however many they are.
     burst: i64,
     until: i64,
+    /// Until then calls of a model had better go there, too.
+    firm: i64,
     /// Whose first file it is.
     claimed: Arc<()>,
 }
@@ -102,7 +104,7 @@ impl Runs {
                 loop {
                     let mut known = std::pin::pin!(self.0.known.notified());
                     known.as_mut().enable();
-                    match self.take_place(whose, waited, unix_ms(clock), || None) {
+                    match self.take_place(whose, waited, (unix_ms(clock), MOST), || None) {
                         Place::First(claim) => return (None, Some(claim)),
                         Place::At(way) => return (Some(way), None),
                         Place::Awaited => known.await,
@@ -117,22 +119,28 @@ impl Runs {
         (None, None)
     }
 
-    /// The same where nobody waits for the first of a run: that goes where `first` says.
+    /// The same where nobody waits for the first of a run: that goes where `first` says, and up to `most` follow it.
     pub(super) fn next_at_once(
         &self,
         whose: &Whose,
-        now: i64,
+        (now, most): (i64, u32),
         first: impl FnOnce() -> Option<Affinity>,
     ) -> Option<Affinity> {
-        match self.take_place(whose, false, now, first) {
+        match self.take_place(whose, false, (now, most), first) {
             Place::At(way) => Some(way),
             Place::First(_) | Place::Awaited => None,
         }
     }
 
-    fn take_place(&self, whose: &Whose, waited: bool, now: i64, first: impl FnOnce() -> Option<Affinity>) -> Place {
+    fn take_place(
+        &self,
+        whose: &Whose,
+        waited: bool,
+        (now, most): (i64, u32),
+        first: impl FnOnce() -> Option<Affinity>,
+    ) -> Place {
         let mut all = self.all();
-        let has_room = |run: &Run| whose.session.is_some() || run.files < MOST;
+        let has_room = |run: &Run| whose.session.is_some() || run.files < most;
         let run = all.get_mut(whose).filter(|run| (waited || has_room(run) || now < run.burst) && now < run.until);
         let Some(run) = run else {
             all.retain(|_, run| now < run.until);
@@ -144,7 +152,7 @@ impl Runs {
             let claimed = Arc::default();
             let place = way.as_ref().map(rather);
             let burst = if way.is_some() { now.saturating_add(BURST) } else { now };
-            all.insert(whose.clone(), Run { way, files: 1, burst, until, claimed: Arc::clone(&claimed) });
+            all.insert(whose.clone(), Run { way, files: 1, burst, until, firm: until, claimed: Arc::clone(&claimed) });
             if let Some(way) = place {
                 return Place::At(way);
             }
@@ -154,7 +162,7 @@ impl Runs {
             None => return Place::Awaited,
             Some(way) => rather(way),
         };
-        if !waited && run.files < MOST {
+        if !waited && run.files < most {
             (run.files, run.burst) = (run.files + 1, now.saturating_add(BURST));
         }
         Place::At(way)
@@ -166,15 +174,38 @@ impl Runs {
         let mut all = self.all();
         match all.get_mut(whose) {
             Some(run) if run.way.as_ref().is_none_or(|known| *known == way) => {
-                (run.way, run.until) = (Some(way), until);
+                (run.way, run.until, run.firm) = (Some(way), until, until);
             }
             _ => {
-                let run = Run { way: Some(way), files: 1, burst: now, until, claimed: Arc::default() };
+                let run = Run { way: Some(way), files: 1, burst: now, until, firm: until, claimed: Arc::default() };
                 all.insert(whose.clone(), run);
             }
         }
         drop(all);
         self.0.known.notify_waiters();
+    }
+
+    /// Where a call of a model had better go whose answer is kept: where things were made of late, since the next call may
+    /// name both.
+    pub(super) fn firm(&self, whose: &Whose, now: i64) -> Option<Affinity> {
+        let all = self.all();
+        all.get(whose).filter(|run| now < run.firm).and_then(|run| run.way.as_ref()).map(rather)
+    }
+
+    /// A call was answered there: what is made next had better lie there, too, unless other things were made elsewhere of
+    /// late and the call did not name what lies there. No call follows another one by it: they are to have the limits of all.
+    pub(super) fn answered(&self, whose: &Whose, way: Affinity, now: i64, named: bool) {
+        let until = whose.until(now);
+        let mut all = self.all();
+        match all.get_mut(whose).filter(|run| now < run.until) {
+            Some(run) if now < run.firm && !named => {}
+            Some(run) => (run.way, run.until) = (Some(way), until),
+            None => {
+                all.retain(|_, run| now < run.until);
+                let run = Run { way: Some(way), files: 0, burst: now, until, firm: now, claimed: Arc::default() };
+                all.insert(whose.clone(), run);
+            }
+        }
     }
 
     /// A part of a file came that lies there: who sends large ones takes a while for each.
@@ -237,7 +268,7 @@ mod tests {
     impl Runs {
         /// Where it goes; `first` of a run, whose claim is kept, or not known yet.
         fn place(&self, whose: &Whose, now: i64) -> String {
-            match self.take_place(whose, false, now, || None) {
+            match self.take_place(whose, false, (now, MOST), || None) {
                 Place::First(claim) => {
                     std::mem::forget(claim);
                     "first".to_owned()
@@ -297,6 +328,40 @@ mod tests {
             assert_eq!(runs.place(&session, nth * QUIET), "p");
         }
         assert_eq!(runs.place(&session, QUIET_IN_SESSION), "first");
+    }
+
+    #[test]
+    fn a_call_is_followed_by_what_is_made_and_follows_that() {
+        let (runs, alice) = (Runs::default(), plain("alice"));
+        let next = |now| runs.next_at_once(&alice, (now, 10_000), || Some(owner("first")));
+        runs.answered(&alice, owner("p"), 0, false);
+        runs.answered(&alice, owner("q"), 0, false);
+        assert_eq!((runs.firm(&alice, 0), next(0)), (None, Some(rather("q"))), "calls follow no call");
+        runs.began(&alice, owner("q"), 0);
+        assert_eq!(runs.firm(&alice, 1), Some(rather("q")));
+        runs.answered(&alice, owner("p"), 1, false);
+        assert_eq!(next(1), Some(rather("q")));
+        // It named what lies there.
+        runs.answered(&alice, owner("p"), 1, true);
+        assert_eq!((runs.firm(&alice, 1), next(1)), (Some(rather("p")), Some(rather("p"))));
+        assert_eq!((runs.firm(&alice, QUIET), next(QUIET)), (None, Some(rather("p"))));
+        assert_eq!(next(2 * QUIET), Some(rather("first")));
+    }
+
+    #[test]
+    fn a_run_of_many_is_one() {
+        let (runs, alice) = (Runs::default(), plain("alice"));
+        let mut nth = 0;
+        let mut next = |now| {
+            runs.next_at_once(&alice, (now, 100), || {
+                nth += 1;
+                Some(owner(&nth.to_string()))
+            })
+        };
+        for now in 0..100 {
+            assert_eq!(next(now * (BURST + 1) / 8), Some(rather("1")), "{now}");
+        }
+        assert_eq!(next(QUIET - 1), Some(rather("2")));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tower_keypool::{Affinity, Demand, KeyId, ServedBy};
 
 use super::{
     Coming, Gives, NOT_HERE, Resources, ids, kept,
+    makers::Together,
     mentioned::{self, Behind},
     named::Subject,
     runs::{Claim, Whose},
@@ -94,28 +95,31 @@ pub(in crate::gateway) struct Listening {
     keeps: bool,
     /// Where the next files go depends on it.
     led: Option<(Whose, Option<Claim>)>,
+    /// And where what is made next at such a provider goes.
+    together: Option<Together>,
 }
 
 impl Listening {
     /// What an answer names is the caller's.
     pub(in crate::gateway) fn to(resources: &Resources) -> Self {
-        Self { resources: resources.clone(), collection: None, deletes: None, gives: None, keeps: false, led: None }
+        let resources = resources.clone();
+        Self { resources, collection: None, deletes: None, gives: None, keeps: false, led: None, together: None }
     }
 
     /// The same of ids that a provider gives.
-    pub(in crate::gateway) fn to_ids(resources: &Resources, gives: Gives) -> Self {
-        Self { gives: Some(gives), ..Self::to(resources) }
+    pub(in crate::gateway) fn to_ids(resources: &Resources, gives: Gives, together: Option<Together>) -> Self {
+        Self { gives: Some(gives), together, ..Self::to(resources) }
     }
 
-    /// The same of what a provider keeps in its collections; `deletes`: what is gone when the answer is a good one; `led`:
-    /// where the next files go depends on it.
+    /// The same of what a provider keeps in its collections; `deletes`: what is gone when the answer is a good one, which tells
+    /// of nothing else; `together`: where what is made next goes depends on it.
     pub(super) fn to_kept(
         resources: &Resources,
         gives: Gives,
         deletes: Option<String>,
-        led: Option<(Whose, Option<Claim>)>,
+        together: Option<Together>,
     ) -> Self {
-        Self { keeps: true, deletes, led, ..Self::to_ids(resources, gives) }
+        Self { keeps: true, deletes, ..Self::to_ids(resources, gives, together) }
     }
 
     /// What the answer names is the tenant's.
@@ -124,8 +128,8 @@ impl Listening {
             None => self.resources.learn(names, tenant.name(), key).await,
             Some(gives) => {
                 let pool = gives.pool.as_ref();
-                if let Some((run, _)) = &self.led {
-                    self.resources.file_lies(run, key, pool);
+                if let Some(together) = &self.together {
+                    self.resources.made(together, (key, pool), !self.keeps);
                 }
                 self.resources.learn_in(pool, names, tenant.name(), key).await;
             }
@@ -136,6 +140,7 @@ impl Listening {
     pub(super) fn names_in(&self, text: &[u8]) -> Vec<String> {
         match &self.gives {
             None => told_in(text, self.collection.as_deref()),
+            Some(_) if self.deletes.is_some() => Vec::new(),
             Some(Gives { dialect, provider, .. }) => {
                 let told = if self.keeps { kept::told_in(text) } else { ids::told_in(text, *dialect) };
                 told.iter().map(|id| ids::kept_as(provider, id)).collect()
@@ -213,7 +218,9 @@ pub(in crate::gateway) async fn seek(
         Subject::Named(name) => {
             names.push(name.clone());
             let collection = name.rsplit_once('/').map(|(collection, _)| collection.to_owned());
-            (collection, (parts.method == Method::DELETE && is_all_of(parts, name)).then(|| name.clone()))
+            // The thing itself, not something below it.
+            let whole = parts.uri.path().trim_end_matches('/').ends_with(&**name);
+            (collection, (parts.method == Method::DELETE && whole).then(|| name.clone()))
         }
         Subject::Other => {
             let last = parts.uri.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
@@ -273,11 +280,6 @@ fn model_of(path: &str) -> Option<String> {
     let collection = segments.by_ref().find(|segment| matches!(*segment, "models" | "tunedModels"))?;
     let name = segments.next()?.split_once(':')?.0;
     Some(if collection == "models" { name.to_owned() } else { format!("{collection}/{name}") })
-}
-
-/// Whether a path names the thing itself, not something below it.
-fn is_all_of(parts: &Parts, name: &str) -> bool {
-    parts.uri.path().trim_end_matches('/').ends_with(name)
 }
 
 /// Whether a body is in another form than JSON.
