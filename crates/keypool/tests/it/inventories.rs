@@ -119,10 +119,15 @@ impl Provider {
         let mood = books.moods.get(&key).copied().unwrap_or(200);
         let Books { accounts, once, .. } = &mut *books;
         let Some(own) = accounts.get_mut(&key) else { return self.error(401, "Incorrect API key provided") };
-        if mood != 200 {
+        if mood == 403 {
             let message = "You have insufficient permissions for this operation. Missing scopes: api.files.read.";
             let (status, mut error) = self.error(mood, message);
             error["error"]["code"] = "missing_scope".into();
+            return (status, error);
+        }
+        if mood != 200 {
+            let (status, mut error) = self.error(mood, "Rate limit reached for requests. Please try again in 1s.");
+            error["error"]["type"] = if mood == 429 { "rate_limit_error" } else { "overloaded_error" }.into();
             return (status, error);
         }
         if self.anthropic && (head.headers.get("anthropic-beta").is_none_or(|beta| beta != BETA)) {

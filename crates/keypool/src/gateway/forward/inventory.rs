@@ -22,7 +22,7 @@ use super::{
     reading::{Lack, Reading, heard},
     resource::{Gives, Holder, Reach, Resources, Unlisted, ids},
 };
-use crate::outgoing::Outgoing;
+use crate::{gateway::dialect::Refusal, outgoing::Outgoing};
 
 /// So many accounts are asked, and so many at once.
 const OWNERS: usize = 64;
@@ -81,7 +81,8 @@ where
     let mut merged = Merged::default();
     if let Some(cursor) = &cursor {
         // Nor is there anything of those who have gone since.
-        merged.left_out = cursor.left_out + cursor.places.len().saturating_sub(here.len() + away.len());
+        let gone = cursor.places.len().saturating_sub(here.len() + away.len());
+        merged.left_out = usize::from(cursor.left_out) + gone;
     }
     merged.left_out += away.len();
     let share = HELD / here.len().max(1);
@@ -104,13 +105,13 @@ where
     match anchor.filter(|_| side == Side::Before) {
         Some(anchor) => {
             let read = of_each(readings, |reading| reading.read_before(stack.clone(), &anchor)).await;
-            readings = merged.whole(read)?;
+            readings = merged.whole(read).map_err(|why| *why)?;
             merged.take_nearest(&mut readings, &asked);
         }
         None => loop {
             let (dry, others) = readings.into_iter().partition(Reading::is_dry);
             let read = of_each(dry, |reading| reading.read_on(stack.clone())).await;
-            readings = merged.whole(read)?;
+            readings = merged.whole(read).map_err(|why| *why)?;
             readings.extend(others);
             readings.sort_unstable_by(|one, other| one.holder.tag.cmp(&other.holder.tag));
             if merged.take_first(&mut readings, &asked) {
@@ -128,7 +129,7 @@ where
             "a list of what accounts have is told without those that give none"
         );
     }
-    merged.told((resources, gives), &asked, (&readings, cursor.is_some()))
+    merged.told((resources, gives), &asked, (&readings, cursor.is_some())).map_err(Unlisted::Refused)
 }
 
 /// What each of them says, in their order.
@@ -209,20 +210,20 @@ struct Merged {
 
 impl Merged {
     /// Those that gave a list, where no page is missing by chance.
-    fn whole(&mut self, read: Vec<Result<Reading, Lack>>) -> Result<Vec<Reading>, Unlisted> {
+    fn whole(&mut self, read: Vec<Result<Reading, Lack>>) -> Result<Vec<Reading>, Box<Unlisted>> {
         let (mut readings, mut later) = (Vec::new(), None);
         for read in read {
             match read {
                 Ok(reading) => readings.push(reading),
                 Err(Lack::Passing(after)) => later = later.max(Some(after)),
-                Err(Lack::Needed(why)) => return Err(why),
+                Err(Lack::Needed(why)) => return Err(why.into()),
                 Err(Lack::Lasting(why)) => {
                     self.left_out += 1;
                     self.failed = Some(why);
                 }
             }
         }
-        later.map_or(Ok(readings), |after| Err(Unlisted::Later(after)))
+        later.map_or(Ok(readings), |after| Err(Unlisted::Later(after).into()))
     }
 
     /// Takes the first of what was read; whether the page is full, or nothing is left. Else a list must be read on first: what
@@ -261,7 +262,9 @@ impl Merged {
         }
         // Each account's own are in order already.
         items.sort_by(|(_, one), (_, other)| asked.order(&one.made, &other.made));
-        items.into_iter().for_each(|(key, item)| self.add(key, item));
+        for (key, item) in items {
+            self.add(key, item);
+        }
         let surplus = self.items.len().saturating_sub(asked.size());
         self.more = surplus > 0;
         self.items.drain(..surplus);
@@ -281,7 +284,7 @@ impl Merged {
         (resources, gives): (&Resources, &Gives),
         asked: &Asked,
         (readings, by_token): (&[Reading], bool),
-    ) -> Result<Listed, Unlisted> {
+    ) -> Result<Listed, Refusal> {
         let Self { items, shared, more, left_out, .. } = self;
         let keys: HashSet<&KeyId> = items.iter().filter_map(|(key, _)| key.as_ref()).collect();
         for key in keys {
@@ -299,8 +302,9 @@ impl Merged {
         let going_on = readings.iter().filter(|reading| reading.goes_on());
         let more = more || going_on.clone().next().is_some();
         let next = if form.tokens && more {
+            let left_out = u16::try_from(left_out).unwrap_or(u16::MAX);
             let cursor = Cursor { left_out, places: places(&mut { going_on }) };
-            Some(asked.cursor_text(&cursor).map_err(Unlisted::Refused)?)
+            Some(asked.cursor_text(&cursor)?)
         } else {
             None
         };

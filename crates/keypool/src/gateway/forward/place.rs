@@ -60,7 +60,7 @@ impl Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Cursor {
     #[serde(rename = "n")]
-    pub(super) left_out: usize,
+    pub(super) left_out: u16,
     #[serde(rename = "a")]
     pub(super) places: BTreeMap<String, Place>,
 }

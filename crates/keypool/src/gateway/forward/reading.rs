@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{gateway::dialect::Refusal, outgoing::Outgoing};
 
-/// So many pages of an account are read at a stretch.
+/// So many pages of an account are read for one answer.
 const PAGES: usize = 100;
 /// An account that takes longer for one is as good as away.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -97,8 +97,9 @@ pub(super) struct Reading {
     asked: Arc<Asked>,
     /// Where the page begins among all lists, by an item.
     anchor: Option<Arc<Mark>>,
-    /// So many bytes are held.
+    /// So many bytes are held, and so many pages were read.
     share: usize,
+    pages: usize,
     /// Where this one began, and where it goes on; `None`: it is at its end.
     began: Place,
     next: Option<Place>,
@@ -127,6 +128,7 @@ impl Reading {
             asked: Arc::clone(asked),
             anchor: anchor.cloned(),
             share,
+            pages: 0,
             next: Some(began.clone()),
             began,
             past: None,
@@ -177,8 +179,9 @@ impl Reading {
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        for _ in 0..PAGES {
+        while self.pages < PAGES {
             let Some(place) = self.next.take() else { return Ok(self) };
+            self.pages += 1;
             let start = match &place {
                 Place::Behind(mark) => Start::Beside(Side::After, &mark.id),
                 Place::From { page: Some(token), .. } => Start::Token(token),
