@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     binary::Running,
-    home::{Home, end},
+    home::{ACTS, Home, end},
     support::{Answer, ask},
 };
 
@@ -30,6 +30,9 @@ const KEYS: [&str; 3] = [
 ];
 const ALICE: &str = "kp-TEST-tenant-token-0123456789abcdef-alice";
 const BETA: &str = "files-api-2025-04-14";
+const OLD: &str = "2023-06-01";
+/// From this version on lists go on by a token.
+const TOKENS: &str = "2026-10-21";
 
 /// What an account has: ids, and when each was made; the newest first.
 type Items = Vec<(String, u64)>;
@@ -37,6 +40,8 @@ type Items = Vec<(String, u64)>;
 #[derive(Default)]
 struct Books {
     accounts: HashMap<String, Items>,
+    /// The same as it was before anything was deleted.
+    once: HashMap<String, Items>,
     /// What an account answers to everything.
     moods: HashMap<String, u16>,
     arrivals: Vec<(String, String)>,
@@ -52,8 +57,10 @@ struct Provider {
 impl Provider {
     async fn start(anthropic: bool, accounts: &[(&str, &[(&str, u64)])]) -> (Self, SocketAddr) {
         let own = |items: &[(&str, u64)]| items.iter().map(|(id, made)| ((*id).to_owned(), *made)).collect();
-        let accounts = accounts.iter().map(|(key, items)| ((*key).to_owned(), own(items))).collect();
-        let provider = Self { anthropic, books: Arc::new(Mutex::new(Books { accounts, ..Books::default() })) };
+        let accounts: HashMap<String, Items> =
+            accounts.iter().map(|(key, items)| ((*key).to_owned(), own(items))).collect();
+        let provider = Self { anthropic, books: Arc::default() };
+        *provider.books() = Books { once: HashMap::clone(&accounts), accounts, ..Books::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let answering = provider.clone();
@@ -63,6 +70,7 @@ impl Provider {
                 let service = service_fn(move |request: Request<Incoming>| {
                     let (status, body) = provider.answer(&request.into_parts().0);
                     let response = Response::builder().status(status).header("content-type", "application/json");
+                    let response = if status == 200 { response } else { response.header("retry-after", "1") };
                     let response = response.body(Full::<Bytes>::from(body.to_string())).unwrap();
                     std::future::ready(Ok::<_, Infallible>(response))
                 });
@@ -109,12 +117,17 @@ impl Provider {
         let mut books = self.books();
         books.arrivals.push((key.clone(), format!("{} {}", head.method, head.uri)));
         let mood = books.moods.get(&key).copied().unwrap_or(200);
-        let Books { accounts, .. } = &mut *books;
+        let Books { accounts, once, .. } = &mut *books;
         let Some(own) = accounts.get_mut(&key) else { return self.error(401, "Incorrect API key provided") };
-        if mood != 200 {
+        if mood == 403 {
             let message = "You have insufficient permissions for this operation. Missing scopes: api.files.read.";
             let (status, mut error) = self.error(mood, message);
             error["error"]["code"] = "missing_scope".into();
+            return (status, error);
+        }
+        if mood != 200 {
+            let (status, mut error) = self.error(mood, "Rate limit reached for requests. Please try again in 1s.");
+            error["error"]["type"] = if mood == 429 { "rate_limit_error" } else { "overloaded_error" }.into();
             return (status, error);
         }
         if self.anthropic && (head.headers.get("anthropic-beta").is_none_or(|beta| beta != BETA)) {
@@ -135,6 +148,8 @@ impl Provider {
         if !lists.contains(&path) {
             return self.error(404, "Unknown request URL");
         }
+        let by_token = self.anthropic && head.headers["anthropic-version"] == TOKENS && path == "files";
+        let once = once.get(&key).cloned().unwrap_or_default();
         let mut own = own.clone();
         let (mut limit, mut from, mut to) = (if path == "files" && !self.anthropic { 10_000 } else { 20 }, None, None);
         let most = if self.anthropic {
@@ -155,6 +170,18 @@ impl Provider {
                     Some(asked) => limit = asked,
                     None => return self.error(400, "limit: out of range"),
                 },
+                "page" if by_token => {
+                    // Each account knows its own alone; a place stays when what was there is deleted.
+                    let id = value.strip_prefix(&format!("page_{}_", &key[key.len() - 2..]));
+                    let Some(at) = id.and_then(|id| once.iter().position(|(own, _)| own == id)) else {
+                        return self.error(400, "page: invalid cursor");
+                    };
+                    let behind = |id: &str| once.iter().position(|(own, _)| own == id).is_none_or(|own| own > at);
+                    own.retain(|(id, _)| behind(id));
+                }
+                "after_id" | "before_id" if by_token => {
+                    return self.error(400, &format!("{name}: Extra inputs are not permitted"));
+                }
                 "after" | "after_id" if (name == "after_id") == self.anthropic => match position(&own) {
                     Some(at) => from = Some(at + 1),
                     None => return self.error(404, "No such object: after"),
@@ -174,6 +201,10 @@ impl Provider {
         };
         let data: Vec<Value> = shown.iter().map(|(id, made)| self.item(id, *made)).collect();
         let (first, last) = (shown.first().map(|(id, _)| id), shown.last().map(|(id, _)| id));
+        if by_token {
+            let next = last.filter(|_| more).map(|id| format!("page_{}_{id}", &key[key.len() - 2..]));
+            return (200, json!({ "data": data, "next_page": next }));
+        }
         let mut list = json!({ "data": data, "first_id": first, "last_id": last, "has_more": more });
         if !self.anthropic {
             list["object"] = "list".into();
@@ -213,10 +244,14 @@ fn toml(kind: &str, address: SocketAddr, (keys, owned): (&[&str], bool)) -> Stri
     )
 }
 
-async fn send(running: &Running, (method, token, path): (Method, &str, &str)) -> Answer {
+async fn send(running: &Running, asked: (Method, &str, &str)) -> Answer {
+    send_as(running, asked, OLD).await
+}
+
+async fn send_as(running: &Running, (method, token, path): (Method, &str, &str), version: &str) -> Answer {
     let request = Request::builder().method(method).uri(format!("{}{path}", running.url));
     let request = if path.contains("beta=true") {
-        request.header("x-api-key", token).header("anthropic-version", "2023-06-01").header("anthropic-beta", BETA)
+        request.header("x-api-key", token).header("anthropic-version", version).header("anthropic-beta", BETA)
     } else {
         request.header("authorization", format!("Bearer {token}"))
     };
@@ -248,6 +283,46 @@ async fn through(running: &Running, path: &str, parameter: &str, limit: usize) -
         }
         after = format!("&{parameter}={}", page["last_id"].as_str().unwrap());
     }
+}
+
+/// The same as Anthropic's clients of today do, with what is done between two pages.
+async fn by_token(running: &Running, path: &str, limit: usize, mut between: impl AsyncFnMut(&Value)) -> Vec<String> {
+    let (mut all, mut next) = (Vec::new(), String::new());
+    loop {
+        let path = format!("{path}&limit={limit}{next}");
+        let page = send_as(running, (Method::GET, PLACEHOLDER, &path), TOKENS).await;
+        assert_eq!(page.status, StatusCode::OK, "{page:?}");
+        let page = page.json();
+        assert_eq!(page.as_object().unwrap().keys().collect::<Vec<_>>(), ["data", "next_page"]);
+        let found = ids(&page);
+        assert!(found.len() <= limit && all.len() < 10_000, "{page}");
+        all.extend(found);
+        between(&page).await;
+        let Some(token) = page["next_page"].as_str() else { return all };
+        next = format!("&page={token}");
+    }
+}
+
+/// Until this list is answered again: whoever failed rests for a moment.
+async fn until_well(running: &Running, path: &str, version: &str) -> Answer {
+    let well = async {
+        loop {
+            let page = send_as(running, (Method::GET, PLACEHOLDER, path), version).await;
+            if page.status.is_success() {
+                return page;
+            }
+            is_passing(&page);
+        }
+    };
+    tokio::time::timeout(ACTS, well).await.unwrap_or_else(|_| panic!("{path} is never well again"))
+}
+
+/// A page that cannot be whole just now: clients ask for it again.
+#[track_caller]
+fn is_passing(page: &Answer) {
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE, "{page:?}");
+    assert!(page.header("retry-after").parse::<u64>().unwrap() >= 1, "{page:?}");
+    assert!(page.json()["error"]["message"].is_string(), "{page:?}");
 }
 
 /// Three accounts, some of whose items were made at the same moment.
@@ -404,16 +479,21 @@ async fn an_account_that_lists_nothing_is_left_out() {
     home.write("keypool.toml", &toml("openai", address, (&KEYS, true)));
     let running = Running::of(home.command(&["serve"]));
     assert_eq!(get(&running, "/v1/files").await.status, StatusCode::OK);
-    for status in [403, 500] {
-        provider.mood(KEYS[1], status);
-        // Without the account that has the item, what is behind that would be missing.
-        let refused = get(&running, "/v1/files?after=file-b8").await;
-        assert!(!refused.status.is_success() && refused.status != StatusCode::NOT_FOUND, "{refused:?}");
+    provider.mood(KEYS[1], 403);
+    // Without the account that has the item, what is behind that would be missing.
+    let refused = get(&running, "/v1/files?after=file-b8").await;
+    assert!(!refused.status.is_success() && refused.status != StatusCode::NOT_FOUND, "{refused:?}");
+    for _ in 0..2 {
         let found = through(&running, "/v1/files", "after", 2).await;
         let expected = ["file-a9", "file-batch-c5", "file-c4", "file-c2", "file-a5", "file-a5b", "file-batch-a1"];
         assert_eq!(found.iter().collect::<HashSet<_>>().len(), found.len(), "{found:?}");
         assert!(found.len() == 7 && expected.iter().all(|id| found.contains(&(*id).to_owned())), "{found:?}");
+        assert_eq!(get(&running, "/v1/files").await.header("x-keypool-incomplete"), "1");
     }
+    assert_eq!(get(&running, "/to/there/v1/files").await.header("x-keypool-incomplete"), "1");
+    provider.mood(KEYS[1], 200);
+    let whole = get(&running, "/to/there/v1/batches").await;
+    assert_eq!(whole.header("x-keypool-incomplete"), "1", "the key rests for what names no model");
     // Nobody lists anything: it says so. Keys without that right rest for what names no model.
     for key in KEYS {
         provider.mood(key, 403);
@@ -488,4 +568,158 @@ async fn one_account_is_asked_as_the_client_asks() {
         assert_eq!(provider.arrivals(), [(KEYS[0].to_owned(), format!("GET {path}"))]);
     }
     end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anthropics_clients_of_today_go_on_by_one_cursor_for_all_accounts() {
+    let (provider, address) = Provider::start(true, &ACCOUNTS).await;
+    let home = Home::new();
+    home.write("keypool.toml", &toml("anthropic", address, (&KEYS, true)));
+    let mut running = Running::of(home.command(&["serve"]));
+    for path in ["/v1/files?beta=true", "/to/there/v1/files?beta=true"] {
+        let whole = by_token(&running, path, 12, async |_| {}).await;
+        is_all_of_them(&whole, true);
+        for limit in [1, 2, 3, 5, 11, 100] {
+            let mut told = Vec::new();
+            let found = by_token(&running, path, limit, async |page| told.push(page["next_page"].clone())).await;
+            assert_eq!(found, whole, "the same order in pages of {limit}");
+            assert_eq!(told.len(), 12_usize.div_ceil(limit), "no page is shorter than it must be");
+            for token in told.iter().filter_map(Value::as_str) {
+                assert!(token.starts_with("page_"), "{token}");
+                assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{token}");
+                let read = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, &token[5..]);
+                let read = String::from_utf8(read.unwrap()).unwrap();
+                assert!(!["sk-", "k0", "k1", "k2", "-org"].iter().any(|secret| read.contains(secret)), "{read}");
+            }
+        }
+    }
+    // Another process goes on where it was.
+    let mut restarted = 0;
+    let first = send_as(&running, (Method::GET, PLACEHOLDER, "/v1/files?beta=true&limit=5"), TOKENS).await.json();
+    end(running).await;
+    running = Running::of(home.command(&["serve"]));
+    let token = first["next_page"].as_str().unwrap();
+    let rest = by_token(&running, &format!("/v1/files?beta=true&page={token}"), 7, async |_| restarted += 1).await;
+    let all: Vec<String> = ids(&first).into_iter().chain(rest).collect();
+    is_all_of_them(&all, true);
+    assert_eq!(restarted, 1);
+    // What is none of ours goes to nobody.
+    provider.arrivals();
+    let garbled = format!("{}x", &token[..token.len() - 1]);
+    let foreign = format!("page_{}_file-a9", &KEYS[0][KEYS[0].len() - 2..]);
+    for page in [&*garbled, &*foreign, &token[..20], "page_", "3", "page_%F0%9F%94%91", &"page_x".repeat(9_000)] {
+        let path = format!("/v1/files?beta=true&page={page}");
+        let refused = send_as(&running, (Method::GET, PLACEHOLDER, &path), TOKENS).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{page}: {refused:?}");
+        assert_eq!(refused.json()["error"]["type"], "invalid_request_error", "{refused:?}");
+    }
+    let path = format!("/v1/messages/batches?beta=true&page={token}");
+    let elsewhere = send_as(&running, (Method::GET, PLACEHOLDER, &path), TOKENS).await;
+    assert_eq!(elsewhere.status, StatusCode::BAD_REQUEST, "{elsewhere:?}");
+    assert_eq!(provider.arrivals().len(), 0);
+    // Whoever deletes what is on a page misses nothing of the next one.
+    let deleted = by_token(&running, "/v1/files?beta=true", 2, async |page| {
+        for id in ids(page) {
+            let path = format!("/v1/files/{id}?beta=true");
+            let gone = send_as(&running, (Method::DELETE, PLACEHOLDER, &path), TOKENS).await;
+            assert_eq!(gone.status, StatusCode::OK, "{gone:?}");
+        }
+    });
+    is_all_of_them(&deleted.await, true);
+    assert!(provider.books().accounts.values().all(Vec::is_empty));
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_whole_or_it_is_asked_for_again() {
+    for (anthropic, status) in [(false, 500), (false, 429), (true, 529), (true, 429)] {
+        let (provider, address) = Provider::start(anthropic, &ACCOUNTS).await;
+        let home = Home::new();
+        let (kind, version) = if anthropic { ("anthropic", TOKENS) } else { ("openai", OLD) };
+        home.write("keypool.toml", &toml(kind, address, (&KEYS, true)));
+        let running = Running::of(home.command(&["serve"]));
+        let path = if anthropic { "/v1/files?beta=true&limit=4" } else { "/v1/files?limit=4" };
+        let (mut all, mut next) = (Vec::new(), String::new());
+        // One account after the other fails for a moment; each has more at that time.
+        for failing in [KEYS[2], KEYS[0], KEYS[1]] {
+            let path = format!("{path}{next}");
+            provider.mood(failing, status);
+            // Also once its key rests.
+            for _ in 0..3 {
+                is_passing(&send_as(&running, (Method::GET, PLACEHOLDER, &path), version).await);
+            }
+            provider.mood(failing, 200);
+            let page = until_well(&running, &path, version).await;
+            assert_eq!(page.header("x-keypool-incomplete"), "");
+            let page = page.json();
+            all.extend(ids(&page));
+            next = match (page["next_page"].as_str(), page["has_more"] == true) {
+                (Some(token), _) => format!("&page={token}"),
+                (None, true) => format!("&after={}", page["last_id"].as_str().unwrap()),
+                (None, false) => String::new(),
+            };
+        }
+        assert_eq!(next, "", "three pages are all");
+        is_all_of_them(&all, true);
+        end(running).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_costs_a_call_of_each_account_for_a_page() {
+    let (provider, address) = Provider::start(false, &[]).await;
+    let files = |front: &str, count: u64, step: u64| -> Items {
+        (0..count).map(|n| (format!("file-{front}{n}"), 100_000 - step * n)).collect()
+    };
+    for (key, (front, count, step)) in KEYS.iter().zip([("a", 600, 2), ("b", 300, 5), ("c", 30, 1)]) {
+        provider.books().accounts.insert((*key).to_owned(), files(front, count, step));
+    }
+    let home = Home::new();
+    home.write("keypool.toml", &toml("openai", address, (&KEYS, true)));
+    let mut running = Running::of(home.command(&["serve"]));
+    let whole = ids(&get(&running, "/v1/files").await.json());
+    assert_eq!(whole.len(), 930);
+    for path in ["/v1/files", "/v1/batches?order=asc"] {
+        provider.arrivals();
+        let found = through(&running, path, "after", 10).await;
+        assert_eq!(found.iter().collect::<HashSet<_>>().len(), 930);
+        let asked = provider.arrivals().len();
+        assert!(asked <= 3 * 93 + 10, "{asked} calls for 93 pages of {path}");
+    }
+    // One that remembers nothing reads the others from their beginning, in large pages, once.
+    let (at, path) = (whole.iter().position(|id| id == "file-a500").unwrap(), "/v1/files?after=file-a500&limit=100");
+    end(running).await;
+    running = Running::of(home.command(&["serve"]));
+    for (most, path) in [(20, path), (10, "/v1/files?after=file-a500")] {
+        provider.arrivals();
+        let page = get(&running, path).await;
+        assert_eq!(ids(&page.json()), whole[at + 1..whole.len().min(at + 1 + if most == 20 { 100 } else { 10_000 })]);
+        let asked = provider.arrivals().len();
+        assert!(asked <= most, "{asked} calls for {path}");
+    }
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accounts_own_order_stays() {
+    // Not by when they were made, as a provider's clocks have it.
+    let jittered: [(&str, &[(&str, u64)]); 2] = [
+        (KEYS[0], &[("file-a1", 90), ("file-a2", 95), ("file-a3", 40), ("file-a4", 70), ("file-a5", 20)]),
+        (KEYS[1], &[("file-b1", 80), ("file-b2", 50), ("file-b3", 60), ("file-b4", 10)]),
+    ];
+    let expected = ["file-a1", "file-a2", "file-b1", "file-b2", "file-b3", "file-a3", "file-a4", "file-a5", "file-b4"];
+    for anthropic in [false, true] {
+        let (_provider, address) = Provider::start(anthropic, &jittered).await;
+        let home = Home::new();
+        home.write("keypool.toml", &toml(if anthropic { "anthropic" } else { "openai" }, address, (&KEYS[..2], true)));
+        let running = Running::of(home.command(&["serve"]));
+        let (path, parameter) = if anthropic { ("/v1/files?beta=true", "after_id") } else { ("/v1/files", "after") };
+        for limit in 1..10 {
+            assert_eq!(through(&running, path, parameter, limit).await, expected, "in pages of {limit}");
+            if anthropic {
+                assert_eq!(by_token(&running, path, limit, async |_| {}).await, expected, "in pages of {limit}");
+            }
+        }
+        end(running).await;
+    }
 }

@@ -1,62 +1,54 @@
 //! What all accounts of a provider of `OpenAI`'s or Anthropic's dialect have of a collection (files, batches and the like),
 //! as one list. It is asked of them each time, since it changes.
 //!
-//! Items come by when they were made, those of the same moment by their accounts. An account that has the item behind which a
-//! page begins is asked for what is behind it; the others' lists are read from their beginning until they are past it.
+//! Items come by when they were made, those of the same moment by their accounts, and those of one account as it has them. Where
+//! each account's list goes on behind a page is remembered with its last item, or stands in a cursor. Where neither is known an
+//! account that has the item behind which a page begins is asked for what is behind it; the others' lists are read from their
+//! beginning until they are past it.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use serde_json::value::RawValue;
-use tokio::task::JoinSet;
 use tower::Service;
-use tower_keypool::{BoxError, Error, KeyId, ServedBy};
+use tower_keypool::{BoxError, Error, KeyId};
 
 use super::{
-    page::{Asked, Item, Made, Page, Side},
-    resource::{self, Gives, Holder, Resources, Unlisted, ids},
-    send,
+    page::{Asked, Form, Item, Side},
+    place::{Cursor, Mark, Place},
+    reading::{Lack, Reading, heard},
+    resource::{Gives, Holder, Reach, Resources, Unlisted, ids},
 };
 use crate::{gateway::dialect::Refusal, outgoing::Outgoing};
 
 /// So many accounts are asked, and so many at once.
 const OWNERS: usize = 64;
 const AT_ONCE: usize = 8;
-/// So many pages of an account are read for one answer.
-const PAGES: usize = 100;
 /// So much of what they say is held for one answer, in equal shares.
 const HELD: usize = 32 << 20;
 
-const TOO_FAR: Refusal = Refusal::new(
-    StatusCode::BAD_REQUEST,
-    "this page is too far from the beginning of an account's list: 100 of its pages lie before. Larger pages reach farther",
-);
-
-/// The item at which a page begins or ends.
+/// A page of what all accounts have.
 #[derive(Debug)]
-struct Anchor {
-    side: Side,
-    id: String,
-    made: Made,
-    /// Who has it.
-    tag: String,
+pub(in crate::gateway) struct Listed {
+    pub(in crate::gateway) text: Bytes,
+    /// So many accounts give no list, and are not in it.
+    pub(in crate::gateway) left_out: usize,
 }
 
 /// A page of what all accounts of a provider have.
 ///
 /// # Errors
-/// Where no account's list could be had, or none that is needed: what it said.
+/// Where no account's list could be had, or none that is needed: what it said. Where one cannot be had just now: a page without
+/// its items would look like one of a list that has none of them.
 pub(in crate::gateway) async fn list<S, B>(
     resources: &Resources,
     stack: S,
     gives: &Gives,
     asked: Asked,
-) -> Result<Bytes, Unlisted>
+) -> Result<Listed, Unlisted>
 where
     S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
     S::Future: Send,
@@ -64,74 +56,86 @@ where
     B::Error: Into<BoxError>,
 {
     let pool = gives.pool.as_ref();
-    let mut holders = resource::holders(pool).await;
-    holders.truncate(OWNERS);
-    let mut holders = resource::in_reach(pool, holders);
     let asked = Arc::new(asked);
-    let anchor = match asked.place().map_err(Unlisted::Refused)? {
-        None => None,
-        Some(place) => {
-            let (anchor, holder) = anchor(resources, stack.clone(), (gives, &asked), place, &holders).await?;
-            if holders.iter().all(|other| other.tag != holder.tag) {
-                // Whoever has the item is needed: it says why it cannot be asked.
-                holders.push(holder);
-                holders.sort_unstable_by(|one, other| one.tag.cmp(&other.tag));
-            }
-            Some(Arc::new(anchor))
+    let place = asked.place().map_err(Unlisted::Refused)?;
+    let cursor = asked.cursor().map_err(Unlisted::Refused)?;
+    let is_asked = |holder: &Holder| cursor.as_ref().is_none_or(|cursor| cursor.places.contains_key(&holder.tag));
+    let Reach { mut here, mut away, later } = Reach::of(pool, OWNERS, is_asked).await;
+    if let Some(after) = later {
+        return Err(Unlisted::Later(after));
+    }
+    if here.is_empty() && !away.is_empty() {
+        // It says why.
+        here.push(away.remove(0));
+    }
+    let (mut anchor, mut side) = (None, Side::After);
+    if let Some((at, id)) = place {
+        let (mark, holder) = self::anchor(resources, stack.clone(), (gives, &asked), id, &here).await?;
+        if here.iter().all(|other| other.tag != holder.tag) {
+            // Whoever has the item is needed: it says why it cannot be asked.
+            away.retain(|other| other.tag != holder.tag);
+            here.push(holder);
         }
+        (anchor, side) = (Some(Arc::new(mark)), at);
+    }
+    let mut merged = Merged::default();
+    if let Some(cursor) = &cursor {
+        // Nor is there anything of those who have gone since.
+        let gone = cursor.places.len().saturating_sub(here.len() + away.len());
+        merged.left_out = usize::from(cursor.left_out) + gone;
+    }
+    merged.left_out += away.len();
+    let share = HELD / here.len().max(1);
+    let known = anchor
+        .as_ref()
+        .filter(|_| side == Side::After)
+        .and_then(|anchor| resources.goes_on(&asked.place_of(&ids::kept_as(&gives.provider, &anchor.id))));
+    let begin = |holder: Holder| {
+        let known = known.as_ref().and_then(|known| known.get(&holder.tag));
+        let began = match (&cursor, &anchor, known) {
+            (Some(cursor), ..) => cursor.places.get(&holder.tag).cloned().unwrap_or(Place::BEGINNING),
+            (None, None, _) => Place::BEGINNING,
+            (_, _, Some(known @ Place::Behind(_))) => known.clone(),
+            (_, Some(anchor), _) if anchor.tag == holder.tag => Place::Behind(Mark::clone(anchor)),
+            (_, Some(anchor), _) => Place::From { page: None, past: Some(Mark::clone(anchor)) },
+        };
+        Reading::of(&asked, holder, (began, anchor.as_ref()), share)
     };
-    let share = HELD / holders.len().max(1);
-    let (for_each, from) = (Arc::clone(&asked), anchor.clone());
-    let heard = of_each(&holders, move |holder| {
-        let reading = Reading::of(&for_each, from.as_ref(), (&holder.tag, share));
-        let is_needed = reading.beside_own;
-        let read = reading.read(stack.clone(), holder.clone());
-        async move { read.await.map_err(|why| (is_needed, why)) }
-    });
-    let (mut theirs, mut failed) = (Vec::new(), None);
-    for heard in heard.await {
-        match heard {
-            Ok(read) => theirs.push(read),
-            // Without it a client that goes on from the item would miss what is behind it.
-            Err((true, why) | (_, why @ Unlisted::Refused(_))) => return Err(why),
-            Err((_, why)) => failed = Some(why),
+    let mut readings: Vec<Reading> = here.into_iter().map(begin).collect();
+    match anchor.filter(|_| side == Side::Before) {
+        Some(anchor) => {
+            let read = of_each(readings, |reading| reading.read_before(stack.clone(), &anchor)).await;
+            readings = merged.whole(read).map_err(|why| *why)?;
+            merged.take_nearest(&mut readings, &asked);
         }
+        None => loop {
+            let (dry, others) = readings.into_iter().partition(Reading::is_dry);
+            let read = of_each(dry, |reading| reading.read_on(stack.clone())).await;
+            readings = merged.whole(read).map_err(|why| *why)?;
+            readings.extend(others);
+            readings.sort_unstable_by(|one, other| one.holder.tag.cmp(&other.holder.tag));
+            if merged.take_first(&mut readings, &asked) {
+                break;
+            }
+        },
     }
-    match failed {
-        Some(failed) if theirs.is_empty() => Err(failed),
-        _ => {
-            let is_end = anchor.is_some_and(|anchor| anchor.side == Side::Before);
-            Ok(Merged::of(&asked, theirs, is_end).told(&asked, |key, items| {
-                let named = items.map(|item| (ids::kept_as(&gives.provider, &item.id), item.made.clone()));
-                resources.was_shown(named, (pool, key));
-            }))
-        }
+    if let Some(failed) = merged.failed.take_if(|_| readings.is_empty()) {
+        return Err(failed);
     }
+    if merged.left_out > 0 {
+        tracing::info!(
+            provider = &*gives.provider,
+            left_out = merged.left_out,
+            "a list of what accounts have is told without those that give none"
+        );
+    }
+    merged.told((resources, gives), &asked, (&readings, cursor.is_some())).map_err(Unlisted::Refused)
 }
 
 /// What each of them says, in their order.
-async fn of_each<T, F>(holders: &[Holder], ask: impl Fn(&Holder) -> F) -> Vec<T>
-where
-    T: Send + 'static,
-    F: Future<Output = T> + Send + 'static,
-{
-    let mut said: Vec<Option<T>> = Vec::new();
-    said.resize_with(holders.len(), || None);
-    let (mut next, mut asking) = (holders.iter().enumerate(), JoinSet::new());
-    loop {
-        while asking.len() < AT_ONCE
-            && let Some((at, holder)) = next.next()
-        {
-            let answer = ask(holder);
-            asking.spawn(async move { (at, answer.await) });
-        }
-        match asking.join_next().await {
-            None => break,
-            Some(Ok((at, answer))) => said[at] = Some(answer),
-            Some(Err(_)) => {}
-        }
-    }
-    said.into_iter().flatten().collect()
+fn of_each<A, F: Future>(all: Vec<A>, ask: impl Fn(A) -> F) -> impl Future<Output = Vec<F::Output>> {
+    let asking: Vec<F> = all.into_iter().map(ask).collect();
+    stream::iter(asking).buffered(AT_ONCE).collect()
 }
 
 /// Who has the item that a page begins or ends at, and when it was made: as a list showed it, else as whoever has it says.
@@ -139,9 +143,9 @@ async fn anchor<S, B>(
     resources: &Resources,
     stack: S,
     (gives, asked): (&Gives, &Asked),
-    (side, id): (Side, &str),
+    id: &str,
     holders: &[Holder],
-) -> Result<(Anchor, Holder), Unlisted>
+) -> Result<(Mark, Holder), Unlisted>
 where
     S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
     S::Future: Send,
@@ -151,16 +155,16 @@ where
     let (id, name) = (id.to_owned(), ids::kept_as(&gives.provider, id));
     if let Some((way, made)) = resources.shown(&name, gives.pool.as_ref()) {
         let holder = Holder::to(way);
-        return Ok((Anchor { side, id, made, tag: holder.tag.clone() }, holder));
+        return Ok((Mark { id, made, tag: holder.tag.clone() }, holder));
     }
     let maker = resources.way_to_maker(&[name], gives.pool.as_ref()).await;
     let maker: Vec<Holder> = maker.map(Holder::to).into_iter().collect();
     let holders = if maker.is_empty() { holders } else { &maker };
-    let (target, headers) = (asked.target_of(&id), asked.headers.clone());
-    let answers = of_each(holders, move |holder| {
-        let (stack, target, headers, holder) = (stack.clone(), target.clone(), headers.clone(), holder.clone());
+    let target = asked.target_of(&id);
+    let answers = of_each(holders.to_vec(), |holder| {
+        let (stack, target) = (stack.clone(), &target);
         async move {
-            let answer = send::get_as(stack, (headers, &target), holder.way.clone()).await;
+            let answer = heard(stack, asked, target, &holder).await;
             (holder, answer)
         }
     });
@@ -170,7 +174,7 @@ where
             Ok(answer) if answer.status().is_success() => {
                 let item = serde_json::from_slice::<Box<RawValue>>(answer.body()).ok().and_then(Item::read);
                 if let Some(Item { made, .. }) = item.filter(|item| item.id == id) {
-                    return Ok((Anchor { side, id, made, tag: holder.tag.clone() }, holder));
+                    return Ok((Mark { id, made, tag: holder.tag.clone() }, holder));
                 }
             }
             // That one has none says less than that another could not be asked.
@@ -180,206 +184,135 @@ where
                 }
             }
             Ok(answer) => unheard = Unlisted::Answered(answer),
-            Err(error) => unheard = Unlisted::Failed(error),
+            Err(why) => unheard = why,
         }
     }
-    Err(unheard)
+    Err(match Lack::of(unheard) {
+        Lack::Passing(after) => Unlisted::Later(after),
+        Lack::Lasting(why) | Lack::Needed(why) => why,
+    })
 }
 
-/// What was read of an account's list for a page.
-#[derive(Debug)]
-struct Theirs {
-    items: VecDeque<Item>,
-    /// There is more behind these, or in front where the page ends at an item.
-    more: bool,
-    key: Option<KeyId>,
-}
-
-/// An account's list that is being read.
-struct Reading {
-    asked: Arc<Asked>,
-    anchor: Option<Arc<Anchor>>,
-    /// It is asked for what lies beside its own item.
-    beside_own: bool,
-    /// Whether it has that item, or there is none.
-    is_own: bool,
-    /// Where the item is behind what was read of it.
-    is_past: bool,
-    tag: String,
-    theirs: Theirs,
-    held: usize,
-    share: usize,
-}
-
-impl Reading {
-    fn of(asked: &Arc<Asked>, anchor: Option<&Arc<Anchor>>, (tag, share): (&str, usize)) -> Self {
-        let is_own = anchor.is_none_or(|anchor| anchor.tag == tag);
-        Self {
-            asked: Arc::clone(asked),
-            anchor: anchor.cloned(),
-            beside_own: is_own && anchor.is_some(),
-            is_own,
-            is_past: is_own,
-            tag: tag.to_owned(),
-            theirs: Theirs { items: VecDeque::new(), more: false, key: None },
-            held: 0,
-            share,
-        }
-    }
-
-    async fn read<S, B>(mut self, stack: S, holder: Holder) -> Result<Theirs, Unlisted>
-    where
-        S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone,
-        B: Body<Data = Bytes>,
-        B::Error: Into<BoxError>,
-    {
-        let mut last: Option<String> = None;
-        for _ in 0..PAGES {
-            let place = match (&last, &self.anchor) {
-                (Some(last), _) => Some((Side::After, &**last)),
-                (None, Some(anchor)) if self.beside_own => Some((anchor.side, &*anchor.id)),
-                _ => None,
-            };
-            let target = self.asked.target(place, !self.is_own);
-            let headers = self.asked.headers.clone();
-            let answer = send::get_as(stack.clone(), (headers, &target), holder.way.clone()).await;
-            let answer = answer.map_err(Unlisted::Failed)?;
-            if self.beside_own && last.is_none() && matches!(answer.status().as_u16(), 400 | 404) {
-                // It is there no more: the list is read as that of an account that never had it.
-                (self.beside_own, self.is_own, self.is_past) = (false, false, false);
-                continue;
-            }
-            let page = if answer.status().is_success() { Page::read(answer.body()) } else { None };
-            // In another form, or none.
-            let Some(page) = page else { return Err(Unlisted::Answered(answer)) };
-            self.theirs.key = answer.extensions().get::<ServedBy>().and_then(ServedBy::key).cloned();
-            drop(answer);
-            last = page.items.last().map(|item| item.id.clone());
-            let more = page.more && last.is_some();
-            let before = self.anchor.clone().filter(|anchor| anchor.side == Side::Before);
-            let is_enough = if let Some(anchor) = before {
-                self.take_before(page, &anchor)
-            } else {
-                let is_enough = self.take_behind(page);
-                self.theirs.more |= is_enough && more;
-                is_enough
-            };
-            if is_enough || !more {
-                return Ok(self.theirs);
-            }
-        }
-        if self.theirs.items.is_empty() || self.anchor.is_some_and(|anchor| anchor.side == Side::Before) {
-            return Err(Unlisted::Refused(TOO_FAR));
-        }
-        self.theirs.more = true;
-        Ok(self.theirs)
-    }
-
-    /// Takes what is behind the item; whether that is enough.
-    fn take_behind(&mut self, page: Page) -> bool {
-        let anchor = self.anchor.clone();
-        let mut is_beyond = self.is_past;
-        for item in page.items {
-            if let Some(anchor) = &anchor {
-                if anchor.id == item.id {
-                    // Another key of the same account, or one whose list begins anew wherever it is asked to.
-                    self.theirs.items.clear();
-                    (self.held, self.is_past, is_beyond) = (0, true, true);
-                    continue;
-                }
-                if !self.is_past {
-                    let place = self.asked.order(&item.made, &anchor.made);
-                    if place.then_with(|| self.tag.cmp(&anchor.tag)).is_lt() {
-                        continue;
-                    }
-                    is_beyond = place.is_gt();
-                }
-            }
-            if self.held + item.len() > self.share && !self.theirs.items.is_empty() {
-                self.theirs.more = true;
-                return true;
-            }
-            self.held += item.len();
-            self.theirs.items.push_back(item);
-        }
-        self.theirs.items.len() >= self.asked.size() && is_beyond
-    }
-
-    /// Takes what is in front of the item, the nearest of it; whether that is all.
-    fn take_before(&mut self, page: Page, anchor: &Anchor) -> bool {
-        if self.beside_own {
-            self.theirs.more = page.more;
-            self.theirs.items.extend(page.items);
-            return true;
-        }
-        for item in page.items {
-            let place = self.asked.order(&item.made, &anchor.made);
-            if place.is_gt() || item.id == anchor.id {
-                return true;
-            }
-            if place.is_lt() || self.tag < anchor.tag {
-                self.theirs.items.push_back(item);
-            }
-            if self.theirs.items.len() > self.asked.size() {
-                self.theirs.items.pop_front();
-                self.theirs.more = true;
-            }
-        }
-        false
-    }
-}
-
-/// What all of them say, in one order.
+/// A page of all of them.
+#[derive(Debug, Default)]
 struct Merged {
-    /// Each with the place of its account among these.
-    items: Vec<(usize, Item)>,
-    keys: Vec<Option<KeyId>>,
+    /// Each with the key that it came over.
+    items: Vec<(Option<KeyId>, Item)>,
+    seen: HashSet<String>,
     /// Several say that they have these: keys of one account that is not known to be one.
     shared: HashSet<String>,
+    /// There is more besides what the accounts' lists go on with.
     more: bool,
+    left_out: usize,
+    /// What the last of those said.
+    failed: Option<Unlisted>,
 }
 
 impl Merged {
-    /// `is_end`: the page ends at an item, so that its last are the nearest.
-    fn of(asked: &Asked, theirs: Vec<Theirs>, is_end: bool) -> Self {
-        let mut more = theirs.iter().any(|theirs| theirs.more);
-        let keys = theirs.iter().map(|theirs| theirs.key.clone()).collect();
-        let mut items = Vec::new();
-        for (at, theirs) in theirs.into_iter().enumerate() {
-            let last = theirs.items.len().wrapping_sub(1);
-            let of_these = theirs.items.into_iter().enumerate();
-            items.extend(of_these.map(|(n, item)| (at, item, theirs.more && n == last)));
-        }
-        items.sort_by(|(_, one, _), (_, other, _)| asked.order(&one.made, &other.made));
-        // Behind the last of a list that goes on may come what was not read yet.
-        if !is_end && let Some(end) = items.iter().position(|(.., goes_on)| *goes_on) {
-            items.truncate(end + 1);
-        }
-        let (mut seen, mut shared) = (HashSet::new(), HashSet::new());
-        items.retain(|(_, item, _)| {
-            seen.insert(item.id.clone()) || {
-                shared.insert(item.id.clone());
-                false
+    /// Those that gave a list, where no page is missing by chance.
+    fn whole(&mut self, read: Vec<Result<Reading, Lack>>) -> Result<Vec<Reading>, Box<Unlisted>> {
+        let (mut readings, mut later) = (Vec::new(), None);
+        for read in read {
+            match read {
+                Ok(reading) => readings.push(reading),
+                Err(Lack::Passing(after)) => later = later.max(Some(after)),
+                Err(Lack::Needed(why)) => return Err(why.into()),
+                Err(Lack::Lasting(why)) => {
+                    self.left_out += 1;
+                    self.failed = Some(why);
+                }
             }
-        });
-        let surplus = items.len().saturating_sub(asked.size());
-        more |= surplus > 0;
-        if is_end {
-            items.drain(..surplus);
-        } else {
-            items.truncate(asked.size());
         }
-        Self { items: items.into_iter().map(|(at, item, _)| (at, item)).collect(), keys, shared, more }
+        later.map_or(Ok(readings), |after| Err(Unlisted::Later(after).into()))
     }
 
-    /// The page. `showing` is told what is on it, by the key that it came over.
-    fn told(self, asked: &Asked, showing: impl Fn(&KeyId, &mut dyn Iterator<Item = &Item>)) -> Bytes {
-        for (at, key) in self.keys.iter().enumerate() {
-            let Some(key) = key else { continue };
-            let own = |(whose, item): &&(usize, Item)| *whose == at && !self.shared.contains(&item.id);
-            showing(key, &mut self.items.iter().filter(own).map(|(_, item)| item));
+    /// Takes the first of what was read; whether the page is full, or nothing is left. Else a list must be read on first: what
+    /// comes next may be there.
+    fn take_first(&mut self, readings: &mut [Reading], asked: &Asked) -> bool {
+        while self.items.len() < asked.size() {
+            if readings.iter().any(Reading::is_dry) {
+                return false;
+            }
+            let made = |reading: &Reading| reading.items.front().map(|item| item.made.clone());
+            let heads = readings.iter_mut().filter(|reading| !reading.items.is_empty());
+            let first = heads.min_by(|one, other| match (made(one), made(other)) {
+                (Some(one), Some(other)) => asked.order(&one, &other),
+                _ => std::cmp::Ordering::Equal,
+            });
+            let Some(first) = first else { break };
+            if let Some(item) = first.take() {
+                self.add(first.key.clone(), item);
+            }
         }
-        let items: Vec<Item> = self.items.into_iter().map(|(_, item)| item).collect();
-        asked.told(&items, self.more)
+        // What another key of the same account shows as well is behind it, too.
+        for reading in readings {
+            while reading.items.front().is_some_and(|item| self.seen.contains(&item.id)) {
+                self.shared.extend(reading.take().map(|item| item.id));
+            }
+        }
+        true
+    }
+
+    /// Takes the last of what was read: it is the nearest to the item that the page ends at.
+    fn take_nearest(&mut self, readings: &mut [Reading], asked: &Asked) {
+        let mut items = Vec::new();
+        for reading in readings {
+            let key = reading.key.clone();
+            items.extend(reading.items.drain(..).map(|item| (key.clone(), item)));
+        }
+        // Each account's own are in order already.
+        items.sort_by(|(_, one), (_, other)| asked.order(&one.made, &other.made));
+        for (key, item) in items {
+            self.add(key, item);
+        }
+        let surplus = self.items.len().saturating_sub(asked.size());
+        self.more = surplus > 0;
+        self.items.drain(..surplus);
+    }
+
+    fn add(&mut self, key: Option<KeyId>, item: Item) {
+        if self.seen.insert(item.id.clone()) {
+            self.items.push((key, item));
+        } else {
+            self.shared.insert(item.id);
+        }
+    }
+
+    /// The page. What is on it is known from now on, and where the accounts' lists go on behind it.
+    fn told(
+        self,
+        (resources, gives): (&Resources, &Gives),
+        asked: &Asked,
+        (readings, by_token): (&[Reading], bool),
+    ) -> Result<Listed, Refusal> {
+        let Self { items, shared, more, left_out, .. } = self;
+        let keys: HashSet<&KeyId> = items.iter().filter_map(|(key, _)| key.as_ref()).collect();
+        for key in keys {
+            let own = items.iter().filter(|(by, item)| by.as_ref() == Some(key) && !shared.contains(&item.id));
+            let named = own.map(|(_, item)| (ids::kept_as(&gives.provider, &item.id), item.made.clone()));
+            resources.was_shown(named, (gives.pool.as_ref(), key));
+        }
+        let form = Form {
+            tokens: by_token || readings.iter().any(|reading| reading.form.tokens),
+            items: readings.iter().any(|reading| reading.form.items),
+        };
+        let places = |readings: &mut dyn Iterator<Item = &Reading>| {
+            readings.map(|reading| (reading.holder.tag.clone(), reading.place())).collect()
+        };
+        let going_on = readings.iter().filter(|reading| reading.goes_on());
+        let more = more || going_on.clone().next().is_some();
+        let next = if form.tokens && more {
+            let left_out = u16::try_from(left_out).unwrap_or(u16::MAX);
+            let cursor = Cursor { left_out, places: places(&mut { going_on }) };
+            Some(asked.cursor_text(&cursor)?)
+        } else {
+            None
+        };
+        if let (false, Some((_, last))) = (form.tokens, items.last()) {
+            let at = asked.place_of(&ids::kept_as(&gives.provider, &last.id));
+            resources.page_ended(at, places(&mut readings.iter()));
+        }
+        let items: Vec<Item> = items.into_iter().map(|(_, item)| item).collect();
+        Ok(Listed { text: asked.told(&items, more, (form, next.as_deref())), left_out })
     }
 }

@@ -7,6 +7,8 @@ pub(in crate::gateway) mod catalogue;
 pub(in crate::gateway) mod head;
 pub(in crate::gateway) mod inventory;
 pub(in crate::gateway) mod page;
+mod place;
+mod reading;
 pub mod resource;
 pub(in crate::gateway) mod results;
 pub(in crate::gateway) mod send;

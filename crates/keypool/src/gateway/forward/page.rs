@@ -5,10 +5,11 @@ use std::cmp::Ordering;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
-use percent_encoding::percent_decode_str;
-use serde::Deserialize;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
+use super::place::{Cursor, FRONT};
 use crate::gateway::{dialect::Dialect, dialect::Refusal, route::way::behind};
 
 /// Collections with pages of this form, and how many items each provider answers with where nobody says how many.
@@ -28,13 +29,18 @@ const PAGE: usize = 1_000;
 const FAR: usize = 100;
 /// No provider gives longer ids.
 const LONGEST: usize = 512;
+/// What is written as it is in a query.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 const NO_SUCH: Refusal =
     Refusal::new(StatusCode::BAD_REQUEST, "nothing in this list is called as the page's place says");
-const BOTH: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "a page begins behind an item, or ends in front of one");
+const BOTH: Refusal = Refusal::new(
+    StatusCode::BAD_REQUEST,
+    "a page begins behind an item, ends in front of one, or is where its cursor says",
+);
 
 /// When something was made: the items of a list come by that.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Made {
     /// Nobody says.
     Unsaid,
@@ -59,6 +65,18 @@ pub(super) struct Item {
 pub(super) struct Page {
     pub(super) items: Vec<Item>,
     pub(super) more: bool,
+    /// The token of the next one.
+    pub(super) next: Option<String>,
+    pub(super) form: Form,
+}
+
+/// By what a list goes on, as its provider writes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Form {
+    /// By a token: `next_page`.
+    pub(super) tokens: bool,
+    /// By its items: `has_more`, `last_id`.
+    pub(super) items: bool,
 }
 
 /// On which side of a page its place is.
@@ -68,6 +86,15 @@ pub(super) enum Side {
     After,
     /// It ends in front of it.
     Before,
+}
+
+/// Where a page of an account's is to begin.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Start<'p> {
+    Beginning,
+    Beside(Side, &'p str),
+    /// What its account called the page.
+    Token(&'p str),
 }
 
 /// A page that is asked for.
@@ -82,6 +109,8 @@ pub(in crate::gateway) struct Asked {
     ascending: bool,
     after: Option<String>,
     before: Option<String>,
+    /// A cursor of ours.
+    page: Option<String>,
     /// The client's, for each account.
     pub(super) headers: HeaderMap,
 }
@@ -112,8 +141,8 @@ impl Asked {
             headers.remove(name);
         }
         let (path, rest) = (path.to_owned(), String::new());
-        let (limit, ascending, after, before) = (None, false, None, None);
-        let mut asked = Self { dialect, path, rest, limit, usual, ascending, after, before, headers };
+        let (limit, ascending, after, before, page) = (None, false, None, None, None);
+        let mut asked = Self { dialect, path, rest, limit, usual, ascending, after, before, page, headers };
         parts
             .uri
             .query()
@@ -133,6 +162,8 @@ impl Asked {
             "limit" if value.parse().is_ok_and(|limit| (1..=MOST).contains(&limit)) => self.limit = value.parse().ok(),
             name if name == after => self.after = text(),
             name if name == before => self.before = text(),
+            // Others of OpenAI's dialect count pages, which is theirs to read.
+            "page" if self.dialect == Dialect::Anthropic || value.starts_with(FRONT) => self.page = text(),
             _ => {
                 self.ascending |= pair == "order=asc";
                 self.rest.extend(["&", pair]);
@@ -150,11 +181,11 @@ impl Asked {
     /// # Errors
     /// Where it is neither, or nothing could be called so.
     pub(super) fn place(&self) -> Result<Option<(Side, &str)>, Refusal> {
-        let (side, id) = match (&self.after, &self.before) {
-            (None, None) => return Ok(None),
-            (Some(_), Some(_)) => return Err(BOTH),
-            (Some(after), None) => (Side::After, after),
-            (None, Some(before)) => (Side::Before, before),
+        let (side, id) = match (&self.after, &self.before, &self.page) {
+            (None, None, _) => return Ok(None),
+            (Some(after), None, None) => (Side::After, after),
+            (None, Some(before), None) => (Side::Before, before),
+            _ => return Err(BOTH),
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:~".contains(&byte);
         let is_id = id.len() <= LONGEST && id.bytes().all(plain) && id.bytes().any(|byte| byte != b'.');
@@ -166,19 +197,47 @@ impl Asked {
         self.limit.unwrap_or(self.usual)
     }
 
+    /// Where every account stands, as the client brings it back.
+    ///
+    /// # Errors
+    /// Where it is no cursor of this list.
+    pub(super) fn cursor(&self) -> Result<Option<Cursor>, Refusal> {
+        self.page.as_deref().map(|page| Cursor::read(page, &self.path)).transpose()
+    }
+
+    /// The same for the next page.
+    ///
+    /// # Errors
+    /// Where it would be too long.
+    pub(super) fn cursor_text(&self, cursor: &Cursor) -> Result<String, Refusal> {
+        cursor.text(&self.path)
+    }
+
+    /// An item's place in this list, however large its pages are.
+    pub(super) fn place_of(&self, name: &str) -> String {
+        format!("{name}\n{}?{}", self.path, self.rest)
+    }
+
     /// Where a page of an account's stands. `far`: many items may have to be gone by.
-    pub(super) fn target(&self, place: Option<(Side, &str)>, far: bool) -> String {
+    pub(super) fn target(&self, start: Start<'_>, far: bool) -> String {
         let limit = match self.limit {
-            limit if far => Some(limit.unwrap_or(FAR).clamp(FAR, PAGE)),
+            limit if far => Some(limit.unwrap_or(self.usual).clamp(FAR, PAGE)),
             limit => limit.map(|limit| limit.min(PAGE)),
         };
         let mut query = self.rest.clone();
         if let Some(limit) = limit {
             query.extend(["&limit=", &limit.to_string()]);
         }
-        if let Some((side, id)) = place {
-            let (after, before) = self.sides();
-            query.extend(["&", if side == Side::After { after } else { before }, "=", id]);
+        let (after, before) = self.sides();
+        let place = match start {
+            Start::Beginning => None,
+            Start::Beside(Side::After, id) => Some((after, id)),
+            Start::Beside(Side::Before, id) => Some((before, id)),
+            Start::Token(token) => Some(("page", token)),
+        };
+        if let Some((name, value)) = place {
+            query.extend(["&", name, "="]);
+            query.extend(utf8_percent_encode(value, PLAIN));
         }
         let mark = if query.is_empty() { "" } else { "?" };
         format!("{}{mark}{}", self.path, query.strip_prefix('&').unwrap_or_default())
@@ -197,14 +256,21 @@ impl Asked {
         if self.ascending { one.cmp(other) } else { other.cmp(one) }
     }
 
-    /// A page as its provider writes it.
-    pub(super) fn told(&self, items: &[Item], more: bool) -> Bytes {
+    /// A page as its provider writes it, and where the next one begins.
+    pub(super) fn told(&self, items: &[Item], more: bool, (form, next): (Form, Option<&str>)) -> Bytes {
         let all: Vec<&str> = items.iter().map(|item| item.text.get()).collect();
-        let all = all.join(",");
-        let id = |item: Option<&Item>| item.map_or_else(|| "null".to_owned(), |item| item.written.get().to_owned());
-        let (first, last) = (id(items.first()), id(items.last()));
         let kind = if self.dialect == Dialect::Anthropic { "" } else { "\"object\":\"list\"," };
-        format!("{{{kind}\"data\":[{all}],\"first_id\":{first},\"last_id\":{last},\"has_more\":{more}}}").into()
+        let mut text = format!("{{{kind}\"data\":[{}]", all.join(","));
+        if form.items || !form.tokens {
+            let id = |item: Option<&Item>| item.map_or("null", |item| item.written.get()).to_owned();
+            let (first, last) = (id(items.first()), id(items.last()));
+            text.extend([",\"first_id\":", &first, ",\"last_id\":", &last, ",\"has_more\":", &more.to_string()]);
+        }
+        if form.tokens {
+            text.extend([",\"next_page\":", &next.map_or_else(|| "null".to_owned(), |next| format!("\"{next}\""))]);
+        }
+        text.push('}');
+        text.into()
     }
 }
 
@@ -216,10 +282,18 @@ impl Page {
             data: Vec<Box<RawValue>>,
             #[serde(default)]
             has_more: Option<bool>,
+            // Null where there is none, unlike where the provider knows of no such thing.
+            #[serde(default = "unsaid")]
+            next_page: Value,
         }
-        let Written { data, has_more } = serde_json::from_slice(text).ok()?;
+        const fn unsaid() -> Value {
+            Value::Bool(false)
+        }
+        let Written { data, has_more, next_page } = serde_json::from_slice(text).ok()?;
         let items = data.into_iter().map(Item::read).collect::<Option<_>>()?;
-        Some(Self { items, more: has_more == Some(true) })
+        let form = Form { tokens: next_page != unsaid(), items: has_more.is_some() };
+        let next = next_page.as_str().filter(|token| !token.is_empty()).map(str::to_owned);
+        Some(Self { items, more: has_more == Some(true), next, form })
     }
 }
 
@@ -280,18 +354,18 @@ mod tests {
     fn an_account_is_asked_what_the_client_asks() {
         let of = |dialect, target| asked(dialect, target).unwrap();
         let plain = of(Dialect::OpenAi, "/v1/files?purpose=batch&order=asc&after=&limit=no");
-        assert_eq!(plain.target(None, false), "/v1/files?purpose=batch&order=asc&limit=no");
+        assert_eq!(plain.target(Start::Beginning, false), "/v1/files?purpose=batch&order=asc&limit=no");
         assert!(plain.ascending && plain.place().unwrap().is_none());
-        assert_eq!(of(Dialect::OpenAi, "/v1/files").target(None, false), "/v1/files");
+        assert_eq!(of(Dialect::OpenAi, "/v1/files").target(Start::Beginning, false), "/v1/files");
         let page = of(Dialect::OpenAi, "/v1/batches?after=b%2D1&limit=2");
         assert_eq!(page.place().unwrap(), Some((Side::After, "b-1")));
-        assert_eq!(page.target(Some((Side::After, "b-0")), false), "/v1/batches?limit=2&after=b-0");
-        assert_eq!(page.target(None, true), "/v1/batches?limit=100");
+        assert_eq!(page.target(Start::Beside(Side::After, "b-0"), false), "/v1/batches?limit=2&after=b-0");
+        assert_eq!(page.target(Start::Beginning, true), "/v1/batches?limit=100");
         let page = of(Dialect::Anthropic, "/v1/files?beta=true&before_id=f&limit=3");
         assert_eq!(page.place().unwrap(), Some((Side::Before, "f")));
-        assert_eq!(page.target(page.place().unwrap(), false), "/v1/files?beta=true&limit=3&before_id=f");
+        assert_eq!(page.target(Start::Beside(Side::Before, "f"), false), "/v1/files?beta=true&limit=3&before_id=f");
         assert_eq!(page.target_of("f"), "/v1/files/f?beta=true");
-        assert_eq!(of(Dialect::OpenAi, "/v1/files?limit=9000").target(None, false), "/v1/files?limit=1000");
+        assert_eq!(of(Dialect::OpenAi, "/v1/files?limit=9000").target(Start::Beginning, false), "/v1/files?limit=1000");
         for wrong in ["after=..", "after=a/b", "after=a%3Fb", "after=a&before=b"] {
             let target = format!("/v1/files?{wrong}");
             assert!(asked(Dialect::OpenAi, &target).unwrap().place().is_err(), "{wrong}");
@@ -304,13 +378,13 @@ mod tests {
         let page = Page::read(text.as_bytes()).unwrap();
         assert!(page.more);
         assert_eq!((&*page.items[1].id, &page.items[0].made), ("bc", &Made::At(2_000)));
-        let told = asked(Dialect::OpenAi, "/v1/files").unwrap().told(&page.items, false);
+        let told = asked(Dialect::OpenAi, "/v1/files").unwrap().told(&page.items, false, (page.form, None));
         let data = text.split("\"data\":").nth(1).unwrap().split(",\"has_more\"").next().unwrap();
         let expected = format!(
             "{{\"object\":\"list\",\"data\":{data},\"first_id\":\"a\",\"last_id\":\"b\\u0063\",\"has_more\":false}}"
         );
         assert_eq!(told, expected);
-        let none = asked(Dialect::Anthropic, "/v1/files").unwrap().told(&[], false);
+        let none = asked(Dialect::Anthropic, "/v1/files").unwrap().told(&[], false, (Form::default(), None));
         assert_eq!(none, r#"{"data":[],"first_id":null,"last_id":null,"has_more":false}"#);
         for wrong in ["{}", "[]", r#"{"data":[1]}"#, r#"{"data":[{"name":"x"}]}"#, "nonsense"] {
             assert!(Page::read(wrong.as_bytes()).is_none(), "{wrong}");

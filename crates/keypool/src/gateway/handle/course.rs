@@ -248,6 +248,7 @@ pub(super) fn as_course(listed: Result<Bytes, Unlisted>, dialect: Dialect) -> Co
         Err(Unlisted::Refused(refusal)) => Course::Done(Outcome::Refused, dialect.answer(refusal)),
         Err(Unlisted::Answered(answer)) => Course::Done(Outcome::Answered, passed_on(answer)),
         Err(Unlisted::Failed(error)) => unanswered(&error, dialect),
+        Err(Unlisted::Later(after)) => Course::Done(Outcome::Failed, dialect.answer_until(LATER, after)),
     }
 }
 
@@ -275,4 +276,8 @@ fn unanswered(error: &BoxError, dialect: Dialect) -> Course {
     }
 }
 
+const LATER: Refusal = Refusal::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "an account's part of this list cannot be had just now (its key rests, or it answers with an error or not at all): try again",
+);
 const BROKEN_LIST: Refusal = Refusal::new(StatusCode::BAD_GATEWAY, "the provider's list broke off");

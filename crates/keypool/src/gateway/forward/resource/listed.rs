@@ -35,6 +35,8 @@ pub(in crate::gateway) enum Unlisted {
     Answered(Response<Bytes>),
     /// The same, without an answer.
     Failed(BoxError),
+    /// Some of it cannot be had for so many seconds.
+    Later(u64),
 }
 
 /// Where a page begins: at which owner, at which of its pages, behind how many items of that.

@@ -2,13 +2,15 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use tower_keypool::{Affinity, Demand, KeyPool, KeyState};
+use tower_keypool::{Affinity, Demand, Exhausted, KeyPool, KeyState, OutReason};
 
 use super::Resources;
 use crate::gateway::admit::capability::hash_of;
 
 /// A key that is back so soon is waited for.
 const SOON: Duration = Duration::from_secs(5);
+/// What is out for longer is not asked for again by anybody who waits.
+const PASSING: Duration = Duration::from_secs(3_600);
 
 /// An owner that may be asked.
 #[derive(Clone, Debug)]
@@ -35,12 +37,17 @@ impl Holder {
 
 /// Every owner that is not switched off, in an order that stays.
 pub(in crate::gateway) async fn of_pool(pool: &KeyPool) -> Vec<Holder> {
+    of_keys(pool, |state| state != KeyState::Disabled).await
+}
+
+/// Whoever owns any of these keys.
+async fn of_keys(pool: &KeyPool, is_meant: impl Fn(KeyState) -> bool) -> Vec<Holder> {
     let pool = pool.clone();
     let snapshot = tokio::task::spawn_blocking(move || pool.snapshot_in_pieces(usize::MAX)).await;
     let mut seen = HashSet::new();
     let mut all = Vec::new();
     for key in snapshot.map(|snapshot| snapshot.keys).unwrap_or_default() {
-        if key.state == KeyState::Disabled || key.owner.as_ref().is_some_and(|owner| !seen.insert(owner.clone())) {
+        if !is_meant(key.state) || key.owner.as_ref().is_some_and(|owner| !seen.insert(owner.clone())) {
             continue;
         }
         all.push(Holder::to(key.owner.map_or_else(|| Affinity::MustKey(key.id), Affinity::MustOwner)));
@@ -69,6 +76,74 @@ pub(in crate::gateway) fn in_reach(pool: Option<&KeyPool>, mut holders: Vec<Hold
     let first = holders.first().cloned();
     holders.retain(|holder| is_out(holder) != Some(true));
     if holders.is_empty() { first.into_iter().collect() } else { holders }
+}
+
+/// Who of several owners has a key now, or soon, where an answer is whole only with all of them.
+#[derive(Debug)]
+pub(in crate::gateway::forward) struct Reach {
+    pub(in crate::gateway::forward) here: Vec<Holder>,
+    /// Those whom no time that anybody would wait brings back.
+    pub(in crate::gateway::forward) away: Vec<Holder>,
+    /// In so many seconds the others are back.
+    pub(in crate::gateway::forward) later: Option<u64>,
+}
+
+impl Reach {
+    /// Of the owners of a pool, also of those that are switched off, of whom there may be so many.
+    pub(in crate::gateway::forward) async fn of(
+        pool: Option<&KeyPool>,
+        most: usize,
+        is_asked: impl Fn(&Holder) -> bool,
+    ) -> Self {
+        let mut reach = Self { here: Vec::new(), away: Vec::new(), later: None };
+        let Some(pool) = pool else {
+            reach.here = holders(None).await;
+            return reach;
+        };
+        let mut holders: Vec<Holder> = of_keys(pool, |_| true).await.into_iter().filter(is_asked).collect();
+        if holders.len() > most {
+            reach.away = holders.split_off(most);
+        }
+        for holder in holders {
+            let demand = Demand::any_model().of_resource();
+            let demand = holder.way.clone().map_or_else(|| demand.clone(), |way| demand.clone().affinity(way));
+            match pool.outlook(demand) {
+                Some(out) if out.next_in().is_none_or(|next| next > SOON) => match back_in(&out) {
+                    Some(after) => reach.later = reach.later.max(Some(after)),
+                    None => reach.away.push(holder),
+                },
+                _ => reach.here.push(holder),
+            }
+        }
+        reach
+    }
+}
+
+/// In how many seconds there is a key, where what keeps them passes by itself: a limit, a fault at the provider.
+pub(in crate::gateway::forward) fn back_in(out: &Exhausted) -> Option<u64> {
+    use OutReason::{
+        Busy, ExitRests, Full, HeldElsewhere, Interval, LaterPriority, Overloaded, Queued, RateLimited,
+        StoreUnreachable, Unwritten,
+    };
+    let passes = |reason| {
+        matches!(
+            reason,
+            Full(..)
+                | RateLimited
+                | Overloaded
+                | ExitRests
+                | Busy
+                | Interval
+                | LaterPriority
+                | Queued
+                | Unwritten
+                | HeldElsewhere
+                | StoreUnreachable
+        )
+    };
+    let next = out.next_in().or_else(|| out.lends_in()).unwrap_or_default();
+    (next <= PASSING && out.reasons().any(|(reason, _)| passes(reason)))
+        .then(|| (next.as_secs_f64().ceil() as u64).max(1))
 }
 
 impl Resources {
