@@ -199,7 +199,7 @@ impl State {
             (Until::For(delay), _) => {
                 let brief = RestBackoff { first: SHORTEST, cap: table.rate_limited.cap };
                 let repeated = if delay < BRIEF { incident.step.saturating_sub(1) } else { 0 };
-                let delay = delay.max(brief.length(repeated));
+                let delay = delay.max(brief.length(repeated)).max(SHORTEST);
                 (End::At(now.tick.plus(delay.min(table.longest))), None, false)
             }
             (Until::DayEnd, _) => (self.day_end(cell, incident.step, now), None, false),

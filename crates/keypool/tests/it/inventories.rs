@@ -233,6 +233,9 @@ fn toml(kind: &str, address: SocketAddr, (keys, owned): (&[&str], bool)) -> Stri
         wait = 0
         [retry]
         first = "10ms"
+        [rests]
+        rate_limited = {{ first = "100ms", cap = "100ms" }}
+        overloaded = {{ first = "100ms", cap = "100ms" }}
         [[providers]]
         name = "there"
         kind = "{kind}"
