@@ -181,7 +181,7 @@ fn is_base64(text: &str) -> bool {
         }
         digits += 1;
     }
-    digits % 4 != 1 && padding <= 2 && (padding == 0 || (digits + padding) % 4 == 0) && !(plain && web)
+    digits % 4 != 1 && padding <= 2 && (padding == 0 || (digits + padding).is_multiple_of(4)) && !(plain && web)
 }
 
 fn join(at: &str, name: &str) -> String {
