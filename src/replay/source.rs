@@ -229,10 +229,6 @@ impl<B> Source<B> {
         scan.place()
     }
 
-    fn fail(&mut self, error: BodyError) {
-        self.end = End::Failed(Some(Box::new(error)));
-    }
-
     /// Nothing more is read, for this reason.
     fn refuse(&mut self, error: BodyError) -> BodyError {
         self.body = None;
@@ -337,7 +333,7 @@ where
                 }
                 Ok(None) => return Poll::Ready(()),
                 Err(error) => {
-                    self.fail(error);
+                    self.end = End::Failed(Some(Box::new(error)));
                     return Poll::Ready(());
                 }
             }
