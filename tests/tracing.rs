@@ -235,6 +235,7 @@ fn what_is_told_is_what_the_page_says_and_holds_no_secret() {
     let rare = [
         "keypool.held",
         "keypool.key_echoed",
+        "keypool.other_policy",
         "keypool.unjudged",
         "keypool.request",
         // Of the gateway, whose own tests hold it.
