@@ -191,7 +191,7 @@ where
         }));
     }
     let page = body_head.kind == Kind::Page && asked.makes && usage && granted.model.is_some();
-    let verdict = if page { judging::page(&granted, &head) } else { judging::head(&granted, &head) };
+    let verdict = judging::head(&granted, &head, page);
     granted.judge(&verdict);
     let settled = !verdict.is_success();
     let look = if !readable || status == StatusCode::SWITCHING_PROTOCOLS {

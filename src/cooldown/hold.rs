@@ -164,7 +164,7 @@ where
     #[cold]
     fn withhold(mut self) -> Result<Response<CooldownBody<B>>, Error> {
         let read = self.flow.sight().is_some();
-        let verdict = if read { self.verdict() } else { judging::head(&self.granted, &self.head) };
+        let verdict = if read { self.verdict() } else { judging::head(&self.granted, &self.head, false) };
         self.granted.judge(&verdict);
         self.flow.withhold();
         if self.head.status.is_success() {

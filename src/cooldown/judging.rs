@@ -21,15 +21,15 @@ pub(super) fn good(granted: &Granted, head: &Parts) -> Verdict {
     }
 }
 
-/// An answer by its head alone.
-pub(super) fn head(granted: &Granted, head: &Parts) -> Verdict {
+/// An answer by its head alone. `page`: it is a web page where a model was asked for something.
+pub(super) fn head(granted: &Granted, head: &Parts, page: bool) -> Verdict {
     let good = head.status.as_u16() < 300 || head.status == StatusCode::NOT_MODIFIED;
-    if good { self::good(granted, head) } else { answer(granted, head, &[]) }
+    if good && !page { self::good(granted, head) } else { no_good(granted, head) }
 }
 
-/// A web page where a model was asked for something: somebody between answers in the provider's place (a proxy, a login).
+/// An error, or a web page: somebody between (a proxy, a login) answers in the provider's place.
 #[cold]
-pub(super) fn page(granted: &Granted, head: &Parts) -> Verdict {
+fn no_good(granted: &Granted, head: &Parts) -> Verdict {
     if !head.status.is_success() {
         return answer(granted, head, &[]);
     }
