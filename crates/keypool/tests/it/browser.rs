@@ -33,6 +33,26 @@ const FLAGS: [&str; 8] = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ];
 
+/// Where to press what a selector finds: its middle, where it is the same in two pictures and nothing lies over it.
+const PLACE: &str = r"async (selector) => {
+    const drawn = () => new Promise((next) => requestAnimationFrame(next));
+    const middle = (node) => {
+        const box = node.getBoundingClientRect();
+        return [box.x + box.width / 2, box.y + box.height / 2];
+    };
+    const node = document.querySelector(selector);
+    if (!node) return null;
+    node.scrollIntoView({ block: 'center', behavior: 'instant' });
+    await drawn();
+    const place = middle(node);
+    await drawn();
+    if (!node.isConnected || String(middle(node)) !== String(place)) return null;
+    if (!node.contains(document.elementFromPoint(...place))) return null;
+    window.pressed = false;
+    window.addEventListener('click', (event) => (window.pressed ||= node.contains(event.target)), { capture: true, once: true });
+    return place;
+}";
+
 #[derive(Default)]
 struct Heard {
     waiting: HashMap<u64, oneshot::Sender<Value>>,
@@ -136,7 +156,7 @@ impl Browser {
             while self
                 .try_call("Runtime.evaluate", params.clone())
                 .await
-                .is_ok_and(|told| told["result"]["value"] != true)
+                .map_or(true, |told| told["result"]["value"] != true)
             {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -148,19 +168,35 @@ impl Browser {
         }
     }
 
-    /// Presses what a selector finds, where a person would.
+    /// Presses what a selector finds, where a person would: once it stands still, and again where it slipped away.
     pub(crate) async fn press(&self, selector: &str) {
         let quoted = json!(selector);
         self.until(&format!("document.querySelector({quoted})?.checkVisibility()")).await;
-        let place = self
-            .ask(&format!(
-                "(() => {{ const node = document.querySelector({quoted}); node.scrollIntoView({{ block: 'center', behavior: 'instant' }}); \
-                 const box = node.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
-            ))
-            .await;
-        for kind in ["mousePressed", "mouseReleased"] {
-            let params = json!({ "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1 });
-            self.call("Input.dispatchMouseEvent", params).await;
+        let pressed = async {
+            loop {
+                let place = json!({ "expression": format!("({PLACE})({quoted})"), "awaitPromise": true, "returnByValue": true });
+                let place =
+                    self.try_call("Runtime.evaluate", place).await.unwrap_or_default()["result"]["value"].take();
+                if !place.is_array() {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+                for kind in ["mousePressed", "mouseReleased"] {
+                    let params =
+                        json!({ "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1 });
+                    self.call("Input.dispatchMouseEvent", params).await;
+                }
+                // A page that was left for another knows nothing of it.
+                let told =
+                    self.try_call("Runtime.evaluate", json!({ "expression": "window.pressed", "returnByValue": true }));
+                if !told.await.is_ok_and(|told| told["result"]["value"] == false) {
+                    break;
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, pressed).await.is_err() {
+            self.picture("failure").await;
+            panic!("{selector} cannot be pressed: {:?}", self.faults());
         }
     }
 
@@ -173,11 +209,21 @@ impl Browser {
     pub(crate) async fn fill(&self, selector: &str, text: &str) {
         let quoted = json!(selector);
         self.until(&format!("document.querySelector({quoted})?.checkVisibility()")).await;
-        self.ask(&format!(
-            "(() => {{ const field = document.querySelector({quoted}); field.focus(); field.select?.(); }})()"
-        ))
-        .await;
-        self.enter(text).await;
+        let focus =
+            format!("(() => {{ const field = document.querySelector({quoted}); field.focus(); field.select?.(); }})()");
+        let written = async {
+            loop {
+                self.ask(&focus).await;
+                self.enter(text).await;
+                if self.ask(&format!("document.querySelector({quoted}).value")).await == text {
+                    break;
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, written).await.is_err() {
+            self.picture("failure").await;
+            panic!("{selector} cannot be written: {:?}", self.faults());
+        }
     }
 
     /// A key of the keyboard.
