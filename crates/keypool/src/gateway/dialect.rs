@@ -121,14 +121,6 @@ impl Dialect {
         )
     }
 
-    /// The answer where a path of this dialect has no version in front, or two.
-    pub(super) fn unversioned(self) -> Response<Full<Bytes>> {
-        self.not_found(
-            "there is no such path: /v1 stands in front of it, once. OpenAI's clients have it at the end of their base URL; \
-             Anthropic's bring it themselves",
-        )
-    }
-
     fn not_found(self, why: &'static str) -> Response<Full<Bytes>> {
         let mut response = self.answer(Refusal::new(StatusCode::NOT_FOUND, why));
         if let Some(caller) = self.caller() {

@@ -448,6 +448,45 @@ async fn models_are_told_apart_by_credential() {
     assert_eq!((none.status, &none.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("model_not_found")));
 }
 
+/// Each kind of client has its own half of the path: base URLs that were copied from another's are understood.
+#[tokio::test]
+async fn a_base_url_may_end_as_any_client_has_it() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let served = served(&sim).await;
+    let native = json!({ "contents": [{ "parts": [{ "text": "Hello" }] }] });
+    let verb = "/models/gemini-2.5-flash:generateContent";
+    for (bases, path, body, member) in [
+        (
+            &["", "/", "/v1", "/v1beta", "/openai", "/openai/v1", "/openai/v1/v1"][..],
+            "/chat/completions",
+            chat(json!({})),
+            "choices",
+        ),
+        (&["", "/", "/v1", "/anthropic", "/anthropic/v1"], "/v1/messages", message(json!({})), "stop_reason"),
+        (
+            &["", "/", "/v1beta", "/v1beta/v1beta", "/v1/v1beta", "/gemini", "/gemini/v1beta"],
+            verb,
+            native,
+            "candidates",
+        ),
+    ] {
+        for base in bases {
+            let request =
+                Request::post(served.url(&format!("{base}{path}"))).header("authorization", bearer("authorization"));
+            let answer = ask(request, body.to_string()).await;
+            assert_eq!(answer.status, StatusCode::OK, "{base} {path}: {answer:?}");
+            assert!(!answer.json()[member].is_null(), "{base} {path}: {answer:?}");
+        }
+    }
+    for (header, member) in [("authorization", "data"), ("x-goog-api-key", "models")] {
+        let models = get(&served, "/models", header).await;
+        assert!(models.status == StatusCode::OK && models.json()[member].is_array(), "{header}: {models:?}");
+    }
+    // Within the path it may stand for anything.
+    let empty = post(&served, "/v1//chat/completions", &chat(json!({}))).await;
+    assert_eq!(empty.status, StatusCode::BAD_REQUEST, "{empty:?}");
+}
+
 fn message(more: Value) -> Value {
     let mut body = json!({
         "model": "gemini-2.5-flash", "max_tokens": 100, "system": "Be brief.",

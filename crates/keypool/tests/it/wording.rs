@@ -36,20 +36,6 @@ async fn what_openai_refuses_costs_no_request() {
 }
 
 #[tokio::test]
-async fn a_base_url_with_a_version_too_many_or_none_is_told_so() {
-    let (served, asked) = over(vec![whole(&said("fine"))]).await;
-    for path in
-        ["/chat/completions", "/v1/v1/chat/completions", "/messages", "/v1/v1/messages", "/anthropic/v1/v1/messages"]
-    {
-        let answer = post(&served, path, &chat(json!({}))).await;
-        assert_eq!(answer.status, 404, "{path}: {answer:?}");
-        assert!(shown(&answer).contains("base URL"), "{path}: {answer:?}");
-        assert_eq!(answer.json()["type"] == "error", path.ends_with("messages"), "{path}: {answer:?}");
-    }
-    assert_eq!(asked.load(Ordering::Relaxed), 0);
-}
-
-#[tokio::test]
 async fn a_file_may_be_named_by_its_address_and_only_a_missing_model_is_called_so() {
     let (served, _) = over(vec![whole(&said("fine"))]).await;
     let file = |id: &str| {

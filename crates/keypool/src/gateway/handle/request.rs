@@ -33,10 +33,9 @@ use crate::{
             upload::Passage,
             wishes::Wish,
         },
-        live,
         log::{line::RequestLine, span},
         route::{
-            Beside,
+            Beside, base_url,
             choice::{self, Chosen},
             way::Way,
         },
@@ -70,7 +69,7 @@ where
             return Ok(response.map(Counted::uncounted));
         }
         let (mut parts, body) = request.into_parts();
-        live::right_slashes(&mut parts);
+        base_url::complete(&mut parts, turn.setup.dialects.provider);
         let (dialect, way) = (Dialect::of(&parts), Way::of(turn.setup.dialects, &parts));
         body.speaks(dialect);
         let seen = Seen::of(&parts.headers);
@@ -153,7 +152,6 @@ where
             (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),
             (Ok(_), Way::Nobodys(dialect)) => Err(dialect.nobodys()),
             (Ok(_), Way::Unnamed(dialect)) => Err(dialect.unnamed()),
-            (Ok(_), Way::Unversioned(dialect)) => Err(dialect.unversioned()),
             // Uploads are kept track of for providers of Gemini's alone.
             (Ok((_, Passage::Open(_) | Passage::Chunk(_))), _) if other.is_some() && belongings.is_none() => {
                 Err(dialect.nowhere(parts.uri.path()))

@@ -92,17 +92,6 @@ pub(super) fn begins_with_setup(path: &str) -> bool {
         && [".BidiGenerateContent", ".BidiGenerateContentConstrained"].iter().any(|method| path.ends_with(method))
 }
 
-/// The official client in JavaScript asks for `//ws/…`, which the provider takes for `/ws/…`.
-pub(super) fn right_slashes(head: &mut Parts) {
-    if !head.uri.path().starts_with("//ws/") {
-        return;
-    }
-    let right = head.uri.path_and_query().and_then(|target| target.as_str()[1..].parse().ok());
-    if let Some(right) = right {
-        head.uri = right;
-    }
-}
-
 /// A token of the provider's own for one socket, which a client may bring in the place of ours.
 pub(super) fn token_of(head: &Parts) -> Option<String> {
     let header = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());

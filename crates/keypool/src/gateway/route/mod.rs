@@ -1,6 +1,7 @@
 //! Where a request goes: in which dialect it is asked and whether it is translated (`way`), and to which of several
 //! providers (`choice`).
 
+pub(in crate::gateway) mod base_url;
 pub(in crate::gateway) mod choice;
 pub(in crate::gateway) mod providers;
 pub(in crate::gateway) mod task;

@@ -75,12 +75,10 @@ pub(in crate::gateway) enum Way {
     Nobodys(Dialect),
     /// The path names a provider that is not there.
     Unnamed(Dialect),
-    /// It is a path of the dialect without its version, or with two of them: one of the client's base URL.
-    Unversioned(Dialect),
 }
 
 /// First segments, behind the version, that only the API of `OpenAI` has.
-const OPENAI: [&str; 18] = [
+pub(super) const OPENAI: [&str; 18] = [
     "chat",
     "completions",
     "embeddings",
@@ -104,7 +102,7 @@ const OPENAI: [&str; 18] = [
 pub(in crate::gateway) const COMPATIBLE: &str = "/v1beta/openai";
 
 /// Those that several APIs have.
-const SHARED: [&str; 3] = ["models", "files", "batches"];
+pub(super) const SHARED: [&str; 3] = ["models", "files", "batches"];
 
 /// Whether several APIs have the path behind the version.
 fn is_shared(rest: &str) -> bool {
@@ -147,9 +145,6 @@ pub(in crate::gateway) fn forced(path: &str) -> Option<(Dialect, &str)> {
 
 /// The dialect of a path behind `/v1` that names none.
 pub(in crate::gateway) fn unforced(rest: &str, head: (&HeaderMap, &Uri)) -> Dialect {
-    if let Some(dialect) = twice(rest) {
-        return dialect;
-    }
     let mut segments = rest.trim_start_matches('/').split('/');
     let (first, second) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
     if OPENAI.contains(&first) {
@@ -171,11 +166,6 @@ fn unversioned(path: &str) -> Option<Dialect> {
         "messages" => Some(Dialect::Anthropic),
         first => OPENAI.contains(&first).then_some(Dialect::OpenAi),
     }
-}
-
-/// The same of a path that has another version behind its first one.
-fn twice(rest: &str) -> Option<Dialect> {
-    behind(rest, "/v1").and_then(unversioned)
 }
 
 /// The dialect whose clients send such a credential. `shared`: a bearer speaks for `OpenAI`'s.
@@ -224,13 +214,12 @@ impl Way {
             Some((dialect, rest)) => (dialect, behind(rest, "/v1").unwrap_or(rest)),
             None => match behind(path, "/v1") {
                 Some(rest) => (unforced(rest, (&head.headers, &head.uri)), rest),
-                None => return unversioned(path).map_or_else(|| Self::beside(head), Self::Unversioned),
+                None => return Self::beside(head),
             },
         };
         match dialect {
             Dialect::Gemini => Self::Through,
             Dialect::OpenAi if !dialects.translates_openai => moved(&head.uri, &format!("/v1beta/openai{rest}")),
-            dialect if twice(rest).is_some() => Self::Unversioned(dialect),
             dialect => match task(dialect, rest) {
                 Some(task) => Self::Translated(dialect, task),
                 None if named.is_none() && is_shared(rest) => Self::Mistaken(dialect),
@@ -286,7 +275,6 @@ mod tests {
             Way::Nobodys(dialect) => format!("{dialect:?} nobody's"),
             Way::Mistaken(dialect) => format!("{dialect:?} by mistake"),
             Way::Unnamed(dialect) => format!("{dialect:?} unnamed"),
-            Way::Unversioned(dialect) => format!("{dialect:?} unversioned"),
         }
     }
 
@@ -333,13 +321,6 @@ mod tests {
             ("/gemini", "", "/"),
             ("/geminis/v1", "", "through"),
             ("/v10/chat/completions", "", "through"),
-            ("/chat/completions", "authorization", "OpenAi unversioned"),
-            ("/messages", "", "Anthropic unversioned"),
-            ("/v1/v1/messages", "x-api-key", "Anthropic unversioned"),
-            ("/anthropic/v1/v1/messages", "", "Anthropic unversioned"),
-            ("/v1/v1/chat/completions", "authorization", "OpenAi unversioned"),
-            ("/v1/v1/models", "x-goog-api-key", "through"),
-            ("/models", "authorization", "through"),
             ("/v1/uploads", "authorization", "OpenAi nowhere"),
             ("/api/event_logging/batch", "anthropic-version", "Anthropic nowhere"),
             ("/v1beta/files", "anthropic-version", "through"),

@@ -1,0 +1,158 @@
+//! What a client means whose base URL ends with a slash, or brings the version of the API twice or not at all: people copy
+//! base URLs from one client to another, and each kind of client has its own half of the path.
+
+use http::{Uri, request::Parts};
+
+use super::way::{OPENAI, SHARED, by_credential, forced};
+use crate::gateway::dialect::Dialect;
+
+const VERSIONS: [&str; 3] = ["v1", "v1beta", "v1alpha"];
+
+/// Gives the head the path that its client means, where only one can be meant. Who it names as its host stays.
+///
+/// Versions are those of a gateway whose own provider is Gemini: what others have without one, nobody knows.
+pub(in crate::gateway) fn complete(head: &mut Parts, provider: Dialect) {
+    // Nearly every path.
+    if head.uri.path().starts_with("/v1beta/models/") {
+        return;
+    }
+    let Some(path) = meant(head, provider) else { return };
+    let target = match head.uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    let Ok(target) = target.parse() else { return };
+    let mut parts = head.uri.clone().into_parts();
+    parts.path_and_query = Some(target);
+    if let Ok(uri) = Uri::from_parts(parts) {
+        head.uri = uri;
+    }
+}
+
+fn meant(head: &Parts, provider: Dialect) -> Option<String> {
+    let came = head.uri.path();
+    // The official client in JavaScript asks for `//ws/…`, which the provider takes for `/ws/…`. Others may name a host.
+    let path = match came.trim_start_matches('/') {
+        single if came.starts_with("//") && begins_a_path(single) => &came[came.len() - single.len() - 1..],
+        _ => came,
+    };
+    let versioned = if provider == Dialect::Gemini { versioned(path, head) } else { None };
+    versioned.or_else(|| (path.len() < came.len()).then(|| path.to_owned()))
+}
+
+/// Whether a first segment is one of the APIs' paths.
+fn begins_a_path(path: &str) -> bool {
+    let first = path.split('/').next().unwrap_or_default();
+    let others = ["ws", "upload", "openai", "anthropic", "gemini", "messages"];
+    [&VERSIONS[..], &SHARED, &OPENAI, &others].iter().any(|known| known.contains(&first))
+}
+
+/// A path with its one version, where it has another number of them.
+fn versioned(path: &str, head: &Parts) -> Option<String> {
+    let (front, rest) = match forced(path) {
+        Some((_, rest)) => path.split_at(path.len() - rest.len()),
+        None => ("", path),
+    };
+    let mut segments = rest.strip_prefix('/')?.splitn(3, '/');
+    let (first, second) = (segments.next()?, segments.next().unwrap_or_default());
+    if VERSIONS.contains(&first) {
+        // The client's own is the last.
+        return if VERSIONS.contains(&second) {
+            Some(format!("{front}{}", &rest[first.len() + 1..]))
+        } else {
+            (front.is_empty() && first != "v1" && OPENAI.contains(&second))
+                .then(|| format!("/v1{}", &rest[first.len() + 1..]))
+        };
+    }
+    let version = match (front, first) {
+        ("", "messages") => "v1",
+        ("", first) if OPENAI.contains(&first) => "v1",
+        // A verb behind a model is native.
+        ("" | "/gemini", "models") if second.contains(':') || second.contains("%3") => "v1beta",
+        ("/gemini", first) if SHARED.contains(&first) => "v1beta",
+        ("", first) if SHARED.contains(&first) => match by_credential((&head.headers, &head.uri), true) {
+            Dialect::Gemini => "v1beta",
+            _ => "v1",
+        },
+        _ => return None,
+    };
+    Some(format!("{front}/{version}{rest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn complete(uri: &str, header: &str, provider: Dialect) -> String {
+        let request = Request::post(uri).header(if header.is_empty() { "x-none" } else { header }, "x");
+        let mut head = request.body(()).unwrap().into_parts().0;
+        super::complete(&mut head, provider);
+        head.uri.to_string()
+    }
+
+    #[test]
+    fn a_path_gets_what_its_base_url_lacks_and_loses_what_it_has_twice() {
+        for (came, header, means) in [
+            // A base URL without its version, where clients bring none.
+            ("/chat/completions", "authorization", "/v1/chat/completions"),
+            ("/responses?a=b", "authorization", "/v1/responses?a=b"),
+            ("/messages", "x-api-key", "/v1/messages"),
+            ("/messages/count_tokens", "", "/v1/messages/count_tokens"),
+            ("/models", "authorization", "/v1/models"),
+            ("/models", "x-goog-api-key", "/v1beta/models"),
+            ("/models?key=x", "", "/v1beta/models?key=x"),
+            ("/models/m:generateContent", "authorization", "/v1beta/models/m:generateContent"),
+            ("/models/m%3AcountTokens", "", "/v1beta/models/m%3AcountTokens"),
+            ("/gemini/models/m:generateContent", "", "/gemini/v1beta/models/m:generateContent"),
+            ("/gemini/models", "authorization", "/gemini/v1beta/models"),
+            ("/files/f", "x-goog-api-key", "/v1beta/files/f"),
+            // One with it, where they do.
+            ("/v1/v1/messages", "x-api-key", "/v1/messages"),
+            ("/anthropic/v1/v1/messages", "", "/anthropic/v1/messages"),
+            ("/openai/v1/v1/models", "", "/openai/v1/models"),
+            ("/v1beta/v1beta/models/m:generateContent", "", "/v1beta/models/m:generateContent"),
+            ("/v1/v1beta/models/m:generateContent", "", "/v1beta/models/m:generateContent"),
+            ("/gemini/v1beta/v1alpha/models", "", "/gemini/v1alpha/models"),
+            // That of another client.
+            ("/v1beta/chat/completions", "authorization", "/v1/chat/completions"),
+            // One that ends with a slash.
+            ("//v1beta/models/m:generateContent", "", "/v1beta/models/m:generateContent"),
+            ("//v1/chat/completions", "", "/v1/chat/completions"),
+            ("///v1/v1/chat/completions?a", "", "/v1/chat/completions?a"),
+            ("//ws/a.b.BidiGenerateContent?key=x", "", "/ws/a.b.BidiGenerateContent?key=x"),
+            ("http://host.example:5000/models?key=x", "", "http://host.example:5000/v1beta/models?key=x"),
+        ] {
+            assert_eq!(complete(came, header, Dialect::Gemini), means, "{came}");
+        }
+    }
+
+    #[test]
+    fn whatever_else_came_stays() {
+        for came in [
+            "/v1beta/models/m:generateContent",
+            "/v1beta/models",
+            "/v1/chat/completions",
+            "/v1/v10/x",
+            "/v1beta/openai/chat/completions",
+            "/openai/chat/completions",
+            "/gemini",
+            "/",
+            "/to/other/chat/completions",
+            "/upload/v1beta/files",
+            "/v1beta//models",
+            "//-/admin/keys",
+            "//evil.example/v1beta/models",
+            "/-/health",
+            "/modelsx",
+            "*",
+        ] {
+            assert_eq!(complete(came, "", Dialect::Gemini), came);
+        }
+        for came in ["/chat/completions", "/v1/v1/chat/completions", "/models"] {
+            assert_eq!(complete(came, "authorization", Dialect::OpenAi), came);
+        }
+        assert_eq!(complete("//v1/models", "authorization", Dialect::OpenAi), "/v1/models");
+    }
+}
