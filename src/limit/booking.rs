@@ -165,7 +165,7 @@ impl Plan {
     /// The request ended (or is still under way) now: it also counts on the date of this moment, if that is another.
     /// `need` is what it is known to need by now.
     pub(crate) fn spans_midnight(&self, log: &mut [u16], need: &Need, stamp: Stamp, at: &At) -> Stamp {
-        if stamp.days.contains(at.day.days.first) && stamp.days.contains(at.day.days.last) {
+        if stamp.days.covers(at.day.days) {
             return stamp;
         }
         self.turn_to(log, at.day.days);

@@ -35,11 +35,24 @@ impl Days {
         if self.first == self.last { 0b1 } else { 0b11 }
     }
 
+    /// Whether all dates of `others` are among these.
+    pub(crate) fn covers(self, others: Self) -> bool {
+        self.contains(others.first) && self.contains(others.last)
+    }
+
+    /// Whether there is no date between them.
+    pub(crate) fn touch(self, later: Self) -> bool {
+        later.first <= self.last.saturating_add(1) && self.first <= later.last.saturating_add(1)
+    }
+
     /// Both. Where there is a gap between them (a wall clock that jumped) only `later`: a date on which nothing was
     /// counted must not be among them.
-    pub(super) fn and(self, later: Self) -> Self {
-        let touch = later.first <= self.last.saturating_add(1) && self.first <= later.last.saturating_add(1);
-        if touch { Self { first: self.first.min(later.first), last: self.last.max(later.last) } } else { later }
+    pub(crate) fn and(self, later: Self) -> Self {
+        if self.touch(later) {
+            Self { first: self.first.min(later.first), last: self.last.max(later.last) }
+        } else {
+            later
+        }
     }
 }
 
@@ -64,6 +77,8 @@ pub(crate) struct Zone {
     start_ms: i64,
     end_ms: i64,
     seen: Seen,
+    /// The dates that [`Zone::turn`] told last.
+    told: Days,
     visits: Visits,
 }
 
@@ -87,6 +102,7 @@ impl Zone {
             start_ms: 0,
             end_ms: 0,
             seen: Seen::default(),
+            told: Days::default(),
             visits: Visits::default(),
         }
     }
@@ -100,6 +116,18 @@ impl Zone {
             self.see(now);
         }
         self.seen.days
+    }
+
+    /// Whether the dates are others than when this was asked last.
+    #[inline]
+    pub(crate) fn turn(&mut self, now: Now) -> bool {
+        let days = self.dates(now);
+        std::mem::replace(&mut self.told, days) != days
+    }
+
+    /// When those that were asked for last end, in nanoseconds.
+    pub(crate) fn turns_at(&self) -> u64 {
+        self.seen.from.saturating_add(self.seen.length)
     }
 
     #[cold]

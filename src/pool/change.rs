@@ -281,6 +281,10 @@ impl State {
         let mut zone = Zone::new(zone, MIDNIGHT_GUARD);
         zone.keep(self.plans.kept());
         self.zones.push((name.to_owned(), zone));
+        // Its midnight may be the next one.
+        for lane in &mut self.lanes {
+            lane.timers.turn_at(0);
+        }
         Some(number)
     }
 

@@ -1,6 +1,7 @@
-//! For how many dates day counts are kept: few, until a clock jumps over more of them.
+//! Dates that begin while requests are under way; and for how many of them day counts are kept: few, until a clock jumps over
+//! more of them.
 
-use super::{lane::Lane, plans::Plans, state::State};
+use super::{Seat, lane::Lane, plans::Plans, seats::SeatCell, state::State};
 use crate::{
     limit::{Dates, Plan},
     store::Image,
@@ -16,6 +17,33 @@ pub(super) fn keeps_many_dates(image: &Image) -> bool {
 }
 
 impl State {
+    /// Where a date began, what is under way counts on it from the first: else as much as was under way could be begun on it
+    /// beyond its limit.
+    #[cold]
+    pub(super) fn turn_dates(&mut self, now: Now) {
+        let turned: Vec<bool> = self.zones.iter_mut().map(|(_, zone)| zone.turn(now)).collect();
+        if turned.contains(&true) {
+            let begun = |cell: &SeatCell| cell.stamp.is_some() && !cell.free && !cell.refunded;
+            let seats: Vec<Seat> = self.seats.those(begun).collect();
+            for seat in seats {
+                self.turn_date(seat, &turned, now);
+            }
+        }
+        let turns_at = self.zones.iter().map(|(_, zone)| zone.turns_at()).min().unwrap_or(u64::MAX);
+        for lane in &mut self.lanes {
+            lane.timers.turn_at(turns_at);
+        }
+    }
+
+    fn turn_date(&mut self, seat: Seat, turned: &[bool], now: Now) {
+        let Some((owner, Some(stamp))) = self.seats.get(seat).map(|cell| (cell.owner, cell.stamp)) else { return };
+        let zone = usize::from(self.roster.owners[owner as usize].zone());
+        // A clock that jumped over a date may come back: that is for the request's end.
+        if turned[zone] && stamp.days.touch(self.zones[zone].1.dates(now)) {
+            self.count_midnight(seat, stamp, now);
+        }
+    }
+
     /// The wall clock was set. Where it was on more dates of late than logs have places for, they get more.
     pub(super) fn watch_dates(&mut self, now: Now) {
         for (_, zone) in &mut self.zones {

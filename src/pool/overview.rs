@@ -102,6 +102,7 @@ impl State {
 
     /// Looks at so many keys in a lane more. Says whether there are others.
     fn look_on(&mut self, overview: &mut Overview, most: usize, now: Now) -> bool {
+        self.turn_dates(now);
         let lanes = self.used_lanes();
         overview.available_in.resize(self.lanes.len(), 0);
         overview.owners_seen.resize(self.roster.owners.len(), false);

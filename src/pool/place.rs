@@ -18,6 +18,9 @@ impl State {
     }
 
     pub(super) fn wake_fired(&mut self, lane: u16, now: Now) {
+        if self.lanes[usize::from(lane)].timers.turns(now.tick) {
+            self.turn_dates(now);
+        }
         // Each once: a key that is looked at may be armed again for this very millisecond, and has its turn at the next
         // look.
         let mut fired = std::mem::take(&mut self.fired);

@@ -158,6 +158,12 @@ impl Seats {
         self.out
     }
 
+    /// The leases that are out and of which this is so.
+    pub(super) fn those(&self, so: impl Fn(&SeatCell) -> bool) -> impl Iterator<Item = Seat> {
+        let out = self.cells.iter().enumerate().filter(|(_, cell)| cell.generation % 2 == 1);
+        out.filter(move |(_, cell)| so(cell)).map(|(at, cell)| Seat { index: at as u32, generation: cell.generation })
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut SeatCell> {
         self.cells.iter_mut().filter(|cell| cell.generation % 2 == 1)
     }

@@ -282,13 +282,19 @@ impl State {
 
     /// A request that spans midnight counts on both days.
     #[cold]
-    fn count_midnight(&mut self, seat: Seat, stamp: Stamp, now: Now) {
-        let Some(cell) = self.seats.get(seat) else { return };
-        let (owner, lane_at, need) = (cell.owner, cell.lane, cell.need);
-        if self.journal.is_some() && !self.is_here(seat) {
+    pub(super) fn count_midnight(&mut self, seat: Seat, stamp: Stamp, now: Now) {
+        let is_elsewhere = self.journal.is_some() && !self.is_here(seat);
+        let Some((owner, days)) = self.seats.get(seat).map(|cell| (cell.owner, stamp.days)) else { return };
+        let at = self.at(now, owner);
+        let Some(cell) = self.seats.get_mut(seat) else { return };
+        if days.covers(at.day.days) {
+            return;
+        }
+        let (lane_at, need) = (cell.lane, cell.need);
+        cell.stamp = Some(Stamp { days: days.and(at.day.days), ..stamp });
+        if is_elsewhere {
             return self.tell_more((lane_at, owner), &Spent::from(need), now);
         }
-        let at = self.at(now, owner);
         let lane = &mut self.lanes[usize::from(lane_at)];
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
         let words = plan.words();

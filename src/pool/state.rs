@@ -305,6 +305,7 @@ impl State {
         }
         if jumped {
             self.watch_dates(now);
+            self.turn_dates(now);
             self.note_all();
             self.revive_all();
         }

@@ -19,13 +19,15 @@ pub(super) struct Timers {
     base_ms: u64,
     /// When the beginning is to move on, in nanoseconds.
     rebase_at: u64,
+    /// When a date begins or ends somewhere, in nanoseconds. Not known at first: that is looked at.
+    turns_at: u64,
     /// Before this moment, in nanoseconds, there is nothing to do.
     due: u64,
 }
 
 impl Default for Timers {
     fn default() -> Self {
-        Self { heap: BinaryHeap::new(), base_ms: 0, rebase_at: rebase_at(0), due: rebase_at(0) }
+        Self { heap: BinaryHeap::new(), base_ms: 0, rebase_at: rebase_at(0), turns_at: 0, due: 0 }
     }
 }
 
@@ -62,7 +64,18 @@ impl Timers {
         }
     }
 
-    /// Whether [`Timers::fired`] has anything to do.
+    /// Whether a date began or ended.
+    pub(super) fn turns(&self, now: Tick) -> bool {
+        now.nanos() >= self.turns_at
+    }
+
+    /// The next date begins, or the guard before it ends, in nanoseconds.
+    pub(super) fn turn_at(&mut self, turns_at: u64) {
+        self.turns_at = turns_at;
+        self.due = self.due.min(turns_at);
+    }
+
+    /// Whether there is anything to do: a date turned, a key's timer fired.
     #[inline]
     pub(super) fn may_fire(&self, now: Tick) -> bool {
         now.nanos() >= self.due
@@ -77,7 +90,7 @@ impl Timers {
         let fired = self.next_fired(now, cells);
         if fired.is_none() {
             let first = self.heap.peek().map(|Reverse((unit, _))| self.begins(*unit));
-            self.due = self.rebase_at.min(first.unwrap_or(u64::MAX));
+            self.due = self.rebase_at.min(self.turns_at).min(first.unwrap_or(u64::MAX));
         }
         fired
     }

@@ -332,7 +332,7 @@ fn a_request_that_spans_midnight_counts_on_both_days() {
     let (pool, time) = at("2026-06-15T23:58:00-07:00", Limits::new().per_day(3));
     let long = take(&pool, FLASH);
     time.advance(secs(300));
-    assert_eq!(view(&pool, 0).lanes[0].limits[0].used, 0, "the new day");
+    assert_eq!(view(&pool, 0).lanes[0].limits[0].used, 1, "the new day, from its first moment");
     drop(long);
     assert_eq!(view(&pool, 0).lanes[0].limits[0].used, 1);
     time.set_wall(wall("2026-06-15T23:59:00-07:00"));
@@ -345,4 +345,49 @@ fn a_keys_own_zone_ends_its_day() {
     let pool = builder().key(key(0).zone("Asia/Tokyo")).clock(time.clock()).build().unwrap();
     answer(&pool, FLASH, &daily());
     assert_eq!(rest(&pool, 0), Some(secs(3 * 3600 + 30)));
+}
+
+#[test]
+fn a_request_under_way_over_midnight_counts_on_the_new_day_before_it_ends() {
+    let plans = [
+        Limits::new().per_day(4),
+        Limits::new().per_minute(50).per_day(4),
+        Limits::new().per_minute(50).per_day(4).tokens_per_minute(9_000),
+        Limits::new().per_minute(50).per_day(4).tokens_per_day(900_000),
+    ];
+    for (plan, limits) in plans.into_iter().enumerate() {
+        for seen_first in ["a pick", "an end", "a snapshot"] {
+            let (pool, time) = at("2026-06-15T23:50:00-07:00", limits.clone());
+            let mut out = vec![take(&pool, FLASH), take(&pool, FLASH), take(&pool, FLASH)];
+            time.advance(secs(11 * 60));
+            let of_day = || {
+                let lane = view(&pool, 0).lanes.remove(0);
+                lane.limits.iter().find(|limit| limit.limit.to_string() == "requests/day").map(|limit| limit.used)
+            };
+            match seen_first {
+                "an end" => drop(out.pop()),
+                "a snapshot" => assert_eq!(of_day(), Some(3), "{plan}"),
+                _ => {}
+            }
+            // Three of the day before are under way, or were on this one.
+            drop(take(&pool, FLASH));
+            assert!(pool.try_acquire(FLASH).is_err(), "{plan}, {seen_first}");
+            drop(out);
+            assert_eq!(of_day(), Some(4), "{plan}, {seen_first}: once each");
+        }
+    }
+}
+
+#[test]
+fn what_spans_midnight_is_at_most_what_the_day_before_allowed() {
+    let (pool, time) = at("2026-06-15T23:59:59-07:00", Limits::new().per_day(2));
+    let out = (take(&pool, FLASH), take(&pool, FLASH));
+    time.advance(secs(3));
+    assert!(pool.try_acquire(FLASH).is_err(), "in the guard both days count");
+    time.advance(secs(60));
+    assert!(pool.try_acquire(FLASH).is_err(), "both count here, too");
+    drop(out);
+    assert!(pool.try_acquire(FLASH).is_err());
+    time.advance(secs(24 * 3600));
+    drop(take(&pool, FLASH));
 }
