@@ -1,5 +1,5 @@
-//! A key in an error's text, however it is spelled there: in letters of another case, escaped as JSON may be or as a
-//! query is, in any mixture of these; in hex; in base64, alone or with what stands beside it.
+//! A key in an error's text, however it is spelled there: in letters of another case, escaped as JSON may be, as a
+//! query is or as HTML is, in any mixture of these; in hex; in base64, alone or with what stands beside it.
 //!
 //! Of errors and names alone, which are short, rare and held: a good answer is looked through for the forms that writers are
 //! known to use (`cooldown/mask.rs`), at a speed that all of them can afford.
@@ -67,10 +67,38 @@ fn written(byte: u8, text: &[u8]) -> Option<usize> {
         [b'\\', b'u', digits @ ..] => (forms::code(digits.get(..4))?, 6),
         [b'\\', escaped, ..] => (*escaped, 2),
         [b'%', digits @ ..] => (forms::code(digits.get(..2))?, 3),
+        [b'&', entity @ ..] => html(entity)?,
         _ => return None,
     };
     written.eq_ignore_ascii_case(&byte).then_some(length)
 }
+
+/// The character of an entity of HTML, behind its `&`, and how many bytes the whole has.
+fn html(entity: &[u8]) -> Option<(u8, usize)> {
+    let end = memchr(b';', &entity[..entity.len().min(LONGEST_ENTITY)])?;
+    let number =
+        |digits: &[u8], base| u32::from_str_radix(std::str::from_utf8(digits).ok()?, base).ok()?.try_into().ok();
+    let character = match &entity[..end] {
+        [b'#', b'x' | b'X', digits @ ..] => number(digits, 16)?,
+        [b'#', digits @ ..] => number(digits, 10)?,
+        name => NAMED.iter().find(|(known, _)| name == *known)?.1,
+    };
+    Some((character, end + 2))
+}
+
+/// Those that have a name, of what keys are made of.
+const NAMED: [(&[u8], u8); 8] = [
+    (b"amp", b'&'),
+    (b"plus", b'+'),
+    (b"equals", b'='),
+    (b"sol", b'/'),
+    (b"lowbar", b'_'),
+    (b"hyphen", b'-'),
+    (b"lt", b'<'),
+    (b"gt", b'>'),
+];
+/// Of an entity behind its `&`: its name or number, and the semicolon.
+const LONGEST_ENTITY: usize = 10;
 
 /// The same of a key that is written as hex, in letters of either case.
 fn mask_hex(key: &[u8], text: &mut [u8]) -> bool {
@@ -134,6 +162,7 @@ mod tests {
             each(|c| format!("\\u{:04X}", u32::from(c))),
             each(|c| format!("%{:02x}", u32::from(c))),
             KEY.replace('-', "\\u002d").replace('_', "%5F").replace('/', "\\/"),
+            KEY.replace('-', "&#45;").replace('_', "&lowbar;").replace('/', "&#x2F;").replace('=', "&#x003d;"),
             "another-key-000000".to_owned(),
         ] {
             let expected = format!("A\\u00{}%4*", "*".repeat(spelled.len()));
@@ -153,6 +182,11 @@ mod tests {
             "\\",
             "\\u00",
             "\\u0041\\u",
+            "AI&#122",
+            "AI&#;",
+            "AI&#x;aSy&",
+            "AI&#99999999;",
+            "AI&nothing;",
             "ÄIzaSy/not-a_real=kéy",
         ] {
             assert_eq!(masked(text), text);
