@@ -13,6 +13,7 @@ use crate::{
 };
 
 /// A good answer, by its head.
+#[inline]
 pub(super) fn good(granted: &Granted, head: &Parts) -> Verdict {
     let verdict = Verdict::SUCCESS.status(head.status);
     match granted.pool.provider().rate_headers(&head.headers) {
@@ -22,6 +23,7 @@ pub(super) fn good(granted: &Granted, head: &Parts) -> Verdict {
 }
 
 /// An answer by its head alone. `page`: it is a web page where a model was asked for something.
+#[inline]
 pub(super) fn head(granted: &Granted, head: &Parts, page: bool) -> Verdict {
     let good = head.status.as_u16() < 300 || head.status == StatusCode::NOT_MODIFIED;
     if good && !page { self::good(granted, head) } else { no_good(granted, head) }

@@ -62,7 +62,8 @@ impl Teller {
 
 impl Teller {
     /// Parts a lease's handle: whom to tell of the body, and what is told of the answer.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every answer: both are copied for a call")]
+    #[inline(always)]
     pub(super) fn and_served_by(granted: Granted, verdict: Verdict) -> (Self, ServedBy) {
         if let Some(meter) = granted.particulars.meter() {
             meter.judged(&granted, &verdict);

@@ -68,10 +68,7 @@ impl State {
         }
         cell.failed |= verdict.is_key_fault();
         let (slot, lane, began, start) = (cell.slot, cell.lane, cell.began, cell.seq);
-        // Whoever lost interest in an answer says nothing of it that was not said.
-        if first || verdict.kind() != VerdictKind::Cancelled {
-            self.tally.judged(now, verdict.kind());
-        }
+        self.tally.judged(now, verdict.kind());
         self.note_verdict((slot, lane, start), verdict.kind(), first, now);
         if first && verdict.is_unsent() {
             // A connection that was refused is a try in vain, and nothing that was used.

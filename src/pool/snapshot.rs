@@ -57,7 +57,8 @@ pub struct Snapshot {
     pub successes_last_minute: u64,
     /// 429s in the last 60 s.
     pub limit_hits_last_minute: u64,
-    /// Verdicts so far.
+    /// Verdicts so far. A good answer that its reader left before the end is a success and cancelled: these may be more
+    /// than requests were started.
     pub verdicts: BTreeMap<VerdictKind, u64>,
     /// Requests that went over a later priority.
     pub spills: u64,

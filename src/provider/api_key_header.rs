@@ -7,6 +7,7 @@ use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
 use super::{
     Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat,
+    aws::{self, AWS},
     by_status::{BY_STATUS, EDGE, REDIRECTS},
     complaint::{Complaint, Mark::Waits},
     credentials,
@@ -281,8 +282,9 @@ impl Provider for ApiKeyHeader {
         let envelope = Envelope::open(answer.body);
         let mut said = Complaint::of(answer, Some(&envelope));
         said.tell(&envelope.text);
+        aws::say(&mut said, &envelope, answer);
         said.wait = said.wait.or_else(|| said.wait_in_text()).or_else(|| restored(answer));
-        decide(&[REDIRECTS, EDGE, RULES, BY_STATUS], said, answer)
+        decide(&[REDIRECTS, EDGE, AWS, RULES, BY_STATUS], said, answer)
     }
 
     fn usage(&self) -> UsageFormat {

@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod api_key_header;
+mod aws;
 mod base;
 mod by_status;
 mod complaint;

@@ -276,16 +276,14 @@ where
 
     /// Chunk number `next` for the reading attempt, or what stands behind the last one.
     pub(super) fn poll_next(&mut self, next: &mut usize, cx: &mut Context<'_>) -> Poll<Result<Next, BodyError>> {
-        if *next == 0 && matches!(self.end, End::Failed(Some(_))) {
-            // It failed while it was looked through: the provider need not hear the beginning.
-            return Poll::Ready(Err(self.error()));
-        }
         let keeps = self.keeps();
         if !keeps {
             self.chunks.release_before(*next);
         }
         let kept = if keeps { self.chunks.get(*next).cloned() } else { self.chunks.pop() };
         let chunk = match kept {
+            // It failed while it was looked through: the provider need not hear the beginning.
+            Some(_) if *next == 0 && matches!(self.end, End::Failed(Some(_))) => return Poll::Ready(Err(self.error())),
             Some(chunk) => chunk,
             None => match self.poll_pull(cx) {
                 Poll::Pending => {

@@ -279,17 +279,3 @@ fn counts_the_events_that_nobody_read_in_time() {
     assert!(matches!(events.try_next(), Some(Err(_))));
     assert!(pool.snapshot().events_lost >= 70);
 }
-
-#[test]
-fn whoever_loses_interest_in_a_good_answer_is_counted_once() {
-    let (pool, _) = keys(1);
-    let kinds = || pool.snapshot().verdicts.into_iter().collect::<Vec<_>>();
-    let lease = take(&pool, FLASH);
-    lease.judge(&Verdict::SUCCESS);
-    lease.judge(&Verdict::CANCELLED);
-    drop(lease);
-    assert_eq!(kinds(), [(VerdictKind::Success, 1)]);
-    // Nothing was said of this one before.
-    take(&pool, FLASH).judge(&Verdict::CANCELLED);
-    assert_eq!(kinds(), [(VerdictKind::Success, 1), (VerdictKind::Cancelled, 1)]);
-}

@@ -538,3 +538,36 @@ fn an_error_beside_the_members_of_an_answer_is_one() {
         assert_eq!(judge(&OpenAi::new(), 200, &[], &body).kind(), kind, "{body}");
     }
 }
+
+/// As Bedrock's user guide and people's reports have them.
+#[test]
+fn of_amazon() {
+    let any = ApiKeyHeader::header("authorization", "https://bedrock-runtime.us-east-1.amazonaws.com").unwrap();
+    let overloaded = (K::Overloaded, S::Lane, E::AfterPause);
+    let account = (K::ModelUnavailable, S::OwnerLane, E::OtherKey);
+    for provider in [&any as &dyn Provider, &OpenAi::new(), &Anthropic::new()] {
+        for (status, name, message, meaning) in [
+            (429, "ThrottlingException", "Too many tokens, please wait before trying again.", RATE),
+            (429, "ThrottlingException", "Too many tokens per day, please wait before trying again.", QUOTA),
+            (400, "ServiceQuotaExceededException", "Your request exceeds the service quota for your account.", RATE),
+            (429, "ModelNotReadyException", "The model is not ready for inference.", overloaded),
+            (424, "ModelErrorException", "The model failed.", (K::Transient, S::Caller, E::AfterPause)),
+            (403, "AccessDeniedException", "You don't have access to the model with the specified model ID.", account),
+            (
+                404,
+                "ResourceNotFoundException",
+                "Model use case details have not been submitted for this account.",
+                account,
+            ),
+            (403, "AccessDeniedException", "Authentication failed: Please make sure your API Key is valid.", KEY),
+            (403, "UnrecognizedClientException", "The security token included in the request is invalid.", KEY),
+            (400, "ValidationException", "The provided model identifier is invalid.", CALLER),
+        ] {
+            let header = format!("{name}:http://internal.amazon.com/coral/com.amazon.bedrock/");
+            let told = judge(provider, status, &[("x-amzn-errortype", &header)], &json!({ "message": message }));
+            assert_eq!(is(&told), meaning, "{} {name}: {message}", provider.name());
+            let member = json!({ "__type": format!("com.amazon.coral.service#{name}"), "message": message });
+            assert_eq!(is(&judge(provider, status, &[], &member)), meaning, "{} {name} as a member", provider.name());
+        }
+    }
+}

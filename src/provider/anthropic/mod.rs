@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{
     Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat,
+    aws::{self, AWS},
     by_status::{BY_STATUS, EDGE, FORMS, PAGES, REDIRECTS},
     credentials::{self, X_API_KEY},
     envelope::Envelope,
@@ -128,9 +129,14 @@ impl Provider for Anthropic {
         }
         let limited = answer.status == StatusCode::TOO_MANY_REQUESTS;
         let envelope = if limited { Envelope::open_limit(answer.body) } else { Envelope::open(answer.body) };
-        let said = said::read(&envelope, answer);
+        let mut said = said::read(&envelope, answer);
+        aws::say(&mut said, &envelope, answer);
         // Others speak its language with words of their own (Zhipu's numbers): what these mean stands in one place.
-        decide(&[REDIRECTS, EDGE, PAGES, FORMS, rules::RULES, OTHERS, MONEY, ASKED, LIMITS, BY_STATUS], said, answer)
+        decide(
+            &[REDIRECTS, EDGE, AWS, PAGES, FORMS, rules::RULES, OTHERS, MONEY, ASKED, LIMITS, BY_STATUS],
+            said,
+            answer,
+        )
     }
 
     /// Gateways that speak its language do.

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     Answer, Asks, Base, InvalidBase, Provider, Retarget, UsageFormat,
+    aws::{self, AWS},
     by_status::{BY_STATUS, EDGE, FORMS, PAGES, REDIRECTS},
     credentials::{self, API_KEY},
     envelope::Envelope,
@@ -141,9 +142,10 @@ impl Provider for OpenAi {
         }
         let limited = answer.status == StatusCode::TOO_MANY_REQUESTS;
         let envelope = if limited { Envelope::open_limit(answer.body) } else { Envelope::open(answer.body) };
-        let said = said::read(&envelope, answer);
+        let mut said = said::read(&envelope, answer);
+        aws::say(&mut said, &envelope, answer);
         decide(
-            &[REDIRECTS, EDGE, PAGES, FORMS, rules::RULES, money::MONEY, asked::ASKED, limits::LIMITS, BY_STATUS],
+            &[REDIRECTS, EDGE, AWS, PAGES, FORMS, rules::RULES, money::MONEY, asked::ASKED, limits::LIMITS, BY_STATUS],
             said,
             answer,
         )

@@ -1,0 +1,88 @@
+//! What Amazon's services say: the exception's name in `x-amzn-errortype`, with an address behind it, or in `__type`, with a
+//! namespace before it (Bedrock's user guide, "Troubleshooting Amazon Bedrock API Error Codes"). Some quotas are a 400 there.
+
+use super::{
+    Answer,
+    complaint::{
+        Complaint,
+        Mark::{All, Is, Says},
+    },
+    envelope::Envelope,
+    rule::{HOUR, Rule, rule, ruling},
+};
+use crate::verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K};
+
+/// Adds the exception's name, where one is told, and takes its sentence.
+pub(super) fn say(said: &mut Complaint, envelope: &Envelope<'_>, answer: &Answer<'_>) {
+    let header = answer.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
+    let member = || envelope.json.as_ref()?.get("__type")?.as_str();
+    if let Some(name) = header.or_else(member) {
+        let name = name.split(':').next().unwrap_or_default();
+        said.say(name.rsplit('#').next().unwrap_or_default());
+        let sentence = |name| envelope.json.as_ref()?.get(name)?.as_str();
+        if let Some(sentence) = sentence("message").or_else(|| sentence("Message")) {
+            said.tell(sentence);
+        }
+    }
+}
+
+/// Quotas are an account's, for each model.
+pub(super) const AWS: &[Rule] = &[
+    rule(
+        &[400, 429],
+        &[All(&[Is("ThrottlingException"), Says("per day")])],
+        ruling(K::QuotaExhausted, S::OwnerLane, U::Backoff, E::OtherKey),
+        "The account's tokens of the day for this model are used up: wait, or raise the quota in Service Quotas.",
+    ),
+    rule(
+        &[400, 429],
+        &[Is("ThrottlingException"), Is("TooManyRequestsException"), Is("ServiceQuotaExceededException")],
+        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(24 * HOUR),
+        "The account is at a quota for this model: lower its limits, add accounts, or raise the quota in Service Quotas.",
+    ),
+    rule(
+        &[429],
+        &[Is("ModelNotReadyException")],
+        ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
+        "The model is not ready to serve: wait, or fall back to another model.",
+    ),
+    rule(
+        &[424],
+        &[Is("ModelErrorException"), Is("ModelStreamErrorException")],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause).heeding(600),
+        "The model failed inside: it is tried again, and if it goes on, see the provider's status page.",
+    ),
+    rule(
+        &[403, 404],
+        &[
+            All(&[Is("AccessDeniedException"), Says("access to the model")]),
+            Is("FTUFormNotFilled"),
+            Says("model use case details have not been submitted"),
+            Is("MPAgreementBeingCreated"),
+        ],
+        ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear(),
+        "This account may not use this model yet: ask for access to it in the Bedrock console.",
+    ),
+    rule(
+        &[400, 401, 403],
+        &[
+            Is("ExpiredTokenException"),
+            Is("UnrecognizedClientException"),
+            Is("InvalidClientTokenId"),
+            All(&[Is("AccessDeniedException"), Says("make sure your api key is valid")]),
+        ],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).confirmed_after(60),
+        "The key is not valid or has expired: make a new one in the Bedrock console.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::rule::check;
+
+    #[test]
+    fn rows_are_complete() {
+        check(AWS);
+    }
+}
