@@ -5,7 +5,7 @@ use super::{
     Answer,
     complaint::{
         Complaint,
-        Mark::{All, Is, Says},
+        Mark::{All, Begins, Is},
     },
     envelope::Envelope,
     rule::{HOUR, Rule, rule, ruling},
@@ -30,7 +30,7 @@ pub(super) fn say(said: &mut Complaint, envelope: &Envelope<'_>, answer: &Answer
 pub(super) const AWS: &[Rule] = &[
     rule(
         &[400, 429],
-        &[All(&[Is("ThrottlingException"), Says("per day")])],
+        &[All(&[Is("ThrottlingException"), Begins("too many tokens per day")])],
         ruling(K::QuotaExhausted, S::OwnerLane, U::Backoff, E::OtherKey),
         "The account's tokens of the day for this model are used up: wait, or raise the quota in Service Quotas.",
     ),
@@ -55,9 +55,9 @@ pub(super) const AWS: &[Rule] = &[
     rule(
         &[403, 404],
         &[
-            All(&[Is("AccessDeniedException"), Says("access to the model")]),
+            All(&[Is("AccessDeniedException"), Begins("you don't have access to the model ")]),
             Is("FTUFormNotFilled"),
-            Says("model use case details have not been submitted"),
+            Begins("model use case details have not been submitted "),
             Is("MPAgreementBeingCreated"),
         ],
         ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear(),
@@ -69,7 +69,10 @@ pub(super) const AWS: &[Rule] = &[
             Is("ExpiredTokenException"),
             Is("UnrecognizedClientException"),
             Is("InvalidClientTokenId"),
-            All(&[Is("AccessDeniedException"), Says("make sure your api key is valid")]),
+            All(&[
+                Is("AccessDeniedException"),
+                Begins("authentication failed: please make sure your api key is valid"),
+            ]),
         ],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).confirmed_after(60),
         "The key is not valid or has expired: make a new one in the Bedrock console.",
