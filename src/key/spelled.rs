@@ -20,7 +20,7 @@ pub(crate) fn mask_spelled<'a>(secrets: impl IntoIterator<Item = &'a Secret>, te
             continue;
         }
         found |= mask_escaped(secret, text);
-        found |= mask_from(key, text, |text| memchr(b'%', text));
+        found |= mask_from(key, text, |text| memchr2(b'%', b'&', text));
         found |= mask_hex(key, text);
         for before in 0..3 {
             found |= mask_base64(key, before, text);
@@ -29,7 +29,7 @@ pub(crate) fn mask_spelled<'a>(secrets: impl IntoIterator<Item = &'a Secret>, te
     found
 }
 
-/// The same of one key in letters of any case, any of them escaped, but for one that begins as queries escape it.
+/// The same of one key in letters of any case, any of them escaped, but for one that begins as queries or HTML escape it.
 pub(crate) fn mask_escaped(secret: &Secret, text: &mut [u8]) -> bool {
     let key = secret.bytes();
     if key.len() < SHORTEST {
@@ -162,6 +162,8 @@ mod tests {
             each(|c| format!("\\u{:04X}", u32::from(c))),
             each(|c| format!("%{:02x}", u32::from(c))),
             KEY.replace('-', "\\u002d").replace('_', "%5F").replace('/', "\\/"),
+            each(|c| format!("&#{};", u32::from(c))),
+            each(|c| format!("&#x{:X};", u32::from(c))),
             KEY.replace('-', "&#45;").replace('_', "&lowbar;").replace('/', "&#x2F;").replace('=', "&#x003d;"),
             "another-key-000000".to_owned(),
         ] {

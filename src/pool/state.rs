@@ -305,8 +305,11 @@ impl State {
         }
         if jumped {
             self.watch_dates(now);
-            self.turn_dates(now);
             self.note_all();
+        }
+        // Midnight is at another tick now.
+        self.turn_dates(now);
+        if jumped {
             self.revive_all();
         }
     }

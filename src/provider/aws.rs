@@ -36,7 +36,7 @@ pub(super) const AWS: &[Rule] = &[
     ),
     rule(
         &[400, 429],
-        &[Is("ThrottlingException"), Is("TooManyRequestsException"), Is("ServiceQuotaExceededException")],
+        &[Is("ThrottlingException"), Is("ServiceQuotaExceededException")],
         ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(24 * HOUR),
         "The account is at a quota for this model: lower its limits, add accounts, or raise the quota in Service Quotas.",
     ),
@@ -57,7 +57,7 @@ pub(super) const AWS: &[Rule] = &[
         &[
             All(&[Is("AccessDeniedException"), Begins("you don't have access to the model ")]),
             Is("FTUFormNotFilled"),
-            Begins("model use case details have not been submitted "),
+            All(&[Is("ResourceNotFoundException"), Begins("model use case details have not been submitted ")]),
             Is("MPAgreementBeingCreated"),
         ],
         ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear(),

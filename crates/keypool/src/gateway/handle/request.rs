@@ -69,7 +69,7 @@ where
             return Ok(response.map(Counted::uncounted));
         }
         let (mut parts, body) = request.into_parts();
-        base_url::complete(&mut parts, turn.setup.dialects.provider);
+        base_url::complete(&mut parts, turn.setup.dialects.provider, gateway.own.uploads.has_front());
         let (dialect, way) = (Dialect::of(&parts), Way::of(turn.setup.dialects, &parts));
         body.speaks(dialect);
         let seen = Seen::of(&parts.headers);

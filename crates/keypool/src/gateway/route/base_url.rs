@@ -10,13 +10,14 @@ const VERSIONS: [&str; 3] = ["v1", "v1beta", "v1alpha"];
 
 /// Gives the head the path that its client means, where only one can be meant. Who it names as its host stays.
 ///
-/// Versions are those of a gateway whose own provider is Gemini: what others have without one, nobody knows.
-pub(in crate::gateway) fn complete(head: &mut Parts, provider: Dialect) {
+/// Versions are those of a gateway whose own provider is Gemini: what others have without one, nobody knows. `has_front`:
+/// something stands in front of its provider's paths (Vertex's `/v1/publishers/google`), which then have their version there.
+pub(in crate::gateway) fn complete(head: &mut Parts, provider: Dialect, has_front: bool) {
     // Nearly every path.
     if head.uri.path().starts_with("/v1beta/models/") {
         return;
     }
-    let Some(path) = meant(head, provider) else { return };
+    let Some(path) = meant(head, provider, has_front) else { return };
     let target = match head.uri.query() {
         Some(query) => format!("{path}?{query}"),
         None => path,
@@ -29,14 +30,14 @@ pub(in crate::gateway) fn complete(head: &mut Parts, provider: Dialect) {
     }
 }
 
-fn meant(head: &Parts, provider: Dialect) -> Option<String> {
+fn meant(head: &Parts, provider: Dialect, has_front: bool) -> Option<String> {
     let came = head.uri.path();
     // The official client in JavaScript asks for `//ws/…`, which the provider takes for `/ws/…`. Others may name a host.
     let path = match came.trim_start_matches('/') {
         single if came.starts_with("//") && begins_a_path(single) => &came[came.len() - single.len() - 1..],
         _ => came,
     };
-    let versioned = if provider == Dialect::Gemini { versioned(path, head) } else { None };
+    let versioned = if provider == Dialect::Gemini { versioned(path, head, has_front) } else { None };
     versioned.or_else(|| (path.len() < came.len()).then(|| path.to_owned()))
 }
 
@@ -48,7 +49,7 @@ fn begins_a_path(path: &str) -> bool {
 }
 
 /// A path with its one version, where it has another number of them.
-fn versioned(path: &str, head: &Parts) -> Option<String> {
+fn versioned(path: &str, head: &Parts, has_front: bool) -> Option<String> {
     let (front, rest) = match forced(path) {
         Some((_, rest)) => path.split_at(path.len() - rest.len()),
         None => ("", path),
@@ -67,6 +68,7 @@ fn versioned(path: &str, head: &Parts) -> Option<String> {
     let version = match (front, first) {
         ("", "messages") => "v1",
         ("", first) if OPENAI.contains(&first) => "v1",
+        _ if has_front => return None,
         // A verb behind a model is native.
         ("" | "/gemini", "models") if second.contains(':') || second.contains("%3") => "v1beta",
         ("/gemini", first) if SHARED.contains(&first) => "v1beta",
@@ -88,7 +90,7 @@ mod tests {
     fn complete(uri: &str, header: &str, provider: Dialect) -> String {
         let request = Request::post(uri).header(if header.is_empty() { "x-none" } else { header }, "x");
         let mut head = request.body(()).unwrap().into_parts().0;
-        super::complete(&mut head, provider);
+        super::complete(&mut head, provider, false);
         head.uri.to_string()
     }
 
@@ -154,5 +156,15 @@ mod tests {
             assert_eq!(complete(came, "authorization", Dialect::OpenAi), came);
         }
         assert_eq!(complete("//v1/models", "authorization", Dialect::OpenAi), "/v1/models");
+        // Where a base has its version in front.
+        for (came, means) in [
+            ("/models/m:generateContent", "/models/m:generateContent"),
+            ("/files", "/files"),
+            ("/chat/completions", "/v1/chat/completions"),
+        ] {
+            let mut head = Request::post(came).body(()).unwrap().into_parts().0;
+            super::complete(&mut head, Dialect::Gemini, true);
+            assert_eq!(head.uri, means);
+        }
     }
 }
