@@ -21,12 +21,12 @@ impl State {
     /// beyond its limit.
     #[cold]
     pub(super) fn turn_dates(&mut self, now: Now) {
-        let turned: Vec<bool> = self.zones.iter_mut().map(|(_, zone)| zone.turn(now)).collect();
-        if turned.contains(&true) {
+        let turned = self.zones.iter_mut().fold(false, |turned, (_, zone)| zone.turn(now) | turned);
+        if turned {
             let begun = |cell: &SeatCell| cell.stamp.is_some() && !cell.free && !cell.refunded;
             let seats: Vec<Seat> = self.seats.those(begun).collect();
             for seat in seats {
-                self.turn_date(seat, &turned, now);
+                self.turn_date(seat, now);
             }
         }
         let turns_at = self.zones.iter().map(|(_, zone)| zone.turns_at()).min().unwrap_or(u64::MAX);
@@ -35,11 +35,11 @@ impl State {
         }
     }
 
-    fn turn_date(&mut self, seat: Seat, turned: &[bool], now: Now) {
+    fn turn_date(&mut self, seat: Seat, now: Now) {
         let Some((owner, Some(stamp))) = self.seats.get(seat).map(|cell| (cell.owner, cell.stamp)) else { return };
         let zone = usize::from(self.roster.owners[owner as usize].zone());
         // A clock that jumped over a date may come back: that is for the request's end.
-        if turned[zone] && stamp.days.touch(self.zones[zone].1.dates(now)) {
+        if stamp.days.touch(self.zones[zone].1.dates(now)) {
             self.count_midnight(seat, stamp, now);
         }
     }

@@ -39,7 +39,6 @@ impl State {
         if self.all_rest(ask.lane, ask.now) {
             return Err(NotNow::Later);
         }
-        self.wake(ask.lane, ask.now);
         let excluded = self.excluded(ask.demand);
         let found = match &ask.demand.affinity {
             Affinity::Any => self.pick_any(ask, &excluded),

@@ -284,14 +284,14 @@ impl State {
     #[cold]
     pub(super) fn count_midnight(&mut self, seat: Seat, stamp: Stamp, now: Now) {
         let is_elsewhere = self.journal.is_some() && !self.is_here(seat);
-        let Some((owner, days)) = self.seats.get(seat).map(|cell| (cell.owner, stamp.days)) else { return };
+        let Some(owner) = self.seats.get(seat).map(|cell| cell.owner) else { return };
         let at = self.at(now, owner);
-        let Some(cell) = self.seats.get_mut(seat) else { return };
-        if days.covers(at.day.days) {
+        if stamp.days.covers(at.day.days) {
             return;
         }
+        let Some(cell) = self.seats.get_mut(seat) else { return };
         let (lane_at, need) = (cell.lane, cell.need);
-        cell.stamp = Some(Stamp { days: days.and(at.day.days), ..stamp });
+        cell.stamp = Some(Stamp { days: stamp.days.and(at.day.days), ..stamp });
         if is_elsewhere {
             return self.tell_more((lane_at, owner), &Spent::from(need), now);
         }

@@ -304,12 +304,10 @@ impl State {
             self.wall_offset = Some(now.ahead_ms);
         }
         if jumped {
+            // What is less moves midnight within its guard, where both days count.
             self.watch_dates(now);
+            self.turn_dates(now);
             self.note_all();
-        }
-        // Midnight is at another tick now.
-        self.turn_dates(now);
-        if jumped {
             self.revive_all();
         }
     }

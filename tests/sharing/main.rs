@@ -13,6 +13,7 @@ mod host;
 mod identity;
 #[cfg(feature = "redis")]
 mod lost;
+mod midnight;
 #[cfg(all(feature = "sqlite", feature = "redis"))]
 mod named;
 mod overfull;

@@ -29,7 +29,7 @@ class Answer(BaseModel):
     inner: Inner
 
 
-for prefix, base in (("gemini/", URL + "/v1beta"), ("openai/", URL + "/v1"), ("anthropic/", URL), ("hosted_vllm/", URL + "/v1")):
+for prefix, base in (("gemini/", URL + "/v1beta"), ("gemini/", URL), ("openai/", URL + "/v1"), ("anthropic/", URL), ("hosted_vllm/", URL + "/v1")):
     for name in ("gemini-2.5-flash", "gemini-3.8-flash"):
         model = prefix + name
         wish = dict(model=model, api_base=base, api_key=TOKEN, num_retries=0)

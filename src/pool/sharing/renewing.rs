@@ -2,7 +2,6 @@
 //! those that lack a unit.
 
 use std::{
-    collections::HashSet,
     future::{Future, poll_fn},
     sync::{Arc, Weak},
     task::Poll,
@@ -17,16 +16,14 @@ use tower::BoxError;
 
 use super::{
     board::{AnyBoard, passes},
-    events::{tell, tell_turn},
-    facts,
+    events::tell_turn,
     view::SharingState,
     windows::Windows,
 };
 use crate::{
-    pool::{KeyPool, Shared, journal::Unit},
-    share::{Counters, Holder, Ledger, Mode, Moment, OnStoreLoss, Renewal, Reply, Settings, UnitId},
+    pool::{KeyPool, Shared},
+    share::{Counters, Holder, Ledger, Moment, OnStoreLoss, Renewal, Reply, Settings},
     store::{AnyStore, StoreError},
-    time::{Now, Tick},
 };
 
 /// How long a store that is back may take to say what it keeps.
@@ -206,95 +203,6 @@ impl Renewing {
             }
         }
     }
-
-    /// What happened in the pool since. Whether it ends.
-    fn learn(&mut self, pool: &KeyPool) -> bool {
-        let now = pool.0.clock.now();
-        let moment = Moment { tick: now.tick, wall_ms: now.wall_ms() };
-        // Clocks that parted are noticed here, and leases renewed at once.
-        self.holder.is_valid(moment);
-        let (infos, returns, ending) = {
-            let mut state = pool.lock();
-            // First: what a later note has, the holder need not have heard of.
-            self.noted = state.journal.as_ref().map_or(0, |journal| journal.gathered);
-            let Some(share) = state.share_mut() else { return true };
-            share.lacking = false;
-            if std::mem::take(&mut share.at_mark) {
-                self.holder.at_mark(moment);
-            }
-            if std::mem::take(&mut share.pressed) {
-                self.holder.hasten_now(moment);
-            }
-            let ending = share.ending;
-            let stale = std::mem::take(&mut share.stale);
-            let returns = std::mem::take(&mut share.returns);
-            let infos = stale.then(|| {
-                state.tell_names();
-                state.enrol()
-            });
-            (infos, returns, ending)
-        };
-        for unit in returns {
-            self.holder.give_back(&unit, Mode::Whole);
-        }
-        if let Some((infos, bare)) = infos {
-            let known: HashSet<&UnitId> = infos.iter().map(|info| &info.unit).collect();
-            let gone: Vec<UnitId> = self.holder.held().filter(|unit| !known.contains(unit)).cloned().collect();
-            let mut windows = Windows::new(pool.clone());
-            for unit in &gone {
-                windows.lose(unit, moment);
-            }
-            self.holder.serve(infos);
-            self.holder.without_limits(bare);
-            self.holder.leave_unguarded(&mut windows, moment);
-        }
-        self.hear_starts(pool, now);
-        let mut state = pool.lock();
-        state.tell_names_still(now);
-        let news = state.share_mut().map(|share| std::mem::take(&mut share.news)).unwrap_or_default();
-        for news in news {
-            let presses = facts::presses(&news);
-            self.holder.tell(news, moment);
-            if presses {
-                self.holder.hasten_now(moment);
-            }
-        }
-        let kinds: Vec<_> = state.share().map(|share| share.kinds.keys().copied().collect()).unwrap_or_default();
-        for at in kinds {
-            let (requests, tokens) = state.waiting_in(at.0);
-            let named = state.named_in(at);
-            let Some(kind) = state.share_mut().and_then(|share| share.kinds.get_mut(&at)) else { continue };
-            self.holder.asked(&kind.name, std::mem::take(&mut kind.asked));
-            if std::mem::take(&mut kind.aside) {
-                self.holder.served_aside(&kind.name, moment);
-            }
-            let waiting = if kind.lacks { requests.max(1) } else { 0 };
-            self.holder.naming(&kind.name, named);
-            self.holder.lacking(&kind.name, waiting, if requests == 0 { kind.tokens } else { tokens }, moment);
-        }
-        ending
-    }
-
-    /// Tells the holder what was started and changed.
-    fn hear_starts(&mut self, pool: &KeyPool, now: Now) {
-        let moment = Moment { tick: now.tick, wall_ms: now.wall_ms() };
-        let mut state = pool.lock();
-        state.post_entries();
-        let days = state.zones[0].1.at(now.tick, now.wall_ms()).days;
-        let Some(share) = state.share_mut() else { return };
-        let touched = share.take_started();
-        let changed = std::mem::take(&mut share.changed);
-        let name = |unit: &Unit| share.held.get(*unit).map(|held| held.name.clone());
-        let changed: Vec<UnitId> = changed.iter().filter_map(name).collect();
-        drop(state);
-        for (unit, spent) in touched {
-            self.holder.started(&unit, &spent, (days.first, days.last), moment);
-        }
-        for unit in changed {
-            self.holder.changed(&unit);
-        }
-    }
-
     fn next(&mut self, pool: &Weak<Shared>, ends: bool) -> Option<Renewal> {
         let pool = KeyPool(pool.upgrade()?);
         let moment = Moment::of(&pool.0.clock);
@@ -318,83 +226,5 @@ impl Renewing {
         share.gone.retain(|_, gone| moment.tick.since(*gone) < super::LONG_ON_THE_WAY);
         share.barred.retain(|_, until| *until > moment.tick);
         Some(renewal)
-    }
-
-    fn heard(&mut self, pool: &KeyPool, renewal: &Renewal, answer: Result<Reply, BoxError>) {
-        let now = pool.0.clock.now();
-        let moment = Moment { tick: now.tick, wall_ms: now.wall_ms() };
-        self.hear_starts(pool, now);
-        let mut windows = Windows::new(pool.clone());
-        let away = answer.is_err();
-        if let Some(share) = pool.lock().share_mut() {
-            share.away = away;
-        }
-        match answer {
-            Ok(reply) if reply.stale => self.holder.unheard(&reply, &mut windows, moment),
-            Ok(reply) => {
-                self.error = None;
-                // Before anything is granted: it is by whole limits.
-                let divided = pool.lock().unite(now);
-                pool.lock().hear_names(renewal, &reply);
-                self.holder.answered(&reply, &mut windows, moment);
-                self.settle(pool, &reply, &windows.granted, now);
-                if let Some(divided) = divided {
-                    pool.lock().tell_divided(&divided, &windows.granted, now);
-                    self.holder.renew_now(moment);
-                }
-            }
-            Err(error) => {
-                self.error = Some(error.to_string());
-                self.holder.failed(moment);
-            }
-        }
-        let counters = self.holder.counters();
-        let stood = pool.lock().share().filter(|_| !away).map(|share| share.stood.0);
-        tell(&self.counters, &counters, stood);
-        self.counters = counters;
-        if let Some(share) = pool.lock().share_mut() {
-            if counters.generations > share.counters.generations {
-                share.forgot_until = now.tick.plus(super::FORGOTTEN);
-            }
-            share.counters = counters;
-        }
-        self.look(pool);
-    }
-
-    /// The pool goes by the answer from now on.
-    fn settle(&mut self, pool: &KeyPool, reply: &Reply, granted: &[Unit], now: Now) {
-        let moment = Moment { tick: now.tick, wall_ms: now.wall_ms() };
-        let valid = self.holder.is_valid(moment);
-        let until = self.holder.valid_until().filter(|_| valid).unwrap_or(Tick::ZERO);
-        let mut state = pool.lock();
-        let came_back = {
-            let Some(share) = state.share_mut() else { return };
-            let came_back = !share.is_valid(now);
-            share.valid_until = until;
-            share.recovering_until = reply.recovering.map_or(Tick::ZERO, |ms| now.tick.plus(Duration::from_millis(ms)));
-            share.ahead_ms = now.ahead_ms;
-            share.stale |= std::mem::replace(&mut share.differ, reply.differ) != reply.differ;
-            share.hear_what_is_out(reply, now);
-            came_back
-        };
-        // Who notes keeps to what was noted.
-        let marks = self.holder.marks().filter(|_| !self.settings.noting);
-        for (unit, marks) in marks {
-            state.allow_unit(unit, marks, now);
-        }
-        if !self.settings.noting
-            && let Some(journal) = &mut state.journal
-        {
-            journal.short = false;
-        }
-        state.apply_facts(reply, now);
-        if came_back {
-            state.revive_all();
-        } else {
-            state.revive_units(granted);
-        }
-        // Whoever hoped for what others may have knows better now.
-        state.waiters.lost |= !reply.opens.is_empty();
-        state.serve(now);
     }
 }

@@ -224,7 +224,6 @@ impl Ledger for Windows {
         let now = Self::now(now);
         let mut state = self.pool.lock();
         let Some((lane, owner)) = state.unit_at(unit) else { return Vec::new() };
-        state.turn_dates(now);
         let at = state.at(now, owner);
         let state = &mut *state;
         let held = &mut state.lanes[usize::from(lane)];

@@ -153,10 +153,10 @@ impl Browser {
             // In the middle of a step from one page to the next nobody answers.
             let wanted = format!("!!({script})");
             let params = json!({ "expression": wanted, "returnByValue": true });
-            while self
+            while !self
                 .try_call("Runtime.evaluate", params.clone())
                 .await
-                .map_or(true, |told| told["result"]["value"] != true)
+                .is_ok_and(|told| told["result"]["value"] == true)
             {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }

@@ -131,12 +131,12 @@ fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
 }
 
 impl Uploads {
-    /// Those of these records; their URLs are held to `base`.
     /// Whether something stands in front of every path at the provider.
     pub(in crate::gateway) fn has_front(&self) -> bool {
         !self.base.path().is_empty()
     }
 
+    /// Those of these records; their URLs are held to `base`.
     pub(in crate::gateway) fn new(base: Base, clock: Clock, records: Records) -> Self {
         Self { base, clock, records, pool: None }
     }

@@ -1,9 +1,9 @@
 //! What a client means whose base URL ends with a slash, or brings the version of the API twice or not at all: people copy
 //! base URLs from one client to another, and each kind of client has its own half of the path.
 
-use http::{Uri, request::Parts};
+use http::request::Parts;
 
-use super::way::{OPENAI, SHARED, by_credential, forced};
+use super::way::{OPENAI, SHARED, by_credential, forced, redirect, with_path};
 use crate::gateway::dialect::Dialect;
 
 const VERSIONS: [&str; 3] = ["v1", "v1beta", "v1alpha"];
@@ -17,16 +17,8 @@ pub(in crate::gateway) fn complete(head: &mut Parts, provider: Dialect, has_fron
     if head.uri.path().starts_with("/v1beta/models/") {
         return;
     }
-    let Some(path) = meant(head, provider, has_front) else { return };
-    let target = match head.uri.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path,
-    };
-    let Ok(target) = target.parse() else { return };
-    let mut parts = head.uri.clone().into_parts();
-    parts.path_and_query = Some(target);
-    if let Ok(uri) = Uri::from_parts(parts) {
-        head.uri = uri;
+    if let Some(target) = meant(head, provider, has_front).and_then(|path| with_path(&head.uri, &path)) {
+        redirect(&mut head.uri, target);
     }
 }
 

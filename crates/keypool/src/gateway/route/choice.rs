@@ -8,7 +8,7 @@ use tower_keypool::KeyPool;
 use super::{
     providers::{Beside, FRONT, Others},
     task::{COMPACT, Task, other_task, task},
-    way::{COMPATIBLE, Dialects, Own, Way, behind, by_credential, forced, unforced, unprefixed},
+    way::{COMPATIBLE, Dialects, Own, Way, behind, by_credential, forced, redirect, unforced, unprefixed, with_path},
 };
 use crate::gateway::dialect::Dialect;
 
@@ -41,13 +41,11 @@ impl<S> Chosen<S> {
         Self { dialect, way: Way::Through, target, home: Some(other), named: false }
     }
 
-    /// Gives the head of the request the path that its provider knows. Who it names as its host stays: that is looked at
-    /// by whoever lets it in.
+    /// Gives the head of the request the path that its provider knows.
     pub(in crate::gateway) fn direct(&mut self, uri: &mut Uri) {
-        let Some(target) = self.target.take() else { return };
-        let mut parts = std::mem::take(uri).into_parts();
-        parts.path_and_query = Some(target.clone());
-        *uri = Uri::from_parts(parts).unwrap_or_else(|_| target.into());
+        if let Some(target) = self.target.take() {
+            redirect(uri, target);
+        }
     }
 }
 
@@ -131,11 +129,7 @@ fn spoken(provider: Dialect, head: (&HeaderMap, &Uri)) -> Dialect {
 
 /// A path behind the version, as providers of other dialects know it.
 fn versioned(uri: &Uri, rest: &str) -> Option<PathAndQuery> {
-    let target = match uri.query() {
-        Some(query) => format!("/v1{rest}?{query}"),
-        None => format!("/v1{rest}"),
-    };
-    target.parse().ok()
+    with_path(uri, &format!("/v1{rest}"))
 }
 
 /// The model that a native path names: `/v1beta/models/NAME:verb`.

@@ -243,11 +243,22 @@ pub(in crate::gateway) fn unprefixed(uri: &Uri) -> Option<PathAndQuery> {
 
 fn moved(uri: &Uri, path: &str) -> Way {
     let path = if path.is_empty() { "/" } else { path };
-    let target = match uri.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
-    target.parse().map_or(Way::Through, Way::Moved)
+    with_path(uri, path).map_or(Way::Through, Way::Moved)
+}
+
+/// A path with the query of this address.
+pub(super) fn with_path(uri: &Uri, path: &str) -> Option<PathAndQuery> {
+    match uri.query() {
+        Some(query) => format!("{path}?{query}").parse().ok(),
+        None => path.parse().ok(),
+    }
+}
+
+/// Gives an address another path. Who it names as its host stays: that is looked at by whoever lets it in.
+pub(super) fn redirect(uri: &mut Uri, target: PathAndQuery) {
+    let mut parts = std::mem::take(uri).into_parts();
+    parts.path_and_query = Some(target.clone());
+    *uri = Uri::from_parts(parts).unwrap_or_else(|_| target.into());
 }
 
 #[cfg(test)]
