@@ -61,9 +61,12 @@ pub(super) fn answer(granted: &Granted, head: &Parts, body: &[u8]) -> Verdict {
 /// The first object of a stream whose status is good.
 pub(super) fn first_event(granted: &Granted, head: &Parts, data: &[u8], named_error: bool) -> Verdict {
     let wall = granted.pool.clock().wall();
-    let answer = Answer::new(head.status, &head.headers, data, wall).event();
-    let verdict = granted.pool.provider().judge(&asked(granted, &answer));
-    let verdict = if verdict.is_success() && named_error { unknown_error() } else { verdict };
+    let judge = |data: &[u8]| {
+        let answer = Answer::new(head.status, &head.headers, data, wall).event();
+        granted.pool.provider().judge(&asked(granted, &answer))
+    };
+    let verdict = judge(data);
+    let verdict = if verdict.is_success() && named_error { of_named(data, judge) } else { verdict };
     completed(granted, head, verdict)
 }
 
@@ -107,10 +110,11 @@ pub(super) fn spoken(granted: &Granted, head: &Parts, verdict: Verdict) -> Verdi
 /// An error inside of a stream that has been handed up. `None` where the provider sees none in it.
 pub(super) fn later_event(teller: &Teller, found: &Found) -> Option<Verdict> {
     let (wall, headers) = (teller.pool().clock().wall(), HeaderMap::new());
-    let verdict = teller.pool().provider().judge(&Answer::new(StatusCode::OK, &headers, &found.data, wall).event());
+    let judge =
+        |data: &[u8]| teller.pool().provider().judge(&Answer::new(StatusCode::OK, &headers, data, wall).event());
+    let verdict = judge(&found.data);
     if verdict.is_success() {
-        // Whatever is in it, it calls itself an error.
-        return found.named.then(|| broken(&unknown_error()));
+        return found.named.then(|| broken(&of_named(&found.data, judge)));
     }
     Some(broken(&verdict))
 }
@@ -225,6 +229,15 @@ fn completed(granted: &Granted, head: &Parts, verdict: Verdict) -> Verdict {
 /// With the model that was asked for, whose name the provider may echo.
 fn asked<'a>(granted: &'a Granted, answer: &Answer<'a>) -> Answer<'a> {
     Answer { named_in: granted.named_in, ..answer.asked(granted.model.as_deref()) }
+}
+
+/// Of an event that calls itself an error, and whose object does not: its members are the error's own (`DashScope`'s are).
+/// Whatever is in it, it is one.
+#[cold]
+fn of_named(data: &[u8], judge: impl Fn(&[u8]) -> Verdict) -> Verdict {
+    let wrapped = [b"{\"type\":\"error\",\"error\":", data, b"}"].concat();
+    let verdict = judge(&wrapped);
+    if verdict.is_success() { unknown_error() } else { verdict }
 }
 
 fn unknown_error() -> Verdict {

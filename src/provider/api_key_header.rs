@@ -9,11 +9,14 @@ use super::{
     Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat,
     aws::{self, AWS},
     by_status::{BY_STATUS, EDGE, REDIRECTS},
-    complaint::{Complaint, Mark::Waits},
+    complaint::{
+        Complaint,
+        Mark::{Is, IsLike, Waits},
+    },
     credentials,
     envelope::Envelope,
     rate_headers::{self, Axis},
-    rule::{HOUR, Rule, decide, rule, ruling},
+    rule::{HOUR, Rule, decide, probed, rule, ruling},
     target::{segment, set_path_and_query, set_query},
 };
 use crate::{
@@ -22,7 +25,8 @@ use crate::{
     verdict::{Elsewhere as E, Scope as S, Until as U, Verdict, VerdictKind as K},
 };
 
-/// Any API that takes a key in a header or in the query, judged by its status codes and `Retry-After`.
+/// Any API that takes a key in a header or in the query, judged by its status codes and `Retry-After`, and
+/// where it refuses a key by what it says of a used-up quota (`quota_exceeded`, `insufficient_credits`).
 ///
 /// ```
 /// use http::Request;
@@ -173,6 +177,18 @@ impl ApiKeyHeader {
 
 /// What this provider knows more than a bare status: that the key is the only credential.
 const RULES: &[Rule] = &[
+    // Words that many have for it (ElevenLabs with a 401).
+    rule(
+        &[401, 402, 403],
+        &[
+            IsLike("quota_exceeded"),
+            Is("insufficient_quota"),
+            IsLike("insufficient_credit"),
+            IsLike("insufficient_balance"),
+        ],
+        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).heeding(31 * 24 * HOUR),
+        "This key's quota or credit is used up: wait until it begins anew, raise it, or add another account's key.",
+    ),
     rule(
         &[401],
         &[],
@@ -282,6 +298,13 @@ impl Provider for ApiKeyHeader {
         let envelope = Envelope::open(answer.body);
         let mut said = Complaint::of(answer, Some(&envelope));
         said.tell(&envelope.text);
+        let error = envelope.error();
+        let detail = error.and_then(|error| error.get("detail"));
+        for of in [error, detail].into_iter().flatten() {
+            for word in ["code", "status", "type"].iter().filter_map(|name| of.get(name)?.as_str()) {
+                said.say(word);
+            }
+        }
         aws::say(&mut said, &envelope, answer);
         said.wait = said.wait.or_else(|| said.wait_in_text()).or_else(|| restored(answer));
         decide(&[REDIRECTS, EDGE, AWS, RULES, BY_STATUS], said, answer)

@@ -20,6 +20,8 @@ pub(super) struct Envelope<'a> {
     pub(super) text: Cow<'a, str>,
     /// The value that tells of the error: taken out of an array or an event, mended where it was cut short.
     pub(super) json: Option<Value>,
+    /// It was an item of a list.
+    pub(super) listed: bool,
     /// It was cut short.
     cut: bool,
 }
@@ -30,11 +32,13 @@ impl<'a> Envelope<'a> {
         let text = String::from_utf8_lossy(&body[..body.len().min(ENOUGH)]);
         let whole = value(&text).or_else(|| in_events(&text));
         let cut = whole.is_none();
-        let json = whole.or_else(|| mended(&text)).map(unwrapped);
+        let json = whole.or_else(|| mended(&text));
+        let listed = json.as_ref().is_some_and(Value::is_array);
+        let json = json.map(unwrapped);
         if let Some(code) = json.as_ref().and_then(edge_code) {
-            return Self { text: format!("error code: {code}").into(), json: None, cut: false };
+            return Self { text: format!("error code: {code}").into(), json: None, listed: false, cut: false };
         }
-        Self { text, json, cut }
+        Self { text, json, listed, cut }
     }
 
     /// The same of a limit: where the whole message is the text of another's error, as gateways pass on what they were told,
@@ -51,7 +55,7 @@ impl<'a> Envelope<'a> {
 
     /// Of an error that was no text.
     pub(super) fn of(json: Value) -> Self {
-        Self { text: Cow::Borrowed(""), json: Some(json), cut: false }
+        Self { text: Cow::Borrowed(""), json: Some(json), listed: false, cut: false }
     }
 
     /// Opens a body whose status was good; `None` unless it is an error all the same.
@@ -68,7 +72,10 @@ impl<'a> Envelope<'a> {
         let wrapping = |name: &String| matches!(name.as_str(), "error" | "type" | "request_id" | "user_id" | OUTCOME);
         let bare = || {
             json.as_object().is_some_and(|members| {
-                members.keys().all(wrapping) || members.iter().all(is_beside_an_outcome) || is_chat_of_nothing(members)
+                is_of_kind_error(json)
+                    || members.keys().all(wrapping)
+                    || members.iter().all(is_beside_an_outcome)
+                    || is_chat_of_nothing(members)
             })
         };
         (told(json).is_some() && (event || bare())).then_some(envelope)
@@ -174,7 +181,13 @@ fn told(json: &Value) -> Option<&Value> {
         .or_else(|| json.get("response")?.get("error").filter(present))
         .or_else(|| json.get("choices")?.get(0)?.get("error").filter(present))
         .or_else(|| (json.get("type")?.as_str()? == "error").then_some(json))
+        .or_else(|| is_of_kind_error(json).then_some(json))
         .or_else(|| json.get(OUTCOME).filter(|outcome| outcome.get("status_code").is_some_and(|code| *code != 0)))
+}
+
+/// Whether a value calls itself an error as others call themselves a list or a completion: vLLM's.
+fn is_of_kind_error(json: &Value) -> bool {
+    json.get("object").is_some_and(|kind| kind == "error") && json.get("message").is_some_and(Value::is_string)
 }
 
 /// Of an error of the network in front (Cloudflare's, as it writes them to whoever takes JSON) its number: it says the same

@@ -38,6 +38,20 @@ const OUTCOMES: &[(u64, u16)] = &[
 ];
 
 const WORDS: &[(&str, u16)] = &[
+    // DashScope's.
+    ("InvalidParameter", 400),
+    ("DataInspectionFailed", 400),
+    ("InvalidApiKey", 401),
+    ("AccessDenied", 403),
+    ("ModelNotFound", 404),
+    ("Throttling", 429),
+    ("Throttling.RateQuota", 429),
+    ("Throttling.BurstRate", 429),
+    ("Throttling.AllocationQuota", 429),
+    ("InternalError", 500),
+    // vLLM's.
+    ("BadRequestError", 400),
+    ("NotFoundError", 404),
     ("invalid_request_error", 400),
     ("invalid_request", 400),
     ("context_length_exceeded", 400),

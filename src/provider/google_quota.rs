@@ -32,6 +32,8 @@ pub(super) struct Quota {
     pub(super) model: Option<String>,
     /// What the account pays.
     pub(super) tier: Option<Tier>,
+    /// One of searches is out (`SearchGroundingRequestsPerDay…`): the model itself answers as before.
+    pub(super) of_searches: bool,
 }
 
 /// A limit that a line of the message names.
@@ -100,6 +102,10 @@ pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
 impl Quota {
     fn add(&mut self, id: &str, metric: &str, amount: Option<u64>) {
         self.tier = self.tier.take().or_else(|| tier(id)).or_else(|| tier(metric));
+        if is_of_searches(id) || is_of_searches(metric) {
+            self.of_searches = true;
+            return;
+        }
         let span = span(id).or_else(|| span(metric));
         let hit = match (amount, span) {
             (Some(0), _) => Hit::Zero,
@@ -140,6 +146,12 @@ fn tier(name: &str) -> Option<Tier> {
         paid.get_or_insert(Tier::Paid);
     }
     paid
+}
+
+/// Whether a quota counts what a model looks up, and not what it is asked.
+fn is_of_searches(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.contains("grounding")
 }
 
 /// What no window stands for: `…PerMonth…`, `…ConcurrentSessions…`.

@@ -18,6 +18,12 @@ use crate::verdict::retry_after;
 /// Details beyond this many are not read.
 const MOST_DETAILS: usize = 32;
 
+/// Our word for an error that came in a list.
+pub(super) const LISTED: &str = "LISTED";
+
+/// Our word for a quota of what a model looks up.
+pub(super) const SEARCHES: &str = "SEARCH_QUOTA";
+
 /// Reads an error; `status` is taken from inside where the outer one was good.
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let mut said = Complaint::of(answer, Some(envelope));
@@ -40,6 +46,9 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
             said.say(word);
         }
     }
+    if envelope.listed {
+        said.say(LISTED);
+    }
     if answer.status.is_success() {
         said.status = inner_status(error).unwrap_or(500);
     }
@@ -51,7 +60,11 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     said.wait_at_least(delays.max());
     if said.is_of_limits() {
         let quota = google_quota::read(&details, message);
-        said.hit = quota.hit.or_else(|| google_quota::hit_of(&said));
+        if quota.of_searches && quota.hit.is_none() {
+            said.say(SEARCHES);
+        } else {
+            said.hit = quota.hit.or_else(|| google_quota::hit_of(&said));
+        }
         said.news.violations = quota.violations;
         said.news.decisive = quota.decisive;
         said.news.tier = quota.tier;

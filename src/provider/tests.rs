@@ -46,13 +46,15 @@ fn sentences() -> Vec<String> {
             _ => {}
         }
     }
-    let tables: [&[Rule]; 10] = [
+    let tables: [&[Rule]; 12] = [
         gemini::rules::RULES,
         gemini::left::LEFT,
         openai::rules::RULES,
         openai::money::MONEY,
         openai::asked::ASKED,
         openai::limits::LIMITS,
+        openai::limits::RATES,
+        anthropic::rules::LEFT,
         anthropic::rules::RULES,
         by_status::EDGE,
         by_status::PAGES,

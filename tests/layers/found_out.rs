@@ -102,6 +102,19 @@ async fn keys_that_are_refused_unread_are_out_when_nobody_is_served() {
     assert_eq!(pool.snapshot().disabled_keys, 2, "three strikes");
 }
 
+/// The body names the model there; errors of the paths that are compatible with another API come in a list.
+#[tokio::test(start_paused = true)]
+async fn keys_that_are_refused_on_a_native_path_are_out_for_its_model() {
+    let pool = pool(Gemini::new(), 2);
+    let (statuses, calls) = all(&pool, "/v1beta/interactions", 20, 401, UNREAD).await;
+    assert_eq!((statuses[19], calls), (503, 6), "{statuses:?}");
+    assert_eq!(all(&pool, FLASH, 2, 200, OK).await.0, [200, 200], "another model's");
+    let pool = self::pool(Gemini::new(), 2);
+    let (statuses, _) = all(&pool, "/v1beta/openai/chat/completions", 20, 401, &format!("[{UNREAD}]")).await;
+    assert_eq!(statuses, [401; 20]);
+    assert_eq!(ready(&pool), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_caller_who_is_refused_unread_takes_no_key_from_those_who_are_served() {
     let pool = pool(Gemini::new(), 6);

@@ -7,6 +7,7 @@ mod meaning;
 mod met;
 mod pooled;
 mod recorded;
+mod reported;
 mod sample;
 mod samples;
 mod threads;

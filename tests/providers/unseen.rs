@@ -626,7 +626,7 @@ fn quotas_of_other_spans_are_called_so() {
         gemini(429, &body)
     };
     for (id, kind, word) in [
-        ("GroundingRequestsPerMonthPerProject", K::QuotaExhausted, "month"),
+        ("GenerateRequestsPerMonthPerProject", K::QuotaExhausted, "month"),
         ("GenerateRequestsPerHourPerProject", K::RateLimited, "per hour"),
         ("BidiGenerateContentConcurrentSessionsPerProject-FreeTier", K::RateLimited, "sessions"),
         ("GenerateRequestsPerMinutePerProject", K::RateLimited, "per minute"),
@@ -635,7 +635,7 @@ fn quotas_of_other_spans_are_called_so() {
         assert_eq!((verdict.kind(), verdict.scope_of()), (kind, S::OwnerLane), "{id}");
         assert!(verdict.advice_of().contains(word), "{id}: {}", verdict.advice_of());
     }
-    assert!(matches!(quota("GroundingRequestsPerMonthPerProject").until_of(), U::Probed(_)));
+    assert!(matches!(quota("GenerateRequestsPerMonthPerProject").until_of(), U::Probed(_)));
 }
 
 #[test]

@@ -14,7 +14,12 @@ use super::{
     by_status::{BY_STATUS, EDGE, FORMS, PAGES, REDIRECTS},
     credentials::{self, X_API_KEY},
     envelope::Envelope,
-    openai::{asked::ASKED, limits::LIMITS, money::MONEY, rules::RULES as OTHERS},
+    openai::{
+        asked::ASKED,
+        limits::{LIMITS, RATES},
+        money::MONEY,
+        rules::RULES as OTHERS,
+    },
     rule::decide,
 };
 use crate::{
@@ -120,7 +125,7 @@ impl Provider for Anthropic {
         if answer.status.is_success() || answer.status.is_informational() {
             return match Envelope::open_good(answer.body, answer.event) {
                 Some(envelope) => decide(
-                    &[FORMS, rules::RULES, OTHERS, MONEY, ASKED, LIMITS, BY_STATUS],
+                    &[FORMS, rules::RULES, OTHERS, MONEY, ASKED, LIMITS, rules::LEFT, RATES, BY_STATUS],
                     said::read(&envelope, answer),
                     answer,
                 ),
@@ -133,7 +138,21 @@ impl Provider for Anthropic {
         aws::say(&mut said, &envelope, answer);
         // Others speak its language with words of their own (Zhipu's numbers): what these mean stands in one place.
         decide(
-            &[REDIRECTS, EDGE, AWS, PAGES, FORMS, rules::RULES, OTHERS, MONEY, ASKED, LIMITS, BY_STATUS],
+            &[
+                REDIRECTS,
+                EDGE,
+                AWS,
+                PAGES,
+                FORMS,
+                rules::RULES,
+                OTHERS,
+                MONEY,
+                ASKED,
+                LIMITS,
+                rules::LEFT,
+                RATES,
+                BY_STATUS,
+            ],
             said,
             answer,
         )

@@ -55,6 +55,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("credit balance is too low to access "),
             Begins("credit balance is too low"),
             Begins("you're out of extra usage"),
+            Begins("third-party apps now draw from your extra usage"),
         ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("CREDIT_BALANCE_TOO_LOW"),
         "The organization's credit is used up: buy credits in the Anthropic console.",
@@ -116,13 +117,6 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("LOCATION"),
         "The provider does not serve this machine's address: use an exit address in a country that it serves.",
     ),
-    // A key may lack a model, and a caller may ask for what nobody may have; a second owner tells which.
-    rule(
-        &[403],
-        &[Is("permission_error")],
-        ruling(K::InvalidKey, S::KeyLane, U::Lifted, E::OtherKey).unclear(),
-        "This key may not use what was asked for: check its workspace's permissions.",
-    ),
     // Capacity is nobody's quota.
     rule(
         &[],
@@ -139,22 +133,20 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[400, 429],
         &[
             Begins("extra usage is required for long context "),
+            Begins("usage credits are required for long context "),
             Begins("long context beta is not yet available for this subscription"),
         ],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("LONG_CONTEXT_NOT_ENABLED").retries(7),
         "The organization does not pay for prompts as long as this one: switch extra usage on in its console.",
     ),
-    // Rates.
-    rule(
-        &[429],
-        &[Is("rate_limit_error"), Is("ramp_limit_exceeded")],
-        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(26 * HOUR),
-        "The organization is at its rate limit for this family of models: give its keys these limits, or wait.",
-    ),
     // The model.
     rule(
         &[404],
-        &[All(&[Is("not_found_error"), Begins("model: ")])],
+        &[
+            All(&[Is("not_found_error"), Begins("model: ")]),
+            // As it names them to people.
+            All(&[Is("not_found_error"), Begins("claude "), Says("is not available")]),
+        ],
         ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
         "No such model: check the model's name.",
     ),
@@ -171,6 +163,24 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     ),
 ];
 
+/// What is left where nobody who speaks Anthropic's language (`openai`'s tables) has a word of its own.
+pub(in crate::provider) const LEFT: &[Rule] = &[
+    // Rates.
+    rule(
+        &[429],
+        &[Is("rate_limit_error"), Is("ramp_limit_exceeded")],
+        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(26 * HOUR),
+        "The organization is at its rate limit for this family of models: give its keys these limits, or wait.",
+    ),
+    // A key may lack a model, and a caller may ask for what nobody may have; a second owner tells which.
+    rule(
+        &[403],
+        &[Is("permission_error")],
+        ruling(K::InvalidKey, S::KeyLane, U::Lifted, E::OtherKey).unclear(),
+        "This key may not use what was asked for: check its workspace's permissions.",
+    ),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,5 +189,6 @@ mod tests {
     #[test]
     fn rows_are_complete() {
         check(RULES);
+        check(LEFT);
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         Answer,
         complaint::Complaint,
         envelope::Envelope,
-        error_words,
+        error_words, long_quota,
         rate_headers::{self, Axis},
     },
     verdict::{RateHeader, retry_after},
@@ -23,8 +23,13 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let mut message: &str = envelope.message();
     if let Some(error) = envelope.error() {
         let detail = error.get("details").and_then(|details| details.get("error_code"));
-        for word in [detail, error.get("type")].into_iter().flatten().filter_map(Value::as_str) {
-            said.say(word);
+        for word in [detail, error.get("type"), error.get("code")].into_iter().flatten() {
+            match word {
+                Value::String(word) => said.say(word),
+                // Of gateways that speak its language (Zhipu's).
+                Value::Number(number) => said.say(&number.to_string()),
+                _ => {}
+            }
         }
         message = error.as_str().or_else(|| error.get("message")?.as_str()).unwrap_or(message);
         if answer.status.is_success() {
@@ -33,7 +38,14 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     }
     said.tell(message);
     let remaining = rates(answer.headers, Some(answer.now));
-    said.wait = said.wait.or_else(|| rate_headers::restored(&remaining)).or_else(|| unified(answer));
+    said.wait = said
+        .wait
+        .or_else(|| rate_headers::restored(&remaining))
+        .or_else(|| unified(answer))
+        .or_else(|| said.wait_in_text());
+    if said.wait.is_none() {
+        said.hit = long_quota::hit_of(&said);
+    }
     said.news.remaining = remaining;
     said
 }

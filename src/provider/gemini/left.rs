@@ -2,7 +2,8 @@
 
 use crate::{
     provider::{
-        complaint::Mark::{Apart, Begins, InBody, Is},
+        complaint::Mark::{All, Apart, Begins, InBody, Is},
+        google_rpc::LISTED,
         rule::{HOUR, Rule, probed, rule, ruling},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
@@ -12,13 +13,14 @@ use crate::{
 pub(in crate::provider) const LEFT: &[Rule] = &[
     rule(
         &[401],
-        &[InBody],
+        // Errors of the OpenAI-compatible paths come in a list.
+        &[All(&[InBody, Is(LISTED)])],
         ruling(K::Misconfigured, S::Caller, U::Now, E::OtherKey).unclear(),
         "Keys of one kind are refused here alone (AQ. keys are reported to be, on OpenAI-compatible paths): use native paths.",
     ),
     rule(
         &[401],
-        &[Apart],
+        &[Apart, InBody],
         ruling(K::InvalidKey, S::KeyLane, U::Lifted, E::OtherKey).unclear(),
         "The key is not accepted on this path, without a clear reason: see whether it serves models.",
     ),

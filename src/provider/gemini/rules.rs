@@ -7,6 +7,7 @@ use crate::{
             Hit,
             Mark::{All, Begins, Frames, Hits, Is, IsLike, Says, Waits, Whole},
         },
+        google_rpc::SEARCHES,
         rule::{HOUR, Rule, probed, rule, ruling, seconds},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
@@ -246,6 +247,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::ModelUnavailable, S::OwnerLane, seconds(24 * HOUR), E::OtherKey).code("BILLED_USERS_ONLY"),
         "Only projects with billing may use this model: use a paid project's key, or another model.",
     ),
+    // A model that no address in this country is served, whosever the key is.
+    rule(
+        &[400, 403],
+        &[Begins("image generation is not available in your country")],
+        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("LOCATION_OF_MODEL"),
+        "The provider serves this model in other countries only: use an exit address there, or another model.",
+    ),
     // Our address.
     rule(
         &[400, 403],
@@ -270,6 +278,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ],
         ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).code("CACHE_STORAGE"),
         "The project's tier keeps no caches of this size (a free one keeps none): use a paid project's key, or delete some.",
+    ),
+    // Of what it looks up: requests without a search go on.
+    rule(
+        &[429],
+        &[Is(SEARCHES)],
+        ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).retries(7),
+        "The project's searches are used up (a free one may have none): use a paid project's key, or ask without google_search.",
     ),
     // Quotas.
     rule(

@@ -18,6 +18,13 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
         ruling(K::CallerFault, S::Caller, U::Now, E::No),
         "The provider has no such option of streams: leave stream_options out.",
     ),
+    // Of a model that another path serves.
+    rule(
+        &[400, 404],
+        &[Begins("model is only supported in ")],
+        ruling(K::CallerFault, S::Caller, U::Now, E::No).code("WRONG_PATH"),
+        "The model is served at another path of the API: the answer's body names it.",
+    ),
     // The model.
     rule(
         &[401],
@@ -44,8 +51,15 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
             Is("model_not_available"),
             Begins("model "),
             Begins("access to model "),
+            Begins("you are not allowed to sample from this model"),
             Begins("api key does not have permission to use the model "),
         ],
+        ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
+        "This model does not exist, or this key's account has no access to it: check the model's name.",
+    ),
+    rule(
+        &[400],
+        &[Is("model_not_found")],
         ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
         "This model does not exist, or this key's account has no access to it: check the model's name.",
     ),

@@ -55,7 +55,8 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
     ),
     rule(
         &[],
-        &[Is("server_is_overloaded")],
+        // The second is new-api's, of all who serve a key's group.
+        &[Is("server_is_overloaded"), Begins("当前分组上游负载已饱和")],
         ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
         "The provider has no capacity for this model now: wait, or fall back to another model.",
     ),
@@ -84,11 +85,25 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
             .heeding_between(600, 26 * HOUR),
         "The account's free allocation of the day is used up, whatever the model: it is back at midnight UTC; add another account's key.",
     ),
+    // Of a subscription; it says when it begins anew, which may be in a week.
+    rule(
+        &[429],
+        &[Is("usage_limit_reached")],
+        ruling(K::QuotaExhausted, S::OwnerLane, U::Backoff, E::OtherKey).heeding(31 * 24 * HOUR),
+        "The subscription's usage is at its end: wait as long as stated, or add another account's key.",
+    ),
+    rule(
+        &[429],
+        &[Hits(Hit::Zero)],
+        ruling(K::ModelUnavailable, S::OwnerLane, seconds(24 * HOUR), E::OtherKey).code("LIMIT_ZERO"),
+        "The account's tier does not include this model: use a key of a higher tier, or another model.",
+    ),
     rule(
         &[429],
         &[
             Hits(Hit::Day),
-            Is("usage_limit_reached"),
+            // xAI's.
+            Begins("you've used all the included free usage "),
             IsLike("free_tier_daily"),
             Is("SetLimitExceeded"),
             // Zhipu's.
@@ -106,6 +121,9 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
             Hits(Hit::Month),
             Begins("free tier of the model has been exhausted"),
             Begins("you've reached your usage limit "),
+            // Kimi's.
+            Begins("you've reached your weekly "),
+            Begins("you've reached your monthly "),
             Is("QuotaExceeded"),
             Is("1310"),
         ],
@@ -133,39 +151,41 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
         ruling(K::RateLimited, S::Owner, U::Backoff, E::OtherKey).heeding(26 * HOUR),
         "The account is at its rate limit: wait as long as stated, or add a key of another account.",
     ),
-    rule(
-        &[429],
-        &[
-            IsLike("rate_limit"),
-            IsLike("ratelimit"),
-            IsLike("_quota_exceeded"),
-            IsLike("throttling"),
-            IsLike("free_tier_per_minute"),
-            // Together's.
-            IsLike("request_limited"),
-            IsLike("token_limited"),
-            Begins("max parallel request limit reached"),
-            Is("limit_requests"),
-            Is("limit_burst_rate"),
-            // Zhipu's.
-            Is("1302"),
-            Is("1303"),
-            // MiniMax's: requests, tokens.
-            Is("1002"),
-            Is("1039"),
-            Is("1041"),
-            Begins("you have been rate limited"),
-            Begins("too many requests for team "),
-            Begins("too many tokens for team "),
-            Is("requests"),
-            Is("tokens"),
-            Is(RATE),
-            Waits,
-        ],
-        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(26 * HOUR),
-        "The account is at its rate limit for this model: give its keys these limits, or add a key of another account.",
-    ),
 ];
+
+/// Rates, where no quota decides.
+pub(in crate::provider) const RATES: &[Rule] = &[rule(
+    &[429],
+    &[
+        IsLike("rate_limit"),
+        IsLike("ratelimit"),
+        IsLike("_quota_exceeded"),
+        IsLike("throttling"),
+        IsLike("free_tier_per_minute"),
+        // Together's.
+        IsLike("request_limited"),
+        IsLike("token_limited"),
+        Begins("max parallel request limit reached"),
+        Is("limit_requests"),
+        Is("limit_burst_rate"),
+        // Zhipu's.
+        Is("1302"),
+        Is("1303"),
+        // MiniMax's: requests, tokens.
+        Is("1002"),
+        Is("1039"),
+        Is("1041"),
+        Begins("you have been rate limited"),
+        Begins("too many requests for team "),
+        Begins("too many tokens for team "),
+        Is("requests"),
+        Is("tokens"),
+        Is(RATE),
+        Waits,
+    ],
+    ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(26 * HOUR),
+    "The account is at its rate limit for this model: give its keys these limits, or add a key of another account.",
+)];
 
 #[cfg(test)]
 mod tests {
@@ -175,5 +195,6 @@ mod tests {
     #[test]
     fn rows_are_complete() {
         check(LIMITS);
+        check(RATES);
     }
 }

@@ -133,7 +133,7 @@ impl Provider for OpenAi {
         if answer.status.is_success() || answer.status.is_informational() {
             return match Envelope::open_good(answer.body, answer.event) {
                 Some(envelope) => decide(
-                    &[FORMS, rules::RULES, money::MONEY, asked::ASKED, limits::LIMITS, BY_STATUS],
+                    &[FORMS, rules::RULES, money::MONEY, asked::ASKED, limits::LIMITS, limits::RATES, BY_STATUS],
                     said::read(&envelope, answer),
                     answer,
                 ),
@@ -145,7 +145,19 @@ impl Provider for OpenAi {
         let mut said = said::read(&envelope, answer);
         aws::say(&mut said, &envelope, answer);
         decide(
-            &[REDIRECTS, EDGE, AWS, PAGES, FORMS, rules::RULES, money::MONEY, asked::ASKED, limits::LIMITS, BY_STATUS],
+            &[
+                REDIRECTS,
+                EDGE,
+                AWS,
+                PAGES,
+                FORMS,
+                rules::RULES,
+                money::MONEY,
+                asked::ASKED,
+                limits::LIMITS,
+                limits::RATES,
+                BY_STATUS,
+            ],
             said,
             answer,
         )

@@ -11,6 +11,26 @@ use crate::{
 
 /// The table.
 pub(in crate::provider) const MONEY: &[Rule] = &[
+    // OpenRouter's, of what is under way: it comes back with that.
+    rule(
+        &[402],
+        &[Is("openrouter_in_flight_budget")],
+        ruling(K::RateLimited, S::Owner, U::Backoff, E::OtherKey).heeding(HOUR),
+        "The account's credits are held by what is under way: wait for that to end, or add credits.",
+    ),
+    // DashScope's plans.
+    rule(
+        &[429],
+        &[Begins("week allocated quota exceeded"), Begins("month allocated quota exceeded")],
+        ruling(K::QuotaExhausted, S::Owner, probed(6 * HOUR), E::OtherKey).code("PLAN_QUOTA"),
+        "The plan's quota of a week or a month is used up: wait until it begins anew, or add another account's key.",
+    ),
+    rule(
+        &[429],
+        &[Begins("hour allocated quota exceeded")],
+        ruling(K::QuotaExhausted, S::Owner, U::Backoff, E::OtherKey).code("PLAN_QUOTA").heeding(26 * HOUR),
+        "The plan's quota of some hours is used up: it is tried again at growing intervals; add another account's key.",
+    ),
     // DashScope calls tokens a minute what others call money.
     rule(
         &[429],
@@ -43,6 +63,7 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
         &[401, 402, 403],
         &[
             Begins("key limit exceeded"),
+            Begins("api key budget limit exceeded"),
             // new-api's: a token of its own at its end, or with less than this request may cost.
             Begins("该令牌额度已用尽"),
             Is("pre_consume_token_quota_failed"),
@@ -71,6 +92,10 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
             Begins("account balance is insufficient"),
             Begins("sorry, your account balance is insufficient"),
             Begins("inactive subscription or usage limit reached"),
+            // OpenRouter's, of an organization.
+            Begins("budget limit exceeded"),
+            // xAI's.
+            Begins("you have run out of credits "),
         ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("OUT_OF_CREDITS"),
         "The account's credits are used up: add credits, or raise its budget in the provider's console.",
@@ -105,6 +130,13 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
         ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
         "The account's credit or budget is used up: add credits, or raise its budget in the provider's console.",
+    ),
+    // MiniMax's, which says so as if it had failed.
+    rule(
+        &[500],
+        &[Begins("insufficient balance (1008)")],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("OUT_OF_CREDITS"),
+        "The account's credits are used up: add credits in the provider's console.",
     ),
     rule(
         // Elsewhere these are as like to be of a field of the request's.

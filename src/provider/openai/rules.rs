@@ -23,6 +23,12 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         "The account's privacy settings allow nobody who offers this model: change them, or use another model.",
     ),
     rule(
+        &[403],
+        &[All(&[Is("no_providers_available"), Begins("free credits temporarily have restricted access ")])],
+        ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear().code("FREE_CREDITS_RESTRICTED"),
+        "The account's free credits do not serve this model: pay for credits, or use another model.",
+    ),
+    rule(
         &[400, 401, 403, 404],
         &[
             IsLike("_model_access_denied"),
@@ -62,6 +68,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             // Zhipu's.
             Is("1211"),
             Frames("no such model ", " or task"),
+            // new-api's.
+            Frames("model ", " has not been priced "),
             Begins("model not exist"),
             Begins("model does not exist"),
         ],
@@ -247,6 +255,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("api key has insufficient permissions "),
             Begins("missing scopes"),
             Begins("insufficient permissions"),
+            // Hugging Face's.
+            Begins("authentication method does not have sufficient permissions "),
         ],
         ruling(K::InvalidKey, S::KeyLane, probed(HOUR), E::OtherKey),
         "The key lacks a permission that this call needs: widen its scopes or use a key that has them.",
@@ -257,6 +267,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[Is("unsupported_country_region_territory")],
         ruling(K::Blocked, S::Exit, U::Backoff, E::No),
         "The provider does not serve the country that this machine's address is in: use an exit address elsewhere.",
+    ),
+    // Anthropic's, by its paths for clients of OpenAI.
+    rule(
+        &[403],
+        &[All(&[Is("forbidden"), Begins("request not allowed")])],
+        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("LOCATION"),
+        "The provider does not serve this machine's address: use an exit address in a country that it serves.",
     ),
     rule(
         &[403],

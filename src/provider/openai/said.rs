@@ -105,6 +105,11 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     }
     if said.is_of_limits() {
         let violation = violation(said.message());
+        if violation.is_some_and(|violation| violation.amount == Some(0)) {
+            // No limit, but no entitlement.
+            said.hit = Some(Hit::Zero);
+        }
+        let violation = violation.filter(|violation| violation.amount != Some(0));
         said.news.violations.extend(violation);
         // The account's own limit is another one than the model's.
         said.news.decisive = violation.filter(|_| said.hit.is_none());
@@ -124,8 +129,14 @@ fn is_of_models(said: &Complaint, asked: Option<&str>) -> bool {
 
 /// How long an error asks to wait in a member of its own.
 fn wait_in_members(error: &Value) -> Option<Duration> {
-    const NAMES: [(&str, f64); 4] =
-        [("retry_after_ms", 1e-3), ("retry_after_seconds", 1.0), ("retry_after", 1.0), ("retryAfter", 1.0)];
+    const NAMES: [(&str, f64); 5] = [
+        ("retry_after_ms", 1e-3),
+        ("retry_after_seconds", 1.0),
+        ("retry_after", 1.0),
+        ("retryAfter", 1.0),
+        // Of subscriptions.
+        ("resets_in_seconds", 1.0),
+    ];
     let told = |(name, scale): &(&str, f64)| {
         let seconds = error.get(name)?.as_f64().filter(|told| *told > 0.0)? * scale;
         Some(Duration::try_from_secs_f64(seconds).unwrap_or(retry_after::LONGEST).min(retry_after::LONGEST))

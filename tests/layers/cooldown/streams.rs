@@ -56,6 +56,22 @@ async fn an_error_event_that_says_nothing_is_a_passing_fault() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_an_event_that_calls_itself_an_error_the_members_are_the_errors_own() {
+    let error = r#"{"code":429,"message":"Resource has been exhausted","status":"RESOURCE_EXHAUSTED"}"#;
+    let named = format!("id:1\nevent:error\n:HTTP_STATUS/429\ndata:{error}\n\n");
+    let bench = Bench::new();
+    let response = bench.get(events(full(named.clone()))).await;
+    assert_eq!(kind(&response), VerdictKind::RateLimited);
+    // Later in a stream its key rests all the same.
+    let bench = Bench::new();
+    let response = bench.get(events(full(format!("{}{named}", event("hello", 7))))).await;
+    assert_eq!(kind(&response), VerdictKind::Success);
+    collect(response).await;
+    assert_eq!(bench.told(VerdictKind::Broken), 1);
+    assert!(bench.pool.try_acquire("m").unwrap_err().retry_after().is_some(), "its key rests");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_first_event_is_awaited_5_seconds() {
     let bench = Bench::new();
     let before = bench.now();
