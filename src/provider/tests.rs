@@ -46,8 +46,11 @@ fn sentences() -> Vec<String> {
             _ => {}
         }
     }
-    let tables: [&[Rule]; 12] = [
+    let tables: [&[Rule]; 15] = [
         gemini::rules::RULES,
+        gemini::money::MONEY,
+        gemini::quotas::QUOTAS,
+        gemini::asked::ASKED,
         gemini::left::LEFT,
         openai::rules::RULES,
         openai::money::MONEY,

@@ -1,9 +1,12 @@
 //! Google's Gemini API.
 
+pub(super) mod asked;
 pub(super) mod left;
 mod limited;
 mod limits;
+pub(super) mod money;
 mod path;
+pub(super) mod quotas;
 pub(super) mod rules;
 
 use std::{borrow::Cow, time::Duration};
@@ -190,9 +193,11 @@ impl Provider for Gemini {
     fn judge(&self, answer: &Answer<'_>) -> Verdict {
         if answer.status.is_success() || answer.status.is_informational() {
             return match Envelope::open_good(answer.body, answer.event) {
-                Some(envelope) => {
-                    decide(&[rules::RULES, left::LEFT, BY_STATUS], google_rpc::read(&envelope, answer), answer)
-                }
+                Some(envelope) => decide(
+                    &[rules::RULES, money::MONEY, quotas::QUOTAS, asked::ASKED, left::LEFT, BY_STATUS],
+                    google_rpc::read(&envelope, answer),
+                    answer,
+                ),
                 None if limited::says(answer.body) => decide(&[limited::RULES], Complaint::of(answer, None), answer),
                 None => Verdict::SUCCESS.status(answer.status),
             };
@@ -204,7 +209,11 @@ impl Provider for Gemini {
             envelope = Envelope::of(error);
         }
         let said = google_rpc::read(&envelope, answer);
-        decide(&[REDIRECTS, EDGE, PAGES, rules::RULES, left::LEFT, BY_STATUS], said, answer)
+        decide(
+            &[REDIRECTS, EDGE, PAGES, rules::RULES, money::MONEY, quotas::QUOTAS, asked::ASKED, left::LEFT, BY_STATUS],
+            said,
+            answer,
+        )
     }
 
     fn alarm(&self) -> Option<&'static str> {

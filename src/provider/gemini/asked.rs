@@ -1,0 +1,79 @@
+//! What Gemini's errors mean that speak of what was asked for: a model, or somebody's things.
+
+use crate::{
+    provider::{
+        complaint::Mark::{All, Begins, Frames, Is, Says},
+        rule::{Rule, rule, ruling},
+    },
+    verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
+};
+
+/// The table.
+pub(in crate::provider) const ASKED: &[Rule] = &[
+    // Whose resource it is.
+    rule(
+        &[403, 404],
+        &[
+            Begins("you do not have permission to access "),
+            Begins("cachedcontent not found "),
+            Begins("permission denied on resource "),
+            All(&[Begins("file "), Says("does not exist")]),
+        ],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
+        "The file or cache belongs to another project, or does not exist: it is only seen by keys of the project that made it.",
+    ),
+    rule(
+        &[403],
+        &[Begins("caller does not have permission ")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).unclear(),
+        "What was asked for belongs to another project, or this key's account lacks a permission.",
+    ),
+    rule(
+        &[404],
+        &[
+            Begins("model is no longer available to new users"),
+            Frames("model ", " is no longer available to new users"),
+            Begins("models/ is no longer available to new users"),
+        ],
+        ruling(K::ModelUnavailable, S::OwnerLane, U::Lifted, E::OtherKey).code("MODEL_RETIRED"),
+        "This model is closed to projects that did not use it before: use an older project's key, or another model.",
+    ),
+    rule(
+        &[404],
+        &[
+            Says("is not found for api version"),
+            Is("model_not_found"),
+            Begins("models/"),
+            Begins("model "),
+            Begins("publisher model "),
+            Says("has been deprecated"),
+        ],
+        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
+        "No such model for this API version and method: see the list of models for its exact name.",
+    ),
+    rule(
+        &[404],
+        &[
+            Begins("requested entity was not found "),
+            All(&[Is("NOT_FOUND"), Says("files/")]),
+            All(&[Is("NOT_FOUND"), Says("batches/")]),
+            All(&[Is("NOT_FOUND"), Says("operations/")]),
+            All(&[Is("NOT_FOUND"), Says("cachedcontents/")]),
+            All(&[Is("NOT_FOUND"), Says("filesearchstores/")]),
+            All(&[Is("NOT_FOUND"), Says("corpora/")]),
+        ],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).unclear(),
+        "What was asked for does not exist, or belongs to another project whose keys alone can see it.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::rule::check;
+
+    #[test]
+    fn rows_are_complete() {
+        check(ASKED);
+    }
+}
