@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tower_keypool::{
-    Anthropic, ApiKeyHeader, Elsewhere as E, Gemini, OpenAi, Provider, Scope as S, Until as U, VerdictKind as K,
+    Anthropic, ApiKeyHeader, Elsewhere as E, Gemini, OpenAi, Scope as S, Until as U, VerdictKind as K,
 };
 
 use crate::meaning::{
