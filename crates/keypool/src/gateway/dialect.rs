@@ -81,8 +81,8 @@ impl Dialect {
     pub(super) fn nowhere(self, path: &str) -> Response<Full<Bytes>> {
         if path.contains("/responses/resp_") {
             return self.not_found(
-                "no response is kept here to be asked for, listed or deleted afterwards: what was said is remembered for an \
-                 hour, for a request that names it as previous_response_id",
+                "no such response is known here: one is remembered for an hour, by the process that answered, unless it was \
+                 not to be kept (`store: false`)",
             );
         }
         self.not_found("this path is not translated: chat completions, responses, embeddings, images/generations, audio, messages and models are")

@@ -226,7 +226,7 @@ async fn faults_have_the_shape_that_clients_know() {
     assert_eq!((nowhere.status, &nowhere.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));
     let past = get(&served, "/v1/responses/resp_1", "authorization").await;
     let why = past.json()["error"]["message"].to_string();
-    assert!(past.status == StatusCode::NOT_FOUND && why.contains("no response is kept"), "{past:?}");
+    assert!(past.status == StatusCode::NOT_FOUND && why.contains("no such response is known"), "{past:?}");
     let method = get(&served, path, "authorization").await;
     assert_eq!((method.status, &method.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -148,5 +148,68 @@ async fn items_and_responses_are_named_in_the_place_of_being_said_again() {
         let unkept = if stream { last(&unkept) } else { unkept.json() };
         let again = asking(PLACEHOLDER, json!({ "input": "x", "previous_response_id": unkept["id"] })).await;
         assert_eq!(again.status, StatusCode::BAD_REQUEST);
+    }
+}
+
+#[tokio::test]
+async fn a_response_is_asked_for_and_deleted_afterwards() {
+    let (url, heard) = provider().await;
+    let pool = KeyPool::builder(Gemini::at(&url).unwrap()).key(Key::new(ONE)).wait(Duration::ZERO).build().unwrap();
+    let (served, tenants) = Served::kept(&pool, &url, Records::default()).await;
+    let grant = Grant { name: "alice".into(), token_hash: hash_of(b"kp-alice"), ..Grant::default() };
+    tenants.set(From::Commands, vec![grant]);
+    let asking = async |method: Method, path: &str, token: &str, body: Option<Value>| {
+        let request =
+            Request::builder().method(method).uri(served.url(path)).header("authorization", format!("Bearer {token}"));
+        let request = request.header("content-type", "application/json");
+        ask(request, body.map(|body| body.to_string()).unwrap_or_default()).await
+    };
+    let get = async |path: String| asking(Method::GET, &path, PLACEHOLDER, None).await;
+    for (stream, front) in [(false, "/v1"), (true, "/openai/v1")] {
+        let input = json!([{ "role": "user", "content": "one" }, { "role": "assistant", "content": "1" }, { "role": "user", "content": "two" }]);
+        let body = json!({ "model": "gemini-2.5-flash", "input": input, "stream": stream, "metadata": { "a": "b" } });
+        let made = asking(Method::POST, "/v1/responses", PLACEHOLDER, Some(body)).await;
+        let made = if stream { last(&made) } else { made.json() };
+        let id = made["id"].as_str().unwrap().to_owned();
+        let before = heard.lock().unwrap().len();
+        let again = get(format!("{front}/responses/{id}")).await;
+        assert_eq!((again.status, again.json()), (StatusCode::OK, made.clone()));
+        let items = get(format!("{front}/responses/{id}/input_items?limit=2")).await.json();
+        let texts = |items: &Value| -> Vec<Value> {
+            items["data"].as_array().unwrap().iter().map(|item| item["content"][0]["text"].clone()).collect()
+        };
+        assert_eq!((texts(&items), &items["has_more"]), (vec![json!("two"), json!("1")], &json!(true)), "{items}");
+        assert_eq!(items["data"][1]["content"][0]["type"], "output_text");
+        let after = items["last_id"].as_str().unwrap();
+        let rest = get(format!("{front}/responses/{id}/input_items?after={after}")).await.json();
+        assert_eq!((texts(&rest), &rest["has_more"]), (vec![json!("one")], &json!(false)));
+        let first = get(format!("{front}/responses/{id}/input_items?order=asc&limit=1")).await.json();
+        assert_eq!(texts(&first), [json!("one")]);
+        for wrong in ["input_items?limit=0", "input_items?order=up", "input_items?after=x", "?stream=true"] {
+            let path = format!("{front}/responses/{id}/{wrong}");
+            let answer = get(path.replace("/?", "?")).await;
+            assert_eq!(
+                (answer.status, answer.json()["error"]["type"].as_str()),
+                (StatusCode::BAD_REQUEST, Some("invalid_request_error")),
+                "{wrong}"
+            );
+        }
+        // Nobody else's.
+        let path = format!("{front}/responses/{id}");
+        for method in [Method::GET, Method::DELETE] {
+            assert_eq!(asking(method, &path, "kp-alice", None).await.status, StatusCode::NOT_FOUND);
+        }
+        assert_eq!(asking(Method::GET, &path, "kp-nobody", None).await.status, StatusCode::UNAUTHORIZED);
+        let gone = asking(Method::DELETE, &path, PLACEHOLDER, None).await;
+        assert_eq!((gone.status, &gone.json()["deleted"]), (StatusCode::OK, &json!(true)));
+        for method in [Method::GET, Method::DELETE] {
+            assert_eq!(asking(method, &path, PLACEHOLDER, None).await.status, StatusCode::NOT_FOUND);
+        }
+        let body = json!({ "model": "gemini-2.5-flash", "input": "x", "previous_response_id": id });
+        assert_eq!(
+            asking(Method::POST, "/v1/responses", PLACEHOLDER, Some(body)).await.status,
+            StatusCode::BAD_REQUEST
+        );
+        assert_eq!(heard.lock().unwrap().len(), before, "nobody else is asked for them");
     }
 }

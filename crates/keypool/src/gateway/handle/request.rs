@@ -39,7 +39,7 @@ use crate::{
             choice::{self, Chosen},
             way::Way,
         },
-        translate::{Translation, Translator, answers::Answers, can_be_read, holdings::Holdings},
+        translate::{Translation, Translator, answers::Answers, can_be_read, holdings::Holdings, kept::Kept},
     },
     outgoing::Outgoing,
     status::{Counted, Heard, Outcome, Traffic, Visit, class_of},
@@ -145,6 +145,15 @@ where
         {
             (way, met, named) = (Way::Translated(dialect, task), own, true);
             (home, may_go_unread) = (other.take().or(home), tenant.is_default());
+        }
+        if let Ok((tenant, _)) = &admitted
+            && let Some(kept) = Kept::named(&parts.method, &parts.uri)
+            && let Some(response) = gateway.memory.answer(tenant.name(), &kept, gateway.traffic.now())
+        {
+            self.leave(turn);
+            let mut response = response.map(Said::from);
+            line.end(&mut response, &gateway.traffic);
+            return Ok(counted(visit, Outcome::Answered, limited, response));
         }
         let admitted = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere(parts.uri.path())),

@@ -8,6 +8,7 @@ mod elsewhere;
 mod embedding;
 pub(in crate::gateway) mod holdings;
 mod ignored;
+pub(in crate::gateway) mod kept;
 mod packed;
 pub(in crate::gateway) mod recall;
 mod refusal;

@@ -15,6 +15,8 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use tower_keypool::{Clock, Tick};
 
+use super::kept;
+
 /// It is forgotten after so long, or when all of it together is more, in bytes.
 const LIFE: Duration = Duration::from_secs(60 * 60);
 const MOST: usize = 16 << 20;
@@ -59,9 +61,13 @@ impl Held {
             && (self.bytes > MOST || now.since(*at) > LIFE)
         {
             let Some((_, name)) = self.order.pop_front() else { return };
-            if let Some(gone) = self.all.remove(&name) {
-                self.bytes -= gone.get().len() + name.1.len();
-            }
+            self.remove(&name);
+        }
+    }
+
+    fn remove(&mut self, name: &Name) {
+        if let Some(gone) = self.all.remove(name) {
+            self.bytes -= gone.get().len() + name.1.len();
         }
     }
 }
@@ -75,7 +81,7 @@ struct Reference {
 }
 
 impl Memory {
-    fn find(&self, tenant: &Arc<str>, id: &str, now: Tick) -> Option<Box<RawValue>> {
+    pub(super) fn find(&self, tenant: &Arc<str>, id: &str, now: Tick) -> Option<Box<RawValue>> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.forget(now);
         held.all.get(&(Arc::clone(tenant), id.to_owned())).cloned()
@@ -158,11 +164,23 @@ impl Memory {
                 held.insert((Arc::clone(tenant), named), item.clone(), now);
             }
         }
+        let head = kept::head(response, conversation.len());
         conversation.extend(output);
         if let Ok(whole) = serde_json::value::to_raw_value(&conversation)
             && whole.get().len() <= LONGEST
         {
+            if let Some(head) = head {
+                held.insert((Arc::clone(tenant), kept::head_of(&id)), head, now);
+            }
             held.insert((Arc::clone(tenant), id), whole, now);
+        }
+    }
+
+    /// Forgets these.
+    pub(super) fn drop_all(&self, tenant: &Arc<str>, names: impl IntoIterator<Item = String>) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in names {
+            held.remove(&(Arc::clone(tenant), name));
         }
     }
 }
