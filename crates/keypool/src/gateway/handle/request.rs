@@ -192,22 +192,14 @@ where
             self.leave(turn);
             tidy.apply(&mut parts);
             wish.say_in(&mut parts.extensions);
-            if let Some(belongings) = belongings {
+            let carried = async {
+                let Some(belongings) = belongings else {
+                    return gateway.carry_beside(other, (tenant, &passage), (parts, body), dialect).await;
+                };
                 let (stack, aliases) = (&other.stack, &other.aliases);
                 let quarter = Quarter { stack, belongings: &belongings, aliases, unknown, alone };
-                let carried = Box::pin(quarter.carry((tenant, &passage), (parts, body), dialect));
-                let (outcome, mut response) = match visit.span().cloned() {
-                    None => carried.await,
-                    Some(span) => carried.instrument(span).await,
-                };
-                if response.status().as_u16() >= 400 {
-                    response = Box::pin(reworded(response, dialect, false)).await;
-                }
-                line.end(&mut response, &gateway.traffic);
-                gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
-                return Ok(counted(visit, outcome, limited, response));
-            }
-            let carried = gateway.carry_beside(other, (tenant, &passage), (parts, body), dialect);
+                quarter.carry((tenant, &passage), (parts, body), dialect).await
+            };
             let (outcome, mut response) = match visit.span().cloned() {
                 None => Box::pin(carried).await,
                 Some(span) => Box::pin(carried.instrument(span)).await,

@@ -223,7 +223,7 @@ where
             model: conversation.model.to_string(),
             stream,
             usage: usage_wanted,
-            unique: unique()?,
+            unique: recall::unique()?,
             created: self.created(),
             form,
             repeated,
@@ -389,12 +389,6 @@ fn answer<B>(body: impl Into<Bytes>, served_by: Option<ServedBy>, ignored: &Igno
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     ignored::name(&mut response, served_by, ignored);
     (Outcome::Answered, response)
-}
-
-/// What no other answer is called.
-fn unique() -> Result<String, Fault> {
-    let number = getrandom::u64().map_err(|_| Fault::new(Kind::Internal, "the system has no random numbers"))?;
-    Ok(format!("{number:016x}"))
 }
 
 #[cfg(test)]

@@ -185,6 +185,12 @@ impl Memory {
     }
 }
 
+/// What no other answer is called.
+pub(super) fn unique() -> Result<String, Fault> {
+    let number = getrandom::u64().map_err(|_| Fault::new(Kind::Internal, "the system has no random numbers"))?;
+    Ok(format!("{number:016x}"))
+}
+
 fn text(json: &RawValue) -> Option<String> {
     serde_json::from_str(json.get()).ok()
 }
