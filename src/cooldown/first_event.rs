@@ -187,9 +187,14 @@ impl FirstEvent {
         } else if let Some(value) = text.strip_prefix(b"event:") {
             self.name = match value.trim_ascii() {
                 b"error" => Name::Error,
-                b"ping" | b"message_start" | b"response.created" | b"response.queued" | b"response.in_progress" => {
-                    Name::Opening
-                }
+                b"ping"
+                | b"message_start"
+                | b"response.created"
+                | b"response.queued"
+                | b"response.in_progress"
+                | b"interaction.start"
+                | b"interaction.created"
+                | b"interaction.status_update" => Name::Opening,
                 _ => Name::Other,
             };
         } else if matches!(text.trim_ascii_start().first(), Some(b'{' | b'[')) {

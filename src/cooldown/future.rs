@@ -150,7 +150,9 @@ where
         if status == StatusCode::OK
             && !asked.head
             // Where something is to be said JSON of nothing is no answer, either.
-            && let said = asked.ending.filter(|_| body_head.kind == Kind::Json).map(|_| Framing::Events)
+            && let is_to_speak = (asked.ending.is_some() && body_head.kind == Kind::Json)
+            && let is_retold = (asked.makes && retold == Some(Retold::Whole))
+            && let said = (is_to_speak || is_retold).then_some(Framing::Events)
             && let Some(framing) = body_head.framing(asked).or(said)
         {
             return Err(without_a_word(head, body, framing, asked, granted));
@@ -172,7 +174,10 @@ where
     let in_events = matches!(framing, Some(Framing::Events | Framing::Array));
     // What is packed cannot be masked any more once its head is out: what is small is read before.
     let packed = encoding == Encoding::Gzip && status.is_success() && !in_events && body_head.kind == Kind::Json;
+    let page = body_head.kind == Kind::Page && asked.makes && usage && granted.model.is_some();
     let whole = retold == Some(Retold::Whole) && status.is_success() && !in_events && encoding == Encoding::Plain;
+    // A page says no more to its end.
+    let whole = whole && !page;
     if readable && (failed || packed || whole || small || (status.is_success() && framing.is_some())) {
         let sight = Sight {
             error: failed.then(Box::default),
@@ -190,7 +195,6 @@ where
             _ => hold,
         }));
     }
-    let page = body_head.kind == Kind::Page && asked.makes && usage && granted.model.is_some();
     let verdict = judging::head(&granted, &head, page);
     granted.judge(&verdict);
     let settled = !verdict.is_success();

@@ -83,12 +83,13 @@ impl State {
 
     /// The answer that named the limit says that its window is full; who filled it before it was known was not
     /// counted. Where the provider says when the first of them leaves, they are taken to have come evenly since then.
-    /// A rest as long as the window needs no count.
+    /// Where that is about as long as the window they came just now: the rest alone would end while those that came last still
+    /// count. One as long as the window needs no count.
     fn fill_up(&mut self, lane: u16, owner: u32, limit: Limit, delay: Option<Duration>, now: Now) {
         let (Unit::Requests, Span::Sliding(span), Some(delay)) = (limit.unit, limit.span, delay) else { return };
         // Delays are told in whole seconds, rounded down.
         let left = delay.saturating_add(Duration::from_secs(1));
-        if left >= span {
+        if delay >= span {
             return;
         }
         let first = span.saturating_sub(left);

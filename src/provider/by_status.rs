@@ -1,7 +1,7 @@
 //! What statuses mean where nothing else does: the table that stands behind every provider's own.
 
 use super::{
-    complaint::Mark::{All, Bare, Begins, LeadsTo, Page, Says, Waits},
+    complaint::Mark::{All, Bare, Begins, LeadsTo, Mentions, Page, Says, Waits},
     rule::{HOUR, Rule, rule, ruling},
 };
 use crate::verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K};
@@ -91,13 +91,22 @@ pub(super) const PAGES: &[Rule] = &[
 pub(super) const FORMS: &[Rule] = &[rule(
     &[400, 422],
     &[
-        Says("extra inputs are not permitted"),
-        Says("input should be "),
-        Says("field required"),
-        Says("unexpected keyword"),
-        Says("is not one of "),
-        Says("string should "),
-        Says("cannot find field"),
+        Mentions("extra inputs are not permitted"),
+        Mentions("extra fields not permitted"),
+        Mentions("additional input is not allowed"),
+        Mentions("additional properties are not allowed"),
+        Mentions("input should be "),
+        Mentions("field required"),
+        Mentions("unexpected keyword"),
+        Mentions("is not one of "),
+        Mentions("string should "),
+        Mentions("cannot find field"),
+        // Of JSON schemas.
+        Mentions("is too long - '"),
+        Mentions("is too short - '"),
+        Mentions("is not of type "),
+        Mentions("is not valid under any of the given schemas"),
+        Mentions("does not match "),
     ],
     ruling(K::CallerFault, S::Caller, U::Now, E::No),
     "The request itself is at fault: the answer's body says what to change.",

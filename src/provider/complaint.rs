@@ -28,6 +28,8 @@ pub(super) struct Complaint {
     bare: bool,
     /// The message in lower case: of the error where it could be read, else the whole body.
     message: String,
+    /// There is more of it: nobody knows how it ends.
+    cut: bool,
     /// What of it are the provider's own words.
     own: String,
     /// What the request named as its model.
@@ -83,6 +85,9 @@ pub(super) enum Mark {
     /// They hold this, wherever. Given in lower case. Never enough to blame a key or the way out: a caller may have had a
     /// hand in it.
     Says(&'static str),
+    /// The message holds this, wherever and in whatever quotes. Given in lower case. Whoever has a hand in that takes blame away
+    /// from a key, and never to it.
+    Mentions(&'static str),
     /// A limit of this kind was hit.
     Hits(Hit),
     /// The body is a web page.
@@ -113,6 +118,7 @@ impl Complaint {
             status: answer.status.as_u16(),
             page: !answer.event && !json && is_page(answer.headers, answer.body),
             bare: !json,
+            cut: envelope.is_some_and(Envelope::lacks_its_end),
             asked: answer.asked.map(str::to_owned),
             named_in: answer.named_in,
             wait: crate::verdict::retry_after::header(answer.headers, answer.now),
@@ -136,6 +142,7 @@ impl Complaint {
         while !message.is_char_boundary(end) {
             end -= 1;
         }
+        self.cut |= end < message.len();
         self.message = message[..end].trim_start().to_lowercase();
         self.own = wording::own(&self.message);
         self.unasked = self
@@ -155,6 +162,7 @@ impl Complaint {
             bare: self.bare,
             words: self.words.clone(),
             message: self.message.clone(),
+            cut: self.cut,
             wait: self.wait,
             hit: self.hit,
             location: self.location.clone(),
@@ -191,10 +199,13 @@ impl Complaint {
         self.named_in == NamedIn::Nowhere || self.asked.as_deref().is_some_and(own)
     }
 
-    /// Where a sentence may stand: at the beginning; where nothing is echoed, also behind another one.
+    /// Where a sentence may stand: at the beginning; where nothing is echoed, also behind another one. What looks at a request's
+    /// form begins with the caller's words, and says behind them what it is: of one that is cut nobody knows.
     fn sentences(&self) -> impl Iterator<Item = &str> {
+        let of_a_form = self.cut && matches!(self.status, 400 | 422);
         let later = self.is_of_the_key().then(|| wording::later_sentences(&self.own));
-        std::iter::once(self.own.as_str()).chain(later.into_iter().flatten())
+        let first = (!of_a_form).then_some(self.own.as_str());
+        first.into_iter().chain(later.into_iter().flatten())
     }
 
     /// Takes the longer of two waits.
@@ -237,9 +248,11 @@ impl Complaint {
                     || self.is_of_the_key() && wording::begins(text, &format!("{} ", sentence.trim_end()))
             }),
             Mark::Frames(before, after) => self.sentences().any(|text| wording::frames(text, before, after)),
+            Mark::Whole(_) if self.cut => false,
             Mark::Whole(text) => wording::is_whole(&self.message, text) && wording::is_whole(&self.own, text),
             Mark::Says(part) if self.page => self.message.contains(part),
             Mark::Says(part) => self.own.contains(part),
+            Mark::Mentions(part) => self.message.contains(part),
             Mark::Hits(hit) => self.hit == Some(*hit),
             Mark::Page => self.page,
             Mark::Bare => self.bare,
@@ -279,7 +292,7 @@ impl Complaint {
                 Mark::Is(word) | Mark::IsLike(word) => self.words.push((*word).to_owned()),
                 Mark::Begins(text) => self.own.insert_str(0, text),
                 Mark::Frames(before, after) => self.own.insert_str(0, &format!("{before}x{after}")),
-                Mark::Says(text) => {
+                Mark::Says(text) | Mark::Mentions(text) => {
                     self.own.push_str(text);
                     self.message.push_str(text);
                 }

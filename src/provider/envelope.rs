@@ -81,6 +81,11 @@ impl<'a> Envelope<'a> {
         (told(json).is_some() && (event || bare())).then_some(envelope)
     }
 
+    /// Whether more of it was to come: JSON that is not whole, or as much as is looked at.
+    pub(super) fn lacks_its_end(&self) -> bool {
+        (self.cut && self.json.is_some()) || self.text.len() >= ENOUGH
+    }
+
     /// The body's text, for where its message could not be read: what is left of the message where it was cut short.
     pub(super) fn message(&self) -> &str {
         let text: &str = &self.text;

@@ -32,8 +32,28 @@ pub(super) struct Quota {
     pub(super) model: Option<String>,
     /// What the account pays.
     pub(super) tier: Option<Tier>,
-    /// One of searches is out (`SearchGroundingRequestsPerDay…`): the model itself answers as before.
-    pub(super) of_searches: bool,
+    /// One of something beside the model is out, which itself answers as before.
+    pub(super) beside: Option<Beside>,
+}
+
+/// What has quotas of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// What a model looks up (`SearchGroundingRequestsPerDay…`).
+    Searches,
+    /// What is kept (`FileStorageBytesPerProject`).
+    Storage,
+}
+
+impl Beside {
+    fn of(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        match () {
+            () if name.contains("grounding") => Some(Self::Searches),
+            () if name.contains("storage") => Some(Self::Storage),
+            () => None,
+        }
+    }
 }
 
 /// A limit that a line of the message names.
@@ -81,7 +101,23 @@ pub(super) fn read(details: &[&Value], message: &str) -> Quota {
         }
         quota.model = quota.model.or_else(|| line.model.map(str::to_owned));
     }
+    if quota.hit.is_none() && quota.beside.is_none() {
+        for id in ids(message).take(MOST) {
+            quota.add(id, "", None);
+        }
+    }
     quota
+}
+
+/// The quotas that a text names in which the error was wrapped, whichever way: JSON behind a preface, in quotes, Python's or
+/// gRPC's own form.
+fn ids(text: &str) -> impl Iterator<Item = &str> {
+    let behind = ["quotaId", "quota_id"].into_iter().flat_map(|name| text.split(name).skip(1));
+    behind.filter_map(|rest| {
+        let rest = rest.trim_start_matches(['\\', '"', '\'', ' ', ':', '=']);
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "-_".contains(c))).unwrap_or(rest.len());
+        Some(&rest[..end]).filter(|id| (1..=120).contains(&end) && id.contains("Per"))
+    })
 }
 
 /// What the sentence of an answer tells that names no quota.
@@ -102,8 +138,8 @@ pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
 impl Quota {
     fn add(&mut self, id: &str, metric: &str, amount: Option<u64>) {
         self.tier = self.tier.take().or_else(|| tier(id)).or_else(|| tier(metric));
-        if is_of_searches(id) || is_of_searches(metric) {
-            self.of_searches = true;
+        if let Some(beside) = Beside::of(id).or_else(|| Beside::of(metric)) {
+            self.beside = Some(beside);
             return;
         }
         let span = span(id).or_else(|| span(metric));
@@ -146,12 +182,6 @@ fn tier(name: &str) -> Option<Tier> {
         paid.get_or_insert(Tier::Paid);
     }
     paid
-}
-
-/// Whether a quota counts what a model looks up, and not what it is asked.
-fn is_of_searches(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.contains("grounding")
 }
 
 /// What no window stands for: `…PerMonth…`, `…ConcurrentSessions…`.

@@ -11,7 +11,7 @@ use super::{
     Answer,
     complaint::{Complaint, looks_secret, model_name},
     envelope::Envelope,
-    google_quota,
+    google_quota::{self, Beside},
 };
 use crate::verdict::retry_after;
 
@@ -20,6 +20,9 @@ const MOST_DETAILS: usize = 32;
 
 /// Our word for an error that came in a list.
 pub(super) const LISTED: &str = "LISTED";
+
+/// Our word for a quota of what is kept.
+pub(super) const STORAGE: &str = "STORAGE_QUOTA";
 
 /// Our word for a quota of what a model looks up.
 pub(super) const SEARCHES: &str = "SEARCH_QUOTA";
@@ -30,6 +33,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let Some(error) = envelope.error() else {
         said.tell(envelope.message());
         said.wait_at_least(said.wait_in_text());
+        note_quota(&mut said, &[], envelope.message());
         return said;
     };
     let within = within(error);
@@ -58,27 +62,33 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let delays =
         details.iter().filter_map(|detail| delay(detail.get("retryDelay").or_else(|| detail.get("retry_delay"))?));
     said.wait_at_least(delays.max());
-    if said.is_of_limits() {
-        let quota = google_quota::read(&details, message);
-        if quota.of_searches && quota.hit.is_none() {
-            said.say(SEARCHES);
-        } else {
-            said.hit = quota.hit.or_else(|| google_quota::hit_of(&said));
-        }
-        said.news.violations = quota.violations;
-        said.news.decisive = quota.decisive;
-        said.news.tier = quota.tier;
-        said.news.quota_model = quota.model.as_deref().and_then(model_name);
-    }
+    note_quota(&mut said, &details, message);
     said.news.consumer = details.iter().find_map(|detail| consumer(detail.get("metadata")?.get("consumer")?.as_str()?));
     said
 }
 
-/// The error that another one has as its message, of the same code: so do official clients make their exceptions, and
+/// Which quota it names, where a limit was met.
+fn note_quota(said: &mut Complaint, details: &[&Value], message: &str) {
+    if !said.is_of_limits() {
+        return;
+    }
+    let quota = google_quota::read(details, message);
+    match quota.beside.filter(|_| quota.hit.is_none()) {
+        Some(Beside::Searches) => said.say(SEARCHES),
+        Some(Beside::Storage) => said.say(STORAGE),
+        None => said.hit = quota.hit.or_else(|| google_quota::hit_of(said)),
+    }
+    said.news.violations = quota.violations;
+    said.news.decisive = quota.decisive;
+    said.news.tier = quota.tier;
+    said.news.quota_model = quota.model.as_deref().and_then(model_name);
+}
+
+/// The error that another one has as its whole message, of the same code: so do official clients make their exceptions, and
 /// gateways that are built on them send these on.
 fn within(error: &Value) -> Option<Value> {
     let message = error.get("message")?.as_str()?.trim_start();
-    let inner = Envelope::open(message.strip_prefix('{').map(|_| message)?.as_bytes()).json?;
+    let inner: Value = message.starts_with('{').then(|| serde_json::from_str(message).ok()).flatten()?;
     let inner = inner.get("error")?;
     let same = inner.get("code")?.as_u64()? == error.get("code")?.as_u64()?;
     same.then(|| inner.clone())
@@ -155,6 +165,22 @@ const STATUS_OF: &[(&str, u16)] = &[
     ("UNAVAILABLE", 503),
     ("overloaded", 503),
     ("DEADLINE_EXCEEDED", 504),
+    // The words of the interactions API for the same: behind, since names are found by status. Why nothing is generated.
+    ("safety", 400),
+    ("recitation", 400),
+    ("language", 400),
+    ("prohibited_content", 400),
+    ("spii", 400),
+    ("blocklist", 400),
+    ("content_blocked", 400),
+    ("image_safety", 400),
+    ("image_prohibited_content", 400),
+    ("image_recitation", 400),
+    ("image_other", 400),
+    ("parameter_unknown", 400),
+    ("payment_required", 402),
+    ("too_many_requests", 429),
+    ("service_unavailable", 503),
 ];
 
 /// What gRPC calls a status; for errors that this side makes.

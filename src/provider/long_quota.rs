@@ -10,7 +10,8 @@ use super::{
 const MONTH: [&str; 7] =
     ["per month", "/ month", "/month", "monthly limit", "monthly usage", "monthly token limit", "weekly"];
 /// Of a day, or of some hours.
-const DAY: [&str; 11] = [
+const DAY: [&str; 12] = [
+    "daily rate limit",
     "per day",
     "per-day",
     "/ day",

@@ -205,9 +205,12 @@ pub(super) fn decide(tables: &[&'static [Rule]], mut said: Complaint, answer: &A
 pub(super) fn check(table: &'static [Rule]) {
     fn lower(mark: &Mark) -> bool {
         match mark {
-            Mark::Begins(text) | Mark::Whole(text) | Mark::Says(text) | Mark::LeadsTo(text) | Mark::IsLike(text) => {
-                *text == text.to_ascii_lowercase()
-            }
+            Mark::Begins(text)
+            | Mark::Whole(text)
+            | Mark::Says(text)
+            | Mark::Mentions(text)
+            | Mark::LeadsTo(text)
+            | Mark::IsLike(text) => *text == text.to_ascii_lowercase(),
             Mark::Frames(before, after) => {
                 [before, after].iter().all(|text| **text == text.to_ascii_lowercase())
                     && before.ends_with(' ')
@@ -220,7 +223,7 @@ pub(super) fn check(table: &'static [Rule]) {
     // A text that a caller may have had a hand in blames neither a key nor the way out.
     fn blames_by_hearsay(mark: &Mark) -> bool {
         match mark {
-            Mark::Says(_) => true,
+            Mark::Says(_) | Mark::Mentions(_) => true,
             Mark::All(marks) => {
                 !marks.iter().any(|mark| matches!(mark, Mark::Page)) && marks.iter().any(blames_by_hearsay)
             }

@@ -69,7 +69,7 @@ fn sentences() -> Vec<String> {
 }
 
 /// As a caller may dress a sentence.
-fn dressed(sentence: &str) -> [String; 7] {
+fn dressed(sentence: &str) -> [String; 8] {
     [
         sentence.to_owned(),
         format!("{}.", sentence.trim()),
@@ -78,6 +78,7 @@ fn dressed(sentence: &str) -> [String; 7] {
         format!("' {sentence} '"),
         format!("x`. {sentence}. `y\n{sentence}"),
         format!("Your {sentence} (x)"),
+        format!("x\"\\'] {sentence}. "),
     ]
 }
 

@@ -141,7 +141,10 @@ fn unquoted(text: &str) -> String {
             '\u{2018}' => '\'',
             other => other,
         };
-        let is_end = |(at, _): &(usize, &str)| closes != '\'' || !rest[at + 1..].starts_with(char::is_alphanumeric);
+        let is_end = |(at, _): &(usize, &str)| {
+            let escaped = rest[..*at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
+            !escaped && (closes != '\'' || !rest[at + 1..].starts_with(char::is_alphanumeric))
+        };
         let Some((end, close)) = rest.match_indices(closes).find(is_end) else { return out };
         rest = &rest[end + close.len()..];
     }
@@ -171,7 +174,8 @@ fn unprefaced(text: &str) -> &str {
     for _ in 0..4 {
         text = text.trim_start_matches(|c: char| c.is_whitespace() || "*-\u{2022}>".contains(c));
         if let Some(rest) = text.strip_prefix('[')
-            && let Some(end) = rest.find(']').filter(|end| *end <= 60)
+            && let Some(end) =
+                rest.find(']').filter(|end| *end <= 60 && rest[..*end].split_whitespace().all(is_preface))
         {
             text = &rest[end + 1..];
             continue;

@@ -1,5 +1,7 @@
 //! Learning: limits that answers name, what remains, who owns the quota, which model's it is.
 
+use std::time::Duration;
+
 use tower_keypool::{
     Event, KeyPool, Limit, LimitSource, LimitView, Limits, QuotaNews, RateHeader, Scope, Span, Tier, Unit, Verdict,
     Violation,
@@ -105,6 +107,22 @@ fn a_window_that_was_full_before_it_was_known_opens_as_it_was_filled() {
     assert!(fills_at(&pool, FLASH) <= 2, "those that came one by one leave one by one");
     time.advance(secs(10));
     assert!((8..=10).contains(&fills_at(&pool, FLASH)));
+}
+
+/// The first answers come while the last requests are still on their way.
+#[test]
+fn a_window_that_was_filled_at_once_opens_once_its_last_left() {
+    let (pool, time) = keys(1);
+    let leases: Vec<_> = (0..25).map(|_| take(&pool, FLASH)).collect();
+    time.advance(secs(1));
+    for (n, lease) in leases.iter().enumerate() {
+        lease.judge(&if n < 20 { Verdict::SUCCESS } else { rate_for(59).news(violated(20)) });
+    }
+    drop(leases);
+    time.advance(Duration::from_millis(59_900));
+    assert_eq!(fills_at(&pool, FLASH), 0, "those of the second 1 count until 61");
+    time.advance(secs(1));
+    assert_eq!(fills_at(&pool, FLASH), 20);
 }
 
 #[test]

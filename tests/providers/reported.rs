@@ -160,3 +160,124 @@ fn a_plain_key_that_is_out_of_credit_comes_back() {
     let wrong = json!({"detail": {"status": "invalid_api_key", "message": "Invalid API key"}});
     assert_eq!(is(&judge(&any, 401, &[], &wrong)), KEY);
 }
+
+/// What looks at a request's form begins with the caller's words, however they are written.
+#[test]
+fn a_field_that_is_called_like_a_refusal_takes_no_key_out() {
+    let (anthropic, openai) = (Anthropic::new(), OpenAi::new());
+    let claude =
+        |message: String| json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}});
+    let disabled = "This organization has been disabled.";
+    let credit = "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits.";
+    let incorrect = "Incorrect API key provided";
+    let endings = [
+        "Extra inputs are not permitted",
+        "extra fields not permitted",
+        "Additional input is not allowed",
+        "'x' is not of type 'string'",
+    ];
+    for sentence in [disabled, credit] {
+        let long = [format!("{sentence}{}", " ".repeat(4_200)), format!("{sentence}{}", ".".repeat(4_200))];
+        let quoted = ["'", "\"", "`", "\u{201c}", "\u{2018}"].map(|quote| format!("{sentence} {quote}"));
+        for field in long.into_iter().chain(quoted).chain([sentence.to_owned()]) {
+            for ending in endings {
+                let body = claude(format!("{field}: {ending}"));
+                assert_eq!(is(&judge(&anthropic, 400, &[], &body)), CALLER, "{ending}: {:.90}", field);
+            }
+        }
+        assert_ne!(is(&judge(&anthropic, 400, &[], &claude(sentence.to_owned()))), CALLER, "said by the provider");
+    }
+    for message in [
+        format!("{incorrect}: '.: Extra inputs are not permitted"),
+        format!("[{{'type': 'literal_error', 'input': 'x\"\\'] {incorrect}. '}}]"),
+        format!("['x\"\\'] {incorrect}. ', 'b'] is too long - 'stop'"),
+    ] {
+        assert_eq!(is(&judge(&openai, 400, &[], &said(&message, "invalid_request_error", ""))), CALLER, "{message}");
+    }
+    assert_eq!(is(&judge(&openai, 401, &[], &said("[401] Incorrect API key provided: x.", "x", ""))), KEY);
+    let inner = r#"{"error":{"code":400,"details":[{"reason":"CONSUMER_SUSPENDED"}]}} is not a valid role"#;
+    let body = json!({"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": inner}});
+    assert_eq!(is(&judge(&Gemini::new(), 400, &[], &body)), CALLER);
+}
+
+/// What is kept has quotas of its own, and whoever makes room must be let in.
+#[test]
+fn storage_that_is_full_closes_no_model() {
+    let beside = (K::QuotaExhausted, S::Caller, E::OtherOwner);
+    let failure = json!([{"violations": [{"quotaId": "FileStorageBytesPerProject", "quotaMetric": "generativelanguage.googleapis.com/file_storage_bytes"}]}, {"retryDelay": "9223372036854775807s"}]);
+    let body = json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Resource exhausted.", "details": failure}});
+    assert_eq!(is(&judge(&Gemini::new(), 429, &[], &body)), beside);
+    let body = json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Corpus has reached the storage limit of 1000000000 bytes."}});
+    assert_eq!(is(&judge(&Gemini::new(), 429, &[], &body)), beside);
+    let full = said(
+        "You have exceeded your file storage quota. Organizations are limited to 100 GB.",
+        "invalid_request_error",
+        "",
+    );
+    assert_eq!(is(&openai(400, &full)), beside);
+}
+
+/// A day is one, whatever the error was wrapped in on its way.
+#[test]
+fn a_wrapped_quota_keeps_its_day() {
+    let inner = r#"{"error":{"code":429,"message":"You exceeded your current quota.","status":"RESOURCE_EXHAUSTED","details":[{"violations":[{"quotaId":"GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]},{"retryDelay":"41s"}]}}"#;
+    let python = "429 RESOURCE_EXHAUSTED. {'error': {'code': 429, 'details': [{'violations': [{'quotaId': 'GenerateRequestsPerDayPerProjectPerModel-FreeTier'}]}]}}";
+    let grpc = "429 You exceeded your current quota. [violations { quota_id: \"GenerateRequestsPerDayPerProjectPerModel-FreeTier\" }, retry_delay { seconds: 41 }]";
+    for text in [format!("got status: 429 Too Many Requests. {inner}"), python.to_owned(), grpc.to_owned()] {
+        for body in [json!(text), json!({"error": text}), json!({"error": {"code": 429, "message": text}})] {
+            let verdict = judge(&Gemini::new(), 429, &[], &body);
+            assert_eq!((is(&verdict), verdict.until_of()), (QUOTA, U::DayEnd), "{body}");
+        }
+    }
+    let minute = inner.replace("PerDay", "PerMinute");
+    assert_eq!(is(&judge(&Gemini::new(), 429, &[], &json!({"error": minute}))), RATE);
+}
+
+/// Events with an error of the caller's are sent once.
+#[test]
+fn errors_in_events_have_words_of_their_own() {
+    let event = |provider: &dyn tower_keypool::Provider, body: Value| {
+        let (headers, body) = (http::HeaderMap::new(), body.to_string());
+        let answer =
+            tower_keypool::Answer::new(http::StatusCode::OK, &headers, body.as_bytes(), crate::sample::now()).event();
+        is(&provider.judge(&answer))
+    };
+    let interactions = |code: &str| event(&Gemini::new(), json!({"error": {"code": code, "message": "No."}}));
+    for code in ["safety", "recitation", "prohibited_content", "image_safety", "parameter_unknown"] {
+        assert_eq!(interactions(code), CALLER, "{code}");
+    }
+    assert_eq!(interactions("too_many_requests").0, K::RateLimited);
+    assert_eq!(interactions("service_unavailable").0, K::Overloaded);
+    assert_eq!(interactions("payment_required"), (K::QuotaExhausted, S::BillingAccount, E::OtherKey));
+    for code in ["invalid_prompt", "image_content_policy_violation", "invalid_image_format", "failed_to_download_image"]
+    {
+        let failed = json!({"type": "response.failed", "response": {"error": {"code": code, "message": "No."}}});
+        assert_eq!(event(&OpenAi::new(), failed), CALLER, "{code}");
+    }
+}
+
+#[test]
+fn things_of_others_and_keys_that_have_expired() {
+    for (status, message) in [
+        (400, "Cannot find file file-x, or project proj_x does not have access to it."),
+        (404, "File cfile_x not found on container cntr_x."),
+        (404, "File not found."),
+    ] {
+        assert_eq!(is(&openai(status, &said(message, "invalid_request_error", ""))), WRONG_OWNER, "{message}");
+    }
+    let google = |message: &str| {
+        is(&judge(
+            &Gemini::new(),
+            404,
+            &[],
+            &json!({"error": {"code": 404, "status": "NOT_FOUND", "message": message}}),
+        ))
+    };
+    assert_eq!(google("Tuned model tunedModels/x does not exist."), WRONG_OWNER);
+    assert_eq!(google("Not found: cached content metadata for 12."), WRONG_OWNER);
+    let wrong = json!({"Message": "Authentication failed: Please make sure your API Key is valid."});
+    assert_eq!(is(&openai(403, &wrong)), KEY);
+    for code in ["token_expired", "token_invalidated"] {
+        assert_eq!(is(&openai(401, &said("x", "invalid_request_error", code))), KEY, "{code}");
+    }
+}

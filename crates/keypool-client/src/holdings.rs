@@ -36,6 +36,7 @@ impl Names {
         if may(body) {
             // The provider says what is wrong with it.
             found.extend(names::mentioned_in(body, compatible, spelled).unwrap_or_default());
+            found.retain(|name| !names::may_be_the_providers(name));
         }
         found.sort_unstable();
         found.dedup();

@@ -157,6 +157,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             All(&[Is("not_found_error"), Begins("file not found ")]),
             All(&[Is("not_found_error"), Begins("container not found ")]),
             All(&[Is("not_found_error"), Frames("message batch ", " not found")]),
+            All(&[Is("not_found_error"), Frames("file ", " not found")]),
+            All(&[Is("not_found_error"), Begins("skill not found")]),
         ],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
         "The file or batch belongs to another workspace, or does not exist: only keys of its workspace see it.",

@@ -31,7 +31,10 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
                 _ => {}
             }
         }
-        message = error.as_str().or_else(|| error.get("message")?.as_str()).unwrap_or(message);
+        message = error
+            .as_str()
+            .or_else(|| error.get("message").or_else(|| error.get("Message"))?.as_str())
+            .unwrap_or(message);
         if answer.status.is_success() {
             said.status = error_words::status_of(error).unwrap_or(500);
         }

@@ -18,6 +18,10 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
             Begins("cachedcontent not found "),
             Begins("permission denied on resource "),
             All(&[Begins("file "), Says("does not exist")]),
+            All(&[Begins("tuned model "), Says("does not exist")]),
+            // Vertex AI's.
+            Begins("not found: cached content metadata for "),
+            Begins("cached content metadata for "),
         ],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
         "The file or cache belongs to another project, or does not exist: it is only seen by keys of the project that made it.",

@@ -85,8 +85,10 @@ fn asks_of<'a>(verb: &str, lane: Cow<'a, str>) -> Asks<'a> {
     let model = ModelIn::Head(lane);
     match verb {
         "batchEmbedContents" => Asks { model, cost: Cost::ItemsOf("requests"), free: false },
-        // Tokens are counted against a quota of their own.
-        "countTokens" => Asks { model, cost: Cost::One, free: true },
+        // Tokens are counted, and batches made, against quotas of their own.
+        "countTokens" | "batchGenerateContent" | "asyncBatchEmbedContent" => {
+            Asks { model, cost: Cost::One, free: true }
+        }
         _ => Asks { model, cost: Cost::One, free: false },
     }
 }

@@ -6,7 +6,7 @@ use crate::{
             Hit,
             Mark::{Begins, Hits, Is, Says, Waits},
         },
-        google_rpc::SEARCHES,
+        google_rpc::{SEARCHES, STORAGE},
         rule::{HOUR, Rule, probed, rule, ruling, seconds},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
@@ -45,6 +45,13 @@ pub(in crate::provider) const QUOTAS: &[Rule] = &[
         ],
         ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).code("CACHE_STORAGE"),
         "The project's tier keeps no caches of this size (a free one keeps none): use a paid project's key, or delete some.",
+    ),
+    // Of files and stores of them: whoever makes room there must be let in.
+    rule(
+        &[429],
+        &[Is(STORAGE), Begins("corpus has reached the storage limit ")],
+        ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).code("STORAGE").retries(7),
+        "The project keeps as much as it may: delete what is not needed any more, or use another project's key.",
     ),
     // Of what it looks up: requests without a search go on.
     rule(

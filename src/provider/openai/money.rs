@@ -11,6 +11,13 @@ use crate::{
 
 /// The table.
 pub(in crate::provider) const MONEY: &[Rule] = &[
+    // Of what is kept: whatever else is asked goes on.
+    rule(
+        &[400, 429],
+        &[Begins("you have exceeded your file storage quota"), All(&[Is("quotaExceeded"), Begins("quota for files ")])],
+        ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).code("FILE_STORAGE").retries(7),
+        "The account keeps as many files as it may: delete what is not needed any more, or use another account's key.",
+    ),
     // OpenRouter's, of what is under way: it comes back with that.
     rule(
         &[402],

@@ -4,7 +4,7 @@
 use super::said::PASSED_ON;
 use crate::{
     provider::{
-        complaint::Mark::{All, Begins, Frames, Is, IsLike, Says},
+        complaint::Mark::{All, Begins, Frames, Is, IsLike, Mentions, Says},
         rule::{HOUR, Rule, probed, rule, ruling},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
@@ -55,7 +55,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     rule(
         &[400, 404],
         &[
-            Says("is not a valid model id"),
+            Mentions("is not a valid model id"),
             Begins("no endpoints found "),
             Begins("no allowed providers are available "),
             // xAI's.
@@ -217,6 +217,24 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[Is("authentication_error")],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
         "The key does not exist or was revoked: replace it.",
+    ),
+    // Bedrock's, also of a key that is for another region.
+    rule(
+        &[401, 403],
+        &[Begins("authentication failed: please make sure your api key is valid")],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).code("INVALID_API_KEY").confirmed_after(60),
+        "The key is not valid here: make a new one in the Bedrock console, for this region.",
+    ),
+    rule(
+        &[401],
+        &[
+            Is("token_expired"),
+            Is("token_invalidated"),
+            Is("invalid_jwt"),
+            Begins("you must be a member of an organization "),
+        ],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).confirmed_after(60),
+        "What stands for the key has expired, or its user left the organization: make a new key.",
     ),
     // Cloudflare's, of what cannot be one of its keys.
     rule(

@@ -56,7 +56,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         let behind = first.and_then(|first| first.get("error_chain")?.get(0)?.get("message"));
         let first = behind.or_else(|| first?.get("message"));
         let sentence = outer.and_then(|outer| outer.get("message"));
-        let named = ["message", "detail", "status_msg"].map(|name| error.get(name));
+        let named = ["message", "detail", "status_msg", "Message"].map(|name| error.get(name));
         let told = [Some(error)].into_iter().chain(named).chain([sentence, first]);
         message = told.flatten().find(|value| text(value)).and_then(Value::as_str).unwrap_or(message);
         if answer.status.is_success() {

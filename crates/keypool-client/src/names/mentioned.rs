@@ -86,6 +86,10 @@ enum Key {
     Cached,
     /// An interaction by its id.
     Interaction,
+    /// Who is to answer in the place of a model, by its name or its id alone.
+    Agent,
+    /// Where it works.
+    Environment,
     /// A file of the compatible endpoint by its id.
     Compatible,
 }
@@ -108,6 +112,8 @@ impl Key {
             "cachedContent" | "cached_content" => Self::Cached,
             "url" | "image_url" | "file_url" if compatible => Self::Name,
             "previousInteractionId" | "previous_interaction_id" => Self::Interaction,
+            "agent" | "base_agent" | "baseAgent" => Self::Agent,
+            "environment" | "environment_id" | "environmentId" => Self::Environment,
             "input_file_id" | "file_id" if compatible => Self::Compatible,
             _ => Self::Any,
         }
@@ -129,6 +135,12 @@ pub const OPAQUE: [&str; 12] = [
     "response",
     "result",
 ];
+
+/// The name of something that may be called by its id alone.
+fn below(collection: &str, text: &str) -> String {
+    let id = text.trim().strip_prefix(collection).and_then(|rest| rest.strip_prefix('/')).unwrap_or(text.trim());
+    format!("{collection}/{id}")
+}
 
 struct Reading<'f> {
     key: Key,
@@ -166,6 +178,8 @@ impl<'de> Visitor<'de> for Reading<'_> {
             Key::Name => (self.spelled)(text),
             Key::Cached => or((self.spelled)(text), &|| format!("cachedContents/{}", text.trim())),
             Key::Interaction => vec![format!("interactions/{}", text.trim_start_matches("interactions/"))],
+            Key::Agent => vec![below("agents", text)],
+            Key::Environment => vec![below("environments", text)],
             Key::Compatible => or((self.spelled)(text), &|| format!("openai/files/{text}")),
         });
         Ok(())

@@ -28,6 +28,11 @@ pub fn is_of_one_model(name: &str) -> bool {
     name.starts_with("cachedContents/")
 }
 
+/// Whether what is called so may be the provider's own: one that nobody here made may be asked all the same.
+pub fn may_be_the_providers(name: &str) -> bool {
+    ["agents/", "environments/"].iter().any(|collection| name.starts_with(collection))
+}
+
 /// What is everybody's.
 pub const SHARED: [&str; 2] = ["models", "publishers"];
 

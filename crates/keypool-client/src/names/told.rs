@@ -36,7 +36,18 @@ const WITHIN: [&str; 26] = [
     "generatedFiles",
 ];
 /// Fields whose text is a name, or an address with one in it.
-const NAMES: [&str; 7] = ["name", "uri", "downloadUri", "fileName", "responsesFile", "tunedModel", "documentName"];
+const NAMES: [&str; 9] = [
+    "name",
+    "uri",
+    "downloadUri",
+    "fileName",
+    "responsesFile",
+    "tunedModel",
+    "documentName",
+    // Of a batch at the compatible endpoint, whose files are called by native names.
+    "output_file_id",
+    "error_file_id",
+];
 
 /// The names in a whole answer; `collection` is what was asked for, whose things may be called by an id alone.
 pub fn told_in(answer: &[u8], collection: Option<&str>) -> Vec<String> {
@@ -55,10 +66,12 @@ fn walk(value: &Value, collection: Option<&str>, depth: usize, found: &mut Vec<S
             for (name, value) in fields {
                 match value {
                     Value::String(text) if NAMES.contains(&name.as_str()) => found.extend(name_in(text)),
+                    Value::String(id) if name == "environment_id" || name == "environmentId" => {
+                        let id = id.strip_prefix("environments/").unwrap_or(id);
+                        found.extend(is_plain(id).then(|| format!("environments/{id}")));
+                    }
                     Value::String(id) if name == "id" => {
-                        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-                        let fine = !id.is_empty() && id.bytes().all(plain);
-                        found.extend(collection.filter(|_| fine).map(|of| format!("{of}/{id}")));
+                        found.extend(collection.filter(|_| is_plain(id)).map(|of| format!("{of}/{id}")));
                         found.extend(name_in(id));
                     }
                     Value::Object(_) | Value::Array(_) if WITHIN.contains(&name.as_str()) => {
@@ -70,6 +83,11 @@ fn walk(value: &Value, collection: Option<&str>, depth: usize, found: &mut Vec<S
         }
         _ => {}
     }
+}
+
+fn is_plain(id: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    !id.is_empty() && id.bytes().all(plain)
 }
 
 /// How long something of this name is remembered after it was last named, in milliseconds; `None`: for good.
@@ -122,8 +140,18 @@ mod tests {
                 Some("interactions"),
                 &["interactions/i2"],
             ),
+            (
+                r#"{"id":"i3","environment_id":"e1","agent":"deep-research"}"#,
+                Some("interactions"),
+                &["environments/e1", "interactions/i3"],
+            ),
             (r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"files/x"}}]}}]}"#, None, &[]),
             (r#"{"outputs":[{"name":"files/x","uri":"files/y"}]}"#, Some("interactions"), &[]),
+            (
+                r#"{"id":"batches/b","object":"batch","output_file_id":"files/batch-b","error_file_id":null}"#,
+                Some("openai/batches"),
+                &["batches/b", "files/batch-b"],
+            ),
             ("no json", None, &[]),
         ] {
             assert_eq!(told_in(answer.as_bytes(), collection), expected, "{answer}");

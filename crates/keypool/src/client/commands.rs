@@ -12,7 +12,6 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::Client as Pooled,
     rt::{TokioExecutor, TokioTimer},
@@ -23,12 +22,12 @@ use tower_keypool::{BoxError, ReplayBody};
 
 use super::{
     Roots,
-    door::Door,
+    door::{Door, Secured},
     ways::{ByExit, WaysOut},
 };
 
 type Sent = ReplayBody<Full<Bytes>>;
-type Pool = Redialing<Pooled<HttpsConnector<Door>, Sent>>;
+type Pool = Redialing<Pooled<Secured, Sent>>;
 
 /// Calls by the exits of keys. A cheap handle.
 #[derive(Clone, Debug)]

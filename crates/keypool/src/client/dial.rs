@@ -5,7 +5,6 @@ use std::{future::Future, sync::Arc};
 use http::Uri;
 use http_body::Body;
 use hyper::client::conn::{http1, http2};
-use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::connect::Connection,
     rt::{TokioExecutor, TokioTimer},
@@ -14,11 +13,16 @@ use tokio::sync::Notify;
 use tower::Service;
 use tower_keypool::{BoxError, Exit};
 
-use super::{Error, Roots, door::Door, line::Line, ways::WayOut};
+use super::{
+    Error, Roots,
+    door::{Door, Secured},
+    line::Line,
+    ways::WayOut,
+};
 use crate::one_write::OneWrite;
 
 /// Bytes to the provider and back, over TLS or not.
-pub(super) type Stream = <HttpsConnector<Door> as Service<Uri>>::Response;
+pub(super) type Stream = <Secured as Service<Uri>>::Response;
 
 /// What carries a request.
 pub(super) enum Carrier<B: Body + 'static> {
@@ -31,7 +35,7 @@ pub(super) enum Carrier<B: Body + 'static> {
 /// Connects to one place.
 #[derive(Debug)]
 pub(super) struct Dial {
-    connector: HttpsConnector<Door>,
+    connector: Secured,
     place: Uri,
 }
 

@@ -27,6 +27,13 @@ use super::{Roots, ways::WayOut};
 /// A connection that is not there by then goes to another address, or another attempt.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The same of one that is made, over the exit, and agreed on (TLS).
+const SECURED_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A door, with TLS above it, that does not take for ever.
+#[derive(Clone, Debug)]
+pub(super) struct Secured(HttpsConnector<Door>);
+
 /// Connects to a place by a way out. What the way out does wrong is its [`ExitError`]; everything else is not.
 #[derive(Clone, Debug)]
 pub(super) struct Door {
@@ -73,13 +80,14 @@ impl Door {
     }
 
     /// With TLS above it where the place asks for that, in any version of HTTP or in HTTP/1.1 alone.
-    pub(super) fn secured(self, roots: Roots, any_version: bool) -> HttpsConnector<Self> {
+    pub(super) fn secured(self, roots: Roots, any_version: bool) -> Secured {
         let builder = HttpsConnectorBuilder::new().with_tls_config(roots.into_config()).https_or_http();
-        if any_version {
+        let connector = if any_version {
             builder.enable_all_versions().wrap_connector(self)
         } else {
             builder.enable_http1().wrap_connector(self)
-        }
+        };
+        Secured(connector)
     }
 }
 
@@ -134,6 +142,26 @@ impl Service<Uri> for Door {
                 })
             }
         }
+    }
+}
+
+impl Service<Uri> for Secured {
+    type Response = <HttpsConnector<Door> as Service<Uri>>::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, place: Uri) -> Self::Future {
+        let connecting = self.0.call(place);
+        Box::pin(async move {
+            match tokio::time::timeout(SECURED_TIMEOUT, connecting).await {
+                Ok(made) => made,
+                Err(_) => Err("the provider did not agree on TLS in time".into()),
+            }
+        })
     }
 }
 

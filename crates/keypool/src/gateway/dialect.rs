@@ -113,6 +113,11 @@ impl Dialect {
         )
     }
 
+    /// The answer to a WebSocket that is asked of a provider beside the gateway's own.
+    pub(super) fn socketless(self) -> Response<Full<Bytes>> {
+        self.not_found("WebSockets are carried to the gateway's own provider alone ([gateway] provider)")
+    }
+
     /// The answer where a path names a provider that is not there.
     pub(super) fn unnamed(self) -> Response<Full<Bytes>> {
         self.not_found(

@@ -3,6 +3,7 @@
 mod accounts;
 mod acting;
 mod admin;
+mod agents;
 mod aliased;
 mod batch;
 mod beginnings;

@@ -223,9 +223,11 @@ async fn attempts_of_what_cannot_be_translated_are_counted_once() {
     let request =
         Request::post(served.url("/v1/chat/completions")).header("authorization", format!("Bearer {PLACEHOLDER}"));
     let answer = ask(request, r#"{"model":"m","messages":[{"role":"user","content":"x"}]}"#).await;
-    assert_eq!((answer.status.as_u16(), answer.header("x-keypool-attempts")), (502, "1"), "{answer:?}");
+    // A web page is asked for again, as of what is passed on.
+    assert_eq!((answer.status.as_u16(), answer.header("x-keypool-attempts")), (502, "4"), "{answer:?}");
     let seen = Exposition::of(&served).await;
     assert_eq!(seen.value("keypool_gateway_request_attempts_count", &[]), 1.0);
+    assert_eq!(seen.value("keypool_gateway_request_attempts_sum", &[]), 4.0);
 }
 
 #[tokio::test]

@@ -34,6 +34,9 @@ pub(super) enum Claim {
     InTheWay,
 }
 
+/// So often a file may be gone between two looks at it.
+const MOST_MISSED: u32 = 100;
+
 /// The file that says so.
 pub(super) fn beside(output: &Path) -> PathBuf {
     super::place::with_end(output, ".lock")
@@ -43,9 +46,12 @@ impl Lock {
     /// Takes it.
     pub(super) fn take(output: &Path) -> io::Result<Claim> {
         let path = beside(output);
+        let mut missed = 0;
         loop {
             let (file, made) = match open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound && path.parent().is_some_and(Path::is_dir) => {
+                // Taken away between two looks. There are folders (`/proc`) in which nothing can be made.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && missed < MOST_MISSED => {
+                    missed += 1;
                     continue;
                 }
                 opened => match opened? {

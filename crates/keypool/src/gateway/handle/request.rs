@@ -90,6 +90,7 @@ where
         let mut visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), span::of(&parts, gateway.pool()));
         visit.called(line.called());
         let (tidy, socket) = (Tidy::after(&seen), seen.websocket && other.is_none());
+        let elsewhere = seen.websocket && !socket;
         let limited = turn.setup.waiting.as_limited.then_some(dialect);
         // What tenants have there, where it is another pool of Gemini's.
         let belongings = other.as_ref().and_then(|other| gateway.belongings_at(&other.name));
@@ -156,6 +157,8 @@ where
             return Ok(counted(visit, Outcome::Answered, limited, response));
         }
         let admitted = match (admitted, &way) {
+            // Before anything is opened there.
+            (Ok(_), _) if elsewhere => Err(dialect.socketless()),
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere(parts.uri.path())),
             (Ok(_), Way::Foreign(dialect)) => Err(dialect.foreign()),
             (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),

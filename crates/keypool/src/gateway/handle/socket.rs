@@ -54,6 +54,8 @@ impl<S> Gateway<S> {
                 let records = (self.own.resources.clone(), self.tenants.is_alone());
                 live.begin((parts, place), opening, records, &self.pipes)
             }
+            // Nobody reads what its messages name.
+            Some(_) if own == Dialect::Gemini && !opening.tenant.is_default() => Opened::Refused(NO_SUCH_SOCKET),
             Some(live) => {
                 let named = (own != Dialect::Gemini).then(|| self.own.resources.clone());
                 live.open((parts, place), opening, named, &self.pipes).await
@@ -129,6 +131,8 @@ fn names_a_call(uri: &Uri) -> bool {
 /// Who opens one, and a token of the provider's own, with the owner whose it is.
 type Opener = (Arc<Tenant>, Option<(String, Affinity)>);
 
+const NO_SUCH_SOCKET: Refusal =
+    Refusal::new(StatusCode::NOT_FOUND, "of WebSockets tenants have those of BidiGenerateContent alone");
 const NO_SOCKETS: Refusal = Refusal::new(StatusCode::NOT_IMPLEMENTED, "WebSocket connections are not carried here");
 const NO_SOCKET_HERE: Refusal =
     Refusal::new(StatusCode::BAD_REQUEST, "no WebSocket is opened at this path: those of the Live API begin with /ws/");

@@ -88,8 +88,13 @@ impl Live {
 
 /// Whether the first message over this socket says what it is for.
 pub(super) fn begins_with_setup(path: &str) -> bool {
-    path.starts_with("/ws/")
-        && [".BidiGenerateContent", ".BidiGenerateContentConstrained"].iter().any(|method| path.ends_with(method))
+    if !path.starts_with("/ws/") {
+        return false;
+    }
+    // However it is spelled: whoever reads it more leniently would take it for the same.
+    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy().to_ascii_lowercase();
+    let method = path.trim_end_matches('/').rsplit(['.', '/']).next().unwrap_or_default();
+    ["bidigeneratecontent", "bidigeneratecontentconstrained"].contains(&method)
 }
 
 /// A token of the provider's own for one socket, which a client may bring in the place of ours.

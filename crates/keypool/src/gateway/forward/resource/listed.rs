@@ -184,7 +184,11 @@ where
     }
     match failed {
         Some(failed) if !heard => Err(failed),
-        _ => Ok(written(&field.unwrap_or_else(|| collection.to_owned()), &found, next.as_ref())),
+        _ => Ok(written(
+            &field.unwrap_or_else(|| collection.rsplit('/').next().unwrap_or_default().to_owned()),
+            &found,
+            next.as_ref(),
+        )),
     }
 }
 

@@ -15,6 +15,7 @@ mod mentioned;
 mod named;
 mod overheard;
 mod owners;
+mod path;
 mod runs;
 mod shortened;
 mod shown;

@@ -36,6 +36,9 @@ const LISTED: [&str; 8] = [
     "corpora",
 ];
 
+/// What the endpoint for `OpenAI`'s clients has that leaves nothing behind.
+const CALLED: [&str; 6] = ["audio", "chat", "completions", "embeddings", "images", "models"];
+
 impl Subject {
     /// Of a request to the provider's own API.
     pub(super) fn of(head: &Parts) -> Self {
@@ -58,18 +61,26 @@ impl Subject {
             [shared, model, "operations", id, ..] if SHARED.contains(&shared) => {
                 Self::Named(format!("{shared}/{model}/operations/{}", without_verb(id)))
             }
+            [shared, model, "operations"] if SHARED.contains(&shared) && reads => {
+                Self::List(format!("{shared}/{model}/operations"))
+            }
             [shared, ..] if SHARED.contains(&shared) => Self::Call,
             // By its native name.
             ["openai", collection @ ("files" | "batches"), named, id, ..] if named == collection => {
                 Self::Named(format!("{collection}/{id}"))
             }
-            ["openai", collection @ ("files" | "batches"), id, ..] => Self::Named(format!("openai/{collection}/{id}")),
-            ["openai", collection @ ("files" | "batches")] if reads => Self::List(format!("openai/{collection}")),
-            ["openai", "models", ..] if reads => Self::Call,
-            [] | ["openai", "files" | "batches"] => Self::Other,
-            ["openai", ..] => Self::Call,
+            ["openai", collection @ ("files" | "batches" | "videos"), id, ..] => {
+                Self::Named(format!("openai/{collection}/{id}"))
+            }
+            ["openai", collection @ ("files" | "batches" | "videos")] if reads => {
+                Self::List(format!("openai/{collection}"))
+            }
+            [] | ["openai", "files" | "batches" | "videos"] => Self::Other,
+            ["openai", called, ..] if CALLED.contains(&called) => Self::Call,
+            ["openai", ..] => Self::Elsewhere,
             [collection] if reads && LISTED.contains(&collection) => Self::List(collection.to_owned()),
-            [other] if reads && !other.contains(':') => Self::Elsewhere,
+            // Of all of a collection, found in other ways than its list (`files:search`, `environments:list`).
+            [other] if reads || (other.contains(':') && other != "files:register") => Self::Elsewhere,
             [_] => Self::Other,
             [collection, id, ..] => Self::Named(format!("{collection}/{}", without_verb(id))),
         }
@@ -107,6 +118,16 @@ mod tests {
             (Method::POST, "/v1beta/openai/batches/batches%2Fb-1/cancel", named("batches/b-1")),
             (Method::GET, "/v1beta/openai/batches", list("openai/batches")),
             (Method::POST, "/v1beta/openai/chat/completions", Subject::Call),
+            (Method::GET, "/v1beta/openai/videos/v-1", named("openai/videos/v-1")),
+            (Method::GET, "/v1beta/openai/videos", list("openai/videos")),
+            (Method::POST, "/v1beta/openai/videos", Subject::Other),
+            (Method::GET, "/v1beta/openai/models", Subject::Call),
+            (Method::GET, "/v1beta/openai/responses/r-1", Subject::Elsewhere),
+            (Method::POST, "/v1beta/openai/responses", Subject::Elsewhere),
+            (Method::GET, "/v1beta/models/veo/operations", list("models/veo/operations")),
+            (Method::GET, "/v1beta/environments:list", Subject::Elsewhere),
+            (Method::GET, "/v1beta/files:list", Subject::Elsewhere),
+            (Method::POST, "/v1beta/files:search", Subject::Elsewhere),
             (Method::GET, "/v1beta/files", list("files")),
             (Method::GET, "/v1beta/cachedContents/", list("cachedContents")),
             (Method::POST, "/v1beta/cachedContents", Subject::Other),

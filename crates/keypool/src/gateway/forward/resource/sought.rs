@@ -7,7 +7,7 @@ use flate2::read::MultiGzDecoder;
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
-use keypool_client::names::told_in;
+use keypool_client::names::{may_be_the_providers, told_in};
 use tower_keypool::{Affinity, Demand, KeyId, ServedBy};
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     makers::Together,
     mentioned::{self, Behind},
     named::Subject,
+    path::{makes, makes_tokens, model_of, says_who_answers},
     runs::{Claim, Whose},
     spoken::naming,
     unseen,
@@ -212,6 +213,11 @@ pub(in crate::gateway) async fn seek(
     if is_plain && subject == Subject::Call {
         resources.say_it_names_nothing(parts);
     }
+    let of_anybody: Vec<String> = names.iter().filter(|name| may_be_the_providers(name)).cloned().collect();
+    if !of_anybody.is_empty() {
+        let unknown = resources.unknown(&of_anybody).await?;
+        names.retain(|name| !unknown.contains(name));
+    }
     affinity::follow(parts, &body);
     let led = if uploads { resources.lead_upload(tenant, parts).await } else { None };
     let (collection, deletes) = match &subject {
@@ -245,7 +251,7 @@ pub(in crate::gateway) async fn seek(
     let target = match subject {
         Subject::Models { version, name } if parts.method == Method::GET => Target::Models { version, name },
         Subject::List(collection) if parts.method == Method::GET => Target::List(collection),
-        Subject::Call if !makes(parts) => Target::Call,
+        Subject::Call if !makes(parts.uri.path()) => Target::Call,
         _ => {
             // What is listened to must be readable.
             parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -253,33 +259,6 @@ pub(in crate::gateway) async fn seek(
         }
     };
     Ok(Sought { target, body, broken })
-}
-
-/// Whether a call of a model makes something that lasts.
-fn makes(parts: &Parts) -> bool {
-    let path = parts.uri.path();
-    ["LongRunning", "atchGenerateContent", "syncBatch", "reateTunedModel", "/openai/"]
-        .iter()
-        .any(|word| path.contains(word))
-}
-
-/// Whether tokens of the provider's own are made at this path.
-fn makes_tokens(path: &str) -> bool {
-    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
-    let of_tokens = |segment: &str| {
-        let collection = segment.split(':').next().unwrap_or_default();
-        collection.replace('_', "").eq_ignore_ascii_case("authtokens")
-    };
-    path.split('/').any(of_tokens)
-}
-
-/// The model that a path names for a call.
-fn model_of(path: &str) -> Option<String> {
-    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
-    let mut segments = path.split('/');
-    let collection = segments.by_ref().find(|segment| matches!(*segment, "models" | "tunedModels"))?;
-    let name = segments.next()?.split_once(':')?.0;
-    Some(if collection == "models" { name.to_owned() } else { format!("{collection}/{name}") })
 }
 
 /// Whether a body is in another form than JSON.
@@ -325,7 +304,7 @@ async fn gather(
     let (mut behind, mut length) = (Behind::of(compatible), 0);
     let may_name_anything = if compatible { mentioned::may_name_compatible } else { mentioned::may_name };
     // What is encoded shows nothing before it is whole; and who may not ask every model is asked which it is.
-    let mut may_name = encoded || tenant.is_restricted();
+    let mut may_name = encoded || tenant.is_restricted() || says_who_answers(parts.uri.path());
     let mut is_plain = !encoded;
     loop {
         let frame = match first.take() {
