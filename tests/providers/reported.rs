@@ -182,7 +182,7 @@ fn a_field_that_is_called_like_a_refusal_takes_no_key_out() {
         for field in long.into_iter().chain(quoted).chain([sentence.to_owned()]) {
             for ending in endings {
                 let body = claude(format!("{field}: {ending}"));
-                assert_eq!(is(&judge(&anthropic, 400, &[], &body)), CALLER, "{ending}: {:.90}", field);
+                assert_eq!(is(&judge(&anthropic, 400, &[], &body)), CALLER, "{ending}: {field:.90}");
             }
         }
         assert_ne!(is(&judge(&anthropic, 400, &[], &claude(sentence.to_owned()))), CALLER, "said by the provider");
