@@ -122,6 +122,25 @@ pub(super) fn hosts(gateway: &GatewaySection, document: &mut Document<'_>) {
     }
 }
 
+/// Web pages that may ask.
+pub(super) fn origins(gateway: &GatewaySection, document: &mut Document<'_>) {
+    for (n, origin) in gateway.origins.iter().enumerate() {
+        let is_scheme = |scheme: &str| {
+            scheme.starts_with(|first: char| first.is_ascii_lowercase())
+                && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+.-".contains(&b))
+        };
+        let parts = origin.split_once("://");
+        let fine = origin == "null"
+            || parts.is_some_and(|(scheme, host)| {
+                is_scheme(scheme) && !host.is_empty() && host.is_ascii() && !host.contains(['/', ' ', '*'])
+            });
+        if !fine {
+            let what = "expected an origin such as http://localhost:3000, without a path, or null";
+            document.problem(&format!("gateway.origins[{n}]"), what);
+        }
+    }
+}
+
 /// The header that names sessions is one of a client's own.
 pub(super) fn session_header(gateway: &GatewaySection, document: &mut Document<'_>) {
     let name = gateway.session_header.parse::<http::HeaderName>().ok();

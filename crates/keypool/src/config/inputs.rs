@@ -217,6 +217,7 @@ impl Inputs {
 
         let addresses = address::resolve(&config.gateway, &mut document);
         address::hosts(&config.gateway, &mut document);
+        address::origins(&config.gateway, &mut document);
         address::session_header(&config.gateway, &mut document);
         files.extend(variables::token_file(&self.environment));
         let gateway = &config.gateway;

@@ -204,6 +204,7 @@ impl Loaded {
         let gateway = &self.config.gateway;
         let listen = gateway.listen.rsplit_once(':').map_or("", |(host, _)| host);
         Guard::new(gateway.hosts.iter().cloned().chain([listen.to_owned()]))
+            .letting_pages_in(gateway.origins.iter().cloned())
     }
 }
 

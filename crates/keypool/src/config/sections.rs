@@ -144,6 +144,10 @@ pub struct GatewaySection {
     /// Names that clients may reach it by, beside loopback and its addresses.
     #[schemars(inner(regex(pattern = "^[^/:@ ]+$")))]
     pub hosts: Vec<String>,
+    /// Origins of web pages and apps that may ask, as browsers name them (`http://localhost:3000`, `app://obsidian.md`, `null` of
+    /// a file's): no other page may. With the placeholder token whoever writes such a page may use the keys.
+    #[schemars(inner(regex(pattern = "^(null|[a-z][a-z0-9+.-]*://[^/ *]+)$")))]
+    pub origins: Vec<String>,
     /// What becomes of requests in OpenAI's dialect, where the keys are for Gemini.
     pub openai: CompatMode,
     /// A field that would change an answer and cannot be had is an error; else it is ignored.
@@ -197,6 +201,7 @@ impl Default for GatewaySection {
             tls_key: None,
             tls_key_file: None,
             hosts: Vec::new(),
+            origins: Vec::new(),
             openai: CompatMode::default(),
             strict: true,
             fetch_images: false,

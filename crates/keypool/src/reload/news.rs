@@ -81,6 +81,7 @@ fn of_gateway(before: &Loaded, after: &Loaded) -> [Differs; 10] {
                 || o.fetch_images != n.fetch_images
                 || o.unknown_names != n.unknown_names
                 || o.hosts != n.hosts
+                || o.origins != n.origins
                 || before.roots != after.roots
                 || before.certified != after.certified
                 || o.served_headers != n.served_headers

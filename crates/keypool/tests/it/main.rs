@@ -18,6 +18,7 @@ mod callers;
 mod catalogued;
 mod commands;
 mod config;
+mod cross_origin;
 mod cut;
 mod damaged;
 mod dawdling;

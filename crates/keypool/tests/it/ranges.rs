@@ -57,6 +57,12 @@ const ROWS: &[Row] = &[
     Row("gateway.exhausted_as_429", &["true", "false"], &["0", "429"], ""),
     Row("gateway.fetch_images", &["true", "false"], &["0", "'yes'"], ""),
     Row("gateway.grace", &["0", "'1h'"], &["-0.001", "3600.001", "'1x'", "true"], ""),
+    Row(
+        "gateway.origins",
+        &["[]", "['http://localhost:3000']", "['app://obsidian.md', 'null']"],
+        &["['']", "['*']", "['localhost']", "['http://a/b']", "['http://*.a']", "'http://a'"],
+        "",
+    ),
     Row("gateway.hosts", &["[]", "['pool.example']"], &["['']", "['http://a']", "['a:1']", "'a'"], ""),
     Row("gateway.listen", &["'127.0.0.1:0'"], &["''", "'127.0.0.1'", "'127.0.0.1:65536'", "5000"], ""),
     Row("gateway.max_connections", &["1", "65535"], &["0", "65536", "1.5", "'x'"], ""),

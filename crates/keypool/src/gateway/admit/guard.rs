@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{Method, StatusCode, Version, request::Parts};
+use http::{HeaderValue, Method, StatusCode, Version, request::Parts};
 
 use super::{headers::Seen, hiding, path};
 use crate::gateway::dialect::Refusal;
@@ -12,6 +12,8 @@ use crate::gateway::dialect::Refusal;
 pub struct Guard {
     /// Lower case, without a port.
     names: Vec<String>,
+    /// Web pages of other origins that may ask.
+    origins: Vec<String>,
 }
 
 /// The address that a connection came in at.
@@ -51,7 +53,19 @@ impl Guard {
     /// (without a port, in any case).
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
         let names = names.into_iter().map(|name| name.trim_end_matches('.').to_ascii_lowercase()).collect();
-        Self { names }
+        Self { names, origins: Vec::new() }
+    }
+
+    /// Lets web pages of these origins (`http://localhost:3000`, `app://obsidian.md`) ask what clients may.
+    #[must_use]
+    pub fn letting_pages_in(self, origins: impl IntoIterator<Item = String>) -> Self {
+        Self { origins: origins.into_iter().collect(), ..self }
+    }
+
+    /// Whether a page of this origin may ask at this path: never at the gateway's own.
+    pub(super) fn lets_page(&self, origin: &HeaderValue, path: &str) -> bool {
+        let is_it = |ours: &String| origin.as_bytes().eq_ignore_ascii_case(ours.as_bytes());
+        !path.starts_with("/-") && self.origins.iter().any(is_it)
     }
 
     /// The host (and port) that the client reached, as it named it.
@@ -82,8 +96,12 @@ impl Guard {
                 ));
             }
         }
-        if is_foreign(seen, host) {
-            return Err(Refusal::new(StatusCode::FORBIDDEN, "requests from web pages of other origins are refused"));
+        let is_let_in =
+            || seen.origins == 1 && seen.origin.is_some_and(|origin| self.lets_page(origin, head.uri.path()));
+        if is_foreign(seen, host) && !is_let_in() {
+            return Err(Refusal::new(StatusCode::FORBIDDEN, {
+                "requests from web pages of other origins are refused: [gateway] origins names those that may ask"
+            }));
         }
         if head.uri.query().is_some_and(path::overrides) {
             let fault = "the query would set the request's headers, method or body, or make a script of the answer: that is not passed on";

@@ -4,6 +4,7 @@
 pub(in crate::gateway) mod account;
 pub(in crate::gateway) mod budget;
 pub mod capability;
+pub(in crate::gateway) mod cross_origin;
 pub mod guard;
 pub(in crate::gateway) mod headers;
 mod held;

@@ -5,9 +5,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use http::{Request, header};
 use tokio::sync::watch;
 
-use crate::gateway::{Gateway, Setup, admit::guard::Local, connection::places::Place};
+use crate::gateway::{
+    Gateway, Setup,
+    admit::{cross_origin::CrossOrigin, guard::Local},
+    connection::places::Place,
+};
 
 /// One connection's way into the gateway.
 #[derive(Debug)]
@@ -50,6 +55,14 @@ impl<S: Clone> Entrance<S> {
     /// The way in of a connection that came in at the address `local`.
     pub fn new(gateway: Arc<Gateway<S>>, local: Local, (peer, door): (IpAddr, Door)) -> Self {
         Self { gateway, local, peer, door, place: None, left: Mutex::new(None) }
+    }
+
+    /// Whether a web page asks that is let in.
+    pub(in crate::gateway) fn cross_origin<B>(&self, request: &Request<B>) -> Option<CrossOrigin> {
+        if !request.headers().contains_key(header::ORIGIN) {
+            return None;
+        }
+        CrossOrigin::of(request, &self.gateway.setup.borrow().guard)
     }
 
     /// Holds the connection's place.

@@ -1,6 +1,7 @@
 //! A connection's requests and answers, until either side ends it.
 
 use std::{
+    convert::Infallible,
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
@@ -26,6 +27,7 @@ use tower_keypool::{BoxError, Error};
 use crate::{
     entire::Entire,
     gateway::{
+        admit::cross_origin::CrossOrigin,
         answer::body::Said,
         connection::{
             http2_streams::{Streams, Taken},
@@ -91,14 +93,21 @@ pub(super) async fn converse<S, B>(
         let taken_in = !request.headers().contains_key(header::EXPECT);
         let version = request.version();
         let request = request.map(|body| Arriving::new(Entire::of(body, version), &progress, taken_in));
+        let page = entrance.cross_origin(&request);
         let entrance = Arc::clone(&entrance);
         // hyper keeps room for it as long as the connection lives, and an answer's body may take hours. As a part of the block
         // it would stand there twice: as it came in, and where it is waited for.
         let answer = Patient::boxed(|| entrance.answer(request), patience);
         async move {
-            let answer =
-                answer.await.unwrap_or_else(|stopped| Ok(stopped.map(|body| Counted::uncounted(Said::from(body)))));
-            answer.map(|answer| answer.map(Taken::new))
+            let own = |answer: Response<_>| answer.map(|body| Counted::uncounted(Said::from(body)));
+            let mut answer = match page.as_ref().and_then(CrossOrigin::preflight) {
+                Some(told) => own(told),
+                None => answer.await.unwrap_or_else(|stopped| Ok(own(stopped)))?,
+            };
+            if let Some(page) = page {
+                page.tell(answer.headers_mut());
+            }
+            Ok::<_, Infallible>(answer.map(Taken::new))
         }
     });
     let server = match speaks {
