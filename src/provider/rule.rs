@@ -6,7 +6,7 @@ use super::{
     Answer,
     complaint::{Complaint, Mark, forbids_retry},
 };
-use crate::verdict::{Elsewhere, Scope, Until, Verdict, VerdictKind};
+use crate::verdict::{Elsewhere, Scope, Until, Verdict, VerdictKind, retry_after::LONGEST};
 
 /// One row: for answers of these statuses that bear any of these marks, this ruling and this advice.
 #[derive(Debug)]
@@ -111,7 +111,8 @@ impl Ruling {
     }
 
     fn until(&self, wait: Option<Duration>) -> Until {
-        match (self.heeds, wait) {
+        // What is longer than any quota is no promise.
+        match (self.heeds, wait.filter(|wait| *wait < LONGEST)) {
             (Some(heeds), Some(wait)) if heeds.clamped => Until::For(wait.clamp(heeds.least, heeds.most)),
             (Some(heeds), Some(wait)) if (heeds.least..=heeds.most).contains(&wait) => Until::For(wait),
             _ => self.until,

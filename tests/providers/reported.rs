@@ -281,3 +281,23 @@ fn things_of_others_and_keys_that_have_expired() {
         assert_eq!(is(&openai(401, &said("x", "invalid_request_error", code))), KEY, "{code}");
     }
 }
+
+/// Ten years are no promise: it is tried again as where nothing is said.
+#[test]
+fn a_wait_beyond_any_quota_is_none() {
+    let limited =
+        json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Resource has been exhausted."}});
+    for wait in ["315360000", "99999999999999999999", "Wed, 31 Dec 9999 23:59:59 GMT"] {
+        for provider in [&Gemini::new() as &dyn tower_keypool::Provider, &OpenAi::new(), &Anthropic::new()] {
+            let verdict = judge(provider, 429, &[("retry-after", wait)], &limited);
+            assert_eq!(
+                (verdict.kind(), verdict.until_of()),
+                (K::RateLimited, U::Backoff),
+                "{} {wait}",
+                provider.name()
+            );
+        }
+    }
+    let verdict = judge(&Gemini::new(), 429, &[("retry-after", "7200")], &limited);
+    assert_eq!(verdict.until_of(), U::For(Duration::from_secs(7_200)));
+}
