@@ -175,9 +175,9 @@ where
     // What is packed cannot be masked any more once its head is out: what is small is read before.
     let packed = encoding == Encoding::Gzip && status.is_success() && !in_events && body_head.kind == Kind::Json;
     let page = body_head.kind == Kind::Page && asked.makes && usage && granted.model.is_some();
-    let whole = retold == Some(Retold::Whole) && status.is_success() && !in_events && encoding == Encoding::Plain;
+    let retold_whole = retold == Some(Retold::Whole) && encoding == Encoding::Plain;
     // A page says no more to its end.
-    let whole = whole && !page;
+    let whole = retold_whole && status.is_success() && !in_events && !page;
     if readable && (failed || packed || whole || small || (status.is_success() && framing.is_some())) {
         let sight = Sight {
             error: failed.then(Box::default),

@@ -449,3 +449,15 @@ async fn what_came_before_a_break_goes_out_before_it() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_of_another_provider_is_refused_before_it_is_opened_there() {
+    let (running, _home) = running_beside("openai", Vec::new()).await;
+    let request =
+        Request::get(format!("{}/to/other/v1/realtime?model=m", running.url)).header("x-api-key", PLACEHOLDER);
+    let request = request.header("connection", "upgrade").header("upgrade", "websocket");
+    let request = request.header("sec-websocket-version", "13").header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let told = ask(request, "").await;
+    assert!(told.status.as_u16() == 404 && told.json().to_string().contains("WebSockets are carried"), "{told:?}");
+    assert_eq!(told.header("x-keypool-attempts"), "");
+}

@@ -61,7 +61,7 @@ async fn pages_that_were_named_may_ask_and_read_and_no_others() {
         let refused = from(origin, Method::POST, GENERATE, "wrong", &[]).await;
         assert_eq!((refused.status, allowed(&refused)), (StatusCode::UNAUTHORIZED, Some(origin)));
         // Never the gateway's own.
-        for path in ["/-/ui", "/-/admin/keys", "/-/health"] {
+        for path in ["/-/ui", "/-/admin/keys", "/-/health", "/gemini/-/health", "/gemini/-/ui"] {
             let own = from(origin, Method::GET, path, PLACEHOLDER, &[]).await;
             assert_eq!(allowed(&own), None, "{path}");
             assert_ne!(from(origin, Method::OPTIONS, path, "", &asks).await.status, StatusCode::NO_CONTENT, "{path}");

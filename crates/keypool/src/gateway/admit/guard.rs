@@ -62,10 +62,10 @@ impl Guard {
         Self { origins: origins.into_iter().collect(), ..self }
     }
 
-    /// Whether a page of this origin may ask at this path: never at the gateway's own.
+    /// Whether a page of this origin may ask at this path: never at the gateway's own, whatever prefix leads there.
     pub(super) fn lets_page(&self, origin: &HeaderValue, path: &str) -> bool {
         let is_it = |ours: &String| origin.as_bytes().eq_ignore_ascii_case(ours.as_bytes());
-        !path.starts_with("/-") && self.origins.iter().any(is_it)
+        !path.split('/').any(|segment| segment == "-") && self.origins.iter().any(is_it)
     }
 
     /// The host (and port) that the client reached, as it named it.
@@ -99,9 +99,9 @@ impl Guard {
         let is_let_in =
             || seen.origins == 1 && seen.origin.is_some_and(|origin| self.lets_page(origin, head.uri.path()));
         if is_foreign(seen, host) && !is_let_in() {
-            return Err(Refusal::new(StatusCode::FORBIDDEN, {
-                "requests from web pages of other origins are refused: [gateway] origins names those that may ask"
-            }));
+            let fault =
+                "requests from web pages of other origins are refused: [gateway] origins names those that may ask";
+            return Err(Refusal::new(StatusCode::FORBIDDEN, fault));
         }
         if head.uri.query().is_some_and(path::overrides) {
             let fault = "the query would set the request's headers, method or body, or make a script of the answer: that is not passed on";

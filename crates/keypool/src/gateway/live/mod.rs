@@ -320,3 +320,25 @@ async fn over(account: &Account, tenant: &Tenant, mut ending: watch::Receiver<bo
 
 /// The code of a closing frame of who goes (RFC 6455).
 const GOING: u16 = 1001;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_known_however_its_path_is_spelled() {
+        let front = "/ws/google.ai.generativelanguage.v1beta.GenerativeService";
+        for method in [
+            ".BidiGenerateContent",
+            ".BidiGenerateContentConstrained",
+            "%2EBidiGenerateContent",
+            "/BidiGenerateContent",
+            ".bidiGenerateContent",
+            ".BidiGenerateContent/",
+        ] {
+            assert!(begins_with_setup(&format!("{front}{method}")), "{method}");
+        }
+        assert!(!begins_with_setup(&format!("{front}.BidiGenerateMusic")));
+        assert!(!begins_with_setup("/v1beta/BidiGenerateContent"));
+    }
+}
