@@ -63,5 +63,23 @@ impl Drop for Open {
 /// journal away.
 pub(super) fn is_open_here(path: &Path) -> bool {
     let open = |file| OPEN.lock().unwrap_or_else(PoisonError::into_inner).contains(&file);
-    cfg!(unix) && identity(path).is_some_and(open)
+    // The number of a file that is just closed, and was deleted before, may be a folder's already.
+    cfg!(unix) && !path.is_dir() && identity(path).is_some_and(open)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::file::prepare;
+
+    #[test]
+    fn a_folder_with_the_number_of_a_deleted_database_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = identity(folder.path()).expect("there");
+        OPEN.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+        let _open = Open(file);
+        assert!(!is_open_here(folder.path()));
+        let error = prepare(folder.path()).expect_err("a folder").to_string();
+        assert!(error.contains("directory"), "{error}");
+    }
 }
