@@ -27,6 +27,15 @@ pub(super) const STORAGE: &str = "STORAGE_QUOTA";
 /// Our word for a quota of what a model looks up.
 pub(super) const SEARCHES: &str = "SEARCH_QUOTA";
 
+/// Whether the error is one of Google's, whoever was asked: it names its status twice, as a number and as gRPC does.
+pub(super) fn is_its(envelope: &Envelope<'_>) -> bool {
+    let Some(error) = envelope.error() else { return false };
+    let word = error.get("status").and_then(Value::as_str);
+    let status = word.and_then(|word| STATUS_OF.iter().find(|(known, _)| *known == word));
+    status.is_some_and(|(known, _)| known.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'))
+        && error.get("code").is_some_and(Value::is_u64)
+}
+
 /// Reads an error; `status` is taken from inside where the outer one was good.
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let mut said = Complaint::of(answer, Some(envelope));

@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
-use tower_keypool::{Elsewhere as E, Scope as S, Span, Unit, Until as U, Verdict, VerdictKind as K};
+use tower_keypool::{
+    Answer, Elsewhere as E, Gemini, OpenAi, Provider, Scope as S, Span, Unit, Until as U, Verdict, VerdictKind as K,
+};
 
-use crate::sample::Sample;
+use crate::sample::{Sample, now};
 
 /// What a sample must be judged.
 type Row = (&'static str, K, S, U, E, &'static str);
@@ -531,4 +533,22 @@ fn members_are_read_by_either_name() {
         assert_eq!(format!("{:?}", Sample { body: plain.into_bytes(), ..sample }.judged()), judged);
     }
     assert!(renamed > 5, "{renamed}");
+}
+
+/// Google's compatible endpoint says the same to whoever asks it as `OpenAI`.
+#[test]
+fn an_error_of_googles_is_one_whoever_asks() {
+    let (mut same, days) = (0, OpenAi::at("https://generativelanguage.googleapis.com/v1beta/openai").unwrap());
+    for sample in
+        Sample::all().iter().filter(|sample| sample.name.starts_with("gemini_") && !sample.status.is_success())
+    {
+        let answer = Answer::new(sample.status, &sample.headers, &sample.body, now());
+        if String::from_utf8_lossy(&sample.body).contains("\"status\":\"") {
+            let (ours, theirs) = (Gemini::new().judge(&answer), days.judge(&answer));
+            assert_eq!(format!("{ours:?}"), format!("{theirs:?}"), "{}", sample.name);
+            same += 1;
+        }
+    }
+    assert!(same > 25, "{same}");
+    assert_eq!((days.zone(), OpenAi::new().zone()), ("America/Los_Angeles", "UTC"));
 }

@@ -117,6 +117,36 @@ impl Default for Gemini {
     }
 }
 
+/// Where the days of its quotas end.
+pub(super) const ZONE: &str = "America/Los_Angeles";
+
+/// What an answer of Google's means.
+pub(super) fn judge(answer: &Answer<'_>) -> Verdict {
+    if answer.status.is_success() || answer.status.is_informational() {
+        return match Envelope::open_good(answer.body, answer.event) {
+            Some(envelope) => decide(
+                &[rules::RULES, money::MONEY, quotas::QUOTAS, asked::ASKED, left::LEFT, BY_STATUS],
+                google_rpc::read(&envelope, answer),
+                answer,
+            ),
+            None if limited::says(answer.body) => decide(&[limited::RULES], Complaint::of(answer, None), answer),
+            None => Verdict::SUCCESS.status(answer.status),
+        };
+    }
+    let mut envelope = Envelope::open(answer.body);
+    if envelope.json.is_none()
+        && let Some(error) = google_status::read(answer.body)
+    {
+        envelope = Envelope::of(error);
+    }
+    let said = google_rpc::read(&envelope, answer);
+    decide(
+        &[REDIRECTS, EDGE, PAGES, rules::RULES, money::MONEY, quotas::QUOTAS, asked::ASKED, left::LEFT, BY_STATUS],
+        said,
+        answer,
+    )
+}
+
 impl Provider for Gemini {
     fn name(&self) -> &'static str {
         "gemini"
@@ -191,29 +221,7 @@ impl Provider for Gemini {
     }
 
     fn judge(&self, answer: &Answer<'_>) -> Verdict {
-        if answer.status.is_success() || answer.status.is_informational() {
-            return match Envelope::open_good(answer.body, answer.event) {
-                Some(envelope) => decide(
-                    &[rules::RULES, money::MONEY, quotas::QUOTAS, asked::ASKED, left::LEFT, BY_STATUS],
-                    google_rpc::read(&envelope, answer),
-                    answer,
-                ),
-                None if limited::says(answer.body) => decide(&[limited::RULES], Complaint::of(answer, None), answer),
-                None => Verdict::SUCCESS.status(answer.status),
-            };
-        }
-        let mut envelope = Envelope::open(answer.body);
-        if envelope.json.is_none()
-            && let Some(error) = google_status::read(answer.body)
-        {
-            envelope = Envelope::of(error);
-        }
-        let said = google_rpc::read(&envelope, answer);
-        decide(
-            &[REDIRECTS, EDGE, PAGES, rules::RULES, money::MONEY, quotas::QUOTAS, asked::ASKED, left::LEFT, BY_STATUS],
-            said,
-            answer,
-        )
+        judge(answer)
     }
 
     fn alarm(&self) -> Option<&'static str> {
@@ -225,7 +233,7 @@ impl Provider for Gemini {
     }
 
     fn zone(&self) -> &'static str {
-        "America/Los_Angeles"
+        ZONE
     }
 
     fn known_limits(&self, model: &str, tier: &Tier) -> Option<Limits> {

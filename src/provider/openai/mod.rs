@@ -19,6 +19,7 @@ use super::{
     by_status::{BY_STATUS, EDGE, FORMS, PAGES, REDIRECTS},
     credentials::{self, API_KEY},
     envelope::Envelope,
+    gemini, google_rpc,
     rule::decide,
     target::set_path_and_query,
 };
@@ -27,10 +28,16 @@ use crate::{
     verdict::{QuotaNews, Verdict},
 };
 
+/// Where Google's compatible endpoint lies.
+const GOOGLE: &str = "generativelanguage.googleapis.com";
+
 /// `OpenAI`'s API, or any other of its shape: Azure, `OpenRouter`, Groq, Mistral, `DeepSeek`, a local server.
 ///
 /// The key travels as `Authorization: Bearer`, for Azure as `api-key`. The caller's `openai-organization` and
 /// `openai-project` are taken off with its credentials, since they belong to its key.
+///
+/// Errors in Google's own form, as its OpenAI-compatible endpoint has them, are judged as [`Gemini`](crate::Gemini) judges them, and at
+/// Google's host days end at midnight in Los Angeles.
 ///
 /// ```
 /// use http::Request;
@@ -132,6 +139,7 @@ impl Provider for OpenAi {
     fn judge(&self, answer: &Answer<'_>) -> Verdict {
         if answer.status.is_success() || answer.status.is_informational() {
             return match Envelope::open_good(answer.body, answer.event) {
+                Some(envelope) if google_rpc::is_its(&envelope) => gemini::judge(answer),
                 Some(envelope) => decide(
                     &[FORMS, rules::RULES, money::MONEY, asked::ASKED, limits::LIMITS, limits::RATES, BY_STATUS],
                     said::read(&envelope, answer),
@@ -142,6 +150,9 @@ impl Provider for OpenAi {
         }
         let limited = answer.status == StatusCode::TOO_MANY_REQUESTS;
         let envelope = if limited { Envelope::open_limit(answer.body) } else { Envelope::open(answer.body) };
+        if google_rpc::is_its(&envelope) {
+            return gemini::judge(answer);
+        }
         let mut said = said::read(&envelope, answer);
         aws::say(&mut said, &envelope, answer);
         decide(
@@ -171,6 +182,10 @@ impl Provider for OpenAi {
     fn rate_headers(&self, headers: &HeaderMap) -> Option<QuotaNews> {
         let remaining = rates::of_good(headers);
         (!remaining.is_empty()).then(|| QuotaNews { remaining, ..QuotaNews::default() })
+    }
+
+    fn zone(&self) -> &str {
+        if self.base.authority().host() == GOOGLE { gemini::ZONE } else { "UTC" }
     }
 
     fn usage(&self) -> UsageFormat {

@@ -149,7 +149,10 @@ impl<'a> Scene<'a> {
                 let used = window.days.iter().find(|(day, _)| *day == today).map_or(0, |(_, used)| *used);
                 if used >= window.limit.amount {
                     let lost = unit.lost.as_ref().is_some_and(is_today);
-                    let known = || format!("{used} of {} {}", window.limit.amount, window.limit);
+                    let most = window.limit.amount;
+                    // More than all: what a process that was killed may have started without a word counts, too.
+                    let count = if used > most { "all".to_owned() } else { used.to_string() };
+                    let known = || format!("{count} of {most} {}", window.limit);
                     let why = if lost { LOST.to_owned() } else { known() };
                     out.entry(Some(unit.lane.clone())).or_insert(why);
                 }

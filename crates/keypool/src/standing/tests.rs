@@ -99,6 +99,20 @@ fn a_day_ends_where_the_keys_owner_has_it_end() {
     assert_eq!(days.of(&Key::new("nobody's").key_id().to_string()).today(), "2026-06-15");
 }
 
+/// What a process that was killed may have started counts as started.
+#[test]
+fn a_day_of_which_more_may_be_used_than_there_is_is_used_up() {
+    let configured = configured(vec![spec("one", None, Some("a"))]);
+    let units = [8, 10, 12].map(|used| (format!("{used}\na"), day_unit("a", &format!("m{used}"), "2026-06-15", used)));
+    let image = Image { units: units.into(), ..Image::default() };
+    let book = book(&configured);
+    let days = Days::new(&book, &configured);
+    let scene = Scene::new(&book, &image, &[], &days, configured.calendar.now_ms());
+    let (hash, key) = book.keys().next().unwrap();
+    let told: Vec<String> = scene.stand(hash, key, None).out_for_today.into_iter().map(|out| out.why).collect();
+    assert_eq!(told, ["10 of 10 requests/day", "all of 10 requests/day"]);
+}
+
 /// The store that processes share was lost: whose day nobody knows is out, and why is said.
 #[test]
 fn a_day_that_nobody_knows_since_the_store_was_lost_is_out() {

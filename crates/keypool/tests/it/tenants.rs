@@ -142,6 +142,27 @@ async fn tokens_count_over_all_processes_and_restarts() {
     end(third).await;
 }
 
+/// What is under way costs something already.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_go_no_further_over_a_limit_of_tokens_than_one() {
+    let sim =
+        GeminiSim::builder().latency(Duration::from_millis(400)).project(Project::new("100000000000").key(secret(0)));
+    let (home, sim) = (Home::new(), sim.start().await.unwrap());
+    home.add(0, "one", &[]);
+    let said = home.run(&["tenants", "add", "once", "--tpd", "2"]).good();
+    let token = said.lines().find(|line| line.starts_with("kp-")).expect("the token").trim();
+    let running = home.serve(&sim, &[]);
+    let answers = futures_util::future::join_all((0..40).map(|_| hello(&running, token))).await;
+    let served = answers.iter().filter(|answer| answer.status == StatusCode::OK).count();
+    assert_eq!((served, sim.report().total.arrivals), (1, 1));
+    let refused = answers.iter().find(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS).expect("39 of them");
+    assert!(refused.json()["error"]["message"].as_str().is_some_and(|why| why.contains("under way")), "{refused:?}");
+    assert_eq!(refused.header("retry-after"), "1");
+    let after = hello(&running, token).await;
+    assert!(after.json()["error"]["message"].as_str().is_some_and(|why| why.contains("of this day")), "{after:?}");
+    end(running).await;
+}
+
 #[test]
 fn nobody_is_added_under_the_name_of_somebody_configured() {
     let home = Home::new();

@@ -22,6 +22,7 @@ use tower_keypool::{
 
 use super::{
     held::{Held, PATIENCE},
+    reserved::Reserved,
     tenant::{Tenant, TenantLimits},
     told::CHECK,
 };
@@ -46,7 +47,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub(in crate::gateway) struct Budgets {
     pub(super) records: Records,
-    held: Arc<Mutex<AllHeld>>,
+    pub(super) held: Arc<Mutex<AllHeld>>,
     /// There is something to be written.
     pub(super) news: Arc<Notify>,
     /// When the store knows again what it lost, in Unix milliseconds.
@@ -62,11 +63,11 @@ pub(super) type AllHeld = HashMap<Arc<str>, [Held; KINDS.len()]>;
 pub(super) struct Kind {
     name: &'static str,
     span: i64,
-    tokens: bool,
+    pub(super) tokens: bool,
 }
 
 /// A limit: which, and its amount.
-type Limit = (usize, u64);
+pub(super) type Limit = (usize, u64);
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
@@ -101,7 +102,7 @@ pub(super) fn of<'a>(all: &'a mut AllHeld, tenant: &Tenant) -> &'a mut [Held; KI
     all.entry(Arc::clone(tenant.name())).or_default()
 }
 
-fn limits_of(limits: &TenantLimits) -> impl Iterator<Item = Limit> {
+fn limits_of(limits: &TenantLimits) -> impl Iterator<Item = Limit> + Clone {
     let all = [limits.rpm, limits.rpd, limits.tpm, limits.tpd];
     all.into_iter().enumerate().filter_map(|(at, amount)| Some((at, amount?)))
 }
@@ -120,6 +121,8 @@ pub(in crate::gateway) struct Spent {
 pub(in crate::gateway) enum NotNow {
     /// It would be over a limit.
     Spent(Spent),
+    /// It may be, by what requests cost that are under way: for as long as they are.
+    Reserved,
     /// Nobody can tell.
     Unknown(StoreError),
 }
@@ -152,27 +155,34 @@ impl Budgets {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a request in, which counts, by what is known here already: nearly all come in so. False: it did not count, and
-    /// [`admit`](Self::admit) asks whoever knows.
-    pub(in crate::gateway) fn admit_at_once(&self, tenant: &Tenant, now: i64) -> bool {
+    /// Lets a request in with a body of so many bytes, which counts, by what is known here already: nearly all come in so.
+    /// `None`: it did not count, and [`admit`](Self::admit) asks whoever knows.
+    pub(in crate::gateway) fn admit_at_once(&self, (tenant, bytes): (&Tenant, u64), now: i64) -> Option<Reserved> {
         let mut all = self.held();
-        let Some(held) = all.get_mut(&**tenant.name()) else { return false };
+        let held = all.get_mut(&**tenant.name())?;
         let limits = || limits_of(&tenant.grant().limits);
         let fine = limits().all(|(at, most)| {
             let (kind, held) = (&KINDS[at], &held[at]);
             let is_left = if kind.tokens { held.knows(most, now) == Some(false) } else { held.left > 0 };
             is_left && held.window == kind.window(now)
         });
-        if fine {
-            for (at, _) in limits().filter(|(at, _)| !KINDS[*at].tokens) {
-                (held[at].left, held[at].used) = (held[at].left - 1, now);
-            }
+        if !fine {
+            return None;
         }
-        fine
+        let reserved = self.reserve(&mut all, (tenant, bytes), limits(), now).ok()?;
+        let held = of(&mut all, tenant);
+        for (at, _) in limits().filter(|(at, _)| !KINDS[*at].tokens) {
+            (held[at].left, held[at].used) = (held[at].left - 1, now);
+        }
+        Some(reserved)
     }
 
-    /// Lets a request in, which counts.
-    pub(in crate::gateway) async fn admit(&self, tenant: &Tenant, now: i64) -> Result<(), NotNow> {
+    /// Lets a request in with a body of so many bytes, which counts.
+    pub(in crate::gateway) async fn admit(
+        &self,
+        (tenant, bytes): (&Tenant, u64),
+        now: i64,
+    ) -> Result<Reserved, NotNow> {
         let mut counted = Vec::new();
         for limit in limits_of(&tenant.grant().limits) {
             let (at, _) = limit;
@@ -189,7 +199,11 @@ impl Budgets {
                 counted.push(at);
             }
         }
-        Ok(())
+        let reserved = self.reserve(&mut self.held(), (tenant, bytes), limits_of(&tenant.grant().limits), now);
+        if reserved.is_err() {
+            self.untake(tenant, &counted, now);
+        }
+        reserved
     }
 
     fn untake(&self, tenant: &Tenant, counted: &[usize], now: i64) {
@@ -276,6 +290,7 @@ impl Budgets {
         for (at, _) in limits_of(&tenant.grant().limits).filter(|(at, _)| KINDS[*at].tokens) {
             let held = of(&mut all, tenant)[at].in_window(KINDS[at].window(now));
             held.unwritten = held.unwritten.saturating_add(cost);
+            held.learn(cost);
             self.news.notify_one();
         }
     }
@@ -392,7 +407,7 @@ mod tests {
     async fn let_in(budgets: &[Budgets], tenant: &Tenant, now: i64, tries: usize) -> usize {
         let mut fine = 0;
         for at in 0..tries {
-            fine += usize::from(budgets[at % budgets.len()].admit(tenant, now).await.is_ok());
+            fine += usize::from(budgets[at % budgets.len()].admit((tenant, 0), now).await.is_ok());
         }
         fine
     }
@@ -412,18 +427,18 @@ mod tests {
     async fn what_is_known_here_lets_in_as_the_store_would() {
         let limits = TenantLimits { rpm: Some(640), rpd: Some(1_280), tpm: Some(100), ..TenantLimits::default() };
         let (budgets, tenant) = (Budgets::new(Records::default()), tenant(limits));
-        assert!(!budgets.admit_at_once(&tenant, 0), "nothing is known yet");
-        budgets.admit(&tenant, 0).await.unwrap();
+        assert!(budgets.admit_at_once((&tenant, 0), 0).is_none(), "nothing is known yet");
+        budgets.admit((&tenant, 0), 0).await.unwrap();
         // Of ten and of twenty that were drawn.
-        assert_eq!((0..30).filter(|_| budgets.admit_at_once(&tenant, 1)).count(), 9);
-        budgets.admit(&tenant, 2).await.unwrap();
-        assert!(budgets.admit_at_once(&tenant, NEWS - 1));
-        assert!(!budgets.admit_at_once(&tenant, NEWS), "what all used was heard too long ago");
-        budgets.admit(&tenant, NEWS).await.unwrap();
+        assert_eq!((0..30).filter(|_| budgets.admit_at_once((&tenant, 0), 1).is_some()).count(), 9);
+        budgets.admit((&tenant, 0), 2).await.unwrap();
+        assert!(budgets.admit_at_once((&tenant, 0), NEWS - 1).is_some());
+        assert!(budgets.admit_at_once((&tenant, 0), NEWS).is_none(), "what all used was heard too long ago");
+        budgets.admit((&tenant, 0), NEWS).await.unwrap();
         budgets.spend(&tenant, Some(100), NEWS);
-        assert!(!budgets.admit_at_once(&tenant, NEWS), "its tokens are used up");
-        assert!(budgets.admit(&tenant, NEWS).await.is_err());
-        assert!(!budgets.admit_at_once(&tenant, MINUTE), "another minute");
+        assert!(budgets.admit_at_once((&tenant, 0), NEWS).is_none(), "its tokens are used up");
+        assert!(budgets.admit((&tenant, 0), NEWS).await.is_err());
+        assert!(budgets.admit_at_once((&tenant, 0), MINUTE).is_none(), "another minute");
         assert_eq!(let_in(&[budgets], &tenant, 2 * MINUTE, 2_000).await, 640, "none was counted that was not let in");
     }
 
@@ -432,7 +447,7 @@ mod tests {
         let budgets = [Budgets::new(Records::default())];
         let tenant = tenant(TenantLimits { rpm: Some(10), rpd: Some(3), ..TenantLimits::default() });
         assert_eq!(let_in(&budgets, &tenant, 0, 20).await, 3);
-        let why = budgets[0].admit(&tenant, 1_500).await.unwrap_err();
+        let why = budgets[0].admit((&tenant, 0), 1_500).await.unwrap_err();
         let NotNow::Spent(spent) = why else { panic!("{why:?}") };
         assert_eq!(spent, Spent { after: 86_399, tokens: false, day: true });
         let answer = spent.answer(Dialect::Gemini);
@@ -456,15 +471,15 @@ mod tests {
             pool.try_acquire(demand).unwrap().usage(usage);
             meter
         };
-        one.admit(&tenant, 0).await.unwrap();
+        one.admit((&tenant, 0), 0).await.unwrap();
         one.spend(&tenant, lease(900).tokens(), 1_000);
         // The next one draws what was used.
-        one.admit(&tenant, 2_000).await.unwrap();
+        one.admit((&tenant, 0), 2_000).await.unwrap();
         one.spend(&tenant, lease(200).tokens(), 3_000);
-        assert!(one.admit(&tenant, 4_000).await.is_err());
+        assert!(one.admit((&tenant, 0), 4_000).await.is_err());
         one.write(4_000, IDLE, false).await.unwrap();
-        assert!(other.admit(&tenant, 4_000).await.is_err(), "another process knows");
-        other.admit(&tenant, MINUTE).await.unwrap();
+        assert!(other.admit((&tenant, 0), 4_000).await.is_err(), "another process knows");
+        other.admit((&tenant, 0), MINUTE).await.unwrap();
     }
 
     #[tokio::test]
@@ -476,7 +491,7 @@ mod tests {
         for minute in 0..4 {
             for at in 0..8 {
                 let (one, now) = (&budgets[at % 4], minute * MINUTE + i64::try_from(at).unwrap() * 1_100);
-                if one.admit(&tenant, now).await.is_ok() {
+                if one.admit((&tenant, 0), now).await.is_ok() {
                     one.spend(&tenant, Some(10), now);
                     one.write(now, IDLE, false).await.unwrap();
                     answered.push((minute, at));
@@ -498,7 +513,7 @@ mod tests {
         let mut answered = 0;
         for _ in 0..700 {
             let life = Budgets::new(records.clone());
-            if life.admit(&tenant, now).await.is_ok() {
+            if life.admit((&tenant, 0), now).await.is_ok() {
                 life.spend(&tenant, Some(10), now);
                 answered += 1;
             }
@@ -512,11 +527,11 @@ mod tests {
         let records = Records::default();
         let (one, other) = (Budgets::new(records.clone()), Budgets::new(records.clone()));
         let tenant = tenant(TenantLimits { rpd: Some(128), ..TenantLimits::default() });
-        other.admit(&tenant, 0).await.unwrap();
+        other.admit((&tenant, 0), 0).await.unwrap();
         assert_eq!(let_in(std::slice::from_ref(&one), &tenant, 0, 200).await, 126);
         other.write(0, 0, false).await.unwrap();
-        assert!(one.admit(&tenant, NEWS - 1).await.is_err(), "it was said a moment ago that there are none");
-        one.admit(&tenant, NEWS).await.unwrap();
+        assert!(one.admit((&tenant, 0), NEWS - 1).await.is_err(), "it was said a moment ago that there are none");
+        one.admit((&tenant, 0), NEWS).await.unwrap();
         // The last of them is the other's again.
         assert_eq!(let_in(&[one, other], &tenant, 2 * NEWS, 200).await, 0);
     }
@@ -525,14 +540,14 @@ mod tests {
     async fn tokens_that_are_used_up_are_not_asked_for_with_each_request() {
         let one = Budgets::new(Records::default());
         let tenant = tenant(TenantLimits { tpd: Some(10), ..TenantLimits::default() });
-        one.admit(&tenant, 0).await.unwrap();
+        one.admit((&tenant, 0), 0).await.unwrap();
         one.spend(&tenant, Some(10), 0);
         one.write(0, IDLE, false).await.unwrap();
         for now in [1, 5 * NEWS, 5 * PATIENCE] {
-            assert!(one.admit(&tenant, now).await.is_err());
+            assert!(one.admit((&tenant, 0), now).await.is_err());
         }
         assert!(one.held().values().flatten().all(|held| held.asked == 0), "the store was asked again");
-        one.admit(&tenant, DAY).await.unwrap();
+        one.admit((&tenant, 0), DAY).await.unwrap();
     }
 
     /// What a server forgets that is flushed.
@@ -568,7 +583,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
             forget(&records, &budgets, &tenant, now).await;
             if twice {
-                assert!(budgets[1].admit(&tenant, now).await.is_ok());
+                assert!(budgets[1].admit((&tenant, 0), now).await.is_ok());
                 forget(&records, &budgets, &tenant, now).await;
             }
             if idle {
@@ -592,7 +607,7 @@ mod tests {
         let records = Records::default();
         let (idle, busy) = (Budgets::new(records.clone()), Budgets::new(records));
         let tenant = tenant(TenantLimits { rpd: Some(6_400), ..TenantLimits::default() });
-        idle.admit(&tenant, 0).await.unwrap();
+        idle.admit((&tenant, 0), 0).await.unwrap();
         idle.write(IDLE - 1, IDLE, false).await.unwrap();
         assert_eq!(let_in(std::slice::from_ref(&busy), &tenant, 1, 7_000).await, 6_300, "the other has a hundred");
         idle.write(IDLE, IDLE, false).await.unwrap();

@@ -19,6 +19,9 @@ pub(super) struct Held {
     /// Tokens that all used, as the store said, and those that it has not heard of.
     pub(super) all: u64,
     pub(super) unwritten: u64,
+    /// Tokens that the requests under way are expected to cost, and what one costs as a rule. Both outlast the window.
+    pub(super) reserved: u64,
+    pub(super) usual: Option<u64>,
     /// When it said so last, and when it was asked last.
     pub(super) heard: Option<i64>,
     pub(super) asked: i64,
@@ -30,14 +33,19 @@ impl Held {
     /// Of this window: what is of another is nothing.
     pub(super) fn in_window(&mut self, window: i64) -> &mut Self {
         if self.window != window {
-            *self = Self { window, ..Self::default() };
+            *self = Self { window, reserved: self.reserved, usual: self.usual, ..Self::default() };
         }
         self
     }
 
     /// Whether anything is known.
     pub(super) fn is_something(&self) -> bool {
-        self.left > 0 || self.unwritten > 0 || self.none.is_some() || self.heard.is_some() || self.told.is_something()
+        self.left > 0
+            || self.unwritten > 0
+            || self.reserved > 0
+            || self.none.is_some()
+            || self.heard.is_some()
+            || self.told.is_something()
     }
 
     /// The store has said how much all used. An answer that was on its way for long knows less than one before it.

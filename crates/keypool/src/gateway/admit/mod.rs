@@ -1,5 +1,6 @@
 //! Whether a request may come in: is it meant for this gateway ([`guard`]), can its answer be read (`hiding`), who asks ([`token`], [`tenant`]), and has that
-//! tenant something left ([`budget`], of what is `held` of each limit, and [`account`] of sockets)?
+//! tenant something left ([`budget`], of what is `held` of each limit and [`reserved`] for what is under way, and [`account`]
+//! of sockets)?
 
 pub(in crate::gateway) mod account;
 pub(in crate::gateway) mod budget;
@@ -10,6 +11,7 @@ pub(in crate::gateway) mod headers;
 mod held;
 mod hiding;
 mod path;
+pub(in crate::gateway) mod reserved;
 pub mod tenant;
 pub mod token;
 mod told;

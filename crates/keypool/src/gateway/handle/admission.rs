@@ -16,6 +16,7 @@ use crate::{
             budget::NotNow,
             guard::Local,
             headers::Seen,
+            reserved::{RESERVED, Reserved},
             tenant::{Tenant, TenantLimits},
         },
         dialect::{Dialect, Refusal},
@@ -79,11 +80,12 @@ impl<S> Gateway<S> {
         Ok((tenant, Passage::Chunk(Box::new(chunk))))
     }
 
-    /// Whether a tenant's limits let a request in; its answer's cost is booked when it has gone. A part of an upload counts
+    /// Whether a tenant's limits let a request in with a body of so many bytes; its answer's cost is booked when it has gone. A part of an upload counts
     /// with its beginning.
     pub(super) async fn let_in(
         &self,
         (tenant, passage): (&Arc<Tenant>, &Passage),
+        bytes: u64,
         visit: &mut Visit,
         dialect: Dialect,
         followed: Option<&Arc<Meter>>,
@@ -93,9 +95,11 @@ impl<S> Gateway<S> {
         if !limited && followed.is_none() && tenant.is_default() {
             return Ok(None);
         }
-        if limited && !matches!(passage, Passage::Chunk(_)) {
-            self.within_limits(tenant, dialect).await?;
-        }
+        let reserved = if limited && !matches!(passage, Passage::Chunk(_)) {
+            self.within_limits((tenant, bytes), dialect).await?
+        } else {
+            Reserved::default()
+        };
         let meter = followed.map_or_else(Arc::default, Arc::clone);
         let told = Arc::clone(&meter);
         let (budgets, used, tenant, clock) =
@@ -108,6 +112,7 @@ impl<S> Gateway<S> {
                 told.settle();
             }
             budgets.spend(&tenant, told.tokens(), now);
+            drop(reserved);
             let (input_tokens, output_tokens) = told.parts().unwrap_or_default();
             let cost = Use { requests: 1, failed: u64::from(!gone.good), input_tokens, output_tokens };
             used.book(tenant.name(), gone.model.as_deref().unwrap_or_default(), &cost, now);
@@ -129,19 +134,20 @@ impl<S> Gateway<S> {
             return Ok(Account::nobodys());
         }
         if limited {
-            self.within_limits(tenant, dialect).await?;
+            self.within_limits((tenant, 0), dialect).await?;
         }
         Ok(Account::of(Arc::clone(tenant), self.budgets.clone(), self.used.clone(), self.clock.clone()))
     }
 
-    async fn within_limits(&self, tenant: &Arc<Tenant>, dialect: Dialect) -> Result<(), Response<Full<Bytes>>> {
+    async fn within_limits(&self, asked: (&Tenant, u64), dialect: Dialect) -> Result<Reserved, Response<Full<Bytes>>> {
         let now = unix_ms(&self.clock);
-        if self.budgets.admit_at_once(tenant, now) {
-            return Ok(());
+        if let Some(reserved) = self.budgets.admit_at_once(asked, now) {
+            return Ok(reserved);
         }
-        match Box::pin(self.budgets.admit(tenant, now)).await {
-            Ok(()) => Ok(()),
+        match Box::pin(self.budgets.admit(asked, now)).await {
+            Ok(reserved) => Ok(reserved),
             Err(NotNow::Spent(spent)) => Err(spent.answer(dialect)),
+            Err(NotNow::Reserved) => Err(dialect.answer_until(RESERVED, 1)),
             Err(NotNow::Unknown(error)) => {
                 tracing::warn!("what a tenant used cannot be counted: {error}");
                 Err(dialect.answer_until(Refusal::UNREACHABLE, 1))

@@ -173,10 +173,11 @@ where
                 Err(dialect.nobodys())
             }
             (Ok(admitted), _) => match wish {
-                Ok(wish) => match gateway.let_in((&admitted.0, &admitted.1), &mut visit, dialect, line.meter()).await {
-                    Ok(meter) => Ok((admitted, wish.metered(meter))),
-                    Err(response) => Err(response),
-                },
+                Ok(wish) => {
+                    let (of, bytes) = ((&admitted.0, &admitted.1), body.size_hint().exact().unwrap_or(1));
+                    let let_in = gateway.let_in(of, bytes, &mut visit, dialect, line.meter()).await;
+                    let_in.map(|meter| (admitted, wish.metered(meter)))
+                }
                 Err(refusal) => Err(dialect.answer(refusal)),
             },
             (Err(refusal), _) => Err(dialect.answer(refusal)),

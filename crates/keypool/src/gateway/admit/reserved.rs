@@ -1,0 +1,163 @@
+//! Tokens that a tenant's requests are expected to cost, from when they are let in until what they cost is booked: who sends many
+//! at once is over its limit with the first of them, and not with the last.
+//!
+//! Of this process: what others let in is heard of when it has ended.
+
+use std::sync::{Arc, PoisonError};
+
+use http::StatusCode;
+
+use super::{
+    budget::{AllHeld, Budgets, KINDS, Limit, NotNow, of},
+    held::Held,
+    tenant::Tenant,
+};
+use crate::gateway::dialect::Refusal;
+
+/// What is refused while others are under way: one of them may end at any moment.
+pub(in crate::gateway) const RESERVED: Refusal = Refusal::new(
+    StatusCode::TOO_MANY_REQUESTS,
+    "this token's requests under way may use all the tokens that it has left: ask again when one has ended",
+);
+
+/// Bytes of a body that come to a token of text, about.
+const BYTES_PER_TOKEN: u64 = 4;
+/// More is not made of a body before anything is known of what a tenant's requests cost: it may be an image.
+const MOST_GUESSED: u64 = 1_000;
+/// What requests cost changes what is expected by this part of the difference.
+const RECENT: u64 = 8;
+
+/// What a request is expected to cost, until it is dropped.
+#[derive(Debug, Default)]
+pub(in crate::gateway) struct Reserved(Option<Expected>);
+
+#[derive(Debug)]
+struct Expected {
+    held: Arc<std::sync::Mutex<AllHeld>>,
+    tenant: Arc<str>,
+    tokens: u64,
+}
+
+impl Held {
+    /// Whether what is expected of the requests under way is all that is left, as far as is known here.
+    fn is_reserved(&self, most: u64) -> bool {
+        self.reserved > 0 && self.all.saturating_add(self.unwritten).saturating_add(self.reserved) >= most
+    }
+
+    /// An answer has cost so much.
+    pub(super) fn learn(&mut self, cost: u64) {
+        let usual = self.usual.unwrap_or(cost);
+        self.usual =
+            Some(if cost > usual { usual + (cost - usual).div_ceil(RECENT) } else { usual - (usual - cost) / RECENT });
+    }
+}
+
+impl Budgets {
+    /// Reserves what a request with a body of so many bytes is expected to cost.
+    pub(super) fn reserve(
+        &self,
+        all: &mut AllHeld,
+        (tenant, bytes): (&Tenant, u64),
+        limits: impl Iterator<Item = Limit> + Clone,
+        now: i64,
+    ) -> Result<Reserved, NotNow> {
+        let limits = limits.filter(|(at, _)| KINDS[*at].tokens);
+        let held = of(all, tenant);
+        let mut usual = None;
+        for (at, most) in limits.clone() {
+            let held = held[at].in_window(KINDS[at].window(now));
+            if held.is_reserved(most) {
+                return Err(NotNow::Reserved);
+            }
+            usual = usual.max(held.usual);
+        }
+        // What has no body, as a list, costs none.
+        let guess = bytes.div_ceil(BYTES_PER_TOKEN).min(MOST_GUESSED);
+        let tokens = if bytes == 0 { 0 } else { usual.unwrap_or(guess) };
+        let mut is_held = false;
+        for (at, _) in limits.filter(|_| tokens > 0) {
+            held[at].reserved = held[at].reserved.saturating_add(tokens);
+            is_held = true;
+        }
+        let expected = || Expected { held: Arc::clone(&self.held), tenant: Arc::clone(tenant.name()), tokens };
+        Ok(Reserved(is_held.then(expected)))
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        for held in all.get_mut(&*self.tenant).into_iter().flatten() {
+            held.reserved = held.reserved.saturating_sub(self.tokens);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::admit::tenant::{Grant, TenantLimits};
+
+    const MINUTE: i64 = 60_000;
+
+    fn tenant(limits: TenantLimits) -> Tenant {
+        Tenant::of(Grant { name: "acme".to_owned(), limits, ..Grant::default() })
+    }
+
+    async fn let_in(budgets: &Budgets, tenant: &Tenant, bytes: u64, now: i64) -> Option<Reserved> {
+        if let Some(reserved) = budgets.admit_at_once((tenant, bytes), now) {
+            return Some(reserved);
+        }
+        budgets.admit((tenant, bytes), now).await.ok()
+    }
+
+    #[tokio::test]
+    async fn as_many_at_once_as_the_tokens_allow() {
+        let budgets = Budgets::new(crate::database::Records::default());
+        let tenant =
+            tenant(TenantLimits { tpm: Some(100), tpd: Some(1_000), rpm: Some(1_000), ..TenantLimits::default() });
+        // Of ten tokens each, as it looks.
+        let mut under_way = Vec::new();
+        for _ in 0..40 {
+            under_way.extend(let_in(&budgets, &tenant, 40, 0).await);
+        }
+        assert_eq!(under_way.len(), 10);
+        let why = budgets.admit((&tenant, 40), 0).await.unwrap_err();
+        assert!(matches!(why, NotNow::Reserved), "{why:?}");
+        // Cheaper than they looked, and one failed: there is room for others.
+        for reserved in under_way.drain(..9) {
+            budgets.spend(&tenant, Some(5), 0);
+            drop(reserved);
+        }
+        under_way.clear();
+        for _ in 0..40 {
+            under_way.extend(let_in(&budgets, &tenant, 40, 0).await);
+        }
+        assert_eq!(under_way.len(), 11, "55 are left, of five each");
+        // What is under way at the end of a minute is so in the next one; what it costs counts there.
+        for _ in 0..40 {
+            under_way.extend(let_in(&budgets, &tenant, 40, MINUTE).await);
+        }
+        assert_eq!(under_way.len(), 20);
+        for _ in &under_way {
+            budgets.spend(&tenant, Some(5), MINUTE);
+        }
+        drop(under_way);
+        let why = budgets.admit((&tenant, 40), MINUTE).await.unwrap_err();
+        assert!(matches!(why, NotNow::Spent(_)), "{why:?}");
+        assert!(let_in(&budgets, &tenant, 40, 2 * MINUTE).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn one_goes_out_however_much_it_may_cost_and_what_costs_nothing_does_beside_it() {
+        let budgets = Budgets::new(crate::database::Records::default());
+        let tenant = tenant(TenantLimits { tpm: Some(2), ..TenantLimits::default() });
+        let first = let_in(&budgets, &tenant, 400_000, 0).await.expect("nothing is used");
+        assert!(let_in(&budgets, &tenant, 40, 0).await.is_none());
+        drop(first);
+        let none = let_in(&budgets, &tenant, 0, 0).await.expect("nobody is under way");
+        let other = let_in(&budgets, &tenant, 40, 0).await.expect("a list reserves nothing");
+        drop((none, other));
+        assert_eq!(budgets.held()["acme"].map(|held| held.reserved), [0; 4]);
+    }
+}
