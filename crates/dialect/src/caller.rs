@@ -58,6 +58,8 @@ pub struct Repeated {
     pub before: Option<String>,
     /// What its functions are called there.
     pub(crate) origins: Origins,
+    /// Its calls are told as they were before there were tools: one, without an id.
+    pub(crate) in_older_form: bool,
 }
 
 /// How an answer is written, where its dialect leaves a choice.

@@ -61,6 +61,17 @@ impl<'a> Calls<'a> {
         Ok((self.made[nth].name.clone(), nth))
     }
 
+    /// The last one of this tool is answered: which call it was.
+    ///
+    /// # Errors
+    /// Where none of it waits for an answer.
+    pub(crate) fn answer_last(&mut self, name: &str) -> Result<usize, Unasked> {
+        let is_open = |made: &Made<'_>| &*made.name == name && !made.answered;
+        let nth = self.made.iter().rposition(is_open).ok_or(Unasked::Never)?;
+        self.made[nth].answered = true;
+        Ok(nth)
+    }
+
     /// What was answered to a call beside text: it follows the answers of all.
     pub(crate) fn answer_beside(&mut self, nth: usize, parts: impl IntoIterator<Item = Part<'a>>) {
         self.beside.extend(parts.into_iter().map(|part| (nth, part)));

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::completion::{Annotation, Image, Logprobs, Tokens, ToolCall, id, reason};
+use super::{
+    completion::{Annotation, Image, Logprobs, Tokens, ToolCall, id, reason},
+    older::{self, FunctionCall},
+};
 use crate::{Event, Fault, Shape, Text, Usage, Voice};
 
 /// Writes the pieces.
@@ -50,6 +53,8 @@ struct Delta<'s> {
     reasoning_content: Option<&'s Text<'s>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<[ToolCall; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_call: Option<FunctionCall>,
     #[serde(skip_serializing_if = "Option::is_none")]
     images: Option<[Image; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,6 +112,14 @@ impl Voice for Chunks {
             Event::Call { choice, .. } => {
                 self.begin(*choice, out);
                 let count = self.begun.get(choice).copied().unwrap_or_default();
+                if self.shape.repeated.in_older_form {
+                    self.begun.insert(*choice, count + 1);
+                    let function_call = FunctionCall::of(&event).filter(|_| count == 0);
+                    if function_call.is_some() {
+                        self.delta(*choice, Delta { function_call, ..Delta::default() }, out);
+                    }
+                    return;
+                }
                 let Some(mut call) = ToolCall::of(&event, &self.shape, count) else { return };
                 call.index = Some(count);
                 self.begun.insert(*choice, count + 1);
@@ -130,6 +143,7 @@ impl Voice for Chunks {
             }
             Event::Finish { choice, why } => {
                 self.begin(*choice, out);
+                let reason = if self.shape.repeated.in_older_form { older::reason } else { reason };
                 let finish_reason = Some(reason(*why));
                 self.piece(Choice { index: *choice, delta: Delta::default(), logprobs: None, finish_reason }, out);
             }

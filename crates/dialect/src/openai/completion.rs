@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::json;
 
-use super::CALL;
+use super::{
+    CALL,
+    older::{self, FunctionCall},
+};
 use crate::{CallId, Chosen, Event, Fault, Finish, Likely, Shape, Source, Usage, Voice, origins};
 
 /// A call, as a message has it.
@@ -199,6 +202,7 @@ struct Gathered {
     text: String,
     thoughts: String,
     calls: Vec<ToolCall>,
+    function_call: Option<FunctionCall>,
     images: Vec<Image>,
     annotations: Vec<Annotation>,
     logprobs: Option<Logprobs>,
@@ -232,6 +236,8 @@ struct Message<'s> {
     reasoning_content: &'s str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     tool_calls: &'s [ToolCall],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_call: Option<&'s FunctionCall>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     images: &'s [Image],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -255,6 +261,10 @@ impl Voice for Completion {
             Event::Begin { id: upstream } => self.id = id(upstream, &self.shape),
             Event::Text { choice, text } => self.choice(*choice).text.push_str(text),
             Event::Thought { choice, text } => self.choice(*choice).thoughts.push_str(text),
+            Event::Call { choice, .. } if self.shape.repeated.in_older_form => {
+                let call = &mut self.choice(*choice).function_call;
+                *call = call.take().or_else(|| FunctionCall::of(&event));
+            }
             Event::Call { choice, .. } => {
                 let count = self.choice(*choice).calls.len();
                 let call = ToolCall::of(&event, &self.shape, count);
@@ -274,7 +284,9 @@ impl Voice for Completion {
 
     fn end(&mut self, out: &mut Vec<u8>) {
         let choices = self.choices.iter().map(|(index, gathered)| {
-            let silent = gathered.text.is_empty() && !(gathered.calls.is_empty() && gathered.images.is_empty());
+            let calls = !gathered.calls.is_empty() || gathered.function_call.is_some();
+            let silent = gathered.text.is_empty() && (calls || !gathered.images.is_empty());
+            let reason = if self.shape.repeated.in_older_form { older::reason } else { reason };
             Choice {
                 index: *index,
                 message: Message {
@@ -283,6 +295,7 @@ impl Voice for Completion {
                     refusal: (),
                     reasoning_content: &gathered.thoughts,
                     tool_calls: &gathered.calls,
+                    function_call: gathered.function_call.as_ref(),
                     images: &gathered.images,
                     annotations: &gathered.annotations,
                 },

@@ -27,7 +27,7 @@ pub(super) struct Message<'a> {
     #[serde(borrow)]
     tool_call_id: Option<Text<'a>>,
     #[serde(borrow)]
-    function_call: Option<&'a RawValue>,
+    function_call: Option<Function<'a>>,
     #[serde(borrow)]
     audio: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -145,9 +145,11 @@ pub(super) fn read<'a>(
         return Err(Fault::invalid("messages must not be empty").at("messages"));
     }
     conversation.turns.reserve(messages.len());
+    let older = messages.iter().any(|message| message.function_call.is_some());
+    let (field, answer) = if older { ("function_call", "function") } else { ("tool_calls", "tool") };
     let mut reader = Reader { conversation, ignored, calls: Calls::default() };
     for (index, message) in messages.into_iter().enumerate() {
-        if &*message.role != "tool" {
+        if !matches!(&*message.role, "tool" | "function") {
             reader.say_late();
         }
         reader.message(index, message)?;
@@ -155,8 +157,8 @@ pub(super) fn read<'a>(
     reader.say_late();
     let Reader { conversation, calls, .. } = reader;
     calls.settle(conversation).map_err(|index| {
-        let at = format!("messages[{index}].tool_calls");
-        Fault::invalid(format!("{at}: a tool message must follow for each of them, and for one there is none")).at(at)
+        let at = format!("messages[{index}].{field}");
+        Fault::invalid(format!("{at}: a {answer} message must follow for each call, and for one there is none")).at(at)
     })
 }
 
@@ -169,16 +171,16 @@ struct Reader<'r, 'a> {
 impl<'a> Reader<'_, 'a> {
     fn message(&mut self, index: usize, message: Message<'a>) -> Result<(), Fault> {
         let at = |what: &str| format!("messages[{index}].{what}");
-        if message.name.is_some() {
+        let is_answer = &*message.role == "function";
+        if message.name.is_some() && !is_answer {
             self.ignored.add("messages.name");
         }
-        for (given, what) in [(message.function_call, "function_call"), (message.audio, "audio")] {
-            if given.is_some_and(|value| value.get() != "null") {
-                return Err(Fault::invalid(format!("{} cannot be had", at(what))).at(at(what)));
-            }
+        if message.audio.is_some_and(|value| value.get() != "null") {
+            return Err(Fault::invalid(format!("{} cannot be had", at("audio"))).at(at("audio")));
         }
         // An answer may have been only calls, or nothing at all.
-        if message.content.is_none() && matches!(&*message.role, "system" | "developer" | "user" | "tool") {
+        if message.content.is_none() && matches!(&*message.role, "system" | "developer" | "user" | "tool" | "function")
+        {
             let at = at("content");
             return Err(Fault::invalid(format!("{at}: expected a string or a list of parts, got null")).at(at));
         }
@@ -197,6 +199,20 @@ impl<'a> Reader<'_, 'a> {
                 for call in message.tool_calls.unwrap_or_default() {
                     self.call(call, index, &at("tool_calls"))?;
                 }
+                if let Some(function) = message.function_call {
+                    let call = ToolCall { id: None, function: Some(function), custom: None, extra_content: None };
+                    self.call(call, index, &at("function_call"))?;
+                }
+            }
+            "function" => {
+                let at = at("name");
+                let name = message.name.ok_or_else(|| Fault::invalid(format!("{at} is missing")).at(&*at))?;
+                let nth = self.calls.answer_last(&name).map_err(|_| {
+                    Fault::invalid(format!("{at}: no call of this function before it waits for an answer")).at(at)
+                })?;
+                let content = texts(index, message.content)?.iter().map(|text| &**text).collect::<String>().into();
+                let returned = Returned { id: None, name, content, failed: false, nth };
+                self.conversation.say(Role::User, Part::Returned(returned));
             }
             "tool" => {
                 let Some(id) = message.tool_call_id else {

@@ -9,6 +9,7 @@ mod file;
 mod image;
 mod message;
 mod models;
+mod older;
 mod request;
 mod tool;
 

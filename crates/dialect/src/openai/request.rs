@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::{
     message::{self, Message},
-    tool,
+    older, tool,
 };
 use crate::{
     Asked, Canvas, Effort, Fault, Ignored, Medium, Text,
@@ -25,13 +25,7 @@ const NEVER_MATTER: [&str; 9] = [
 ];
 
 /// Fields that would change the answer and cannot be had, but for these values.
-const ONLY_AS: [(&str, &[&str]); 5] = [
-    ("logit_bias", &["{}"]),
-    ("verbosity", &[r#""medium""#]),
-    ("audio", &[]),
-    ("functions", &["[]"]),
-    ("function_call", &[r#""auto""#, r#""none""#]),
-];
+const ONLY_AS: [(&str, &[&str]); 3] = [("logit_bias", &["{}"]), ("verbosity", &[r#""medium""#]), ("audio", &[])];
 
 /// What is asked for where a search on the web is.
 const SEARCH: &str = "web_search_options";
@@ -127,7 +121,14 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
                 ignored.add("stop");
             }
         }
-        "tools" => conversation.tools = tool::tools(field, (&mut repeated.origins, ignored))?,
+        "tools" => conversation.tools.extend(tool::tools(field, (&mut repeated.origins, ignored))?),
+        "functions" => {
+            let functions = older::functions(field)?;
+            conversation.one_call |= !functions.is_empty();
+            repeated.in_older_form |= !functions.is_empty();
+            conversation.tools.extend(functions);
+        }
+        "function_call" => conversation.tool_choice = older::choice(field)?,
         "tool_choice" => conversation.tool_choice = tool::choice(field)?,
         "parallel_tool_calls" => conversation.one_call = !field.read::<bool>()?,
         "response_format" => conversation.format = tool::format(field)?,
@@ -247,9 +248,6 @@ mod tests {
             assert!(asked.ignored.has(name), "{name}");
         }
         assert_eq!(asked.ignored.listed().unwrap(), "user, store, metadata, logit_bias");
-        for choice in ["auto", "none"] {
-            assert!(with(&format!(r#""function_call":"{choice}""#)).unwrap().ignored.has("function_call"), "{choice}");
-        }
         let asked = with(r#""presence_penalty":0,"frequency_penalty":0.0,"n":1"#).unwrap();
         assert_eq!(asked.ignored.listed().unwrap(), "presence_penalty, frequency_penalty");
         assert_eq!(asked.conversation.sampling.presence_penalty, None);
@@ -261,7 +259,6 @@ mod tests {
             ("logit_bias", r#"{"1":2}"#),
             ("modalities", r#"["text","audio"]"#),
             ("verbosity", r#""low""#),
-            ("functions", r#"[{"name":"f"}]"#),
             ("no_such_field", "1"),
             ("audio", "{}"),
         ] {
@@ -279,6 +276,9 @@ mod tests {
             (r#""tools":[{"type":"function","function":{}}]"#, "tools[0].function"),
             (r#""tools":[{"type":"custom"}]"#, "tools[0].type"),
             (r#""tool_choice":"perhaps""#, "tool_choice"),
+            (r#""functions":[{"name":"f"},{}]"#, "functions[1]"),
+            (r#""function_call":"perhaps""#, "function_call"),
+            (r#""functions":[{"name":"f"}],"function_call":{"name":"g"}"#, "tool_choice"),
             (r#""response_format":{"type":"json_schema"}"#, "response_format.json_schema"),
             (r#""reasoning_effort":"huge""#, "reasoning_effort"),
             (r#""top_logprobs":2"#, "top_logprobs"),

@@ -22,13 +22,13 @@ pub(super) struct WireTool<'a> {
 }
 
 #[derive(Deserialize)]
-struct Function<'a> {
+pub(super) struct Function<'a> {
     #[serde(borrow)]
-    name: Text<'a>,
+    pub(super) name: Text<'a>,
     #[serde(borrow)]
-    description: Option<Text<'a>>,
+    pub(super) description: Option<Text<'a>>,
     #[serde(borrow)]
-    parameters: Option<&'a RawValue>,
+    pub(super) parameters: Option<&'a RawValue>,
     strict: Option<bool>,
 }
 

@@ -9,6 +9,7 @@ mod citations;
 mod images;
 mod laws;
 mod names;
+mod older;
 mod refused;
 mod requests;
 mod responses;
