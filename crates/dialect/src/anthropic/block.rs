@@ -139,8 +139,10 @@ impl<'a> Reader<'_, 'a> {
                 }
             }
             "search_result" => self.conversation.say(role, Part::Text(found(block, place)?)),
-            // What was thought does not go back; what is needed of it rides in the ids of calls.
+            // What was thought does not go back; what is needed of it rides in the ids of calls. What was found stands in the
+            // text that was made of it.
             "thinking" | "redacted_thinking" => {}
+            "server_tool_use" | "web_search_tool_result" if role == Role::Model => {}
             "tool_use" => {
                 let (id, name) = (block.id.ok_or_else(|| missing("id"))?, block.name.ok_or_else(|| missing("name"))?);
                 let carried = CallId::read(&id, &self.conversation.model);

@@ -3,8 +3,11 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::message::{Block, SIGNATURE, Tokens, Whole, call, id, image, reason};
-use crate::{Event, Fault, Finish, Shape, Usage, Voice};
+use super::{
+    message::{Block, SIGNATURE, Tokens, Whole, call, id, image, reason},
+    search::{self, Citation},
+};
+use crate::{Event, Fault, Finish, Shape, Source, Usage, Voice};
 
 /// Writes the pieces.
 pub(super) struct Events {
@@ -48,6 +51,8 @@ enum Delta<'s> {
     Signature { signature: &'s str },
     #[serde(rename = "input_json_delta")]
     Input { partial_json: &'s str },
+    #[serde(rename = "citations_delta")]
+    Citation { citation: Citation },
 }
 
 #[derive(Serialize)]
@@ -118,10 +123,22 @@ impl Events {
 
     fn text(&mut self, text: &str, out: &mut Vec<u8>) {
         if self.open != Some(Open::Text) {
-            self.start(Block::Text { text: String::new() }, out);
+            self.start(Block::text(String::new()), out);
             self.open = Some(Open::Text);
         }
         Piece::ContentBlockDelta { index: self.next - 1, delta: Delta::Text { text } }.write(out);
+    }
+
+    fn found(&mut self, queries: &[String], sources: &[Source], out: &mut Vec<u8>) {
+        if self.open == Some(Open::Text) {
+            for citation in search::citations(sources) {
+                Piece::ContentBlockDelta { index: self.next - 1, delta: Delta::Citation { citation } }.write(out);
+            }
+        }
+        for block in search::blocks(queries, sources, &self.shape) {
+            let index = self.start(block, out);
+            Piece::ContentBlockStop { index }.write(out);
+        }
     }
 
     fn call(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
@@ -153,6 +170,7 @@ impl Voice for Events {
             }
             Event::Call { choice: 0, .. } => self.call(&event, out),
             Event::Blob { choice: 0, mime, data } => self.text(&image(mime, data), out),
+            Event::Sources { choice: 0, queries, sources } => self.found(queries, sources, out),
             Event::Finish { choice: 0, why } => self.finish = Some(*why),
             Event::Usage(usage) => {
                 self.usage = *usage;

@@ -5,16 +5,46 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::CALL;
+use super::{
+    CALL,
+    search::{self, Citation, Found, Query},
+};
 use crate::{CallId, Event, Fault, Finish, Shape, Usage, Voice};
 
 /// A block of an answer.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Block {
-    Text { text: String },
-    Thinking { thinking: String, signature: &'static str },
-    ToolUse { id: String, name: String, input: Box<RawValue> },
+    Text {
+        text: String,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        citations: Vec<Citation>,
+    },
+    Thinking {
+        thinking: String,
+        signature: &'static str,
+    },
+    ToolUse {
+        id: String,
+        name: String,
+        input: Box<RawValue>,
+    },
+    ServerToolUse {
+        id: String,
+        name: &'static str,
+        input: Query,
+    },
+    WebSearchToolResult {
+        tool_use_id: String,
+        content: Vec<Found>,
+    },
+}
+
+impl Block {
+    /// A text that stands nowhere else.
+    pub(super) fn text(text: String) -> Self {
+        Self::Text { text, citations: Vec::new() }
+    }
 }
 
 /// Stands where a signature must: thoughts do not come back, so nothing has to be signed.
@@ -100,8 +130,8 @@ impl Message {
 
     fn text(&mut self, more: Cow<'_, str>) {
         match self.content.last_mut() {
-            Some(Block::Text { text }) => text.push_str(&more),
-            _ => self.content.push(Block::Text { text: more.into_owned() }),
+            Some(Block::Text { text, .. }) => text.push_str(&more),
+            _ => self.content.push(Block::text(more.into_owned())),
         }
     }
 }
@@ -120,6 +150,12 @@ impl Voice for Message {
                 self.calls += 1;
             }
             Event::Blob { choice: 0, mime, data } => self.text(Cow::Owned(image(mime, data))),
+            Event::Sources { choice: 0, queries, sources } => {
+                if let Some(Block::Text { citations, .. }) = self.content.last_mut() {
+                    *citations = search::citations(sources);
+                }
+                self.content.extend(search::blocks(queries, sources, &self.shape));
+            }
             Event::Finish { choice: 0, why } => self.finish = Some(*why),
             Event::Usage(usage) => self.usage = *usage,
             // There is one answer in this dialect, and no word for how likely it was.

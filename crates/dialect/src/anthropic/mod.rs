@@ -6,6 +6,7 @@ mod fault;
 mod message;
 mod origin;
 mod request;
+mod search;
 mod tool;
 
 use serde_json::{Value, json};

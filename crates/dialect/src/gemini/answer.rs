@@ -323,7 +323,7 @@ impl exchange::Listener for Listener {
             }
             let sources = state.said.sources();
             if !sources.is_empty() {
-                say(Event::Sources { choice: *choice, sources });
+                say(Event::Sources { choice: *choice, queries: state.said.queries(), sources });
             }
             let why = match state.finish {
                 None | Some(Finish::Stop) if state.calls > 0 => Finish::Calls,

@@ -13,6 +13,8 @@ pub(super) struct Grounding {
     grounding_chunks: Vec<Chunk>,
     #[serde(deserialize_with = "or_default")]
     grounding_supports: Vec<Support>,
+    #[serde(deserialize_with = "or_default")]
+    web_search_queries: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -88,9 +90,14 @@ impl Said {
         }
     }
 
+    /// What was looked for.
+    pub(super) fn queries(&self) -> Vec<String> {
+        self.grounding.as_ref().map_or_else(Vec::new, |(grounding, _)| grounding.web_search_queries.clone())
+    }
+
     /// Each place of it that was found somewhere.
     pub(super) fn sources(&self) -> Vec<Source> {
-        let Some((Grounding { grounding_chunks: pages, grounding_supports }, parts)) = &self.grounding else {
+        let Some((Grounding { grounding_chunks: pages, grounding_supports, .. }, parts)) = &self.grounding else {
             return Vec::new();
         };
         let mut sources = Vec::new();

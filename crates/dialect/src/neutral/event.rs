@@ -61,6 +61,8 @@ pub enum Event<'a> {
     Sources {
         /// Of which answer.
         choice: u32,
+        /// What was looked for.
+        queries: Vec<String>,
         /// In the order of what was said.
         sources: Vec<Source>,
     },

@@ -137,7 +137,7 @@ impl Voice for Chunks {
                 let piece = Choice { index: *choice, delta, logprobs: Some(logprobs), finish_reason: None };
                 self.piece(piece, out);
             }
-            Event::Sources { choice, sources } => {
+            Event::Sources { choice, sources, .. } => {
                 let annotations = Some(sources.iter().map(Into::into).collect());
                 self.delta(*choice, Delta { annotations, ..Delta::default() }, out);
             }

@@ -274,7 +274,7 @@ impl Voice for Completion {
             Event::Logprobs { choice, tokens } => {
                 self.choice(*choice).logprobs.get_or_insert_default().add(tokens);
             }
-            Event::Sources { choice, sources } => {
+            Event::Sources { choice, sources, .. } => {
                 self.choice(*choice).annotations.extend(sources.iter().map(Into::into));
             }
             Event::Finish { choice, why } => self.choice(*choice).finish = Some(*why),

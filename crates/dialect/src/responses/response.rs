@@ -115,7 +115,7 @@ impl Draft {
 
     /// Where what the open message says was found; what was found of those before it nobody can be told any more.
     pub(super) fn note_sources(&mut self, event: &Event<'_>) {
-        let (Event::Sources { choice: 0, sources }, Some(Kind::Message)) = (event, self.open) else { return };
+        let (Event::Sources { choice: 0, sources, .. }, Some(Kind::Message)) = (event, self.open) else { return };
         self.found.extend(sources.iter().filter(|source| source.start >= self.before).map(|source| {
             json!({
                 "type": "url_citation", "start_index": source.start - self.before, "end_index": source.end - self.before,

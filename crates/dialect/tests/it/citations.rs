@@ -5,7 +5,7 @@ use async_openai::types::{
     responses::{Response, ResponseStreamEvent},
 };
 use bytes::Bytes;
-use keypool_dialect::{Caller, Exchange, Shape, gemini, openai::OpenAi, responses::Responses};
+use keypool_dialect::{Caller, Exchange, Shape, anthropic::Anthropic, gemini, openai::OpenAi, responses::Responses};
 use serde_json::{Value, json};
 
 use crate::support::{data, events, shape};
@@ -127,6 +127,41 @@ fn a_response_has_them_in_its_text() {
     assert_eq!(of("response.content_part.added")["part"]["annotations"], json!([]));
     assert_eq!(of("response.content_part.done")["part"]["annotations"], json!(annotations));
     assert_eq!(&of("response.output_item.done")["item"], message);
+}
+
+#[test]
+fn a_message_has_the_pages_behind_its_text() {
+    let body = json!({ "model": "gemini-2.5-flash", "max_tokens": 9, "messages": [{ "role": "user", "content": "x" }],
+        "tools": [{ "type": "web_search_20250305", "name": "web_search" }] });
+    let (value, _) = told(&Anthropic, &body, &[whole()]);
+    let [_, text, query, found] = value["content"].as_array().unwrap().as_slice() else { panic!("{value}") };
+    let pages = [("https://a.test/1", "a.test"), ("https://b.test/", "b.test")];
+    let citations = pages.map(|(url, title)| {
+        json!({ "type": "web_search_result_location", "url": url, "title": title, "encrypted_index": "", "cited_text": "" })
+    });
+    assert_eq!(text, &json!({ "type": "text", "text": "Grüße! It rains.", "citations": citations }));
+    assert_eq!((&query["type"], &query["input"]), (&json!("server_tool_use"), &json!({ "query": "weather" })));
+    assert_eq!((&found["type"], &found["tool_use_id"]), (&json!("web_search_tool_result"), &query["id"]));
+    let results = pages.map(|(url, title)| {
+        json!({ "type": "web_search_result", "url": url, "title": title, "encrypted_content": "", "page_age": null })
+    });
+    assert_eq!(found["content"], json!(results));
+    let (_, events) = told(&Anthropic, &body, &pieces());
+    let of = |kind: &str| events.iter().filter(|event| event["type"] == kind).cloned().collect::<Vec<_>>();
+    let started: Vec<Value> = of("content_block_start").iter().map(|event| event["content_block"].clone()).collect();
+    assert_eq!(&started[1..], [query.clone(), found.clone()]);
+    let cited = of("content_block_delta").into_iter().filter(|event| event["delta"]["type"] == "citations_delta");
+    assert_eq!(cited.map(|event| event["delta"]["citation"].clone()).collect::<Vec<_>>(), citations);
+    assert_eq!(of("content_block_stop").len(), 3);
+    // All of it comes back with the next turn, and is in the text already.
+    let mut next = body;
+    next["messages"] = json!([
+        { "role": "user", "content": "x" },
+        { "role": "assistant", "content": value["content"] },
+        { "role": "user", "content": "y" },
+    ]);
+    let asked = crate::support::asked(&Anthropic, &next).unwrap();
+    assert_eq!(asked["contents"][1], json!({ "role": "model", "parts": [{ "text": "Grüße! It rains." }] }));
 }
 
 /// Of several parts each is counted by itself.
