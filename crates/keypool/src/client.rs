@@ -21,6 +21,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use http::{
@@ -58,7 +59,11 @@ pub struct Client {
     upstreams: Arc<ByExit<Arc<Upstream<Sending>>>>,
     place: Arc<Place>,
     traffic: Arc<Traffic>,
+    within: Duration,
 }
+
+/// So long an answer may take to begin, unless something else is said: longer than a model thinks.
+const WITHIN: Duration = Duration::from_hours(1);
 
 /// Where requests may go.
 #[derive(Debug)]
@@ -138,7 +143,16 @@ impl Client {
             upstreams: Arc::new(upstreams),
             place: Arc::new(place),
             traffic: Arc::new(Traffic::new(Clock::system())),
+            within: WITHIN,
         }
+    }
+
+    /// The same over the same connections, with another time in which an answer is to begin, from when its request is sent
+    /// (1 h unless set): an attempt that has no head by then fails, as no fault of its key.
+    #[must_use]
+    pub fn answering_within(mut self, within: Duration) -> Self {
+        self.within = within;
+        self
     }
 
     /// Counts its attempts, and how long they take, in `traffic`.
@@ -175,7 +189,12 @@ impl Service<Request<ReplayBody<Outgoing>>> for Client {
             request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
             request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("te"));
         }
-        Answer { response: Box::pin(upstream.answer(request.map(Box::new))), sent }
+        let within = self.within;
+        let answer = async move {
+            let answer = tokio::time::timeout(within, upstream.answer(request.map(Box::new))).await;
+            answer.unwrap_or_else(|elapsed| Err(Error::late(elapsed)))
+        };
+        Answer { response: Box::pin(answer), sent }
     }
 }
 

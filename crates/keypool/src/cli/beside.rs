@@ -157,6 +157,7 @@ impl Pools {
             let pool = &held.pool;
             pool.bound_waiting(loaded.waiting().most);
             let settings = beside.settings();
+            let client = held.client.clone().answering_within(loaded.config.gateway.answer_timeout.0);
             standing.push(Beside {
                 name: beside.name.clone(),
                 dialect: match beside.kind {
@@ -165,7 +166,7 @@ impl Pools {
                     ProviderName::Anthropic => Dialect::Anthropic,
                 },
                 models: beside.models.clone(),
-                stack: stack::stack_over(pool, loaded.fallback_at(beside), settings.retry(), held.client.clone()),
+                stack: stack::stack_over(pool, loaded.fallback_at(beside), settings.retry(), client),
                 pool: Some(pool.clone()),
                 aliases: loaded.aliases_at(beside),
             });

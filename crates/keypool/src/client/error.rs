@@ -2,6 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
+use tokio::time::error::Elapsed;
 use tower_keypool::BoxError;
 
 /// A request that got no answer. Its text says where it failed, in the words of hyper-util's client, by which
@@ -19,6 +20,7 @@ enum Step {
     Canceled,
     SendRequest,
     Begin,
+    Late,
 }
 
 impl Error {
@@ -42,6 +44,11 @@ impl Error {
         Self { step: Step::SendRequest, source: Some(source.into()) }
     }
 
+    /// It was sent, and nothing came in time.
+    pub(super) fn late(source: Elapsed) -> Self {
+        Self { step: Step::Late, source: Some(source.into()) }
+    }
+
     /// The head of its answer came, and nothing behind it.
     pub(super) fn unbegun(source: BoxError) -> Self {
         Self { step: Step::Begin, source: Some(source) }
@@ -55,6 +62,7 @@ impl fmt::Display for Error {
             Step::Connect => "client error (Connect)",
             Step::Canceled => "client error (Canceled)",
             Step::SendRequest => "client error (SendRequest)",
+            Step::Late => "no answer within the time that it has to begin",
             Step::Begin => "the answer ended before its body began",
         })
     }

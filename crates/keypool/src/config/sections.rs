@@ -183,6 +183,8 @@ pub struct GatewaySection {
     pub body_timeout: Interval<5_000, 86_400>,
     /// A client that takes not one byte of what is sent to it for so long is cut off.
     pub reader_timeout: Interval<5_000, 86_400>,
+    /// An attempt at a provider that has no head of its answer after so long has failed, as no fault of its key.
+    pub answer_timeout: Interval<1_000, 86_400>,
     /// Threads that requests are served by, 1 to 1024; half as many as the machine has cores unless set.
     pub threads: Option<Whole<1, 1_024>>,
 }
@@ -218,6 +220,7 @@ impl Default for GatewaySection {
             max_connections_per_address: Whole(2_000),
             body_timeout: Interval::seconds(60),
             reader_timeout: Interval::seconds(600),
+            answer_timeout: Interval::seconds(3_600),
             threads: None,
         }
     }

@@ -89,7 +89,8 @@ fn of_gateway(before: &Loaded, after: &Loaded) -> [Differs; 10] {
                 || o.max_waiting != n.max_waiting
                 || o.exhausted_as_429 != n.exhausted_as_429
                 || o.cache_affinity != n.cache_affinity
-                || o.session_header != n.session_header,
+                || o.session_header != n.session_header
+                || o.answer_timeout != n.answer_timeout,
         ),
     ]
 }

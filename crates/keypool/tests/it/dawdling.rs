@@ -18,7 +18,7 @@ use tower::service_fn;
 use tower_keypool::{Clock, Gemini, Key, KeyPool, Models, Retry};
 
 use crate::{
-    serving::ONE,
+    serving::{ONE, TWO},
     smuggling::recording,
     support::{Served, echo, raw},
 };
@@ -82,6 +82,43 @@ async fn a_body_that_stops_or_trickles_is_given_up_and_harms_no_key() {
         "{:?}",
         pool.snapshot().keys
     );
+}
+
+/// It takes each request and says nothing.
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_never_answers_is_given_up_and_its_key_is_free_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    let silent = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    let keys = [Key::new(ONE).id("one"), Key::new(TWO).id("two")];
+    let pool = KeyPool::builder(Gemini::at(&upstream).unwrap()).keys(keys).build().unwrap();
+    let client = Upstream::new(pool.provider().base()).answering_within(Duration::from_secs(600));
+    let stack = stack::stack_over(&pool, Models::new(), Retry::new().max_retries(1), client);
+    let served = Served::within(stack, &upstream, Bounds::default()).await;
+    let clock = Clock::system();
+    for (path, word) in
+        [("/v1beta/models/m:generateContent", "DEADLINE_EXCEEDED"), ("/v1/chat/completions", "server_error")]
+    {
+        let began = clock.tick();
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        let native = r#"{"contents":[{"parts":[{"text":"x"}]}]}"#;
+        let chat = r#"{"model":"m","messages":[{"role":"user","content":"x"}]}"#;
+        let body = if path.contains("chat") { chat } else { native };
+        stream.write_all((call(path, body.len()) + body).as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let waited = clock.tick().since(began).as_secs();
+        assert!((1_200..1_240).contains(&waited), "{path}: {waited} s");
+        assert!(answer.starts_with("HTTP/1.1 504 ") && answer.contains(word), "{path}: {answer}");
+        assert_eq!(in_flight(&pool), 0, "{path}");
+    }
+    assert!(pool.snapshot().keys.iter().all(|key| key.rests.is_empty()), "{:?}", pool.snapshot().keys);
+    silent.abort();
 }
 
 #[tokio::test(start_paused = true)]

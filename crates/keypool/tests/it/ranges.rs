@@ -50,6 +50,7 @@ const ROWS: &[Row] = &[
     Row("batch.temperature", &["0", "2.0"], &["-0.1", "2.1", "nan", "'x'"], ""),
     Row("batch.timeout", &["'1s'", "'1d'"], &["'999ms'", "86400.001"], ""),
     Row("batch.workers_per_key", &["1", "1000"], &["0", "1001"], ""),
+    Row("gateway.answer_timeout", &["1", "'10m'"], &["0.999", "86400.001", "'1x'"], ""),
     Row("gateway.body_timeout", &["5", "'1d'"], &["4.999", "86400.001", "'1x'"], ""),
     Row("gateway.cache_affinity", &["'off'", "'session'", "'prompt'"], &["''", "'on'", "true"], ""),
     Row("gateway.cacert", &[], &["''", "'nowhere.pem'", "1"], ""),

@@ -133,7 +133,8 @@ impl Serve {
                         *held = (loaded.roots.clone(), trusting(&loaded.roots, ways), ways.clone());
                     }
                     let (client, sockets) = &held.1;
-                    let stack = stack::stack_over(&pool, loaded.fallback(), settings.retry(), client.clone());
+                    let client = client.clone().answering_within(loaded.config.gateway.answer_timeout.0);
+                    let stack = stack::stack_over(&pool, loaded.fallback(), settings.retry(), client);
                     let setup = Setup::new(stack, loaded.guard(), Token::new(&*loaded.token), loaded.dialects());
                     let sockets = stack::sockets_over(&pool, settings.retry(), sockets.clone());
                     let names = loaded.config.gateway.served_headers;
