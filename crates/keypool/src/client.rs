@@ -63,7 +63,7 @@ pub struct Client {
 }
 
 /// So long an answer may take to begin, unless something else is said: longer than a model thinks.
-const WITHIN: Duration = Duration::from_hours(1);
+const WITHIN: Duration = Duration::from_secs(3_600);
 
 /// Where requests may go.
 #[derive(Debug)]

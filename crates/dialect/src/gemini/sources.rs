@@ -8,6 +8,7 @@ use crate::Source;
 /// What an answer says of that. Its places are bytes of one part; of a stream, of all that was said.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "as they stand on the wire")]
 pub(super) struct Grounding {
     #[serde(deserialize_with = "or_default")]
     grounding_chunks: Vec<Chunk>,

@@ -29,6 +29,7 @@ const RECENT: u64 = 8;
 
 /// What a request is expected to cost, until it is dropped.
 #[derive(Debug, Default)]
+#[expect(dead_code, reason = "it is held, and says so when it is dropped")]
 pub(in crate::gateway) struct Reserved(Option<Expected>);
 
 #[derive(Debug)]
