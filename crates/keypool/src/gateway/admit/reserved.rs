@@ -62,6 +62,10 @@ impl Budgets {
         limits: impl Iterator<Item = Limit> + Clone,
         now: i64,
     ) -> Result<Reserved, NotNow> {
+        // What has no body, as a list, costs none.
+        if bytes == 0 || !tenant.grant().limits.counts_tokens() {
+            return Ok(Reserved::default());
+        }
         let limits = limits.filter(|(at, _)| KINDS[*at].tokens);
         let held = of(all, tenant);
         let mut usual = None;
@@ -72,16 +76,11 @@ impl Budgets {
             }
             usual = usual.max(held.usual);
         }
-        // What has no body, as a list, costs none.
-        let guess = bytes.div_ceil(BYTES_PER_TOKEN).min(MOST_GUESSED);
-        let tokens = if bytes == 0 { 0 } else { usual.unwrap_or(guess) };
-        let mut is_held = false;
-        for (at, _) in limits.filter(|_| tokens > 0) {
+        let tokens = usual.unwrap_or_else(|| bytes.div_ceil(BYTES_PER_TOKEN).min(MOST_GUESSED));
+        for (at, _) in limits {
             held[at].reserved = held[at].reserved.saturating_add(tokens);
-            is_held = true;
         }
-        let expected = || Expected { held: Arc::clone(&self.held), tenant: Arc::clone(tenant.name()), tokens };
-        Ok(Reserved(is_held.then(expected)))
+        Ok(Reserved(Some(Expected { held: Arc::clone(&self.held), tenant: Arc::clone(tenant.name()), tokens })))
     }
 }
 
@@ -155,6 +154,7 @@ mod tests {
         let tenant = tenant(TenantLimits { tpm: Some(2), ..TenantLimits::default() });
         let first = let_in(&budgets, &tenant, 400_000, 0).await.expect("nothing is used");
         assert!(let_in(&budgets, &tenant, 40, 0).await.is_none());
+        assert!(let_in(&budgets, &tenant, 0, 0).await.is_some());
         drop(first);
         let none = let_in(&budgets, &tenant, 0, 0).await.expect("nobody is under way");
         let other = let_in(&budgets, &tenant, 40, 0).await.expect("a list reserves nothing");
