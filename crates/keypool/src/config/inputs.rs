@@ -33,12 +33,21 @@ pub struct Inputs {
     pub more: Vec<Source>,
     /// Files that those are read from.
     pub more_files: BTreeSet<PathBuf>,
+    /// The usual key file (`key.txt`) was there, and is meant from then on.
+    pub usual: bool,
 }
 
 impl Inputs {
     /// A file, if one is named, this process's environment, and options.
     pub fn new(file: Option<PathBuf>, flags: Vec<Setting>) -> Self {
-        Self { file, environment: Environment::process(), flags, more: Vec::new(), more_files: BTreeSet::new() }
+        Self {
+            file,
+            environment: Environment::process(),
+            flags,
+            more: Vec::new(),
+            more_files: BTreeSet::new(),
+            usual: false,
+        }
     }
 }
 
@@ -52,6 +61,11 @@ impl Inputs {
     /// The file that was found is meant from now on, as if it had been named: that it is gone is no wish to do without it.
     pub fn stay(&mut self) {
         self.file = find::file(self.file.as_deref(), &self.environment);
+    }
+
+    /// The same of the usual key file, where this was read from it.
+    pub fn stay_with(&mut self, loaded: &Loaded) {
+        self.usual |= loaded.config.pool.key_files == [Path::new(USUAL)];
     }
 
     /// The same of what was read just now: files are not read again for it.
@@ -254,8 +268,12 @@ impl Inputs {
         let mut sources = vec![pool.source(&mut document, &folder, &self.environment, &not_keys)];
         let tokens = tenants.iter().map(|tenant| &tenant.token_hash).chain(&admin.token_hash);
         sources[0].tokens.extend(tokens.cloned().chain(tokens_of(&self.more)));
-        if config.pool.key_files.is_empty() && Path::new(USUAL).exists() {
-            config.pool.key_files.push(USUAL.into());
+        if config.pool.key_files.is_empty() {
+            if self.usual || Path::new(USUAL).exists() {
+                config.pool.key_files.push(USUAL.into());
+            }
+            // It may come.
+            files.insert(USUAL.into());
         }
         let pool = config.pool();
         sources.extend(pool.files(&mut document, &folder, &not_keys));

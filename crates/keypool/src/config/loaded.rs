@@ -118,6 +118,23 @@ impl Loaded {
         self.all_sources().map(|source| source.rejected).sum()
     }
 
+    /// Whether key files are written worse than `before`: more of their lines hold no key that can be used, or others do, and a
+    /// key of before is none any more. A slip of the pen is no wish to take a key out.
+    pub fn slipped(&self, before: &Self) -> bool {
+        let why = |of: &Self| -> Vec<String> {
+            let rejected = of.all_sources().flat_map(|source| source.notes.iter().take(source.rejected));
+            rejected.map(|note| note.message.clone()).collect()
+        };
+        let (mut known, now) = (why(before), why(self));
+        let mut is_new =
+            |why: &String| known.iter().position(|known| known == why).map(|at| known.swap_remove(at)).is_none();
+        let others = now.iter().any(&mut is_new);
+        let keys = |of: &Self| -> BTreeSet<String> {
+            of.all_sources().flat_map(|source| &source.keys).map(KeySpec::hash).collect()
+        };
+        self.rejected() > before.rejected() || (others && !keys(before).is_subset(&keys(self)))
+    }
+
     /// What was there and is no key, or not one that can be used, and why; those of providers beside included.
     pub fn notes(&self) -> impl Iterator<Item = &Problem> {
         self.keys.notes.iter().chain(self.beside.iter().flat_map(|beside| &beside.keys().notes))

@@ -5,6 +5,7 @@
 mod hangups;
 mod news;
 mod watch;
+mod way;
 
 use std::{collections::BTreeSet, fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
@@ -58,7 +59,7 @@ pub struct Reload {
 /// Why a new configuration was not taken.
 enum Refused {
     Wrong(ConfigErrors),
-    /// More lines of key files than before are no key.
+    /// More lines of key files than before are no key, or others.
     Lines(Vec<Problem>),
     /// These key files had keys, and have not one line by now.
     Emptied(Vec<PathBuf>),
@@ -72,6 +73,7 @@ impl Reload {
     /// Follows the files, and SIGHUP, until the task is aborted.
     pub fn follow(mut self) -> JoinHandle<()> {
         tokio::spawn(async move {
+            self.inputs.stay_with(&self.loaded);
             let mut watch = Watch::new(&self.loaded.files);
             let mut hangups = Hangups::new();
             // It was read before anybody watched.
@@ -120,8 +122,7 @@ impl Reload {
                         Err(Refused::Emptied(new.emptied(&self.loaded).map(Into::into).collect()))
                     }
                     Ok(new) if new.keys.is_empty() => Err(Refused::NoKey),
-                    // A slip of the pen is no wish to take a key out.
-                    Ok(new) if new.rejected() > self.loaded.rejected() => Err(Refused::Lines(self.new_notes(&new))),
+                    Ok(new) if new.slipped(&self.loaded) => Err(Refused::Lines(self.new_notes(&new))),
                     Ok(new) => self.take(new, &[]).await,
                 };
                 let is_emptied = matches!(taken, Err(Refused::Emptied(_) | Refused::Cleared(_))) && teller.is_none();
@@ -185,6 +186,7 @@ impl Reload {
         (self.apply)(&new).await;
         self.new_notes(&new).iter().for_each(|note| tracing::warn!("{note}"));
         let news = News::between(self.runs, &self.loaded, &new, keys);
+        self.inputs.stay_with(&new);
         self.loaded = new;
         Ok(news)
     }

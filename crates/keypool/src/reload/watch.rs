@@ -1,16 +1,18 @@
-//! Notices that files changed: their folders are watched, so that replacing a file by another is seen, and what a
-//! cluster mounts (links that are swapped) too.
+//! Notices that files changed. What is watched are the folders on the way to them, so that replacing a file by another is seen,
+//! and a folder, and what a cluster mounts or a release swaps (links).
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
+
+use super::way::{Identity, Way};
 
 /// A change is looked at when this long nothing more happened.
 const QUIET: Duration = Duration::from_millis(200);
@@ -19,62 +21,90 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Where folders cannot be watched, files are looked at this often.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// Watches the folders of some files.
+/// Watches the ways to some files.
 pub(super) struct Watch {
     watcher: Option<RecommendedWatcher>,
-    folders: BTreeSet<PathBuf>,
+    /// Each as it was when it was begun to be watched: another one of its name is another.
+    folders: BTreeMap<PathBuf, Identity>,
     files: BTreeSet<PathBuf>,
     seen: Vec<Stamp>,
     told: Arc<Notify>,
+    /// What of these folders matters: others work in them, too.
+    entries: Arc<Mutex<BTreeSet<PathBuf>>>,
     /// Something happened that was not looked at yet.
     pending: bool,
 }
 
 /// How a file was when it was last looked at; nothing where there is none.
-type Stamp = Option<(Option<SystemTime>, u64, u64)>;
+type Stamp = Option<(Option<SystemTime>, u64, [i64; 3])>;
 
 impl Watch {
     pub(super) fn new(files: &BTreeSet<PathBuf>) -> Self {
-        let told = Arc::new(Notify::new());
-        let tell = Arc::clone(&told);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_))) {
+        let (told, entries) = (Arc::new(Notify::new()), Arc::new(Mutex::new(BTreeSet::<PathBuf>::new())));
+        let (tell, matter) = (Arc::clone(&told), Arc::clone(&entries));
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            let Ok(event) = event else { return };
+            let entries = matter.lock().unwrap_or_else(PoisonError::into_inner);
+            let matters = event.paths.is_empty() || event.paths.iter().any(|path| entries.contains(path));
+            if event.need_rescan() || (matters && !matches!(event.kind, EventKind::Access(_))) {
                 tell.notify_one();
             }
         });
         let mut watch = Self {
             watcher: watcher.ok(),
-            folders: BTreeSet::new(),
+            folders: BTreeMap::new(),
             files: BTreeSet::new(),
             seen: Vec::new(),
             told,
+            entries,
             pending: false,
         };
         watch.follow(files);
         watch
     }
 
-    /// Watches these files from now on. Whether they are others than before, or elsewhere (a link leads to another folder
-    /// by now): then they may have changed since they were read, and nobody would tell.
+    /// Watches these files from now on. Whether they are others than before, or elsewhere since that was last looked at: then
+    /// they may have changed since they were read, and nobody would tell.
     pub(super) fn follow(&mut self, files: &BTreeSet<PathBuf>) -> bool {
-        let folders: BTreeSet<PathBuf> = files.iter().flat_map(|file| folders_of(file)).collect();
-        if (&self.files, &self.folders) == (files, &folders) {
+        let same = self.files == *files;
+        self.files.clone_from(files);
+        let moved = self.go_along();
+        if moved || !same {
+            self.seen = self.stamps();
+        }
+        moved || !same
+    }
+
+    /// Watches the folders that are on the way by now. Whether they are others than before.
+    fn go_along(&mut self) -> bool {
+        let mut way = Way::default();
+        self.files.iter().for_each(|file| way.lead_to(file));
+        let Way { folders, entries, needed } = way;
+        if self.folders == folders {
             return false;
         }
+        *self.entries.lock().unwrap_or_else(PoisonError::into_inner) = entries;
         if let Some(watcher) = &mut self.watcher {
-            for gone in self.folders.difference(&folders) {
-                // It may be gone for good.
-                let _ = watcher.unwatch(gone);
+            for (gone, identity) in &self.folders {
+                if folders.get(gone) != Some(identity) {
+                    // It may be gone for good.
+                    let _ = watcher.unwatch(gone);
+                }
             }
-            let new: Vec<&PathBuf> = folders.difference(&self.folders).collect();
-            if new.into_iter().any(|folder| watcher.watch(folder, RecursiveMode::NonRecursive).is_err()) {
+            let is_new = |(folder, identity): &(&PathBuf, &Identity)| self.folders.get(*folder) != Some(identity);
+            let failed: Vec<&PathBuf> = folders
+                .iter()
+                .filter(is_new)
+                .filter(|(folder, _)| watcher.watch(folder, RecursiveMode::NonRecursive).is_err())
+                .map(|(folder, _)| folder)
+                .collect();
+            // Those above may be nobody's to read.
+            if failed.into_iter().any(|folder| needed.contains(folder)) {
                 tracing::debug!("folders cannot be watched here: the configuration is looked at every second");
                 self.watcher = None;
             }
         }
         self.folders = folders;
-        self.files.clone_from(files);
-        self.seen = self.stamps();
         true
     }
 
@@ -92,6 +122,8 @@ impl Watch {
                 tokio::time::sleep(ROUND).await;
             }
             self.pending = false;
+            // A folder that came back is watched before it is looked at what is in it.
+            self.go_along();
             let stamps = self.stamps();
             if stamps != self.seen {
                 self.seen = stamps;
@@ -105,25 +137,17 @@ impl Watch {
     }
 }
 
-/// The folder in which the file is named, and the one in which it really is; each by its own name, since who is watched under
-/// two is not watched at all once one of them is let go.
-fn folders_of(file: &Path) -> impl Iterator<Item = PathBuf> {
-    let parent = |path: &Path| match path.parent() {
-        Some(folder) if folder.as_os_str().is_empty() => Some(PathBuf::from(".")),
-        folder => folder.map(Path::to_owned),
-    };
-    let named = parent(file).filter(|folder| folder.is_dir()).map(|folder| folder.canonicalize().unwrap_or(folder));
-    let real = file.canonicalize().ok().as_deref().and_then(parent);
-    named.into_iter().chain(real)
-}
-
-fn stamp(file: &Path) -> io::Result<(Option<SystemTime>, u64, u64)> {
+/// Also when it was changed otherwise: who may read it is no matter of its contents.
+fn stamp(file: &PathBuf) -> io::Result<(Option<SystemTime>, u64, [i64; 3])> {
     let data = fs::metadata(file)?;
     #[cfg(unix)]
-    let number = std::os::unix::fs::MetadataExt::ino(&data);
+    let told = {
+        use std::os::unix::fs::MetadataExt;
+        [data.ino().cast_signed(), data.ctime(), data.ctime_nsec()]
+    };
     #[cfg(not(unix))]
-    let number = 0;
-    Ok((data.modified().ok(), data.len(), number))
+    let told = [0; 3];
+    Ok((data.modified().ok(), data.len(), told))
 }
 
 #[cfg(all(test, unix))]
@@ -147,8 +171,7 @@ mod tests {
         std::os::unix::fs::symlink("..2", at("..new")).unwrap();
         fs::rename(at("..new"), at("..data")).unwrap();
         tokio::time::timeout(soon, watch.changed()).await.expect("the link is another");
-        assert!(watch.follow(&files), "it leads elsewhere");
-        assert!(!watch.follow(&files));
+        assert!(!watch.follow(&files), "where it leads is watched before that is told");
         fs::write(at("..2/keys.txt"), "two and more").unwrap();
         tokio::time::timeout(soon, watch.changed()).await.expect("so is what it leads to");
     }
@@ -186,5 +209,72 @@ mod tests {
         watch.follow(&files);
         fs::write(at("link/keys.txt"), "two").unwrap();
         tokio::time::timeout(soon, watch.changed()).await.expect("it is back");
+    }
+
+    /// A change of these, within ten seconds.
+    async fn comes(watch: &mut Watch, what: &str) {
+        tokio::time::timeout(Duration::from_secs(10), watch.changed()).await.unwrap_or_else(|_| panic!("{what}"));
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_replaced_is_watched_and_one_that_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (name, text) in [("a", "one"), ("b", "two")] {
+            fs::create_dir(at(name)).unwrap();
+            fs::write(at(name).join("keys.txt"), text).unwrap();
+        }
+        let mut watch = Watch::new(&BTreeSet::from([at("a/keys.txt")]));
+        fs::rename(at("a"), at("old")).unwrap();
+        fs::rename(at("b"), at("a")).unwrap();
+        comes(&mut watch, "another folder").await;
+        fs::write(at("k"), "three").unwrap();
+        fs::rename(at("k"), at("a/keys.txt")).unwrap();
+        comes(&mut watch, "another file in that one").await;
+        fs::remove_dir_all(at("a")).unwrap();
+        comes(&mut watch, "it is gone").await;
+        fs::create_dir(at("a")).unwrap();
+        // Nothing that is looked at is there yet.
+        assert!(tokio::time::timeout(QUIET * 3, watch.changed()).await.is_err());
+        fs::write(at("a/keys.txt"), "four").unwrap();
+        comes(&mut watch, "it is back").await;
+    }
+
+    #[tokio::test]
+    async fn each_link_on_the_way_may_be_swapped() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (name, text) in [("r1", "one"), ("r2", "two and more")] {
+            fs::create_dir(at(name)).unwrap();
+            fs::write(at(name).join("keys.txt"), text).unwrap();
+        }
+        symlink("r1", at("current")).unwrap();
+        symlink("current/keys.txt", at("middle")).unwrap();
+        symlink(at("middle"), at("named")).unwrap();
+        for file in ["current/keys.txt", "named"] {
+            let mut watch = Watch::new(&BTreeSet::from([at(file)]));
+            for to in ["r2", "r1"] {
+                symlink(to, at("new")).unwrap();
+                fs::rename(at("new"), at("current")).unwrap();
+                comes(&mut watch, file).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_may_read_it_by_now_is_a_change() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys.txt");
+        fs::write(&file, "one").unwrap();
+        let mut watch = Watch::new(&BTreeSet::from([file.clone()]));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        comes(&mut watch, "its mode").await;
+        // What others do beside it is no matter.
+        for n in 0..20 {
+            fs::write(folder.path().join(format!("other-{n}")), "x").unwrap();
+        }
+        assert!(tokio::time::timeout(QUIET / 2, watch.told.notified()).await.is_err());
     }
 }

@@ -201,6 +201,10 @@ async fn a_slip_of_the_pen_in_a_key_file_takes_no_key_out() {
     let (running, _) = line(running, "key.txt:3: the line is skipped: the value of rpm").await;
     assert_eq!(crate::home::servers(&running, 9).await.len(), 3);
 
+    // One is mended and another one broken.
+    replace(folder.path(), "key.txt", &format!("{ONE} id=one\n{TWO} id=two rpm=ten\nAIzaSy-{THREE}-x id=new\n"));
+    let (running, _) = line(running, "the new key file is refused, the old one goes on").await;
+
     // Each line of what is wrong is one of the log.
     replace(folder.path(), "key.txt", "garbage\nmore garbage\n");
     let (running, _) = line(running, "holds no usable key").await;
@@ -215,6 +219,24 @@ async fn a_slip_of_the_pen_in_a_key_file_takes_no_key_out() {
     let (running, told) = line(running, "configuration read again").await;
     assert!(told.contains("removed two"), "{told}");
     assert_eq!(generate(&url, PLACEHOLDER).await.status, StatusCode::OK);
+    drop(running);
+}
+
+/// Of those who name no key file.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_usual_key_file_is_found_when_it_comes_and_missed_when_it_goes() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    let running = serve(folder.path(), &sim, &[("GEMINI_API_KEY", THREE), ("KEYPOOL_DB", "none")]);
+    replace(folder.path(), "key.txt", &format!("{ONE} id=one\n"));
+    let (running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("added one"), "{told}");
+    std::fs::remove_file(folder.path().join("key.txt")).unwrap();
+    let (running, told) = line(running, "the new configuration is refused, the old one goes on").await;
+    assert!(!told.contains("removed"), "{told}");
+    replace(folder.path(), "key.txt", &format!("{ONE} id=one\n{TWO} id=two\n"));
+    let (running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("added two") && !told.contains("removed"), "{told}");
     drop(running);
 }
 
