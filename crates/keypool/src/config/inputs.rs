@@ -299,6 +299,13 @@ impl Inputs {
         }
 
         problems.extend(document.into_problems());
+        if !texts.settings.is_empty() {
+            // What is laid over a mistake hides it for as long as it is there.
+            let mut alone = Document::new(texts.path.as_deref().unwrap_or(Path::new("")), &texts.text, &[]);
+            let _: Config = alone.read();
+            let hidden = alone.into_problems().into_iter().filter(|problem| !problems.contains(problem));
+            problems.extend(hidden.collect::<Vec<_>>());
+        }
         if !problems.is_empty() {
             // What is wrong may be just that: a setting that was misspelled.
             problems.extend(unread);

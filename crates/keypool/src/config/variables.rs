@@ -92,7 +92,11 @@ pub(super) fn admin_token_file(environment: &Environment) -> Option<PathBuf> {
 /// `LISTEN_HOST` and `LISTEN_PORT`, each a half of the address.
 fn listens(environment: &Environment, listen: &str) -> Option<Setting> {
     let (host, port) = (environment.named("LISTEN_HOST"), environment.named("LISTEN_PORT"));
-    let origin = port.as_ref().or(host.as_ref())?.origin();
+    let origin = match (&host, &port) {
+        (Some(host), Some(port)) => Origin::env(format!("{} and {}", host.name, port.name)),
+        (Some(one), None) | (None, Some(one)) => one.origin(),
+        (None, None) => return None,
+    };
     let (usual_host, usual_port) = listen.rsplit_once(':').unwrap_or(("127.0.0.1", "5000"));
     let host = host.map_or_else(|| usual_host.to_owned(), |host| host.value);
     let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };

@@ -9,6 +9,7 @@ mod histogram;
 mod merged;
 mod page;
 mod pieces;
+mod plain;
 mod ready;
 mod request_id;
 mod store;

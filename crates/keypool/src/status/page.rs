@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::{self, Write as _},
+    fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -12,7 +12,10 @@ use http_body_util::Full;
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use tower_keypool::{KeyPool, metrics::PoolCollector};
 
-use super::{exposed::Exposed, merged::Merged, pieces::Pieces, ready::Readiness, store::StoreHealth, traffic::Traffic};
+use super::{
+    exposed::Exposed, merged::Merged, pieces::Pieces, plain::Plain, ready::Readiness, store::StoreHealth,
+    traffic::Traffic,
+};
 
 /// Whether a path is the gateway's own and never goes upstream.
 pub(crate) fn is_ours(path: &str) -> bool {
@@ -90,7 +93,8 @@ impl Status {
     }
 
     /// The answer. Looks at every key for some pages: not to be called where others wait for the thread.
-    pub(crate) fn answer(&self, page: Page, method: &Method) -> Response<Pieces> {
+    /// `open`: whoever asks takes `OpenMetrics`.
+    pub(crate) fn answer(&self, page: Page, method: &Method, open: bool) -> Response<Pieces> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "this page is only read\n".to_owned());
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -103,24 +107,28 @@ impl Status {
                 Ok(barren) => text(StatusCode::OK, ready(&barren)),
                 Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
             },
-            Page::Metrics => self.metrics(),
+            Page::Metrics => self.metrics(open),
         }
     }
 
-    fn metrics(&self) -> Response<Pieces> {
-        match self.scrape() {
-            Ok(out) => told(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", out),
+    fn metrics(&self, open: bool) -> Response<Pieces> {
+        let mut out = Pieces::default();
+        let (kind, written) = if open {
+            ("application/openmetrics-text; version=1.0.0; charset=utf-8", self.scrape(&mut out))
+        } else {
+            ("text/plain; version=0.0.4; charset=utf-8", self.scrape(&mut Plain::new(&mut out)))
+        };
+        match written {
+            Ok(()) => told(StatusCode::OK, kind, out),
             Err(fmt::Error) => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n".to_owned()),
         }
     }
 
-    fn scrape(&self) -> Result<Pieces, fmt::Error> {
-        let mut out = Pieces::default();
+    fn scrape(&self, out: &mut impl fmt::Write) -> fmt::Result {
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
         if beside.is_empty() {
-            encode(&mut out, &registry)?;
-            return Ok(out);
+            return encode(out, &registry);
         }
         let mut merged = Merged::default();
         let mut own = String::new();
@@ -133,8 +141,7 @@ impl Status {
                 merged.add(&theirs);
             }
         }
-        write!(out, "{merged}")?;
-        Ok(out)
+        write!(out, "{merged}")
     }
 }
 

@@ -342,7 +342,12 @@ fn settings_go_by_the_names_that_people_use_and_ours_win() {
     for (variables, path, value, origin) in [
         (&[("LISTEN_HOST", "127.0.0.2")][..], "gateway.listen", "127.0.0.2:5000", "env LISTEN_HOST"),
         (&[("LISTEN_PORT", "81")], "gateway.listen", "127.0.0.1:81", "env LISTEN_PORT"),
-        (&[("LISTEN_HOST", "::1"), ("LISTEN_PORT", "82")], "gateway.listen", "[::1]:82", "env LISTEN_PORT"),
+        (
+            &[("LISTEN_HOST", "::1"), ("LISTEN_PORT", "82")],
+            "gateway.listen",
+            "[::1]:82",
+            "env LISTEN_HOST and LISTEN_PORT",
+        ),
         (
             &[("LISTEN_PORT", "1"), ("KEYPOOL_LISTEN_PORT", "83")],
             "gateway.listen",
@@ -1035,6 +1040,21 @@ fn what_cannot_be_read_is_said_once() {
     // A file where a folder belongs, since root may read everything else.
     let text = folder.run(&["serve", "--db", "in-the-way/x.db"], &[("GEMINI_API_KEY", ONE)]).1;
     assert_eq!(text.matches("is no folder").count(), 1, "{text}");
+}
+
+/// It would be met once the variable is gone.
+#[test]
+fn what_is_laid_over_a_mistake_does_not_hide_it() {
+    let file = "[log]\nlevel = \"loud\"\n[retry]\nmax_retries = 9999\n[gateway]\nlisten = \"127.0.0.1:5000\"\n";
+    let folder = Folder::new().with("keypool.toml", file);
+    let over =
+        [("LOG_LEVEL", "info"), ("KEYPOOL__RETRY__MAX_RETRIES", "3"), ("LISTEN_PORT", "x"), ("LISTEN_HOST", "a b")];
+    let (code, text) =
+        folder.run(&["config", "check", "--db", "none"], &[&over[..], &[("GEMINI_API_KEY", ONE)]].concat());
+    assert_eq!(code, 2, "{text}");
+    for place in ["keypool.toml:2: log.level", "keypool.toml:4: retry.max_retries", "LISTEN_HOST and LISTEN_PORT"] {
+        assert_eq!(text.matches(place).count(), 1, "{place}: {text}");
+    }
 }
 
 #[test]

@@ -19,10 +19,34 @@ pub(crate) struct Exposition {
 impl Exposition {
     /// Scrapes a gateway.
     pub(crate) async fn of(served: &Served) -> Self {
-        let answer = ask(Request::get(served.url("/-/metrics")), "").await;
+        let accepted = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4";
+        let answer = ask(Request::get(served.url("/-/metrics")).header("accept", accepted), "").await;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
         Self::read(String::from_utf8(answer.body.to_vec()).unwrap())
+    }
+
+    /// The same as whoever takes no `OpenMetrics` is told it: the same samples under families of their own names.
+    pub(crate) async fn plain(served: &Served) -> String {
+        let answer = ask(Request::get(served.url("/-/metrics")).header("accept", "*/*"), "").await;
+        assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+        let text = String::from_utf8(answer.body.to_vec()).unwrap();
+        let mut family = ("", "");
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                family = rest.split_once(' ').unwrap();
+            } else if !line.starts_with("# HELP ") {
+                let suffix = sample(line).0.strip_prefix(family.0).map(str::to_owned);
+                let suffix = suffix.unwrap_or_else(|| panic!("{line} stands under {family:?}"));
+                let fits = match family.1 {
+                    "counter" | "gauge" => suffix.is_empty(),
+                    "histogram" => ["_sum", "_count", "_bucket"].contains(&&*suffix),
+                    _ => false,
+                };
+                assert!(fits, "{line} is no {family:?}");
+            }
+        }
+        text
     }
 
     /// Reads it: each family with HELP and TYPE in front of its samples, no series twice, its end at the end.

@@ -190,6 +190,18 @@ async fn ready_as_long_as_some_key_may_come_back() {
     assert_eq!(ready().await.0, 200);
 }
 
+/// In the older text form, by which a family is called as its samples are.
+#[tokio::test]
+async fn metrics_are_told_plainly_to_whoever_takes_no_more() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let served = Served::keys([key(ONE, "one", 0)], &sim.url(), Duration::ZERO).await;
+    let open = Exposition::of(&served).await;
+    let plain = Exposition::plain(&served).await;
+    assert!(plain.contains("# TYPE keypool_info gauge\n") && plain.contains("# TYPE keypool_requests_total counter\n"));
+    let samples = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
+    assert_eq!(samples(&plain), samples(&open.text));
+}
+
 #[tokio::test]
 async fn pages_of_ours_are_read_only_and_never_go_upstream() {
     let sim = GeminiSim::builder().key(ONE).start().await.unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode, request::Parts};
+use http::{HeaderMap, Method, Response, StatusCode, header, request::Parts};
 use http_body_util::Full;
 
 use super::entrance::Door;
@@ -28,17 +28,17 @@ const UNWRITTEN: Refusal = Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the 
 pub(super) enum Own {
     /// It is answered already.
     Answered(Response<Full<Bytes>>),
-    /// A page, to be written where nobody waits for the thread.
-    Page(Arc<Status>, Page, Method),
+    /// A page, to be written where nobody waits for the thread; whether whoever asks takes `OpenMetrics`.
+    Page(Arc<Status>, Page, Method, bool),
 }
 
 impl Own {
     pub(super) async fn answer<B>(self) -> Response<Said<B>> {
-        let (status, page, method) = match self {
+        let (status, page, method, open) = match self {
             Self::Answered(response) => return response.map(Said::from),
-            Self::Page(status, page, method) => (status, page, method),
+            Self::Page(status, page, method, open) => (status, page, method, open),
         };
-        let written = tokio::task::spawn_blocking(move || status.answer(page, &method)).await;
+        let written = tokio::task::spawn_blocking(move || status.answer(page, &method, open)).await;
         match written {
             Ok(page) => page.map(Said::written),
             Err(_) => Dialect::Gemini.answer(UNWRITTEN).map(Said::from),
@@ -72,7 +72,7 @@ impl<S> Gateway<S> {
             return Some(Own::Answered(Dialect::of(parts).answer(refusal)));
         }
         Some(match page {
-            Some(page) => Own::Page(Arc::clone(status), page, parts.method.clone()),
+            Some(page) => Own::Page(Arc::clone(status), page, parts.method.clone(), takes_open_metrics(&parts.headers)),
             None => Own::Answered(nowhere()),
         })
     }
@@ -97,6 +97,11 @@ impl<S> Setup<S> {
         }
         Ok(())
     }
+}
+
+fn takes_open_metrics(headers: &HeaderMap) -> bool {
+    let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.any(|value| value.to_ascii_lowercase().contains("application/openmetrics-text"))
 }
 
 fn is_forwarded(parts: &Parts) -> bool {
