@@ -39,7 +39,7 @@ pub(super) struct Usage {
     #[arg(long)]
     json: bool,
 
-    /// As CSV; the last column says which keys are out for today
+    /// As CSV; by key and by model the last column says which are out for today
     #[arg(long, conflicts_with = "json")]
     csv: bool,
 }
@@ -205,7 +205,8 @@ impl Usage {
         });
         if self.csv {
             let mut csv = csv::Writer::from_writer(Vec::new());
-            csv.write_record(["day"].iter().chain(&header)).map_err(Failure::run)?;
+            let names = ["day", "tenant", "model", "requests", "failed", "input_tokens", "output_tokens"];
+            csv.write_record(names).map_err(Failure::run)?;
             for row in rows {
                 let cells = row.iter().map(|text| cell(text));
                 csv.write_record(std::iter::once(day.clone()).chain(cells)).map_err(Failure::run)?;
