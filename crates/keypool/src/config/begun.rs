@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::way::Way;
+
 /// A moment of the clock by which the system stamps files, in seconds and nanoseconds; none where nothing tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Begun(Option<(i64, i64)>);
@@ -32,11 +34,9 @@ impl Begun {
 
     fn is_after(self, file: &Path) -> io::Result<bool> {
         // Whatever gets its name, or that of a link on the way to it, changes a folder.
-        let folders = [Some(file.to_owned()), file.canonicalize().ok()].into_iter().flatten().filter_map(|path| {
-            let folder = path.parent()?;
-            Some(if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() })
-        });
-        let mut all = [file.to_owned()].into_iter().chain(folders);
+        let mut way = Way::default();
+        way.lead_to(file);
+        let mut all = [file.to_owned()].into_iter().chain(way.needed);
         all.try_fold(true, |after, path| Ok(after && stamp(&path)?.zip(self.0).is_some_and(|(at, begun)| at < begun)))
     }
 }

@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeSet, HashSet},
     fmt,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,11 +13,13 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower_keypool::{
-    KeyPoolBuilder, Provider,
+    Base, KeyPoolBuilder, Provider,
     config::{Document, Environment, KeyEntry, KeySet, PoolConfig, Problem, Source},
 };
 
-use super::{Config, Exits, Inputs, ProviderName, loaded::tokens_of, outside::provider_at, sections::UPSTREAM};
+use super::{
+    Config, Exits, Inputs, ProviderName, loaded::tokens_of, outside::provider_at, sections::UPSTREAM, start, variables,
+};
 
 /// A provider beside the one of the gateway, with keys and a pool of its own. Requests go to it by path (/to/NAME/v1/…), or,
 /// where the gateway is for Gemini, by the model that they ask for.
@@ -135,7 +138,7 @@ impl Beside {
 /// All of them. What is wrong is noted.
 pub(super) fn resolve(
     config: &Config,
-    exits: &Exits,
+    (exits, addresses): (&Exits, &[SocketAddr]),
     document: &mut Document<'_>,
     (folder, environment, (not_keys, tokens)): (&Path, &Environment, (&[&str], &HashSet<String>)),
     (files, problems): (&mut BTreeSet<PathBuf>, &mut Vec<Problem>),
@@ -170,17 +173,30 @@ pub(super) fn resolve(
         // Variables are for whoever is the first of a kind.
         let is_first = entry.kind != config.gateway.provider
             && config.providers.iter().position(|other| other.kind == entry.kind) == Some(n);
+        let mut upstream = entry.upstream.clone();
         if is_first {
             let variables = entry.kind.variables();
-            sources.push(variables.source(environment, not_keys, problems));
+            let mut source = variables.source(environment, not_keys, problems);
             files.extend(variables.files(environment));
+            let named = || variables::upstream(entry.kind).iter().find_map(|name| environment.named(name));
+            if let Some(named) = upstream.is_none().then(named).flatten() {
+                // As it is set for clients of this gateway, on the same machine.
+                if Base::parse(&named.value).is_ok_and(|base| start::leads_here(&base, addresses)) {
+                    let why =
+                        format!("it is where this gateway listens itself, and is not used for {}", at("upstream"));
+                    source.notes.push(Problem::new(named.origin(), "", why));
+                } else {
+                    upstream = Some(named.value);
+                }
+            }
+            sources.push(source);
         }
         // One without any may have some in the database.
         problems.extend(exits.problems(&sources));
         let mut keys = KeySet::unite(sources.clone());
         exits.give(&mut keys);
         let not_keys = not_keys.iter().map(|&text| text.to_owned()).collect();
-        let provider = provider_at(entry.kind, entry.upstream.as_deref(), &at("upstream"), document);
+        let provider = provider_at(entry.kind, upstream.as_deref(), &at("upstream"), document);
         let (name, kind) = (entry.name.clone(), entry.kind);
         let models = match &*entry.models {
             [] => usual_models(kind, config.gateway.provider),
@@ -236,6 +252,38 @@ mod tests {
         let mut inputs = Inputs::new(Some(file), Vec::new());
         inputs.environment = Environment::of([("OTHER", SECRET)]);
         inputs.load().map(|loaded| loaded.beside).map_err(|errors| errors.to_string())
+    }
+
+    /// Of the environment, for the first of a kind whose file says nothing; never back to this gateway.
+    #[test]
+    fn a_base_that_a_variable_names_is_taken_with_the_keys_of_variables() {
+        let base = |more: &str, url: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("keypool.toml");
+            let entries = format!(
+                "[[providers]]\nname = \"a\"\nkind = \"openai\"\n{more}\n[[providers]]\nname = \"b\"\nkind = \"openai\"\n"
+            );
+            std::fs::write(&file, entries).unwrap();
+            let mut inputs = Inputs::new(Some(file), Vec::new());
+            let variables =
+                [("OPENAI_API_KEY", SECRET), ("GEMINI_API_KEY", "AIza-not-a-real-key-0001"), ("OPENAI_BASE_URL", url)];
+            inputs.environment = Environment::of(variables);
+            let loaded = inputs.load().unwrap();
+            let notes: Vec<String> = loaded.notes().map(ToString::to_string).collect();
+            (loaded.beside.iter().map(|beside| beside.provider.base().to_string()).collect::<Vec<_>>(), notes)
+        };
+        let usual = "https://api.openai.com/v1";
+        assert_eq!(base("", "http://local.example/v1").0, ["http://local.example/v1", usual]);
+        assert_eq!(
+            base("upstream = \"https://said.example\"", "http://local.example/v1").0,
+            ["https://said.example", usual]
+        );
+        let (bases, notes) = base("", "http://localhost:5000/v1");
+        assert_eq!(bases, [usual, usual]);
+        assert!(
+            notes.iter().any(|note| note.contains("OPENAI_BASE_URL") && note.contains("listens itself")),
+            "{notes:?}"
+        );
     }
 
     #[test]

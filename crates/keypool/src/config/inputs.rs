@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tower_keypool::config::{
@@ -33,6 +34,8 @@ pub struct Inputs {
     pub more: Vec<Source>,
     /// Files that those are read from.
     pub more_files: BTreeSet<PathBuf>,
+    /// Files that were named when it was read last, whatever came of that: one that was not there may come.
+    pub named: Arc<Mutex<BTreeSet<PathBuf>>>,
     /// The usual key file (`key.txt`) was there, and is meant from then on.
     pub usual: bool,
 }
@@ -46,6 +49,7 @@ impl Inputs {
             flags,
             more: Vec::new(),
             more_files: BTreeSet::new(),
+            named: Arc::default(),
             usual: false,
         }
     }
@@ -261,7 +265,7 @@ impl Inputs {
         config.batch.check(&mut document);
 
         let exits = exits::resolve(&config, &self.environment, &folder, &mut document, &mut files);
-        let not_keys = [PLACEHOLDER, token.as_str()];
+        let not_keys = [PLACEHOLDER, "PLACEHOLDER_OPENAI_TOKEN", "PLACEHOLDER_ANTHROPIC_TOKEN", token.as_str()];
         let pool = config.pool();
         pool.check(&mut document);
         let mut problems = [&*texts.not_text, &*texts.problems].concat();
@@ -288,7 +292,7 @@ impl Inputs {
         files.extend(config.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
 
         let beside = (&*folder, &self.environment, (&not_keys[..], &sources[0].tokens));
-        let beside = beside::resolve(&config, &exits, &mut document, beside, (&mut files, &mut problems));
+        let beside = beside::resolve(&config, (&exits, &addresses), &mut document, beside, (&mut files, &mut problems));
         problems.extend(exits.problems(&sources));
         if serves {
             start::log(&config.log, &mut document);
@@ -310,8 +314,9 @@ impl Inputs {
             // What is wrong may be just that: a setting that was misspelled.
             problems.extend(unread);
         }
-        ConfigErrors::check(problems)?;
         files.extend(self.more_files.iter().cloned());
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&files);
+        ConfigErrors::check(problems)?;
         let keys = unite(&sources, &self.more, &token, &exits);
         Ok(Loaded {
             written: texts.path.clone().map(|path| (path, Written::of(&texts.text))),

@@ -21,6 +21,7 @@ mod store;
 mod tenants;
 mod unread;
 mod variables;
+mod way;
 mod whose;
 mod written;
 
@@ -43,6 +44,7 @@ pub use sections::{
 pub use show::Effective;
 pub use tenants::TenantEntry;
 pub(crate) use tenants::{is_model, moment as moment_of};
+pub(crate) use way::{Identity, Way};
 pub use written::Written;
 
 /// The JSON schema of the file, for editors.

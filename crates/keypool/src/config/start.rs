@@ -106,7 +106,7 @@ pub(super) fn listens(place: &str, addresses: &[SocketAddr], document: &mut Docu
 }
 
 /// Whether requests would come back here, and every key be refused as a wrong token.
-pub(super) fn is_itself(base: &Base, addresses: &[SocketAddr], document: &mut Document<'_>) {
+pub(super) fn leads_here(base: &Base, addresses: &[SocketAddr]) -> bool {
     let host = base.authority().host().trim_matches(['[', ']']);
     let here = |address: &SocketAddr| {
         let here = match host.parse::<IpAddr>() {
@@ -115,7 +115,12 @@ pub(super) fn is_itself(base: &Base, addresses: &[SocketAddr], document: &mut Do
         };
         here && base.authority().port_u16() == Some(address.port())
     };
-    if addresses.iter().any(here) {
+    addresses.iter().any(here)
+}
+
+/// That is wrong.
+pub(super) fn is_itself(base: &Base, addresses: &[SocketAddr], document: &mut Document<'_>) {
+    if leads_here(base, addresses) {
         document.problem("gateway.upstream", "that is where this gateway listens itself");
     }
 }

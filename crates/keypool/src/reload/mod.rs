@@ -5,9 +5,15 @@
 mod hangups;
 mod news;
 mod watch;
-mod way;
 
-use std::{collections::BTreeSet, fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use tokio::{sync::mpsc, task::JoinHandle};
 use tower_keypool::{
@@ -147,7 +153,10 @@ impl Reload {
                     Err(_) if is_told => {}
                     Err(refused) => refused.tell(),
                 }
-                moved = watch.follow(&self.loaded.files);
+                // One that was refused may name files that come yet.
+                let mut files = self.loaded.files.clone();
+                files.extend(self.inputs.named.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+                moved = watch.follow(&files);
                 again = moved;
             }
         })

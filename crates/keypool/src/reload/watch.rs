@@ -9,10 +9,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::ModifyKind};
 use tokio::sync::Notify;
 
-use super::way::{Identity, Way};
+use crate::config::{Identity, Way};
 
 /// A change is looked at when this long nothing more happened.
 const QUIET: Duration = Duration::from_millis(200);
@@ -29,10 +29,17 @@ pub(super) struct Watch {
     files: BTreeSet<PathBuf>,
     seen: Vec<Stamp>,
     told: Arc<Notify>,
-    /// What of these folders matters: others work in them, too.
-    entries: Arc<Mutex<BTreeSet<PathBuf>>>,
+    matters: Arc<Mutex<Matters>>,
     /// Something happened that was not looked at yet.
     pending: bool,
+}
+
+/// What matters of the folders: others work in them, too.
+#[derive(Default)]
+struct Matters {
+    entries: BTreeSet<PathBuf>,
+    /// What of it was removed, or took another's place: a folder may be another one by now, though of the same number.
+    gone: BTreeSet<PathBuf>,
 }
 
 /// How a file was when it was last looked at; nothing where there is none.
@@ -40,12 +47,15 @@ type Stamp = Option<(Option<SystemTime>, u64, [i64; 3])>;
 
 impl Watch {
     pub(super) fn new(files: &BTreeSet<PathBuf>) -> Self {
-        let (told, entries) = (Arc::new(Notify::new()), Arc::new(Mutex::new(BTreeSet::<PathBuf>::new())));
-        let (tell, matter) = (Arc::clone(&told), Arc::clone(&entries));
+        let (told, matters) = (Arc::new(Notify::new()), Arc::<Mutex<Matters>>::default());
+        let (tell, noted) = (Arc::clone(&told), Arc::clone(&matters));
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             let Ok(event) = event else { return };
-            let entries = matter.lock().unwrap_or_else(PoisonError::into_inner);
-            let matters = event.paths.is_empty() || event.paths.iter().any(|path| entries.contains(path));
+            let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+            let matters = event.paths.is_empty() || event.paths.iter().any(|path| noted.entries.contains(path));
+            if matters && matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))) {
+                noted.gone.extend(event.paths.iter().cloned());
+            }
             if event.need_rescan() || (matters && !matches!(event.kind, EventKind::Access(_))) {
                 tell.notify_one();
             }
@@ -56,7 +66,7 @@ impl Watch {
             files: BTreeSet::new(),
             seen: Vec::new(),
             told,
-            entries,
+            matters,
             pending: false,
         };
         watch.follow(files);
@@ -80,10 +90,23 @@ impl Watch {
         let mut way = Way::default();
         self.files.iter().for_each(|file| way.lead_to(file));
         let Way { folders, entries, needed } = way;
+        let gone = {
+            let mut matters = self.matters.lock().unwrap_or_else(PoisonError::into_inner);
+            matters.entries = entries;
+            std::mem::take(&mut matters.gone)
+        };
+        // What was below one that is gone is gone, too.
+        let is_gone = |folder: &PathBuf| gone.iter().any(|gone| folder.starts_with(gone));
+        let lost: Vec<PathBuf> = self.folders.keys().filter(|folder| is_gone(folder)).cloned().collect();
+        for folder in lost {
+            self.folders.remove(&folder);
+            if let Some(watcher) = &mut self.watcher {
+                let _ = watcher.unwatch(&folder);
+            }
+        }
         if self.folders == folders {
             return false;
         }
-        *self.entries.lock().unwrap_or_else(PoisonError::into_inner) = entries;
         if let Some(watcher) = &mut self.watcher {
             for (gone, identity) in &self.folders {
                 if folders.get(gone) != Some(identity) {
@@ -238,6 +261,15 @@ mod tests {
         assert!(tokio::time::timeout(QUIET * 3, watch.changed()).await.is_err());
         fs::write(at("a/keys.txt"), "four").unwrap();
         comes(&mut watch, "it is back").await;
+        // At once it often gets the number that it had.
+        for text in ["five", "sixth"] {
+            fs::remove_dir_all(at("a")).unwrap();
+            fs::create_dir(at("a")).unwrap();
+            fs::write(at("a/keys.txt"), text).unwrap();
+            comes(&mut watch, "made anew").await;
+            fs::write(at("a/keys.txt"), format!("{text} and more")).unwrap();
+            comes(&mut watch, "another text in it").await;
+        }
     }
 
     #[tokio::test]

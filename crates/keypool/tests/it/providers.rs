@@ -287,7 +287,7 @@ async fn each_pool_rests_and_disables_its_own_keys_and_says_until_when() {
     }
 
     // What is told of it.
-    let text = ask(scene.get("/-/metrics"), "").await.body;
+    let text = ask(scene.get("/-/metrics").header("accept", "application/openmetrics-text"), "").await.body;
     let seen = Exposition::read(String::from_utf8(text.to_vec()).unwrap());
     let keys = |pool: &str, state: &str| seen.value("keypool_keys", &[("pool", pool), ("state", state)]);
     assert_eq!((keys("open", "disabled"), keys("claude", "disabled")), (1.0, 0.0));

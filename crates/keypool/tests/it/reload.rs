@@ -222,6 +222,21 @@ async fn a_slip_of_the_pen_in_a_key_file_takes_no_key_out() {
     drop(running);
 }
 
+/// What it names is looked for, though it was refused without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_a_refused_configuration_names_may_come() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("keypool.toml"), "[retry]\nmax_retries = 1\n").unwrap();
+    let running = serve(folder.path(), &sim, &[("GEMINI_API_KEY", THREE), ("KEYPOOL_DB", "none")]);
+    replace(folder.path(), "keypool.toml", "[[keys]]\nid = \"one\"\nsecret_file = \"sec\"\n");
+    let (running, _) = line(running, "the new configuration is refused, the old one goes on").await;
+    replace(folder.path(), "sec", ONE);
+    let (running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("added one"), "{told}");
+    drop(running);
+}
+
 /// Of those who name no key file.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_usual_key_file_is_found_when_it_comes_and_missed_when_it_goes() {

@@ -11,22 +11,22 @@ use std::{
 const MOST_LINKS: usize = 40;
 
 /// Which folder it is, whatever it is called.
-pub(super) type Identity = Option<(u64, u64)>;
+pub(crate) type Identity = Option<(u64, u64)>;
 
 /// The ways to some files.
 #[derive(Debug, Default)]
-pub(super) struct Way {
+pub(crate) struct Way {
     /// By their own names, none of which is a link: who is watched under two is not watched at all once one of them is let go.
-    pub(super) folders: BTreeMap<PathBuf, Identity>,
+    pub(crate) folders: BTreeMap<PathBuf, Identity>,
     /// What of them leads on.
-    pub(super) entries: BTreeSet<PathBuf>,
+    pub(crate) entries: BTreeSet<PathBuf>,
     /// Those in which the files, and links to them, stand.
-    pub(super) needed: BTreeSet<PathBuf>,
+    pub(crate) needed: BTreeSet<PathBuf>,
 }
 
 impl Way {
     /// Adds the way to a file, as far as it is there.
-    pub(super) fn lead_to(&mut self, file: &Path) {
+    pub(crate) fn lead_to(&mut self, file: &Path) {
         let whole = absolute(file).unwrap_or_else(|_| file.to_owned());
         let names =
             |path: &Path| path.components().map(|name| name.as_os_str().to_owned()).collect::<VecDeque<OsString>>();
