@@ -66,6 +66,7 @@ impl State {
             **rest = lifted;
         }
         self.note_key(whom.slot, whom.lane);
+        self.note_lifted(whom.owner, now);
         self.revive(whom);
     }
 

@@ -236,7 +236,8 @@ fn grant(
         }
         let limits = state.limits_by(offer.info, record, agreed);
         let opens = record.opens.is_none_or(|opens| opens <= now + SOON);
-        let opens = opens || reply.alone || counts::grew(&record.counts, &limits);
+        // Whoever names it knows better: what rested in it was lifted, say.
+        let opens = opens || reply.alone || named.contains(unit) || counts::grew(&record.counts, &limits);
         // What one had oneself one need not learn anew; who had it leaves it to whoever wants it by its name.
         let own = record.before.as_ref() == Some(holder);
         if !opens || (own && elsewhere.contains(unit)) {

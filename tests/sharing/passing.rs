@@ -252,3 +252,37 @@ fn what_names_no_model_is_shared_as_any_model_is() {
         assert_eq!(served, 10, "two owners, five a minute each, whoever asks");
     });
 }
+
+/// A key that was off everywhere and is on again serves again, though whoever gave it back said that it rests.
+#[test]
+fn a_key_that_is_switched_on_again_is_asked_for_at_once() {
+    both(async |noting| {
+        for off in [2.0, 12.0, 25.0] {
+            let host = Host::new(noting);
+            let make = || builder(1).limits(FLASH, Limits::new().per_minute(1_000));
+            let pools = [host.process("one", 1, make()).await.pool, host.process("other", 1, make()).await.pool];
+            let once = async |pool: &KeyPool| {
+                let lease = pool.acquire(wait(0)).await;
+                lease.map(|lease| lease.settle(&Verdict::SUCCESS)).is_ok()
+            };
+            for pool in &pools {
+                assert_eq!(burst(pool, 1, 20).await, 1);
+            }
+            let id = pools[0].snapshot().keys[0].id.clone();
+            pools.iter().for_each(|pool| pool.disable(&id, "by hand").unwrap());
+            for _ in 0..(off / 0.2) as usize {
+                for pool in &pools {
+                    assert!(!once(pool).await);
+                }
+                pass(0.2).await;
+            }
+            pools.iter().for_each(|pool| pool.enable(&id).unwrap());
+            let begun = host.clock.tick();
+            while !(once(&pools[0]).await || once(&pools[1]).await) {
+                pass(0.1).await;
+                let passed = host.clock.tick().since(begun);
+                assert!(passed < Duration::from_secs(2), "noting {noting}, off for {off} s: {passed:?}");
+            }
+        }
+    });
+}

@@ -7,7 +7,9 @@ mod dial;
 mod door;
 mod error;
 mod line;
+mod patient;
 mod roots;
+mod sending;
 mod shelf;
 mod sockets;
 #[cfg(test)]
@@ -40,7 +42,9 @@ pub use arrived::Arrived;
 pub use commands::Calls;
 use dial::Dial;
 pub use error::Error;
+pub use patient::Patient;
 pub use roots::{Roots, RootsError};
+use sending::Sending;
 pub use sockets::{Greeting, InPlaceOfKey, SocketBody, Sockets};
 use upstream::Upstream;
 use ways::ByExit;
@@ -51,12 +55,12 @@ pub use ways::{NoProxy, Proxy, WayOut, WaysOut};
 pub struct TakesTrailers;
 
 /// Behind a pointer, since hyper moves each request some ten times.
-type Sending = Box<ReplayBody<Outgoing>>;
+type Boxed = Box<Sending<ReplayBody<Outgoing>>>;
 
 /// Requests to one provider, behind one pointer: every layer clones what is below it.
 #[derive(Clone)]
 pub struct Client {
-    upstreams: Arc<ByExit<Arc<Upstream<Sending>>>>,
+    upstreams: Arc<ByExit<Arc<Upstream<Boxed>>>>,
     place: Arc<Place>,
     traffic: Arc<Traffic>,
     within: Duration,
@@ -147,8 +151,9 @@ impl Client {
         }
     }
 
-    /// The same over the same connections, with another time in which an answer is to begin, from when its request is sent
-    /// (1 h unless set): an attempt that has no head by then fails, as no fault of its key.
+    /// The same over the same connections, with another time in which an answer is to begin, from when its request is gone
+    /// (1 h unless set): an attempt that has no head by then fails, as no fault of its key. So long nothing more of an answer
+    /// may come before it breaks off.
     #[must_use]
     pub fn answering_within(mut self, within: Duration) -> Self {
         self.within = within;
@@ -164,7 +169,7 @@ impl Client {
 }
 
 impl Service<Request<ReplayBody<Outgoing>>> for Client {
-    type Response = Response<Received<Arrived>>;
+    type Response = Response<Received<Patient<Arrived>>>;
     type Error = Error;
     type Future = Answer;
 
@@ -176,25 +181,23 @@ impl Service<Request<ReplayBody<Outgoing>>> for Client {
     fn call(&mut self, mut request: Request<ReplayBody<Outgoing>>) -> Answer {
         let sent = Some(Sent::now(&self.traffic));
         if !self.place.has(request.uri()) {
-            return Answer { response: Box::pin(std::future::ready(Err(Error::address()))), sent };
+            return Answer::failed(Error::address(), sent);
         }
         let target = std::mem::take(request.uri_mut()).into_parts().path_and_query;
         *request.uri_mut() = target.map_or_else(Uri::default, Uri::from);
         *request.version_mut() = Version::HTTP_11;
         let upstream = match self.upstreams.take(request.extensions_mut()) {
             Ok(upstream) => Arc::clone(upstream),
-            Err(error) => return Answer { response: Box::pin(std::future::ready(Err(Error::connect(error)))), sent },
+            Err(error) => return Answer::failed(Error::connect(error), sent),
         };
         if request.extensions_mut().remove::<TakesTrailers>().is_some() {
             request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
             request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("te"));
         }
-        let within = self.within;
-        let answer = async move {
-            let answer = tokio::time::timeout(within, upstream.answer(request.map(Box::new))).await;
-            answer.unwrap_or_else(|elapsed| Err(Error::late(elapsed)))
-        };
-        Answer { response: Box::pin(answer), sent }
+        let (head, body) = request.into_parts();
+        let (body, gone) = Sending::new(body);
+        let answer = upstream.answer(Request::from_parts(head, Box::new(body)));
+        Answer { response: Box::pin(patient::begun(answer, gone, self.within)), sent, within: self.within }
     }
 }
 
@@ -202,6 +205,13 @@ impl Service<Request<ReplayBody<Outgoing>>> for Client {
 pub struct Answer {
     response: Pin<Box<dyn Future<Output = Result<Response<Arrived>, Error>> + Send>>,
     sent: Option<Sent>,
+    within: Duration,
+}
+
+impl Answer {
+    fn failed(error: Error, sent: Option<Sent>) -> Self {
+        Self { response: Box::pin(std::future::ready(Err(error))), sent, within: Duration::ZERO }
+    }
 }
 
 impl fmt::Debug for Answer {
@@ -211,12 +221,12 @@ impl fmt::Debug for Answer {
 }
 
 impl Future for Answer {
-    type Output = Result<Response<Received<Arrived>>, Error>;
+    type Output = Result<Response<Received<Patient<Arrived>>>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answered = ready!(self.response.as_mut().poll(cx));
         let sent = self.sent.take().expect("polled after it was done");
         sent.answered(answered.as_ref().ok().map(Response::status));
-        Poll::Ready(answered.map(|response| response.map(|body| sent.receive(body))))
+        Poll::Ready(answered.map(|response| response.map(|body| sent.receive(Patient::new(body, self.within)))))
     }
 }

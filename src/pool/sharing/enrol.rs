@@ -1,6 +1,6 @@
 //! Which units there are: owners with limits, in the lanes that somebody asked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
 
@@ -112,6 +112,7 @@ impl State {
                 dry: None,
                 opens: None,
                 named,
+                lifted: BTreeMap::new(),
             };
             let kind = share.kinds.entry(at).or_insert_with(fresh);
             kind.dry = kind.dry.filter(|_| kind.units >= units);

@@ -167,10 +167,14 @@ impl State {
         Some(owners.filter(|owner| !lane.owners[*owner as usize].is_held()).collect())
     }
 
-    /// The units of a kind that somebody lacks and must have.
+    /// The units of a kind that somebody lacks and must have, or that may serve again against all that the board was told.
     pub(super) fn named_in(&self, at: KindAt) -> Vec<UnitId> {
-        let kind = self.share().and_then(|share| share.kinds.get(&at)).filter(|kind| kind.lacks);
-        kind.into_iter().flat_map(|kind| &kind.named).filter_map(|owner| self.unit_name(at.0, *owner)).collect()
+        let Some(kind) = self.share().and_then(|share| share.kinds.get(&at)).filter(|kind| kind.lacks) else {
+            return Vec::new();
+        };
+        let is_held = |owner: &&u32| self.lanes[usize::from(at.0)].owners[**owner as usize].is_held();
+        let lifted = kind.lifted.keys().filter(|owner| !is_held(owner) && !kind.named.contains(owner));
+        kind.named.iter().chain(lifted).filter_map(|owner| self.unit_name(at.0, *owner)).collect()
     }
 
     /// Keys without limits serve a lane: what there is beside them goes to the board with the next renewal.

@@ -15,6 +15,7 @@ mod hearing;
 mod held;
 mod joining;
 mod learning;
+mod lifted;
 mod names;
 mod own;
 pub(super) mod renewing;
@@ -50,6 +51,9 @@ const FORGOTTEN: Duration = Duration::from_secs(80);
 
 /// A request whose unit was given back after it was granted reaches the wire within this time, or never.
 const LONG_ON_THE_WAY: Duration = Duration::from_secs(60);
+
+/// A unit whose keys all rest is offered to others again after this time, whatever they rest for: others may know better.
+const OFFERED_AGAIN: Duration = Duration::from_secs(30);
 
 /// So far may wall clock and ticks part before no lease can be relied on, in milliseconds.
 const APART: u64 = 1_000;
@@ -169,6 +173,8 @@ struct Demanded {
     opens: Option<Tick>,
     /// Owners that somebody must have, as of the same.
     named: BTreeSet<u32>,
+    /// Owners of which somebody lifted a rest, and when: whoever gave their units back said when that would end.
+    lifted: BTreeMap<u32, Tick>,
 }
 
 impl Demanded {

@@ -221,6 +221,7 @@ impl Renewing {
         for kind in share.kinds.values_mut() {
             kind.lacks = false;
             kind.named.clear();
+            kind.lifted.retain(|_, lifted| moment.tick.since(*lifted) < super::OFFERED_AGAIN);
         }
         // Requests that began before so long have reached the wire or never will.
         share.gone.retain(|_, gone| moment.tick.since(*gone) < super::LONG_ON_THE_WAY);

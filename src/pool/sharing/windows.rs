@@ -5,16 +5,13 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
-use super::Holding;
+use super::{Holding, OFFERED_AGAIN};
 use crate::{
     limit::{Limit, Limits, Span, Told, Unknown},
     pool::{KeyPool, check::LEAST, journal::Unit, mark::Mark, state::State},
     share::{Correction, Granted, Ledger, Moment, Spent, UnitId, own::Own, stricter},
     time::{Now, Tick},
 };
-
-/// A unit whose keys all rest is offered to others again after this time, whatever they rest for: others may know better.
-const OFFERED_AGAIN: Duration = Duration::from_secs(30);
 
 pub(super) struct Windows {
     pub(super) pool: KeyPool,
@@ -125,8 +122,9 @@ impl State {
         }
         // Where the lane was given up meanwhile it is given back with the next renewal.
         let Some(kind) = share.kind_at.get(&at).copied() else { return };
-        if !share.held.contains(at) {
-            share.kinds.entry(kind).and_modify(|kind| kind.held += 1);
+        if let Some(kind) = share.kinds.get_mut(&kind) {
+            kind.held += u32::from(!share.held.contains(at));
+            kind.lifted.remove(&at.1);
         }
         let touched = share.take_unheard(at);
         share.gone.remove(&at);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::value::RawValue;
 
 use super::origin::Origin;
@@ -41,9 +41,19 @@ pub(super) struct Block<'a> {
     input: Option<&'a RawValue>,
     #[serde(borrow)]
     tool_use_id: Option<Text<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "said")]
     content: Option<Said<'a>>,
     is_error: Option<bool>,
+}
+
+/// A text, or blocks; an object is what failed of a search, which nobody reads.
+fn said<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Said<'a>>, D::Error> {
+    let Some(json) = Option::<&'de RawValue>::deserialize(from)? else { return Ok(None) };
+    if json.get().starts_with('{') {
+        Ok(None)
+    } else {
+        serde_json::from_str(json.get()).map(Some).map_err(D::Error::custom)
+    }
 }
 
 /// Reads `system`.

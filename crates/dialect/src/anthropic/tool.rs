@@ -23,6 +23,11 @@ struct WireTool<'a> {
     allowed_domains: Option<&'a RawValue>,
     #[serde(borrow)]
     blocked_domains: Option<&'a RawValue>,
+    /// How often it may, and for whom.
+    #[serde(borrow)]
+    max_uses: Option<&'a RawValue>,
+    #[serde(borrow)]
+    user_location: Option<&'a RawValue>,
 }
 
 /// What is asked for where a search on the web is.
@@ -43,6 +48,11 @@ pub(super) fn tools<'a>(
                 if domains.is_some_and(|domains| !matches!(domains.get(), "null" | "[]")) {
                     let place = format!("tools[{index}].{name}");
                     ignored.unless(strict, Fault::invalid(format!("{place} cannot be had")).at(place))?;
+                }
+            }
+            for (name, given) in [("max_uses", tool.max_uses), ("user_location", tool.user_location)] {
+                if given.is_some_and(|given| given.get() != "null") {
+                    ignored.add(format!("{SEARCH}.{name}"));
                 }
             }
             conversation.search = Some(SEARCH);
@@ -101,7 +111,10 @@ pub(super) fn choice<'a>(field: &Field<'a>, conversation: &mut Conversation<'a>)
 
 /// Whoever must search is one who may: that it is done the upstream does not let one say.
 pub(super) fn choose_search(conversation: &mut Conversation<'_>) {
-    let is_search = matches!(&conversation.tool_choice, ToolChoice::Must(names) if matches!(&names[..], [name] if &**name == "web_search"));
+    let is_search = matches!(&conversation.tool_choice, ToolChoice::Must(names) if match &names[..] {
+        [name] => &**name == "web_search",
+        names => names.is_empty() && conversation.tools.is_empty(),
+    });
     if is_search && conversation.search.is_some() && !conversation.tools.iter().any(|tool| &*tool.name == "web_search")
     {
         conversation.tool_choice = ToolChoice::Unset;

@@ -61,15 +61,13 @@ impl<'a> Calls<'a> {
         Ok((self.made[nth].name.clone(), nth))
     }
 
-    /// The last one of this tool is answered: which call it was.
-    ///
-    /// # Errors
-    /// Where none of it waits for an answer.
-    pub(crate) fn answer_last(&mut self, name: &str) -> Result<usize, Unasked> {
-        let is_open = |made: &Made<'_>| &*made.name == name && !made.answered;
-        let nth = self.made.iter().rposition(is_open).ok_or(Unasked::Never)?;
+    /// The last one of this tool that waits for an answer has it, or else the last of all: the tool's name, and which call it
+    /// was. `None`: none waits.
+    pub(crate) fn answer_last(&mut self, name: &str) -> Option<(Text<'a>, usize)> {
+        let of_it = self.made.iter().rposition(|made| &*made.name == name && !made.answered);
+        let nth = of_it.or_else(|| self.made.iter().rposition(|made| !made.answered))?;
         self.made[nth].answered = true;
-        Ok(nth)
+        Some((self.made[nth].name.clone(), nth))
     }
 
     /// What was answered to a call beside text: it follows the answers of all.

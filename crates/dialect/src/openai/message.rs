@@ -145,8 +145,8 @@ pub(super) fn read<'a>(
         return Err(Fault::invalid("messages must not be empty").at("messages"));
     }
     conversation.turns.reserve(messages.len());
-    let older = messages.iter().any(|message| message.function_call.is_some());
-    let (field, answer) = if older { ("function_call", "function") } else { ("tool_calls", "tool") };
+    let older = messages.iter().any(|message| message.function_call.is_some())
+        && messages.iter().all(|message| message.tool_calls.is_none());
     let mut reader = Reader { conversation, ignored, calls: Calls::default() };
     for (index, message) in messages.into_iter().enumerate() {
         if !matches!(&*message.role, "tool" | "function") {
@@ -155,10 +155,17 @@ pub(super) fn read<'a>(
         reader.message(index, message)?;
     }
     reader.say_late();
+    if older {
+        // The upstream wants an answer to each.
+        while let Some((name, nth)) = reader.calls.answer_last("") {
+            let returned = Returned { id: None, name, content: Text::default(), failed: false, nth };
+            reader.conversation.say(Role::User, Part::Returned(returned));
+        }
+    }
     let Reader { conversation, calls, .. } = reader;
     calls.settle(conversation).map_err(|index| {
-        let at = format!("messages[{index}].{field}");
-        Fault::invalid(format!("{at}: a {answer} message must follow for each call, and for one there is none")).at(at)
+        let at = format!("messages[{index}].tool_calls");
+        Fault::invalid(format!("{at}: a tool message must follow for each of them, and for one there is none")).at(at)
     })
 }
 
@@ -207,12 +214,15 @@ impl<'a> Reader<'_, 'a> {
             "function" => {
                 let at = at("name");
                 let name = message.name.ok_or_else(|| Fault::invalid(format!("{at} is missing")).at(&*at))?;
-                let nth = self.calls.answer_last(&name).map_err(|_| {
-                    Fault::invalid(format!("{at}: no call of this function before it waits for an answer")).at(at)
-                })?;
-                let content = texts(index, message.content)?.iter().map(|text| &**text).collect::<String>().into();
-                let returned = Returned { id: None, name, content, failed: false, nth };
-                self.conversation.say(Role::User, Part::Returned(returned));
+                let said = texts(index, message.content)?.iter().map(|text| &**text).collect::<String>();
+                // Without ids nobody holds such answers against calls: agents answer those that are made within others.
+                match self.calls.answer_last(&name) {
+                    Some((name, nth)) => {
+                        let returned = Returned { id: None, name, content: said.into(), failed: false, nth };
+                        self.conversation.say(Role::User, Part::Returned(returned));
+                    }
+                    None => self.conversation.say(Role::User, Part::Text(format!("{}: {said}", &*name).into())),
+                }
             }
             "tool" => {
                 let Some(id) = message.tool_call_id else {

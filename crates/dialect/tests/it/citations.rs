@@ -153,11 +153,17 @@ fn a_message_has_the_pages_behind_its_text() {
     let cited = of("content_block_delta").into_iter().filter(|event| event["delta"]["type"] == "citations_delta");
     assert_eq!(cited.map(|event| event["delta"]["citation"].clone()).collect::<Vec<_>>(), citations);
     assert_eq!(of("content_block_stop").len(), 3);
-    // All of it comes back with the next turn, and is in the text already.
+    // All of it comes back with the next turn, and is in the text already; so does a search that failed.
     let mut next = body;
+    let failed = json!({ "type": "web_search_tool_result_error", "error_code": "max_uses_exceeded" });
+    let mut content = value["content"].clone();
+    content
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "type": "web_search_tool_result", "tool_use_id": "x", "content": failed }));
     next["messages"] = json!([
         { "role": "user", "content": "x" },
-        { "role": "assistant", "content": value["content"] },
+        { "role": "assistant", "content": content },
         { "role": "user", "content": "y" },
     ]);
     let asked = crate::support::asked(&Anthropic, &next).unwrap();

@@ -73,3 +73,22 @@ fn what_was_called_is_answered_by_its_name() {
     assert!(said.iter().all(|said| said["name"] == "weather"));
     assert!(said[0].to_string().contains("sun") && said[1].to_string().contains("rain"), "{said:?}");
 }
+
+/// As agents do that make calls within a call, and histories that lack something.
+#[test]
+fn answers_that_fit_no_call_are_understood_all_the_same() {
+    let call = |name: &str| json!({ "role": "assistant", "content": null, "function_call": { "name": name, "arguments": "{}" } });
+    let answer = |name: &str| json!({ "role": "function", "name": name, "content": "sun" });
+    let user = json!({ "role": "user", "content": "x" });
+    let parts = |messages: Value| {
+        let got = asked(&OpenAi, &request(messages)).unwrap();
+        let turns = got["contents"].as_array().unwrap().clone();
+        turns.iter().flat_map(|turn| turn["parts"].as_array().unwrap().clone()).collect::<Vec<_>>()
+    };
+    let other = parts(json!([user, call("tool_selection"), answer("weather")]));
+    assert_eq!(other[2]["functionResponse"]["name"], "tool_selection", "{other:?}");
+    let orphan = parts(json!([user, answer("weather")]));
+    assert_eq!(orphan[1]["text"], "weather: sun");
+    let open = parts(json!([user, call("weather"), user]));
+    assert_eq!((&open[2]["functionResponse"]["name"], &open[3]["text"]), (&json!("weather"), &json!("x")), "{open:?}");
+}

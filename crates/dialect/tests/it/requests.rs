@@ -385,9 +385,7 @@ fn what_makes_no_sense_is_named() {
         ),
         (json!([{ "role": "tool", "content": "x" }]), "messages[0].tool_call_id"),
         (json!([{ "role": "tool", "tool_call_id": "9", "content": "x" }]), "messages[0].tool_call_id"),
-        (json!([{ "role": "assistant", "function_call": { "name": "f" } }]), "messages[0].function_call"),
         (json!([{ "role": "function", "content": "x" }]), "messages[0].name"),
-        (json!([{ "role": "function", "name": "f", "content": "x" }]), "messages[0].name"),
     ] {
         let fault = asked(&OpenAi, &with(messages, json!({}))).unwrap_err();
         assert_eq!(kind(&fault), (Kind::Invalid, place), "{}", fault.message);

@@ -183,7 +183,8 @@ pub struct GatewaySection {
     pub body_timeout: Interval<5_000, 86_400>,
     /// A client that takes not one byte of what is sent to it for so long is cut off.
     pub reader_timeout: Interval<5_000, 86_400>,
-    /// An attempt at a provider that has no head of its answer after so long has failed, as no fault of its key.
+    /// An attempt at a provider that has no head of its answer so long after its request was sent has failed, as no fault of its
+    /// key; an answer of which no more comes for so long has broken off.
     pub answer_timeout: Interval<1_000, 86_400>,
     /// Threads that requests are served by, 1 to 1024; half as many as the machine has cores unless set.
     pub threads: Option<Whole<1, 1_024>>,

@@ -146,7 +146,8 @@ local function grant(renewal, claim, shares, elsewhere, now, reply)
     if record and is_free(record, now) and not is_joining(record)
       -- Who had it leaves it to whoever wants it by its name.
       and not (record.before == holder and elsewhere[name])
-      and (not record.opens or record.opens <= now + SOON or grew(record.counts, limits_of(name)))
+      -- Whoever names it knows better: what rested in it was lifted, say.
+      and (not record.opens or record.opens <= now + SOON or named[name] or grew(record.counts, limits_of(name)))
       and (record.mode == 'whole' or (alone and not is_drawn_from(record, now))) then
       local unknown = record.unknown
       if record.holder then unknown = max(unknown or -HUGE, record.ends) end

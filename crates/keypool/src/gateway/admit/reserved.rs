@@ -5,7 +5,8 @@
 
 use std::sync::{Arc, PoisonError};
 
-use http::StatusCode;
+use http::{StatusCode, request::Parts};
+use http_body::SizeHint;
 
 use super::{
     budget::{AllHeld, Budgets, KINDS, Limit, NotNow, of},
@@ -26,6 +27,24 @@ const BYTES_PER_TOKEN: u64 = 4;
 const MOST_GUESSED: u64 = 1_000;
 /// What requests cost changes what is expected by this part of the difference.
 const RECENT: u64 = 8;
+
+/// How much of a request's body may cost tokens: nothing of one that is no question to a model.
+pub(in crate::gateway) fn charged(parts: &Parts, body: &SizeHint) -> u64 {
+    const FREE: [&str; 9] = [
+        ":countTokens",
+        ":computeTokens",
+        "/count_tokens",
+        "/input_tokens",
+        ":cancel",
+        "/cancel",
+        "/files",
+        "/uploads",
+        "/cachedContents",
+    ];
+    let path = parts.uri.path().trim_end_matches('/');
+    let is_free = path.contains("/upload/") || FREE.iter().any(|end| path.ends_with(end));
+    if is_free { 0 } else { body.exact().unwrap_or(1) }
+}
 
 /// What a request is expected to cost, until it is dropped.
 #[derive(Debug, Default)]
@@ -54,7 +73,7 @@ impl Held {
 }
 
 impl Budgets {
-    /// Reserves what a request with a body of so many bytes is expected to cost.
+    /// Reserves what a request with a body of so many bytes that may cost something is expected to cost.
     pub(super) fn reserve(
         &self,
         all: &mut AllHeld,
@@ -146,6 +165,26 @@ mod tests {
         let why = budgets.admit((&tenant, 40), MINUTE).await.unwrap_err();
         assert!(matches!(why, NotNow::Spent(_)), "{why:?}");
         assert!(let_in(&budgets, &tenant, 40, 2 * MINUTE).await.is_some());
+    }
+
+    #[test]
+    fn what_asks_no_model_costs_nothing() {
+        let charged = |path: &str, length: Option<u64>| {
+            let (parts, ()) = http::Request::post(path).body(()).unwrap().into_parts();
+            let hint = length.map_or_else(SizeHint::new, SizeHint::with_exact);
+            super::charged(&parts, &hint)
+        };
+        for path in [
+            "/v1beta/models/m:countTokens",
+            "/v1/messages/count_tokens",
+            "/upload/v1beta/files",
+            "/gemini/v1beta/cachedContents/",
+        ] {
+            assert_eq!(charged(path, Some(90)), 0, "{path}");
+        }
+        for path in ["/v1beta/models/m:generateContent", "/v1/messages", "/v1/chat/completions"] {
+            assert_eq!((charged(path, Some(90)), charged(path, None), charged(path, Some(0))), (90, 1, 0), "{path}");
+        }
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     gateway::{
         Answer, Gateway,
-        admit::headers::Seen,
+        admit::{headers::Seen, reserved::charged},
         answer::{
             body::{Said, Usage, identify, passed_on},
             exhausted::as_limited,
@@ -174,7 +174,7 @@ where
             }
             (Ok(admitted), _) => match wish {
                 Ok(wish) => {
-                    let (of, bytes) = ((&admitted.0, &admitted.1), body.size_hint().exact().unwrap_or(1));
+                    let (of, bytes) = ((&admitted.0, &admitted.1), charged(&parts, &body.size_hint()));
                     let let_in = gateway.let_in(of, bytes, &mut visit, dialect, line.meter()).await;
                     let_in.map(|meter| (admitted, wish.metered(meter)))
                 }
