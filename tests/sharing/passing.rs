@@ -269,14 +269,18 @@ fn a_key_that_is_switched_on_again_is_asked_for_at_once() {
                 assert_eq!(burst(pool, 1, 20).await, 1);
             }
             let id = pools[0].snapshot().keys[0].id.clone();
-            pools.iter().for_each(|pool| pool.disable(&id, "by hand").unwrap());
+            for pool in &pools {
+                pool.disable(&id, "by hand").unwrap();
+            }
             for _ in 0..(off / 0.2) as usize {
                 for pool in &pools {
                     assert!(!once(pool).await);
                 }
                 pass(0.2).await;
             }
-            pools.iter().for_each(|pool| pool.enable(&id).unwrap());
+            for pool in &pools {
+                pool.enable(&id).unwrap();
+            }
             let begun = host.clock.tick();
             while !(once(&pools[0]).await || once(&pools[1]).await) {
                 pass(0.1).await;

@@ -1,8 +1,7 @@
 //! Why a request got no answer from the provider.
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, io};
 
-use tokio::time::error::Elapsed;
 use tower_keypool::BoxError;
 
 /// A request that got no answer. Its text says where it failed, in the words of hyper-util's client, by which
@@ -45,7 +44,7 @@ impl Error {
     }
 
     /// It was sent, and nothing came in time.
-    pub(super) fn late(source: Elapsed) -> Self {
+    pub(super) fn late(source: io::Error) -> Self {
         Self { step: Step::Late, source: Some(source.into()) }
     }
 

@@ -10,32 +10,41 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep, timeout_at};
+use tokio::time::{Sleep, sleep};
 use tower_keypool::BoxError;
 
-use super::{Error, sending::SentAt};
+use super::{Error, sending::IsSent};
 
-/// Waits for an answer that is to begin in this time after its request is gone.
+/// So many times it is looked whether a request is gone.
+const LOOKS: u32 = 16;
+
+/// Waits for an answer that is to begin in this time after its request is gone, or a sixteenth of it sooner.
 pub(super) async fn begun<T>(
     answer: impl Future<Output = Result<T, Error>>,
-    sent: SentAt,
+    sent: IsSent,
     within: Duration,
 ) -> Result<T, Error> {
-    let mut answer = pin!(answer);
-    let mut deadline = Instant::now() + within;
+    let (mut answer, mut pause) = (pin!(answer), pin!(sleep(within / LOOKS)));
+    let mut silent = 0;
     loop {
-        match timeout_at(deadline, answer.as_mut()).await {
-            Ok(answer) => return answer,
-            Err(elapsed) => {
-                let now = Instant::now();
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer,
+            () = &mut pause => {
                 // What is still on its way the caller sends as it likes.
-                deadline = sent.get().copied().unwrap_or(now) + within;
-                if deadline <= now {
-                    return Err(Error::late(elapsed));
+                silent += u32::from(sent.is());
+                if silent == LOOKS {
+                    return Err(Error::late(timed_out()));
                 }
+                let next = pause.deadline() + within / LOOKS;
+                pause.as_mut().reset(next);
             }
         }
     }
+}
+
+fn timed_out() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the provider said nothing for as long as it may (gateway.answer_timeout)")
 }
 
 /// An answer's body, which breaks off where its sender says nothing for so long.
@@ -68,11 +77,10 @@ impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> Body for Patient<B> {
         let pause = pause.get_or_insert_with(|| Box::pin(sleep(*within)));
         while pause.as_mut().poll(cx).is_ready() {
             if !std::mem::take(moved) {
-                let silent =
-                    io::Error::new(io::ErrorKind::TimedOut, "the provider said no more for gateway.answer_timeout");
-                return Poll::Ready(Some(Err(silent.into())));
+                return Poll::Ready(Some(Err(timed_out().into())));
             }
-            pause.as_mut().reset(Instant::now() + *within);
+            let next = pause.deadline() + *within;
+            pause.as_mut().reset(next);
         }
         Poll::Pending
     }

@@ -2,15 +2,24 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::Instant;
 
-/// When all of a body was sent, or nobody wanted more of it.
-pub(super) type SentAt = Arc<OnceLock<Instant>>;
+/// Whether all of a body was sent, or nobody wanted more of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct IsSent(Arc<AtomicBool>);
+
+impl IsSent {
+    pub(super) fn is(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// A body that says so.
 #[derive(Debug)]
@@ -20,19 +29,19 @@ pub(super) struct Sending<B> {
 }
 
 #[derive(Debug)]
-struct Gone(SentAt);
+struct Gone(IsSent);
 
 impl Drop for Gone {
     fn drop(&mut self) {
         // Whoever sends a body lets go of it at its end.
-        let _ = self.0.set(Instant::now());
+        self.0.0.store(true, Ordering::Relaxed);
     }
 }
 
 impl<B> Sending<B> {
-    pub(super) fn new(body: B) -> (Self, SentAt) {
-        let sent = SentAt::default();
-        (Self { body, _gone: Gone(Arc::clone(&sent)) }, sent)
+    pub(super) fn new(body: B) -> (Self, IsSent) {
+        let sent = IsSent::default();
+        (Self { body, _gone: Gone(sent.clone()) }, sent)
     }
 }
 

@@ -121,6 +121,62 @@ async fn a_provider_that_never_answers_is_given_up_and_its_key_is_free_again() {
     silent.abort();
 }
 
+/// It begins, and says no more.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_stops_breaks_off_and_its_key_is_free_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    let stalling = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut came = vec![0; 4096];
+            let _ = stream.read(&mut came).await;
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{\"candidates\":[";
+            stream.write_all(head.as_bytes()).await.unwrap();
+            held.push(stream);
+        }
+    });
+    let pool = KeyPool::builder(Gemini::at(&upstream).unwrap()).key(Key::new(ONE).id("one")).build().unwrap();
+    let client = Upstream::new(pool.provider().base()).answering_within(Duration::from_secs(600));
+    let served =
+        Served::within(stack::stack_over(&pool, Models::new(), Retry::new(), client), &upstream, Bounds::default())
+            .await;
+    let clock = Clock::system();
+    let began = clock.tick();
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    let body = r#"{"contents":[{"parts":[{"text":"x"}]}]}"#;
+    stream.write_all((call("/v1beta/models/m:generateContent", body.len()) + body).as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    let waited = clock.tick().since(began).as_secs();
+    assert!((600..=1_210).contains(&waited), "{waited} s");
+    assert!(answer.len() < 500, "it is not whole");
+    assert_eq!(in_flight(&pool), 0);
+    stalling.abort();
+}
+
+/// The time of an answer begins when its request is gone.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_takes_longer_than_an_answer_may_is_the_callers_own_time() {
+    let (upstream, mut came) = recording().await;
+    let url = format!("http://{upstream}");
+    let pool = KeyPool::builder(Gemini::at(&url).unwrap()).key(Key::new(ONE).id("one")).build().unwrap();
+    let client = Upstream::new(pool.provider().base()).answering_within(Duration::from_secs(20));
+    let served =
+        Served::within(stack::stack_over(&pool, Models::new(), Retry::new(), client), &url, Bounds::default()).await;
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    stream.write_all(call("/v1beta/models/m:generateContent", 12_000).as_bytes()).await.unwrap();
+    for _ in 0..12 {
+        stream.write_all(&[b' '; 1_000]).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(came.recv().await.is_some());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_slow_but_comes_is_taken() {
     let (upstream, mut came) = recording().await;

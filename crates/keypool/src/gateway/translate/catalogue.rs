@@ -1,6 +1,6 @@
 //! Which models there are: those of all providers that stand side by side, in one list.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
@@ -33,6 +33,9 @@ use crate::{
 /// What needs no other form in a segment of a path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');
 
+/// So long one provider's list may keep those of the others.
+const LISTED: Duration = Duration::from_secs(5);
+
 /// The version of Gemini's API that is asked which models there are.
 const VERSION_ASKED: &str = "v1beta";
 
@@ -55,14 +58,14 @@ where
         let (stack, dialect) = (self.stack.clone(), self.own.dialect());
         let of_own = async {
             match shelves {
-                Some(shelves) => known(&shelves, dialect, stack).await,
+                Some(shelves) => in_time(known(&shelves, dialect, stack)).await,
                 None => Ok(Vec::new()),
             }
         };
         let of_others: Vec<_> =
             asked.iter().map(|other| (self.shelves_at(other), other.dialect, other.stack.clone())).collect();
         let of_others = of_others.into_iter().map(|(shelves, dialect, stack)| async move {
-            let listed = known(&shelves, dialect, stack).await;
+            let listed = in_time(known(&shelves, dialect, stack)).await;
             drop(shelves);
             listed
         });
@@ -222,6 +225,15 @@ where
         _ => catalogue(&shelf.whole()).map(|(models, _)| models),
     };
     models.map_err(|fault| upstream_fault(fault, None))
+}
+
+/// A list, or that it did not come.
+async fn in_time<T>(listed: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+    if let Ok(listed) = tokio::time::timeout(LISTED, listed).await {
+        return listed;
+    }
+    let late = Fault::of_status(StatusCode::GATEWAY_TIMEOUT, "the provider's list of models did not come in time");
+    Err(upstream_fault(late, None))
 }
 
 /// What a provider says of a model, of which it speaks as its list does.
