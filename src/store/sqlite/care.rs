@@ -49,7 +49,8 @@ pub(super) fn copy(connection: &Connection, to: &Path) -> Result<(), Failure> {
     if length > 0 {
         return Err(StoreError::new(format!("{} is there already: choose another name", to.display())).into());
     }
-    let name = to.to_str().ok_or_else(|| StoreError::new("a copy's name must be UTF-8"))?;
+    let by_name = file::by_name(to);
+    let name = by_name.to_str().ok_or_else(|| StoreError::new("a copy's name must be UTF-8"))?;
     let copied = connection.execute("VACUUM INTO ?1", [name]);
     if copied.is_err() {
         // What was begun of it is no copy.

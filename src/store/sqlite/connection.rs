@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::{
     BUSY, care,
     failure::Failure,
-    gap,
+    file, gap,
     migrate::{self, Migrated},
     shape, whose,
 };
@@ -40,7 +40,7 @@ pub(super) fn begin_telling(path: &Path) -> Result<(Connection, Option<Migrated>
 }
 
 fn begin_at_once(path: &Path) -> Result<(Connection, Option<Migrated>), Failure> {
-    let mut connection = Connection::open(path)?;
+    let mut connection = Connection::open(file::by_name(path))?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "trusted_schema", "OFF")?;
     connection.pragma_update(None, "cache_size", HELD_PAGES)?;

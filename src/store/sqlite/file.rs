@@ -107,6 +107,11 @@ pub(super) fn real(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
+/// The same file by a name that SQLite takes as one: at the beginning of a name `file:` and `:memory:` mean something to it.
+pub(super) fn by_name(path: &Path) -> PathBuf {
+    if path.is_relative() { Path::new(".").join(path) } else { path.to_owned() }
+}
+
 /// The file's path with this at its end.
 pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -232,6 +237,15 @@ mod tests {
             done.store(true, Relaxed);
             assert!(failed.is_none(), "{failed:?}");
         });
+    }
+
+    #[test]
+    fn a_name_that_says_something_to_sqlite_is_a_name() {
+        for (path, name) in
+            [("file:a.db", "./file:a.db"), (":memory:", "./:memory:"), ("/file:a", "/file:a"), ("a/b", "./a/b")]
+        {
+            assert_eq!(by_name(Path::new(path)), Path::new(name));
+        }
     }
 
     /// It may have been stopped in the middle.

@@ -18,7 +18,7 @@ pub(super) fn mark(connection: &Connection) -> Result<(), Failure> {
 /// The same in a copy that nobody has open. Where no pool ever worked on the file nothing was used by then: keys that somebody
 /// added, and the file with them, are only getting ready to serve.
 pub(super) fn mark_copy(copy: &Path) -> Result<(), Failure> {
-    let copy = Connection::open(copy)?;
+    let copy = Connection::open(file::by_name(copy))?;
     if was_served(&copy)? { mark(&copy) } else { Ok(()) }
 }
 

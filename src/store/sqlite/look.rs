@@ -57,7 +57,8 @@ pub(super) fn opened(
         let Failure::Sqlite(error) = failure else { return false };
         matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
     };
-    let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(Failure::from);
+    let opened =
+        Connection::open_with_flags(file::by_name(path), OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(Failure::from);
     match opened.and_then(&look) {
         Err(failure) if takes_no_writes(&failure) => {
             let opened = whose::untouched(path).map_err(Failure::from).and_then(look);

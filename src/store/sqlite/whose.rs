@@ -115,7 +115,7 @@ pub(super) fn untouched(path: &Path) -> rusqlite::Result<Connection> {
     let has_more = is_worked_on || ["-wal", "-journal"].iter().any(|end| has_journal(path, end));
     let is_all = !has_more || has_strange_journal(path);
     if !is_all || path.to_str().is_none() {
-        return Connection::open_with_flags(path, read);
+        return Connection::open_with_flags(file::by_name(path), read);
     }
     alone(path)
 }
@@ -123,7 +123,8 @@ pub(super) fn untouched(path: &Path) -> rusqlite::Result<Connection> {
 /// The same of what is in the file itself, whatever lies beside it.
 pub(super) fn alone(path: &Path) -> rusqlite::Result<Connection> {
     let read = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let name = path.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(path.to_owned()))?;
+    let path = file::by_name(path);
+    let name = path.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(path.clone()))?;
     let name = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     Connection::open_with_flags(format!("file:{name}?immutable=1"), read | OpenFlags::SQLITE_OPEN_URI)
 }

@@ -27,7 +27,7 @@ impl Begun {
     }
 
     /// Whether each of these files is for sure as it was by then: neither it was written since, nor anything put in its
-    /// place. A file that is not there says nothing.
+    /// place. One that is not there was not there by then either, where nothing changed in its folder.
     pub fn found(self, files: &BTreeSet<PathBuf>) -> bool {
         files.iter().all(|file| self.is_after(file).unwrap_or(false))
     }
@@ -37,7 +37,13 @@ impl Begun {
         let mut way = Way::default();
         way.lead_to(file);
         let mut all = [file.to_owned()].into_iter().chain(way.needed);
-        all.try_fold(true, |after, path| Ok(after && stamp(&path)?.zip(self.0).is_some_and(|(at, begun)| at < begun)))
+        all.try_fold(true, |after, path| {
+            let stamp = match stamp(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && path == file => return Ok(after),
+                stamp => stamp?,
+            };
+            Ok(after && stamp.zip(self.0).is_some_and(|(at, begun)| at < begun))
+        })
     }
 }
 

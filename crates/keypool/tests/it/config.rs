@@ -1042,6 +1042,26 @@ fn what_cannot_be_read_is_said_once() {
     assert_eq!(text.matches("is no folder").count(), 1, "{text}");
 }
 
+/// What SQLite would take for an address, or for memory.
+#[test]
+fn a_database_is_the_file_of_that_name_whatever_its_name() {
+    for name in ["file:q.db", ":memory:"] {
+        let folder = Folder::new();
+        let (code, text) =
+            folder.run(&["add-key", "--env", "SOME_KEY", "--id", "zz", "--db", name], &[("SOME_KEY", ONE)]);
+        assert_eq!(code, 0, "{text}");
+        let (code, text) = folder.run(&["keys", "--json", "--db", name], &[("SOME_KEY", ONE)]);
+        assert!(code == 0 && text.contains("zz"), "{name}: {text}");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+            assert!(!folder.path().join("q.db").exists());
+        }
+    }
+}
+
 /// It would be met once the variable is gone.
 #[test]
 fn what_is_laid_over_a_mistake_does_not_hide_it() {
