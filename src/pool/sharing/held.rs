@@ -13,11 +13,11 @@ use crate::{
         seats::SeatCell,
         state::State,
     },
-    share::{News, Spent, UnitId},
+    share::{News, Spent},
     time::{Now, Tick},
 };
 
-use super::{KindAt, Share};
+use super::Share;
 
 /// A start that moves by less is where it was.
 const MOVED: Duration = Duration::from_millis(100);
@@ -165,16 +165,6 @@ impl State {
         let lent = self.wanted(&ask.demand.affinity).into_iter().filter(|slot| self.is_lent(ask.lane, *slot));
         let owners = lent.map(|slot| self.roster.keys[slot as usize].owner);
         Some(owners.filter(|owner| !lane.owners[*owner as usize].is_held()).collect())
-    }
-
-    /// The units of a kind that somebody lacks and must have, or that may serve again against all that the board was told.
-    pub(super) fn named_in(&self, at: KindAt) -> Vec<UnitId> {
-        let Some(kind) = self.share().and_then(|share| share.kinds.get(&at)).filter(|kind| kind.lacks) else {
-            return Vec::new();
-        };
-        let is_held = |owner: &&u32| self.lanes[usize::from(at.0)].owners[**owner as usize].is_held();
-        let lifted = kind.lifted.keys().filter(|owner| !is_held(owner) && !kind.named.contains(owner));
-        kind.named.iter().chain(lifted).filter_map(|owner| self.unit_name(at.0, *owner)).collect()
     }
 
     /// Keys without limits serve a lane: what there is beside them goes to the board with the next renewal.
