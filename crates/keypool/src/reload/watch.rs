@@ -189,14 +189,13 @@ mod tests {
         std::os::unix::fs::symlink("..data/keys.txt", at("keys.txt")).unwrap();
         let files = BTreeSet::from([at("keys.txt")]);
         let mut watch = Watch::new(&files);
-        let soon = Duration::from_secs(10);
 
         std::os::unix::fs::symlink("..2", at("..new")).unwrap();
         fs::rename(at("..new"), at("..data")).unwrap();
-        tokio::time::timeout(soon, watch.changed()).await.expect("the link is another");
+        comes(&mut watch, "the link is another").await;
         assert!(!watch.follow(&files), "where it leads is watched before that is told");
         fs::write(at("..2/keys.txt"), "two and more").unwrap();
-        tokio::time::timeout(soon, watch.changed()).await.expect("so is what it leads to");
+        comes(&mut watch, "so is what it leads to").await;
     }
 
     #[tokio::test]
@@ -213,7 +212,7 @@ mod tests {
         })
         .await
         .expect("it is told");
-        tokio::time::timeout(soon, watch.changed()).await.expect("it is told again");
+        comes(&mut watch, "it is told again").await;
     }
 
     #[tokio::test]
@@ -225,13 +224,12 @@ mod tests {
         fs::write(at("link/keys.txt"), "one").unwrap();
         let files = BTreeSet::from([at("link/keys.txt")]);
         let mut watch = Watch::new(&files);
-        let soon = Duration::from_secs(10);
 
         fs::remove_file(at("link/keys.txt")).unwrap();
-        tokio::time::timeout(soon, watch.changed()).await.expect("it is gone");
+        comes(&mut watch, "it is gone").await;
         watch.follow(&files);
         fs::write(at("link/keys.txt"), "two").unwrap();
-        tokio::time::timeout(soon, watch.changed()).await.expect("it is back");
+        comes(&mut watch, "it is back").await;
     }
 
     /// A change of these, within ten seconds.

@@ -3,7 +3,7 @@
 //!
 //! Of this process: what others let in is heard of when it has ended.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{StatusCode, request::Parts};
 use http_body::SizeHint;
@@ -53,7 +53,7 @@ pub(in crate::gateway) struct Reserved(Option<Expected>);
 
 #[derive(Debug)]
 struct Expected {
-    held: Arc<std::sync::Mutex<AllHeld>>,
+    held: Arc<Mutex<AllHeld>>,
     tenant: Arc<str>,
     tokens: u64,
 }

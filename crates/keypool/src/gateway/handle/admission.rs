@@ -80,8 +80,8 @@ impl<S> Gateway<S> {
         Ok((tenant, Passage::Chunk(Box::new(chunk))))
     }
 
-    /// Whether a tenant's limits let a request in with a body of so many bytes; its answer's cost is booked when it has gone. A part of an upload counts
-    /// with its beginning.
+    /// Whether a tenant's limits let a request in with a body of so many bytes; its answer's cost is booked when it has gone. A
+    /// part of an upload counts with its beginning.
     pub(super) async fn let_in(
         &self,
         (tenant, passage): (&Arc<Tenant>, &Passage),
