@@ -259,6 +259,7 @@ fn what_is_told_is_what_the_page_says_and_holds_no_secret() {
         "keypool.database_migrated",
         "keypool.database_anew",
         "keypool.counts_gone",
+        "keypool.counts_not_folded",
     ];
     // These have a test of their own.
     let shared = |name: &&String| page[*name].2 == "tower_keypool::sharing";
