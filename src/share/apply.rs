@@ -139,6 +139,7 @@ impl BoardState {
         if !unheard {
             self.abandon(unit, now);
         }
+        let departed = self.units.get(unit)?.before.as_ref().is_some_and(|before| self.has_departed(before));
         let record = self.units.get_mut(unit)?;
         record.prune(now);
         record.holder = Some(renewal.holder.clone());
@@ -167,9 +168,15 @@ impl BoardState {
             in_flight: record.in_flight.iter().map(|deadline| deadline - now).collect(),
             last_start: record.last_start.map(|start| start - now),
             taken_over,
+            departed,
             learned: limits,
             other: record.other.clone(),
         })
+    }
+
+    /// Whether a process has ended, or is known to be dead.
+    fn has_departed(&self, holder: &HolderId) -> bool {
+        self.dead.contains(holder) || self.holders.get(holder).is_some_and(|record| record.ended)
     }
 }
 

@@ -24,6 +24,7 @@ mod holder;
 mod info;
 mod joins;
 mod ledger;
+mod lent;
 mod names;
 mod news;
 mod notes;

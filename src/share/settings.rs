@@ -21,8 +21,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// Over how long demand is smoothed. 8 s.
     pub smoothing: Duration,
-    /// How long a request may last: so long what a dead process sent counts as under way, where keys have limits of their
-    /// own. 60 s.
+    /// How long a request may last: so long what a process sent counts as under way whose lease ended unheard, where keys
+    /// allow so many at a time. 60 s; 10 s of one that is known to be dead, since its connections are closed.
     pub longest_request: Duration,
     /// What to do when leases have ended because the board is away.
     pub on_store_loss: OnStoreLoss,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_keypool::{Demand, Gemini, KeyPool, Limits, OutReason, Priority, Verdict};
+use tower_keypool::{Demand, Gemini, Key, KeyPool, Limits, OutReason, Priority, Verdict};
 
 use crate::host::{FLASH, Host, PRO, builder, key, pass, paused};
 
@@ -186,6 +186,36 @@ fn a_key_with_limits_of_its_own_serves_two_lanes_of_two_processes_in_turn() {
         let waited = host.clock.tick().since(begun).as_secs();
         assert!((30..70).contains(&waited), "{noting}: {waited}");
         drop((lease, next));
+    });
+}
+
+/// Of one who is known to be dead the connections are closed: what he had under way is over soon, and keys that only keep
+/// time between requests need not wait for it at all.
+#[test]
+fn what_a_dead_process_had_under_way_locks_nobody_out_for_the_minute() {
+    both(async |noting| {
+        for (most, between, at_most) in [(Some(1), 0, 12), (Some(3), 100, 12), (None, 100, 1)] {
+            let host = Host::new(noting);
+            let make = || {
+                let key = crate::host::key(1).min_interval(Duration::from_millis(between));
+                let key = most.into_iter().fold(key, Key::max_concurrent);
+                builder(0).keys([key]).limits("*", Limits::new().per_minute(6_000))
+            };
+            let one = host.process("one", 1, make()).await;
+            let lease = one.pool.acquire(wait(20)).await.unwrap();
+            assert!(lease.started());
+            pass(5.0).await;
+            one.crash();
+            let again = host.process("one", 2, make()).await;
+            let begun = host.clock.tick();
+            let next = again.pool.acquire(wait(100)).await.unwrap();
+            let waited = host.clock.tick().since(begun).as_secs();
+            let least = if most.is_some() { 8 } else { 0 };
+            // Who notes nothing may have used all of the minute.
+            let at_most = if noting { at_most } else { 61 };
+            assert!((least..=at_most).contains(&waited), "{noting}, {most:?}: {waited} s");
+            drop((lease, next));
+        }
     });
 }
 

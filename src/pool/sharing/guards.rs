@@ -11,6 +11,9 @@ use crate::{
     time::{Now, Tick},
 };
 
+/// So long a provider may be at a request whose connection its dead process no longer holds.
+const LINGERS: Duration = Duration::from_secs(10);
+
 impl State {
     pub(super) fn guard_name(&self, owner: u32) -> Option<UnitId> {
         let owner = self.journal.as_ref()?.names.get(&owner)?;
@@ -41,24 +44,40 @@ impl State {
         slots.into_iter().flatten().map(|slot| usize::from(self.roster.keys[*slot as usize].in_flight)).sum()
     }
 
+    /// When what an owner's keys have under way ends at the latest, as far as it can be said: of this process's own
+    /// requests, and of an earlier holder's.
+    pub(super) fn under_way_until(&self, owner: u32, now: Tick) -> Vec<i64> {
+        let Some(share) = self.share() else { return Vec::new() };
+        let mut ends = vec![share.longest_request.as_millis() as i64; self.under_way(owner)];
+        ends.extend(share.barred_until(owner, now).map(|until| until.since(now).as_millis() as i64));
+        ends
+    }
+
     /// The guard of an owner is held from now on. What an earlier holder left under way nobody sees the end of: until then
-    /// none of the owner's keys is used.
+    /// none of the owner's keys is used, where any of them counts requests at a time. What a process that is known to be
+    /// gone had under way ended with it, but for what a provider may still be at.
     pub(super) fn hear_guard(&mut self, owner: u32, granted: &Granted, now: Now) {
         let ago = |ms: i64| now.tick.minus(Duration::from_millis(ms.min(0).unsigned_abs()));
         let ahead = |ms: i64| now.tick.plus(Duration::from_millis(ms.max(0).unsigned_abs()));
         let Some(share) = self.share() else { return };
-        let unseen = granted.unknown.map(|end| ago(end).plus(share.longest_request));
-        let until = granted.in_flight.iter().map(|end| ahead(*end)).chain(unseen).max();
+        let longest = if granted.departed { share.longest_request.min(LINGERS) } else { share.longest_request };
+        let unseen = granted.unknown.map(|end| ago(end).plus(longest));
+        let told = granted.in_flight.iter().map(|end| ahead(*end));
+        let told = told.map(|end| if granted.departed { end.min(now.tick.plus(longest)) } else { end });
+        let until = told.chain(unseen).max();
         let last = granted.last_start.max(granted.unknown).map(ago);
         let slots = share.slots.get(&owner).cloned().unwrap_or_default();
+        let mut counts_at_a_time = false;
         for slot in slots {
             let key = &mut self.roster.keys[slot as usize];
+            counts_at_a_time |= key.max_concurrent != UNBOUNDED;
             if let Some(last) = last.filter(|_| key.interval_ms > 0) {
                 key.last_started = key.last_started.max(last);
                 key.last_seq = key.last_seq.max(1);
             }
         }
-        if let (Some(share), Some(until)) = (self.share_mut(), until.filter(|until| *until > now.tick)) {
+        let until = until.filter(|until| counts_at_a_time && *until > now.tick);
+        if let (Some(share), Some(until)) = (self.share_mut(), until) {
             share.barred.insert(owner, until);
         }
     }

@@ -337,11 +337,9 @@ impl Ledger for Windows {
         }
     }
 
-    fn in_flight(&self, unit: &UnitId, _: Moment) -> Vec<i64> {
+    fn in_flight(&self, unit: &UnitId, now: Moment) -> Vec<i64> {
         let state = self.pool.lock();
-        let Some(owner) = state.guarded_by(unit) else { return Vec::new() };
-        let longest = state.share().map_or(0, |share| share.longest_request.as_millis() as i64);
-        vec![longest; state.under_way(owner)]
+        state.guarded_by(unit).map_or_else(Vec::new, |owner| state.under_way_until(owner, now.tick))
     }
 
     fn opens(&mut self, unit: &UnitId, now: Moment) -> Option<i64> {

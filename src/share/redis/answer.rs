@@ -41,6 +41,8 @@ pub(super) struct Answer {
     longest: u64,
     days: Vec<Counting>,
     keys: Option<u64>,
+    /// Units whose records are gone from the server.
+    pub(super) vanished: Vec<UnitId>,
 }
 
 impl Default for Answer {
@@ -69,6 +71,7 @@ impl Default for Answer {
             longest: 0,
             days: Vec::new(),
             keys: None,
+            vanished: Vec::new(),
         }
     }
 }
@@ -85,6 +88,8 @@ struct Lent {
     marks: Vec<(u8, u16, Whole)>,
     #[serde(default)]
     in_flight: Vec<i64>,
+    #[serde(default)]
+    departed: bool,
     last_start: Option<i64>,
     #[serde(default)]
     learned: Vec<Limited>,
@@ -255,6 +260,7 @@ impl Lent {
             in_flight: self.in_flight,
             last_start: self.last_start,
             taken_over: false,
+            departed: self.departed,
             learned: limits(&self.learned)?,
             other: self.other.into_iter().map(other).collect::<Result<_, _>>()?,
         })

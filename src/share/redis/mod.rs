@@ -35,6 +35,7 @@ static RENEW: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/counts.lua"),
         include_str!("lua/state.lua"),
+        include_str!("lua/missed.lua"),
         include_str!("lua/joins.lua"),
         include_str!("lua/days.lua"),
         include_str!("lua/recovery.lua"),
@@ -131,6 +132,15 @@ fn asking(renewal: &Renewal) -> Result<Vec<u8>, BoxError> {
 
 fn heard(answer: redis::Value, renewal: &Renewal) -> Result<Reply, BoxError> {
     let answer: Answer = serde_json::from_slice(&Vec::<u8>::from_redis_value(answer)?)?;
+    if let Some(first) = answer.vanished.first() {
+        tracing::warn!(
+            name: "keypool.store_warning",
+            "the server threw away what was counted of {} units ({:?} and others), or somebody deleted it: their windows count \
+             as full, and their days as used up, unless who has them tells of them; its maxmemory-policy must be noeviction",
+            answer.vanished.len(),
+            first.as_str(),
+        );
+    }
     Ok(answer.into_reply(renewal.number)?)
 }
 

@@ -110,7 +110,9 @@ async fn a_batch_ends_with_its_terminal() {
     let stage = Stage::new(builder, 1, Limits::none()).await.tasks(100_000);
     let plain = stage.command(&["tasks.txt", "-o", "a.jsonl"]);
     let (pty, pts) = pty_process::blocking::open().unwrap();
-    let mut command = pty_process::blocking::Command::new(plain.get_program()).args(plain.get_args()).env_clear();
+    // Whoever runs this may have had hang-ups ignored (`nohup`), which would be handed down.
+    let mut command = pty_process::blocking::Command::new("env").args(["--default-signal=HUP"]).env_clear();
+    command = command.arg(plain.get_program()).args(plain.get_args());
     for (name, value) in plain.get_envs() {
         command = value.into_iter().fold(command, |command, value| command.env(name, value));
     }

@@ -96,6 +96,12 @@ end
 local function own(renewal, held)
   local record = unit(held.unit)
   if record and is_of(record, renewal.holder, held.fence, state.generation) then return record end
+  if record and record.vanished and held.valid and renewal.generation == state.generation then
+    -- It was his, and he says so in time.
+    record.holder, record.fence, record.vanished = renewal.holder, held.fence, nil
+    record.corrected = max(record.corrected, held.corrected)
+    return record
+  end
   local recovery = state.recovery
   if not recovery or not held.valid or renewal.generation == state.generation then return nil end
   record = record or enter(held.unit, '0')
@@ -233,6 +239,7 @@ local function apply(renewal, server_now, identity, echo)
     offer(renewal, now)
   end
   tell(renewal, now, reply)
+  reply.vanished = vanished
   for _, other in pairs(state.holders) do
     local lease = other.lease or 0
     if other.seen + lease > now then reply.longest = max(reply.longest or 0, lease) end

@@ -59,6 +59,11 @@ local function beyond(shares, holder)
   return min(max((shares.held[holder] or 0) - share(shares, holder), 0), lacked)
 end
 
+-- Whether a process has ended, or is known to be dead.
+local function has_departed(id)
+  return contains(state.dead, id) or (state.holders[id] and state.holders[id].ended) or false
+end
+
 -- Lends a unit to a process.
 local function lend(record, renewal, from, to, now)
   state.fence = state.fence + 1
@@ -73,7 +78,7 @@ local function lend(record, renewal, from, to, now)
   record.fence = state.fence
   record.generation = state.generation
   record.mode = 'whole'
-  record.opens = nil
+  record.opens, record.vanished = nil, nil
   local marks = mark(record, limits, from, to)
   local in_flight = {}
   for at, deadline in ipairs(record.in_flight) do in_flight[at] = deadline - now end
@@ -85,6 +90,7 @@ local function lend(record, renewal, from, to, now)
     days_unknown = record.days_unknown and record.days_unknown - now,
     marks = marks,
     in_flight = in_flight,
+    departed = record.before and has_departed(record.before),
     last_start = record.last_start and record.last_start - now,
     learned = limits,
     other = record.other,

@@ -18,13 +18,13 @@ local call = redis.call
 local pack, unpack_one = cmsgpack.pack, cmsgpack.unpack
 
 local SCALARS = {'generation', 'holder', 'ends', 'fence', 'mode', 'told', 'unknown', 'days_unknown', 'last_start',
-  'opens', 'before', 'corrected', 'into', 'lost'}
+  'opens', 'before', 'corrected', 'into', 'lost', 'vanished'}
 local TEXTS = {generation = true, holder = true, mode = true, before = true, into = true}
 local LISTS = {counts = true, marks = true, in_flight = true, learned = true, corrections = true, bookings = true,
   other = true}
 -- What is read at once: every renewal looks at the last three of all that it holds.
 local READ = {'generation', 'holder', 'ends', 'fence', 'mode', 'told', 'unknown', 'days_unknown', 'last_start', 'opens',
-  'before', 'corrected', 'into', 'lost', 'learned', 'corrections', 'marks'}
+  'before', 'corrected', 'into', 'lost', 'vanished', 'learned', 'corrections', 'marks'}
 
 local function text(value)
   if type(value) == 'number' then return string.format('%.0f', value) end
@@ -109,15 +109,18 @@ function Unit.__index(record, field)
   return list
 end
 
--- The record of a unit; nil where there is none.
+local missed
+
+-- The record of a unit; nil where there never was one.
 local function unit(name)
   local record = units[name]
   if record ~= nil then return record or nil end
   local key = base .. ':unit:' .. name
   local found = call('HMGET', key, unpack(READ))
   if not found[1] then
-    units[name] = false
-    return nil
+    local was = call('SISMEMBER', base .. ':units', name) == 1
+    units[name] = was and missed(name)
+    return units[name] or nil
   end
   record = {name = name, key = key, raw = {}}
   for at, field in ipairs(READ) do

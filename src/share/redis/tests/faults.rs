@@ -357,6 +357,25 @@ async fn a_server_started_again_with_an_old_copy() {
     .await;
 }
 
+/// A server that makes room lets single records go, whatever they hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_of_units_that_are_evicted() {
+    played(async || {
+        let Some(server) = RedisServer::start() else { return Ok(()) };
+        let cluster = Cluster::new(&server, 4).await;
+        cluster.warm().await?;
+        for at in 0..2 * UNITS {
+            let name = format!("{{keypool}}:unit:owner-{}", at % UNITS);
+            assert!(server.command(&["KEYS", "*:unit:*"]).texts().contains(&&*name), "{name} is there, or there again");
+            server.command(&["DEL", &name]);
+            sleep(LEASE / 4).await;
+        }
+        sleep(LEASE + 3 * SPAN).await;
+        cluster.judge(0.6)
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_dies() {
     played(async || {
