@@ -13,6 +13,8 @@ pub struct Base {
     scheme: Scheme,
     authority: Authority,
     path: String,
+    /// What callers have in front of their paths in the place of `path`.
+    front: Option<&'static str>,
 }
 
 /// A base that is no `http(s)://host[:port][/path]`. Says what is wrong with it.
@@ -51,7 +53,29 @@ impl Base {
         if path.path().split('/').any(is_dots) {
             return Err(InvalidBase("its path holds . or .. segments"));
         }
-        Ok(Self { scheme, authority, path: path.path().trim_end_matches('/').to_owned() })
+        Ok(Self { scheme, authority, path: path.path().trim_end_matches('/').to_owned(), front: None })
+    }
+
+    /// Its path takes the place of this front in what callers ask, rather than standing before it: of clients whose base
+    /// URL holds the API's version, what asks for `/v1/models` is to go to `/api/paas/v4/models` where the base ends in
+    /// `/api/paas/v4`.
+    #[must_use]
+    pub fn in_place_of(mut self, front: &'static str) -> Self {
+        self.front = Some(front);
+        self
+    }
+
+    /// What [gives way](Self::in_place_of) to its path.
+    pub fn front(&self) -> Option<&'static str> {
+        self.front
+    }
+
+    /// Whether a segment of its path is the version of an API, such as `v1` or `v1beta`.
+    pub fn holds_a_version(&self) -> bool {
+        let version = |segment: &str| {
+            segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|at: char| at.is_ascii_digit()))
+        };
+        self.path.split('/').any(version)
     }
 
     /// `http` or `https`.

@@ -19,7 +19,8 @@ const DOTS: &str = "its path climbs with dot segments";
 /// Makes the request go to the base, or to an allowed host.
 ///
 /// A request without an authority, as a server receives it, is given the base: scheme, authority, and the base's path
-/// in front of its own, unless it stands there already (`/v1/models` for a base that ends in `/v1`). Over HTTP/2 a server
+/// in front of its own, or in the place of what [gives way](Base::in_place_of) to it, unless it stands there already
+/// (`/v1/models` for a base that ends in `/v1`). Over HTTP/2 a server
 /// receives them all with an authority, which is its own name: where the request is known to come from one, it counts for
 /// nothing.
 pub(super) fn aim(head: &mut Parts, base: &Base, rules: &Rules) -> Result<(), &'static str> {
@@ -56,7 +57,8 @@ fn rebase(head: &mut Parts, base: &Base) -> Result<(), &'static str> {
     parts.authority = Some(base.authority().clone());
     let own = parts.path_and_query.as_ref().map_or("/", PathAndQuery::as_str);
     if !begins_with(own, base.path()) {
-        let joined = Bytes::from([base.path(), own].concat());
+        let front = base.front().filter(|front| begins_with(own, front)).unwrap_or_default();
+        let joined = Bytes::from([base.path(), &own[front.len()..]].concat());
         parts.path_and_query = Some(PathAndQuery::from_maybe_shared(joined).map_err(|_| NO_PATH)?);
     }
     head.uri = Uri::from_parts(parts).map_err(|_| NO_PATH)?;
@@ -142,6 +144,26 @@ mod tests {
         assert_eq!(aimed("http://api.example:81/gate", "/v1"), Ok("http://api.example:81/gate/v1".into()));
         assert_eq!(aimed("http://api.example/v1", "/v1/models?x"), Ok("http://api.example/v1/models?x".into()));
         assert_eq!(aimed("http://api.example/v1", "/v1beta/models"), Ok("http://api.example/v1/v1beta/models".into()));
+    }
+
+    #[test]
+    fn a_version_gives_way_to_a_base_that_holds_one() {
+        for (base, uri, there) in [
+            ("http://h/api/v1", "/v1/models?a=b", "/api/v1/models?a=b"),
+            ("http://h/api/paas/v4", "/v1/chat/completions", "/api/paas/v4/chat/completions"),
+            ("http://h/v1beta/openai", "/v1/models", "/v1beta/openai/models"),
+            ("http://h/v1/account/gateway/openai", "/v1/models", "/v1/account/gateway/openai/models"),
+            ("http://h/api/v1", "/api/v1/models", "/api/v1/models"),
+            ("http://h/api/v1", "/v1", "/api/v1"),
+            ("http://h/api/v1", "/v1beta/models", "/api/v1/v1beta/models"),
+            ("http://h/api/v1", "/models", "/api/v1/models"),
+            ("http://h/api", "/v1/models", "/api/v1/models"),
+        ] {
+            let provider = crate::OpenAi::at(base).expect("a base");
+            let (mut head, ()) = Request::get(uri).body(()).expect("a request").into_parts();
+            aim(&mut head, crate::Provider::base(&provider), &Rules::default()).expect("it goes on");
+            assert_eq!(head.uri.path_and_query().map(PathAndQuery::as_str), Some(there), "{uri} at {base}");
+        }
     }
 
     #[test]

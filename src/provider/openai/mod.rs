@@ -71,12 +71,14 @@ impl OpenAi {
         Self { base: Base::parse("https://api.openai.com/v1").expect("a constant that is tested"), azure: false }
     }
 
-    /// An API of this shape somewhere else, such as `https://openrouter.ai/api/v1`.
+    /// An API of this shape somewhere else, such as `https://openrouter.ai/api/v1`. Where the path holds a version, it takes
+    /// the place of `/v1` in what is asked, as `OpenAI`'s own clients have it with their base URL:
+    /// `https://generativelanguage.googleapis.com/v1beta/openai` is asked for `/v1beta/openai/chat/completions`.
     ///
     /// # Errors
     /// [`InvalidBase`] when `url` is no `http(s)://host[:port][/path]`.
     pub fn at(url: &str) -> Result<Self, InvalidBase> {
-        Ok(Self { base: Base::parse(url)?, azure: false })
+        Ok(Self { base: based(url)?, azure: false })
     }
 
     /// A resource of Azure `OpenAI`, such as `https://my-resource.openai.azure.com`: keys travel as `api-key`.
@@ -84,8 +86,13 @@ impl OpenAi {
     /// # Errors
     /// [`InvalidBase`] when `url` is no `http(s)://host[:port][/path]`.
     pub fn azure(url: &str) -> Result<Self, InvalidBase> {
-        Ok(Self { base: Base::parse(url)?, azure: true })
+        Ok(Self { base: based(url)?, azure: true })
     }
+}
+
+fn based(url: &str) -> Result<Base, InvalidBase> {
+    let base = Base::parse(url)?;
+    Ok(if base.holds_a_version() { base.in_place_of("/v1") } else { base })
 }
 
 impl Default for OpenAi {

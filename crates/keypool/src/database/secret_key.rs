@@ -249,6 +249,7 @@ fn given(environment: &Environment) -> Result<Option<Vaults>, Problem> {
 /// The key that lies beside a database.
 fn beside(file: &Path) -> Result<Option<Vaults>, Problem> {
     let wrong = |what: String| Problem::new(Origin::file(file, 0), "", what);
+    close_to_others(file);
     match read_text(file) {
         Ok(text) => Vaults::of(&text).map(Some).map_err(|error| {
             let what = "put it back from a copy; the secrets of keys in the database were encrypted with it";
@@ -259,9 +260,38 @@ fn beside(file: &Path) -> Result<Option<Vaults>, Problem> {
     }
 }
 
+/// It was copied by hand, say: whoever reads it opens the secrets. A link leads to what is somebody else's to look after.
+fn close_to_others(file: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let is_open = |found: &fs::Metadata| found.is_file() && found.permissions().mode() & 0o077 != 0;
+        if fs::symlink_metadata(file).is_ok_and(|found| is_open(&found))
+            && fs::set_permissions(file, fs::Permissions::from_mode(0o600)).is_err()
+        {
+            tracing::warn!("{} is open to others, who may read it: chmod 600", file.display());
+        }
+    }
+    let _ = file;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn one_that_is_open_to_others_is_closed_to_them() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keypool.db.key");
+        assert!(make(&file).unwrap());
+        for mode in [0o666, 0o640, 0o600] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            assert!(beside(&file).unwrap().is_some());
+            assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
 
     #[test]
     fn of_two_who_make_it_at_once_one_does() {

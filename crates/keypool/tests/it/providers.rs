@@ -832,6 +832,40 @@ async fn a_key_of_any_provider_is_tried() {
     scene.end().await;
 }
 
+/// A base that holds a version stands in the place of `/v1`, and errors are in the form that clients know.
+#[tokio::test(flavor = "multi_thread")]
+async fn googles_compatible_endpoint_is_one_of_openais_kind() {
+    let sim = GeminiSim::builder().project(Project::new("1").key(GEMINI[0]).key(GEMINI[1])).start().await.unwrap();
+    let openai = Upstream::start(Kind::OpenAi, &OPENAI).await;
+    let anthropic = Upstream::start(Kind::Anthropic, &ANTHROPIC).await;
+    let home = Home::new();
+    let more = format!(
+        "[[providers]]\nname = \"google\"\nkind = \"openai\"\nupstream = \"{}/v1beta/openai\"\nkeys = [{}]\n\
+         [[providers]]\nname = \"router\"\nkind = \"openai\"\nupstream = \"{}/api/v1\"\nkeys = [{}]\n",
+        sim.url(),
+        keys_of(&GEMINI[1..], &["c1"]),
+        openai.url(),
+        keys_of(&OPENAI[1..], &["r1"])
+    );
+    home.write("keypool.toml", &format!("{}{more}", toml(&sim, &openai, &anthropic, "")));
+    let running = Running::of(home.command(&["serve"]));
+    let scene = Scene { home, sim, openai, anthropic, running };
+    let answer = scene.chat("/to/google/v1/chat/completions", "gemini-2.5-flash").await;
+    assert_eq!((answer.status, answer.header("x-keypool-key")), (StatusCode::OK, "c1"), "{answer:?}");
+    assert_eq!(answer.json()["object"], "chat.completion");
+    let unknown = scene.chat("/to/google/v1/chat/completions", "gemini-0.1-none").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND, "{unknown:?}");
+    assert!(unknown.json()["error"]["message"].as_str().unwrap().contains("gemini-0.1-none"), "{unknown:?}");
+    assert!(unknown.json()["error"]["type"].is_string(), "{unknown:?}");
+    let list =
+        ask(scene.get("/to/google/v1/models").header("authorization", format!("Bearer {PLACEHOLDER}")), String::new());
+    assert_eq!(list.await.json()["object"], "list");
+    scene.openai.arrivals();
+    scene.chat("/to/router/v1/chat/completions", GPT).await;
+    assert_eq!(targets(&scene.openai.arrivals()), ["/api/v1/chat/completions"]);
+    scene.end().await;
+}
+
 /// What was found out of keys, and what was counted, is known after a restart; and a limit is that of all processes.
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_and_rests_of_all_pools_outlive_the_process() {

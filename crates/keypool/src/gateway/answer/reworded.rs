@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use keypool_dialect::{Caller as _, gemini, openai::OpenAi};
-use tower_keypool::{BoxError, ServedBy};
+use tower_keypool::{BoxError, KeyPool, ServedBy};
 
 use super::{body::Said, unpacked::Unpacked};
 use crate::gateway::dialect::Dialect;
@@ -28,6 +28,11 @@ pub(in crate::gateway) async fn begun<B: Body<Data = Bytes>>(body: B) -> BytesMu
         }
     }
     said
+}
+
+/// Whether the provider of these keys, whatever its kind, is Google's compatible endpoint.
+pub(in crate::gateway) fn is_compatible(pool: Option<&KeyPool>) -> bool {
+    pool.is_some_and(|pool| pool.provider().base().path().ends_with("/v1beta/openai"))
 }
 
 /// An error as the client is told it; `compatible`: of Google's compatible endpoint.

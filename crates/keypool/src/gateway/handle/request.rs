@@ -21,7 +21,7 @@ use crate::{
             body::{Said, Usage, identify, passed_on},
             exhausted::as_limited,
             failure,
-            reworded::reworded,
+            reworded::{is_compatible, reworded},
         },
         connection::pace::Arriving,
         dialect::Dialect,
@@ -193,6 +193,7 @@ where
         };
         if let Some(other) = other {
             let (unknown, alone) = (turn.setup.unknown, gateway.tenants.is_alone());
+            let compatible = is_compatible(other.pool.as_ref());
             self.leave(turn);
             tidy.apply(&mut parts);
             wish.say_in(&mut parts.extensions);
@@ -209,7 +210,7 @@ where
                 Some(span) => Box::pin(carried.instrument(span)).await,
             };
             if response.status().as_u16() >= 400 {
-                response = Box::pin(reworded(response, dialect, false)).await;
+                response = Box::pin(reworded(response, dialect, compatible)).await;
             }
             line.end(&mut response, &gateway.traffic);
             gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
@@ -259,8 +260,8 @@ where
             return Ok(counted(visit, outcome, limited, response));
         }
         // Google's compatible endpoint has a shape of its own for what is wrong.
-        let compatible = matches!(way, Way::Moved(_)) && dialect == Dialect::OpenAi;
-        let compatible = compatible && turn.setup.dialects.provider == Dialect::Gemini;
+        let compatible = matches!(way, Way::Moved(_)) && turn.setup.dialects.provider == Dialect::Gemini;
+        let compatible = dialect == Dialect::OpenAi && (compatible || is_compatible(gateway.own.uploads.pool.as_ref()));
         tidy.apply(&mut parts);
         wish.say_in(&mut parts.extensions);
         if turn.setup.nearness.by == By::Prompt && !wish.is_near() {

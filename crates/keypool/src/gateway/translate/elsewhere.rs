@@ -22,7 +22,7 @@ use crate::{
     gateway::{
         answer::{
             body::{self, Usage},
-            reworded::{begun, reworded},
+            reworded::{begun, is_compatible, reworded},
             unpacked::Unpacked,
         },
         dialect::Dialect,
@@ -234,6 +234,7 @@ where
             },
         };
         if response.status().as_u16() >= 400 {
+            let compatible = compatible || is_compatible(self.makers());
             response = reworded(response, self.dialect, compatible).await;
         }
         Ok((Outcome::Answered, response))

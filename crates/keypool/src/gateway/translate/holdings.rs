@@ -207,7 +207,7 @@ where
     }
 
     /// The keys of the provider that a request is handed on to.
-    fn makers(&self) -> Option<&KeyPool> {
+    pub(super) fn makers(&self) -> Option<&KeyPool> {
         if self.holdings.provider.is_empty() { self.pool.as_ref() } else { self.holdings.pool.as_ref() }
     }
 
