@@ -33,7 +33,7 @@ pub struct KeyEntry {
     pub max_concurrent_requests: Option<Concurrent>,
     /// Shortest time between two starts; none unless set.
     pub min_interval: Option<Interval<0, 3_600>>,
-    /// Who owns the quota (for Gemini the project). Keys of one owner share its limits and rests.
+    /// Who owns the quota (for Gemini the project); each key by itself unless set. Keys of one owner share its limits and rests.
     pub owner: Option<Name>,
     /// The account that pays; owners that share one run dry together.
     pub billing_account: Option<Name>,

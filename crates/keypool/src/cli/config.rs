@@ -158,7 +158,7 @@ impl Check {
             // aside; a password does.
             Err(error) if error.is_unreachable() || site.path().is_some() => {
                 let note = format!("the keys of the database {site} are not looked at: {error}");
-                if loaded.keys.is_empty() {
+                if loaded.lacks_keys() {
                     return Err(Failure::run(anyhow::anyhow!(note)).into());
                 }
                 notes.push(note);
@@ -168,7 +168,7 @@ impl Check {
         };
         let (shut, locked) = stored.as_ref().map_or((0, 0), |stored| (stored.shut(), stored.locked));
         let loaded = loaded.with(&Stored::sources(stored));
-        if loaded.keys.is_empty() && rejected == 0 {
+        if loaded.lacks_keys() && rejected == 0 {
             return Err(Failure::config(NoKey::of(&loaded)).into());
         }
         if let Err(error) = loaded.builder().build() {
@@ -204,7 +204,10 @@ impl Check {
             0 => String::new(),
             n => format!("; {} in the database whose secret is not to be had here", config::count(n, "key")),
         };
-        say(&format!("all is well: {}{shut}", config::by_place(&loaded.keys)));
+        let beside =
+            |beside: &config::Beside| format!("; provider {}: {}", beside.name, config::by_place(beside.keys()));
+        let beside: String = loaded.beside.iter().map(beside).collect();
+        say(&format!("all is well: {}{shut}{beside}", config::by_place(&loaded.keys)));
         Ok(())
     }
 }

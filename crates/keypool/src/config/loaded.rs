@@ -84,6 +84,11 @@ impl Loaded {
         Self { keys, sources, beside: self.beside.iter().map(|beside| beside.knowing(more)).collect(), ..self.clone() }
     }
 
+    /// Whether there is no key, for the gateway's own provider or one beside it.
+    pub fn lacks_keys(&self) -> bool {
+        self.keys.is_empty() && self.beside.iter().all(|beside| beside.keys().is_empty())
+    }
+
     /// Hashes of what opens this gateway, as far as its configuration says.
     pub fn tokens(&self) -> BTreeSet<String> {
         tokens_of(&self.sources).chain([hash_of(self.token.as_bytes())]).collect()

@@ -20,6 +20,7 @@ mod start;
 mod store;
 mod tenants;
 mod unread;
+mod unset;
 mod variables;
 mod way;
 mod whose;

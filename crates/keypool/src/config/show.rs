@@ -10,8 +10,10 @@ use tower_keypool::{
 };
 
 use super::{
-    Inputs, Loaded, count,
+    Beside, Inputs, Loaded, count,
     known::{self, Known, amounts},
+    schema,
+    unset::stands_for,
 };
 use crate::{
     database::{Site, Stored},
@@ -25,6 +27,8 @@ pub struct Effective {
     database: Base,
     settings: Vec<(String, Value, Origin)>,
     keys: Vec<KeySpec>,
+    /// Providers beside the gateway's own, with the keys of file and environment.
+    beside: Vec<Beside>,
     /// What is assumed of models by tier, where nothing is given or learned.
     known: Vec<Known>,
     notes: Vec<String>,
@@ -56,7 +60,8 @@ impl Effective {
             Ok(None) => Err("nothing outlives the process".to_owned()),
             Err(error) => Err(error.clone()),
         };
-        let Loaded { config, keys: all, own_token, token, .. } = loaded.with(&Stored::sources(looked.ok().flatten()));
+        let Loaded { config, keys: all, beside, own_token, token, .. } =
+            loaded.with(&Stored::sources(looked.ok().flatten()));
         let texts = inputs.texts()?;
         let document = texts.document();
         let mut settings = Vec::new();
@@ -79,6 +84,7 @@ impl Effective {
             file: texts.path.as_deref().map(|path| path.display().to_string()),
             database: Base { place: site.to_string(), keys },
             settings,
+            beside,
             known: known::known(&config, &document),
             notes: all.notes.iter().map(ToString::to_string).collect(),
             keys: Arc::unwrap_or_clone(all).keys,
@@ -103,6 +109,7 @@ impl Effective {
             "database": database,
             "settings": settings,
             "keys": keys,
+            "providers": self.beside.iter().map(beside_json).collect::<Vec<_>>(),
             "known_limits": { "as_of": tower_keypool::Gemini::KNOWN_LIMITS_AS_OF, "table": known },
             "notes": self.notes,
         })
@@ -131,6 +138,17 @@ fn key_json(spec: &KeySpec) -> Value {
         "assumed": amounts(&spec.assumed),
         "disabled": spec.disabled,
         "origins": origins,
+    })
+}
+
+/// What holds of a provider beside the gateway's own.
+fn beside_json(beside: &Beside) -> Value {
+    json!({
+        "name": beside.name,
+        "kind": beside.kind,
+        "upstream": beside.provider.base().to_string(),
+        "models": beside.models,
+        "keys": beside.keys().keys.iter().map(key_json).collect::<Vec<_>>(),
     })
 }
 
@@ -209,8 +227,15 @@ impl fmt::Display for Effective {
             Ok(keys) => writeln!(f, "# database {}: {}", self.database.place, count(*keys, "key"))?,
             Err(why) => writeln!(f, "# database {}: {why}", self.database.place)?,
         }
+        let schema = schema();
         for (path, value, origin) in &self.settings {
-            let value = if value.is_null() { "(not set)".to_owned() } else { value.to_string() };
+            let value = match value {
+                Value::Null => match stands_for(&schema, path) {
+                    Some(usual) => format!("(not set: {usual})"),
+                    None => "(not set)".to_owned(),
+                },
+                value => value.to_string(),
+            };
             writeln!(f, "{:<72} # {origin}", format!("{path} = {value}"))?;
         }
         if !self.known.is_empty() {
@@ -225,6 +250,15 @@ impl fmt::Display for Effective {
         writeln!(f, "# {} in all", count(self.keys.len(), "key"))?;
         for key in &self.keys {
             writeln!(f, "#   {}", Line(key))?;
+        }
+        for beside in &self.beside {
+            let Beside { name, provider, models, .. } = beside;
+            let keys = &beside.keys().keys;
+            let models = if models.is_empty() { String::new() } else { format!(" for {}", models.join(", ")) };
+            writeln!(f, "# provider {name}: {}{models}, {}", provider.base(), count(keys.len(), "key"))?;
+            for key in keys {
+                writeln!(f, "#   {}", Line(key))?;
+            }
         }
         for note in &self.notes {
             writeln!(f, "# note: {note}")?;

@@ -127,7 +127,9 @@ impl Reload {
                     Ok(new) if new.emptied(&self.loaded).next().is_some() => {
                         Err(Refused::Emptied(new.emptied(&self.loaded).map(Into::into).collect()))
                     }
-                    Ok(new) if new.keys.is_empty() => Err(Refused::NoKey),
+                    Ok(new) if new.keys.is_empty() && (!self.loaded.keys.is_empty() || new.lacks_keys()) => {
+                        Err(Refused::NoKey)
+                    }
                     Ok(new) if new.slipped(&self.loaded) => Err(Refused::Lines(self.new_notes(&new))),
                     Ok(new) => self.take(new, &[]).await,
                 };
@@ -175,7 +177,7 @@ impl Reload {
             Ok(news) => (self.tell)(&format!("keys changed by command: {news}")),
             Err(refused) => return refused.tell(),
         }
-        if self.loaded.keys.is_empty() {
+        if self.loaded.lacks_keys() {
             tracing::error!("no key is left: {} until one is added", self.runs.without_keys());
         }
     }

@@ -155,7 +155,7 @@ impl fmt::Debug for Status {
 fn ready(barren: &[String]) -> String {
     let mut text = "ready\n".to_owned();
     for name in barren {
-        text.extend(["but ", name, ": every key is disabled\n"]);
+        text.extend(["but ", name, ": it has no key that is not disabled\n"]);
     }
     text
 }

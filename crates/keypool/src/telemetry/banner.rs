@@ -8,7 +8,7 @@ use super::{
     assumed::{Amounts, Assumed},
     snippet::Snippet,
 };
-use crate::config::{Loaded, by_place};
+use crate::config::{Beside, Loaded, by_place};
 
 /// More keys than this are counted, not shown.
 const SHOWN: usize = 20;
@@ -84,11 +84,19 @@ impl Banner<'_> {
             }
             writeln!(f)?;
         }
-        more(f, keys.keys.len().saturating_sub(SHOWN), "keys")
+        more(f, keys.keys.len().saturating_sub(SHOWN), "keys")?;
+        for Beside { name, provider, .. } in &self.loaded.beside {
+            // How many it has is not known before its database is read.
+            writeln!(f, "beside it: {name}, at {} (/to/{name}/…)", provider.base())?;
+        }
+        Ok(())
     }
 
     fn limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys = &self.loaded.keys.keys;
+        if keys.is_empty() {
+            return Ok(());
+        }
         write!(f, "{}", Assumed(self.loaded))?;
         let alone = keys.iter().filter(|key| key.owner.is_none()).count();
         if alone > 1 {

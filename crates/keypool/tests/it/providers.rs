@@ -365,7 +365,10 @@ async fn one_pool_out_of_keys_does_not_hide_the_models_of_the_others() {
         assert!(list.contains(&format!("\"{GPT}\"")) && !list.contains(&format!("\"{CLAUDE}\"")), "{list}");
     }
     let ready = ask(scene.get("/-/ready"), "").await;
-    assert_eq!((ready.status.as_u16(), &*ready.body), (200, &b"ready\nbut claude: every key is disabled\n"[..]));
+    assert_eq!(
+        (ready.status.as_u16(), &*ready.body),
+        (200, &b"ready\nbut claude: it has no key that is not disabled\n"[..])
+    );
     scene.end().await;
 }
 
@@ -830,6 +833,39 @@ async fn a_key_of_any_provider_is_tried() {
     assert_eq!(targets(&scene.openai.arrivals()), ["/api/v1/models", "/api/v1/chat/completions"]);
     assert_eq!(targets(&scene.anthropic.arrivals()), ["/v1/models", "/v1/messages"]);
     scene.end().await;
+}
+
+/// Keys of another provider alone are keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_whose_own_provider_has_no_key_serves_the_others() {
+    let openai = Upstream::start(Kind::OpenAi, &OPENAI).await;
+    let home = Home::new();
+    let keys = keys_of(&OPENAI[..1], &["o1"]);
+    let text = format!(
+        "[gateway]\nlisten = \"127.0.0.1:0\"\n[[providers]]\nname = \"open\"\nkind = \"openai\"\nupstream = \"{}/v1\"\nkeys = [{keys}]\n",
+        openai.url()
+    );
+    home.write("keypool.toml", &text);
+    let checked = home.run(&["config", "check"]).good();
+    assert_eq!(checked.trim(), "all is well: 0 keys; provider open: 1 key: 1 from keypool.toml");
+    let shown = home.run(&["config", "show"]).good();
+    assert!(shown.contains(&format!("# provider open: {}/v1 for gpt-*", openai.url())), "{shown}");
+    assert!(shown.contains("#   o1: priority 0, from keypool.toml:7"), "{shown}");
+    let running = Running::of(home.command(&["serve"]));
+    let request = Request::post(format!("{}/v1/chat/completions", running.url));
+    let request =
+        request.header("content-type", "application/json").header("authorization", format!("Bearer {PLACEHOLDER}"));
+    let answer = ask(request, chat(GPT).to_string()).await;
+    assert_eq!((answer.status, answer.header("x-keypool-key")), (StatusCode::OK, "o1"), "{answer:?}");
+    let native = ask(
+        Request::post(format!("{}/v1beta/models/gemini-2.5-flash:generateContent", running.url))
+            .header("x-goog-api-key", PLACEHOLDER),
+        "{}".to_owned(),
+    );
+    assert_eq!(native.await.status, StatusCode::SERVICE_UNAVAILABLE);
+    home.write("keypool.toml", "[gateway]\nlisten = \"127.0.0.1:0\"\n");
+    home.run(&["config", "check"]).bad(2, "there is no API key to serve");
+    running.kill();
 }
 
 /// A base that holds a version stands in the place of `/v1`, and errors are in the form that clients know.

@@ -81,7 +81,7 @@ impl Serve {
                 Err(error) if error.is_passing() => return Err(Failure::run(error)),
                 Err(error) => return Err(Failure::config(error)),
             }
-            if loaded.keys.is_empty() {
+            if loaded.lacks_keys() {
                 return Err(Failure::config(NoKey::of(&loaded)));
             }
             let pool = pool(&loaded, joined).await?;
