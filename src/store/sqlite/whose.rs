@@ -28,11 +28,14 @@ const ID: usize = 68;
 /// changed, made or locked.
 ///
 /// # Errors
-/// When another program made it, or it is no database and never was one of ours.
+/// When another program made it, or it is no database and never was one of ours, or a folder.
 pub(super) fn look(path: &Path) -> Result<(), StoreError> {
     if let Ok(Some(kind)) = whole_file::kind(path) {
         // To open it would wait for whoever is at its other end.
         return Err(StoreError::new(format!("{} is {kind}, and no database", path.display())));
+    }
+    if path.is_dir() {
+        return Err(StoreError::new(format!("{} is a folder, and no database", path.display())));
     }
     if is_open_here(path) || fs::metadata(path).map_or(true, |file| !file.is_file() || file.len() == 0) {
         return Ok(());
