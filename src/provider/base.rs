@@ -66,12 +66,12 @@ impl Base {
     }
 
     /// What [gives way](Self::in_place_of) to its path.
-    pub fn front(&self) -> Option<&'static str> {
+    pub(crate) fn front(&self) -> Option<&'static str> {
         self.front
     }
 
     /// Whether a segment of its path is the version of an API, such as `v1` or `v1beta`.
-    pub fn holds_a_version(&self) -> bool {
+    pub(super) fn holds_a_version(&self) -> bool {
         let version = |segment: &str| {
             segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|at: char| at.is_ascii_digit()))
         };

@@ -32,7 +32,7 @@ pub struct Granted {
     /// When its last request started.
     #[serde(default)]
     pub last_start: Option<i64>,
-    /// Who had it last did not give it back, and [noted](Renewal::noting) what he started: nothing of it is unknown.
+    /// Who had it last did not give it back, and [noted](super::wire::Renewal::noting) what he started: nothing of it is unknown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub taken_over: bool,
     /// Who had it last has ended, or is known to be dead: what he had under way ended with him.

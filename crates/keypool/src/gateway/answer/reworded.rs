@@ -8,7 +8,7 @@ use keypool_dialect::{Caller as _, gemini, openai::OpenAi};
 use tower_keypool::{BoxError, KeyPool, ServedBy};
 
 use super::{body::Said, unpacked::Unpacked};
-use crate::gateway::dialect::Dialect;
+use crate::gateway::{dialect::Dialect, route::way::COMPATIBLE};
 
 /// An error is read to here.
 pub(in crate::gateway) const MOST_OF_ERROR: usize = 64 << 10;
@@ -32,7 +32,7 @@ pub(in crate::gateway) async fn begun<B: Body<Data = Bytes>>(body: B) -> BytesMu
 
 /// Whether the provider of these keys, whatever its kind, is Google's compatible endpoint.
 pub(in crate::gateway) fn is_compatible(pool: Option<&KeyPool>) -> bool {
-    pool.is_some_and(|pool| pool.provider().base().path().ends_with("/v1beta/openai"))
+    pool.is_some_and(|pool| pool.provider().base().path().ends_with(COMPATIBLE))
 }
 
 /// An error as the client is told it; `compatible`: of Google's compatible endpoint.
