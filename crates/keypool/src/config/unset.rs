@@ -34,9 +34,8 @@ fn said_of(description: &str) -> Option<String> {
     let clauses = description.split("; ").flat_map(|clause| clause.split(". "));
     let clause = clauses.map(str::trim).find(|clause| clause.to_ascii_lowercase().contains(MARK))?;
     let at = clause.to_ascii_lowercase().find(MARK)?;
-    let said = format!("{} {}", clause[..at].trim(), clause[at + MARK.len()..].trim_start_matches(',').trim());
-    let said = said.replace(" ,", ",");
-    Some(said.trim().trim_end_matches('.').to_owned()).filter(|said| !said.is_empty())
+    let said = format!("{}{}", clause[..at].trim_end(), clause[at + MARK.len()..].trim_end());
+    Some(said.trim_matches(['.', ',', ' ']).to_owned()).filter(|said| !said.is_empty())
 }
 
 #[cfg(test)]
