@@ -82,6 +82,9 @@ pub(super) enum Mark {
     /// The message is this and nothing else, a zero standing for any digit: a text that the provider has for one cause
     /// alone, with no room in it for a caller's words. Given in lower case, without what ends its last sentence.
     Whole(&'static str),
+    /// They hold these words, wherever, and the status alone says that the answer is about the key, its money or its limits, so
+    /// that nothing of the request is echoed. Given in lower case.
+    Tells(&'static str),
     /// They hold this, wherever. Given in lower case. Never enough to blame a key or the way out: a caller may have had a
     /// hand in it.
     Says(&'static str),
@@ -228,6 +231,11 @@ impl Complaint {
         self.words.first().map_or("", String::as_str)
     }
 
+    /// Whether the provider uses this word for the cause. Case does not matter.
+    pub(super) fn says(&self, word: &str) -> bool {
+        self.words.iter().any(|said| said.eq_ignore_ascii_case(word))
+    }
+
     /// The word that a mark stands for, where it stands for one.
     pub(super) fn word_for(&self, mark: &Mark) -> Option<&str> {
         let found = match mark {
@@ -250,6 +258,7 @@ impl Complaint {
             Mark::Frames(before, after) => self.sentences().any(|text| wording::frames(text, before, after)),
             Mark::Whole(_) if self.cut => false,
             Mark::Whole(text) => wording::is_whole(&self.message, text) && wording::is_whole(&self.own, text),
+            Mark::Tells(words) => self.is_of_the_key() && !self.page && wording::stands(&self.own, words),
             Mark::Says(part) if self.page => self.message.contains(part),
             Mark::Says(part) => self.own.contains(part),
             Mark::Mentions(part) => self.message.contains(part),
@@ -270,7 +279,7 @@ impl Mark {
     /// Whether it is a sentence and nothing else.
     pub(super) fn is_worded(&self) -> bool {
         match self {
-            Self::Begins(_) | Self::Frames(..) | Self::Says(_) => true,
+            Self::Begins(_) | Self::Frames(..) | Self::Tells(_) | Self::Says(_) => true,
             Self::All(marks) => marks.iter().any(Self::is_worded),
             _ => false,
         }
@@ -292,7 +301,7 @@ impl Complaint {
                 Mark::Is(word) | Mark::IsLike(word) => self.words.push((*word).to_owned()),
                 Mark::Begins(text) => self.own.insert_str(0, text),
                 Mark::Frames(before, after) => self.own.insert_str(0, &format!("{before}x{after}")),
-                Mark::Says(text) | Mark::Mentions(text) => {
+                Mark::Says(text) | Mark::Mentions(text) | Mark::Tells(text) => {
                     self.own.push_str(text);
                     self.message.push_str(text);
                 }

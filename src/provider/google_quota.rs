@@ -123,14 +123,15 @@ fn ids(text: &str) -> impl Iterator<Item = &str> {
 /// What the sentence of an answer tells that names no quota.
 pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
     let message = said.message().replace('_', " ");
-    // In front of anything that is quoted it is the provider who speaks of a quota.
-    let told = said.own().split("''").next().is_some_and(|own| own.contains("quota"));
+    // In front of anything that is quoted it is the provider who speaks of a limit.
+    let told = said.own().split("''").next().is_some_and(|own| own.contains("quota") || own.contains("limit"));
+    let tells = |words: &[&str]| told && words.iter().any(|words| stands(&message, words));
     match () {
-        () if said.status != 429 || !told => None,
-        () if message.contains("per day") || stands(&message, "daily") => Some(Hit::Day),
-        () if message.contains("per month") || stands(&message, "monthly") => Some(Hit::Month),
-        () if message.contains("per hour") => Some(Hit::Hour),
-        () if message.contains("per minute") => Some(Hit::Short),
+        () if said.status != 429 => None,
+        () if tells(&["per day", "per-day", "daily", "rpd", "tpd"]) => Some(Hit::Day),
+        () if tells(&["per month", "per-month", "monthly"]) => Some(Hit::Month),
+        () if tells(&["per hour", "per-hour", "hourly"]) => Some(Hit::Hour),
+        () if tells(&["per minute", "per-minute", "rpm", "tpm"]) => Some(Hit::Short),
         () => None,
     }
 }

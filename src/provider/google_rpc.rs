@@ -27,6 +27,16 @@ pub(super) const STORAGE: &str = "STORAGE_QUOTA";
 /// Our word for a quota of what a model looks up.
 pub(super) const SEARCHES: &str = "SEARCH_QUOTA";
 
+/// What it calls a limit that was met. The older ones are of its form with `errors`.
+const REASONS_OF_LIMITS: [&str; 6] = [
+    "RATE_LIMIT_EXCEEDED",
+    "RESOURCE_QUOTA_EXCEEDED",
+    "dailyLimitExceeded",
+    "rateLimitExceeded",
+    "userRateLimitExceeded",
+    "quotaExceeded",
+];
+
 /// Whether the error is one of Google's, whoever was asked: it names its status twice, as a number and as gRPC does.
 pub(super) fn is_its(envelope: &Envelope<'_>) -> bool {
     let Some(error) = envelope.error() else { return false };
@@ -64,6 +74,10 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     }
     if answer.status.is_success() {
         said.status = inner_status(error).unwrap_or(500);
+    }
+    // It names a limit under another status: so does its older form, and some of its APIs.
+    if matches!(said.status, 400 | 403) && REASONS_OF_LIMITS.iter().any(|reason| said.says(reason)) {
+        said.status = 429;
     }
     let message = error.as_str().or_else(|| error.get("message")?.as_str()).unwrap_or_else(|| envelope.message());
     said.tell(message);

@@ -7,10 +7,19 @@ use super::{
 };
 
 /// Whose first sentence has one of these speaks of a month or a week. No figure of it is a window to count by.
-const MONTH: [&str; 7] =
-    ["per month", "/ month", "/month", "monthly limit", "monthly usage", "monthly token limit", "weekly"];
+const MONTH: [&str; 9] = [
+    "per month",
+    "/ month",
+    "/month",
+    "monthly limit",
+    "monthly usage",
+    "monthly token limit",
+    "monthly quota",
+    "monthly request limit",
+    "weekly",
+];
 /// Of a day, or of some hours.
-const DAY: [&str; 12] = [
+const DAY: [&str; 14] = [
     "daily rate limit",
     "per day",
     "per-day",
@@ -19,6 +28,8 @@ const DAY: [&str; 12] = [
     "daily limit",
     "daily quota",
     "daily free",
+    "daily token",
+    "daily request",
     "usage limit",
     "(rpd)",
     " tpd ",

@@ -209,6 +209,7 @@ pub(super) fn check(table: &'static [Rule]) {
             Mark::Begins(text)
             | Mark::Whole(text)
             | Mark::Says(text)
+            | Mark::Tells(text)
             | Mark::Mentions(text)
             | Mark::LeadsTo(text)
             | Mark::IsLike(text) => *text == text.to_ascii_lowercase(),

@@ -13,4 +13,5 @@ mod samples;
 mod threads;
 mod unseen;
 mod vendors;
+mod worded;
 mod world;

@@ -83,6 +83,16 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         "The organization is on hold: see the Anthropic console for why.",
     ),
     rule(
+        &[401, 403],
+        &[
+            Begins("organization does not have access to claude"),
+            Begins("workspace has been archived"),
+            Begins("workspace is archived"),
+        ],
+        ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("NO_ACCESS"),
+        "The organization or workspace behind this key has no access any more: see the Anthropic console for why.",
+    ),
+    rule(
         &[400, 401, 403],
         &[
             Whole("this organization has been disabled"),
@@ -113,6 +123,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[
             All(&[Is("forbidden"), Begins("request not allowed")]),
             Begins("access to anthropic models is not allowed from unsupported "),
+            Begins("claude is not available in your "),
+            Begins("claude is not available in this "),
         ],
         ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("LOCATION"),
         "The provider does not serve this machine's address: use an exit address in a country that it serves.",

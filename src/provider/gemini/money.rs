@@ -2,7 +2,7 @@
 
 use crate::{
     provider::{
-        complaint::Mark::{All, Begins, Frames, Is, IsLike, Whole},
+        complaint::Mark::{All, Begins, Frames, Is, IsLike, Tells, Whole},
         rule::{HOUR, Rule, probed, rule, ruling, seconds},
     },
     verdict::{Elsewhere as E, Scope as S, VerdictKind as K},
@@ -12,7 +12,13 @@ use crate::{
 pub(in crate::provider) const MONEY: &[Rule] = &[
     // Money.
     rule(
-        &[402, 403, 429],
+        &[402, 429],
+        &[All(&[Tells("billing account"), Tells("monthly spending cap")])],
+        ruling(K::QuotaExhausted, S::BillingAccount, probed(HOUR), E::OtherKey).code("SPENDING_CAP"),
+        "The billing account reached its monthly spending cap: raise it in Google AI Studio, or wait for the next month.",
+    ),
+    rule(
+        &[403],
         &[
             Begins("billing account has exceeded its monthly spending cap"),
             Begins("billing account has reached its monthly spending cap"),
@@ -64,13 +70,31 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
         "The key's project needs billing here: turn it on in Google AI Studio.",
     ),
     rule(
-        &[402, 403, 429],
+        &[402, 429],
+        &[
+            Tells("prepayment credit"),
+            Tells("prepaid credit"),
+            Tells("prepay credit"),
+            Tells("prepay balance"),
+            Tells("prepaid balance"),
+        ],
+        ruling(K::QuotaExhausted, S::BillingAccount, probed(HOUR), E::OtherKey).code("PREPAY_DEPLETED"),
+        "The billing account's prepaid credits are used up: add credits in Google AI Studio.",
+    ),
+    rule(
+        &[403],
         &[Begins("prepayment credits are depleted"), Begins("prepayment credits have been depleted")],
         ruling(K::QuotaExhausted, S::BillingAccount, probed(HOUR), E::OtherKey).code("PREPAY_DEPLETED"),
         "The billing account's prepaid credits are used up: add credits in Google AI Studio.",
     ),
     rule(
-        &[402, 403, 429],
+        &[402, 429],
+        &[Tells("monthly spending cap"), Tells("monthly spend cap"), Tells("monthly spending limit")],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("SPENDING_CAP"),
+        "The project reached the monthly spending cap that its owner set: raise it in Google AI Studio, or wait for the next month.",
+    ),
+    rule(
+        &[403],
         &[
             Begins("project has exceeded its monthly spending cap"),
             Begins("project has reached its monthly spending cap"),
@@ -93,13 +117,7 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
     ),
     rule(
         &[429],
-        &[
-            Begins("you exceeded your spend-based rate limit"),
-            Begins("you have exceeded your spend-based rate limit"),
-            Begins("you've exceeded your spend-based rate limit"),
-            Begins("project has exceeded its spend-based rate limit"),
-            Begins("spend-based rate limit "),
-        ],
+        &[Tells("spend-based rate limit"), Tells("spend based rate limit")],
         ruling(K::RateLimited, S::Owner, seconds(600), E::OtherKey).code("SPEND_RATE").heeding_between(600, 24 * HOUR),
         "The project spends faster than its tier allows in ten minutes: wait, spread the load, or move to a higher tier.",
     ),

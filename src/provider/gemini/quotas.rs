@@ -69,7 +69,7 @@ pub(in crate::provider) const QUOTAS: &[Rule] = &[
     ),
     rule(
         &[429],
-        &[Hits(Hit::Day)],
+        &[Hits(Hit::Day), Is("dailyLimitExceeded")],
         // The stated wait is often the minute's (51 s on a day's quota), so only a long one is believed.
         ruling(K::QuotaExhausted, S::OwnerLane, U::DayEnd, E::OtherKey).heeding_between(600, 26 * HOUR),
         "The project's quota for the day is used up for this model: it returns at midnight Pacific time; add a key of another project.",
@@ -101,13 +101,19 @@ pub(in crate::provider) const QUOTAS: &[Rule] = &[
     rule(
         &[429],
         // Vertex AI names the metric alone.
-        &[Waits, Is("RATE_LIMIT_EXCEEDED"), Begins("quota exceeded for ")],
+        &[
+            Waits,
+            Is("RATE_LIMIT_EXCEEDED"),
+            Is("rateLimitExceeded"),
+            Is("userRateLimitExceeded"),
+            Begins("quota exceeded for "),
+        ],
         ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(24 * HOUR),
         "The project is at a limit for this model: wait as long as stated, or add a key of another project.",
     ),
     rule(
         &[429],
-        &[Is("quota_exceeded"), Is("RESOURCE_QUOTA_EXCEEDED")],
+        &[Is("quota_exceeded"), Is("quotaExceeded"), Is("RESOURCE_QUOTA_EXCEEDED")],
         ruling(K::QuotaExhausted, S::OwnerLane, U::DayEnd, E::OtherKey),
         "The project's quota is used up for this model: it returns at midnight Pacific time; add a key of another project.",
     ),

@@ -1,6 +1,6 @@
 //! What errors of the `OpenAI` family mean that speak of what was asked for: a model, somebody's things, the input.
 
-use super::said::OF_AN_OPTION;
+use super::said::{OF_A_PARAMETER, OF_AN_OPTION};
 use crate::{
     provider::{
         complaint::Mark::{All, Begins, Frames, Is, IsLike, Says},
@@ -132,9 +132,28 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
     // The caller.
     rule(
         &[403],
-        &[Says("flagged"), Says("violates usage guidelines"), IsLike("moderation"), IsLike("content_policy")],
+        &[
+            Says("flagged"),
+            Says("violates usage guidelines"),
+            IsLike("moderation"),
+            IsLike("content_policy"),
+            IsLike("content_filter"),
+            IsLike("policy_violation"),
+        ],
         ruling(K::CallerFault, S::Caller, U::Now, E::No).code("FLAGGED"),
         "The provider's moderation refused the input: change what is asked.",
+    ),
+    rule(
+        &[403],
+        &[
+            Is(OF_A_PARAMETER),
+            Is("context_length_exceeded"),
+            // Together's, of a prompt that is too long.
+            Begins("input token count "),
+            Begins("input validation error"),
+        ],
+        ruling(K::CallerFault, S::Caller, U::Now, E::No),
+        "The request itself is at fault: the answer's body says what to change.",
     ),
     // The provider.
     // Of servers of one's own (TGI): the answer was begun, and broke off.

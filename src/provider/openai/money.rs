@@ -3,7 +3,7 @@
 use super::said::TOKEN_LIMIT;
 use crate::{
     provider::{
-        complaint::Mark::{All, Begins, Frames, Is, IsLike, Says},
+        complaint::Mark::{All, Begins, Frames, Is, IsLike, Says, Tells},
         rule::{HOUR, Rule, probed, rule, ruling},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
@@ -80,7 +80,7 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
     ),
     rule(
         &[403],
-        &[Begins("out of call volume quota")],
+        &[Begins("out of call volume quota ")],
         ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("CALL_VOLUME_QUOTA").heeding(31 * 24 * HOUR),
         "The subscription's calls are used up: wait until they are replenished, or raise its quota.",
     ),
@@ -152,6 +152,27 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
         &[Is("1113"), Is("1309"), IsLike("billing_")],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
         "The account's credit or budget is used up: add credits, or raise its budget in the provider's console.",
+    ),
+    rule(
+        &[429],
+        &[
+            Tells("out of credits"),
+            Tells("insufficient credit"),
+            Tells("insufficient credits"),
+            Tells("insufficient balance"),
+            Tells("not enough credits"),
+            Tells("credit balance"),
+            Tells("account balance"),
+            Tells("exceeded its budget"),
+            Tells("trial has ended"),
+            Tells("trial has expired"),
+            Tells("trial expired"),
+            Tells("subscription inactive"),
+            Tells("subscription is inactive"),
+            Tells("subscription has expired"),
+        ],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("OUT_OF_CREDITS"),
+        "The account's credits are used up: add credits, or raise its budget in the provider's console.",
     ),
     rule(
         &[402],

@@ -33,6 +33,9 @@ pub(super) const TOKEN_LIMIT: &str = "TOKEN_LIMIT";
 /// Our word for a refusal that names an option of streams.
 pub(super) const OF_AN_OPTION: &str = "STREAM_OPTIONS";
 
+/// Our word for a refusal that names a parameter of the request, other than its model.
+pub(super) const OF_A_PARAMETER: &str = "PARAMETER";
+
 /// Reads an error.
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let mut said = Complaint::of(answer, Some(envelope));
@@ -61,6 +64,10 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         message = told.flatten().find(|value| text(value)).and_then(Value::as_str).unwrap_or(message);
         if answer.status.is_success() {
             said.status = error_words::status_of(error).unwrap_or(500);
+        }
+        let parameter = error.get("param").and_then(Value::as_str);
+        if said.status == 403 && parameter.is_some_and(|named| !named.is_empty() && named != "model") {
+            said.say(OF_A_PARAMETER);
         }
         let metadata = error.get("metadata");
         // OpenRouter's word for whose limit it was.

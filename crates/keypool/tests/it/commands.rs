@@ -527,7 +527,7 @@ fn a_failure_is_json_where_json_was_asked_for() {
         (&["keys", "--json", "--no-such-option"], 2, "--no-such-option"),
         (&["generate", "hi", "--json", "--keys", "nowhere.txt"], 2, "nowhere.txt"),
         (&["config", "show", "nowhere.toml", "--json"], 2, "nowhere.toml"),
-        (&["db", "check", "--json"], 1, "folder"),
+        (&["db", "check", "--json"], 2, "folder"),
         (&["tenants", "--json"], 2, "folder"),
         (
             &["explain", "req-1", "--json", "--admin", "http://127.0.0.1:9", "--admin-token-file", "nowhere"],
