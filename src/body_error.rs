@@ -4,6 +4,8 @@ use std::{error::Error as StdError, fmt};
 
 use tower::BoxError;
 
+use crate::error_source::chain;
+
 /// The body of a request ended early. It is the error of [`ReplayBody`](crate::ReplayBody), and stands in the chain of
 /// sources of whatever the client below makes of it.
 #[derive(Debug)]
@@ -36,7 +38,7 @@ impl BodyError {
 
     /// Whether one stands in this chain of sources.
     pub(crate) fn is_among(error: &(dyn StdError + 'static)) -> bool {
-        std::iter::successors(Some(error), |&error| error.source()).any(<dyn StdError + 'static>::is::<Self>)
+        chain(error).any(<dyn StdError + 'static>::is::<Self>)
     }
 
     /// The same, met before any byte of the body went out.

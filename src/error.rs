@@ -7,6 +7,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
 use crate::{
+    error_source::chain,
     key::{Hidden, InvalidSecret, KeyId, Secret},
     limit::Unit,
     pool::{Behind, Exhausted, ServedBy},
@@ -83,14 +84,7 @@ impl Error {
 
     /// Finds ours in a chain of sources, so that `Timeout` or `LoadShed` may stand between.
     pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
-        let mut next = Some(error);
-        while let Some(current) = next {
-            if let Some(ours) = current.downcast_ref::<Self>() {
-                return Some(ours);
-            }
-            next = current.source();
-        }
-        None
+        chain(error).find_map(|error| error.downcast_ref())
     }
 
     /// No key may carry the request now.

@@ -65,6 +65,7 @@ mod body_error;
 pub mod config;
 mod cooldown;
 pub mod error;
+mod error_source;
 mod fallback;
 mod key;
 mod limit;

@@ -1,5 +1,7 @@
 //! Why no key may carry a demand: every key looked at, counted by reason.
 
+use std::sync::Arc;
+
 use super::{
     Affinity, Demand, Exhausted, OutReason,
     ask::{Ask, Excluded},
@@ -28,6 +30,7 @@ impl State {
         // Of an earlier priority, waited for; and ready, of a later one.
         let (mut waited_for, mut ready) = (u16::MAX, u16::MAX);
         let mut not_full = false;
+        exhausted.queue_timed = true;
         for slot in 0..self.roster.keys.len() as u32 {
             let key = &self.roster.keys[slot as usize];
             if key.removed {
@@ -53,7 +56,10 @@ impl State {
                 };
                 match check {
                     // It stands in front, and is for whoever waits.
-                    Check::Ready(_) if priority <= order.first => (OutReason::Queued, Some(ask.now.tick)),
+                    Check::Ready(_) if priority <= order.first => {
+                        exhausted.queue_timed = false;
+                        (OutReason::Queued, Some(ask.now.tick))
+                    }
                     Check::Ready(_) => {
                         ready = ready.min(priority);
                         (OutReason::LaterPriority, None)
@@ -70,7 +76,10 @@ impl State {
                         }
                         let at = self.earliest(ask, slot);
                         if at.is_none() {
+                            let front = if reason == OutReason::Queued { self.front_served(ask, slot) } else { None };
+                            exhausted.queue_timed &= reason != OutReason::Queued || front.is_some();
                             let once_free = self.earliest_once_free(ask, slot).unwrap_or(Tick::NEVER);
+                            let once_free = once_free.max(front.unwrap_or(once_free));
                             may = may.min(order.not_before(priority, once_free));
                         }
                         (reason, at.map(|at| order.not_before(priority, at)))
@@ -107,6 +116,21 @@ impl State {
             Tick::NEVER
         };
         Opening { first, others }
+    }
+
+    /// When whoever this key's owner is kept for is served, should nothing that is under way end before; `None` where
+    /// something is, or nobody knows.
+    fn front_served(&mut self, ask: &Ask<'_>, slot: u32) -> Option<Tick> {
+        let key = &self.roster.keys[slot as usize];
+        let lane = &self.lanes[usize::from(ask.lane)];
+        let ticket = lane.extra_of(key.owner)?.booked?.ticket;
+        let index = *lane.queue.get(&ticket)?;
+        if key.in_flight > 0 || lane.in_flight > 0 {
+            return None;
+        }
+        let waiter = self.waiters.get_mut(index)?;
+        let (demand, need) = (Arc::clone(&waiter.demand), waiter.need);
+        self.earliest_once_free(&Ask { need, ticket, ..Self::ask_in(ask.lane, &demand, ask.now) }, slot)
     }
 
     /// When this key may carry this request at the earliest, everything that keeps it out being over then; `None`

@@ -32,6 +32,9 @@ pub struct Exhausted {
     /// over by then.
     #[serde(skip)]
     pub(crate) may_in: Option<Duration>,
+    /// Of those in front it is known when they are served: nothing that is under way ends before.
+    #[serde(skip)]
+    pub(crate) queue_timed: bool,
     /// Other processes gave nothing when they were asked last.
     #[serde(skip)]
     pub(crate) dry: bool,
@@ -113,8 +116,7 @@ impl Exhausted {
     /// later, mostly; as long as others have given none by now; and not before a store that is new, or lost what it knew, lends
     /// anything at all. `None` where a request under way may bring one at any time, too.
     pub fn lends_in(&self) -> Option<Duration> {
-        let under_way = [OutReason::Busy, OutReason::Queued].iter().any(|reason| self.reasons.contains_key(reason));
-        if under_way { None } else { self.asked_in() }
+        if self.is_any_under_way() { None } else { self.asked_in() }
     }
 
     fn asked_in(&self) -> Option<Duration> {
@@ -167,10 +169,16 @@ impl Exhausted {
         self.comes_when().is_some()
     }
 
+    /// Whether the end of a request that is under way may bring a key.
+    fn is_any_under_way(&self) -> bool {
+        self.reasons.contains_key(&OutReason::Busy)
+            || self.reasons.contains_key(&OutReason::Queued) && !self.queue_timed
+    }
+
     /// What brings a key at a time that nobody knows.
     fn comes_when(&self) -> Option<&'static str> {
         let any = |reason| self.reasons.contains_key(&reason);
-        if any(OutReason::Busy) || any(OutReason::Queued) {
+        if self.is_any_under_way() {
             Some("a request under way ends")
         } else if any(OutReason::HeldElsewhere) && !self.all_full {
             Some("one is lent to this process")

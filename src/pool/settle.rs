@@ -346,7 +346,9 @@ impl State {
         let cap = self.settings.rests.probe_cap;
         let (slot, owner) = (cell.slot, cell.owner);
         let Some(rest) = self.rest_slot_of(Whom { scope, slot, owner, lane: cell.lane }) else { return };
-        let Some(probe) = rest.probe.as_mut().filter(|probe| probe.out) else { return };
+        // One that is older than the rest, as the day that a confirmation is waited for may pass, is not its probe.
+        let own = cell.began.tick >= rest.since;
+        let Some(probe) = rest.probe.as_mut().filter(|probe| probe.out && own) else { return };
         probe.out = false;
         if cell.failed {
             probe.interval = probe.interval.saturating_mul(2).min(cap);

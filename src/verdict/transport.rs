@@ -3,7 +3,11 @@
 use std::{error::Error as StdError, io};
 
 use super::{Elsewhere, Scope, Until, Verdict, VerdictKind};
-use crate::{body_error::BodyError, key::ExitError};
+use crate::{
+    body_error::BodyError,
+    error_source::{behind, chain},
+    key::ExitError,
+};
 
 /// The code of an error before anything was sent.
 pub(super) const CONNECT: &str = "connect";
@@ -54,7 +58,7 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
         if text == "client error (Connect)"
             && current.source().is_some_and(|source| source.to_string().starts_with(NO_URL))
         {
-            next = current.source();
+            next = behind(current);
             continue;
         }
         if text == "client error (Connect)" || text.starts_with("tcp connect error") || text.starts_with("dns error") {
@@ -70,7 +74,7 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
         if text == "connection closed before message completed" || (sending && code == "broken") {
             code = CLOSED;
         }
-        next = current.source();
+        next = behind(current);
     }
     if failed_body {
         let advice =
@@ -106,16 +110,7 @@ fn of_body(error: &BodyError) -> Verdict {
 
 /// The exit that failed: it stands behind a client's own word, which says no more than that there is no connection.
 fn exit_among<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a ExitError> {
-    let mut next = Some(error);
-    while let Some(current) = next {
-        // What an error of the system holds it does not call its source.
-        let inner = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(exit) = current.downcast_ref().or_else(|| inner?.downcast_ref()) {
-            return Some(exit);
-        }
-        next = current.source();
-    }
-    None
+    chain(error).find_map(|error| error.downcast_ref())
 }
 
 /// The way out failed: it rests, and another key may have another one.

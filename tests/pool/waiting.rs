@@ -443,3 +443,17 @@ async fn a_rest_that_begins_while_somebody_waits_is_waited_for() {
     drop(got(waiting).await);
     assert_eq!(elapsed(&pool), 20);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_behind_one_who_waits_for_a_window_is_told_of_the_window() {
+    let pool = paused(builder().key(key(0)).limits(FLASH, Limits::new().per_minute(3)));
+    drop(take(&pool, FLASH));
+    let large = wait(&pool, demand(FLASH).requests(3)).await;
+    let error = pool.try_acquire(FLASH).unwrap_err();
+    let out = error.exhausted().expect("it is kept for the one in front");
+    assert_eq!(out.reasons().collect::<Vec<_>>(), [(OutReason::Queued, 1)]);
+    assert!(!out.may_end_any_time(), "nothing is under way: {out}");
+    assert_eq!(out.may_serve_in().map(|at| at.as_secs()), Some(60), "{out}");
+    assert!(out.to_string().ends_with("1 behind earlier requests; next in 61 s at the earliest"), "{out}");
+    drop(got(large).await);
+}

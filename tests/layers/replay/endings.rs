@@ -42,6 +42,10 @@ async fn a_failed_body_is_the_callers_fault_and_not_the_connections() {
     let verdict = judge_error(&*error);
     assert_eq!((verdict.kind(), verdict.code_of()), (VerdictKind::CallerFault, "unsent body"));
     assert!(verdict.is_unsent());
+    // So do clients wrap it that read it as a stream.
+    let wrapped = io::Error::other(error);
+    assert_eq!(judge_error(&wrapped).code_of(), "unsent body");
+    assert_eq!(judge_error(&io::Error::other(wrapped)).kind(), VerdictKind::CallerFault);
 
     let (feed, body) = Feed::new();
     feed.send("a");

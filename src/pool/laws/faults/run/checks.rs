@@ -27,7 +27,8 @@ impl Run {
             let others = self.held.iter().filter(|held| {
                 let theirs = state.roster.slot_of(held.lease.key_id()) == Some(slot);
                 let cell = state.seats.get(held.lease.granted().seat).expect("it is out");
-                let unjudged = !held.judged && held.lifts == self.lifts;
+                // One of an earlier rest, which ended with its day, is no probe of this one.
+                let unjudged = !held.judged && held.lifts == self.lifts && cell.began.tick >= rest.since;
                 theirs && scope == Scope::Key && unjudged && cell.probes.iter().any(|probed| probed == scope)
             });
             prop_assert_eq!(others.count(), 0, "law 1: two probes of {:?} are out", scope);
