@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     error::{BoxError, Error},
-    pool::{Demand, KeyPool, Lease, Prepared},
+    pool::{ByModel, Demand, KeyPool, Lease, Prepared},
     provider::{Provider, Retarget},
     replay::TryClone,
 };
@@ -60,7 +60,7 @@ impl<S> ModelFallback<S> {
     fn plan<B: TryClone + Body>(&self, head: &mut Parts, body: &mut B) -> Option<(Plan, Demand)> {
         let said = head.extensions.get::<Demand>().map(|said| Demand { prepared: None, ..said.clone() });
         let mut demand = Demand::of(said, head, &self.pool);
-        if demand.free {
+        if demand.free && demand.model.is_none() {
             return None;
         }
         // What its body names nobody has seen: a list for requests without a model is not for it.
@@ -68,6 +68,10 @@ impl<S> ModelFallback<S> {
             return None;
         }
         let mut plan = self.given.models.plan(demand.model())?.of(&demand)?;
+        if demand.free {
+            // It steps nowhere, but an alias is no model.
+            plan = plan.alone()?;
+        }
         if demand.particulars.requested.is_none() {
             demand.particulars.requested.clone_from(&demand.model);
         }
@@ -79,7 +83,13 @@ impl<S> ModelFallback<S> {
             None => (plan.best()?, None),
         };
         let demand = Demand { model: Some(model), ..demand };
-        retarget(head, body, &**self.pool.provider(), &demand, lease).then_some((plan, demand))
+        // As it came it is written for the model that it says.
+        let written = demand.particulars.written.as_ref().filter(|written| Some(&*written.model) != demand.model());
+        if !rename(head, body, &**self.pool.provider(), &demand, written) {
+            return None;
+        }
+        put(head, &demand, lease);
+        Some((plan, demand))
     }
 }
 
@@ -142,21 +152,41 @@ pub(super) fn retarget<B: TryClone + Body>(
     demand: &Demand,
     lease: Option<Lease>,
 ) -> bool {
+    let done = rename(head, body, provider, demand, demand.particulars.written.as_ref());
+    if done {
+        put(head, demand, lease);
+    }
+    done
+}
+
+/// Names the demand's model; where the body says it in other words to each model, it is written anew.
+fn rename<B: TryClone + Body>(
+    head: &mut Parts,
+    body: &mut B,
+    provider: &dyn Provider,
+    demand: &Demand,
+    written: Option<&ByModel>,
+) -> bool {
     let model = demand.model().unwrap_or_default();
-    let done = match provider.retarget(head, model) {
+    if let Some(written) = written {
+        let Some(pieces) = (written.anew)(model) else { return false };
+        return provider.retarget(head, model) != Retarget::No && body.rewrite(pieces) && correct_length(head, body);
+    }
+    match provider.retarget(head, model) {
         Retarget::Done => true,
         Retarget::InBody => body.retarget(model) && correct_length(head, body),
         Retarget::No => false,
-    };
-    if done {
-        let prepared = lease.map(|lease| {
-            let prepared = Prepared::default();
-            prepared.put(lease);
-            Arc::new(prepared)
-        });
-        head.extensions.insert(Demand { prepared, ..demand.clone() });
     }
-    done
+}
+
+/// Leaves the demand there, with this key.
+fn put(head: &mut Parts, demand: &Demand, lease: Option<Lease>) {
+    let prepared = lease.map(|lease| {
+        let prepared = Prepared::default();
+        prepared.put(lease);
+        Arc::new(prepared)
+    });
+    head.extensions.insert(Demand { prepared, ..demand.clone() });
 }
 
 /// Another name may be longer or shorter.

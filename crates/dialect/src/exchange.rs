@@ -6,6 +6,9 @@ use crate::{Event, Events, Fault, Kind, Voice};
 
 /// Understands an upstream's answer.
 pub trait Listener: Send {
+    /// This model answers, which may be another than the one that the request was written for at first.
+    fn answers(&mut self, _model: &str) {}
+
     /// Hears a whole answer, or one event of a stream.
     ///
     /// # Errors
@@ -49,6 +52,11 @@ impl Exchange {
     /// Between these two.
     pub fn new(listener: Box<dyn Listener>, voice: Box<dyn Voice>) -> Self {
         Self { listener, voice, events: Events::default(), over: false, failed: false, begun: false, stillborn: None }
+    }
+
+    /// This model answers: said before anything is heard, where it is known.
+    pub fn answers(&mut self, model: &str) {
+        self.listener.answers(model);
     }
 
     /// A whole answer, whole.

@@ -231,6 +231,25 @@ fn an_answer_by_call_is_a_text() {
     assert_eq!((&called["message"]["content"], &called["finish_reason"]), (&Value::Null, &json!("tool_calls")));
 }
 
+/// Another model than the first may answer: how it gives the answer is its own matter.
+#[test]
+fn an_answer_is_heard_as_its_own_model_gives_it() {
+    let call = json!({ "functionCall": { "name": "final_answer", "args": { "a": 1 } } });
+    let said = |first: &str, then: &str, parts: &[Value]| {
+        let listener = || {
+            let mut listener = listener(first);
+            keypool_dialect::Listener::answers(&mut listener, then);
+            listener
+        };
+        content_of(listener, parts, "STOP")
+    };
+    let words = [json!({ "text": "{\"a\"" }), json!({ "text": ":1}" })];
+    for (first, then) in [("gemini-3.8-flash", "gemini-2.5-flash"), ("gemini-2.5-pro", "models/gemini-2.5-flash")] {
+        assert_eq!(said(first, then, &[json!({ "text": "Here:" }), call.clone()]), json!("{\"a\":1}"), "{first}");
+    }
+    assert_eq!(said("gemini-2.5-flash", "gemini-3.8-flash", &words), json!("{\"a\":1}"));
+}
+
 /// Some that stand in front of the upstream end its streams as others' end.
 #[test]
 fn a_mark_of_the_end_is_none_of_the_answer() {

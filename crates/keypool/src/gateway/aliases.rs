@@ -1,4 +1,4 @@
-//! Other names of models, as lists of models tell them.
+//! Other names of models: as lists of models tell them, and as requests ask for them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,6 +12,14 @@ impl Aliases {
     /// These names, for what they stand for in `models`.
     pub fn of<'a>(names: impl IntoIterator<Item = &'a String>, models: &Models) -> Self {
         Self(Arc::new(names.into_iter().map(|name| (name.clone(), models.chain(name))).collect()))
+    }
+
+    /// The first of those that this name stands for, however a client spells it; `None`: it is no other name.
+    pub(in crate::gateway) fn first(&self, name: &str) -> Option<&Arc<str>> {
+        if self.is_empty() {
+            return None;
+        }
+        self.0.get(keypool_dialect::gemini::name(name))?.first()
     }
 
     pub(in crate::gateway) fn is_empty(&self) -> bool {

@@ -234,6 +234,7 @@ where
                 traffic: Arc::clone(&gateway.traffic),
                 dialect: *dialect,
                 own: met,
+                aliases: turn.setup.aliases.clone(),
                 others: gateway.others.all(),
                 home,
                 only: named,

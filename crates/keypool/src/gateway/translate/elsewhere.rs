@@ -106,8 +106,9 @@ where
         if dialect == Dialect::Gemini && !compatible {
             let nobodys = model.filter(|model| other.is_none() && !is_geminis(model));
             (self.stack, self.nobodys) = (stack, nobodys);
-            if let Some(other) = &other {
+            if let Some(other) = other {
                 self.holdings.turn_to(&other.name);
+                self.aliases = other.aliases;
             }
             return Ok(Onward::Translated);
         }
