@@ -68,24 +68,31 @@ impl<S> ModelFallback<S> {
             return None;
         }
         let mut plan = self.given.models.plan(demand.model())?.of(&demand)?;
-        if demand.free {
-            // It steps nowhere, but an alias is no model.
+        let provider = &**self.pool.provider();
+        if plan.begins_with_itself() {
+            if demand.particulars.requested.is_none() {
+                demand.particulars.requested.clone_from(&demand.model);
+            }
+            return (!demand.free).then_some((plan, demand));
+        }
+        // Whoever must not go to another model has the first of those that its name stands for.
+        let bound = demand.model().is_some_and(|model| is_bound(head, provider, &demand, model));
+        if bound {
             plan = plan.alone()?;
         }
         if demand.particulars.requested.is_none() {
             demand.particulars.requested.clone_from(&demand.model);
-        }
-        if plan.begins_with_itself() {
-            return Some((plan, demand));
         }
         let (model, lease) = match plan.step(&self.pool, &demand, None) {
             Some((model, lease)) => (model, Some(lease)),
             None => (plan.best()?, None),
         };
         let demand = Demand { model: Some(model), ..demand };
+        let model = demand.model().unwrap_or_default();
         // As it came it is written for the model that it says.
-        let written = demand.particulars.written.as_ref().filter(|written| Some(&*written.model) != demand.model());
-        if !rename(head, body, &**self.pool.provider(), &demand, written) {
+        let written = demand.particulars.written.as_ref().filter(|written| *written.model != *model);
+        let named = if bound { provider.resolve(head, model) } else { provider.retarget(head, model) };
+        if !rewrite(named, (head, body), model, written) {
             return None;
         }
         put(head, &demand, lease);
@@ -152,30 +159,40 @@ pub(super) fn retarget<B: TryClone + Body>(
     demand: &Demand,
     lease: Option<Lease>,
 ) -> bool {
-    let done = rename(head, body, provider, demand, demand.particulars.written.as_ref());
+    let model = demand.model().unwrap_or_default();
+    let named = provider.retarget(head, model);
+    let done = rewrite(named, (head, body), model, demand.particulars.written.as_ref());
     if done {
         put(head, demand, lease);
     }
     done
 }
 
-/// Names the demand's model; where the body says it in other words to each model, it is written anew.
-fn rename<B: TryClone + Body>(
-    head: &mut Parts,
-    body: &mut B,
-    provider: &dyn Provider,
-    demand: &Demand,
+/// Whether a request that names a model must not go to another.
+fn is_bound(head: &Parts, provider: &dyn Provider, demand: &Demand, model: &str) -> bool {
+    let mut bare = Request::new(()).into_parts().0;
+    (bare.method, bare.uri, bare.headers) = (head.method.clone(), head.uri.clone(), head.headers.clone());
+    demand.free || provider.retarget(&mut bare, model) == Retarget::No
+}
+
+/// Does to the body what is left to do once its head names the model. Where it says it in other words to each model, it is
+/// written anew.
+fn rewrite<B: TryClone + Body>(
+    named: Retarget,
+    (head, body): (&mut Parts, &mut B),
+    model: &str,
     written: Option<&ByModel>,
 ) -> bool {
-    let model = demand.model().unwrap_or_default();
-    if let Some(written) = written {
-        let Some(pieces) = (written.anew)(model) else { return false };
-        return provider.retarget(head, model) != Retarget::No && body.rewrite(pieces) && correct_length(head, body);
-    }
-    match provider.retarget(head, model) {
-        Retarget::Done => true,
-        Retarget::InBody => body.retarget(model) && correct_length(head, body),
-        Retarget::No => false,
+    match (named, written) {
+        (Retarget::No, _) => false,
+        (_, Some(written)) => {
+            (written.anew)(model).is_some_and(|pieces| body.rewrite(pieces)) && correct_length(head, body)
+        }
+        (Retarget::InBody, None) => body.retarget(model) && correct_length(head, body),
+        (Retarget::InBodyBehind(front), None) => {
+            body.retarget(&format!("{front}{model}")) && correct_length(head, body)
+        }
+        (Retarget::Done, None) => true,
     }
 }
 

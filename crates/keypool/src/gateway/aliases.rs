@@ -1,5 +1,7 @@
 //! Other names of models: as lists of models tell them, and as requests ask for them.
 
+mod within;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use tower_keypool::Models;
@@ -28,5 +30,15 @@ impl Aliases {
 
     pub(in crate::gateway) fn all(&self) -> impl Iterator<Item = (&String, &Vec<Arc<str>>)> {
         self.0.iter()
+    }
+
+    /// A body of JSON in which models stand in the places of their other names; `None`: it names none by such a one.
+    pub(in crate::gateway) fn resolved_in(&self, body: &[u8]) -> Option<Vec<u8>> {
+        if self.is_empty() { None } else { within::resolved(body, |name| self.first(name)) }
+    }
+
+    /// The same of a form.
+    pub(in crate::gateway) fn resolved_in_form(&self, form: &[u8]) -> Option<Vec<u8>> {
+        if self.is_empty() { None } else { within::resolved_in_form(form, |name| self.first(name)) }
     }
 }

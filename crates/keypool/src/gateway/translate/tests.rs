@@ -31,6 +31,7 @@ fn over<S>(stack: S, room: &Room) -> Translator<S> {
         traffic,
         dialect,
         own: Own::Translated,
+        aliases: Aliases::default(),
         others,
         home: None,
         only: false,
