@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{
     args::{compact, no_args},
     by_call,
-    count::{Count, or_default, or_nothing},
+    count::{Count, logprob, or_default, or_nothing},
     fault::fault_in,
     names::Names,
     nonsense,
@@ -133,7 +133,7 @@ struct Top<'a> {
 struct Token<'a> {
     #[serde(borrow, default)]
     token: Text<'a>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "logprob")]
     log_probability: f64,
 }
 

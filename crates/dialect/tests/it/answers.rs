@@ -121,6 +121,28 @@ fn several_answers_and_images() {
     );
 }
 
+/// What cannot be is written in ways that are no numbers, and no answer is lost over it.
+#[test]
+fn what_was_never_likely_is_as_that_provider_writes_it() {
+    for (never, expected) in [
+        ("\"-Infinity\"", -9_999.0),
+        ("null", -9_999.0),
+        ("-1e400", -9_999.0),
+        ("\"NaN\"", -9_999.0),
+        ("\"-2.5\"", -2.5),
+    ] {
+        let token = format!(r#"{{"token":"Hi","logProbability":{never}}}"#);
+        let answer = format!(
+            r#"{{"candidates":[{{"content":{{"parts":[{{"text":"Hi"}}]}},"finishReason":"STOP","logprobsResult":
+            {{"chosenCandidates":[{token}],"topCandidates":[{{"candidates":[{token}]}}]}}}}]}}"#
+        );
+        let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape(false)));
+        let told: Value = serde_json::from_slice(&exchange.whole(answer.as_bytes()).unwrap()).unwrap();
+        let told = &told["choices"][0]["logprobs"]["content"][0];
+        assert_eq!((&told["logprob"], &told["top_logprobs"][0]["logprob"]), (&json!(expected), &json!(expected)));
+    }
+}
+
 #[test]
 fn how_likely_it_was() {
     let mut answer = candidate(json!([{ "text": "Hi" }]), "STOP");
