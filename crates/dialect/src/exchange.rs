@@ -68,6 +68,9 @@ impl Exchange {
         let Self { listener, voice, .. } = &mut self;
         listener.hear(body, &mut |event| voice.say(event, &mut out))?;
         listener.end_of_whole(&mut |event| voice.say(event, &mut out))?;
+        if let Some(fault) = voice.refuses() {
+            return Err(fault);
+        }
         voice.end(&mut out);
         if out.is_empty() {
             return Err(Fault::new(Kind::BadGateway, "the model gave nothing of what was asked for"));
@@ -130,7 +133,8 @@ impl Exchange {
             self.try_hear(out)?;
         }
         let voice = &mut self.voice;
-        self.listener.end(&mut |event| voice.say(event, out))
+        self.listener.end(&mut |event| voice.say(event, out))?;
+        voice.refuses().map_or(Ok(()), Err)
     }
 
     /// The stream broke off.
