@@ -56,7 +56,7 @@ impl Plan {
     }
 
     /// The one model of a request that is of no use to another.
-    fn alone(self) -> Option<Self> {
+    pub(super) fn alone(self) -> Option<Self> {
         let first = self.list.first().filter(|_| !self.itself).cloned()?;
         Some(Self { list: Arc::from([first]), ..self })
     }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     error::{BoxError, Error},
-    pool::{Demand, KeyPool, Lease, Prepared},
+    pool::{ByModel, Demand, KeyPool, Lease, Prepared},
     provider::{Provider, Retarget},
     replay::TryClone,
 };
@@ -60,7 +60,7 @@ impl<S> ModelFallback<S> {
     fn plan<B: TryClone + Body>(&self, head: &mut Parts, body: &mut B) -> Option<(Plan, Demand)> {
         let said = head.extensions.get::<Demand>().map(|said| Demand { prepared: None, ..said.clone() });
         let mut demand = Demand::of(said, head, &self.pool);
-        if demand.free {
+        if demand.free && demand.model.is_none() {
             return None;
         }
         // What its body names nobody has seen: a list for requests without a model is not for it.
@@ -68,18 +68,35 @@ impl<S> ModelFallback<S> {
             return None;
         }
         let mut plan = self.given.models.plan(demand.model())?.of(&demand)?;
+        let provider = &**self.pool.provider();
+        if plan.begins_with_itself() {
+            if demand.particulars.requested.is_none() {
+                demand.particulars.requested.clone_from(&demand.model);
+            }
+            return (!demand.free).then_some((plan, demand));
+        }
+        // Whoever must not go to another model has the first of those that its name stands for.
+        let bound = demand.model().is_some_and(|model| is_bound(head, provider, &demand, model));
+        if bound {
+            plan = plan.alone()?;
+        }
         if demand.particulars.requested.is_none() {
             demand.particulars.requested.clone_from(&demand.model);
-        }
-        if plan.begins_with_itself() {
-            return Some((plan, demand));
         }
         let (model, lease) = match plan.step(&self.pool, &demand, None) {
             Some((model, lease)) => (model, Some(lease)),
             None => (plan.best()?, None),
         };
         let demand = Demand { model: Some(model), ..demand };
-        retarget(head, body, &**self.pool.provider(), &demand, lease).then_some((plan, demand))
+        let model = demand.model().unwrap_or_default();
+        // As it came it is written for the model that it says.
+        let written = demand.particulars.written.as_ref().filter(|written| *written.model != *model);
+        let named = if bound { provider.resolve(head, model) } else { provider.retarget(head, model) };
+        if !rewrite(named, (head, body), model, written) {
+            return None;
+        }
+        put(head, &demand, lease);
+        Some((plan, demand))
     }
 }
 
@@ -143,20 +160,50 @@ pub(super) fn retarget<B: TryClone + Body>(
     lease: Option<Lease>,
 ) -> bool {
     let model = demand.model().unwrap_or_default();
-    let done = match provider.retarget(head, model) {
-        Retarget::Done => true,
-        Retarget::InBody => body.retarget(model) && correct_length(head, body),
-        Retarget::No => false,
-    };
+    let named = provider.retarget(head, model);
+    let done = rewrite(named, (head, body), model, demand.particulars.written.as_ref());
     if done {
-        let prepared = lease.map(|lease| {
-            let prepared = Prepared::default();
-            prepared.put(lease);
-            Arc::new(prepared)
-        });
-        head.extensions.insert(Demand { prepared, ..demand.clone() });
+        put(head, demand, lease);
     }
     done
+}
+
+/// Whether a request that names a model must not go to another.
+fn is_bound(head: &Parts, provider: &dyn Provider, demand: &Demand, model: &str) -> bool {
+    let mut bare = Request::new(()).into_parts().0;
+    (bare.method, bare.uri, bare.headers) = (head.method.clone(), head.uri.clone(), head.headers.clone());
+    demand.free || provider.retarget(&mut bare, model) == Retarget::No
+}
+
+/// Does to the body what is left to do once its head names the model. Where it says it in other words to each model, it is
+/// written anew.
+fn rewrite<B: TryClone + Body>(
+    named: Retarget,
+    (head, body): (&mut Parts, &mut B),
+    model: &str,
+    written: Option<&ByModel>,
+) -> bool {
+    match (named, written) {
+        (Retarget::No, _) => false,
+        (_, Some(written)) => {
+            (written.anew)(model).is_some_and(|pieces| body.rewrite(pieces)) && correct_length(head, body)
+        }
+        (Retarget::InBody, None) => body.retarget(model) && correct_length(head, body),
+        (Retarget::InBodyBehind(front), None) => {
+            body.retarget(&format!("{front}{model}")) && correct_length(head, body)
+        }
+        (Retarget::Done, None) => true,
+    }
+}
+
+/// Leaves the demand there, with this key.
+fn put(head: &mut Parts, demand: &Demand, lease: Option<Lease>) {
+    let prepared = lease.map(|lease| {
+        let prepared = Prepared::default();
+        prepared.put(lease);
+        Arc::new(prepared)
+    });
+    head.extensions.insert(Demand { prepared, ..demand.clone() });
 }
 
 /// Another name may be longer or shorter.

@@ -2,7 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{AllowedModels, Granted, Lease, Meter, Particulars, Retold, WaitingRoom, lease::Prepared};
+use bytes::Bytes;
+
+use super::{AllowedModels, ByModel, Granted, Lease, Meter, Particulars, Retold, WaitingRoom, lease::Prepared};
 use crate::{key::KeyId, limit::Need, provider::NamedIn};
 
 /// What a request needs: which lane, how much of its limits, for how long it may wait.
@@ -167,6 +169,19 @@ impl Demand {
     #[must_use]
     pub fn keeps_model(mut self) -> Self {
         self.particulars.keeps_model = true;
+        self
+    }
+
+    /// Its body is written for `model`, and for any other one as `anew` says: what it holds differs by more than a name. Asked
+    /// where a request [steps down](crate::ModelFallbackLayer), or where an alias stands for another than `model`; where it says
+    /// nothing, that is not done. The body must be one that can be [rewritten](crate::TryClone::rewrite).
+    #[must_use]
+    pub fn written_for(
+        mut self,
+        model: impl Into<Arc<str>>,
+        anew: impl Fn(&str) -> Option<Vec<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
+        self.particulars.written = Some(ByModel { model: model.into(), anew: Arc::new(anew) });
         self
     }
 

@@ -124,7 +124,7 @@ pub use meter::Meter;
 pub use open::{OpenError, Sharing};
 pub use out_reason::OutReason;
 pub use particulars::AllowedModels;
-pub(crate) use particulars::{Particulars, Retold};
+pub(crate) use particulars::{ByModel, Particulars, Retold};
 pub use plans::LimitSource;
 pub use rank::{Strategy, UnknownStrategy};
 pub use reconfigure::RosterChange;

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
+
 use super::{Attempt, Behind, Meter, WaitingRoom, demand::MayHold};
 
 /// What few requests have, shared by a demand and its leases: all others carry an empty pointer. Reads as what it holds,
@@ -42,7 +44,19 @@ pub(crate) struct Held {
     pub(crate) allowed: Option<AllowedModels>,
     /// It names something that was made for its model: no other is of use.
     pub(crate) keeps_model: bool,
+    /// Which model its body is written for, and who writes it for another.
+    pub(crate) written: Option<ByModel>,
 }
+
+/// A body's model, and whoever writes it for others.
+#[derive(Clone)]
+pub(crate) struct ByModel {
+    pub(crate) model: Arc<str>,
+    pub(crate) anew: Arc<Anew>,
+}
+
+/// Writes a body for a model.
+type Anew = dyn Fn(&str) -> Option<Vec<Bytes>> + Send + Sync;
 
 /// Says of a model whether a request may have it.
 pub type AllowedModels = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -69,6 +83,7 @@ static NOTHING: Held = Held {
     behind: None,
     allowed: None,
     keeps_model: false,
+    written: None,
 };
 
 impl Particulars {

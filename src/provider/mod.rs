@@ -102,6 +102,12 @@ pub trait Provider: Send + Sync + 'static {
     /// Asks for another model: rewrites the head where the model stands there.
     fn retarget(&self, head: &mut request::Parts, model: &str) -> Retarget;
 
+    /// The same of a model in the place of another name for it, which is no model itself: also where a request must not go
+    /// to another model (vectors, a cache).
+    fn resolve(&self, head: &mut request::Parts, model: &str) -> Retarget {
+        self.retarget(head, model)
+    }
+
     /// What an answer means.
     fn judge(&self, answer: &Answer<'_>) -> Verdict;
 
@@ -211,6 +217,8 @@ pub enum Retarget {
     Done,
     /// The model stands in the body's top-level `"model"` string, whose bytes are to be spliced.
     InBody,
+    /// The same, with this in front of its name.
+    InBodyBehind(&'static str),
     /// This request has no model to change.
     No,
 }

@@ -213,6 +213,14 @@ impl<B> TryClone for ReplayBody<B> {
         self.cutter = Cutter::new(Some(Splice::new(place, model)));
         true
     }
+
+    fn rewrite(&mut self, pieces: Vec<Bytes>) -> bool {
+        if self.polled {
+            return false;
+        }
+        self.cutter = Cutter::new(Some(Splice::whole(pieces)));
+        true
+    }
 }
 
 impl<B> Drop for ReplayBody<B> {

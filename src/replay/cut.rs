@@ -1,22 +1,27 @@
-//! Cuts the chunks of a body so that the model's name in it becomes another, without copying any of them.
+//! Cuts the chunks of a body so that the model's name in it becomes another, or all of it, without copying any of them.
 
-use std::{mem, ops::Range};
+use std::{mem, ops::Range, sync::Arc};
 
 use bytes::{Buf, Bytes};
 
-/// Another name in the place of the model's.
+/// Other bytes in the place of some of the original body's.
 #[derive(Clone, Debug)]
 pub(super) struct Splice {
-    /// Where the old name stands in the original body.
+    /// Where the old ones stand in the original body.
     place: Range<u64>,
-    /// The new one, as JSON, without quotes.
-    name: Bytes,
+    pieces: Arc<[Bytes]>,
 }
 
 impl Splice {
+    /// Another name in the place of the model's.
     pub(super) fn new(place: Range<u64>, model: &str) -> Self {
         let quoted = Bytes::from(serde_json::Value::from(model).to_string());
-        Self { place, name: quoted.slice(1..quoted.len() - 1) }
+        Self { place, pieces: Arc::from([quoted.slice(1..quoted.len() - 1)]) }
+    }
+
+    /// Another body in the place of all of it.
+    pub(super) fn whole(pieces: Vec<Bytes>) -> Self {
+        Self { place: 0..u64::MAX, pieces: pieces.into() }
     }
 }
 
@@ -33,16 +38,23 @@ pub(super) struct Cutter {
 #[derive(Debug)]
 struct Cut {
     splice: Splice,
-    /// The new name went out already.
-    spliced: bool,
+    /// So many of the new pieces went out already.
+    spliced: usize,
     /// What is left of the chunk.
     chunk: Bytes,
 }
 
+impl Cut {
+    /// Bytes of the new pieces that are still to go out.
+    fn due(&self) -> u64 {
+        self.splice.pieces[self.spliced..].iter().map(|piece| piece.len() as u64).sum()
+    }
+}
+
 impl Cutter {
-    /// At the beginning of a body, with another name in it where one is given.
+    /// At the beginning of a body, with other bytes in it where some are given.
     pub(super) fn new(splice: Option<Splice>) -> Self {
-        let cut = |splice| Box::new(Cut { splice, spliced: false, chunk: Bytes::new() });
+        let cut = |splice| Box::new(Cut { splice, spliced: 0, chunk: Bytes::new() });
         Self { cut: splice.map(cut), at: 0 }
     }
 
@@ -70,18 +82,18 @@ impl Cutter {
     /// The next piece that goes out.
     pub(super) fn next(&mut self) -> Option<Bytes> {
         let Cut { splice, spliced, chunk } = self.cut.as_deref_mut()?;
-        if !*spliced {
+        if let Some(piece) = splice.pieces.get(*spliced) {
             let before = splice.place.start - self.at;
             if before == 0 {
-                *spliced = true;
-                return Some(splice.name.clone());
+                *spliced += 1;
+                return Some(piece.clone());
             }
             if before < chunk.len() as u64 {
                 self.at += before;
                 return Some(chunk.split_to(before as usize));
             }
         } else if self.at < splice.place.end && !chunk.is_empty() {
-            let old = chunk.len().min((splice.place.end - self.at) as usize);
+            let old = usize::try_from(splice.place.end - self.at).unwrap_or(usize::MAX).min(chunk.len());
             chunk.advance(old);
             self.at += old as u64;
         }
@@ -95,13 +107,11 @@ impl Cutter {
     /// Bytes that are still to go out when the original body has `total`.
     pub(super) fn rest_of(&self, total: u64) -> u64 {
         let rest = total.saturating_sub(self.at);
-        match self.cut.as_deref() {
-            Some(Cut { splice, spliced: true, .. }) => rest.saturating_sub(splice.place.end.saturating_sub(self.at)),
-            Some(Cut { splice, .. }) => {
-                (rest + splice.name.len() as u64).saturating_sub(splice.place.end - splice.place.start)
-            }
-            None => rest,
-        }
+        let Some(cut) = self.cut.as_deref() else { return rest };
+        let Range { start, end } = cut.splice.place;
+        // Of the old bytes as many as there are do not go out.
+        let old = end.min(total).saturating_sub(start.max(self.at));
+        (rest + cut.due()).saturating_sub(old)
     }
 }
 
@@ -124,6 +134,25 @@ mod tests {
         }
         assert_eq!(promised, 0);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn all_of_it_is_replaced_whatever_came() {
+        for chunks in [&["{\"model\":", "\"abc\"}"][..], &["x"], &[]] {
+            let total: usize = chunks.iter().map(|chunk| chunk.len()).sum();
+            let pieces = ["an", "", "other"].map(Bytes::from);
+            let mut cutter = Cutter::new(Some(Splice::whole(pieces.to_vec())));
+            assert_eq!((cutter.rest_of(0), cutter.rest_of(total as u64)), (7, 7));
+            let mut out = Vec::new();
+            for chunk in [&[""], chunks].concat() {
+                cutter.load(Bytes::from_static(chunk.as_bytes()));
+                while let Some(piece) = cutter.next() {
+                    out.extend_from_slice(&piece);
+                    assert_eq!(cutter.rest_of(total as u64), 7 - out.len() as u64);
+                }
+            }
+            assert_eq!(out, b"another");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Bodies that can be sent again.
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use http_body_util::{Empty, Full};
 
 /// A body that can be sent again, from its beginning.
@@ -30,6 +30,12 @@ pub trait TryClone: Sized {
     /// The body's length may change. Whoever calls this corrects the head: `content-length` becomes
     /// `size_hint().exact()`, or is removed where that is `None`.
     fn retarget(&mut self, _model: &str) -> bool {
+        false
+    }
+
+    /// Becomes another body, of these pieces, for what is [written for a model](crate::Demand::written_for). `false` where
+    /// it cannot; it is then as before. Of its length the same holds as of [`retarget`](TryClone::retarget).
+    fn rewrite(&mut self, _pieces: Vec<Bytes>) -> bool {
         false
     }
 }

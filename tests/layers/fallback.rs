@@ -295,6 +295,30 @@ async fn an_alias_gets_the_best_with_a_ready_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_that_is_written_for_its_model_is_written_anew_for_another() {
+    let (pool, upstream) = (pool(&["a"]), Upstream::new(&[]));
+    let models = Models::new().for_all(["pro", "flash"]).alias("best", ["pro", "flash"]);
+    let client = KeyPoolLayer::new(&pool).fallback(models).layer(upstream.clone());
+    let ask = async |model: &str| {
+        let mut request = request(&format!("/models/{model}"));
+        let demand = Demand::any_model().written_for("pro", |model| Some(vec!["for ".into(), model.to_owned().into()]));
+        request.extensions_mut().insert(demand);
+        client.clone().oneshot(request).await.unwrap();
+        upstream.asked().last().map(|asked| (asked.path.clone(), asked.body.clone())).unwrap()
+    };
+    let sent = |path: &str, body: &'static str| (format!("/models/{path}"), bytes::Bytes::from(body));
+    for model in ["pro", "best"] {
+        assert_eq!(ask(model).await, sent("pro", "hello"), "{model}: as it came");
+    }
+    rest(&pool, "pro", 30);
+    for model in ["pro", "best"] {
+        assert_eq!(ask(model).await, sent("flash", "for flash"), "{model}");
+    }
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(ask("pro").await, sent("pro", "hello"), "it is back");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_without_a_model_to_change_passes_through() {
     let (pool, upstream) = (pool(&["a"]), Upstream::new(&[]));
     let client = stack(&pool, pro_then_flash(&pool), &upstream);

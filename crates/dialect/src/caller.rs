@@ -178,6 +178,11 @@ pub trait Voice: Send {
     /// A piece of it.
     fn say(&mut self, event: Event<'_>, out: &mut Vec<u8>);
 
+    /// Why what came is not what was asked for, once no more comes, where the dialect has no other words for that.
+    fn refuses(&self) -> Option<Fault> {
+        None
+    }
+
     /// It is whole.
     fn end(&mut self, out: &mut Vec<u8>);
 

@@ -6,6 +6,9 @@ use crate::{Event, Events, Fault, Kind, Voice};
 
 /// Understands an upstream's answer.
 pub trait Listener: Send {
+    /// This model answers, which may be another than the one that the request was written for at first.
+    fn answers(&mut self, _model: &str) {}
+
     /// Hears a whole answer, or one event of a stream.
     ///
     /// # Errors
@@ -51,6 +54,11 @@ impl Exchange {
         Self { listener, voice, events: Events::default(), over: false, failed: false, begun: false, stillborn: None }
     }
 
+    /// This model answers: said before anything is heard, where it is known.
+    pub fn answers(&mut self, model: &str) {
+        self.listener.answers(model);
+    }
+
     /// A whole answer, whole.
     ///
     /// # Errors
@@ -60,6 +68,9 @@ impl Exchange {
         let Self { listener, voice, .. } = &mut self;
         listener.hear(body, &mut |event| voice.say(event, &mut out))?;
         listener.end_of_whole(&mut |event| voice.say(event, &mut out))?;
+        if let Some(fault) = voice.refuses() {
+            return Err(fault);
+        }
         voice.end(&mut out);
         if out.is_empty() {
             return Err(Fault::new(Kind::BadGateway, "the model gave nothing of what was asked for"));
@@ -122,7 +133,8 @@ impl Exchange {
             self.try_hear(out)?;
         }
         let voice = &mut self.voice;
-        self.listener.end(&mut |event| voice.say(event, out))
+        self.listener.end(&mut |event| voice.say(event, out))?;
+        voice.refuses().map_or(Ok(()), Err)
     }
 
     /// The stream broke off.

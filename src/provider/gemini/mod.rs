@@ -147,6 +147,20 @@ pub(super) fn judge(answer: &Answer<'_>) -> Verdict {
     )
 }
 
+/// Whether a path is that of what is cached.
+fn is_of_cache(path: &str) -> bool {
+    path.trim_end_matches('/').ends_with("/cachedContents")
+}
+
+/// Goes to this path, with the query that it has.
+fn redirect(head: &mut Parts, mut target: String) -> Retarget {
+    if let Some(query) = head.uri.query() {
+        target.push('?');
+        target.push_str(query);
+    }
+    if set_path_and_query(&mut head.uri, target) { Retarget::Done } else { Retarget::No }
+}
+
 impl Provider for Gemini {
     fn name(&self) -> &'static str {
         "gemini"
@@ -207,17 +221,27 @@ impl Provider for Gemini {
 
     fn retarget(&self, head: &mut Parts, model: &str) -> Retarget {
         let path = head.uri.path();
-        if let Some(mut target) = path::retargeted(path, model) {
-            if let Some(query) = head.uri.query() {
-                target.push('?');
-                target.push_str(query);
-            }
-            return if set_path_and_query(&mut head.uri, target) { Retarget::Done } else { Retarget::No };
+        if let Some(target) = path::retargeted(path, model) {
+            return redirect(head, target);
         }
         // A cache is made for one model and of no use to another; vectors of two models cannot be compared.
         let in_body = self.asks(head).model == super::ModelIn::Body;
-        let bound = path.trim_end_matches('/').ends_with("/cachedContents") || path.ends_with("/embeddings");
+        let bound = is_of_cache(path) || path.ends_with("/embeddings");
         if in_body && !bound { Retarget::InBody } else { Retarget::No }
+    }
+
+    fn resolve(&self, head: &mut Parts, model: &str) -> Retarget {
+        if let Some(target) = path::resolved(head.uri.path(), model) {
+            return redirect(head, target);
+        }
+        match self.asks(head).model {
+            // A bare name is none to it.
+            super::ModelIn::Body if is_of_cache(head.uri.path()) && !model.contains('/') => {
+                Retarget::InBodyBehind("models/")
+            }
+            super::ModelIn::Body => Retarget::InBody,
+            _ => Retarget::No,
+        }
     }
 
     fn judge(&self, answer: &Answer<'_>) -> Verdict {

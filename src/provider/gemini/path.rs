@@ -22,6 +22,22 @@ struct Named<'a> {
     verb: &'a str,
 }
 
+impl Named<'_> {
+    /// The path that it stands in, for another model.
+    fn with(&self, path: &str, model: &str) -> Option<String> {
+        if model.is_empty() {
+            return None;
+        }
+        let bare = model.strip_prefix("models/").unwrap_or(model);
+        let (collection, name) = match bare.split_once('/') {
+            Some((collection, name)) if OF_MODELS.contains(&collection) => (collection, name),
+            _ => (MODELS, bare),
+        };
+        let (front, verb) = (&path[..self.start], self.verb);
+        Some(format!("{front}{collection}/{}:{verb}", segment(name)))
+    }
+}
+
 /// The path behind the base's own and behind the version: `/v1beta/models/m:verb` is `models/m:verb`.
 fn behind_version<'a>(path: &'a str, base: &str) -> &'a str {
     let path = path.strip_prefix(base).filter(|rest| rest.starts_with('/')).unwrap_or(path);
@@ -143,16 +159,13 @@ fn named(path: &str) -> Option<Named<'_>> {
 /// embedding models cannot be compared, and models of texts draw nothing (`predict`).
 pub(super) fn retargeted(path: &str, model: &str) -> Option<String> {
     let named = named(path)?;
-    if named.verb.contains("mbedContent") || named.verb.starts_with("predict") || model.is_empty() {
-        return None;
-    }
-    let bare = model.strip_prefix("models/").unwrap_or(model);
-    let (collection, name) = match bare.split_once('/') {
-        Some((collection, name)) if OF_MODELS.contains(&collection) => (collection, name),
-        _ => (MODELS, bare),
-    };
-    let (front, verb) = (&path[..named.start], named.verb);
-    Some(format!("{front}{collection}/{}:{verb}", segment(name)))
+    let bound = named.verb.contains("mbedContent") || named.verb.starts_with("predict");
+    if bound { None } else { named.with(path, model) }
+}
+
+/// The same for a model in the place of another name for it.
+pub(super) fn resolved(path: &str, model: &str) -> Option<String> {
+    named(path)?.with(path, model)
 }
 
 #[cfg(test)]

@@ -48,6 +48,17 @@ fn another_model_keeps_query_and_host() {
         assert_eq!(gemini.retarget(&mut unchanged, "b"), Retarget::No, "{path}");
         assert_eq!(unchanged.uri, path);
     }
+    // In the place of another name for it, it stands there too.
+    for (path, resolved, target) in [
+        ("/v1beta/cachedContents", Retarget::InBodyBehind("models/"), "/v1beta/cachedContents"),
+        ("/v1beta/openai/embeddings", Retarget::InBody, "/v1beta/openai/embeddings"),
+        ("/v1beta/models/a:embedContent", Retarget::Done, "/v1beta/models/b:embedContent"),
+        ("/v1beta/models/a:predict", Retarget::Done, "/v1beta/models/b:predict"),
+        ("/v1beta/files", Retarget::No, "/v1beta/files"),
+    ] {
+        let mut head = head(path);
+        assert_eq!((gemini.resolve(&mut head, "b"), head.uri.path()), (resolved, target), "{path}");
+    }
 }
 
 #[test]

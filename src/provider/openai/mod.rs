@@ -143,6 +143,13 @@ impl Provider for OpenAi {
         if !bound && self.asks(head).model == super::ModelIn::Body { Retarget::InBody } else { Retarget::No }
     }
 
+    fn resolve(&self, head: &mut Parts, model: &str) -> Retarget {
+        if let Some(target) = path::resolved(&head.uri, model) {
+            return if set_path_and_query(&mut head.uri, target) { Retarget::Done } else { Retarget::No };
+        }
+        if self.asks(head).model == super::ModelIn::Body { Retarget::InBody } else { Retarget::No }
+    }
+
     fn judge(&self, answer: &Answer<'_>) -> Verdict {
         if answer.status.is_success() || answer.status.is_informational() {
             return match Envelope::open_good(answer.body, answer.event) {

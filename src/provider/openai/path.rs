@@ -50,10 +50,13 @@ pub(super) fn asks<'a>(head: &'a Parts, base: &str) -> Asks<'a> {
 
 /// `/openai/deployments/{name}/…` for another deployment; `None` for other paths.
 pub(super) fn retargeted(uri: &Uri, model: &str) -> Option<String> {
-    let (before, _, after) = deployment(uri.path())?;
-    if model.is_empty() || after.trim_end_matches('/').ends_with("embeddings") {
-        return None;
-    }
+    let (_, _, after) = deployment(uri.path())?;
+    if after.trim_end_matches('/').ends_with("embeddings") { None } else { resolved(uri, model) }
+}
+
+/// The same for a model in the place of another name for it.
+pub(super) fn resolved(uri: &Uri, model: &str) -> Option<String> {
+    let (before, _, after) = deployment(uri.path()).filter(|_| !model.is_empty())?;
     let mut target = format!("{before}{}{after}", segment(model));
     if let Some(query) = uri.query() {
         target.push('?');

@@ -60,6 +60,11 @@ fn models_in_bodies_are_spliced_but_for_embeddings() {
     assert_eq!(openai.retarget(&mut head(Method::POST, "/v1/chat/completions"), "m"), Retarget::InBody);
     assert_eq!(openai.retarget(&mut head(Method::POST, "/v1/embeddings"), "m"), Retarget::No);
     assert_eq!(openai.retarget(&mut head(Method::GET, "/v1/models"), "m"), Retarget::No);
+    assert_eq!(openai.resolve(&mut head(Method::POST, "/v1/embeddings"), "m"), Retarget::InBody);
+    assert_eq!(openai.resolve(&mut head(Method::GET, "/v1/models"), "m"), Retarget::No);
+    let mut azure = head(Method::POST, "/openai/deployments/a/embeddings?api-version=1");
+    assert_eq!(openai.resolve(&mut azure, "b"), Retarget::Done);
+    assert_eq!(azure.uri, "/openai/deployments/b/embeddings?api-version=1");
 }
 
 #[test]

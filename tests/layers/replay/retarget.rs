@@ -39,6 +39,25 @@ async fn the_name_alone_changes_and_the_length_with_it() {
 }
 
 #[tokio::test]
+async fn a_body_becomes_another_as_often_as_it_is_sent() {
+    let mut first =
+        body_below(&layer(), post(chunks([r#"{"model":"a","#, r#""b":1}"#].map(Bytes::from)))).await.into_body();
+    let mut second = first.try_clone().unwrap();
+    assert!(second.rewrite(["other ", "words"].map(Bytes::from).to_vec()));
+    assert_eq!(second.size_hint().exact(), Some(11));
+    let mut third = second.try_clone().unwrap();
+    let mut fourth = third.try_clone().unwrap();
+    assert_eq!(all(&mut first).await.unwrap().concat(), br#"{"model":"a","b":1}"#);
+    assert!(second.reclaim());
+    assert_eq!(all(&mut second).await.unwrap(), ["other ", "words"]);
+    assert!(third.reclaim());
+    assert_eq!(all(&mut third).await.unwrap().concat(), b"other words");
+    assert!(fourth.rewrite(Vec::new()) && fourth.reclaim());
+    assert_eq!(fourth.size_hint().exact(), Some(0));
+    assert!(all(&mut fourth).await.unwrap().is_empty() && !fourth.rewrite(Vec::new()));
+}
+
+#[tokio::test]
 async fn the_place_is_found_late_where_nobody_looked_before() {
     let (feed, body) = Feed::new();
     let mut first = body_below(&ReplayLayer::default(), post(body)).await.into_body();

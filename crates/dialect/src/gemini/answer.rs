@@ -8,12 +8,12 @@ use serde_json::value::RawValue;
 use super::{
     args::{compact, no_args},
     by_call,
-    count::{Count, or_default, or_nothing},
+    count::{Count, logprob, or_default, or_nothing},
     fault::fault_in,
     names::Names,
     nonsense,
     sources::{Grounding, Said},
-    tools,
+    thinking, tools,
 };
 use crate::{Chosen, Conversation, Event, Fault, Finish, Kind, Likely, Text, Usage, exchange};
 
@@ -133,7 +133,7 @@ struct Top<'a> {
 struct Token<'a> {
     #[serde(borrow, default)]
     token: Text<'a>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "logprob")]
     log_probability: f64,
 }
 
@@ -161,7 +161,10 @@ const MOST_HELD: usize = 8 << 20;
 #[derive(Debug, Default)]
 pub struct Listener {
     one_call: bool,
+    /// Those of any model.
     names: Names,
+    /// The model that answers refuses tools beside a form: its answer is a call where both are asked for.
+    by_call: bool,
     beside_calls: bool,
     /// It is told where what is said was found.
     searches: bool,
@@ -198,7 +201,8 @@ impl Listener {
     pub fn of(conversation: &Conversation<'_>) -> Self {
         let beside_calls = tools::answers_beside_calls(conversation);
         let searches = tools::may_search(conversation);
-        Self { names: Names::of(conversation), beside_calls, searches, ..Self::new(conversation.one_call) }
+        let by_call = thinking::has_tools_or_form(&conversation.model);
+        Self { names: Names::of_any(conversation), by_call, beside_calls, searches, ..Self::new(conversation.one_call) }
     }
 
     fn candidate(&mut self, candidate: Candidate<'_>, say: &mut dyn FnMut(Event<'_>)) {
@@ -210,7 +214,8 @@ impl Listener {
             state.said.part();
             let Part { text, thought, thought_signature: signature, function_call, inline_data } = part;
             if let Some(FunctionCall { id, name, args }) = function_call {
-                if let Some((_, way)) = self.names.answer.as_ref().filter(|(answer, _)| **answer == *name) {
+                let answer = self.names.answer.as_ref().filter(|_| self.by_call);
+                if let Some((_, way)) = answer.filter(|(answer, _)| **answer == *name) {
                     if std::mem::replace(&mut state.answered, true) {
                         continue;
                     }
@@ -237,7 +242,8 @@ impl Listener {
                     state.formed = true;
                     state.held.clear();
                 }
-                if !thought && (self.names.answer.is_some() || self.beside_calls && !state.formed) {
+                let by_call = self.by_call && self.names.answer.is_some();
+                if !thought && (by_call || self.beside_calls && !state.formed) {
                     if state.held.len() < MOST_HELD {
                         state.held.push_str(&text);
                     }
@@ -277,6 +283,10 @@ impl Listener {
 }
 
 impl exchange::Listener for Listener {
+    fn answers(&mut self, model: &str) {
+        self.by_call = thinking::has_tools_or_form(model);
+    }
+
     fn hear(&mut self, json: &[u8], say: &mut dyn FnMut(Event<'_>)) -> Result<(), Fault> {
         // Not of Gemini's own; whether all came is asked at the end.
         if json.trim_ascii() == b"[DONE]" {

@@ -6,7 +6,7 @@ use std::{borrow::Cow, collections::HashMap};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{schema, thinking};
+use super::schema;
 use crate::{Conversation, Format, ToolChoice, tree::Tree};
 
 /// What it is called, where no tool has that name.
@@ -30,7 +30,7 @@ const TEXT: &str = "json";
 /// Arguments of which one is a text.
 const OF_TEXT: &str = r#"{"type":"object","properties":{"json":{"type":"string","description":"The whole answer: one JSON object, as text."}},"required":["json"]}"#;
 
-/// How the answer is a call; `None` where it is none.
+/// How the answer is a call of a model that refuses tools beside a form; `None` where it is none.
 pub(super) fn way(conversation: &Conversation<'_>) -> Option<Way> {
     #[derive(Deserialize)]
     struct Root<'a> {
@@ -39,9 +39,9 @@ pub(super) fn way(conversation: &Conversation<'_>) -> Option<Way> {
         #[serde(rename = "$ref", borrow)]
         elsewhere: Option<&'a RawValue>,
     }
-    let Conversation { model, tools, tool_choice, format, .. } = conversation;
+    let Conversation { tools, tool_choice, format, .. } = conversation;
     let may = matches!(tool_choice, ToolChoice::Unset | ToolChoice::May(_));
-    if !may || tools.is_empty() || !thinking::has_tools_or_form(model) {
+    if !may || tools.is_empty() {
         return None;
     }
     match format {

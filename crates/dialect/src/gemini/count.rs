@@ -1,4 +1,5 @@
-//! What an answer says that it cost, as far as it can be read: no answer is lost over a count.
+//! What an answer says in numbers beside itself (what it cost, how likely it was), as far as it can be read: no answer is
+//! lost over a number.
 
 use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
@@ -31,4 +32,13 @@ where
     D: Deserializer<'de>,
 {
     Ok(serde_json::from_str(<&RawValue>::deserialize(deserializer)?.get()).unwrap_or_default())
+}
+
+/// The logarithm of a probability that is none, as `OpenAI` has it.
+const NEVER: f64 = -9_999.0;
+
+/// How likely a token was; least of all where that is no number (`"-Infinity"`, `null`), or one that is too large.
+pub(super) fn logprob<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let written = <&RawValue>::deserialize(deserializer)?.get().trim_matches('"');
+    Ok(written.parse().ok().filter(|number: &f64| number.is_finite()).unwrap_or(NEVER))
 }

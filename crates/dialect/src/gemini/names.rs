@@ -5,7 +5,10 @@ use std::{
     collections::{HashMap, HashSet},
 };
 
-use super::by_call::{self, ANSWER, Way};
+use super::{
+    by_call::{self, ANSWER, Way},
+    thinking,
+};
 use crate::{Conversation, Part};
 
 /// A longer name is refused.
@@ -21,9 +24,19 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// Those that its own model is told.
     pub(super) fn of(conversation: &Conversation<'_>) -> Self {
+        let by_call = thinking::has_tools_or_form(&conversation.model);
+        Self::with(conversation, by_call.then(|| by_call::way(conversation)).flatten())
+    }
+
+    /// The same for whichever model answers.
+    pub(super) fn of_any(conversation: &Conversation<'_>) -> Self {
+        Self::with(conversation, by_call::way(conversation))
+    }
+
+    fn with(conversation: &Conversation<'_>, way: Option<Way>) -> Self {
         let mut names = Self::default();
-        let way = by_call::way(conversation);
         if way.is_none() && all(conversation).all(is_taken) {
             return names;
         }

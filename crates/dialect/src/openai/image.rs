@@ -37,11 +37,12 @@ const ASPECTS: [(u32, u32, &str); 10] = [
     (21, 9, "21:9"),
 ];
 
-/// Reads a request for images, and what of it was not needed.
+/// Reads a request for images, and what of it was not needed. What can be had depends on the model: `named` may put one in
+/// the place of another name for it.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn drawing(body: &[u8], strict: bool) -> Result<(Drawing<'_>, Ignored), Fault> {
+pub fn drawing(body: &[u8], strict: bool, named: impl FnOnce(&mut Text<'_>)) -> Result<(Drawing<'_>, Ignored), Fault> {
     let mut asked = Drawing { count: 1, ..Drawing::default() };
     let mut ignored = Ignored::default();
     let mut size = None;
@@ -58,6 +59,7 @@ pub fn drawing(body: &[u8], strict: bool) -> Result<(Drawing<'_>, Ignored), Faul
     if asked.model.trim().is_empty() {
         return Err(Fault::invalid("you must provide a model").at("model"));
     }
+    named(&mut asked.model);
     if asked.prompt.trim().is_empty() {
         return Err(Fault::invalid("prompt is missing").at("prompt"));
     }
@@ -146,7 +148,7 @@ mod tests {
 
     fn with(model: &str, fields: &str) -> Result<Canvas, Option<String>> {
         let body = format!(r#"{{"model":"{model}","prompt":"p"{fields}}}"#);
-        drawing(body.as_bytes(), true).map(|(asked, _)| asked.canvas).map_err(|fault| fault.param)
+        drawing(body.as_bytes(), true, |_| {}).map(|(asked, _)| asked.canvas).map_err(|fault| fault.param)
     }
 
     #[test]
@@ -183,8 +185,9 @@ mod tests {
             assert_eq!(with("m", fields).unwrap_err().as_deref(), Some(place), "{fields}");
         }
         assert!(with("m", r#","quality":"auto","response_format":"b64_json","user":"u","n":2"#).is_ok());
-        assert_eq!(drawing(br#"{"model":"m"}"#, true).unwrap_err().param.as_deref(), Some("prompt"));
-        let loose = drawing(br#"{"model":"imagen","prompt":"p","size":"5x1","style":"vivid"}"#, false).unwrap().1;
+        assert_eq!(drawing(br#"{"model":"m"}"#, true, |_| {}).unwrap_err().param.as_deref(), Some("prompt"));
+        let loose =
+            drawing(br#"{"model":"imagen","prompt":"p","size":"5x1","style":"vivid"}"#, false, |_| {}).unwrap().1;
         assert_eq!(loose.listed().as_deref(), Some("style, size"));
     }
 }

@@ -121,6 +121,28 @@ fn several_answers_and_images() {
     );
 }
 
+/// What cannot be is written in ways that are no numbers, and no answer is lost over it.
+#[test]
+fn what_was_never_likely_is_as_that_provider_writes_it() {
+    for (never, expected) in [
+        ("\"-Infinity\"", -9_999.0),
+        ("null", -9_999.0),
+        ("-1e400", -9_999.0),
+        ("\"NaN\"", -9_999.0),
+        ("\"-2.5\"", -2.5),
+    ] {
+        let token = format!(r#"{{"token":"Hi","logProbability":{never}}}"#);
+        let answer = format!(
+            r#"{{"candidates":[{{"content":{{"parts":[{{"text":"Hi"}}]}},"finishReason":"STOP","logprobsResult":
+            {{"chosenCandidates":[{token}],"topCandidates":[{{"candidates":[{token}]}}]}}}}]}}"#
+        );
+        let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape(false)));
+        let told: Value = serde_json::from_slice(&exchange.whole(answer.as_bytes()).unwrap()).unwrap();
+        let told = &told["choices"][0]["logprobs"]["content"][0];
+        assert_eq!((&told["logprob"], &told["top_logprobs"][0]["logprob"]), (&json!(expected), &json!(expected)));
+    }
+}
+
 #[test]
 fn how_likely_it_was() {
     let mut answer = candidate(json!([{ "text": "Hi" }]), "STOP");
@@ -229,6 +251,25 @@ fn an_answer_by_call_is_a_text() {
     assert_eq!(answered["message"].get("tool_calls"), None);
     let called = said(json!([call("f")]));
     assert_eq!((&called["message"]["content"], &called["finish_reason"]), (&Value::Null, &json!("tool_calls")));
+}
+
+/// Another model than the first may answer: how it gives the answer is its own matter.
+#[test]
+fn an_answer_is_heard_as_its_own_model_gives_it() {
+    let call = json!({ "functionCall": { "name": "final_answer", "args": { "a": 1 } } });
+    let said = |first: &str, then: &str, parts: &[Value]| {
+        let listener = || {
+            let mut listener = listener(first);
+            keypool_dialect::Listener::answers(&mut listener, then);
+            listener
+        };
+        content_of(listener, parts, "STOP")
+    };
+    let words = [json!({ "text": "{\"a\"" }), json!({ "text": ":1}" })];
+    for (first, then) in [("gemini-3.8-flash", "gemini-2.5-flash"), ("gemini-2.5-pro", "models/gemini-2.5-flash")] {
+        assert_eq!(said(first, then, &[json!({ "text": "Here:" }), call.clone()]), json!("{\"a\":1}"), "{first}");
+    }
+    assert_eq!(said("gemini-2.5-flash", "gemini-3.8-flash", &words), json!("{\"a\":1}"));
 }
 
 /// Some that stand in front of the upstream end its streams as others' end.

@@ -1,7 +1,7 @@
 //! Sound: words spoken, and spoken words written down.
 
 use bytes::Bytes;
-use keypool_dialect::{Caller, Exchange, Fault, Form, Shape, gemini, openai::Audio};
+use keypool_dialect::{Caller, Exchange, Fault, Form, Kind, Shape, gemini, openai::Audio};
 use serde_json::{Value, json};
 
 use crate::support::{asked, data, events, shape};
@@ -187,4 +187,44 @@ fn a_type_goes_up_under_the_name_that_the_upstream_documents() {
         let wire = heard(Audio::Transcription, &form(&[("model", "m")], Some((name, said)))).unwrap();
         assert_eq!(wire["contents"][0]["parts"][0]["inlineData"]["mimeType"], expected, "{said}");
     }
+}
+
+/// What was blocked or cut, of which the dialect has no word in an answer.
+#[test]
+fn what_was_blocked_or_cut_is_no_answer() {
+    let finished =
+        |parts: Value, why: &str| json!({ "candidates": [{ "content": { "parts": parts }, "finishReason": why }] });
+    let sound = json!([{ "inlineData": { "mimeType": "audio/L16;rate=24000", "data": "AQIDBA==" } }]);
+    let words = json!([{ "text": "Hello" }]);
+    let blocked = json!({ "promptFeedback": { "blockReason": "PROHIBITED_CONTENT" } });
+    for (answer, expected) in [
+        (blocked, (Kind::Filtered, "content_policy_violation")),
+        (finished(json!([]), "SAFETY"), (Kind::Filtered, "content_policy_violation")),
+        (finished(words.clone(), "SAFETY"), (Kind::Filtered, "content_policy_violation")),
+        (finished(words.clone(), "MAX_TOKENS"), (Kind::TooLong, "context_length_exceeded")),
+        (finished(sound.clone(), "RECITATION"), (Kind::Filtered, "content_policy_violation")),
+        (finished(sound.clone(), "MAX_TOKENS"), (Kind::TooLong, "context_length_exceeded")),
+    ] {
+        for (audio, param) in [(Audio::Speech, "input"), (Audio::Transcription, "file"), (Audio::Translation, "file")] {
+            let fault = answered(audio, Form::Object, &answer).unwrap_err();
+            assert_eq!((fault.kind, fault.param.as_deref()), (expected.0, Some(param)), "{audio:?} {answer}");
+            let refused = audio.refused(&fault);
+            let code = serde_json::from_slice::<Value>(&refused.body).unwrap()["error"]["code"].clone();
+            assert_eq!((refused.status.as_u16(), code), (400, json!(expected.1)));
+        }
+        let mut exchange =
+            Exchange::new(Box::new(gemini::Listener::new(false)), Audio::Transcription.voice(shape(true)));
+        let mut out = Vec::new();
+        exchange.hear(Bytes::from(events(std::slice::from_ref(&answer))), &mut out);
+        exchange.end(&mut out);
+        let said = data(std::str::from_utf8(&out).unwrap());
+        let last: Value = serde_json::from_str(said.last().unwrap()).unwrap();
+        assert_eq!(last["error"]["code"], expected.1, "{answer}: {said:?}");
+        // Before anything of it was told, its head can say so.
+        let nothing = said.len() == 1 && !answer.to_string().contains("inlineData");
+        assert_eq!(exchange.stillborn().is_some(), nothing, "{answer}");
+    }
+    // Nothing was spoken.
+    let (said, _) = answered(Audio::Transcription, Form::Bare, &finished(json!([]), "STOP")).unwrap();
+    assert_eq!(said, b"\n");
 }

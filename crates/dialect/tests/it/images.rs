@@ -10,7 +10,7 @@ use crate::support::{asked, whole};
 
 fn wire(body: &Value, count: u32) -> Value {
     let body = body.to_string();
-    let (asked, _) = openai::drawing(body.as_bytes(), true).unwrap();
+    let (asked, _) = openai::drawing(body.as_bytes(), true, |_| {}).unwrap();
     serde_json::from_slice(&gemini::drawing(&asked, count).unwrap().concat()).unwrap()
 }
 

@@ -112,11 +112,11 @@ impl Fetcher {
         Self { resolve: Arc::new(resolve), is_allowed, tls: Arc::default(), places }
     }
 
-    /// Puts what stands elsewhere into a conversation.
+    /// Puts what stands elsewhere into a conversation; what was put there.
     ///
     /// # Errors
     /// A fault that names the field whose image did not come, and not why.
-    pub async fn bring(&self, conversation: &mut Conversation<'_>) -> Result<(), Fault> {
+    pub async fn bring(&self, conversation: &mut Conversation<'_>) -> Result<Vec<(&'static str, Bytes)>, Fault> {
         let far: Vec<(String, String)> =
             conversation.far().map(|far| (far.url.to_string(), far.place.clone())).collect();
         if far.len() > MOST_IMAGES {
@@ -134,8 +134,8 @@ impl Fetcher {
             left -= bytes.len();
             near.push((kind, bytes));
         }
-        conversation.bring(near);
-        Ok(())
+        conversation.bring(near.iter().cloned());
+        Ok(near)
     }
 
     /// An image of at most `most` bytes, and its type.

@@ -108,7 +108,7 @@ impl Socket {
     }
 
     /// Its first message, which is taken.
-    async fn set_up(&mut self, setup: &str) {
+    pub(crate) async fn set_up(&mut self, setup: &str) {
         self.say(1, setup).await;
         assert_eq!(self.hear().await.unwrap(), (1, r#"{"setupComplete":{}}"#.to_owned()));
     }

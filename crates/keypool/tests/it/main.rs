@@ -33,6 +33,7 @@ mod exits;
 mod explain;
 mod exposition;
 #[cfg(unix)]
+mod fitting;
 mod flags;
 mod following;
 mod forecast;

@@ -1,6 +1,6 @@
 //! Images and sound in `OpenAI`'s dialect, over the whole way: gateway, stack, simulator.
 
-use gemini_sim::{AnswerText, GeminiSim};
+use gemini_sim::{AnswerText, Fault, Finish, GeminiSim, Rule};
 use http::{Request, StatusCode};
 use keypool::{fetch::Fetcher, gateway::token::PLACEHOLDER};
 use serde_json::{Value, json};
@@ -130,4 +130,20 @@ async fn recordings_are_written_down() {
     assert_eq!((&done["type"], &done["text"]), (&json!("transcript.text.done"), &json!("Good day.")));
     let refused = upload(&served, path, &[("model", "gemini-2.5-flash"), ("response_format", "srt")]).await;
     assert_eq!((refused.status.as_u16(), &refused.json()["error"]["param"]), (400, &json!("response_format")));
+}
+
+#[tokio::test]
+async fn what_was_blocked_or_cut_is_said_and_no_silence() {
+    for (reason, code) in [("SAFETY", "content_policy_violation"), ("MAX_TOKENS", "context_length_exceeded")] {
+        let finish = Rule::new(Fault::Finish(Finish::Reason(reason.into())));
+        let sim = GeminiSim::builder().key(ONE).script([finish]).start().await.unwrap();
+        let served = served(&sim).await;
+        let body = json!({ "model": "gemini-3.8-flash-tts", "input": "Hi.", "voice": "alloy" });
+        let spoken = post(&served, "/v1/audio/speech", &body).await;
+        assert_eq!((spoken.status.as_u16(), &spoken.json()["error"]["code"]), (400, &json!(code)), "{spoken:?}");
+        for path in ["/v1/audio/transcriptions", "/v1/audio/translations"] {
+            let heard = upload(&served, path, &[("model", "gemini-2.5-flash")]).await;
+            assert_eq!((heard.status.as_u16(), &heard.json()["error"]["code"]), (400, &json!(code)), "{heard:?}");
+        }
+    }
 }

@@ -2,18 +2,23 @@
 
 use serde_json::{Value, json};
 
-use crate::{Event, Fault, Form, Shape, Usage, Voice, openai};
+use super::cut;
+use crate::{Event, Fault, Finish, Form, Shape, Usage, Voice, openai};
 
 /// Gathers a transcript.
 pub(super) struct Transcript {
     form: Form,
     text: String,
     usage: Usage,
+    why: Option<Finish>,
 }
+
+/// What it is made of, and where that stands in a request.
+const OF: (&str, &str) = ("recording", "file");
 
 impl Transcript {
     pub(super) fn new(shape: &Shape) -> Self {
-        Self { form: shape.form, text: String::new(), usage: Usage::default() }
+        Self { form: shape.form, text: String::new(), usage: Usage::default(), why: None }
     }
 }
 
@@ -34,8 +39,13 @@ impl Voice for Transcript {
         match event {
             Event::Text { choice: 0, text } => self.text.push_str(&text),
             Event::Usage(usage) => self.usage = usage,
+            Event::Finish { choice: 0, why } => self.why = Some(why),
             _ => {}
         }
+    }
+
+    fn refuses(&self) -> Option<Fault> {
+        cut(self.why, OF)
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
@@ -64,6 +74,7 @@ impl Voice for Transcript {
 pub(super) struct Events {
     text: String,
     usage: Usage,
+    why: Option<Finish>,
 }
 
 fn write(value: &Value, out: &mut Vec<u8>) {
@@ -78,8 +89,13 @@ impl Voice for Events {
                 write(&json!({ "type": "transcript.text.delta", "delta": &*text }), out);
             }
             Event::Usage(usage) => self.usage = usage,
+            Event::Finish { choice: 0, why } => self.why = Some(why),
             _ => {}
         }
+    }
+
+    fn refuses(&self) -> Option<Fault> {
+        cut(self.why, OF)
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {

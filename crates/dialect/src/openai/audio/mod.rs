@@ -6,7 +6,7 @@ mod speaking;
 mod spoken;
 
 use super::OpenAi;
-use crate::{Asked, Caller, Fault, Model, Refused, Shape, Voice};
+use crate::{Asked, Caller, Fault, Finish, Kind, Model, Refused, Shape, Voice};
 
 /// The dialect's calls about sound. Errors and models are those of [`OpenAi`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,5 +46,22 @@ impl Caller for Audio {
 
     fn model(&self, model: &Model) -> String {
         OpenAi.model(model)
+    }
+}
+
+/// Why an answer that ended so is none: these calls have no word for one that was cut, and their clients would take what
+/// came for all of it.
+fn cut(why: Option<Finish>, (what, param): (&str, &str)) -> Option<Fault> {
+    match why? {
+        Finish::Filtered => {
+            let why = format!("the provider would not answer, or not to the end: the {what} may be against its rules");
+            Some(Fault::new(Kind::Filtered, why).at(param))
+        }
+        Finish::Length => {
+            let why =
+                format!("the answer was cut at the model's limit: the {what} is too long for one, send it in pieces");
+            Some(Fault::new(Kind::TooLong, why).at(param))
+        }
+        Finish::Stop | Finish::Calls => None,
     }
 }

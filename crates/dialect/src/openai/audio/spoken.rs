@@ -2,7 +2,8 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use crate::{Event, Fault, Form, Shape, Voice, openai};
+use super::cut;
+use crate::{Event, Fault, Finish, Form, Shape, Voice, openai};
 
 /// What is said of sound that names no rate, in Hz.
 const USUAL_RATE: u32 = 24_000;
@@ -12,23 +13,35 @@ pub(super) struct Sound {
     form: Form,
     rate: u32,
     samples: Vec<u8>,
+    why: Option<Finish>,
 }
 
 impl Sound {
     pub(super) fn new(shape: &Shape) -> Self {
-        Self { form: shape.form, rate: USUAL_RATE, samples: Vec::new() }
+        Self { form: shape.form, rate: USUAL_RATE, samples: Vec::new(), why: None }
     }
 }
 
 impl Voice for Sound {
     fn say(&mut self, event: Event<'_>, _: &mut Vec<u8>) {
-        let Event::Blob { choice: 0, mime, data } = event else { return };
+        let (mime, data) = match event {
+            Event::Blob { choice: 0, mime, data } => (mime, data),
+            Event::Finish { choice: 0, why } => {
+                self.why = Some(why);
+                return;
+            }
+            _ => return,
+        };
         if let Some(rate) = mime.split(';').find_map(|part| part.trim().strip_prefix("rate=")?.parse().ok()) {
             self.rate = rate;
         }
         let Ok(bytes) = STANDARD.decode(data.as_bytes()) else { return };
         // Some models give the head along with it.
         self.samples.extend_from_slice(without_head(&bytes));
+    }
+
+    fn refuses(&self) -> Option<Fault> {
+        cut(self.why, ("input", "input"))
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {

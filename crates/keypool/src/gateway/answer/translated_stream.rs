@@ -9,10 +9,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, response::Parts};
 use http_body::{Body, Frame};
 use keypool_dialect::{Exchange, Fault};
-use tower_keypool::{BoxError, KeyMask, StreamEnd};
+use tower_keypool::{BoxError, KeyMask, ServedBy, StreamEnd};
 
 use super::{parting::Parting, unpacked::Unpacked};
 
@@ -74,14 +74,22 @@ impl<B> Telling<B> {
     }
 }
 
+/// Another model than the first may: they tell some things in other ways.
+fn say_who_answers(exchange: &mut Exchange, head: &Parts) {
+    if let Some(model) = head.extensions.get::<ServedBy>().and_then(ServedBy::used_model) {
+        exchange.answers(model);
+    }
+}
+
 impl<B> Telling<B>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
     /// Of an answer that is here.
-    pub(in crate::gateway) fn of(answer: Response<B>, exchange: Exchange, parting: Parting) -> Self {
+    pub(in crate::gateway) fn of(answer: Response<B>, mut exchange: Exchange, parting: Parting) -> Self {
         let (mut head, body) = answer.into_parts();
+        say_who_answers(&mut exchange, &head);
         let mask = head.extensions.remove();
         let body = Box::pin(Unpacked::of(&head, body));
         Self { mask, ..Self::new(Source::Here(body), exchange, parting) }
@@ -166,6 +174,7 @@ where
                 let head = match ready!(answer.as_mut().poll(cx)) {
                     Ok(response) => {
                         let (mut head, body) = response.into_parts();
+                        say_who_answers(exchange, &head);
                         *mask = head.extensions.remove();
                         *source = Source::Here(Box::pin(Unpacked::of(&head, body)));
                         Response::from_parts(head, ())

@@ -9,6 +9,7 @@ pub(in crate::gateway) mod inventory;
 pub(in crate::gateway) mod page;
 mod place;
 mod reading;
+pub(in crate::gateway) mod renamed;
 pub mod resource;
 pub(in crate::gateway) mod results;
 pub(in crate::gateway) mod send;

@@ -24,8 +24,10 @@ use crate::{
         connection::pace::Arriving,
         dialect::{Dialect, Refusal},
         forward::{
+            affinity,
             belongings::Belongings,
             catalogue::{Shelves, Unheard},
+            renamed,
             resource::{self, Coming, Listening, Overheard, Sought, Target, Unknown, Unlisted},
             send,
             upload::{self, Chunk, Heading, Passage},
@@ -76,6 +78,25 @@ impl<S> Gateway<S> {
         let alone = self.tenants.is_alone();
         let (stack, aliases) = (&setup.stack, &setup.aliases);
         Quarter { stack, belongings: &self.own, aliases, unknown: setup.unknown, alone }
+    }
+
+    /// The body of a request that goes on to its own pool as it is.
+    ///
+    /// # Errors
+    /// Where it takes a longer look to find its course.
+    pub(super) fn at_once(
+        &self,
+        setup: &Setup<S>,
+        tenant: &Tenant,
+        parts: &mut Parts,
+        body: Arriving,
+    ) -> Result<Outgoing, Coming> {
+        if renamed::may_name_within(&setup.aliases, parts) {
+            return Err(body.into());
+        }
+        let body = resource::at_once(&self.own.resources, (tenant, self.tenants.is_alone()), parts, body)?;
+        affinity::follow(parts, &body);
+        Ok(body)
     }
 
     /// What knows the models of its own provider, where a request asks for them.
@@ -147,6 +168,14 @@ where
         let Sought { target, body, broken } = match sought {
             Ok(sought) => sought,
             Err(refusal) => return refused(refusal),
+        };
+        let body = if renamed::may_name_within(self.aliases, parts) {
+            match renamed::resolved(self.aliases, parts, body, &broken).await {
+                Ok(body) => body,
+                Err(refusal) => return refused(refusal),
+            }
+        } else {
+            body
         };
         let mut way = OverStack { body, listening: None, broken: Some((broken, resource::LATE)) };
         match target {

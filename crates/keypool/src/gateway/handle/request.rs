@@ -26,9 +26,9 @@ use crate::{
         connection::pace::Arriving,
         dialect::Dialect,
         forward::{
-            affinity::{self, By, Numbers},
+            affinity::{By, Numbers},
             head::Tidy,
-            resource::{self, Unknown},
+            resource::Unknown,
             results,
             upload::Passage,
             wishes::Wish,
@@ -234,6 +234,7 @@ where
                 traffic: Arc::clone(&gateway.traffic),
                 dialect: *dialect,
                 own: met,
+                aliases: turn.setup.aliases.clone(),
                 others: gateway.others.all(),
                 home,
                 only: named,
@@ -275,19 +276,13 @@ where
                     Err(body) => Course::through(Outgoing::Came(body)),
                 }
             }
-            _ => {
-                match resource::at_once(&gateway.own.resources, (&tenant, gateway.tenants.is_alone()), &mut parts, body)
-                {
-                    Ok(body) => {
-                        affinity::follow(&mut parts, &body);
-                        Course::through(body)
-                    }
-                    Err(coming) => {
-                        let quarter = gateway.quarter(&turn.setup);
-                        Box::pin(quarter.course(&tenant, &mut parts, coming)).await
-                    }
+            _ => match gateway.at_once(&turn.setup, &tenant, &mut parts, body) {
+                Ok(body) => Course::through(body),
+                Err(coming) => {
+                    let quarter = gateway.quarter(&turn.setup);
+                    Box::pin(quarter.course(&tenant, &mut parts, coming)).await
                 }
-            }
+            },
         };
         let OverStack { body, listening, broken } = match course {
             Course::On(way) => way,

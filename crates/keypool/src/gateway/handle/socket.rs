@@ -51,7 +51,7 @@ impl<S> Gateway<S> {
                 Opened::Refused(NO_SOCKET_HERE)
             }
             Some(live) if live::begins_with_setup(parts.uri.path()) => {
-                let records = (self.own.resources.clone(), self.tenants.is_alone());
+                let records = (self.own.resources.clone(), self.tenants.is_alone(), setup.aliases.clone());
                 live.begin((parts, place), opening, records, &self.pipes)
             }
             // Nobody reads what its messages name.

@@ -228,9 +228,37 @@ pub(super) fn closing(code: u16, reason: &str) -> Vec<u8> {
     frame
 }
 
+/// A message of a client's. Its mask changes nothing: it is there because one must be.
+pub(super) fn asking(text: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x81];
+    match (u8::try_from(text.len()), u16::try_from(text.len())) {
+        (Ok(short @ 0..126), _) => frame.push(0x80 | short),
+        (_, Ok(middle)) => {
+            frame.push(0xfe);
+            frame.extend(middle.to_be_bytes());
+        }
+        _ => {
+            frame.push(0xff);
+            frame.extend((text.len() as u64).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(text);
+    frame
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_asked_is_heard_whatever_its_length() {
+        for length in [0, 1, 125, 126, 127, 0xffff, 0x1_0000] {
+            let (text, mut heard) = (vec![b'x'; length], Vec::new());
+            Frames::new(1 << 20, |_| false).pass(&asking(&text), |said| heard.push(said));
+            assert_eq!(heard, [Said::Data(text)], "{length}");
+        }
+    }
 
     fn frame(first: u8, masked: bool, inside: &[u8]) -> Vec<u8> {
         let mut frame = vec![first];

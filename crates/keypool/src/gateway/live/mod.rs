@@ -40,6 +40,7 @@ use crate::{
     client::{InPlaceOfKey, SocketBody, Sockets},
     gateway::{
         admit::{account::Account, tenant::Tenant},
+        aliases::Aliases,
         connection::places::Place,
         dialect::Refusal,
         forward::resource::Resources,
@@ -182,7 +183,7 @@ impl Live {
         &self,
         (mut parts, connection): (Parts, Option<Arc<Place>>),
         opening: Opening,
-        (resources, alone): (Resources, bool),
+        (resources, alone, aliases): (Resources, bool, Aliases),
         pipes: &Arc<Pipes>,
     ) -> Opened {
         let (client, place) = match self.admit(&mut parts) {
@@ -195,7 +196,8 @@ impl Live {
         parts.headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
         let gone = opening.tenant.gone();
         let ending = pipes.ending();
-        let session = session::carry(self.clone(), client, Beginning { parts, opening, resources, alone, ending });
+        let session =
+            session::carry(self.clone(), client, Beginning { parts, opening, resources, alone, aliases, ending });
         pipes.spawn(session, (place, connection), gone);
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

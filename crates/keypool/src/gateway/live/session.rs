@@ -22,7 +22,7 @@ use tower_keypool::{Error, KeyPool, Lease, ServedBy};
 
 use super::{
     KeyBody, Live, Opening, Told,
-    frames::{Frames, Said, closing},
+    frames::{Frames, Said, asking, closing},
     greet::{self, greeting},
     mask::Blot,
     over,
@@ -37,6 +37,7 @@ use crate::gateway::{
         capability::hash_of,
         tenant::{MODEL, Tenant},
     },
+    aliases::Aliases,
     dialect::Refusal,
     forward::resource::{self, NOT_HERE, Resources, named_in},
 };
@@ -71,7 +72,7 @@ fn code_of(status: StatusCode) -> u16 {
 
 /// The first message.
 struct First {
-    /// As it came.
+    /// As it came, but for another name of its model.
     raw: Vec<u8>,
     /// What came behind it, to be passed on.
     behind: Vec<u8>,
@@ -90,6 +91,8 @@ pub(super) struct Beginning {
     pub(super) resources: Resources,
     /// There is no other tenant.
     pub(super) alone: bool,
+    /// Other names of models.
+    pub(super) aliases: Aliases,
     /// Told when the gateway goes.
     pub(super) ending: watch::Receiver<bool>,
 }
@@ -169,7 +172,14 @@ async fn first(client: &mut TokioIo<Upgraded>, beginning: &Beginning) -> Option<
     };
     let mut more = Vec::new();
     frames.pass(&behind, |one| more.push(one));
-    Some(read_first(&text, beginning).map(|(model, names)| First { raw, behind, model, names, more, frames }))
+    Some(read_first(&text, beginning).map(|(model, names)| {
+        let real = model.as_deref().and_then(|model| beginning.aliases.first(model));
+        let (raw, model) = match (beginning.aliases.resolved_in(&text), real) {
+            (Some(text), Some(real)) => (asking(&text), Some(real.to_string())),
+            _ => (raw, model),
+        };
+        First { raw, behind, model, names, more, frames }
+    }))
 }
 
 /// The model that the first message is for, and what it names.

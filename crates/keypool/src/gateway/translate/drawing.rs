@@ -19,9 +19,10 @@ where
 {
     /// All images that were asked for, one request after the other: who wants ten waits, and has no ten keys at work.
     pub(super) async fn draw(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
-        let (asked, mut ignored) = openai::drawing(&bytes, self.strict)?;
+        let mut requested = String::new();
+        let (asked, mut ignored) = openai::drawing(&bytes, self.strict, |model| requested = self.resolve(model))?;
         self.mask(&mut ignored);
-        self.may_use(&asked.model)?;
+        self.may_use(&requested)?;
         let way = self.way_to_model(&asked.model).await?;
         let (mut all, mut served_by) = (Drawn::default(), None);
         let mut left = asked.count;

@@ -97,6 +97,9 @@ where
             None => (self.own.dialect(), self.stack.clone()),
             Some(other) => (other.dialect, other.stack.clone()),
         };
+        if let Some(other) = &other {
+            self.aliases = other.aliases.clone();
+        }
         let compatible = is_handed_on && dialect == Dialect::Gemini && (other.is_none() || self.only);
         if dialect != self.dialect && dialect != Dialect::Gemini {
             let why = "model: nothing is translated for its provider; ask in that one's own dialect";
@@ -160,7 +163,13 @@ where
         body: Option<Handed>,
     ) -> Result<Answered<B>, Failed> {
         let packed = matches!(body, Some(Handed::Packed(_)));
-        let bytes = body.map(|(Handed::Read(bytes) | Handed::Packed(bytes))| bytes);
+        let bytes = body.map(|handed| match handed {
+            // The stack looks for no model in a form.
+            Handed::Read(form) if form.starts_with(b"--") => {
+                self.aliases.resolved_in_form(&form).map_or(form, Bytes::from)
+            }
+            Handed::Read(bytes) | Handed::Packed(bytes) => bytes,
+        });
         let target = match parts.uri.query() {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),

@@ -19,9 +19,10 @@ where
 {
     /// Vectors of all texts, in as many requests as that takes.
     pub(super) async fn embed(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
-        let (asked, mut ignored) = openai::embedding(&bytes, self.strict)?;
+        let (mut asked, mut ignored) = openai::embedding(&bytes, self.strict)?;
         self.mask(&mut ignored);
         self.may_use(&asked.model)?;
+        let requested = self.resolve(&mut asked.model);
         let way = self.way_to_model(&asked.model).await?;
         let path = gemini::path_of(&asked.model, ":batchEmbedContents").ok_or_else(bad_model)?;
         let mut all = Embedded::default();
@@ -51,6 +52,7 @@ where
             self.wish.another();
             (served_by, left) = (by, others);
         }
+        asked.model = requested.into();
         Ok(answer(self.answers.until_sent(openai::vectors(&asked, &all)), served_by, &ignored))
     }
 

@@ -3,9 +3,11 @@
 pub(in crate::gateway) mod answers;
 mod asked;
 mod catalogue;
+mod counting;
 mod drawing;
 mod elsewhere;
 mod embedding;
+mod fitted;
 pub(in crate::gateway) mod holdings;
 mod ignored;
 pub(in crate::gateway) mod kept;
@@ -13,18 +15,19 @@ mod packed;
 pub(in crate::gateway) mod recall;
 mod refusal;
 pub(in crate::gateway) mod room;
+mod telling;
 mod upstream;
 pub(in crate::gateway) mod usage_wish;
 
 pub(in crate::gateway) use asked::can_be_read;
 
-use std::{pin::Pin, sync::Arc, time::Duration, time::UNIX_EPOCH};
+use std::{pin::Pin, sync::Arc, time::UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::Full;
-use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kind, Shape, gemini};
+use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kind, Shape, Text, gemini};
 use tower::Service;
 use tower_keypool::{BoxError, Clock, Demand, Error, KeyMask, KeyPool, ServedBy};
 
@@ -32,6 +35,7 @@ use self::{
     answers::Answers,
     asked::{Unread, read, request},
     elsewhere::{Handed, Onward, hinted},
+    fitted::Fitted,
     holdings::{Holdings, Named},
     recall::Memory,
     refusal::{Failed, bad_model, mask, refused, unread, upstream_fault},
@@ -43,12 +47,8 @@ use crate::{
     fetch::Fetcher,
     gateway::{
         admit::tenant::{NOT_THIS_MODEL, Tenant},
-        answer::{
-            body::Said,
-            parting::Farewell,
-            translated_stream::{Awaited, Missed, Telling},
-            unpacked::Unpacked,
-        },
+        aliases::Aliases,
+        answer::{body::Said, parting::Farewell, unpacked::Unpacked},
         connection::pace::Arriving,
         dialect::Dialect,
         forward::{
@@ -62,14 +62,6 @@ use crate::{
     outgoing::Outgoing,
     status::{Outcome, Traffic},
 };
-
-/// After so long without an answer's first word a stream begins without it, so that nobody between gives up. What goes wrong
-/// from then on is an event of the stream.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// So many keys may say of a request that they were switched off before it is told that: as many owners are asked of what a
-/// refusal does not name.
-const MOST_SWITCHED_OFF: usize = 16;
 
 /// Translates for one request.
 pub(super) struct Translator<S> {
@@ -90,6 +82,8 @@ pub(super) struct Translator<S> {
     pub(super) dialect: Dialect,
     /// How the gateway's own provider is met.
     pub(super) own: Own,
+    /// Other names of the models of whoever it goes to.
+    pub(super) aliases: Aliases,
     /// Providers beside it.
     pub(super) others: Vec<Beside<S>>,
     /// The one of them that takes what nobody names.
@@ -202,8 +196,9 @@ where
         let Asked { mut conversation, mut ignored, usage_wanted, form, mut repeated } = asked;
         repeated.before = before;
         self.mask(&mut ignored);
-        gemini::fit(&mut conversation, &mut ignored, self.strict);
         self.may_use(&conversation.model)?;
+        let requested = self.resolve(&mut conversation.model);
+        gemini::fit(&mut conversation, &mut ignored, self.strict);
         if let Some(numbers) = &self.numbers {
             let keyed = ignored.may_have(PROMPT_CACHE_KEY).then_some(&bytes[..]);
             self.wish.near(|| numbers.conversation(&conversation, keyed));
@@ -211,16 +206,19 @@ where
         let nothing = resource::names_nothing(&conversation);
         let names = resource::names_of(&conversation);
         let way = self.way_to(&names).await?;
-        self.bring(&mut conversation).await?;
+        let near = self.bring(&mut conversation).await?;
         let stream = conversation.stream;
         let verb = if stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
-        let path = gemini::path_of(&conversation.model, verb).ok_or_else(bad_model)?;
+        // By the name that was asked for: the stack finds the best that it stands for.
+        let path = gemini::path_of(&requested, verb).ok_or_else(bad_model)?;
         let pieces = gemini::generate(&conversation, bytes.clone())?;
         let demand = Demand::any_model().about_tokens(gemini::about_tokens(&conversation, &pieces));
+        let fitted = Fitted::of(&conversation, (self.caller, self.strict), bytes.clone(), near);
+        let demand = demand.written_for(gemini::name(&conversation.model), move |model| fitted.write(model));
         let demand = resource::naming(Self::led(self.wish.on(demand), way), &names);
         let demand = if nothing { demand.names_nothing() } else { demand };
         let shape = Shape {
-            model: conversation.model.to_string(),
+            model: requested,
             stream,
             usage: usage_wanted,
             unique: recall::unique()?,
@@ -245,96 +243,20 @@ where
     }
 
     /// Fetches what stands elsewhere; where that is off, whoever writes the request refuses it.
-    async fn bring(&mut self, conversation: &mut Conversation<'_>) -> Result<(), Fault> {
+    async fn bring(&mut self, conversation: &mut Conversation<'_>) -> Result<Vec<(&'static str, Bytes)>, Fault> {
         match &self.fetcher {
             Some(fetcher) if conversation.far().next().is_some() => fetcher.bring(conversation).await,
-            _ => Ok(()),
+            _ => Ok(Vec::new()),
         }
     }
 
-    async fn whole(
-        &mut self,
-        request: impl Fn() -> Request<Outgoing>,
-        exchange: Exchange,
-        ignored: &Ignored,
-    ) -> Result<Answered<B>, Failed> {
-        let (mut served_by, mut body) = self.fetch(request()).await?;
-        // The stack has let it go up, since it is a good answer; of a stream it sees the first event. The key rests by now.
-        for _ in 0..MOST_SWITCHED_OFF {
-            if !gemini::is_switched_off(&body) {
-                break;
-            }
-            (served_by, body) = self.fetch(request()).await?;
+    /// Puts a model in the place of its other name; the name that was asked for.
+    fn resolve(&self, model: &mut Text<'_>) -> String {
+        let requested = model.to_string();
+        if let Some(first) = self.aliases.first(&requested) {
+            *model = first.to_string().into();
         }
-        let media_type = exchange.media_type();
-        let said = exchange.whole(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
-        drop(body);
-        let (outcome, mut response) = answer(self.answers.until_sent(said), served_by, ignored);
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-        Ok((outcome, response))
-    }
-
-    /// A stream: its head goes out with the first of the provider's words, or when that takes long. What failed before has
-    /// the status of its failure.
-    async fn tell(
-        self,
-        request: Request<Outgoing>,
-        exchange: Exchange,
-        ignored: &Ignored,
-    ) -> Result<Answered<B>, Failed> {
-        let Self { stack, caller, traffic, farewell, held, .. } = self;
-        let request = demanding(request, Demand::retold);
-        let mut call = Box::pin(async move {
-            // Its body is here until it is sent.
-            let _held = held;
-            let response = send(stack, &traffic, request).await?;
-            check(response).await
-        });
-        let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
-        let answered = tokio::select! {
-            biased;
-            answered = &mut call => Some(answered?),
-            () = &mut patience => None,
-        };
-        let (body, served_by) = if let Some(response) = answered {
-            let served_by = response.extensions().get::<ServedBy>().cloned();
-            let begun = Telling::of(response, exchange, farewell.awaited()).begun(patience).await;
-            let failed =
-                |fault: Fault| Failed { served_by: served_by.clone(), outcome: Outcome::Answered, ..fault.into() };
-            (begun.map_err(failed)?, served_by)
-        } else {
-            let awaited: Awaited<B> = Box::pin(async move {
-                let missed = |failed: Failed| {
-                    let fault = failed.fault.clone();
-                    Missed { fault, head: refused::<B>(caller, failed).map(drop) }
-                };
-                call.await.map_err(missed)
-            });
-            (Telling::awaiting(awaited, exchange, farewell.awaited()), None)
-        };
-        let mut response = Response::new(Said::told(body));
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        ignored::name(&mut response, served_by, ignored);
-        Ok((Outcome::Answered, response))
-    }
-
-    async fn count(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
-        let mut asked = self.caller.conversation(&bytes, self.strict)?;
-        gemini::fit(&mut asked.conversation, &mut asked.ignored, self.strict);
-        self.may_use(&asked.conversation.model)?;
-        let nothing = resource::names_nothing(&asked.conversation);
-        let names = resource::names_of(&asked.conversation);
-        let way = self.way_to(&names).await?;
-        self.bring(&mut asked.conversation).await?;
-        let path = gemini::path_of(&asked.conversation.model, ":countTokens").ok_or_else(bad_model)?;
-        let pieces = gemini::counted(&asked.conversation, bytes.clone())?;
-        let demand = resource::naming(Self::led(self.wish.on(Demand::any_model()), way), &names);
-        let demand = if nothing { demand.names_nothing() } else { demand };
-        let (served_by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, Some(demand))).await?;
-        let tokens = gemini::tokens(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
-        Ok(answer(self.caller.counted(tokens).into_bytes(), served_by, &asked.ignored))
+        requested
     }
 
     /// A good answer, read to its end.

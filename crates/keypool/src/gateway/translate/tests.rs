@@ -1,6 +1,6 @@
 //! Streams of which nothing comes for long.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use http_body_util::BodyExt;
 use keypool_dialect::openai::OpenAi;
@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use tower::service_fn;
 
 use super::{room::Room, *};
+use crate::gateway::answer::translated_stream::Telling;
 
 const EVENT: &str = r#"{"candidates":[{"content":{"parts":[{"text":"at last"}]},"finishReason":"STOP"}]}"#;
 
@@ -30,6 +31,7 @@ fn over<S>(stack: S, room: &Room) -> Translator<S> {
         traffic,
         dialect,
         own: Own::Translated,
+        aliases: Aliases::default(),
         others,
         home: None,
         only: false,

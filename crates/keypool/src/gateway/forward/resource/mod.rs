@@ -57,6 +57,8 @@ pub(in crate::gateway) use mentioned::may_name_compatible;
 pub(in crate::gateway) use overheard::Overheard;
 pub(in crate::gateway) use owners::{Holder, holders, in_reach};
 pub(super) use owners::{Reach, back_in};
+pub(super) use path::model_of;
+pub(super) use sought::BROKE_OFF;
 pub(in crate::gateway) use sought::{LATE, Listening, Sought, Target, seek};
 pub(in crate::gateway) use spoken::{names_nothing, names_of, naming, tuned};
 pub(in crate::gateway) use tried::find;

@@ -24,7 +24,7 @@ pub(super) fn makes_tokens(path: &str) -> bool {
 }
 
 /// The model that a path names for a call.
-pub(super) fn model_of(path: &str) -> Option<String> {
+pub(in crate::gateway::forward) fn model_of(path: &str) -> Option<String> {
     let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
     let mut segments = path.split('/');
     let collection = segments.by_ref().find(|segment| matches!(*segment, "models" | "tunedModels"))?;

@@ -50,7 +50,8 @@ const LARGE: Refusal = Refusal::new(
     StatusCode::PAYLOAD_TOO_LARGE,
     "a body that may name a file or the like, or that is compressed, may be no larger than 64 MiB",
 );
-pub(super) const BROKE_OFF: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "the request's body broke off");
+pub(in crate::gateway::forward) const BROKE_OFF: Refusal =
+    Refusal::new(StatusCode::BAD_REQUEST, "the request's body broke off");
 const PAST_US: Refusal = Refusal::new(
     StatusCode::FORBIDDEN,
     "tokens of the provider's own work without this gateway, past what a tenant may: only whoever has the gateway's one \

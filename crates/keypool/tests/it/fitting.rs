@@ -1,0 +1,87 @@
+//! What is sent fits the model that it is sent to, also where that is another than the one that was asked for.
+
+use gemini_sim::{GeminiSim, Limits, Project};
+use http::{Request, StatusCode};
+use keypool::gateway::token::PLACEHOLDER;
+use serde_json::{Value, json};
+use tower_keypool::{Gemini, Key, KeyPool, Models};
+
+use crate::{
+    serving::ONE,
+    support::{Answer, Served, ask},
+};
+
+/// A gateway whose first model is out, and the second takes its place.
+async fn stepping(models: [&'static str; 2]) -> (GeminiSim, Served) {
+    let project = Project::new("1").limit(models[0], Limits::zero()).key(ONE);
+    let sim = GeminiSim::builder().project(project).start().await.unwrap();
+    let pool = KeyPool::builder(Gemini::at(&sim.url()).unwrap()).key(Key::new(ONE)).build().unwrap();
+    let lists = Models::new().for_all(models).alias("best", models);
+    let served = Served::falling_back(&pool, &sim.url(), lists).await;
+    (sim, served)
+}
+
+async fn post(served: &Served, path: &str, body: &Value) -> Answer {
+    let request = Request::post(served.url(path)).header("content-type", "application/json");
+    let request = request.header("authorization", format!("Bearer {PLACEHOLDER}"));
+    ask(request.header("anthropic-version", "2023-06-01"), body.to_string()).await
+}
+
+/// The same in each dialect: an effort, and what two generations take in two ways.
+fn requests(model: &str, stream: bool) -> Vec<(&'static str, Value)> {
+    let parameters = json!({ "type": "object", "properties": { "city": { "type": "string" } } });
+    let schema = json!({ "type": "object", "properties": { "answer": { "type": "string" } }, "required": ["answer"] });
+    let call = json!({ "id": "c1", "type": "function", "function": { "name": "weather", "arguments": "{}" } });
+    let long = "x".repeat(20_000);
+    vec![
+        (
+            "/openai/v1/chat/completions",
+            json!({
+                "model": model, "stream": stream, "reasoning_effort": "high",
+                "messages": [
+                    { "role": "user", "content": long },
+                    { "role": "assistant", "tool_calls": [call] },
+                    { "role": "tool", "tool_call_id": "c1", "content": "sun" },
+                ],
+                "tools": [{ "type": "function", "function": { "name": "weather", "parameters": parameters } }],
+                "response_format": { "type": "json_schema", "json_schema": { "name": "s", "schema": schema } },
+            }),
+        ),
+        (
+            "/openai/v1/responses",
+            json!({
+                "model": model, "stream": stream, "reasoning": { "effort": "low" }, "input": long,
+                "tools": [{ "type": "function", "name": "weather", "parameters": parameters, "strict": false }],
+                "text": { "format": { "type": "json_schema", "name": "s", "schema": schema } },
+            }),
+        ),
+        (
+            "/anthropic/v1/messages",
+            json!({
+                "model": model, "stream": stream, "max_tokens": 4_000,
+                "thinking": { "type": "enabled", "budget_tokens": 2_000 },
+                "messages": [{ "role": "user", "content": long }],
+            }),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn what_steps_down_is_said_in_the_words_of_the_model_below() {
+    for models in [["gemini-3.8-flash", "gemini-2.5-flash"], ["gemini-2.5-flash", "gemini-3.8-flash"]] {
+        let (_sim, served) = stepping(models).await;
+        for stream in [false, true] {
+            // First it is told that the model is out, then that is known; another name stands for both.
+            for model in [models[0], models[0], "best"] {
+                for (path, body) in requests(model, stream) {
+                    let answer = post(&served, path, &body).await;
+                    assert_eq!(answer.status, StatusCode::OK, "{models:?} {model} {path} {stream}: {answer:?}");
+                    if !stream {
+                        assert_eq!(answer.header("x-keypool-model"), models[1], "{path}");
+                        assert_eq!(answer.json()["model"], model, "{path}");
+                    }
+                }
+            }
+        }
+    }
+}
