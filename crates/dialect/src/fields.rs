@@ -78,12 +78,23 @@ impl<'a> Field<'a> {
         ahead::read(self.value.get()).map_err(|_| self.wrong::<T>())
     }
 
-    /// Its value, a number of 1 at least.
+    /// Its value, a whole number, which some clients write as a fraction of nothing: `100.0`.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn integer<T: Deserialize<'a>>(&self) -> Result<T, Fault> {
+        let text = self.value.get();
+        let is_nothing = |rest: &str| !rest.is_empty() && rest.bytes().all(|digit| digit == b'0');
+        let whole = text.split_once('.').filter(|(_, rest)| is_nothing(rest)).map_or(text, |(whole, _)| whole);
+        ahead::read(whole).map_err(|_| self.wrong::<T>())
+    }
+
+    /// The same of 1 at least.
     ///
     /// # Errors
     /// The same, and for 0.
     pub(crate) fn positive<T: Deserialize<'a> + Default + PartialEq>(&self) -> Result<T, Fault> {
-        let value = self.read::<T>()?;
+        let value = self.integer::<T>()?;
         if value == T::default() {
             return Err(Fault::invalid(format!("{}: expected 1 at least, not 0", self.name)).at(&*self.name));
         }
@@ -178,6 +189,24 @@ mod tests {
     struct B {
         #[expect(dead_code, reason = "only read")]
         b: u8,
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_fraction_of_nothing() {
+        for (value, expected) in [
+            ("100", Some(100_u32)),
+            ("100.0", Some(100)),
+            ("7.000", Some(7)),
+            ("0.0", None),
+            ("1.5", None),
+            ("-1.0", None),
+            (r#""1.0""#, None),
+            (r#""x.0""#, None),
+        ] {
+            let body = format!(r#"{{"a":{value}}}"#);
+            let fields: Vec<_> = Fields::read(body.as_bytes()).unwrap().given().collect();
+            assert_eq!(fields[0].positive().ok(), expected, "{value}");
+        }
     }
 
     #[test]

@@ -1,18 +1,23 @@
 //! What a model cannot do beside all else that is asked of it.
 
 use super::{thinking, tools};
-use crate::{Conversation, Ignored};
+use crate::{Conversation, Fault, Ignored};
 
-/// Leaves out what this model cannot do and an answer may do without: a search on the web, and unless somebody is strict,
-/// thoughts.
-pub fn fit(conversation: &mut Conversation<'_>, ignored: &mut Ignored, strict: bool) {
+/// Leaves out what this model cannot do and an answer may do without: a search that is one of several tools, and unless
+/// somebody is strict, one that is asked for by itself, and thoughts.
+///
+/// # Errors
+/// Where somebody is strict, and a search is asked for by itself that cannot be had.
+pub fn fit(conversation: &mut Conversation<'_>, ignored: &mut Ignored, strict: bool) -> Result<(), Fault> {
     if let Some(place) = conversation.search.filter(|_| !tools::may_search(conversation)) {
         conversation.search = None;
-        ignored.add(place);
+        let why = format!("{place} cannot be had beside functions, nor from older models beside a form or at all");
+        ignored.unless(strict && !place.starts_with("tools"), Fault::invalid(why).at(place))?;
     }
     let thinking = conversation.thinking;
     if !strict && thinking::config(&conversation.model, thinking).is_err() {
         conversation.thinking.effort = None;
         ignored.add(thinking.place);
     }
+    Ok(())
 }

@@ -122,12 +122,20 @@ impl From<&Likely<'_>> for Top {
     }
 }
 
+/// How likely tokens were, each as it stands in an answer.
+pub(crate) fn likely<'t>(tokens: &'t [Chosen<'_>]) -> impl Iterator<Item = serde_json::Value> + 't {
+    tokens.iter().map(|chosen| serde_json::to_value(Token::from(chosen)).unwrap_or_default())
+}
+
+impl From<&Chosen<'_>> for Token {
+    fn from(chosen: &Chosen<'_>) -> Self {
+        Self { token: (&chosen.token).into(), top_logprobs: chosen.top.iter().map(Into::into).collect() }
+    }
+}
+
 impl Logprobs {
     pub(super) fn add(&mut self, tokens: &[Chosen<'_>]) {
-        self.content.extend(tokens.iter().map(|chosen| Token {
-            token: (&chosen.token).into(),
-            top_logprobs: chosen.top.iter().map(Into::into).collect(),
-        }));
+        self.content.extend(tokens.iter().map(Token::from));
     }
 }
 

@@ -50,7 +50,7 @@ pub fn drawing(body: &[u8], strict: bool, named: impl FnOnce(&mut Text<'_>)) -> 
         match &*field.name {
             "model" => asked.model = field.read()?,
             "prompt" => asked.prompt = field.read()?,
-            "n" => asked.count = field.read()?,
+            "n" => asked.count = field.integer()?,
             "size" => size = Some(field.read::<Text<'_>>()?),
             _ if ignored.takes(&field, &NEVER_MATTER, &ONLY_AS) => {}
             _ => ignored.unless(strict, field.refused())?,

@@ -14,6 +14,7 @@ mod request;
 mod tool;
 
 pub use audio::Audio;
+pub(crate) use completion::likely;
 pub use embedding::{embedding, vectors};
 pub(crate) use file::file;
 pub use image::{drawing, pictures};

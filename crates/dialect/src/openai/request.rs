@@ -59,7 +59,7 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     let Some(messages) = messages else { return Err(Fault::invalid("messages is missing").at("messages")) };
     let Asked { conversation, ignored, .. } = &mut asked;
     if let Some(top) = top {
-        let top: u32 = top.read()?;
+        let top: u32 = top.integer()?;
         match &mut conversation.sampling.logprobs {
             Some(logprobs) => *logprobs = top,
             None if top == 0 => {}
@@ -107,9 +107,9 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
         "temperature" => sampling.temperature = Some(field.read()?),
         "top_p" => sampling.top_p = Some(field.read()?),
         // No field of theirs, but of everyone who serves other models in this dialect.
-        "top_k" => sampling.top_k = Some(field.read()?),
-        "seed" => sampling.seed = Some(field.read()?),
-        "n" => sampling.answers = Some(field.read()?),
+        "top_k" => sampling.top_k = Some(field.integer()?),
+        "seed" => sampling.seed = Some(field.integer()?),
+        "n" => sampling.answers = Some(field.integer()?),
         // As they are by themselves: there are models that refuse the very field.
         "presence_penalty" | "frequency_penalty" if field.read::<f64>()? == 0.0 => ignored.add(&*field.name),
         "presence_penalty" => sampling.presence_penalty = Some(field.read()?),

@@ -46,7 +46,7 @@ impl Events {
         let id = self.draft.item_id(kind, index);
         match kind {
             Kind::Message => {
-                let part = output_text("", &[]);
+                let part = output_text("", (&[], &[]));
                 let value = json!({ "item_id": id, "output_index": index, "content_index": 0, "part": part });
                 self.write("response.content_part.added", value, out);
             }
@@ -67,10 +67,10 @@ impl Events {
             Kind::Message => {
                 let mut done = at("content_index");
                 done["text"] = text.clone().into();
-                done["logprobs"] = json!([]);
+                done["logprobs"] = json!(self.draft.likely);
                 self.write("response.output_text.done", done, out);
                 let mut done = at("content_index");
-                done["part"] = output_text(&text, &self.draft.found);
+                done["part"] = output_text(&text, (&self.draft.found, &self.draft.likely));
                 self.write("response.content_part.done", done, out);
             }
             Kind::Reasoning => {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Fields that change nothing about an answer here.
-const NEVER_MATTER: [&str; 11] = [
+const NEVER_MATTER: [&str; 10] = [
     "user",
     "store",
     "metadata",
@@ -27,7 +27,6 @@ const NEVER_MATTER: [&str; 11] = [
     "safety_identifier",
     "prompt_cache_key",
     "prompt_cache_retention",
-    "include",
     "stream_options",
     "max_tool_calls",
 ];
@@ -64,6 +63,9 @@ const ECHOED: [&str; 19] = [
     "truncation",
     "user",
 ];
+
+/// What of an answer is told where it is asked for.
+const LOGPROBS: &str = "message.output_text.logprobs";
 
 #[derive(Deserialize)]
 struct Output<'a> {
@@ -148,7 +150,21 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
         "temperature" => sampling.temperature = Some(field.read()?),
         "top_p" => sampling.top_p = Some(field.read()?),
         "parallel_tool_calls" => conversation.one_call = !field.read::<bool>()?,
-        "top_logprobs" => return Ok(field.is("0")),
+        "top_logprobs" => {
+            let top: u32 = field.integer()?;
+            if top > 0 {
+                sampling.logprobs = Some(top);
+            }
+        }
+        "include" => {
+            let all: Vec<Text<'_>> = field.read()?;
+            if all.iter().any(|one| &**one == LOGPROBS) {
+                sampling.logprobs.get_or_insert(0);
+            }
+            if all.iter().any(|one| &**one != LOGPROBS) {
+                ignored.add("include");
+            }
+        }
         "reasoning" => {
             let Reasoning { effort, summary } = field.read()?;
             conversation.thinking.effort =

@@ -22,6 +22,8 @@ pub(super) struct Draft {
     pub(super) text: String,
     /// Of that, where it was found.
     pub(super) found: Vec<Value>,
+    /// How likely its tokens were, where that is told.
+    pub(super) likely: Vec<Value>,
     /// How many letters the messages before it have.
     before: usize,
     pub(super) finish: Option<Finish>,
@@ -31,8 +33,8 @@ pub(super) struct Draft {
 impl Draft {
     pub(super) fn new(shape: Shape) -> Self {
         let id = format!("resp_{}", shape.unique);
-        let (output, found, text) = (Vec::new(), Vec::new(), String::new());
-        Self { shape, id, output, open: None, text, found, before: 0, finish: None, usage: Usage::default() }
+        let (output, found, likely, text) = (Vec::new(), Vec::new(), Vec::new(), String::new());
+        Self { shape, id, output, open: None, text, found, likely, before: 0, finish: None, usage: Usage::default() }
     }
 
     /// The id of the item at this place.
@@ -55,7 +57,11 @@ impl Draft {
                 json!({ "type": "reasoning", "id": id, "summary": summary })
             }
             Kind::Message | Kind::Call => {
-                let content = if status == "in_progress" { json!([]) } else { json!([output_text(text, &self.found)]) };
+                let content = if status == "in_progress" {
+                    json!([])
+                } else {
+                    json!([output_text(text, (&self.found, &self.likely))])
+                };
                 json!({ "type": "message", "id": id, "status": status, "role": "assistant", "content": content })
             }
         }
@@ -111,6 +117,7 @@ impl Draft {
         self.open = Some(kind);
         self.text.clear();
         self.found.clear();
+        self.likely.clear();
     }
 
     /// Where what the open message says was found; what was found of those before it nobody can be told any more.
@@ -138,6 +145,9 @@ impl Draft {
         match event {
             Event::Finish { choice: 0, why } => self.finish = Some(*why),
             Event::Usage(usage) => self.usage = *usage,
+            Event::Logprobs { choice: 0, tokens } if self.open == Some(Kind::Message) => {
+                self.likely.extend(openai::likely(tokens));
+            }
             _ => {}
         }
     }
@@ -199,8 +209,12 @@ impl Draft {
     }
 }
 
-pub(super) fn output_text(text: &str, found: &[Value]) -> Value {
-    json!({ "type": "output_text", "text": text, "annotations": found })
+pub(super) fn output_text(text: &str, (found, likely): (&[Value], &[Value])) -> Value {
+    let mut told = json!({ "type": "output_text", "text": text, "annotations": found });
+    if !likely.is_empty() {
+        told["logprobs"] = likely.into();
+    }
+    told
 }
 
 /// Gathers a response.

@@ -140,6 +140,7 @@ fn what_cannot_be_written_down_is_named() {
         (vec![("model", "m"), ("response_format", "verbose_json")], file, "response_format"),
         (vec![("model", "m"), ("timestamp_granularities[]", "word")], file, "timestamp_granularities[]"),
         (vec![("model", "m"), ("temperature", "hot")], file, "temperature"),
+        (vec![("model", "m"), ("include[]", "logprobs")], file, "include[]"),
         (vec![("model", "m")], None, "file"),
         (vec![("model", "m")], Some(("a.xyz", "application/octet-stream")), "file"),
         (vec![], file, "model"),

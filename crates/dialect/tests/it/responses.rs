@@ -394,3 +394,39 @@ fn what_was_cut_is_not_called_complete() {
         assert!(of_items.eq([&json!("completed"), &json!("completed")]), "{value}");
     }
 }
+
+#[test]
+fn how_likely_it_was_is_told_where_that_is_asked_for() {
+    let include = json!(["message.output_text.logprobs"]);
+    for (more, expected) in [
+        (json!({ "include": include }), json!({ "responseLogprobs": true })),
+        (json!({ "include": include, "top_logprobs": 2 }), json!({ "responseLogprobs": true, "logprobs": 2 })),
+        (
+            json!({ "top_logprobs": 2, "include": ["reasoning.encrypted_content"] }),
+            json!({ "responseLogprobs": true, "logprobs": 2 }),
+        ),
+        (json!({ "top_logprobs": 0, "include": ["reasoning.encrypted_content"] }), Value::Null),
+    ] {
+        let wire = asked(&Responses, &with(json!("x"), more.clone())).unwrap();
+        assert_eq!(wire.get("generationConfig").unwrap_or(&Value::Null), &expected, "{more}");
+    }
+    let token = json!({ "token": "Hi", "logProbability": -0.5 });
+    let answer = json!({ "candidates": [{
+        "content": { "parts": [{ "text": "Hi" }] }, "finishReason": "STOP",
+        "logprobsResult": { "chosenCandidates": [token], "topCandidates": [{ "candidates": [token] }] },
+    }] });
+    let top = json!({ "token": "Hi", "logprob": -0.5, "bytes": [72, 105] });
+    let mut likely = top.clone();
+    likely["top_logprobs"] = json!([top]);
+    let told = whole(&Responses, &answer).unwrap();
+    assert_eq!(told["output"][0]["content"][0]["logprobs"], json!([likely]));
+    serde_json::from_value::<Response>(told).unwrap();
+    let told = data(&streamed(&Responses, &events(&[answer]), 1_000));
+    let told: Vec<Value> = told.iter().filter_map(|event| serde_json::from_str(event).ok()).collect();
+    let of = |kind: &str| told.iter().find(|event| event["type"] == kind).unwrap();
+    assert_eq!(of("response.output_text.done")["logprobs"], json!([likely]));
+    assert_eq!(of("response.completed")["response"]["output"][0]["content"][0]["logprobs"], json!([likely]));
+    for event in &told {
+        serde_json::from_value::<ResponseStreamEvent>(event.clone()).unwrap();
+    }
+}

@@ -110,7 +110,7 @@ fn searching(more: Value) -> (Value, Option<String>) {
     let bytes = bytes::Bytes::from(body.to_string());
     let mut asked = Responses.conversation(&bytes, true).unwrap();
     let mut ignored = Ignored::default();
-    gemini::fit(&mut asked.conversation, &mut ignored, true);
+    gemini::fit(&mut asked.conversation, &mut ignored, true).unwrap();
     let pieces = gemini::generate(&asked.conversation, bytes.clone()).unwrap();
     let request: Value = serde_json::from_slice(&pieces.concat()).unwrap();
     (request["tools"].clone(), ignored.listed())
@@ -134,6 +134,37 @@ fn a_search_is_the_upstreams_own_where_the_model_can() {
     }
     let (tools, ignored) = searching(json!({ "tools": codex()["tools"] }));
     assert_eq!((tools[0].get("googleSearch"), ignored), (None, left_out));
+}
+
+/// A tool is one of several, of which the model has those that it can; what is asked for by itself is named.
+#[test]
+fn a_search_that_is_asked_for_by_itself_and_cannot_be_had_is_named() {
+    let function = json!([{ "type": "function", "function": { "name": "f" } }]);
+    let form = json!({ "type": "json_object" });
+    for (more, fits) in [
+        (json!({}), true),
+        (json!({ "tools": function }), false),
+        (json!({ "response_format": form }), false),
+        (json!({ "response_format": form, "model": "gemini-3.8-flash" }), true),
+    ] {
+        let mut body = json!({
+            "model": "gemini-2.5-flash", "messages": [{ "role": "user", "content": "x" }], "web_search_options": {},
+        });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let body = body.to_string();
+        for strict in [true, false] {
+            let mut asked = OpenAi.conversation(body.as_bytes(), strict).unwrap();
+            let fitted = gemini::fit(&mut asked.conversation, &mut asked.ignored, strict);
+            let told = fitted.map(|()| asked.ignored.listed()).map_err(|fault| fault.param);
+            let place = || Some("web_search_options".to_owned());
+            let expected = match (fits, strict) {
+                (true, _) => Ok(None),
+                (false, true) => Err(place()),
+                (false, false) => Ok(place()),
+            };
+            assert_eq!(told, expected, "{body}");
+        }
+    }
 }
 
 #[test]
@@ -213,7 +244,7 @@ fn a_model_that_does_not_think() {
         assert!(fault.message.contains(place), "{}", fault.message);
         let bytes = bytes::Bytes::from(body.to_string());
         let mut asked = caller.conversation(&bytes, false).unwrap();
-        gemini::fit(&mut asked.conversation, &mut asked.ignored, false);
+        gemini::fit(&mut asked.conversation, &mut asked.ignored, false).unwrap();
         assert!(asked.ignored.listed().unwrap().split(", ").any(|field| field == place), "{place}");
         gemini::generate(&asked.conversation, bytes.clone()).unwrap();
     }

@@ -36,7 +36,7 @@ pub struct ProviderEntry {
     #[schemars(regex(pattern = UPSTREAM))]
     pub upstream: Option<String>,
     /// Models that requests go to it for: names, or their beginnings with a * behind; unless set those that its kind is
-    /// known for (gpt-*, o3* and so on; claude-*).
+    /// known for (gpt-*, o3*, ft:* and so on; claude-*).
     #[schemars(inner(regex(pattern = r"^([^*]+\**|\*+)$")))]
     pub models: Vec<String>,
     /// Its keys.
@@ -220,6 +220,9 @@ fn usual_models(kind: ProviderName, own: ProviderName) -> Vec<String> {
             "o4*",
             "codex-*",
             "computer-use-*",
+            "ft:*",
+            "davinci-002",
+            "babbage-002",
             "text-embedding-3-*",
             "text-embedding-ada-*",
             "omni-moderation-*",
@@ -252,6 +255,20 @@ mod tests {
         let mut inputs = Inputs::new(Some(file), Vec::new());
         inputs.environment = Environment::of([("OTHER", SECRET)]);
         inputs.load().map(|loaded| loaded.beside).map_err(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn what_a_kind_is_known_for_goes_to_it() {
+        let openais = usual_models(ProviderName::OpenAi, ProviderName::Gemini);
+        for (model, is_its) in [
+            ("gpt-5", true),
+            ("ft:gpt-4o-mini-2024-07-18:acme::abc", true),
+            ("davinci-002", true),
+            ("babbage-002", true),
+            ("gemini-2.5-flash", false),
+        ] {
+            assert_eq!(crate::gateway::model_names::is_among(&openais, model), is_its, "{model}");
+        }
     }
 
     /// Of the environment, for the first of a kind whose file says nothing; never back to this gateway.

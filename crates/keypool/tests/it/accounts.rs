@@ -87,7 +87,7 @@ async fn the_models_of_openais_accounts_are_one_list_and_kept() {
         let entry = |id: &str| json!({ "id": id, "object": "model", "created": 1, "owned_by": "openai" });
         for path in ["/v1/models", "/to/there/v1/models"].into_iter().take(1 + usize::from(beside)) {
             let whole = path.starts_with("/to/") || !beside;
-            let expected = ["davinci-002", "fast", GPT, "gpt-5-mini", "only-0", "only-1", "only-2"];
+            let expected = ["curie-001", "fast", GPT, "gpt-5-mini", "only-0", "only-1", "only-2"];
             let first = get(&running, PLACEHOLDER, path).await;
             assert_eq!(sorted(ids(&first)), expected, "{path}");
             let mut asked: Vec<String> = upstream.arrivals().into_iter().map(|arrival| arrival.key).collect();

@@ -318,7 +318,7 @@ async fn the_list_of_models_is_that_of_all_and_nobodys_model_says_what_to_do() {
         assert!(listed.contains(&model.to_owned()), "{model}: {listed:?}");
     }
     // Asked for like that it would go to Gemini.
-    assert!(!listed.contains(&"davinci-002".to_owned()), "{listed:?}");
+    assert!(!listed.contains(&"curie-001".to_owned()), "{listed:?}");
     let owner = |id: &str| {
         let list = answer.json();
         let model = list["data"].as_array().unwrap().iter().find(|model| model["id"] == id).unwrap().clone();
@@ -328,7 +328,7 @@ async fn the_list_of_models_is_that_of_all_and_nobodys_model_says_what_to_do() {
         (owner(GPT), owner(CLAUDE), owner("gemini-2.5-flash")),
         ("open".into(), "claude".into(), "google".into())
     );
-    assert!(ids(&ask(bearer("/openai/v1/models"), "").await).contains(&"davinci-002".to_owned()), "the path says so");
+    assert!(ids(&ask(bearer("/openai/v1/models"), "").await).contains(&"curie-001".to_owned()), "the path says so");
     let request = scene.get("/v1/models").header("x-api-key", PLACEHOLDER).header("anthropic-version", "2023-06-01");
     let listed = ids(&ask(request, "").await);
     assert!([CLAUDE, GPT, "gemini-2.5-flash"].iter().all(|model| listed.contains(&(*model).to_owned())), "{listed:?}");

@@ -338,7 +338,7 @@ fn openai(head: &Parts, body: &[u8], mood: Mood, own: Option<&str>) -> Response<
     let path = head.uri.path();
     let model = |id: &str| json!({ "id": id, "object": "model", "created": 1, "owned_by": "openai" });
     if path == "/v1/models" {
-        let all = [Some(GPT), Some("gpt-5-mini"), Some("davinci-002"), own].into_iter().flatten();
+        let all = [Some(GPT), Some("gpt-5-mini"), Some("curie-001"), own].into_iter().flatten();
         return told(200, &[id], &json!({ "object": "list", "data": all.map(model).collect::<Vec<_>>() }));
     }
     if let Some(own) = own.filter(|own| path.strip_prefix("/v1/models/") == Some(own)) {

@@ -6,7 +6,7 @@ use super::super::file::mime_of;
 use crate::{Asked, Fault, Form, Ignored, Part, Role, Text, multipart};
 
 /// Fields that change nothing about an answer here.
-const NEVER_MATTER: [&str; 3] = ["user", "chunking_strategy", "include[]"];
+const NEVER_MATTER: [&str; 2] = ["user", "chunking_strategy"];
 
 /// What the model is told to do.
 const TRANSCRIBE: &str = "Write down the speech in the recording, word for word, in the language in which it is spoken. \

@@ -22,7 +22,7 @@ where
         let mut asked = self.caller.conversation(&bytes, self.strict)?;
         self.may_use(&asked.conversation.model)?;
         self.resolve(&mut asked.conversation.model);
-        gemini::fit(&mut asked.conversation, &mut asked.ignored, self.strict);
+        gemini::fit(&mut asked.conversation, &mut asked.ignored, self.strict)?;
         let nothing = resource::names_nothing(&asked.conversation);
         let names = resource::names_of(&asked.conversation);
         let way = self.way_to(&names).await?;

@@ -34,7 +34,7 @@ impl Fitted {
         if !self.searches {
             conversation.search = None;
         }
-        gemini::fit(&mut conversation, &mut Ignored::default(), false);
+        gemini::fit(&mut conversation, &mut Ignored::default(), false).ok()?;
         conversation.bring(self.near.iter().cloned());
         gemini::generate(&conversation, self.bytes.clone()).ok()
     }

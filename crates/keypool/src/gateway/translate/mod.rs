@@ -198,7 +198,7 @@ where
         self.mask(&mut ignored);
         self.may_use(&conversation.model)?;
         let requested = self.resolve(&mut conversation.model);
-        gemini::fit(&mut conversation, &mut ignored, self.strict);
+        gemini::fit(&mut conversation, &mut ignored, self.strict)?;
         if let Some(numbers) = &self.numbers {
             let keyed = ignored.may_have(PROMPT_CACHE_KEY).then_some(&bytes[..]);
             self.wish.near(|| numbers.conversation(&conversation, keyed));
