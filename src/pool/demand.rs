@@ -172,6 +172,23 @@ impl Demand {
         self
     }
 
+    /// It makes something that should not be made twice: a batch, a fine-tuning, a video. Where nobody knows whether it was
+    /// done (a connection that broke, no answer in time, a failure inside the provider), it is not sent again; where a key,
+    /// a limit or capacity refused it, or nothing was sent, it is as any other. Providers say it of the paths that they know
+    /// ([`Asks::once`](crate::Asks::once)).
+    ///
+    /// ```
+    /// use tower_keypool::Demand;
+    ///
+    /// let demand = Demand::new("my-model").once();
+    /// # let _ = demand;
+    /// ```
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.particulars.once = true;
+        self
+    }
+
     /// Its body is written for `model`, and for any other one as `anew` says: what it holds differs by more than a name. Asked
     /// where a request [steps down](crate::ModelFallbackLayer), or where an alias stands for another than `model`; where it says
     /// nothing, that is not done. The body must be one that can be [rewritten](crate::TryClone::rewrite).

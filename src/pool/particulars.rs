@@ -44,6 +44,8 @@ pub(crate) struct Held {
     pub(crate) allowed: Option<AllowedModels>,
     /// It names something that was made for its model: no other is of use.
     pub(crate) keeps_model: bool,
+    /// Done twice it would make two things.
+    pub(crate) once: bool,
     /// Which model its body is written for, and who writes it for another.
     pub(crate) written: Option<ByModel>,
 }
@@ -83,6 +85,7 @@ static NOTHING: Held = Held {
     behind: None,
     allowed: None,
     keeps_model: false,
+    once: false,
     written: None,
 };
 

@@ -6,7 +6,7 @@ use http::{HeaderName, request::Parts};
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
 use super::{
-    Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat,
+    Answer, Asks, Base, InvalidBase, ModelIn, Provider, Retarget, UsageFormat,
     aws::{self, AWS},
     by_status::{BY_STATUS, EDGE, REDIRECTS},
     complaint::{
@@ -278,7 +278,7 @@ impl Provider for ApiKeyHeader {
                 ModelIn::Head(percent_decode_str(&head.uri.path()[span]).decode_utf8_lossy())
             }),
         };
-        Asks { model, cost: Cost::One, free: false }
+        Asks::of(model)
     }
 
     fn retarget(&self, head: &mut Parts, model: &str) -> Retarget {

@@ -162,6 +162,9 @@ pub struct Asks<'a> {
     pub cost: Cost,
     /// Whether it is counted against a model's quota at all: a list of models is not.
     pub free: bool,
+    /// Whether it makes something that should not be made twice: such a request is not sent again where nobody knows whether
+    /// it was done ([`Demand::once`](crate::Demand::once)).
+    pub once: bool,
 }
 
 impl<'a> Asks<'a> {
@@ -181,6 +184,13 @@ impl<'a> Asks<'a> {
     #[must_use]
     pub fn free(mut self) -> Self {
         self.free = true;
+        self
+    }
+
+    /// It makes something that should not be made twice.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.once = true;
         self
     }
 }

@@ -33,6 +33,9 @@ pub(super) fn complete(
         (elsewhere, _) => demand.named_in = NamedIn::of(elsewhere),
     }
     demand.free |= asks.free;
+    if asks.once {
+        demand.particulars.once = true;
+    }
     if let (0, Some(bytes)) = (demand.input_tokens, bytes) {
         demand.input_tokens = tokens_of(bytes);
         demand.estimated = true;

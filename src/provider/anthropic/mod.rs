@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, reque
 use serde_json::json;
 
 use super::{
-    Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat,
+    Answer, Asks, Base, InvalidBase, ModelIn, Provider, Retarget, UsageFormat,
     aws::{self, AWS},
     by_status::{BY_STATUS, EDGE, FORMS, PAGES, REDIRECTS},
     credentials::{self, X_API_KEY},
@@ -108,11 +108,14 @@ impl Provider for Anthropic {
 
     fn asks<'a>(&self, head: &'a Parts) -> Asks<'a> {
         let path = head.uri.path().trim_end_matches('/');
-        let ask = |model, free| Asks { model, cost: Cost::One, free };
+        let ask = |model, free| Asks { model, free, ..Asks::default() };
         match head.method {
             Method::POST if path.ends_with("/messages") || path.ends_with("/complete") => ask(ModelIn::Body, false),
             // Counted against a quota of its own.
             Method::POST if path.ends_with("/count_tokens") => ask(ModelIn::Body, true),
+            Method::POST if ["/messages/batches", "/files", "/skills"].iter().any(|made| path.ends_with(made)) => {
+                ask(ModelIn::Nowhere, true).once()
+            }
             _ => ask(ModelIn::Nowhere, true),
         }
     }

@@ -73,8 +73,8 @@ pub(super) fn asks<'a>(method: &Method, path: &'a str, base: &str) -> Asks<'a> {
     if let Some(model) = usual(path) {
         return Asks::of(ModelIn::Head(Cow::Borrowed(model)));
     }
-    let nowhere = |free| Asks { model: ModelIn::Nowhere, cost: Cost::One, free };
-    let in_body = |cost| Asks { model: ModelIn::Body, cost, free: false };
+    let nowhere = |free| Asks { free, ..Asks::default() };
+    let in_body = |cost| Asks::of(ModelIn::Body).cost(cost);
     if let Some(named) = named(path) {
         return asks_of(named.verb, lane(&named));
     }
@@ -90,8 +90,11 @@ pub(super) fn asks<'a>(method: &Method, path: &'a str, base: &str) -> Asks<'a> {
     match (first, second) {
         ("openai", "embeddings") => in_body(Cost::ItemsOf("input")),
         // Uploads, files, caches, batches, operations and the like cost no request of a model.
+        ("openai", "files" | "batches") | ("tunedModels" | "fileSearchStores", "") => nowhere(true).once(),
         ("openai", second) if second.starts_with("files") || second.starts_with("batches") => nowhere(true),
-        ("openai", _) | ("cachedContents" | "interactions", "") => in_body(Cost::One),
+        ("openai", "videos") | ("cachedContents", "") => in_body(Cost::One).once(),
+        ("openai", _) | ("interactions", "") => in_body(Cost::One),
+        ("fileSearchStores", member) if member.contains(':') => nowhere(true).once(),
         _ => nowhere(true),
     }
 }
@@ -100,12 +103,12 @@ pub(super) fn asks<'a>(method: &Method, path: &'a str, base: &str) -> Asks<'a> {
 fn asks_of<'a>(verb: &str, lane: Cow<'a, str>) -> Asks<'a> {
     let model = ModelIn::Head(lane);
     match verb {
-        "batchEmbedContents" => Asks { model, cost: Cost::ItemsOf("requests"), free: false },
+        "batchEmbedContents" => Asks::of(model).cost(Cost::ItemsOf("requests")),
         // Tokens are counted, and batches made, against quotas of their own.
-        "countTokens" | "batchGenerateContent" | "asyncBatchEmbedContent" => {
-            Asks { model, cost: Cost::One, free: true }
-        }
-        _ => Asks { model, cost: Cost::One, free: false },
+        "countTokens" => Asks::of(model).free(),
+        "batchGenerateContent" | "asyncBatchEmbedContent" => Asks::of(model).free().once(),
+        "predictLongRunning" => Asks::of(model).once(),
+        _ => Asks::of(model),
     }
 }
 

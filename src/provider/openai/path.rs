@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use http::{Method, Uri, header, request::Parts};
 use percent_encoding::percent_decode_str;
 
-use crate::provider::{Asks, Cost, ModelIn, target::segment};
+use crate::provider::{Asks, ModelIn, target::segment};
 
 /// First segments whose requests ask no model for anything.
 const FREE: [&str; 12] = [
@@ -24,10 +24,24 @@ const FREE: [&str; 12] = [
     "dashboard",
 ];
 
+/// Paths that make something that lasts, and may cost.
+const MAKING: [&str; 10] = [
+    "assistants",
+    "batches",
+    "containers",
+    "conversations",
+    "evals",
+    "files",
+    "fine_tuning/jobs",
+    "uploads",
+    "vector_stores",
+    "videos",
+];
+
 /// What a request asks for.
 pub(super) fn asks<'a>(head: &'a Parts, base: &str) -> Asks<'a> {
     let path = head.uri.path();
-    let ask = |model, free| Asks { model, cost: Cost::One, free };
+    let ask = |model, free| Asks { model, free, ..Asks::default() };
     if let Some((_, name, _)) = deployment(path) {
         return ask(ModelIn::Head(percent_decode_str(name).decode_utf8_lossy()), false);
     }
@@ -40,12 +54,17 @@ pub(super) fn asks<'a>(head: &'a Parts, base: &str) -> Asks<'a> {
     if first == "realtime" && head.method == Method::GET {
         return ask(in_query(&head.uri).map_or(ModelIn::Nowhere, ModelIn::Head), false);
     }
+    let makes = head.method == Method::POST && MAKING.contains(&rest.trim_end_matches('/'));
+    if makes && first != "videos" {
+        return ask(ModelIn::Nowhere, true).once();
+    }
     if head.method != Method::POST || FREE.contains(&first) || segments.any(|segment| segment == "cancel") {
         return ask(ModelIn::Nowhere, true);
     }
     // Audio and pictures come as forms, whose model is not looked for.
     let form = head.headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"multipart/"));
-    ask(if form { ModelIn::Nowhere } else { ModelIn::Body }, false)
+    let asks = ask(if form { ModelIn::Nowhere } else { ModelIn::Body }, false);
+    if makes { asks.once() } else { asks }
 }
 
 /// `/openai/deployments/{name}/…` for another deployment; `None` for other paths.
