@@ -33,16 +33,19 @@ const X_MS_RETRY_AFTER_MS: HeaderName = HeaderName::from_static("x-ms-retry-afte
 
 /// What the headers `retry-after-ms` (first) and `retry-after` (seconds, also with a fraction, or an HTTP date) say.
 ///
+/// Of several the longest counts: something between may have added its own.
+///
 /// A date is measured against the answer's own `Date` where it has one, so that a clock that is off on either side
 /// does no harm; else against `now`.
 pub fn header(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    [RETRY_AFTER_MS, X_MS_RETRY_AFTER_MS]
-        .iter()
-        .find_map(|name| text(name).and_then(number).and_then(|ms| seconds(ms / 1_000.0)))
-        .or_else(|| {
-            text(&header::RETRY_AFTER).and_then(|value| seconds_or_date(value, server_time(headers).unwrap_or(now)))
-        })
+    let all = |name: &HeaderName, read: &dyn Fn(&str) -> Option<Duration>| {
+        headers.get_all(name).iter().filter_map(|value| read(value.to_str().ok()?)).max()
+    };
+    let ms = |text: &str| number(text).and_then(|ms| seconds(ms / 1_000.0));
+    [RETRY_AFTER_MS, X_MS_RETRY_AFTER_MS].iter().find_map(|name| all(name, &ms)).or_else(|| {
+        let now = server_time(headers).unwrap_or(now);
+        all(&header::RETRY_AFTER, &|text| seconds_or_date(text, now))
+    })
 }
 
 /// The provider's clock, as the answer's `Date` tells it.

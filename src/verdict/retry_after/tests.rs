@@ -158,6 +158,10 @@ fn the_finer_header_wins() {
     assert_eq!(header(&headers(&[("retry-after", "1795000060")]), now()), ms(60_000), "seconds since the epoch");
     assert_eq!(header(&headers(&[("retry-after", "20, 20")]), now()), ms(20_000));
     assert_eq!(header(&headers(&[("retry-after", "315360000")]), now()), Some(LONGEST));
+    assert_eq!(
+        header(&headers(&[("retry-after", "3"), ("retry-after", "30"), ("retry-after", "x")]), now()),
+        ms(30_000)
+    );
     assert_eq!(header(&HeaderMap::new(), now()), None);
 }
 

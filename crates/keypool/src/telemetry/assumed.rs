@@ -60,6 +60,13 @@ impl fmt::Display for Assumed<'_> {
         if !unknown.is_empty() && !by_model {
             writeln!(f, "  {} not known, learned from the first answer that names one", count(unknown.len(), "key"))?;
         }
+        let mut paces: BTreeMap<String, usize> = BTreeMap::new();
+        for pace in specs.iter().filter_map(pace) {
+            *paces.entry(pace).or_default() += 1;
+        }
+        for (pace, held) in paces {
+            writeln!(f, "  {}: {pace}", count(held, "key"))?;
+        }
         Ok(())
     }
 }
@@ -75,6 +82,14 @@ impl Assumed<'_> {
         let own = rows.max_by_key(|row| row.0).map(|(_, amounts)| amounts.limits());
         own.or_else(|| self.0.provider.known_limits(model, tier)).filter(|limits| !limits.is_empty())
     }
+}
+
+/// How many requests a key may have at a time, and how far apart they begin; `None` where nothing is set.
+fn pace(key: &KeySpec) -> Option<String> {
+    let most = key.max_concurrent.map(|most| format!("{} at a time", count(usize::from(most), "request")));
+    let apart = key.min_interval.map(|apart| format!("{apart:?} between two starts"));
+    let paces: Vec<String> = most.into_iter().chain(apart).collect();
+    (!paces.is_empty()).then(|| paces.join(", "))
 }
 
 fn by_tier(specs: &[&KeySpec]) -> BTreeMap<String, Vec<Tier>> {
@@ -100,7 +115,7 @@ mod tests {
             AIza-test-key-000000000000002 tier=free\n\
             AIza-test-key-000000000000003 tier=free\n\
             AIza-test-key-000000000000004 tier=tier-9\n\
-            AIza-test-key-000000000000005\n\
+            AIza-test-key-000000000000005 concurrent=2 interval=1.5s\n\
             AIza-test-key-000000000000007 tier=tier-1\n";
         std::fs::write(folder.path().join("keys.txt"), text).unwrap();
         let config = "[pool]\nkey_files = [\"keys.txt\"]\n[limits.known.\"gemini-2.5-pro\"]\nfree = { rpm = 4 }\npaid = { rpm = 70 }\n";
@@ -117,6 +132,7 @@ mod tests {
         assert!(told.contains("gemini-2.5-flash 10 requests/minute"), "{told}");
         assert!(told.contains("1 key tier-1: gemini-2.5-pro 70 requests/minute; gemini-2.5-flash 1000"), "{told}");
         assert!(told.contains("1 key tier-9: not known, learned"), "{told}");
+        assert!(told.contains("1 key: 2 requests at a time, 1.5s between two starts"), "{told}");
         assert!(told.contains("1 key not known, learned from the first answer"), "{told}");
     }
 }

@@ -22,8 +22,8 @@ use crate::{config::Inputs, database::Place, telemetry::Verbosity};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Serve {
-    /// Key file (repeatable): a key a line, options behind it (id= tier= priority= weight= owner= rpm= tpm= rpd=
-    /// concurrent= interval= zone= label=), # comments; or CSV or TSV with a header; or a JSON array [default: key.txt, if
+    /// Key file (repeatable): a key a line, options behind it (id= tier= priority= weight= owner= exit= billing_account= rpm= tpm=
+    /// rpd= concurrent= interval= zone= source= label=), # comments; or CSV or TSV with a header; or a JSON array [default: key.txt, if
     /// there is one] [env: KEYPOOL_KEYS, API_KEY_FILE]
     #[arg(long, value_name = "FILE")]
     keys: Vec<String>,
