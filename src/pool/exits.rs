@@ -124,7 +124,7 @@ impl Exits {
     }
 
     /// Forgets an exit's rest where `is_over` says so.
-    fn forget(&mut self, exit: u16, is_over: impl FnOnce(&mut Box<Rest>) -> bool) -> Option<Box<Rest>> {
+    pub(super) fn forget(&mut self, exit: u16, is_over: impl FnOnce(&mut Box<Rest>) -> bool) -> Option<Box<Rest>> {
         let forgotten = self.cells[usize::from(exit)].rest.take_if(is_over);
         if forgotten.is_some() {
             self.rests = self.cells.iter().any(|cell| cell.rest.is_some());

@@ -57,6 +57,18 @@ fn the_exit_rests_and_never_the_keys() {
 }
 
 #[test]
+fn who_switches_a_key_on_has_its_way_out_tried_anew() {
+    let (pool, _) = on(both_ways());
+    of_key(&pool, 2).judge(&blocked());
+    assert_eq!(exit_rest(&pool, Some("tokyo")), Some(secs(600)));
+    pool.enable(&id(0)).unwrap();
+    assert_eq!(exit_rest(&pool, Some("tokyo")), Some(secs(600)), "that is not k0's");
+    pool.enable(&id(3)).unwrap();
+    assert_eq!(exit_rest(&pool, Some("tokyo")), None);
+    drop((of_key(&pool, 2), of_key(&pool, 3)));
+}
+
+#[test]
 fn rests_double_and_a_good_answer_ends_them() {
     let (pool, time) = on(both_ways());
     for expected in [600, 1200, 2400, 3600, 3600] {
