@@ -1,12 +1,13 @@
 //! Which model serves when the one asked for is out.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use http::Request;
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer};
 use tower_keypool::{
-    Backoff, CooldownLayer, Demand, KeyPool, KeyPoolLayer, KeyRotationLayer, Limits, ModelFallbackLayer, Models,
-    RetryPolicy, ServedBy, Until, Verdict, VerdictKind, store::MemoryStore,
+    Backoff, CooldownLayer, Demand, Gemini, Key, KeyPool, KeyPoolLayer, KeyRotationLayer, Limits, ModelFallbackLayer,
+    Models, ReplayBody, RetryPolicy, ServedBy, Until, Verdict, VerdictKind, store::MemoryStore,
 };
 
 use crate::{
@@ -316,6 +317,37 @@ async fn a_body_that_is_written_for_its_model_is_written_anew_for_another() {
     }
     tokio::time::sleep(Duration::from_secs(31)).await;
     assert_eq!(ask("pro").await, sent("pro", "hello"), "it is back");
+}
+
+/// Vectors, caches and counts of tokens go to no other model; but another name is no model at all.
+#[tokio::test(start_paused = true)]
+async fn what_must_not_change_its_model_has_the_first_that_an_alias_stands_for() {
+    let keys = [Key::new("sk-test-one-0001").id("one")];
+    let pool = KeyPool::builder(Gemini::new()).keys(keys).wait(Duration::ZERO).build().unwrap();
+    let models = Models::new().for_all(["pro", "flash"]).alias("best", ["pro", "flash"]);
+    let upstream = tower::service_fn(async |request: Request<ReplayBody<Body>>| {
+        let path = request.uri().path().to_owned();
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        Ok::<_, Infallible>(Response::new(Body::from(format!("{path} {}", str::from_utf8(&body).unwrap()))))
+    });
+    let client = KeyPoolLayer::new(&pool).fallback(models).layer(upstream);
+    let ask = async |path: &str, body: &'static str| {
+        let request = Request::post(format!("https://generativelanguage.googleapis.com/v1beta/{path}"));
+        Some(text(client.clone().oneshot(request.body(Body::from(body)).unwrap()).await.ok()?).await)
+    };
+    let to = |path: &str, body: &str| Some(format!("/v1beta/{path} {body}"));
+    rest(&pool, "pro", 30);
+    // Tokens are counted whatever rests; vectors wait for their model.
+    assert_eq!(ask("models/best:countTokens", "{}").await, to("models/pro:countTokens", "{}"));
+    assert_eq!(ask("models/best:embedContent", "{}").await, None);
+    assert_eq!(ask("models/best:generateContent", "{}").await, to("models/flash:generateContent", "{}"));
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(ask("models/best:embedContent", "{}").await, to("models/pro:embedContent", "{}"));
+    let cached = to("cachedContents", r#"{"model":"models/pro"}"#);
+    assert_eq!(ask("cachedContents", r#"{"model":"models/best"}"#).await, cached);
+    let vectors = to("openai/embeddings", r#"{"model":"pro","input":"a"}"#);
+    assert_eq!(ask("openai/embeddings", r#"{"model":"best","input":"a"}"#).await, vectors);
+    assert_eq!(ask("models/pro:countTokens", "{}").await, to("models/pro:countTokens", "{}"));
 }
 
 #[tokio::test(start_paused = true)]

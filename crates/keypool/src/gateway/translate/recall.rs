@@ -218,6 +218,10 @@ impl Voice for Listening {
         self.voice.say(event, out);
     }
 
+    fn refuses(&self) -> Option<Fault> {
+        self.voice.refuses()
+    }
+
     fn end(&mut self, out: &mut Vec<u8>) {
         let from = out.len();
         self.voice.end(out);
