@@ -42,6 +42,8 @@ pub(crate) struct Held {
     pub(crate) allowed: Option<AllowedModels>,
     /// It names something that was made for its model: no other is of use.
     pub(crate) keeps_model: bool,
+    /// It makes something: not sent again where that may have been made.
+    pub(crate) once: bool,
 }
 
 /// Says of a model whether a request may have it.
@@ -69,6 +71,7 @@ static NOTHING: Held = Held {
     behind: None,
     allowed: None,
     keeps_model: false,
+    once: false,
 };
 
 impl Particulars {

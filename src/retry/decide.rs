@@ -62,7 +62,8 @@ impl Course {
         demand.ahead = true;
         let spent = pool.clock().tick().since(self.begun);
         let left = rule.deadline.map(|deadline| deadline.saturating_sub(spent));
-        if left == Some(Duration::ZERO) || capped(verdict, demand.particulars.earlier.as_deref().unwrap_or_default()) {
+        let over = left == Some(Duration::ZERO) || demand.ends_with(verdict);
+        if over || capped(verdict, demand.particulars.earlier.as_deref().unwrap_or_default()) {
             return Step::Stop;
         }
         let wait = self.wait.saturating_sub(spent);

@@ -10,6 +10,7 @@ mod fallback;
 mod found_out;
 mod leased;
 mod lost;
+mod once;
 mod over;
 mod overfull;
 mod replay;
