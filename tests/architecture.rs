@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 /// The library's modules, each importing only from earlier lines.
 const RANKS: &[&[&str]] = &[
+    &["error_source"],
     &["time", "whole_file", "missing", "body_error", "received"],
     &["limit", "redis", "rule"],
     &["share"],

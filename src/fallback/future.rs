@@ -185,8 +185,8 @@ where
     match result {
         Ok(response) => {
             let served_by = response.extensions().get::<ServedBy>()?;
-            steps_down(served_by.verdict(), overloaded).then(|| again.step(Some(served_by)))?
+            steps_down(served_by.verdict(), &again.demand, overloaded).then(|| again.step(Some(served_by)))?
         }
-        Err(error) => error_steps_down(&**error, overloaded).then(|| again.step_from(error))?,
+        Err(error) => error_steps_down(&**error, &again.demand, overloaded).then(|| again.step_from(error))?,
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{AllowedModels, ByModel, Granted, Lease, Meter, Particulars, Retold, WaitingRoom, lease::Prepared};
-use crate::{key::KeyId, limit::Need, provider::NamedIn};
+use crate::{key::KeyId, limit::Need, provider::NamedIn, verdict::Verdict};
 
 /// What a request needs: which lane, how much of its limits, for how long it may wait.
 ///
@@ -164,28 +164,35 @@ impl Demand {
         self
     }
 
+    /// It makes something that stays: a batch, a file, a video, an answer that goes on being made. Where an answer, or that there
+    /// is none, leaves open whether it was made ([`Verdict::may_have_been_done`]), the request is not sent again, and the caller
+    /// decides: a second one would be paid for, too, and lie with another key, where nobody asks for it. What was refused goes
+    /// to another key as ever. Providers say it of the paths that they know ([`Asks::once`](crate::Asks::once)); of what a body asks for
+    /// (`"background": true`) whoever sends it says so.
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_keypool::Demand;
+    ///
+    /// let batch = Request::post("/v1beta/models/gemini-2.5-flash:batchGenerateContent")
+    ///     .extension(Demand::any_model().once())
+    ///     .body("{}")?;
+    /// # let _ = batch;
+    /// # Ok::<_, http::Error>(())
+    /// ```
+    ///
+    /// [`Verdict::may_have_been_done`]: crate::Verdict::may_have_been_done
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.particulars.once = true;
+        self
+    }
+
     /// It names something that was made for its model, as Gemini's cached contents are: of a list no other model serves it, and
     /// an alias stands for the first of its list. The layers do not look for such things in a body: whoever sends it says so.
     #[must_use]
     pub fn keeps_model(mut self) -> Self {
         self.particulars.keeps_model = true;
-        self
-    }
-
-    /// It makes something that should not be made twice: a batch, a fine-tuning, a video. Where nobody knows whether it was
-    /// done (a connection that broke, no answer in time, a failure inside the provider), it is not sent again; where a key,
-    /// a limit or capacity refused it, or nothing was sent, it is as any other. Providers say it of the paths that they know
-    /// ([`Asks::once`](crate::Asks::once)).
-    ///
-    /// ```
-    /// use tower_keypool::Demand;
-    ///
-    /// let demand = Demand::new("my-model").once();
-    /// # let _ = demand;
-    /// ```
-    #[must_use]
-    pub fn once(mut self) -> Self {
-        self.particulars.once = true;
         self
     }
 
@@ -270,6 +277,11 @@ impl Demand {
     /// The model it asks for.
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref()
+    }
+
+    /// Whether nobody may send it again after this, with whatever key or model.
+    pub(crate) fn ends_with(&self, verdict: &Verdict) -> bool {
+        self.particulars.once && verdict.may_have_been_done()
     }
 
     /// The place in line that the request's first attempt had: a retry keeps it.

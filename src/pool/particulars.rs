@@ -44,7 +44,7 @@ pub(crate) struct Held {
     pub(crate) allowed: Option<AllowedModels>,
     /// It names something that was made for its model: no other is of use.
     pub(crate) keeps_model: bool,
-    /// Done twice it would make two things.
+    /// It makes something: not sent again where that may have been made.
     pub(crate) once: bool,
     /// Which model its body is written for, and who writes it for another.
     pub(crate) written: Option<ByModel>,

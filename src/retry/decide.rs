@@ -62,7 +62,8 @@ impl Course {
         demand.ahead = true;
         let spent = pool.clock().tick().since(self.begun);
         let left = rule.deadline.map(|deadline| deadline.saturating_sub(spent));
-        if left == Some(Duration::ZERO) || capped(verdict, demand.particulars.earlier.as_deref().unwrap_or_default()) {
+        let over = left == Some(Duration::ZERO) || demand.ends_with(verdict);
+        if over || capped(verdict, demand.particulars.earlier.as_deref().unwrap_or_default()) {
             return Step::Stop;
         }
         let wait = self.wait.saturating_sub(spent);
@@ -93,8 +94,6 @@ impl Course {
                 self.pauses += 1;
                 seek_again(pool, demand, Duration::ZERO, for_a_key.max(A_MOMENT), seat)
             }
-            // It may have been done, and once is enough: who asked looks, and decides.
-            Elsewhere::AfterPause if demand.particulars.once && may_be_done(verdict) => Step::Stop,
             Elsewhere::AfterPause => {
                 // A connection that the provider had just given up: the next one costs no pause and is not counted.
                 if verdict.is_closed() && rule.max_retries > 0 && !std::mem::replace(&mut self.reconnected, true) {
@@ -155,11 +154,6 @@ fn untried(pool: &KeyPool, demand: &Demand) -> Option<Lease> {
     let mut demand = demand.clone();
     demand.particulars.untried = true;
     pool.lease_now(&demand)
-}
-
-/// Whether nobody knows that it was not done: it went out, and neither a key, a limit nor capacity refused it.
-fn may_be_done(verdict: &Verdict) -> bool {
-    verdict.kind() != VerdictKind::Overloaded && !verdict.is_unsent()
 }
 
 /// How often such an answer is worth another retry, where there is a cap.

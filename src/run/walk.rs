@@ -113,7 +113,7 @@ impl Walk {
             Step::OutOfKeys(error) => Some(error),
             Step::Stop => None,
         };
-        if steps_down(verdict, self.plan.as_ref().is_some_and(Plan::steps_on_overloaded))
+        if steps_down(verdict, &self.demand, self.plan.as_ref().is_some_and(Plan::steps_on_overloaded))
             && let Some(lease) = self.step_down()
         {
             return Onward::With(lease);

@@ -10,6 +10,7 @@ mod fallback;
 mod found_out;
 mod leased;
 mod lost;
+mod made;
 mod once;
 mod over;
 mod overfull;

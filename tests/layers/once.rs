@@ -1,75 +1,126 @@
-//! What makes something is not sent again where nobody knows whether it was done.
+//! What makes something that stays is not sent again where it may have been made.
 
 use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    io::{self, ErrorKind},
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::Full;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_keypool::{
-    Anthropic, Clock, Demand, Gemini, Key, KeyPool, KeyPoolLayer, OpenAi, Provider, ReplayBody, Retry,
+    Backoff, CooldownLayer, Demand, Gemini, Key, KeyPool, KeyPoolLayer, KeyRotationLayer, ModelFallbackLayer, Retry,
+    RetryPolicy, Scope, Verdict, VerdictKind,
 };
 
-use crate::support::{Body, refused};
+use crate::support::{Body, bad};
 
-/// How often such a request is sent where each answer is this one.
-async fn sent(provider: impl Provider, request: Request<Body>, answer: Result<u16, io::ErrorKind>) -> usize {
-    let keys = (0..3).map(|n| Key::new(format!("AIza-not-a-real-key-{n:03}")));
-    let clock = Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH);
-    let pool = KeyPool::builder(provider).keys(keys).clock(clock).build().unwrap();
-    let count = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&count);
-    let client = KeyPoolLayer::new(&pool).retry(Retry::new().max_retries(2)).layer(service_fn(
-        move |_: Request<ReplayBody<Body>>| {
-            counted.fetch_add(1, Relaxed);
-            async move {
-                let status = answer.map_err(io::Error::from)?;
-                let mut response = Response::new(Full::<bytes::Bytes>::from("{}"));
-                *response.status_mut() = StatusCode::from_u16(status).unwrap();
-                Ok::<_, io::Error>(response)
-            }
-        },
-    ));
-    let _ = client.oneshot(request).await;
-    count.load(Relaxed)
+/// What comes of an attempt.
+#[derive(Clone, Copy, Debug)]
+enum Comes {
+    Status(u16),
+    Error(ErrorKind),
+}
+use Comes::{Error, Status};
+
+/// Answers in order, the last one for good.
+#[derive(Clone)]
+struct Script(Arc<Mutex<(Vec<Comes>, usize)>>);
+
+impl Script {
+    fn new(answers: &[Comes]) -> Self {
+        Self(Arc::new(Mutex::new((answers.to_vec(), 0))))
+    }
+
+    fn next(&self) -> io::Result<Response<Body>> {
+        let mut script = self.0.lock().unwrap();
+        script.1 += 1;
+        match script.0[script.1.min(script.0.len()) - 1] {
+            Status(status) => Ok(bad(status, "{}")),
+            Error(kind) => Err(kind.into()),
+        }
+    }
+
+    fn asked(&self) -> usize {
+        self.0.lock().unwrap().1
+    }
 }
 
-fn post(path: &str) -> Request<Body> {
-    Request::builder().method(Method::POST).uri(path).body(Full::from("{\"model\":\"m\"}")).unwrap()
+fn steady() -> Retry {
+    Retry::new().max_retries(1).backoff(Backoff::fixed(Duration::from_secs(1)))
+}
+
+fn pool() -> KeyPool {
+    let key = |id: &str| Key::new(format!("AIzaSy-not-a-real-key-{id}")).id(id).owner(id);
+    KeyPool::builder(Gemini::new()).keys([key("one"), key("two")]).build().unwrap()
+}
+
+fn request(demand: Demand) -> Request<Body> {
+    let mut request = Request::post("/v1beta/models/m:generateContent").body(Full::from("{}")).unwrap();
+    request.extensions_mut().insert(demand);
+    request
+}
+
+/// How often something is asked for, by the whole stack, and by its layers one by one.
+async fn asked(answers: &[Comes], demand: Demand) -> usize {
+    let (whole, by_layers) = (Script::new(answers), Script::new(answers));
+    let script = whole.clone();
+    let client = KeyPoolLayer::new(pool())
+        .retry(steady())
+        .layer(service_fn(move |_: Request<_>| std::future::ready(script.next())));
+    let _ = client.oneshot(request(demand.clone())).await;
+    let (script, pool) = (by_layers.clone(), pool());
+    let client = ServiceBuilder::new()
+        .retry(RetryPolicy::new(&pool).rule(steady()))
+        .layer(KeyRotationLayer::new(&pool))
+        .layer(CooldownLayer::new(&pool))
+        .service(service_fn(move |_: Request<Body>| std::future::ready(script.next())));
+    let _ = client.oneshot(request(demand)).await;
+    assert_eq!(whole.asked(), by_layers.asked(), "{answers:?}");
+    whole.asked()
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_outcome_ends_it_and_a_refusal_does_not() {
-    for path in
-        ["/v1beta/models/veo:predictLongRunning", "/v1beta/models/m:batchGenerateContent", "/v1beta/cachedContents"]
-    {
-        for unknown in [Ok(500), Ok(502), Ok(504), Err(io::ErrorKind::ConnectionReset), Err(io::ErrorKind::TimedOut)] {
-            assert_eq!(sent(Gemini::new(), post(path), unknown).await, 1, "{path} {unknown:?}");
-        }
-        // Full, without capacity, and never sent.
-        for known in [Ok(429), Ok(503), Err(refused().kind())] {
-            assert!(sent(Gemini::new(), post(path), known).await > 1, "{path} {known:?}");
-        }
+async fn it_goes_to_another_key_only_where_it_was_not_done() {
+    let unclear = [500, 502, 503, 504].map(Status);
+    for answer in unclear.into_iter().chain([ErrorKind::ConnectionReset, ErrorKind::TimedOut].map(Error)) {
+        assert_eq!(asked(&[answer], Demand::new("m").once()).await, 1, "{answer:?}");
+        assert!(asked(&[answer], Demand::new("m")).await > 1, "{answer:?}, of what makes nothing");
     }
-    // What is generated for this one caller may as well be generated again.
-    assert_eq!(sent(Gemini::new(), post("/v1beta/models/m:generateContent"), Ok(500)).await, 3);
-    assert_eq!(sent(OpenAi::new(), post("/v1/chat/completions"), Ok(500)).await, 3);
+    for answer in [Status(429), Status(403), Error(ErrorKind::ConnectionRefused)] {
+        assert_eq!(asked(&[answer], Demand::new("m").once()).await, 2, "{answer:?}");
+    }
+    assert_eq!(asked(&[Status(429), Status(503)], Demand::new("m").once()).await, 2, "the second ends it");
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_provider_knows_its_paths_and_a_caller_may_say_so() {
-    for path in ["/v1/batches", "/v1/fine_tuning/jobs", "/v1/videos", "/v1/files", "/v1/vector_stores"] {
-        assert_eq!(sent(OpenAi::new(), post(path), Ok(500)).await, 1, "{path}");
+async fn it_steps_down_to_no_other_model() {
+    for (demand, models) in [(Demand::new("m"), 2), (Demand::new("m").once(), 1)] {
+        let (script, pool) = (Script::new(&[Status(503)]), pool());
+        let answers = script.clone();
+        let client = ServiceBuilder::new()
+            .layer(ModelFallbackLayer::new(&pool).for_model("m", ["n"]).on_overloaded(true))
+            .retry(RetryPolicy::new(&pool).rule(steady().max_retries(0)))
+            .layer(KeyRotationLayer::new(&pool))
+            .layer(CooldownLayer::new(&pool))
+            .service(service_fn(move |_: Request<Body>| std::future::ready(answers.next())));
+        let _ = client.oneshot(request(demand)).await;
+        assert_eq!(script.asked(), models);
     }
-    assert_eq!(sent(OpenAi::new(), post("/v1/batches/batch_1/cancel"), Ok(500)).await, 3);
-    assert_eq!(sent(Anthropic::new(), post("/v1/messages/batches"), Ok(500)).await, 1);
-    assert_eq!(sent(Anthropic::new(), post("/v1/messages"), Ok(500)).await, 3);
-    let mut own = post("/v1/responses");
-    own.extensions_mut().insert(Demand::new("m").once());
-    assert_eq!(sent(OpenAi::new(), own, Ok(500)).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_closure_form_calls_once_as_well() {
+    for (kind, calls) in [(VerdictKind::Transient, 1), (VerdictKind::Overloaded, 1), (VerdictKind::RateLimited, 2)] {
+        let called = Arc::new(Mutex::new(0));
+        let counting = Arc::clone(&called);
+        let judge = move |_: &Result<(), ()>| Verdict::new(kind).scope(Scope::Key);
+        let call = move |_| {
+            *counting.lock().unwrap() += 1;
+            std::future::ready(Err::<(), ()>(()))
+        };
+        let _ = pool().with_retry(steady()).run(Demand::new("m").once(), judge, call).await;
+        assert_eq!(*called.lock().unwrap(), calls, "{kind:?}");
+    }
 }

@@ -54,6 +54,11 @@ pub use ways::{NoProxy, Proxy, WayOut, WaysOut};
 #[derive(Clone, Copy, Debug)]
 pub struct TakesTrailers;
 
+/// It goes over a connection that is made for it: of one that lay idle it may turn out that it was closed once the request is on
+/// its way, and whoever may not send it again would not know what became of it.
+#[derive(Clone, Copy, Debug)]
+pub struct OverNew;
+
 /// Behind a pointer, since hyper moves each request some ten times.
 type Boxed = Box<Sending<ReplayBody<Outgoing>>>;
 
@@ -194,9 +199,10 @@ impl Service<Request<ReplayBody<Outgoing>>> for Client {
             request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
             request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("te"));
         }
+        let over_new = request.extensions_mut().remove::<OverNew>().is_some();
         let (head, body) = request.into_parts();
         let (body, gone) = Sending::new(body);
-        let answer = upstream.answer(Request::from_parts(head, Box::new(body)));
+        let answer = upstream.answer(Request::from_parts(head, Box::new(body)), over_new);
         Answer { response: Box::pin(patient::begun(answer, gone, self.within)), sent, within: self.within }
     }
 }

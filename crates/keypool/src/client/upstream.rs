@@ -36,11 +36,17 @@ where
     ///
     /// A connection that lay idle may have been closed just now: if nothing was sent over it, another one is taken. If
     /// something was, whoever sends it again finds none on the shelf that lay there for as long, and gets a new one.
-    pub(super) async fn answer(self: Arc<Self>, mut request: Request<B>) -> Result<Response<Arrived>, Error> {
+    /// `over_new`: none that lay there is taken.
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        mut request: Request<B>,
+        over_new: bool,
+    ) -> Result<Response<Arrived>, Error> {
         loop {
-            let (carrier, is_new) = match self.shelf.take() {
-                Ok(carrier) => (carrier, false),
-                Err(waiting) => Box::pin(self.made(waiting)).await?,
+            let (carrier, is_new) = match if over_new { None } else { Some(self.shelf.take()) } {
+                None => (Box::pin(self.dial.connect(&self.shelf.keeper)).await?, true),
+                Some(Ok(carrier)) => (carrier, false),
+                Some(Err(waiting)) => Box::pin(self.made(waiting)).await?,
             };
             let mut laid = None;
             let mut failed = match carrier {

@@ -60,6 +60,7 @@ mod makers;
 mod media;
 mod mending;
 mod nearness;
+mod once;
 mod ops;
 #[cfg(unix)]
 mod outputs;

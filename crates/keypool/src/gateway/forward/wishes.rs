@@ -6,9 +6,12 @@ use http::{Extensions, HeaderMap, StatusCode};
 use tower_keypool::{Affinity, AllowedModels, Demand, Meter, WaitingRoom};
 
 use super::affinity::{Nearness, Numbers, Session};
-use crate::gateway::{
-    admit::{headers::Seen, tenant::Tenant, token::Token},
-    dialect::Refusal,
+use crate::{
+    client::OverNew,
+    gateway::{
+        admit::{headers::Seen, tenant::Tenant, token::Token},
+        dialect::Refusal,
+    },
 };
 
 /// How requests wait for a key.
@@ -41,6 +44,7 @@ pub(in crate::gateway) struct Wish {
     meter: Option<Arc<Meter>>,
     near: Option<Affinity>,
     allowed: Option<AllowedModels>,
+    once: bool,
 }
 
 impl Wish {
@@ -65,13 +69,18 @@ impl Wish {
         let room = (!tenant.is_default()).then(|| tenant.room(waiting.most));
         let session = nearness.session(headers, seen);
         let near = session.and_then(|name| Some(Numbers::of(nearness, token, tenant)?.session(name.as_bytes())));
-        Ok(Self { wait, room, meter: None, near, allowed: tenant.allowed().cloned() })
+        Ok(Self { wait, room, meter: None, near, allowed: tenant.allowed().cloned(), once: false })
     }
 
     /// And whose answer is paid for.
     pub(in crate::gateway) fn metered(mut self, meter: Option<Arc<Meter>>) -> Self {
         self.meter = meter;
         self
+    }
+
+    /// And what makes something that stays is not sent again where that may have been made.
+    pub(in crate::gateway) fn once(self, once: bool) -> Self {
+        Self { once, ..self }
     }
 
     /// The same, said of a demand.
@@ -87,6 +96,9 @@ impl Wish {
         }
         if let Some(allowed) = &self.allowed {
             demand = demand.only_models(Arc::clone(allowed));
+        }
+        if self.once {
+            demand = demand.once();
         }
         match self.wait {
             Some(wait) => demand.wait(wait),
@@ -126,11 +138,15 @@ impl Wish {
         if let Some(number) = self.session() {
             head.insert(Session(number));
         }
+        if self.once {
+            head.insert(OverNew);
+        }
     }
 
     /// A demand that says it; most requests wish nothing.
     pub(in crate::gateway) fn demand(&self) -> Option<Demand> {
-        let any = self.wait.is_some() || self.room.is_some() || self.meter.is_some() || self.near.is_some();
+        let any =
+            self.once || self.wait.is_some() || self.room.is_some() || self.meter.is_some() || self.near.is_some();
         any.then(|| self.on(Demand::any_model()))
     }
 }

@@ -28,7 +28,7 @@ use crate::{
         forward::{
             affinity::{By, Numbers},
             head::Tidy,
-            resource::Unknown,
+            resource::{Unknown, made},
             results,
             upload::Passage,
             wishes::Wish,
@@ -182,7 +182,7 @@ where
             },
             (Err(refusal), _) => Err(dialect.answer(refusal)),
         };
-        let ((tenant, passage), wish) = match admitted {
+        let ((tenant, passage), mut wish) = match admitted {
             Ok(admitted) => admitted,
             Err(response) => {
                 self.leave(turn);
@@ -191,6 +191,10 @@ where
                 return Ok(counted(visit, Outcome::Refused, limited, response));
             }
         };
+        if !matches!(way, Way::Translated(..)) && !matches!(passage, Passage::Chunk(_)) {
+            let provider = other.as_ref().map_or(turn.setup.dialects.provider, |other| other.dialect);
+            wish = wish.once(made::makes(provider, &parts));
+        }
         if let Some(other) = other {
             let (unknown, alone) = (turn.setup.unknown, gateway.tenants.is_alone());
             let compatible = is_compatible(other.pool.as_ref());

@@ -27,7 +27,7 @@ use crate::{
         },
         dialect::Dialect,
         forward::{
-            resource::{Overheard, naming},
+            resource::{Overheard, made::outlives_its_call, naming},
             send::pass,
         },
         model_names::is_geminis,
@@ -193,6 +193,9 @@ where
         };
         if compatible && bytes.as_ref().is_some_and(|body| self.is_to_say_nothing_is_named(body)) {
             demand = Some(demand.unwrap_or_default().names_nothing());
+        }
+        if !packed && path.ends_with("/responses") && bytes.as_deref().is_some_and(outlives_its_call) {
+            demand = Some(demand.unwrap_or_default().once());
         }
         if way.is_some() || !names.is_empty() {
             demand = Some(naming(Self::led(demand.unwrap_or_default(), way), &names));

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Verbs whose calls make nothing that lasts.
-const CALLS: [&str; 5] =
+pub(super) const CALLS: [&str; 5] =
     ["generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"];
 
 /// A body as it comes, and what was read of it already.

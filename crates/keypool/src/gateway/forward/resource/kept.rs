@@ -44,6 +44,8 @@ const FILES: &str = "/files";
 const VIDEOS: &str = "/videos";
 /// Those of Anthropic's, whose requests stand in what makes them.
 const BATCHES: &str = "/messages/batches";
+/// What is done with what is there.
+const UNMAKING: [&str; 4] = ["cancel", "search", "pause", "resume"];
 /// So much of a body is looked at for names, and so many of them.
 const READ: u64 = 1 << 20;
 const READ_OF_BATCHES: u64 = 64 << 20;
@@ -65,7 +67,10 @@ struct Place<'p> {
 
 impl<'p> Place<'p> {
     fn of(path: &'p str) -> Option<Self> {
-        let rest = behind(path, "/v1")?;
+        Self::behind_version(behind(path, "/v1")?)
+    }
+
+    fn behind_version(rest: &'p str) -> Option<Self> {
         let found = COLLECTIONS.iter().find_map(|(name, tells)| Some((Some(*name), *tells, behind(rest, name)?)));
         let (collection, tells, below) = match found {
             Some(found) => found,
@@ -75,6 +80,13 @@ impl<'p> Place<'p> {
         let id = segments.next().filter(|id| collection.is_some() || id.starts_with("resp"));
         let goes_on = segments.next().is_some();
         (collection.is_some() || id.is_some()).then_some(Self { collection, tells, id, goes_on })
+    }
+
+    /// Whether something new is made by a POST to it; what is there already is changed by one, or looked at.
+    fn is_made(&self, path: &str) -> bool {
+        let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let makes = self.id.is_none() || (self.goes_on && !UNMAKING.contains(&last));
+        self.collection.is_some_and(|collection| makes || collection == VIDEOS)
     }
 
     /// So much of a body is looked at for names.
@@ -91,6 +103,11 @@ impl<'p> Place<'p> {
 /// Whether a path is about something that one account keeps.
 pub(in crate::gateway) fn is_meant(path: &str) -> bool {
     Place::of(path).is_some()
+}
+
+/// Whether a POST to this path, behind the version, makes something that one account keeps.
+pub(super) fn is_made_at(rest: &str) -> bool {
+    Place::behind_version(rest).is_some_and(|place| place.is_made(rest))
 }
 
 /// Where a request goes that is about what is kept: its body, and what its answer is listened to for.

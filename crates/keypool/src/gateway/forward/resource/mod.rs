@@ -10,6 +10,7 @@ pub(in crate::gateway) mod ids;
 pub(in crate::gateway) mod kept;
 mod learned;
 mod listed;
+pub(in crate::gateway) mod made;
 mod makers;
 mod mentioned;
 mod named;

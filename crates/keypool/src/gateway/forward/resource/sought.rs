@@ -12,6 +12,7 @@ use tower_keypool::{Affinity, Demand, KeyId, ServedBy};
 
 use super::{
     Coming, Gives, NOT_HERE, Resources, ids, kept,
+    made::outlives_its_call,
     makers::Together,
     mentioned::{self, Behind},
     named::Subject,
@@ -205,12 +206,20 @@ pub(in crate::gateway) async fn seek(
     let goes_on = uploads
         || body.rest.is_end_stream()
         || is_known_to_name_nothing(parts)
-        || (is_long(&body.rest) && !tenant.is_restricted() && !unseen && !resources.is_used().await);
-    let Gathering { body, broken, is_plain } = if goes_on && body.first.is_none() {
+        || (is_long(&body.rest)
+            && !(says_who_answers(parts.uri.path()) && is_short(&body.rest))
+            && !tenant.is_restricted()
+            && !unseen
+            && !resources.is_used().await);
+    let Gathering { body, broken, is_plain, is_kept } = if goes_on && body.first.is_none() {
         Gathering::unread(body.rest)
     } else {
         gather(parts, body, (tenant, unseen), &mut names).await?
     };
+    if is_kept {
+        let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
+        parts.extensions.insert(demand.once());
+    }
     if is_plain && subject == Subject::Call {
         resources.say_it_names_nothing(parts);
     }
@@ -274,6 +283,11 @@ pub(super) fn is_long(body: &Arriving) -> bool {
     body.size_hint().exact().is_none_or(|length| length > SHORT)
 }
 
+/// Whether a body is known to be no longer than what is read whole.
+fn is_short(body: &Arriving) -> bool {
+    body.size_hint().exact().is_some_and(|length| length <= WHOLE as u64)
+}
+
 fn is_known_to_name_nothing(parts: &Parts) -> bool {
     matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
@@ -284,11 +298,13 @@ struct Gathering {
     broken: Broken,
     /// All of it was seen, and no word in it could name anything of anybody's.
     is_plain: bool,
+    /// It asks for an answer that is kept.
+    is_kept: bool,
 }
 
 impl Gathering {
     fn unread(body: Arriving) -> Self {
-        Self { body: Outgoing::Came(body), broken: Broken::default(), is_plain: false }
+        Self { body: Outgoing::Came(body), broken: Broken::default(), is_plain: false, is_kept: false }
     }
 }
 
@@ -306,7 +322,7 @@ async fn gather(
     let may_name_anything = if compatible { mentioned::may_name_compatible } else { mentioned::may_name };
     // What is encoded shows nothing before it is whole; and who may not ask every model is asked which it is.
     let mut may_name = encoded || tenant.is_restricted() || says_who_answers(parts.uri.path());
-    let mut is_plain = !encoded;
+    let (mut is_plain, mut is_kept) = (!encoded, false);
     loop {
         let frame = match first.take() {
             Some(frame) => *frame,
@@ -335,8 +351,9 @@ async fn gather(
         let text = text_of(parts, &frames)?;
         if text.is_empty() {
             let body = Outgoing::Gathered(Box::new(Gathered { frames, rest: None, broken: Broken::default() }));
-            return Ok(Gathering { body, broken: Broken::default(), is_plain: false });
+            return Ok(Gathering { body, broken: Broken::default(), is_plain: false, is_kept: false });
         }
+        is_kept = says_who_answers(parts.uri.path()) && outlives_its_call(&text);
         names.extend(mentioned::names_in(&text, compatible).map_err(|_| UNREADABLE)?);
         if unseen && mentioned::asks_from_a_file(&text).map_err(|_| UNREADABLE)? {
             return Err(unseen::UNCOUNTED);
@@ -352,7 +369,7 @@ async fn gather(
     let rest = (!body.is_end_stream()).then(|| (body, Box::new(behind) as Box<dyn Watch>));
     is_plain &= rest.is_none();
     let body = Outgoing::Gathered(Box::new(Gathered { frames, rest, broken: broken.clone() }));
-    Ok(Gathering { body, broken, is_plain })
+    Ok(Gathering { body, broken, is_plain, is_kept })
 }
 
 /// What stands in a body.
