@@ -203,11 +203,12 @@ pub(in crate::gateway) async fn seek(
         }
     }
     // Bytes of a file name nothing, whatever stands in them.
+    let is_read_for_what_it_keeps = says_who_answers(parts.uri.path()) && is_short(&body.rest);
     let goes_on = uploads
         || body.rest.is_end_stream()
         || is_known_to_name_nothing(parts)
         || (is_long(&body.rest)
-            && !(says_who_answers(parts.uri.path()) && is_short(&body.rest))
+            && !is_read_for_what_it_keeps
             && !tenant.is_restricted()
             && !unseen
             && !resources.is_used().await);
