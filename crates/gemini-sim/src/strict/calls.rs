@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::tools::mixes_tools;
 use crate::answer::{field, signature};
 use crate::refusal::ApiError;
 
@@ -97,6 +98,9 @@ pub(crate) fn check_model(request: &Value, model: &str) -> Result<(), ApiError> 
     let json = field(config, "responseMimeType", "response_mime_type").and_then(Value::as_str);
     if json == Some("application/json") && request.get("tools").is_some() && !signs(model) {
         return Err(invalid("Function calling with a response mime type: 'application/json' is unsupported"));
+    }
+    if !signs(model) && mixes_tools(request) {
+        return Err(invalid("Tool use with function calling is unsupported"));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::schema::{Kind, Message};
 
-use Kind::{Any, Bytes, Flag, List, Map, Number, Struct, Text, Whole, Word};
+use Kind::{Any, Bytes, Flag, List, Map, Number, OneOf, Struct, Text, Whole, Word};
 
 pub(crate) static GENERATE: Message = Message {
     name: "GenerateContentRequest",
@@ -133,13 +133,13 @@ static CONTENT: Message =
 static PART: Message = Message {
     name: "Part",
     fields: &[
-        ("text", Text),
-        ("inline_data", Kind::Message(&BLOB)),
-        ("file_data", Kind::Message(&FILE_DATA)),
-        ("function_call", Kind::Message(&FUNCTION_CALL)),
-        ("function_response", Kind::Message(&FUNCTION_RESPONSE)),
-        ("executable_code", Struct),
-        ("code_execution_result", Struct),
+        ("text", OneOf("data", &Text)),
+        ("inline_data", OneOf("data", &Kind::Message(&BLOB))),
+        ("file_data", OneOf("data", &Kind::Message(&FILE_DATA))),
+        ("function_call", OneOf("data", &Kind::Message(&FUNCTION_CALL))),
+        ("function_response", OneOf("data", &Kind::Message(&FUNCTION_RESPONSE))),
+        ("executable_code", OneOf("data", &Struct)),
+        ("code_execution_result", OneOf("data", &Struct)),
         ("video_metadata", Struct),
         ("media_resolution", Any),
         ("part_metadata", Struct),
@@ -197,10 +197,13 @@ static FUNCTION_DECLARATION: Message = Message {
     ],
 };
 
+const TYPE: Kind =
+    Word("Type", &["TYPE_UNSPECIFIED", "STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL"]);
+
 static SCHEMA: Message = Message {
     name: "Schema",
     fields: &[
-        ("type", Text),
+        ("type", TYPE),
         ("format", Text),
         ("title", Text),
         ("description", Text),

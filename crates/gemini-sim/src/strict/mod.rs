@@ -3,9 +3,11 @@
 mod calls;
 mod message;
 mod modality;
+mod objects;
 mod payload;
 mod prompt;
 mod schema;
+mod tools;
 
 pub(crate) use calls::{check_calls, check_model, signs};
 pub(crate) use message::{

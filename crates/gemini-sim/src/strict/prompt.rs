@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::objects::check_form;
+use super::tools::check_declarations;
 use crate::answer::field;
 use crate::refusal::ApiError;
 
@@ -46,6 +48,7 @@ fn check_prompt_of(name: &str, request: &Value, may_be_empty: bool) -> Result<()
             if let Some(kind) = kind_of(value).filter(|kind| !is_kind(kind)) {
                 return Err(ApiError::invalid_argument("malformed", format!("Unsupported MIME type: {kind}")));
             }
+            check_blob(&format!("{name}.contents[{index}].parts[{part}]"), value, &mut complaints);
             if !has_data(value) {
                 let _ = writeln!(
                     complaints,
@@ -57,7 +60,10 @@ must have one initialized field"
     }
     if let Some(config) = field(request, "generationConfig", "generation_config") {
         check_config(name, config, &mut complaints);
+        check_form(name, config, &mut complaints);
     }
+    check_safety(name, request, &mut complaints);
+    check_declarations(name, request, &mut complaints)?;
     if complaints.is_empty() { Ok(()) } else { Err(ApiError::invalid_argument("malformed", complaints)) }
 }
 
@@ -65,6 +71,17 @@ must have one initialized field"
 fn kind_of(part: &Value) -> Option<&str> {
     let data = field(part, "inlineData", "inline_data").or_else(|| field(part, "fileData", "file_data"))?;
     field(data, "mimeType", "mime_type")?.as_str()
+}
+
+/// Bytes that are there, and said to be of some type.
+fn check_blob(at: &str, part: &Value, complaints: &mut String) {
+    let Some(blob) = field(part, "inlineData", "inline_data").filter(|blob| !blob.is_null()) else { return };
+    for (camel, snake) in [("mimeType", "mime_type"), ("data", "data")] {
+        if field(blob, camel, snake).and_then(Value::as_str).is_none_or(str::is_empty) {
+            // Not on record: the words are ours.
+            let _ = writeln!(complaints, "* {at}.inline_data.{snake}: {snake} is not specified");
+        }
+    }
 }
 
 /// Whether it is a type and a subtype that the provider takes. `image/jpg`, which is none, it is on record to refuse.
@@ -122,6 +139,20 @@ fn check_config(name: &str, config: &Value, complaints: &mut String) {
     }
 }
 
+/// Each category is set once.
+fn check_safety(name: &str, request: &Value, complaints: &mut String) {
+    let mut seen = Vec::new();
+    for (index, setting) in items(field(request, "safetySettings", "safety_settings")).into_iter().enumerate() {
+        let Some(category) = setting.get("category").and_then(Value::as_str) else { continue };
+        if seen.contains(&category) {
+            // Not on record: the words are ours.
+            let why = format!("there is more than one setting for {category}");
+            let _ = writeln!(complaints, "* {name}.safety_settings[{index}].category: {why}");
+        }
+        seen.push(category);
+    }
+}
+
 /// The ids of all uploaded files that a prompt names.
 pub(crate) fn file_ids(request: &Value) -> Vec<&str> {
     let mut ids = Vec::new();
@@ -137,7 +168,8 @@ pub(crate) fn file_ids(request: &Value) -> Vec<&str> {
     ids
 }
 
-fn items(value: Option<&Value>) -> Vec<&Value> {
+/// One alone is a list of one.
+pub(super) fn items(value: Option<&Value>) -> Vec<&Value> {
     match value {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::Array(items)) => items.iter().collect(),
@@ -177,6 +209,29 @@ mod tests {
         assert!(complaint(&request(json!({ "candidateCount": "9" }))).contains("[1, 8]"));
         assert!(complaint(&request(json!({ "stopSequences": ["a", "b", "c", "d", "e", "f"] }))).contains("at most 5"));
         assert!(check_prompt(&request(json!({ "temperature": 2.0 }))).is_ok());
+    }
+
+    #[test]
+    fn bytes_are_there_and_said_to_be_something() {
+        let of = |blob: Value| json!({ "contents": [{ "parts": [{ "inlineData": blob }] }] });
+        let at = "* GenerateContentRequest.contents[0].parts[0].inline_data";
+        for blob in [json!({ "data": "aGk=" }), json!({ "data": "aGk=", "mimeType": "" })] {
+            assert_eq!(complaint(&of(blob)), format!("{at}.mime_type: mime_type is not specified\n"));
+        }
+        for blob in [json!({ "mimeType": "image/png" }), json!({ "mimeType": "image/png", "data": "" })] {
+            assert_eq!(complaint(&of(blob)), format!("{at}.data: data is not specified\n"));
+        }
+    }
+
+    #[test]
+    fn each_category_of_harm_is_set_once() {
+        let of = |categories: [&str; 2]| {
+            let settings = categories.map(|category| json!({ "category": category, "threshold": "OFF" }));
+            json!({ "contents": { "parts": { "text": "x" } }, "safetySettings": settings })
+        };
+        let (one, other) = ("HARM_CATEGORY_HARASSMENT", "HARM_CATEGORY_HATE_SPEECH");
+        assert!(complaint(&of([one, one])).contains("safety_settings[1].category: there is more than one"));
+        assert!(check_prompt(&of([one, other])).is_ok());
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     Any,
     /// Any object.
     Struct,
-    /// One of these words; the type's name goes before them.
+    /// One of these words, in any case, or its number; the type's name goes before them.
     Word(&'static str, &'static [&'static str]),
     Message(&'static Message),
     /// A list of these. One alone is taken for a list of one, as by the real
@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     List(&'static Kind),
     /// An object with any names and these values.
     Map(&'static Kind),
+    /// One of the fields of this name, of which a message has one at most.
+    OneOf(&'static str, &'static Kind),
 }
 
 struct Violation {
@@ -79,9 +81,18 @@ message, not {}.",
     }
 
     fn check_fields(&self, fields: &Map<String, Value>, at: &str, found: &mut Vec<Violation>) {
+        let mut set: Vec<&str> = Vec::new();
         for (name, value) in fields {
             let known = self.fields.iter().find(|(proto, _)| proto == name || *name == camel(proto));
             if let Some((proto, kind)) = known {
+                if let (Kind::OneOf(of, _), false) = (kind, value.is_null()) {
+                    if set.contains(of) {
+                        let why = format!("oneof field '{of}' is already set. Cannot set '{name}'");
+                        let description = format!("Invalid value at '{at}' (oneof), {why}");
+                        found.push(Violation { field: at.to_owned(), description });
+                    }
+                    set.push(of);
+                }
                 kind.check(value, &join(at, proto), found);
                 continue;
             }
@@ -116,7 +127,14 @@ impl Kind {
             (Self::Number, Value::String(text)) => text.parse::<f64>().is_ok(),
             (Self::Whole, Value::Number(number)) => number.as_f64().is_some_and(|number| number.fract() == 0.0),
             (Self::Whole, Value::String(text)) => text.parse::<i64>().is_ok(),
-            (Self::Word(_, words), Value::String(word)) => words.contains(&word.as_str()),
+            (Self::Word(_, words), Value::String(word)) => words.iter().any(|known| known.eq_ignore_ascii_case(word)),
+            (Self::Word(_, words), Value::Number(number)) => {
+                number.as_u64().is_some_and(|number| number < words.len() as u64)
+            }
+            (Self::OneOf(_, kind), value) => {
+                kind.check(value, at, found);
+                true
+            }
             (Self::Message(message), Value::Object(fields)) => {
                 message.check_fields(fields, at, found);
                 true
@@ -162,7 +180,7 @@ impl Kind {
             Self::Struct | Self::Map(_) => "type.googleapis.com/google.protobuf.Struct".to_owned(),
             Self::Word(name, _) => of(name),
             Self::Message(message) => of(message.name),
-            Self::List(kind) => kind.type_name(),
+            Self::List(kind) | Self::OneOf(_, kind) => kind.type_name(),
         }
     }
 }
@@ -297,5 +315,30 @@ Cannot find field."
             "Invalid value at 'generation_config.max_output_tokens' (TYPE_INT32), 1.5"
         );
         assert_eq!(complaint(&json!({ "generationConfig": { "seed": 1.0, "topK": "40" } })), "");
+    }
+
+    #[test]
+    fn a_part_holds_one_thing() {
+        let both = json!({ "text": "x", "inlineData": { "mimeType": "image/png", "data": "aGk=" } });
+        let expected =
+            "Invalid value at 'contents[0].parts[0]' (oneof), oneof field 'data' is already set. Cannot set '";
+        let told = complaint(&json!({ "contents": [{ "parts": [both] }] }));
+        assert!(told.starts_with(expected), "{told}");
+        let signed = json!({ "text": "x", "inlineData": null, "thoughtSignature": "aGk=", "thought": true });
+        assert_eq!(complaint(&json!({ "contents": [{ "parts": [signed] }] })), "");
+    }
+
+    #[test]
+    fn a_schema_has_a_type_that_there_is() {
+        let of = |kind: Value| {
+            let declared = json!([{ "name": "f", "parameters": { "type": kind } }]);
+            complaint(&json!({ "tools": [{ "functionDeclarations": declared }] }))
+        };
+        assert_eq!(
+            of(json!("FOO")),
+            "Invalid value at 'tools[0].function_declarations[0].parameters.type' \
+(type.googleapis.com/google.ai.generativelanguage.v1beta.Type), \"FOO\""
+        );
+        assert_eq!((of(json!("object")), of(json!("OBJECT")), of(json!(6))), Default::default());
     }
 }

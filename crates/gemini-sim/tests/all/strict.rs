@@ -55,6 +55,45 @@ async fn malformed_bodies_are_told_where_and_cost_nothing() {
 }
 
 #[tokio::test]
+async fn what_makes_no_sense_together_is_refused_and_costs_nothing() {
+    let sim = sim();
+    let path = format!("/v1beta/models/{MODEL}:generateContent");
+    let with = |name: &str, value: Value| {
+        let mut request = prompt("x");
+        request[name] = value;
+        request
+    };
+    let declaring = |function: Value| with("tools", json!([{ "functionDeclarations": [function] }]));
+    let own = json!([{ "functionDeclarations": [{ "name": "f" }] }, { "googleSearch": {} }]);
+    let config = json!({ "responseSchema": { "type": "STRING" } });
+    let choice = json!({ "functionCallingConfig": { "mode": "AUTO", "allowedFunctionNames": ["f"] } });
+    let harm = json!({ "category": "HARM_CATEGORY_HARASSMENT", "threshold": "OFF" });
+    let blob = json!({ "mimeType": "", "data": "aGk=" });
+    for (request, complaint) in [
+        (
+            json!({ "contents": [{ "parts": [{ "text": "x", "inlineData": blob }] }] }),
+            "oneof field 'data' is already set",
+        ),
+        (json!({ "contents": [{ "parts": [{ "inlineData": blob }] }] }), "inline_data.mime_type"),
+        (declaring(json!({ "name": "a b" })), "Invalid function name"),
+        (declaring(json!({ "name": "f", "parameters": { "type": "OBJECT" } })), "should be non-empty for OBJECT type"),
+        (declaring(json!({ "name": "f", "parameters": { "type": "FOO" } })), ".v1beta.Type), \"FOO\""),
+        (with("tools", own), "Tool use with function calling is unsupported"),
+        (with("generationConfig", config), "response_schema: only allowed with"),
+        (with("toolConfig", choice), "only allowed where mode is ANY"),
+        (with("safetySettings", json!([harm, harm])), "more than one setting"),
+    ] {
+        let answer = post_json(&sim, &path, request).await;
+        assert_eq!(
+            (answer.status, &answer.json()["error"]["status"]),
+            (StatusCode::BAD_REQUEST, &json!("INVALID_ARGUMENT"))
+        );
+        assert!(answer.message().contains(complaint), "{complaint}: {}", answer.message());
+    }
+    assert_eq!(sim.report().total.accepted, 0);
+}
+
+#[tokio::test]
 async fn paths_that_lead_nowhere_get_a_page() {
     let sim = sim();
     let ask = |method: Method, path: &str| {
