@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Extensions, Response, StatusCode, header::CONTENT_LENGTH, response::Parts};
+use http::{Extensions, HeaderMap, Response, StatusCode, header::CONTENT_LENGTH, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -20,7 +20,7 @@ use super::{
     flow::{Flow, Reader},
     fresh::{Fresh, Look},
     head::{Asked, BodyHead, Encoding, Kind},
-    hold::{Hold, LARGEST_BEGINNING},
+    hold::{Hold, LARGEST_BEGINNING, LARGEST_PACKED},
     inflate::Inflate,
     judging,
     key_mask::{KeyMask, earlier_of, mask_every},
@@ -172,20 +172,27 @@ where
     let small = kinds & ALARMS != 0 && encoding == Encoding::Plain;
     let usage = asked.usage != UsageFormat::None;
     let in_events = matches!(framing, Some(Framing::Events | Framing::Array));
-    // What is packed cannot be masked any more once its head is out: what is small is read before.
-    let packed = encoding == Encoding::Gzip && status.is_success() && !in_events && body_head.kind == Kind::Json;
     let page = body_head.kind == Kind::Page && asked.makes && usage && granted.model.is_some();
+    // What is packed cannot be masked any more once its head is out: what is small is read before. Of an answer that told its
+    // length that head would be wrong, wherever the key stands.
+    let packed = encoding == Encoding::Gzip
+        && status.is_success()
+        && (!in_events && body_head.kind == Kind::Json || !page && is_small(&head.headers));
     let retold_whole = retold == Some(Retold::Whole) && encoding == Encoding::Plain;
     // A page says no more to its end.
     let whole = retold_whole && status.is_success() && !in_events && !page;
     if readable && (failed || packed || whole || small || (status.is_success() && framing.is_some())) {
+        // What is held only for the key in it is not looked at for anything else.
+        let tells = body_head.may_tell_usage() || !packed;
         let sight = Sight {
             error: failed.then(Box::default),
             stream: framing.map(|framing| Stream::new(framing, asked.ending)),
-            usage: (usage && !failed && (granted.particulars.meter.is_some() || granted.pool.counts_usage()))
+            usage: (usage && !failed && tells && (granted.particulars.meter.is_some() || granted.pool.counts_usage()))
                 .then(|| UsageScan::new(in_events && asked.usage != UsageFormat::Anthropic)),
-            whole: (!failed && !in_events).then(|| granted.pool.provider().alarm().map(|_| Vec::new())).flatten(),
-            makes: framing.is_none() && !failed && asked.makes,
+            whole: (!failed && !in_events && tells)
+                .then(|| granted.pool.provider().alarm().map(|_| Vec::new()))
+                .flatten(),
+            makes: framing.is_none() && !failed && tells && asked.makes,
         };
         let reader = reader(encoding, head.headers.contains_key(CONTENT_LENGTH), sight, &granted);
         let hold = Hold::new(head, body, reader, granted, packed);
@@ -218,6 +225,13 @@ where
         fresh.complete();
     }
     Ok(Begun { head, body: CooldownBody::fresh(body, fresh), good: !settled, over })
+}
+
+/// Whether a packed body told its length, and is held to its end.
+#[cold]
+fn is_small(headers: &HeaderMap) -> bool {
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    length.is_some_and(|length| length <= LARGEST_PACKED)
 }
 
 /// A stream that is over with its head. It is held as one whose end comes behind it: how that is said is the transfer's.

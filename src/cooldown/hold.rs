@@ -36,8 +36,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 pub(super) const LARGEST_BEGINNING: usize = 16 << 10;
 /// The same of one that is not to go on before all of it is here.
 const LARGEST_WHOLE: usize = 64 << 20;
-/// The same of one that is packed and no stream.
-const LARGEST_PACKED: usize = 64 << 10;
+/// The same of one that is packed and no stream, or that told its length.
+pub(super) const LARGEST_PACKED: usize = 64 << 10;
 
 /// An answer whose beginning is held.
 pub(crate) struct Hold<B> {
@@ -45,7 +45,7 @@ pub(crate) struct Hold<B> {
     body: Pin<Box<B>>,
     flow: Box<Flow>,
     granted: Granted,
-    /// A good answer that is packed and no stream: held for its own sake, not only until it is judged.
+    /// A good answer that is packed and no stream, or is known to be small: held for its own sake, not only until it is judged.
     packed: bool,
     /// A good answer that is to be here to its end, so that one that breaks off can be asked for again.
     whole: bool,

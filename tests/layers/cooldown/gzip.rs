@@ -263,7 +263,7 @@ async fn a_key_behind_what_was_not_flushed_stops_the_stream() {
     let text = [event("a", 5), event("b", 6), event(KEY, 7)].concat();
     // In pieces, told to be so long, and what is never held.
     let whole = gzip([event("a", 5), text]).concat();
-    let sized = gzip([event("a", 5), event(KEY, 7)]);
+    let sized = gzip([event("a", 5), event(&noise(200_000), 6), event(KEY, 7)]);
     let mut told = gzipped(events(Steps::chunks(&sized)));
     told.headers_mut().insert("content-length", sized.concat().len().into());
     let plain = answer(200, "text/plain", Steps::chunks(whole.chunks(20)));
@@ -274,6 +274,30 @@ async fn a_key_behind_what_was_not_flushed_stops_the_stream() {
         assert!(error.unwrap().to_string().contains("key") && !shown.contains("AIza"), "{shown}");
         assert_eq!(bench.told(VerdictKind::Cancelled), 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_in_what_told_its_length_is_masked_where_it_is_small() {
+    let text = [event("a", 5), event(KEY, 6), format!("data: {{\"x\":\"{}{KEY}\"}}\r\n\r\n", noise(20_000))].concat();
+    let whole = gzip([&text]).concat();
+    for kind in ["text/plain", "application/octet-stream", "application/jsonl", "text/event-stream", ""] {
+        for size in [1, 1_000, 100_000] {
+            let bench = Bench::new();
+            let mut response = gzipped(answer(200, kind, Steps::chunks(whole.chunks(size))));
+            response.headers_mut().insert("content-length", whole.len().into());
+            let response = bench.get(response).await;
+            assert!(response.headers().get("content-length").is_none(), "{kind}");
+            let (got, error) = collect(response).await;
+            assert!(error.is_none() && unpacked(&got) == text.replace(KEY, STARS), "{kind} {size} {error:?}");
+        }
+    }
+    // Nothing is changed where no key is.
+    let whole = gzip([noise(20_000)]).concat();
+    let mut response = gzipped(answer(200, "text/plain", Steps::chunks(whole.chunks(1_000))));
+    response.headers_mut().insert("content-length", whole.len().into());
+    let response = Bench::new().get(response).await;
+    assert_eq!(response.headers()["content-length"], whole.len().to_string());
+    assert_eq!(collect(response).await.0, whole);
 }
 
 /// Text that cannot be packed well.

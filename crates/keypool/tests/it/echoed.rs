@@ -240,6 +240,11 @@ async fn a_key_in_a_good_answer_that_is_packed_is_masked() {
             answer("200 OK", &format!("{JSON}content-encoding: gzip\r\n"), &packed(good.as_bytes())),
             good.clone(),
         ),
+        (
+            "no JSON",
+            answer("200 OK", "content-type: text/plain\r\ncontent-encoding: gzip\r\n", &packed(good.as_bytes())),
+            good.clone(),
+        ),
         ("in pieces", flushed(JSON, &[head.to_owned(), tail.to_owned()]), good.clone()),
         (
             "a list in pieces",

@@ -3,20 +3,30 @@
 use std::{io::Write as _, net::SocketAddr, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
-use keypool::{client::Client as Upstream, gateway::token::PLACEHOLDER, stack};
+use keypool::{client::Client as Upstream, database::Records, gateway::token::PLACEHOLDER, stack};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 use tower_keypool::{Gemini, Key, KeyPool, Models, Retry};
 
-use crate::{serving::ONE, smuggling::recording, support::Served};
+use crate::{
+    resources::{ALICE, BOB, both},
+    serving::ONE,
+    smuggling::recording,
+    support::Served,
+};
 
 const MIB: usize = 1 << 20;
 
 fn head(path: &str, length: usize) -> String {
+    head_of(PLACEHOLDER, path, length)
+}
+
+/// The same with another token.
+fn head_of(token: &str, path: &str, length: usize) -> String {
     format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {PLACEHOLDER}\r\n\
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
          content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     )
 }
@@ -98,4 +108,37 @@ async fn long_requests_share_a_bound_and_short_ones_go_on() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(again.starts_with("HTTP/1.1 400 "), "{again}");
+}
+
+#[tokio::test]
+async fn no_tenant_of_several_holds_all_of_it() {
+    let (upstream, _came) = recording().await;
+    let upstream = format!("http://{upstream}");
+    let pool = KeyPool::builder(Gemini::at(&upstream).unwrap()).key(Key::new(ONE).id("one")).build().unwrap();
+    let (served, tenants) = Served::kept(&pool, &upstream, Records::default()).await;
+    both(&tenants);
+    let chat = "/v1/chat/completions";
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        stream.write_all(head_of(ALICE, chat, 32 * MIB).as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; 30 * MIB]).await.unwrap();
+        held.push(stream);
+    }
+    let asks = async |token| answer_to(&served, &head_of(token, chat, 18 * MIB), &vec![b' '; 18 * MIB]).await;
+    let mut refused = String::new();
+    for _ in 0..100 {
+        // What was written may be on its way yet.
+        refused = asks(ALICE).await;
+        if refused.starts_with("HTTP/1.1 503 ") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("as many long requests"), "{refused}");
+    // Blanks are no JSON, which is what is said of a body that is read.
+    for token in [BOB, PLACEHOLDER] {
+        let read = asks(token).await;
+        assert!(read.starts_with("HTTP/1.1 400 "), "{read}");
+    }
 }

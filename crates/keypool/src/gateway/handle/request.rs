@@ -16,7 +16,7 @@ use super::{
 use crate::{
     gateway::{
         Answer, Gateway,
-        admit::{headers::Seen, reserved::charged},
+        admit::{headers::Seen, reserved::charged, tenant::Tenant},
         answer::{
             body::{Said, Usage, identify, passed_on},
             exhausted::as_limited,
@@ -39,7 +39,9 @@ use crate::{
             choice::{self, Chosen},
             way::Way,
         },
-        translate::{Translation, Translator, answers::Answers, can_be_read, holdings::Holdings, kept::Kept},
+        translate::{
+            Translation, Translator, answers::Answers, can_be_read, holdings::Holdings, kept::Kept, room::Whose,
+        },
     },
     outgoing::Outgoing,
     status::{Counted, Heard, Outcome, Traffic, Visit, class_of},
@@ -142,7 +144,7 @@ where
         if can_be_read(&parts.headers, &body)
             && let Ok((tenant, _)) = &admitted
             && let Some((dialect, task, own)) = choice::is_read_on_its_way(&way, at, &parts)
-            && (!tenant.is_default() || gateway.room.has(body.size_hint().lower()))
+            && (!tenant.is_default() || gateway.room.has(body.size_hint().lower(), &gateway.share(tenant)))
         {
             (way, met, named) = (Way::Translated(dialect, task), own, true);
             (home, may_go_unread) = (other.take().or(home), tenant.is_default());
@@ -223,7 +225,7 @@ where
         if let Way::Translated(dialect, task) = &way
             && let Some(caller) = task.caller().or(dialect.caller())
         {
-            let task = task.clone();
+            let (task, whose) = (task.clone(), gateway.share(&tenant));
             let numbers = Numbers::of(&turn.setup.nearness, &turn.setup.token, &tenant);
             let translator = Translator {
                 stack: turn.stack.clone(),
@@ -246,8 +248,8 @@ where
                 memory: gateway.memory.clone(),
                 holdings: gateway.holdings(turn.setup.unknown),
                 pool: gateway.own.uploads.pool.clone(),
-                held: gateway.room.enter(),
-                answers: Answers::in_room(&gateway.room_for_answers),
+                held: gateway.room.enter(&whose),
+                answers: Answers::in_room(&gateway.room_for_answers, &whose),
                 unasked: gateway.unasked.clone(),
                 may_go_unread,
                 catalogues: Arc::clone(&gateway.catalogues),
@@ -336,6 +338,11 @@ where
 }
 
 impl<S> Gateway<S> {
+    /// Whose share of the room it is that a tenant's bodies take.
+    fn share(&self, tenant: &Tenant) -> Whose {
+        (!self.tenants.is_alone()).then(|| Arc::clone(tenant.name()))
+    }
+
     /// Whose what is, for requests that are translated.
     fn holdings(&self, unknown: Unknown) -> Holdings {
         Holdings::of(&self.own.resources, self.all_beside(), (unknown, self.tenants.is_alone()))

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use keypool_dialect::{Fault, Kind};
 use tower_keypool::{BoxError, Demand};
 
-use super::room::{Held, Room};
+use super::room::{Held, Room, Whose};
 
 /// A longer answer that comes whole is refused: it is held until it is translated, and images come in it.
 const MOST_ANSWERED: usize = 64 << 20;
@@ -30,8 +30,8 @@ struct Taken {
 
 impl Answers {
     /// None so far.
-    pub(in crate::gateway) fn in_room(room: &Room) -> Self {
-        Self(Arc::new(Mutex::new(Taken { held: room.enter(), before: 0 })))
+    pub(in crate::gateway) fn in_room(room: &Room, whose: &Whose) -> Self {
+        Self(Arc::new(Mutex::new(Taken { held: room.enter(whose), before: 0 })))
     }
 
     /// The stack holds no more of an answer than there is room for.
@@ -121,7 +121,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_longer_than_is_translated_is_called_so() {
         let room = Room::default();
-        let told = async |pieces, broken| read(&Answers::in_room(&room), pieces, broken).await;
+        let told = async |pieces, broken| read(&Answers::in_room(&room, &None), pieces, broken).await;
         assert_eq!(told(1, false).await, Ok(1 << 20));
         assert_eq!(told(64, false).await, Ok(64 << 20));
         assert_eq!(told(65, false).await.unwrap_err(), TOO_LONG);
@@ -131,18 +131,18 @@ mod tests {
     #[tokio::test]
     async fn they_share_a_bound_until_they_are_sent() {
         let room = Room::of(10 << 20);
-        let (one, other) = (Answers::in_room(&room), Answers::in_room(&room));
+        let (one, other) = (Answers::in_room(&room, &None), Answers::in_room(&room, &None));
         assert_eq!(read(&one, 3, false).await, Ok(3 << 20));
         // Those of one request add up.
         assert_eq!(read(&one, 3, false).await, Ok(3 << 20));
         assert_eq!(read(&other, 5, false).await.unwrap_err(), FULL);
         let told = one.until_sent(vec![b' '; 1 << 20]);
         drop((one, other));
-        assert_eq!(read(&Answers::in_room(&room), 5, false).await.unwrap_err(), FULL);
+        assert_eq!(read(&Answers::in_room(&room, &None), 5, false).await.unwrap_err(), FULL);
         let part = told.slice(..10);
         drop(told);
-        assert_eq!(read(&Answers::in_room(&room), 5, false).await.unwrap_err(), FULL);
+        assert_eq!(read(&Answers::in_room(&room, &None), 5, false).await.unwrap_err(), FULL);
         drop(part);
-        assert_eq!(read(&Answers::in_room(&room), 5, false).await, Ok(5 << 20));
+        assert_eq!(read(&Answers::in_room(&room, &None), 5, false).await, Ok(5 << 20));
     }
 }

@@ -92,20 +92,20 @@ mod tests {
     #[tokio::test]
     async fn it_takes_room_while_it_grows() {
         let room = Room::of(9 << 20);
-        let mut other = room.enter();
+        let mut other = room.enter(&None);
         other.hold(4 << 20).unwrap();
         // Nobody reads on to where it breaks.
         let mut broken = packed(20 << 20);
         broken.truncate(broken.len() - 20);
-        assert_eq!(kind_of(broken.clone(), &mut room.enter()).await, Err(Kind::Overloaded));
+        assert_eq!(kind_of(broken.clone(), &mut room.enter(&None)).await, Err(Kind::Overloaded));
         drop(other);
         broken.truncate(20 << 10);
-        assert_eq!(kind_of(broken, &mut room.enter()).await, Err(Kind::Invalid));
+        assert_eq!(kind_of(broken, &mut room.enter(&None)).await, Err(Kind::Invalid));
 
-        let mut held = room.enter();
+        let mut held = room.enter(&None);
         assert_eq!(kind_of(packed(3 << 20), &mut held).await, Ok(3 << 20));
         // What it needs no more others may have.
-        room.enter().hold(6 << 20).unwrap();
+        room.enter(&None).hold(6 << 20).unwrap();
         assert_eq!(kind_of(packed(60 << 10), &mut held).await, Ok(60 << 10));
         assert!(held.is_nothing());
     }
@@ -113,19 +113,19 @@ mod tests {
     #[tokio::test]
     async fn what_is_longer_than_anything_may_be_is_too_large() {
         let room = Room::default();
-        assert_eq!(kind_of(packed(MOST_ASKED), &mut room.enter()).await, Ok(MOST_ASKED));
-        assert_eq!(kind_of(packed(MOST_ASKED + 1), &mut room.enter()).await, Err(Kind::TooLarge));
+        assert_eq!(kind_of(packed(MOST_ASKED), &mut room.enter(&None)).await, Ok(MOST_ASKED));
+        assert_eq!(kind_of(packed(MOST_ASKED + 1), &mut room.enter(&None)).await, Err(Kind::TooLarge));
     }
 
     #[tokio::test]
     async fn few_long_ones_are_unpacked_at_a_time() {
         let (room, mut turns) = (Room::default(), Vec::new());
-        while let Some(Some(turn)) = futures_util::FutureExt::now_or_never(room.enter().turn()) {
+        while let Some(Some(turn)) = futures_util::FutureExt::now_or_never(room.enter(&None).turn()) {
             turns.push(turn);
         }
         assert_eq!(turns.len(), 4);
-        assert_eq!(kind_of(packed(60 << 10), &mut room.enter()).await, Ok(60 << 10));
-        let mut held = room.enter();
+        assert_eq!(kind_of(packed(60 << 10), &mut room.enter(&None)).await, Ok(60 << 10));
+        let mut held = room.enter(&None);
         let mut waits = std::pin::pin!(kind_of(packed(1 << 20), &mut held));
         assert!(poll!(&mut waits).is_pending());
         turns.pop();
