@@ -51,8 +51,9 @@ fn makes_natively(head: &Parts) -> bool {
     let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     let verb = last.rsplit_once(':').map_or("", |(_, verb)| verb);
     match Subject::of(head) {
-        // Whether an interaction is kept its body says.
-        Subject::Other => last != "interactions",
+        // Whether an interaction is kept its body says; and a file costs nothing and is gone after two days, while an upload that is
+        // lost costs whoever sent it.
+        Subject::Other => !matches!(last, "interactions" | "files"),
         Subject::Call | Subject::Named(_) => MAKING.iter().any(|word| verb.contains(word)),
         Subject::Models { .. } | Subject::List(_) | Subject::Elsewhere => false,
     }
@@ -91,7 +92,6 @@ mod tests {
             (Dialect::Gemini, "/v1beta/fileSearchStores"),
             (Dialect::Gemini, "/v1beta/fileSearchStores/s:importFile"),
             (Dialect::Gemini, "/upload/v1beta/fileSearchStores/s:uploadToFileSearchStore"),
-            (Dialect::Gemini, "/upload/v1beta/files"),
             (Dialect::Gemini, "/v1beta/files:register"),
             (Dialect::Gemini, "/v1beta/openai/batches"),
             (Dialect::OpenAi, "/v1/batches"),
@@ -111,6 +111,7 @@ mod tests {
             (Dialect::Gemini, "/v1beta/tunedModels/t:generateContent"),
             (Dialect::Gemini, "/v1beta/batches/b:cancel"),
             (Dialect::Gemini, "/v1beta/interactions"),
+            (Dialect::Gemini, "/upload/v1beta/files"),
             (Dialect::Gemini, "/v1beta/openai/chat/completions"),
             (Dialect::OpenAi, "/v1/chat/completions"),
             (Dialect::OpenAi, "/v1/responses"),
