@@ -51,7 +51,7 @@ impl State {
         self.lift(Whom { scope: Scope::Key, slot, owner, lane: NO_MODEL }, now);
     }
 
-    /// Lifts every rest of a key, of its owner and of its way out, and lets it serve again.
+    /// Lifts every rest of a key and of its owner, and lets it serve again.
     pub(super) fn enable(&mut self, slot: u32, now: Now) {
         let owner = self.roster.keys[slot as usize].owner;
         for lane in 0..self.lanes.len() as u16 {
@@ -69,12 +69,6 @@ impl State {
             if self.rest_slot_of(whom).is_some() {
                 self.lift(whom, now);
             }
-        }
-        // Whoever switches a key on has seen to its way out, or wants to know.
-        let exit = self.exit_of(slot);
-        if self.roster.exits.forget(exit, |_| true).is_some_and(|rest| rest.is_active(now)) {
-            self.revive_exit(exit);
-            self.recovered(Whom { scope: Scope::Exit, slot, owner, lane: NO_MODEL });
         }
         self.roster.keys[slot as usize].extra.get_or_insert_default().lifted_at = self.seq + 1;
         // What its owner may do again its other keys may do, too.

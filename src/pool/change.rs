@@ -131,7 +131,7 @@ impl KeyPool {
         })
     }
 
-    /// Lifts every rest of a key, its owner and its way out, and forgets the limits that answers named for its owner: an upgraded
+    /// Lifts every rest of a key, its owner and its exit, and forgets the limits that answers named for its owner: an upgraded
     /// account is not held to its old ones. Late answers to requests from before do not bring rests back, but for used-up
     /// days and faults without end.
     ///
@@ -140,6 +140,7 @@ impl KeyPool {
     pub fn enable(&self, id: &KeyId) -> Result<(), KeyError> {
         self.change(id, |state, slot, now| {
             state.enable(slot, now);
+            state.lift_exit(state.exit_of(slot), now);
             Ok(())
         })
     }

@@ -8,7 +8,14 @@ use std::{
     time::Duration,
 };
 
-use super::{ExitView, KeyPool, rest::Rest, scope::Whom, seats::SeatCell, state::State, survey::view};
+use super::{
+    ExitView, KeyPool,
+    rest::Rest,
+    scope::Whom,
+    seats::SeatCell,
+    state::{NO_MODEL, State},
+    survey::view,
+};
 use crate::{
     error::KeyError,
     key::Exit,
@@ -124,7 +131,7 @@ impl Exits {
     }
 
     /// Forgets an exit's rest where `is_over` says so.
-    pub(super) fn forget(&mut self, exit: u16, is_over: impl FnOnce(&mut Box<Rest>) -> bool) -> Option<Box<Rest>> {
+    fn forget(&mut self, exit: u16, is_over: impl FnOnce(&mut Box<Rest>) -> bool) -> Option<Box<Rest>> {
         let forgotten = self.cells[usize::from(exit)].rest.take_if(is_over);
         if forgotten.is_some() {
             self.rests = self.cells.iter().any(|cell| cell.rest.is_some());
@@ -195,6 +202,20 @@ impl State {
         }
     }
 
+    /// Ends the rest of an exit by hand. Whether it rested.
+    pub(super) fn lift_exit(&mut self, exit: u16, now: Now) -> bool {
+        if !self.roster.exits.rest(exit).is_some_and(|rest| rest.is_active(now)) {
+            return false;
+        }
+        let first = self.roster.slots().find(|slot| self.exit_of(*slot) == exit);
+        let Some(slot) = first else { return self.roster.exits.forget(exit, |_| true).is_some() };
+        let owner = self.roster.keys[slot as usize].owner;
+        let whom = Whom { scope: Scope::Exit, slot, owner, lane: NO_MODEL };
+        self.lift(whom, now);
+        self.recovered(whom);
+        true
+    }
+
     /// Whether the key of this lease went out by another exit then.
     pub(super) fn went_another_way(&self, cell: &SeatCell) -> bool {
         self.roster.exits.moved.get(&cell.slot).is_some_and(|(_, last)| cell.seq <= *last)
@@ -255,6 +276,19 @@ impl State {
 }
 
 impl KeyPool {
+    /// Lifts the rest of an exit, of the usual one where none is named: its keys may serve at once, and late answers to requests
+    /// from before do not bring it back. Whether it rested; which do is in [`Snapshot::exits`](crate::Snapshot::exits).
+    ///
+    /// Processes that share the store hear of it as they heard of the rest: where it is the same address to them.
+    pub fn lift_exit(&self, exit: Option<&str>) -> bool {
+        let now = self.clock().now();
+        let mut state = self.lock();
+        let number = exit.map_or(Some(USUAL), |name| state.roster.exits.find(name));
+        let lifted = number.is_some_and(|number| state.lift_exit(number, now));
+        state.serve(now);
+        lifted
+    }
+
     /// What an exit is called.
     #[cold]
     pub(super) fn exit_numbered(&self, exit: u16) -> Option<Exit> {

@@ -1,6 +1,6 @@
 //! An answer that refuses the address rests the exit of the key that it came to: neither that key, nor another exit.
 
-use tower_keypool::{Event, Exit, ExitError, Key, KeyState, OutReason, Verdict, VerdictKind, judge_error};
+use tower_keypool::{Event, Exit, ExitError, Key, KeyState, OutReason, Scope, Verdict, VerdictKind, judge_error};
 
 use super::support::*;
 
@@ -57,18 +57,6 @@ fn the_exit_rests_and_never_the_keys() {
 }
 
 #[test]
-fn who_switches_a_key_on_has_its_way_out_tried_anew() {
-    let (pool, _) = on(both_ways());
-    of_key(&pool, 2).judge(&blocked());
-    assert_eq!(exit_rest(&pool, Some("tokyo")), Some(secs(600)));
-    pool.enable(&id(0)).unwrap();
-    assert_eq!(exit_rest(&pool, Some("tokyo")), Some(secs(600)), "that is not k0's");
-    pool.enable(&id(3)).unwrap();
-    assert_eq!(exit_rest(&pool, Some("tokyo")), None);
-    drop((of_key(&pool, 2), of_key(&pool, 3)));
-}
-
-#[test]
 fn rests_double_and_a_good_answer_ends_them() {
     let (pool, time) = on(both_ways());
     for expected in [600, 1200, 2400, 3600, 3600] {
@@ -82,6 +70,36 @@ fn rests_double_and_a_good_answer_ends_them() {
     assert_eq!(exit_rest(&pool, Some("tokyo")), None);
     of_key(&pool, 2).settle(&blocked());
     assert_eq!(exit_rest(&pool, Some("tokyo")), Some(secs(600)), "it begins anew");
+}
+
+#[test]
+fn a_rest_is_lifted_by_hand_of_the_exit_or_of_a_key_that_goes_out_by_it() {
+    let (pool, time) = on(both_ways());
+    let lift: [&dyn Fn() -> bool; 2] = [&|| pool.lift_exit(Some("tokyo")), &|| pool.enable(&id(3)).is_ok()];
+    for lift in lift {
+        let (late, first) = (of_key(&pool, 3), of_key(&pool, 2));
+        let mut events = pool.events();
+        first.settle(&blocked());
+        assert!(exit_rest(&pool, Some("tokyo")).is_some());
+        assert!(!pool.lift_exit(None) && !pool.lift_exit(Some("nowhere")), "it is another that rests");
+        assert!(lift());
+        assert_eq!(exit_rest(&pool, Some("tokyo")), None);
+        let told: Vec<_> = std::iter::from_fn(|| events.try_next()).map(Result::unwrap).collect();
+        let exit = Some(Exit::from("tokyo"));
+        assert!(
+            told.iter()
+                .any(|event| matches!(event, Event::Recovered { scope: Scope::Exit, exit: it, .. } if *it == exit)),
+            "{told:?}"
+        );
+        // What was sent before brings it not back, what is sent now does, from the beginning.
+        late.settle(&blocked());
+        assert_eq!(exit_rest(&pool, Some("tokyo")), None);
+        of_key(&pool, 2).settle(&blocked());
+        assert_eq!(exit_rest(&pool, Some("tokyo")), Some(secs(600)));
+        time.advance(secs(600));
+        of_key(&pool, 2).settle(&Verdict::SUCCESS);
+    }
+    assert!(!pool.lift_exit(Some("tokyo")), "it does not rest");
 }
 
 #[test]

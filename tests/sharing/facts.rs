@@ -95,6 +95,21 @@ fn a_refused_address_is_the_machines_own_and_a_refused_proxy_everybodys() {
             let third = open("third").await;
             pass(2.0).await;
             assert_eq!(resting(&third), heard, "kept: {apart}");
+            // What is lifted in one is lifted in all, and for good.
+            let fourth = open("fourth").await;
+            pass(2.0).await;
+            assert_eq!(resting(&fourth), heard);
+            for exit in heard {
+                assert!(third.lift_exit(exit.as_deref()));
+            }
+            pass(5.0).await;
+            let none: [Option<String>; 0] = [];
+            assert_eq!((resting(&third), resting(&fourth)), (none.to_vec(), none.to_vec()), "lifted: {apart}");
+            third.shutdown().await;
+            fourth.shutdown().await;
+            let fifth = open("fifth").await;
+            pass(2.0).await;
+            assert_eq!(resting(&fifth), none, "lifted for good: {apart}");
         }
     });
 }

@@ -35,7 +35,7 @@ pub(super) struct Change {
     what: &'static str,
     /// The pool whose key it was done to: a provider's name.
     pool: Option<String>,
-    /// The key that it was done to, by its name.
+    /// The key, or the exit, that it was done to, by its name.
     key: Option<String>,
     /// `done`, or the code of the error.
     result: String,

@@ -29,7 +29,7 @@ use crate::{
 /// What came of a change.
 pub(super) struct Done {
     pub(super) answer: Answer,
-    /// The key's name.
+    /// The key's name, or the exit's.
     pub(super) key: Option<String>,
 }
 
@@ -254,6 +254,23 @@ impl Admin {
             "acts": LASTING, "secret_key_file": made,
         });
         Ok(Done { answer: fine(&told), key: None })
+    }
+}
+
+const BY_ADDRESS: &str =
+    "in this process at once, and within 3 s in those that share its keys and go out by the same address";
+
+impl Admin {
+    /// Lifts an exit's rest.
+    pub(super) async fn lift_exit(&self, theirs: &Theirs, asked: &Asked) -> Result<Done, Fault> {
+        let (pool, name) = (theirs.pool.clone(), asked.query("exit").filter(|name| !name.is_empty()));
+        let known = |name: &str| self.scene().loaded.exits.knows(name).is_ok();
+        if name.is_some_and(|name| !known(name)) {
+            return Err(Fault::not_found("no exit is called so"));
+        }
+        let lifted = pool.lift_exit(name);
+        let told = json!({ "exit": name, "lifted": lifted, "acts": BY_ADDRESS });
+        Ok(Done { answer: fine(&told), key: Some(name.unwrap_or("(usual exit)").to_owned()) })
     }
 }
 

@@ -45,6 +45,13 @@ impl Admin {
         })))
     }
 
+    /// The ways out of a pool; `name` is none of the usual one.
+    pub(super) async fn exits(&self, asked: &Asked) -> Result<Value, Fault> {
+        let pool = self.pool_of(asked.query("pool"))?;
+        let looked = tokio::task::spawn_blocking(move || pool.snapshot_in_pieces(0)).await;
+        Ok(json!({ "exits": looked.map_err(|_| broken())?.exits }))
+    }
+
     pub(super) fn events(&self, asked: &Asked) -> Result<Answer, Fault> {
         if asked.query("recent").is_some() {
             let most = asked.number("recent", REMEMBERED)?;

@@ -192,6 +192,7 @@ impl Admin {
             What::Snapshot => self.snapshot(asked).await,
             What::Keys => Ok(fine(&self.keys(asked).await?)),
             What::Key => Ok(fine(&self.key(&asked.id, asked).await?)),
+            What::Exits => Ok(fine(&self.exits(asked).await?)),
             What::Usage => Ok(fine(&self.usage(asked).await?)),
             What::Events => self.events(asked),
             What::Errors => Ok(fine(&self.errors())),
@@ -219,6 +220,7 @@ impl Admin {
             What::Remove => "remove",
             What::Test => "test",
             What::Import => "import",
+            What::LiftExit => "lift_exit",
             What::Reload => "reload",
             What::Logout => "logout",
             _ => return Err(broken()),
@@ -267,6 +269,7 @@ impl Admin {
             What::Remove => Self::remove(theirs, id).await,
             What::Test => self.test(theirs, id, asked).await,
             What::Import => self.import(theirs, asked).await,
+            What::LiftExit => self.lift_exit(theirs, asked).await,
             _ => Err(broken()),
         }
     }

@@ -22,6 +22,8 @@ pub(super) enum What {
     Remove,
     Test,
     Import,
+    Exits,
+    LiftExit,
     Usage,
     Events,
     Errors,
@@ -76,7 +78,7 @@ impl Route {
 }
 
 /// All of them.
-pub(super) static ROUTES: [Route; 23] = [
+pub(super) static ROUTES: [Route; 25] = [
     post("/login", What::Login, "Begin a session: a cookie for this token"),
     post("/logout", What::Logout, "End the session"),
     get("/snapshot", What::Snapshot, "The pool as it stands in this process")
@@ -94,11 +96,15 @@ pub(super) static ROUTES: [Route; 23] = [
     route(Method::PATCH, "/keys/{id}", What::Set, "Say something else of a key").by(&[POOL]),
     route(Method::DELETE, "/keys/{id}", What::Remove, "Take a key out of the database").by(&[POOL]),
     post("/keys/{id}/disable", What::Disable, "Switch a key off until it is switched on").by(&[POOL]),
-    post("/keys/{id}/enable", What::Enable, "Switch a key on, and lift its rests and its owner's").by(&[POOL]),
+    post("/keys/{id}/enable", What::Enable, "Switch a key on, and lift its rests, its owner's and its exit's")
+        .by(&[POOL]),
     post("/keys/{id}/replace", What::Replace, "Give a key another secret").by(&[POOL]),
     post("/keys/{id}/test", What::Test, "Make one real call with a key").by(&[POOL]),
     post("/import", What::Import, "Keep the keys of a key file, which is the body, in the database")
         .by(&[POOL, ("source", "where the keys are from, in your own words")]),
+    get("/exits", What::Exits, "The ways out to the provider, and their rests").by(&[POOL]),
+    post("/exits/lift", What::LiftExit, "Lift an exit's rest: its keys are used again")
+        .by(&[POOL, ("exit", "its name; the usual way out, of keys that name none, unless set")]),
     get("/usage", What::Usage, "What was used on a day, over all processes").by(&[
         POOL,
         ("day", "2026-06-15, today or yesterday; today unless set"),

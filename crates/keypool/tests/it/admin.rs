@@ -497,6 +497,47 @@ fn a_token_that_is_weak_or_the_clients_own_is_refused() {
     serve(&["--admin-listen", "127.0.0.1:0"]).bad(2, "token is needed");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn exits_are_shown_and_their_rests_lifted() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    // Nobody listens there.
+    let file = home.write("keypool.toml", "[exits.gone]\nproxy = \"http://127.0.0.1:1\"\n");
+    let added = |n, name: &str| home.add(n, name, &["--exit", "gone", "--config", &file]);
+    added(0, "one");
+    added(1, "two");
+    let running = home.serve(&sim, &[&SERVE[..], &["--config", &file]].concat());
+    let rest = async || {
+        let told = get(&running, "/exits").await;
+        assert_eq!((&told["exits"][0]["name"], &told["exits"][0]["keys"]), (&json!("gone"), &json!(2)), "{told}");
+        told["exits"][0]["rest"]["code"].clone()
+    };
+    assert_eq!(rest().await, Value::Null);
+    for lift in ["/exits/lift?exit=gone", "/keys/one/enable"] {
+        hello(&running).await;
+        assert_eq!(rest().await, "exit");
+        let lifted = post(&running, "/exits/lift", &Value::Null).await;
+        assert_eq!((lifted.status, &lifted.json()["lifted"]), (StatusCode::OK, &json!(false)), "the usual one");
+        assert_eq!(code(&post(&running, "/exits/lift?exit=other", &Value::Null).await), (404, "not_found".to_owned()));
+        let lifted = post(&running, lift, &Value::Null).await;
+        assert_eq!(lifted.status, StatusCode::OK, "{lifted:?}");
+        within_3s(async || rest().await.is_null()).await;
+    }
+    let changes = get(&running, "/audit").await["changes"].to_string();
+    assert!(changes.contains("\"what\":\"lift_exit\"") && changes.contains("\"key\":\"gone\""), "{changes}");
+    end(running).await;
+}
+
+/// Waits for what a change of the database brings about.
+async fn within_3s(mut is: impl AsyncFnMut() -> bool) {
+    for _ in 0..150 {
+        if is().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it did not come about");
+}
+
 /// The description says all that there is, and nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_path_of_the_description_is_there_and_the_other_way_round() {
@@ -530,7 +571,7 @@ async fn every_path_of_the_description_is_there_and_the_other_way_round() {
             }
         }
     }
-    assert!(walked >= 23, "{walked}");
+    assert!(walked >= 25, "{walked}");
     let kept = &description["paths"]["/-/admin/keys"]["post"]["responses"];
     assert!(kept["201"].is_object() && kept["200"].is_object(), "{kept}");
     let schemas = &description["components"]["schemas"];

@@ -228,6 +228,29 @@ async fn it_shows_the_pool_live_and_whatever_it_is_told_as_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_exit_that_rests_is_used_again_by_a_button() {
+    let Some(browser) = Browser::open().await else { return };
+    let (home, sim) = (Home::new(), simulator().await);
+    // Nobody listens there.
+    let file = home.write("keypool.toml", "[exits.gone]\nproxy = \"http://127.0.0.1:1\"\n");
+    home.add(0, "here", &[]);
+    home.add(1, "away", &["--exit", "gone", "--config", &file]);
+    let running = home.serve(&sim, &[&SERVE[..], &["--config", &file]].concat());
+    let rests = async || get(&running, "/exits").await.to_string().contains("\"code\":\"exit\"");
+    while !rests().await {
+        assert_eq!(hello(&running).await.status, 200);
+    }
+    log_in(&browser, &running).await;
+    browser.until("document.getElementById('exit').textContent.includes('1 keys of the exit gone are not used')").await;
+    browser.picture("exit").await;
+    browser.press("#exit button").await;
+    browser.until("document.getElementById('news').textContent.includes('the exit gone is used again')").await;
+    browser.until("document.getElementById('exit').hidden").await;
+    assert!(!rests().await);
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn its_buttons_do_what_they_say_once_that_is_confirmed() {
     let Some(browser) = Browser::open().await else { return };
     let (home, sim) = (Home::new(), simulator().await);

@@ -69,10 +69,10 @@ impl Told {
         heard
     }
 
-    /// Somebody lifted all that rests of this key, its owner and its account.
+    /// Somebody lifted all that rests of this key, its owner, its account and its exit.
     pub(super) fn lifted(&mut self, state: &State, slot: u32) {
         let of_key = |scope| of(state, scope, slot);
-        self.rests.retain(|(scope, whom, _), _| matches!(scope, Scope::Lane | Scope::Exit) || of_key(*scope) != *whom);
+        self.rests.retain(|(scope, whom, _), _| *scope == Scope::Lane || of_key(*scope) != *whom);
     }
 
     /// Law 1: a key that is granted rests in no scope that was told of.

@@ -169,6 +169,7 @@ function stop() {
 for (const part of [lanes, log, members, usage, traffic, dialog]) part.ready();
 keys.ready({ test: key.test, toggle: key.toggle, open: key.more }, () => look("page", page));
 key.ready(again);
+summary.ready(again);
 roster.ready(again);
 by("pool").addEventListener("change", () => {
   traffic.forget();

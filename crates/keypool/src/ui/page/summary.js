@@ -1,11 +1,28 @@
 // The pool in a few numbers.
 
+import { inPool, post } from "./api.js";
+import { act } from "./dialog.js";
 import { by, element, keep, mark, say, show } from "./element.js";
 import { rest } from "./rests.js";
 import { long } from "./time.js";
 import { plain, short, whole } from "./words.js";
 
 const bytes = (all) => (all < 1048576 ? `${Math.ceil(all / 1024)} KiB` : `${(all / 1048576).toFixed(1)} MiB`);
+
+let changed = () => {};
+
+/** `again`: something was changed, all is to be looked at again. */
+export const ready = (again) => (changed = again);
+
+/** Has the keys of an exit used again. */
+function lift(name) {
+  const work = async () => {
+    const told = await post(inPool(`/exits/lift?exit=${encodeURIComponent(name ?? "")}`));
+    changed();
+    return `${name ? `the exit ${name}` : "the usual way out"} is used again, ${told.acts}`;
+  };
+  return element("button", { type: "button", on: { click: (event) => act(event.currentTarget, work) } }, "Use it again");
+}
 
 export function tell(told) {
   const pool = told.snapshot;
@@ -29,8 +46,8 @@ export function tell(told) {
   });
   const resting = (pool.exits || []).filter((exit) => exit.rest);
   by("exit").hidden = !resting.length;
-  const said = ({ name, keys, rest: held }) => [`${short(keys)} keys of ${name ? `the exit ${name}` : "the usual way out"} are not used: it rests. `, rest(held), " "];
-  const all = pool.exit_rest ? ["No key is used: the way out rests. ", rest(pool.exit_rest)] : resting.flatMap(said);
+  const said = ({ name, keys, rest: held }) => [`${short(keys)} keys of ${name ? `the exit ${name}` : "the usual way out"} are not used: it rests. `, rest(held), lift(name), " "];
+  const all = pool.exit_rest ? ["No key is used: the way out rests. ", rest(pool.exit_rest), resting.map(({ name }) => lift(name))] : resting.flatMap(said);
   show(by("exit"), resting.length ? all : null);
 }
 
