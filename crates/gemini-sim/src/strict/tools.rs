@@ -108,7 +108,7 @@ mod tests {
         }
     }
 
-    fn declaring(functions: Value) -> Value {
+    fn declaring(functions: &Value) -> Value {
         json!({ "tools": [{ "functionDeclarations": functions }] })
     }
 
@@ -116,11 +116,11 @@ mod tests {
     fn a_function_has_a_name_of_its_own() {
         let long = "x".repeat(LONGEST + 1);
         for name in ["", "get weather", "1st", "a/b", "é", &*long] {
-            let told = complaint(&declaring(json!([{ "name": "f" }, { "name": name }])));
+            let told = complaint(&declaring(&json!([{ "name": "f" }, { "name": name }])));
             let at = "* GenerateContentRequest.tools[0].function_declarations[1].name: Invalid function name.";
             assert!(told.starts_with(at), "{name}: {told}");
         }
-        assert_eq!(complaint(&declaring(json!([{ "name": "_a.b:c-D9" }, { "name": "x".repeat(64) }]))), "");
+        assert_eq!(complaint(&declaring(&json!([{ "name": "_a.b:c-D9" }, { "name": "x".repeat(64) }]))), "");
         let twice = json!({ "tools": [
             { "functionDeclarations": [{ "name": "f" }] }, { "function_declarations": [{ "name": "f" }] },
         ] });
@@ -130,20 +130,20 @@ mod tests {
     #[test]
     fn what_a_function_takes_is_said_once_and_whole() {
         let at = "* GenerateContentRequest.tools[0].function_declarations[0].parameters";
-        let of = |parameters: Value| complaint(&declaring(json!([{ "name": "f", "parameters": parameters }])));
+        let of = |parameters: Value| complaint(&declaring(&json!([{ "name": "f", "parameters": parameters }])));
         assert_eq!(of(json!({ "type": "OBJECT" })), format!("{at}.properties: should be non-empty for OBJECT type\n"));
         let list = json!({ "type": "OBJECT", "properties": { "a": { "type": "ARRAY" } } });
         assert_eq!(of(list), format!("{at}.properties[a].items: missing field.\n"));
         let both = json!([{ "name": "f", "parameters": { "type": "STRING" }, "parametersJsonSchema": {} }]);
-        assert!(complaint(&declaring(both)).contains("mutually exclusive"));
+        assert!(complaint(&declaring(&both)).contains("mutually exclusive"));
         let plain = json!([{ "name": "f", "parametersJsonSchema": { "type": "object" } }, { "name": "g" }]);
-        assert_eq!(complaint(&declaring(plain)), "");
+        assert_eq!(complaint(&declaring(&plain)), "");
     }
 
     #[test]
     fn a_choice_is_of_functions_that_are_there() {
         let of = |config: Value| {
-            let mut request = declaring(json!([{ "name": "f" }]));
+            let mut request = declaring(&json!([{ "name": "f" }]));
             request["toolConfig"] = json!({ "functionCallingConfig": config });
             complaint(&request)
         };
@@ -162,6 +162,6 @@ mod tests {
         let mixed = |own: &str| json!({ "tools": [{ "functionDeclarations": [{ "name": "f" }] }, { own: {} }] });
         assert!(mixes_tools(&mixed("googleSearch")) && mixes_tools(&mixed("code_execution")));
         assert!(!mixes_tools(&json!({ "tools": [{ "googleSearch": {} }, { "codeExecution": {} }] })));
-        assert!(!mixes_tools(&declaring(json!([{ "name": "f" }]))));
+        assert!(!mixes_tools(&declaring(&json!([{ "name": "f" }]))));
     }
 }

@@ -262,7 +262,7 @@ const BY_ADDRESS: &str =
 
 impl Admin {
     /// Lifts an exit's rest.
-    pub(super) async fn lift_exit(&self, theirs: &Theirs, asked: &Asked) -> Result<Done, Fault> {
+    pub(super) fn lift_exit(&self, theirs: &Theirs, asked: &Asked) -> Result<Done, Fault> {
         let (pool, name) = (theirs.pool.clone(), asked.query("exit").filter(|name| !name.is_empty()));
         let known = |name: &str| self.scene().loaded.exits.knows(name).is_ok();
         if name.is_some_and(|name| !known(name)) {

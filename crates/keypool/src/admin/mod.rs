@@ -269,7 +269,7 @@ impl Admin {
             What::Remove => Self::remove(theirs, id).await,
             What::Test => self.test(theirs, id, asked).await,
             What::Import => self.import(theirs, asked).await,
-            What::LiftExit => self.lift_exit(theirs, asked).await,
+            What::LiftExit => self.lift_exit(theirs, asked),
             _ => Err(broken()),
         }
     }

@@ -236,11 +236,12 @@ async fn an_exit_that_rests_is_used_again_by_a_button() {
     home.add(0, "here", &[]);
     home.add(1, "away", &["--exit", "gone", "--config", &file]);
     let running = home.serve(&sim, &[&SERVE[..], &["--config", &file]].concat());
+    log_in(&browser, &running).await;
+    // It does not rest for long.
     let rests = async || get(&running, "/exits").await.to_string().contains("\"code\":\"exit\"");
     while !rests().await {
         assert_eq!(hello(&running).await.status, 200);
     }
-    log_in(&browser, &running).await;
     browser.until("document.getElementById('exit').textContent.includes('1 keys of the exit gone are not used')").await;
     browser.picture("exit").await;
     browser.press("#exit button").await;

@@ -22,9 +22,11 @@ use crate::{
         dialect::{Dialect, Refusal},
         forward::{
             belongings::Belongings,
+            resource::Unknown,
             results::Results,
             upload::{self, Passage},
         },
+        translate::{holdings::Holdings, room::Whose},
         unix_time::unix_ms,
     },
     status::{Afterwards, Visit},
@@ -34,6 +36,16 @@ impl<S> Gateway<S> {
     /// The pool of its own provider.
     pub(super) fn pool(&self) -> Option<&KeyPool> {
         self.own.uploads.pool.as_ref()
+    }
+
+    /// Whose share of the room it is that a tenant's bodies take.
+    pub(super) fn share(&self, tenant: &Tenant) -> Whose {
+        (!self.tenants.is_alone()).then(|| Arc::clone(tenant.name()))
+    }
+
+    /// Whose what is, for requests that are translated.
+    pub(super) fn holdings(&self, unknown: Unknown) -> Holdings {
+        Holdings::of(&self.own.resources, self.all_beside(), (unknown, self.tenants.is_alone()))
     }
 
     /// Who asks, and whether the request belongs to an upload. `at`: where uploads of its path lie, what stood in front

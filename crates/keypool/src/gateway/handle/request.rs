@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     gateway::{
-        Answer, Gateway,
-        admit::{headers::Seen, reserved::charged, tenant::Tenant},
+        Answer,
+        admit::{headers::Seen, reserved::charged},
         answer::{
             body::{Said, Usage, identify, passed_on},
             exhausted::as_limited,
@@ -28,7 +28,7 @@ use crate::{
         forward::{
             affinity::{By, Numbers},
             head::Tidy,
-            resource::{Unknown, made},
+            resource::made,
             results,
             upload::Passage,
             wishes::Wish,
@@ -39,9 +39,7 @@ use crate::{
             choice::{self, Chosen},
             way::Way,
         },
-        translate::{
-            Translation, Translator, answers::Answers, can_be_read, holdings::Holdings, kept::Kept, room::Whose,
-        },
+        translate::{Translation, Translator, answers::Answers, can_be_read, kept::Kept},
     },
     outgoing::Outgoing,
     status::{Counted, Heard, Outcome, Traffic, Visit, class_of},
@@ -334,18 +332,6 @@ where
         line.end(&mut response, &gateway.traffic);
         gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
         Ok(counted(visit, outcome, limited, response))
-    }
-}
-
-impl<S> Gateway<S> {
-    /// Whose share of the room it is that a tenant's bodies take.
-    fn share(&self, tenant: &Tenant) -> Whose {
-        (!self.tenants.is_alone()).then(|| Arc::clone(tenant.name()))
-    }
-
-    /// Whose what is, for requests that are translated.
-    fn holdings(&self, unknown: Unknown) -> Holdings {
-        Holdings::of(&self.own.resources, self.all_beside(), (unknown, self.tenants.is_alone()))
     }
 }
 

@@ -202,16 +202,13 @@ pub(in crate::gateway) async fn seek(
             return Err(BINARY);
         }
     }
+    // How long it lasts what is asked there stands in the body alone.
+    let says_how_long = says_who_answers(parts.uri.path()) && is_short(&body.rest);
     // Bytes of a file name nothing, whatever stands in them.
-    let is_read_for_what_it_keeps = says_who_answers(parts.uri.path()) && is_short(&body.rest);
     let goes_on = uploads
         || body.rest.is_end_stream()
         || is_known_to_name_nothing(parts)
-        || (is_long(&body.rest)
-            && !is_read_for_what_it_keeps
-            && !tenant.is_restricted()
-            && !unseen
-            && !resources.is_used().await);
+        || (is_long(&body.rest) && !says_how_long && !tenant.is_restricted() && !unseen && !resources.is_used().await);
     let Gathering { body, broken, is_plain, is_kept } = if goes_on && body.first.is_none() {
         Gathering::unread(body.rest)
     } else {
