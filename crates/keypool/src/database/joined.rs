@@ -22,6 +22,9 @@ pub enum Joined {
     Server(SharedRedis, String),
 }
 
+/// After this a database that could not be opened just now is tried once more.
+const AGAIN: Duration = Duration::from_millis(500);
+
 /// Why it cannot.
 #[derive(Debug)]
 pub enum Unjoined {
@@ -48,10 +51,13 @@ impl Joined {
     }
 
     async fn file(path: PathBuf, named: bool) -> Result<Self, StoreError> {
-        // Whoever holds it may take seconds, and others of this thread would wait behind it.
-        let opening = path.clone();
-        let opened = tokio::task::spawn_blocking(move || Sqlite::open(opening).and_then(Sqlite::share)).await;
-        match opened.unwrap_or_else(|error| Err(StoreError::because("the database", error))) {
+        let mut opened = Self::opened(path.clone()).await;
+        // Others may be setting a damaged one aside just now, and the next one is whole.
+        if opened.as_ref().is_err_and(|error| error.is_passing() && !error.is_in_use()) {
+            tokio::time::sleep(AGAIN).await;
+            opened = Self::opened(path.clone()).await;
+        }
+        match opened {
             Err(error) if !named && !path.try_exists().unwrap_or(false) => {
                 tracing::error!(
                     "{error}; this one keeps its counts in memory, and knows nothing of them after its end (name another \
@@ -66,6 +72,12 @@ impl Joined {
             Err(error) => Err(StoreError::because("name another file with --db, or none with --db none", error)),
             claimed => claimed.map(Self::File),
         }
+    }
+
+    /// Whoever holds it may take seconds, and others of this thread would wait behind it.
+    async fn opened(path: PathBuf) -> Result<SharedSqlite, StoreError> {
+        let opened = tokio::task::spawn_blocking(move || Sqlite::open(path).and_then(Sqlite::share)).await;
+        opened.unwrap_or_else(|error| Err(StoreError::because("the database", error)))
     }
 
     async fn server(store: &StoreSection, shown: String) -> Result<Self, Unjoined> {
