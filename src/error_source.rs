@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, io};
 
 /// The next error of the chain. What an error of the system holds it does not call its source, and is one all the same.
-pub(crate) fn behind<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+fn behind<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
     let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     held.map(|held| held as &(dyn StdError + 'static)).or_else(|| error.source())
 }

@@ -170,9 +170,12 @@ pub(super) fn retarget<B: TryClone + Body>(
 
 /// Whether a request that names a model must not go to another.
 fn is_bound(head: &Parts, provider: &dyn Provider, demand: &Demand, model: &str) -> bool {
+    if demand.free {
+        return true;
+    }
     let mut bare = Request::new(()).into_parts().0;
     (bare.method, bare.uri, bare.headers) = (head.method.clone(), head.uri.clone(), head.headers.clone());
-    demand.free || provider.retarget(&mut bare, model) == Retarget::No
+    provider.retarget(&mut bare, model) == Retarget::No
 }
 
 /// Does to the body what is left to do once its head names the model. Where it says it in other words to each model, it is

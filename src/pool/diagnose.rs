@@ -79,7 +79,7 @@ impl State {
                             let front = if reason == OutReason::Queued { self.front_served(ask, slot) } else { None };
                             exhausted.queue_timed &= reason != OutReason::Queued || front.is_some();
                             let once_free = self.earliest_once_free(ask, slot).unwrap_or(Tick::NEVER);
-                            let once_free = once_free.max(front.unwrap_or(once_free));
+                            let once_free = once_free.max(front.unwrap_or_default());
                             may = may.min(order.not_before(priority, once_free));
                         }
                         (reason, at.map(|at| order.not_before(priority, at)))

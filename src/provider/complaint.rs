@@ -231,11 +231,6 @@ impl Complaint {
         self.words.first().map_or("", String::as_str)
     }
 
-    /// Whether the provider uses this word for the cause. Case does not matter.
-    pub(super) fn says(&self, word: &str) -> bool {
-        self.words.iter().any(|said| said.eq_ignore_ascii_case(word))
-    }
-
     /// The word that a mark stands for, where it stands for one.
     pub(super) fn word_for(&self, mark: &Mark) -> Option<&str> {
         let found = match mark {

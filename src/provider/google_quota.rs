@@ -128,10 +128,10 @@ pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
     let tells = |words: &[&str]| told && words.iter().any(|words| stands(&message, words));
     match () {
         () if said.status != 429 => None,
-        () if tells(&["per day", "per-day", "daily", "rpd", "tpd"]) => Some(Hit::Day),
+        () if tells(&["per day", "per-day", "daily", "rpd limit", "(rpd)", "tpd limit", "(tpd)"]) => Some(Hit::Day),
         () if tells(&["per month", "per-month", "monthly"]) => Some(Hit::Month),
         () if tells(&["per hour", "per-hour", "hourly"]) => Some(Hit::Hour),
-        () if tells(&["per minute", "per-minute", "rpm", "tpm"]) => Some(Hit::Short),
+        () if tells(&["per minute", "per-minute", "rpm limit", "(rpm)", "tpm limit", "(tpm)"]) => Some(Hit::Short),
         () => None,
     }
 }

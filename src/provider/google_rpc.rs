@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     Answer,
-    complaint::{Complaint, looks_secret, model_name},
+    complaint::{Complaint, Mark, looks_secret, model_name},
     envelope::Envelope,
     google_quota::{self, Beside},
 };
@@ -28,13 +28,13 @@ pub(super) const STORAGE: &str = "STORAGE_QUOTA";
 pub(super) const SEARCHES: &str = "SEARCH_QUOTA";
 
 /// What it calls a limit that was met. The older ones are of its form with `errors`.
-const REASONS_OF_LIMITS: [&str; 6] = [
-    "RATE_LIMIT_EXCEEDED",
-    "RESOURCE_QUOTA_EXCEEDED",
-    "dailyLimitExceeded",
-    "rateLimitExceeded",
-    "userRateLimitExceeded",
-    "quotaExceeded",
+const LIMITS: [Mark; 6] = [
+    Mark::Is("RATE_LIMIT_EXCEEDED"),
+    Mark::Is("RESOURCE_QUOTA_EXCEEDED"),
+    Mark::Is("dailyLimitExceeded"),
+    Mark::Is("rateLimitExceeded"),
+    Mark::Is("userRateLimitExceeded"),
+    Mark::Is("quotaExceeded"),
 ];
 
 /// Whether the error is one of Google's, whoever was asked: it names its status twice, as a number and as gRPC does.
@@ -76,7 +76,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         said.status = inner_status(error).unwrap_or(500);
     }
     // It names a limit under another status: so does its older form, and some of its APIs.
-    if matches!(said.status, 400 | 403) && REASONS_OF_LIMITS.iter().any(|reason| said.says(reason)) {
+    if matches!(said.status, 400 | 403) && LIMITS.iter().any(|limit| said.bears(limit)) {
         said.status = 429;
     }
     let message = error.as_str().or_else(|| error.get("message")?.as_str()).unwrap_or_else(|| envelope.message());

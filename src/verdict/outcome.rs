@@ -1,9 +1,6 @@
 //! Whether what was asked for may have been done, though no answer says so.
 
-use super::{
-    Verdict, VerdictKind,
-    transport::{CONNECT, EXIT, VOID},
-};
+use super::{Verdict, VerdictKind};
 
 impl Verdict {
     /// Whether what was asked for may have been done: the provider's fault, or that of the way there, leaves that open. What
@@ -16,7 +13,7 @@ impl Verdict {
         match self.kind {
             K::Success | K::Broken | K::Cancelled | K::Unjudged => true,
             K::Overloaded | K::Transient => match self.status.map(|status| status.as_u16()) {
-                None => ![CONNECT, EXIT, VOID].contains(&&*self.code),
+                None => !self.is_unsent(),
                 Some(408 | 424) => true,
                 Some(400..500 | 529) => false,
                 Some(_) => true,

@@ -3,11 +3,7 @@
 use std::{error::Error as StdError, io};
 
 use super::{Elsewhere, Scope, Until, Verdict, VerdictKind};
-use crate::{
-    body_error::BodyError,
-    error_source::{behind, chain},
-    key::ExitError,
-};
+use crate::{body_error::BodyError, error_source::chain, key::ExitError};
 
 /// The code of an error before anything was sent.
 pub(super) const CONNECT: &str = "connect";
@@ -36,10 +32,9 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
     if let Some(exit) = exit_among(error) {
         return of_exit(exit);
     }
-    let mut next = Some(error);
     let mut code = "transport";
     let (mut sending, mut failed_body) = (false, false);
-    while let Some(current) = next {
+    for current in chain(error) {
         if let Some(body) = current.downcast_ref::<BodyError>() {
             return of_body(body);
         }
@@ -58,7 +53,6 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
         if text == "client error (Connect)"
             && current.source().is_some_and(|source| source.to_string().starts_with(NO_URL))
         {
-            next = behind(current);
             continue;
         }
         if text == "client error (Connect)" || text.starts_with("tcp connect error") || text.starts_with("dns error") {
@@ -74,7 +68,6 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
         if text == "connection closed before message completed" || (sending && code == "broken") {
             code = CLOSED;
         }
-        next = behind(current);
     }
     if failed_body {
         let advice =

@@ -165,3 +165,22 @@ fn a_probe_that_is_granted_late_goes_out() {
     answer(&pool, FLASH, &Verdict::SUCCESS);
     assert_eq!(pool.snapshot().disabled_keys, 0);
 }
+
+#[test]
+fn a_probe_that_outlives_its_rest_is_not_the_next_ones() {
+    let (pool, time) = keys(1);
+    let to_confirm = invalid().confirm_after(secs(60));
+    let late = take(&pool, FLASH);
+    answer(&pool, FLASH, &to_confirm);
+    time.advance(secs(60));
+    // Nobody says what became of it, for a day.
+    let old = take(&pool, FLASH);
+    time.advance(secs(2 * 86_400));
+    late.settle(&to_confirm);
+    time.advance(secs(60));
+    let confirms = take(&pool, FLASH);
+    drop(old);
+    time.advance(secs(3600));
+    assert!(pool.try_acquire(FLASH).is_err(), "one at a time");
+    drop(confirms);
+}

@@ -66,6 +66,9 @@ fn days_in_other_words() {
         let verdict = gemini(429, &google(429, "RESOURCE_EXHAUSTED", message));
         assert_eq!((is(&verdict), verdict.until_of()), (QUOTA, U::DayEnd), "{message}");
     }
+    // A name that holds such letters is none of them.
+    let named = gemini(429, &google(429, "RESOURCE_EXHAUSTED", "Limit exceeded for project corpdata."));
+    assert!(!named.is_named() && named.kind() == K::RateLimited, "{named:?}");
     for message in ["Monthly quota exceeded", "Daily token limit reached, resets at 00:00 UTC"] {
         assert_eq!(is(&openai(429, &said(message, "error", "429"))), QUOTA, "{message}");
     }

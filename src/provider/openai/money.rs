@@ -158,7 +158,6 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
         &[
             Tells("out of credits"),
             Tells("insufficient credit"),
-            Tells("insufficient credits"),
             Tells("insufficient balance"),
             Tells("not enough credits"),
             Tells("credit balance"),
