@@ -204,6 +204,10 @@ impl<B> TryClone for ReplayBody<B> {
         begun.is_ok()
     }
 
+    fn is_out(&self) -> bool {
+        self.shared.lock().is_out()
+    }
+
     fn retarget(&mut self, model: &str) -> bool {
         if self.polled {
             return false;

@@ -140,6 +140,11 @@ impl<B> Source<B> {
         !self.chunks.lost_beginning() && !matches!(self.end, End::Failed(_))
     }
 
+    /// All of it came, as far as is known.
+    pub(super) fn is_out(&self) -> bool {
+        !matches!(self.end, End::Open) || self.length.is_none_or(|length| self.pulled >= length)
+    }
+
     /// Somebody else may read again what is read now.
     fn keeps(&self) -> bool {
         self.handles > 1 && !self.overflow
@@ -389,9 +394,6 @@ where
         }
         let Some(scan) = &mut self.scan else { return Ok(()) };
         scan.feed(chunk);
-        if scan.named_twice() {
-            return Err(self.refuse(BodyError::two_models()));
-        }
-        Ok(())
+        if scan.named_twice() { Err(self.refuse(BodyError::two_models())) } else { Ok(()) }
     }
 }

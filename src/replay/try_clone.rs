@@ -24,6 +24,11 @@ pub trait TryClone: Sized {
         true
     }
 
+    /// Whether all of it may have been sent: of half a request nothing is made. `false` only where that is known.
+    fn is_out(&self) -> bool {
+        true
+    }
+
     /// Asks for another model where a body names one: its top-level `"model"`. `false` when it names none, or when the
     /// body cannot be changed; the body is then as before.
     ///

@@ -290,7 +290,12 @@ impl RetryPolicy {
         }
         session.demand = Some(demand.clone());
         let seat = seen.served_by.and_then(|served_by| served_by.seat);
-        let step = session.course.next(&self.rule, &self.pool, seen.verdict, demand.clone(), seat);
+        let mut next = demand.clone();
+        // Nothing is made of half a request.
+        if next.particulars.once && !request.body().is_out() {
+            next.particulars.once = false;
+        }
+        let step = session.course.next(&self.rule, &self.pool, seen.verdict, next, seat);
         let until = session.course.until(&self.rule);
         *self.slot() = Some(session);
         match step {

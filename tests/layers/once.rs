@@ -10,8 +10,8 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_keypool::{
-    Backoff, CooldownLayer, Demand, Gemini, Key, KeyPool, KeyPoolLayer, KeyRotationLayer, ModelFallbackLayer, Retry,
-    RetryPolicy, Scope, Verdict, VerdictKind,
+    Backoff, CooldownLayer, Demand, Gemini, Key, KeyPool, KeyPoolLayer, KeyRotationLayer, ModelFallbackLayer,
+    ReplayBody, Retry, RetryPolicy, Scope, Verdict, VerdictKind,
 };
 
 use crate::support::{Body, bad};
@@ -92,6 +92,37 @@ async fn it_goes_to_another_key_only_where_it_was_not_done() {
         assert_eq!(asked(&[answer], Demand::new("m").once()).await, 2, "{answer:?}");
     }
     assert_eq!(asked(&[Status(429), Status(503)], Demand::new("m").once()).await, 2, "the second ends it");
+}
+
+/// A provider that answers, or closes, before all of it came has made nothing.
+#[tokio::test(start_paused = true)]
+async fn half_a_request_is_sent_again() {
+    use http_body_util::{BodyExt, channel::Channel};
+    for (pieces, sent) in [(1, 2), (2, 1)] {
+        let (mut sender, body) = Channel::<bytes::Bytes, io::Error>::new(4);
+        for _ in 0..pieces {
+            sender.send_data("ab".into()).await.unwrap();
+        }
+        let script = Script::new(&[Error(ErrorKind::ConnectionReset)]);
+        let answers = script.clone();
+        let client = KeyPoolLayer::new(pool()).retry(steady()).layer(service_fn(
+            move |request: Request<ReplayBody<Channel<bytes::Bytes, io::Error>>>| {
+                let answers = answers.clone();
+                async move {
+                    let mut body = Box::pin(request.into_body());
+                    for _ in 0..pieces {
+                        body.frame().await.unwrap().unwrap();
+                    }
+                    answers.next()
+                }
+            },
+        ));
+        let request = Request::post("/v1beta/models/m:predictLongRunning").header("content-length", 4);
+        let request = request.extension(Demand::new("m").once()).body(body).unwrap();
+        let _ = client.oneshot(request).await;
+        assert_eq!(script.asked(), sent, "{pieces} of two pieces");
+        drop(sender);
+    }
 }
 
 #[tokio::test(start_paused = true)]
