@@ -3,7 +3,7 @@
 use super::{failure::RedisError, link::Link};
 
 /// What each name is, behind the namespace.
-const KINDS: [(&str, &str); 24] = [
+const KINDS: [(&str, &str); 25] = [
     ("board", "hash"),
     ("bounds", "hash"),
     ("created", "hash"),
@@ -17,6 +17,7 @@ const KINDS: [(&str, &str); 24] = [
     ("holders", "hash"),
     ("imports", "list"),
     ("keys", "hash"),
+    ("left", "hash"),
     ("quota_models", "hash"),
     ("rests", "hash"),
     ("revision", "string"),

@@ -8,7 +8,7 @@ use hashbrown::HashSet;
 use super::{
     claims,
     counts::{all_heard, heard, moved},
-    days, draws, joins,
+    days, draws, joins, left,
     names::{HolderId, UnitId},
     news,
     notes::least_ahead,
@@ -83,6 +83,7 @@ pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> R
         take_back(state, renewal, held, now);
     }
     days::hear(state, renewal);
+    left::hear(state, renewal, now);
     draws::settle(state, renewal, now);
     news::hear(state, renewal, now, &mut reply);
     if state.recovery.is_none() {
@@ -177,6 +178,20 @@ impl BoardState {
     /// Whether a process has ended, or is known to be dead.
     fn has_departed(&self, holder: &HolderId) -> bool {
         self.dead.contains(holder) || self.holders.get(holder).is_some_and(|record| record.ended)
+    }
+}
+
+impl UnitRecord {
+    /// Forgets moments that no window counts any more, nor did when the rest of it was known last.
+    pub(super) fn prune(&mut self, now: i64) {
+        let known = self.unknown.map_or(now, |unknown| unknown.min(now));
+        for told in &mut self.counts {
+            if let Span::Sliding(span) = told.limit.span {
+                let oldest = known - span.as_millis() as i64 - 2_000;
+                told.moments.retain(|then| then.0 > oldest);
+            }
+        }
+        self.in_flight.retain(|deadline| *deadline > now);
     }
 }
 

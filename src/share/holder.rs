@@ -6,6 +6,7 @@ mod draw;
 mod elsewhere;
 mod guards;
 mod hinted;
+mod left;
 mod living;
 mod named;
 mod need;
@@ -137,6 +138,7 @@ struct Sent {
     /// It says how much of days can have been used, and asks for these.
     bounds: bool,
     looks: BTreeSet<UnitId>,
+    left: Vec<UnitId>,
 }
 
 /// A unit that is given back.

@@ -24,6 +24,7 @@ mod holder;
 mod info;
 mod joins;
 mod ledger;
+mod left;
 mod lent;
 mod names;
 mod news;
@@ -65,7 +66,7 @@ pub use state::BoardState;
 #[cfg(any(feature = "sqlite", feature = "redis"))]
 pub(crate) use state::Seen;
 pub use wire::{
-    Claim, Correction, Days, Drawn, Granted, Held, Mark, Mode, News, Noted, Other, Renewal, Reply, Rest, Settled,
+    Claim, Correction, Days, Drawn, Granted, Held, Left, Mark, Mode, News, Noted, Other, Renewal, Reply, Rest, Settled,
     Started, UnitInfo, VERSION,
 };
 

@@ -53,6 +53,7 @@ pub(super) fn watch(state: &mut BoardState, renewal: &Renewal, identity: &str, b
         state.fresh = false;
         // Said of a recovery that was to end earlier.
         state.bounds.clear();
+        state.left.clear();
         let empty = first || state.recovery.is_some_and(|recovery| recovery.empty);
         let since = if first { 0 } else { state.recovery.map_or(before, |recovery| recovery.since) };
         let known = known || state.recovery.is_some_and(|recovery| recovery.known);
@@ -100,6 +101,7 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
     let broke = state.broke;
     let generation = state.generation;
     let bounds = std::mem::take(&mut state.bounds);
+    let mut left = std::mem::take(&mut state.left);
     let first_start = recovery.empty && !recovery.known;
     if recovery.empty && recovery.known {
         state.blank = Some(recovery.until);
@@ -124,6 +126,11 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
             continue;
         }
         record.counts.iter_mut().for_each(|told| told.moments.clear());
+        // What is another by now counts that in the other's windows.
+        let known = left.remove(&name).filter(|_| record.into.is_none());
+        for told in known.unwrap_or_default() {
+            record.window(told.limit).moments = told.moments;
+        }
         record.unknown = Some(recovery.until);
         if !limits.iter().any(|limit| limit.span == Span::Day) {
             continue;

@@ -64,6 +64,9 @@ pub struct BoardState {
     /// While it recovers: what can have been used of days at most, as far as anybody told.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) bounds: BTreeMap<UnitId, Vec<Mark>>,
+    /// The same: what those counted that had gone back before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) left: BTreeMap<UnitId, Vec<Told>>,
     pub(super) units: Units,
     /// Units that are others by now, and whose windows are not added up yet.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -385,16 +388,5 @@ impl UnitRecord {
         }
         let left = |mark: &Mark| Mark { upto: mark.upto.saturating_sub(used(mark.unit, mark.date)), ..*mark };
         self.marks.iter().map(left).collect()
-    }
-
-    /// Forgets moments that no window counts any more.
-    pub(super) fn prune(&mut self, now: i64) {
-        for told in &mut self.counts {
-            if let Span::Sliding(span) = told.limit.span {
-                let oldest = now - span.as_millis() as i64 - 2_000;
-                told.moments.retain(|then| then.0 > oldest);
-            }
-        }
-        self.in_flight.retain(|deadline| *deadline > now);
     }
 }

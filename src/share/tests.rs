@@ -5,6 +5,7 @@ mod days;
 mod deaths;
 mod facts;
 mod figures;
+mod flushes;
 mod kept;
 pub(super) mod oracle;
 pub(super) mod process;

@@ -11,6 +11,7 @@ use serde_json::Value;
 pub use super::{
     days::{Days, Mark},
     info::{Mode, UnitInfo},
+    left::Left,
     lent::{Drawn, Granted},
 };
 use super::{
@@ -92,6 +93,9 @@ pub struct Renewal {
     /// To a board that lost what it knew: what can have been used of days.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub days: Vec<Days>,
+    /// To the same: what units counted that it gave back before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<Left>,
     /// The board's [time](Reply::time) as others on this machine heard it last from that generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard: Option<i64>,

@@ -59,6 +59,7 @@ impl Holder {
         for granted in &reply.granted {
             self.receive(granted, ledger, now);
         }
+        self.elsewhere.past.heard(&sent.left, lost, reply.recovering.is_some());
         self.hear_days(reply, &sent, lost, ledger, now);
         for correction in &reply.corrections {
             let Some(held) = self.units.get_mut(&correction.unit) else { continue };
@@ -139,6 +140,7 @@ impl Holder {
             corrected: 0,
         };
         self.elsewhere.forget(&granted.unit);
+        self.elsewhere.past.forget(&granted.unit);
         self.units.insert(granted.unit.clone(), unit);
     }
 

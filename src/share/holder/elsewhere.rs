@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Holder, Sent, renew::TELLS_ALONE};
+use super::{Holder, Sent, left::Past, renew::TELLS_ALONE};
 use crate::{
     limit::{Limits, Span, Told},
     share::{
@@ -35,6 +35,8 @@ const DATES: u16 = 2;
 #[derive(Debug, Default)]
 pub(super) struct Elsewhere {
     known: BTreeMap<UnitId, Known>,
+    /// What was held here before.
+    pub(super) past: Past,
     /// Some limit counts by the day.
     counts_days: bool,
     /// Which was asked for last.

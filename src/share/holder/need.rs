@@ -208,7 +208,9 @@ impl Holder {
     /// own share.
     pub(super) fn surplus(&self, ledger: &mut dyn Ledger, now: Moment) -> Vec<(UnitId, bool)> {
         let ahead = self.ahead();
-        let since = self.anchor.map_or(Tick::ZERO, |anchor| anchor.tick);
+        // A renewal before its time makes nothing idle.
+        let before = now.tick.minus(self.settings.renew_every);
+        let since = self.anchor.map_or(Tick::ZERO, |anchor| anchor.tick.min(before));
         let mut all = self.passed_on(ledger, now);
         for (kind, demand) in &self.demands {
             let mut needed = demand.expected(ahead) + demand.waiting as f64;
@@ -237,8 +239,9 @@ impl Holder {
             for (used, own, unit) in rooms {
                 let idle = !used;
                 let size = size(unit);
-                // What serves the demand in the long run stays, unless others lack some.
-                let yields = wanted > 0 && (idle || room - own as f64 >= needed);
+                // What serves the demand in the long run stays, unless others lack some. What is full helps none of them now,
+                // and a board that is lost would forget when it opens.
+                let yields = wanted > 0 && own > 0 && (idle || room - own as f64 >= needed);
                 let lasts = capacity.saturating_sub(size) as f64 >= (demand.rate * 60.0 * RESERVE).floor();
                 let spare = idle && lasts && room - own as f64 >= needed;
                 let guard = self.infos.get(unit).and_then(|info| info.guard.as_ref());

@@ -99,8 +99,13 @@ impl Holder {
             returned.push(given);
         }
         for given in left.into_iter().map(|at| &returned[at]) {
-            self.left_with(&given.unit, given.counts.as_deref().unwrap_or_default(), now);
+            let counts = given.counts.as_deref().unwrap_or_default();
+            self.left_with(&given.unit, counts, now);
+            self.elsewhere.past.leave(&given.unit, counts, now.tick);
         }
+        self.forget_left(now.tick);
+        let left = self.left(now.tick);
+        let tells_left = left.iter().map(|left| left.unit.clone()).collect();
         let (looks, bounds) = (self.looks(), self.bounds(ledger, now));
         let (tells_bounds, asked) = (!bounds.is_empty(), looks.iter().cloned().collect());
         let claims = self.claims(ledger, now);
@@ -133,6 +138,7 @@ impl Holder {
             noted,
             looks,
             days: bounds,
+            left,
             heard: None,
             ends: false,
             other: BTreeMap::new(),
@@ -149,6 +155,7 @@ impl Holder {
             tells: all.then_some(noted),
             bounds: tells_bounds,
             looks: asked,
+            left: tells_left,
         });
         self.sent = now.tick;
         self.hints.sent();

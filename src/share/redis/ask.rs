@@ -10,7 +10,7 @@ use crate::{
     share::{
         counts,
         names::{HolderId, Kind, UnitId},
-        wire::{Claim, Days, Held, Mark, Mode, News, Other, Renewal, Settled, UnitInfo},
+        wire::{Claim, Days, Held, Left, Mark, Mode, News, Other, Renewal, Settled, UnitInfo},
     },
 };
 
@@ -44,6 +44,8 @@ pub(super) struct Ask<'a> {
     looks: &'a [UnitId],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     days: Vec<Bounded<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left: Vec<Gone<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     heard: Option<i64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -107,6 +109,12 @@ struct Said<'a> {
 struct Bounded<'a> {
     unit: &'a UnitId,
     marks: Vec<(u8, u16, u64)>,
+}
+
+#[derive(Serialize)]
+struct Gone<'a> {
+    unit: &'a UnitId,
+    counts: Vec<Counted>,
 }
 
 #[derive(Serialize)]
@@ -199,6 +207,7 @@ impl<'a> Ask<'a> {
             buried: &renewal.buried,
             looks: &renewal.looks,
             days: renewal.days.iter().map(bounded).collect(),
+            left: renewal.left.iter().map(gone).collect(),
             heard: renewal.heard,
             ends: renewal.ends,
             other: Texts(&renewal.other),
@@ -254,6 +263,10 @@ fn marked(mark: &Mark) -> (u8, u16, u64) {
 
 fn bounded(days: &Days) -> Bounded<'_> {
     Bounded { unit: &days.unit, marks: days.marks.iter().map(marked).collect() }
+}
+
+fn gone(left: &Left) -> Gone<'_> {
+    Gone { unit: &left.unit, counts: left.counts.iter().map(counted).collect() }
 }
 
 fn counted(told: &Told) -> Counted {

@@ -38,6 +38,7 @@ static RENEW: LazyLock<Script> = LazyLock::new(|| {
         include_str!("lua/missed.lua"),
         include_str!("lua/joins.lua"),
         include_str!("lua/days.lua"),
+        include_str!("lua/left.lua"),
         include_str!("lua/recovery.lua"),
         include_str!("lua/draws.lua"),
         include_str!("lua/hints.lua"),

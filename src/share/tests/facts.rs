@@ -34,6 +34,7 @@ pub(super) fn blank(holder: &HolderId) -> Renewal {
         noted: 0,
         looks: Vec::new(),
         days: Vec::new(),
+        left: Vec::new(),
         heard: None,
         ends: false,
         other: BTreeMap::new(),

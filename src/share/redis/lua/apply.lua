@@ -229,6 +229,7 @@ local function apply(renewal, server_now, identity, echo)
   for _, held in ipairs(renewal.held) do hear(renewal, held, now, reply) end
   for _, held in ipairs(renewal.returned) do take_back(renewal, held, now) end
   hear_bounds(renewal)
+  hear_left(renewal, now)
   settle(renewal, now)
   hear_news(renewal, now, reply)
   if not state.recovery then

@@ -44,6 +44,7 @@ local function watch(renewal, identity, before, now)
     end
     while #state.past > PAST do table.remove(state.past, 1) end
     forget_bounds()
+    forget_left()
     local since = recovery and recovery.since or before
     state.recovery = {
       ends = now + state.lease,
@@ -127,6 +128,7 @@ local function finish(now)
       record.bookings = {}
       if not first_start then
         clear_moments(record)
+        count_left(record)
         record.unknown = recovery.ends
         local daily = false
         for _, limit in ipairs(limits) do daily = daily or limit.s == DAY end
@@ -137,4 +139,5 @@ local function finish(now)
     end
   end
   forget_bounds()
+  forget_left()
 end

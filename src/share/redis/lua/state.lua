@@ -9,6 +9,7 @@
 -- {namespace}:facts          scope -> rest; :heard at its end by revision, :ends by when it ends
 -- {namespace}:used           sums
 -- {namespace}:bounds         while it recovers: unit -> what can have been used of its days
+-- {namespace}:left           the same: unit -> what it counted when it went back
 --
 -- Fields that this version does not know stay as they are. Whoever reads a unit reads its small fields; lists are read
 -- when they are looked at, and all that changed is written at the end, when nothing can fail any more.
@@ -234,11 +235,12 @@ local function mark(record, limits, from, to)
   return left
 end
 
--- Forgets moments that no window counts any more.
+-- Forgets moments that no window counts any more, nor did when the rest of it was known last.
 local function prune(record, now)
+  local known = min(record.unknown or now, now)
   for _, told in ipairs(record.counts) do
     if told.s ~= DAY then
-      local oldest = now - millis(told.s) - 2000
+      local oldest = known - millis(told.s) - 2000
       local kept = {}
       for i = 1, #told.m, 2 do
         if told.m[i] > oldest then

@@ -13,8 +13,10 @@ local function each(found, lists)
   return found
 end
 local all = {board = each(map(base .. ':board'), {'past', 'dead', 'joining', 'other', 'recovery', 'awaited', 'gap'}), units = {}, holders = {},
-  rosters = {}, facts = {}, used = map(base .. ':used'), of = {}, drawn = redis.call('SMEMBERS', base .. ':drawn'), bounds = map(base .. ':bounds')}
+  rosters = {}, facts = {}, used = map(base .. ':used'), of = {}, drawn = redis.call('SMEMBERS', base .. ':drawn'), bounds = map(base .. ':bounds'),
+  left = map(base .. ':left')}
 for name, raw in pairs(all.bounds) do all.bounds[name] = unpack_one(raw) end
+for name, raw in pairs(all.left) do all.left[name] = unpack_one(raw) end
 -- None is not the same as nobody.
 all.board.is_awaiting = all.board.awaited and 'yes'
 for _, name in ipairs(redis.call('SMEMBERS', base .. ':units')) do

@@ -51,6 +51,9 @@ fn state(all: &Value) -> BoardState {
         bounds: entries(&all["bounds"])
             .map(|(unit, marks)| (UnitId::from(&**unit), list(marks).iter().map(mark).collect()))
             .collect(),
+        left: entries(&all["left"])
+            .map(|(unit, counts)| (UnitId::from(&**unit), list(counts).iter().map(told).collect()))
+            .collect(),
         units: units(&all["units"]),
         joining: list(&board["joining"]).iter().map(|unit| UnitId::from(unit.as_str().unwrap())).collect(),
         notes: BTreeMap::new(),

@@ -13,8 +13,8 @@ use crate::{
     limit::{Limit, Limits, Span, Told, Unit},
     redis::{Link, Options},
     share::{
-        BoardState, Books, Days, Held, Holder, HolderId, Kind, Ledger, Mark, Mode, Moment, News, RedisBoard, Renewal,
-        Reply, Server, Settings, Settled, Spent, UnitId, UnitInfo, apply,
+        BoardState, Books, Days, Held, Holder, HolderId, Kind, Ledger, Left, Mark, Mode, Moment, News, RedisBoard,
+        Renewal, Reply, Server, Settings, Settled, Spent, UnitId, UnitInfo, apply,
     },
     time::Tick,
 };
@@ -235,10 +235,27 @@ impl Twins {
         renewal.days = vec![Days { unit: named, marks: vec![bound(date), bound(date + 1)] }];
         renewal.heard = (one % 32 < 6).then(|| NOON + self.now - i64::from(one % 5_000));
         renewal.ends = other.is_multiple_of(11);
+        if renewal.ends {
+            // It claims nothing: limits hold for it no more.
+            renewal.claims.clear();
+        }
         renewal.other.insert("mood".into(), json!(["fine", one]));
         let reply = self.apply(&renewal).await;
         if !reply.stale && one.is_multiple_of(2) {
             self.last = Some(renewal);
+        }
+    }
+
+    /// The last renewal again, and what units counted that went back before.
+    async fn tells_of_before(&mut self, one: u16, other: u16) {
+        let Some(mut renewal) = self.last.clone() else { return };
+        for amount in [one % 7, other % 7] {
+            let limit = Limit { unit: Unit::Requests, span: Span::MINUTE, amount: 10 };
+            let told = Told { limit, moments: vec![(-i64::from(other), u64::from(amount)), (-5, 1)], dates: vec![] };
+            let unit = self.infos[usize::from(one) % self.infos.len()].unit.clone();
+            renewal.left = vec![Left { unit, counts: vec![told] }];
+            renewal.number += 1;
+            self.apply(&renewal).await;
         }
     }
 
@@ -313,7 +330,11 @@ impl Twins {
                 self.now += 11 * 3_600_000 + i64::from(one) * 120;
                 self.identity = self.identity % 2 + 1;
                 self.renew(who, 5).await;
-                self.now += 10_001;
+                // Meanwhile it is told what was known before.
+                self.now += 2_600;
+                self.renew(who, 5).await;
+                self.tells_of_before(one, other).await;
+                self.now += 7_401;
                 self.renew(who, 5).await;
             }
             // A process dies, and the others want what it had.
