@@ -158,6 +158,13 @@ impl Scalar for Name {
     }
 }
 
+impl Name {
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Whether a text may be shown as the name of something.
 pub(super) fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len())

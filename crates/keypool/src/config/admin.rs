@@ -20,6 +20,7 @@ use crate::gateway::{capability::hash_of, token::PLACEHOLDER};
 #[serde(default, deny_unknown_fields)]
 pub struct AdminSection {
     /// What an administrator sends; another than clients send. Rather keep it elsewhere: `token_file`, `token_env`.
+    #[schemars(extend("pattern" = "^[!-~]+$"))]
     pub token: Option<SecretText>,
     /// The file that holds the token; relative to this configuration's folder.
     pub token_file: Option<PathBuf>,

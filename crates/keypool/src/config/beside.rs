@@ -192,7 +192,8 @@ pub(super) fn resolve(
             sources.push(source);
         }
         // One without any may have some in the database.
-        problems.extend(exits.problems(&sources));
+        exits.check(&entry.keys, &at("keys"), document);
+        problems.extend(exits.problems(&sources[1..]));
         let mut keys = KeySet::unite(sources.clone());
         exits.give(&mut keys);
         let not_keys = not_keys.iter().map(|&text| text.to_owned()).collect();

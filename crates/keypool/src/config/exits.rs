@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower_keypool::{
     Exit,
-    config::{Document, Environment, KeySet, Problem, SecretText, Source},
+    config::{Document, Environment, KeyEntry, KeySet, Name, Problem, SecretText, Source},
 };
 
 use super::{
@@ -85,7 +85,17 @@ impl Exits {
         if self.names.contains(exit) { Ok(()) } else { Err(said(exit)) }
     }
 
-    /// What keys name that is not there.
+    /// What keys of the file `[[keys]]` at this place name that is not there.
+    pub(super) fn check(&self, keys: &[KeyEntry], at: &str, document: &mut Document<'_>) {
+        for (n, key) in keys.iter().enumerate() {
+            let named = key.exit.as_ref().map(Name::as_str);
+            if let Some(exit) = named.filter(|exit| !self.names.contains(*exit)) {
+                document.problem(&format!("{at}[{n}].exit"), said(exit));
+            }
+        }
+    }
+
+    /// The same of keys that stand elsewhere.
     pub(super) fn problems<'a>(&'a self, sources: &'a [Source]) -> impl Iterator<Item = Problem> + 'a {
         let unknown = |exit: &&String| !self.names.contains(*exit);
         let keys = sources.iter().flat_map(|source| source.keys.iter().chain(source.said.values()));

@@ -293,7 +293,8 @@ impl Inputs {
 
         let beside = (&*folder, &self.environment, (&not_keys[..], &sources[0].tokens));
         let beside = beside::resolve(&config, (&exits, &addresses), &mut document, beside, (&mut files, &mut problems));
-        problems.extend(exits.problems(&sources));
+        exits.check(&config.keys, "keys", &mut document);
+        problems.extend(exits.problems(&sources[1..]));
         if serves {
             start::log(&config.log, &mut document);
             start::store(&store, &self.environment, &mut document, &mut problems);

@@ -130,6 +130,7 @@ pub struct GatewaySection {
     /// Certificates to trust in the place of Mozilla's, in PEM; relative to this configuration's folder.
     pub cacert: Option<PathBuf>,
     /// What clients send in the place of a key; on loopback PLACEHOLDER_GEMINI_TOKEN unless set.
+    #[schemars(extend("pattern" = "^[!-~]+$"))]
     pub token: Option<SecretText>,
     /// The file that holds the token; relative to this configuration's folder.
     pub token_file: Option<PathBuf>,

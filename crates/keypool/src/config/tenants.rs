@@ -35,6 +35,7 @@ pub struct TenantEntry {
     /// What it is called; its files and the like are kept under this name.
     pub name: Option<Name>,
     /// What it sends in the place of a key. Rather keep it elsewhere: `token_file`, `token_hash`.
+    #[schemars(extend("pattern" = "^[!-~]+$"))]
     pub token: Option<SecretText>,
     /// The file that holds the token; relative to this configuration's folder.
     pub token_file: Option<PathBuf>,

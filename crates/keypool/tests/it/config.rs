@@ -593,7 +593,7 @@ fn what_check_takes_and_refuses_in_any_setting_the_schema_does_too() {
     let provider = entry("providers", "name = 'p'\nkind = 'openai'");
     let tenant = entry("tenants", "name = 't'\ntoken = 'a-secret-token'");
     // Where, what is good there, and what is not; a line each.
-    let cases: [(&str, &[&str], &[&str]); 24] = [
+    let cases: [(&str, &[&str], &[&str]); 27] = [
         (&key, &[""], &[]),
         (
             "%",
@@ -863,6 +863,13 @@ fn what_check_takes_and_refuses_in_any_setting_the_schema_does_too() {
                 "a.local_address = 'here'",
                 "a = { proxy = 'http://h:1', local_address = '::1' }",
             ],
+        ),
+        (&table("gateway"), &["token = 'a-secret-token'"], &["token = ''", "token = ' '", "token = 'a token of it'"]),
+        (&table("admin"), &["token = 'another-token-of-it'"], &["token = ''", "token = ' '"]),
+        (
+            &entry("tenants", "name = 't'"),
+            &["token = 'a-secret-token'"],
+            &["token = ''", "token = \"\\t\"", "token = 'größe-und-mehr'"],
         ),
         ("%", &[], &["[gateway]\ntokn = 1", "[[models]]\nname = 1", "[tenants]", "keys = { }"]),
     ];

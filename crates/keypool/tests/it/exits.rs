@@ -394,6 +394,11 @@ fn what_is_wrong_with_an_exit_is_said_at_its_place() {
     for (exits, key, said) in [
         ("", "exit=nowhere", "keys.txt:1: exit: no [exits.nowhere]"),
         ("", "exit=nowhere", "no [exits.nowhere] says what the exit nowhere of this key is"),
+        (
+            "[[keys]]\nsecret_env = \"HOME\"\n\nexit = \"nowhere\"\n",
+            "",
+            "keypool.toml:4: keys[0].exit: no [exits.nowhere] says what",
+        ),
         ("[exits.a]\n", "", "exactly one of proxy, proxy_env, proxy_file and local_address"),
         ("[exits.a]\nlocal_address = \"here\"\n", "", "keypool.toml:2"),
         (
