@@ -168,8 +168,8 @@ impl Check {
         };
         let (shut, locked) = stored.as_ref().map_or((0, 0), |stored| (stored.shut(), stored.locked));
         let loaded = loaded.with(&Stored::sources(stored));
-        if loaded.lacks_keys() && rejected == 0 {
-            return Err(Failure::config(NoKey::of(&loaded)).into());
+        if rejected == 0 {
+            super::runtime()?.block_on(NoKey::check(&loaded, &site)).map_err(Failure::config)?;
         }
         if let Err(error) = loaded.builder().build() {
             return Err(Failure::config(anyhow::anyhow!("the keys: {error}")).into());

@@ -127,6 +127,11 @@ impl Stored {
         self.kept.saturating_sub(self.source.keys.len())
     }
 
+    /// Whether some can be used.
+    pub fn has_keys(&self) -> bool {
+        !self.source.keys.is_empty()
+    }
+
     /// What it adds to the keys of a configuration.
     pub fn sources(stored: Option<Self>) -> Vec<Source> {
         stored.into_iter().map(|stored| stored.source).collect()

@@ -946,6 +946,19 @@ async fn counts_and_rests_of_all_pools_outlive_the_process() {
     Scene { home, sim, openai, anthropic, running: one }.end().await;
 }
 
+#[test]
+fn a_key_in_the_database_of_one_provider_is_enough_to_serve() {
+    let home = Home::new();
+    home.write("keypool.toml", "[[providers]]\nname = 'open'\nkind = 'openai'\nupstream = 'http://127.0.0.1:9'\n");
+    let served = ["serve", "--listen", "127.0.0.1:0"];
+    for args in [&["config", "check"][..], &served] {
+        home.run(args).bad(2, "there is no API key to serve");
+    }
+    home.pipe(&["add-key", "-", "--provider", "open"], OPENAI[0]).good();
+    home.run(&["config", "check"]).good();
+    Running::of(home.command(&served)).end();
+}
+
 /// Their keys may lie in the database, too: commands change them beside a gateway that runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_add_keys_of_a_provider_and_tell_of_them() {

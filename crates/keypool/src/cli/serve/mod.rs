@@ -81,9 +81,7 @@ impl Serve {
                 Err(error) if error.is_passing() => return Err(Failure::run(error)),
                 Err(error) => return Err(Failure::config(error)),
             }
-            if loaded.lacks_keys() {
-                return Err(Failure::config(NoKey::of(&loaded)));
-            }
+            NoKey::check(&loaded, &site).await.map_err(Failure::config)?;
             let pool = pool(&loaded, joined).await?;
             let listener = TcpListener::bind(&*loaded.addresses)
                 .await

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     config::Loaded,
-    database::{Site, keys_may_be_in},
+    database::{Site, Stored, keys_may_be_in},
 };
 
 /// No key anywhere: the ways to give one.
@@ -16,6 +16,24 @@ pub(in crate::cli) struct NoKey {
 }
 
 impl NoKey {
+    /// Whether there is any: for the gateway's own provider, or for one beside it, whose database may have some.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(in crate::cli) async fn check(loaded: &Loaded, site: &Site) -> Result<(), Self> {
+        if !loaded.lacks_keys() {
+            return Ok(());
+        }
+        for beside in &loaded.beside {
+            // Why one cannot be read is told when it is opened.
+            let looked = Stored::look(&site.beside(&beside.name)).await;
+            if looked.map_or(true, |stored| stored.is_some_and(|stored| stored.has_keys())) {
+                return Ok(());
+            }
+        }
+        Err(Self::of(loaded))
+    }
+
     pub(in crate::cli) fn of(loaded: &Loaded) -> Self {
         let aside = Site::of(&loaded.store).path().and_then(keys_may_be_in);
         let notes = loaded.keys.notes.iter().map(ToString::to_string);
