@@ -59,6 +59,49 @@ async fn who_is_added_may_ask_and_who_is_revoked_may_not_within_2_s_in_all_proce
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_key_is_not_sent_once_its_token_is_revoked() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &["--rpm", "1"]);
+    let url = sim.url();
+    let args = ["serve", "--listen", "127.0.0.1:0", "--upstream", &url, "--wait", "300"];
+    let running = Running::of(home.command(&args));
+    let add = |name| {
+        let told = home.run(&["tenants", "add", name]).good();
+        told.lines().find(|line| line.starts_with("kp-")).expect("the token").trim().to_owned()
+    };
+    let (alice, bob) = (add("alice"), add("bob"));
+    within_2s(&running, &bob, StatusCode::OK).await;
+    let chat = async || {
+        let request = Request::post(format!("{}/openai/v1/chat/completions", running.url));
+        let request =
+            request.header("authorization", format!("Bearer {alice}")).header("content-type", "application/json");
+        ask(request, r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"hi"}]}"#).await
+    };
+    let waiting = async {
+        let of_alice = async { tokio::join!(hello(&running, &alice), chat()) };
+        tokio::select! {
+            answers = of_alice => answers,
+            of_bob = hello(&running, &bob) => panic!("who may go on waits on: {of_bob:?}"),
+        }
+    };
+    let revoking = async {
+        let waiters = async || {
+            let told = ask(Request::get(format!("{}/-/metrics", running.url)), "").await;
+            String::from_utf8_lossy(&told.body).lines().any(|line| line == "keypool_waiters 3")
+        };
+        while !waiters().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        home.run(&["tenants", "revoke", "alice"]).good();
+    };
+    let ((native, translated), ()) = tokio::join!(waiting, revoking);
+    assert_eq!(native.status, StatusCode::UNAUTHORIZED, "{native:?}");
+    assert_eq!(translated.status, StatusCode::UNAUTHORIZED, "{translated:?}");
+    assert_eq!(sim.report().total.accepted, 1);
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_of_models_leads_nobody_to_one_that_he_may_not_use() {
     let home = Home::new();
     let project = Project::new("100000000000").limit("gemini-2.5-pro", Limits::zero()).key(secret(0));

@@ -81,8 +81,10 @@ pub struct Tenant {
     grant: Arc<Grant>,
     /// The same of its models, for whoever chooses another one; none where it may use all.
     allowed: Option<AllowedModels>,
-    /// Closed once it may nothing any more.
+    /// Once it may nothing any more, or something else.
     gone: watch::Sender<bool>,
+    /// Once its token opens nothing any more: the same however often what it may is changed.
+    revoked: Arc<watch::Sender<bool>>,
     /// Where its requests wait for a key.
     room: Arc<WaitingRoom>,
 }
@@ -101,7 +103,19 @@ impl Tenant {
             let grant = Arc::clone(&grant);
             Arc::new(move |model: &str| grant.allows(model)) as AllowedModels
         });
-        Self { name: grant.name.as_str().into(), grant, allowed, gone: watch::Sender::new(false), room: Arc::default() }
+        let (gone, revoked) = (watch::Sender::new(false), Arc::new(watch::Sender::new(false)));
+        Self { name: grant.name.as_str().into(), grant, allowed, gone, revoked, room: Arc::default() }
+    }
+
+    /// The same with other rights from now on.
+    fn changed(&self, grant: Grant) -> Self {
+        self.gone.send_replace(true);
+        Self { revoked: Arc::clone(&self.revoked), ..Self::of(grant) }
+    }
+
+    fn revoke(&self) {
+        self.gone.send_replace(true);
+        self.revoked.send_replace(true);
     }
 
     /// Which models it may have where another than the one that it named serves; `None`: all.
@@ -144,9 +158,25 @@ impl Tenant {
         self.grant.expires.is_some_and(|ends| now >= ends)
     }
 
-    /// Until it may nothing any more, but for its token's end by time.
+    /// Until it may nothing any more or something else, but for its token's end by time.
     pub(in crate::gateway) fn gone(&self) -> watch::Receiver<bool> {
         self.gone.subscribe()
+    }
+
+    /// What is done for it, unless its token is revoked before: what waits for a key is not sent then.
+    ///
+    /// # Errors
+    /// That it was revoked.
+    pub(in crate::gateway) async fn unless_revoked<T>(&self, done: impl Future<Output = T>) -> Result<T, Refusal> {
+        if self.is_default() {
+            return Ok(done.await);
+        }
+        let mut revoked = self.revoked.subscribe();
+        tokio::select! {
+            biased;
+            done = done => Ok(done),
+            _ = revoked.wait_for(|revoked| *revoked) => Err(WRONG),
+        }
     }
 }
 
@@ -233,17 +263,12 @@ impl Tenants {
             let hash = Hash::of(&grant.token_hash);
             let tenant = match before.remove(&hash) {
                 Some(same) if *same.grant == grant => same,
-                Some(changed) => {
-                    changed.gone.send_replace(true);
-                    Arc::new(Tenant::of(grant))
-                }
+                Some(other) => Arc::new(other.changed(grant)),
                 None => Arc::new(Tenant::of(grant)),
             };
             list.insert(hash, tenant);
         }
-        for gone in before.into_values() {
-            gone.gone.send_replace(true);
-        }
+        before.into_values().for_each(|gone| gone.revoke());
     }
 
     /// Whether there is none but the one with the gateway's own token.

@@ -5,6 +5,7 @@ use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header, uri::PathAndQuery};
 use http_body::Body;
+use http_body_util::Full;
 use tower::Service;
 use tower_keypool::{BoxError, Error, ServedBy, StreamEnd};
 use tracing::Instrument;
@@ -24,7 +25,7 @@ use crate::{
             reworded::{is_compatible, reworded},
         },
         connection::pace::Arriving,
-        dialect::Dialect,
+        dialect::{Dialect, Refusal},
         forward::{
             affinity::{By, Numbers},
             head::Tidy,
@@ -201,6 +202,7 @@ where
             self.leave(turn);
             tidy.apply(&mut parts);
             wish.say_in(&mut parts.extensions);
+            let holder = Arc::clone(&tenant);
             let carried = async {
                 let Some(belongings) = belongings else {
                     return gateway.carry_beside(other, (tenant, &passage), (parts, body), dialect).await;
@@ -209,10 +211,11 @@ where
                 let quarter = Quarter { stack, belongings: &belongings, aliases, unknown, alone };
                 quarter.carry((tenant, &passage), (parts, body), dialect).await
             };
-            let (outcome, mut response) = match visit.span().cloned() {
-                None => Box::pin(carried).await,
-                Some(span) => Box::pin(carried.instrument(span)).await,
+            let carried = match visit.span().cloned() {
+                None => holder.unless_revoked(Box::pin(carried)).await,
+                Some(span) => holder.unless_revoked(Box::pin(carried.instrument(span))).await,
             };
+            let (outcome, mut response) = carried.unwrap_or_else(|revoked| refused(dialect, revoked));
             if response.status().as_u16() >= 400 {
                 response = Box::pin(reworded(response, dialect, compatible)).await;
             }
@@ -223,7 +226,7 @@ where
         if let Way::Translated(dialect, task) = &way
             && let Some(caller) = task.caller().or(dialect.caller())
         {
-            let (task, whose) = (task.clone(), gateway.share(&tenant));
+            let (task, whose, holder) = (task.clone(), gateway.share(&tenant), Arc::clone(&tenant));
             let numbers = Numbers::of(&turn.setup.nearness, &turn.setup.token, &tenant);
             let translator = Translator {
                 stack: turn.stack.clone(),
@@ -257,10 +260,11 @@ where
             tidy.apply(&mut parts);
             // Behind a pointer: the other requests need not carry room for it.
             let translation: Translation<B> = Box::pin(translator.answer(task, parts, body));
-            let (outcome, mut response) = match visit.span().cloned() {
-                None => translation.await,
-                Some(span) => translation.instrument(span).await,
+            let translated = match visit.span().cloned() {
+                None => holder.unless_revoked(translation).await,
+                Some(span) => holder.unless_revoked(translation.instrument(span)).await,
             };
+            let (outcome, mut response) = translated.unwrap_or_else(|revoked| refused(*dialect, revoked));
             tell_or_await(line, &mut visit, &mut response, &gateway.traffic);
             return Ok(counted(visit, outcome, limited, response));
         }
@@ -306,17 +310,19 @@ where
                 None => {
                     let walk = pin!(turn.stack.call(Request::from_parts(parts, body)));
                     self.leave(turn);
-                    walk.await
+                    tenant.unless_revoked(walk).await
                 }
                 Some(span) => {
                     let walk = span.in_scope(|| turn.stack.call(Request::from_parts(parts, body)));
                     self.leave(turn);
-                    Box::pin(walk.instrument(span)).await
+                    tenant.unless_revoked(Box::pin(walk.instrument(span))).await
                 }
             },
-            Err(error) => Err(error),
+            Err(error) => Ok(Err(error)),
         };
-        let (outcome, mut response) = match failure::finish(answered, broken.as_ref(), dialect) {
+        let finished = answered.map(|answered| failure::finish(answered, broken.as_ref(), dialect));
+        let (outcome, mut response) = match finished.unwrap_or_else(|revoked| Err(Box::new(refused(dialect, revoked))))
+        {
             Ok(response) if listening.is_none() && matches!(passage, Passage::Other) => {
                 (Outcome::Answered, passed_on(response, dialect, &gateway.farewell, Usage::Told))
             }
@@ -333,6 +339,11 @@ where
         gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
         Ok(counted(visit, outcome, limited, response))
     }
+}
+
+/// What a gateway says by itself.
+fn refused<T: From<Full<Bytes>>>(dialect: Dialect, refusal: Refusal) -> (Outcome, Response<T>) {
+    (Outcome::Refused, dialect.answer(refusal).map(T::from))
 }
 
 /// Tells the line of an answer; of one that begins before the provider's head is there once it is, as that says.
@@ -393,7 +404,7 @@ where
 mod tests {
     use std::sync::mpsc;
 
-    use http_body_util::{BodyExt, Full};
+    use http_body_util::BodyExt;
     use keypool_dialect::{Caller, Exchange, Fault, Shape, gemini, openai::OpenAi};
     use tower::{Layer, ServiceExt, service_fn};
     use tower_keypool::{Clock, Gemini, Key, KeyPool, KeyPoolLayer, ReplayBody};
