@@ -82,7 +82,8 @@ impl GivenLimits {
         self.named(model, tier).or_else(|| self.named("*", tier))
     }
 
-    fn named(&self, model: &str, tier: Option<&Tier>) -> Option<&Limits> {
+    /// The same where it is given for this model by name.
+    pub(super) fn named(&self, model: &str, tier: Option<&Tier>) -> Option<&Limits> {
         let of_tier = self.of_tier.get(model).zip(tier).and_then(|(tiers, tier)| {
             let same = || tiers.iter().find(|(held, _)| held.is_same(tier));
             tiers.iter().find(|(held, _)| held == tier).or_else(same)

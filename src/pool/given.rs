@@ -1,6 +1,8 @@
 //! The limits given to an owner: by several keys, each may say its own. Of two for the same unit and window the stricter
 //! holds.
 
+use std::sync::Arc;
+
 use super::{event::Event, plans::find, roster::Roster, state::State};
 use crate::{
     key::Tier,
@@ -26,9 +28,12 @@ pub(super) fn stricter(one: &Limits, other: &Limits) -> Limits {
 impl Roster {
     /// Limits given for this owner and model: the model's own before `*`.
     pub(super) fn limits(&self, owner: u32, model: &str) -> Option<&Limits> {
+        self.limits_named(owner, model).or_else(|| self.limits_named(owner, "*"))
+    }
+
+    fn limits_named(&self, owner: u32, model: &str) -> Option<&Limits> {
         let limits = &self.owners[owner as usize].extra.as_ref()?.limits;
-        let named = |wanted: &str| limits.iter().find(|(name, _)| name == wanted).map(|(_, limits)| limits);
-        named(model).or_else(|| named("*"))
+        limits.iter().find(|(name, _)| name == model).map(|(_, limits)| limits)
     }
 
     pub(super) fn tier(&self, owner: u32) -> Option<&Tier> {
@@ -77,6 +82,17 @@ impl State {
         if !limits.is_empty() {
             self.roster.owners[into as usize].extra.get_or_insert_default().limits = limits;
         }
+    }
+
+    /// What was given for a lane: for its model, and for those by name that follow it, whichever is stricter.
+    pub(super) fn given_for(&self, lane: u16, owner: u32) -> Limits {
+        let own = self.given(owner, &self.lanes[usize::from(lane)].name).cloned().unwrap_or_default();
+        let named = |model: &Arc<str>| {
+            let of_pool = || self.limits.named(model, self.roster.tier(owner));
+            self.roster.limits_named(owner, model).or_else(of_pool)
+        };
+        let followers = self.lane_of.followers(lane).iter().filter_map(named);
+        followers.fold(own, |given, more| stricter(&given, more))
     }
 
     /// The limits that somebody gave: the owner's own before the pool's.

@@ -11,6 +11,8 @@ const SEEN: usize = 32;
 #[derive(Default)]
 pub(super) struct LaneNames {
     lanes: HashMap<Arc<str>, u16>,
+    /// Models whose requests count in a lane of another name; few lanes have any.
+    followers: HashMap<u16, Vec<Arc<str>>>,
     /// Held, so that no other name can come to stand at the same address.
     seen: [Option<(Arc<str>, u16)>; SEEN],
 }
@@ -52,10 +54,27 @@ impl LaneNames {
         self.forget_seen();
     }
 
+    /// Requests for this model count in the lane of another.
+    pub(super) fn follow(&mut self, model: Arc<str>, lane: u16) {
+        let followers = self.followers.entry(lane).or_default();
+        if !followers.contains(&model) {
+            followers.push(Arc::clone(&model));
+        }
+        self.insert(model, lane);
+    }
+
+    /// Whose requests count in this lane, beside those for the model that it is called after.
+    pub(super) fn followers(&self, lane: u16) -> &[Arc<str>] {
+        self.followers.get(&lane).map_or(&[], Vec::as_slice)
+    }
+
     /// Names of this lane are names of another from now on.
     pub(super) fn redirect(&mut self, lane: u16, to: u16) {
         for held in self.lanes.values_mut().filter(|held| **held == lane) {
             *held = to;
+        }
+        if let Some(followers) = self.followers.remove(&lane) {
+            self.followers.entry(to).or_default().extend(followers);
         }
         self.forget_seen();
     }
@@ -63,6 +82,7 @@ impl LaneNames {
     /// The names of a lane that is given up.
     pub(super) fn remove(&mut self, lane: u16) {
         self.lanes.retain(|_, held| *held != lane);
+        self.followers.remove(&lane);
         self.forget_seen();
     }
 
@@ -90,9 +110,11 @@ mod tests {
         names.insert("flash".into(), 2);
         assert_eq!(names.find(&flash), Some(2));
         assert_eq!(names.find(&flash), Some(2));
+        names.follow("lite".into(), 2);
         names.redirect(2, 3);
-        assert_eq!(names.find(&flash), Some(3));
+        assert_eq!((names.find(&flash), names.get("lite")), (Some(3), Some(3)));
+        assert_eq!((names.followers(2), names.followers(3)), (&[][..], &["lite".into()][..]));
         names.remove(3);
-        assert_eq!(names.find(&flash), None);
+        assert_eq!((names.find(&flash), names.followers(3)), (None, &[][..]));
     }
 }

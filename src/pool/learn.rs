@@ -17,7 +17,7 @@ use super::{
 use crate::{
     limit::{Limit, Limits, Need, Plan, Span, Unit},
     time::Now,
-    verdict::{QuotaNews, RateHeader, Scope},
+    verdict::{QuotaNews, RateHeader, Scope, VerdictKind},
 };
 
 /// What remains is noted when it is this little: above, it tells nothing that the windows do not.
@@ -215,17 +215,21 @@ impl State {
             None if used >= MAX_LANES => return,
             None => self.push_lane(model.into(), Origin::Confirmed),
         };
+        if self.lane_of.followers(target).len() >= usize::from(u8::MAX) {
+            return;
+        }
+        // First: what is given for its name holds there, too.
+        self.lane_of.redirect(lane, target);
+        self.lane_of.follow(Arc::clone(&name), target);
         for owner in 0..self.roster.owners.len() as u32 {
             self.carry_over(lane, target, owner, now);
         }
-        self.move_out(lane, target);
-        self.lane_of.redirect(lane, target);
-        self.lane_of.insert(Arc::clone(&name), target);
+        self.move_out(lane, target, now);
         self.note_follower(&name, model);
     }
 
     /// Leases, waiters and rests of one lane go over to another, and the lane is given up.
-    fn move_out(&mut self, from: u16, to: u16) {
+    fn move_out(&mut self, from: u16, to: u16, now: Now) {
         for cell in self.seats.iter_mut().filter(|cell| cell.lane == from) {
             cell.lane = to;
         }
@@ -234,6 +238,9 @@ impl State {
         let (queue, extras) = (std::mem::take(&mut old.queue), std::mem::take(&mut old.extras));
         let lines = std::mem::take(&mut old.lines);
         let key_rests = std::mem::take(&mut old.key_rests);
+        // That the model is not to be had says nothing of the other one.
+        let overloaded = old.rest.take().filter(|rest| rest.kind == VerdictKind::Overloaded);
+        let overloads = old.overloads;
         for index in queue.values() {
             if let Some(waiter) = self.waiters.get_mut(*index) {
                 waiter.lane = to;
@@ -248,11 +255,13 @@ impl State {
         new.lines.join(lines);
         for (slot, rest) in key_rests {
             let held = new.key_rests.entry(slot).or_default();
-            *held = held.take().or(rest);
+            *held = longer(held.take(), rest, now);
         }
+        new.rest = longer(new.rest.take(), overloaded, now);
+        new.overloads = new.overloads.max(overloads);
         for (owner, extra) in extras {
             let held = new.extra(owner);
-            held.rest = held.rest.take().or(extra.rest);
+            held.rest = longer(held.rest.take(), extra.rest, now);
             held.allowances.extend(extra.allowances);
         }
         self.note_lane_moved(from, to);

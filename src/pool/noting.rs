@@ -124,7 +124,10 @@ impl State {
                 None if self.lanes.len() >= MAX_LANES / 2 => continue,
                 None => self.push_lane(quota_model.as_str().into(), Origin::Confirmed),
             };
-            self.lane_of.insert(model.as_str().into(), target);
+            self.lane_of.follow(model.as_str().into(), target);
+            for owner in 0..self.roster.owners.len() as u32 {
+                self.replan_kept(target, owner);
+            }
         }
     }
 

@@ -265,7 +265,7 @@ impl State {
             return 0;
         }
         let name = Arc::clone(&self.lanes[usize::from(lane)].name);
-        let given = self.given(owner, &name).cloned().unwrap_or_default();
+        let given = self.given_for(lane, owner);
         let table = match (self.roster.assumed(owner), self.roster.tier(owner)) {
             (Some(assumed), _) => assumed.clone(),
             (None, Some(tier)) if self.settings.known_limits => match self.limits.known(&name, tier) {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tower_keypool::{
-    Event, KeyPool, Limit, LimitSource, LimitView, Limits, QuotaNews, RateHeader, Scope, Span, Tier, Unit, Verdict,
-    Violation,
+    Affinity, Demand, Event, KeyPool, Limit, LimitSource, LimitView, Limits, QuotaNews, RateHeader, Scope, Span, Tier,
+    Unit, Until, Verdict, VerdictKind, Violation,
 };
 
 use crate::support::{
@@ -303,6 +303,58 @@ fn the_verdict_that_tells_of_the_other_model_rests_and_limits_that() {
     drop(leases);
     assert_eq!(pool.snapshot().in_flight, 0);
     assert!(pool.snapshot().lanes.iter().all(|lane| lane.in_flight == 0));
+}
+
+#[test]
+fn what_was_given_for_a_model_holds_when_it_counts_in_anothers_quota() {
+    let of = |requests| Limits::new().per_minute(requests);
+    let own = || builder().key(key(0).limits("alias", of(2)));
+    let pools = || builder().key(key(0)).limits("alias", of(2));
+    let both = || builder().key(key(0).limits("alias", of(2)).limits(PRO, of(9)));
+    let other = || builder().key(key(0).limits("alias", of(9)).limits(PRO, of(2)));
+    for (nth, given) in [own(), pools(), both(), other()].into_iter().enumerate() {
+        let (pool, time) = on(given);
+        answer(&pool, "alias", &Verdict::SUCCESS.news(charged_to(PRO)));
+        time.advance(secs(61));
+        assert_eq!(fills_at(&pool, "alias"), 2, "{nth}");
+    }
+    // What is given for every model is less than what is given for that one.
+    let (pool, time) = on(builder().key(key(0).limits("*", of(2)).limits(PRO, of(9))));
+    answer(&pool, "alias", &Verdict::SUCCESS.news(charged_to(PRO)));
+    time.advance(secs(61));
+    assert_eq!(fills_at(&pool, "alias"), 9);
+    // Given later.
+    let (pool, time) = on(builder().key(key(0)));
+    answer(&pool, "alias", &Verdict::SUCCESS.news(charged_to(PRO)));
+    pool.reconfigure(builder().key(key(0)).limits("alias", of(3))).unwrap();
+    time.advance(secs(61));
+    assert_eq!(fills_at(&pool, "alias"), 3);
+}
+
+#[test]
+fn rests_go_along_when_a_model_counts_in_anothers_quota() {
+    for scope in [Scope::OwnerLane, Scope::KeyLane] {
+        for (before, rest, other) in [(10, 3_600, 1), (60, 3_600, 1), (7_200, 3_600, 1)] {
+            let (pool, time) = keys(2);
+            let at = |n: usize, model: &str| pool.try_acquire(Demand::new(model).affinity(Affinity::MustKey(id(n))));
+            at(0, PRO).unwrap().settle(&rate_for(before).scope(scope));
+            time.advance(secs(20));
+            at(0, "alias").unwrap().settle(&rate_for(rest).scope(scope));
+            at(1, "alias").unwrap().settle(&rate_for(other).scope(scope).news(charged_to(PRO)));
+            time.advance(secs(1));
+            let out = at(0, "alias").unwrap_err().to_string();
+            let longest = rest.max(before.saturating_sub(20_u64)) - 1;
+            assert!(out.contains(&format!("next in {longest} s")), "{scope:?} after {before}: {out}");
+        }
+    }
+    let (pool, _) = keys(2);
+    let overloaded = Verdict::new(VerdictKind::Overloaded).scope(Scope::Lane).until(Until::For(secs(25)));
+    let leases: Vec<_> = (0..6).map(|_| take(&pool, "alias")).collect();
+    let late = take(&pool, "alias");
+    leases.into_iter().for_each(|lease| lease.settle(&overloaded));
+    assert_eq!(next_in(&pool, "alias"), Some(secs(25)));
+    late.settle(&rate_for(1).news(charged_to(PRO)));
+    assert_eq!(next_in(&pool, "alias"), Some(secs(25)), "it is as overloaded as it was");
 }
 
 #[test]

@@ -3,7 +3,13 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    future::poll_fn,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
 };
 
 use http::{StatusCode, request::Parts};
@@ -83,8 +89,8 @@ pub struct Tenant {
     allowed: Option<AllowedModels>,
     /// Once it may nothing any more, or something else.
     gone: watch::Sender<bool>,
-    /// Once its token opens nothing any more: the same however often what it may is changed.
-    revoked: Arc<watch::Sender<bool>>,
+    /// Its token opens nothing any more: the same however often what it may is changed.
+    revoked: Arc<AtomicBool>,
     /// Where its requests wait for a key.
     room: Arc<WaitingRoom>,
 }
@@ -103,8 +109,8 @@ impl Tenant {
             let grant = Arc::clone(&grant);
             Arc::new(move |model: &str| grant.allows(model)) as AllowedModels
         });
-        let (gone, revoked) = (watch::Sender::new(false), Arc::new(watch::Sender::new(false)));
-        Self { name: grant.name.as_str().into(), grant, allowed, gone, revoked, room: Arc::default() }
+        let (gone, revoked, room) = (watch::Sender::new(false), Arc::default(), Arc::default());
+        Self { name: grant.name.as_str().into(), grant, allowed, gone, revoked, room }
     }
 
     /// The same with other rights from now on.
@@ -115,7 +121,7 @@ impl Tenant {
 
     fn revoke(&self) {
         self.gone.send_replace(true);
-        self.revoked.send_replace(true);
+        self.revoked.store(true, Ordering::Release);
     }
 
     /// Which models it may have where another than the one that it named serves; `None`: all.
@@ -163,20 +169,20 @@ impl Tenant {
         self.gone.subscribe()
     }
 
-    /// What is done for it, unless its token is revoked before: what waits for a key is not sent then.
+    /// What is done for it, as long as its token is not revoked: whoever waits for a key is not sent with it then.
     ///
     /// # Errors
-    /// That it was revoked.
-    pub(in crate::gateway) async fn unless_revoked<T>(&self, done: impl Future<Output = T>) -> Result<T, Refusal> {
-        if self.is_default() {
-            return Ok(done.await);
-        }
-        let mut revoked = self.revoked.subscribe();
-        tokio::select! {
-            biased;
-            done = done => Ok(done),
-            _ = revoked.wait_for(|revoked| *revoked) => Err(WRONG),
-        }
+    /// That it was revoked, as far as that is found out when there is something to do.
+    pub(in crate::gateway) fn unless_revoked<T>(
+        &self,
+        mut done: impl Future<Output = T> + Unpin,
+    ) -> impl Future<Output = Result<T, Refusal>> {
+        poll_fn(move |cx| {
+            if self.revoked.load(Ordering::Acquire) {
+                return Poll::Ready(Err(WRONG));
+            }
+            Pin::new(&mut done).poll(cx).map(Ok)
+        })
     }
 }
 

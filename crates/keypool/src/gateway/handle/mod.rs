@@ -9,3 +9,4 @@ pub(in crate::gateway) mod entrance;
 mod own_pages;
 mod request;
 mod socket;
+mod translated;

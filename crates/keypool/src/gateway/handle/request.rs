@@ -13,6 +13,7 @@ use tracing::Instrument;
 use super::{
     course::{Course, OverStack, Quarter, attend, chunk_on},
     entrance::Entrance,
+    translated::Reading,
 };
 use crate::{
     gateway::{
@@ -40,7 +41,7 @@ use crate::{
             choice::{self, Chosen},
             way::Way,
         },
-        translate::{Translation, Translator, answers::Answers, can_be_read, kept::Kept},
+        translate::{Translation, can_be_read, kept::Kept},
     },
     outgoing::Outgoing,
     status::{Counted, Heard, Outcome, Traffic, Visit, class_of},
@@ -157,31 +158,29 @@ where
             line.end(&mut response, &gateway.traffic);
             return Ok(counted(visit, Outcome::Answered, limited, response));
         }
-        let admitted = match (admitted, &way) {
+        let admitted = admitted.map_err(|refusal| dialect.answer(refusal)).and_then(|admitted| {
+            let path = parts.uri.path();
             // Before anything is opened there.
-            (Ok(_), _) if elsewhere => Err(dialect.socketless()),
-            (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere(parts.uri.path())),
-            (Ok(_), Way::Foreign(dialect)) => Err(dialect.foreign()),
-            (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),
-            (Ok(_), Way::Nobodys(dialect)) => Err(dialect.nobodys()),
-            (Ok(_), Way::Unnamed(dialect)) => Err(dialect.unnamed()),
-            // Uploads are kept track of for providers of Gemini's alone.
-            (Ok((_, Passage::Open(_) | Passage::Chunk(_))), _) if other.is_some() && belongings.is_none() => {
-                Err(dialect.nowhere(parts.uri.path()))
+            if let Some(end) = if elsewhere { Some(dialect.socketless()) } else { way.dead_end(path) } {
+                return Err(end);
             }
-            // What is made there is nobody's: it is for whoever has the one token.
-            (Ok((tenant, _)), _) if other.is_some() && belongings.is_none() && !tenant.is_default() => {
-                Err(dialect.nobodys())
+            let is_kept_track_of = other.is_none() || belongings.is_some();
+            match &admitted {
+                // Uploads are kept track of for providers of Gemini's alone.
+                (_, Passage::Open(_) | Passage::Chunk(_)) if !is_kept_track_of => Err(dialect.nowhere(path)),
+                // What is made there is nobody's: it is for whoever has the one token.
+                (tenant, _) if !is_kept_track_of && !tenant.is_default() => Err(dialect.nobodys()),
+                _ => Ok(admitted),
             }
-            (Ok(admitted), _) => match wish {
-                Ok(wish) => {
-                    let (of, bytes) = ((&admitted.0, &admitted.1), charged(&parts, &body.size_hint()));
-                    let let_in = gateway.let_in(of, bytes, &mut visit, dialect, line.meter()).await;
-                    let_in.map(|meter| (admitted, wish.metered(meter)))
-                }
-                Err(refusal) => Err(dialect.answer(refusal)),
-            },
-            (Err(refusal), _) => Err(dialect.answer(refusal)),
+        });
+        let admitted = match (admitted, wish) {
+            (Ok(admitted), Ok(wish)) => {
+                let (of, bytes) = ((&admitted.0, &admitted.1), charged(&parts, &body.size_hint()));
+                let let_in = gateway.let_in(of, bytes, &mut visit, dialect, line.meter()).await;
+                let_in.map(|meter| (admitted, wish.metered(meter)))
+            }
+            (Ok(_), Err(refusal)) => Err(dialect.answer(refusal)),
+            (Err(refused), _) => Err(refused),
         };
         let ((tenant, passage), mut wish) = match admitted {
             Ok(admitted) => admitted,
@@ -226,36 +225,9 @@ where
         if let Way::Translated(dialect, task) = &way
             && let Some(caller) = task.caller().or(dialect.caller())
         {
-            let (task, whose, holder) = (task.clone(), gateway.share(&tenant), Arc::clone(&tenant));
-            let numbers = Numbers::of(&turn.setup.nearness, &turn.setup.token, &tenant);
-            let translator = Translator {
-                stack: turn.stack.clone(),
-                caller,
-                strict: turn.setup.dialects.strict,
-                tenant,
-                wish,
-                numbers,
-                fetcher: turn.setup.dialects.fetches.then(|| gateway.fetcher.clone()),
-                clock: gateway.clock.clone(),
-                farewell: Arc::clone(&gateway.farewell),
-                traffic: Arc::clone(&gateway.traffic),
-                dialect: *dialect,
-                own: met,
-                aliases: turn.setup.aliases.clone(),
-                others: gateway.others.all(),
-                home,
-                only: named,
-                nobodys: None,
-                memory: gateway.memory.clone(),
-                holdings: gateway.holdings(turn.setup.unknown),
-                pool: gateway.own.uploads.pool.clone(),
-                held: gateway.room.enter(&whose),
-                answers: Answers::in_room(&gateway.room_for_answers, &whose),
-                unasked: gateway.unasked.clone(),
-                may_go_unread,
-                catalogues: Arc::clone(&gateway.catalogues),
-                shelves: gateway.shelves(&turn.setup, &task),
-            };
+            let (task, dialect, holder) = (task.clone(), *dialect, Arc::clone(&tenant));
+            let reading = Reading { dialect, caller, own: met, home, only: named, may_go_unread };
+            let translator = gateway.translator(&turn, reading, (tenant, wish, &task));
             self.leave(turn);
             tidy.apply(&mut parts);
             // Behind a pointer: the other requests need not carry room for it.
@@ -264,7 +236,7 @@ where
                 None => holder.unless_revoked(translation).await,
                 Some(span) => holder.unless_revoked(translation.instrument(span)).await,
             };
-            let (outcome, mut response) = translated.unwrap_or_else(|revoked| refused(*dialect, revoked));
+            let (outcome, mut response) = translated.unwrap_or_else(|revoked| refused(dialect, revoked));
             tell_or_await(line, &mut visit, &mut response, &gateway.traffic);
             return Ok(counted(visit, outcome, limited, response));
         }

@@ -1,6 +1,8 @@
 //! Which dialect a path is of, and what becomes of the request.
 
-use http::{HeaderMap, Uri, header, request::Parts, uri::PathAndQuery};
+use bytes::Bytes;
+use http::{HeaderMap, Response, Uri, header, request::Parts, uri::PathAndQuery};
+use http_body_util::Full;
 
 use super::task::{Task, task};
 use crate::gateway::dialect::Dialect;
@@ -75,6 +77,20 @@ pub(in crate::gateway) enum Way {
     Nobodys(Dialect),
     /// The path names a provider that is not there.
     Unnamed(Dialect),
+}
+
+impl Way {
+    /// What is said where it leads nowhere.
+    pub(in crate::gateway) fn dead_end(&self, path: &str) -> Option<Response<Full<Bytes>>> {
+        match self {
+            Self::Through | Self::Moved(_) | Self::Translated(..) => None,
+            Self::Nowhere(dialect) => Some(dialect.nowhere(path)),
+            Self::Foreign(dialect) => Some(dialect.foreign()),
+            Self::Mistaken(dialect) => Some(dialect.mistaken()),
+            Self::Nobodys(dialect) => Some(dialect.nobodys()),
+            Self::Unnamed(dialect) => Some(dialect.unnamed()),
+        }
+    }
 }
 
 /// First segments, behind the version, that only the API of `OpenAI` has.
