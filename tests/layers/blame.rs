@@ -74,6 +74,28 @@ pub(crate) async fn send_by(
     (answer, count.load(Ordering::Relaxed))
 }
 
+/// What a key may not list, or whose profile a token may not see, says nothing of what it is there for.
+#[tokio::test(start_paused = true)]
+async fn what_lacks_a_scope_for_another_path_rests_no_key() {
+    let scopes = "You have insufficient permissions for this operation. Missing scopes: api.management.read.";
+    let openai = serde_json::json!({"error": {"message": scopes, "type": "invalid_request_error", "code": null}});
+    let profile = "OAuth token does not meet scope requirement user:profile";
+    let anthropic = serde_json::json!({"type": "error", "error": {"type": "permission_error", "message": profile}, "request_id": "r"});
+    let cases = [
+        (pool(OpenAi::new(), 3), "GET /v1/organization/costs", 403, openai.clone()),
+        (pool(OpenAi::new(), 3), "GET /v1/files", 401, openai),
+        (pool(Anthropic::new(), 3), "GET /api/oauth/usage", 403, anthropic),
+    ];
+    for (pool, path, status, said) in cases {
+        let (answer, attempts) = send(&pool, path, "", move |_| json(status, said.to_string())).await;
+        let (answered, text, kind) = answer.unwrap();
+        assert_eq!((answered, attempts, kind), (status, 3, VerdictKind::WrongOwner), "{path}: {text}");
+        assert_eq!(pool.snapshot().available_keys, 3, "{path}");
+        let (again, _) = send(&pool, path, "", |_| json(200, "{}".to_owned())).await;
+        assert_eq!(again.unwrap().0, 200, "{path}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_request_disables_a_key_by_what_it_names() {
     let google = |status: u16, name: &str, message: &str| {
@@ -206,9 +228,12 @@ async fn a_key_s_fault_does_not_reach_the_caller_while_another_key_comes_back() 
 /// nobody's where none does. Of any other it may be that what it names is another's.
 #[tokio::test(start_paused = true)]
 async fn who_refuses_what_others_serve_is_suspect_where_the_request_names_nothing() {
-    const REFUSED: &str =
-        r#"{"error":{"code":403,"message":"The caller does not have permission","status":"PERMISSION_DENIED"}}"#;
-    for (names_nothing, served) in [(true, true), (false, true), (true, false), (false, false)] {
+    const REFUSED: [&str; 2] = [
+        r#"{"error":{"code":403,"message":"The caller does not have permission","status":"PERMISSION_DENIED"}}"#,
+        r#"{"error":{"code":403,"message":"Permission denied on resource project p.","status":"PERMISSION_DENIED"}}"#,
+    ];
+    let cases = [(true, true), (false, true), (true, false), (false, false)];
+    for (said, (names_nothing, served)) in REFUSED.into_iter().flat_map(|said| cases.map(|case| (said, case))) {
         let pool = pool(Gemini::new(), 4);
         let count = Arc::new(AtomicUsize::new(0));
         let client = KeyPoolLayer::new(&pool).layer(service_fn(move |request: Request<ReplayBody<Body>>| {
@@ -218,10 +243,7 @@ async fn who_refuses_what_others_serve_is_suspect_where_the_request_names_nothin
             async move {
                 request.into_body().collect().await.unwrap();
                 let good = before || served && !key.ends_with('0');
-                Ok::<_, std::io::Error>(json(
-                    if good { 200 } else { 403 },
-                    if good { "{}" } else { REFUSED }.to_owned(),
-                ))
+                Ok::<_, std::io::Error>(json(if good { 200 } else { 403 }, if good { "{}" } else { said }.to_owned()))
             }
         }));
         for n in 0..30 {
@@ -237,7 +259,7 @@ async fn who_refuses_what_others_serve_is_suspect_where_the_request_names_nothin
             (true, true) => &["k0"],
             _ => &[],
         };
-        assert_eq!(suspects, expected, "{names_nothing} {served}");
+        assert_eq!(suspects, expected, "{names_nothing} {served} {said}");
     }
 }
 

@@ -13,6 +13,7 @@ const CAPACITY: Meaning = (K::Overloaded, S::Lane, E::AfterPause);
 const AGAIN: Meaning = (K::Transient, S::Caller, E::AfterPause);
 const BLOCKED: Meaning = (K::Blocked, S::Exit, E::No);
 const OURS: Meaning = (K::Misconfigured, S::Caller, E::No);
+const TOO_DEAR: Meaning = (K::QuotaExhausted, S::Caller, E::OtherOwner);
 const KEY_QUOTA: Meaning = (K::QuotaExhausted, S::Key, E::OtherKey);
 const KEY_LANE: Meaning = (K::InvalidKey, S::KeyLane, E::OtherKey);
 
@@ -344,7 +345,19 @@ fn of_servers_of_ones_own() {
                 "new-api token quota",
                 403,
                 json!({"error":{"message":"token quota is not enough, token remain quota: $0.01, need quota: $0.02 (request id: 0)","type":"new_api_error","param":"","code":"pre_consume_token_quota_failed"}}),
-                KEY_QUOTA,
+                TOO_DEAR,
+            ),
+            (
+                "new-api user quota",
+                403,
+                json!({"error":{"message":"预扣费额度失败, 用户剩余额度: ＄0.10, 需要预扣费额度: ＄1.20 (request id: 0)","type":"new_api_error","param":"","code":"insufficient_user_quota"}}),
+                TOO_DEAR,
+            ),
+            (
+                "new-api user quota spent",
+                403,
+                json!({"error":{"message":"用户额度不足, 剩余额度: ＄0.00 (request id: 0)","type":"new_api_error","param":"","code":"insufficient_user_quota"}}),
+                MONEY,
             ),
             (
                 "new-api token spent",

@@ -202,6 +202,8 @@ fn tokens_of_a_subscription_are_no_fault_of_the_callers() {
     for (status, kind, message, meaning) in [
         (403, "permission_error", "OAuth token has been revoked. Please obtain a new token.", KEY),
         (403, "permission_error", "OAuth token does not meet scope requirement any_of(user:inference)", KEY),
+        (403, "permission_error", "OAuth token does not meet scope requirement user:inference", KEY),
+        (403, "permission_error", "OAuth token does not meet scope requirement user:profile", WRONG_OWNER),
         (401, "authentication_error", organization, KEY),
         (403, "permission_error", organization, KEY),
         (400, "invalid_request_error", "You're out of extra usage. Add more at claude.ai and keep going.", MONEY),

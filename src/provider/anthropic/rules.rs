@@ -18,10 +18,25 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("oauth authentication is currently not allowed for this organization"),
             Begins("oauth token has been revoked"),
             Begins("oauth token has expired"),
-            Begins("oauth token does not meet scope requirement "),
+            Begins("oauth token does not meet scope requirement user:inference"),
+            Begins("oauth token does not meet scope requirement any_of(user:inference"),
         ],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).code("OAUTH_TOKEN"),
         "This subscription's token is revoked, has expired or is not for this API: use an API key of the Anthropic console.",
+    ),
+    // What was asked for (a profile, say) wants more than messages do.
+    rule(
+        &[401, 403],
+        &[Begins("oauth token does not meet scope requirement ")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("MISSING_SCOPE").retries(7),
+        "This subscription's token is not for what was asked: use one with that scope, or an API key of the Anthropic console.",
+    ),
+    rule(
+        &[400],
+        &[Begins("credential is only authorized for ")],
+        // For good it is that of no key: the same token serves the clients that it is for.
+        ruling(K::InvalidKey, S::Key, probed(HOUR), E::OtherKey).code("CREDENTIAL_NOT_FOR_API"),
+        "This is a subscription's token, for certain clients alone: make a key in the Anthropic console.",
     ),
     // How we sent it.
     rule(
@@ -110,12 +125,6 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[Is("authentication_error")],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
         "The key does not exist or was revoked: replace it.",
-    ),
-    rule(
-        &[400],
-        &[Begins("credential is only authorized for ")],
-        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).code("CREDENTIAL_NOT_FOR_API"),
-        "This is a subscription's token and no API key: make a key in the Anthropic console.",
     ),
     // Our address.
     rule(

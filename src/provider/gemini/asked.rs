@@ -10,7 +10,13 @@ use crate::{
 
 /// The table.
 pub(in crate::provider) const ASKED: &[Rule] = &[
-    // Whose resource it is.
+    // Whose resource it is, or whose key.
+    rule(
+        &[403],
+        &[Begins("caller does not have permission "), Begins("permission denied on resource project ")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).unclear(),
+        "What was asked for belongs to another project, or this key's account lacks a permission.",
+    ),
     rule(
         &[403, 404],
         &[
@@ -25,12 +31,6 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
         ],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
         "The file or cache belongs to another project, or does not exist: it is only seen by keys of the project that made it.",
-    ),
-    rule(
-        &[403],
-        &[Begins("caller does not have permission ")],
-        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).unclear(),
-        "What was asked for belongs to another project, or this key's account lacks a permission.",
     ),
     rule(
         &[404],

@@ -52,6 +52,13 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
         ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).code("CREDITS_TOO_LOW_FOR_REQUEST").retries(8),
         "The account's credits do not cover this one request: ask for fewer tokens, or add credits.",
     ),
+    // new-api's, which takes beforehand what a request may cost at most.
+    rule(
+        &[401, 402, 403],
+        &[Is("pre_consume_token_quota_failed"), All(&[Is("insufficient_user_quota"), Begins("预扣费额度失败")])],
+        ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).code("CREDITS_TOO_LOW_FOR_REQUEST").retries(8),
+        "The account's credits do not cover this one request: ask for fewer tokens, or add credits.",
+    ),
     // Whom a router passed the request on to wants to be paid by the router.
     rule(
         &[402],
@@ -71,9 +78,8 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
         &[
             Begins("key limit exceeded"),
             Begins("api key budget limit exceeded"),
-            // new-api's: a token of its own at its end, or with less than this request may cost.
+            // new-api's: a token of its own at its end.
             Begins("该令牌额度已用尽"),
-            Is("pre_consume_token_quota_failed"),
         ],
         ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("KEY_LIMIT_EXCEEDED"),
         "This key reached the credit limit that its owner set: raise it in the provider's console.",

@@ -4,7 +4,7 @@
 use super::said::PASSED_ON;
 use crate::{
     provider::{
-        complaint::Mark::{All, Begins, Frames, Is, IsLike, Mentions, Says},
+        complaint::Mark::{All, Apart, Begins, Frames, Is, IsLike, Mentions, Says},
         rule::{HOUR, Rule, probed, rule, ruling},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
@@ -265,6 +265,19 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[Is("ip_not_authorized"), Is("ip_not_allowed")],
         ruling(K::InvalidKey, S::Key, probed(6 * HOUR), E::OtherKey),
         "The key's project allows other IP addresses only: add this one to its list.",
+    ),
+    // Of lists, files and the like: what is asked for of a model needs another permission.
+    rule(
+        &[401, 403],
+        &[
+            All(&[Apart, Begins("you have insufficient permissions ")]),
+            All(&[Apart, Begins("api key has insufficient permissions ")]),
+            All(&[Apart, Begins("missing scopes")]),
+            All(&[Apart, Begins("insufficient permissions")]),
+            All(&[Apart, Begins("authentication method does not have sufficient permissions ")]),
+        ],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherKey).code("MISSING_SCOPE").retries(7),
+        "The key lacks a permission that this call needs: widen its scopes or use a key that has them.",
     ),
     rule(
         &[401, 403],
