@@ -516,6 +516,17 @@ fn secrets_that_are_not_there_are_named_by_their_setting() {
 }
 
 #[test]
+fn keys_of_another_provider_are_told_of_where_there_are_no_others() {
+    let (code, told) = Folder::new().run(&["config", "check"], &[("OPENAI_API_KEY", ONE)]);
+    assert_eq!(code, 2);
+    assert!(
+        told.contains("env OPENAI_API_KEY is a key of another provider: KEYPOOL_PROVIDER=openai serves it"),
+        "{told}"
+    );
+    assert!(!told.contains(ONE) && !told.contains("ANTHROPIC"), "{told}");
+}
+
+#[test]
 fn the_shipped_example_loads_and_keeps_to_the_schema() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/keypool.toml");
     let text = std::fs::read_to_string(&example).unwrap();

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use tower_keypool::config::Environment;
+
 use crate::{
-    config::Loaded,
+    config::{Loaded, ProviderName},
     database::{Site, Stored, keys_may_be_in},
 };
 
@@ -37,9 +39,24 @@ impl NoKey {
     pub(in crate::cli) fn of(loaded: &Loaded) -> Self {
         let aside = Site::of(&loaded.store).path().and_then(keys_may_be_in);
         let notes = loaded.keys.notes.iter().map(ToString::to_string);
-        let notes = aside.into_iter().chain(notes).collect();
-        Self { variable: loaded.config.gateway.provider.variables().example(), notes }
+        let provider = loaded.config.gateway.provider;
+        let notes = aside.into_iter().chain(of_others(provider)).chain(notes).collect();
+        Self { variable: provider.variables().example(), notes }
     }
+}
+
+/// Of keys that are there for other providers, by their variables.
+fn of_others(own: ProviderName) -> impl Iterator<Item = String> {
+    let environment = Environment::process();
+    let all =
+        [(ProviderName::Gemini, "gemini"), (ProviderName::OpenAi, "openai"), (ProviderName::Anthropic, "anthropic")];
+    all.into_iter().filter(move |(other, _)| *other != own).filter_map(move |(other, name)| {
+        let found = other.variables().source(&environment, &[], &mut Vec::new());
+        let origin = found.keys.first()?.origin();
+        Some(format!(
+            "{origin} is a key of another provider: KEYPOOL_PROVIDER={name} serves it, or one of [[providers]]"
+        ))
+    })
 }
 
 impl fmt::Display for NoKey {
