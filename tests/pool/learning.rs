@@ -351,7 +351,9 @@ fn rests_go_along_when_a_model_counts_in_anothers_quota() {
     let overloaded = Verdict::new(VerdictKind::Overloaded).scope(Scope::Lane).until(Until::For(secs(25)));
     let leases: Vec<_> = (0..6).map(|_| take(&pool, "alias")).collect();
     let late = take(&pool, "alias");
-    leases.into_iter().for_each(|lease| lease.settle(&overloaded));
+    for lease in leases {
+        lease.settle(&overloaded);
+    }
     assert_eq!(next_in(&pool, "alias"), Some(secs(25)));
     late.settle(&rate_for(1).news(charged_to(PRO)));
     assert_eq!(next_in(&pool, "alias"), Some(secs(25)), "it is as overloaded as it was");

@@ -502,7 +502,11 @@ async fn an_account_that_lists_nothing_is_left_out() {
         provider.mood(key, 403);
     }
     let refused = get(&running, "/v1/files").await;
-    assert_eq!((refused.status, &refused.json()["error"]["code"]), (StatusCode::FORBIDDEN, &json!("missing_scope")), "{refused:?}");
+    assert_eq!(
+        (refused.status, &refused.json()["error"]["code"]),
+        (StatusCode::FORBIDDEN, &json!("missing_scope")),
+        "{refused:?}"
+    );
     for key in KEYS {
         provider.mood(key, 200);
     }

@@ -158,29 +158,30 @@ where
             line.end(&mut response, &gateway.traffic);
             return Ok(counted(visit, Outcome::Answered, limited, response));
         }
-        let admitted = admitted.map_err(|refusal| dialect.answer(refusal)).and_then(|admitted| {
-            let path = parts.uri.path();
+        let end = match &admitted {
             // Before anything is opened there.
-            if let Some(end) = if elsewhere { Some(dialect.socketless()) } else { way.dead_end(path) } {
-                return Err(end);
-            }
-            let is_kept_track_of = other.is_none() || belongings.is_some();
-            match &admitted {
-                // Uploads are kept track of for providers of Gemini's alone.
-                (_, Passage::Open(_) | Passage::Chunk(_)) if !is_kept_track_of => Err(dialect.nowhere(path)),
-                // What is made there is nobody's: it is for whoever has the one token.
-                (tenant, _) if !is_kept_track_of && !tenant.is_default() => Err(dialect.nobodys()),
-                _ => Ok(admitted),
-            }
-        });
+            Ok(_) if elsewhere => Some(dialect.socketless()),
+            Ok((tenant, passage)) => way.dead_end(parts.uri.path()).or_else(|| {
+                let is_kept_track_of = other.is_none() || belongings.is_some();
+                match passage {
+                    _ if is_kept_track_of => None,
+                    // Uploads are kept track of for providers of Gemini's alone.
+                    Passage::Open(_) | Passage::Chunk(_) => Some(dialect.nowhere(parts.uri.path())),
+                    // What is made there is nobody's: it is for whoever has the one token.
+                    _ if tenant.is_default() => None,
+                    _ => Some(dialect.nobodys()),
+                }
+            }),
+            Err(refusal) => Some(dialect.answer(*refusal)),
+        };
         let admitted = match (admitted, wish) {
-            (Ok(admitted), Ok(wish)) => {
+            (Ok(admitted), Ok(wish)) if end.is_none() => {
                 let (of, bytes) = ((&admitted.0, &admitted.1), charged(&parts, &body.size_hint()));
                 let let_in = gateway.let_in(of, bytes, &mut visit, dialect, line.meter()).await;
                 let_in.map(|meter| (admitted, wish.metered(meter)))
             }
-            (Ok(_), Err(refusal)) => Err(dialect.answer(refusal)),
-            (Err(refused), _) => Err(refused),
+            (_, Err(refusal)) if end.is_none() => Err(dialect.answer(refusal)),
+            _ => Err(end.unwrap_or_default()),
         };
         let ((tenant, passage), mut wish) = match admitted {
             Ok(admitted) => admitted,
