@@ -228,7 +228,8 @@ impl Usage {
     fn print_csv(&self, today: &str, mut rows: Rows, out: &[Out]) -> Result<(), Failure> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         let first = if self.by == By::Key { "key" } else { "model" };
-        let header = ["day", first, "requests", "input_tokens", "output_tokens", "errors", "out_for_today"];
+        let header =
+            ["day", first, "requests", "input_tokens", "output_tokens", "errors", "errors_by_kind", "out_for_today"];
         csv.write_record(header).map_err(Failure::run)?;
         let mut outs: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (key, model, why) in out {
@@ -241,10 +242,10 @@ impl Usage {
             rows.insert((today.to_owned(), (*name).to_owned()), Sum::default());
         }
         for ((day, name), sum) in &rows {
-            let [requests, input, output, _] = sum.cells();
+            let [requests, input, output, kinds] = sum.cells();
             let faults = sum.faults().to_string();
             let out = outs.get(name.as_str()).map(|out| out.join("; ")).unwrap_or_default();
-            let cells = [day.clone(), cell(name), requests, input, output, faults, cell(&out)];
+            let cells = [day.clone(), cell(name), requests, input, output, faults, kinds, cell(&out)];
             csv.write_record(cells).map_err(Failure::run)?;
         }
         let text = csv.into_inner().map_err(|error| Failure::run(anyhow!("{error}")))?;

@@ -36,14 +36,23 @@ pub(super) fn store(
 ) {
     let site = Site::of(store);
     problems.extend(SecretKey::problems(environment, site.path()));
-    // Nobody asked for the usual file: where it is not to be had, that is said, and there is none.
-    let Site::File { path, named: true } = &site else { return };
+    let Site::File { path, named } = &site else { return };
+    if !named && !path.exists() {
+        // Nobody asked for the usual file: where it is not to be had, that is said, and there is none.
+        return;
+    }
     if matches!(store.url, Some(StoreUrl::File(_))) && is_key_for_path(path) {
         // That was said.
         return;
     }
-    if let Err(fault) = file(path) {
-        document.problem("store.url", format!("{fault} (name another file, or \"none\" for none)"));
+    let (had, otherwise) = if *named {
+        (file(path), "name another file, or \"none\" for none")
+    } else {
+        let had = Sqlite::may_open(path).map_err(|error| error.to_string());
+        (had, "name another file with --db, or none with --db none")
+    };
+    if let Err(fault) = had {
+        document.problem("store.url", format!("{fault} ({otherwise})"));
     }
 }
 

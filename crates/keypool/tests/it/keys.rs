@@ -278,12 +278,12 @@ async fn usage_stats_and_health_tell_what_was_used_and_who_is_out() {
     assert_eq!((&out[1]["key"], &out[1]["why"]), (&json!("three"), &json!("disabled: spare")), "{out:?}");
     let by_model = home.run(&["usage", "--by", "model", "--csv"]).good();
     let lines: Vec<&str> = by_model.lines().collect();
-    assert_eq!(lines[0], "day,model,requests,input_tokens,output_tokens,errors,out_for_today");
+    assert_eq!(lines[0], "day,model,requests,input_tokens,output_tokens,errors,errors_by_kind,out_for_today");
     let [all, flash] = lines[1..] else { panic!("{by_model}") };
-    assert!(all.ends_with(",all models,0,0,0,0,three: disabled: spare"), "{by_model}");
+    assert!(all.ends_with(",all models,0,0,0,0,,three: disabled: spare"), "{by_model}");
     assert!(flash.contains(",gemini-2.5-flash,5,") && flash.ends_with(",one: 2 of 2 requests/day"), "{by_model}");
     let by_key = home.run(&["usage", "--csv"]).good();
-    assert!(by_key.contains(",three,0,0,0,0,all models: disabled: spare"), "{by_key}");
+    assert!(by_key.contains(",three,0,0,0,0,,all models: disabled: spare"), "{by_key}");
     let table = home.run(&["usage"]).good();
     assert!(table.contains("one for gemini-2.5-flash: 2 of 2 requests/day"), "{table}");
     let day = usage["day"].as_str().unwrap();

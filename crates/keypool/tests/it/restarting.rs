@@ -339,6 +339,10 @@ fn one_that_is_there_is_never_done_without() {
     let out = keypool(&args).env("XDG_STATE_HOME", folder.path()).output().unwrap();
     let text = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.code() == Some(2) && text.contains("newer") && text.contains("--db"), "{text}");
+    let check = ["config", "check"];
+    let out = keypool(&check).env("XDG_STATE_HOME", folder.path()).env("GEMINI_API_KEY", ONE).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.code() == Some(2) && text.contains("newer"), "{text}");
 }
 
 #[test]
