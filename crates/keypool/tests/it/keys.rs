@@ -247,6 +247,21 @@ fn imports_are_counted_named_by_line_and_remembered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn errors_are_told_by_kind_in_csv_too() {
+    let (home, sim) = (Home::new(), crate::serving::one_suspended().await);
+    for (id, secret) in [("one", crate::serving::ONE), ("two", crate::serving::TWO)] {
+        home.pipe(&["add-key", "-", "--id", id], secret).good();
+    }
+    let running = home.serve(&sim, &["--db", home.database().to_str().unwrap()]);
+    for _ in 0..2 {
+        assert_eq!(hello(&running).await.status, 200);
+    }
+    end(running).await;
+    let csv = home.run(&["usage", "--by", "model", "--csv"]).good();
+    assert!(csv.lines().any(|line| line.contains(",gemini-2.5-flash,3,") && line.contains(",1,1 suspended,")), "{csv}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn usage_stats_and_health_tell_what_was_used_and_who_is_out() {
     let home = Home::new();
     home.run(&["usage"]).bad(1, "there is no database");
