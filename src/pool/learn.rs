@@ -323,6 +323,7 @@ impl State {
             self.roster.slots().filter(|slot| self.roster.keys[*slot as usize].owner == owner).collect();
         self.join_given(owner, into);
         self.roster.former.moved(owner, into);
+        self.roster.consumers_joined(owner, into);
         self.post_entries();
         if let Some(share) = self.share_mut() {
             share.owner_joined(owner, into);

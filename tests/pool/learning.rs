@@ -255,6 +255,17 @@ fn requests_under_way_move_to_the_common_owner_and_end_well() {
 }
 
 #[test]
+fn an_owner_that_is_called_by_two_names_has_used_once_what_it_used() {
+    let (pool, _) = limited(2, Limits::new().per_minute(8));
+    for name in ["projects/2", "projects/1", "projects/1", "projects/1", "projects/2"] {
+        answer(&pool, FLASH, &Verdict::SUCCESS.news(consumer(name)));
+    }
+    assert_eq!(view(&pool, 0).owner, view(&pool, 1).owner);
+    assert_eq!(limits(&pool, 0, FLASH)[0].used, 5);
+    assert_eq!(fills_at(&pool, FLASH), 3);
+}
+
+#[test]
 fn owners_configured_as_two_stay_two_and_it_is_said_once() {
     let (pool, _) = on(builder().keys([key(0).owner("a"), key(1).owner("b"), key(2).owner("c"), key(3).owner("c")]));
     let mut events = pool.events();

@@ -17,6 +17,15 @@ impl Roster {
         None
     }
 
+    /// One owner goes over to another, and so does whatever the provider calls it: nobody is to join what has no keys any more.
+    pub(in crate::pool) fn consumers_joined(&mut self, owner: u32, into: u32) {
+        self.consumers.values_mut().filter(|known| **known == owner).for_each(|known| *known = into);
+        let name = self.owners[owner as usize].extra.as_mut().and_then(|extra| extra.consumer.take());
+        if let Some(name) = name {
+            self.owners[into as usize].extra.get_or_insert_default().consumer.get_or_insert(name);
+        }
+    }
+
     /// How many keys the provider calls one owner's, whatever they were configured as.
     pub(in crate::pool) fn keys_of_consumer(&self, consumer: &str) -> u32 {
         let called =

@@ -241,7 +241,7 @@ impl Holder {
                 let size = size(unit);
                 // What serves the demand in the long run stays, unless others lack some. What is full helps none of them now,
                 // and a board that is lost would forget when it opens.
-                let yields = wanted > 0 && own > 0 && (idle || room - own as f64 >= needed);
+                let yields = wanted > 0 && (idle || room - own as f64 >= needed);
                 let lasts = capacity.saturating_sub(size) as f64 >= (demand.rate * 60.0 * RESERVE).floor();
                 let spare = idle && lasts && room - own as f64 >= needed;
                 let guard = self.infos.get(unit).and_then(|info| info.guard.as_ref());
