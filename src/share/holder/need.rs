@@ -27,6 +27,8 @@ pub(super) struct Demand {
     pub(super) rate: f64,
     /// Requests asked for since the last renewal.
     asked: u64,
+    /// When it was seen last that some were.
+    asked_at: Option<Tick>,
     /// Requests that wait.
     waiting: u64,
     /// Units that some of them cannot do without.
@@ -145,6 +147,9 @@ impl Holder {
         }
         let weight = 1.0 - (-passed / self.settings.smoothing.as_secs_f64()).exp();
         for demand in self.demands.values_mut() {
+            if demand.asked > 0 {
+                demand.asked_at = Some(now.tick);
+            }
             let seen = std::mem::take(&mut demand.asked) as f64 / passed;
             demand.rate += (seen - demand.rate) * weight;
         }
@@ -214,6 +219,7 @@ impl Holder {
         let mut all = self.passed_on(ledger, now);
         for (kind, demand) in &self.demands {
             let mut needed = demand.expected(ahead) + demand.waiting as f64;
+            let lasts_on = demand.asked_at.is_some_and(|at| now.tick.since(at) <= self.settings.renew_every);
             // Another lacks some, and there is not one for each: the board keeps them.
             let all_go = demand.drawn && demand.wanted > 0;
             let mut held: Vec<_> = self
@@ -240,8 +246,9 @@ impl Holder {
                 let idle = !used;
                 let size = size(unit);
                 // What serves the demand in the long run stays, unless others lack some. What is full helps none of them now,
-                // and a board that is lost would forget when it opens.
-                let yields = wanted > 0 && (idle || room - own as f64 >= needed);
+                // and a board that is lost would forget when it opens; whoever asks for nothing any more tells them when.
+                let keeps = own == 0 && (lasts_on || demand.waiting > 0);
+                let yields = wanted > 0 && !keeps && (idle || room - own as f64 >= needed);
                 let lasts = capacity.saturating_sub(size) as f64 >= (demand.rate * 60.0 * RESERVE).floor();
                 let spare = idle && lasts && room - own as f64 >= needed;
                 let guard = self.infos.get(unit).and_then(|info| info.guard.as_ref());
