@@ -5,7 +5,7 @@ use std::{path::Path, thread};
 use rusqlite::Connection;
 
 use super::{
-    BUSY, care,
+    BUSY, care, emptied,
     failure::Failure,
     file, gap,
     migrate::{self, Migrated},
@@ -70,5 +70,6 @@ fn begin_at_once(path: &Path) -> Result<(Connection, Option<Migrated>), Failure>
         // with a handle of ours ([`presence::is_open_here`]).
         connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))?;
     }
+    emptied::begun(path);
     Ok((connection, migrated))
 }

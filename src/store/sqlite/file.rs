@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{presence::is_open_here, whose};
+use super::{emptied, presence::is_open_here, whose};
 use crate::{store::StoreError, time::Clock};
 
 /// A process that ends lets go of the file within this time.
@@ -43,6 +43,9 @@ pub(super) fn prepare_in_turn(path: &Path) -> Result<(), StoreError> {
         for end in ["-wal", "-shm"] {
             let _ = fs::remove_file(beside(path, end));
         }
+    }
+    if !path.exists() {
+        emptied::forget(path);
     }
     if !is_open_here(path) {
         private(path).map(drop).map_err(failed)?;
@@ -154,9 +157,12 @@ pub(super) fn set_aside(path: &Path, what: &str) -> Result<PathBuf, StoreError> 
     Ok(aside)
 }
 
+/// Beside a database's name: the file that is held to make or mend it.
+pub(super) const MEND: &str = ".mend";
+
 /// Whoever makes or mends a database, others may be about to do the same, holds this; waits for whoever does, for a while.
 pub(super) fn mending(path: &Path) -> Result<File, StoreError> {
-    let lock = beside(path, ".mend");
+    let lock = beside(path, MEND);
     let failed = |error| StoreError::because(format!("cannot make the database {}", path.display()), error);
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
         make_folder(folder).map_err(failed)?;
@@ -254,7 +260,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("keypool.db");
         let theirs = mending(&path).expect("free");
-        let ours = private(&beside(&path, ".mend")).expect("opened");
+        let ours = private(&beside(&path, MEND)).expect("opened");
         let moment = Duration::from_millis(40);
         assert!(!wait_for(&ours, File::try_lock, moment).expect("asked"));
         drop(theirs);

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode, OpenFlags, backup::Backup};
 
 use super::{
-    BUSY, Found, Sqlite, care,
+    BUSY, Found, Sqlite, care, emptied,
     failure::Failure,
     file,
     migrate::{self, MIGRATIONS},
@@ -27,7 +27,7 @@ impl Sqlite {
         whose::look(path)?;
         let looked = look(path).or_else(|failure| match failure {
             // Another process may just be mending it.
-            Failure::Broken(_) if file::beside(path, ".mend").exists() => {
+            Failure::Broken(_) if file::beside(path, file::MEND).exists() => {
                 let _turn = file::mending(path)?;
                 look(path)
             }
@@ -38,8 +38,9 @@ impl Sqlite {
 }
 
 fn look(path: &Path) -> Result<Connection, Failure> {
+    emptied::check(path)?;
     if whose::is_empty(path) {
-        // Somebody is about to make it, or emptied it.
+        // Somebody is about to make it.
         return forward(Connection::open_in_memory()?, path);
     }
     opened(path, |connection| whole(connection, path))

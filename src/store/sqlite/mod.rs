@@ -3,6 +3,7 @@
 mod care;
 mod connection;
 mod desk;
+mod emptied;
 mod failure;
 mod file;
 mod fold;
@@ -99,13 +100,16 @@ impl Sqlite {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = &*file::real(path.as_ref());
         whose::look(path)?;
-        file::prepare(path)?;
-        match begin_telling(path) {
+        let begun = emptied::check(path).and_then(|()| {
+            file::prepare(path)?;
+            begin_telling(path)
+        });
+        match begun {
             Ok((connection, migrated)) => Self::start(path, connection, Found { migrated, ..Found::default() }),
             Err(Failure::Broken(error)) => {
                 // Another process may have found it broken, too.
                 let _turn = file::mending(path)?;
-                if let Ok(connection) = begin(path) {
+                if let Ok(connection) = emptied::check(path).and_then(|()| begin(path)) {
                     return Self::start(path, connection, Found::default());
                 }
                 let aside = file::set_aside(path, file::CORRUPT)?;

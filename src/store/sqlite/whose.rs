@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{failure::Failure, file, presence::is_open_here};
+use super::{emptied, failure::Failure, file, presence::is_open_here};
 use crate::{store::StoreError, whole_file};
 
 /// What stands in our files: `kpol`.
@@ -90,10 +90,12 @@ fn says_ours(begin: &[u8]) -> bool {
     begin.starts_with(HEADER) && begin[HEADER.len()..].ends_with(&OURS.to_be_bytes()) && begin.len() == ID + 4
 }
 
-/// Whether a process worked here: it leaves empty locks beside its file.
+/// Whether a process worked here: it leaves its locks beside its file.
 fn was_ours(path: &Path) -> bool {
-    let left = |end| fs::metadata(file::beside(path, end)).is_ok_and(|lock| lock.is_file() && lock.len() == 0);
-    left(".mend") || left(".lock")
+    let left = |end, is: fn(u64) -> bool| {
+        fs::metadata(file::beside(path, end)).is_ok_and(|lock| lock.is_file() && is(lock.len()))
+    };
+    left(file::MEND, emptied::is_lock) || left(".lock", |length| length == 0)
 }
 
 /// The same of a connection that is open.

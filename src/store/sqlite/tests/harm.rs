@@ -23,7 +23,8 @@ async fn filled(path: &Path) {
 #[tokio::test]
 async fn a_broken_file_is_set_aside_as_it_is_and_a_new_one_begun() {
     type Harm = (&'static str, fn(&mut Vec<u8>));
-    let harms: [Harm; 4] = [
+    let harms: [Harm; 5] = [
+        ("emptied", Vec::clear),
         ("cut off", |bytes| bytes.truncate(bytes.len() / 2)),
         ("cut off within a page", |bytes| bytes.truncate(bytes.len() / 2 + 1_234)),
         ("another header", |bytes| bytes[..100].fill(0x5a)),
@@ -54,6 +55,22 @@ async fn a_broken_file_is_set_aside_as_it_is_and_a_new_one_begun() {
         assert_eq!(store.load().await.unwrap().units.len(), 2, "{what}");
         assert_eq!(store.check().await.unwrap(), [""; 0], "{what}");
     }
+}
+
+#[tokio::test]
+async fn an_empty_file_is_new_unless_something_was_in_it() {
+    let folder = folder();
+    let path = folder.path().join("keypool.db");
+    fs::write(&path, "").unwrap();
+    assert!(Sqlite::read(&path).is_ok(), "somebody just makes it");
+    close(Sqlite::open(&path).unwrap()).await;
+    fs::write(&path, "").unwrap();
+    assert!(Sqlite::read(&path).unwrap_err().is_broken());
+    // Deleted, it is a new one, whenever whoever makes it is stopped.
+    fs::remove_file(&path).unwrap();
+    super::super::file::prepare(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+    assert!(Sqlite::open(&path).unwrap().set_aside().is_none());
 }
 
 #[tokio::test]
