@@ -99,9 +99,9 @@ impl Remembered {
     fn put(&self, Known { generation, heard }: Known, now: i64) -> io::Result<()> {
         let new = self.path.with_extension(format!("new-{}", process::id()));
         if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder)?;
+            make_folder(folder)?;
         }
-        let mut file = File::create(&new)?;
+        let mut file = create(&new)?;
         let heard = heard.map(|heard| format!(" {heard}")).unwrap_or_default();
         file.write_all(format!("{generation} {now}{heard}\n").as_bytes())?;
         file.sync_all()?;
@@ -111,6 +111,23 @@ impl Remembered {
     fn said(&self) -> MutexGuard<'_, Said> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Databases lie there as well: nobody but its owner may look.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn pause(failures: u32) -> i64 {
@@ -134,6 +151,12 @@ mod tests {
         assert!(one.is_news(7, 0) && !one.is_news(7, AGAIN - 1) && one.is_news(7, AGAIN) && one.is_news(8, AGAIN));
         assert!(!one.is_news(0, 0), "none was heard");
         one.write(heard(u64::MAX, 7), 1_000).expect("written");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+            assert_eq!((mode(&folder.path().join("made")), mode(one.path())), (0o700, 0o600));
+        }
         assert_eq!(at("one").known(BELIEVED), Some(heard(u64::MAX, 7)));
         assert_eq!((one.known(1_000 + BELIEVED), other.known(1_000)), (None, None));
         fs::write(one.path(), "17").expect("written");

@@ -25,6 +25,7 @@ pub(super) fn resolve(
         Some(StoreUrl::File(path)) => {
             let path = from(document, "store.url", Path::new(path));
             meant.url = path.to_str().map(|path| StoreUrl::File(path.to_owned()));
+            refuse_servers(document);
         }
         Some(StoreUrl::Redis(_)) => {
             meant.ca_file = store.ca_file.as_ref().map(|path| from(document, "store.ca_file", path));
@@ -45,6 +46,20 @@ pub(super) fn resolve(
         _ => {}
     }
     meant
+}
+
+/// Settings that say nothing of a file.
+const OF_A_SERVER: [&str; 4] = ["store.namespace", "store.password", "store.password_file", "store.ca_file"];
+
+/// Whoever writes one of them beside the address of a file means another address. Where a variable or an option names the file
+/// the configuration may be another start's as well.
+fn refuse_servers(document: &mut Document<'_>) {
+    let in_file = |document: &Document<'_>, name: &str| matches!(document.origin(name), Origin::File { .. });
+    for name in OF_A_SERVER {
+        if in_file(document, "store.url") && in_file(document, name) {
+            document.problem(name, "expected redis://HOST:PORT as store.url beside it: of a file it says nothing");
+        }
+    }
 }
 
 /// The variable that names the database file, those that hold the address of a Redis server, and those of its password;

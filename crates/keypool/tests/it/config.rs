@@ -946,6 +946,15 @@ fn where_the_store_is_comes_from_file_variable_or_option_and_no_password_is_show
     wrong(&both, "store.password_file: expected only one of password and password_file");
     let (code, text) = folder.run(&["keys", "--redis", URL, "--db", "x"], &[]);
     assert_eq!(code, 2, "{text}");
+    // What says nothing of a file is no setting of one.
+    let folder = folder.with("of-a-file.toml", "[store]\nurl = 'x.db'\npassword_file = 'nowhere'\nnamespace = 'a'\n");
+    let check = ["config", "check", "--config", "of-a-file.toml"];
+    let (code, text) = folder.run(&check, &[]);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("of-a-file.toml:3: store.password_file: expected redis://HOST:PORT as store.url"), "{text}");
+    assert!(text.contains("of-a-file.toml:4: store.namespace: expected redis://"), "{text}");
+    let (_, text) = folder.run(&check, &[("KEYPOOL_DB", "y.db")]);
+    assert!(!text.contains("expected redis://"), "{text}");
     // What is wrong with the rest does not matter to those who look into the store.
     let (_, text) = folder.run(&["keys"], &[("KEYPOOL__POOL__STRATEGY", "nonsense")]);
     assert!(text.contains("there is no database") && text.contains("state/here.db"), "{text}");
