@@ -52,6 +52,22 @@ impl Plan {
         }
     }
 
+    /// What is under way counts from now on in windows of units that `old` counted in none.
+    pub(crate) fn count_under_way(&self, old: &Self, log: &mut [u16], need: &Need, at: &At) {
+        let counted = |unit| old.windows().iter().any(|held| held.limit.unit == unit);
+        let now = self.advance(log, at);
+        for window in self.windows().iter().filter(|window| !counted(window.limit.unit)) {
+            let amount = need.of(window.limit.unit);
+            if window.is_day() {
+                let Days { first, last } = at.day.days;
+                let dates = [(first, amount), (last, amount)];
+                window.add_dates(&dates[usize::from(first == last)..], log);
+            } else {
+                window.lay(&[(now, amount)], log, now);
+            }
+        }
+    }
+
     /// The sliding window of `limit` was full when an answer said so, `last` ago: what is missing began evenly before
     /// that, the first of it `first` ago. What would have begun before the clock did is left out.
     pub(crate) fn fill_up(&self, log: &mut [u16], limit: Limit, [first, last]: [Duration; 2], at: &At) {

@@ -1,23 +1,23 @@
 //! Learning: limits that answers name, what rate headers say remains, and which keys share an owner.
 
-use std::{cmp::Reverse, sync::Arc, time::Duration};
+use std::{cmp::Reverse, time::Duration};
 
 use super::{
     Seat,
     event::Event,
     given::stricter,
-    lane::{Allowance, Origin},
+    lane::Allowance,
     plans::find,
-    rest::Rest,
+    rest::longer,
     roster::NO_ACCOUNT,
     scope::Whom,
     seats::SeatCell,
-    state::{MAX_LANES, NO_MODEL, SHARED, State},
+    state::{NO_MODEL, SHARED, State},
 };
 use crate::{
     limit::{Limit, Limits, Need, Plan, Span, Unit},
     time::Now,
-    verdict::{QuotaNews, RateHeader, Scope, VerdictKind},
+    verdict::{QuotaNews, RateHeader, Scope},
 };
 
 /// What remains is noted when it is this little: above, it tells nothing that the windows do not.
@@ -121,6 +121,9 @@ impl State {
         Plan::migrate(old, &old_log, new, &mut words, &held, &at);
         let stamped_out = old.words() == 0 && new.words() > 0;
         let since = self.swap_aside((lane, owner), (old_number, &old_log), (number, &mut words), &at);
+        if !old_log.is_empty() {
+            self.count_out_anew((lane, owner), (old_number, number), &mut words, since, &at);
+        }
         let place = &mut self.lanes[usize::from(lane)];
         let fresh = place.new_log(words.len());
         place.logs[fresh as usize..fresh as usize + words.len()].copy_from_slice(&words);
@@ -160,7 +163,7 @@ impl State {
     }
 
     /// What leases of this owner and lane hold provisionally.
-    fn held(&mut self, lane: u16, owner: u32) -> Need {
+    pub(super) fn held(&mut self, lane: u16, owner: u32) -> Need {
         let mut held = Need::default();
         let waiting =
             |cell: &&mut SeatCell| cell.lane == lane && cell.owner == owner && cell.stamp.is_none() && !cell.free;
@@ -199,90 +202,6 @@ impl State {
             // Those that were passed over meanwhile are looked at again.
             self.revive(Whom { scope: Scope::OwnerLane, slot: cell.slot, owner, lane: cell.lane });
         }
-    }
-
-    /// Another model's quota is charged: this lane's requests count there from now on.
-    pub(super) fn follow(&mut self, lane: u16, model: &str, now: Now) {
-        let held = &self.lanes[usize::from(lane)];
-        if lane <= SHARED || &*held.name == model || self.lane_of.get(model) == Some(lane) {
-            return;
-        }
-        // Two models of one quota: whoever names this lane is sent to the other.
-        let name = Arc::clone(&held.name);
-        let used = self.lanes.iter().filter(|lane| lane.origin != Origin::Free).count();
-        let target = match self.lane_of.get(model) {
-            Some(target) => target,
-            None if used >= MAX_LANES => return,
-            None => self.push_lane(model.into(), Origin::Confirmed),
-        };
-        if self.lane_of.followers(target).len() >= usize::from(u8::MAX) {
-            return;
-        }
-        // First: what is given for its name holds there, too.
-        self.lane_of.redirect(lane, target);
-        self.lane_of.follow(Arc::clone(&name), target);
-        for owner in 0..self.roster.owners.len() as u32 {
-            self.carry_over(lane, target, owner, now);
-        }
-        self.move_out(lane, target, now);
-        self.note_follower(&name, model);
-    }
-
-    /// Leases, waiters and rests of one lane go over to another, and the lane is given up.
-    fn move_out(&mut self, from: u16, to: u16, now: Now) {
-        for cell in self.seats.iter_mut().filter(|cell| cell.lane == from) {
-            cell.lane = to;
-        }
-        let old = &mut self.lanes[usize::from(from)];
-        let (in_flight, started) = (std::mem::take(&mut old.in_flight), old.started);
-        let (queue, extras) = (std::mem::take(&mut old.queue), std::mem::take(&mut old.extras));
-        let lines = std::mem::take(&mut old.lines);
-        let key_rests = std::mem::take(&mut old.key_rests);
-        // That the model is not to be had says nothing of the other one.
-        let overloaded = old.rest.take().filter(|rest| rest.kind == VerdictKind::Overloaded);
-        let overloads = old.overloads;
-        for index in queue.values() {
-            if let Some(waiter) = self.waiters.get_mut(*index) {
-                waiter.lane = to;
-                // Whoever stands first there now keeps the lane's timer.
-                self.wakes.extend(waiter.waker.take());
-            }
-        }
-        let new = &mut self.lanes[usize::from(to)];
-        new.in_flight += in_flight;
-        new.started += started;
-        new.queue.extend(queue);
-        new.lines.join(lines);
-        for (slot, rest) in key_rests {
-            let held = new.key_rests.entry(slot).or_default();
-            *held = longer(held.take(), rest, now);
-        }
-        new.rest = longer(new.rest.take(), overloaded, now);
-        new.overloads = new.overloads.max(overloads);
-        for (owner, extra) in extras {
-            let held = new.extra(owner);
-            held.rest = longer(held.rest.take(), extra.rest, now);
-            held.allowances.extend(extra.allowances);
-        }
-        self.note_lane_moved(from, to);
-        self.give_lane_up(from);
-    }
-
-    /// What an owner used in one lane counts in another as well.
-    fn carry_over(&mut self, from: u16, to: u16, owner: u32, now: Now) {
-        let at = self.at(now, owner);
-        let numbers = [from, to].map(|lane| self.lanes[usize::from(lane)].owners[owner as usize].plan);
-        let learned = numbers.map(|number| self.plans.sources(number).learned.clone());
-        self.replan(to, owner, stricter(&learned[0], &learned[1]), now);
-        let held = self.held(from, owner);
-        let number = self.lanes[usize::from(to)].owners[owner as usize].plan;
-        let (old, plan) = (self.plans.plan(numbers[0]), self.plans.plan(number));
-        let mut carried = vec![0; plan.words()];
-        let old_log = self.lanes[usize::from(from)].log_ref(owner, old.words()).to_vec();
-        Plan::migrate(old, &old_log, plan, &mut carried, &held, &at);
-        let into = self.lanes[usize::from(to)].log(owner, plan.words());
-        plan.merge(&carried, into, &at);
-        self.note_moved(from, owner, (to, owner));
     }
 
     /// The answer named its owner: keys that share one are grouped, since together they have one quota.
@@ -363,15 +282,19 @@ impl State {
         self.replan(lane, into, stricter(&learned[0], &learned[1]), now);
         let held = self.held(lane, owner);
         let place = &self.lanes[usize::from(lane)];
-        let (old, plan) = (self.plans.plan(numbers[0]), self.plans.plan(place.owners[into as usize].plan));
+        let new = place.owners[into as usize].plan;
+        let (old, plan) = (self.plans.plan(numbers[0]), self.plans.plan(new));
         let from = place.log_ref(owner, old.words()).to_vec();
         let mut carried = vec![0; plan.words()];
         Plan::migrate(old, &from, plan, &mut carried, &held, &at);
+        self.count_out_anew((lane, owner), (numbers[0], new), &mut carried, None, &at);
         // Where it is shared the board adds it up.
         let adds = self.share().is_none_or(super::sharing::Share::is_divided);
         let place = &mut self.lanes[usize::from(lane)];
+        let plan = self.plans.plan(new);
         if adds {
             plan.merge(&carried, place.log(into, plan.words()), &at);
+            place.owners[into as usize].outgrow();
         }
         place.aside.join(owner, into);
         if let Some(extra) = place.extras.remove(&owner) {
@@ -380,13 +303,5 @@ impl State {
             kept.rest = longer(kept.rest.take(), extra.rest, now);
             kept.allowances.extend(extra.allowances);
         }
-    }
-}
-
-/// Whichever rest ends later.
-fn longer(one: Option<Box<Rest>>, other: Option<Box<Rest>>, now: Now) -> Option<Box<Rest>> {
-    match (one, other) {
-        (Some(one), Some(other)) if one.end.tick(now) >= other.end.tick(now) => Some(one),
-        (one, other) => other.or(one),
     }
 }

@@ -22,6 +22,7 @@ mod entries;
 mod event;
 mod exhausted;
 mod exits;
+mod follow;
 mod former;
 mod gather;
 mod given;

@@ -11,7 +11,7 @@ use super::{
 use crate::store::ImportRecord;
 use crate::{
     limit::{Unit as Counted, date_text},
-    store::Run,
+    store::{RestId, Run},
     time::{Now, Tick},
 };
 
@@ -91,6 +91,19 @@ impl State {
             journal.touched.iter().filter(|(_, lane)| *lane == from).map(|(slot, _)| *slot).collect();
         journal.touched.extend(touched.into_iter().map(|slot| (slot, to)));
         journal.used.move_lane(from, to);
+        // Rests go along: whoever lifts one there lifts it.
+        let name = &*self.lanes[usize::from(from)].name;
+        let rested: Vec<RestId> = journal.rests.extract_if(|id| id.lane.as_deref() == Some(name)).collect();
+        if rested.is_empty() {
+            return;
+        }
+        journal.rests_gone.extend(rested);
+        for slot in self.roster.slots().collect::<Vec<_>>() {
+            let rests = self.lanes[usize::from(to)].rest.is_some();
+            if rests || self.may_rest(slot, self.roster.keys[slot as usize].owner, to) {
+                self.note_key(slot, to);
+            }
+        }
     }
 
     /// A request proved never to have left. What was written of it is taken back only where it was written: as that key's, in

@@ -280,3 +280,11 @@ impl Rest {
         tried
     }
 }
+
+/// Whichever rest ends later.
+pub(super) fn longer(one: Option<Box<Rest>>, other: Option<Box<Rest>>, now: Now) -> Option<Box<Rest>> {
+    match (one, other) {
+        (Some(one), Some(other)) if one.end.tick(now) >= other.end.tick(now) => Some(one),
+        (one, other) => other.or(one),
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::state::State;
+use super::{seats::SeatCell, state::State};
 use crate::{
     limit::{At, Kept, Plan},
     time::{Now, Tick},
@@ -89,6 +89,29 @@ impl State {
         let (since, kept) = back?;
         new.count_kept(log, &kept, at);
         Some(since)
+    }
+
+    /// What is under way counts in `log` by those units that only the new limits know: what is known of it later would be
+    /// taken off what others used. What was granted before `since` is counted already.
+    pub(super) fn count_out_anew(
+        &mut self,
+        (lane, owner): (u16, u32),
+        (old, new): (u16, u16),
+        log: &mut [u16],
+        since: Option<Tick>,
+        at: &At,
+    ) {
+        let (old, new) = (self.plans.plan(old), self.plans.plan(new));
+        if new.words() == 0 {
+            return;
+        }
+        let is_out = |cell: &&mut SeatCell| {
+            let of_it = cell.lane == lane && cell.owner == owner && cell.stamp.is_some();
+            of_it && !cell.free && !cell.refunded && since.is_none_or(|since| cell.began.tick > since)
+        };
+        for cell in self.seats.iter_mut().filter(is_out) {
+            new.count_under_way(old, log, &cell.need, at);
+        }
     }
 
     /// Where nothing was counted until now, at least what is under way is; what was granted before `since` is counted

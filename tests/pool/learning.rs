@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_keypool::{
     Affinity, Demand, Event, KeyPool, Limit, LimitSource, LimitView, Limits, QuotaNews, RateHeader, Scope, Span, Tier,
-    Unit, Until, Verdict, VerdictKind, Violation,
+    Unit, Until, Usage, Verdict, VerdictKind, Violation,
 };
 
 use crate::support::{
@@ -301,6 +301,41 @@ fn a_model_charged_to_anothers_quota_follows_it() {
     time.advance(secs(61));
     answer(&pool, "alias", &rate_for(60).scope(Scope::OwnerLane));
     assert!(pool.try_acquire(PRO).is_err(), "and they rest together");
+}
+
+/// What a request was taken to cost counts from when a limit of tokens holds for it, and no more than that is given back.
+#[test]
+fn tokens_that_were_counted_nowhere_are_not_taken_off_what_others_used() {
+    type Turns = fn(&KeyPool) -> &'static str;
+    let given = || builder().key(key(0)).limits("alias", Limits::new().per_minute(100));
+    let tokens = || Limits::new().per_minute(100).tokens_per_minute(10_000);
+    let by_follow = |pool: &KeyPool| {
+        answer(pool, "alias", &Verdict::SUCCESS.news(charged_to(PRO)));
+        PRO
+    };
+    let by_learning = |pool: &KeyPool| {
+        let violation = Violation { unit: Unit::InputTokens, span: Span::MINUTE, amount: Some(10_000) };
+        answer(
+            pool,
+            "alias",
+            &Verdict::SUCCESS.news(QuotaNews { violations: vec![violation], ..QuotaNews::default() }),
+        );
+        "alias"
+    };
+    for (pro, turns) in [(tokens(), by_follow as Turns), (Limits::new(), by_learning)] {
+        let (pool, time) = on(given().limits(PRO, pro));
+        let early = pool.try_acquire(Demand::new("alias").tokens(2_500)).unwrap();
+        time.advance(secs(1));
+        let model = turns(&pool);
+        let more = |tokens| pool.try_acquire(Demand::new(model).tokens(tokens)).map(drop);
+        assert!(more(7_501).is_err(), "what is under way counts");
+        more(7_500).unwrap();
+        let mut nothing = Usage::default();
+        nothing.input_tokens = Some(0);
+        early.usage(nothing);
+        assert!(more(2_501).is_err(), "it gives back what it took");
+        more(2_500).unwrap();
+    }
 }
 
 #[test]

@@ -55,6 +55,16 @@ impl Starts {
         self.0.entry((owner.into(), model.into())).or_default()[number].1 = 0;
     }
 
+    /// What was started of one model counts as another's as well; its tokens were not counted. The number of each is so much
+    /// higher from now on.
+    pub(super) fn join(&mut self, owner: &str, model: &str, into: &str) -> usize {
+        let joining = self.0.remove(&(owner.into(), model.into())).unwrap_or_default();
+        let starts = self.0.entry((owner.into(), into.into())).or_default();
+        let before = starts.len();
+        starts.extend(joining.into_iter().map(|(at, _)| (at, 0)));
+        before
+    }
+
     /// Starts and tokens in the span that ends here.
     pub(super) fn last(&self, owner: &str, model: &str, now: Tick, span: Duration) -> (u64, u64) {
         let starts = self.0.get(&(owner.into(), model.into())).map_or(&[][..], Vec::as_slice);

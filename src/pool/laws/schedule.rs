@@ -1,6 +1,9 @@
 //! A random schedule as it runs, and what must hold of each operation.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use proptest::{prelude::*, test_runner::TestCaseError};
 
@@ -10,14 +13,16 @@ use super::{
     ops::Op,
 };
 use crate::{
-    Affinity, Demand, Elsewhere, KeyPool, KeyPoolBuilder, Lease, ManualClock, Scope, Tick, Until, Usage, Verdict,
-    VerdictKind,
+    Affinity, Demand, Elsewhere, KeyPool, KeyPoolBuilder, Lease, ManualClock, QuotaNews, Scope, Tick, Until, Usage,
+    Verdict, VerdictKind,
 };
 
 pub(super) struct Held {
     pub(super) lease: Lease,
     started: Tick,
     number: usize,
+    /// The model in whose quota it counts.
+    lane: String,
     /// Lifts by hand of its owner's keys before it started.
     lifts: u32,
 }
@@ -40,6 +45,8 @@ pub(super) struct Run {
     /// Lifts by hand of each owner's keys.
     lifts: HashMap<String, u32>,
     secrets: u32,
+    /// The second model counts in the quota of the first.
+    follows: bool,
     /// The last demand was for one key only.
     pub(super) must: bool,
     /// Whoever judges now ends the lease as well.
@@ -72,6 +79,7 @@ impl Run {
             disabled: vec![false; KEYS],
             lifts: HashMap::new(),
             secrets: 0,
+            follows: false,
             must: false,
             settles: false,
             trace: Vec::new(),
@@ -123,9 +131,10 @@ impl Run {
                 if let Some(held) = self.held.get(lease) {
                     held.lease.usage(Usage { input_tokens: Some(0), ..Usage::default() });
                     let owner = owner(key_of(held.lease.key_id()));
-                    self.starts.cost_nothing(&owner, held.lease.model().unwrap_or_default(), held.number);
+                    self.starts.cost_nothing(&owner, &held.lane, held.number);
                 }
             }
+            Op::Follow { lease } => self.follow(lease),
             Op::Drop { lease } => {
                 if lease < self.held.len() {
                     self.held.swap_remove(lease);
@@ -139,7 +148,11 @@ impl Run {
                 } else {
                     base - Duration::from_secs(seconds.unsigned_abs())
                 };
-                self.time.set_wall(wall);
+                // What is less is not written: a rest may last as much longer for who comes next.
+                let is = self.pool.clock().wall();
+                if wall.max(is).duration_since(wall.min(is)).expect("the later one") > Duration::from_secs(1) {
+                    self.time.set_wall(wall);
+                }
             }
             Op::Disable { key }
             | Op::Enable { key }
@@ -198,6 +211,33 @@ impl Run {
         self.law_2()
     }
 
+    /// In whose quota a model counts.
+    fn lane<'a>(&self, model: &'a str) -> &'a str {
+        if self.follows { MODELS[0] } else { model }
+    }
+
+    fn follow(&mut self, lease: usize) {
+        let Some(held) = self.held.get(lease).filter(|held| held.lease.model() == Some(MODELS[1])) else { return };
+        let news = QuotaNews { quota_model: Some(MODELS[0].to_owned()), ..QuotaNews::default() };
+        held.lease.judge(&Verdict::SUCCESS.news(news));
+        if std::mem::replace(&mut self.follows, true) {
+            return;
+        }
+        let owners: BTreeSet<String> = (0..KEYS).map(owner).collect();
+        for name in owners {
+            let before = self.starts.join(&name, MODELS[1], MODELS[0]);
+            let moved = |held: &&mut Held| held.lane == MODELS[1] && owner(key_of(held.lease.key_id())) == name;
+            for held in self.held.iter_mut().filter(moved) {
+                (held.number, held.lane) = (held.number + before, MODELS[0].to_owned());
+            }
+        }
+        let moved: Vec<_> = self.rests.extract_if(|(_, _, lane), _| lane == MODELS[1]).collect();
+        for ((scope, name, _), (until, started)) in moved {
+            let rest = self.rests.entry((scope, name, MODELS[0].to_owned())).or_insert((until, started));
+            rest.0 = rest.0.max(until);
+        }
+    }
+
     fn acquire(&mut self, demand: &Demand, model: &str, tokens: u64) -> Result<(), TestCaseError> {
         match self.pool.try_acquire(demand.clone()) {
             Ok(lease) => self.granted(lease, model, tokens)?,
@@ -212,7 +252,8 @@ impl Run {
     }
 
     fn granted(&mut self, lease: Lease, model: &str, tokens: u64) -> Result<(), TestCaseError> {
-        let now = self.now();
+        let (now, asked) = (self.now(), model);
+        let model = self.lane(model);
         let key = key_of(lease.key_id());
         let (name, owner) = (lease.key_id().to_string(), owner(key));
         self.trace.push(name.clone());
@@ -235,9 +276,9 @@ impl Run {
         let (count, sum) = self.starts.last(&owner, model, now, Duration::from_secs(60));
         prop_assert!(count <= PER_MINUTE, "law 3: {} starts of {} in 60 s", count, owner);
         prop_assert!(model != "flash" || sum <= TOKENS, "law 3: {} tokens of {} in 60 s", sum, owner);
-        self.law_7(key, model, tokens)?;
+        self.law_7(key, asked, tokens)?;
         let lifts = self.lifts.get(&owner).copied().unwrap_or_default();
-        self.held.push(Held { lease, started: now, number, lifts });
+        self.held.push(Held { lease, started: now, number, lane: model.to_owned(), lifts });
         Ok(())
     }
 
@@ -245,7 +286,7 @@ impl Run {
         use VerdictKind as K;
         let Some(held) = self.held.get(at) else { return Ok(()) };
         let key = key_of(held.lease.key_id());
-        let (name, owner, model) = (id(key).to_string(), owner(key), held.lease.model().unwrap_or_default().to_owned());
+        let (name, owner, model) = (id(key).to_string(), owner(key), held.lane.clone());
         let pause = Duration::from_secs(seconds);
         let limited = |scope| Verdict::new(K::RateLimited).scope(scope).until(Until::For(pause));
         let verdict = match verdict {

@@ -354,9 +354,10 @@ async fn a_database_with_a_torn_page_is_set_aside() {
 
 /// Waits until the thread has closed the file, with what stood in `-wal`.
 async fn close(store: Sqlite) {
-    let wal = super::file::beside(store.path(), "-wal");
+    let path = store.path().to_owned();
+    let wal = super::file::beside(&path, "-wal");
     drop(store);
-    while wal.exists() {
+    while wal.exists() || super::presence::is_open_here(&path) {
         tokio::task::yield_now().await;
     }
 }
