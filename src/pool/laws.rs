@@ -7,6 +7,7 @@ mod kept;
 mod model;
 mod ops;
 mod queue;
+mod quotas;
 mod schedule;
 mod waiting;
 

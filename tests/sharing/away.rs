@@ -188,6 +188,43 @@ fn who_begins_without_the_store_serves_his_part_and_joins_it_when_it_comes() {
 }
 
 #[test]
+fn what_was_started_without_the_store_counts_a_minute_from_its_own_start() {
+    both(async |noting| {
+        let host = Host::new(noting);
+        let line = host.line("one", 1);
+        line.set(Way::Cut);
+        let local = OnMissing::Local { expected_processes: 2 };
+        let make = || builder(1).limits(FLASH, Limits::new().per_minute(10));
+        let one = host.open(&line, make(), |sharing| sharing.on_missing(local)).await.expect("it does without");
+        let mut started = Vec::new();
+        let mut some = async |most: usize| {
+            if let Ok(lease) = one.acquire(Demand::new(FLASH).wait(Duration::ZERO)).await
+                && started.len() < most
+            {
+                started.push(host.clock.tick());
+                lease.settle(&Verdict::SUCCESS);
+            }
+            started.clone()
+        };
+        for second in 1..=5 {
+            assert_eq!(some(5).await.len(), second);
+            pass(1.0).await;
+        }
+        line.mend(Way::Cut);
+        one.sharing_turns(SharingState::Local).await;
+        let mut all = Vec::new();
+        for _ in 0..800 {
+            pass(0.1).await;
+            all = some(usize::MAX).await;
+        }
+        assert!(all.len() >= 15, "{}", all.len());
+        for eleven in all.windows(11) {
+            assert!(eleven[10].since(eleven[0]) >= Duration::from_secs(60), "{eleven:?}");
+        }
+    });
+}
+
+#[test]
 fn who_waits_is_served_when_the_store_is_back() {
     both(async |noting| {
         let host = Host::new(noting);

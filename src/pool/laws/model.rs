@@ -65,6 +65,15 @@ impl Starts {
         before
     }
 
+    /// Two owners turned out to be one.
+    pub(super) fn merge(&mut self, owner: &str, into: &str, model: &str) -> usize {
+        let joining = self.0.remove(&(owner.into(), model.into())).unwrap_or_default();
+        let starts = self.0.entry((into.into(), model.into())).or_default();
+        let before = starts.len();
+        starts.extend(joining);
+        before
+    }
+
     /// Starts and tokens in the span that ends here.
     pub(super) fn last(&self, owner: &str, model: &str, now: Tick, span: Duration) -> (u64, u64) {
         let starts = self.0.get(&(owner.into(), model.into())).map_or(&[][..], Vec::as_slice);

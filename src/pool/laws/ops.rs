@@ -28,6 +28,10 @@ pub(super) enum Op {
     Follow {
         lease: usize,
     },
+    /// The answer says whose quota it is: the same of each key that nobody gave an owner.
+    Group {
+        lease: usize,
+    },
     Drop {
         lease: usize,
     },
@@ -87,6 +91,7 @@ pub(super) fn ops(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Op
         6 => (0..16usize, 0..12usize, 1u64..90).prop_map(|(lease, verdict, seconds)| Op::Settle { lease, verdict, seconds }),
         2 => (0..16usize).prop_map(|lease| Op::Usage { lease }),
         1 => (0..16usize).prop_map(|lease| Op::Follow { lease }),
+        1 => (0..16usize).prop_map(|lease| Op::Group { lease }),
         6 => (0..16usize).prop_map(|lease| Op::Drop { lease }),
         5 => (1u64..30_000).prop_map(|millis| Op::Advance { millis }),
         1 => (1u64..40_000_000).prop_map(|millis| Op::Advance { millis }),

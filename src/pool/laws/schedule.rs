@@ -8,21 +8,21 @@ use std::{
 use proptest::{prelude::*, test_runner::TestCaseError};
 
 use super::{
-    described::{KEYS, MODELS, PER_MINUTE, TOKENS, described, id, interval, key, key_of, owner},
+    described::{KEYS, MODELS, PER_MINUTE, TOKENS, described, id, interval, key, key_of},
     model::{NOON, Starts, clock},
     ops::Op,
 };
 use crate::{
-    Affinity, Demand, Elsewhere, KeyPool, KeyPoolBuilder, Lease, ManualClock, QuotaNews, Scope, Tick, Until, Usage,
-    Verdict, VerdictKind,
+    Affinity, Demand, Elsewhere, KeyPool, KeyPoolBuilder, Lease, ManualClock, Scope, Tick, Until, Usage, Verdict,
+    VerdictKind,
 };
 
 pub(super) struct Held {
     pub(super) lease: Lease,
     started: Tick,
-    number: usize,
+    pub(super) number: usize,
     /// The model in whose quota it counts.
-    lane: String,
+    pub(super) lane: String,
     /// Lifts by hand of its owner's keys before it started.
     lifts: u32,
 }
@@ -38,15 +38,17 @@ pub(super) struct Run {
     last: Vec<Option<Tick>>,
     time: ManualClock,
     pub(super) held: Vec<Held>,
-    starts: Starts,
+    pub(super) starts: Starts,
     /// Rests that the model knows: (scope, name, model), until when, since which start.
-    rests: HashMap<(Scope, String, String), (Tick, Tick)>,
+    pub(super) rests: HashMap<(Scope, String, String), (Tick, Tick)>,
     disabled: Vec<bool>,
     /// Lifts by hand of each owner's keys.
-    lifts: HashMap<String, u32>,
+    pub(super) lifts: HashMap<String, u32>,
     secrets: u32,
     /// The second model counts in the quota of the first.
-    follows: bool,
+    pub(super) follows: bool,
+    /// Keys of whom an answer said whose quota they use.
+    pub(super) grouped: BTreeSet<usize>,
     /// The last demand was for one key only.
     pub(super) must: bool,
     /// Whoever judges now ends the lease as well.
@@ -80,6 +82,7 @@ impl Run {
             lifts: HashMap::new(),
             secrets: 0,
             follows: false,
+            grouped: BTreeSet::new(),
             must: false,
             settles: false,
             trace: Vec::new(),
@@ -130,11 +133,12 @@ impl Run {
                 // Only downward: what is used beyond the estimate is known too late to be held against the limit.
                 if let Some(held) = self.held.get(lease) {
                     held.lease.usage(Usage { input_tokens: Some(0), ..Usage::default() });
-                    let owner = owner(key_of(held.lease.key_id()));
+                    let owner = self.owner(key_of(held.lease.key_id()));
                     self.starts.cost_nothing(&owner, &held.lane, held.number);
                 }
             }
             Op::Follow { lease } => self.follow(lease),
+            Op::Group { lease } => self.group(lease),
             Op::Drop { lease } => {
                 if lease < self.held.len() {
                     self.held.swap_remove(lease);
@@ -168,7 +172,7 @@ impl Run {
             Op::Enable { key } => {
                 self.pool.enable(&id(key)).expect("a key of this test");
                 self.disabled[key] = false;
-                let (name, owner) = (id(key).to_string(), owner(key));
+                let (name, owner) = (id(key).to_string(), self.owner(key));
                 *self.lifts.entry(owner.clone()).or_default() += 1;
                 self.rests.retain(|(_, held, _), _| *held != name && *held != owner);
             }
@@ -211,33 +215,6 @@ impl Run {
         self.law_2()
     }
 
-    /// In whose quota a model counts.
-    fn lane<'a>(&self, model: &'a str) -> &'a str {
-        if self.follows { MODELS[0] } else { model }
-    }
-
-    fn follow(&mut self, lease: usize) {
-        let Some(held) = self.held.get(lease).filter(|held| held.lease.model() == Some(MODELS[1])) else { return };
-        let news = QuotaNews { quota_model: Some(MODELS[0].to_owned()), ..QuotaNews::default() };
-        held.lease.judge(&Verdict::SUCCESS.news(news));
-        if std::mem::replace(&mut self.follows, true) {
-            return;
-        }
-        let owners: BTreeSet<String> = (0..KEYS).map(owner).collect();
-        for name in owners {
-            let before = self.starts.join(&name, MODELS[1], MODELS[0]);
-            let moved = |held: &&mut Held| held.lane == MODELS[1] && owner(key_of(held.lease.key_id())) == name;
-            for held in self.held.iter_mut().filter(moved) {
-                (held.number, held.lane) = (held.number + before, MODELS[0].to_owned());
-            }
-        }
-        let moved: Vec<_> = self.rests.extract_if(|(_, _, lane), _| lane == MODELS[1]).collect();
-        for ((scope, name, _), (until, started)) in moved {
-            let rest = self.rests.entry((scope, name, MODELS[0].to_owned())).or_insert((until, started));
-            rest.0 = rest.0.max(until);
-        }
-    }
-
     fn acquire(&mut self, demand: &Demand, model: &str, tokens: u64) -> Result<(), TestCaseError> {
         match self.pool.try_acquire(demand.clone()) {
             Ok(lease) => self.granted(lease, model, tokens)?,
@@ -255,7 +232,7 @@ impl Run {
         let (now, asked) = (self.now(), model);
         let model = self.lane(model);
         let key = key_of(lease.key_id());
-        let (name, owner) = (lease.key_id().to_string(), owner(key));
+        let (name, owner) = (lease.key_id().to_string(), self.owner(key));
         self.trace.push(name.clone());
         // Law 1: no scope that covers it rests.
         prop_assert!(!self.disabled[key] && self.present[key], "law 1: {} is disabled, or gone", name);
@@ -286,7 +263,7 @@ impl Run {
         use VerdictKind as K;
         let Some(held) = self.held.get(at) else { return Ok(()) };
         let key = key_of(held.lease.key_id());
-        let (name, owner, model) = (id(key).to_string(), owner(key), held.lane.clone());
+        let (name, owner, model) = (id(key).to_string(), self.owner(key), held.lane.clone());
         let pause = Duration::from_secs(seconds);
         let limited = |scope| Verdict::new(K::RateLimited).scope(scope).until(Until::For(pause));
         let verdict = match verdict {

@@ -14,7 +14,7 @@ use crate::{
 
 use super::held::amounts;
 
-/// Starts of one unit that lie no further apart are told as one.
+/// Starts of one unit within this time are told as one.
 const TOGETHER: Duration = Duration::from_secs(5);
 /// So many such are kept of a unit; older ones join the next, which counts longer.
 const KEPT: usize = 16;
@@ -26,20 +26,32 @@ pub(super) struct Divided {
     pub(super) among: u32,
     /// The store has not answered since the start.
     pub(super) local: bool,
-    /// What was started meanwhile, and when the last of it.
-    started: HashMap<Unit, Vec<(Tick, Spent)>>,
+    /// What was started meanwhile.
+    started: HashMap<Unit, Vec<Started>>,
+}
+
+/// Starts that are told as one.
+#[derive(Debug)]
+struct Started {
+    first: Tick,
+    /// All count from then.
+    last: Tick,
+    spent: Spent,
 }
 
 impl Divided {
     pub(super) fn started(&mut self, unit: Unit, spent: &Spent, now: Tick) {
         let all = self.started.entry(unit).or_default();
         match all.last_mut() {
-            Some(last) if now.since(last.0) <= TOGETHER => last.1.add(spent),
-            _ => all.push((now, *spent)),
+            Some(group) if now.since(group.first) <= TOGETHER => {
+                group.last = now;
+                group.spent.add(spent);
+            }
+            _ => all.push(Started { first: now, last: now, spent: *spent }),
         }
         if all.len() > KEPT {
-            let first = all.remove(0).1;
-            all[0].1.add(&first);
+            let oldest = all.remove(0).spent;
+            all[0].spent.add(&oldest);
         }
     }
 
@@ -88,7 +100,7 @@ impl State {
                 continue;
             }
             let name = self.unit_name(unit.0, unit.1);
-            for (at, spent) in started {
+            for Started { last: at, spent, .. } in started {
                 for (of, more) in amounts(spent) {
                     if held {
                         self.count_more(*unit, Limit { unit: of, span: Span::MINUTE, amount: 0 }, more, *at, now);
