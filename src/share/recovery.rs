@@ -1,15 +1,19 @@
 //! A store that went back in time: flushed, restored, replaced by a stale copy.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
     counts::{first_date, last_date},
-    state::{BoardState, Recovery, UnitRecord},
+    names::HolderId,
+    state::{BoardState, HolderRecord, Recovery, UnitRecord},
     wire::Renewal,
 };
 use crate::limit::{Limits, Span, Unit};
 
-/// Of a server that was started again those are awaited who renewed within so long before.
+/// Of a server that was started again those are awaited whose leases had not ended when the last of them renewed: what he was
+/// told is there, and so is what went before. Where all of them said that they end, those who renewed within so long before.
 const THERE: i64 = 300_000;
 
 /// A recovery that begins with the next renewal ends no earlier.
@@ -39,8 +43,7 @@ pub(super) fn watch(state: &mut BoardState, renewal: &Renewal, identity: &str, b
     if first || replaced || doubted || (known && (forgot || stranger)) {
         let wait = !(first && state.fresh && !known);
         let whole = replaced && !first && state.recovery.is_none() && !(known && (forgot || stranger));
-        let there = state.holders.iter().filter(|(_, record)| before - record.seen < THERE && !record.ended);
-        state.awaited = whole.then(|| there.map(|(holder, _)| holder.clone()).collect());
+        state.awaited = whole.then(|| state.there(before));
         state.vouched(renewal, lost);
         let earlier = std::mem::replace(&mut state.generation, renewal.nonce.max(1));
         for generation in [earlier, renewal.generation] {
@@ -80,6 +83,18 @@ impl BoardState {
         let empty = self.recovery.is_some_and(|recovery| recovery.empty);
         self.fresh = false;
         self.recovery = Some(Recovery { until: TO_COME, since, empty, known: true });
+    }
+
+    /// Who can say that a server knows what it knew.
+    fn there(&self, before: i64) -> BTreeSet<HolderId> {
+        let within = |longest: fn(&HolderRecord) -> i64| {
+            let there = |record: &HolderRecord| before - record.seen <= longest(record) && !record.ended;
+            let holders = self.holders.iter().filter(|found| there(found.1));
+            holders.map(|(holder, _)| holder.clone()).collect::<BTreeSet<_>>()
+        };
+        // Of an earlier version's it is not known.
+        let lived = within(|record| if record.lease > 0 { record.lease } else { THERE });
+        if lived.is_empty() { within(|_| THERE) } else { lived }
     }
 
     /// What this process was told last is here, or it is lost.

@@ -17,6 +17,10 @@ const AMOUNT: usize = 5;
 
 /// A pool of one key on a machine that remembers in this folder.
 async fn open(server: &RedisServer, limits: Limits, folder: Option<&Path>) -> (KeyPool, Redis) {
+    open_with(1, server, limits, folder).await
+}
+
+async fn open_with(keys: usize, server: &RedisServer, limits: Limits, folder: Option<&Path>) -> (KeyPool, Redis) {
     let redis = Redis::new(&Link::open(Options::new(&server.url()).unwrap()).await.unwrap());
     let mut settings = Settings::for_lease(LEASE);
     settings.draws = false;
@@ -26,7 +30,7 @@ async fn open(server: &RedisServer, limits: Limits, folder: Option<&Path>) -> (K
         None => shared,
     };
     let sharing = Sharing::new(shared.holder().clone()).settings(settings);
-    let pool = builder(1).limits(FLASH, limits).wait(LEASE * 4);
+    let pool = builder(keys).limits(FLASH, limits).wait(LEASE * 4);
     (pool.open_shared(shared.clone(), shared, sharing).await.unwrap(), redis)
 }
 
@@ -128,6 +132,33 @@ async fn a_day_counts_on_where_the_server_is_started_again_after_an_orderly_end(
     }
     first.expect("the day is not out");
     assert_eq!(served(&pool).await, AMOUNT - 3);
+    pool.shutdown().await;
+}
+
+/// One was killed long before, and cannot say that nothing is lost; who lives can, of all that went before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_died_long_before_a_server_is_started_again_is_not_awaited() {
+    let Some(mut server) = RedisServer::lasting() else { return };
+    let limits = || Limits::new().per_day(AMOUNT as u64);
+    let (pool, _) = open_with(2, &server, limits(), None).await;
+    serve(&pool).await.unwrap();
+    let dies = tokio::task::block_in_place(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let opened = runtime.block_on(open_with(2, &server, limits(), None));
+        (runtime, opened)
+    });
+    // It is gone from one moment to the next, and says nothing any more.
+    dies.0.shutdown_background();
+    tokio::time::sleep(LEASE * 3 / 2).await;
+    serve(&pool).await.unwrap();
+    // One of the two keys nobody holds.
+    server.start_again();
+    let mut lasted = LEASE * 6;
+    while serve(&pool).await.is_err() {
+        lasted = lasted.checked_sub(LEASE / 4).expect("the day is not out");
+        tokio::time::sleep(LEASE / 4).await;
+    }
+    assert_eq!(served(&pool).await, 2 * AMOUNT - 3);
     pool.shutdown().await;
 }
 

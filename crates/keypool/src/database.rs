@@ -1,6 +1,7 @@
 //! The one database of all commands: counts, rests, disabled keys, and what was used. A file, or a Redis server.
 
 mod aside;
+mod in_both;
 mod joined;
 mod kept;
 mod keys;
@@ -18,6 +19,7 @@ mod whose;
 pub mod zones;
 
 pub use aside::{keys_may_be_in, set_aside};
+pub use in_both::{InBoth, in_both};
 pub use joined::{Joined, Unjoined};
 pub use kept::Database;
 pub use keys::{Keys, Looks, Stored, Told};

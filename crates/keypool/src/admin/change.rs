@@ -210,9 +210,10 @@ impl Admin {
             return Ok(done(id.to_string(), PASSING));
         };
         let kept = edits::keep(&spec, false, database, Some(typed)).await?;
-        let (typed, hash, configured) = (typed.to_owned(), spec.hash(), theirs.configured.keys.clone());
+        let elsewhere = theirs.elsewhere(database).await?;
+        let (typed, hash) = (typed.to_owned(), spec.hash());
         let edited = edits::edit(database, move |book| {
-            let id = edits::kept_here_alone(book, &configured, &typed)?;
+            let id = edits::kept_here_alone(book, &elsewhere, &typed)?;
             let secret = kept.for_book(book, Some(&id))?;
             book.replace(&id, &hash, secret)?;
             Ok(id)
@@ -226,9 +227,9 @@ impl Admin {
             theirs.pool.remove(&id).map_err(|error| refused(&error))?;
             return Ok(done(id.to_string(), PASSING));
         };
-        let (typed, configured) = (typed.to_owned(), theirs.configured.keys.clone());
+        let (typed, elsewhere) = (typed.to_owned(), theirs.elsewhere(database).await?);
         let edited = edits::edit(database, move |book| {
-            let id = edits::kept_here_alone(book, &configured, &typed)?;
+            let id = edits::removable(book, &elsewhere, &typed)?;
             book.remove(&id)?;
             Ok(id)
         });

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     config::ProviderName,
-    database::{Database, Looks},
+    database::{self, Database, Looks},
+    edits::Elsewhere,
     standing::{Configured, Stand, Standings},
 };
 
@@ -76,6 +77,12 @@ impl Theirs {
     pub(super) async fn running(&self, typed: &str) -> Result<KeyId, Fault> {
         let views = views(self.pool.clone()).await?;
         views.into_iter().map(|view| view.id).find(|id| id.to_string() == typed).ok_or_else(unknown)
+    }
+
+    /// Where keys of the database stand beside it, here and with other gateways.
+    pub(super) async fn elsewhere(&self, database: &Database) -> Result<Elsewhere, Fault> {
+        let in_both = database::in_both(database).await.map_err(|error| Fault::store(&error))?;
+        Ok(Elsewhere { configured: self.configured.keys.clone(), in_both })
     }
 
     pub(super) async fn standings(&self) -> Result<Standings, Fault> {

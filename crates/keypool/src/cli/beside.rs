@@ -13,7 +13,7 @@ use crate::{
     client::{Client, Roots, WaysOut},
     config::{self, Loaded, ProviderName},
     database::{
-        Database, Joined, Keys, Looks, Records, Site, Told,
+        Database, InBoth, Joined, Keys, Looks, Records, Site, Told,
         processes::{self, Process},
     },
     gateway::{AllBelongings, Belongings, dialect::Dialect, route::Beside},
@@ -81,6 +81,10 @@ impl GoesBy {
     /// With the keys of both.
     fn whole(&self) -> config::Beside {
         self.configured.with(&self.more)
+    }
+
+    fn say_in_both(&self, both: &InBoth) {
+        both.are(self.configured.sources(), &self.more);
     }
 
     /// From now on it goes by something else.
@@ -221,13 +225,17 @@ impl Pools {
         let base = beside.provider.base();
         let goes_by = Arc::new(Mutex::new(goes_by));
         let looks = keys.looks();
-        let process = self.process.clone().with(keys.shut());
+        let both = keys.in_both();
+        goes_by.lock().unwrap_or_else(PoisonError::into_inner).say_in_both(&both);
+        let process = self.process.clone().with(keys.shut(), both.clone());
         let following = {
             let (goes_by, pool) = (Arc::clone(&goes_by), pool.clone());
             tokio::spawn(async move {
                 loop {
                     let told = keys.changed().await;
-                    goes_by.lock().unwrap_or_else(PoisonError::into_inner).hear(&pool, told);
+                    let mut goes_by = goes_by.lock().unwrap_or_else(PoisonError::into_inner);
+                    goes_by.hear(&pool, told);
+                    goes_by.say_in_both(&both);
                 }
             })
         };

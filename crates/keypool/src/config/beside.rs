@@ -125,7 +125,7 @@ impl Beside {
     }
 
     /// What they were made of, but for those of a database.
-    pub(super) fn sources(&self) -> &[Source] {
+    pub fn sources(&self) -> &[Source] {
         &self.sources
     }
 

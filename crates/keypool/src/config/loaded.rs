@@ -118,6 +118,11 @@ impl Loaded {
         Arc::unwrap_or_clone(unite(&self.sources, &[], &self.token, &self.exits)).keys
     }
 
+    /// Files and variables that hold keys.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
     /// How many lines of key files hold no key that can be used.
     pub fn rejected(&self) -> usize {
         self.all_sources().map(|source| source.rejected).sum()

@@ -15,7 +15,7 @@ use tower_keypool::{
     store::{BookKey, KeptSecret, KeyBook, KeyRecord, KeyStanding, Sqlite, StoreError},
 };
 
-use super::{Database, Records, SecretKey, Shut, Site, tenants};
+use super::{Database, InBoth, Records, SecretKey, Shut, Site, tenants};
 
 /// How often it is asked for news: what a command changes acts within 2 s everywhere.
 const ROUND: Duration = Duration::from_millis(500);
@@ -45,6 +45,7 @@ pub struct Keys {
     told: Vec<Acted>,
     looks: Looks,
     shut: Shut,
+    in_both: InBoth,
 }
 
 /// Dropped once what was asked for is done.
@@ -162,6 +163,7 @@ impl Keys {
             told: Vec::new(),
             looks: Looks(looks),
             shut: Shut::default(),
+            in_both: InBoth::default(),
         }
     }
 
@@ -173,6 +175,11 @@ impl Keys {
     /// Those whose secret cannot be had here, as of the last look.
     pub fn shut(&self) -> Shut {
         self.shut.clone()
+    }
+
+    /// Those that the process has from elsewhere as well, as far as it said so.
+    pub fn in_both(&self) -> InBoth {
+        self.in_both.clone()
     }
 
     /// The keys as they are, where there is a database.

@@ -1,6 +1,6 @@
 //! The processes that work on a store: each says every few seconds that it is there.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, path::Path, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tower_keypool::{
@@ -8,7 +8,7 @@ use tower_keypool::{
     store::{Ledger, LedgerEntry, Placing, StoreError},
 };
 
-use super::{Records, Shut};
+use super::{InBoth, Records, Shut};
 use crate::standing::now_ms;
 
 /// The kind of their records.
@@ -51,11 +51,17 @@ pub struct Process {
     /// Hashes of the database's keys that it left out, since it cannot have their secrets.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// Hashes of secrets of the database, or of earlier ones there, that it has from files or variables as well.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub in_both: Vec<String>,
     /// When it said so.
     pub seen: i64,
     /// What [`left_out`](Self::left_out) is told from.
     #[serde(skip)]
     shut: Shut,
+    /// What [`in_both`](Self::in_both) is told from.
+    #[serde(skip)]
+    both: InBoth,
 }
 
 impl Process {
@@ -75,10 +81,10 @@ impl Process {
         Self { id, name, host, pid, version, listen, started: now_ms(), ..Self::default() }
     }
 
-    /// The same where it works on a database of which it cannot open these.
+    /// The same where it works on a database of which it cannot open some, and has others from elsewhere as well.
     #[must_use]
-    pub fn with(self, shut: Shut) -> Self {
-        Self { shut, ..self }
+    pub fn with(self, shut: Shut, both: InBoth) -> Self {
+        Self { shut, both, ..self }
     }
 
     /// As it is now. Looks at each key of the pool, on a thread of its own.
@@ -94,6 +100,7 @@ impl Process {
             units: sharing.map(|sharing| sharing.units),
             sharing: sharing.map(|sharing| sharing.state.word().to_owned()),
             left_out,
+            in_both: self.both.told(),
             seen: now_ms(),
             ..self.clone()
         }
@@ -136,6 +143,12 @@ pub async fn leave(records: &Records, process: &Process) {
     let _ = tokio::time::timeout(Duration::from_secs(1), forgotten).await;
 }
 
+/// Whether it ran on this machine, and runs no more: killed, it says nothing.
+fn is_dead(process: &Process) -> bool {
+    let is_there = |pid: &str| Path::new("/proc").join(pid).exists();
+    process.host == host() && is_there("self") && !is_there(&process.pid.to_string())
+}
+
 /// All that are there, in the order in which they began.
 ///
 /// # Errors
@@ -143,6 +156,7 @@ pub async fn leave(records: &Records, process: &Process) {
 pub async fn all(records: &Records) -> Result<Vec<Process>, StoreError> {
     let entries = records.kept_of(PROCESS, "", "", now_ms()).await?;
     let mut all: Vec<Process> = entries.iter().filter_map(|entry| serde_json::from_str(&entry.value).ok()).collect();
+    all.retain(|process| !is_dead(process));
     all.sort_by(|one, other| (one.started, &one.id).cmp(&(other.started, &other.id)));
     Ok(all)
 }

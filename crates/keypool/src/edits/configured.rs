@@ -1,5 +1,7 @@
 //! Keys of the database that stand in a file or a variable as well.
 
+use std::collections::HashSet;
+
 use tower_keypool::{config::KeySpec, store::KeyBook};
 
 use super::{EditError, named};
@@ -14,8 +16,15 @@ pub(super) fn places(spec: &KeySpec) -> String {
 ///
 /// # Errors
 /// Those of [`named`], and when it stands elsewhere too, with its places.
-pub fn kept_here_alone(book: &KeyBook, configured: &[KeySpec], typed: &str) -> Result<String, EditError> {
+pub fn kept_here_alone(book: &KeyBook, elsewhere: &Elsewhere, typed: &str) -> Result<String, EditError> {
+    let configured = &elsewhere.configured;
     let id = named(book, typed)?;
+    if elsewhere.in_both.contains(&book.find(&id)?.record.hash) {
+        return Err(EditError::Configured(format!(
+            "the secret of {id} stands in a file or a variable of a gateway that runs as well, and is used from there: change it \
+             there, or switch the key off here"
+        )));
+    }
     let is_it = |spec: &&KeySpec| book.by_hash(&spec.hash()).is_some_and(|key| key.is_kept() && key.record.id == id);
     match configured.iter().find(is_it) {
         None => Ok(id),
@@ -27,6 +36,37 @@ pub fn kept_here_alone(book: &KeyBook, configured: &[KeySpec], typed: &str) -> R
             )))
         }
     }
+}
+
+/// The same where all that is known of the key is to go: a secret that was taken out of use would be used again by whoever has it
+/// still.
+///
+/// # Errors
+/// Those of [`kept_here_alone`], and when an earlier secret of the key stands elsewhere.
+pub fn removable(book: &KeyBook, elsewhere: &Elsewhere, typed: &str) -> Result<String, EditError> {
+    let id = kept_here_alone(book, elsewhere, typed)?;
+    let replaced = book.find(&id)?.settings.as_ref().map_or(&[][..], |said| &said.replaces);
+    let spec = elsewhere.configured.iter().find(|spec| replaced.contains(&spec.hash()));
+    let place = match spec {
+        Some(spec) => places(spec),
+        None if replaced.iter().any(|hash| elsewhere.in_both.contains(hash)) => {
+            "a file or a variable of a gateway that runs".to_owned()
+        }
+        None => return Ok(id),
+    };
+    Err(EditError::Configured(format!(
+        "an earlier secret of {id}, which was replaced, stands in {place} still, and would be used from there: take it out there \
+         first, or switch the key off here"
+    )))
+}
+
+/// Where keys stand beside a database.
+#[derive(Clone, Debug, Default)]
+pub struct Elsewhere {
+    /// In files and variables that are known here.
+    pub configured: Vec<KeySpec>,
+    /// In those of gateways at work, by the hashes of their secrets: [`in_both`](crate::database::in_both).
+    pub in_both: HashSet<String>,
 }
 
 /// A key that is configured has one name: the one that it has there.

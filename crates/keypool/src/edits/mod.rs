@@ -18,7 +18,7 @@ use tower_keypool::{
     store::{Added, BookError, ImportRecord, Keeping, KeptSecret, KeyBook, KeyRecord, KeySettings, StoreError},
 };
 
-pub use configured::{kept_here_alone, one_name};
+pub use configured::{Elsewhere, kept_here_alone, one_name, removable};
 use keeping::Ring;
 pub use keeping::{Kept, keep};
 pub use near::naming_near;

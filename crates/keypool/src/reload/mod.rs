@@ -198,6 +198,7 @@ impl Reload {
         self.new_notes(&new).iter().for_each(|note| tracing::warn!("{note}"));
         let news = News::between(self.runs, &self.loaded, &new, keys);
         self.inputs.stay_with(&new);
+        self.keys.in_both().are(new.sources(), &self.inputs.more);
         self.loaded = new;
         Ok(news)
     }

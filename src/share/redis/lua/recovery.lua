@@ -11,6 +11,18 @@ local function vouched(renewal, lost)
   end
 end
 
+-- Who can say that a server knows what it knew.
+local function there(before)
+  local lived, lately = {}, {}
+  for id, holder in pairs(state.holders) do
+    local silent = before - holder.seen
+    local lease = (holder.lease or 0) > 0 and holder.lease or THERE
+    if not holder.ended and silent <= lease then table.insert(lived, id) end
+    if not holder.ended and silent <= THERE then table.insert(lately, id) end
+  end
+  return #lived > 0 and lived or lately
+end
+
 -- Notices that the store is not the one that this process spoke to last, or that it forgot something.
 local function watch(renewal, identity, before, now)
   local first = state.generation == '0'
@@ -28,12 +40,7 @@ local function watch(renewal, identity, before, now)
   local recovery = state.recovery
   if first or replaced or (known and (forgot or stranger)) then
     local whole = replaced and not first and not recovery and not (known and (forgot or stranger))
-    state.awaited = whole and {} or nil
-    if whole then
-      for id, holder in pairs(state.holders) do
-        if before - holder.seen < THERE and not holder.ended then table.insert(state.awaited, id) end
-      end
-    end
+    state.awaited = whole and there(before) or nil
     vouched(renewal, lost)
     local earlier = state.generation
     state.generation = renewal.nonce == '0' and '1' or renewal.nonce

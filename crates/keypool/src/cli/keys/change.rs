@@ -14,7 +14,7 @@ use crate::{
         runtime, say, say_json, secret,
     },
     database::{self, DatabaseError, Whose},
-    edits::{self, EditError, Words},
+    edits::{self, EditError, Elsewhere, Words},
     standing::Configured,
     telemetry::plain,
 };
@@ -134,13 +134,14 @@ impl Remove {
         let place = &self.which.place.database;
         let Configured { keys: configured, exits, .. } = Configured::of(place);
         // Where the configuration cannot be read, or a gateway has keys of its own, somebody may have it.
-        let all_known = exits.is_some()
-            && !runtime()?.block_on(async {
-                let database = place.existing().await?;
-                Ok::<_, DatabaseError>(database::is_served(&database).await?)
-            })?;
+        let (is_served, in_both) = runtime()?.block_on(async {
+            let database = place.existing().await?;
+            Ok::<_, DatabaseError>((database::is_served(&database).await?, database::in_both(&database).await?))
+        })?;
+        let all_known = exits.is_some() && !is_served;
+        let elsewhere = Elsewhere { configured: configured.clone(), in_both };
         self.which.each(REMOVED, move |book, id| {
-            edits::kept_here_alone(book, &configured, id)?;
+            edits::removable(book, &elsewhere, id)?;
             let key = book.find(id)?;
             let hash = key.record.hash.clone();
             let is_nowhere = !key.is_kept() && configured.iter().all(|spec| spec.hash() != hash);
@@ -211,7 +212,9 @@ impl Replace {
         // Nobody is asked for the secret of a key that is not there.
         let database = runtime.block_on(self.place.database.existing())?;
         let book = runtime.block_on(database.key_book()).map_err(Failure::run)?;
-        edits::kept_here_alone(&book, &configured, &self.id)
+        let in_both = runtime.block_on(database::in_both(&database)).map_err(Failure::run)?;
+        let elsewhere = Elsewhere { configured: configured.clone(), in_both };
+        edits::kept_here_alone(&book, &elsewhere, &self.id)
             .map_err(|error| edits::naming_near(error, &book, &configured, &self.id))?;
         let spec = secret::ask(self.secret.as_deref())?;
         edits::no_token(&spec, &runtime.block_on(self.place.database.tokens(&database))?)?;
@@ -220,7 +223,7 @@ impl Replace {
         let made = kept.made.clone();
         let (typed, hash) = (self.id, spec.hash());
         let id = self.place.edit(&[], move |book| {
-            let id = edits::kept_here_alone(book, &configured, &typed)?;
+            let id = edits::kept_here_alone(book, &elsewhere, &typed)?;
             let secret = kept.for_book(book, Some(&id))?;
             book.replace(&id, &hash, secret)?;
             Ok(id)

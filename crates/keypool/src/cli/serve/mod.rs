@@ -144,7 +144,8 @@ impl Serve {
             };
             let process = Process::this(address.to_string());
             let mut beside = Pools::new(site.clone(), Arc::clone(&traffic), clock.clone(), process.clone());
-            let process = process.with(keys.shut());
+            keys.in_both().are(loaded.sources(), &inputs.more);
+            let process = process.with(keys.shut(), keys.in_both());
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
             let others = beside.stand(&loaded).await;
             if let Some(error) = beside.lacking() {
