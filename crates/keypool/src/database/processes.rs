@@ -145,8 +145,13 @@ pub async fn leave(records: &Records, process: &Process) {
 
 /// Whether it ran on this machine, and runs no more: killed, it says nothing.
 fn is_dead(process: &Process) -> bool {
-    let is_there = |pid: &str| Path::new("/proc").join(pid).exists();
-    process.host == host() && is_there("self") && !is_there(&process.pid.to_string())
+    let state = |pid: &str| {
+        let told = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")).ok()?;
+        told.rsplit_once(')')?.1.trim_start().chars().next()
+    };
+    // One that nobody has waited for yet is there by its number alone.
+    let lives = |pid: &str| !matches!(state(pid), None | Some('Z' | 'X'));
+    process.host == host() && lives("self") && !lives(&process.pid.to_string())
 }
 
 /// All that are there, in the order in which they began.

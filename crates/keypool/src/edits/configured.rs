@@ -19,14 +19,12 @@ pub(super) fn places(spec: &KeySpec) -> String {
 pub fn kept_here_alone(book: &KeyBook, elsewhere: &Elsewhere, typed: &str) -> Result<String, EditError> {
     let configured = &elsewhere.configured;
     let id = named(book, typed)?;
-    if elsewhere.in_both.contains(&book.find(&id)?.record.hash) {
-        return Err(EditError::Configured(format!(
-            "the secret of {id} stands in a file or a variable of a gateway that runs as well, and is used from there: change it \
-             there, or switch the key off here"
-        )));
-    }
     let is_it = |spec: &&KeySpec| book.by_hash(&spec.hash()).is_some_and(|key| key.is_kept() && key.record.id == id);
     match configured.iter().find(is_it) {
+        None if elsewhere.in_both.contains(&book.find(&id)?.record.hash) => Err(EditError::Configured(format!(
+            "the secret of {id} stands in a file or a variable of a gateway that runs as well, and is used from there: change it \
+             there, or switch the key off here"
+        ))),
         None => Ok(id),
         Some(spec) => {
             let places = places(spec);

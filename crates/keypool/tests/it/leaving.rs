@@ -88,3 +88,42 @@ fn one_that_was_removed_stays_so_whatever_is_said_of_it() {
     home.run(&["keys", "disable", "b"]).good();
     assert_eq!(home.key("b")["state"], "disabled");
 }
+
+/// A gateway has a file that commands do not see: a key that stands there as well is not taken out of the database alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_a_gateway_has_from_elsewhere_as_well_is_neither_removed_nor_replaced() {
+    let (home, sim) = (Home::new(), simulator(3).await);
+    let file = home.write("elsewhere.txt", &both());
+    home.run(&["import", &file]).good();
+    let running = home.serve(&sim, &["--keys", &file]);
+    home.run(&["keys", "disable", "bad"]).good();
+    within_2s(&running, &["ok"]).await;
+    let why = "the secret of bad stands in a file or a variable of a gateway that runs as well";
+    home.run(&["keys", "remove", "bad"]).bad(2, why);
+    home.pipe(&["keys", "replace", "bad", "-"], &secret(2)).bad(2, why);
+    assert_eq!(home.key("bad")["state"], "disabled");
+    end(running).await;
+    // Nobody is known to have it, and it may be replaced; what it was before is out of use as long as that is known.
+    home.pipe(&["keys", "replace", "ok", "-"], &secret(2)).good();
+    let running = home.serve(&sim, &["--keys", &file]);
+    within_2s(&running, &["ok"]).await;
+    home.run(&["keys", "remove", "ok"])
+        .bad(2, "an earlier secret of ok, which was replaced, stands in a file or a variable");
+    end(running).await;
+    home.write("key.txt", &ok());
+    home.run(&["keys", "remove", "ok"]).bad(2, "which was replaced, stands in key.txt:1 still");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_was_killed_is_not_taken_for_one_that_has_a_key() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    home.write("key.txt", &both());
+    let running = home.serve(&sim, &[]);
+    within_2s(&running, &["bad", "ok"]).await;
+    running.kill();
+    home.write("key.txt", &ok());
+    let running = home.serve(&sim, &[]);
+    assert_eq!(home.key("bad")["state"], "removed");
+    assert!(home.run(&["health"]).good().contains("1 of 1 key usable"));
+    end(running).await;
+}
