@@ -73,6 +73,25 @@ fn processes_that_differ_over_an_owner_use_one_quota_and_say_so() {
 }
 
 #[test]
+fn stricter_limits_of_another_are_told_once() {
+    for noting in [true, false] {
+        paused().block_on(async {
+            let host = Host::new(noting);
+            let one = host.process("one", 1, of([None, None], 10)).await;
+            let two = host.process("two", 1, of([Some("shared"), Some("shared")], 4)).await;
+            for _ in 0..120 {
+                served(&one, 2).await;
+                served(&two, 2).await;
+                pass(2.0).await;
+            }
+            let conflicts = |process: &Process| process.pool.sharing().unwrap().counters.conflicts;
+            let told = (conflicts(&one), conflicts(&two));
+            assert!(told.0 == 1 && told.1 <= 2, "{told:?}");
+        });
+    }
+}
+
+#[test]
 fn keys_of_one_quota_are_so_in_all_once_one_was_told() {
     for noting in [true, false] {
         paused().block_on(async {

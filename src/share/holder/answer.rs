@@ -72,8 +72,12 @@ impl Holder {
             }
         }
         for (unit, limits) in &reply.stricter {
-            let tightened = self.tightened.insert(unit.clone());
-            self.counters.conflicts += u64::from(tightened && self.is_conflict(unit, limits));
+            self.tightened.insert(unit.clone());
+            if self.is_conflict(unit, limits) && self.elsewhere.conflicts.get(unit) != Some(limits) {
+                // Said once of each, as often as it is given back and lent again.
+                self.elsewhere.conflicts.insert(unit.clone(), limits.clone());
+                self.counters.conflicts += 1;
+            }
             ledger.tighten(unit, limits, now);
         }
         let eased = self.tightened.iter().filter(|unit| self.is_eased(unit, &sent, reply));

@@ -34,6 +34,8 @@ const DATES: u16 = 2;
 /// What is known of units that are not held.
 #[derive(Debug, Default)]
 pub(super) struct Elsewhere {
+    /// Limits of others that were said to hold here, by unit.
+    pub(super) conflicts: BTreeMap<UnitId, Limits>,
     known: BTreeMap<UnitId, Known>,
     /// What was held here before.
     pub(super) past: Past,

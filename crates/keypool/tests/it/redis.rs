@@ -114,6 +114,11 @@ async fn keys_added_on_one_machine_serve_on_all_and_changes_act_within_2_s() {
     let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert_eq!(out.status.code(), Some(2), "{text}");
     assert!(text.contains("second is encrypted: set KEYPOOL_SECRET_KEY"), "{text}");
+    // Where no gateway runs a machine tells of what it could use itself.
+    let health = other.run(&["health", "--redis", &redis]);
+    health.bad(2, "");
+    let keys = other.run(&["keys", "--redis", &redis]);
+    assert!(keys.out.contains("KEYPOOL_SECRET_KEY"), "{keys:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
