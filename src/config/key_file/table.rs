@@ -91,12 +91,48 @@ pub(super) fn parse(
         return Err(FileError::Malformed { path: path.to_owned(), line, expected });
     }
     let mut read = Vec::new();
-    for record in reader.byte_records() {
-        let Ok(record) = record else { continue };
-        let line = record.position().map_or(0, |position| line_of(bytes, &mut lines, position.byte() as usize));
-        read.push((Spot::line(line), spec(&columns, &record, not_keys, origin(line))));
+    let mut from = reader.position().byte() as usize;
+    while from < bytes.len() {
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(between.unwrap_or(b','))
+            .flexible(true)
+            .has_headers(false)
+            .trim(csv::Trim::All)
+            .comment(Some(b'#'))
+            .from_reader(&bytes[from..]);
+        let (first, mut record) = (from, csv::ByteRecord::new());
+        from = bytes.len();
+        while reader.read_byte_record(&mut record).unwrap_or(false) {
+            let begins = first + record.position().map_or(0, |position| position.byte() as usize);
+            let ends = (first + reader.position().byte() as usize).min(bytes.len());
+            let line = line_of(bytes, &mut lines, begins);
+            let found = spec(&columns, &record, not_keys, origin(line));
+            if let Some(next) = behind_an_open_quote(&bytes[begins..ends], &record, found.is_err()) {
+                read.push((Spot::line(line), Err(LineError::OpenQuote)));
+                from = begins + next;
+                break;
+            }
+            read.push((Spot::line(line), found));
+        }
     }
     Ok(read)
+}
+
+/// Where the next line begins, where a quote that nobody closed made a record of several: none of the others is to be lost with it.
+/// A text may have line breaks, but no key is lost in it then.
+fn behind_an_open_quote(raw: &[u8], record: &csv::ByteRecord, is_wrong: bool) -> Option<usize> {
+    let is_open = raw.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+    let several = record.as_slice().contains(&b'\n');
+    // Blank lines and comments before a record are none of its own.
+    let own = raw.split_inclusive(|byte| *byte == b'\n');
+    let mut before = 0;
+    for line in own {
+        before += line.len();
+        if !(line.trim_ascii().is_empty() || line.starts_with(b"#")) {
+            break;
+        }
+    }
+    ((is_open || is_wrong) && several).then_some(before)
 }
 
 /// The line of a record that is read from here on: blank lines and comments before it are not its own.

@@ -188,6 +188,27 @@ fn a_table_has_a_header_and_columns_named_like_options() {
     assert_eq!(spec.labels["team"], "data, eu");
 }
 
+/// Whichever quote it meets, one that nobody closes costs its own line.
+#[test]
+fn a_quote_that_is_left_open_in_a_table_costs_no_other_key() {
+    let key = |n: usize| format!("AIza-not-a-real-key-{n:05}");
+    for (row, name) in [("KEY,\"a", "team"), ("\"KEY,a", "team"), ("KEY,\"q2", "id"), ("KEY, \"a", "note")] {
+        for again in [false, true] {
+            let row = |n: usize| row.replace("KEY", &key(n));
+            let more = if again { row(4) } else { format!("{},b", key(4)) };
+            let text = format!("key,{name}\n{},a0\n{}\n\n# more\n{},c\n{more}\n{},d\n", key(1), row(2), key(3), key(5));
+            let file = parse(&text);
+            let lines: Vec<usize> = file.skipped.iter().map(|skipped| skipped.line).collect();
+            assert_eq!(lines, if again { vec![3, 7] } else { vec![3] }, "{text}");
+            assert!(file.skipped.iter().all(|skipped| skipped.error == LineError::OpenQuote), "{:?}", file.skipped);
+            assert_eq!(file.entries.len(), if again { 3 } else { 4 }, "{text}");
+        }
+    }
+    // A text of several lines that is closed is one.
+    let file = parse(&format!("key,note\n{},\"of\ntwo lines\"\n{},b\n", key(1), key(2)));
+    assert_eq!((file.entries.len(), file.skipped.len()), (2, 0));
+}
+
 #[test]
 fn a_table_is_known_by_its_header_and_may_have_semicolons_or_tabs() {
     let file = parse(&format!("api_key;owner\n{ONE};project-a\n{TWO};project-b;more\n"));
