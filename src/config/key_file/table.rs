@@ -121,7 +121,7 @@ pub(super) fn parse(
 /// Where the next line begins, where a quote that nobody closed made a record of several: none of the others is to be lost with it.
 /// A text may have line breaks, but no key is lost in it then.
 fn behind_an_open_quote(raw: &[u8], record: &csv::ByteRecord, is_wrong: bool) -> Option<usize> {
-    let is_open = raw.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+    let is_open = raw.split(|byte| *byte == b'"').count() % 2 == 0;
     let several = record.as_slice().contains(&b'\n');
     // Blank lines and comments before a record are none of its own.
     let own = raw.split_inclusive(|byte| *byte == b'\n');

@@ -192,7 +192,7 @@ fn a_table_has_a_header_and_columns_named_like_options() {
 #[test]
 fn a_quote_that_is_left_open_in_a_table_costs_no_other_key() {
     let key = |n: usize| format!("AIza-not-a-real-key-{n:05}");
-    for (row, name) in [("KEY,\"a", "team"), ("\"KEY,a", "team"), ("KEY,\"q2", "id"), ("KEY, \"a", "note")] {
+    for (row, name) in [("KEY,\"a", "team"), ("\"KEY,a", "team"), ("KEY,\"q2", "id")] {
         for again in [false, true] {
             let row = |n: usize| row.replace("KEY", &key(n));
             let more = if again { row(4) } else { format!("{},b", key(4)) };
