@@ -107,7 +107,7 @@ pub(super) fn parse(
             let ends = (first + reader.position().byte() as usize).min(bytes.len());
             let line = line_of(bytes, &mut lines, begins);
             let found = spec(&columns, &record, not_keys, origin(line));
-            if let Some(next) = behind_an_open_quote(&bytes[begins..ends], &record, found.is_err()) {
+            if let Some(next) = behind_an_open_quote(&bytes[begins..ends], &record, found.is_err(), between) {
                 read.push((Spot::line(line), Err(LineError::OpenQuote)));
                 from = begins + next;
                 break;
@@ -119,8 +119,8 @@ pub(super) fn parse(
 }
 
 /// Where the next line begins, where a quote that nobody closed made a record of several: none of the others is to be lost with it.
-/// A text may have line breaks, but no key is lost in it then.
-fn behind_an_open_quote(raw: &[u8], record: &csv::ByteRecord, is_wrong: bool) -> Option<usize> {
+/// A text may have line breaks, but no fields in its further lines.
+fn behind_an_open_quote(raw: &[u8], record: &csv::ByteRecord, is_wrong: bool, between: Option<u8>) -> Option<usize> {
     let is_open = raw.split(|byte| *byte == b'"').count() % 2 == 0;
     let several = record.as_slice().contains(&b'\n');
     // Blank lines and comments before a record are none of its own.
@@ -132,7 +132,8 @@ fn behind_an_open_quote(raw: &[u8], record: &csv::ByteRecord, is_wrong: bool) ->
             break;
         }
     }
-    ((is_open || is_wrong) && several).then_some(before)
+    let swallowed = || raw[before..].contains(&between.unwrap_or(b','));
+    (several && (is_open || (is_wrong && swallowed()))).then_some(before)
 }
 
 /// The line of a record that is read from here on: blank lines and comments before it are not its own.
