@@ -1,8 +1,8 @@
 //! Copies, and looks at whether a file is whole.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::{
     Sqlite,
@@ -26,6 +26,14 @@ pub(super) fn glance(connection: &Connection, path: &Path) -> Result<(), Failure
         None => Ok(()),
         Some(problem) => Err(Failure::broken(problem)),
     }
+}
+
+/// The same of what lies on the disk by now, whatever somebody who works on it holds in his memory.
+pub(super) fn look_through(path: &Path) -> Result<(), Failure> {
+    let read = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file::by_name(path), read)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    glance(&connection, path)
 }
 
 /// What SQLite finds wrong.

@@ -12,11 +12,15 @@ use super::{
     BUSY, begin, care,
     failure::Failure,
     file,
+    mending::LOOKED_THROUGH,
     numbers::Numbers,
     presence::{Identity, Open, identity},
     write,
 };
-use crate::store::{Batch, Run, StoreError};
+use crate::{
+    store::{Batch, Run, StoreError},
+    time::{Clock, Tick},
+};
 
 pub(super) type Job = Box<dyn FnOnce(&mut Desk) + Send>;
 
@@ -39,6 +43,9 @@ pub(super) struct Desk {
     open: Option<Open>,
     /// The same of what SQLite keeps beside it.
     beside: [Option<Identity>; 2],
+    /// When it is to be looked through.
+    pub(super) looks_through: Tick,
+    pub(super) clock: Clock,
 }
 
 pub(super) const BESIDE: [&str; 2] = ["-wal", "-shm"];
@@ -50,6 +57,7 @@ fn beside(path: &Path) -> [Option<Identity>; 2] {
 impl Desk {
     pub(super) fn new(connection: Connection, path: &Path) -> Self {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let clock = Clock::system();
         Self {
             open: Open::of(&connection, identity(path)),
             connection,
@@ -59,6 +67,8 @@ impl Desk {
             path: path.to_owned(),
             identity: identity(path),
             beside: beside(path),
+            looks_through: clock.tick().plus(LOOKED_THROUGH),
+            clock,
         }
     }
 

@@ -4,7 +4,7 @@
 //! What the new file says of who holds what is old, or nothing. It is another file, which the board takes for another
 //! server: for one lease it only hears who holds what, and what nobody tells of counts as used.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use rusqlite::config::DbConfig;
 
@@ -16,6 +16,9 @@ use super::{
     presence::{Identity, identity},
 };
 use crate::store::StoreError;
+
+/// So often a file is looked through that is worked on: a file of some megabytes takes some milliseconds.
+pub(super) const LOOKED_THROUGH: Duration = Duration::from_secs(60);
 
 impl Desk {
     /// The board's name for the file.
@@ -29,10 +32,32 @@ impl Desk {
     /// # Errors
     /// When it cannot be mended: it is tried again with the next look.
     pub(super) fn look_after(&mut self, broken: Option<&rusqlite::Error>) -> Result<bool, Failure> {
-        let has_sides = self.has_sides();
-        if broken.is_none() && identity(&self.path) == self.identity && has_sides {
-            return Ok(false);
+        if broken.is_none() && identity(&self.path) == self.identity && self.has_sides() {
+            return match self.look_through() {
+                Some(found) => self.mend(Some(&found)),
+                None => Ok(false),
+            };
         }
+        self.mend(broken)
+    }
+
+    /// What is wrong with a file that seems to be as it was: pages that are held in memory are not read again, and others
+    /// maybe by the next process alone.
+    fn look_through(&mut self) -> Option<rusqlite::Error> {
+        let now = self.clock.tick();
+        if now < self.looks_through {
+            return None;
+        }
+        self.looks_through = now.plus(LOOKED_THROUGH);
+        match care::look_through(&self.path) {
+            Err(Failure::Broken(error)) => Some(error),
+            // Somebody is at work on it.
+            Ok(()) | Err(_) => None,
+        }
+    }
+
+    fn mend(&mut self, broken: Option<&rusqlite::Error>) -> Result<bool, Failure> {
+        let has_sides = self.has_sides();
         let _turn = file::mending(&self.path)?;
         let there = identity(&self.path);
         let shown = self.path.display().to_string();

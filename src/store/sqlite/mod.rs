@@ -116,8 +116,9 @@ impl Sqlite {
                 tracing::warn!(
                     name: "keypool.database_anew",
                     %error,
-                    "the database {} is broken: it was set aside as {}, and a new one is begun. What was used before is not \
-                     known any more: nothing with limits is sent for a minute, and days that limits count are taken as used up until each of them ends",
+                    "the database {} is broken: it was set aside as {}, and a new one is begun. Keys \
+                     that only it had are gone, and those that were switched off by hand are on again; what was used before is \
+                     not known any more: nothing with limits is sent for a minute, and days that limits count are taken as used up until each of them ends",
                     path.display(),
                     aside.display()
                 );

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{super::super::file::beside, Party, Sqlite, runtime};
+use super::{
+    super::super::{file::beside, mending::LOOKED_THROUGH},
+    Party, Sqlite, runtime,
+};
 use crate::{
     store::{Ledger, LedgerEntry, Placing},
     time::ManualClock,
@@ -74,5 +77,51 @@ fn a_backup_that_is_put_back_beside_the_journal_of_the_file_before_is_what_is_wo
         let read = Sqlite::read(&path).expect("whole");
         assert!(read.check().await.expect("read").is_empty());
         assert_eq!(read.kept_of("test", "", "", 0).await.expect("read").len(), 40, "what the backup had");
+    });
+}
+
+/// A page that is in nobody's memory, or that nobody needs before the next start.
+#[test]
+fn what_breaks_on_the_disk_is_found_by_those_who_work_on_it() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keypool.db");
+        let clock = ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000));
+        let mut one = Party::new(&path, &clock, "one", false);
+        let mut two = Party::new(&path, &clock, "two", false);
+        one.renews(&clock, 1).await;
+        one.board.database().settle().await.expect("in the file");
+        let page = one.board.database().run(|desk| {
+            let page = "SELECT rootpage FROM sqlite_schema WHERE name = 'import_history'";
+            Ok(desk.connection.query_row(page, [], |row| row.get::<_, u32>(0))?)
+        });
+        let seek = format!("seek={}", page.await.expect("a table") - 1);
+        let of = format!("of={}", path.display());
+        // Another process: with a handle that is closed here all locks would go.
+        let mut dd = std::process::Command::new("dd");
+        let dd = dd.args(["if=/dev/urandom", &of, &seek, "bs=4096", "count=1", "conv=notrunc", "status=none"]);
+        assert!(dd.status().expect("dd").success());
+        let aside = || {
+            let names = std::fs::read_dir(folder.path()).expect("a folder").flatten().map(|file| file.file_name());
+            let is_one = |name: &str| name.contains("corrupt") && !name.ends_with("-wal") && !name.ends_with("-shm");
+            names.filter(|name| is_one(&name.to_string_lossy())).count()
+        };
+        for party in [&one, &two] {
+            let theirs = clock.clock();
+            let by_it = party.board.database().run(|desk| {
+                desk.looks_through = theirs.tick().plus(LOOKED_THROUGH);
+                desk.clock = theirs;
+                Ok(())
+            });
+            by_it.await.expect("a thread");
+        }
+        for (seconds, found) in [(3, 0), (60, 1), (60, 1)] {
+            clock.advance(Duration::from_secs(seconds));
+            one.renews(&clock, 0).await;
+            two.renews(&clock, 0).await;
+            assert_eq!(aside(), found, "after {seconds} s");
+        }
+        let read = Sqlite::read(&path).expect("whole");
+        assert!(read.check().await.expect("read").is_empty());
     });
 }
