@@ -8,7 +8,7 @@ use super::{
     rest::longer,
     state::{MAX_LANES, SHARED, State},
 };
-use crate::{limit::Plan, time::Now, verdict::VerdictKind};
+use crate::{time::Now, verdict::VerdictKind};
 
 impl State {
     /// Another model's quota is charged: this lane's requests count there from now on.
@@ -84,13 +84,8 @@ impl State {
         let numbers = [from, to].map(|lane| self.lanes[usize::from(lane)].owners[owner as usize].plan);
         let learned = numbers.map(|number| self.plans.sources(number).learned.clone());
         self.replan(to, owner, stricter(&learned[0], &learned[1]), now);
-        let held = self.held(from, owner);
         let number = self.lanes[usize::from(to)].owners[owner as usize].plan;
-        let (old, plan) = (self.plans.plan(numbers[0]), self.plans.plan(number));
-        let mut carried = vec![0; plan.words()];
-        let old_log = self.lanes[usize::from(from)].log_ref(owner, old.words()).to_vec();
-        Plan::migrate(old, &old_log, plan, &mut carried, &held, &at);
-        self.count_out_anew((from, owner), (numbers[0], number), &mut carried, None, &at);
+        let carried = self.carried((from, owner), (numbers[0], number), &at);
         let plan = self.plans.plan(number);
         let into = self.lanes[usize::from(to)].log(owner, plan.words());
         plan.merge(&carried, into, &at);

@@ -280,14 +280,8 @@ impl State {
         let numbers = [owner, into].map(|owner| self.lanes[usize::from(lane)].owners[owner as usize].plan);
         let learned = numbers.map(|number| self.plans.sources(number).learned.clone());
         self.replan(lane, into, stricter(&learned[0], &learned[1]), now);
-        let held = self.held(lane, owner);
-        let place = &self.lanes[usize::from(lane)];
-        let new = place.owners[into as usize].plan;
-        let (old, plan) = (self.plans.plan(numbers[0]), self.plans.plan(new));
-        let from = place.log_ref(owner, old.words()).to_vec();
-        let mut carried = vec![0; plan.words()];
-        Plan::migrate(old, &from, plan, &mut carried, &held, &at);
-        self.count_out_anew((lane, owner), (numbers[0], new), &mut carried, None, &at);
+        let new = self.lanes[usize::from(lane)].owners[into as usize].plan;
+        let carried = self.carried((lane, owner), (numbers[0], new), &at);
         // Where it is shared the board adds it up.
         let adds = self.share().is_none_or(super::sharing::Share::is_divided);
         let place = &mut self.lanes[usize::from(lane)];

@@ -91,6 +91,17 @@ impl State {
         Some(since)
     }
 
+    /// What an owner used in a lane, and what is under way there, as a log of this plan counts it.
+    pub(super) fn carried(&mut self, (lane, owner): (u16, u32), (old, new): (u16, u16), at: &At) -> Vec<u16> {
+        let held = self.held(lane, owner);
+        let (from, plan) = (self.plans.plan(old), self.plans.plan(new));
+        let mut carried = vec![0; plan.words()];
+        let log = self.lanes[usize::from(lane)].log_ref(owner, from.words()).to_vec();
+        Plan::migrate(from, &log, plan, &mut carried, &held, at);
+        self.count_out_anew((lane, owner), (old, new), &mut carried, None, at);
+        carried
+    }
+
     /// What is under way counts in `log` by those units that only the new limits know: what is known of it later would be
     /// taken off what others used. What was granted before `since` is counted already.
     pub(super) fn count_out_anew(

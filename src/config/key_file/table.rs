@@ -57,12 +57,9 @@ pub(super) fn parse(
 ) -> Result<Vec<Read>, FileError> {
     let first = first_line(bytes);
     let between = delimiter(bytes).or_else(|| BETWEEN.into_iter().find(|between| first.contains(between)));
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(between.unwrap_or(b','))
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .comment(Some(b'#'))
-        .from_reader(bytes);
+    let mut form = csv::ReaderBuilder::new();
+    form.delimiter(between.unwrap_or(b',')).flexible(true).trim(csv::Trim::All).comment(Some(b'#'));
+    let mut reader = form.from_reader(bytes);
     let malformed = |line| FileError::Malformed {
         path: path.to_owned(),
         line,
@@ -93,13 +90,7 @@ pub(super) fn parse(
     let mut read = Vec::new();
     let mut from = reader.position().byte() as usize;
     while from < bytes.len() {
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(between.unwrap_or(b','))
-            .flexible(true)
-            .has_headers(false)
-            .trim(csv::Trim::All)
-            .comment(Some(b'#'))
-            .from_reader(&bytes[from..]);
+        let mut reader = form.has_headers(false).from_reader(&bytes[from..]);
         let (first, mut record) = (from, csv::ByteRecord::new());
         from = bytes.len();
         while reader.read_byte_record(&mut record).unwrap_or(false) {
@@ -121,8 +112,10 @@ pub(super) fn parse(
 /// Where the next line begins, where a quote that nobody closed made a record of several: none of the others is to be lost with it.
 /// A text may have line breaks, but no fields in its further lines.
 fn behind_an_open_quote(raw: &[u8], record: &csv::ByteRecord, is_wrong: bool, between: Option<u8>) -> Option<usize> {
+    if !record.as_slice().contains(&b'\n') {
+        return None;
+    }
     let is_open = raw.split(|byte| *byte == b'"').count() % 2 == 0;
-    let several = record.as_slice().contains(&b'\n');
     // Blank lines and comments before a record are none of its own.
     let own = raw.split_inclusive(|byte| *byte == b'\n');
     let mut before = 0;
@@ -133,7 +126,7 @@ fn behind_an_open_quote(raw: &[u8], record: &csv::ByteRecord, is_wrong: bool, be
         }
     }
     let swallowed = || raw[before..].contains(&between.unwrap_or(b','));
-    (several && (is_open || (is_wrong && swallowed()))).then_some(before)
+    (is_open || (is_wrong && swallowed())).then_some(before)
 }
 
 /// The line of a record that is read from here on: blank lines and comments before it are not its own.

@@ -97,8 +97,7 @@ async fn two_runs_over_the_same_keys_expect_their_end_by_what_they_get_of_them()
         for (at, eta, line) in said.iter().filter(|(at, ..)| (150.0..300.0).contains(at)) {
             let left = all.seconds - at;
             let eta = eta.unwrap_or_else(|| panic!("nobody knows at {at}: {line}"));
-            // Full units stay with whom they serve: which of two has more of them changes meanwhile.
-            assert!(eta > left * 0.65 - 30.0, "at {at:.0} s, {left:.0} before the end, {eta:.0} expected: {line}");
+            assert!(eta > left * 0.7 - 30.0, "at {at:.0} s, {left:.0} before the end, {eta:.0} expected: {line}");
         }
     }
 }

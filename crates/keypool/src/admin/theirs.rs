@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::ProviderName,
-    database::{self, Database, Looks},
+    database::{Database, Looks},
     edits::Elsewhere,
     standing::{Configured, Stand, Standings},
 };
@@ -81,8 +81,7 @@ impl Theirs {
 
     /// Where keys of the database stand beside it, here and with other gateways.
     pub(super) async fn elsewhere(&self, database: &Database) -> Result<Elsewhere, Fault> {
-        let in_both = database::in_both(database).await.map_err(|error| Fault::store(&error))?;
-        Ok(Elsewhere { configured: self.configured.keys.clone(), in_both })
+        Elsewhere::of(database, self.configured.keys.clone()).await.map_err(|error| Fault::store(&error))
     }
 
     pub(super) async fn standings(&self) -> Result<Standings, Fault> {

@@ -25,6 +25,8 @@ impl InBoth {
     pub fn are(&self, configured: &[Source], kept: &[Source]) {
         let hashes: HashSet<String> = kept.iter().flat_map(|source| &source.keys).map(KeySpec::hash).collect();
         let replaced: HashSet<&String> = kept.iter().flat_map(|source| &source.replaced).collect();
+        // Each is a hash to be made: of a configuration without a database none is.
+        let configured = if hashes.is_empty() && replaced.is_empty() { &[] } else { configured };
         let here = configured.iter().flat_map(|source| &source.keys).map(KeySpec::hash);
         let both = here.filter(|hash| hashes.contains(hash) || replaced.contains(hash)).take(MOST).collect();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = both;

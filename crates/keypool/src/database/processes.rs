@@ -144,14 +144,14 @@ pub async fn leave(records: &Records, process: &Process) {
 }
 
 /// Whether it ran on this machine, and runs no more: killed, it says nothing.
-fn is_dead(process: &Process) -> bool {
+fn is_dead(process: &Process, host: &str) -> bool {
     let state = |pid: &str| {
         let told = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")).ok()?;
         told.rsplit_once(')')?.1.trim_start().chars().next()
     };
     // One that nobody has waited for yet is there by its number alone.
     let lives = |pid: &str| !matches!(state(pid), None | Some('Z' | 'X'));
-    process.host == host() && lives("self") && !lives(&process.pid.to_string())
+    process.host == host && lives("self") && !lives(&process.pid.to_string())
 }
 
 /// All that are there, in the order in which they began.
@@ -161,7 +161,8 @@ fn is_dead(process: &Process) -> bool {
 pub async fn all(records: &Records) -> Result<Vec<Process>, StoreError> {
     let entries = records.kept_of(PROCESS, "", "", now_ms()).await?;
     let mut all: Vec<Process> = entries.iter().filter_map(|entry| serde_json::from_str(&entry.value).ok()).collect();
-    all.retain(|process| !is_dead(process));
+    let host = host();
+    all.retain(|process| !is_dead(process, &host));
     all.sort_by(|one, other| (one.started, &one.id).cmp(&(other.started, &other.id)));
     Ok(all)
 }

@@ -2,9 +2,13 @@
 
 use std::collections::HashSet;
 
-use tower_keypool::{config::KeySpec, store::KeyBook};
+use tower_keypool::{
+    config::KeySpec,
+    store::{KeyBook, StoreError},
+};
 
 use super::{EditError, named};
+use crate::database::{self, Database};
 
 pub(super) fn places(spec: &KeySpec) -> String {
     let places: Vec<String> = spec.origins.iter().map(ToString::to_string).collect();
@@ -65,6 +69,16 @@ pub struct Elsewhere {
     pub configured: Vec<KeySpec>,
     /// In those of gateways at work, by the hashes of their secrets: [`in_both`](crate::database::in_both).
     pub in_both: HashSet<String>,
+}
+
+impl Elsewhere {
+    /// In files and variables that are `configured` here, and in those of gateways at work on a database.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn of(database: &Database, configured: Vec<KeySpec>) -> Result<Self, StoreError> {
+        Ok(Self { configured, in_both: database::in_both(database).await? })
+    }
 }
 
 /// A key that is configured has one name: the one that it has there.

@@ -134,12 +134,12 @@ impl Remove {
         let place = &self.which.place.database;
         let Configured { keys: configured, exits, .. } = Configured::of(place);
         // Where the configuration cannot be read, or a gateway has keys of its own, somebody may have it.
-        let (is_served, in_both) = runtime()?.block_on(async {
+        let (is_served, elsewhere) = runtime()?.block_on(async {
             let database = place.existing().await?;
-            Ok::<_, DatabaseError>((database::is_served(&database).await?, database::in_both(&database).await?))
+            let elsewhere = Elsewhere::of(&database, configured.clone()).await?;
+            Ok::<_, DatabaseError>((database::is_served(&database).await?, elsewhere))
         })?;
         let all_known = exits.is_some() && !is_served;
-        let elsewhere = Elsewhere { configured: configured.clone(), in_both };
         self.which.each(REMOVED, move |book, id| {
             edits::removable(book, &elsewhere, id)?;
             let key = book.find(id)?;
@@ -212,8 +212,7 @@ impl Replace {
         // Nobody is asked for the secret of a key that is not there.
         let database = runtime.block_on(self.place.database.existing())?;
         let book = runtime.block_on(database.key_book()).map_err(Failure::run)?;
-        let in_both = runtime.block_on(database::in_both(&database)).map_err(Failure::run)?;
-        let elsewhere = Elsewhere { configured: configured.clone(), in_both };
+        let elsewhere = runtime.block_on(Elsewhere::of(&database, configured.clone())).map_err(Failure::run)?;
         edits::kept_here_alone(&book, &elsewhere, &self.id)
             .map_err(|error| edits::naming_near(error, &book, &configured, &self.id))?;
         let spec = secret::ask(self.secret.as_deref())?;
