@@ -48,7 +48,7 @@ const BESIDE: &[(&str, &str, &str)] = &[
 /// The stages that a request walks through in the gateway, each importing only from earlier lines. Those who take it through
 /// them, and they alone, know the gateway as a whole.
 const STAGES: &[&[&str]] = &[
-    &["aliases", "dialect", "model_names", "unix_time"],
+    &["aliases", "dialect", "farewell", "model_names", "unix_time"],
     &["connection"],
     &["admit"],
     &["route"],

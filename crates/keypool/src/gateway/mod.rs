@@ -19,6 +19,7 @@ mod aliases;
 mod answer;
 mod connection;
 pub mod dialect;
+mod farewell;
 mod forward;
 mod handle;
 pub mod listen;
@@ -42,7 +43,8 @@ use tower_keypool::{Base, Clock, KeyPool};
 pub(crate) use self::log::trail;
 use self::{
     admit::{budget::Budgets, guard::Guard, tenant::Tenants, token::Token},
-    answer::{body::Said, parting::Farewell},
+    answer::body::Said,
+    farewell::Farewell,
     forward::{catalogue::Catalogues, resource::Unknown},
     live::{Live, Pipes},
     log::trail::Trails,
@@ -150,7 +152,7 @@ impl<S> Gateway<S> {
             tenants: Arc::default(),
             budgets: Budgets::new(records),
             pipes: Arc::default(),
-            farewell: Arc::default(),
+            farewell: Arc::new(Farewell::of_gateway()),
             clock: clock.clone(),
             traffic,
             status: None,

@@ -78,6 +78,7 @@ mod resources;
 mod responding;
 mod restarting;
 mod retold;
+mod revoked;
 mod rights;
 mod roomy;
 mod secured;

@@ -5,10 +5,7 @@ use std::{
     fmt,
     future::poll_fn,
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, RwLock},
     task::Poll,
 };
 
@@ -23,7 +20,11 @@ use super::{
     headers::Seen,
     token::{Token, in_query},
 };
-use crate::gateway::{dialect::Refusal, model_names};
+use crate::gateway::{
+    dialect::Refusal,
+    farewell::{Farewell, Parting},
+    model_names,
+};
 
 /// Whoever has the gateway's one token.
 pub const DEFAULT: &str = "default";
@@ -90,7 +91,7 @@ pub struct Tenant {
     /// Once it may nothing any more, or something else.
     gone: watch::Sender<bool>,
     /// Its token opens nothing any more: the same however often what it may is changed.
-    revoked: Arc<AtomicBool>,
+    revoked: Arc<Farewell>,
     /// Where its requests wait for a key.
     room: Arc<WaitingRoom>,
 }
@@ -109,7 +110,8 @@ impl Tenant {
             let grant = Arc::clone(&grant);
             Arc::new(move |model: &str| grant.allows(model)) as AllowedModels
         });
-        let (gone, revoked, room) = (watch::Sender::new(false), Arc::default(), Arc::default());
+        let (gone, room) = (watch::Sender::new(false), Arc::default());
+        let revoked = Arc::new(Farewell::because(REVOKED));
         Self { name: grant.name.as_str().into(), grant, allowed, gone, revoked, room }
     }
 
@@ -121,7 +123,7 @@ impl Tenant {
 
     fn revoke(&self) {
         self.gone.send_replace(true);
-        self.revoked.store(true, Ordering::Release);
+        self.revoked.bid();
     }
 
     /// Which models it may have where another than the one that it named serves; `None`: all.
@@ -169,6 +171,20 @@ impl Tenant {
         self.gone.subscribe()
     }
 
+    /// What bids farewell once its token is revoked; none of whoever has the gateway's one token.
+    pub(in crate::gateway) fn farewell(&self) -> Option<&Farewell> {
+        (!self.is_default()).then_some(&self.revoked)
+    }
+
+    /// From the gateway, and from this tenant where its token can be revoked.
+    pub(in crate::gateway) fn parting(&self, gateway: &Farewell) -> Parting {
+        let parting = Parting::from(gateway);
+        match self.farewell() {
+            Some(farewell) => parting.or(farewell),
+            None => parting,
+        }
+    }
+
     /// What is done for it, as long as its token is not revoked: whoever waits for a key is not sent with it then.
     ///
     /// # Errors
@@ -178,7 +194,7 @@ impl Tenant {
         mut done: impl Future<Output = T> + Unpin,
     ) -> impl Future<Output = Result<T, Refusal>> {
         poll_fn(move |cx| {
-            if self.revoked.load(Ordering::Acquire) {
+            if self.revoked.was_bid() {
                 return Poll::Ready(Err(WRONG));
             }
             Pin::new(&mut done).poll(cx).map(Ok)
@@ -225,6 +241,9 @@ const WRONG: Refusal = Refusal::new(
     "API key not valid. This gateway takes its own tokens, not a provider's keys: pass one that it has given out, and \
      that was not revoked and has not ended.",
 );
+/// What is said where it is revoked while something flows that was asked with it.
+const REVOKED: Refusal =
+    Refusal::new(StatusCode::UNAUTHORIZED, "this token was revoked: the rest of this answer is kept back");
 /// What is said where a token ends while something goes on that it began.
 pub(in crate::gateway) const ENDED: Refusal = Refusal::new(StatusCode::FORBIDDEN, "this token has ended");
 pub(in crate::gateway) const MODEL: Refusal = Refusal::new(StatusCode::FORBIDDEN, NOT_THIS_MODEL);

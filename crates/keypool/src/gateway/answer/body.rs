@@ -15,15 +15,20 @@ use tokio::time::{Sleep, sleep};
 use tower_keypool::{BoxError, StreamEnd};
 
 use super::{
+    flowing::{self, Flowing},
     head::{self, ID, THEIR_ID},
-    parting::{self, Farewell, Flowing},
     reworded::MOST_OF_ERROR,
     translated_stream::{Telling, Told},
     unpacked::Unpacked,
 };
 use crate::{
     admin::AdminBody,
-    gateway::{dialect::Dialect, forward::resource::Overheard},
+    gateway::{
+        admit::tenant::Tenant,
+        dialect::Dialect,
+        farewell::{Farewell, Parting},
+        forward::resource::Overheard,
+    },
     status::Pieces,
 };
 
@@ -35,6 +40,8 @@ pin_project_lite::pin_project! {
         inner: Inner<B>,
         // What it broke off with, until what came before that is out.
         broke: Option<Box<Broke>>,
+        // Of what has no place for an event that says so: it breaks off.
+        parting: Option<Box<Parting>>,
     }
 }
 
@@ -45,6 +52,15 @@ struct Broke {
     error: BoxError,
     moment: Pin<Box<Sleep>>,
 }
+
+impl Broke {
+    fn with(error: impl Into<BoxError>) -> Self {
+        Self { error: error.into(), moment: Box::pin(sleep(MOMENT)) }
+    }
+}
+
+/// A longer one may take a while to go out.
+const SHORT: u64 = 64 * 1024;
 
 /// So long: what waits is written with the connection's next turn, unless its client reads nothing.
 const MOMENT: Duration = Duration::from_millis(20);
@@ -85,24 +101,27 @@ pub(in crate::gateway) enum Usage {
     Untold,
 }
 
+/// Who may end before an answer does: the gateway, and whose token it was asked with.
+pub(in crate::gateway) type Enders<'a> = (&'a Farewell, &'a Tenant);
+
 /// A provider's answer as it goes to the client: without the headers that are not his. A stream that does not end before the
-/// gateway does ends with an error of this dialect.
+/// gateway or its tenant does ends with an error of this dialect.
 pub(in crate::gateway) fn passed_on<B>(
     response: Response<B>,
     dialect: Dialect,
-    farewell: &Farewell,
+    enders: Enders<'_>,
     usage: Usage,
 ) -> Response<Said<B>>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    if usage == Usage::Untold && parting::is_to_unpack(response.headers()) {
-        return passed_on_unpacked(response, dialect, farewell);
+    if usage == Usage::Untold && flowing::is_to_unpack(response.headers()) {
+        return passed_on_unpacked(response, dialect, enders);
     }
-    match flowing(response, dialect, farewell, usage) {
+    match flowing(response, dialect, enders, usage) {
         Ok(flowing) => flowing.map(|body| Said::of(Inner::Flowing { body })),
-        Err(other) => other.map(Said::theirs),
+        Err(other) => other.map(|body| Said::theirs(body).while_it_may(enders.1)),
     }
 }
 
@@ -110,24 +129,24 @@ where
 pub(in crate::gateway) fn passed_on_heard<B>(
     response: Response<Overheard<B>>,
     dialect: Dialect,
-    farewell: &Farewell,
+    enders: Enders<'_>,
     usage: Usage,
 ) -> Response<Said<B>>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    if usage == Usage::Untold && parting::is_to_unpack(response.headers()) {
-        return passed_on_unpacked(response, dialect, farewell);
+    if usage == Usage::Untold && flowing::is_to_unpack(response.headers()) {
+        return passed_on_unpacked(response, dialect, enders);
     }
-    match flowing(response, dialect, farewell, usage) {
+    match flowing(response, dialect, enders, usage) {
         Ok(flowing) => flowing.map(|body| Said::of(Inner::HeardFlowing { body })),
-        Err(other) => other.map(Said::heard),
+        Err(other) => other.map(|body| Said::heard(body).while_it_may(enders.1)),
     }
 }
 
 /// The same of a stream that came packed, though the gateway had asked for it as it is: something is to be taken out of it.
-fn passed_on_unpacked<B, T>(response: Response<T>, dialect: Dialect, farewell: &Farewell) -> Response<Said<B>>
+fn passed_on_unpacked<B, T>(response: Response<T>, dialect: Dialect, enders: Enders<'_>) -> Response<Said<B>>
 where
     T: Body<Data = Bytes> + Send + 'static,
     T::Error: Into<BoxError>,
@@ -135,7 +154,7 @@ where
     let (mut head, body) = response.into_parts();
     let body = Unpacked::of(&head, body).boxed_unsync();
     head.headers.remove(header::CONTENT_ENCODING);
-    match flowing(Response::from_parts(head, body), dialect, farewell, Usage::Untold) {
+    match flowing(Response::from_parts(head, body), dialect, enders, Usage::Untold) {
         Ok(flowing) => flowing.map(|body| Said::of(Inner::Unpacked { body })),
         // It is a stream of events.
         Err(other) => other.map(|_| Said::from(Full::default())),
@@ -146,19 +165,19 @@ where
 fn flowing<B: Body<Data = Bytes>>(
     mut response: Response<B>,
     dialect: Dialect,
-    farewell: &Farewell,
+    enders: Enders<'_>,
     usage: Usage,
 ) -> Result<Response<Box<Flowing<B>>>, Response<B>> {
     head::tidy_response(&mut response);
-    let untold = usage == Usage::Untold && parting::is_readable(response.headers());
+    let untold = usage == Usage::Untold && flowing::is_readable(response.headers());
     if untold {
         // It is shorter.
         response.headers_mut().remove(header::CONTENT_LENGTH);
-    } else if !parting::is_open(response.headers(), response.body()) {
+    } else if !flowing::is_open(response.headers(), response.body()) {
         return Err(response);
     }
     let end = response.extensions().get().cloned();
-    let parting = farewell.awaited();
+    let parting = enders.1.parting(enders.0);
     Ok(response.map(|body| {
         let flowing = Flowing::new(body, dialect, parting, end);
         Box::new(if untold { flowing.without_usage() } else { flowing })
@@ -178,12 +197,25 @@ pub(in crate::gateway) fn of_error<B: Body>(head: Parts, said: Bytes, body: Pin<
 
 impl<B> Said<B> {
     fn of(inner: Inner<B>) -> Self {
-        Self { inner, broke: None }
+        Self { inner, broke: None, parting: None }
     }
 
     /// The provider's, as it comes.
     pub(in crate::gateway) fn theirs(body: B) -> Self {
         Self::of(Inner::Theirs { body })
+    }
+
+    /// As long as the token opens anything that it was asked with: what is short is there anyway.
+    pub(in crate::gateway) fn while_it_may(mut self, tenant: &Tenant) -> Self
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let is_short = self.size_hint().exact().is_some_and(|length| length <= SHORT);
+        if !is_short && let Some(farewell) = tenant.farewell() {
+            self.parting = Some(Box::new(Parting::from(farewell)));
+        }
+        self
     }
 
     /// A page of this gateway's own.
@@ -208,8 +240,7 @@ impl<B> Said<B> {
 
     /// One that broke off while it was read.
     pub(in crate::gateway) fn broken(error: BoxError) -> Self {
-        let broke = Broke { error, moment: Box::pin(sleep(MOMENT)) };
-        Self { broke: Some(Box::new(broke)), ..Self::from(Full::default()) }
+        Self { broke: Some(Box::new(Broke::with(error))), ..Self::from(Full::default()) }
     }
 
     /// Whether the provider's head is still awaited.
@@ -285,6 +316,13 @@ where
         if this.broke.is_some() {
             return poll_broke(this.broke, cx);
         }
+        if let Some(parting) = this.parting
+            && let Poll::Ready(why) = parting.poll(cx)
+        {
+            *this.parting = None;
+            *this.broke = Some(Box::new(Broke::with(why.message())));
+            return poll_broke(this.broke, cx);
+        }
         let polled = match this.inner.project() {
             Projected::Ours { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Projected::Written { body } => Pin::new(&mut **body).poll_frame(cx).map_err(|never| match never {}),
@@ -302,7 +340,7 @@ where
             Projected::Told { body } => Poll::Ready(ready!(body.poll_frame(cx)).map(Ok)),
         };
         if let Poll::Ready(Some(Err(error))) = polled {
-            *this.broke = Some(Box::new(Broke { error, moment: Box::pin(sleep(MOMENT)) }));
+            *this.broke = Some(Box::new(Broke::with(error)));
             return poll_broke(this.broke, cx);
         }
         polled

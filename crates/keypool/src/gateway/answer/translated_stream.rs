@@ -14,7 +14,8 @@ use http_body::{Body, Frame};
 use keypool_dialect::{Exchange, Fault};
 use tower_keypool::{BoxError, KeyMask, ServedBy, StreamEnd};
 
-use super::{parting::Parting, unpacked::Unpacked};
+use super::unpacked::Unpacked;
+use crate::gateway::farewell::Parting;
 
 /// After so long a silence the client is told that it goes on: what stands between gives up after a minute, mostly.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -154,9 +155,9 @@ where
                 return Poll::Ready(None);
             }
             if self.poll_heard(cx).is_pending() {
-                if self.parting.poll(cx).is_ready() {
+                if let Poll::Ready(why) = self.parting.poll(cx) {
                     // It is over with this, and not asked again.
-                    self.exchange.fail(&Parting::fault(), &mut self.out);
+                    self.exchange.fail(&Fault::of_status(why.status(), why.message()), &mut self.out);
                 } else if self.silence.poll_tick(cx).is_ready() {
                     self.exchange.pause(&mut self.out);
                 } else {

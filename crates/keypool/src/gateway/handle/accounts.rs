@@ -131,7 +131,7 @@ where
         let answered = send::pass(stack, Request::from_parts(parts, body)).await;
         match failure::finish(answered, None, dialect) {
             Ok(response) if listening.is_none() && matches!(passage, Passage::Other) => {
-                (Outcome::Answered, passed_on(response, dialect, &self.farewell, Usage::Told))
+                (Outcome::Answered, passed_on(response, dialect, (&self.farewell, &tenant), Usage::Told))
             }
             Ok(response) => match attend(&self.own, response, tenant, passage, listening).await {
                 Ok(response) => (Outcome::Answered, response),

@@ -258,10 +258,11 @@ where
         (listening, _) => listening,
     };
     let response = match listening.filter(|_| response.status().is_success()) {
-        None => response.map(Said::theirs),
+        None => response.map(|body| Said::theirs(body).while_it_may(&tenant)),
         Some(listening) => {
             listening.good().await;
-            Overheard::of(response, listening, tenant).map(Said::heard)
+            let heard = Overheard::of(response, listening, Arc::clone(&tenant));
+            heard.map(|body| Said::heard(body).while_it_may(&tenant))
         }
     };
     Ok(match passage {

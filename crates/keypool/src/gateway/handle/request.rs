@@ -297,7 +297,7 @@ where
         let (outcome, mut response) = match finished.unwrap_or_else(|revoked| Err(Box::new(refused(dialect, revoked))))
         {
             Ok(response) if listening.is_none() && matches!(passage, Passage::Other) => {
-                (Outcome::Answered, passed_on(response, dialect, &gateway.farewell, Usage::Told))
+                (Outcome::Answered, passed_on(response, dialect, (&gateway.farewell, &tenant), Usage::Told))
             }
             Ok(response) => match Box::pin(attend(&gateway.own, response, tenant, &passage, listening)).await {
                 Ok(response) => (Outcome::Answered, response),
@@ -385,10 +385,8 @@ mod tests {
     use super::*;
     use crate::{
         gateway::{
-            answer::{
-                parting::Farewell,
-                translated_stream::{Awaited, Missed, Telling},
-            },
+            answer::translated_stream::{Awaited, Missed, Telling},
+            farewell::{Farewell, Parting},
             log::trail::Trails,
         },
         status::Afterwards,
@@ -415,7 +413,7 @@ mod tests {
         let shape = Shape { stream: true, ..Shape::default() };
         let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape));
         let mut response =
-            Response::new(Said::told(Telling::awaiting(awaited, exchange, Farewell::default().awaited())));
+            Response::new(Said::told(Telling::awaiting(awaited, exchange, Parting::from(&Farewell::of_gateway()))));
 
         let traffic = Arc::new(Traffic::new(Clock::system()));
         let trails = Arc::new(Trails::new(Clock::system()));

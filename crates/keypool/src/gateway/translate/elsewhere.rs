@@ -238,10 +238,10 @@ where
         let mut response = match came {
             Err(error) => error,
             Ok((response, usage)) => match listening.filter(|_| response.status().is_success()) {
-                None => body::passed_on(response, self.dialect, &self.farewell, usage),
+                None => body::passed_on(response, self.dialect, (&self.farewell, &self.tenant), usage),
                 Some(listening) => {
                     let heard = Overheard::of(response, listening, Arc::clone(&self.tenant));
-                    body::passed_on_heard(heard, self.dialect, &self.farewell, usage)
+                    body::passed_on_heard(heard, self.dialect, (&self.farewell, &self.tenant), usage)
                 }
             },
         };

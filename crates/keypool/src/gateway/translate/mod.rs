@@ -48,9 +48,10 @@ use crate::{
     gateway::{
         admit::tenant::{NOT_THIS_MODEL, Tenant},
         aliases::Aliases,
-        answer::{body::Said, parting::Farewell, unpacked::Unpacked},
+        answer::{body::Said, unpacked::Unpacked},
         connection::pace::Arriving,
         dialect::Dialect,
+        farewell::Farewell,
         forward::{
             affinity::{Numbers, PROMPT_CACHE_KEY},
             catalogue::{Catalogues, Shelves},

@@ -72,7 +72,8 @@ where
         exchange: Exchange,
         ignored: &Ignored,
     ) -> Result<Answered<B>, Failed> {
-        let Self { stack, caller, traffic, farewell, held, .. } = self;
+        let parting = self.tenant.parting(&self.farewell);
+        let Self { stack, caller, traffic, held, .. } = self;
         let request = demanding(request, Demand::retold);
         let mut call = Box::pin(async move {
             // Its body is here until it is sent.
@@ -88,7 +89,7 @@ where
         };
         let (body, served_by) = if let Some(response) = answered {
             let served_by = response.extensions().get::<ServedBy>().cloned();
-            let begun = Telling::of(response, exchange, farewell.awaited()).begun(patience).await;
+            let begun = Telling::of(response, exchange, parting).begun(patience).await;
             let failed =
                 |fault: Fault| Failed { served_by: served_by.clone(), outcome: Outcome::Answered, ..fault.into() };
             (begun.map_err(failed)?, served_by)
@@ -100,7 +101,7 @@ where
                 };
                 call.await.map_err(missed)
             });
-            (Telling::awaiting(awaited, exchange, farewell.awaited()), None)
+            (Telling::awaiting(awaited, exchange, parting), None)
         };
         let mut response = Response::new(Said::told(body));
         let headers = response.headers_mut();

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use tower::service_fn;
 
 use super::{room::Room, *};
-use crate::gateway::answer::translated_stream::Telling;
+use crate::gateway::{answer::translated_stream::Telling, farewell::Parting};
 
 const EVENT: &str = r#"{"candidates":[{"content":{"parts":[{"text":"at last"}]},"finishReason":"STOP"}]}"#;
 
@@ -36,7 +36,7 @@ fn over<S>(stack: S, room: &Room) -> Translator<S> {
         home: None,
         only: false,
         nobodys: None,
-        farewell: Arc::default(),
+        farewell: Arc::new(Farewell::of_gateway()),
         memory: Memory::default(),
         holdings: Holdings {
             resources: None,
@@ -120,7 +120,7 @@ async fn silence_inside_of_a_stream_is_filled_too() {
     let body = Box::pin(http_body_util::StreamBody::new(pieces));
     let shape = Shape { stream: true, ..Shape::default() };
     let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape));
-    let said = Said::told(Telling::of(Response::new(body), exchange, Farewell::default().awaited()))
+    let said = Said::told(Telling::of(Response::new(body), exchange, Parting::from(&Farewell::of_gateway())))
         .collect()
         .await
         .unwrap()

@@ -1,98 +1,28 @@
-//! A stream that has not ended when the gateway does: its client is told so by an error event, in the shape that it knows.
+//! A provider's events on their way to the client as they come. A stream that may not go on, since the gateway ends or a
+//! token was revoked, says so in an error event of the shape that its client knows.
 
 use std::{
-    fmt,
-    future::Future,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use http_body::{Body, Frame};
-use keypool_dialect::{Fault, Kind};
-use tokio::sync::watch;
 use tower_keypool::{BoxError, StreamEnd};
 
 use super::{unpacked::is_gzip, untold::Untold};
-use crate::gateway::dialect::Dialect;
-
-const STOPPING: &str = "the gateway is stopping and could not wait for the rest of this answer: ask again";
-
-/// Tells all streams at once that the gateway ends.
-#[derive(Debug, Default)]
-pub(in crate::gateway) struct Farewell {
-    told: watch::Sender<()>,
-    bid: Arc<AtomicBool>,
-}
-
-impl Farewell {
-    /// Those that have not ended end now.
-    pub(in crate::gateway) fn bid(&self) {
-        self.bid.store(true, Ordering::Release);
-        self.told.send_replace(());
-    }
-
-    /// Whoever waits for that.
-    pub(in crate::gateway) fn awaited(&self) -> Parting {
-        let (mut told, bid) = (self.told.subscribe(), Arc::clone(&self.bid));
-        let asked = Arc::clone(&bid);
-        let told = Box::pin(async move {
-            while !asked.load(Ordering::Acquire) {
-                if told.changed().await.is_err() {
-                    // There is no gateway to end any more.
-                    std::future::pending::<()>().await;
-                }
-            }
-        });
-        Parting { told, bid, waker: None }
-    }
-}
-
-/// Resolves when the gateway ends before its streams do.
-pub(in crate::gateway) struct Parting {
-    told: Pin<Box<dyn Future<Output = ()> + Send>>,
-    bid: Arc<AtomicBool>,
-    /// Who is woken then: with each piece of a stream he is the same as a rule, and nobody need be told.
-    waker: Option<Waker>,
-}
-
-impl fmt::Debug for Parting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Parting")
-    }
-}
-
-impl Parting {
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let is_waited_for = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if is_waited_for && !self.bid.load(Ordering::Acquire) {
-            return Poll::Pending;
-        }
-        self.waker = Some(cx.waker().clone());
-        self.told.as_mut().poll(cx)
-    }
-
-    /// From now on nobody is waited for.
-    fn forget(&mut self) {
-        (self.told, self.bid) = (Box::pin(std::future::pending()), Arc::default());
-    }
-
-    /// Why the answer is not whole.
-    pub(super) fn fault() -> Fault {
-        Fault::new(Kind::Overloaded, STOPPING)
-    }
-}
+use crate::gateway::{
+    dialect::{Dialect, Refusal},
+    farewell::Parting,
+};
 
 /// A provider's events on their way to the client as they come.
 #[derive(Debug)]
 pub(in crate::gateway) struct Flowing<B> {
     body: Pin<Box<B>>,
-    parting: Parting,
+    /// `None`: it was told, in the middle of an event.
+    parting: Option<Parting>,
     dialect: Dialect,
     /// Where it is said that it did not come to its own end.
     end: Option<StreamEnd>,
@@ -131,6 +61,7 @@ pub(super) fn is_open(headers: &HeaderMap, body: &impl Body) -> bool {
 impl<B: Body<Data = Bytes>> Flowing<B> {
     pub(super) fn new(body: B, dialect: Dialect, parting: Parting, end: Option<StreamEnd>) -> Self {
         // Before anything came an event may begin.
+        let parting = Some(parting);
         Self { body: Box::pin(body), parting, dialect, end, tail: *b"\n\n\n\n", over: false, untold: None, then: None }
     }
 
@@ -149,6 +80,12 @@ impl<B: Body<Data = Bytes>> Flowing<B> {
         }
         if let Some(then) = self.then.take() {
             return Poll::Ready(Some(then));
+        }
+        // Also where there is always more to come.
+        if let Some(why) = self.parting.as_ref().and_then(Parting::is_due)
+            && self.is_between_events()
+        {
+            return Poll::Ready(Some(Ok(self.parted(why))));
         }
         while let Poll::Ready(polled) = self.body.as_mut().poll_frame(cx).map_err(Into::into) {
             if let Some(Ok(frame)) = &polled
@@ -178,18 +115,27 @@ impl<B: Body<Data = Bytes>> Flowing<B> {
                 }
             }
         }
-        ready!(self.parting.poll(cx));
-        // Polled once more it would panic.
-        self.parting.forget();
-        if !(self.tail.ends_with(b"\n\n") || self.tail == *b"\r\n\r\n" || self.tail.ends_with(b"\r\r")) {
-            // Half an event would take this one for its end: that the connection breaks off tells as much.
-            return Poll::Pending;
+        let Some(parting) = &mut self.parting else { return Poll::Pending };
+        let why = ready!(parting.poll(cx));
+        if self.is_between_events() {
+            return Poll::Ready(Some(Ok(self.parted(why))));
         }
+        // Half an event would take this one for its end: that the connection breaks off tells as much.
+        self.parting = None;
+        Poll::Pending
+    }
+
+    fn is_between_events(&self) -> bool {
+        self.tail.ends_with(b"\n\n") || self.tail == *b"\r\n\r\n" || self.tail.ends_with(b"\r\r")
+    }
+
+    /// The last that is said.
+    fn parted(&mut self, why: Refusal) -> Frame<Bytes> {
         self.over = true;
         if let Some(end) = &self.end {
             end.spoil();
         }
-        Poll::Ready(Some(Ok(Frame::data(event(self.dialect)))))
+        Frame::data(event(self.dialect, why))
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
@@ -199,8 +145,8 @@ impl<B: Body<Data = Bytes>> Flowing<B> {
 }
 
 /// The last event.
-fn event(dialect: Dialect) -> Bytes {
+fn event(dialect: Dialect, why: Refusal) -> Bytes {
     let name: &[u8] = if dialect == Dialect::Anthropic { b"event: error\n" } else { b"" };
-    let told = dialect.body(StatusCode::SERVICE_UNAVAILABLE, STOPPING, None);
+    let told = dialect.body(why.status(), why.message(), None);
     [name, b"data: ", &told, b"\n\n"].concat().into()
 }

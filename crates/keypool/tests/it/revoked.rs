@@ -1,0 +1,71 @@
+//! What becomes of answers that flow for a token while it is revoked.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use gemini_sim::GeminiSim;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use keypool::{
+    database::Records,
+    gateway::{
+        capability::hash_of,
+        tenant::{From, Grant, TenantLimits},
+        token::PLACEHOLDER,
+    },
+};
+use tower_keypool::{Gemini, Key, KeyPool};
+
+use crate::{
+    live::until,
+    serving::{HELLO, ONE},
+    support::{Served, client},
+};
+
+const NATIVE: &str = "/v1beta/models/gemini-2.5-flash:streamGenerateContent";
+
+const CHAT: &str = r#"{"model":"gemini-2.5-flash","stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+
+/// A stream of this token's, of which the first piece has come.
+async fn begun(served: &Served, token: &str, target: &str, body: &'static str) -> Incoming {
+    let request = Request::post(served.url(target)).header("authorization", format!("Bearer {token}"));
+    let request = request.header("content-type", "application/json").body(Full::<Bytes>::from(body)).unwrap();
+    let mut response = client().request(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "{target}");
+    response.body_mut().frame().await.unwrap().unwrap();
+    response.into_body()
+}
+
+#[tokio::test]
+async fn what_flows_for_a_token_ends_when_that_is_revoked() {
+    let sim =
+        GeminiSim::builder().key(ONE).chunks(100).chunk_latency(Duration::from_millis(300)).start().await.unwrap();
+    let pool = KeyPool::builder(Gemini::at(&sim.url()).unwrap()).key(Key::new(ONE)).build().unwrap();
+    let (served, tenants) = Served::kept(&pool, &sim.url(), Records::default()).await;
+    let grant = |rpm| {
+        let limits = TenantLimits { rpm: Some(rpm), ..TenantLimits::default() };
+        vec![Grant { name: "alice".into(), token_hash: hash_of(b"kp-alice"), limits, ..Grant::default() }]
+    };
+    tenants.set(From::Commands, grant(100));
+    let mut events = begun(&served, "kp-alice", &format!("/gemini{NATIVE}?alt=sse"), HELLO).await;
+    let array = begun(&served, "kp-alice", &format!("/gemini{NATIVE}"), HELLO).await;
+    let chat = begun(&served, "kp-alice", "/v1/chat/completions", CHAT).await;
+    let mut others = begun(&served, PLACEHOLDER, &format!("/gemini{NATIVE}?alt=sse"), HELLO).await;
+    // What it may is another matter.
+    tenants.set(From::Commands, grant(50));
+    let more = events.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(more.starts_with(b"data: ") && !String::from_utf8_lossy(&more).contains("revoked"), "{more:?}");
+
+    tenants.set(From::Commands, Vec::new());
+    let told = events.collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&told).contains("\"UNAUTHENTICATED\""), "{told:?}");
+    let told = chat.collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&told).contains("this token was revoked"), "{told:?}");
+    // There is no place for a word in it.
+    array.collect().await.unwrap_err();
+    let more = others.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(more.starts_with(b"data: ") && !String::from_utf8_lossy(&more).contains("revoked"), "{more:?}");
+    drop(others);
+    until("no lease is left", || pool.snapshot().in_flight == 0).await;
+}
