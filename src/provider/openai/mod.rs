@@ -101,6 +101,11 @@ impl Default for OpenAi {
     }
 }
 
+/// It goes there instead.
+fn aimed(head: &mut Parts, target: String) -> Retarget {
+    if set_path_and_query(&mut head.uri, target) { Retarget::Done } else { Retarget::No }
+}
+
 impl Provider for OpenAi {
     fn name(&self) -> &'static str {
         if self.azure { "azure" } else { "openai" }
@@ -136,7 +141,7 @@ impl Provider for OpenAi {
 
     fn retarget(&self, head: &mut Parts, model: &str) -> Retarget {
         if let Some(target) = path::retargeted(&head.uri, model) {
-            return if set_path_and_query(&mut head.uri, target) { Retarget::Done } else { Retarget::No };
+            return aimed(head, target);
         }
         // Vectors of two models cannot be compared.
         let bound = head.uri.path().trim_end_matches('/').ends_with("/embeddings");
@@ -145,9 +150,16 @@ impl Provider for OpenAi {
 
     fn resolve(&self, head: &mut Parts, model: &str) -> Retarget {
         if let Some(target) = path::resolved(&head.uri, model) {
-            return if set_path_and_query(&mut head.uri, target) { Retarget::Done } else { Retarget::No };
+            return aimed(head, target);
         }
-        if self.asks(head).model == super::ModelIn::Body { Retarget::InBody } else { Retarget::No }
+        match self.asks(head).model {
+            super::ModelIn::Body => Retarget::InBody,
+            // A socket's.
+            super::ModelIn::Head(_) => {
+                path::resolved_in_query(&head.uri, model).map_or(Retarget::No, |target| aimed(head, target))
+            }
+            super::ModelIn::Nowhere => Retarget::No,
+        }
     }
 
     fn judge(&self, answer: &Answer<'_>) -> Verdict {

@@ -84,6 +84,14 @@ pub(super) fn resolved(uri: &Uri, model: &str) -> Option<String> {
     Some(target)
 }
 
+/// A query with this model in the place of the one that it names.
+pub(super) fn resolved_in_query(uri: &Uri, model: &str) -> Option<String> {
+    let old = uri.query()?.split('&').find(|pair| pair.starts_with(IN_QUERY)).filter(|_| !model.is_empty())?;
+    let named = format!("{IN_QUERY}{}", segment(model));
+    let pairs: Vec<&str> = uri.query()?.split('&').map(|pair| if pair == old { &*named } else { pair }).collect();
+    Some(format!("{}?{}", uri.path(), pairs.join("&")))
+}
+
 /// Splits a path around the name of its deployment.
 fn deployment(path: &str) -> Option<(&str, &str, &str)> {
     const MARK: &str = "/deployments/";
@@ -92,7 +100,9 @@ fn deployment(path: &str) -> Option<(&str, &str, &str)> {
     (end > start).then(|| (&path[..start], &path[start..end], &path[end..]))
 }
 
+const IN_QUERY: &str = "model=";
+
 fn in_query(uri: &Uri) -> Option<Cow<'_, str>> {
-    let value = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("model="))?;
+    let value = uri.query()?.split('&').find_map(|pair| pair.strip_prefix(IN_QUERY))?;
     Some(percent_decode_str(value).decode_utf8_lossy())
 }

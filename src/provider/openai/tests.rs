@@ -30,6 +30,10 @@ fn what_requests_ask_for() {
     let socket = head(Method::GET, "/v1/realtime?model=gpt%2Drealtime");
     let realtime = openai.asks(&socket);
     assert_eq!((realtime.model, realtime.free), (ModelIn::Head("gpt-realtime".into()), false));
+    let mut socket = head(Method::GET, "/v1/realtime?a=model=b&model=spoken&c");
+    assert_eq!(openai.resolve(&mut socket, "gpt/x&y"), Retarget::Done);
+    assert_eq!(socket.uri, "/v1/realtime?a=model=b&model=gpt%2Fx%26y&c");
+    assert_eq!(openai.resolve(&mut head(Method::GET, "/v1/realtime?call_id=c"), "m"), Retarget::No);
     let mut form = head(Method::POST, "/v1/audio/transcriptions");
     form.headers.insert("content-type", "multipart/form-data; boundary=x".parse().unwrap());
     assert_eq!(openai.asks(&form).model, ModelIn::Nowhere);

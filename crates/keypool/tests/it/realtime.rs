@@ -19,17 +19,26 @@ const ALICE: &str = "kp-TEST-tenant-token-0123456789abcdef-alice";
 
 /// A provider that takes any socket, and what came over all of them.
 async fn provider() -> (String, Arc<Mutex<Vec<u8>>>) {
+    let (url, came, _) = listening().await;
+    (url, came)
+}
+
+/// The same, and how its sockets were asked for.
+async fn listening() -> (String, Arc<Mutex<Vec<u8>>>, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (url, came) = (format!("http://{}", listener.local_addr().unwrap()), Arc::<Mutex<Vec<u8>>>::default());
-    let all = Arc::clone(&came);
+    let (all, lines) = (Arc::clone(&came), Arc::<Mutex<Vec<String>>>::default());
+    let asked = Arc::clone(&lines);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let all = Arc::clone(&all);
+            let (all, lines) = (Arc::clone(&all), Arc::clone(&lines));
             tokio::spawn(async move {
                 let mut head = Vec::new();
                 while !head.ends_with(b"\r\n\r\n") {
                     head.push(stream.read_u8().await.unwrap());
                 }
+                let line = String::from_utf8_lossy(&head).lines().next().unwrap().to_owned();
+                lines.lock().unwrap().push(line);
                 let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
                 stream.write_all(answer.as_bytes()).await.unwrap();
                 let mut buffer = vec![0; 1 << 16];
@@ -39,7 +48,28 @@ async fn provider() -> (String, Arc<Mutex<Vec<u8>>>) {
             });
         }
     });
-    (url, came)
+    (url, came, asked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_stands_in_the_place_of_another_name_for_it() {
+    let (url, _, asked) = listening().await;
+    let home = Home::new();
+    let text = format!(
+        "keys = [{{ secret = \"sk-realtime-not-a-real-key-00000001\" }}]\n\
+         models = [{{ name = \"gpt-realtime\", aliases = [\"spoken\"] }}]\n\
+         gateway = {{ provider = \"openai\", listen = \"127.0.0.1:0\", upstream = \"{url}/v1\" }}\n"
+    );
+    home.write("keypool.toml", &text);
+    let running = Running::of(home.command(&["serve"]));
+    let address = running.url.strip_prefix("http://").unwrap().parse().unwrap();
+    for (named, sent) in [("spoken", "gpt-realtime"), ("gpt-other", "gpt-other")] {
+        let bearer = format!("authorization: Bearer {PLACEHOLDER}\r\n");
+        let socket = Socket::open(address, &format!("/v1/realtime?model={named}"), &bearer).await;
+        assert!(socket.head.starts_with("HTTP/1.1 101"), "{}", socket.head);
+        assert_eq!(asked.lock().unwrap().pop().unwrap(), format!("GET /v1/realtime?model={sent} HTTP/1.1"));
+    }
+    end(running).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -226,7 +226,7 @@ impl Served {
             (listener, Door::Both),
             Tls::default(),
             Arc::new(gateway),
-            (Duration::from_secs(60), bounds),
+            (Duration::from_secs(10), bounds),
             shutdown,
         ));
         Self { address, stop: Some(stop), task }

@@ -6,12 +6,13 @@ use bytes::Bytes;
 use http::{Response, StatusCode, Uri, header, request::Parts};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
-use tower_keypool::Affinity;
+use tower_keypool::{Affinity, KeyPool, ModelIn};
 
 use crate::{
     gateway::{
         Gateway, Setup,
         admit::tenant::{MODEL, Tenant},
+        aliases::Aliases,
         answer::{body::Said, failure::failed, head},
         connection::places::Place,
         dialect::{Dialect, Refusal},
@@ -27,7 +28,7 @@ impl<S> Gateway<S> {
     pub(super) async fn socket<B>(
         &self,
         setup: &Setup<S>,
-        (parts, place, line): (Parts, Option<Arc<Place>>, Option<SocketLine>),
+        (mut parts, place, line): (Parts, Option<Arc<Place>>, Option<SocketLine>),
         tenant: Result<Arc<Tenant>, Refusal>,
         dialect: Dialect,
     ) -> (Outcome, Response<Said<B>>) {
@@ -57,6 +58,7 @@ impl<S> Gateway<S> {
             // Nobody reads what its messages name.
             Some(_) if own == Dialect::Gemini && !opening.tenant.is_default() => Opened::Refused(NO_SUCH_SOCKET),
             Some(live) => {
+                self.resolve(&setup.aliases, &mut parts);
                 let named = (own != Dialect::Gemini).then(|| self.own.resources.clone());
                 live.open((parts, place), opening, named, &self.pipes).await
             }
@@ -89,6 +91,16 @@ impl<S> Gateway<S> {
                 (outcome, failed(&error, dialect).map(Said::from))
             }
             Opened::Refused(refusal) => (Outcome::Refused, dialect.answer(refusal).map(Said::from)),
+        }
+    }
+
+    /// The model in the place of another name for it, where the head names one.
+    fn resolve(&self, aliases: &Aliases, head: &mut Parts) {
+        let Some(provider) = self.own.uploads.pool.as_ref().map(KeyPool::provider) else { return };
+        if let ModelIn::Head(name) = provider.asks(head).model
+            && let Some(model) = aliases.first(&name).cloned()
+        {
+            provider.resolve(head, &model);
         }
     }
 
