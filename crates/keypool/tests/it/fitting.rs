@@ -76,6 +76,9 @@ async fn what_steps_down_is_said_in_the_words_of_the_model_below() {
                 for (path, body) in requests(model, stream) {
                     let answer = post(&served, path, &body).await;
                     assert_eq!(answer.status, StatusCode::OK, "{models:?} {model} {path} {stream}: {answer:?}");
+                    // The one below can neither have that effort nor that budget.
+                    let left_out = answer.headers.get("x-keypool-ignored").map(|value| value.to_str().unwrap());
+                    assert_eq!(left_out, None, "{models:?} {path} {stream}");
                     if !stream {
                         assert_eq!(answer.header("x-keypool-model"), models[1], "{path}");
                         assert_eq!(answer.json()["model"], model, "{path}");
@@ -84,4 +87,27 @@ async fn what_steps_down_is_said_in_the_words_of_the_model_below() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn what_the_model_below_cannot_have_is_named() {
+    let (_sim, served) = stepping(["gemini-2.5-flash", "gemini-2.0-flash"]).await;
+    for (at, field) in ["reasoning_effort", "reasoning.effort", "thinking"].into_iter().enumerate() {
+        for stream in [false, true] {
+            // It calls functions or keeps to a form.
+            let (path, mut body) = requests("gemini-2.5-flash", stream).swap_remove(at);
+            for either in ["response_format", "text"] {
+                body.as_object_mut().unwrap().remove(either);
+            }
+            let answer = post(&served, path, &body).await;
+            assert_eq!(answer.status, StatusCode::OK, "{path} {stream}: {answer:?}");
+            assert_eq!(answer.header("x-keypool-ignored"), field, "{path} {stream}");
+            assert_eq!(answer.header("x-keypool-model"), "gemini-2.0-flash", "{path} {stream}");
+        }
+    }
+    // Who is served by the first one has it.
+    let (_sim, served) = stepping(["gemini-2.0-flash-lite", "gemini-2.5-flash"]).await;
+    let (path, body) = requests("gemini-2.5-flash", false).swap_remove(2);
+    let answer = post(&served, path, &body).await;
+    assert_eq!((answer.status, answer.headers.get("x-keypool-ignored")), (StatusCode::OK, None), "{answer:?}");
 }

@@ -35,7 +35,7 @@ use self::{
     answers::Answers,
     asked::{Unread, read, request},
     elsewhere::{Handed, Onward, hinted},
-    fitted::Fitted,
+    fitted::{Fitted, LeftOut},
     holdings::{Holdings, Named},
     recall::Memory,
     refusal::{Failed, bad_model, mask, refused, unread, upstream_fault},
@@ -214,7 +214,8 @@ where
         let path = gemini::path_of(&requested, verb).ok_or_else(bad_model)?;
         let pieces = gemini::generate(&conversation, bytes.clone())?;
         let demand = Demand::any_model().about_tokens(gemini::about_tokens(&conversation, &pieces));
-        let fitted = Fitted::of(&conversation, (self.caller, self.strict), bytes.clone(), near);
+        let left_out = LeftOut::first(ignored);
+        let fitted = Fitted::of(&conversation, (self.caller, self.strict), bytes.clone(), near, &left_out);
         let demand = demand.written_for(gemini::name(&conversation.model), move |model| fitted.write(model));
         let demand = resource::naming(Self::led(self.wish.on(demand), way), &names);
         let demand = if nothing { demand.names_nothing() } else { demand };
@@ -237,10 +238,10 @@ where
         drop(conversation);
         if stream {
             let request = request(Method::POST, &path, &parts, pieces, Some(demand));
-            return self.tell(request, exchange, &ignored).await;
+            return self.tell(request, exchange, &left_out).await;
         }
         let again = || request(Method::POST, &path, &parts, pieces.clone(), Some(demand.clone()));
-        self.whole(again, exchange, &ignored).await
+        self.whole(again, exchange, &left_out).await
     }
 
     /// Fetches what stands elsewhere; where that is off, whoever writes the request refuses it.

@@ -5,12 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
-use keypool_dialect::{Exchange, Fault, Ignored, gemini};
+use keypool_dialect::{Exchange, Fault, gemini};
 use tower::Service;
 use tower_keypool::{BoxError, Demand, Error, ServedBy};
 
 use super::{
-    Answered, Failed, Translator, answer, demanding, ignored, refused,
+    Answered, Failed, Translator, answer, demanding,
+    fitted::LeftOut,
+    ignored, refused,
     upstream::{check, send},
     upstream_fault,
 };
@@ -43,7 +45,7 @@ where
         &mut self,
         request: impl Fn() -> Request<Outgoing>,
         mut exchange: Exchange,
-        ignored: &Ignored,
+        left_out: &LeftOut,
     ) -> Result<Answered<B>, Failed> {
         let (mut served_by, mut body) = self.fetch(request()).await?;
         // The stack has let it go up, since it is a good answer; of a stream it sees the first event. The key rests by now.
@@ -59,7 +61,8 @@ where
         let media_type = exchange.media_type();
         let said = exchange.whole(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
         drop(body);
-        let (outcome, mut response) = answer(self.answers.until_sent(said), served_by, ignored);
+        let ignored = left_out.for_model_of(served_by.as_ref());
+        let (outcome, mut response) = answer(self.answers.until_sent(said), served_by, &ignored);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         Ok((outcome, response))
     }
@@ -70,7 +73,7 @@ where
         self,
         request: Request<Outgoing>,
         exchange: Exchange,
-        ignored: &Ignored,
+        left_out: &LeftOut,
     ) -> Result<Answered<B>, Failed> {
         let parting = self.tenant.parting(&self.farewell);
         let Self { stack, caller, traffic, held, .. } = self;
@@ -107,7 +110,8 @@ where
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        ignored::name(&mut response, served_by, ignored);
+        let ignored = left_out.for_model_of(served_by.as_ref());
+        ignored::name(&mut response, served_by, &ignored);
         Ok((Outcome::Answered, response))
     }
 }
