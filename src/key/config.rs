@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::KeyId;
+use super::{KeyId, SHORTEST};
 use crate::limit::Limits;
 
 /// Which keys come first: lower first. `free` (0) and `paid` (10) are names for two of them.
@@ -124,6 +124,12 @@ impl Key {
             disabled: None,
             exit: None,
         }
+    }
+
+    /// A text without its secret, as far as that is one.
+    pub(crate) fn masked(&self, text: &str) -> String {
+        let secret = &*self.secret;
+        if secret.len() < SHORTEST { text.to_owned() } else { text.replace(secret, &"*".repeat(secret.len())) }
     }
 
     /// A key of the free tier, priority [`Priority::FREE`].

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Limit, Span,
+    Limit, Span, Unit,
     form::Form,
     log::{self, HEAD},
     need::{At, Need},
@@ -79,9 +79,25 @@ impl Plan {
             let pieces = missing.min(PIECES);
             let mut moments = window.moments(log, now);
             moments.extend((0..pieces).filter_map(|n| {
-                let amount = missing * (n + 1) / pieces - missing * n / pieces;
+                // In so many even pieces, however much it is.
+                let amount = missing / pieces + u64::from(n < missing % pieces);
                 Some((now.checked_sub(last + long * (pieces - n) / pieces)?, amount))
             }));
+            moments.sort_unstable();
+            let held = window.held(log);
+            log[window.range()].fill(0);
+            window.lay(&moments, log, now);
+            window.hold(log, held);
+        }
+    }
+
+    /// Counts what began then, in any order, in the sliding windows of requests.
+    pub(crate) fn count_starts(&self, log: &mut [u16], began: &[Tick], at: &At) {
+        let now = self.advance(log, at);
+        let sliding = |window: &&Window| window.limit.unit == Unit::Requests && !window.is_day();
+        for window in self.windows().iter().filter(sliding) {
+            let mut moments = window.moments(log, now);
+            moments.extend(began.iter().map(|began| (slide::moment(*began).min(now), 1)));
             moments.sort_unstable();
             let held = window.held(log);
             log[window.range()].fill(0);

@@ -218,10 +218,10 @@ impl State {
     pub(super) fn add(&mut self, number: usize, key: Key, now: Now, late: bool) -> Result<KeyId, KeyError> {
         let key = by_lane_names(&*self.provider, key);
         let zone = match &key.zone {
-            Some(name) => self.zone(name).ok_or_else(|| KeyError::Zone { id: key.key_id(), zone: name.clone() })?,
+            Some(name) => self.zone(name).ok_or_else(|| KeyError::Zone { id: key.key_id(), zone: key.masked(name) })?,
             None => 0,
         };
-        let (priority, disabled) = (key.priority.0, key.disabled.clone());
+        let (priority, disabled) = (key.priority.0, key.disabled.as_deref().map(|reason| key.masked(reason)));
         self.expect_tokens_of(&key);
         let provider = std::sync::Arc::clone(&self.provider);
         let (slot, change) = match self.roster.add(number, key, zone, &*provider)? {

@@ -1,6 +1,6 @@
 //! Why no key may carry a demand: every key looked at, counted by reason.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Affinity, Demand, Exhausted, OutReason,
@@ -10,19 +10,17 @@ use super::{
 };
 use crate::time::Tick;
 
+const NEVER: (Tick, Tick) = (Tick::NEVER, Tick::NEVER);
+
 impl State {
     /// Looks at every key for this demand.
     pub(super) fn diagnose(&mut self, ask: &Ask<'_>) -> Exhausted {
         let demand: &Demand = ask.demand;
         let mut exhausted =
             Exhausted { model: self.shown_model(demand), keys: self.roster.len(), ..Exhausted::default() };
-        let (mut next, mut may) = (Tick::NEVER, Tick::NEVER);
+        // By priority: when the first of its keys may serve, and might.
+        let mut times: BTreeMap<u16, (Tick, Tick)> = BTreeMap::new();
         exhausted.exits = self.exits_that_rest(ask.now);
-        if let Some(rest) = self.rest_of_all(ask.lane, ask.now) {
-            exhausted.reasons.insert(reason_of(rest), self.roster.len());
-            exhausted.next_in = Some(rest.wakes(ask.now).since(ask.now.tick));
-            return exhausted;
-        }
         let excluded = self.excluded(demand);
         let must = matches!(demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
         let wanted = if must { self.wanted(&demand.affinity) } else { Vec::new() };
@@ -80,7 +78,8 @@ impl State {
                             exhausted.queue_timed &= reason != OutReason::Queued || front.is_some();
                             let once_free = self.earliest_once_free(ask, slot).unwrap_or(Tick::NEVER);
                             let once_free = once_free.max(front.unwrap_or_default());
-                            may = may.min(order.not_before(priority, once_free));
+                            let (_, may) = times.entry(priority).or_insert(NEVER);
+                            *may = order.not_before(priority, once_free).min(*may);
                         }
                         (reason, at.map(|at| order.not_before(priority, at)))
                     }
@@ -88,15 +87,23 @@ impl State {
             };
             exhausted.all_full |= reason == OutReason::HeldElsewhere;
             *exhausted.reasons.entry(reason).or_default() += 1;
-            next = next.min(at.unwrap_or(Tick::NEVER));
+            let (next, _) = times.entry(priority).or_insert(NEVER);
+            *next = at.unwrap_or(Tick::NEVER).min(*next);
         }
         exhausted.all_full &= !not_full;
+        // While a key is waited for, those of later priorities are not asked.
+        let last = if self.settings.spill.is_any() { u16::MAX } else { waited_for };
+        let (mut next, may) =
+            times.range(..=last).fold(NEVER, |(next, may), (_, times)| (next.min(times.0), may.min(times.1)));
         // Busy keys are waited for, and nobody knows how long; else it is the wait before another priority opens.
         if ready < u16::MAX && (self.settings.spill.is_any() || waited_for >= ready) {
             next = next.min(order.not_before(ready, ask.now.tick));
         }
         let from_now = |at: Tick| (at != Tick::NEVER).then(|| at.since(ask.now.tick));
         (exhausted.next_in, exhausted.may_in) = (from_now(next), from_now(may));
+        if let Some(rest) = self.rest_of_all(ask.lane, ask.now) {
+            exhausted.rests_besides(rest.wakes(ask.now).since(ask.now.tick), reason_of(rest));
+        }
         exhausted
     }
 

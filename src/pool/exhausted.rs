@@ -139,6 +139,16 @@ impl Exhausted {
         self
     }
 
+    /// All keys rest for so long besides, for this reason: that is what there is to say where it lasts longest, but not of
+    /// what comes back by nothing.
+    pub(super) fn rests_besides(&mut self, rests: Duration, reason: OutReason) {
+        let comes_back = self.next_in.or(self.may_in).is_some() || self.may_end_any_time();
+        if comes_back && self.next_in.is_none_or(|next| next <= rests) {
+            self.reasons = BTreeMap::from([(reason, self.keys)]);
+            (self.next_in, self.may_in, self.all_full) = (Some(rests), None, false);
+        }
+    }
+
     /// As another model a key may serve after so long, if that is sooner.
     pub(crate) fn sooner_as(&mut self, model: Arc<str>, after: Duration) {
         if self.next_in.or(self.may_in).is_none_or(|next| after < next) {

@@ -51,6 +51,7 @@ impl State {
         // That the model is not to be had says nothing of the other one.
         let overloaded = old.rest.take().filter(|rest| rest.kind == VerdictKind::Overloaded);
         let overloads = old.overloads;
+        let unlimited = std::mem::take(&mut old.unlimited);
         for index in queue.values() {
             if let Some(waiter) = self.waiters.get_mut(*index) {
                 waiter.lane = to;
@@ -61,6 +62,7 @@ impl State {
         let new = &mut self.lanes[usize::from(to)];
         new.in_flight += in_flight;
         new.started += started;
+        new.unlimited.append(unlimited);
         new.queue.extend(queue);
         new.lines.join(lines);
         for (slot, rest) in key_rests {

@@ -3,6 +3,7 @@
 use std::{
     sync::{Arc, PoisonError},
     task::Waker,
+    time::Duration,
 };
 
 use super::{
@@ -20,7 +21,7 @@ use crate::{
     provider::Provider,
     rule::Retry,
     time::{Clock, Now, Tick},
-    verdict::Verdict,
+    verdict::{Verdict, VerdictKind},
 };
 
 impl KeyPool {
@@ -148,6 +149,16 @@ impl KeyPool {
     pub(crate) fn is_settled(&self, attempts: &[Attempt]) -> bool {
         let doubted = |last: &Attempt| last.is_unclear() || last.met_unnamed_limit();
         attempts.last().is_some_and(doubted) && self.lock().is_settled(attempts)
+    }
+
+    /// How long all keys are still out of the model that is asked for, since the provider failed with whichever.
+    pub(crate) fn overloaded_for(&self, demand: &Demand) -> Option<Duration> {
+        let now = self.0.clock.now();
+        let mut state = self.lock();
+        let lane = state.ask(demand, now).lane;
+        let rest = state.lanes[usize::from(lane)].rest.as_ref().filter(|rest| rest.is_active(now))?;
+        let failed = matches!(rest.kind, VerdictKind::Overloaded | VerdictKind::Transient);
+        failed.then(|| rest.wakes(now).since(now.tick))
     }
 
     /// Locks, having seen what time did.

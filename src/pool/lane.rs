@@ -13,6 +13,7 @@ use super::{
     rest::Rest,
     set_aside::SetAside,
     timer::Timers,
+    unlimited::Unlimited,
 };
 use crate::{
     limit::{Need, Unit},
@@ -128,6 +129,8 @@ pub(super) struct Lane {
     pub(super) extras: HashMap<u32, LaneExtra>,
     /// What owners used of limits that they have no more.
     pub(super) aside: SetAside,
+    /// When requests of owners without limits began.
+    pub(super) unlimited: Unlimited,
     pub(super) rest: Option<Box<Rest>>,
     /// Tiers that its model is not for; few lanes have any.
     pub(super) closed: Option<Box<Closed>>,
@@ -166,6 +169,7 @@ impl Lane {
             key_rests: HashMap::new(),
             extras: HashMap::new(),
             aside: SetAside::default(),
+            unlimited: Unlimited::default(),
             rest: None,
             closed: None,
             overloads: 0,
@@ -336,5 +340,6 @@ impl Lane {
             + self.extras.capacity() * (size_of::<LaneExtra>() + 8)
             + self.key_rests.capacity() * 16
             + self.aside.heap_bytes()
+            + self.unlimited.heap_bytes()
     }
 }

@@ -25,6 +25,8 @@ const LITTLE: u64 = 10;
 /// These headers tell of minutes and days. A reset further off is a fault of whoever wrote it: should the quota be out
 /// in truth, the next answer says so.
 const LONGEST_RESET: Duration = Duration::from_secs(25 * 3600);
+/// More than this in a window is no limit that anybody has.
+const MOST_LEARNED: u64 = 1_000_000_000_000;
 
 impl State {
     /// Takes in what an answer tells of quotas: first whose quota it is, then what that allows. `delay`: after how long
@@ -47,7 +49,7 @@ impl State {
             return;
         }
         for violation in &news.violations {
-            if let Some(amount) = violation.amount.filter(|amount| *amount > 0) {
+            if let Some(amount) = violation.amount.filter(|amount| (1..=MOST_LEARNED).contains(amount)) {
                 let limit = Limit { unit: violation.unit, span: violation.span, amount };
                 self.learn_limit(&cell, limit, delay, now);
             }
@@ -120,6 +122,10 @@ impl State {
         let mut words = vec![0; new.words()];
         Plan::migrate(old, &old_log, new, &mut words, &held, &at);
         let stamped_out = old.words() == 0 && new.words() > 0;
+        if stamped_out {
+            let began = self.lanes[usize::from(lane)].unlimited.take(owner);
+            new.count_starts(&mut words, &began, &at);
+        }
         let since = self.swap_aside((lane, owner), (old_number, &old_log), (number, &mut words), &at);
         if !old_log.is_empty() {
             self.count_out_anew((lane, owner), (old_number, number), &mut words, since, &at);
@@ -291,6 +297,7 @@ impl State {
             place.owners[into as usize].outgrow();
         }
         place.aside.join(owner, into);
+        place.unlimited.join(owner, into);
         if let Some(extra) = place.extras.remove(&owner) {
             place.owners[owner as usize].flags = 0;
             let kept = place.extra(into);

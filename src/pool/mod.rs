@@ -92,6 +92,7 @@ mod survey;
 mod tally;
 mod timer;
 pub(crate) mod trace;
+mod unlimited;
 mod unnamed;
 mod uses;
 mod wait;

@@ -37,7 +37,7 @@ impl State {
     /// Grants the best key that may carry this demand now.
     pub(super) fn pick(&mut self, ask: &Ask<'_>) -> Result<Picked, NotNow> {
         if self.all_rest(ask.lane, ask.now) {
-            return Err(NotNow::Later);
+            return Err(self.never(ask).unwrap_or(NotNow::Later));
         }
         let excluded = self.excluded(ask.demand);
         let found = match &ask.demand.affinity {
@@ -222,7 +222,8 @@ impl State {
                     }
                 }
                 check => {
-                    if matches!(check, Check::Busy(..)) {
+                    let queued = matches!(check, Check::NotThis(_, OutReason::Queued));
+                    if matches!(check, Check::Busy(..)) || queued && self.is_busy_in_front(ask, slot) {
                         busy = busy.min(order.0);
                     }
                     self.put_where_it_waits(ask.lane, slot, order.0, check);
@@ -265,6 +266,12 @@ impl State {
         }
     }
 
+    /// Whether a key that is kept for who waits in front is busy: he waits for it, and who came later does not pass him.
+    #[cold]
+    fn is_busy_in_front(&mut self, ask: &Ask<'_>, slot: u32) -> bool {
+        matches!(self.check(&Ask { ticket: 0, ..*ask }, slot), Check::Busy(..))
+    }
+
     /// Whether a later priority opens, after no key of this group could be picked.
     pub(super) fn may_spill(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize) -> bool {
         if self.settings.spill.is_any() {
@@ -285,6 +292,7 @@ impl State {
             match self.check(ask, slot) {
                 // Waited for, or just back: an earlier priority comes first.
                 Check::Busy(..) | Check::Ready(_) => return false,
+                Check::NotThis(_, OutReason::Queued) if self.is_busy_in_front(ask, slot) => return false,
                 Check::NotThis(..) => at += 1,
                 // It is full or rests as well by now: not waited for.
                 other => self.stow(ask.lane, slot, group, other),

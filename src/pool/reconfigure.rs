@@ -101,7 +101,9 @@ impl State {
             roster::check(&key, &id)?;
             self.roster.exits.number(key.exit.as_deref())?;
             let zone = match &key.zone {
-                Some(name) => self.zone(name).ok_or_else(|| KeyError::Zone { id: id.clone(), zone: name.clone() })?,
+                Some(name) => {
+                    self.zone(name).ok_or_else(|| KeyError::Zone { id: id.clone(), zone: key.masked(name) })?
+                }
                 None => 0,
             };
             if let Some(first) = places.insert(secret.expose().to_owned(), wanted.len()) {

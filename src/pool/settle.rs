@@ -191,6 +191,7 @@ impl State {
     pub(super) fn end(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat) else { return };
         let (slot, owner, lane_at) = (cell.slot, cell.owner, cell.lane);
+        let began = (cell.stamp.is_some() && !cell.free && !cell.refunded).then_some(cell.began.tick);
         match cell.stamp {
             Some(stamp) if cell.probes.is_empty() => {
                 let zone = usize::from(self.roster.owners[owner as usize].zone());
@@ -205,6 +206,11 @@ impl State {
         lane.in_flight -= 1;
         let unknown = lane.origin == Origin::Unknown;
         lane.last_used = self.seq;
+        if let Some(began) = began
+            && self.plans.plan(lane.owners[owner as usize].plan).words() == 0
+        {
+            lane.unlimited.ended(owner, began, now.tick);
+        }
         let key = &mut self.roster.keys[slot as usize];
         key.in_flight -= 1;
         if !key.removed {

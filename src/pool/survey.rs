@@ -146,10 +146,18 @@ impl State {
             },
             check => check,
         };
+        // What rests may have no room either by then.
+        let check = match check {
+            Check::Until(at, reason) if !demand.free && !reason.is_disabled() => {
+                Check::Until(self.earliest(&ask, slot).map_or(at, |earliest| earliest.max(at)), reason)
+            }
+            check => check,
+        };
         match (check, self.rest_of_all(lane, now)) {
             // It will not come back with the others.
             (Check::Out(_), _) | (_, None) => check,
             (Check::Until(_, reason), _) if reason.is_disabled() => check,
+            (Check::Until(at, _), Some(rest)) if at >= rest.wakes(now) => check,
             (_, Some(rest)) => Check::Until(rest.wakes(now), reason_of(rest)),
         }
     }

@@ -14,6 +14,9 @@ use crate::{
 /// Who had a key and lost it before it was used waits this long for another, also where it would wait for nothing else.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
+/// Whoever pauses for less waits so long for a model that is overloaded at all keys.
+const OVERLOADED: Duration = Duration::from_secs(30);
+
 /// How far one request has come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Course {
@@ -111,7 +114,14 @@ impl Course {
                 let pause = rule.pause(self.pauses).max(asked).min(patience);
                 // A key is waited for as long as the request may wait, and over the pause, which passes anyway; a way out
                 // that rests no longer than the former.
-                let patience = if verdict.code_of() == EXIT { for_a_key } else { pause.max(for_a_key) };
+                let waited = if verdict.code_of() == EXIT { for_a_key } else { pause.max(for_a_key) };
+                let (pause, patience) = match pool.overloaded_for(&demand) {
+                    // The provider's faults keep all keys out of the model: that is over with a pause, not with a key.
+                    Some(rest) if rest > waited && rest <= left.unwrap_or(patience.max(OVERLOADED)) => {
+                        (rest.saturating_add(pause), rest.saturating_add(pause).saturating_add(for_a_key.max(rest)))
+                    }
+                    _ => (pause, waited),
+                };
                 // Counted and paid for only where it happens.
                 let step = match self.elsewhere_at_last(rule, pool, verdict, &demand) {
                     Some(lease) => Step::Again(NextLease::held(lease, pause)),

@@ -505,3 +505,48 @@ async fn who_asks_for_more_time_than_there_is_is_left_for_one_other_key() {
     let response = stack(&pool, steady(&pool), &upstream).oneshot(ask()).await.unwrap();
     assert_eq!((response.status().as_u16(), upstream.seconds()), (200, vec![0, 0]));
 }
+
+/// All keys are out of it together then, each for the same.
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_overloaded_for_a_moment_is_waited_for_by_whoever_waits_for_no_key() {
+    for wait in [0, 5] {
+        let pool = support::pool(&["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+        let (begun, clock, calls) = (pool.clock().tick(), pool.clock().clone(), Log::default());
+        let log = calls.clone();
+        let service = service_fn(move |request: Request<ReplayBody<Body>>| {
+            log.add(&request);
+            let clock = clock.clone();
+            async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let good = clock.tick().since(begun) >= Duration::from_millis(500);
+                Ok::<_, BoxError>(if good { ok() } else { support::bad(503, "overloaded") })
+            }
+        });
+        let stack = KeyPoolLayer::new(&pool).wait(Duration::from_secs(wait)).layer(service);
+        let asked = (0..20).map(|_| tokio::spawn(stack.clone().oneshot(ask())));
+        for answer in asked.collect::<Vec<_>>() {
+            assert_eq!(answer.await.unwrap().unwrap().status(), 200, "{wait}");
+        }
+        assert!(calls.keys().len() <= 70, "{} calls", calls.keys().len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fixed_backoff_tries_an_overloaded_model_as_often_as_it_says() {
+    let pool = support::pool(&["0", "1", "2"]);
+    let calls = Mutex::new(0);
+    let retry = Retry::new().max_retries(5).backoff(Backoff::fixed(Duration::from_millis(100)));
+    let judged = |answer: &Result<u32, u32>| match answer {
+        Ok(_) => Verdict::SUCCESS,
+        Err(_) => Verdict::new(VerdictKind::Overloaded),
+    };
+    let answer = pool.with_retry(retry).run("m", judged, |_| {
+        let n = {
+            let mut calls = calls.lock().unwrap();
+            *calls += 1;
+            *calls
+        };
+        std::future::ready(if n > 5 { Ok(n) } else { Err(n) })
+    });
+    assert_eq!(answer.await.unwrap(), 6);
+}

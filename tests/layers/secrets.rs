@@ -205,3 +205,30 @@ async fn who_demands_a_key_as_the_model_finds_it_in_no_error_and_no_lane() {
         assert!(!shown.to_ascii_lowercase().contains("secret"), "{name}: {shown}");
     }
 }
+
+#[test]
+fn what_is_said_of_a_key_that_is_given_is_said_without_it() {
+    let given = || Key::new(KEY).disabled(format!("because {KEY}"));
+    let pool = KeyPool::builder(Gemini::new()).key(given()).build().unwrap();
+    let told = format!("{:?}", pool.snapshot()) + &serde_json::to_string(&pool.snapshot()).unwrap();
+    assert!(told.contains("because ***") && !told.contains("SECRET"), "{told}");
+    let error = KeyPool::builder(Gemini::new()).key(Key::new(KEY).zone(KEY)).build().unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("SECRET"), "{error:?}");
+    let error = pool.reconfigure(KeyPool::builder(Gemini::new()).key(Key::new(KEY).zone(KEY))).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("SECRET"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_header_that_is_called_by_the_key_goes() {
+    const NAMED: &str = "correct-horse-battery-staple";
+    let pool = KeyPool::builder(Gemini::new()).key(Key::new(NAMED)).build().unwrap();
+    let service = service_fn(|_: Request<ReplayBody<Body>>| async {
+        let named = [(format!("x-{NAMED}-b"), "1"), ("x-long-name-of-something-harmless".to_owned(), "2")];
+        let answer = named.into_iter().fold(Response::builder(), |answer, (name, value)| answer.header(name, value));
+        Ok::<_, BoxError>(answer.body(Body::default()).unwrap())
+    });
+    let request = Request::post("/v1beta/models/gemini-2.5-flash:generateContent").body(Body::default()).unwrap();
+    let answer = KeyPoolLayer::new(&pool).layer(service).oneshot(request).await.unwrap();
+    let names: Vec<&str> = answer.headers().keys().map(http::HeaderName::as_str).collect();
+    assert_eq!(names, ["x-long-name-of-something-harmless"]);
+}

@@ -495,3 +495,48 @@ fn a_reset_beyond_a_day_is_not_believed() {
         assert_eq!(pool.try_acquire(FLASH).is_err(), out, "{reset}");
     }
 }
+
+#[test]
+fn what_began_before_the_limit_was_known_counts_as_it_began() {
+    let (pool, time) = keys(1);
+    drop(take(&pool, FLASH));
+    time.advance(secs(20));
+    (0..7).for_each(|_| drop(take(&pool, FLASH)));
+    let told = || rate_for(39).news(violated(8));
+    let lease = take(&pool, FLASH);
+    time.advance(Duration::from_millis(10));
+    lease.judge(&told());
+    drop(lease);
+    time.advance(secs(41));
+    assert_eq!(fills_at(&pool, FLASH), 0, "{:?}: the refused one counts, too", next_in(&pool, FLASH));
+    time.advance(secs(19));
+    assert_eq!(fills_at(&pool, FLASH), 0);
+    time.advance(secs(1));
+    assert_eq!(fills_at(&pool, FLASH), 8);
+}
+
+#[test]
+fn what_began_without_limits_counts_by_those_that_are_given() {
+    let (pool, time) = keys(2);
+    for _ in 0..10 {
+        time.advance(secs(4));
+        drop(take(&pool, FLASH));
+    }
+    let keys = (0..2).map(key).collect::<Vec<_>>();
+    pool.reconfigure(builder().keys(keys).limits(FLASH, Limits::new().per_minute(6)).clock(time.clock())).unwrap();
+    assert_eq!(fills_at(&pool, FLASH), 2);
+}
+
+#[test]
+fn absurd_amounts_are_no_limits() {
+    for amount in [u64::MAX, 1 << 63, 1_000_000_000_000_000_000] {
+        let (pool, time) = keys(1);
+        answer(&pool, FLASH, &rate_for(26).news(violated(amount)));
+        time.advance(secs(30));
+        drop(take(&pool, FLASH));
+        assert!(limits(&pool, 0, FLASH).is_empty());
+    }
+    let (pool, _) = keys(1);
+    answer(&pool, FLASH, &rate_for(26).news(violated(1_000_000_000_000)));
+    assert!(limits(&pool, 0, FLASH)[0].used <= 1_000_000_000_001);
+}

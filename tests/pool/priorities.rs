@@ -212,3 +212,36 @@ fn who_must_go_to_a_later_priority_does_not_spill() {
     }
     assert_eq!(pool.snapshot().spills, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_passes_who_waits_for_a_busy_key_whatever_he_needs() {
+    for rather in [Affinity::Any, Affinity::MustOwner("a".into())] {
+        let limits = Limits::new().per_minute(10).tokens_per_minute(250_000);
+        let keys = [key(0).owner("a").max_concurrent(1), paid(1).owner("a"), paid(2)];
+        let pool = paused(builder().keys(keys).limits(FLASH, limits));
+        let held = take(&pool, FLASH);
+        let demand = Demand::new(FLASH).tokens(700).affinity(rather);
+        let first = pool.try_acquire(demand.clone()).unwrap_err().to_string();
+        assert!(first.contains("1 busy"), "{first}");
+        let waits = tokio::spawn(pool.acquire(demand.clone().wait(secs(1_000))));
+        tokio::task::yield_now().await;
+        for needs in [demand.clone(), Demand::new(FLASH)] {
+            let later = pool.try_acquire(needs).map(|lease| lease.key_id().to_string());
+            assert!(later.as_ref().is_err_and(|error| error.to_string().contains("1 busy")), "{later:?}");
+        }
+        drop(held);
+        assert_eq!(waits.await.unwrap().unwrap().key_id(), &id(0));
+        assert_eq!(pool.snapshot().spills, 0);
+    }
+}
+
+#[test]
+fn a_later_priority_that_is_not_asked_says_nothing_of_when() {
+    let (pool, time) = on(builder().keys([key(0).min_interval(secs(10)), paid(1).min_interval(secs(5))]));
+    drop(pool.try_acquire(Demand::new(FLASH).affinity(Affinity::MustKey(id(1)))).unwrap());
+    drop(take(&pool, FLASH));
+    let error = pool.try_acquire(FLASH).unwrap_err();
+    assert_eq!(error.retry_after(), Some(secs(10)), "{error}");
+    time.advance(secs(10));
+    assert_eq!(served(&pool, FLASH), "k0");
+}

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use tower_keypool::{RestTable, Scope, Strategy, Until, Verdict, VerdictKind};
+use tower_keypool::{Affinity, Demand, Limits, RestTable, Scope, Strategy, Until, Verdict, VerdictKind};
 
 use crate::support::{
-    FLASH, answer, builder, daily, id, invalid, key, keys, next_in, noon, on, owner_limited, rate, rate_for, refused,
-    rest, secs, suspended, take, unclear, view,
+    FLASH, answer, builder, daily, id, invalid, key, keys, limited, next_in, noon, on, owner_limited, rate, rate_for,
+    refused, rest, secs, suspended, take, unclear, view,
 };
 
 #[test]
@@ -386,4 +386,41 @@ fn a_delay_of_nothing_that_is_refused_again_and_again_grows() {
         assert_eq!(rest(&pool, 0), Some(secs(7)));
         time.advance(secs(7));
     }
+}
+
+#[test]
+fn while_all_rest_what_lasts_longer_is_told() {
+    let (pool, time) = limited(1, Limits::new().per_minute(5));
+    for _ in 0..5 {
+        answer(&pool, FLASH, &Verdict::new(VerdictKind::Overloaded));
+    }
+    let full = next_in(&pool, FLASH);
+    assert!((secs(60)..secs(61)).contains(&full.unwrap()), "{}", refused(&pool, FLASH));
+    assert_eq!(view(&pool, 0).lanes[0].ready_in, full);
+    time.advance(full.unwrap());
+    drop(take(&pool, FLASH));
+
+    let (pool, _) = limited(1, Limits::new().per_day(3));
+    take(&pool, FLASH).settle(&Verdict::new(VerdictKind::Blocked));
+    let tried = |demand: Demand| pool.try_acquire(demand).unwrap_err();
+    assert_eq!(tried(Demand::new(FLASH)).retry_after(), Some(secs(600)));
+    assert!(tried(Demand::new(FLASH).requests(9)).is_never_fits());
+    let nobodys = tried(Demand::new(FLASH).affinity(Affinity::MustOwner("nobody".into())));
+    assert!(nobodys.to_string().ends_with("none comes back by itself"), "{nobodys}");
+    let day = tried(Demand::new(FLASH).requests(3));
+    assert!(day.retry_after() > Some(secs(40_000)), "{day}");
+    assert_eq!(view(&pool, 0).lanes[0].ready_in, Some(secs(600)));
+    pool.disable(&id(0), "x").unwrap();
+    assert!(
+        refused(&pool, FLASH).ends_with("1 disabled (by hand); none comes back by itself"),
+        "{}",
+        refused(&pool, FLASH)
+    );
+}
+
+#[test]
+fn what_rests_and_is_full_is_ready_when_both_are_over() {
+    let (pool, _) = limited(1, Limits::new().per_day(1));
+    answer(&pool, FLASH, &rate_for(5));
+    assert_eq!(view(&pool, 0).lanes[0].ready_in, next_in(&pool, FLASH));
 }
