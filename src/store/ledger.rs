@@ -241,5 +241,5 @@ impl Ledger for MemoryLedger {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
+#[cfg(all(test, any(feature = "redis", feature = "sqlite")))]
 pub(super) use tests::conforms;

@@ -30,7 +30,8 @@ pub struct Banner<'a> {
 
 impl fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "keypool {} listens on {}", env!("CARGO_PKG_VERSION"), self.url())?;
+        let (version, scheme, address) = (env!("CARGO_PKG_VERSION"), self.scheme(), self.address);
+        writeln!(f, "keypool {version} listens on {scheme}://{address}")?;
         writeln!(f, "requests go to {}", self.upstream)?;
         self.keys(f)?;
         self.limits(f)?;
@@ -57,8 +58,11 @@ impl Banner<'_> {
                 SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
             });
         }
-        let scheme = if self.loaded.certified.is_some() { "https" } else { "http" };
-        format!("{scheme}://{address}")
+        format!("{}://{address}", self.scheme())
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.loaded.certified.is_some() { "https" } else { "http" }
     }
 
     fn keys(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,12 +2,14 @@
 
 use gemini_sim::{GeminiSim, Key, Limits, Project};
 use http::{Method, Request};
+use keypool::gateway::token::PLACEHOLDER;
 use serde_json::Value;
 
 use crate::{
     admin::{TOKEN, get, send},
     binary::Running,
     home::{Home, end, secret, simulator},
+    live::{PATH, Socket},
     serving::HELLO,
     support::{Answer, ask},
 };
@@ -155,4 +157,41 @@ async fn whose_429_it_was_is_told() {
     let told = home.run(&["usage", "--by", "tenant", "--json"]).json();
     assert_eq!(told["rows"], used["rows"]);
     assert!(home.run(&["usage", "--by", "tenant", "--csv"]).good().contains(",few,gemini-2.5-flash,1,0,"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_of_uploads_and_sockets_are_told_like_others() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    for key in 0..2 {
+        home.add(key, if key == 0 { "one" } else { "two" }, &[]);
+    }
+    let running = home.serve(&sim, &SERVE);
+    let start = Request::post(format!("{}/upload/v1beta/files?key={PLACEHOLDER}", running.url))
+        .header("x-goog-upload-protocol", "resumable")
+        .header("x-goog-upload-command", "start")
+        .header("x-goog-upload-header-content-length", "5")
+        .header("x-goog-upload-header-content-type", "text/plain");
+    let url = ask(start, r#"{"file":{}}"#).await.header("x-goog-upload-url").to_owned();
+    let chunk = Request::post(&url).header("x-request-id", "chunk").header("x-goog-upload-offset", "0");
+    let good = ask(chunk.header("x-goog-upload-command", "upload, finalize"), "hello").await;
+    assert_eq!(good.status.as_u16(), 200, "{good:?}");
+    let told = get(&running, "/requests/chunk").await;
+    assert_eq!((told["answered_by"].as_str(), told["status"].as_u64()), (Some("provider"), Some(200)), "{told}");
+    assert_eq!(keys(&told["attempts"]), [good.header("x-keypool-key")]);
+
+    let address = running.url.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut socket =
+        Socket::open(address, PATH, &format!("x-goog-api-key: {PLACEHOLDER}\r\nx-request-id: live\r\n")).await;
+    socket.say(1, r#"{"setup":{"model":"models/gemini-2.5-flash"}}"#).await;
+    assert!(socket.hear().await.unwrap().1.contains("setupComplete"));
+    let told = get(&running, "/requests/live").await;
+    assert_eq!((told["answered_by"].as_str(), told["status"].as_u64()), (Some("provider"), Some(101)), "{told}");
+    assert_eq!(
+        (told["attempts"].as_array().unwrap().len(), told["model"].as_str()),
+        (1, Some("gemini-2.5-flash")),
+        "{told}"
+    );
+    assert_eq!(told["key"], told["attempts"][0]["key"]);
+    drop(socket);
+    end(running).await;
 }

@@ -273,6 +273,7 @@ impl Chunk {
         head.uri = self.target.clone();
         // The last answer names the file: it must be readable.
         head.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        head.extensions.insert(Demand::any_model().affinity(self.affinity.clone()).of_resource());
+        let demand = head.extensions.remove().unwrap_or_else(Demand::any_model);
+        head.extensions.insert(demand.affinity(self.affinity.clone()).of_resource());
     }
 }

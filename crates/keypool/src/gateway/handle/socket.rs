@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode, Uri, header, request::Parts};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
-use tower_keypool::{Affinity, KeyPool, ModelIn};
+use tower_keypool::{Affinity, KeyPool, Meter, ModelIn};
 
 use crate::{
     gateway::{
@@ -28,7 +28,7 @@ impl<S> Gateway<S> {
     pub(super) async fn socket<B>(
         &self,
         setup: &Setup<S>,
-        (mut parts, place, line): (Parts, Option<Arc<Place>>, Option<SocketLine>),
+        (mut parts, place, line, meter): (Parts, Option<Arc<Place>>, Option<SocketLine>, Option<Arc<Meter>>),
         tenant: Result<Arc<Tenant>, Refusal>,
         dialect: Dialect,
     ) -> (Outcome, Response<Said<B>>) {
@@ -36,7 +36,7 @@ impl<S> Gateway<S> {
             Box::new(move |told| line.tell(told.model.as_deref(), told.served.as_ref(), told.closed))
         });
         let opening = match self.opening(&parts, tenant, dialect).await {
-            Ok(opening) => Opening { teller, ..opening },
+            Ok(opening) => Opening { teller, meter, ..opening },
             Err(response) => return (Outcome::Refused, response.map(Said::from)),
         };
         let own = setup.dialects.provider;
@@ -113,7 +113,7 @@ impl<S> Gateway<S> {
     ) -> Result<Opening, Response<Full<Bytes>>> {
         let (tenant, token) = self.opener(parts, tenant).await.map_err(|refusal| dialect.answer(refusal))?;
         let account = self.account(&tenant, dialect).await?;
-        Ok(Opening { tenant, token, account, teller: None })
+        Ok(Opening { tenant, token, account, teller: None, meter: None })
     }
 
     async fn opener(&self, parts: &Parts, tenant: Result<Arc<Tenant>, Refusal>) -> Result<Opener, Refusal> {

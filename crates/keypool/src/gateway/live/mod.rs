@@ -28,7 +28,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tower::{Service, ServiceExt};
-use tower_keypool::{Affinity, Demand, Error, KeyPool, KeyPoolService, ServedBy};
+use tower_keypool::{Affinity, Demand, Error, KeyPool, KeyPoolService, Meter, ServedBy};
 
 use self::{
     mask::Blot,
@@ -118,6 +118,8 @@ pub(super) struct Opening {
     pub(super) account: Account,
     /// Who is told what its first message says, and who serves it.
     pub(super) teller: Option<Teller>,
+    /// Who is told what is tried for it.
+    pub(super) meter: Option<Arc<Meter>>,
 }
 
 /// Told once of each socket that its first message says the use of.
@@ -171,6 +173,10 @@ impl Live {
         // Bytes that are compressed could not be looked through.
         parts.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
         let demand = model.map_or_else(Demand::any_model, Demand::new);
+        let demand = match &opening.meter {
+            Some(meter) => demand.metered(Arc::clone(meter)),
+            None => demand,
+        };
         let Some((token, way)) = &opening.token else { return Some(demand) };
         let mut value = HeaderValue::try_from(format!("Token {token}")).ok()?;
         value.set_sensitive(true);

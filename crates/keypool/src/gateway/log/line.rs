@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tower_keypool::{KeyPool, Meter, ServedBy, Tick};
 
-use super::trail::Following;
+use super::trail::{Afterwards, Following};
 use crate::{
     gateway::{
         admit::tenant::Tenant,
@@ -60,11 +60,15 @@ pub(in crate::gateway) struct SocketLine {
     began: Tick,
     path: Option<Box<(Method, String)>>,
     traffic: Arc<Traffic>,
+    afterwards: Option<Afterwards>,
 }
 
 impl SocketLine {
     /// Tells it: for which model, by whom it is served, and the code that it was closed with where it is not.
     pub(in crate::gateway) fn tell(self, model: Option<&str>, served: Option<&ServedBy>, closed: Option<u16>) {
+        if let Some(afterwards) = self.afterwards {
+            afterwards.tell(&self.id);
+        }
         let (method, path) = self.path.as_deref().map(|(method, path)| (method.as_str(), path.as_str())).unzip();
         tracing::info!(
             target: REQUESTS,
@@ -140,7 +144,8 @@ impl RequestLine {
         let id = self.id.clone()?;
         self.later = true;
         let (tenant, path, traffic) = (self.tenant.clone(), self.path.clone(), Arc::clone(traffic));
-        Some(SocketLine { id, tenant, began: self.began, path, traffic })
+        let afterwards = self.trail.as_deref().map(Following::afterwards);
+        Some(SocketLine { id, tenant, began: self.began, path, traffic, afterwards })
     }
 
     /// The head of the answer is there: it gets the id, and is told.

@@ -199,6 +199,13 @@ impl Trails {
             _ => None,
         });
         let tried = steps.iter().filter(|step| matches!(step, Step::Granted { .. })).count();
+        // Of a socket that is known later than its head.
+        let model = || {
+            steps
+                .iter()
+                .rev()
+                .find_map(|step| if let Step::Granted { model, .. } = step { model.as_deref() } else { None })
+        };
         let answered_by = match (trail.status, &trail.because, last) {
             (None, ..) => None,
             (_, None, Some((_, Some(_)))) => Some("provider"),
@@ -210,7 +217,7 @@ impl Trails {
             "tenant": trail.tenant,
             "method": trail.followed.method.as_str(),
             "path": beginning(&without_keys(&trail.followed.path, self.pool.get()), LONGEST_PATH),
-            "model": trail.model,
+            "model": trail.model.as_deref().or_else(model),
             "key": last.map(|(key, _)| key),
             "status": trail.status,
             "ms": ms(trail.ended, trail.followed.began),
@@ -285,10 +292,28 @@ fn text(value: &HeaderValue) -> String {
     value.to_str().unwrap_or_default().to_owned()
 }
 
+/// Of what goes on behind an answer's head.
+#[derive(Debug)]
+pub(in crate::gateway) struct Afterwards {
+    trails: Arc<Trails>,
+    meter: Arc<Meter>,
+}
+
+impl Afterwards {
+    pub(super) fn tell(self, request: &HeaderValue) {
+        self.trails.note_failures(request, &self.meter);
+    }
+}
+
 impl Following {
     /// Who is told what happens to it.
     pub(in crate::gateway) fn meter(&self) -> &Arc<Meter> {
         &self.meter
+    }
+
+    /// Whoever tells the failures of what its answer only began.
+    pub(in crate::gateway) fn afterwards(&self) -> Afterwards {
+        Afterwards { trails: Arc::clone(&self.trails), meter: Arc::clone(&self.meter) }
     }
 
     /// The head of its answer is there.
