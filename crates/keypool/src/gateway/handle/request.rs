@@ -120,7 +120,7 @@ where
             self.leave(turn);
             let tenant = admitted.map(|(tenant, _)| tenant);
             let told = line.of_socket(&gateway.traffic);
-            let opener = (parts, self.place.clone(), told, line.meter().cloned());
+            let opener = (parts, self.place.clone(), told);
             let (outcome, mut response) = Box::pin(gateway.socket(&setup, opener, tenant, dialect)).await;
             line.end(&mut response, &gateway.traffic);
             return Ok(counted(visit, outcome, limited, response));

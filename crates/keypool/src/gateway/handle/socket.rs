@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode, Uri, header, request::Parts};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
-use tower_keypool::{Affinity, KeyPool, Meter, ModelIn};
+use tower_keypool::{Affinity, KeyPool, ModelIn};
 
 use crate::{
     gateway::{
@@ -28,10 +28,11 @@ impl<S> Gateway<S> {
     pub(super) async fn socket<B>(
         &self,
         setup: &Setup<S>,
-        (mut parts, place, line, meter): (Parts, Option<Arc<Place>>, Option<SocketLine>, Option<Arc<Meter>>),
+        (mut parts, place, line): (Parts, Option<Arc<Place>>, Option<SocketLine>),
         tenant: Result<Arc<Tenant>, Refusal>,
         dialect: Dialect,
     ) -> (Outcome, Response<Said<B>>) {
+        let meter = line.as_ref().and_then(SocketLine::meter).cloned();
         let teller = line.map(|line| -> live::Teller {
             Box::new(move |told| line.tell(told.model.as_deref(), told.served.as_ref(), told.closed))
         });

@@ -64,6 +64,11 @@ pub(in crate::gateway) struct SocketLine {
 }
 
 impl SocketLine {
+    /// Who is told what is tried for it, where that is remembered.
+    pub(in crate::gateway) fn meter(&self) -> Option<&Arc<Meter>> {
+        self.afterwards.as_ref().map(Afterwards::meter)
+    }
+
     /// Tells it: for which model, by whom it is served, and the code that it was closed with where it is not.
     pub(in crate::gateway) fn tell(self, model: Option<&str>, served: Option<&ServedBy>, closed: Option<u16>) {
         if let Some(afterwards) = self.afterwards {

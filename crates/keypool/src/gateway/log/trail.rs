@@ -300,6 +300,10 @@ pub(in crate::gateway) struct Afterwards {
 }
 
 impl Afterwards {
+    pub(super) fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
+
     pub(super) fn tell(self, request: &HeaderValue) {
         self.trails.note_failures(request, &self.meter);
     }
