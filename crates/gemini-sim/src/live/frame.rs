@@ -17,10 +17,9 @@ pub(crate) enum Message {
     Close(Vec<u8>),
 }
 
-/// Reads the next message. A frame that is not masked is refused, as the
-/// standard wants it.
-pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Message> {
-    let mut whole = Vec::new();
+/// Reads the next message; `begun` holds what came of one before a ping or the like. A frame that is not masked is refused,
+/// as the standard wants it.
+pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin), begun: &mut Vec<u8>) -> io::Result<Message> {
     loop {
         let mut head = [0; 2];
         from.read_exact(&mut head).await?;
@@ -33,7 +32,7 @@ pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Mess
             127 => from.read_u64().await?,
             short => u64::from(short),
         };
-        if length + whole.len() as u64 > LONGEST {
+        if length + begun.len() as u64 > LONGEST {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let mut mask = [0; 4];
@@ -47,11 +46,11 @@ pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Mess
             0x8 => return Ok(Message::Close(data)),
             0x9 => return Ok(Message::Ping(data)),
             0xa => return Ok(Message::Pong),
-            0x0..=0x2 => whole.extend(data),
+            0x0..=0x2 => begun.extend(data),
             _ => return Err(io::ErrorKind::InvalidData.into()),
         }
         if last {
-            return Ok(Message::Data(whole));
+            return Ok(Message::Data(std::mem::take(begun)));
         }
     }
 }
@@ -94,13 +93,16 @@ mod tests {
     async fn what_a_client_writes_is_read() {
         for length in [0, 1, 125, 126, 65_535, 65_536] {
             let data = vec![b'x'; length];
-            assert_eq!(read(&mut &masked(1, &data)[..]).await.unwrap(), Message::Data(data));
+            assert_eq!(read(&mut &masked(1, &data)[..], &mut Vec::new()).await.unwrap(), Message::Data(data));
         }
         let mut parts = masked(1, b"ab");
         parts[0] &= 0x7f;
+        // Pings may come in between.
+        parts.extend(masked(9, b"p"));
         parts.extend(masked(0, b"cd"));
-        assert_eq!(read(&mut &parts[..]).await.unwrap(), Message::Data(b"abcd".to_vec()));
-        assert_eq!(read(&mut &masked(9, b"p")[..]).await.unwrap(), Message::Ping(b"p".to_vec()));
-        read(&mut &write(1, b"not masked")[..]).await.unwrap_err();
+        let (mut parts, mut begun) = (&parts[..], Vec::new());
+        assert_eq!(read(&mut parts, &mut begun).await.unwrap(), Message::Ping(b"p".to_vec()));
+        assert_eq!(read(&mut parts, &mut begun).await.unwrap(), Message::Data(b"abcd".to_vec()));
+        read(&mut &write(1, b"not masked")[..], &mut begun).await.unwrap_err();
     }
 }

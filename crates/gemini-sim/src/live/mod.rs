@@ -149,9 +149,9 @@ fn handle_of(secret: &str) -> String {
 /// handle, by which the same key alone finds it.
 async fn converse(socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite, caller: &Caller) -> std::io::Result<()> {
     let (mut from, mut to) = tokio::io::split(socket);
-    let mut ready = false;
+    let (mut ready, mut begun) = (false, Vec::new());
     loop {
-        let said = match frame::read(&mut from).await? {
+        let said = match frame::read(&mut from, &mut begun).await? {
             Message::Data(said) => said,
             Message::Ping(data) => {
                 to.write_all(&frame::write(0xa, &data)).await?;

@@ -83,6 +83,19 @@ fn list(value: Option<&Value>) -> Vec<&Value> {
     }
 }
 
+/// The budget of whoever leaves it to the model.
+const DYNAMIC: i64 = -1;
+
+/// The budgets that a model of the second generation takes.
+fn budgets(model: &str) -> Option<(i64, i64)> {
+    match model.strip_prefix("gemini-2.5-")? {
+        of if of.starts_with("pro") => Some((128, 32_768)),
+        of if of.starts_with("flash-lite") => Some((512, 24_576)),
+        of if of.starts_with("flash") => Some((0, 24_576)),
+        _ => None,
+    }
+}
+
 /// Settings that this model has not.
 pub(crate) fn check_model(request: &Value, model: &str) -> Result<(), ApiError> {
     let config = field(request, "generationConfig", "generation_config").unwrap_or(&Value::Null);
@@ -94,6 +107,15 @@ pub(crate) fn check_model(request: &Value, model: &str) -> Result<(), ApiError> 
     }
     if budget == Some(0) && model.contains("-pro") {
         return Err(invalid("Budget 0 is invalid. This model only works in thinking mode."));
+    }
+    if let Some(budget) = budget.filter(|budget| *budget != DYNAMIC)
+        && let Some((least, most)) = budgets(model)
+        && !(least..=most).contains(&budget)
+        && !(budget == 0 && model.contains("-lite"))
+    {
+        return Err(invalid(format!(
+            "The thinking budget {budget} is invalid. Please choose a value between {least} and {most}."
+        )));
     }
     let json = field(config, "responseMimeType", "response_mime_type").and_then(Value::as_str);
     if json == Some("application/json") && request.get("tools").is_some() && !signs(model) {
@@ -114,6 +136,27 @@ mod tests {
         match check_calls(&json!({ "contents": contents }), model) {
             Ok(()) => String::new(),
             Err(error) => error.line(),
+        }
+    }
+
+    #[test]
+    fn budgets_of_thoughts_have_bounds() {
+        let told = |model: &str, budget: i64| {
+            let request = json!({ "generationConfig": { "thinkingConfig": { "thinkingBudget": budget } } });
+            check_model(&request, model).map_or_else(|error| error.line(), |()| String::new())
+        };
+        let wrong = |model, budget, range| {
+            let said = format!("The thinking budget {budget} is invalid. Please choose a value between {range}.");
+            assert!(told(model, budget).contains(&said), "{model} {budget}: {}", told(model, budget));
+        };
+        wrong("gemini-2.5-flash", 999_999, "0 and 24576");
+        wrong("gemini-2.5-flash", -7, "0 and 24576");
+        wrong("gemini-2.5-flash-lite", 511, "512 and 24576");
+        wrong("gemini-2.5-pro", 50, "128 and 32768");
+        for (model, budget) in
+            [("gemini-2.5-flash", 0), ("gemini-2.5-flash-lite", 0), ("gemini-2.5-pro", -1), ("gemini-2.5-pro", 128)]
+        {
+            assert_eq!(told(model, budget), "", "{model} {budget}");
         }
     }
 

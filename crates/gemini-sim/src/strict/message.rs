@@ -37,7 +37,7 @@ pub(crate) static EMBED: Message = Message {
     fields: &[
         ("model", Text),
         ("content", Kind::Message(&CONTENT)),
-        ("task_type", Text),
+        ("task_type", TASK),
         ("title", Text),
         ("output_dimensionality", Whole),
         ("embed_content_config", Struct),
@@ -174,15 +174,29 @@ static TOOL: Message = Message {
     name: "Tool",
     fields: &[
         ("function_declarations", List(&Kind::Message(&FUNCTION_DECLARATION))),
-        ("google_search", Struct),
+        ("google_search", Kind::Message(&GOOGLE_SEARCH)),
         ("google_search_retrieval", Struct),
         ("google_maps", Struct),
-        ("code_execution", Struct),
-        ("url_context", Struct),
+        ("code_execution", Kind::Message(&CODE_EXECUTION)),
+        ("url_context", Kind::Message(&URL_CONTEXT)),
         ("file_search", Struct),
         ("computer_use", Struct),
     ],
 };
+
+static GOOGLE_SEARCH: Message = Message {
+    name: "GoogleSearch",
+    fields: &[
+        ("time_range_filter", Struct),
+        ("search_types", Struct),
+        ("exclude_domains", List(&Text)),
+        ("blocking_confidence", Text),
+    ],
+};
+
+static CODE_EXECUTION: Message = Message { name: "CodeExecution", fields: &[] };
+
+static URL_CONTEXT: Message = Message { name: "UrlContext", fields: &[] };
 
 static FUNCTION_DECLARATION: Message = Message {
     name: "FunctionDeclaration",
@@ -283,7 +297,7 @@ static GENERATION_CONFIG: Message = Message {
         ("response_schema", Kind::Message(&SCHEMA)),
         ("response_json_schema", Any),
         ("_response_json_schema", Any),
-        ("response_modalities", List(&Text)),
+        ("response_modalities", List(&MODALITY)),
         ("candidate_count", Whole),
         ("max_output_tokens", Whole),
         ("temperature", Number),
@@ -295,12 +309,65 @@ static GENERATION_CONFIG: Message = Message {
         ("response_logprobs", Flag),
         ("logprobs", Whole),
         ("enable_enhanced_civic_answers", Flag),
-        ("speech_config", Struct),
+        ("speech_config", Kind::Message(&SPEECH_CONFIG)),
         ("thinking_config", Kind::Message(&THINKING_CONFIG)),
-        ("image_config", Struct),
-        ("media_resolution", Text),
+        ("image_config", Kind::Message(&IMAGE_CONFIG)),
+        ("media_resolution", RESOLUTION),
     ],
 };
+
+/// These and no others, however they are called elsewhere.
+const TASK: Kind = Word(
+    "TaskType",
+    &[
+        "TASK_TYPE_UNSPECIFIED",
+        "RETRIEVAL_QUERY",
+        "RETRIEVAL_DOCUMENT",
+        "SEMANTIC_SIMILARITY",
+        "CLASSIFICATION",
+        "CLUSTERING",
+        "QUESTION_ANSWERING",
+        "FACT_VERIFICATION",
+        "CODE_RETRIEVAL_QUERY",
+    ],
+);
+
+const MODALITY: Kind = Word("GenerationConfig.Modality", &["MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO", "VIDEO"]);
+
+const RESOLUTION: Kind = Word(
+    "GenerationConfig.MediaResolution",
+    &[
+        "MEDIA_RESOLUTION_UNSPECIFIED",
+        "MEDIA_RESOLUTION_LOW",
+        "MEDIA_RESOLUTION_MEDIUM",
+        "MEDIA_RESOLUTION_HIGH",
+        "MEDIA_RESOLUTION_ULTRA_HIGH",
+    ],
+);
+
+static SPEECH_CONFIG: Message = Message {
+    name: "SpeechConfig",
+    fields: &[
+        ("voice_config", Kind::Message(&VOICE_CONFIG)),
+        ("multi_speaker_voice_config", Kind::Message(&MULTI_SPEAKER)),
+        ("language_code", Text),
+    ],
+};
+
+static VOICE_CONFIG: Message =
+    Message { name: "VoiceConfig", fields: &[("prebuilt_voice_config", Kind::Message(&PREBUILT_VOICE))] };
+
+static PREBUILT_VOICE: Message = Message { name: "PrebuiltVoiceConfig", fields: &[("voice_name", Text)] };
+
+static MULTI_SPEAKER: Message =
+    Message { name: "MultiSpeakerVoiceConfig", fields: &[("speaker_voice_configs", List(&Kind::Message(&SPEAKER)))] };
+
+static SPEAKER: Message = Message {
+    name: "SpeakerVoiceConfig",
+    fields: &[("speaker", Text), ("voice_config", Kind::Message(&VOICE_CONFIG))],
+};
+
+static IMAGE_CONFIG: Message = Message { name: "ImageConfig", fields: &[("aspect_ratio", Text), ("image_size", Text)] };
 
 static THINKING_CONFIG: Message = Message {
     name: "ThinkingConfig",

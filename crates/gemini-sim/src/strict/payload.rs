@@ -43,7 +43,7 @@ pub(crate) fn read_json(headers: &HeaderMap, body: &[u8], most: usize) -> Result
 
 fn complain(error: &serde_json::Error, body: &[u8]) -> ApiError {
     let what = match error.classify() {
-        Category::Eof => "Unexpected end of string. Expected a value.",
+        Category::Eof => &*format!("Unexpected end of string. {}", expected(error, body)),
         _ if error.to_string().starts_with("recursion limit") => "Message too deep.",
         _ if error.to_string().starts_with("key must be") => "Expected an object key or }.",
         _ => "Unexpected token.",
@@ -51,6 +51,20 @@ fn complain(error: &serde_json::Error, body: &[u8]) -> ApiError {
     let (excerpt, column) = excerpt(error, body);
     let mark = " ".repeat(column);
     bad_request(None, &format!("Invalid JSON payload received. {what}\n{excerpt}\n{mark}^"))
+}
+
+/// What would have gone on where a body ends, in the words of protobuf's parser.
+fn expected(error: &serde_json::Error, body: &[u8]) -> &'static str {
+    let told = error.to_string();
+    let begins = matches!(body.trim_ascii_end().last(), Some(b'{' | b'[' | b','));
+    match (begins, told.contains("an object"), told.contains("a list")) {
+        (true, true, _) => "Expected an object key or }.",
+        (false, true, _) => "Expected , or } after key:value pair.",
+        (true, _, true) => "Expected a value or ] within an array.",
+        (false, _, true) => "Expected , or ] after array value.",
+        _ if told.contains("a string") => "Closing quote expected in string.",
+        _ => "Expected a value.",
+    }
 }
 
 /// The surroundings of the error on its line, and where in them it stands.

@@ -84,10 +84,28 @@ fn check_blob(at: &str, part: &Value, complaints: &mut String) {
     }
 }
 
-/// Whether it is a type and a subtype that the provider takes. `image/jpg`, which is none, it is on record to refuse.
+/// Whether it is a type that the provider takes, as far as that is known: of sound, films, pictures and texts those that it does
+/// not are on record, of everything else those that it does.
 fn is_kind(kind: &str) -> bool {
-    let both = kind.split_once('/').is_some_and(|(kind, sub)| !kind.is_empty() && !sub.is_empty());
-    kind.is_empty() || both && kind != "image/jpg"
+    const NONE: [&str; 2] = ["image/jpg", "image/svg+xml"];
+    const OTHERS: [&str; 10] = [
+        "application/pdf",
+        "application/json",
+        "application/xml",
+        "application/rtf",
+        "application/javascript",
+        "application/x-javascript",
+        "application/typescript",
+        "application/x-typescript",
+        "application/x-python-code",
+        "application/x-ipynb+json",
+    ];
+    let bare = kind.split(';').next().unwrap_or_default().trim();
+    match bare.split_once('/') {
+        None => kind.is_empty(),
+        Some(("audio" | "image" | "text" | "video", sub)) => !sub.is_empty() && !NONE.contains(&bare),
+        Some(_) => OTHERS.contains(&bare),
+    }
 }
 
 fn has_data(part: &Value) -> bool {
@@ -110,6 +128,8 @@ fn check_config(name: &str, config: &Value, complaints: &mut String) {
         ("topP", "top_p", 0.0, 1.0, "[0.0, 1.0]"),
         ("candidateCount", "candidate_count", 1.0, 8.0, "[1, 8]"),
         ("maxOutputTokens", "max_output_tokens", 1.0, 65_536.0, "[1, 65537)"),
+        ("presencePenalty", "presence_penalty", -2.0, 2.0, "[-2.0, 2.0]"),
+        ("frequencyPenalty", "frequency_penalty", -2.0, 2.0, "[-2.0, 2.0]"),
     ];
     for (camel, snake, least, most, range) in bounds {
         let number = field(config, camel, snake);
@@ -196,6 +216,13 @@ mod tests {
         assert!(complaint(&json!({ "contents": [{}] })).contains("parts must not be empty"));
         let empty_part = json!({ "contents": [{ "parts": [{}] }] });
         assert!(complaint(&empty_part).contains("contents[0].parts[0].data: required oneof"));
+        for kind in
+            ["application/octet-stream", "application/zip", "application/x-foo", "image/svg+xml", "nonsense", "/x"]
+        {
+            let of_kind =
+                json!({ "contents": [{ "parts": [{ "inlineData": { "mimeType": kind, "data": "aGk=" } }] }] });
+            assert_eq!(complaint(&of_kind), format!("Unsupported MIME type: {kind}"));
+        }
         let role = json!({ "contents": [{ "role": "system", "parts": [{ "text": "" }] }] });
         assert_eq!(complaint(&role), "Please use a valid role: user, model.");
     }

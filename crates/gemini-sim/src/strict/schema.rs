@@ -20,7 +20,7 @@ pub(crate) enum Kind {
     Bytes,
     /// With a fraction, if need be.
     Number,
-    /// Without one.
+    /// Without one, of 32 bits.
     Whole,
     Flag,
     /// Anything, unchecked.
@@ -125,8 +125,8 @@ impl Kind {
             (Self::Bytes, Value::String(text)) => is_base64(text),
             // 64-bit numbers travel as text.
             (Self::Number, Value::String(text)) => text.parse::<f64>().is_ok(),
-            (Self::Whole, Value::Number(number)) => number.as_f64().is_some_and(|number| number.fract() == 0.0),
-            (Self::Whole, Value::String(text)) => text.parse::<i64>().is_ok(),
+            (Self::Whole, Value::Number(number)) => number.as_f64().is_some_and(is_int32),
+            (Self::Whole, Value::String(text)) => text.parse::<i32>().is_ok(),
             (Self::Word(_, words), Value::String(word)) => words.iter().any(|known| known.eq_ignore_ascii_case(word)),
             (Self::Word(_, words), Value::Number(number)) => {
                 number.as_u64().is_some_and(|number| number < words.len() as u64)
@@ -183,6 +183,10 @@ impl Kind {
             Self::List(kind) | Self::OneOf(_, kind) => kind.type_name(),
         }
     }
+}
+
+fn is_int32(number: f64) -> bool {
+    number.fract() == 0.0 && (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number)
 }
 
 /// Whether a text is base64: of one alphabet, padded or not. White space is passed over, as by the real parser.
