@@ -192,7 +192,7 @@ struct Shared {
     /// How the keys end that were there when so many had come. Whoever wants it clones it: never held for longer.
     endings: std::sync::Mutex<Option<(u64, Arc<Endings>)>>,
     /// Pools whose keys are not told either.
-    beside: std::sync::Mutex<Vec<std::sync::Weak<Shared>>>,
+    beside: std::sync::Mutex<shown::Hidden>,
     /// Some limit counts tokens.
     limits_tokens: Arc<AtomicBool>,
     /// A store asks what answers cost.

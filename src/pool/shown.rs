@@ -2,14 +2,34 @@
 
 use std::{
     borrow::Cow,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, Weak},
 };
 
-use super::{Demand, KeyPool, state::State};
+use super::{Demand, KeyPool, Shared, state::State};
 use crate::key::{Endings, KeyId, SHORTEST, Secret, holds, mask_spelled};
 
 /// What stands between the parts of a model's name, or around it; hardly a key has any of these.
 const MARKS: [char; 12] = ['/', ':', ' ', ',', ';', '=', '&', '?', '#', '@', '(', ')'];
+
+/// What is no key of a pool, and is overwritten like one.
+#[derive(Clone, Default)]
+pub(super) struct Hidden {
+    /// Whose keys.
+    pools: Vec<Weak<Shared>>,
+    /// What else.
+    others: Option<Arc<Endings>>,
+}
+
+fn mask_of(endings: &Endings, text: &mut Cow<'_, str>) {
+    let found = endings.in_text(text.as_bytes());
+    if found.is_empty() {
+        return;
+    }
+    let mut bytes = text.as_bytes().to_vec();
+    if mask_spelled(&found, &mut bytes) {
+        *text = String::from_utf8_lossy(&bytes).into_owned().into();
+    }
+}
 
 impl KeyPool {
     /// Whether a text holds the secret of one of its keys, as it is: such a text must not be shown (reasons, labels).
@@ -32,29 +52,43 @@ impl KeyPool {
         }
         let mut told = Cow::Borrowed(text);
         self.mask_in(&mut told);
-        let beside = self.0.beside.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for other in beside.iter().filter_map(std::sync::Weak::upgrade) {
+        let Hidden { pools, others } = self.0.beside.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for other in pools.iter().filter_map(Weak::upgrade) {
             Self(other).mask_in(&mut told);
+        }
+        if let Some(others) = others {
+            mask_of(&others, &mut told);
         }
         told
     }
 
     fn mask_in(&self, text: &mut Cow<'_, str>) {
-        let found = self.endings().in_text(text.as_bytes());
-        if found.is_empty() {
-            return;
-        }
-        let mut bytes = text.as_bytes().to_vec();
-        if mask_spelled(&found, &mut bytes) {
-            *text = String::from_utf8_lossy(&bytes).into_owned().into();
-        }
+        mask_of(&self.endings(), text);
     }
 
     /// From now on the keys of these pools are overwritten, too, in what callers of this one chose: where one program has
     /// several pools, a caller may name a key of another one.
     pub fn stand_beside<'p>(&self, others: impl IntoIterator<Item = &'p Self>) {
         let others = others.into_iter().filter(|other| !other.is_same(self)).map(|other| Arc::downgrade(&other.0));
-        *self.0.beside.lock().unwrap_or_else(PoisonError::into_inner) = others.collect();
+        self.0.beside.lock().unwrap_or_else(PoisonError::into_inner).pools = others.collect();
+    }
+
+    /// From now on these are overwritten like its keys in what callers chose, in the place of what this named before: what a
+    /// program takes from its callers instead of a key. Of fewer than eight characters, or of others than visible ASCII,
+    /// none is.
+    ///
+    /// ```
+    /// use tower_keypool::{Gemini, Key, KeyPool};
+    ///
+    /// let pool = KeyPool::builder(Gemini::new()).key(Key::new("AIza-not-a-real-key-000")).build()?;
+    /// pool.hide(["placeholder-of-this-gateway"]);
+    /// assert_eq!(pool.masked("/v1/models/placeholder-of-this-gateway").matches('*').count(), 27);
+    /// # Ok::<_, tower_keypool::KeyError>(())
+    /// ```
+    pub fn hide<'t>(&self, texts: impl IntoIterator<Item = &'t str>) {
+        let secrets: Vec<Secret> = texts.into_iter().filter_map(|text| Secret::new(text).ok()).collect();
+        let others = (!secrets.is_empty()).then(|| Arc::new(Endings::of(secrets)));
+        self.0.beside.lock().unwrap_or_else(PoisonError::into_inner).others = others;
     }
 
     /// How its keys end, those that left lately included: tells which of them may stand in a text.

@@ -98,3 +98,23 @@ async fn as_json_every_line_is_an_object_and_answers_need_not_say_who_served() {
     assert!(request["time"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{request}");
     assert!(lines.iter().any(|line| line["message"].as_str().is_some_and(|text| text.contains(" listens on "))));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_stands_where_it_does_not_belong_is_not_told() {
+    let (sim, keys) = sim().await;
+    let running = serve(&sim, &keys, &[], &["-v"]);
+    for (path, of) in [
+        (format!("/{SECRET}/v1beta/models"), "GET"),
+        (format!("/v1beta/models/{SECRET}:generateContent"), "POST"),
+        (format!("/v1beta/models/{SECRET}:countTokens"), "POST"),
+        ("/openai/v1/chat/completions".to_owned(), "POST"),
+    ] {
+        let request = Request::builder().method(of).uri(format!("{}{path}", running.url));
+        let request = request.header("authorization", format!("Bearer {SECRET}")).header("x-request-id", SECRET);
+        let body = if of == "GET" { String::new() } else { format!(r#"{{"model":"{SECRET}","messages":[]}}"#) };
+        let answer = ask(request.header("content-type", "application/json"), body).await;
+        assert!(answer.status.is_client_error(), "{answer:?}");
+    }
+    let told = end(running).await;
+    assert_eq!(told.matches("status=4").count(), 4, "{told}");
+}

@@ -155,7 +155,7 @@ impl Serve {
             gateway.keep_beside(beside.belongings());
             let records = Records::from(store.clone());
             status.stand_beside(&beside.pools());
-            hide_keys(&pool, &beside.pools());
+            hide_keys(&pool, &beside.pools(), &loaded);
             let gateway = gateway.telling(status, traffic).keeping(records.clone(), pool.clone());
             tell_zones(&records, &loaded).await;
             let (reload, asks) = mpsc::channel(4);
@@ -204,7 +204,7 @@ impl Serve {
                         gateway.stand_beside(beside.stand(&loaded).await);
                         gateway.keep_beside(beside.belongings());
                         gateway.tell_of(&beside.pools());
-                        hide_keys(&pool, &beside.pools());
+                        hide_keys(&pool, &beside.pools(), &loaded);
                         admin.change(&loaded, beside.sides());
                         tell_zones(&records, &loaded).await;
                     })
@@ -267,10 +267,18 @@ impl Serve {
     }
 }
 
-/// A caller of one pool may name a key of any: none of them tells it.
-fn hide_keys(own: &KeyPool, beside: &BTreeMap<String, KeyPool>) {
+/// No word of a model's name has so many letters.
+const NO_WORD: usize = 12;
+
+/// A caller of one pool may name a key of any, or the gateway's own token: none of them tells it.
+fn hide_keys(own: &KeyPool, beside: &BTreeMap<String, KeyPool>, loaded: &Loaded) {
+    let token = loaded.own_token.then_some(&*loaded.token);
+    let admins = loaded.config.admin.token.as_ref().map(|token| token.expose());
+    // A shorter one may be a word of a model's name.
+    let tokens: Vec<&str> = token.into_iter().chain(admins).filter(|token| token.len() >= NO_WORD).collect();
     for pool in beside.values().chain([own]) {
         pool.stand_beside(beside.values().chain([own]));
+        pool.hide(tokens.iter().copied());
     }
 }
 
