@@ -69,7 +69,8 @@ impl Plan {
     }
 
     /// The sliding window of `limit` was full when an answer said so, `last` ago: what is missing began evenly before
-    /// that, the first of it `first` ago. What would have begun before the clock did is left out.
+    /// that, the first of it `first` ago. What would have begun before the clock did is left out. Where more is known to have
+    /// begun than that, or later, the provider counts in another way, and is believed as to when the first of it leaves.
     pub(crate) fn fill_up(&self, log: &mut [u16], limit: Limit, [first, last]: [Duration; 2], at: &At) {
         let now = self.advance(log, at);
         let [first, last] = [first, last].map(|ago| slide::moment(Tick::ZERO.plus(ago)));
@@ -84,6 +85,7 @@ impl Plan {
                 Some((now.checked_sub(last + long * (pieces - n) / pieces)?, amount))
             }));
             moments.sort_unstable();
+            latest(&mut moments, window.most(), now.saturating_sub(first));
             let held = window.held(log);
             log[window.range()].fill(0);
             window.lay(&moments, log, now);
@@ -139,6 +141,24 @@ impl Plan {
             window.unhold(into, u64::MAX);
             window.hold(into, held);
         }
+    }
+}
+
+/// As much as a window holds of these, which stand in order: the latest, but for the first of it, which began then at the
+/// latest.
+fn latest(moments: &mut Vec<(u64, u64)>, most: u64, first: u64) {
+    let mut over = moments.iter().map(|(_, amount)| amount).sum::<u64>().saturating_sub(most);
+    moments.retain_mut(|(_, amount)| {
+        let gone = over.min(*amount);
+        (over, *amount) = (over - gone, *amount - gone);
+        *amount > 0
+    });
+    if let Some((moment, amount)) = moments.first_mut()
+        && *moment > first
+    {
+        *amount -= 1;
+        moments.insert(0, (first, 1));
+        moments.retain(|(_, amount)| *amount > 0);
     }
 }
 

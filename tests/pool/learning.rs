@@ -508,11 +508,26 @@ fn what_began_before_the_limit_was_known_counts_as_it_began() {
     lease.judge(&told());
     drop(lease);
     time.advance(secs(41));
-    assert_eq!(fills_at(&pool, FLASH), 0, "{:?}: the refused one counts, too", next_in(&pool, FLASH));
-    time.advance(secs(19));
+    assert_eq!(fills_at(&pool, FLASH), 1, "the first has left, as the provider said");
+    time.advance(secs(18));
+    assert_eq!(fills_at(&pool, FLASH), 0, "{:?}: seven began after 20 s", next_in(&pool, FLASH));
+    time.advance(secs(2));
+    assert_eq!(fills_at(&pool, FLASH), 7);
+}
+
+/// As a bucket does that fills bit by bit.
+#[test]
+fn who_counts_otherwise_is_believed_as_to_when_the_first_leaves() {
+    let (pool, time) = keys(1);
+    (0..5).for_each(|_| drop(take(&pool, FLASH)));
+    answer(&pool, FLASH, &rate_for(20).news(violated(3)));
+    assert!((secs(20)..=secs(22)).contains(&next_in(&pool, FLASH).unwrap()), "{:?}", next_in(&pool, FLASH));
+    time.advance(secs(22));
+    assert_eq!(fills_at(&pool, FLASH), 1);
+    time.advance(secs(37));
     assert_eq!(fills_at(&pool, FLASH), 0);
-    time.advance(secs(1));
-    assert_eq!(fills_at(&pool, FLASH), 8);
+    time.advance(secs(2));
+    assert_eq!(fills_at(&pool, FLASH), 2);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod attempts;
 mod audit;
 mod body;
 mod change;
+mod described;
 mod entry;
 mod feed;
 mod keys;

@@ -4,10 +4,14 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::{
+    described,
     route::{ROOT, ROUTES, Route, What},
     trial::Trial,
     words::{NewKey, NewSecret, Said, Why},
 };
+
+/// What of a query is a number.
+const NUMBERS: [&str; 4] = ["keys", "offset", "limit", "recent"];
 
 /// What the body of a request holds.
 enum Holds {
@@ -61,6 +65,7 @@ pub(super) fn description() -> Value {
         } },
     });
     schemas.insert("Error".to_owned(), error);
+    schemas.extend(described::schemas());
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -91,24 +96,30 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         parameters.push(json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } }));
     }
     let in_query = route.query.iter().map(|(name, about)| {
-        json!({ "name": name, "in": "query", "required": false, "description": about, "schema": { "type": "string" } })
+        let schema = if NUMBERS.contains(name) {
+            json!({ "type": "integer", "minimum": 0 })
+        } else {
+            json!({ "type": "string" })
+        };
+        json!({ "name": name, "in": "query", "required": false, "description": about, "schema": schema })
     });
     parameters.extend(in_query);
     let error = json!({
         "description": "why not",
         "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
     });
+    let answer = described::answer(route.what).unwrap_or_else(|| json!({ "type": "object" }));
     let fine = match route.what {
         What::Events => json!({
             "description": "events, or a list of the last ones",
             "content": {
                 "text/event-stream": { "schema": { "type": "string" } },
-                "application/json": { "schema": { "type": "object" } },
+                "application/json": { "schema": answer },
             },
         }),
         _ => json!({
             "description": route.about,
-            "content": { "application/json": { "schema": { "type": "object" } } },
+            "content": { "application/json": { "schema": answer } },
         }),
     };
     let mut operation = json!({

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     binary::Running,
+    described,
     home::{ACTS, Home, end, hello, joins_within_2s, no_secret, secret, simulator, within_2s},
     support::{Answer, ask, raw},
 };
@@ -18,12 +19,27 @@ const SERVE: [&str; 2] = ["--admin-token", TOKEN];
 
 pub(crate) async fn send(running: &Running, method: Method, path: &str, body: impl Into<Bytes>) -> Answer {
     let url = format!("{}/-/admin{path}", running.url);
-    let answer = ask(Request::builder().method(method).uri(url).header("x-keypool-admin", TOKEN), body).await;
+    let answer = ask(Request::builder().method(&method).uri(url).header("x-keypool-admin", TOKEN), body).await;
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     no_secret(&text);
     assert!(!text.contains(TOKEN), "{path}: {text}");
     assert_eq!(answer.header("cache-control"), "no-store");
+    if answer.status.is_success() && answer.header("content-type").starts_with("application/json") {
+        let description = DESCRIPTION.get_or_init(|| described(running)).await;
+        if let Some(schema) = described::schema(description, &method, path, answer.status) {
+            let why = described::unlike(description, schema, &answer.json(), path);
+            assert!(why.is_none(), "{method} {path}: {}", why.unwrap());
+        }
+    }
     answer
+}
+
+/// The same of each gateway.
+static DESCRIPTION: tokio::sync::OnceCell<Value> = tokio::sync::OnceCell::const_new();
+
+async fn described(running: &Running) -> Value {
+    let url = format!("{}/-/admin/openapi.json", running.url);
+    ask(Request::get(url).header("x-keypool-admin", TOKEN), "").await.json()
 }
 
 /// What is told at this path.

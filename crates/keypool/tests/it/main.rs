@@ -22,6 +22,7 @@ mod cross_origin;
 mod cut;
 mod damaged;
 mod dawdling;
+mod described;
 mod dialects;
 mod echoed;
 mod ending;

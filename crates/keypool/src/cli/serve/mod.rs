@@ -273,7 +273,7 @@ const NO_WORD: usize = 12;
 /// A caller of one pool may name a key of any, or the gateway's own token: none of them tells it.
 fn hide_keys(own: &KeyPool, beside: &BTreeMap<String, KeyPool>, loaded: &Loaded) {
     let token = loaded.own_token.then_some(&*loaded.token);
-    let admins = loaded.config.admin.token.as_ref().map(|token| token.expose());
+    let admins = loaded.config.admin.token.as_ref().map(tower_keypool::config::SecretText::expose);
     // A shorter one may be a word of a model's name.
     let tokens: Vec<&str> = token.into_iter().chain(admins).filter(|token| token.len() >= NO_WORD).collect();
     for pool in beside.values().chain([own]) {
