@@ -247,10 +247,8 @@ pub(super) fn mask_headers(
     let key = Sought::key(secret);
     // Most values have no room for a key.
     let shortest = key.map_or(usize::MAX, |key| key.text.len());
-    let mut long_name = false;
     for (name, value) in headers.iter_mut() {
         see(name, value);
-        long_name |= name.as_str().len() >= shortest;
         if value.len() >= shortest
             && let Some(key) = key
         {
@@ -259,7 +257,7 @@ pub(super) fn mask_headers(
             mask_value(key, value);
         }
     }
-    if long_name {
+    if secret.is_nameable() {
         drop_named(secret, headers);
     }
     for form in Encoded::forms(secret) {
@@ -268,11 +266,14 @@ pub(super) fn mask_headers(
     roomy
 }
 
-/// A header that is called by the key goes: its name has small letters only, and cannot be another one.
+/// A header that is called by the key goes: it cannot have another name.
 #[cold]
 fn drop_named(secret: &Secret, headers: &mut HeaderMap) {
-    let key = secret.expose().to_ascii_lowercase();
-    let named: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().contains(&key)).cloned().collect();
+    let key = secret.expose();
+    if key.len() < SHORTEST {
+        return;
+    }
+    let named: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().contains(key)).cloned().collect();
     for name in named {
         headers.remove(name);
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What stands in a query as it is; all else of a key is percent-encoded where it is sent, and sought so where it comes back.
@@ -31,6 +31,8 @@ struct Parts {
     rare_at: u8,
     /// It reads differently in a query, percent-encoded.
     encodable: bool,
+    /// It may be a header's name: of small letters, digits and marks.
+    nameable: bool,
     /// The pool's number of the exit that it goes out by; 0: the usual one. In what is otherwise padding.
     exit: u16,
 }
@@ -76,7 +78,8 @@ impl Secret {
         header.set_sensitive(true);
         let rare_at = rarest(secret.as_bytes());
         let encodable = utf8_percent_encode(secret, UNRESERVED).any(|piece| piece.len() != secret.len());
-        Ok(Self(Arc::new(Parts { header, scheme: length, rare_at, encodable, exit: 0 })))
+        let nameable = HeaderName::from_lowercase(secret.as_bytes()).is_ok();
+        Ok(Self(Arc::new(Parts { header, scheme: length, rare_at, encodable, nameable, exit: 0 })))
     }
 
     /// The secret itself. Whoever calls this must not log it.
@@ -135,14 +138,20 @@ impl Secret {
         if self.0.exit == exit {
             return self;
         }
-        let Parts { header, scheme, rare_at, encodable, .. } = &*self.0;
+        let Parts { header, scheme, rare_at, encodable, nameable, .. } = &*self.0;
         Self(Arc::new(Parts {
             header: header.clone(),
             scheme: *scheme,
             rare_at: *rare_at,
             encodable: *encodable,
+            nameable: *nameable,
             exit,
         }))
+    }
+
+    /// Whether it may stand in a header's name.
+    pub(crate) fn is_nameable(&self) -> bool {
+        self.0.nameable
     }
 
     /// Whether it reads differently in a query, percent-encoded.

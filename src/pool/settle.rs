@@ -191,7 +191,6 @@ impl State {
     pub(super) fn end(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat) else { return };
         let (slot, owner, lane_at) = (cell.slot, cell.owner, cell.lane);
-        let began = (cell.stamp.is_some() && !cell.free && !cell.refunded).then_some(cell.began.tick);
         match cell.stamp {
             Some(stamp) if cell.probes.is_empty() => {
                 let zone = usize::from(self.roster.owners[owner as usize].zone());
@@ -201,16 +200,14 @@ impl State {
             }
             _ => self.settle_special(seat, now),
         }
+        if self.plans.plan(self.lanes[usize::from(lane_at)].owners[owner as usize].plan).words() == 0 {
+            self.ended_unlimited(seat, now);
+        }
         self.seats.end(seat);
         let lane = &mut self.lanes[usize::from(lane_at)];
         lane.in_flight -= 1;
         let unknown = lane.origin == Origin::Unknown;
         lane.last_used = self.seq;
-        if let Some(began) = began
-            && self.plans.plan(lane.owners[owner as usize].plan).words() == 0
-        {
-            lane.unlimited.ended(owner, began, now.tick);
-        }
         let key = &mut self.roster.keys[slot as usize];
         key.in_flight -= 1;
         if !key.removed {
@@ -222,6 +219,16 @@ impl State {
         if !self.waiters.is_empty() {
             self.fell_idle(slot, now);
         }
+    }
+
+    /// It counts in no window: when it began is remembered, should an answer name one.
+    #[inline(never)]
+    fn ended_unlimited(&mut self, seat: Seat, now: Now) {
+        let Some(cell) = self.seats.get(seat).filter(|cell| cell.stamp.is_some() && !cell.free && !cell.refunded)
+        else {
+            return;
+        };
+        self.lanes[usize::from(cell.lane)].unlimited.ended(cell.owner, cell.began.tick, now.tick);
     }
 
     /// A request of a key with a shortest interval is on the wire, or will never be.

@@ -16,7 +16,6 @@ const LONG: Duration = Duration::from_secs(120);
 
 impl Unlimited {
     /// A request of this owner, which began then, has ended.
-    #[cold]
     pub(super) fn ended(&mut self, owner: u32, began: Tick, now: Tick) {
         while self.0.front().is_some_and(|(_, first)| self.0.len() >= MOST || now.since(*first) > LONG) {
             self.0.pop_front();
