@@ -1,22 +1,18 @@
 //! For whoever tells an answer in other words: what was escaped in it reads as the key afterwards.
 
-use std::{
-    fmt,
-    sync::{Arc, LazyLock},
-};
+use std::{fmt, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use memchr::memmem;
 
-use super::{mask::mask_secret, teller::Teller};
+use super::{
+    mask::{ESCAPED, mask_secret},
+    teller::Teller,
+};
 use crate::{
     key::{SHORTEST, Secret, mask_escaped, mask_spelled},
     pool::{Granted, KeyPool},
 };
-
-/// How an escaped letter of a key begins.
-static ESCAPED: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\\u00"));
 
 /// Overwrites keys in what is told of an answer: an extension of answers to a demand that is
 /// [`retold`](crate::Demand::retold).

@@ -4,13 +4,15 @@
 //! Nothing is kept but a count: bytes held back at the end of a chunk are, by definition, the beginning of the key.
 //! A chunk is changed in place where nobody else holds it, else copied; chunks without the key pass as they came.
 
+use std::sync::LazyLock;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header::ALT_SVC};
-use memchr::{memchr_iter, memchr2_iter};
+use memchr::{memchr_iter, memchr3_iter, memmem};
 use percent_encoding::utf8_percent_encode;
 
 use super::needle::{Carried, begun_at_end, carry};
-use crate::key::{SHORTEST, Secret, UNRESERVED, rarest};
+use crate::key::{SHORTEST, Secret, UNRESERVED, holds_escaped, mask_escaped, rarest};
 
 /// What is looked for.
 #[derive(Clone, Copy)]
@@ -88,6 +90,26 @@ fn escaped(c: char, marks: &str, slash: bool) -> String {
         c if marks.contains(c) => format!("\\u{:04x}", u32::from(c)),
         c => c.to_string(),
     }
+}
+
+/// How an escaped letter of a key begins: none need be.
+const ESCAPE: &[u8] = b"\\u00";
+pub(super) static ESCAPED: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(ESCAPE));
+
+/// A chunk without a key that is written there with escapes that it need not have, as far as it stands in this chunk.
+#[inline]
+pub(super) fn without_escaped(secret: &Secret, chunk: Bytes) -> Bytes {
+    if ESCAPED.find(&chunk).is_none() { chunk } else { unescaped(secret, chunk) }
+}
+
+#[inline(never)]
+fn unescaped(secret: &Secret, chunk: Bytes) -> Bytes {
+    if !holds_escaped(secret, &chunk) {
+        return chunk;
+    }
+    let mut chunk = chunk.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    mask_escaped(secret, &mut chunk);
+    chunk.freeze()
 }
 
 /// Masks a stream of chunks.
@@ -178,6 +200,7 @@ fn overwritten(chunk: Bytes, at: usize, len: usize) -> Bytes {
 /// All of a body in one piece, every form of the key masked.
 #[inline]
 pub(super) fn masked(secret: &Secret, chunk: Bytes) -> Bytes {
+    let chunk = without_escaped(secret, chunk);
     let chunk = match Sought::key(secret) {
         Some(key) => masked_in(key, chunk),
         None => chunk,
@@ -200,8 +223,9 @@ pub(super) fn glance(secret: &Secret, word: &str, text: &[u8]) -> bool {
     let (key_at, word_at) = (secret.rare_at(), word.iter().position(|byte| *byte == b'_').unwrap_or(0));
     let stands = |sought: &[u8], rare_at, at| at >= rare_at && text[at - rare_at..].starts_with(sought);
     let word_mark = word.get(word_at).copied().unwrap_or(key[key_at]);
-    memchr2_iter(key[key_at], word_mark, text)
-        .any(|at| stands(key, key_at, at) || (!word.is_empty() && stands(word, word_at, at)))
+    memchr3_iter(key[key_at], word_mark, ESCAPE[0], text).any(|at| {
+        stands(key, key_at, at) || (!word.is_empty() && stands(word, word_at, at)) || text[at..].starts_with(ESCAPE)
+    })
 }
 
 #[inline]

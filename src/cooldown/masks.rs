@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::mask::{Encoded, Mask, Sought};
+use super::mask::{Encoded, Mask, Sought, without_escaped};
 use crate::key::{SHORTEST, Secret};
 
 /// Masks a stream of chunks, or only looks at them.
@@ -28,6 +28,7 @@ impl Masks {
     /// Takes a chunk and gives on what may pass.
     pub(super) fn pass(&mut self, secret: &Secret, chunk: Bytes, mut give: impl FnMut(Bytes)) {
         let Some(key) = Sought::key(secret) else { return give(chunk) };
+        let chunk = without_escaped(secret, chunk);
         match self.others.as_deref_mut() {
             None => self.plain.pass(key, chunk, give),
             Some(others) => self.plain.pass(key, chunk, |chunk| pass_on(&mut others.0, chunk, &mut give)),

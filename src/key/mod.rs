@@ -20,4 +20,4 @@ pub use id::KeyId;
 pub use secret::{InvalidSecret, Secret};
 pub(crate) use secret::{UNRESERVED, rarest};
 pub(crate) use shown::holds;
-pub(crate) use spelled::{SHORTEST, mask_escaped, mask_spelled};
+pub(crate) use spelled::{SHORTEST, holds_escaped, mask_escaped, mask_spelled};

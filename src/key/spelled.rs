@@ -35,24 +35,40 @@ pub(crate) fn mask_escaped(secret: &Secret, text: &mut [u8]) -> bool {
     if key.len() < SHORTEST {
         return false;
     }
-    let (lower, upper) = (key[0].to_ascii_lowercase(), key[0].to_ascii_uppercase());
-    mask_from(key, text, |text| memchr3(lower, upper, b'\\', text))
+    mask_from(key, text, |text| begins(key, text))
+}
+
+/// Whether it stands in a text so.
+pub(crate) fn holds_escaped(secret: &Secret, text: &[u8]) -> bool {
+    let key = secret.bytes();
+    key.len() >= SHORTEST && find(key, text, 0, |text| begins(key, text)).is_some()
+}
+
+/// Where a letter of any case, or an escape, may begin a key.
+fn begins(key: &[u8], text: &[u8]) -> Option<usize> {
+    memchr3(key[0].to_ascii_lowercase(), key[0].to_ascii_uppercase(), b'\\', text)
 }
 
 /// The same of one key, where it begins at a place that `next` finds.
 fn mask_from(key: &[u8], text: &mut [u8], next: impl Fn(&[u8]) -> Option<usize>) -> bool {
-    let (mut found, mut at) = (false, 0);
-    while let Some(ahead) = next(&text[at..]) {
-        at += ahead;
-        match length(key, &text[at..]) {
-            Some(length) => {
-                text[at..at + length].fill(b'*');
-                (found, at) = (true, at + length);
-            }
-            None => at += 1,
-        }
+    let (mut found, mut from) = (false, 0);
+    while let Some((at, length)) = find(key, text, from, &next) {
+        text[at..at + length].fill(b'*');
+        (found, from) = (true, at + length);
     }
     found
+}
+
+/// Where a key stands next, and how many bytes it takes there.
+fn find(key: &[u8], text: &[u8], from: usize, next: impl Fn(&[u8]) -> Option<usize>) -> Option<(usize, usize)> {
+    let mut at = from;
+    loop {
+        at += next(&text[at..])?;
+        if let Some(length) = length(key, &text[at..]) {
+            return Some((at, length));
+        }
+        at += 1;
+    }
 }
 
 /// How many bytes the key takes at the beginning of a text.

@@ -232,3 +232,30 @@ async fn a_header_that_is_called_by_the_key_goes() {
     let names: Vec<&str> = answer.headers().keys().map(http::HeaderName::as_str).collect();
     assert_eq!(names, ["x-long-name-of-something-harmless"]);
 }
+
+/// A good answer's JSON may have any letter by its number, though no known writer has those of a key so.
+#[tokio::test]
+async fn a_key_that_a_good_answer_escapes_is_overwritten() {
+    for key in ["AIza-not-a-real-key-0001", "AQ.Ab8_key+with/odd=chars=="] {
+        let escaped = [
+            key.replace('-', "\\u002d").replace('+', "\\u002b").replace('=', "\\u003D"),
+            key.bytes().map(|byte| format!("\\u{byte:04x}")).collect(),
+        ];
+        for (written, kind) in escaped.iter().flat_map(|text| [(text, "application/json"), (text, "text/event-stream")])
+        {
+            let pool = KeyPool::builder(Gemini::new()).key(Key::new(key)).build().unwrap();
+            let said = format!("data: {{\"caf\\u00e9\": \"{written}\", \"candidates\": []}}\n\n");
+            let said = if kind == "application/json" { said["data: ".len()..].to_owned() } else { said };
+            let answer = said.clone();
+            let service = service_fn(move |_: Request<ReplayBody<Body>>| {
+                let answer = Response::builder().header("content-type", kind).body(Body::from(answer.clone()));
+                async move { Ok::<_, BoxError>(answer.unwrap()) }
+            });
+            let request =
+                Request::post("/v1beta/models/gemini-2.5-flash:generateContent").body(Body::default()).unwrap();
+            let answer = KeyPoolLayer::new(&pool).layer(service).oneshot(request).await.unwrap();
+            let told = String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
+            assert_eq!(told, said.replace(written.as_str(), &"*".repeat(written.len())), "{kind}");
+        }
+    }
+}
