@@ -68,24 +68,49 @@ impl Plan {
         }
     }
 
-    /// The sliding window of `limit` was full when an answer said so, `last` ago: what is missing began evenly before
-    /// that, the first of it `first` ago. What would have begun before the clock did is left out. Where more is known to have
-    /// begun than that, or later, the provider counts in another way, and is believed as to when the first of it leaves.
-    pub(crate) fn fill_up(&self, log: &mut [u16], limit: Limit, [first, last]: [Duration; 2], at: &At) {
+    /// The sliding window of `limit` was full when an answer said so, `last` ago. What is missing began as `began` says, as far
+    /// as that goes, and the rest of it evenly before, the first of it `first` ago: the provider, which may count in another way,
+    /// is believed as to when that leaves. What would have begun before the clock did is left out.
+    pub(crate) fn fill_up(
+        &self,
+        log: &mut [u16],
+        limit: Limit,
+        [first, last]: [Duration; 2],
+        began: &[(Tick, u32)],
+        at: &At,
+    ) {
         let now = self.advance(log, at);
         let [first, last] = [first, last].map(|ago| slide::moment(Tick::ZERO.plus(ago)));
         let long = first.saturating_sub(last);
+        let mut began: Vec<(u64, u64)> =
+            began.iter().map(|(began, amount)| (slide::moment(*began).min(now), u64::from(*amount))).collect();
+        began.sort_unstable();
         for window in self.windows().iter().filter(|window| window.limit == limit && !window.is_day()) {
-            let missing = window.most().saturating_sub(window.used(log, at.day.days));
+            let mut missing = window.most().saturating_sub(window.used(log, at.day.days));
+            let mut more: Vec<(u64, u64)> = Vec::new();
+            // The latest: what came before them has left, or the window would hold more.
+            for (moment, amount) in began.iter().rev() {
+                let amount = missing.min(*amount);
+                missing -= amount;
+                more.push((*moment, amount));
+            }
             let pieces = missing.min(PIECES);
-            let mut moments = window.moments(log, now);
-            moments.extend((0..pieces).filter_map(|n| {
+            more.extend((0..pieces).filter_map(|n| {
                 // In so many even pieces, however much it is.
                 let amount = missing / pieces + u64::from(n < missing % pieces);
                 Some((now.checked_sub(last + long * (pieces - n) / pieces)?, amount))
             }));
+            more.retain(|(_, amount)| *amount > 0);
+            more.sort_unstable();
+            if let Some((moment, amount)) = more.first_mut()
+                && *moment > now.saturating_sub(first)
+            {
+                *amount -= 1;
+                more.push((now.saturating_sub(first), 1));
+            }
+            let mut moments = window.moments(log, now);
+            moments.extend(more.into_iter().filter(|(_, amount)| *amount > 0));
             moments.sort_unstable();
-            latest(&mut moments, window.most(), now.saturating_sub(first));
             let held = window.held(log);
             log[window.range()].fill(0);
             window.lay(&moments, log, now);
@@ -94,12 +119,12 @@ impl Plan {
     }
 
     /// Counts what began then, in any order, in the sliding windows of requests.
-    pub(crate) fn count_starts(&self, log: &mut [u16], began: &[Tick], at: &At) {
+    pub(crate) fn count_starts(&self, log: &mut [u16], began: &[(Tick, u32)], at: &At) {
         let now = self.advance(log, at);
         let sliding = |window: &&Window| window.limit.unit == Unit::Requests && !window.is_day();
         for window in self.windows().iter().filter(sliding) {
             let mut moments = window.moments(log, now);
-            moments.extend(began.iter().map(|began| (slide::moment(*began).min(now), 1)));
+            moments.extend(began.iter().map(|(began, amount)| (slide::moment(*began).min(now), u64::from(*amount))));
             moments.sort_unstable();
             let held = window.held(log);
             log[window.range()].fill(0);
@@ -141,24 +166,6 @@ impl Plan {
             window.unhold(into, u64::MAX);
             window.hold(into, held);
         }
-    }
-}
-
-/// As much as a window holds of these, which stand in order: the latest, but for the first of it, which began then at the
-/// latest.
-fn latest(moments: &mut Vec<(u64, u64)>, most: u64, first: u64) {
-    let mut over = moments.iter().map(|(_, amount)| amount).sum::<u64>().saturating_sub(most);
-    moments.retain_mut(|(_, amount)| {
-        let gone = over.min(*amount);
-        (over, *amount) = (over - gone, *amount - gone);
-        *amount > 0
-    });
-    if let Some((moment, amount)) = moments.first_mut()
-        && *moment > first
-    {
-        *amount -= 1;
-        moments.insert(0, (first, 1));
-        moments.retain(|(_, amount)| *amount > 0);
     }
 }
 

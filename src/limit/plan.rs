@@ -99,6 +99,11 @@ impl Plan {
         self.tokens
     }
 
+    /// Whether some window counts requests.
+    pub(crate) fn counts_requests(&self) -> bool {
+        self.windows.iter().any(|window| window.limit.unit == Unit::Requests)
+    }
+
     /// The limits that it was compiled of.
     pub(crate) fn limits(&self) -> impl Iterator<Item = Limit> + '_ {
         self.windows.iter().map(|window| window.limit)

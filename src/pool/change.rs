@@ -297,6 +297,7 @@ impl State {
             let Some(held) = lane.owners.get(owner as usize).copied() else { continue };
             lane.extras.remove(&owner);
             lane.aside.forget(owner);
+            lane.unlimited.take(owner);
             lane.spare_log(held.log, self.plans.plan(held.plan).words());
             let plan = self.plan_for(at, owner, crate::limit::Limits::new());
             let lane = &mut self.lanes[usize::from(at)];

@@ -51,7 +51,6 @@ impl State {
         // That the model is not to be had says nothing of the other one.
         let overloaded = old.rest.take().filter(|rest| rest.kind == VerdictKind::Overloaded);
         let overloads = old.overloads;
-        let unlimited = std::mem::take(&mut old.unlimited);
         for index in queue.values() {
             if let Some(waiter) = self.waiters.get_mut(*index) {
                 waiter.lane = to;
@@ -62,7 +61,6 @@ impl State {
         let new = &mut self.lanes[usize::from(to)];
         new.in_flight += in_flight;
         new.started += started;
-        new.unlimited.append(unlimited);
         new.queue.extend(queue);
         new.lines.join(lines);
         for (slot, rest) in key_rests {
@@ -91,6 +89,8 @@ impl State {
         let plan = self.plans.plan(number);
         let into = self.lanes[usize::from(to)].log(owner, plan.words());
         plan.merge(&carried, into, &at);
+        let began = self.lanes[usize::from(from)].unlimited.take(owner);
+        self.began_without_limits((to, owner), &began, now);
         self.lanes[usize::from(to)].owners[owner as usize].outgrow();
         self.note_moved(from, owner, (to, owner));
     }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     limit::{Limit, Limits, Need, Plan, Span, Unit},
-    time::Now,
+    time::{Now, Tick},
     verdict::{QuotaNews, RateHeader, Scope},
 };
 
@@ -76,8 +76,11 @@ impl State {
         }
         let given = find(&sources.given, limit).map(|given| given.amount).filter(|given| *given != limit.amount);
         let learned = sources.learned.clone().with(limit);
+        let began = self.lanes[usize::from(cell.lane)].unlimited.take(owner);
         self.replan(cell.lane, owner, learned, now);
-        self.fill_up(cell.lane, owner, limit, delay, now);
+        if !self.fill_up((cell.lane, owner), limit, delay, &began, now) {
+            self.began_without_limits((cell.lane, owner), &began, now);
+        }
         self.tell_learned((cell.lane, owner), now);
         let (key, model) = (self.roster.keys[cell.slot as usize].id.clone(), self.lane_name(cell.lane));
         self.event(|| Event::Learned { key, model, limit, given });
@@ -87,19 +90,28 @@ impl State {
     /// counted. Where the provider says when the first of them leaves, they are taken to have come evenly since then.
     /// Where that is about as long as the window they came just now: the rest alone would end while those that came last still
     /// count. One as long as the window needs no count.
-    fn fill_up(&mut self, lane: u16, owner: u32, limit: Limit, delay: Option<Duration>, now: Now) {
-        let (Unit::Requests, Span::Sliding(span), Some(delay)) = (limit.unit, limit.span, delay) else { return };
+    /// Whether that is so; `began`: what is known to have begun before.
+    fn fill_up(
+        &mut self,
+        (lane, owner): (u16, u32),
+        limit: Limit,
+        delay: Option<Duration>,
+        began: &[(Tick, u32)],
+        now: Now,
+    ) -> bool {
+        let (Unit::Requests, Span::Sliding(span), Some(delay)) = (limit.unit, limit.span, delay) else { return false };
         // Delays are told in whole seconds, rounded down.
         let left = delay.saturating_add(Duration::from_secs(1));
         if delay >= span {
-            return;
+            return false;
         }
         let first = span.saturating_sub(left);
         self.note_filled((lane, owner), limit, first, now);
         let at = self.at(now, owner);
         let place = &mut self.lanes[usize::from(lane)];
         let plan = self.plans.plan(place.owners[owner as usize].plan);
-        plan.fill_up(place.log(owner, plan.words()), limit, [first, Duration::ZERO], &at);
+        plan.fill_up(place.log(owner, plan.words()), limit, [first, Duration::ZERO], began, &at);
+        true
     }
 
     /// Gives an owner other limits in a lane; what it used so far stays counted.
@@ -122,7 +134,7 @@ impl State {
         let mut words = vec![0; new.words()];
         Plan::migrate(old, &old_log, new, &mut words, &held, &at);
         let stamped_out = old.words() == 0 && new.words() > 0;
-        if stamped_out {
+        if new.counts_requests() {
             let began = self.lanes[usize::from(lane)].unlimited.take(owner);
             new.count_starts(&mut words, &began, &at);
         }
@@ -297,12 +309,26 @@ impl State {
             place.owners[into as usize].outgrow();
         }
         place.aside.join(owner, into);
-        place.unlimited.join(owner, into);
+        let began = place.unlimited.take(owner);
         if let Some(extra) = place.extras.remove(&owner) {
             place.owners[owner as usize].flags = 0;
             let kept = place.extra(into);
             kept.rest = longer(kept.rest.take(), extra.rest, now);
             kept.allowances.extend(extra.allowances);
+        }
+        self.began_without_limits((lane, into), &began, now);
+    }
+
+    /// What began while nothing was limited counts with what this owner used in this lane.
+    pub(super) fn began_without_limits(&mut self, (lane, owner): (u16, u32), began: &[(Tick, u32)], now: Now) {
+        let at = self.at(now, owner);
+        let place = &mut self.lanes[usize::from(lane)];
+        let number = place.owners[owner as usize].plan;
+        let plan = self.plans.plan(number);
+        if !plan.counts_requests() {
+            place.unlimited.put(owner, began.iter().copied(), now.tick);
+        } else if !began.is_empty() {
+            plan.count_starts(place.log(owner, plan.words()), began, &at);
         }
     }
 }

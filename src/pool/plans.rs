@@ -96,6 +96,9 @@ pub(super) struct Entry {
     pub(super) sources: Sources,
 }
 
+/// The number of no limits.
+pub(super) const NO_LIMITS: u16 = 0;
+
 pub(super) struct Plans {
     entries: Vec<Entry>,
     index: HashMap<Sources, u16>,
@@ -122,7 +125,7 @@ impl Plans {
         plans
     }
 
-    /// The number of these limits. Number 0 is "no limits"; beyond 65,535 different ones that is what is returned,
+    /// The number of these limits, [`NO_LIMITS`] of none; beyond 65,535 different ones that is what is returned,
     /// which only costs knowing before sending.
     pub(super) fn intern(&mut self, sources: Sources) -> u16 {
         let limited = [&sources.given, &sources.learned, &sources.table, &sources.elsewhere];
@@ -131,7 +134,7 @@ impl Plans {
         if let Some(known) = self.index.get(&sources) {
             return *known;
         }
-        let Ok(number) = u16::try_from(self.entries.len()) else { return 0 };
+        let Ok(number) = u16::try_from(self.entries.len()) else { return NO_LIMITS };
         let plan = Plan::compile_for(&sources.effective(), self.guard, self.kept);
         if plan.counts_tokens() {
             self.tokens.store(true, Ordering::Relaxed);

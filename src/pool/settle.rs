@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Seat, Usage, cell::Place, lane::Origin, scope::Whom, seats::SeatCell, sharing::Wire, state::State};
+use super::{
+    Seat, Usage, cell::Place, lane::Origin, plans::NO_LIMITS, scope::Whom, seats::SeatCell, sharing::Wire, state::State,
+};
 use crate::{
     limit::{At, Correction, Stamp, Unit},
     share::Spent,
@@ -200,11 +202,11 @@ impl State {
             }
             _ => self.settle_special(seat, now),
         }
-        if self.plans.plan(self.lanes[usize::from(lane_at)].owners[owner as usize].plan).words() == 0 {
-            self.ended_unlimited(seat, now);
+        let lane = &mut self.lanes[usize::from(lane_at)];
+        if lane.owners[owner as usize].plan == NO_LIMITS {
+            lane.unlimited.ended(self.seats.get(seat), now.tick);
         }
         self.seats.end(seat);
-        let lane = &mut self.lanes[usize::from(lane_at)];
         lane.in_flight -= 1;
         let unknown = lane.origin == Origin::Unknown;
         lane.last_used = self.seq;
@@ -219,16 +221,6 @@ impl State {
         if !self.waiters.is_empty() {
             self.fell_idle(slot, now);
         }
-    }
-
-    /// It counts in no window: when it began is remembered, should an answer name one.
-    #[inline(never)]
-    fn ended_unlimited(&mut self, seat: Seat, now: Now) {
-        let Some(cell) = self.seats.get(seat).filter(|cell| cell.stamp.is_some() && !cell.free && !cell.refunded)
-        else {
-            return;
-        };
-        self.lanes[usize::from(cell.lane)].unlimited.ended(cell.owner, cell.began.tick, now.tick);
     }
 
     /// A request of a key with a shortest interval is on the wire, or will never be.

@@ -9,6 +9,7 @@ use super::{
     group::{class_for, class_of},
     lane::Origin,
     pick::Picked,
+    plans::NO_LIMITS,
     rank::{Loads, Ranks, Strategy},
     roster::{NO_ACCOUNT, UNBOUNDED},
     seats::Probes,
@@ -176,6 +177,9 @@ impl State {
             cell.judged = true;
             self.note_verdict((slot, lane_at, start), VerdictKind::Success, true, now);
             return true;
+        }
+        if lane.owners[cell.owner as usize].plan == NO_LIMITS {
+            lane.unlimited.ended(Some(cell), now.tick);
         }
         cell.leave();
         self.seats.free(seat.index);

@@ -115,10 +115,13 @@ impl Course {
                 // A key is waited for as long as the request may wait, and over the pause, which passes anyway; a way out
                 // that rests no longer than the former.
                 let waited = if verdict.code_of() == EXIT { for_a_key } else { pause.max(for_a_key) };
+                let longest = left.unwrap_or(patience.max(OVERLOADED));
                 let (pause, patience) = match pool.overloaded_for(&demand) {
                     // The provider's faults keep all keys out of the model: that is over with a pause, not with a key.
-                    Some(rest) if rest > waited && rest <= left.unwrap_or(patience.max(OVERLOADED)) => {
-                        (rest.saturating_add(pause), rest.saturating_add(pause).saturating_add(for_a_key.max(rest)))
+                    Some(rest) if rest > waited && rest <= longest => {
+                        let pause = rest.saturating_add(pause).min(longest);
+                        let patience = pause.saturating_add(for_a_key.max(rest));
+                        (pause, left.map_or(patience, |left| patience.min(left)))
                     }
                     _ => (pause, waited),
                 };

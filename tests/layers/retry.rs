@@ -550,3 +550,24 @@ async fn a_fixed_backoff_tries_an_overloaded_model_as_often_as_it_says() {
     });
     assert_eq!(answer.await.unwrap(), 6);
 }
+
+/// However long the pause would be, and whoever has the key then.
+#[tokio::test(start_paused = true)]
+async fn an_overloaded_model_is_waited_for_until_the_deadline_and_no_longer() {
+    for (deadline, fixed) in [(5, 3), (3, 1), (10, 3), (30, 9)] {
+        let pool = support::pool(&["one"]);
+        let judged = |_: &Result<(), ()>| Verdict::new(VerdictKind::Overloaded);
+        let clock = pool.clock().clone();
+        let begun = clock.tick();
+        let last = Mutex::new(Duration::ZERO);
+        let retry = Retry::new().max_retries(50).backoff(Backoff::fixed(Duration::from_secs(fixed)));
+        let run = pool.with_retry(retry.deadline(Duration::from_secs(deadline))).run("m", judged, |_| {
+            *last.lock().unwrap() = clock.tick().since(begun);
+            std::future::ready(Err::<(), ()>(()))
+        });
+        run.await.unwrap_err();
+        let (last, over) = (*last.lock().unwrap(), clock.tick().since(begun));
+        assert!(last <= Duration::from_secs(deadline), "{last:?} of {deadline} s");
+        assert!(over <= Duration::from_secs(deadline + 1), "{over:?} of {deadline} s");
+    }
+}

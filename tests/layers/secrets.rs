@@ -239,7 +239,7 @@ async fn a_key_that_a_good_answer_escapes_is_overwritten() {
     for key in ["AIza-not-a-real-key-0001", "AQ.Ab8_key+with/odd=chars=="] {
         let escaped = [
             key.replace('-', "\\u002d").replace('+', "\\u002b").replace('=', "\\u003D"),
-            key.bytes().map(|byte| format!("\\u{byte:04x}")).collect(),
+            key.bytes().map(|byte| format!("\\u{byte:04x}")).collect::<Vec<_>>().concat(),
         ];
         for (written, kind) in escaped.iter().flat_map(|text| [(text, "application/json"), (text, "text/event-stream")])
         {

@@ -555,3 +555,45 @@ fn absurd_amounts_are_no_limits() {
     answer(&pool, FLASH, &rate_for(26).news(violated(1_000_000_000_000)));
     assert!(limits(&pool, 0, FLASH)[0].used <= 1_000_000_000_001);
 }
+
+#[test]
+fn all_that_began_without_limits_counts_whoever_ended_it() {
+    let (pool, time) = keys(1);
+    take(&pool, FLASH).settle(&Verdict::SUCCESS);
+    take(&pool, FLASH).settle(&Verdict::SUCCESS);
+    take(&pool, FLASH).settle(&Verdict::SUCCESS);
+    drop(take(&pool, FLASH));
+    drop(pool.try_acquire(Demand::new(FLASH).requests(4)).unwrap());
+    let limits = || Limits::new().per_minute(10);
+    pool.reconfigure(builder().key(key(0)).limits(FLASH, limits()).clock(time.clock())).unwrap();
+    assert_eq!(fills_at(&pool, FLASH), 2);
+
+    // Whoever comes in the place of others has none of theirs.
+    let many = |from: usize| (from..from + 600).map(key).collect::<Vec<_>>();
+    let (pool, time) = on(builder().keys(many(0)));
+    (0..1200).for_each(|_| drop(take(&pool, FLASH)));
+    (0..600).for_each(|n| pool.remove(&id(n)).unwrap());
+    for key in many(600) {
+        pool.add(key).unwrap();
+    }
+    pool.reconfigure(builder().keys(many(600)).limits(FLASH, limits()).clock(time.clock())).unwrap();
+    let used = |n| {
+        super::support::view(&pool, n)
+            .lanes
+            .iter()
+            .flat_map(|lane| lane.limits.clone())
+            .map(|view| view.used)
+            .sum::<u64>()
+    };
+    assert_eq!((600..1200).map(used).sum::<u64>(), 0);
+}
+
+#[test]
+fn what_began_without_limits_counts_where_a_model_turns_out_to_be_anothers() {
+    let (pool, time) = on(builder().key(key(0)).limits(PRO, Limits::new().per_minute(10)));
+    (0..9).for_each(|_| drop(take(&pool, FLASH)));
+    answer(&pool, FLASH, &Verdict::SUCCESS.news(charged_to(PRO)));
+    assert_eq!(fills_at(&pool, FLASH), 0);
+    time.advance(secs(61));
+    assert_eq!(fills_at(&pool, FLASH), 10);
+}

@@ -52,9 +52,11 @@ fn they_have_windows_of_their_own() {
 
 #[test]
 fn limits_that_change_while_it_runs_hold_for_them() {
-    let (pool, _) = on(builder().key(key(0)));
+    let (pool, time) = on(builder().key(key(0)));
     assert_eq!(of_ten(&pool), 10);
     pool.reconfigure(builder().key(key(0)).limits("*", Limits::new().per_minute(4))).unwrap();
+    assert_eq!(of_ten(&pool), 0, "what began before counts");
+    time.advance(secs(61));
     assert_eq!(of_ten(&pool), 4);
 }
 

@@ -36,7 +36,7 @@ impl State {
             let plan = self.plans.plan(held.owners[owner as usize].plan);
             // Who came by this place since then was not called full.
             if plan.words() > 0 && matches!(limit.span, Span::Sliding(span) if ago[1] < span) {
-                plan.fill_up(held.log(owner, plan.words()), limit, ago, &at);
+                plan.fill_up(held.log(owner, plan.words()), limit, ago, &[], &at);
             }
         }
     }

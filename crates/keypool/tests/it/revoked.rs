@@ -15,6 +15,10 @@ use keypool::{
         token::PLACEHOLDER,
     },
 };
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 use tower_keypool::{Gemini, Key, KeyPool};
 
 use crate::{
@@ -67,5 +71,41 @@ async fn what_flows_for_a_token_ends_when_that_is_revoked() {
     let more = others.frame().await.unwrap().unwrap().into_data().unwrap();
     assert!(more.starts_with(b"data: ") && !String::from_utf8_lossy(&more).contains("revoked"), "{more:?}");
     drop(others);
+    until("no lease is left", || pool.snapshot().in_flight == 0).await;
+}
+
+/// A provider whose pieces all end within an event.
+async fn halves() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = vec![0; 8192];
+                assert!(stream.read(&mut head).await.unwrap() > 0);
+                let answer =
+                    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {\"candidates\":[{\"content\":";
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                let piece = "{\"parts\":[{\"text\":\"x\"}]}}]}\r\n\r\ndata: {\"candidates\":[{\"content\":";
+                while stream.write_all(piece.as_bytes()).await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn what_is_always_within_an_event_breaks_off() {
+    let url = halves().await;
+    let pool = KeyPool::builder(Gemini::at(&url).unwrap()).key(Key::new(ONE)).build().unwrap();
+    let (served, tenants) = Served::kept(&pool, &url, Records::default()).await;
+    let grant = Grant { name: "alice".into(), token_hash: hash_of(b"kp-alice"), ..Grant::default() };
+    tenants.set(From::Commands, vec![grant]);
+    let events = begun(&served, "kp-alice", &format!("/gemini{NATIVE}?alt=sse"), HELLO).await;
+    tenants.set(From::Commands, Vec::new());
+    let cut = tokio::time::timeout(Duration::from_secs(10), events.collect()).await.expect("it ends");
+    cut.unwrap_err();
     until("no lease is left", || pool.snapshot().in_flight == 0).await;
 }

@@ -21,8 +21,7 @@ use crate::gateway::{
 #[derive(Debug)]
 pub(in crate::gateway) struct Flowing<B> {
     body: Pin<Box<B>>,
-    /// `None`: it was told, in the middle of an event.
-    parting: Option<Parting>,
+    parting: Parting,
     dialect: Dialect,
     /// Where it is said that it did not come to its own end.
     end: Option<StreamEnd>,
@@ -61,7 +60,6 @@ pub(super) fn is_open(headers: &HeaderMap, body: &impl Body) -> bool {
 impl<B: Body<Data = Bytes>> Flowing<B> {
     pub(super) fn new(body: B, dialect: Dialect, parting: Parting, end: Option<StreamEnd>) -> Self {
         // Before anything came an event may begin.
-        let parting = Some(parting);
         Self { body: Box::pin(body), parting, dialect, end, tail: *b"\n\n\n\n", over: false, untold: None, then: None }
     }
 
@@ -82,10 +80,8 @@ impl<B: Body<Data = Bytes>> Flowing<B> {
             return Poll::Ready(Some(then));
         }
         // Also where there is always more to come.
-        if let Some(why) = self.parting.as_ref().and_then(Parting::is_due)
-            && self.is_between_events()
-        {
-            return Poll::Ready(Some(Ok(self.parted(why))));
+        if let Some(why) = self.parting.is_due() {
+            return Poll::Ready(Some(self.parted(why)));
         }
         while let Poll::Ready(polled) = self.body.as_mut().poll_frame(cx).map_err(Into::into) {
             if let Some(Ok(frame)) = &polled
@@ -115,27 +111,21 @@ impl<B: Body<Data = Bytes>> Flowing<B> {
                 }
             }
         }
-        let Some(parting) = &mut self.parting else { return Poll::Pending };
-        let why = ready!(parting.poll(cx));
-        if self.is_between_events() {
-            return Poll::Ready(Some(Ok(self.parted(why))));
-        }
-        // Half an event would take this one for its end: that the connection breaks off tells as much.
-        self.parting = None;
-        Poll::Pending
+        let why = ready!(self.parting.poll(cx));
+        Poll::Ready(Some(self.parted(why)))
     }
 
-    fn is_between_events(&self) -> bool {
-        self.tail.ends_with(b"\n\n") || self.tail == *b"\r\n\r\n" || self.tail.ends_with(b"\r\r")
-    }
-
-    /// The last that is said.
-    fn parted(&mut self, why: Refusal) -> Frame<Bytes> {
+    /// The last that is said. Half an event would take it for its end: that the connection breaks off tells as much.
+    fn parted(&mut self, why: Refusal) -> Result<Frame<Bytes>, BoxError> {
         self.over = true;
+        let is_between = self.tail.ends_with(b"\n\n") || self.tail == *b"\r\n\r\n" || self.tail.ends_with(b"\r\r");
+        if !is_between {
+            return Err(why.message().into());
+        }
         if let Some(end) = &self.end {
             end.spoil();
         }
-        Frame::data(event(self.dialect, why))
+        Ok(Frame::data(event(self.dialect, why)))
     }
 
     pub(super) fn is_end_stream(&self) -> bool {

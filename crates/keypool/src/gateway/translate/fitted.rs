@@ -28,14 +28,17 @@ pub(super) struct LeftOut(Arc<ByModel>);
 
 #[derive(Debug)]
 struct ByModel {
+    /// Whatever the model.
+    always: Ignored,
+    /// With what the first one cannot have.
     first: Ignored,
     last: Mutex<Option<(String, Ignored)>>,
 }
 
 impl LeftOut {
-    /// For the first model this.
-    pub(super) fn first(first: Ignored) -> Self {
-        Self(Arc::new(ByModel { first, last: Mutex::default() }))
+    /// For any model, and for the first one.
+    pub(super) fn of(always: Ignored, first: Ignored) -> Self {
+        Self(Arc::new(ByModel { always, first, last: Mutex::default() }))
     }
 
     fn noted(&self, model: &str, ignored: Ignored) {
@@ -48,7 +51,7 @@ impl LeftOut {
         let last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
             Some((model, ignored)) if used == Some(gemini::name(model)) => {
-                let mut all = self.0.first.clone();
+                let mut all = self.0.always.clone();
                 ignored.names().for_each(|name| all.add(name));
                 Cow::Owned(all)
             }

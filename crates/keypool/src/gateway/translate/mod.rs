@@ -199,6 +199,7 @@ where
         self.mask(&mut ignored);
         self.may_use(&conversation.model)?;
         let requested = self.resolve(&mut conversation.model);
+        let always = ignored.clone();
         gemini::fit(&mut conversation, &mut ignored, self.strict)?;
         if let Some(numbers) = &self.numbers {
             let keyed = ignored.may_have(PROMPT_CACHE_KEY).then_some(&bytes[..]);
@@ -214,7 +215,7 @@ where
         let path = gemini::path_of(&requested, verb).ok_or_else(bad_model)?;
         let pieces = gemini::generate(&conversation, bytes.clone())?;
         let demand = Demand::any_model().about_tokens(gemini::about_tokens(&conversation, &pieces));
-        let left_out = LeftOut::first(ignored);
+        let left_out = LeftOut::of(always, ignored);
         let fitted = Fitted::of(&conversation, (self.caller, self.strict), bytes.clone(), near, &left_out);
         let demand = demand.written_for(gemini::name(&conversation.model), move |model| fitted.write(model));
         let demand = resource::naming(Self::led(self.wish.on(demand), way), &names);

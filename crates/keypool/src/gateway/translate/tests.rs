@@ -75,7 +75,8 @@ async fn told(after: Duration, upstream: Result<u16, ()>) -> (u16, String, [u64;
     #[expect(clippy::disallowed_methods, reason = "paused")]
     let now = Instant::now();
     let request = Request::new(Outgoing::written(Vec::new()));
-    let response = match translator.tell(request, exchange, &LeftOut::first(Ignored::default())).await {
+    let response = match translator.tell(request, exchange, &LeftOut::of(Ignored::default(), Ignored::default())).await
+    {
         Ok((_, response)) => response,
         Err(failed) => refused(&OpenAi, failed),
     };
@@ -142,7 +143,7 @@ async fn whole_answers_share_a_room_until_they_are_sent() {
         let mut translator = over(stack, &room);
         let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(Shape::default()));
         let request = || Request::new(Outgoing::written(Vec::new()));
-        match translator.whole(request, exchange, &LeftOut::first(Ignored::default())).await {
+        match translator.whole(request, exchange, &LeftOut::of(Ignored::default(), Ignored::default())).await {
             Ok((_, response)) => response,
             Err(failed) => refused(&OpenAi, failed),
         }
