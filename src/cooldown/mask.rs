@@ -220,12 +220,18 @@ pub(super) fn glance(secret: &Secret, word: &str, text: &[u8]) -> bool {
     if secret.is_encodable() || key.len() < SHORTEST {
         return true;
     }
-    let (key_at, word_at) = (secret.rare_at(), word.iter().position(|byte| *byte == b'_').unwrap_or(0));
+    let (key_at, word_at) = (secret.rare_at(), mark_of(word));
     let stands = |sought: &[u8], rare_at, at| at >= rare_at && text[at - rare_at..].starts_with(sought);
     let word_mark = word.get(word_at).copied().unwrap_or(key[key_at]);
     memchr3_iter(key[key_at], word_mark, ESCAPE[0], text).any(|at| {
         stands(key, key_at, at) || (!word.is_empty() && stands(word, word_at, at)) || text[at..].starts_with(ESCAPE)
     })
+}
+
+/// Where a word's underscore stands: in the one alarm that there is at its fourth letter.
+#[inline]
+fn mark_of(word: &[u8]) -> usize {
+    if word.get(3) == Some(&b'_') { 3 } else { word.iter().position(|byte| *byte == b'_').unwrap_or(0) }
 }
 
 #[inline]
@@ -281,17 +287,24 @@ pub(super) fn mask_headers(
             mask_value(key, value);
         }
     }
+    if secret.is_nameable() | secret.is_encodable() {
+        mask_otherwise(secret, headers);
+    }
+    roomy
+}
+
+/// The same of a key that reads otherwise in a header, too.
+#[cold]
+fn mask_otherwise(secret: &Secret, headers: &mut HeaderMap) {
     if secret.is_nameable() {
         drop_named(secret, headers);
     }
     for form in Encoded::forms(secret) {
         headers.values_mut().for_each(|value| mask_value(form.sought(), value));
     }
-    roomy
 }
 
 /// A header that is called by the key goes: it cannot have another name.
-#[cold]
 fn drop_named(secret: &Secret, headers: &mut HeaderMap) {
     let key = secret.expose();
     if key.len() < SHORTEST {

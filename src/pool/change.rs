@@ -302,7 +302,7 @@ impl State {
             let plan = self.plan_for(at, owner, crate::limit::Limits::new());
             let lane = &mut self.lanes[usize::from(at)];
             let log = lane.new_log(self.plans.plan(plan).words());
-            lane.owners[owner as usize] = super::lane::LaneOwner { plan, flags: 0, log };
+            lane.owners[owner as usize] = super::lane::LaneOwner::of(plan, log);
         }
     }
 

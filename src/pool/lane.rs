@@ -10,6 +10,7 @@ use super::{
     closed::Closed,
     group::{Group, UNLIMITED},
     line::Lines,
+    plans::NO_LIMITS,
     rest::Rest,
     set_aside::SetAside,
     timer::Timers,
@@ -35,7 +36,40 @@ const OUTGROWN: u16 = 2;
 /// Where several processes share owners: this one holds it, and nobody else.
 const HELD: u16 = 4;
 
+/// It has no limits: when its requests began is remembered.
+const BOUNDLESS: u16 = 8;
+
 impl LaneOwner {
+    /// With these limits, and this log.
+    pub(super) fn of(plan: u16, log: u32) -> Self {
+        let mut owner = Self { plan, flags: 0, log };
+        owner.go_by(plan);
+        owner
+    }
+
+    /// Other limits hold from now on.
+    pub(super) fn go_by(&mut self, plan: u16) {
+        self.plan = plan;
+        self.flags = if plan == NO_LIMITS { self.flags | BOUNDLESS } else { self.flags & !BOUNDLESS };
+    }
+
+    /// Nothing is said of it but its limits.
+    pub(super) fn clear(&mut self) {
+        self.flags &= BOUNDLESS;
+    }
+
+    /// Whether it has no limits.
+    #[inline]
+    pub(super) fn is_unlimited(self) -> bool {
+        self.flags & BOUNDLESS != 0
+    }
+
+    /// Whether something is to be done when a request of its ends.
+    #[inline]
+    fn is_special(self) -> bool {
+        self.flags & (HAS_EXTRA | BOUNDLESS) != 0
+    }
+
     /// Whether it has an entry in `extras`.
     #[inline]
     pub(super) fn has_extra(self) -> bool {
@@ -220,6 +254,12 @@ impl Lane {
     #[inline]
     pub(super) fn has_extra(&self, owner: u32) -> bool {
         self.owners.get(owner as usize).is_some_and(|owner| owner.has_extra())
+    }
+
+    /// Whether something is to be done when a request of this owner ends.
+    #[inline]
+    pub(super) fn is_special(&self, owner: u32) -> bool {
+        self.owners.get(owner as usize).is_some_and(|owner| owner.is_special())
     }
 
     pub(super) fn log_ref(&self, owner: u32, words: usize) -> &[u16] {

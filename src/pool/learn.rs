@@ -148,7 +148,7 @@ impl State {
         let spare = place.owners[owner as usize].log;
         place.spare_log(spare, old_log.len());
         place.owners[owner as usize].log = fresh;
-        place.owners[owner as usize].plan = number;
+        place.owners[owner as usize].go_by(number);
         place.owners[owner as usize].outgrow();
         if stamped_out {
             self.count_out_since(lane, owner, since, now);
@@ -311,7 +311,7 @@ impl State {
         place.aside.join(owner, into);
         let began = place.unlimited.take(owner);
         if let Some(extra) = place.extras.remove(&owner) {
-            place.owners[owner as usize].flags = 0;
+            place.owners[owner as usize].clear();
             let kept = place.extra(into);
             kept.rest = longer(kept.rest.take(), extra.rest, now);
             kept.allowances.extend(extra.allowances);

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Seat, Usage, cell::Place, lane::Origin, plans::NO_LIMITS, scope::Whom, seats::SeatCell, sharing::Wire, state::State,
-};
+use super::{Seat, Usage, cell::Place, lane::Origin, scope::Whom, seats::SeatCell, sharing::Wire, state::State};
 use crate::{
     limit::{At, Correction, Stamp, Unit},
     share::Spent,
@@ -203,7 +201,7 @@ impl State {
             _ => self.settle_special(seat, now),
         }
         let lane = &mut self.lanes[usize::from(lane_at)];
-        if lane.owners[owner as usize].plan == NO_LIMITS {
+        if lane.owners[owner as usize].is_unlimited() {
             lane.unlimited.ended(self.seats.get(seat), now.tick);
         }
         self.seats.end(seat);

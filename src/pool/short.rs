@@ -9,7 +9,6 @@ use super::{
     group::{class_for, class_of},
     lane::Origin,
     pick::Picked,
-    plans::NO_LIMITS,
     rank::{Loads, Ranks, Strategy},
     roster::{NO_ACCOUNT, UNBOUNDED},
     seats::Probes,
@@ -159,7 +158,7 @@ impl State {
             || lane.closed.is_some()
             || self.roster.exits.any_rest()
             || !lane.key_rests.is_empty()
-            || lane.has_extra(cell.owner);
+            || lane.is_special(cell.owner);
         let special = key.removed || key.ramp > 0 || key.parked > 0;
         let settled = matches!(lane.origin, Origin::Configured | Origin::Confirmed);
         if rests || special || !settled || !self.waiters.is_empty() || self.guard.remembers() {
@@ -177,9 +176,6 @@ impl State {
             cell.judged = true;
             self.note_verdict((slot, lane_at, start), VerdictKind::Success, true, now);
             return true;
-        }
-        if lane.owners[cell.owner as usize].plan == NO_LIMITS {
-            lane.unlimited.ended(Some(cell), now.tick);
         }
         cell.leave();
         self.seats.free(seat.index);

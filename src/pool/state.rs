@@ -209,7 +209,7 @@ impl State {
         for plan in plans {
             let lane = &mut self.lanes[at];
             let log = lane.new_log(self.plans.plan(plan).words());
-            lane.owners.push(super::lane::LaneOwner { plan, flags: 0, log });
+            lane.owners.push(super::lane::LaneOwner::of(plan, log));
         }
         self.lanes[at].cells.resize(keys, super::cell::LaneCell::default());
         for slot in first..keys as u32 {

@@ -89,10 +89,11 @@ const FEW: usize = 8;
 /// How long the body is, as its head says.
 pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     // A look at each of a few costs less than looking one up.
-    if headers.len() <= FEW && !headers.keys().any(|name| *name == header::CONTENT_LENGTH) {
-        return None;
-    }
-    let told = headers.get(header::CONTENT_LENGTH)?;
+    let told = if headers.len() <= FEW {
+        headers.iter().find(|(name, _)| *name == header::CONTENT_LENGTH)?.1
+    } else {
+        headers.get(header::CONTENT_LENGTH)?
+    };
     plain_number(told.as_bytes()).or_else(|| told.to_str().ok()?.trim().parse().ok())
 }
 
