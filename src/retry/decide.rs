@@ -117,9 +117,10 @@ impl Course {
                 let waited = if verdict.code_of() == EXIT { for_a_key } else { pause.max(for_a_key) };
                 let longest = left.unwrap_or(patience.max(OVERLOADED));
                 let (pause, patience) = match pool.overloaded_for(&demand) {
-                    // The provider's faults keep all keys out of the model: that is over with a pause, not with a key.
-                    Some(rest) if rest > waited && rest <= longest => {
-                        let pause = rest.saturating_add(pause).min(longest);
+                    // The provider's faults keep all keys out of the model: that is over with a pause, not with a key; and
+                    // answers that are still to come may make it longer.
+                    Some(rest) if rest <= longest => {
+                        let pause = if rest > waited { rest.saturating_add(pause).min(longest) } else { pause };
                         let patience = pause.saturating_add(for_a_key.max(rest));
                         (pause, left.map_or(patience, |left| patience.min(left)))
                     }
