@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{KeyId, SHORTEST};
+use super::{KeyId, Secret};
 use crate::limit::Limits;
 
 /// Which keys come first: lower first. `free` (0) and `paid` (10) are names for two of them.
@@ -128,8 +128,8 @@ impl Key {
 
     /// A text without its secret, as far as that is one.
     pub(crate) fn masked(&self, text: &str) -> String {
-        let secret = &*self.secret;
-        if secret.len() < SHORTEST { text.to_owned() } else { text.replace(secret, &"*".repeat(secret.len())) }
+        let hidden = Secret::new(&self.secret).ok().and_then(|secret| secret.hidden_in(text));
+        hidden.unwrap_or_else(|| text.to_owned())
     }
 
     /// A key of the free tier, priority [`Priority::FREE`].

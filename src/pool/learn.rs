@@ -321,14 +321,16 @@ impl State {
 
     /// What began while nothing was limited counts with what this owner used in this lane.
     pub(super) fn began_without_limits(&mut self, (lane, owner): (u16, u32), began: &[(Tick, u32)], now: Now) {
+        if began.is_empty() {
+            return;
+        }
         let at = self.at(now, owner);
         let place = &mut self.lanes[usize::from(lane)];
-        let number = place.owners[owner as usize].plan;
-        let plan = self.plans.plan(number);
-        if !plan.counts_requests() {
-            place.unlimited.put(owner, began.iter().copied(), now.tick);
-        } else if !began.is_empty() {
+        let plan = self.plans.plan(place.owners[owner as usize].plan);
+        if plan.counts_requests() {
             plan.count_starts(place.log(owner, plan.words()), began, &at);
+        } else {
+            place.unlimited.put(owner, began.iter().copied(), now.tick);
         }
     }
 }

@@ -191,7 +191,7 @@ struct Shared {
     names: RecentNames,
     /// How the keys end that were there when so many had come. Whoever wants it clones it: never held for longer.
     endings: std::sync::Mutex<Option<(u64, Arc<Endings>)>>,
-    /// Pools whose keys are not told either.
+    /// What is no key of this pool, and not told either.
     beside: std::sync::Mutex<shown::Hidden>,
     /// Some limit counts tokens.
     limits_tokens: Arc<AtomicBool>,

@@ -40,8 +40,11 @@ impl Unlimited {
     /// When those of this owner began: they count in a log from now on.
     pub(super) fn take(&mut self, owner: u32) -> Vec<(Tick, u32)> {
         let own = self.0.iter().filter(|(of, ..)| *of == owner);
-        let taken = own.map(|(_, began, requests)| (*began, *requests)).collect();
-        self.0.retain(|(of, ..)| *of != owner);
+        let taken: Vec<_> = own.map(|(_, began, requests)| (*began, *requests)).collect();
+        // Of many owners most have none.
+        if !taken.is_empty() {
+            self.0.retain(|(of, ..)| *of != owner);
+        }
         taken
     }
 
