@@ -88,6 +88,7 @@ mod shutdown;
 mod snapshot;
 mod state;
 mod steps;
+mod stuck;
 mod survey;
 mod tally;
 mod timer;

@@ -13,6 +13,7 @@ use super::{
     line::LineName,
     pick::{NotNow, Picked},
     state::State,
+    stuck::{Blocked, Stuck},
 };
 use crate::{
     limit::Need,
@@ -70,44 +71,12 @@ impl Waiters {
     }
 }
 
-/// A demand that failed its turn: whoever came later to its line, or one beside it, and needs no less fails as well.
-#[derive(Clone, Copy)]
-struct Blocked {
-    need: Need,
-    since: Tick,
-}
-
-impl Blocked {
-    fn covers(&self, need: &Need, since: Tick) -> bool {
-        self.since <= since
-            && need.requests >= self.need.requests
-            && need.input_tokens >= self.need.input_tokens
-            && need.output_tokens >= self.need.output_tokens
-            && need.images >= self.need.images
-    }
-}
-
 /// How far the look along one line has come.
 struct Along {
     lane: u16,
     line: LineName,
     /// Lines beside each other may be served by the same keys.
     beside: usize,
-}
-
-/// What a look along the lines has come to.
-struct Stuck {
-    /// Who failed, by lines beside each other.
-    blocked: Vec<Option<Blocked>>,
-    /// Lanes in which no key at all may serve, by whether room in windows is not asked for, and since when whoever found
-    /// that out had waited.
-    out: Vec<(u16, bool, Tick)>,
-}
-
-impl Stuck {
-    fn is_out(&self, lane: u16, free: bool, since: Tick) -> bool {
-        self.out.iter().any(|out| (out.0, out.1) == (lane, free) && out.2 <= since)
-    }
 }
 
 impl State {
@@ -186,8 +155,8 @@ impl State {
         if line.takes_any() && stuck.is_out(*lane, line.free, since) {
             return may_spill;
         }
-        if stuck.blocked[*beside].is_some_and(|blocked| blocked.covers(&need, since)) {
-            return false;
+        if let Some(blocked) = stuck.blocked[*beside].filter(|blocked| blocked.covers(&need, since)) {
+            return blocked.passable;
         }
         let demand = Arc::clone(&waiter.demand);
         // Stamped when it is handed over. It waits where it stood in line, though its model may have a lane by now.
@@ -198,9 +167,15 @@ impl State {
             self.settle_waiter(index, picked);
             return true;
         }
-        self.book(&ask);
+        let passable = self.may_be_passed(&ask);
+        if !passable {
+            self.book(&ask);
+        }
         if demand.particulars.earlier.is_none() {
-            stuck.blocked[*beside] = Some(Blocked { need, since });
+            stuck.blocked[*beside] = Some(Blocked { need, since, passable });
+        }
+        if passable {
+            return true;
         }
         if line.takes_any() {
             // It may be for what this one needs, or was at: who asks for least shows whether anybody may be served.
@@ -211,6 +186,18 @@ impl State {
             }
         }
         demand.particulars.earlier.is_some()
+    }
+
+    /// Whether it waits for a busy key though one of a later priority may serve.
+    fn may_be_passed(&mut self, ask: &Ask<'_>) -> bool {
+        if self.priorities.len() < 2 || self.settings.spill.is_any() {
+            return false;
+        }
+        let busy = self.lanes[usize::from(ask.lane)].groups.iter().position(|group| !group.busy.is_empty());
+        let Some(busy) = busy.filter(|_| !self.all_rest(ask.lane, ask.now)) else { return false };
+        let demand = Demand { free: ask.demand.free, ..Demand::default() };
+        let least = Ask { demand: &demand, need: LEAST, ..*ask };
+        (busy + 1..self.priorities.len()).any(|group| self.pick_in(&least, &Excluded::default(), group).is_some())
     }
 
     /// Whether a key may serve who asks for least, and was at no key before.

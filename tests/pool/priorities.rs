@@ -235,6 +235,29 @@ async fn nobody_passes_who_waits_for_a_busy_key_whatever_he_needs() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_does_not_fit_an_earlier_priority_waits_for_nobody_there() {
+    let tokens = |per_minute| Limits::new().tokens_per_minute(per_minute);
+    let keys = [
+        key(0).owner("a").max_concurrent(1).limits(FLASH, tokens(1_000)),
+        paid(1).owner("b").limits(FLASH, tokens(250_000)),
+    ];
+    let pool = paused(builder().keys(keys));
+    let held = pool.try_acquire(Demand::new(FLASH).tokens(500)).unwrap();
+    let waits = |tokens| tokio::spawn(pool.acquire(Demand::new(FLASH).tokens(tokens).wait(secs(40))));
+    let (small, least) = (waits(400), waits(1));
+    tokio::task::yield_now().await;
+    // There is no room for it at the busy key: the later priority is for that, also behind those who wait for it.
+    let large = waits(900);
+    let same = waits(400);
+    tokio::task::yield_now().await;
+    assert_eq!(large.await.unwrap().unwrap().key_id(), &id(1));
+    assert!(!small.is_finished() && !least.is_finished() && !same.is_finished());
+    drop(held);
+    assert_eq!(small.await.unwrap().unwrap().key_id(), &id(0));
+    assert_eq!(least.await.unwrap().unwrap().key_id(), &id(0));
+}
+
 #[test]
 fn a_later_priority_that_is_not_asked_says_nothing_of_when() {
     let (pool, time) = on(builder().keys([key(0).min_interval(secs(10)), paid(1).min_interval(secs(5))]));

@@ -17,15 +17,11 @@ use crate::{
     home::{Home, secret},
     live::Socket,
     serving::generate,
-    support::{Served, ask},
+    support::{Served, ask, noon},
     tls,
 };
 
 const MODEL: &str = "gemini-2.5-flash";
-
-fn noon() -> ManualClock {
-    ManualClock::at(std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000))
-}
 
 async fn simulator(keys: usize) -> GeminiSim {
     let mut sim = GeminiSim::builder();
@@ -86,7 +82,7 @@ async fn a_refused_address_rests_its_exit_and_the_keys_of_others_serve_all() {
     let sim = simulator(5).await;
     let border = before(&sim).await;
     let (tunnel, tower) = (Proxy::http(local(3), None).await, Proxy::socks5(local(4), None).await);
-    let time = noon();
+    let time = ManualClock::at(noon());
     let exits = [None, Some("second"), Some("tunnel"), Some("tower"), Some("tower")];
     let pool = pool(&border, &exits, time.clock());
     let second = WayOut::Local(local(2));
@@ -137,7 +133,7 @@ async fn a_proxy_may_be_spoken_to_over_tls() {
     let (acceptor, authority) = tls::acceptor(&["http/1.1"]);
     let front = tunnel.behind(acceptor).await;
     let ways = ways([("tunnel", WayOut::proxy(&format!("https://me:right-word@{front}")).unwrap())]);
-    let pool_of = || pool(&border, &[Some("tunnel")], noon().clock());
+    let pool_of = || pool(&border, &[Some("tunnel")], ManualClock::at(noon()).clock());
 
     let stranger = pool_of();
     let refused = served_trusting(&stranger, &border, &ways, Roots::mozilla()).await;
@@ -168,7 +164,7 @@ async fn a_proxy_that_refuses_is_its_exits_fault() {
     let (tunnel, tower) =
         (Proxy::http(local(3), Some("right-word")).await, Proxy::socks5(local(4), Some("right-word")).await);
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let time = noon();
+    let time = ManualClock::at(noon());
     let exits = [Some("tunnel"), Some("tower"), Some("gone"), Some("foreign")];
     let all = |word: &str| {
         let credentials = format!("me:{word}@");

@@ -18,11 +18,11 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tower_keypool::{Gemini, Key, KeyPool, Strategy, store::Sqlite};
+use tower_keypool::{Clock, Gemini, Key, KeyPool, Strategy, store::Sqlite};
 
 use crate::{
     serving::{ONE, TWO},
-    support::{Answer, Served, ask},
+    support::{Answer, Served, ask, noon},
 };
 
 pub(crate) const ALICE: &str = "kp-alice-0123456789abcdef";
@@ -38,6 +38,7 @@ pub(crate) fn pool(sim: &GeminiSim) -> KeyPool {
         .keys([Key::new(ONE).id("one").owner("p1"), Key::new(TWO).id("two").owner("p2")])
         // So that a request over another key than it should be would be seen.
         .strategy(Strategy::RoundRobin)
+        .clock(Clock::tokio_from(noon()))
         .wait(Duration::ZERO)
         .build()
         .unwrap()

@@ -1,7 +1,7 @@
 //! What the gateway tells of itself.
 #![expect(clippy::float_cmp, reason = "counts are whole numbers")]
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use gemini_sim::{Fault, GeminiSim, Project, Rule};
@@ -16,7 +16,7 @@ use tower_keypool::{Gemini, Key, KeyId, KeyPool, ManualClock, Priority, Scope, U
 use crate::{
     exposition::Exposition,
     serving::{HELLO, ONE, TWO, one_suspended},
-    support::{Answer, Served, ask, client, echo, raw},
+    support::{Answer, Served, ask, client, echo, noon, raw},
 };
 
 const GENERATE: &str = "/v1beta/models/gemini-2.5-flash:generateContent";
@@ -155,7 +155,7 @@ async fn each_way_to_end_is_counted_as_what_it_is() {
 async fn ready_as_long_as_some_key_may_come_back() {
     let (one, two) = (KeyId::from("one"), KeyId::from("two"));
     let store = StoreHealth::default();
-    let time = ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    let time = ManualClock::at(noon());
     let pool = KeyPool::builder(Gemini::at("http://127.0.0.1:9").unwrap())
         .keys([key(ONE, "one", 0), key(TWO, "two", 0)])
         .clock(time.clock())

@@ -1,6 +1,11 @@
 //! A gateway on a loopback port, and clients for it.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -38,6 +43,11 @@ use tokio::{
 };
 use tower::Service;
 use tower_keypool::{Base, BoxError, Clock, Error, Gemini, Key, KeyPool, Models, Retry};
+
+/// A day on which it is noon in Los Angeles: far from midnight, about which a refusal for the day rests a minute.
+pub(crate) fn noon() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000)
+}
 
 /// A running gateway; it ends when this is dropped.
 pub(crate) struct Served {

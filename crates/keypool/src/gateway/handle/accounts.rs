@@ -111,7 +111,7 @@ where
     }
 
     /// Carries a request to a provider beside the gateway's own that is of another dialect than Gemini's.
-    pub(super) async fn carry_beside(
+    pub(super) async fn ask_beside(
         &self,
         other: Beside<S>,
         (tenant, passage): (Arc<Tenant>, &Passage),

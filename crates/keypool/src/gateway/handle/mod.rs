@@ -4,7 +4,10 @@
 mod accounts;
 mod administration;
 mod admission;
+mod carried;
+mod closing;
 mod course;
+mod destination;
 pub(in crate::gateway) mod entrance;
 mod own_pages;
 mod request;

@@ -2,46 +2,78 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::{Request, Response, request::Parts};
+use http_body::Body;
 use keypool_dialect::Caller;
+use tower::Service;
+use tower_keypool::{BoxError, Error};
+use tracing::Span;
 
-use super::entrance::Turn;
-use crate::gateway::{
-    Gateway,
-    admit::tenant::Tenant,
-    dialect::Dialect,
-    forward::{affinity::Numbers, wishes::Wish},
-    route::{Beside, task::Task, way::Own},
-    translate::{Translator, answers::Answers},
+use super::{
+    carried::{refused, unless_revoked},
+    destination::Destination,
+    entrance::{Entrance, Turn},
+    request::Admitted,
+};
+use crate::{
+    gateway::{
+        Gateway,
+        admit::tenant::Tenant,
+        answer::body::Said,
+        connection::pace::Arriving,
+        dialect::Dialect,
+        forward::{affinity::Numbers, wishes::Wish},
+        route::task::Task,
+        translate::{Translation, Translator, answers::Answers},
+    },
+    outgoing::Outgoing,
+    status::Outcome,
 };
 
-/// How a request is read, and who may take it.
-pub(super) struct Reading<S> {
-    /// The caller's dialect.
-    pub(super) dialect: Dialect,
-    pub(super) caller: &'static dyn Caller,
-    /// How the gateway's own provider is met.
-    pub(super) own: Own,
-    /// The provider beside it that takes what nobody names.
-    pub(super) home: Option<Beside<S>>,
-    /// It takes all, since the path names it.
-    pub(super) only: bool,
-    /// It is read only to count it.
-    pub(super) may_go_unread: bool,
+/// Whose words a request is in, and what it asks for.
+type Reading = (Dialect, &'static dyn Caller, Task);
+
+impl<S, B> Entrance<S>
+where
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Reads a request, and asks whoever takes it in the words that they know.
+    pub(super) async fn translate(
+        &self,
+        turn: Box<Turn<S>>,
+        to: Destination<S>,
+        reading: Reading,
+        Admitted { tenant, wish, .. }: Admitted,
+        (parts, body): (Parts, Arriving),
+        span: Option<Span>,
+    ) -> (Outcome, Response<Said<B>>) {
+        let (dialect, holder) = (reading.0, Arc::clone(&tenant));
+        let translator = self.gateway.translator(&turn, to, &reading, (tenant, wish));
+        self.leave(turn);
+        // Behind a pointer: the other requests need not carry room for it.
+        let translation: Translation<B> = Box::pin(translator.answer(reading.2, parts, body));
+        let translated = unless_revoked(&holder, span, translation).await;
+        translated.unwrap_or_else(|revoked| refused(dialect, revoked))
+    }
 }
 
 impl<S: Clone> Gateway<S> {
     /// Whoever translates a request of this tenant's.
-    pub(super) fn translator(
+    fn translator(
         &self,
         Turn { setup, stack, .. }: &Turn<S>,
-        reading: Reading<S>,
-        (tenant, wish, task): (Arc<Tenant>, Wish, &Task),
+        Destination { own, home, named, may_go_unread, .. }: Destination<S>,
+        (dialect, caller, task): &Reading,
+        (tenant, wish): (Arc<Tenant>, Wish),
     ) -> Translator<S> {
-        let Reading { dialect, caller, own, home, only, may_go_unread } = reading;
         let whose = self.share(&tenant);
         Translator {
             stack: stack.clone(),
-            caller,
+            caller: *caller,
             strict: setup.dialects.strict,
             numbers: Numbers::of(&setup.nearness, &setup.token, &tenant),
             tenant,
@@ -50,12 +82,12 @@ impl<S: Clone> Gateway<S> {
             clock: self.clock.clone(),
             farewell: Arc::clone(&self.farewell),
             traffic: Arc::clone(&self.traffic),
-            dialect,
+            dialect: *dialect,
             own,
             aliases: setup.aliases.clone(),
             others: self.others.all(),
             home,
-            only,
+            only: named,
             nobodys: None,
             memory: self.memory.clone(),
             holdings: self.holdings(setup.unknown),

@@ -1,0 +1,117 @@
+//! Where a request is going: to the gateway's own provider or one beside it, as it came or translated.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, request::Parts};
+use http_body_util::Full;
+
+use crate::gateway::{
+    Gateway, Setup,
+    admit::tenant::Tenant,
+    connection::pace::Arriving,
+    dialect::Dialect,
+    forward::{belongings::Belongings, upload::Passage},
+    route::{
+        Beside,
+        choice::{self, Chosen},
+        way::{Own, Way},
+    },
+    translate::can_be_read,
+};
+
+/// Where a request is going.
+pub(super) struct Destination<S> {
+    /// In which dialect it is asked and answered.
+    pub(super) dialect: Dialect,
+    pub(super) way: Way,
+    /// The provider beside the gateway's own that it goes to as it came.
+    pub(super) beside: Option<Beside<S>>,
+    /// What tenants have there, where it is another pool of Gemini's.
+    pub(super) belongings: Option<Arc<Belongings>>,
+    /// The provider beside it that takes what nobody names, of what is translated.
+    pub(super) home: Option<Beside<S>>,
+    /// Its path names the provider: what the body says changes nothing.
+    pub(super) named: bool,
+    /// How the gateway's own provider is met.
+    pub(super) own: Own,
+    /// It is read only to count it.
+    pub(super) may_go_unread: bool,
+}
+
+impl<S> Gateway<S> {
+    /// Where a request goes by what was chosen for its head.
+    pub(super) fn destination(&self, chosen: Chosen<S>, setup: &Setup<S>) -> Destination<S> {
+        let Chosen { dialect, way, home, named, .. } = chosen;
+        // As it came, whatever it is about.
+        let (beside, home) = if way == Way::Through { (home, None) } else { (None, home) };
+        let belongings = beside.as_ref().and_then(|beside| self.belongings_at(&beside.name));
+        let own = setup.dialects.own();
+        Destination { dialect, way, beside, belongings, home, named, own, may_go_unread: false }
+    }
+
+    /// Turns what a tenant other than the one token's asks of a provider that is not Gemini's, where calls alone leave nothing
+    /// behind; and what is to be read on its way to whoever takes it as it came.
+    pub(super) fn turn(
+        &self,
+        to: &mut Destination<S>,
+        setup: &Setup<S>,
+        tenant: &Tenant,
+        (parts, body): (&Parts, &Arriving),
+    ) {
+        let provider = setup.dialects.provider;
+        if !tenant.is_default() {
+            to.turn_for_tenants(provider, parts);
+        }
+        if !can_be_read(&parts.headers, body) {
+            return;
+        }
+        let at = (provider, self.pool(), to.beside.as_ref());
+        if let Some((dialect, task, own)) = choice::is_read_on_its_way(&to.way, at, parts)
+            && (!tenant.is_default() || self.room.has(http_body::Body::size_hint(body).lower(), &self.share(tenant)))
+        {
+            (to.way, to.own, to.named) = (Way::Translated(dialect, task), own, true);
+            (to.home, to.may_go_unread) = (to.beside.take().or(to.home.take()), tenant.is_default());
+        }
+    }
+}
+
+impl<S> Destination<S> {
+    /// What stands in front of the paths of its provider, where tenants have uploads there.
+    pub(super) fn front(&self) -> String {
+        let kept = self.beside.as_ref().filter(|_| self.named && self.belongings.is_some());
+        kept.map(Beside::front).unwrap_or_default()
+    }
+
+    /// What its provider speaks, as far as nobody translates.
+    pub(super) fn provider(&self, own: Dialect) -> Dialect {
+        self.beside.as_ref().map_or(own, |beside| beside.dialect)
+    }
+
+    fn turn_for_tenants(&mut self, own: Dialect, parts: &Parts) {
+        let task = choice::for_tenants(self.provider(own), parts.uri.path());
+        match (task, &self.beside) {
+            (Some(task), Some(_)) => (self.home, self.way) = (self.beside.take(), Way::Translated(self.dialect, task)),
+            (task, None) if own != Dialect::Gemini && matches!(self.way, Way::Through | Way::Moved(_)) => {
+                // As at providers beside it: whose anything else is, nobody knows there.
+                self.way = task.map_or(Way::Nobodys(own), |task| Way::Translated(own, task));
+            }
+            _ => {}
+        }
+    }
+
+    /// What is said where it leads nowhere, or to what this tenant may not have.
+    pub(super) fn dead_end(&self, path: &str, tenant: &Tenant, passage: &Passage) -> Option<Response<Full<Bytes>>> {
+        let at_the_end = self.way.dead_end(path);
+        if at_the_end.is_some() || self.beside.is_none() || self.belongings.is_some() {
+            return at_the_end;
+        }
+        match passage {
+            // Uploads are kept track of for providers of Gemini's alone.
+            Passage::Open(_) | Passage::Chunk(_) => Some(self.dialect.nowhere(path)),
+            // What is made there is nobody's: it is for whoever has the one token.
+            _ if tenant.is_default() => None,
+            _ => Some(self.dialect.nobodys()),
+        }
+    }
+}
