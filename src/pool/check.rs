@@ -225,7 +225,7 @@ impl State {
             return Check::Busy(None, OutReason::Busy);
         }
         if key.interval_ms > 0 && key.last_seq > 0 {
-            if key.extra.as_ref().is_some_and(|extra| extra.ahead > 0) {
+            if key.starts_ahead() {
                 return Check::Busy(None, OutReason::Interval);
             }
             let due = key.last_started.plus(key.interval());

@@ -108,7 +108,7 @@ impl State {
     }
 
     /// Which priority comes first for this demand, and when others open.
-    fn opening(&self, ask: &Ask<'_>, wanted: &[u32], excluded: &Excluded) -> Opening {
+    pub(super) fn opening(&self, ask: &Ask<'_>, wanted: &[u32], excluded: &Excluded) -> Opening {
         let keys = wanted.iter().map(|slot| (*slot, &self.roster.keys[*slot as usize]));
         let of_wanted = keys.filter(|(slot, key)| !excluded.holds(*slot, key.owner)).map(|(_, key)| key.priority).min();
         let first = of_wanted.or_else(|| self.priorities.first().copied()).unwrap_or_default();
@@ -160,7 +160,8 @@ impl State {
             .unwrap_or(now.tick);
         let key = &self.roster.keys[slot as usize];
         let owner = key.owner;
-        if latest == Tick::NEVER {
+        // Of one whose last start is still to come nobody knows when its interval is over.
+        if latest == Tick::NEVER || key.starts_ahead() {
             return None;
         }
         if key.last_seq > 0 {
@@ -191,7 +192,7 @@ fn why_not_for_tiers(demand: &Demand) -> OutReason {
 }
 
 /// When priorities open.
-struct Opening {
+pub(super) struct Opening {
     /// This one, and those before it, are open.
     first: u16,
     /// Others are not, before then.
@@ -199,7 +200,7 @@ struct Opening {
 }
 
 impl Opening {
-    fn not_before(&self, priority: u16, at: Tick) -> Tick {
+    pub(super) fn not_before(&self, priority: u16, at: Tick) -> Tick {
         if priority <= self.first { at } else { at.max(self.others) }
     }
 }

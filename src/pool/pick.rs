@@ -268,7 +268,7 @@ impl State {
 
     /// Whether a key that is kept for who waits in front is busy: he waits for it, and who came later does not pass him.
     #[cold]
-    fn is_busy_in_front(&mut self, ask: &Ask<'_>, slot: u32) -> bool {
+    pub(super) fn is_busy_in_front(&mut self, ask: &Ask<'_>, slot: u32) -> bool {
         matches!(self.check(&Ask { ticket: 0, ..*ask }, slot), Check::Busy(..))
     }
 

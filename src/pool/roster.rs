@@ -102,6 +102,11 @@ impl KeyCell {
     pub(super) fn interval(&self) -> Duration {
         Duration::from_millis(u64::from(self.interval_ms))
     }
+
+    /// It has a shortest interval, and was granted to who has not started: from when on that counts is not known.
+    pub(super) fn starts_ahead(&self) -> bool {
+        self.interval_ms > 0 && self.extra.as_ref().is_some_and(|extra| extra.ahead > 0)
+    }
 }
 
 /// All keys, owners and accounts, by slot and by name.

@@ -167,10 +167,8 @@ impl State {
             self.settle_waiter(index, picked);
             return true;
         }
+        self.book(&ask);
         let passable = self.may_be_passed(&ask);
-        if !passable {
-            self.book(&ask);
-        }
         if demand.particulars.earlier.is_none() {
             stuck.blocked[*beside] = Some(Blocked { need, since, passable });
         }
@@ -190,14 +188,15 @@ impl State {
 
     /// Whether it waits for a busy key though one of a later priority may serve.
     fn may_be_passed(&mut self, ask: &Ask<'_>) -> bool {
-        if self.priorities.len() < 2 || self.settings.spill.is_any() {
+        let excluded = self.excluded(ask.demand);
+        let busy = self.waited_for(ask, &excluded);
+        if busy == u16::MAX || self.all_rest(ask.lane, ask.now) {
             return false;
         }
-        let busy = self.lanes[usize::from(ask.lane)].groups.iter().position(|group| !group.busy.is_empty());
-        let Some(busy) = busy.filter(|_| !self.all_rest(ask.lane, ask.now)) else { return false };
         let demand = Demand { free: ask.demand.free, ..Demand::default() };
         let least = Ask { demand: &demand, need: LEAST, ..*ask };
-        (busy + 1..self.priorities.len()).any(|group| self.pick_in(&least, &Excluded::default(), group).is_some())
+        let later = self.group(busy) + 1..self.priorities.len();
+        later.into_iter().any(|group| self.pick_in(&least, &Excluded::default(), group).is_some())
     }
 
     /// Whether a key may serve who asks for least, and was at no key before.
@@ -318,11 +317,13 @@ impl State {
             }
             *books_at = (now.tick.plus(pause), false);
         }
-        let slots = if must { self.wanted(&demand.affinity) } else { self.roster.slots().collect() };
+        let wanted = if must { self.wanted(&demand.affinity) } else { Vec::new() };
+        let (opening, last) = (self.opening(ask, &wanted, &excluded), self.waited_for(ask, &excluded));
+        let slots = if must { wanted } else { self.roster.slots().collect() };
         let mut best: Option<(Tick, u32)> = None;
         let mut held: Option<(u32, Option<Tick>)> = None;
         for slot in slots {
-            let owner = self.roster.keys[slot as usize].owner;
+            let (owner, priority) = (self.roster.keys[slot as usize].owner, self.roster.keys[slot as usize].priority);
             if excluded.holds(slot, owner) {
                 continue;
             }
@@ -330,8 +331,10 @@ impl State {
             if booked.is_some_and(|other| other.ticket != ticket) {
                 continue;
             }
-            // What is not held here comes with a look of its own.
-            let at = if self.is_elsewhere(ask.lane, slot) { None } else { self.earliest(ask, slot) };
+            // What is not held here comes with a look of its own; what does not open to it is for others.
+            let out = priority > last || self.is_elsewhere(ask.lane, slot);
+            let at = if out { None } else { self.earliest(ask, slot) };
+            let at = at.map(|at| opening.not_before(priority, at)).filter(|at| *at != Tick::NEVER);
             if booked.is_some() && held.is_none_or(|(_, held)| at < held) {
                 held = Some((slot, at));
             }

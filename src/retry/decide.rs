@@ -220,6 +220,8 @@ fn blames_who_asked(verdict: &Verdict) -> bool {
 
 /// Takes a lease now, or finds out whether one comes within `patience`.
 fn seek(pool: &KeyPool, mut demand: Demand, pause: Duration, patience: Duration) -> Step {
+    // When a later priority opens hangs on it.
+    demand.wait = Some(patience);
     loop {
         match pool.try_lease(&demand, pool.clock().now()) {
             Ok(lease) => return Step::Again(NextLease::held(lease, pause)),

@@ -131,7 +131,7 @@ impl<S> KeyRotation<S> {
         let counts = prepared.is_none() && !demand.starts_later();
         let lease = match prepared {
             Some(lease) => Ok(lease.of_request(demand)),
-            None => self.pool.try_lease(demand, now),
+            None => self.pool.try_lease(demand, now).or_else(|error| self.told_as_it_waits(demand, now, error)),
         };
         let lease = match lease {
             Ok(lease) => lease,
@@ -150,6 +150,15 @@ impl<S> KeyRotation<S> {
             outgoing::start(lease.granted(), demand.on_grant.as_ref())?;
         }
         Ok(lease)
+    }
+
+    /// The same of one whose wait this layer alone knows: when a later priority opens hangs on it.
+    #[cold]
+    fn told_as_it_waits(&self, demand: &Demand, now: Now, error: Error) -> Result<Lease, Error> {
+        if demand.wait.is_some() || self.rules.wait.is_none() || !self.pool.opens_after_a_while() {
+            return Err(error);
+        }
+        self.pool.try_lease(&Demand { wait: self.rules.wait, ..demand.clone() }, now)
     }
 
     /// Refused, for this reason.

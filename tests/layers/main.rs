@@ -22,6 +22,7 @@ mod rotation;
 mod run;
 mod secrets;
 mod sockets;
+mod spilling;
 mod stack;
 mod support;
 mod unnamed;

@@ -258,6 +258,26 @@ async fn who_does_not_fit_an_earlier_priority_waits_for_nobody_there() {
     assert_eq!(least.await.unwrap().unwrap().key_id(), &id(0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn no_key_is_kept_for_whom_it_is_not_open_to() {
+    for batch in [Demand::new(FLASH).requests(9), Demand::new(FLASH).tokens(9)] {
+        let limits = Limits::new().per_minute(15).tokens_per_minute(15);
+        let keys = [key(0).max_concurrent(1), key(1).max_concurrent(1), paid(2)];
+        let pool = paused(builder().keys(keys).limits(FLASH, limits));
+        let must = |n: usize, batch: &Demand| batch.clone().affinity(Affinity::MustKey(id(n)));
+        let busy = pool.try_acquire(must(0, &Demand::new(FLASH))).unwrap();
+        drop(pool.try_acquire(must(1, &batch)).unwrap());
+        let began = tokio::time::Instant::now();
+        let waits = tokio::spawn(pool.acquire(batch.clone().wait(secs(300))));
+        tokio::task::yield_now().await;
+        // It waits for one that is busy, or for room at the other: the later priority is anybody's who may have it.
+        assert!(pool.try_acquire(must(2, &Demand::new(FLASH).tokens(10))).is_ok(), "{batch:?}");
+        assert_eq!(waits.await.unwrap().unwrap().key_id(), &id(1));
+        assert_eq!(began.elapsed().as_secs(), 60, "{batch:?}");
+        drop(busy);
+    }
+}
+
 #[test]
 fn a_later_priority_that_is_not_asked_says_nothing_of_when() {
     let (pool, time) = on(builder().keys([key(0).min_interval(secs(10)), paid(1).min_interval(secs(5))]));

@@ -457,3 +457,21 @@ async fn who_comes_behind_one_who_waits_for_a_window_is_told_of_the_window() {
     assert!(out.to_string().ends_with("1 behind earlier requests; next in 61 s at the earliest"), "{out}");
     drop(got(large).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_interval_counts_from_a_start_to_come_is_not_what_is_waited_for() {
+    let span = Span::Sliding(secs(5));
+    let limits = Limits::new().with(Limit { unit: Unit::Requests, span, amount: 5 });
+    let pool = paused(builder().keys([key(0).min_interval(secs(1)), key(1)]).limits(FLASH, limits));
+    let ahead = pool.try_acquire(must(0).ahead()).unwrap();
+    sleep(secs(2)).await;
+    for _ in 0..4 {
+        drop(pool.try_acquire(must(1)).unwrap());
+    }
+    let began = tokio::time::Instant::now();
+    let error = pool.try_acquire(Demand::new(FLASH).requests(2)).unwrap_err();
+    assert!(error.retry_after().is_some_and(|wait| wait > secs(4)), "{error}");
+    let lease = got(wait(&pool, demand(FLASH).requests(2)).await).await;
+    assert_eq!((lease.key_id(), began.elapsed().as_secs()), (&id(1), 5));
+    drop(ahead);
+}
