@@ -99,9 +99,6 @@ impl State {
     /// The same, and a few keys that are as doubtful as one that this request was at already: one that serves shows
     /// whose fault it is. `None` where there are none.
     pub(super) fn passing_doubted(&self, ask: &Ask<'_>, excluded: &Excluded) -> Option<Excluded> {
-        if !ask.demand.particulars.earlier.as_deref()?.iter().any(Attempt::is_unclear) {
-            return None;
-        }
         let doubted = self.roster.slots().filter(|slot| self.is_doubted(ask.lane, *slot)).take(MOST_DOUBTED);
         let mut wider = Excluded { slots: excluded.slots.clone(), owners: excluded.owners.clone(), tiers: Vec::new() };
         wider.slots.extend(doubted);

@@ -6,7 +6,7 @@
 use http::StatusCode;
 
 use super::{
-    Attempt, Seat,
+    Attempt, Demand, KeyPool, Seat,
     event::Event,
     guard::HOLD,
     judge::{ADAPT_CEILING, ADAPT_DOWN, ADAPT_FLOOR},
@@ -65,6 +65,15 @@ fn alike(attempts: &[Attempt], (kind, overfull): (VerdictKind, bool)) -> impl It
     attempts.iter().filter(move |attempt| attempt.is_open_to_doubt() && same(attempt))
 }
 
+/// Those of the last one's model that came to the same, itself among them.
+fn like_the_last(attempts: &[Attempt]) -> Vec<&Attempt> {
+    let Some((last, earlier)) = attempts.split_last() else { return Vec::new() };
+    let same = |attempt: &&Attempt| {
+        (attempt.is_open_to_doubt() || attempt.found_nothing()) && attempt.outcome() == last.outcome()
+    };
+    earlier.iter().filter(same).filter(|attempt| attempt.model == last.model).chain([last]).collect()
+}
+
 /// How many owners these are.
 pub(super) fn distinct(owners: impl Iterator<Item = u32>) -> usize {
     let mut owners: Vec<u32> = owners.collect();
@@ -89,6 +98,18 @@ impl Attempt {
     }
 }
 
+impl KeyPool {
+    /// Whether the answer in hand, the last of this demand's attempts, is the caller's own: see [`State::is_settled`].
+    pub(crate) fn is_settled(&self, demand: &Demand) -> bool {
+        let doubted = |last: &Attempt| last.is_unclear() || last.met_unnamed_limit();
+        let last = demand.particulars.earlier.as_deref().and_then(<[Attempt]>::last);
+        last.is_some_and(doubted) && {
+            let now = self.clock().now();
+            self.lock().is_settled(demand, now)
+        }
+    }
+}
+
 impl State {
     /// Whether this is the same unclear verdict as a key of another owner's within one request: it speaks of the request
     /// or the model. So does a limit that refused what had all of it.
@@ -109,35 +130,59 @@ impl State {
     }
 
     /// Whether the answer in hand, the last of these attempts, is the caller's: no further key is tried. Two owners are
-    /// believed where one of them served before; else a third is asked, whose success would refute them.
-    pub(crate) fn is_settled(&self, attempts: &[Attempt]) -> bool {
+    /// believed where one of them served before; else a third is asked, whose success would refute them. What is refused to
+    /// keys of one priority those of another may be for: one of these is asked before anybody is believed.
+    pub(super) fn is_settled(&mut self, demand: &Demand, now: Now) -> bool {
+        let attempts = demand.particulars.earlier.as_deref().unwrap_or_default();
         let Some((last, earlier)) = attempts.split_last() else { return false };
-        let of_model: Vec<Attempt> = earlier.iter().filter(|attempt| attempt.model == last.model).cloned().collect();
         if last.met_unnamed_limit() {
-            return self.is_refused_by_many(of_model.iter().chain([last]));
+            let of_model = earlier.iter().filter(|attempt| attempt.model == last.model);
+            return self.is_refused_by_many(of_model.chain([last]));
         }
-        let said = alike(&of_model, last.outcome()).chain([last]);
-        if said.clone().count() >= MOST_ASKED {
+        if !self.is_believed(attempts) {
+            return false;
+        }
+        !self.may_serve_beside(demand, now)
+    }
+
+    /// Whether the last says what others of as many owners said as are believed.
+    fn is_believed(&self, attempts: &[Attempt]) -> bool {
+        let Some(last) = attempts.last() else { return false };
+        let said = like_the_last(attempts);
+        if said.len() >= MOST_ASKED {
             return true;
         }
-        let owners = distinct(said.clone().filter_map(|attempt| self.owner_of(attempt)));
+        let owners = distinct(said.iter().filter_map(|attempt| self.owner_of(attempt)));
         if last.worded {
             return owners >= BLAMED_BY_WORDS;
         }
+        let mut slots = said.iter().filter_map(|attempt| self.roster.slot_of(&attempt.key));
         if is_unread(last.named, last.status) {
-            let slots = said.filter_map(|attempt| self.roster.slot_of(&attempt.key));
             let good = distinct(slots.filter(|slot| self.has_proved_good(*slot)).map(|slot| self.owner_at(slot)));
             return owners >= REFUSED_UNREAD.0 || good >= REFUSED_UNREAD.1;
         }
-        let mut slots = said.filter_map(|attempt| self.roster.slot_of(&attempt.key));
         owners > 2 || (owners == 2 && slots.any(|slot| self.has_proved_good(slot)))
+    }
+
+    /// The attempts of a demand that said the same, where these are enough to be believed.
+    pub(super) fn believed<'a>(&self, demand: &'a Demand) -> Option<Vec<&'a Attempt>> {
+        let attempts = demand.particulars.earlier.as_deref()?;
+        let last = attempts.last()?;
+        let unclear = last.is_unclear() && !is_unread(last.named, last.status) && self.is_believed(attempts);
+        let nowhere = || !demand.particulars.of_resource && self.is_found_nowhere(attempts, demand.model());
+        (unclear || nowhere()).then(|| like_the_last(attempts))
     }
 
     /// A key that served before, and that no earlier request's evidence spared since then.
     pub(super) fn has_proved_good(&self, slot: u32) -> bool {
         let key = &self.roster.keys[slot as usize];
-        let in_lanes = self.lanes.iter().filter_map(|lane| lane.key_rests.get(&slot)?.as_ref());
-        self.ever_served(slot) && key.rest.iter().chain(in_lanes).all(|rest| rest.doubts < 2)
+        let owner = key.owner;
+        let in_lanes = self.lanes.iter().flat_map(|lane| {
+            let of_owner = lane.extra_of(owner).and_then(|extra| extra.rest.as_ref());
+            lane.key_rests.get(&slot).and_then(Option::as_ref).into_iter().chain(of_owner)
+        });
+        let of_owner = self.roster.owners[owner as usize].rest.iter();
+        self.ever_served(slot) && key.rest.iter().chain(of_owner).chain(in_lanes).all(|rest| rest.doubts < 2)
     }
 
     /// Whether a request was ever served with this key, also by an earlier process that a store remembers.
@@ -230,15 +275,18 @@ impl State {
             rest.strikes = before.strikes;
             rest.incident = before.incident;
             rest.doubts = rest.doubts.saturating_add(1);
-            let confirms = rest.probe.take().filter(|_| rest.confirming);
+            let probe = (rest.probe.take(), std::mem::take(&mut rest.confirming));
             rest.held = false;
-            rest.confirming = false;
             let over = !rest.is_active(now);
+            if !over {
+                // What it rested for before goes on, and is tried again as before.
+                rest.probe = probe.0.map(|probe| Probe { out: false, ..probe });
+            }
             let key = &mut self.roster.keys[slot as usize];
             key.adaptive = (key.adaptive / ADAPT_DOWN).min(key.weight * ADAPT_CEILING);
             let ramp = std::mem::replace(&mut key.ramp, before.ramp);
             if let Some(rest) = self.rest_slot_of(whom) {
-                rest.given_back = Some(Before { end, step, strikes, incident, ramp, confirms });
+                rest.given_back = Some(Before { end, step, strikes, incident, ramp, probe });
             }
             if over {
                 self.revive(whom);
@@ -252,7 +300,12 @@ impl State {
     /// The request was served after all: what its evidence gave back stands.
     pub(super) fn refute(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat).cloned() else { return };
-        for attempt in cell.earlier.as_deref().unwrap_or_default().iter().filter(|attempt| attempt.is_open_to_doubt()) {
+        let earlier = cell.earlier.as_deref().unwrap_or_default();
+        let unclear = |attempt: &Attempt| attempt.is_unclear() || attempt.kind == VerdictKind::WrongOwner;
+        if earlier.iter().any(|attempt| self.owner_of(attempt) != Some(cell.owner) && unclear(attempt)) {
+            self.lanes[usize::from(cell.lane)].trusted.served(cell.slot);
+        }
+        for attempt in earlier.iter().filter(|attempt| attempt.is_open_to_doubt()) {
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
             let owner = self.roster.keys[slot as usize].owner;
             for scope in OF_A_KEY {
@@ -263,9 +316,8 @@ impl State {
                 let Some(stands) = rest.given_back.take_if(of_this).filter(|_| !rest.is_active(now)) else { continue };
                 (rest.end, rest.step, rest.strikes) = (stands.end, stands.step, stands.strikes);
                 (rest.incident, rest.doubts) = (stands.incident, 0);
-                if let Some(confirms) = stands.confirms {
-                    (rest.confirming, rest.probe) = (true, Some(Probe { out: false, ..confirms }));
-                }
+                let (probe, confirming) = stands.probe;
+                (rest.confirming, rest.probe) = (confirming, probe.map(|probe| Probe { out: false, ..probe }));
                 let until = rest.lasts_until(now);
                 let (kind, code, advice) = (rest.kind, rest.code.to_string(), rest.advice.to_string());
                 let key = &mut self.roster.keys[slot as usize];

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Acquire, AcquireMany, Attempt, Demand, Event, Events, Exhausted, KeyPool, KeyPoolBuilder, Lease, OutReason, Seat,
-    Snapshot, Unjudged,
+    Acquire, AcquireMany, Demand, Event, Events, Exhausted, KeyPool, KeyPoolBuilder, Lease, OutReason, Seat, Snapshot,
+    Unjudged,
     acquire::{Begun, Look},
     lease::Granted,
     locked::Locked,
@@ -143,12 +143,6 @@ impl KeyPool {
         let mut state = self.lock();
         state.watched = true;
         Events::new(receiver, &state.events_lost)
-    }
-
-    /// Whether the answer in hand, the last of these attempts, is the caller's own: see [`State::is_settled`].
-    pub(crate) fn is_settled(&self, attempts: &[Attempt]) -> bool {
-        let doubted = |last: &Attempt| last.is_unclear() || last.met_unnamed_limit();
-        attempts.last().is_some_and(doubted) && self.lock().is_settled(attempts)
     }
 
     /// How long all keys are still out of the model that is asked for, since the provider failed with whichever.

@@ -83,7 +83,7 @@ impl State {
             let (end, step, strikes) = (rest.end, rest.step, rest.strikes);
             // What is sure of the key is never given back.
             rest.before =
-                doubtful.then_some(Before { end, step, strikes, incident: rest.incident, ramp, confirms: None });
+                doubtful.then_some(Before { end, step, strikes, incident: rest.incident, ramp, probe: (None, false) });
             rest.step = incident.step;
             rest.strikes = incident.strikes;
             rest.incident = cell.ticket;

@@ -14,6 +14,7 @@ use super::{
     rest::Rest,
     set_aside::SetAside,
     timer::Timers,
+    trusted::Trusted,
     unlimited::Unlimited,
 };
 use crate::{
@@ -160,6 +161,8 @@ pub(super) struct Lane {
     pub(super) logs: Vec<u16>,
     pub(super) timers: Timers,
     pub(super) key_rests: HashMap<u32, Option<Box<Rest>>>,
+    /// Keys that served what others were refused.
+    pub(super) trusted: Trusted,
     pub(super) extras: HashMap<u32, LaneExtra>,
     /// What owners used of limits that they have no more.
     pub(super) aside: SetAside,
@@ -201,6 +204,7 @@ impl Lane {
             logs: Vec::new(),
             timers: Timers::default(),
             key_rests: HashMap::new(),
+            trusted: Trusted::default(),
             extras: HashMap::new(),
             aside: SetAside::default(),
             unlimited: Unlimited::default(),

@@ -36,7 +36,7 @@ impl Attempt {
     }
 
     /// Whether nobody of its owner's has what the request asks for, and whose it is was not said.
-    fn found_nothing(&self) -> bool {
+    pub(super) fn found_nothing(&self) -> bool {
         !self.named && self.kind == VerdictKind::WrongOwner
     }
 }
@@ -84,7 +84,10 @@ impl KeyPool {
     /// Whether what the request asks for is with no owner: see [`State::is_found_nowhere`].
     pub(crate) fn is_found_nowhere(&self, demand: &Demand) -> bool {
         let attempts = demand.particulars.earlier.as_deref().unwrap_or_default();
-        !demand.particulars.of_resource && self.lock().is_found_nowhere(attempts, demand.model())
+        !demand.particulars.of_resource && {
+            let (mut state, now) = (self.lock(), self.clock().now());
+            state.is_found_nowhere(attempts, demand.model()) && !state.may_serve_beside(demand, now)
+        }
     }
 
     /// Whether no key's tier has the model, or the room, that the request asks for: see [`State::is_for_no_tier`].

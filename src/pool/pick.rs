@@ -96,10 +96,19 @@ impl State {
         if !excluded.tiers.is_empty() {
             return self.pick_of_other_tiers(ask, excluded);
         }
-        let proved = if excluded.is_empty() { None } else { self.passing_doubted(ask, excluded) };
+        if !excluded.is_empty()
+            && let Some(found) = self.pick_to_show(ask, excluded)
+        {
+            return Some(found);
+        }
+        self.pick_by_priority(ask, excluded)
+    }
+
+    /// The best of the first priority that has one, as far as these are open.
+    #[inline]
+    pub(super) fn pick_by_priority(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Probes)> {
         for group in 0..self.priorities.len() {
-            let found = proved.as_ref().and_then(|proved| self.pick_in(ask, proved, group));
-            let found = found.or_else(|| self.pick_in(ask, excluded, group));
+            let found = self.pick_in(ask, excluded, group);
             if found.is_some() {
                 return found;
             }

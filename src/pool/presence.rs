@@ -26,6 +26,7 @@ impl State {
             self.note_forgotten(forgotten);
             for lane in &mut self.lanes {
                 lane.key_rests.remove(&forgotten);
+                lane.trusted.forget(forgotten);
             }
         }
         self.event(|| Event::Roster { key, change: "removed" });
@@ -77,6 +78,7 @@ impl State {
         held.rest.take_if(for_good);
         for lane in &mut self.lanes {
             lane.key_rests.remove(&slot);
+            lane.trusted.forget(slot);
             if let Some(extra) = lane.extra_of_mut(owner) {
                 extra.rest.take_if(for_good);
             }

@@ -156,8 +156,8 @@ pub(super) struct Before {
     pub(super) strikes: u8,
     pub(super) incident: u64,
     pub(super) ramp: u8,
-    /// The one that is to confirm it, where one is.
-    pub(super) confirms: Option<Probe>,
+    /// Its probe, and whether that is to confirm it.
+    pub(super) probe: (Option<Probe>, bool),
 }
 
 /// The rest of a scope, or the memory of its last one: the step stays until a success.

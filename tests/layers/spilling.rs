@@ -60,7 +60,7 @@ async fn whoever_says_how_long_a_request_waits_a_later_priority_opens_to_it() {
                 let rotation = layer.map_or(rotation.clone(), |wait| rotation.wait(wait));
                 let plain = service_fn(|request: Request<Body>| async move { Ok::<_, Infallible>(answer(&request)) });
                 let below = ServiceBuilder::new().layer(rotation).layer(CooldownLayer::new(&pool)).service(plain);
-                let began = tokio::time::Instant::now();
+                let began = pool.clock().tick();
                 let served_by = if whole {
                     let stack = KeyPoolLayer::new(&pool);
                     let stack = layer.map_or(stack.clone(), |wait| stack.wait(wait));
@@ -77,7 +77,7 @@ async fn whoever_says_how_long_a_request_waits_a_later_priority_opens_to_it() {
                 };
                 let at = format!("{by}, whole {whole}, rotation alone {rotation_alone}, full {full}");
                 assert_eq!(served_by.unwrap().key().unwrap().to_string(), "paid", "{at}");
-                assert_eq!(began.elapsed().as_secs(), 3, "{at}");
+                assert_eq!(pool.clock().tick().since(began).as_secs(), 3, "{at}");
             }
         }
     }
