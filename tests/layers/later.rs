@@ -157,6 +157,18 @@ async fn keys_that_a_sentence_blames_keep_nobody_from_those_behind_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_that_a_whole_sentence_blames_keep_nobody_from_those_beside_them() {
+    for message in ["API key not valid. Please pass a valid API key.", "API key expired. Please renew the API key."] {
+        let said = format!(r#"{{"error":{{"code":400,"message":"{message}","status":"INVALID_ARGUMENT"}}}}"#);
+        let pool = builder(Gemini::new(), 14, 0).build().unwrap();
+        for _ in 0..20 {
+            let (answered, keys) = send(&pool, FLASH, 12, (400, &said)).await;
+            assert_eq!(answered, 200, "{keys:?}: {message}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_tried_again_by_the_hour_is_also_where_two_failed_at_once() {
     let said =
         r#"{"error":{"code":400,"message":"Billing is disabled for this project.","status":"FAILED_PRECONDITION"}}"#;

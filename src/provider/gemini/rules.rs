@@ -3,7 +3,7 @@
 
 use crate::{
     provider::{
-        complaint::Mark::{All, Begins, Frames, Is},
+        complaint::Mark::{All, Begins, Frames, Is, Whole},
         rule::{HOUR, Rule, probed, rule, ruling},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
@@ -45,6 +45,10 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     rule(
         &[400, 401, 403],
         &[
+            // As it says them, also where no reason stands beside.
+            Whole("api key not valid. please pass a valid api key"),
+            Whole("api key not found. please pass a valid api key"),
+            Whole("api key expired. please renew the api key"),
             Begins("api key not valid"),
             Begins("api key is not valid"),
             Begins("api key not found"),
