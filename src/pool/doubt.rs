@@ -301,7 +301,7 @@ impl State {
     pub(super) fn refute(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat).cloned() else { return };
         let earlier = cell.earlier.as_deref().unwrap_or_default();
-        let unclear = |attempt: &Attempt| attempt.is_unclear() || attempt.kind == VerdictKind::WrongOwner;
+        let unclear = |attempt: &Attempt| attempt.is_unclear() || attempt.found_nothing();
         if earlier.iter().any(|attempt| self.owner_of(attempt) != Some(cell.owner) && unclear(attempt)) {
             self.lanes[usize::from(cell.lane)].trusted.served(cell.slot);
         }

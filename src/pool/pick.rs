@@ -96,19 +96,15 @@ impl State {
         if !excluded.tiers.is_empty() {
             return self.pick_of_other_tiers(ask, excluded);
         }
-        if !excluded.is_empty()
-            && let Some(found) = self.pick_to_show(ask, excluded)
+        let doubt = if excluded.is_empty() { None } else { self.doubt_of(ask, excluded) };
+        if let Some(doubt) = &doubt
+            && let Some(found) = self.pick_out_of_turn(ask, (excluded, doubt))
         {
             return Some(found);
         }
-        self.pick_by_priority(ask, excluded)
-    }
-
-    /// The best of the first priority that has one, as far as these are open.
-    #[inline]
-    pub(super) fn pick_by_priority(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Probes)> {
         for group in 0..self.priorities.len() {
-            let found = self.pick_in(ask, excluded, group);
+            let shows = doubt.as_ref().and_then(|doubt| self.pick_to_show(ask, (excluded, doubt), group));
+            let found = shows.or_else(|| self.pick_in(ask, excluded, group));
             if found.is_some() {
                 return found;
             }

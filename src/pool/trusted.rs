@@ -8,7 +8,7 @@ use super::{
     seats::Probes,
     state::State,
 };
-use crate::{time::Now, verdict::VerdictKind};
+use crate::time::Now;
 
 /// So many are remembered of a lane.
 const MOST: usize = 4;
@@ -31,20 +31,47 @@ impl Trusted {
     }
 }
 
+/// What is known where another key was refused for no clear reason.
+pub(super) struct Doubt {
+    /// The keys to pass over that are as doubtful; `None`: no others are.
+    passing: Option<Excluded>,
+    /// Another owner may have what this one has not, whatever its priority.
+    has_it_not: bool,
+}
+
 impl State {
-    /// Whoever shows best whose fault it is, where another key was refused for no clear reason.
+    /// What an earlier attempt that was refused for no clear reason leaves open: whose fault it was.
     #[cold]
-    pub(super) fn pick_to_show(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Probes)> {
+    pub(super) fn doubt_of(&self, ask: &Ask<'_>, excluded: &Excluded) -> Option<Doubt> {
         let tried = ask.demand.particulars.earlier.as_deref()?;
-        let unclear = tried.iter().any(Attempt::is_unclear);
-        if !unclear && tried.iter().all(|attempt| attempt.kind != VerdictKind::WrongOwner) {
-            return None;
+        if tried.iter().any(Attempt::is_unclear) {
+            return Some(Doubt { passing: self.passing_doubted(ask, excluded), has_it_not: false });
         }
-        let found = self.pick_trusted(ask, excluded).or_else(|| self.pick_beside(ask, excluded));
-        found.or_else(|| {
-            let proved = if unclear { self.passing_doubted(ask, excluded) } else { None };
-            self.pick_by_priority(ask, &proved?)
-        })
+        tried.iter().any(Attempt::found_nothing).then_some(Doubt { passing: None, has_it_not: true })
+    }
+
+    /// Whoever is asked out of turn, where there is somebody.
+    #[cold]
+    pub(super) fn pick_out_of_turn(
+        &mut self,
+        ask: &Ask<'_>,
+        (excluded, doubt): (&Excluded, &Doubt),
+    ) -> Option<(u32, Probes)> {
+        let groups = if doubt.has_it_not { self.priorities.len() } else { 0 };
+        let found = (0..groups).find_map(|group| self.pick_trusted(ask, excluded, group));
+        found.or_else(|| self.pick_beside(ask, excluded))
+    }
+
+    /// Of one priority, whoever shows best whose fault that is.
+    #[cold]
+    pub(super) fn pick_to_show(
+        &mut self,
+        ask: &Ask<'_>,
+        (excluded, doubt): (&Excluded, &Doubt),
+        group: usize,
+    ) -> Option<(u32, Probes)> {
+        let found = self.pick_trusted(ask, excluded, group);
+        found.or_else(|| self.pick_in(ask, doubt.passing.as_ref()?, group))
     }
 
     /// Whether a key of another priority may serve now what so many owners refused that they are believed.
@@ -70,14 +97,15 @@ impl State {
         })
     }
 
-    /// The first of them by priority that may carry this now and is under no doubt itself.
-    fn pick_trusted(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Probes)> {
-        let mut slots = self.lanes[usize::from(ask.lane)].trusted.0.clone();
-        slots.sort_by_key(|slot| self.roster.keys[*slot as usize].priority);
+    /// The one of them that served last and may carry this now.
+    fn pick_trusted(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize) -> Option<(u32, Probes)> {
+        let slots = self.lanes[usize::from(ask.lane)].trusted.0.clone();
         slots.into_iter().find_map(|slot| {
-            let out = excluded.holds(slot, self.owner_at(slot)) || self.is_doubted(ask.lane, slot);
+            let key = &self.roster.keys[slot as usize];
+            let (priority, owner) = (key.priority, key.owner);
+            let of_these = self.group(priority) == group && !excluded.holds(slot, owner);
             match self.check(ask, slot) {
-                Check::Ready(probes) if !out => Some((slot, probes)),
+                Check::Ready(probes) if of_these && !self.is_doubted(ask.lane, slot) => Some((slot, probes)),
                 _ => None,
             }
         })
