@@ -74,14 +74,14 @@ pub(super) const PAGES: &[Rule] = &[
     rule(
         &[403, 429, 503],
         &[All(&[Page, Says("may be sending automated queries")]), All(&[Page, Says("unusual traffic")])],
-        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("AUTOMATED_QUERIES"),
+        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("AUTOMATED_QUERIES").heeding(HOUR),
         "The provider takes this address for a robot's: slow down, or use another exit address.",
     ),
     rule(
         &[403, 429],
         &[Page],
         // Whose page it is nobody says: one of a proxy between, or of an outage, looks the same.
-        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("HTML_PAGE").unclear(),
+        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("HTML_PAGE").heeding(HOUR).unclear(),
         "The provider's network refuses this address with a web page: slow down, or use another exit address.",
     ),
 ];

@@ -607,6 +607,27 @@ fn what_a_network_in_front_may_have_against_one_request_is_believed_little_by_li
     assert_eq!((limited.until_of(), limited.is_named()), (U::For(Duration::from_secs(30)), true));
 }
 
+/// How long an address is to wait its refuser knows best, in whichever form it speaks.
+#[test]
+fn a_page_that_says_how_long_rests_the_way_out_for_so_long() {
+    let limited =
+        "<html><title>Access denied | a.example used Cloudflare</title>Error 1015: You are being rate limited</html>";
+    let robot = "<html>Your computer may be sending automated queries.</html>";
+    for (page, status, is_named) in
+        [(limited, 429, false), (limited, 403, false), (robot, 429, true), (robot, 503, true)]
+    {
+        for (wait, until) in [(None, U::Backoff), (Some("30"), U::For(Duration::from_secs(30)))] {
+            let page_of = ("content-type", "text/html; charset=UTF-8");
+            let headers: Vec<_> = [page_of].into_iter().chain(wait.map(|wait| ("retry-after", wait))).collect();
+            for provider in [&OpenAi::new() as &dyn Provider, &Gemini::new(), &Anthropic::new()] {
+                let verdict = judge(provider, status, &headers, page, false);
+                let meaning = (verdict.kind(), verdict.scope_of(), verdict.until_of(), verdict.is_named());
+                assert_eq!(meaning, (K::Blocked, S::Exit, until, is_named), "{status} {wait:?} {page}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_403_that_names_an_option_of_streams_says_nothing_of_the_key() {
     for said in ["'stream_options' is not allowed", "model x does not support include_usage"] {
