@@ -63,10 +63,13 @@ impl State {
             return;
         }
         let incident = self.incident(whom, cell, now);
-        if incident.by_hand || self.of_an_old_secret(whom, cell, verdict) {
+        if incident.by_hand {
             return;
         }
         let (end, probe, permanent) = self.end_of(&incident, cell, verdict, now);
+        if self.of_an_old_secret(whom, cell, verdict, permanent) {
+            return;
+        }
         if incident.of_older_generation && !permanent && verdict.until_of() != Until::DayEnd {
             return;
         }
@@ -162,11 +165,20 @@ impl State {
         }
     }
 
-    /// The key has another secret by now: that the old one is not valid is no news.
-    pub(super) fn of_an_old_secret(&self, whom: Whom, cell: &SeatCell, verdict: &Verdict) -> bool {
-        let replaced_at = self.roster.keys[whom.slot as usize].extra.as_ref().map_or(0, |extra| extra.replaced_at);
-        let of_the_secret = matches!(whom.scope, Scope::Key | Scope::KeyLane);
-        of_the_secret && verdict.fault() == VerdictKind::InvalidKey && cell.seq <= replaced_at
+    /// The key has another secret by now: that the old one is not valid is no news. Where it came back with that one, nothing
+    /// that is said of the old one is, nor what is for good of an owner that nobody named, which was the old one's.
+    fn of_an_old_secret(&self, whom: Whom, cell: &SeatCell, verdict: &Verdict, permanent: bool) -> bool {
+        let Some(extra) = self.roster.keys[whom.slot as usize].extra.as_ref() else { return false };
+        let of_another = cell.seq <= extra.others_until;
+        match whom.scope {
+            Scope::Key | Scope::KeyLane => {
+                of_another || verdict.fault() == VerdictKind::InvalidKey && cell.seq <= extra.replaced_at
+            }
+            Scope::Owner | Scope::OwnerLane => {
+                of_another && permanent && self.roster.owners[whom.owner as usize].is_unnamed()
+            }
+            _ => false,
+        }
     }
 
     /// How long, by the verdict and the table; a probe; and whether it is without end.

@@ -67,13 +67,14 @@ impl State {
     }
 
     /// Another secret is not to answer for the old one: what rests the key itself is over, and what rests for good the
-    /// owner that nobody named, which was that secret's.
+    /// owner that nobody named, which was that secret's. What is said of it late [is no news](State::of_an_old_secret).
     fn drop_rests(&mut self, slot: u32) {
         let key = &mut self.roster.keys[slot as usize];
         key.rest = None;
+        key.extra.get_or_insert_default().others_until = self.seq;
         let owner = key.owner;
         let held = &mut self.roster.owners[owner as usize];
-        let unnamed = held.extra.as_ref().is_none_or(|extra| extra.name.is_none() && extra.consumer.is_none());
+        let unnamed = held.is_unnamed();
         let for_good = |rest: &mut Box<Rest>| unnamed && rest.end == End::Never;
         held.rest.take_if(for_good);
         for lane in &mut self.lanes {

@@ -61,6 +61,8 @@ pub(super) struct KeyExtra {
     pub(super) tier: Option<Tier>,
     /// The number of the last start with an older secret.
     pub(super) replaced_at: u64,
+    /// The number of the last start before the key came back with another secret.
+    pub(super) others_until: u64,
     /// Answers to starts before this number are of before a lift by hand.
     pub(super) lifted_at: u64,
     /// Of a key with a shortest interval: requests that are granted and not on the wire yet. The next one is granted once

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_keypool::{Key, KeyPool, KeyPoolBuilder, KeyState, Limits, Priority};
+use tower_keypool::{Key, KeyPool, KeyPoolBuilder, KeyState, Limits, Priority, Scope, Until, Verdict, VerdictKind};
 
 use crate::support::{
     FLASH, answer, builder, id, key, on, rate_for, refused, secret, secs, served, suspended, take, view,
@@ -92,6 +92,46 @@ fn with_another_secret_it_serves_whatever_was_wrong_with_the_old_one() {
         assert_eq!(view(&pool, 0).state, KeyState::Disabled);
         away_and_back(&pool, by_hand, Key::new(secret(5)).id(id(0)), builder);
         assert_eq!(take(&pool, FLASH).expose(), secret(5), "{by_hand}");
+    }
+}
+
+/// An answer to a request that went out with the secret before says nothing of this one.
+#[test]
+fn late_news_of_the_old_secret_rest_nothing_of_the_new_one() {
+    let of_secret = [Scope::Key, Scope::KeyLane];
+    let for_good = |scope| Verdict::new(VerdictKind::Suspended).scope(scope);
+    let out = |scope| Verdict::new(VerdictKind::QuotaExhausted).scope(scope).until(Until::For(secs(600)));
+    let rated = |scope| rate_for(60).scope(scope);
+    let of_an_owner = [for_good(Scope::Owner), for_good(Scope::OwnerLane)];
+    let late = of_secret.into_iter().flat_map(|scope| [for_good(scope), out(scope), rated(scope)]).chain(of_an_owner);
+    for verdict in late {
+        for by_hand in [true, false] {
+            let (pool, _) = on(builder().key(key(0)));
+            let held = take(&pool, FLASH);
+            away_and_back(&pool, by_hand, Key::new(secret(5)).id(id(0)), builder);
+            held.judge(&verdict);
+            assert_eq!(take(&pool, FLASH).expose(), secret(5), "{by_hand} {verdict:?}");
+            answer(&pool, FLASH, &verdict);
+            assert_ne!(
+                pool.try_acquire(FLASH).ok().map(|lease| lease.key_id().clone()),
+                Some(id(0)),
+                "its own are news"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_said_late_of_an_owner_that_stays_holds_for_its_new_secret() {
+    let owned = |n: usize| Key::new(secret(n)).id(id(0)).owner("a");
+    for scope in [Scope::Owner, Scope::OwnerLane] {
+        for verdict in [Verdict::new(VerdictKind::Suspended).scope(scope), rate_for(60).scope(scope)] {
+            let (pool, _) = on(builder().key(owned(0)));
+            let held = take(&pool, FLASH);
+            away_and_back(&pool, true, owned(5), builder);
+            held.judge(&verdict);
+            refused(&pool, FLASH);
+        }
     }
 }
 

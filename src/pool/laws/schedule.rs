@@ -25,6 +25,8 @@ pub(super) struct Held {
     pub(super) lane: String,
     /// Lifts by hand of its owner's keys before it started.
     lifts: u32,
+    /// How often its key had come back with another secret before it started.
+    anew: u32,
 }
 
 /// A pool, the leases that are out, and what a simple model knows of them.
@@ -45,6 +47,8 @@ pub(super) struct Run {
     /// Lifts by hand of each owner's keys.
     pub(super) lifts: HashMap<String, u32>,
     secrets: u32,
+    /// How often each key came back with another secret.
+    anew: Vec<u32>,
     /// The second model counts in the quota of the first.
     pub(super) follows: bool,
     /// Keys of whom an answer said whose quota they use.
@@ -81,6 +85,7 @@ impl Run {
             disabled: vec![false; KEYS],
             lifts: HashMap::new(),
             secrets: 0,
+            anew: vec![0; KEYS],
             follows: false,
             grouped: BTreeSet::new(),
             must: false,
@@ -199,6 +204,7 @@ impl Run {
             Op::Add { key: n, secret } => {
                 if secret {
                     self.secrets += 1;
+                    self.anew[n] += 1;
                     self.current[n] = format!("AIza-not-a-real-key-again-{:05}", self.secrets);
                     // What rested, or was switched off, was the old one.
                     let name = id(n).to_string();
@@ -255,7 +261,7 @@ impl Run {
         prop_assert!(model != "flash" || sum <= TOKENS, "law 3: {} tokens of {} in 60 s", sum, owner);
         self.law_7(key, asked, tokens)?;
         let lifts = self.lifts.get(&owner).copied().unwrap_or_default();
-        self.held.push(Held { lease, started: now, number, lane: model.to_owned(), lifts });
+        self.held.push(Held { lease, started: now, number, lane: model.to_owned(), lifts, anew: self.anew[key] });
         Ok(())
     }
 
@@ -278,6 +284,9 @@ impl Run {
             _ => Verdict::new(K::CallerFault),
         };
         let before = self.standing();
+        let of_the_secret = matches!(verdict.scope_of(), Scope::Key | Scope::KeyLane);
+        let of_another = of_the_secret && held.anew != self.anew[key];
+        let rested = if of_another { self.rest_end(verdict.scope_of(), key, &model) } else { None };
         let (started, lifted) = (held.started, held.lifts != self.lifts.get(&owner).copied().unwrap_or_default());
         if self.settles {
             self.held.swap_remove(at).lease.settle(&verdict);
@@ -290,6 +299,10 @@ impl Run {
         if let Until::For(pause) = verdict.until_of() {
             let until = self.now().plus(pause);
             let shown = self.rest_end(verdict.scope_of(), key, &model);
+            if of_another {
+                prop_assert_eq!(rested, shown, "what was said of another secret rests {}", id(key));
+                return Ok(());
+            }
             let (name, lane) = match verdict.scope_of() {
                 Scope::OwnerLane => (owner, model),
                 Scope::Owner => (owner, String::new()),

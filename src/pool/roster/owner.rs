@@ -38,6 +38,11 @@ impl OwnerCell {
         self.keys_in_zone -= keys << u8::BITS;
     }
 
+    /// Neither configuration nor an answer says who it is.
+    pub(in crate::pool) fn is_unnamed(&self) -> bool {
+        self.extra.as_ref().is_none_or(|extra| extra.name.is_none() && extra.consumer.is_none())
+    }
+
     /// Where its days begin and end: a number of the pool's.
     #[inline]
     pub(in crate::pool) fn zone(&self) -> u8 {

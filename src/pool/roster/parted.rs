@@ -66,8 +66,7 @@ impl Roster {
             key.extra = None;
             key.rest = None;
             let owner = &self.owners[key.owner as usize];
-            let unnamed = owner.extra.as_ref().is_none_or(|extra| extra.name.is_none() && extra.consumer.is_none());
-            if owner.keys() == 0 && unnamed {
+            if owner.keys() == 0 && owner.is_unnamed() {
                 self.former.forget(key.owner);
                 self.vacant.push(key.owner);
             }
