@@ -150,7 +150,7 @@ async fn an_answer_that_stops_breaks_off_and_its_key_is_free_again() {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     let waited = clock.tick().since(began).as_secs();
-    assert!((600..=1_210).contains(&waited), "{waited} s");
+    assert!((600..700).contains(&waited), "{waited} s");
     assert!(answer.len() < 500, "it is not whole");
     assert_eq!(in_flight(&pool), 0);
     stalling.abort();
