@@ -16,7 +16,7 @@ use crate::{
 #[inline]
 pub(super) fn good(granted: &Granted, head: &Parts) -> Verdict {
     let verdict = Verdict::SUCCESS.status(head.status);
-    match granted.pool.provider().rate_headers(&head.headers) {
+    match granted.pool.provider().rate_headers(&head.headers, granted.pool.clock()) {
         Some(news) => verdict.news(news),
         None => verdict,
     }
@@ -218,7 +218,8 @@ fn completed(granted: &Granted, head: &Parts, verdict: Verdict) -> Verdict {
     if told.is_some_and(|news| !news.remaining.is_empty()) {
         return verdict;
     }
-    let Some(headers) = granted.pool.provider().rate_headers(&head.headers) else { return verdict };
+    let told_by_headers = granted.pool.provider().rate_headers(&head.headers, granted.pool.clock());
+    let Some(headers) = told_by_headers else { return verdict };
     let news = match told.cloned() {
         Some(news) => QuotaNews { remaining: headers.remaining, ..news },
         None => headers,

@@ -226,7 +226,7 @@ fn restored(answer: &Answer<'_>) -> Option<Duration> {
         axis("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"),
     ];
     let of_limits = matches!(answer.status.as_u16(), 403 | 429);
-    of_limits.then(|| rate_headers::restored(&rate_headers::read(AXES, answer.headers, Some(answer.now)))).flatten()
+    of_limits.then(|| rate_headers::restored(&rate_headers::read(AXES, answer.headers, || answer.now))).flatten()
 }
 
 impl Provider for ApiKeyHeader {

@@ -37,6 +37,7 @@ pub use openai::OpenAi;
 use crate::{
     key::{InvalidSecret, Secret},
     limit::Limits,
+    time::Clock,
     verdict::Verdict,
 };
 
@@ -125,7 +126,8 @@ pub trait Provider: Send + Sync + 'static {
     }
 
     /// What every answer's headers tell of quotas, good answers included. `None` unless the provider sends such headers.
-    fn rate_headers(&self, _headers: &HeaderMap) -> Option<crate::verdict::QuotaNews> {
+    /// `clock`: the pool's, for times of day in an answer without a `Date`.
+    fn rate_headers(&self, _headers: &HeaderMap, _clock: &Clock) -> Option<crate::verdict::QuotaNews> {
         None
     }
 

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     key::{InvalidSecret, Secret},
+    time::Clock,
     verdict::{QuotaNews, Verdict},
 };
 
@@ -166,8 +167,8 @@ impl Provider for Anthropic {
         true
     }
 
-    fn rate_headers(&self, headers: &HeaderMap) -> Option<QuotaNews> {
-        let remaining = said::rates(headers, None);
+    fn rate_headers(&self, headers: &HeaderMap, clock: &Clock) -> Option<QuotaNews> {
+        let remaining = said::rates(headers, || clock.wall());
         (!remaining.is_empty()).then(|| QuotaNews { remaining, ..QuotaNews::default() })
     }
 

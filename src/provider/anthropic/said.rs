@@ -40,7 +40,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         }
     }
     said.tell(message);
-    let remaining = rates(answer.headers, Some(answer.now));
+    let remaining = rates(answer.headers, || answer.now);
     said.wait = said
         .wait
         .or_else(|| rate_headers::restored(&remaining))
@@ -88,7 +88,7 @@ const AXES: &[Axis] = &[
 ];
 
 /// What remains.
-pub(super) fn rates(headers: &HeaderMap, now: Option<SystemTime>) -> Vec<RateHeader> {
+pub(super) fn rates(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Vec<RateHeader> {
     // Gateways that speak its language send the one of the IETF.
     let told = |name: &HeaderName| name.as_str().starts_with("anthropic-ratelimit-") || name == rate_headers::COMBINED;
     if !headers.keys().any(told) {

@@ -1,6 +1,7 @@
 use http::Request;
 
 use super::*;
+use crate::time::ManualClock;
 
 fn head(method: Method, path: &str) -> Parts {
     Request::builder().method(method).uri(path).body(()).unwrap().into_parts().0
@@ -43,7 +44,7 @@ fn the_field_of_the_ietf_counts_as_well() {
         .into_iter()
         .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
         .collect();
-    let news = Anthropic::new().rate_headers(&headers).expect("there are some");
+    let news = Anthropic::new().rate_headers(&headers, &Clock::system()).expect("there are some");
     let told: Vec<_> = news.remaining.iter().map(|rate| (rate.unit, rate.remaining, rate.reset.as_secs())).collect();
     assert_eq!(told, [(crate::limit::Unit::Requests, 0, 7), (crate::limit::Unit::Tokens, 90, 20)]);
     let body = br#"{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}"#;
@@ -52,7 +53,7 @@ fn the_field_of_the_ietf_counts_as_well() {
 }
 
 #[test]
-fn resets_are_measured_by_the_answers_date() {
+fn resets_are_measured_by_the_answers_date_or_the_pools_clock() {
     let anthropic = Anthropic::new();
     let mut headers = HeaderMap::new();
     for (name, value) in [
@@ -62,10 +63,17 @@ fn resets_are_measured_by_the_answers_date() {
     ] {
         headers.insert(name, value.parse().unwrap());
     }
-    assert_eq!(anthropic.rate_headers(&headers), None);
+    let before =
+        |seconds| "2026-11-18T11:07:40Z".parse::<jiff::Timestamp>().unwrap() - jiff::SignedDuration::from_secs(seconds);
+    let clock = ManualClock::at(before(25).into()).clock();
+    let told = |headers: &HeaderMap| {
+        let news = anthropic.rate_headers(headers, &clock).unwrap();
+        (news.remaining[0].remaining, news.remaining[0].reset.as_secs())
+    };
+    // Proxies leave the date out.
+    assert_eq!(told(&headers), (5, 25));
     headers.insert("date", "Wed, 18 Nov 2026 11:07:30 GMT".parse().unwrap());
-    let news = anthropic.rate_headers(&headers).unwrap();
-    assert_eq!((news.remaining[0].remaining, news.remaining[0].reset), (5, Duration::from_secs(10)));
+    assert_eq!(told(&headers), (5, 10));
 }
 
 #[test]

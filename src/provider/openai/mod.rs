@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     key::{InvalidSecret, Secret},
+    time::Clock,
     verdict::{QuotaNews, Verdict},
 };
 
@@ -205,8 +206,8 @@ impl Provider for OpenAi {
         true
     }
 
-    fn rate_headers(&self, headers: &HeaderMap) -> Option<QuotaNews> {
-        let remaining = rates::of_good(headers);
+    fn rate_headers(&self, headers: &HeaderMap, clock: &Clock) -> Option<QuotaNews> {
+        let remaining = rates::of_good(headers, clock);
         (!remaining.is_empty()).then(|| QuotaNews { remaining, ..QuotaNews::default() })
     }
 

@@ -1,12 +1,16 @@
 //! The rate headers of the `OpenAI` family.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    cell::LazyCell,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderMap, HeaderName};
 
 use crate::{
     limit::Unit,
     provider::rate_headers::{self, Axis},
+    time::Clock,
     verdict::RateHeader,
 };
 
@@ -64,10 +68,12 @@ const LONG: Duration = Duration::from_secs(60);
 
 /// What a good answer says remains. A quota of requests for longer than a minute refills all the while, and its reset is when
 /// all of it is back (`OpenAI`'s and Groq's requests a day: one every few seconds): once one is back another may go.
-pub(super) fn of_good(headers: &HeaderMap) -> Vec<RateHeader> {
-    let mut rates = read(headers, None);
+pub(super) fn of_good(headers: &HeaderMap, clock: &Clock) -> Vec<RateHeader> {
+    // One time for both looks, so that they find the same.
+    let now = LazyCell::new(|| clock.wall());
+    let mut rates = read(headers, || *now);
     if rates.iter().any(|rate| rate.reset > LONG) {
-        let refills = rate_headers::read(&AXES[..1], headers, None).first().copied();
+        let refills = rate_headers::read(&AXES[..1], headers, || *now).first().copied();
         if let Some(rate) = rates.iter_mut().find(|rate| Some(**rate) == refills) {
             rate.reset = until_one(*rate);
         }
@@ -85,7 +91,7 @@ fn until_one(rate: RateHeader) -> Duration {
 }
 
 /// What remains, in an answer of any of them.
-pub(super) fn read(headers: &HeaderMap, now: Option<SystemTime>) -> Vec<RateHeader> {
+pub(super) fn read(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Vec<RateHeader> {
     let told = |name: &HeaderName| {
         let name = name.as_str();
         name.starts_with("x-ratelimit-remaining") || name.starts_with(rate_headers::COMBINED)

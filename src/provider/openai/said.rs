@@ -39,7 +39,7 @@ pub(super) const OF_A_PARAMETER: &str = "PARAMETER";
 /// Reads an error.
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let mut said = Complaint::of(answer, Some(envelope));
-    let remaining = rates::read(answer.headers, Some(answer.now));
+    let remaining = rates::read(answer.headers, || answer.now);
     let mut message: &str = envelope.message();
     let (mut account_reset, mut told_wait) = (None, None);
     if let Some(error) = envelope.error() {

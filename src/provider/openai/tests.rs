@@ -75,7 +75,7 @@ fn models_in_bodies_are_spliced_but_for_embeddings() {
 fn rate_headers_of_good_answers() {
     let openai = OpenAi::new();
     let mut headers = HeaderMap::new();
-    assert_eq!(openai.rate_headers(&headers), None);
+    assert_eq!(openai.rate_headers(&headers, &Clock::system()), None);
     for (name, value) in [
         ("x-ratelimit-limit-requests", "100"),
         ("x-ratelimit-remaining-requests", "7"),
@@ -85,7 +85,7 @@ fn rate_headers_of_good_answers() {
     ] {
         headers.insert(name, value.parse().unwrap());
     }
-    let news = openai.rate_headers(&headers).unwrap();
+    let news = openai.rate_headers(&headers, &Clock::system()).unwrap();
     assert_eq!(news.remaining.len(), 1);
     // 93 of them are back in six minutes.
     assert_eq!((news.remaining[0].remaining, news.remaining[0].reset.as_millis()), (7, 3_870));
@@ -102,7 +102,7 @@ fn requests_a_day_come_back_one_by_one() {
         .into_iter()
         .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
         .collect();
-        OpenAi::new().rate_headers(&headers).unwrap().remaining[0].reset
+        OpenAi::new().rate_headers(&headers, &Clock::system()).unwrap().remaining[0].reset
     };
     assert_eq!(reset("17280", "0", "24h0m0s"), Duration::from_secs(5));
     assert_eq!(reset("14400", "14370", "3m0s"), Duration::from_secs(6), "Groq's");
@@ -116,7 +116,7 @@ fn what_remains_by_the_one_field_for_it() {
     let openai = OpenAi::new();
     for field in ["limit=10, remaining=0, reset=5", "\"default\";r=0;t=5"] {
         let headers: HeaderMap = [("ratelimit".parse().unwrap(), field.parse().unwrap())].into_iter().collect();
-        let news = openai.rate_headers(&headers).unwrap_or_else(|| panic!("{field}"));
+        let news = openai.rate_headers(&headers, &Clock::system()).unwrap_or_else(|| panic!("{field}"));
         assert_eq!((news.remaining[0].remaining, news.remaining[0].reset), (0, Duration::from_secs(5)), "{field}");
     }
 }

@@ -83,7 +83,7 @@ impl Provider for Numbers {
             _ => Verdict::new(VerdictKind::Transient),
         }
     }
-    fn rate_headers(&self, headers: &HeaderMap) -> Option<QuotaNews> {
+    fn rate_headers(&self, headers: &HeaderMap, _: &Clock) -> Option<QuotaNews> {
         let remaining = headers.get("x-remaining")?.to_str().ok()?.parse().ok()?;
         let mut news = QuotaNews::default();
         let reset = Duration::from_secs(60);
