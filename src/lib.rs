@@ -48,6 +48,35 @@
 //! bodies are. `KeyRotationLayer`, `CooldownLayer` and `RetryPolicy` keep the body type, so that a client with a
 //! cloneable body needs no `ReplayLayer`.
 //!
+//! # Piece by piece
+//!
+//! ```
+//! # use std::convert::Infallible;
+//! # use bytes::Bytes;
+//! # use http::{Request, Response};
+//! # use http_body_util::Full;
+//! # use tower::{Service, ServiceBuilder, service_fn};
+//! # use tower_keypool::{CooldownLayer, KeyPool, KeyRotationLayer, ReplayBody, ReplayLayer, RetryPolicy};
+//! # fn serves(_: &impl Service<Request<Full<Bytes>>>) {}
+//! # fn stack(pool: KeyPool) {
+//! # let http_client = service_fn(async |_: Request<ReplayBody<Full<Bytes>>>| {
+//! #     Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+//! # });
+//! let client = ServiceBuilder::new()
+//!     .layer(ReplayLayer::default().pool(&pool))
+//!     .retry(RetryPolicy::new(&pool))
+//!     .layer(KeyRotationLayer::new(&pool))
+//!     .layer(CooldownLayer::new(&pool))
+//!     .service(http_client);
+//! # serves(&client);
+//! # }
+//! ```
+//!
+//! Give [`ReplayLayer`] the pool: it then finds the model where that stands in the body, and a request counts from when the
+//! connection takes it. Without, and with any other body, it counts from when the service below is called. Where that lets
+//! requests stand (a `Buffer`, a client that connects first), they go out later than they count, and the provider may see
+//! more of them within a window than its limit.
+//!
 //! # Where `timeout` belongs
 //!
 //! A `tower::timeout` *inside* the retry (between [`RetryPolicy`] and [`KeyRotationLayer`], or below) bounds an attempt:

@@ -17,7 +17,9 @@ use crate::pool::KeyPool;
 /// upgrade.
 ///
 /// Without a pool it does not look into a body: a request of a provider that has the model there (`OpenAi`, `Anthropic`) then
-/// counts as one of no model, unless it brings its [`Demand`](crate::Demand).
+/// counts as one of no model, unless it brings its [`Demand`](crate::Demand). And it counts from when the client is called, also
+/// where that lets it stand (a `Buffer`, a connection that is made first): the provider may then see more requests within a
+/// window than its limit.
 ///
 /// With a [pool](ReplayLayer::pool) it also finds the model where the provider keeps it in the body (what it reads
 /// there is kept and streamed behind), estimates tokens from the length, and lets the request's start be counted from
@@ -33,10 +35,12 @@ use crate::pool::KeyPool;
 /// takes `Request<ReplayBody<B>>`: it has to be generic in its body, or built for this one.
 ///
 /// ```
+/// # fn layer(pool: tower_keypool::KeyPool) {
 /// use tower_keypool::ReplayLayer;
 ///
-/// let layer = ReplayLayer::up_to(32 << 20).budget(512 << 20);
+/// let layer = ReplayLayer::up_to(32 << 20).budget(512 << 20).pool(&pool);
 /// assert_eq!(layer.kept_bytes(), 0);
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct ReplayLayer {

@@ -88,7 +88,7 @@ use crate::{
 ///     Ok::<_, BoxError>(Response::new(String::new()))
 /// });
 /// let stack = ServiceBuilder::new()
-///     .layer(ReplayLayer::default())
+///     .layer(ReplayLayer::default().pool(&pool))
 ///     .retry(RetryPolicy::new(&pool))
 ///     .layer(KeyRotationLayer::new(&pool))
 ///     .service(client);

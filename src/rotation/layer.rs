@@ -13,6 +13,11 @@ use crate::pool::KeyPool;
 /// Stands below [`RetryPolicy`](crate::RetryPolicy) and above [`CooldownLayer`](crate::CooldownLayer). Keeps the body
 /// type; wraps the answer's body in a [`LeaseBody`](crate::LeaseBody). Its error is [`Error`](crate::Error).
 ///
+/// A request counts from when the service below is called, unless its body is a
+/// [`ReplayLayer`](crate::ReplayLayer::pool)'s that knows the pool: then from when the connection takes it. So where
+/// requests stand below (a `Buffer`, a client that connects first) have one above; else they go out later than they count, and
+/// the provider may see more of them within a window than its limit.
+///
 /// Whatever repeats a request (a retry, a hedge) belongs above it: what is sent twice below it goes out twice with one lease,
 /// and counts once.
 ///
