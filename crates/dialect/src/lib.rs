@@ -34,8 +34,8 @@ pub use exchange::{Exchange, Listener};
 pub use multipart::{about_tokens_of_form, is_plain_form, model_of_form};
 pub use neutral::{
     Call, CallId, Canvas, Carried, Chosen, Conversation, Drawing, Drawn, Effort, Embedded, Embedding, Event, Far,
-    Fault, Finish, Format, Kind, Likely, Medium, Model, Part, Picture, Returned, Role, Sampling, Source, Speech,
-    Thinking, Tool, ToolChoice, Turn, Usage,
+    Fault, Finish, Format, Kind, Likely, Medium, Model, Part, Picture, Returned, Role, Sampling, Signature, Source,
+    Speech, Thinking, Tool, ToolChoice, Turn, Usage,
 };
 use one_or::OneOr;
 pub use segments::Segments;

@@ -155,14 +155,14 @@ impl<'a> Reader<'_, 'a> {
             "server_tool_use" | "web_search_tool_result" if role == Role::Model => {}
             "tool_use" => {
                 let (id, name) = (block.id.ok_or_else(|| missing("id"))?, block.name.ok_or_else(|| missing("name"))?);
-                let carried = CallId::read(&id, &self.conversation.model);
+                let carried = CallId::read(&id);
                 let args = block.input.filter(|input| input.get().starts_with('{')).ok_or_else(|| missing("input"))?;
                 self.calls.make(Some(id), name.clone(), index);
                 let call = Call {
                     id: carried.id.map(Text::from),
                     name,
                     args: Cow::Borrowed(args),
-                    signature: carried.signature.map(Text::from),
+                    signature: carried.signature,
                 };
                 self.conversation.say(role, Part::Call(call));
             }
@@ -208,7 +208,7 @@ impl<'a> Reader<'_, 'a> {
                 }
             }
         };
-        let id = CallId::read(&id, &self.conversation.model).id.map(Text::from);
+        let id = CallId::read(&id).id.map(Text::from);
         let returned = Returned { id, name, content, failed: block.is_error == Some(true), nth };
         self.conversation.say(Role::User, Part::Returned(returned));
         Ok(())

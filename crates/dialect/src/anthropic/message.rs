@@ -90,7 +90,7 @@ pub(super) fn id(upstream: &str, shape: &Shape) -> String {
 pub(super) fn call(event: &Event<'_>, shape: &Shape, count: usize) -> Option<Block> {
     let Event::Call { id, name, args, signature, .. } = event else { return None };
     let unique = format!("{}x{count}", shape.unique);
-    let CallId(id) = CallId::new(CALL, &unique, &shape.model, id.as_deref(), signature.as_deref());
+    let CallId(id) = CallId::new(CALL, &unique, id.as_deref(), signature.as_ref());
     Some(Block::ToolUse { id, name: name.to_string(), input: args.clone().into_owned() })
 }
 

@@ -15,7 +15,7 @@ use super::{
     sources::{Grounding, Said},
     thinking, tools,
 };
-use crate::{Chosen, Conversation, Event, Fault, Finish, Kind, Likely, Text, Usage, exchange};
+use crate::{Chosen, Conversation, Event, Fault, Finish, Kind, Likely, Signature, Text, Usage, exchange};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -161,6 +161,8 @@ const MOST_HELD: usize = 8 << 20;
 #[derive(Debug, Default)]
 pub struct Listener {
     one_call: bool,
+    /// Whoever answers.
+    model: String,
     /// Those of any model.
     names: Names,
     /// The model that answers refuses tools beside a form: its answer is a call where both are asked for.
@@ -201,8 +203,9 @@ impl Listener {
     pub fn of(conversation: &Conversation<'_>) -> Self {
         let beside_calls = tools::answers_beside_calls(conversation);
         let searches = tools::may_search(conversation);
-        let by_call = thinking::has_tools_or_form(&conversation.model);
-        Self { names: Names::of_any(conversation), by_call, beside_calls, searches, ..Self::new(conversation.one_call) }
+        let (names, model) = (Names::of_any(conversation), conversation.model.to_string());
+        let by_call = thinking::has_tools_or_form(&model);
+        Self { names, model, by_call, beside_calls, searches, ..Self::new(conversation.one_call) }
     }
 
     fn candidate(&mut self, candidate: Candidate<'_>, say: &mut dyn FnMut(Event<'_>)) {
@@ -230,6 +233,7 @@ impl Listener {
                         Some(args) => compact(args),
                         None => no_args(),
                     };
+                    let signature = signature.map(|signature| Signature::of(&self.model, signature));
                     say(Event::Call { choice, id, name, args, signature });
                 }
             } else if let Some(Blob { mime_type: mime, data }) = inline_data {
@@ -285,6 +289,7 @@ impl Listener {
 impl exchange::Listener for Listener {
     fn answers(&mut self, model: &str) {
         self.by_call = thinking::has_tools_or_form(model);
+        model.clone_into(&mut self.model);
     }
 
     fn hear(&mut self, json: &[u8], say: &mut dyn FnMut(Event<'_>)) -> Result<(), Fault> {

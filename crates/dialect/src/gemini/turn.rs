@@ -31,6 +31,7 @@ enum Parts<'r> {
 struct Turned<'r> {
     parts: &'r [Part<'r>],
     signs: Signs,
+    model: &'r str,
     names: &'r Names,
 }
 
@@ -137,9 +138,9 @@ pub(super) fn system<'r>(conversation: &'r Conversation<'_>) -> Option<Content<'
 /// What was said.
 pub(super) fn contents<'r>(conversation: &'r Conversation<'_>, names: &'r Names) -> Vec<Content<'r>> {
     let Conversation { model, turns, medium, .. } = conversation;
-    let signs = Signs::of(model);
+    let about = (Signs::of(model), &**model, names);
     let mut contents = Vec::with_capacity(turns.len() + 1);
-    contents.extend(turns.iter().filter_map(|turn| content(turn, signs, names)));
+    contents.extend(turns.iter().filter_map(|turn| content(turn, about)));
     let calls_first = turns.first().is_some_and(|turn| turn.role == Role::Model && turn.parts.iter().any(is_call));
     if contents.is_empty() || calls_first {
         // A call must follow somebody's words, and nothing at all cannot be answered.
@@ -173,9 +174,9 @@ fn is_call(part: &Part<'_>) -> bool {
 }
 
 /// A turn; `None` where nothing was said in it.
-fn content<'r>(turn: &'r Turn<'r>, signs: Signs, names: &'r Names) -> Option<Content<'r>> {
+fn content<'r>(turn: &'r Turn<'r>, (signs, model, names): (Signs, &'r str, &'r Names)) -> Option<Content<'r>> {
     let signs = if turn.role == Role::Model { signs } else { Signs::Nothing };
-    let turned = Turned { parts: &turn.parts, signs, names };
+    let turned = Turned { parts: &turn.parts, signs, model, names };
     let (role, parts) = match (turn.role, turned.said().next()) {
         (Role::Model, None) => return None,
         (Role::User, None) => ("user", Parts::Written(vec![blank()])),
@@ -195,7 +196,7 @@ fn nth(part: &Part<'_>) -> Option<usize> {
 fn in_order(turned: Turned<'_>) -> Parts<'_> {
     let mut said: Vec<&Part<'_>> = turned.said().collect();
     said.sort_by_key(|part| nth(part));
-    Parts::Written(said.into_iter().map(|said| part(said, turned.names)).collect())
+    Parts::Written(said.into_iter().map(|said| turned.part(said)).collect())
 }
 
 impl<'r> Parts<'r> {
@@ -220,7 +221,7 @@ impl<'r> Turned<'r> {
     fn wires(self) -> impl Iterator<Item = Wire<'r>> {
         let mut signs = self.signs;
         self.said().map(move |said| {
-            let mut wire = part(said, self.names);
+            let mut wire = self.part(said);
             let is_call = wire.function_call.is_some();
             if signs == Signs::All || signs == Signs::FirstCall && is_call {
                 wire.thought_signature.get_or_insert(NO_SIGNATURE);
@@ -231,32 +232,33 @@ impl<'r> Turned<'r> {
             wire
         })
     }
+
+    fn part(self, part: &'r Part<'r>) -> Wire<'r> {
+        let names = self.names;
+        match part {
+            Part::Text(said) => text(said),
+            Part::Blob { mime, data } => {
+                let mime_type = media_type::named(mime, data);
+                Wire { inline_data: Some(Blob { mime_type, data: data.into() }), ..Wire::default() }
+            }
+            Part::File { uri, mime } => {
+                Wire { file_data: Some(File { file_uri: uri, mime_type: mime.as_deref() }), ..Wire::default() }
+            }
+            Part::Call(Call { id, name, args, signature }) => Wire {
+                function_call: Some(FunctionCall { id: id.as_deref(), name: names.there(name), args }),
+                thought_signature: signature.as_ref().and_then(|signature| signature.back_to(self.model)),
+                ..Wire::default()
+            },
+            // Refused before.
+            Part::Far(_) => blank(),
+            Part::Returned(returned) => Wire { function_response: Some(response(returned, names)), ..Wire::default() },
+        }
+    }
 }
 
 impl Serialize for Turned<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.wires())
-    }
-}
-
-fn part<'r>(part: &'r Part<'r>, names: &'r Names) -> Wire<'r> {
-    match part {
-        Part::Text(said) => text(said),
-        Part::Blob { mime, data } => {
-            let mime_type = media_type::named(mime, data);
-            Wire { inline_data: Some(Blob { mime_type, data: data.into() }), ..Wire::default() }
-        }
-        Part::File { uri, mime } => {
-            Wire { file_data: Some(File { file_uri: uri, mime_type: mime.as_deref() }), ..Wire::default() }
-        }
-        Part::Call(Call { id, name, args, signature }) => Wire {
-            function_call: Some(FunctionCall { id: id.as_deref(), name: names.there(name), args }),
-            thought_signature: signature.as_deref(),
-            ..Wire::default()
-        },
-        // Refused before.
-        Part::Far(_) => blank(),
-        Part::Returned(returned) => Wire { function_response: Some(response(returned, names)), ..Wire::default() },
     }
 }
 

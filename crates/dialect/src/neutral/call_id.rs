@@ -8,6 +8,8 @@ use base64::{
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 
+use crate::{Text, gemini};
+
 /// Stands between the unique part and what is carried.
 const MARK: &str = "_kp1";
 /// A signature that is longer does not ride: the id would be too much for some client's database.
@@ -23,7 +25,26 @@ pub struct Carried {
     /// The upstream's own id.
     pub id: Option<String>,
     /// What it wants back.
-    pub signature: Option<String>,
+    pub signature: Option<Signature<'static>>,
+}
+
+/// What the upstream wants back with a call, unread. It goes back to the model that gave it only: another would refuse it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature<'a> {
+    text: Text<'a>,
+    by: [u8; 2],
+}
+
+impl<'a> Signature<'a> {
+    /// As this model gave it, however that is called.
+    pub fn of(model: &str, text: Text<'a>) -> Self {
+        Self { text, by: small(gemini::name(model)) }
+    }
+
+    /// It, for the model that gave it.
+    pub fn back_to(&self, model: &str) -> Option<&str> {
+        (self.by == small(gemini::name(model))).then_some(&*self.text)
+    }
 }
 
 /// How the signature is written inside: as the bytes that its base64 stands for, or as it is.
@@ -32,10 +53,11 @@ const UNPADDED: u8 = 1;
 const PLAIN: u8 = 2;
 
 impl CallId {
-    /// An id that begins with `prefix` and `unique` (letters and digits), and carries the rest for `model`.
-    pub fn new(prefix: &str, unique: &str, model: &str, id: Option<&str>, signature: Option<&str>) -> Self {
+    /// An id that begins with `prefix` and `unique` (letters and digits), and carries the rest.
+    pub fn new(prefix: &str, unique: &str, id: Option<&str>, signature: Option<&Signature<'_>>) -> Self {
         let id = id.filter(|id| id.len() <= 255).unwrap_or_default();
-        let signature = signature.filter(|signature| signature.len() <= LONGEST).unwrap_or_default();
+        let signature = signature.filter(|signature| signature.text.len() <= LONGEST);
+        let (signature, by) = signature.map_or(("", [0; 2]), |signature| (&*signature.text, signature.by));
         let mut text = format!("{prefix}{unique}");
         if id.is_empty() && signature.is_empty() {
             return Self(text);
@@ -49,7 +71,7 @@ impl CallId {
         };
         let mut carried = Vec::with_capacity(8 + id.len() + bytes.len());
         carried.push(how);
-        carried.extend(small(model));
+        carried.extend(by);
         carried.push(id.len() as u8);
         carried.extend(id.as_bytes());
         carried.extend(bytes);
@@ -60,13 +82,12 @@ impl CallId {
         Self(text)
     }
 
-    /// What an id carries, if it is one of ours and still whole. A signature goes back to the model that gave it only:
-    /// another would refuse it.
-    pub fn read(id: &str, model: &str) -> Carried {
-        Self::try_read(id, model).unwrap_or_default()
+    /// What an id carries, if it is one of ours and still whole.
+    pub fn read(id: &str) -> Carried {
+        Self::try_read(id).unwrap_or_default()
     }
 
-    fn try_read(id: &str, model: &str) -> Option<Carried> {
+    fn try_read(id: &str) -> Option<Carried> {
         let (_, carried) = id.split_once(MARK)?;
         if carried.len() > 2 * LONGEST {
             return None;
@@ -84,10 +105,10 @@ impl CallId {
             PLAIN => String::from_utf8(bytes.to_vec()).ok()?,
             _ => return None,
         };
-        let same = [*first, *second] == small(model);
+        let signature = Some(signature).filter(|signature| !signature.is_empty());
         Some(Carried {
             id: Some(String::from_utf8(own.to_vec()).ok()?).filter(|id| !id.is_empty()),
-            signature: Some(signature).filter(|signature| same && !signature.is_empty()),
+            signature: signature.map(|text| Signature { text: text.into(), by: [*first, *second] }),
         })
     }
 }
@@ -110,42 +131,49 @@ mod tests {
     fn what_rides_comes_back() {
         for signature in ["", "AbCdEf==", "AbCdEf", "no base64!", "+/+/", "AA==", "AB=="] {
             for own in [None, Some("fc-123")] {
-                let CallId(id) = CallId::new("call_", "abc0", "gemini-3.8-flash", own, Some(signature));
+                let signed = Signature::of("gemini-3.8-flash", signature.into());
+                let CallId(id) = CallId::new("call_", "abc0", own, Some(&signed));
                 assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')), "{id}");
-                let carried = CallId::read(&id, "gemini-3.8-flash");
-                assert_eq!(carried.signature.as_deref().unwrap_or_default(), signature);
+                let carried = CallId::read(&id);
+                let back = carried.signature.as_ref().and_then(|signature| signature.back_to("gemini-3.8-flash"));
+                assert_eq!(back.unwrap_or_default(), signature);
                 assert_eq!(carried.id.as_deref(), own);
             }
         }
-        assert_eq!(CallId::new("call_", "abc0", "m", None, None).0, "call_abc0");
+        assert_eq!(CallId::new("call_", "abc0", None, None).0, "call_abc0");
     }
 
     #[test]
     fn what_was_changed_carries_nothing() {
-        let CallId(id) = CallId::new("toolu_", "x1", "m", Some("own"), Some("c2lnbmF0dXJl"));
+        let CallId(id) = CallId::new("toolu_", "x1", Some("own"), Some(&Signature::of("m", "c2lnbmF0dXJl".into())));
         for at in 0..id.len() {
-            let cut = CallId::read(&id[..at], "m");
+            let cut = CallId::read(&id[..at]);
             assert_eq!(cut, Carried::default(), "{at}");
             let mut other = id.clone().into_bytes();
             other[at] = if other[at] == b'A' { b'B' } else { b'A' };
-            let read = CallId::read(std::str::from_utf8(&other).unwrap(), "m");
+            let read = CallId::read(std::str::from_utf8(&other).unwrap());
             assert!(read == Carried::default() || at < "toolu_x1".len(), "{at}");
         }
         for foreign in ["", "call_1", "_kp1", "call__kp1====", "call_kp1_kp1AAAA", "é_kp1é"] {
-            assert_eq!(CallId::read(foreign, "m"), Carried::default());
+            assert_eq!(CallId::read(foreign), Carried::default());
         }
-        assert_eq!(CallId::read(&id.to_lowercase(), "m"), Carried::default());
+        assert_eq!(CallId::read(&id.to_lowercase()), Carried::default());
     }
 
     #[test]
     fn another_model_does_not_get_the_signature() {
-        let CallId(id) = CallId::new("call_", "x", "m", Some("own"), Some("c2ln"));
-        assert_eq!(CallId::read(&id, "n"), Carried { id: Some("own".to_owned()), signature: None });
+        let CallId(id) = CallId::new("call_", "x", Some("own"), Some(&Signature::of("m", "c2ln".into())));
+        let Carried { id, signature } = CallId::read(&id);
+        let signature = signature.unwrap();
+        assert_eq!((id.as_deref(), signature.back_to("n")), (Some("own"), None));
+        for same in ["m", "models/m", "google/m"] {
+            assert_eq!(signature.back_to(same), Some("c2ln"), "{same}");
+        }
     }
 
     #[test]
     fn what_is_too_long_does_not_ride() {
         let long = "A".repeat(LONGEST + 4);
-        assert_eq!(CallId::new("call_", "x", "m", None, Some(&long)).0, "call_x");
+        assert_eq!(CallId::new("call_", "x", None, Some(&Signature::of("m", long.into()))).0, "call_x");
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::{Far, Format, Medium, Sampling, Thinking, Tool, ToolChoice};
+use super::{Far, Format, Medium, Sampling, Signature, Thinking, Tool, ToolChoice};
 use crate::{Fault, Text};
 
 /// What a model is asked to go on with.
@@ -92,8 +92,8 @@ pub struct Call<'a> {
     pub name: Text<'a>,
     /// An object.
     pub args: Cow<'a, RawValue>,
-    /// What the upstream wants back with it, unread.
-    pub signature: Option<Text<'a>>,
+    /// What the upstream wants back with it.
+    pub signature: Option<Signature<'a>>,
 }
 
 /// What a tool answered.

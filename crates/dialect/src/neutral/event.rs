@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::Signature;
 use crate::Text;
 
 /// A piece of an answer. `choice` is which of several answers it belongs to.
@@ -39,7 +40,7 @@ pub enum Event<'a> {
         /// An object.
         args: Cow<'a, RawValue>,
         /// What the upstream wants back with it.
-        signature: Option<Text<'a>>,
+        signature: Option<Signature<'a>>,
     },
     /// An image or sound.
     Blob {

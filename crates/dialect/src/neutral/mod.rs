@@ -14,7 +14,7 @@ mod picture;
 mod sampling;
 mod tool;
 
-pub use call_id::{CallId, Carried};
+pub use call_id::{CallId, Carried, Signature};
 pub(crate) use calls::Calls;
 pub use catalogue::Model;
 pub use conversation::{Call, Conversation, Part, Returned, Role, Turn};

@@ -43,7 +43,7 @@ impl ToolCall {
     pub(super) fn of(event: &Event<'_>, shape: &Shape, count: usize) -> Option<Self> {
         let Event::Call { choice, id, name, args, signature } = event else { return None };
         let unique = format!("{}{choice}x{count}", shape.unique);
-        let CallId(id) = CallId::new(CALL, &unique, &shape.model, id.as_deref(), signature.as_deref());
+        let CallId(id) = CallId::new(CALL, &unique, id.as_deref(), signature.as_ref());
         let name = name.to_string();
         if shape.repeated.origins.of(&name).is_some_and(|origin| origin.custom) {
             let custom = Some(Custom { name, input: origins::input(args.get()) });

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 use super::file::file;
 use crate::{
-    Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url, depth, neutral::Calls,
-    origins,
+    Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Signature, Text, data_url, depth,
+    neutral::Calls, origins,
 };
 
 /// What somebody said.
@@ -237,7 +237,7 @@ impl<'a> Reader<'_, 'a> {
                     Ok([one]) => one,
                     Err(several) => several.iter().map(|text| &**text).collect::<String>().into(),
                 };
-                let id = CallId::read(&id, &self.conversation.model).id.map(Text::from);
+                let id = CallId::read(&id).id.map(Text::from);
                 let returned = Returned { id, name, content, failed: false, nth };
                 self.conversation.say(Role::User, Part::Returned(returned));
                 self.calls.answer_beside(nth, beside);
@@ -345,15 +345,12 @@ impl<'a> Reader<'_, 'a> {
                 return Err(Fault::invalid(why).at(place));
             }
         };
-        let carried = id.as_deref().map(|id| CallId::read(id, &self.conversation.model)).unwrap_or_default();
+        let carried = id.as_deref().map(CallId::read).unwrap_or_default();
         self.calls.make(id, name.clone(), index);
         let beside = extra_content.and_then(|extra| extra.google).and_then(|google| google.thought_signature);
-        let call = Call {
-            id: carried.id.map(Text::from),
-            name,
-            args,
-            signature: beside.or(carried.signature.map(Text::from)),
-        };
+        // Nobody says who gave it: most likely who is asked.
+        let beside = beside.map(|signature| Signature::of(&self.conversation.model, signature));
+        let call = Call { id: carried.id.map(Text::from), name, args, signature: beside.or(carried.signature) };
         self.conversation.say(Role::Model, Part::Call(call));
         Ok(())
     }

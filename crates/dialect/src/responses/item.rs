@@ -123,7 +123,7 @@ pub(super) fn read<'a>(
             kind @ ("function_call" | "custom_tool_call") => {
                 let id = item.call_id.ok_or_else(|| missing("call_id"))?;
                 let name = origins.known(item.namespace, item.name.ok_or_else(|| missing("name"))?);
-                let carried = CallId::read(&id, &conversation.model);
+                let carried = CallId::read(&id);
                 calls.make(Some(id), name.clone(), index);
                 let args = if kind == "custom_tool_call" {
                     origins::arguments(&item.input.ok_or_else(|| missing("input"))?)
@@ -132,8 +132,7 @@ pub(super) fn read<'a>(
                     depth::check(&arguments, || format!("{}.arguments", place()))?;
                     openai::object(&arguments)
                 };
-                let call =
-                    Call { id: carried.id.map(Text::from), name, args, signature: carried.signature.map(Text::from) };
+                let call = Call { id: carried.id.map(Text::from), name, args, signature: carried.signature };
                 conversation.say(Role::Model, Part::Call(call));
             }
             "function_call_output" | "custom_tool_call_output" => {
@@ -155,7 +154,7 @@ pub(super) fn read<'a>(
                         said.into()
                     }
                 };
-                let id = CallId::read(&id, &conversation.model).id.map(Text::from);
+                let id = CallId::read(&id).id.map(Text::from);
                 let returned = Returned { id, name, content, failed: false, nth };
                 conversation.say(Role::User, Part::Returned(returned));
             }

@@ -71,7 +71,7 @@ impl Draft {
     pub(super) fn call(&self, event: &Event<'_>, index: usize) -> Option<(Value, String)> {
         let Event::Call { id, name, args, signature, .. } = event else { return None };
         let unique = format!("{}x{index}", self.shape.unique);
-        let CallId(call_id) = CallId::new("call_", &unique, &self.shape.model, id.as_deref(), signature.as_deref());
+        let CallId(call_id) = CallId::new("call_", &unique, id.as_deref(), signature.as_ref());
         let id = self.item_id(Kind::Call, index);
         let origin = self.shape.repeated.origins.of(name);
         let (kind, field, said) = match origin {

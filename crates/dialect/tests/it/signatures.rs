@@ -1,6 +1,7 @@
 //! What is signed comes back, through clients that rebuild what they were told.
 
-use keypool_dialect::{Caller, anthropic::Anthropic, openai::OpenAi};
+use bytes::Bytes;
+use keypool_dialect::{Caller, Exchange, Shape, anthropic::Anthropic, gemini, openai::OpenAi};
 use serde_json::{Value, json};
 
 use crate::support::{asked, data, events, streamed, whole};
@@ -67,6 +68,30 @@ fn what_is_lost_is_made_up_for_where_it_must() {
     let id = message["choices"][0]["message"]["tool_calls"][0]["id"].as_str().unwrap();
     let request = asked(&OpenAi, &chat("gemini-3.1-pro", id, "call_2")).unwrap();
     assert_eq!(signed(&request), (skip, Value::Null));
+}
+
+/// Whatever was asked for: the same model by another name has it back, and of several that one name stands for the one that
+/// answered.
+#[test]
+fn whoever_answered_has_it_back() {
+    let shape = Shape { model: "best".into(), unique: "0abc".into(), ..Shape::default() };
+    let mut exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape));
+    exchange.answers("gemini-3.8-flash");
+    let message = exchange.whole(answer(PLAIN).to_string().as_bytes()).unwrap();
+    let message: Value = serde_json::from_slice(&message).unwrap();
+    let body = chat("best", message["choices"][0]["message"]["tool_calls"][0]["id"].as_str().unwrap(), "call_2");
+    let bytes = Bytes::from(body.to_string());
+    for (model, expected) in [
+        ("gemini-3.8-flash", PLAIN),
+        ("models/gemini-3.8-flash", PLAIN),
+        ("google/gemini-3.8-flash", PLAIN),
+        ("gemini-3.1-pro", "skip_thought_signature_validator"),
+    ] {
+        let mut conversation = OpenAi.conversation(&bytes, true).unwrap().conversation;
+        conversation.model = model.into();
+        let pieces = gemini::generate(&conversation, bytes.clone()).unwrap().concat();
+        assert_eq!(signed(&serde_json::from_slice(&pieces).unwrap()), (expected.into(), Value::Null), "{model}");
+    }
 }
 
 #[test]

@@ -26,13 +26,15 @@ pub(crate) fn shape(stream: bool) -> Shape {
 
 /// What the caller gets for a whole answer.
 pub(crate) fn whole(caller: &dyn Caller, answer: &Value) -> Result<Value, Fault> {
-    let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), caller.voice(shape(false)));
+    let mut exchange = Exchange::new(Box::new(gemini::Listener::new(false)), caller.voice(shape(false)));
+    exchange.answers("gemini-3.8-flash");
     Ok(serde_json::from_slice(&exchange.whole(answer.to_string().as_bytes())?).unwrap())
 }
 
 /// What the caller gets for a stream that comes in chunks of this size.
 pub(crate) fn streamed(caller: &dyn Caller, stream: &str, size: usize) -> String {
     let mut exchange = Exchange::new(Box::new(gemini::Listener::new(false)), caller.voice(shape(true)));
+    exchange.answers("gemini-3.8-flash");
     let mut out = Vec::new();
     for chunk in stream.as_bytes().chunks(size) {
         exchange.hear(Bytes::copy_from_slice(chunk), &mut out);

@@ -111,3 +111,76 @@ async fn what_the_model_below_cannot_have_is_named() {
     let answer = post(&served, path, &body).await;
     assert_eq!((answer.status, answer.headers.get("x-keypool-ignored")), (StatusCode::OK, None), "{answer:?}");
 }
+
+/// A call that the model must make or, once it was made and answered, what follows.
+fn calling(path: &str, (model, stream): (&str, bool), called: Option<&str>) -> Value {
+    let parameters = json!({ "type": "object", "properties": { "city": { "type": "string" } } });
+    let id = called.unwrap_or_default();
+    let mut body = match path {
+        "/openai/v1/chat/completions" => {
+            let call = json!({ "id": id, "type": "function", "function": { "name": "weather", "arguments": "{}" } });
+            json!({
+                "messages": [
+                    { "role": "user", "content": "x" },
+                    { "role": "assistant", "tool_calls": [call] },
+                    { "role": "tool", "tool_call_id": id, "content": "sun" },
+                ],
+                "tools": [{ "type": "function", "function": { "name": "weather", "parameters": parameters } }],
+            })
+        }
+        "/openai/v1/responses" => json!({
+            "input": [
+                { "role": "user", "content": "x" },
+                { "type": "function_call", "call_id": id, "name": "weather", "arguments": "{}" },
+                { "type": "function_call_output", "call_id": id, "output": "sun" },
+            ],
+            "tools": [{ "type": "function", "name": "weather", "parameters": parameters, "strict": false }],
+        }),
+        _ => json!({
+            "max_tokens": 100,
+            "messages": [
+                { "role": "user", "content": "x" },
+                { "role": "assistant", "content": [{ "type": "tool_use", "id": id, "name": "weather", "input": {} }] },
+                { "role": "user", "content": [{ "type": "tool_result", "tool_use_id": id, "content": "sun" }] },
+            ],
+            "tools": [{ "name": "weather", "input_schema": parameters }],
+        }),
+    };
+    (body["model"], body["stream"]) = (model.into(), stream.into());
+    if called.is_none() {
+        let said = if body["input"].is_null() { "messages" } else { "input" };
+        body[said].as_array_mut().unwrap().truncate(1);
+        let anthropic = path.starts_with("/anthropic");
+        body["tool_choice"] = if anthropic { json!({ "type": "any" }) } else { json!("required") };
+    }
+    body
+}
+
+/// The id of the call in an answer, which one client and another finds in other places.
+fn id_of_call(answer: &Answer) -> String {
+    let text = std::str::from_utf8(&answer.body).unwrap();
+    let id = text.split('"').find(|word| word.contains("_kp1"));
+    id.unwrap_or_else(|| panic!("it signs: {text}")).to_owned()
+}
+
+#[tokio::test]
+async fn a_signature_goes_back_to_the_model_that_gave_it_alone() {
+    let models = ["gemini-3.8-flash", "gemini-3.1-pro"];
+    let (_sim, below) = stepping(models).await;
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let pool = KeyPool::builder(Gemini::at(&sim.url()).unwrap()).key(Key::new(ONE)).build().unwrap();
+    let lists = Models::new().for_all(models).alias("best", models);
+    let first = Served::falling_back(&pool, &sim.url(), lists).await;
+    for path in ["/openai/v1/chat/completions", "/openai/v1/responses", "/anthropic/v1/messages"] {
+        for asked in [(models[0], false), (models[0], true), ("best", false), ("best", true)] {
+            for turns in [[&first, &below], [&below, &first], [&below, &below]] {
+                let called = post(turns[0], path, &calling(path, asked, None)).await;
+                assert_eq!(called.status, StatusCode::OK, "{path} {asked:?}: {called:?}");
+                // The simulator refuses a signature that is not this model's own.
+                let again = calling(path, asked, Some(&id_of_call(&called)));
+                let answer = post(turns[1], path, &again).await;
+                assert_eq!(answer.status, StatusCode::OK, "{path} {asked:?}: {answer:?}");
+            }
+        }
+    }
+}
