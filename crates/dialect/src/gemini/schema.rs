@@ -49,6 +49,11 @@ fn rewrite(schema: &mut Tree<'_>, depth: usize) {
                 // The narrower of the two.
                 fields.retain(|(name, _)| &**name != "enum");
             }
+            for (name, value) in fields.iter_mut().filter(|(name, _)| &**name == "const") {
+                *name = "enum".into();
+                let only = std::mem::replace(value, Tree::List(Vec::new()));
+                *value = Tree::List(vec![only]);
+            }
             for (name, value) in fields.iter_mut() {
                 if let (true, Tree::String(place)) = (&**name == "$ref", value)
                     && place.starts_with('/')
@@ -60,11 +65,6 @@ fn rewrite(schema: &mut Tree<'_>, depth: usize) {
             part_null(fields);
             for (name, value) in fields {
                 match &**name {
-                    "const" => {
-                        *name = "enum".into();
-                        let only = std::mem::replace(value, Tree::List(Vec::new()));
-                        *value = Tree::List(vec![only]);
-                    }
                     name if NAMED.contains(&name) => {
                         if let Tree::Object(named) = value {
                             for (_, schema) in named {
@@ -107,20 +107,26 @@ fn part_null<'a>(fields: &mut Vec<(Text<'a>, Tree<'a>)>) {
     let Tree::List(values) = &mut fields[at].1 else { return };
     let before = values.len();
     values.retain(|value| *value != null);
-    if values.len() == before || values.is_empty() || fields.iter().any(|(name, _)| &**name == "anyOf") {
+    if values.len() == before {
         return;
     }
+    let nothing_else = values.is_empty();
     // What describes stays where it was.
     let describes = |name: &str| matches!(name, "description" | "title" | "default") || name.starts_with('$');
     let (mut outside, mut inside): (Vec<_>, Vec<_>) =
         std::mem::take(fields).into_iter().partition(|(name, _)| describes(name));
+    let null: (Text<'a>, Tree<'a>) = ("type".into(), Tree::String("null".into()));
+    if nothing_else {
+        outside.push(null);
+        *fields = outside;
+        return;
+    }
     for (name, value) in &mut inside {
         if let (true, Tree::List(kinds)) = (&**name == "type", value) {
             kinds.retain(|kind| *kind != Tree::String("null".into()));
         }
     }
-    let nothing = Tree::Object(vec![("type".into(), Tree::String("null".into()))]);
-    outside.push(("anyOf".into(), Tree::List(vec![Tree::Object(inside), nothing])));
+    outside.push(("anyOf".into(), Tree::List(vec![Tree::Object(inside), Tree::Object(vec![null])])));
     *fields = outside;
 }
 
@@ -173,6 +179,17 @@ mod tests {
                 r#"{"description":"d","anyOf":[{"type":["string"],"enum":["a"]},{"type":"null"}]}"#,
             ),
             (r#"{"enum":["a","b"]}"#, r#"{"enum":["a","b"]}"#),
+            // As generators write that there is nothing.
+            (r#"{"enum":[null]}"#, r#"{"type":"null"}"#),
+            (r#"{"const":null,"type":"null","title":"t"}"#, r#"{"title":"t","type":"null"}"#),
+            (
+                r#"{"properties":{"a":{"const":null,"default":null}}}"#,
+                r#"{"properties":{"a":{"default":null,"type":"null"}}}"#,
+            ),
+            (
+                r#"{"enum":["a",null],"anyOf":[{"type":"string"},{"type":"null"}]}"#,
+                r#"{"anyOf":[{"enum":["a"],"anyOf":[{"type":"string"},{"type":"null"}]},{"type":"null"}]}"#,
+            ),
             (r#"{"properties":{"enum":{"type":"null"}}}"#, r#"{"properties":{"enum":{"type":"null"}}}"#),
         ] {
             assert_eq!(of(schema), expected);
