@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::pool::{AllowedModels, Demand, Exhausted, KeyPool, Lease, OutReason, Seat};
+use crate::{
+    pool::{Demand, Exhausted, KeyPool, Lease, OutReason, Seat},
+    provider::Provider,
+};
 
 /// Where one request stands in its list of models.
 #[derive(Clone, Debug)]
@@ -36,21 +39,26 @@ impl Plan {
     }
 
     /// For a request with this demand; `None` where it keeps what it has.
-    pub(crate) fn of(self, demand: &Demand) -> Option<Self> {
-        let plan = self.within(demand.particulars.allowed.as_ref())?;
+    pub(crate) fn of(self, demand: &Demand, provider: &dyn Provider) -> Option<Self> {
+        let allowed = demand.particulars.allowed.as_ref();
+        let asked = if self.itself { demand.model.clone() } else { self.list.first().cloned() };
+        let plan = self.within(|model| {
+            allowed.is_none_or(|allowed| allowed(model))
+                && asked.as_ref().is_none_or(|asked| provider.stands_in(model, asked))
+        })?;
         if demand.particulars.keeps_model { plan.alone() } else { Some(plan) }
     }
 
-    /// Without the models that the request may not have; what a name stands for whoever may have the name has.
-    fn within(mut self, allowed: Option<&AllowedModels>) -> Option<Self> {
-        let Some(allowed) = allowed else { return Some(self) };
+    /// Without the models that the request may not have, or has no use for; what a name stands for whoever may have the name
+    /// has.
+    fn within(mut self, may: impl Fn(&str) -> bool) -> Option<Self> {
         let stands_for = usize::from(self.stands_for);
-        if stands_for >= self.list.len() {
+        let may = |(at, model): &(usize, &Arc<str>)| *at < stands_for || may(model);
+        let all = self.list.iter().enumerate().skip(self.next);
+        if all.clone().all(|one| may(&one)) {
             return Some(self);
         }
-        let all = self.list.iter().enumerate().skip(self.next);
-        let may = all.filter(|(at, model)| *at < stands_for || allowed(model));
-        self.list = may.map(|(_, model)| Arc::clone(model)).collect();
+        self.list = all.filter(may).map(|(_, model)| Arc::clone(model)).collect();
         (self.first, self.next) = (0, 0);
         (self.itself || !self.list.is_empty()).then_some(self)
     }

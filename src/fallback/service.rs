@@ -67,8 +67,8 @@ impl<S> ModelFallback<S> {
         if demand.model.is_none() && demand.particulars.behind.is_some() {
             return None;
         }
-        let mut plan = self.given.models.plan(demand.model())?.of(&demand)?;
         let provider = &**self.pool.provider();
+        let mut plan = self.given.models.plan(demand.model())?.of(&demand, provider)?;
         if plan.begins_with_itself() {
             if demand.particulars.requested.is_none() {
                 demand.particulars.requested.clone_from(&demand.model);

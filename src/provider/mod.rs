@@ -100,6 +100,12 @@ pub trait Provider: Send + Sync + 'static {
         false
     }
 
+    /// Whether this model of a list can do what is asked of the `asked` one, as far as their names tell: where it is no use, no
+    /// request steps down to it.
+    fn stands_in(&self, _model: &str, _asked: &str) -> bool {
+        true
+    }
+
     /// Asks for another model: rewrites the head where the model stands there.
     fn retarget(&self, head: &mut request::Parts, model: &str) -> Retarget;
 

@@ -2,12 +2,13 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::BodyExt as _;
-use tower::{Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer};
+use http_body_util::{BodyExt as _, Full};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
 use tower_keypool::{
-    Backoff, CooldownLayer, Demand, Gemini, Key, KeyPool, KeyPoolLayer, KeyRotationLayer, Limits, ModelFallbackLayer,
-    Models, ReplayBody, RetryPolicy, ServedBy, Until, Verdict, VerdictKind, store::MemoryStore,
+    Backoff, BoxError, CooldownLayer, Demand, Gemini, Key, KeyPool, KeyPoolLayer, KeyRotationLayer, Limits,
+    ModelFallbackLayer, Models, ReplayBody, RetryPolicy, ServedBy, Until, Verdict, VerdictKind, store::MemoryStore,
 };
 
 use crate::{
@@ -409,12 +410,7 @@ async fn without_a_list_nothing_changes() {
 /// A model that is not for the keys' tier, in Google's own words.
 #[tokio::test(start_paused = true)]
 async fn a_limit_of_zero_steps_down_and_asks_the_first_model_no_more() {
-    use bytes::Bytes;
-    use http::Response;
-    use http_body_util::Full;
-    use std::sync::{Arc, Mutex};
-    use tower::{Layer, service_fn};
-    use tower_keypool::{BoxError, Gemini, KeyPoolLayer, Models, ReplayBody};
+    use std::sync::Mutex;
 
     const ZERO: &str = r#"{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED",
         "message": "You exceeded your current quota.\n* Quota exceeded for metric: generativelanguage.googleapis.com/generate_content_free_tier_requests, limit: 0, model: gemini-2.5-pro\nPlease retry in 12s.",
@@ -439,4 +435,33 @@ async fn a_limit_of_zero_steps_down_and_asks_the_first_model_no_more() {
         assert_eq!(answer.extensions().get::<ServedBy>().unwrap().used_model(), Some("gemini-2.5-flash"));
     }
     assert_eq!(*asked.lock().unwrap(), ["pro", "pro", "flash", "flash"], "each key was asked for it once");
+}
+
+/// A picture that a model of texts would write about is none, and nobody hears what is written.
+#[tokio::test(start_paused = true)]
+async fn only_who_draws_or_speaks_stands_in_for_one_that_does() {
+    let models = Models::new()
+        .for_all(["gemini-2.5-flash", "imagen-4.0-generate-001", "gemini-2.5-pro-preview-tts", "gemini-3-pro-image"])
+        .alias("picture", ["gemini-2.5-flash-image"]);
+    for (asked, expected) in [
+        ("gemini-2.5-flash-image", Some("gemini-3-pro-image")),
+        ("gemini-2.5-flash-preview-tts", Some("gemini-2.5-pro-preview-tts")),
+        ("gemini-2.5-flash-lite", Some("gemini-2.5-flash")),
+        ("gemini-3-pro-image", None),
+        ("gemini-2.5-pro-preview-tts", None),
+        ("picture", None),
+    ] {
+        let pool = crate::blame::pool(Gemini::new(), 2);
+        for model in [asked, "gemini-2.5-flash-image"] {
+            rest(&pool, model, 30);
+        }
+        let client =
+            KeyPoolLayer::new(&pool).fallback(models.clone()).layer(service_fn(|_: Request<ReplayBody<Body>>| async {
+                Ok::<_, BoxError>(Response::new(Full::<Bytes>::from(r#"{"candidates":[]}"#)))
+            }));
+        let asks = request(&format!("/v1beta/models/{asked}:generateContent"));
+        let answer = client.oneshot(asks).await.ok();
+        let used = answer.and_then(|answer| answer.extensions().get::<ServedBy>()?.used_model().map(str::to_owned));
+        assert_eq!(used.as_deref(), expected, "{asked}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Google's Gemini API.
 
 pub(super) mod asked;
+mod gives;
 pub(super) mod left;
 mod limited;
 mod limits;
@@ -14,6 +15,7 @@ use std::{borrow::Cow, time::Duration};
 use http::{StatusCode, header, request::Parts};
 use serde_json::json;
 
+use self::gives::Gives;
 use super::{
     Answer, Asks, Base, InvalidBase, Provider, Retarget, Seen, UsageFormat,
     by_status::{BY_STATUS, EDGE, PAGES, REDIRECTS},
@@ -217,6 +219,10 @@ impl Provider for Gemini {
 
     fn ignores_case(&self) -> bool {
         true
+    }
+
+    fn stands_in(&self, model: &str, asked: &str) -> bool {
+        Gives::of(self.lane(model)).instead_of(Gives::of(self.lane(asked)))
     }
 
     fn retarget(&self, head: &mut Parts, model: &str) -> Retarget {

@@ -1,11 +1,11 @@
 //! Images and sound in `OpenAI`'s dialect, over the whole way: gateway, stack, simulator.
 
-use gemini_sim::{AnswerText, Fault, Finish, GeminiSim, Rule};
+use gemini_sim::{AnswerText, Fault, Finish, GeminiSim, Limits, Project, Rule};
 use http::{Request, StatusCode};
 use keypool::{fetch::Fetcher, gateway::token::PLACEHOLDER};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tower_keypool::Key;
+use tower_keypool::{Gemini, Key, KeyPool, Models};
 
 use crate::{
     dialects::{events, post, served},
@@ -37,6 +37,32 @@ async fn images_by_both_kinds_of_model() {
         let answer = post(&served, "/v1/images/generations", &body).await;
         let named = answer.json()["error"]["param"].as_str().unwrap_or_default().to_owned();
         assert_eq!((answer.status.as_u16(), named.as_str()), (status, param), "{answer:?}");
+    }
+}
+
+/// Who only writes takes the place of none that draws or speaks: it is as without a list.
+#[tokio::test]
+async fn pictures_and_speech_step_down_to_no_model_of_texts() {
+    let (draws, speaks) = ("gemini-2.5-flash-image", "gemini-2.5-flash-preview-tts");
+    let project = Project::new("1").limit(draws, Limits::zero()).limit(speaks, Limits::zero()).key(ONE);
+    let sim = GeminiSim::builder().project(project).start().await.unwrap();
+    let asked = [
+        ("/v1/images/generations", json!({ "model": draws, "prompt": "a dot" })),
+        ("/v1/audio/speech", json!({ "model": speaks, "input": "a", "voice": "Kore" })),
+    ];
+    for (path, body) in asked {
+        let mut statuses = Vec::new();
+        for models in [Models::new(), Models::new().for_all(["gemini-2.5-flash"])] {
+            let pool = KeyPool::builder(Gemini::at(&sim.url()).unwrap()).key(Key::new(ONE)).build().unwrap();
+            let served = Served::falling_back(&pool, &sim.url(), models).await;
+            // First it is told that the model is out, then that is known.
+            for _ in 0..2 {
+                let answer = post(&served, path, &body).await;
+                statuses.push((answer.status, answer.header("x-keypool-model").to_owned()));
+            }
+        }
+        assert_eq!(statuses[..2], statuses[2..], "{path}");
+        assert!(statuses.iter().all(|(status, _)| !status.is_success()), "{path}: {statuses:?}");
     }
 }
 
