@@ -33,7 +33,7 @@ use crate::{
 
 type Heard = Arc<Mutex<Vec<Value>>>;
 
-/// Calls a tool when it hears of the weather, else answers with a number; keeps what it heard.
+/// Calls a tool when it hears of the weather, draws when it is told to, else answers with a number; keeps what it heard.
 async fn provider() -> (String, Heard) {
     let (listener, heard) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), Heard::default());
     let (url, kept) = (format!("http://{}", listener.local_addr().unwrap()), Arc::clone(&heard));
@@ -47,8 +47,11 @@ async fn provider() -> (String, Heard) {
                     let body = request.into_body().collect().await.unwrap().to_bytes();
                     let mut kept = kept.lock().unwrap();
                     kept.push(serde_json::from_slice::<Value>(&body).unwrap()["contents"].clone());
-                    let said = if kept.last().unwrap().to_string().contains("weather?") {
+                    let asked = kept.last().unwrap().to_string();
+                    let said = if asked.contains("weather?") {
                         json!({ "functionCall": { "name": "weather", "args": { "city": "Oslo" } } })
+                    } else if asked.contains("draw!") {
+                        json!({ "inlineData": { "mimeType": "image/webp", "data": "UklGRg==" } })
                     } else {
                         json!({ "text": format!("answer {}", kept.len()) })
                     };
@@ -148,6 +151,42 @@ async fn items_and_responses_are_named_in_the_place_of_being_said_again() {
         let unkept = if stream { last(&unkept) } else { unkept.json() };
         let again = asking(PLACEHOLDER, json!({ "input": "x", "previous_response_id": unkept["id"] })).await;
         assert_eq!(again.status, StatusCode::BAD_REQUEST);
+    }
+}
+
+/// Some clients name what was drawn, and leave out what it looks like.
+#[tokio::test]
+async fn what_was_drawn_is_named_in_the_place_of_being_shown_again() {
+    let (url, heard) = provider().await;
+    let pool = KeyPool::builder(Gemini::at(&url).unwrap()).key(Key::new(ONE)).wait(Duration::ZERO).build().unwrap();
+    let (served, _) = Served::kept(&pool, &url, Records::default()).await;
+    let asking = async |input: Value, stream: bool| {
+        let body = json!({ "model": "gemini-2.5-flash-image", "input": input, "stream": stream });
+        let request =
+            Request::post(served.url("/v1/responses")).header("authorization", format!("Bearer {PLACEHOLDER}"));
+        ask(request.header("content-type", "application/json"), body.to_string()).await
+    };
+    let then =
+        |drawn: Value| json!([{ "role": "user", "content": "a cat" }, drawn, { "role": "user", "content": "bluer" }]);
+    for stream in [false, true] {
+        let drawn = asking(json!("draw!"), stream).await;
+        let drawn = if stream { last(&drawn) } else { drawn.json() }["output"][0].clone();
+        assert_eq!(drawn["result"], "UklGRg==", "{drawn}");
+        for result in [None, Some(Value::Null)] {
+            let mut named = json!({ "type": "image_generation_call", "id": drawn["id"] });
+            named.as_object_mut().unwrap().extend(result.map(|result| ("result".to_owned(), result)));
+            let answer = asking(then(named), stream).await;
+            assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+            let image = json!({ "inlineData": { "mimeType": "image/webp", "data": "UklGRg==" } });
+            assert_eq!(heard.lock().unwrap().last().unwrap()[1], json!({ "role": "model", "parts": [image] }));
+        }
+        // What is shown is not looked for; what nobody knows is missed as any other item.
+        let shown = json!({ "type": "image_generation_call", "id": "ig_of_nobody", "result": "iVBORw0KGgo=" });
+        assert_eq!(asking(then(shown), stream).await.status, StatusCode::OK);
+        let missed = asking(then(json!({ "type": "image_generation_call", "id": "ig_of_nobody" })), stream).await;
+        let error = &missed.json()["error"];
+        assert_eq!((missed.status, &error["param"]), (StatusCode::NOT_FOUND, &json!("input")), "{missed:?}");
+        assert!(error["message"].as_str().unwrap().contains("ig_of_nobody"), "{error}");
     }
 }
 

@@ -1,5 +1,5 @@
 //! What was answered before, for clients of `/v1/responses` that name it in the place of saying it again: an item
-//! (`item_reference`) or a whole response (`previous_response_id`). In this process's memory, each tenant's own, an hour long.
+//! (`item_reference`, or a picture without what it looks like) or a whole response (`previous_response_id`). In this process's memory, each tenant's own, an hour long.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use keypool_dialect::{Event, Fault, Kind, Voice};
 use memchr::memmem;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, value::RawValue};
 use tower_keypool::{Clock, Tick};
 
@@ -78,6 +78,20 @@ struct Reference {
     #[serde(rename = "type")]
     kind: Option<String>,
     id: Option<String>,
+    /// What was drawn.
+    result: Option<IgnoredAny>,
+}
+
+impl Reference {
+    /// The id of the item that it stands for.
+    fn named(self) -> Option<String> {
+        match self.kind.as_deref() {
+            Some("item_reference") => self.id,
+            // So some clients name a picture.
+            Some("image_generation_call") if self.result.is_none() => self.id,
+            _ => None,
+        }
+    }
 }
 
 impl Memory {
@@ -94,7 +108,8 @@ impl Memory {
     /// Where it names what is not known here.
     pub(super) fn recall(&self, tenant: &Arc<str>, body: Bytes, now: Tick) -> Result<(Bytes, Option<String>), Fault> {
         let names = |word: &str| memmem::find(&body, word.as_bytes()).is_some();
-        if !names("\"item_reference\"") && !names("\"previous_response_id\"") {
+        let any = [r#""item_reference""#, r#""previous_response_id""#, r#""image_generation_call""#];
+        if !any.into_iter().any(names) {
             return Ok((body, None));
         }
         // What is wrong with it is said by whoever reads it.
@@ -113,9 +128,7 @@ impl Memory {
         }
         for item in items {
             let reference: Option<Reference> = serde_json::from_str(item.get()).ok();
-            let named =
-                reference.filter(|item| item.kind.as_deref() == Some("item_reference")).and_then(|item| item.id);
-            all.push(match named {
+            all.push(match reference.and_then(Reference::named) {
                 None => item,
                 Some(id) => self.find(tenant, &id, now).ok_or_else(|| {
                     let why =
