@@ -77,12 +77,12 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
     let Asked { conversation, ignored, .. } = asked;
     let sampling = &mut conversation.sampling;
     match &*field.name {
-        "max_tokens" => sampling.most = Some(field.read()?),
+        "max_tokens" => sampling.most = Some(field.positive()?),
         "stream" => conversation.stream = field.read()?,
         "system" => conversation.system.splice(0..0, block::system(field)?).for_each(drop),
         "temperature" => sampling.temperature = Some(field.read()?),
         "top_p" => sampling.top_p = Some(field.read()?),
-        "top_k" => sampling.top_k = Some(field.read()?),
+        "top_k" => sampling.top_k = Some(field.integer()?),
         "stop_sequences" => {
             if sampling.stop_at(field.read()?) {
                 ignored.add("stop_sequences");
@@ -153,6 +153,8 @@ mod tests {
     fn what_is_wrong_is_named() {
         for (fields, place) in [
             (r#""max_tokens":"x""#, "max_tokens"),
+            (r#""max_tokens":0"#, "max_tokens"),
+            (r#""max_tokens":1.5"#, "max_tokens"),
             (r#""container":"c""#, "container"),
             (r#""mcp_servers":[{}]"#, "mcp_servers"),
             (r#""tools":[{"type":"bash_20250124","name":"bash"}]"#, "tools[0].type"),
@@ -164,5 +166,6 @@ mod tests {
         }
         let fine = r#""max_tokens":1,"metadata":{"user_id":"u"},"mcp_servers":[],"system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}]"#;
         assert_eq!(wrong(fine), None);
+        assert_eq!(wrong(r#""max_tokens":100.0,"top_k":5.0"#), None);
     }
 }

@@ -203,9 +203,9 @@ impl Listener {
     pub fn of(conversation: &Conversation<'_>) -> Self {
         let beside_calls = tools::answers_beside_calls(conversation);
         let searches = tools::may_search(conversation);
-        let (names, model) = (Names::of_any(conversation), conversation.model.to_string());
+        let (model, names) = (conversation.model.to_string(), Names::of_any(conversation));
         let by_call = thinking::has_tools_or_form(&model);
-        Self { names, model, by_call, beside_calls, searches, ..Self::new(conversation.one_call) }
+        Self { model, names, by_call, beside_calls, searches, ..Self::new(conversation.one_call) }
     }
 
     fn candidate(&mut self, candidate: Candidate<'_>, say: &mut dyn FnMut(Event<'_>)) {

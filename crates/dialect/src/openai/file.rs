@@ -13,7 +13,16 @@ pub(crate) fn file<'a>(
     at: &dyn Fn(&str) -> String,
 ) -> Result<Part<'a>, Fault> {
     match (data, id) {
-        (Some(data), _) if data.starts_with("data:") => data_url::part(data, || at("file_data")),
+        (Some(data), _) if data.starts_with("data:") => {
+            let mut part = data_url::part(data, || at("file_data"))?;
+            // Of what is called octets its name says more.
+            if let (Part::Blob { mime, .. }, Some(named)) = (&mut part, name.as_deref().and_then(mime_of))
+                && &**mime == "application/octet-stream"
+            {
+                *mime = named.into();
+            }
+            Ok(part)
+        }
         (Some(data), _) => {
             let name = name.unwrap_or_default();
             let mime = mime_of(&name).ok_or_else(|| {
