@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{Conversation, Fault, Ignored, Text, Tool, ToolChoice, fields::Field};
+use crate::{Conversation, Fault, Ignored, Text, Tool, ToolChoice, fields::Field, neutral::CHOSEN};
 
 #[derive(Deserialize)]
 struct WireTool<'a> {
@@ -118,5 +118,6 @@ pub(super) fn choose_search(conversation: &mut Conversation<'_>) {
     if is_search && conversation.search.is_some() && !conversation.tools.iter().any(|tool| &*tool.name == "web_search")
     {
         conversation.tool_choice = ToolChoice::Unset;
+        conversation.search = Some(CHOSEN);
     }
 }

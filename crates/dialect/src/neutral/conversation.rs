@@ -7,6 +7,9 @@ use serde_json::value::RawValue;
 use super::{Far, Format, Medium, Sampling, Signature, Thinking, Tool, ToolChoice};
 use crate::{Fault, Text};
 
+/// The field of a request that asks for a search where that is what was chosen of all tools.
+pub(crate) const CHOSEN: &str = "tool_choice";
+
 /// What a model is asked to go on with.
 #[derive(Clone, Debug, Default)]
 pub struct Conversation<'a> {

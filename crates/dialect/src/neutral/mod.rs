@@ -17,6 +17,7 @@ mod tool;
 pub use call_id::{CallId, Carried, Signature};
 pub(crate) use calls::Calls;
 pub use catalogue::Model;
+pub(crate) use conversation::CHOSEN;
 pub use conversation::{Call, Conversation, Part, Returned, Role, Turn};
 pub use embedding::{Embedded, Embedding};
 pub use event::{Chosen, Event, Finish, Likely, Source, Usage};

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     Asked, Conversation, Fault, Format, Ignored, OneOr, Text, ToolChoice,
     fields::{Field, Fields},
+    neutral::CHOSEN,
     openai,
     origins::Origins,
 };
@@ -211,7 +212,10 @@ fn choice<'a>(
     let searches = conversation.search.is_some();
     let is_search = |kind: &str| searches && kind.starts_with("web_search");
     match (&*kind, name, mode.as_deref()) {
-        (kind, None, None) if is_search(kind) => Ok(ToolChoice::Unset),
+        (kind, None, None) if is_search(kind) => {
+            conversation.search = Some(CHOSEN);
+            Ok(ToolChoice::Unset)
+        }
         ("function" | "custom", Some(name), _) => Ok(ToolChoice::Must(vec![origins.known(namespace, name)])),
         ("allowed_tools", _, Some("auto" | "required"))
             if !tools.is_empty() && tools.iter().all(|tool| is_search(&tool.kind)) =>

@@ -103,37 +103,63 @@ fn what_was_called_before_goes_back_by_the_same_names() {
     );
 }
 
-/// What the upstream gets of a request that searches, and what is left out.
-fn searching(more: Value) -> (Value, Option<String>) {
+/// What the upstream gets of a request that searches, and what is left out; or what of it is refused.
+fn searching(more: Value) -> Result<(Value, Option<String>), String> {
     let mut body = json!({ "model": "gemini-2.5-flash", "input": "x", "tools": [{ "type": "web_search" }] });
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let bytes = bytes::Bytes::from(body.to_string());
     let mut asked = Responses.conversation(&bytes, true).unwrap();
     let mut ignored = Ignored::default();
-    gemini::fit(&mut asked.conversation, &mut ignored, true).unwrap();
+    gemini::fit(&mut asked.conversation, &mut ignored, true).map_err(|fault| fault.param.unwrap())?;
     let pieces = gemini::generate(&asked.conversation, bytes.clone()).unwrap();
     let request: Value = serde_json::from_slice(&pieces.concat()).unwrap();
-    (request["tools"].clone(), ignored.listed())
+    Ok((request["tools"].clone(), ignored.listed()))
 }
 
 #[test]
 fn a_search_is_the_upstreams_own_where_the_model_can() {
-    let left_out = Some("tools.web_search".to_owned());
+    let alone = Err("tools.web_search".to_owned());
     let search = json!([{ "googleSearch": {} }]);
     let form = json!({ "text": { "format": { "type": "json_schema", "name": "n", "schema": { "type": "object" } } } });
     let mut newer = form.clone();
     newer["model"] = "gemini-3.8-flash".into();
     for (more, expected) in [
-        (json!({}), (search.clone(), None)),
-        (json!({ "tools": [{ "type": "web_search_preview", "search_context_size": "low" }] }), (search.clone(), None)),
-        (newer, (search, None)),
-        (form, (Value::Null, left_out.clone())),
-        (json!({ "model": "gemma-3-27b-it" }), (Value::Null, left_out.clone())),
+        (json!({}), Ok((search.clone(), None))),
+        (
+            json!({ "tools": [{ "type": "web_search_preview", "search_context_size": "low" }] }),
+            Ok((search.clone(), None)),
+        ),
+        (newer, Ok((search, None))),
+        (form, alone.clone()),
+        (json!({ "model": "gemma-3-27b-it" }), alone),
     ] {
         assert_eq!(searching(more.clone()), expected, "{more}");
     }
-    let (tools, ignored) = searching(json!({ "tools": codex()["tools"] }));
-    assert_eq!((tools[0].get("googleSearch"), ignored), (None, left_out));
+    let (tools, ignored) = searching(json!({ "tools": codex()["tools"] })).unwrap();
+    assert_eq!((tools[0].get("googleSearch"), ignored.as_deref()), (None, Some("tools.web_search")));
+    // It is chosen among them.
+    let chosen = json!({ "tools": codex()["tools"], "tool_choice": { "type": "web_search" } });
+    assert_eq!(searching(chosen).unwrap_err(), "tool_choice");
+}
+
+/// In Anthropic's messages, too; and where nobody is strict it is told.
+#[test]
+fn a_search_that_is_chosen_and_cannot_be_had_is_named() {
+    let body = json!({
+        "model": "gemini-2.5-flash", "max_tokens": 9, "messages": [{ "role": "user", "content": "x" }],
+        "tools": [
+            { "type": "web_search_20250305", "name": "web_search" },
+            { "name": "f", "input_schema": { "type": "object" } },
+        ],
+        "tool_choice": { "type": "tool", "name": "web_search" },
+    });
+    let body = body.to_string();
+    for (strict, expected) in [(true, Err("tool_choice")), (false, Ok("tool_choice"))] {
+        let mut asked = Anthropic.conversation(body.as_bytes(), strict).unwrap();
+        let fitted = gemini::fit(&mut asked.conversation, &mut asked.ignored, strict);
+        let told = fitted.map(|()| asked.ignored.listed().unwrap()).map_err(|fault| fault.param.unwrap());
+        assert_eq!(told.as_deref().map_err(|place| &**place), expected, "{strict}");
+    }
 }
 
 /// A tool is one of several, of which the model has those that it can; what is asked for by itself is named.
