@@ -58,10 +58,7 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     let Some(messages) = messages else { return Err(Fault::invalid("messages: Field required").at("messages")) };
     block::read(messages, &mut asked.conversation)?;
     tool::choose_search(&mut asked.conversation);
-    if strict {
-        // Else what must be called may have been read over.
-        asked.conversation.has_what_it_must_call()?;
-    }
+    asked.conversation.settle_choice(&mut asked.ignored, strict)?;
     Ok(asked)
 }
 

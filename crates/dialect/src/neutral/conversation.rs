@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::{Far, Format, Medium, Sampling, Signature, Thinking, Tool, ToolChoice};
-use crate::{Fault, Text};
+use crate::{Fault, Ignored, Text};
 
 /// The field of a request that asks for a search where that is what was chosen of all tools.
 pub(crate) const CHOSEN: &str = "tool_choice";
@@ -127,11 +127,27 @@ impl<'a> Conversation<'a> {
 }
 
 impl Conversation<'_> {
-    /// Whether there is a tool where one must be called: whoever asks for a call waits for one.
+    /// There is a tool where one must be called: whoever asks for a call waits for one. Where nobody is strict what was chosen
+    /// may have been left out, and is chosen no more.
     ///
     /// # Errors
-    /// 400 where there is none, or none of the name that was chosen.
-    pub(crate) fn has_what_it_must_call(&self) -> Result<(), Fault> {
+    /// 400 where somebody is, and there is none, or none of the name that was chosen.
+    pub(crate) fn settle_choice(&mut self, ignored: &mut Ignored, strict: bool) -> Result<(), Fault> {
+        if strict {
+            return self.has_what_it_must_call();
+        }
+        let must = matches!(self.tool_choice, ToolChoice::Must(_));
+        let (ToolChoice::Must(names) | ToolChoice::May(names)) = &mut self.tool_choice else { return Ok(()) };
+        let named = !names.is_empty();
+        names.retain(|name| self.tools.iter().any(|tool| tool.name == *name));
+        if (named && names.is_empty()) || (must && self.tools.is_empty()) {
+            self.tool_choice = ToolChoice::Unset;
+            ignored.add(CHOSEN);
+        }
+        Ok(())
+    }
+
+    fn has_what_it_must_call(&self) -> Result<(), Fault> {
         if matches!(self.tool_choice, ToolChoice::Must(_)) && self.tools.is_empty() {
             let why = "tool_choice: a tool must be called, and tools has none";
             return Err(Fault::invalid(why).at("tool_choice"));

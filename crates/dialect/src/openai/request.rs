@@ -45,7 +45,7 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
             "model" => asked.conversation.model = field.read()?,
             "top_logprobs" => top = Some(field),
             _ => {
-                let read = known(&field, &mut asked);
+                let read = known(&field, &mut asked, strict);
                 read.or_else(|fault| match fault {
                     Unread::Wrong(fault) => Err(fault),
                     Unread::CannotBeHad => asked.ignored.unless(strict, field.refused()),
@@ -69,7 +69,7 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     if conversation.sampling.answers == Some(0) {
         return Err(Fault::invalid("n: expected 1 at least").at("n"));
     }
-    conversation.has_what_it_must_call()?;
+    conversation.settle_choice(ignored, strict)?;
     message::read(messages, conversation, ignored)?;
     Ok(asked)
 }
@@ -86,7 +86,7 @@ impl From<Fault> for Unread {
     }
 }
 
-fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
+fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<(), Unread> {
     let Asked { conversation, ignored, usage_wanted, repeated, .. } = asked;
     let sampling = &mut conversation.sampling;
     match &*field.name {
@@ -121,7 +121,7 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
                 ignored.add("stop");
             }
         }
-        "tools" => conversation.tools.extend(tool::tools(field, (&mut repeated.origins, ignored))?),
+        "tools" => conversation.tools.extend(tool::tools(field, (&mut repeated.origins, ignored), strict)?),
         "functions" => {
             let functions = older::functions(field)?;
             conversation.one_call |= !functions.is_empty();

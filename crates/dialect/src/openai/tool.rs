@@ -53,6 +53,7 @@ struct Input<'a> {
 pub(super) fn tools<'a>(
     field: &Field<'a>,
     (origins, ignored): (&mut Origins, &mut Ignored),
+    strict: bool,
 ) -> Result<Vec<Tool<'a>>, Fault> {
     let mut tools = Vec::new();
     for (index, tool) in field.read::<Vec<WireTool<'a>>>()?.into_iter().enumerate() {
@@ -64,7 +65,9 @@ pub(super) fn tools<'a>(
         }
         let Some(function) = tool.function.filter(|_| &*tool.kind == "function") else {
             let place = format!("tools[{index}].type");
-            return Err(Fault::invalid(format!("{place}: only functions can be had, not {}", tool.kind)).at(place));
+            let why = format!("{place}: only functions can be had, not {}", tool.kind);
+            ignored.unless(strict, Fault::invalid(why).at(place))?;
+            continue;
         };
         if function.strict == Some(true) {
             // Arguments follow the schema as well as the model can.
@@ -125,8 +128,9 @@ pub(crate) fn choice<'a>(field: &Field<'a>) -> Result<ToolChoice<'a>, Fault> {
     match (&*kind, function.or(custom), allowed_tools) {
         ("function" | "custom", Some(tool), _) => Ok(ToolChoice::Must(vec![tool.name])),
         ("allowed_tools", _, Some(Allowed { mode, tools })) => {
-            let names =
-                tools.into_iter().filter_map(|tool| tool.function.or(tool.custom)).map(|tool| tool.name).collect();
+            // What is no function has no name, and is none of those that there are.
+            let name = |tool: Named<'a>| tool.function.or(tool.custom).map_or(tool.kind, |tool| tool.name);
+            let names = tools.into_iter().map(name).collect();
             match &*mode {
                 "auto" => Ok(ToolChoice::May(names)),
                 "required" => Ok(ToolChoice::Must(names)),

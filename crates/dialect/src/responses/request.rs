@@ -132,9 +132,7 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
         // What it names the tools say.
         conversation.tool_choice = choice(&field, conversation, &repeated.origins, (ignored, strict))?;
     }
-    if strict {
-        conversation.has_what_it_must_call()?;
-    }
+    conversation.settle_choice(ignored, strict)?;
     item::read(input, (conversation, &repeated.origins), ignored)?;
     Ok(asked)
 }
@@ -224,11 +222,17 @@ fn choice<'a>(
             Ok(ToolChoice::Unset)
         }
         ("allowed_tools", _, Some(mode)) => {
-            if !tools.iter().any(|tool| is_search(&tool.kind)) {
+            let searches = tools.iter().any(|tool| is_search(&tool.kind));
+            let some = !tools.is_empty();
+            let name = |tool: Named<'a>| Some(origins.known(tool.namespace, tool.name?));
+            let names: Vec<Text<'a>> = tools.into_iter().filter_map(name).collect();
+            if some && names.is_empty() {
+                // All of them were left out, which says nothing of the others.
+                return ignored.unless(strict, unknown()).map(|()| ToolChoice::Unset);
+            }
+            if !searches {
                 conversation.search = None;
             }
-            let name = |tool: Named<'a>| Some(origins.known(tool.namespace, tool.name?));
-            let names = tools.into_iter().filter_map(name).collect();
             match mode {
                 "auto" => Ok(ToolChoice::May(names)),
                 "required" => Ok(ToolChoice::Must(names)),

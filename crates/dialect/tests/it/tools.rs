@@ -244,6 +244,49 @@ fn a_tool_that_cannot_be_had_is_named() {
     }
 }
 
+/// Where nobody is strict: what is left out is not called for either, and says nothing of the others.
+#[test]
+fn a_choice_of_tools_that_are_left_out_is_ignored() {
+    let mcp = json!({ "type": "mcp", "server_label": "a" });
+    let f = json!({ "type": "function", "name": "f", "parameters": { "type": "object" } });
+    let said = json!([{ "role": "user", "content": "x" }]);
+    let allowed = |tools: Value| json!({ "type": "allowed_tools", "mode": "required", "tools": tools });
+    let message = json!({
+        "model": "gemini-2.5-flash", "max_tokens": 9, "messages": said, "tool_choice": { "type": "tool", "name": "bash" },
+        "tools": [{ "type": "bash_20250124", "name": "bash" }, { "name": "f", "input_schema": { "type": "object" } }],
+    });
+    let response =
+        |choice: Value| json!({ "model": "gemini-2.5-flash", "input": "x", "tools": [mcp, f], "tool_choice": choice });
+    let chat = json!({
+        "model": "gemini-2.5-flash", "messages": said,
+        "tools": [{ "type": "web_search" }, { "type": "function", "function": { "name": "f" } }],
+    });
+    let choosing = |tools: Value| {
+        let mut body = chat.clone();
+        let allowed = json!({ "mode": "required", "tools": tools });
+        body["tool_choice"] = json!({ "type": "allowed_tools", "allowed_tools": allowed });
+        body
+    };
+    let must = json!({ "functionCallingConfig": { "mode": "ANY", "allowedFunctionNames": ["f"] } });
+    for (caller, body, ignored, config) in [
+        (&Anthropic as &dyn Caller, message, "tools[0].type, tool_choice", Value::Null),
+        (&Responses, response(allowed(json!([mcp]))), "tools[0].type, tool_choice", Value::Null),
+        (&Responses, response(json!({ "type": "function", "name": "g" })), "tools[0].type, tool_choice", Value::Null),
+        (&Responses, response(allowed(json!([mcp, { "type": "function", "name": "f" }]))), "tools[0].type", must),
+        (&OpenAi, chat.clone(), "tools[0].type", Value::Null),
+        (&OpenAi, choosing(json!([{ "type": "web_search" }])), "tools[0].type, tool_choice", Value::Null),
+    ] {
+        let bytes = bytes::Bytes::from(body.to_string());
+        let asked = caller.conversation(&bytes, false).unwrap();
+        assert_eq!(asked.ignored.listed().as_deref(), Some(ignored), "{body}");
+        let pieces = gemini::generate(&asked.conversation, bytes.clone()).unwrap();
+        let request: Value = serde_json::from_slice(&pieces.concat()).unwrap();
+        assert_eq!(names_of(&request), ["f"], "{body}");
+        assert_eq!(request["toolConfig"], config, "{body}");
+        assert!(caller.conversation(&bytes, true).is_err(), "{body}");
+    }
+}
+
 /// Whoever asks a model that does not think to think is told so by the field that they sent.
 #[test]
 fn a_model_that_does_not_think() {
