@@ -55,7 +55,15 @@ impl Told {
     /// The line for an event, if it is a change of a key and was not told just now.
     pub(crate) fn line(&mut self, event: &Event, now: Tick) -> Option<String> {
         let change = Change::of(event)?;
-        self.0.admit(change.subject, change.line, now)
+        let line = self.0.admit(change.subject, change.line, now);
+        if line.is_some()
+            && let Event::Recovered { key, scope, exit, model } = event
+        {
+            // It is news again, should evidence be refuted that gave a key back: nobody is to read last that it serves.
+            let who = who(*scope, &key.to_string(), exit.as_ref(), model.as_deref());
+            self.0.forget(&format!("{} disabled", who.name));
+        }
+        line
     }
 }
 
@@ -280,6 +288,19 @@ mod tests {
         };
         let told = "k-22abcdef disabled for gemini-2.0-flash: MODEL_RETIRED, for all keys of its owner";
         assert_eq!(line(&retired), told);
+    }
+
+    #[test]
+    fn that_a_key_is_off_after_all_is_the_last_that_is_said() {
+        let clock = tower_keypool::ManualClock::at(std::time::SystemTime::UNIX_EPOCH).clock();
+        let key = || KeyId::from("k");
+        let (scope, exit, model, code, advice) = (Scope::Key, None, None, "NO_MONEY".to_owned(), String::new());
+        let off = Event::Disabled { key: key(), scope, exit, model, kind: VerdictKind::Suspended, code, advice };
+        let back = Event::Recovered { key: key(), scope, exit: None, model: None };
+        let mut told = Told::default();
+        let lines: Vec<_> =
+            [&off, &back, &off, &back, &off].into_iter().filter_map(|event| told.line(event, clock.tick())).collect();
+        assert_eq!(lines, ["k disabled: NO_MONEY", "k serves again", "k disabled: NO_MONEY"]);
     }
 
     #[test]

@@ -44,6 +44,11 @@ impl Fold {
         self.within_burst(now).then_some(line)
     }
 
+    /// What begins so is no repetition any more: something else was said since.
+    pub(super) fn forget(&mut self, front: &str) {
+        self.told.retain(|subject, told| told.again > 0 || !subject.starts_with(front));
+    }
+
     fn within_burst(&mut self, now: Tick) -> bool {
         if self.span.is_none_or(|began| now.since(began) >= SPAN) {
             self.span = Some(now);
