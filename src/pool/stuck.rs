@@ -9,9 +9,20 @@ pub(super) struct Stuck {
     /// Lanes in which no key at all may serve, by whether room in windows is not asked for, and since when whoever found
     /// that out had waited.
     pub(super) out: Vec<(u16, bool, Tick)>,
+    /// How many waited for a busy key while others were looked at.
+    pub(super) passed: usize,
 }
 
+/// So many lines are looked at behind those that wait for a busy key: with each a key is looked for.
+const MOST_PASSED: usize = 32;
+
 impl Stuck {
+    /// Whether those behind one that waits for a busy key are still to be looked at.
+    pub(super) fn may_look_on(&mut self) -> bool {
+        self.passed += 1;
+        self.passed <= MOST_PASSED
+    }
+
     pub(super) fn is_out(&self, lane: u16, free: bool, since: Tick) -> bool {
         self.out.iter().any(|out| (out.0, out.1) == (lane, free) && out.2 <= since)
     }
@@ -22,7 +33,8 @@ impl Stuck {
 pub(super) struct Blocked {
     pub(super) need: Need,
     pub(super) since: Tick,
-    /// It waits for a busy key though a later priority has one: who needs more than the busy one has left is served there.
+    /// It waits for a busy key though a later priority has one: who needs more than the busy one has left, and so
+    /// stands in another line, is served there.
     pub(super) passable: bool,
 }
 

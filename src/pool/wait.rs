@@ -126,7 +126,7 @@ impl State {
         }
         let first = |(at, along): (usize, &Along)| self.next_along(along, 0).map(|(ticket, index)| (ticket, index, at));
         let mut heads: BinaryHeap<Reverse<_>> = lines.iter().enumerate().filter_map(first).map(Reverse).collect();
-        let mut stuck = Stuck { blocked: vec![None; groups], out: Vec::new() };
+        let mut stuck = Stuck { blocked: vec![None; groups], out: Vec::new(), passed: 0 };
         while let Some(Reverse((ticket, index, at))) = heads.pop() {
             let along = &lines[at];
             if self.serve_one(along, ticket, index, &mut stuck, now)
@@ -155,8 +155,8 @@ impl State {
         if line.takes_any() && stuck.is_out(*lane, line.free, since) {
             return may_spill;
         }
-        if let Some(blocked) = stuck.blocked[*beside].filter(|blocked| blocked.covers(&need, since)) {
-            return blocked.passable;
+        if stuck.blocked[*beside].is_some_and(|blocked| blocked.covers(&need, since)) {
+            return false;
         }
         let demand = Arc::clone(&waiter.demand);
         // Stamped when it is handed over. It waits where it stood in line, though its model may have a lane by now.
@@ -168,14 +168,11 @@ impl State {
             return true;
         }
         self.book(&ask);
-        let passable = self.may_be_passed(&ask);
+        let passable = stuck.may_look_on() && self.may_be_passed(&ask);
         if demand.particulars.earlier.is_none() {
             stuck.blocked[*beside] = Some(Blocked { need, since, passable });
         }
-        if passable {
-            return true;
-        }
-        if line.takes_any() {
+        if line.takes_any() && !passable {
             // It may be for what this one needs, or was at: who asks for least shows whether anybody may be served.
             let least = need == LEAST && demand.particulars.earlier.is_none();
             if least || !self.could_serve(&ask) {
