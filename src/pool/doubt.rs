@@ -34,8 +34,8 @@ const BLAMED_BY_WORDS: usize = 5;
 /// be good.
 const REFUSED_UNREAD: (usize, usize) = (16, 3);
 
-/// The same unclear thing is asked of no more keys than this by one request, whoever's they are: where all of them are one
-/// owner's, their number is all there is to go by.
+/// The same unclear thing is asked of no more keys than this by one request, whoever's they are (but for the one or two of other
+/// priorities): where all of them are one owner's, their number is all there is to go by.
 const MOST_ASKED: usize = 16;
 
 /// So many requests in a row may be refused unread by a key and others, nobody being served meanwhile, until it is the

@@ -45,6 +45,10 @@ impl State {
             Affinity::Near(number) => self.pick_near(ask, &excluded, *number),
             Affinity::Lasting => self.pick_lasting(ask, &excluded),
             Affinity::MustKey(_) | Affinity::MustOwner(_) => self.pick_of(ask, &excluded),
+            // What so many of its keys said that they are believed the others of them would say, too.
+            Affinity::RatherKey(_) | Affinity::RatherOwner(_) if self.believed(ask.demand).is_some() => {
+                self.pick_any(ask, &excluded)
+            }
             Affinity::RatherKey(_) | Affinity::RatherOwner(_) => {
                 self.pick_of(ask, &excluded).or_else(|| self.pick_any(ask, &excluded))
             }

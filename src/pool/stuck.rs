@@ -14,7 +14,7 @@ pub(super) struct Stuck {
 }
 
 /// So many lines are looked at behind those that wait for a busy key: with each a key is looked for.
-const MOST_PASSED: usize = 32;
+const MOST_PASSED: usize = 8;
 
 impl Stuck {
     /// Whether those behind one that waits for a busy key are still to be looked at.

@@ -1,6 +1,8 @@
 //! Keys that served what others had been refused for no clear reason: who is refused so again is sent to one of them, which
 //! shows at once whose fault it is.
 
+use std::time::Duration;
+
 use super::{
     Affinity, Attempt, Demand,
     ask::{Ask, Excluded},
@@ -8,26 +10,48 @@ use super::{
     seats::Probes,
     state::State,
 };
-use crate::time::Now;
+use crate::time::{Now, Tick};
 
 /// So many are remembered of a lane.
 const MOST: usize = 4;
 
+/// A key that others' evidence spared so often since it served is trusted no more.
+const DOUBTS: u8 = 2;
+
+/// So many priorities are asked beside the first that refused.
+const MOST_BESIDE: usize = 2;
+
+/// Where so many requests in a row were sent on in vain it is the callers', and none is for a while.
+const IN_VAIN: (u8, Duration) = (3, Duration::from_secs(30));
+
 /// The keys of one lane that did so last, the newest first.
 #[derive(Default)]
-pub(super) struct Trusted(Vec<u32>);
+pub(super) struct Trusted {
+    slots: Vec<u32>,
+    /// Requests in a row that another priority refused, too, and when the last did.
+    in_vain: (u8, Tick),
+}
 
 impl Trusted {
     /// This key did.
     pub(super) fn served(&mut self, slot: u32) {
         self.forget(slot);
-        self.0.insert(0, slot);
-        self.0.truncate(MOST);
+        self.slots.insert(0, slot);
+        self.slots.truncate(MOST);
+        self.in_vain.0 = 0;
     }
 
     /// Its place is another key's from now on.
     pub(super) fn forget(&mut self, slot: u32) {
-        self.0.retain(|held| *held != slot);
+        self.slots.retain(|held| *held != slot);
+    }
+
+    fn was_in_vain(&mut self, now: Tick) {
+        self.in_vain = (self.in_vain.0.saturating_add(1), now);
+    }
+
+    fn is_in_vain(&self, now: Tick) -> bool {
+        self.in_vain.0 >= IN_VAIN.0 && now.since(self.in_vain.1) < IN_VAIN.1
     }
 }
 
@@ -78,34 +102,55 @@ impl State {
     pub(super) fn may_serve_beside(&mut self, demand: &Demand, now: Now) -> bool {
         let ask = self.ask(demand, now);
         let excluded = self.excluded(demand);
-        self.pick_beside(&ask, &excluded).is_some()
+        let found = self.pick_beside(&ask, &excluded).is_some();
+        if !found && self.groups_of(demand).len() > 1 {
+            self.lanes[usize::from(ask.lane)].trusted.was_in_vain(now.tick);
+        }
+        found
     }
 
-    /// Where enough owners said the same to be believed: a key of a priority that none of them is of, which is under no such
-    /// doubt itself. What is refused to keys of one priority those of another may be for.
-    pub(super) fn pick_beside(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Probes)> {
+    /// The priorities of those that said the same, where these are enough to be believed.
+    fn groups_of(&self, demand: &Demand) -> Vec<usize> {
+        let said = self.believed(demand).unwrap_or_default();
+        let slots = said.iter().filter_map(|attempt| self.roster.slot_of(&attempt.key));
+        let mut groups: Vec<usize> = slots.map(|slot| self.group(self.roster.keys[slot as usize].priority)).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+
+    /// Where enough owners said the same to be believed: a key of a priority that none of them is of. What is refused to keys
+    /// of one priority those of another may be for.
+    fn pick_beside(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Probes)> {
         let must = matches!(ask.demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
         if self.priorities.len() < 2 || must || self.closed || self.all_rest(ask.lane, ask.now) {
             return None;
         }
-        let said = self.believed(ask.demand)?;
-        let slots = said.iter().filter_map(|attempt| self.roster.slot_of(&attempt.key));
-        let asked: Vec<usize> = slots.map(|slot| self.group(self.roster.keys[slot as usize].priority)).collect();
+        let asked = self.groups_of(ask.demand);
+        let in_vain = self.lanes[usize::from(ask.lane)].trusted.is_in_vain(ask.now.tick);
+        if asked.is_empty() || asked.len() > MOST_BESIDE || in_vain {
+            return None;
+        }
+        let proved = self.passing_doubted(ask, excluded);
         (0..self.priorities.len()).filter(|group| !asked.contains(group)).find_map(|group| {
-            let found = self.pick_in(ask, excluded, group)?;
-            (!self.is_doubted(ask.lane, found.0)).then_some(found)
+            let found = self.pick_trusted(ask, excluded, group);
+            let found = found.or_else(|| self.pick_in(ask, proved.as_ref()?, group));
+            found.or_else(|| self.pick_in(ask, excluded, group))
         })
     }
 
     /// The one of them that served last and may carry this now.
     fn pick_trusted(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize) -> Option<(u32, Probes)> {
-        let slots = self.lanes[usize::from(ask.lane)].trusted.0.clone();
+        let slots = self.lanes[usize::from(ask.lane)].trusted.slots.clone();
         slots.into_iter().find_map(|slot| {
             let key = &self.roster.keys[slot as usize];
             let (priority, owner) = (key.priority, key.owner);
-            let of_these = self.group(priority) == group && !excluded.holds(slot, owner);
+            if self.group(priority) != group || excluded.holds(slot, owner) {
+                return None;
+            }
+            let doubts = self.rests(ask.lane, slot).into_iter().filter_map(|(rest, _)| Some(rest?.doubts)).max();
             match self.check(ask, slot) {
-                Check::Ready(probes) if of_these && !self.is_doubted(ask.lane, slot) => Some((slot, probes)),
+                Check::Ready(probes) if doubts.unwrap_or_default() < DOUBTS => Some((slot, probes)),
                 _ => None,
             }
         })

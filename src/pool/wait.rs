@@ -168,7 +168,9 @@ impl State {
             return true;
         }
         self.book(&ask);
-        let passable = stuck.may_look_on() && self.may_be_passed(&ask);
+        // Where nothing but requests is counted all needs are alike.
+        let alike = !self.plans.count_tokens() && need.requests <= 1 && need.images == 0;
+        let passable = !alike && stuck.may_look_on() && self.may_be_passed(&ask);
         if demand.particulars.earlier.is_none() {
             stuck.blocked[*beside] = Some(Blocked { need, since, passable });
         }
