@@ -139,10 +139,7 @@ impl State {
             let of_model = earlier.iter().filter(|attempt| attempt.model == last.model);
             return self.is_refused_by_many(of_model.chain([last]));
         }
-        if !self.is_believed(attempts) {
-            return false;
-        }
-        !self.may_serve_beside(demand, now)
+        self.is_believed(attempts) && !self.may_serve_beside(demand, now)
     }
 
     /// Whether the last says what others of as many owners said as are believed.

@@ -1,13 +1,6 @@
 //! Priorities: each that some key has opens a group in every lane; a later one serves by the spill rule.
 
-use super::{
-    Affinity, KeyPool,
-    ask::{Ask, Excluded},
-    check::Check,
-    lane::Origin,
-    out_reason::OutReason,
-    state::State,
-};
+use super::{Affinity, KeyPool, ask::Ask, check::Check, lane::Origin, out_reason::OutReason, state::State};
 
 impl KeyPool {
     /// Whether later priorities open to those who wait, after a while.
@@ -44,10 +37,11 @@ impl State {
     }
 
     /// The priority in which a key is busy that is waited for, so that later ones are not asked; `u16::MAX` where none is.
-    pub(super) fn waited_for(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> u16 {
+    pub(super) fn waited_for(&mut self, ask: &Ask<'_>) -> u16 {
         if self.priorities.len() < 2 || self.settings.spill.is_any() {
             return u16::MAX;
         }
+        let excluded = self.excluded(ask.demand);
         let must = matches!(ask.demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
         let slots = if must {
             self.wanted(&ask.demand.affinity)

@@ -98,7 +98,8 @@ impl State {
         found.or_else(|| self.pick_in(ask, doubt.passing.as_ref()?, group))
     }
 
-    /// Whether a key of another priority may serve now what so many owners refused that they are believed.
+    /// Whether a key of another priority may serve now what so many owners refused that they are believed. Where none may any
+    /// more, and one was asked, that was in vain, which is remembered.
     pub(super) fn may_serve_beside(&mut self, demand: &Demand, now: Now) -> bool {
         let ask = self.ask(demand, now);
         let excluded = self.excluded(demand);

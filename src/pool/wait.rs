@@ -167,10 +167,10 @@ impl State {
             self.settle_waiter(index, picked);
             return true;
         }
-        self.book(&ask);
-        // Where nothing but requests is counted all needs are alike.
-        let alike = !self.plans.count_tokens() && need.requests <= 1 && need.images == 0;
-        let passable = !alike && stuck.may_look_on() && self.may_be_passed(&ask);
+        // Where nothing but requests is counted all needs are alike: nobody passes anybody.
+        let last = if self.is_as_good_as_least(&ask) { u16::MAX } else { self.waited_for(&ask) };
+        self.book(&ask, last);
+        let passable = last < u16::MAX && stuck.may_look_on() && self.may_be_passed(&ask, last);
         if demand.particulars.earlier.is_none() {
             stuck.blocked[*beside] = Some(Blocked { need, since, passable });
         }
@@ -185,17 +185,15 @@ impl State {
         demand.particulars.earlier.is_some()
     }
 
-    /// Whether it waits for a busy key though one of a later priority may serve.
-    fn may_be_passed(&mut self, ask: &Ask<'_>) -> bool {
-        let excluded = self.excluded(ask.demand);
-        let busy = self.waited_for(ask, &excluded);
-        if busy == u16::MAX || self.all_rest(ask.lane, ask.now) {
+    /// Whether a key of a later priority may serve, though it waits for one of `last` that is busy.
+    fn may_be_passed(&mut self, ask: &Ask<'_>, last: u16) -> bool {
+        if self.all_rest(ask.lane, ask.now) {
             return false;
         }
         let demand = Demand { free: ask.demand.free, ..Demand::default() };
         let least = Ask { demand: &demand, need: LEAST, ..*ask };
-        let later = self.group(busy) + 1..self.priorities.len();
-        later.into_iter().any(|group| self.pick_in(&least, &Excluded::default(), group).is_some())
+        let mut later = self.group(last) + 1..self.priorities.len();
+        later.any(|group| self.pick_in(&least, &Excluded::default(), group).is_some())
     }
 
     /// Whether a key may serve who asks for least, and was at no key before.
@@ -301,7 +299,8 @@ impl State {
 
     /// Keeps the room of the first owner that will fit a large demand, so that small ones do not eat it for ever. Where
     /// the owner that it keeps is out for longer by now than another, it changes over.
-    fn book(&mut self, ask: &Ask<'_>) {
+    /// `last` is the last priority that is open to it, while a key there is busy.
+    fn book(&mut self, ask: &Ask<'_>, last: u16) {
         if ask.need == LEAST || self.is_as_good_as_least(ask) {
             return;
         }
@@ -317,7 +316,7 @@ impl State {
             *books_at = (now.tick.plus(pause), false);
         }
         let wanted = if must { self.wanted(&demand.affinity) } else { Vec::new() };
-        let (opening, last) = (self.opening(ask, &wanted, &excluded), self.waited_for(ask, &excluded));
+        let opening = self.opening(ask, &wanted, &excluded);
         let slots = if must { wanted } else { self.roster.slots().collect() };
         let mut best: Option<(Tick, u32)> = None;
         let mut held: Option<(u32, Option<Tick>)> = None;

@@ -14,13 +14,15 @@ pub(super) enum Gives {
 impl Gives {
     /// By its bare name.
     pub(super) fn of(model: &str) -> Self {
-        let model = model.as_bytes();
-        let has = |word: &[u8]| model.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
-        if model.get(..6).is_some_and(|front| front.eq_ignore_ascii_case(b"imagen")) {
+        let begins = |text: &str, word: &str| {
+            text.as_bytes().get(..word.len()).is_some_and(|front| front.eq_ignore_ascii_case(word.as_bytes()))
+        };
+        let has = |word| model.split('-').skip(1).any(|part| begins(part, word));
+        if begins(model, "imagen") {
             Self::PicturesAlone
-        } else if has(b"-image") {
+        } else if has("image") {
             Self::Pictures
-        } else if has(b"-tts") {
+        } else if has("tts") {
             Self::Speech
         } else {
             Self::Texts
