@@ -20,7 +20,7 @@ mod ways;
 use std::{
     fmt,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -202,8 +202,13 @@ impl Service<Request<ReplayBody<Outgoing>>> for Client {
         let over_new = request.extensions_mut().remove::<OverNew>().is_some();
         let (head, body) = request.into_parts();
         let (body, gone) = Sending::new(body);
-        let answer = upstream.answer(Request::from_parts(head, Box::new(body)), over_new);
-        Answer { response: Box::pin(patient::begun(answer, gone, self.within)), sent, within: self.within }
+        let (within, mut request) = (self.within, Some(Request::from_parts(head, Box::new(body))));
+        // What is handed to a future stands in it twice, as it came and where it is used; what it looks at once.
+        let response = Box::pin(async move {
+            let answer = pin!(upstream.answer(&mut request, over_new));
+            patient::begun(answer, gone, within).await
+        });
+        Answer { response, sent, within }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -17,6 +17,7 @@ use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1},
 };
+use pin_project_lite::pin_project;
 use tokio::sync::Notify;
 use tower_keypool::BoxError;
 
@@ -83,24 +84,12 @@ where
     }
 
     /// Sends a request, and waits for the head of its answer.
-    pub(super) async fn carry(&mut self, request: Request<B>) -> Result<Response<Incoming>, TrySendError<Request<B>>> {
-        let mut answer = pin!(self.sender.try_send_request(request));
-        poll_fn(|cx| {
-            // Twice: what it does may ring its own bell.
-            for _ in 0..2 {
-                look(&self.bell, &mut self.connection, &self.waker);
-                // It comes from the connection, which was just looked at: no other waker need be told.
-                if let Poll::Ready(answered) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                    return Poll::Ready(answered);
-                }
-                if self.bell.wakes(cx.waker()) {
-                    return Poll::Pending;
-                }
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await
+    pub(super) fn carry(
+        &mut self,
+        request: Request<B>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<B>>>> {
+        let Self { sender, connection, bell, waker, .. } = self;
+        Carried { answer: sender.try_send_request(request), connection, bell, waker }
     }
 
     /// Takes in the body of an answer that it has read to its end.
@@ -132,6 +121,38 @@ where
                 self.look();
                 self.is_free()
             }
+    }
+}
+
+pin_project! {
+    /// The answer to come of a request that was sent, which runs the connection.
+    struct Carried<'l, A, C> {
+        #[pin]
+        answer: A,
+        connection: &'l mut Option<C>,
+        bell: &'l Bell,
+        waker: &'l Waker,
+    }
+}
+
+impl<A: Future, C: Future + Unpin> Future for Carried<'_, A, C> {
+    type Output = A::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<A::Output> {
+        let mut this = self.project();
+        // Twice: what it does may ring its own bell.
+        for _ in 0..2 {
+            look(this.bell, this.connection, this.waker);
+            // It comes from the connection, which was just looked at: no other waker need be told.
+            if let Poll::Ready(answered) = this.answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return Poll::Ready(answered);
+            }
+            if this.bell.wakes(cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

@@ -20,11 +20,11 @@ const LOOKS: u32 = 16;
 
 /// Waits for an answer that is to begin in this time after its request is gone, or a sixteenth of it sooner.
 pub(super) async fn begun<T>(
-    answer: impl Future<Output = Result<T, Error>>,
+    mut answer: Pin<&mut impl Future<Output = Result<T, Error>>>,
     sent: IsSent,
     within: Duration,
 ) -> Result<T, Error> {
-    let (mut answer, mut pause) = (pin!(answer), pin!(sleep(within / LOOKS)));
+    let mut pause = pin!(sleep(within / LOOKS));
     let mut silent = 0;
     loop {
         tokio::select! {

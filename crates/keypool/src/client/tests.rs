@@ -86,7 +86,8 @@ impl Provider {
     }
 
     fn send(&self, request: Request<Told>) -> tokio::task::JoinHandle<Result<Response<Arrived>, Error>> {
-        tokio::spawn(Arc::clone(&self.upstream).answer(request, false))
+        let upstream = Arc::clone(&self.upstream);
+        tokio::spawn(async move { upstream.answer(&mut Some(request), false).await })
     }
 
     /// One request and its answer, over a connection that is there.
@@ -352,7 +353,7 @@ async fn nobody_at_the_address_is_told_as_such() {
     let provider = Provider::new().await;
     let Provider { listener, upstream } = provider;
     drop(listener);
-    let error = upstream.answer(plain(), false).await.unwrap_err();
+    let error = upstream.answer(&mut Some(plain()), false).await.unwrap_err();
     assert_eq!(error.to_string(), "client error (Connect)");
     assert!(error.source().is_some());
 }

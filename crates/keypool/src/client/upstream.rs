@@ -12,6 +12,8 @@ use super::{
     shelf::{Shelf, Waiting},
 };
 
+const UNSENT: &str = "it stands there until it is sent";
+
 /// One place, and the connections to it.
 pub(super) struct Upstream<B: Body + 'static> {
     dial: Dial,
@@ -36,10 +38,10 @@ where
     ///
     /// A connection that lay idle may have been closed just now: if nothing was sent over it, another one is taken. If
     /// something was, whoever sends it again finds none on the shelf that lay there for as long, and gets a new one.
-    /// `over_new`: none that lay there is taken.
+    /// `over_new`: none that lay there is taken. The request stands with whoever asks until it is sent.
     pub(super) async fn answer(
-        self: Arc<Self>,
-        mut request: Request<B>,
+        &self,
+        asked: &mut Option<Request<B>>,
         over_new: bool,
     ) -> Result<Response<Arrived>, Error> {
         loop {
@@ -52,8 +54,12 @@ where
             let mut failed = match carrier {
                 Carrier::Line(mut line) => {
                     laid = (!is_new).then_some(line.laid);
-                    request.headers_mut().insert(header::HOST, self.host.clone());
-                    match line.carry(request).await {
+                    let carried = {
+                        let mut request = asked.take().expect(UNSENT);
+                        request.headers_mut().insert(header::HOST, self.host.clone());
+                        line.carry(request)
+                    };
+                    match carried.await {
                         Ok(response) if line.is_free() => {
                             let response = line.take_in(response);
                             self.shelf.put(Carrier::Line(line));
@@ -75,15 +81,16 @@ where
                     }
                 }
                 Carrier::Shared(mut sender) => {
+                    let mut request = asked.take().expect(UNSENT);
                     self.name(&mut request);
-                    match sender.try_send_request(request).await {
+                    match Box::pin(sender.try_send_request(request)).await {
                         Ok(response) => return Box::pin(Arrived::begun(response)).await.map_err(Error::unbegun),
                         Err(failed) => failed,
                     }
                 }
             };
-            request = match failed.take_message() {
-                Some(request) if !is_new => request,
+            let request = match failed.take_message() {
+                Some(request) if !is_new => asked.insert(request),
                 Some(_) => return Err(Error::canceled(failed.into_error())),
                 None => {
                     let error = Error::sent(failed.into_error());
@@ -95,7 +102,7 @@ where
                     return Err(error);
                 }
             };
-            strip(&mut request);
+            strip(request);
         }
     }
 

@@ -21,6 +21,10 @@ pub(in crate::gateway) struct Results(String);
 /// The path of the collection, where a request that came by this path is answered by batches.
 pub(in crate::gateway) fn collection(parts: &Parts) -> Option<Box<str>> {
     let path = parts.uri.path();
+    // Most paths, which take no search.
+    if path.starts_with("/v1beta/models/") {
+        return None;
+    }
     let end = path.rfind(COLLECTION)? + COLLECTION.len();
     let below = behind(&path[end..], "")?.trim_end_matches('/');
     let tells = matches!(parts.method, Method::GET | Method::POST) && !below.ends_with("/results");

@@ -79,8 +79,8 @@ impl Wish {
     }
 
     /// And what makes something that stays is not sent again where that may have been made.
-    pub(in crate::gateway) fn once(self, once: bool) -> Self {
-        Self { once, ..self }
+    pub(in crate::gateway) fn make(&mut self, something: bool) {
+        self.once = something;
     }
 
     /// The same, said of a demand.

@@ -97,7 +97,7 @@ impl<S> Gateway<S> {
     pub(super) async fn let_in(
         &self,
         (tenant, passage): (&Arc<Tenant>, &Passage),
-        bytes: u64,
+        bytes: impl FnOnce() -> u64,
         visit: &mut Visit,
         dialect: Dialect,
         followed: Option<&Arc<Meter>>,
@@ -108,7 +108,7 @@ impl<S> Gateway<S> {
             return Ok(None);
         }
         let reserved = if limited && !matches!(passage, Passage::Chunk(_)) {
-            self.within_limits((tenant, bytes), dialect).await?
+            self.within_limits((tenant, bytes()), dialect).await?
         } else {
             Reserved::default()
         };

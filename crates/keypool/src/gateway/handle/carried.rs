@@ -1,19 +1,23 @@
 //! A request goes on as it came, over the gateway's own pool or one beside it.
 
-use std::{future::poll_fn, pin::pin, sync::Arc};
+use std::{
+    future::{poll_fn, ready},
+    pin::pin,
+    sync::Arc,
+};
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{Request, Response};
 use http_body::Body;
 use tower::Service;
 use tower_keypool::{BoxError, Error, ServedBy};
 use tracing::{Instrument, Span};
 
 use super::{
+    accounts::Among,
     course::{Course, OverStack, Quarter, attend, chunk_on},
-    destination::Destination,
-    entrance::{Entrance, Turn},
-    request::Admitted,
+    entrance::Entrance,
+    request::{Admitted, Going},
 };
 use crate::{
     gateway::{
@@ -21,16 +25,13 @@ use crate::{
         answer::{
             body::{Said, Usage, passed_on},
             failure,
-            reworded::{is_compatible, reworded},
         },
-        connection::pace::Arriving,
         dialect::{Dialect, Refusal},
         forward::{
             affinity::{By, Numbers},
-            belongings::Belongings,
             upload::Passage,
         },
-        route::{Beside, way::Way},
+        route::Beside,
     },
     outgoing::Outgoing,
     status::Outcome,
@@ -38,7 +39,7 @@ use crate::{
 
 impl<S, B> Entrance<S>
 where
-    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -46,84 +47,58 @@ where
     /// Carries a request to a provider beside the gateway's own.
     pub(super) async fn carry_beside(
         &self,
-        turn: Box<Turn<S>>,
-        (beside, belongings, dialect): (Beside<S>, Option<Arc<Belongings>>, Dialect),
-        Admitted { tenant, passage, wish }: Admitted,
-        (mut parts, body): (Parts, Arriving),
-        span: Option<Span>,
+        mut going: Going<'_, S>,
+        beside: Box<Beside<S>>,
     ) -> (Outcome, Response<Said<B>>) {
         let gateway = &*self.gateway;
-        let (unknown, alone) = (turn.setup.unknown, gateway.tenants.is_alone());
-        let compatible = is_compatible(beside.pool.as_ref());
+        let body = going.body();
+        let (mut parts, body) = going.request(body).into_parts();
+        let Going { turn, to, admitted, span, .. } = going;
+        let Admitted { tenant, passage, wish } = admitted;
+        let (dialect, unknown, alone) = (to.dialect, turn.setup.unknown, gateway.tenants.is_alone());
         self.leave(turn);
         wish.say_in(&mut parts.extensions);
-        let holder = Arc::clone(&tenant);
+        let holder = Arc::clone(tenant);
         let carried = async {
-            let Some(belongings) = belongings else {
-                return gateway.ask_beside(beside, (tenant, &passage), (parts, body), dialect).await;
+            let Some(belongings) = to.belongings.take() else {
+                return gateway.ask_beside(*beside, (Arc::clone(tenant), passage), (parts, body), dialect).await;
             };
             let (stack, aliases) = (&beside.stack, &beside.aliases);
             let quarter = Quarter { stack, belongings: &belongings, aliases, unknown, alone };
-            quarter.carry((tenant, &passage), (parts, body), dialect).await
+            quarter.carry((Arc::clone(tenant), passage), (parts, body), dialect).await
         };
         let carried = unless_revoked(&holder, span, carried).await;
         let (outcome, response) = carried.unwrap_or_else(|revoked| refused(dialect, revoked));
-        let response = as_known(response, dialect, compatible).await;
         gateway.traffic.took(attempts(&response));
         (outcome, response)
     }
 
     /// Carries a request over the gateway's own pool.
-    pub(super) async fn carry_over_own(
-        &self,
-        mut turn: Box<Turn<S>>,
-        Destination { dialect, way, .. }: Destination<S>,
-        Admitted { tenant, passage, wish }: Admitted,
-        (mut parts, body): (Parts, Arriving),
-        span: Option<Span>,
-    ) -> (Outcome, Response<Said<B>>) {
-        let gateway = &*self.gateway;
-        let provider = turn.setup.dialects.provider;
-        // Google's compatible endpoint has a shape of its own for what is wrong.
-        let compatible = matches!(way, Way::Moved(_)) && provider == Dialect::Gemini;
-        let compatible = dialect == Dialect::OpenAi && (compatible || is_compatible(gateway.pool()));
-        wish.say_in(&mut parts.extensions);
-        if turn.setup.nearness.by == By::Prompt && !wish.is_near() {
-            parts.extensions.insert(Numbers::of(&turn.setup.nearness, &turn.setup.token, &tenant));
-        }
-        let course = match &passage {
-            Passage::Chunk(chunk) => chunk_on(chunk, &mut parts, body),
-            _ if provider != Dialect::Gemini => {
-                match gateway.among_own(&turn.setup, (&tenant, &passage), (&mut parts, body)) {
-                    Ok(among) => among.await,
-                    Err(body) => Course::through(Outgoing::Came(body)),
-                }
-            }
-            _ => match gateway.at_once(&turn.setup, &tenant, &mut parts, body) {
-                Ok(body) => Course::through(body),
-                Err(coming) => {
-                    let quarter = gateway.quarter(&turn.setup);
-                    Box::pin(quarter.course(&tenant, &mut parts, coming)).await
-                }
-            },
+    pub(super) async fn carry_over_own(&self, mut going: Going<'_, S>) -> (Outcome, Response<Said<B>>) {
+        let (gateway, dialect) = (&*self.gateway, going.to.dialect);
+        let course = match self.course(&mut going) {
+            Ok(body) => Course::through(body),
+            Err(longer) => longer.await,
         };
         let OverStack { body, listening, broken } = match course {
             Course::On(way) => way,
             Course::Done(outcome, response) => {
-                self.leave(turn);
-                return (outcome, as_known(response.map(Said::from), dialect, compatible).await);
+                self.leave(going.turn);
+                return (outcome, response.map(Said::from));
             }
         };
+        let request = going.request(body);
+        let Going { mut turn, admitted: Admitted { tenant, passage, .. }, span, .. } = going;
         // As `oneshot` does, whose future would be moved once more.
         let answered = match poll_fn(|cx| turn.stack.poll_ready(cx)).await {
             Ok(()) => match span {
                 None => {
-                    let walk = pin!(turn.stack.call(Request::from_parts(parts, body)));
+                    let walk = pin!(turn.stack.call(request));
                     self.leave(turn);
                     tenant.unless_revoked(walk).await
                 }
                 Some(span) => {
-                    let walk = span.in_scope(|| turn.stack.call(Request::from_parts(parts, body)));
+                    let walk = span.in_scope(|| turn.stack.call(request));
                     self.leave(turn);
                     tenant.unless_revoked(Box::pin(walk.instrument(span))).await
                 }
@@ -133,17 +108,41 @@ where
         let finished = answered.map(|answered| failure::finish(answered, broken.as_ref(), dialect));
         let (outcome, response) = match finished.unwrap_or_else(|revoked| Err(Box::new(refused(dialect, revoked)))) {
             Ok(response) if listening.is_none() && matches!(passage, Passage::Other) => {
-                (Outcome::Answered, passed_on(response, dialect, (&gateway.farewell, &tenant), Usage::Told))
+                (Outcome::Answered, passed_on(response, dialect, (&gateway.farewell, tenant), Usage::Told))
             }
-            Ok(response) => match Box::pin(attend(&gateway.own, response, tenant, &passage, listening)).await {
-                Ok(response) => (Outcome::Answered, response),
-                Err(refusal) => (Outcome::Failed, dialect.answer(refusal).map(Said::from)),
-            },
+            Ok(response) => {
+                match Box::pin(attend(&gateway.own, response, Arc::clone(tenant), passage, listening)).await {
+                    Ok(response) => (Outcome::Answered, response),
+                    Err(refusal) => (Outcome::Failed, dialect.answer(refusal).map(Said::from)),
+                }
+            }
             Err(failed) => (failed.0, failed.1.map(Said::from)),
         };
-        let response = as_known(response, dialect, compatible).await;
         gateway.traffic.took(attempts(&response));
         (outcome, response)
+    }
+
+    /// The body of a request that goes on to the gateway's own pool as it is.
+    ///
+    /// # Errors
+    /// What finds its course, where that takes a longer look.
+    fn course<'r>(&'r self, going: &'r mut Going<'_, S>) -> Result<Outgoing, Among<'r>> {
+        let (gateway, body) = (&*self.gateway, going.body());
+        let Going { turn, parts, admitted: Admitted { tenant, passage, wish }, .. } = going;
+        wish.say_in(&mut parts.extensions);
+        if turn.setup.nearness.by == By::Prompt && !wish.is_near() {
+            parts.extensions.insert(Numbers::of(&turn.setup.nearness, &turn.setup.token, tenant));
+        }
+        if let Passage::Chunk(chunk) = &*passage {
+            return Err(Box::pin(ready(chunk_on(chunk, parts, body))));
+        }
+        if turn.setup.dialects.provider != Dialect::Gemini {
+            let among = gateway.among_own(&turn.setup, (tenant, passage), (parts, body));
+            return among.map_or_else(|body| Ok(Outgoing::Came(body)), Err);
+        }
+        gateway.at_once(&turn.setup, tenant, parts, body).map_err(|coming| -> Among<'r> {
+            Box::pin(async move { gateway.quarter(&turn.setup).course(tenant, parts, coming).await })
+        })
     }
 }
 
@@ -168,18 +167,6 @@ pub(super) fn refused<T: From<http_body_util::Full<Bytes>>>(
     refusal: Refusal,
 ) -> (Outcome, Response<T>) {
     (Outcome::Refused, dialect.answer(refusal).map(T::from))
-}
-
-/// An answer whose error is in the words that clients of a dialect know.
-async fn as_known<B>(response: Response<Said<B>>, dialect: Dialect, compatible: bool) -> Response<Said<B>>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    if response.status().as_u16() < 400 {
-        return response;
-    }
-    Box::pin(reworded(response, dialect, compatible)).await
 }
 
 fn attempts<B>(response: &Response<B>) -> usize {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Response, request::Parts};
+use http::{HeaderMap, Response, Uri, request::Parts};
 use http_body_util::Full;
 
 use crate::gateway::{
@@ -26,11 +26,11 @@ pub(super) struct Destination<S> {
     pub(super) dialect: Dialect,
     pub(super) way: Way,
     /// The provider beside the gateway's own that it goes to as it came.
-    pub(super) beside: Option<Beside<S>>,
+    pub(super) beside: Option<Box<Beside<S>>>,
     /// What tenants have there, where it is another pool of Gemini's.
     pub(super) belongings: Option<Arc<Belongings>>,
     /// The provider beside it that takes what nobody names, of what is translated.
-    pub(super) home: Option<Beside<S>>,
+    pub(super) home: Option<Box<Beside<S>>>,
     /// Its path names the provider: what the body says changes nothing.
     pub(super) named: bool,
     /// How the gateway's own provider is met.
@@ -40,8 +40,18 @@ pub(super) struct Destination<S> {
 }
 
 impl<S> Gateway<S> {
-    /// Where a request goes by what was chosen for its head.
-    pub(super) fn destination(&self, chosen: Chosen<S>, setup: &Setup<S>) -> Destination<S> {
+    /// Where a request goes by its head, whose address gets the path that is known there.
+    pub(super) fn destination(
+        &self,
+        (headers, uri): (&HeaderMap, &mut Uri),
+        (dialect, way): (Dialect, Way),
+        setup: &Setup<S>,
+    ) -> Destination<S>
+    where
+        S: Clone,
+    {
+        let mut chosen = self.others.choose(setup.dialects, (headers, &*uri), dialect, way);
+        chosen.direct(uri);
         let Chosen { dialect, way, home, named, .. } = chosen;
         // As it came, whatever it is about.
         let (beside, home) = if way == Way::Through { (home, None) } else { (None, home) };
@@ -66,7 +76,7 @@ impl<S> Gateway<S> {
         if !can_be_read(&parts.headers, body) {
             return;
         }
-        let at = (provider, self.pool(), to.beside.as_ref());
+        let at = (provider, self.pool(), to.beside.as_deref());
         if let Some((dialect, task, own)) = choice::is_read_on_its_way(&to.way, at, parts)
             && (!tenant.is_default() || self.room.has(http_body::Body::size_hint(body).lower(), &self.share(tenant)))
         {
@@ -80,7 +90,7 @@ impl<S> Destination<S> {
     /// What stands in front of the paths of its provider, where tenants have uploads there.
     pub(super) fn front(&self) -> String {
         let kept = self.beside.as_ref().filter(|_| self.named && self.belongings.is_some());
-        kept.map(Beside::front).unwrap_or_default()
+        kept.map(|beside| beside.front()).unwrap_or_default()
     }
 
     /// What its provider speaks, as far as nobody translates.
@@ -100,8 +110,18 @@ impl<S> Destination<S> {
         }
     }
 
+    /// What is said where nothing may go on there; of a socket, before anything is opened.
+    pub(super) fn end(
+        &self,
+        is_socket: bool,
+        parts: &Parts,
+        (tenant, passage): (&Tenant, &Passage),
+    ) -> Option<Response<Full<Bytes>>> {
+        if is_socket { Some(self.dialect.socketless()) } else { self.dead_end(parts.uri.path(), tenant, passage) }
+    }
+
     /// What is said where it leads nowhere, or to what this tenant may not have.
-    pub(super) fn dead_end(&self, path: &str, tenant: &Tenant, passage: &Passage) -> Option<Response<Full<Bytes>>> {
+    fn dead_end(&self, path: &str, tenant: &Tenant, passage: &Passage) -> Option<Response<Full<Bytes>>> {
         let at_the_end = self.way.dead_end(path);
         if at_the_end.is_some() || self.beside.is_none() || self.belongings.is_some() {
             return at_the_end;

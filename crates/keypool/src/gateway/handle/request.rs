@@ -8,6 +8,7 @@ use http_body::Body;
 use http_body_util::Full;
 use tower::Service;
 use tower_keypool::{BoxError, Error};
+use tracing::Span;
 
 use super::{
     closing::Closing,
@@ -18,7 +19,10 @@ use crate::{
     gateway::{
         Answer, Gateway,
         admit::{headers::Seen, reserved::charged, tenant::Tenant},
-        answer::body::Said,
+        answer::{
+            body::Said,
+            reworded::{is_compatible, reworded},
+        },
         connection::pace::Arriving,
         dialect::{Dialect, Refusal},
         forward::{head::Tidy, resource::made, results, upload::Passage, wishes::Wish},
@@ -37,22 +41,45 @@ pub(super) struct Admitted {
     pub(super) wish: Wish,
 }
 
+/// A request on its way, where it stands: as much of it as were handed on would be copied at each step.
+pub(super) struct Going<'r, S> {
+    pub(super) turn: Box<Turn<S>>,
+    pub(super) to: &'r mut Destination<S>,
+    pub(super) admitted: &'r mut Admitted,
+    pub(super) parts: &'r mut Parts,
+    pub(super) body: &'r mut Option<Arriving>,
+    pub(super) span: Option<Span>,
+}
+
+impl<S> Going<'_, S> {
+    /// Its body, which goes on once.
+    pub(super) fn body(&mut self) -> Arriving {
+        self.body.take().expect("it goes on once")
+    }
+
+    /// The request itself, with this body in the place of its own.
+    pub(super) fn request<B>(&mut self, body: B) -> Request<B> {
+        let (nothing, ()) = Request::new(()).into_parts();
+        Request::from_parts(std::mem::replace(self.parts, nothing), body)
+    }
+}
+
 impl<S, B> Entrance<S>
 where
-    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    /// Answers a request. Every failure is an answer, too. Whatever most requests do not need lies behind a pointer: all that is
-    /// inside of this future is copied whole on its way to hyper.
+    /// Answers a request. Every failure is an answer, too. Whatever most requests do not need lies behind a pointer, since room
+    /// for all that is inside of this future is taken for each; what a function that waits is handed stands there twice.
     ///
     /// # Errors
     /// None: hyper asks for the form.
     pub async fn answer(self: Arc<Self>, request: Request<Arriving>) -> Result<Answer<B>, Infallible> {
         let gateway = &*self.gateway;
         let turn = self.turn();
-        let mut line = RequestLine::begin(&request, turn.setup.names, &gateway.traffic, gateway.pool());
+        let line = RequestLine::begin(&request, turn.setup.names, &gateway.traffic, gateway.pool());
         if let Some(admin) = gateway.administers(&self, request.uri().path()) {
             let response = Box::pin(gateway.administer(admin, &self, &turn.setup, request)).await;
             return Ok(self.page(turn, line, response.map(Said::administered)));
@@ -64,19 +91,20 @@ where
         let seen = Seen::of(&parts.headers);
         let path = way.target().map_or(parts.uri.path(), PathAndQuery::path);
         if let Some(own) = gateway.own(path, (&parts, &seen), &self.local, self.door) {
-            let response = own.answer().await;
+            let response = Box::pin(own.answer()).await;
             return Ok(self.page(turn, line, response));
         }
 
-        let mut chosen = gateway.others.choose(turn.setup.dialects, (&parts.headers, &parts.uri), dialect, way);
         let batches = results::collection(&parts);
-        chosen.direct(&mut parts.uri);
-        let mut to = gateway.destination(chosen, &turn.setup);
-        line.speaks(to.dialect);
-        let mut visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), span::of(&parts, gateway.pool()));
-        visit.called(line.called());
-        let limited = turn.setup.waiting.as_limited.then_some(to.dialect);
-        let mut closing = Closing { line, visit, limited, traffic: &gateway.traffic };
+        let mut to = gateway.destination((&parts.headers, &mut parts.uri), (dialect, way), &turn.setup);
+        let mut closing = Closing {
+            line,
+            visit: Visit::begin(&gateway.traffic, body.size_hint().exact(), span::of(&parts, gateway.pool())),
+            limited: turn.setup.waiting.as_limited.then_some(to.dialect),
+            traffic: &gateway.traffic,
+        };
+        closing.line.speaks(to.dialect);
+        closing.visit.called(closing.line.called());
 
         let at = (to.belongings.as_deref().unwrap_or(&gateway.own), &*to.front(), batches);
         let admitted = gateway.admit(&turn.setup, (&parts, &seen), &self.local, at).await;
@@ -111,44 +139,55 @@ where
             self.leave(turn);
             return Ok(closing.end(Outcome::Answered, response.map(Said::from)));
         }
-        let bytes = charged(&parts, &body.size_hint());
-        let asked = (&tenant, &passage, wish);
-        let admitted = match gateway.let_in_to(&to, is_socket, asked, (parts.uri.path(), bytes), &mut closing).await {
-            Ok(wish) => Admitted { tenant, passage, wish },
+        if let Some(end) = to.end(is_socket, &parts, (&tenant, &passage)) {
+            return Ok(self.refuse(turn, end, closing));
+        }
+        let wish = match wish {
+            Ok(wish) => wish,
+            Err(refusal) => return Ok(self.refuse(turn, to.dialect.answer(refusal), closing)),
+        };
+        let bytes = || charged(&parts, &body.size_hint());
+        let (visit, meter) = (&mut closing.visit, closing.line.meter());
+        let wish = match gateway.let_in((&tenant, &passage), bytes, visit, to.dialect, meter).await {
+            Ok(meter) => wish.metered(meter),
             Err(response) => return Ok(self.refuse(turn, response, closing)),
         };
-        Ok(self.carry(turn, to, admitted, (tidy, parts, body), closing).await)
+        tidy.apply(&mut parts);
+        let (span, mut body, mut admitted) =
+            (closing.visit.span().cloned(), Some(body), Admitted { tenant, passage, wish });
+        let (to, admitted) = (&mut to, &mut admitted);
+        let going = Going { turn, to, admitted, parts: &mut parts, body: &mut body, span };
+        let (outcome, response) = self.carry(going).await;
+        Ok(closing.end_or_await(outcome, response))
     }
 
     /// Carries a request to where it is going.
-    async fn carry(
-        &self,
-        turn: Box<Turn<S>>,
-        mut to: Destination<S>,
-        mut admitted: Admitted,
-        (tidy, mut parts, body): (Tidy, Parts, Arriving),
-        closing: Closing<'_>,
-    ) -> Answer<B> {
+    async fn carry(&self, mut going: Going<'_, S>) -> (Outcome, Response<Said<B>>) {
+        let Going { turn, to, admitted, parts, .. } = &mut going;
+        let provider = turn.setup.dialects.provider;
         if !matches!(to.way, Way::Translated(..)) && !matches!(admitted.passage, Passage::Chunk(_)) {
-            let provider = to.provider(turn.setup.dialects.provider);
-            admitted.wish = admitted.wish.once(made::makes(provider, &parts));
+            admitted.wish.make(made::makes(to.provider(provider), parts));
         }
-        tidy.apply(&mut parts);
-        let (came, span) = ((parts, body), closing.visit.span().cloned());
-        if let Some(beside) = to.beside.take() {
-            let there = (beside, to.belongings, to.dialect);
-            let (outcome, response) = Box::pin(self.carry_beside(turn, there, admitted, came, span)).await;
-            return closing.end(outcome, response);
-        }
-        if let Way::Translated(dialect, task) = &to.way
+        let dialect = to.dialect;
+        let compatible;
+        let (outcome, response) = if let Some(beside) = to.beside.take() {
+            compatible = is_compatible(beside.pool.as_ref());
+            Box::pin(self.carry_beside(going, beside)).await
+        } else if let Way::Translated(dialect, task) = &to.way
             && let Some(caller) = task.caller().or(dialect.caller())
         {
-            let (dialect, task) = (*dialect, task.clone());
-            let (outcome, response) = self.translate(turn, to, (dialect, caller, task), admitted, came, span).await;
-            return closing.end_or_await(outcome, response);
+            let reading = (*dialect, caller, task.clone());
+            return self.translate(going, reading).await;
+        } else {
+            // Google's compatible endpoint has a shape of its own for what is wrong.
+            let moved = matches!(to.way, Way::Moved(_)) && provider == Dialect::Gemini;
+            compatible = dialect == Dialect::OpenAi && (moved || is_compatible(self.gateway.pool()));
+            self.carry_over_own(going).await
+        };
+        if response.status().as_u16() < 400 {
+            return (outcome, response);
         }
-        let (outcome, response) = self.carry_over_own(turn, to, admitted, came, span).await;
-        closing.end(outcome, response)
+        (outcome, Box::pin(reworded(response, dialect, compatible)).await)
     }
 
     /// Answers what is asked of the gateway itself.
@@ -187,30 +226,5 @@ impl<S> Gateway<S> {
     fn remembered(&self, tenant: &Tenant, parts: &Parts) -> Option<Response<Full<Bytes>>> {
         let kept = Kept::named(&parts.method, &parts.uri)?;
         self.memory.answer(tenant.name(), &kept, self.traffic.now())
-    }
-
-    /// How a request is served that may go where it is going, and that its tenant's limits let in.
-    ///
-    /// # Errors
-    /// What it is answered in place of that.
-    async fn let_in_to(
-        &self,
-        to: &Destination<S>,
-        is_socket: bool,
-        (tenant, passage, wish): (&Arc<Tenant>, &Passage, Result<Wish, Refusal>),
-        (path, bytes): (&str, u64),
-        closing: &mut Closing<'_>,
-    ) -> Result<Wish, Response<Full<Bytes>>> {
-        // Before anything is opened there.
-        if is_socket {
-            return Err(to.dialect.socketless());
-        }
-        if let Some(end) = to.dead_end(path, tenant, passage) {
-            return Err(end);
-        }
-        let wish = wish.map_err(|refusal| to.dialect.answer(refusal))?;
-        let (visit, meter) = (&mut closing.visit, closing.line.meter());
-        let meter = self.let_in((tenant, passage), bytes, visit, to.dialect, meter).await?;
-        Ok(wish.metered(meter))
     }
 }

@@ -21,7 +21,7 @@ pub(in crate::gateway) struct Chosen<S> {
     pub(in crate::gateway) target: Option<PathAndQuery>,
     /// The provider beside the gateway's own that it goes to, or those of its models that nobody names; `None`: the
     /// gateway's own.
-    pub(in crate::gateway) home: Option<Beside<S>>,
+    pub(in crate::gateway) home: Option<Box<Beside<S>>>,
     /// The path named it: what the body says changes nothing.
     pub(in crate::gateway) named: bool,
 }
@@ -38,7 +38,7 @@ impl<S> Chosen<S> {
         let speaks_openais = other.dialect == Dialect::Gemini
             && target.as_ref().is_some_and(|target| behind(target.path(), COMPATIBLE).is_some());
         let dialect = if speaks_openais { Dialect::OpenAi } else { other.dialect };
-        Self { dialect, way: Way::Through, target, home: Some(other), named: false }
+        Self { dialect, way: Way::Through, target, home: Some(Box::new(other)), named: false }
     }
 
     /// Gives the head of the request the path that its provider knows.
@@ -71,7 +71,7 @@ impl<S: Clone> Others<S> {
         let path = uri.path();
         if dialects.provider == Dialect::Gemini && path.starts_with("/v1beta/models") {
             let home = model_in(path).and_then(|model| self.with_model(Dialect::Gemini, &model));
-            return Chosen { home, ..Chosen::own(dialect, way) };
+            return Chosen { home: home.map(Box::new), ..Chosen::own(dialect, way) };
         }
         let (asked, rest) = match forced(path) {
             Some((asked, rest)) => (asked, Some(behind(rest, "/v1").unwrap_or(rest))),
@@ -99,7 +99,7 @@ impl<S: Clone> Others<S> {
                     home => home,
                 },
             };
-            return Chosen { home, ..Chosen::own(asked, Way::Translated(asked, task)) };
+            return Chosen { home: home.map(Box::new), ..Chosen::own(asked, Way::Translated(asked, task)) };
         }
         match (speaks, &way) {
             (Some(other), Way::Nowhere(_) | Way::Foreign(_) | Way::Mistaken(_)) => {

@@ -39,7 +39,7 @@ pub(in crate::gateway) fn makes(dialect: Dialect, head: &Parts) -> bool {
 
 fn makes_natively(head: &Parts) -> bool {
     let path = head.uri.path();
-    let verb = path.rsplit_once(':').map(|(_, verb)| verb);
+    let verb = memchr::memrchr(b':', path.as_bytes()).map(|at| &path[at + 1..]);
     if verb.is_some_and(|verb| CALLS.contains(&verb)) {
         return false;
     }
