@@ -11,6 +11,8 @@ import subprocess
 CORES = sorted(os.sched_getaffinity(0))
 TARGET = pathlib.Path()
 KEYPOOL = pathlib.Path()
+# Of the build that tests use: what is counted there says nothing of a release, and is counted over fewer rounds.
+LIGHT = False
 
 
 class Failed(Exception):
@@ -22,17 +24,18 @@ def has_valgrind() -> bool:
 
 
 def build(root: pathlib.Path, light: bool) -> None:
-    """In two steps: a clock that can be paused must not come into a program that is timed. A light build times nothing: it
-    is made in one, and the binary beside it is the one that tests use."""
-    global TARGET, KEYPOOL
+    """In two steps: a clock that can be paused must not come into a program that is timed. A light build times nothing: it is
+    made in one, of what the tests were built of."""
+    global TARGET, KEYPOOL, LIGHT
+    LIGHT = light
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
     cargo = ["cargo", "build", "--quiet", "--locked"]
+    TARGET = target / ("debug" if light else "release")
+    KEYPOOL = TARGET / "keypool"
     if light:
-        TARGET, KEYPOOL = target / "light", target / "debug" / "keypool"
-        steps = [["--profile", "light", "-p", "figures", "--features", "virtual-time"], ["-p", "keypool", "--bin", "keypool"]]
+        needed = [f"--bin={name}" for name in ("keypool", "batches", "chaos", "count", "virtual", "work")]
+        steps = [["--workspace", "--all-features", *needed]]
     else:
-        TARGET = target / "release"
-        KEYPOOL = TARGET / "keypool"
         steps = [
             ["--release", "-p", "figures", "-p", "keypool"],
             ["--release", "-p", "figures", "--features", "virtual-time", "--bin", "virtual"],
@@ -59,6 +62,7 @@ def values(program: str, *args: object, **options) -> dict:
 def instructions(args: tuple, small: int) -> float:
     """Instructions an iteration of a workload: what twice as many iterations cost more, so that start-up is free."""
     totals = []
+    small = max(small // 8, 200) if LIGHT else small
     for count in (small, 2 * small):
         name, *rest = args
         work = [str(TARGET / "work"), name, str(count), *map(str, rest)]
