@@ -259,7 +259,7 @@ async fn what_nobody_has_is_not_asked_of_every_priority() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_everybody_is_refused_costs_two_and_one_behind_them() {
+async fn what_everybody_is_refused_costs_three_and_one_behind_them() {
     let pool = builder(Gemini::new(), 6, 3).build().unwrap();
     for _ in 0..12 {
         assert_eq!(send(&pool, FLASH, 0, (200, "{}")).await.0, 200);
