@@ -16,8 +16,9 @@ use tower_keypool::Key;
 
 use crate::{
     binary::{Running, key_file, keypool},
+    home::Home,
     live::{PATH, Socket},
-    serving::{HELLO, ONE},
+    serving::{HELLO, ONE, TWO},
     support::{Served, ask, client, echo},
 };
 
@@ -149,14 +150,24 @@ async fn what_does_not_end_in_time_is_cut_off_and_a_second_signal_waits_for_noth
 async fn a_stream_that_is_cut_off_ends_with_an_error_of_its_dialect() {
     const CHAT: &str =
         r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hi"}],"max_tokens":9,"stream":true}"#;
-    let sim =
-        GeminiSim::builder().key(ONE).chunks(100).chunk_latency(Duration::from_millis(100)).start().await.unwrap();
+    let sim = GeminiSim::builder().key(ONE).key(TWO).chunks(100).chunk_latency(Duration::from_millis(100));
+    let sim = sim.start().await.unwrap();
+    let home = Home::new();
+    let second = format!(
+        "[[providers]]\nname = \"second\"\nkind = \"gemini\"\nupstream = \"{}\"\nkeys = [{{ id = \"two\", secret = \"{TWO}\" }}]\n",
+        sim.url()
+    );
+    home.write("keypool.toml", &second);
+    let beside = format!("/to/second{STREAM}");
     for (path, body, begin, word) in [
         ("/v1/chat/completions", CHAT, "data: {\"error\":{", "server_error"),
         ("/v1/messages", CHAT, "event: error\ndata: {\"error\":{", "\"overloaded_error\"},\"type\":\"error\"}"),
         (STREAM, HELLO, "data: {\"error\":{\"code\":503,", "\"status\":\"UNAVAILABLE\"}}"),
+        (&*beside, HELLO, "data: {\"error\":{\"code\":503,", "\"status\":\"UNAVAILABLE\"}}"),
     ] {
-        let mut running = serve(&sim, &[("KEYPOOL__GATEWAY__GRACE", "300ms")]);
+        let mut command = home.command(&["serve", "--listen", "127.0.0.1:0", "--upstream", &sim.url()]);
+        command.env("GEMINI_API_KEY", ONE).env("KEYPOOL__GATEWAY__GRACE", "300ms");
+        let mut running = Running::of(command);
         let request = Request::post(format!("{}{path}", running.url)).header("content-type", "application/json");
         let request = request.header("x-goog-api-key", PLACEHOLDER).body(Full::<Bytes>::from(body)).unwrap();
         let mut response = client().request(request).await.unwrap();

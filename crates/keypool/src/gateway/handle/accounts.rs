@@ -14,10 +14,7 @@ use crate::{
     gateway::{
         Gateway, Setup,
         admit::tenant::Tenant,
-        answer::{
-            body::{Said, Usage, passed_on},
-            failure,
-        },
+        answer::{body::Said, failure},
         connection::pace::Arriving,
         dialect::Dialect,
         forward::{
@@ -130,13 +127,12 @@ where
         };
         let answered = send::pass(stack, Request::from_parts(parts, body)).await;
         match failure::finish(answered, None, dialect) {
-            Ok(response) if listening.is_none() && matches!(passage, Passage::Other) => {
-                (Outcome::Answered, passed_on(response, dialect, (&self.farewell, &tenant), Usage::Told))
+            Ok(response) => {
+                match attend(&self.own, response, (&self.farewell, &tenant), dialect, passage, listening).await {
+                    Ok(response) => (Outcome::Answered, response),
+                    Err(refusal) => (Outcome::Failed, dialect.answer(refusal).map(Said::from)),
+                }
             }
-            Ok(response) => match attend(&self.own, response, tenant, passage, listening).await {
-                Ok(response) => (Outcome::Answered, response),
-                Err(refusal) => (Outcome::Failed, dialect.answer(refusal).map(Said::from)),
-            },
             Err(failed) => (failed.0, failed.1.map(Said::from)),
         }
     }

@@ -64,7 +64,8 @@ where
                 return gateway.ask_beside(*beside, (Arc::clone(tenant), passage), (parts, body), dialect).await;
             };
             let (stack, aliases) = (&beside.stack, &beside.aliases);
-            let quarter = Quarter { stack, belongings: &belongings, aliases, unknown, alone };
+            let farewell = &*gateway.farewell;
+            let quarter = Quarter { stack, belongings: &belongings, aliases, unknown, alone, farewell };
             quarter.carry((Arc::clone(tenant), passage), (parts, body), dialect).await
         };
         let carried = unless_revoked(&holder, span, carried).await;
@@ -111,7 +112,9 @@ where
                 (Outcome::Answered, passed_on(response, dialect, (&gateway.farewell, tenant), Usage::Told))
             }
             Ok(response) => {
-                match Box::pin(attend(&gateway.own, response, Arc::clone(tenant), passage, listening)).await {
+                match Box::pin(attend(&gateway.own, response, (&gateway.farewell, tenant), dialect, passage, listening))
+                    .await
+                {
                     Ok(response) => (Outcome::Answered, response),
                     Err(refusal) => (Outcome::Failed, dialect.answer(refusal).map(Said::from)),
                 }

@@ -17,12 +17,13 @@ use crate::{
         aliases::Aliases,
         answer::{
             addressed::addressed,
-            body::Said,
+            body::{self, Said, Usage},
             failure::{self, failed},
             head,
         },
         connection::pace::Arriving,
         dialect::{Dialect, Refusal},
+        farewell::Farewell,
         forward::{
             affinity,
             belongings::Belongings,
@@ -70,6 +71,8 @@ pub(super) struct Quarter<'g, S> {
     pub(super) unknown: Unknown,
     /// There is no other tenant.
     pub(super) alone: bool,
+    /// Of the gateway, whose end is told within streams.
+    pub(super) farewell: &'g Farewell,
 }
 
 impl<S> Gateway<S> {
@@ -77,7 +80,7 @@ impl<S> Gateway<S> {
     pub(super) fn quarter<'g>(&'g self, setup: &'g Setup<S>) -> Quarter<'g, S> {
         let alone = self.tenants.is_alone();
         let (stack, aliases) = (&setup.stack, &setup.aliases);
-        Quarter { stack, belongings: &self.own, aliases, unknown: setup.unknown, alone }
+        Quarter { stack, belongings: &self.own, aliases, unknown: setup.unknown, alone, farewell: &self.farewell }
     }
 
     /// The body of a request that goes on to its own pool as it is.
@@ -141,10 +144,12 @@ where
         };
         let answered = send::pass(self.stack.clone(), Request::from_parts(parts, body)).await;
         match failure::finish(answered, broken.as_ref(), dialect) {
-            Ok(response) => match attend(self.belongings, response, tenant, passage, listening).await {
-                Ok(response) => (Outcome::Answered, response),
-                Err(refusal) => (Outcome::Failed, dialect.answer(refusal).map(Said::from)),
-            },
+            Ok(response) => {
+                match attend(self.belongings, response, (self.farewell, &tenant), dialect, passage, listening).await {
+                    Ok(response) => (Outcome::Answered, response),
+                    Err(refusal) => (Outcome::Failed, dialect.answer(refusal).map(Said::from)),
+                }
+            }
             Err(failed) => (failed.0, failed.1.map(Said::from)),
         }
     }
@@ -221,11 +226,13 @@ where
     }
 }
 
-/// What the client gets of an answer that belongs to an upload, tells of batches, or that is listened to.
+/// What the client gets of an answer that belongs to an upload, tells of batches, or that is listened to. A stream that does not
+/// end before the gateway or its tenant does ends with an error of this dialect.
 pub(super) async fn attend<B>(
     belongings: &Belongings,
     mut response: Response<B>,
-    tenant: Arc<Tenant>,
+    (farewell, tenant): (&Farewell, &Arc<Tenant>),
+    dialect: Dialect,
     passage: &Passage,
     listening: Option<Listening>,
 ) -> Result<Response<Said<B>>, Refusal>
@@ -237,7 +244,7 @@ where
     match passage {
         Passage::Other | Passage::Batches(_) => {}
         Passage::Chunk(chunk) => {
-            belongings.resources.upload_went_on(&tenant, &chunk.affinity);
+            belongings.resources.upload_went_on(tenant, &chunk.affinity);
             belongings.uploads.settle(chunk, response.headers_mut()).await;
         }
         Passage::Open(handout) => {
@@ -251,18 +258,17 @@ where
             belongings.uploads.hand_out(handout, tenant.name(), &mut heading).await?;
         }
     }
-    head::tidy_response(&mut response);
     let listening = match (listening, passage) {
         // The last chunk's answer names the file.
         (None, Passage::Chunk(_)) => Some(Listening::to(&belongings.resources)),
         (listening, _) => listening,
     };
     let response = match listening.filter(|_| response.status().is_success()) {
-        None => response.map(|body| Said::theirs(body).while_it_may(&tenant)),
+        None => body::passed_on(response, dialect, (farewell, tenant), Usage::Told),
         Some(listening) => {
             listening.good().await;
-            let heard = Overheard::of(response, listening, Arc::clone(&tenant));
-            heard.map(|body| Said::heard(body).while_it_may(&tenant))
+            let heard = Overheard::of(response, listening, Arc::clone(tenant));
+            body::passed_on_heard(heard, dialect, (farewell, tenant), Usage::Told)
         }
     };
     Ok(match passage {
