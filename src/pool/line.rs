@@ -46,6 +46,11 @@ impl LineName {
         self.keys == other.keys && self.free == other.free
     }
 
+    /// Whether it takes more than one request's room, whatever of tokens.
+    pub(super) fn takes_more(&self) -> bool {
+        self.need.requests > 1 || self.need.images > 0
+    }
+
     /// Whether every key will do but those that were tried.
     pub(super) fn takes_any(&self) -> bool {
         matches!(self.keys, Keys::Any | Keys::Others)

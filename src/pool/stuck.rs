@@ -6,6 +6,8 @@ use crate::{limit::Need, time::Tick};
 pub(super) struct Stuck {
     /// Who failed, by lines beside each other.
     pub(super) blocked: Vec<Option<Blocked>>,
+    /// Whether some of those lines take more than one request's room.
+    pub(super) take_more: Vec<bool>,
     /// Lanes in which no key at all may serve, by whether room in windows is not asked for, and since when whoever found
     /// that out had waited.
     pub(super) out: Vec<(u16, bool, Tick)>,
@@ -14,7 +16,7 @@ pub(super) struct Stuck {
 }
 
 /// So many lines are looked at behind those that wait for a busy key: with each a key is looked for.
-const MOST_PASSED: usize = 8;
+const MOST_PASSED: usize = 16;
 
 impl Stuck {
     /// Whether those behind one that waits for a busy key are still to be looked at.

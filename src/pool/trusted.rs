@@ -104,7 +104,9 @@ impl State {
         let ask = self.ask(demand, now);
         let excluded = self.excluded(demand);
         let found = self.pick_beside(&ask, &excluded).is_some();
-        if !found && self.groups_of(demand).len() > 1 {
+        let trusted = &self.lanes[usize::from(ask.lane)].trusted;
+        // While nobody is sent on, nobody is in vain: who came to another priority by himself tells nothing of it.
+        if !found && !trusted.is_in_vain(now.tick) && self.groups_of(demand).len() > 1 {
             self.lanes[usize::from(ask.lane)].trusted.was_in_vain(now.tick);
         }
         found

@@ -116,17 +116,21 @@ impl State {
         let waiting = |lane: &u16| !self.lanes[usize::from(*lane)].queue.is_empty();
         let lanes: Vec<u16> = (0..self.lanes.len() as u16).filter(waiting).collect();
         let mut lines: Vec<Along> = Vec::new();
-        let mut groups = 0;
+        let (mut groups, mut take_more) = (0, Vec::new());
         for &lane in &lanes {
             for line in self.lanes[usize::from(lane)].lines.names() {
                 let beside = lines.last().is_some_and(|last| last.lane == lane && last.line.is_beside(line));
-                groups += usize::from(!beside);
+                if !beside {
+                    groups += 1;
+                    take_more.push(false);
+                }
+                take_more[groups - 1] |= line.takes_more();
                 lines.push(Along { lane, line: line.clone(), beside: groups - 1 });
             }
         }
         let first = |(at, along): (usize, &Along)| self.next_along(along, 0).map(|(ticket, index)| (ticket, index, at));
         let mut heads: BinaryHeap<Reverse<_>> = lines.iter().enumerate().filter_map(first).map(Reverse).collect();
-        let mut stuck = Stuck { blocked: vec![None; groups], out: Vec::new(), passed: 0 };
+        let mut stuck = Stuck { blocked: vec![None; groups], take_more, out: Vec::new(), passed: 0 };
         while let Some(Reverse((ticket, index, at))) = heads.pop() {
             let along = &lines[at];
             if self.serve_one(along, ticket, index, &mut stuck, now)
@@ -167,8 +171,9 @@ impl State {
             self.settle_waiter(index, picked);
             return true;
         }
-        // Where nothing but requests is counted all needs are alike: nobody passes anybody.
-        let last = if self.is_as_good_as_least(&ask) { u16::MAX } else { self.waited_for(&ask) };
+        // Where nothing but requests is counted, and nobody takes several, all needs are alike: nobody passes anybody.
+        let alike = !stuck.take_more[*beside] && self.is_as_good_as_least(&ask);
+        let last = if alike { u16::MAX } else { self.waited_for(&ask) };
         self.book(&ask, last);
         let passable = last < u16::MAX && stuck.may_look_on() && self.may_be_passed(&ask, last);
         if demand.particulars.earlier.is_none() {

@@ -275,3 +275,19 @@ async fn what_everybody_is_refused_costs_three_and_one_behind_them() {
     assert!(behind <= 5, "nobody behind is asked for ever: {behind}");
     assert_eq!(pool.snapshot().available_keys, 9);
 }
+
+/// After some mistakes it is only for a while that no other priority is asked, whoever comes to one by himself meanwhile.
+#[tokio::test(start_paused = true)]
+async fn what_was_in_vain_for_a_while_is_tried_again() {
+    let pool = builder(Gemini::new(), 2, 2).build().unwrap();
+    pool.set_priority(&"k3".into(), Priority(20)).unwrap();
+    for _ in 0..4 {
+        assert_eq!(send(&pool, FLASH, 9, (403, CALLER)).await.0, 403);
+    }
+    let mut served = 0;
+    for _ in 0..120 {
+        tokio::time::advance(Duration::from_secs(5)).await;
+        served += u32::from(send(&pool, FLASH, 3, (403, CALLER)).await.0 == 200);
+    }
+    assert!(served >= 110, "{served} of 120");
+}

@@ -11,6 +11,7 @@ mod guard;
 mod lanes;
 mod learning;
 mod many;
+mod passing;
 mod priorities;
 mod probes;
 mod ramp;

@@ -16,7 +16,7 @@ use crate::support::{FLASH, PRO, answer, builder, id, key, paused, rate_for, sec
 
 const LONG: Duration = Duration::from_secs(3600);
 
-fn demand(model: &str) -> Demand {
+pub(crate) fn demand(model: &str) -> Demand {
     Demand::new(model).wait(LONG)
 }
 
@@ -25,7 +25,7 @@ fn must(n: usize) -> Demand {
 }
 
 /// Waits in a task of its own, and stands in the queue when this returns.
-async fn wait(pool: &KeyPool, demand: Demand) -> JoinHandle<Result<Lease, Error>> {
+pub(crate) async fn wait(pool: &KeyPool, demand: Demand) -> JoinHandle<Result<Lease, Error>> {
     let task = tokio::spawn(pool.acquire(demand));
     tokio::task::yield_now().await;
     task
