@@ -59,6 +59,8 @@ impl Trusted {
 pub(super) struct Doubt {
     /// The keys to pass over that are as doubtful; `None`: no others are.
     passing: Option<Excluded>,
+    /// Those, and the other keys of the owners who said it: another owner's tells more.
+    elsewhere: Option<Excluded>,
     /// Another owner may have what this one has not, whatever its priority.
     has_it_not: bool,
 }
@@ -69,9 +71,15 @@ impl State {
     pub(super) fn doubt_of(&self, ask: &Ask<'_>, excluded: &Excluded) -> Option<Doubt> {
         let tried = ask.demand.particulars.earlier.as_deref()?;
         if tried.iter().any(Attempt::is_unclear) {
-            return Some(Doubt { passing: self.passing_doubted(ask, excluded), has_it_not: false });
+            let passing = self.passing_doubted(ask, excluded);
+            let Excluded { slots, owners, .. } = passing.as_ref().unwrap_or(excluded);
+            let said = tried.iter().filter(|attempt| attempt.is_unclear()).filter_map(|attempt| self.owner_of(attempt));
+            let owners = owners.iter().copied().chain(said).collect();
+            let elsewhere = Some(Excluded { slots: slots.clone(), owners, tiers: Vec::new() });
+            return Some(Doubt { passing, elsewhere, has_it_not: false });
         }
-        tried.iter().any(Attempt::found_nothing).then_some(Doubt { passing: None, has_it_not: true })
+        let has_it_not = tried.iter().any(Attempt::found_nothing);
+        has_it_not.then_some(Doubt { passing: None, elsewhere: None, has_it_not })
     }
 
     /// Whoever is asked out of turn, where there is somebody.
@@ -95,6 +103,7 @@ impl State {
         group: usize,
     ) -> Option<(u32, Probes)> {
         let found = self.pick_trusted(ask, excluded, group);
+        let found = found.or_else(|| self.pick_in(ask, doubt.elsewhere.as_ref()?, group));
         found.or_else(|| self.pick_in(ask, doubt.passing.as_ref()?, group))
     }
 

@@ -291,3 +291,22 @@ async fn what_was_in_vain_for_a_while_is_tried_again() {
     }
     assert!(served >= 110, "{served} of 120");
 }
+
+/// Each has several keys, all of which say the same.
+#[tokio::test(start_paused = true)]
+async fn one_owners_other_keys_are_asked_after_another_owners() {
+    let keys = (0..36).map(|n| {
+        let key = Key::new(format!("sk-or-not-a-real-key-{n:04}")).id(format!("k{n}").as_str());
+        key.owner(format!("o{}", n / 12))
+    });
+    let noon = "2026-06-15T12:00:00-07:00".parse::<jiff::Timestamp>().unwrap();
+    let pool = KeyPool::builder(Gemini::new()).keys(keys).clock(Clock::tokio_from(noon.into())).build().unwrap();
+    for _ in 0..72 {
+        assert_eq!(send(&pool, FLASH, 0, (200, "{}")).await.0, 200);
+    }
+    for _ in 0..10 {
+        let (status, asked) = send(&pool, FLASH, 99, (403, FORBIDDEN)).await;
+        assert_eq!(status, 403);
+        assert!(asked.len() <= 4, "{asked:?}");
+    }
+}
