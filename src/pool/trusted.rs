@@ -46,8 +46,11 @@ impl Trusted {
         self.slots.retain(|held| *held != slot);
     }
 
+    /// While nobody is sent on, nobody is in vain: who came to another priority by himself tells nothing of it.
     fn was_in_vain(&mut self, now: Tick) {
-        self.in_vain = (self.in_vain.0.saturating_add(1), now);
+        if !self.is_in_vain(now) {
+            self.in_vain = (self.in_vain.0.saturating_add(1), now);
+        }
     }
 
     fn is_in_vain(&self, now: Tick) -> bool {
@@ -113,9 +116,7 @@ impl State {
         let ask = self.ask(demand, now);
         let excluded = self.excluded(demand);
         let found = self.pick_beside(&ask, &excluded).is_some();
-        let trusted = &self.lanes[usize::from(ask.lane)].trusted;
-        // While nobody is sent on, nobody is in vain: who came to another priority by himself tells nothing of it.
-        if !found && !trusted.is_in_vain(now.tick) && self.groups_of(demand).len() > 1 {
+        if !found && self.groups_of(demand).len() > 1 {
             self.lanes[usize::from(ask.lane)].trusted.was_in_vain(now.tick);
         }
         found

@@ -23,6 +23,7 @@ async fn passes(limits: Limits, (held, there): (Demand, Demand), in_front: Vec<D
     assert_eq!(pool.snapshot().waiters, fronts.len() + 1);
     drop(other);
     sleep(secs(20)).await;
+    assert!(waits.is_finished(), "it sleeps beside an idle key");
     let lease = waits.await.unwrap().unwrap();
     assert_eq!(*lease.key_id(), id(1));
     assert!(fronts.iter().all(|front| !front.is_finished()), "those that fit the busy key wait for it");

@@ -108,6 +108,7 @@ where
         };
         let finished = answered.map(|answered| failure::finish(answered, broken.as_ref(), dialect));
         let (outcome, response) = match finished.unwrap_or_else(|revoked| Err(Box::new(refused(dialect, revoked)))) {
+            // Most answers: as `attend` does, which waits, and so lies behind a pointer.
             Ok(response) if listening.is_none() && matches!(passage, Passage::Other) => {
                 (Outcome::Answered, passed_on(response, dialect, (&gateway.farewell, tenant), Usage::Told))
             }
