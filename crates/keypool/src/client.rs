@@ -1,5 +1,6 @@
 //! The client at the bottom of the stack: connections to the provider, kept, over TLS or not.
 
+mod along;
 mod arrived;
 mod bell;
 mod commands;
@@ -205,8 +206,8 @@ impl Service<Request<ReplayBody<Outgoing>>> for Client {
         let (within, mut request) = (self.within, Some(Request::from_parts(head, Box::new(body))));
         // What is handed to a future stands in it twice, as it came and where it is used; what it looks at once.
         let response = Box::pin(async move {
-            let answer = pin!(upstream.answer(&mut request, over_new));
-            patient::begun(answer, gone, within).await
+            let answer = pin!(upstream.answer(&mut request, &gone, over_new));
+            patient::begun(answer, &gone, within).await
         });
         Answer { response, sent, within }
     }

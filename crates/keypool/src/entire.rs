@@ -17,7 +17,7 @@ use tower_keypool::BoxError;
 /// hyper takes a stream of HTTP/2 that is reset with `NO_ERROR` for one that ended, since a server says so of a request
 /// that it need not hear any further (RFC 9113, section 8.1). Of what somebody reads a half would pass as the whole.
 #[derive(Debug)]
-pub struct Entire {
+pub(crate) struct Entire {
     body: Incoming,
     /// Over HTTP/2.
     stream: bool,
@@ -25,7 +25,7 @@ pub struct Entire {
 
 impl Entire {
     /// The body of a message of this version.
-    pub fn of(body: Incoming, version: Version) -> Self {
+    pub(crate) fn of(body: Incoming, version: Version) -> Self {
         Self { body, stream: version == Version::HTTP_2 }
     }
 }

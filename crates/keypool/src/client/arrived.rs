@@ -8,8 +8,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Response, header, response::Parts};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use tower_keypool::BoxError;
 
 use crate::entire::Entire;
@@ -20,7 +19,7 @@ pub enum Arrived {
     /// All of it; its connection is done with it.
     Whole(Option<Bytes>),
     /// What came of it, and what will.
-    Flowing(Option<Bytes>, Entire),
+    Flowing(Option<Bytes>, UnsyncBoxBody<Bytes, BoxError>),
     /// Nothing but what stands behind a body.
     Trailed(Option<Box<HeaderMap>>),
 }
@@ -33,33 +32,38 @@ impl Arrived {
         if body.is_end_stream() {
             return Self::Whole(None);
         }
-        let Some(length) = body.size_hint().exact() else { return Self::Flowing(None, body) };
+        let Some(length) = body.size_hint().exact() else { return Self::flowing(None, body) };
         match Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop())) {
             // An answer of a known length has no trailers.
             Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) if data.len() as u64 == length => Self::Whole(Some(data)),
-                Ok(data) => Self::Flowing(Some(data), body),
-                Err(_) => Self::Flowing(None, body),
+                Ok(data) => Self::flowing(Some(data), body),
+                Err(_) => Self::flowing(None, body),
             },
-            _ => Self::Flowing(None, body),
+            _ => Self::flowing(None, body),
         }
     }
 
     /// Of an answer whose body is not here with its head. One of JSON is handed on once its body has begun: what ends
     /// before can be asked for again, since nobody was told anything. Of streams the layers hold the beginning themselves.
-    pub(super) async fn begun(response: Response<Incoming>) -> Result<Response<Self>, BoxError> {
-        let (head, body) = response.into_parts();
-        let mut body = Entire::of(body, head.version);
+    pub(super) async fn begun(
+        response: Response<impl Body<Data = Bytes, Error = BoxError> + Send + Unpin + 'static>,
+    ) -> Result<Response<Self>, BoxError> {
+        let (head, mut body) = response.into_parts();
         if !is_good_json(&head) || body.is_end_stream() {
-            return Ok(Response::from_parts(head, Self::Flowing(None, body)));
+            return Ok(Response::from_parts(head, Self::flowing(None, body)));
         }
         let body = match body.frame().await.transpose()?.map(Frame::into_data) {
             None => Self::Whole(None),
             Some(Ok(data)) if body.is_end_stream() => Self::Whole(Some(data)),
-            Some(Ok(data)) => Self::Flowing(Some(data), body),
+            Some(Ok(data)) => Self::flowing(Some(data), body),
             Some(Err(frame)) => Self::Trailed(frame.into_trailers().ok().map(Box::new)),
         };
         Ok(Response::from_parts(head, body))
+    }
+
+    fn flowing(begun: Option<Bytes>, rest: impl Body<Data = Bytes, Error = BoxError> + Send + 'static) -> Self {
+        Self::Flowing(begun, rest.boxed_unsync())
     }
 
     /// Whether it is all here.

@@ -1,8 +1,9 @@
 //! One HTTP/1.1 connection to the provider, which runs in the task of the request that it carries.
 //!
 //! A task of its own would be woken for each request and each answer, and wake the request's task in turn. So whoever
-//! waits for an answer polls the connection. An answer that is not here whole with its head is the exception: its
-//! connection then goes on in a task of its own, whatever the client does meanwhile.
+//! waits for an answer polls the connection, and whoever reads it ([`Along`](super::along::Along)). A request that is not
+//! all out when its answer begins is the exception: its connection then goes on in a task of its own, whatever the client
+//! reads meanwhile.
 
 use std::{
     future::{Future, poll_fn},
@@ -21,7 +22,12 @@ use pin_project_lite::pin_project;
 use tokio::sync::Notify;
 use tower_keypool::BoxError;
 
-use super::{Arrived, bell::Bell, dial::Stream};
+use super::{
+    Arrived,
+    bell::Bell,
+    dial::{Carrier, Stream},
+    shelf::Shelf,
+};
 use crate::{entire::Entire, one_write::OneWrite};
 
 /// A connection that carries one request at a time.
@@ -104,8 +110,18 @@ where
         response
     }
 
+    /// Runs it until it can carry another request, and lays it aside then.
+    pub(super) fn run_apart(mut self: Box<Self>, shelf: &Arc<Shelf<B>>) {
+        let shelf = Arc::clone(shelf);
+        tokio::spawn(async move {
+            if self.run_on().await && self.settles() {
+                shelf.put(Carrier::Line(self));
+            }
+        });
+    }
+
     /// Runs it until it can carry another request; false where it ended.
-    pub(super) async fn run_on(&mut self) -> bool {
+    async fn run_on(&mut self) -> bool {
         poll_fn(|cx| {
             let Some(connection) = &mut self.connection else { return Poll::Ready(false) };
             if Pin::new(connection).poll(cx).is_ready() {
@@ -115,12 +131,23 @@ where
             if self.sender.is_ready() { Poll::Ready(true) } else { Poll::Pending }
         })
         .await
-            && {
-                // From here on it rings its bell.
-                self.bell.taken();
-                self.look();
-                self.is_free()
-            }
+    }
+
+    /// Looks whether it can carry another request now that its answer is over. From here on it rings its bell.
+    pub(super) fn settles(&mut self) -> bool {
+        self.bell.taken();
+        self.look();
+        self.is_free()
+    }
+
+    /// Waits for what comes from the connection, and runs it meanwhile.
+    pub(super) fn poll_along<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let Self { connection, bell, waker, .. } = self;
+        poll_along(connection, (bell, waker), cx, poll)
     }
 }
 
@@ -140,20 +167,30 @@ impl<A: Future, C: Future + Unpin> Future for Carried<'_, A, C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<A::Output> {
         let mut this = self.project();
-        // Twice: what it does may ring its own bell.
-        for _ in 0..2 {
-            look(this.bell, this.connection, this.waker);
-            // It comes from the connection, which was just looked at: no other waker need be told.
-            if let Poll::Ready(answered) = this.answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                return Poll::Ready(answered);
-            }
-            if this.bell.wakes(cx.waker()) {
-                return Poll::Pending;
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        poll_along(this.connection, (this.bell, this.waker), cx, |cx| this.answer.as_mut().poll(cx))
     }
+}
+
+/// Waits for what comes from a connection, and runs it meanwhile.
+fn poll_along<C: Future + Unpin, T>(
+    connection: &mut Option<C>,
+    (bell, waker): (&Bell, &Waker),
+    cx: &Context<'_>,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    // Twice: what it does may ring its own bell.
+    for _ in 0..2 {
+        look(bell, connection, waker);
+        // It comes from the connection, which was just looked at: no other waker need be told.
+        if let Poll::Ready(came) = poll(&mut Context::from_waker(Waker::noop())) {
+            return Poll::Ready(came);
+        }
+        if bell.wakes(cx.waker()) {
+            return Poll::Pending;
+        }
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// Runs a connection as far as it goes, if something happened on it.

@@ -21,7 +21,7 @@ const LOOKS: u32 = 16;
 /// Waits for an answer that is to begin in this time after its request is gone, or a sixteenth of it sooner.
 pub(super) async fn begun<T>(
     mut answer: Pin<&mut impl Future<Output = Result<T, Error>>>,
-    sent: IsSent,
+    sent: &IsSent,
     within: Duration,
 ) -> Result<T, Error> {
     let mut pause = pin!(sleep(within / LOOKS));

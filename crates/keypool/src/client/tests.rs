@@ -56,7 +56,7 @@ fn plain() -> Request<Told> {
 
 struct Provider {
     listener: TcpListener,
-    upstream: Arc<Upstream<Told>>,
+    upstream: Arc<Upstream<Sending<Told>>>,
 }
 
 fn dial(authority: &str) -> Dial {
@@ -87,7 +87,10 @@ impl Provider {
 
     fn send(&self, request: Request<Told>) -> tokio::task::JoinHandle<Result<Response<Arrived>, Error>> {
         let upstream = Arc::clone(&self.upstream);
-        tokio::spawn(async move { upstream.answer(&mut Some(request), false).await })
+        let (head, body) = request.into_parts();
+        let (body, sent) = Sending::new(body);
+        let request = Request::from_parts(head, body);
+        tokio::spawn(async move { upstream.answer(&mut Some(request), &sent, false).await })
     }
 
     /// One request and its answer, over a connection that is there.
@@ -308,6 +311,61 @@ async fn an_answer_that_nobody_reads_to_its_end_closes_its_connection() {
 }
 
 #[tokio::test]
+async fn what_came_at_once_is_read_at_once_and_its_connection_is_free_with_the_last_of_it() {
+    let provider = Provider::new().await;
+    let sent = provider.send(plain());
+    let mut stream = provider.accept().await;
+    read_request(&mut stream).await;
+    stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
+    let mut body = sent.await.unwrap().unwrap().into_body();
+    assert!(body.frame().now_or_never().is_none(), "nothing of it is here");
+    let chunks: String = (0..40).map(|n| format!("2\r\n{n:02}\r\n")).collect();
+    stream.write_all(chunks.as_bytes()).await.unwrap();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "00");
+    for n in 1..40 {
+        let frame = body.frame().now_or_never().expect("it is here").unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), format!("{n:02}"));
+    }
+    // The reader is another task from now on.
+    let rest = tokio::spawn(async move { (body.frame().await.unwrap().unwrap().into_data(), body.frame().await, body) });
+    stream.write_all(b"3\r\nend\r\n0\r\n\r\n").await.unwrap();
+    let (last, nothing, _body) = rest.await.unwrap();
+    assert!(nothing.is_none());
+    assert_eq!((last.unwrap(), provider.upstream.idle()), (Bytes::from_static(b"end"), 1));
+    provider.exchange(&mut stream).await;
+}
+
+#[tokio::test]
+async fn of_a_known_length_the_last_byte_is_the_end() {
+    let provider = Provider::new().await;
+    let sent = provider.send(plain());
+    let mut stream = provider.accept().await;
+    read_request(&mut stream).await;
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\none").await.unwrap();
+    let mut body = sent.await.unwrap().unwrap().into_body();
+    assert_eq!((body.frame().await.unwrap().unwrap().into_data().unwrap(), body.is_end_stream()), ("one".into(), false));
+    stream.write_all(b"two").await.unwrap();
+    assert_eq!(body.size_hint().exact(), Some(3));
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "two");
+    assert_eq!((body.is_end_stream(), body.size_hint().exact(), provider.upstream.idle()), (true, Some(0), 1));
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_while_it_is_read_says_so() {
+    let provider = Provider::new().await;
+    let sent = provider.send(plain());
+    let mut stream = provider.accept().await;
+    read_request(&mut stream).await;
+    stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n").await.unwrap();
+    let mut body = sent.await.unwrap().unwrap().into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
+    drop(stream);
+    body.frame().await.unwrap().unwrap_err();
+    assert!(body.frame().await.is_none());
+    assert_eq!(provider.upstream.idle(), 0);
+}
+
+#[tokio::test]
 async fn whoever_waits_for_a_connection_takes_the_first_that_comes_free() {
     let provider = Provider::new().await;
     let first = provider.send(plain());
@@ -351,9 +409,9 @@ async fn idle_connections_are_few_and_do_not_grow_old() {
 #[tokio::test]
 async fn nobody_at_the_address_is_told_as_such() {
     let provider = Provider::new().await;
-    let Provider { listener, upstream } = provider;
-    drop(listener);
-    let error = upstream.answer(&mut Some(plain()), false).await.unwrap_err();
+    let sent = provider.send(plain());
+    drop(provider.listener);
+    let error = sent.await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "client error (Connect)");
     assert!(error.source().is_some());
 }

@@ -1,16 +1,19 @@
 //! The provider as a request sees it: a connection that is there or is made, and an answer over it.
 
-use std::sync::Arc;
+use std::{future::Future, pin::Pin, sync::Arc};
 
-use http::{HeaderValue, Request, Response, Uri, header, uri};
+use http::{HeaderValue, Request, Response, Uri, Version, header, uri};
 use http_body::Body;
 use tower_keypool::{BoxError, judge_error};
 
 use super::{
     Arrived, Error,
+    along::Along,
     dial::{Carrier, Dial},
+    sending::IsSent,
     shelf::{Shelf, Waiting},
 };
+use crate::entire::Entire;
 
 const UNSENT: &str = "it stands there until it is sent";
 
@@ -38,10 +41,11 @@ where
     ///
     /// A connection that lay idle may have been closed just now: if nothing was sent over it, another one is taken. If
     /// something was, whoever sends it again finds none on the shelf that lay there for as long, and gets a new one.
-    /// `over_new`: none that lay there is taken. The request stands with whoever asks until it is sent.
+    /// `over_new`: none that lay there is taken. The request stands with whoever asks until it is sent; `sent`: when all of it is.
     pub(super) async fn answer(
         &self,
         asked: &mut Option<Request<B>>,
+        sent: &IsSent,
         over_new: bool,
     ) -> Result<Response<Arrived>, Error> {
         loop {
@@ -66,16 +70,19 @@ where
                             return Ok(response);
                         }
                         Ok(response) => {
-                            if !line.is_over() {
-                                let shelf = Arc::clone(&self.shelf);
-                                tokio::spawn(async move {
-                                    if line.run_on().await {
-                                        shelf.put(Carrier::Line(line));
-                                    }
-                                });
-                            }
+                            let version = response.version();
+                            let response = response.map(|body| Entire::of(body, version));
                             // Behind a pointer: most answers are here with their heads.
-                            return Box::pin(Arrived::begun(response)).await.map_err(Error::unbegun);
+                            let begun: Pin<Box<dyn Future<Output = _> + Send>> = if line.is_over() {
+                                Box::pin(Arrived::begun(response))
+                            } else if sent.is() {
+                                let shelf = Arc::clone(&self.shelf);
+                                Box::pin(Arrived::begun(response.map(|body| Along::new(body, line, shelf))))
+                            } else {
+                                line.run_apart(&self.shelf);
+                                Box::pin(Arrived::begun(response))
+                            };
+                            return begun.await.map_err(Error::unbegun);
                         }
                         Err(failed) => failed,
                     }
@@ -84,7 +91,10 @@ where
                     let mut request = asked.take().expect(UNSENT);
                     self.name(&mut request);
                     match Box::pin(sender.try_send_request(request)).await {
-                        Ok(response) => return Box::pin(Arrived::begun(response)).await.map_err(Error::unbegun),
+                        Ok(response) => {
+                            let response = response.map(|body| Entire::of(body, Version::HTTP_2));
+                            return Box::pin(Arrived::begun(response)).await.map_err(Error::unbegun);
+                        }
                         Err(failed) => failed,
                     }
                 }
