@@ -3,7 +3,7 @@
 //!
 //! It follows strings and escapes over any chunking, and keeps the beginning of one string. Where the text is no JSON it stops.
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr_iter};
 
 /// What a picture, or some seconds of sound, costs.
 const OF_A_MEDIUM: u64 = 1_100;
@@ -126,21 +126,16 @@ impl TextScan {
     }
 
     fn text(&mut self, rest: &[u8], escaped: bool) -> usize {
-        let mut at = usize::from(escaped);
-        let closed = loop {
-            match memchr2(b'"', b'\\', &rest[at..]).map(|found| at + found) {
-                Some(found) if rest[found] == b'"' => {
-                    at = found;
-                    break true;
-                }
-                Some(found) if found + 2 <= rest.len() => at = found + 2,
-                found => {
-                    self.at = At::Text { escaped: found.is_some() };
-                    at = rest.len();
-                    break false;
-                }
-            }
-        };
+        // Quotes alone are looked for, which takes half as long as quotes and backslashes do: one behind an odd number of
+        // backslashes is part of the text.
+        let begin = usize::from(escaped);
+        let escapes = |end: usize| rest[begin..end].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
+        let mut quotes = memchr_iter(b'"', &rest[begin..]).map(|found| begin + found);
+        let closing = quotes.find(|quote| !escapes(*quote));
+        let (at, closed) = (closing.unwrap_or(rest.len()), closing.is_some());
+        if !closed {
+            self.at = At::Text { escaped: escapes(at) };
+        }
         let kept = at.min(BEGINNING - self.begun);
         self.begins[self.begun..self.begun + kept].copy_from_slice(&rest[..kept]);
         self.begun += kept;

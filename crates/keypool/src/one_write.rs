@@ -11,6 +11,7 @@ use std::{
 };
 
 use hyper::rt::{Read, ReadBufCursor, Write};
+use smallvec::SmallVec;
 
 /// Bytes that are put together; what is larger goes out as it stands.
 const TOGETHER: usize = 2 << 10;
@@ -55,13 +56,11 @@ impl<IO: Write> Write for OneWrite<IO> {
         if bufs.iter().map(|buf| buf.len()).sum::<usize>() > TOGETHER {
             return io.poll_write_vectored(cx, bufs);
         }
-        let mut together = [0; TOGETHER];
-        let mut length = 0;
+        let mut together = SmallVec::<[u8; TOGETHER]>::new();
         for buf in bufs {
-            together[length..length + buf.len()].copy_from_slice(buf);
-            length += buf.len();
+            together.extend_from_slice(buf);
         }
-        io.poll_write(cx, &together[..length])
+        io.poll_write(cx, &together)
     }
 
     #[inline]

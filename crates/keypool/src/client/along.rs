@@ -6,7 +6,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -16,6 +16,9 @@ use tower_keypool::BoxError;
 
 use super::{dial::Carrier, line::Line, shelf::Shelf};
 use crate::entire::Entire;
+
+/// Bytes of an answer that are read at once, where as much is here, before others have their turn.
+const MOST_AT_ONCE: usize = 256 << 10;
 
 /// The body of an answer over HTTP/1.1, and its connection.
 pub(super) struct Along<B>
@@ -29,6 +32,8 @@ where
     /// Until it can carry another request.
     line: Option<Box<Line<B>>>,
     shelf: Arc<Shelf<B>>,
+    /// Bytes that were read since it had to be waited for.
+    at_once: usize,
 }
 
 impl<B> Along<B>
@@ -39,7 +44,7 @@ where
 {
     /// Of a connection that has nothing more to send.
     pub(super) fn new(body: Entire, line: Box<Line<B>>, shelf: Arc<Shelf<B>>) -> Self {
-        Self { body: Some(body), line: Some(line), shelf }
+        Self { body: Some(body), line: Some(line), shelf, at_once: 0 }
     }
 
     /// Nobody reads any further: the connection is laid aside, or ends.
@@ -68,7 +73,18 @@ where
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         let (Some(body), Some(line)) = (&mut this.body, &mut this.line) else { return Poll::Ready(None) };
-        let frame = ready!(line.poll_along(cx, |cx| Pin::new(&mut *body).poll_frame(cx)));
+        if this.at_once >= MOST_AT_ONCE {
+            this.at_once = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Poll::Ready(frame) = line.poll_along(cx, |cx| Pin::new(&mut *body).poll_frame(cx)) else {
+            this.at_once = 0;
+            return Poll::Pending;
+        };
+        if let Some(Ok(frame)) = &frame {
+            this.at_once += frame.data_ref().map_or(0, Bytes::len);
+        }
         if !matches!(frame, Some(Ok(_))) || body.is_end_stream() {
             this.end();
         }

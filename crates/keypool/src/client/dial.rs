@@ -32,6 +32,16 @@ pub(super) enum Carrier<B: Body + 'static> {
     Shared(http2::SendRequest<B>),
 }
 
+impl<B: Body + 'static> Carrier<B> {
+    /// The how many-th it was laid aside; `None`: it is not.
+    pub(super) fn laid(&self) -> Option<u64> {
+        match self {
+            Self::Line(line) => Some(line.laid),
+            Self::Shared(_) => None,
+        }
+    }
+}
+
 /// Connects to one place.
 #[derive(Debug)]
 pub(super) struct Dial {

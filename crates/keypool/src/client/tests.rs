@@ -327,12 +327,39 @@ async fn what_came_at_once_is_read_at_once_and_its_connection_is_free_with_the_l
         assert_eq!(frame.into_data().unwrap(), format!("{n:02}"));
     }
     // The reader is another task from now on.
-    let rest = tokio::spawn(async move { (body.frame().await.unwrap().unwrap().into_data(), body.frame().await, body) });
+    let rest =
+        tokio::spawn(async move { (body.frame().await.unwrap().unwrap().into_data(), body.frame().await, body) });
     stream.write_all(b"3\r\nend\r\n0\r\n\r\n").await.unwrap();
     let (last, nothing, _body) = rest.await.unwrap();
     assert!(nothing.is_none());
     assert_eq!((last.unwrap(), provider.upstream.idle()), (Bytes::from_static(b"end"), 1));
     provider.exchange(&mut stream).await;
+}
+
+#[tokio::test]
+async fn who_reads_much_at_once_lets_others_have_their_turn() {
+    let provider = Provider::new().await;
+    let sent = provider.send(plain());
+    let mut stream = provider.accept().await;
+    read_request(&mut stream).await;
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4000000\r\n\r\n").await.unwrap();
+    let mut body = sent.await.unwrap().unwrap().into_body();
+    let written = tokio::spawn(async move { stream.write_all(&vec![b'x'; 4_000_000]).await.unwrap() });
+    let (mut read, mut longest, mut at_once) = (0, 0, 0);
+    while read < 4_000_000 {
+        let frame = match body.frame().now_or_never() {
+            Some(frame) => frame,
+            None => {
+                at_once = 0;
+                body.frame().await
+            }
+        };
+        let length = frame.unwrap().unwrap().into_data().unwrap().len();
+        (read, at_once) = (read + length, at_once + length);
+        longest = longest.max(at_once - length);
+    }
+    assert!(longest < 512 << 10, "{longest}");
+    written.await.unwrap();
 }
 
 #[tokio::test]
@@ -343,7 +370,10 @@ async fn of_a_known_length_the_last_byte_is_the_end() {
     read_request(&mut stream).await;
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\none").await.unwrap();
     let mut body = sent.await.unwrap().unwrap().into_body();
-    assert_eq!((body.frame().await.unwrap().unwrap().into_data().unwrap(), body.is_end_stream()), ("one".into(), false));
+    assert_eq!(
+        (body.frame().await.unwrap().unwrap().into_data().unwrap(), body.is_end_stream()),
+        ("one".into(), false)
+    );
     stream.write_all(b"two").await.unwrap();
     assert_eq!(body.size_hint().exact(), Some(3));
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "two");

@@ -4,18 +4,34 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use http::{HeaderValue, Request, Response, Uri, Version, header, uri};
 use http_body::Body;
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http2},
+};
 use tower_keypool::{BoxError, judge_error};
 
 use super::{
     Arrived, Error,
     along::Along,
     dial::{Carrier, Dial},
+    line::Line,
     sending::IsSent,
     shelf::{Shelf, Waiting},
 };
 use crate::entire::Entire;
 
 const UNSENT: &str = "it stands there until it is sent";
+
+/// An answer whose body is not all here.
+type Begun = Pin<Box<dyn Future<Output = Result<Response<Arrived>, BoxError>> + Send>>;
+
+/// What came of a request over HTTP/1.1.
+enum Came<B> {
+    /// All of it; the connection lies on the shelf again.
+    Whole(Response<Arrived>),
+    Begun(Begun),
+    Failed(Box<TrySendError<Request<B>>>),
+}
 
 /// One place, and the connections to it.
 pub(super) struct Upstream<B: Body + 'static> {
@@ -54,65 +70,100 @@ where
                 Some(Ok(carrier)) => (carrier, false),
                 Some(Err(waiting)) => Box::pin(self.made(waiting)).await?,
             };
-            let mut laid = None;
-            let mut failed = match carrier {
+            let laid = carrier.laid().filter(|_| !is_new);
+            // What is waited for in a later step stands in this future beside what an earlier one waits for: all that most
+            // requests do not need lies behind pointers.
+            let failed = match carrier {
                 Carrier::Line(mut line) => {
-                    laid = (!is_new).then_some(line.laid);
-                    let carried = {
-                        let mut request = asked.take().expect(UNSENT);
-                        request.headers_mut().insert(header::HOST, self.host.clone());
-                        line.carry(request)
-                    };
-                    match carried.await {
-                        Ok(response) if line.is_free() => {
-                            let response = line.take_in(response);
-                            self.shelf.put(Carrier::Line(line));
-                            return Ok(response);
-                        }
-                        Ok(response) => {
-                            let version = response.version();
-                            let response = response.map(|body| Entire::of(body, version));
-                            // Behind a pointer: most answers are here with their heads.
-                            let begun: Pin<Box<dyn Future<Output = _> + Send>> = if line.is_over() {
-                                Box::pin(Arrived::begun(response))
-                            } else if sent.is() {
-                                let shelf = Arc::clone(&self.shelf);
-                                Box::pin(Arrived::begun(response.map(|body| Along::new(body, line, shelf))))
-                            } else {
-                                line.run_apart(&self.shelf);
-                                Box::pin(Arrived::begun(response))
-                            };
-                            return begun.await.map_err(Error::unbegun);
-                        }
-                        Err(failed) => failed,
+                    let carried = line.carry(self.named(asked)).await;
+                    match self.came(carried, line, sent) {
+                        Came::Whole(response) => return Ok(response),
+                        Came::Begun(begun) => return begun.await.map_err(Error::unbegun),
+                        Came::Failed(failed) => failed,
                     }
                 }
-                Carrier::Shared(mut sender) => {
-                    let mut request = asked.take().expect(UNSENT);
-                    self.name(&mut request);
-                    match Box::pin(sender.try_send_request(request)).await {
-                        Ok(response) => {
-                            let response = response.map(|body| Entire::of(body, Version::HTTP_2));
-                            return Box::pin(Arrived::begun(response)).await.map_err(Error::unbegun);
-                        }
-                        Err(failed) => failed,
-                    }
-                }
+                Carrier::Shared(sender) => match self.shared(sender, asked).await {
+                    Ok(begun) => return begun.await.map_err(Error::unbegun),
+                    Err(failed) => failed,
+                },
             };
-            let request = match failed.take_message() {
-                Some(request) if !is_new => asked.insert(request),
-                Some(_) => return Err(Error::canceled(failed.into_error())),
-                None => {
-                    let error = Error::sent(failed.into_error());
-                    if let Some(laid) = laid
-                        && judge_error(&error).code_of() == "closed"
-                    {
-                        self.shelf.let_go(laid);
-                    }
-                    return Err(error);
+            self.failed(failed, asked, (is_new, laid))?;
+        }
+    }
+
+    /// The request for a connection of HTTP/1.1.
+    fn named(&self, asked: &mut Option<Request<B>>) -> Request<B> {
+        let mut request = asked.take().expect(UNSENT);
+        request.headers_mut().insert(header::HOST, self.host.clone());
+        request
+    }
+
+    /// What came over a connection, and what becomes of that.
+    fn came(
+        &self,
+        carried: Result<Response<Incoming>, TrySendError<Request<B>>>,
+        line: Box<Line<B>>,
+        sent: &IsSent,
+    ) -> Came<B> {
+        let response = match carried {
+            Ok(response) if line.is_free() => {
+                let response = line.take_in(response);
+                self.shelf.put(Carrier::Line(line));
+                return Came::Whole(response);
+            }
+            Ok(response) => response,
+            Err(failed) => return Came::Failed(Box::new(failed)),
+        };
+        let version = response.version();
+        let response = response.map(|body| Entire::of(body, version));
+        Came::Begun(if line.is_over() {
+            Box::pin(Arrived::begun(response))
+        } else if sent.is() {
+            let shelf = Arc::clone(&self.shelf);
+            Box::pin(Arrived::begun(response.map(|body| Along::new(body, line, shelf))))
+        } else {
+            line.run_apart(&self.shelf);
+            Box::pin(Arrived::begun(response))
+        })
+    }
+
+    /// Asks over HTTP/2.
+    fn shared<'a>(
+        &'a self,
+        mut sender: http2::SendRequest<B>,
+        asked: &'a mut Option<Request<B>>,
+    ) -> Pin<Box<dyn Future<Output = Result<Begun, Box<TrySendError<Request<B>>>>> + Send + 'a>> {
+        Box::pin(async move {
+            let mut request = asked.take().expect(UNSENT);
+            self.name(&mut request);
+            let response = sender.try_send_request(request).await.map_err(Box::new)?;
+            let response = response.map(|body| Entire::of(body, Version::HTTP_2));
+            Ok::<Begun, _>(Box::pin(Arrived::begun(response)))
+        })
+    }
+
+    /// Of a request that no answer came to: whether it is asked again.
+    fn failed(
+        &self,
+        mut failed: Box<TrySendError<Request<B>>>,
+        asked: &mut Option<Request<B>>,
+        (is_new, laid): (bool, Option<u64>),
+    ) -> Result<(), Error> {
+        match failed.take_message() {
+            Some(request) if !is_new => {
+                strip(asked.insert(request));
+                Ok(())
+            }
+            Some(_) => Err(Error::canceled(failed.into_error())),
+            None => {
+                let error = Error::sent(failed.into_error());
+                if let Some(laid) = laid
+                    && judge_error(&error).code_of() == "closed"
+                {
+                    self.shelf.let_go(laid);
                 }
-            };
-            strip(request);
+                Err(error)
+            }
         }
     }
 
