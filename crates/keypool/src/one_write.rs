@@ -5,16 +5,19 @@
 //! a fiftieth.
 
 use std::{
+    cell::Cell,
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll},
 };
 
 use hyper::rt::{Read, ReadBufCursor, Write};
-use smallvec::SmallVec;
 
 /// Bytes that are put together; what is larger goes out as it stands.
 const TOGETHER: usize = 2 << 10;
+
+// Of each thread, which writes one thing at a time: room on the stack would be cleared for each.
+thread_local!(static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
 
 pin_project_lite::pin_project! {
     /// A connection whose small vectored writes go out as plain ones.
@@ -56,11 +59,14 @@ impl<IO: Write> Write for OneWrite<IO> {
         if bufs.iter().map(|buf| buf.len()).sum::<usize>() > TOGETHER {
             return io.poll_write_vectored(cx, bufs);
         }
-        let mut together = SmallVec::<[u8; TOGETHER]>::new();
+        let mut together = ROOM.take();
         for buf in bufs {
             together.extend_from_slice(buf);
         }
-        io.poll_write(cx, &together)
+        let written = io.poll_write(cx, &together);
+        together.clear();
+        ROOM.set(together);
+        written
     }
 
     #[inline]
