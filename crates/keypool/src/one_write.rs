@@ -8,6 +8,10 @@ use std::{
     cell::Cell,
     io::{self, IoSlice},
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -25,12 +29,34 @@ pin_project_lite::pin_project! {
     pub(crate) struct OneWrite<IO> {
         #[pin]
         io: IO,
+        owes: Option<Owes>,
+    }
+}
+
+/// Whether something that was written is not out yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Owes(Arc<AtomicBool>);
+
+impl Owes {
+    pub(crate) fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
 impl<IO> OneWrite<IO> {
     pub(crate) fn new(io: IO) -> Self {
-        Self { io }
+        Self { io, owes: None }
+    }
+
+    /// The same, which says in `owes` whether it owes something.
+    pub(crate) fn telling(io: IO, owes: &Owes) -> Self {
+        Self { io, owes: Some(owes.clone()) }
+    }
+
+    fn owes(&self, any: bool) {
+        if let Some(owes) = &self.owes {
+            owes.0.store(any, Ordering::Relaxed);
+        }
     }
 }
 
@@ -44,6 +70,7 @@ impl<IO: Read> Read for OneWrite<IO> {
 impl<IO: Write> Write for OneWrite<IO> {
     #[inline]
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.owes(true);
         self.project().io.poll_write(cx, buf)
     }
 
@@ -52,6 +79,7 @@ impl<IO: Write> Write for OneWrite<IO> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.owes(true);
         let io = self.project().io;
         if let [alone] = bufs {
             return io.poll_write(cx, alone);
@@ -75,8 +103,13 @@ impl<IO: Write> Write for OneWrite<IO> {
     }
 
     #[inline]
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().io.poll_flush(cx)
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.as_mut().project().io.poll_flush(cx);
+        if matches!(flushed, Poll::Ready(Ok(()))) {
+            // hyper asks for it once it has handed over all that it has.
+            self.owes(false);
+        }
+        flushed
     }
 
     #[inline]
@@ -135,6 +168,25 @@ mod tests {
             panic!("it takes everything at once")
         };
         (length, taken)
+    }
+
+    #[test]
+    fn what_was_written_is_owed_until_it_is_flushed() {
+        let (mut taken, owes) = (Taken { most: 3, plain: Vec::new(), vectored: Vec::new() }, Owes::default());
+        let mut told = OneWrite::telling(&mut taken, &owes);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(!owes.any());
+        for vectored in [false, true] {
+            let bufs = [IoSlice::new(b"one"), IoSlice::new(b"two")];
+            let writer = Pin::new(&mut told);
+            let written = if vectored {
+                writer.poll_write_vectored(&mut cx, &bufs)
+            } else {
+                writer.poll_write(&mut cx, b"onetwo")
+            };
+            assert!(matches!(written, Poll::Ready(Ok(3))) && owes.any());
+            assert!(Pin::new(&mut told).poll_flush(&mut cx).is_ready() && !owes.any());
+        }
     }
 
     #[test]

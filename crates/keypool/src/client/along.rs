@@ -19,6 +19,8 @@ use crate::entire::Entire;
 
 /// Bytes of an answer that are read at once, where as much is here, before others have their turn.
 const MOST_AT_ONCE: usize = 256 << 10;
+/// A small piece costs as much as so many.
+const LEAST: usize = 128;
 
 /// The body of an answer over HTTP/1.1, and its connection.
 pub(super) struct Along<B>
@@ -83,7 +85,7 @@ where
             return Poll::Pending;
         };
         if let Some(Ok(frame)) = &frame {
-            this.at_once += frame.data_ref().map_or(0, Bytes::len);
+            this.at_once += frame.data_ref().map_or(0, Bytes::len).max(LEAST);
         }
         if !matches!(frame, Some(Ok(_))) || body.is_end_stream() {
             this.end();

@@ -19,7 +19,7 @@ use super::{
     line::Line,
     ways::WayOut,
 };
-use crate::one_write::OneWrite;
+use crate::one_write::{OneWrite, Owes};
 
 /// Bytes to the provider and back, over TLS or not.
 pub(super) type Stream = <Secured as Service<Uri>>::Response;
@@ -92,8 +92,9 @@ impl Dial {
                 sender.ready().await.map_err(Error::sent)?;
                 return Ok(Carrier::Shared(sender));
             }
-            let (sender, connection) = http1::handshake(OneWrite::new(stream)).await.map_err(Error::sent)?;
-            Ok(Carrier::Line(Line::new(sender, connection, &keeper)))
+            let owes = Owes::default();
+            let (sender, connection) = http1::handshake(OneWrite::telling(stream, &owes)).await.map_err(Error::sent)?;
+            Ok(Carrier::Line(Line::new(sender, connection, owes, &keeper)))
         }
     }
 }

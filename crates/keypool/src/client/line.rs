@@ -28,13 +28,17 @@ use super::{
     dial::{Carrier, Stream},
     shelf::Shelf,
 };
-use crate::{entire::Entire, one_write::OneWrite};
+use crate::{
+    entire::Entire,
+    one_write::{OneWrite, Owes},
+};
 
 /// A connection that carries one request at a time.
 pub(super) struct Line<B: Body + 'static> {
     sender: http1::SendRequest<B>,
     /// `None`: it has ended.
     connection: Option<http1::Connection<OneWrite<Stream>, B>>,
+    owes: Owes,
     bell: Arc<Bell>,
     waker: Waker,
     /// When it was laid aside, by the keeper's count.
@@ -52,16 +56,22 @@ where
     pub(super) fn new(
         sender: http1::SendRequest<B>,
         connection: http1::Connection<OneWrite<Stream>, B>,
+        owes: Owes,
         keeper: &Arc<Notify>,
     ) -> Box<Self> {
         let bell = Bell::new(keeper);
         let waker = Waker::from(Arc::clone(&bell));
-        Box::new(Self { sender, connection: Some(connection), bell, waker, idle_since: 0, laid: 0 })
+        Box::new(Self { sender, connection: Some(connection), owes, bell, waker, idle_since: 0, laid: 0 })
     }
 
     /// Whether it has ended.
     pub(super) fn is_over(&self) -> bool {
         self.connection.is_none()
+    }
+
+    /// Whether all that it was given to send is out.
+    pub(super) fn is_out(&self) -> bool {
+        !self.owes.any()
     }
 
     /// Whether it can carry a request now.

@@ -319,7 +319,7 @@ async fn what_came_at_once_is_read_at_once_and_its_connection_is_free_with_the_l
     stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
     let mut body = sent.await.unwrap().unwrap().into_body();
     assert!(body.frame().now_or_never().is_none(), "nothing of it is here");
-    let chunks: String = (0..40).map(|n| format!("2\r\n{n:02}\r\n")).collect();
+    let chunks = (0..40).map(|n| format!("2\r\n{n:02}\r\n")).collect::<Vec<_>>().concat();
     stream.write_all(chunks.as_bytes()).await.unwrap();
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "00");
     for n in 1..40 {
@@ -347,12 +347,12 @@ async fn who_reads_much_at_once_lets_others_have_their_turn() {
     let written = tokio::spawn(async move { stream.write_all(&vec![b'x'; 4_000_000]).await.unwrap() });
     let (mut read, mut longest, mut at_once) = (0, 0, 0);
     while read < 4_000_000 {
-        let frame = match body.frame().now_or_never() {
-            Some(frame) => frame,
-            None => {
-                at_once = 0;
-                body.frame().await
-            }
+        let here = body.frame().now_or_never();
+        let frame = if let Some(frame) = here {
+            frame
+        } else {
+            at_once = 0;
+            body.frame().await
         };
         let length = frame.unwrap().unwrap().into_data().unwrap().len();
         (read, at_once) = (read + length, at_once + length);

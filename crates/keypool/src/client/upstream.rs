@@ -25,12 +25,15 @@ const UNSENT: &str = "it stands there until it is sent";
 /// An answer whose body is not all here.
 type Begun = Pin<Box<dyn Future<Output = Result<Response<Arrived>, BoxError>> + Send>>;
 
+/// Of a request that no answer came to.
+type Failed<B> = Box<TrySendError<Request<B>>>;
+
 /// What came of a request over HTTP/1.1.
 enum Came<B> {
     /// All of it; the connection lies on the shelf again.
     Whole(Response<Arrived>),
     Begun(Begun),
-    Failed(Box<TrySendError<Request<B>>>),
+    Failed(Failed<B>),
 }
 
 /// One place, and the connections to it.
@@ -87,7 +90,7 @@ where
                     Err(failed) => failed,
                 },
             };
-            self.failed(failed, asked, (is_new, laid))?;
+            self.failed(*failed, asked, (is_new, laid))?;
         }
     }
 
@@ -118,7 +121,7 @@ where
         let response = response.map(|body| Entire::of(body, version));
         Came::Begun(if line.is_over() {
             Box::pin(Arrived::begun(response))
-        } else if sent.is() {
+        } else if sent.is() && line.is_out() {
             let shelf = Arc::clone(&self.shelf);
             Box::pin(Arrived::begun(response.map(|body| Along::new(body, line, shelf))))
         } else {
@@ -132,7 +135,7 @@ where
         &'a self,
         mut sender: http2::SendRequest<B>,
         asked: &'a mut Option<Request<B>>,
-    ) -> Pin<Box<dyn Future<Output = Result<Begun, Box<TrySendError<Request<B>>>>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<Begun, Failed<B>>> + Send + 'a>> {
         Box::pin(async move {
             let mut request = asked.take().expect(UNSENT);
             self.name(&mut request);
@@ -145,7 +148,7 @@ where
     /// Of a request that no answer came to: whether it is asked again.
     fn failed(
         &self,
-        mut failed: Box<TrySendError<Request<B>>>,
+        mut failed: TrySendError<Request<B>>,
         asked: &mut Option<Request<B>>,
         (is_new, laid): (bool, Option<u64>),
     ) -> Result<(), Error> {

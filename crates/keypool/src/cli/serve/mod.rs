@@ -1,5 +1,6 @@
 //! `keypool serve`: the gateway.
 
+mod freed;
 mod no_key;
 mod opening;
 mod options;
@@ -241,6 +242,7 @@ impl Serve {
                     (Door::Clients, Some((close, tokio::spawn(served))))
                 }
             };
+            freed::keep_for_large_bodies();
             listen::serve((listener, door), tls, Arc::clone(&gateway), (grace, bounds), interrupted).await;
             if let Some((close, served)) = apart {
                 drop(close);
