@@ -242,7 +242,7 @@ impl Serve {
                     (Door::Clients, Some((close, tokio::spawn(served))))
                 }
             };
-            freed::keep_for_large_bodies();
+            tokio::spawn(freed::keep_for_large_bodies());
             listen::serve((listener, door), tls, Arc::clone(&gateway), (grace, bounds), interrupted).await;
             if let Some((close, served)) = apart {
                 drop(close);
