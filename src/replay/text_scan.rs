@@ -126,8 +126,8 @@ impl TextScan {
     }
 
     fn text(&mut self, rest: &[u8], escaped: bool) -> usize {
-        // Quotes alone are looked for, which takes half as long as quotes and backslashes do: one behind an odd number of
-        // backslashes is part of the text.
+        // Quotes alone are looked for, which stops at no line's end of a text: one behind an odd number of backslashes is
+        // part of it.
         let begin = usize::from(escaped);
         let escapes = |end: usize| rest[begin..end].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
         let mut quotes = memchr_iter(b'"', &rest[begin..]).map(|found| begin + found);
