@@ -34,8 +34,7 @@ impl<'de> Body<'de> {
         let rest = self.0.get(at + 1..).filter(|_| self.first(at) == Some(b'"'))?;
         let bytes = rest.as_bytes();
         // A name is at its end before `memchr` has begun.
-        let stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..b' ');
-        let near = bytes.iter().take(NEAR).position(stop).filter(|end| bytes[*end] == b'"');
+        let near = near_stop(bytes).filter(|end| bytes[*end] == b'"');
         if let Some(end) = near {
             return Some(Quoted { json: &self.0[at..at + end + 2], escapes: Escapes::None });
         }
@@ -70,23 +69,61 @@ pub(super) enum Escapes {
 /// So far names go.
 const NEAR: usize = 24;
 
+/// Where the first quote or backslash stands, or what would have to be an escape, if it is near. Eight bytes at a time.
+fn near_stop(bytes: &[u8]) -> Option<usize> {
+    let (words, rest) = bytes[..bytes.len().min(NEAR)].as_chunks::<8>();
+    let near = words.iter().enumerate().find_map(|(n, word)| {
+        let word = u64::from_le_bytes(*word);
+        let control = word.wrapping_sub(ONES * u64::from(b' ')) & !word & HIGHEST;
+        let found = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\'))) | control;
+        (found != 0).then(|| 8 * n + found.trailing_zeros() as usize / 8)
+    });
+    let stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..b' ');
+    near.or_else(|| Some(8 * words.len() + rest.iter().position(stop)?))
+}
+
 /// What escapes are in a text, up to its quote; `None` where one is none, or something would have to be one.
-#[expect(clippy::needless_bitwise_bool, reason = "a step that ends early is none for many bytes")]
 fn escapes_of(inner: &str) -> Option<Escapes> {
     let text = inner.as_bytes();
-    // Of what most texts are made of each step is one for many bytes at once; behind the last byte there is none.
-    let pairs = text.chunks(1 << 10).zip(text.get(1..).unwrap_or_default().chunks(1 << 10));
-    let is_odd = |(these, next): (&[u8], &[u8])| {
-        these.iter().zip(next).fold(false, |odd, (byte, next)| {
-            let is_short = (*next == b'n') | (*next == b'"') | (*next == b't') | (*next == b'r');
-            odd | (*byte < b' ') | ((*byte == b'\\') & !is_short)
-        })
-    };
-    let ends_odd = text.last().is_some_and(|last| *last < b' ' || *last == b'\\');
-    if !ends_odd && !pairs.into_iter().any(is_odd) {
+    // Nearly all of most texts' escapes are ends of lines and quotes.
+    if are_of(text, |next| is(next, b'n') | is(next, b'"'))
+        || are_of(text, |next| is(next, b'n') | is(next, b'"') | is(next, b't') | is(next, b'r'))
+    {
         return Some(Escapes::Short);
     }
     (is_shown(inner) && are_escapes(text)).then_some(Escapes::Any)
+}
+
+/// All bits, or none: what an instruction for many bytes at once says.
+fn is(byte: u8, other: u8) -> u8 {
+    if byte == other { u8::MAX } else { 0 }
+}
+
+/// Whether nothing in it would have to be an escape, and each backslash stands before one of these. Of some that are escapes
+/// themselves it says no.
+fn are_of(text: &[u8], these: impl Fn(u8) -> u8) -> bool {
+    const SIDE: usize = 32;
+    // Behind the last byte there is none.
+    let Some((last, before)) = text.split_last() else { return true };
+    if *last < b' ' || *last == b'\\' {
+        return false;
+    }
+    let next = &text[1..];
+    let (mut odd, mut least) = ([0; SIDE], [u8::MAX; SIDE]);
+    let mut see = |bytes: &[u8; SIDE], next: &[u8; SIDE]| {
+        for at in 0..SIDE {
+            odd[at] |= is(bytes[at], b'\\') & !these(next[at]);
+            least[at] = least[at].min(bytes[at]);
+        }
+    };
+    let Some(end) = before.last_chunk().zip(next.last_chunk()) else {
+        let mut pairs = before.iter().zip(next);
+        return pairs.all(|(byte, next)| *byte >= b' ' && (*byte != b'\\' || these(*next) != 0));
+    };
+    before.as_chunks().0.iter().zip(next.as_chunks().0).for_each(|(bytes, next)| see(bytes, next));
+    // Some of it is seen twice.
+    see(end.0, end.1);
+    odd.iter().all(|odd| *odd == 0) && least.iter().all(|least| *least >= b' ')
 }
 
 /// Whether nothing in it would have to be an escape. Each step is one for all bytes of it at once.
@@ -114,17 +151,23 @@ fn are_escapes(text: &[u8]) -> bool {
 
 /// Eight bytes at a time: for a few dozen of them that is half of what `memchr` takes to begin.
 fn next_backslash(text: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::MAX / 255;
     let (words, rest) = text.as_chunks::<8>();
     for (n, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'\\'));
-        // The lowest bit that is set is that of the first byte which is zero now.
-        let found = word.wrapping_sub(ONES) & !word & (ONES << 7);
+        let found = zeros(u64::from_le_bytes(*word) ^ (ONES * u64::from(b'\\')));
         if found != 0 {
             return Some(8 * n + found.trailing_zeros() as usize / 8);
         }
     }
     Some(8 * words.len() + rest.iter().position(|byte| *byte == b'\\')?)
+}
+
+/// One in each byte.
+const ONES: u64 = u64::MAX / 255;
+const HIGHEST: u64 = ONES << 7;
+
+/// The highest bit of each byte that is zero. Of those behind the first, in the order of memory, it may say more.
+fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & HIGHEST
 }
 
 #[cfg(test)]
@@ -145,6 +188,53 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_end_of_a_name_is_found_wherever_it_stands() {
+        for length in 0..40 {
+            for at in 0..length {
+                for stop in [b'"', b'\\', 0, 1, 0x1f, b'\n'] {
+                    for around in [b'x', b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xff, 0xa2, 0xdc] {
+                        let mut text = vec![around; length];
+                        text[at] = stop;
+                        let seen = (at < NEAR).then_some(at);
+                        assert_eq!(near_stop(&text), seen, "{stop} at {at} of {length}, {around}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_escapes_a_text_has_is_told_wherever_they_stand() {
+        for length in [2, 3, 31, 32, 33, 34, 63, 64, 65, 100] {
+            for at in 0..length {
+                let with = |letters: &str| {
+                    let mut text = "x".repeat(length);
+                    text.replace_range(
+                        at..(at + letters.len()).min(length),
+                        &letters[..letters.len().min(length - at)],
+                    );
+                    escapes_of(&text)
+                };
+                let is_whole = at + 1 < length;
+                for short in ["\\n", "\\\"", "\\t", "\\r"] {
+                    assert_eq!(with(short), is_whole.then_some(Escapes::Short), "{short} at {at} of {length}");
+                }
+                for other in ["\\\\", "\\/", "\\b", "\\f"] {
+                    assert_eq!(with(other), is_whole.then_some(Escapes::Any), "{other} at {at} of {length}");
+                }
+                for wrong in ["\\x", "\\ ", "\n", "\0", "\u{1f}", "\\u00"] {
+                    assert_eq!(with(wrong), None, "{wrong:?} at {at} of {length}");
+                }
+                assert_eq!(with("\u{7f}"), Some(Escapes::Short));
+                if at + 6 <= length {
+                    assert_eq!(with("\\u00e9"), Some(Escapes::Any));
+                }
+            }
+        }
+        assert_eq!(escapes_of(""), Some(Escapes::Short));
     }
 
     #[test]
