@@ -204,12 +204,13 @@ impl Service<Request<ReplayBody<Outgoing>>> for Client {
         let (head, body) = request.into_parts();
         let (body, gone) = Sending::new(body);
         let (within, mut request) = (self.within, Some(Request::from_parts(head, Box::new(body))));
-        // What is handed to a future stands in it twice, as it came and where it is used; what it looks at once.
-        let response = Box::pin(async move {
+        // What is handed to a future stands in it twice, as it came and where it is used; what it looks at once. Made where it
+        // stays, since it would be copied with all its room.
+        let response = Box::write(Box::new_uninit(), async move {
             let answer = pin!(upstream.answer(&mut request, &gone, over_new));
             patient::begun(answer, &gone, within).await
         });
-        Answer { response, sent, within }
+        Answer { response: Box::into_pin(response), sent, within }
     }
 }
 

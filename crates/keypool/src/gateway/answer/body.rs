@@ -121,7 +121,11 @@ where
     }
     match flowing(response, dialect, enders, usage) {
         Ok(flowing) => flowing.map(|body| Said::of(Inner::Flowing { body })),
-        Err(other) => other.map(|body| Said::theirs(body).while_it_may(enders.1)),
+        Err(other) => {
+            let (head, body) = other.into_parts();
+            let parting = parting_of(&body, enders.1);
+            Response::from_parts(head, Said { parting, ..Said::theirs(body) })
+        }
     }
 }
 
@@ -141,7 +145,10 @@ where
     }
     match flowing(response, dialect, enders, usage) {
         Ok(flowing) => flowing.map(|body| Said::of(Inner::HeardFlowing { body })),
-        Err(other) => other.map(|body| Said::heard(body).while_it_may(enders.1)),
+        Err(other) => other.map(|body| {
+            let parting = parting_of(&body, enders.1);
+            Said { parting, ..Said::heard(body) }
+        }),
     }
 }
 
@@ -184,6 +191,15 @@ fn flowing<B: Body<Data = Bytes>>(
     }))
 }
 
+/// What ends a body once the token that it was asked with opens nothing any more: what is short is there anyway.
+fn parting_of(body: &impl Body, tenant: &Tenant) -> Option<Box<Parting>> {
+    let is_short = body.size_hint().exact().is_some_and(|length| length <= SHORT);
+    if is_short {
+        return None;
+    }
+    tenant.farewell().map(|farewell| Box::new(Parting::from(farewell)))
+}
+
 /// A provider's error that was read, or as much of it as says what it is.
 pub(in crate::gateway) fn of_error<B: Body>(head: Parts, said: Bytes, body: Pin<Box<B>>) -> Response<Said<B>> {
     let begun = said.len() >= MOST_OF_ERROR;
@@ -203,19 +219,6 @@ impl<B> Said<B> {
     /// The provider's, as it comes.
     pub(in crate::gateway) fn theirs(body: B) -> Self {
         Self::of(Inner::Theirs { body })
-    }
-
-    /// As long as the token opens anything that it was asked with: what is short is there anyway.
-    pub(in crate::gateway) fn while_it_may(mut self, tenant: &Tenant) -> Self
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<BoxError>,
-    {
-        let is_short = self.size_hint().exact().is_some_and(|length| length <= SHORT);
-        if !is_short && let Some(farewell) = tenant.farewell() {
-            self.parting = Some(Box::new(Parting::from(farewell)));
-        }
-        self
     }
 
     /// A page of this gateway's own.

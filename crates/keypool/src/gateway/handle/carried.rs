@@ -106,12 +106,17 @@ where
             },
             Err(error) => Ok(Err(error)),
         };
+        // Most answers: as `attend` does, which waits, and so lies behind a pointer.
+        let is_usual = listening.is_none() && broken.is_none() && matches!(passage, Passage::Other);
+        let answered = match answered {
+            Ok(Ok(response)) if is_usual && !response.status().is_informational() => {
+                gateway.traffic.took(attempts(&response));
+                return (Outcome::Answered, passed_on(response, dialect, (&gateway.farewell, tenant), Usage::Told));
+            }
+            other => other,
+        };
         let finished = answered.map(|answered| failure::finish(answered, broken.as_ref(), dialect));
         let (outcome, response) = match finished.unwrap_or_else(|revoked| Err(Box::new(refused(dialect, revoked)))) {
-            // Most answers: as `attend` does, which waits, and so lies behind a pointer.
-            Ok(response) if listening.is_none() && matches!(passage, Passage::Other) => {
-                (Outcome::Answered, passed_on(response, dialect, (&gateway.farewell, tenant), Usage::Told))
-            }
             Ok(response) => {
                 match Box::pin(attend(&gateway.own, response, (&gateway.farewell, tenant), dialect, passage, listening))
                     .await
