@@ -1,32 +1,31 @@
 //! Any API with keys, judged by its status codes.
 
-use std::{borrow::Cow, fmt, time::Duration};
+mod rules;
+mod said;
+
+use std::{borrow::Cow, fmt};
 
 use http::{HeaderName, request::Parts};
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
 use super::{
     Answer, Asks, Base, InvalidBase, ModelIn, Provider, Retarget, UsageFormat,
-    aws::{self, AWS},
+    aws::AWS,
     by_status::{BY_STATUS, EDGE, REDIRECTS},
-    complaint::{
-        Complaint,
-        Mark::{Is, IsLike, Waits},
-    },
     credentials,
     envelope::Envelope,
-    rate_headers::{self, Axis},
-    rule::{HOUR, Rule, decide, probed, rule, ruling},
+    gemini, google_rpc,
+    rule::decide,
     target::{segment, set_path_and_query, set_query},
 };
 use crate::{
     key::{InvalidSecret, Secret, UNRESERVED},
-    limit::Unit,
-    verdict::{Elsewhere as E, Scope as S, Until as U, Verdict, VerdictKind as K},
+    verdict::Verdict,
 };
 
 /// Any API that takes a key in a header or in the query, judged by its status codes and `Retry-After`, and
-/// where it refuses a key by what it says of a used-up quota (`quota_exceeded`, `insufficient_credits`).
+/// where it refuses a key by what it says of a used-up quota (`quota_exceeded`, `insufficient_credits`). Errors in
+/// Google's own form, as all of its APIs have them, are judged as [`Gemini`](crate::Gemini) judges them.
 ///
 /// ```
 /// use http::Request;
@@ -175,60 +174,6 @@ impl ApiKeyHeader {
     }
 }
 
-/// What this provider knows more than a bare status: that the key is the only credential.
-const RULES: &[Rule] = &[
-    // Words that many have for it (ElevenLabs with a 401).
-    rule(
-        &[401, 402, 403],
-        &[
-            IsLike("quota_exceeded"),
-            Is("insufficient_quota"),
-            IsLike("insufficient_credit"),
-            IsLike("insufficient_balance"),
-        ],
-        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).heeding(31 * 24 * HOUR),
-        "This key's quota or credit is used up: wait until it begins anew, raise it, or add another account's key.",
-    ),
-    rule(
-        &[401],
-        &[],
-        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).confirmed_after(60),
-        "The API does not accept this key: check it and replace it.",
-    ),
-    // Some (GitHub) refuse so whoever is over a limit.
-    rule(
-        &[403],
-        &[Waits],
-        ruling(K::RateLimited, S::KeyLane, U::Backoff, E::OtherKey).heeding(24 * HOUR),
-        "This key is at a limit: lower its limits, add keys, or wait as long as stated.",
-    ),
-    rule(
-        &[402, 403],
-        &[],
-        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).unclear(),
-        "This key may not do what was asked: check its permissions and its account.",
-    ),
-    rule(
-        &[503],
-        &[Waits],
-        ruling(K::Overloaded, S::KeyLane, U::Backoff, E::AfterPause).heeding(3_600),
-        "The API asks to come back later: it is tried again after that.",
-    ),
-];
-
-/// When what has run out is restored, as the usual headers tell it.
-fn restored(answer: &Answer<'_>) -> Option<Duration> {
-    const fn axis(limit: &'static str, remaining: &'static str, reset: &'static str) -> Axis {
-        Axis { unit: Unit::Requests, limit, remaining, reset }
-    }
-    const AXES: &[Axis] = &[
-        axis("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
-        axis("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"),
-    ];
-    let of_limits = matches!(answer.status.as_u16(), 403 | 429);
-    of_limits.then(|| rate_headers::restored(&rate_headers::read(AXES, answer.headers, || answer.now))).flatten()
-}
-
 impl Provider for ApiKeyHeader {
     fn name(&self) -> &str {
         &self.name
@@ -296,18 +241,10 @@ impl Provider for ApiKeyHeader {
             return Verdict::SUCCESS.status(answer.status);
         }
         let envelope = Envelope::open(answer.body);
-        let mut said = Complaint::of(answer, Some(&envelope));
-        said.tell(&envelope.text);
-        let error = envelope.error();
-        let detail = error.and_then(|error| error.get("detail"));
-        for of in [error, detail].into_iter().flatten() {
-            for word in ["code", "status", "type"].iter().filter_map(|name| of.get(name)?.as_str()) {
-                said.say(word);
-            }
+        if google_rpc::is_its(&envelope) || google_rpc::is_its_older(&envelope) {
+            return gemini::judge(answer);
         }
-        aws::say(&mut said, &envelope, answer);
-        said.wait = said.wait.or_else(|| said.wait_in_text()).or_else(|| restored(answer));
-        decide(&[REDIRECTS, EDGE, AWS, RULES, BY_STATUS], said, answer)
+        decide(&[REDIRECTS, EDGE, AWS, rules::RULES, BY_STATUS], said::read(&envelope, answer), answer)
     }
 
     fn usage(&self) -> UsageFormat {

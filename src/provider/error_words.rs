@@ -3,13 +3,15 @@
 
 use serde_json::Value;
 
-/// The HTTP status that an error object stands for: its own number, or that of its words.
-pub(super) fn status_of(error: &Value) -> Option<u16> {
-    let number = |name| {
-        let value = error.get(name)?;
+/// The HTTP status that an error object stands for: its own number, or that of its words; else what stands beside it in `event`.
+pub(super) fn status_of(error: &Value, event: Option<&Value>) -> Option<u16> {
+    let number_of = |of: &Value, name: &str| {
+        let value = of.get(name)?;
         let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
         u16::try_from(number).ok().filter(|status| (400..600).contains(status))
     };
+    let number = |name| number_of(error, name);
+    let beside = || ["status_code", "status"].iter().find_map(|name| number_of(event?, name));
     let word = |name| {
         let word = error.get(name)?.as_str()?;
         WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, status)| *status)
@@ -18,7 +20,8 @@ pub(super) fn status_of(error: &Value) -> Option<u16> {
         let code = error.get("status_code")?.as_u64()?;
         OUTCOMES.iter().find(|(known, _)| *known == code).map(|(_, status)| *status)
     };
-    number("code").or_else(|| number("status")).or_else(|| word("code")).or_else(|| word("type")).or_else(outcome)
+    let told = number("code").or_else(|| number("status")).or_else(|| word("code")).or_else(|| word("type"));
+    told.or_else(outcome).or_else(beside)
 }
 
 /// `MiniMax`'s numbers.
@@ -57,6 +60,10 @@ const WORDS: &[(&str, u16)] = &[
     ("context_length_exceeded", 400),
     ("content_filter", 400),
     ("invalid_prompt", 400),
+    ("content_policy_violation", 400),
+    ("cyber_policy", 400),
+    ("bio_policy", 400),
+    ("moderation_blocked", 400),
     ("image_content_policy_violation", 400),
     ("image_generation_user_error", 400),
     ("external_connector_error", 400),
@@ -75,21 +82,30 @@ const WORDS: &[(&str, u16)] = &[
     ("failed_to_download_image", 400),
     ("authentication_error", 401),
     ("invalid_api_key", 401),
+    ("account_deactivated", 401),
     ("billing_error", 402),
     ("permission_error", 403),
     ("request_forbidden", 403),
+    ("usage_not_included", 403),
     ("not_found_error", 404),
     ("model_not_found", 404),
     ("request_too_large", 413),
     ("rate_limit_error", 429),
     ("rate_limit_exceeded", 429),
     ("insufficient_quota", 429),
+    ("usage_limit_reached", 429),
+    ("credit_balance_exhausted", 429),
+    ("organization_spend_limit_exceeded", 429),
+    ("project_spend_limit_exceeded", 429),
+    ("organization_usage_limit_exceeded", 429),
+    ("billing_hard_limit_reached", 429),
     ("requests", 429),
     ("tokens", 429),
     ("api_error", 500),
     ("server_error", 500),
     ("internal_error", 500),
     ("service_unavailable", 503),
+    ("slow_down", 503),
     ("timeout_error", 504),
     ("timeout", 504),
     ("overloaded_error", 529),

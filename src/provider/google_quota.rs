@@ -67,7 +67,9 @@ struct Line<'a> {
 /// Reads details and message together.
 pub(super) fn read(details: &[&Value], message: &str) -> Quota {
     let mut lines = lines(message);
-    let all_zero = !lines.is_empty() && lines.iter().all(|line| line.limit == Some(0));
+    // Said of a model that is for whoever pays, with the quotas of another one that is not.
+    let none = message.contains("doesn't have a free quota tier");
+    let all_zero = none || (!lines.is_empty() && lines.iter().all(|line| line.limit == Some(0)));
     let mut quota = Quota::default();
     let failures = details.iter().filter_map(|detail| detail.get("violations")?.as_array()).flatten();
     for failure in failures.take(MOST) {
@@ -87,7 +89,7 @@ pub(super) fn read(details: &[&Value], message: &str) -> Quota {
         quota.add(id, metric, amount(member("quotaValue", "quota_value")).or(stated));
         let model =
             member("quotaDimensions", "quota_dimensions").and_then(|dimensions| dimensions.get("model")?.as_str());
-        quota.model = quota.model.or_else(|| model.map(str::to_owned));
+        quota.model = quota.model.or_else(|| model.filter(|_| !none).map(str::to_owned));
     }
     let older = details.iter().filter_map(|detail| detail.get("metadata"));
     for metadata in older.filter(|metadata| metadata.get("quota_limit").is_some()).take(MOST) {

@@ -46,6 +46,16 @@ pub(super) fn is_its(envelope: &Envelope<'_>) -> bool {
         && error.get("code").is_some_and(Value::is_u64)
 }
 
+/// The same in its older form, without gRPC's word: `{"error": {"code": 403, "errors": [{"domain": "youtube.quota", "reason":
+/// "quotaExceeded"}]}}`.
+pub(super) fn is_its_older(envelope: &Envelope<'_>) -> bool {
+    let Some(error) = envelope.error().filter(|error| error.get("code").is_some_and(Value::is_u64)) else {
+        return false;
+    };
+    let mut listed = members(error.get("errors"));
+    listed.any(|one| ["domain", "reason"].iter().all(|name| one.get(name).is_some_and(Value::is_string)))
+}
+
 /// Reads an error; `status` is taken from inside where the outer one was good.
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let mut said = Complaint::of(answer, Some(envelope));

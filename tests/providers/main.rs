@@ -2,6 +2,7 @@
 
 mod families;
 mod gateways;
+mod gathered;
 mod hostile;
 mod meaning;
 mod met;

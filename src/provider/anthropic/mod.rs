@@ -14,6 +14,7 @@ use super::{
     by_status::{BY_STATUS, EDGE, FORMS, PAGES, REDIRECTS},
     credentials::{self, X_API_KEY},
     envelope::Envelope,
+    gemini, google_rpc,
     openai::{
         asked::ASKED,
         limits::{LIMITS, RATES},
@@ -138,6 +139,10 @@ impl Provider for Anthropic {
         }
         let limited = answer.status == StatusCode::TOO_MANY_REQUESTS;
         let envelope = if limited { Envelope::open_limit(answer.body) } else { Envelope::open(answer.body) };
+        // Vertex, which has its models as well.
+        if google_rpc::is_its(&envelope) {
+            return gemini::judge(answer);
+        }
         let mut said = said::read(&envelope, answer);
         aws::say(&mut said, &envelope, answer);
         // Others speak its language with words of their own (Zhipu's numbers): what these mean stands in one place.

@@ -36,7 +36,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
             .or_else(|| error.get("message").or_else(|| error.get("Message"))?.as_str())
             .unwrap_or(message);
         if answer.status.is_success() {
-            said.status = error_words::status_of(error).unwrap_or(500);
+            said.status = error_words::status_of(error, envelope.json.as_ref()).unwrap_or(500);
         }
     }
     said.tell(message);

@@ -3,6 +3,10 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, Request, StatusCode};
 
 use super::*;
+use crate::{
+    provider::Answer,
+    verdict::{Scope as S, Until as U, VerdictKind as K},
+};
 
 fn judge(status: u16, retry_after: Option<&str>) -> Verdict {
     let mut headers = HeaderMap::new();
@@ -62,9 +66,4 @@ fn a_scheme_stands_before_the_key() {
     provider.strip(&mut head);
     provider.inject(&mut head, &provider.prepare("abc").unwrap()).unwrap();
     assert_eq!(head.headers.get_all("authorization").iter().collect::<Vec<_>>(), ["Token abc"]);
-}
-
-#[test]
-fn rows_are_complete() {
-    crate::provider::rule::check(RULES);
 }

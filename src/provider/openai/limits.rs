@@ -26,6 +26,7 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
             Says("capacity exceeded"),
             Says("capacity temporarily exceeded"),
             Says("receiving too many requests at the moment"),
+            Says("currently processing too many requests"),
             Is("ServerOverloaded"),
             Says("high traffic right now"),
             Says("temporarily rate-limited upstream"),

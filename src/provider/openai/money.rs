@@ -84,6 +84,13 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
         ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("KEY_LIMIT_EXCEEDED"),
         "This key reached the credit limit that its owner set: raise it in the provider's console.",
     ),
+    // SiliconFlow's, whose free models go on.
+    rule(
+        &[403],
+        &[Begins("selected model requires paid balance")],
+        ruling(K::QuotaExhausted, S::OwnerLane, probed(HOUR), E::OtherKey).code("PAID_BALANCE"),
+        "The account has no paid balance, which this model wants: top it up, or use a model that is free.",
+    ),
     rule(
         &[403],
         &[Begins("out of call volume quota ")],
@@ -109,9 +116,17 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
             Begins("budget limit exceeded"),
             // xAI's.
             Begins("you have run out of credits "),
+            // Relays', of their users' accounts.
+            Begins("余额不足"),
         ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("OUT_OF_CREDITS"),
         "The account's credits are used up: add credits, or raise its budget in the provider's console.",
+    ),
+    rule(
+        &[401, 403],
+        &[Begins("not enough credits")],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("OUT_OF_CREDITS"),
+        "The account's credits are used up: add credits in the provider's console.",
     ),
     rule(
         &[4],
@@ -182,7 +197,7 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
     rule(
         &[402],
         &[],
-        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).heeding(31 * 24 * HOUR),
         "The account's credits are used up: add credits in the provider's console.",
     ),
 ];

@@ -63,7 +63,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         let told = [Some(error)].into_iter().chain(named).chain([sentence, first]);
         message = told.flatten().find(|value| text(value)).and_then(Value::as_str).unwrap_or(message);
         if answer.status.is_success() {
-            said.status = error_words::status_of(error).unwrap_or(500);
+            said.status = error_words::status_of(error, outer).unwrap_or(500);
         }
         let parameter = error.get("param").and_then(Value::as_str);
         if said.status == 403 && parameter.is_some_and(|named| !named.is_empty() && named != "model") {
@@ -74,7 +74,8 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         if let Some(source) = metadata.and_then(|metadata| metadata.get("limit_source")?.as_str()) {
             said.say(source);
         }
-        told_wait = [metadata, Some(error), outer].into_iter().flatten().find_map(wait_in_members);
+        let members = [metadata, Some(error), outer].into_iter().flatten();
+        told_wait = members.clone().find_map(wait_in_members).or_else(|| reset_in_members(error, answer));
         if metadata.and_then(|metadata| metadata.get("provider_name")?.as_str()).is_some() {
             said.say(RELAYED);
         }
@@ -149,6 +150,13 @@ fn wait_in_members(error: &Value) -> Option<Duration> {
         Some(Duration::try_from_secs_f64(seconds).unwrap_or(retry_after::LONGEST).min(retry_after::LONGEST))
     };
     NAMES.iter().find_map(told)
+}
+
+/// When a subscription begins anew, where an error tells no more than that.
+fn reset_in_members(error: &Value, answer: &Answer<'_>) -> Option<Duration> {
+    let told = ["resets_at", "reset_at"].iter().find_map(|name| error.get(name))?;
+    let told = told.as_str().map_or_else(|| told.to_string(), str::to_owned);
+    retry_after::reset(&told, answer.now).filter(|wait| !wait.is_zero())
 }
 
 /// The sentence of `{'error': '…'}`, as `LiteLLM` tells some of its own.

@@ -1,0 +1,107 @@
+//! What errors mean of APIs that are known for nothing but their keys: words that many of them have.
+
+use crate::{
+    provider::{
+        complaint::{
+            Hit,
+            Mark::{Begins, Hits, Is, IsLike, Waits, Whole},
+        },
+        rule::{HOUR, Rule, probed, rule, ruling},
+    },
+    verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
+};
+
+/// What this provider knows more than a bare status: that the key is the only credential.
+pub(super) const RULES: &[Rule] = &[
+    // ElevenLabs', whose keys may each do some of what there is: one that may not do this may speak.
+    rule(
+        &[401, 403],
+        &[Is("missing_permissions"), Begins("api key you used is missing the permission ")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherKey).code("MISSING_PERMISSION").retries(7),
+        "The key lacks a permission that this call needs: grant it to the key, or use one that has it.",
+    ),
+    // Words that many have for it (ElevenLabs with a 401).
+    rule(
+        &[401, 402, 403],
+        &[
+            IsLike("quota_exceeded"),
+            Is("insufficient_quota"),
+            IsLike("insufficient_credit"),
+            IsLike("insufficient_balance"),
+        ],
+        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).heeding(31 * 24 * HOUR),
+        USED_UP,
+    ),
+    // Statuses of their own: Tavily's plan and its pay-as-you-go limit, DeepL's characters of a month.
+    rule(
+        &[432, 433, 456],
+        &[],
+        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("QUOTA_USED_UP").heeding(31 * 24 * HOUR),
+        USED_UP,
+    ),
+    rule(
+        &[400, 401, 403, 429],
+        &[
+            // Serper's, SerpAPI's.
+            Whole("not enough credits"),
+            Whole("your account has run out of searches"),
+        ],
+        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("OUT_OF_CREDITS"),
+        USED_UP,
+    ),
+    // Brave says so with a 422, others with a 400.
+    rule(
+        &[400, 401, 403, 422],
+        &[Is("SUBSCRIPTION_TOKEN_INVALID"), Is("invalid_api_key"), Is("API_KEY_INVALID")],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).confirmed_after(60),
+        REPLACE,
+    ),
+    rule(&[401], &[], ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).confirmed_after(60), REPLACE),
+    // Some (GitHub) refuse so whoever is over a limit.
+    rule(
+        &[403],
+        &[Waits],
+        ruling(K::RateLimited, S::KeyLane, U::Backoff, E::OtherKey).heeding(24 * HOUR),
+        "This key is at a limit: lower its limits, add keys, or wait as long as stated.",
+    ),
+    rule(
+        &[402, 403],
+        &[],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).unclear(),
+        "This key may not do what was asked: check its permissions and its account.",
+    ),
+    // Quotas that no minute brings back, as RapidAPI, Infura and others tell them.
+    rule(
+        &[429],
+        &[Hits(Hit::Month)],
+        ruling(K::QuotaExhausted, S::Key, probed(6 * HOUR), E::OtherKey).code("MONTH_QUOTA").heeding(31 * 24 * HOUR),
+        USED_UP,
+    ),
+    rule(
+        &[429],
+        &[Hits(Hit::Day)],
+        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("DAY_QUOTA").heeding(26 * HOUR),
+        USED_UP,
+    ),
+    rule(
+        &[503],
+        &[Waits],
+        ruling(K::Overloaded, S::KeyLane, U::Backoff, E::AfterPause).heeding(3_600),
+        "The API asks to come back later: it is tried again after that.",
+    ),
+];
+
+const USED_UP: &str =
+    "This key's quota or credit is used up: wait until it begins anew, raise it, or add another account's key.";
+const REPLACE: &str = "The API does not accept this key: check it and replace it.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::rule::check;
+
+    #[test]
+    fn rows_are_complete() {
+        check(RULES);
+    }
+}
