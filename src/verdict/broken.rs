@@ -33,9 +33,14 @@ impl Verdict {
         self.status.is_none() && self.code == transport::BODY
     }
 
-    /// Whether its connection ended before any byte of an answer.
+    /// Whether its connection ended before any byte of an answer, or took no more of them.
     pub(crate) fn is_closed(&self) -> bool {
-        self.code == transport::CLOSED && self.status.is_none()
+        self.is_unprocessed() || (self.code == transport::CLOSED && self.status.is_none())
+    }
+
+    /// Whether the provider turned it away before it looked at it.
+    pub(super) fn is_unprocessed(&self) -> bool {
+        self.code == transport::UNPROCESSED && self.status.is_none()
     }
 }
 

@@ -13,7 +13,7 @@ impl Verdict {
         match self.kind {
             K::Success | K::Broken | K::Cancelled | K::Unjudged => true,
             K::Overloaded | K::Transient => match self.status.map(|status| status.as_u16()) {
-                None => !self.is_unsent(),
+                None => !self.is_unsent() && !self.is_unprocessed(),
                 Some(408 | 424) => true,
                 Some(400..500 | 529) => false,
                 Some(_) => true,

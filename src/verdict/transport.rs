@@ -11,6 +11,8 @@ pub(super) const CONNECT: &str = "connect";
 pub(super) const VOID: &str = "void";
 /// The code of a connection that ended before any byte of the answer.
 pub(super) const CLOSED: &str = "closed";
+/// The code of a stream of HTTP/2 that the provider turned away before it looked at it.
+pub(super) const UNPROCESSED: &str = "unprocessed";
 /// The code of a caller's body that failed.
 pub(super) const BODY: &str = "body";
 /// The code of an exit that lets nothing out.
@@ -26,7 +28,7 @@ const NO_URL: &str = "invalid URL, ";
 /// Judges an error of the transport by walking its sources.
 ///
 /// Codes: `connect` (nothing was sent), `void` (nothing was sent, since the key's lease had ended), `exit` (nothing was sent, since the [exit](crate::ExitError) failed), `closed` (the connection ended before any answer, as one does that lay idle for
-/// too long), `timeout`, `broken` (it ended later) and `transport`; `body` and `unsent body` (none of it was sent) are
+/// too long), `unprocessed` (the provider turned the stream away before it looked at it, as HTTP/2 lets it say), `timeout`, `broken` (it ended later) and `transport`; `body` and `unsent body` (none of it was sent) are
 /// the caller's own fault, and `scheme` (the client below speaks no TLS) is no key's and not retried.
 pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
     if let Some(exit) = exit_among(error) {
@@ -60,6 +62,10 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
             break;
         }
         failed_body |= is_of_a_failed_body(&text);
+        if is_of_an_unprocessed_stream(&text) {
+            code = UNPROCESSED;
+            break;
+        }
         if text == "request timed out" || text == "operation timed out" || text == "deadline has elapsed" {
             code = "timeout";
         }
@@ -83,6 +89,12 @@ fn is_of_a_failed_body(text: &str) -> bool {
     text == "error from user's Body stream"
         || text == "user body write aborted"
         || text.starts_with("stream error sent by user")
+}
+
+/// How h2 tells a `REFUSED_STREAM`, and of the end of a connection those streams that were not looked at any more (RFC 9113,
+/// 6.8 and 8.7): the others are told that it broke.
+fn is_of_an_unprocessed_stream(text: &str) -> bool {
+    text.starts_with("stream error received: refused stream") || text.starts_with("connection error received: ")
 }
 
 /// The body came from the caller and did not end well.
@@ -136,6 +148,7 @@ fn of_code(code: &'static str) -> Verdict {
         VOID => "The key's lease ended before the request could go out: another process may have the key.",
         "timeout" => "No answer came in time: the model may need longer, or the provider is slow just now.",
         CLOSED => "The provider closed the connection before it answered: it may have been idle for too long.",
+        UNPROCESSED => "The provider took no more requests over this connection: the next one takes another.",
         "broken" => "The connection broke off: the provider or the way to it is unsteady.",
         _ => "The request failed on its way: see the error's source.",
     };

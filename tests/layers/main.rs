@@ -27,4 +27,5 @@ mod spilling;
 mod stack;
 mod support;
 mod unnamed;
+mod unprocessed;
 mod upstream;
