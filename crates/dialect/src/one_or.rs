@@ -12,6 +12,16 @@ pub(crate) enum OneOr<'a, T> {
     List(Vec<T>),
 }
 
+impl<T> OneOr<'_, T> {
+    /// The list; of a text an empty one.
+    pub(crate) fn list(&self) -> &[T] {
+        match self {
+            Self::Text(_) => &[],
+            Self::List(list) => list,
+        }
+    }
+}
+
 impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for OneOr<'a, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_newtype_struct(ahead::TEXT_OR_LIST, Reader(PhantomData))

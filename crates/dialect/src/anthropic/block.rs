@@ -6,7 +6,9 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::value::RawValue;
 
 use super::origin::Origin;
-use crate::{Call, CallId, Conversation, Fault, OneOr, Part, Returned, Role, Text, fields::Field, neutral::Calls};
+use crate::{
+    Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, fields::Field, neutral::Calls,
+};
 
 /// What somebody said.
 #[derive(Deserialize)]
@@ -44,6 +46,20 @@ pub(super) struct Block<'a> {
     #[serde(borrow, default, deserialize_with = "said")]
     content: Option<Said<'a>>,
     is_error: Option<bool>,
+    #[serde(borrow)]
+    citations: Option<&'a RawValue>,
+}
+
+impl Block<'_> {
+    /// Whether what is said about it is to be told with the places where it stands.
+    fn wants_citations(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Wish {
+            enabled: Option<bool>,
+        }
+        let wish = self.citations.and_then(|wish| serde_json::from_str::<Wish>(wish.get()).ok());
+        wish.is_some_and(|wish| wish.enabled == Some(true))
+    }
 }
 
 /// A text, or blocks; an object is what failed of a search, which nobody reads.
@@ -62,6 +78,29 @@ pub(super) fn system<'a>(field: &Field<'a>) -> Result<Vec<Text<'a>>, Fault> {
         OneOr::Text(text) => Ok(vec![text]),
         OneOr::List(blocks) => texts(blocks, &|| "system".to_owned()),
     }
+}
+
+/// What is said is told without where it stands in what was sent.
+///
+/// # Errors
+/// Where somebody who is strict wants that.
+pub(super) fn uncited(messages: &[Message<'_>], strict: bool, ignored: &mut Ignored) -> Result<(), Fault> {
+    let mut take = |place: String| {
+        let why = format!("{place}: citations of what is sent cannot be had: leave it out, or say enabled: false");
+        ignored.unless(strict, Fault::invalid(why).at(place))
+    };
+    for (index, message) in messages.iter().enumerate() {
+        for (number, block) in message.content.list().iter().enumerate() {
+            if block.wants_citations() {
+                take(format!("messages.{index}.content.{number}.citations"))?;
+            }
+            let within = block.content.iter().flat_map(OneOr::list).enumerate();
+            for (inner, _) in within.filter(|(_, block)| block.wants_citations()) {
+                take(format!("messages.{index}.content.{number}.content.{inner}.citations"))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Reads `messages` into a conversation, whose model is known by then: ids of calls are read for it.

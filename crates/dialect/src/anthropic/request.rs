@@ -56,6 +56,7 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
         return Err(Fault::invalid("model: Field required").at("model"));
     }
     let Some(messages) = messages else { return Err(Fault::invalid("messages: Field required").at("messages")) };
+    block::uncited(&messages, strict, &mut asked.ignored)?;
     block::read(messages, &mut asked.conversation)?;
     tool::choose_search(&mut asked.conversation);
     asked.conversation.settle_choice(&mut asked.ignored, strict)?;

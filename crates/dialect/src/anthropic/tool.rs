@@ -18,6 +18,16 @@ struct WireTool<'a> {
     #[serde(borrow)]
     input_schema: Option<&'a RawValue>,
     strict: Option<bool>,
+    /// What it may be given, which the model is told.
+    #[serde(borrow)]
+    input_examples: Option<Vec<&'a RawValue>>,
+    /// Which tools are there from the beginning, who calls it, and how its input streams: nothing here does otherwise.
+    #[serde(borrow)]
+    defer_loading: Option<&'a RawValue>,
+    #[serde(borrow)]
+    allowed_callers: Option<&'a RawValue>,
+    #[serde(borrow)]
+    eager_input_streaming: Option<&'a RawValue>,
     /// Where a search looks, and where not.
     #[serde(borrow)]
     allowed_domains: Option<&'a RawValue>,
@@ -72,17 +82,36 @@ pub(super) fn tools<'a>(
         if tool.strict == Some(true) {
             ignored.add("tools.strict");
         }
+        for (name, given) in [
+            ("defer_loading", tool.defer_loading),
+            ("allowed_callers", tool.allowed_callers),
+            ("eager_input_streaming", tool.eager_input_streaming),
+        ] {
+            if given.is_some_and(|given| !matches!(given.get(), "null" | "false")) {
+                ignored.add(format!("tools.{name}"));
+            }
+        }
         let Some(schema) = tool.input_schema else {
             let place = format!("tools[{index}].input_schema");
             return Err(Fault::invalid(format!("{place} is missing")).at(place));
         };
         conversation.tools.push(Tool {
             name: tool.name,
-            description: tool.description,
+            description: with_examples(tool.description, tool.input_examples.as_deref().unwrap_or_default()),
             parameters: Some(Cow::Borrowed(schema)),
         });
     }
     Ok(())
+}
+
+/// What a tool does, and what it may be given.
+fn with_examples<'a>(about: Option<Text<'a>>, examples: &[&RawValue]) -> Option<Text<'a>> {
+    if examples.is_empty() {
+        return about;
+    }
+    let about = about.as_deref().map_or_else(String::new, |about| format!("{about}\n\n"));
+    let examples: Vec<&str> = examples.iter().map(|example| example.get()).collect();
+    Some(format!("{about}Examples of its input:\n{}", examples.join("\n")).into())
 }
 
 #[derive(Deserialize)]

@@ -373,7 +373,8 @@ fn finish(reason: &str) -> Option<Finish> {
         | "UNEXPECTED_TOOL_CALL"
         | "TOO_MANY_TOOL_CALLS"
         | "MISSING_THOUGHT_SIGNATURE"
-        | "MALFORMED_RESPONSE" => Finish::Stop,
+        | "MALFORMED_RESPONSE"
+        | "NO_IMAGE" => Finish::Stop,
         // SAFETY, RECITATION, LANGUAGE, BLOCKLIST, PROHIBITED_CONTENT, SPII, IMAGE_…, OTHER, and what comes to be.
         _ => Finish::Filtered,
     })

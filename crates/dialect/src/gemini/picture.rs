@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{generate, name, nonsense};
 use crate::{
-    Canvas, Conversation, Drawing, Drawn, Event, Fault, Kind, Medium, Part, Picture, Role, exchange::Listener as _,
+    Canvas, Conversation, Drawing, Drawn, Event, Fault, Finish, Kind, Medium, Part, Picture, Role,
+    exchange::Listener as _,
 };
 
 /// Images that one `:predict` gives at most.
@@ -67,12 +68,39 @@ pub fn drawing(asked: &Drawing<'_>, count: u32) -> Result<Vec<Bytes>, Fault> {
 /// # Errors
 /// When there is none, or the answer makes no sense.
 pub fn drawn(model: &str, body: &[u8]) -> Result<Drawn, Fault> {
-    let drawn = if predicts(model) { predicted(body)? } else { said(body)? };
-    if drawn.pictures.is_empty() {
-        let why = "the model drew nothing: the description may be against its rules";
-        return Err(Fault::new(Kind::Filtered, why).at("prompt"));
+    let (drawn, instead) = if predicts(model) { (predicted(body)?, Instead::default()) } else { said(body)? };
+    if drawn.pictures.is_empty() { Err(instead.fault()) } else { Ok(drawn) }
+}
+
+/// What came in the place of images.
+#[derive(Default)]
+struct Instead {
+    words: String,
+    why: Option<Finish>,
+}
+
+/// So many of a model's words are told.
+const MOST_WORDS: usize = 400;
+
+impl Instead {
+    fn fault(self) -> Fault {
+        let words: String = self.words.trim().chars().take(MOST_WORDS).collect();
+        let (kind, why) = match self.why {
+            // Of those that do nothing else no reason is known.
+            None | Some(Finish::Filtered) => {
+                (Kind::Filtered, "the model drew nothing: the description may be against its rules")
+            }
+            Some(Finish::Length) => {
+                (Kind::BadGateway, "the answer was cut at the model's limit before anything was drawn")
+            }
+            Some(Finish::Stop | Finish::Calls) => {
+                (Kind::BadGateway, "the model drew nothing: ask again, or say it otherwise")
+            }
+        };
+        let fault =
+            if words.is_empty() { Fault::new(kind, why) } else { Fault::new(kind, format!("{why}. It said: {words}")) };
+        if kind == Kind::Filtered { fault.at("prompt") } else { fault }
     }
-    Ok(drawn)
 }
 
 fn predicted(body: &[u8]) -> Result<Drawn, Fault> {
@@ -95,17 +123,19 @@ fn predicted(body: &[u8]) -> Result<Drawn, Fault> {
     Ok(Drawn { pictures: pictures.collect(), ..Drawn::default() })
 }
 
-fn said(body: &[u8]) -> Result<Drawn, Fault> {
-    let mut drawn = Drawn::default();
+fn said(body: &[u8]) -> Result<(Drawn, Instead), Fault> {
+    let (mut drawn, mut instead) = (Drawn::default(), Instead::default());
     let mut listener = super::Listener::new(false);
     let mut say = |event: Event<'_>| match event {
         Event::Blob { mime, data, .. } if mime.starts_with("image/") => {
             drawn.pictures.push(Picture { mime: mime.to_string(), data: data.to_string() });
         }
         Event::Usage(usage) => drawn.usage = usage,
+        Event::Text { text, .. } => instead.words.push_str(&text),
+        Event::Finish { why, .. } => instead.why = Some(why),
         _ => {}
     };
     listener.hear(body, &mut say)?;
     listener.end(&mut say)?;
-    Ok(drawn)
+    Ok((drawn, instead))
 }

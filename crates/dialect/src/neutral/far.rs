@@ -18,7 +18,7 @@ pub struct Far<'a> {
 impl Far<'_> {
     /// The answer where nothing is fetched.
     pub fn refused(&self) -> Fault {
-        let why = "images are not fetched from elsewhere: send the image itself, as a data URL";
+        let why = "what a URL names is not fetched from elsewhere: send it itself, in base64 (as a data URL where one stands here)";
         Fault::invalid(format!("{}: {why}", self.place)).at(&*self.place)
     }
 }

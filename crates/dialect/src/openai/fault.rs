@@ -22,6 +22,11 @@ fn is_of_a_model(fault: &Fault) -> bool {
     fault.param.as_deref() == Some("model") || fault.message.contains("model") || fault.message.contains("Model")
 }
 
+/// Whether a conversation cannot go on, since nobody remembers it: clients begin it anew by this.
+fn is_of_a_lost_response(fault: &Fault) -> bool {
+    fault.param.as_deref() == Some("previous_response_id") && fault.message.contains(" not found")
+}
+
 /// Whether the limit is one of tokens: ours says so, and the provider names its quota.
 fn is_of_tokens(fault: &Fault) -> bool {
     fault.message.contains("tokens") || fault.message.contains("token_count")
@@ -30,6 +35,7 @@ fn is_of_tokens(fault: &Fault) -> bool {
 /// `{"error": …}`
 pub(super) fn body(fault: &Fault) -> Value {
     let (kind, code) = match fault.kind {
+        Kind::Invalid if is_of_a_lost_response(fault) => ("invalid_request_error", Some("previous_response_not_found")),
         Kind::Invalid | Kind::TooLarge | Kind::Conflict | Kind::Encoded => ("invalid_request_error", None),
         Kind::TooLong => ("invalid_request_error", Some("context_length_exceeded")),
         Kind::Filtered => ("invalid_request_error", Some("content_policy_violation")),

@@ -20,7 +20,7 @@ pub(crate) use file::file;
 pub use image::{drawing, pictures};
 pub(crate) use message::{Recording, object};
 pub(crate) use request::effort;
-pub(crate) use tool::{choice, takes_something};
+pub(crate) use tool::{choice, described, takes_something};
 
 use crate::{Asked, Caller, Fault, Model, Refused, Shape, Voice};
 

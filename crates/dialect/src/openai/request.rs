@@ -1,6 +1,7 @@
 //! A request for a chat completion, field by field.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{
     message::{self, Message},
@@ -34,6 +35,14 @@ const SEARCH: &str = "web_search_options";
 struct StreamOptions {
     include_usage: Option<bool>,
     include_obfuscation: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Search<'a> {
+    #[serde(borrow)]
+    search_context_size: Option<&'a RawValue>,
+    #[serde(borrow)]
+    user_location: Option<&'a RawValue>,
 }
 
 pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
@@ -145,8 +154,16 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<(
                 conversation.medium = Medium::Images(Canvas::default());
             }
         }
-        // How much is read of what is found, and where somebody lives, is the upstream's to guess.
-        SEARCH => conversation.search = Some(SEARCH),
+        SEARCH => {
+            let Search { search_context_size, user_location } = field.read()?;
+            // How much is read of what is found, and where somebody lives, is the upstream's to guess.
+            for (name, given) in [("search_context_size", search_context_size), ("user_location", user_location)] {
+                if given.is_some() {
+                    ignored.add(format!("{SEARCH}.{name}"));
+                }
+            }
+            conversation.search = Some(SEARCH);
+        }
         "extra_body" => extra(field, asked)?,
         _ if ignored.takes(field, &NEVER_MATTER, &ONLY_AS) => {}
         _ => return Err(Unread::CannotBeHad),

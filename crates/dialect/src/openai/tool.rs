@@ -1,6 +1,6 @@
 //! Tools and the choice among them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -158,6 +158,23 @@ struct WireFormat<'a> {
 struct JsonSchema<'a> {
     #[serde(borrow)]
     schema: Option<&'a RawValue>,
+    #[serde(borrow)]
+    description: Option<Text<'a>>,
+}
+
+/// A schema that says what it is for, where it says nothing of that itself.
+pub(crate) fn described<'a>(schema: &'a RawValue, about: Option<&Text<'_>>) -> Cow<'a, RawValue> {
+    let members = || serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(schema.get()).ok();
+    let about = about.filter(|about| !about.trim().is_empty());
+    let Some((about, members)) = about.zip(members()).filter(|(_, members)| !members.contains_key("description"))
+    else {
+        return Cow::Borrowed(schema);
+    };
+    let about = serde_json::Value::from(&**about);
+    let comma = if members.is_empty() { "" } else { "," };
+    let rest = schema.get().trim_start().strip_prefix('{').unwrap_or_default();
+    let described = RawValue::from_string(format!("{{\"description\":{about}{comma}{rest}"));
+    described.map_or(Cow::Borrowed(schema), Cow::Owned)
 }
 
 /// Reads `response_format`.
@@ -165,7 +182,9 @@ pub(super) fn format<'a>(field: &Field<'a>) -> Result<Format<'a>, Fault> {
     let WireFormat { kind, json_schema } = field.read()?;
     match (&*kind, json_schema) {
         ("text", _) => Ok(Format::Text),
-        ("json_schema", Some(JsonSchema { schema: Some(schema) })) => Ok(Format::Schema(Cow::Borrowed(schema))),
+        ("json_schema", Some(JsonSchema { schema: Some(schema), description })) => {
+            Ok(Format::Schema(described(schema, description.as_ref())))
+        }
         ("json_object", _) => Ok(Format::Json),
         ("json_schema", Some(_)) => {
             let place = "response_format.json_schema.schema";

@@ -1,7 +1,5 @@
 //! A request for a response, field by field.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -82,6 +80,8 @@ struct WireFormat<'a> {
     kind: Text<'a>,
     #[serde(borrow)]
     schema: Option<&'a RawValue>,
+    #[serde(borrow)]
+    description: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -177,11 +177,11 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
                 let place = "text.verbosity";
                 ignored.unless(strict, Fault::invalid(format!("{place} cannot be had")).at(place))?;
             }
-            if let Some(WireFormat { kind, schema }) = format {
+            if let Some(WireFormat { kind, schema, description }) = format {
                 conversation.format = match (&*kind, schema) {
                     ("text", _) => Format::Text,
                     ("json_object", _) => Format::Json,
-                    ("json_schema", Some(schema)) => Format::Schema(Cow::Borrowed(schema)),
+                    ("json_schema", Some(schema)) => Format::Schema(openai::described(schema, description.as_ref())),
                     _ => return Err(Fault::invalid("text.format is not known").at("text.format")),
                 };
             }

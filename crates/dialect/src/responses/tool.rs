@@ -28,9 +28,14 @@ struct WireTool<'a> {
     /// How a custom tool's input is.
     #[serde(borrow)]
     format: Option<Grammar<'a>>,
-    /// Where a search looks.
+    strict: Option<bool>,
+    /// Where a search looks, how much it reads, and for whom.
     #[serde(borrow)]
     filters: Option<&'a RawValue>,
+    #[serde(borrow)]
+    search_context_size: Option<&'a RawValue>,
+    #[serde(borrow)]
+    user_location: Option<&'a RawValue>,
 }
 
 /// What is asked for where a search on the web is.
@@ -51,6 +56,11 @@ pub(super) fn read<'a>(
     let mut used: HashSet<String> = plain.filter_map(|tool| tool.name.as_ref().map(ToString::to_string)).collect();
     for (index, tool) in tools.into_iter().enumerate() {
         let place = format!("tools[{index}]");
+        let of_it = tool.tools.iter().flatten();
+        if of_it.chain([&tool]).any(|tool| tool.strict == Some(true)) {
+            // Arguments follow the schema as well as the model can.
+            ignored.add("tools.strict");
+        }
         match (&*tool.kind, tool.name.is_some()) {
             ("namespace", true) => {
                 let namespace = tool.name.unwrap_or_default();
@@ -68,6 +78,13 @@ pub(super) fn read<'a>(
                 if tool.filters.is_some_and(|filters| filters.get() != "null") {
                     let place = format!("{place}.filters");
                     ignored.unless(strict, Fault::invalid(format!("{place} cannot be had")).at(place))?;
+                }
+                for (name, given) in
+                    [("search_context_size", tool.search_context_size), ("user_location", tool.user_location)]
+                {
+                    if given.is_some_and(|given| given.get() != "null") {
+                        ignored.add(format!("{SEARCH}.{name}"));
+                    }
                 }
                 conversation.search = Some(SEARCH);
             }

@@ -161,7 +161,7 @@ fn a_search_result_is_carried_over_as_text() {
     let found = json!({
         "type": "search_result", "source": "https://example.com/a", "title": "On cats",
         "content": [{ "type": "text", "text": "Cats purr." }, { "type": "text", "text": "Dogs do not." }],
-        "citations": { "enabled": true },
+        "citations": { "enabled": false },
     });
     let wire = blocks(json!([found, { "type": "text", "text": "Do cats purr?" }])).unwrap();
     let parts = &wire["contents"][0]["parts"];
@@ -180,6 +180,90 @@ fn a_search_result_is_carried_over_as_text() {
     ]);
     let wire = asked(&Anthropic, &json!({ "model": "m", "max_tokens": 9, "messages": messages })).unwrap();
     assert!(wire["contents"][2].to_string().contains("Cats purr."), "{wire}");
+}
+
+/// Where an answer's words stand in what was sent nobody can tell.
+#[test]
+fn citations_of_what_is_sent_are_refused_by_name_or_told_as_ignored() {
+    let cited = |mut block: Value| {
+        block["citations"] = json!({ "enabled": true });
+        block
+    };
+    let found = cited(
+        json!({ "type": "search_result", "source": "s", "title": "t", "content": [{ "type": "text", "text": "x" }] }),
+    );
+    let source = json!({ "type": "text", "media_type": "text/plain", "data": "x" });
+    let document = cited(json!({ "type": "document", "source": source }));
+    let result = json!([
+        { "role": "user", "content": "x" },
+        { "role": "assistant", "content": [{ "type": "tool_use", "id": "a", "name": "f", "input": {} }] },
+        { "role": "user", "content": [{ "type": "tool_result", "tool_use_id": "a", "content": [found] }] },
+    ]);
+    let of = |block: &Value| json!([{ "role": "user", "content": [{ "type": "text", "text": "x" }, block] }]);
+    for (messages, place) in [
+        (of(&document), "messages.0.content.1.citations"),
+        (of(&found), "messages.0.content.1.citations"),
+        (result, "messages.2.content.0.content.0.citations"),
+    ] {
+        let body = json!({ "model": "m", "max_tokens": 9, "messages": messages });
+        let fault = asked(&Anthropic, &body).unwrap_err();
+        assert_eq!((fault.kind, fault.param.as_deref()), (Kind::Invalid, Some(place)), "{fault:?}");
+        let body = body.to_string();
+        let ignored = Anthropic.conversation(body.as_bytes(), false).unwrap().ignored;
+        assert_eq!(ignored.names().collect::<Vec<_>>(), [place]);
+    }
+    // What an answer told of the web comes back with it.
+    let told = json!([{ "type": "web_search_result_location", "url": "u", "title": "t", "encrypted_index": "", "cited_text": "" }]);
+    let messages = json!([
+        { "role": "user", "content": "x" },
+        { "role": "assistant", "content": [{ "type": "text", "text": "y", "citations": told }] },
+        { "role": "user", "content": "z" },
+    ]);
+    assert!(asked(&Anthropic, &json!({ "model": "m", "max_tokens": 9, "messages": messages })).is_ok());
+}
+
+#[test]
+fn what_is_within_a_field_and_cannot_be_had_is_told_as_ignored() {
+    let ignored = |caller: &dyn Caller, body: Value| {
+        let body = body.to_string();
+        let asked = caller.conversation(body.as_bytes(), true).unwrap();
+        asked.ignored.names().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let place = json!({ "type": "approximate", "approximate": { "city": "Ulm" } });
+    let search = json!({ "search_context_size": "high", "user_location": place });
+    let told = ["web_search_options.search_context_size", "web_search_options.user_location"];
+    assert_eq!(ignored(&OpenAi, chat(json!({ "web_search_options": search }))), told);
+    assert_eq!(ignored(&OpenAi, chat(json!({ "web_search_options": {} }))), [] as [&str; 0]);
+    let mut tool = search;
+    tool["type"] = json!("web_search");
+    let function = json!({ "type": "function", "name": "f", "parameters": { "type": "object" }, "strict": true });
+    let told = ["tools.web_search.search_context_size", "tools.web_search.user_location", "tools.strict"];
+    assert_eq!(ignored(&Responses, json!({ "model": "m", "input": "x", "tools": [tool, function] })), told);
+    let tool = json!({ "name": "f", "input_schema": { "type": "object" }, "defer_loading": true, "eager_input_streaming": false });
+    assert_eq!(ignored(&Anthropic, chat(json!({ "tools": [tool] }))), ["tools.defer_loading"]);
+}
+
+#[test]
+fn what_says_more_of_a_tool_or_a_form_is_told_to_the_model() {
+    let tool = |about: Value| {
+        json!({ "name": "f", "description": about, "input_schema": { "type": "object" },
+        "input_examples": [{ "city": "Ulm" }, { "city": "Bern" }] })
+    };
+    for (about, told) in [(json!("Weather."), "Weather.\n\nExamples"), (json!(null), "Examples")] {
+        let wire = asked(&Anthropic, &chat(json!({ "tools": [tool(about)] }))).unwrap();
+        let said = wire["tools"][0]["functionDeclarations"][0]["description"].as_str().unwrap();
+        assert!(said.starts_with(told) && said.ends_with("{\"city\":\"Ulm\"}\n{\"city\":\"Bern\"}"), "{said}");
+    }
+    let own = json!({ "type": "object", "description": "Its own.", "properties": { "a": { "type": "string" } } });
+    let bare = json!({ "type": "object", "properties": { "a": { "type": "string" } } });
+    for (schema, told) in [(own, "Its own."), (bare, "A \"city\".")] {
+        let format = json!({ "type": "json_schema", "name": "x", "schema": schema, "description": "A \"city\"." });
+        let of_chat = chat(json!({ "response_format": { "type": "json_schema", "json_schema": format } }));
+        let of_responses = json!({ "model": "m", "input": "x", "text": { "format": format } });
+        for wire in [asked(&OpenAi, &of_chat).unwrap(), asked(&Responses, &of_responses).unwrap()] {
+            assert!(wire["generationConfig"].to_string().contains(&json!(told).to_string()), "{told}: {wire}");
+        }
+    }
 }
 
 #[test]

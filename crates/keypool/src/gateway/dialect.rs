@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use keypool_dialect::{Caller, Fault, Kind, anthropic::Anthropic, openai::OpenAi};
 use serde_json::json;
@@ -24,6 +24,21 @@ pub enum Dialect {
 pub struct Refusal {
     status: StatusCode,
     message: &'static str,
+}
+
+/// Official clients of other APIs than Gemini's ask again by it, or do not.
+pub(super) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// A client that is told to come back after so many seconds may sleep for them.
+const SLEEP: u64 = 60;
+
+/// Where it is to come back later than in a minute the client says so to whoever asked, and does not sleep: `OpenAI`'s and
+/// Anthropic's take any time, up to hours, for a pause between two tries.
+pub(super) fn veto_a_long_sleep(headers: &mut HeaderMap) {
+    let after = headers.get(header::RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse::<u64>().ok());
+    if after.is_some_and(|after| after > SLEEP) {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
 }
 
 /// Why an answer is the gateway's own and not the provider's: travels on it as an extension.
@@ -61,7 +76,15 @@ impl Dialect {
     pub(super) fn answer_until(self, refusal: Refusal, after: u64) -> Response<Full<Bytes>> {
         let mut response = self.say(refusal, Some(after));
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after));
+        self.veto_a_long_sleep(response.headers_mut());
         response
+    }
+
+    /// Nobody sleeps for hours: see [`veto_a_long_sleep`].
+    pub(super) fn veto_a_long_sleep(self, headers: &mut HeaderMap) {
+        if self.caller().is_some() {
+            veto_a_long_sleep(headers);
+        }
     }
 
     fn say(self, refusal: Refusal, after: Option<u64>) -> Response<Full<Bytes>> {
@@ -80,7 +103,8 @@ impl Dialect {
     /// The answer for a path of this dialect that cannot be had here.
     pub(super) fn nowhere(self, path: &str) -> Response<Full<Bytes>> {
         if path.contains("/responses/resp_") {
-            return self.not_found(
+            return self.missing(
+                Kind::NotFound,
                 "no such response is known here: one is remembered for an hour, by the process that answered, unless it was \
                  not to be kept (`store: false`)",
             );
@@ -127,9 +151,13 @@ impl Dialect {
     }
 
     fn not_found(self, why: &'static str) -> Response<Full<Bytes>> {
+        self.missing(Kind::NotSupported, why)
+    }
+
+    fn missing(self, kind: Kind, why: &'static str) -> Response<Full<Bytes>> {
         let mut response = self.answer(Refusal::new(StatusCode::NOT_FOUND, why));
         if let Some(caller) = self.caller() {
-            *response.body_mut() = Full::from(caller.refused(&Fault::new(Kind::NotSupported, why)).body);
+            *response.body_mut() = Full::from(caller.refused(&Fault::new(kind, why)).body);
         }
         response
     }

@@ -227,6 +227,14 @@ async fn faults_have_the_shape_that_clients_know() {
     let past = get(&served, "/v1/responses/resp_1", "authorization").await;
     let why = past.json()["error"]["message"].to_string();
     assert!(past.status == StatusCode::NOT_FOUND && why.contains("no such response is known"), "{past:?}");
+    assert_eq!(past.json()["error"]["code"], json!(null), "its path is known");
+    let asked = json!({ "model": "gemini-2.5-flash", "input": "x", "previous_response_id": "resp_1" });
+    let lost = post(&served, "/v1/responses", &asked).await;
+    let error = &lost.json()["error"];
+    assert_eq!(
+        (lost.status, &error["code"], &error["param"]),
+        (StatusCode::BAD_REQUEST, &json!("previous_response_not_found"), &json!("previous_response_id"))
+    );
     let method = get(&served, path, "authorization").await;
     assert_eq!((method.status, &method.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));
 }

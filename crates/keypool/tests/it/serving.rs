@@ -75,6 +75,31 @@ async fn when_every_key_is_out_it_says_why_and_until_when() {
     assert_eq!(generate(&served, "gemini-2.5-pro").await.status, StatusCode::OK, "another model, another lane");
 }
 
+/// `OpenAI`'s and Anthropic's own clients would sleep until then, and say nothing.
+#[tokio::test]
+async fn a_client_that_would_sleep_for_hours_is_told_not_to() {
+    let sim = GeminiSim::builder().project(Project::new("1").limits(Limits::none()).key(ONE)).start().await.unwrap();
+    let body =
+        json!({ "model": "gemini-2.5-flash", "max_tokens": 9, "messages": [{ "role": "user", "content": "x" }] });
+    for (limits, sleeps) in
+        [(tower_keypool::Limits::new().per_day(1), true), (tower_keypool::Limits::new().per_minute(1), false)]
+    {
+        let served = Served::keys([key(ONE, 0).limits("*", limits)], &sim.url(), Duration::ZERO).await;
+        assert_eq!(generate(&served, "gemini-2.5-flash").await.status, StatusCode::OK);
+        for path in ["/v1/chat/completions", "/v1/messages"] {
+            let request = Request::post(served.url(path)).header("x-api-key", PLACEHOLDER);
+            let answer = ask(request.header("anthropic-version", "2023-06-01"), body.to_string()).await;
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+            let after: u64 = answer.header("retry-after").parse().unwrap();
+            // Just before midnight it is no sleep.
+            assert_eq!(answer.header("x-should-retry"), if after > 60 { "false" } else { "" }, "{answer:?}");
+            assert!(sleeps || after <= 61, "{after}");
+        }
+        let native = generate(&served, "gemini-2.5-flash").await;
+        assert_eq!((native.status, native.header("x-should-retry")), (StatusCode::SERVICE_UNAVAILABLE, ""));
+    }
+}
+
 #[tokio::test]
 async fn the_request_that_finds_out_gets_the_503_too() {
     let quota = Project::new("1").limits(Limits::none().rpm(1)).key(ONE);

@@ -55,6 +55,7 @@ pub(in crate::gateway) fn failed(error: &Error, dialect: Dialect) -> Response<Fu
         let after = seconds(response.headers());
         *response.body_mut() = Full::from(dialect.body(response.status(), &error.to_string(), Some(after)));
     }
+    dialect.veto_a_long_sleep(response.headers_mut());
     response.extensions_mut().insert(Because(error.to_string().into()));
     if let Some(served_by) = error.served_by() {
         Names::of(served_by).add(response.headers_mut());

@@ -1,20 +1,20 @@
 //! Errors of the provider's that its own words would make the client's: told in ours, with theirs inside.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use keypool_dialect::{Caller as _, gemini, openai::OpenAi};
 use tower_keypool::{BoxError, KeyPool, ServedBy};
 
 use super::{body::Said, unpacked::Unpacked};
-use crate::gateway::{dialect::Dialect, route::way::COMPATIBLE};
+use crate::gateway::{
+    dialect::{Dialect, SHOULD_RETRY},
+    route::way::COMPATIBLE,
+};
 
 /// An error is read to here.
 pub(in crate::gateway) const MOST_OF_ERROR: usize = 64 << 10;
-
-/// Official clients of other APIs than Gemini's ask again by it, or do not.
-pub(in crate::gateway) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// As much of an error as says what it is.
 pub(in crate::gateway) async fn begun<B: Body<Data = Bytes>>(body: B) -> BytesMut {

@@ -13,9 +13,8 @@ use crate::{
         answer::{
             exhausted::{OutOfKeys, WantedModel},
             failure::{failed_head, fault_of},
-            reworded::SHOULD_RETRY,
         },
-        dialect::Because,
+        dialect::{Because, SHOULD_RETRY, veto_a_long_sleep},
     },
     status::Outcome,
 };
@@ -94,6 +93,7 @@ pub(super) fn refused<B>(caller: &dyn Caller, failed: Failed) -> Response<Said<B
     }
     if let Some(after) = retry_after {
         headers.insert(header::RETRY_AFTER, after);
+        veto_a_long_sleep(headers);
     }
     name(&mut response, served_by, &Ignored::default());
     response
