@@ -109,6 +109,19 @@ impl Events {
 }
 
 impl Events {
+    /// How likely the tokens were that were said just now, which is known behind them.
+    fn likely(&mut self, tokens: impl IntoIterator<Item = Value>, out: &mut Vec<u8>) {
+        let tokens: Vec<Value> = tokens.into_iter().collect();
+        if self.draft.open != Some(Kind::Message) || tokens.is_empty() {
+            return;
+        }
+        let index = self.draft.output.len();
+        let id = self.draft.item_id(Kind::Message, index);
+        let delta =
+            json!({ "item_id": id, "output_index": index, "content_index": 0, "delta": "", "logprobs": tokens });
+        self.write("response.output_text.delta", delta, out);
+    }
+
     fn sources(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         self.draft.note_sources(event);
         let index = self.draft.output.len();
@@ -157,6 +170,9 @@ impl Voice for Events {
                 delta["logprobs"] = json!([]);
             }
             self.write(name, delta, out);
+        }
+        if let Event::Logprobs { choice: 0, tokens } = &event {
+            self.likely(openai::likely(tokens), out);
         }
         if matches!(event, Event::Sources { choice: 0, .. }) {
             self.sources(&event, out);

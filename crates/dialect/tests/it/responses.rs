@@ -425,6 +425,9 @@ fn how_likely_it_was_is_told_where_that_is_asked_for() {
     let told: Vec<Value> = told.iter().filter_map(|event| serde_json::from_str(event).ok()).collect();
     let of = |kind: &str| told.iter().find(|event| event["type"] == kind).unwrap();
     assert_eq!(of("response.output_text.done")["logprobs"], json!([likely]));
+    let deltas = told.iter().filter(|event| event["type"] == "response.output_text.delta");
+    let each: Vec<Value> = deltas.flat_map(|delta| delta["logprobs"].as_array().unwrap().clone()).collect();
+    assert_eq!(each, [likely.clone()], "behind what was said");
     assert_eq!(of("response.completed")["response"]["output"][0]["content"][0]["logprobs"], json!([likely]));
     for event in &told {
         serde_json::from_value::<ResponseStreamEvent>(event.clone()).unwrap();
