@@ -20,12 +20,12 @@ use super::{
 };
 use crate::{
     key::{InvalidSecret, Secret, UNRESERVED},
-    verdict::Verdict,
+    verdict::{Verdict, VerdictKind},
 };
 
 /// Any API that takes a key in a header or in the query, judged by its status codes and `Retry-After`, and
-/// where it refuses a key by what it says of a used-up quota (`quota_exceeded`, `insufficient_credits`). Errors in
-/// Google's own form, as all of its APIs have them, are judged as [`Gemini`](crate::Gemini) judges them.
+/// where it refuses a key by what it says of a used-up quota (`quota_exceeded`, `insufficient_credits`). What
+/// Google's other APIs say of keys and quotas is judged as [`Gemini`](crate::Gemini) judges it.
 ///
 /// ```
 /// use http::Request;
@@ -50,7 +50,8 @@ pub struct ApiKeyHeader {
     scheme: &'static str,
     name: Cow<'static, str>,
     model: ModelAt,
-    zone: Cow<'static, str>,
+    /// Where it is not what its host has.
+    zone: Option<Cow<'static, str>>,
     usage: UsageFormat,
 }
 
@@ -109,7 +110,7 @@ impl ApiKeyHeader {
             scheme: "",
             name: Cow::Borrowed("api"),
             model: ModelAt::Nowhere,
-            zone: Cow::Borrowed("UTC"),
+            zone: None,
             usage: UsageFormat::None,
         })
     }
@@ -143,10 +144,10 @@ impl ApiKeyHeader {
         self
     }
 
-    /// The IANA zone in which days end; `UTC` unless set.
+    /// The IANA zone in which days end; unless set that of Google's quotas at its hosts (`America/Los_Angeles`), else `UTC`.
     #[must_use]
     pub fn zone(mut self, zone: impl Into<Cow<'static, str>>) -> Self {
-        self.zone = zone.into();
+        self.zone = Some(zone.into());
         self
     }
 
@@ -172,6 +173,22 @@ impl ApiKeyHeader {
         }
         None
     }
+}
+
+/// What another of Google's APIs says of a key or its quota. Whether such an API is switched on for a key, or holds what is
+/// looked for, says nothing here: one host may have many of them.
+fn google(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Option<Verdict> {
+    if !google_rpc::is_its(envelope) && !google_rpc::is_its_older(envelope) {
+        return None;
+    }
+    let verdict = gemini::judge_opened(envelope, answer);
+    let is_told = match verdict.kind() {
+        VerdictKind::RateLimited | VerdictKind::QuotaExhausted => true,
+        VerdictKind::InvalidKey => verdict.confirm_after_of().is_some(),
+        VerdictKind::Suspended => verdict.code_of() == "CONSUMER_SUSPENDED",
+        _ => false,
+    };
+    is_told.then_some(verdict)
 }
 
 impl Provider for ApiKeyHeader {
@@ -241,8 +258,8 @@ impl Provider for ApiKeyHeader {
             return Verdict::SUCCESS.status(answer.status);
         }
         let envelope = Envelope::open(answer.body);
-        if google_rpc::is_its(&envelope) || google_rpc::is_its_older(&envelope) {
-            return gemini::judge(answer);
+        if let Some(verdict) = google(&envelope, answer) {
+            return verdict;
         }
         decide(&[REDIRECTS, EDGE, AWS, rules::RULES, BY_STATUS], said::read(&envelope, answer), answer)
     }
@@ -252,7 +269,8 @@ impl Provider for ApiKeyHeader {
     }
 
     fn zone(&self) -> &str {
-        &self.zone
+        let usual = if self.base.authority().host().ends_with(".googleapis.com") { gemini::ZONE } else { "UTC" };
+        self.zone.as_deref().unwrap_or(usual)
     }
 }
 

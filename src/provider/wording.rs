@@ -103,10 +103,9 @@ pub(super) fn stands(text: &str, words: &str) -> bool {
     })
 }
 
-/// No word follows: the end, of the line at least, or a mark of punctuation.
+/// No word follows: the end, or a mark of punctuation.
 fn is_over(rest: &str) -> bool {
-    let of_the_line = |c: char| c.is_whitespace() && c != '\n';
-    !rest.trim_start_matches(of_the_line).starts_with(char::is_alphanumeric)
+    !rest.trim_start().starts_with(char::is_alphanumeric)
 }
 
 fn undetermined(text: &str) -> &str {

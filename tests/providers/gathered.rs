@@ -178,3 +178,52 @@ fn a_model_without_a_free_tier_is_none_of_the_days() {
     let verdict = judge(&Anthropic::new(), 429, &[], &json!({ "error": error }));
     assert_eq!(verdict.scope_of(), S::OwnerLane, "{verdict:?}");
 }
+
+/// One host of Google's has many APIs, of which a key may have some.
+#[test]
+fn of_googles_other_apis_only_keys_and_quotas_are_told() {
+    let error = |code: u16, status: &str, reason: &str| {
+        let details = json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}]);
+        json!({"error": {"code": code, "message": "No.", "status": status, "details": details}})
+    };
+    assert_eq!(is(&other(404, &[], &error(404, "NOT_FOUND", ""))), CALLER);
+    for reason in ["API_KEY_SERVICE_BLOCKED", "SERVICE_DISABLED"] {
+        let verdict = other(403, &[], &error(403, "PERMISSION_DENIED", reason));
+        assert!(verdict.scope_of() == S::Key && !verdict.is_named(), "{reason}: {verdict:?}");
+    }
+    let zone = |base: &str| Provider::zone(&ApiKeyHeader::query("key", base).unwrap()).to_owned();
+    assert_eq!(zone("https://www.googleapis.com"), "America/Los_Angeles");
+    assert_eq!(zone("https://googleapis.com.example"), "UTC");
+    let set = ApiKeyHeader::query("key", "https://www.googleapis.com").unwrap().zone("Europe/Berlin");
+    assert_eq!(Provider::zone(&set), "Europe/Berlin");
+}
+
+#[test]
+fn what_may_be_of_the_request_blames_no_key() {
+    let connector = json!({"error": {"code": "invalid_api_key", "message": "The api_key of connector 'x' is wrong"}});
+    assert_eq!(is(&other(400, &[], &connector)), CALLER);
+    let echoed = said("Invalid API key\nis no voice that is known", "invalid_request_error", "");
+    assert_eq!(is(&openai(400, &echoed)), CALLER);
+}
+
+#[test]
+fn how_long_is_told_wherever_it_stands_and_not_believed_where_it_means_something_else() {
+    let inner =
+        json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota. Please retry in 51s."}});
+    let relayed = json!({"type": "error", "error": {"type": "rate_limit_error", "message": inner.to_string()}});
+    for provider in [&Anthropic::new() as &dyn Provider, &OpenAi::new()] {
+        assert_eq!(after(&judge(provider, 429, &[], &relayed)), Some(51), "{}", provider.name());
+    }
+    assert_eq!(after(&other(429, &[], &json!({"message": "Too many. Please try again in 20 seconds."}))), Some(20));
+    let verdict = other(429, &[], &json!({"Message": "Too many tokens per day, please wait"}));
+    assert_eq!(verdict.kind(), K::QuotaExhausted, "{verdict:?}");
+    // A plan's remainder is none of a second's.
+    let plan = [("x-ratelimit-requests-remaining", "0"), ("x-ratelimit-requests-reset", "1209600")];
+    let verdict = other(429, &plan, &json!({"message": "You have exceeded the rate limit per second for your plan"}));
+    assert_eq!((verdict.kind(), after(&verdict)), (K::RateLimited, None), "{verdict:?}");
+    let verdict = other(429, &[], &json!({"message": "API usage limit exceeded, slow down"}));
+    assert_eq!(verdict.scope_of(), S::KeyLane, "{verdict:?}");
+    // Who has no money has none in a second.
+    let verdict = judge(&OpenAi::new(), 402, &[("retry-after", "1")], &said("Pay", "", ""));
+    assert_eq!(verdict.until_of(), U::Probed(Duration::from_secs(HOUR)), "{verdict:?}");
+}

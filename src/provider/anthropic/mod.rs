@@ -141,7 +141,7 @@ impl Provider for Anthropic {
         let envelope = if limited { Envelope::open_limit(answer.body) } else { Envelope::open(answer.body) };
         // Vertex, which has its models as well.
         if google_rpc::is_its(&envelope) {
-            return gemini::judge(answer);
+            return gemini::judge_opened(&envelope, answer);
         }
         let mut said = said::read(&envelope, answer);
         aws::say(&mut said, &envelope, answer);

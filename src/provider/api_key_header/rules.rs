@@ -52,7 +52,8 @@ pub(super) const RULES: &[Rule] = &[
     // Brave says so with a 422, others with a 400.
     rule(
         &[400, 401, 403, 422],
-        &[Is("SUBSCRIPTION_TOKEN_INVALID"), Is("invalid_api_key"), Is("API_KEY_INVALID")],
+        // No words that anybody has for a key that stands in the request.
+        &[Is("SUBSCRIPTION_TOKEN_INVALID"), Is("API_KEY_INVALID")],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).confirmed_after(60),
         REPLACE,
     ),

@@ -8,7 +8,7 @@ use crate::{
     limit::Unit,
     provider::{
         Answer, aws,
-        complaint::Complaint,
+        complaint::{Complaint, Hit},
         envelope::Envelope,
         long_quota,
         rate_headers::{self, Axis},
@@ -29,30 +29,37 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         }
     }
     aws::say(&mut said, envelope, answer);
-    // What asks to wait may stand in a member of any name.
+    // What asks to wait may stand anywhere.
     said.tell(&envelope.text);
     let wait_in_text = said.wait_in_text();
-    let names = ["message", "detail", "error"];
+    let names = ["message", "Message", "detail", "error"];
     let sentence = || members.iter().find_map(|of| names.iter().find_map(|name| of.get(name)?.as_str()));
     if let Some(sentence) = error.and_then(Value::as_str).or_else(sentence) {
         said.tell(sentence);
     }
-    said.wait = said.wait.or(wait_in_text).or_else(|| restored(answer));
-    said.hit = long_quota::hit_of(&said);
+    said.wait = said.wait.or(wait_in_text).or_else(|| said.wait_in_text());
+    // A limit of some usage is of nobody knows what time.
+    let of_a_day = ["day", "daily"].iter().any(|word| said.own().contains(word));
+    let hit = long_quota::hit_of(&said).filter(|hit| *hit != Hit::Day || of_a_day);
+    said.wait = said.wait.or_else(|| restored(answer, hit.is_some()));
+    said.hit = hit;
     said
 }
 
-/// When what has run out is restored, as the usual headers tell it.
-fn restored(answer: &Answer<'_>) -> Option<Duration> {
+/// When what has run out is restored, as the usual headers tell it; `planned`: it is what a plan has for a day or a month.
+fn restored(answer: &Answer<'_>, planned: bool) -> Option<Duration> {
     const fn axis(limit: &'static str, remaining: &'static str, reset: &'static str) -> Axis {
         Axis { unit: Unit::Requests, limit, remaining, reset }
     }
     const AXES: &[Axis] = &[
         axis("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
         axis("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"),
-        // RapidAPI's, of its plans.
-        axis("x-ratelimit-requests-limit", "x-ratelimit-requests-remaining", "x-ratelimit-requests-reset"),
     ];
+    // RapidAPI's, which tells them with each answer, over which some plans go on.
+    const PLANS: &[Axis] =
+        &[axis("x-ratelimit-requests-limit", "x-ratelimit-requests-remaining", "x-ratelimit-requests-reset")];
     let of_limits = matches!(answer.status.as_u16(), 403 | 429);
-    of_limits.then(|| rate_headers::restored(&rate_headers::read(AXES, answer.headers, || answer.now))).flatten()
+    let read = |axes| rate_headers::restored(&rate_headers::read(axes, answer.headers, || answer.now));
+    let usual = of_limits.then(|| read(AXES)).flatten();
+    usual.or_else(|| planned.then(|| read(PLANS)).flatten())
 }

@@ -141,7 +141,12 @@ pub(super) fn judge(answer: &Answer<'_>) -> Verdict {
     {
         envelope = Envelope::of(error);
     }
-    let said = google_rpc::read(&envelope, answer);
+    judge_opened(&envelope, answer)
+}
+
+/// The same of one whose status is that of an error, and that was opened already.
+pub(super) fn judge_opened(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Verdict {
+    let said = google_rpc::read(envelope, answer);
     decide(
         &[REDIRECTS, EDGE, PAGES, rules::RULES, money::MONEY, quotas::QUOTAS, asked::ASKED, left::LEFT, BY_STATUS],
         said,

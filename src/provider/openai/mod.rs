@@ -178,7 +178,7 @@ impl Provider for OpenAi {
         let limited = answer.status == StatusCode::TOO_MANY_REQUESTS;
         let envelope = if limited { Envelope::open_limit(answer.body) } else { Envelope::open(answer.body) };
         if google_rpc::is_its(&envelope) {
-            return gemini::judge(answer);
+            return gemini::judge_opened(&envelope, answer);
         }
         let mut said = said::read(&envelope, answer);
         aws::say(&mut said, &envelope, answer);

@@ -118,6 +118,7 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
             Begins("you have run out of credits "),
             // Relays', of their users' accounts.
             Begins("余额不足"),
+            Begins("余额不足\n"),
         ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("OUT_OF_CREDITS"),
         "The account's credits are used up: add credits, or raise its budget in the provider's console.",
@@ -197,7 +198,7 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
     rule(
         &[402],
         &[],
-        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).heeding(31 * 24 * HOUR),
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).heeding_between(60, 31 * 24 * HOUR),
         "The account's credits are used up: add credits in the provider's console.",
     ),
 ];

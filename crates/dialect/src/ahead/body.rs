@@ -102,28 +102,54 @@ fn is(byte: u8, other: u8) -> u8 {
 /// Whether nothing in it would have to be an escape, and each backslash stands before one of these. Of some that are escapes
 /// themselves it says no.
 fn are_of(text: &[u8], these: impl Fn(u8) -> u8) -> bool {
-    const SIDE: usize = 32;
+    /// After so many bytes it is asked whether it is known already.
+    const STRETCH: usize = 1 << 10;
     // Behind the last byte there is none.
     let Some((last, before)) = text.split_last() else { return true };
     if *last < b' ' || *last == b'\\' {
         return false;
     }
     let next = &text[1..];
-    let (mut odd, mut least) = ([0; SIDE], [u8::MAX; SIDE]);
-    let mut see = |bytes: &[u8; SIDE], next: &[u8; SIDE]| {
-        for at in 0..SIDE {
-            odd[at] |= is(bytes[at], b'\\') & !these(next[at]);
-            least[at] = least[at].min(bytes[at]);
-        }
-    };
     let Some(end) = before.last_chunk().zip(next.last_chunk()) else {
         let mut pairs = before.iter().zip(next);
         return pairs.all(|(byte, next)| *byte >= b' ' && (*byte != b'\\' || these(*next) != 0));
     };
-    before.as_chunks().0.iter().zip(next.as_chunks().0).for_each(|(bytes, next)| see(bytes, next));
+    let mut seen = Seen::default();
     // Some of it is seen twice.
-    see(end.0, end.1);
-    odd.iter().all(|odd| *odd == 0) && least.iter().all(|least| *least >= b' ')
+    seen.see(end, &these);
+    before.chunks(STRETCH).zip(next.chunks(STRETCH)).all(|(bytes, next)| {
+        bytes.as_chunks().0.iter().zip(next.as_chunks().0).for_each(|pair| seen.see(pair, &these));
+        seen.is_fine()
+    })
+}
+
+const SIDE: usize = 32;
+
+/// What of many bytes at once was seen so far.
+struct Seen {
+    /// All bits where a backslash stood before something else.
+    odd: [u8; SIDE],
+    least: [u8; SIDE],
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { odd: [0; SIDE], least: [u8::MAX; SIDE] }
+    }
+}
+
+impl Seen {
+    #[inline]
+    fn see(&mut self, (bytes, next): (&[u8; SIDE], &[u8; SIDE]), these: impl Fn(u8) -> u8) {
+        for at in 0..SIDE {
+            self.odd[at] |= is(bytes[at], b'\\') & !these(next[at]);
+            self.least[at] = self.least[at].min(bytes[at]);
+        }
+    }
+
+    fn is_fine(&self) -> bool {
+        self.odd.iter().all(|odd| *odd == 0) && self.least.iter().all(|least| *least >= b' ')
+    }
 }
 
 /// Whether nothing in it would have to be an escape. Each step is one for all bytes of it at once.
@@ -208,7 +234,7 @@ mod tests {
 
     #[test]
     fn what_escapes_a_text_has_is_told_wherever_they_stand() {
-        for length in [2, 3, 31, 32, 33, 34, 63, 64, 65, 100] {
+        for length in [2, 3, 31, 32, 33, 34, 63, 64, 65, 100, 1_023, 1_024, 1_025, 1_026, 1_060, 2_049] {
             for at in 0..length {
                 let with = |letters: &str| {
                     let mut text = "x".repeat(length);

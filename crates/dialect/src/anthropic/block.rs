@@ -86,8 +86,13 @@ pub(super) fn system<'a>(field: &Field<'a>) -> Result<Vec<Text<'a>>, Fault> {
 /// Where somebody who is strict wants that.
 pub(super) fn uncited(messages: &[Message<'_>], strict: bool, ignored: &mut Ignored) -> Result<(), Fault> {
     let mut take = |place: String| {
-        let why = format!("{place}: citations of what is sent cannot be had: leave it out, or say enabled: false");
-        ignored.unless(strict, Fault::invalid(why).at(place))
+        if strict {
+            let why = format!("{place}: citations of what is sent cannot be had: leave it out, or say enabled: false");
+            return Err(Fault::invalid(why).at(place));
+        }
+        // There may be many.
+        ignored.add("messages.content.citations");
+        Ok(())
     };
     for (index, message) in messages.iter().enumerate() {
         for (number, block) in message.content.list().iter().enumerate() {

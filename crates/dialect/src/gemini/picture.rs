@@ -93,13 +93,15 @@ impl Instead {
             Some(Finish::Length) => {
                 (Kind::BadGateway, "the answer was cut at the model's limit before anything was drawn")
             }
+            // What it said instead it would say again.
+            Some(Finish::Stop | Finish::Calls) if !words.is_empty() => (Kind::Invalid, "the model drew nothing"),
             Some(Finish::Stop | Finish::Calls) => {
                 (Kind::BadGateway, "the model drew nothing: ask again, or say it otherwise")
             }
         };
         let fault =
             if words.is_empty() { Fault::new(kind, why) } else { Fault::new(kind, format!("{why}. It said: {words}")) };
-        if kind == Kind::Filtered { fault.at("prompt") } else { fault }
+        if kind == Kind::BadGateway { fault } else { fault.at("prompt") }
     }
 }
 

@@ -66,13 +66,14 @@ fn what_was_not_drawn_is_a_fault_of_the_description() {
 #[test]
 fn a_model_that_drew_nothing_for_no_reason_of_rules_may_be_asked_again() {
     let answer = |reason: &str, parts: Value| json!({ "candidates": [{ "content": { "parts": parts }, "finishReason": reason }] });
-    for (reason, parts, told) in [
-        ("NO_IMAGE", json!([]), "drew nothing"),
-        ("MAX_TOKENS", json!([]), "cut at the model's limit"),
-        ("STOP", json!([{ "text": "I cannot draw that." }]), "It said: I cannot draw that."),
+    for (reason, parts, kind, told) in [
+        ("NO_IMAGE", json!([]), Kind::BadGateway, "drew nothing"),
+        ("MAX_TOKENS", json!([]), Kind::BadGateway, "cut at the model's limit"),
+        // It would say so again.
+        ("STOP", json!([{ "text": "I cannot draw that." }]), Kind::Invalid, "It said: I cannot draw that."),
     ] {
         let fault = gemini::drawn("g", answer(reason, parts).to_string().as_bytes()).unwrap_err();
-        assert!(fault.kind == Kind::BadGateway && fault.message.contains(told), "{reason}: {fault:?}");
+        assert!(fault.kind == kind && fault.message.contains(told), "{reason}: {fault:?}");
     }
 }
 

@@ -309,7 +309,7 @@ fn of_error(shared: &Shared, error: &Error, slotted: bool) -> Bad {
                 }
                 Some(EXIT) => Bad::new(FaultKind::Network, "network", said),
                 // Whoever took it may have done it, and may have billed it.
-                Some("closed") => Bad::new(FaultKind::Model, "closed", said),
+                Some("closed" | "unprocessed") => Bad::new(FaultKind::Model, "closed", said),
                 Some("timeout") => Bad::new(FaultKind::Model, "timeout", said),
                 _ => Bad::new(FaultKind::Model, "broken", said),
             };
