@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
+use serde_json::value::RawValue;
 
 use crate::{Conversation, Event, Fault, Model, fields::Field, origins::Origins};
 
@@ -91,6 +92,14 @@ impl Ignored {
         let plain = |byte: u8| byte.is_ascii_graphic() && byte != b',';
         if self.0.len() < MOST && field.len() <= 64 && field.bytes().all(plain) && !self.0.contains(&field) {
             self.0.push(field);
+        }
+    }
+
+    /// What is given within a field, and changes nothing here: `null` and `false` are nothing.
+    pub(crate) fn within<'g>(&mut self, field: &str, given: impl IntoIterator<Item = (&'g str, Option<&'g RawValue>)>) {
+        let said = |given: &RawValue| !matches!(given.get(), "null" | "false");
+        for (name, _) in given.into_iter().filter(|(_, given)| given.is_some_and(said)) {
+            self.add(format!("{field}.{name}"));
         }
     }
 

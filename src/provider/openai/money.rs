@@ -117,7 +117,7 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
             // xAI's.
             Begins("you have run out of credits "),
             // Relays', of their users' accounts.
-            Begins("余额不足"),
+            // The end of a line, or of all.
             Begins("余额不足\n"),
         ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("OUT_OF_CREDITS"),

@@ -74,8 +74,8 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         if let Some(source) = metadata.and_then(|metadata| metadata.get("limit_source")?.as_str()) {
             said.say(source);
         }
-        let members = [metadata, Some(error), outer].into_iter().flatten();
-        told_wait = members.clone().find_map(wait_in_members).or_else(|| reset_in_members(error, answer));
+        let mut members = [metadata, Some(error), outer].into_iter().flatten();
+        told_wait = members.find_map(wait_in_members).or_else(|| reset_in_members(error, answer));
         if metadata.and_then(|metadata| metadata.get("provider_name")?.as_str()).is_some() {
             said.say(RELAYED);
         }

@@ -60,11 +60,7 @@ pub(super) fn tools<'a>(
                     ignored.unless(strict, Fault::invalid(format!("{place} cannot be had")).at(place))?;
                 }
             }
-            for (name, given) in [("max_uses", tool.max_uses), ("user_location", tool.user_location)] {
-                if given.is_some_and(|given| given.get() != "null") {
-                    ignored.add(format!("{SEARCH}.{name}"));
-                }
-            }
+            ignored.within(SEARCH, [("max_uses", tool.max_uses), ("user_location", tool.user_location)]);
             conversation.search = Some(SEARCH);
             continue;
         }
@@ -82,15 +78,12 @@ pub(super) fn tools<'a>(
         if tool.strict == Some(true) {
             ignored.add("tools.strict");
         }
-        for (name, given) in [
+        let of_whole = [
             ("defer_loading", tool.defer_loading),
             ("allowed_callers", tool.allowed_callers),
             ("eager_input_streaming", tool.eager_input_streaming),
-        ] {
-            if given.is_some_and(|given| !matches!(given.get(), "null" | "false")) {
-                ignored.add(format!("tools.{name}"));
-            }
-        }
+        ];
+        ignored.within("tools", of_whole);
         let Some(schema) = tool.input_schema else {
             let place = format!("tools[{index}].input_schema");
             return Err(Fault::invalid(format!("{place} is missing")).at(place));

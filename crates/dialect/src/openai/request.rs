@@ -157,11 +157,8 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<(
         SEARCH => {
             let Search { search_context_size, user_location } = field.read()?;
             // How much is read of what is found, and where somebody lives, is the upstream's to guess.
-            for (name, given) in [("search_context_size", search_context_size), ("user_location", user_location)] {
-                if given.is_some() {
-                    ignored.add(format!("{SEARCH}.{name}"));
-                }
-            }
+            let given = [("search_context_size", search_context_size), ("user_location", user_location)];
+            ignored.within(SEARCH, given);
             conversation.search = Some(SEARCH);
         }
         "extra_body" => extra(field, asked)?,

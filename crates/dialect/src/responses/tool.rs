@@ -79,13 +79,8 @@ pub(super) fn read<'a>(
                     let place = format!("{place}.filters");
                     ignored.unless(strict, Fault::invalid(format!("{place} cannot be had")).at(place))?;
                 }
-                for (name, given) in
-                    [("search_context_size", tool.search_context_size), ("user_location", tool.user_location)]
-                {
-                    if given.is_some_and(|given| given.get() != "null") {
-                        ignored.add(format!("{SEARCH}.{name}"));
-                    }
-                }
+                let given = [("search_context_size", tool.search_context_size), ("user_location", tool.user_location)];
+                ignored.within(SEARCH, given);
                 conversation.search = Some(SEARCH);
             }
             _ => {

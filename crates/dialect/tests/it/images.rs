@@ -62,7 +62,7 @@ fn what_was_not_drawn_is_a_fault_of_the_description() {
     }
 }
 
-/// It is asked again, and the model's own words say why.
+/// Unless it says why not: that it would say again.
 #[test]
 fn a_model_that_drew_nothing_for_no_reason_of_rules_may_be_asked_again() {
     let answer = |reason: &str, parts: Value| json!({ "candidates": [{ "content": { "parts": parts }, "finishReason": reason }] });

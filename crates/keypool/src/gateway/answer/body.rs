@@ -121,11 +121,7 @@ where
     }
     match flowing(response, dialect, enders, usage) {
         Ok(flowing) => flowing.map(|body| Said::of(Inner::Flowing { body })),
-        Err(other) => {
-            let (head, body) = other.into_parts();
-            let parting = parting_of(&body, enders.1);
-            Response::from_parts(head, Said { parting, ..Said::theirs(body) })
-        }
+        Err(other) => other.map(|body| Said { parting: parting_of(&body, enders.1), ..Said::theirs(body) }),
     }
 }
 
@@ -145,10 +141,7 @@ where
     }
     match flowing(response, dialect, enders, usage) {
         Ok(flowing) => flowing.map(|body| Said::of(Inner::HeardFlowing { body })),
-        Err(other) => other.map(|body| {
-            let parting = parting_of(&body, enders.1);
-            Said { parting, ..Said::heard(body) }
-        }),
+        Err(other) => other.map(|body| Said { parting: parting_of(&body, enders.1), ..Said::heard(body) }),
     }
 }
 
