@@ -10,10 +10,16 @@ pub(super) use shuttle::sync::{Mutex, MutexGuard};
 #[cfg(not(shuttle))]
 pub(super) use std::sync::{Mutex, MutexGuard};
 
-/// How often whoever finds the mutex taken looks again before it sleeps: some ten microseconds in all. Measured with two
-/// threads that do nothing else: 0.72 times the rate of one; without, and with pauses half or twice as long, 0.35 to 0.6.
-/// Under shuttle nobody looks: its schedules change hands at the lock, not while somebody spins.
-const LOOKS: usize = if cfg!(shuttle) { 0 } else { 24 };
+/// How often whoever finds the mutex taken looks again before it sleeps: some hundred microseconds in all. Under shuttle
+/// nobody looks: its schedules change hands at the lock, not while somebody spins.
+const LOOKS: usize = if cfg!(shuttle) { 0 } else { 10 };
+
+/// How many pauses (of 15 to 40 ns, by processor) go before a look. The first is soon, since the mutex is mostly held for
+/// less than that. Whoever finds it taken again meets somebody who takes it over and over: then it is worth more to leave
+/// what that one has near its core there for a while than to have each request fetch it. Two threads that do nothing
+/// else have 0.65 times the rate of one (`scripts/figures threads`); with 16, 32, 64, 128, 256 pauses 0.53, and with 32
+/// and 256 alone 0.56.
+const PAUSES: [usize; 3] = [32, 256, 1024];
 
 /// Takes the mutex. It is held for some hundred nanoseconds: whoever finds it taken looks again before it goes to sleep,
 /// since one sleeper makes every unlocking a call of the kernel.
@@ -39,8 +45,8 @@ fn look<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
 #[inline(never)]
 fn lock_again<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     for turn in 0..LOOKS {
-        // Each look takes the cache line from whoever holds it: seldom, and more and more so.
-        for _ in 0..16 << turn.min(4) {
+        // Each look takes the cache line from whoever holds it.
+        for _ in 0..PAUSES[turn.min(PAUSES.len() - 1)] {
             std::hint::spin_loop();
         }
         if let Some(guard) = look(mutex) {
