@@ -14,8 +14,8 @@ use crate::{
 /// Who had a key and lost it before it was used waits this long for another, also where it would wait for nothing else.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
-/// Whoever pauses for less waits so long for a model that is overloaded at all keys.
-const OVERLOADED: Duration = Duration::from_secs(30);
+/// Whoever waits for less waits so long in all, from when it came, for a model that is overloaded at all keys.
+const OVERLOADED: Duration = Duration::from_secs(10);
 
 /// How far one request has come.
 #[derive(Clone, Copy, Debug)]
@@ -112,14 +112,13 @@ impl Course {
                 // A key is waited for as long as the request may wait, and over the pause, which passes anyway; a way out
                 // that rests no longer than the former.
                 let waited = if verdict.code_of() == EXIT { for_a_key } else { pause.max(for_a_key) };
-                let longest = left.unwrap_or(patience.max(OVERLOADED));
+                let longest = left.unwrap_or_else(|| for_a_key.max(OVERLOADED.saturating_sub(spent)));
                 let (pause, patience) = match pool.overloaded_for(&demand) {
                     // The provider's faults keep all keys out of the model: that is over with a pause, not with a key; and
                     // answers that are still to come may make it longer.
                     Some(rest) if rest <= longest => {
                         let pause = if rest > waited { rest.saturating_add(pause).min(longest) } else { pause };
-                        let patience = pause.saturating_add(for_a_key.max(rest));
-                        (pause, left.map_or(patience, |left| patience.min(left)))
+                        (pause, pause.saturating_add(for_a_key.max(rest)).min(longest))
                     }
                     _ => (pause, waited),
                 };

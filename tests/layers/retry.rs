@@ -537,6 +537,34 @@ async fn a_model_that_is_overloaded_for_a_moment_is_waited_for_by_whoever_waits_
     }
 }
 
+/// Its rests grow, and each retry would have waited for a whole one.
+#[tokio::test(start_paused = true)]
+async fn a_model_that_stays_overloaded_is_waited_for_no_longer_than_a_request_waits() {
+    for (wait, most) in [(0, 12), (1, 12), (5, 12), (40, 42)] {
+        let keys = (0..10).map(|n| Key::new(format!("AIza-not-a-real-key-{n:05}")));
+        let clock = Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH);
+        let pool = KeyPool::builder(Gemini::new()).keys(keys).clock(clock.clone()).build().unwrap();
+        let busy = r#"{"error":{"code":503,"message":"The model is overloaded. Please try again later.","status":"UNAVAILABLE"}}"#;
+        let service = service_fn(move |_: Request<ReplayBody<Body>>| async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Ok::<_, BoxError>(support::bad(503, busy))
+        });
+        let stack =
+            KeyPoolLayer::new(&pool).retry(Retry::new().seed(7)).wait(Duration::from_secs(wait)).layer(service);
+        for n in 0..20 {
+            let begun = clock.tick();
+            let asked = stack.clone().oneshot(support::request("/v1beta/models/gemini-2.5-flash:generateContent"));
+            let retry_after = match asked.await {
+                Ok(_) => Duration::from_secs(1),
+                Err(error) => error.retry_after().unwrap(),
+            };
+            let took = clock.tick().since(begun);
+            assert!(took <= Duration::from_secs(most), "{wait} s: request {n} was held for {took:?}");
+            tokio::time::sleep(retry_after).await;
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_fixed_backoff_tries_an_overloaded_model_as_often_as_it_says() {
     let pool = support::pool(&["0", "1", "2"]);
