@@ -246,6 +246,8 @@ fn what_is_told_is_what_the_page_says_and_holds_no_secret() {
         // Of stores; that their names are these is held by the next test.
         "keypool.store_failing",
         "keypool.store_void",
+        "keypool.store_abandoned",
+        "keypool.provider_panicked",
         "keypool.store_recovered",
         "keypool.store_unwritten",
         "keypool.not_given_back",

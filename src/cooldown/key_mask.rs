@@ -31,24 +31,27 @@ impl KeyMask {
         Self { keys: keys_of(granted).into(), pool: granted.pool.clone() }
     }
 
-    /// Overwrites the key that the answer's request went out with, as it is or as known writers of JSON escape it; in any
-    /// escapes where the text has some that letters of keys need not be written in.
+    /// Overwrites the keys of all attempts, as they are or as known writers of JSON escape them; in any escapes where the text
+    /// has some that letters of keys need not be written in.
     pub fn hide(&self, text: &mut [u8]) {
-        let Some(key) = self.keys.first() else { return };
-        if ESCAPED.find(text).is_some() {
-            mask_escaped(key, text);
+        let escaped = ESCAPED.find(text).is_some();
+        for key in &*self.keys {
+            if escaped {
+                mask_escaped(key, text);
+            }
+            mask_secret(key, text);
         }
-        mask_secret(key, text);
     }
 
     /// The same of a text of JSON that is yet to be read, whatever is escaped in it.
     pub fn hide_escaped(&self, text: Bytes) -> Bytes {
-        let Some(key) = self.keys.first() else { return text };
-        if !key.is_encodable() && ESCAPED.find(&text).is_none() {
+        if !self.keys.iter().any(Secret::is_encodable) && ESCAPED.find(&text).is_none() {
             return text;
         }
         let mut text = text.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-        mask_escaped(key, &mut text);
+        for key in &*self.keys {
+            mask_escaped(key, &mut text);
+        }
         text.freeze()
     }
 

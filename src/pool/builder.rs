@@ -23,6 +23,7 @@ use super::{
     recent_names::RecentNames,
     rest::RestTable,
     sharing::{Share, Standing},
+    shown::mask_reasons,
     state::{MAX_CONFIGURED, State},
     write_behind::Written,
 };
@@ -293,8 +294,9 @@ impl KeyPoolBuilder {
         self.limits.check()
     }
 
-    pub(super) fn assemble(self, opened: Option<Opened>) -> Result<KeyPool, KeyError> {
+    pub(super) fn assemble(mut self, opened: Option<Opened>) -> Result<KeyPool, KeyError> {
         self.check()?;
+        mask_reasons(&mut self.keys);
         let clock = self.clock.unwrap_or_default();
         // A zone that the tz database lacks cannot be had for a shipped provider; for others the day is UTC's.
         let zone = jiff::tz::TimeZone::get(self.provider.zone()).unwrap_or(jiff::tz::TimeZone::UTC);

@@ -11,6 +11,7 @@ use super::{
     event::Event,
     lane::Origin,
     roster::{Added, RAMP_STEPS},
+    shown::masked_by,
     state::{NO_MODEL, State},
     trace::MERGED,
 };
@@ -214,14 +215,17 @@ impl KeyPool {
 }
 
 impl State {
-    /// Takes a key in. `number` is its place among those given, for the error. `late`: while the pool runs.
+    /// Takes a key in. `number` is its place among those given, for the error. `late`: while the pool runs; before, no
+    /// other key stands in what it is disabled for.
     pub(super) fn add(&mut self, number: usize, key: Key, now: Now, late: bool) -> Result<KeyId, KeyError> {
         let key = by_lane_names(&*self.provider, key);
         let zone = match &key.zone {
             Some(name) => self.zone(name).ok_or_else(|| KeyError::Zone { id: key.key_id(), zone: key.masked(name) })?,
             None => 0,
         };
-        let (priority, disabled) = (key.priority.0, key.disabled.as_deref().map(|reason| key.masked(reason)));
+        let others = || self.roster.keys.iter().map(|key| key.secret.clone());
+        let shown = |reason: String| if late { masked_by(others(), &reason) } else { reason };
+        let (priority, disabled) = (key.priority.0, key.disabled.as_deref().map(|reason| shown(key.masked(reason))));
         self.expect_tokens_of(&key);
         let provider = std::sync::Arc::clone(&self.provider);
         let (slot, change) = match self.roster.add(number, key, zone, &*provider)? {

@@ -148,7 +148,8 @@ impl Lease {
         self.granted().started()
     }
 
-    /// Says what the answer meant. Rests begin at once; judging again is allowed and the worst holds.
+    /// Says what the answer meant. Rests begin at once; judging again is allowed and the worst holds. Keys of the pool
+    /// in its code and advice are overwritten.
     pub fn judge(&self, verdict: &Verdict) {
         self.granted().judge(verdict);
     }
@@ -157,6 +158,8 @@ impl Lease {
     /// with the answer. The pool is locked once instead of twice.
     pub fn settle(mut self, verdict: &Verdict) {
         let granted = self.granted();
+        let cleared = granted.pool.cleared(verdict);
+        let verdict = cleared.as_ref().unwrap_or(verdict);
         granted.pool.settle(granted.seat, verdict);
         trace::judged(granted, verdict);
         // Where it stands: moved out, all of it would be copied.
@@ -234,6 +237,8 @@ impl Granted {
 
     /// Says what the answer meant; rests begin at once.
     pub fn judge(&self, verdict: &Verdict) {
+        let cleared = self.pool.cleared(verdict);
+        let verdict = cleared.as_ref().unwrap_or(verdict);
         self.pool.judge(self.seat, verdict);
         trace::judged(self, verdict);
     }

@@ -74,7 +74,9 @@ impl KeyPoolBuilder {
     /// 200 ms counted, and never lets more through for it. The answer of a request that met a rest waits until that is
     /// kept (200 ms at most).
     ///
-    /// Spawns one task, which ends with the pool.
+    /// Spawns one task, which ends with the pool, and before it with the runtime that this is called in: from then on
+    /// nothing is written, which is said once, and requests go on by what the pool itself counts. Open it in the runtime that
+    /// lasts.
     ///
     /// ```
     /// use tower_keypool::{Gemini, Key, KeyPool, Limits, store::MemoryStore};
@@ -134,7 +136,8 @@ impl KeyPoolBuilder {
     /// Where store or board cannot be reached [`Sharing::on_missing`] says what happens: it is tried for 30 s, unless
     /// set.
     ///
-    /// Spawns two tasks, which end with the pool.
+    /// Spawns two tasks, which end with the pool, and before it with the runtime that this is called in: open it in the one
+    /// that lasts. Without them what it holds of its owners runs out, and nothing more is lent.
     ///
     /// # Errors
     /// When a key cannot be taken, or store or board cannot be read or written; [`OpenError::Missing`] when they were not

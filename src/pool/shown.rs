@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{Demand, KeyPool, Shared, state::State};
-use crate::key::{Endings, KeyId, SHORTEST, Secret, holds, mask_spelled};
+use crate::{
+    key::{Endings, Key, KeyId, SHORTEST, Secret, holds, mask_spelled},
+    verdict::Verdict,
+};
 
 /// What stands between the parts of a model's name, or around it; hardly a key has any of these.
 const MARKS: [char; 12] = ['/', ':', ' ', ',', ';', '=', '&', '?', '#', '@', '(', ')'];
@@ -28,6 +31,26 @@ fn mask_of(endings: &Endings, text: &mut Cow<'_, str>) {
     let mut bytes = text.as_bytes().to_vec();
     if mask_spelled(&found, &mut bytes) {
         *text = String::from_utf8_lossy(&bytes).into_owned().into();
+    }
+}
+
+/// A text with these keys overwritten.
+pub(super) fn masked_by(secrets: impl Iterator<Item = Secret>, text: &str) -> String {
+    let mut told = Cow::Borrowed(text);
+    mask_of(&Endings::of(secrets.collect()), &mut told);
+    told.into_owned()
+}
+
+/// What keys are disabled for, without any of them.
+pub(super) fn mask_reasons(keys: &mut [Key]) {
+    if keys.iter().all(|key| key.disabled.is_none()) {
+        return;
+    }
+    let endings = Endings::of(keys.iter().filter_map(|key| Secret::new(&key.secret).ok()).collect());
+    for reason in keys.iter_mut().filter_map(|key| key.disabled.as_mut()) {
+        let mut told = Cow::Borrowed(reason.as_str());
+        mask_of(&endings, &mut told);
+        *reason = told.into_owned();
     }
 }
 
@@ -60,6 +83,13 @@ impl KeyPool {
             mask_of(&others, &mut told);
         }
         told
+    }
+
+    /// The verdict without the keys that its words hold: whoever judges by hand may have put there what a client said, with
+    /// the address that it asked. `None`: it holds none.
+    #[inline]
+    pub(crate) fn cleared(&self, verdict: &Verdict) -> Option<Verdict> {
+        if verdict.has_own_words() { verdict.reworded(|text| self.masked(text)) } else { None }
     }
 
     fn mask_in(&self, text: &mut Cow<'_, str>) {

@@ -2,6 +2,7 @@
 //! `pick` chooses, `grant` grants, `settle` ends, `judge` and `incident` rest, `learn` tightens, `wait` queues, `change` edits the roster.
 
 use std::{
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, atomic::AtomicU64},
     task::Waker,
     time::Duration,
@@ -27,6 +28,7 @@ use super::{
     wait::Waiters,
 };
 use crate::{
+    key::Tier,
     limit::{At, Limits, Zone},
     provider::Provider,
     time::Now,
@@ -270,7 +272,7 @@ impl State {
             (Some(assumed), _) => assumed.clone(),
             (None, Some(tier)) if self.settings.known_limits => match self.limits.known(&name, tier) {
                 Some(known) => known.clone(),
-                None => self.provider.known_limits(&name, tier).unwrap_or_default(),
+                None => known_limits(&*self.provider, &name, tier).unwrap_or_default(),
             },
             _ => Limits::new(),
         };
@@ -352,4 +354,14 @@ pub(super) fn standing(key: &KeyCell) -> Standing {
         ramp,
         last_start: key.last_seq,
     }
+}
+
+/// What a provider knows of a model. One that panics knows nothing: it is asked while the pool is locked and a lane half made,
+/// and which model it is asked about is up to callers.
+fn known_limits(provider: &dyn Provider, model: &str, tier: &Tier) -> Option<Limits> {
+    let asked = panic::catch_unwind(AssertUnwindSafe(|| provider.known_limits(model, tier)));
+    asked.unwrap_or_else(|_| {
+        tracing::error!(name: "keypool.provider_panicked", model, "the provider panicked where it was asked for a model's limits: it has none");
+        None
+    })
 }

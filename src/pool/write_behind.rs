@@ -73,23 +73,57 @@ pub(super) type Written = watch::Receiver<Progress>;
 const MANY: usize = 500;
 
 /// Writes until the pool is gone or has ended.
-pub(super) async fn write_behind(
+pub(super) fn write_behind(
     pool: Weak<Shared>,
     store: Arc<dyn AnyStore>,
     progress: watch::Sender<Progress>,
     cadence: Cadence,
-) {
-    if touches_many(&pool) {
-        // Thousands of keys that are new to the store, or as they were, are not to stand in the way of the first request.
-        rest(&pool, sleep(cadence.every), sleep(cadence.short), sleep(SOON)).await;
+) -> impl Future<Output = ()> {
+    // Here already: the runtime may end before it comes to this task.
+    let writer = Writer { pool, progress, over: false };
+    async move {
+        // All of it, where the block would copy what it sets.
+        let mut writer = writer;
+        write(&writer.pool, &*store, &writer.progress, cadence).await;
+        writer.over = true;
     }
-    while news(&pool).await {
+}
+
+/// Who writes. Dropped before it is done with its work when the runtime ends that the pool was opened in.
+struct Writer {
+    pool: Weak<Shared>,
+    progress: watch::Sender<Progress>,
+    over: bool,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if self.over || self.pool.strong_count() == 0 {
+            return;
+        }
+        tracing::error!(
+            name: "keypool.store_abandoned",
+            "the runtime that the pool was opened in has ended: what it counts is not written any more"
+        );
+        self.progress.send_modify(|progress| progress.away = true);
+        if !is_shared(&self.pool) {
+            void_marks(&self.pool, true);
+        }
+    }
+}
+
+async fn write(pool: &Weak<Shared>, store: &dyn AnyStore, progress: &watch::Sender<Progress>, cadence: Cadence) {
+    if touches_many(pool) {
+        // Thousands of keys that are new to the store, or as they were, are not to stand in the way of the first request.
+        rest(pool, sleep(cadence.every), sleep(cadence.short), sleep(SOON)).await;
+    }
+    while news(pool).await {
         let (pause, short, soon) = (sleep(cadence.every), sleep(cadence.short), sleep(SOON));
-        let Some((batch, mut look, number)) = gather(&pool) else { return };
+        let Some((batch, mut look, number)) = gather(pool) else { return };
         let ends = batch.run.is_some();
         let mut anew = false;
         if !batch.is_empty() {
-            match keep(&pool, &*store, batch, &progress).await {
+            match keep(pool, store, batch, progress).await {
                 Some(began_anew) => anew = began_anew,
                 None => return,
             }
@@ -107,7 +141,7 @@ pub(super) async fn write_behind(
         if ends && !anew {
             return;
         }
-        rest(&pool, pause, short, soon).await;
+        rest(pool, pause, short, soon).await;
     }
 }
 

@@ -148,7 +148,8 @@ pub trait Provider: Send + Sync + 'static {
         "UTC"
     }
 
-    /// Limits that are known for a model and tier where nobody configured or learned any.
+    /// Limits that are known for a model and tier where nobody configured or learned any. Asked once a model, while the pool
+    /// is locked.
     fn known_limits(&self, _model: &str, _tier: &crate::key::Tier) -> Option<Limits> {
         None
     }

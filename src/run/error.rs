@@ -13,7 +13,9 @@ pub enum RunError<E> {
     Pool(Error),
     /// Its last attempt failed.
     Call {
-        /// What the closure returned.
+        /// What the closure returned, told as it is: where a client puts the key in the address and its errors say that
+        /// address (reqwest's do, unless [`without_url`](https://docs.rs/reqwest/latest/reqwest/struct.Error.html#method.without_url)
+        /// takes it out), so does this one.
         error: E,
         /// The key of the last attempt, its verdict, and the attempts before it.
         served_by: ServedBy,

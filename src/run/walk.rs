@@ -166,6 +166,7 @@ impl Walk {
 }
 
 fn settled(lease: Lease, verdict: Verdict) -> ServedBy {
+    let verdict = lease.granted().pool.cleared(&verdict).unwrap_or(verdict);
     let served_by = lease.granted().served_by(verdict);
     lease.settle(served_by.verdict());
     served_by

@@ -549,8 +549,7 @@ async fn a_model_that_stays_overloaded_is_waited_for_no_longer_than_a_request_wa
             tokio::time::sleep(Duration::from_millis(20)).await;
             Ok::<_, BoxError>(support::bad(503, busy))
         });
-        let stack =
-            KeyPoolLayer::new(&pool).retry(Retry::new().seed(7)).wait(Duration::from_secs(wait)).layer(service);
+        let stack = KeyPoolLayer::new(&pool).retry(Retry::new().seed(7)).wait(Duration::from_secs(wait)).layer(service);
         for n in 0..20 {
             let begun = clock.tick();
             let asked = stack.clone().oneshot(support::request("/v1beta/models/gemini-2.5-flash:generateContent"));

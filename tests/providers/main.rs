@@ -6,6 +6,7 @@ mod gathered;
 mod hostile;
 mod meaning;
 mod met;
+mod outside;
 mod pooled;
 mod recorded;
 mod reported;

@@ -408,3 +408,24 @@ async fn what_keys_do_well_need_not_outlive_the_machine() {
     pool.flush().await.unwrap();
     assert_eq!(machine.lasting(), lasting + 1);
 }
+
+/// Whoever opens it in a runtime of its own, and ends that one.
+#[test]
+fn a_pool_outlives_the_runtime_that_it_was_opened_in() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let first = runtime();
+    let (machine, pool) = first.block_on(async {
+        let machine = Machine::new();
+        let pool = machine.start(a_minute(160)).await;
+        (machine, pool)
+    });
+    drop(first);
+    runtime().block_on(async {
+        assert_eq!(at_once(&pool), 160, "nothing waits for a writer that is gone");
+        assert!(!waits_for_the_store(&pool.try_acquire(FLASH).unwrap_err()));
+        assert!(pool.flush().await.is_err());
+        pool.store_turns(false).await;
+        pool.shutdown().await;
+    });
+    drop(machine);
+}

@@ -20,6 +20,44 @@ pub(super) const RULES: &[Rule] = &[
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherKey).code("MISSING_PERMISSION").retries(7),
         "The key lacks a permission that this call needs: grant it to the key, or use one that has it.",
     ),
+    // Brave's, whose plans are of a key each.
+    rule(
+        &[400],
+        &[Is("OPTION_NOT_IN_PLAN")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherKey).code("NOT_IN_PLAN").retries(7),
+        "The key's plan lacks what this call needs: use a key of a plan that has it.",
+    ),
+    // ElevenLabs', of a text that is too long for what is left.
+    rule(
+        &[401, 402, 403],
+        &[Is(super::said::SOME_LEFT)],
+        ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherKey).code("CREDITS_TOO_LOW_FOR_REQUEST").retries(7),
+        "What is left of the quota does not cover this one request: send a shorter one, or add a key.",
+    ),
+    // Deepgram's, Exa's, Soniox', Jina's, Stability's.
+    rule(
+        &[402],
+        &[
+            Is("ASR_PAYMENT_REQUIRED"),
+            Is("NO_MORE_CREDITS"),
+            IsLike("budget_exceeded"),
+            IsLike("balance_exhausted"),
+            IsLike("insufficientbalance"),
+            Is("payment_required"),
+        ],
+        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).heeding(31 * 24 * HOUR),
+        USED_UP,
+    ),
+    rule(
+        &[403],
+        &[
+            Begins("user is locked. reason: exhausted balance"),
+            Begins("user is locked. reason: top_up"),
+            Begins("operation is not allowed because the subscription has exceeded its free quota"),
+        ],
+        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).heeding(31 * 24 * HOUR),
+        USED_UP,
+    ),
     // Words that many have for it (ElevenLabs with a 401).
     rule(
         &[401, 402, 403],

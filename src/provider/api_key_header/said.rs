@@ -15,6 +15,11 @@ use crate::{
     },
 };
 
+/// Members that hold a word.
+const WORDS: [&str; 7] = ["code", "status", "type", "err_code", "error_type", "tag", "name"];
+/// Our word for a refusal of more than what is left.
+pub(super) const SOME_LEFT: &str = "SOME_LEFT";
+
 /// Reads an error.
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let mut said = Complaint::of(answer, Some(envelope));
@@ -22,11 +27,11 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let detail = error.and_then(|error| error.get("detail"));
     // Brave's documentation has a list.
     let listed = error.and_then(|error| error.get("errors")?.get(0));
-    let members: Vec<&Value> = [error, detail, listed].into_iter().flatten().collect();
-    for of in &members {
-        for word in ["code", "status", "type"].iter().filter_map(|name| of.get(name)?.as_str()) {
-            said.say(word);
-        }
+    // Exa's word stands beside its sentence.
+    let beside = envelope.json.as_ref().filter(|_| error.is_some_and(Value::is_string));
+    let members: Vec<&Value> = [error, detail, listed, beside].into_iter().flatten().collect();
+    for word in members.iter().flat_map(|of| WORDS.iter().filter_map(|name| of.get(name)?.as_str())) {
+        said.say(word);
     }
     aws::say(&mut said, envelope, answer);
     // What asks to wait may stand anywhere.
@@ -36,6 +41,9 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let sentence = || members.iter().find_map(|of| names.iter().find_map(|name| of.get(name)?.as_str()));
     if let Some(sentence) = error.and_then(Value::as_str).or_else(sentence) {
         said.tell(sentence);
+    }
+    if has_some_left(&envelope.text) {
+        said.say(SOME_LEFT);
     }
     said.wait = said.wait.or(wait_in_text).or_else(|| said.wait_in_text());
     // A limit of some usage is of nobody knows what time.
@@ -62,4 +70,11 @@ fn restored(answer: &Answer<'_>, planned: bool) -> Option<Duration> {
     let read = |axes| rate_headers::restored(&rate_headers::read(axes, answer.headers, || answer.now));
     let usual = of_limits.then(|| read(AXES)).flatten();
     usual.or_else(|| planned.then(|| read(PLANS)).flatten())
+}
+
+/// ElevenLabs': `You have 11 characters remaining, while 70 characters are required for this request.`
+fn has_some_left(text: &str) -> bool {
+    let left = text.split_once(" remaining, while ").and_then(|(before, _)| before.rsplit_once("You have "));
+    let number = left.and_then(|(_, left)| left.split(' ').next()?.parse::<u64>().ok());
+    number.is_some_and(|number| number > 0)
 }

@@ -121,6 +121,7 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
         &[
             Hits(Hit::Month),
             Begins("free tier of the model has been exhausted"),
+            Is("AllocationQuota.FreeTierOnly"),
             Begins("you've reached your usage limit "),
             // Kimi's.
             Begins("you've reached your weekly "),

@@ -27,6 +27,12 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
     ),
     // DashScope's plans.
     rule(
+        &[403, 429],
+        &[Begins("token-plan ")],
+        ruling(K::QuotaExhausted, S::Owner, U::Backoff, E::OtherKey).code("PLAN_QUOTA").heeding(31 * 24 * HOUR),
+        "The plan's quota is used up: it is tried again at growing intervals; add another account's key.",
+    ),
+    rule(
         &[429],
         &[Begins("week allocated quota exceeded"), Begins("month allocated quota exceeded")],
         ruling(K::QuotaExhausted, S::Owner, probed(6 * HOUR), E::OtherKey).code("PLAN_QUOTA"),
@@ -66,9 +72,16 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
         ruling(K::Transient, S::Caller, U::Now, E::AfterPause).code("UPSTREAM_REFUSED"),
         "The provider behind this one wants to be paid: it is tried again; if it goes on, see to the key that was given to the router.",
     ),
+    // LiteLLM's, of the user that the request names.
+    rule(
+        &[400, 401, 422, 429],
+        &[Begins("exceededbudget: end user="), Begins("authentication error, exceededbudget: end user=")],
+        ruling(K::CallerFault, S::Caller, U::Now, E::No).code("END_USER_BUDGET"),
+        "The user that the request names is over its budget: raise that where the proxy keeps it.",
+    ),
     // A proxy that gives keys of its own a budget (LiteLLM).
     rule(
-        &[400, 429],
+        &[400, 422, 429],
         &[Is("budget_exceeded")],
         ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey),
         "This key's budget is used up: raise it where the key was made.",
@@ -116,6 +129,9 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
             Begins("budget limit exceeded"),
             // xAI's.
             Begins("you have run out of credits "),
+            // GitHub Models'.
+            Begins("unable to proceed with model usage. this account has reached its budget limit"),
+            Begins("403 unable to proceed with model usage. this account has reached its budget limit"),
             // Relays', of their users' accounts.
             // The end of a line, or of all.
             Begins("余额不足\n"),

@@ -1,7 +1,7 @@
 //! What errors of the `OpenAI` family mean that speak of keys and accounts: `OpenAI`, Azure, `OpenRouter`, and those who speak
 //! like them. The first row that fits decides; words come before sentences. Then come `money`, `asked` and `limits`.
 
-use super::said::PASSED_ON;
+use super::said::{CALLED, PASSED_ON};
 use crate::{
     provider::{
         complaint::Mark::{All, Apart, Begins, Frames, Is, IsLike, Mentions, Says},
@@ -12,6 +12,59 @@ use crate::{
 
 /// The table.
 pub(in crate::provider) const RULES: &[Rule] = &[
+    // one-api's and new-api's, which keep the upstream's words and change its sentence.
+    rule(
+        &[429],
+        &[Begins("当前分组上游负载已饱和"), Begins("当前分组负载已饱和")],
+        ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
+        "The provider has no capacity for this model now: wait, or fall back to another model.",
+    ),
+    // Vercel's, of whom it passed the request on to.
+    rule(
+        &[401, 402, 403, 429],
+        &[Is(CALLED)],
+        ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
+        "The provider behind this one refused the request: it is tried again.",
+    ),
+    rule(
+        &[403],
+        &[All(&[Is("no_providers_available"), Begins("free tier users do not have access to this model")])],
+        ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear().code("FREE_CREDITS_RESTRICTED"),
+        "The account's free credits do not serve this model: pay for credits, or use another model.",
+    ),
+    // sub2api's.
+    rule(
+        &[401, 403],
+        &[Is("API_KEY_EXPIRED")],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).confirmed_after(60),
+        "The key has expired: replace it.",
+    ),
+    rule(
+        &[429],
+        &[
+            Is("API_KEY_QUOTA_EXHAUSTED"),
+            Is("USAGE_LIMIT_EXCEEDED"),
+            Is("API_KEY_RATE_5H_EXCEEDED"),
+            Is("API_KEY_RATE_1D_EXCEEDED"),
+            Is("API_KEY_RATE_7D_EXCEEDED"),
+        ],
+        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey),
+        "What the relay allows this key is used up: it is tried again by the hour; add another key.",
+    ),
+    // OpenRouter's.
+    rule(
+        &[403],
+        &[Says("is only available on agentic harnesses")],
+        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("AGENTS_ONLY"),
+        "This model serves agents alone: use another model.",
+    ),
+    // Cloudflare's.
+    rule(
+        &[403],
+        &[Begins("account is not allowed to access this model")],
+        ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear(),
+        "This account may not use this model: use another account's key, or another model.",
+    ),
     // What an account allows.
     rule(
         &[404],

@@ -23,6 +23,8 @@ pub(super) const PASSED_ON: &str = "UPSTREAM_REFUSED";
 
 /// Our word for what another provider said, whom this one asked for it.
 pub(super) const RELAYED: &str = "RELAYED";
+/// Vercel's gateway tells what the provider behind it said to it. Our word, since theirs is no single word.
+pub(super) const CALLED: &str = "BEHIND_A_GATEWAY";
 
 /// Our word for a sentence that speaks of a rate, where no word of the provider's own does.
 pub(super) const RATE: &str = "RATE";
@@ -65,9 +67,13 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         if answer.status.is_success() {
             said.status = error_words::status_of(error, outer).unwrap_or(500);
         }
+        // LiteLLM writes `None` where there is none.
         let parameter = error.get("param").and_then(Value::as_str);
-        if said.status == 403 && parameter.is_some_and(|named| !named.is_empty() && named != "model") {
+        if said.status == 403 && parameter.is_some_and(|named| !["", "None", "model"].contains(&named)) {
             said.say(OF_A_PARAMETER);
+        }
+        if error.get("type").and_then(Value::as_str) == Some("AI_APICallError") {
+            said.say(CALLED);
         }
         let metadata = error.get("metadata");
         // OpenRouter's word for whose limit it was.
