@@ -222,10 +222,17 @@ where
         let mut text = error.text;
         mask_secret(&self.granted.secret, &mut text);
         let mut keys = keys_of(&self.granted);
-        keys.extend(self.granted.pool.endings().in_text(&text));
+        let endings = self.granted.pool.endings();
+        keys.extend(endings.in_text(&text));
         let shown = mask_spelled(&keys, &mut text);
-        if shown && self.flow.is_plain() {
-            self.flow.change_waiting(|waiting| _ = mask_spelled(&keys, waiting));
+        if self.flow.is_plain() && (shown || error.cut) {
+            self.flow.change_waiting(|waiting| {
+                // Behind what is read of it, too, as far as it came in one piece with that.
+                if error.cut {
+                    keys.extend(endings.in_text(waiting));
+                }
+                mask_spelled(&keys, waiting);
+            });
         }
         if let Some(length) = self.flow.replace_if_shown(&text, error.cut, shown) {
             self.head.headers.remove(header::CONTENT_ENCODING);

@@ -5,12 +5,18 @@ use std::{collections::BTreeMap, fmt};
 use super::{family::Families, name, total::end};
 use crate::pool::{LaneView, Snapshot};
 
+/// Whether a name does nothing to a terminal that shows it: callers choose it, where a provider serves whatever is asked.
+fn is_plain(name: &str) -> bool {
+    let turns = |letter| matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !name.contains(|letter: char| letter.is_control() || turns(letter))
+}
+
 /// The lanes that have series: those that are known, each name once. What callers make up comes and goes.
 pub(super) struct Shown<'a>(BTreeMap<&'a str, &'a LaneView>);
 
 impl<'a> Shown<'a> {
     pub(super) fn of(snapshot: &'a Snapshot) -> Self {
-        let known = snapshot.lanes.iter().filter(|lane| lane.confirmed);
+        let known = snapshot.lanes.iter().filter(|lane| lane.confirmed && is_plain(name::lane(lane.model.as_deref())));
         Self(known.rev().map(|lane| (name::lane(lane.model.as_deref()), lane)).collect())
     }
 

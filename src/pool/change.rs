@@ -342,7 +342,9 @@ impl State {
     /// Another share of the load. Where the key then stands is seen when it [joins](State::join_again) its lanes again.
     pub(super) fn reweigh(&mut self, slot: u32, weight: f32) {
         let key = &mut self.roster.keys[slot as usize];
-        key.adaptive *= weight / key.weight;
+        // In between, what is left of it may be larger or smaller than there are numbers for.
+        let learned = f64::from(key.adaptive) / f64::from(key.weight) * f64::from(weight);
+        key.adaptive = (learned as f32).clamp(f32::MIN_POSITIVE, f32::MAX);
         key.weight = weight;
     }
 

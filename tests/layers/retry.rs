@@ -604,3 +604,29 @@ async fn an_overloaded_model_is_waited_for_until_the_deadline_and_no_longer() {
         assert!(over <= Duration::from_secs(deadline + 1), "{over:?} of {deadline} s");
     }
 }
+
+/// The second provider's answer shows what the first one was asked with.
+#[tokio::test(start_paused = true)]
+async fn who_tells_an_answer_anew_overwrites_the_keys_of_all_attempts() {
+    let keys = ["AIza-not-a-real-key-00001", "AIza-not-a-real-key-00002"];
+    let pool = KeyPool::builder(Gemini::new()).keys(keys.map(Key::new)).build().unwrap();
+    let calls = Arc::new(Mutex::new(0));
+    let service = service_fn(move |_: Request<ReplayBody<Body>>| {
+        let mut calls = calls.lock().unwrap();
+        *calls += 1;
+        std::future::ready(Ok::<_, BoxError>(if *calls == 1 { support::bad(429, "{}") } else { ok() }))
+    });
+    let mut request = support::request("/v1beta/models/gemini-2.5-flash:generateContent");
+    request.extensions_mut().insert(tower_keypool::Demand::any_model().retold());
+    let answer = KeyPoolLayer::new(&pool).layer(service).oneshot(request).await.unwrap();
+    let mask = answer.extensions().get::<tower_keypool::KeyMask>().expect("asked for");
+    for key in keys {
+        let mut plain = format!("it was {key}").into_bytes();
+        mask.hide(&mut plain);
+        let escaped = mask.hide_escaped(Bytes::from(format!("it was \\u0041{}", &key[1..])));
+        for told in [plain, escaped.to_vec()] {
+            let told = String::from_utf8(told).unwrap();
+            assert!(!told.contains(&key[1..]) && told.ends_with("***"), "{told}");
+        }
+    }
+}

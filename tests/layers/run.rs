@@ -393,3 +393,36 @@ async fn a_demand_that_never_fits_is_sent_nowhere() {
     assert_eq!((script.keys().len(), script.begun.elapsed().as_secs()), (0, 0));
     assert_eq!((pool.snapshot().started, pool.snapshot().exhausted), (0, 0));
 }
+
+/// reqwest's errors say the address that was asked, and whoever judges may pass that on.
+#[tokio::test]
+async fn words_of_a_verdict_that_hold_a_key_are_told_without_it() {
+    let pool = pool(&["one", "two"]);
+    let secrets = Mutex::new(Vec::new());
+    let mut events = pool.events();
+    let judged = |answer: &Result<(), String>| {
+        let said = answer.as_ref().unwrap_err().clone();
+        Verdict::new(VerdictKind::InvalidKey).code(said.clone()).advice(said)
+    };
+    let failed = pool.run("m", judged, |key: LeasedKey| {
+        secrets.lock().unwrap().push(key.expose().to_owned());
+        let said = format!("error sending request for url (https://a.example/?key={})", key.expose());
+        std::future::ready(Err::<(), _>(said))
+    });
+    let failed = failed.await.unwrap_err();
+    let lease = pool.try_acquire("other");
+    if let Ok(lease) = lease {
+        let said = format!("it was {}", lease.expose());
+        lease.judge(&Verdict::new(VerdictKind::Suspended).advice(said.clone()));
+        lease.settle(&Verdict::new(VerdictKind::Suspended).advice(said));
+    }
+    let mut told = format!("{:?} {:?}", failed.served_by(), pool.snapshot());
+    while let Some(event) = events.try_next() {
+        told += &format!("{event:?}");
+    }
+    let secrets = secrets.into_inner().unwrap();
+    assert!(!secrets.is_empty() && told.contains("key=****"), "{told}");
+    for secret in secrets {
+        assert!(!told.contains(&secret), "{told}");
+    }
+}

@@ -430,3 +430,27 @@ fn what_a_key_is_called_by_is_no_secret() {
     // What stands in any text is no secret to speak of.
     KeyPool::builder(Gemini::new()).key(Key::new("a").id("a").owner("team-a")).build().unwrap();
 }
+
+#[test]
+fn what_a_key_is_disabled_for_holds_no_other_key() {
+    let why = |of: usize| format!("see {}", secret(of));
+    let (pool, _) = on(builder().keys([key(0).disabled(why(1)), key(1), key(2).disabled(why(2))]));
+    let mut events = pool.events();
+    pool.add(key(3).disabled(why(1))).unwrap();
+    let mut told = format!("{:?}", pool.snapshot());
+    while let Some(event) = events.try_next() {
+        told += &format!("{event:?}");
+    }
+    assert!(told.contains("see ***"), "{told}");
+    assert!((0..4).all(|of| !told.contains(&secret(of))), "{told}");
+}
+
+#[test]
+fn a_weight_that_was_next_to_nothing_leaves_no_number_that_is_none() {
+    let (pool, _) = on(builder().keys([key(0), key(1)]).strategy(tower_keypool::Strategy::Adaptive));
+    for weight in [1e-19, 1e20, 1e-30, 1e30, 1.0] {
+        pool.set_weight(&id(0), weight).unwrap();
+    }
+    let served: Vec<_> = (0..20).map(|_| answer(&pool, FLASH, &Verdict::SUCCESS)).collect();
+    assert!((0..2).all(|of| served.iter().any(|by| *by == id(of).to_string())), "{served:?}");
+}

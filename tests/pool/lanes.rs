@@ -5,7 +5,7 @@ use tower_keypool::{
     Elsewhere, Event, Gemini, KeyPool, Limits, QuotaNews, Scope, Span, Unit, Until, Verdict, VerdictKind, Violation,
 };
 
-use crate::support::{FLASH, answer, builder, daily, id, key, keys, limited, on, rate, secs, take, unclear};
+use crate::support::{FLASH, PANICS, answer, builder, daily, id, key, keys, limited, on, rate, secs, take, unclear};
 
 fn unknown_model() -> Verdict {
     Verdict::new(VerdictKind::ModelUnavailable).status(StatusCode::NOT_FOUND)
@@ -263,4 +263,16 @@ fn one_lane_for_all_the_spellings_of_a_model() {
         let started = (0..9).filter(|_| pool.try_acquire(asked).is_ok()).count();
         assert_eq!(started, 2, "{given} {asked}");
     }
+}
+
+/// Which model it is asked about is up to callers.
+#[test]
+fn a_provider_that_panics_over_a_name_has_no_limits_for_it_and_breaks_nothing() {
+    let (pool, _) = on(builder().keys([key(0).tier(tower_keypool::Tier::Free), key(1)]));
+    for _ in 0..2 {
+        assert!(pool.try_acquire(PANICS).is_ok());
+        pool.snapshot();
+    }
+    pool.add(key(2).tier(tower_keypool::Tier::Free)).unwrap();
+    assert_eq!(pool.snapshot().total_keys, 3);
 }

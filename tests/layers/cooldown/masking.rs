@@ -350,3 +350,16 @@ async fn a_good_answer_shows_no_key_of_an_earlier_attempt() {
         assert!(seen[0] != seen[1] && told.contains("<***") && seen.iter().all(|key| !told.contains(key)), "{told}");
     }
 }
+
+/// What came in one piece with the end of what is read of an error.
+#[tokio::test(start_paused = true)]
+async fn behind_what_is_read_of_a_long_error() {
+    let other = "AIza-not-a-real-key-of-another-00002";
+    let bench = Bench::new();
+    bench.pool.add(tower_keypool::Key::new(other)).unwrap();
+    let long =
+        format!("{{\"error\":{{\"code\":400,\"message\":\"{} {other} {}\"}}}}", "x".repeat(66_000), KEY.to_lowercase());
+    let told = text(bench.get(json(400, Steps::chunks([&long[..70_000.min(long.len())]]))).await).await;
+    assert!(!told.contains(other) && !told.contains(&KEY.to_lowercase()), "{}", &told[65_990..]);
+    assert_eq!(told.len(), long.len());
+}

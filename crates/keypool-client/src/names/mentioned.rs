@@ -52,7 +52,13 @@ pub fn any_word_of(words: &[&str]) -> Searcher {
 
 /// Whether a body may name something.
 pub fn may_mention(body: &[u8]) -> bool {
-    WORDS.find(body).is_some()
+    WORDS.find(body).is_some() || is_wide(body)
+}
+
+/// Whether it may be text of two or four bytes a letter, which no search for words finds anything in and some servers read.
+/// JSON as it is usual has no zero byte.
+pub fn is_wide(body: &[u8]) -> bool {
+    body.contains(&0)
 }
 
 /// The same of a body to the compatible endpoint.

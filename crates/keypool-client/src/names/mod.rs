@@ -7,7 +7,7 @@ mod told;
 use percent_encoding::percent_decode_str;
 
 pub use mentioned::{
-    ESCAPES, MENTIONING, OPAQUE, Spelling, any_word_of, may_mention, may_mention_compatible, mentioned_in,
+    ESCAPES, MENTIONING, OPAQUE, Spelling, any_word_of, is_wide, may_mention, may_mention_compatible, mentioned_in,
 };
 pub use told::{life, told_in};
 

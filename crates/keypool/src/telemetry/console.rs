@@ -56,7 +56,8 @@ pub fn start(log: &LogSection) -> io::Result<Written> {
         config::Level::Warn => targets,
         config::Level::Info => ours(LevelFilter::INFO),
         config::Level::Debug => ours(LevelFilter::DEBUG),
-        config::Level::Trace => Targets::new().with_default(LevelFilter::TRACE),
+        // h2 tells whole frames, with the key in them where a provider says it back.
+        config::Level::Trace => Targets::new().with_default(LevelFilter::TRACE).with_target("h2", LevelFilter::INFO),
     };
     // What these tell is told in lines of our own.
     let targets = targets.with_target("tower_keypool::events", LevelFilter::OFF).with_target(SPANS, LevelFilter::OFF);

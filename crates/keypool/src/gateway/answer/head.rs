@@ -26,10 +26,27 @@ pub(in crate::gateway) fn tidy_response<B>(response: &mut Response<B>) {
     if response.headers().keys().any(stays_behind) {
         leave_behind(response.headers_mut());
     }
+    if !response.headers().get(header::CONTENT_TYPE).is_some_and(is_data) {
+        confine(response.headers_mut());
+    }
     *response.version_mut() = Version::HTTP_11;
     if let Some(names) = response.extensions().get::<ServedBy>().map(Names::of) {
         names.add(response.headers_mut());
     }
+}
+
+/// What no browser runs.
+fn is_data(kind: &HeaderValue) -> bool {
+    let kind = kind.as_bytes();
+    kind.starts_with(b"application/json") || kind.starts_with(b"text/event-stream")
+}
+
+/// A page of the provider's, or of whoever uploaded it, that a browser shows stands at our address, where an administrator may be
+/// logged in: it runs nothing, and belongs to no origin.
+#[cold]
+fn confine(headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 fn leave_behind(headers: &mut HeaderMap) {
@@ -53,6 +70,8 @@ fn stays_behind(name: &HeaderName) -> bool {
         | "strict-transport-security"
         | "public-key-pins"
         | "clear-site-data"
+        | "refresh"
+        | "service-worker-allowed"
         | "report-to"
         | "reporting-endpoints"
         | "nel"
@@ -168,5 +187,19 @@ mod tests {
         let mut names: Vec<&str> = response.headers().keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["content-type", "retry-after"]);
+    }
+
+    #[test]
+    fn a_page_of_the_providers_runs_nothing_at_our_address() {
+        for kind in ["text/html", "image/svg+xml", "application/xhtml+xml", ""] {
+            let response = Response::builder().header("refresh", "0;url=/-/ui").header("content-security-policy", "x");
+            let response = if kind.is_empty() { response } else { response.header("content-type", kind) };
+            let mut response = response.body(()).unwrap();
+            tidy_response(&mut response);
+            let headers = response.headers();
+            assert_eq!(headers["content-security-policy"], "sandbox; default-src 'none'", "{kind}");
+            assert_eq!(headers["x-content-type-options"], "nosniff", "{kind}");
+            assert!(!headers.contains_key("refresh"), "{kind}");
+        }
     }
 }

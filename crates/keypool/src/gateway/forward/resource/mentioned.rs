@@ -5,7 +5,7 @@ use std::{fmt, sync::LazyLock};
 use aho_corasick::packed::Searcher;
 pub(super) use keypool_client::names::may_mention as may_name;
 pub(in crate::gateway) use keypool_client::names::may_mention_compatible as may_name_compatible;
-use keypool_client::names::{ESCAPES, MENTIONING, OPAQUE, any_word_of, mentioned_in};
+use keypool_client::names::{ESCAPES, MENTIONING, OPAQUE, any_word_of, is_wide, mentioned_in};
 
 use serde::{
     Deserializer,
@@ -22,7 +22,7 @@ static WORDS_AND_MODELS: LazyLock<Searcher> =
 
 /// Whether a body may name something or ask a model.
 pub(super) fn may_name_or_ask(body: &[u8]) -> bool {
-    WORDS_AND_MODELS.find(body).is_some()
+    WORDS_AND_MODELS.find(body).is_some() || is_wide(body)
 }
 
 /// Every name in a body, each once; `compatible`: of a request to the compatible endpoint, which calls files by ids.
@@ -203,6 +203,19 @@ mod tests {
         let found = names_in(body.as_bytes(), true).unwrap();
         assert!(found.is_empty() || may_name(body.as_bytes()), "not looked at: {body}");
         found
+    }
+
+    #[test]
+    fn text_of_two_bytes_a_letter_is_looked_at_and_is_no_json() {
+        let body = r#"{"fileUri":"files/a"}"#;
+        for wide in [
+            body.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>(),
+            body.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+        ] {
+            assert!(may_name(&wide) && may_name_compatible(&wide) && may_name_or_ask(&wide));
+            assert!(!Behind::of(false).passes(&wide));
+            assert!(names_in(&wide, false).is_err());
+        }
     }
 
     #[test]
