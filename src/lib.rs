@@ -79,14 +79,18 @@
 //!
 //! # Where `timeout` belongs
 //!
-//! A `tower::timeout` *inside* the retry (between [`RetryPolicy`] and [`KeyRotationLayer`], or below) bounds an attempt:
-//! the next one goes out with another key. *Outside* of it, it bounds the whole. Either way a timed-out attempt is no
-//! fault of its key: it counts against the key's limits, since it may have reached the provider, and rests nobody.
+//! A `tower::timeout` *inside* the retry bounds an attempt. Its place is below [`KeyRotationLayer`]: the last retry then goes
+//! out with a key that was not tried yet, and the error names the keys. Between [`RetryPolicy`] and [`KeyRotationLayer`] it
+//! takes what the layer below had to say of the attempt, which is repeated with whatever key is next and stands in no
+//! [`ServedBy`]. *Outside* of the retry it bounds the whole. Either way a timed-out attempt is no fault of its key: it counts
+//! against the key's limits, since it may have reached the provider, and rests nobody.
 //!
 //! # Time
 //!
 //! The library asks its [`Clock`] for the time and sleeps by tokio's timers: under a paused runtime windows, rests and
-//! midnights pass at once. Only waiting ([`KeyPool::acquire`], retries) needs a runtime.
+//! midnights pass at once. Only waiting ([`KeyPool::acquire`], retries, [`KeyPool::shutdown`]) needs a runtime. A
+//! [`ManualClock`] moves no timer: whoever waits on one sleeps by the runtime all the same. Where something waits, give the pool
+//! [`Clock::tokio_from`].
 
 mod as_response;
 mod body_error;

@@ -222,7 +222,8 @@ impl Default for Clock {
     }
 }
 
-/// A clock that only moves when told to. Clones move together.
+/// A clock that only moves when told to. Clones move together. It wakes nobody who waits for a key, since that is the
+/// runtime's timers' work: for such tests take [`Clock::tokio_from`] and a paused runtime.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<ManualState>);
 
