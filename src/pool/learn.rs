@@ -106,11 +106,11 @@ impl State {
             return false;
         }
         let first = span.saturating_sub(left);
-        self.note_filled((lane, owner), limit, first, now);
         let at = self.at(now, owner);
         let place = &mut self.lanes[usize::from(lane)];
         let plan = self.plans.plan(place.owners[owner as usize].plan);
         plan.fill_up(place.log(owner, plan.words()), limit, [first, Duration::ZERO], began, &at);
+        self.note_filled((lane, owner), limit, first, now);
         true
     }
 

@@ -166,6 +166,46 @@ fn who_filled_a_limit_before_an_answer_named_it_is_counted_where_it_is_shared_as
     });
 }
 
+/// One began long ago, the others just before the answer, some of which are still under way.
+#[test]
+fn a_limit_that_an_answer_named_counts_who_filled_it_when_they_began_where_it_is_shared_as_well() {
+    paused().block_on(async {
+        for noting in [false, true] {
+            let one = Host::new(noting).process("one", 1, builder(1)).await;
+            let take = async || one.pool.acquire(wait()).await.unwrap();
+            take().await.settle(&Verdict::SUCCESS);
+            pass(30.0).await;
+            for _ in 0..8 {
+                take().await.settle(&Verdict::SUCCESS);
+            }
+            let under_way = [take().await, take().await, take().await];
+            let violation =
+                Violation { unit: tower_keypool::Unit::Requests, span: tower_keypool::Span::MINUTE, amount: Some(12) };
+            let news = QuotaNews { violations: vec![violation], ..QuotaNews::default() };
+            let limited = Verdict::new(VerdictKind::RateLimited).until(Until::For(Duration::from_secs(29))).news(news);
+            take().await.settle(&limited);
+            under_way.into_iter().for_each(|lease| lease.settle(&Verdict::SUCCESS));
+            let served = async || {
+                let mut served = 0;
+                while let Ok(lease) = one.pool.acquire(Demand::new(FLASH).wait(Duration::from_millis(200))).await {
+                    lease.settle(&Verdict::SUCCESS);
+                    served += 1;
+                }
+                served
+            };
+            // The first has left the provider's window by then, and the others leave it 30 s later.
+            let (mut early, begun) = (0, one.pool.clock().tick());
+            while one.pool.clock().tick().since(begun) < Duration::from_secs(58) {
+                early += served().await;
+                pass(0.8).await;
+            }
+            assert_eq!(early, 1, "noting: {noting}");
+            pass(6.0).await;
+            assert_eq!(served().await, 11, "noting: {noting}");
+        }
+    });
+}
+
 #[test]
 fn a_limit_that_an_answer_named_holds_in_all() {
     paused().block_on(async {
