@@ -18,6 +18,7 @@ mod midnight;
 mod named;
 mod overfull;
 mod passing;
+mod places;
 mod prompts;
 #[cfg(feature = "redis")]
 mod redis;

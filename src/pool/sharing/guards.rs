@@ -6,7 +6,13 @@
 use std::time::Duration;
 
 use crate::{
-    pool::{OutReason, check::Check, roster::UNBOUNDED, state::State},
+    pool::{
+        OutReason,
+        check::Check,
+        journal::Unit,
+        roster::{KeyCell, UNBOUNDED},
+        state::State,
+    },
     share::{Granted, UnitId},
     time::{Now, Tick},
 };
@@ -82,10 +88,46 @@ impl State {
         }
     }
 
+    /// For how many requests an owner's keys have room within this time by what they allow themselves. Nobody knows how long
+    /// requests take: each that is under way is taken to make room for one within any time.
+    pub(super) fn room_of_keys(&self, (lane, owner): Unit, within: Duration, now: Now) -> u64 {
+        let then = now.tick.plus(within);
+        let Some(slots) = self.share().and_then(|share| share.slots.get(&owner)) else { return u64::MAX };
+        if !slots.iter().any(|slot| self.limits_itself(*slot)) {
+            return u64::MAX;
+        }
+        if self.share().is_some_and(|share| share.barred_until(owner, then).is_some()) {
+            return 0;
+        }
+        let usable = slots.iter().filter(|slot| {
+            !self.roster.keys[**slot as usize].removed && self.key_rests_until(lane, **slot, now) <= then
+        });
+        let room = usable.map(|slot| self.roster.keys[*slot as usize].room_by_itself(within, now.tick));
+        room.fold(0, u64::saturating_add)
+    }
+
     /// Until when what an earlier holder sent keeps the owner's keys.
     pub(super) fn check_barred(&self, owner: u32, now: Now) -> Option<Check> {
         let until = self.share()?.barred_until(owner, now.tick)?;
         Some(Check::Until(until, OutReason::Busy))
+    }
+}
+
+impl KeyCell {
+    fn room_by_itself(&self, within: Duration, now: Tick) -> u64 {
+        let free = u64::from(self.max_concurrent.saturating_sub(self.in_flight));
+        let places = match self.max_concurrent {
+            UNBOUNDED => u64::MAX,
+            _ if within.is_zero() => free,
+            most => free + u64::from(most),
+        };
+        if self.interval_ms == 0 {
+            return places;
+        }
+        let due = if self.last_seq > 0 { self.last_started.plus(self.interval()).max(now) } else { now };
+        let last = now.plus(within);
+        let starts = if due > last { 0 } else { 1 + last.since(due).as_millis() as u64 / u64::from(self.interval_ms) };
+        places.min(starts)
     }
 }
 

@@ -49,14 +49,16 @@ impl State {
     /// When some key of the unit may serve as far as rests go; `None`: now.
     fn rests_until(&self, (lane, owner): Unit, now: Now) -> Option<Tick> {
         let slots = self.share()?.slots.get(&owner)?;
-        let until = |slot: &u32| {
-            let resting = self.rests(lane, *slot).into_iter().filter_map(|(rest, _)| rest);
-            let active = resting.filter(|rest| rest.is_active(now) && !rest.may_probe(now));
-            active.map(|rest| rest.wakes(now)).max().unwrap_or(now.tick)
-        };
         let usable = slots.iter().filter(|slot| !self.roster.keys[**slot as usize].removed);
-        let earliest = usable.map(until).min().unwrap_or(Tick::NEVER);
+        let earliest = usable.map(|slot| self.key_rests_until(lane, *slot, now)).min().unwrap_or(Tick::NEVER);
         (earliest > now.tick).then_some(earliest)
+    }
+
+    /// When a key may serve as far as rests go.
+    pub(super) fn key_rests_until(&self, lane: u16, slot: u32, now: Now) -> Tick {
+        let resting = self.rests(lane, slot).into_iter().filter_map(|(rest, _)| rest);
+        let active = resting.filter(|rest| rest.is_active(now) && !rest.may_probe(now));
+        active.map(|rest| rest.wakes(now)).max().unwrap_or(now.tick)
     }
 
     /// Limits of other processes that are stricter hold here as well.
@@ -299,14 +301,15 @@ impl Ledger for Windows {
         if state.rests_until((lane, owner), now).is_some_and(|until| until > then.tick) {
             return 0;
         }
+        let of_keys = state.room_of_keys((lane, owner), within, now);
         let at = state.at(then, owner);
         let held = &state.lanes[usize::from(lane)];
         let plan = state.plans.plan(held.owners[owner as usize].plan);
-        if plan.words() == 0 {
-            return u64::MAX;
+        if plan.words() == 0 || of_keys == 0 {
+            return of_keys;
         }
         let mut log = held.log_ref(owner, plan.words()).to_vec();
-        plan.room_for_requests(&mut log, each, &at)
+        plan.room_for_requests(&mut log, each, &at).min(of_keys)
     }
 
     fn is_pending(&self, unit: &UnitId) -> bool {

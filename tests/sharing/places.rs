@@ -1,0 +1,82 @@
+//! What keys allow by themselves is room as windows have it: who has no more of it asks for what others leave idle.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tower_keypool::{Demand, Key, Verdict};
+
+use crate::host::{FLASH, Host, builder, pass, paused};
+
+const PROCESSES: usize = 2;
+const CALLERS: usize = 7;
+const LASTS: f64 = 0.5;
+
+/// What each key served, and how many at a time at most, while callers of both processes each ask again and again.
+async fn served(keys: usize, noting: bool, make: fn(Key) -> Key) -> BTreeMap<String, (usize, i32, i32)> {
+    let host = Host::new(noting);
+    let seen: Arc<Mutex<BTreeMap<String, (usize, i32, i32)>>> = Arc::default();
+    let mut calls = Vec::new();
+    for n in 0..PROCESSES {
+        let build = (0..keys).fold(builder(0), |builder, number| builder.key(make(crate::host::key(number))));
+        let pool = host.process(&format!("p{n}"), 1, build).await.pool;
+        for _ in 0..CALLERS {
+            let (pool, seen) = (pool.clone(), Arc::clone(&seen));
+            calls.push(tokio::spawn(async move {
+                let begun = pool.clock().tick();
+                loop {
+                    let Ok(lease) = pool.acquire(Demand::new(FLASH).wait(Duration::from_secs(30))).await else {
+                        continue;
+                    };
+                    let since = pool.clock().tick().since(begun).as_secs_f64();
+                    if since > 30.0 {
+                        return;
+                    }
+                    let key = lease.key_id().to_string();
+                    {
+                        let mut seen = seen.lock().unwrap();
+                        let (served, now, most) = seen.entry(key.clone()).or_default();
+                        *served += usize::from(since > 10.0);
+                        *now += 1;
+                        *most = (*most).max(*now);
+                    }
+                    pass(LASTS).await;
+                    lease.settle(&Verdict::SUCCESS);
+                    seen.lock().unwrap().entry(key).or_default().1 -= 1;
+                }
+            }));
+        }
+    }
+    for call in calls {
+        call.await.unwrap();
+    }
+    let seen = seen.lock().unwrap();
+    seen.clone()
+}
+
+#[test]
+fn keys_that_serve_few_at_a_time_are_all_used() {
+    for noting in [true, false] {
+        for keys in [4, 12] {
+            let seen = paused().block_on(served(keys, noting, |key| key.max_concurrent(2)));
+            let all: usize = seen.values().map(|seen| seen.0).sum();
+            // In 20 s.
+            let possible = (keys * 2).min(PROCESSES * CALLERS) * 40;
+            println!("{keys} keys, noting {noting}: {all} of {possible}, {seen:?}");
+            assert!(seen.values().all(|seen| seen.2 <= 2), "{seen:?}");
+            assert!(all * 10 >= possible * 8, "{all} of {possible}, noting {noting}: {seen:?}");
+        }
+    }
+}
+
+#[test]
+fn keys_that_serve_one_a_second_are_all_used() {
+    for noting in [true, false] {
+        let seen = paused().block_on(served(6, noting, |key| key.min_interval(Duration::from_secs(1))));
+        let all: usize = seen.values().map(|seen| seen.0).sum();
+        println!("noting {noting}: {all} of 120, {seen:?}");
+        assert!((96..=126).contains(&all), "{all} of 120, noting {noting}: {seen:?}");
+    }
+}
