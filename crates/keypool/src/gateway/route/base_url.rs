@@ -1,12 +1,19 @@
 //! What a client means whose base URL ends with a slash, or brings the version of the API twice or not at all: people copy
 //! base URLs from one client to another, and each kind of client has its own half of the path.
 
+use std::borrow::Cow;
+
 use http::request::Parts;
 
-use super::way::{OPENAI, SHARED, by_credential, forced, redirect, with_path};
+use super::{
+    providers::FRONT,
+    way::{OPENAI, SHARED, by_credential, forced, redirect, with_path},
+};
 use crate::gateway::dialect::Dialect;
 
 const VERSIONS: [&str; 3] = ["v1", "v1beta", "v1alpha"];
+/// Those that name a dialect.
+const FORCING: [&str; 3] = ["openai", "anthropic", "gemini"];
 
 /// Gives the head the path that its client means, where only one can be meant. Who it names as its host stays.
 ///
@@ -29,15 +36,43 @@ fn meant(head: &Parts, provider: Dialect, has_front: bool) -> Option<String> {
         single if came.starts_with("//") && begins_a_path(single) => &came[came.len() - single.len() - 1..],
         _ => came,
     };
-    let versioned = if provider == Dialect::Gemini { versioned(path, head, has_front) } else { None };
-    versioned.or_else(|| (path.len() < came.len()).then(|| path.to_owned()))
+    let path = joined(path);
+    let versioned = if provider == Dialect::Gemini { versioned(&path, head, has_front) } else { None };
+    versioned.or_else(|| (path.len() < came.len()).then(|| path.into_owned()))
+}
+
+/// A path without the slashes that stand behind what a base URL ends with, where its client put the two together by text.
+/// Elsewhere they stay, and are refused: who stands upstream may read them otherwise.
+fn joined(path: &str) -> Cow<'_, str> {
+    if !path.contains("//") {
+        return path.into();
+    }
+    let (mut base, mut rest) = (String::with_capacity(path.len()), path);
+    while let Some(end) = base_ends(rest, base.is_empty()) {
+        base.push_str(&rest[..end]);
+        let behind = rest[end..].trim_start_matches('/');
+        rest = &rest[rest.len() - behind.len() - 1..];
+    }
+    (base + rest).into()
+}
+
+/// How far what a base URL may end with reaches, of a path that begins with it: a version, or what names a dialect or, as
+/// the `first`, a provider.
+fn base_ends(path: &str, first: bool) -> Option<usize> {
+    let ends = |from: usize| path[from..].find('/').map(|length| from + length);
+    if first && path.starts_with(FRONT) {
+        return ends(FRONT.len()).filter(|end| *end > FRONT.len());
+    }
+    let end = if path.starts_with('/') { ends(1)? } else { return None };
+    let segment = &path[1..end];
+    (VERSIONS.contains(&segment) || FORCING.contains(&segment)).then_some(end)
 }
 
 /// Whether a first segment is one of the APIs' paths.
 fn begins_a_path(path: &str) -> bool {
     let first = path.split('/').next().unwrap_or_default();
-    let others = ["ws", "upload", "openai", "anthropic", "gemini", "messages"];
-    [&VERSIONS[..], &SHARED, &OPENAI, &others].iter().any(|known| known.contains(&first))
+    let others = ["ws", "upload", "messages"];
+    [&VERSIONS[..], &FORCING, &SHARED, &OPENAI, &others].iter().any(|known| known.contains(&first))
 }
 
 /// A path with its one version, where it has another number of them.
@@ -116,6 +151,22 @@ mod tests {
             ("//v1/chat/completions", "", "/v1/chat/completions"),
             ("///v1/v1/chat/completions?a", "", "/v1/chat/completions?a"),
             ("//ws/a.b.BidiGenerateContent?key=x", "", "/ws/a.b.BidiGenerateContent?key=x"),
+            ("/v1//chat/completions?a=//", "", "/v1/chat/completions?a=//"),
+            ("/v1//messages", "", "/v1/messages"),
+            ("/v1//v1/messages", "", "/v1/messages"),
+            ("/v1beta//models/m:generateContent", "", "/v1beta/models/m:generateContent"),
+            ("/v1beta///v1beta//models", "", "/v1beta/models"),
+            ("/v1beta/openai//chat/completions", "", "/v1beta/openai/chat/completions"),
+            ("/openai/v1//chat/completions", "", "/openai/v1/chat/completions"),
+            ("/openai//chat/completions", "", "/openai/chat/completions"),
+            ("//anthropic//v1//messages", "", "/anthropic/v1/messages"),
+            ("/gemini//v1beta/models/m:generateContent", "", "/gemini/v1beta/models/m:generateContent"),
+            ("/gemini//models/m:generateContent", "", "/gemini/v1beta/models/m:generateContent"),
+            ("/to/other//v1//chat/completions", "", "/to/other/v1/chat/completions"),
+            ("/to/v1beta//openai//models", "", "/to/v1beta/openai/models"),
+            ("/v1//", "", "/v1/"),
+            ("/v1//../-/keys", "", "/v1/../-/keys"),
+            ("http://host.example:5000/v1//models", "", "http://host.example:5000/v1/models"),
             ("http://host.example:5000/models?key=x", "", "http://host.example:5000/v1beta/models?key=x"),
         ] {
             assert_eq!(complete(came, header, Dialect::Gemini), means, "{came}");
@@ -135,8 +186,18 @@ mod tests {
             "/",
             "/to/other/chat/completions",
             "/upload/v1beta/files",
-            "/v1beta//models",
+            "/v1beta/models//m:generateContent",
+            "/v1beta/files//v1//x",
+            "/v1/chat//completions",
+            "/v1beta/models/m:generateContent//",
+            "/upload//v1beta/files",
+            "/v2//models",
+            "/to//v1/models",
+            "/to/other/models//m",
+            "/x/to/other//models",
+            "/v1%2F/models//x",
             "//-/admin/keys",
+            "//-//admin/keys",
             "//evil.example/v1beta/models",
             "/-/health",
             "/modelsx",
@@ -148,6 +209,7 @@ mod tests {
             assert_eq!(complete(came, "authorization", Dialect::OpenAi), came);
         }
         assert_eq!(complete("//v1/models", "authorization", Dialect::OpenAi), "/v1/models");
+        assert_eq!(complete("/v1//models", "authorization", Dialect::OpenAi), "/v1/models");
         // Where a base has its version in front.
         for (came, means) in [
             ("/models/m:generateContent", "/models/m:generateContent"),
