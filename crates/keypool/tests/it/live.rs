@@ -193,6 +193,18 @@ pub(crate) async fn until(what: &str, fine: impl Fn() -> bool) {
     panic!("{what}");
 }
 
+/// Go's client puts `/ws/…` behind whatever base URL it was given.
+#[tokio::test]
+async fn a_base_url_with_its_version_has_sockets_too() {
+    let sim = sim().await;
+    let (served, _) = Served::kept(&pool(&sim), &sim.url(), Records::default()).await;
+    for base in ["/v1beta", "/v1beta/", ""] {
+        let mut socket = Socket::open(served.address, &format!("{base}{PATH}?key={PLACEHOLDER}"), "").await;
+        assert!(socket.head.starts_with("HTTP/1.1 101"), "{base}: {}", socket.head);
+        socket.set_up(SETUP).await;
+    }
+}
+
 #[tokio::test]
 async fn a_socket_holds_its_lease_and_never_shows_the_key() {
     let sim = sim().await;

@@ -45,7 +45,11 @@ pub(crate) async fn open(served: &Served, length: usize) -> Answer {
 }
 
 async fn open_as(served: &Served, token: &str, length: &str) -> Answer {
-    let request = Request::post(served.url("/upload/v1beta/files"))
+    open_at(&served.url("/upload/v1beta/files"), token, length).await
+}
+
+async fn open_at(url: &str, token: &str, length: &str) -> Answer {
+    let request = Request::post(url)
         .header("x-goog-api-key", token)
         .header("content-type", "application/json")
         .header("x-goog-upload-protocol", "resumable")
@@ -84,6 +88,19 @@ async fn a_file_goes_up_in_chunks_over_one_key() {
 
         let dead = send(&url, "upload", 8, "more").await;
         assert_eq!(dead.status, StatusCode::NOT_FOUND, "it ended with the last chunk");
+    }
+}
+
+/// Go's client puts `/upload/…` behind whatever base URL it was given.
+#[tokio::test]
+async fn a_base_url_with_its_version_has_uploads_too() {
+    let sim = sim().await;
+    let served = served(&sim).await;
+    for base in ["/v1beta", "/v1beta/", "/gemini/v1beta", ""] {
+        let opened = open_at(&served.url(&format!("{base}/upload/v1beta/files")), PLACEHOLDER, "4").await;
+        assert_eq!(opened.status, StatusCode::OK, "{base}: {opened:?}");
+        let last = send(opened.header("x-goog-upload-url"), "upload, finalize", 0, "half").await;
+        assert_eq!(last.header("x-goog-upload-status"), "final", "{base}: {last:?}");
     }
 }
 

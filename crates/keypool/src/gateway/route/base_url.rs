@@ -85,7 +85,9 @@ fn versioned(path: &str, head: &Parts, has_front: bool) -> Option<String> {
     let (first, second) = (segments.next()?, segments.next().unwrap_or_default());
     if VERSIONS.contains(&first) {
         // The client's own is the last.
-        return if VERSIONS.contains(&second) {
+        // Before what never stands behind a version, it is the base URL's: Go's client asks for that behind one.
+        let is_own_root = ["upload", "ws"].contains(&second) && matches!(front, "" | "/gemini");
+        return if VERSIONS.contains(&second) || is_own_root {
             Some(format!("{front}{}", &rest[first.len() + 1..]))
         } else {
             (front.is_empty() && first != "v1" && OPENAI.contains(&second))
@@ -144,6 +146,10 @@ mod tests {
             ("/v1beta/v1beta/models/m:generateContent", "", "/v1beta/models/m:generateContent"),
             ("/v1/v1beta/models/m:generateContent", "", "/v1beta/models/m:generateContent"),
             ("/gemini/v1beta/v1alpha/models", "", "/gemini/v1alpha/models"),
+            ("/v1beta/upload/v1beta/files?a", "", "/upload/v1beta/files?a"),
+            ("/v1beta//upload/v1beta/files", "", "/upload/v1beta/files"),
+            ("/gemini/v1beta/upload/v1beta/files", "", "/gemini/upload/v1beta/files"),
+            ("/v1beta/ws/a.b.BidiGenerateContent?key=x", "", "/ws/a.b.BidiGenerateContent?key=x"),
             // That of another client.
             ("/v1beta/chat/completions", "authorization", "/v1/chat/completions"),
             // One that ends with a slash.
@@ -186,6 +192,9 @@ mod tests {
             "/",
             "/to/other/chat/completions",
             "/upload/v1beta/files",
+            "/v1beta/files/upload/v1beta",
+            "/v1/uploads",
+            "/anthropic/v1/ws/x",
             "/v1beta/models//m:generateContent",
             "/v1beta/files//v1//x",
             "/v1/chat//completions",
