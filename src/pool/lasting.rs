@@ -19,14 +19,17 @@ use crate::time::Now;
 const LONG: Duration = Duration::from_secs(90);
 
 impl KeyPool {
-    /// Whether the owner or key that this names is out of a model for longer than a minute and a half, while others of its
+    /// Whether the owner or key that this names, or leads to by its number, is out of a model for longer than a minute and a half, while others of its
     /// priority are out of none: [`Affinity::Lasting`] would not lead there. Looks at each key in each lane: for what is
     /// rare, an upload say.
     pub fn is_outlasted(&self, affinity: &Affinity) -> bool {
         let now = self.clock().now();
-        let state = self.look_at(now);
+        let mut state = self.look_at(now);
         let out = state.out_for_long(now);
-        let named = state.wanted(affinity);
+        let named = match affinity {
+            Affinity::Near(number) => state.nearest(*number, now).into_iter().collect(),
+            affinity => state.wanted(affinity),
+        };
         let Some(slot) = named.into_iter().find(|slot| out.contains(&state.owner_at(*slot))) else { return false };
         let priority = state.roster.keys[slot as usize].priority;
         let lasts = |slot: u32| {

@@ -18,6 +18,7 @@ use super::{
     seats::Probes,
     state::State,
 };
+use crate::time::Now;
 
 /// Of an owner with more keys so many are looked at.
 const KEYS: usize = 16;
@@ -45,9 +46,8 @@ impl State {
         ring.renew(&self.roster, ask.now);
         let priority = self.roster.keys[any.0 as usize].priority;
         let spots = ring.from(priority, mixed(number));
-        let (slots, mut candidates) = self.candidates(spots, number, priority, ask);
+        let (slots, candidates) = self.candidates(spots, number, priority, ask.now);
         self.ring = ring;
-        candidates.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.owner.cmp(&b.owner)));
         let (in_flight, weight) =
             candidates.iter().fold((0.0, 0.0), |(held, weight), one| (held + one.held, weight + one.weight));
         for candidate in candidates {
@@ -63,19 +63,29 @@ impl State {
         Some(any)
     }
 
-    /// The owners of these spots, each with what its keys are now.
+    /// A key of the owner that this number leads to while nobody is busy, of the first priority.
+    pub(super) fn nearest(&mut self, number: u64, now: Now) -> Option<u32> {
+        let priority = self.roster.slots().map(|slot| self.roster.keys[slot as usize].priority).min()?;
+        let mut ring = std::mem::take(&mut self.ring);
+        ring.renew(&self.roster, now);
+        let (slots, candidates) = self.candidates(ring.from(priority, mixed(number)), number, priority, now);
+        self.ring = ring;
+        candidates.first().and_then(|first| slots.get(first.keys.start)).copied()
+    }
+
+    /// The owners of these spots, each with what its keys are now, the best by score first.
     fn candidates<'r>(
         &self,
         spots: impl Iterator<Item = &'r [Spot]>,
         number: u64,
         priority: u16,
-        ask: &Ask<'_>,
+        now: Now,
     ) -> (Vec<u32>, Vec<Candidate>) {
         let (mut slots, mut candidates) = (Vec::new(), Vec::with_capacity(OWNERS));
         for spots in spots.take(OWNERS) {
             let first = spots[0];
             let owner = &self.roster.owners[first.owner as usize];
-            if owner.rest.as_deref().is_some_and(|rest| rest.is_active(ask.now)) {
+            if owner.rest.as_deref().is_some_and(|rest| rest.is_active(now)) {
                 continue;
             }
             // Others of its keys for other numbers.
@@ -86,7 +96,7 @@ impl State {
                 let key = &self.roster.keys[spot.slot as usize];
                 // The ring may be of a moment ago.
                 let is_it = !key.removed && key.owner == spot.owner && key.priority == priority;
-                if !is_it || key.rest.as_deref().is_some_and(|rest| rest.is_active(ask.now)) {
+                if !is_it || key.rest.as_deref().is_some_and(|rest| rest.is_active(now)) {
                     continue;
                 }
                 weight += f64::from(key.weight * key.ramp_factor());
@@ -110,6 +120,7 @@ impl State {
                 keys: from..slots.len(),
             });
         }
+        candidates.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.owner.cmp(&b.owner)));
         (slots, candidates)
     }
 }

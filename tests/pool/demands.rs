@@ -367,11 +367,16 @@ fn what_is_asked_about_later_lies_with_who_is_out_of_nothing_for_long() {
     let ids = |numbers: &[usize]| numbers.iter().map(|n| id(*n).to_string()).collect::<BTreeSet<String>>();
     let outlasted = |n: usize| pool.is_outlasted(&Affinity::MustOwner(format!("p{n}").into()));
     assert_eq!(led(6), ids(&[0, 1, 2]));
+    let near = |number| Demand::any_model().affinity(Affinity::Near(number));
+    let homes: Vec<_> = (0..12).map(|number| pool.try_acquire(near(number)).unwrap().key_id().clone()).collect();
     // A minute's limit is over by then.
     assert_eq!(answer(&pool, FLASH, &rate_for(60)), id(0).to_string());
     assert_eq!((led(6), outlasted(0)), (ids(&[0, 1, 2]), false));
     assert_eq!(answer(&pool, FLASH, &daily().until(Until::DayEnd)), id(1).to_string());
     assert_eq!((led(6), outlasted(1), outlasted(2)), (ids(&[0, 2]), true, false));
+    for (home, number) in homes.iter().zip(0..) {
+        assert_eq!(pool.is_outlasted(&Affinity::Near(number)), *home == id(1), "{number}");
+    }
     // The next day.
     clock.advance(secs(86_400));
     assert_eq!((led(6), outlasted(1)), (ids(&[0, 1, 2]), false));

@@ -58,6 +58,7 @@ mod listing;
 mod live;
 mod locked;
 mod makers;
+mod making;
 mod media;
 mod mending;
 mod nearness;

@@ -252,7 +252,7 @@ where
                 && response.status().is_success()
                 && let Some(key) = served_by.as_ref().and_then(ServedBy::key)
             {
-                listening.upload_began(key);
+                listening.began(key);
             }
             let mut heading = Heading::of(&mut response, served_by.as_ref());
             belongings.uploads.hand_out(handout, tenant.name(), &mut heading).await?;

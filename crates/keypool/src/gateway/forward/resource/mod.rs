@@ -128,8 +128,8 @@ const NO_KEY: Refusal =
     Refusal::new(StatusCode::NOT_FOUND, "what the request names was made with a key that this gateway has no more");
 const SEVERAL: Refusal = Refusal::new(
     StatusCode::BAD_REQUEST,
-    "what the request names belongs to several projects, of which no key sees all: upload it anew, one after the other, before any of it is \
-     asked about; or name a session with each upload (x-keypool-session)",
+    "what the request names belongs to several projects, of which no key sees all: make it anew, one after the other, before any of it is \
+     asked about; or name a session with all of it (x-keypool-session)",
 );
 
 impl Resources {

@@ -85,6 +85,25 @@ impl Subject {
             [collection, id, ..] => Self::Named(format!("{collection}/{}", without_verb(id))),
         }
     }
+
+    /// The collection that ids in an answer are ids of, and what is gone when it is a good one.
+    pub(super) fn told(&self, parts: &Parts) -> (Option<String>, Option<String>) {
+        let path = parts.uri.path().trim_end_matches('/');
+        match self {
+            Self::Named(name) => {
+                let collection = name.rsplit_once('/').map(|(collection, _)| collection.to_owned());
+                // The thing itself, not something below it.
+                let whole = path.ends_with(&**name);
+                (collection, (parts.method == Method::DELETE && whole).then(|| name.clone()))
+            }
+            Self::Other => {
+                let last = path.rsplit('/').next().unwrap_or_default();
+                let compatible = path.contains("/openai/");
+                (Some(if compatible { format!("openai/{last}") } else { last.to_owned() }), None)
+            }
+            _ => (None, None),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -199,7 +199,11 @@ impl Runs {
         let mut all = self.all();
         match all.get_mut(whose).filter(|run| now < run.until) {
             Some(run) if now < run.firm && !named => {}
-            Some(run) => (run.way, run.until) = (Some(way), until),
+            Some(run) => {
+                (run.way, run.until) = (Some(way), until);
+                // Who goes on with what lies there adds to it, however many were added before.
+                run.files = if named { 0 } else { run.files };
+            }
             None => {
                 all.retain(|_, run| now < run.until);
                 let run = Run { way: Some(way), files: 0, burst: now, until, firm: now, claimed: Arc::default() };

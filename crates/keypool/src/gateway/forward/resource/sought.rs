@@ -17,9 +17,9 @@ use super::{
     mentioned::{self, Behind},
     named::Subject,
     path::{makes, makes_tokens, model_of, says_who_answers},
-    runs::{Claim, Whose},
     spoken::naming,
     unseen,
+    uploads::Led,
 };
 use crate::{
     gateway::{
@@ -96,8 +96,8 @@ pub(in crate::gateway) struct Listening {
     gives: Option<Gives>,
     /// It tells what such a provider keeps in a collection.
     keeps: bool,
-    /// Where the next files go depends on it.
-    led: Option<(Whose, Option<Claim>)>,
+    /// Where what is made next goes depends on it.
+    led: Option<Led>,
     /// And where what is made next at such a provider goes.
     together: Option<Together>,
 }
@@ -128,7 +128,10 @@ impl Listening {
     /// What the answer names is the tenant's.
     pub(super) async fn hear(&self, names: Vec<String>, tenant: &Tenant, key: &KeyId) {
         match &self.gives {
-            None => self.resources.learn(names, tenant.name(), key).await,
+            None => {
+                self.began(key);
+                self.resources.learn(names, tenant.name(), key).await;
+            }
             Some(gives) => {
                 let pool = gives.pool.as_ref();
                 if let Some(together) = &self.together {
@@ -151,10 +154,10 @@ impl Listening {
         }
     }
 
-    /// An upload was begun over this key.
-    pub(in crate::gateway) fn upload_began(&self, key: &KeyId) {
-        if let Some((whose, _)) = &self.led {
-            self.resources.upload_began(whose, key);
+    /// What it is about was made with this key, or its upload was begun.
+    pub(in crate::gateway) fn began(&self, key: &KeyId) {
+        if let Some(led) = &self.led {
+            self.resources.led(led, key);
         }
     }
 
@@ -227,22 +230,11 @@ pub(in crate::gateway) async fn seek(
         names.retain(|name| !unknown.contains(name));
     }
     affinity::follow(parts, &body);
-    let led = if uploads { resources.lead_upload(tenant, parts).await } else { None };
-    let (collection, deletes) = match &subject {
-        Subject::Named(name) => {
-            names.push(name.clone());
-            let collection = name.rsplit_once('/').map(|(collection, _)| collection.to_owned());
-            // The thing itself, not something below it.
-            let whole = parts.uri.path().trim_end_matches('/').ends_with(&**name);
-            (collection, (parts.method == Method::DELETE && whole).then(|| name.clone()))
-        }
-        Subject::Other => {
-            let last = parts.uri.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-            let compatible = parts.uri.path().contains("/openai/");
-            (Some(if compatible { format!("openai/{last}") } else { last.to_owned() }), None)
-        }
-        _ => (None, None),
-    };
+    let led = resources.lead(tenant, parts, (&subject, &names)).await;
+    let (collection, deletes) = subject.told(parts);
+    if let Subject::Named(name) = &subject {
+        names.push(name.clone());
+    }
     if !names.is_empty() {
         names.sort_unstable();
         names.dedup();
@@ -250,9 +242,7 @@ pub(in crate::gateway) async fn seek(
             Some(way) => way,
             None => resolve(&names).await?.ok_or(NOT_HERE)?,
         };
-        if subject == Subject::Call {
-            resources.was_asked_about(tenant, &way);
-        }
+        resources.lead_after(tenant, parts, (&subject, &names), &way);
         let demand = parts.extensions.remove::<Demand>().unwrap_or_default().affinity(way).of_resource();
         parts.extensions.insert(naming(demand, &names));
     }
