@@ -7,4 +7,4 @@ pub(in crate::gateway) mod places;
 pub(in crate::gateway) mod self_wakes;
 pub(in crate::gateway) mod ticks;
 pub mod tls;
-mod unread;
+pub(in crate::gateway) mod unread;

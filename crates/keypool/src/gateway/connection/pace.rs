@@ -23,7 +23,7 @@ use tower_keypool::BoxError;
 
 use super::{
     ticks::{OwnTicks, TICK, Ticks},
-    unread,
+    unread::{self, Asked},
 };
 use crate::{
     entire::Entire,
@@ -120,8 +120,8 @@ pub struct Arriving {
     /// `None`: it is over.
     body: Option<Entire>,
     progress: Arc<Progress>,
-    /// What nobody reads of it is taken in: else its sender would not see the answer.
-    taken_in: bool,
+    /// Its sender asked first whether to send it, and none of it was read.
+    asked: Option<Asked>,
     /// Once it had to be waited for.
     notice: Option<(Arc<Notice>, Waker)>,
 }
@@ -146,10 +146,10 @@ impl Wake for Notice {
 }
 
 impl Arriving {
-    pub(in crate::gateway) fn new(body: Entire, progress: &Arc<Progress>, taken_in: bool) -> Self {
+    pub(in crate::gateway) fn new(body: Entire, progress: &Arc<Progress>, asked: Option<Asked>) -> Self {
         progress.is_over();
         progress.given_up.store(false, Ordering::Relaxed);
-        Self { body: Some(body), progress: Arc::clone(progress), taken_in, notice: None }
+        Self { body: Some(body), progress: Arc::clone(progress), asked, notice: None }
     }
 
     /// Whoever sends it is told in this dialect when it stops.
@@ -166,6 +166,7 @@ impl Body for Arriving {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        this.asked = None;
         let mut polled = match &this.notice {
             // Most bodies are there when they are asked for.
             None => Pin::new(&mut *body).poll_frame(cx),
@@ -208,8 +209,12 @@ impl Drop for Arriving {
         // Of whoever stopped, nothing is to be had; who was merely waited for (the provider answered early) writes on.
         let stopped = self.progress.given_up.load(Ordering::Relaxed);
         self.progress.is_over();
-        if let Some(body) = self.body.take().filter(|body| self.taken_in && !stopped && !body.is_end_stream()) {
-            unread::take_in(body);
+        // What nobody reads of it is taken in: else its sender would not see the answer.
+        if let Some(body) = self.body.take().filter(|body| !stopped && !body.is_end_stream()) {
+            match self.asked.take() {
+                Some(asked) => asked.keep(body),
+                None => unread::take_in(body),
+            }
         }
     }
 }

@@ -35,6 +35,7 @@ use crate::{
             self_wakes::Rounds,
             ticks::{TICK, Ticks},
             tls::Secured,
+            unread::Asked,
         },
         handle::entrance::Entrance,
     },
@@ -89,10 +90,9 @@ pub(super) async fn converse<S, B>(
         } else {
             Patience::of(Watch::new(&progress, &counted, (paces.body, LEAST)), &counted)
         };
-        // Who asked first whether to send it does not.
-        let taken_in = !request.headers().contains_key(header::EXPECT);
+        let asked = request.headers().contains_key(header::EXPECT).then(Asked::default);
         let version = request.version();
-        let request = request.map(|body| Arriving::new(Entire::of(body, version), &progress, taken_in));
+        let request = request.map(|body| Arriving::new(Entire::of(body, version), &progress, asked.clone()));
         let page = entrance.cross_origin(&request);
         let entrance = Arc::clone(&entrance);
         // hyper keeps room for it as long as the connection lives, and an answer's body may take hours. As a part of the block
@@ -106,6 +106,10 @@ pub(super) async fn converse<S, B>(
             };
             if let Some(page) = page {
                 page.tell(answer.headers_mut());
+            }
+            // A stream ends by itself.
+            if let Some(asked) = asked.filter(|_| !alone) {
+                asked.answered(answer.headers_mut());
             }
             Ok::<_, Infallible>(answer.map(Taken::new))
         }
