@@ -8,6 +8,7 @@ mod dial;
 mod door;
 mod error;
 mod line;
+mod opening;
 mod patient;
 mod roots;
 mod sending;
@@ -15,6 +16,7 @@ mod shelf;
 mod sockets;
 #[cfg(test)]
 mod tests;
+mod trunk;
 mod upstream;
 mod ways;
 

@@ -4,11 +4,8 @@ use std::{future::Future, sync::Arc};
 
 use http::Uri;
 use http_body::Body;
-use hyper::client::conn::{http1, http2};
-use hyper_util::{
-    client::legacy::connect::Connection,
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper::client::conn::http1;
+use hyper_util::client::legacy::connect::Connection;
 use tokio::sync::Notify;
 use tower::Service;
 use tower_keypool::{BoxError, Exit};
@@ -17,6 +14,7 @@ use super::{
     Error, Roots,
     door::{Door, Secured},
     line::Line,
+    trunk::{Seat, Trunk},
     ways::WayOut,
 };
 use crate::one_write::{OneWrite, Owes};
@@ -28,8 +26,8 @@ pub(super) type Stream = <Secured as Service<Uri>>::Response;
 pub(super) enum Carrier<B: Body + 'static> {
     /// HTTP/1.1: one request at a time.
     Line(Box<Line<B>>),
-    /// HTTP/2: all of them.
-    Shared(http2::SendRequest<B>),
+    /// HTTP/2: as many as its peer has room for; a place among them.
+    Shared(Seat<B>),
 }
 
 impl<B: Body + 'static> Carrier<B> {
@@ -81,16 +79,7 @@ impl Dial {
         async move {
             let stream = connecting.await.map_err(Error::connect)?;
             if stream.connected().is_negotiated_h2() {
-                let mut builder = http2::Builder::new(TokioExecutor::new());
-                let (mut sender, connection) =
-                    builder.timer(TokioTimer::new()).handshake(stream).await.map_err(Error::sent)?;
-                tokio::spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!("a connection to the provider ended: {error}");
-                    }
-                });
-                sender.ready().await.map_err(Error::sent)?;
-                return Ok(Carrier::Shared(sender));
+                return Ok(Carrier::Shared(Trunk::over(stream).await?));
             }
             let owes = Owes::default();
             let (sender, connection) = http1::handshake(OneWrite::telling(stream, &owes)).await.map_err(Error::sent)?;

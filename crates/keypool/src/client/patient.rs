@@ -34,6 +34,7 @@ pub(super) async fn begun<T>(
                 // What is still on its way the caller sends as it likes.
                 silent += u32::from(sent.is());
                 if silent == LOOKS {
+                    sent.give_up();
                     return Err(Error::late(timed_out()));
                 }
                 let next = pause.deadline() + within / LOOKS;

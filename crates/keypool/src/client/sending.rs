@@ -13,11 +13,26 @@ use http_body::{Body, Frame, SizeHint};
 
 /// Whether all of a body was sent, or nobody wanted more of it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct IsSent(Arc<AtomicBool>);
+pub(super) struct IsSent(Arc<Fate>);
+
+#[derive(Debug, Default)]
+struct Fate {
+    is_sent: AtomicBool,
+    is_late: AtomicBool,
+}
 
 impl IsSent {
     pub(super) fn is(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_sent.load(Ordering::Relaxed)
+    }
+
+    /// No answer came in time: it is given up.
+    pub(super) fn give_up(&self) {
+        self.0.is_late.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.0.is_late.load(Ordering::Relaxed)
     }
 }
 
@@ -34,7 +49,7 @@ struct Gone(IsSent);
 impl Drop for Gone {
     fn drop(&mut self) {
         // Whoever sends a body lets go of it at its end.
-        self.0.0.store(true, Ordering::Relaxed);
+        self.0.0.is_sent.store(true, Ordering::Relaxed);
     }
 }
 

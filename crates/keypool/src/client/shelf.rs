@@ -10,22 +10,23 @@ use std::{
 };
 
 use http_body::Body;
-use hyper::client::conn::http2;
 use tokio::{
     runtime::Handle,
     sync::{Notify, oneshot},
 };
 use tower_keypool::BoxError;
 
-use super::{dial::Carrier, line::Line};
+use super::{dial::Carrier, line::Line, trunk::Trunk};
 
 /// How often the keeper counts, and what it counts to until an idle connection is closed: after 90 to 100 s.
 const COUNT: Duration = Duration::from_secs(10);
 const COUNTS: u64 = 10;
 /// Idle connections that are kept; the one that lies there longest goes.
 const MOST: usize = 1024;
+/// Connections of HTTP/2 that are kept: one that is made beyond carries the request that it was made for, and ends with it.
+const MOST_SHARED: usize = 256;
 
-/// The connections to one place that carry nothing now.
+/// The connections to one place that can carry a request now.
 pub(super) struct Shelf<B: Body + 'static> {
     state: Mutex<State<B>>,
     /// Wakes the keeper.
@@ -35,8 +36,8 @@ pub(super) struct Shelf<B: Body + 'static> {
 struct State<B: Body + 'static> {
     /// The one used last is at the end, and is used first.
     idle: VecDeque<Box<Line<B>>>,
-    /// The one that carries all, and when it was last asked to.
-    shared: Option<(http2::SendRequest<B>, u64)>,
+    /// Those that carry many, the first with room first, and when each last carried any: those behind grow old where fewer do.
+    shared: Vec<(Arc<Trunk<B>>, u64)>,
     waiting: VecDeque<oneshot::Sender<Carrier<B>>>,
     count: u64,
     /// How often one was laid aside.
@@ -58,7 +59,7 @@ where
     /// With room for so many that are idle.
     pub(super) fn of(most: usize) -> Arc<Self> {
         let (idle, waiting) = (VecDeque::new(), VecDeque::new());
-        let state = State { idle, shared: None, waiting, count: 0, laid: 0, is_kept: false, most };
+        let state = State { idle, shared: Vec::new(), waiting, count: 0, laid: 0, is_kept: false, most };
         Arc::new(Self { state: Mutex::new(state), keeper: Arc::new(Notify::new()) })
     }
 
@@ -78,14 +79,25 @@ where
     pub(super) fn put(self: &Arc<Self>, carrier: Carrier<B>) {
         let mut state = self.state();
         let too_many = state.put(carrier);
+        self.keeps(state);
+        // Closing it is the system's work, and needs no lock.
+        drop(too_many);
+    }
+
+    /// One that carries many is there for those who wait, and for later unless others have room.
+    pub(super) fn share(self: &Arc<Self>, trunk: &Arc<Trunk<B>>) {
+        let mut state = self.state();
+        state.share(trunk);
+        self.keeps(state);
+    }
+
+    /// Begins to keep it in order where something lies on it now.
+    fn keeps(self: &Arc<Self>, mut state: MutexGuard<'_, State<B>>) {
         let begins = !state.is_kept && !state.is_empty();
         if begins && let Ok(runtime) = Handle::try_current() {
             state.is_kept = true;
             runtime.spawn(keep(Arc::downgrade(self), Arc::clone(&self.keeper)));
         }
-        drop(state);
-        // Closing it is the system's work, and needs no lock.
-        drop(too_many);
     }
 
     /// One that was laid aside as the `laid`-th was found closed: so may be all that have lain there for longer, since
@@ -119,9 +131,21 @@ where
                 gone.push(line);
             }
         }
-        state.shared.take_if(|(sender, used)| sender.is_closed() || count - *used >= COUNTS);
+        let shared = std::mem::take(&mut state.shared);
+        let mut ended = Vec::new();
+        for (trunk, used) in shared {
+            let used = if trunk.is_used() { count } else { used };
+            if !trunk.is_over() && count - used < COUNTS {
+                state.shared.push((trunk, used));
+            } else {
+                ended.push(trunk);
+            }
+        }
         state.is_kept = !state.is_empty();
-        state.is_kept
+        let is_kept = state.is_kept;
+        drop(state);
+        drop((gone, ended));
+        is_kept
     }
 
     fn state(&self) -> MutexGuard<'_, State<B>> {
@@ -131,7 +155,7 @@ where
     #[cfg(test)]
     pub(super) fn idle(&self) -> usize {
         let state = self.state();
-        state.idle.len() + usize::from(state.shared.is_some())
+        state.idle.len() + state.shared.len()
     }
 }
 
@@ -142,12 +166,14 @@ where
     B::Error: Into<BoxError>,
 {
     fn take(&mut self) -> Option<Carrier<B>> {
-        if let Some((sender, used)) = &mut self.shared {
-            if !sender.is_closed() {
-                *used = self.count;
-                return Some(Carrier::Shared(sender.clone()));
+        if !self.shared.is_empty() {
+            self.shared.retain(|(trunk, _)| !trunk.is_over());
+            for (trunk, used) in &mut self.shared {
+                if let Some(seat) = trunk.seat() {
+                    *used = self.count;
+                    return Some(Carrier::Shared(seat));
+                }
             }
-            self.shared = None;
         }
         let line = self.idle.pop_back()?;
         line.take_up();
@@ -157,17 +183,12 @@ where
     /// What there is no room for comes back.
     fn put(&mut self, carrier: Carrier<B>) -> Option<Carrier<B>> {
         match carrier {
-            Carrier::Shared(sender) => {
-                while let Some(waiting) = self.waiting.pop_front() {
-                    // Whoever left needs none.
-                    let _ = waiting.send(Carrier::Shared(sender.clone()));
-                }
-                let known = self.shared.as_ref().is_some_and(|(known, _)| !known.is_closed());
-                if known {
-                    return Some(Carrier::Shared(sender));
-                }
-                self.shared = Some((sender, self.count));
-                None
+            Carrier::Shared(seat) => {
+                let trunk = Arc::clone(seat.trunk());
+                drop(seat);
+                self.share(&trunk);
+                // Where it was not kept it ends with this, behind the lock.
+                trunk.seat().map(Carrier::Shared)
             }
             Carrier::Line(mut line) => {
                 while let Some(waiting) = self.waiting.pop_front() {
@@ -185,8 +206,27 @@ where
         }
     }
 
+    fn share(&mut self, trunk: &Arc<Trunk<B>>) {
+        while let Some(waiting) = self.waiting.pop_front() {
+            // Whoever left needs none.
+            if waiting.is_closed() {
+                continue;
+            }
+            let Some(seat) = trunk.seat() else {
+                self.waiting.push_front(waiting);
+                break;
+            };
+            let _ = waiting.send(Carrier::Shared(seat));
+        }
+        self.shared.retain(|(known, _)| !known.is_over());
+        let is_needed = self.shared.iter().all(|(known, _)| !Arc::ptr_eq(known, trunk) && !known.has_room());
+        if is_needed && self.shared.len() < MOST_SHARED && !trunk.is_over() {
+            self.shared.push((Arc::clone(trunk), self.count));
+        }
+    }
+
     fn is_empty(&self) -> bool {
-        self.idle.is_empty() && self.shared.is_none()
+        self.idle.is_empty() && self.shared.is_empty()
     }
 }
 

@@ -1,13 +1,16 @@
 //! The provider as a request sees it: a connection that is there or is made, and an answer over it.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderValue, Request, Response, Uri, Version, header, uri};
 use http_body::Body;
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http2},
-};
+use hyper::{body::Incoming, client::conn::TrySendError};
 use tower_keypool::{BoxError, judge_error};
 
 use super::{
@@ -15,18 +18,23 @@ use super::{
     along::Along,
     dial::{Carrier, Dial},
     line::Line,
+    opening::Opening,
     sending::IsSent,
     shelf::{Shelf, Waiting},
+    trunk::{Seat, Streamed},
 };
 use crate::entire::Entire;
 
 const UNSENT: &str = "it stands there until it is sent";
+const UNANSWERED: &str = "it stands there until it is answered";
+/// A stream that did not open in so long goes over another connection: this one has less room than it said.
+const OPENS_WITHIN: Duration = Duration::from_millis(100);
 
 /// An answer whose body is not all here.
 type Begun = Pin<Box<dyn Future<Output = Result<Response<Arrived>, BoxError>> + Send>>;
 
-/// Of a request that no answer came to.
-type Failed<B> = Box<TrySendError<Request<B>>>;
+/// Of a request that no answer came to: why, and the request itself where nothing of it was sent.
+type Failed<B> = Box<(Option<Request<B>>, Error)>;
 
 /// What came of a request over HTTP/1.1.
 enum Came<B> {
@@ -85,7 +93,7 @@ where
                         Came::Failed(failed) => failed,
                     }
                 }
-                Carrier::Shared(sender) => match self.shared(sender, asked).await {
+                Carrier::Shared(seat) => match self.shared(seat, asked, sent).await {
                     Ok(begun) => return begun.await.map_err(Error::unbegun),
                     Err(failed) => failed,
                 },
@@ -115,7 +123,7 @@ where
                 return Came::Whole(response);
             }
             Ok(response) => response,
-            Err(failed) => return Came::Failed(Box::new(failed)),
+            Err(failed) => return Came::Failed(Box::new(undone(failed))),
         };
         let version = response.version();
         let response = response.map(|body| Entire::of(body, version));
@@ -130,17 +138,46 @@ where
         })
     }
 
-    /// Asks over HTTP/2.
+    /// Asks over HTTP/2. What finds no stream there comes back.
     fn shared<'a>(
         &'a self,
-        mut sender: http2::SendRequest<B>,
+        seat: Seat<B>,
         asked: &'a mut Option<Request<B>>,
+        sent: &'a IsSent,
     ) -> Pin<Box<dyn Future<Output = Result<Begun, Failed<B>>> + Send + 'a>> {
         Box::pin(async move {
             let mut request = asked.take().expect(UNSENT);
             self.name(&mut request);
-            let response = sender.try_send_request(request).await.map_err(Box::new)?;
-            let response = response.map(|body| Entire::of(body, Version::HTTP_2));
+            let (mut head, body) = request.into_parts();
+            // hyper makes nothing of them.
+            let extensions = std::mem::take(&mut head.extensions);
+            let mut kept = head.clone();
+            kept.extensions = extensions;
+            let (body, unopened) = Opening::new(body, seat.place());
+            let mut response = pin!(seat.sender().try_send_request(Request::from_parts(head, body)));
+            let asking = Asking { seat: Some(seat), sent };
+            let soon = tokio::select! {
+                biased;
+                answered = &mut response => Some(answered),
+                () = tokio::time::sleep(OPENS_WITHIN) => None,
+            };
+            let answered = if let Some(answered) = soon {
+                answered
+            } else {
+                if let Some(body) = unopened.take_back() {
+                    asking.seat().give_up();
+                    let error = Error::connect(io::Error::other("the provider opens no stream"));
+                    return Err(Box::new((Some(Request::from_parts(kept, body)), error)));
+                }
+                drop(kept);
+                response.await
+            };
+            let response = answered.map_err(|failed| {
+                let (back, error) = undone(failed);
+                Box::new((back.and_then(Opening::unsent), error))
+            })?;
+            let seat = asking.answered();
+            let response = response.map(|body| Streamed::new(Entire::of(body, Version::HTTP_2), seat));
             Ok::<Begun, _>(Box::pin(Arrived::begun(response)))
         })
     }
@@ -148,18 +185,17 @@ where
     /// Of a request that no answer came to: whether it is asked again.
     fn failed(
         &self,
-        mut failed: TrySendError<Request<B>>,
+        (back, error): (Option<Request<B>>, Error),
         asked: &mut Option<Request<B>>,
         (is_new, laid): (bool, Option<u64>),
     ) -> Result<(), Error> {
-        match failed.take_message() {
+        match back {
             Some(request) if !is_new => {
                 strip(asked.insert(request));
                 Ok(())
             }
-            Some(_) => Err(Error::canceled(failed.into_error())),
+            Some(_) => Err(error),
             None => {
-                let error = Error::sent(failed.into_error());
                 if let Some(laid) = laid
                     && judge_error(&error).code_of() == "closed"
                 {
@@ -186,8 +222,8 @@ where
             }
             made = &mut connecting => {
                 let carrier = made?;
-                if let Carrier::Shared(sender) = &carrier {
-                    self.shelf.put(Carrier::Shared(sender.clone()));
+                if let Carrier::Shared(seat) = &carrier {
+                    self.shelf.share(seat.trunk());
                 }
                 Ok((carrier, true))
             }
@@ -206,6 +242,42 @@ where
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = request.uri().path_and_query().cloned();
         *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+    }
+}
+
+/// What hyper gave back.
+fn undone<T>(mut failed: TrySendError<Request<T>>) -> (Option<Request<T>>, Error) {
+    let back = failed.take_message();
+    let is_unsent = back.is_some();
+    let error = failed.into_error();
+    (back, if is_unsent { Error::canceled(error) } else { Error::sent(error) })
+}
+
+/// A request over HTTP/2 that is waited for. One that is given up since no answer came in time takes its connection from the
+/// shelf: whoever asks again gets another one.
+struct Asking<'s, B: Body + 'static> {
+    /// Until it is answered.
+    seat: Option<Seat<B>>,
+    sent: &'s IsSent,
+}
+
+impl<B: Body + 'static> Asking<'_, B> {
+    fn seat(&self) -> &Seat<B> {
+        self.seat.as_ref().expect(UNANSWERED)
+    }
+
+    fn answered(mut self) -> Seat<B> {
+        self.seat.take().expect(UNANSWERED)
+    }
+}
+
+impl<B: Body + 'static> Drop for Asking<'_, B> {
+    fn drop(&mut self) {
+        if let Some(seat) = &self.seat
+            && self.sent.is_given_up()
+        {
+            seat.give_up();
+        }
     }
 }
 

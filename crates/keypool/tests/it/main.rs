@@ -19,6 +19,7 @@ mod catalogued;
 mod commands;
 mod config;
 mod cross_origin;
+mod crowded;
 mod cut;
 mod damaged;
 mod dawdling;
