@@ -416,10 +416,11 @@ async fn words_of_a_verdict_that_hold_a_key_are_told_without_it() {
         lease.judge(&Verdict::new(VerdictKind::Suspended).advice(said.clone()));
         lease.settle(&Verdict::new(VerdictKind::Suspended).advice(said));
     }
-    let mut told = format!("{:?} {:?}", failed.served_by(), pool.snapshot());
+    let mut told = vec![format!("{:?} {:?}", failed.served_by(), pool.snapshot())];
     while let Some(event) = events.try_next() {
-        told += &format!("{event:?}");
+        told.push(format!("{event:?}"));
     }
+    let told = told.concat();
     let secrets = secrets.into_inner().unwrap();
     assert!(!secrets.is_empty() && told.contains("key=****"), "{told}");
     for secret in secrets {

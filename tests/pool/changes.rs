@@ -437,10 +437,11 @@ fn what_a_key_is_disabled_for_holds_no_other_key() {
     let (pool, _) = on(builder().keys([key(0).disabled(why(1)), key(1), key(2).disabled(why(2))]));
     let mut events = pool.events();
     pool.add(key(3).disabled(why(1))).unwrap();
-    let mut told = format!("{:?}", pool.snapshot());
+    let mut told = vec![format!("{:?}", pool.snapshot())];
     while let Some(event) = events.try_next() {
-        told += &format!("{event:?}");
+        told.push(format!("{event:?}"));
     }
+    let told = told.concat();
     assert!(told.contains("see ***"), "{told}");
     assert!((0..4).all(|of| !told.contains(&secret(of))), "{told}");
 }

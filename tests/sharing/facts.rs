@@ -184,7 +184,9 @@ fn a_limit_that_an_answer_named_counts_who_filled_it_when_they_began_where_it_is
             let news = QuotaNews { violations: vec![violation], ..QuotaNews::default() };
             let limited = Verdict::new(VerdictKind::RateLimited).until(Until::For(Duration::from_secs(29))).news(news);
             take().await.settle(&limited);
-            under_way.into_iter().for_each(|lease| lease.settle(&Verdict::SUCCESS));
+            for lease in under_way {
+                lease.settle(&Verdict::SUCCESS);
+            }
             let served = async || {
                 let mut served = 0;
                 while let Ok(lease) = one.pool.acquire(Demand::new(FLASH).wait(Duration::from_millis(200))).await {

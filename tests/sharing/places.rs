@@ -14,10 +14,13 @@ const PROCESSES: usize = 2;
 const CALLERS: usize = 7;
 const LASTS: f64 = 0.5;
 
+/// Of each key what it served, how many are with it, and how many were at the most.
+type Seen = BTreeMap<String, (usize, i32, i32)>;
+
 /// What each key served, and how many at a time at most, while callers of both processes each ask again and again.
-async fn served(keys: usize, noting: bool, make: fn(Key) -> Key) -> BTreeMap<String, (usize, i32, i32)> {
+async fn served(keys: usize, noting: bool, make: fn(Key) -> Key) -> Seen {
     let host = Host::new(noting);
-    let seen: Arc<Mutex<BTreeMap<String, (usize, i32, i32)>>> = Arc::default();
+    let seen: Arc<Mutex<Seen>> = Arc::default();
     let mut calls = Vec::new();
     for n in 0..PROCESSES {
         let build = (0..keys).fold(builder(0), |builder, number| builder.key(make(crate::host::key(number))));

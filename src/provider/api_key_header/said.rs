@@ -72,7 +72,7 @@ fn restored(answer: &Answer<'_>, planned: bool) -> Option<Duration> {
     usual.or_else(|| planned.then(|| read(PLANS)).flatten())
 }
 
-/// ElevenLabs': `You have 11 characters remaining, while 70 characters are required for this request.`
+/// Of a text that is longer: `You have 11 characters remaining, while 70 characters are required for this request.`
 fn has_some_left(text: &str) -> bool {
     let left = text.split_once(" remaining, while ").and_then(|(before, _)| before.rsplit_once("You have "));
     let number = left.and_then(|(_, left)| left.split(' ').next()?.parse::<u64>().ok());
