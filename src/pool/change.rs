@@ -11,7 +11,6 @@ use super::{
     event::Event,
     lane::Origin,
     roster::{Added, RAMP_STEPS},
-    shown::masked_by,
     state::{NO_MODEL, State},
     trace::MERGED,
 };
@@ -223,9 +222,7 @@ impl State {
             Some(name) => self.zone(name).ok_or_else(|| KeyError::Zone { id: key.key_id(), zone: key.masked(name) })?,
             None => 0,
         };
-        let others = || self.roster.keys.iter().map(|key| key.secret.clone());
-        let shown = |reason: String| if late { masked_by(others(), &reason) } else { reason };
-        let (priority, disabled) = (key.priority.0, key.disabled.as_deref().map(|reason| shown(key.masked(reason))));
+        let (priority, disabled) = (key.priority.0, self.disabled_for(&key, late));
         self.expect_tokens_of(&key);
         let provider = std::sync::Arc::clone(&self.provider);
         let (slot, change) = match self.roster.add(number, key, zone, &*provider)? {

@@ -34,13 +34,6 @@ fn mask_of(endings: &Endings, text: &mut Cow<'_, str>) {
     }
 }
 
-/// A text with these keys overwritten.
-pub(super) fn masked_by(secrets: impl Iterator<Item = Secret>, text: &str) -> String {
-    let mut told = Cow::Borrowed(text);
-    mask_of(&Endings::of(secrets.collect()), &mut told);
-    told.into_owned()
-}
-
 /// What keys are disabled for, without any of them.
 pub(super) fn mask_reasons(keys: &mut [Key]) {
     if keys.iter().all(|key| key.disabled.is_none()) {
@@ -149,6 +142,17 @@ impl KeyPool {
 }
 
 impl State {
+    /// What a key is disabled for, without any key; `late`: while the pool runs. Before, [that](mask_reasons) was done.
+    pub(super) fn disabled_for(&self, key: &Key, late: bool) -> Option<String> {
+        let reason = key.masked(key.disabled.as_deref()?);
+        if !late {
+            return Some(reason);
+        }
+        let mut told = Cow::Borrowed(reason.as_str());
+        mask_of(&Endings::of(self.roster.keys.iter().map(|key| key.secret.clone()).collect()), &mut told);
+        Some(told.into_owned())
+    }
+
     /// The model of a demand as an error may tell it: whoever made the demand may have put a key there.
     pub(super) fn shown_model(&self, demand: &Demand) -> Option<Arc<str>> {
         let model = demand.model.as_ref()?;
