@@ -67,7 +67,7 @@ impl KeyPool {
     /// # Errors
     /// When the key cannot be taken: see [`KeyError`].
     pub fn add(&self, key: Key) -> Result<KeyId, KeyError> {
-        let now = self.0.clock.now();
+        let (key, now) = (self.cleared_key(key), self.0.clock.now());
         self.lock().add(0, key, now, true)
     }
 
@@ -75,7 +75,7 @@ impl KeyPool {
     #[cfg(feature = "config")]
     pub(crate) fn add_unless_known(&self, key: Key) -> Result<(KeyId, bool), KeyError> {
         let secret = self.0.provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: 0, source })?;
-        let now = self.0.clock.now();
+        let (key, now) = (self.cleared_key(key), self.0.clock.now());
         let mut state = self.lock();
         match state.roster.slot_of_secret(&secret) {
             Some(slot) => Ok((state.roster.keys[slot as usize].id.clone(), false)),
@@ -214,15 +214,15 @@ impl KeyPool {
 }
 
 impl State {
-    /// Takes a key in. `number` is its place among those given, for the error. `late`: while the pool runs; before, no
-    /// other key stands in what it is disabled for.
+    /// Takes a key in. `number` is its place among those given, for the error. `late`: while the pool runs. No other
+    /// key stands in what it is disabled for.
     pub(super) fn add(&mut self, number: usize, key: Key, now: Now, late: bool) -> Result<KeyId, KeyError> {
         let key = by_lane_names(&*self.provider, key);
         let zone = match &key.zone {
             Some(name) => self.zone(name).ok_or_else(|| KeyError::Zone { id: key.key_id(), zone: key.masked(name) })?,
             None => 0,
         };
-        let (priority, disabled) = (key.priority.0, self.disabled_for(&key, late));
+        let (priority, disabled) = (key.priority.0, key.disabled.as_deref().map(|reason| key.masked(reason)));
         self.expect_tokens_of(&key);
         let provider = std::sync::Arc::clone(&self.provider);
         let (slot, change) = match self.roster.add(number, key, zone, &*provider)? {

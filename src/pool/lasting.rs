@@ -19,9 +19,9 @@ use crate::time::Now;
 const LONG: Duration = Duration::from_secs(90);
 
 impl KeyPool {
-    /// Whether the owner or key that this names, or leads to by its number, is out of a model for longer than a minute and a half, while others of its
-    /// priority are out of none: [`Affinity::Lasting`] would not lead there. Looks at each key in each lane: for what is
-    /// rare, an upload say.
+    /// Whether the owner or key that this names, or leads to by its number, is out of a model for longer than a minute and a
+    /// half, while others of its priority are out of none: [`Affinity::Lasting`] would not lead there. Looks at each key in
+    /// each lane: for what is rare, an upload say.
     pub fn is_outlasted(&self, affinity: &Affinity) -> bool {
         let now = self.clock().now();
         let mut state = self.look_at(now);

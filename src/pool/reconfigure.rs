@@ -13,6 +13,7 @@ use super::{
     given::{last_of_each, stricter},
     lane::Origin,
     roster::{self, UNBOUNDED},
+    shown::mask_reasons,
     state::{NO_MODEL, State},
 };
 use crate::{
@@ -51,7 +52,8 @@ impl KeyPool {
     pub fn reconfigure(&self, wanted: KeyPoolBuilder) -> Result<RosterChange, KeyError> {
         wanted.check()?;
         let now = self.0.clock.now();
-        let (keys, limits, settings, wait, retry) = wanted.into_parts();
+        let (mut keys, limits, settings, wait, retry) = wanted.into_parts();
+        mask_reasons(&mut keys);
         let mut state = self.lock();
         state.watch_wall(now);
         let wanted = state.check_keys(keys)?;

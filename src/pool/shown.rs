@@ -34,7 +34,7 @@ fn mask_of(endings: &Endings, text: &mut Cow<'_, str>) {
     }
 }
 
-/// What keys are disabled for, without any of them.
+/// What keys that come together are disabled for, without any of them.
 pub(super) fn mask_reasons(keys: &mut [Key]) {
     if keys.iter().all(|key| key.disabled.is_none()) {
         return;
@@ -83,6 +83,12 @@ impl KeyPool {
     #[inline]
     pub(crate) fn cleared(&self, verdict: &Verdict) -> Option<Verdict> {
         if verdict.has_own_words() { verdict.reworded(|text| self.masked(text)) } else { None }
+    }
+
+    /// A key that is to join it, without any of its keys in what it is disabled for.
+    pub(super) fn cleared_key(&self, mut key: Key) -> Key {
+        key.disabled = key.disabled.map(|reason| self.masked(&reason).into_owned());
+        key
     }
 
     fn mask_in(&self, text: &mut Cow<'_, str>) {
@@ -142,17 +148,6 @@ impl KeyPool {
 }
 
 impl State {
-    /// What a key is disabled for, without any key; `late`: while the pool runs. Before, [that](mask_reasons) was done.
-    pub(super) fn disabled_for(&self, key: &Key, late: bool) -> Option<String> {
-        let reason = key.masked(key.disabled.as_deref()?);
-        if !late {
-            return Some(reason);
-        }
-        let mut told = Cow::Borrowed(reason.as_str());
-        mask_of(&Endings::of(self.roster.keys.iter().map(|key| key.secret.clone()).collect()), &mut told);
-        Some(told.into_owned())
-    }
-
     /// The model of a demand as an error may tell it: whoever made the demand may have put a key there.
     pub(super) fn shown_model(&self, demand: &Demand) -> Option<Arc<str>> {
         let model = demand.model.as_ref()?;

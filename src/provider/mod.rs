@@ -148,8 +148,8 @@ pub trait Provider: Send + Sync + 'static {
         "UTC"
     }
 
-    /// Limits that are known for a model and tier where nobody configured or learned any. Asked once a model, while the pool
-    /// is locked.
+    /// Limits that are known for a model and tier where nobody configured or learned any. Asked for each owner when its
+    /// limits for a model are put together, while the pool is locked.
     fn known_limits(&self, _model: &str, _tier: &crate::key::Tier) -> Option<Limits> {
         None
     }

@@ -437,13 +437,15 @@ fn what_a_key_is_disabled_for_holds_no_other_key() {
     let (pool, _) = on(builder().keys([key(0).disabled(why(1)), key(1), key(2).disabled(why(2))]));
     let mut events = pool.events();
     pool.add(key(3).disabled(why(1))).unwrap();
+    let all = (0..4).map(key).chain([key(4).disabled(why(5)), key(5)]);
+    pool.reconfigure(builder().keys(all)).unwrap();
     let mut told = vec![format!("{:?}", pool.snapshot())];
     while let Some(event) = events.try_next() {
         told.push(format!("{event:?}"));
     }
     let told = told.concat();
     assert!(told.contains("see ***"), "{told}");
-    assert!((0..4).all(|of| !told.contains(&secret(of))), "{told}");
+    assert!((0..6).all(|of| !told.contains(&secret(of))), "{told}");
 }
 
 #[test]
@@ -452,6 +454,8 @@ fn a_weight_that_was_next_to_nothing_leaves_no_number_that_is_none() {
     for weight in [1e-19, 1e20, 1e-30, 1e30, 1.0] {
         pool.set_weight(&id(0), weight).unwrap();
     }
+    let learned = view(&pool, 0).current_weight;
+    assert!((0.9..1.1).contains(&learned), "nothing was learned, and it is {learned}");
     let served: Vec<_> = (0..20).map(|_| answer(&pool, FLASH, &Verdict::SUCCESS)).collect();
     assert!((0..2).all(|of| served.iter().any(|by| *by == id(of).to_string())), "{served:?}");
 }

@@ -61,7 +61,9 @@ fn plans_and_keys_that_are_used_up_rest_whose_they_are() {
     }
     assert_eq!(is(&openai(403, &json!({"code": "API_KEY_EXPIRED", "message": "API key 已过期"}))), KEY);
     let github = "Unable to proceed with model usage. This account has reached its budget limit.";
-    assert_eq!(is(&openai(403, &said(github, "", ""))), MONEY);
+    for said_by in [github.to_owned(), format!("403 {github}")] {
+        assert_eq!(is(&openai(403, &said(&said_by, "", ""))), MONEY, "{said_by}");
+    }
 }
 
 #[test]

@@ -26,8 +26,7 @@ use super::{Error, dial::Stream, opening::Opening};
 use crate::entire::Entire;
 
 /// A connection that says nothing for so long while requests are under way is asked whether it is there (as Google's own
-/// clients ask after 31 s: servers turn away who does so more often), and has so long
-/// to say so.
+/// clients ask after 31 s: servers turn away who does so more often), and has so long to say so.
 const ASKED_AFTER: Duration = Duration::from_secs(30);
 const SAYS_WITHIN: Duration = Duration::from_secs(10);
 

@@ -215,7 +215,6 @@ async fn a_connection_that_falls_silent_is_found_out_and_replaced() {
     let replaced = replaced.load(Ordering::Relaxed);
     assert!((10..120).contains(&replaced), "{replaced} s, and {} s in all", clock.tick().since(begun).as_secs());
     assert_eq!(generate(&served, "m").await.header("x-keypool-attempts"), "1");
-    println!("replaced after {replaced} s");
 }
 
 #[tokio::test]
