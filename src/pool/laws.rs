@@ -30,7 +30,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(600))]
+    #![proptest_config(config(250))]
 
     /// Laws 1 to 5, 7 and 9 are checked after each operation of one run; law 4 at its end.
     #[test]
