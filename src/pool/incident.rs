@@ -81,6 +81,7 @@ impl State {
         let ramp = self.roster.keys[whom.slot as usize].ramp;
         let overfull = cell.overfills(verdict);
         let doubtful = may_be_the_requests(verdict) || overfull;
+        let trickle = self.trickles(whom, verdict, end.tick(now));
         let rest = self.rest_slot(whom).expect("every scope but the caller's has a place for a rest");
         if incident.fresh {
             let (end, step, strikes) = (rest.end, rest.step, rest.strikes);
@@ -122,6 +123,7 @@ impl State {
                 rest.probe = probe.map(|probe| Probe { out: probe.out || out, ..probe });
             }
             rest.end = end;
+            rest.trickle = trickle;
             describe(rest, verdict);
         }
         rest.held |= held;
