@@ -109,6 +109,7 @@ impl State {
         } else {
             rest.since = now.tick;
             rest.confirming = confirms;
+            rest.returned = false;
             // Of what may be in the request alone, others find out soon.
             rest.probe = if is_unexplained(verdict) || overfull { Some(rest.soon(now)) } else { probe };
             rest.held = false;
@@ -242,7 +243,9 @@ impl State {
         let zone = &mut self.zones[zone].1;
         if zone.near_midnight(now.wall_ms(), NEAR_MIDNIGHT) {
             let length = self.settings.rests.backoff(VerdictKind::QuotaExhausted, step);
-            return End::At(now.tick.plus(length));
+            // No day opens before its guard is over.
+            let guard = zone.guard_left(now.wall_ms().saturating_add(length.as_millis() as i64));
+            return End::At(now.tick.plus(length).plus(guard));
         }
         End::Wall(zone.next_midnight(cell.began.wall_ms()))
     }

@@ -192,8 +192,9 @@ impl State {
             if let Some(trickle) = rest.trickle.as_mut().filter(|_| over) {
                 trickle.served();
             }
-            let is_news = over && rest.kind != VerdictKind::Unjudged;
-            if is_news {
+            let told = over && rest.kind != VerdictKind::Unjudged;
+            let is_news = told && !rest.returned;
+            if told {
                 let (end, since, lifted_at, trickle) = (rest.end, rest.since, rest.lifted_at, rest.trickle);
                 **rest = Rest { end, since, lifted_at, trickle, ..Rest::new(now) };
             }

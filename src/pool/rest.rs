@@ -194,6 +194,8 @@ pub(super) struct Rest {
     /// It was without end, and told of, before it was held.
     pub(super) told: bool,
     pub(super) by_hand: bool,
+    /// It was given back, which was told, or nobody heard of it.
+    pub(super) returned: bool,
     /// How those go who wait for its end, where they are not to go at once.
     pub(super) trickle: Option<Trickle>,
 }
@@ -237,6 +239,7 @@ impl Rest {
             held: false,
             told: false,
             by_hand: false,
+            returned: false,
             trickle: None,
         }
     }
