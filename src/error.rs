@@ -160,7 +160,8 @@ impl Error {
 
     /// When to try again, from now, as the sentence says it; `None` where nobody knows or it will not help. Where others stand in
     /// front of a key that comes back before any other, the earliest that it may serve; where other processes may lend one
-    /// before, sooner than the sentence is sure of, and where nothing else brings one, as [`Exhausted::lends_in`] says.
+    /// before, sooner than the sentence is sure of, and where nothing else brings one, as [`Exhausted::lends_in`] says. Where keys
+    /// are merely busy, nobody knows when a request that is under way ends: a second, so that who obeys does not spin.
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.0.kind {
             Kind::Exhausted(exhausted) => exhausted.again_in(),

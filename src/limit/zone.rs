@@ -206,6 +206,12 @@ impl Zone {
         self.day_of(wall_ms).2.saturating_add(self.guard_ms)
     }
 
+    /// How long the guard still lasts then: zero where both days do not count.
+    pub(crate) fn guard_left(&self, wall_ms: i64) -> Duration {
+        let opens_ms = self.day_of(wall_ms).1.saturating_add(self.guard_ms);
+        Duration::from_millis(u64::try_from(opens_ms.saturating_sub(wall_ms)).unwrap_or(0))
+    }
+
     /// Whether a midnight, before or after, is within `distance`: then it is unclear of which day an answer speaks.
     pub(crate) fn near_midnight(&self, wall_ms: i64, distance: Duration) -> bool {
         let distance = i64::try_from(distance.as_millis()).unwrap_or(i64::MAX);

@@ -40,7 +40,7 @@ pub(super) fn reason_of(rest: &Rest) -> OutReason {
         return OutReason::Held;
     }
     let forever = rest.end == super::rest::End::Never;
-    match rest.kind {
+    match rest.reason() {
         K::RateLimited => OutReason::RateLimited,
         K::QuotaExhausted if forever => OutReason::DisabledSpent,
         K::QuotaExhausted => OutReason::QuotaExhausted,
@@ -155,8 +155,8 @@ impl State {
         let mut probes = Probes::default();
         let mut latest: Option<(Tick, OutReason)> = None;
         for (rest, scope) in self.rests(ask.lane, slot) {
-            let Some(rest) = rest.filter(|rest| rest.is_active(now)) else { continue };
-            if rest.may_probe(now) {
+            let Some(rest) = rest.filter(|rest| rest.holds(now, || self.is_line(ask.lane))) else { continue };
+            if rest.is_active(now) && rest.may_probe(now) {
                 if self.met_it_here(ask, slot) {
                     let end = rest.end.tick(now);
                     return Err(Check::NotThis((end != Tick::NEVER).then_some(end), reason_of(rest)));

@@ -154,7 +154,7 @@ impl State {
         let now = ask.now;
         let rests = self.rests(ask.lane, slot).into_iter().filter_map(|(rest, _)| rest);
         let mut latest = rests
-            .filter(|rest| rest.is_active(now))
+            .filter(|rest| rest.holds(now, || self.is_line(ask.lane)))
             .map(|rest| self.wakes_for(ask, slot, rest))
             .max()
             .unwrap_or(now.tick);

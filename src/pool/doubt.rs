@@ -275,6 +275,7 @@ impl State {
             let probe = (rest.probe.take(), std::mem::take(&mut rest.confirming));
             rest.held = false;
             let over = !rest.is_active(now);
+            rest.returned = over;
             if !over {
                 // What it rested for before goes on, and is tried again as before.
                 rest.probe = probe.0.map(|probe| Probe { out: false, ..probe });
@@ -312,7 +313,7 @@ impl State {
                 // Whatever came since then is an incident of its own.
                 let Some(stands) = rest.given_back.take_if(of_this).filter(|_| !rest.is_active(now)) else { continue };
                 (rest.end, rest.step, rest.strikes) = (stands.end, stands.step, stands.strikes);
-                (rest.incident, rest.doubts) = (stands.incident, 0);
+                (rest.incident, rest.doubts, rest.returned) = (stands.incident, 0, false);
                 let (probe, confirming) = stands.probe;
                 (rest.confirming, rest.probe) = (confirming, probe.map(|probe| Probe { out: false, ..probe }));
                 let until = rest.lasts_until(now);

@@ -12,6 +12,9 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(300);
 /// And for the board that lends owners, while it answers.
 pub(super) const LENDING: Duration = Duration::from_secs(1);
 
+/// When to come again where the end of a request under way brings a key, and nobody knows when that is.
+const UNDER_WAY: Duration = Duration::from_secs(1);
+
 /// No key may carry the request: how many are out for which reason, and when the earliest may.
 ///
 /// ```text
@@ -56,6 +59,9 @@ pub struct Exhausted {
     /// What the tokens of the prompt were guessed at, and the most that any key may carry: so much goes out where nothing else did.
     #[serde(skip)]
     pub(crate) guessed: Option<(u64, u64)>,
+    /// It would have waited, and found no room.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) no_room: bool,
 }
 
 impl Exhausted {
@@ -104,12 +110,21 @@ impl Exhausted {
 
     /// When to come again: mostly then. A key that is [not lent](OutReason::HeldElsewhere) is, mostly, a moment after others
     /// were asked for it, where they are not known to be full: whoever comes again does so as long after as they have given
-    /// nothing, so that a time without end is not asked about each second.
+    /// nothing, so that a time without end is not asked about each second. Behind requests that are under way a second, since
+    /// who came at once would come again and again.
     pub(crate) fn again_in(&self) -> Option<Duration> {
-        match self.told_in() {
+        let again = match self.told_in() {
             Some(told) => Some(self.asked_in().map_or(told, |asked| asked.min(told))),
             None => self.lends_in(),
-        }
+        };
+        let is_sure = self.next_in.is_some_and(|next| !next.is_zero());
+        if self.is_any_under_way() && !is_sure { Some(again.unwrap_or_default().max(UNDER_WAY)) } else { again }
+    }
+
+    /// Whether the request would have waited, and those who wait already left no room in the
+    /// [`WaitingRoom`](crate::WaitingRoom): other callers may be served meanwhile.
+    pub fn found_no_room(&self) -> bool {
+        self.no_room
     }
 
     /// When to ask again where nothing is known to bring a key but that one is [lent](OutReason::HeldElsewhere): a moment
@@ -285,6 +300,9 @@ impl fmt::Display for Exhausted {
             (Some(next), None) => write!(f, "; next in {} s", whole_seconds(next)),
             (None, None) => f.write_str("; none comes back by itself"),
         }?;
+        if self.no_room {
+            f.write_str(", and as many wait already as may")?;
+        }
         match &self.sooner {
             Some(model) => write!(f, " (as {})", plain(model)),
             None => Ok(()),

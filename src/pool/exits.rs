@@ -176,7 +176,8 @@ impl State {
     /// The rest that keeps all keys out of a lane: the lane's own, or that of their one exit.
     pub(super) fn rest_of_all(&self, lane: u16, now: Now) -> Option<&Rest> {
         let rests = [self.roster.exits.rest_of_all(), self.lanes[usize::from(lane)].rest.as_deref()];
-        rests.into_iter().flatten().filter(|rest| rest.is_active(now)).max_by_key(|rest| rest.wakes(now))
+        let holds = |rest: &&Rest| rest.holds(now, || self.is_line(lane));
+        rests.into_iter().flatten().filter(holds).max_by_key(|rest| rest.wakes(now))
     }
 
     /// A good answer to a request that came after the rest of its key's exit began: the exit serves. Whether that is news.

@@ -50,7 +50,7 @@ impl State {
         let key_rests = std::mem::take(&mut old.key_rests);
         // That the model is not to be had says nothing of the other one.
         let overloaded = old.rest.take().filter(|rest| rest.kind == VerdictKind::Overloaded);
-        let overloads = old.overloads;
+        let (overloads, trickles) = (old.overloads, old.trickles);
         for index in queue.values() {
             if let Some(waiter) = self.waiters.get_mut(*index) {
                 waiter.lane = to;
@@ -69,6 +69,7 @@ impl State {
         }
         new.rest = longer(new.rest.take(), overloaded, now);
         new.overloads = new.overloads.max(overloads);
+        new.trickles = new.trickles.max(trickles);
         for (owner, extra) in extras {
             let held = new.extra(owner);
             held.rest = longer(held.rest.take(), extra.rest, now);

@@ -66,6 +66,9 @@ impl State {
         for scope in probes.iter() {
             self.probe_out(Whom { scope, slot, owner, lane: ask.lane });
         }
+        if now.tick < self.lanes[usize::from(ask.lane)].trickles {
+            self.went_first(ask.lane, slot, owner);
+        }
         self.seat(ask, slot, probes, stamp)
     }
 

@@ -150,8 +150,9 @@ impl KeyPool {
         let now = self.0.clock.now();
         let mut state = self.lock();
         let lane = state.ask(demand, now).lane;
-        let rest = state.lanes[usize::from(lane)].rest.as_ref().filter(|rest| rest.is_active(now))?;
-        let failed = matches!(rest.kind, VerdictKind::Overloaded | VerdictKind::Transient);
+        let rest =
+            state.lanes[usize::from(lane)].rest.as_ref().filter(|rest| rest.holds(now, || state.is_line(lane)))?;
+        let failed = matches!(rest.reason(), VerdictKind::Overloaded | VerdictKind::Transient);
         failed.then(|| rest.wakes(now).since(now.tick))
     }
 
@@ -217,11 +218,16 @@ impl KeyPool {
                 // Keys may have been lost since somebody found it worth waiting.
                 let hopes = !in_time || state.may_come(demand, deadline, now);
                 let room = demand.particulars.room.as_ref().unwrap_or(&self.0.room);
-                if let Some(seat) = hopes.then(|| room.enter()).flatten() {
+                let seat = hopes.then(|| room.enter());
+                if let Some(Some(seat)) = seat {
                     let index = state.enqueue(Arc::clone(demand), in_time.then_some(deadline), now);
                     return Begun::Queued { index, deadline, seat };
                 }
-                Err(state.refuse_for_good(demand, NotNow::Later, now))
+                let mut error = state.refuse_for_good(demand, NotNow::Later, now);
+                if let Some(out) = error.exhausted_mut() {
+                    out.no_room = seat.is_some();
+                }
+                Err(error)
             }
             Err(reason) => Err(state.refuse_for_good(demand, reason, now)),
         };

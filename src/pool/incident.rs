@@ -81,6 +81,7 @@ impl State {
         let ramp = self.roster.keys[whom.slot as usize].ramp;
         let overfull = cell.overfills(verdict);
         let doubtful = may_be_the_requests(verdict) || overfull;
+        let trickle = self.trickles(whom, verdict, end.tick(now));
         let rest = self.rest_slot(whom).expect("every scope but the caller's has a place for a rest");
         if incident.fresh {
             let (end, step, strikes) = (rest.end, rest.step, rest.strikes);
@@ -108,6 +109,7 @@ impl State {
         } else {
             rest.since = now.tick;
             rest.confirming = confirms;
+            rest.returned = false;
             // Of what may be in the request alone, others find out soon.
             rest.probe = if is_unexplained(verdict) || overfull { Some(rest.soon(now)) } else { probe };
             rest.held = false;
@@ -122,6 +124,7 @@ impl State {
                 rest.probe = probe.map(|probe| Probe { out: probe.out || out, ..probe });
             }
             rest.end = end;
+            rest.trickle = trickle;
             describe(rest, verdict);
         }
         rest.held |= held;
@@ -240,7 +243,9 @@ impl State {
         let zone = &mut self.zones[zone].1;
         if zone.near_midnight(now.wall_ms(), NEAR_MIDNIGHT) {
             let length = self.settings.rests.backoff(VerdictKind::QuotaExhausted, step);
-            return End::At(now.tick.plus(length));
+            // No day opens before its guard is over.
+            let guard = zone.guard_left(now.wall_ms().saturating_add(length.as_millis() as i64));
+            return End::At(now.tick.plus(length).plus(guard));
         }
         End::Wall(zone.next_midnight(cell.began.wall_ms()))
     }

@@ -150,8 +150,7 @@ impl State {
         }
         lane.overloads = 0;
         // An answer to a request from before the rest says nothing of what came after it.
-        let speaks = |rest: &mut Box<Rest>| started >= rest.since;
-        let of_lane = lane.rest.take_if(speaks).is_some();
+        let of_lane = lane.rest.is_some() && self.lane_serves(at, started);
         let back = [of_lane, self.roster.exits.any_rest() && self.exit_serves(slot, started)];
         if back != [false; 2] {
             self.back_for_all(slot, at, back);
@@ -189,13 +188,17 @@ impl State {
     pub(super) fn clear_over(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat).cloned() else { return };
         let clear = |rest: &mut Box<Rest>| {
-            let told = rest.kind != VerdictKind::Unjudged;
-            let over = told && !rest.is_active(now) && rest.end.tick(now) <= cell.began.tick;
-            if over {
-                let (end, since, lifted_at) = (rest.end, rest.since, rest.lifted_at);
-                **rest = Rest { end, since, lifted_at, ..Rest::new(now) };
+            let over = !rest.is_active(now) && rest.end.tick(now) <= cell.began.tick;
+            if let Some(trickle) = rest.trickle.as_mut().filter(|_| over) {
+                trickle.served();
             }
-            over
+            let told = over && rest.kind != VerdictKind::Unjudged;
+            let is_news = told && !rest.returned;
+            if told {
+                let (end, since, lifted_at, trickle) = (rest.end, rest.since, rest.lifted_at, rest.trickle);
+                **rest = Rest { end, since, lifted_at, trickle, ..Rest::new(now) };
+            }
+            is_news
         };
         let key = &mut self.roster.keys[cell.slot as usize];
         let key_over = key.rest.as_mut().is_some_and(clear);
@@ -215,6 +218,9 @@ impl State {
         let key_lane_over = of_key.is_some_and(clear);
         let of_owner = lane.extra_of_mut(cell.owner).and_then(|extra| extra.rest.as_mut());
         let owner_lane_over = of_owner.is_some_and(clear);
+        if now.tick < lane.trickles {
+            self.key_serves(&cell);
+        }
         for (over, scope) in [
             (key_over, Scope::Key),
             (owner_over, Scope::Owner),
@@ -239,7 +245,12 @@ impl State {
     /// A probe came back good: its scope serves again, as a new generation.
     pub(super) fn probe_succeeded(&mut self, scope: Scope, cell: &SeatCell, now: Now) {
         let whom = Whom { scope, slot: cell.slot, owner: cell.owner, lane: cell.lane };
+        let trickle = self.rest_slot_of(whom).and_then(|rest| rest.trickle);
         self.lift(whom, now);
+        if let Some(kind) = trickle.map(|trickle| trickle.kind) {
+            let trickle = self.trickle(whom.lane, now.tick, kind);
+            self.rest_slot_of(whom).expect("it was just lifted").trickle = Some(trickle);
+        }
         self.recovered(whom);
     }
 
@@ -322,6 +333,10 @@ impl State {
         if end.tick(now) > rest.end.tick(now) {
             rest.end = end;
             describe(rest, verdict);
+            let trickle = self.trickle(cell.lane, end.tick(now), VerdictKind::Overloaded);
+            if let Some(rest) = &mut self.lanes[usize::from(cell.lane)].rest {
+                rest.trickle = Some(trickle);
+            }
             if !known {
                 let whom = Whom { scope: Scope::Lane, slot: cell.slot, owner: cell.owner, lane: cell.lane };
                 self.tell(whom, verdict, end, now);

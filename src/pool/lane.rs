@@ -169,6 +169,8 @@ pub(super) struct Lane {
     /// When requests of owners without limits began.
     pub(super) unlimited: Unlimited,
     pub(super) rest: Option<Box<Rest>>,
+    /// Until then some rest of its own, of a key or owner may let few go: starts are counted.
+    pub(super) trickles: Tick,
     /// Tiers that its model is not for; few lanes have any.
     pub(super) closed: Option<Box<Closed>>,
     /// Overloaded answers in a row.
@@ -209,6 +211,7 @@ impl Lane {
             aside: SetAside::default(),
             unlimited: Unlimited::default(),
             rest: None,
+            trickles: Tick::default(),
             closed: None,
             overloads: 0,
             in_flight: 0,

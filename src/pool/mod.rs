@@ -93,6 +93,7 @@ mod survey;
 mod tally;
 mod timer;
 pub(crate) mod trace;
+mod trickle;
 mod trusted;
 mod unlimited;
 mod unnamed;

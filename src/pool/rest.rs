@@ -4,6 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::trickle::Trickle;
 use crate::{
     time::{Now, Tick},
     verdict::VerdictKind,
@@ -193,6 +194,10 @@ pub(super) struct Rest {
     /// It was without end, and told of, before it was held.
     pub(super) told: bool,
     pub(super) by_hand: bool,
+    /// It was given back, which was told, or nobody heard of it.
+    pub(super) returned: bool,
+    /// How those go who wait for its end, where they are not to go at once.
+    pub(super) trickle: Option<Trickle>,
 }
 
 /// Until when a rest of this end lasts, where `confirms` is to confirm it.
@@ -234,6 +239,8 @@ impl Rest {
             held: false,
             told: false,
             by_hand: false,
+            returned: false,
+            trickle: None,
         }
     }
 
@@ -258,6 +265,9 @@ impl Rest {
     /// The next time at which it may be used again, probe included.
     pub(super) fn wakes(&self, now: Now) -> Tick {
         let end = self.end.tick(now);
+        if let Some(opens) = self.closed_until(now) {
+            return end.max(opens);
+        }
         match self.probe {
             Some(probe) if !probe.out => end.min(probe.at),
             // It is settled as soon as that one is answered.

@@ -249,7 +249,11 @@ impl State {
         if queue.remove(&ticket).is_some() {
             self.waiters.queued -= 1;
         }
-        self.lanes[usize::from(lane)].lines.remove(demand, need, ticket);
+        let held = &mut self.lanes[usize::from(lane)];
+        held.lines.remove(demand, need, ticket);
+        if held.queue.is_empty() && held.trickles > self.last_now.tick {
+            self.line_ends(lane);
+        }
         if was_first {
             // The next in line keeps the lane's timer from now on.
             let next = self.lanes[usize::from(lane)].queue.first_key_value().map(|(_, index)| *index);

@@ -11,7 +11,7 @@ use std::{
 use super::KeyPool;
 
 /// Room for a number of requests that wait for a key: those of one caller, say. Where it is full, a request that would
-/// wait gets [`Exhausted`](crate::Exhausted) at once; one that finds a key ready needs no room.
+/// wait gets [`Exhausted`](crate::Exhausted) at once, which [says so](crate::Exhausted::found_no_room); one that finds a key ready needs no room.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -86,7 +86,7 @@ mod tests {
     use std::{future::Future, pin::pin, task::Context, task::Poll, task::Waker, time::Duration};
 
     use super::*;
-    use crate::{Demand, Gemini, Key, KeyPool};
+    use crate::{Demand, Exhausted, Gemini, Key, KeyPool};
 
     #[test]
     fn who_finds_no_room_does_not_wait_and_who_leaves_makes_some() {
@@ -100,7 +100,11 @@ mod tests {
         let (mut first, mut second, mut third) = (Box::pin(wait()), Box::pin(wait()), Box::pin(wait()));
         assert!(first.as_mut().poll(&mut cx).is_pending() && second.as_mut().poll(&mut cx).is_pending());
         let Poll::Ready(Err(error)) = third.as_mut().poll(&mut cx) else { panic!("it waits") };
-        assert!(error.is_exhausted(), "{error}");
+        assert!(error.exhausted().is_some_and(Exhausted::found_no_room), "{error}");
+        assert!(error.to_string().contains("as many wait already as may"), "{error}");
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(1)), "its key is busy");
+        let nobodys = pool.try_acquire(Demand::any_model()).unwrap_err();
+        assert!(nobodys.exhausted().is_some_and(|out| !out.found_no_room()), "it does not wait: {nobodys}");
         // Another room, and that of those who bring none.
         let mut other = pin!(pool.acquire(Demand::any_model()));
         assert!(other.as_mut().poll(&mut cx).is_pending());

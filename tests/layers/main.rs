@@ -8,6 +8,7 @@ mod cold;
 mod cooldown;
 mod fallback;
 mod found_out;
+mod herds;
 mod later;
 mod leased;
 mod lost;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 use proptest::prelude::*;
-use tower_keypool::{KeyPool, Limits, ManualClock};
+use tower_keypool::{KeyPool, Limits, ManualClock, QuotaNews, Span, Unit, Violation};
 
 use crate::support::{FLASH, answer, builder, daily, key, next_in, rest, secs, take, view, wall};
 
@@ -49,6 +49,25 @@ fn within_ten_minutes_of_midnight_a_daily_429_rests_a_minute_doubling() {
     answer(&pool, FLASH, &daily());
     // It is 00:10 by now: the answer speaks of the new day.
     assert_eq!(rest(&pool, 0), Some(secs(23 * 3600 + 50 * 60 + 30)));
+}
+
+/// The provider's clock need not agree with ours: what serves a moment after midnight may be refused as the day's before.
+#[test]
+fn no_rest_of_a_day_ends_in_the_half_minute_after_midnight() {
+    let news = |amount| QuotaNews {
+        violations: vec![Violation { unit: Unit::Requests, span: Span::Day, amount: Some(amount) }],
+        ..QuotaNews::default()
+    };
+    for (start, pause) in [(("23:59:08"), 82), ("23:59:29", 61), ("23:59:31", 60), ("23:58:59", 60)] {
+        for learns in [false, true] {
+            let (pool, time) = at(&format!("2026-06-15T{start}-07:00"), Limits::new());
+            answer(&pool, FLASH, &if learns { daily().news(news(250)) } else { daily() });
+            time.advance(secs(pause - 1));
+            assert!(pool.try_acquire(FLASH).is_err(), "{start}, {learns}: it serves after less than {pause} s");
+            time.advance(secs(1));
+            drop(take(&pool, FLASH));
+        }
+    }
 }
 
 #[test]

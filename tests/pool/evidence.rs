@@ -2,10 +2,10 @@
 
 use http::StatusCode;
 use tower_keypool::{
-    Affinity, Demand, Elsewhere, Key, KeyPool, Limits, Scope, Strategy, Tier, Until, Verdict, VerdictKind,
+    Affinity, Demand, Elsewhere, Event, Key, KeyPool, Limits, Scope, Strategy, Tier, Until, Verdict, VerdictKind,
 };
 
-use crate::support::{FLASH, answer, builder, invalid, key, on, paused, secs, unclear, view};
+use crate::support::{FLASH, answer, builder, id, invalid, key, on, paused, secs, unclear, view};
 
 /// One request, every attempt of which is answered like this.
 async fn run(pool: &KeyPool, verdict: Verdict) {
@@ -29,6 +29,27 @@ async fn keys_of_two_owners_give_the_first_back_and_keep_the_second() {
         let lane = view.lanes.iter().find(|lane| lane.model.as_deref() == Some(FLASH)).unwrap();
         assert_eq!(lane.limits[0].used, 1, "its usage is not");
     }
+}
+
+#[tokio::test]
+async fn what_is_given_back_is_told_once() {
+    let (pool, time) = on(builder().keys((0..2).map(key)));
+    let mut events = pool.changes();
+    run(&pool, unclear()).await;
+    time.advance(secs(1));
+    for n in [0, 1, 0, 1] {
+        let must = Demand::new(FLASH).affinity(Affinity::MustKey(id(n)));
+        pool.try_acquire(must).unwrap().settle(&Verdict::SUCCESS);
+    }
+    let mut told = Vec::new();
+    while let Some(event) = events.try_next() {
+        match event.unwrap() {
+            Event::Rested { key, .. } => told.push(format!("{key} rests")),
+            Event::Recovered { key, .. } => told.push(format!("{key} serves again")),
+            _ => {}
+        }
+    }
+    assert_eq!(told, [format!("{} rests", id(0)), format!("{} serves again", id(0))]);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod events;
 mod evidence;
 mod exits;
 mod guard;
+mod herds;
 mod lanes;
 mod learning;
 mod many;
