@@ -67,6 +67,11 @@ impl Demand {
         }
     }
 
+    /// What the board is told, in a thousand seconds. Who was served nothing yet has its part by those who wait.
+    pub(super) fn told(&self) -> u64 {
+        (self.rate.max(self.waiting as f64) * 1000.0) as u64
+    }
+
     /// Tokens of the prompt that each of those who wait needs, about; none where nobody waits.
     pub(super) fn each_waiting(&self) -> u64 {
         if self.waiting > 0 { self.each } else { 0 }
