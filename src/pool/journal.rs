@@ -252,7 +252,7 @@ impl State {
                 journal.units.push(unit);
             }
         } else if !free && let Some(share) = &mut journal.share {
-            is_new = share.served_aside((lane, self.roster.keys[slot as usize].priority));
+            is_new = share.served_uncounted((lane, owner), &self.roster.keys[slot as usize], need);
         }
         if is_new {
             self.begin_lane(lane);

@@ -75,6 +75,15 @@ impl Shares {
         if all == 0 { self.total } else { (u128::from(self.total) * u128::from(own) / u128::from(all)) as u64 }
     }
 
+    /// Whether a process has its part, or more. Units have no halves: who has less may have one that is larger than what
+    /// it lacks, or that would be lent to nobody.
+    fn has_its_part(&self, holder: &HolderId) -> bool {
+        let all: u64 = self.demand.values().sum();
+        let own = self.demand.get(holder).copied().unwrap_or(0);
+        let part = u128::from(self.total) * u128::from(if all == 0 { 1 } else { own });
+        u128::from(self.held(holder)) * u128::from(all.max(1)) >= part
+    }
+
     fn held(&self, holder: &HolderId) -> u64 {
         self.held.get(holder).copied().unwrap_or(0)
     }
@@ -265,9 +274,8 @@ fn grant(
     let granted: HashSet<UnitId> = reply.granted.iter().map(|granted| granted.unit.clone()).collect();
     for (room, _, offer) in free {
         let (unit, size) = (offer.name(), offer.size);
-        let taken = shares.held(holder);
         let enough = left == 0 && !all;
-        let share = shares.others_lack(holder) && taken > 0 && taken + size > shares.share(holder);
+        let share = shares.others_lack(holder) && shares.held(holder) > 0 && shares.has_its_part(holder);
         if (enough || share) && !named.contains(unit) {
             break;
         }

@@ -6,6 +6,7 @@ mod draw;
 mod elsewhere;
 mod guards;
 mod hinted;
+mod last;
 mod left;
 mod living;
 mod named;
@@ -386,15 +387,6 @@ impl Holder {
         if at < self.due {
             self.due = at;
             self.hurried = true;
-        }
-    }
-
-    /// A unit goes back with the next renewal.
-    pub(crate) fn give_back(&mut self, unit: &UnitId, mode: Mode) {
-        if let Some(held) = self.units.remove(unit) {
-            let last_start = held.last_start;
-            self.returning.insert(unit.clone(), Returning { fence: held.fence, mode, last_start, said: false });
-            self.counters.returned += 1;
         }
     }
 }

@@ -11,6 +11,7 @@ mod filled;
 mod hints;
 mod host;
 mod identity;
+mod last;
 #[cfg(feature = "redis")]
 mod lost;
 mod midnight;

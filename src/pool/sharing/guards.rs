@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::{
+    limit::Need,
     pool::{
         OutReason,
         check::Check,
@@ -13,7 +14,7 @@ use crate::{
         roster::{KeyCell, UNBOUNDED},
         state::State,
     },
-    share::{Granted, UnitId},
+    share::{Granted, Spent, UnitId},
     time::{Now, Tick},
 };
 
@@ -29,8 +30,7 @@ impl State {
     /// Whether this key has limits of its own.
     #[inline]
     pub(super) fn limits_itself(&self, slot: u32) -> bool {
-        let key = &self.roster.keys[slot as usize];
-        key.max_concurrent != UNBOUNDED || key.interval_ms > 0
+        self.roster.keys[slot as usize].limits_itself()
     }
 
     /// Whether only one process may use this key in this lane at a time.
@@ -114,6 +114,11 @@ impl State {
 }
 
 impl KeyCell {
+    #[inline]
+    fn limits_itself(&self) -> bool {
+        self.max_concurrent != UNBOUNDED || self.interval_ms > 0
+    }
+
     fn room_by_itself(&self, within: Duration, now: Tick) -> u64 {
         let free = u64::from(self.max_concurrent.saturating_sub(self.in_flight));
         let places = match self.max_concurrent {
@@ -132,6 +137,16 @@ impl KeyCell {
 }
 
 impl super::Share {
+    /// A key served that no window counts: where it has limits of its own, and is held for them, its unit is used all the same.
+    /// Whether the board has not heard of the lane.
+    pub(in crate::pool) fn served_uncounted(&mut self, unit: Unit, key: &KeyCell, need: &Need) -> bool {
+        if !key.limits_itself() || self.held.get(unit).is_none() {
+            return self.served_aside((unit.0, key.priority));
+        }
+        self.heard(unit, &Spent::from(*need));
+        false
+    }
+
     pub(super) fn barred_until(&self, owner: u32, now: Tick) -> Option<Tick> {
         if self.barred.is_empty() {
             return None;

@@ -243,7 +243,7 @@ impl Share {
 
     /// A key without limits served: keys with limits of the same priority that are not held would have had their part. Whether
     /// the board has not heard of the lane.
-    pub(super) fn served_aside(&mut self, kind: KindAt) -> bool {
+    fn served_aside(&mut self, kind: KindAt) -> bool {
         match self.kinds.get_mut(&kind) {
             Some(kind) => {
                 kind.aside |= kind.held < kind.units;

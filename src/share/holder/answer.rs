@@ -188,6 +188,9 @@ impl Holder {
         if let Some(at) = self.next_hand_over() {
             self.hurry(at.max(now.tick.plus(self.settings.renew_every / 10)));
         }
+        if let Some(at) = self.look_for_the_last(ledger, now) {
+            self.hurry(at.max(now.tick.plus(self.settings.renew_every / 10)));
+        }
         let helps = self.demands.values().any(|demand| demand.wanted > 0) || !self.wanted_guards.is_empty();
         if helps && self.surplus(ledger, now).iter().any(|(_, wanted)| *wanted) {
             let soon = now.tick.plus(self.settings.renew_every / 10);

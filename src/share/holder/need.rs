@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{HeldUnit, Holder, named};
+use super::{HeldUnit, Holder, Returning, last::Last, named};
 use crate::{
     share::{
         counts,
@@ -53,11 +53,15 @@ pub(super) struct Demand {
     pub(super) leaves_until: Option<Tick>,
     /// So much is held beyond the own share.
     pub(super) give: u64,
+    /// The last unit with room goes to others.
+    pub(super) last: Option<Last>,
+    /// What lacked came just now.
+    pub(super) came: bool,
 }
 
 impl Demand {
     /// For how many requests there should be room within `span`: what is to be expected, and a little more.
-    fn expected(&self, span: Duration) -> f64 {
+    pub(super) fn expected(&self, span: Duration) -> f64 {
         let mean = self.rate * span.as_secs_f64();
         match mean {
             // So few are drawn when they are asked for.
@@ -67,9 +71,18 @@ impl Demand {
         }
     }
 
+    /// What the board is told, in a thousand seconds. Who was served nothing yet has its part by those who wait.
+    pub(super) fn told(&self) -> u64 {
+        (self.rate.max(self.waiting as f64) * 1000.0) as u64
+    }
+
     /// Tokens of the prompt that each of those who wait needs, about; none where nobody waits.
     pub(super) fn each_waiting(&self) -> u64 {
         if self.waiting > 0 { self.each } else { 0 }
+    }
+
+    pub(super) fn waiting_now(&self) -> u64 {
+        self.waiting
     }
 
     pub(super) fn waiting(&self) -> bool {
@@ -82,6 +95,7 @@ impl Demand {
     }
 
     pub(super) fn met(&mut self) {
+        self.came |= !self.pause.is_zero();
         self.pause = Duration::ZERO;
         self.not_before = Tick::ZERO;
     }
@@ -156,7 +170,7 @@ impl Holder {
     }
 
     /// How far ahead a process sees to it that it has room.
-    fn ahead(&self) -> Duration {
+    pub(super) fn ahead(&self) -> Duration {
         let every = self.renews_every();
         every + every / 5
     }
@@ -170,7 +184,7 @@ impl Holder {
             let expected = if demand.rotates && !demand.aside { 0.0 } else { demand.expected(ahead) };
             let wanted = expected.ceil() as u64 + demand.waiting;
             // What is to be expected comes after those who wait elsewhere.
-            let leaves = demand.rotates && demand.leaves_until.is_some_and(|until| now.tick < until);
+            let leaves = demand.leaves_until.is_some_and(|until| now.tick < until);
             let units = self.missing(demand);
             if leaves || (units.is_empty() && (wanted == 0 || (demand.waiting == 0 && demand.wanted > 0))) {
                 continue;
@@ -256,6 +270,7 @@ impl Holder {
                 let beyond = beyond
                     || give >= size
                     || self.is_handed_over(unit, now.tick)
+                    || (own > 0 && demand.is_last_and_over(unit, now.tick))
                     || (wanted > 0 && demand.rotates && own == 0);
                 if spare || yields || beyond || all_go {
                     all.push((unit.clone(), yields || beyond));
@@ -267,6 +282,15 @@ impl Holder {
             }
         }
         all
+    }
+
+    /// A unit goes back with the next renewal.
+    pub(crate) fn give_back(&mut self, unit: &UnitId, mode: Mode) {
+        if let Some(held) = self.units.remove(unit) {
+            let last_start = held.last_start;
+            self.returning.insert(unit.clone(), Returning { fence: held.fence, mode, last_start, said: false });
+            self.counters.returned += 1;
+        }
     }
 
     /// How a unit that is given back is to be shared.

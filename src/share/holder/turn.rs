@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{HeldUnit, Holder, need::Demand};
+use super::{HeldUnit, Holder, last, need::Demand};
 use crate::{
     share::{
         ledger::{Ledger, Moment},
@@ -111,8 +111,10 @@ impl Holder {
         let every = self.settings.renew_every;
         let kind = self.infos.get(unit).map(|info| &info.kind);
         let Some(demand) = kind.and_then(|kind| self.demands.get_mut(kind)) else { return };
-        if demand.rotates && demand.wanted > 0 {
-            demand.leaves_until = Some(now.plus(demand.turn(every)));
+        let is_last = demand.is_last(unit);
+        if (demand.rotates || is_last) && demand.wanted > 0 {
+            let turn = if is_last { last::turn(every) } else { demand.turn(every) };
+            demand.leaves_until = Some(now.plus(turn));
         }
     }
 }

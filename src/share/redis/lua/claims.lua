@@ -40,6 +40,14 @@ local function share(shares, holder)
   return floor(total / all) * own + floor(total % all * own / all)
 end
 
+-- Whether a process has its part, or more. Units have no halves: who has less may have one that is larger than what it lacks,
+-- or that would be lent to nobody.
+local function has_its_part(shares, holder)
+  local all, own, total, held = shares.all, shares.demand[holder] or 0, shares.kind.total, shares.held[holder] or 0
+  if all == 0 then return held >= total end
+  return held - floor(total / all) * own >= total % all * own / all
+end
+
 local function lack_of_others(shares, holder)
   local sum = 0
   for other, requests in pairs(shares.lacking) do
@@ -178,7 +186,7 @@ local function grant(renewal, claim, shares, elsewhere, now, reply)
   end)
   for _, found in ipairs(free) do
     local taken = shares.held[holder] or 0
-    local most = lack_of_others(shares, holder) > 0 and taken > 0 and taken + found.size > share(shares, holder)
+    local most = lack_of_others(shares, holder) > 0 and taken > 0 and has_its_part(shares, holder)
     if (left == 0 or most) and not found.named then break end
     if not reply.lent[found.record.name] then
       local guarding = found.guarding
