@@ -277,14 +277,15 @@ impl StdError for Error {
     }
 }
 
-/// Why a pool was not built, or a change of its keys not taken. `key` counts from 0 in the order they were given.
+/// Why a pool was not built, or a change of its keys not taken. `key` counts from 0 in the order they were given; `None`: the
+/// one key that was to be added or to have another secret.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum KeyError {
     /// The secret cannot be sent.
     Secret {
         /// Which key.
-        key: usize,
+        key: Option<usize>,
         /// What is wrong with its secret.
         source: InvalidSecret,
     },
@@ -293,7 +294,7 @@ pub enum KeyError {
         /// The id that two keys have.
         id: KeyId,
         /// Which key had it second.
-        key: usize,
+        key: Option<usize>,
     },
     /// A new secret that another key has already.
     DuplicateSecret {
@@ -302,6 +303,8 @@ pub enum KeyError {
         /// Whose it is.
         other: KeyId,
     },
+    /// An id with a control character in it.
+    Id(KeyId),
     /// A weight that is not above 0 and finite.
     Weight {
         /// Whose weight.
@@ -340,7 +343,7 @@ pub enum KeyError {
     /// What it is called by, and what would be shown therefore, is the secret of a key: itself or another.
     Tells {
         /// Which key.
-        key: usize,
+        key: Option<usize>,
         /// What tells it: its id, its owner's name, a label.
         what: &'static str,
     },
@@ -353,9 +356,10 @@ pub enum KeyError {
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Secret { key, source } => write!(f, "key number {}: {source}", key + 1),
-            Self::DuplicateId { id, key } => write!(f, "key number {}: another key has the id {id} already", key + 1),
+            Self::Secret { key, source } => write!(f, "{}: {source}", Which(*key)),
+            Self::DuplicateId { id, key } => write!(f, "{}: another key has the id {id} already", Which(*key)),
             Self::DuplicateSecret { id, other } => write!(f, "key {id}: the key {other} has this secret already"),
+            Self::Id(id) => write!(f, "key {}: its id holds a control character", id.to_string().escape_debug()),
             Self::Weight { id, weight } => write!(f, "key {id}: weight {weight} is not above 0 and finite"),
             Self::Zone { id, zone } => write!(f, "key {id}: the time zone {zone:?} is not known"),
             Self::Limit { id, what } => write!(f, "key {id}: {what}"),
@@ -364,7 +368,7 @@ impl fmt::Display for KeyError {
                 write!(f, "the guard of windows is {} s, and may be 30 s at most", guard.as_secs_f64())
             }
             Self::Exit { id } => write!(f, "key {id}: an exit's name is 1 to 64 of A-Z a-z 0-9 . _ -"),
-            Self::Tells { key, what } => write!(f, "key number {}: {what}, and would be shown", key + 1),
+            Self::Tells { key, what } => write!(f, "{}: {what}, and would be shown", Which(*key)),
             Self::UnknownId(id) => write!(f, "no key has the id {id}"),
             Self::TooMany(what) => write!(f, "too many {what} for one pool"),
         }
@@ -372,3 +376,15 @@ impl fmt::Display for KeyError {
 }
 
 impl StdError for KeyError {}
+
+/// Which key an error is about, as it says it.
+struct Which(Option<usize>);
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(key) => write!(f, "key number {}", key + 1),
+            None => f.write_str("the key"),
+        }
+    }
+}

@@ -37,12 +37,13 @@
 //!
 //! | layer | what it does | what it asks of the body and the service below |
 //! |---|---|---|
-//! | [`ReplayLayer`] | keeps the body for another attempt, finds the model in it | `B: http_body::Body`, `B::Error: Into<BoxError>`; below: a service over `Request<ReplayBody<B>>` |
-//! | [`ModelFallbackLayer`] | the model is out → the next of its list | `B: TryClone`, `Clone` service |
+//! | [`ReplayLayer`] | keeps the body for another attempt, finds the model in it | `B: http_body::Body + Unpin + Send + 'static`, `B::Error: Into<BoxError>`; below: a `Clone` service over `Request<ReplayBody<B>>` |
+//! | [`ModelFallbackLayer`] | the model is out → the next of its list | `B: TryClone + http_body::Body`; a `Clone` service |
 //! | [`RetryPolicy`] | decides for tower's own [`Retry`](tower::retry::Retry) | `B: TryClone` (`Full`, `Empty`, [`ReplayBody`]) |
 //! | [`KeyRotationLayer`] | takes a key, strips the caller's, injects it | any `B: 'static`; a `Clone` service; answers whose body is a `Body` |
 //! | [`CooldownLayer`] | judges the answer, rests whom it concerns | any `B`; answers whose body is a `Body` with `Error: Into<BoxError>` |
 //! | [`KeyPoolLayer`] | all of them, as one named type | as `ReplayLayer`; a `Clone` client generic in its body |
+//! | `ReqwestService` (feature `reqwest`) | the client at the bottom | `B: http_body::Body<Data = Bytes> + Send + Sync + 'static`, `B::Error: Into<BoxError>` |
 //!
 //! Errors of the service below are `Into<BoxError>`; ours is [`Error`]. Everything is `Send` when the service and the
 //! bodies are. `KeyRotationLayer`, `CooldownLayer` and `RetryPolicy` keep the body type, so that a client with a

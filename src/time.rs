@@ -240,15 +240,16 @@ impl ManualClock {
         Clock(Source::Manual(Arc::clone(&self.0)))
     }
 
-    /// Moves both clocks on.
+    /// Moves both clocks on, up to some 584 years in all.
     pub fn advance(&self, duration: Duration) {
-        self.0.nanos.fetch_add(Tick::ZERO.plus(duration).nanos(), Ordering::Relaxed);
+        let later = |nanos| Some(Tick(nanos).plus(duration).0.min(Tick::NEVER.0 - 1));
+        let _ = self.0.nanos.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
     }
 
     /// Sets the wall clock alone, as an administrator or NTP would: forward or back.
     pub fn set_wall(&self, wall: SystemTime) {
         let elapsed = (self.0.nanos.load(Ordering::Relaxed) / 1_000_000) as i64;
-        self.0.wall_offset_ms.store(unix_ms(wall) - elapsed, Ordering::Relaxed);
+        self.0.wall_offset_ms.store(unix_ms(wall).saturating_sub(elapsed), Ordering::Relaxed);
     }
 }
 
@@ -276,6 +277,18 @@ pub(crate) fn whole_seconds(delay: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_manual_clock_goes_on_to_its_end_and_no_further() {
+        let time = ManualClock::at(UNIX_EPOCH);
+        let before = time.clock().tick();
+        for _ in 0..2 {
+            time.advance(Duration::MAX);
+            assert!(before < time.clock().tick() && time.clock().tick() < Tick::NEVER);
+        }
+        time.set_wall(UNIX_EPOCH - Duration::from_secs(u64::MAX >> 2));
+        assert!(time.clock().wall() < UNIX_EPOCH);
+    }
 
     #[test]
     fn what_the_machine_slept_counts_once_and_is_never_taken_back() {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     key::{SHORTEST, Secret, mask_escaped, mask_spelled},
-    pool::{Granted, KeyPool},
+    pool::{Granted, KeyPool, Lease},
 };
 
 /// Overwrites keys in what is told of an answer: an extension of answers to a demand that is
@@ -27,8 +27,19 @@ pub struct KeyMask {
 }
 
 impl KeyMask {
+    /// That of a lease, for whoever runs its connection ([`ServedBy::keep`](crate::ServedBy::keep)).
+    pub fn of_lease(lease: &Lease) -> Self {
+        Self::of(lease.granted())
+    }
+
     pub(super) fn of(granted: &Granted) -> Self {
         Self { keys: keys_of(granted).into(), pool: granted.pool.clone() }
+    }
+
+    /// In how many bytes the longest key of the attempts may be written, every character of it escaped: who tells a text piece
+    /// by piece keeps one less until the next.
+    pub fn longest(&self) -> usize {
+        self.keys.iter().map(|key| key.bytes().len() * ESCAPED_LETTER).max().unwrap_or(0)
     }
 
     /// Overwrites the keys of all attempts, as they are or as known writers of JSON escape them; in any escapes where the text
@@ -67,6 +78,9 @@ impl fmt::Debug for KeyMask {
         f.debug_struct("KeyMask").finish_non_exhaustive()
     }
 }
+
+/// A character by its number, in bytes: `\u0041`.
+const ESCAPED_LETTER: usize = 6;
 
 /// The keys of all attempts of the request so far, the last one's first: what one is told a later one may be told again.
 pub(super) fn keys_of(granted: &Granted) -> Vec<Secret> {

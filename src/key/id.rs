@@ -33,6 +33,14 @@ impl KeyId {
         Self(Form::Given(format!("k-{digits:016x}").into()))
     }
 
+    /// Whether nothing in it acts on whoever shows it.
+    pub(crate) fn is_plain(&self) -> bool {
+        match &self.0 {
+            Form::Derived(_) => true,
+            Form::Given(name) => !name.contains(char::is_control),
+        }
+    }
+
     /// Heap bytes behind this id.
     pub(crate) fn heap_bytes(&self) -> usize {
         match &self.0 {

@@ -322,7 +322,7 @@ impl KeyPoolBuilder {
         }
         for (number, key) in self.keys.into_iter().enumerate() {
             let own: Vec<String> = key.limits.iter().map(|(model, _)| model.clone()).filter(|m| m != "*").collect();
-            state.add(number, key, now, false)?;
+            state.add(Some(number), key, now, false)?;
             for model in own {
                 state.configure_lane(&model);
             }

@@ -12,7 +12,7 @@ impl Roster {
     ///
     /// # Errors
     /// [`KeyError::Tells`].
-    pub(super) fn check_names(&self, number: usize, key: &Key, secret: &Secret) -> Result<(), KeyError> {
+    pub(super) fn check_names(&self, number: Option<usize>, key: &Key, secret: &Secret) -> Result<(), KeyError> {
         let tells = |text: &str| holds(text, secret) || (text.len() >= SHORTEST && self.has_secret(text));
         let id = key.id.as_ref().map(ToString::to_string);
         let names = [
@@ -34,7 +34,7 @@ impl Roster {
     ///
     /// # Errors
     /// [`KeyError::Tells`].
-    pub(super) fn check_secret(&self, number: usize, secret: &Secret) -> Result<(), KeyError> {
+    pub(super) fn check_secret(&self, number: Option<usize>, secret: &Secret) -> Result<(), KeyError> {
         let text = secret.expose();
         let is_called = |what| Err(KeyError::Tells { key: number, what });
         match text {

@@ -68,18 +68,18 @@ impl KeyPool {
     /// When the key cannot be taken: see [`KeyError`].
     pub fn add(&self, key: Key) -> Result<KeyId, KeyError> {
         let (key, now) = (self.cleared_key(key), self.0.clock.now());
-        self.lock().add(0, key, now, true)
+        self.lock().add(None, key, now, true)
     }
 
     /// The same, but a secret that the pool holds already is left as it is. Says whether the key is new.
     #[cfg(feature = "config")]
     pub(crate) fn add_unless_known(&self, key: Key) -> Result<(KeyId, bool), KeyError> {
-        let secret = self.0.provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: 0, source })?;
+        let secret = self.0.provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: None, source })?;
         let (key, now) = (self.cleared_key(key), self.0.clock.now());
         let mut state = self.lock();
         match state.roster.slot_of_secret(&secret) {
             Some(slot) => Ok((state.roster.keys[slot as usize].id.clone(), false)),
-            None => state.add(0, key, now, true).map(|id| (id, true)),
+            None => state.add(None, key, now, true).map(|id| (id, true)),
         }
     }
 
@@ -216,7 +216,7 @@ impl KeyPool {
 impl State {
     /// Takes a key in. `number` is its place among those given, for the error. `late`: while the pool runs. No other
     /// key stands in what it is disabled for.
-    pub(super) fn add(&mut self, number: usize, key: Key, now: Now, late: bool) -> Result<KeyId, KeyError> {
+    pub(super) fn add(&mut self, number: Option<usize>, key: Key, now: Now, late: bool) -> Result<KeyId, KeyError> {
         let key = by_lane_names(&*self.provider, key);
         let zone = match &key.zone {
             Some(name) => self.zone(name).ok_or_else(|| KeyError::Zone { id: key.key_id(), zone: key.masked(name) })?,
@@ -367,7 +367,7 @@ impl State {
     }
 
     pub(super) fn replace(&mut self, slot: u32, secret: &str, now: Now) -> Result<(), KeyError> {
-        let secret = self.provider.prepare(secret).map_err(|source| KeyError::Secret { key: slot as usize, source })?;
+        let secret = self.provider.prepare(secret).map_err(|source| KeyError::Secret { key: None, source })?;
         if let Some(other) = self.roster.slot_of_secret(&secret) {
             if other == slot {
                 return Ok(());
@@ -375,7 +375,7 @@ impl State {
             let [id, other] = [slot, other].map(|slot| self.roster.keys[slot as usize].id.clone());
             return Err(KeyError::DuplicateSecret { id, other });
         }
-        self.roster.check_secret(slot as usize, &secret)?;
+        self.roster.check_secret(None, &secret)?;
         self.note_parted(slot, now);
         let parted = self.roster.disown(&secret);
         self.change_secret(slot, secret, now);

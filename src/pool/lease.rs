@@ -1,6 +1,7 @@
 //! A lease: the right to send one request with one key.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -197,7 +198,7 @@ impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
             .field("key", &self.granted().key)
-            .field("model", &self.granted().model)
+            .field("model", &self.granted().told_model())
             .finish_non_exhaustive()
     }
 }
@@ -221,6 +222,11 @@ pub struct Granted {
 }
 
 impl Granted {
+    /// The model as it may be told: whoever chose it may have sent a key.
+    fn told_model(&self) -> Option<Cow<'_, str>> {
+        self.model.as_deref().map(|model| self.pool.masked(model))
+    }
+
     /// The key's name.
     pub fn key_id(&self) -> &KeyId {
         &self.key
@@ -287,7 +293,7 @@ impl Granted {
 
 impl fmt::Debug for Granted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Granted").field("key", &self.key).field("model", &self.model).finish_non_exhaustive()
+        f.debug_struct("Granted").field("key", &self.key).field("model", &self.told_model()).finish_non_exhaustive()
     }
 }
 

@@ -35,8 +35,7 @@ impl State {
     /// A key that was removed is in again, as it is wanted now: its requests in flight, its starts and its rests are what
     /// they were. By its name alone, with another secret, it is looked at afresh: what rested was the old one.
     pub(super) fn take_back(&mut self, slot: u32, id: KeyId, key: &Key, zone: u8, now: Now) -> Result<(), KeyError> {
-        let secret =
-            self.provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: slot as usize, source })?;
+        let secret = self.provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: None, source })?;
         self.roster.restore(slot, id);
         self.open_priority(self.roster.keys[slot as usize].priority);
         if self.roster.keys[slot as usize].secret.expose() == secret.expose() {

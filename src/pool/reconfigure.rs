@@ -98,7 +98,7 @@ impl State {
         let mut places: HashMap<String, usize> = HashMap::with_capacity(keys.len());
         for (number, key) in keys.into_iter().enumerate() {
             let secret =
-                self.provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: number, source })?;
+                self.provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: Some(number), source })?;
             let id = key.key_id();
             roster::check(&key, &id)?;
             self.roster.exits.number(key.exit.as_deref())?;
@@ -131,7 +131,7 @@ impl State {
         let mut taken: HashSet<KeyId> = HashSet::with_capacity(wanted.len());
         for (number, given) in wanted.iter().enumerate().filter(|(_, wanted)| wanted.key.id.is_some()) {
             if !taken.insert(given.id.clone()) {
-                return Err(KeyError::DuplicateId { id: given.id.clone(), key: number });
+                return Err(KeyError::DuplicateId { id: given.id.clone(), key: Some(number) });
             }
         }
         for (number, wanted) in wanted.iter_mut().enumerate().filter(|(_, wanted)| wanted.key.id.is_none()) {
@@ -141,7 +141,7 @@ impl State {
             let kept = held.filter(|held| longer.as_ref() == Some(held));
             let names = [kept, Some(wanted.id.clone()), longer];
             let free = names.into_iter().flatten().find(|name| !taken.contains(name));
-            wanted.id = free.ok_or_else(|| KeyError::DuplicateId { id: wanted.id.clone(), key: number })?;
+            wanted.id = free.ok_or_else(|| KeyError::DuplicateId { id: wanted.id.clone(), key: Some(number) })?;
             taken.insert(wanted.id.clone());
         }
         Ok(())
@@ -215,7 +215,7 @@ impl State {
                 slot
             } else {
                 let named = key.clone().id(id);
-                change.added.push(self.add(number, named, now, true)?);
+                change.added.push(self.add(Some(number), named, now, true)?);
                 let Some(slot) = self.roster.slot_of_secret(&secret) else { continue };
                 slot
             };

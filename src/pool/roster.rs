@@ -216,7 +216,7 @@ impl Roster {
     /// Takes a key in. `number` is its place among those given, for the error.
     pub(super) fn add(
         &mut self,
-        number: usize,
+        number: Option<usize>,
         key: Key,
         zone: u8,
         provider: &dyn Provider,
@@ -380,6 +380,9 @@ impl Roster {
 }
 
 pub(super) fn check(key: &Key, id: &KeyId) -> Result<(), KeyError> {
+    if !id.is_plain() {
+        return Err(KeyError::Id(id.clone()));
+    }
     if !(key.weight > 0.0 && key.weight.is_finite()) {
         return Err(KeyError::Weight { id: id.clone(), weight: key.weight });
     }

@@ -23,8 +23,8 @@ use crate::{
     verdict::{Verdict, VerdictKind},
 };
 
-/// Any API that takes a key in a header or in the query, judged by its status codes and `Retry-After`, and
-/// where it refuses a key by what it says of a used-up quota (`quota_exceeded`, `insufficient_credits`). What
+/// Any API that takes a key in a header or in the query, judged by its status codes and `Retry-After` (or what its body says of
+/// that: `retry_after`), and where it refuses a key by what it says of a used-up quota (`quota_exceeded`, `insufficient_credits`). What
 /// Google's other APIs say of keys and quotas is judged as [`Gemini`](crate::Gemini) judges it.
 ///
 /// ```

@@ -77,6 +77,16 @@ pub(super) const PAGES: &[Rule] = &[
         ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("AUTOMATED_QUERIES").heeding(HOUR),
         "The provider takes this address for a robot's: slow down, or use another exit address.",
     ),
+    // The page that the server in front has for the status, and no word more: whom it counts by nobody says.
+    rule(
+        &[429],
+        &[
+            All(&[Page, Says("<h1>429 too many requests</h1>"), Says("<center>nginx")]),
+            All(&[Page, Says("<h1>429 too many requests</h1>"), Says("<center>openresty")]),
+        ],
+        ruling(K::RateLimited, S::KeyLane, U::Backoff, E::OtherKey).code("TOO_MANY_REQUESTS").heeding(HOUR).unclear(),
+        "The server in front of the provider refuses more for now: slow down, add keys, or use another exit address.",
+    ),
     rule(
         &[403, 429],
         &[Page],

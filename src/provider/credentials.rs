@@ -1,6 +1,7 @@
 //! Takes the caller's credentials off a request, wherever they hide, so that exactly one leaves.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+use memchr::memchr;
 use percent_encoding::percent_decode_str;
 
 use super::target::set_query;
@@ -105,10 +106,7 @@ impl Seen {
 pub(super) fn put(head: &mut Parts, name: &HeaderName, value: &HeaderValue, seen: Seen) -> bool {
     let others = (MARKS | mark(PROTOCOL)) & !mark(name.as_str());
     let once = head.headers.len() == head.headers.keys_len();
-    if !once
-        || seen.may_be(others)
-        || head.uri.query().is_some_and(|query| query.split('&').any(|pair| carries(pair, None)))
-    {
+    if !once || seen.may_be(others) || head.uri.query().is_some_and(|query| holds(query, None)) {
         return false;
     }
     // An insertion makes room for one more, even where it replaces.
@@ -145,7 +143,7 @@ pub(super) fn rekey(head: &mut Parts, name: &HeaderName, value: &HeaderValue, ex
 
 #[inline]
 fn overwrite(head: &mut Parts, name: &HeaderName, value: &HeaderValue, extra: Option<&str>) -> Holds {
-    if head.uri.query().is_some_and(|query| query.split('&').any(|pair| carries(pair, extra))) {
+    if head.uri.query().is_some_and(|query| holds(query, extra)) {
         return Holds::Others;
     }
     let name = name.as_str();
@@ -188,11 +186,28 @@ pub(super) fn strip(head: &mut Parts, extra: Option<&str>) {
         strip_protocol(&mut head.headers);
     }
     let unwanted = |pair: &str| carries(pair, extra);
-    if head.uri.query().is_some_and(|query| query.split('&').any(unwanted)) {
-        let kept = head.uri.query().unwrap_or("").split('&').filter(|pair| !unwanted(pair)).collect::<Vec<_>>();
-        let query = kept.join("&");
-        set_query(&mut head.uri, &query);
+    if let Some(query) = head.uri.query().filter(|query| holds(query, extra)) {
+        let mut kept = String::with_capacity(query.len());
+        for pair in query.split_inclusive(SEPARATORS).filter(|pair| !unwanted(pair.trim_end_matches(SEPARATORS))) {
+            kept.push_str(pair);
+        }
+        // What stood behind the last one that is left is gone.
+        let last = query.rsplit(SEPARATORS).next().unwrap_or_default();
+        if unwanted(last) {
+            kept.pop();
+        }
+        set_query(&mut head.uri, &kept);
     }
+}
+
+/// What stands between the pairs of a query: the second one is read so by some servers alone.
+const SEPARATORS: [char; 2] = ['&', ';'];
+
+/// Whether a query holds a credential.
+#[inline]
+fn holds(query: &str, extra: Option<&str>) -> bool {
+    let hidden = || query.split(SEPARATORS).any(|pair| carries(pair, extra));
+    query.split('&').any(|pair| carries(pair, extra)) || (memchr(b';', query.as_bytes()).is_some() && hidden())
 }
 
 /// Browsers cannot set headers on a WebSocket, so `OpenAI` takes a key among its subprotocols.
@@ -354,6 +369,10 @@ mod tests {
             ("/p?upload_id=1&upload_protocol=resumable", "/p?upload_id=1&upload_protocol=resumable"),
             ("/p?", "/p?"),
             ("/p?mine=1", "/p"),
+            ("/p?alt=sse;key=A", "/p?alt=sse"),
+            ("/p?key=A;alt=sse&x=1;k%65y=B;y=2", "/p?alt=sse&x=1;y=2"),
+            ("/p?x=1&key=A;", "/p?x=1&"),
+            ("/p?x=a;b", "/p?x=a;b"),
             ("https://h:1/p?key=A&z", "https://h:1/p?z"),
         ] {
             let mut head = head(before);

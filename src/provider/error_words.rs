@@ -44,6 +44,7 @@ const WORDS: &[(&str, u16)] = &[
     // DashScope's.
     ("InvalidParameter", 400),
     ("DataInspectionFailed", 400),
+    ("data_inspection_failed", 400),
     ("InvalidApiKey", 401),
     ("AccessDenied", 403),
     ("ModelNotFound", 404),
@@ -51,7 +52,15 @@ const WORDS: &[(&str, u16)] = &[
     ("Throttling.RateQuota", 429),
     ("Throttling.BurstRate", 429),
     ("Throttling.AllocationQuota", 429),
+    ("Throttling.ResourceExhausted", 429),
+    ("Throttling.Concurrency", 429),
+    ("limit_requests", 429),
+    ("limit_burst_rate", 429),
+    ("Throttling.ServiceOverloaded", 503),
     ("InternalError", 500),
+    // Mistral's.
+    ("rate_limited", 429),
+    ("service_tier_capacity_exceeded", 429),
     // vLLM's.
     ("BadRequestError", 400),
     ("NotFoundError", 404),

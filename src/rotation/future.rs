@@ -104,7 +104,13 @@ where
                 },
                 StateProj::Readying { lease, held } => {
                     let service = &mut held.as_mut().expect(ONCE).service;
-                    ready!(service.poll_ready(cx)).map_err(|error| Error::from_box(error.into()))?;
+                    if let Err(error) = ready!(service.poll_ready(cx)) {
+                        let error = Error::from_box(error.into());
+                        return Poll::Ready(Err(match held.take().and_then(|held| held.tried) {
+                            Some(tried) => error.with_served_by(tried),
+                            None => error,
+                        }));
+                    }
                     let Held { mut service, outgoing, .. } = *held.take().expect(ONCE);
                     let lease = lease.take().expect(ONCE);
                     let (request, span) = (outgoing.with_key(&lease)?, trace::attempt(lease.granted()));

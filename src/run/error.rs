@@ -2,7 +2,10 @@
 
 use std::{error::Error as StdError, fmt};
 
-use crate::{error::Error, pool::ServedBy};
+use crate::{
+    error::{BoxError, Error},
+    pool::ServedBy,
+};
 
 /// Why a closure did not succeed: it failed, or it got no key.
 #[derive(Debug)]
@@ -47,6 +50,18 @@ impl<E> RunError<E> {
         }
     }
 
+    /// The same as any error, also of a closure whose own error is a [`BoxError`] and so is none itself:
+    /// `.map_err(RunError::into_box)?`.
+    pub fn into_box(self) -> BoxError
+    where
+        E: Into<BoxError>,
+    {
+        match self {
+            Self::Pool(error) => error.into(),
+            Self::Call { error, served_by } => RunError::Call { error: Whole(error.into()), served_by }.into(),
+        }
+    }
+
     /// Who tried, where somebody did.
     pub fn served_by(&self) -> Option<&ServedBy> {
         match self {
@@ -85,5 +100,26 @@ impl<E: StdError + 'static> StdError for RunError<E> {
             Self::Pool(error) => Some(error),
             Self::Call { error, .. } => Some(error),
         }
+    }
+}
+
+/// Any error, as one that has a type.
+struct Whole(BoxError);
+
+impl fmt::Debug for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl StdError for Whole {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
     }
 }

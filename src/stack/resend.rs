@@ -264,10 +264,15 @@ where
                     State::Readying { service: idle.lock().unwrap_or_else(PoisonError::into_inner).clone() }
                 }
                 (None, StateProj::Readying { service }) => {
-                    if let Err(error) = ready!(service.poll_ready(cx)) {
+                    let is_ready = ready!(service.poll_ready(cx));
+                    let request = this.spare.take().expect("only what can be sent again is").into_request();
+                    if let Err(error) = is_ready {
+                        let error = match request.extensions().get::<Demand>() {
+                            Some(demand) => error.tried(demand),
+                            None => error,
+                        };
                         return self.come_out(Err(error), true, cx);
                     }
-                    let request = this.spare.take().expect("only what can be sent again is").into_request();
                     let policy = this.attempts.policy(&this.again.policy);
                     *this.spare = Policy::<_, Response<R>, Error>::clone_request(policy, &request).map(Spare::from);
                     State::Sent { attempt: Attempt::layered(service.call(request)) }

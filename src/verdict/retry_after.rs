@@ -19,6 +19,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, header};
+use serde_json::Value;
 
 use crate::time::{system_time, unix_ms};
 
@@ -111,6 +112,27 @@ pub fn in_text(text: &str) -> Option<Duration> {
         }
     }
     longest
+}
+
+/// How long a member of a JSON object asks to wait that is made for it: as a number or as text, longer than nothing.
+pub(crate) fn in_members(object: &Value) -> Option<Duration> {
+    const NAMES: [(&str, f64); 6] = [
+        ("retry_after_ms", 1e-3),
+        ("retry_after_seconds", 1.0),
+        ("retry_after", 1.0),
+        ("retryAfter", 1.0),
+        // Of subscriptions.
+        ("resets_in_seconds", 1.0),
+        // Of models that are being loaded (Hugging Face).
+        ("estimated_time", 1.0),
+    ];
+    let told = |(name, scale): &(&str, f64)| {
+        let value = object.get(name)?;
+        let number = value.as_f64().or_else(|| number(value.as_str()?));
+        let span = number.map_or_else(|| duration(value.as_str()?), |number| seconds(number * scale));
+        span.filter(|span| !span.is_zero())
+    };
+    NAMES.iter().find_map(told)
 }
 
 /// Where `needle` (ASCII) stands in `text`, whatever the case.

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -54,6 +55,33 @@ async fn a_refused_connection_is_followed_by_the_next_key_and_the_error_names_th
     assert_eq!(error.to_string(), "no answer over key two: transient fault (connect), after 4 attempts");
     let tried: Vec<String> = error.served_by().unwrap().earlier().iter().map(|a| a.key.to_string()).collect();
     assert_eq!(tried, ["one", "two", "one"]);
+}
+
+/// A client that is ready once, and refuses that one request.
+#[derive(Clone, Default)]
+struct Once(Arc<Mutex<bool>>);
+
+impl<B> Service<Request<B>> for Once {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = std::future::Ready<Result<Response<Body>, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(if *self.0.lock().unwrap() { Err("it is gone".into()) } else { Ok(()) })
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        *self.0.lock().unwrap() = true;
+        std::future::ready(Ok(support::bad(429, "rate")))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_tried_is_told_where_nothing_below_is_ready_for_another_attempt() {
+    let pool = pool(&["one", "two"]);
+    let error = KeyPoolLayer::new(&pool).layer(Once::default()).oneshot(ask()).await.map(drop).unwrap_err();
+    let served = error.served_by().expect("one attempt was made");
+    assert_eq!((served.attempts(), served.earlier()[0].key.to_string()), (1, "one".to_owned()));
 }
 
 /// The body was never asked for, so that the start of the first stays provisional to its end.

@@ -7,8 +7,8 @@ use std::{
 
 use tower::{Layer, ServiceBuilder, ServiceExt};
 use tower_keypool::{
-    Backoff, CooldownLayer, Demand, KeyPool, KeyPoolLayer, KeyRotationLayer, LeasedKey, Models, Retry, RetryPolicy,
-    RunError, Scope, Until, Verdict, VerdictKind,
+    Backoff, BoxError, CooldownLayer, Demand, Error, KeyPool, KeyPoolLayer, KeyRotationLayer, LeasedKey, Models, Retry,
+    RetryPolicy, RunError, Scope, Until, Verdict, VerdictKind,
 };
 
 use crate::{
@@ -426,4 +426,25 @@ async fn words_of_a_verdict_that_hold_a_key_are_told_without_it() {
     for secret in secrets {
         assert!(!told.contains(&secret), "{told}");
     }
+}
+
+/// `BoxError` is no error itself, so that `?` takes none that holds one.
+#[tokio::test(start_paused = true)]
+async fn a_failure_of_any_kind_goes_on_as_any_error() {
+    async fn of(pool: &KeyPool, lease: bool) -> Result<(), BoxError> {
+        let _held = lease.then(|| pool.try_acquire("m").unwrap());
+        let judged = |_: &Result<(), BoxError>| Verdict::new(VerdictKind::CallerFault);
+        let failed = pool.run("m", judged, |_| async {
+            Err::<(), BoxError>(std::io::Error::other(std::io::Error::from(std::io::ErrorKind::NotFound)).into())
+        });
+        failed.await.map_err(RunError::into_box)?;
+        Ok(())
+    }
+    let pool = narrow_pool();
+    let error = of(&pool, false).await.unwrap_err();
+    assert_eq!(error.to_string(), "failed over key one: entity not found");
+    assert!(error.source().is_some());
+    let out = of(&pool, true).await.unwrap_err();
+    assert!(out.to_string().contains("1 busy"), "{out}");
+    assert!(Error::find(&*out).is_some_and(Error::is_exhausted));
 }

@@ -125,6 +125,16 @@ fn shown(pool: &KeyPool, events: &mut Events) -> String {
     shown
 }
 
+#[test]
+fn a_lease_that_is_shown_tells_no_key_as_its_model() {
+    let pool = pool(Gemini::new());
+    for model in [KEY.to_owned(), format!("tuned-{KEY}")] {
+        let lease = pool.try_acquire(Demand::new(model)).unwrap();
+        let shown = format!("{lease:?} {:?}", lease.granted());
+        assert!(!shown.contains("SECRET"), "{shown}");
+    }
+}
+
 /// A model's name comes from a caller, and stands in all that is told of a request.
 #[tokio::test(start_paused = true)]
 async fn a_caller_who_names_a_key_as_the_model_makes_nobody_tell_it() {

@@ -40,7 +40,7 @@ fn what_keys_of_one_owner_do_not_agree_on_is_told() {
 #[test]
 fn two_keys_of_one_id_are_an_error() {
     let twice = builder().keys([key(0), Key::new(secret(1)).id("k0")]).build();
-    assert_eq!(twice.unwrap_err(), KeyError::DuplicateId { id: id(0), key: 1 });
+    assert_eq!(twice.unwrap_err(), KeyError::DuplicateId { id: id(0), key: Some(1) });
     let (pool, _) = keys(1);
     let error = pool.add(Key::new(secret(1)).id("k0")).unwrap_err();
     assert!(matches!(error, KeyError::DuplicateId { .. }));
@@ -60,9 +60,9 @@ fn two_keys_whose_hashes_begin_alike_are_two_keys() {
 fn keys_that_cannot_be_taken_are_named_by_number_and_never_shown() {
     let build = |key: Key| builder().keys([crate::support::key(7), key]).build().unwrap_err();
     let error = build(Key::new("AIza with space"));
-    assert!(matches!(error, KeyError::Secret { key: 1, .. }));
+    assert!(matches!(error, KeyError::Secret { key: Some(1), .. }));
     assert!(!error.to_string().contains("AIza"));
-    assert!(matches!(build(Key::new("")), KeyError::Secret { key: 1, .. }));
+    assert!(matches!(build(Key::new("")), KeyError::Secret { key: Some(1), .. }));
     assert!(matches!(build(key(0).weight(0.0)), KeyError::Weight { .. }));
     assert!(matches!(build(key(0).weight(f32::NAN)), KeyError::Weight { .. }));
     assert!(matches!(build(key(0).max_concurrent(0)), KeyError::Limit { .. }));
@@ -198,6 +198,36 @@ fn a_rotation_that_is_rolled_back_by_configuration_forgets_no_window() {
     pool.reconfigure(of(vec![named(7, "a")])).unwrap();
     pool.reconfigure(of(vec![named(7, "a"), named(1, "b")])).unwrap();
     refused(&pool, FLASH);
+}
+
+/// Who adds or replaces one key gave no others to count.
+#[test]
+fn the_one_key_of_a_call_has_no_number() {
+    let (pool, _) = keys(3);
+    for error in [
+        pool.add(Key::new("two words")).unwrap_err(),
+        pool.add(Key::new(secret(7)).id("k2")).unwrap_err(),
+        pool.replace(&id(2), "two words").unwrap_err(),
+    ] {
+        assert!(!error.to_string().contains("number"), "{error}");
+    }
+    let said = pool.add(Key::new("two words")).unwrap_err().to_string();
+    assert!(said.starts_with("the key: "), "{said}");
+}
+
+/// Ids stand in logs, headers and on terminals.
+#[test]
+fn an_id_acts_on_nobody_who_shows_it() {
+    let (pool, _) = keys(1);
+    for odd in ["a\nb", "\u{1b}[2J", "a\0", "\u{85}"] {
+        let error = pool.add(Key::new(secret(5)).id(odd)).unwrap_err();
+        assert_eq!(error, KeyError::Id(odd.into()));
+        assert!(!error.to_string().contains(char::is_control), "{error}");
+        assert!(builder().keys([Key::new(secret(5)).id(odd)]).build().is_err(), "{odd:?}");
+        let both = [key(0), Key::new(secret(5)).id(odd)];
+        assert!(pool.reconfigure(builder().keys(both)).is_err(), "{odd:?}");
+    }
+    pool.add(Key::new(secret(5)).id("größe 1/β")).unwrap();
 }
 
 #[test]
@@ -406,7 +436,7 @@ fn what_a_key_is_called_by_is_no_secret() {
     let key = || Key::new(SECRET);
     let refused = |key: Key| {
         let error = KeyPool::builder(Gemini::new()).key(key).build().expect_err("it would be shown");
-        assert!(matches!(error, KeyError::Tells { key: 0, .. }), "{error:?}");
+        assert!(matches!(error, KeyError::Tells { key: Some(0), .. }), "{error:?}");
         assert!(!format!("{error} {error:?}").contains("SECRET"), "{error:?}");
     };
     refused(key().id(SECRET));

@@ -6,6 +6,7 @@ mod gathered;
 mod hostile;
 mod meaning;
 mod met;
+mod noted;
 mod outside;
 mod pooled;
 mod recorded;

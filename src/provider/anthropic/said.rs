@@ -12,6 +12,7 @@ use crate::{
         complaint::Complaint,
         envelope::Envelope,
         error_words, long_quota,
+        openai::said::note_passed_on,
         rate_headers::{self, Axis},
     },
     verdict::{RateHeader, retry_after},
@@ -40,6 +41,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         }
     }
     said.tell(message);
+    note_passed_on(&mut said);
     let remaining = rates(answer.headers, || answer.now);
     said.wait = said
         .wait

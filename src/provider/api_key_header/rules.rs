@@ -20,12 +20,25 @@ pub(super) const RULES: &[Rule] = &[
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherKey).code("MISSING_PERMISSION").retries(7),
         "The key lacks a permission that this call needs: grant it to the key, or use one that has it.",
     ),
-    // Brave's, whose plans are of a key each.
+    // Brave's and apilayer's (fixer.io, marketstack), whose plans are of a key each.
     rule(
-        &[400],
-        &[Is("OPTION_NOT_IN_PLAN")],
+        &[400, 403],
+        &[Is("OPTION_NOT_IN_PLAN"), IsLike("_access_restricted")],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherKey).code("NOT_IN_PLAN").retries(7),
         "The key's plan lacks what this call needs: use a key of a plan that has it.",
+    ),
+    // ElevenLabs', of an account's own voices: one that another account made would be found there alone.
+    rule(
+        &[401, 403],
+        &[Is("voice_limit_reached")],
+        ruling(K::CallerFault, S::Caller, U::Now, E::No),
+        "The account keeps as many voices as it may: delete one, or raise the plan.",
+    ),
+    rule(
+        &[429],
+        &[Is("system_busy")],
+        ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(3_600),
+        "The API has no capacity now: it is tried again.",
     ),
     // ElevenLabs', of a text that is too long for what is left.
     rule(
@@ -70,6 +83,13 @@ pub(super) const RULES: &[Rule] = &[
         ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).heeding(31 * 24 * HOUR),
         USED_UP,
     ),
+    // apilayer's, of a month.
+    rule(
+        &[401, 403, 429],
+        &[Is("monthly_limit_reached"), Is("usage_limit_reached")],
+        ruling(K::QuotaExhausted, S::Key, probed(6 * HOUR), E::OtherKey).heeding(31 * 24 * HOUR),
+        USED_UP,
+    ),
     // Statuses of their own: Tavily's plan and its pay-as-you-go limit, DeepL's characters of a month.
     rule(
         &[432, 433, 456],
@@ -91,7 +111,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         &[400, 401, 403, 422],
         // No words that anybody has for a key that stands in the request.
-        &[Is("SUBSCRIPTION_TOKEN_INVALID"), Is("API_KEY_INVALID")],
+        &[Is("SUBSCRIPTION_TOKEN_INVALID"), Is("API_KEY_INVALID"), Is("invalid_access_key")],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).confirmed_after(60),
         REPLACE,
     ),

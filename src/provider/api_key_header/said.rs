@@ -13,6 +13,7 @@ use crate::{
         long_quota,
         rate_headers::{self, Axis},
     },
+    verdict::retry_after,
 };
 
 /// Members that hold a word.
@@ -45,7 +46,13 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     if has_some_left(&envelope.text) {
         said.say(SOME_LEFT);
     }
-    said.wait = said.wait.or(wait_in_text).or_else(|| said.wait_in_text());
+    let told = || {
+        // Telegram's stands among parameters.
+        let outer = [envelope.json.as_ref(), envelope.json.as_ref().and_then(|json| json.get("parameters"))];
+        members.iter().copied().chain(outer.into_iter().flatten()).find_map(retry_after::in_members)
+    };
+    let in_members = if said.is_of_waiting() { told() } else { None };
+    said.wait = said.wait.or(in_members).or(wait_in_text).or_else(|| said.wait_in_text());
     // A limit of some usage is of nobody knows what time.
     let of_a_day = ["day", "daily"].iter().any(|word| said.own().contains(word));
     let hit = long_quota::hit_of(&said).filter(|hit| *hit != Hit::Day || of_a_day);

@@ -2,7 +2,7 @@
 
 use crate::{
     provider::{
-        complaint::Mark::{All, Begins, Frames, Is, Says},
+        complaint::Mark::{All, Begins, Frames, Is, Mentions, Says},
         rule::{Rule, rule, ruling},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
@@ -10,6 +10,13 @@ use crate::{
 
 /// The table.
 pub(in crate::provider) const ASKED: &[Rule] = &[
+    // A bucket that the project's agent may not read: that of another project may.
+    rule(
+        &[403],
+        &[Mentions("storage.objects."), Mentions("gs://")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("BUCKET_NOT_READABLE").retries(7),
+        "The project's service agent may not read this file of Cloud Storage, or there is none: let it, or check the address.",
+    ),
     // Whose resource it is, or whose key.
     rule(
         &[403],

@@ -67,6 +67,13 @@ pub(in crate::provider) const QUOTAS: &[Rule] = &[
         ruling(K::ModelUnavailable, S::OwnerLane, seconds(24 * HOUR), E::OtherKey).code("LIMIT_ZERO"),
         "The project's tier does not include this model: use a paid project's key, or another model.",
     ),
+    // Code Assist's, of some hours or of a week, and it says when that begins anew.
+    rule(
+        &[429],
+        &[Is("QUOTA_EXHAUSTED")],
+        ruling(K::QuotaExhausted, S::OwnerLane, U::Backoff, E::OtherKey).heeding(31 * 24 * HOUR),
+        "The account's quota is used up for this model: wait as long as stated, or add another account's key.",
+    ),
     rule(
         &[429],
         &[Hits(Hit::Day), Is("dailyLimitExceeded")],

@@ -52,6 +52,7 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
             Begins("model "),
             Begins("access to model "),
             Begins("you are not allowed to sample from this model"),
+            Begins("you are not allowed to generate embeddings from this model"),
             Begins("api key does not have permission to use the model "),
         ],
         ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),

@@ -7,7 +7,7 @@ use crate::{
             Hit,
             Mark::{Begins, Hits, Is, IsLike, Says, Waits},
         },
-        rule::{HOUR, Rule, probed, rule, ruling, seconds},
+        rule::{HOUR, Rule, Ruling, probed, rule, ruling, seconds},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
 };
@@ -28,6 +28,7 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
             Says("receiving too many requests at the moment"),
             Says("currently processing too many requests"),
             Is("ServerOverloaded"),
+            IsLike("serviceoverloaded"),
             Says("high traffic right now"),
             Says("temporarily rate-limited upstream"),
             IsLike("capacity_exceeded"),
@@ -89,7 +90,8 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
     // Of a subscription; it says when it begins anew, which may be in a week.
     rule(
         &[429],
-        &[Is("usage_limit_reached")],
+        // The second is Code Assist's, by whoever hands it on.
+        &[Is("usage_limit_reached"), Begins("you have exhausted your capacity on this model")],
         ruling(K::QuotaExhausted, S::OwnerLane, U::Backoff, E::OtherKey).heeding(31 * 24 * HOUR),
         "The subscription's usage is at its end: wait as long as stated, or add another account's key.",
     ),
@@ -156,38 +158,51 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
 ];
 
 /// Rates, where no quota decides.
-pub(in crate::provider) const RATES: &[Rule] = &[rule(
-    &[429],
-    &[
-        IsLike("rate_limit"),
-        IsLike("ratelimit"),
-        IsLike("_quota_exceeded"),
-        IsLike("throttling"),
-        IsLike("free_tier_per_minute"),
-        // Together's.
-        IsLike("request_limited"),
-        IsLike("token_limited"),
-        Begins("max parallel request limit reached"),
-        Is("limit_requests"),
-        Is("limit_burst_rate"),
-        // Zhipu's.
-        Is("1302"),
-        Is("1303"),
-        // MiniMax's: requests, tokens.
-        Is("1002"),
-        Is("1039"),
-        Is("1041"),
-        Begins("you have been rate limited"),
-        Begins("too many requests for team "),
-        Begins("too many tokens for team "),
-        Is("requests"),
-        Is("tokens"),
-        Is(RATE),
-        Waits,
-    ],
-    ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(26 * HOUR),
-    "The account is at its rate limit for this model: give its keys these limits, or add a key of another account.",
-)];
+pub(in crate::provider) const RATES: &[Rule] = &[
+    // DashScope's, which some of its models answer with a 400.
+    rule(
+        &[400],
+        &[Is("Throttling"), IsLike("throttling."), Is("limit_requests"), Is("limit_burst_rate")],
+        RATE_LIMITED,
+        AT_RATE,
+    ),
+    rule(
+        &[429],
+        &[
+            IsLike("rate_limit"),
+            IsLike("ratelimit"),
+            IsLike("_quota_exceeded"),
+            IsLike("throttling"),
+            IsLike("free_tier_per_minute"),
+            // Together's.
+            IsLike("request_limited"),
+            IsLike("token_limited"),
+            Begins("max parallel request limit reached"),
+            Is("limit_requests"),
+            Is("limit_burst_rate"),
+            // Zhipu's.
+            Is("1302"),
+            Is("1303"),
+            // MiniMax's: requests, tokens.
+            Is("1002"),
+            Is("1039"),
+            Is("1041"),
+            Begins("you have been rate limited"),
+            Begins("too many requests for team "),
+            Begins("too many tokens for team "),
+            Is("requests"),
+            Is("tokens"),
+            Is(RATE),
+            Waits,
+        ],
+        RATE_LIMITED,
+        AT_RATE,
+    ),
+];
+
+const RATE_LIMITED: Ruling = ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(26 * HOUR);
+const AT_RATE: &str =
+    "The account is at its rate limit for this model: give its keys these limits, or add a key of another account.";
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ pub(super) mod money;
 mod path;
 mod rates;
 pub(super) mod rules;
-mod said;
+pub(super) mod said;
 
 use std::{borrow::Cow, time::Duration};
 

@@ -163,6 +163,7 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
             All(&[Is("1113"), Begins("insufficient balance ")]),
             All(&[Is("1113"), Begins("余额不足或无可用资源包")]),
             Is("Arrearage"),
+            Is("CommodityNotPurchased"),
             Is("exceeded_current_quota_error"),
             Is("credit_balance_exhausted"),
             Is("organization_usage_limit_exceeded"),

@@ -26,6 +26,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
         "The provider behind this one refused the request: it is tried again.",
     ),
+    // A relay's account there, also in words of money.
+    rule(
+        &[429],
+        &[Is(PASSED_ON)],
+        ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
+        "The provider behind this relay refuses more for now: wait, or see to the relay's own account there.",
+    ),
     rule(
         &[403],
         &[All(&[Is("no_providers_available"), Begins("free tier users do not have access to this model")])],

@@ -81,7 +81,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
             said.say(source);
         }
         let mut members = [metadata, Some(error), outer].into_iter().flatten();
-        told_wait = members.find_map(wait_in_members).or_else(|| reset_in_members(error, answer));
+        told_wait = members.find_map(retry_after::in_members).or_else(|| reset_in_members(error, answer));
         if metadata.and_then(|metadata| metadata.get("provider_name")?.as_str()).is_some() {
             said.say(RELAYED);
         }
@@ -91,9 +91,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
             });
     }
     said.tell(&decoded(undressed(message)));
-    if is_passed_on(said.message()) {
-        said.say(PASSED_ON);
-    }
+    note_passed_on(&mut said);
     let names_an_option = || ["stream_options", "include_usage"].iter().any(|name| said.message().contains(name));
     if said.status == 403 && names_an_option() {
         said.say(OF_AN_OPTION);
@@ -141,23 +139,6 @@ fn is_of_models(said: &Complaint, asked: Option<&str>) -> bool {
         || asked.is_some_and(names)
 }
 
-/// How long an error asks to wait in a member of its own.
-fn wait_in_members(error: &Value) -> Option<Duration> {
-    const NAMES: [(&str, f64); 5] = [
-        ("retry_after_ms", 1e-3),
-        ("retry_after_seconds", 1.0),
-        ("retry_after", 1.0),
-        ("retryAfter", 1.0),
-        // Of subscriptions.
-        ("resets_in_seconds", 1.0),
-    ];
-    let told = |(name, scale): &(&str, f64)| {
-        let seconds = error.get(name)?.as_f64().filter(|told| *told > 0.0)? * scale;
-        Some(Duration::try_from_secs_f64(seconds).unwrap_or(retry_after::LONGEST).min(retry_after::LONGEST))
-    };
-    NAMES.iter().find_map(told)
-}
-
 /// When a subscription begins anew, where an error tells no more than that.
 fn reset_in_members(error: &Value, answer: &Answer<'_>) -> Option<Duration> {
     let told = ["resets_at", "reset_at"].iter().find_map(|name| error.get(name))?;
@@ -174,6 +155,19 @@ fn undressed(message: &str) -> &str {
 fn decoded(message: &str) -> Cow<'_, str> {
     let encoded = message.contains("%20") && !message.contains(' ');
     if encoded { percent_decode_str(message).decode_utf8_lossy() } else { Cow::Borrowed(message) }
+}
+
+/// Notes whether a proxy or a relay tells what its own provider told it.
+pub(in crate::provider) fn note_passed_on(said: &mut Complaint) {
+    // one-api's and new-api's for what came of their channel, and how sub2api begins of it.
+    let relayed = || {
+        let words = [Mark::Is("upstream_error"), Mark::Is("bad_response_status_code")];
+        said.message().starts_with("upstream ") || words.iter().any(|word| said.bears(word))
+    };
+    let refused = matches!(said.status, 400..=403 | 429);
+    if is_passed_on(said.message()) || refused && relayed() {
+        said.say(PASSED_ON);
+    }
 }
 
 /// `litellm.RateLimitError: RateLimitError: OpenAIException - …`: whose exception it is, before what that one said.

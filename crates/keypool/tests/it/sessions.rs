@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use keypool::{database::Records, gateway::token::PLACEHOLDER};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -201,6 +202,47 @@ async fn a_key_that_is_dead_is_found_out_before_the_client_hears_of_it() {
         assert!(heard.iter().all(|(_, said)| said.contains("setup")), "each hears what the client said: {heard:?}");
         assert_eq!(out(&pool), ["one"], "{reason}");
     }
+}
+
+/// What a provider says of a key that it was asked with before, or in any escapes, is told as little as the session's own; of
+/// what ends it no key of the pool, however it is spelled.
+#[tokio::test]
+async fn no_key_of_the_pool_is_told_in_whatever_form() {
+    let says = |key: &str| {
+        if key == ONE {
+            return vec![closing(1008, "Your API key was reported as leaked. Please use another API key.")];
+        }
+        let escaped = TWO.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect::<Vec<_>>().concat();
+        let (front, back) = escaped.split_at(escaped.len() / 2 + 1);
+        vec![
+            frame(0x81, READY.as_bytes()),
+            frame(0x81, format!("before: {ONE}, now: {TWO}").as_bytes()),
+            frame(0x01, front.as_bytes()),
+            frame(0x80, format!("{back} and {ONE}").as_bytes()),
+            closing(1011, &format!("{} {}", STANDARD.encode(ONE), TWO.to_lowercase())),
+        ]
+    };
+    let (url, heard) = provider(says).await;
+    let pool = pool(&url);
+    let (served, _) = Served::kept(&pool, &url, Records::default()).await;
+    // Whoever is first: over the other one too.
+    let (mut sockets, mut heard_of) = (Vec::new(), 0);
+    while heard_of == 0 {
+        let mut socket = open(&served).await;
+        assert_eq!(next(&mut socket).await, (1, READY.to_owned()));
+        heard_of = heard.lock().unwrap().iter().filter(|(key, _)| key == ONE).count();
+        sockets.push(socket);
+    }
+    let mut socket = sockets.pop().unwrap();
+    let stars = "*".repeat(ONE.len());
+    assert_eq!(next(&mut socket).await.1, format!("before: {stars}, now: {stars}"));
+    let (_, front) = next(&mut socket).await;
+    let (_, back) = next(&mut socket).await;
+    let told = front + &back;
+    assert!(told.ends_with(&format!("* and {stars}")) && !told.contains("\\u"), "{told}");
+    let (code, why) = socket.closed().await;
+    assert_eq!(code, 1011);
+    assert!(why.ends_with(&format!("* {stars}")) && !why.contains("QUl"), "{why}");
 }
 
 #[tokio::test]

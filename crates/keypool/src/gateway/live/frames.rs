@@ -73,7 +73,7 @@ pub(super) struct Frames {
 /// What is looked for is shorter, in bytes, also with each letter by its number: it may be cut in two.
 const OVERLAP: usize = 128;
 /// Inside of a control frame at most.
-const CONTROL: u64 = 125;
+pub(super) const CONTROL: usize = 125;
 pub(super) const CLOSE: u8 = 0x8;
 
 impl Frames {
@@ -158,7 +158,7 @@ impl Frames {
         self.turn = (turn + inside.len()) % 4;
         if self.code >= CLOSE {
             let plain = inside.iter().zip(self.mask.iter().cycle().skip(turn)).map(|(byte, mask)| byte ^ mask);
-            let room = (CONTROL as usize).saturating_sub(self.control.len());
+            let room = CONTROL.saturating_sub(self.control.len());
             self.control.extend(plain.take(room));
             return;
         }
@@ -220,7 +220,7 @@ pub(super) fn head(first: u8, length: u64, out: &mut Vec<u8>) {
 
 /// A closing frame of the gateway's own; a longer reason is cut.
 pub(super) fn closing(code: u16, reason: &str) -> Vec<u8> {
-    let most = (0..=reason.len().min(CONTROL as usize - 2)).rev().find(|at| reason.is_char_boundary(*at));
+    let most = (0..=reason.len().min(CONTROL - 2)).rev().find(|at| reason.is_char_boundary(*at));
     let reason = &reason[..most.unwrap_or(0)];
     let mut frame = vec![0x80 | CLOSE, u8::try_from(reason.len() + 2).unwrap_or(2)];
     frame.extend(code.to_be_bytes());

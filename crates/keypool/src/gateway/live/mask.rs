@@ -1,15 +1,19 @@
-//! Overwrites a secret in the frames that pass, however they are cut: with as many `*`.
+//! Overwrites keys in the frames that pass, however they are cut: with as many `*`. In messages those that the session was tried
+//! with, in the forms that a good answer is looked through for; in control frames, of which the last tells of an error, all of
+//! the pool, however they are spelled.
 //!
-//! The end of what is inside of a frame may be the beginning of the secret. So of a part of a message that another part
+//! The end of what is inside of a frame may be the beginning of a key. So of a part of a message that another part
 //! follows the last bytes go on with that one: frames stay whole, and what stands between them does not wait.
 
-use memchr::memmem;
+use tower_keypool::{KeyMask, Lease};
 
-use super::frames::{Frame, Frames, Piece, Said, head};
+use super::frames::{CONTROL, Frame, Frames, Piece, Said, head};
 
 /// What is overwritten.
 pub(super) struct Blot {
-    secret: Vec<u8>,
+    mask: KeyMask,
+    /// How many bytes may be the beginning of a key.
+    most: usize,
     /// The end of what came of a message, which goes on with what follows.
     held: Vec<u8>,
     /// The same of a control frame.
@@ -20,10 +24,11 @@ pub(super) struct Blot {
 }
 
 impl Blot {
-    /// This secret.
-    pub(super) fn of(secret: &str) -> Self {
-        let (held, control) = (Vec::new(), Vec::new());
-        Self { secret: secret.as_bytes().to_vec(), held, control, frame: Frame::default(), turn: 0 }
+    /// The keys of this session, and of its pool.
+    pub(super) fn of(lease: &Lease) -> Self {
+        let mask = KeyMask::of_lease(lease);
+        let most = mask.longest().saturating_sub(1);
+        Self { mask, most, held: Vec::new(), control: Vec::new(), frame: Frame::default(), turn: 0 }
     }
 
     /// What may go on of what came before and this, which `frames` follows: `heard` is told what is whole by then.
@@ -42,15 +47,10 @@ impl Blot {
         out
     }
 
-    /// How many bytes may be the beginning of the secret.
-    fn most(&self) -> usize {
-        self.secret.len().saturating_sub(1)
-    }
-
     fn begin(&mut self, frame: Frame, is_all: bool, out: &mut Vec<u8>) {
         let carried = if frame.is_control() { 0 } else { self.held.len() as u64 };
         let length = frame.length.saturating_add(carried);
-        let stays = if frame.is_last() { 0 } else { length.min(self.most() as u64) };
+        let stays = if frame.is_last() { 0 } else { length.min(self.most as u64) };
         head(frame.first, length - stays, out);
         (self.frame, self.turn) = (frame, 0);
         if is_all {
@@ -59,8 +59,8 @@ impl Blot {
     }
 
     fn inside(&mut self, bytes: &[u8], is_all: bool, out: &mut Vec<u8>) {
-        let most = self.most();
-        let held = if self.frame.is_control() { &mut self.control } else { &mut self.held };
+        let is_control = self.frame.is_control();
+        let held = if is_control { &mut self.control } else { &mut self.held };
         let from = held.len();
         held.extend_from_slice(bytes);
         if self.frame.mask != [0; 4] {
@@ -69,11 +69,12 @@ impl Blot {
             held[from..].iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
             self.turn = (self.turn + bytes.len()) % 4;
         }
-        if !self.secret.is_empty() {
-            while let Some(at) = memmem::find(held, &self.secret) {
-                held[at..at + self.secret.len()].fill(b'*');
-            }
+        // A control frame is short, and looked at once it is whole.
+        let most = if is_control { self.most.max(CONTROL) } else { self.most };
+        if is_control && is_all {
+            self.mask.hide_spelled(held);
         }
+        self.mask.hide(held);
         let stays = if is_all && self.frame.is_last() { 0 } else { held.len().min(most) };
         out.extend(held.drain(..held.len() - stays));
     }
@@ -84,7 +85,14 @@ const LONGEST_HEAD: usize = 14;
 
 #[cfg(test)]
 mod tests {
+    use tower_keypool::{Gemini, Key, KeyPool};
+
     use super::*;
+
+    fn blot() -> Blot {
+        let pool = KeyPool::builder(Gemini::new()).key(Key::new("AAAB-secret")).build().unwrap();
+        Blot::of(&pool.try_acquire("m").unwrap())
+    }
 
     fn frame(first: u8, inside: &[u8]) -> Vec<u8> {
         let mut frame = Vec::new();
@@ -95,7 +103,7 @@ mod tests {
 
     /// What goes on of these bytes, as many at once: each message and control frame, whole.
     fn passed(bytes: &[u8], step: usize) -> Vec<(u8, String)> {
-        let (mut blot, mut frames) = (Blot::of("AAAB-secret"), Frames::new(1 << 20, |_| false));
+        let (mut blot, mut frames) = (blot(), Frames::new(1 << 20, |_| false));
         let mut out = Vec::new();
         for piece in bytes.chunks(step) {
             out.extend(blot.pass(&mut frames, piece, drop));
@@ -163,9 +171,7 @@ mod tests {
     fn what_is_whole_is_as_it_came() {
         for length in [0, 1, 125, 126, 65_535, 65_536] {
             let bytes = [frame(0x81, &vec![b'A'; length]), frame(0x8a, b"A")].concat();
-            let (mut blot, mut frames) = (Blot::of("AAAB-secret"), Frames::new(9, |_| false));
-            assert_eq!(blot.pass(&mut frames, &bytes, drop), bytes, "{length}");
-            let (mut blot, mut frames) = (Blot::of(""), Frames::new(9, |_| false));
+            let (mut blot, mut frames) = (blot(), Frames::new(9, |_| false));
             assert_eq!(blot.pass(&mut frames, &bytes, drop), bytes, "{length}");
         }
     }

@@ -242,7 +242,7 @@ impl Live {
         let carried = async move {
             let (Ok(client), Ok(provider)) = (client.await, provider.await) else { return };
             let named = Named::new(lease, resources, &opening.tenant);
-            let blot = Blot::of(named.key());
+            let blot = Blot::of(named.lease());
             let client = (TokioIo::new(client), named.frames());
             let over = over(&opening.account, &opening.tenant, ending);
             pipe(client, (TokioIo::new(provider), Vec::new()), blot, &named, over).await;

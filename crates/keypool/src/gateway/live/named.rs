@@ -54,9 +54,9 @@ impl Named {
         }
     }
 
-    /// Its key, as it goes to the provider.
-    pub(super) fn key(&self) -> &str {
-        self.lease.expose()
+    /// Its lease.
+    pub(super) fn lease(&self) -> &Lease {
+        &self.lease
     }
 }
 

@@ -132,7 +132,7 @@ pub(super) async fn carry(live: Live, client: OnUpgrade, mut beginning: Beginnin
         }
     };
     tell(&told);
-    let blot = Blot::of(session.lease.expose());
+    let blot = Blot::of(&session.lease);
     pipe((client, frames), provider, blot, &session, over).await;
 }
 
