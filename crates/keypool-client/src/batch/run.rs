@@ -131,9 +131,11 @@ impl Watch {
         if all.unreachable.is_some() || nobody_knows {
             return all;
         }
-        let expected = plan.expected_with(all.left(), all.active as u64, self.0.pace(&all)).filter(|_| all.left() > 0);
-        // What others have of the keys' limits is not this run's.
-        all.eta = expected.zip(part).map(|(time, part)| time.as_secs_f64() / part);
+        // What others have of the keys' limits is not this run's: it is as if their tasks were to be done, too.
+        let (left, active) = (all.left(), all.active as u64);
+        let Some(part) = part.filter(|_| left > 0) else { return all };
+        let tasks = left.min(active) + (left.saturating_sub(active) as f64 / part).ceil() as u64;
+        all.eta = plan.expected_with(tasks, active, self.0.pace(&all)).map(|time| time.as_secs_f64());
         all
     }
 

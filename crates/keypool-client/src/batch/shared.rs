@@ -258,7 +258,9 @@ impl Shared {
     pub(super) fn part(&self, all: &Statistics, snapshot: &Snapshot) -> Option<f64> {
         let wants = all.queued > 0 && all.active < all.slots;
         let part = if wants { part::of_keys(snapshot, &self.options.defaults.model) } else { 1.0 };
-        if all.ok == 0 { Some(1.0) } else { self.part.look(self.desk.elapsed(), part) }
+        // What the keys allow, or what is answered where that is less.
+        let possible = all.possible_per_second.map(|most| self.pace(all).map_or(most, |pace| most.min(pace)));
+        if all.ok == 0 { Some(1.0) } else { self.part.look(self.desk.elapsed(), part, all.ok, possible) }
     }
 
     /// Good answers a second while any request was under way; `None` while those are few.
