@@ -121,6 +121,11 @@ impl Exhausted {
         if self.is_any_under_way() && !is_sure { Some(again.unwrap_or_default().max(UNDER_WAY)) } else { again }
     }
 
+    /// Whether anybody knows when to come again.
+    pub(crate) fn is_told(&self) -> bool {
+        self.told_in().or_else(|| self.lends_in()).is_some()
+    }
+
     /// Whether the request would have waited, and those who wait already left no room in the
     /// [`WaitingRoom`](crate::WaitingRoom): other callers may be served meanwhile.
     pub fn found_no_room(&self) -> bool {

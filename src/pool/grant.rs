@@ -66,7 +66,8 @@ impl State {
         for scope in probes.iter() {
             self.probe_out(Whom { scope, slot, owner, lane: ask.lane });
         }
-        if now.tick < self.lanes[usize::from(ask.lane)].trickles {
+        // Who finds no line goes before nobody.
+        if now.tick < self.lanes[usize::from(ask.lane)].trickles && self.is_line(ask.lane) {
             self.went_first(ask.lane, slot, owner);
         }
         self.seat(ask, slot, probes, stamp)

@@ -1,7 +1,7 @@
 //! What follows a rest whose end many wait for while nobody knows how many the provider takes by then: few go first, and
 //! more as these are served. The others stay in line, which costs them no attempt. Who finds no line does not wait for it.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use super::{rest::Rest, scope::Whom, seats::SeatCell, state::State, unnamed::names_no_limit};
 use crate::{
@@ -126,12 +126,14 @@ impl State {
     /// Nobody waits any more: keys that would have let few go serve whoever comes.
     #[cold]
     pub(super) fn line_ends(&mut self, lane: u16) {
-        let held = &self.lanes[usize::from(lane)];
-        let trickles = |rest: &Option<Box<Rest>>| rest.as_ref().is_some_and(|rest| rest.trickle.is_some());
-        let of_owners = held.extras.iter().filter(|(_, extra)| trickles(&extra.rest));
-        let owners: Vec<u32> = of_owners.map(|(owner, _)| *owner).collect();
+        let (held, now) = (&self.lanes[usize::from(lane)], self.last_now);
+        // Of the many that may rest, those alone that are closed to no one but the line.
+        let is_closed = |rest: &Box<Rest>| !rest.is_active(now) && rest.closed_until(now).is_some();
+        let closed = |rest: &Option<Box<Rest>>| rest.as_ref().is_some_and(is_closed);
+        let of_owners = held.extras.iter().filter(|(_, extra)| closed(&extra.rest));
+        let owners: HashSet<u32> = of_owners.map(|(owner, _)| *owner).collect();
         let mut slots: Vec<u32> =
-            held.key_rests.iter().filter(|(_, rest)| trickles(rest)).map(|(slot, _)| *slot).collect();
+            held.key_rests.iter().filter(|(_, rest)| closed(rest)).map(|(slot, _)| *slot).collect();
         if !owners.is_empty() {
             slots.extend(self.roster.slots().filter(|slot| owners.contains(&self.owner_at(*slot))));
         }
@@ -146,7 +148,11 @@ impl State {
     #[cold]
     pub(super) fn key_serves(&mut self, cell: &SeatCell) {
         for scope in [Scope::KeyLane, Scope::OwnerLane] {
-            self.revive(Whom { scope, slot: cell.slot, owner: cell.owner, lane: cell.lane });
+            let whom = Whom { scope, slot: cell.slot, owner: cell.owner, lane: cell.lane };
+            // An owner's keys are looked for among all.
+            if self.rest_slot_of(whom).is_some_and(|rest| rest.trickle.is_some()) {
+                self.revive(whom);
+            }
         }
     }
 }

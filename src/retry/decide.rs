@@ -198,7 +198,7 @@ pub(crate) fn instead(rule: &Retry, pool: &KeyPool, verdict: &Verdict, mut deman
     demand.ahead = true;
     demand.particulars.earlier = None;
     let error = pool.try_lease(&demand, pool.clock().now()).err()?;
-    if verdict.kind() == VerdictKind::ModelUnavailable && error.retry_after().is_none() {
+    if verdict.kind() == VerdictKind::ModelUnavailable && error.exhausted().is_none_or(|out| !out.is_told()) {
         // A retired model is nothing to wait for, and the provider's answer says so.
         return None;
     }

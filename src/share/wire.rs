@@ -63,7 +63,8 @@ pub struct Renewal {
     /// What it gives back.
     #[serde(default)]
     pub returned: Vec<Held>,
-    /// How many requests a thousand seconds are asked for, smoothed; as many a second as wait, where those are more.
+    /// How many requests a thousand seconds are asked for, smoothed; as many a second as wait,
+    /// up to 16, where those are more.
     #[serde(default)]
     pub demand: BTreeMap<Kind, u64>,
     /// What it lacks.

@@ -145,3 +145,15 @@ async fn who_leaves_the_line_holds_nobody_up() {
         answer(&pool, FLASH, &Verdict::SUCCESS);
     }
 }
+
+/// Nobody waited, so that none of them went before others: the next one stands behind a busy key, and behind no herd.
+#[tokio::test(start_paused = true)]
+async fn those_that_found_no_line_are_not_counted() {
+    let pool = paused(builder().key(key(0).max_concurrent(100)));
+    answer(&pool, FLASH, &bare());
+    sleep(secs(10)).await;
+    let mut leases: Vec<Lease> = (0..100).map(|_| take(&pool, FLASH)).collect();
+    let mut tasks = line(&pool, 1).await;
+    answered(leases.split_off(99), &Verdict::SUCCESS);
+    assert_eq!(served(&mut tasks).await.len(), 1);
+}

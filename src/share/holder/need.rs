@@ -1,6 +1,6 @@
 //! What a process needs: demand, smoothed, and what follows from it: claims and units given back.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{HeldUnit, Holder, Returning, last::Last, named};
 use crate::{
@@ -16,6 +16,9 @@ use crate::{
 /// How long the first pause is after a claim that was not met, and the longest.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// So many that wait count as demand, at the most.
+const LINE: f64 = 16.0;
 
 /// How much more than the demand is kept.
 const RESERVE: f64 = 1.1;
@@ -71,9 +74,11 @@ impl Demand {
         }
     }
 
-    /// What the board is told, in a thousand seconds. Who was served nothing yet has its part by those who wait.
-    pub(super) fn told(&self) -> u64 {
-        (self.rate.max(self.waiting as f64) * 1000.0) as u64
+    /// What the board is told, in a thousand seconds. Who was served nothing yet has its part by those who wait, as many a
+    /// second; a long line is no rate, and gives no larger part than a short one.
+    fn told(&self) -> u64 {
+        let waiting = (self.waiting as f64).min(LINE);
+        (self.rate.max(waiting) * 1000.0) as u64
     }
 
     /// Tokens of the prompt that each of those who wait needs, about; none where nobody waits.
@@ -186,13 +191,15 @@ impl Holder {
             // What is to be expected comes after those who wait elsewhere.
             let leaves = demand.leaves_until.is_some_and(|until| now.tick < until);
             let units = self.missing(demand);
-            if leaves || (units.is_empty() && (wanted == 0 || (demand.waiting == 0 && demand.wanted > 0))) {
+            if units.is_empty() && (leaves || wanted == 0 || (demand.waiting == 0 && demand.wanted > 0)) {
                 continue;
             }
             // How large those are that are to be expected nobody knows.
             let lacking = self.lack_of(kind, (wanted, 0), ahead, ledger, now);
             let waiting = (demand.waiting, demand.each_waiting());
             let lacking = lacking.max(self.lack_of(kind, waiting, Duration::ZERO, ledger, now));
+            // What must have a certain unit does not ask for the one that was left.
+            let lacking = if leaves { 0 } else { lacking };
             if lacking > 0 || !units.is_empty() {
                 // Of those that wait it is known how many tokens they need; the others are like them.
                 let tokens = demand.each.saturating_mul(lacking);
@@ -282,6 +289,12 @@ impl Holder {
             }
         }
         all
+    }
+
+    /// What is asked for of each kind, for the board.
+    pub(super) fn told_demand(&self) -> BTreeMap<Kind, u64> {
+        let told = |(kind, demand): (&Kind, &Demand)| (kind.clone(), demand.told());
+        self.demands.iter().map(told).collect()
     }
 
     /// A unit goes back with the next renewal.

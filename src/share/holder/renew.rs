@@ -128,7 +128,7 @@ impl Holder {
             units: (!self.enrolled).then(|| self.infos.values().cloned().collect()),
             held,
             returned,
-            demand: self.demands.iter().map(|(kind, demand)| (kind.clone(), demand.told())).collect(),
+            demand: self.told_demand(),
             claims,
             settled,
             news: self.news.iter().map(|(number, (when, news))| (*number, aged(news, *when, now.tick))).collect(),
