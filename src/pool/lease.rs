@@ -159,10 +159,11 @@ impl Lease {
     /// with the answer. The pool is locked once instead of twice.
     pub fn settle(mut self, verdict: &Verdict) {
         let granted = self.granted();
-        let cleared = granted.pool.cleared(verdict);
-        let verdict = cleared.as_ref().unwrap_or(verdict);
-        granted.pool.settle(granted.seat, verdict);
-        trace::judged(granted, verdict);
+        if verdict.has_own_words() {
+            granted.settle_worded(verdict)
+        } else {
+            granted.settle(verdict)
+        }
         // Where it stands: moved out, all of it would be copied.
         self.held = None;
     }
@@ -222,6 +223,20 @@ pub struct Granted {
 }
 
 impl Granted {
+    #[inline]
+    fn settle(&self, verdict: &Verdict) {
+        self.pool.settle(self.seat, verdict);
+        trace::judged(self, verdict);
+    }
+
+    /// The same of one whose words may hold a key; apart, since most have none.
+    #[cold]
+    #[inline(never)]
+    fn settle_worded(&self, verdict: &Verdict) {
+        let cleared = self.pool.cleared(verdict);
+        self.settle(cleared.as_ref().unwrap_or(verdict));
+    }
+
     /// The model as it may be told: whoever chose it may have sent a key.
     fn told_model(&self) -> Option<Cow<'_, str>> {
         self.model.as_deref().map(|model| self.pool.masked(model))
