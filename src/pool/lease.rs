@@ -160,9 +160,9 @@ impl Lease {
     pub fn settle(mut self, verdict: &Verdict) {
         let granted = self.granted();
         if verdict.has_own_words() {
-            granted.settle_worded(verdict)
+            granted.settle_worded(verdict);
         } else {
-            granted.settle(verdict)
+            granted.settle(verdict);
         }
         // Where it stands: moved out, all of it would be copied.
         self.held = None;

@@ -128,8 +128,8 @@ impl State {
     pub(super) fn line_ends(&mut self, lane: u16) {
         let (held, now) = (&self.lanes[usize::from(lane)], self.last_now);
         // Of the many that may rest, those alone that are closed to no one but the line.
-        let is_closed = |rest: &Box<Rest>| !rest.is_active(now) && rest.closed_until(now).is_some();
-        let closed = |rest: &Option<Box<Rest>>| rest.as_ref().is_some_and(is_closed);
+        let is_closed = |rest: &Rest| !rest.is_active(now) && rest.closed_until(now).is_some();
+        let closed = |rest: &Option<Box<Rest>>| rest.as_deref().is_some_and(is_closed);
         let of_owners = held.extras.iter().filter(|(_, extra)| closed(&extra.rest));
         let owners: HashSet<u32> = of_owners.map(|(owner, _)| *owner).collect();
         let mut slots: Vec<u32> =
