@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{AllowedModels, ByModel, Granted, Lease, Meter, Particulars, Retold, WaitingRoom, lease::Prepared};
+use super::{AllowedModels, ByModel, Granted, Lease, Meter, Particulars, Prepared, Retold, WaitingRoom};
 use crate::{key::KeyId, limit::Need, provider::NamedIn, verdict::Verdict};
 
 /// What a request needs: which lane, how much of its limits, for how long it may wait.

@@ -10,7 +10,7 @@ use super::{
     Acquire, AcquireMany, Demand, Event, Events, Exhausted, KeyPool, KeyPoolBuilder, Lease, OutReason, Seat, Snapshot,
     Unjudged,
     acquire::{Begun, Look},
-    lease::Granted,
+    granted::Granted,
     locked::Locked,
     pick::{NotNow, Picked},
     state::State,

@@ -1,22 +1,13 @@
 //! A lease: the right to send one request with one key.
 
 use std::{
-    borrow::Cow,
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Demand, KeyPool, Particulars, ServedBy, exits::USUAL, trace};
+use super::{Demand, Granted, KeyPool};
 use crate::{
-    error::Error,
     key::{Exit, KeyId, Secret},
-    limit::same_moment,
-    provider::NamedIn,
-    time::Tick,
     verdict::Verdict,
 };
 
@@ -158,12 +149,7 @@ impl Lease {
     /// Says what the answer meant, and ends: what [`judge`](Self::judge) and a drop at once do, for whoever is done
     /// with the answer. The pool is locked once instead of twice.
     pub fn settle(mut self, verdict: &Verdict) {
-        let granted = self.granted();
-        if verdict.has_own_words() {
-            granted.settle_worded(verdict);
-        } else {
-            granted.settle(verdict);
-        }
+        self.granted().say(verdict, KeyPool::settle);
         // Where it stands: moved out, all of it would be copied.
         self.held = None;
     }
@@ -204,135 +190,6 @@ impl fmt::Debug for Lease {
     }
 }
 
-/// What [`KeyRotationLayer`](crate::KeyRotationLayer) tells [`CooldownLayer`](crate::CooldownLayer): which lease the
-/// request goes out with. A clone holds no slot, and does nothing once the lease has ended.
-#[derive(Clone)]
-pub struct Granted {
-    pub(crate) pool: KeyPool,
-    pub(crate) seat: Seat,
-    /// The request's place in line.
-    pub(crate) ticket: u64,
-    pub(crate) key: KeyId,
-    pub(crate) secret: Secret,
-    pub(crate) model: Option<Arc<str>>,
-    pub(crate) particulars: Particulars,
-    /// Where the request names its model.
-    pub(crate) named_in: NamedIn,
-    /// And whether that it names nothing else is known.
-    pub(crate) names_nothing: bool,
-}
-
-impl Granted {
-    #[inline]
-    fn settle(&self, verdict: &Verdict) {
-        self.pool.settle(self.seat, verdict);
-        trace::judged(self, verdict);
-    }
-
-    /// The same of one whose words may hold a key; apart, since most have none.
-    #[cold]
-    #[inline(never)]
-    fn settle_worded(&self, verdict: &Verdict) {
-        let cleared = self.pool.cleared(verdict);
-        self.settle(cleared.as_ref().unwrap_or(verdict));
-    }
-
-    /// The model as it may be told: whoever chose it may have sent a key.
-    fn told_model(&self) -> Option<Cow<'_, str>> {
-        self.model.as_deref().map(|model| self.pool.masked(model))
-    }
-
-    /// The key's name.
-    pub fn key_id(&self) -> &KeyId {
-        &self.key
-    }
-
-    /// The exit that the request is to go out by; `None`: the usual way. Asks the pool where there is one.
-    #[inline]
-    pub fn exit(&self) -> Option<Exit> {
-        match self.secret.exit() {
-            USUAL => None,
-            exit => self.pool.exit_numbered(exit),
-        }
-    }
-
-    /// Says what the answer meant; rests begin at once.
-    pub fn judge(&self, verdict: &Verdict) {
-        let cleared = self.pool.cleared(verdict);
-        let verdict = cleared.as_ref().unwrap_or(verdict);
-        self.pool.judge(self.seat, verdict);
-        trace::judged(self, verdict);
-    }
-
-    /// Says what the answer cost.
-    pub fn usage(&self, usage: Usage) {
-        if let Some(meter) = &self.particulars.meter {
-            meter.read(usage);
-        }
-        self.pool.usage(self.seat, usage);
-    }
-
-    /// Says that the request goes out now: limits count from here. The last call before the answer holds. False: it must
-    /// not, see [`Lease::started`].
-    pub fn started(&self) -> bool {
-        self.pool.started(self.seat)
-    }
-
-    /// What is said of a request that must not go out.
-    pub(crate) fn void(&self) -> Error {
-        self.pool.void(self.model.clone())
-    }
-
-    /// For whoever only says when the request goes out.
-    pub(crate) fn start(&self) -> Start {
-        Start { pool: self.pool.clone(), seat: self.seat, said: Tick::NEVER }
-    }
-
-    /// Who served, for the answer or the error.
-    pub(crate) fn served_by(&self, verdict: Verdict) -> ServedBy {
-        if let Some(meter) = &self.particulars.meter {
-            meter.judged(self, &verdict);
-        }
-        ServedBy {
-            key: Some(self.key.clone()),
-            requested: self.particulars.requested.clone().or_else(|| self.model.clone()),
-            used: self.model.clone(),
-            verdict,
-            earlier: self.particulars.earlier.clone(),
-            keep: None,
-            seq: self.ticket,
-            seat: Some(self.seat),
-        }
-    }
-}
-
-impl fmt::Debug for Granted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Granted").field("key", &self.key).field("model", &self.told_model()).finish_non_exhaustive()
-    }
-}
-
-/// Says when a request goes out.
-pub(crate) struct Start {
-    pool: KeyPool,
-    seat: Seat,
-    /// When the pool was told last, and had nothing against it; else never.
-    said: Tick,
-}
-
-impl Start {
-    /// It goes out now. Connections say so several times within microseconds, which are one moment to every limit: the
-    /// pool is told once.
-    pub(crate) fn started(&mut self) -> bool {
-        let now = self.pool.clock().now();
-        let told = self.said != Tick::NEVER && same_moment(self.said, now.tick);
-        if !told {
-            self.said = if self.pool.started_at(self.seat, now) { now.tick } else { Tick::NEVER };
-        }
-        self.said != Tick::NEVER
-    }
-}
-
 /// A lease that whoever runs an upgraded connection may take over, once.
 #[derive(Clone)]
 pub(crate) struct Kept(Arc<Mutex<Option<Lease>>>);
@@ -343,58 +200,12 @@ impl Kept {
     }
 
     pub(crate) fn take(&self) -> Option<Lease> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 impl fmt::Debug for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Kept")
-    }
-}
-
-/// The lease that the retry policy took for the next attempt, to be taken once by the layer below.
-#[derive(Default)]
-pub(crate) struct Prepared {
-    lease: Mutex<Option<Lease>>,
-    /// Until when the request may wait for another, should somebody else need this one sooner.
-    until: Tick,
-    given_back: AtomicBool,
-}
-
-impl Prepared {
-    pub(crate) fn or_until(until: Tick) -> Self {
-        Self { until, ..Self::default() }
-    }
-
-    pub(crate) fn put(&self, lease: Lease) {
-        *self.lock() = Some(lease);
-    }
-
-    pub(crate) fn take(&self) -> Option<Lease> {
-        self.lock().take()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Lease>> {
-        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Gives the lease back where somebody waits for a key. Whether it is here no more.
-    pub(crate) fn yield_to_waiters(&self) -> bool {
-        let mut held = self.lock();
-        let Some(lease) = &*held else { return true };
-        if lease.granted().pool.state().waiters.is_empty() {
-            return false;
-        }
-        let lease = held.take();
-        self.given_back.store(true, Ordering::Relaxed);
-        drop(held);
-        drop(lease);
-        true
-    }
-
-    /// How long the request may wait for another lease, where this one was given back.
-    pub(crate) fn wait_again(&self, now: Tick) -> Option<Duration> {
-        self.given_back.load(Ordering::Relaxed).then(|| self.until.since(now))
     }
 }

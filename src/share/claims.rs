@@ -68,20 +68,24 @@ impl Shares {
         }
     }
 
-    /// What a process has a right to while others lack some: its part of the demand.
-    fn share(&self, holder: &HolderId) -> u64 {
+    /// How much of the demand is a process's, and how much there is: all of it where there is none.
+    fn part(&self, holder: &HolderId) -> (u128, u128) {
         let all: u64 = self.demand.values().sum();
         let own = self.demand.get(holder).copied().unwrap_or(0);
-        if all == 0 { self.total } else { (u128::from(self.total) * u128::from(own) / u128::from(all)) as u64 }
+        if all == 0 { (1, 1) } else { (own.into(), all.into()) }
+    }
+
+    /// What a process has a right to while others lack some: its part of the demand.
+    fn share(&self, holder: &HolderId) -> u64 {
+        let (own, all) = self.part(holder);
+        (u128::from(self.total) * own / all) as u64
     }
 
     /// Whether a process has its part, or more. Units have no halves: who has less may have one that is larger than what
     /// it lacks, or that would be lent to nobody.
     fn has_its_part(&self, holder: &HolderId) -> bool {
-        let all: u64 = self.demand.values().sum();
-        let own = self.demand.get(holder).copied().unwrap_or(0);
-        let part = u128::from(self.total) * u128::from(if all == 0 { 1 } else { own });
-        u128::from(self.held(holder)) * u128::from(all.max(1)) >= part
+        let (own, all) = self.part(holder);
+        u128::from(self.held(holder)) * all >= u128::from(self.total) * own
     }
 
     fn held(&self, holder: &HolderId) -> u64 {
