@@ -7,8 +7,8 @@ use std::{
 
 use tower::{Layer, ServiceBuilder, ServiceExt};
 use tower_keypool::{
-    Backoff, BoxError, CooldownLayer, Demand, Elsewhere, Error, KeyPool, KeyPoolLayer, KeyRotationLayer, LeasedKey,
-    Models, Retry, RetryPolicy, RunError, Scope, Until, Verdict, VerdictKind,
+    Backoff, BoxError, CooldownLayer, Demand, Error, KeyPool, KeyPoolLayer, KeyRotationLayer, LeasedKey, Models, Retry,
+    RetryPolicy, RunError, Scope, Until, Verdict, VerdictKind,
 };
 
 use crate::{
@@ -377,21 +377,6 @@ async fn a_runner_is_called_by_many_at_once_and_each_call_counts_its_own_retries
         assert_eq!((served, seconds), (faults <= 2, (0..=faults.min(2) as u64).collect()), "call {n}");
     }
     assert_eq!(pool.snapshot().in_flight, 0);
-}
-
-/// A model that a key does not have is nothing to wait for, also where another key is busy.
-#[tokio::test(start_paused = true)]
-async fn a_model_that_is_gone_is_told_though_a_key_is_busy() {
-    use tower_keypool::Key;
-    let pool = KeyPool::builder(crate::support::Plain::new())
-        .keys(["a", "b"].map(|id| Key::new(format!("secret-{id}")).id(id).max_concurrent(1)))
-        .build()
-        .unwrap();
-    let busy = pool.try_acquire("m").unwrap();
-    assert_eq!(busy.key_id().to_string(), "a");
-    let script = Script::bad(&["gone"]);
-    let error = script.under(&pool, Retry::new().exhausted_instead(true), "m").await.unwrap_err();
-    assert_eq!((error.call().map(String::as_str), script.keys()), (Some("gone"), vec!["b".to_owned()]), "{error}");
 }
 
 /// A demand that no limit could ever carry is refused before anything is sent, waited for or tried again.
