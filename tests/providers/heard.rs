@@ -17,6 +17,9 @@ const AGAIN: Meaning = (K::Transient, S::Caller, E::AfterPause);
 const BUSY: Meaning = (K::Overloaded, S::Lane, E::AfterPause);
 const KEY_LANE: Meaning = (K::InvalidKey, S::KeyLane, E::OtherKey);
 const NOT_FOR_ACCOUNT: Meaning = (K::ModelUnavailable, S::OwnerLane, E::OtherKey);
+const NOT_IN_PLAN: Meaning = (K::WrongOwner, S::Caller, E::OtherKey);
+const OURS: Meaning = (K::Misconfigured, S::Caller, E::No);
+const SPENT: Meaning = (K::QuotaExhausted, S::Key, E::OtherKey);
 const UNNAMED: Meaning = (K::RateLimited, S::KeyLane, E::OtherKey);
 
 fn judge(provider: &dyn Provider, status: u16, headers: &[(&str, &str)], body: &str) -> Verdict {
@@ -155,6 +158,19 @@ fn amazon_tells_the_exception_in_a_header() {
 }
 
 /// Its gateway in front of other APIs: a plan's quota, its rate, a key that it does not know.
+#[test]
+fn amazons_gateway_tells_it_as_well() {
+    for (status, name, message, meaning) in [
+        (429, "LimitExceededException", "Limit Exceeded", SPENT),
+        (429, "TooManyRequestsException", "Too Many Requests", UNNAMED),
+        (403, "ForbiddenException", "Forbidden", KEY),
+    ] {
+        let body = format!("{{\"message\":{message:?}}}");
+        let verdict = judge(&any(), status, &[("x-amzn-errortype", name)], &body);
+        assert_eq!(is(&verdict), meaning, "{message}: {verdict:?}");
+    }
+}
+
 /// Of what failed by itself a good answer tells.
 #[test]
 fn a_batch_or_a_run_that_failed_is_a_good_answer() {
@@ -167,6 +183,16 @@ fn a_batch_or_a_run_that_failed_is_a_good_answer() {
 }
 
 /// A parameter of the request that Google's older form names is the request's matter, unless it says that it is the key.
+#[test]
+fn what_names_a_parameter_blames_no_key() {
+    let off = r#"{"error":{"code":403,"message":"The video identified by the <code><a href=\"/youtube/v3/docs/commentThreads/list#videoId\">videoId</a></code> parameter has disabled comments.","errors":[{"message":"The video has disabled comments.","domain":"youtube.commentThread","reason":"commentsDisabled","location":"videoId","locationType":"parameter"}]}}"#;
+    assert_eq!(is(&judge(&any(), 403, &[], off)), CALLER);
+    let spent = r#"{"error":{"code":403,"message":"The request cannot be completed because you have exceeded your quota.","errors":[{"message":"x","domain":"youtube.quota","reason":"quotaExceeded"}]}}"#;
+    assert_eq!(judge(&any(), 403, &[], spent).kind(), K::QuotaExhausted);
+    let unknown = r#"{"error":{"code":403,"message":"Forbidden","errors":[{"message":"Forbidden","domain":"global","reason":"forbidden"}]}}"#;
+    assert_eq!(judge(&any(), 403, &[], unknown).kind(), K::InvalidKey);
+}
+
 #[test]
 fn of_google() {
     all(
@@ -371,6 +397,586 @@ fn of_anthropic_and_those_who_speak_like_it() {
                 r#"{"type":"error","error":{"type":"rate_limit_error","code":"model_cooldown","message":"All credentials for model claude-opus-5 are cooling down","model":"claude-opus-5","reset_seconds":5616,"reset_time":"1h33m36s"}}"#,
                 QUOTA,
             ),
+        ],
+    );
+}
+
+#[test]
+fn what_a_plan_lacks_says_nothing_of_its_key() {
+    all(
+        &any(),
+        &[
+            (
+                "elevenlabs",
+                402,
+                r#"{"detail":{"type":"payment_required","code":"paid_plan_required","message":"Free users cannot use library voices via the API. Please upgrade your subscription to use this voice.","status":"payment_required","request_id":"0","param":"voice_id"}}"#,
+                NOT_IN_PLAN,
+            ),
+            (
+                "elevenlabs",
+                403,
+                r#"{"detail":{"status":"subscription_required","message":"The output format pcm_44100 requires a Pro subscription or above."}}"#,
+                NOT_IN_PLAN,
+            ),
+            (
+                "elevenlabs",
+                401,
+                r#"{"detail":{"status":"output_format_not_allowed","message":"Your current subscription does not allow output format mp3_44100_192."}}"#,
+                NOT_IN_PLAN,
+            ),
+            (
+                "deepgram",
+                403,
+                r#"{"err_code":"INSUFFICIENT_PERMISSIONS","err_msg":"Project does not have access to the requested model.","request_id":"0"}"#,
+                NOT_IN_PLAN,
+            ),
+            (
+                "openweather",
+                401,
+                r#"{"cod":401,"message":"Please note that using One Call 3.0 requires a separate subscription to the One Call by Call plan. Learn more here https://openweathermap.org/price. If you have a valid subscription to the One Call by Call plan, but still receive this error, then please see https://openweathermap.org/faq#error401 for more info."}"#,
+                NOT_IN_PLAN,
+            ),
+            (
+                "github",
+                403,
+                r#"{"message":"Resource not accessible by personal access token","documentation_url":"https://docs.github.com/rest","status":"403"}"#,
+                NOT_IN_PLAN,
+            ),
+            (
+                "notion",
+                403,
+                r#"{"object":"error","status":403,"code":"restricted_resource","message":"Insufficient permissions for this endpoint."}"#,
+                NOT_IN_PLAN,
+            ),
+            (
+                "polygon",
+                403,
+                r#"{"status":"NOT_AUTHORIZED","request_id":"0","message":"You are not entitled to this data. Please upgrade your plan at https://polygon.io/pricing"}"#,
+                NOT_IN_PLAN,
+            ),
+            ("finnhub", 403, r#"{"error":"You don't have access to this resource."}"#, NOT_IN_PLAN),
+            (
+                "fmp",
+                403,
+                r#"{"Error Message":"Exclusive Endpoint : This endpoint is not available under your current subscription please visit our subscription page to upgrade your plan at https://site.financialmodelingprep.com/developer/docs/pricing"}"#,
+                NOT_IN_PLAN,
+            ),
+            (
+                "fmp",
+                402,
+                "Premium Query Parameter: This value set for 'period' is not available under your current subscription please visit our subscription page to upgrade your plan at https://site.financialmodelingprep.com/",
+                NOT_IN_PLAN,
+            ),
+            (
+                "coinmarketcap",
+                403,
+                r#"{"status":{"error_code":1006,"error_message":"Your API Key subscription plan doesn't support this endpoint.","elapsed":0,"credit_count":0}}"#,
+                NOT_IN_PLAN,
+            ),
+            (
+                "coingecko",
+                401,
+                r#"{"error":{"status":{"timestamp":"2026-11-20T05:46:00.000+00:00","error_code":10005,"error_message":"This request is limited to PRO API subscribers. Please visit https://www.coingecko.com/en/api/pricing to subscribe to our API plans to access this endpoint."}}}"#,
+                NOT_IN_PLAN,
+            ),
+            (
+                "weatherapi",
+                403,
+                r#"{"error":{"code":2009,"message":"API key does not have access to the resource. Please check pricing page for what is allowed in your API subscription plan."}}"#,
+                NOT_IN_PLAN,
+            ),
+            (
+                "twelvedata",
+                403,
+                r#"{"code":403,"message":"/time_series is available exclusively with grow plan. Consider upgrading your API Key now at https://twelvedata.com/pricing","status":"error"}"#,
+                NOT_IN_PLAN,
+            ),
+            (
+                "apollo",
+                403,
+                r#"{"error":"api/v1/mixed_people/search is not accessible with this api_key","error_code":"API_INACCESSIBLE"}"#,
+                NOT_IN_PLAN,
+            ),
+            (
+                "resend",
+                401,
+                r#"{"statusCode":401,"name":"restricted_api_key","message":"This API key is restricted to only send emails"}"#,
+                NOT_IN_PLAN,
+            ),
+            ("spotify", 403, r#"{"error":{"status":403,"message":"Insufficient client scope"}}"#, NOT_IN_PLAN),
+            ("shodan", 403, r#"{"error":"Requires membership or higher to access"}"#, NOT_IN_PLAN),
+            ("shodan", 401, r#"{"error":"Please upgrade your API plan to use filters or paging."}"#, NOT_IN_PLAN),
+        ],
+    );
+}
+
+#[test]
+fn what_is_used_up_rests_its_key_whatever_the_status() {
+    all(
+        &any(),
+        &[
+            (
+                "brave",
+                402,
+                r#"{"type":"ErrorResponse","error":{"id":"0","status":402,"detail":"Usage limit exceeded","meta":{},"code":"USAGE_LIMIT_EXCEEDED"},"time":1795153560}"#,
+                SPENT,
+            ),
+            (
+                "assemblyai",
+                400,
+                r#"{"error":"Your current account balance is negative. Please top up to continue using the API."}"#,
+                SPENT,
+            ),
+            (
+                "newsapi",
+                429,
+                r#"{"status":"error","code":"rateLimited","message":"You have made too many requests recently. Developer accounts are limited to 100 requests over a 24 hour period (50 requests available every 12 hours). Please upgrade to a paid plan if you need more requests."}"#,
+                SPENT,
+            ),
+            (
+                "newsapi",
+                429,
+                r#"{"status":"error","code":"apiKeyExhausted","message":"Your API key has no more requests available."}"#,
+                SPENT,
+            ),
+            (
+                "coinmarketcap",
+                429,
+                r#"{"status":{"error_code":1010,"error_message":"You've exceeded your API Key's monthly rate limit.","elapsed":0,"credit_count":0}}"#,
+                SPENT,
+            ),
+            (
+                "replicate",
+                402,
+                r#"{"title":"Insufficient credit","detail":"You have insufficient credit to run this model. Go to https://replicate.com/account/billing#billing to purchase credit. Once you purchase credit, please wait a few minutes before trying again.","status":402}"#,
+                SPENT,
+            ),
+            (
+                "scraperapi",
+                403,
+                "You have exhausted the API Credits available in this monthly cycle. Please upgrade your account to continue.",
+                SPENT,
+            ),
+            (
+                "stability",
+                402,
+                r#"{"id":"0","name":"payment_required","errors":["You lack sufficient credits to make this request. Please purchase more credits at https://platform.stability.ai/account/credits and try again."]}"#,
+                SPENT,
+            ),
+            ("tyk", 403, r#"{"error":"Quota exceeded"}"#, SPENT),
+            (
+                "yelp",
+                429,
+                r#"{"error":{"code":"ACCESS_LIMIT_REACHED","description":"You've reached the access limit for this client. See instructions for requesting a higher access limit at https://docs.developer.yelp.com/"}}"#,
+                SPENT,
+            ),
+            (
+                "weatherapi",
+                403,
+                r#"{"error":{"code":2007,"message":"API key has exceeded calls per month quota."}}"#,
+                SPENT,
+            ),
+            (
+                "visualcrossing",
+                429,
+                "You have exceeded the maximum number of daily result records for your account. Please add a credit card to continue retrieving results.",
+                SPENT,
+            ),
+            (
+                "accuweather",
+                503,
+                r#"{"Code":"ServiceUnavailable","Message":"The allowed number of requests has been exceeded.","Reference":"/currentconditions/v1/1"}"#,
+                SPENT,
+            ),
+            (
+                "alchemy",
+                429,
+                r#"{"jsonrpc":"2.0","error":{"code":429,"message":"Monthly capacity limit exceeded. Visit https://dashboard.alchemy.com/settings/billing to upgrade your scaling policy for continued service."}}"#,
+                SPENT,
+            ),
+            (
+                "moralis",
+                401,
+                r#"{"message":"Validation service blocked: Your plan: free-plan-daily total included usage has been consumed, please upgrade your plan here, https://moralis.io/pricing"}"#,
+                SPENT,
+            ),
+            (
+                "twelvedata",
+                429,
+                r#"{"code":429,"message":"You have run out of API credits for the day. 801 API credits were used, with the current limit being 800. Wait for the next day or consider switching to a paid plan that will remove daily limits at https://twelvedata.com/pricing","status":"error"}"#,
+                SPENT,
+            ),
+            (
+                "eodhd",
+                402,
+                "You exceeded your daily API requests limit. Please contact support@eodhd.example or upgrade your plan at https://eodhd.com/pricing",
+                SPENT,
+            ),
+            (
+                "hunter",
+                429,
+                r#"{"errors":[{"id":"too_many_requests","code":429,"details":"You've reached the limit for the number of searches per billing period included in your plan."}]}"#,
+                SPENT,
+            ),
+            ("sendgrid", 401, r#"{"errors":[{"message":"Maximum credits exceeded","field":null,"help":null}]}"#, SPENT),
+            (
+                "resend",
+                429,
+                r#"{"statusCode":429,"name":"daily_quota_exceeded","message":"You have reached your daily email sending quota."}"#,
+                SPENT,
+            ),
+            (
+                "x",
+                429,
+                r#"{"title":"UsageCapExceeded","detail":"Usage cap exceeded: Monthly product cap","status":429,"period":"Monthly","scope":"Product","type":"https://api.twitter.com/2/problems/usage-capped"}"#,
+                SPENT,
+            ),
+            (
+                "x",
+                402,
+                r#"{"account_id":0,"title":"CreditsDepleted","detail":"Your enrolled account [0] does not have any credits to fulfill this request.","type":"https://api.twitter.com/2/problems/credits"}"#,
+                SPENT,
+            ),
+            ("omdb", 401, r#"{"Response":"False","Error":"Request limit reached!"}"#, SPENT),
+            (
+                "exchangerate-api",
+                403,
+                r#"{"result":"error","documentation":"https://www.exchangerate-api.com/docs","error-type":"quota-reached"}"#,
+                SPENT,
+            ),
+            (
+                "abuseipdb",
+                429,
+                r#"{"errors":[{"detail":"Daily rate limit of 1000 requests exceeded for this endpoint. See headers for additional details.","status":429}]}"#,
+                SPENT,
+            ),
+        ],
+    );
+}
+
+#[test]
+fn of_other_apis() {
+    all(
+        &any(),
+        &[
+            ("tavily", 401, r#"{"detail":{"error":"Unauthorized: missing or invalid API key."}}"#, KEY),
+            (
+                "tavily",
+                429,
+                r#"{"detail":{"error":"Your request has been blocked due to excessive requests. Please reduce the rate of requests."}}"#,
+                UNNAMED,
+            ),
+            ("tavily", 400, r#"{"detail":{"error":"Query is too long. Max query length is 400 characters."}}"#, CALLER),
+            (
+                "serpapi",
+                401,
+                r#"{"error":"Invalid API key. Your API key should be here: https://serpapi.com/manage-api-key"}"#,
+                KEY,
+            ),
+            (
+                "exa",
+                429,
+                r#"{"error":"You've exceeded your Exa rate limit of 5 requests per second. Write to us to increase your limit."}"#,
+                UNNAMED,
+            ),
+            (
+                "jina",
+                401,
+                r#"{"data":null,"code":401,"name":"AuthenticationRequiredError","status":40103,"message":"Authentication failed: Invalid API key","readableMessage":"AuthenticationRequiredError: Authentication failed: Invalid API key"}"#,
+                KEY,
+            ),
+            (
+                "jina",
+                429,
+                r#"{"data":null,"code":429,"name":"RateLimitTriggeredError","status":42903,"message":"Per IP rate limit exceeded (20 requests per 60000ms)","readableMessage":"RateLimitTriggeredError: Per IP rate limit exceeded (20 requests per 60000ms)","retryAfter":23}"#,
+                UNNAMED,
+            ),
+            (
+                "jina",
+                422,
+                r#"{"data":null,"code":422,"name":"AssertionFailureError","status":42206,"message":"Failed to goto https://a.example: Error: net::ERR_NAME_NOT_RESOLVED"}"#,
+                CALLER,
+            ),
+            (
+                "elevenlabs",
+                401,
+                r#"{"detail":{"status":"detected_unusual_activity","message":"Unusual activity detected. Free Tier usage disabled. If you are using a proxy/VPN you might need to purchase a Paid Plan to not trigger our abuse detectors."}}"#,
+                KEY,
+            ),
+            (
+                "elevenlabs",
+                404,
+                r#"{"detail":{"status":"voice_not_found","message":"A voice with the voice_id 'x' was not found."}}"#,
+                CALLER,
+            ),
+            (
+                "elevenlabs",
+                401,
+                r#"{"detail":{"status":"needs_authorization","message":"Neither authorization header nor xi-api-key received, please provide one."}}"#,
+                OURS,
+            ),
+            ("deepgram", 401, r#"{"err_code":"INVALID_AUTH","err_msg":"Invalid credentials.","request_id":"0"}"#, KEY),
+            (
+                "deepgram",
+                429,
+                r#"{"err_code":"TOO_MANY_REQUESTS","err_msg":"Too many requests. Please try again later.","request_id":"0"}"#,
+                UNNAMED,
+            ),
+            (
+                "deepgram",
+                400,
+                r#"{"err_code":"Bad Request","err_msg":"Bad Request: failed to process audio: corrupt or unsupported data","request_id":"0"}"#,
+                CALLER,
+            ),
+            ("assemblyai", 401, r#"{"error":"Authentication error, API token missing/invalid"}"#, KEY),
+            (
+                "newsapi",
+                401,
+                r#"{"status":"error","code":"apiKeyInvalid","message":"Your API key is invalid or incorrect. Check your key, or go to https://newsapi.org to create a free API key."}"#,
+                KEY,
+            ),
+            (
+                "newsapi",
+                426,
+                r#"{"status":"error","code":"maximumResultsReached","message":"You have requested too many results. Developer accounts are limited to a max of 100 results. You are trying to request results 100 to 200. Please upgrade to a paid plan if you need more results."}"#,
+                CALLER,
+            ),
+            (
+                "openweather",
+                401,
+                r#"{"cod":401,"message":"Invalid API key. Please see https://openweathermap.org/faq#error401 for more info."}"#,
+                KEY,
+            ),
+            (
+                "openweather",
+                429,
+                r#"{"cod":429,"message":"Your account is temporary blocked due to exceeding of requests limitation of your subscription type. Please choose the proper subscription https://openweathermap.org/price"}"#,
+                UNNAMED,
+            ),
+            ("openweather", 404, r#"{"cod":"404","message":"city not found"}"#, CALLER),
+            ("rapidapi", 403, r#"{"message":"You are not subscribed to this API."}"#, KEY),
+            ("deepl", 403, r#"{"message":"Wrong endpoint. Use https://api-free.deepl.com"}"#, KEY),
+            ("deepl", 400, r#"{"message":"Value for 'target_lang' not supported."}"#, CALLER),
+            (
+                "youtube",
+                403,
+                r#"{"error":{"code":403,"message":"The video identified by the <code><a href=\"/youtube/v3/docs/commentThreads/list#videoId\">videoId</a></code> parameter has disabled comments.","errors":[{"message":"The video identified by the videoId parameter has disabled comments.","domain":"youtube.commentThread","reason":"commentsDisabled","location":"videoId","locationType":"parameter"}]}}"#,
+                CALLER,
+            ),
+            (
+                "youtube",
+                404,
+                r#"{"error":{"code":404,"message":"The playlist identified with the request's <code>playlistId</code> parameter cannot be found.","errors":[{"message":"x","domain":"youtube.playlistItem","reason":"playlistNotFound","location":"playlistId","locationType":"parameter"}]}}"#,
+                CALLER,
+            ),
+            (
+                "places",
+                403,
+                r#"{"error":{"code":403,"message":"Places API (New) has not been used in project 123456789012 before or it is disabled. Enable it by visiting https://console.developers.google.com/apis/api/places.googleapis.com/overview?project=123456789012 then retry.","status":"PERMISSION_DENIED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"SERVICE_DISABLED","domain":"googleapis.com","metadata":{"service":"places.googleapis.com","consumer":"projects/123456789012"}}]}}"#,
+                KEY,
+            ),
+            (
+                "customsearch",
+                429,
+                r#"{"error":{"code":429,"message":"Quota exceeded for quota metric 'Queries' and limit 'Queries per day' of service 'customsearch.googleapis.com' for consumer 'project_number:123456789012'.","errors":[{"message":"Quota exceeded","domain":"global","reason":"rateLimitExceeded"}],"status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"RATE_LIMIT_EXCEEDED","domain":"googleapis.com","metadata":{"service":"customsearch.googleapis.com","quota_metric":"customsearch.googleapis.com/requests","quota_limit":"DefaultPerDayPerProject","quota_limit_value":"100","consumer":"projects/123456789012"}}]}}"#,
+                QUOTA,
+            ),
+            (
+                "notion",
+                429,
+                r#"{"object":"error","status":429,"code":"rate_limited","message":"You have been rate limited. Please try again in a few minutes."}"#,
+                UNNAMED,
+            ),
+            (
+                "polygon",
+                429,
+                r#"{"status":"ERROR","request_id":"0","error":"You've exceeded the maximum requests per minute, please wait or upgrade your subscription to continue. https://polygon.io/pricing"}"#,
+                UNNAMED,
+            ),
+            ("finnhub", 429, r#"{"error":"API limit reached. Please try again later. Remaining Limit: 0"}"#, UNNAMED),
+            (
+                "fmp",
+                429,
+                r#"{"Error Message":"Limit Reach . Please upgrade your plan or visit our documentation for more details at https://site.financialmodelingprep.com/"}"#,
+                UNNAMED,
+            ),
+            (
+                "coinmarketcap",
+                401,
+                r#"{"status":{"timestamp":"2026-11-20T05:46:00.000Z","error_code":1001,"error_message":"This API Key is invalid.","elapsed":0,"credit_count":0}}"#,
+                KEY,
+            ),
+            (
+                "coinmarketcap",
+                429,
+                r#"{"status":{"error_code":1008,"error_message":"You've exceeded your API Key's HTTP request rate limit. Rate limits reset every minute.","elapsed":0,"credit_count":0}}"#,
+                UNNAMED,
+            ),
+            (
+                "firecrawl",
+                429,
+                r#"{"success":false,"error":"Rate limit exceeded. Consumed (req/min): 11, Remaining (req/min): 0. Upgrade your plan at https://firecrawl.dev/pricing for increased rate limits or please retry after 24s, resets at Fri Nov 20 2026 05:46:24 GMT+0000"}"#,
+                UNNAMED,
+            ),
+            ("firecrawl", 401, r#"{"success":false,"error":"Unauthorized: Invalid token"}"#, KEY),
+            (
+                "firecrawl",
+                403,
+                r#"{"success":false,"error":"We apologize for the inconvenience but we do not support this site. If you are part of an enterprise and want to have a further conversation about this, please fill out our intake form"}"#,
+                CALLER,
+            ),
+            (
+                "replicate",
+                401,
+                r#"{"title":"Unauthenticated","detail":"You did not pass a valid authentication token","status":401}"#,
+                KEY,
+            ),
+            (
+                "voyage",
+                429,
+                r#"{"detail":"You have not yet added your payment method in the billing page and will have reduced rate limits of 3 RPM and 10K TPM. To unlock our standard rate limits, please add a payment method in the billing page for the appropriate organization in the user dashboard (https://dashboard.voyageai.com/). Even with payment methods entered, the free tokens (200M tokens for Voyage series 3) will still apply."}"#,
+                UNNAMED,
+            ),
+            ("voyage", 401, r#"{"detail":"Provided API key is invalid."}"#, KEY),
+            (
+                "azure apim",
+                401,
+                r#"{"statusCode":401,"message":"Access denied due to missing subscription key. Make sure to include subscription key when making requests to an API."}"#,
+                OURS,
+            ),
+            ("kong", 401, r#"{"message":"No API key found in request"}"#, OURS),
+            (
+                "apigee",
+                401,
+                r#"{"fault":{"faultstring":"Invalid ApiKey","detail":{"errorcode":"oauth.v2.InvalidApiKey"}}}"#,
+                KEY,
+            ),
+            (
+                "apigee",
+                401,
+                r#"{"fault":{"faultstring":"Failed to resolve API Key variable request.header.x-api-key","detail":{"errorcode":"steps.oauth.v2.FailedToResolveAPIKey"}}}"#,
+                OURS,
+            ),
+            (
+                "apigee",
+                429,
+                r#"{"fault":{"faultstring":"Rate limit quota violation. Quota limit  exceeded. Identifier : x","detail":{"errorcode":"policies.ratelimit.QuotaViolation"}}}"#,
+                UNNAMED,
+            ),
+            ("tyk", 401, r#"{"error":"Key has expired, please renew"}"#, KEY),
+            (
+                "yelp",
+                429,
+                r#"{"error":{"code":"TOO_MANY_REQUESTS_PER_SECOND","description":"You have exceeded the queries-per-second limit for this endpoint. Try reducing the rate at which you make queries."}}"#,
+                UNNAMED,
+            ),
+            (
+                "yelp",
+                401,
+                r#"{"error":{"code":"TOKEN_INVALID","description":"Invalid access token or authorization header."}}"#,
+                KEY,
+            ),
+            ("mapbox", 401, r#"{"message":"Not Authorized - Invalid Token","error_code":"InvalidToken"}"#, KEY),
+            (
+                "here",
+                429,
+                r#"{"error":"Too Many Requests","error_description":"Rate limit for this service has been reached"}"#,
+                UNNAMED,
+            ),
+            ("weatherapi", 401, r#"{"error":{"code":2006,"message":"API key is invalid."}}"#, KEY),
+            ("weatherapi", 403, r#"{"error":{"code":2008,"message":"API key has been disabled."}}"#, KEY),
+            ("weatherapi", 400, r#"{"error":{"code":1006,"message":"No matching location found."}}"#, CALLER),
+            ("visualcrossing", 401, "No account found with API key 'x'", KEY),
+            (
+                "tomorrow.io",
+                429,
+                r#"{"code":429001,"type":"Too Many Calls","message":"The request limit for this resource has been reached for the current rate limit window. Wait and retry the operation, or examine your API request volume."}"#,
+                UNNAMED,
+            ),
+            (
+                "nasa",
+                403,
+                r#"{"error":{"code":"API_KEY_INVALID","message":"An invalid api_key was supplied. Get one at https://api.nasa.gov:443"}}"#,
+                KEY,
+            ),
+            (
+                "nasa",
+                403,
+                r#"{"error":{"code":"API_KEY_MISSING","message":"No api_key was supplied. Get one at https://api.nasa.gov:443"}}"#,
+                OURS,
+            ),
+            (
+                "nasa",
+                429,
+                r#"{"error":{"code":"OVER_RATE_LIMIT","message":"You have exceeded your rate limit. Try again later or contact us at https://api.nasa.gov:443/contact/ for assistance"}}"#,
+                UNNAMED,
+            ),
+            (
+                "alchemy",
+                429,
+                r#"{"jsonrpc":"2.0","error":{"code":429,"message":"Your app has exceeded its compute units per second capacity. If you have retries enabled, you can safely ignore this message."}}"#,
+                UNNAMED,
+            ),
+            (
+                "twelvedata",
+                429,
+                r#"{"code":429,"message":"You have run out of API credits for the current minute. 9 API credits were used, with the current limit being 8. Wait for the next minute or consider switching to a paid plan that will remove daily limits at https://twelvedata.com/pricing","status":"error"}"#,
+                UNNAMED,
+            ),
+            (
+                "twelvedata",
+                401,
+                r#"{"code":401,"message":"**apikey** parameter is incorrect or not specified. You can get your free API key instantly following this link: https://twelvedata.com/pricing","status":"error"}"#,
+                KEY,
+            ),
+            (
+                "sendgrid",
+                401,
+                r#"{"errors":[{"message":"The provided authorization grant is invalid, expired, or revoked","field":null,"help":null}]}"#,
+                KEY,
+            ),
+            (
+                "resend",
+                429,
+                r#"{"statusCode":429,"name":"rate_limit_exceeded","message":"Too many requests. You can only make 2 requests per second. See rate limit response headers for more information. Or contact support to increase rate limit."}"#,
+                UNNAMED,
+            ),
+            (
+                "resend",
+                403,
+                r#"{"statusCode":403,"name":"validation_error","message":"The gmail.com domain is not verified. Please, add and verify your domain on https://resend.com/domains"}"#,
+                CALLER,
+            ),
+            (
+                "x",
+                403,
+                r#"{"client_id":"0","detail":"When authenticating requests to the Twitter API v2 endpoints, you must use keys and tokens from a Twitter developer App that is attached to a Project.","reason":"client-not-enrolled","title":"Client Forbidden","type":"https://api.twitter.com/2/problems/client-forbidden"}"#,
+                KEY,
+            ),
+            ("unsplash", 403, "Rate Limit Exceeded", UNNAMED),
+            ("omdb", 401, r#"{"Response":"False","Error":"Invalid API key!"}"#, KEY),
+            (
+                "tmdb",
+                401,
+                r#"{"status_code":7,"status_message":"Invalid API key: You must be granted a valid key.","success":false}"#,
+                KEY,
+            ),
+            (
+                "exchangerate-api",
+                403,
+                r#"{"result":"error","documentation":"https://www.exchangerate-api.com/docs","error-type":"invalid-key"}"#,
+                KEY,
+            ),
+            ("virustotal", 429, r#"{"error":{"code":"QuotaExceededError","message":"Quota exceeded"}}"#, UNNAMED),
+            ("virustotal", 401, r#"{"error":{"code":"WrongCredentialsError","message":"Wrong API key"}}"#, KEY),
+            ("pixabay", 400, "[ERROR 400] Invalid or missing API key (https://pixabay.com/api/docs/).", KEY),
+            (
+                "opensubtitles",
+                406,
+                r#"{"requests":21,"remaining":-1,"message":"You have downloaded your allowed 20 subtitles for 24h. Your quota will be renewed in 07 hours and 30 minutes (2026-11-20 13:16:00 UTC) ts=1795180560"}"#,
+                CALLER,
+            ),
+            ("algolia", 403, r#"{"message":"Invalid Application-ID or API key","status":403}"#, KEY),
         ],
     );
 }
