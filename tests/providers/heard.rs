@@ -171,6 +171,33 @@ fn amazons_gateway_tells_it_as_well() {
     }
 }
 
+/// A site lets nobody have the name of an SDK, and says so of every key.
+#[test]
+fn a_name_that_is_not_let_in_blames_no_key() {
+    for body in [
+        "Your request was blocked.",
+        r#"{"error":{"message":"Your request was blocked.","type":null,"param":null,"code":null}}"#,
+        r#"{"type":"error","error":{"type":"forbidden","message":"Your request was blocked."}}"#,
+    ] {
+        for provider in [&OpenAi::new() as &dyn Provider, &Anthropic::new(), &Gemini::new(), &any()] {
+            let verdict = judge(provider, 403, &[], body);
+            assert_eq!(is(&verdict), (K::Blocked, S::Exit, E::No), "{} {body}: {verdict:?}", provider.name());
+            assert!(!verdict.is_named(), "nobody knows whether the next one is let in");
+        }
+    }
+    let filtered = r#"{"error":{"message":"Your request was blocked by our content filter","code":"content_filter"}}"#;
+    assert_eq!(is(&judge(&OpenAi::new(), 403, &[], filtered)), CALLER);
+}
+
+#[test]
+fn a_subscription_has_some_models_alone() {
+    let codex = r#"{"detail":"The 'gpt-5.5' model is not supported when using Codex with a ChatGPT account."}"#;
+    assert_eq!(is(&judge(&OpenAi::new(), 400, &[], codex)), WRONG_OWNER);
+    let revoked = r#"{"error":{"message":"Encountered invalidated oauth token for user, failing request","code":"token_revoked"}}"#;
+    let verdict = judge(&OpenAi::new(), 401, &[], revoked);
+    assert!(is(&verdict) == KEY && verdict.is_named(), "{verdict:?}");
+}
+
 /// Of what failed by itself a good answer tells.
 #[test]
 fn a_batch_or_a_run_that_failed_is_a_good_answer() {

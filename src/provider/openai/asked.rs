@@ -117,6 +117,13 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("MODEL_TERMS_REQUIRED").retries(7),
         "The account has yet to accept this model's terms: send it the prompt that the answer names, once.",
     ),
+    // Codex', of a model that a subscription does not have.
+    rule(
+        &[400],
+        &[Begins("'' model is not supported when using codex with a chatgpt account")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("NOT_IN_PLAN").retries(3),
+        "The subscription behind this key does not have this model: use another account's key, or another model.",
+    ),
     // Who may ask like that: only for accounts that have shown who they are are some models streamed.
     rule(
         &[400, 403, 404],

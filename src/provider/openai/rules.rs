@@ -300,6 +300,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[
             Is("token_expired"),
             Is("token_invalidated"),
+            Is("token_revoked"),
             Is("invalid_jwt"),
             Begins("you must be a member of an organization "),
         ],
