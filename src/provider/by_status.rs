@@ -60,6 +60,14 @@ pub(super) const EDGE: &[Rule] = &[
         ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("NETWORK_EDGE").heeding(HOUR).unclear(),
         "The network in front of the provider refuses this, for its text or for how often this address asks: slow down, or ask otherwise.",
     ),
+    // Cloudflare's for what calls itself by a name that a site lets nobody have (an SDK's, say), as text or handed on as JSON:
+    // the same key is served under another.
+    rule(
+        &[403],
+        &[Begins("request was blocked")],
+        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("NETWORK_EDGE").unclear(),
+        "The network in front of the provider refuses the client, often for its User-Agent: send another one, or use another exit address.",
+    ),
     // How the provider is connected to it, or something else that it cannot do: nothing of a key.
     rule(
         &[403, 409, 429],
