@@ -35,10 +35,6 @@ fn judge(answer: &Answer) -> Verdict {
                 Verdict::new(K::Overloaded).scope(Scope::Caller).until(Until::For(Duration::from_secs(60)))
             }
             "model" => Verdict::new(K::ModelUnavailable).scope(Scope::Caller),
-            "gone" => Verdict::new(K::ModelUnavailable)
-                .scope(Scope::KeyLane)
-                .until(Until::Lifted)
-                .elsewhere(Elsewhere::OtherKey),
             _ => Verdict::new(K::CallerFault),
         },
     }

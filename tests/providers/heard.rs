@@ -1,4 +1,5 @@
-//! Errors that people wrote down in threads, logs and tests of their own, each judged by hand before it was judged here.
+//! Errors of many services, some as threads and others' tests hold them, most from memory of such and of documentation; each judged
+//! by hand before it was judged here.
 
 use std::time::Duration;
 
