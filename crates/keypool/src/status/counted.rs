@@ -144,6 +144,10 @@ impl Drop for Visit {
         if self.end.as_ref().is_some_and(StreamEnd::is_broken) {
             self.outcome = Outcome::Broken;
         }
+        // Its client did not leave.
+        if self.outcome == Outcome::Abandoned && self.class != 0 && self.traffic.is_cut() {
+            self.outcome = Outcome::Broken;
+        }
         if self.outcome == Outcome::Broken {
             self.tell_that_it_broke_off();
         }

@@ -4,7 +4,7 @@
 //! than all else that is done here. Threads that are too many for that share one.
 
 use std::{
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -87,6 +87,8 @@ pub(crate) fn class_of(status: StatusCode) -> usize {
 pub struct Traffic {
     clock: Clock,
     shards: Box<[Shard]>,
+    /// What has not ended by now ends without having been whole.
+    cut: AtomicBool,
 }
 
 /// What some threads counted.
@@ -122,7 +124,17 @@ pub(super) struct Counts {
 impl Traffic {
     /// Nothing yet; times are taken by `clock`.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, shards: (0..SHARDS).map(|_| Shard::default()).collect() }
+        Self { clock, shards: (0..SHARDS).map(|_| Shard::default()).collect(), cut: AtomicBool::new(false) }
+    }
+
+    /// The gateway goes, and waits for no answer any more.
+    pub(crate) fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+    }
+
+    /// Whether it does.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
     }
 
     /// The shard that this thread counts in, and who else does.

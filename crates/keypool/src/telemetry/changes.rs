@@ -136,7 +136,12 @@ impl Change {
             Event::Exhausted { reason: Some(OutReason::Tried), .. } => None,
             Event::Exhausted { model, reason, next_in } => {
                 let model = model.as_deref().unwrap_or("requests without a model");
-                let reason = reason.map(|reason| format!(": most are {reason}")).unwrap_or_default();
+                let reason = match reason {
+                    // Most keys may serve whatever names nothing of that owner's.
+                    Some(OutReason::Elsewhere) => " where it must be a certain owner's".to_owned(),
+                    Some(reason) => format!(": most are {reason}"),
+                    None => String::new(),
+                };
                 let next = next_in.map(|next| format!("; next in {}", spoken(next))).unwrap_or_default();
                 let subject = format!("no key may serve {model}{reason}");
                 change(subject.clone(), format!("{subject}{next}"))
@@ -319,6 +324,13 @@ mod tests {
         let out = |reason| Change::of(&Event::Exhausted { model: None, reason: Some(reason), next_in: None });
         assert_eq!(out(OutReason::Tried), None);
         assert_eq!(out(OutReason::Busy).unwrap().line, "no key may serve requests without a model: most are busy");
+    }
+
+    #[test]
+    fn that_one_owner_is_out_is_not_told_of_all() {
+        let (model, reason) = (Some("m".into()), Some(OutReason::Elsewhere));
+        let told = line(&Event::Exhausted { model, reason, next_in: Some(Duration::from_secs(61)) });
+        assert_eq!(told, "no key may serve m where it must be a certain owner's; next in 61 s");
     }
 
     #[test]

@@ -185,6 +185,26 @@ async fn a_stream_that_is_cut_off_ends_with_an_error_of_its_dialect() {
     }
 }
 
+/// One that has no place for such an event breaks off, and is told as one that did, not as one that its client left.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_cut_off_without_a_word_is_told_as_broken_off() {
+    let sim =
+        GeminiSim::builder().key(ONE).chunks(100).chunk_latency(Duration::from_millis(100)).start().await.unwrap();
+    let running = serve(&sim, &[("KEYPOOL__GATEWAY__GRACE", "300ms")]);
+    let uri = format!("{}{}", running.url, STREAM.strip_suffix("?alt=sse").unwrap());
+    let request = Request::post(uri).header("content-type", "application/json").header("x-request-id", "array");
+    let request = request.header("x-goog-api-key", PLACEHOLDER).body(Full::<Bytes>::from(HELLO)).unwrap();
+    let mut response = client().request(request).await.unwrap();
+    let first = response.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(first.starts_with(b"["), "{first:?}");
+    running.signal("-TERM");
+    assert!(response.into_body().collect().await.is_err());
+    let (code, told) = running.ended();
+    assert_eq!(code, Some(0), "{told}");
+    let broken = told.lines().filter(|line| line.contains("WARN the answer broke off behind its head request=array"));
+    assert_eq!(broken.count(), 1, "{told}");
+}
+
 /// Beyond this process: what was counted is in the database, and what was lent is free at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_it_held_is_handed_back_and_what_it_counted_is_kept() {

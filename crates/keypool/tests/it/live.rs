@@ -698,3 +698,80 @@ async fn a_session_is_set_up_once_and_first_of_all() {
         until("the lease ends with it", || pool.snapshot().in_flight == 0).await;
     }
 }
+
+#[tokio::test]
+async fn who_pings_or_closes_before_the_setup_is_answered() {
+    let sim = sim().await;
+    let (served, _) = Served::kept(&pool(&sim), &sim.url(), Records::default()).await;
+    let mut socket = Socket::open(served.address, PATH, &format!("x-goog-api-key: {PLACEHOLDER}\r\n")).await;
+    socket.say(9, "there?").await;
+    assert_eq!(socket.hear().await.unwrap(), (10, "there?".to_owned()));
+    let (one, other) = SETUP.split_at(9);
+    socket.part(0x01, one).await;
+    socket.say(9, "still there?").await;
+    assert_eq!(socket.hear().await.unwrap(), (10, "still there?".to_owned()));
+    socket.part(0x80, other).await;
+    assert_eq!(socket.hear().await.unwrap(), (1, r#"{"setupComplete":{}}"#.to_owned()));
+
+    for (said, heard) in [("\u{c}\u{0}bye", "\u{c}\u{0}"), ("", "")] {
+        let mut socket = Socket::open(served.address, PATH, &format!("x-goog-api-key: {PLACEHOLDER}\r\n")).await;
+        socket.say(8, said).await;
+        assert_eq!(socket.hear().await, Some((8, heard.to_owned())));
+        assert_eq!(socket.hear().await, None);
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_while_the_session_waits_for_a_key_takes_none() {
+    let sim = sim().await;
+    let builder = KeyPool::builder(Gemini::at(&sim.url()).unwrap()).key(Key::new(ONE).max_concurrent(1));
+    let pool = builder.wait(Duration::from_secs(600)).build().unwrap();
+    let (served, _) = Served::kept(&pool, &sim.url(), Records::default()).await;
+    let headers = format!("x-goog-api-key: {PLACEHOLDER}\r\n");
+    let first = open(&served, &headers).await;
+    let (mut gone, mut polite) =
+        (Socket::open(served.address, PATH, &headers).await, Socket::open(served.address, PATH, &headers).await);
+    gone.say(1, SETUP).await;
+    polite.say(1, SETUP).await;
+    until("both wait", || pool.snapshot().waiters == 2).await;
+    polite.say(9, "there?").await;
+    assert_eq!(polite.hear().await.unwrap(), (10, "there?".to_owned()));
+    polite.say(8, "").await;
+    assert_eq!(polite.hear().await.unwrap(), (8, String::new()));
+    drop(gone);
+    until("nobody waits any more", || pool.snapshot().waiters == 0).await;
+    drop(first);
+    until("the key is free", || pool.snapshot().in_flight == 0).await;
+    assert_eq!((pool.snapshot().started, sim.report().total.accepted), (1, 1));
+
+    // What is said meanwhile is the provider's, and behind the setup.
+    let first = open(&served, &headers).await;
+    let mut early = Socket::open(served.address, PATH, &headers).await;
+    early.say(1, SETUP).await;
+    until("it waits", || pool.snapshot().waiters == 1).await;
+    early.say(1, r#"{"clientContent":{"turns":["hello"],"turnComplete":true}}"#).await;
+    early.say(9, "heard?").await;
+    assert_eq!(early.hear().await.unwrap(), (10, "heard?".to_owned()));
+    drop(first);
+    assert_eq!(early.hear().await.unwrap(), (1, r#"{"setupComplete":{}}"#.to_owned()));
+    assert!(early.hear().await.unwrap().1.contains("Hello."));
+}
+
+#[tokio::test]
+async fn a_session_waits_as_long_as_it_says() {
+    let sim = sim().await;
+    let builder = KeyPool::builder(Gemini::at(&sim.url()).unwrap()).key(Key::new(ONE).max_concurrent(1));
+    let pool = builder.wait(Duration::from_secs(600)).build().unwrap();
+    let (served, _) = Served::kept(&pool, &sim.url(), Records::default()).await;
+    let headers = |wait: &str| format!("x-goog-api-key: {PLACEHOLDER}\r\nx-keypool-wait: {wait}\r\n");
+    let _first = open(&served, &headers("0")).await;
+    let mut socket = Socket::open(served.address, PATH, &headers("0.01")).await;
+    socket.say(1, SETUP).await;
+    let (code, why) = socket.closed().await;
+    assert!(code == 1013 && why.contains("1 busy"), "{code} {why}");
+    let music = PATH.replace("Content", "Music");
+    let socket = Socket::open(served.address, &music, &headers("0")).await;
+    assert!(socket.head.starts_with("HTTP/1.1 503 "), "{}", socket.head);
+    let socket = Socket::open(served.address, PATH, &headers("soon")).await;
+    assert!(socket.head.starts_with("HTTP/1.1 400 "), "{}", socket.head);
+}

@@ -127,8 +127,8 @@ where
         // A token of the provider's own, which a tenant was given here, opens a socket, too.
         let unknown = |refusal: &Refusal| refusal.status() == StatusCode::UNAUTHORIZED;
         if is_socket && to.beside.is_none() && admitted.as_ref().err().is_none_or(unknown) {
-            let tenant = admitted.map(|(tenant, _)| tenant);
-            return Ok(Box::pin(self.open(turn, parts, tenant, to.dialect, closing)).await);
+            let opener = (admitted.map(|(tenant, _)| tenant), wish);
+            return Ok(Box::pin(self.open(turn, parts, opener, to.dialect, closing)).await);
         }
         let (tenant, passage) = match admitted {
             Ok(admitted) => admitted,
@@ -208,15 +208,19 @@ where
         &self,
         turn: Box<Turn<S>>,
         parts: Parts,
-        tenant: Result<Arc<Tenant>, Refusal>,
+        (tenant, wish): (Result<Arc<Tenant>, Refusal>, Result<Wish, Refusal>),
         dialect: Dialect,
         mut closing: Closing<'_>,
     ) -> Answer<B> {
+        let wish = match wish {
+            Ok(wish) => wish,
+            Err(refusal) => return self.refuse(turn, dialect.answer(refusal), closing),
+        };
         let setup = Arc::clone(&turn.setup);
         self.leave(turn);
         let told = closing.line.of_socket(&self.gateway.traffic);
         let opener = (parts, self.place.clone(), told);
-        let (outcome, response) = self.gateway.socket(&setup, opener, tenant, dialect).await;
+        let (outcome, response) = self.gateway.socket(&setup, opener, (tenant, wish), dialect).await;
         closing.end(outcome, response)
     }
 }

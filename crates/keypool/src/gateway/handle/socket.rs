@@ -16,6 +16,7 @@ use crate::{
         answer::{body::Said, failure::failed, head},
         connection::places::Place,
         dialect::{Dialect, Refusal},
+        forward::wishes::Wish,
         live::{self, KeyBody, Opened, Opening},
         log::line::SocketLine,
         unix_time::unix_ms,
@@ -29,7 +30,7 @@ impl<S> Gateway<S> {
         &self,
         setup: &Setup<S>,
         (mut parts, place, line): (Parts, Option<Arc<Place>>, Option<SocketLine>),
-        tenant: Result<Arc<Tenant>, Refusal>,
+        (tenant, wish): (Result<Arc<Tenant>, Refusal>, Wish),
         dialect: Dialect,
     ) -> (Outcome, Response<Said<B>>) {
         let meter = line.as_ref().and_then(SocketLine::meter).cloned();
@@ -37,7 +38,7 @@ impl<S> Gateway<S> {
             Box::new(move |told| line.tell(told.model.as_deref(), told.served.as_ref(), told.closed))
         });
         let opening = match self.opening(&parts, tenant, dialect).await {
-            Ok(opening) => Opening { teller, meter, ..opening },
+            Ok(opening) => Opening { teller, wish: wish.metered(meter), ..opening },
             Err(response) => return (Outcome::Refused, response.map(Said::from)),
         };
         let own = setup.dialects.provider;
@@ -114,7 +115,7 @@ impl<S> Gateway<S> {
     ) -> Result<Opening, Response<Full<Bytes>>> {
         let (tenant, token) = self.opener(parts, tenant).await.map_err(|refusal| dialect.answer(refusal))?;
         let account = self.account(&tenant, dialect).await?;
-        Ok(Opening { tenant, token, account, teller: None, meter: None })
+        Ok(Opening { tenant, token, account, teller: None, wish: Wish::default() })
     }
 
     async fn opener(&self, parts: &Parts, tenant: Result<Arc<Tenant>, Refusal>) -> Result<Opener, Refusal> {

@@ -97,6 +97,7 @@ pub async fn serve<S, B>(
     drop(closing);
     if tokio::time::timeout(grace, closed(&mut connections, &gateway)).await.is_err() {
         let cut = connections.len();
+        gateway.traffic.cut();
         gateway.farewell.bid();
         // Streams and sockets are told; what is left then is dropped with the set.
         let ended = async { while connections.join_next().await.is_some() {} };

@@ -8,6 +8,8 @@ pub(super) enum Said {
     Data(Vec<u8>),
     /// The same, longer than what is read: whether what is looked for may stand in it.
     Long(bool),
+    /// A question whether anybody is there: what stands in it.
+    Ping(Vec<u8>),
     /// The end: its code, and why.
     Close(u16, String),
 }
@@ -75,6 +77,8 @@ const OVERLAP: usize = 128;
 /// Inside of a control frame at most.
 pub(super) const CONTROL: usize = 125;
 pub(super) const CLOSE: u8 = 0x8;
+const PING: u8 = 0x9;
+pub(super) const PONG: u8 = 0xa;
 
 impl Frames {
     /// Messages of up to `most` bytes are read; longer ones are looked through for what is `sought`, a piece at a time.
@@ -189,7 +193,8 @@ impl Frames {
                 let code = code.try_into().map_or(1005, u16::from_be_bytes);
                 heard(Said::Close(code, String::from_utf8_lossy(reason).into_owned()));
             }
-            0x9.. => self.control.clear(),
+            PING => heard(Said::Ping(std::mem::take(&mut self.control))),
+            0xa.. => self.control.clear(),
             _ if self.last => {
                 let whole = std::mem::take(&mut self.whole);
                 heard(match self.long.take() {
@@ -225,6 +230,14 @@ pub(super) fn closing(code: u16, reason: &str) -> Vec<u8> {
     let mut frame = vec![0x80 | CLOSE, u8::try_from(reason.len() + 2).unwrap_or(2)];
     frame.extend(code.to_be_bytes());
     frame.extend(reason.as_bytes());
+    frame
+}
+
+/// A control frame of the gateway's own.
+pub(super) fn control(code: u8, inside: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    head(0x80 | code, inside.len() as u64, &mut frame);
+    frame.extend(inside);
     frame
 }
 
@@ -295,6 +308,7 @@ mod tests {
         bytes.extend(frame(0x88, false, b"\x03\xf3You exceeded"));
         bytes.extend(frame(0x88, false, b""));
         let expected = [
+            Said::Ping(b"ping".to_vec()),
             Said::Data(b"{\"setup\":1}".to_vec()),
             Said::Data(Vec::new()),
             Said::Data(vec![b'y'; 300]),

@@ -1,6 +1,7 @@
 //! Sockets (the Live API): opened like any request, and then a pipe of bytes for as long as both sides like. The lease is
 //! held until its end.
 
+mod first;
 mod frames;
 mod greet;
 mod mask;
@@ -28,7 +29,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tower::{Service, ServiceExt};
-use tower_keypool::{Affinity, Demand, Error, KeyPool, KeyPoolService, Meter, ServedBy};
+use tower_keypool::{Affinity, Demand, Error, KeyPool, KeyPoolService, ServedBy};
 
 use self::{
     mask::Blot,
@@ -43,7 +44,7 @@ use crate::{
         aliases::Aliases,
         connection::places::Place,
         dialect::Refusal,
-        forward::resource::Resources,
+        forward::{resource::Resources, wishes::Wish},
     },
     outgoing::Outgoing,
 };
@@ -118,8 +119,8 @@ pub(super) struct Opening {
     pub(super) account: Account,
     /// Who is told what its first message says, and who serves it.
     pub(super) teller: Option<Teller>,
-    /// Who is told what is tried for it.
-    pub(super) meter: Option<Arc<Meter>>,
+    /// How long it may wait for a key and beside whom, and who is told what is tried for it.
+    pub(super) wish: Wish,
 }
 
 /// Told once of each socket that its first message says the use of.
@@ -172,11 +173,7 @@ impl Live {
     fn prepare(parts: &mut Parts, opening: &Opening, model: Option<&str>) -> Option<Demand> {
         // Bytes that are compressed could not be looked through.
         parts.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
-        let demand = model.map_or_else(Demand::any_model, Demand::new);
-        let demand = match &opening.meter {
-            Some(meter) => demand.metered(Arc::clone(meter)),
-            None => demand,
-        };
+        let demand = opening.wish.on(model.map_or_else(Demand::any_model, Demand::new));
         let Some((token, way)) = &opening.token else { return Some(demand) };
         let mut value = HeaderValue::try_from(format!("Token {token}")).ok()?;
         value.set_sensitive(true);

@@ -66,7 +66,7 @@ impl Listener for Named {
     async fn asked(&self, said: Said) -> Result<(), Ending> {
         let Some((resources, tenant)) = &self.tenant else { return Ok(()) };
         let text = match said {
-            Said::Close(..) | Said::Long(false) => return Ok(()),
+            Said::Close(..) | Said::Ping(_) | Said::Long(false) => return Ok(()),
             Said::Long(true) => {
                 let why = format!("a message of more than {LONGEST} bytes may not name what belongs to somebody");
                 return Err(Ending(TOO_BIG, why));

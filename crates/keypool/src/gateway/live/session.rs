@@ -3,6 +3,7 @@
 //! the owner whose it names.
 
 use std::{
+    mem,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -22,24 +23,20 @@ use tower_keypool::{Error, KeyPool, Lease, ServedBy};
 
 use super::{
     KeyBody, Live, Opening, Told,
-    frames::{Frames, Said, asking, closing},
+    first::{First, first, left, name_of, tell},
+    frames::{Frames, Said, closing},
     greet::{self, greeting},
     mask::Blot,
     over,
-    pipe::{BUFFER, Ending, LINGER, Listener, pipe},
+    pipe::{Ending, LINGER, Listener, pipe},
     reason, setup,
-    spelling::plain,
     usage::Spent,
 };
 use crate::gateway::{
-    admit::{
-        account::Entry,
-        capability::hash_of,
-        tenant::{MODEL, Tenant},
-    },
+    admit::{account::Entry, tenant::Tenant},
     aliases::Aliases,
     dialect::Refusal,
-    forward::resource::{self, NOT_HERE, Resources, named_in},
+    forward::resource::{self, NOT_HERE, Resources},
 };
 
 /// The first message is no longer, in bytes, and there in this time. Later ones are read up to here.
@@ -70,20 +67,6 @@ fn code_of(status: StatusCode) -> u16 {
     }
 }
 
-/// The first message.
-struct First {
-    /// As it came, but for another name of its model.
-    raw: Vec<u8>,
-    /// What came behind it, to be passed on.
-    behind: Vec<u8>,
-    model: Option<String>,
-    /// What belongs to somebody.
-    names: Vec<String>,
-    /// What came with it already, and what follows the rest.
-    more: Vec<Said>,
-    frames: Frames,
-}
-
 /// What a session begins with.
 pub(super) struct Beginning {
     pub(super) parts: Parts,
@@ -110,7 +93,7 @@ pub(super) async fn carry(live: Live, client: OnUpgrade, mut beginning: Beginnin
     let beginning = async {
         let entry = Entry::of(account.clone());
         match timeout(FIRST, first(&mut client, &beginning)).await {
-            Ok(Some(Ok(first))) => Some(begin(&live, beginning, (first, &mut told), entry).await),
+            Ok(Some(Ok(first))) => begin(&live, (beginning, &mut client), (first, &mut told), entry).await.transpose(),
             Ok(Some(Err(why))) => Some(Err(why)),
             // It went.
             Ok(None) => None,
@@ -138,7 +121,7 @@ pub(super) async fn carry(live: Live, client: OnUpgrade, mut beginning: Beginnin
 
 /// Says why, and lets the client say goodbye.
 async fn end(mut client: TokioIo<Upgraded>, code: u16, why: &str) {
-    if client.write_all(&closing(code, why)).await.is_err() || client.flush().await.is_err() {
+    if tell(&mut client, &closing(code, why)).await.is_none() {
         return;
     }
     let _ = client.shutdown().await;
@@ -146,77 +129,18 @@ async fn end(mut client: TokioIo<Upgraded>, code: u16, why: &str) {
     let _ = timeout(LINGER, async { while let Ok(1..) = client.read(&mut rest).await {} }).await;
 }
 
-/// Reads the first message; `None`: the client ended before.
-async fn first(client: &mut TokioIo<Upgraded>, beginning: &Beginning) -> Option<Result<First, Ending>> {
-    let (mut raw, mut buffer) = (Vec::new(), vec![0; BUFFER]);
-    let mut frames = Frames::new(LONGEST, |piece| {
-        let text = plain(piece);
-        resource::may_name(&text) || setup::may_be(&text)
-    });
-    let (text, behind) = loop {
-        let read = client.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
-        let (mut said, mut rest) = (None, &buffer[..read]);
-        while said.is_none() && !rest.is_empty() {
-            let (took, _) = frames.step(rest, &mut |one| said = Some(one));
-            raw.extend_from_slice(&rest[..took]);
-            rest = &rest[took..];
-        }
-        match said {
-            None if raw.len() <= LONGEST + BUFFER => {}
-            None | Some(Said::Long(_)) => {
-                return Some(Err(Ending(TOO_BIG, format!("the first message is longer than {LONGEST} bytes"))));
-            }
-            Some(Said::Close(..)) => return None,
-            Some(Said::Data(text)) => break (text, rest.to_vec()),
-        }
-    };
-    let mut more = Vec::new();
-    frames.pass(&behind, |one| more.push(one));
-    Some(read_first(&text, beginning).map(|(model, names)| {
-        let real = model.as_deref().and_then(|model| beginning.aliases.first(model));
-        let (raw, model) = match (beginning.aliases.resolved_in(&text), real) {
-            (Some(text), Some(real)) => (asking(&text), Some(real.to_string())),
-            _ => (raw, model),
-        };
-        First { raw, behind, model, names, more, frames }
-    }))
-}
-
-/// The model that the first message is for, and what it names.
-fn read_first(text: &[u8], beginning: &Beginning) -> Result<(Option<String>, Vec<String>), Ending> {
-    let no_json = || Ending(PROTOCOL, "the first message is no JSON".to_owned());
-    let said: Value = serde_json::from_slice(text).map_err(|_| no_json())?;
-    let setup = said.get("setup").filter(|setup| setup.is_object());
-    let setup = setup.ok_or_else(|| Ending(POLICY, "the first message must be a setup".to_owned()))?;
-    let model = setup["model"].as_str().map(|model| model.strip_prefix("models/").unwrap_or(model).to_owned());
-    let (mut names, models) = named_in(text).map_err(|_| no_json())?;
-    let tenant = &beginning.opening.tenant;
-    // Whoever may ask some models names one; a token of the provider's own may name it, which nobody here can read.
-    if models.iter().any(|model| !tenant.may_use(model)) || (tenant.is_restricted() && model.is_none()) {
-        return Err(MODEL.into());
-    }
-    let resumed = ["sessionResumption", "session_resumption"].map(|field| setup[field]["handle"].as_str());
-    names.extend(resumed.into_iter().flatten().map(name_of));
-    Ok((model, names))
-}
-
-/// What a handle to resume by is called in the records, where it cannot be read.
-fn name_of(handle: &str) -> String {
-    format!("sessions/{}", hash_of(handle.as_bytes()))
-}
-
 /// The provider's side, what follows the client's, and what listens to both.
 type Begun = (greet::Begun, Frames, Session);
 
-/// Opens the provider's side.
+/// Opens the provider's side; `None`: the client went meanwhile.
 async fn begin(
     live: &Live,
-    beginning: Beginning,
-    (first, told): (First, &mut Told),
+    (beginning, client): (Beginning, &mut TokioIo<Upgraded>),
+    (mut first, told): (First, &mut Told),
     entry: Entry,
-) -> Result<Begun, Ending> {
+) -> Result<Option<Begun>, Ending> {
     let Beginning { mut parts, opening, resources, alone, .. } = beginning;
-    let First { raw, behind, model, names, more, frames } = first;
+    let (raw, model, names) = (mem::take(&mut first.raw), first.model.take(), mem::take(&mut first.names));
     // As it may be told.
     let model = model.map(|model| live.pool.masked(&model).into_owned());
     told.model.clone_from(&model);
@@ -239,7 +163,11 @@ async fn begin(
         let said = reason::refused(&asked.0, asked.1.as_deref(), code, reason);
         said.filter(|_| !by_token || reason::limits(reason))
     }));
-    let response = live.ask(parts).await.map_err(|error| {
+    let answered = tokio::select! {
+        answered = live.ask(parts) => answered,
+        () = left(client, &mut first) => return Ok(None),
+    };
+    let response = answered.map_err(|error| {
         told.served = error.served_by().cloned();
         unanswered(&error)
     })?;
@@ -254,12 +182,13 @@ async fn begin(
     let (mut provider, early) = begun.ok_or_else(broken)?;
     let (tenant, spent) = (opening.tenant, Spent::default());
     let session = Session { lease, model, pool, by_token, resources, tenant, entry, spent };
+    let First { behind, more, frames, .. } = first;
     for said in more {
         session.asked(said).await?;
     }
     provider.write_all(&behind).await.map_err(|_| broken())?;
     provider.flush().await.map_err(|_| broken())?;
-    Ok(((provider, early), frames, session))
+    Ok(Some(((provider, early), frames, session)))
 }
 
 fn unanswered(error: &Error) -> Ending {
@@ -279,7 +208,7 @@ async fn refused(response: Response<KeyBody>) -> Ending {
 }
 
 /// Whether a closing frame may have this code (RFC 6455, section 7.4).
-fn may_be_sent(code: u16) -> bool {
+pub(super) fn may_be_sent(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
@@ -311,13 +240,14 @@ impl Listener for Session {
                 }
             }
             Said::Long(_) => self.entry.is_good(self.model.as_deref()),
+            Said::Ping(_) => {}
         }
     }
 
     /// What it names must be this tenant's, and where this session is served: it cannot move to another project.
     async fn asked(&self, said: Said) -> Result<(), Ending> {
         let names = match said {
-            Said::Close(..) | Said::Long(false) => return Ok(()),
+            Said::Close(..) | Said::Ping(_) | Said::Long(false) => return Ok(()),
             Said::Long(true) => {
                 let why = format!(
                     "a message of more than {LONGEST} bytes may not set up anything, nor name files or the like"
