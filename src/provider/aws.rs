@@ -59,6 +59,10 @@ pub(super) const AWS: &[Rule] = &[
             Is("FTUFormNotFilled"),
             All(&[Is("ResourceNotFoundException"), Begins("model use case details have not been submitted ")]),
             Is("MPAgreementBeingCreated"),
+            All(&[
+                Is("ResourceNotFoundException"),
+                Begins("access denied. this model is marked by provider as legacy "),
+            ]),
         ],
         ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear(),
         "This account may not use this model yet: ask for access to it in the Bedrock console.",

@@ -1,6 +1,6 @@
 //! What an answer that is not good says, read once: the one thing that rules are matched against.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header};
 
@@ -9,7 +9,7 @@ use super::{
     envelope::{Envelope, is_page},
     wording,
 };
-use crate::verdict::QuotaNews;
+use crate::verdict::{QuotaNews, moment, retry_after};
 
 /// This much of a message is matched.
 const LONGEST_MESSAGE: usize = 4096;
@@ -36,6 +36,8 @@ pub(super) struct Complaint {
     asked: Option<String>,
     /// Where it named it.
     named_in: NamedIn,
+    /// When it came, by the provider's clock.
+    came: Option<SystemTime>,
     /// The provider's own words without that, where it makes a difference.
     unasked: Option<String>,
     /// How long the answer asks to wait, whichever way it says so.
@@ -124,7 +126,8 @@ impl Complaint {
             cut: envelope.is_some_and(Envelope::lacks_its_end),
             asked: answer.asked.map(str::to_owned),
             named_in: answer.named_in,
-            wait: crate::verdict::retry_after::header(answer.headers, answer.now),
+            came: Some(retry_after::server_time(answer.headers).unwrap_or(answer.now)),
+            wait: retry_after::header(answer.headers, answer.now),
             location: location.to_ascii_lowercase(),
             ..Self::default()
         }
@@ -177,7 +180,12 @@ impl Complaint {
 
     /// How long the message asks to wait, where answers of this status ask for that.
     pub(super) fn wait_in_text(&self) -> Option<Duration> {
-        self.is_of_waiting().then(|| crate::verdict::retry_after::in_text(&self.own)).flatten()
+        self.is_of_waiting().then(|| retry_after::in_text(&self.own)).flatten()
+    }
+
+    /// How long it is till the moment that the message names. That it names one says nothing of which limit it was.
+    pub(super) fn wait_for_a_moment(&self) -> Option<Duration> {
+        self.is_of_waiting().then(|| moment::in_text(&self.own, self.came?)).flatten()
     }
 
     /// Whether answers of this status ask to wait.

@@ -35,6 +35,11 @@ impl<'a> Envelope<'a> {
         let json = whole.or_else(|| mended(&text));
         let listed = json.as_ref().is_some_and(Value::is_array);
         let json = json.map(unwrapped);
+        if json.is_none()
+            && let Some(told) = lone_string(&text)
+        {
+            return Self { text: told.into(), json: None, listed: false, cut: false };
+        }
         if let Some(code) = json.as_ref().and_then(edge_code) {
             return Self { text: format!("error code: {code}").into(), json: None, listed: false, cut: false };
         }
@@ -214,6 +219,12 @@ fn value(text: &str) -> Option<Value> {
     let first = |text: &str| serde_json::Deserializer::from_str(text).into_iter::<Value>().next();
     let value = first(text)?.ok().or_else(|| first(&without_endless(text)?)?.ok())?;
     matches!(value, Value::Object(_) | Value::Array(_)).then_some(value)
+}
+
+/// The text of a body that is nothing but one string of JSON: what it says is the message, and quotes nobody.
+fn lone_string(text: &str) -> Option<String> {
+    let text = text.trim();
+    text.starts_with('"').then(|| serde_json::from_str(text).ok()).flatten()
 }
 
 /// The same with a 0 where numbers stand that no value can hold (`1e999`), if any do: nothing is judged by such a number, and

@@ -118,10 +118,11 @@ fn note_quota(said: &mut Complaint, details: &[&Value], message: &str) {
 }
 
 /// The error that another one has as its whole message, of the same code: so do official clients make their exceptions, and
-/// gateways that are built on them send these on.
+/// gateways that are built on them send these on, as text or as what it was.
 fn within(error: &Value) -> Option<Value> {
-    let message = error.get("message")?.as_str()?.trim_start();
-    let inner: Value = message.starts_with('{').then(|| serde_json::from_str(message).ok()).flatten()?;
+    let message = error.get("message")?;
+    let parsed = |text: &str| text.trim_start().starts_with('{').then(|| serde_json::from_str(text).ok()).flatten();
+    let inner: Value = message.as_str().map_or_else(|| Some(message.clone()), parsed)?;
     let inner = inner.get("error")?;
     let same = inner.get("code")?.as_u64()? == error.get("code")?.as_u64()?;
     same.then(|| inner.clone())

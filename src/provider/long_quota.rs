@@ -7,7 +7,7 @@ use super::{
 };
 
 /// Whose first sentence has one of these speaks of a month or a week. No figure of it is a window to count by.
-const MONTH: [&str; 9] = [
+const MONTH: [&str; 12] = [
     "per month",
     "/ month",
     "/month",
@@ -15,11 +15,14 @@ const MONTH: [&str; 9] = [
     "monthly usage",
     "monthly token limit",
     "monthly quota",
+    "monthly rate limit",
+    "monthly capacity",
+    "per billing period",
     "monthly request limit",
     "weekly",
 ];
 /// Of a day, or of some hours.
-const DAY: [&str; 14] = [
+const DAY: [&str; 16] = [
     "daily rate limit",
     "per day",
     "per-day",
@@ -30,6 +33,8 @@ const DAY: [&str; 14] = [
     "daily free",
     "daily token",
     "daily request",
+    "number of daily",
+    "for the day",
     "usage limit",
     "(rpd)",
     " tpd ",

@@ -16,7 +16,7 @@ const COLLECTIONS: [&str; 9] = [
 ];
 
 /// Words in front of a colon that say no more than that an error follows.
-const PREFACES: [&str; 24] = [
+const PREFACES: [&str; 25] = [
     "api",
     "anthropic",
     "bad",
@@ -27,6 +27,7 @@ const PREFACES: [&str; 24] = [
     "failed_precondition",
     "fatal",
     "forbidden",
+    "from",
     "gemini",
     "google",
     "http",

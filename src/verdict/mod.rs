@@ -2,6 +2,7 @@
 //! dashboard — reads the same [`Verdict`].
 
 mod broken;
+pub(crate) mod moment;
 mod outcome;
 mod quota;
 pub mod retry_after;

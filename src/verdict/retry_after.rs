@@ -116,13 +116,14 @@ pub fn in_text(text: &str) -> Option<Duration> {
 
 /// How long a member of a JSON object asks to wait that is made for it: as a number or as text, longer than nothing.
 pub(crate) fn in_members(object: &Value) -> Option<Duration> {
-    const NAMES: [(&str, f64); 6] = [
+    const NAMES: [(&str, f64); 7] = [
         ("retry_after_ms", 1e-3),
         ("retry_after_seconds", 1.0),
         ("retry_after", 1.0),
         ("retryAfter", 1.0),
         // Of subscriptions.
         ("resets_in_seconds", 1.0),
+        ("reset_seconds", 1.0),
         // Of models that are being loaded (Hugging Face).
         ("estimated_time", 1.0),
     ];

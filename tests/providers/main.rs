@@ -3,6 +3,7 @@
 mod families;
 mod gateways;
 mod gathered;
+mod heard;
 mod hostile;
 mod meaning;
 mod met;

@@ -22,6 +22,7 @@ use crate::{
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let mut said = Complaint::of(answer, Some(envelope));
     let mut message: &str = envelope.message();
+    let mut told_wait = None;
     if let Some(error) = envelope.error() {
         let detail = error.get("details").and_then(|details| details.get("error_code"));
         for word in [detail, error.get("type"), error.get("code")].into_iter().flatten() {
@@ -36,6 +37,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
             .as_str()
             .or_else(|| error.get("message").or_else(|| error.get("Message"))?.as_str())
             .unwrap_or(message);
+        told_wait = [Some(error), envelope.json.as_ref()].into_iter().flatten().find_map(retry_after::in_members);
         if answer.status.is_success() {
             said.status = error_words::status_of(error, envelope.json.as_ref()).unwrap_or(500);
         }
@@ -47,10 +49,12 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         .wait
         .or_else(|| rate_headers::restored(&remaining))
         .or_else(|| unified(answer))
+        .or(told_wait.filter(|_| said.is_of_waiting()))
         .or_else(|| said.wait_in_text());
     if said.wait.is_none() {
         said.hit = long_quota::hit_of(&said);
     }
+    said.wait = said.wait.or_else(|| said.wait_for_a_moment());
     said.news.remaining = remaining;
     said
 }

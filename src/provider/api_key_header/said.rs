@@ -17,9 +17,30 @@ use crate::{
 };
 
 /// Members that hold a word.
-const WORDS: [&str; 7] = ["code", "status", "type", "err_code", "error_type", "tag", "name"];
+const WORDS: [&str; 10] =
+    ["code", "status", "type", "err_code", "error_type", "error_code", "error-type", "tag", "name", "title"];
+/// Members that hold a sentence.
+const SENTENCES: [&str; 15] = [
+    "message",
+    "Message",
+    "detail",
+    "error",
+    "err_msg",
+    "error_message",
+    "status_message",
+    "Error Message",
+    "errorMessage",
+    "error_description",
+    "description",
+    "details",
+    "faultstring",
+    "Error",
+    "msg",
+];
 /// Our word for a refusal of more than what is left.
 pub(super) const SOME_LEFT: &str = "SOME_LEFT";
+/// Our word for a refusal that names a parameter of the request, as Google's older form has it.
+pub(super) const OF_A_PARAMETER: &str = "OF_A_PARAMETER";
 
 /// Reads an error.
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
@@ -30,7 +51,11 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let listed = error.and_then(|error| error.get("errors")?.get(0));
     // Exa's word stands beside its sentence.
     let beside = envelope.json.as_ref().filter(|_| error.is_some_and(Value::is_string));
-    let members: Vec<&Value> = [error, detail, listed, beside].into_iter().flatten().collect();
+    // CoinMarketCap's and CoinGecko's sentence stands there.
+    let status = error.and_then(|error| error.get("status")).filter(|status| status.is_object());
+    // Apigee's.
+    let fault = error.and_then(|error| error.get("fault"));
+    let members: Vec<&Value> = [error, detail, listed, beside, status, fault].into_iter().flatten().collect();
     for word in members.iter().flat_map(|of| WORDS.iter().filter_map(|name| of.get(name)?.as_str())) {
         said.say(word);
     }
@@ -38,10 +63,12 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     // What asks to wait may stand anywhere.
     said.tell(&envelope.text);
     let wait_in_text = said.wait_in_text();
-    let names = ["message", "Message", "detail", "error"];
-    let sentence = || members.iter().find_map(|of| names.iter().find_map(|name| of.get(name)?.as_str()));
+    let sentence = || members.iter().find_map(|of| SENTENCES.iter().find_map(|name| of.get(name)?.as_str()));
     if let Some(sentence) = error.and_then(Value::as_str).or_else(sentence) {
         said.tell(sentence);
+    }
+    if listed.and_then(|one| one.get("locationType")).is_some_and(|kind| kind == "parameter") {
+        said.say(OF_A_PARAMETER);
     }
     if has_some_left(&envelope.text) {
         said.say(SOME_LEFT);
@@ -58,6 +85,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let hit = long_quota::hit_of(&said).filter(|hit| *hit != Hit::Day || of_a_day);
     said.wait = said.wait.or_else(|| restored(answer, hit.is_some()));
     said.hit = hit;
+    said.wait = said.wait.or_else(|| said.wait_for_a_moment());
     said
 }
 

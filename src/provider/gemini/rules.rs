@@ -146,6 +146,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey).code("CONSUMER_SUSPENDED"),
         "The key's project is suspended: see the project in the Google Cloud console, or use another project's key.",
     ),
+    // Code Assist's, of an account whose owner is to show who he is.
+    rule(
+        &[403],
+        &[Is("VALIDATION_REQUIRED"), Begins("verify your account to continue")],
+        ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("VALIDATION_REQUIRED"),
+        "Google wants to know who owns this account: sign in with it and follow the address in the answer.",
+    ),
     rule(
         &[4],
         &[Is("SERVICE_DISABLED"), Is("SERVICE_NOT_VISIBLE"), Is("accessNotConfigured")],

@@ -58,6 +58,32 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
         ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
         "This model does not exist, or this key's account has no access to it: check the model's name.",
     ),
+    // MiniMax's, of a plan, as if it had failed.
+    rule(
+        &[500],
+        &[Begins("current token plan not support model")],
+        ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear().code("NOT_IN_PLAN"),
+        "This key's plan does not include the model: use a key of a larger plan, or another model.",
+    ),
+    // Qianfan's.
+    rule(
+        &[401, 403],
+        &[Is("invalid_model"), Begins("api key does not have access to the requested model")],
+        ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
+        "This key may not use this model: allow it in the provider's console.",
+    ),
+    // new-api's, of a key, a user or a group that lacks a model.
+    rule(
+        &[403],
+        &[
+            Begins("该令牌无权访问模型 "),
+            Begins("该令牌无权使用模型"),
+            Begins("无权访问模型 "),
+            Frames("无权访问 ", " 分组"),
+        ],
+        ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear().code("MODEL_ACCESS_DENIED"),
+        "The gateway lets this key not have this model: allow it where the key was made, or use another model.",
+    ),
     rule(
         &[400],
         &[Is("model_not_found")],
@@ -83,6 +109,13 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
         &[Begins("kimi for coding is currently only available for ")],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("CLIENT_NOT_ALLOWED").retries(7),
         "The plan behind this key is for certain clients alone: use one of these, or a key of another plan.",
+    ),
+    // Cloudflare's, of a model whose terms somebody has to accept for the account.
+    rule(
+        &[400, 403],
+        &[Begins("prior to using this model, you must submit the prompt ")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("MODEL_TERMS_REQUIRED").retries(7),
+        "The account has yet to accept this model's terms: send it the prompt that the answer names, once.",
     ),
     // Who may ask like that: only for accounts that have shown who they are are some models streamed.
     rule(
@@ -136,6 +169,8 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
         &[
             Says("flagged"),
             Says("violates usage guidelines"),
+            // xAI's.
+            Begins("i can't help with that "),
             IsLike("moderation"),
             IsLike("content_policy"),
             IsLike("content_filter"),
@@ -157,6 +192,13 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
         "The request itself is at fault: the answer's body says what to change.",
     ),
     // The provider.
+    // Gateways say so of what failed behind them.
+    rule(
+        &[403],
+        &[Is("server_error"), Is("internal_server_error")],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause).heeding(600),
+        "The provider failed inside: it is tried again, and if it goes on, see the provider's status page.",
+    ),
     // Of servers of one's own (TGI): the answer was begun, and broke off.
     rule(
         &[424],

@@ -31,6 +31,7 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
             IsLike("serviceoverloaded"),
             Says("high traffic right now"),
             Says("temporarily rate-limited upstream"),
+            Says("upstream model provider is temporarily unavailable"),
             IsLike("capacity_exceeded"),
             Is("overloaded_error"),
             Is("resource_unavailable"),
@@ -69,6 +70,13 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
         ruling(K::Transient, S::Caller, U::Now, E::AfterPause).code("UPSTREAM_REFUSED"),
         "The provider behind this one refused the request: it is tried again.",
     ),
+    // OpenRouter's own.
+    rule(
+        &[403],
+        &[Begins("request is prohibited due to a violation ")],
+        ruling(K::CallerFault, S::Caller, U::Now, E::No).code("FLAGGED"),
+        "The provider's moderation refused the input: change what is asked.",
+    ),
     // Larger than a whole minute of this tier: no key is at fault, and waiting never helps. One other owner is worth a
     // try, since its tier may be higher; the limit in the message is learned, so that later ones go there first.
     rule(
@@ -90,8 +98,13 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
     // Of a subscription; it says when it begins anew, which may be in a week.
     rule(
         &[429],
-        // The second is Code Assist's, by whoever hands it on.
-        &[Is("usage_limit_reached"), Begins("you have exhausted your capacity on this model")],
+        // The second is OpenCode's, the third of a relay whose accounts all rest, the last Code Assist's, by whoever hands it on.
+        &[
+            Is("usage_limit_reached"),
+            Is("GoUsageLimitError"),
+            Is("model_cooldown"),
+            Begins("you have exhausted your capacity on this model"),
+        ],
         ruling(K::QuotaExhausted, S::OwnerLane, U::Backoff, E::OtherKey).heeding(31 * 24 * HOUR),
         "The subscription's usage is at its end: wait as long as stated, or add another account's key.",
     ),
@@ -118,6 +131,13 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
         ruling(K::QuotaExhausted, S::OwnerLane, U::Backoff, E::OtherKey).heeding(26 * HOUR),
         "The account's quota of a day, or of some hours, is used up: it is tried again at growing intervals; add another account's key.",
     ),
+    // Kimi's, of some hours.
+    rule(
+        &[403, 429],
+        &[Begins("you've reached your 5-hour "), Begins("you have reached your 5-hour ")],
+        ruling(K::QuotaExhausted, S::OwnerLane, U::Backoff, E::OtherKey).heeding(26 * HOUR),
+        "The account's quota of some hours is used up: it is tried again at growing intervals; add another account's key.",
+    ),
     rule(
         &[403, 429],
         &[
@@ -128,11 +148,22 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
             // Kimi's.
             Begins("you've reached your weekly "),
             Begins("you've reached your monthly "),
+            Begins("you have reached your usage limit "),
+            Begins("you have reached your weekly "),
+            Begins("you have reached your monthly "),
             Is("QuotaExceeded"),
+            Is("token_quota_reached"),
             Is("1310"),
         ],
         ruling(K::QuotaExhausted, S::OwnerLane, probed(6 * HOUR), E::OtherKey).heeding(31 * 24 * HOUR),
         "The account's quota of a week or a month is used up: raise it in the provider's console, or add another account's key.",
+    ),
+    // Kimi's word for that as well, where no sentence tells of a limit.
+    rule(
+        &[401, 403],
+        &[Is("access_terminated_error")],
+        ruling(K::Suspended, S::Owner, probed(6 * HOUR), E::OtherKey),
+        "The provider ended this account's access: see its console for why, or write to its support.",
     ),
     // Zhipu's.
     rule(

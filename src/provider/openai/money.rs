@@ -28,7 +28,8 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
     // DashScope's plans.
     rule(
         &[403, 429],
-        &[Begins("token-plan ")],
+        // The second is Ark's.
+        &[Begins("token-plan "), Is("AccountQuotaExceeded")],
         ruling(K::QuotaExhausted, S::Owner, U::Backoff, E::OtherKey).code("PLAN_QUOTA").heeding(31 * 24 * HOUR),
         "The plan's quota is used up: it is tried again at growing intervals; add another account's key.",
     ),
@@ -47,7 +48,13 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
     // DashScope calls tokens a minute what others call money.
     rule(
         &[429],
-        &[Begins("allocated quota exceeded"), IsLike("throttling.allocation"), Is(TOKEN_LIMIT)],
+        // The last is Ark's, which says that it has no capacity for what came so suddenly.
+        &[
+            Begins("allocated quota exceeded"),
+            IsLike("throttling.allocation"),
+            Is(TOKEN_LIMIT),
+            Is("RequestBurstTooFast"),
+        ],
         ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(HOUR),
         "The account is at its tokens per minute for this model: wait a minute, or add a key of another account.",
     ),
@@ -133,6 +140,9 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
             Begins("unable to proceed with model usage. this account has reached its budget limit"),
             Begins("403 unable to proceed with model usage. this account has reached its budget limit"),
             // Relays', of their users' accounts.
+            Begins("用户额度不足"),
+            // DeepInfra's.
+            Begins("inference prohibited, please enter "),
             // The end of a line, or of all.
             Begins("余额不足\n"),
         ],
@@ -170,6 +180,8 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
             // Groq's, where a budget is at its end.
             Is("blocked_api_access"),
             IsLike("spend_limit"),
+            // Ark's, of a plan that ended.
+            Is("InvalidSubscription"),
             // OpenCode's.
             Is("CreditsError"),
             Is("MonthlyLimitError"),

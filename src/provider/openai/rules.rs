@@ -143,6 +143,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Is("ModelDeprecated"),
             Is("ServiceModelDeprecated"),
             Says("has reached its end of life"),
+            Says("has reached the end of its life"),
             Frames("model ", " has been deprecated"),
             Frames("model ", " was removed on "),
         ],
@@ -162,6 +163,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[Is(PASSED_ON)],
         ruling(K::Transient, S::Caller, U::Now, E::AfterPause),
         "The provider behind this proxy refused the proxy's own key: see to that one.",
+    ),
+    // DashScope's, by OpenCode, with the status that it has there.
+    rule(
+        &[400],
+        &[Begins("upstream error from alibaba: request rate increased too quickly")],
+        ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
+        "The provider behind this one refuses more for now: it is tried again.",
     ),
     rule(
         &[400],
@@ -224,6 +232,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[
             // Azure's, of what was asked before.
             Begins("resource has been temporarily blocked "),
+            // new-api's.
+            Begins("用户已被封禁"),
             // Zhipu's: inactive, gone, locked.
             Is("1110"),
             Is("1111"),

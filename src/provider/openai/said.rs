@@ -58,11 +58,17 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         let text = |value: &'_ Value| value.as_str().map(str::len).is_some();
         // Cloudflare's are a list, and what is behind the first of them is told with it.
         let first = error.get("errors").and_then(|errors| errors.get(0));
+        // watsonx' have their word there.
+        if let Some(word) = first.and_then(|first| first.get("code")?.as_str()) {
+            said.say(word);
+        }
         let behind = first.and_then(|first| first.get("error_chain")?.get(0)?.get("message"));
         let first = behind.or_else(|| first?.get("message"));
         let sentence = outer.and_then(|outer| outer.get("message"));
         let named = ["message", "detail", "status_msg", "Message"].map(|name| error.get(name));
-        let told = [Some(error)].into_iter().chain(named).chain([sentence, first]);
+        // Of servers that are made with FastAPI (DeepInfra's, Chutes').
+        let detail = error.get("detail").and_then(|detail| detail.get("error").or_else(|| detail.get("message")));
+        let told = [Some(error)].into_iter().chain(named).chain([detail, sentence, first]);
         message = told.flatten().find(|value| text(value)).and_then(Value::as_str).unwrap_or(message);
         if answer.status.is_success() {
             said.status = error_words::status_of(error, outer).unwrap_or(500);
@@ -115,6 +121,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     if said.hit.is_none() && (said.wait.is_none() || account_reset.is_some()) {
         said.hit = long_quota::hit_of(&said);
     }
+    said.wait = said.wait.or_else(|| said.wait_for_a_moment());
     if said.is_of_limits() {
         let violation = violation(said.message());
         if violation.is_some_and(|violation| violation.amount == Some(0)) {
