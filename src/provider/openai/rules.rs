@@ -94,6 +94,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             IsLike("_model_access_denied"),
             IsLike("model_permission_blocked"),
             Is("no_access"),
+            // Copilot's, of a plan.
+            Is("no_available_model_endpoints"),
             Is("model_not_supported"),
             Is("ModelNotOpen"),
             // MiniMax's, of a plan.
@@ -142,6 +144,9 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Is("model_decommissioned"),
             Is("ModelDeprecated"),
             Is("ServiceModelDeprecated"),
+            Is("ServiceModelDeprecating"),
+            // Azure's, of a deployment that is still there.
+            Begins("model associated with the deployment is deprecated "),
             Says("has reached its end of life"),
             Says("has reached the end of its life"),
             Frames("model ", " has been deprecated"),
@@ -223,6 +228,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("openai account associated with this api key has been deactivated"),
             Begins("key is associated with a deactivated account"),
             Begins("access was terminated due to violation "),
+            Begins("account was flagged for "),
+            Begins("account has been flagged for "),
         ],
         ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey).code("ACCOUNT_DEACTIVATED"),
         "The account behind this key was switched off: see the provider's mails to its owner.",
@@ -268,6 +275,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("incorrect api key"),
             Begins("invalid api key"),
             Begins("invalid api key provided"),
+            // Bedrock's, of what cannot be one of its keys.
+            Begins("invalid api key format"),
             Begins("api key is invalid"),
             Begins("api key is not valid"),
             Begins("api key not valid"),
