@@ -47,11 +47,9 @@ fn all(provider: &dyn Provider, rows: &[Row]) {
         .iter()
         .map(|(status, body, meaning)| (status, body, meaning, judge(provider, *status, body)))
         .filter(|(_, _, meaning, verdict)| is(verdict) != **meaning)
-        .map(|(status, body, meaning, verdict)| {
-            format!("{status} {body}: {:?} {:?}, not {meaning:?}", is(&verdict), verdict.until_of())
-        })
+        .map(|(status, body, meaning, verdict)| format!("{status} {body}: {verdict:?}, not {meaning:?}"))
         .collect();
-    assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Google's error, with details.
@@ -520,4 +518,227 @@ fn what_is_told_of_times() {
     }
     let models = json!({"error": {"code": "RateLimitReached", "message": "Rate limit of 150 per 86400s exceeded for UserByModelByDay. Please wait 42567 seconds before retrying."}}).to_string();
     assert_eq!(judge(&OpenAi::new(), 429, &models).until_of(), waits(42_567));
+}
+
+/// Google's compatible paths err in a list or without one, and proxies of others hand on what it said.
+#[test]
+fn of_googles_compatible_paths() {
+    let day = exceeded(
+        &[("generate_content_free_tier_requests", "GenerateRequestsPerDayPerProjectPerModel-FreeTier", "20")],
+        "44s",
+    );
+    let zero = exceeded(
+        &[("generate_content_free_tier_requests", "GenerateRequestsPerDayPerProjectPerModel-FreeTier", "0")],
+        "44s",
+    );
+    let google = |code, status, message, meaning| google(code, status, message, meaning);
+    let google_at = OpenAi::at("https://generativelanguage.googleapis.com/v1beta/openai").unwrap();
+    for provider in [&google_at as &dyn Provider, &OpenAi::new(), &Gemini::new()] {
+        all(
+            provider,
+            &[
+                (429, format!("[{day}]"), QUOTA),
+                (429, day.clone(), QUOTA),
+                (429, format!("[{zero}\n]"), NOT_FOR_ACCOUNT),
+                (
+                    400,
+                    format!(
+                        "[{}]",
+                        detailed(
+                            400,
+                            "INVALID_ARGUMENT",
+                            "API key not valid. Please pass a valid API key.",
+                            &json!([reason("API_KEY_INVALID", "generativelanguage.googleapis.com")])
+                        )
+                    ),
+                    KEY,
+                ),
+                google(403, "PERMISSION_DENIED", "Invalid API key.", KEY),
+                google(429, "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota).", UNNAMED),
+                google(400, "INVALID_ARGUMENT", "Please use a valid role: user, model.", CALLER),
+                google(400, "INVALID_ARGUMENT", "Unhandled generated data mime type: text/x-python", CALLER),
+                google(500, "INTERNAL", "Internal error encountered.", AGAIN),
+                google(503, "UNAVAILABLE", "The model is overloaded. Please try again later.", BUSY),
+                google(
+                    404,
+                    "NOT_FOUND",
+                    "models/gpt-4o is not found for API version v1main, or is not supported for generateContent. Call ListModels to see the list of available models and their supported methods.",
+                    NO_SUCH_MODEL,
+                ),
+                google(
+                    429,
+                    "RESOURCE_EXHAUSTED",
+                    "Your prepayment credits are depleted. Please go to AI Studio at https://ai.studio/projects to manage your project and billing.",
+                    BILLING,
+                ),
+                google(
+                    403,
+                    "PERMISSION_DENIED",
+                    "Your project has been denied access. Please contact support.",
+                    SUSPENDED,
+                ),
+                google(
+                    429,
+                    "RESOURCE_EXHAUSTED",
+                    "Veo must be accessed through the Vertex PredictLongRunning API.",
+                    CALLER,
+                ),
+            ],
+        );
+    }
+    let text = "429 Quota exceeded: requests per day limit reached.";
+    assert_eq!(is(&judge(&Gemini::new(), 429, text)), QUOTA);
+}
+
+#[test]
+fn of_hosts_and_routers() {
+    all(
+        &OpenAi::new(),
+        &[
+            (403, json!({"error": {"message": "Key limit exceeded (daily limit). Manage it using https://openrouter.ai/settings/keys", "code": 403}}).to_string(), SPENT),
+            (403, json!({"error": {"message": "The requested model 'claude-sonnet-5-5' is not available for this API key, or the model name is invalid. Check the models available to you and try again.", "type": "team_model_access_denied", "param": "model", "code": "403"}}).to_string(), NOT_FOR_KEY),
+            (429, json!({"error": {"message": "Your account org-x is suspended due to insufficient balance, please recharge your account or check your plan and billing details", "type": "exceeded_current_quota_error"}}).to_string(), MONEY),
+            (401, json!({"error": {"message": "You exceeded your current quota, please check your plan and billing details. For more information, visit https://www.perplexity.ai/settings/api.", "type": "insufficient_quota", "code": 401}}).to_string(), MONEY),
+            (401, json!({"error": {"code": "", "message": "无效的令牌 (request id: 20260405121035)", "type": "new_api_error"}}).to_string(), KEY),
+            (401, json!({"error": {"message": "Missing Authentication header", "code": 401}}).to_string(), KEY),
+            (402, json!({"message": "Payment required to access this resource. Visit your billing tab.", "type": "payment_required_error", "param": "quota", "code": "payment_required"}).to_string(), MONEY),
+            (402, json!({"data": null, "success": false, "error_code": 4301, "message": "insufficient_credits"}).to_string(), MONEY),
+            (400, json!({"error": {"message": "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details.", "type": "invalid_request_error", "code": "tool_use_failed", "failed_generation": "<function=x>"}}).to_string(), CALLER),
+            open(400, "'response_format.type' : value is not one of the allowed values ['text','json_object']", "invalid_request_error", "", CALLER),
+            open(400, "Function tools with reasoning_effort are not supported for gpt-6-luna in /v1/chat/completions. To use function tools, use /v1/responses.", "invalid_request_error", "", CALLER),
+            open(400, "Invalid schema for response_format 'x': In context=('properties', 'points', 'items'), array schema missing items.", "invalid_request_error", "invalid_json_schema", CALLER),
+            open(400, "registry.ollama.ai/library/llama3:latest does not support tools", "api_error", "", CALLER),
+            open(400, "The reasoning_content in the thinking mode must be passed back to the API.", "invalid_request_error", "invalid_request_error", CALLER),
+            (503, json!({"error": {"message": "Service unavailable: rate limit reached"}}).to_string(), BUSY),
+            (503, json!({"error": {"message": "Service is too busy. We recommend users to temporarily switch to alternative LLM API service providers.", "type": "service_unavailable_error", "param": null, "code": "service_unavailable_error"}}).to_string(), BUSY),
+            (401, json!({"error": {"code": "401", "message": "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an active subscription and use a correct regional API endpoint for your resource."}}).to_string(), KEY),
+            (403, json!({"message": "Resource not accessible by personal access token", "documentation_url": "https://docs.github.com/rest", "status": "403"}).to_string(), KEY_LANE),
+            (401, json!({"error": {"code": "unauthorized", "message": "Bad credentials", "details": "Bad credentials"}}).to_string(), KEY),
+            (413, json!({"error": {"code": "tokens_limit_reached", "message": "Request body too large for gpt-4o model. Max size: 8000 tokens.", "details": "Request body too large for gpt-4o model. Max size: 8000 tokens."}}).to_string(), CALLER),
+            (404, json!({"code": "Some requested entity was not found", "error": "The model grok-beta was deprecated on 2025-09-15 and is no longer accessible via the API. Please use grok-3 instead."}).to_string(), NO_SUCH_MODEL),
+            (404, json!({"code": "Some requested entity was not found", "error": "The model grok-9 does not exist or your team 00000000-0000-0000-0000-000000000000 does not have access to it. Please ensure you're using the correct API key. If you believe this is a mistake, please file a support ticket."}).to_string(), NOT_FOR_KEY),
+            (401, json!({"message": "Unauthorized", "request_id": "x"}).to_string(), KEY),
+            (404, json!({"message": "Model llama-9 does not exist or you do not have access to it.", "type": "not_found_error", "param": "model", "code": "model_not_found"}).to_string(), NOT_FOR_KEY),
+            (404, json!({"error": {"message": "No endpoints found that support tool use. To learn more about provider routing, visit: https://openrouter.ai/docs/provider-routing", "code": 404}}).to_string(), NO_SUCH_MODEL),
+            (408, json!({"error": {"message": "Request timed out", "code": 408}}).to_string(), AGAIN),
+            (502, json!({"error": {"message": "Provider returned error", "code": 502, "metadata": {"raw": "error code: 502", "provider_name": "x"}}}).to_string(), AGAIN),
+            (200, json!({"error": {"message": "Rate limit exceeded: free-models-per-min. ", "code": 429, "metadata": {"headers": {"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "0"}}}}).to_string(), RATE),
+            (200, json!({"error": {"message": "Insufficient credits. Add more using https://openrouter.ai/settings/credits", "code": 402}}).to_string(), MONEY),
+            open(429, "You have no credits remaining. Add credits to continue using the API at https://platform.openai.com/settings/organization/billing/.", "insufficient_quota", "credit_balance_exhausted", MONEY),
+        ],
+    );
+    for (body, meaning) in [
+        (
+            r#"{"type":"error","error":{"code":"rate_limit_exceeded","type":"rate_limit_error","message":"Retry later"}}"#,
+            RATE,
+        ),
+        (r#"{"error":{"type":"rate_limit_error","message":"quota exceeded"}}"#, RATE),
+        (
+            r#"{"type":"response.failed","response":{"status":"failed","error":{"code":"server_error","message":"An error occurred while processing your request."}}}"#,
+            AGAIN,
+        ),
+        (
+            r#"{"type":"response.failed","response":{"status":"failed","error":{"code":"insufficient_quota","message":"You exceeded your current quota, please check your plan and billing details."}}}"#,
+            MONEY,
+        ),
+        (r#"{"error":{"message":"Internal server error","type":"internal_server_error","code":500}}"#, AGAIN),
+        (r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, BUSY),
+    ] {
+        let verdict = answered(&OpenAi::new(), 200, &[], body, true);
+        assert_eq!(is(&verdict), meaning, "{body}: {verdict:?}");
+    }
+    let claude = |status: u16, kind: &str, message: &str, meaning| {
+        (status, json!({"type": "error", "error": {"type": kind, "message": message}}).to_string(), meaning)
+    };
+    all(
+        &Anthropic::new(),
+        &[
+            claude(
+                429,
+                "rate_limit_error",
+                "Number of request tokens has exceeded your per-minute rate limit (https://docs.anthropic.com/claude/reference/rate-limits); see the response headers for current usage.",
+                RATE,
+            ),
+            claude(403, "permission_error", "API key is disabled", KEY),
+            claude(402, "billing_error", "Your organization is out of credits.", MONEY),
+            claude(400, "billing_error", "credit balance is too low", MONEY),
+            claude(429, "billing_error", "Your credit balance is too low to access the Anthropic API", MONEY),
+            claude(403, "permission_error", "This model isn't on your plan", NOT_FOR_KEY),
+            claude(
+                403,
+                "permission_error",
+                "OAuth authentication is currently not allowed for this organization.",
+                KEY,
+            ),
+            claude(401, "authentication_error", "invalid x-api-key", KEY),
+            claude(200, "overloaded_error", "Overloaded", BUSY),
+            claude(
+                200,
+                "rate_limit_error",
+                "This request would exceed your account's rate limit. Please try again later.",
+                RATE,
+            ),
+            claude(200, "api_error", "Internal server error", AGAIN),
+        ],
+    );
+}
+
+/// How a wait and a quota are written, and where an error stands that is told late.
+#[test]
+fn of_forms() {
+    let minute = ("generate_content_free_tier_requests", "GenerateRequestsPerMinutePerProjectPerModel-FreeTier", "10");
+    let with = |delay: Value| {
+        let details =
+            json!([violations(&[minute]), {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}]);
+        detailed(429, "RESOURCE_EXHAUSTED", EXCEEDED, &details)
+    };
+    let metric = |rest: &str| {
+        let message = format!("{EXCEEDED}\n* Quota exceeded for metric: generativelanguage.googleapis.com/{rest}");
+        json!({"error": {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED"}}).to_string()
+    };
+    let waits = |seconds| U::For(Duration::from_secs(seconds));
+    for (body, meaning, until) in [
+        (with(json!("44s")), RATE, waits(44)),
+        (with(json!("0s")), RATE, waits(1)),
+        (with(json!({"seconds": "44", "nanos": 5})), RATE, waits(44)),
+        (with(json!({"seconds": 44})), RATE, waits(44)),
+        (with(json!(44)), RATE, waits(44)),
+        (with(Value::Null), RATE, U::Backoff),
+        (metric("generate_content_free_tier_requests, limit: 20, model: gemini-3.8-flash\nPlease retry in 21h3m12s."), QUOTA, waits(75_792)),
+        (metric("predict_requests_per_model_per_day, limit: 0, model: imagen-4.0"), NOT_FOR_ACCOUNT, waits(86_400)),
+        (metric("predict_long_running_requests_per_model_per_day, limit: 10, model: veo-3.0\nPlease retry in 12.5s."), QUOTA, U::DayEnd),
+        (json!({"error": {"code": 429, "message": "Online prediction request quota exceeded for llama3-405b-instruct-maas. Please try again later with backoff.", "status": "RESOURCE_EXHAUSTED"}}).to_string(), RATE, U::Backoff),
+        (json!({"error": {"code": 429, "message": EXCEEDED, "status": "RESOURCE_EXHAUSTED", "details": null}}).to_string(), UNNAMED, U::Backoff),
+        (json!({"error": {"code": 429, "message": EXCEEDED, "status": "RESOURCE_EXHAUSTED", "details": [violations(&[minute]), violations(&[("generate_content_free_tier_requests", "GenerateRequestsPerDayPerProjectPerModel-FreeTier", "20")])]}}).to_string(), QUOTA, U::DayEnd),
+        (json!({"error": {"code": 429, "message": "Rate Limit Exceeded", "errors": [{"message": "Rate Limit Exceeded", "domain": "usageLimits", "reason": "rateLimitExceeded"}]}}).to_string(), RATE, U::Backoff),
+        (json!({"error": {"code": 429, "message": "Daily Limit Exceeded", "errors": [{"message": "Daily Limit Exceeded", "domain": "usageLimits", "reason": "dailyLimitExceeded"}]}}).to_string(), QUOTA, U::DayEnd),
+    ] {
+        let verdict = judge(&Gemini::new(), 429, &body);
+        assert_eq!((is(&verdict), verdict.until_of()), (meaning, until), "{body}: {verdict:?}");
+    }
+    for (body, meaning) in [
+        (
+            "data: {\"error\":{\"code\":503,\"message\":\"The model is overloaded. Please try again later.\",\"status\":\"UNAVAILABLE\"}}\n\n",
+            BUSY,
+        ),
+        (
+            "event: error\ndata: {\"error\":{\"code\":500,\"message\":\"Internal error encountered.\",\"status\":\"INTERNAL\"}}\n\n",
+            AGAIN,
+        ),
+        (
+            ",\r\n{\"error\":{\"code\":503,\"message\":\"The model is overloaded. Please try again later.\",\"status\":\"UNAVAILABLE\"}}\n]",
+            BUSY,
+        ),
+        (
+            "{\"error\":{\"code\":403,\"message\":\"Your API key was reported as leaked. Please use another API key.\",\"status\":\"PERMISSION_DENIED\"}}",
+            KEY,
+        ),
+        (
+            "{\"candidates\":[],\"promptFeedback\":{\"blockReason\":\"PROHIBITED_CONTENT\"}}",
+            (K::Success, S::Caller, E::No),
+        ),
+    ] {
+        let verdict = answered(&Gemini::new(), 200, &[], body, true);
+        assert_eq!(is(&verdict), meaning, "{body}: {verdict:?}");
+    }
 }

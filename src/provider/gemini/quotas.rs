@@ -121,6 +121,7 @@ pub(in crate::provider) const QUOTAS: &[Rule] = &[
             Is("rateLimitExceeded"),
             Is("userRateLimitExceeded"),
             Begins("quota exceeded for "),
+            Begins("online prediction request quota exceeded for "),
         ],
         ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(24 * HOUR),
         "The project is at a limit for this model: wait as long as stated, or add a key of another project.",

@@ -145,11 +145,11 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Is("ModelDeprecated"),
             Is("ServiceModelDeprecated"),
             Is("ServiceModelDeprecating"),
-            // Azure's, of a deployment that is still there.
             Begins("model associated with the deployment is deprecated "),
             Says("has reached its end of life"),
             Says("has reached the end of its life"),
             Frames("model ", " has been deprecated"),
+            Frames("model ", " was deprecated on "),
             Frames("model ", " was removed on "),
         ],
         ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel),
