@@ -56,6 +56,8 @@ pub(super) const AWS: &[Rule] = &[
         &[403, 404],
         &[
             All(&[Is("AccessDeniedException"), Begins("you don't have access to the model ")]),
+            // Its marketplace, which sells the model.
+            All(&[Is("AccessDeniedException"), Begins("model access is denied due to ")]),
             Is("FTUFormNotFilled"),
             All(&[Is("ResourceNotFoundException"), Begins("model use case details have not been submitted ")]),
             Is("MPAgreementBeingCreated"),
@@ -66,6 +68,13 @@ pub(super) const AWS: &[Rule] = &[
         ],
         ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear(),
         "This account may not use this model yet: ask for access to it in the Bedrock console.",
+    ),
+    // Anthropic's models, which it does not sell to whoever asks from there.
+    rule(
+        &[400, 403],
+        &[All(&[Is("ValidationException"), Begins("access to anthropic models is not allowed from unsupported ")])],
+        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("LOCATION"),
+        "The provider does not serve this machine's address: use an exit address in a country that it serves.",
     ),
     rule(
         &[400, 401, 403],

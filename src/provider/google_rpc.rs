@@ -3,13 +3,13 @@
 //! Details come in any order and may lack their `@type`, so they are known by their members. The interactions API
 //! puts a word where the code is: `{"error": {"code": "quota_exceeded", …}}`.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use serde_json::Value;
 
 use super::{
     Answer,
-    complaint::{Complaint, Mark, looks_secret, model_name},
+    complaint::{Complaint, Hit, Mark, looks_secret, model_name},
     envelope::Envelope,
     google_quota::{self, Beside},
 };
@@ -17,6 +17,9 @@ use crate::verdict::retry_after;
 
 /// Details beyond this many are not read.
 const MOST_DETAILS: usize = 32;
+
+/// Waits that no minute's quota asks for, and a day's may.
+const OF_A_DAY: RangeInclusive<Duration> = Duration::from_secs(600)..=Duration::from_secs(26 * 3_600);
 
 /// Our word for an error that came in a list.
 pub(super) const LISTED: &str = "LISTED";
@@ -110,6 +113,11 @@ fn note_quota(said: &mut Complaint, details: &[&Value], message: &str) {
         Some(Beside::Searches) => said.say(SEARCHES),
         Some(Beside::Storage) => said.say(STORAGE),
         None => said.hit = quota.hit.or_else(|| google_quota::hit_of(said)),
+    }
+    // A metric alone names no window (`generate_content_free_tier_requests`): one that is full for that long is a day's.
+    let unnamed = quota.hit == Some(Hit::Short) && quota.decisive.is_none();
+    if unnamed && said.wait.is_some_and(|wait| OF_A_DAY.contains(&wait)) {
+        said.hit = Some(Hit::Day);
     }
     said.news.violations = quota.violations;
     said.news.decisive = quota.decisive;

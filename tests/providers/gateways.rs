@@ -399,7 +399,7 @@ fn of_gemini_and_anthropic() {
                     "FAILED_PRECONDITION",
                     "Project `1` is not allowed to use Publisher Model `projects/p/locations/l/publishers/google/models/x`",
                 ),
-                CALLER,
+                (K::ModelUnavailable, S::OwnerLane, E::OtherKey),
             ),
             (
                 "vertex express",

@@ -15,6 +15,7 @@ mod reported;
 mod sample;
 mod samples;
 mod threads;
+mod told;
 mod unseen;
 mod vendors;
 mod worded;

@@ -84,6 +84,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Whole(
                 "you have reached your specified workspace api usage limits. you will regain access on 0000-00-00 at 00:00 utc",
             ),
+            Begins("you have reached your api usage limits"),
             Begins("you have reached your specified api usage limits"),
             Begins("you have reached your specified workspace api usage limits"),
         ],

@@ -17,6 +17,26 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("BUCKET_NOT_READABLE").retries(7),
         "The project's service agent may not read this file of Cloud Storage, or there is none: let it, or check the address.",
     ),
+    // The project's agents, which a new project has only after some minutes.
+    rule(
+        &[400],
+        &[All(&[Is("FAILED_PRECONDITION"), Begins("service agents are being provisioned ")])],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("SERVICE_AGENTS_MISSING").retries(7),
+        "The project's service agents are still being made, which read files of Cloud Storage: wait some minutes, or use another project's key.",
+    ),
+    // Vertex AI's, of a model that the project or its organization has not.
+    rule(
+        &[400, 403],
+        &[
+            All(&[Is("FAILED_PRECONDITION"), Frames("project ", " is not allowed to use publisher model ")]),
+            All(&[Is("FAILED_PRECONDITION"), Begins("project is not allowed to use publisher model ")]),
+            All(&[Is("FAILED_PRECONDITION"), Begins("organization policy constraint ")]),
+            All(&[Is("FAILED_PRECONDITION"), Begins("request has violated one or more org policies")]),
+            All(&[Is("PERMISSION_DENIED"), Frames("publisher model ", " is not available in region ")]),
+        ],
+        ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear().code("MODEL_NOT_ALLOWED"),
+        "The key's project may not use this model: enable it in Model Garden, ask the organization's administrator, or use another project's key.",
+    ),
     // Whose resource it is, or whose key.
     rule(
         &[403],

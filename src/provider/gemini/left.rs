@@ -32,7 +32,12 @@ pub(in crate::provider) const LEFT: &[Rule] = &[
     ),
     rule(
         &[403],
-        &[Is("LOCATION_POLICY_VIOLATED"), Is("SECURITY_POLICY_VIOLATED"), Is("ORG_RESTRICTION_VIOLATION")],
+        &[
+            Is("LOCATION_POLICY_VIOLATED"),
+            Is("SECURITY_POLICY_VIOLATED"),
+            Is("ORG_RESTRICTION_VIOLATION"),
+            Begins("request is prohibited by organization's policy"),
+        ],
         ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey),
         "A policy of the key's organization forbids this: ask its administrator, or use another project's key.",
     ),

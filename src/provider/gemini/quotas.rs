@@ -28,6 +28,13 @@ pub(in crate::provider) const QUOTAS: &[Rule] = &[
         ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("LOCATION"),
         "The provider does not serve the country that this machine's address is in: use an exit address elsewhere.",
     ),
+    // Of a model that another method serves, as if a quota was met.
+    rule(
+        &[429],
+        &[Says("must be accessed through the ")],
+        ruling(K::CallerFault, S::Caller, U::Now, E::No).code("WRONG_METHOD"),
+        "This model is served by another method: the answer's body names it.",
+    ),
     // Capacity is nobody's quota.
     rule(
         &[429, 503],
@@ -70,7 +77,7 @@ pub(in crate::provider) const QUOTAS: &[Rule] = &[
     // Code Assist's, of some hours or of a week, and it says when that begins anew.
     rule(
         &[429],
-        &[Is("QUOTA_EXHAUSTED")],
+        &[Is("QUOTA_EXHAUSTED"), Begins("individual quota reached")],
         ruling(K::QuotaExhausted, S::OwnerLane, U::Backoff, E::OtherKey).heeding(31 * 24 * HOUR),
         "The account's quota is used up for this model: wait as long as stated, or add another account's key.",
     ),
@@ -114,6 +121,7 @@ pub(in crate::provider) const QUOTAS: &[Rule] = &[
             Is("rateLimitExceeded"),
             Is("userRateLimitExceeded"),
             Begins("quota exceeded for "),
+            Begins("online prediction request quota exceeded for "),
         ],
         ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(24 * HOUR),
         "The project is at a limit for this model: wait as long as stated, or add a key of another project.",

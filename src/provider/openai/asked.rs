@@ -151,6 +151,7 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
             Frames("file ", " not found on container "),
             Begins("could not find fine tune"),
             Begins("no run found with id "),
+            Begins("no response found with id "),
             Begins("no message found with id "),
             Begins("no vector store found with id "),
             Begins("container not found"),
@@ -178,6 +179,9 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
             Says("violates usage guidelines"),
             // xAI's.
             Begins("i can't help with that "),
+            Says("prompt injection"),
+            Says("blocked by guardrail"),
+            IsLike("guardrail"),
             IsLike("moderation"),
             IsLike("content_policy"),
             IsLike("content_filter"),

@@ -130,6 +130,7 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
             Frames("team ", " doesn't have any credits yet"),
             Begins("insufficient balance or "),
             Begins("account balance is insufficient"),
+            Begins("account is not active, please check your billing details "),
             Begins("sorry, your account balance is insufficient"),
             Begins("inactive subscription or usage limit reached"),
             // OpenRouter's, of an organization.
