@@ -46,13 +46,14 @@ fn sentences() -> Vec<String> {
             _ => {}
         }
     }
-    let tables: [&[Rule]; 15] = [
+    let tables: [&[Rule]; 16] = [
         gemini::rules::RULES,
         gemini::money::MONEY,
         gemini::quotas::QUOTAS,
         gemini::asked::ASKED,
         gemini::left::LEFT,
         openai::rules::RULES,
+        openai::accounts::ACCOUNTS,
         openai::money::MONEY,
         openai::asked::ASKED,
         openai::limits::LIMITS,

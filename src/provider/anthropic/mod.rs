@@ -16,6 +16,7 @@ use super::{
     envelope::Envelope,
     gemini, google_rpc,
     openai::{
+        accounts::ACCOUNTS,
         asked::ASKED,
         limits::{LIMITS, RATES},
         money::MONEY,
@@ -130,7 +131,7 @@ impl Provider for Anthropic {
         if answer.status.is_success() || answer.status.is_informational() {
             return match Envelope::open_good(answer.body, answer.event) {
                 Some(envelope) => decide(
-                    &[FORMS, rules::RULES, OTHERS, MONEY, ASKED, LIMITS, rules::LEFT, RATES, BY_STATUS],
+                    &[FORMS, rules::RULES, OTHERS, ACCOUNTS, MONEY, ASKED, LIMITS, rules::LEFT, RATES, BY_STATUS],
                     said::read(&envelope, answer),
                     answer,
                 ),
@@ -155,6 +156,7 @@ impl Provider for Anthropic {
                 FORMS,
                 rules::RULES,
                 OTHERS,
+                ACCOUNTS,
                 MONEY,
                 ASKED,
                 LIMITS,

@@ -1,5 +1,6 @@
 //! `OpenAI`, and everyone who speaks like it.
 
+pub(super) mod accounts;
 pub(super) mod asked;
 pub(super) mod limits;
 pub(super) mod money;
@@ -168,7 +169,16 @@ impl Provider for OpenAi {
             return match Envelope::open_good(answer.body, answer.event) {
                 Some(envelope) if google_rpc::is_its(&envelope) => gemini::judge(answer),
                 Some(envelope) => decide(
-                    &[FORMS, rules::RULES, money::MONEY, asked::ASKED, limits::LIMITS, limits::RATES, BY_STATUS],
+                    &[
+                        FORMS,
+                        rules::RULES,
+                        accounts::ACCOUNTS,
+                        money::MONEY,
+                        asked::ASKED,
+                        limits::LIMITS,
+                        limits::RATES,
+                        BY_STATUS,
+                    ],
                     said::read(&envelope, answer),
                     answer,
                 ),
@@ -190,6 +200,7 @@ impl Provider for OpenAi {
                 PAGES,
                 FORMS,
                 rules::RULES,
+                accounts::ACCOUNTS,
                 money::MONEY,
                 asked::ASKED,
                 limits::LIMITS,
