@@ -85,7 +85,7 @@ impl Granted {
     }
 
     /// Says that the request goes out now: limits count from here. The last call before the answer holds. False: it must
-    /// not, see [`Lease::started`].
+    /// not, see [`Lease::started`](super::Lease::started).
     pub fn started(&self) -> bool {
         self.pool.started(self.seat)
     }
