@@ -3,54 +3,12 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use tower_keypool::{
-    Answer, Anthropic, ApiKeyHeader, Elsewhere as E, Gemini, OpenAi, Provider, Scope as S, Until as U, Verdict,
-    VerdictKind as K,
+use tower_keypool::{Anthropic, Elsewhere as E, Gemini, OpenAi, Provider, Scope as S, Until as U, VerdictKind as K};
+
+use crate::meaning::{
+    AGAIN, BUSY, CALLER, KEY, KEY_LANE, MONEY, NO_SUCH_MODEL, NOT_FOR_ACCOUNT, NOT_FOR_KEY, NOT_IN_PLAN, OURS, QUOTA,
+    RATE, SPENT, SUSPENDED, UNNAMED, WRONG_OWNER, all, any, is, judge_text as judge, waits,
 };
-
-use crate::{
-    meaning::{CALLER, KEY, MONEY, Meaning, NO_SUCH_MODEL, NOT_FOR_KEY, QUOTA, RATE, SUSPENDED, WRONG_OWNER, is},
-    sample::now,
-};
-
-const AGAIN: Meaning = (K::Transient, S::Caller, E::AfterPause);
-const BUSY: Meaning = (K::Overloaded, S::Lane, E::AfterPause);
-const KEY_LANE: Meaning = (K::InvalidKey, S::KeyLane, E::OtherKey);
-const NOT_FOR_ACCOUNT: Meaning = (K::ModelUnavailable, S::OwnerLane, E::OtherKey);
-const NOT_IN_PLAN: Meaning = (K::WrongOwner, S::Caller, E::OtherKey);
-const OURS: Meaning = (K::Misconfigured, S::Caller, E::No);
-const SPENT: Meaning = (K::QuotaExhausted, S::Key, E::OtherKey);
-const UNNAMED: Meaning = (K::RateLimited, S::KeyLane, E::OtherKey);
-
-fn judge(provider: &dyn Provider, status: u16, headers: &[(&str, &str)], body: &str) -> Verdict {
-    let headers: HeaderMap = headers
-        .iter()
-        .map(|(name, value)| (HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap()))
-        .collect();
-    provider.judge(&Answer::new(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes(), now()))
-}
-
-fn any() -> ApiKeyHeader {
-    ApiKeyHeader::header("x-key", "https://a.example").unwrap()
-}
-
-/// A service, its status and its body, and what it means.
-type Row<'a> = (&'a str, u16, &'a str, Meaning);
-
-fn all(provider: &dyn Provider, rows: &[Row<'_>]) {
-    let wrong: Vec<String> = rows
-        .iter()
-        .map(|(who, status, body, meaning)| (who, status, body, meaning, judge(provider, *status, &[], body)))
-        .filter(|(_, _, _, meaning, verdict)| is(verdict) != **meaning)
-        .map(|(who, status, body, meaning, verdict)| format!("{who} {status} {body}: {verdict:?}, not {meaning:?}"))
-        .collect();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-fn waits(seconds: u64) -> U {
-    U::For(Duration::from_secs(seconds))
-}
 
 /// When an account's plan begins anew stands in its sentence, with the offset that makes it a moment.
 #[test]

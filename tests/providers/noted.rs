@@ -2,56 +2,21 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use tower_keypool::{
-    Answer, Anthropic, ApiKeyHeader, Elsewhere as E, Gemini, OpenAi, Provider, Scope as S, Until as U, Verdict,
-    VerdictKind as K,
+    Answer, Anthropic, Elsewhere as E, Gemini, OpenAi, Provider, Scope as S, Until as U, VerdictKind as K,
 };
 
 use crate::{
-    meaning::{CALLER, KEY, MONEY, Meaning, NO_SUCH_MODEL, NOT_FOR_KEY, QUOTA, RATE, SUSPENDED, WRONG_OWNER, is},
+    meaning::{
+        AGAIN, BLOCKED, BUSY, CALLER, CANCELLED, KEY, KEY_LANE, MONEY, Meaning, NO_SUCH_MODEL, NOT_FOR_KEY,
+        NOT_IN_PLAN, OURS, QUOTA, RATE, SPENT, SUSPENDED, UNNAMED, WRONG_OWNER, all, any, is, judge_text as judge,
+        waits,
+    },
     sample::now,
 };
 
-const CAPACITY: Meaning = (K::Overloaded, S::Lane, E::AfterPause);
-const AGAIN: Meaning = (K::Transient, S::Caller, E::AfterPause);
-const BLOCKED: Meaning = (K::Blocked, S::Exit, E::No);
-const OURS: Meaning = (K::Misconfigured, S::Caller, E::No);
-const UNNAMED: Meaning = (K::RateLimited, S::KeyLane, E::OtherKey);
-const KEY_LANE: Meaning = (K::InvalidKey, S::KeyLane, E::OtherKey);
 const TOO_LARGE: Meaning = (K::CallerFault, S::Caller, E::OtherOwner);
-const SPENT: Meaning = (K::QuotaExhausted, S::Key, E::OtherKey);
-const NOT_IN_PLAN: Meaning = (K::WrongOwner, S::Caller, E::OtherKey);
-const CANCELLED: Meaning = (K::Cancelled, S::Caller, E::No);
-
-fn judge(provider: &dyn Provider, status: u16, headers: &[(&str, &str)], body: &str) -> Verdict {
-    let headers: HeaderMap = headers
-        .iter()
-        .map(|(name, value)| (HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap()))
-        .collect();
-    provider.judge(&Answer::new(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes(), now()))
-}
-
-fn any() -> ApiKeyHeader {
-    ApiKeyHeader::header("x-key", "https://a.example").unwrap()
-}
-
-/// A service, its status and its body, and what it means.
-type Row<'a> = (&'a str, u16, &'a str, Meaning);
-
-fn all(provider: &dyn Provider, rows: &[Row<'_>]) {
-    let wrong: Vec<String> = rows
-        .iter()
-        .map(|(who, status, body, meaning)| (who, status, meaning, judge(provider, *status, &[], body)))
-        .filter(|(_, _, meaning, verdict)| is(verdict) != **meaning)
-        .map(|(who, status, meaning, verdict)| format!("{who} {status}: {verdict:?}, not {meaning:?}"))
-        .collect();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-fn waits(seconds: u64) -> U {
-    U::For(Duration::from_secs(seconds))
-}
 
 /// A throttled key is not an account at its end, whatever the status says.
 #[test]
@@ -81,7 +46,7 @@ fn dashscope_throttles() {
         }
     }
     let overloaded = native("Throttling.ServiceOverloaded", "Too many requests.");
-    assert_eq!(is(&judge(&OpenAi::new(), 429, &[], &overloaded)), CAPACITY);
+    assert_eq!(is(&judge(&OpenAi::new(), 429, &[], &overloaded)), BUSY);
     for (code, message) in [
         ("PrepaidBillOverdue", "The prepaid bill is overdue."),
         ("PostpaidBillOverdue", "The postpaid bill is overdue."),
@@ -115,7 +80,7 @@ fn what_a_relay_was_refused_is_not_ours() {
     ] {
         for provider in [&OpenAi::new() as &dyn Provider, &Anthropic::new()] {
             let verdict = judge(provider, 429, &[], &error(kind, message));
-            assert_eq!(is(&verdict), CAPACITY, "{} {kind} {message}: {verdict:?}", provider.name());
+            assert_eq!(is(&verdict), BUSY, "{} {kind} {message}: {verdict:?}", provider.name());
         }
     }
     for status in [401, 402, 403] {
@@ -197,7 +162,7 @@ fn of_other_apis() {
                 "ElevenLabs, busy",
                 429,
                 r#"{"detail":{"status":"system_busy","message":"We are sorry, the system is experiencing heavy traffic, please try again."}}"#,
-                CAPACITY,
+                BUSY,
             ),
             (
                 "ElevenLabs, at once",
@@ -348,7 +313,7 @@ fn of_googles() {
                 "demand",
                 503,
                 r#"{"error":{"code":503,"message":"This model is currently experiencing high demand. Spikes in demand are usually temporary. Please try again later.","status":"UNAVAILABLE"}}"#,
-                CAPACITY,
+                BUSY,
             ),
             (
                 "inside",
@@ -368,7 +333,7 @@ fn of_googles() {
                 "Vertex, busy",
                 429,
                 r#"{"error":{"code":429,"message":"Resource exhausted. Please try again later. Please refer to https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429 for more details.","status":"RESOURCE_EXHAUSTED"}}"#,
-                CAPACITY,
+                BUSY,
             ),
             (
                 "Vertex, quota",
@@ -407,13 +372,13 @@ fn of_openai_and_azure() {
                 "engine",
                 429,
                 r#"{"error":{"message":"The engine is currently overloaded, please try again later","type":"server_error","param":null,"code":null}}"#,
-                CAPACITY,
+                BUSY,
             ),
             (
                 "model",
                 503,
                 r#"{"error":{"message":"That model is currently overloaded with other requests. You can retry your request, or contact us through our help center.","type":"server_error","param":null,"code":null}}"#,
-                CAPACITY,
+                BUSY,
             ),
             (
                 "form",
@@ -556,7 +521,7 @@ fn of_vendors() {
                 "Mistral, tier",
                 429,
                 r#"{"object":"error","message":"Service tier capacity exceeded for this model.","type":"service_tier_capacity_exceeded","param":null,"code":"3505"}"#,
-                CAPACITY,
+                BUSY,
             ),
             (
                 "Mistral, rate",
@@ -592,13 +557,13 @@ fn of_vendors() {
                 "Groq, busy",
                 503,
                 r#"{"error":{"message":"llama-x is currently over capacity. Please try again and back off exponentially. Visit https://groqstatus.com to see if there is an active incident.","type":"internal_server_error","code":"over_capacity"}}"#,
-                CAPACITY,
+                BUSY,
             ),
             (
                 "Groq, flex",
                 498,
                 r#"{"error":{"message":"Flex tier capacity exceeded. Please retry your request later","type":"capacity_exceeded"}}"#,
-                CAPACITY,
+                BUSY,
             ),
             (
                 "Groq, tools",
@@ -664,7 +629,7 @@ fn of_vendors() {
                 "DeepSeek, busy",
                 503,
                 r#"{"error":{"message":"Service is too busy. We advise users to temporarily switch to alternative LLM API service providers.","type":"service_unavailable_error","param":null,"code":"service_unavailable_error"}}"#,
-                CAPACITY,
+                BUSY,
             ),
             (
                 "DeepSeek, form",
@@ -694,7 +659,7 @@ fn of_vendors() {
                 "xAI, away",
                 503,
                 r#"{"code":"The service is currently unavailable","error":"The model is temporarily unavailable. Check the status page."}"#,
-                CAPACITY,
+                BUSY,
             ),
             (
                 "Cohere, trial minute",
@@ -785,12 +750,7 @@ fn of_hosts_and_servers() {
     all(
         &OpenAi::new(),
         &[
-            (
-                "HF, loading",
-                503,
-                r#"{"error":"Model meta-llama/x is currently loading","estimated_time":20.0}"#,
-                CAPACITY,
-            ),
+            ("HF, loading", 503, r#"{"error":"Model meta-llama/x is currently loading","estimated_time":20.0}"#, BUSY),
             ("HF, key", 401, r#"{"error":"Invalid credentials in Authorization header"}"#, KEY),
             ("HF, name", 401, r#"{"error":"Invalid username or password."}"#, KEY),
             (
@@ -821,7 +781,7 @@ fn of_hosts_and_servers() {
                 "Bedrock, busy",
                 503,
                 r#"{"__type":"com.amazon.coral.service#ServiceUnavailableException","message":"Bedrock is unable to process your request."}"#,
-                CAPACITY,
+                BUSY,
             ),
             (
                 "Bedrock, time",
@@ -857,7 +817,7 @@ fn of_hosts_and_servers() {
                 "Cloudflare, capacity",
                 429,
                 r#"{"errors":[{"message":"AiError: Capacity temporarily exceeded, please try again.","code":3040}],"success":false,"result":{},"messages":[]}"#,
-                CAPACITY,
+                BUSY,
             ),
             ("Cloudflare, origin", 522, "<!DOCTYPE html><title>a.example | 522: Connection timed out</title>", AGAIN),
             (
@@ -932,7 +892,7 @@ fn of_hosts_and_servers() {
                 "Ollama, busy",
                 503,
                 r#"{"error":"server busy, please try again.  maximum pending requests exceeded"}"#,
-                CAPACITY,
+                BUSY,
             ),
             (
                 "Ollama, hourly",
@@ -971,7 +931,7 @@ fn of_hosts_and_servers() {
                 "OpenRouter, raw",
                 429,
                 r#"{"error":{"message":"Provider returned error","code":429,"metadata":{"raw":"a/b:free is temporarily rate-limited upstream. Please retry shortly, or add your own key to accumulate your rate limits","provider_name":"Chutes"}},"user_id":"user_0"}"#,
-                CAPACITY,
+                BUSY,
             ),
             (
                 "OpenRouter, away",
@@ -1069,13 +1029,13 @@ fn in_streams() {
             "Mistral",
             &openai,
             r#"{"object":"error","message":"Service tier capacity exceeded for this model.","type":"service_tier_capacity_exceeded","param":null,"code":"3505"}"#,
-            CAPACITY,
+            BUSY,
         ),
         (
             "Anthropic",
             &anthropic,
             r#"{"type":"error","error":{"details":null,"type":"overloaded_error","message":"Overloaded"},"request_id":"req_0"}"#,
-            CAPACITY,
+            BUSY,
         ),
         (
             "Anthropic, inside",
@@ -1093,7 +1053,7 @@ fn in_streams() {
             "Gemini",
             &gemini,
             r#"{"error":{"code":503,"message":"The model is overloaded. Please try again later.","status":"UNAVAILABLE"}}"#,
-            CAPACITY,
+            BUSY,
         ),
         (
             "Gemini, list",

@@ -1,39 +1,20 @@
-//! Errors of providers of models as their users told of them, each judged by hand before it was judged here. One half is Gemini's:
+//! Errors of providers of models, most as their users told of them, each judged by hand before it was judged here. One half is Gemini's:
 //! of every kind of model, of what is kept there, of its quotas, of Vertex AI and of Code Assist.
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use tower_keypool::{
-    Answer, Anthropic, Elsewhere as E, Gemini, OpenAi, Provider, Scope as S, Until as U, Verdict, VerdictKind as K,
+    Anthropic, Elsewhere as E, Gemini, OpenAi, Provider, Scope as S, Until as U, Verdict, VerdictKind as K,
 };
 
-use crate::{
-    meaning::{CALLER, KEY, MONEY, Meaning, NO_SUCH_MODEL, NOT_FOR_KEY, QUOTA, RATE, SUSPENDED, WRONG_OWNER, is, said},
-    sample::now,
+use crate::meaning::{
+    AGAIN, BLOCKED, BUSY, CALLER, CANCELLED, KEY, KEY_LANE, MONEY, Meaning, NO_SUCH_MODEL, NOT_FOR_ACCOUNT,
+    NOT_FOR_KEY, OURS, QUOTA, RATE, SPENT, SUSPENDED, UNNAMED, WRONG_OWNER, answered, is, said,
 };
 
-const AGAIN: Meaning = (K::Transient, S::Caller, E::AfterPause);
 const BILLING: Meaning = (K::QuotaExhausted, S::BillingAccount, E::OtherKey);
-const BLOCKED: Meaning = (K::Blocked, S::Exit, E::No);
-const BUSY: Meaning = (K::Overloaded, S::Lane, E::AfterPause);
-const CANCELLED: Meaning = (K::Cancelled, S::Caller, E::No);
 const KEPT: Meaning = (K::QuotaExhausted, S::Caller, E::OtherOwner);
-const KEY_LANE: Meaning = (K::InvalidKey, S::KeyLane, E::OtherKey);
-const NOT_FOR_ACCOUNT: Meaning = (K::ModelUnavailable, S::OwnerLane, E::OtherKey);
-const OURS: Meaning = (K::Misconfigured, S::Caller, E::No);
-const SPENT: Meaning = (K::QuotaExhausted, S::Key, E::OtherKey);
-const UNNAMED: Meaning = (K::RateLimited, S::KeyLane, E::OtherKey);
-
-fn answered(provider: &dyn Provider, status: u16, headers: &[(&str, &str)], body: &str, event: bool) -> Verdict {
-    let headers: HeaderMap = headers
-        .iter()
-        .map(|(name, value)| (HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap()))
-        .collect();
-    let answer = Answer::new(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes(), now());
-    provider.judge(&if event { answer.event() } else { answer })
-}
 
 fn judge(provider: &dyn Provider, status: u16, body: &str) -> Verdict {
     answered(provider, status, &[], body, false)

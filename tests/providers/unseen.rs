@@ -3,22 +3,13 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tower_keypool::{
     Answer, Anthropic, ApiKeyHeader, Elsewhere as E, Gemini, OpenAi, Provider, Scope as S, Until as U, Verdict,
     VerdictKind as K,
 };
 
-use crate::sample::now;
-
-fn judge(provider: &dyn Provider, status: u16, headers: &[(&str, &str)], body: &str, event: bool) -> Verdict {
-    let headers: HeaderMap = headers
-        .iter()
-        .map(|(name, value)| (HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap()))
-        .collect();
-    let answer = Answer::new(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes(), now());
-    provider.judge(&if event { answer.event() } else { answer })
-}
+use crate::{meaning::answered as judge, sample::now};
 
 fn gemini(status: u16, body: &str) -> Verdict {
     judge(&Gemini::new(), status, &[], body, false)

@@ -6,7 +6,7 @@ use crate::{
             Hit,
             Mark::{Begins, Hits, Is, IsLike, Says, Tells, Waits, Whole},
         },
-        rule::{HOUR, Rule, probed, rule, ruling},
+        rule::{HOUR, Rule, Ruling, probed, rule, ruling},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
 };
@@ -16,14 +16,10 @@ pub(super) const RULES: &[Rule] = &[
     // ElevenLabs', whose keys may each do some of what there is: one that may not do this may speak.
     rule(
         &[401, 403],
-        &[Is("missing_permissions"), Begins("api key you used is missing the permission ")],
-        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherKey).code("MISSING_PERMISSION").retries(7),
-        "The key lacks a permission that this call needs: grant it to the key, or use one that has it.",
-    ),
-    // Notion's, Deepgram's, Resend's, GitHub's, Spotify's.
-    rule(
-        &[401, 403],
         &[
+            Is("missing_permissions"),
+            Begins("api key you used is missing the permission "),
+            // Notion's, Deepgram's, Resend's, GitHub's, Spotify's.
             Is("restricted_resource"),
             Is("INSUFFICIENT_PERMISSIONS"),
             Is("restricted_api_key"),
@@ -35,12 +31,7 @@ pub(super) const RULES: &[Rule] = &[
         "The key lacks a permission that this call needs: grant it to the key, or use one that has it.",
     ),
     // Brave's and apilayer's (fixer.io, marketstack), whose plans are of a key each.
-    rule(
-        &[400, 403],
-        &[Is("OPTION_NOT_IN_PLAN"), IsLike("_access_restricted")],
-        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherKey).code("NOT_IN_PLAN").retries(7),
-        NOT_IN_PLAN,
-    ),
+    rule(&[400, 403], &[Is("OPTION_NOT_IN_PLAN"), IsLike("_access_restricted")], LACKS, NOT_IN_PLAN),
     // What a plan lacks says nothing of the key for all else, whatever the status: a voice or a format (ElevenLabs, with a 402
     // as well), an endpoint (OpenWeather, FMP, CoinMarketCap, CoinGecko), data (Polygon, Finnhub).
     rule(
@@ -71,7 +62,7 @@ pub(super) const RULES: &[Rule] = &[
             Says("requires membership or higher"),
             Says("upgrade your api plan to use "),
         ],
-        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherKey).code("NOT_IN_PLAN").retries(7),
+        LACKS,
         NOT_IN_PLAN,
     ),
     // Of an address that the request names (Firecrawl, Resend), or of any of its parameters (YouTube: comments are off there).
@@ -151,7 +142,7 @@ pub(super) const RULES: &[Rule] = &[
             Begins("you have exhausted the api credits "),
             Begins("you have exhausted your "),
         ],
-        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("QUOTA_USED_UP").heeding(31 * 24 * HOUR),
+        SPENT,
         USED_UP,
     ),
     // A key is none the worse for a quota that is told with the status of an invalid one: SendGrid's, Moralis', OMDb's, EODHD's.
@@ -166,23 +157,18 @@ pub(super) const RULES: &[Rule] = &[
             Tells("exceeded your daily"),
             Tells("exceeded your monthly"),
         ],
-        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("QUOTA_USED_UP").heeding(31 * 24 * HOUR),
+        SPENT,
         USED_UP,
     ),
     // Tyk's, WeatherAPI's, ExchangeRate-API's.
     rule(
         &[403],
         &[Is("quota-reached"), Begins("quota exceeded"), Begins("api key has exceeded calls per ")],
-        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("QUOTA_USED_UP").heeding(31 * 24 * HOUR),
+        SPENT,
         USED_UP,
     ),
     // AccuWeather's, as if it were down.
-    rule(
-        &[403, 429, 503],
-        &[Begins("allowed number of requests has been exceeded")],
-        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("QUOTA_USED_UP").heeding(31 * 24 * HOUR),
-        USED_UP,
-    ),
+    rule(&[403, 429, 503], &[Begins("allowed number of requests has been exceeded")], SPENT, USED_UP),
     // Amazon's gateway, of a plan for a day, a week or a month.
     rule(
         &[429],
@@ -217,12 +203,7 @@ pub(super) const RULES: &[Rule] = &[
         USED_UP,
     ),
     // Statuses of their own: Tavily's plan and its pay-as-you-go limit, DeepL's characters of a month.
-    rule(
-        &[432, 433, 456],
-        &[],
-        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("QUOTA_USED_UP").heeding(31 * 24 * HOUR),
-        USED_UP,
-    ),
+    rule(&[432, 433, 456], &[], SPENT, USED_UP),
     rule(
         &[400, 401, 403, 429],
         &[
@@ -311,6 +292,10 @@ pub(super) const RULES: &[Rule] = &[
     ),
 ];
 
+/// A quota that is told with any status; when it begins anew, where that is said.
+const SPENT: Ruling =
+    ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("QUOTA_USED_UP").heeding(31 * 24 * HOUR);
+const LACKS: Ruling = ruling(K::WrongOwner, S::Caller, U::Now, E::OtherKey).code("NOT_IN_PLAN").retries(7);
 const USED_UP: &str =
     "This key's quota or credit is used up: wait until it begins anew, raise it, or add another account's key.";
 const NOT_IN_PLAN: &str = "The key's plan lacks what this call needs: use a key of a plan that has it.";
