@@ -19,6 +19,9 @@ use crate::standing::now_ms;
 /// So many are remembered.
 const REMEMBERED: usize = 256;
 
+/// The result of a change that was made.
+pub(super) const DONE: &str = "done";
+
 /// What something was done to: a pool, and a key of it, by names that are known.
 pub(super) type Object = (Option<String>, Option<String>);
 
@@ -82,10 +85,12 @@ impl Audit {
 
     fn tell(&self, change: &Change) {
         let Change { who, from, what, pool, key, result, .. } = change;
+        let came =
+            if result == DONE { "changed by an administrator" } else { "a change by an administrator was refused" };
         tracing::info!(
             name: "keypool.admin_change", target: "keypool::audit",
             who, from = from.as_str(), what, pool = pool.as_deref(), key = key.as_deref(), result = result.as_str(),
-            "changed by an administrator",
+            "{came}",
         );
         self.feed.tell(json!({
             "event": "audit", "who": who, "from": from, "what": what, "pool": pool, "key": key, "result": result,

@@ -13,6 +13,7 @@ use super::{
     Admin, OFF,
     access::{THROTTLED, Who},
     answer::{Answer, Fault, fine},
+    audit::DONE,
     change::Done,
     is_under,
     route::{self, Found, Route, What},
@@ -109,7 +110,7 @@ impl Admin {
         let login: Login = serde_json::from_slice(&body).map_err(|_| Fault::wrong("expected {\"token\": \"…\"}"))?;
         let tried = self.access.try_token(login.token.trim().as_bytes(), from);
         match &tried {
-            Ok(()) => self.audit.note(Who::Token, from, "login", (None, None), "done"),
+            Ok(()) => self.audit.note(Who::Token, from, "login", (None, None), DONE),
             // A flood of them is no news.
             Err(fault) if fault.code == THROTTLED => {}
             Err(fault) => self.audit.note_failed(from, fault.code),

@@ -42,7 +42,7 @@ pub(crate) use self::{
 use self::{
     access::Access,
     answer::{Fault, fine},
-    audit::Audit,
+    audit::{Audit, DONE},
     change::Done,
     entry::Asked,
     feed::Feed,
@@ -240,7 +240,7 @@ impl Admin {
         let pool = theirs.as_ref().map(|theirs| theirs.name.clone());
         match done {
             Ok(Done { answer, key }) => {
-                self.audit.note(asked.who, asked.from, what, (pool, key), "done");
+                self.audit.note(asked.who, asked.from, what, (pool, key), DONE);
                 if let Some(theirs) = theirs.filter(|_| asked.route.what != What::Test) {
                     theirs.taken().await;
                 }

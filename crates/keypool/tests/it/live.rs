@@ -170,7 +170,7 @@ impl Socket {
         Some((code, String::from_utf8_lossy(&data).into_owned()))
     }
 
-    async fn hear_bytes(&mut self) -> Option<(u8, Vec<u8>)> {
+    pub(crate) async fn hear_bytes(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut head = [0; 2];
         tokio::time::timeout(Duration::from_secs(60), self.stream.read_exact(&mut head)).await.unwrap().ok()?;
         let length = match head[1] {

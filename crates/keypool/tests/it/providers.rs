@@ -497,6 +497,37 @@ async fn tenants_have_native_calls_and_things_of_their_own_on_a_second_gemini_po
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     assert_eq!(get(&bob, "/to/second/v1beta/models").await.status, StatusCode::OK);
 
+    // It is met in other dialects as the gateway's own is.
+    let bearing = async |method: http::Method, path: &str, body: &Value| {
+        let request = Request::builder().method(method).uri(format!("{}/to/second{path}", running.url));
+        let request = request.header("authorization", format!("Bearer {alice}"));
+        ask(request.header("content-type", "application/json"), body.to_string()).await
+    };
+    let chat =
+        |model: &str| json!({ "model": model, "max_tokens": 9, "messages": [{ "role": "user", "content": "hi" }] });
+    for (path, kind) in [
+        ("/v1/chat/completions", "chat.completion"),
+        ("/openai/v1/chat/completions", "chat.completion"),
+        ("/v1/messages", "message"),
+        ("/anthropic/v1/messages", "message"),
+    ] {
+        let answer = bearing(http::Method::POST, path, &chat("gemini-2.5-flash")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+        let told = answer.json();
+        assert!(told["object"] == kind || told["type"] == kind, "{path}: {told}");
+        let refused = bearing(http::Method::POST, path, &chat("gemini-2.5-pro")).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path}: {refused:?}");
+    }
+    let listed = bearing(http::Method::GET, "/v1/models", &Value::Null).await.json();
+    assert_eq!((&listed["object"], listed["data"].as_array().map(Vec::len)), (&json!("list"), Some(1)), "{listed}");
+    let before = second.report().total.arrivals;
+    for path in ["/v1/moderations", "/openai/v1/files", "/v1/files"] {
+        let nowhere = bearing(http::Method::POST, path, &chat("gemini-2.5-flash")).await;
+        assert_eq!(nowhere.status, StatusCode::NOT_FOUND, "{path}: {nowhere:?}");
+        assert!(nowhere.json()["error"]["message"].as_str().unwrap().contains("not translated"), "{nowhere:?}");
+    }
+    assert_eq!((second.report().total.arrivals, own.report().total.arrivals), (before, 0));
+
     // What is made there is whoever's made it, and goes to the key that sees it.
     let long = "word ".repeat(30_000);
     let cache =

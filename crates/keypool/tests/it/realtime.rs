@@ -51,6 +51,54 @@ async fn listening() -> (String, Arc<Mutex<Vec<u8>>>, Arc<Mutex<Vec<String>>>) {
     (url, came, asked)
 }
 
+/// A provider that says this over each socket, and is gone once it was answered.
+async fn leaving(says: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
+            stream.write_all(&[answer.as_bytes(), says].concat()).await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await;
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_hears_that_the_providers_connection_broke_off() {
+    for (says, code, heard) in [
+        (b"\x81\x02hi".as_slice(), 1, Some((8, "\u{3}\u{f3}the provider's connection broke off"))),
+        // Whoever said goodbye is told nothing.
+        (b"\x81\x02hi", 8, None),
+        (b"\x81\x02hi\x88\x02\x03\xe8", 1, Some((8, "\u{3}\u{e8}"))),
+        // Within a message nothing else can be said.
+        (b"\x81\x02hi\x81", 1, None),
+    ] {
+        let home = Home::new();
+        let text = format!(
+            "keys = [{{ secret = \"sk-realtime-not-a-real-key-00000001\" }}]\n\
+             gateway = {{ provider = \"openai\", listen = \"127.0.0.1:0\", upstream = \"{}/v1\" }}\n",
+            leaving(says).await
+        );
+        home.write("keypool.toml", &text);
+        let running = Running::of(home.command(&["serve"]));
+        let address = running.url.strip_prefix("http://").unwrap().parse().unwrap();
+        let bearer = format!("authorization: Bearer {PLACEHOLDER}\r\n");
+        let mut socket = Socket::open(address, "/v1/realtime?model=gpt-realtime", &bearer).await;
+        assert_eq!(socket.hear().await, Some((1, "hi".to_owned())));
+        socket.say(code, "").await;
+        let told = socket.hear_bytes().await;
+        let told = told.map(|(code, text)| (code, text.into_iter().map(char::from).collect::<String>()));
+        assert_eq!(told.as_ref().map(|(code, text)| (*code, text.as_str())), heard, "{says:?} {code}");
+        end(running).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_stands_in_the_place_of_another_name_for_it() {
     let (url, _, asked) = listening().await;

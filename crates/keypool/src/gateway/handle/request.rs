@@ -86,7 +86,7 @@ where
         }
         let (mut parts, body) = request.into_parts();
         base_url::complete(&mut parts, turn.setup.dialects.provider, gateway.own.uploads.has_front());
-        let (dialect, way) = (Dialect::of(&parts), Way::of(turn.setup.dialects, &parts));
+        let (dialect, way) = (Dialect::of(&parts), Way::of(turn.setup.dialects, (&parts.headers, &parts.uri)));
         body.speaks(dialect);
         let seen = Seen::of(&parts.headers);
         let path = way.target().map_or(parts.uri.path(), PathAndQuery::path);

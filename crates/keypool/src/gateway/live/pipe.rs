@@ -4,7 +4,7 @@
 //! of it, and a message without its end is none.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -21,6 +21,8 @@ use super::{
 
 /// A socket over which nothing came for so long is closed: who is alive pings more often.
 const IDLE: Duration = Duration::from_secs(15 * 60);
+/// The code of a closing frame where the provider says none (RFC 6455: something unexpected at the server).
+const BROKEN: u16 = 1011;
 /// After one side's end the other gets so long for its own.
 pub(super) const LINGER: Duration = Duration::from_secs(5);
 /// Who may go on no more gets less.
@@ -31,6 +33,14 @@ pub(super) const BUFFER: usize = 16 << 10;
 /// Why a socket ends here: what the closing frame says, its code (RFC 6455) first.
 #[derive(Debug)]
 pub(super) struct Ending(pub(super) u16, pub(super) String);
+
+/// What was heard of both sides.
+#[derive(Default)]
+struct Heard {
+    pieces: AtomicU64,
+    /// One side said that it closes.
+    goodbye: AtomicBool,
+}
 
 /// Is told what both sides say.
 pub(super) trait Listener {
@@ -58,7 +68,7 @@ pub(super) async fn pipe(
 ) {
     let (client_in, client_out) = split(client);
     let (provider_in, provider_out) = split(provider);
-    let heard = AtomicU64::new(0);
+    let heard = Heard::default();
     let (stop, stopped) = oneshot::channel();
     let up = upward((client_in, provider_out), asked, &heard, (listener, stop), over);
     let down = downward((provider_in, client_out), (early, blot), &heard, (listener, stopped));
@@ -75,10 +85,10 @@ pub(super) async fn pipe(
 }
 
 /// Until nothing was heard for so long.
-async fn silence(heard: &AtomicU64) {
+async fn silence(heard: &Heard) {
     let mut before = u64::MAX;
     loop {
-        let now = heard.load(Ordering::Relaxed);
+        let now = heard.pieces.load(Ordering::Relaxed);
         if now == before {
             return;
         }
@@ -91,7 +101,7 @@ async fn silence(heard: &AtomicU64) {
 async fn upward(
     (mut from, mut to): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     frames: Frames,
-    heard: &AtomicU64,
+    heard: &Heard,
     (listener, stop): (&impl Listener, oneshot::Sender<Ending>),
     over: impl Future<Output = Ending>,
 ) -> bool {
@@ -114,15 +124,16 @@ async fn upward(
 async fn passing(
     (from, to): (&mut (impl AsyncRead + Unpin), &mut (impl AsyncWrite + Unpin)),
     mut frames: Frames,
-    heard: &AtomicU64,
+    heard: &Heard,
     listener: &impl Listener,
 ) -> Option<Ending> {
     let mut buffer = vec![0; BUFFER];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        heard.fetch_add(1, Ordering::Relaxed);
+        heard.pieces.fetch_add(1, Ordering::Relaxed);
         let mut said = Vec::new();
         frames.pass(&buffer[..read], |one| said.push(one));
         for one in said {
+            heard.goodbye.fetch_or(matches!(one, Said::Close(..)), Ordering::Relaxed);
             if let Err(ending) = listener.asked(one).await {
                 return Some(ending);
             }
@@ -138,7 +149,7 @@ async fn passing(
 async fn downward(
     (mut from, mut to): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     (early, mut blot): (Vec<u8>, Blot),
-    heard: &AtomicU64,
+    heard: &Heard,
     (listener, stopped): (&impl Listener, oneshot::Receiver<Ending>),
 ) {
     let mut read = early.len();
@@ -150,6 +161,7 @@ async fn downward(
         let mut said = Vec::new();
         let out = blot.pass(&mut frames, &buffer[..read], |one| said.push(one));
         for one in said {
+            heard.goodbye.fetch_or(matches!(one, Said::Close(..)), Ordering::Relaxed);
             listener.heard(one).await;
         }
         if to.write_all(&out).await.is_err() || to.flush().await.is_err() {
@@ -168,10 +180,16 @@ async fn downward(
             },
             next = from.read(&mut buffer) => match next {
                 Ok(next @ 1..) => next,
-                _ => break,
+                _ => {
+                    // Who asks its library what happened would hear of a connection that broke, as if it were its own.
+                    if may_end && !heard.goodbye.load(Ordering::Relaxed) {
+                        let _ = to.write_all(&closing(BROKEN, "the provider's connection broke off")).await;
+                    }
+                    break;
+                }
             },
         };
-        heard.fetch_add(u64::from(read > 0), Ordering::Relaxed);
+        heard.pieces.fetch_add(u64::from(read > 0), Ordering::Relaxed);
     }
     // Of a frame that is not whole, nothing more: it is none, and its end may be the beginning of a key.
     let _ = to.shutdown().await;

@@ -41,6 +41,25 @@ impl<S> Chosen<S> {
         Self { dialect, way: Way::Through, target, home: Some(Box::new(other)), named: false }
     }
 
+    /// To the provider that the path names. Another pool of Gemini's is met in the dialects that the gateway's own would be;
+    /// whoever names one of another kind speaks its dialect.
+    fn at(other: Beside<S>, target: PathAndQuery, dialects: Dialects, headers: &HeaderMap) -> Self {
+        let met = Dialects { provider: other.dialect, ..dialects };
+        let way = match other.dialect {
+            Dialect::Gemini => Way::of(met, (headers, &target.clone().into())),
+            _ => Way::Through,
+        };
+        let chosen = match way {
+            Way::Moved(target) => Self::through(other, Some(target)),
+            Way::Translated(dialect, _) => {
+                Self { dialect, way, target: Some(target), home: Some(Box::new(other)), named: true }
+            }
+            Way::Nowhere(dialect) | Way::Mistaken(dialect) => Self::own(dialect, way),
+            _ => Self::through(other, Some(target)),
+        };
+        Self { named: true, ..chosen }
+    }
+
     /// Gives the head of the request the path that its provider knows.
     pub(in crate::gateway) fn direct(&mut self, uri: &mut Uri) {
         if let Some(target) = self.target.take() {
@@ -60,8 +79,7 @@ impl<S: Clone> Others<S> {
     ) -> Chosen<S> {
         if uri.path().starts_with(FRONT) {
             return match self.named_in(uri) {
-                // Whoever names a provider speaks its dialect.
-                Some((other, target)) => Chosen { named: true, ..Chosen::through(other, Some(target)) },
+                Some((other, target)) => Chosen::at(other, target, dialects, headers),
                 None => Chosen::own(dialect, Way::Unnamed(dialect)),
             };
         }

@@ -210,8 +210,8 @@ impl Way {
     }
 
     /// Of a request as it came.
-    pub(in crate::gateway) fn of(dialects: Dialects, head: &Parts) -> Self {
-        let path = head.uri.path();
+    pub(in crate::gateway) fn of(dialects: Dialects, (headers, uri): (&HeaderMap, &Uri)) -> Self {
+        let path = uri.path();
         // Nearly every path of the provider's own.
         if path.starts_with("/v1beta/models") {
             return Self::Through;
@@ -220,7 +220,7 @@ impl Way {
         if let Some((dialect, rest)) = named
             && dialect == dialects.provider
         {
-            return moved(&head.uri, rest);
+            return moved(uri, rest);
         }
         if dialects.provider != Dialect::Gemini {
             return named.map_or(Self::Through, |(dialect, _)| Self::Foreign(dialect));
@@ -229,13 +229,13 @@ impl Way {
             // The base URL of these clients ends with the version, or does not.
             Some((dialect, rest)) => (dialect, behind(rest, "/v1").unwrap_or(rest)),
             None => match behind(path, "/v1") {
-                Some(rest) => (unforced(rest, (&head.headers, &head.uri)), rest),
-                None => return Self::beside(head),
+                Some(rest) => (unforced(rest, (headers, uri)), rest),
+                None => return Self::beside((headers, uri)),
             },
         };
         match dialect {
             Dialect::Gemini => Self::Through,
-            Dialect::OpenAi if !dialects.translates_openai => moved(&head.uri, &format!("/v1beta/openai{rest}")),
+            Dialect::OpenAi if !dialects.translates_openai => moved(uri, &format!("/v1beta/openai{rest}")),
             dialect => match task(dialect, rest) {
                 Some(task) => Self::Translated(dialect, task),
                 None if named.is_none() && is_shared(rest) => Self::Mistaken(dialect),
@@ -245,9 +245,9 @@ impl Way {
     }
 
     /// Of a path that no API but one client knows: Claude Code tells its maker of itself at `/api/event_logging/batch`.
-    fn beside(head: &Parts) -> Self {
-        let of_anthropics = by_credential((&head.headers, &head.uri), true) == Dialect::Anthropic;
-        let is_beside = !head.uri.path().starts_with("/v") && of_anthropics;
+    fn beside(head: (&HeaderMap, &Uri)) -> Self {
+        let of_anthropics = by_credential(head, true) == Dialect::Anthropic;
+        let is_beside = !head.1.path().starts_with("/v") && of_anthropics;
         if is_beside { Self::Nowhere(Dialect::Anthropic) } else { Self::Through }
     }
 }
@@ -293,7 +293,8 @@ mod tests {
     }
 
     fn way(dialects: Dialects, path: &str, header: &str) -> String {
-        match Way::of(dialects, &head(path, header)) {
+        let head = head(path, header);
+        match Way::of(dialects, (&head.headers, &head.uri)) {
             Way::Through => "through".to_owned(),
             Way::Moved(to) => to.to_string(),
             Way::Translated(dialect, task) => format!("{dialect:?} {task:?}"),
