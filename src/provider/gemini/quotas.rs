@@ -38,7 +38,12 @@ pub(in crate::provider) const QUOTAS: &[Rule] = &[
     // Capacity is nobody's quota.
     rule(
         &[429, 503],
-        &[Is("MODEL_CAPACITY_EXHAUSTED"), Begins("no capacity available "), Says("error-code-429")],
+        &[
+            Is("MODEL_CAPACITY_EXHAUSTED"),
+            Begins("no capacity available "),
+            Says("out of capacity"),
+            Says("error-code-429"),
+        ],
         ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
         "The provider has no capacity for this model now: wait, or fall back to another model.",
     ),
