@@ -17,6 +17,9 @@ const TOO_LARGE: Meaning = (K::CallerFault, S::Caller, E::OtherOwner);
 /// Of a request that costs more than what an account has left.
 const TOO_DEAR: Meaning = (K::QuotaExhausted, S::Caller, E::OtherOwner);
 
+/// Of what a model looks up: it answers as before without.
+const NO_SEARCHES: Meaning = (K::QuotaExhausted, S::Caller, E::OtherOwner);
+
 type Told = (&'static str, u16, String, Meaning);
 
 fn each(provider: &dyn Provider, rows: &[Told]) {
@@ -76,6 +79,19 @@ fn what_gemini_does_not_take() {
     each(
         &Gemini::new(),
         &[
+            bad("23484639355", "google_search_retrieval is not supported. Please use google_search tool instead."),
+            bad("47750019611", "Browse tool is not supported."),
+            bad("70094062230", "Unable to submit request because it must include at least one parts field"),
+            bad("5668475194", "Unable to submit request because `search_jobs` functionDeclaration `parameters.employment_types` schema specified other fields alongside any_of. When using any_of, it must be the only field set."),
+            bad("56537918464", "Unable to submit request because controlled generation is not supported with Code Execution tool."),
+            listed("58141948704", "Unable to submit request because it has an unrecognized field \"index\" in tool_calls."),
+            bad("24690195646", "Unable to submit request because thinking is not supported by this model"),
+            listed("55757642802", "Unable to submit request because function call create_file in the 5. content block is missing a thought_signature..."),
+            bad("61784464476", "`inlineData` isn't supported by this model."),
+            bad("61784464476", "Video URI not found in the request."),
+            bad("8857843673", "`referenceImages` isn't supported by this model"),
+            bad("62596392802", "This model only supports Interactions API."),
+            bad("66520670180", "Requests ending with a model turn are not supported."),
             bad("66357668700", "Tool use with function calling is unsupported"),
             bad("10130685527", "Invalid JSON payload received. Unexpected token.\n75, \"Cocoa (CC=F)\": NaN, \"Coffee (KC=F)\"\n                    ^"),
             bad("53958216870", "Please enable tool_config.include_server_side_tool_invocations to use Built-in tools with Function calling."),
@@ -369,6 +385,16 @@ fn limits_that_google_told() {
                 RATE,
             ),
             U::Backoff,
+        ),
+        (
+            google(
+                "58653689310, cut there",
+                429,
+                "RESOURCE_EXHAUSTED",
+                "Unable to submit request because you've reached the maximum number of requests with search as tool you can make per day. Remove Google search tool from",
+                NO_SEARCHES,
+            ),
+            U::Now,
         ),
         (
             google(

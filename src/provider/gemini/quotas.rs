@@ -68,7 +68,13 @@ pub(in crate::provider) const QUOTAS: &[Rule] = &[
     // Of what it looks up: requests without a search go on.
     rule(
         &[429],
-        &[Is(SEARCHES)],
+        // The second is Vertex AI's.
+        &[
+            Is(SEARCHES),
+            Begins(
+                "unable to submit request because you've reached the maximum number of requests with search as tool ",
+            ),
+        ],
         ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).retries(7),
         "The project's searches are used up (a free one may have none): use a paid project's key, or ask without google_search.",
     ),
