@@ -69,6 +69,13 @@ pub(super) const AWS: &[Rule] = &[
         ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear(),
         "This account may not use this model yet: ask for access to it in the Bedrock console.",
     ),
+    // Of an account that may not call models yet, whatever it asks.
+    rule(
+        &[400],
+        &[All(&[Is("ValidationException"), Begins("operation not allowed")])],
+        ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear(),
+        "This account may not call this model: see its state and its access to models in the Bedrock console.",
+    ),
     // Anthropic's models, which it does not sell to whoever asks from there.
     rule(
         &[400, 403],

@@ -74,7 +74,8 @@ impl<'a> Envelope<'a> {
         }
         let envelope = Self::open(body);
         let json = envelope.json.as_ref()?;
-        let wrapping = |name: &String| matches!(name.as_str(), "error" | "type" | "request_id" | "user_id" | OUTCOME);
+        let wrapping =
+            |name: &String| matches!(name.as_str(), "error" | "code" | "type" | "request_id" | "user_id" | OUTCOME);
         let bare = || {
             json.as_object().is_some_and(|members| {
                 is_of_kind_error(json)

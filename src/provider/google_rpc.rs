@@ -30,6 +30,9 @@ pub(super) const STORAGE: &str = "STORAGE_QUOTA";
 /// Our word for a quota of what a model looks up.
 pub(super) const SEARCHES: &str = "SEARCH_QUOTA";
 
+/// Its word for an API that a project has not switched on, where a sentence alone says so.
+const UNUSED_API: &str = "SERVICE_DISABLED";
+
 /// What it calls a limit that was met. The older ones are of its form with `errors`.
 const LIMITS: [Mark; 6] = [
     Mark::Is("RATE_LIMIT_EXCEEDED"),
@@ -65,6 +68,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let Some(error) = envelope.error() else {
         said.tell(envelope.message());
         said.wait_at_least(said.wait_in_text());
+        note_unused_api(&mut said);
         note_quota(&mut said, &[], envelope.message());
         return said;
     };
@@ -98,9 +102,24 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let delays =
         details.iter().filter_map(|detail| delay(detail.get("retryDelay").or_else(|| detail.get("retry_delay"))?));
     said.wait_at_least(delays.max());
+    // Code Assist's stands there, and nowhere else perhaps.
+    let resets = details.iter().filter_map(|detail| delay(detail.get("metadata")?.get("quotaResetDelay")?));
+    said.wait_at_least(resets.max());
+    note_unused_api(&mut said);
     note_quota(&mut said, &details, message);
     said.news.consumer = details.iter().find_map(|detail| consumer(detail.get("metadata")?.get("consumer")?.as_str()?));
     said
+}
+
+/// `Generative Language API has not been used in project 123 before or it is disabled. …`, of whichever API it is. No name of one
+/// has anything but letters in it.
+fn note_unused_api(said: &mut Complaint) {
+    let plain = |name: &str| name.len() <= 60 && name.chars().all(|c| c.is_alphanumeric() || " -()".contains(c));
+    let named = |name: &str| plain(name) && name.contains(" api");
+    let unused = said.own().split_once(" has not been used in project ").is_some_and(|(name, _)| named(name));
+    if unused && said.status == 403 {
+        said.say(UNUSED_API);
+    }
 }
 
 /// Which quota it names, where a limit was met.

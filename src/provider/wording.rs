@@ -16,7 +16,7 @@ const COLLECTIONS: [&str; 9] = [
 ];
 
 /// Words in front of a colon that say no more than that an error follows.
-const PREFACES: [&str; 25] = [
+const PREFACES: [&str; 26] = [
     "api",
     "anthropic",
     "bad",
@@ -42,6 +42,7 @@ const PREFACES: [&str; 25] = [
     "status",
     "unauthorized",
     "upstream",
+    "vertex",
 ];
 
 /// The longest name that stands between two parts of a sentence.

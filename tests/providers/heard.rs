@@ -218,7 +218,7 @@ fn of_google() {
                 "vertex",
                 400,
                 r#"{"error":{"code":400,"message":"Publisher Model `projects/p-1/locations/us-central1/publishers/anthropic/models/claude-3-7-sonnet@20250219` is not servable in region us-central1.","status":"FAILED_PRECONDITION"}}"#,
-                CALLER,
+                NO_SUCH_MODEL,
             ),
             (
                 "vertex",

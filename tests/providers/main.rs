@@ -14,6 +14,7 @@ mod recorded;
 mod reported;
 mod sample;
 mod samples;
+mod spoken;
 mod threads;
 mod told;
 mod unseen;

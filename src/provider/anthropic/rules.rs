@@ -150,12 +150,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
         "The provider has no capacity for this model now: wait, or fall back to another model.",
     ),
-    // What only some organizations pay for.
+    // What only some organizations pay for: a long prompt, a fast answer.
     rule(
         &[400, 429],
         &[
-            Begins("extra usage is required for long context "),
-            Begins("usage credits are required for long context "),
+            Begins("extra usage is required for "),
+            Begins("usage credits are required for "),
+            Begins("fast mode requires "),
             Begins("long context beta is not yet available for this subscription"),
         ],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("LONG_CONTEXT_NOT_ENABLED").retries(7),

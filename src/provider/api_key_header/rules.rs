@@ -99,6 +99,13 @@ pub(super) const RULES: &[Rule] = &[
         ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(3_600),
         "The API has no capacity now: it is tried again.",
     ),
+    // Apify's, of as many runs at once as a plan has: they end, whatever status it is told with.
+    rule(
+        &[402, 403],
+        &[IsLike("concurrent-runs"), IsLike("concurrency_limit"), IsLike("concurrent_limit")],
+        ruling(K::RateLimited, S::KeyLane, U::Backoff, E::OtherKey).code("CONCURRENCY").heeding(HOUR),
+        "As much is under way with this key as its plan allows: wait for some to end, or add keys.",
+    ),
     // ElevenLabs', of a text that is too long for what is left.
     rule(
         &[401, 402, 403],

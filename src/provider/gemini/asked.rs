@@ -24,6 +24,17 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("SERVICE_AGENTS_MISSING").retries(7),
         "The project's service agents are still being made, which read files of Cloud Storage: wait some minutes, or use another project's key.",
     ),
+    // What its organization forbids is an option of the request, not the model.
+    rule(
+        &[400],
+        &[All(&[
+            Is("FAILED_PRECONDITION"),
+            Begins("organization policy constraint "),
+            Says("to use a disallowed feature "),
+        ])],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("FEATURE_NOT_ALLOWED").retries(7),
+        "The project's organization forbids what this request asks of the model: ask without it, or use another project's key.",
+    ),
     // Vertex AI's, of a model that the project or its organization has not.
     rule(
         &[400, 403],
@@ -54,6 +65,7 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
             All(&[Begins("tuned model "), Says("does not exist")]),
             // Vertex AI's.
             Begins("not found: cached content metadata for "),
+            Begins("not found: cache content metadata "),
             Begins("cached content metadata for "),
         ],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
@@ -68,6 +80,16 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
         ],
         ruling(K::ModelUnavailable, S::OwnerLane, U::Lifted, E::OtherKey).code("MODEL_RETIRED"),
         "This model is closed to projects that did not use it before: use an older project's key, or another model.",
+    ),
+    // Vertex AI's, of another region or of its endpoint for all.
+    rule(
+        &[400],
+        &[
+            All(&[Is("FAILED_PRECONDITION"), Begins("publisher model "), Says("is not servable in region ")]),
+            All(&[Is("FAILED_PRECONDITION"), Begins("publisher model "), Says("is only available via ")]),
+        ],
+        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_IN_REGION"),
+        "No such model in this region: use a region that has it, or the global endpoint.",
     ),
     rule(
         &[404],

@@ -38,7 +38,12 @@ pub(in crate::provider) const QUOTAS: &[Rule] = &[
     // Capacity is nobody's quota.
     rule(
         &[429, 503],
-        &[Is("MODEL_CAPACITY_EXHAUSTED"), Begins("no capacity available "), Says("error-code-429")],
+        &[
+            Is("MODEL_CAPACITY_EXHAUSTED"),
+            Begins("no capacity available "),
+            Says("out of capacity"),
+            Says("error-code-429"),
+        ],
         ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
         "The provider has no capacity for this model now: wait, or fall back to another model.",
     ),
@@ -63,7 +68,13 @@ pub(in crate::provider) const QUOTAS: &[Rule] = &[
     // Of what it looks up: requests without a search go on.
     rule(
         &[429],
-        &[Is(SEARCHES)],
+        // The second is Vertex AI's.
+        &[
+            Is(SEARCHES),
+            Begins(
+                "unable to submit request because you've reached the maximum number of requests with search as tool ",
+            ),
+        ],
         ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).retries(7),
         "The project's searches are used up (a free one may have none): use a paid project's key, or ask without google_search.",
     ),

@@ -122,7 +122,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     // Whose key it is.
     rule(
         &[4],
-        &[Is("CONSUMER_SUSPENDED"), Is("GCP_SUSPENDED"), Is("CONSUMER_INVALID"), Is("USER_PROJECT_DENIED")],
+        &[
+            Is("CONSUMER_SUSPENDED"),
+            Is("GCP_SUSPENDED"),
+            Is("CONSUMER_INVALID"),
+            Is("USER_PROJECT_DENIED"),
+            Is("TOS_VIOLATION"),
+        ],
         ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey),
         "The key's project is suspended or gone: see the project in the Google Cloud console, or use another project's key.",
     ),
@@ -137,6 +143,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("project has been denied access"),
             Begins("project has been suspended"),
             Begins("service has been disabled in this account "),
+            Begins("service has been disabled for violation of "),
             Begins("gemini has been disabled in this account "),
             Frames("project ", " has been denied access"),
             Frames("project ", " has been suspended"),
@@ -156,7 +163,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     // Code Assist's, of a company's account for which nobody bought it.
     rule(
         &[403],
-        &[Is("SUBSCRIPTION_REQUIRED"), Begins("you do not have a valid license ")],
+        &[
+            Is("SUBSCRIPTION_REQUIRED"),
+            Begins("you do not have a valid license "),
+            Begins("you must be a named user "),
+            Begins("account is not eligible for gemini "),
+            Begins("current account is not eligible for gemini "),
+        ],
         ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("NO_LICENSE"),
         "This account has no license for Code Assist: let its administrator give it one, or use another account.",
     ),
@@ -164,22 +177,6 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[4],
         &[Is("SERVICE_DISABLED"), Is("SERVICE_NOT_VISIBLE"), Is("accessNotConfigured")],
         ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey),
-        "The Gemini API is not enabled in the key's project: enable the Generative Language API there.",
-    ),
-    rule(
-        &[403],
-        &[
-            Begins("generative language api has not been used in project "),
-            Begins("gemini api has not been used in project "),
-            Begins("vertex ai api has not been used in project "),
-            Begins("agent platform api has not been used in project "),
-            Begins("vertex ai in firebase api has not been used in project "),
-            Begins("firebase ai logic api has not been used in project "),
-            Begins("gemini for google cloud api has not been used in project "),
-            Begins("cloud code private api has not been used in project "),
-            Begins("cloud text-to-speech api has not been used in project "),
-        ],
-        ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("SERVICE_DISABLED"),
         "The Gemini API is not enabled in the key's project: enable the Generative Language API there.",
     ),
 ];

@@ -87,8 +87,9 @@ pub(in crate::provider) const ACCOUNTS: &[Rule] = &[
             Begins("api key is disabled"),
             Begins("api key is currently blocked"),
             Begins("api key has been blocked"),
-            // Cloudflare's.
+            // Cloudflare's, Baseten's.
             Begins("invalid access token"),
+            Begins("please check the api-key you provided"),
         ],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
         "The key does not exist or was revoked: replace it.",
@@ -102,17 +103,22 @@ pub(in crate::provider) const ACCOUNTS: &[Rule] = &[
     // Bedrock's, also of a key that is for another region.
     rule(
         &[401, 403],
-        &[Begins("authentication failed: please make sure your api key is valid")],
+        &[
+            Begins("authentication failed: please make sure your api key is valid"),
+            Begins("security token included in the request is "),
+        ],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).code("INVALID_API_KEY").confirmed_after(60),
         "The key is not valid here: make a new one in the Bedrock console, for this region.",
     ),
     rule(
-        &[401],
+        &[401, 403],
         &[
             Is("token_expired"),
             Is("token_invalidated"),
             Is("token_revoked"),
             Is("invalid_jwt"),
+            // xAI's.
+            Begins("oauth2 access token could not be validated"),
             Begins("you must be a member of an organization "),
         ],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).confirmed_after(60),

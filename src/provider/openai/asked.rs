@@ -50,6 +50,7 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
             Is("model_not_found"),
             Is("model_not_available"),
             Begins("model "),
+            Begins("publisher model "),
             Begins("access to model "),
             Begins("you are not allowed to sample from this model"),
             Begins("you are not allowed to generate embeddings from this model"),
@@ -198,6 +199,21 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
             // Together's, of a prompt that is too long.
             Begins("input token count "),
             Begins("input validation error"),
+        ],
+        ruling(K::CallerFault, S::Caller, U::Now, E::No),
+        "The request itself is at fault: the answer's body says what to change.",
+    ),
+    // By its own word it is the request's, whatever the status of who stands in front: nobody's second try serves it.
+    rule(
+        &[500, 502, 503],
+        &[
+            Is("context_length_exceeded"),
+            Is("content_policy_violation"),
+            Is("content_filter"),
+            Is("cyber_policy"),
+            Is("bio_policy"),
+            // llama.cpp's.
+            All(&[Begins("input "), Says("is too large to process")]),
         ],
         ruling(K::CallerFault, S::Caller, U::Now, E::No),
         "The request itself is at fault: the answer's body says what to change.",

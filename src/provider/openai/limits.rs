@@ -58,8 +58,8 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
     ),
     rule(
         &[],
-        // The second is new-api's, of all who serve a key's group.
-        &[Is("server_is_overloaded"), Begins("当前分组上游负载已饱和")],
+        // The second is new-api's, of all who serve a key's group, the third Codex', with a 400 as well.
+        &[Is("server_is_overloaded"), Begins("当前分组上游负载已饱和"), Begins("selected model is at capacity")],
         ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
         "The provider has no capacity for this model now: wait, or fall back to another model.",
     ),
@@ -209,6 +209,9 @@ pub(in crate::provider) const RATES: &[Rule] = &[
             IsLike("request_limited"),
             IsLike("token_limited"),
             Begins("max parallel request limit reached"),
+            // Amazon's, without the exception's name.
+            Begins("too many tokens, please wait "),
+            Begins("too many requests, please wait "),
             Is("limit_requests"),
             Is("limit_burst_rate"),
             // Zhipu's.

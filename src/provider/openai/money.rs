@@ -68,7 +68,12 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
     // new-api's, which takes beforehand what a request may cost at most.
     rule(
         &[401, 402, 403],
-        &[Is("pre_consume_token_quota_failed"), All(&[Is("insufficient_user_quota"), Begins("预扣费额度失败")])],
+        &[
+            Is("pre_consume_token_quota_failed"),
+            All(&[Is("insufficient_user_quota"), Begins("预扣费额度失败")]),
+            // As others say it.
+            All(&[Begins("max estimated cost "), Says("exceeds your available ")]),
+        ],
         ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).code("CREDITS_TOO_LOW_FOR_REQUEST").retries(8),
         "The account's credits do not cover this one request: ask for fewer tokens, or add credits.",
     ),
@@ -183,6 +188,8 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
             IsLike("spend_limit"),
             // Ark's, of a plan that ended.
             Is("InvalidSubscription"),
+            // sub2api's.
+            Is("SUBSCRIPTION_NOT_FOUND"),
             // OpenCode's.
             Is("CreditsError"),
             Is("MonthlyLimitError"),

@@ -135,6 +135,9 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Frames("model ", " has not been priced "),
             Begins("model not exist"),
             Begins("model does not exist"),
+            // OpenRouter's, Voyage's.
+            Begins("model is unavailable for free"),
+            Frames("model ", " is not supported. supported models are "),
         ],
         ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
         "Nobody offers this model here: check the model's name.",

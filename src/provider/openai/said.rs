@@ -174,7 +174,17 @@ pub(in crate::provider) fn note_passed_on(said: &mut Complaint) {
     let refused = matches!(said.status, 400..=403 | 429);
     if is_passed_on(said.message()) || refused && relayed() {
         said.say(PASSED_ON);
+        if said.status == 429 {
+            said.wait_at_least(delay_within(said.message()));
+        }
     }
+}
+
+/// How long Google asked a proxy to wait, where that passes the whole of its error on as text.
+fn delay_within(message: &str) -> Option<Duration> {
+    let (_, rest) = message.split_once("retrydelay")?;
+    let rest = rest.trim_start_matches(['\\', '"', '\'', ' ', ':']);
+    retry_after::duration(rest.split(['\\', '"', '\'']).next()?)
 }
 
 /// `litellm.RateLimitError: RateLimitError: OpenAIException - …`: whose exception it is, before what that one said.
