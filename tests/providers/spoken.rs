@@ -233,6 +233,16 @@ fn accounts_that_google_does_not_serve() {
                 "vertexai-sdk-test-data",
                 SUSPENDED,
             ),
+            denied(
+                json!([why(
+                    "SERVICE_DISABLED",
+                    "googleapis.com",
+                    &json!({"service": "discoveryengine.googleapis.com", "consumer": "projects/1234567890"})
+                )]),
+                "Discovery Engine API has not been used in project 1234567890 before or it is disabled. Enable it by visiting https://console.developers.google.com/apis/api/discoveryengine.googleapis.com/overview?project=1234567890 then retry.",
+                "composed: of an API that a request's tools need",
+                WRONG_OWNER,
+            ),
             google(
                 "vertexai-sdk-test-data, without its details",
                 403,

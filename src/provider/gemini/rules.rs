@@ -173,6 +173,24 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("NO_LICENSE"),
         "This account has no license for Code Assist: let its administrator give it one, or use another account.",
     ),
+    // Of what one request's tools look into: others go on.
+    rule(
+        &[403],
+        &[
+            All(&[Is("SERVICE_DISABLED"), Begins("discovery engine ")]),
+            All(&[Is("SERVICE_DISABLED"), Begins("vertex ai search ")]),
+            All(&[Is("SERVICE_DISABLED"), Begins("cloud storage ")]),
+            All(&[Is("SERVICE_DISABLED"), Begins("google cloud storage ")]),
+            All(&[Is("SERVICE_DISABLED"), Begins("bigquery ")]),
+            All(&[Is("SERVICE_DISABLED"), Begins("places api ")]),
+            All(&[Is("SERVICE_DISABLED"), Begins("google maps ")]),
+            All(&[Is("SERVICE_DISABLED"), Begins("maps grounding ")]),
+            All(&[Is("SERVICE_DISABLED"), Begins("custom search ")]),
+            All(&[Is("SERVICE_DISABLED"), Begins("google drive ")]),
+        ],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("TOOLS_API_DISABLED").retries(7),
+        "An API that this request's tools need is not enabled in the key's project: enable it there, or use another project's key.",
+    ),
     rule(
         &[4],
         &[Is("SERVICE_DISABLED"), Is("SERVICE_NOT_VISIBLE"), Is("accessNotConfigured")],
