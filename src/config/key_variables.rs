@@ -78,6 +78,14 @@ impl KeyVariables {
                         continue;
                     }
                 };
+                if let Some(option) = option_in(&variable.value) {
+                    let why = format!(
+                        "the option {option}= stands here, which is read behind a key in a key file alone: name the file with --keys or \
+                         in pool.key_files, or leave the options out"
+                    );
+                    problems.push(Problem::new(variable.origin(), "", why));
+                    continue;
+                }
                 take(&mut source, &variable, not_keys, |mut spec| {
                     spec.tier.clone_from(&tier);
                     match rate {
@@ -126,6 +134,12 @@ enum Rate {
     Assumed(Limits),
 }
 
+/// An option of a key file's that stands among the keys of a variable: left out, it would be a limit that is not kept.
+fn option_in(values: &str) -> Option<&'static str> {
+    let words = values.split(|letter: char| matches!(letter, ',' | ';') || letter.is_whitespace());
+    words.filter_map(|word| word.split_once('=')).find_map(|(name, _)| key_file::option_named(name))
+}
+
 /// The keys of one variable, between commas, semicolons and white space.
 fn take(source: &mut Source, variable: &Variable, not_keys: &[&str], with: impl Fn(KeySpec) -> KeySpec) {
     let values = variable.value.split(|letter: char| matches!(letter, ',' | ';') || letter.is_whitespace());
@@ -137,6 +151,29 @@ fn take(source: &mut Source, variable: &Variable, not_keys: &[&str], with: impl 
             Err(error) => {
                 source.notes.push(Problem::new(variable.origin(), "", format!("value {} is not used: {error}", n + 1)));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_a_key_file_are_not_lost() {
+        const KEYS: &str = "AIzaSyTEST-variables-key-number-000000001";
+        for (value, keys) in [
+            (KEYS.to_owned(), 1),
+            (format!("{KEYS},{KEYS}2"), 2),
+            (format!("{KEYS}=="), 1),
+            (format!("{KEYS} rpm=5 rpd=20\n{KEYS}2 owner=a"), 0),
+            (format!("{KEYS}\n# ours\n{KEYS}2 max_concurrent=2"), 0),
+        ] {
+            let mut problems = Vec::new();
+            let environment = Environment::of([("GEMINI_API_KEYS", value.as_str())]);
+            let source = KeyVariables::GEMINI.source(&environment, &[], &mut problems);
+            assert_eq!((source.keys.len(), problems.len()), (keys, usize::from(keys == 0)), "{value}: {problems:?}");
+            assert!(!format!("{problems:?}").contains("AIza"), "{problems:?}");
         }
     }
 }

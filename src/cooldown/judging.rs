@@ -44,7 +44,13 @@ fn no_good(granted: &Granted, head: &Parts) -> Verdict {
 pub(super) fn answer(granted: &Granted, head: &Parts, body: &[u8]) -> Verdict {
     let wall = granted.pool.clock().wall();
     let verdict = granted.pool.provider().judge(&asked(granted, &Answer::new(head.status, &head.headers, body, wall)));
-    let verdict = if granted.model.is_none() { of_no_model(verdict, head.status) } else { verdict };
+    let verdict = if is_for_good(&verdict) && granted.pool.serves_otherwise(granted.seat) {
+        of_the_call(&verdict)
+    } else if granted.model.is_none() {
+        of_no_model(verdict, head.status)
+    } else {
+        verdict
+    };
     let verdict = match granted {
         _ if granted.particulars.of_resource => of_resource(verdict, head.status),
         _ if granted.names_nothing => of_key(verdict, granted.model.as_deref(), head.status),
@@ -128,6 +134,19 @@ fn of_no_model(verdict: Verdict, status: StatusCode) -> Verdict {
     }
     let (code, advice) = (verdict.code_of().to_owned(), verdict.advice_of().to_owned());
     Verdict::new(VerdictKind::WrongOwner).unclear().retry_cap(MOST_ELSEWHERE).code(code).advice(advice)
+}
+
+/// Whether it would take the key from everybody.
+fn is_for_good(verdict: &Verdict) -> bool {
+    verdict.kind() == VerdictKind::InvalidKey && verdict.is_named() && verdict.scope_of() == Scope::Key
+}
+
+/// The same of a key that serves models, where it was asked for something else: a provider says of what an ordinary key may not
+/// call (an administrator's paths, a method that it is not allowed) that it is no key. Were it none, models would be told so next.
+fn of_the_call(verdict: &Verdict) -> Verdict {
+    Verdict::new(VerdictKind::InvalidKey).scope(Scope::KeyLane).unclear().code(verdict.code_of().to_owned()).advice(
+        "This key, which serves models, is refused for this call: it needs another kind of key, or one that is allowed it.",
+    )
 }
 
 /// The same of a request for what only one owner's keys see: a refusal that names no cause is of that, not of the key.

@@ -10,10 +10,11 @@ use super::{
     event::Event,
     guard::HOLD,
     judge::{ADAPT_CEILING, ADAPT_DOWN, ADAPT_FLOOR},
+    lane::Origin,
     rest::{Before, End, Probe, Rest},
     scope::Whom,
     seats::SeatCell,
-    state::{NO_MODEL, State},
+    state::{NO_MODEL, SHARED, State},
 };
 use crate::{
     time::Now,
@@ -107,6 +108,19 @@ impl KeyPool {
             let now = self.clock().now();
             self.lock().is_settled(demand, now)
         }
+    }
+}
+
+impl KeyPool {
+    /// Whether a key served before, and what it was asked for now is no model's: nothing that counts, or nothing that names one where
+    /// others do.
+    #[cold]
+    pub(crate) fn serves_otherwise(&self, seat: Seat) -> bool {
+        let state = self.lock();
+        let Some(cell) = state.seats.get(seat) else { return false };
+        let others = || state.lanes.iter().skip(usize::from(SHARED) + 1);
+        let nameless = || cell.lane == NO_MODEL && others().any(|lane| lane.origin == Origin::Confirmed);
+        (cell.free || nameless()) && state.ever_served(cell.slot)
     }
 }
 

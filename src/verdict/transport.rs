@@ -25,6 +25,11 @@ pub(super) const SCHEME: &str = "scheme";
 /// How hyper-util's connector begins what it says of an address that it cannot connect to, such as one of https without TLS.
 const NO_URL: &str = "invalid URL, ";
 
+const NOBODY_ANSWERS: &str =
+    "Nothing answers at the provider's address: check the network, the upstream URL and its name.";
+/// Letters of a cause that are told.
+const LONGEST_CAUSE: usize = 160;
+
 /// Judges an error of the transport by walking its sources.
 ///
 /// Codes: `connect` (nothing was sent), `void` (nothing was sent, since the key's lease had ended), `exit` (nothing was sent, since the [exit](crate::ExitError) failed), `closed` (the connection ended before any answer, as one does that lay idle for
@@ -80,7 +85,26 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
             "The body of the request failed or ended early: send it whole, and as long as its content-length says.";
         return Verdict::new(VerdictKind::CallerFault).code(BODY).advice(advice);
     }
-    of_code(code)
+    if code == CONNECT { unconnected(error) } else { of_code(code) }
+}
+
+/// No connection: what stands behind all else says why.
+#[cold]
+fn unconnected(error: &(dyn StdError + 'static)) -> Verdict {
+    let Some(cause) = cause(error) else { return of_code(CONNECT) };
+    let advice = if cause.contains("certificate") {
+        "The provider's certificate is not trusted here: name its authority, or see the upstream URL and this machine's clock."
+    } else {
+        NOBODY_ANSWERS
+    };
+    of_code(CONNECT).advice(format!("{advice} ({cause})"))
+}
+
+/// The innermost error in a line of its own, where it says more than its kind.
+fn cause(error: &(dyn StdError + 'static)) -> Option<String> {
+    let text = chain(error).last()?.to_string();
+    let line: String = text.chars().take_while(|letter| !letter.is_control()).take(LONGEST_CAUSE).collect();
+    Some(line).filter(|line| !line.is_empty() && !line.starts_with("client error ("))
 }
 
 /// What hyper says of a body that failed, or that ended before its content-length; over HTTP/2 nothing but that the stream
@@ -120,8 +144,8 @@ fn exit_among<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a ExitError> 
 
 /// The way out failed: it rests, and another key may have another one.
 fn of_exit(error: &ExitError) -> Verdict {
-    let advice =
-        format!("The exit {} lets nothing out: see the error's source, and its proxy or address.", error.exit());
+    let cause = cause(error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+    let advice = format!("The exit {} lets nothing out: see its proxy or address.{cause}", error.exit());
     Verdict::new(VerdictKind::Transient)
         .scope(Scope::Exit)
         .until(Until::Backoff)
@@ -144,7 +168,7 @@ fn of_io(error: &io::Error) -> Option<&'static str> {
 
 fn of_code(code: &'static str) -> Verdict {
     let advice = match code {
-        CONNECT => "Nothing answers at the provider's address: check the network, the upstream URL and its name.",
+        CONNECT => NOBODY_ANSWERS,
         VOID => "The key's lease ended before the request could go out: another process may have the key.",
         "timeout" => "No answer came in time: the model may need longer, or the provider is slow just now.",
         CLOSED => "The provider closed the connection before it answered: it may have been idle for too long.",
@@ -159,4 +183,49 @@ fn of_code(code: &'static str) -> Verdict {
         .unclear()
         .code(code)
         .advice(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_there_is_no_connection_is_told() {
+        let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "Connection refused (os error 111)");
+        let untrusted = io::Error::other("invalid peer certificate: UnknownIssuer");
+        let exit = ExitError::new("tunnel".into(), "the proxy says 407");
+        for (error, code, begins, ends) in [
+            (&refused as &(dyn StdError + 'static), CONNECT, "Nothing answers", "(Connection refused (os error 111))"),
+            (
+                &Connecting(untrusted),
+                CONNECT,
+                "The provider's certificate",
+                "(invalid peer certificate: UnknownIssuer)",
+            ),
+            (&exit, EXIT, "The exit tunnel lets nothing out", "(the proxy says 407)"),
+            (&Connecting(io::Error::other("client error (Connect)")), CONNECT, NOBODY_ANSWERS, NOBODY_ANSWERS),
+        ] {
+            let verdict = judge_error(error);
+            let told = (verdict.code_of(), verdict.advice_of());
+            assert!(told.0 == code && told.1.starts_with(begins) && told.1.ends_with(ends), "{told:?}");
+        }
+        let long = io::Error::new(io::ErrorKind::ConnectionRefused, format!("{}\nforged", "x".repeat(900)));
+        assert!(judge_error(&long).advice_of().len() < 300 && !judge_error(&long).advice_of().contains("forged"));
+    }
+
+    /// As hyper-util says it.
+    #[derive(Debug)]
+    struct Connecting(io::Error);
+
+    impl std::fmt::Display for Connecting {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("client error (Connect)")
+        }
+    }
+
+    impl StdError for Connecting {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&self.0)
+        }
+    }
 }

@@ -411,3 +411,43 @@ async fn another_owner_may_have_the_model_that_all_keys_of_one_lack() {
     }
     assert!(asked.load(Ordering::Relaxed) <= 40 + 20, "{asked:?}");
 }
+
+/// A key may be refused what else its provider has (an administrator's calls, one method), and serve models as before.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_serves_is_not_switched_off_by_a_call_of_another_kind() {
+    let claude = claude("invalid x-api-key").replace("invalid_request_error", "authentication_error");
+    let openai = r#"{"error":{"message":"Incorrect API key provided: sk-x.","type":"invalid_request_error","code":"invalid_api_key"}}"#;
+    let blocked = "Requests to this API generativelanguage.googleapis.com method \
+                   google.ai.generativelanguage.v1beta.FileService.ListFiles are blocked.";
+    let google = serde_json::json!({"error": {"code": 403, "message": blocked, "status": "PERMISSION_DENIED", "details": [
+        {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_SERVICE_BLOCKED", "domain": "googleapis.com"}
+    ]}})
+    .to_string();
+    for (provider, model, path, code, said) in [
+        (&Anthropic::new() as &dyn Provider, "/v1/messages", "GET /v1/organizations/me", 401, claude.as_str()),
+        (&OpenAi::new(), "/v1/chat/completions", "GET /v1/dashboard/billing", 401, openai),
+        (&OpenAi::new(), "/v1/chat/completions", "/v1/organization/invites", 401, openai),
+        (&Gemini::new(), "/v1beta/models/m:generateContent", "GET /v1beta/files", 403, &google),
+    ] {
+        let pool = match provider.name() {
+            "anthropic" => pool(Anthropic::new(), 4),
+            "openai" => pool(OpenAi::new(), 4),
+            _ => pool(Gemini::new(), 4),
+        };
+        let asked = r#"{"model":"m","messages":[],"max_tokens":9}"#;
+        for _ in 0..8 {
+            let (good, _) = send(&pool, model, asked, |_| json(200, "{}".to_owned())).await;
+            assert_eq!(status(&good), 200, "{path}: {good:?}");
+        }
+        let told = said.to_owned();
+        let (answer, attempts) = send(&pool, path, "", move |_| json(code, told.clone())).await;
+        assert!(status(&answer) == code && attempts <= 4, "{path}: {answer:?} after {attempts}");
+        assert_eq!(ready(&pool), 4, "{path}");
+        let (good, _) = send(&pool, model, asked, |_| json(200, "{}".to_owned())).await;
+        assert_eq!(status(&good), 200, "{path}: {good:?}");
+        // Where models are asked it is the key, whatever it did before.
+        let told = said.to_owned();
+        let (answer, attempts) = send(&pool, model, asked, move |_| json(code, told.clone())).await;
+        assert!(attempts == 4 && ready(&pool) == 0, "{path}: {answer:?} after {attempts}");
+    }
+}

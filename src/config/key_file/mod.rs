@@ -24,7 +24,7 @@ use hashbrown::{HashMap, hash_map::Entry as Slot};
 
 pub use error::{FileError, LineError};
 pub(super) use line::check;
-pub(super) use option::{named as set, wrong_label};
+pub(super) use option::{known as option_named, named as set, wrong_label};
 
 use super::{KeySpec, Origin};
 use crate::whole_file;

@@ -42,7 +42,7 @@ const ALSO: [(&str, &str); 4] = [
 ];
 
 /// The option that a name stands for.
-pub(super) fn known(name: &str) -> Option<&'static str> {
+pub(in crate::config) fn known(name: &str) -> Option<&'static str> {
     let name = ALSO.iter().find(|(also, _)| *also == name).map_or(name, |(_, option)| option);
     ONCE.into_iter().find(|option| *option == name)
 }

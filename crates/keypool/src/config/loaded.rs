@@ -9,7 +9,7 @@ use std::{
 
 use tower_keypool::{
     KeyPool, KeyPoolBuilder, Provider,
-    config::{KeySet, KeySpec, Problem, Source, StoreSection},
+    config::{KeySet, KeySpec, Origin, Problem, Source, StoreSection},
 };
 
 use super::{
@@ -143,6 +143,21 @@ impl Loaded {
             of.all_sources().flat_map(|source| &source.keys).map(KeySpec::hash).collect()
         };
         self.rejected() > before.rejected() || (others && !keys(before).is_subset(&keys(self)))
+    }
+
+    /// Where a key stands that is but the beginning of one `before` which is gone: the file is written by halves. That a disk
+    /// is full, say, is no wish to take keys out, and half a key is sent to nobody.
+    pub fn torn(&self, before: &Self) -> Option<Origin> {
+        fn keys(of: &Loaded) -> impl Iterator<Item = &KeySpec> {
+            of.all_sources().flat_map(|source| &source.keys)
+        }
+        let now: BTreeSet<&str> = keys(self).map(KeySpec::secret).collect();
+        let gone: BTreeSet<&str> = keys(before).map(KeySpec::secret).filter(|key| !now.contains(key)).collect();
+        let is_begun = |spec: &&KeySpec| {
+            let first = gone.range(spec.secret()..).next();
+            first.is_some_and(|whole| whole.len() > spec.secret().len() && whole.starts_with(spec.secret()))
+        };
+        keys(self).find(is_begun).map(KeySpec::origin)
     }
 
     /// What was there and is no key, or not one that can be used, and why; those of providers beside included.

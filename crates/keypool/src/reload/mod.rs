@@ -18,7 +18,7 @@ use std::{
 use tokio::{sync::mpsc, task::JoinHandle};
 use tower_keypool::{
     KeyError, KeyPool,
-    config::{ConfigErrors, Problem},
+    config::{ConfigErrors, Origin, Problem},
 };
 
 use crate::{
@@ -71,6 +71,8 @@ enum Refused {
     Emptied(Vec<PathBuf>),
     /// The configuration file had settings, and has nothing by now.
     Cleared(PathBuf),
+    /// Half of a key that was there stands here.
+    Torn(Origin),
     NoKey,
     Key(KeyError),
 }
@@ -130,10 +132,14 @@ impl Reload {
                     Ok(new) if new.keys.is_empty() && (!self.loaded.keys.is_empty() || new.lacks_keys()) => {
                         Err(Refused::NoKey)
                     }
+                    Ok(new) if new.torn(&self.loaded).is_some() => {
+                        Err(Refused::Torn(new.torn(&self.loaded).unwrap_or_default()))
+                    }
                     Ok(new) if new.slipped(&self.loaded) => Err(Refused::Lines(self.new_notes(&new))),
                     Ok(new) => self.take(new, &[]).await,
                 };
-                let is_emptied = matches!(taken, Err(Refused::Emptied(_) | Refused::Cleared(_))) && teller.is_none();
+                let is_cut = matches!(taken, Err(Refused::Emptied(_) | Refused::Cleared(_) | Refused::Torn(_)));
+                let is_emptied = is_cut && teller.is_none();
                 let refused = taken.as_ref().err().map(Refused::to_string);
                 let is_told = is_same && refused == told_of;
                 settling = is_emptied && !settling && !is_told;
@@ -226,6 +232,7 @@ impl fmt::Display for Refused {
             Self::Cleared(file) => {
                 write!(f, "the new configuration is refused: {}", emptied(std::slice::from_ref(file), "settings"))
             }
+            Self::Torn(origin) => write!(f, "the new configuration is refused: {}", torn(origin)),
             Self::NoKey => f.write_str("the new configuration is refused: no key is left in it"),
             Self::Key(error) => write!(f, "the new configuration is refused: {error}"),
         }
@@ -240,6 +247,10 @@ fn emptied(files: &[PathBuf], what: &str) -> String {
         "{} {are} empty, and {had} had {what}: write them back, or a comment (# none) where none are meant",
         names.join(", ")
     )
+}
+
+fn torn(origin: &Origin) -> String {
+    format!("{origin}: what stands there is the beginning of a key that was there before: write the file whole")
 }
 
 /// Each of its lines by itself: a line of the log has no other in it.
@@ -268,6 +279,9 @@ impl Refused {
             Self::Cleared(file) => {
                 let what = emptied(std::slice::from_ref(file), "settings");
                 tracing::error!("the new configuration is refused, the old one goes on: {what}");
+            }
+            Self::Torn(origin) => {
+                tracing::error!("the new configuration is refused, the old one goes on: {}", torn(origin));
             }
             Self::NoKey => {
                 tracing::error!("the new configuration is refused, the old one goes on: no key is left in it");

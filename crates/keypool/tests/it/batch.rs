@@ -254,17 +254,26 @@ async fn what_can_be_no_model_is_said_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn standard_input_and_output_will_do() {
     let stage = Stage::new(GeminiSim::builder(), 1, Limits::none()).await;
-    let mut command = keypool(&["batch", "-", "--keys", "keys.txt", "--upstream", &stage.sim.url(), "--db", "none"]);
-    command.current_dir(stage.folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut input = child.stdin.take().unwrap();
-    std::io::Write::write_all(&mut input, b"{\"id\": \"q\", \"prompt\": \"hello\", \"n\": 1}\n\"and this\"\n").unwrap();
-    drop(input);
-    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let mut results: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    results.sort_by_key(|result| result["index"].as_u64());
-    assert_eq!((&results[0]["id"], &results[0]["task"]["n"], &results[1]["id"]), (&"q".into(), &1.into(), &1.into()));
+    for more in [&[][..], &["-o", "-"]] {
+        let mut command =
+            keypool(&["batch", "-", "--keys", "keys.txt", "--upstream", &stage.sim.url(), "--db", "none"]);
+        command.args(more);
+        command.current_dir(stage.folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        std::io::Write::write_all(&mut input, b"{\"id\": \"q\", \"prompt\": \"hello\", \"n\": 1}\n\"and this\"\n")
+            .unwrap();
+        drop(input);
+        let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut results: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        results.sort_by_key(|result| result["index"].as_u64());
+        assert_eq!(
+            (&results[0]["id"], &results[0]["task"]["n"], &results[1]["id"]),
+            (&"q".into(), &1.into(), &1.into())
+        );
+        assert!(!stage.path("-").exists());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -281,3 +281,25 @@ async fn an_owner_that_rests_is_not_counted_as_out_of_keys_by_each_list() {
         assert_eq!(pool.snapshot().exhausted, count as u64 + 1, "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_list_says_how_many_owners_are_not_in_it() {
+    let files = json!({ "files": [{ "name": "files/one" }] });
+    let (_provider, address) = Provider::start(StatusCode::OK, files).await;
+    let (served, pool) = over(address, 3).await;
+    for path in ["/v1beta/files", "/v1beta/cachedContents", "/v1beta/openai/batches"] {
+        assert_eq!(get(&served, path).await.header("x-keypool-incomplete"), "", "{path}");
+    }
+    for (at, left_out) in ["k0", "k1"].into_iter().zip(["1", "2"]) {
+        pool.disable(&at.into(), "by hand").unwrap();
+        let list = get(&served, "/v1beta/files").await;
+        assert_eq!((list.status, list.header("x-keypool-incomplete")), (StatusCode::OK, left_out), "{list:?}");
+        assert_eq!(list.json()["files"][0]["name"], "files/one");
+    }
+    // Where nobody may be asked, nobody knows that there is nothing.
+    pool.disable(&"k2".into(), "by hand").unwrap();
+    for path in ["/v1beta/files", "/v1beta/cachedContents", "/v1beta/openai/batches"] {
+        let list = get(&served, path).await;
+        assert_eq!(list.status, StatusCode::SERVICE_UNAVAILABLE, "{path}: {list:?}");
+    }
+}

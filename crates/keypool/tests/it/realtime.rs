@@ -111,8 +111,15 @@ async fn a_model_stands_in_the_place_of_another_name_for_it() {
     home.write("keypool.toml", &text);
     let running = Running::of(home.command(&["serve"]));
     let address = running.url.strip_prefix("http://").unwrap().parse().unwrap();
-    for (named, sent) in [("spoken", "gpt-realtime"), ("gpt-other", "gpt-other")] {
-        let bearer = format!("authorization: Bearer {PLACEHOLDER}\r\n");
+    // The second as a client in a browser says it.
+    for (named, sent, bearer) in [
+        ("spoken", "gpt-realtime", format!("authorization: Bearer {PLACEHOLDER}\r\n")),
+        (
+            "gpt-other",
+            "gpt-other",
+            format!("sec-websocket-protocol: realtime, openai-insecure-api-key.{PLACEHOLDER}\r\n"),
+        ),
+    ] {
         let socket = Socket::open(address, &format!("/v1/realtime?model={named}"), &bearer).await;
         assert!(socket.head.starts_with("HTTP/1.1 101"), "{}", socket.head);
         assert_eq!(asked.lock().unwrap().pop().unwrap(), format!("GET /v1/realtime?model={sent} HTTP/1.1"));

@@ -285,6 +285,28 @@ async fn a_key_file_that_is_cut_off_takes_no_key_out() {
     drop(running);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_key_is_no_key() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key.txt");
+    let text = format!("{ONE} id=one\n{TWO} id=two\n{THREE}");
+    std::fs::write(&file, &text).unwrap();
+    let running = serve(folder.path(), &sim, &[("KEYPOOL_DB", "none")]);
+    // As a full disk leaves it.
+    std::fs::write(&file, &text[..ONE.len() + " id=one\n".len() + TWO.len() - 3]).unwrap();
+    let (running, told) = line(running, "the old one goes on").await;
+    assert!(
+        told.contains("ERROR") && told.contains("key.txt, line 2: what stands there is the beginning of a key"),
+        "{told}"
+    );
+    assert_eq!(crate::home::servers(&running, 9).await.len(), 3, "all of them serve");
+    std::fs::write(&file, format!("{text} weight=2\n")).unwrap();
+    let (running, told) = line(running, "configuration read again").await;
+    assert!(told.contains(": changed "), "{told}");
+    drop(running);
+}
+
 /// Limits, tenants and tokens stand in it: that all of them are to go nobody said.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_that_is_cut_off_takes_no_setting_away() {

@@ -376,7 +376,7 @@ async fn what_binds_the_providers_host_or_opens_ours_to_pages_stays_behind_and_k
          c=d\r\nalt-svc: h3=\":443\"\r\nstrict-transport-security: max-age=1\r\npublic-key-pins: x\r\nclear-site-data: \
          \"*\"\r\naccess-control-allow-origin: *\r\naccess-control-allow-credentials: true\r\nreport-to: {{}}\r\nnel: \
          {{}}\r\nx-keypool-key: forged\r\nx-keypool-any: forged\r\nconnection: close, x-hop\r\nx-hop: 1\r\nproxy-authenticate: \
-         Basic\r\nx-echo: {ONE}\r\nx-stays: yes\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+         Basic\r\nopenai-organization: ours\r\nanthropic-organization-id: ours\r\nx-echo: {ONE}\r\nx-stays: yes\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     let upstream = format!("http://{}", answering(bytes).await);
@@ -397,6 +397,8 @@ async fn what_binds_the_providers_host_or_opens_ours_to_pages_stays_behind_and_k
         "forged",
         "x-hop",
         "proxy-",
+        "openai-organization",
+        "anthropic-organization",
     ] {
         assert!(!answer.contains(&format!("\n{name}")) && !answer.contains("forged"), "{name}: {answer}");
     }

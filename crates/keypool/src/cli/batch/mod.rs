@@ -58,7 +58,7 @@ pub(super) struct Batch {
     input: PathBuf,
 
     /// Where results go: a line of JSON each, or one array where it ends in .json; a run goes on from what is there
-    /// [default: standard output]
+    /// [default: `-`, standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -203,7 +203,8 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 }
 
 impl Batch {
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(mut self) -> Result<(), Failure> {
+        self.output = self.output.filter(|path| path != Path::new("-"));
         let mut inputs = self.inputs()?;
         inputs.stay();
         let mut loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;

@@ -69,7 +69,13 @@ impl<'a> Seen<'a> {
                 "x-goog-fieldmask" => {
                     seen.masks = if seen.masks.is_some() { Some("") } else { Some(value.to_str().unwrap_or_default()) };
                 }
-                "x-goog-api-key" | "x-api-key" => seen.credential(value.as_bytes()),
+                // The last is that of Azure's clients.
+                "x-goog-api-key" | "x-api-key" | "api-key" => seen.credential(value.as_bytes()),
+                "sec-websocket-protocol" => {
+                    if let Some(token) = among_protocols(value.as_bytes()) {
+                        seen.credential(token);
+                    }
+                }
                 "authorization" => seen.credential(bearer(value.as_bytes()).unwrap_or_default()),
                 "x-keypool-wait" => (seen.ours, seen.wait) = (true, Some(value)),
                 name => seen.ours |= is_ours(name),
@@ -78,7 +84,8 @@ impl<'a> Seen<'a> {
         seen
     }
 
-    /// What may be the token: values of `x-goog-api-key`, `x-api-key` and `Authorization: Bearer`. An authorization
+    /// What may be the token: values of `x-goog-api-key`, `x-api-key`, `api-key` and `Authorization: Bearer`, and what clients in
+    /// browsers put among a WebSocket's protocols. An authorization
     /// of another scheme is an empty one.
     pub(in crate::gateway) fn credentials(&self) -> impl Iterator<Item = &'a [u8]> {
         self.credentials.into_iter().flatten()
@@ -110,6 +117,11 @@ const OF_THE_WAY: [&str; 6] =
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+/// The token that stands among the protocols of a WebSocket: `OpenAI`'s client sends it so, since browsers let it set no header.
+fn among_protocols(value: &[u8]) -> Option<&[u8]> {
+    value.split(|&byte| byte == b',').find_map(|name| name.trim_ascii().strip_prefix(b"openai-insecure-api-key."))
 }
 
 /// Whether one of a list of types is protobuf.

@@ -98,6 +98,9 @@ mod tests {
     fn it_is_taken_in_four_places() {
         assert!(passes("/v1", Some(("x-goog-api-key", "to+ken"))));
         assert!(passes("/v1", Some(("x-api-key", "to+ken"))));
+        assert!(passes("/v1", Some(("api-key", "to+ken"))));
+        assert!(passes("/v1", Some(("sec-websocket-protocol", "realtime, openai-insecure-api-key.to+ken, x"))));
+        assert!(!passes("/v1", Some(("sec-websocket-protocol", "to+ken, openai-insecure-api-key.to"))));
         assert!(passes("/v1", Some(("authorization", "Bearer to+ken"))));
         assert!(passes("/v1", Some(("authorization", "bearer  to+ken"))));
         assert!(passes("/v1?alt=sse&key=to%2Bken", None));

@@ -78,7 +78,11 @@ fn stays_behind(name: &HeaderName) -> bool {
         | "transfer-encoding"
         | "upgrade"
         | "te"
-        | "keep-alive" => true,
+        | "keep-alive"
+        // Whose account served is the operator's business.
+        | "openai-organization"
+        | "openai-project"
+        | "anthropic-organization-id" => true,
         name => name.starts_with("access-control-") || name.starts_with("proxy-") || name.starts_with("x-keypool-"),
     }
 }

@@ -20,7 +20,7 @@ use super::{
     page::{Asked, Form, Item, Side},
     place::{Cursor, Mark, Place},
     reading::{Lack, Reading, heard},
-    resource::{Gives, Holder, Reach, Resources, Unlisted, ids},
+    resource::{Gives, Holder, Listed, Reach, Resources, Unlisted, ids},
 };
 use crate::{gateway::dialect::Refusal, outgoing::Outgoing};
 
@@ -29,14 +29,6 @@ const OWNERS: usize = 64;
 const AT_ONCE: usize = 8;
 /// So much of what they say is held for one answer, in equal shares.
 const HELD: usize = 32 << 20;
-
-/// A page of what all accounts have.
-#[derive(Debug)]
-pub(in crate::gateway) struct Listed {
-    pub(in crate::gateway) text: Bytes,
-    /// So many accounts give no list, and are not in it.
-    pub(in crate::gateway) left_out: usize,
-}
 
 /// A page of what all accounts of a provider have.
 ///

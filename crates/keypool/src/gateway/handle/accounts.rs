@@ -4,7 +4,7 @@
 use std::{pin::Pin, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
+use http::{Request, Response, request::Parts};
 use http_body::Body;
 use tower::Service;
 use tower_keypool::{BoxError, Error, KeyPool};
@@ -18,10 +18,10 @@ use crate::{
         connection::pace::Arriving,
         dialect::Dialect,
         forward::{
-            inventory::{self, Listed},
+            inventory,
             page::Asked,
             resource::{
-                Gives,
+                Gives, Listed,
                 kept::{self, Going},
             },
             results::Results,
@@ -33,9 +33,6 @@ use crate::{
     outgoing::Outgoing,
     status::Outcome,
 };
-
-/// A list is without what so many accounts have, which give none.
-const INCOMPLETE: HeaderName = HeaderName::from_static("x-keypool-incomplete");
 
 /// Where a request goes among accounts, once that is found out.
 pub(super) type Among<'r> = Pin<Box<dyn Future<Output = Course> + Send + 'r>>;
@@ -69,21 +66,14 @@ where
         let (resources, stack) = (self.own.resources.clone(), stack.clone());
         Ok(match Asked::by(dialect, parts) {
             Some(asked) => Box::pin(async move {
-                let (listed, left_out) = match inventory::list(&resources, stack, &gives, asked).await {
-                    Ok(Listed { text, left_out }) => (Ok(text), left_out),
-                    Err(why) => (Err(why), 0),
-                };
-                let listed = match results {
-                    Some(results) => listed.map(|list| results.told(list)),
-                    None => listed,
-                };
-                match as_course(listed, dialect) {
-                    Course::Done(outcome, mut response) if left_out > 0 => {
-                        response.headers_mut().insert(INCOMPLETE, HeaderValue::from(left_out));
-                        Course::Done(outcome, response)
-                    }
-                    course => course,
-                }
+                let listed = inventory::list(&resources, stack, &gives, asked).await;
+                as_course(
+                    match results {
+                        Some(results) => listed.map(|list| Listed { text: results.told(list.text), ..list }),
+                        None => listed,
+                    },
+                    dialect,
+                )
             }),
             None => Box::pin(async move {
                 match resources.lead_to_keeper(tenant, parts, body, gives).await {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::Full;
 use tower::Service;
@@ -29,7 +29,7 @@ use crate::{
             belongings::Belongings,
             catalogue::{Shelves, Unheard},
             renamed,
-            resource::{self, Coming, Listening, Overheard, Sought, Target, Unknown, Unlisted},
+            resource::{self, Coming, Listed, Listening, Overheard, Sought, Target, Unknown, Unlisted},
             send,
             upload::{self, Chunk, Heading, Passage},
         },
@@ -38,6 +38,9 @@ use crate::{
     outgoing::{Broken, Outgoing},
     status::Outcome,
 };
+
+/// A list is without what so many accounts have, which give none.
+const INCOMPLETE: HeaderName = HeaderName::from_static("x-keypool-incomplete");
 
 /// What becomes of a request that was let in.
 pub(super) enum Course {
@@ -278,9 +281,15 @@ where
 }
 
 /// What becomes of a list.
-pub(super) fn as_course(listed: Result<Bytes, Unlisted>, dialect: Dialect) -> Course {
+pub(super) fn as_course(listed: Result<Listed, Unlisted>, dialect: Dialect) -> Course {
     match listed {
-        Ok(list) => Course::Done(Outcome::Answered, json(list)),
+        Ok(Listed { text, left_out }) => {
+            let mut response = json(text);
+            if left_out > 0 {
+                response.headers_mut().insert(INCOMPLETE, HeaderValue::from(left_out));
+            }
+            Course::Done(Outcome::Answered, response)
+        }
         Err(Unlisted::Refused(refusal)) => Course::Done(Outcome::Refused, dialect.answer(refusal)),
         Err(Unlisted::Answered(answer)) => Course::Done(Outcome::Answered, passed_on(answer)),
         Err(Unlisted::Failed(error)) => unanswered(&error, dialect),

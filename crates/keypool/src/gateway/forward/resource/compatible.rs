@@ -16,7 +16,7 @@ use tower_keypool::{BoxError, Error, KeyId, ServedBy};
 
 use super::{
     Holder, Resources,
-    listed::{ASKED, AT_ONCE, Unlisted},
+    listed::{ASKED, AT_ONCE, Listed, Unlisted},
 };
 use crate::{
     gateway::{admit::tenant::Tenant, dialect::Refusal, forward::send},
@@ -53,7 +53,7 @@ pub(in crate::gateway) async fn list<S, B>(
     (tenant, alone): (&Tenant, bool),
     parts: &Parts,
     collection: &str,
-) -> Result<Bytes, Unlisted>
+) -> Result<Listed, Unlisted>
 where
     S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
     S::Future: Send,
@@ -63,6 +63,8 @@ where
     let (size, after, query) = asked(parts);
     let holders = resources.compatible_holders(tenant, alone, collection).await.map_err(Unlisted::Refused)?;
     let (mut found, mut failed, mut heard) = (Vec::new(), None, holders.is_empty());
+    let reached = resources.in_reach(holders.clone());
+    let (mut left_out, holders) = (holders.len() - reached.len(), reached);
     for some in holders[..holders.len().min(ASKED)].chunks(AT_ONCE) {
         let mut asking = JoinSet::new();
         for (at, holder) in some.iter().enumerate() {
@@ -76,6 +78,7 @@ where
                 Ok(theirs) => theirs,
                 Err(why) => {
                     failed = Some(why);
+                    left_out += 1;
                     continue;
                 }
             };
@@ -89,7 +92,10 @@ where
     }
     match failed {
         Some(failed) if !heard => Err(failed),
-        _ => page(&found, size, after.as_deref()).map_err(Unlisted::Refused),
+        _ => {
+            let text = page(&found, size, after.as_deref()).map_err(Unlisted::Refused)?;
+            Ok(Listed { text, left_out })
+        }
     }
 }
 
@@ -168,7 +174,7 @@ impl Resources {
         }
         let mut seen = HashSet::new();
         all.retain(|holder| seen.insert(holder.tag.clone()));
-        Ok(self.in_reach(all))
+        Ok(all)
     }
 }
 

@@ -39,6 +39,14 @@ pub(in crate::gateway) enum Unlisted {
     Later(u64),
 }
 
+/// A page of what several owners have.
+#[derive(Debug)]
+pub(in crate::gateway) struct Listed {
+    pub(in crate::gateway) text: Bytes,
+    /// So many owners give no list, and are not in it.
+    pub(in crate::gateway) left_out: usize,
+}
+
 /// Where a page begins: at which owner, at which of its pages, behind how many items of that.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Place {
@@ -128,7 +136,7 @@ pub(in crate::gateway) async fn list<S, B>(
     (tenant, alone): (&Tenant, bool),
     parts: &Parts,
     collection: &str,
-) -> Result<Bytes, Unlisted>
+) -> Result<Listed, Unlisted>
 where
     S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
     S::Future: Send,
@@ -141,7 +149,8 @@ where
     let (mut found, mut field, mut failed, mut heard) = (Vec::new(), None, None, holders.is_empty());
     let (holders, further) = holders.split_at(holders.len().min(ASKED));
     let mut next = further.first().map(|holder| Place { tag: holder.tag.clone(), ..Place::default() });
-    let holders = resources.in_reach(holders.to_vec());
+    let reached = resources.in_reach(holders.to_vec());
+    let (holders, mut left_out) = (&reached, holders.len() - reached.len());
     'all: for some in holders.chunks(AT_ONCE) {
         let mut first = first_pages(&stack, &asked, some).await;
         for holder in some {
@@ -154,12 +163,9 @@ where
                 };
                 let page = match page {
                     Ok(page) if page.status().is_success() => Page::read(&page),
-                    Ok(other) => {
-                        failed = Some(Unlisted::Answered(other));
-                        break;
-                    }
-                    Err(error) => {
-                        failed = Some(Unlisted::Failed(error));
+                    no_page => {
+                        failed = Some(no_page.map_or_else(Unlisted::Failed, Unlisted::Answered));
+                        left_out += 1;
                         break;
                     }
                 };
@@ -184,11 +190,10 @@ where
     }
     match failed {
         Some(failed) if !heard => Err(failed),
-        _ => Ok(written(
-            &field.unwrap_or_else(|| collection.rsplit('/').next().unwrap_or_default().to_owned()),
-            &found,
-            next.as_ref(),
-        )),
+        _ => {
+            let field = field.unwrap_or_else(|| collection.rsplit('/').next().unwrap_or_default().to_owned());
+            Ok(Listed { text: written(&field, &found, next.as_ref()), left_out })
+        }
     }
 }
 
@@ -240,7 +245,8 @@ fn written(field: &str, items: &[Box<RawValue>], next: Option<&Place>) -> Bytes 
 }
 
 impl Resources {
-    /// The owners with something of a tenant's in a collection; all of them where it may have what nobody knows.
+    /// The owners with something of a tenant's in a collection; all of them, those that are switched off as well, where it may
+    /// have what nobody knows.
     pub(super) async fn holders_of(
         &self,
         tenant: &Tenant,
@@ -248,7 +254,7 @@ impl Resources {
         collection: &str,
     ) -> Result<Vec<Holder>, Refusal> {
         if alone {
-            return Ok(self.holders().await);
+            return Ok(self.all_holders().await);
         }
         let (now, prefix) = (unix_ms(&self.0.clock), format!("{collection}/"));
         let kept = self.0.records.kept_of(RESOURCE, tenant.name(), &prefix, now).await;

@@ -53,7 +53,7 @@ use crate::{
 };
 
 pub(in crate::gateway) use at_once::{Coming, at_once};
-pub(in crate::gateway) use listed::{Unlisted, list};
+pub(in crate::gateway) use listed::{Listed, Unlisted, list};
 pub(in crate::gateway) use mentioned::may_name_compatible;
 pub(in crate::gateway) use overheard::Overheard;
 pub(in crate::gateway) use owners::{Holder, holders, in_reach};

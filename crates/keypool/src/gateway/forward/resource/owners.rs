@@ -152,6 +152,14 @@ impl Resources {
         holders(self.0.pool.as_ref()).await
     }
 
+    /// Every owner, also of keys that are switched off.
+    pub(in crate::gateway) async fn all_holders(&self) -> Vec<Holder> {
+        match &self.0.pool {
+            Some(pool) => of_keys(pool, |_| true).await,
+            None => holders(None).await,
+        }
+    }
+
     /// Those of them who are [in reach](in_reach).
     pub(in crate::gateway) fn in_reach(&self, holders: Vec<Holder>) -> Vec<Holder> {
         in_reach(self.0.pool.as_ref(), holders)
