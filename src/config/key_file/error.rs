@@ -21,6 +21,8 @@ pub enum LineError {
     Character(usize),
     /// Copied with quotes or a comma.
     Punctuated,
+    /// Behind `//`.
+    Slashes,
     /// `NAME=value`.
     Assignment,
     /// A URL.
@@ -71,6 +73,7 @@ impl fmt::Display for LineError {
             Self::TooLong(n) => return write!(f, "the key has {n} characters, more than any provider's (4096)"),
             Self::Character(n) => return write!(f, "the key has a character at byte {n} that no header can carry"),
             Self::Punctuated => "the key has quotes or a comma around it: write the key alone",
+            Self::Slashes => "it begins with //: a comment begins with #",
             Self::Assignment => "it looks like NAME=value: write the value alone",
             Self::Url => "it is a URL, not a key",
             Self::AccessToken => "it is an OAuth access token, not an API key: it would expire within the hour",

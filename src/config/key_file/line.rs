@@ -92,6 +92,9 @@ pub(in crate::config) fn check(secret: &str, not_keys: &[&str]) -> Result<(), Li
     if secret.bytes().any(|byte| matches!(byte, b'"' | b'\'' | b',' | b';' | b'`')) {
         return Err(LineError::Punctuated);
     }
+    if secret.starts_with("//") {
+        return Err(LineError::Slashes);
+    }
     if secret.starts_with("ya29.") {
         return Err(LineError::AccessToken);
     }

@@ -71,6 +71,7 @@ fn what_is_no_key_is_named() {
         assert_eq!(error(&format!("{name}{ONE}")), LineError::Assignment, "{name}");
     }
     assert_eq!(error(&format!("\"{ONE}\",")), LineError::Punctuated);
+    assert_eq!(error(&format!("//{ONE}")), LineError::Slashes);
     assert_eq!(error("AIza-test-key-0000\u{e9}0001"), LineError::Character(18));
     assert_eq!(
         KeyFile::parse(Path::new("k"), b"AIza-test-key-0000\xff0001", &[]).unwrap().skipped[0].error,

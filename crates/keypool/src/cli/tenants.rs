@@ -180,6 +180,11 @@ impl Add {
                 Failure::config(anyhow!("--expires: expected a day such as 2027-01-31, or 2027-01-31T12:00:00Z"))
             })?),
         };
+        if expires.is_some_and(|ends| ends <= now()) {
+            return Err(Failure::config(anyhow!(
+                "--expires: that is past already (a day stands for its beginning, in UTC)"
+            )));
+        }
         // One that is wrong is no reason to refuse it: the gateway keeps to the stricter limits of both all the same.
         let loaded = database.inputs().load().ok();
         let keys = loaded.iter().flat_map(|loaded| &loaded.keys.keys);

@@ -297,7 +297,7 @@ async fn half_a_key_is_no_key() {
     std::fs::write(&file, &text[..ONE.len() + " id=one\n".len() + TWO.len() - 3]).unwrap();
     let (running, told) = line(running, "the old one goes on").await;
     assert!(
-        told.contains("ERROR") && told.contains("key.txt, line 2: what stands there is the beginning of a key"),
+        told.contains("ERROR") && told.contains("key.txt:2: what stands there is the beginning of a key"),
         "{told}"
     );
     assert_eq!(crate::home::servers(&running, 9).await.len(), 3, "all of them serve");

@@ -41,6 +41,7 @@ async fn who_is_added_may_ask_and_who_is_revoked_may_not_within_2_s_in_all_proce
     }
     home.run(&["tenants", "add", "alice"]).bad(2, "there already");
     home.run(&["tenants", "add", "default"]).bad(2, "default");
+    home.run(&["tenants", "add", "ended", "--expires", "2020-01-31"]).bad(2, "past already");
     let listed = home.run(&["tenants", "list", "--json"]).json();
     assert_eq!((listed[0]["name"].as_str(), listed[0]["state"].as_str()), (Some("alice"), Some("active")));
     assert!(!listed.to_string().contains(&token));
