@@ -178,15 +178,15 @@ async fn downward(
                 }
                 None => 0,
             },
-            next = from.read(&mut buffer) => match next {
-                Ok(next @ 1..) => next,
-                _ => {
+            next = from.read(&mut buffer) => {
+                let Ok(next @ 1..) = next else {
                     // Who asks its library what happened would hear of a connection that broke, as if it were its own.
                     if may_end && !heard.goodbye.load(Ordering::Relaxed) {
                         let _ = to.write_all(&closing(BROKEN, "the provider's connection broke off")).await;
                     }
                     break;
-                }
+                };
+                next
             },
         };
         heard.pieces.fetch_add(u64::from(read > 0), Ordering::Relaxed);
