@@ -24,6 +24,8 @@ const RESPONSE: &[u8] = b"response";
 /// What calls itself by them what it is.
 const KINDS: [&[u8]; 2] = [b"type", b"object"];
 const NAMED_ERROR: &[u8] = b"event:error";
+/// Of `OpenAI`'s responses: the response in it says why.
+const NAMED_FAILED: &[u8] = b"event:response.failed";
 
 static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(WORD));
 
@@ -38,11 +40,12 @@ pub(super) struct StreamWatch {
     string: Text,
     after: After,
     line: Line,
-    /// How much of the name this line held so far; `MISSED` when it is another line.
+    /// How much of one of the names this line held so far, and of which; `MISSED` when it is another line.
     name: usize,
+    wanted: &'static [u8],
     /// This event calls itself an error.
     named: bool,
-    /// It has a name, which says what it is.
+    /// It has another name, which says what it is.
     titled: bool,
     /// In the response of this item.
     within: bool,
@@ -112,6 +115,7 @@ impl StreamWatch {
             after: After::Else,
             line: Line::Empty,
             name: 0,
+            wanted: NAMED_ERROR,
             named: false,
             titled: false,
             within: false,
@@ -207,8 +211,8 @@ impl StreamWatch {
             }
             (self.fresh, self.depth, self.after) = (true, 0, After::Else);
             (self.named, self.titled, self.within) = (false, false, false);
-        } else if self.name == NAMED_ERROR.len() {
-            self.named = true;
+        } else if self.name == self.wanted.len() {
+            (self.named, self.titled) = (self.wanted == NAMED_ERROR, false);
         }
         true
     }
@@ -218,7 +222,10 @@ impl StreamWatch {
         if self.name == MISSED || (self.name == 0 && !byte.is_ascii()) || (self.name == 6 && byte == b' ') {
             return;
         }
-        self.name = if NAMED_ERROR.get(self.name) == Some(&byte) { self.name + 1 } else { MISSED };
+        if self.name == 6 {
+            self.wanted = if byte == NAMED_FAILED[6] { NAMED_FAILED } else { NAMED_ERROR };
+        }
+        self.name = if self.wanted.get(self.name) == Some(&byte) { self.name + 1 } else { MISSED };
         self.titled |= self.name == 6;
     }
 
@@ -236,7 +243,8 @@ impl StreamWatch {
                 }
             }
             b'{' | b'[' => {
-                self.within |= byte == b'{' && self.depth == self.fields_at && after == After::Colon(RESPONSE);
+                let of_it = self.depth == self.fields_at && !self.titled;
+                self.within |= byte == b'{' && of_it && after == After::Colon(RESPONSE);
                 self.depth = self.depth.saturating_add(1);
             }
             b'}' | b']' => {
