@@ -40,7 +40,21 @@ enum Name {
     /// It tells nothing but that somebody listens.
     Opening,
     Other,
+    /// It has none.
+    Missing,
 }
+
+/// The events that tell no more than that.
+const OPENINGS: [&[u8]; 8] = [
+    b"ping",
+    b"message_start",
+    b"response.created",
+    b"response.queued",
+    b"response.in_progress",
+    b"interaction.start",
+    b"interaction.created",
+    b"interaction.status_update",
+];
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
@@ -51,7 +65,7 @@ impl FirstEvent {
             line: Vec::new(),
             after_cr: false,
             raw: false,
-            name: Name::Other,
+            name: Name::Missing,
             data: Vec::new(),
             value: Balance::default(),
             done: false,
@@ -178,7 +192,7 @@ impl FirstEvent {
             self.append(b"\n");
             self.append(text);
         } else if text.is_empty() {
-            if self.data.is_empty() { self.name = Name::Other } else { self.complete() }
+            if self.data.is_empty() { self.name = Name::Missing } else { self.complete() }
         } else if let Some(value) = text.strip_prefix(b"data:") {
             if !self.data.is_empty() {
                 self.append(b"\n");
@@ -187,14 +201,7 @@ impl FirstEvent {
         } else if let Some(value) = text.strip_prefix(b"event:") {
             self.name = match value.trim_ascii() {
                 b"error" => Name::Error,
-                b"ping"
-                | b"message_start"
-                | b"response.created"
-                | b"response.queued"
-                | b"response.in_progress"
-                | b"interaction.start"
-                | b"interaction.created"
-                | b"interaction.status_update" => Name::Opening,
+                name if OPENINGS.contains(&name) => Name::Opening,
                 _ => Name::Other,
             };
         } else if matches!(text.trim_ascii_start().first(), Some(b'{' | b'[')) {
@@ -218,12 +225,22 @@ impl FirstEvent {
     fn complete(&mut self) {
         let ends = self.data.trim_ascii() == b"[DONE]";
         self.ended |= ends;
-        self.done = self.name != Name::Opening && !ends;
+        // A relay may have lost its name.
+        let opens = self.name == Name::Opening || (self.name == Name::Missing && opens(&self.data));
+        self.done = !opens && !ends;
         if !self.done {
             self.data.clear();
             self.value = Balance::default();
         }
     }
+}
+
+/// Whether an object calls itself an event that opens a stream, by its first member.
+fn opens(text: &[u8]) -> bool {
+    let words: [&[u8]; 4] = [b"{", b"\"type\"", b":", b"\""];
+    let kind = words.iter().try_fold(text, |text, word| text.trim_ascii_start().strip_prefix(*word));
+    let is = |kind: &[u8], name: &[u8]| kind.strip_prefix(name).is_some_and(|rest| rest.starts_with(b"\""));
+    kind.is_some_and(|kind| OPENINGS.iter().any(|name| is(kind, name)))
 }
 
 /// Whether the first member of an object is an error, or says that the object is one or how it went; `None` where it takes
@@ -308,6 +325,14 @@ mod tests {
         assert_eq!(events(ping), None);
         let (data, error) = first(Framing::Events, &format!("{ping}event: error\ndata: {{\"type\":\"error\"}}\n\n"));
         assert_eq!((data.as_deref(), error), (Some("{\"type\":\"error\"}"), true));
+        // As a relay has them that loses names.
+        for opening in ["{\"type\": \"ping\"}", " { \"type\":\"response.created\",\"response\":{\"error\":null}}"] {
+            let text = format!("data: {opening}\n\ndata: {opening}\n\n");
+            assert_eq!(events(&text), None, "{opening}");
+            assert_eq!(events(&format!("{text}data: {{\"type\":\"response.failed\"}}\n\n")).unwrap().len(), 26);
+            assert!(events(&format!("event: other\n{text}")).is_some(), "it says what it is: {opening}");
+        }
+        assert!(events("data: {\"type\":\"pings\"}\n\n").is_some());
         let (data, error) = first(Framing::Events, "event: error\n\ndata: {}\n\n");
         assert_eq!((data.as_deref(), error), (Some("{}"), false));
     }

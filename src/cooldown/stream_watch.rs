@@ -1,7 +1,8 @@
 //! Errors in the middle of a stream: an event named `error`, an object with an `error` in it, or a raw JSON object
 //! behind the last event.
 //!
-//! Only an `error` of the object itself counts, or of the response in one that is named `response.failed`; one inside of it (the arguments of a tool call, say) is text of the
+//! Only an `error` of the object itself counts, or of the `response` in it, and that it calls itself one where its event has no
+//! name (by its `type`, as `OpenAI`'s do, or as `object`, as vLLM's do); one deeper inside (the arguments of a tool call, say) is text of the
 //! model, and nobody must be able to talk a key into a rest. That asks for the depth at which the word stands, and
 //! counting brackets costs more than forwarding them. So brackets are counted only where it matters: in a chunk that
 //! holds the word at all, and in an event that stands across two chunks. The other chunks cost one search.
@@ -18,6 +19,10 @@ use super::{
 /// The most of an error that is kept.
 const LARGEST: usize = 4 << 10;
 const WORD: &[u8] = b"error";
+/// In which an `error` counts, too.
+const RESPONSE: &[u8] = b"response";
+/// What calls itself by them what it is.
+const KINDS: [&[u8]; 2] = [b"type", b"object"];
 const NAMED_ERROR: &[u8] = b"event:error";
 /// Of `OpenAI`'s responses: the response in it says why.
 const NAMED_FAILED: &[u8] = b"event:response.failed";
@@ -40,8 +45,10 @@ pub(super) struct StreamWatch {
     wanted: &'static [u8],
     /// This event calls itself an error.
     named: bool,
-    /// Its error is that of an object in it.
-    failed: bool,
+    /// It has another name, which says what it is.
+    titled: bool,
+    /// In the response of this item.
+    within: bool,
     kept: Option<Box<Kept>>,
     found: Option<Found>,
 }
@@ -58,8 +65,8 @@ pub(super) struct Found {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Text {
     Outside,
-    /// In a string, of whose text this much was the word so far; `MISSED` when it is another.
-    Inside(usize),
+    /// In a string, of whose text this much was the word so far, and which; `MISSED` when it is another.
+    Inside(&'static [u8], usize),
     /// Behind its backslash.
     Escaped,
 }
@@ -68,10 +75,10 @@ enum Text {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum After {
     Else,
-    /// The string `"error"`.
-    Word,
+    /// This string.
+    Word(&'static [u8]),
     /// And its colon: a value follows.
-    Colon,
+    Colon(&'static [u8]),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -110,7 +117,8 @@ impl StreamWatch {
             name: 0,
             wanted: NAMED_ERROR,
             named: false,
-            failed: false,
+            titled: false,
+            within: false,
             kept: None,
             found: None,
         }
@@ -202,9 +210,9 @@ impl StreamWatch {
                 self.found = Some(Found { data: Vec::new(), named: true });
             }
             (self.fresh, self.depth, self.after) = (true, 0, After::Else);
-            (self.named, self.failed) = (false, false);
+            (self.named, self.titled, self.within) = (false, false, false);
         } else if self.name == self.wanted.len() {
-            (self.named, self.failed) = (self.wanted == NAMED_ERROR, self.wanted == NAMED_FAILED);
+            (self.named, self.titled) = (self.wanted == NAMED_ERROR, false);
         }
         true
     }
@@ -218,20 +226,36 @@ impl StreamWatch {
             self.wanted = if byte == NAMED_FAILED[6] { NAMED_FAILED } else { NAMED_ERROR };
         }
         self.name = if self.wanted.get(self.name) == Some(&byte) { self.name + 1 } else { MISSED };
+        self.titled |= self.name == 6;
     }
 
     fn structure(&mut self, byte: u8, rest: &[u8]) -> usize {
         let after = std::mem::replace(&mut self.after, After::Else);
         match byte {
-            b'{' if self.named && self.depth + 1 == self.fields_at => return self.begin_keeping(true, rest),
-            b'{' | b'"' | b'[' if after == After::Colon => return self.begin_keeping(false, rest),
+            b'{' if self.named && self.depth + 1 == self.fields_at => return self.begin_keeping(&[], rest),
+            b'{' | b'"' | b'[' if after == After::Colon(WORD) => return self.begin_keeping(WRAP, rest),
             b'"' => {
-                let fields_at = self.fields_at + u32::from(self.failed);
-                self.string = Text::Inside(if self.depth == fields_at { 0 } else { MISSED });
+                let of_it = self.depth == self.fields_at || (self.within && self.depth == self.fields_at + 1);
+                self.string = Text::Inside(WORD, if of_it { 0 } else { MISSED });
+                // Of a value nothing else counts than that it calls the item an error.
+                if let After::Colon(kind) = after {
+                    self.after = After::Colon(kind);
+                }
             }
-            b'{' | b'[' => self.depth = self.depth.saturating_add(1),
-            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-            b':' if after == After::Word => self.after = After::Colon,
+            b'{' | b'[' => {
+                let of_it = self.depth == self.fields_at && !self.titled;
+                self.within |= byte == b'{' && of_it && after == After::Colon(RESPONSE);
+                self.depth = self.depth.saturating_add(1);
+            }
+            b'}' | b']' => {
+                self.depth = self.depth.saturating_sub(1);
+                self.within &= self.depth > self.fields_at;
+            }
+            b':' => {
+                if let After::Word(word) = after {
+                    self.after = After::Colon(word);
+                }
+            }
             _ if byte.is_ascii_whitespace() => self.after = after,
             _ => {}
         }
@@ -239,34 +263,62 @@ impl StreamWatch {
     }
 
     fn in_string(&mut self, bytes: &[u8]) -> usize {
-        let Text::Inside(word) = self.string else {
-            self.string = Text::Inside(MISSED);
+        let Text::Inside(mut word, mut length) = self.string else {
+            self.string = Text::Inside(WORD, MISSED);
             return 1;
         };
         let run = run_of_string(bytes);
-        let word = if word != MISSED && WORD[word..].starts_with(&bytes[..run]) { word + run } else { MISSED };
+        if length == 0
+            && let Some(first) = bytes[..run].first()
+        {
+            let words = [WORD, RESPONSE].into_iter().chain(KINDS);
+            word = words.into_iter().find(|word| word[0] == *first).unwrap_or(WORD);
+        }
+        length = if length != MISSED && word[length..].starts_with(&bytes[..run]) { length + run } else { MISSED };
         match bytes.get(run) {
             None => {
-                self.string = Text::Inside(word);
+                self.string = Text::Inside(word, length);
                 return run;
             }
-            Some(b'\\') => self.string = Text::Escaped,
+            Some(b'\\') => (self.string, self.after) = (Text::Escaped, After::Else),
             // No string of JSON goes over a line's end: it broke off, and the line's end counts.
             Some(b'\n') => {
-                self.string = Text::Outside;
+                (self.string, self.after) = (Text::Outside, After::Else);
                 return run;
             }
             Some(_) => {
                 self.string = Text::Outside;
-                self.after = if word == WORD.len() { After::Word } else { After::Else };
+                let said = (length == word.len()).then_some(word);
+                match (std::mem::replace(&mut self.after, After::Else), said) {
+                    (After::Colon(kind), Some(WORD)) if self.calls_itself_by(kind) => {
+                        return run + 1 + self.begin_keeping_from(kind, &bytes[run + 1..]);
+                    }
+                    (After::Colon(_), _) | (_, None) => {}
+                    (_, Some(word)) => self.after = After::Word(word),
+                }
             }
         }
         run + 1
     }
 
-    fn begin_keeping(&mut self, whole: bool, rest: &[u8]) -> usize {
-        let data = if whole { Vec::new() } else { WRAP.to_vec() };
-        self.kept = Some(Box::new(Kept { balance: Balance::default(), data, whole, cut: false }));
+    /// Whether what this stands in front of says what the item is: of an event with a name that does.
+    fn calls_itself_by(&self, kind: &[u8]) -> bool {
+        KINDS.contains(&kind) && self.depth == self.fields_at && !self.titled
+    }
+
+    /// The rest of an item that calls itself an error, behind where it does.
+    fn begin_keeping_from(&mut self, kind: &[u8], rest: &[u8]) -> usize {
+        let begun = [b"{\"", kind, b"\":\"error\""].concat();
+        let mut balance = Balance::default();
+        balance.feed(&begun);
+        self.depth = self.depth.saturating_sub(1);
+        self.kept = Some(Box::new(Kept { balance, data: begun, whole: true, cut: false }));
+        self.go_on_keeping(rest)
+    }
+
+    fn begin_keeping(&mut self, front: &[u8], rest: &[u8]) -> usize {
+        let whole = front.is_empty();
+        self.kept = Some(Box::new(Kept { balance: Balance::default(), data: front.to_vec(), whole, cut: false }));
         self.go_on_keeping(rest)
     }
 

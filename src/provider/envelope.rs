@@ -79,6 +79,7 @@ impl<'a> Envelope<'a> {
         let bare = || {
             json.as_object().is_some_and(|members| {
                 is_of_kind_error(json)
+                    || is_denial(json)
                     || members.keys().all(wrapping)
                     || members.iter().all(is_beside_an_outcome)
                     || is_chat_of_nothing(members)
@@ -133,7 +134,7 @@ const LARGEST_OUTCOME: usize = 2 << 10;
 /// Whether a body may be nothing but how it went.
 pub(crate) fn may_be_an_outcome(body: &[u8]) -> bool {
     let holds = |word: &[u8]| memchr::memmem::find(body, word).is_some();
-    body.len() <= LARGEST_OUTCOME && (holds(b"\"base_resp\"") || holds(b"\"error\""))
+    body.len() <= LARGEST_OUTCOME && [&b"\"base_resp\""[..], b"\"error\"", b"\"success\""].into_iter().any(holds)
 }
 
 /// Whether a member is [`OUTCOME`] itself, or what stands beside it in an answer that holds nothing.
@@ -182,18 +183,29 @@ fn is_void(value: &Value) -> bool {
     }
 }
 
-/// The error object of a value: `error`, `response.error` (a failed event), that of a choice, an event of type `error` itself, or what went
-/// wrong by [`OUTCOME`].
+/// The error object of a value: `error`, `response.error` (a failed event; over sockets its `status_details` have it), that of a choice,
+/// an event of type `error` itself, what went wrong by [`OUTCOME`], or a [denial](is_denial).
 fn told(json: &Value) -> Option<&Value> {
     // Some have it in every answer, with nothing in it.
     let present = |value: &&Value| !is_void(value);
     json.get("error")
         .filter(present)
         .or_else(|| json.get("response")?.get("error").filter(present))
+        .or_else(|| json.get("response")?.get("status_details")?.get("error").filter(present))
         .or_else(|| json.get("choices")?.get(0)?.get("error").filter(present))
         .or_else(|| (json.get("type")?.as_str()? == "error").then_some(json))
         .or_else(|| is_of_kind_error(json).then_some(json))
         .or_else(|| json.get(OUTCOME).filter(|outcome| outcome.get("status_code").is_some_and(|code| *code != 0)))
+        .or_else(|| is_denial(json).then_some(json))
+}
+
+/// Whether a value is nothing but a refusal, as Zhipu's front has them with a good status: `{"code": 401, "msg": "token expired or
+/// incorrect", "success": false}`.
+fn is_denial(json: &Value) -> bool {
+    let Some(members) = json.as_object() else { return false };
+    json.get("success").is_some_and(|success| *success == false)
+        && json.get("code").is_some_and(|code| code.as_u64().is_some_and(|code| (400..600).contains(&code)))
+        && members.iter().all(|(name, value)| matches!(name.as_str(), "success" | "code" | "msg") || is_void(value))
 }
 
 /// Whether a value calls itself an error as others call themselves a list or a completion: vLLM's.

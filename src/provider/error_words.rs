@@ -3,8 +3,11 @@
 
 use serde_json::Value;
 
-/// The HTTP status that an error object stands for: its own number, or that of its words; else what stands beside it in `event`.
-pub(super) fn status_of(error: &Value, event: Option<&Value>) -> Option<u16> {
+use super::rule::{Rule, status_named};
+
+/// The HTTP status that an error object stands for: its own number, or that of its code; else what stands beside it in `event`, or
+/// what its type stands for, which is the most general. What a code means that is not listed here the provider's own tables say.
+pub(super) fn status_of(error: &Value, event: Option<&Value>, tables: &[&[Rule]]) -> Option<u16> {
     let number_of = |of: &Value, name: &str| {
         let value = of.get(name)?;
         let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
@@ -13,15 +16,17 @@ pub(super) fn status_of(error: &Value, event: Option<&Value>) -> Option<u16> {
     let number = |name| number_of(error, name);
     let beside = || ["status_code", "status"].iter().find_map(|name| number_of(event?, name));
     let word = |name| {
-        let word = error.get(name)?.as_str()?;
-        WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, status)| *status)
+        let word = error.get(name)?;
+        let word = word.as_str().map_or_else(|| word.to_string(), str::to_owned);
+        let known = WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(&word)).map(|(_, status)| *status);
+        known.or_else(|| status_named(tables, &word))
     };
     let outcome = || {
         let code = error.get("status_code")?.as_u64()?;
         OUTCOMES.iter().find(|(known, _)| *known == code).map(|(_, status)| *status)
     };
-    let told = number("code").or_else(|| number("status")).or_else(|| word("code")).or_else(|| word("type"));
-    told.or_else(outcome).or_else(beside)
+    let told = number("code").or_else(|| number("status")).or_else(|| word("code"));
+    told.or_else(outcome).or_else(beside).or_else(|| word("type"))
 }
 
 /// `MiniMax`'s numbers.
@@ -57,6 +62,11 @@ const WORDS: &[(&str, u16)] = &[
     ("limit_requests", 429),
     ("limit_burst_rate", 429),
     ("Throttling.ServiceOverloaded", 503),
+    // iFlytek's: not for this application, too many.
+    ("11200", 403),
+    ("11202", 429),
+    // Moonshot's.
+    ("rate_limit_reached_error", 429),
     ("InternalError", 500),
     // Mistral's.
     ("rate_limited", 429),
@@ -94,6 +104,7 @@ const WORDS: &[(&str, u16)] = &[
     ("account_deactivated", 401),
     ("billing_error", 402),
     ("permission_error", 403),
+    ("inference_not_authorized_error", 403),
     ("request_forbidden", 403),
     ("usage_not_included", 403),
     ("not_found_error", 404),

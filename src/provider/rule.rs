@@ -154,6 +154,18 @@ impl Rule {
     }
 }
 
+/// The first status for which a table has a row that goes by this word of the provider's alone.
+pub(super) fn status_named(tables: &[&[Rule]], word: &str) -> Option<u16> {
+    let is = |mark: &Mark| match mark {
+        Mark::Is(known) => known.eq_ignore_ascii_case(word),
+        Mark::IsLike(part) => word.to_ascii_lowercase().contains(part),
+        _ => false,
+    };
+    let named = tables.iter().flat_map(|table| table.iter()).find(|rule| rule.marks.iter().any(is))?;
+    // A class stands for its first.
+    named.statuses.first().map(|status| if *status < 10 { status * 100 } else { *status })
+}
+
 /// The verdict of the first rule that fits, table after table. The last row of the last table fits everything.
 pub(super) fn decide(tables: &[&'static [Rule]], mut said: Complaint, answer: &Answer<'_>) -> Verdict {
     // Without the caller's words there is no blame that rests on them, and nothing else is lost.

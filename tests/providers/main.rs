@@ -15,6 +15,7 @@ mod reported;
 mod sample;
 mod samples;
 mod spoken;
+mod streamed;
 mod threads;
 mod told;
 mod unseen;

@@ -28,6 +28,7 @@ proptest! {
         tokens in prop::collection::vec(prop::sample::select(vec![
             "data: ", "event: error", "event:x", "\n", "\r\n", "\r", "\n\n", "\r\n\r\n", "{", "}", "[", "]", "\"error\"",
             "\"", ":", " ", ",", "\\", "\\\"", "error", "null", "\"a\":{\"b\":1}", "{\"error\":{\"code\":1}}", "\u{feff}",
+            "\"response\":{", "\"type\":\"error\"", "\"object\"",
         ]), 0..24),
         cuts in prop::collection::vec(0_usize..200, 0..6),
         array in any::<bool>(),
@@ -79,8 +80,36 @@ fn events_with_an_error() {
 }
 
 #[test]
+fn events_that_lost_their_names() {
+    let good = "data: {\"type\":\"response.output_text.delta\",\"delta\":\"partial\"}\n\n";
+    for (event, error) in [
+        (
+            r#"{"type":"response.failed","response":{"status":"failed","error":{"code":"x"}}}"#,
+            r#""error":{"code":"x"}}"#,
+        ),
+        // As Go writes maps.
+        (
+            r#"{"response":{"a":{"error":{}},"error":{"code":"x"}},"type":"response.failed"}"#,
+            r#""error":{"code":"x"}}"#,
+        ),
+        (r#"{"type" : "error","code":"x","message":"m"}"#, r#""code":"x","message":"m"}"#),
+        (r#"{"object":"error","message":"m","code":503}"#, r#""message":"m","code":503}"#),
+    ] {
+        let found = found(Framing::Events, &format!("{good}data: {event}\n\n{good}")).unwrap();
+        assert!(found.ends_with(error), "{event}: {found}");
+        let json: serde_json::Value = serde_json::from_str(&found).unwrap();
+        assert!(json["type"] == "error" || json["object"] == "error", "{found}");
+    }
+}
+
+#[test]
 fn what_a_model_writes_is_no_error() {
     for text in [
+        "data: {\"response\":{\"error\":null,\"metadata\":{\"error\":{}}}}\n\n",
+        "data: {\"response\":{\"output\":[{\"error\":{}}]},\"x\":{\"error\":{}}}\n\n",
+        "data: {\"response\":\"a\",\"x\":{\"error\":{}}}\n\n",
+        "data: {\"status\":\"error\",\"x\":{\"type\":\"error\"},\"type\":\"err\\\\or\",\"object\":\"errors\"}\n\n",
+        "data: {\"a\":[\"type\",\"error\"],\"object\":[\"error\"],\"type\":{\"a\":\"error\"}}\n\n",
         "data: {\"functionCall\":{\"args\":{\"error\":{\"code\":429}}}}\n\n",
         "data: {\"text\":\"event: error\"}\n\ndata: {\"a\":1}\n\n",
         "event: message\ndata: {\"type\":\"error\",\"a\":{}}\n\n",

@@ -22,7 +22,7 @@ use super::{
         money::MONEY,
         rules::RULES as OTHERS,
     },
-    rule::decide,
+    rule::{Rule, decide},
 };
 use crate::{
     key::{InvalidSecret, Secret},
@@ -56,6 +56,9 @@ pub struct Anthropic {
     base: Base,
     bearer: bool,
 }
+
+/// The tables by which an error is judged that came with a good status.
+const GOOD: &[&[Rule]] = &[FORMS, rules::RULES, OTHERS, ACCOUNTS, MONEY, ASKED, LIMITS, rules::LEFT, RATES, BY_STATUS];
 
 impl Anthropic {
     /// The API at `https://api.anthropic.com`.
@@ -130,11 +133,7 @@ impl Provider for Anthropic {
     fn judge(&self, answer: &Answer<'_>) -> Verdict {
         if answer.status.is_success() || answer.status.is_informational() {
             return match Envelope::open_good(answer.body, answer.event) {
-                Some(envelope) => decide(
-                    &[FORMS, rules::RULES, OTHERS, ACCOUNTS, MONEY, ASKED, LIMITS, rules::LEFT, RATES, BY_STATUS],
-                    said::read(&envelope, answer),
-                    answer,
-                ),
+                Some(envelope) => decide(GOOD, said::read(&envelope, answer), answer),
                 None => Verdict::SUCCESS.status(answer.status),
             };
         }

@@ -35,11 +35,11 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         }
         message = error
             .as_str()
-            .or_else(|| error.get("message").or_else(|| error.get("Message"))?.as_str())
+            .or_else(|| ["message", "Message", "msg"].iter().find_map(|name| error.get(name))?.as_str())
             .unwrap_or(message);
         told_wait = [Some(error), envelope.json.as_ref()].into_iter().flatten().find_map(retry_after::in_members);
         if answer.status.is_success() {
-            said.status = error_words::status_of(error, envelope.json.as_ref()).unwrap_or(500);
+            said.status = error_words::status_of(error, envelope.json.as_ref(), super::GOOD).unwrap_or(500);
         }
     }
     said.tell(message);

@@ -66,6 +66,7 @@ pub(in crate::provider) const ACCOUNTS: &[Rule] = &[
         &[400, 401, 403],
         &[
             Is("invalid_api_key"),
+            Is("InvalidApiKey"),
             Is("incorrect_api_key_error"),
             Is("wrong_api_key"),
             Is("expired_api_key"),

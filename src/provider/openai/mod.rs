@@ -21,7 +21,7 @@ use super::{
     credentials::{self, API_KEY},
     envelope::Envelope,
     gemini, google_rpc,
-    rule::decide,
+    rule::{Rule, decide},
     target::set_path_and_query,
 };
 use crate::{
@@ -91,6 +91,10 @@ impl OpenAi {
         Ok(Self { base: based(url)?, azure: true })
     }
 }
+
+/// The tables by which an error is judged that came with a good status.
+const GOOD: &[&[Rule]] =
+    &[FORMS, rules::RULES, accounts::ACCOUNTS, money::MONEY, asked::ASKED, limits::LIMITS, limits::RATES, BY_STATUS];
 
 fn based(url: &str) -> Result<Base, InvalidBase> {
     let base = Base::parse(url)?;
@@ -168,20 +172,7 @@ impl Provider for OpenAi {
         if answer.status.is_success() || answer.status.is_informational() {
             return match Envelope::open_good(answer.body, answer.event) {
                 Some(envelope) if google_rpc::is_its(&envelope) => gemini::judge(answer),
-                Some(envelope) => decide(
-                    &[
-                        FORMS,
-                        rules::RULES,
-                        accounts::ACCOUNTS,
-                        money::MONEY,
-                        asked::ASKED,
-                        limits::LIMITS,
-                        limits::RATES,
-                        BY_STATUS,
-                    ],
-                    said::read(&envelope, answer),
-                    answer,
-                ),
+                Some(envelope) => decide(GOOD, said::read(&envelope, answer), answer),
                 None => Verdict::SUCCESS.status(answer.status),
             };
         }

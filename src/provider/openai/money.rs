@@ -197,6 +197,13 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
         "The account's credit or budget is used up: add credits, or raise its budget in the provider's console.",
     ),
+    // DashScope's, without its word.
+    rule(
+        &[400, 403],
+        &[Begins("access denied, please make sure your account is in good standing")],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("Arrearage"),
+        "The account's bill is unpaid: pay it in the provider's console.",
+    ),
     // MiniMax's, which says so as if it had failed.
     rule(
         &[500],

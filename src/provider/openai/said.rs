@@ -65,13 +65,13 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         let behind = first.and_then(|first| first.get("error_chain")?.get(0)?.get("message"));
         let first = behind.or_else(|| first?.get("message"));
         let sentence = outer.and_then(|outer| outer.get("message"));
-        let named = ["message", "detail", "status_msg", "Message"].map(|name| error.get(name));
+        let named = ["message", "detail", "status_msg", "Message", "msg"].map(|name| error.get(name));
         // Of servers that are made with FastAPI (DeepInfra's, Chutes').
         let detail = error.get("detail").and_then(|detail| detail.get("error").or_else(|| detail.get("message")));
         let told = [Some(error)].into_iter().chain(named).chain([detail, sentence, first]);
         message = told.flatten().find(|value| text(value)).and_then(Value::as_str).unwrap_or(message);
         if answer.status.is_success() {
-            said.status = error_words::status_of(error, outer).unwrap_or(500);
+            said.status = error_words::status_of(error, outer, super::GOOD).unwrap_or(500);
         }
         // LiteLLM writes `None` where there is none.
         let parameter = error.get("param").and_then(Value::as_str);

@@ -99,6 +99,76 @@ async fn a_client_hears_that_the_providers_connection_broke_off() {
     }
 }
 
+/// A provider that says this over the first socket, and with what each was asked for.
+async fn refusing(says: Vec<u8>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let keys = Arc::<Mutex<Vec<String>>>::default();
+    let asked = Arc::clone(&keys);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+            let key = head.lines().find_map(|line| line.strip_prefix("authorization: bearer ")).unwrap().to_owned();
+            let is_first = {
+                let mut keys = asked.lock().unwrap();
+                keys.push(key);
+                keys.len() == 1
+            };
+            let says = if is_first { says.clone() } else { b"\x81\x02hi".to_vec() };
+            let answer =
+                b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n".to_vec();
+            stream.write_all(&[answer, says].concat()).await.unwrap();
+            tokio::spawn(async move { while let Ok(1..) = stream.read(&mut [0; 1024]).await {} });
+        }
+    });
+    (url, keys)
+}
+
+/// A frame of the provider's.
+fn frame(code: u8, text: &[u8]) -> Vec<u8> {
+    [&[0x80 | code, u8::try_from(text.len()).unwrap()], text].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_a_key_over_its_socket_is_held_against_it() {
+    let error = |kind: &str, code: &str| {
+        json!({ "type": "error", "error": { "type": kind, "code": code, "message": "m" } }).to_string().into_bytes()
+    };
+    for (says, rests) in [
+        (frame(1, &error("insufficient_quota", "insufficient_quota")), true),
+        (frame(1, &error("invalid_request_error", "invalid_api_key")), true),
+        (frame(8, b"\x0b\xb8invalid_request_error.invalid_api_key"), true),
+        (frame(1, &error("invalid_request_error", "session_expired")), false),
+        (frame(8, b"\x0f\xa0invalid_request_error.missing_model"), false),
+    ] {
+        let (url, keys) = refusing(says.clone()).await;
+        let home = Home::new();
+        let text = format!(
+            "keys = [{{ secret = \"sk-realtime-not-a-real-key-00000001\" }}, {{ secret = \"sk-realtime-not-a-real-key-00000002\" }}]\n\
+             gateway = {{ provider = \"openai\", listen = \"127.0.0.1:0\", upstream = \"{url}/v1\" }}\n"
+        );
+        home.write("keypool.toml", &text);
+        let running = Running::of(home.command(&["serve"]));
+        let address = running.url.strip_prefix("http://").unwrap().parse().unwrap();
+        let bearer = format!("authorization: Bearer {PLACEHOLDER}\r\n");
+        for _ in 0..4 {
+            let mut socket = Socket::open(address, "/v1/realtime?model=gpt-realtime", &bearer).await;
+            assert!(socket.head.starts_with("HTTP/1.1 101"), "{}", socket.head);
+            // Whoever has heard it comes after the pool.
+            socket.hear_bytes().await;
+            socket.say(8, "").await;
+        }
+        let keys = keys.lock().unwrap().clone();
+        assert_eq!(keys.len(), 4);
+        assert_eq!(keys[1..].iter().all(|key| *key != keys[0]), rests, "{says:?}: {keys:?}");
+        end(running).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_stands_in_the_place_of_another_name_for_it() {
     let (url, _, asked) = listening().await;

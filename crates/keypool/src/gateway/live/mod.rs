@@ -35,6 +35,7 @@ use self::{
     mask::Blot,
     named::Named,
     pipe::{Ending, pipe},
+    reason::Judge,
     session::Beginning,
 };
 use crate::{
@@ -236,9 +237,11 @@ impl Live {
         let provider = hyper::upgrade::on(&mut response);
         let gone = opening.tenant.gone();
         let ending = pipes.ending();
+        let model = lease.model().map(str::to_owned);
+        let judge = Judge { pool: self.pool.clone(), model, by_token: opening.token.is_some() };
         let carried = async move {
             let (Ok(client), Ok(provider)) = (client.await, provider.await) else { return };
-            let named = Named::new(lease, resources, &opening.tenant);
+            let named = Named::new(lease, judge, resources, &opening.tenant);
             let blot = Blot::of(named.lease());
             let client = (TokioIo::new(client), named.frames());
             let over = over(&opening.account, &opening.tenant, ending);

@@ -8,6 +8,7 @@ use tower_keypool::Lease;
 use super::{
     frames::{Frames, Said},
     pipe::{Ending, Listener},
+    reason::Judge,
     session::{LONGEST, POLICY, PROTOCOL, TOO_BIG},
     spelling::plain,
 };
@@ -22,6 +23,7 @@ use crate::gateway::{
 /// A lease that is held, and who asks over the socket.
 pub(super) struct Named {
     lease: Lease,
+    judge: Judge,
     /// Whose what is, and who names it; `None`: whoever has the one token may name anything.
     tenant: Option<(Resources, Arc<Tenant>)>,
 }
@@ -40,9 +42,9 @@ fn may_name(text: &[u8]) -> bool {
 
 impl Named {
     /// `None`: its messages name nothing of anybody's.
-    pub(super) fn new(lease: Lease, resources: Option<Resources>, tenant: &Arc<Tenant>) -> Self {
+    pub(super) fn new(lease: Lease, judge: Judge, resources: Option<Resources>, tenant: &Arc<Tenant>) -> Self {
         let tenant = resources.filter(|_| !tenant.is_default()).map(|resources| (resources, Arc::clone(tenant)));
-        Self { lease, tenant }
+        Self { lease, judge, tenant }
     }
 
     /// What follows the client's side.
@@ -61,7 +63,9 @@ impl Named {
 }
 
 impl Listener for Named {
-    async fn heard(&self, _: Said) {}
+    async fn heard(&self, said: Said) {
+        self.judge.hears(&said, &self.lease);
+    }
 
     async fn asked(&self, said: Said) -> Result<(), Ending> {
         let Some((resources, tenant)) = &self.tenant else { return Ok(()) };

@@ -19,7 +19,7 @@ use tokio::{
     sync::watch,
     time::timeout,
 };
-use tower_keypool::{Error, KeyPool, Lease, ServedBy};
+use tower_keypool::{Error, Lease, ServedBy};
 
 use super::{
     KeyBody, Live, Opening, Told,
@@ -29,7 +29,8 @@ use super::{
     mask::Blot,
     over,
     pipe::{Ending, LINGER, Listener, pipe},
-    reason, setup,
+    reason::{self, Judge},
+    setup,
     usage::Spent,
 };
 use crate::gateway::{
@@ -156,13 +157,10 @@ async fn begin(
         }
     }
     parts.extensions.insert(demand);
-    let (place, pool, by_token) = (greet::Place::default(), live.pool.clone(), opening.token.is_some());
-    let asked = (pool.clone(), model.clone());
-    parts.extensions.insert(greeting(raw.into(), &place, move |code, reason| {
-        // Of a key nothing is said to who brings a token.
-        let said = reason::refused(&asked.0, asked.1.as_deref(), code, reason);
-        said.filter(|_| !by_token || reason::limits(reason))
-    }));
+    let (place, by_token) = (greet::Place::default(), opening.token.is_some());
+    let judge = Arc::new(Judge { pool: live.pool.clone(), model, by_token });
+    let asked = Arc::clone(&judge);
+    parts.extensions.insert(greeting(raw.into(), &place, move |code, reason| asked.refused(code, reason)));
     let answered = tokio::select! {
         answered = live.ask(parts) => answered,
         () = left(client, &mut first) => return Ok(None),
@@ -181,7 +179,7 @@ async fn begin(
     let begun = place.lock().unwrap_or_else(PoisonError::into_inner).take();
     let (mut provider, early) = begun.ok_or_else(broken)?;
     let (tenant, spent) = (opening.tenant, Spent::default());
-    let session = Session { lease, model, pool, by_token, resources, tenant, entry, spent };
+    let session = Session { lease, judge, resources, tenant, entry, spent };
     let First { behind, more, frames, .. } = first;
     for said in more {
         session.asked(said).await?;
@@ -215,10 +213,8 @@ pub(super) fn may_be_sent(code: u16) -> bool {
 /// One that is under way.
 struct Session {
     lease: Lease,
-    model: Option<String>,
-    pool: KeyPool,
-    /// It was opened with a token of the provider's own: what is refused is that.
-    by_token: bool,
+    /// The same judge as of bodies, and the same table of rests.
+    judge: Arc<Judge>,
     resources: Resources,
     tenant: Arc<Tenant>,
     entry: Entry,
@@ -228,19 +224,20 @@ struct Session {
 
 impl Listener for Session {
     async fn heard(&self, said: Said) {
+        self.judge.hears(&said, &self.lease);
+        let model = self.judge.model.as_deref();
         match said {
-            Said::Close(code, reason) => self.closed(code, &reason),
             Said::Data(text) => {
-                self.entry.is_good(self.model.as_deref());
+                self.entry.is_good(model);
                 if memmem::find(&text, b"ewHandle").is_some() {
                     self.resumable(&text).await;
                 }
                 if let Some((input, output)) = self.spent.told(&text, &self.lease) {
-                    self.entry.cost(self.model.as_deref(), input, output);
+                    self.entry.cost(model, input, output);
                 }
             }
-            Said::Long(_) => self.entry.is_good(self.model.as_deref()),
-            Said::Ping(_) => {}
+            Said::Long(_) => self.entry.is_good(model),
+            Said::Close(..) | Said::Ping(_) => {}
         }
     }
 
@@ -278,14 +275,6 @@ impl Listener for Session {
 const ELSEWHERE: &str = "what the message names lies in another project than the one of this session: name it in setup";
 
 impl Session {
-    /// The same judge as of bodies, and the same table of rests.
-    fn closed(&self, code: u16, reason: &str) {
-        let said = reason::refused(&self.pool, self.model.as_deref(), code, reason);
-        if let Some(said) = said.filter(|_| !self.by_token || reason::limits(reason)) {
-            self.lease.judge(&said.verdict);
-        }
-    }
-
     /// A handle by which it can be resumed: with the keys of this owner, and by this tenant.
     async fn resumable(&self, text: &[u8]) {
         let said: Value = serde_json::from_slice(text).unwrap_or_default();
