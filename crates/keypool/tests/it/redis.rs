@@ -179,16 +179,26 @@ async fn tenants_are_those_of_all_machines_and_so_are_their_limits() {
     // Together they let in what the limit allows, and not one more: requests, and tokens once they are spent.
     let (few, cheap) = (add(&one, "few", &["--rpd", "7"]), add(&other, "cheap", &["--tpd", "100"]));
     let mut answers = (0, 0);
-    for at in 0..24 {
-        let gateway = &running[at % 2];
-        match tenants::hello(gateway, &few).await.status {
-            StatusCode::OK => answers.0 += 1,
-            StatusCode::TOO_MANY_REQUESTS => answers.1 += 1,
-            // It has not heard of the tenant yet.
-            StatusCode::UNAUTHORIZED if at < 2 => tenants::within_2s(gateway, &cheap, StatusCode::OK).await,
-            status => panic!("{status}"),
+    let asking = async {
+        for at in 0.. {
+            let gateway = &running[at % 2];
+            match tenants::hello(gateway, &few).await.status {
+                StatusCode::OK => answers.0 += 1,
+                StatusCode::TOO_MANY_REQUESTS => answers.1 += 1,
+                // It has not heard of the tenant yet.
+                StatusCode::UNAUTHORIZED if at < 2 => tenants::within_2s(gateway, &cheap, StatusCode::OK).await,
+                status => panic!("{status}"),
+            }
+            if at >= 23 && answers.0 >= 7 {
+                break;
+            }
+            // On a busy machine the one has not heard yet of what the other does not need.
+            if at >= 23 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
-    }
+    };
+    let _ = tokio::time::timeout(ACTS, asking).await;
     assert_eq!(answers.0, 7, "{answers:?}");
     assert!(answers.1 >= 15, "{answers:?}");
     let mut served = 0;
