@@ -136,14 +136,18 @@ enum Rate {
 
 /// An option of a key file's that stands among the keys of a variable: left out, it would be a limit that is not kept.
 fn option_in(values: &str) -> Option<&'static str> {
-    let words = values.split(|letter: char| matches!(letter, ',' | ';') || letter.is_whitespace());
-    words.filter_map(|word| word.split_once('=')).find_map(|(name, _)| key_file::option_named(name))
+    apart(values).filter_map(|value| value.split_once('=')).find_map(|(name, _)| key_file::option_named(name))
 }
 
-/// The keys of one variable, between commas, semicolons and white space.
+/// What stands between commas, semicolons and white space.
+fn apart(values: &str) -> impl Iterator<Item = &str> {
+    let values = values.split(|letter: char| matches!(letter, ',' | ';') || letter.is_whitespace());
+    values.filter(|value| !value.is_empty())
+}
+
+/// The keys of one variable.
 fn take(source: &mut Source, variable: &Variable, not_keys: &[&str], with: impl Fn(KeySpec) -> KeySpec) {
-    let values = variable.value.split(|letter: char| matches!(letter, ',' | ';') || letter.is_whitespace());
-    for (n, value) in values.filter(|value| !value.is_empty()).enumerate() {
+    for (n, value) in apart(&variable.value).enumerate() {
         // Quotes that a file of variables kept.
         let value = value.trim_matches(['"', '\'']);
         match key_file::check(value, not_keys) {

@@ -109,9 +109,7 @@ impl KeyPool {
             self.lock().is_settled(demand, now)
         }
     }
-}
 
-impl KeyPool {
     /// Whether a key served before, and what it was asked for now is no model's: nothing that counts, or nothing that names one where
     /// others do.
     #[cold]

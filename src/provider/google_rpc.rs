@@ -33,6 +33,23 @@ pub(super) const SEARCHES: &str = "SEARCH_QUOTA";
 /// Its word for an API that a project has not switched on, where a sentence alone says so.
 const UNUSED_API: &str = "SERVICE_DISABLED";
 
+/// Our word for an API that only the tools of some requests need, beside what is said of it.
+pub(super) const TOOLS_API: &str = "TOOLS_API";
+
+/// How the names of those begin.
+const TOOLS: [&str; 10] = [
+    "discovery engine ",
+    "vertex ai search ",
+    "cloud storage ",
+    "google cloud storage ",
+    "bigquery ",
+    "places api ",
+    "google maps ",
+    "maps grounding ",
+    "custom search ",
+    "google drive ",
+];
+
 /// What it calls a limit that was met. The older ones are of its form with `errors`.
 const LIMITS: [Mark; 6] = [
     Mark::Is("RATE_LIMIT_EXCEEDED"),
@@ -119,6 +136,9 @@ fn note_unused_api(said: &mut Complaint) {
     let unused = said.own().split_once(" has not been used in project ").is_some_and(|(name, _)| named(name));
     if unused && said.status == 403 {
         said.say(UNUSED_API);
+    }
+    if TOOLS.iter().any(|tool| said.own().starts_with(tool)) {
+        said.say(TOOLS_API);
     }
 }
 

@@ -423,17 +423,12 @@ async fn a_key_that_serves_is_not_switched_off_by_a_call_of_another_kind() {
         {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_SERVICE_BLOCKED", "domain": "googleapis.com"}
     ]}})
     .to_string();
-    for (provider, model, path, code, said) in [
-        (&Anthropic::new() as &dyn Provider, "/v1/messages", "GET /v1/organizations/me", 401, claude.as_str()),
-        (&OpenAi::new(), "/v1/chat/completions", "GET /v1/dashboard/billing", 401, openai),
-        (&OpenAi::new(), "/v1/chat/completions", "/v1/organization/invites", 401, openai),
-        (&Gemini::new(), "/v1beta/models/m:generateContent", "GET /v1beta/files", 403, &google),
+    for (pool, model, path, code, said) in [
+        (pool(Anthropic::new(), 4), MESSAGES, "GET /v1/organizations/me", 401, claude.as_str()),
+        (pool(OpenAi::new(), 4), "/v1/chat/completions", "GET /v1/dashboard/billing", 401, openai),
+        (pool(OpenAi::new(), 4), "/v1/chat/completions", "/v1/organization/invites", 401, openai),
+        (pool(Gemini::new(), 4), FLASH, "GET /v1beta/files", 403, &google),
     ] {
-        let pool = match provider.name() {
-            "anthropic" => pool(Anthropic::new(), 4),
-            "openai" => pool(OpenAi::new(), 4),
-            _ => pool(Gemini::new(), 4),
-        };
         let asked = r#"{"model":"m","messages":[],"max_tokens":9}"#;
         for _ in 0..8 {
             let (good, _) = send(&pool, model, asked, |_| json(200, "{}".to_owned())).await;

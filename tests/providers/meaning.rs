@@ -62,11 +62,16 @@ pub(crate) type Row<'a> = (&'a str, u16, &'a str, Meaning);
 
 /// Each row means what it says.
 pub(crate) fn all(provider: &dyn Provider, rows: &[Row<'_>]) {
+    none_differs(rows.iter().map(|(who, status, body, meaning)| {
+        (format!("{who} {status} {body}"), *meaning, judge_text(provider, *status, &[], body))
+    }));
+}
+
+/// Shows all that differ in one run.
+pub(crate) fn none_differs(rows: impl Iterator<Item = (String, Meaning, Verdict)>) {
     let wrong: Vec<String> = rows
-        .iter()
-        .map(|(who, status, body, meaning)| (who, status, body, meaning, judge_text(provider, *status, &[], body)))
-        .filter(|(_, _, _, meaning, verdict)| is(verdict) != **meaning)
-        .map(|(who, status, body, meaning, verdict)| format!("{who} {status} {body}: {verdict:?}, not {meaning:?}"))
+        .filter(|(_, meaning, verdict)| is(verdict) != *meaning)
+        .map(|(what, meaning, verdict)| format!("{what}: {verdict:?}, not {meaning:?}"))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

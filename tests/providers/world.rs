@@ -8,8 +8,8 @@ use tower_keypool::{
 };
 
 use crate::meaning::{
-    CALLER, KEY, MONEY, Meaning, NO_SUCH_MODEL, NOT_FOR_KEY, QUOTA, RATE, SUSPENDED, WRONG_OWNER, is, judge, openai,
-    said,
+    CALLER, KEY, MONEY, Meaning, NO_SUCH_MODEL, NOT_FOR_KEY, QUOTA, RATE, SUSPENDED, WRONG_OWNER, is, judge,
+    none_differs, openai, said,
 };
 
 /// A number or a word that one vendor has for money says nothing where another may have it for anything.
@@ -129,13 +129,9 @@ fn claude(kind: &str, message: &str) -> Value {
 
 /// All that differ, so that one run shows them.
 fn all(provider: &dyn Provider, rows: &[(&str, u16, Value, Meaning)]) {
-    let wrong: Vec<String> = rows
-        .iter()
-        .map(|(who, status, body, meaning)| (who, status, meaning, judge(provider, *status, &[], body)))
-        .filter(|(_, _, meaning, verdict)| is(verdict) != **meaning)
-        .map(|(who, status, meaning, verdict)| format!("{who} {status}: {verdict:?}, not {meaning:?}"))
-        .collect();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    none_differs(rows.iter().map(|(who, status, body, meaning)| {
+        (format!("{who} {status}"), *meaning, judge(provider, *status, &[], body))
+    }));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use crate::{
     provider::{
         complaint::Mark::{All, Begins, Frames, Is, Whole},
+        google_rpc::TOOLS_API,
         rule::{HOUR, Rule, probed, rule, ruling},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
@@ -176,18 +177,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     // Of what one request's tools look into: others go on.
     rule(
         &[403],
-        &[
-            All(&[Is("SERVICE_DISABLED"), Begins("discovery engine ")]),
-            All(&[Is("SERVICE_DISABLED"), Begins("vertex ai search ")]),
-            All(&[Is("SERVICE_DISABLED"), Begins("cloud storage ")]),
-            All(&[Is("SERVICE_DISABLED"), Begins("google cloud storage ")]),
-            All(&[Is("SERVICE_DISABLED"), Begins("bigquery ")]),
-            All(&[Is("SERVICE_DISABLED"), Begins("places api ")]),
-            All(&[Is("SERVICE_DISABLED"), Begins("google maps ")]),
-            All(&[Is("SERVICE_DISABLED"), Begins("maps grounding ")]),
-            All(&[Is("SERVICE_DISABLED"), Begins("custom search ")]),
-            All(&[Is("SERVICE_DISABLED"), Begins("google drive ")]),
-        ],
+        &[All(&[Is("SERVICE_DISABLED"), Is(TOOLS_API)])],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("TOOLS_API_DISABLED").retries(7),
         "An API that this request's tools need is not enabled in the key's project: enable it there, or use another project's key.",
     ),

@@ -138,11 +138,11 @@ impl Reload {
                     Ok(new) if new.slipped(&self.loaded) => Err(Refused::Lines(self.new_notes(&new))),
                     Ok(new) => self.take(new, &[]).await,
                 };
-                let is_cut = matches!(taken, Err(Refused::Emptied(_) | Refused::Cleared(_) | Refused::Torn(_)));
-                let is_emptied = is_cut && teller.is_none();
+                let is_cut = matches!(taken, Err(Refused::Emptied(_) | Refused::Cleared(_) | Refused::Torn(_)))
+                    && teller.is_none();
                 let refused = taken.as_ref().err().map(Refused::to_string);
                 let is_told = is_same && refused == told_of;
-                settling = is_emptied && !settling && !is_told;
+                settling = is_cut && !settling && !is_told;
                 if settling {
                     // As a rule somebody cut it off to write it anew, and goes on writing just now.
                     (again, moved) = (true, false);
@@ -221,21 +221,8 @@ impl Reload {
 /// In one text, for whoever asked.
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |problems: &mut dyn Iterator<Item = &Problem>| {
-            let told = problems.take(20).map(|problem| problem.to_string().replace("\n  ", "; "));
-            told.collect::<Vec<_>>().join("; ")
-        };
-        match self {
-            Self::Wrong(errors) => write!(f, "the new configuration is refused: {}", list(&mut errors.iter())),
-            Self::Lines(notes) => write!(f, "the new key file is refused: {}", list(&mut notes.iter())),
-            Self::Emptied(files) => write!(f, "the new configuration is refused: {}", emptied(files, "keys")),
-            Self::Cleared(file) => {
-                write!(f, "the new configuration is refused: {}", emptied(std::slice::from_ref(file), "settings"))
-            }
-            Self::Torn(origin) => write!(f, "the new configuration is refused: {}", torn(origin)),
-            Self::NoKey => f.write_str("the new configuration is refused: no key is left in it"),
-            Self::Key(error) => write!(f, "the new configuration is refused: {error}"),
-        }
+        let what = if matches!(self, Self::Lines(_)) { "key file" } else { "configuration" };
+        write!(f, "the new {what} is refused: {}", self.why())
     }
 }
 
@@ -249,16 +236,32 @@ fn emptied(files: &[PathBuf], what: &str) -> String {
     )
 }
 
-fn torn(origin: &Origin) -> String {
-    format!("{origin}: what stands there is the beginning of a key that was there before: write the file whole")
-}
-
 /// Each of its lines by itself: a line of the log has no other in it.
 fn tell_lines(problem: &Problem) {
     problem.to_string().lines().for_each(|line| tracing::error!("  {line}"));
 }
 
 impl Refused {
+    fn why(&self) -> String {
+        let list = |problems: &mut dyn Iterator<Item = &Problem>| {
+            let told = problems.take(20).map(|problem| problem.to_string().replace("\n  ", "; "));
+            told.collect::<Vec<_>>().join("; ")
+        };
+        match self {
+            Self::Wrong(errors) => list(&mut errors.iter()),
+            Self::Lines(notes) => list(&mut notes.iter()),
+            Self::Emptied(files) => emptied(files, "keys"),
+            Self::Cleared(file) => emptied(std::slice::from_ref(file), "settings"),
+            Self::Torn(origin) => {
+                format!(
+                    "{origin}: what stands there is the beginning of a key that was there before: write the file whole"
+                )
+            }
+            Self::NoKey => "no key is left in it".to_owned(),
+            Self::Key(error) => error.to_string(),
+        }
+    }
+
     fn tell(&self) {
         match self {
             Self::Wrong(errors) => {
@@ -273,20 +276,7 @@ impl Refused {
                 tracing::error!("the new key file is refused, the old one goes on; wrong in it:");
                 notes.iter().take(20).for_each(tell_lines);
             }
-            Self::Emptied(files) => {
-                tracing::error!("the new configuration is refused, the old one goes on: {}", emptied(files, "keys"));
-            }
-            Self::Cleared(file) => {
-                let what = emptied(std::slice::from_ref(file), "settings");
-                tracing::error!("the new configuration is refused, the old one goes on: {what}");
-            }
-            Self::Torn(origin) => {
-                tracing::error!("the new configuration is refused, the old one goes on: {}", torn(origin));
-            }
-            Self::NoKey => {
-                tracing::error!("the new configuration is refused, the old one goes on: no key is left in it");
-            }
-            Self::Key(error) => tracing::error!("the new configuration is refused, the old one goes on: {error}"),
+            _ => tracing::error!("the new configuration is refused, the old one goes on: {}", self.why()),
         }
     }
 }

@@ -6,7 +6,7 @@ use keypool::gateway::token::PLACEHOLDER;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 
 use crate::{
@@ -16,6 +16,21 @@ use crate::{
 };
 
 const ALICE: &str = "kp-TEST-tenant-token-0123456789abcdef-alice";
+
+/// The head by which a socket is asked for.
+async fn asked(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// Opens it, and says this at once.
+async fn open(stream: &mut TcpStream, says: &[u8]) {
+    let answer = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
+    stream.write_all(&[answer, says].concat()).await.unwrap();
+}
 
 /// A provider that takes any socket, and what came over all of them.
 async fn provider() -> (String, Arc<Mutex<Vec<u8>>>) {
@@ -28,19 +43,14 @@ async fn listening() -> (String, Arc<Mutex<Vec<u8>>>, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (url, came) = (format!("http://{}", listener.local_addr().unwrap()), Arc::<Mutex<Vec<u8>>>::default());
     let (all, lines) = (Arc::clone(&came), Arc::<Mutex<Vec<String>>>::default());
-    let asked = Arc::clone(&lines);
+    let heads = Arc::clone(&lines);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let (all, lines) = (Arc::clone(&all), Arc::clone(&lines));
             tokio::spawn(async move {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    head.push(stream.read_u8().await.unwrap());
-                }
-                let line = String::from_utf8_lossy(&head).lines().next().unwrap().to_owned();
-                lines.lock().unwrap().push(line);
-                let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
-                stream.write_all(answer.as_bytes()).await.unwrap();
+                let head = asked(&mut stream).await;
+                lines.lock().unwrap().push(head.lines().next().unwrap().to_owned());
+                open(&mut stream, b"").await;
                 let mut buffer = vec![0; 1 << 16];
                 while let Ok(read @ 1..) = stream.read(&mut buffer).await {
                     all.lock().unwrap().extend_from_slice(&buffer[..read]);
@@ -48,7 +58,7 @@ async fn listening() -> (String, Arc<Mutex<Vec<u8>>>, Arc<Mutex<Vec<String>>>) {
             });
         }
     });
-    (url, came, asked)
+    (url, came, heads)
 }
 
 /// A provider that says this over each socket, and is gone once it was answered.
@@ -57,12 +67,8 @@ async fn leaving(says: &'static [u8]) -> String {
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                head.push(stream.read_u8().await.unwrap());
-            }
-            let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
-            stream.write_all(&[answer.as_bytes(), says].concat()).await.unwrap();
+            asked(&mut stream).await;
+            open(&mut stream, says).await;
             let _ = stream.read(&mut [0; 1024]).await;
         }
     });
@@ -104,24 +110,17 @@ async fn refusing(says: Vec<u8>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let keys = Arc::<Mutex<Vec<String>>>::default();
-    let asked = Arc::clone(&keys);
+    let seen = Arc::clone(&keys);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                head.push(stream.read_u8().await.unwrap());
-            }
-            let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+            let head = asked(&mut stream).await.to_ascii_lowercase();
             let key = head.lines().find_map(|line| line.strip_prefix("authorization: bearer ")).unwrap().to_owned();
             let is_first = {
-                let mut keys = asked.lock().unwrap();
+                let mut keys = seen.lock().unwrap();
                 keys.push(key);
                 keys.len() == 1
             };
-            let says = if is_first { says.clone() } else { b"\x81\x02hi".to_vec() };
-            let answer =
-                b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n".to_vec();
-            stream.write_all(&[answer, says].concat()).await.unwrap();
+            open(&mut stream, if is_first { &says } else { b"\x81\x02hi" }).await;
             tokio::spawn(async move { while let Ok(1..) = stream.read(&mut [0; 1024]).await {} });
         }
     });

@@ -12,7 +12,8 @@ use crate::gateway::dialect::Refusal;
 /// What clients send on loopback when nobody chose a token.
 pub const PLACEHOLDER: &str = "PLACEHOLDER_GEMINI_TOKEN";
 
-/// What a client must send: in `x-goog-api-key`, `x-api-key`, `Authorization: Bearer` or `?key=`.
+/// What a client must send: in `x-goog-api-key`, `x-api-key`, `api-key`, `Authorization: Bearer`, `?key=`, or among the protocols of a
+/// WebSocket.
 #[derive(Clone)]
 pub struct Token(String);
 
@@ -22,7 +23,7 @@ impl Token {
         Self(token.into())
     }
 
-    /// Lets a request through that carries the token in any of the four places.
+    /// Lets a request through that carries the token in any of these places.
     ///
     /// # Errors
     /// 401, for a wrong token and for none.
@@ -58,7 +59,7 @@ impl Token {
     }
 }
 
-/// Whether a request carries anything in any of the four places.
+/// Whether a request carries anything in any of these places.
 pub(in crate::gateway) fn is_sent(head: &Parts, seen: &Seen<'_>) -> bool {
     seen.credentials().next().is_some() || in_query(head.uri.query().unwrap_or_default()).next().is_some()
 }
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_taken_in_four_places() {
+    fn it_is_taken_in_each_place() {
         assert!(passes("/v1", Some(("x-goog-api-key", "to+ken"))));
         assert!(passes("/v1", Some(("x-api-key", "to+ken"))));
         assert!(passes("/v1", Some(("api-key", "to+ken"))));

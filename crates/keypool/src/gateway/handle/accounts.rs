@@ -66,14 +66,11 @@ where
         let (resources, stack) = (self.own.resources.clone(), stack.clone());
         Ok(match Asked::by(dialect, parts) {
             Some(asked) => Box::pin(async move {
-                let listed = inventory::list(&resources, stack, &gives, asked).await;
-                as_course(
-                    match results {
-                        Some(results) => listed.map(|list| Listed { text: results.told(list.text), ..list }),
-                        None => listed,
-                    },
-                    dialect,
-                )
+                let listed = inventory::list(&resources, stack, &gives, asked).await.map(|list| match results {
+                    Some(results) => Listed { text: results.told(list.text), ..list },
+                    None => list,
+                });
+                as_course(listed, dialect)
             }),
             None => Box::pin(async move {
                 match resources.lead_to_keeper(tenant, parts, body, gives).await {

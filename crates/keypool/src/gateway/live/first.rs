@@ -6,9 +6,9 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    frames::{CLOSE, Frames, PONG, Said, asking, closing, control},
+    frames::{CLOSE, Frames, POLICY, PONG, PROTOCOL, Said, TOO_BIG, asking, closing, control},
     pipe::{BUFFER, Ending},
-    session::{Beginning, LONGEST, POLICY, PROTOCOL, TOO_BIG, may_be_sent},
+    session::{Beginning, LONGEST, may_be_sent},
     setup,
     spelling::plain,
 };

@@ -1,6 +1,13 @@
 //! Frames of a WebSocket as they pass (RFC 6455): only followed. What is longer than somebody wants to read passes all the
 //! same.
 
+/// Codes of closing frames (RFC 6455, section 7.4).
+pub(super) const PROTOCOL: u16 = 1002;
+pub(super) const POLICY: u16 = 1008;
+pub(super) const TOO_BIG: u16 = 1009;
+pub(super) const INTERNAL: u16 = 1011;
+pub(super) const AGAIN: u16 = 1013;
+
 /// What one side has said whole.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said {

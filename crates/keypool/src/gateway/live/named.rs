@@ -6,10 +6,10 @@ use memchr::memmem;
 use tower_keypool::Lease;
 
 use super::{
-    frames::{Frames, Said},
+    frames::{Frames, POLICY, PROTOCOL, Said, TOO_BIG},
     pipe::{Ending, Listener},
     reason::Judge,
-    session::{LONGEST, POLICY, PROTOCOL, TOO_BIG},
+    session::LONGEST,
     spelling::plain,
 };
 use crate::gateway::{

@@ -15,14 +15,12 @@ use tokio::{
 };
 
 use super::{
-    frames::{Frames, Said, closing},
+    frames::{Frames, INTERNAL, Said, closing},
     mask::Blot,
 };
 
 /// A socket over which nothing came for so long is closed: who is alive pings more often.
 const IDLE: Duration = Duration::from_secs(15 * 60);
-/// The code of a closing frame where the provider says none (RFC 6455: something unexpected at the server).
-const BROKEN: u16 = 1011;
 /// After one side's end the other gets so long for its own.
 pub(super) const LINGER: Duration = Duration::from_secs(5);
 /// Who may go on no more gets less.
@@ -182,7 +180,7 @@ async fn downward(
                 let Ok(next @ 1..) = next else {
                     // Who asks its library what happened would hear of a connection that broke, as if it were its own.
                     if may_end && !heard.goodbye.load(Ordering::Relaxed) {
-                        let _ = to.write_all(&closing(BROKEN, "the provider's connection broke off")).await;
+                        let _ = to.write_all(&closing(INTERNAL, "the provider's connection broke off")).await;
                     }
                     break;
                 };

@@ -6,7 +6,7 @@ use memchr::memmem;
 use serde_json::{Value, json};
 use tower_keypool::{Answer, KeyPool, Lease, Scope, Until, Verdict, VerdictKind};
 
-use super::{frames::Said, session::POLICY};
+use super::frames::{POLICY, Said};
 
 /// How reasons begin that speak of a limit: in the provider's words, before any that a caller may have chosen.
 const LIMITS: [&str; 5] = [

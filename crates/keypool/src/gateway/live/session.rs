@@ -24,7 +24,7 @@ use tower_keypool::{Error, Lease, ServedBy};
 use super::{
     KeyBody, Live, Opening, Told,
     first::{First, first, left, name_of, tell},
-    frames::{Frames, Said, closing},
+    frames::{AGAIN, Frames, INTERNAL, POLICY, PROTOCOL, Said, TOO_BIG, closing},
     greet::{self, greeting},
     mask::Blot,
     over,
@@ -45,13 +45,6 @@ pub(super) const LONGEST: usize = 1 << 20;
 const FIRST: Duration = Duration::from_secs(30);
 /// A provider's refusal is read so far.
 const REFUSAL: usize = 64 << 10;
-
-/// Codes of closing frames (RFC 6455).
-pub(super) const PROTOCOL: u16 = 1002;
-pub(super) const POLICY: u16 = 1008;
-pub(super) const TOO_BIG: u16 = 1009;
-const INTERNAL: u16 = 1011;
-const AGAIN: u16 = 1013;
 
 impl From<Refusal> for Ending {
     fn from(refusal: Refusal) -> Self {

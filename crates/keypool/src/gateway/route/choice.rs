@@ -44,20 +44,20 @@ impl<S> Chosen<S> {
     /// To the provider that the path names. Another pool of Gemini's is met in the dialects that the gateway's own would be;
     /// whoever names one of another kind speaks its dialect.
     fn at(other: Beside<S>, target: PathAndQuery, dialects: Dialects, headers: &HeaderMap) -> Self {
-        let met = Dialects { provider: other.dialect, ..dialects };
         let way = match other.dialect {
-            Dialect::Gemini => Way::of(met, (headers, &target.clone().into())),
+            Dialect::Gemini => {
+                Way::of(Dialects { provider: Dialect::Gemini, ..dialects }, (headers, &target.clone().into()))
+            }
             _ => Way::Through,
         };
-        let chosen = match way {
-            Way::Moved(target) => Self::through(other, Some(target)),
+        match way {
+            Way::Nowhere(dialect) | Way::Mistaken(dialect) => Self::own(dialect, way),
             Way::Translated(dialect, _) => {
                 Self { dialect, way, target: Some(target), home: Some(Box::new(other)), named: true }
             }
-            Way::Nowhere(dialect) | Way::Mistaken(dialect) => Self::own(dialect, way),
-            _ => Self::through(other, Some(target)),
-        };
-        Self { named: true, ..chosen }
+            Way::Moved(target) => Self { named: true, ..Self::through(other, Some(target)) },
+            _ => Self { named: true, ..Self::through(other, Some(target)) },
+        }
     }
 
     /// Gives the head of the request the path that its provider knows.

@@ -63,9 +63,10 @@ where
     let (size, after, query) = asked(parts);
     let holders = resources.compatible_holders(tenant, alone, collection).await.map_err(Unlisted::Refused)?;
     let (mut found, mut failed, mut heard) = (Vec::new(), None, holders.is_empty());
-    let reached = resources.in_reach(holders.clone());
-    let (mut left_out, holders) = (holders.len() - reached.len(), reached);
-    for some in holders[..holders.len().min(ASKED)].chunks(AT_ONCE) {
+    let (all, mut reached) = (holders.len(), resources.in_reach(holders));
+    reached.truncate(ASKED);
+    let mut left_out = all - reached.len();
+    for some in reached.chunks(AT_ONCE) {
         let mut asking = JoinSet::new();
         for (at, holder) in some.iter().enumerate() {
             let (stack, target, holder) = (stack.clone(), (parts.uri.path().to_owned(), query.clone()), holder.clone());

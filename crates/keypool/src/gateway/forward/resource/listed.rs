@@ -150,8 +150,8 @@ where
     let (holders, further) = holders.split_at(holders.len().min(ASKED));
     let mut next = further.first().map(|holder| Place { tag: holder.tag.clone(), ..Place::default() });
     let reached = resources.in_reach(holders.to_vec());
-    let (holders, mut left_out) = (&reached, holders.len() - reached.len());
-    'all: for some in holders.chunks(AT_ONCE) {
+    let mut left_out = holders.len() - reached.len();
+    'all: for some in reached.chunks(AT_ONCE) {
         let mut first = first_pages(&stack, &asked, some).await;
         for holder in some {
             let mut place = asked.begin(holder);
