@@ -150,6 +150,8 @@ impl Complaint {
         }
         self.cut |= end < message.len();
         self.message = message[..end].trim_start().to_lowercase();
+        // Whoever stands between makes JSON of what it met.
+        self.page |= ["<!doctype html", "<html"].iter().any(|start| self.message.starts_with(start));
         self.own = wording::own(&self.message);
         self.unasked = self
             .asked

@@ -51,7 +51,8 @@ impl<'a> Envelope<'a> {
     pub(super) fn open_limit(body: &'a [u8]) -> Self {
         let mut envelope = Self::open(body);
         let message = envelope.error().and_then(|error| error.as_str().or_else(|| error.get("message")?.as_str()));
-        let inner = message.filter(|message| message.trim_start().starts_with('{')).and_then(value).map(unwrapped);
+        let inner =
+            message.filter(|message| message.trim_start().starts_with(['{', '['])).and_then(value).map(unwrapped);
         if let Some(inner) = inner.filter(|inner| told(inner).is_some_and(|error| error.get("message").is_some())) {
             envelope.json = Some(inner);
         }
@@ -292,7 +293,7 @@ fn erring(text: &str) -> Option<Value> {
 }
 
 /// Takes the error out of an array: the first object that has one, else the first object.
-fn unwrapped(json: Value) -> Value {
+pub(super) fn unwrapped(json: Value) -> Value {
     match json {
         Value::Array(mut items) => {
             let at = items.iter().position(|item| told(item).is_some()).unwrap_or(0);

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     key::Tier,
     limit::{Span, Unit},
-    verdict::Violation,
+    verdict::{Violation, retry_after},
 };
 
 /// Violations beyond this many are not read.
@@ -71,9 +71,7 @@ pub(super) fn read(details: &[&Value], message: &str) -> Quota {
     let none = message.contains("doesn't have a free quota tier");
     let all_zero = none || (!lines.is_empty() && lines.iter().all(|line| line.limit == Some(0)));
     let mut quota = Quota::default();
-    let failures = details.iter().filter_map(|detail| detail.get("violations")?.as_array()).flatten();
-    for failure in failures.take(MOST) {
-        // Who hands Google's errors on may write their members as they are named in the protocol.
+    for failure in details.iter().copied().flat_map(failures).take(MOST) {
         let member = |name: &str, plain: &str| failure.get(name).or_else(|| failure.get(plain));
         let text = |name, plain| member(name, plain).and_then(Value::as_str).unwrap_or("");
         let (id, metric) = (text("quotaId", "quota_id"), text("quotaMetric", "quota_metric"));
@@ -111,15 +109,46 @@ pub(super) fn read(details: &[&Value], message: &str) -> Quota {
     quota
 }
 
+/// The names of a quota's id: who hands Google's errors on may write members as they are named in the protocol.
+const IDS: [&str; 2] = ["quotaId", "quota_id"];
+
+/// Where a detail names quotas: in Google's own list, or, where somebody between wrote it anew, in the detail itself or among
+/// what stands beside a reason.
+fn failures(detail: &Value) -> impl Iterator<Item = &Value> {
+    let names_one = |one: &&Value| IDS.iter().any(|name| one.get(name).is_some_and(Value::is_string));
+    let listed = detail.get("violations").and_then(Value::as_array).into_iter().flatten();
+    let alone = [Some(detail), detail.get("metadata")].into_iter().flatten().filter(names_one);
+    listed.chain(alone)
+}
+
+/// How long an error asks to wait that is told as text, whichever way: `"retryDelay": "25s"`, `retry_delay { seconds: 25 }`.
+pub(super) fn delay_in_text(text: &str) -> Option<Duration> {
+    fn bare(text: &str) -> &str {
+        text.trim_start_matches(|c: char| c.is_whitespace() || "\\\"':={".contains(c))
+    }
+    let text = text.to_ascii_lowercase();
+    let (_, rest) = ["retrydelay", "retry_delay"].into_iter().find_map(|name| text.split_once(name))?;
+    let rest = bare(rest);
+    let rest = rest.strip_prefix("seconds").map_or(rest, bare);
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).unwrap_or(rest.len());
+    let span = rest[..end].trim_end_matches('.');
+    retry_after::duration(span).or_else(|| retry_after::duration(&format!("{span}s")))
+}
+
 /// The quotas that a text names in which the error was wrapped, whichever way: JSON behind a preface, in quotes, Python's or
 /// gRPC's own form.
 fn ids(text: &str) -> impl Iterator<Item = &str> {
-    let behind = ["quotaId", "quota_id"].into_iter().flat_map(|name| text.split(name).skip(1));
+    let behind = IDS.into_iter().flat_map(|name| text.split(name).skip(1));
     behind.filter_map(|rest| {
         let rest = rest.trim_start_matches(['\\', '"', '\'', ' ', ':', '=']);
         let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "-_".contains(c))).unwrap_or(rest.len());
         Some(&rest[..end]).filter(|id| (1..=120).contains(&end) && id.contains("Per"))
     })
+}
+
+/// Whether a text in lower case names a quota that way.
+pub(super) fn names_one(text: &str) -> bool {
+    IDS.iter().any(|name| text.contains(&name.to_ascii_lowercase()))
 }
 
 /// What the sentence of an answer tells that names no quota.
@@ -266,7 +295,41 @@ fn lines(message: &str) -> Vec<Line<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn quotas_are_found_wherever_a_detail_names_them() {
+        let id = "GenerateRequestsPerDayPerProjectPerModel-FreeTier";
+        for detail in [
+            json!({"violations": [{"quotaId": id}]}),
+            json!({"quotaId": id}),
+            json!({"reason": "RATE_LIMIT_EXCEEDED", "metadata": {"quota_id": id}}),
+        ] {
+            assert_eq!(read(&[&detail], "").hit, Some(Hit::Day), "{detail}");
+        }
+        for detail in [json!({"quotaMetric": "m/x"}), json!({"quotaId": 1}), json!({"metadata": {"model": "m"}})] {
+            assert_eq!(read(&[&detail], "").hit, None, "{detail}");
+        }
+    }
+
+    #[test]
+    fn delays_in_texts() {
+        for (text, seconds) in [
+            ("\"retryDelay\": \"25s\"", Some(25.0)),
+            ("{\\\"retryDelay\\\":\\\"0.5s\\\"}", Some(0.5)),
+            ("'retryDelay': '12s'}]}}", Some(12.0)),
+            (", retry_delay {\n  seconds: 24\n}\n]", Some(24.0)),
+            ("\"retry_delay\":{\"seconds\":9}", Some(9.0)),
+            ("retryDelay: 1m30s.", Some(90.0)),
+            ("retryDelay", None),
+            ("retry_delay { nanos: 5 }", None),
+            ("please retry", None),
+        ] {
+            assert_eq!(delay_in_text(text), seconds.map(Duration::from_secs_f64), "{text}");
+        }
+    }
 
     #[test]
     fn the_name_of_a_quota_tells_what_the_account_pays() {

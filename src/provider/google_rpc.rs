@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{
     Answer,
     complaint::{Complaint, Hit, Mark, looks_secret, model_name},
-    envelope::Envelope,
+    envelope::{Envelope, unwrapped},
     google_quota::{self, Beside},
 };
 use crate::verdict::retry_after;
@@ -113,9 +113,14 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     if matches!(said.status, 400 | 403) && LIMITS.iter().any(|limit| said.bears(limit)) {
         said.status = 429;
     }
-    let message = error.as_str().or_else(|| error.get("message")?.as_str()).unwrap_or_else(|| envelope.message());
+    // Servers that stand between have the whole of it in a member of their own.
+    let told = ["message", "detail"].iter().find_map(|name| error.get(name)?.as_str());
+    let message = error.as_str().or(told).unwrap_or_else(|| envelope.message());
     said.tell(message);
     said.wait_at_least(said.wait_in_text());
+    if said.status == 429 {
+        said.wait_at_least(google_quota::delay_in_text(message));
+    }
     let delays =
         details.iter().filter_map(|detail| delay(detail.get("retryDelay").or_else(|| detail.get("retry_delay"))?));
     said.wait_at_least(delays.max());
@@ -168,8 +173,9 @@ fn note_quota(said: &mut Complaint, details: &[&Value], message: &str) {
 /// gateways that are built on them send these on, as text or as what it was.
 fn within(error: &Value) -> Option<Value> {
     let message = error.get("message")?;
-    let parsed = |text: &str| text.trim_start().starts_with('{').then(|| serde_json::from_str(text).ok()).flatten();
-    let inner: Value = message.as_str().map_or_else(|| Some(message.clone()), parsed)?;
+    let parsed =
+        |text: &str| text.trim_start().starts_with(['{', '[']).then(|| serde_json::from_str(text).ok()).flatten();
+    let inner = unwrapped(message.as_str().map_or_else(|| Some(message.clone()), parsed)?);
     let inner = inner.get("error")?;
     let same = inner.get("code")?.as_u64()? == error.get("code")?.as_u64()?;
     same.then(|| inner.clone())

@@ -108,6 +108,7 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
         &[404],
         &[
             Begins("requested entity was not found "),
+            Begins("operation "),
             All(&[Is("NOT_FOUND"), Says("files/")]),
             All(&[Is("NOT_FOUND"), Says("batches/")]),
             All(&[Is("NOT_FOUND"), Says("operations/")]),

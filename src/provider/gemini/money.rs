@@ -105,6 +105,7 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
             Begins("you have exceeded your monthly spending cap"),
             Begins("you have reached your monthly spending cap"),
             Begins("monthly spending cap "),
+            Begins("spend cap "),
         ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("SPENDING_CAP"),
         "The project reached the monthly spending cap that its owner set: raise it in Google AI Studio, or wait for the next month.",

@@ -13,7 +13,7 @@ use crate::{
         Answer,
         complaint::{Complaint, Hit, Mark},
         envelope::Envelope,
-        error_words, long_quota, rate_headers,
+        error_words, google_quota, long_quota, rate_headers,
     },
     verdict::{Violation, retry_after},
 };
@@ -172,19 +172,15 @@ pub(in crate::provider) fn note_passed_on(said: &mut Complaint) {
         said.message().starts_with("upstream ") || words.iter().any(|word| said.bears(word))
     };
     let refused = matches!(said.status, 400..=403 | 429);
-    if is_passed_on(said.message()) || refused && relayed() {
+    // Google's, as its own libraries tell it, by a server that is built on them.
+    let googles =
+        || said.status == 429 && said.message().contains("googleapis.com/") && google_quota::names_one(said.message());
+    if is_passed_on(said.message()) || refused && relayed() || googles() {
         said.say(PASSED_ON);
         if said.status == 429 {
-            said.wait_at_least(delay_within(said.message()));
+            said.wait_at_least(google_quota::delay_in_text(said.message()));
         }
     }
-}
-
-/// How long Google asked a proxy to wait, where that passes the whole of its error on as text.
-fn delay_within(message: &str) -> Option<Duration> {
-    let (_, rest) = message.split_once("retrydelay")?;
-    let rest = rest.trim_start_matches(['\\', '"', '\'', ' ', ':']);
-    retry_after::duration(rest.split(['\\', '"', '\'']).next()?)
 }
 
 /// `litellm.RateLimitError: RateLimitError: OpenAIException - …`: whose exception it is, before what that one said.
