@@ -46,7 +46,7 @@ fn sentences() -> Vec<String> {
             _ => {}
         }
     }
-    let tables: [&[Rule]; 16] = [
+    let tables: [&[Rule]; 17] = [
         gemini::rules::RULES,
         gemini::money::MONEY,
         gemini::quotas::QUOTAS,
@@ -58,6 +58,7 @@ fn sentences() -> Vec<String> {
         openai::asked::ASKED,
         openai::limits::LIMITS,
         openai::limits::RATES,
+        anthropic::credit::CREDIT,
         anthropic::rules::LEFT,
         anthropic::rules::RULES,
         by_status::EDGE,

@@ -1,5 +1,6 @@
 //! Anthropic's API.
 
+pub(super) mod credit;
 pub(super) mod rules;
 mod said;
 
@@ -58,7 +59,8 @@ pub struct Anthropic {
 }
 
 /// The tables by which an error is judged that came with a good status.
-const GOOD: &[&[Rule]] = &[FORMS, rules::RULES, OTHERS, ACCOUNTS, MONEY, ASKED, LIMITS, rules::LEFT, RATES, BY_STATUS];
+const GOOD: &[&[Rule]] =
+    &[FORMS, credit::CREDIT, rules::RULES, OTHERS, ACCOUNTS, MONEY, ASKED, LIMITS, rules::LEFT, RATES, BY_STATUS];
 
 impl Anthropic {
     /// The API at `https://api.anthropic.com`.
@@ -153,6 +155,7 @@ impl Provider for Anthropic {
                 AWS,
                 PAGES,
                 FORMS,
+                credit::CREDIT,
                 rules::RULES,
                 OTHERS,
                 ACCOUNTS,

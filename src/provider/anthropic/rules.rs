@@ -1,9 +1,10 @@
 //! What Anthropic's errors mean. The first row that fits decides; `details.error_code` comes before `type`, and both
 //! before sentences.
 
+use super::said::WINDOWS;
 use crate::{
     provider::{
-        complaint::Mark::{All, Begins, Frames, Is, IsLike, Says, WaitsNot, Whole},
+        complaint::Mark::{All, Begins, Frames, Is, IsLike, Says, WaitsNot},
         rule::{HOUR, Rule, probed, rule, ruling},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
@@ -17,7 +18,9 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         &[
             Begins("oauth authentication is currently not allowed for this organization"),
             Begins("oauth token has been revoked"),
+            Begins("oauth access token has been revoked"),
             Begins("oauth token has expired"),
+            Begins("oauth access token has expired"),
             Begins("oauth token does not meet scope requirement user:inference"),
             Begins("oauth token does not meet scope requirement any_of(user:inference"),
         ],
@@ -58,39 +61,6 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
         "The organization's budget or credit is used up: raise it or pay in the Anthropic console.",
     ),
-    rule(
-        &[400, 403, 429],
-        &[
-            Whole(
-                "your credit balance is too low to access the anthropic api. please go to plans & billing to upgrade or purchase credits",
-            ),
-            Whole(
-                "your credit balance is too low to access the claude api. please go to plans & billing to upgrade or purchase credits",
-            ),
-            Begins("credit balance is too low to access "),
-            Begins("credit balance is too low"),
-            Begins("you're out of extra usage"),
-            Begins("third-party apps now draw from your extra usage"),
-        ],
-        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("CREDIT_BALANCE_TOO_LOW"),
-        "The organization's credit is used up: buy credits in the Anthropic console.",
-    ),
-    rule(
-        &[400, 403, 429],
-        &[
-            Whole(
-                "you have reached your specified api usage limits. you will regain access on 0000-00-00 at 00:00 utc",
-            ),
-            Whole(
-                "you have reached your specified workspace api usage limits. you will regain access on 0000-00-00 at 00:00 utc",
-            ),
-            Begins("you have reached your api usage limits"),
-            Begins("you have reached your specified api usage limits"),
-            Begins("you have reached your specified workspace api usage limits"),
-        ],
-        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("USAGE_LIMIT_REACHED"),
-        "The organization reached the usage limit that its owner set: raise it in the Anthropic console, or wait until it ends.",
-    ),
     // The organization.
     rule(
         &[4],
@@ -107,18 +77,6 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ],
         ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("NO_ACCESS"),
         "The organization or workspace behind this key has no access any more: see the Anthropic console for why.",
-    ),
-    rule(
-        &[400, 401, 403],
-        &[
-            Whole("this organization has been disabled"),
-            Whole("your organization has been disabled"),
-            Begins("organization has been disabled"),
-            Frames("organization ", " has been disabled"),
-            Is("organization_disabled"),
-        ],
-        ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey).code("ORGANIZATION_DISABLED"),
-        "The organization behind this key was switched off: write to Anthropic's support.",
     ),
     // The key.
     rule(
@@ -190,6 +148,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
 
 /// What is left where nobody who speaks Anthropic's language (`openai`'s tables) has a word of its own.
 pub(in crate::provider) const LEFT: &[Rule] = &[
+    // Of a subscription, with windows as long as a week.
+    rule(
+        &[429],
+        &[Is(WINDOWS)],
+        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).code("rate_limit_error").heeding(8 * 24 * HOUR),
+        "The account is at the usage limit of its subscription: wait as long as stated, or add another account's key.",
+    ),
     // Rates.
     rule(
         &[429],

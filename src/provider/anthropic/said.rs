@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use crate::{
@@ -17,6 +17,9 @@ use crate::{
     },
     verdict::{RateHeader, retry_after},
 };
+
+/// Our word for a limit of a subscription, whose windows are told in headers.
+pub(super) const WINDOWS: &str = "UNIFIED_WINDOWS";
 
 /// Reads an error.
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
@@ -45,10 +48,14 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     said.tell(message);
     note_passed_on(&mut said);
     let remaining = rates(answer.headers, || answer.now);
+    let windows = unified(answer);
+    if windows.is_some() {
+        said.say(WINDOWS);
+    }
     said.wait = said
         .wait
         .or_else(|| rate_headers::restored(&remaining))
-        .or_else(|| unified(answer))
+        .or(windows)
         .or(told_wait.filter(|_| said.is_of_waiting()))
         .or_else(|| said.wait_in_text());
     if said.wait.is_none() {
@@ -59,11 +66,19 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     said
 }
 
-/// When the one limit that stands for all of an account is restored, where an answer says that it was met.
+/// When the one limit that stands for all of an account is restored, where an answer says that it was met; else when its windows
+/// are (`5h`, `7d`) that refused.
 fn unified(answer: &Answer<'_>) -> Option<Duration> {
-    let of_limits = answer.status.as_u16() == 429;
-    let text = answer.headers.get("anthropic-ratelimit-unified-reset").filter(|_| of_limits)?.to_str().ok()?;
-    retry_after::reset(text, retry_after::server_time(answer.headers).unwrap_or(answer.now))
+    const LIMIT: &str = "anthropic-ratelimit-unified-";
+    let headers = Some(answer.headers).filter(|_| answer.status.as_u16() == 429)?;
+    let now = retry_after::server_time(headers).unwrap_or(answer.now);
+    let reset = |of: &str| retry_after::reset(headers.get(format!("{LIMIT}{of}reset"))?.to_str().ok()?, now);
+    let refused = |(name, value): (&HeaderName, &HeaderValue)| {
+        let window = name.as_str().strip_prefix(LIMIT)?.strip_suffix("status")?.to_owned();
+        // What is beyond them (`overage`) has no window.
+        (value == "rejected" && window.starts_with(|c: char| c.is_ascii_digit())).then_some(window)
+    };
+    reset("").or_else(|| headers.iter().filter_map(refused).filter_map(|window| reset(&window)).max())
 }
 
 const AXES: &[Axis] = &[

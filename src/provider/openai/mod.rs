@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     Answer, Asks, Base, InvalidBase, Provider, Retarget, UsageFormat,
+    anthropic::credit::CREDIT,
     aws::{self, AWS},
     by_status::{BY_STATUS, EDGE, FORMS, PAGES, REDIRECTS},
     credentials::{self, API_KEY},
@@ -93,8 +94,17 @@ impl OpenAi {
 }
 
 /// The tables by which an error is judged that came with a good status.
-const GOOD: &[&[Rule]] =
-    &[FORMS, rules::RULES, accounts::ACCOUNTS, money::MONEY, asked::ASKED, limits::LIMITS, limits::RATES, BY_STATUS];
+const GOOD: &[&[Rule]] = &[
+    FORMS,
+    rules::RULES,
+    CREDIT,
+    accounts::ACCOUNTS,
+    money::MONEY,
+    asked::ASKED,
+    limits::LIMITS,
+    limits::RATES,
+    BY_STATUS,
+];
 
 fn based(url: &str) -> Result<Base, InvalidBase> {
     let base = Base::parse(url)?;
@@ -191,6 +201,7 @@ impl Provider for OpenAi {
                 PAGES,
                 FORMS,
                 rules::RULES,
+                CREDIT,
                 accounts::ACCOUNTS,
                 money::MONEY,
                 asked::ASKED,
