@@ -25,7 +25,7 @@ pub(super) fn status_of(error: &Value, event: Option<&Value>, tables: &[&[Rule]]
         let code = error.get("status_code")?.as_u64()?;
         OUTCOMES.iter().find(|(known, _)| *known == code).map(|(_, status)| *status)
     };
-    let told = number("code").or_else(|| number("status")).or_else(|| word("code"));
+    let told = ["code", "status", "http_code"].into_iter().find_map(number).or_else(|| word("code"));
     told.or_else(outcome).or_else(beside).or_else(|| word("type"))
 }
 
@@ -40,6 +40,7 @@ const OUTCOMES: &[(u64, u16)] = &[
     (1041, 429),
     (1042, 400),
     (2013, 400),
+    (2045, 429),
     (2049, 401),
     (2056, 429),
     (2061, 403),

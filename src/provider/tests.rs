@@ -46,7 +46,7 @@ fn sentences() -> Vec<String> {
             _ => {}
         }
     }
-    let tables: [&[Rule]; 17] = [
+    let tables: [&[Rule]; 18] = [
         gemini::rules::RULES,
         gemini::money::MONEY,
         gemini::quotas::QUOTAS,
@@ -56,6 +56,7 @@ fn sentences() -> Vec<String> {
         openai::accounts::ACCOUNTS,
         openai::money::MONEY,
         openai::asked::ASKED,
+        openai::asked::LEFT,
         openai::limits::LIMITS,
         openai::limits::RATES,
         anthropic::credit::CREDIT,

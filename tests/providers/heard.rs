@@ -1353,7 +1353,7 @@ fn of_relays_and_routers() {
                 "truefoundry",
                 403,
                 r#"{"status":"failure","message":"User x is not authorized to access model openrouter/x or model does not exist","error":{"message":"User x is not authorized to access model openrouter/x or model does not exist","type":"AuthorizationError"}}"#,
-                KEY_LANE,
+                NOT_FOR_KEY,
             ),
             (
                 "aggregator",

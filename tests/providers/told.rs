@@ -352,7 +352,7 @@ fn of_openai_azure_and_their_likes() {
             (429, json!({"message": "Requests rate limit exceeded"}).to_string(), RATE),
             (401, json!({"detail": "Unauthorized"}).to_string(), KEY),
             (429, json!({"error": "usage limit reached"}).to_string(), QUOTA),
-            (403, json!({"status": "failure", "message": "User tester-1 is not authorized to access model acme/grok-4-fast or model does not exist", "error": {"message": "User tester-1 is not authorized to access model acme/grok-4-fast or model does not exist", "type": "AuthorizationError", "code": "403"}}).to_string(), KEY_LANE),
+            (403, json!({"status": "failure", "message": "User tester-1 is not authorized to access model acme/grok-4-fast or model does not exist", "error": {"message": "User tester-1 is not authorized to access model acme/grok-4-fast or model does not exist", "type": "AuthorizationError", "code": "403"}}).to_string(), NOT_FOR_KEY),
             (429, json!({"error": {"message": "litellm.RateLimitError: No deployments available for selected model, Try again in 60 seconds. Passed model=principal.", "type": "None", "param": "None", "code": "429"}}).to_string(), BUSY),
             (429, json!({"error": {"message": "litellm.RateLimitError: RateLimitError: MinimaxException - rate limit exceeded", "type": null, "param": null, "code": "429"}}).to_string(), BUSY),
             open(429, "Rate limit reached for gpt-4o in organization org-x on requests per day (RPD): Limit 200, Used 200, Requested 1. Please try again in 7m12s. Visit https://platform.openai.com/account/rate-limits to learn more.", "requests", "rate_limit_exceeded", RATE),

@@ -18,7 +18,7 @@ use super::{
     gemini, google_rpc,
     openai::{
         accounts::ACCOUNTS,
-        asked::ASKED,
+        asked::{ASKED, LEFT},
         limits::{LIMITS, RATES},
         money::MONEY,
         rules::RULES as OTHERS,
@@ -164,6 +164,7 @@ impl Provider for Anthropic {
                 LIMITS,
                 rules::LEFT,
                 RATES,
+                LEFT,
                 BY_STATUS,
             ],
             said,

@@ -56,7 +56,9 @@ pub(in crate::provider) const ACCOUNTS: &[Rule] = &[
         &[
             Frames("account ", " is suspended"),
             Frames("account ", " has been suspended"),
-            Begins("account is suspended"),
+            Begins("account is suspended "),
+            Begins("account has been suspended "),
+            Begins("account is overdue "),
         ],
         ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("ACCOUNT_SUSPENDED"),
         "The account behind this key is suspended, perhaps for an unpaid bill: see the provider's console.",
@@ -92,12 +94,6 @@ pub(in crate::provider) const ACCOUNTS: &[Rule] = &[
             Begins("invalid access token"),
             Begins("please check the api-key you provided"),
         ],
-        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
-        "The key does not exist or was revoked: replace it.",
-    ),
-    rule(
-        &[401],
-        &[Is("authentication_error")],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
         "The key does not exist or was revoked: replace it.",
     ),
@@ -180,6 +176,12 @@ pub(in crate::provider) const ACCOUNTS: &[Rule] = &[
         ],
         ruling(K::InvalidKey, S::KeyLane, probed(HOUR), E::OtherKey),
         "The key lacks a permission that this call needs: widen its scopes or use a key that has them.",
+    ),
+    rule(
+        &[401, 403],
+        &[Is("authentication_error")],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
+        "The key does not exist or was revoked: replace it.",
     ),
     // Our address.
     rule(

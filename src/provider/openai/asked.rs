@@ -1,6 +1,6 @@
 //! What errors of the `OpenAI` family mean that speak of what was asked for: a model, somebody's things, the input.
 
-use super::said::{OF_A_PARAMETER, OF_AN_OPTION};
+use super::said::{MODEL_REFUSED, OF_A_PARAMETER, OF_AN_OPTION};
 use crate::{
     provider::{
         complaint::Mark::{All, Begins, Frames, Is, IsLike, Says},
@@ -52,9 +52,6 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
             Begins("model "),
             Begins("publisher model "),
             Begins("access to model "),
-            Begins("you are not allowed to sample from this model"),
-            Begins("you are not allowed to generate embeddings from this model"),
-            Begins("api key does not have permission to use the model "),
         ],
         ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
         "This model does not exist, or this key's account has no access to it: check the model's name.",
@@ -65,13 +62,6 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
         &[Begins("current token plan not support model")],
         ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear().code("NOT_IN_PLAN"),
         "This key's plan does not include the model: use a key of a larger plan, or another model.",
-    ),
-    // Qianfan's.
-    rule(
-        &[401, 403],
-        &[Is("invalid_model"), Begins("api key does not have access to the requested model")],
-        ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
-        "This key may not use this model: allow it in the provider's console.",
     ),
     // new-api's, of a key, a user or a group that lacks a model.
     rule(
@@ -187,6 +177,8 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
             IsLike("content_policy"),
             IsLike("content_filter"),
             IsLike("policy_violation"),
+            IsLike("cyber_policy"),
+            IsLike("bio_policy"),
         ],
         ruling(K::CallerFault, S::Caller, U::Now, E::No).code("FLAGGED"),
         "The provider's moderation refused the input: change what is asked.",
@@ -241,6 +233,17 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
     ),
 ];
 
+/// What is left where nothing else decides.
+pub(in crate::provider) const LEFT: &[Rule] = &[
+    // By their word for it (`PAID_MODEL_AUTH_REQUIRED`), or by a sentence: a model that a key may not have says nothing of the key.
+    rule(
+        &[401, 403],
+        &[IsLike("model"), Is(MODEL_REFUSED)],
+        ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
+        "This key or its account may not use this model: allow it in the provider's console, or use another model.",
+    ),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,5 +252,6 @@ mod tests {
     #[test]
     fn rows_are_complete() {
         check(ASKED);
+        check(LEFT);
     }
 }

@@ -158,6 +158,13 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
         ruling(K::QuotaExhausted, S::OwnerLane, probed(6 * HOUR), E::OtherKey).heeding(31 * 24 * HOUR),
         "The account's quota of a week or a month is used up: raise it in the provider's console, or add another account's key.",
     ),
+    // Nobody calls a rate so with this status.
+    rule(
+        &[403],
+        &[IsLike("quota_exhausted"), IsLike("quota_exceeded")],
+        ruling(K::QuotaExhausted, S::OwnerLane, U::Backoff, E::OtherKey).heeding(31 * 24 * HOUR),
+        "The account's quota is used up: it is tried again at growing intervals; add another account's key.",
+    ),
     // Kimi's word for that as well, where no sentence tells of a limit.
     rule(
         &[401, 403],
@@ -221,6 +228,7 @@ pub(in crate::provider) const RATES: &[Rule] = &[
             Is("1002"),
             Is("1039"),
             Is("1041"),
+            Is("2045"),
             Begins("you have been rate limited"),
             Begins("too many requests for team "),
             Begins("too many tokens for team "),

@@ -207,6 +207,7 @@ impl Provider for OpenAi {
                 asked::ASKED,
                 limits::LIMITS,
                 limits::RATES,
+                asked::LEFT,
                 BY_STATUS,
             ],
             said,

@@ -21,7 +21,10 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
     // OpenRouter's, of what is under way: it comes back with that.
     rule(
         &[402],
-        &[Is("openrouter_in_flight_budget")],
+        &[
+            Is("openrouter_in_flight_budget"),
+            Begins("request would exceed your available credits given your current in-flight requests"),
+        ],
         ruling(K::RateLimited, S::Owner, U::Backoff, E::OtherKey).heeding(HOUR),
         "The account's credits are held by what is under way: wait for that to end, or add credits.",
     ),
@@ -173,6 +176,7 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
             IsLike("overdue"),
             Is("customer_verification_required"),
             Is("billing_hard_limit_reached"),
+            Is("billing_error"),
             Is("billing_not_active"),
             // MiniMax's and Zhipu's, of requests as of any: a number alone may be anybody's.
             All(&[Is("1008"), Begins("insufficient balance")]),
@@ -200,7 +204,8 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
     // DashScope's, without its word.
     rule(
         &[400, 403],
-        &[Begins("access denied, please make sure your account is in good standing")],
+        // The second is a relay's.
+        &[Begins("access denied, please make sure your account is in good standing"), Begins("账户余额不足")],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("Arrearage"),
         "The account's bill is unpaid: pay it in the provider's console.",
     ),
@@ -215,7 +220,7 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
         // Elsewhere these are as like to be of a field of the request's.
         &[401, 403, 429],
         // Zhipu's: no balance, a plan that ended.
-        &[Is("1113"), Is("1309"), IsLike("billing_")],
+        &[Is("1113"), Is("1309"), IsLike("billing_"), IsLike("_budget_exceeded"), IsLike("insufficient_budget")],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
         "The account's credit or budget is used up: add credits, or raise its budget in the provider's console.",
     ),
@@ -223,6 +228,7 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
         &[429],
         &[
             Tells("out of credits"),
+            Tells("no credits"),
             Tells("insufficient credit"),
             Tells("insufficient balance"),
             Tells("not enough credits"),

@@ -123,6 +123,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("no allowed providers are available "),
             // xAI's.
             Begins("model not found: "),
+            Begins("unknown model: "),
             // LiteLLM's.
             Says("invalid model name passed in model="),
             Is("invalid_model"),
@@ -195,6 +196,10 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("no api key provided "),
             Begins("access denied due to missing subscription key"),
             Begins("no api key supplied"),
+            Begins("api key required"),
+            Begins("api key is required"),
+            Begins("api key is missing"),
+            Begins("missing api key"),
             Begins("no api key found in request"),
             Begins("authentication error, no api key passed in"),
             Begins("header of type '' was missing"),

@@ -14,6 +14,7 @@ use crate::{
         complaint::{Complaint, Hit, Mark},
         envelope::Envelope,
         error_words, google_quota, long_quota, rate_headers,
+        wording::stands,
     },
     verdict::{Violation, retry_after},
 };
@@ -35,6 +36,9 @@ pub(super) const TOKEN_LIMIT: &str = "TOKEN_LIMIT";
 /// Our word for a refusal that names an option of streams.
 pub(super) const OF_AN_OPTION: &str = "STREAM_OPTIONS";
 
+/// Our word for a sentence that refuses a model.
+pub(super) const MODEL_REFUSED: &str = "MODEL_REFUSED";
+
 /// Our word for a refusal that names a parameter of the request, other than its model.
 pub(super) const OF_A_PARAMETER: &str = "PARAMETER";
 
@@ -47,8 +51,12 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     if let Some(error) = envelope.error() {
         let outer = envelope.json.as_ref();
         let inner = error.get("innererror").and_then(|inner| inner.get("code"));
+        // Of servers that are made with FastAPI (DeepInfra's, Chutes').
+        let detail = error.get("detail");
+        let within = |name: &str| detail.and_then(|detail| detail.get(name));
         let words = [error.get("code"), error.get("status_code"), inner, error.get("type"), error.get("reason")];
-        for word in words.into_iter().flatten() {
+        let words = words.into_iter().chain([within("code"), within("error")]);
+        for word in words.flatten() {
             match word {
                 Value::String(word) => said.say(word),
                 Value::Number(number) => said.say(&number.to_string()),
@@ -66,12 +74,15 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         let first = behind.or_else(|| first?.get("message"));
         let sentence = outer.and_then(|outer| outer.get("message"));
         let named = ["message", "detail", "status_msg", "Message", "msg"].map(|name| error.get(name));
-        // Of servers that are made with FastAPI (DeepInfra's, Chutes').
-        let detail = error.get("detail").and_then(|detail| detail.get("error").or_else(|| detail.get("message")));
+        let detail = within("message").or_else(|| within("error"));
         let told = [Some(error)].into_iter().chain(named).chain([detail, sentence, first]);
         message = told.flatten().find(|value| text(value)).and_then(Value::as_str).unwrap_or(message);
         if answer.status.is_success() {
             said.status = error_words::status_of(error, outer, super::GOOD).unwrap_or(500);
+        }
+        // Some have their word where the sentence is. Of a request's form nobody knows whose word that would be.
+        if matches!(said.status, 401..=403 | 429) && message.contains('_') {
+            said.say(message);
         }
         // LiteLLM writes `None` where there is none.
         let parameter = error.get("param").and_then(Value::as_str);
@@ -82,6 +93,10 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
             said.say(CALLED);
         }
         let metadata = error.get("metadata");
+        // What the one behind it said tells whose fault it was, whatever status that has here.
+        if let Some(status) = metadata.filter(|_| said.status == 400).and_then(relayed_status) {
+            said.status = status;
+        }
         // OpenRouter's word for whose limit it was.
         if let Some(source) = metadata.and_then(|metadata| metadata.get("limit_source")?.as_str()) {
             said.say(source);
@@ -105,6 +120,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     if said.status == 429 && said.own().contains("#token-limit") {
         said.say(TOKEN_LIMIT);
     }
+    note_refused_model(&mut said);
     // The later sentences advertise plans.
     let says_rate = || said.own().split(". ").next().is_some_and(|first| first.contains("rate limit"));
     if said.status == 429 && (says_rate() || long_quota::is_of_a_minute(&said)) {
@@ -146,6 +162,13 @@ fn is_of_models(said: &Complaint, asked: Option<&str>) -> bool {
         || asked.is_some_and(names)
 }
 
+/// The status of an error that another provider had, as this one tells it in `raw`, where it was none of the caller's.
+fn relayed_status(metadata: &Value) -> Option<u16> {
+    let raw: Value = serde_json::from_str(metadata.get("raw")?.as_str()?).ok()?;
+    let status = error_words::status_of(raw.get("error")?, Some(&raw), super::GOOD)?;
+    (status == 429 || status >= 500).then_some(status)
+}
+
 /// When a subscription begins anew, where an error tells no more than that.
 fn reset_in_members(error: &Value, answer: &Answer<'_>) -> Option<Duration> {
     let told = ["resets_at", "reset_at"].iter().find_map(|name| error.get(name))?;
@@ -180,6 +203,16 @@ pub(in crate::provider) fn note_passed_on(said: &mut Complaint) {
         if said.status == 429 {
             said.wait_at_least(google_quota::delay_in_text(said.message()));
         }
+    }
+}
+
+/// Notes whether a refusal speaks of a model and of who may have it: `This token has no access to model x`. That takes blame from
+/// the key, so that it may stand anywhere in the first sentence.
+pub(in crate::provider) fn note_refused_model(said: &mut Complaint) {
+    const MAY: [&str; 7] = ["access", "allowed", "available", "permission", "subscription", " plan", "upgrade"];
+    let speaks = |first: &str| stands(first, "model") && MAY.iter().any(|word| first.contains(word));
+    if matches!(said.status, 401 | 403) && said.own().split(". ").next().is_some_and(speaks) {
+        said.say(MODEL_REFUSED);
     }
 }
 
