@@ -14,7 +14,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keypool::{
-    Anthropic, Clock, Demand, Error, Gemini, Key, KeyPool, KeyPoolLayer, OpenAi, Provider, ReplayBody, ServedBy,
+    Anthropic, Clock, Demand, Error, Gemini, Key, KeyPool, KeyPoolLayer, OpenAi, Provider, ReplayBody, Scope, ServedBy,
     VerdictKind,
 };
 
@@ -167,6 +167,50 @@ async fn an_error_under_a_good_status_is_retried_like_an_error() {
     let pool = self::pool(OpenAi::new(), 1);
     let (answer, _) = send(&pool, "/v1/chat/completions", r#"{"model":"m"}"#, |_| json(200, LIMITED.to_owned())).await;
     assert_eq!(answer.unwrap(), (200, LIMITED.to_owned(), VerdictKind::RateLimited));
+}
+
+/// What relays and their likes say in words of others: another key serves it, and only what is said to be over rests.
+#[tokio::test(start_paused = true)]
+async fn another_key_serves_what_is_said_in_another_s_words() {
+    const CREDIT: &str = r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits."}}"#;
+    const PAID: &str =
+        r#"{"error":{"code":"PAID_MODEL_AUTH_REQUIRED","message":"You need to sign in to use this model"}}"#;
+    const RELAYED: &str = r#"{"error":{"message":"Provider returned error","code":400,"metadata":{"raw":"{\"error\":{\"code\":429,\"message\":\"Too busy\"}}","provider_name":"P"}}}"#;
+    const DAY: &str = r#"{"error":{"code":429,"message":"Quota exceeded.","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"RATE_LIMIT_EXCEEDED","domain":"googleapis.com","metadata":{"quota_id":"GenerateRequestsPerDayPerProjectPerModel"}}]}}"#;
+    let openai = ("/v1/chat/completions", r#"{"model":"m"}"#);
+    let gemini = ("/v1beta/models/m:generateContent", "{}");
+    let cases = [
+        (pool(OpenAi::new(), 3), openai, 400, CREDIT, VerdictKind::QuotaExhausted, Some(Scope::Owner)),
+        (pool(OpenAi::new(), 3), openai, 401, PAID, VerdictKind::ModelUnavailable, Some(Scope::KeyLane)),
+        (
+            pool(OpenAi::at("https://openrouter.ai/api/v1").unwrap(), 3),
+            openai,
+            400,
+            RELAYED,
+            VerdictKind::Overloaded,
+            None,
+        ),
+        (pool(Gemini::new(), 3), gemini, 429, DAY, VerdictKind::QuotaExhausted, Some(Scope::OwnerLane)),
+    ];
+    for (pool, (path, asked), status, said, kind, rests) in cases {
+        let answer = move |n| json(if n == 1 { status } else { 200 }, if n == 1 { said } else { "{}" }.to_owned());
+        let (answer, attempts) = send(&pool, path, asked, answer).await;
+        assert_eq!((answer.unwrap().0, attempts), (200, 2), "{said}");
+        let snapshot = pool.snapshot();
+        let rested = snapshot.keys.iter().flat_map(|key| &key.rests).map(|rest| rest.scope);
+        assert_eq!(
+            (snapshot.verdicts.get(&kind), rested.collect::<Vec<_>>()),
+            (Some(&1), Vec::from_iter(rests)),
+            "{said}: {:?}",
+            snapshot.verdicts
+        );
+    }
+    // The same words out of the caller's mouth are the caller's.
+    let pool = pool(OpenAi::new(), 3);
+    let echoed = r#"{"error":{"message":"insufficient_quota","type":"invalid_request_error"}}"#;
+    let (answer, attempts) = send(&pool, openai.0, openai.1, move |_| json(400, echoed.to_owned())).await;
+    assert_eq!((answer.unwrap(), attempts), ((400, echoed.to_owned(), VerdictKind::CallerFault), 1));
+    assert_eq!(pool.snapshot().available_keys, 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! What the shipped providers make of answers: every recorded sample, answers nobody has seen yet, and hostile ones.
 
+mod collected;
 mod families;
 mod gateways;
 mod gathered;

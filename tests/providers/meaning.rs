@@ -76,6 +76,21 @@ pub(crate) fn none_differs(rows: impl Iterator<Item = (String, Meaning, Verdict)
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A row with the headers of its answer, and with how long what it speaks of rests.
+pub(crate) type Timed<'a> = (&'a str, u16, &'a [(&'a str, &'a str)], &'a str, Meaning, U);
+
+pub(crate) fn each_timed(provider: &dyn Provider, rows: &[Timed<'_>]) {
+    let wrong: Vec<String> = rows
+        .iter()
+        .map(|(who, status, headers, body, meaning, until)| {
+            (who, body, (*meaning, *until), judge_text(provider, *status, headers, body))
+        })
+        .filter(|(_, _, means, verdict)| (is(verdict), verdict.until_of()) != *means)
+        .map(|(who, body, means, verdict)| format!("{who} {body}: {verdict:?}, not {means:?}"))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Any API that takes a key in a header.
 pub(crate) fn any() -> ApiKeyHeader {
     ApiKeyHeader::header("x-key", "https://a.example").unwrap()

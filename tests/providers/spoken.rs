@@ -9,7 +9,7 @@ use tower_keypool::{Anthropic, Elsewhere as E, Gemini, OpenAi, Provider, Scope a
 
 use crate::meaning::{
     AGAIN, BUSY, CALLER, KEY, KEY_LANE, MONEY, Meaning, NO_SUCH_MODEL, NOT_FOR_ACCOUNT, NOT_FOR_KEY, OURS, QUOTA, RATE,
-    SPENT, SUSPENDED, UNNAMED, WRONG_OWNER, all, answered, any, is, judge_text, said, waits,
+    SPENT, SUSPENDED, Timed, UNNAMED, WRONG_OWNER, all, answered, any, each_timed, is, judge_text, said, waits,
 };
 
 /// Of a request that is larger than what an account may ask at once: another one may have more.
@@ -26,21 +26,6 @@ fn each(provider: &dyn Provider, rows: &[Told]) {
     let rows: Vec<_> =
         rows.iter().map(|(who, status, body, meaning)| (*who, *status, body.as_str(), *meaning)).collect();
     all(provider, &rows);
-}
-
-/// A row with the headers of its answer, and with how long what it speaks of rests.
-type Timed<'a> = (&'a str, u16, &'a [(&'a str, &'a str)], &'a str, Meaning, U);
-
-fn each_timed(provider: &dyn Provider, rows: &[Timed<'_>]) {
-    let wrong: Vec<String> = rows
-        .iter()
-        .map(|(who, status, headers, body, meaning, until)| {
-            (who, body, (*meaning, *until), judge_text(provider, *status, headers, body))
-        })
-        .filter(|(_, _, means, verdict)| (is(verdict), verdict.until_of()) != *means)
-        .map(|(who, body, means, verdict)| format!("{who} {body}: {verdict:?}, not {means:?}"))
-        .collect();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 fn google(who: &'static str, status: u16, word: &str, message: &str, meaning: Meaning) -> Told {
