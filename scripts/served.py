@@ -71,6 +71,17 @@ def wait_for(port):
 
 
 @contextlib.contextmanager
+def certificate():
+    """The files of a certificate for localhost that vouches for itself, and of its key."""
+    with tempfile.TemporaryDirectory() as folder:
+        shown, key = f"{folder}/cert.pem", f"{folder}/key.pem"
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+        name = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+        run("openssl", "req", "-x509", *curve, "-nodes", *name, "-out", shown, "-keyout", key, capture_output=True)
+        yield shown, key
+
+
+@contextlib.contextmanager
 def gateway(options="", latency=0, **settings):
     """The port of a gateway that is up; settings are such as KEYPOOL__GATEWAY__STRICT="false". `options` are those of each
     key, `latency` is the simulator's, in milliseconds. What is built already (KEYPOOL_BUILT) is taken as it is."""

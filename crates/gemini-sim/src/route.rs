@@ -134,6 +134,7 @@ impl Route {
             Call::ListModels | Call::ListFiles | Call::ListCaches | Call::ListThings(_) => &["pageSize", "pageToken"],
             Call::Upload => &["upload_id"],
             Call::UpdateCache(_) => &["updateMask"],
+            Call::GetThing(Collection::Interaction, _) => &["stream", "last_event_id", "include_input"],
             _ => &[],
         }
     }

@@ -60,7 +60,7 @@ impl Engine {
             Call::ListThings(family) => things::list(state, visit, admitted.project, *family),
             // What is cancelled was done already.
             Call::GetThing(family, name) | Call::CancelThing(family, name) => {
-                things::get(state, admitted.project, *family, name)
+                things::get(state, visit, admitted.project, (*family, name))
             }
             Call::DeleteThing(family, name) => things::delete(state, admitted.project, *family, name),
         }

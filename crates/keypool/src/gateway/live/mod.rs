@@ -37,6 +37,7 @@ use self::{
     pipe::{Ending, pipe},
     reason::Judge,
     session::Beginning,
+    setup::Kind,
 };
 use crate::{
     client::{InPlaceOfKey, SocketBody, Sockets},
@@ -91,13 +92,7 @@ impl Live {
 
 /// Whether the first message over this socket says what it is for.
 pub(super) fn begins_with_setup(path: &str) -> bool {
-    if !path.starts_with("/ws/") {
-        return false;
-    }
-    // However it is spelled: whoever reads it more leniently would take it for the same.
-    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy().to_ascii_lowercase();
-    let method = path.trim_end_matches('/').rsplit(['.', '/']).next().unwrap_or_default();
-    ["bidigeneratecontent", "bidigeneratecontentconstrained"].contains(&method)
+    Kind::of(path).is_some()
 }
 
 /// A token of the provider's own for one socket, which a client may bring in the place of ours.
@@ -196,12 +191,13 @@ impl Live {
         };
         let accept = parts.headers.get(header::SEC_WEBSOCKET_KEY).map(|key| accept(key.as_bytes()));
         let Some(Ok(accept)) = accept else { return Opened::Refused(NO_SOCKET) };
+        let Some(kind) = Kind::of(parts.uri.path()) else { return Opened::Refused(NO_SOCKET) };
         // Nobody knows yet whether the provider would take one.
         parts.headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
         let gone = opening.tenant.gone();
         let ending = pipes.ending();
         let session =
-            session::carry(self.clone(), client, Beginning { parts, opening, resources, alone, aliases, ending });
+            session::carry(self.clone(), client, Beginning { kind, parts, opening, resources, alone, aliases, ending });
         pipes.spawn(session, (place, connection), gone);
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -328,25 +324,3 @@ async fn over(account: &Account, tenant: &Tenant, mut ending: watch::Receiver<bo
 
 /// The code of a closing frame of who goes (RFC 6455).
 const GOING: u16 = 1001;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_socket_is_known_however_its_path_is_spelled() {
-        let front = "/ws/google.ai.generativelanguage.v1beta.GenerativeService";
-        for method in [
-            ".BidiGenerateContent",
-            ".BidiGenerateContentConstrained",
-            "%2EBidiGenerateContent",
-            "/BidiGenerateContent",
-            ".bidiGenerateContent",
-            ".BidiGenerateContent/",
-        ] {
-            assert!(begins_with_setup(&format!("{front}{method}")), "{method}");
-        }
-        assert!(!begins_with_setup(&format!("{front}.BidiGenerateMusic")));
-        assert!(!begins_with_setup("/v1beta/BidiGenerateContent"));
-    }
-}
