@@ -134,12 +134,19 @@ fn told(shown: &Value, streamed: bool) -> Reply {
     Reply::stream(Form::Events, chunks)
 }
 
-/// `auth_tokens`: what opens a socket in the place of a key.
-pub(super) fn token(state: &mut State, admitted: &Admitted) -> Reply {
+/// `auth_tokens`: what opens a socket in the place of a key, one of an
+/// interaction's or any.
+pub(super) fn token(state: &mut State, admitted: &Admitted, interaction: Option<&str>) -> Admission<Reply> {
     let name = format!("auth_tokens/{}{}", state.id(), state.id());
-    let shown = json!({ "name": name });
+    let shown = match interaction {
+        Some(id) => {
+            state.things.get(admitted.project, &format!("interactions/{id}"), Collection::Interaction)?;
+            json!({ "auth_token": name })
+        }
+        None => json!({ "name": name }),
+    };
     state.things.put(name, admitted.project, shown.clone());
-    Reply::json(&shown)
+    Ok(Reply::json(&shown))
 }
 
 pub(super) fn get(

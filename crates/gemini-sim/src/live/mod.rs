@@ -124,6 +124,10 @@ impl Engine {
         let query = Query::parse(parts.uri.query());
         let token = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Token "));
         let token = token.or_else(|| query.get("access_token")).map(str::to_owned);
+        let key_header = parts.headers.get("x-goog-api-key").and_then(|value| value.to_str().ok());
+        if let Some(project) = key_header.filter(|_| interacts).and_then(|token| state.things.owner(token)) {
+            return Ok(Caller { secret: key_header.unwrap_or_default().to_owned(), interacts: Some(project) });
+        }
         let unauthenticated = || {
             let what = "Request had invalid authentication credentials.";
             Err(ApiError::new(401, "bad_credentials", "UNAUTHENTICATED", what))

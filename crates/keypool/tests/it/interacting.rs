@@ -144,3 +144,24 @@ async fn a_session_is_of_one_interaction_and_begins_with_it() {
         assert!(code == 1008 && why.contains("once"), "{later}: {code} {why}");
     }
 }
+
+#[tokio::test]
+async fn a_token_that_was_made_for_an_interaction_opens_its_socket() {
+    let stage = stage().await;
+    for _ in 0..3 {
+        let id = stage.interaction(PLACEHOLDER).await;
+        let path = format!("/v1beta/interactions/{id}/auth_tokens");
+        let made = post(&stage.served, PLACEHOLDER, &path, json!({})).await;
+        let token = made.json()["auth_token"].as_str().unwrap().to_owned();
+        let mut socket = stage.open(&token, &connect(&id)).await;
+        assert_eq!(event(&mut socket).await["event_type"], "interaction.connected");
+        drop(socket);
+        let own = stage.interaction("kp-alice").await;
+        let refused = post(&stage.served, "kp-alice", &path.replace(&id, &own), json!({})).await;
+        assert_eq!(refused.status, 403, "it would open one past what a tenant may");
+        let (code, why) = stage.open(&token, &connect(&own)).await.closed().await;
+        assert!(code == 1008 && why.contains("not known here"), "{code} {why}");
+    }
+    let stranger = Socket::open(stage.served.address, PATH, "x-goog-api-key: auth_tokens/made-up\r\n").await;
+    assert!(stranger.head.starts_with("HTTP/1.1 401"), "{}", stranger.head);
+}

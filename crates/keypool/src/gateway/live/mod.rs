@@ -20,7 +20,7 @@ use std::{
 };
 
 use base64::Engine as _;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -51,6 +51,8 @@ use crate::{
     outgoing::Outgoing,
 };
 
+/// Where a key stands, and a token for an interaction.
+const KEY: &str = "x-goog-api-key";
 /// Who may nothing any more is told so within this time, and is cut off then.
 const LAST: Duration = Duration::from_millis(1_500);
 /// So many sockets at once.
@@ -101,7 +103,8 @@ pub(super) fn token_of(head: &Parts) -> Option<String> {
     let in_header = header.and_then(|value| value.strip_prefix("Token ").or_else(|| value.strip_prefix("token ")));
     let mut pairs = head.uri.query().unwrap_or_default().split('&');
     let in_query = || pairs.find_map(|pair| pair.strip_prefix("access_token="));
-    let token = in_header.or_else(in_query)?;
+    let as_key = || head.headers.get(KEY).and_then(|value| value.to_str().ok());
+    let token = in_header.or_else(in_query).or_else(as_key)?;
     let token = percent_encoding::percent_decode_str(token.trim()).decode_utf8().ok()?;
     token.starts_with("auth_tokens/").then(|| token.into_owned())
 }
@@ -171,9 +174,13 @@ impl Live {
         parts.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
         let demand = opening.wish.on(model.map_or_else(Demand::any_model, Demand::new));
         let Some((token, way)) = &opening.token else { return Some(demand) };
-        let mut value = HeaderValue::try_from(format!("Token {token}")).ok()?;
+        let (name, value) = match Kind::of(parts.uri.path()) {
+            Some(Kind::Event) => (HeaderName::from_static(KEY), token.clone()),
+            _ => (header::AUTHORIZATION, format!("Token {token}")),
+        };
+        let mut value = HeaderValue::try_from(value).ok()?;
         value.set_sensitive(true);
-        parts.extensions.insert(InPlaceOfKey(value));
+        parts.extensions.insert(InPlaceOfKey(name, value));
         Some(demand.affinity(way.clone()).of_resource())
     }
 
