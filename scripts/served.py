@@ -1,6 +1,7 @@
 """`keypool serve` over the simulator, for scripts that try clients; clients are installed below target/clients."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import socket
@@ -18,16 +19,29 @@ def run(*command, **options):
     return subprocess.run(command, check=True, text=True, **options)
 
 
-def python_with(**packages):
-    """A Python that can import these modules, each given with the name of its package."""
-    CLIENTS.mkdir(parents=True, exist_ok=True)
-    python = CLIENTS / "venv" / "bin" / "python"
+@functools.cache
+def python_with(*packages, venv="venv"):
+    """A Python that has these packages; those of one `venv` are what all its packages can agree on."""
+    folder = CLIENTS / venv
+    python = folder / "bin" / "python"
     if not python.exists():
-        run(sys.executable, "-m", "venv", str(CLIENTS / "venv"))
-    for module, package in packages.items():
-        if subprocess.run([python, "-c", f"import {module.replace('__', '.')}"], capture_output=True).returncode:
-            run(str(python), "-m", "pip", "install", "-q", package)
+        run(sys.executable, "-m", "venv", str(folder))
+    known = "import sys; from importlib.metadata import distributions; print(*{d.name for d in distributions()})"
+    there = run(str(python), "-c", known, capture_output=True).stdout.lower().replace("_", "-").split()
+    missing = [package for package in packages if package.partition("[")[0] not in there]
+    if missing:
+        install(str(python), missing)
     return str(python)
+
+
+def install(python, packages):
+    """By uv: frameworks that hold each other back take pip minutes, and it seconds. By pip where uv cannot be had."""
+    pip = (python, "-m", "pip", "install", "-q")
+    try:
+        run(*pip, "uv")
+        run(python, "-m", "uv", "pip", "install", "-q", "--python", python, *packages)
+    except subprocess.CalledProcessError:
+        run(*pip, *packages)
 
 
 def node_with(*packages):
@@ -54,6 +68,17 @@ def wait_for(port):
                 return
         time.sleep(0.05)
     sys.exit(f"nothing listens on port {port}")
+
+
+@contextlib.contextmanager
+def certificate():
+    """The files of a certificate for localhost that vouches for itself, and of its key."""
+    with tempfile.TemporaryDirectory() as folder:
+        shown, key = f"{folder}/cert.pem", f"{folder}/key.pem"
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+        name = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+        run("openssl", "req", "-x509", *curve, "-nodes", *name, "-out", shown, "-keyout", key, capture_output=True)
+        yield shown, key
 
 
 @contextlib.contextmanager

@@ -45,7 +45,8 @@ pub(crate) enum Call {
     Batch,
     PredictLong,
     Interact,
-    MakeToken,
+    /// Of this interaction, or of nothing.
+    MakeToken(Option<String>),
     ListThings(Collection),
     GetThing(Collection, String),
     CancelThing(Collection, String),
@@ -111,7 +112,7 @@ impl Route {
             Call::Batch => "batchGenerateContent",
             Call::PredictLong => "predictLongRunning",
             Call::Interact => "createInteraction",
-            Call::MakeToken => "createAuthToken",
+            Call::MakeToken(_) => "createAuthToken",
             Call::ListThings(_) => "listThings",
             Call::GetThing(..) => "getThing",
             Call::CancelThing(..) => "cancelThing",
@@ -134,6 +135,7 @@ impl Route {
             Call::ListModels | Call::ListFiles | Call::ListCaches | Call::ListThings(_) => &["pageSize", "pageToken"],
             Call::Upload => &["upload_id"],
             Call::UpdateCache(_) => &["updateMask"],
+            Call::GetThing(Collection::Interaction, _) => &["stream", "last_event_id", "include_input"],
             _ => &[],
         }
     }
@@ -170,7 +172,8 @@ fn call(method: &Method, rest: &[&str], events: bool) -> Option<(Call, Option<St
         ["cachedContents", id] if delete => plain(Call::DeleteCache(own(id))),
         ["tunedModels"] if post => plain(Call::Tune),
         ["interactions"] if post => plain(Call::Interact),
-        ["auth_tokens"] if post => plain(Call::MakeToken),
+        ["auth_tokens"] if post => plain(Call::MakeToken(None)),
+        ["interactions", id, "auth_tokens"] if post => plain(Call::MakeToken(Some(own(id)))),
         ["models", model, "operations", id] if get => {
             plain(Call::GetThing(Collection::Operation, format!("models/{model}/operations/{id}")))
         }

@@ -104,7 +104,7 @@ fn answerer(
             request.extensions_mut().insert(abort.clone());
         }
         async move {
-            if whole_connection && request.uri().path().starts_with("/ws/") && live::asks(&request) {
+            if whole_connection && live::asks(&request) {
                 return Ok(live::open(service.engine(), request));
             }
             let result = service.call(request).await;

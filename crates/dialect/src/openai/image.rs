@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{Canvas, Drawing, Drawn, Fault, Ignored, Text, fields::Fields, gemini};
 
 /// Fields that change nothing about an answer here.
-const NEVER_MATTER: [&str; 1] = ["user"];
+const NEVER_MATTER: [&str; 2] = ["user", "safety_identifier"];
 
 /// Fields that would change the answer and cannot be had, but for these values.
 const ONLY_AS: [(&str, &[&str]); 9] = [
@@ -184,7 +184,10 @@ mod tests {
         ] {
             assert_eq!(with("m", fields).unwrap_err().as_deref(), Some(place), "{fields}");
         }
-        assert!(with("m", r#","quality":"auto","response_format":"b64_json","user":"u","n":2"#).is_ok());
+        assert!(
+            with("m", r#","quality":"auto","response_format":"b64_json","user":"u","safety_identifier":"u","n":2"#)
+                .is_ok()
+        );
         assert_eq!(drawing(br#"{"model":"m"}"#, true, |_| {}).unwrap_err().param.as_deref(), Some("prompt"));
         let loose =
             drawing(br#"{"model":"imagen","prompt":"p","size":"5x1","style":"vivid"}"#, false, |_| {}).unwrap().1;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Fields that change nothing about an answer here.
-const NEVER_MATTER: [&str; 10] = [
+const NEVER_MATTER: [&str; 12] = [
     "user",
     "store",
     "metadata",
@@ -26,7 +26,10 @@ const NEVER_MATTER: [&str; 10] = [
     "safety_identifier",
     "prompt_cache_key",
     "prompt_cache_retention",
+    "prompt_cache_options",
     "stream_options",
+    // Shortens what is too long anyway.
+    "context_management",
     "max_tool_calls",
 ];
 

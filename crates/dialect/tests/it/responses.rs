@@ -25,7 +25,13 @@ fn inputs() {
     let hello = json!({ "contents": [{ "role": "user", "parts": [{ "text": "hello" }] }] });
     becomes(json!("hello"), json!({ "store": false, "truncation": "disabled" }), hello.clone());
     becomes(json!([{ "role": "user", "content": "hello" }]), json!({ "truncation": "auto" }), hello.clone());
-    becomes(json!("hello"), json!({ "client_metadata": { "originator": "codex_cli" } }), hello);
+    for nothing in [
+        json!({ "client_metadata": { "originator": "codex_cli" } }),
+        json!({ "prompt_cache_options": { "ttl": "30m" } }),
+        json!({ "context_management": [{ "type": "compaction", "compact_threshold": 100_000 }] }),
+    ] {
+        becomes(json!("hello"), nothing, hello.clone());
+    }
     becomes(
         json!([
             { "type": "message", "role": "developer", "content": "second" },

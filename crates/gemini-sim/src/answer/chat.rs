@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Content, Generated, Reply};
+use super::{Call, Content, Generated, Reply};
 use crate::Finish;
 use crate::engine::Admission;
 use crate::refusal::ApiError;
@@ -101,7 +101,7 @@ pub(super) fn complete(answer: &Generated, request: &Value, created: i64, chunks
         })
     };
     if request["stream"] != true {
-        let mut message = delta(&content, true);
+        let mut message = delta(&content, true, 0);
         message["role"] = "assistant".into();
         let choice = |index| json!({ "index": index, "message": message, "finish_reason": reason });
         let choices = (0..answer.copies).map(choice).collect();
@@ -111,12 +111,14 @@ pub(super) fn complete(answer: &Generated, request: &Value, created: i64, chunks
     }
     let pieces = content.split(chunks);
     let last = pieces.len() - 1;
+    let mut called = 0;
     let event = |value: &Value| Bytes::from(format!("data: {value}\n\n"));
     let mut events: Vec<Bytes> = pieces
         .iter()
         .enumerate()
         .map(|(index, piece)| {
-            let mut delta = delta(piece, false);
+            let mut delta = delta(piece, false, called);
+            called += if let Content::Calls(calls) = piece { calls.len() } else { 0 };
             if index == 0 {
                 delta["role"] = "assistant".into();
             }
@@ -142,7 +144,7 @@ fn outcome(answer: &Generated) -> (Content, &'static str) {
         Some(Finish::Empty) => (nothing, "stop"),
         None => {
             let reason = match answer.content {
-                Content::Call { .. } => "tool_calls",
+                Content::Calls(_) => "tool_calls",
                 Content::Text(_) if answer.cut => "length",
                 Content::Text(_) | Content::Blob { .. } => "stop",
             };
@@ -151,20 +153,24 @@ fn outcome(answer: &Generated) -> (Content, &'static str) {
     }
 }
 
-fn delta(content: &Content, whole: bool) -> Value {
+/// `before`: the calls that stood in pieces before this one.
+fn delta(content: &Content, whole: bool, before: usize) -> Value {
     match content {
         Content::Text(text) => json!({ "content": text }),
         Content::Blob { .. } => json!({ "content": "" }),
-        Content::Call { name, args, .. } => {
-            let mut call = json!({
-                "id": "call_simulated",
-                "type": "function",
-                "function": { "name": name, "arguments": args.to_string() },
-            });
-            if !whole {
-                call["index"] = 0.into();
-            }
-            json!({ "tool_calls": [call] })
+        Content::Calls(calls) => {
+            let call = |(index, call): (usize, &Call)| {
+                let mut shown = json!({
+                    "id": format!("call_simulated_{}", before + index),
+                    "type": "function",
+                    "function": { "name": call.name, "arguments": call.args.to_string() },
+                });
+                if !whole {
+                    shown["index"] = (before + index).into();
+                }
+                shown
+            };
+            json!({ "tool_calls": calls.iter().enumerate().map(call).collect::<Vec<_>>() })
         }
     }
 }

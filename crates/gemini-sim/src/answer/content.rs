@@ -26,18 +26,22 @@ const SOUND: &str = "AAABAAIA";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Text(String),
-    /// A function call, and what must come back with it.
-    Call {
-        name: String,
-        args: Value,
-        signature: Option<String>,
-    },
+    /// Function calls: one, or several at once.
+    Calls(Vec<Call>),
     /// Something else than text.
     Blob {
         mime: &'static str,
         /// In base64.
         data: &'static str,
     },
+}
+
+/// A function call, and what must come back with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) name: String,
+    pub(crate) args: Value,
+    signature: Option<String>,
 }
 
 /// What this model signs a call of this function with: always the same, so that the simulator knows its own again.
@@ -64,10 +68,11 @@ impl AnswerText {
 }
 
 impl Content {
-    /// What this request makes the model say: a call where it must call, JSON
-    /// where it asks for JSON, else the answer's text up to a stop sequence;
-    /// either cut at `maxOutputTokens`. The flag says whether it was cut. Calls
-    /// are signed for `signer`, a model that signs.
+    /// What this request makes the model say: a call where it must call, or may
+    /// and is asked to (`name()` in the last text, each a call), JSON where it
+    /// asks for JSON, else the answer's text up to a stop sequence; either cut
+    /// at `maxOutputTokens`. The flag says whether it was cut. The first call is
+    /// signed for `signer`, a model that signs.
     pub(crate) fn of(request: &Value, answer: &AnswerText, signer: Option<&str>) -> (Self, bool) {
         for wished in modalities(request) {
             let (mime, data) = match wished.as_str() {
@@ -77,10 +82,14 @@ impl Content {
             };
             return (Self::Blob { mime, data }, false);
         }
-        if let Some(name) = forced_function(request) {
-            let args = schema_of(request, &name).map_or_else(|| json!({}), |schema| example::of(schema, "simulated"));
-            let signature = signer.map(|model| signature(model, &name));
-            return (Self::Call { name, args, signature }, false);
+        let called = forced_function(request).map_or_else(|| asked_functions(request), |name| vec![name]);
+        if !called.is_empty() {
+            let call = |(index, name): (usize, String)| Call {
+                args: schema_of(request, &name).map_or_else(|| json!({}), |schema| example::of(schema, "simulated")),
+                signature: signer.filter(|_| index == 0).map(|model| signature(model, &name)),
+                name,
+            };
+            return (Self::Calls(called.into_iter().enumerate().map(call).collect()), false);
         }
         let config = field(request, "generationConfig", "generation_config");
         let config = config.unwrap_or(&Value::Null);
@@ -121,29 +130,27 @@ impl Content {
     pub(crate) fn tokens(&self) -> u64 {
         match self {
             Self::Text(text) => tokens_of_text(text),
-            Self::Call { name, .. } => tokens_of_text(name).max(1),
+            Self::Calls(calls) => calls.iter().map(|call| tokens_of_text(&call.name).max(1)).sum(),
             Self::Blob { .. } => 1_290,
         }
     }
 
-    pub(crate) fn part(&self) -> Value {
+    pub(crate) fn parts(&self) -> Vec<Value> {
         match self {
-            Self::Text(text) => json!({ "text": text }),
-            Self::Blob { mime, data } => json!({ "inlineData": { "mimeType": mime, "data": data } }),
-            Self::Call { name, args, signature } => {
-                let mut part = json!({ "functionCall": { "name": name, "args": args } });
-                if let Some(signature) = signature {
-                    part["thoughtSignature"] = signature.clone().into();
-                }
-                part
-            }
+            Self::Text(text) => vec![json!({ "text": text })],
+            Self::Blob { mime, data } => vec![json!({ "inlineData": { "mimeType": mime, "data": data } })],
+            Self::Calls(calls) => calls.iter().map(Call::part).collect(),
         }
     }
 
     /// The content in at most `most` pieces, none of them empty.
     pub(crate) fn split(&self, most: usize) -> Vec<Self> {
-        let Self::Text(text) = self else {
-            return vec![self.clone()];
+        let text = match self {
+            Self::Text(text) => text,
+            Self::Calls(calls) if calls.len() <= most => {
+                return calls.iter().map(|call| Self::Calls(vec![call.clone()])).collect();
+            }
+            Self::Calls(_) | Self::Blob { .. } => return vec![self.clone()],
         };
         let characters: Vec<char> = text.chars().collect();
         let pieces = most.clamp(1, characters.len().max(1));
@@ -154,6 +161,16 @@ impl Content {
                 Self::Text(characters[from..to].iter().collect())
             })
             .collect()
+    }
+}
+
+impl Call {
+    fn part(&self) -> Value {
+        let mut part = json!({ "functionCall": { "name": self.name, "args": self.args } });
+        if let Some(signature) = &self.signature {
+            part["thoughtSignature"] = signature.clone().into();
+        }
+        part
     }
 }
 
@@ -196,17 +213,38 @@ fn forced_function(request: &Value) -> Option<String> {
     if let Some(name) = allowed.and_then(|names| names.get(0)?.as_str()) {
         return Some(name.to_owned());
     }
-    Some(declared(request)?.first()?.get("name")?.as_str()?.to_owned())
+    Some(declared(request).first()?.get("name")?.as_str()?.to_owned())
 }
 
-fn declared(request: &Value) -> Option<&Vec<Value>> {
-    let tools = request.get("tools")?.as_array()?;
-    tools.iter().find_map(|tool| field(tool, "functionDeclarations", "function_declarations"))?.as_array()
+/// The functions that the last text asks for, in its order.
+fn asked_functions(request: &Value) -> Vec<String> {
+    let config = field(request, "toolConfig", "tool_config");
+    let config = config.and_then(|config| field(config, "functionCallingConfig", "function_calling_config"));
+    if config.is_some_and(|config| config["mode"] == "NONE") {
+        return Vec::new();
+    }
+    let text = last_text(request);
+    let names = declared(request).into_iter().filter_map(|function| function["name"].as_str());
+    let mut asked = Vec::new();
+    for name in names {
+        let is_whole = |at: &usize| !text[..*at].ends_with(|before: char| before.is_alphanumeric() || before == '_');
+        let call = format!("{name}()");
+        asked.extend(text.match_indices(&call).map(|(at, _)| at).filter(is_whole).map(|at| (at, name)));
+    }
+    asked.sort_unstable();
+    asked.into_iter().map(|(_, name)| name.to_owned()).collect()
+}
+
+/// The functions of all tools.
+fn declared(request: &Value) -> Vec<&Value> {
+    let tools = request.get("tools").and_then(Value::as_array).into_iter().flatten();
+    let declared = tools.filter_map(|tool| field(tool, "functionDeclarations", "function_declarations")?.as_array());
+    declared.flatten().collect()
 }
 
 /// What a function's arguments are to look like.
 fn schema_of<'a>(request: &'a Value, name: &str) -> Option<&'a Value> {
-    let function = declared(request)?.iter().find(|function| function["name"] == name)?;
+    let function = declared(request).into_iter().find(|function| function["name"] == name)?;
     field(function, "parametersJsonSchema", "parameters_json_schema").or_else(|| function.get("parameters"))
 }
 
@@ -261,12 +299,40 @@ mod tests {
             "tools": [{ "functionDeclarations": [{ "name": "first" }, { "name": "second" }] }],
             "toolConfig": { "functionCallingConfig": { "mode": "ANY" } },
         });
-        let call = |request: &Value| match Content::of(request, &AnswerText::Echo, None).0 {
-            Content::Call { name, .. } => name,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(call(&request), "first");
+        assert_eq!(called(&request, None).0, ["first"]);
         request["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"] = json!(["second"]);
-        assert_eq!(call(&request), "second");
+        assert_eq!(called(&request, None).0, ["second"]);
+    }
+
+    /// The names that are called, and which of them are signed.
+    fn called(request: &Value, signer: Option<&str>) -> (Vec<String>, Vec<bool>) {
+        match Content::of(request, &AnswerText::Words(3), signer).0 {
+            Content::Calls(calls) => calls.into_iter().map(|call| (call.name, call.signature.is_some())).unzip(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_the_text_asks_for_is_called_at_once_and_the_first_call_is_signed() {
+        let asks = |text: &str, mode: &str| {
+            json!({
+                "contents": [{ "role": "user", "parts": [{ "text": text }] }],
+                "tools": [{ "functionDeclarations": [{ "name": "time" }, { "name": "weather" }] }],
+                "toolConfig": { "functionCallingConfig": { "mode": mode } },
+            })
+        };
+        let request = asks("weather() here, weather() there, and time()", "AUTO");
+        let (names, signed) = called(&request, Some("gemini-3-pro"));
+        assert_eq!(names, ["weather", "weather", "time"]);
+        assert_eq!(signed, [true, false, false]);
+        let content = Content::of(&request, &AnswerText::Words(3), None).0;
+        assert_eq!(content.split(5).len(), 3, "each in a piece of its own, where there may be as many");
+        assert_eq!(content.split(2).len(), 1);
+        for (text, mode) in [("the weather, my overtime()", "AUTO"), ("weather()", "NONE")] {
+            assert!(
+                matches!(Content::of(&asks(text, mode), &AnswerText::Words(3), None).0, Content::Text(_)),
+                "{text}"
+            );
+        }
     }
 }

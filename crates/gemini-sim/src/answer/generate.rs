@@ -128,7 +128,7 @@ impl Generated {
                 let so_far = (total * (index + 1)).div_ceil(count);
                 let thought = json!({ "text": "Simulated thoughts.", "thought": true });
                 let first = (index == 0 && self.thoughts).then_some(thought);
-                let parts: Vec<Value> = first.into_iter().chain([piece.part()]).collect();
+                let parts: Vec<Value> = first.into_iter().chain(piece.parts()).collect();
                 let candidate = Candidate {
                     content: Some(json!({ "parts": parts, "role": "model" })),
                     finish_reason: (index == last as u64).then_some(end),

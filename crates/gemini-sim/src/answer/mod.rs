@@ -21,7 +21,7 @@ use crate::route::Form;
 
 pub(crate) use chat::native_prompt;
 pub use content::AnswerText;
-pub(crate) use content::{Content, signature};
+pub(crate) use content::{Call, Content, signature};
 pub(crate) use generate::{Generated, generate, template};
 
 /// A PNG of one pixel.

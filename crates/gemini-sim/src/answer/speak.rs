@@ -56,11 +56,11 @@ impl Engine {
             Call::Batch => things::batch(state, visit, admitted),
             Call::PredictLong => Ok(things::predict(state, visit, admitted)),
             Call::Interact => things::interact(state, visit, admitted),
-            Call::MakeToken => Ok(things::token(state, admitted)),
+            Call::MakeToken(interaction) => things::token(state, admitted, interaction.as_deref()),
             Call::ListThings(family) => things::list(state, visit, admitted.project, *family),
             // What is cancelled was done already.
             Call::GetThing(family, name) | Call::CancelThing(family, name) => {
-                things::get(state, admitted.project, *family, name)
+                things::get(state, visit, admitted.project, (*family, name))
             }
             Call::DeleteThing(family, name) => things::delete(state, admitted.project, *family, name),
         }

@@ -1,11 +1,13 @@
 //! Tuned models, batches, operations, interactions and tokens for sockets. All that takes long is done at once.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::models::listed;
 use super::{Reply, field};
 use crate::engine::{Admission, Admitted, State, Visit};
 use crate::refusal::ApiError;
+use crate::route::Form;
 use crate::store::{Collection, Description, File, page};
 
 /// `tunedModels`: the operation that makes one.
@@ -98,23 +100,63 @@ pub(super) fn interact(state: &mut State, visit: &Visit<'_>, admitted: &Admitted
     let shown = json!({
         "id": id, "object": "interaction", "status": "completed", "model": request.get("model"),
         "created": visit.wall.to_string(), "updated": visit.wall.to_string(), "role": "model",
-        "outputs": [{ "type": "text", "text": "files/not-a-name, but words" }],
+        "steps": [{ "type": "model_output", "content": [{ "type": "text", "text": WORDS }] }],
         "usage": { "total_input_tokens": 1, "total_output_tokens": 1, "total_tokens": 2 },
     });
     state.things.put(format!("interactions/{id}"), admitted.project, shown.clone());
+    Ok(told(&shown, request["stream"] == true))
+}
+
+/// What an interaction answers.
+const WORDS: &str = "files/not-a-name, but words";
+
+/// An interaction at once, or in events.
+fn told(shown: &Value, streamed: bool) -> Reply {
+    if !streamed {
+        return Reply::json(shown);
+    }
+    let mut begun = shown.clone();
+    begun["status"] = "in_progress".into();
+    for later in ["steps", "usage"] {
+        begun[later] = Value::Null;
+    }
+    let events = [
+        json!({ "event_type": "interaction.created", "interaction": begun }),
+        json!({ "event_type": "step.start", "index": 0, "step": { "type": "model_output" } }),
+        json!({ "event_type": "step.delta", "index": 0, "delta": { "type": "text", "text": WORDS } }),
+        json!({ "event_type": "step.stop", "index": 0 }),
+        json!({ "event_type": "interaction.completed", "interaction": shown }),
+    ];
+    let event =
+        |event: &Value| format!("event: {}\ndata: {event}\n\n", event["event_type"].as_str().unwrap_or_default());
+    let mut chunks: Vec<Bytes> = events.iter().map(|told| event(told).into()).collect();
+    chunks.push("event: done\ndata: [DONE]\n\n".into());
+    Reply::stream(Form::Events, chunks)
+}
+
+/// `auth_tokens`: what opens a socket in the place of a key, one of an
+/// interaction's or any.
+pub(super) fn token(state: &mut State, admitted: &Admitted, interaction: Option<&str>) -> Admission<Reply> {
+    let name = format!("auth_tokens/{}{}", state.id(), state.id());
+    let shown = match interaction {
+        Some(id) => {
+            state.things.get(admitted.project, &format!("interactions/{id}"), Collection::Interaction)?;
+            json!({ "auth_token": name })
+        }
+        None => json!({ "name": name }),
+    };
+    state.things.put(name, admitted.project, shown.clone());
     Ok(Reply::json(&shown))
 }
 
-/// `auth_tokens`: what opens a socket in the place of a key.
-pub(super) fn token(state: &mut State, admitted: &Admitted) -> Reply {
-    let name = format!("auth_tokens/{}{}", state.id(), state.id());
-    let shown = json!({ "name": name });
-    state.things.put(name, admitted.project, shown.clone());
-    Reply::json(&shown)
-}
-
-pub(super) fn get(state: &State, project: usize, family: Collection, name: &str) -> Admission<Reply> {
-    Ok(Reply::json(&state.things.get(project, name, family)?.shown))
+pub(super) fn get(
+    state: &State,
+    visit: &Visit<'_>,
+    project: usize,
+    (family, name): (Collection, &str),
+) -> Admission<Reply> {
+    let shown = &state.things.get(project, name, family)?.shown;
+    Ok(told(shown, family == Collection::Interaction && visit.query.get("stream") == Some("true")))
 }
 
 pub(super) fn delete(state: &mut State, project: usize, family: Collection, name: &str) -> Admission<Reply> {

@@ -125,7 +125,7 @@ impl Engine {
             Call::CreateCache => &strict::CACHED_CONTENT,
             Call::UpdateCache(_) => &strict::CACHE_UPDATE,
             Call::StartUpload => &strict::UPLOAD,
-            Call::Tune | Call::Batch | Call::PredictLong | Call::Interact | Call::MakeToken => {
+            Call::Tune | Call::Batch | Call::PredictLong | Call::Interact | Call::MakeToken(_) => {
                 return read_json(visit.headers, visit.body, self.settings.max_body);
             }
             _ => return Ok(Value::Null),

@@ -1,6 +1,7 @@
 //! The Live API: a socket over which both sides send messages in JSON.
 
 mod frame;
+mod interaction;
 
 use std::sync::Arc;
 
@@ -26,15 +27,21 @@ use frame::Message;
 
 /// Where sockets are opened.
 const PATH: &str = "/ws/google.ai.generativelanguage.";
+/// Where those of interactions are, behind the version.
+const INTERACTIONS: &str = "/interactions/live";
 
 /// Who opened a socket.
 struct Caller {
     secret: String,
+    /// It is for interactions, of this project.
+    interacts: Option<usize>,
 }
 
 /// Whether a request asks for a socket.
 pub(crate) fn asks<B>(request: &Request<B>) -> bool {
-    request.headers().get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    let path = request.uri().path();
+    (path.starts_with("/ws/") || path.ends_with(INTERACTIONS))
+        && request.headers().get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Answers a request for a socket, and serves it.
@@ -53,10 +60,14 @@ pub(crate) fn open(engine: &Arc<Engine>, mut request: Request<Incoming>) -> Resp
     };
     let key = parts.headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
     let accept = accept(key);
+    let engine = Arc::clone(engine);
     tokio::spawn(async move {
-        if let Ok(upgraded) = upgrade.await {
-            let _ = converse(TokioIo::new(upgraded), &caller).await;
-        }
+        let Ok(upgraded) = upgrade.await else { return };
+        let socket = TokioIo::new(upgraded);
+        let _ = match caller.interacts {
+            Some(project) => interaction::converse(socket, &engine, project).await,
+            None => converse(socket, &caller).await,
+        };
     });
     let mut response = Response::new(SimBody::whole(None));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -100,7 +111,8 @@ impl Engine {
         let rest = parts.uri.path().strip_prefix(PATH).and_then(|rest| rest.split_once('.'));
         let method = rest.map(|(_, method)| method);
         let constrained = method == Some("GenerativeService.BidiGenerateContentConstrained");
-        if !constrained && method != Some("GenerativeService.BidiGenerateContent") {
+        let interacts = parts.uri.path().ends_with(INTERACTIONS);
+        if !constrained && !interacts && method != Some("GenerativeService.BidiGenerateContent") {
             return Err(ApiError::new(404, "no_such_socket", "NOT_FOUND", "Requested entity was not found."));
         }
         let handshake = parts.method == Method::GET
@@ -112,6 +124,10 @@ impl Engine {
         let query = Query::parse(parts.uri.query());
         let token = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Token "));
         let token = token.or_else(|| query.get("access_token")).map(str::to_owned);
+        let key_header = parts.headers.get("x-goog-api-key").and_then(|value| value.to_str().ok());
+        if let Some(project) = key_header.filter(|_| interacts).and_then(|token| state.things.owner(token)) {
+            return Ok(Caller { secret: key_header.unwrap_or_default().to_owned(), interacts: Some(project) });
+        }
         let unauthenticated = || {
             let what = "Request had invalid authentication credentials.";
             Err(ApiError::new(401, "bad_credentials", "UNAUTHENTICATED", what))
@@ -122,11 +138,14 @@ impl Engine {
                 "multiple_credentials",
                 "Multiple authentication credentials received. Please pass only one.",
             )),
-            (Some(token), 0) if constrained && state.things.owner(&token).is_some() => Ok(Caller { secret: token }),
+            (Some(token), 0) if constrained && state.things.owner(&token).is_some() => {
+                Ok(Caller { secret: token, interacts: None })
+            }
             (_, 0) => unauthenticated(),
             (None, _) => match (key, Credentials::read(&parts.headers, &query)) {
                 (Some(key), credentials) if state.refused[key].is_none() => {
-                    Ok(Caller { secret: credentials.secret().to_owned() })
+                    let project = self.world.keys[key].project;
+                    Ok(Caller { secret: credentials.secret().to_owned(), interacts: interacts.then_some(project) })
                 }
                 (Some(key), _) => {
                     let refusal = state.refused[key].clone().unwrap_or(crate::Refusal::ApiKeyInvalid);

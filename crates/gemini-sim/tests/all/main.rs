@@ -6,6 +6,7 @@ mod candidates;
 mod chat;
 mod client;
 mod faults;
+mod interactions;
 mod limits;
 mod models;
 mod replay;

@@ -36,8 +36,9 @@ const WITHIN: [&str; 26] = [
     "generatedFiles",
 ];
 /// Fields whose text is a name, or an address with one in it.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "name",
+    "auth_token",
     "uri",
     "downloadUri",
     "fileName",

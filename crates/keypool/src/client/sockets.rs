@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{Either, Full};
 use hyper::{body::Incoming, client::conn::http1, upgrade::OnUpgrade};
 use tower::Service;
@@ -23,7 +23,7 @@ use crate::{
 
 /// What stands in the place of a key, for who brings a token of the provider's own.
 #[derive(Clone, Debug)]
-pub struct InPlaceOfKey(pub HeaderValue);
+pub struct InPlaceOfKey(pub HeaderName, pub HeaderValue);
 
 /// What is said over a socket as soon as it is open, and hears what is said to it first: an answer that refuses it, which
 /// stands in the place of the one that opened it, or none.
@@ -87,9 +87,9 @@ impl Service<Request<ReplayBody<Outgoing>>> for Sockets {
         let target = std::mem::take(request.uri_mut()).into_parts().path_and_query;
         *request.uri_mut() = target.map_or_else(Uri::default, Uri::from);
         *request.version_mut() = Version::HTTP_11;
-        if let Some(InPlaceOfKey(token)) = request.extensions_mut().remove() {
+        if let Some(InPlaceOfKey(name, token)) = request.extensions_mut().remove() {
             request.headers_mut().remove("x-goog-api-key");
-            request.headers_mut().insert(header::AUTHORIZATION, token);
+            request.headers_mut().insert(name, token);
         }
         request.headers_mut().insert(header::HOST, self.place.host());
         let greeting = request.extensions_mut().remove::<Greeting>();

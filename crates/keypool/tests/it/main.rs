@@ -49,6 +49,7 @@ mod home;
 mod hostile;
 #[cfg(unix)]
 mod inputs;
+mod interacting;
 mod inventories;
 mod isolated;
 mod joining;

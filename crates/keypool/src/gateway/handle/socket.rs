@@ -50,13 +50,11 @@ impl<S> Gateway<S> {
         }
         let account = opening.account.clone();
         let opened = match &setup.live {
-            _ if setup.dialects.provider == Dialect::Gemini && !parts.uri.path().starts_with("/ws/") => {
-                Opened::Refused(NO_SOCKET_HERE)
-            }
             Some(live) if live::begins_with_setup(parts.uri.path()) => {
                 let records = (self.own.resources.clone(), self.tenants.is_alone(), setup.aliases.clone());
                 live.begin((parts, place), opening, records, &self.pipes)
             }
+            _ if own == Dialect::Gemini && !parts.uri.path().starts_with("/ws/") => Opened::Refused(NO_SOCKET_HERE),
             // Nobody reads what its messages name.
             Some(_) if own == Dialect::Gemini && !opening.tenant.is_default() => Opened::Refused(NO_SUCH_SOCKET),
             Some(live) => {
@@ -148,5 +146,8 @@ type Opener = (Arc<Tenant>, Option<(String, Affinity)>);
 const NO_SUCH_SOCKET: Refusal =
     Refusal::new(StatusCode::NOT_FOUND, "of WebSockets tenants have those of BidiGenerateContent alone");
 const NO_SOCKETS: Refusal = Refusal::new(StatusCode::NOT_IMPLEMENTED, "WebSocket connections are not carried here");
-const NO_SOCKET_HERE: Refusal =
-    Refusal::new(StatusCode::BAD_REQUEST, "no WebSocket is opened at this path: those of the Live API begin with /ws/");
+const NO_SOCKET_HERE: Refusal = Refusal::new(
+    StatusCode::BAD_REQUEST,
+    "no WebSocket is opened at this path: those of the Live API begin with /ws/, those of interactions end with \
+     /interactions/live",
+);

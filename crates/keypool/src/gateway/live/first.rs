@@ -1,5 +1,7 @@
 //! The first message of a session, and the client until there is a provider that listens to it.
 
+use std::slice;
+
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -9,12 +11,11 @@ use super::{
     frames::{CLOSE, Frames, POLICY, PONG, PROTOCOL, Said, TOO_BIG, asking, closing, control},
     pipe::{BUFFER, Ending},
     session::{Beginning, LONGEST, may_be_sent},
-    setup,
-    spelling::plain,
+    setup::{CONNECT, CREATE, Kind},
 };
 use crate::gateway::{
     admit::{capability::hash_of, tenant::MODEL},
-    forward::resource::{self, named_in},
+    forward::resource::named_in,
 };
 
 /// The first message.
@@ -34,10 +35,7 @@ pub(super) struct First {
 /// Reads the first message; `None`: the client ended before.
 pub(super) async fn first(client: &mut TokioIo<Upgraded>, beginning: &Beginning) -> Option<Result<First, Ending>> {
     let (mut raw, mut begins, mut buffer) = (Vec::new(), 0, vec![0; BUFFER]);
-    let mut frames = Frames::new(LONGEST, |piece| {
-        let text = plain(piece);
-        resource::may_name(&text) || setup::may_be(&text)
-    });
+    let mut frames = beginning.kind.frames();
     let (text, behind) = loop {
         let read = client.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
         let (mut said, mut rest) = (None, &buffer[..read]);
@@ -69,6 +67,14 @@ pub(super) async fn first(client: &mut TokioIo<Upgraded>, beginning: &Beginning)
     };
     let mut more = Vec::new();
     frames.pass(&behind, |one| more.push(one));
+    let (raw, text) = match beginning.kind {
+        Kind::Setup => (raw, text),
+        // Of a field that stands there twice the provider shall read what is read here.
+        Kind::Event => {
+            let text = serde_json::from_slice(&text).map_or(text, |said: Value| said.to_string().into_bytes());
+            (asking(&text), text)
+        }
+    };
     Some(read_first(&text, beginning).map(|(model, names)| {
         let real = model.as_deref().and_then(|model| beginning.aliases.first(model));
         let (raw, model) = match (beginning.aliases.resolved_in(&text), real) {
@@ -83,18 +89,52 @@ pub(super) async fn first(client: &mut TokioIo<Upgraded>, beginning: &Beginning)
 fn read_first(text: &[u8], beginning: &Beginning) -> Result<(Option<String>, Vec<String>), Ending> {
     let no_json = || Ending(PROTOCOL, "the first message is no JSON".to_owned());
     let said: Value = serde_json::from_slice(text).map_err(|_| no_json())?;
-    let setup = said.get("setup").filter(|setup| setup.is_object());
-    let setup = setup.ok_or_else(|| Ending(POLICY, "the first message must be a setup".to_owned()))?;
-    let model = setup["model"].as_str().map(|model| model.strip_prefix("models/").unwrap_or(model).to_owned());
+    let (model, own, is_settled) = match beginning.kind {
+        Kind::Setup => of_setup(&said)?,
+        Kind::Event => of_event(&said)?,
+    };
     let (mut names, models) = named_in(text).map_err(|_| no_json())?;
     let tenant = &beginning.opening.tenant;
     // Whoever may ask some models names one; a token of the provider's own may name it, which nobody here can read.
-    if models.iter().any(|model| !tenant.may_use(model)) || (tenant.is_restricted() && model.is_none()) {
+    if models.iter().any(|model| !tenant.may_use(model)) || (tenant.is_restricted() && model.is_none() && !is_settled) {
         return Err(MODEL.into());
     }
-    let resumed = ["sessionResumption", "session_resumption"].map(|field| setup[field]["handle"].as_str());
-    names.extend(resumed.into_iter().flatten().map(name_of));
+    names.extend(own);
     Ok((model, names))
+}
+
+/// The model of a session, what it goes on with, and whether that settles which model it is.
+type Opens = (Option<String>, Vec<String>, bool);
+
+fn of_setup(said: &Value) -> Result<Opens, Ending> {
+    let setup = said.get("setup").filter(|setup| setup.is_object());
+    let setup = setup.ok_or_else(|| Ending(POLICY, "the first message must be a setup".to_owned()))?;
+    let resumed = ["sessionResumption", "session_resumption"].map(|field| setup[field]["handle"].as_str());
+    Ok((model_in(setup), resumed.into_iter().flatten().map(name_of).collect(), false))
+}
+
+/// An event, or several of which the first one tells.
+fn of_event(said: &Value) -> Result<Opens, Ending> {
+    let events = said["events"].as_array().map_or(slice::from_ref(said), Vec::as_slice);
+    let kind = |event: &Value| event["event_type"].as_str().unwrap_or_default().to_owned();
+    let mut begin =
+        events.iter().map(|event| (kind(event), event)).filter(|(kind, _)| [CONNECT, CREATE].contains(&&**kind));
+    match (begin.next(), begin.next(), events.first().map(kind)) {
+        // Its model was looked at when it was made.
+        (Some((begun, event)), None, Some(first)) if begun == CONNECT && first == CONNECT => {
+            let id = event["id"].as_str().filter(|id| !id.is_empty());
+            let id = id.ok_or_else(|| Ending(POLICY, format!("{CONNECT} must name an interaction: id")))?;
+            Ok((None, vec![format!("interactions/{id}")], true))
+        }
+        (Some((begun, event)), None, Some(first)) if begun == CREATE && first == CREATE => {
+            Ok((model_in(event), Vec::new(), false))
+        }
+        _ => Err(Ending(POLICY, format!("the first event, and no other, must be {CONNECT} or {CREATE}"))),
+    }
+}
+
+fn model_in(fields: &Value) -> Option<String> {
+    fields["model"].as_str().map(|model| model.strip_prefix("models/").unwrap_or(model).to_owned())
 }
 
 /// What a handle to resume by is called in the records, where it cannot be read.

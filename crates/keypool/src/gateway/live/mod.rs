@@ -20,7 +20,7 @@ use std::{
 };
 
 use base64::Engine as _;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -37,6 +37,7 @@ use self::{
     pipe::{Ending, pipe},
     reason::Judge,
     session::Beginning,
+    setup::Kind,
 };
 use crate::{
     client::{InPlaceOfKey, SocketBody, Sockets},
@@ -50,6 +51,8 @@ use crate::{
     outgoing::Outgoing,
 };
 
+/// Where a key stands, and a token for an interaction.
+const KEY: &str = "x-goog-api-key";
 /// Who may nothing any more is told so within this time, and is cut off then.
 const LAST: Duration = Duration::from_millis(1_500);
 /// So many sockets at once.
@@ -91,13 +94,7 @@ impl Live {
 
 /// Whether the first message over this socket says what it is for.
 pub(super) fn begins_with_setup(path: &str) -> bool {
-    if !path.starts_with("/ws/") {
-        return false;
-    }
-    // However it is spelled: whoever reads it more leniently would take it for the same.
-    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy().to_ascii_lowercase();
-    let method = path.trim_end_matches('/').rsplit(['.', '/']).next().unwrap_or_default();
-    ["bidigeneratecontent", "bidigeneratecontentconstrained"].contains(&method)
+    Kind::of(path).is_some()
 }
 
 /// A token of the provider's own for one socket, which a client may bring in the place of ours.
@@ -106,7 +103,8 @@ pub(super) fn token_of(head: &Parts) -> Option<String> {
     let in_header = header.and_then(|value| value.strip_prefix("Token ").or_else(|| value.strip_prefix("token ")));
     let mut pairs = head.uri.query().unwrap_or_default().split('&');
     let in_query = || pairs.find_map(|pair| pair.strip_prefix("access_token="));
-    let token = in_header.or_else(in_query)?;
+    let as_key = || head.headers.get(KEY).and_then(|value| value.to_str().ok());
+    let token = in_header.or_else(in_query).or_else(as_key)?;
     let token = percent_encoding::percent_decode_str(token.trim()).decode_utf8().ok()?;
     token.starts_with("auth_tokens/").then(|| token.into_owned())
 }
@@ -176,9 +174,13 @@ impl Live {
         parts.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
         let demand = opening.wish.on(model.map_or_else(Demand::any_model, Demand::new));
         let Some((token, way)) = &opening.token else { return Some(demand) };
-        let mut value = HeaderValue::try_from(format!("Token {token}")).ok()?;
+        let (name, value) = match Kind::of(parts.uri.path()) {
+            Some(Kind::Event) => (HeaderName::from_static(KEY), token.clone()),
+            _ => (header::AUTHORIZATION, format!("Token {token}")),
+        };
+        let mut value = HeaderValue::try_from(value).ok()?;
         value.set_sensitive(true);
-        parts.extensions.insert(InPlaceOfKey(value));
+        parts.extensions.insert(InPlaceOfKey(name, value));
         Some(demand.affinity(way.clone()).of_resource())
     }
 
@@ -196,12 +198,13 @@ impl Live {
         };
         let accept = parts.headers.get(header::SEC_WEBSOCKET_KEY).map(|key| accept(key.as_bytes()));
         let Some(Ok(accept)) = accept else { return Opened::Refused(NO_SOCKET) };
+        let Some(kind) = Kind::of(parts.uri.path()) else { return Opened::Refused(NO_SOCKET) };
         // Nobody knows yet whether the provider would take one.
         parts.headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
         let gone = opening.tenant.gone();
         let ending = pipes.ending();
         let session =
-            session::carry(self.clone(), client, Beginning { parts, opening, resources, alone, aliases, ending });
+            session::carry(self.clone(), client, Beginning { kind, parts, opening, resources, alone, aliases, ending });
         pipes.spawn(session, (place, connection), gone);
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -328,25 +331,3 @@ async fn over(account: &Account, tenant: &Tenant, mut ending: watch::Receiver<bo
 
 /// The code of a closing frame of who goes (RFC 6455).
 const GOING: u16 = 1001;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_socket_is_known_however_its_path_is_spelled() {
-        let front = "/ws/google.ai.generativelanguage.v1beta.GenerativeService";
-        for method in [
-            ".BidiGenerateContent",
-            ".BidiGenerateContentConstrained",
-            "%2EBidiGenerateContent",
-            "/BidiGenerateContent",
-            ".bidiGenerateContent",
-            ".BidiGenerateContent/",
-        ] {
-            assert!(begins_with_setup(&format!("{front}{method}")), "{method}");
-        }
-        assert!(!begins_with_setup(&format!("{front}.BidiGenerateMusic")));
-        assert!(!begins_with_setup("/v1beta/BidiGenerateContent"));
-    }
-}

@@ -1,9 +1,9 @@
-//! A session of the Live API: which model it is for, and what it goes on with, stands in its first message. So the socket
+//! A session of the Live API, or of an interaction: which model it is for, and what it goes on with, stands in its first message. So the socket
 //! is opened to the client at once, and to the provider once that message is there: with a key of its model's lane, or of
 //! the owner whose it names.
 
 use std::{
-    mem,
+    mem, slice,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -30,7 +30,7 @@ use super::{
     over,
     pipe::{Ending, LINGER, Listener, pipe},
     reason::{self, Judge},
-    setup,
+    setup::Kind,
     usage::Spent,
 };
 use crate::gateway::{
@@ -63,6 +63,7 @@ fn code_of(status: StatusCode) -> u16 {
 
 /// What a session begins with.
 pub(super) struct Beginning {
+    pub(super) kind: Kind,
     pub(super) parts: Parts,
     pub(super) opening: Opening,
     pub(super) resources: Resources,
@@ -133,7 +134,7 @@ async fn begin(
     (mut first, told): (First, &mut Told),
     entry: Entry,
 ) -> Result<Option<Begun>, Ending> {
-    let Beginning { mut parts, opening, resources, alone, .. } = beginning;
+    let Beginning { kind, mut parts, opening, resources, alone, .. } = beginning;
     let (raw, model, names) = (mem::take(&mut first.raw), first.model.take(), mem::take(&mut first.names));
     // As it may be told.
     let model = model.map(|model| live.pool.masked(&model).into_owned());
@@ -172,7 +173,7 @@ async fn begin(
     let begun = place.lock().unwrap_or_else(PoisonError::into_inner).take();
     let (mut provider, early) = begun.ok_or_else(broken)?;
     let (tenant, spent) = (opening.tenant, Spent::default());
-    let session = Session { lease, judge, resources, tenant, entry, spent };
+    let session = Session { kind, lease, judge, resources, tenant, entry, spent };
     let First { behind, more, frames, .. } = first;
     for said in more {
         session.asked(said).await?;
@@ -205,6 +206,7 @@ pub(super) fn may_be_sent(code: u16) -> bool {
 
 /// One that is under way.
 struct Session {
+    kind: Kind,
     lease: Lease,
     /// The same judge as of bodies, and the same table of rests.
     judge: Arc<Judge>,
@@ -224,6 +226,9 @@ impl Listener for Session {
                 self.entry.is_good(model);
                 if memmem::find(&text, b"ewHandle").is_some() {
                     self.resumable(&text).await;
+                }
+                if self.kind == Kind::Event && memmem::find(&text, b"interaction.created").is_some() {
+                    self.created(&text).await;
                 }
                 if let Some((input, output)) = self.spent.told(&text, &self.lease) {
                     self.entry.cost(model, input, output);
@@ -246,7 +251,7 @@ impl Listener for Session {
             }
             Said::Data(text) => {
                 let no_json = |_| Ending(PROTOCOL, "a message that may name files is no JSON".to_owned());
-                if setup::is_one(&text).map_err(no_json)? {
+                if self.kind.sets_up(&text).map_err(no_json)? {
                     // With another model, perhaps: the key was taken for the first.
                     return Err(Ending(POLICY, "a session is set up once, by its first message".to_owned()));
                 }
@@ -275,5 +280,14 @@ impl Session {
         {
             self.resources.learn(vec![name_of(handle)], self.tenant.name(), self.lease.key_id()).await;
         }
+    }
+
+    /// An interaction that this session made.
+    async fn created(&self, text: &[u8]) {
+        let said: Value = serde_json::from_slice(text).unwrap_or_default();
+        let events = said["events"].as_array().map_or(slice::from_ref(&said), Vec::as_slice);
+        let ids = events.iter().filter(|event| event["event_type"] == "interaction.created");
+        let names = ids.filter_map(|event| event["interaction_id"].as_str()).map(|id| format!("interactions/{id}"));
+        self.resources.learn(names.collect(), self.tenant.name(), self.lease.key_id()).await;
     }
 }

@@ -21,11 +21,15 @@ struct Message {
 #[derive(Default)]
 #[expect(clippy::struct_field_names, reason = "as they stand on the wire")]
 struct Cost {
+    #[serde(alias = "total_input_tokens")]
     prompt_token_count: u64,
+    #[serde(alias = "total_tool_use_tokens")]
     tool_use_prompt_token_count: u64,
-    #[serde(alias = "candidatesTokenCount")]
+    #[serde(alias = "candidatesTokenCount", alias = "total_output_tokens")]
     response_token_count: u64,
+    #[serde(alias = "total_thought_tokens")]
     thoughts_token_count: u64,
+    #[serde(alias = "total_tokens")]
     total_token_count: u64,
 }
 
@@ -38,8 +42,32 @@ impl Cost {
     }
 }
 
+const COMPLETED: &str = "interaction.completed";
+
+/// An event, or several.
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "event_type", default)]
+    kind: String,
+    usage: Option<Cost>,
+    #[serde(default)]
+    events: Vec<Self>,
+}
+
+impl Event {
+    /// What an interaction cost, at its end.
+    fn cost(&self) -> Option<&Cost> {
+        let own = self.usage.as_ref().filter(|_| self.kind == COMPLETED);
+        own.or_else(|| self.events.iter().find_map(Self::cost))
+    }
+}
+
 /// What a message of the provider's says that an answer cost.
 fn cost_in(message: &[u8]) -> Option<(u64, u64)> {
+    if memmem::find(message, COMPLETED.as_bytes()).is_some() {
+        let event: Event = serde_json::from_slice(message).ok()?;
+        return event.cost().map(Cost::parts);
+    }
     memmem::find(message, b"\"usageMetadata\"")?;
     let message: Message = serde_json::from_slice(message).ok()?;
     message.cost.map(|cost| cost.parts())
@@ -79,6 +107,16 @@ mod tests {
             (r#"{"serverContent":{"modelTurn":{"parts":[{"text":"\"usageMetadata\""}]}}}"#, None),
             (r#"{"serverContent":{}}"#, None),
             (r#""usageMetadata""#, None),
+            (
+                r#"{"event_type":"interaction.completed","usage":{"total_input_tokens":9,"total_tokens":12}}"#,
+                Some((9, 3)),
+            ),
+            (
+                r#"{"events":[{"event_type":"step.stop","usage":{"total_tokens":1}},
+                   {"event_type":"interaction.completed","usage":{"total_output_tokens":3}}]}"#,
+                Some((0, 3)),
+            ),
+            (r#"{"event_type":"step.stop","usage":{"total_tokens":1}}"#, None),
         ] {
             assert_eq!(cost_in(message.as_bytes()), parts, "{message}");
         }
