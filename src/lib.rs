@@ -89,7 +89,8 @@
 //! # Time
 //!
 //! The library asks its [`Clock`] for the time and sleeps by tokio's timers: under a paused runtime windows, rests and
-//! midnights pass at once. Only waiting ([`KeyPool::acquire`], retries, [`KeyPool::shutdown`]) needs a runtime. A
+//! midnights pass at once. Only waiting ([`KeyPool::acquire`], retries, the rest of an error or the first event of a stream under
+//! [`CooldownLayer`], [`KeyPool::shutdown`]) needs tokio's runtime, with its timers enabled: without one it panics. A
 //! [`ManualClock`] moves no timer: whoever waits on one sleeps by the runtime all the same. Where something waits, give the pool
 //! [`Clock::tokio_from`].
 
