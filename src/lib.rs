@@ -49,6 +49,10 @@
 //! bodies are. `KeyRotationLayer`, `CooldownLayer` and `RetryPolicy` keep the body type, so that a client with a
 //! cloneable body needs no `ReplayLayer`.
 //!
+//! rustc spawns no future that waits on a stack over a client whose type names a [`BoxError`] (`BoxCloneSyncService<_, _, BoxError>`,
+//! answers in a `BoxBody<Bytes, BoxError>`): "implementation of `From` is not general enough", as under any layer of tower's with
+//! these bounds. Box the whole stack, with its answers' bodies, or name another error there.
+//!
 //! # Piece by piece
 //!
 //! ```
