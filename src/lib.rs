@@ -49,6 +49,10 @@
 //! bodies are. `KeyRotationLayer`, `CooldownLayer` and `RetryPolicy` keep the body type, so that a client with a
 //! cloneable body needs no `ReplayLayer`.
 //!
+//! rustc spawns no future that waits on a stack over a client whose type names a [`BoxError`] (`BoxCloneSyncService<_, _, BoxError>`,
+//! answers in a `BoxBody<Bytes, BoxError>`): "implementation of `From` is not general enough", as under any layer of tower's with
+//! these bounds. Box the whole stack, with its answers' bodies, or name another error there.
+//!
 //! # Piece by piece
 //!
 //! ```
@@ -89,7 +93,8 @@
 //! # Time
 //!
 //! The library asks its [`Clock`] for the time and sleeps by tokio's timers: under a paused runtime windows, rests and
-//! midnights pass at once. Only waiting ([`KeyPool::acquire`], retries, [`KeyPool::shutdown`]) needs a runtime. A
+//! midnights pass at once. Only waiting ([`KeyPool::acquire`], retries, the rest of an error or the first event of a stream under
+//! [`CooldownLayer`], [`KeyPool::shutdown`]) needs tokio's runtime, with its timers enabled: without one it panics. A
 //! [`ManualClock`] moves no timer: whoever waits on one sleeps by the runtime all the same. Where something waits, give the pool
 //! [`Clock::tokio_from`].
 

@@ -39,6 +39,7 @@ struct Parts {
 
 /// A secret that cannot be sent: empty, or with characters that no HTTP header may carry. Says where, never what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InvalidSecret {
     /// Nothing in it.
     Empty,

@@ -51,7 +51,8 @@ pub struct RestTable {
     pub unreachable: RestBackoff,
     /// Any other verdict that rests its scope.
     pub other: RestBackoff,
-    /// Unclear 401s and 403s until a key is disabled: 3. Then one request tries it after the cap of `suspect`, ever later.
+    /// Unclear 401s and 403s until a key is disabled: 3. Then one request tries it after the cap of `suspect`, ever later; after a
+    /// 403, which may mean the request alone, after a second, ever later, and so while it is suspect.
     pub strikes: u8,
     /// Overloaded answers in a row, none good between, until the lane rests: 5.
     pub overloads: u8,

@@ -98,6 +98,7 @@ pub struct ExitView {
 
 /// The keys of one priority.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct PriorityView {
     /// Lower comes first.
     pub priority: u16,
