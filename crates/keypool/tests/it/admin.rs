@@ -302,6 +302,12 @@ async fn keys_are_changed_in_all_processes_and_for_good() {
     end(second).await;
     let said = end(first).await;
     assert!(said.contains("what=disable") && said.contains("key=one"), "{said}");
+    // What was not done does not read as if it were.
+    let audited = said.lines().filter(|line| line.contains(" who="));
+    let (done, refused): (Vec<&str>, Vec<&str>) = audited.partition(|line| line.contains("result=done"));
+    assert!(!done.is_empty() && done.iter().all(|line| line.contains(" changed by an administrator")), "{done:#?}");
+    let is_said = |line: &&str| line.contains(" a change by an administrator was refused");
+    assert!(!refused.is_empty() && refused.iter().all(is_said), "{refused:#?}");
     let third = home.serve(&sim, &SERVE);
     assert_eq!(get(&third, "/keys/three").await["state"], "removed");
     assert_eq!(get(&third, "/keys/one").await["state"], "usable");
