@@ -17,8 +17,8 @@ use http_body_util::Full;
 use tower::Layer;
 use tower::{ServiceExt, service_fn};
 use tower_keypool::{
-    Demand, Gemini, Key, KeyChange, KeyId, KeyPool, KeyPoolBuilder, KeyPoolLayer, Limits, ManualClock, Priority,
-    ReplayBody, Scope, Until, Verdict, VerdictKind,
+    Demand, ExitError, Gemini, Key, KeyChange, KeyId, KeyPool, KeyPoolBuilder, KeyPoolLayer, Limits, ManualClock,
+    Priority, ReplayBody, Scope, Until, Verdict, VerdictKind,
 };
 use tracing::{Event, Level, Metadata, Subscriber, field::Field, span};
 
@@ -322,6 +322,27 @@ fn an_attempt_is_a_span_around_the_client() {
     let inside = ear.told().into_iter().find(|(_, told)| told.target == "tower_keypool::test").unwrap().1;
     assert_eq!(inside.parent, Some(1), "the client runs in the attempt");
     assert!(ear.spans.lock().unwrap().is_empty(), "what was entered was left");
+}
+
+/// Of a way out that lets nothing through, and of an address where nobody answers: why, in a line of its own.
+#[test]
+fn what_failed_on_its_way_is_told_with_its_cause() {
+    let ear = Ear::new(Level::DEBUG);
+    let (pool, _) = on(KeyPool::builder(Gemini::new()).key(key(0).exit("tunnel")));
+    let client = service_fn(|_: Request<ReplayBody<Full<Bytes>>>| async {
+        let failed = ExitError::new("tunnel".into(), format!("the proxy says 407\nforged {}", "x".repeat(900)));
+        Err::<Response<Full<Bytes>>, _>(failed)
+    });
+    let request = Request::post("/v1beta/models/gemini-2.5-flash:generateContent").body(Full::default()).unwrap();
+    hears(&ear, || _ = tokio_test::block_on(KeyPoolLayer::new(&pool).layer(client).oneshot(request)));
+    for name in ["keypool.judged", "keypool.rested"] {
+        let told = ear.first(name);
+        assert_eq!(
+            told.values.get("cause").map(|cause| cause.trim_matches('"')),
+            Some("the proxy says 407"),
+            "{told:?}"
+        );
+    }
 }
 
 #[test]

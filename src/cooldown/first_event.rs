@@ -4,7 +4,7 @@
 use memchr::memchr2;
 
 use super::balance::Balance;
-use crate::provider::may_be_an_outcome;
+use crate::provider::{may_be_an_outcome, may_have_failed};
 
 /// How a stream frames its objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,8 +138,8 @@ impl FirstEvent {
                 self.raw = true;
                 self.append(begun.strip_prefix(BOM).unwrap_or(begun).trim_ascii_start());
             }
-            // How it went may stand behind what is empty.
-            Some(false) if may_be_an_outcome(begun) => {
+            // How it went may stand behind what is empty, or what it is called.
+            Some(false) if may_be_an_outcome(begun) || (begins_as_response(begun) && may_have_failed(begun)) => {
                 self.raw = true;
                 self.append(begun.strip_prefix(BOM).unwrap_or(begun).trim_ascii_start());
             }
@@ -258,6 +258,12 @@ fn begins_with_error(text: &[u8]) -> Option<bool> {
         () if found.contains(&None) => None,
         () => Some(false),
     }
+}
+
+/// Whether an object begins as an answer of `/v1/responses` does.
+fn begins_as_response(text: &[u8]) -> bool {
+    let text = text.strip_prefix(BOM).unwrap_or(text).trim_ascii_start();
+    text.strip_prefix(b"{").is_some_and(|rest| begins(rest, &["\"id\"", ":", "\"resp_"]) == Some(true))
 }
 
 /// Whether an answer that is here as a whole begins with an error. Most are told apart by the first letter of their first

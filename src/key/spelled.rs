@@ -53,7 +53,9 @@ fn begins(key: &[u8], text: &[u8]) -> Option<usize> {
 fn mask_from(key: &[u8], text: &mut [u8], next: impl Fn(&[u8]) -> Option<usize>) -> bool {
     let (mut found, mut from) = (false, 0);
     while let Some((at, length)) = find(key, text, from, &next) {
-        text[at..at + length].fill(b'*');
+        // Of an escape no half is left, which would break the JSON that it stands in.
+        let before = text[from..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+        text[at - before % 2..at + length].fill(b'*');
         (found, from) = (true, at + length);
     }
     found
@@ -80,14 +82,28 @@ fn length(key: &[u8], text: &[u8]) -> Option<usize> {
 fn written(byte: u8, text: &[u8]) -> Option<usize> {
     let (written, length) = match text {
         [plain, ..] if plain.eq_ignore_ascii_case(&byte) => return Some(1),
-        [b'\\', b'u', digits @ ..] => (forms::code(digits.get(..4))?, 6),
-        [b'\\', escaped, ..] => (*escaped, 2),
+        [b'\\', ..] => escaped(byte, text)?,
         [b'%', digits @ ..] => (forms::code(digits.get(..2))?, 3),
         [b'&', entity @ ..] => html(entity)?,
         _ => return None,
     };
     written.eq_ignore_ascii_case(&byte).then_some(length)
 }
+
+/// The character that an escape of JSON writes at the beginning of a text, and how many bytes it takes: JSON in the text of JSON
+/// is escaped anew, each time with twice as many backslashes, or one more.
+fn escaped(byte: u8, text: &[u8]) -> Option<(u8, usize)> {
+    let most = if byte == b'\\' { 1 } else { MOST_BACKSLASHES };
+    let slashes = text.iter().take(most).take_while(|byte| **byte == b'\\').count();
+    match &text[slashes..] {
+        [b'u', digits @ ..] => Some((forms::code(digits.get(..4))?, slashes + 5)),
+        [escaped, ..] => Some((*escaped, slashes + 1)),
+        [] => None,
+    }
+}
+
+/// Those of a text that is escaped four times.
+const MOST_BACKSLASHES: usize = 15;
 
 /// The character of an entity of HTML, behind its `&`, and how many bytes the whole has.
 fn html(entity: &[u8]) -> Option<(u8, usize)> {

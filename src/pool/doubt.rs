@@ -337,7 +337,7 @@ impl State {
                 let rest = until.since(now.tick);
                 self.event(|| match stands.end {
                     End::Never => Event::Disabled { key, scope, exit: None, model, kind, code, advice },
-                    _ => Event::Rested { key, scope, exit: None, model, kind, code, limit: None, rest },
+                    _ => Event::Rested { key, scope, exit: None, model, kind, code, cause: None, limit: None, rest },
                 });
             }
             self.note_key(slot, cell.lane);

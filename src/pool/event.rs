@@ -46,6 +46,9 @@ pub enum Event {
         kind: VerdictKind,
         /// The provider's own short word for it.
         code: String,
+        /// Of a way out that failed: the innermost error.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
         /// The limit that was hit, where the answer named it.
         limit: Option<LimitHit>,
         /// How long.

@@ -267,7 +267,8 @@ impl State {
         let model = self.model_of(whom);
         let rest = end.tick(now).since(now.tick);
         let exit = self.exit_named(whom);
-        self.events.push(Event::Rested { key, scope, exit, model, kind, code, limit, rest });
+        let cause = verdict.cause_of().map(str::to_owned);
+        self.events.push(Event::Rested { key, scope, exit, model, kind, code, cause, limit, rest });
     }
 
     /// A limit that was hit, beside what the pool has for it. Learning comes before: a limit that was taken from this very

@@ -22,10 +22,10 @@ pub(super) fn hears_requests() -> bool {
 /// Tells it to whoever subscribes.
 pub(super) fn tell(event: &Event) {
     match event {
-        Event::Rested { key, scope, exit, model, kind, code, limit, rest } => info!(
+        Event::Rested { key, scope, exit, model, kind, code, cause, limit, rest } => info!(
             name: "keypool.rested", target: "tower_keypool::events",
             %key, scope = scope.word(), exit = exit.as_ref().map(Exit::name), model = model.as_deref(), verdict = kind.word(), code = code.as_str(),
-            limit = limit.map(|limit| limit.to_string()), limit_amount = limit.and_then(|limit| limit.amount()),
+            cause = cause.as_deref(), limit = limit.map(|limit| limit.to_string()), limit_amount = limit.and_then(|limit| limit.amount()),
             rest_seconds = rest.as_secs_f64(),
         ),
         Event::Disabled { key, scope, exit, model, kind, code, advice } => warn!(
@@ -83,7 +83,7 @@ pub(super) fn judged(granted: &Granted, verdict: &Verdict) {
     debug!(
         name: "keypool.judged", target: "tower_keypool::events",
         key = %granted.key, model = granted.model.as_deref(), verdict = verdict.kind().word(),
-        scope = verdict.scope_of().word(), code = verdict.code_of(),
+        scope = verdict.scope_of().word(), code = verdict.code_of(), cause = verdict.cause_of(),
         http.response.status_code = verdict.status_of().map(|status| status.as_u16()),
     );
 }

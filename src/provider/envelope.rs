@@ -84,6 +84,7 @@ impl<'a> Envelope<'a> {
                     || members.keys().all(wrapping)
                     || members.iter().all(is_beside_an_outcome)
                     || is_chat_of_nothing(members)
+                    || is_response_of_nothing(members)
             })
         };
         (told(json).is_some() && (event || bare())).then_some(envelope)
@@ -138,6 +139,14 @@ pub(crate) fn may_be_an_outcome(body: &[u8]) -> bool {
     body.len() <= LARGEST_OUTCOME && [&b"\"base_resp\""[..], b"\"error\"", b"\"success\""].into_iter().any(holds)
 }
 
+/// Of a response so much stands in front of what it repeats of its request, with its status.
+const HEAD_OF_RESPONSE: usize = 512;
+
+/// Whether a text that begins as an answer of `/v1/responses` says early that it failed.
+pub(crate) fn may_have_failed(body: &[u8]) -> bool {
+    memchr::memmem::find(&body[..body.len().min(HEAD_OF_RESPONSE)], b"\"failed\"").is_some()
+}
+
 /// Whether a member is [`OUTCOME`] itself, or what stands beside it in an answer that holds nothing.
 fn is_beside_an_outcome((name, value): (&String, &Value)) -> bool {
     let heads = || matches!(name.as_str(), "id" | "trace_id" | "model" | "object" | "usage" | OUTCOME);
@@ -157,6 +166,14 @@ fn is_chat_of_nothing(members: &Map<String, Value>) -> bool {
             "id" | "model" | "provider" | "created" | "system_fingerprint" | "service_tier" | "user_id" => true,
             _ => false,
         })
+}
+
+/// Whether an answer of `/v1/responses` failed and holds not a word. Of one that went on in the background whoever asks about it
+/// hears as they should.
+fn is_response_of_nothing(members: &Map<String, Value>) -> bool {
+    let is = |name: &str, word: &str| members.get(name).is_some_and(|value| value == word);
+    let nothing = |name: &str| members.get(name).is_none_or(is_void);
+    is("object", "response") && is("status", "failed") && nothing("output") && nothing("background")
 }
 
 /// Whether a choice says nothing but how it failed.

@@ -100,6 +100,29 @@ fn unconnected(error: &(dyn StdError + 'static)) -> Verdict {
     of_code(CONNECT).advice(format!("{advice} ({cause})"))
 }
 
+impl Verdict {
+    /// Of a connection that could not be made, and of an exit that lets nothing out: the innermost error, in a line of its own. It
+    /// ends the [advice](Self::advice_of).
+    ///
+    /// ```
+    /// let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "Connection refused (os error 111)");
+    /// let verdict = tower_keypool::judge_error(&refused);
+    /// assert_eq!(verdict.cause_of(), Some("Connection refused (os error 111)"));
+    /// ```
+    #[inline]
+    pub fn cause_of(&self) -> Option<&str> {
+        if matches!(self.code_of(), CONNECT | EXIT) { self.cause_told() } else { None }
+    }
+
+    #[cold]
+    fn cause_told(&self) -> Option<&str> {
+        self.advice_of().split_once(BEFORE_CAUSE)?.1.strip_suffix(')')
+    }
+}
+
+/// Between an advice and the cause that is told behind it, in brackets: no advice has it in itself.
+const BEFORE_CAUSE: &str = ". (";
+
 /// The innermost error in a line of its own, where it says more than its kind.
 fn cause(error: &(dyn StdError + 'static)) -> Option<String> {
     let text = chain(error).last()?.to_string();
@@ -208,6 +231,7 @@ mod tests {
             let verdict = judge_error(error);
             let told = (verdict.code_of(), verdict.advice_of());
             assert!(told.0 == code && told.1.starts_with(begins) && told.1.ends_with(ends), "{told:?}");
+            assert_eq!(verdict.cause_of(), ends.strip_prefix('(').map(|ends| &ends[..ends.len() - 1]));
         }
         let long = io::Error::new(io::ErrorKind::ConnectionRefused, format!("{}\nforged", "x".repeat(900)));
         assert!(judge_error(&long).advice_of().len() < 300 && !judge_error(&long).advice_of().contains("forged"));

@@ -169,6 +169,67 @@ async fn an_error_under_a_good_status_is_retried_like_an_error() {
     assert_eq!(answer.unwrap(), (200, LIMITED.to_owned(), VerdictKind::RateLimited));
 }
 
+/// `/v1/responses` tells with a good status, in a whole answer or as an event, that nothing came of a request. What was made before,
+/// or failed while nobody waited for it, is a good answer about something bad.
+#[tokio::test(start_paused = true)]
+async fn a_response_that_failed_is_judged_by_its_code() {
+    let response = |status: &str, code: Option<&str>, more: &str| {
+        let error = code.map(|code| serde_json::json!({"code": code, "message": "No."}));
+        format!(
+            r#"{{"id":"resp_1","object":"response","created_at":1,"status":"{status}",{more}"error":{},"incomplete_details":null}}"#,
+            error.unwrap_or_default()
+        )
+    };
+    // As requests are repeated in it.
+    let told = format!(r#""output":[],"model":"m","instructions":"{}","#, "Be brief. ".repeat(500));
+    let short = r#""output":[],"background":false,"#;
+    let good = response("completed", None, r#""output":[{"type":"message"}],"#);
+    for (code, kind) in [
+        ("rate_limit_exceeded", VerdictKind::RateLimited),
+        ("insufficient_quota", VerdictKind::QuotaExhausted),
+        ("server_error", VerdictKind::Transient),
+    ] {
+        for more in [short, &told] {
+            let failed = response("failed", Some(code), "").replace("\"error\"", &format!("{more}\"error\""));
+            let early = response("failed", Some(code), "");
+            let early = format!("{},{}", early.trim_end_matches('}'), more.trim_end_matches(',')) + "}";
+            let event = format!(
+                "event: response.created\ndata: {{\"type\":\"response.created\",\"response\":{{}}}}\n\n\
+                 event: response.failed\ndata: {{\"type\":\"response.failed\",\"response\":{early}}}\n\n"
+            );
+            for (said, mime) in
+                [(failed, "application/json"), (early, "application/json"), (event, "text/event-stream")]
+            {
+                let pool = pool(OpenAi::new(), 2);
+                let (said, good) = (said.clone(), good.clone());
+                let answer = move |n| match n {
+                    1 => Response::builder().header("content-type", mime).body(Full::from(said.clone())).unwrap(),
+                    _ => json(200, good.clone()),
+                };
+                let (answer, attempts) = send(&pool, "/v1/responses", r#"{"model":"m"}"#, answer).await;
+                assert_eq!((answer.unwrap().2, attempts), (VerdictKind::Success, 2), "{code} {mime} {more:.40}");
+                assert_eq!(pool.snapshot().verdicts.get(&kind), Some(&1), "{code}: {:?}", pool.snapshot().verdicts);
+            }
+        }
+    }
+    for said in [
+        good.clone(),
+        response("failed", Some("rate_limit_exceeded"), r#""output":[{"type":"message"}],"#),
+        response("failed", Some("rate_limit_exceeded"), r#""background":true,"output":[],"#),
+        response("incomplete", Some("rate_limit_exceeded"), r#""output":[],"#),
+    ] {
+        let pool = pool(OpenAi::new(), 2);
+        let answer = said.clone();
+        let (answer, attempts) =
+            send(&pool, "/v1/responses", r#"{"model":"m"}"#, move |_| json(200, answer.clone())).await;
+        assert_eq!((answer.unwrap(), attempts), ((200, said, VerdictKind::Success), 1));
+    }
+    let pool = pool(OpenAi::new(), 2);
+    let kept = response("failed", Some("rate_limit_exceeded"), r#""output":[],"#);
+    let (answer, attempts) = send(&pool, "GET /v1/responses/resp_1", "", move |_| json(200, kept.clone())).await;
+    assert_eq!((answer.unwrap().2, attempts), (VerdictKind::Success, 1), "it was judged when it was made");
+}
+
 /// What relays and their likes say in words of others: another key serves it, and only what is said to be over rests.
 #[tokio::test(start_paused = true)]
 async fn another_key_serves_what_is_said_in_another_s_words() {

@@ -7,8 +7,8 @@ use std::{
 
 use tower::{Layer, ServiceBuilder, ServiceExt};
 use tower_keypool::{
-    Backoff, BoxError, CooldownLayer, Demand, Error, KeyPool, KeyPoolLayer, KeyRotationLayer, LeasedKey, Models, Retry,
-    RetryPolicy, RunError, Scope, Until, Verdict, VerdictKind,
+    Backoff, BoxError, CooldownLayer, Demand, Elsewhere, Error, KeyPool, KeyPoolLayer, KeyRotationLayer, LeasedKey,
+    Models, Retry, RetryPolicy, RunError, Scope, Until, Verdict, VerdictKind,
 };
 
 use crate::{
@@ -35,6 +35,10 @@ fn judge(answer: &Answer) -> Verdict {
                 Verdict::new(K::Overloaded).scope(Scope::Caller).until(Until::For(Duration::from_secs(60)))
             }
             "model" => Verdict::new(K::ModelUnavailable).scope(Scope::Caller),
+            "never" => Verdict::new(K::ModelUnavailable)
+                .scope(Scope::KeyLane)
+                .until(Until::Lifted)
+                .elsewhere(Elsewhere::OtherKey),
             _ => Verdict::new(K::CallerFault),
         },
     }
@@ -125,6 +129,19 @@ async fn out_of_keys_the_last_true_answer_stands_unless_asked_otherwise() {
         "{error}: a next request may be served"
     );
     assert_eq!(error.attempts(), 2);
+}
+
+/// That no key is left is told where one comes back; that none may ever have a model the answer says better.
+#[tokio::test(start_paused = true)]
+async fn that_no_key_may_have_a_model_is_told_by_the_answer_unless_one_comes_back() {
+    for (answers, next) in [(["never", "never"], None), (["rate", "never"], Some(Duration::from_secs(40)))] {
+        let script = Script::bad(&answers);
+        let rule = Retry::new().exhausted_instead(true);
+        let error = script.under(&pool(&["a", "b"]), rule, "m").await.unwrap_err();
+        assert_eq!(error.attempts(), 2, "{answers:?}: {error}");
+        assert_eq!(error.pool().and_then(Error::retry_after), next, "{answers:?}: {error}");
+        assert_eq!(error.call().map(String::as_str), next.is_none().then_some("never"), "{answers:?}: {error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -269,3 +269,36 @@ async fn a_key_that_a_good_answer_escapes_is_overwritten() {
         }
     }
 }
+
+/// What stands as JSON in a text of JSON is escaped twice, and more: whatever of it is overwritten, what is left is JSON.
+#[tokio::test]
+async fn a_key_that_a_good_answer_escapes_twice_leaves_json_behind() {
+    const TOLD: &str = "AIza-not-a-real-key-0001";
+    let first = TOLD.replacen('A', "\\u0041", 1);
+    let within = TOLD.replace('-', "\\u002d");
+    let each = TOLD.bytes().map(|byte| format!("\\u{byte:04x}")).collect::<Vec<_>>().concat();
+    for once in [first, within, each] {
+        for times in 0..4 {
+            // Each time the text of the JSON around it.
+            let written = (0..times).fold(once.clone(), |text, _| text.replace('\\', "\\\\"));
+            for before in ["", "C:\\\\"] {
+                let said = format!("{{\"text\": \"{before}{written} ends\\n\", \"candidates\": []}}");
+                serde_json::from_str::<serde_json::Value>(&said).unwrap();
+                let pool = KeyPool::builder(Gemini::new()).key(Key::new(TOLD)).build().unwrap();
+                let answer = said.clone();
+                let service = service_fn(move |_: Request<ReplayBody<Body>>| {
+                    let answer =
+                        Response::builder().header("content-type", "application/json").body(Body::from(answer.clone()));
+                    async move { Ok::<_, BoxError>(answer.unwrap()) }
+                });
+                let request =
+                    Request::post("/v1beta/models/gemini-2.5-flash:generateContent").body(Body::default()).unwrap();
+                let answer = KeyPoolLayer::new(&pool).layer(service).oneshot(request).await.unwrap();
+                let told = String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
+                assert_eq!(told.len(), said.len(), "{said}");
+                assert!(serde_json::from_str::<serde_json::Value>(&told).is_ok(), "{said} became {told}");
+                assert!(!told.contains(&written) && told.contains("*****"), "{said} became {told}");
+            }
+        }
+    }
+}

@@ -545,7 +545,8 @@ fn an_error_beside_the_members_of_an_answer_is_one() {
         ),
         (json!({"choices": [{"message": {"content": "fine"}}], "error": failed}), K::Success),
         (json!({"id": "batch_1", "object": "batch", "error": failed}), K::Success),
-        (json!({"id": "resp_1", "object": "response", "status": "failed", "error": failed}), K::Success),
+        (json!({"id": "resp_1", "object": "response", "status": "failed", "error": failed}), K::Transient),
+        (json!({"id": "resp_1", "object": "response", "status": "completed", "error": failed}), K::Success),
         (json!({"id": "x", "object": "chat.completion", "choices": [], "error": null}), K::Success),
     ] {
         assert_eq!(judge(&OpenAi::new(), 200, &[], &body).kind(), kind, "{body}");

@@ -357,7 +357,7 @@ fn what_tells_of_something_that_failed_is_a_good_answer() {
             ),
             (
                 "composed, of a response that went on behind",
-                r#"{"id":"resp_1","object":"response","status":"failed","error":{"code":"insufficient_quota","message":"m"},"output":[]}"#,
+                r#"{"id":"resp_1","object":"response","status":"failed","background":true,"error":{"code":"insufficient_quota","message":"m"},"output":[]}"#,
                 GOOD,
             ),
             // Of something that was made, and of something else.

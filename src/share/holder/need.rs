@@ -321,3 +321,15 @@ impl Holder {
         self.units.iter().filter(move |(unit, _)| self.infos.get(*unit).is_some_and(|info| info.kind == *kind))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_no_larger_a_demand_than_a_short_one() {
+        let told = |rate, waiting| Demand { rate, waiting, ..Demand::default() }.told();
+        assert_eq!([0, 5, 16, 17, 5_000].map(|waiting| told(0.0, waiting)), [0, 5_000, 16_000, 16_000, 16_000]);
+        assert_eq!((told(40.0, 5_000), told(2.5, 1)), (40_000, 2_500), "what is asked for each second counts");
+    }
+}

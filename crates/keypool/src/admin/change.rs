@@ -37,6 +37,7 @@ impl From<EditError> for Fault {
     fn from(error: EditError) -> Self {
         match &error {
             EditError::Book(BookError::Unknown(_)) => unknown(),
+            EditError::Book(BookError::Removed(_)) => Self::not_found(error.to_string()),
             EditError::Book(BookError::Elsewhere(_)) | EditError::Configured(_) => {
                 Self::new(StatusCode::CONFLICT, "elsewhere", error.to_string())
             }
@@ -67,6 +68,7 @@ impl Admin {
         let (typed, configured) = (typed.to_owned(), theirs.configured.keys.clone());
         let edited = edits::edit(database, move |book| {
             let id = edits::find(book, &configured, &typed)?;
+            edits::is_there(book, &id)?;
             change(book, &id)?;
             Ok(id)
         });

@@ -140,6 +140,14 @@ pub fn find(book: &mut KeyBook, configured: &[KeySpec], typed: &str) -> Result<S
     named(book, typed)
 }
 
+/// Whether a key is in some pool, or may be: of one that left nothing that is said acts anywhere.
+///
+/// # Errors
+/// When it left, or there is none.
+pub fn is_there(book: &KeyBook, id: &str) -> Result<(), EditError> {
+    if book.find(id)?.has_left() { Err(BookError::Removed(id.to_owned()).into()) } else { Ok(()) }
+}
+
 /// Has the database know of these keys of files and variables, as it does of those that a pool had.
 pub fn note(book: &mut KeyBook, configured: &[KeySpec]) {
     for spec in configured {

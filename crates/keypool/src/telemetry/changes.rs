@@ -80,7 +80,7 @@ impl Change {
     fn of(event: &Event) -> Option<Self> {
         let change = |subject: String, line: String| Some(Self { subject, line });
         match event {
-            Event::Rested { key, scope, exit, model, kind, code, limit, rest } => {
+            Event::Rested { key, scope, exit, model, kind, code, cause, limit, rest } => {
                 let who = who(*scope, &key.to_string(), exit.as_ref(), model.as_deref());
                 let of_a_lane = matches!(scope, Scope::KeyLane | Scope::OwnerLane);
                 let model = match model.as_deref() {
@@ -95,7 +95,8 @@ impl Change {
                     None if code.is_empty() => format!("{kind}{model}"),
                     None => format!("{kind}{model} ({code})"),
                 };
-                let line = format!("{} rests {}: {why}{}", who.name, spoken(*rest), who.also);
+                let cause = cause.as_deref().map(|cause| format!(": {cause}")).unwrap_or_default();
+                let line = format!("{} rests {}: {why}{cause}{}", who.name, spoken(*rest), who.also);
                 change(format!("{} rests: {why}", who.name), line)
             }
             Event::Disabled { key, scope, exit, model, kind, code, advice } => {
@@ -224,6 +225,7 @@ mod tests {
             model: model.clone(),
             kind: VerdictKind::RateLimited,
             code: "RATE_LIMIT_EXCEEDED".to_owned(),
+            cause: None,
             limit,
             rest: Duration::from_millis(40_200),
         };
@@ -253,6 +255,7 @@ mod tests {
             model: None,
             kind: VerdictKind::RateLimited,
             code: String::new(),
+            cause: None,
             limit: None,
             rest: Duration::from_secs(10),
         };
@@ -264,6 +267,7 @@ mod tests {
             model: model.clone(),
             kind: VerdictKind::Overloaded,
             code: "UNAVAILABLE".to_owned(),
+            cause: None,
             limit: None,
             rest: Duration::from_secs(2),
         };

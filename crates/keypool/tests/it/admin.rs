@@ -247,6 +247,18 @@ async fn keys_are_changed_in_all_processes_and_for_good() {
     assert_eq!(post(&first, "/keys/two/replace", &json!({ "secret": secret(3) })).await.status, 200);
     assert_eq!(send(&first, Method::DELETE, "/keys/three", "").await.status, 200);
     within_2s(&second, &["two"]).await;
+    // What has left is switched neither on nor off, has no weight, and leaves no more.
+    for (method, path, body) in [
+        (Method::POST, "/keys/three/enable", Value::Null),
+        (Method::POST, "/keys/three/disable", Value::Null),
+        (Method::PATCH, "/keys/three", json!({ "weight": 3.0 })),
+        (Method::DELETE, "/keys/three", Value::Null),
+    ] {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = send(&first, method, path, body).await;
+        assert_eq!(code(&answer), (404, "not_found".to_owned()), "{path}: {answer:?}");
+    }
+    assert_eq!(home.key("three")["state"], "removed");
     assert_eq!(post(&first, "/keys/one/enable", &Value::Null).await.status, 200);
     within_2s(&second, &["one", "two"]).await;
 
@@ -290,6 +302,12 @@ async fn keys_are_changed_in_all_processes_and_for_good() {
     end(second).await;
     let said = end(first).await;
     assert!(said.contains("what=disable") && said.contains("key=one"), "{said}");
+    // What was not done does not read as if it were.
+    let audited = said.lines().filter(|line| line.contains(" who="));
+    let (done, refused): (Vec<&str>, Vec<&str>) = audited.partition(|line| line.contains("result=done"));
+    assert!(!done.is_empty() && done.iter().all(|line| line.contains(" changed by an administrator")), "{done:#?}");
+    let is_said = |line: &&str| line.contains(" a change by an administrator was refused");
+    assert!(!refused.is_empty() && refused.iter().all(is_said), "{refused:#?}");
     let third = home.serve(&sim, &SERVE);
     assert_eq!(get(&third, "/keys/three").await["state"], "removed");
     assert_eq!(get(&third, "/keys/one").await["state"], "usable");

@@ -466,5 +466,7 @@ async fn where_no_way_out_is_left_nobody_waits_for_it_longer_than_it_may() {
         assert!(answer.header("retry-after").parse::<u64>().is_ok(), "{answer:?}");
         assert!(text.contains("px") && !text.contains("overloaded"), "{text}");
     }
-    crate::home::end(running).await;
+    let told = crate::home::end(running).await;
+    let line = told.lines().find(|line| line.contains("exit px rests ")).unwrap_or_else(|| panic!("{told}"));
+    assert!(line.contains("Connection refused"), "{line}");
 }

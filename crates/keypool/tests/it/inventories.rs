@@ -269,6 +269,26 @@ fn ids(list: &Value) -> Vec<String> {
     list["data"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
 }
 
+/// An account that rests is waited for by whoever asks for that, and by nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_waits_for_an_account_as_it_asks_to() {
+    let (provider, address) = Provider::start(false, &[(KEYS[0], &[("file-a", 2)]), (KEYS[1], &[("file-b", 1)])]).await;
+    let home = Home::new();
+    let file = home.write("keypool.toml", &toml("openai", address, (&KEYS[..2], true)));
+    let running = Running::of(home.command(&["serve", "--config", &file]));
+    provider.mood(KEYS[0], 429);
+    assert_eq!(get(&running, "/v1/files").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    provider.mood(KEYS[0], 200);
+    let list = async |wait: &str| {
+        let request = Request::get(format!("{}/v1/files", running.url)).header("x-keypool-wait", wait);
+        ask(request.header("authorization", format!("Bearer {PLACEHOLDER}")), "").await
+    };
+    let (does_not, waits) = tokio::join!(list("0"), list("20"));
+    assert_eq!(does_not.status, StatusCode::SERVICE_UNAVAILABLE, "{does_not:?}");
+    assert_eq!((waits.status, ids(&waits.json())), (StatusCode::OK, vec!["file-a".to_owned(), "file-b".to_owned()]));
+    end(running).await;
+}
+
 /// All that a client finds that goes from page to page as the official ones do.
 async fn through(running: &Running, path: &str, parameter: &str, limit: usize) -> Vec<String> {
     let (mut all, mut after) = (Vec::new(), String::new());

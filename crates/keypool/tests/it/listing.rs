@@ -111,6 +111,16 @@ async fn a_list_asks_a_bounded_number_of_owners_and_goes_on_where_it_stopped() {
     assert_eq!(asked, [64, 64, 22], "each owner once, in three pages");
 }
 
+/// A list of this form has no place in the middle of the owners: it says how many are not in it.
+#[tokio::test]
+async fn a_compatible_list_asks_a_bounded_number_of_owners_and_says_who_is_not_in_it() {
+    let (provider, address) = Provider::start(StatusCode::OK, json!({ "data": [], "has_more": false })).await;
+    let (served, _pool) = over(address, 150).await;
+    let answer = get(&served, "/v1beta/openai/files").await;
+    assert_eq!((answer.status, &answer.json()["data"]), (StatusCode::OK, &json!([])), "{answer:?}");
+    assert_eq!((provider.asked().len(), answer.header("x-keypool-incomplete")), (64, "86"));
+}
+
 #[tokio::test]
 async fn no_refusal_of_a_list_or_of_a_name_takes_keys_out() {
     let refused = json!({ "error": { "code": 401, "message": "nope", "status": "UNAUTHENTICATED" } });

@@ -78,6 +78,21 @@ async fn every_request_is_a_line_on_the_console_and_in_the_folder_that_is_named(
     assert!(lines.last().unwrap().contains(" INFO ending: "), "{told}");
 }
 
+/// Where there is no connection the line says why, as the errors of the admin API do.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_of_a_request_that_found_no_connection_says_why() {
+    let ((_sim, keys), gone) = (sim().await, std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let (path, upstream) = (keys.path().to_str().unwrap(), format!("http://{gone}"));
+    let mut command = keypool(&["serve", "--keys", path, "--listen", "127.0.0.1:0", "--upstream", &upstream]);
+    command.env("KEYPOOL_TOKEN", SECRET).env("KEYPOOL__RETRY__MAX_RETRIES", "0");
+    let running = Running::of(command);
+    let answer = hello(&running, "an-id").await;
+    let told = end(running).await;
+    let line = told.lines().find(|line| line.contains(" request=an-id")).unwrap_or_else(|| panic!("{told}"));
+    let status = format!(" status={} ", answer.status.as_u16());
+    assert!(line.contains(&status) && line.contains(" cause=\"Connection refused (os error 111)\""), "{line}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn as_json_every_line_is_an_object_and_answers_need_not_say_who_served() {
     let (sim, keys) = sim().await;

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tower_keypool::{Clock, Gemini, Key, KeyPool, Limits, Models, Retry};
 
 use crate::{
+    resources::uploaded,
     serving::{HELLO, ONE},
     support::{Answer, Served, ask},
 };
@@ -129,6 +130,31 @@ async fn a_count_waits_as_it_asks_to() {
     assert!(!does_not.header("retry-after").is_empty());
     assert_eq!(does_not.json()["error"]["type"], "overloaded_error");
     assert!(waits.json()["input_tokens"].as_u64() > Some(0), "{waits:?}");
+}
+
+/// A list is asked of keys like anything else.
+#[tokio::test]
+async fn a_list_waits_as_it_asks_to() {
+    const ACME: &str = "token-of-acme";
+    let place = place(Waiting::default(), busy()).await;
+    let file = uploaded(Request::post(place.served.url("/upload/v1beta/files")), ACME).await;
+    for path in ["/v1beta/files", "/v1beta/openai/files"] {
+        let slow = Fault::HeadLatency(Latency::from(Duration::from_millis(600)));
+        let _first = place.with_one_under_way(slow).await;
+        let list = async |wait: &str| {
+            let asked = Request::get(place.served.url(path)).header("x-goog-api-key", ACME);
+            let asked = asked.header("authorization", format!("Bearer {ACME}")).header("x-keypool-wait", wait);
+            ask(asked, "").await
+        };
+        let (does_not, waits) = tokio::join!(list("0"), list("60"));
+        assert_eq!(does_not.status, 503, "{path}: {does_not:?}");
+        if path == "/v1beta/files" {
+            assert_eq!((waits.status.as_u16(), &waits.json()["files"][0]["name"]), (200, &file.as_str().into()));
+        } else {
+            // The simulator has no such list, which it says itself.
+            assert_ne!(waits.status, 503, "{path}: {waits:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -100,7 +100,7 @@ impl Shelves {
         let holders = async move {
             let mut all = resource::holders(pool.as_ref()).await;
             all.truncate(OWNERS);
-            resource::in_reach(pool.as_ref(), all)
+            resource::in_reach(pool.as_ref(), all, None)
         };
         let shelf = self.catalogue.shelf((self.dialect, version), stack, holders, &self.clock).await?;
         Ok(if self.aliases.is_empty() { shelf } else { Arc::new(shelf.with(&self.aliases)) })
@@ -220,7 +220,8 @@ where
     let (mut all, mut next) = (Vec::new(), None);
     for n in 0..MOST_PAGES {
         let target = asked(dialect, &version, next.as_deref());
-        let answer = send::get_from(stack.clone(), (dialect, &target), way.clone()).await.map_err(Unheard::Failed)?;
+        let answer =
+            send::get_from(stack.clone(), (dialect, &target), (way.clone(), None)).await.map_err(Unheard::Failed)?;
         if !answer.status().is_success() {
             return Err(Unheard::Answered(answer));
         }

@@ -52,7 +52,7 @@ where
     let place = asked.place().map_err(Unlisted::Refused)?;
     let cursor = asked.cursor().map_err(Unlisted::Refused)?;
     let is_asked = |holder: &Holder| cursor.as_ref().is_none_or(|cursor| cursor.places.contains_key(&holder.tag));
-    let Reach { mut here, mut away, later } = Reach::of(pool, OWNERS, is_asked).await;
+    let Reach { mut here, mut away, later } = Reach::of(pool, (OWNERS, asked.wait), is_asked).await;
     if let Some(after) = later {
         return Err(Unlisted::Later(after));
     }

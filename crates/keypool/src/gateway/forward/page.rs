@@ -1,7 +1,7 @@
 //! Pages of what an account has (files, batches and the like), as clients of `OpenAI` and Anthropic ask for them: read, put
 //! in order, and told.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
@@ -9,7 +9,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use super::place::{Cursor, FRONT};
+use super::{
+    place::{Cursor, FRONT},
+    wishes::wait_of,
+};
 use crate::gateway::{dialect::Dialect, dialect::Refusal, route::way::behind};
 
 /// Collections with pages of this form, and how many items each provider answers with where nobody says how many.
@@ -113,6 +116,8 @@ pub(in crate::gateway) struct Asked {
     page: Option<String>,
     /// The client's, for each account.
     pub(super) headers: HeaderMap,
+    /// So long it would wait for an account's key.
+    pub(super) wait: Option<Duration>,
 }
 
 /// The collections of providers that speak this dialect.
@@ -142,7 +147,8 @@ impl Asked {
         }
         let (path, rest) = (path.to_owned(), String::new());
         let (limit, ascending, after, before, page) = (None, false, None, None, None);
-        let mut asked = Self { dialect, path, rest, limit, usual, ascending, after, before, page, headers };
+        let wait = wait_of(&parts.extensions);
+        let mut asked = Self { dialect, path, rest, limit, usual, ascending, after, before, page, headers, wait };
         parts
             .uri
             .query()

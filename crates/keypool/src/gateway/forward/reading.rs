@@ -18,7 +18,7 @@ use crate::{gateway::dialect::Refusal, outgoing::Outgoing};
 
 /// So many pages of an account are read for one answer.
 const PAGES: usize = 100;
-/// An account that takes longer for one is as good as away.
+/// An account that takes longer for one is as good as away, once its key was waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Where nobody says when to ask again.
 const SOON: u64 = 1;
@@ -83,8 +83,8 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let answer = send::get_as(stack, (asked.headers.clone(), target), holder.way.clone());
-    match tokio::time::timeout(PATIENCE, answer).await {
+    let answer = send::get_as(stack, (asked.headers.clone(), target), (holder.way.clone(), asked.wait));
+    match tokio::time::timeout(PATIENCE + asked.wait.unwrap_or_default(), answer).await {
         Ok(answer) => answer.map_err(Unlisted::Failed),
         Err(_) => Err(Unlisted::Later(SOON)),
     }

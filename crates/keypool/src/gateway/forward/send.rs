@@ -1,6 +1,6 @@
 //! Requests over a stack: a client's as they are, and this gateway's own.
 
-use std::future::poll_fn;
+use std::{future::poll_fn, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
@@ -18,21 +18,20 @@ const READ: usize = 16 << 20;
 pub(in crate::gateway) const VERSION: (HeaderName, HeaderValue) =
     (HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
 
-/// Asks for what stands at a path and query of Gemini's API, over the keys that `way` leads to.
+/// The keys that a request goes over, and how long it waits for one of them; `None`: for as long as all do.
+pub(in crate::gateway) type Over = (Option<Affinity>, Option<Duration>);
+
+/// Asks for what stands at a path and query of Gemini's API, over the keys that this leads to.
 ///
 /// # Errors
 /// Where no key could ask, or the answer broke off.
-pub(in crate::gateway) async fn get<S, B>(
-    stack: S,
-    target: &str,
-    way: Option<Affinity>,
-) -> Result<Response<Bytes>, BoxError>
+pub(in crate::gateway) async fn get<S, B>(stack: S, target: &str, over: Over) -> Result<Response<Bytes>, BoxError>
 where
     S: Service<Request<Outgoing>, Response = Response<B>, Error = Error>,
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    get_from(stack, (Dialect::Gemini, target), way).await
+    get_from(stack, (Dialect::Gemini, target), over).await
 }
 
 /// The same of a provider that speaks this dialect.
@@ -42,7 +41,7 @@ where
 pub(in crate::gateway) async fn get_from<S, B>(
     stack: S,
     (dialect, target): (Dialect, &str),
-    way: Option<Affinity>,
+    over: Over,
 ) -> Result<Response<Bytes>, BoxError>
 where
     S: Service<Request<Outgoing>, Response = Response<B>, Error = Error>,
@@ -54,7 +53,7 @@ where
         let (name, version) = VERSION;
         headers.insert(name, version);
     }
-    get_as(stack, (headers, target), way).await
+    get_as(stack, (headers, target), over).await
 }
 
 /// The same with these headers.
@@ -64,7 +63,7 @@ where
 pub(in crate::gateway) async fn get_as<S, B>(
     mut stack: S,
     (headers, target): (HeaderMap, &str),
-    way: Option<Affinity>,
+    over: Over,
 ) -> Result<Response<Bytes>, BoxError>
 where
     S: Service<Request<Outgoing>, Response = Response<B>, Error = Error>,
@@ -74,8 +73,10 @@ where
     let mut request = Request::get(target).body(Outgoing::written(Vec::new()))?;
     *request.headers_mut() = headers;
     request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let (way, wait) = over;
     let demand = Demand::any_model().of_resource();
-    request.extensions_mut().insert(way.map_or_else(|| demand.clone(), |way| demand.clone().affinity(way)));
+    let demand = way.into_iter().fold(demand, Demand::affinity);
+    request.extensions_mut().insert(wait.into_iter().fold(demand, Demand::wait));
     poll_fn(|cx| stack.poll_ready(cx)).await?;
     let (head, body) = stack.call(request).await?.into_parts();
     if head.status.is_informational() {

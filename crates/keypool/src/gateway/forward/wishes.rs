@@ -36,6 +36,15 @@ const NO_WAIT: Refusal = Refusal::new(
     "x-keypool-wait: expected how many seconds the request may wait for a key, such as 0, 2.5 or 30",
 );
 
+/// How long a request asks to wait, for the gateway's own that are made for it.
+#[derive(Clone, Copy, Debug)]
+struct Wait(Duration);
+
+/// How long a request whose head this is asks to wait, if it says so.
+pub(in crate::gateway) fn wait_of(head: &Extensions) -> Option<Duration> {
+    head.get().map(|Wait(wait)| *wait)
+}
+
 /// What a request wishes.
 #[derive(Clone, Default)]
 pub(in crate::gateway) struct Wish {
@@ -140,6 +149,9 @@ impl Wish {
         }
         if self.once {
             head.insert(OverNew);
+        }
+        if let Some(wait) = self.wait {
+            head.insert(Wait(wait));
         }
     }
 

@@ -194,6 +194,7 @@ impl RequestLine {
                 status = response.status().as_u16(),
                 attempts = served.map_or(0, ServedBy::attempts),
                 ttfb_ms = traffic.now().since(self.began).as_millis() as u64,
+                cause = served.and_then(|served| served.verdict().cause_of()),
                 method,
                 path,
             );

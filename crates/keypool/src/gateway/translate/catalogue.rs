@@ -215,7 +215,7 @@ where
         // The stack says why.
         Err(Unheard::Nobody) => {
             let path = if dialect == Dialect::Gemini { "/v1beta/models" } else { "/v1/models" };
-            let why = send::get_from(stack, (dialect, path), None).await;
+            let why = send::get_from(stack, (dialect, path), (None, None)).await;
             return Err(unheard(why.map_or_else(Unheard::Failed, Unheard::Answered)));
         }
         Err(why) => return Err(unheard(why)),

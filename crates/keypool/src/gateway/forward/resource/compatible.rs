@@ -19,7 +19,14 @@ use super::{
     listed::{ASKED, AT_ONCE, Listed, Unlisted},
 };
 use crate::{
-    gateway::{admit::tenant::Tenant, dialect::Refusal, forward::send},
+    gateway::{
+        admit::tenant::Tenant,
+        dialect::Refusal,
+        forward::{
+            send::{self, Over},
+            wishes::wait_of,
+        },
+    },
     outgoing::Outgoing,
 };
 
@@ -63,14 +70,15 @@ where
     let (size, after, query) = asked(parts);
     let holders = resources.compatible_holders(tenant, alone, collection).await.map_err(Unlisted::Refused)?;
     let (mut found, mut failed, mut heard) = (Vec::new(), None, holders.is_empty());
-    let (all, mut reached) = (holders.len(), resources.in_reach(holders));
+    let wait = wait_of(&parts.extensions);
+    let (all, mut reached) = (holders.len(), resources.in_reach(holders, wait));
     reached.truncate(ASKED);
     let mut left_out = all - reached.len();
     for some in reached.chunks(AT_ONCE) {
         let mut asking = JoinSet::new();
         for (at, holder) in some.iter().enumerate() {
             let (stack, target, holder) = (stack.clone(), (parts.uri.path().to_owned(), query.clone()), holder.clone());
-            asking.spawn(async move { (at, all_of(stack, target, holder).await) });
+            asking.spawn(async move { (at, all_of(stack, target, (holder.way, wait)).await) });
         }
         let mut answers: Vec<(usize, Theirs)> = asking.join_all().await;
         answers.sort_unstable_by_key(|(at, _)| *at);
@@ -115,7 +123,7 @@ fn asked(parts: &Parts) -> (usize, Option<String>, String) {
 }
 
 /// All that an owner has of a collection.
-async fn all_of<S, B>(stack: S, (path, query): (String, String), holder: Holder) -> Theirs
+async fn all_of<S, B>(stack: S, (path, query): (String, String), over: Over) -> Theirs
 where
     S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone,
     B: Body<Data = Bytes>,
@@ -124,7 +132,7 @@ where
     let (mut all, mut after) = (Vec::new(), String::new());
     for _ in 0..PAGES {
         let target = format!("{path}?limit={PAGE}{after}{query}");
-        let answer = send::get(stack.clone(), &target, holder.way.clone()).await.map_err(Unlisted::Failed)?;
+        let answer = send::get(stack.clone(), &target, over.clone()).await.map_err(Unlisted::Failed)?;
         let page = answer.status().is_success().then(|| serde_json::from_slice::<Page>(answer.body()).ok()).flatten();
         // In another form, or none.
         let Some(page) = page else { return Err(Unlisted::Answered(answer)) };

@@ -1,6 +1,6 @@
 //! A tenant's own of a collection, over all owners: each owner's list, page by page, without what is others'.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, request::Parts};
@@ -13,7 +13,15 @@ use tower_keypool::{Affinity, BoxError, Error, KeyId, ServedBy};
 
 use super::{Holder, RESOURCE, Resources, learned, unreachable};
 use crate::{
-    gateway::{admit::tenant::Tenant, dialect::Refusal, forward::send, unix_time::unix_ms},
+    gateway::{
+        admit::tenant::Tenant,
+        dialect::Refusal,
+        forward::{
+            send::{self, Over},
+            wishes::wait_of,
+        },
+        unix_time::unix_ms,
+    },
     outgoing::Outgoing,
 };
 use tower_keypool::store::Ledger;
@@ -75,6 +83,8 @@ struct Asked {
     query: String,
     size: usize,
     from: Place,
+    /// So long it would wait for a key.
+    wait: Option<Duration>,
 }
 
 impl Asked {
@@ -95,7 +105,12 @@ impl Asked {
                 _ => query.extend(["&", pair]),
             }
         }
-        Ok(Self { path: parts.uri.path().to_owned(), query, size, from })
+        Ok(Self { path: parts.uri.path().to_owned(), query, size, from, wait: wait_of(&parts.extensions) })
+    }
+
+    /// Over whose keys, and how long it waits for one.
+    fn over(&self, holder: &Holder) -> Over {
+        (holder.way.clone(), self.wait)
     }
 
     /// Where an owner's page stands.
@@ -149,7 +164,7 @@ where
     let (mut found, mut field, mut failed, mut heard) = (Vec::new(), None, None, holders.is_empty());
     let (holders, further) = holders.split_at(holders.len().min(ASKED));
     let mut next = further.first().map(|holder| Place { tag: holder.tag.clone(), ..Place::default() });
-    let reached = resources.in_reach(holders.to_vec());
+    let reached = resources.in_reach(holders.to_vec(), asked.wait);
     let mut left_out = holders.len() - reached.len();
     'all: for some in reached.chunks(AT_ONCE) {
         let mut first = first_pages(&stack, &asked, some).await;
@@ -159,7 +174,7 @@ where
             loop {
                 let page = match answer.take() {
                     Some(page) => page,
-                    None => send::get(stack.clone(), &asked.target(&place.page), holder.way.clone()).await,
+                    None => send::get(stack.clone(), &asked.target(&place.page), asked.over(holder)).await,
                 };
                 let page = match page {
                     Ok(page) if page.status().is_success() => Page::read(&page),
@@ -219,8 +234,9 @@ where
 {
     let mut asking = JoinSet::new();
     for holder in holders {
-        let (stack, target, holder) = (stack.clone(), asked.target(&asked.begin(holder).page), holder.clone());
-        asking.spawn(async move { (holder.tag, send::get(stack, &target, holder.way).await) });
+        let (stack, target) = (stack.clone(), asked.target(&asked.begin(holder).page));
+        let (tag, over) = (holder.tag.clone(), asked.over(holder));
+        asking.spawn(async move { (tag, send::get(stack, &target, over).await) });
     }
     let mut answers = HashMap::new();
     while let Some(answered) = asking.join_next().await {

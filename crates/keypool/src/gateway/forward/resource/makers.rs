@@ -88,7 +88,7 @@ impl Resources {
     /// Where something had better be made: with what was made before it, since a request may name both. The first of a run goes
     /// to the next account in turn; in a session, to that which answers its calls.
     pub(super) async fn place_of_next(&self, Together(whose): &Together, pool: Option<&KeyPool>) -> Option<Affinity> {
-        let accounts = in_reach(pool, holders(pool).await);
+        let accounts = in_reach(pool, holders(pool).await, None);
         // Nobody waits in between, so that the first of them has its place when the next one comes.
         let next = self.0.runs.next_at_once(whose, (unix_ms(&self.0.clock), MOST), || {
             if whose.session.is_some() {

@@ -35,6 +35,11 @@ impl Holder {
     }
 }
 
+/// So long a key is waited for that somebody waits for so long.
+fn soon(wait: Option<Duration>) -> Duration {
+    SOON.max(wait.unwrap_or_default())
+}
+
 /// Every owner that is not switched off, in an order that stays.
 pub(in crate::gateway) async fn of_pool(pool: &KeyPool) -> Vec<Holder> {
     of_keys(pool, |state| state != KeyState::Disabled).await
@@ -65,13 +70,17 @@ pub(in crate::gateway) async fn holders(pool: Option<&KeyPool>) -> Vec<Holder> {
 }
 
 /// Those of them who have a key now, or soon: of the others nothing would come but that they have none, as if somebody
-/// had asked for a key in vain. Where all are out, the first of them: it says why.
-pub(in crate::gateway) fn in_reach(pool: Option<&KeyPool>, mut holders: Vec<Holder>) -> Vec<Holder> {
+/// had asked for a key in vain. Where all are out, the first of them: it says why. `wait`: so long somebody would wait.
+pub(in crate::gateway) fn in_reach(
+    pool: Option<&KeyPool>,
+    mut holders: Vec<Holder>,
+    wait: Option<Duration>,
+) -> Vec<Holder> {
     let Some(pool) = pool else { return holders };
     let is_out = |holder: &Holder| {
         let way = holder.way.clone()?;
         let out = pool.outlook(Demand::any_model().of_resource().affinity(way))?;
-        Some(out.next_in().is_none_or(|next| next > SOON))
+        Some(out.next_in().is_none_or(|next| next > soon(wait)))
     };
     let first = holders.first().cloned();
     holders.retain(|holder| is_out(holder) != Some(true));
@@ -89,10 +98,11 @@ pub(in crate::gateway::forward) struct Reach {
 }
 
 impl Reach {
-    /// Of the owners of a pool, also of those that are switched off, of whom there may be so many.
+    /// Of the owners of a pool, also of those that are switched off, of whom there may be so many, for somebody who would wait for so
+    /// long.
     pub(in crate::gateway::forward) async fn of(
         pool: Option<&KeyPool>,
-        most: usize,
+        (most, wait): (usize, Option<Duration>),
         is_asked: impl Fn(&Holder) -> bool,
     ) -> Self {
         let mut reach = Self { here: Vec::new(), away: Vec::new(), later: None };
@@ -108,7 +118,7 @@ impl Reach {
             let demand = Demand::any_model().of_resource();
             let demand = holder.way.clone().map_or_else(|| demand.clone(), |way| demand.clone().affinity(way));
             match pool.outlook(demand) {
-                Some(out) if out.next_in().is_none_or(|next| next > SOON) => match back_in(&out) {
+                Some(out) if out.next_in().is_none_or(|next| next > soon(wait)) => match back_in(&out) {
                     Some(after) => reach.later = reach.later.max(Some(after)),
                     None => reach.away.push(holder),
                 },
@@ -161,7 +171,7 @@ impl Resources {
     }
 
     /// Those of them who are [in reach](in_reach).
-    pub(in crate::gateway) fn in_reach(&self, holders: Vec<Holder>) -> Vec<Holder> {
-        in_reach(self.0.pool.as_ref(), holders)
+    pub(in crate::gateway) fn in_reach(&self, holders: Vec<Holder>, wait: Option<Duration>) -> Vec<Holder> {
+        in_reach(self.0.pool.as_ref(), holders, wait)
     }
 }

@@ -36,7 +36,7 @@ where
     for name in missing.into_iter().filter(|name| is_path(name)) {
         let target = format!("/{version}/{name}");
         for holder in resources.holders().await.into_iter().take(OWNERS) {
-            let Ok(answer) = send::get(stack.clone(), &target, holder.way).await else { continue };
+            let Ok(answer) = send::get(stack.clone(), &target, (holder.way, None)).await else { continue };
             if answer.status().is_success() {
                 let key = answer.extensions().get::<ServedBy>().and_then(ServedBy::key);
                 if let Some(key) = key {
