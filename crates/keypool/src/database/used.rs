@@ -1,4 +1,4 @@
-//! What each tenant used of which model, day by day: counted in memory, and written every few seconds.
+//! What each tenant used of which model, day by day: counted in memory, and written a moment later.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,8 +15,10 @@ use crate::{config::count, standing::now_ms};
 
 /// The kind of its entries: one a day for each life of a process.
 const USED: &str = "used";
-/// How often it is written, where there is anything new.
-const ROUND: Duration = Duration::from_secs(5);
+/// How often it is written, where there is anything new: so much is lost where a process is killed.
+const ROUND: Duration = Duration::from_millis(250);
+/// A write that takes longer is given up until the next round.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Tenants times models of a day that have a line of their own.
 const MOST: usize = 1024;
 /// Models of a tenant.
@@ -99,8 +101,9 @@ impl Used {
 
     /// A request has ended at this time, in Unix milliseconds.
     ///
-    /// A model that no good answer has confirmed has no line of its own: what callers make up fills nothing.
-    pub fn book(&self, tenant: &Arc<str>, model: &str, cost: &Use, now: i64) {
+    /// A model that no good answer has `confirmed`, not even by its beginning, has no line of its own: what callers make up
+    /// fills nothing.
+    pub fn book(&self, tenant: &Arc<str>, (model, confirmed): (&str, bool), cost: &Use, now: i64) {
         let mut days = self.days();
         days.booked.add(cost);
         let today = days.by_day.entry(now.div_euclid(DAY)).or_default();
@@ -111,7 +114,7 @@ impl Used {
         }
         let full = today.values().map(HashMap::len).sum::<usize>() >= MOST;
         let models = today.entry(Arc::clone(tenant)).or_default();
-        let own = model.is_empty() || (cost.failed == 0 && !full && models.len() < MOST_MODELS);
+        let own = model.is_empty() || (confirmed && !full && models.len() < MOST_MODELS);
         let model = if own { model } else { OTHERS };
         match models.get_mut(model) {
             Some(held) => held.add(cost),
@@ -119,7 +122,7 @@ impl Used {
         }
     }
 
-    /// Writes it every few seconds, until the task is aborted. `process`: what this life of the process is called.
+    /// Writes it every round, until the task is aborted. `process`: what this life of the process is called.
     pub async fn keep(self, records: Records, process: String) {
         loop {
             tokio::time::sleep(ROUND).await;
@@ -130,7 +133,7 @@ impl Used {
     /// Writes what is new. `now`: in Unix milliseconds.
     pub async fn flush(&self, records: &Records, process: &str, now: i64) {
         // The next round has what this one could not keep.
-        let _ = self.flush_within(records, process, now, ROUND).await;
+        let _ = self.flush_within(records, process, now, PATIENCE).await;
     }
 
     /// Writes what is left before the process ends, for as long as that takes within `wait`, and says what could not be
@@ -249,11 +252,11 @@ mod tests {
         for process in ["a", "b"] {
             let used = Used::default();
             for _ in 0..3 {
-                used.book(&acme, "flash", &good(7), NOON);
+                used.book(&acme, ("flash", true), &good(7), NOON);
             }
             used.flush(&records, process, NOON).await;
-            used.book(&acme, "flash", &good(7), NOON);
-            used.book(&acme, "pro", &good(1), NOON + DAY);
+            used.book(&acme, ("flash", true), &good(7), NOON);
+            used.book(&acme, ("pro", true), &good(1), NOON + DAY);
             used.flush(&records, process, NOON).await;
         }
         let lines = Used::default().read(&records, "c", ("2024-10-04", "2024-10-05"), NOON).await.unwrap();
@@ -276,12 +279,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (records, path) = file(folder.path());
         let used = Used::default();
-        used.book(&"acme".into(), "flash", &good(7), NOON);
+        used.book(&"acme".into(), ("flash", true), &good(7), NOON);
         {
             let other = rusqlite::Connection::open(path).unwrap();
             other.execute_batch("BEGIN IMMEDIATE").unwrap();
             let mut flush = Box::pin(used.flush(&records, "a", NOON));
-            // As the task is that writes every few seconds when the process ends.
+            // As the task is that writes every round when the process ends.
             assert!(futures_util::poll!(&mut flush).is_pending());
         }
         assert_eq!(used.close(&records, "a", NOON, Duration::from_secs(60)).await, Use::default());
@@ -296,7 +299,7 @@ mod tests {
         let used = Used::default();
         used.flush(&records, "a", NOON).await;
         for _ in 0..3 {
-            used.book(&"acme".into(), "flash", &good(7), NOON);
+            used.book(&"acme".into(), ("flash", true), &good(7), NOON);
         }
         let other = rusqlite::Connection::open(path).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -309,13 +312,37 @@ mod tests {
         assert_eq!(closing, Use::default());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_moment_later_it_is_written() {
+        let (used, records) = (Used::default(), Records::default());
+        let keeper = tokio::spawn(used.clone().keep(records.clone(), "a".to_owned()));
+        used.book(&"acme".into(), ("flash", true), &good(7), NOON);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        keeper.abort();
+        let lines = Used::default().read(&records, "b", ("2024-10-04", "2024-10-04"), NOON).await.unwrap();
+        assert_eq!(shown(&lines), 1);
+    }
+
+    #[tokio::test]
+    async fn what_began_well_and_failed_is_its_models() {
+        let used = Used::default();
+        let failed = Use { requests: 1, failed: 1, ..Use::default() };
+        used.book(&"acme".into(), ("flash", true), &failed, NOON);
+        let lines = used.read(&Records::default(), "a", ("2024-10-04", "2024-10-04"), NOON).await.unwrap();
+        assert_eq!(
+            lines.into_iter().map(|(line, used)| (line.model, used)).collect::<Vec<_>>(),
+            [("flash".into(), failed)]
+        );
+    }
+
     #[tokio::test]
     async fn models_that_callers_make_up_share_a_line() {
         let used = Used::default();
         let acme: Arc<str> = "acme".into();
         for n in 0..5_000 {
-            used.book(&acme, &format!("made-up-{n}"), &Use { requests: 1, failed: 1, ..Use::default() }, NOON);
-            used.book(&acme, &format!("true-{n}"), &good(1), NOON);
+            let failed = Use { requests: 1, failed: 1, ..Use::default() };
+            used.book(&acme, (&format!("made-up-{n}"), false), &failed, NOON);
+            used.book(&acme, (&format!("true-{n}"), true), &good(1), NOON);
         }
         let lines = used.read(&Records::default(), "a", ("2024-10-04", "2024-10-04"), NOON).await.unwrap();
         assert!(lines.len() <= MOST_MODELS + 1, "{}", lines.len());

@@ -52,6 +52,8 @@ pub(crate) struct Gone {
     pub(crate) good: bool,
     /// The client left before the end of what may have become a good one.
     pub(crate) left: bool,
+    /// A good answer began, whatever became of it.
+    pub(crate) served: bool,
     /// The model that served, where one did.
     pub(crate) model: Option<Box<str>>,
 }
@@ -158,7 +160,7 @@ impl Drop for Visit {
             // The second class.
             let good = self.outcome == Outcome::Answered && self.class == 2;
             let left = self.outcome == Outcome::Abandoned && matches!(self.class, 0 | 2);
-            after(&Gone { good, left, model: self.model.take() });
+            after(&Gone { good, left, served: self.class == 2, model: self.model.take() });
         }
         self.traffic.went(self.outcome, self.class, self.bytes, self.began);
     }

@@ -14,6 +14,7 @@ use crate::{
 };
 
 const FAST: &str = "kp-TEST-tenant-token-0123456789abcdef-fast";
+const PRO: &str = "kp-TEST-tenant-token-0123456789abcdef-pro";
 const BOTH: &str = "kp-TEST-tenant-token-0123456789abcdef-both";
 
 async fn generate(running: &Running, token: &str, model: &str) -> Answer {
@@ -32,6 +33,7 @@ async fn another_name_steps_down_as_the_model_that_it_stands_for() {
         keys = [{{ id = "a", secret = "{}" }}]
         tenants = [
             {{ name = "fast", token = "{FAST}", models = ["fast"] }},
+            {{ name = "pro", token = "{PRO}", models = ["gemini-2.5-pro"] }},
             {{ name = "both", token = "{BOTH}", models = ["fast", "gemini-2.5-pro"] }},
         ]
         [gateway]
@@ -75,6 +77,12 @@ async fn another_name_steps_down_as_the_model_that_it_stands_for() {
         assert!(list.contains(named) && list.contains("gemini-2.5-pro\"") != own, "{path}: {list}");
         let one = listed(&format!("{path}/fast"), header, value).await;
         assert!(one.contains(named), "{path}: {one}");
+    }
+    // Nobody has a model by it who may not, however the path is written.
+    for model in ["models%2Ffast", "models/fast", "%6dodels%2ffast", "%20fast", "gemini-2.5-pro/models/fast", "x/fast"]
+    {
+        let refused = generate(&running, PRO, model).await;
+        assert!(matches!(refused.status, StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST), "{model}: {refused:?}");
     }
     // Whoever may ask for the name alone has what it stands for, and not what that steps down to.
     let refused = generate(&running, FAST, "fast").await;

@@ -86,7 +86,7 @@ impl Account {
         let now = unix_ms(clock);
         let tokens = cost.input_tokens.saturating_add(cost.output_tokens);
         budgets.spend(tenant, (tokens > 0).then_some(tokens), now);
-        used.book(tenant.name(), model.unwrap_or_default(), &cost, now);
+        used.book(tenant.name(), (model.unwrap_or_default(), cost.failed == 0), &cost, now);
     }
 }
 

@@ -127,7 +127,7 @@ impl<S> Gateway<S> {
             drop(reserved);
             let (input_tokens, output_tokens) = told.parts().unwrap_or_default();
             let cost = Use { requests: 1, failed: u64::from(!gone.good), input_tokens, output_tokens };
-            used.book(tenant.name(), gone.model.as_deref().unwrap_or_default(), &cost, now);
+            used.book(tenant.name(), (gone.model.as_deref().unwrap_or_default(), gone.served), &cost, now);
         })));
         Ok(Some(meter))
     }

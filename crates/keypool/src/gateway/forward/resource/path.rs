@@ -23,11 +23,55 @@ pub(super) fn makes_tokens(path: &str) -> bool {
     path.split('/').any(of_tokens)
 }
 
+/// Collections whose members are models.
+const OF_MODELS: [&str; 3] = ["models", "tunedModels", "dynamic"];
+
+/// The models that a path names for a call, as anybody may read it: with its escapes decoded, and behind any collection in
+/// it. The last one is the one that a pool reads.
+pub(super) fn models_of(path: &str) -> Vec<String> {
+    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    if !segments.last().is_some_and(|last| last.contains(':')) {
+        return Vec::new();
+    }
+    let mut named = Vec::new();
+    for pair in segments.windows(2) {
+        let [collection, member] = [pair[0], pair[1]];
+        if OF_MODELS.contains(&collection) && !OF_MODELS.contains(&member) {
+            let name = member.split(':').next().unwrap_or_default().trim();
+            named.push(if collection == "models" { name.to_owned() } else { format!("{collection}/{name}") });
+        }
+    }
+    named
+}
+
 /// The model that a path names for a call.
 pub(in crate::gateway::forward) fn model_of(path: &str) -> Option<String> {
-    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
-    let mut segments = path.split('/');
-    let collection = segments.by_ref().find(|segment| matches!(*segment, "models" | "tunedModels"))?;
-    let name = segments.next()?.split_once(':')?.0;
-    Some(if collection == "models" { name.to_owned() } else { format!("{collection}/{name}") })
+    models_of(path).pop()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_names_its_model_however_it_is_written() {
+        for (path, models) in [
+            ("/v1beta/models/m:generateContent", &["m"][..]),
+            ("/v1beta/models/m%3AgenerateContent/", &["m"]),
+            ("/v1beta/models/models%2Fm:generateContent", &["m"]),
+            ("/v1beta/%6dodels%2Fmodels//m:generateContent", &["m"]),
+            ("/v1beta/models/%20m:generateContent", &["m"]),
+            ("/v1beta/models/a/models/m:generateContent", &["a", "m"]),
+            ("/v1beta/models/a/m:generateContent", &["a"]),
+            ("/v1beta/tunedModels/t:generateContent", &["tunedModels/t"]),
+            ("/v1beta/models/tunedModels%2Ft:generateContent", &["tunedModels/t"]),
+            ("/v1beta/dynamic/d:generateContent", &["dynamic/d"]),
+            ("/v1beta/models/m", &[]),
+            ("/v1beta/models/m/operations/o", &[]),
+            ("/v1beta/files/f:download", &[]),
+        ] {
+            assert_eq!(models_of(path), models, "{path}");
+        }
+    }
 }

@@ -16,7 +16,7 @@ use super::{
     makers::Together,
     mentioned::{self, Behind},
     named::Subject,
-    path::{makes, makes_tokens, model_of, says_who_answers},
+    path::{makes, makes_tokens, models_of, says_who_answers},
     spoken::naming,
     unseen,
     uploads::Led,
@@ -187,7 +187,7 @@ pub(in crate::gateway) async fn seek(
     resolve: impl AsyncFnOnce(&[String]) -> Result<Option<Affinity>, Refusal>,
 ) -> Result<Sought, Refusal> {
     let subject = Subject::of(parts);
-    if tenant.is_restricted() && model_of(parts.uri.path()).is_some_and(|model| !tenant.may_use(&model)) {
+    if tenant.is_restricted() && models_of(parts.uri.path()).iter().any(|model| !tenant.may_use(model)) {
         return Err(MODEL);
     }
     if !tenant.is_default() && !is_known_to_name_nothing(parts) && makes_tokens(parts.uri.path()) {
