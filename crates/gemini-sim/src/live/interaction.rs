@@ -5,8 +5,7 @@ use std::io;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::close;
-use super::frame::{self, Message};
+use super::{close, frame, heard};
 use crate::engine::Engine;
 use crate::store::Collection;
 
@@ -15,20 +14,7 @@ use crate::store::Collection;
 pub(super) async fn converse(socket: impl AsyncRead + AsyncWrite, engine: &Engine, project: usize) -> io::Result<()> {
     let (mut from, mut to) = tokio::io::split(socket);
     let (mut connected, mut begun, mut turns) = (false, Vec::new(), 0);
-    loop {
-        let said = match frame::read(&mut from, &mut begun).await? {
-            Message::Data(said) => said,
-            Message::Ping(data) => {
-                to.write_all(&frame::write(0xa, &data)).await?;
-                continue;
-            }
-            Message::Pong => continue,
-            Message::Close(reason) => {
-                to.write_all(&frame::write(0x8, &reason)).await?;
-                return to.shutdown().await;
-            }
-        };
-        let said: Value = serde_json::from_slice(&said).unwrap_or_default();
+    while let Some(said) = heard(&mut from, &mut to, &mut begun).await? {
         let events = said["events"].as_array().cloned().unwrap_or_else(|| vec![said]);
         for event in events {
             let told = match (event["event_type"].as_str().unwrap_or_default(), connected) {
@@ -58,6 +44,7 @@ pub(super) async fn converse(socket: impl AsyncRead + AsyncWrite, engine: &Engin
             }
         }
     }
+    Ok(())
 }
 
 /// The events of an answer.

@@ -169,20 +169,7 @@ fn handle_of(secret: &str) -> String {
 async fn converse(socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite, caller: &Caller) -> std::io::Result<()> {
     let (mut from, mut to) = tokio::io::split(socket);
     let (mut ready, mut begun) = (false, Vec::new());
-    loop {
-        let said = match frame::read(&mut from, &mut begun).await? {
-            Message::Data(said) => said,
-            Message::Ping(data) => {
-                to.write_all(&frame::write(0xa, &data)).await?;
-                continue;
-            }
-            Message::Pong => continue,
-            Message::Close(reason) => {
-                to.write_all(&frame::write(0x8, &reason)).await?;
-                return to.shutdown().await;
-            }
-        };
-        let said: Value = serde_json::from_slice(&said).unwrap_or_default();
+    while let Some(said) = heard(&mut from, &mut to, &mut begun).await? {
         if said.get("setup").is_some_and(|setup| setup["model"].is_string()) && !ready {
             ready = true;
             let (resumption, own) = (&said["setup"]["sessionResumption"], handle_of(&caller.secret));
@@ -211,6 +198,27 @@ async fn converse(socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite, cal
         let end = json!({ "serverContent": { "turnComplete": true }, "usageMetadata": cost });
         for message in [turn, end] {
             to.write_all(&frame::write(1, message.to_string().as_bytes())).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The next message of a session, as JSON; pings are answered. `None`: the client closed it.
+async fn heard(
+    from: &mut (impl tokio::io::AsyncRead + Unpin),
+    to: &mut (impl tokio::io::AsyncWrite + Unpin),
+    begun: &mut Vec<u8>,
+) -> std::io::Result<Option<Value>> {
+    loop {
+        match frame::read(from, begun).await? {
+            Message::Data(said) => return Ok(Some(serde_json::from_slice(&said).unwrap_or_default())),
+            Message::Ping(data) => to.write_all(&frame::write(0xa, &data)).await?,
+            Message::Pong => {}
+            Message::Close(reason) => {
+                to.write_all(&frame::write(0x8, &reason)).await?;
+                to.shutdown().await?;
+                return Ok(None);
+            }
         }
     }
 }

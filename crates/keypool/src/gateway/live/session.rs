@@ -1,6 +1,6 @@
-//! A session of the Live API, or of an interaction: which model it is for, and what it goes on with, stands in its first message. So the socket
-//! is opened to the client at once, and to the provider once that message is there: with a key of its model's lane, or of
-//! the owner whose it names.
+//! A session of the Live API, or of an interaction: which model it is for, and what it goes on with, stands in its first
+//! message. So the socket is opened to the client at once, and to the provider once that message is there: with a key of
+//! its model's lane, or of the owner whose it names.
 
 use std::{
     mem, slice,

@@ -31,13 +31,12 @@ const OF_MODELS: [&str; 3] = ["models", "tunedModels", "dynamic"];
 pub(super) fn models_of(path: &str) -> Vec<String> {
     let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    if !segments.last().is_some_and(|last| last.contains(':')) {
-        return Vec::new();
-    }
     let mut named = Vec::new();
-    for pair in segments.windows(2) {
+    for (at, pair) in segments.windows(2).enumerate() {
         let [collection, member] = [pair[0], pair[1]];
-        if OF_MODELS.contains(&collection) && !OF_MODELS.contains(&member) {
+        // A verb makes a call of it, wherever that stands.
+        let is_call = segments[at + 1..].iter().any(|segment| segment.contains(':'));
+        if is_call && OF_MODELS.contains(&collection) && !OF_MODELS.contains(&member) {
             let name = member.split(':').next().unwrap_or_default().trim();
             named.push(if collection == "models" { name.to_owned() } else { format!("{collection}/{name}") });
         }
@@ -64,6 +63,8 @@ mod tests {
             ("/v1beta/models/%20m:generateContent", &["m"]),
             ("/v1beta/models/a/models/m:generateContent", &["a", "m"]),
             ("/v1beta/models/a/m:generateContent", &["a"]),
+            ("/v1beta/models/m:generateContent/x", &["m"]),
+            ("/v1beta/models/m:generateContent/%20", &["m"]),
             ("/v1beta/tunedModels/t:generateContent", &["tunedModels/t"]),
             ("/v1beta/models/tunedModels%2Ft:generateContent", &["tunedModels/t"]),
             ("/v1beta/dynamic/d:generateContent", &["dynamic/d"]),
