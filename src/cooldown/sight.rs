@@ -7,6 +7,7 @@ use super::{
     stream_end::StreamEnd,
     stream_watch::StreamWatch,
     teller::Teller,
+    unsaid::Unsaid,
     usage_scan::UsageScan,
 };
 
@@ -44,6 +45,8 @@ pub(super) struct Stream {
     pub(super) watch: Option<StreamWatch>,
     /// Of those that say that they are at their end.
     pub(super) last_word: Option<LastWord>,
+    /// Of those that tell their usage last.
+    pub(super) unsaid: Option<Unsaid>,
     /// Where it is said that it did not end well.
     pub(super) end: StreamEnd,
 }
@@ -52,8 +55,10 @@ impl Stream {
     /// `ending`: how it says that it is at its end.
     pub(super) fn new(framing: Framing, ending: Option<Ending>) -> Box<Self> {
         let watch = (framing != Framing::Object).then(|| StreamWatch::new(framing));
-        let last_word = ending.filter(|_| watch.is_some()).map(LastWord::new);
-        Box::new(Self { first: Some(FirstEvent::new(framing)), watch, last_word, end: StreamEnd::default() })
+        let ending = ending.filter(|_| watch.is_some());
+        let unsaid = ending.filter(|ending| *ending != Ending::Reason).map(|_| Unsaid::default());
+        let first = Some(FirstEvent::new(framing));
+        Box::new(Self { first, watch, last_word: ending.map(LastWord::new), unsaid, end: StreamEnd::default() })
     }
 }
 
@@ -91,6 +96,9 @@ impl Sight {
             }
             if let Some(word) = &mut stream.last_word {
                 word.see(bytes);
+            }
+            if let (Some(unsaid), Some(usage)) = (&mut stream.unsaid, &mut self.usage) {
+                if usage.tells() { unsaid.told(bytes) } else { unsaid.see(bytes) }
             }
         }
         if let Some(error) = &mut self.error {

@@ -58,6 +58,14 @@ impl Teller {
         }
         self.pool.usage(self.seat, usage);
     }
+
+    /// What an answer without a word of usage came to, by what there is of it.
+    pub(super) fn unsaid(&self, output_tokens: u64) {
+        if let Some(meter) = &self.meter {
+            meter.guess(output_tokens);
+        }
+        self.pool.usage(self.seat, Usage { output_tokens: Some(output_tokens), ..Usage::default() });
+    }
 }
 
 impl Teller {

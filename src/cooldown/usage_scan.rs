@@ -52,6 +52,8 @@ pub(super) struct UsageScan {
     /// An object that is put aside, or the beginning of one.
     kept: Vec<u8>,
     counts: Counts,
+    /// An object began since that was asked.
+    began: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -97,6 +99,11 @@ impl UsageScan {
                 At::Object(balance) => self.object(balance, chunk),
             };
         }
+    }
+
+    /// Whether what was looked at since the last call tells usage.
+    pub(super) fn tells(&mut self) -> bool {
+        std::mem::take(&mut self.began)
     }
 
     /// What the body said, all in all.
@@ -147,6 +154,7 @@ impl UsageScan {
 
     /// At an object's brace. `aside`: it is known to end in this chunk, and need not be read yet.
     fn begin<'a>(&mut self, chunk: &'a [u8], aside: bool) -> &'a [u8] {
+        self.began = true;
         if aside {
             self.kept.clear();
             self.kept.extend_from_slice(&chunk[..chunk.len().min(LARGEST)]);

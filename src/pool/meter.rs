@@ -25,8 +25,8 @@ pub struct Meter {
     told: AtomicBool,
     input: AtomicU64,
     output: AtomicU64,
-    /// What the request that is under way was expected to cost.
-    expected: AtomicU64,
+    /// What the request that is under way was expected to cost: its prompt, and its answer.
+    expected: [AtomicU64; 2],
     /// What those before it did.
     before: [AtomicU64; 2],
     known: AtomicBool,
@@ -88,13 +88,16 @@ impl Meter {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn settle(&self) {
-        let expected = self.expected.swap(0, Ordering::Relaxed);
+        let [expected, answer] = [0, 1].map(|part: usize| self.expected[part].swap(0, Ordering::Relaxed));
         let told = self.told.load(Ordering::Acquire);
-        let (input, output) = (self.input.swap(0, Ordering::Relaxed), self.output.swap(0, Ordering::Relaxed));
-        let input = if told { input } else { expected };
+        let (mut input, mut output) = (self.input.swap(0, Ordering::Relaxed), self.output.swap(0, Ordering::Relaxed));
+        if !told {
+            // What came of an answer may have been guessed at.
+            (input, output) = (expected, if output > 0 { output } else { answer });
+        }
         self.before[0].fetch_add(input, Ordering::Relaxed);
         self.before[1].fetch_add(output, Ordering::Relaxed);
-        if told || input > 0 {
+        if told || input > 0 || output > 0 {
             self.known.store(true, Ordering::Release);
         }
         self.told.store(false, Ordering::Release);
@@ -108,8 +111,9 @@ impl Meter {
     pub(super) fn granted(&self, pool: &KeyPool, key: &KeyId, demand: &Demand) {
         let model = demand.model.as_ref();
         let counts = model.is_some() && !demand.free;
-        let expected = if counts { demand.input_tokens.saturating_add(demand.output_tokens) } else { 0 };
-        self.expected.store(expected, Ordering::Relaxed);
+        let expected = if counts { [demand.input_tokens, demand.output_tokens] } else { [0; 2] };
+        self.expected[0].store(expected[0], Ordering::Relaxed);
+        self.expected[1].store(expected[1], Ordering::Relaxed);
         if let Some(noted) = &self.noted {
             noted.granted(pool, key, model);
         }
@@ -135,5 +139,10 @@ impl Meter {
             self.output.store(tokens, Ordering::Relaxed);
         }
         self.told.store(true, Ordering::Release);
+    }
+
+    /// An answer that told nothing came to about so much.
+    pub(crate) fn guess(&self, output_tokens: u64) {
+        self.output.store(output_tokens, Ordering::Relaxed);
     }
 }

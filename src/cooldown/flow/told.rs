@@ -64,9 +64,20 @@ impl Flow {
     }
 
     pub(super) fn tell_usage(&mut self) {
-        let usage = self.sight().and_then(|sight| sight.usage.take()).and_then(|mut scan| scan.usage());
-        if let (Some(usage), Some(teller)) = (usage, &self.teller) {
-            teller.usage(usage);
+        let Some(sight) = self.sight() else { return };
+        let usage = sight.usage.take().and_then(|mut scan| scan.usage());
+        let unsaid = sight.stream.as_mut().and_then(|stream| stream.unsaid.take());
+        let unsaid = unsaid.map_or(0, |unsaid| unsaid.tokens());
+        let Some(teller) = &self.teller else { return };
+        match usage {
+            Some(mut usage) => {
+                if unsaid > 0 {
+                    usage.output_tokens = Some(usage.output_tokens.unwrap_or(0).saturating_add(unsaid));
+                }
+                teller.usage(usage);
+            }
+            None if unsaid > 0 => teller.unsaid(unsaid),
+            None => {}
         }
     }
 }

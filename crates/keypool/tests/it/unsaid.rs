@@ -5,6 +5,7 @@ use std::{
     io::Write as _,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -24,7 +25,10 @@ use keypool::{
     },
 };
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 use tower_keypool::{Gemini, Key, KeyPool};
 
 use crate::{
@@ -122,6 +126,65 @@ fn gateway(provider: SocketAddr, home: &Home) -> Running {
 
 fn streamed(running: &Running) -> http::request::Builder {
     Request::post(format!("{}/v1/chat/completions", running.url)).header("authorization", format!("Bearer {BOB}"))
+}
+
+/// A provider whose streams say so many words and then nothing more, neither usage nor an end.
+async fn unending(words: usize) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut room, mut read) = ([0; 4096], 0);
+                while !room[..read].ends_with(b"}") {
+                    read += stream.read(&mut room[read..]).await.unwrap();
+                }
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+                stream.write_all([head, &WORD.repeat(words)].concat().as_bytes()).await.unwrap();
+                // Until the gateway leaves.
+                while stream.read(&mut room).await.is_ok_and(|read| read > 0) {}
+            });
+        }
+    });
+    address
+}
+
+/// Reads of a stream until it has come so far, and leaves. The status.
+async fn leave_after(running: &Running, words: usize) -> u16 {
+    let body = json!({ "model": "gpt-x", "stream": true, "messages": [] }).to_string();
+    let address = running.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {BOB}");
+    let request = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let (mut read, mut came) = (vec![0; 64 << 10], Vec::new());
+    loop {
+        let more = stream.read(&mut read).await.unwrap();
+        came.extend_from_slice(&read[..more]);
+        let status = came.get(9..12).map_or(0, |status| std::str::from_utf8(status).unwrap().parse().unwrap());
+        if more == 0
+            || (status != 0 && status != 200)
+            || came.windows(5).filter(|word| word == b"word ").count() >= words
+        {
+            return status;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_a_stream_in_front_of_its_usage_pays_for_what_came() {
+    let provider = unending(1_600).await;
+    let home = Home::new();
+    let running = gateway(provider, &home);
+    assert_eq!(leave_after(&running, 1_600).await, 200);
+    // That it has left is seen a moment later. The prompts alone would do for a hundred times as many.
+    let mut left = 0;
+    while leave_after(&running, 1).await == 200 {
+        left += 1;
+        assert!(left < 10, "two tokens a word were more than all of a day's");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::task::spawn_blocking(move || running.end()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
