@@ -37,6 +37,12 @@ struct StreamOptions {
     include_obfuscation: Option<bool>,
 }
 
+/// As routers ask for the usage of a stream.
+#[derive(Deserialize)]
+struct UsageOption {
+    include: Option<bool>,
+}
+
 #[derive(Deserialize)]
 struct Search<'a> {
     #[serde(borrow)]
@@ -102,11 +108,12 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<(
         "stream" => conversation.stream = field.read()?,
         "stream_options" => {
             let StreamOptions { include_usage, include_obfuscation } = field.read()?;
-            *usage_wanted = include_usage == Some(true);
+            *usage_wanted |= include_usage == Some(true);
             if include_obfuscation == Some(true) {
                 ignored.add("stream_options.include_obfuscation");
             }
         }
+        "usage" => *usage_wanted |= field.read::<UsageOption>()?.include == Some(true),
         // The newer name wins, whichever comes last.
         "max_completion_tokens" => sampling.most = Some(field.positive()?),
         "max_tokens" => {

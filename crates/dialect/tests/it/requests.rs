@@ -228,6 +228,7 @@ fn sampling() {
         json!({}),
         json!({ "n": 1, "stop": [], "logprobs": false, "temperature": null, "response_format": { "type": "text" } }),
         json!({ "stream": true, "stream_options": { "include_usage": true }, "parallel_tool_calls": true }),
+        json!({ "stream": true, "usage": { "include": true } }),
         json!({ "tools": [], "tool_choice": "auto" }),
         json!({ "stop": "" }),
         json!({ "stop": [""] }),

@@ -77,6 +77,10 @@ async fn a_chat_is_answered_in_pieces() {
     let sim = GeminiSim::builder().key(ONE).chunks(4).answer(AnswerText::Fixed("one two three".into())).start().await;
     let sim = sim.unwrap();
     let served = served(&sim).await;
+    // As routers' clients ask for it, and as everybody does.
+    let older =
+        post(&served, "/v1/chat/completions", &chat(json!({ "stream": true, "usage": { "include": true } }))).await;
+    assert!(String::from_utf8_lossy(&older.body).contains("total_tokens"), "{older:?}");
     let answer = post(
         &served,
         "/v1/chat/completions",
