@@ -16,6 +16,11 @@ pub(super) fn body_or_none<T: DeserializeOwned + Default>(asked: &Asked) -> Resu
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    // A list would be read as the fields in their order.
+    let begin = body.iter().position(|byte| !byte.is_ascii_whitespace());
+    if let Some(begin) = begin.filter(|begin| body[*begin] == b'[') {
+        return Err(at("", "expected an object", place_of(&body[..begin])));
+    }
     let mut json = serde_json::Deserializer::from_slice(body);
     let read = serde_path_to_error::deserialize(&mut json);
     let (field, error) = match read {
@@ -26,9 +31,18 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
         Err(error) => (field_of(error.path()), error.into_inner()),
     };
     let what = if error.is_data() { expected(&error.to_string()) } else { "this is no JSON".to_owned() };
-    let (line, column) = (error.line(), error.column());
-    let at = if field.is_empty() { String::new() } else { format!("{field}: ") };
-    Err(format!("{at}{what} (line {line}, column {column} of the body; see /-/admin/openapi.json)"))
+    Err(at(&field, &what, (error.line(), error.column())))
+}
+
+fn at(field: &str, what: &str, (line, column): (usize, usize)) -> String {
+    let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
+    format!("{field}{what} (line {line}, column {column} of the body; see /-/admin/openapi.json)")
+}
+
+/// The line and column of what stands behind this.
+fn place_of(before: &[u8]) -> (usize, usize) {
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    (line, before.len() - before.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1) + 1)
 }
 
 /// A field, by the names on the way to it.
@@ -114,10 +128,13 @@ mod tests {
             (format!(r#"{{"secret":"{secret}"#), "this is no JSON (line 1, "),
             (format!(r#"{{"secret":"{secret}"}}x"#), "this is no JSON (line 1, "),
             (format!(r#""{secret}""#), "expected an object (line 1, "),
+            (format!(r#"["{secret}"]"#), "expected an object (line 1, column 1 of the body"),
+            ("\n []".to_owned(), "expected an object (line 2, column 2 of the body"),
         ] {
             let told = wrong(&body);
             assert!(told.contains(said) && !told.contains(secret), "{body}: {told}");
         }
+        assert!(read::<Why>(b"[]").is_err());
         assert!(read::<Why>(b"null").is_err() && read::<Said>(br#"{"weight":null}"#).is_ok());
     }
 }
