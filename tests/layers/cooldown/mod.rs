@@ -9,3 +9,4 @@ mod retold;
 mod samples;
 mod streams;
 mod support;
+mod unsaid;
