@@ -4,14 +4,14 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use tower::{Layer, Service, ServiceBuilder};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_keypool::{
-    BoxError, CooldownLayer, ExhaustedAsResponseLayer, KeyPoolLayer, KeyRotationLayer, ReplayBody, ReplayLayer,
+    BoxError, CooldownLayer, Error, ExhaustedAsResponseLayer, KeyPoolLayer, KeyRotationLayer, ReplayBody, ReplayLayer,
     RetryPolicy,
 };
 
@@ -83,6 +83,21 @@ async fn an_axum_app_embeds_the_stack() {
     let _app: axum::Router = axum::Router::new().fallback_service(
         ServiceBuilder::new().map_response(|answer: Response<_>| answer.map(axum::body::Body::new)).service(stack),
     );
+}
+
+/// A client whose type names `BoxError` cannot be spawned below the layers (the crate's doc says why); all of it as one box can.
+#[tokio::test]
+async fn a_boxed_stack_is_spawned() {
+    type Boxed = BoxCloneSyncService<Request<Full<Bytes>>, Response<BoxBody<Bytes, BoxError>>, Error>;
+
+    let answers = tower::service_fn(async |_: Request<ReplayBody<Full<Bytes>>>| {
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok"))))
+    });
+    let stack = KeyPoolLayer::new(&pool(&["a"])).layer(answers);
+    let stack = Boxed::new(stack.map_response(|answer: Response<_>| answer.map(BoxBody::new)));
+    let request = Request::get("/models/m").body(Full::default()).unwrap();
+    let answer = tokio::spawn(stack.oneshot(request)).await.unwrap().unwrap();
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "ok");
 }
 
 /// The compiler's own words on a `RetryPolicy` in a stack over a body that cannot be sent again, from the libraries as
