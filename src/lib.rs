@@ -49,9 +49,9 @@
 //! bodies are. `KeyRotationLayer`, `CooldownLayer` and `RetryPolicy` keep the body type, so that a client with a
 //! cloneable body needs no `ReplayLayer`.
 //!
-//! rustc spawns no future that waits on a stack over a client whose type names a [`BoxError`] (`BoxCloneSyncService<_, _, BoxError>`,
-//! answers in a `BoxBody<Bytes, BoxError>`): "implementation of `From` is not general enough", as under any layer of tower's with
-//! these bounds. Box the whole stack, with its answers' bodies, or name another error there.
+//! A client whose type names a [`BoxError`] (`BoxCloneSyncService<_, _, BoxError>`, answers in a `BoxBody<Bytes, BoxError>`) meets a
+//! limit of rustc: a future that waits on a stack over it cannot be spawned. The error is "implementation of `From` is not general
+//! enough", as under any layer of tower's with these bounds. Box the whole stack, with its answers' bodies, or name another error there.
 //!
 //! # Piece by piece
 //!
@@ -78,24 +78,30 @@
 //! ```
 //!
 //! Give [`ReplayLayer`] the pool: it then finds the model where that stands in the body, and a request counts from when the
-//! connection takes it. Without, and with any other body, it counts from when the service below is called. Where that lets
-//! requests stand (a `Buffer`, a client that connects first), they go out later than they count, and the provider may see
-//! more of them within a window than its limit.
+//! connection takes it. Without the pool, and with any other body, it counts from when the service below is called. That
+//! service may let requests stand (a `Buffer`, a client that connects first). They then go out later than they count, and the
+//! provider may see more of them within a window than its limit.
 //!
 //! # Where `timeout` belongs
 //!
-//! A `tower::timeout` *inside* the retry bounds an attempt. Its place is below [`KeyRotationLayer`]: the last retry then goes
-//! out with a key that was not tried yet, and the error names the keys. Between [`RetryPolicy`] and [`KeyRotationLayer`] it
-//! takes what the layer below had to say of the attempt, which is repeated with whatever key is next and stands in no
-//! [`ServedBy`]. *Outside* of the retry it bounds the whole. Either way a timed-out attempt is no fault of its key: it counts
-//! against the key's limits, since it may have reached the provider, and rests nobody.
+//! - *Inside* the retry a `tower::timeout` bounds an attempt. Its place is below [`KeyRotationLayer`]: the last retry then goes out
+//!   with a key that was not tried yet, and the error names the keys.
+//! - Between [`RetryPolicy`] and [`KeyRotationLayer`] it loses what the layer below knows of the attempt: the attempt is repeated
+//!   with whatever key is next, and stands in no [`ServedBy`].
+//! - *Outside* of the retry it bounds the whole request.
+//!
+//! Either way a timed-out attempt is no fault of its key. It counts against the key's limits, since it may have reached the
+//! provider, and rests nobody.
 //!
 //! # Time
 //!
 //! The library asks its [`Clock`] for the time and sleeps by tokio's timers: under a paused runtime windows, rests and
-//! midnights pass at once. Only waiting ([`KeyPool::acquire`], retries, the rest of an error or the first event of a stream under
-//! [`CooldownLayer`], [`KeyPool::shutdown`]) needs tokio's runtime, with its timers enabled: without one it panics. A
-//! [`ManualClock`] moves no timer: whoever waits on one sleeps by the runtime all the same. Where something waits, give the pool
+//! midnights pass at once.
+//!
+//! Only waiting needs tokio's runtime, with its timers enabled; without one it panics. What waits is [`KeyPool::acquire`], a retry,
+//! [`KeyPool::shutdown`], and [`CooldownLayer`] for the rest of an error or the first event of a stream.
+//!
+//! A [`ManualClock`] moves no timer: whoever waits on one sleeps by the runtime all the same. Where something waits, give the pool
 //! [`Clock::tokio_from`].
 
 mod as_response;

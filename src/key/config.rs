@@ -158,9 +158,9 @@ impl Key {
 
     /// Share of the load inside its priority: above 0, finite; 1.0 unless set. Checked when the pool is built.
     ///
-    /// What it is a share of, the strategy says: of requests in flight by [`LeastLoaded`](crate::Strategy::LeastLoaded), the
-    /// default, where of keys that are idle the heaviest comes first (requests that come one after the other all go to it, until
-    /// a limit is full); of starts by [`Weighted`](crate::Strategy::Weighted).
+    /// The strategy says what it is a share of. By [`LeastLoaded`](crate::Strategy::LeastLoaded), the default, it is a share of the
+    /// requests in flight: of idle keys the heaviest comes first, and requests that come one after the other all go to it, until a
+    /// limit is full. By [`Weighted`](crate::Strategy::Weighted) it is a share of the starts.
     #[must_use]
     pub fn weight(mut self, weight: f32) -> Self {
         self.weight = weight;

@@ -219,8 +219,8 @@ impl KeyPoolBuilder {
         self
     }
 
-    /// What is known of a model, and of those whose name begins with it and a `-`, in a tier: assumed in the place of
-    /// the provider's table where [`known_limits`](Self::known_limits) is on. No limits: nothing is assumed.
+    /// Limits that are known of a model in a tier, and of models whose name begins with this one and a `-`. They are assumed in
+    /// the place of the provider's table where [`known_limits`](Self::known_limits) is on. No limits: nothing is assumed.
     pub fn known_limit(mut self, model: impl Into<String>, tier: Tier, limits: Limits) -> Self {
         self.limits.set_known(lane_name(&*self.provider, &model.into()).into_owned(), tier, limits);
         self
@@ -232,9 +232,9 @@ impl KeyPoolBuilder {
         self
     }
 
-    /// Exits that are the same address from whatever machine they are used: proxies. What one process learns of them holds
-    /// for all that share a store, on all machines. Any other exit, the usual one too, is taken for an address of the
-    /// machine: where processes of several machines share, its rests are each machine's own.
+    /// Exits that are the same address from every machine: proxies. What one process learns of them holds for all that share a
+    /// store, on all machines. Any other exit, the usual one too, is taken for an address of the machine: where processes of
+    /// several machines share a store, each machine has its own rests of it.
     pub fn same_exits(mut self, exits: impl IntoIterator<Item = impl Into<Exit>>) -> Self {
         self.settings.same_exits = exits.into_iter().map(Into::into).collect();
         self

@@ -68,11 +68,11 @@ pub enum Affinity {
     MustKey(KeyId),
     /// This key where it is ready, else any.
     RatherKey(KeyId),
-    /// The owner that this number leads to, always the same while it is well and not busier than the others, else the next
-    /// one: for requests that begin alike, whose beginning a provider keeps for a while.
+    /// The owner that this number leads to: always the same one while it is well and not busier than the others, else the next.
+    /// For requests that begin alike, whose beginning a provider keeps for a while (a prompt cache).
     Near(u64),
-    /// Any, but rather an owner who is out of no model for long (a day's quota that is gone, say): what this makes is asked about
-    /// later, by a model that nobody knows yet. For what is rare: each key is looked at in each lane.
+    /// Any, but rather an owner who is out of no model for long (a day's quota that is gone, say). For what makes something that a
+    /// model is asked about later, while nobody knows yet which model. Only for what is rare: each key is looked at in each lane.
     Lasting,
 }
 
@@ -164,11 +164,12 @@ impl Demand {
         self
     }
 
-    /// It makes something that stays: a batch, a file, a video, an answer that goes on being made. Where an answer, or that there
-    /// is none, leaves open whether it was made ([`Verdict::may_have_been_done`]), the request is not sent again, and the caller
-    /// decides: a second one would be paid for, too, and lie with another key, where nobody asks for it. What was refused goes
-    /// to another key as ever. Providers say it of the paths that they know ([`Asks::once`](crate::Asks::once)); of what a body asks for
-    /// (`"background": true`) whoever sends it says so.
+    /// It makes something that stays: a batch, a file, a video, an answer that goes on being made.
+    ///
+    /// Where the answer, or the lack of one, leaves open whether it was made ([`Verdict::may_have_been_done`]), the request is not
+    /// sent again, and the caller decides. A second one would be paid for, too, and lie with another key, where nobody asks for it.
+    /// What was refused goes to another key as ever. Providers say this of the paths that they know
+    /// ([`Asks::once`](crate::Asks::once)). Where the body asks for it (`"background": true`), whoever sends it says so.
     ///
     /// ```
     /// use http::Request;
@@ -188,7 +189,7 @@ impl Demand {
         self
     }
 
-    /// It names something that was made for its model, as Gemini's cached contents are: of a list no other model serves it, and
+    /// It names something that was made for its model, as Gemini's cached contents are. So no other model of a list serves it, and
     /// an alias stands for the first of its list. The layers do not look for such things in a body: whoever sends it says so.
     #[must_use]
     pub fn keeps_model(mut self) -> Self {
@@ -196,9 +197,10 @@ impl Demand {
         self
     }
 
-    /// Its body is written for `model`, and for any other one as `anew` says: what it holds differs by more than a name. Asked
-    /// where a request [steps down](crate::ModelFallbackLayer), or where an alias stands for another than `model`; where it says
-    /// nothing, that is not done. The body must be one that can be [rewritten](crate::TryClone::rewrite).
+    /// Its body is written for `model`, and `anew` writes it for any other one: bodies for different models differ by more than a
+    /// name. `anew` is asked where a request [steps down](crate::ModelFallbackLayer), or where an alias stands for another than
+    /// `model`; where it gives nothing, that is not done. The body must be one that can be
+    /// [rewritten](crate::TryClone::rewrite).
     #[must_use]
     pub fn written_for(
         mut self,
@@ -210,7 +212,7 @@ impl Demand {
     }
 
     /// It names nothing that only some owner's keys see: no file, no cache. A refusal that may mean such a thing (Gemini's
-    /// "The caller does not have permission") then speaks of the key, which is suspect for the model where another one
+    /// "The caller does not have permission") then speaks of the key. The key is suspect for the model where another key
     /// serves this very request.
     #[must_use]
     pub fn names_nothing(mut self) -> Self {
@@ -241,31 +243,31 @@ impl Demand {
         self
     }
 
-    /// Its answer is told in other words, by whoever reads it: with it comes a [`KeyMask`](crate::KeyMask).
+    /// Whoever reads its answer tells it in other words, as a translation does: a [`KeyMask`](crate::KeyMask) comes with it.
     #[must_use]
     pub fn retold(mut self) -> Self {
         self.particulars.retold.get_or_insert(Retold::Flowing);
         self
     }
 
-    /// The same where all of it is read before anything is told. A good answer that is no stream is held to its end, up to
-    /// 64 MiB: one that breaks off before was a fault of the provider, after which the request may be sent again.
+    /// As [`retold`](Self::retold), where all of the answer is read before anything of it is told. A good answer that is no stream
+    /// is held to its end, up to 64 MiB. One that breaks off before is a fault of the provider, and the request may be sent again.
     #[must_use]
     pub fn retold_whole(mut self) -> Self {
         self.particulars.retold = Some(Retold::Whole);
         self
     }
 
-    /// Of an answer that is [retold whole](Demand::retold_whole) no more is held than `may` allows: it is asked, with all bytes
-    /// so far, as the answer grows. Where it says no, what is there is handed up, and the rest as it comes. For whoever bounds
-    /// many answers together.
+    /// Of an answer that is [retold whole](Demand::retold_whole) no more is held than `may` allows. It is asked as the answer
+    /// grows, with the number of bytes so far. Once it says no, what is there is handed up, and the rest as it comes. For whoever
+    /// bounds many answers together.
     #[must_use]
     pub fn held_while(mut self, may: impl Fn(usize) -> bool + Send + Sync + 'static) -> Self {
         self.particulars.may_hold = Some(Arc::new(may));
         self
     }
 
-    /// Where it waits, if it must. Unset: with all others that say nothing ([`KeyPool::bound_waiting`]).
+    /// The room where it waits, if it must. Unset: the one of all demands that name none ([`KeyPool::bound_waiting`]).
     ///
     /// [`KeyPool::bound_waiting`]: crate::KeyPool::bound_waiting
     #[must_use]

@@ -85,8 +85,8 @@ impl Exhausted {
         self.exits.iter().map(|(exit, rest)| (exit.as_ref().map(Exit::name), *rest))
     }
 
-    /// When the earliest key may serve, from now; `None` where no time will bring one back. Of
-    /// [another model](Self::sooner_model), where a list has one that is back before.
+    /// When the earliest key may serve, from now; `None` where no time will bring one back. Where a fallback list has
+    /// [another model](Self::sooner_model) that is back sooner, the time is that model's.
     pub fn next_in(&self) -> Option<Duration> {
         self.next_in
     }
@@ -96,8 +96,8 @@ impl Exhausted {
         self.sooner.as_deref()
     }
 
-    /// When the earliest key may serve at the earliest: [`next_in`](Self::next_in), or before that a key that is kept for
-    /// whoever stands in front, or busy besides. `None` where no time is known, or none will bring one back.
+    /// The earliest time at which a key may serve, without a promise. It is [`next_in`](Self::next_in), or sooner where a key is kept
+    /// for whoever stands in front, or is busy besides. `None` where no time is known, or none will bring one back.
     pub fn may_serve_in(&self) -> Option<Duration> {
         self.next_in.into_iter().chain(self.may_in).min()
     }

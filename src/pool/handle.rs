@@ -104,9 +104,11 @@ impl KeyPool {
         Some(self.leased(picked, demand))
     }
 
-    /// Takes a key, waiting as long as the demand (else the pool) says, in the order of arrival; also where every key is
-    /// disabled or gone, since one may be added or enabled. The layers and [`run`](Self::run) fail at once where none
-    /// can come in time, and as soon as the last that could is disabled, removed or rests for too long while they wait.
+    /// Takes a key, waiting as long as the demand (else the pool) says, in the order of arrival. It waits also where every key
+    /// is disabled or gone, since one may be added or enabled.
+    ///
+    /// The layers and [`run`](Self::run) do not: they fail at once where no key can come in time. While they wait they fail as
+    /// soon as the last one that could is disabled, removed, or rests for too long.
     pub fn acquire(&self, demand: impl Into<Demand>) -> Acquire {
         Acquire::new(self.clone(), demand.into(), false)
     }

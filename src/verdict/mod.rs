@@ -369,8 +369,8 @@ impl Verdict {
         self.kind == VerdictKind::Success
     }
 
-    /// Whether the key, its owner or its account is the cause: another key may serve at once. That a resource belongs to
-    /// another owner, or that the request is too large for this one, is no fault of the key.
+    /// Whether the key, its owner or its account is the cause: another key may serve at once. It is no fault of the key that a
+    /// resource belongs to another owner, or that the request is too large for this one.
     pub fn is_key_fault(&self) -> bool {
         matches!(self.elsewhere, Elsewhere::OtherKey | Elsewhere::OtherOwner)
             && !matches!(self.kind, VerdictKind::WrongOwner | VerdictKind::CallerFault)
