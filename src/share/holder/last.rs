@@ -16,9 +16,9 @@ use crate::{
 
 /// What is full for longer does not count.
 const MINUTE: Duration = Duration::from_secs(60);
-/// So many hundredths of the time between two renewals it is kept that nobody uses: 250 ms.
+/// So many hundredths of the time between two renewals it is kept that nobody uses.
 const IDLE: u32 = 10;
-/// So many hundredths of the time between two renewals it is used here, and left to others then, where it has room for all: 1 s.
+/// So many hundredths of the time between two renewals it is used here, and left to others then, where it has room for all.
 const TURN: u32 = 40;
 /// The same where it is short: nobody is served more by more calls.
 const LONG_TURN: u32 = 100;

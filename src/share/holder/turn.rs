@@ -13,12 +13,12 @@ use crate::{
     time::Tick,
 };
 
-/// So many hundredths of the time between two renewals a unit is kept that nobody uses: 250 ms.
+/// So many hundredths of the time between two renewals a unit is kept that nobody uses: 100 ms of a second.
 const IDLE: u32 = 10;
-/// So long it is used while others lack it, so long it is left to them then, and so long whoever found none waits at most
-/// before it asks again: 500 ms.
+/// So many it is used while others lack it, so many it is left to them then, and so many whoever found none waits at most
+/// before it asks again.
 const TURN: u32 = 20;
-/// The same where a process asks for it so often that its callers, with a second to wait, are too many to miss a turn: 200 ms.
+/// The same where a process asks for it so often that its callers, with a second to wait, are too many to miss a turn.
 const QUICK_TURN: u32 = 8;
 /// So many requests a second are often.
 const OFTEN: f64 = 1.0;
