@@ -11,11 +11,11 @@ use crate::{
 
 /// So many are asked for at a time.
 const MOST: usize = 256;
-/// So many hundredths of the time between two renewals a unit stays that nobody uses here and another wants: 250 ms.
+/// So many hundredths of the time between two renewals a unit stays that nobody uses here and another wants.
 const IDLE: u32 = 10;
 /// And so long one that is used: 1 s.
 const TURN: u32 = 40;
-/// So long whoever waits for one waits at most before it is asked for again: 1.25 s.
+/// So long whoever waits for one waits at most before it is asked for again, in the same parts.
 const AGAIN: u32 = 50;
 
 /// The longest pause after a claim by name that was not met.
