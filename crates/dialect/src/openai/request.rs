@@ -37,6 +37,12 @@ struct StreamOptions {
     include_obfuscation: Option<bool>,
 }
 
+/// As `OpenRouter`'s clients say it.
+#[derive(Deserialize)]
+struct Accounting {
+    include: Option<bool>,
+}
+
 #[derive(Deserialize)]
 struct Search<'a> {
     #[serde(borrow)]
@@ -102,11 +108,12 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<(
         "stream" => conversation.stream = field.read()?,
         "stream_options" => {
             let StreamOptions { include_usage, include_obfuscation } = field.read()?;
-            *usage_wanted = include_usage == Some(true);
+            *usage_wanted |= include_usage == Some(true);
             if include_obfuscation == Some(true) {
                 ignored.add("stream_options.include_obfuscation");
             }
         }
+        "usage" => *usage_wanted |= field.read::<Accounting>()?.include == Some(true),
         // The newer name wins, whichever comes last.
         "max_completion_tokens" => sampling.most = Some(field.positive()?),
         "max_tokens" => {
@@ -265,6 +272,18 @@ mod tests {
         let asked = with(r#""presence_penalty":0,"frequency_penalty":0.0,"n":1"#).unwrap();
         assert_eq!(asked.ignored.listed().unwrap(), "presence_penalty, frequency_penalty");
         assert_eq!(asked.conversation.sampling.presence_penalty, None);
+    }
+
+    #[test]
+    fn what_an_answer_costs_is_wanted_in_either_word() {
+        for (fields, wanted) in [
+            (r#""usage":{"include":true}"#, true),
+            (r#""usage":{"include":false}"#, false),
+            (r#""usage":{"include":true},"stream_options":{"include_usage":false}"#, true),
+            (r#""stream_options":{"include_usage":true},"usage":{}"#, true),
+        ] {
+            assert_eq!(with(fields).unwrap().usage_wanted, wanted, "{fields}");
+        }
     }
 
     #[test]
