@@ -19,6 +19,7 @@ mod fields;
 pub mod gemini;
 mod multipart;
 mod neutral;
+mod one_line;
 mod one_or;
 pub mod openai;
 mod origins;

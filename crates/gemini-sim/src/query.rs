@@ -67,7 +67,9 @@ impl Query {
             return Err(bad_request(None, &unbound(name)));
         }
         let form = self.get("alt").or_else(|| self.get("$alt"));
-        match form.filter(|form| !matches!(*form, "" | "json" | "sse" | "media" | "proto")) {
+        // What follows says how: Google's generated clients ask for `json;enum-encoding=int`, and read names as well.
+        let is_known = |form: &str| matches!(form.split(';').next(), Some("" | "json" | "sse" | "media" | "proto"));
+        match form.filter(|form| !is_known(form)) {
             None => Ok(()),
             Some(form) => {
                 let message = format!("Invalid value \"{form}\" for query parameter 'alt'");

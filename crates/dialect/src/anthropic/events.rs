@@ -7,7 +7,7 @@ use super::{
     message::{Block, SIGNATURE, Tokens, Whole, call, id, image, reason},
     search::{self, Citation},
 };
-use crate::{Event, Fault, Finish, Shape, Source, Usage, Voice};
+use crate::{Event, Fault, Finish, Shape, Source, Usage, Voice, one_line};
 
 /// Writes the pieces.
 pub(super) struct Events {
@@ -202,7 +202,6 @@ fn write(name: &str, value: &impl Serialize, out: &mut Vec<u8>) {
     out.extend_from_slice(b"event: ");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\ndata: ");
-    // Writing plain data into memory does not fail.
-    let _ = serde_json::to_writer(&mut *out, value);
+    one_line::write(value, out);
     out.extend_from_slice(b"\n\n");
 }

@@ -8,7 +8,7 @@ use super::{
     completion::{Annotation, Image, Logprobs, Tokens, ToolCall, id, reason},
     older::{self, FunctionCall},
 };
-use crate::{Event, Fault, Shape, Text, Usage, Voice};
+use crate::{Event, Fault, Shape, Text, Usage, Voice, one_line};
 
 /// Writes the pieces.
 pub(super) struct Chunks {
@@ -170,7 +170,6 @@ impl Voice for Chunks {
 
 fn event(value: &impl Serialize, out: &mut Vec<u8>) {
     out.extend_from_slice(b"data: ");
-    // Writing plain data into memory does not fail.
-    let _ = serde_json::to_writer(&mut *out, value);
+    one_line::write(value, out);
     out.extend_from_slice(b"\n\n");
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::response::{Draft, Kind, output_text};
-use crate::{Event, Fault, Shape, Voice, openai};
+use crate::{Event, Fault, Shape, Voice, one_line, openai};
 
 /// Writes the pieces.
 pub(super) struct Events {
@@ -22,7 +22,9 @@ impl Events {
         value["type"] = name.into();
         value["sequence_number"] = self.next.into();
         self.next += 1;
-        out.extend_from_slice(format!("event: {name}\ndata: {value}\n\n").as_bytes());
+        out.extend_from_slice(format!("event: {name}\ndata: ").as_bytes());
+        one_line::write(&value, out);
+        out.extend_from_slice(b"\n\n");
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {

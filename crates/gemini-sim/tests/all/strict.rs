@@ -140,6 +140,15 @@ async fn unknown_query_parameters_are_refused() {
     let answer = post_json(&sim(), &path, prompt("x")).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert!(answer.message().contains("Unknown name \"model\": Cannot bind query parameter"));
+    for (form, status) in [
+        ("$alt=json%3Benum-encoding%3Dint", StatusCode::OK),
+        ("%24alt=json;enum-encoding=int", StatusCode::OK),
+        ("alt=xml", StatusCode::BAD_REQUEST),
+        ("alt=xml;json", StatusCode::BAD_REQUEST),
+    ] {
+        let path = format!("/v1beta/models/{MODEL}:generateContent?{form}");
+        assert_eq!(post_json(&sim(), &path, prompt("x")).await.status, status, "{form}");
+    }
 }
 
 #[tokio::test]

@@ -190,3 +190,26 @@ async fn heads_of_http2_have_a_bound() {
     assert!(sent < 16 << 20, "{sent} bytes of a head were taken");
     assert!(arrived.try_recv().is_err());
 }
+
+#[tokio::test]
+async fn what_is_asked_for_its_head_has_no_body_over_http2_either() {
+    let (upstream, _arrived) = recording().await;
+    let served = Served::keys([Key::new(ONE).id("one")], &format!("http://{upstream}"), Duration::ZERO).await;
+    let own = served.address.to_string();
+    for path in ["/-/health", "/v1/models", "/-/none"] {
+        let mut stream = begin(served.address).await;
+        let asked = [(":method", "HEAD"), (":scheme", "http"), (":authority", &*own), (":path", path)];
+        stream.write_all(&frame(1, 0x5, 1, &block(&asked))).await.unwrap();
+        let flags = loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.unwrap();
+            let mut payload = vec![0; usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2])];
+            stream.read_exact(&mut payload).await.unwrap();
+            assert_ne!(head[3], 0, "{path}: data");
+            if head[3] == 1 {
+                break head[4];
+            }
+        };
+        assert_eq!(flags & 1, 1, "{path}: more follows");
+    }
+}

@@ -2,7 +2,7 @@
 #![expect(clippy::float_cmp, reason = "counts are whole numbers")]
 
 use gemini_sim::{GeminiSim, Project};
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use keypool::gateway::token::PLACEHOLDER;
 use serde_json::{Value, json};
 
@@ -196,6 +196,25 @@ async fn requests_find_their_provider_by_path_by_credential_and_by_model() {
     for path in ["/anthropic/v1/messages/batches", "/to/claude/v1/messages/batches", "/v1/messages/batches"] {
         let request = scene.get(path).header("x-api-key", PLACEHOLDER).header("anthropic-version", "2023-06-01");
         assert_eq!(ask(request, "").await.status, StatusCode::OK, "{path}");
+    }
+    // A path of Anthropic's alone, by whichever credential its clients' versions send.
+    for (header, token) in [("x-api-key", PLACEHOLDER), ("authorization", &*format!("Bearer {PLACEHOLDER}"))] {
+        let request = scene.get("/v1/skills?beta=true").header("anthropic-version", "2026-10-21").header(header, token);
+        ask(request, "").await;
+        assert_eq!(targets(&scene.anthropic.arrivals()).last(), Some(&"/v1/skills?beta=true"), "{header}");
+    }
+    // What is not translated, at a path that is or at one of two APIs, goes to whoever has it.
+    for (method, path) in [
+        (Method::GET, "/openai/v1/chat/completions"),
+        (Method::GET, "/v1/chat/completions"),
+        (Method::GET, "/v1/skills"),
+        (Method::DELETE, "/openai/v1/models/ft:gpt-4o:a"),
+        (Method::DELETE, "/v1/models/tuned"),
+    ] {
+        let request = Request::builder().method(method.clone()).uri(format!("{}{path}", scene.running.url));
+        ask(request.header("authorization", format!("Bearer {PLACEHOLDER}")), "").await;
+        let arrived = scene.openai.arrivals();
+        assert_eq!(targets(&arrived).last(), Some(&path.trim_start_matches("/openai")), "{method} {path}");
     }
     // Forms name their model, too.
     let form = "--x\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--x\r\n\

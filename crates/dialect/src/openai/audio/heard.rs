@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::cut;
-use crate::{Event, Fault, Finish, Form, Shape, Usage, Voice, openai};
+use crate::{Event, Fault, Finish, Form, Shape, Usage, Voice, one_line, openai};
 
 /// Gathers a transcript.
 pub(super) struct Transcript {
@@ -78,7 +78,9 @@ pub(super) struct Events {
 }
 
 fn write(value: &Value, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("data: {value}\n\n").as_bytes());
+    out.extend_from_slice(b"data: ");
+    one_line::write(value, out);
+    out.extend_from_slice(b"\n\n");
 }
 
 impl Voice for Events {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::{HeaderValue, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::task::futures::TaskLocalFuture;
@@ -96,6 +97,8 @@ pin_project_lite::pin_project! {
         progress: Option<Arc<Progress>>,
         // Of a frame that is longer than a piece.
         rest: Bytes,
+        // It was asked for its head alone.
+        untold: bool,
     }
 }
 
@@ -110,7 +113,18 @@ impl<B> Taken<B> {
         if let Some(progress) = &progress {
             progress.owes();
         }
-        Self { body, progress, rest: Bytes::new() }
+        Self { body, progress, rest: Bytes::new(), untold: false }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Taken<B> {
+    /// The answer to a HEAD. hyper leaves its body out over HTTP/1.1 alone: over HTTP/2 it would go out, which clients take for an
+    /// error of the protocol.
+    pub(in crate::gateway) fn head(mut answer: Response<Self>) -> Response<Self> {
+        if let Some(length) = answer.body().size_hint().exact().filter(|length| *length > 0) {
+            answer.headers_mut().entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+        }
+        answer.map(|body| Self { untold: true, ..body })
     }
 }
 
@@ -120,6 +134,9 @@ impl<B: Body<Data = Bytes>> Body for Taken<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
+        if *this.untold {
+            return Poll::Ready(None);
+        }
         let Some(progress) = this.progress else { return this.body.poll_frame(cx) };
         // Whoever asks has room for it.
         progress.came(1);
@@ -141,7 +158,7 @@ impl<B: Body<Data = Bytes>> Body for Taken<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.untold || self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, Uri, request::Parts};
+use http::{HeaderMap, Method, Response, Uri, request::Parts};
 use http_body_util::Full;
 
 use crate::gateway::{
@@ -43,14 +43,14 @@ impl<S> Gateway<S> {
     /// Where a request goes by its head, whose address gets the path that is known there.
     pub(super) fn destination(
         &self,
-        (headers, uri): (&HeaderMap, &mut Uri),
+        (method, headers, uri): (&Method, &HeaderMap, &mut Uri),
         (dialect, way): (Dialect, Way),
         setup: &Setup<S>,
     ) -> Destination<S>
     where
         S: Clone,
     {
-        let mut chosen = self.others.choose(setup.dialects, (headers, &*uri), dialect, way);
+        let mut chosen = self.others.choose(setup.dialects, (method, headers, &*uri), dialect, way);
         chosen.direct(uri);
         let Chosen { dialect, way, home, named, .. } = chosen;
         // As it came, whatever it is about.

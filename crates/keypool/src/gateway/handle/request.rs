@@ -96,7 +96,7 @@ where
         }
 
         let batches = results::collection(&parts);
-        let mut to = gateway.destination((&parts.headers, &mut parts.uri), (dialect, way), &turn.setup);
+        let mut to = gateway.destination((&parts.method, &parts.headers, &mut parts.uri), (dialect, way), &turn.setup);
         let mut closing = Closing {
             line,
             visit: Visit::begin(&gateway.traffic, body.size_hint().exact(), span::of(&parts, gateway.pool())),

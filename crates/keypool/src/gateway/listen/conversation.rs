@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, Version, header};
+use http::{Method, Request, Response, Version, header};
 use http_body::Body;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -92,6 +92,7 @@ pub(super) async fn converse<S, B>(
         };
         let asked = request.headers().contains_key(header::EXPECT).then(Asked::default);
         let version = request.version();
+        let untold = alone && request.method() == Method::HEAD;
         let request = request.map(|body| Arriving::new(Entire::of(body, version), &progress, asked.clone()));
         let page = entrance.cross_origin(&request);
         let entrance = Arc::clone(&entrance);
@@ -111,7 +112,8 @@ pub(super) async fn converse<S, B>(
             if let Some(asked) = asked.filter(|_| !alone) {
                 asked.answered(answer.headers_mut());
             }
-            Ok::<_, Infallible>(answer.map(Taken::new))
+            let answer = answer.map(Taken::new);
+            Ok::<_, Infallible>(if untold { Taken::head(answer) } else { answer })
         }
     });
     let server = match speaks {

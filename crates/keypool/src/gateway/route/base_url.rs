@@ -81,6 +81,10 @@ fn versioned(path: &str, head: &Parts, has_front: bool) -> Option<String> {
         Some((_, rest)) => path.split_at(path.len() - rest.len()),
         None => ("", path),
     };
+    // Azure's clients put the model there as well as into the body.
+    if let Some(("/openai", deployed)) = rest.strip_prefix("/deployments/").map(|deployed| (front, deployed)) {
+        return deployed.split_once('/').map(|(_, asked)| format!("/openai/v1/{asked}"));
+    }
     let mut segments = rest.strip_prefix('/')?.splitn(3, '/');
     let (first, second) = (segments.next()?, segments.next().unwrap_or_default());
     if VERSIONS.contains(&first) {
@@ -152,6 +156,13 @@ mod tests {
             ("/v1beta/ws/a.b.BidiGenerateContent?key=x", "", "/ws/a.b.BidiGenerateContent?key=x"),
             // That of another client.
             ("/v1beta/chat/completions", "authorization", "/v1/chat/completions"),
+            // Azure's.
+            (
+                "/openai/deployments/m/chat/completions?api-version=1",
+                "api-key",
+                "/openai/v1/chat/completions?api-version=1",
+            ),
+            ("/openai/deployments/a%2Fb/audio/speech", "api-key", "/openai/v1/audio/speech"),
             // One that ends with a slash.
             ("//v1beta/models/m:generateContent", "", "/v1beta/models/m:generateContent"),
             ("//v1/chat/completions", "", "/v1/chat/completions"),
@@ -188,6 +199,8 @@ mod tests {
             "/v1/v10/x",
             "/v1beta/openai/chat/completions",
             "/openai/chat/completions",
+            "/openai/deployments/m",
+            "/deployments/m/chat/completions",
             "/gemini",
             "/",
             "/to/other/chat/completions",

@@ -73,7 +73,7 @@ impl<S: Clone> Others<S> {
     pub(in crate::gateway) fn choose(
         &self,
         dialects: Dialects,
-        (headers, uri): (&HeaderMap, &Uri),
+        (method, headers, uri): (&Method, &HeaderMap, &Uri),
         dialect: Dialect,
         way: Way,
     ) -> Chosen<S> {
@@ -107,6 +107,14 @@ impl<S: Clone> Others<S> {
         }
         let Some(rest) = rest else { return Chosen::own(dialect, way) };
         if let Some(task) = task(asked, rest) {
+            // What else its API has at such a path (a list of what was stored, a model's end) is its provider's, as it comes.
+            if *method != task.method() {
+                match speaks {
+                    _ if provider == asked => return Chosen::own(dialect, way),
+                    Some(other) => return Chosen::through(other, versioned(uri, rest)),
+                    None => {}
+                }
+            }
             // The gateway's own takes what nobody names, but where the path names a dialect that another has.
             let home = match provider {
                 Dialect::Gemini if is_forced => speaks,

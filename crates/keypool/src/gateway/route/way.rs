@@ -94,7 +94,7 @@ impl Way {
 }
 
 /// First segments, behind the version, that only the API of `OpenAI` has.
-pub(super) const OPENAI: [&str; 18] = [
+pub(super) const OPENAI: [&str; 20] = [
     "chat",
     "completions",
     "embeddings",
@@ -113,6 +113,8 @@ pub(super) const OPENAI: [&str; 18] = [
     "realtime",
     "videos",
     "organization",
+    "chatkit",
+    "content_provenance_checks",
 ];
 /// In front of the paths of Google's endpoint for `OpenAI`'s clients.
 pub(in crate::gateway) const COMPATIBLE: &str = "/v1beta/openai";
@@ -172,6 +174,8 @@ pub(in crate::gateway) fn unforced(rest: &str, head: (&HeaderMap, &Uri)) -> Dial
         first if SHARED.contains(&first) && !second.contains(':') && !second.contains("%3") => {
             by_credential(head, true)
         }
+        // Two have them, neither of them Gemini.
+        "skills" => by_credential(head, true),
         _ => by_credential(head, false),
     }
 }
@@ -191,7 +195,8 @@ pub(in crate::gateway) fn by_credential((headers, uri): (&HeaderMap, &Uri), shar
     let native = has("x-goog-api-key") || query.split('&').any(|pair| pair.starts_with("key="));
     if native {
         Dialect::Gemini
-    } else if has("anthropic-version") && (shared || has("x-api-key")) {
+    } else if has("anthropic-version") {
+        // Nobody else's client says so. Whether its token is a bearer goes by the client's version.
         Dialect::Anthropic
     } else if shared && headers.contains_key(header::AUTHORIZATION) {
         Dialect::OpenAi
@@ -337,6 +342,11 @@ mod tests {
             ("/v1/files", "authorization", "OpenAi by mistake"),
             ("/v1/batches/b", "authorization", "OpenAi by mistake"),
             ("/v1/files", "anthropic-version", "Anthropic by mistake"),
+            ("/v1/skills", "anthropic-version", "Anthropic nowhere"),
+            ("/v1/skills/s/versions", "authorization", "OpenAi nowhere"),
+            ("/v1/skills", "x-goog-api-key", "through"),
+            ("/v1/agents", "anthropic-version", "Anthropic nowhere"),
+            ("/v1/agents", "authorization", "through"),
             ("/v1/files", "x-goog-api-key", "through"),
             ("/v1beta/files", "authorization", "through"),
             ("/openai/v1/files", "authorization", "OpenAi nowhere"),
