@@ -9,7 +9,7 @@ use crate::{
         journal::Unit,
         state::{NO_MODEL, State},
     },
-    share::UnitId,
+    share::{LEARNED, UnitId},
     time::Now,
 };
 
@@ -22,7 +22,7 @@ impl State {
         let Some(unit) = self.unit_name(lane, owner) else { return };
         let number = self.lanes[usize::from(lane)].owners[owner as usize].plan;
         let limits = self.plans.sources(number).learned.clone();
-        let scope = format!("learned\n{unit}");
+        let scope = format!("{LEARNED}{unit}");
         // What was told last holds.
         if let Some(share) = self.share_mut()
             && let Some(known) = share.facts.get_mut(&scope)
@@ -48,7 +48,7 @@ impl State {
     /// A lane was filled with these owners: what was told of their limits before it was here holds.
     pub(in crate::pool) fn recall_learned(&mut self, lane: u16, owners: &Range<u32>, now: Now) {
         let Some(share) = self.share().filter(|_| !self.settings.fixed_limits) else { return };
-        let of_lane = format!("learned\n{}\n", self.lanes[usize::from(lane)].name);
+        let of_lane = format!("{LEARNED}{}\n", self.lanes[usize::from(lane)].name);
         let told = share.facts.iter().filter(|(scope, known)| scope.starts_with(&of_lane) && !known.is_forgotten(now));
         let told: Vec<Said> = told.filter_map(|(_, known)| serde_json::from_str(&known.why).ok()).collect();
         for said in told {
