@@ -165,7 +165,11 @@ impl State {
             if (owner as usize) >= self.lanes[usize::from(lane)].owners.len() {
                 continue;
             }
-            self.replan(lane, owner, Limits::new(), now);
+            let number = self.lanes[usize::from(lane)].owners[owner as usize].plan;
+            if !self.plans.sources(number).learned.is_empty() {
+                self.replan(lane, owner, Limits::new(), now);
+                self.tell_learned((lane, owner), now);
+            }
             if let Some(extra) = self.lanes[usize::from(lane)].extra_of_mut(owner) {
                 extra.allowances.clear();
             }

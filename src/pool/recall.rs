@@ -133,6 +133,7 @@ impl State {
                 self.recall_unit(lane, owner, UnitRecord::default(), now);
             }
         }
+        self.recall_learned(lane, &owners, now);
         if self.journal.as_ref().is_some_and(|journal| journal.known.image.rests.is_empty()) {
             return;
         }

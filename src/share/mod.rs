@@ -55,7 +55,7 @@ pub(crate) use counts::stricter;
 pub(crate) use facts::CONCERNS;
 pub use holder::{Holder, Leave, Refusal};
 pub use ledger::{Ledger, Moment, Spent};
-pub(crate) use names::{ALIAS, NAMED, OWNER};
+pub(crate) use names::{ALIAS, LEARNED, NAMED, OWNER};
 pub use names::{HolderId, Kind, UnitId};
 
 pub use crate::missing::OnMissing;

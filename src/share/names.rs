@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) const OWNER: &str = "owner\n";
 /// How one begins that says what such a name is by now.
 pub(crate) const ALIAS: &str = "alias\n";
+/// How one begins that says which limits answers told of a unit, whose name follows.
+pub(crate) const LEARNED: &str = "learned\n";
 
 /// How long a name is kept that nobody says any more, in milliseconds; longer than any window counts.
 pub(crate) const NAMED: i64 = 7 * 24 * 3_600_000;

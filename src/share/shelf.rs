@@ -12,7 +12,7 @@ use super::{
     apply::{Server, apply},
     counts::{first_date, last_date},
     ledger::Spent,
-    names::{HolderId, OWNER, UnitId, is_name},
+    names::{HolderId, LEARNED, OWNER, UnitId, is_name},
     notes::Note,
     state::{BoardState, Seen, UnitRecord},
     wire::{Noted, Renewal, Reply, Rest, UnitInfo},
@@ -123,10 +123,11 @@ impl Shelf {
         name.map_or_else(|| format!("key:{hash}"), str::to_owned)
     }
 
-    /// Nobody is there who heard what was said but of names. Those of secrets that were replaced are the new ones'.
+    /// Nobody is there who heard what was said but of names, and of limits that answers told. Names of secrets that were replaced are
+    /// the new ones'.
     pub(crate) fn keep_names(&mut self, replaced: &[(String, String)]) {
         let Some(state) = &mut self.state else { return };
-        state.facts.retain(|scope, _| is_name(scope));
+        state.facts.retain(|scope, _| is_name(scope) || scope.starts_with(LEARNED));
         for (old, new) in replaced {
             let Some(named) = state.facts.get(&format!("{OWNER}{old}")).cloned() else { continue };
             let scope = format!("{OWNER}{new}");

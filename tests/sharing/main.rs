@@ -12,6 +12,7 @@ mod hints;
 mod host;
 mod identity;
 mod last;
+mod learned;
 #[cfg(feature = "redis")]
 mod lost;
 mod midnight;

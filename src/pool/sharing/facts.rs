@@ -12,7 +12,6 @@ use crate::{
     limit::Limits,
     pool::{
         exits::USUAL,
-        journal::Unit,
         recall::as_rest,
         roster::NO_ACCOUNT,
         scope::Whom,
@@ -34,11 +33,11 @@ pub(super) type Facts = HashMap<String, Known>;
 
 #[derive(Clone, Debug)]
 pub(super) struct Known {
-    generation: u32,
+    pub(super) generation: u32,
     /// Until when, by the wall clock; `i64::MAX` without end.
-    until: i64,
+    pub(super) until: i64,
     /// What is said of it.
-    why: Box<str>,
+    pub(super) why: Box<str>,
     /// When somebody said it last.
     said: Tick,
 }
@@ -46,7 +45,7 @@ pub(super) struct Known {
 /// What is said of a fact.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Said {
+pub(super) enum Said {
     Rest(Box<RestRecord>),
     Disabled {
         hash: String,
@@ -67,7 +66,7 @@ impl Known {
     }
 
     /// Whether the board has forgotten it: whoever says something of that scope begins with the first generation.
-    fn is_forgotten(&self, now: Now) -> bool {
+    pub(super) fn is_forgotten(&self, now: Now) -> bool {
         self.until.saturating_add(CONCERNS) <= now.wall_ms()
     }
 }
@@ -127,27 +126,8 @@ impl State {
         self.tell_fact(of_key(&key.hash), until, &Said::Disabled { hash, reason, lifted: !disabled }, now);
     }
 
-    /// An answer told a limit.
-    pub(in crate::pool) fn tell_learned(&mut self, (lane, owner): Unit, now: Now) {
-        if self.share().is_none() {
-            return;
-        }
-        let Some(unit) = self.unit_name(lane, owner) else { return };
-        let number = self.lanes[usize::from(lane)].owners[owner as usize].plan;
-        let limits = self.plans.sources(number).learned.clone();
-        let scope = format!("learned\n{unit}");
-        // What was told last holds.
-        if let Some(share) = self.share_mut()
-            && let Some(known) = share.facts.get_mut(&scope)
-        {
-            known.generation += 1;
-            known.until = 0;
-        }
-        self.tell_fact(scope, i64::MAX, &Said::Learned { unit, limits }, now);
-    }
-
     /// Of one generation the latest end holds; what ends earlier than was told is a lift, and begins another.
-    fn tell_fact(&mut self, scope: String, until: i64, said: &Said, now: Now) {
+    pub(super) fn tell_fact(&mut self, scope: String, until: i64, said: &Said, now: Now) {
         let Some(share) = self.share_mut() else { return };
         let wall = now.wall_ms();
         let known = share.facts.get(&scope);
@@ -325,18 +305,6 @@ impl State {
         }
         // As where it happened.
         self.ramp_after(whom, kind);
-    }
-
-    fn apply_learned(&mut self, unit: &UnitId, limits: Limits, now: Now) {
-        if self.settings.fixed_limits {
-            return;
-        }
-        let Some((lane, owner)) = unit.as_str().split_once('\n') else { return };
-        let lane = if lane.is_empty() { Some(NO_MODEL) } else { self.lane_of.get(lane) };
-        let (Some(lane), Some(owner)) = (lane, self.owner_by_name(owner)) else { return };
-        if (owner as usize) < self.lanes[usize::from(lane)].owners.len() {
-            self.replan(lane, owner, limits, now);
-        }
     }
 
     pub(super) fn slot_by_hash(&self, hash: &str) -> Option<u32> {

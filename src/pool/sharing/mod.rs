@@ -14,6 +14,7 @@ mod guards;
 mod hearing;
 mod held;
 mod joining;
+mod learned;
 mod learning;
 mod lifted;
 mod names;

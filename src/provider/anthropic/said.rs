@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use crate::{
-    limit::Unit,
+    limit::{Span, Unit},
     provider::{
         Answer,
         complaint::Complaint,
@@ -15,7 +15,7 @@ use crate::{
         openai::said::note_passed_on,
         rate_headers::{self, Axis},
     },
-    verdict::{RateHeader, retry_after},
+    verdict::{RateHeader, Violation, retry_after},
 };
 
 /// Our word for a limit of a subscription, whose windows are told in headers.
@@ -62,8 +62,25 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         said.hit = long_quota::hit_of(&said);
     }
     said.wait = said.wait.or_else(|| said.wait_for_a_moment());
+    if said.is_of_limits() && said.hit.is_none() {
+        let violation = violation(said.message());
+        said.news.violations.extend(violation);
+        said.news.decisive = violation;
+    }
     said.news.remaining = remaining;
     said
+}
+
+/// `… exceed the rate limit for your organization (…) of 50 requests per minute. …`, in lower case.
+///
+/// One of tokens is left out: what an answer read from a cache does not count there, and how much that will be a request does
+/// not tell. Held by its length, long prompts that are read from a cache would wait for a limit that they do not touch.
+fn violation(message: &str) -> Option<Violation> {
+    let (before, _) = message.split_once(" requests per minute")?;
+    let (sentence, amount) = before.rsplit_once(" of ")?;
+    let named = sentence.contains("rate limit") && !sentence.contains(". ");
+    let amount: u64 = amount.replace(',', "").parse().ok().filter(|amount| named && *amount > 0)?;
+    Some(Violation { unit: Unit::Requests, span: Span::MINUTE, amount: Some(amount) })
 }
 
 /// When the one limit that stands for all of an account is restored, where an answer says that it was met; else when its windows
@@ -116,4 +133,36 @@ pub(super) fn rates(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Ve
         return Vec::new();
     }
     rate_headers::read(AXES, headers, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_in_sentences() {
+        let requests = |amount| Some(Violation { unit: Unit::Requests, span: Span::MINUTE, amount: Some(amount) });
+        for (text, expected) in [
+            (
+                "this request would exceed the rate limit for your organization (0a-1) of 50 requests per minute. for details, …",
+                requests(50),
+            ),
+            (
+                "this request would exceed your organization's rate limit of 4,000 requests per minute (org: 0a-1)",
+                requests(4_000),
+            ),
+            (
+                "this request would exceed the rate limit for your organization (0a-1) of 20,000 input tokens per minute.",
+                None,
+            ),
+            ("this request would exceed the rate limit for your organization (0a-1) of 0 requests per minute.", None),
+            ("this request would exceed your organization's maximum usage increase rate for requests per minute", None),
+            ("rate limit. see what becomes of 9 requests per minute", None),
+            ("one of 9 requests per minute", None),
+            ("number of requests has exceeded your per-minute rate limit", None),
+            ("", None),
+        ] {
+            assert_eq!(violation(text), expected, "{text}");
+        }
+    }
 }

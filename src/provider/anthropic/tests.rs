@@ -81,3 +81,31 @@ fn its_own_errors_have_its_shape() {
     let body = Anthropic::new().error_body(StatusCode::SERVICE_UNAVAILABLE, "out", None);
     assert_eq!(body, r#"{"error":{"message":"out","type":"overloaded_error"},"type":"error"}"#);
 }
+
+/// Its buckets refill all the while, so that the pause that it asks for is over as soon as one more may go: who does not know the
+/// limit sends all that wait for it then.
+#[test]
+fn a_limit_of_requests_that_it_names_is_learned() {
+    let headers: HeaderMap = [("retry-after", "2")]
+        .into_iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect();
+    let judged = |of: &str| {
+        let message =
+            format!("This request would exceed the rate limit for your organization (0a-1) of {of} per minute. For …");
+        let body = json!({"type": "error", "error": {"type": "rate_limit_error", "message": message}}).to_string();
+        let answer =
+            Answer::new(StatusCode::TOO_MANY_REQUESTS, &headers, body.as_bytes(), std::time::SystemTime::UNIX_EPOCH);
+        Anthropic::new().judge(&answer)
+    };
+    let verdict = judged("1,050 requests");
+    let news = verdict.news_of().expect("it names a limit");
+    let limit = crate::verdict::Violation {
+        unit: crate::limit::Unit::Requests,
+        span: crate::limit::Span::MINUTE,
+        amount: Some(1_050),
+    };
+    assert_eq!((&news.violations[..], news.decisive), (&[limit][..], Some(limit)));
+    assert_eq!(verdict.retry_after(), Some(Duration::from_secs(2)));
+    assert_eq!(judged("20,000 input tokens").news_of(), None, "what was read from a cache does not count there");
+}

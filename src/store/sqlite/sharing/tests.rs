@@ -2,6 +2,7 @@
 
 mod full_disk;
 mod gap;
+mod learned;
 mod living;
 #[cfg(target_os = "linux")]
 mod replaced;
