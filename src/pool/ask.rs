@@ -44,6 +44,8 @@ pub(super) struct Ask<'a> {
     pub(super) need: Need,
     pub(super) now: Now,
     pub(super) waited: Duration,
+    /// So long it would wait if it got no key now.
+    pub(super) would_wait: Duration,
     /// The place in the queue; a new demand stands behind all, a retry where it stood first.
     pub(super) ticket: u64,
     /// Its start is stamped later.
@@ -160,6 +162,7 @@ impl State {
             need: demand.need(),
             now,
             waited: Duration::ZERO,
+            would_wait: Duration::ZERO,
             ticket: demand.first_ticket().unwrap_or(u64::MAX),
             provisional: demand.starts_later(),
         }

@@ -101,7 +101,7 @@ impl State {
         }
         let from_now = |at: Tick| (at != Tick::NEVER).then(|| at.since(ask.now.tick));
         (exhausted.next_in, exhausted.may_in) = (from_now(next), from_now(may));
-        if let Some(rest) = self.rest_of_all(ask.lane, ask.now) {
+        if let Some(rest) = self.rest_of_all(ask.lane, ask.would_wait, ask.now) {
             exhausted.rests_besides(rest.wakes(ask.now).since(ask.now.tick), reason_of(rest));
         }
         exhausted
@@ -154,7 +154,7 @@ impl State {
         let now = ask.now;
         let rests = self.rests(ask.lane, slot).into_iter().filter_map(|(rest, _)| rest);
         let mut latest = rests
-            .filter(|rest| rest.holds(now, || self.is_line(ask.lane)))
+            .filter(|rest| rest.holds_for(ask.would_wait, ask.now, || self.is_line(ask.lane)))
             .map(|rest| self.wakes_for(ask, slot, rest))
             .max()
             .unwrap_or(now.tick);

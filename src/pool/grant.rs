@@ -66,8 +66,9 @@ impl State {
         for scope in probes.iter() {
             self.probe_out(Whom { scope, slot, owner, lane: ask.lane });
         }
-        // Who finds no line goes before nobody.
-        if now.tick < self.lanes[usize::from(ask.lane)].trickles && self.is_line(ask.lane) {
+        // A request that would not wait, and finds no line, goes before nobody.
+        let waits = |state: &Self| !ask.would_wait.is_zero() || state.is_line(ask.lane);
+        if now.tick < self.lanes[usize::from(ask.lane)].trickles && waits(self) {
             self.went_first(ask.lane, slot, owner);
         }
         self.seat(ask, slot, probes, stamp)

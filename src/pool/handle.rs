@@ -10,10 +10,12 @@ use super::{
     Acquire, AcquireMany, Demand, Event, Events, Exhausted, KeyPool, KeyPoolBuilder, Lease, OutReason, Seat, Snapshot,
     Unjudged,
     acquire::{Begun, Look},
+    ask::Ask,
     granted::Granted,
     locked::Locked,
     pick::{NotNow, Picked},
     state::State,
+    trickle,
 };
 use crate::{
     error::{Error, Kind},
@@ -82,7 +84,8 @@ impl KeyPool {
     /// The first key was not to be had at once: any other, or why there is none, which may be counted.
     #[inline(never)]
     fn lease_other(&self, mut state: Locked<'_>, demand: &Demand, now: Now, counted: bool) -> Result<Lease, Error> {
-        let outcome = state.try_others(demand, now).map_err(|reason| {
+        let wait = if counted { Duration::ZERO } else { demand.wait.unwrap_or_else(|| self.default_wait()) };
+        let outcome = state.try_others(demand, wait, now).map_err(|reason| {
             let error = state.refuse(demand, reason, now, false);
             state.tally.exhausted += u64::from(counted && error.is_exhausted());
             error
@@ -100,7 +103,7 @@ impl KeyPool {
     /// find out why.
     pub(crate) fn lease_now(&self, demand: &Demand) -> Option<Lease> {
         let now = self.0.clock.now();
-        let picked = self.look_at(now).try_pick(demand, now).ok()?;
+        let picked = self.look_at(now).try_pick(demand, Duration::ZERO, now).ok()?;
         Some(self.leased(picked, demand))
     }
 
@@ -211,7 +214,7 @@ impl KeyPool {
         let now = self.0.clock.now();
         let wait = demand.wait.unwrap_or_else(|| self.default_wait());
         let mut state = self.look_at(now);
-        let picked = state.try_pick(demand, now);
+        let picked = state.try_pick(demand, wait, now);
         let wait = state.patience(wait, demand.model());
         let outcome = match picked {
             Ok(picked) => Ok(picked),
@@ -351,21 +354,21 @@ impl State {
     }
 
     #[inline(never)]
-    pub(super) fn try_pick(&mut self, demand: &Demand, now: Now) -> Result<Picked, NotNow> {
+    pub(super) fn try_pick(&mut self, demand: &Demand, wait: Duration, now: Now) -> Result<Picked, NotNow> {
         if !self.closed
             && let Some(picked) = self.pick_first(demand, now)
         {
             return Ok(picked);
         }
-        self.try_others(demand, now)
+        self.try_others(demand, wait, now)
     }
 
-    /// The same after the short way was none.
-    fn try_others(&mut self, demand: &Demand, now: Now) -> Result<Picked, NotNow> {
+    /// The same after the short way was none, for a request that would wait so long.
+    fn try_others(&mut self, demand: &Demand, wait: Duration, now: Now) -> Result<Picked, NotNow> {
         if self.closed {
             return Err(NotNow::Later);
         }
-        let ask = self.ask(demand, now);
+        let ask = Ask { would_wait: wait, ..self.ask(demand, now) };
         self.pick(&ask)
     }
 
@@ -384,7 +387,8 @@ impl State {
         if let NotNow::Never(wanted, limit) = reason {
             return Error::new(Kind::NeverFits { model: self.shown_model(demand), wanted, limit });
         }
-        let ask = self.ask(demand, now);
+        // Whatever kept it out, it is told of.
+        let ask = Ask { would_wait: trickle::LONGEST, ..self.ask(demand, now) };
         let mut exhausted = self.diagnose_lately(&ask);
         self.note_refused(&ask, &mut exhausted);
         let cut = (demand.input_tokens, ask.need.input_tokens);

@@ -78,7 +78,7 @@ impl KeyPool {
         let mut picks = Vec::with_capacity(wanted.min(1 << 12));
         let mut short = None;
         while picks.len() < wanted {
-            match state.try_pick(demand, now) {
+            match state.try_pick(demand, Duration::ZERO, now) {
                 Ok(picked) => picks.push(picked),
                 Err(reason) => {
                     short = Some(state.refuse_for_good(demand, reason, now));

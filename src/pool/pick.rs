@@ -1,5 +1,7 @@
 //! Picking: which key may carry this request, now.
 
+use std::time::Duration;
+
 use super::{
     Affinity, Demand, OutReason, Seat,
     ask::{Ask, Excluded},
@@ -36,7 +38,7 @@ pub(super) enum NotNow {
 impl State {
     /// Grants the best key that may carry this demand now.
     pub(super) fn pick(&mut self, ask: &Ask<'_>) -> Result<Picked, NotNow> {
-        if self.all_rest(ask.lane, ask.now) {
+        if self.rest_of_all(ask.lane, ask.would_wait, ask.now).is_some() {
             return Err(self.never(ask).unwrap_or(NotNow::Later));
         }
         let excluded = self.excluded(ask.demand);
@@ -88,7 +90,7 @@ impl State {
     /// Whether all of a lane rests, or the one exit of all keys.
     #[inline]
     pub(super) fn all_rest(&self, lane: u16, now: Now) -> bool {
-        self.rest_of_all(lane, now).is_some()
+        self.rest_of_all(lane, Duration::ZERO, now).is_some()
     }
 
     /// The best of all keys: by priority, then by rank.

@@ -139,7 +139,7 @@ impl State {
             return;
         }
         let ask = self.ask(demand, now);
-        let upfront = self.rest_of_all(ask.lane, now).map(|rest| (reason_of(rest), rest.wakes(now)));
+        let upfront = self.rest_of_all(ask.lane, Duration::ZERO, now).map(|rest| (reason_of(rest), rest.wakes(now)));
         let excluded = self.excluded(demand);
         let must = matches!(demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
         let wanted = if must { self.wanted(&demand.affinity) } else { Vec::new() };

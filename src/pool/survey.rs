@@ -1,6 +1,6 @@
 //! The look at a key or lane that a snapshot is made of.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Demand, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, OutReason, RestView,
@@ -153,7 +153,7 @@ impl State {
             }
             check => check,
         };
-        match (check, self.rest_of_all(lane, now)) {
+        match (check, self.rest_of_all(lane, Duration::ZERO, now)) {
             // It will not come back with the others.
             (Check::Out(_), _) | (_, None) => check,
             (Check::Until(_, reason), _) if reason.is_disabled() => check,

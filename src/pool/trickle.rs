@@ -1,5 +1,6 @@
 //! What follows a rest whose end many wait for while nobody knows how many the provider takes by then: few go first, and
-//! more as these are served. The others stay in line, which costs them no attempt. Who finds no line does not wait for it.
+//! more as these are served. The others stay in line, which costs them no attempt, or begin one. A request that would not wait, and
+//! finds no line, goes.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -14,6 +15,9 @@ const STEP: Duration = Duration::from_millis(500);
 
 /// After so many steps all may.
 const STEPS: u32 = 7;
+
+/// It lasts no longer.
+pub(super) const LONGEST: Duration = Duration::from_millis(500 * STEPS as u64);
 
 /// How many may go, and went.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +62,12 @@ impl Rest {
     /// Whether it keeps its scope out: it is not over, or as many went since as may go before the others of a line.
     pub(super) fn holds(&self, now: Now, is_line: impl FnOnce() -> bool) -> bool {
         self.is_active(now) || self.closed_until(now).is_some() && is_line()
+    }
+
+    /// Whether it keeps a request out that would wait so long, and may begin a line: callers who were told the same time to come back come all at once.
+    pub(super) fn holds_for(&self, would_wait: Duration, now: Now, is_line: impl FnOnce() -> bool) -> bool {
+        let in_time = |opens: Tick| opens <= now.tick.plus(would_wait);
+        self.is_active(now) || self.closed_until(now).is_some_and(|opens| in_time(opens) || is_line())
     }
 
     /// What it is, or was, for.

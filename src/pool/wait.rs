@@ -223,7 +223,7 @@ impl State {
 
     /// When something may change in a lane by time alone.
     fn next_look(&mut self, lane: u16, now: Now) -> Option<Tick> {
-        let rested = self.rest_of_all(lane, now).map(|rest| rest.wakes(now));
+        let rested = self.rest_of_all(lane, Duration::ZERO, now).map(|rest| rest.wakes(now));
         let held = &mut self.lanes[usize::from(lane)];
         let (books_at, books) = held.books_at;
         // Once that is past nobody waits for it: whoever did has looked, or left.

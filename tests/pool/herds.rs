@@ -157,3 +157,21 @@ async fn those_that_found_no_line_are_not_counted() {
     answered(leases.split_off(99), &Verdict::SUCCESS);
     assert_eq!(served(&mut tasks).await.len(), 1);
 }
+
+/// Callers that were told when to come again come all at once, and find no line: the first go, the others begin one.
+#[tokio::test(start_paused = true)]
+async fn those_that_would_wait_begin_a_line() {
+    for of_a_key in [false, true] {
+        let (pool, rest) = at_rest(of_a_key);
+        sleep(rest).await;
+        let mut tasks = line(&pool, 40).await;
+        let mut went = Vec::new();
+        while !tasks.is_empty() {
+            let leases = served(&mut tasks).await;
+            went.push(leases.len());
+            answered(leases, &Verdict::SUCCESS);
+        }
+        assert_eq!(went, [1, 2, 4, 8, 16, 9], "of a key: {of_a_key}");
+        drop(take(&pool, FLASH));
+    }
+}

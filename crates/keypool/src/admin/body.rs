@@ -1,6 +1,7 @@
 //! Bodies of JSON. What is wrong in one is named by its field and place; what stands there is not repeated, since it may be
 //! a secret.
 
+use memchr::{memchr_iter, memrchr};
 use serde::de::DeserializeOwned;
 
 use super::{Asked, answer::Fault};
@@ -41,8 +42,8 @@ fn at(field: &str, what: &str, (line, column): (usize, usize)) -> String {
 
 /// The line and column of what stands behind this.
 fn place_of(before: &[u8]) -> (usize, usize) {
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    (line, before.len() - before.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1) + 1)
+    let line = memchr_iter(b'\n', before).count() + 1;
+    (line, before.len() - memrchr(b'\n', before).map_or(0, |last| last + 1) + 1)
 }
 
 /// A field, by the names on the way to it.
