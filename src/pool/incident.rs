@@ -3,11 +3,11 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::{
-    doubt::{is_unexplained, may_be_the_requests},
+    doubt::{is_unexplained_403, may_be_the_requests},
     event::{Event, LimitHit},
     guard::HOLD,
     plans::find,
-    rest::{Before, End, Probe, Rest, RestBackoff, lasts_until, to_confirm},
+    rest::{End, Probe, Rest, RestBackoff, lasts_until, to_confirm},
     scope::Whom,
     seats::SeatCell,
     state::State,
@@ -84,10 +84,8 @@ impl State {
         let trickle = self.trickles(whom, verdict, end.tick(now));
         let rest = self.rest_slot(whom).expect("every scope but the caller's has a place for a rest");
         if incident.fresh {
-            let (end, step, strikes) = (rest.end, rest.step, rest.strikes);
             // What is sure of the key is never given back.
-            rest.before =
-                doubtful.then_some(Before { end, step, strikes, incident: rest.incident, ramp, probe: (None, false) });
+            rest.before = doubtful.then(|| rest.standing(ramp));
             rest.step = incident.step;
             rest.strikes = incident.strikes;
             rest.incident = cell.ticket;
@@ -111,13 +109,13 @@ impl State {
             rest.confirming = confirms;
             rest.returned = false;
             // Of what may be in the request alone, others find out soon.
-            rest.probe = if is_unexplained(verdict) || overfull { Some(rest.soon(now)) } else { probe };
+            rest.probe = if is_unexplained_403(verdict) || overfull { Some(rest.soon(now)) } else { probe };
             rest.held = false;
             rest.told &= held;
         }
         if outlasts {
             let of_request = is_unnamed_limit(verdict) || overfull;
-            let as_before = is_unexplained(verdict) || of_request && rest.kind == verdict.fault();
+            let as_before = is_unexplained_403(verdict) || of_request && rest.kind == verdict.fault();
             if incident.active && rest.end != End::Never && !rest.held && !as_before {
                 // What was to be tried soon was to be for another reason. One that is under way is the one.
                 let out = rest.probe.is_some_and(|held| held.out);

@@ -83,7 +83,7 @@ impl Course {
         }
         match verdict.elsewhere_of() {
             Elsewhere::No | Elsewhere::OtherModel => Step::Stop,
-            Elsewhere::OtherKey if pool.is_settled(&demand) || pool.is_for_no_tier(&demand) => Step::Stop,
+            Elsewhere::OtherKey if pool.has_asked_enough(&demand) || pool.is_for_no_tier(&demand) => Step::Stop,
             Elsewhere::OtherOwner if pool.is_found_nowhere(&demand) => Step::Stop,
             Elsewhere::OtherKey | Elsewhere::OtherOwner => seek(pool, demand, Duration::ZERO, for_a_key),
             // Nothing went out, and nobody is to blame: it stands where it stood before it had that key.
