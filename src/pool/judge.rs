@@ -3,8 +3,8 @@
 use super::{
     Seat,
     event::Event,
-    incident::describe,
     lane::Origin,
+    penalty::describe,
     rest::{End, Rest},
     room::of_a_shared_lane,
     roster::{KeyCell, NO_ACCOUNT, RAMP_STEPS},

@@ -63,6 +63,7 @@ mod overview;
 mod ownership;
 mod particulars;
 mod parting;
+mod penalty;
 mod pick;
 mod place;
 mod plans;
