@@ -68,7 +68,7 @@ impl State {
             if demand.particulars.anew
                 && attempt.met_limit()
                 && !demand.particulars.untried
-                && !self.is_spared(attempt, earlier)
+                && !self.is_agreed_on(attempt, earlier)
             {
                 continue;
             }
@@ -101,7 +101,7 @@ impl State {
     /// The same, and a few keys that are as doubtful as one that this request was at already: one that serves shows
     /// whose fault it is. `None` where there are none.
     pub(super) fn passing_doubted(&self, ask: &Ask<'_>, excluded: &Excluded) -> Option<Excluded> {
-        let doubted = self.roster.slots().filter(|slot| self.is_doubted(ask.lane, *slot)).take(MOST_DOUBTED);
+        let doubted = self.roster.slots().filter(|slot| self.was_spared(ask.lane, *slot)).take(MOST_DOUBTED);
         let mut wider = Excluded { slots: excluded.slots.clone(), owners: excluded.owners.clone(), tiers: Vec::new() };
         wider.slots.extend(doubted);
         (wider.slots.len() > excluded.slots.len()).then_some(wider)

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::{
-    incident::describe,
     nowhere::OF_ONE_TIER,
+    penalty::describe,
     rest::{End, Rest},
     seats::SeatCell,
     state::{SHARED, State},

@@ -5,13 +5,30 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::time::Tick;
+use super::{
+    event::Event,
+    rest::{End, Rest},
+    scope::Whom,
+    state::{NO_MODEL, State},
+};
+use crate::{
+    time::{Now, Tick},
+    verdict::Scope,
+};
 
+/// The scopes whose rests without end are held.
+const SCOPES: [Scope; 3] = [Scope::Key, Scope::Owner, Scope::BillingAccount];
+
+/// Only failures this recent count.
 const SPAN: Duration = Duration::from_secs(30);
+
+/// At least so many keys have to fail for good.
 const KEYS: usize = 5;
+
 /// How long a held key rests before it is tried again.
 pub(super) const HOLD: Duration = Duration::from_secs(60);
-/// What is remembered of the last 30 s at most.
+
+/// At most so many failures are remembered.
 const MEMORY: usize = 4096;
 
 #[derive(Debug, Default)]
@@ -21,12 +38,12 @@ pub(super) struct Guard {
     last_success: Option<Tick>,
     /// Keys whose verdict is held.
     held: Vec<u32>,
-    /// That they are was told.
+    /// Whether it was told that verdicts are held.
     told: bool,
 }
 
 impl Guard {
-    /// A good answer: the keys whose held verdicts now take effect.
+    /// A good answer. Returns the keys whose held verdicts now take effect.
     pub(super) fn success(&mut self, now: Tick) -> Vec<u32> {
         self.good(now);
         self.failures.clear();
@@ -34,7 +51,7 @@ impl Guard {
         std::mem::take(&mut self.held)
     }
 
-    /// A good answer, where there is nothing that it could let go.
+    /// A good answer, where the guard remembers nothing: see [`Guard::remembers`].
     #[inline]
     pub(super) fn good(&mut self, now: Tick) {
         self.last_success = Some(now);
@@ -51,12 +68,12 @@ impl Guard {
         !(self.failures.is_empty() && self.held.is_empty())
     }
 
-    /// A failure that is not for good: it counts among those tried.
+    /// A key failed, but not for good: it counts among those tried.
     pub(super) fn passing(&mut self, now: Tick, slot: u32) {
         self.note(now, slot, false);
     }
 
-    /// A failure for good. Whether it is to be held; if so, so are those of [`Guard::suspects`].
+    /// A key failed for good. Returns whether its verdict is to be held, and those of all [`Guard::suspects`] with it.
     pub(super) fn permanent(&mut self, now: Tick, slot: u32) -> bool {
         self.note(now, slot, true);
         if self.held.contains(&slot) {
@@ -91,11 +108,12 @@ impl Guard {
         &self.held
     }
 
-    /// Whether that they are is still to be told: once until a success lets them go.
+    /// Whether it is still to be told that verdicts are held. It is told once until a success lets them take effect.
     pub(super) fn is_news(&mut self) -> bool {
         !std::mem::replace(&mut self.told, true)
     }
 
+    /// Evidence took this key's failures back.
     pub(super) fn forget(&mut self, slot: u32) {
         self.held.retain(|held| *held != slot);
         self.told &= !self.held.is_empty();
@@ -108,6 +126,53 @@ impl Guard {
             self.failures.pop_front();
         }
         self.failures.push_back((now, slot, permanent));
+    }
+}
+
+impl State {
+    /// All keys under suspicion rest for a while instead of being disabled. One that was tried again in vain prolongs this for
+    /// all of them.
+    pub(super) fn hold_suspects(&mut self, now: Now) {
+        let suspects = self.guard.suspects().to_vec();
+        for slot in &suspects {
+            let owner = self.owner_at(*slot);
+            for scope in SCOPES {
+                let whom = Whom { scope, slot: *slot, owner, lane: NO_MODEL };
+                let is_to_hold = |rest: &&mut Rest| (rest.end == End::Never || rest.held) && !rest.by_hand;
+                let Some(rest) = self.rest_slot_of(whom).filter(is_to_hold) else { continue };
+                if !rest.held {
+                    rest.held = true;
+                    // It was without end until now, which was told.
+                    rest.told = true;
+                }
+                rest.end = End::At(now.tick.plus(HOLD));
+                // A rest without end has its keys stand where nothing would call them when this one is over.
+                self.revive(whom);
+            }
+            self.note_key(*slot, NO_MODEL);
+        }
+        if self.guard.is_news() {
+            self.event(|| Event::Held { keys: suspects.len() });
+        }
+    }
+
+    /// A good answer shows that the fault is not ours: the verdicts that were held for this key take effect.
+    pub(super) fn release_held(&mut self, slot: u32) {
+        let owner = self.owner_at(slot);
+        for scope in SCOPES {
+            let whom = Whom { scope, slot, owner, lane: NO_MODEL };
+            let Some(rest) = self.rest_slot_of(whom).filter(|rest| rest.held) else { continue };
+            rest.held = false;
+            rest.end = End::Never;
+            let was_told = std::mem::take(&mut rest.told);
+            let (kind, code, advice) = (rest.kind, rest.code.to_string(), rest.advice.to_string());
+            self.note_key(slot, NO_MODEL);
+            self.lost();
+            if !was_told {
+                let key = self.roster.keys[slot as usize].id.clone();
+                self.event(|| Event::Disabled { key, scope, exit: None, model: None, kind, code, advice });
+            }
+        }
     }
 }
 

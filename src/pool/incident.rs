@@ -1,17 +1,16 @@
 //! Incidents: how one bad answer rests a scope, and for how long. One incident counts once.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use super::{
-    doubt::{is_unexplained, may_be_the_requests},
     event::{Event, LimitHit},
     guard::HOLD,
+    penalty::{Change, Penalty, Term},
     plans::find,
-    rest::{Before, End, Probe, Rest, RestBackoff, lasts_until, to_confirm},
+    rest::{End, Probe, RestBackoff, RestTable, to_confirm},
     scope::Whom,
     seats::SeatCell,
     state::State,
-    unnamed::is_unnamed_limit,
 };
 use crate::{
     limit::Limit,
@@ -19,45 +18,62 @@ use crate::{
     verdict::{Scope, Until, Verdict, VerdictKind, Violation},
 };
 
-/// A daily 429 this near to midnight does not tell which day it speaks of.
+/// A daily limit that is met this near to midnight may be the day's that just ended, or the next one's.
 const NEAR_MIDNIGHT: Duration = Duration::from_secs(600);
 
-/// No rest of which a length is said is shorter: who says "at once" and refuses again would be asked without a pause.
+/// No rest whose length an answer names is shorter: a provider that says "at once" and refuses again would be asked
+/// without a pause.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// A delay this short that is refused again and again was no delay to go by: it doubles from the second incident on.
+/// A named delay shorter than this that is refused again and again was no delay to go by: the rest doubles from the second
+/// incident on.
 const BRIEF: Duration = Duration::from_secs(5);
 
-/// A way out rests so long where something refuses it for the first time that does not say who it is: the request in hand
-/// goes on by another.
+/// An exit rests so long for the first refusal that does not say whose it is: the request in hand goes on by another exit.
 const FIRST_PAGE: Duration = Duration::from_secs(1);
 
-/// What a verdict is to its scope's last rest.
+/// What a verdict is to the last rest of its scope.
 #[derive(Default)]
 pub(super) struct Incident {
-    /// A new one: the request started after that rest's end.
+    /// It is a new incident: that rest is over, and the request started after its end.
     pub(super) fresh: bool,
     /// That rest is not over.
     pub(super) active: bool,
     /// Incidents before this one, as the backoff counts them.
     pub(super) step: u8,
-    /// With this one.
+    /// Incidents with this one.
     pub(super) strikes: u8,
-    /// That rest waited for a confirmation, and this is it.
+    /// That rest waited to be confirmed, and this verdict confirms it.
     pub(super) confirmed: bool,
+    /// The scope was disabled by hand.
     pub(super) by_hand: bool,
     /// The request started before the scope was lifted.
     pub(super) of_older_generation: bool,
 }
 
-pub(super) fn describe(rest: &mut Rest, verdict: &Verdict) {
-    rest.kind = verdict.fault();
-    rest.code = Cow::Owned(verdict.code_of().to_owned());
-    rest.advice = Cow::Owned(verdict.advice_of().to_owned());
+/// Whether the request started before the scope was lifted, so that its answer says nothing of the scope as it is now. What is
+/// for good, or for the rest of the day, holds all the same.
+fn is_of_a_time_before_the_lift(incident: &Incident, verdict: &Verdict, term: Term) -> bool {
+    incident.of_older_generation && !term.is_for_good() && verdict.until_of() != Until::DayEnd
+}
+
+/// The rest that the table has for this kind of fault, by the incidents so far.
+fn backoff(table: &RestTable, incident: &Incident, verdict: &Verdict) -> Duration {
+    match verdict.scope_of() {
+        // An exit that fails is tried again soon: that says nothing of what the provider thinks of it.
+        Scope::Exit if verdict.fault() == VerdictKind::Transient => table.unreachable.length(incident.step),
+        // A refusal that does not say whose it is may come from something between, pass by itself, or be of this one request
+        // (a firewall reads bodies): it is believed little by little, and no more once anybody is served.
+        Scope::Exit if !verdict.is_named() => {
+            let page = RestBackoff { first: FIRST_PAGE, cap: table.blocked.cap };
+            page.length(incident.strikes.saturating_sub(1))
+        }
+        _ => table.backoff(verdict.fault(), incident.step),
+    }
 }
 
 impl State {
-    /// Rests a scope.
+    /// Rests a scope for a verdict.
     pub(super) fn rest(&mut self, whom: Whom, cell: &SeatCell, verdict: &Verdict, now: Now) {
         if verdict.until_of() == Until::Now {
             return;
@@ -66,88 +82,51 @@ impl State {
         if incident.by_hand {
             return;
         }
-        let (end, probe, permanent) = self.end_of(&incident, cell, verdict, now);
-        if self.of_an_old_secret(whom, cell, verdict, permanent) {
+        let term = self.term(&incident, cell, verdict, now);
+        if self.is_of_an_old_secret(whom, cell, verdict, term) || is_of_a_time_before_the_lift(&incident, verdict, term)
+        {
             return;
         }
-        if incident.of_older_generation && !permanent && verdict.until_of() != Until::DayEnd {
-            return;
-        }
-        let own_fault = matches!(verdict.fault(), VerdictKind::InvalidKey | VerdictKind::Suspended);
-        // What speaks of the request says nothing of the way out.
-        let counts = permanent && own_fault && !self.is_the_requests_own(cell, verdict);
-        let held = counts && self.guard.permanent(now.tick, whom.slot);
-        let end = if held { End::At(now.tick.plus(HOLD)) } else { end };
-        let ramp = self.roster.keys[whom.slot as usize].ramp;
-        let overfull = cell.overfills(verdict);
-        let doubtful = may_be_the_requests(verdict) || overfull;
+        let held = self.is_held_by_the_guard(whom, cell, verdict, term, now);
+        let end = if held { End::At(now.tick.plus(HOLD)) } else { term.end() };
         let trickle = self.trickles(whom, verdict, end.tick(now));
+        let penalty = Penalty { verdict, term, end, held, overfull: cell.overfills(verdict), trickle };
+
+        let ramp = self.roster.keys[whom.slot as usize].ramp;
         let rest = self.rest_slot(whom).expect("every scope but the caller's has a place for a rest");
         if incident.fresh {
-            let (end, step, strikes) = (rest.end, rest.step, rest.strikes);
-            // What is sure of the key is never given back.
-            rest.before =
-                doubtful.then_some(Before { end, step, strikes, incident: rest.incident, ramp, probe: (None, false) });
-            rest.step = incident.step;
-            rest.strikes = incident.strikes;
-            rest.incident = cell.ticket;
+            rest.count(&incident, cell.ticket, &penalty, ramp);
         }
-        if !doubtful && rest.kind == verdict.fault() {
+        if !penalty.is_doubtful() && rest.kind == verdict.fault() {
+            // What is sure of the key is never given back.
             rest.before = None;
         }
-        let probed_at_last = incident.active && rest.probe.is_none() && probe.is_some();
-        let confirms = verdict.confirm_after_of().is_some();
-        // What is for good needs none.
-        let to_confirm = probe.filter(|_| confirms && !permanent);
-        let until = lasts_until(end, to_confirm, now);
-        let outlasts = !incident.active || until > rest.lasts_until(now);
-        let told = !incident.active || rest.kind != verdict.fault() || (end == End::Never) != (rest.end == End::Never);
-        if incident.active {
-            rest.confirming |= confirms;
-            // Its time and interval are kept: what else comes in does not bring a probe forward.
-            rest.probe = rest.probe.or(probe.filter(|_| to_confirm.is_none()));
-        } else {
-            rest.since = now.tick;
-            rest.confirming = confirms;
-            rest.returned = false;
-            // Of what may be in the request alone, others find out soon.
-            rest.probe = if is_unexplained(verdict) || overfull { Some(rest.soon(now)) } else { probe };
-            rest.held = false;
-            rest.told &= held;
-        }
-        if outlasts {
-            let of_request = is_unnamed_limit(verdict) || overfull;
-            let as_before = is_unexplained(verdict) || of_request && rest.kind == verdict.fault();
-            if incident.active && rest.end != End::Never && !rest.held && !as_before {
-                // What was to be tried soon was to be for another reason. One that is under way is the one.
-                let out = rest.probe.is_some_and(|held| held.out);
-                rest.probe = probe.map(|probe| Probe { out: probe.out || out, ..probe });
-            }
-            rest.end = end;
-            rest.trickle = trickle;
-            describe(rest, verdict);
-        }
-        rest.held |= held;
+        let change = rest.change_by(&incident, &penalty, now);
+        let is_news = rest.is_news(change, &penalty);
+        let is_probed_from_now_on = incident.active && rest.probe.is_none() && term.probe().is_some();
+        rest.apply(change, &penalty, now);
+
         if incident.fresh {
             self.weigh_down(whom, verdict);
         }
-        if outlasts && !self.waiters.is_empty() {
+        if change != Change::Kept && !self.waiters.is_empty() {
             self.lost();
         }
-        if probed_at_last {
-            // Its keys stand where nothing ever calls them.
+        if is_probed_from_now_on {
+            // Without a probe its keys stood where nothing calls them.
             self.revive(whom);
         }
         if held {
             self.hold_suspects(now);
-        } else if outlasts && told {
-            self.tell(whom, verdict, if to_confirm.is_some() { End::At(until) } else { end }, now);
+        } else if is_news {
+            let end = term.to_confirm().map_or(end, |probe| End::At(probe.at));
+            self.tell(whom, verdict, end, now);
         }
     }
 
     /// What a verdict is to the scope's last rest. One incident counts once: only an answer to a request that started
     /// after that rest's end is a new one.
-    pub(super) fn incident(&mut self, whom: Whom, cell: &SeatCell, now: Now) -> Incident {
+    fn incident(&mut self, whom: Whom, cell: &SeatCell, now: Now) -> Incident {
         let extra = self.roster.keys[whom.slot as usize].extra.as_ref();
         let of_the_key = !matches!(whom.scope, Scope::Lane | Scope::Exit | Scope::Caller);
         let lifted = of_the_key && extra.is_some_and(|extra| cell.seq < extra.lifted_at);
@@ -168,9 +147,10 @@ impl State {
         }
     }
 
-    /// The key has another secret by now: that the old one is not valid is no news. Where it came back with that one, nothing
-    /// that is said of the old one is, nor what is for good of an owner that nobody named, which was the old one's.
-    fn of_an_old_secret(&self, whom: Whom, cell: &SeatCell, verdict: &Verdict, permanent: bool) -> bool {
+    /// Whether the answer is to a secret that the key no longer has, and no news for that reason. That a replaced secret is
+    /// not valid is none. Where the replaced one is back, nothing is that was said of the secret between; nor is what would
+    /// hold for good of the owner of that one, if nobody named the owner.
+    fn is_of_an_old_secret(&self, whom: Whom, cell: &SeatCell, verdict: &Verdict, term: Term) -> bool {
         let Some(extra) = self.roster.keys[whom.slot as usize].extra.as_ref() else { return false };
         let of_another = cell.seq <= extra.others_until;
         match whom.scope {
@@ -178,67 +158,51 @@ impl State {
                 of_another || verdict.fault() == VerdictKind::InvalidKey && cell.seq <= extra.replaced_at
             }
             Scope::Owner | Scope::OwnerLane => {
-                of_another && permanent && self.roster.owners[whom.owner as usize].is_unnamed()
+                of_another && term.is_for_good() && self.roster.owners[whom.owner as usize].is_unnamed()
             }
             _ => false,
         }
     }
 
-    /// How long, by the verdict and the table; a probe; and whether it is without end.
-    pub(super) fn end_of(
-        &mut self,
-        incident: &Incident,
-        cell: &SeatCell,
-        verdict: &Verdict,
-        now: Now,
-    ) -> (End, Option<Probe>, bool) {
+    /// Counts a fault of the key's own that is for good with the guard, and says whether the guard holds it. What may be the
+    /// request's own fault says nothing of whether the fault is ours.
+    fn is_held_by_the_guard(&mut self, whom: Whom, cell: &SeatCell, verdict: &Verdict, term: Term, now: Now) -> bool {
+        let own_fault = matches!(verdict.fault(), VerdictKind::InvalidKey | VerdictKind::Suspended);
+        let counts = term.is_for_good() && own_fault && !self.is_the_requests_own(cell, verdict);
+        counts && self.guard.permanent(now.tick, whom.slot)
+    }
+
+    /// How long a verdict rests its scope, by what it says and by the table.
+    fn term(&mut self, incident: &Incident, cell: &SeatCell, verdict: &Verdict, now: Now) -> Term {
         let table = &self.settings.rests;
-        let backoff = End::At(now.tick.plus(table.backoff(verdict.fault(), incident.step)));
-        // A way out that fails is tried again soon: it says nothing of what the provider thinks of it.
-        let backoff = match verdict.scope_of() {
-            Scope::Exit if verdict.fault() == VerdictKind::Transient => {
-                End::At(now.tick.plus(table.unreachable.length(incident.step)))
-            }
-            // What does not say whose it is may be of something between, pass by itself, or be of this one request (a
-            // firewall reads bodies): believed little by little, and no more once anybody is served.
-            Scope::Exit if !verdict.is_named() => {
-                let page = RestBackoff { first: FIRST_PAGE, cap: table.blocked.cap };
-                End::At(now.tick.plus(page.length(incident.strikes.saturating_sub(1))))
-            }
-            _ => backoff,
-        };
-        let suspect = !verdict.is_named() && incident.strikes < table.strikes.max(1);
+        let after = |length: Duration| Term::Until(End::At(now.tick.plus(length)));
+        let probed = |interval: Duration| Some(Probe { at: now.tick.plus(interval), interval, out: false });
+        let is_suspect_only = !verdict.is_named() && incident.strikes < table.strikes.max(1);
         match (verdict.until_of(), verdict.confirm_after_of()) {
-            (Until::Now, _) => (End::At(now.tick), None, false),
-            (Until::Backoff, _) => (backoff, None, false),
+            (Until::Now, _) => Term::Until(End::At(now.tick)),
+            (Until::Backoff, _) => after(backoff(table, incident, verdict)),
             (Until::For(delay), _) => {
                 let brief = RestBackoff { first: SHORTEST, cap: table.rate_limited.cap };
                 let repeated = if delay < BRIEF { incident.step.saturating_sub(1) } else { 0 };
                 let delay = delay.max(brief.length(repeated)).max(SHORTEST);
-                (End::At(now.tick.plus(delay.min(table.longest))), None, false)
+                after(delay.min(table.longest))
             }
-            (Until::DayEnd, _) => (self.day_end(cell, incident.step, now), None, false),
+            (Until::DayEnd, _) => Term::Until(self.day_end(cell, incident.step, now)),
             (_, Some(pause)) if !incident.confirmed => {
-                let (end, probe) = to_confirm(pause, now);
-                (end, Some(probe), false)
+                let (end, by) = to_confirm(pause, now);
+                Term::ToConfirm { end, by }
             }
-            (Until::Probed(_) | Until::Lifted, _) if suspect => (backoff, None, false),
-            (Until::Probed(first), _) => {
-                let first = first.max(SHORTEST);
-                (End::Never, Some(Probe { at: now.tick.plus(first), interval: first, out: false }), true)
-            }
-            // What nobody named may pass by itself: tried again from time to time.
-            (Until::Lifted, _) if !verdict.is_named() => {
-                let interval = table.suspect.cap;
-                (End::Never, Some(Probe { at: now.tick.plus(interval), interval, out: false }), true)
-            }
-            (Until::Lifted, _) => (End::Never, None, true),
+            (Until::Probed(_) | Until::Lifted, _) if is_suspect_only => after(backoff(table, incident, verdict)),
+            (Until::Probed(first), _) => Term::ForGood(probed(first.max(SHORTEST))),
+            // A fault that nobody named may pass by itself: it is tried again from time to time.
+            (Until::Lifted, _) if !verdict.is_named() => Term::ForGood(probed(table.suspect.cap)),
+            (Until::Lifted, _) => Term::ForGood(None),
         }
     }
 
     /// The midnight after the request's start; near midnight a minute, doubling, since the answer may speak of the
     /// day that just ended.
-    pub(super) fn day_end(&mut self, cell: &SeatCell, step: u8, now: Now) -> End {
+    fn day_end(&mut self, cell: &SeatCell, step: u8, now: Now) -> End {
         let zone = usize::from(self.roster.owners[cell.owner as usize].zone());
         let zone = &mut self.zones[zone].1;
         if zone.near_midnight(now.wall_ms(), NEAR_MIDNIGHT) {

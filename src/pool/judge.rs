@@ -3,8 +3,8 @@
 use super::{
     Seat,
     event::Event,
-    incident::describe,
     lane::Origin,
+    penalty::describe,
     rest::{End, Rest},
     room::of_a_shared_lane,
     roster::{KeyCell, NO_ACCOUNT, RAMP_STEPS},
@@ -20,11 +20,11 @@ use crate::{
 /// The adaptive weight's factors and bounds, in parts of the configured weight.
 const ADAPT_UP: f32 = 1.1;
 
-pub(super) const ADAPT_DOWN: f32 = 0.8;
+const ADAPT_DOWN: f32 = 0.8;
 
-pub(super) const ADAPT_CEILING: f32 = 2.0;
+const ADAPT_CEILING: f32 = 2.0;
 
-pub(super) const ADAPT_FLOOR: f32 = 0.1;
+const ADAPT_FLOOR: f32 = 0.1;
 
 impl KeyCell {
     /// As many requests are in flight as it may carry; never more than can be counted.
@@ -42,6 +42,16 @@ impl KeyCell {
         if self.adaptive < ceiling {
             self.adaptive = (self.adaptive * ADAPT_UP).min(ceiling);
         }
+    }
+
+    /// A fault of its own.
+    pub(super) fn weigh_less(&mut self) {
+        self.adaptive = (self.adaptive * ADAPT_DOWN).max(self.weight * ADAPT_FLOOR);
+    }
+
+    /// That fault turned out to be none of its own.
+    pub(super) fn weigh_as_before_a_fault(&mut self) {
+        self.adaptive = (self.adaptive / ADAPT_DOWN).min(self.weight * ADAPT_CEILING);
     }
 }
 
@@ -276,7 +286,7 @@ impl State {
         self.doubt_limit(cell, verdict, now);
         self.close_tier(cell, verdict, now);
         if own {
-            let stands = self.is_refused_in_vain(whom, verdict, cell.ticket, now);
+            let stands = self.stands_all_the_same(whom, verdict, cell.ticket, now);
             if !stands {
                 // Taken and given back at once: nothing to tell of.
                 self.events.truncate(told);
@@ -349,8 +359,7 @@ impl State {
         if matches!(whom.scope, Scope::Lane | Scope::Exit | Scope::Caller) {
             return;
         }
-        let key = &mut self.roster.keys[whom.slot as usize];
-        key.adaptive = (key.adaptive * ADAPT_DOWN).max(key.weight * ADAPT_FLOOR);
+        self.roster.keys[whom.slot as usize].weigh_less();
         self.ramp_after(whom, verdict.fault());
     }
 

@@ -48,7 +48,7 @@ impl State {
             Affinity::Lasting => self.pick_lasting(ask, &excluded),
             Affinity::MustKey(_) | Affinity::MustOwner(_) => self.pick_of(ask, &excluded),
             // What so many of its keys said that they are believed the others of them would say, too.
-            Affinity::RatherKey(_) | Affinity::RatherOwner(_) if self.believed(ask.demand).is_some() => {
+            Affinity::RatherKey(_) | Affinity::RatherOwner(_) if self.conclusive(ask.demand).is_some() => {
                 self.pick_any(ask, &excluded)
             }
             Affinity::RatherKey(_) | Affinity::RatherOwner(_) => {

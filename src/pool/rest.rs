@@ -4,7 +4,10 @@ use std::{borrow::Cow, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::trickle::Trickle;
+use super::{
+    given_back::{InVain, Standing},
+    trickle::Trickle,
+};
 use crate::{
     time::{Now, Tick},
     verdict::VerdictKind,
@@ -150,16 +153,11 @@ pub(super) struct Probe {
     pub(super) out: bool,
 }
 
-/// What a scope's rest was before an incident, so that evidence can give it back.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Before {
-    pub(super) end: End,
-    pub(super) step: u8,
-    pub(super) strikes: u8,
-    pub(super) incident: u64,
-    pub(super) ramp: u8,
-    /// Its probe, and whether that is to confirm it.
-    pub(super) probe: (Option<Probe>, bool),
+impl Probe {
+    /// The same probe, with no request out.
+    pub(super) fn not_out(self) -> Self {
+        Self { out: false, ..self }
+    }
 }
 
 /// The rest of a scope, or the memory of its last one: the step stays until a success.
@@ -175,15 +173,13 @@ pub(super) struct Rest {
     pub(super) strikes: u8,
     /// The ticket of the request that raised it; 0: nothing since the last success or lift.
     pub(super) incident: u64,
-    pub(super) before: Option<Before>,
-    /// What evidence gave back last: it stands after all where that is refuted.
-    pub(super) given_back: Option<Before>,
+    /// How it stood before its last incident, where evidence may give that back.
+    pub(super) before: Option<Standing>,
+    /// What evidence gave back last, which is reinstated where the evidence is refuted.
+    pub(super) given_back: Option<Standing>,
     /// Requests whose evidence gave it back, since its last success.
     pub(super) doubts: u8,
-    /// Requests in a row, nobody served meanwhile, that were refused with this key and others before they were read.
-    pub(super) unread: u8,
-    /// When that was counted last, and which requests came later.
-    pub(super) unread_at: (Tick, u64),
+    pub(super) in_vain: InVain,
     /// Requests that started before this number are of an older generation: their answers rest nothing.
     pub(super) lifted_at: u64,
     pub(super) probe: Option<Probe>,
@@ -232,8 +228,7 @@ impl Rest {
             before: None,
             given_back: None,
             doubts: 0,
-            unread: 0,
-            unread_at: (now.tick, 0),
+            in_vain: InVain::none(now.tick),
             lifted_at: 0,
             probe: None,
             confirming: false,

@@ -7,6 +7,7 @@ use super::{
     Affinity, Attempt, Demand,
     ask::{Ask, Excluded},
     check::Check,
+    evidence::SPARED_TOO_OFTEN,
     seats::Probes,
     state::State,
 };
@@ -14,9 +15,6 @@ use crate::time::{Now, Tick};
 
 /// So many are remembered of a lane.
 const MOST: usize = 4;
-
-/// A key that others' evidence spared so often since it served is trusted no more.
-const DOUBTS: u8 = 2;
 
 /// So many priorities are asked beside the first that refused.
 const MOST_BESIDE: usize = 2;
@@ -124,7 +122,7 @@ impl State {
 
     /// The priorities of those that said the same, where these are enough to be believed.
     fn groups_of(&self, demand: &Demand) -> Vec<usize> {
-        let said = self.believed(demand).unwrap_or_default();
+        let said = self.conclusive(demand).unwrap_or_default();
         let slots = said.iter().filter_map(|attempt| self.roster.slot_of(&attempt.key));
         let mut groups: Vec<usize> = slots.map(|slot| self.group(self.roster.keys[slot as usize].priority)).collect();
         groups.sort_unstable();
@@ -163,7 +161,7 @@ impl State {
             }
             let doubts = self.rests(ask.lane, slot).into_iter().filter_map(|(rest, _)| Some(rest?.doubts)).max();
             match self.check(ask, slot) {
-                Check::Ready(probes) if doubts.unwrap_or_default() < DOUBTS => Some((slot, probes)),
+                Check::Ready(probes) if doubts.unwrap_or_default() < SPARED_TOO_OFTEN => Some((slot, probes)),
                 _ => None,
             }
         })

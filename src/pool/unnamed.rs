@@ -2,7 +2,7 @@
 //! nobody is entitled to). Where several owners say it within one request their rests let one request after the other
 //! find out, and after many that were served before no further key is asked.
 
-use super::{Attempt, ask::Ask, doubt::distinct, rest::Rest, scope::Whom, seats::SeatCell, state::State};
+use super::{Attempt, ask::Ask, evidence::distinct, rest::Rest, scope::Whom, seats::SeatCell, state::State};
 use crate::{
     time::{Now, Tick},
     verdict::{Until, Verdict, VerdictKind},
@@ -65,7 +65,7 @@ impl State {
     pub(super) fn is_refused_by_many<'a>(&self, attempts: impl Iterator<Item = &'a Attempt>) -> bool {
         let met = attempts.filter(|attempt| attempt.met_unnamed_limit());
         let slots = met.filter_map(|attempt| self.roster.slot_of(&attempt.key));
-        distinct(slots.filter(|slot| self.has_proved_good(*slot)).map(|slot| self.owner_at(slot))) >= ENOUGH
+        distinct(slots.filter(|slot| self.is_known_good(*slot)).map(|slot| self.owner_at(slot))) >= ENOUGH
     }
 
     /// Whether this request is no probe of this key's rest: it was told of that limit itself, or that it is too large for it.

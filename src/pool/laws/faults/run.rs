@@ -230,7 +230,7 @@ impl Run {
         let checks = self.checks(&demand);
         // What those of one priority are believed to have said of the request another is asked for at once, and so is
         // an owner that had what others have not.
-        let sent_on = earlier.iter().any(Attempt::found_nothing) || self.pool.lock().believed(&demand).is_some();
+        let sent_on = earlier.iter().any(Attempt::found_nothing) || self.pool.lock().conclusive(&demand).is_some();
         match self.pool.try_acquire(demand.clone()) {
             Ok(lease) => {
                 let key = key_of(lease.key_id());
