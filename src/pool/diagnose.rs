@@ -3,16 +3,51 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Affinity, Demand, Exhausted, OutReason,
+    Affinity, Demand, Event, Exhausted, OutReason,
     ask::{Ask, Excluded},
     check::{Check, WRITE, reason_of},
+    pick::NotNow,
     state::State,
+    trickle,
 };
-use crate::time::Tick;
+use crate::{
+    error::{Error, Kind},
+    time::{Now, Tick},
+};
 
 const NEVER: (Tick, Tick) = (Tick::NEVER, Tick::NEVER);
 
 impl State {
+    /// The error for a demand that got no key and will not wait, counted.
+    pub(super) fn refuse_for_good(&mut self, demand: &Demand, reason: NotNow, now: Now) -> Error {
+        let error = self.refuse(demand, reason, now, true);
+        self.tally.exhausted += u64::from(error.is_exhausted());
+        error
+    }
+
+    /// The error for a demand that got no key. `last`: nobody will wait for it.
+    pub(super) fn refuse(&mut self, demand: &Demand, reason: NotNow, now: Now, last: bool) -> Error {
+        if self.closed {
+            return Error::new(Kind::ShutDown);
+        }
+        if let NotNow::Never(wanted, limit) = reason {
+            return Error::new(Kind::NeverFits { model: self.shown_model(demand), wanted, limit });
+        }
+        // Whatever kept it out, it is told of.
+        let ask = Ask { would_wait: trickle::LONGEST, ..self.ask(demand, now) };
+        let mut exhausted = self.diagnose_lately(&ask);
+        self.note_refused(&ask, &mut exhausted);
+        let cut = (demand.input_tokens, ask.need.input_tokens);
+        exhausted.guessed = Some(cut).filter(|(guessed, most)| demand.estimated && guessed > most);
+        let (model, next_in) = (exhausted.model.clone(), exhausted.next_in);
+        let most = exhausted.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason);
+        // What only waits for the store is served within a moment: no key is out.
+        if last || !exhausted.reasons.contains_key(&OutReason::Unwritten) {
+            self.event_of_request(|| Event::Exhausted { model, reason: most, next_in });
+        }
+        Error::new(Kind::Exhausted(exhausted))
+    }
+
     /// Looks at every key for this demand.
     pub(super) fn diagnose(&mut self, ask: &Ask<'_>) -> Exhausted {
         let demand: &Demand = ask.demand;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Acquire, AcquireMany, Demand, Event, Events, Exhausted, KeyPool, KeyPoolBuilder, Lease, OutReason, Seat, Snapshot,
+    Acquire, AcquireMany, Demand, Events, Exhausted, KeyPool, KeyPoolBuilder, Lease, OutReason, Seat, Snapshot,
     Unjudged,
     acquire::{Begun, Look},
     ask::Ask,
@@ -15,7 +15,6 @@ use super::{
     locked::Locked,
     pick::{NotNow, Picked},
     state::State,
-    trickle,
 };
 use crate::{
     error::{Error, Kind},
@@ -370,35 +369,5 @@ impl State {
         }
         let ask = Ask { would_wait: wait, ..self.ask(demand, now) };
         self.pick(&ask)
-    }
-
-    /// The same, counted.
-    pub(super) fn refuse_for_good(&mut self, demand: &Demand, reason: NotNow, now: Now) -> Error {
-        let error = self.refuse(demand, reason, now, true);
-        self.tally.exhausted += u64::from(error.is_exhausted());
-        error
-    }
-
-    /// The error for a demand that got no key. `last`: nobody will wait for it.
-    fn refuse(&mut self, demand: &Demand, reason: NotNow, now: Now, last: bool) -> Error {
-        if self.closed {
-            return Error::new(Kind::ShutDown);
-        }
-        if let NotNow::Never(wanted, limit) = reason {
-            return Error::new(Kind::NeverFits { model: self.shown_model(demand), wanted, limit });
-        }
-        // Whatever kept it out, it is told of.
-        let ask = Ask { would_wait: trickle::LONGEST, ..self.ask(demand, now) };
-        let mut exhausted = self.diagnose_lately(&ask);
-        self.note_refused(&ask, &mut exhausted);
-        let cut = (demand.input_tokens, ask.need.input_tokens);
-        exhausted.guessed = Some(cut).filter(|(guessed, most)| demand.estimated && guessed > most);
-        let (model, next_in) = (exhausted.model.clone(), exhausted.next_in);
-        let most = exhausted.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason);
-        // What only waits for the store is served within a moment: no key is out.
-        if last || !exhausted.reasons.contains_key(&OutReason::Unwritten) {
-            self.event_of_request(|| Event::Exhausted { model, reason: most, next_in });
-        }
-        Error::new(Kind::Exhausted(exhausted))
     }
 }

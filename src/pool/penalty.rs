@@ -77,8 +77,9 @@ impl Penalty<'_> {
         lasts_until(self.end, self.term.to_confirm(), now)
     }
 
+    /// What is for good was confirmed.
     fn asks_to_confirm(&self) -> bool {
-        self.verdict.confirm_after_of().is_some()
+        self.verdict.confirm_after_of().is_some() && !self.term.is_for_good()
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{rest::Rest, scope::Whom, seats::SeatCell, state::State, unnamed::names_no_limit};
+use super::{rest::Rest, scope::Whom, seats::SeatCell, state::State};
 use crate::{
     time::{Now, Tick},
     verdict::{Scope, Verdict, VerdictKind},
@@ -64,7 +64,8 @@ impl Rest {
         self.is_active(now) || self.closed_until(now).is_some() && is_line()
     }
 
-    /// Whether it keeps a request out that would wait so long, and may begin a line: callers who were told the same time to come back come all at once.
+    /// Whether it keeps a request out that would wait so long, and may begin a line: callers who were told the same time to come
+    /// back come all at once.
     pub(super) fn holds_for(&self, would_wait: Duration, now: Now, is_line: impl FnOnce() -> bool) -> bool {
         let in_time = |opens: Tick| opens <= now.tick.plus(would_wait);
         self.is_active(now) || self.closed_until(now).is_some_and(|opens| in_time(opens) || is_line())
@@ -89,10 +90,12 @@ impl State {
         !self.lanes[usize::from(lane)].queue.is_empty()
     }
 
-    /// What is to follow a rest of this scope's until then: where a limit is known, that says how many may go.
+    /// What is to follow a rest of this scope's until then: where a limit is named, that says how many may go.
     pub(super) fn trickles(&mut self, whom: Whom, verdict: &Verdict, end: Tick) -> Option<Trickle> {
         let of_a_lane = matches!(whom.scope, Scope::KeyLane | Scope::OwnerLane);
-        (of_a_lane && names_no_limit(verdict)).then(|| self.trickle(whom.lane, end, verdict.fault()))
+        let named = verdict.news_of().is_some_and(|news| news.decisive.is_some());
+        let is_unknown = verdict.kind() == VerdictKind::RateLimited && !named;
+        (of_a_lane && is_unknown).then(|| self.trickle(whom.lane, end, verdict.fault()))
     }
 
     pub(super) fn trickle(&mut self, lane: u16, end: Tick, kind: VerdictKind) -> Trickle {

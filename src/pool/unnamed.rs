@@ -14,12 +14,6 @@ const SEVERAL: usize = 3;
 /// So many owners, all of whom served before, may have such a thing said by one request.
 const ENOUGH: usize = 16;
 
-/// Whether it says that there is a limit, and not which.
-pub(super) fn names_no_limit(verdict: &Verdict) -> bool {
-    let named = verdict.news_of().is_some_and(|news| news.decisive.is_some());
-    verdict.kind() == VerdictKind::RateLimited && !verdict.is_named() && !named
-}
-
 /// Whether it says that there is a limit, and neither which nor for how long.
 pub(super) fn is_unnamed_limit(verdict: &Verdict) -> bool {
     verdict.kind() == VerdictKind::RateLimited && !verdict.is_named() && verdict.until_of() == Until::Backoff

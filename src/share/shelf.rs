@@ -123,8 +123,7 @@ impl Shelf {
         name.map_or_else(|| format!("key:{hash}"), str::to_owned)
     }
 
-    /// Nobody is there who heard what was said but of names, and of limits that answers told. Names of secrets that were replaced are
-    /// the new ones'.
+    /// Nobody is there who heard what was said but of names and learned limits. Names of replaced secrets are the new ones'.
     pub(crate) fn keep_names(&mut self, replaced: &[(String, String)]) {
         let Some(state) = &mut self.state else { return };
         state.facts.retain(|scope, _| is_name(scope) || scope.starts_with(LEARNED));

@@ -93,7 +93,7 @@ async fn a_boxed_stack_is_spawned() {
     let answers = tower::service_fn(async |_: Request<ReplayBody<Full<Bytes>>>| {
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok"))))
     });
-    let stack = KeyPoolLayer::new(&pool(&["a"])).layer(answers);
+    let stack = KeyPoolLayer::new(pool(&["a"])).layer(answers);
     let stack = Boxed::new(stack.map_response(|answer: Response<_>| answer.map(BoxBody::new)));
     let request = Request::get("/models/m").body(Full::default()).unwrap();
     let answer = tokio::spawn(stack.oneshot(request)).await.unwrap().unwrap();

@@ -184,3 +184,27 @@ fn a_probe_that_outlives_its_rest_is_not_the_next_ones() {
     assert!(pool.try_acquire(FLASH).is_err(), "one at a time");
     drop(confirms);
 }
+
+/// A rest that was confirmed is one without end like any: its probes become rarer, and it is told once.
+#[test]
+fn the_interval_doubles_after_a_confirmation_too() {
+    let asks = || suspended(60).confirm_after(secs(30));
+    let (pool, time) = keys(1);
+    let mut events = pool.changes();
+    answer(&pool, FLASH, &asks());
+    time.advance(secs(30));
+    answer(&pool, FLASH, &asks());
+    assert_eq!((pool.snapshot().disabled_keys, next_in(&pool, FLASH)), (1, Some(secs(60))));
+    let mut told = Vec::new();
+    for pause in [60, 120] {
+        time.advance(secs(pause));
+        answer(&pool, FLASH, &asks());
+        told.push(next_in(&pool, FLASH));
+    }
+    let names = std::iter::from_fn(|| events.try_next())
+        .map(|event| serde_json::to_value(event.unwrap()).unwrap()["event"].to_string());
+    assert_eq!(
+        (told, names.collect::<Vec<_>>()),
+        (vec![Some(secs(120)), Some(secs(240))], vec!["rested".to_owned(), "disabled".to_owned()])
+    );
+}
