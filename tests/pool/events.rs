@@ -5,7 +5,9 @@ use tower_keypool::{
     Unit, Verdict, VerdictKind, Violation,
 };
 
-use crate::support::{FLASH, answer, builder, id, invalid, key, keys, noon, on, rate_for, secs, suspended, take};
+use crate::support::{
+    FLASH, answer, builder, id, invalid, key, keys, noon, on, rate_for, secs, suspended, take, unclear,
+};
 
 fn all(events: &mut Events) -> Vec<Event> {
     std::iter::from_fn(|| events.try_next()).map(|event| event.expect("none was lost")).collect()
@@ -31,6 +33,18 @@ fn leased_rested_and_recovered() {
     assert_eq!(names(&mut events), ["leased", "recovered"]);
     answer(&pool, FLASH, &Verdict::SUCCESS);
     assert_eq!(names(&mut events), ["leased"], "it recovers once");
+}
+
+/// A key that is disabled while it rests for the same kind of fault is told to be, and once.
+#[test]
+fn a_rest_that_turns_out_to_be_for_good_is_told_again() {
+    let (pool, _) = keys(1);
+    let mut events = pool.changes();
+    let leases = [(); 4].map(|()| take(&pool, FLASH));
+    for (lease, verdict) in leases.into_iter().zip([unclear(), unclear(), invalid(), invalid()]) {
+        lease.settle(&verdict);
+    }
+    assert_eq!(names(&mut events), ["rested", "disabled"]);
 }
 
 /// What the next events say of a scope: its name, whom it concerns and in which lane.

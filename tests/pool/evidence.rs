@@ -105,6 +105,26 @@ async fn what_somebody_switched_off_meanwhile_stays_off() {
     assert_eq!(pool.snapshot().disabled_keys, 1);
 }
 
+#[tokio::test]
+async fn a_cause_that_was_named_meanwhile_is_not_given_back() {
+    let (pool, _) = on(builder().keys((0..2).map(key)));
+    let late = [0, 1].map(|n| pool.try_acquire(Demand::new(FLASH).affinity(Affinity::MustKey(id(n)))).unwrap());
+    let mut first = None;
+    let judge = |_: &Result<(), ()>| unclear();
+    let _ = pool
+        .run(FLASH, judge, |leased| {
+            match &first {
+                None => first = Some(leased.key_id().clone()),
+                Some(first) => {
+                    late.iter().filter(|late| late.key_id() == first).for_each(|late| late.judge(&invalid()));
+                }
+            }
+            async { Err::<(), ()>(()) }
+        })
+        .await;
+    assert_eq!((pool.snapshot().disabled_keys, resting(&pool)), (1, 1), "the other one's is");
+}
+
 /// One request, answered by each key as `good` says of it: what it came to, and the keys it went to.
 async fn ask(pool: &KeyPool, verdict: &Verdict, good: impl Fn(&str) -> bool) -> (bool, Vec<String>) {
     let mut tried = Vec::new();

@@ -220,6 +220,20 @@ fn a_longer_rest_outlasts_the_pause_before_a_confirmation() {
     }
 }
 
+/// Where it comes while the key rests for less, it is asked for all the same.
+#[test]
+fn a_confirmation_that_outlasts_another_rest_is_asked_for() {
+    let asks = || invalid().confirm_after(secs(60));
+    let (pool, time) = keys(1);
+    let (first, late) = (take(&pool, FLASH), take(&pool, FLASH));
+    first.settle(&rate_for(10).scope(Scope::Key));
+    late.settle(&asks());
+    assert_eq!((next_in(&pool, FLASH), rest(&pool, 0)), (Some(secs(60)), Some(secs(60))));
+    time.advance(secs(60));
+    answer(&pool, FLASH, &asks());
+    assert_eq!(pool.snapshot().disabled_keys, 1, "that was the confirmation");
+}
+
 #[test]
 fn a_success_between_takes_the_need_for_confirmation_back() {
     let (pool, time) = keys(1);
