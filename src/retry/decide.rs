@@ -11,10 +11,11 @@ use crate::{
     verdict::{EXIT, Elsewhere, Scope, Until, Verdict, VerdictKind},
 };
 
-/// Who had a key and lost it before it was used waits this long for another, also where it would wait for nothing else.
+/// A request that had a key and lost it before it was sent waits at least this long for another key.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
-/// Whoever waits for less waits so long in all, from when it came, for a model that is overloaded at all keys.
+/// A request may wait this long in all, from when it came, for a model that is overloaded at all keys, also where it waits for
+/// nothing else.
 const OVERLOADED: Duration = Duration::from_secs(10);
 
 /// How far one request has come.
@@ -24,7 +25,7 @@ pub(crate) struct Course {
     begun: Tick,
     /// How often it was retried after a pause.
     pauses: u32,
-    /// Until when it may stand waiting for a key.
+    /// How long it may stand waiting for a key, from when it came.
     wait: Duration,
     /// It was sent again at once because its connection had been closed.
     reconnected: bool,
@@ -35,10 +36,29 @@ pub(crate) struct Course {
 pub(crate) enum Step {
     /// Hand the answer to the caller.
     Stop,
-    /// The same; and no key was to be had for another attempt, for this reason.
+    /// Hand the answer to the caller: no key was to be had for another attempt, for this reason.
     OutOfKeys(Error),
     /// Send it again once there is a lease.
     Again(NextLease),
+}
+
+/// How much time a request has, at one decision.
+#[derive(Clone, Copy)]
+struct Time {
+    /// What passed since it came.
+    spent: Duration,
+    /// What is left until the rule's deadline, where it has one.
+    to_deadline: Option<Duration>,
+    /// What is left of its wait for keys, which ends with the deadline at the latest.
+    for_a_key: Duration,
+}
+
+/// How long the next attempt waits, from the decision on.
+struct Waits {
+    /// Before it is sent, though it may have its key.
+    pause: Duration,
+    /// Until it must have a key; the pause is part of that.
+    for_a_key: Duration,
 }
 
 impl Course {
@@ -63,83 +83,84 @@ impl Course {
     ) -> Step {
         // A lease that is never used after all counts for nothing.
         demand.ahead = true;
-        let spent = pool.clock().tick().since(self.begun);
-        let left = rule.deadline.map(|deadline| deadline.saturating_sub(spent));
-        let over = left == Some(Duration::ZERO) || demand.ends_with(verdict);
-        if over || capped(verdict, demand.particulars.earlier.as_deref().unwrap_or_default()) {
+        let time = self.time(rule, pool.clock().tick());
+        let over = time.to_deadline == Some(Duration::ZERO) || demand.ends_with(verdict);
+        if over || is_not_worth_another(verdict, demand.particulars.earlier.as_deref().unwrap_or_default()) {
             return Step::Stop;
         }
-        let wait = self.wait.saturating_sub(spent);
-        let for_a_key = left.map_or(wait, |left| left.min(wait));
-        // The way out rests: a key with another one may serve at once, and that is no retry of the provider's fault.
-        let by_another = verdict.scope_of() == Scope::Exit && verdict.until_of() != Until::Now;
-        if by_another && pool.has_several_exits() {
+        // The exit rests: a key with another one may serve at once, and that is no retry of the provider's fault.
+        let exit_rests = verdict.scope_of() == Scope::Exit && verdict.until_of() != Until::Now;
+        if exit_rests && pool.has_several_exits() {
             if let Some(lease) = pool.lease_now(&demand) {
                 return Step::Again(NextLease::held(lease, Duration::ZERO));
             }
             if verdict.elsewhere_of() == Elsewhere::No {
-                return seek(pool, demand, Duration::ZERO, for_a_key);
+                return seek(pool, demand, Waits::none_but(time.for_a_key));
             }
         }
         match verdict.elsewhere_of() {
             Elsewhere::No | Elsewhere::OtherModel => Step::Stop,
             Elsewhere::OtherKey if pool.has_asked_enough(&demand) || pool.is_for_no_tier(&demand) => Step::Stop,
             Elsewhere::OtherOwner if pool.is_found_nowhere(&demand) => Step::Stop,
-            Elsewhere::OtherKey | Elsewhere::OtherOwner => seek(pool, demand, Duration::ZERO, for_a_key),
-            // Nothing went out, and nobody is to blame: it stands where it stood before it had that key.
+            Elsewhere::OtherKey | Elsewhere::OtherOwner => seek(pool, demand, Waits::none_but(time.for_a_key)),
+            // Nothing went out, and nobody is to blame: the request stands where it stood before it had that key.
             Elsewhere::AfterPause if verdict.is_void() => {
                 if self.pauses >= rule.max_retries {
                     return Step::Stop;
                 }
                 self.pauses += 1;
-                seek_again(pool, demand, Duration::ZERO, for_a_key.max(A_MOMENT), seat)
+                seek_again(pool, demand, Waits::none_but(time.for_a_key.max(A_MOMENT)), seat)
             }
-            Elsewhere::AfterPause => {
-                // A connection that the provider had just given up: the next one costs no pause and is not counted.
-                if verdict.is_closed() && rule.max_retries > 0 && !std::mem::replace(&mut self.reconnected, true) {
-                    return seek_again(pool, demand, Duration::ZERO, for_a_key, seat);
-                }
-                // Longer than a pause may be, only where a deadline says that there is time.
-                let patience = left.unwrap_or_else(|| rule.backoff.longest());
-                let asked = verdict.retry_after().unwrap_or_default();
-                if self.pauses >= rule.max_retries {
-                    return Step::Stop;
-                }
-                if asked > patience {
-                    return self.elsewhere_at_once(rule, pool, &demand);
-                }
-                let pause = rule.pause(self.pauses).max(asked).min(patience);
-                // A key is waited for as long as the request may wait, and over the pause, which passes anyway; a way out
-                // that rests no longer than the former.
-                let waited = if verdict.code_of() == EXIT { for_a_key } else { pause.max(for_a_key) };
-                let longest = left.unwrap_or_else(|| for_a_key.max(OVERLOADED.saturating_sub(spent)));
-                let (pause, patience) = match pool.overloaded_for(&demand) {
-                    // The provider's faults keep all keys out of the model: that is over with a pause, not with a key; and
-                    // answers that are still to come may make it longer.
-                    Some(rest) if rest <= longest => {
-                        let pause = if rest > waited { rest.saturating_add(pause).min(longest) } else { pause };
-                        (pause, pause.saturating_add(for_a_key.max(rest)).min(longest))
-                    }
-                    _ => (pause, waited),
-                };
-                // Counted and paid for only where it happens.
-                let step = match self.elsewhere_at_last(rule, pool, verdict, &demand) {
-                    Some(lease) => Step::Again(NextLease::held(lease, pause)),
-                    None => seek_again(pool, demand, pause, patience, seat),
-                };
-                if matches!(step, Step::Again(_)) {
-                    if !rule.withdraw() {
-                        return Step::Stop;
-                    }
-                    self.pauses += 1;
-                }
-                step
+            // The connection had just been given up by the provider: another one costs no pause and is not counted.
+            Elsewhere::AfterPause if verdict.is_closed() && rule.max_retries > 0 && !self.reconnected => {
+                self.reconnected = true;
+                seek_again(pool, demand, Waits::none_but(time.for_a_key), seat)
             }
+            Elsewhere::AfterPause => self.after_a_pause(rule, pool, verdict, demand, seat, time),
         }
     }
-}
 
-impl Course {
+    fn time(&self, rule: &Retry, now: Tick) -> Time {
+        let spent = now.since(self.begun);
+        let to_deadline = rule.deadline.map(|deadline| deadline.saturating_sub(spent));
+        let wait = self.wait.saturating_sub(spent);
+        Time { spent, to_deadline, for_a_key: to_deadline.map_or(wait, |left| left.min(wait)) }
+    }
+
+    /// A retry of the provider's fault. It is counted, and paid for out of the rule's budget, only where it happens.
+    fn after_a_pause(
+        &mut self,
+        rule: &Retry,
+        pool: &KeyPool,
+        verdict: &Verdict,
+        demand: Demand,
+        seat: Option<Seat>,
+        time: Time,
+    ) -> Step {
+        if self.pauses >= rule.max_retries {
+            return Step::Stop;
+        }
+        // Only a deadline says that there is time for more than the longest pause of the rule.
+        let longest = time.to_deadline.unwrap_or_else(|| rule.backoff.longest());
+        let asked = verdict.retry_after().unwrap_or_default();
+        if asked > longest {
+            return self.elsewhere_at_once(rule, pool, &demand);
+        }
+        let pause = rule.pause(self.pauses).max(asked).min(longest);
+        let waits = time.waits(pool, verdict, &demand, pause);
+        let step = match self.elsewhere_at_last(rule, pool, verdict, &demand) {
+            Some(lease) => Step::Again(NextLease::held(lease, waits.pause)),
+            None => seek_again(pool, demand, waits, seat),
+        };
+        if matches!(step, Step::Again(_)) {
+            if !rule.withdraw() {
+                return Step::Stop;
+            }
+            self.pauses += 1;
+        }
+        step
+    }
+
     /// For the last retry a key that was not tried yet, of whatever priority: it may stand with another cluster, project
     /// or model of the provider's.
     fn elsewhere_at_last(&self, rule: &Retry, pool: &KeyPool, verdict: &Verdict, demand: &Demand) -> Option<Lease> {
@@ -148,7 +169,8 @@ impl Course {
         if is_last { untried(pool, demand) } else { None }
     }
 
-    /// Whoever failed wants more time than there is: one other key is asked, once, before the caller is told so.
+    /// The provider asks for a longer pause than there is time for: one other key is tried at once, and that is the last
+    /// retry.
     fn elsewhere_at_once(&mut self, rule: &Retry, pool: &KeyPool, demand: &Demand) -> Step {
         let Some(lease) = untried(pool, demand) else { return Step::Stop };
         if !rule.withdraw() {
@@ -159,6 +181,32 @@ impl Course {
     }
 }
 
+impl Time {
+    /// How long a retry waits whose pause, by the rule and the provider, is this long.
+    fn waits(self, pool: &KeyPool, verdict: &Verdict, demand: &Demand, pause: Duration) -> Waits {
+        // A key may come for as long as the request may wait, and also during the pause, which passes anyway. An exit that
+        // rests is waited for no longer than for a key.
+        let for_a_key = if verdict.code_of() == EXIT { self.for_a_key } else { pause.max(self.for_a_key) };
+        let longest = self.to_deadline.unwrap_or_else(|| self.for_a_key.max(OVERLOADED.saturating_sub(self.spent)));
+        match pool.overloaded_for(demand) {
+            // The provider's faults rest the model at all keys. That is over after a pause, and not with a key; and answers
+            // that are still to come may make the rest longer.
+            Some(rest) if rest <= longest => {
+                let pause = if rest > for_a_key { rest.saturating_add(pause).min(longest) } else { pause };
+                Waits { pause, for_a_key: pause.saturating_add(self.for_a_key.max(rest)).min(longest) }
+            }
+            _ => Waits { pause, for_a_key },
+        }
+    }
+}
+
+impl Waits {
+    /// It is sent as soon as it has a key, for which it waits this long.
+    fn none_but(for_a_key: Duration) -> Self {
+        Self { pause: Duration::ZERO, for_a_key }
+    }
+}
+
 /// A key that was not tried yet, where one is ready.
 fn untried(pool: &KeyPool, demand: &Demand) -> Option<Lease> {
     let mut demand = demand.clone();
@@ -166,7 +214,7 @@ fn untried(pool: &KeyPool, demand: &Demand) -> Option<Lease> {
     pool.lease_now(&demand)
 }
 
-/// How often such an answer is worth another retry, where there is a cap.
+/// How many more retries such an answer is worth, where its verdict has a cap.
 fn worth(verdict: &Verdict, attempts: &[Attempt]) -> Option<u32> {
     let alike = |attempt: &&Attempt| attempt.kind == verdict.kind() && attempt.code == verdict.code_of();
     // The attempt in hand is one of them.
@@ -174,22 +222,22 @@ fn worth(verdict: &Verdict, attempts: &[Attempt]) -> Option<u32> {
     verdict.retry_cap_of().map(|cap| u32::from(cap).saturating_sub(retried() as u32))
 }
 
-/// Whether such an answer came as often as it is worth retrying.
-fn capped(verdict: &Verdict, attempts: &[Attempt]) -> bool {
+/// Whether such an answer came as often as it is worth.
+fn is_not_worth_another(verdict: &Verdict, attempts: &[Attempt]) -> bool {
     worth(verdict, attempts) == Some(0)
 }
 
-/// The error that the caller receives in the place of the answer in hand, where no key is left and it wants that, or where
-/// the answer would only tell it that some key is no good. Only where keys are the cause: that a resource belongs to
-/// another owner, or that the provider failed, is an answer as good as any.
+/// The error that the caller receives in the place of the answer in hand, where no key is left. It does where it wants that
+/// (`Retry::wants_exhausted`), and where the answer would only tell it that some key is no good. Keys must be the cause: that a
+/// resource belongs to another owner, or that the provider failed, is an answer as good as any.
 pub(crate) fn instead(rule: &Retry, pool: &KeyPool, verdict: &Verdict, mut demand: Demand) -> Option<Error> {
-    // Nothing came of the provider: which way out rests, or when a key is there, says more.
+    // The provider did not answer: which exit rests, or when a key is there, says more.
     let no_way = verdict.code_of() == EXIT || verdict.is_void();
     let of_a_key = verdict.elsewhere_of() == Elsewhere::OtherKey;
-    if !(no_way || of_a_key && (rule.wants_exhausted() || blames_who_asked(verdict))) {
+    if !(no_way || of_a_key && (rule.wants_exhausted() || looks_like_the_callers_mistake(verdict))) {
         return None;
     }
-    // What is too large for a whole window is none the better for waiting, and the provider says for which.
+    // A request that is too large for a whole window gains nothing by waiting, and the provider says for which window.
     if demand.particulars.earlier.as_deref().and_then(<[Attempt]>::last).is_some_and(|last| last.overfull) {
         return None;
     }
@@ -207,43 +255,44 @@ pub(crate) fn instead(rule: &Retry, pool: &KeyPool, verdict: &Verdict, mut deman
 }
 
 /// Whether it says of a key that it is no good, with a status that the caller takes for its own mistake.
-fn blames_who_asked(verdict: &Verdict) -> bool {
+fn looks_like_the_callers_mistake(verdict: &Verdict) -> bool {
     let status = verdict.status_of().map_or(0, |status| status.as_u16());
     let of_a_key =
         matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended | VerdictKind::QuotaExhausted);
     of_a_key && (400..500).contains(&status) && status != 429
 }
 
-/// Takes a lease now, or finds out whether one comes within `patience`.
-fn seek(pool: &KeyPool, mut demand: Demand, pause: Duration, patience: Duration) -> Step {
-    // When a later priority opens hangs on it.
-    demand.wait = Some(patience);
+/// Takes a lease now, or finds out whether one comes in time.
+fn seek(pool: &KeyPool, mut demand: Demand, Waits { pause, for_a_key }: Waits) -> Step {
+    // A later priority opens by how long this waits.
+    demand.wait = Some(for_a_key);
     loop {
         match pool.try_lease(&demand, pool.clock().now()) {
             Ok(lease) => return Step::Again(NextLease::held(lease, pause)),
-            Err(error) if error.may_end_within(patience) => {
-                demand.wait = Some(patience.saturating_sub(pause));
+            Err(error) if error.may_end_within(for_a_key) => {
+                demand.wait = Some(for_a_key.saturating_sub(pause));
                 return Step::Again(NextLease::awaited(pool, demand, pause));
             }
-            Err(error) if demand.particulars.anew || patience.is_zero() => {
+            Err(error) if demand.particulars.anew || for_a_key.is_zero() => {
                 pool.count_exhausted();
                 return Step::OutOfKeys(error);
             }
-            // Every key was asked that could come. Those that met a limit may be asked again when they are back in time.
+            // Every key that could come was asked. Those that met a limit may be asked again if they are back in time.
             Err(_) => demand.particulars.anew = true,
         }
     }
 }
 
-/// The same where the key of the answer in hand may serve again: its slot is free as soon as it is wanted.
-fn seek_again(pool: &KeyPool, demand: Demand, pause: Duration, patience: Duration, seat: Option<Seat>) -> Step {
+/// Takes a lease as [`seek`] does, where the key of the answer in hand may serve again: where no other key is ready that key's
+/// slot, `seat`, is given up for it.
+fn seek_again(pool: &KeyPool, demand: Demand, waits: Waits, seat: Option<Seat>) -> Step {
     if let Some(lease) = pool.lease_now(&demand) {
-        return Step::Again(NextLease::held(lease, pause));
+        return Step::Again(NextLease::held(lease, waits.pause));
     }
     if let Some(seat) = seat {
         pool.end(seat);
     }
-    seek(pool, demand, pause, patience)
+    seek(pool, demand, waits)
 }
 
 #[cfg(test)]
