@@ -2,8 +2,8 @@
 
 local THERE, LONG, PAST = 300000, 12 * 3600000, 32
 
--- What this process was told last is here, or it is lost.
-local function vouched(renewal, lost)
+-- What this process was told last is here, so that it need not be awaited any more, or it is lost: then nobody is.
+local function hear_of_loss(renewal, lost)
   if lost then
     state.awaited = nil
   elseif state.awaited then
@@ -11,7 +11,7 @@ local function vouched(renewal, lost)
   end
 end
 
--- Who can say that a server knows what it knew.
+-- The processes that can say whether a server which was started again still knows what it knew.
 local function there(before)
   local lived, lately = {}, {}
   for id, holder in pairs(state.holders) do
@@ -23,47 +23,64 @@ local function there(before)
   return #lived > 0 and lived or lately
 end
 
--- Notices that the store is not the one that this process spoke to last, or that it forgot something.
+-- Why the store is believed to lack what happened of late, if it is. Where several reasons hold, the first of them counts.
+local function reason_to_recover(contradicts, replaced)
+  if state.generation == '0' then return 'empty' end
+  if contradicts then return 'contradicted' end
+  if replaced then return 'replaced' end
+end
+
+-- Gives up the present generation, and that of the process which renews.
+local function begin_generation(renewal)
+  local earlier = state.generation
+  state.generation = renewal.nonce == '0' and '1' or renewal.nonce
+  for _, generation in ipairs({earlier, renewal.generation}) do
+    if generation ~= '0' and generation ~= state.generation and not contains(state.past, generation) then
+      table.insert(state.past, generation)
+    end
+  end
+  while #state.past > PAST do table.remove(state.past, 1) end
+end
+
+-- Begins another generation, and a recovery that lasts as long as a lease. One that is under way already begins anew, and keeps
+-- what is known of how much was lost.
+local function begin_recovery(reason, renewal, known, lost, before, now)
+  local recovery = state.recovery
+  -- A server that was only started again may have lost nothing: those who were there can say so.
+  state.awaited = reason == 'replaced' and not recovery and there(before) or nil
+  hear_of_loss(renewal, lost)
+  begin_generation(renewal)
+  -- What processes told to bound a loss was said of a recovery that was to end earlier.
+  forget_bounds()
+  forget_left()
+  local since = recovery and recovery.since or before
+  state.recovery = {
+    ends = now + state.lease,
+    since = reason == 'empty' and 0 or since,
+    empty = reason == 'empty' or (recovery ~= nil and recovery.empty),
+    known = known or (recovery ~= nil and recovery.known),
+  }
+  for _, holder in pairs(state.holders) do holder.wanted = {} end
+end
+
+-- Notices that the store is not the one that this process spoke to last, or that it forgot something: then a recovery begins.
 local function watch(renewal, identity, before, now)
-  local first = state.generation == '0'
   local replaced = identity ~= '' and state.server ~= '' and identity ~= state.server
   state.server = identity
   local known = renewal.generation ~= '0'
   local record = state.holders[renewal.holder]
-  -- Whatever generation it heard of: it was told something that is not here, or another on its machine was.
+  -- It, or another process on its machine, was told something that is not here, whatever generation told it.
   local lost = (renewal.heard and renewal.heard > before)
     or (renewal.acknowledged > 0 and (not record or record.number < renewal.acknowledged))
-  local forgot = lost and renewal.generation == state.generation
-  -- A generation that was given up is that of a process that has not heard of it yet.
+  local of_this_generation = renewal.generation == state.generation
+  -- A generation that was given up is that of a process which has not heard of the present one yet.
   local given_up = contains(state.past, renewal.generation)
-  local stranger = renewal.generation ~= state.generation and not given_up
-  local recovery = state.recovery
-  if first or replaced or (known and (forgot or stranger)) then
-    local whole = replaced and not first and not recovery and not (known and (forgot or stranger))
-    state.awaited = whole and there(before) or nil
-    vouched(renewal, lost)
-    local earlier = state.generation
-    state.generation = renewal.nonce == '0' and '1' or renewal.nonce
-    for _, generation in ipairs({earlier, renewal.generation}) do
-      if generation ~= '0' and generation ~= state.generation and not contains(state.past, generation) then
-        table.insert(state.past, generation)
-      end
-    end
-    while #state.past > PAST do table.remove(state.past, 1) end
-    forget_bounds()
-    forget_left()
-    local since = recovery and recovery.since or before
-    state.recovery = {
-      ends = now + state.lease,
-      since = first and 0 or since,
-      empty = first or (recovery ~= nil and recovery.empty),
-      known = known or (recovery ~= nil and recovery.known),
-    }
-    for _, holder in pairs(state.holders) do holder.wanted = {} end
-    return
-  end
-  if recovery and given_up then recovery.known = true end
-  vouched(renewal, lost)
+  local is_stranger = not of_this_generation and not given_up
+  local contradicts = known and (is_stranger or (of_this_generation and lost))
+  local reason = reason_to_recover(contradicts, replaced)
+  if reason then return begin_recovery(reason, renewal, known, lost, before, now) end
+  if state.recovery and given_up then state.recovery.known = true end
+  hear_of_loss(renewal, lost)
 end
 
 -- How much of a day can have been used since a copy was made: as much as the minutes allowed; nil where nothing bounds it.
