@@ -7,6 +7,7 @@ mod demands;
 mod events;
 mod evidence;
 mod exits;
+mod given_back;
 mod guard;
 mod herds;
 mod lanes;
