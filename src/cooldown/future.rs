@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Extensions, HeaderMap, Response, StatusCode, header::CONTENT_LENGTH, response::Parts};
+use http::{Extensions, Response, StatusCode, header::CONTENT_LENGTH, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -19,20 +19,19 @@ use super::{
     first_event::Framing,
     flow::{Flow, Reader},
     fresh::{Fresh, Look},
-    head::{Asked, BodyHead, Encoding, Kind},
-    hold::{Hold, LARGEST_BEGINNING, LARGEST_PACKED},
+    head::{Asked, BodyHead, Encoding},
+    hold::Hold,
     inflate::Inflate,
     judging,
     key_mask::{KeyMask, earlier_of, mask_every},
     mask::mask_headers,
     sight::{Sight, Stream},
     teller::Teller,
-    usage_scan::UsageScan,
+    treatment::{HeldUntil, Treatment, is_empty, sight},
 };
 use crate::{
     error::{BoxError, Error},
-    pool::{ALARMS, ERRORS, Granted, Retold},
-    provider::UsageFormat,
+    pool::Granted,
 };
 
 pin_project! {
@@ -134,107 +133,73 @@ where
     }
     #[cfg(feature = "hyper")]
     mask_reason(&granted.secret, &mut head.extensions);
-    let retold = granted.particulars.retold();
-    if retold.is_some() {
+    if granted.particulars.retold().is_some() {
         head.extensions.insert(KeyMask::of(&granted));
     }
-    let status = head.status;
-    let BodyHead { encoding, .. } = body_head;
     let over = body.is_end_stream();
-    let empty = asked.head || matches!(status.as_u16(), 204 | 304) || over;
-    let readable = !empty && encoding != Encoding::Unreadable;
-    if !readable && status != StatusCode::SWITCHING_PROTOCOLS {
-        if !empty {
-            return Err(Box::new(Hold::new(head, body, Reader::Blind, granted, false)));
-        }
-        if status == StatusCode::OK
-            && !asked.head
-            // Where something is to be said JSON of nothing is no answer, either.
-            && let is_to_speak = (asked.ending.is_some() && body_head.kind == Kind::Json)
-            && let is_retold = (asked.makes && retold == Some(Retold::Whole))
-            && let said = (is_to_speak || is_retold).then_some(Framing::Events)
-            && let Some(framing) = body_head.framing(asked).or(said)
-        {
-            return Err(without_a_word(head, body, framing, asked, granted));
-        }
+    let said = (body_head, asked);
+    match Treatment::of(&head, &body, over, said, &granted) {
+        Treatment::Passed { look, page } => Ok(pass(head, body, over, said, granted, (look, page))),
+        Treatment::Held { until, framing } => Err(hold(head, body, said, granted, (until, framing))),
+        Treatment::Unreadable => Err(Box::new(Hold::new(head, body, Reader::Blind, granted, false))),
+        Treatment::Wordless(framing) => Err(without_a_word(head, body, framing, asked, granted)),
     }
-    let failed = status.as_u16() >= 400;
-    let framing = if readable && !failed { body_head.framing(asked) } else { None };
-    // Neither an error nor what speaks against its key is large: what is known to be is not looked into.
-    let may_be_none = framing.is_none()
-        && readable
-        && asked.makes
-        && status == StatusCode::OK
-        && body_head.kind == Kind::Json
-        && body.size_hint().lower() <= LARGEST_BEGINNING as u64;
-    let kinds = if may_be_none { granted.pool.good_answers() } else { 0 };
-    let framing = framing.or_else(|| (kinds & ERRORS != 0).then_some(Framing::Object));
-    let small = kinds & ALARMS != 0 && encoding == Encoding::Plain;
-    let usage = asked.usage != UsageFormat::None;
-    let in_events = matches!(framing, Some(Framing::Events | Framing::Array));
-    let page = body_head.kind == Kind::Page && asked.makes && usage && granted.model.is_some();
-    // What is packed cannot be masked any more once its head is out: what is small is read before. Of an answer that told its
-    // length that head would be wrong, wherever the key stands.
-    let packed = encoding == Encoding::Gzip
-        && status.is_success()
-        && (!in_events && body_head.kind == Kind::Json || !page && is_small(&head.headers));
-    let retold_whole = retold == Some(Retold::Whole) && encoding == Encoding::Plain;
-    // A page says no more to its end.
-    let whole = retold_whole && status.is_success() && !in_events && !page;
-    if readable && (failed || packed || whole || small || (status.is_success() && framing.is_some())) {
-        // What is held only for the key in it is not looked at for anything else.
-        let tells = body_head.may_tell_usage() || !packed;
-        let sight = Sight {
-            error: failed.then(Box::default),
-            stream: framing.map(|framing| Stream::new(framing, asked.ending)),
-            usage: (usage && !failed && tells && (granted.particulars.meter.is_some() || granted.pool.counts_usage()))
-                .then(|| UsageScan::new(in_events && asked.usage != UsageFormat::Anthropic)),
-            whole: (!failed && !in_events && tells)
-                .then(|| granted.pool.provider().alarm().map(|_| Vec::new()))
-                .flatten(),
-            makes: framing.is_none() && !failed && tells && asked.makes,
-        };
-        let reader = reader(encoding, head.headers.contains_key(CONTENT_LENGTH), sight, &granted);
-        let hold = Hold::new(head, body, reader, granted, packed);
-        return Err(Box::new(match (whole, small) {
-            (true, _) => hold.until_over(),
-            (_, true) => hold.until_it_spoke(),
-            _ => hold,
-        }));
-    }
+}
+
+/// Judges an answer by its head, and lets it go on.
+#[expect(clippy::inline_always, reason = "on the way of every answer, which is copied for a call")]
+#[inline(always)]
+fn pass<B>(
+    mut head: Parts,
+    body: B,
+    over: bool,
+    (body_head, asked): (BodyHead, Asked),
+    granted: Granted,
+    (look, page): (Look, bool),
+) -> Begun<B> {
+    let status = head.status;
     let verdict = judging::head(&granted, &head, page);
     granted.judge(&verdict);
-    let settled = !verdict.is_success();
-    let look = if !readable || status == StatusCode::SWITCHING_PROTOCOLS {
-        Look::Blind
-    } else if status.is_success() && usage && body_head.may_tell_usage() {
-        Look::KeyAndUsage
-    } else {
-        Look::Key
-    };
+    let good = verdict.is_success();
     let (teller, served_by) = Teller::and_served_by(granted, verdict);
     head.extensions.insert(served_by);
-    if look != Look::Blind && encoding == Encoding::Gzip {
+    if look != Look::Blind && body_head.encoding == Encoding::Gzip {
         let sized = head.headers.contains_key(CONTENT_LENGTH);
-        let flow = Flow::inflated(teller, look == Look::KeyAndUsage, settled, (sized, asked.makes));
-        return Ok(Begun { head, body: CooldownBody::flowing(body, flow), good: !settled, over });
+        let flow = Flow::inflated(teller, look == Look::KeyAndUsage, !good, (sized, asked.makes));
+        return Begun { head, body: CooldownBody::flowing(body, flow), good, over };
     }
-    let mut fresh = Fresh::judged(teller, look, settled, asked.makes);
+    let mut fresh = Fresh::judged(teller, look, !good, asked.makes);
     // The end of an upgraded connection's answer is its head.
-    if empty || status == StatusCode::SWITCHING_PROTOCOLS {
+    if is_empty(status, over, asked) || status == StatusCode::SWITCHING_PROTOCOLS {
         fresh.complete();
     }
-    Ok(Begun { head, body: CooldownBody::fresh(body, fresh), good: !settled, over })
+    Begun { head, body: CooldownBody::fresh(body, fresh), good, over }
 }
 
-/// Whether a packed body told its length, and is held to its end.
-#[cold]
-fn is_small(headers: &HeaderMap) -> bool {
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    length.is_some_and(|length| length <= LARGEST_PACKED)
+/// Holds an answer until it is clear what it means.
+fn hold<B>(
+    head: Parts,
+    body: B,
+    said: (BodyHead, Asked),
+    granted: Granted,
+    (until, framing): (HeldUntil, Option<Framing>),
+) -> Box<Hold<B>>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let sight = sight((until, framing), said, &granted);
+    let reader = reader(said.0.encoding, head.headers.contains_key(CONTENT_LENGTH), sight, &granted);
+    let hold = Hold::new(head, body, reader, granted, until == HeldUntil::Unpacked);
+    Box::new(match until {
+        HeldUntil::Over => hold.until_over(),
+        HeldUntil::Spoken => hold.until_it_spoke(),
+        HeldUntil::Judged | HeldUntil::Unpacked | HeldUntil::Begun => hold,
+    })
 }
 
-/// A stream that is over with its head. It is held as one whose end comes behind it: how that is said is the transfer's.
+/// Holds an answer that is over with its head as one whose end comes behind the head: which of both it is hangs on the
+/// transfer alone.
 #[cold]
 fn without_a_word<B>(head: Parts, body: B, framing: Framing, asked: Asked, granted: Granted) -> Box<Hold<B>>
 where

@@ -49,6 +49,7 @@ mod sight;
 mod stream_end;
 mod stream_watch;
 mod teller;
+mod treatment;
 mod unsaid;
 mod usage_object;
 mod usage_scan;
