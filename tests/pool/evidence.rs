@@ -116,7 +116,7 @@ async fn a_cause_that_was_named_meanwhile_is_not_given_back() {
             match &first {
                 None => first = Some(leased.key_id().clone()),
                 Some(first) => {
-                    late.iter().filter(|late| late.key_id() == first).for_each(|late| late.judge(&invalid()))
+                    late.iter().filter(|late| late.key_id() == first).for_each(|late| late.judge(&invalid()));
                 }
             }
             async { Err::<(), ()>(()) }
