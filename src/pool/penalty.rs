@@ -166,7 +166,8 @@ impl Rest {
 
     /// Its probe keeps its time and interval: what else comes in does not bring it forward.
     fn keep(&mut self, penalty: &Penalty<'_>) {
-        self.confirming |= penalty.asks_to_confirm();
+        // One without end was confirmed.
+        self.confirming |= penalty.asks_to_confirm() && self.end != End::Never;
         let probe = if penalty.term.to_confirm().is_some() { None } else { penalty.term.probe() };
         self.probe = self.probe.or(probe);
     }

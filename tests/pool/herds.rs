@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::{task::JoinHandle, time::sleep};
-use tower_keypool::{Error, KeyPool, Lease, Verdict, VerdictKind};
+use tower_keypool::{Error, KeyPool, Lease, Until, Verdict, VerdictKind};
 
 use crate::{
     support::{FLASH, PRO, answer, builder, key, paused, refused, secs, take},
@@ -173,5 +173,19 @@ async fn those_that_would_wait_begin_a_line() {
         }
         assert_eq!(went, [1, 2, 4, 8, 16, 9], "of a key: {of_a_key}");
         drop(take(&pool, FLASH));
+    }
+}
+
+/// Whose limit it is may be told, and not which: nobody knows how many a minute takes then, either.
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_blamed_on_somebody_and_not_named_lets_few_go() {
+    let pool = paused(builder().key(key(0)));
+    answer(&pool, FLASH, &Verdict::new(VerdictKind::RateLimited).until(Until::For(secs(2))));
+    let mut tasks = line(&pool, 40).await;
+    sleep(secs(2)).await;
+    for expected in [1, 2, 4] {
+        let leases = served(&mut tasks).await;
+        assert_eq!(leases.len(), expected);
+        answered(leases, &Verdict::SUCCESS);
     }
 }

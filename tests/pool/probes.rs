@@ -1,6 +1,6 @@
 //! Probes: a scope that rests without end is tried by one real request at growing intervals.
 
-use tower_keypool::{RestTable, Scope, Verdict, VerdictKind};
+use tower_keypool::{Event, RestTable, Scope, Verdict, VerdictKind};
 
 use crate::support::{
     FLASH, answer, builder, invalid, key, keys, next_in, on, paused, rate, refused, secs, served, suspended, take,
@@ -201,10 +201,8 @@ fn the_interval_doubles_after_a_confirmation_too() {
         answer(&pool, FLASH, &asks());
         told.push(next_in(&pool, FLASH));
     }
-    let names = std::iter::from_fn(|| events.try_next())
-        .map(|event| serde_json::to_value(event.unwrap()).unwrap()["event"].to_string());
-    assert_eq!(
-        (told, names.collect::<Vec<_>>()),
-        (vec![Some(secs(120)), Some(secs(240))], vec!["rested".to_owned(), "disabled".to_owned()])
-    );
+    assert_eq!(told, [Some(secs(120)), Some(secs(240))]);
+    let told = std::iter::from_fn(|| events.try_next());
+    let told = told.filter(|event| matches!(event, Ok(Event::Disabled { .. } | Event::Rested { .. })));
+    assert_eq!(told.count(), 2, "that it rests, and that it is out");
 }
