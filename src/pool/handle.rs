@@ -140,7 +140,7 @@ impl KeyPool {
         Events::new(receiver, &state.events_lost)
     }
 
-    /// What happens from now on, but for [`Event::Leased`] (unless somebody else asked for it by
+    /// What happens from now on, but for [`Event::Leased`](super::Event::Leased) (unless somebody else asked for it by
     /// [`events`](Self::events)): a good request then costs nothing more.
     pub fn changes(&self) -> Events {
         let receiver = self.0.events.subscribe();
