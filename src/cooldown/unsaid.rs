@@ -7,7 +7,9 @@
 
 use std::sync::LazyLock;
 
-use memchr::{memchr2, memmem, memmem::Finder};
+use memchr::{memmem, memmem::Finder};
+
+use super::balance::Balance;
 
 const NAME: &[u8] = b"\"delta\":";
 const USAGE: &[u8] = b"\"usage";
@@ -56,8 +58,10 @@ fn text_of(piece: &[u8]) -> (usize, usize) {
         at += 1;
         match byte {
             b'"' => {
-                let string = &piece[at..][..string_len(&piece[at..])];
-                at = (at + string.len() + 1).min(piece.len());
+                let quoted = Balance::default().feed(&piece[at - 1..]);
+                let end = quoted.map_or(piece.len(), |length| at - 1 + length);
+                let string = &piece[at..end - usize::from(quoted.is_some())];
+                at = end;
                 at += piece[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
                 if depth > 0 && piece.get(at) == Some(&b':') {
                     name = string;
@@ -76,18 +80,6 @@ fn text_of(piece: &[u8]) -> (usize, usize) {
         }
     }
     (length, at)
-}
-
-/// Up to a string's quote, or as far as it is here.
-fn string_len(text: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(next) = memchr2(b'"', b'\\', &text[at..]) {
-        if text[at + next] == b'"' {
-            return at + next;
-        }
-        at = (at + next + 2).min(text.len());
-    }
-    text.len()
 }
 
 #[cfg(test)]

@@ -155,8 +155,7 @@ impl State {
         let mut probes = Probes::default();
         let mut latest: Option<(Tick, OutReason)> = None;
         for (rest, scope) in self.rests(ask.lane, slot) {
-            let Some(rest) = rest.filter(|rest| rest.holds_for(ask.would_wait, ask.now, || self.is_line(ask.lane)))
-            else {
+            let Some(rest) = rest.filter(|rest| rest.holds(ask.would_wait, ask.now, || self.is_line(ask.lane))) else {
                 continue;
             };
             if rest.is_active(now) && rest.may_probe(now) {

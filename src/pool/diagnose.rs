@@ -189,7 +189,7 @@ impl State {
         let now = ask.now;
         let rests = self.rests(ask.lane, slot).into_iter().filter_map(|(rest, _)| rest);
         let mut latest = rests
-            .filter(|rest| rest.holds_for(ask.would_wait, ask.now, || self.is_line(ask.lane)))
+            .filter(|rest| rest.holds(ask.would_wait, ask.now, || self.is_line(ask.lane)))
             .map(|rest| self.wakes_for(ask, slot, rest))
             .max()
             .unwrap_or(now.tick);

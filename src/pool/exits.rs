@@ -176,7 +176,7 @@ impl State {
     /// The rest that keeps all keys out of a lane: the lane's own, or that of their one exit.
     pub(super) fn rest_of_all(&self, lane: u16, would_wait: Duration, now: Now) -> Option<&Rest> {
         let rests = [self.roster.exits.rest_of_all(), self.lanes[usize::from(lane)].rest.as_deref()];
-        let holds = |rest: &&Rest| rest.holds_for(would_wait, now, || self.is_line(lane));
+        let holds = |rest: &&Rest| rest.holds(would_wait, now, || self.is_line(lane));
         rests.into_iter().flatten().filter(holds).max_by_key(|rest| rest.wakes(now))
     }
 

@@ -67,8 +67,9 @@ impl State {
             self.probe_out(Whom { scope, slot, owner, lane: ask.lane });
         }
         // A request that would not wait, and finds no line, goes before nobody.
-        let waits = |state: &Self| !ask.would_wait.is_zero() || state.is_line(ask.lane);
-        if now.tick < self.lanes[usize::from(ask.lane)].trickles && waits(self) {
+        if now.tick < self.lanes[usize::from(ask.lane)].trickles
+            && (!ask.would_wait.is_zero() || self.is_line(ask.lane))
+        {
             self.went_first(ask.lane, slot, owner);
         }
         self.seat(ask, slot, probes, stamp)

@@ -154,8 +154,10 @@ impl KeyPool {
         let now = self.0.clock.now();
         let mut state = self.lock();
         let lane = state.ask(demand, now).lane;
-        let rest =
-            state.lanes[usize::from(lane)].rest.as_ref().filter(|rest| rest.holds(now, || state.is_line(lane)))?;
+        let rest = state.lanes[usize::from(lane)]
+            .rest
+            .as_ref()
+            .filter(|rest| rest.holds(Duration::ZERO, now, || state.is_line(lane)))?;
         let failed = matches!(rest.reason(), VerdictKind::Overloaded | VerdictKind::Transient);
         failed.then(|| rest.wakes(now).since(now.tick))
     }

@@ -1,6 +1,6 @@
 //! What follows a rest whose end many wait for while nobody knows how many the provider takes by then: few go first, and
-//! more as these are served. The others stay in line, which costs them no attempt, or begin one. A request that would not wait, and
-//! finds no line, goes.
+//! more as these are served. The others stand in line, which costs them no attempt. A request that would not wait goes where it
+//! finds no line.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -17,7 +17,7 @@ const STEP: Duration = Duration::from_millis(500);
 const STEPS: u32 = 7;
 
 /// It lasts no longer.
-pub(super) const LONGEST: Duration = Duration::from_millis(500 * STEPS as u64);
+pub(super) const LONGEST: Duration = Duration::from_millis(STEP.as_millis() as u64 * STEPS as u64);
 
 /// How many may go, and went.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ impl Trickle {
 
     /// When it is over.
     fn ends(&self) -> Tick {
-        self.from.plus(STEP * STEPS)
+        self.from.plus(LONGEST)
     }
 
     /// Until when nobody else may go; `None`: somebody may.
@@ -59,14 +59,9 @@ impl Trickle {
 }
 
 impl Rest {
-    /// Whether it keeps its scope out: it is not over, or as many went since as may go before the others of a line.
-    pub(super) fn holds(&self, now: Now, is_line: impl FnOnce() -> bool) -> bool {
-        self.is_active(now) || self.closed_until(now).is_some() && is_line()
-    }
-
-    /// Whether it keeps a request out that would wait so long, and may begin a line: callers who were told the same time to come
-    /// back come all at once.
-    pub(super) fn holds_for(&self, would_wait: Duration, now: Now, is_line: impl FnOnce() -> bool) -> bool {
+    /// Whether it keeps a request out that would wait so long: it is not over, or as many went since as may go before the others.
+    /// These stand in line, or begin one: callers who were told the same time to come back come all at once.
+    pub(super) fn holds(&self, would_wait: Duration, now: Now, is_line: impl FnOnce() -> bool) -> bool {
         let in_time = |opens: Tick| opens <= now.tick.plus(would_wait);
         self.is_active(now) || self.closed_until(now).is_some_and(|opens| in_time(opens) || is_line())
     }

@@ -47,6 +47,17 @@ fn answered(leases: Vec<Lease>, verdict: &Verdict) {
     }
 }
 
+/// How many went at a time until all had, each of them well.
+async fn all_served(mut tasks: Tasks) -> Vec<usize> {
+    let mut went = Vec::new();
+    while !tasks.is_empty() {
+        let leases = served(&mut tasks).await;
+        went.push(leases.len());
+        answered(leases, &Verdict::SUCCESS);
+    }
+    went
+}
+
 /// A pool whose model, or whose one key in it, rests; and how long.
 fn at_rest(of_a_key: bool) -> (KeyPool, Duration) {
     let keys = if of_a_key { 1 } else { 10 };
@@ -62,15 +73,9 @@ fn at_rest(of_a_key: bool) -> (KeyPool, Duration) {
 async fn as_they_are_served_more_go() {
     for of_a_key in [false, true] {
         let (pool, rest) = at_rest(of_a_key);
-        let mut tasks = line(&pool, 40).await;
+        let tasks = line(&pool, 40).await;
         sleep(rest).await;
-        let mut went = Vec::new();
-        while !tasks.is_empty() {
-            let leases = served(&mut tasks).await;
-            went.push(leases.len());
-            answered(leases, &Verdict::SUCCESS);
-        }
-        assert_eq!(went, [1, 2, 4, 8, 16, 9], "of a key: {of_a_key}");
+        assert_eq!(all_served(tasks).await, [1, 2, 4, 8, 16, 9], "of a key: {of_a_key}");
         drop(take(&pool, FLASH));
     }
 }
@@ -164,14 +169,8 @@ async fn those_that_would_wait_begin_a_line() {
     for of_a_key in [false, true] {
         let (pool, rest) = at_rest(of_a_key);
         sleep(rest).await;
-        let mut tasks = line(&pool, 40).await;
-        let mut went = Vec::new();
-        while !tasks.is_empty() {
-            let leases = served(&mut tasks).await;
-            went.push(leases.len());
-            answered(leases, &Verdict::SUCCESS);
-        }
-        assert_eq!(went, [1, 2, 4, 8, 16, 9], "of a key: {of_a_key}");
+        let tasks = line(&pool, 40).await;
+        assert_eq!(all_served(tasks).await, [1, 2, 4, 8, 16, 9], "of a key: {of_a_key}");
         drop(take(&pool, FLASH));
     }
 }
