@@ -179,13 +179,11 @@ impl State {
                 return Err(Check::NotThis(None, OutReason::Queued));
             }
             let mut short = None;
-            for allowance in extra.allowances.iter().filter(|allowance| allowance.until > now.tick) {
-                if allowance.remaining == 0 {
-                    return Err(Check::Until(allowance.until, OutReason::RateLimited));
+            for allowance in extra.allowances.iter().filter(|allowance| allowance.holds(now.tick)) {
+                if allowance.room(now.tick) == 0 {
+                    return Err(Check::Until(allowance.back(1), OutReason::RateLimited));
                 }
-                if allowance.remaining < ask.need.of(allowance.unit) {
-                    short = short.max(Some(allowance.until));
-                }
+                short = short.max(allowance.opens(&ask.need, now.tick));
             }
             if let Some(until) = short {
                 return Err(Check::NotThis(Some(until), OutReason::RateLimited));

@@ -205,8 +205,8 @@ impl State {
         let at = self.at(now, owner);
         let lane = &mut self.lanes[usize::from(ask.lane)];
         if let Some(extra) = lane.extra_of(owner) {
-            let short = extra.allowances.iter().filter(|held| held.remaining < ask.need.of(held.unit).max(1));
-            latest = short.map(|allowance| allowance.until).max().unwrap_or(latest).max(latest);
+            let opens = extra.allowances.iter().filter_map(|held| held.opens(&ask.need, now.tick));
+            latest = opens.max().unwrap_or(latest).max(latest);
         }
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
         if ask.demand.free || plan.words() == 0 {

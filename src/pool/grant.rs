@@ -146,7 +146,7 @@ impl State {
         }
         if let Some(extra) = lane.extra_of_mut(owner) {
             for allowance in &mut extra.allowances {
-                allowance.remaining = allowance.remaining.saturating_sub(ask.need.of(allowance.unit));
+                allowance.take(&ask.need);
             }
             if extra.booked.is_some_and(|booked| booked.ticket == ask.ticket) {
                 extra.booked = None;

@@ -101,7 +101,7 @@ impl State {
         }
         let overfull = self.leave_whole(seat, verdict, now);
         if let Some(news) = verdict.news_of() {
-            self.learn(seat, news, verdict.retry_after(), now);
+            self.learn(seat, news, verdict, now);
         }
         if !says_nothing_of_keys(verdict) {
             self.confirm_or_refute(seat);

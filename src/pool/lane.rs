@@ -6,21 +6,20 @@ use std::{
 };
 
 use super::{
+    allowance::Allowance,
     cell::{LaneCell, Place},
     closed::Closed,
     group::{Group, UNLIMITED},
     line::Lines,
     plans::NO_LIMITS,
+    refill::Refills,
     rest::Rest,
     set_aside::SetAside,
     timer::Timers,
     trusted::Trusted,
     unlimited::Unlimited,
 };
-use crate::{
-    limit::{Need, Unit},
-    time::Tick,
-};
+use crate::{limit::Need, time::Tick};
 
 /// An owner in a lane: which limits hold, and where their log lies.
 #[derive(Clone, Copy, Debug, Default)]
@@ -127,14 +126,6 @@ impl LaneExtra {
     }
 }
 
-/// What a rate header said remains.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Allowance {
-    pub(super) unit: Unit,
-    pub(super) remaining: u64,
-    pub(super) until: Tick,
-}
-
 /// How a lane came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
@@ -173,6 +164,8 @@ pub(super) struct Lane {
     pub(super) trickles: Tick,
     /// Tiers that its model is not for; few lanes have any.
     pub(super) closed: Option<Box<Closed>>,
+    /// What its answers show of whether quotas refill.
+    pub(super) refills: Refills,
     /// Overloaded answers in a row.
     pub(super) overloads: u8,
     pub(super) in_flight: u32,
@@ -213,6 +206,7 @@ impl Lane {
             rest: None,
             trickles: Tick::default(),
             closed: None,
+            refills: Refills::default(),
             overloads: 0,
             in_flight: 0,
             started: 0,

@@ -4,34 +4,27 @@ use std::{cmp::Reverse, time::Duration};
 
 use super::{
     Seat,
+    allowance::LONGEST_RESET,
     event::Event,
     given::stricter,
-    lane::Allowance,
     plans::find,
     rest::longer,
     roster::NO_ACCOUNT,
-    scope::Whom,
     seats::SeatCell,
     state::{NO_MODEL, SHARED, State},
 };
 use crate::{
     limit::{Limit, Limits, Need, Plan, Span, Unit},
     time::{Now, Tick},
-    verdict::{QuotaNews, RateHeader, Scope},
+    verdict::{QuotaNews, RateHeader, Verdict},
 };
 
-/// What remains is noted when it is this little: above, it tells nothing that the windows do not.
-const LITTLE: u64 = 10;
-/// These headers tell of minutes and days. A reset further off is a fault of whoever wrote it: should the quota be out
-/// in truth, the next answer says so.
-const LONGEST_RESET: Duration = Duration::from_secs(25 * 3600);
 /// More than this in a window is no limit that anybody has.
 const MOST_LEARNED: u64 = 1_000_000_000_000;
 
 impl State {
-    /// Takes in what an answer tells of quotas: first whose quota it is, then what that allows. `delay`: after how long
-    /// the provider says that there is room again.
-    pub(super) fn learn(&mut self, seat: Seat, news: &QuotaNews, delay: Option<Duration>, now: Now) {
+    /// Takes in what an answer tells of quotas: first whose quota it is, then what that allows.
+    pub(super) fn learn(&mut self, seat: Seat, news: &QuotaNews, verdict: &Verdict, now: Now) {
         if let Some(model) = &news.quota_model
             && let Some(lane) = self.seats.get(seat).filter(|cell| !cell.free).map(|cell| cell.lane)
         {
@@ -51,7 +44,7 @@ impl State {
         for violation in &news.violations {
             if let Some(amount) = violation.amount.filter(|amount| (1..=MOST_LEARNED).contains(amount)) {
                 let limit = Limit { unit: violation.unit, span: violation.span, amount };
-                self.learn_limit(&cell, limit, delay, now);
+                self.learn_limit(&cell, limit, verdict.retry_after(), now);
             }
         }
         // Of several limits of one unit the one that holds: of those that are heeded what is left of it is the least, and for
@@ -61,11 +54,12 @@ impl State {
             news.remaining.iter().all(|other| other.unit != header.unit || room(header) <= room(other))
         };
         for header in news.remaining.iter().filter(holds) {
-            self.allow(&cell, *header, delay, now);
+            self.allow(&cell, *header, verdict, now);
         }
     }
 
-    /// The answer named a limit: it holds for the owner in this lane from now on.
+    /// The answer named a limit: it holds for the owner in this lane from now on. `delay`: after how long there is room again,
+    /// as the provider says.
     fn learn_limit(&mut self, cell: &SeatCell, limit: Limit, delay: Option<Duration>, now: Now) {
         // A key may have changed its owner while this was under way.
         let owner = self.roster.keys[cell.slot as usize].owner;
@@ -196,34 +190,6 @@ impl State {
             held.images = held.images.saturating_add(cell.need.images);
         }
         held
-    }
-
-    /// A rate header said how much remains, and when all of it is restored. Where the answer says itself when to come
-    /// again, that comes first: a bucket that refills has room long before it is full.
-    fn allow(&mut self, cell: &SeatCell, header: RateHeader, delay: Option<Duration>, now: Now) {
-        let owner = self.roster.keys[cell.slot as usize].owner;
-        let little = header.remaining < LITTLE || header.limit.is_some_and(|limit| header.remaining < limit / 10);
-        let little = little && header.reset <= LONGEST_RESET;
-        let until = now.tick.plus(delay.map_or(header.reset, |delay| delay.min(header.reset)));
-        let later = |held: &&mut SeatCell| held.lane == cell.lane && held.owner == owner && held.seq > cell.seq;
-        let under_way: u64 =
-            if little { self.seats.iter_mut().filter(later).map(|held| held.need.of(header.unit)).sum() } else { 0 };
-        let remaining = header.remaining.saturating_sub(under_way);
-        let lane = &mut self.lanes[usize::from(cell.lane)];
-        if !little && lane.extra_of(owner).is_none() {
-            return;
-        }
-        let allowances = &mut lane.extra(owner).allowances;
-        let before = allowances.iter().find(|held| held.until > now.tick && held.unit == header.unit);
-        let opens = before.is_some_and(|held| !little || remaining > held.remaining || until < held.until);
-        allowances.retain(|held| held.until > now.tick && held.unit != header.unit);
-        if little {
-            allowances.push(Allowance { unit: header.unit, remaining, until });
-        }
-        if opens {
-            // Those that were passed over meanwhile are looked at again.
-            self.revive(Whom { scope: Scope::OwnerLane, slot: cell.slot, owner, lane: cell.lane });
-        }
     }
 
     /// The answer named its owner: keys that share one are grouped, since together they have one quota.

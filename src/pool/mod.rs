@@ -1,6 +1,7 @@
 //! The pool: which key may carry this request, now; until when may the others not.
 
 mod acquire;
+mod allowance;
 mod ask;
 mod asked;
 mod behind;
@@ -76,6 +77,7 @@ mod recall;
 mod recent_names;
 mod reconfigure;
 mod recorded;
+mod refill;
 mod rest;
 mod revive;
 mod ring;

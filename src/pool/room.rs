@@ -109,7 +109,7 @@ impl State {
         let lane = &self.lanes[usize::from(at)];
         let rests = |rest: &Option<Box<Rest>>| rest.as_ref().is_some_and(|rest| rest.is_active(now));
         let extra = |extra: &super::lane::LaneExtra| {
-            rests(&extra.rest) || extra.booked.is_some() || extra.allowances.iter().any(|held| held.until > now.tick)
+            rests(&extra.rest) || extra.booked.is_some() || extra.allowances.iter().any(|held| held.holds(now.tick))
         };
         let closed = lane.closed.as_ref().is_some_and(|closed| closed.is_any(now));
         if closed || rests(&lane.rest) || lane.key_rests.values().any(rests) || lane.extras.values().any(extra) {

@@ -171,7 +171,7 @@ impl State {
         }
         if let Some(extra) = lane.extra_of_mut(owner) {
             for allowance in &mut extra.allowances {
-                allowance.remaining += need.of(allowance.unit);
+                allowance.give_back(&need);
             }
         }
         self.note_unit(lane_at, owner);

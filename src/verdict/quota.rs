@@ -42,8 +42,9 @@ pub struct RateHeader {
     pub unit: Unit,
     /// How many more may be started before `reset`.
     pub remaining: u64,
-    /// The limit itself, where the header names it. Its span is not stated by any provider, so it is only shown.
+    /// The limit itself, where the header names it. Its span is not stated by any provider, so it is no limit that is learned.
     pub limit: Option<u64>,
-    /// When the count is restored, from now.
+    /// When all of it is restored, from now. A quota whose headers go as those of a bucket that fills in a minute has room
+    /// before that, as it refills.
     pub reset: Duration,
 }

@@ -18,6 +18,7 @@ mod priorities;
 mod probes;
 mod ramp;
 mod reconfigure;
+mod refill;
 mod rests;
 mod returning;
 mod snapshot;

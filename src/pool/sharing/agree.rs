@@ -72,6 +72,7 @@ impl State {
         let Some(share) = self.share_mut() else { return };
         let lost = share.names.board != 0 && share.names.board != reply.generation;
         share.names.board = reply.generation;
+        share.alone = reply.alone;
         let said = reply.facts.iter().filter_map(|(scope, fact)| Said::read(scope, fact.generation, &fact.why));
         let said: Vec<Said> = said.collect();
         // What this process said and the board has nothing to say to holds.

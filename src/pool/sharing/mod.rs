@@ -119,6 +119,8 @@ pub(super) struct Share {
     bell: Bell,
     /// The board did not answer last.
     away: bool,
+    /// It has heard of nobody else lately.
+    alone: bool,
     /// Limits are divided: the board is away, and somebody asked for that.
     divided: Option<Divided>,
     /// The board only hears until then.
@@ -201,6 +203,12 @@ impl Share {
     pub(super) fn fence(&self, unit: Unit) -> Option<(UnitId, u64)> {
         let held = self.held.get(unit)?;
         Some((held.name.clone(), held.fence))
+    }
+
+    /// Whether no other process uses these keys, as far as is known.
+    #[inline]
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone && !self.away
     }
 
     /// Whether limits are divided, and no lease is asked for.
