@@ -24,6 +24,7 @@ mod places;
 mod prompts;
 #[cfg(feature = "redis")]
 mod redis;
+mod refill;
 mod replaced;
 mod schedules;
 mod seen;
