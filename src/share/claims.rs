@@ -7,32 +7,14 @@ use hashbrown::HashSet;
 use super::{
     apply::LIVELY,
     counts, draws,
+    free::{self, Alone, Asked, Free, Offer, SOON},
     names::{HolderId, Kind, UnitId},
-    state::{BoardState, HolderRecord, UnitRecord},
-    wire::{Claim, Mode, Renewal, Reply, UnitInfo},
+    state::{BoardState, HolderRecord},
+    wire::{Claim, Mode, Renewal, Reply},
 };
-
-/// Room that opens within so many milliseconds is as good as room now.
-const SOON: i64 = 1_000;
 
 /// So many units are granted to one who is alone before he needs them.
 const AT_ONCE: usize = 1_000;
-
-/// So many guards that others hold are asked back for one claim.
-const ASKED_BACK: usize = 16;
-
-/// A unit that a process can serve.
-pub(super) struct Offer<'a> {
-    info: &'a UnitInfo,
-    /// How many requests a minute it allows.
-    size: u64,
-}
-
-impl Offer<'_> {
-    pub(super) fn name(&self) -> &UnitId {
-        &self.info.unit
-    }
-}
 
 /// How much of a kind there is, who holds it, and who asks for it.
 struct Shares {
@@ -92,6 +74,11 @@ impl Shares {
         self.held.get(holder).copied().unwrap_or(0)
     }
 
+    /// Whether nobody else asks for any, or lacks some.
+    fn are_all_of(&self, holder: &HolderId) -> bool {
+        self.demand.keys().chain(self.lacking.keys()).all(|other| other == holder)
+    }
+
     /// For how many requests others lack room.
     fn lack_of_others(&self, holder: &HolderId) -> u64 {
         self.lacking.iter().filter(|(other, _)| *other != holder).map(|(_, requests)| requests).sum()
@@ -112,7 +99,7 @@ impl Shares {
 impl BoardState {
     /// Whether a process may be lent what this guards: nobody else has the guard, and who has it, or had it last, leaves it
     /// to others who want it.
-    fn may_guard(&self, guard: &UnitId, holder: &HolderId, now: i64) -> bool {
+    pub(super) fn may_guard(&self, guard: &UnitId, holder: &HolderId, now: i64) -> bool {
         let Some(record) = self.units.get(guard) else { return false };
         let own = record.holder.as_ref() == Some(holder);
         if !own && !record.is_free(now) {
@@ -227,57 +214,26 @@ fn grant(
     reply: &mut Reply,
 ) -> u64 {
     let holder = &renewal.holder;
-    let mut left = claim.requests;
     let named: HashSet<&UnitId> = claim.units.iter().collect();
-    // How large those are that are only expected nobody knows.
-    let each = if claim.waiting > 0 { claim.tokens.div_ceil(claim.requests.max(1)) } else { 0 };
-    // Alone, a process takes drawn units back as a whole.
-    let alone = shares.demand.keys().all(|other| other == holder) && shares.lacking.keys().all(|other| other == holder);
-    // Of one who noted what he started it is known what is left.
-    let ended = |record: &UnitRecord| record.holder.is_some() && record.is_free(now) && record.ahead.is_some();
-    let all_ended = state.units.along(units, Offer::name).filter(|found| found.1.is_some_and(ended));
-    for unit in all_ended.map(|found| found.0.name()).collect::<Vec<_>>() {
-        state.abandon(unit, now);
-    }
-    let joining: HashSet<UnitId> = state.joining.iter().map(|old| state.root(old)).collect();
-    let agreed = state.are_agreed(renewal.roster);
-    let look = |(offer, record): (&'_ Offer<'_>, Option<&UnitRecord>)| {
-        let (unit, record) = (offer.name(), record?);
-        let whole = record.mode == Mode::Whole || (alone && !record.is_drawn_from(now));
-        if !(record.is_free(now) && whole) || record.into.is_some() || joining.contains(unit) {
-            return None;
-        }
-        let limits = state.limits_by(offer.info, record, agreed);
-        let opens = record.opens.is_none_or(|opens| opens <= now + SOON);
-        // Whoever names it knows better: what rested in it was lifted, say.
-        let opens = opens || reply.alone || named.contains(unit) || counts::grew(&record.counts, &limits);
-        // What one had oneself one need not learn anew; who had it leaves it to whoever wants it by its name.
-        let own = record.before.as_ref() == Some(holder);
-        if !opens || (own && elsewhere.contains(unit)) {
-            return None;
-        }
-        let ended = record.holder.is_some().then_some(record.until);
-        let room = counts::room(&record.counts, &limits, each, record.unknown.max(ended), now + SOON);
-        (room > 0 || reply.alone).then_some((room, own))
+    free::abandon_ended(state, units, now);
+    let alone = if reply.alone {
+        Alone::There
+    } else if shares.are_all_of(holder) {
+        Alone::Asking
+    } else {
+        Alone::No
     };
-    let found = state.units.along(units, Offer::name);
-    let mut free: Vec<_> = found.filter_map(|found| look(found).map(|(room, own)| (room, own, found.0))).collect();
-    // What its keys may do at a time only one process can know.
-    let mut kept = Vec::new();
-    free.retain(|(_, _, offer)| {
-        let Some(guard) = &offer.info.guard else { return true };
-        let may = state.may_guard(guard, holder, now) && !state.is_joining(guard);
-        if !may && kept.len() < ASKED_BACK && !kept.contains(guard) {
-            kept.push(guard.clone());
-        }
-        may
-    });
-    free.sort_by_key(|(room, own, offer)| Reverse((named.contains(offer.name()), *own, *room)));
+    let asked = Asked { holder, roster: renewal.roster, claim, named: &named, elsewhere, alone };
+    let mut free = asked.free_of(state, units, now);
+    let kept = asked.take_out_guarded(&mut free, state, now);
+    free.sort_by_key(|free| Reverse((named.contains(free.offer.name()), free.own, free.room)));
+
+    let mut left = claim.requests;
     // Whoever is alone keeps all windows himself, and knows when each opens.
     let all = reply.alone && free.len() <= AT_ONCE;
     let granted: HashSet<UnitId> = reply.granted.iter().map(|granted| granted.unit.clone()).collect();
-    for (room, _, offer) in free {
-        let (unit, size) = (offer.name(), offer.size);
+    for Free { room, offer, .. } in free {
+        let unit = offer.name();
         let enough = left == 0 && !all;
         let share = shares.others_lack(holder) && shares.held(holder) > 0 && shares.has_its_part(holder);
         if (enough || share) && !named.contains(unit) {
@@ -286,25 +242,22 @@ fn grant(
         if granted.contains(unit) {
             continue;
         }
-        if let Some(guard) = &offer.info.guard {
-            let held = |record: &UnitRecord| record.holder.as_ref() == Some(holder) && record.until > now;
-            if !state.units.get(guard).is_some_and(held) {
-                reply.granted.extend(state.grant(guard, renewal, None, now));
-            }
+        if let Some(guard) = &offer.info.guard
+            && !state.is_lent_to(guard, holder, now)
+        {
+            reply.granted.extend(state.grant(guard, renewal, None, now));
         }
         reply.granted.extend(state.grant(unit, renewal, Some(claim.dates), now));
-        *shares.held.entry(holder.clone()).or_default() += size;
+        *shares.held.entry(holder.clone()).or_default() += offer.size;
         left = left.saturating_sub(room);
     }
+
     let missing = units.iter().map(Offer::name).filter(|unit| named.contains(unit));
-    let missing: Vec<Kind> = missing.filter(|unit| !state.is_lent_to(unit, holder, now)).map(Kind::naming).collect();
+    let missing = missing.filter(|unit| !state.is_lent_to(unit, holder, now)).map(Kind::naming);
+    let kept = kept.into_iter().filter(|_| left > 0).map(|guard| Kind::from(guard.as_str()));
+    let wanted: Vec<Kind> = missing.chain(kept).collect();
     if let Some(record) = state.holders.get_mut(holder) {
-        record.wanted.extend(missing.into_iter().map(|unit| (unit, 1)));
-    }
-    if left > 0
-        && let Some(record) = state.holders.get_mut(holder)
-    {
-        record.wanted.extend(kept.into_iter().map(|guard| (Kind::from(guard.as_str()), 1)));
+        record.wanted.extend(wanted.into_iter().map(|kind| (kind, 1)));
     }
     left
 }

@@ -2,8 +2,8 @@
 //! windows itself.
 
 use super::{
-    claims::Offer,
     counts::{heard, room},
+    free::Offer,
     state::{BoardState, Booking, UnitRecord},
     wire::{Claim, Drawn, Mode, Renewal, Reply, Settled},
 };

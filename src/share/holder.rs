@@ -124,6 +124,9 @@ pub struct Holder {
 /// News, and when it happened.
 type Told = (Tick, News);
 
+/// Up to where days may be used of units, each with how much of it was by then.
+type Marks = BTreeMap<UnitId, Vec<(Mark, u64)>>;
+
 /// A renewal that is under way.
 #[derive(Debug)]
 struct Sent {
@@ -132,7 +135,7 @@ struct Sent {
     returned: Vec<UnitId>,
     settled: Vec<u64>,
     dates: (u16, u16),
-    marks: BTreeMap<UnitId, Vec<(Mark, u64)>>,
+    marks: Marks,
     buried: usize,
     /// It tells of all units that changed; the last note that is older than it.
     tells: Option<u64>,

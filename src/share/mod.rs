@@ -20,6 +20,7 @@ mod counts;
 mod days;
 mod draws;
 mod facts;
+mod free;
 mod holder;
 mod info;
 mod joins;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
 
-use super::{Demanded, KindAt};
+use super::{Demanded, KindAt, Share, Unit};
 use crate::{
     limit::Limits,
     pool::{lane::Origin, state::State},
@@ -32,8 +32,30 @@ impl State {
         if self.share().is_some_and(|share| !share.differ) {
             self.ease_own();
         }
-        let mut priorities: HashMap<u32, u16> = HashMap::with_capacity(self.roster.owners.len());
-        let mut slots: HashMap<u32, Vec<u32>> = HashMap::with_capacity(self.roster.owners.len());
+        let owners = self.owners_by_key();
+        let Some(share) = self.share_mut() else { return Default::default() };
+        share.stale = false;
+        let differ = share.differ;
+        let mut lanes: Vec<u16> = share.lanes.iter().copied().collect();
+        lanes.sort_unstable();
+        let mut roll = self.roll(&lanes, &owners, differ);
+        for (owner, guard) in &owners.guards {
+            let (kind, joins) = (Kind::from(guard.as_str()), self.other_names(*owner, "keys\n"));
+            roll.infos.push(UnitInfo { unit: guard.clone(), kind, limits: Limits::new(), guard: None, joins });
+        }
+        let (owns, mut asked) = self.enrol_own(differ);
+        roll.infos.extend(owns);
+        asked.extend(roll.bare.iter().map(|(unit, _)| unit.clone()));
+        match self.share_mut() {
+            Some(share) => (share.go_by(roll, owners), asked),
+            None => (roll.infos, asked),
+        }
+    }
+
+    fn owners_by_key(&self) -> Owners {
+        let owners = self.roster.owners.len();
+        let mut slots: HashMap<u32, Vec<u32>> = HashMap::with_capacity(owners);
+        let mut priorities: HashMap<u32, u16> = HashMap::with_capacity(owners);
         let mut guarded: BTreeSet<u32> = BTreeSet::new();
         for slot in self.roster.slots() {
             let key = &self.roster.keys[slot as usize];
@@ -44,92 +66,122 @@ impl State {
                 guarded.insert(key.owner);
             }
         }
-        let Some(share) = self.share_mut() else { return Default::default() };
-        let differ = share.differ;
-        share.stale = false;
-        let owners = slots.len();
-        share.slots = slots;
-        let mut lanes: Vec<u16> = share.lanes.iter().copied().collect();
-        lanes.sort_unstable();
-        let most = lanes.len() * owners;
-        let mut infos = Vec::with_capacity(most);
-        let mut kinds: HashMap<KindAt, (u32, Kind)> = HashMap::new();
-        let (mut named, mut bare) = (Vec::with_capacity(most), Vec::new());
+        let guards = guarded.into_iter().filter_map(|owner| Some((owner, self.guard_name(owner)?))).collect();
+        Owners { slots, priorities, guards }
+    }
+
+    /// The units of these lanes.
+    fn roll(&self, lanes: &[u16], owners: &Owners, differ: bool) -> Roll {
+        let mut roll = Roll::with_capacity(lanes.len() * owners.slots.len());
         let mut said: HashMap<u16, Limits> = HashMap::new();
-        let guards: HashMap<u32, UnitId> =
-            guarded.into_iter().filter_map(|owner| Some((owner, self.guard_name(owner)?))).collect();
-        for lane in lanes {
+        for &lane in lanes {
             let held = &self.lanes[usize::from(lane)];
             let uncounted = self.is_uncounted(lane);
             if held.asleep || held.origin == Origin::Free {
                 continue;
             }
             for (owner, cell) in (0..).zip(&held.owners) {
-                let guard = guards.get(&owner).filter(|_| !uncounted).cloned();
+                let guard = owners.guards.get(&owner).filter(|_| !uncounted).cloned();
                 let limited = guard.is_some() || self.plans.plan(cell.plan).words() > 0;
                 // Most have the same.
                 let own = said.entry(cell.plan).or_insert_with(|| self.plans.sources(cell.plan).own()).clone();
                 let asks = differ && !uncounted && own.is_empty();
-                let (Some(priority), true) = (priorities.get(&owner), limited || asks) else { continue };
+                let (Some(&priority), true) = (owners.priorities.get(&owner), limited || asks) else { continue };
                 let Some(unit) = self.unit_name(lane, owner) else { continue };
                 if asks {
-                    bare.push((unit.clone(), (lane, owner)));
+                    roll.bare.push((unit.clone(), (lane, owner)));
                 }
                 if !limited {
                     continue;
                 }
-                let name = || (0, Kind::from(&*format!("{}\n{priority}", held.name)));
-                let (units, kind) = kinds.entry((lane, *priority)).or_insert_with(name);
-                *units += 1;
-                let kind = kind.clone();
-                named.push((unit.clone(), (lane, owner), (lane, *priority)));
+                let kind = roll.count((lane, priority), &held.name);
+                roll.named.push((unit.clone(), (lane, owner), (lane, priority)));
                 let joins = self.other_names(owner, &held.name);
-                infos.push(UnitInfo { unit, kind, limits: own, guard, joins });
+                roll.infos.push(UnitInfo { unit, kind, limits: own, guard, joins });
             }
         }
-        for (owner, guard) in &guards {
-            let (kind, joins) = (Kind::from(guard.as_str()), self.other_names(*owner, "keys\n"));
-            infos.push(UnitInfo { unit: guard.clone(), kind, limits: Limits::new(), guard: None, joins });
-        }
-        let (owns, mut asked) = self.enrol_own(differ);
-        infos.extend(owns);
-        asked.extend(bare.iter().map(|(unit, _)| unit.clone()));
-        let Some(share) = self.share_mut() else { return (infos, asked) };
-        share.bare = bare.into_iter().collect();
-        share.guards.extend(guards.into_iter().map(|(owner, guard)| (guard, owner)));
-        share.kinds.retain(|at, _| kinds.contains_key(at));
+        roll
+    }
+}
+
+/// Owners that have keys.
+struct Owners {
+    slots: HashMap<u32, Vec<u32>>,
+    /// The best of their keys.
+    priorities: HashMap<u32, u16>,
+    /// Of those whose keys have limits of their own.
+    guards: HashMap<u32, UnitId>,
+}
+
+/// Units, as the board is told of them.
+struct Roll {
+    infos: Vec<UnitInfo>,
+    named: Vec<(UnitId, Unit, KindAt)>,
+    /// Those without limits here.
+    bare: Vec<(UnitId, Unit)>,
+    /// How many there are of each kind, and its name.
+    kinds: HashMap<KindAt, (u32, Kind)>,
+}
+
+impl Roll {
+    fn with_capacity(most: usize) -> Self {
+        let (infos, named) = (Vec::with_capacity(most), Vec::with_capacity(most));
+        Self { infos, named, bare: Vec::new(), kinds: HashMap::new() }
+    }
+
+    /// One more of a kind; what that is called.
+    fn count(&mut self, at: KindAt, lane: &str) -> Kind {
+        let name = || (0, Kind::from(&*format!("{lane}\n{}", at.1)));
+        let (units, kind) = self.kinds.entry(at).or_insert_with(name);
+        *units += 1;
+        kind.clone()
+    }
+}
+
+impl Share {
+    /// These are the units from now on; what the board is told of them.
+    fn go_by(&mut self, roll: Roll, owners: Owners) -> Vec<UnitInfo> {
+        let Roll { infos, named, bare, kinds } = roll;
+        self.slots = owners.slots;
+        self.bare = bare.into_iter().collect();
+        self.guards.extend(owners.guards.into_iter().map(|(owner, guard)| (guard, owner)));
+        self.kinds.retain(|at, _| kinds.contains_key(at));
         for (at, (units, name)) in kinds {
-            let lacks = !share.served.contains(&at.0);
-            let named = BTreeSet::new();
-            let fresh = || Demanded {
-                name,
-                units,
-                held: 0,
-                asked: 0,
-                aside: false,
-                lacks,
-                tokens: 0,
-                dry: None,
-                opens: None,
-                named,
-                lifted: BTreeMap::new(),
-            };
-            let kind = share.kinds.entry(at).or_insert_with(fresh);
+            let lacks = !self.served.contains(&at.0);
+            let kind = self.kinds.entry(at).or_insert_with(|| Demanded::new(name, units, lacks));
             kind.dry = kind.dry.filter(|_| kind.units >= units);
             kind.units = units;
             kind.held = 0;
         }
-        share.kind_at.clear();
-        share.kind_at.reserve(named.len());
-        share.by_name.reserve(named.len());
+        self.kind_at.clear();
+        self.kind_at.reserve(named.len());
+        self.by_name.reserve(named.len());
         for (unit, at, kind) in named {
-            if let Some(held) = share.held.get_mut(at) {
+            if let Some(held) = self.held.get_mut(at) {
                 held.kind = kind;
-                share.kinds.entry(kind).and_modify(|kind| kind.held += 1);
+                self.kinds.entry(kind).and_modify(|kind| kind.held += 1);
             }
-            share.by_name.insert(unit, at);
-            share.kind_at.insert(at, kind);
+            self.by_name.insert(unit, at);
+            self.kind_at.insert(at, kind);
         }
-        (infos, asked)
+        infos
+    }
+}
+
+impl Demanded {
+    fn new(name: Kind, units: u32, lacks: bool) -> Self {
+        Self {
+            name,
+            units,
+            held: 0,
+            asked: 0,
+            aside: false,
+            lacks,
+            tokens: 0,
+            dry: None,
+            opens: None,
+            named: BTreeSet::new(),
+            lifted: BTreeMap::new(),
+        }
     }
 }

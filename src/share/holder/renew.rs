@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{HeldUnit, Holder, Returning, Sent};
+use super::{HeldUnit, Holder, Marks, Returning, Sent};
 use crate::{
     limit::{Span, Told, Unit},
     share::{
@@ -34,24 +34,7 @@ impl Holder {
 
     /// The next renewal, once [`Holder::due`] has come; `None` before. One that is under way is given up then.
     pub fn renewal(&mut self, ledger: &mut dyn Ledger, now: Moment) -> Option<Renewal> {
-        if now.tick < self.due() {
-            return None;
-        }
-        if self.outstanding.is_some() {
-            self.failed(now);
-            if now.tick < self.due {
-                return None;
-            }
-        }
-        let valid = self.is_valid(now);
-        if now.tick < self.due {
-            // What goes round is looked at more often than the board is asked.
-            self.looked = now.tick;
-            if !valid || self.passed_on(ledger, now).is_empty() {
-                return None;
-            }
-            self.hurried = true;
-        }
+        let valid = self.is_time(ledger, now)?;
         // What is noted need not be told each time.
         let last = self.told_all.filter(|_| self.settings.noting && !self.pressing);
         let leases = if self.alone { TELLS_ALONE } else { 1 };
@@ -65,45 +48,11 @@ impl Holder {
             self.hasten(now.tick);
         }
         if valid && !self.alone {
-            for (unit, wanted) in self.surplus(ledger, now) {
-                if !ledger.give_up(&unit, now) {
-                    continue;
-                }
-                self.counters.yielded += u64::from(wanted);
-                let mode = self.mode_for(&unit);
-                self.pass_on(&unit, now.tick);
-                self.give_back(&unit, mode);
-            }
+            self.yield_surplus(ledger, now);
         }
-        let mut awaited = false;
-        for guard in self.idle_guards() {
-            // Not while requests are under way that it counts.
-            if ledger.give_up(&guard, now) {
-                self.give_back(&guard, Mode::Whole);
-            } else {
-                awaited |= self.wanted_guards.contains(&guard);
-            }
-        }
-        let mut marks = BTreeMap::new();
-        let mut units = std::mem::take(&mut self.units);
-        let tell = |(unit, held)| self.held_unit(unit, held, (valid, all), &mut marks, ledger, now);
-        let held = units.iter_mut().map(tell).collect();
-        self.units = units;
-        let mut returned = Vec::new();
-        let mut left = Vec::new();
-        for (unit, returning) in &mut self.returning {
-            let given = give(unit, *returning, valid, ledger, now);
-            if !std::mem::replace(&mut returning.said, true) && valid {
-                left.push(returned.len());
-            }
-            returned.push(given);
-        }
-        for given in left.into_iter().map(|at| &returned[at]) {
-            let counts = given.counts.as_deref().unwrap_or_default();
-            self.left_with(&given.unit, counts, now);
-            self.elsewhere.past.leave(&given.unit, counts, now.tick);
-        }
-        self.forget_left(now.tick);
+        let awaited = self.yield_guards(ledger, now);
+        let (held, marks) = self.tell_held((valid, all), ledger, now);
+        let returned = self.tell_returned(valid, ledger, now);
         let left = self.left(now.tick);
         let tells_left = left.iter().map(|left| left.unit.clone()).collect();
         let (looks, bounds) = (self.looks(), self.bounds(ledger, now));
@@ -112,8 +61,25 @@ impl Holder {
         self.counters.claims += claims.len() as u64;
         self.look_aside(now.tick);
         let settled = self.settled(now.tick);
-        let settles = settled.iter().map(|settled| settled.draw).collect();
-        let renewal = Renewal {
+        self.outstanding = Some(Sent {
+            number: self.number,
+            at: now,
+            returned: self.returning.keys().cloned().collect(),
+            settled: settled.iter().map(|settled| settled.draw).collect(),
+            dates: ledger.dates(now),
+            marks,
+            buried: self.buried.len(),
+            tells: all.then_some(noted),
+            bounds: tells_bounds,
+            looks: asked,
+            left: tells_left,
+        });
+        self.sent = now.tick;
+        self.hints.sent();
+        // Others wait until what is under way has ended.
+        let pause = if awaited { self.settings.renew_every / 4 } else { self.settings.renew_every };
+        self.due = now.tick.plus(pause);
+        Some(Renewal {
             version: VERSION,
             holder: self.id.clone(),
             number: self.number,
@@ -142,27 +108,88 @@ impl Holder {
             heard: None,
             ends: false,
             other: BTreeMap::new(),
-        };
-        let returned = self.returning.keys().cloned().collect();
-        self.outstanding = Some(Sent {
-            number: self.number,
-            at: now,
-            returned,
-            settled: settles,
-            dates: ledger.dates(now),
-            marks,
-            buried: self.buried.len(),
-            tells: all.then_some(noted),
-            bounds: tells_bounds,
-            looks: asked,
-            left: tells_left,
-        });
-        self.sent = now.tick;
-        self.hints.sent();
-        // Others wait until what is under way has ended.
-        let pause = if awaited { self.settings.renew_every / 4 } else { self.settings.renew_every };
-        self.due = now.tick.plus(pause);
-        Some(renewal)
+        })
+    }
+
+    /// Whether a renewal is to be sent now; and if so, whether leases hold. One under way that was not answered in time is
+    /// given up.
+    fn is_time(&mut self, ledger: &mut dyn Ledger, now: Moment) -> Option<bool> {
+        if now.tick < self.due() {
+            return None;
+        }
+        if self.outstanding.is_some() {
+            self.failed(now);
+            if now.tick < self.due {
+                return None;
+            }
+        }
+        let valid = self.is_valid(now);
+        if now.tick < self.due {
+            // What goes round is looked at more often than the board is asked.
+            self.looked = now.tick;
+            if !valid || self.passed_on(ledger, now).is_empty() {
+                return None;
+            }
+            self.hurried = true;
+        }
+        Some(valid)
+    }
+
+    /// Units beyond the own share go back.
+    fn yield_surplus(&mut self, ledger: &mut dyn Ledger, now: Moment) {
+        for (unit, wanted) in self.surplus(ledger, now) {
+            if !ledger.give_up(&unit, now) {
+                continue;
+            }
+            self.counters.yielded += u64::from(wanted);
+            let mode = self.mode_for(&unit);
+            self.pass_on(&unit, now.tick);
+            self.give_back(&unit, mode);
+        }
+    }
+
+    /// So do guards that nobody needs here; whether others wait for one that cannot go yet.
+    fn yield_guards(&mut self, ledger: &mut dyn Ledger, now: Moment) -> bool {
+        let mut awaited = false;
+        for guard in self.idle_guards() {
+            // Not while requests are under way that it counts.
+            if ledger.give_up(&guard, now) {
+                self.give_back(&guard, Mode::Whole);
+            } else {
+                awaited |= self.wanted_guards.contains(&guard);
+            }
+        }
+        awaited
+    }
+
+    /// The units that are held, and the marks that are told with them.
+    fn tell_held(&mut self, (valid, all): (bool, bool), ledger: &mut dyn Ledger, now: Moment) -> (Vec<Held>, Marks) {
+        let mut marks = BTreeMap::new();
+        let mut units = std::mem::take(&mut self.units);
+        let tell = |(unit, held)| self.held_unit(unit, held, (valid, all), &mut marks, ledger, now);
+        let held = units.iter_mut().map(tell).collect();
+        self.units = units;
+        (held, marks)
+    }
+
+    /// The units that go back. Of those that are told the first time it is remembered what they were left with.
+    fn tell_returned(&mut self, valid: bool, ledger: &mut dyn Ledger, now: Moment) -> Vec<Held> {
+        let mut returned = Vec::new();
+        let mut left = Vec::new();
+        for (unit, returning) in &mut self.returning {
+            let given = give(unit, *returning, valid, ledger, now);
+            if !std::mem::replace(&mut returning.said, true) && valid {
+                left.push(returned.len());
+            }
+            returned.push(given);
+        }
+        for given in left.into_iter().map(|at| &returned[at]) {
+            let counts = given.counts.as_deref().unwrap_or_default();
+            self.left_with(&given.unit, counts, now);
+            self.elsewhere.past.leave(&given.unit, counts, now.tick);
+        }
+        self.forget_left(now.tick);
+        returned
     }
 
     /// The renewal under way was not answered, or with an error.
@@ -182,7 +209,7 @@ impl Holder {
         unit: &UnitId,
         held: &mut HeldUnit,
         (valid, all): (bool, bool),
-        marks: &mut BTreeMap<UnitId, Vec<(Mark, u64)>>,
+        marks: &mut Marks,
         ledger: &mut dyn Ledger,
         now: Moment,
     ) -> Held {

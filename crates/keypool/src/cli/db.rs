@@ -1,6 +1,6 @@
 //! `keypool db`: care for the database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
@@ -83,77 +83,82 @@ impl Db {
             Sqlite::may_open(&path).map_err(wrong)?;
             let store = Sqlite::inspect(&path).map_err(Failure::run)?;
             match &self.task {
-                Task::Rekey(_) => {}
-                Task::Backup { file, json, .. } => {
-                    // First: a copy that is told of as a failure would be in the way of the next try.
-                    let secret_key = SecretKey::of(Some(&path)).map_err(Failure::config)?;
-                    store.backup(file).await.map_err(Failure::run)?;
-                    let key = secret_key.file();
-                    if *json {
-                        say_json(&json!({ "database": path, "copy": file, "secret_key": key }));
-                        return Ok(());
-                    }
-                    say(&format!("{} is copied to {}", path.display(), file.display()));
-                    if let Some(key) = key {
-                        say(&format!("what opens its secrets is not in the copy: {}", key.display()));
-                    }
-                }
-                Task::Check { json, .. } => {
-                    let mut problems = store.check().await.map_err(Failure::run)?;
-                    let key = SecretKey::of(Some(&path)).map_err(Failure::run)?;
-                    // Of a broken one, or one of an earlier version, not all can be read. A copy has no key beside it.
-                    let mut untried = 0;
-                    if let (true, Ok(book)) = (problems.is_empty(), store.command_keys().await) {
-                        let records = || book.keys().map(|(_, key)| &key.record);
-                        untried = key.cannot_try(records());
-                        if key.is_there() {
-                            problems.extend(key.opens(records()).err().map(|error| error.to_string()));
-                        }
-                    }
-                    if !problems.is_empty() {
-                        if *json {
-                            say_json(&json!({ "database": path, "whole": false, "problems": problems }));
-                        }
-                        return Err(Failure::run(anyhow!("{} is not whole: {}", path.display(), problems.join("; "))));
-                    }
-                    let held = store.contents().await.map_err(Failure::run)?;
-                    if *json {
-                        say_json(&json!({
-                            "database": path, "whole": true, "problems": problems, "schema": held.schema, "bytes": held.bytes,
-                            "wal_bytes": held.wal_bytes, "keys": held.keys, "rests": held.rests, "windows": held.windows,
-                            "usage": held.usage, "imports": held.imports, "journal": held.journal,
-                            "processes": held.processes, "lent": held.lent, "untried_secrets": untried,
-                        }));
-                        return Ok(());
-                    }
-                    say(&format!(
-                        "{} is whole: schema {}, {} KiB and {} KiB of -wal; {}, {}, counts of {} by model, {}, {}, {}; \
-                         {} on it; {} that processes share",
-                        path.display(),
-                        held.schema,
-                        held.bytes.div_ceil(1024),
-                        held.wal_bytes.div_ceil(1024),
-                        many(held.keys, "key"),
-                        many(held.rests, "rest"),
-                        many(held.windows, "owner"),
-                        many(held.usage, "row of use"),
-                        many(held.imports, "import"),
-                        many(held.journal, "batch to be summed up"),
-                        many(held.processes, "process"),
-                        many(held.lent, "owner"),
-                    ));
-                    if untried > 0 {
-                        say(&format!(
-                            "not tried, since the key for what is encrypted is not here (KEYPOOL_SECRET_KEY, or the file beside the \
-                             database): {}",
-                            many(untried as u64, "secret"),
-                        ));
-                    }
-                }
+                Task::Rekey(_) => Ok(()),
+                Task::Backup { file, json, .. } => backup(&store, &path, file, *json).await,
+                Task::Check { json, .. } => check(&store, &path, *json).await,
             }
-            Ok(())
         })
     }
+}
+
+async fn backup(store: &Sqlite, path: &Path, file: &Path, json: bool) -> Result<(), Failure> {
+    // First: a copy that is told of as a failure would be in the way of the next try.
+    let secret_key = SecretKey::of(Some(path)).map_err(Failure::config)?;
+    store.backup(file).await.map_err(Failure::run)?;
+    let key = secret_key.file();
+    if json {
+        say_json(&json!({ "database": path, "copy": file, "secret_key": key }));
+        return Ok(());
+    }
+    say(&format!("{} is copied to {}", path.display(), file.display()));
+    if let Some(key) = key {
+        say(&format!("what opens its secrets is not in the copy: {}", key.display()));
+    }
+    Ok(())
+}
+
+async fn check(store: &Sqlite, path: &Path, json: bool) -> Result<(), Failure> {
+    let mut problems = store.check().await.map_err(Failure::run)?;
+    let key = SecretKey::of(Some(path)).map_err(Failure::run)?;
+    // Of a broken one, or one of an earlier version, not all can be read. A copy has no key beside it.
+    let mut untried = 0;
+    if let (true, Ok(book)) = (problems.is_empty(), store.command_keys().await) {
+        let records = || book.keys().map(|(_, key)| &key.record);
+        untried = key.cannot_try(records());
+        if key.is_there() {
+            problems.extend(key.opens(records()).err().map(|error| error.to_string()));
+        }
+    }
+    if !problems.is_empty() {
+        if json {
+            say_json(&json!({ "database": path, "whole": false, "problems": problems }));
+        }
+        return Err(Failure::run(anyhow!("{} is not whole: {}", path.display(), problems.join("; "))));
+    }
+    let held = store.contents().await.map_err(Failure::run)?;
+    if json {
+        say_json(&json!({
+            "database": path, "whole": true, "problems": problems, "schema": held.schema, "bytes": held.bytes,
+            "wal_bytes": held.wal_bytes, "keys": held.keys, "rests": held.rests, "windows": held.windows,
+            "usage": held.usage, "imports": held.imports, "journal": held.journal,
+            "processes": held.processes, "lent": held.lent, "untried_secrets": untried,
+        }));
+        return Ok(());
+    }
+    say(&format!(
+        "{} is whole: schema {}, {} KiB and {} KiB of -wal; {}, {}, counts of {} by model, {}, {}, {}; \
+         {} on it; {} that processes share",
+        path.display(),
+        held.schema,
+        held.bytes.div_ceil(1024),
+        held.wal_bytes.div_ceil(1024),
+        many(held.keys, "key"),
+        many(held.rests, "rest"),
+        many(held.windows, "owner"),
+        many(held.usage, "row of use"),
+        many(held.imports, "import"),
+        many(held.journal, "batch to be summed up"),
+        many(held.processes, "process"),
+        many(held.lent, "owner"),
+    ));
+    if untried > 0 {
+        say(&format!(
+            "not tried, since the key for what is encrypted is not here (KEYPOOL_SECRET_KEY, or the file beside the \
+             database): {}",
+            many(untried as u64, "secret"),
+        ));
+    }
+    Ok(())
 }
 
 /// `1 row of use`, `2 rows of use`.

@@ -4,7 +4,11 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use tower_keypool::config::{Document, Origin, Problem};
 
-use super::{GatewaySection, LogSection, guessable::is_guessed, outside::UNREAD};
+use super::{
+    GatewaySection, LogSection,
+    guessable::is_guessed,
+    reading::{Reading, UNREAD},
+};
 use crate::gateway::token::PLACEHOLDER;
 
 /// The addresses that `HOST:PORT` stands for; none where it stands for nothing, which is noted.
@@ -48,25 +52,20 @@ pub(super) struct Weak {
 }
 
 /// The token, and whether somebody chose it.
-pub(super) fn token(
-    given: Option<&str>,
-    listens: &[SocketAddr],
-    document: &mut Document<'_>,
-    weak: &mut Weak,
-) -> (String, bool) {
+pub(super) fn token(given: Option<&str>, listens: &[SocketAddr], reading: &mut Reading<'_>) -> (String, bool) {
     let on_loopback = listens.iter().all(|address| address.ip().to_canonical().is_loopback());
     let place = ["gateway.token", "gateway.token_file"]
         .into_iter()
-        .find(|place| document.exact_origin(place) != Origin::Default);
+        .find(|place| reading.document.exact_origin(place) != Origin::Default);
     let place = place.unwrap_or("gateway.token");
     let said = |document: &Document<'_>, what: String| Problem::new(document.origin(place), place, what);
     match given {
         Some(token) if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            document.problem("gateway.token", "expected visible ASCII characters, without spaces");
+            reading.problem("gateway.token", "expected visible ASCII characters, without spaces");
         }
         Some(token) if !on_loopback && token == PLACEHOLDER => {
             let what = format!("everybody knows {PLACEHOLDER}; beyond loopback choose another with --token");
-            document.problem("gateway.token", what);
+            reading.problem("gateway.token", what);
         }
         // That it cannot be read is said already.
         Some(UNREAD) => {}
@@ -75,20 +74,23 @@ pub(super) fn token(
                 "other machines could guess it: {SHORTEST} characters at least, better {LONG_ENOUGH} and more, beyond \
                  loopback (`{MAKE_ONE}` makes one)"
             );
-            document.problem(place, what);
+            reading.problem(place, what);
         }
         Some(token) if !on_loopback && is_guessed(token) => {
             let what = format!("other machines could guess it, {GUESSED} (`{MAKE_ONE}` makes a better one)");
-            document.problem(place, what);
+            reading.problem(place, what);
         }
         Some(token) => {
             if on_loopback && (token.len() < SHORTEST || token == PLACEHOLDER || is_guessed(token)) {
                 let what = "beyond loopback this token would be refused, since others know or guess it";
-                weak.near_only.push(said(&*document, format!("{what} (`{MAKE_ONE}` makes a better one)")));
+                reading
+                    .weak
+                    .near_only
+                    .push(said(&reading.document, format!("{what} (`{MAKE_ONE}` makes a better one)")));
             } else if !on_loopback && token.len() < LONG_ENOUGH {
                 let what =
                     format!("a token of {LONG_ENOUGH} characters and more is harder to guess for other machines");
-                weak.notes.push(said(&*document, format!("{what} (`{MAKE_ONE}` makes one)")));
+                reading.weak.notes.push(said(&reading.document, format!("{what} (`{MAKE_ONE}` makes one)")));
             }
             return (token.to_owned(), true);
         }
@@ -96,7 +98,7 @@ pub(super) fn token(
         None => {
             let what = "this address can be reached from other machines: choose a token for the clients with --token, \
                         PLACEHOLDER_TOKEN (or KEYPOOL_TOKEN) or gateway.token_file";
-            document.problem("gateway.listen", what);
+            reading.problem("gateway.listen", what);
         }
     }
     (PLACEHOLDER.to_owned(), false)

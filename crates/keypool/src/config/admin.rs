@@ -2,17 +2,13 @@
 
 #![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
 
-use std::{
-    collections::BTreeSet,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::{net::SocketAddr, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tower_keypool::config::{Document, Environment, SecretText};
+use tower_keypool::config::SecretText;
 
-use super::{Config, address, secret_of, tenants};
+use super::{Config, address, reading::Reading, tenants};
 use crate::gateway::{capability::hash_of, token::PLACEHOLDER};
 
 /// `[admin]`: the API under /-/admin, and the page under /-/ui. Without a token both are off.
@@ -43,28 +39,27 @@ pub struct Administration {
 /// What it comes to; what is wrong is noted. `known`: hashes of the tokens that clients send.
 pub(super) fn resolve(
     config: &Config,
-    environment: &Environment,
     gateway: &[SocketAddr],
     known: &[String],
-    (folder, document, files): (&Path, &mut Document<'_>, &mut BTreeSet<PathBuf>),
+    reading: &mut Reading<'_>,
 ) -> Administration {
     let section = &config.admin;
-    let addresses = section.listen.as_deref().map(|listen| address::of("admin.listen", listen, document));
+    let addresses = section.listen.as_deref().map(|listen| address::of("admin.listen", listen, &mut reading.document));
     let names = ("admin.token", "admin.token_file");
     let given = section.token.as_ref().map(SecretText::expose);
-    let mut token = secret_of(names, given, section.token_file.as_deref(), folder, document, files);
+    let mut token = reading.secret(names, given, section.token_file.as_deref());
     if let Some(name) = &section.token_env {
         if token.is_some() {
-            document.problem("admin.token_env", "expected only one of token, token_file and token_env");
+            reading.problem("admin.token_env", "expected only one of token, token_file and token_env");
         }
-        token = environment.get(name).map(|value| value.trim().to_owned());
+        token = reading.environment.get(name).map(|value| value.trim().to_owned());
         if token.is_none() {
-            document.problem("admin.token_env", "expected the name of a variable that is set");
+            reading.problem("admin.token_env", "expected the name of a variable that is set");
         }
     }
     let Some(token) = token else {
         if section.listen.is_some() {
-            document.problem(
+            reading.problem(
                 "admin.listen",
                 "nobody may come in there: a token is needed (admin.token_file, --admin-token)",
             );
@@ -75,9 +70,9 @@ pub(super) fn resolve(
     let place = if section.token_env.is_some() { "admin.token_env" } else { "admin.token" };
     let listens = addresses.as_deref().unwrap_or(gateway);
     if let Some(fault) = tenants::fault_of(&token, listens) {
-        document.problem(place, fault);
+        reading.problem(place, fault);
     } else if token == PLACEHOLDER || known.contains(&token_hash) {
-        document.problem(place, "expected another token than clients send");
+        reading.problem(place, "expected another token than clients send");
     }
     Administration { token_hash: Some(token_hash), addresses }
 }

@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeSet, HashSet},
     fmt,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -14,11 +14,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower_keypool::{
     Base, KeyPoolBuilder, Provider,
-    config::{Document, Environment, KeyEntry, KeySet, PoolConfig, Problem, Source},
+    config::{KeyEntry, KeySet, PoolConfig, Problem, Source},
 };
 
 use super::{
-    Config, Exits, Inputs, ProviderName, loaded::tokens_of, outside::provider_at, sections::UPSTREAM, start, variables,
+    Config, Exits, Inputs, ProviderName, loaded::tokens_of, outside::provider_at, reading::Reading, sections::UPSTREAM,
+    start, variables,
 };
 
 /// A provider beside the one of the gateway, with keys and a pool of its own. Requests go to it by path (/to/NAME/v1/…), or,
@@ -139,10 +140,10 @@ impl Beside {
 pub(super) fn resolve(
     config: &Config,
     (exits, addresses): (&Exits, &[SocketAddr]),
-    document: &mut Document<'_>,
-    (folder, environment, (not_keys, tokens)): (&Path, &Environment, (&[&str], &HashSet<String>)),
-    (files, problems): (&mut BTreeSet<PathBuf>, &mut Vec<Problem>),
+    (not_keys, tokens): (&[&str], &HashSet<String>),
+    reading: &mut Reading<'_>,
 ) -> Vec<Beside> {
+    let Reading { document, environment, folder, files, problems, .. } = reading;
     let mut names = BTreeSet::new();
     let mut resolved = Vec::new();
     for (n, entry) in config.providers.iter().enumerate() {
@@ -244,6 +245,8 @@ fn is_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tower_keypool::config::Environment;
+
     use super::*;
 
     const SECRET: &str = "sk-not-a-real-key-000000000001";

@@ -1,15 +1,12 @@
 //! The certificate of the listening side, and its key.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use tower_keypool::config::{Document, Environment, Origin, Problem, SecretText, Setting};
 
 use super::{
     GatewaySection,
-    outside::{UNREAD, secret_of},
+    reading::{Reading, UNREAD},
 };
 use crate::gateway::tls::Certified;
 
@@ -17,17 +14,10 @@ use crate::gateway::tls::Certified;
 const NAMES: [(&str, &str); 2] = [("gateway.tls_cert", "KEYPOOL_TLS_CERT"), ("gateway.tls_key", "KEYPOOL_TLS_KEY")];
 
 /// What is shown to clients; `None`: nothing is encrypted. What is wrong is noted.
-pub(super) fn certified(
-    gateway: &GatewaySection,
-    folder: &Path,
-    document: &mut Document<'_>,
-    files: &mut BTreeSet<PathBuf>,
-) -> Option<Certified> {
+pub(super) fn certified(gateway: &GatewaySection, reading: &mut Reading<'_>) -> Option<Certified> {
     const CERTIFICATE: (&str, &str) = ("gateway.tls_cert", "gateway.tls_cert_file");
     const KEY: (&str, &str) = ("gateway.tls_key", "gateway.tls_key_file");
-    let mut text = |names, text: Option<&str>, file: &Option<PathBuf>| {
-        secret_of(names, text, file.as_deref(), folder, document, files)
-    };
+    let mut text = |names, text: Option<&str>, file: &Option<PathBuf>| reading.secret(names, text, file.as_deref());
     let certificates = text(CERTIFICATE, gateway.tls_cert.as_deref(), &gateway.tls_cert_file);
     let key = text(KEY, gateway.tls_key.as_ref().map(SecretText::expose), &gateway.tls_key_file);
     let place = |(text, file): (&'static str, &'static str), document: &Document<'_>| {
@@ -38,17 +28,17 @@ pub(super) fn certified(
         // That was noted.
         (certificates, key) if [certificates.as_deref(), key.as_deref()].contains(&Some(UNREAD)) => None,
         (Some(_), None) => {
-            document.problem(KEY.1, "expected the certificate's private key (--tls-key FILE), too");
+            reading.problem(KEY.1, "expected the certificate's private key (--tls-key FILE), too");
             None
         }
         (None, Some(_)) => {
-            document.problem(CERTIFICATE.1, "expected the certificate of the key (--tls-cert FILE), too");
+            reading.problem(CERTIFICATE.1, "expected the certificate of the key (--tls-cert FILE), too");
             None
         }
         (Some(certificates), Some(key)) => Certified::of(&certificates, &key)
             .map_err(|error| {
-                let at = place(if error.is_of_key() { KEY } else { CERTIFICATE }, document);
-                document.problem(at, error.to_string());
+                let at = place(if error.is_of_key() { KEY } else { CERTIFICATE }, &reading.document);
+                reading.problem(at, error.to_string());
             })
             .ok(),
     }

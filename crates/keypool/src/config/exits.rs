@@ -5,19 +5,19 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower_keypool::{
     Exit,
-    config::{Document, Environment, KeyEntry, KeySet, Name, Problem, SecretText, Source},
+    config::{Document, KeyEntry, KeySet, Name, Problem, SecretText, Source},
 };
 
 use super::{
     Config,
-    outside::{UNREAD, secret_of},
+    reading::{Reading, UNREAD},
 };
 use crate::client::{WayOut, WaysOut};
 
@@ -112,13 +112,7 @@ fn said(exit: &str) -> String {
 }
 
 /// All of them. What is wrong is noted.
-pub(super) fn resolve(
-    config: &Config,
-    environment: &Environment,
-    folder: &Path,
-    document: &mut Document<'_>,
-    files: &mut BTreeSet<PathBuf>,
-) -> Exits {
+pub(super) fn resolve(config: &Config, reading: &mut Reading<'_>) -> Exits {
     let mut owners = BTreeMap::new();
     let mut ways = Vec::new();
     for (name, entry) in &config.exits {
@@ -126,12 +120,11 @@ pub(super) fn resolve(
         let place = if plain { format!("exits.{name}") } else { format!("exits.\"{name}\"") };
         let at = |field: &str| format!("{place}.{field}");
         if !Exit::is_valid(name) {
-            document.problem(&place, "an exit's name is 1 to 64 of A-Z a-z 0-9 . _ -");
+            reading.problem(&place, "an exit's name is 1 to 64 of A-Z a-z 0-9 . _ -");
         }
         for owner in &entry.owners {
             if owners.insert(owner.clone(), name.clone()).is_some_and(|other| other != *name) {
-                document
-                    .problem(&at("owners"), format!("the owner {} is another exit's already", owner.escape_debug()));
+                reading.problem(&at("owners"), format!("the owner {} is another exit's already", owner.escape_debug()));
             }
         }
         let said = [
@@ -140,34 +133,34 @@ pub(super) fn resolve(
             entry.local_address.is_some(),
         ];
         if said.into_iter().filter(|said| *said).count() != 1 {
-            document.problem(&place, "expected exactly one of proxy, proxy_env, proxy_file and local_address");
+            reading.problem(&place, "expected exactly one of proxy, proxy_env, proxy_file and local_address");
             continue;
         }
         let way = if let Some(address) = &entry.local_address {
             let address = address.parse::<IpAddr>().ok();
             if address.is_none() {
-                document.problem(&at("local_address"), "expected an address of this machine, such as 192.0.2.1");
+                reading.problem(&at("local_address"), "expected an address of this machine, such as 192.0.2.1");
             }
             address.map(WayOut::Local)
         } else {
             let (field, text) = if let Some(variable) = &entry.proxy_env {
-                ("proxy_env", environment.get(variable).map(str::to_owned))
+                ("proxy_env", reading.environment.get(variable).map(str::to_owned))
             } else {
                 let names = (at("proxy"), at("proxy_file"));
                 let given = entry.proxy.as_ref().map(SecretText::expose);
-                let text = secret_of((&names.0, &names.1), given, entry.proxy_file.as_deref(), folder, document, files);
+                let text = reading.secret((&names.0, &names.1), given, entry.proxy_file.as_deref());
                 (if entry.proxy.is_some() { "proxy" } else { "proxy_file" }, text)
             };
             match text.as_deref().map(WayOut::proxy) {
                 None => {
-                    document.problem(&at(field), "this variable is not set in the environment");
+                    reading.problem(&at(field), "this variable is not set in the environment");
                     None
                 }
                 Some(Ok(way)) => Some(way),
                 // That it cannot be read was noted.
                 Some(Err(_)) if text.as_deref() == Some(UNREAD) => None,
                 Some(Err(error)) => {
-                    document.problem(&at(field), error.to_string());
+                    reading.problem(&at(field), error.to_string());
                     None
                 }
             }

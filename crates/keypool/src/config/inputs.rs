@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -11,14 +12,15 @@ use tower_keypool::config::{
 };
 
 use super::{
-    Begun, Config, Loaded, Written, address, admin, beside, certificate, exits, find,
+    Administration, Begun, Config, Loaded, Written, address, admin, beside, certificate, exits, find,
     loaded::{tokens_of, unite},
-    outside::{UNREAD, provider_at, roots, secret_of},
+    outside::{provider_at, roots},
+    reading::{Reading, UNREAD},
     start, store, tenants, unread, variables,
 };
 use crate::{
     database::Told,
-    gateway::{capability::hash_of, token::PLACEHOLDER},
+    gateway::{capability::hash_of, tenant::Grant, token::PLACEHOLDER},
 };
 
 /// What a configuration is read from. Read again it is the same, but for what files hold.
@@ -125,6 +127,16 @@ impl Texts {
         &self.not_text
     }
 
+    /// What is laid over a mistake in the file hides it for as long as it is there: those that are not among `said`.
+    fn hidden_problems(&self, said: &[Problem]) -> Vec<Problem> {
+        if self.settings.is_empty() {
+            return Vec::new();
+        }
+        let mut alone = Document::new(self.path.as_deref().unwrap_or(Path::new("")), &self.text, &[]);
+        let _: Config = alone.read();
+        alone.into_problems().into_iter().filter(|problem| !said.contains(problem)).collect()
+    }
+
     pub(super) fn document(&self) -> Document<'_> {
         Document::new(self.path.as_deref().unwrap_or(Path::new("")), &self.text, &self.settings)
     }
@@ -193,11 +205,11 @@ impl Inputs {
     /// What an administrator sends, where that can be found out.
     pub fn admin_token(&self) -> Option<String> {
         let texts = self.texts().ok()?;
-        let (mut document, mut files) = (texts.document(), BTreeSet::new());
-        let section = document.read::<Config>().admin;
+        let mut reading = Reading::of(texts.document(), texts.folder(), &self.environment);
+        let section = reading.document.read::<Config>().admin;
         let given = section.token.as_ref().map(SecretText::expose);
         let names = ("admin.token", "admin.token_file");
-        let token = secret_of(names, given, section.token_file.as_deref(), &texts.folder(), &mut document, &mut files);
+        let token = reading.secret(names, given, section.token_file.as_deref());
         let named = || self.environment.get(section.token_env.as_deref()?).map(|value| value.trim().to_owned());
         token.filter(|token| token != UNREAD).or_else(named)
     }
@@ -227,90 +239,45 @@ impl Inputs {
     fn read(&self, serves: bool) -> Result<Loaded, ConfigErrors> {
         let begun = Begun::now();
         let texts = self.texts()?;
-        let mut document = texts.document();
-        let mut config: Config = document.read();
+        let mut reading = Reading::of(texts.document(), texts.folder(), &self.environment);
+        reading.files.extend(texts.path.iter().cloned());
+        reading.files.extend(files_of_variables(&self.environment));
+        reading.problems.extend([&*texts.not_text, &*texts.problems].concat());
+        let mut config: Config = reading.document.read();
         fill(&mut config);
-        let folder = texts.folder();
-        let mut files: BTreeSet<PathBuf> = texts.path.iter().cloned().collect();
 
-        let addresses = address::resolve(&config.gateway, &mut document);
-        address::hosts(&config.gateway, &mut document);
-        address::origins(&config.gateway, &mut document);
-        address::session_header(&config.gateway, &mut document);
-        files.extend(variables::token_file(&self.environment));
-        let gateway = &config.gateway;
-        let names = ("gateway.token", "gateway.token_file");
-        let given = gateway.token.as_ref().map(SecretText::expose);
-        let given = secret_of(names, given, gateway.token_file.as_deref(), &folder, &mut document, &mut files);
-        let store = store::resolve(&config.store, &folder, &mut document, &mut files);
-        files.extend(store::files(&self.environment));
-        let mut weak = address::Weak::default();
-        let (token, own_token) = address::token(given.as_deref(), &addresses, &mut document, &mut weak);
-        let noted = (&mut files, &mut weak);
-        let tenants = tenants::resolve(&config, &addresses, Some(&token), &folder, &mut document, noted);
-        files.extend(variables::admin_token_file(&self.environment));
-        let known: Vec<String> = tenants.iter().map(|tenant| tenant.token_hash.clone()).collect();
-        let known = [known, vec![hash_of(token.as_bytes())]].concat();
-        let places = (&*folder, &mut document, &mut files);
-        let admin = admin::resolve(&config, &self.environment, &addresses, &known, places);
-        let gateway = &config.gateway;
-        let upstream = gateway.upstream.as_deref();
-        let provider = provider_at(gateway.provider, upstream, "gateway.upstream", &mut document);
+        let Entrance { addresses, token, own_token, tenants, admin } = Entrance::of(&config, &mut reading);
+        let store = store::resolve(&config.store, &mut reading);
+        let (kind, upstream) = (config.gateway.provider, config.gateway.upstream.as_deref());
+        let provider = provider_at(kind, upstream, "gateway.upstream", &mut reading.document);
         config.gateway.upstream = Some(provider.base().to_string());
+        let roots = roots(&config, &mut reading);
+        let certified = certificate::certified(&config.gateway, &mut reading);
+        address::log(&config.log, &mut reading.document);
+        config.batch.check(&mut reading.document);
+        let exits = exits::resolve(&config, &mut reading);
+        config.pool().check(&mut reading.document);
 
-        let roots = roots(&config, &folder, &mut document, &mut files);
-        let certified = certificate::certified(&config.gateway, &folder, &mut document, &mut files);
-        files.extend(certificate::files(&self.environment));
-        address::log(&config.log, &mut document);
-        config.batch.check(&mut document);
-
-        let exits = exits::resolve(&config, &self.environment, &folder, &mut document, &mut files);
         let not_keys = [PLACEHOLDER, "PLACEHOLDER_OPENAI_TOKEN", "PLACEHOLDER_ANTHROPIC_TOKEN", token.as_str()];
-        let pool = config.pool();
-        pool.check(&mut document);
-        let mut problems = [&*texts.not_text, &*texts.problems].concat();
-        let mut sources = vec![pool.source(&mut document, &folder, &self.environment, &not_keys)];
-        let tokens = tenants.iter().map(|tenant| &tenant.token_hash).chain(&admin.token_hash);
-        sources[0].tokens.extend(tokens.cloned().chain(tokens_of(&self.more)));
-        if config.pool.key_files.is_empty() {
-            if self.usual || Path::new(USUAL).exists() {
-                config.pool.key_files.push(USUAL.into());
-            }
-            // It may come.
-            files.insert(USUAL.into());
-        }
-        let pool = config.pool();
-        sources.extend(pool.files(&mut document, &folder, &not_keys));
-        files.extend(pool.key_paths(&document, &folder));
-        let variables = config.gateway.provider.variables();
-        let mut environment = variables.source(&self.environment, &not_keys, &mut problems);
+        let tokens = tenants.iter().map(|tenant| &tenant.token_hash).chain(&admin.token_hash).cloned();
         let unread = unread::noted(&self.environment, &texts.text);
-        environment.notes.extend(unread.iter().cloned());
-        environment.notes.extend(texts.blank_note().into_iter().chain(weak.notes));
-        sources.push(environment);
-        files.extend(variables.files(&self.environment));
-        files.extend(config.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
-
-        let beside = (&*folder, &self.environment, (&not_keys[..], &sources[0].tokens));
-        let beside = beside::resolve(&config, (&exits, &addresses), &mut document, beside, (&mut files, &mut problems));
-        exits.check(&config.keys, "keys", &mut document);
-        problems.extend(exits.problems(&sources[1..]));
+        let notes = unread.iter().cloned().chain(texts.blank_note()).chain(std::mem::take(&mut reading.weak.notes));
+        let sources = self.sources(&mut config, &not_keys, (tokens.collect(), notes.collect()), &mut reading);
+        let to_beside = (&not_keys[..], &sources[0].tokens);
+        let beside = beside::resolve(&config, (&exits, &addresses), to_beside, &mut reading);
+        exits.check(&config.keys, "keys", &mut reading.document);
+        reading.problems.extend(exits.problems(&sources[1..]));
         if serves {
-            start::log(&config.log, &mut document);
-            start::store(&store, &self.environment, &mut document, &mut problems);
-            start::listens("gateway.listen", &addresses, &mut document);
-            start::listens("admin.listen", admin.addresses.as_deref().unwrap_or_default(), &mut document);
-            start::is_itself(provider.base(), &addresses, &mut document);
+            start::log(&config.log, &mut reading.document);
+            start::store(&store, &mut reading);
+            start::listens("gateway.listen", &addresses, &mut reading.document);
+            start::listens("admin.listen", admin.addresses.as_deref().unwrap_or_default(), &mut reading.document);
+            start::is_itself(provider.base(), &addresses, &mut reading.document);
         }
 
+        let Reading { document, mut files, mut problems, weak, .. } = reading;
         problems.extend(document.into_problems());
-        if !texts.settings.is_empty() {
-            // What is laid over a mistake hides it for as long as it is there.
-            let mut alone = Document::new(texts.path.as_deref().unwrap_or(Path::new("")), &texts.text, &[]);
-            let _: Config = alone.read();
-            let hidden = alone.into_problems().into_iter().filter(|problem| !problems.contains(problem));
-            problems.extend(hidden.collect::<Vec<_>>());
-        }
+        problems.extend(texts.hidden_problems(&problems));
         if !problems.is_empty() {
             // What is wrong may be just that: a setting that was misspelled.
             problems.extend(unread);
@@ -340,6 +307,69 @@ impl Inputs {
             begun,
         })
     }
+
+    /// Where keys come from: the configuration itself, key files, variables. `tokens`, by their hashes, are none; `notes` are
+    /// said with the variables'.
+    fn sources(
+        &self,
+        config: &mut Config,
+        not_keys: &[&str],
+        (tokens, notes): (Vec<String>, Vec<Problem>),
+        reading: &mut Reading<'_>,
+    ) -> Vec<Source> {
+        let Reading { document, environment, folder, files, problems, .. } = reading;
+        let mut own = config.pool().source(document, folder, environment, not_keys);
+        own.tokens.extend(tokens.into_iter().chain(tokens_of(&self.more)));
+        if config.pool.key_files.is_empty() {
+            if self.usual || Path::new(USUAL).exists() {
+                config.pool.key_files.push(USUAL.into());
+            }
+            // It may come.
+            files.insert(USUAL.into());
+        }
+        let pool = config.pool();
+        let of_files = pool.files(document, folder, not_keys);
+        files.extend(pool.key_paths(document, folder));
+        let variables = config.gateway.provider.variables();
+        let mut of_variables = variables.source(environment, not_keys, problems);
+        of_variables.notes.extend(notes);
+        files.extend(variables.files(environment));
+        files.extend(config.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
+        std::iter::once(own).chain(of_files).chain([of_variables]).collect()
+    }
+}
+
+/// Where the gateway listens, and whom it lets in.
+struct Entrance {
+    addresses: Vec<SocketAddr>,
+    token: String,
+    own_token: bool,
+    tenants: Vec<Grant>,
+    admin: Administration,
+}
+
+impl Entrance {
+    fn of(config: &Config, reading: &mut Reading<'_>) -> Self {
+        let gateway = &config.gateway;
+        let addresses = address::resolve(gateway, &mut reading.document);
+        address::hosts(gateway, &mut reading.document);
+        address::origins(gateway, &mut reading.document);
+        address::session_header(gateway, &mut reading.document);
+        let given = gateway.token.as_ref().map(SecretText::expose);
+        let given = reading.secret(("gateway.token", "gateway.token_file"), given, gateway.token_file.as_deref());
+        let (token, own_token) = address::token(given.as_deref(), &addresses, reading);
+        let tenants = tenants::resolve(config, &addresses, Some(&token), reading);
+        let mut known: Vec<String> = tenants.iter().map(|tenant| tenant.token_hash.clone()).collect();
+        known.push(hash_of(token.as_bytes()));
+        let admin = admin::resolve(config, &addresses, &known, reading);
+        Self { addresses, token, own_token, tenants, admin }
+    }
+}
+
+/// Files that variables name, beside those of keys.
+fn files_of_variables(environment: &Environment) -> impl Iterator<Item = PathBuf> {
+    let tokens = variables::token_file(environment).into_iter().chain(variables::admin_token_file(environment));
+    tokens.chain(store::files(environment)).chain(certificate::files(environment))
 }
 
 /// The key file of those who name none.

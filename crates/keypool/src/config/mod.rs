@@ -14,6 +14,7 @@ mod known;
 mod loaded;
 mod off;
 mod outside;
+mod reading;
 mod sections;
 mod show;
 mod start;
@@ -38,7 +39,6 @@ pub use exits::{ExitEntry, Exits};
 pub use inputs::Inputs;
 pub use loaded::Loaded;
 pub use off::switch_off;
-use outside::secret_of;
 pub use sections::{
     CacheAffinity, CompatMode, Config, GatewaySection, Level, LogFormat, LogSection, ProviderName, UnknownNames,
 };

@@ -9,11 +9,11 @@ use std::{
 
 use tower_keypool::{
     Base,
-    config::{Document, Environment, Problem, StoreSection, StoreUrl, is_key_for_path},
+    config::{Document, StoreSection, StoreUrl, is_key_for_path},
     store::Sqlite,
 };
 
-use super::LogSection;
+use super::{LogSection, reading::Reading};
 use crate::database::{SecretKey, Site};
 
 /// A folder for log files: it is there and can be written, or can be made.
@@ -28,14 +28,9 @@ pub(super) fn log(log: &LogSection, document: &mut Document<'_>) {
 }
 
 /// The database, and the key that secrets in it are encrypted with.
-pub(super) fn store(
-    store: &StoreSection,
-    environment: &Environment,
-    document: &mut Document<'_>,
-    problems: &mut Vec<Problem>,
-) {
+pub(super) fn store(store: &StoreSection, reading: &mut Reading<'_>) {
     let site = Site::of(store);
-    problems.extend(SecretKey::problems(environment, site.path()));
+    reading.problems.extend(SecretKey::problems(reading.environment, site.path()));
     let Site::File { path, named } = &site else { return };
     if !named && !path.exists() {
         // Nobody asked for the usual file: where it is not to be had, that is said, and there is none.
@@ -52,7 +47,7 @@ pub(super) fn store(
         (had, "name another file with --db, or none with --db none")
     };
     if let Err(fault) = had {
-        document.problem("store.url", format!("{fault} ({otherwise})"));
+        reading.problem("store.url", format!("{fault} ({otherwise})"));
     }
 }
 

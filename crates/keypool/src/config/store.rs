@@ -1,46 +1,33 @@
 //! `[store]` with its paths resolved and its password read.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use tower_keypool::config::{ConfigErrors, Document, Environment, Origin, Problem, SecretText, StoreSection, StoreUrl};
 
-use super::{Config, Inputs, secret_of};
+use super::{Config, Inputs, reading::Reading};
 
 /// The section as it is meant, wherever this process runs.
-pub(super) fn resolve(
-    store: &StoreSection,
-    folder: &Path,
-    document: &mut Document<'_>,
-    files: &mut BTreeSet<PathBuf>,
-) -> StoreSection {
+pub(super) fn resolve(store: &StoreSection, reading: &mut Reading<'_>) -> StoreSection {
     let mut meant = store.clone();
-    let from = |document: &Document<'_>, setting: &str, path: &Path| {
-        let in_file = matches!(document.origin(setting), Origin::File { .. });
-        if in_file { folder.join(path) } else { path.to_owned() }
-    };
     match &store.url {
         Some(StoreUrl::File(path)) => {
-            let path = from(document, "store.url", Path::new(path));
+            let path = reading.path("store.url", Path::new(path));
             meant.url = path.to_str().map(|path| StoreUrl::File(path.to_owned()));
-            refuse_servers(document);
+            refuse_servers(&mut reading.document);
         }
         Some(StoreUrl::Redis(_)) => {
-            meant.ca_file = store.ca_file.as_ref().map(|path| from(document, "store.ca_file", path));
+            meant.ca_file = store.ca_file.as_ref().map(|path| reading.path("store.ca_file", path));
             if let Some(path) = meant.ca_file.as_ref().filter(|path| !path.as_os_str().is_empty())
                 && let Err(error) = std::fs::File::open(path)
             {
-                document.problem("store.ca_file", format!("{} cannot be read: {error}", path.display()));
+                reading.problem("store.ca_file", format!("{} cannot be read: {error}", path.display()));
             }
             let names = ("store.password", "store.password_file");
             let given = store.password.as_ref().map(SecretText::expose);
             let file = store.password_file.as_deref().filter(|path| !path.as_os_str().is_empty());
-            let password = secret_of(names, given, file, folder, document, files);
-            meant.password = password.map(SecretText::new);
+            meant.password = reading.secret(names, given, file).map(SecretText::new);
             if let Err(error) = meant.redis() {
-                document.problem("store.url", error.to_string());
+                reading.problem("store.url", error.to_string());
             }
         }
         _ => {}
@@ -110,11 +97,11 @@ impl Inputs {
     /// What is wrong with it.
     pub fn store(&self) -> Result<StoreSection, ConfigErrors> {
         let texts = self.texts()?;
-        let mut document = texts.document();
-        let config: Config = document.read();
-        config.store.check(&mut document);
-        let store = resolve(&config.store, &texts.folder(), &mut document, &mut BTreeSet::new());
-        let problems = texts.problems().iter().cloned().chain(document.into_problems());
+        let mut reading = Reading::of(texts.document(), texts.folder(), &self.environment);
+        let config: Config = reading.document.read();
+        config.store.check(&mut reading.document);
+        let store = resolve(&config.store, &mut reading);
+        let problems = texts.problems().iter().cloned().chain(reading.document.into_problems());
         let problems = problems.filter(|problem| problem.path.starts_with("store"));
         let mut problems: Vec<Problem> = texts.not_text().iter().cloned().chain(problems).collect();
         if !problems.is_empty() {

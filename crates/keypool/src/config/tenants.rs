@@ -2,22 +2,17 @@
 
 #![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashSet, net::SocketAddr, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tower_keypool::config::{Amount, Document, Name, Problem, SecretText};
+use tower_keypool::config::{Amount, Name, Problem, SecretText};
 
 use super::{
     Config,
-    address::{GUESSED, Weak},
+    address::GUESSED,
     guessable::is_guessed,
-    outside::UNREAD,
-    secret_of,
+    reading::{Reading, UNREAD},
 };
 use crate::gateway::{
     capability::hash_of,
@@ -66,64 +61,62 @@ pub(super) fn resolve(
     config: &Config,
     listens: &[SocketAddr],
     own_token: Option<&str>,
-    folder: &Path,
-    document: &mut Document<'_>,
-    (files, weak): (&mut BTreeSet<PathBuf>, &mut Weak),
+    reading: &mut Reading<'_>,
 ) -> Vec<Grant> {
     let (mut names, mut hashes, mut all) = (HashSet::new(), HashSet::new(), Vec::new());
     hashes.extend(own_token.map(|token| hash_of(token.as_bytes())));
     for (at, entry) in config.tenants.iter().enumerate() {
         let place = |field: &str| format!("tenants[{at}].{field}");
         let Some(Name(name)) = entry.name.clone() else {
-            document.problem(&format!("tenants[{at}]"), "a tenant needs a name");
+            reading.problem(&format!("tenants[{at}]"), "a tenant needs a name");
             continue;
         };
         if name == DEFAULT || !names.insert(name.clone()) {
-            document.problem(&place("name"), "another tenant is called so (default has the gateway's own token)");
+            reading.problem(&place("name"), "another tenant is called so (default has the gateway's own token)");
         }
         let (text_at, file_at) = (place("token"), place("token_file"));
         let given = entry.token.as_ref().map(SecretText::expose);
-        let token = secret_of((&text_at, &file_at), given, entry.token_file.as_deref(), folder, document, files);
+        let token = reading.secret((&text_at, &file_at), given, entry.token_file.as_deref());
         let token_hash = match (&token, &entry.token_hash) {
             (Some(_), Some(_)) => {
-                document.problem(&place("token_hash"), "expected only one of token, token_file and token_hash");
+                reading.problem(&place("token_hash"), "expected only one of token, token_file and token_hash");
                 continue;
             }
             (None, None) => {
                 let what = "a tenant needs a token: one of token_hash, token_file and token";
-                document.problem(&format!("tenants[{at}]"), what);
+                reading.problem(&format!("tenants[{at}]"), what);
                 continue;
             }
             (None, Some(hash)) if hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
                 hash.to_ascii_lowercase()
             }
             (None, Some(_)) => {
-                document.problem(&place("token_hash"), "expected the 64 hexadecimal digits of a SHA-256");
+                reading.problem(&place("token_hash"), "expected the 64 hexadecimal digits of a SHA-256");
                 continue;
             }
             (Some(token), None) => {
                 if let Some(fault) = fault_of(token, listens) {
-                    document.problem(&text_at, fault);
+                    reading.problem(&text_at, fault);
                 } else if token.len() < LONG_ENOUGH && token != UNREAD {
                     let what = "beyond loopback this token would be refused: 16 characters at least";
-                    weak.near_only.push(Problem::new(document.origin(&text_at), &text_at, what));
+                    reading.weak.near_only.push(Problem::new(reading.document.origin(&text_at), &text_at, what));
                 } else if is_guessed(token) && token != UNREAD {
                     let what = format!("beyond loopback this token would be refused, {GUESSED}");
-                    weak.near_only.push(Problem::new(document.origin(&text_at), &text_at, what));
+                    reading.weak.near_only.push(Problem::new(reading.document.origin(&text_at), &text_at, what));
                 }
                 hash_of(token.as_bytes())
             }
         };
         if !hashes.insert(token_hash.clone()) {
-            document.problem(&format!("tenants[{at}]"), "another tenant, or the gateway itself, has the same token");
+            reading.problem(&format!("tenants[{at}]"), "another tenant, or the gateway itself, has the same token");
         }
         if entry.models.iter().any(|model| !is_model(model)) {
-            document.problem(&place("models"), "expected names of models, at most with a * at the end");
+            reading.problem(&place("models"), "expected names of models, at most with a * at the end");
         }
         let expires = entry.expires.as_deref().and_then(|text| {
             let moment = moment(text);
             if moment.is_none() {
-                document.problem(&place("expires"), "expected a day such as 2027-01-31, or 2027-01-31T12:00:00Z");
+                reading.problem(&place("expires"), "expected a day such as 2027-01-31, or 2027-01-31T12:00:00Z");
             }
             moment
         });
