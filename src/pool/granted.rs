@@ -90,6 +90,13 @@ impl Granted {
         self.pool.started(self.seat)
     }
 
+    /// A pause that was made with it in hand is over.
+    pub(crate) fn paused(&self) {
+        if let Some(meter) = &self.particulars.meter {
+            meter.paused(self.pool.clock().tick());
+        }
+    }
+
     /// What is said of a request that must not go out.
     pub(crate) fn void(&self) -> Error {
         self.pool.void(self.model.clone())

@@ -102,7 +102,11 @@ impl KeyPool {
     /// find out why.
     pub(crate) fn lease_now(&self, demand: &Demand) -> Option<Lease> {
         let now = self.0.clock.now();
-        let picked = self.look_at(now).try_pick(demand, Duration::ZERO, now).ok()?;
+        let mut state = self.look_at(now);
+        let look = demand.particulars.meter().and_then(|_| state.survey(demand, now));
+        let picked = state.try_pick(demand, Duration::ZERO, now).ok()?;
+        drop(state);
+        demand.particulars.note(look);
         Some(self.leased(picked, demand))
     }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{Demand, Granted, KeyPool, Step, Usage, steps::Noted};
-use crate::{key::KeyId, verdict::Verdict};
+use crate::{key::KeyId, time::Tick, verdict::Verdict};
 
 /// Learns what the answer to a request cost, while it passes: see [`Demand::metered`](super::Demand::metered).
 ///
@@ -116,6 +116,12 @@ impl Meter {
         self.expected[1].store(expected[1], Ordering::Relaxed);
         if let Some(noted) = &self.noted {
             noted.granted(pool, key, model);
+        }
+    }
+
+    pub(super) fn paused(&self, until: Tick) {
+        if let Some(noted) = &self.noted {
+            noted.paused(until);
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Affinity, Demand, Granted, KeyPool, OutReason,
+    Affinity, Demand, Granted, KeyPool, OutReason, Particulars,
     check::{Check, reason_of},
     state::State,
 };
@@ -41,7 +41,7 @@ pub enum Step {
     },
     /// One was found.
     Granted {
-        /// When.
+        /// When; for a retry that paused with it, when the pause was over.
         at: Tick,
         /// Which.
         key: KeyId,
@@ -116,6 +116,14 @@ impl Noted {
         self.note(Step::Granted { at: pool.clock().tick(), key: key.clone(), model: model.cloned() });
     }
 
+    /// The pause is over that was made with the key in hand: it was no time of the key's.
+    pub(super) fn paused(&self, until: Tick) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Step::Granted { at, .. }) = steps.last_mut() {
+            *at = until;
+        }
+    }
+
     pub(super) fn judged(&self, granted: &Granted, verdict: &Verdict) {
         self.note(Step::Judged {
             at: granted.pool.clock().tick(),
@@ -134,9 +142,16 @@ impl State {
     /// Notes each key that a demand might get, where somebody wants to know.
     #[cold]
     pub(super) fn note_candidates(&mut self, demand: &Demand, now: Now) {
-        let Some(noted) = demand.particulars.meter.as_ref().and_then(|meter| meter.noted()) else { return };
+        let look = self.survey(demand, now);
+        demand.particulars.note(look);
+    }
+
+    /// Each key that a demand might get, where somebody wants to know.
+    #[cold]
+    pub(super) fn survey(&mut self, demand: &Demand, now: Now) -> Option<Step> {
+        let noted = demand.particulars.meter().and_then(|meter| meter.noted())?;
         if self.closed || !noted.wants_a_look() {
-            return;
+            return None;
         }
         let ask = self.ask(demand, now);
         let upfront = self.rest_of_all(ask.lane, Duration::ZERO, now).map(|rest| (reason_of(rest), rest.wakes(now)));
@@ -173,6 +188,15 @@ impl State {
             let ready_in = at.filter(|at| *at != Tick::NEVER).map(|at| at.since(now.tick));
             candidates.push(Candidate { key: id, priority, out, ready_in });
         }
-        noted.note(Step::Looked { at: now.tick, model: demand.model.clone(), candidates, more });
+        Some(Step::Looked { at: now.tick, model: demand.model.clone(), candidates, more })
+    }
+}
+
+impl Particulars {
+    /// Notes a look at the keys, where there was one.
+    pub(super) fn note(&self, look: Option<Step>) {
+        if let (Some(look), Some(noted)) = (look, self.meter().and_then(|meter| meter.noted())) {
+            noted.note(look);
+        }
     }
 }

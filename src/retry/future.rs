@@ -84,7 +84,10 @@ impl Future for NextLease {
                 StateProj::Pausing { sleep, then } => {
                     ready!(sleep.poll(cx));
                     match then.take().expect(ONCE) {
-                        Then::Lease(lease) => return Poll::Ready(Ok(lease)),
+                        Then::Lease(lease) => {
+                            lease.granted().paused();
+                            return Poll::Ready(Ok(lease));
+                        }
                         Then::Ask(pool, demand) => State::Waiting { acquire: pool.acquire_in_time(demand) },
                     }
                 }

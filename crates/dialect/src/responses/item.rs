@@ -229,7 +229,10 @@ fn part<'a>(piece: Piece<'a>, ignored: &mut Ignored, at: &dyn Fn(&str) -> String
             if piece.detail.is_some_and(|detail| &*detail != "auto") {
                 ignored.add("input_image.detail");
             }
-            data_url::part(piece.image_url.ok_or_else(|| missing("image_url"))?, || at("image_url"))
+            match (piece.image_url, piece.file_id) {
+                (None, id @ Some(_)) => openai::file(None, id, None, at),
+                (url, _) => data_url::part(url.ok_or_else(|| missing("image_url"))?, || at("image_url")),
+            }
         }
         "input_file" => match piece.file_url {
             Some(url) => data_url::part(url, || at("file_url")),

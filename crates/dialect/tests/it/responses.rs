@@ -179,6 +179,7 @@ fn more_kinds_of_input() {
         { "role": "user", "content": [
             { "type": "input_audio", "input_audio": { "data": "AAAA", "format": "wav" } },
             { "type": "input_file", "file_url": "https://generativelanguage.googleapis.com/v1beta/files/a" },
+            { "type": "input_image", "file_id": "files/b", "detail": "auto" },
         ] },
         { "type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "CCCC", "output_format": "webp" },
         { "role": "user", "content": "bluer" },
@@ -187,6 +188,7 @@ fn more_kinds_of_input() {
         { "role": "user", "parts": [
             { "inlineData": { "mimeType": "audio/wav", "data": "AAAA" } },
             { "fileData": { "fileUri": "https://generativelanguage.googleapis.com/v1beta/files/a" } },
+            { "fileData": { "fileUri": "https://generativelanguage.googleapis.com/v1beta/files/b" } },
         ] },
         { "role": "model", "parts": [{ "inlineData": { "mimeType": "image/webp", "data": "CCCC" } }] },
         { "role": "user", "parts": [{ "text": "bluer" }] },
@@ -202,6 +204,11 @@ fn what_cannot_be_had_is_named() {
         (json!("x"), json!({ "tools": [{ "type": "file_search" }] }), "tools[0].type"),
         (json!("x"), json!({ "reasoning": { "effort": "huge" } }), "reasoning.effort"),
         (json!([]), json!({}), "input"),
+        (
+            json!([{ "role": "user", "content": [{ "type": "input_image", "file_id": "file-abc" }] }]),
+            json!({}),
+            "input[0].content[0].file_id",
+        ),
         (json!([{ "type": "item_reference", "id": "x" }]), json!({}), "input[0].type"),
         // Their fields are not those that others of the same name are.
         (

@@ -130,3 +130,22 @@ async fn models_in_other_dialects_are_the_pools_and_cached() {
     let none = get(&served, "/v1/models/none").await;
     assert_eq!((none.status, &none.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("model_not_found")));
 }
+
+/// What Google's endpoint for `OpenAI`'s clients lists is one key's. It is not asked for that, by whichever path.
+#[tokio::test]
+async fn models_at_the_compatible_endpoint_are_the_pools_too() {
+    let (provider, address) = Provider::start().await;
+    let upstream = format!("http://{address}");
+    let pool = KeyPool::builder(Gemini::at(&upstream).unwrap()).keys(KEYS.iter().map(|&key| Key::new(key)));
+    let pool = pool.wait(Duration::ZERO).build().unwrap();
+    let (served, _) = Served::kept_compatible(&pool, &upstream, false).await;
+    for path in ["/v1/models", "/openai/v1/models", "/v1beta/openai/models", "/gemini/v1beta/openai/models"] {
+        let list = get(&served, path).await;
+        let ids = list.json()["data"].as_array().map_or(0, Vec::len);
+        assert_eq!((list.status, ids), (StatusCode::OK, 7), "{path}: {list:?}");
+        let one = get(&served, &format!("{path}/only-b")).await;
+        assert_eq!(one.json()["id"], "only-b", "{path}: {one:?}");
+    }
+    let asked = std::mem::take(&mut *provider.asked.lock().unwrap());
+    assert!(asked.iter().all(|path| path.starts_with("/v1beta/models")), "{asked:?}");
+}

@@ -1,6 +1,6 @@
 //! What became of a request: asked of the admin API, and by `keypool explain`.
 
-use gemini_sim::{GeminiSim, Key, Limits, Project};
+use gemini_sim::{Fault, GeminiSim, Key, Limits, Project, Refusal, Rule};
 use http::{Method, Request};
 use keypool::gateway::token::PLACEHOLDER;
 use serde_json::Value;
@@ -193,5 +193,31 @@ async fn chunks_of_uploads_and_sockets_are_told_like_others() {
     );
     assert_eq!(told["key"], told["attempts"][0]["key"]);
     drop(socket);
+    end(running).await;
+}
+
+/// Each retry looks at the keys anew; and the pause before one that follows a fault of the provider's is no time of a key's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_is_told_as_a_first_attempt_is() {
+    let (home, sim) = (Home::new(), simulator(3).await);
+    for (n, id) in ["one", "two", "three"].into_iter().enumerate() {
+        home.add(n, id, &[]);
+    }
+    sim.script(Rule::new(Fault::Refuse(Refusal::Overloaded)).times(2));
+    let still = home.write("keypool.toml", "retry = { first = '300ms', factor = 1, jitter = false }\n");
+    let running = home.serve(&sim, &[&SERVE[..], &["--config", &still]].concat());
+    let answer = traced(&running, "again", &ASKED).await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-keypool-attempts")), (200, "3"), "{answer:?}");
+    let told = get(&running, "/requests/again").await;
+    let attempts = told["attempts"].as_array().unwrap();
+    let looks = told["looks"].as_array().unwrap();
+    assert_eq!(looks.len(), 3, "{told}");
+    for (n, attempt) in attempts.iter().enumerate() {
+        let (waited, took) = (attempt["waited_ms"].as_u64().unwrap(), attempt["ms"].as_u64().unwrap());
+        assert_eq!(waited >= 300, n > 0, "{n}: {told}");
+        assert!(took < 300, "{n}: {told}");
+        let look = looks[n]["candidates"].as_array().unwrap();
+        assert!(look.iter().any(|one| one["key"] == attempt["key"] && one["out"].is_null()), "{n}: {told}");
+    }
     end(running).await;
 }

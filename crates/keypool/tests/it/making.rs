@@ -43,6 +43,7 @@ async fn provider() -> SocketAddr {
                     let answer = match last {
                         "files" if starts => json!({}),
                         "files" => json!({ "file": { "name": format!("files/n{nth}") } }),
+                        "files:register" => json!({ "files": [{ "name": format!("files/n{nth}") }] }),
                         "interactions" => json!({ "id": format!("n{nth}") }),
                         "fileSearchStores" | "cachedContents" => json!({ "name": format!("{last}/n{nth}") }),
                         _ => json!({ "candidates": [{ "content": { "parts": [{ "text": "Hello" }] } }] }),
@@ -113,6 +114,12 @@ impl Place {
         uploaded(self.request("/upload/v1beta/files"), ALICE).await
     }
 
+    /// One that lies elsewhere and is only made known.
+    async fn registered(&self) -> String {
+        let answer = self.post("/v1beta/files:register", json!({ "uris": ["gs://bucket/object"] })).await;
+        answer.json()["files"][0]["name"].as_str().unwrap().to_owned()
+    }
+
     async fn make(&self, collection: &str, body: Value) -> String {
         let answer = self.post(&format!("/v1beta/{collection}"), body).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
@@ -171,7 +178,11 @@ async fn a_file_and_a_store_that_are_made_one_after_the_other_are_seen_together(
         let file = place.file().await;
         fine(&place.import(&place.store().await, &file).await);
         let place = Place::new(at).await;
+        let file = place.registered().await;
+        fine(&place.import(&place.store().await, &file).await);
+        let place = Place::new(at).await;
         let store = place.store().await;
+        fine(&place.import(&store, &place.registered().await).await);
         // However many they are.
         for _ in 0..20 {
             let file = place.file().await;

@@ -617,6 +617,59 @@ async fn tenants_have_native_calls_and_things_of_their_own_on_a_second_gemini_po
     tokio::task::spawn_blocking(move || running.end()).await.unwrap();
 }
 
+/// A batch of a model that a second pool of Gemini's has is made there. By its name it is found from where it was asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_model_led_to_a_second_gemini_pool_is_found_by_its_name() {
+    const FIRST: &str = "AIzaSyTEST-providers-key-number-00000021";
+    const SECOND: &str = "AIzaSyTEST-providers-key-number-00000022";
+    let own = GeminiSim::builder().project(Project::new("1").key(FIRST)).start().await.unwrap();
+    let second = GeminiSim::builder().project(Project::new("2").key(SECOND)).start().await.unwrap();
+    let home = Home::new();
+    let (alice, bob) = (format!("{TENANT}-alice"), format!("{TENANT}-bob"));
+    let text = format!(
+        r#"
+        keys = [{}]
+        tenants = [{{ name = "alice", token = "{alice}" }}, {{ name = "bob", token = "{bob}" }}]
+        gateway = {{ listen = "127.0.0.1:0", upstream = "{}" }}
+        pool = {{ wait = 0 }}
+        [[providers]]
+        name = "second"
+        kind = "gemini"
+        upstream = "{}"
+        models = ["gemini-2.5-pro"]
+        keys = [{}]
+        "#,
+        keys_of(&[FIRST], &["g1"]),
+        own.url(),
+        second.url(),
+        keys_of(&[SECOND], &["s1"]),
+    );
+    home.write("keypool.toml", &text);
+    let running = Running::of(home.command(&["serve"]));
+    let call = async |method: http::Method, token: &str, path: &str, body: &str| {
+        let request = Request::builder().method(method).uri(format!("{}{path}", running.url));
+        ask(request.header("x-goog-api-key", token).header("content-type", "application/json"), body.to_owned()).await
+    };
+    let batch =
+        r#"{"batch":{"inputConfig":{"requests":{"requests":[{"request":{"contents":[{"parts":[{"text":"hi"}]}]}}]}}}}"#;
+    for token in [&*alice, PLACEHOLDER] {
+        for (model, key) in [("gemini-2.5-pro", "s1"), ("gemini-2.5-flash", "g1")] {
+            let path = format!("/v1beta/models/{model}:batchGenerateContent");
+            let made = call(http::Method::POST, token, &path, batch).await;
+            assert_eq!((made.status, made.header("x-keypool-key")), (StatusCode::OK, key), "{made:?}");
+            let path = format!("/v1beta/{}", made.json()["name"].as_str().unwrap());
+            let found = call(http::Method::GET, token, &path, "").await;
+            assert_eq!((found.status, found.header("x-keypool-key")), (StatusCode::OK, key), "{found:?}");
+            let cancelled = call(http::Method::POST, token, &format!("{path}:cancel"), "").await;
+            assert_eq!((cancelled.status, cancelled.header("x-keypool-key")), (StatusCode::OK, key), "{cancelled:?}");
+            assert_eq!(call(http::Method::GET, &bob, &path, "").await.status, StatusCode::NOT_FOUND);
+            assert_eq!(call(http::Method::DELETE, token, &path, "").await.status, StatusCode::OK);
+            assert_eq!(call(http::Method::GET, token, &path, "").await.status, StatusCode::NOT_FOUND);
+        }
+    }
+    tokio::task::spawn_blocking(move || running.end()).await.unwrap();
+}
+
 /// Whichever the gateway's own provider is.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_gateways_own_may_be_any_of_them() {

@@ -127,6 +127,16 @@ async fn a_list_of_models_leads_nobody_to_one_that_he_may_not_use() {
             assert_eq!(answer.header("x-keypool-model") == "gemini-2.5-flash", served, "{path}: {answer:?}");
         }
     }
+    for front in ["/v1", "/v1beta/openai", "/gemini/v1beta/openai"] {
+        let get = async |path: &str| {
+            let request = Request::get(format!("{}{front}/models{path}", running.url));
+            ask(request.header("authorization", format!("Bearer {narrow}")), "").await
+        };
+        let list = get("").await.json();
+        let ids: Vec<&str> = list["data"].as_array().unwrap().iter().filter_map(|one| one["id"].as_str()).collect();
+        assert_eq!(ids, ["gemini-2.5-pro"], "{front}");
+        assert_eq!(get("/gemini-2.5-flash").await.status, StatusCode::FORBIDDEN, "{front}");
+    }
     end(running).await;
 }
 

@@ -11,7 +11,7 @@ use crate::gateway::{
     admit::tenant::Tenant,
     connection::pace::Arriving,
     dialect::Dialect,
-    forward::{belongings::Belongings, upload::Passage},
+    forward::{belongings::Belongings, resource, upload::Passage},
     route::{
         Beside,
         choice::{self, Chosen},
@@ -58,6 +58,34 @@ impl<S> Gateway<S> {
         let belongings = beside.as_ref().and_then(|beside| self.belongings_at(&beside.name));
         let own = setup.dialects.own();
         Destination { dialect, way, beside, belongings, home, named, own, may_go_unread: false }
+    }
+
+    /// What a path names that may lie at another pool of Gemini's, to which the model of what made it led: a batch, say.
+    pub(super) fn may_lie_beside(&self, to: &Destination<S>, provider: Dialect, parts: &Parts) -> Option<String> {
+        let goes_on = to.beside.is_none() && matches!(to.way, Way::Through | Way::Moved(_));
+        if self.others.is_empty() || provider != Dialect::Gemini || !goes_on {
+            return None;
+        }
+        resource::named_by(parts)
+    }
+
+    /// The request goes to the pool beside the gateway's own that has what is called so, where its own has not.
+    pub(super) async fn follow(&self, to: &mut Destination<S>, name: &str)
+    where
+        S: Clone,
+    {
+        let all = self.all_beside();
+        if all.is_empty() || self.own.resources.knows(name).await {
+            return;
+        }
+        for (provider, belongings) in &*all {
+            if belongings.resources.knows(name).await {
+                let beside = self.others.all().into_iter().find(|other| other.name == *provider);
+                to.belongings = beside.as_ref().map(|_| Arc::clone(belongings));
+                to.beside = beside.map(Box::new);
+                return;
+            }
+        }
     }
 
     /// Turns what a tenant other than the one token's asks of a provider that is not Gemini's, where calls alone leave nothing

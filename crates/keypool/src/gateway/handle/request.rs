@@ -134,6 +134,9 @@ where
             Ok(admitted) => admitted,
             Err(refusal) => return Ok(self.refuse(turn, to.dialect.answer(refusal), closing)),
         };
+        if let Some(name) = gateway.may_lie_beside(&to, turn.setup.dialects.provider, &parts) {
+            Box::pin(gateway.follow(&mut to, &name)).await;
+        }
         gateway.turn(&mut to, &turn.setup, &tenant, (&parts, &body));
         if let Some(response) = gateway.remembered(&tenant, &parts) {
             self.leave(turn);

@@ -222,6 +222,12 @@ impl Way {
             return Self::Through;
         }
         let named = forced(path);
+        let native = named.filter(|(dialect, _)| *dialect == Dialect::Gemini).map_or(path, |(_, rest)| rest);
+        if dialects.provider == Dialect::Gemini
+            && let Some(task) = behind(native, COMPATIBLE).and_then(models_alone)
+        {
+            return Self::Translated(Dialect::OpenAi, task);
+        }
         if let Some((dialect, rest)) = named
             && dialect == dialects.provider
         {
@@ -240,7 +246,10 @@ impl Way {
         };
         match dialect {
             Dialect::Gemini => Self::Through,
-            Dialect::OpenAi if !dialects.translates_openai => moved(uri, &format!("/v1beta/openai{rest}")),
+            Dialect::OpenAi if !dialects.translates_openai => match models_alone(rest) {
+                Some(task) => Self::Translated(dialect, task),
+                None => moved(uri, &format!("{COMPATIBLE}{rest}")),
+            },
             dialect => match task(dialect, rest) {
                 Some(task) => Self::Translated(dialect, task),
                 None if named.is_none() && is_shared(rest) => Self::Mistaken(dialect),
@@ -255,6 +264,12 @@ impl Way {
         let is_beside = !head.1.path().starts_with("/v") && of_anthropics;
         if is_beside { Self::Nowhere(Dialect::Anthropic) } else { Self::Through }
     }
+}
+
+/// Which models there are is told by the gateway at Google's endpoint for `OpenAI`'s clients, too: what that lists is one key's,
+/// and a tenant's list of models is nothing to it.
+fn models_alone(rest: &str) -> Option<Task> {
+    task(Dialect::OpenAi, rest).filter(|task| matches!(task, Task::Models | Task::Model(_)))
 }
 
 /// The target of a path in which a prefix names the dialect, without that.
@@ -318,6 +333,8 @@ mod tests {
             ("/v1/models/m:generateContent", "authorization", "through"),
             ("/v1/models/m%3AgenerateContent", "authorization", "through"),
             ("/v1beta/openai/chat/completions", "authorization", "through"),
+            ("/v1beta/openai/models", "authorization", "OpenAi Models"),
+            ("/gemini/v1beta/openai/models/m", "", "OpenAi Model(\"m\")"),
             ("/upload/v1beta/files", "", "through"),
             ("/v1/chat/completions", "authorization", "OpenAi Chat"),
             ("/v1/chat/completions", "x-goog-api-key", "OpenAi Chat"),
@@ -375,6 +392,7 @@ mod tests {
         for (path, expected) in [
             ("/v1/chat/completions", "/v1beta/openai/chat/completions"),
             ("/openai/v1/images/generations?a=b", "/v1beta/openai/images/generations?a=b"),
+            ("/v1/models", "OpenAi Models"),
             ("/v1/messages", "Anthropic Chat"),
         ] {
             assert_eq!(way(dialects, path, "authorization"), expected);

@@ -64,7 +64,7 @@ pub(in crate::gateway) use sought::{LATE, Listening, Sought, Target, seek};
 pub(in crate::gateway) use spoken::{names_nothing, names_of, naming, tuned};
 pub(in crate::gateway) use tried::find;
 
-use self::{runs::Runs, shown::Shown};
+use self::{named::Subject, runs::Runs, shown::Shown};
 pub(in crate::gateway) use makers::{Gives, Together};
 
 /// The kind of its records.
@@ -295,6 +295,11 @@ impl Resources {
         Ok(names.iter().position(|name| found.get(name).is_none_or(|owned| owned.tenant != *tenant.name())))
     }
 
+    /// Whether something is called so here, whosever it is.
+    pub(in crate::gateway) async fn knows(&self, name: &str) -> bool {
+        self.look_up(&[name.to_owned()]).await.is_ok_and(|found| found.contains_key(name))
+    }
+
     /// Those of these names that nobody knows.
     pub(in crate::gateway) async fn unknown(&self, names: &[String]) -> Result<Vec<String>, Refusal> {
         let known = self.look_up(names).await?;
@@ -333,6 +338,14 @@ fn kept_name(name: &str) -> String {
 /// Where it is no JSON.
 pub(in crate::gateway) fn named_in(message: &[u8]) -> Result<(Vec<String>, Vec<String>), serde_json::Error> {
     Ok((mentioned::names_in(message, false)?, mentioned::models_in(message)?))
+}
+
+/// What a path names that is somebody's.
+pub(in crate::gateway) fn named_by(parts: &Parts) -> Option<String> {
+    match Subject::of(parts) {
+        Subject::Named(name) => Some(name),
+        _ => None,
+    }
 }
 
 /// Whether a message may name something that is somebody's.

@@ -31,7 +31,7 @@ impl Making {
         let path = parts.uri.path().trim_end_matches('/');
         match path.rsplit('/').next().unwrap_or_default() {
             "files" if path.starts_with("/upload/") => Some(Self::Thing),
-            "fileSearchStores" | "cachedContents" => Some(Self::Thing),
+            "files:register" | "fileSearchStores" | "cachedContents" => Some(Self::Thing),
             "interactions" => Some(Self::Answer),
             _ => None,
         }
