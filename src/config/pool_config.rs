@@ -65,7 +65,9 @@ pub struct PoolConfig {
 }
 
 impl PoolConfig {
-    /// Reads a file and the keys it names, with variables `KEYPOOL__POOL__STRATEGY` and the like over it.
+    /// Reads a file and the keys it names, with variables `KEYPOOL__POOL__STRATEGY` and the like over it. Keys that stand in
+    /// variables of their own (`GEMINI_API_KEY`) are not among them: [`KeyVariables::source`](super::KeyVariables::source)
+    /// finds those.
     ///
     /// # Errors
     /// Everything that is wrong with it, each by its place.

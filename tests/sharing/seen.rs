@@ -159,3 +159,24 @@ fn what_a_key_allows_by_itself_is_the_strictest_that_anybody_has() {
         }
     }
 }
+
+/// It serves nothing any more, so that whatever others allow is stricter, and none of its business.
+#[test]
+fn who_ends_is_not_told_of_stricter_limits_where_all_have_the_same() {
+    for noting in [false, true] {
+        paused().block_on(async {
+            let host = Host::new(noting);
+            let make = || KeyPool::builder(Gemini::new()).key(key(0).max_concurrent(4));
+            let (stays, ends) = (host.process("stays", 1, make()).await, host.process("ends", 2, make()).await);
+            assert_eq!(served(&stays.pool, 1, 1).await, 1);
+            let demand = Demand::new("gemini-2.5-pro").wait(Duration::from_secs(10));
+            ends.pool.acquire(demand).await.expect("a key").settle(&Verdict::SUCCESS);
+            pass(10.0).await;
+            ends.pool.shutdown().await;
+            for process in [&stays, &ends] {
+                let conflicts = process.pool.sharing().expect("it shares").counters.conflicts;
+                assert_eq!(conflicts, 0, "noting {noting}");
+            }
+        });
+    }
+}

@@ -212,6 +212,7 @@ impl Renewing {
                 windows.lose(&unit, moment);
             }
             self.holder.serve(Vec::new());
+            self.holder.without_limits(Vec::new());
             self.holder.renew_now(moment);
         }
         let mut renewal = self.holder.renewal(&mut windows, moment)?;

@@ -70,7 +70,7 @@ Examples:
   keypool add-key --file /run/secrets/gemini --weight 1.5 --source vault
   keypool add-key && keypool serve
 
-Exit codes: 0 it is in the database, now or already, 1 the database cannot be read or written, 2 the command line is
+Exit codes: 0 it is in the database, now or already, 1 the database cannot be read or written, 2 the command line is \
 wrong, or that is no key.";
 
 impl AddKey {

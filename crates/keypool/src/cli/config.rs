@@ -166,8 +166,23 @@ impl Check {
             }
             Err(error) => return Err(Wrong::all(&inputs.of_store(error))),
         };
-        let (shut, locked) = stored.as_ref().map_or((0, 0), |stored| (stored.shut(), stored.locked));
-        let loaded = loaded.with(&Stored::sources(stored));
+        let mut locked = Vec::new();
+        let mut shut = 0;
+        let mut count_of = |site: &Site, stored: Option<&Stored>| {
+            shut += stored.map_or(0, Stored::shut);
+            locked.extend(stored.filter(|stored| stored.locked > 0).map(|stored| (site.to_string(), stored.locked)));
+        };
+        count_of(&site, stored.as_ref());
+        let mut loaded = loaded.with(&Stored::sources(stored));
+        for beside in &mut loaded.beside {
+            let site = site.beside(&beside.name);
+            let stored = look(&site)?.unwrap_or_else(|error| {
+                notes.push(format!("the keys of the database {site} are not looked at: {error}"));
+                None
+            });
+            count_of(&site, stored.as_ref());
+            *beside = beside.with(&Stored::sources(stored));
+        }
         if rejected == 0 {
             super::runtime()?.block_on(NoKey::check(&loaded, &site)).map_err(Failure::config)?;
         }
@@ -175,6 +190,7 @@ impl Check {
             return Err(Failure::config(anyhow::anyhow!("the keys: {error}")).into());
         }
         notes.extend(loaded.notes().map(ToString::to_string));
+        notes.extend(loaded.beside.iter().filter_map(config::Beside::none));
         notes.extend(loaded.near_only.iter().map(ToString::to_string));
         notes.extend(loaded.astray());
         if !json {
@@ -187,7 +203,7 @@ impl Check {
             let failure = Failure::config(anyhow::anyhow!("{lines} of key files cannot be used"));
             return Err(Wrong { told: json!({ "rejected_lines": rejected, "notes": notes }), ..failure.into() });
         }
-        if locked > 0 {
+        if let Some((site, locked)) = locked.into_iter().next() {
             let keys = config::count(locked, "key");
             let failure = Failure::config(anyhow::anyhow!(
                 "{keys} in the database {site} cannot be decrypted with KEYPOOL_SECRET_KEY, or the file beside it, as \

@@ -68,7 +68,7 @@ Examples:
   keypool generate 'Three colours' --model gemini-2.5-pro --fallback gemini-2.5-flash
   keypool generate 'Three colours' --json | jq -r '.text, .key_id'
 
-Exit codes: 0 answered, 1 not answered (refused, blocked, broken off), 2 the command line or the configuration is wrong,
+Exit codes: 0 answered, 1 not answered (refused, blocked, broken off), 2 the command line or the configuration is wrong, \
 3 out of quota (and when to come back), 4 no usable key, 130 stopped.";
 
 fn temperature(text: &str) -> Result<f64, String> {

@@ -38,7 +38,7 @@ Examples:
   keypool health --url http://127.0.0.1:5000/-/ready
   keypool health --json | jq -r '.keys[] | \"\\(.id): \\(.reason)\"'
 
-Exit codes: 0 every key is usable, 1 some are not, or not for every model, 2 none is (or the command line is wrong, or
+Exit codes: 0 every key is usable, 1 some are not, or not for every model, 2 none is (or the command line is wrong, or \
 the database cannot be read). With --url: 0 the gateway answers with 200, 1 it does not.";
 
 impl Health {

@@ -50,7 +50,7 @@ Examples:
   vault kv get -field=keys gemini | keypool import - --source vault
   keypool import --history
 
-Exit codes: 0 done (see what was rejected), 1 the database cannot be read or written, 2 the command line is wrong, or
+Exit codes: 0 done (see what was rejected), 1 the database cannot be read or written, 2 the command line is wrong, or \
 there is no usable key.";
 
 impl Import {

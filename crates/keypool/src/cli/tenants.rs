@@ -44,7 +44,8 @@ enum Task {
     #[command(after_help = "\
 Examples:
   keypool tenants add alice
-  keypool tenants add ci --models 'gemini-2.5-flash*' --rpm 30 --expires 2027-01-31")]
+  keypool tenants add ci --models 'gemini-2.5-flash*' --rpm 30 --expires 2027-01-31
+  keypool tenants add ci --json | jq -r .token")]
     Add(Box<Add>),
     /// List them
     #[command(after_help = "\
@@ -54,7 +55,8 @@ Examples:
     /// Revoke their tokens; what belongs to them stays theirs, should they be added again
     #[command(after_help = "\
 Examples:
-  keypool tenants revoke alice")]
+  keypool tenants revoke alice
+  keypool tenants revoke alice ci --json")]
     Revoke(Revoke),
 }
 
@@ -65,14 +67,14 @@ Examples:
   keypool tenants
   keypool tenants revoke alice
 
-In keypool.toml the same are [[tenants]]. Minutes and days are the clock's (UTC), and limits hold over all processes that
+In keypool.toml the same are [[tenants]]. Minutes and days are the clock's (UTC), and limits hold over all processes that \
 share the database.
 
 Exit codes: 0 done, 1 the database cannot be read or written, 2 the command line is wrong, or no tenant is called so.";
 
 #[derive(Debug, Args)]
 struct Add {
-    /// What it is called: letters, digits, - _ and .
+    /// What it is called: letters, digits and the marks `-`, `_` and `.`, 64 at most
     name: String,
 
     /// Models that it may ask, with * at the end for all that begin so [default: all]
@@ -105,6 +107,10 @@ struct Add {
 
     #[command(flatten)]
     database: Place,
+
+    /// Print name and token as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -125,6 +131,10 @@ struct Revoke {
 
     #[command(flatten)]
     database: Place,
+
+    /// Print what became of it as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Tenants {
@@ -159,7 +169,7 @@ fn holds_a_key(name: &str) -> bool {
 
 impl Add {
     async fn run(self) -> Result<(), Failure> {
-        let Self { name, models, rpm, rpd, tpm, tpd, expires, replace, database } = self;
+        let Self { name, models, rpm, rpd, tpm, tpd, expires, replace, database, json } = self;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
             return Err(Failure::config(anyhow!("a tenant's name has 1 to 64 letters, digits, - _ and .")));
@@ -213,6 +223,10 @@ impl Add {
         let created = now();
         let tenant = KeptTenant { name, token_hash, models, rpm, tpm, rpd, tpd, expires, created, revoked: None };
         tenants::keep(&records, &tenant).await.map_err(Failure::run)?;
+        if json {
+            say_json(&json!({ "name": tenant.name, "token": token }));
+            return Ok(());
+        }
         eprintln!("{} may ask with this token, which is shown this once:", tenant.name);
         say(&token);
         Ok(())
@@ -280,9 +294,16 @@ impl Revoke {
             let tenant = tenant.ok_or_else(|| Failure::config(anyhow!("no tenant is called {name}")))?;
             revoked.push(KeptTenant { revoked: Some(now()), ..tenant.clone() });
         }
-        for tenant in revoked {
-            tenants::keep(&records, &tenant).await.map_err(Failure::run)?;
-            eprintln!("{} may ask no more", tenant.name);
+        for tenant in &revoked {
+            tenants::keep(&records, tenant).await.map_err(Failure::run)?;
+            if !self.json {
+                eprintln!("{} may ask no more", tenant.name);
+            }
+        }
+        if self.json {
+            say_json(
+                &revoked.iter().map(|tenant| json!({ "name": tenant.name, "change": "revoked" })).collect::<Vec<_>>(),
+            );
         }
         Ok(())
     }

@@ -112,12 +112,19 @@ impl Beside {
 
     /// Says that it has no key, where it has none.
     pub fn warn_of_none(&self) {
-        if self.keys.is_empty() {
-            let (name, variable) = (&self.name, self.kind.variables().example());
-            tracing::warn!(
-                "providers.{name} has no key: name some by keys or key_files, set {variable}, or keypool add-key --provider {name}"
-            );
+        if let Some(none) = self.none() {
+            tracing::warn!("{none}");
         }
+    }
+
+    /// That it has no key, where it has none, and what to do about it.
+    pub fn none(&self) -> Option<String> {
+        let (name, variable) = (&self.name, self.kind.variables().example());
+        self.keys.is_empty().then(|| {
+            format!(
+                "providers.{name} has no key: name some by keys or key_files, set {variable}, or keypool add-key --provider {name}"
+            )
+        })
     }
 
     /// Its keys.

@@ -148,7 +148,9 @@ impl Inputs {
         let path = find::file(self.file.as_deref(), &self.environment);
         let text = match &path {
             Some(path) => tower_keypool::config::read_text(path).map_err(|error| {
-                Problem::new(Origin::file(path.as_path(), 0), "", format!("the configuration cannot be read: {error}"))
+                let what = "check that it is a file and that this user may read it";
+                let what = format!("the configuration cannot be read ({error}): {what}");
+                Problem::new(Origin::file(path.as_path(), 0), "", what)
             })?,
             None => String::new(),
         };

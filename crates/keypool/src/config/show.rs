@@ -27,7 +27,7 @@ pub struct Effective {
     database: Base,
     settings: Vec<(String, Value, Origin)>,
     keys: Vec<KeySpec>,
-    /// Providers beside the gateway's own, with the keys of file and environment.
+    /// Providers beside the gateway's own, each with its keys.
     beside: Vec<Beside>,
     /// What is assumed of models by tier, where nothing is given or learned.
     known: Vec<Known>,
@@ -43,14 +43,11 @@ struct Base {
 }
 
 impl Effective {
-    /// Reads it, with what `look` finds in the database.
+    /// Reads it, with what `look` finds in the database, and in those of providers beside the gateway's own.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn of(
-        inputs: &Inputs,
-        look: impl FnOnce(&Site) -> Result<Option<Stored>, String>,
-    ) -> Result<Self, ConfigErrors> {
+    pub fn of(inputs: &Inputs, look: impl Fn(&Site) -> Result<Option<Stored>, String>) -> Result<Self, ConfigErrors> {
         let loaded = inputs.load()?;
         let site = Site::of(&loaded.store);
         let looked = look(&site);
@@ -62,6 +59,8 @@ impl Effective {
         };
         let Loaded { config, keys: all, beside, own_token, token, .. } =
             loaded.with(&Stored::sources(looked.ok().flatten()));
+        let and_kept = |one: &Beside| one.with(&Stored::sources(look(&site.beside(&one.name)).ok().flatten()));
+        let beside = beside.iter().map(and_kept).collect();
         let texts = inputs.texts()?;
         let document = texts.document();
         let mut settings = Vec::new();

@@ -256,6 +256,10 @@ fn beside(file: &Path) -> Result<Option<Vaults>, Problem> {
             wrong(format!("{error}: {what}"))
         }),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        // Whoever may not even look for it has no database there, and that is said where it is asked for.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && fs::symlink_metadata(file).is_err() => {
+            Ok(None)
+        }
         Err(error) => Err(wrong(format!("it cannot be read: {error}"))),
     }
 }

@@ -254,7 +254,7 @@ fn what_is_no_toml_is_named_by_its_line() {
     }
     let (code, text) = folder.run(&["config", "check", "missing.toml"], &[]);
     assert_eq!(code, 2);
-    assert!(text.contains("missing.toml: the configuration cannot be read"), "{text}");
+    assert!(text.contains("missing.toml: the configuration cannot be read") && text.contains("check that"), "{text}");
 }
 
 #[test]

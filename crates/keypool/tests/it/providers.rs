@@ -1059,9 +1059,19 @@ fn a_key_in_the_database_of_one_provider_is_enough_to_serve() {
     for args in [&["config", "check"][..], &served] {
         home.run(args).bad(2, "there is no API key to serve");
     }
-    home.pipe(&["add-key", "-", "--provider", "open"], OPENAI[0]).good();
-    home.run(&["config", "check"]).good();
+    home.pipe(&["add-key", "-", "--provider", "open", "--id", "o1"], OPENAI[0]).good();
+    let checked = home.run(&["config", "check"]).good();
+    assert_eq!(checked, "all is well: 0 keys; provider open: 1 key: 1 from database\n");
+    let shown = home.run(&["config", "show", "--json"]).json();
+    assert_eq!(shown["providers"][0]["keys"].as_array().map(Vec::len), Some(1), "{shown}");
     Running::of(home.command(&served)).end();
+    // That it has none, or none that can be opened, is not for whoever asks for its models to find out.
+    home.write("key.txt", GEMINI[0]);
+    std::fs::remove_file(home.at("state/keypool/keypool.open.db.key")).unwrap();
+    home.run(&["config", "check"]).bad(2, "keypool.open.db");
+    home.run(&["keys", "remove", "o1", "--provider", "open"]).good();
+    let checked = home.run(&["config", "check"]).good();
+    assert!(checked.contains("note: providers.open has no key") && checked.contains("all is well"), "{checked}");
 }
 
 /// Their keys may lie in the database, too: commands change them beside a gateway that runs.

@@ -285,6 +285,42 @@ fn one_that_is_not_to_be_had_is_done_without_unless_it_was_asked_for() {
     }
 }
 
+/// The home of somebody else: whoever may not look into it has neither a database there nor what opens its secrets.
+#[cfg(unix)]
+#[test]
+fn where_this_user_may_not_look_for_the_usual_one_there_is_none() {
+    use std::os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let allow = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    allow(folder.path(), 0o755);
+    allow(&home, 0o000);
+    let serve = |args: &[&str]| {
+        let mut command = keypool(&[&["serve", "--listen", "127.0.0.1:0"], args].concat());
+        command.env("GEMINI_API_KEY", ONE).env("HOME", &home).env_remove("XDG_STATE_HOME").current_dir(folder.path());
+        if std::fs::metadata(&home).unwrap().uid() == 0 {
+            // Whom no permission keeps out.
+            command.uid(65_534);
+        }
+        command
+    };
+    let (code, told) = Running::spawn(&mut serve(&[])).end();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("counts are in memory") && told.contains("keypool.db"), "{told}");
+    let named = home.join("mine.db");
+    let out = serve(&["--db", named.to_str().unwrap()]).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{text}");
+    assert!(text.contains("mine.db") && text.contains("another file") && !text.contains(".key"), "{text}");
+    allow(&home, 0o700);
+}
+
 #[cfg(unix)]
 #[test]
 fn its_files_are_its_owners_alone_whatever_the_umask() {

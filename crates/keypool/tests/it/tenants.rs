@@ -59,6 +59,20 @@ async fn who_is_added_may_ask_and_who_is_revoked_may_not_within_2_s_in_all_proce
     }
 }
 
+#[test]
+fn a_program_reads_the_token_and_who_was_revoked_as_json() {
+    let home = Home::new();
+    let added = home.run(&["tenants", "add", "alice", "--json"]).json();
+    assert_eq!(added["name"], "alice");
+    assert!(added["token"].as_str().is_some_and(|token| token.starts_with("kp-")), "{added}");
+    home.run(&["tenants", "add", "bob"]).good();
+    let revoked = home.run(&["tenants", "revoke", "alice", "bob", "--json"]).json();
+    assert_eq!(
+        revoked,
+        serde_json::json!([{ "name": "alice", "change": "revoked" }, { "name": "bob", "change": "revoked" }])
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_a_key_is_not_sent_once_its_token_is_revoked() {
     let (home, sim) = (Home::new(), simulator(1).await);

@@ -195,7 +195,7 @@ Examples:
 
 Ctrl-C once: what is under way comes to its end; twice: it stops at once. Either way nothing done is lost.
 
-Exit codes: 0 all answered, 1 some tasks failed (or the system did), 2 command line, configuration or input is wrong,
+Exit codes: 0 all answered, 1 some tasks failed (or the system did), 2 command line, configuration or input is wrong, \
 3 out of quota (it says until when), 4 no usable key (it lists them), 130 stopped.";
 
 fn formats() -> impl TypedValueParser<Value = Format> {
