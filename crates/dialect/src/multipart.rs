@@ -178,15 +178,12 @@ fn parameters(header: &str) -> impl Iterator<Item = (&str, &str)> {
         let (before, behind) = rest.split_once('=')?;
         let name = before.rsplit(';').next().unwrap_or_default().trim();
         let behind = behind.trim_start();
-        let (value, behind) = match behind.strip_prefix('"') {
-            Some(quoted) => {
-                let end = end_of_quoted(quoted);
-                (&quoted[..end], quoted.get(end + 1..).unwrap_or_default())
-            }
-            None => {
-                let (value, behind) = behind.split_at(behind.find(';').unwrap_or(behind.len()));
-                (value.trim(), behind)
-            }
+        let (value, behind) = if let Some(quoted) = behind.strip_prefix('"') {
+            let end = end_of_quoted(quoted);
+            (&quoted[..end], quoted.get(end + 1..).unwrap_or_default())
+        } else {
+            let (value, behind) = behind.split_at(behind.find(';').unwrap_or(behind.len()));
+            (value.trim(), behind)
         };
         rest = behind;
         Some((name, value))

@@ -15,8 +15,8 @@ const ENABLED: &str = "reasoning.enabled";
 ///
 /// # Errors
 /// A fault that names what within it is wrong, or cannot be had.
-pub(super) fn read<'a>(
-    field: &Field<'a>,
+pub(super) fn read(
+    field: &Field<'_>,
     thinking: &mut Thinking,
     (ignored, strict): (&mut Ignored, bool),
 ) -> Result<(), Fault> {
