@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     error::{BoxError, Error},
-    pool::Granted,
+    pool::{Granted, Retold},
 };
 
 pin_project! {
@@ -192,7 +192,7 @@ where
     let reader = reader(said.0.encoding, head.headers.contains_key(CONTENT_LENGTH), sight, &granted);
     let hold = Hold::new(head, body, reader, granted, until == HeldUntil::Unpacked);
     Box::new(match until {
-        HeldUntil::Over => hold.until_over(),
+        HeldUntil::Over => hold.until_over(said.1.makes),
         HeldUntil::Spoken => hold.until_it_spoke(),
         HeldUntil::Judged | HeldUntil::Unpacked | HeldUntil::Begun => hold,
     })
@@ -208,7 +208,9 @@ where
 {
     let stream = Some(Stream::new(framing, asked.ending));
     let sight = Sight { error: None, stream, usage: None, whole: None, makes: false };
-    Box::new(Hold::new(head, body, Reader::Plain(sight), granted, false))
+    let is_retold = granted.particulars.retold() == Some(Retold::Whole);
+    let hold = Hold::new(head, body, Reader::Plain(sight), granted, false);
+    Box::new(if is_retold { hold.until_over(asked.makes) } else { hold })
 }
 
 fn reader(encoding: Encoding, sized: bool, sight: Sight, granted: &Granted) -> Reader {

@@ -8,12 +8,13 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Response, header, response::Parts};
+use http::{HeaderValue, Response, StatusCode, header, response::Parts};
 use http_body::Body;
 use tokio::time::{Sleep, sleep};
 
 use super::{
     body::CooldownBody,
+    cut::Lack,
     first_event::FirstEvent,
     flow::{Flow, Reader},
     inflate::KeyInCompressedBody,
@@ -49,6 +50,8 @@ pub(crate) struct Hold<B> {
     packed: bool,
     /// A good answer that is to be here to its end, so that one that breaks off can be asked for again.
     whole: bool,
+    /// Something was to be made: nothing is no answer.
+    makes: bool,
     /// A small good answer that may speak against its key at its end.
     small: bool,
     /// Begins with the first wait.
@@ -62,12 +65,22 @@ where
 {
     pub(super) fn new(head: Parts, body: B, reader: Reader, granted: Granted, packed: bool) -> Self {
         let flow = Box::new(Flow::held(Teller::from(granted.clone()), reader));
-        Self { head, body: Box::pin(body), flow, granted, packed, whole: false, small: false, timer: None }
+        Self {
+            head,
+            body: Box::pin(body),
+            flow,
+            granted,
+            packed,
+            whole: false,
+            makes: false,
+            small: false,
+            timer: None,
+        }
     }
 
-    /// All of it is held.
-    pub(super) fn until_over(mut self) -> Self {
-        self.whole = true;
+    /// All of it is held. `makes`: something was to be made.
+    pub(super) fn until_over(mut self, makes: bool) -> Self {
+        (self.whole, self.makes) = (true, makes);
         self
     }
 
@@ -179,6 +192,9 @@ where
     /// What it broke off with before anything of it is of use, if it did: nothing was handed up, so that another attempt may
     /// serve, and whoever gets none is told of an error in the place of a good head with nothing behind it.
     fn take_break(&mut self) -> Option<BoxError> {
+        if let Some(why) = self.cut() {
+            return Some(io::Error::new(io::ErrorKind::UnexpectedEof, why).into());
+        }
         let held = self.packed || self.whole || self.small;
         let failed = self.flow.failure().map(|error| !error.is::<KeyInCompressedBody>());
         let over = self.flow.is_over();
@@ -197,6 +213,18 @@ where
                 (!began && (only_ended || first.has_only_ended() || end.is_broken())).then(|| ended().into())
             }
             _ => None,
+        }
+    }
+
+    /// Why a whole one that came to its end as any does is none.
+    fn cut(&self) -> Option<&'static str> {
+        if !self.whole || !self.flow.is_over() || self.flow.failure().is_some() {
+            return None;
+        }
+        match self.flow.lacks()? {
+            Lack::Everything if !self.makes || self.head.status != StatusCode::OK => None,
+            Lack::Everything => Some("the answer is empty"),
+            Lack::End => Some("the answer ended within its JSON"),
         }
     }
 

@@ -26,6 +26,7 @@
 
 mod balance;
 mod body;
+mod cut;
 mod first_event;
 mod flow;
 mod fresh;

@@ -33,6 +33,11 @@ impl Outbox {
         Some(chunk)
     }
 
+    /// What is in it, in its order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Bytes> {
+        self.next.iter().chain(self.more.iter().flat_map(|more| more.iter()))
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -251,7 +251,8 @@ impl Demand {
     }
 
     /// As [`retold`](Self::retold), where all of the answer is read before anything of it is told. A good answer that is no stream
-    /// is held to its end, up to 64 MiB. One that breaks off before is a fault of the provider, and the request may be sent again.
+    /// is held to its end, up to 64 MiB. One that breaks off before is a fault of the provider, and the request may be sent again; so is
+    /// JSON that lacks its end, and of a POST an answer (200) of nothing.
     #[must_use]
     pub fn retold_whole(mut self) -> Self {
         self.particulars.retold = Some(Retold::Whole);

@@ -155,22 +155,53 @@ fn field<'a>(head: &'a [u8], value: &'a [u8]) -> Option<Field<'a>> {
     let disposition = header("content-disposition")?;
     Some(Field {
         name: parameter(disposition, "name")?,
-        file_name: parameter(disposition, "filename"),
+        file_name: file_name(disposition),
         mime: header("content-type"),
         value,
     })
 }
 
-/// A parameter of a header's value, in quotes or without.
+/// What a file is called, as it stands there. Where a name is not plain some clients write it in the form of RFC 5987 alone.
+fn file_name(disposition: &str) -> Option<&str> {
+    let extended = parameter(disposition, "filename*").and_then(|value| value.splitn(3, '\'').nth(2));
+    extended.or_else(|| parameter(disposition, "filename"))
+}
+
 fn parameter<'a>(header: &'a str, wanted: &str) -> Option<&'a str> {
-    header.match_indices(wanted).find_map(|(at, _)| {
-        let stands_alone = header[..at].ends_with([' ', ';']);
-        let value = header[at + wanted.len()..].strip_prefix('=').filter(|_| stands_alone)?;
-        match value.strip_prefix('"') {
-            Some(quoted) => quoted.split('"').next(),
-            None => value.split(';').next().map(str::trim),
-        }
+    parameters(header).find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
+}
+
+/// The parameters of a header's value, in quotes or without, as they stand there.
+fn parameters(header: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = header.split_once(';').map_or("", |(_, rest)| rest);
+    std::iter::from_fn(move || {
+        let (before, behind) = rest.split_once('=')?;
+        let name = before.rsplit(';').next().unwrap_or_default().trim();
+        let behind = behind.trim_start();
+        let (value, behind) = if let Some(quoted) = behind.strip_prefix('"') {
+            let end = end_of_quoted(quoted);
+            (&quoted[..end], quoted.get(end + 1..).unwrap_or_default())
+        } else {
+            let (value, behind) = behind.split_at(behind.find(';').unwrap_or(behind.len()));
+            (value.trim(), behind)
+        };
+        rest = behind;
+        Some((name, value))
     })
+}
+
+/// Where the quote is that ends a text. A backslash escapes a quote and its like alone: some write paths with it.
+fn end_of_quoted(text: &str) -> usize {
+    let mut bytes = text.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        if byte == b'"' {
+            return at;
+        }
+        if byte == b'\\' && matches!(text.as_bytes().get(at + 1), Some(b'"' | b'\\')) {
+            bytes.next();
+        }
+    }
+    text.len()
 }
 
 #[cfg(test)]
@@ -190,6 +221,31 @@ mod tests {
             Field { name: "file", file_name: Some("a name.wav"), mime: Some("audio/wav"), value: b"RI\r\n--xY\0FF" }
         );
         assert_eq!(read.len(), 2);
+    }
+
+    #[test]
+    fn parameters_end_where_their_quotes_do() {
+        let read = |disposition: &'static str| {
+            let name = parameter(disposition, "name");
+            (name, file_name(disposition))
+        };
+        for (disposition, name, file) in [
+            (r#"form-data; name="file"; filename="a\"b.wav""#, "file", Some(r#"a\"b.wav"#)),
+            (r#"form-data; filename="x; name=\"model\"; y"; name="file""#, "file", Some(r#"x; name=\"model\"; y"#)),
+            (r#"form-data; filename="x; name=model; y"; name=file"#, "file", Some("x; name=model; y")),
+            (r#"form-data; name="file"; filename="a\\"; x=y"#, "file", Some(r"a\\")),
+            (r#"form-data; name="file"; filename="C:\a\b.wav""#, "file", Some(r"C:\a\b.wav")),
+            (r#"form-data; Name = "file" ;FileName=a.wav"#, "file", Some("a.wav")),
+            ("form-data; name=file; filename*=UTF-8''na%C3%AFve.wav", "file", Some("na%C3%AFve.wav")),
+            ("form-data; name=file; filename*=utf-8'en'a.wav; filename=b", "file", Some("a.wav")),
+            // It says nothing: the other one does.
+            ("form-data; name=file; filename=b.wav; filename*=a", "file", Some("b.wav")),
+            ("form-data; name=\"file", "file", None),
+            ("form-data; name=file; x", "file", None),
+        ] {
+            assert_eq!(read(disposition), (Some(name), file), "{disposition}");
+        }
+        assert_eq!(read("form-data; xname=a"), (None, None));
     }
 
     #[test]

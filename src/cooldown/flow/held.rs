@@ -1,7 +1,10 @@
 //! What becomes of a beginning that is held and must not go on as it came.
 
 use super::{End, Flow, Reader};
-use crate::verdict::Verdict;
+use crate::{
+    cooldown::cut::{Lack, lack_of},
+    verdict::Verdict,
+};
 
 impl Flow {
     /// What waits of a body that is read as it is, to be changed in place.
@@ -12,6 +15,11 @@ impl Flow {
         }
         change(&mut waiting);
         self.out.push(waiting.into());
+    }
+
+    /// What waits of a body that is read as it is lacks this, where nothing more comes.
+    pub(in crate::cooldown) fn lacks(&self) -> Option<Lack> {
+        lack_of(self.out.iter().map(|chunk| &chunk[..]))
     }
 
     /// What all of it says of its key, where that is no good.

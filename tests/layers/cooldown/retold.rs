@@ -41,6 +41,48 @@ async fn one_that_breaks_off_is_a_fault_before_anything_went_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_ends_as_any_does_but_says_nothing_or_a_part_is_a_fault_too() {
+    use VerdictKind::{Success, Transient};
+    let split = [&b"\xEF"[..], b"\xBB\xBF{\"a\":[", b"1]}\n"];
+    for (pieces, expected) in [
+        (vec![], Transient),
+        (vec![&b"\xEF\xBB\xBF \n"[..], b"\t"], Transient),
+        (vec![&b"{\"a\":\"}"[..]], Transient),
+        (vec![&b"\xEF\xBB\xBF{\"a\":["[..], b"1]"], Transient),
+        (vec![&b"[{}"[..]], Transient),
+        (split.to_vec(), Success),
+        (vec![&b"[{\"a\":\"}\"}]"[..]], Success),
+        // What is no JSON has no other end.
+        (vec![&b"a { word"[..]], Success),
+    ] {
+        for (demand, expected, sized) in [
+            (Demand::new("m").retold_whole(), expected, false),
+            (Demand::new("m").retold_whole(), expected, true),
+            (Demand::new("m").retold(), Success, false),
+            (Demand::new("m").retold(), Success, true),
+        ] {
+            let bench = Bench::new();
+            let (request, _lease) = asked(&bench, demand.clone());
+            let body = Steps::chunks(&pieces);
+            let told = match bench.ask(request, json(200, if sized { body.sized() } else { body })).await {
+                Ok(answer) => {
+                    let told = kind(&answer);
+                    assert_eq!(collect(answer).await.0, pieces.concat());
+                    told
+                }
+                Err(error) => error.verdict().unwrap().kind(),
+            };
+            assert_eq!(told, expected, "{:?} {demand:?}", String::from_utf8_lossy(&pieces.concat()));
+        }
+    }
+    // Where nothing is made nothing may be the answer.
+    let bench = Bench::new();
+    let (mut request, _lease) = asked(&bench, Demand::new("m").retold_whole());
+    *request.method_mut() = http::Method::DELETE;
+    assert_eq!(kind(&bench.ask(request, json(200, Steps::new([]))).await.unwrap()), Success);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_is_held_no_longer_than_any() {
     let bench = Bench::new();
     let (request, _lease) = asked(&bench, Demand::new("m").retold_whole());

@@ -10,6 +10,7 @@ mod image;
 mod message;
 mod models;
 mod older;
+mod reasoning;
 mod request;
 mod tool;
 

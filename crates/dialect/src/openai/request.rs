@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::{
     message::{self, Message},
-    older, tool,
+    older, reasoning, tool,
 };
 use crate::{
     Asked, Canvas, Effort, Fault, Ignored, Medium, Text,
@@ -149,9 +149,13 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<(
         "parallel_tool_calls" => conversation.one_call = !field.read::<bool>()?,
         "response_format" => conversation.format = tool::format(field)?,
         "reasoning_effort" => {
-            conversation.thinking.effort = Some(effort(&field.read::<Text<'_>>()?, "reasoning_effort")?);
-            conversation.thinking.place = "reasoning_effort";
+            let effort = effort(&field.read::<Text<'_>>()?, "reasoning_effort")?;
+            if !reasoning::has_said(&conversation.thinking) {
+                conversation.thinking.effort = Some(effort);
+                conversation.thinking.place = "reasoning_effort";
+            }
         }
+        reasoning::NAME => reasoning::read(field, &mut conversation.thinking, (ignored, strict))?,
         "modalities" => {
             let wished: Vec<Text<'_>> = field.read()?;
             if !wished.iter().all(|word| matches!(&**word, "text" | "image")) {
@@ -302,6 +306,14 @@ mod tests {
             (r#""functions":[{"name":"f"}],"function_call":{"name":"g"}"#, "tool_choice"),
             (r#""response_format":{"type":"json_schema"}"#, "response_format.json_schema"),
             (r#""reasoning_effort":"huge""#, "reasoning_effort"),
+            (r#""reasoning":{"effort":"huge"}"#, "reasoning.effort"),
+            (r#""reasoning":{"effort":"low","max_tokens":9}"#, "reasoning.max_tokens"),
+            (r#""reasoning":{"max_tokens":-9}"#, "reasoning.max_tokens"),
+            (r#""reasoning":{"enabled":false,"effort":"low"}"#, "reasoning.enabled"),
+            (r#""reasoning":{"exclude":"yes"}"#, "reasoning.exclude"),
+            (r#""reasoning":{"summary":"auto"}"#, "reasoning.summary"),
+            (r#""reasoning":{"no_such":null,"other":1}"#, "reasoning.other"),
+            (r#""reasoning":"low""#, "reasoning"),
             (r#""top_logprobs":2"#, "top_logprobs"),
             (r#""max_tokens":-1"#, "max_tokens"),
             (r#""max_tokens":0"#, "max_tokens"),

@@ -184,6 +184,15 @@ fn a_type_goes_up_under_the_name_that_the_upstream_documents() {
         ("a.mp3", "audio/x-mp3", "audio/mp3"),
         ("a.aac", "audio/x-aac", "audio/aac"),
         ("a.mp4", "video/mp4", "video/mp4"),
+        // What says nothing goes by its name.
+        ("a.aiff", "application/octet-stream", "audio/aiff"),
+        ("a.AIF", "", "audio/aiff"),
+        ("a.opus", "application/octet-stream", "audio/ogg"),
+        (r#"a \"b\" c\\.wav"#, "application/octet-stream", "audio/wav"),
+        ("a %22b%22.wav", "application/octet-stream", "audio/wav"),
+        ("C:\\a\\b.wav", "application/octet-stream", "audio/wav"),
+        (r#"a.mp3\"; filename=\"b.wav"#, "application/octet-stream", "audio/wav"),
+        (r#"a"; filename*="UTF-8''b%20b.wav"#, "application/octet-stream", "audio/wav"),
     ] {
         let wire = heard(Audio::Transcription, &form(&[("model", "m")], Some((name, said)))).unwrap();
         assert_eq!(wire["contents"][0]["parts"][0]["inlineData"]["mimeType"], expected, "{said}");

@@ -217,6 +217,32 @@ fn sampling() {
     config(json!({ "logprobs": true }), json!({ "responseLogprobs": true }));
     config(json!({ "logprobs": true, "top_logprobs": 3 }), json!({ "responseLogprobs": true, "logprobs": 3 }));
     config(json!({ "reasoning_effort": "low" }), json!({ "thinkingConfig": { "thinkingBudget": 1024 } }));
+    // As routers have it.
+    for (reasoning, thinking) in [
+        (json!({ "effort": "low" }), json!({ "thinkingBudget": 1024 })),
+        (json!({ "effort": "none", "exclude": false }), json!({ "thinkingBudget": 0 })),
+        (json!({ "max_tokens": 2000.0 }), json!({ "thinkingBudget": 2000 })),
+        (json!({ "max_tokens": 0 }), json!({ "thinkingBudget": 0 })),
+        (json!({ "enabled": true }), json!({ "thinkingBudget": 8192 })),
+        (json!({ "enabled": true, "effort": "high", "summary": null }), json!({ "thinkingBudget": 24576 })),
+        (json!({ "enabled": false }), json!({ "thinkingBudget": 0 })),
+        (json!({ "exclude": true }), json!({ "includeThoughts": false })),
+        (
+            json!({ "effort": "low", "max_tokens": null, "exclude": false }),
+            json!({ "includeThoughts": true, "thinkingBudget": 1024 }),
+        ),
+    ] {
+        config(json!({ "reasoning": reasoning }), json!({ "thinkingConfig": thinking }));
+    }
+    // The one that says more wins, whichever comes last.
+    config(
+        json!({ "reasoning": { "max_tokens": 2000 }, "reasoning_effort": "low" }),
+        json!({ "thinkingConfig": { "thinkingBudget": 2000 } }),
+    );
+    config(
+        json!({ "reasoning": { "exclude": true }, "reasoning_effort": "low" }),
+        json!({ "thinkingConfig": { "includeThoughts": false, "thinkingBudget": 1024 } }),
+    );
     config(
         json!({ "extra_body": { "google": { "thinking_config": { "include_thoughts": true, "thinking_budget": 99 } } } }),
         json!({ "thinkingConfig": { "includeThoughts": true, "thinkingBudget": 99 } }),
@@ -232,6 +258,7 @@ fn sampling() {
         json!({ "tools": [], "tool_choice": "auto" }),
         json!({ "stop": "" }),
         json!({ "stop": [""] }),
+        json!({ "reasoning": {} }),
     ] {
         field(more, json!({}));
     }

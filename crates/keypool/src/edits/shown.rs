@@ -1,5 +1,6 @@
 //! What is shown of keys holds none: names, labels, and why one is switched off.
 
+use jiff::Timestamp;
 use tower_keypool::{
     config::{KeySpec, Origin},
     store::KeyBook,
@@ -31,9 +32,11 @@ const LONGEST_REASON: usize = 512;
 /// When it looks like a key, or is too long.
 pub fn reason(text: &str) -> Result<(), EditError> {
     let is_key = |text: &str| KeySpec::read(text, &[], Origin::Default).is_ok();
-    // Or says one in so many words: those that are long enough for a key, and no plain words.
-    let says_one = |word: &str| word.len() >= 20 && word.contains(|c: char| c.is_ascii_digit()) && is_key(word);
-    if is_key(text) || text.split_whitespace().any(says_one) {
+    // Or says one in so many words: those that are long enough for a key, and no plain words or times.
+    let is_time = |word: &str| word.parse::<Timestamp>().is_ok();
+    let says_one =
+        |word: &str| word.len() >= 20 && word.contains(|c: char| c.is_ascii_digit()) && is_key(word) && !is_time(word);
+    if is_key(text) && !is_time(text) || text.split_whitespace().any(says_one) {
         return Err(EditError::wrong("the reason looks like a key, and reasons are shown"));
     }
     if text.chars().count() > LONGEST_REASON {
@@ -51,4 +54,30 @@ pub fn disable(book: &mut KeyBook, id: &str, reason: &str) -> Result<(), EditErr
         return Err(EditError::wrong(HOLDS_A_KEY));
     }
     Ok(book.disable(id, reason)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_may_say_where_and_when() {
+        for fine in [
+            "too dear",
+            "see https://jira.example/browse/OPS-1234?focused=12345678901234567890",
+            "leaked at 2026-08-29T12:00:00Z",
+            "2026-08-29T12:00:00.123456+02:00",
+        ] {
+            assert!(reason(fine).is_ok(), "{fine}");
+        }
+        // Providers have keys in any form, also that of a UUID.
+        for key in [
+            "AIzaSyTEST-reason-key-number-one-0000001",
+            "is 123e4567-e89b-12d3-a456-426614174000 no more",
+            "is 2026-08-29T12:00:00ZAIzaSyTEST no more",
+            "key-2026-08-29T12:00:00Z",
+        ] {
+            assert!(reason(key).is_err(), "{key}");
+        }
+    }
 }

@@ -209,6 +209,7 @@ async fn requests_find_their_provider_by_path_by_credential_and_by_model() {
         (Method::GET, "/v1/chat/completions"),
         (Method::GET, "/v1/skills"),
         (Method::DELETE, "/openai/v1/models/ft:gpt-4o:a"),
+        (Method::DELETE, "/v1/models/ft:gpt-4o:a"),
         (Method::DELETE, "/v1/models/tuned"),
     ] {
         let request = Request::builder().method(method.clone()).uri(format!("{}{path}", scene.running.url));

@@ -95,12 +95,17 @@ async fn a_whole_answer_that_breaks_off_is_asked_for_again() {
     let half = format!("{JSON}content-length: 1000\r\n\r\n{{\"candidates\":[{{\"conte");
     let none = format!("{JSON}content-length: 1000\r\n\r\n");
     let chunk = format!("{JSON}transfer-encoding: chunked\r\n\r\n5\r\n{{\"can\r\n");
+    // As a provider ends it that lost the rest: nothing of the transfer is wrong.
+    let lost = whole(&said("fine")[..60]);
+    let blank = format!("{JSON}transfer-encoding: chunked\r\n\r\n1\r\n\n\r\n0\r\n\r\n");
     let response = json!({ "model": "gemini-2.5-flash", "input": "x" });
     let embedding = json!({ "model": "gemini-embedding-001", "input": "x" });
     for (cut, path, body, good) in [
         (&half, "/v1/chat/completions", chat(json!({})), whole(&said("fine"))),
         (&none, "/v1/chat/completions", chat(json!({})), whole(&said("fine"))),
         (&chunk, "/v1/chat/completions", chat(json!({})), whole(&said("fine"))),
+        (&lost, "/v1/chat/completions", chat(json!({})), whole(&said("fine"))),
+        (&blank, "/v1/messages", message(), whole(&said("fine"))),
         (&half, "/v1/responses", response, whole(&said("fine"))),
         (&half, "/v1/messages", message(), whole(&said("fine"))),
         (&half, "/v1/embeddings", embedding, vectors(1)),
@@ -109,6 +114,37 @@ async fn a_whole_answer_that_breaks_off_is_asked_for_again() {
         let answer = post(&served, path, &body).await;
         assert_eq!((answer.status.as_u16(), answer.header("x-keypool-attempts")), (200, "2"), "{path}: {answer:?}");
         assert_eq!(asked.load(Ordering::Relaxed), 2, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_whole_answer_that_is_always_cut_is_a_502_in_the_callers_words() {
+    for (cut, path, body) in [
+        (whole(&said("fine")[..60]), "/v1/chat/completions", chat(json!({}))),
+        (format!("{JSON}\r\n"), "/v1/messages", message()),
+    ] {
+        let (served, asked) = over(vec![cut]).await;
+        let answer = post(&served, path, &body).await;
+        assert_eq!(answer.status.as_u16(), 502, "{path}: {answer:?}");
+        assert!(answer.json()["error"]["message"].is_string(), "{path}: {answer:?}");
+        assert!((2..=4).contains(&asked.load(Ordering::Relaxed)), "{path}: {asked:?} {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_in_front_of_a_whole_answer_is_no_part_of_it() {
+    let marked = |body: &str| format!("{JSON}\r\n\u{feff}{body}");
+    let vectors = json!({ "embeddings": [{ "values": [1.0] }] }).to_string();
+    let response = json!({ "model": "gemini-2.5-flash", "input": "x" });
+    for (path, body, said) in [
+        ("/v1/chat/completions", chat(json!({})), said("fine")),
+        ("/v1/responses", response, said("fine")),
+        ("/v1/messages", message(), said("fine")),
+        ("/v1/embeddings", json!({ "model": "gemini-embedding-001", "input": "x" }), vectors),
+    ] {
+        let (served, asked) = over(vec![marked(&said)]).await;
+        let answer = post(&served, path, &body).await;
+        assert_eq!((answer.status.as_u16(), asked.load(Ordering::Relaxed)), (200, 1), "{path}: {answer:?}");
     }
 }
 

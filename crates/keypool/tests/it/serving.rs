@@ -8,7 +8,11 @@ use keypool::gateway::token::PLACEHOLDER;
 use serde_json::json;
 use tower_keypool::{Key, Models, Priority, Retry};
 
-use crate::support::{Answer, Served, ask};
+use crate::{
+    dialects::post,
+    retold,
+    support::{Answer, Served, ask},
+};
 
 pub(crate) const ONE: &str = "AIzaSyTEST-serving-key-one-000000000001";
 pub(crate) const TWO: &str = "AIzaSyTEST-serving-key-two-000000000002";
@@ -97,6 +101,28 @@ async fn a_client_that_would_sleep_for_hours_is_told_not_to() {
         }
         let native = generate(&served, "gemini-2.5-flash").await;
         assert_eq!((native.status, native.header("x-should-retry")), (StatusCode::SERVICE_UNAVAILABLE, ""));
+    }
+}
+
+#[tokio::test]
+async fn a_time_that_no_key_goes_by_is_told_to_nobody() {
+    for (said, ms, told) in [
+        ("Thu, 31 Dec 2099 23:59:59 GMT", "x", ""),
+        ("2330000000", "x", ""),
+        ("30", "172800000", ""),
+        ("Tue, 25 Aug 2026 12:00:30 GMT", "30000", "Tue, 25 Aug 2026 12:00:30 GMT"),
+        ("30", "30000", "30"),
+    ] {
+        let body = r#"{"error":{"code":400,"message":"no","status":"INVALID_ARGUMENT"}}"#;
+        let head = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n";
+        let head = format!("{head}date: Tue, 25 Aug 2026 12:00:00 GMT\r\nretry-after: {said}\r\n");
+        let whole = format!("{head}retry-after-ms: {ms}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let (served, _) = retold::over(vec![whole]).await;
+        let native = generate(&served, "m").await;
+        assert_eq!((native.status.as_u16(), native.header("retry-after")), (400, told), "{native:?}");
+        assert_eq!(native.header("retry-after-ms").is_empty(), told.is_empty(), "{native:?}");
+        let translated = post(&served, "/v1/chat/completions", &retold::chat(json!({}))).await;
+        assert_eq!((translated.status.as_u16(), translated.header("retry-after")), (400, told), "{translated:?}");
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn read(body: &[u8], strict: bool, in_english: bool) -> Result<Asked<
     // Only what is spoken is asked for, and Python and browsers call every recording in that container a film.
     let said = said.map(|mime| if mime.starts_with("video/webm") { "audio/webm" } else { mime });
     let mime = said.or_else(|| mime_of(file.file_name?)).ok_or_else(|| {
-        Fault::invalid("file: its type is not known; name it as wav, mp3, ogg, flac, m4a or webm").at("file")
+        Fault::invalid("file: its type is not known; name it as wav, mp3, ogg, flac, m4a, aiff or webm").at("file")
     })?;
     let system = Text::from(if in_english { TRANSLATE } else { TRANSCRIBE });
     asked.conversation.system = std::iter::once(system).chain(notes.into_iter().map(Text::from)).collect();

@@ -6,6 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, Version, header};
 use hyper::ext::ReasonPhrase;
 use tower_keypool::ServedBy;
 
+use super::come_back;
+
 /// What a request is called, by whoever sent it or by us, for all who tell of it.
 pub(in crate::gateway) const ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The same for Anthropic's clients, who look for it under this name.
@@ -22,6 +24,10 @@ pub(in crate::gateway) fn tidy_response<B>(response: &mut Response<B>) {
     if response.headers().contains_key(header::TRANSFER_ENCODING) {
         // Where both say how long the body is, the length is wrong, and a body cut to it would look whole.
         response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    if response.status().as_u16() >= 400 {
+        let known = come_back::known_of(response.extensions());
+        come_back::doubt(response.headers_mut(), known);
     }
     if response.headers().keys().any(stays_behind) {
         leave_behind(response.headers_mut());

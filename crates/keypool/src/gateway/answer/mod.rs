@@ -3,6 +3,7 @@
 
 pub(in crate::gateway) mod addressed;
 pub(in crate::gateway) mod body;
+pub(in crate::gateway) mod come_back;
 pub(in crate::gateway) mod exhausted;
 pub(in crate::gateway) mod failure;
 mod flowing;

@@ -7,7 +7,7 @@ use http::request::Parts;
 
 use super::{
     providers::FRONT,
-    way::{OPENAI, SHARED, by_credential, forced, redirect, with_path},
+    way::{OPENAI, SHARED, by_credential, forced, has_verb, redirect, with_path},
 };
 use crate::gateway::dialect::Dialect;
 
@@ -103,7 +103,7 @@ fn versioned(path: &str, head: &Parts, has_front: bool) -> Option<String> {
         ("", first) if OPENAI.contains(&first) => "v1",
         _ if has_front => return None,
         // A verb behind a model is native.
-        ("" | "/gemini", "models") if second.contains(':') || second.contains("%3") => "v1beta",
+        ("" | "/gemini", "models") if has_verb(second) => "v1beta",
         ("/gemini", first) if SHARED.contains(&first) => "v1beta",
         ("", first) if SHARED.contains(&first) => match by_credential((&head.headers, &head.uri), true) {
             Dialect::Gemini => "v1beta",
@@ -140,6 +140,7 @@ mod tests {
             ("/models?key=x", "", "/v1beta/models?key=x"),
             ("/models/m:generateContent", "authorization", "/v1beta/models/m:generateContent"),
             ("/models/m%3AcountTokens", "", "/v1beta/models/m%3AcountTokens"),
+            ("/models/ft:gpt-4o:acme::a1", "authorization", "/v1/models/ft:gpt-4o:acme::a1"),
             ("/gemini/models/m:generateContent", "", "/gemini/v1beta/models/m:generateContent"),
             ("/gemini/models", "authorization", "/gemini/v1beta/models"),
             ("/files/f", "x-goog-api-key", "/v1beta/files/f"),

@@ -171,13 +171,17 @@ pub(in crate::gateway) fn unforced(rest: &str, head: (&HeaderMap, &Uri)) -> Dial
     match first {
         "messages" => Dialect::Anthropic,
         // A verb behind a model is native.
-        first if SHARED.contains(&first) && !second.contains(':') && !second.contains("%3") => {
-            by_credential(head, true)
-        }
+        first if SHARED.contains(&first) && !has_verb(second) => by_credential(head, true),
         // Two have them, neither of them Gemini.
         "skills" => by_credential(head, true),
         _ => by_credential(head, false),
     }
+}
+
+/// Whether a verb stands behind what a segment names. Those that `OpenAI` tuned for somebody have colons in their names.
+pub(super) fn has_verb(segment: &str) -> bool {
+    let mut parts = segment.split(':').flat_map(|part| part.split("%3"));
+    parts.next() != Some("ft") && parts.next().is_some()
 }
 
 /// The dialect of a path that has no version, and that only one API would have behind one.
@@ -356,6 +360,9 @@ mod tests {
             ("/v1/models", "anthropic-version", "Anthropic Models"),
             ("/v1/models/m", "authorization", "OpenAi Model(\"m\")"),
             ("/v1/models/models%2Fm", "authorization", "OpenAi Model(\"models/m\")"),
+            ("/v1/models/ft:gpt-4o:acme::a1", "authorization", "OpenAi Model(\"ft:gpt-4o:acme::a1\")"),
+            ("/v1/models/ft%3agpt-4o%3aacme", "authorization", "OpenAi Model(\"ft:gpt-4o:acme\")"),
+            ("/v1/models/ft:gpt-4o:acme::a1", "x-goog-api-key", "through"),
             ("/v1/files", "authorization", "OpenAi by mistake"),
             ("/v1/batches/b", "authorization", "OpenAi by mistake"),
             ("/v1/files", "anthropic-version", "Anthropic by mistake"),

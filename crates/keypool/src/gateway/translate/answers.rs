@@ -15,6 +15,7 @@ use super::room::{Held, Room, Whose};
 const MOST_ANSWERED: usize = 64 << 20;
 const TOO_LONG: &str = "the upstream's answer is longer than 64 MiB, which is all that is translated";
 const BROKEN: &str = "the upstream's answer broke off";
+const MARK: &[u8] = "\u{feff}".as_bytes();
 const FULL: &str = "the gateway holds as many long answers as it has room for: send the request again in a second";
 
 /// What the answers to one request take of the room. A cheap handle.
@@ -71,14 +72,14 @@ impl Answers {
         }
         self.0.lock().unwrap_or_else(PoisonError::into_inner).before += length;
         if pieces.len() == 1 {
-            return Ok(pieces.remove(0));
+            return Ok(unmarked(pieces.remove(0)));
         }
         let mut whole = BytesMut::with_capacity(length);
         // Each goes once it is copied.
         for piece in pieces {
             whole.extend_from_slice(&piece);
         }
-        Ok(whole.freeze())
+        Ok(unmarked(whole.freeze()))
     }
 
     /// What they are told as, which has their room until it is sent.
@@ -86,6 +87,11 @@ impl Answers {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner).held.take();
         if held.is_nothing() { told.into() } else { Bytes::from_owner(Told { told, _held: held }) }
     }
+}
+
+/// Without the byte order mark that some write in front of JSON, which has none.
+fn unmarked(answer: Bytes) -> Bytes {
+    if answer.starts_with(MARK) { answer.slice(MARK.len()..) } else { answer }
 }
 
 struct Told {

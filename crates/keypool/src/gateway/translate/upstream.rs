@@ -11,7 +11,7 @@ use tower_keypool::{BoxError, Error, ServedBy};
 
 use super::refusal::{Failed, without_answer};
 use crate::{
-    gateway::answer::{reworded::begun, unpacked::Unpacked},
+    gateway::answer::{come_back, reworded::begun, unpacked::Unpacked},
     outgoing::Outgoing,
     status::{Outcome, Traffic},
 };
@@ -61,10 +61,12 @@ where
 
 /// What is made of an answer that says why there is none.
 pub(super) fn refused(head: &http::response::Parts, said: &[u8]) -> Failed {
+    let mut headers = head.headers.clone();
+    come_back::doubt(&mut headers, come_back::known_of(&head.extensions));
     Failed {
         outcome: Outcome::Answered,
         fault: gemini::fault(head.status, said),
-        retry_after: head.headers.get(header::RETRY_AFTER).cloned(),
+        retry_after: headers.remove(header::RETRY_AFTER),
         served_by: head.extensions.get::<ServedBy>().cloned(),
         wanted: None,
         most: None,
