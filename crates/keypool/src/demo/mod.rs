@@ -1,6 +1,7 @@
 //! The demo: simulator and gateway in one process, real HTTP between them, mixed traffic, and a live table.
 
 mod cast;
+mod columns;
 mod schedule;
 mod summary;
 mod table;

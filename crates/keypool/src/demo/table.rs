@@ -5,7 +5,7 @@ use std::{
     io::{IsTerminal, Write},
 };
 
-use comfy_table::{Cell, ContentArrangement, Table, presets};
+use super::columns::{table, wrapped};
 
 /// One key as the table shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,10 +61,9 @@ impl Screen {
             // Up over what was drawn, and clear from there.
             let _ = write!(text, "\x1b[{}A\x1b[J", self.drawn);
         }
-        let table = table(rows);
-        let width = table.width().map_or(160, usize::from);
-        // A line that wraps would take two.
-        let body: Vec<String> = fitting(&picture(headline, &table, below), width, screen_height());
+        let (width, height) = screen();
+        // A line that the terminal wraps would take two.
+        let body: Vec<String> = fitting(&picture(headline, rows, below, width), width, height);
         self.drawn = body.len();
         text.push_str(&body.join("\n"));
         text.push('\n');
@@ -79,41 +78,24 @@ impl Screen {
 }
 
 /// All that is drawn at once.
-fn picture(headline: &str, table: &Table, below: &[String]) -> String {
-    let mut body = format!("{headline}\n{table}\n");
+fn picture(headline: &str, rows: &[Row], below: &[String], width: usize) -> String {
+    let mut body = format!("{}\n{}\n", wrapped(headline, width), table(rows, width));
     for line in below {
-        body.push_str(line);
+        body.push_str(&wrapped(line, width));
         body.push('\n');
     }
     body
 }
 
-/// Lines of the screen; plenty where it does not say.
-fn screen_height() -> usize {
-    crossterm::terminal::size().map_or(200, |(_, lines)| usize::from(lines))
+/// How wide the screen is, and how high; plenty where it does not say.
+fn screen() -> (usize, usize) {
+    let size = crossterm::terminal::size().ok().filter(|(width, lines)| *width > 0 && *lines > 0);
+    size.map_or((160, 200), |(width, lines)| (width.into(), lines.into()))
 }
 
 /// What of a text can be drawn over again: nothing that has scrolled away can, and the cursor needs a line, too.
 fn fitting(text: &str, width: usize, height: usize) -> Vec<String> {
     text.lines().take(height.saturating_sub(1).max(1)).map(|line| line.chars().take(width).collect()).collect()
-}
-
-fn table(rows: &[Row]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["key", "owner", "tier", "state", "in flight", "used/limit", "rests"]);
-    for row in rows {
-        table.add_row([
-            Cell::new(&row.id),
-            Cell::new(&row.owner),
-            Cell::new(&row.tier),
-            Cell::new(&row.state),
-            Cell::new(row.in_flight),
-            Cell::new(&row.used),
-            Cell::new(&row.rests),
-        ]);
-    }
-    table
 }
 
 /// Prints text. A closed pipe is no reason to stop.
@@ -124,7 +106,7 @@ pub(super) fn say(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Row, fitting, picture, table};
+    use super::{Row, fitting, picture};
 
     fn row(id: &str, state: &str, in_flight: u64, used: &str, rests: &str) -> Row {
         let [id, owner, tier, state, used, rests] =
@@ -139,7 +121,7 @@ mod tests {
             row("k-2", "disabled", 0, "", "CONSUMER_SUSPENDED"),
         ];
         let below = ["  7 s  k-2 disabled: CONSUMER_SUSPENDED".to_owned()];
-        let drawn = picture("7 s of 20 s", &table(&rows), &below);
+        let drawn = picture("7 s of 20 s", &rows, &below, 160);
         let words = |line: &str| -> Vec<String> {
             line.split("  ")
                 .map(|word| word.trim_matches(['│', ' ', '┆']))
