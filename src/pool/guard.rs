@@ -1,7 +1,8 @@
 //! The guard: when many keys fail for good at once, the fault is more likely ours.
 //!
 //! Disabling pauses while, within 30 s, at least 5 distinct keys and 90 % of those tried failed permanently and none
-//! succeeded. Those keys are held meanwhile; the first success lets the held verdicts take effect.
+//! succeeded since the first of them. Those keys are held meanwhile; the first success lets the held verdicts take effect.
+//! What went out before the first failure shows nothing: a provider that begins to refuse everybody has just served.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -43,9 +44,13 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// A good answer. Returns the keys whose held verdicts now take effect.
-    pub(super) fn success(&mut self, now: Tick) -> Vec<u32> {
+    /// A good answer to a request that began then. Returns the keys whose held verdicts now take effect.
+    pub(super) fn success(&mut self, began: Tick, now: Tick) -> Vec<u32> {
         self.good(now);
+        let first = self.failures.iter().map(|(at, ..)| *at).find(|at| now.since(*at) < SPAN);
+        if first.is_some_and(|first| began < first) {
+            return Vec::new();
+        }
         self.failures.clear();
         self.told = false;
         std::mem::take(&mut self.held)
@@ -81,9 +86,6 @@ impl Guard {
             return true;
         }
         let from = now.minus(SPAN);
-        if self.last_success.is_some_and(|last| now.since(last) < SPAN) {
-            return false;
-        }
         let recent = || self.failures.iter().filter(|(at, ..)| *at >= from);
         let mut slots: Vec<u32> = recent().map(|(_, slot, _)| *slot).collect();
         slots.sort_unstable();
@@ -189,9 +191,10 @@ mod tests {
         }
         assert!(guard.permanent(at(105), 4));
         assert_eq!(guard.suspects().len(), 5);
-        assert_eq!(guard.success(at(106)).len(), 5);
+        assert_eq!(guard.success(at(99), at(106)).len(), 0, "it went out before any failed");
+        assert_eq!(guard.success(at(103), at(106)).len(), 5);
         assert!(guard.suspects().is_empty());
-        assert!(!guard.permanent(at(107), 5), "a success within 30 s says that the way is good");
+        assert!(!guard.permanent(at(107), 5), "those before a success do not count");
     }
 
     #[test]

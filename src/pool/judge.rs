@@ -96,7 +96,7 @@ impl State {
             if again {
                 self.refute(seat, now);
             }
-            self.good_way_out(now);
+            self.good_way_out(started, now);
             return self.serve(now);
         }
         let overfull = self.leave_whole(seat, verdict, now);
@@ -117,7 +117,7 @@ impl State {
                 }
                 self.clear_over(seat, now);
                 self.refute(seat, now);
-                self.good_way_out(now);
+                self.good_way_out(cell.began.tick, now);
             }
             VerdictKind::Cancelled | VerdictKind::Unjudged | VerdictKind::CallerFault => {
                 if verdict.is_unsent() {
@@ -187,8 +187,8 @@ impl State {
     }
 
     #[inline]
-    pub(super) fn good_way_out(&mut self, now: Now) {
-        for slot in self.guard.success(now.tick) {
+    pub(super) fn good_way_out(&mut self, began: Tick, now: Now) {
+        for slot in self.guard.success(began, now.tick) {
             self.release_held(slot);
         }
     }

@@ -78,14 +78,37 @@ fn one_that_is_tried_again_in_vain_speaks_for_all() {
 }
 
 #[test]
-fn a_success_within_thirty_seconds_says_that_the_way_is_good() {
-    let (pool, time) = keys(8);
-    answer(&pool, FLASH, &Verdict::SUCCESS);
-    for _ in 0..7 {
+fn a_success_between_them_says_that_the_way_is_good() {
+    let (pool, time) = keys(12);
+    for n in 0..10 {
         answer(&pool, FLASH, &invalid());
         time.advance(secs(1));
+        if n % 4 == 3 {
+            answer(&pool, FLASH, &Verdict::SUCCESS);
+            time.advance(secs(1));
+        }
     }
-    assert_eq!(pool.snapshot().disabled_keys, 7);
+    assert_eq!(pool.snapshot().disabled_keys, 10);
+}
+
+#[test]
+fn what_went_well_before_the_first_failed_shows_nothing() {
+    let (pool, time) = keys(8);
+    answer(&pool, FLASH, &Verdict::SUCCESS);
+    let under_way = [take(&pool, FLASH), take(&pool, FLASH)];
+    time.advance(secs(1));
+    for n in 0..6 {
+        answer(&pool, FLASH, &invalid());
+        if n == 2 {
+            under_way[0].judge(&Verdict::SUCCESS);
+        }
+        time.advance(secs(1));
+    }
+    assert_eq!(pool.snapshot().disabled_keys, 0, "all that were asked since");
+    under_way[1].judge(&Verdict::SUCCESS);
+    assert_eq!(pool.snapshot().disabled_keys, 0);
+    answer(&pool, FLASH, &Verdict::SUCCESS);
+    assert_eq!(pool.snapshot().disabled_keys, 6, "one that was asked later serves");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! How long a provider may be silent: until its answer begins, once it has the request, and within an answer.
+//! How long a provider may be silent: while it takes a request, then until its answer begins, and within an answer.
 
 use std::{
     future::Future,
@@ -18,30 +18,48 @@ use super::{Error, sending::IsSent};
 /// So many times it is looked whether a request is gone, or more of an answer came.
 const LOOKS: u32 = 16;
 
+/// A provider that takes nothing of a request for so long, while there is more of it, is gone, or ours.
+const TAKES_WITHIN: Duration = Duration::from_secs(60);
+
 /// Waits for an answer that is to begin in this time after its request is gone, or a sixteenth of it sooner.
 pub(super) async fn begun<T>(
     mut answer: Pin<&mut impl Future<Output = Result<T, Error>>>,
     sent: &IsSent,
     within: Duration,
 ) -> Result<T, Error> {
-    let mut pause = pin!(sleep(within / LOOKS));
-    let mut silent = 0;
+    let takes_within = within.min(TAKES_WITHIN);
+    let mut pause = pin!(sleep(takes_within / LOOKS));
+    // So many looks ago more of the request was taken; since it was gone.
+    let (mut taken, mut stuck, mut silent) = (None, 0, 0);
     loop {
         tokio::select! {
             biased;
             answer = &mut answer => return answer,
             () = &mut pause => {
-                // What is still on its way the caller sends as it likes.
-                silent += u32::from(sent.is());
-                if silent == LOOKS {
+                let looks = if sent.is() {
+                    silent += 1;
+                    within
+                } else {
+                    // What has not come the caller sends as it likes.
+                    let now = sent.taken();
+                    let moves = now.is_none() || now != std::mem::replace(&mut taken, now);
+                    stuck = if moves { 0 } else { stuck + 1 };
+                    takes_within
+                };
+                if silent == LOOKS || stuck == LOOKS {
                     sent.give_up();
-                    return Err(Error::late(timed_out()));
+                    return Err(Error::late(if stuck == LOOKS { not_taken() } else { timed_out() }));
                 }
-                let next = pause.deadline() + within / LOOKS;
+                let next = pause.deadline() + looks / LOOKS;
                 pause.as_mut().reset(next);
             }
         }
     }
+}
+
+fn not_taken() -> io::Error {
+    let what = "the provider took nothing more of the request for a minute (or gateway.answer_timeout)";
+    io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
 fn timed_out() -> io::Error {
@@ -101,11 +119,14 @@ impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> Body for Patient<B> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use futures_util::stream;
-    use http_body_util::{BodyExt, StreamBody};
+    use http_body_util::{BodyExt, Full, StreamBody};
     use tower_keypool::Clock;
 
     use super::*;
+    use crate::client::sending::Sending;
 
     const WITHIN: Duration = Duration::from_secs(600);
 
@@ -128,6 +149,45 @@ mod tests {
         }
         let end = body.frame().await.expect("it does not just end");
         (clock.tick().since(last).as_secs() - reader, end.is_err())
+    }
+
+    /// After how long a request is given up whose body has such pieces, of which the provider takes one each `takes` seconds.
+    async fn given_up_after(body: impl Body<Data = Bytes, Error = Infallible> + Unpin, takes: Option<u64>) -> u64 {
+        let (mut body, sent) = Sending::new(body);
+        let answer = async {
+            while let Some(takes) = takes {
+                sleep(Duration::from_secs(takes)).await;
+                if body.frame().await.is_none() {
+                    break;
+                }
+            }
+            // Whoever sends one lets go of it at its end.
+            let _held = takes.is_none().then_some(body);
+            std::future::pending::<Result<(), Error>>().await
+        };
+        let clock = Clock::system();
+        let begun_at = clock.tick();
+        let within = Duration::from_secs(3_600);
+        let answer = pin!(answer);
+        let error = tokio::time::timeout(Duration::from_secs(10_000), begun(answer, &sent, within)).await;
+        assert!(error.is_err() || sent.is_given_up());
+        clock.tick().since(begun_at).as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_takes_nothing_of_a_request_is_given_up_soon() {
+        let body = || Full::new(Bytes::from_static(b"a request"));
+        assert!((60..=70).contains(&given_up_after(body(), None).await));
+        let pieces = || {
+            let piece = |n: u64| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![b'x'; n as usize])));
+            StreamBody::new(stream::iter((1..5).map(piece).collect::<Vec<_>>()))
+        };
+        // Each of four a little before it would be given up, and then nothing.
+        let after = given_up_after(pieces(), Some(50)).await;
+        assert!((3_600..=4_100).contains(&after), "{after}: it was taken, and is not answered");
+        // Whoever sends no more is waited for.
+        let endless = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        assert_eq!(given_up_after(endless, Some(1)).await, 10_000);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,10 +1,11 @@
-//! A request's body on its way: it says when it is gone, since the time for an answer begins then.
+//! A request's body on its way: it says when it is gone, since the time for an answer begins then, and whom it waits for until
+//! then.
 
 use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll},
 };
@@ -19,11 +20,21 @@ pub(super) struct IsSent(Arc<Fate>);
 struct Fate {
     is_sent: AtomicBool,
     is_late: AtomicBool,
+    /// Its next piece has not come.
+    lacks: AtomicBool,
+    /// How many pieces went on.
+    pieces: AtomicU32,
 }
 
 impl IsSent {
     pub(super) fn is(&self) -> bool {
         self.0.is_sent.load(Ordering::Relaxed)
+    }
+
+    /// How many pieces the provider took; `None` where it would have more of them than there are.
+    pub(super) fn taken(&self) -> Option<u32> {
+        let lacks = self.0.lacks.load(Ordering::Relaxed);
+        (!lacks).then(|| self.0.pieces.load(Ordering::Relaxed))
     }
 
     /// No answer came in time: it is given up.
@@ -40,7 +51,7 @@ impl IsSent {
 #[derive(Debug)]
 pub(super) struct Sending<B> {
     body: B,
-    _gone: Gone,
+    gone: Gone,
 }
 
 #[derive(Debug)]
@@ -56,7 +67,7 @@ impl Drop for Gone {
 impl<B> Sending<B> {
     pub(super) fn new(body: B) -> (Self, IsSent) {
         let sent = IsSent::default();
-        (Self { body, _gone: Gone(sent.clone()) }, sent)
+        (Self { body, gone: Gone(sent.clone()) }, sent)
     }
 }
 
@@ -65,7 +76,13 @@ impl<B: Body + Unpin> Body for Sending<B> {
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let fate = &self.gone.0.0;
+        fate.lacks.store(polled.is_pending(), Ordering::Relaxed);
+        if polled.is_ready() {
+            fate.pieces.fetch_add(1, Ordering::Relaxed);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
