@@ -111,6 +111,17 @@ async fn a_list_asks_a_bounded_number_of_owners_and_goes_on_where_it_stopped() {
     assert_eq!(asked, [64, 64, 22], "each owner once, in three pages");
 }
 
+#[tokio::test]
+async fn a_list_whose_pages_lead_nowhere_ends() {
+    let (provider, address) = Provider::start(StatusCode::OK, json!({ "nextPageToken": "again" })).await;
+    let (served, _pool) = over(address, 1).await;
+    for list in ["batches", "files", "cachedContents", "tunedModels"] {
+        let answer = get(&served, &format!("/v1beta/{list}")).await;
+        assert_eq!((answer.status, answer.json()), (StatusCode::OK, json!({})), "{list}");
+        assert_eq!(provider.asked().len(), 2, "{list}: the page that leads to itself once");
+    }
+}
+
 /// A list of this form has no place in the middle of the owners: it says how many are not in it.
 #[tokio::test]
 async fn a_compatible_list_asks_a_bounded_number_of_owners_and_says_who_is_not_in_it() {

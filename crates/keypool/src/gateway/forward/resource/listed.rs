@@ -29,6 +29,8 @@ use tower_keypool::store::Ledger;
 /// So many items are asked for at once, and answered where nobody says how many.
 const PAGE: usize = 50;
 const MOST: usize = 1_000;
+/// So many of their pages are read for one: where few of many items are a tenant's, its page is a short one.
+const PAGES: usize = 128;
 /// So many owners are asked at once.
 pub(super) const AT_ONCE: usize = 8;
 /// So many are asked for one answer: it says where the next one begins, however little was found.
@@ -165,13 +167,18 @@ where
     let (holders, further) = holders.split_at(holders.len().min(ASKED));
     let mut next = further.first().map(|holder| Place { tag: holder.tag.clone(), ..Place::default() });
     let reached = resources.in_reach(holders.to_vec(), asked.wait);
-    let mut left_out = holders.len() - reached.len();
+    let (mut left_out, mut read) = (holders.len() - reached.len(), 0);
     'all: for some in reached.chunks(AT_ONCE) {
         let mut first = first_pages(&stack, &asked, some).await;
         for holder in some {
             let mut place = asked.begin(holder);
             let mut answer = first.remove(&holder.tag);
             loop {
+                if read == PAGES {
+                    next = Some(place);
+                    break 'all;
+                }
+                read += 1;
                 let page = match answer.take() {
                     Some(page) => page,
                     None => send::get(stack.clone(), &asked.target(&place.page), asked.over(holder)).await,
@@ -196,10 +203,11 @@ where
                     }
                     found.extend(own.then_some(item));
                 }
-                place = Place { page: page.next, skip: 0, ..place };
-                if place.page.is_empty() {
+                // One that leads to itself leads nowhere.
+                if page.next.is_empty() || page.next == place.page {
                     break;
                 }
+                place = Place { page: page.next, skip: 0, ..place };
             }
         }
     }
