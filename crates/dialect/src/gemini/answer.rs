@@ -10,6 +10,7 @@ use super::{
     by_call,
     count::{Count, logprob, or_default, or_nothing},
     fault::fault_in,
+    few,
     names::Names,
     nonsense,
     sources::{Grounding, Said},
@@ -20,7 +21,7 @@ use crate::{Chosen, Conversation, Event, Fault, Finish, Kind, Likely, Signature,
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer<'a> {
-    #[serde(borrow, default, deserialize_with = "or_default")]
+    #[serde(borrow, default, deserialize_with = "few::candidates")]
     candidates: Vec<Candidate<'a>>,
     #[serde(borrow)]
     prompt_feedback: Option<Feedback<'a>>,
@@ -49,7 +50,7 @@ struct Candidate<'a> {
 
 #[derive(Deserialize)]
 struct Content<'a> {
-    #[serde(borrow, default, deserialize_with = "or_default")]
+    #[serde(borrow, default, deserialize_with = "few::parts")]
     parts: Vec<Part<'a>>,
 }
 
@@ -306,6 +307,10 @@ impl exchange::Listener for Listener {
         };
         if let Some(error) = answer.error {
             return Err(fault_in(error));
+        }
+        let parts = answer.candidates.iter().filter_map(|candidate| candidate.content.as_ref());
+        if parts.map(|content| content.parts.len()).sum::<usize>() > few::MOST_PARTS {
+            return Err(nonsense());
         }
         if !self.begun {
             self.begun = true;

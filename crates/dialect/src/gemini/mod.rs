@@ -9,6 +9,7 @@ mod config;
 mod count;
 mod embed;
 mod fault;
+mod few;
 mod fit;
 mod media_type;
 mod medium;

@@ -283,6 +283,23 @@ fn a_mark_of_the_end_is_none_of_the_answer() {
     assert!(streamed(&OpenAi, &format!("{open}data: [DONE]\n\n"), 7).contains("has no end"));
 }
 
+/// Each part becomes events of many times its length: one small event of the upstream would fill the memory.
+#[test]
+fn no_answer_comes_in_thousands_of_pieces_at_once() {
+    let parts = |count: usize| (0..count).map(|n| json!({ "text": "x", "thought": n % 2 == 0 })).collect::<Value>();
+    let of_many = |candidates: u32, parts: &Value| {
+        let one = |index| json!({ "content": { "parts": parts }, "index": index, "finishReason": "STOP" });
+        json!({ "candidates": (0..candidates).map(one).collect::<Value>() })
+    };
+    assert!(whole(&OpenAi, &candidate(parts(4_096), "STOP")).is_ok());
+    assert!(whole(&OpenAi, &of_many(8, &parts(10))).is_ok());
+    for answer in [candidate(parts(4_097), "STOP"), of_many(2, &parts(3_000)), of_many(65, &parts(1))] {
+        assert_eq!(whole(&OpenAi, &answer).unwrap_err().kind, Kind::BadGateway);
+        assert!(streamed(&OpenAi, &events(&[answer]), 1_000).contains("not what it should be"));
+    }
+    assert!(whole(&OpenAi, &json!({ "candidates": null })).unwrap_err().message.contains("no end"));
+}
+
 /// What is said of an answer's parts, whole and in pieces alike.
 fn content_of(listener: impl Fn() -> gemini::Listener, parts: &[Value], why: &str) -> Value {
     let exchange = |stream| Exchange::new(Box::new(listener()), OpenAi.voice(shape(stream)));
