@@ -12,7 +12,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 const IN_MS: [HeaderName; 2] =
     [HeaderName::from_static("retry-after-ms"), HeaderName::from_static("x-ms-retry-after-ms")];
 
-/// Puts what the pool goes by (`known`), if anything, in the place of a time that is too far off.
+/// Puts what the pool goes by (`known`), if anything, in the place of a time that is too far off, or none.
 pub(in crate::gateway) fn doubt(headers: &mut HeaderMap, known: Option<Duration>) {
     // Nearly every answer.
     if !headers.contains_key(RETRY_AFTER) && IN_MS.iter().all(|name| !headers.contains_key(name)) {
@@ -20,7 +20,7 @@ pub(in crate::gateway) fn doubt(headers: &mut HeaderMap, known: Option<Duration>
     }
     // A date goes by the answer's own, or else by the system's time.
     let told = retry_after::header(headers, Clock::system().wall());
-    if told.is_none_or(|told| told <= LONGEST) {
+    if told.is_some_and(|told| told <= LONGEST) {
         return;
     }
     for name in &IN_MS {
@@ -61,7 +61,11 @@ mod tests {
             ("retry-after-ms", "86400001", None, None),
             ("x-ms-retry-after-ms", "99999999999", Some(5_000), Some("5")),
             ("retry-after-ms", "500", Some(5_000), Some("500")),
-            ("retry-after", "soon", None, Some("soon")),
+            ("retry-after", "soon", None, None),
+            ("retry-after", "-5", Some(1_000), Some("1")),
+            ("retry-after", "NaN", Some(61_000), Some("61")),
+            ("retry-after", "99999999999999999999", Some(61_000), Some("61")),
+            ("retry-after", "0", None, Some("0")),
             ("x-other", "99999999999", None, Some("99999999999")),
         ] {
             let told = told(name, value, known);

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, fmt::Write as _};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
 use tower_keypool::ServedBy;
 
@@ -21,8 +21,10 @@ const MODEL: HeaderName = HeaderName::from_static("x-keypool-model");
 pub(in crate::gateway) fn tidy_response<B>(response: &mut Response<B>) {
     // The provider's own words behind the status may hold anything, the key too; nobody needs them.
     response.extensions_mut().remove::<ReasonPhrase>();
-    if response.headers().contains_key(header::TRANSFER_ENCODING) {
-        // Where both say how long the body is, the length is wrong, and a body cut to it would look whole.
+    let has_no_body = response.status() == StatusCode::NO_CONTENT;
+    if has_no_body || response.headers().contains_key(header::TRANSFER_ENCODING) {
+        // Where both say how long the body is, the length is wrong, and a body cut to it would look whole. What has none has no
+        // length: clients of HTTP/2 wait for so much, and call its end an error.
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }
     if response.status().as_u16() >= 400 {
@@ -176,6 +178,16 @@ mod tests {
         }
         assert!(name_of_model("a\nb").is_none());
         assert_eq!(name_of_model("gemini-2.5-pro").unwrap(), "gemini-2.5-pro");
+    }
+
+    #[test]
+    fn an_answer_without_content_has_no_length() {
+        for (status, length) in [(204, None), (200, Some("5")), (304, Some("5"))] {
+            let mut response = Response::builder().status(status).header("content-length", "5").body(()).unwrap();
+            tidy_response(&mut response);
+            let told = response.headers().get("content-length").map(|length| length.to_str().unwrap());
+            assert_eq!(told, length, "{status}");
+        }
     }
 
     #[test]
