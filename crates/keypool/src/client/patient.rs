@@ -21,7 +21,7 @@ const LOOKS: u32 = 16;
 /// A provider that takes nothing of a request for so long, while there is more of it, is gone, or ours.
 const TAKES_WITHIN: Duration = Duration::from_secs(60);
 
-/// Waits for an answer that is to begin in this time after its request is gone, or a sixteenth of it sooner.
+/// Waits for an answer that is to begin in this time after its request is gone, which is seen a few seconds later at most.
 pub(super) async fn begun<T>(
     mut answer: Pin<&mut impl Future<Output = Result<T, Error>>>,
     sent: &IsSent,
@@ -29,15 +29,15 @@ pub(super) async fn begun<T>(
 ) -> Result<T, Error> {
     let takes_within = within.min(TAKES_WITHIN);
     let mut pause = pin!(sleep(takes_within / LOOKS));
-    // So many looks ago more of the request was taken; since it was gone.
-    let (mut taken, mut stuck, mut silent) = (None, 0, 0);
+    // So many looks ago more of the request was taken; since it was seen to be gone.
+    let (mut taken, mut stuck, mut silent) = (None, 0, None);
     loop {
         tokio::select! {
             biased;
             answer = &mut answer => return answer,
             () = &mut pause => {
                 let looks = if sent.is() {
-                    silent += 1;
+                    silent = Some(silent.map_or(0, |silent: u32| silent + 1));
                     within
                 } else {
                     // What has not come the caller sends as it likes.
@@ -46,7 +46,7 @@ pub(super) async fn begun<T>(
                     stuck = if moves { 0 } else { stuck + 1 };
                     takes_within
                 };
-                if silent == LOOKS || stuck == LOOKS {
+                if silent == Some(LOOKS) || stuck == LOOKS {
                     sent.give_up();
                     return Err(Error::late(if stuck == LOOKS { not_taken() } else { timed_out() }));
                 }
