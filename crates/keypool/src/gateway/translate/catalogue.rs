@@ -24,7 +24,7 @@ use crate::{
             send,
         },
         model_names::is_among,
-        route::providers::Beside,
+        route::{providers::Beside, way::Own},
     },
     outgoing::Outgoing,
     status::Outcome,
@@ -71,6 +71,7 @@ where
         });
         let of_others: Vec<_> = of_others.collect();
         let named: Vec<Named> = asked.iter().map(Named::of).collect();
+        let of_others_names: HashSet<String> = named.iter().map(|other| other.name.clone()).collect();
         drop(asked);
         let (own, others) = join(of_own, join_all(of_others)).await;
         let (mut models, mut failed) = (Vec::new(), None);
@@ -93,6 +94,10 @@ where
         }
         let mut seen = HashSet::new();
         models.retain(|model| self.tenant.may_use(&model.id) && seen.insert(model.id.clone()));
+        if self.is_compatible(&parts) {
+            let own = models.iter_mut().filter(|model| !of_others_names.contains(&model.owner));
+            own.for_each(as_googles);
+        }
         match failed {
             Some(failed) if models.is_empty() => Err(failed),
             _ => Ok(answer(self.caller.models(&models).into_bytes(), None, &Ignored::default())),
@@ -124,7 +129,10 @@ where
                         if dialect == self.dialect {
                             return Ok(as_listed(found));
                         }
-                        let model = understood(dialect, &found).map_err(|fault| upstream_fault(fault, None))?;
+                        let mut model = understood(dialect, &found).map_err(|fault| upstream_fault(fault, None))?;
+                        if dialect == Dialect::Gemini && self.is_compatible(&parts) {
+                            as_googles(&mut model);
+                        }
                         return Ok(answer(self.caller.model(&model).into_bytes(), None, &Ignored::default()));
                     }
                 }
@@ -150,6 +158,11 @@ where
         let (served_by, body) = self.fetch(request(Method::GET, &path, &parts, Vec::new(), demand)).await?;
         let model = gemini::model(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
         Ok(answer(self.caller.model(&model).into_bytes(), served_by, &Ignored::default()))
+    }
+
+    /// Whether it is asked as Google's own endpoint for `OpenAI`'s clients.
+    fn is_compatible(&self, parts: &Parts) -> bool {
+        self.own == Own::Compatible || parts.uri.path().contains("/v1beta/openai/")
     }
 
     /// The one provider whose models alone are asked for, where it speaks the caller's dialect.
@@ -188,6 +201,11 @@ where
             None => self.catalogues.shelves(other, &self.clock),
         }
     }
+}
+
+/// So Google's endpoint for `OpenAI`'s clients names a model.
+fn as_googles(model: &mut Model) {
+    model.id.insert_str(0, "models/");
 }
 
 /// A provider beside the gateway's own, without its stack.
