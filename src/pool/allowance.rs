@@ -53,12 +53,12 @@ impl Allowance {
 
     /// When so much of it is there.
     pub(super) fn back(&self, wanted: u64) -> Tick {
-        let missing = (i128::from(wanted) - i128::from(self.left)).unsigned_abs();
-        let whole = self.until.since(self.said).as_nanos();
-        let nanos = missing.saturating_mul(whole).div_ceil(u128::from(self.refills.max(1)));
         if self.refills == 0 {
             return self.until;
         }
+        let missing = (i128::from(wanted) - i128::from(self.left)).max(0).unsigned_abs();
+        let whole = self.until.since(self.said).as_nanos();
+        let nanos = missing.saturating_mul(whole).div_ceil(u128::from(self.refills));
         self.said.plus(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))).min(self.until)
     }
 
@@ -74,8 +74,8 @@ impl Allowance {
 }
 
 impl State {
-    /// A rate header said how much remains, and when all of it is restored. Where the answer says itself when to come
-    /// again, that comes first: a bucket that refills has room long before it is full.
+    /// A rate header said how much remains, and when all of it is restored. Of a quota that is not known to refill bit by bit
+    /// the time at which the answer itself says to come again comes first.
     pub(super) fn allow(&mut self, cell: &SeatCell, header: RateHeader, verdict: &Verdict, now: Now) {
         let owner = self.roster.keys[cell.slot as usize].owner;
         // Where others take from the same bucket, what comes back is not ours alone.
@@ -93,7 +93,7 @@ impl State {
         if !verdict.is_success() && before.is_some_and(|held| held.refills > 0 && header.remaining == 0) {
             lane.refills.doubt(header.unit, now.tick);
         }
-        let refills = lane.refills.until_reset(&header);
+        let refills = if is_ours { lane.refills.until_reset(&header) } else { 0 };
         let restored = if refills > 0 {
             header.reset
         } else {

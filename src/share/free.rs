@@ -60,7 +60,7 @@ pub(super) struct Asked<'a> {
     pub(super) alone: Alone,
 }
 
-/// Of one who noted what he started it is known what is left.
+/// Units of those who are gone, and who noted what they started, so that it is known what is left, are nobody's any more.
 pub(super) fn abandon_ended(state: &mut BoardState, units: &[Offer<'_>], now: i64) {
     let ended = |record: &UnitRecord| record.holder.is_some() && record.is_free(now) && record.ahead.is_some();
     let all_ended = state.units.along(units, Offer::name).filter(|found| found.1.is_some_and(ended));

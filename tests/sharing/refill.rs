@@ -16,17 +16,22 @@ async fn served(pool: &KeyPool, remaining: u64) {
 #[test]
 fn who_shares_a_bucket_waits_until_it_is_full() {
     paused().block_on(async {
-        for (processes, waits) in [(1, 1), (2, 60)] {
+        for (processes, late, waits) in [(1, false, 1), (2, false, 60), (2, true, 60)] {
             let host = Host::new(true);
             let one = host.process("one", 1, builder(1)).await;
-            let other = if processes == 2 { Some(host.process("other", 1, builder(1)).await) } else { None };
+            let joins = async || Some(host.process("other", 1, builder(1)).await);
+            let mut other = if processes == 2 && !late { joins().await } else { None };
             pass(5.0).await;
             for remaining in (20..60).rev() {
                 served(&one.pool, remaining).await;
             }
+            if late {
+                other = joins().await;
+                pass(5.0).await;
+            }
             served(&one.pool, 0).await;
             let until = one.pool.try_acquire(FLASH).unwrap_err().retry_after();
-            assert_eq!(until, Some(Duration::from_secs(waits)), "{processes} processes");
+            assert_eq!(until, Some(Duration::from_secs(waits)), "{processes} processes, late: {late}");
             one.pool.shutdown().await;
             if let Some(other) = other {
                 other.pool.shutdown().await;

@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 use super::{
     args::{compact, no_args},
     by_call,
-    count::{Count, logprob, or_default, or_nothing},
+    cost::Metadata,
+    count::{logprob, or_default, or_nothing},
     fault::fault_in,
     few,
     names::Names,
@@ -16,7 +17,7 @@ use super::{
     sources::{Grounding, Said},
     thinking, tools,
 };
-use crate::{Chosen, Conversation, Event, Fault, Finish, Kind, Likely, Signature, Text, Usage, exchange};
+use crate::{Chosen, Conversation, Event, Fault, Finish, Kind, Likely, Signature, Text, exchange};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -93,25 +94,6 @@ struct Blob<'a> {
 struct Feedback<'a> {
     #[serde(borrow)]
     block_reason: Option<Text<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Metadata {
-    prompt_token_count: Count,
-    tool_use_prompt_token_count: Count,
-    cached_content_token_count: Count,
-    candidates_token_count: Count,
-    thoughts_token_count: Count,
-    #[serde(deserialize_with = "or_nothing")]
-    prompt_tokens_details: Vec<Modality>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Modality {
-    modality: String,
-    token_count: Count,
 }
 
 #[derive(Deserialize)]
@@ -383,19 +365,6 @@ fn finish(reason: &str) -> Option<Finish> {
         // SAFETY, RECITATION, LANGUAGE, BLOCKLIST, PROHIBITED_CONTENT, SPII, IMAGE_…, OTHER, and what comes to be.
         _ => Finish::Filtered,
     })
-}
-
-impl From<Metadata> for Usage {
-    fn from(metadata: Metadata) -> Self {
-        let audio = metadata.prompt_tokens_details.iter().filter(|detail| detail.modality == "AUDIO");
-        Self {
-            input: metadata.prompt_token_count.0.saturating_add(metadata.tool_use_prompt_token_count.0),
-            cached: metadata.cached_content_token_count.0,
-            input_audio: audio.fold(0, |all, detail| all.saturating_add(detail.token_count.0)),
-            output: metadata.candidates_token_count.0.saturating_add(metadata.thoughts_token_count.0),
-            thoughts: metadata.thoughts_token_count.0,
-        }
-    }
 }
 
 impl<'a> From<Token<'a>> for Likely<'a> {

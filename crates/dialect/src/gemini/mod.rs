@@ -6,6 +6,7 @@ mod answer;
 mod args;
 mod by_call;
 mod config;
+mod cost;
 mod count;
 mod embed;
 mod fault;

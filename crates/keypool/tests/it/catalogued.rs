@@ -150,6 +150,9 @@ async fn models_at_the_compatible_endpoint_are_the_pools_too() {
             assert_eq!(one.json()["id"], "models/only-b", "{path}: {one:?}");
         }
     }
+    // Others' clients are not asked of that endpoint.
+    let list = get(&served, "/anthropic/v1/models").await.json();
+    assert!(list["data"].as_array().unwrap().iter().all(|one| !one["id"].as_str().unwrap().contains('/')), "{list}");
     let asked = std::mem::take(&mut *provider.asked.lock().unwrap());
     assert!(asked.iter().all(|path| path.starts_with("/v1beta/models")), "{asked:?}");
 }

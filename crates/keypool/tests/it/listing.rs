@@ -30,7 +30,7 @@ use tower_keypool::{Gemini, Key, KeyPool, Strategy};
 
 use crate::support::{Answer, Served, ask};
 
-/// Answers everything alike, and says what it was asked for.
+/// Answers everything alike (but for `#`: which request it is), and says what it was asked for.
 #[derive(Clone, Debug)]
 struct Provider {
     answer: (StatusCode, Value),
@@ -59,10 +59,11 @@ impl Provider {
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        self.asked.lock().unwrap().push(request.uri().to_string());
+        let mut asked = self.asked.lock().unwrap();
+        asked.push(request.uri().to_string());
         let (status, answer) = &self.answer;
         let response = Response::builder().status(*status).header("content-type", "application/json");
-        response.body(Full::from(answer.to_string())).unwrap()
+        response.body(Full::from(answer.to_string().replace('#', &asked.len().to_string()))).unwrap()
     }
 
     /// What it was asked for since it was looked at last.
@@ -120,6 +121,11 @@ async fn a_list_whose_pages_lead_nowhere_ends() {
         assert_eq!((answer.status, answer.json()), (StatusCode::OK, json!({})), "{list}");
         assert_eq!(provider.asked().len(), 2, "{list}: the page that leads to itself once");
     }
+    let (provider, address) = Provider::start(StatusCode::OK, json!({ "nextPageToken": "page-#" })).await;
+    let (served, _pool) = over(address, 1).await;
+    let answer = get(&served, "/v1beta/batches").await;
+    assert_eq!((answer.status, provider.asked().len()), (StatusCode::OK, 128));
+    assert!(answer.json()["nextPageToken"].as_str().is_some_and(|token| token.ends_with("page~2D128")), "{answer:?}");
 }
 
 /// A list of this form has no place in the middle of the owners: it says how many are not in it.

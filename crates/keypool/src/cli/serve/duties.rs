@@ -20,7 +20,7 @@ pub(super) struct Duties {
 }
 
 impl Duties {
-    /// The pool's store is looked after from the start.
+    /// Those that need nothing but what stands.
     pub(super) fn begin(standing: &Standing, health: StoreHealth, process: &Process) -> Self {
         let (gateway, pool, records) = (&standing.gateway, &standing.pool, &standing.records);
         let present = processes::tell(records.clone(), process.clone(), pool.clone());

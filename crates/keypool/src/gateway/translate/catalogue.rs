@@ -24,7 +24,10 @@ use crate::{
             send,
         },
         model_names::is_among,
-        route::{providers::Beside, way::Own},
+        route::{
+            providers::Beside,
+            way::{COMPATIBLE, Own, behind, forced},
+        },
     },
     outgoing::Outgoing,
     status::Outcome,
@@ -71,7 +74,7 @@ where
         });
         let of_others: Vec<_> = of_others.collect();
         let named: Vec<Named> = asked.iter().map(Named::of).collect();
-        let of_others_names: HashSet<String> = named.iter().map(|other| other.name.clone()).collect();
+        let providers: HashSet<String> = named.iter().map(|other| other.name.clone()).collect();
         drop(asked);
         let (own, others) = join(of_own, join_all(of_others)).await;
         let (mut models, mut failed) = (Vec::new(), None);
@@ -95,7 +98,7 @@ where
         let mut seen = HashSet::new();
         models.retain(|model| self.tenant.may_use(&model.id) && seen.insert(model.id.clone()));
         if self.is_compatible(&parts) {
-            let own = models.iter_mut().filter(|model| !of_others_names.contains(&model.owner));
+            let own = models.iter_mut().filter(|model| !providers.contains(&model.owner));
             own.for_each(as_googles);
         }
         match failed {
@@ -162,7 +165,9 @@ where
 
     /// Whether it is asked as Google's own endpoint for `OpenAI`'s clients.
     fn is_compatible(&self, parts: &Parts) -> bool {
-        self.own == Own::Compatible || parts.uri.path().contains("/v1beta/openai/")
+        let path = parts.uri.path();
+        let native = forced(path).map_or(path, |(_, rest)| rest);
+        self.dialect == Dialect::OpenAi && (self.own == Own::Compatible || behind(native, COMPATIBLE).is_some())
     }
 
     /// The one provider whose models alone are asked for, where it speaks the caller's dialect.
