@@ -46,111 +46,179 @@ pub(super) const OF_A_PARAMETER: &str = "PARAMETER";
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let mut said = Complaint::of(answer, Some(envelope));
     let remaining = rates::read(answer.headers, || answer.now);
-    let mut message: &str = envelope.message();
-    let (mut account_reset, mut told_wait) = (None, None);
-    if let Some(error) = envelope.error() {
-        let outer = envelope.json.as_ref();
-        let inner = error.get("innererror").and_then(|inner| inner.get("code"));
-        // Of servers that are made with FastAPI (DeepInfra's, Chutes').
-        let detail = error.get("detail");
-        let within = |name: &str| detail.and_then(|detail| detail.get(name));
-        let words = [error.get("code"), error.get("status_code"), inner, error.get("type"), error.get("reason")];
-        let words = words.into_iter().chain([within("code"), within("error")]);
-        for word in words.flatten() {
-            match word {
-                Value::String(word) => said.say(word),
-                Value::Number(number) => said.say(&number.to_string()),
-                _ => {}
-            }
-        }
-        let text = |value: &'_ Value| value.as_str().map(str::len).is_some();
-        // Cloudflare's are a list, and what is behind the first of them is told with it.
-        let first = error.get("errors").and_then(|errors| errors.get(0));
-        // watsonx' have their word there.
-        if let Some(word) = first.and_then(|first| first.get("code")?.as_str()) {
-            said.say(word);
-        }
-        let behind = first.and_then(|first| first.get("error_chain")?.get(0)?.get("message"));
-        let first = behind.or_else(|| first?.get("message"));
-        let sentence = outer.and_then(|outer| outer.get("message"));
-        let named = ["message", "detail", "status_msg", "Message", "msg"].map(|name| error.get(name));
-        let detail = within("message").or_else(|| within("error"));
-        let told = [Some(error)].into_iter().chain(named).chain([detail, sentence, first]);
-        message = told.flatten().find(|value| text(value)).and_then(Value::as_str).unwrap_or(message);
-        if answer.status.is_success() {
-            said.status = error_words::status_of(error, outer, super::GOOD).unwrap_or(500);
-        }
-        // Some have their word where the sentence is. Of a request's form nobody knows whose word that would be.
-        if matches!(said.status, 401..=403 | 429) && message.contains('_') {
-            said.say(message);
-        }
-        // LiteLLM writes `None` where there is none.
-        let parameter = error.get("param").and_then(Value::as_str);
-        if said.status == 403 && parameter.is_some_and(|named| !["", "None", "model"].contains(&named)) {
-            said.say(OF_A_PARAMETER);
-        }
-        if error.get("type").and_then(Value::as_str) == Some("AI_APICallError") {
-            said.say(CALLED);
-        }
-        let metadata = error.get("metadata");
-        // What the one behind it said tells whose fault it was, whatever status that has here.
-        if let Some(status) = metadata.filter(|_| said.status == 400).and_then(relayed_status) {
-            said.status = status;
-        }
-        // OpenRouter's word for whose limit it was.
-        if let Some(source) = metadata.and_then(|metadata| metadata.get("limit_source")?.as_str()) {
-            said.say(source);
-        }
-        let mut members = [metadata, Some(error), outer].into_iter().flatten();
-        told_wait = members.find_map(retry_after::in_members).or_else(|| reset_in_members(error, answer));
-        if metadata.and_then(|metadata| metadata.get("provider_name")?.as_str()).is_some() {
-            said.say(RELAYED);
-        }
-        account_reset =
-            metadata.and_then(|metadata| metadata.get("headers")?.get("X-RateLimit-Reset")).and_then(|reset| {
-                retry_after::reset(&reset.as_str().map_or_else(|| reset.to_string(), str::to_owned), answer.now)
-            });
-    }
+    let outer = envelope.json.as_ref();
+    let message = match envelope.error() {
+        Some(error) => read_members(error, envelope, answer, &mut said),
+        None => envelope.message(),
+    };
     said.tell(&decoded(undressed(message)));
     note_passed_on(&mut said);
-    let names_an_option = || ["stream_options", "include_usage"].iter().any(|name| said.message().contains(name));
-    if said.status == 403 && names_an_option() {
-        said.say(OF_AN_OPTION);
-    }
-    if said.status == 429 && said.own().contains("#token-limit") {
-        said.say(TOKEN_LIMIT);
-    }
+    note_option(&mut said);
     note_refused_model(&mut said);
-    // The later sentences advertise plans.
-    let says_rate = || said.own().split(". ").next().is_some_and(|first| first.contains("rate limit"));
-    if said.status == 429 && (says_rate() || long_quota::is_of_a_minute(&said)) {
-        said.say(RATE);
-    }
-    said.hit = account_reset.filter(|_| !is_of_models(&said, answer.asked)).map(|_| Hit::Account);
+    note_limit(&mut said);
+    let told = envelope.error().map(|error| ToldWait::of(error, outer, answer)).unwrap_or_default();
+    said.hit = told.account.filter(|_| !is_of_models(&said, answer.asked)).map(|_| Hit::Account);
     // In this order: the headers that are made for it, the error's own words, what the rate headers leave to infer.
     said.wait = said
         .wait
-        .or(account_reset)
-        .or(told_wait.filter(|_| said.is_of_waiting()))
+        .or(told.account)
+        .or(told.members.filter(|_| said.is_of_waiting()))
         .or_else(|| said.wait_in_text())
         .or_else(|| rate_headers::restored(&remaining));
-    if said.hit.is_none() && (said.wait.is_none() || account_reset.is_some()) {
+    if said.hit.is_none() && (said.wait.is_none() || told.account.is_some()) {
         said.hit = long_quota::hit_of(&said);
     }
     said.wait = said.wait.or_else(|| said.wait_for_a_moment());
-    if said.is_of_limits() {
-        let violation = violation(said.message());
-        if violation.is_some_and(|violation| violation.amount == Some(0)) {
-            // No limit, but no entitlement.
-            said.hit = Some(Hit::Zero);
-        }
-        let violation = violation.filter(|violation| violation.amount != Some(0));
-        said.news.violations.extend(violation);
-        // The account's own limit is another one than the model's.
-        said.news.decisive = violation.filter(|_| said.hit.is_none());
-    }
+    hear_limits(&mut said);
     said.news.remaining = remaining;
     said
+}
+
+/// Says the words that an error's members hold, and the status where that stands there alone. Its sentence.
+fn read_members<'e>(
+    error: &'e Value,
+    envelope: &'e Envelope<'_>,
+    answer: &Answer<'_>,
+    said: &mut Complaint,
+) -> &'e str {
+    let outer = envelope.json.as_ref();
+    say_words(error, said);
+    let message = sentence_of(error, outer).unwrap_or_else(|| envelope.message());
+    if answer.status.is_success() {
+        said.status = error_words::status_of(error, outer, super::GOOD).unwrap_or(500);
+    }
+    // Some have their word where the sentence is. Of a request's form nobody knows whose word that would be.
+    if matches!(said.status, 401..=403 | 429) && message.contains('_') {
+        said.say(message);
+    }
+    // LiteLLM writes `None` where there is none.
+    let parameter = error.get("param").and_then(Value::as_str);
+    if said.status == 403 && parameter.is_some_and(|named| !["", "None", "model"].contains(&named)) {
+        said.say(OF_A_PARAMETER);
+    }
+    if error.get("type").and_then(Value::as_str) == Some("AI_APICallError") {
+        said.say(CALLED);
+    }
+    if let Some(metadata) = error.get("metadata") {
+        read_metadata(metadata, said);
+    }
+    message
+}
+
+/// Says every word that stands where somebody has one.
+fn say_words(error: &Value, said: &mut Complaint) {
+    let inner = error.get("innererror").and_then(|inner| inner.get("code"));
+    // Of servers that are made with FastAPI (DeepInfra's, Chutes').
+    let within = |name: &str| error.get("detail").and_then(|detail| detail.get(name));
+    let words = [error.get("code"), error.get("status_code"), inner, error.get("type"), error.get("reason")];
+    for word in words.into_iter().chain([within("code"), within("error")]).flatten() {
+        match word {
+            Value::String(word) => said.say(word),
+            Value::Number(number) => said.say(&number.to_string()),
+            _ => {}
+        }
+    }
+    // watsonx' have their word there.
+    if let Some(word) = first_of_many(error).and_then(|first| first.get("code")?.as_str()) {
+        said.say(word);
+    }
+}
+
+/// What an error says in a sentence, wherever it stands.
+fn sentence_of<'e>(error: &'e Value, outer: Option<&'e Value>) -> Option<&'e str> {
+    let named = ["message", "detail", "status_msg", "Message", "msg"].map(|name| error.get(name));
+    let within = |name: &str| error.get("detail").and_then(|detail| detail.get(name));
+    let detail = within("message").or_else(|| within("error"));
+    let outer = outer.and_then(|outer| outer.get("message"));
+    // What is behind the first of Cloudflare's is told with it.
+    let first = first_of_many(error);
+    let behind = first.and_then(|first| first.get("error_chain")?.get(0)?.get("message"));
+    let first = behind.or_else(|| first?.get("message"));
+    let told = [Some(error)].into_iter().chain(named).chain([detail, outer, first]);
+    told.flatten().find_map(Value::as_str)
+}
+
+/// Cloudflare's and watsonx' errors are a list.
+fn first_of_many(error: &Value) -> Option<&Value> {
+    error.get("errors")?.get(0)
+}
+
+/// What a router says of the provider behind it.
+fn read_metadata(metadata: &Value, said: &mut Complaint) {
+    // What the one behind it said tells whose fault it was, whatever status that has here.
+    if said.status == 400
+        && let Some(status) = relayed_status(metadata)
+    {
+        said.status = status;
+    }
+    // OpenRouter's word for whose limit it was.
+    if let Some(source) = metadata.get("limit_source").and_then(Value::as_str) {
+        said.say(source);
+    }
+    if metadata.get("provider_name").and_then(Value::as_str).is_some() {
+        said.say(RELAYED);
+    }
+}
+
+/// How long an error's members say to wait.
+#[derive(Default)]
+struct ToldWait {
+    /// Until an account's own limit begins anew, as `OpenRouter` tells it.
+    account: Option<Duration>,
+    members: Option<Duration>,
+}
+
+impl ToldWait {
+    fn of(error: &Value, outer: Option<&Value>, answer: &Answer<'_>) -> Self {
+        let metadata = error.get("metadata");
+        let mut members = [metadata, Some(error), outer].into_iter().flatten();
+        let account = || {
+            let reset = metadata?.get("headers")?.get("X-RateLimit-Reset")?;
+            retry_after::reset(&reset.as_str().map_or_else(|| reset.to_string(), str::to_owned), answer.now)
+        };
+        Self {
+            account: account(),
+            members: members.find_map(retry_after::in_members).or_else(|| reset_in_members(error, answer)),
+        }
+    }
+}
+
+/// Notes whether a refusal speaks of an option of streams.
+fn note_option(said: &mut Complaint) {
+    if said.status == 403 && ["stream_options", "include_usage"].iter().any(|name| said.message().contains(name)) {
+        said.say(OF_AN_OPTION);
+    }
+}
+
+/// Notes what a limit is of, where a sentence alone says it.
+fn note_limit(said: &mut Complaint) {
+    if said.status != 429 {
+        return;
+    }
+    if said.own().contains("#token-limit") {
+        said.say(TOKEN_LIMIT);
+    }
+    // The later sentences advertise plans.
+    let says_rate = said.own().split(". ").next().is_some_and(|first| first.contains("rate limit"));
+    if says_rate || long_quota::is_of_a_minute(said) {
+        said.say(RATE);
+    }
+}
+
+/// Takes the limit that a sentence names as news.
+fn hear_limits(said: &mut Complaint) {
+    if !said.is_of_limits() {
+        return;
+    }
+    let violation = violation(said.message());
+    if violation.is_some_and(|violation| violation.amount == Some(0)) {
+        // No limit, but no entitlement.
+        said.hit = Some(Hit::Zero);
+    }
+    let violation = violation.filter(|violation| violation.amount != Some(0));
+    said.news.violations.extend(violation);
+    // The account's own limit is another one than the model's.
+    said.news.decisive = violation.filter(|_| said.hit.is_none());
 }
 
 /// Whether a limit that `OpenRouter` names is one of some models, which says nothing of the account's others: of its free ones
