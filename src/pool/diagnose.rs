@@ -17,6 +17,51 @@ use crate::{
 
 const NEVER: (Tick, Tick) = (Tick::NEVER, Tick::NEVER);
 
+/// What comes to light while one key after the other is looked at.
+struct Found {
+    /// By priority: when the first of its keys may serve, and might.
+    times: BTreeMap<u16, (Tick, Tick)>,
+    /// The first priority with a key that is waited for.
+    waited_for: u16,
+    /// The first later one with a key that is ready.
+    ready: u16,
+    /// A key is held elsewhere that has room.
+    not_full: bool,
+    /// Nobody knows when those who stand in line are served.
+    queue_untimed: bool,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        let (waited_for, ready) = (u16::MAX, u16::MAX);
+        Self { times: BTreeMap::new(), waited_for, ready, not_full: false, queue_untimed: false }
+    }
+}
+
+impl Found {
+    fn may_serve(&mut self, priority: u16, at: Option<Tick>) {
+        let (next, _) = self.times.entry(priority).or_insert(NEVER);
+        *next = at.unwrap_or(Tick::NEVER).min(*next);
+    }
+
+    fn might_serve(&mut self, priority: u16, at: Tick) {
+        let (_, may) = self.times.entry(priority).or_insert(NEVER);
+        *may = at.min(*may);
+    }
+
+    /// When the first key may serve, and might. `spills`: other priorities are asked while a key is waited for.
+    fn first(&self, order: &Opening, spills: bool, now: Now) -> (Tick, Tick) {
+        let last = if spills { u16::MAX } else { self.waited_for };
+        let earlier = |(next, may): (Tick, Tick), (_, times): (_, &(Tick, Tick))| (next.min(times.0), may.min(times.1));
+        let (mut next, may) = self.times.range(..=last).fold(NEVER, earlier);
+        // Busy keys are waited for, and nobody knows how long; else it is the wait before another priority opens.
+        if self.ready < u16::MAX && (spills || self.waited_for >= self.ready) {
+            next = next.min(order.not_before(self.ready, now.tick));
+        }
+        (next, may)
+    }
+}
+
 impl State {
     /// The error for a demand that got no key and will not wait, counted.
     pub(super) fn refuse_for_good(&mut self, demand: &Demand, reason: NotNow, now: Now) -> Error {
@@ -53,17 +98,12 @@ impl State {
         let demand: &Demand = ask.demand;
         let mut exhausted =
             Exhausted { model: self.shown_model(demand), keys: self.roster.len(), ..Exhausted::default() };
-        // By priority: when the first of its keys may serve, and might.
-        let mut times: BTreeMap<u16, (Tick, Tick)> = BTreeMap::new();
         exhausted.exits = self.exits_that_rest(ask.now);
         let excluded = self.excluded(demand);
         let must = matches!(demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
         let wanted = if must { self.wanted(&demand.affinity) } else { Vec::new() };
         let order = self.opening(ask, &wanted, &excluded);
-        // Of an earlier priority, waited for; and ready, of a later one.
-        let (mut waited_for, mut ready) = (u16::MAX, u16::MAX);
-        let mut not_full = false;
-        exhausted.queue_timed = true;
+        let mut found = Found::default();
         for slot in 0..self.roster.keys.len() as u32 {
             let key = &self.roster.keys[slot as usize];
             if key.removed {
@@ -79,67 +119,64 @@ impl State {
             } else if must && !wanted.contains(&slot) {
                 (OutReason::Elsewhere, None)
             } else {
-                let check = match self.check(ask, slot) {
-                    // It is kept for one who waits: what keeps it from that one holds for this one as well, and says more.
-                    kept @ Check::NotThis(_, OutReason::Queued) => match self.check(&Ask { ticket: 0, ..*ask }, slot) {
-                        Check::Ready(_) => kept,
-                        check => check,
-                    },
-                    check => check,
-                };
-                match check {
-                    // It stands in front, and is for whoever waits.
-                    Check::Ready(_) if priority <= order.first => {
-                        exhausted.queue_timed = false;
-                        (OutReason::Queued, Some(ask.now.tick))
-                    }
-                    Check::Ready(_) => {
-                        ready = ready.min(priority);
-                        (OutReason::LaterPriority, None)
-                    }
-                    Check::Out(reason @ OutReason::HeldElsewhere) => {
-                        let full = self.is_full_till(ask.lane, slot, ask.now);
-                        not_full |= full.is_none();
-                        (reason, full.map(|at| order.not_before(priority, at)))
-                    }
-                    Check::Out(reason) => (reason, None),
-                    Check::Until(_, reason) | Check::Busy(_, reason) | Check::NotThis(_, reason) => {
-                        if matches!(check, Check::Busy(..)) {
-                            waited_for = waited_for.min(priority);
-                        }
-                        let at = self.earliest(ask, slot);
-                        if at.is_none() {
-                            let front = if reason == OutReason::Queued { self.front_served(ask, slot) } else { None };
-                            exhausted.queue_timed &= reason != OutReason::Queued || front.is_some();
-                            let once_free = self.earliest_once_free(ask, slot).unwrap_or(Tick::NEVER);
-                            let once_free = once_free.max(front.unwrap_or_default());
-                            let (_, may) = times.entry(priority).or_insert(NEVER);
-                            *may = order.not_before(priority, once_free).min(*may);
-                        }
-                        (reason, at.map(|at| order.not_before(priority, at)))
-                    }
-                }
+                self.why_out(ask, slot, &order, &mut found)
             };
             exhausted.all_full |= reason == OutReason::HeldElsewhere;
             *exhausted.reasons.entry(reason).or_default() += 1;
-            let (next, _) = times.entry(priority).or_insert(NEVER);
-            *next = at.unwrap_or(Tick::NEVER).min(*next);
+            found.may_serve(priority, at);
         }
-        exhausted.all_full &= !not_full;
-        // While a key is waited for, those of later priorities are not asked.
-        let last = if self.settings.spill.is_any() { u16::MAX } else { waited_for };
-        let (mut next, may) =
-            times.range(..=last).fold(NEVER, |(next, may), (_, times)| (next.min(times.0), may.min(times.1)));
-        // Busy keys are waited for, and nobody knows how long; else it is the wait before another priority opens.
-        if ready < u16::MAX && (self.settings.spill.is_any() || waited_for >= ready) {
-            next = next.min(order.not_before(ready, ask.now.tick));
-        }
+        exhausted.all_full &= !found.not_full;
+        exhausted.queue_timed = !found.queue_untimed;
+        let (next, may) = found.first(&order, self.settings.spill.is_any(), ask.now);
         let from_now = |at: Tick| (at != Tick::NEVER).then(|| at.since(ask.now.tick));
         (exhausted.next_in, exhausted.may_in) = (from_now(next), from_now(may));
         if let Some(rest) = self.rest_of_all(ask.lane, ask.would_wait, ask.now) {
             exhausted.rests_besides(rest.wakes(ask.now).since(ask.now.tick), reason_of(rest));
         }
         exhausted
+    }
+
+    /// Why a key that may be asked does not serve now, and when it may.
+    fn why_out(&mut self, ask: &Ask<'_>, slot: u32, order: &Opening, found: &mut Found) -> (OutReason, Option<Tick>) {
+        let priority = self.roster.keys[slot as usize].priority;
+        let check = match self.check(ask, slot) {
+            // It is kept for one who waits: what keeps it from that one holds for this one as well, and says more.
+            kept @ Check::NotThis(_, OutReason::Queued) => match self.check(&Ask { ticket: 0, ..*ask }, slot) {
+                Check::Ready(_) => kept,
+                check => check,
+            },
+            check => check,
+        };
+        match check {
+            // It stands in front, and is for whoever waits.
+            Check::Ready(_) if priority <= order.first => {
+                found.queue_untimed = true;
+                (OutReason::Queued, Some(ask.now.tick))
+            }
+            Check::Ready(_) => {
+                found.ready = found.ready.min(priority);
+                (OutReason::LaterPriority, None)
+            }
+            Check::Out(reason @ OutReason::HeldElsewhere) => {
+                let full = self.is_full_till(ask.lane, slot, ask.now);
+                found.not_full |= full.is_none();
+                (reason, full.map(|at| order.not_before(priority, at)))
+            }
+            Check::Out(reason) => (reason, None),
+            Check::Until(_, reason) | Check::Busy(_, reason) | Check::NotThis(_, reason) => {
+                if matches!(check, Check::Busy(..)) {
+                    found.waited_for = found.waited_for.min(priority);
+                }
+                let at = self.earliest(ask, slot);
+                if at.is_none() {
+                    let front = if reason == OutReason::Queued { self.front_served(ask, slot) } else { None };
+                    found.queue_untimed |= reason == OutReason::Queued && front.is_none();
+                    let once_free = self.earliest_once_free(ask, slot).unwrap_or(Tick::NEVER);
+                    found.might_serve(priority, order.not_before(priority, once_free.max(front.unwrap_or_default())));
+                }
+                (reason, at.map(|at| order.not_before(priority, at)))
+            }
+        }
     }
 
     /// Which priority comes first for this demand, and when others open.
