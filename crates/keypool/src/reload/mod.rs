@@ -115,29 +115,7 @@ impl Reload {
                     }
                 };
                 again = false;
-                match self.keys.read().await {
-                    Ok(told) => self.inputs.hear(told),
-                    Err(error) => tracing::warn!("the keys of the database stay as they were: {error}"),
-                }
-                let inputs = self.inputs.clone();
-                let Ok(read) = tokio::task::spawn_blocking(move || inputs.load()).await else { continue };
-                let taken = match read.map_err(Refused::Wrong) {
-                    Err(refused) => Err(refused),
-                    Ok(new) if new.cleared(&self.loaded).is_some() => {
-                        Err(Refused::Cleared(new.cleared(&self.loaded).map(Into::into).unwrap_or_default()))
-                    }
-                    Ok(new) if new.emptied(&self.loaded).next().is_some() => {
-                        Err(Refused::Emptied(new.emptied(&self.loaded).map(Into::into).collect()))
-                    }
-                    Ok(new) if new.keys.is_empty() && (!self.loaded.keys.is_empty() || new.lacks_keys()) => {
-                        Err(Refused::NoKey)
-                    }
-                    Ok(new) if new.torn(&self.loaded).is_some() => {
-                        Err(Refused::Torn(new.torn(&self.loaded).unwrap_or_default()))
-                    }
-                    Ok(new) if new.slipped(&self.loaded) => Err(Refused::Lines(self.new_notes(&new))),
-                    Ok(new) => self.take(new, &[]).await,
-                };
+                let Some(taken) = self.read_again().await else { continue };
                 let is_cut = matches!(taken, Err(Refused::Emptied(_) | Refused::Cleared(_) | Refused::Torn(_)))
                     && teller.is_none();
                 let refused = taken.as_ref().err().map(Refused::to_string);
@@ -168,6 +146,42 @@ impl Reload {
                 again = moved;
             }
         })
+    }
+
+    /// Reads everything again, and takes it unless it looks wrong; `None`: it could not be read.
+    async fn read_again(&mut self) -> Option<Result<News, Refused>> {
+        match self.keys.read().await {
+            Ok(told) => self.inputs.hear(told),
+            Err(error) => tracing::warn!("the keys of the database stay as they were: {error}"),
+        }
+        let inputs = self.inputs.clone();
+        let read = tokio::task::spawn_blocking(move || inputs.load()).await.ok()?;
+        let new = match read {
+            Ok(new) => new,
+            Err(errors) => return Some(Err(Refused::Wrong(errors))),
+        };
+        Some(match self.faults(&new) {
+            Some(refused) => Err(refused),
+            None => self.take(new, &[]).await,
+        })
+    }
+
+    /// What speaks against what was read: it holds less than before, as nobody means it.
+    fn faults(&self, new: &Loaded) -> Option<Refused> {
+        if let Some(file) = new.cleared(&self.loaded) {
+            return Some(Refused::Cleared(file.into()));
+        }
+        let emptied: Vec<PathBuf> = new.emptied(&self.loaded).map(Into::into).collect();
+        if !emptied.is_empty() {
+            return Some(Refused::Emptied(emptied));
+        }
+        if new.keys.is_empty() && (!self.loaded.keys.is_empty() || new.lacks_keys()) {
+            return Some(Refused::NoKey);
+        }
+        if let Some(origin) = new.torn(&self.loaded) {
+            return Some(Refused::Torn(origin));
+        }
+        new.slipped(&self.loaded).then(|| Refused::Lines(self.new_notes(new)))
     }
 
     /// Goes by other keys of the database, whatever the files hold by now.

@@ -9,19 +9,19 @@ use http_body::Body;
 use http_body_util::Full;
 use keypool_dialect::{Fault, Kind, about_tokens_of_form, is_plain_form};
 use tower::Service;
-use tower_keypool::{BoxError, Demand, Error, KeyPool, ServedBy};
+use tower_keypool::{BoxError, Demand, Error, KeyPool, ServedBy, Tick};
 
 use super::{
     Answered, Failed, Translator,
     holdings::Named,
     refusal::without_answer,
     upstream::count,
-    usage_wish::{is_of_the_option, may_refuse},
+    usage_wish::{self, is_of_the_option, may_refuse},
 };
 use crate::{
     gateway::{
         answer::{
-            body::{self, Usage},
+            body::{self, Said, Usage},
             reworded::{begun, is_compatible, reworded},
             unpacked::Unpacked,
         },
@@ -185,24 +185,14 @@ where
         if !packed {
             request.headers_mut().remove(header::CONTENT_ENCODING);
         }
-        let compatible = path.starts_with("/v1beta/openai");
-        let form = bytes.as_deref().filter(|body| body.starts_with(b"--") && is_its_border(request.headers(), body));
-        let mut demand = match form.and_then(|body| of_form(body, self.pool.as_ref())) {
-            Some(asked) => Some(self.wish.on(asked)),
-            None => self.wish.demand(),
-        };
-        if compatible && bytes.as_ref().is_some_and(|body| self.is_to_say_nothing_is_named(body)) {
-            demand = Some(demand.unwrap_or_default().names_nothing());
-        }
-        if !packed && path.ends_with("/responses") && bytes.as_deref().is_some_and(outlives_its_call) {
-            demand = Some(demand.unwrap_or_default().once());
-        }
+        let mut demand = self.demand_of(path, &request, bytes.as_deref(), packed);
         if way.is_some() || !names.is_empty() {
             demand = Some(naming(Self::led(demand.unwrap_or_default(), way), &names));
         }
         if let Some(demand) = demand {
             request.extensions_mut().insert(demand);
         }
+        let compatible = is_compatible_path(path);
         let listening = bytes.as_deref().filter(|_| !compatible).and_then(|body| self.listening_to(path, body));
         if listening.is_some() || wish.is_some() {
             // What is listened to, or something is taken out of, must be readable.
@@ -210,30 +200,7 @@ where
         }
         let came = match wish {
             None => Ok((ask(stack, &self.traffic, (request, bytes)).await?, Usage::Told)),
-            Some(wish) => {
-                let first = ask(stack.clone(), &self.traffic, (request.clone(), Some(wish.body.clone()))).await?;
-                if may_refuse(first.status()) {
-                    let (head, body) = first.into_parts();
-                    let before = head.extensions.get::<ServedBy>().cloned();
-                    let mut body = Box::pin(body);
-                    let said = begun(body.as_mut()).await.freeze();
-                    if is_of_the_option(&begun(Unpacked::of(&head, Full::from(said.clone()))).await) {
-                        self.unasked.refused(&wish, now);
-                        let mut second = ask(stack, &self.traffic, (request, bytes)).await?;
-                        if let (Some(before), Some(served)) = (before, second.extensions_mut().get_mut::<ServedBy>()) {
-                            served.follow(&before);
-                        }
-                        if may_refuse(second.status()) {
-                            self.unasked.forgive(&wish);
-                        }
-                        Ok((second, Usage::Told))
-                    } else {
-                        Err(body::of_error(head, said, body))
-                    }
-                } else {
-                    Ok((first, Usage::Untold))
-                }
-            }
+            Some(wish) => self.ask_wishing(stack, (request, bytes), &wish, now).await?,
         };
         let mut response = match came {
             Err(error) => error,
@@ -251,6 +218,58 @@ where
         }
         Ok((Outcome::Answered, response))
     }
+
+    /// What is known of a request that the stack does not find out; `None`: nothing.
+    fn demand_of(&self, path: &str, head: &Request<()>, body: Option<&[u8]>, packed: bool) -> Option<Demand> {
+        let form = body.filter(|body| body.starts_with(b"--") && is_its_border(head.headers(), body));
+        let mut demand = match form.and_then(|body| of_form(body, self.pool.as_ref())) {
+            Some(asked) => Some(self.wish.on(asked)),
+            None => self.wish.demand(),
+        };
+        if is_compatible_path(path) && body.is_some_and(|body| self.is_to_say_nothing_is_named(body)) {
+            demand = Some(demand.unwrap_or_default().names_nothing());
+        }
+        if !packed && path.ends_with("/responses") && body.is_some_and(outlives_its_call) {
+            demand = Some(demand.unwrap_or_default().once());
+        }
+        demand
+    }
+
+    /// Asks with the wish to be told the usage, and without it where the provider does not know such an option. `Err`: an
+    /// answer that is an error for another reason.
+    async fn ask_wishing(
+        &self,
+        stack: S,
+        (request, bytes): (Request<()>, Option<Bytes>),
+        wish: &usage_wish::Wish,
+        now: Tick,
+    ) -> Result<Result<(Response<B>, Usage), Response<Said<B>>>, Failed> {
+        let first = ask(stack.clone(), &self.traffic, (request.clone(), Some(wish.body.clone()))).await?;
+        if !may_refuse(first.status()) {
+            return Ok(Ok((first, Usage::Untold)));
+        }
+        let (head, body) = first.into_parts();
+        let before = head.extensions.get::<ServedBy>().cloned();
+        let mut body = Box::pin(body);
+        let said = begun(body.as_mut()).await.freeze();
+        if !is_of_the_option(&begun(Unpacked::of(&head, Full::from(said.clone()))).await) {
+            return Ok(Err(body::of_error(head, said, body)));
+        }
+        self.unasked.refused(wish, now);
+        let mut second = ask(stack, &self.traffic, (request, bytes)).await?;
+        if let (Some(before), Some(served)) = (before, second.extensions_mut().get_mut::<ServedBy>()) {
+            served.follow(&before);
+        }
+        if may_refuse(second.status()) {
+            self.unasked.forgive(wish);
+        }
+        Ok(Ok((second, Usage::Told)))
+    }
+}
+
+/// Whether a path is of Google's endpoint for `OpenAI`'s clients.
+fn is_compatible_path(path: &str) -> bool {
+    path.starts_with("/v1beta/openai")
 }
 
 async fn ask<S, B>(
