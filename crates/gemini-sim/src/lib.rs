@@ -68,6 +68,7 @@ mod auth;
 mod body;
 mod builder;
 mod clock;
+mod delivery;
 mod engine;
 mod fast;
 mod fault;

@@ -43,6 +43,7 @@ pub(crate) enum Call {
     ChatModel,
     Tune,
     Batch,
+    BatchEmbedLater,
     PredictLong,
     Interact,
     /// Of this interaction, or of nothing.
@@ -110,6 +111,7 @@ impl Route {
             Call::DeleteCache(_) => "deleteCachedContent",
             Call::Tune => "createTunedModel",
             Call::Batch => "batchGenerateContent",
+            Call::BatchEmbedLater => "asyncBatchEmbedContent",
             Call::PredictLong => "predictLongRunning",
             Call::Interact => "createInteraction",
             Call::MakeToken(_) => "createAuthToken",
@@ -220,6 +222,7 @@ fn verb(name: &str, events: bool) -> Option<(Call, Option<String>)> {
         "batchEmbedContents" => Call::BatchEmbed,
         "predict" => Call::Predict,
         "batchGenerateContent" => Call::Batch,
+        "asyncBatchEmbedContent" => Call::BatchEmbedLater,
         "predictLongRunning" => Call::PredictLong,
         _ => return None,
     };

@@ -13,6 +13,7 @@ mod patient;
 mod roots;
 mod sending;
 mod shelf;
+mod silent;
 mod sockets;
 #[cfg(test)]
 mod tests;

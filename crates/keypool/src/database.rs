@@ -43,6 +43,8 @@ use crate::status::{Standing, StoreHealth};
 pub enum DatabaseError {
     /// What is said of it makes no sense.
     Config(ConfigErrors),
+    /// There is none where it was looked for: what to do stands in it.
+    Missing(String),
     /// It cannot be made, reached, read or written.
     Store(StoreError),
 }
@@ -51,6 +53,7 @@ impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(errors) => errors.fmt(f),
+            Self::Missing(what) => f.write_str(what),
             Self::Store(error) if error.is_broken() => write!(f, "{error} ({TO_DO})"),
             Self::Store(error) if error.is_unreachable() => write!(f, "{error} ({ELSEWHERE})"),
             Self::Store(error) => error.fmt(f),
@@ -69,6 +72,7 @@ impl std::error::Error for DatabaseError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(errors) => errors.source(),
+            Self::Missing(_) => None,
             Self::Store(error) => error.source(),
         }
     }

@@ -49,7 +49,12 @@ pub fn address(url: &str) -> anyhow::Result<Uri> {
     if behind.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
         bail!("the address holds credentials: expected http://HOST:PORT or https://HOST:PORT");
     }
-    url.parse().with_context(|| format!("{url} is no address"))
+    let expected = || format!("{url} is no address: expected http://HOST:PORT or https://HOST:PORT");
+    let uri: Uri = url.parse().with_context(expected)?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
+        bail!(expected());
+    }
+    Ok(uri)
 }
 
 /// Whether a token may be sent there.

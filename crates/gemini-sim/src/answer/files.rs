@@ -1,10 +1,11 @@
-//! Resumable uploads and the files that come of them.
+//! Uploads, in pieces or at once, and the files that come of them.
 
 use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::models::listed;
 use super::{Reply, field};
+use crate::delivery::Delivery;
 use crate::engine::{Admission, Admitted, State, Visit};
 use crate::refusal::ApiError;
 use crate::settings::Settings;
@@ -27,6 +28,9 @@ pub(super) fn start(
     visit: &Visit<'_>,
     admitted: &Admitted,
 ) -> Admission<Reply> {
+    if let Delivery::Whole { bytes, kind, .. } = Delivery::of(visit)? {
+        return whole(settings, state, visit, admitted, (bytes, kind));
+    }
     if text(visit.headers, "x-goog-upload-protocol") != Some("resumable") {
         return Err(invalid("X-Goog-Upload-Protocol must be resumable."));
     }
@@ -50,6 +54,30 @@ pub(super) fn start(
         .header("x-goog-upload-control-url", url)
         .header(STATUS, "active")
         .header("x-goog-upload-chunk-granularity", settings.upload_granularity.to_string()))
+}
+
+/// All of a file in one request, without a URL for pieces.
+fn whole(
+    settings: &Settings,
+    state: &mut State,
+    visit: &Visit<'_>,
+    admitted: &Admitted,
+    (bytes, kind): (&[u8], Option<String>),
+) -> Admission<Reply> {
+    if visit.body.len() > settings.max_body {
+        return Err(invalid("The file is too large."));
+    }
+    let mut description = describe(state, visit, &admitted.request)?;
+    let file = admitted.request.get("file").unwrap_or(&Value::Null);
+    if field(file, "mimeType", "mime_type").is_none()
+        && let Some(kind) = kind
+    {
+        description.mime_type = kind;
+    }
+    let (project, version, received) = (admitted.project, admitted.version.clone(), bytes.len() as u64);
+    let upload = Upload { project, version, description, announced: None, received };
+    let file = finish(settings, state, visit, upload);
+    Ok(Reply::json(&json!({ "file": file })).header(STATUS, "final"))
 }
 
 fn describe(state: &State, visit: &Visit<'_>, request: &Value) -> Admission<Description> {

@@ -24,8 +24,8 @@ pub(super) fn tune(state: &mut State, visit: &Visit<'_>, admitted: &Admitted) ->
     Ok(Reply::json(&json!({ "name": operation, "metadata": { "tunedModel": name }, "done": true })))
 }
 
-/// `:batchGenerateContent`, whose input may be a file of the project.
-pub(super) fn batch(state: &mut State, visit: &Visit<'_>, admitted: &Admitted) -> Admission<Reply> {
+/// `:batchGenerateContent` and `:asyncBatchEmbedContent`, whose input may be a file of the project; `of`: what its requests are.
+pub(super) fn batch(state: &mut State, visit: &Visit<'_>, admitted: &Admitted, of: &str) -> Admission<Reply> {
     let batch = admitted.request.get("batch").unwrap_or(&Value::Null);
     let input = field(batch, "inputConfig", "input_config").unwrap_or(&Value::Null);
     if let Some(name) = field(input, "fileName", "file_name").and_then(Value::as_str) {
@@ -38,7 +38,7 @@ pub(super) fn batch(state: &mut State, visit: &Visit<'_>, admitted: &Admitted) -
     let shown = json!({
         "name": name,
         "metadata": {
-            "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch",
+            "@type": format!("type.googleapis.com/google.ai.generativelanguage.v1main.{of}Batch"),
             "model": format!("models/{}", visit.model),
             "name": name,
             "displayName": field(batch, "displayName", "display_name"),
@@ -48,7 +48,7 @@ pub(super) fn batch(state: &mut State, visit: &Visit<'_>, admitted: &Admitted) -
         },
         "done": true,
         "response": {
-            "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatchOutput",
+            "@type": format!("type.googleapis.com/google.ai.generativelanguage.v1main.{of}BatchOutput"),
             "responsesFile": format!("files/{file}"),
         },
     });

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Admission, Engine, State, Visit};
 use crate::auth::Credentials;
+use crate::delivery::Delivery;
 use crate::quota::{Charge, Family};
 use crate::refusal::{ApiError, Scene, not_found_page, over_quota};
 use crate::report::Booking;
@@ -50,6 +51,7 @@ impl Engine {
             | Call::Predict
             | Call::CreateCache
             | Call::Batch
+            | Call::BatchEmbedLater
             | Call::PredictLong
             | Call::Chat
             | Call::ChatEmbeddings => Some(self.model(state, visit, project)?),
@@ -124,8 +126,19 @@ impl Engine {
             Call::ChatEmbeddings => &strict::CHAT_EMBEDDINGS,
             Call::CreateCache => &strict::CACHED_CONTENT,
             Call::UpdateCache(_) => &strict::CACHE_UPDATE,
-            Call::StartUpload => &strict::UPLOAD,
-            Call::Tune | Call::Batch | Call::PredictLong | Call::Interact | Call::MakeToken(_) => {
+            Call::StartUpload => match Delivery::of(visit)? {
+                Delivery::Pieces => &strict::UPLOAD,
+                Delivery::Whole { said, .. } => {
+                    strict::UPLOAD.check(&said)?;
+                    return Ok(said);
+                }
+            },
+            Call::Tune
+            | Call::Batch
+            | Call::BatchEmbedLater
+            | Call::PredictLong
+            | Call::Interact
+            | Call::MakeToken(_) => {
                 return read_json(visit.headers, visit.body, self.settings.max_body);
             }
             _ => return Ok(Value::Null),
@@ -146,6 +159,7 @@ impl Engine {
         // Whatever generates does the rest, too.
         let named = match visit.method() {
             "batchGenerateContent" | "predictLongRunning" => "generateContent",
+            "asyncBatchEmbedContent" => "embedContent",
             method => method,
         };
         let Some(model) = self.world.model(&visit.model, named) else {

@@ -166,3 +166,67 @@ async fn over_http_the_url_leads_back() {
     let finished = send_http(&sim, chunk(&path, "upload, finalize", 0, "hello")).await.unwrap();
     assert_eq!(finished.json()["file"]["sizeBytes"], "5");
 }
+
+/// What is said of a file, and the file.
+const BOTH: &str = "--b\r\ncontent-type: application/json\r\n\r\n{\"file\":{\"displayName\":\"words\"}}\r\n--b\r\n\
+                    content-type: text/markdown\r\n\r\nhello\r\n--b--\r\n";
+
+/// A request with all of a file in it.
+fn at_once(path: &str, (name, value): (&str, &str), kind: &str, data: &'static str) -> Request<Full<Bytes>> {
+    let request = Request::post(path).header("x-goog-api-key", "a").header("content-type", kind);
+    let request = if name.is_empty() { request } else { request.header(name, value) };
+    request.body(Full::new(data.into())).unwrap()
+}
+
+#[tokio::test]
+async fn a_file_may_come_in_one_request() {
+    let sim = sim();
+    let raw = ("x-goog-upload-protocol", "raw");
+    let answer = send(&sim, at_once("/upload/v1beta/files", raw, "text/plain", "hello")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    assert_eq!(answer.headers["x-goog-upload-status"], "final");
+    let file = answer.json()["file"].clone();
+    assert_eq!((&file["mimeType"], &file["sizeBytes"]), (&json!("text/plain"), &json!("5")));
+    let related = "multipart/related; boundary=b";
+    for (path, header) in [
+        ("/upload/v1beta/files?uploadType=multipart", ("", "")),
+        ("/upload/v1beta/files", ("x-goog-upload-protocol", "multipart")),
+    ] {
+        let answer = send(&sim, at_once(path, header, related, BOTH)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let file = answer.json()["file"].clone();
+        let told = (&file["displayName"], &file["mimeType"], &file["sizeBytes"]);
+        assert_eq!(told, (&json!("words"), &json!("text/markdown"), &json!("5")));
+        let named = format!("/v1beta/{}", file["name"].as_str().unwrap());
+        assert_eq!(of(&sim, "GET", "a2", &named).await.json(), file);
+        assert_eq!(of(&sim, "GET", "b", &named).await.status, StatusCode::FORBIDDEN);
+    }
+    for (kind, data, why) in [
+        ("multipart/related", BOTH, "boundary"),
+        (related, "--b\r\n\r\n{}\r\n--b--\r\n", "exactly 2 parts"),
+        (related, "--b\r\n\r\n{\"File\":1}\r\n--b\r\n\r\nx\r\n--b--\r\n", "Unknown name"),
+    ] {
+        let answer = send(&sim, at_once("/upload/v1beta/files?uploadType=multipart", ("", ""), kind, data)).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{why}");
+        assert!(answer.message().contains(why), "{}", answer.message());
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_embeddings_is_a_batch_of_the_project() {
+    let sim = sim();
+    let request = json!({ "request": { "content": { "parts": [{ "text": "a" }] } } });
+    let batch = json!({ "batch": { "displayName": "d", "inputConfig": { "requests": { "requests": [request] } } } });
+    let ask = |model: &str| {
+        let request = post(&format!("/v1beta/models/{model}:asyncBatchEmbedContent")).header("x-goog-api-key", "a");
+        request.body(body(&batch)).unwrap()
+    };
+    let made = send(&sim, ask("gemini-embedding-001")).await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.text());
+    let made = made.json();
+    assert!(made["metadata"]["@type"].as_str().unwrap().ends_with(".EmbedContentBatch"), "{made}");
+    let named = format!("/v1beta/{}", made["name"].as_str().unwrap());
+    assert_eq!(of(&sim, "GET", "a2", &named).await.json(), made);
+    assert_eq!(of(&sim, "GET", "b", &named).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(send(&sim, ask(MODEL)).await.status, StatusCode::NOT_FOUND, "it embeds nothing");
+}

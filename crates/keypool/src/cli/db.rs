@@ -57,7 +57,7 @@ Examples:
   keypool db check --db /var/lib/keypool/keypool.db
   KEYPOOL_SECRET_KEY=\"$NEW,$OLD\" keypool db rekey
 
-Exit codes: 0 done, 1 the database is not there, not whole or cannot be copied, 2 the command line is wrong.";
+Exit codes: 0 done, 1 the database is not whole or cannot be copied, 2 the command line is wrong, or names no database.";
 
 impl Db {
     pub(super) fn run(self) -> Result<(), Failure> {
@@ -76,7 +76,7 @@ impl Db {
             }
         };
         if !path.exists() {
-            return Err(Failure::run(anyhow!("there is no database {}", path.display())));
+            return Err(Failure::config(anyhow!("there is no database {}", path.display())));
         }
         super::runtime()?.block_on(async {
             let wrong = |error| super::config::wrong(&database.inputs().of_store(error));

@@ -179,6 +179,16 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What keeps a database, or whatever else, from being looked at.
+    fn of_look(error: anyhow::Error) -> Self {
+        match error.downcast::<DatabaseError>() {
+            Ok(error) => error.into(),
+            Err(error) => Self::run(error),
+        }
+    }
+}
+
 impl From<EditError> for Failure {
     fn from(error: EditError) -> Self {
         match error {
@@ -192,6 +202,7 @@ impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Self {
         match error {
             DatabaseError::Config(errors) => config::wrong(&errors),
+            error @ DatabaseError::Missing(_) => Self::config(error),
             error @ DatabaseError::Store(_) => Self::run(error),
         }
     }

@@ -67,7 +67,8 @@ Examples:
 
 q, Esc or Ctrl-C end it; the arrows scroll.
 
-Exit codes: 0 somebody ended it, 1 what is to be watched cannot be read, 2 the command line is wrong.";
+Exit codes: 0 somebody ended it, 1 what is to be watched cannot be read, 2 the command line is wrong, or there is no such \
+database.";
 
 /// How soon it is seen that the terminal went away, where nobody hears of hang-ups.
 const GONE: Duration = Duration::from_secs(1);
@@ -82,7 +83,7 @@ impl Monitor {
         let source = self.source()?;
         let runtime = super::runtime()?;
         // Somebody sees at once what is wrong, and where it is said, rather than on a screen that goes.
-        let first = runtime.block_on(source.look()).map_err(Failure::run)?;
+        let first = runtime.block_on(source.look()).map_err(Failure::of_look)?;
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let interval = Duration::from_secs_f64(self.interval);
         if self.plain || self.json || self.once || dumb || !std::io::stdout().is_terminal() {

@@ -20,7 +20,7 @@ Examples:
   (umask 077; openssl rand -hex 32 | cat - keypool.db.key > new && mv new keypool.db.key)
   keypool db rekey --db keypool.db
 
-Exit codes: 0 done, 1 a secret does not open, or the database is not there, 2 the command line or the key is wrong.")]
+Exit codes: 0 done, 1 a secret does not open, 2 the command line or the key is wrong, or there is no such database.")]
 pub(super) struct Rekey {
     #[command(flatten)]
     database: Whose,

@@ -38,7 +38,7 @@ Examples:
   keypool stats --json | jq .total
   keypool stats --json | jq '.processes[] | {name, memory_bytes, spills}'
 
-Exit codes: 0 done, 1 the database cannot be read, 2 the command line is wrong.";
+Exit codes: 0 done, 1 the database cannot be read, 2 the command line is wrong, or there is no such database.";
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 struct Total {

@@ -60,7 +60,7 @@ Examples:
 
 Days are the provider's (for Gemini they end at the Pacific midnight); those of a key with a zone of its own end there.
 
-Exit codes: 0 done, 1 the database cannot be read, 2 the command line is wrong.";
+Exit codes: 0 done, 1 the database cannot be read, 2 the command line is wrong, or there is no such database.";
 
 /// By day and name.
 type Rows = BTreeMap<(String, String), Sum>;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::Uri;
+use http::{Uri, uri::Scheme};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::connect::{
@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tower::Service;
 use tower_keypool::{BoxError, Exit, ExitError};
 
-use super::{Roots, ways::WayOut};
+use super::{Roots, silent::Silent, ways::WayOut};
 
 /// A connection that is not there by then goes to another address, or another attempt.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -103,7 +103,7 @@ fn connector(local: Option<IpAddr>) -> HttpConnector {
 }
 
 impl Service<Uri> for Door {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = Silent<MaybeHttpsStream<TokioIo<TcpStream>>>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -114,6 +114,8 @@ impl Service<Uri> for Door {
 
     fn call(&mut self, place: Uri) -> Self::Future {
         let exit = self.exit.clone();
+        // Over TLS the provider speaks before anything of a request goes out. Else one that closes may have had it.
+        let by = exit.clone().filter(|_| place.scheme() == Some(&Scheme::HTTPS));
         let of_exit = move |error: BoxError| match exit {
             Some(exit) => ExitError::new(exit, error).into(),
             None => error,
@@ -123,22 +125,24 @@ impl Service<Uri> for Door {
                 let connecting = http.call(place);
                 Box::pin(async move {
                     let made = connecting.await.map(MaybeHttpsStream::Http).map_err(BoxError::from);
+                    let made = made.map(|stream| Silent::new(stream, None));
                     // That nothing answers there is not the address's fault; that it is not this machine's is.
                     made.map_err(|error| if is_not_ours(&error) { of_exit(error) } else { error })
                 })
             }
             By::Http(tunnel) => {
                 let connecting = tunnel.call(place);
-                Box::pin(
-                    async move { in_time(async { connecting.await.map_err(BoxError::from) }).await.map_err(of_exit) },
-                )
+                Box::pin(async move {
+                    let made = async { connecting.await.map_err(BoxError::from) };
+                    in_time(made).await.map(|stream| Silent::new(stream, by)).map_err(of_exit)
+                })
             }
             By::Socks5(socks) => {
                 let connecting = socks.call(place);
                 Box::pin(async move {
                     // Its error is shown by its text alone, which says why and holds no credentials.
                     let made = async { connecting.await.map_err(|error| BoxError::from(error.to_string())) };
-                    in_time(made).await.map(MaybeHttpsStream::Http).map_err(of_exit)
+                    in_time(made).await.map(|stream| Silent::new(MaybeHttpsStream::Http(stream), by)).map_err(of_exit)
                 })
             }
         }

@@ -130,7 +130,7 @@ impl Place {
         let site = self.site()?;
         if let Some(path) = site.path().filter(|path| !path.exists()) {
             let what = format!("there is no database {} (`keypool add-key` makes one)", path.display());
-            return Err(StoreError::new(what).into());
+            return Err(DatabaseError::Missing(what));
         }
         self.read_at(site).await
     }

@@ -5,10 +5,7 @@
 use std::{collections::BTreeSet, ops::Deref};
 
 use clap::Args;
-use tower_keypool::{
-    config::{ConfigErrors, Origin, Problem},
-    store::StoreError,
-};
+use tower_keypool::config::{ConfigErrors, Origin, Problem};
 
 use super::{Database, DatabaseError, Place, Records, Site, tenants};
 
@@ -96,7 +93,7 @@ impl Whose {
         if let Some(path) = site.path().filter(|path| !path.exists()) {
             let option = self.provider.as_ref().map_or_else(String::new, |name| format!(" --provider {name}"));
             let what = format!("there is no database {} (`keypool add-key{option}` makes one)", path.display());
-            return Err(StoreError::new(what).into());
+            return Err(DatabaseError::Missing(what));
         }
         Ok(site)
     }

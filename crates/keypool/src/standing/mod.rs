@@ -9,7 +9,10 @@ mod state;
 mod sum;
 mod window;
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap, HashSet},
+};
 
 use serde::Serialize;
 use tower_keypool::{
@@ -171,8 +174,20 @@ impl Standings {
             stand
         };
         let mut keys: Vec<Stand> = book.keys().map(stand).collect();
-        keys.retain(|key| !key.id.is_empty());
         let gone = |key: &Stand| key.state == State::Removed;
+        // What another secret took the place of is the key that has that one, and of several that left under one name the last one
+        // is told of.
+        let replaced: HashSet<&str> = book
+            .keys()
+            .flat_map(|(_, key)| &key.settings)
+            .flat_map(|said| &said.replaces)
+            .map(String::as_str)
+            .collect();
+        let stands = |key: &Stand| !gone(key) || !replaced.contains(&*key.hash);
+        keys.retain(|key| !key.id.is_empty() && stands(key));
+        keys.sort_unstable_by_key(|key| Reverse(key.created));
+        let mut left = HashSet::new();
+        keys.retain(|key| !gone(key) || left.insert(key.id.clone()));
         keys.sort_by(|a, b| (gone(a), a.priority, &a.id).cmp(&(gone(b), b.priority, &b.id)));
         Ok(Self { keys, usage, days })
     }

@@ -187,3 +187,31 @@ async fn another_name_is_its_model_in_every_kind_of_request() {
     let log = sim.log();
     assert!(!log.iter().any(|arrival| named.iter().any(|(_, alias)| arrival.model.contains(alias))), "{log:?}");
 }
+
+/// A name with a slash in it, as routers have them, is one name, percent-encoded or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_name_with_a_slash_is_told_as_any_other() {
+    let sim = GeminiSim::builder().project(Project::new("1").key(secret(0))).start().await.unwrap();
+    let home = Home::new();
+    let text = format!(
+        "keys = [{{ id = \"a\", secret = \"{}\" }}]\n[[models]]\nname = \"gemini-2.5-flash\"\n\
+         aliases = [\"google/fast\"]\n[gateway]\nlisten = \"127.0.0.1:0\"\nupstream = \"{}\"\n[pool]\nwait = 0\n",
+        secret(0),
+        sim.url()
+    );
+    home.write("keypool.toml", &text);
+    let running = Running::of(home.command(&["serve"]));
+    for name in ["google%2Ffast", "google%2ffast", "google/fast"] {
+        for version in ["v1beta", "v1"] {
+            let request = Request::get(format!("{}/{version}/models/{name}", running.url));
+            let one = ask(request.header("x-goog-api-key", PLACEHOLDER), "").await;
+            assert_eq!((one.status, &one.json()["name"]), (StatusCode::OK, &json!("models/google/fast")), "{name}");
+        }
+    }
+    let asked = generate(&running, PLACEHOLDER, "google%2Ffast").await;
+    assert_eq!((asked.status, asked.header("x-keypool-model")), (StatusCode::OK, "gemini-2.5-flash"), "{asked:?}");
+    // What is none is asked of the provider.
+    let request = Request::get(format!("{}/v1beta/models/google%2Fslow", running.url));
+    assert_eq!(ask(request.header("x-goog-api-key", PLACEHOLDER), "").await.status, StatusCode::NOT_FOUND);
+    end(running).await;
+}

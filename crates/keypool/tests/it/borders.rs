@@ -182,6 +182,16 @@ impl Proxy {
         .await
     }
 
+    /// One that says that it is through, and closes.
+    pub(crate) async fn hollow() -> Self {
+        Self::serve(move |mut stream, through| async move {
+            head(&mut stream).await;
+            through.fetch_add(1, Ordering::Relaxed);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+        })
+        .await
+    }
+
     async fn serve<F: Future<Output = ()> + Send + 'static>(
         serve: impl Fn(TcpStream, Arc<AtomicUsize>) -> F + Send + 'static,
     ) -> Self {

@@ -213,10 +213,10 @@ fn steers_nothing(what: &str, text: &str) {
 #[test]
 fn errors_name_the_fix() {
     let home = Home::new();
-    home.run(&["keys"]).bad(1, "keypool add-key");
-    home.run(&["stats"]).bad(1, "keypool add-key");
+    home.run(&["keys"]).bad(2, "keypool add-key");
+    home.run(&["stats"]).bad(2, "keypool add-key");
     home.run(&["test-keys"]).bad(2, "keypool add-key");
-    home.run(&["monitor", "--once"]).bad(1, "keypool add-key");
+    home.run(&["monitor", "--once"]).bad(2, "keypool add-key");
     home.run(&["generate", "hi"]).bad(2, "keypool add-key");
     home.add(0, "one", &[]);
     home.run(&["keys", "enable", "nobody"]).bad(2, "keypool keys");
@@ -557,4 +557,68 @@ fn a_failure_is_json_where_json_was_asked_for() {
     // `--json` as a word of another's.
     let ended = home.run(&["generate", "--keys", "nowhere.txt", "--", "--json"]);
     assert_eq!((ended.code, &*ended.out), (2, ""), "{ended:?}");
+}
+
+/// What the caller can mend by the command line ends each command alike.
+#[test]
+fn a_database_that_is_not_there_ends_every_command_with_2() {
+    let home = Home::new();
+    home.write("text.db", "this is no database, whatever its name says, and it stays as it is");
+    std::fs::create_dir(home.at("folder.db")).unwrap();
+    for (database, why) in
+        [("missing.db", "there is no database"), ("text.db", "is no database"), ("folder.db", "folder")]
+    {
+        for command in [
+            &["keys"][..],
+            &["keys", "disable", "work"],
+            &["usage"],
+            &["stats"],
+            &["health"],
+            &["monitor", "--once"],
+            &["monitor", "--once", "--json"],
+            &["db", "check"],
+            &["db", "backup", "copy.db"],
+            &["db", "rekey"],
+        ] {
+            home.run(&[command, &["--db", database]].concat()).bad(2, why);
+        }
+    }
+}
+
+#[test]
+fn an_address_that_is_none_is_told_what_one_is() {
+    let home = Home::new();
+    for url in ["nonsense", "127.0.0.1:5000", "ftp://127.0.0.1", "http://", "/-/health", "http:/x"] {
+        home.run(&["health", "--url", url]).bad(2, "expected http://HOST:PORT or https://HOST:PORT");
+        home.run(&["monitor", "--once", "--admin", url, "--admin-token", "a-token-of-an-administrator"])
+            .bad(2, "expected http://HOST:PORT or https://HOST:PORT");
+    }
+}
+
+/// A secret that another took the place of is no key that left.
+#[test]
+fn a_key_that_left_is_listed_once() {
+    let home = Home::new();
+    let listed = |all: bool| -> Vec<String> {
+        let args: &[&str] = if all { &["keys", "--all", "--json"] } else { &["keys", "--json"] };
+        let keys = home.run(args).json();
+        let of =
+            |key: &serde_json::Value| format!("{} {}", key["id"].as_str().unwrap(), key["state"].as_str().unwrap());
+        keys.as_array().unwrap().iter().map(of).collect()
+    };
+    home.add(0, "work", &[]);
+    home.pipe(&["keys", "replace", "work", "-"], &secret(1)).good();
+    assert_eq!(listed(true), ["work usable"]);
+    home.pipe(&["keys", "replace", "work", "-"], &secret(2)).good();
+    home.run(&["keys", "remove", "work"]).good();
+    assert_eq!(listed(true), ["work removed"]);
+    assert_eq!(listed(false), [""; 0]);
+    // Another key of the same name.
+    home.add(3, "work", &[]);
+    assert_eq!(listed(true), ["work usable", "work removed"]);
+    home.run(&["keys", "remove", "work"]).good();
+    assert_eq!(listed(true), ["work removed"]);
+    // The first one again.
+    home.add(0, "work", &[]);
+    assert_eq!(listed(true), ["work usable", "work removed"]);
 }

@@ -247,6 +247,32 @@ async fn through_a_proxy_the_provider_is_met_by_tls_from_end_to_end() {
     assert_eq!((tunnel.through(), tower.through()), (1, 1));
 }
 
+/// It says that it is through to the provider, and closes before anything of that comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_closes_behind_its_own_answer_is_its_exits_fault() {
+    let (upstream, authority) = crate::tls::provider(&["h2", "http/1.1"]).await;
+    let base = Base::parse(&upstream).unwrap();
+    let (hollow, tunnel) = (Proxy::hollow().await, Proxy::http(local(3), None).await);
+    let ways = ways([("hollow", http(&hollow, "")), ("tunnel", http(&tunnel, ""))]);
+    let keys = ["hollow", "tunnel"].into_iter().enumerate().map(|(n, exit)| Key::new(secret(n)).exit(exit));
+    let pool =
+        KeyPool::builder(Gemini::at(&upstream).unwrap()).keys(keys).strategy(Strategy::RoundRobin).build().unwrap();
+    let roots = Roots::from_file(authority.path()).unwrap();
+    let retry = Retry::new().max_retries(0);
+    let stack = stack::stack_over(&pool, Models::new(), retry, Client::through(&base, &roots, &ways));
+    let served = Served::over(stack, &upstream).await;
+    for _ in 0..6 {
+        let answer = generate(&served, MODEL).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    assert_eq!(resting(&pool), ["hollow"]);
+    let snapshot = pool.snapshot();
+    let exits: Vec<_> = snapshot.exits.iter().filter_map(|exit| exit.rest.as_ref()).collect();
+    assert!(exits.iter().all(|rest| rest.code == "exit"), "{exits:?}");
+    assert!(snapshot.keys.iter().all(|key| key.rests.is_empty() && key.failed == 0), "{:#?}", snapshot.keys);
+    assert_eq!((hollow.through(), tunnel.through()), (1, 1));
+}
+
 fn configured(home: &Home, exits: &str, keys: &str) -> String {
     home.write("keypool.toml", &format!("{exits}\n[pool]\nkey_files = [\"{keys}\"]\n"))
 }

@@ -45,6 +45,8 @@ struct Books {
     /// What an account answers to everything.
     moods: HashMap<String, u16>,
     arrivals: Vec<(String, String)>,
+    /// After which time whoever is not well is to be asked again, in the provider's words.
+    after: Option<(&'static str, &'static str)>,
 }
 
 /// A strict provider of accounts, each of which knows its own items alone.
@@ -70,7 +72,8 @@ impl Provider {
                 let service = service_fn(move |request: Request<Incoming>| {
                     let (status, body) = provider.answer(&request.into_parts().0);
                     let response = Response::builder().status(status).header("content-type", "application/json");
-                    let response = if status == 200 { response } else { response.header("retry-after", "1") };
+                    let (name, after) = provider.books().after.unwrap_or(("retry-after", "1"));
+                    let response = if status == 200 { response } else { response.header(name, after) };
                     let response = response.body(Full::<Bytes>::from(body.to_string())).unwrap();
                     std::future::ready(Ok::<_, Infallible>(response))
                 });
@@ -116,7 +119,7 @@ impl Provider {
         let key = key.unwrap().to_str().unwrap().trim_start_matches("Bearer ").to_owned();
         let mut books = self.books();
         books.arrivals.push((key.clone(), format!("{} {}", head.method, head.uri)));
-        let mood = books.moods.get(&key).copied().unwrap_or(200);
+        let (mood, books_after) = (books.moods.get(&key).copied().unwrap_or(200), books.after.is_some());
         let Books { accounts, once, .. } = &mut *books;
         let Some(own) = accounts.get_mut(&key) else { return self.error(401, "Incorrect API key provided") };
         if mood == 403 {
@@ -126,7 +129,12 @@ impl Provider {
             return (status, error);
         }
         if mood != 200 {
-            let (status, mut error) = self.error(mood, "Rate limit reached for requests. Please try again in 1s.");
+            let told = if books_after {
+                "Something is wrong."
+            } else {
+                "Rate limit reached for requests. Please try again in 1s."
+            };
+            let (status, mut error) = self.error(mood, told);
             error["error"]["type"] = if mood == 429 { "rate_limit_error" } else { "overloaded_error" }.into();
             return (status, error);
         }
@@ -746,6 +754,27 @@ async fn an_accounts_own_order_stays() {
             if anthropic {
                 assert_eq!(by_token(&running, path, limit, async |_| {}).await, expected, "in pages of {limit}");
             }
+        }
+        end(running).await;
+    }
+}
+
+/// Whichever way a provider says when to come back, the page says it as the pool goes by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_a_page_is_whole_again_is_told_however_the_provider_says_it() {
+    for after in
+        [("retry-after", "119.5"), ("retry-after-ms", "119500"), ("retry-after", "120s"), ("retry-after", "120, 120")]
+    {
+        let (provider, address) = Provider::start(false, &[(KEYS[0], &[("file-a1", 1)]), (KEYS[1], &[])]).await;
+        provider.books().after = Some(after);
+        let home = Home::new();
+        home.write("keypool.toml", &toml("openai", address, (&KEYS[..2], true)));
+        let running = Running::of(home.command(&["serve"]));
+        for (path, status) in [("/v1/files", 429), ("/to/there/v1/files", 500)] {
+            provider.mood(KEYS[1], status);
+            let page = get(&running, path).await;
+            let told = (page.status, page.header("retry-after"));
+            assert_eq!(told, (StatusCode::SERVICE_UNAVAILABLE, "120"), "{after:?} {status}: {page:?}");
         }
         end(running).await;
     }

@@ -93,7 +93,7 @@ fn a_database_that_is_cut_off_is_not_whole() {
 #[test]
 fn secrets_are_encrypted_anew_all_or_none() {
     let home = Home::new();
-    home.run(&["db", "rekey"]).bad(1, "there is no database");
+    home.run(&["db", "rekey"]).bad(2, "there is no database");
     home.add(0, "beside", &[]);
     let (old, new) = ("5a".repeat(32), "6b".repeat(32));
     let both = format!("{new},{old}");
@@ -192,7 +192,7 @@ fn what_belongs_to_a_database_lies_beside_the_file_that_a_link_leads_to() {
     assert_eq!(beside(""), ["link.db", "near.db"]);
     // One that leads nowhere is told by what it leads to.
     std::os::unix::fs::symlink("round.db", home.at("round.db")).unwrap();
-    home.run(&["keys", "--db", "round.db"]).bad(1, "round.db");
+    home.run(&["keys", "--db", "round.db"]).bad(2, "round.db");
 }
 
 /// One of the two would be taken, and nobody would know which.

@@ -278,7 +278,7 @@ async fn in_a_pipe_it_is_lines_without_control_characters() {
     drop(out);
     assert!(child.wait().unwrap().success());
     end(running).await;
-    Home::new().run(&["monitor"]).bad(1, "keypool add-key");
+    Home::new().run(&["monitor"]).bad(2, "keypool add-key");
     home.run(&["monitor", "--interval", "0"]).bad(2, "--interval");
 }
 

@@ -68,7 +68,8 @@ Examples:
   keypool keys replace work                       asks for the new secret and does not show it
   keypool keys remove work
 
-Exit codes: 0 done, 1 the database cannot be read or written, 2 the command line is wrong, or no key is called so.";
+Exit codes: 0 done, 1 the database cannot be read or written, 2 the command line is wrong, there is no such database, or no \
+key is called so.";
 
 impl Keys {
     pub(super) fn run(self) -> Result<(), Failure> {

@@ -23,14 +23,19 @@ pub(in crate::gateway) fn doubt(headers: &mut HeaderMap, known: Option<Duration>
     if told.is_some_and(|told| told <= LONGEST) {
         return;
     }
-    for name in &IN_MS {
-        headers.remove(name);
-    }
-    headers.remove(RETRY_AFTER);
+    forget(headers);
     if let Some(known) = known {
         let seconds = known.as_secs() + u64::from(known.subsec_nanos() > 0);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
+}
+
+/// Nothing is said of a time.
+pub(in crate::gateway) fn forget(headers: &mut HeaderMap) {
+    for name in &IN_MS {
+        headers.remove(name);
+    }
+    headers.remove(RETRY_AFTER);
 }
 
 /// How long the pool keeps from asking again, where whoever served said so.

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full};
 use keypool_dialect::{Caller as _, gemini, openai::OpenAi};
 use tower_keypool::{BoxError, KeyPool, ServedBy};
 
-use super::{body::Said, unpacked::Unpacked};
+use super::{body::Said, come_back, unpacked::Unpacked};
 use crate::gateway::{
     dialect::{Dialect, SHOULD_RETRY},
     route::way::COMPATIBLE,
@@ -53,7 +53,8 @@ where
     if compatible { reshaped(response).await } else { response }
 }
 
-/// What a provider said of keys. None of them rests, or the stack would have said until when.
+/// What a provider said of keys. None of them rests, or the stack would have said until when: so nobody knows of a time at
+/// which one is taken, least of all the provider, which speaks of a key that the client does not have.
 async fn unblamed<B>(response: Response<Said<B>>, dialect: Dialect) -> Response<Said<B>>
 where
     B: Body<Data = Bytes>,
@@ -71,6 +72,7 @@ where
         None => dialect.body(head.status, &fault.message, None),
     };
     head.headers.remove(header::WWW_AUTHENTICATE);
+    come_back::forget(&mut head.headers);
     Response::from_parts(as_json(head), Said::from(Full::from(told)))
 }
 

@@ -3,7 +3,7 @@
 use std::{cmp, collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tower::Service;
 use tower_keypool::{BoxError, Error, KeyId, ServedBy};
@@ -51,9 +51,9 @@ impl Lack {
                     StatusCode::NOT_IMPLEMENTED => false,
                     status => status.is_server_error(),
                 };
-                let said =
-                    answer.headers().get(header::RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
-                is_passing.then(|| said.unwrap_or(SOON))
+                // In whichever words, and in the pool's where it goes by others.
+                let said = answer.extensions().get::<ServedBy>().and_then(|served| served.verdict().retry_after());
+                is_passing.then(|| said.map_or(SOON, |after| after.as_millis().div_ceil(1_000) as u64).max(SOON))
             }
             Unlisted::Failed(error) => match error.downcast_ref::<Error>() {
                 None => Some(SOON),

@@ -55,6 +55,14 @@ pub(in crate::gateway) struct Handout {
     size: Option<u64>,
 }
 
+impl Handout {
+    /// It turned out to lie at a provider whose paths have this in front.
+    pub(in crate::gateway) fn lies_behind(&mut self, front: &str) {
+        let path = self.prefix.find("://").and_then(|at| self.prefix[at + 3..].find('/').map(|path| at + 3 + path));
+        self.prefix.insert_str(path.unwrap_or(self.prefix.len()), front);
+    }
+}
+
 /// A request that belongs to an open upload.
 #[derive(Debug)]
 pub(in crate::gateway) struct Chunk {
@@ -275,5 +283,22 @@ impl Chunk {
         head.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let demand = head.extensions.remove().unwrap_or_else(Demand::any_model);
         head.extensions.insert(demand.affinity(self.affinity.clone()).of_resource());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_turned_out_to_lie_elsewhere_comes_back_by_a_path_that_says_so() {
+        for (came, goes) in [
+            ("http://h:1/upload/v1beta/fileSearchStores/s", "http://h:1/to/second/upload/v1beta/fileSearchStores/s"),
+            ("https://[::1]:1/upload/v1beta/files", "https://[::1]:1/to/second/upload/v1beta/files"),
+        ] {
+            let mut handout = Handout { prefix: came.to_owned(), size: None };
+            handout.lies_behind("/to/second");
+            assert_eq!(handout.prefix, goes);
+        }
     }
 }

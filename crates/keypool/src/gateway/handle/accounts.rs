@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// Where a request goes among accounts, once that is found out.
-pub(super) type Among<'r> = Pin<Box<dyn Future<Output = Course> + Send + 'r>>;
+pub(super) type Among<'r, S> = Pin<Box<dyn Future<Output = Course<S>> + Send + 'r>>;
 
 impl<S, B> Gateway<S>
 where
@@ -54,7 +54,7 @@ where
         (dialect, provider, pool): (Dialect, &str, Option<&KeyPool>),
         (tenant, passage): (&'r Tenant, &'r Passage),
         (parts, body): (&'r mut Parts, Arriving),
-    ) -> Result<Among<'r>, Arriving> {
+    ) -> Result<Among<'r, S>, Arriving> {
         let results = if let Passage::Batches(results) = passage { Some(results) } else { None };
         if results.is_some() {
             Results::be_readable(parts);
@@ -90,7 +90,7 @@ where
         setup: &Setup<S>,
         whose: (&'r Tenant, &'r Passage),
         came: (&'r mut Parts, Arriving),
-    ) -> Result<Among<'r>, Arriving> {
+    ) -> Result<Among<'r, S>, Arriving> {
         self.among(&setup.stack, (setup.dialects.provider, "", self.own.uploads.pool.as_ref()), whose, came)
     }
 
@@ -109,7 +109,8 @@ where
             Err(body) => Course::through(Outgoing::Came(body)),
         };
         let OverStack { body, listening, .. } = match course {
-            Course::On(way) => way,
+            // Such a provider has no neighbours of its kind.
+            Course::On(way) | Course::Beside(_, way) => way,
             Course::Done(outcome, response) => return (outcome, response.map(Said::from)),
         };
         let answered = send::pass(stack, Request::from_parts(parts, body)).await;

@@ -17,6 +17,7 @@ use super::{
     accounts::Among,
     course::{Course, OverStack, Quarter, attend, chunk_on},
     entrance::Entrance,
+    neighbours::{Neighbour, Neighbours},
     request::{Admitted, Going},
 };
 use crate::{
@@ -56,6 +57,7 @@ where
         let Going { turn, to, admitted, span, .. } = going;
         let Admitted { tenant, passage, wish } = admitted;
         let (dialect, unknown, alone) = (to.dialect, turn.setup.unknown, gateway.tenants.is_alone());
+        let (provider, named) = (turn.setup.dialects.provider, to.named);
         self.leave(turn);
         wish.say_in(&mut parts.extensions);
         let holder = Arc::clone(tenant);
@@ -65,7 +67,8 @@ where
             };
             let (stack, aliases) = (&beside.stack, &beside.aliases);
             let farewell = &*gateway.farewell;
-            let quarter = Quarter { stack, belongings: &belongings, aliases, unknown, alone, farewell };
+            let neighbours = Neighbours::of(gateway, &beside, (provider, named), parts.uri.path());
+            let quarter = Quarter { stack, belongings: &belongings, aliases, unknown, alone, farewell, neighbours };
             quarter.carry((Arc::clone(tenant), passage), (parts, body), dialect).await
         };
         let carried = unless_revoked(&holder, span, carried).await;
@@ -83,6 +86,7 @@ where
         };
         let OverStack { body, listening, broken } = match course {
             Course::On(way) => way,
+            Course::Beside(next, way) => return Box::pin(self.carry_over(going, (next, way))).await,
             Course::Done(outcome, response) => {
                 self.leave(going.turn);
                 return (outcome, response.map(Said::from));
@@ -131,11 +135,31 @@ where
         (outcome, response)
     }
 
+    /// Carries one to a pool beside the gateway's own that it turned out to be for.
+    async fn carry_over(
+        &self,
+        mut going: Going<'_, S>,
+        (next, way): (Box<Neighbour<S>>, OverStack),
+    ) -> (Outcome, Response<Said<B>>) {
+        let (gateway, dialect) = (&*self.gateway, going.to.dialect);
+        let (parts, ()) = going.request(()).into_parts();
+        let Going { turn, admitted: Admitted { tenant, passage, .. }, span, .. } = going;
+        let Neighbour { beside, belongings } = &*next;
+        let quarter = Quarter { stack: &beside.stack, belongings, ..gateway.quarter(&turn.setup) };
+        let holder = Arc::clone(tenant);
+        let carried = quarter.carry_on((Arc::clone(tenant), passage), (parts, way), dialect);
+        let carried = unless_revoked(&holder, span, carried).await;
+        self.leave(turn);
+        let (outcome, response) = carried.unwrap_or_else(|revoked| refused(dialect, revoked));
+        gateway.traffic.took(attempts(&response));
+        (outcome, response)
+    }
+
     /// The body of a request that goes on to the gateway's own pool as it is.
     ///
     /// # Errors
     /// What finds its course, where that takes a longer look.
-    fn course<'r>(&'r self, going: &'r mut Going<'_, S>) -> Result<Outgoing, Among<'r>> {
+    fn course<'r>(&'r self, going: &'r mut Going<'_, S>) -> Result<Outgoing, Among<'r, S>> {
         let (gateway, body) = (&*self.gateway, going.body());
         let Going { turn, parts, admitted: Admitted { tenant, passage, wish }, .. } = going;
         wish.say_in(&mut parts.extensions);
@@ -149,7 +173,7 @@ where
             let among = gateway.among_own(&turn.setup, (tenant, passage), (parts, body));
             return among.map_or_else(|body| Ok(Outgoing::Came(body)), Err);
         }
-        gateway.at_once(&turn.setup, tenant, parts, body).map_err(|coming| -> Among<'r> {
+        gateway.at_once(&turn.setup, tenant, parts, body).map_err(|coming| -> Among<'r, S> {
             Box::pin(async move { gateway.quarter(&turn.setup).course(tenant, parts, coming).await })
         })
     }

@@ -10,6 +10,7 @@ use http_body_util::Full;
 use tower::Service;
 use tower_keypool::{BoxError, Error, ServedBy};
 
+use super::neighbours::{Neighbour, Neighbours};
 use crate::{
     gateway::{
         Gateway, Setup,
@@ -43,9 +44,11 @@ use crate::{
 const INCOMPLETE: HeaderName = HeaderName::from_static("x-keypool-incomplete");
 
 /// What becomes of a request that was let in.
-pub(super) enum Course {
+pub(super) enum Course<S> {
     /// It goes over the stack.
     On(OverStack),
+    /// It goes over that of a pool beside it, which has what it names, or serves its model.
+    Beside(Box<Neighbour<S>>, OverStack),
     /// It is answered already.
     Done(Outcome, Response<Full<Bytes>>),
 }
@@ -57,7 +60,7 @@ pub(super) struct OverStack {
     pub(super) broken: Option<(Broken, Refusal)>,
 }
 
-impl Course {
+impl<S> Course<S> {
     /// Over the stack as it is.
     pub(super) fn through(body: Outgoing) -> Self {
         Self::On(OverStack { body, listening: None, broken: None })
@@ -76,6 +79,8 @@ pub(super) struct Quarter<'g, S> {
     pub(super) alone: bool,
     /// Of the gateway, whose end is told within streams.
     pub(super) farewell: &'g Farewell,
+    /// Other pools of Gemini's.
+    pub(super) neighbours: Neighbours<'g, S>,
 }
 
 impl<S> Gateway<S> {
@@ -83,7 +88,9 @@ impl<S> Gateway<S> {
     pub(super) fn quarter<'g>(&'g self, setup: &'g Setup<S>) -> Quarter<'g, S> {
         let alone = self.tenants.is_alone();
         let (stack, aliases) = (&setup.stack, &setup.aliases);
-        Quarter { stack, belongings: &self.own, aliases, unknown: setup.unknown, alone, farewell: &self.farewell }
+        let (unknown, farewell) = (setup.unknown, &*self.farewell);
+        let neighbours = Neighbours::of_own(self, setup.dialects.provider);
+        Quarter { stack, belongings: &self.own, aliases, unknown, alone, farewell, neighbours }
     }
 
     /// The body of a request that goes on to its own pool as it is.
@@ -100,7 +107,9 @@ impl<S> Gateway<S> {
         if renamed::may_name_within(&setup.aliases, parts) {
             return Err(body.into());
         }
-        let body = resource::at_once(&self.own.resources, (tenant, self.tenants.is_alone()), parts, body)?;
+        let unused_beside = || self.others.is_empty() || self.is_known_to_be_unused_beside();
+        let alone = self.tenants.is_alone();
+        let body = resource::at_once(&self.own.resources, (tenant, alone), parts, body, unused_beside)?;
         affinity::follow(parts, &body);
         Ok(body)
     }
@@ -113,7 +122,7 @@ impl<S> Gateway<S> {
 }
 
 /// A chunk's course.
-pub(super) fn chunk_on(chunk: &Chunk, parts: &mut Parts, body: Arriving) -> Course {
+pub(super) fn chunk_on<S>(chunk: &Chunk, parts: &mut Parts, body: Arriving) -> Course<S> {
     chunk.direct(parts);
     let broken = Broken::default();
     let body = match chunk.most {
@@ -141,10 +150,23 @@ where
             Passage::Chunk(chunk) => chunk_on(chunk, &mut parts, body),
             _ => self.course(&tenant, &mut parts, body.into()).await,
         };
-        let OverStack { body, listening, broken } = match course {
-            Course::On(way) => way,
-            Course::Done(outcome, response) => return (outcome, response.map(Said::from)),
-        };
+        match course {
+            Course::On(way) => self.carry_on((tenant, passage), (parts, way), dialect).await,
+            Course::Beside(next, way) => {
+                let next = Quarter { stack: &next.beside.stack, belongings: &next.belongings, ..*self };
+                next.carry_on((tenant, passage), (parts, way), dialect).await
+            }
+            Course::Done(outcome, response) => (outcome, response.map(Said::from)),
+        }
+    }
+
+    /// Carries one whose course is known over the stack.
+    pub(super) async fn carry_on(
+        &self,
+        (tenant, passage): (Arc<Tenant>, &Passage),
+        (parts, OverStack { body, listening, broken }): (Parts, OverStack),
+        dialect: Dialect,
+    ) -> (Outcome, Response<Said<B>>) {
         let answered = send::pass(self.stack.clone(), Request::from_parts(parts, body)).await;
         match failure::finish(answered, broken.as_ref(), dialect) {
             Ok(response) => {
@@ -158,27 +180,42 @@ where
     }
 
     /// Finds out what a request is about.
-    pub(super) async fn course(&self, tenant: &Arc<Tenant>, parts: &mut Parts, body: Coming) -> Course {
+    pub(super) async fn course(&self, tenant: &Arc<Tenant>, parts: &mut Parts, body: Coming) -> Course<S> {
         let compatible = parts.uri.path().contains("/openai/");
         let dialect = if compatible { Dialect::OpenAi } else { Dialect::Gemini };
         let refused = |refusal: Refusal| Course::Done(Outcome::Refused, dialect.answer(refusal));
-        let (stack, alone) = (|| self.stack.clone(), self.alone);
+        let alone = self.alone;
+        let is_used = async || self.belongings.resources.is_used().await || self.neighbours.are_used().await;
+        let wanted = (self.neighbours.may_lead(), is_used);
+        let read = match resource::look_through((&**tenant, alone), parts, body, wanted).await {
+            Ok(read) => read,
+            Err(refusal) => return refused(refusal),
+        };
+        let next = match self.neighbours.whither(&self.belongings.resources, tenant, &read).await {
+            Ok(next) => next,
+            Err(refusal) => return refused(refusal),
+        };
+        let (resources, aliases, stack) = match &next {
+            None => (&self.belongings.resources, self.aliases, self.stack),
+            Some(next) => (&next.belongings.resources, &next.beside.aliases, &next.beside.stack),
+        };
+        let stack = || stack.clone();
         // The head is worked on meanwhile.
         let tried = (self.unknown == Unknown::Try).then(|| parts.uri.path().to_owned());
         let resolve = async |names: &[String]| match &tried {
             None => Ok(None),
             Some(path) => {
                 let version = path.split('/').find(|part| part.starts_with('v') && part.len() > 1).unwrap_or("v1beta");
-                resource::find(&self.belongings.resources, stack(), version, names, tenant).await
+                resource::find(resources, stack(), version, names, tenant).await
             }
         };
-        let sought = resource::seek(&self.belongings.resources, (tenant, alone), parts, body, resolve).await;
+        let sought = resource::seek(resources, tenant, parts, read, resolve).await;
         let Sought { target, body, broken } = match sought {
             Ok(sought) => sought,
             Err(refusal) => return refused(refusal),
         };
-        let body = if renamed::may_name_within(self.aliases, parts) {
-            match renamed::resolved(self.aliases, parts, body, &broken).await {
+        let body = if renamed::may_name_within(aliases, parts) {
+            match renamed::resolved(aliases, parts, body, &broken).await {
                 Ok(body) => body,
                 Err(refusal) => return refused(refusal),
             }
@@ -199,7 +236,7 @@ where
                 }
             }
             Target::List(collection) => {
-                let (resources, whose) = (&self.belongings.resources, (&**tenant, alone));
+                let whose = (&**tenant, alone);
                 let listed = if resource::is_compatible(&collection) {
                     resource::compatible::list(resources, stack(), whose, parts, &collection).await
                 } else {
@@ -208,11 +245,19 @@ where
                 return as_course(listed, dialect);
             }
         }
-        Course::On(way)
+        match next {
+            None => Course::On(way),
+            Some(next) => Course::Beside(next, way),
+        }
     }
 
     /// The models of the pool, from the list that is at hand. `None`: it goes over the stack like any request.
-    async fn models(&self, tenant: &Tenant, parts: &Parts, (version, name): (String, Option<&str>)) -> Option<Course> {
+    async fn models(
+        &self,
+        tenant: &Tenant,
+        parts: &Parts,
+        (version, name): (String, Option<&str>),
+    ) -> Option<Course<S>> {
         let shelves = self.belongings.shelves(Dialect::Gemini, self.aliases);
         let shelf = match shelves.of_version(&version, self.stack.clone()).await {
             Ok(shelf) => shelf,
@@ -281,7 +326,7 @@ where
 }
 
 /// What becomes of a list.
-pub(super) fn as_course(listed: Result<Listed, Unlisted>, dialect: Dialect) -> Course {
+pub(super) fn as_course<S>(listed: Result<Listed, Unlisted>, dialect: Dialect) -> Course<S> {
     match listed {
         Ok(Listed { text, left_out }) => {
             let mut response = json(text);
@@ -311,7 +356,7 @@ fn passed_on(mut answer: Response<Bytes>) -> Response<Full<Bytes>> {
     answer.map(Full::from)
 }
 
-fn unanswered(error: &BoxError, dialect: Dialect) -> Course {
+fn unanswered<S>(error: &BoxError, dialect: Dialect) -> Course<S> {
     match error.downcast_ref::<Error>() {
         Some(error) => {
             let outcome = if error.is_exhausted() { Outcome::Exhausted } else { Outcome::Failed };

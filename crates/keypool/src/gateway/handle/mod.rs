@@ -9,6 +9,7 @@ mod closing;
 mod course;
 mod destination;
 pub(in crate::gateway) mod entrance;
+mod neighbours;
 mod own_pages;
 mod request;
 mod socket;

@@ -130,12 +130,15 @@ where
             let opener = (admitted.map(|(tenant, _)| tenant), wish);
             return Ok(Box::pin(self.open(turn, parts, opener, to.dialect, closing)).await);
         }
-        let (tenant, passage) = match admitted {
+        let (tenant, mut passage) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => return Ok(self.refuse(turn, to.dialect.answer(refusal), closing)),
         };
         if let Some(name) = gateway.may_lie_beside(&to, turn.setup.dialects.provider, &parts) {
             Box::pin(gateway.follow(&mut to, &name)).await;
+            if let (Passage::Open(handout), Some(beside)) = (&mut passage, &to.beside) {
+                handout.lies_behind(&beside.front());
+            }
         }
         gateway.turn(&mut to, &turn.setup, &tenant, (&parts, &body));
         if let Some(response) = gateway.remembered(&tenant, &parts) {

@@ -159,7 +159,7 @@ fn versioned(uri: &Uri, rest: &str) -> Option<PathAndQuery> {
 }
 
 /// The model that a native path names: `/v1beta/models/NAME:verb`.
-fn model_in(path: &str) -> Option<String> {
+pub(in crate::gateway) fn model_in(path: &str) -> Option<String> {
     let rest = path.strip_prefix("/gemini").unwrap_or(path);
     let rest = rest.strip_prefix("/v1beta").or_else(|| rest.strip_prefix("/v1"))?.strip_prefix("/models/")?;
     let name = percent_decode_str(rest).decode_utf8().ok()?;

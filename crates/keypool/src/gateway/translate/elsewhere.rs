@@ -66,11 +66,18 @@ where
     /// The provider beside the gateway's own that a model is asked of; `None`: the gateway's own.
     pub(super) fn whose(&self, model: Option<&str>) -> Option<Beside<S>> {
         if self.only {
-            return self.home.clone();
+            return self.home.clone().or_else(|| self.also_compatible(model?));
         }
         let claimed = model.and_then(|model| self.others.iter().find(|other| other.has(model)));
         let geminis = self.own.dialect() == Dialect::Gemini && model.is_some_and(is_geminis);
         claimed.or(self.home.as_ref().filter(|_| !geminis)).cloned()
+    }
+
+    /// Another pool of Gemini's that serves a model, where it is asked for at the compatible endpoint, which each of them has.
+    fn also_compatible(&self, model: &str) -> Option<Beside<S>> {
+        let (name, compatible) = (model.strip_prefix("models/").unwrap_or(model), self.own == Own::Compatible);
+        let serves = |other: &&Beside<S>| other.dialect == Dialect::Gemini && other.has(name);
+        self.others.iter().filter(|_| compatible).find(serves).cloned()
     }
 
     /// Says of a body that is too large to be read how it goes on unread.

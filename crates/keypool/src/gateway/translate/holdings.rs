@@ -14,11 +14,12 @@ use tower_keypool::{Affinity, BoxError, Demand, Error, KeyPool};
 use super::Translator;
 use crate::{
     gateway::{
+        admit::tenant::Tenant,
         dialect::{Dialect, Refusal},
         forward::{
             belongings::AllBelongings,
             resource::{
-                self, Gives, Listening, NOT_HERE, Resources, Together, Unknown,
+                self, AT_ANOTHER, Gives, Listening, NOT_HERE, Resources, Together, Unknown,
                 ids::{self, InField},
             },
         },
@@ -63,6 +64,22 @@ impl Holdings {
     pub(super) fn turn_to(&mut self, provider: &str) {
         self.resources = self.beside.get(provider).map(|there| there.resources.clone());
     }
+
+    /// Whether another pool of Gemini's has some of what is named, of this tenant's.
+    async fn have_elsewhere(&self, names: &[String], tenant: &Tenant) -> Result<bool, Refusal> {
+        if self.beside.is_empty() {
+            return Ok(false);
+        }
+        let beside = self.beside.values().map(|there| &there.resources);
+        for there in
+            beside.chain([&self.own]).filter(|there| self.resources.as_ref().is_none_or(|here| !here.is(there)))
+        {
+            if there.has_of(names, tenant).await? > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 impl From<Refusal> for Fault {
@@ -91,6 +108,9 @@ where
             return if self.tenant.is_default() { Ok(None) } else { Err(NOT_HERE.into()) };
         };
         let mut way = resources.way_to(names, &self.tenant).await?;
+        if way.is_none() && self.holdings.have_elsewhere(names, &self.tenant).await? {
+            return Err(AT_ANOTHER.into());
+        }
         if way.is_none() && self.holdings.unknown == Unknown::Try {
             way = resource::find(resources, self.stack.clone(), "v1beta", names, &self.tenant).await?;
         }

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{Request, Response, StatusCode, header};
 use http_body::Body;
 use keypool_dialect::gemini;
 use tower::Service;
@@ -62,6 +62,10 @@ where
 /// What is made of an answer that says why there is none.
 pub(super) fn refused(head: &http::response::Parts, said: &[u8]) -> Failed {
     let mut headers = head.headers.clone();
+    if head.status == StatusCode::UNAUTHORIZED {
+        // As what goes on in the provider's own words is reworded.
+        come_back::forget(&mut headers);
+    }
     come_back::doubt(&mut headers, come_back::known_of(&head.extensions));
     Failed {
         outcome: Outcome::Answered,

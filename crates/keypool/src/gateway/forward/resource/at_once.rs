@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{Method, header, request::Parts};
 use http_body::{Body as _, Frame};
 
-use super::{Resources, mentioned, sought};
+use super::{Resources, gathered, mentioned};
 use crate::{
     gateway::{admit::tenant::Tenant, connection::pace::Arriving},
     outgoing::Outgoing,
@@ -32,22 +32,25 @@ impl From<Arriving> for Coming {
     }
 }
 
-/// The body of a request that goes on as it is. What needs a longer look comes back.
+/// The body of a request that goes on as it is. What needs a longer look comes back. `unused_beside`: nothing is anybody's at
+/// other pools either.
 ///
 /// # Errors
-/// Whatever must be [sought](super::seek).
+/// Whatever must be [looked through](super::look_through).
 pub(in crate::gateway) fn at_once(
     resources: &Resources,
     (tenant, alone): (&Tenant, bool),
     parts: &mut Parts,
     mut body: Arriving,
+    unused_beside: impl FnOnce() -> bool,
 ) -> Result<Outgoing, Coming> {
     let Some(model) = called(parts) else { return Err(body.into()) };
     if !tenant.may_use(model) || !is_plain(parts, alone) {
         return Err(body.into());
     }
-    let (is_long, is_restricted) = (sought::is_long(&body), tenant.is_restricted());
-    if body.is_end_stream() || (is_long && !is_restricted && resources.is_known_to_be_unused()) {
+    let (is_long, is_restricted) = (gathered::is_long(&body), tenant.is_restricted());
+    let unused = || resources.is_known_to_be_unused() && unused_beside();
+    if body.is_end_stream() || (is_long && !is_restricted && unused()) {
         return Ok(Outgoing::Came(body));
     }
     if is_long {

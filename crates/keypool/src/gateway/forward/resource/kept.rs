@@ -11,11 +11,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower_keypool::Demand;
 
-use super::{
-    Gives, Resources, ids,
-    makers::Together,
-    sought::{BROKE_OFF, Listening},
-};
+use super::{Gives, Resources, gathered::BROKE_OFF, ids, makers::Together, sought::Listening};
 use crate::{
     gateway::{
         admit::tenant::Tenant, connection::pace::Arriving, dialect::Refusal, forward::affinity::Session,

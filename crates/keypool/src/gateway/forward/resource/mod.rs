@@ -5,7 +5,9 @@
 //! that names it goes to those keys, and only for the tenant whose it is; for everybody else there is no such thing.
 
 mod at_once;
+mod body_model;
 pub(in crate::gateway) mod compatible;
+mod gathered;
 pub(in crate::gateway) mod ids;
 pub(in crate::gateway) mod kept;
 mod learned;
@@ -26,6 +28,7 @@ mod spoken;
 mod tried;
 mod unseen;
 mod uploads;
+mod whereabouts;
 
 use std::{
     collections::HashMap,
@@ -53,16 +56,17 @@ use crate::{
 };
 
 pub(in crate::gateway) use at_once::{Coming, at_once};
+pub(super) use gathered::BROKE_OFF;
 pub(in crate::gateway) use listed::{Listed, Unlisted, list};
 pub(in crate::gateway) use mentioned::may_name_compatible;
 pub(in crate::gateway) use overheard::Overheard;
 pub(in crate::gateway) use owners::{Holder, holders, in_reach};
 pub(super) use owners::{Reach, back_in};
 pub(super) use path::model_of;
-pub(super) use sought::BROKE_OFF;
-pub(in crate::gateway) use sought::{LATE, Listening, Sought, Target, seek};
+pub(in crate::gateway) use sought::{LATE, Listening, Read, Sought, Target, look_through, seek};
 pub(in crate::gateway) use spoken::{names_nothing, names_of, naming, tuned};
 pub(in crate::gateway) use tried::find;
+pub(in crate::gateway) use whereabouts::{AT_ANOTHER, AT_SEVERAL};
 
 use self::{named::Subject, runs::Runs, shown::Shown};
 pub(in crate::gateway) use makers::{Gives, Together};
@@ -153,7 +157,7 @@ impl Resources {
     }
 
     /// Whether anything is anybody's: as long as nothing is, nobody can name what is another's.
-    async fn is_used(&self) -> bool {
+    pub(in crate::gateway) async fn is_used(&self) -> bool {
         if self.0.used.load(Ordering::Relaxed) {
             return true;
         }
@@ -168,7 +172,7 @@ impl Resources {
     }
 
     /// Whether it was looked up of late that nothing is.
-    fn is_known_to_be_unused(&self) -> bool {
+    pub(in crate::gateway) fn is_known_to_be_unused(&self) -> bool {
         let looked = self.0.looked.load(Ordering::Relaxed);
         !self.0.used.load(Ordering::Relaxed) && unix_ms(&self.0.clock).saturating_sub(looked) < LOOK
     }

@@ -55,14 +55,15 @@ impl Subject {
         let reads = matches!(head.method, Method::GET | Method::HEAD);
         match *rest {
             ["models"] if reads => Self::Models { version: version.to_owned(), name: None },
-            ["models", name] if reads && !name.contains(':') => {
-                Self::Models { version: version.to_owned(), name: Some(name.to_owned()) }
-            }
             [shared, model, "operations", id, ..] if SHARED.contains(&shared) => {
                 Self::Named(format!("{shared}/{model}/operations/{}", without_verb(id)))
             }
             [shared, model, "operations"] if SHARED.contains(&shared) && reads => {
                 Self::List(format!("{shared}/{model}/operations"))
+            }
+            // Another name of one may have slashes.
+            ["models", ref name @ ..] if reads && !name.iter().any(|part| part.contains(':')) => {
+                Self::Models { version: version.to_owned(), name: Some(name.join("/")) }
             }
             [shared, ..] if SHARED.contains(&shared) => Self::Call,
             // By its native name.
@@ -160,6 +161,13 @@ mod tests {
             (Method::POST, "/$rpc/google.ai.generativelanguage.v1beta.FileService/ListFiles", Subject::Elsewhere),
             (Method::POST, "/google.ai.generativelanguage.v1beta.FileService/ListFiles", Subject::Elsewhere),
             (Method::GET, "/v1/models", Subject::Models { version: "v1".to_owned(), name: None }),
+            (
+                Method::GET,
+                "/v1/models/a%2Fm",
+                Subject::Models { version: "v1".to_owned(), name: Some("a/m".to_owned()) },
+            ),
+            (Method::GET, "/v1/models/a/m", Subject::Models { version: "v1".to_owned(), name: Some("a/m".to_owned()) }),
+            (Method::GET, "/v1/models/a/m:x", Subject::Call),
             (Method::GET, "/v1/models/m", Subject::Models { version: "v1".to_owned(), name: Some("m".to_owned()) }),
         ] {
             let head = Request::builder().method(&method).uri(path).body(()).unwrap().into_parts().0;

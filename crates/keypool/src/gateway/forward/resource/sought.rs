@@ -1,20 +1,15 @@
 //! Where a request goes that may name what belongs to somebody, once its body was read for that.
 
-use std::{collections::VecDeque, io::Read as _};
-
-use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
-use http_body::{Body as _, Frame};
-use http_body_util::BodyExt as _;
+use http_body::Body as _;
 use keypool_client::names::{may_be_the_providers, told_in};
 use tower_keypool::{Affinity, Demand, KeyId, ServedBy};
 
 use super::{
-    Coming, Gives, NOT_HERE, Resources, ids, kept,
-    made::outlives_its_call,
+    Coming, Gives, NOT_HERE, Resources, body_model,
+    gathered::{Gathering, Wanted, gather, is_known_to_name_nothing, is_long, is_short},
+    ids, kept,
     makers::Together,
-    mentioned::{self, Behind},
     named::Subject,
     path::{makes, makes_tokens, models_of, says_who_answers},
     spoken::naming,
@@ -24,35 +19,19 @@ use super::{
 use crate::{
     gateway::{
         admit::tenant::{MODEL, Tenant},
-        connection::pace::Arriving,
         dialect::Refusal,
         forward::affinity,
     },
-    outgoing::{Broken, Gathered, Outgoing, Watch},
+    outgoing::{Broken, Outgoing},
 };
 
-/// So much of a body is read before it is known where it goes. What comes behind goes on as it comes, and must name
-/// nothing.
-const READ: usize = 8 << 20;
-/// A body of a length that is known and no more than this is read in any case: most of it comes with its head.
-const SHORT: u64 = 64 << 10;
-/// So much of a body that may name something, and of a compressed one when it is inflated.
-const WHOLE: usize = 64 << 20;
-
-const UNREADABLE: Refusal =
-    Refusal::new(StatusCode::BAD_REQUEST, "the body is no JSON, and may name a file or the like: send it as JSON");
-const ENCODED: Refusal = Refusal::new(
-    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-    "the body is in an encoding that is not read here: send it as it is, or in gzip",
-);
 const BINARY: Refusal =
     Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "where several tenants ask, bodies are JSON: send it as JSON");
-const LARGE: Refusal = Refusal::new(
-    StatusCode::PAYLOAD_TOO_LARGE,
-    "a body that may name a file or the like, or that is compressed, may be no larger than 64 MiB",
+const NO_PATH: Refusal = Refusal::new(
+    StatusCode::NOT_FOUND,
+    "there is no such path here: where several tenants ask, the provider's own paths are those of which it is known whose is what they \
+     name (/v1beta/models, /v1beta/files, /v1beta/cachedContents and the like)",
 );
-pub(in crate::gateway::forward) const BROKE_OFF: Refusal =
-    Refusal::new(StatusCode::BAD_REQUEST, "the request's body broke off");
 const PAST_US: Refusal = Refusal::new(
     StatusCode::FORBIDDEN,
     "tokens of the provider's own work without this gateway, past what a tenant may: only whoever has the gateway's one \
@@ -174,18 +153,23 @@ impl Listening {
     }
 }
 
-/// Finds out where a request goes, and notes it in its head. `alone`: there is no other tenant. `resolve` is asked for
-/// names that nobody knows.
+/// A request whose body was read as far as it says where that goes.
+pub(in crate::gateway) struct Read {
+    subject: Subject,
+    gathered: Gathering,
+}
+
+/// Reads what a request says of where it goes. `alone`: there is no other tenant; `model`: its body is read for the model
+/// that it is for, where its path says that it stands there; `is_used`: whether anything is anybody's.
 ///
 /// # Errors
-/// 404 where it names what is not the tenant's, 400 where that cannot be told.
-pub(in crate::gateway) async fn seek(
-    resources: &Resources,
+/// 400 where that cannot be told.
+pub(in crate::gateway) async fn look_through(
     (tenant, alone): (&Tenant, bool),
-    parts: &mut Parts,
+    parts: &Parts,
     body: Coming,
-    resolve: impl AsyncFnOnce(&[String]) -> Result<Option<Affinity>, Refusal>,
-) -> Result<Sought, Refusal> {
+    (model, is_used): (bool, impl AsyncFnOnce() -> bool),
+) -> Result<Read, Refusal> {
     let subject = Subject::of(parts);
     if tenant.is_restricted() && models_of(parts.uri.path()).iter().any(|model| !tenant.may_use(model)) {
         return Err(MODEL);
@@ -194,12 +178,11 @@ pub(in crate::gateway) async fn seek(
         return Err(PAST_US);
     }
     let unseen = unseen::may_come(tenant, parts)?;
-    let mut names = Vec::new();
     let uploads = parts.uri.path().starts_with("/upload/") && subject != Subject::Call;
     if !alone {
         // What cannot be read here may name what is another's.
         if subject == Subject::Elsewhere {
-            return Err(NOT_HERE);
+            return Err(NO_PATH);
         }
         if !uploads && is_binary(parts) {
             return Err(BINARY);
@@ -208,15 +191,54 @@ pub(in crate::gateway) async fn seek(
     // How long it lasts what is asked there stands in the body alone.
     let says_how_long = says_who_answers(parts.uri.path()) && is_short(&body.rest);
     // Bytes of a file name nothing, whatever stands in them.
-    let goes_on = uploads
-        || body.rest.is_end_stream()
-        || is_known_to_name_nothing(parts)
-        || (is_long(&body.rest) && !says_how_long && !tenant.is_restricted() && !unseen && !resources.is_used().await);
-    let Gathering { body, broken, is_plain, is_kept } = if goes_on && body.first.is_none() {
-        Gathering::unread(body.rest)
+    let is_mute = uploads || body.rest.is_end_stream() || is_known_to_name_nothing(parts);
+    let names = body.first.is_some()
+        || !(is_mute
+            || (is_long(&body.rest) && !says_how_long && !tenant.is_restricted() && !unseen && !is_used().await));
+    let model = model && !is_mute && body_model::is_named_in_body(parts);
+    let gathered = if names || model {
+        gather(parts, body, (tenant, Wanted { names, unseen, model })).await?
     } else {
-        gather(parts, body, (tenant, unseen), &mut names).await?
+        Gathering::unread(body.rest)
     };
+    Ok(Read { subject, gathered })
+}
+
+impl Read {
+    /// What it names that is somebody's, in its path and its body.
+    pub(in crate::gateway) fn names(&self) -> Vec<String> {
+        let mut names = self.gathered.names.clone();
+        if let Subject::Named(name) = &self.subject {
+            names.push(name.clone());
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Whether its body names something.
+    pub(in crate::gateway) fn names_within(&self) -> bool {
+        !self.gathered.names.is_empty()
+    }
+
+    /// The model that its body is for, where its path says that it stands there.
+    pub(in crate::gateway) fn model(&self) -> Option<&str> {
+        self.gathered.model.as_deref()
+    }
+}
+
+/// Finds out where a request goes, and notes it in its head. `resolve` is asked for names that nobody knows.
+///
+/// # Errors
+/// 404 where it names what is not the tenant's.
+pub(in crate::gateway) async fn seek(
+    resources: &Resources,
+    tenant: &Tenant,
+    parts: &mut Parts,
+    Read { subject, gathered }: Read,
+    resolve: impl AsyncFnOnce(&[String]) -> Result<Option<Affinity>, Refusal>,
+) -> Result<Sought, Refusal> {
+    let Gathering { body, broken, mut names, is_plain, is_kept, .. } = gathered;
     if is_kept {
         let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
         parts.extensions.insert(demand.once());
@@ -264,122 +286,4 @@ fn is_binary(parts: &Parts) -> bool {
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.to_ascii_lowercase();
     ["proto", "grpc", "multipart"].iter().any(|form| kind.contains(form))
-}
-
-/// Whether a body takes a while to come, or may.
-pub(super) fn is_long(body: &Arriving) -> bool {
-    body.size_hint().exact().is_none_or(|length| length > SHORT)
-}
-
-/// Whether a body is known to be no longer than what is read whole.
-fn is_short(body: &Arriving) -> bool {
-    body.size_hint().exact().is_some_and(|length| length <= WHOLE as u64)
-}
-
-fn is_known_to_name_nothing(parts: &Parts) -> bool {
-    matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS)
-}
-
-/// A body, as far as it was read.
-struct Gathering {
-    body: Outgoing,
-    broken: Broken,
-    /// All of it was seen, and no word in it could name anything of anybody's.
-    is_plain: bool,
-    /// It asks for an answer that is kept.
-    is_kept: bool,
-}
-
-impl Gathering {
-    fn unread(body: Arriving) -> Self {
-        Self { body: Outgoing::Came(body), broken: Broken::default(), is_plain: false, is_kept: false }
-    }
-}
-
-/// Reads a body as far as it must be, and the names in it. `unseen`: its requests may not stand in a file.
-async fn gather(
-    parts: &Parts,
-    Coming { mut first, rest: mut body }: Coming,
-    (tenant, unseen): (&Tenant, bool),
-    names: &mut Vec<String>,
-) -> Result<Gathering, Refusal> {
-    let encoded = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
-    let mut frames: VecDeque<Frame<Bytes>> = VecDeque::new();
-    let compatible = parts.uri.path().contains("/openai/");
-    let (mut behind, mut length) = (Behind::of(compatible), 0);
-    let may_name_anything = if compatible { mentioned::may_name_compatible } else { mentioned::may_name };
-    // What is encoded shows nothing before it is whole; and who may not ask every model is asked which it is.
-    let mut may_name = encoded || tenant.is_restricted() || says_who_answers(parts.uri.path());
-    let (mut is_plain, mut is_kept) = (!encoded, false);
-    loop {
-        let frame = match first.take() {
-            Some(frame) => *frame,
-            None => match body.frame().await {
-                Some(frame) => frame.map_err(|_| BROKE_OFF)?,
-                None => break,
-            },
-        };
-        let last = body.is_end_stream();
-        if let Some(data) = frame.data_ref() {
-            // Most bodies come in one piece, of which nothing is kept for a next one.
-            let passes = if last && length == 0 { !may_name_anything(data) } else { behind.passes(data) };
-            length += data.len();
-            may_name = may_name || !passes;
-            is_plain = is_plain && passes;
-        }
-        frames.push_back(frame);
-        if last || (!may_name && length > READ) {
-            break;
-        }
-        if length > WHOLE {
-            return Err(LARGE);
-        }
-    }
-    if may_name {
-        let text = text_of(parts, &frames)?;
-        if text.is_empty() {
-            let body = Outgoing::Gathered(Box::new(Gathered { frames, rest: None, broken: Broken::default() }));
-            return Ok(Gathering { body, broken: Broken::default(), is_plain: false, is_kept: false });
-        }
-        is_kept = says_who_answers(parts.uri.path()) && outlives_its_call(&text);
-        names.extend(mentioned::names_in(&text, compatible).map_err(|_| UNREADABLE)?);
-        if unseen && mentioned::asks_from_a_file(&text).map_err(|_| UNREADABLE)? {
-            return Err(unseen::UNCOUNTED);
-        }
-        if tenant.is_restricted() {
-            let models = mentioned::models_in(&text).map_err(|_| UNREADABLE)?;
-            if models.iter().any(|model| !tenant.may_use(model)) {
-                return Err(MODEL);
-            }
-        }
-    }
-    let broken = Broken::default();
-    let rest = (!body.is_end_stream()).then(|| (body, Box::new(behind) as Box<dyn Watch>));
-    is_plain &= rest.is_none();
-    let body = Outgoing::Gathered(Box::new(Gathered { frames, rest, broken: broken.clone() }));
-    Ok(Gathering { body, broken, is_plain, is_kept })
-}
-
-/// What stands in a body.
-fn text_of(parts: &Parts, frames: &VecDeque<Frame<Bytes>>) -> Result<Bytes, Refusal> {
-    let pieces = || frames.iter().filter_map(Frame::data_ref);
-    let text = match (pieces().count(), pieces().next()) {
-        (0, _) | (_, None) => return Ok(Bytes::new()),
-        (1, Some(piece)) => piece.clone(),
-        _ => pieces()
-            .fold(Vec::new(), |mut text, piece| {
-                text.extend_from_slice(piece);
-                text
-            })
-            .into(),
-    };
-    match parts.headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        None | Some(b"identity" | b"") => Ok(text),
-        Some(b"gzip" | b"x-gzip") => {
-            let mut plain = Vec::new();
-            let read = MultiGzDecoder::new(&*text).take(WHOLE as u64 + 1).read_to_end(&mut plain);
-            if read.is_err() || plain.len() > WHOLE { Err(ENCODED) } else { Ok(plain.into()) }
-        }
-        Some(_) => Err(ENCODED),
-    }
 }
