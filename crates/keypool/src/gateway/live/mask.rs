@@ -95,7 +95,11 @@ mod tests {
     use super::*;
 
     fn blot() -> Blot {
-        let pool = KeyPool::builder(Gemini::new()).key(Key::new("AAAB-secret")).build().unwrap();
+        blot_of(["AAAB-secret"])
+    }
+
+    fn blot_of(keys: impl IntoIterator<Item = &'static str>) -> Blot {
+        let pool = KeyPool::builder(Gemini::new()).keys(keys.into_iter().map(Key::new)).build().unwrap();
         Blot::of(&pool.try_acquire("m").unwrap())
     }
 
@@ -108,8 +112,11 @@ mod tests {
 
     /// What goes on of these bytes, as many at once: each message and control frame, whole.
     fn passed(bytes: &[u8], step: usize) -> Vec<(u8, String)> {
-        let (mut blot, mut frames) = (blot(), Frames::new(1 << 20, |_| false));
-        let mut out = Vec::new();
+        passed_by(blot(), bytes, step)
+    }
+
+    fn passed_by(mut blot: Blot, bytes: &[u8], step: usize) -> Vec<(u8, String)> {
+        let (mut frames, mut out) = (Frames::new(1 << 20, |_| false), Vec::new());
         for piece in bytes.chunks(step) {
             out.extend(blot.pass(&mut frames, piece, drop));
         }
@@ -168,6 +175,24 @@ mod tests {
                 let close = (8, "\u{3}\u{fffd}AAA".to_owned());
                 let after = (2, "ends with A".to_owned());
                 assert_eq!(said, [(1, expected.clone()), after, close], "{parts} {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn so_is_every_other_one_of_the_pool() {
+        let keys = ["AAAB-secret", "AAAB-secret-that-is-longer", "another-one"];
+        let text = "AAAB-secret-that-is-longer AAAB-secret-that another-one AAAB-secret";
+        let expected = format!("{} ***********-that *********** ***********", "*".repeat(26));
+        for parts in 1..text.len() {
+            let pieces: Vec<&[u8]> = text.as_bytes().chunks(parts).collect();
+            let mut bytes = Vec::new();
+            for (at, piece) in pieces.iter().enumerate() {
+                let last = if at + 1 == pieces.len() { 0x80 } else { 0 };
+                bytes.extend(frame(last | u8::from(at == 0), piece));
+            }
+            for step in [1, 5, bytes.len()] {
+                assert_eq!(passed_by(blot_of(keys), &bytes, step), [(1, expected.clone())], "{parts} {step}");
             }
         }
     }
