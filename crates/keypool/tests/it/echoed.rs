@@ -226,7 +226,7 @@ async fn a_good_answer_shows_no_key_of_another_request() {
             for path in paths {
                 let request = Request::post(served.url(path)).header("content-type", "application/json");
                 let told = if *path == CHAT {
-                    try_ask(request.header("authorization", format!("Bearer {PLACEHOLDER}")), body).await
+                    try_ask(request.header("authorization", format!("Bearer {PLACEHOLDER}")), body.to_owned()).await
                 } else {
                     try_ask(request.header("x-goog-api-key", PLACEHOLDER), HELLO).await
                 };
