@@ -3,7 +3,7 @@
 //! Where one may begin is found first: by the start that all share, as nearly all keys of one provider do; else by the
 //! pieces that they begin with ([`Grams`]). Which of them stands there is looked up in a sorted list.
 
-use memchr::memmem::Finder;
+use memchr::{memchr_iter, memmem::Finder};
 
 use super::{SHORTEST, Secret, forms, grams::Grams, grams::PIECE};
 
@@ -14,6 +14,8 @@ pub(super) const SHORTEST_START: usize = 3;
 pub(crate) struct Bunch {
     /// Made when so many had come.
     came: u64,
+    /// None of those has given its place to another.
+    all: bool,
     /// Sorted, so that those that begin like a text stand beside it.
     texts: Box<[Secret]>,
     longest: usize,
@@ -39,6 +41,7 @@ pub(crate) enum Hit {
 impl Bunch {
     /// `came`: how many had come by then.
     pub(crate) fn of(came: u64, secrets: Vec<Secret>) -> Self {
+        let all = secrets.len() as u64 == came;
         let mut texts = secrets;
         texts.retain(|secret| secret.bytes().len() >= SHORTEST);
         let others: Vec<Secret> = texts.iter().flat_map(others).collect();
@@ -56,7 +59,7 @@ impl Bunch {
         } else {
             Way::Grams(Grams::of(texts.iter().map(Secret::bytes), lengths().min().unwrap_or(SHORTEST)))
         };
-        Self { came, longest: lengths().max().unwrap_or(0), way, texts: texts.into() }
+        Self { came, all, longest: lengths().max().unwrap_or(0), way, texts: texts.into() }
     }
 
     /// Whether it was made when so many had come.
@@ -64,9 +67,9 @@ impl Bunch {
         self.came == came
     }
 
-    /// Whether this one is among them.
+    /// Whether this one, which was in the pool, is among them.
     pub(crate) fn has(&self, secret: &Secret) -> bool {
-        self.texts.binary_search_by(|text| text.bytes().cmp(secret.bytes())).is_ok()
+        self.all || self.texts.binary_search_by(|text| text.bytes().cmp(secret.bytes())).is_ok()
     }
 
     /// In how many bytes the longest is written.
@@ -90,7 +93,13 @@ impl Bunch {
             }
             from = at + 1;
         }
-        (from..text.len()).find_map(|at| Some((at, self.at(self.begun(&text[at..])?, cut)?)))
+        while let Some(at) = self.next_begun(text, from) {
+            if let Some(hit) = self.at(&text[at..], cut) {
+                return Some((at, hit));
+            }
+            from = at + 1;
+        }
+        None
     }
 
     /// Overwrites all that stand in a text, of one that goes on (`more`) all before what may be the beginning of one at its end.
@@ -110,13 +119,18 @@ impl Bunch {
         }
     }
 
-    /// The text, if one may begin there, whole or cut.
-    fn begun<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
-        let may = match &self.way {
-            Way::Start(start) => text.iter().zip(start.needle()).all(|(byte, wanted)| byte == wanted),
-            Way::Grams(grams) => text.get(..PIECE).is_none_or(|piece| grams.has(piece)),
-        };
-        may.then_some(text)
+    /// The same of one that may be cut.
+    fn next_begun(&self, text: &[u8], from: usize) -> Option<usize> {
+        match &self.way {
+            Way::Start(start) => {
+                let start = start.needle();
+                let begins = |at: &usize| text[*at..].iter().zip(start).all(|(byte, wanted)| byte == wanted);
+                memchr_iter(start[0], &text[from..]).map(|at| from + at).find(begins)
+            }
+            Way::Grams(grams) => {
+                (from..text.len()).find(|at| text.get(*at..at + PIECE).is_none_or(|piece| grams.has(piece)))
+            }
+        }
     }
 
     /// What begins a text, which goes on behind its end if `cut`.

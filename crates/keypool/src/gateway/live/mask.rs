@@ -76,9 +76,9 @@ impl Blot {
         }
         let goes_on = !(is_all && self.frame.is_last());
         if goes_on {
-            self.mask.hide_piece(held)
+            self.mask.hide_piece(held);
         } else {
-            self.mask.hide(held)
+            self.mask.hide(held);
         }
         let stays = if goes_on { held.len().min(most) } else { 0 };
         out.extend(held.drain(..held.len() - stays));
