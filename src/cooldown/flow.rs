@@ -85,7 +85,7 @@ impl Flow {
         (sized, makes): (bool, bool),
     ) -> Box<Self> {
         let sight = if tells_usage { Sight::of_good(&teller, makes) } else { Sight::default() };
-        let inflate = Inflate::new(sight, (teller.secret().clone(), teller.earlier().to_vec()), sized, false);
+        let inflate = Inflate::new(sight, teller.kept_keys(), sized, false);
         Box::new(Self::judged(teller, Reader::Gzip(inflate), settled))
     }
 
@@ -98,11 +98,10 @@ impl Flow {
 
     #[inline]
     fn new(teller: Option<Teller>, reader: Reader) -> Self {
-        let masks = Masks::of(teller.as_ref().map(Teller::secret), teller.as_ref().map_or(&[], Teller::earlier));
         Self {
             teller,
             reader,
-            masks,
+            masks: Masks::default(),
             out: Outbox::default(),
             trailers: None,
             end: End::Open,
@@ -382,9 +381,7 @@ impl Flow {
                 self.out.push(last);
             }
         }
-        if let Some(teller) = &self.teller {
-            self.masks.finish(teller.secret(), broken, |chunk| self.out.push(chunk));
-        }
+        self.masks.finish(broken, |chunk| self.out.push(chunk));
     }
 }
 
@@ -392,7 +389,7 @@ impl Flow {
 #[inline]
 fn give_on(masks: &mut Masks, teller: Option<&Teller>, out: &mut Outbox, chunk: Bytes) {
     match teller {
-        Some(teller) => masks.pass(teller.secret(), chunk, |chunk| out.push(chunk)),
+        Some(teller) => masks.pass(teller.shown(), chunk, |chunk| out.push(chunk)),
         None => out.push(chunk),
     }
 }

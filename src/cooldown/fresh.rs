@@ -8,7 +8,8 @@ use super::{
     flow::{Flow, Reader},
     judging::{self, LARGEST_WHOLE},
     key_mask::hide_every,
-    mask::{glance, masked},
+    mask::glance,
+    masks::masked,
     sight::Sight,
     teller::Teller,
     usage_scan::usage_of,
@@ -33,9 +34,9 @@ pub(super) struct Fresh {
 pub(super) enum Look {
     /// Nothing.
     Blind,
-    /// The key.
+    /// Keys.
     Key,
-    /// The key, and what the answer cost.
+    /// Keys, and what the answer cost.
     KeyAndUsage,
 }
 
@@ -62,8 +63,7 @@ impl Fresh {
         if self.look == Look::Blind {
             return chunk;
         }
-        let chunk =
-            if teller.is_first() && !self.settled { chunk } else { without_others(&teller, self.settled, chunk) };
+        let chunk = if self.settled { hide_every(Some(&teller), chunk) } else { chunk };
         if self.look == Look::KeyAndUsage
             && !self.complete
             && teller.counts_usage()
@@ -74,10 +74,12 @@ impl Fresh {
         let judges = self.look == Look::KeyAndUsage && !self.complete && chunk.len() <= LARGEST_WHOLE;
         let alarm = if judges { teller.pool().provider().alarm() } else { None };
         let errs = judges && self.makes && is_an_error(&chunk);
-        if !errs && !glance(teller.secret(), alarm.unwrap_or_default(), &chunk) {
+        let start = teller.pool().start();
+        // Where keys share no start there is something to look for in every answer.
+        if !errs && start.is_shared() && !glance(start, alarm.unwrap_or_default(), &chunk) {
             return chunk;
         }
-        let chunk = masked(teller.secret(), chunk);
+        let chunk = masked(teller.shown(), chunk);
         if judges && let Some(verdict) = judging::whole(&teller, &chunk, errs, false) {
             teller.judge(&verdict);
         }
@@ -96,13 +98,6 @@ impl Fresh {
         let flow = Flow::judged(teller, reader, self.settled);
         Box::new(if self.complete { flow.complete() } else { flow })
     }
-}
-
-/// Without the keys of the attempts before, and of a redirect, which is not held, without any of the pool's.
-#[cold]
-fn without_others(teller: &Teller, settled: bool, chunk: Bytes) -> Bytes {
-    let chunk = teller.earlier().iter().fold(chunk, |chunk, key| masked(key, chunk));
-    if settled { hide_every(Some(teller), chunk) } else { chunk }
 }
 
 impl Drop for Fresh {

@@ -25,6 +25,7 @@ use super::{
     judging,
     key_mask::{KeyMask, earlier_of, mask_every},
     mask::mask_headers,
+    masks::{KeptKeys, Shown},
     sight::{Sight, Stream},
     teller::Teller,
     treatment::{HeldUntil, Treatment, is_empty, sight},
@@ -215,7 +216,11 @@ where
 
 fn reader(encoding: Encoding, sized: bool, sight: Sight, granted: &Granted) -> Reader {
     match encoding {
-        Encoding::Gzip => Reader::Gzip(Inflate::new(sight, (granted.secret.clone(), earlier_of(granted)), sized, true)),
+        Encoding::Gzip => {
+            let earlier = earlier_of(granted);
+            let keys = Shown { pool: &granted.pool, secret: &granted.secret, earlier: &earlier };
+            Reader::Gzip(Inflate::new(sight, KeptKeys::of(keys), sized, true))
+        }
         _ => Reader::Plain(sight),
     }
 }

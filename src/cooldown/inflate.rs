@@ -15,11 +15,10 @@ use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 
 use super::{
-    masks::Masks,
+    masks::{KeptKeys, Masks},
     repack::{FLUSHED, Plain, Repack},
     sight::Sight,
 };
-use crate::key::Secret;
 
 /// What any body may inflate to.
 const ALLOWED: u64 = 1 << 20;
@@ -76,9 +75,7 @@ pub(super) struct KeyInCompressedBody;
 /// Where the inflated bytes go.
 struct Reading {
     sight: Sight,
-    secret: Secret,
-    /// Of the request's earlier attempts.
-    earlier: Vec<Secret>,
+    keys: KeptKeys,
     masks: Masks,
     plain: Plain,
     /// It goes on masked.
@@ -90,17 +87,16 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(sight: Sight, (secret, earlier): (Secret, Vec<Secret>)) -> Self {
-        let masks = Masks::of(Some(&secret), &earlier);
-        let (plain, repack) = (Plain::default(), None);
-        Self { sight, secret, earlier, masks, plain, repack, shown: false, room: ALLOWED, beyond: None }
+    fn new(sight: Sight, keys: KeptKeys) -> Self {
+        let (masks, plain) = (Masks::default(), Plain::default());
+        Self { sight, keys, masks, plain, repack: None, shown: false, room: ALLOWED, beyond: None }
     }
 }
 
 impl Inflate {
     /// `sized`: its length was told. `holding`: its head is not out yet, nor goes anything on before
     /// [`release`](Self::release).
-    pub(super) fn new(sight: Sight, keys: (Secret, Vec<Secret>), sized: bool, holding: bool) -> Box<Self> {
+    pub(super) fn new(sight: Sight, keys: KeptKeys, sized: bool, holding: bool) -> Box<Self> {
         Box::new(Self {
             decoder: MultiGzDecoder::new(Reading::new(sight, keys)),
             taken: 0,
@@ -181,8 +177,7 @@ impl Inflate {
         self.waiting.clear();
         self.waiting_bytes = 0;
         let begins = self.passed == Passed::Nothing;
-        let repack =
-            reading.repack.insert(Repack::behind(&mut reading.plain, begins, (&reading.secret, &reading.earlier)));
+        let repack = reading.repack.insert(Repack::behind(&mut reading.plain, begins, reading.keys.shown()));
         Inflated::Anew(repack.packed())
     }
 
@@ -202,7 +197,7 @@ impl Inflate {
         let whole = !broken && self.decoder.try_finish().is_ok();
         let reading = self.decoder.get_mut();
         let repack = reading.repack.take()?;
-        Some(repack.end(&reading.secret, whole))
+        Some(repack.end(whole))
     }
 
     /// Gives up what waits, where it is hardly anything but the key: the body broke off.
@@ -243,9 +238,9 @@ impl Write for Reading {
             }
         }
         if let Some(repack) = &mut self.repack {
-            repack.take(&self.secret, bytes);
+            repack.take(self.keys.shown(), bytes);
         } else {
-            self.shown = self.shown || self.masks.spots(&self.secret, bytes);
+            self.shown = self.shown || self.masks.spots(self.keys.shown(), bytes);
             if self.beyond.is_none() {
                 self.plain.keep(bytes);
             }
@@ -268,12 +263,16 @@ impl std::error::Error for KeyInCompressedBody {}
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::masks::Shown, *};
+    use crate::{Gemini, Key, KeyPool, Secret};
 
     #[test]
     fn what_can_be_looked_through_no_longer_does_not_pass() {
-        let secret = Secret::new("AIza-not-a-real-key-000").unwrap();
-        let mut reading = Reading { room: 4, ..Reading::new(Sight::default(), (secret, Vec::new())) };
+        let key = "AIza-not-a-real-key-000";
+        let pool = KeyPool::builder(Gemini::new()).key(Key::new(key)).build().unwrap();
+        let secret = Secret::new(key).unwrap();
+        let keys = KeptKeys::of(Shown { pool: &pool, secret: &secret, earlier: &[] });
+        let mut reading = Reading { room: 4, ..Reading::new(Sight::default(), keys) };
         reading.write_all(b"1234").unwrap();
         assert_eq!((reading.beyond, reading.shown), (None, false));
         reading.write_all(b"5").unwrap();

@@ -5,12 +5,9 @@ use std::{fmt, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{
-    mask::{ESCAPED, mask_secret},
-    teller::Teller,
-};
+use super::{mask::ESCAPED, masks::mask_all, teller::Teller};
 use crate::{
-    key::{SHORTEST, Secret, mask_escaped, mask_spelled},
+    key::{SHORTEST, Secret, mask_escaped, mask_otherwise, mask_spelled},
     pool::{Granted, KeyPool, Lease},
 };
 
@@ -36,31 +33,43 @@ impl KeyMask {
         Self { keys: keys_of(granted).into(), pool: granted.pool.clone() }
     }
 
-    /// In how many bytes the longest key of the attempts may be written, every character of it escaped: who tells a text piece
-    /// by piece keeps one less until the next.
+    /// In how many bytes the longest key may be written that [`hide`](Self::hide) overwrites, as long as none comes: those of
+    /// the attempts with every character escaped. Who tells a text piece by piece keeps one less until the next.
     pub fn longest(&self) -> usize {
-        self.keys.iter().map(|key| key.bytes().len() * ESCAPED_LETTER).max().unwrap_or(0)
+        let escaped = self.keys.iter().map(|key| key.bytes().len() * ESCAPED_LETTER);
+        escaped.chain([self.pool.bunch().longest()]).max().unwrap_or(0)
     }
 
-    /// Overwrites the keys of all attempts, as they are or as known writers of JSON escape them; in any escapes where the text
-    /// has some that letters of keys need not be written in.
+    /// Overwrites every key of the pool, as it is or as known writers of JSON escape it; those of all attempts in any escapes
+    /// where the text has some that letters of keys need not be written in.
     pub fn hide(&self, text: &mut [u8]) {
-        let escaped = ESCAPED.find(text).is_some();
-        for key in &*self.keys {
-            if escaped {
-                mask_escaped(key, text);
-            }
-            mask_secret(key, text);
-        }
+        self.hide_up_to(text, false);
     }
 
-    /// The same of a text of JSON that is yet to be read, whatever is escaped in it.
+    /// The same of a text that goes on behind its end. What may be the beginning of a key there is left as it is: who tells the
+    /// text piece by piece looks at it again with the next one.
+    pub fn hide_piece(&self, text: &mut [u8]) {
+        self.hide_up_to(text, true);
+    }
+
+    fn hide_up_to(&self, text: &mut [u8], more: bool) {
+        if ESCAPED.find(text).is_some() {
+            for key in &*self.keys {
+                mask_otherwise(key, text);
+            }
+        }
+        mask_all(&self.pool, &self.keys, text, more);
+    }
+
+    /// The same of a text of JSON that is yet to be read, whatever is escaped in it and whosever key that is.
     pub fn hide_escaped(&self, text: Bytes) -> Bytes {
-        if !self.keys.iter().any(Secret::is_encodable) && ESCAPED.find(&text).is_none() {
+        let escaped = ESCAPED.find(&text).is_some();
+        if !escaped && !self.keys.iter().any(Secret::is_encodable) {
             return text;
         }
+        let others = if escaped { self.pool.endings().in_text(&text) } else { Vec::new() };
         let mut text = text.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-        for key in &*self.keys {
+        for key in self.keys.iter().chain(&others) {
             mask_escaped(key, &mut text);
         }
         text.freeze()

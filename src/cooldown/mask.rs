@@ -9,10 +9,9 @@ use std::sync::LazyLock;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header::ALT_SVC};
 use memchr::{memchr_iter, memchr3_iter, memmem};
-use percent_encoding::utf8_percent_encode;
 
 use super::needle::{Carried, begun_at_end, carry};
-use crate::key::{SHORTEST, Secret, UNRESERVED, holds_escaped, mask_escaped, rarest};
+use crate::key::{SHORTEST, Secret, Start, forms, holds_otherwise, mask_otherwise, rarest};
 
 /// What is looked for.
 #[derive(Clone, Copy)]
@@ -39,6 +38,7 @@ impl<'a> Sought<'a> {
 }
 
 /// The key as it reads in a query or, escaped, in a JSON string, where that differs.
+#[derive(PartialEq, Eq)]
 pub(super) struct Encoded {
     text: Box<str>,
     rare_at: usize,
@@ -60,35 +60,12 @@ impl Encoded {
 
     #[cold]
     fn encode(secret: &Secret) -> Vec<Self> {
-        let key = secret.expose();
-        let mut texts = vec![utf8_percent_encode(key, UNRESERVED).to_string()];
-        for (marks, slash) in ESCAPES {
-            let text: String = key.chars().map(|c| escaped(c, marks, slash)).collect();
-            if text != key && !texts.contains(&text) {
-                texts.push(text);
-            }
-        }
         let form = |text: String| Self { rare_at: usize::from(rarest(text.as_bytes())), text: text.into() };
-        texts.into_iter().map(form).collect()
+        forms::written(secret.expose()).into_iter().map(form).collect()
     }
 
     pub(super) fn sought(&self) -> Sought<'_> {
         Sought { text: self.text.as_bytes(), rare_at: self.rare_at }
-    }
-}
-
-/// What writers of JSON escape though they need not: slashes; what might be read as HTML, as different ones do.
-const ESCAPES: [(&str, bool); 5] = [("", true), ("=&<>'", false), ("=&<>'", true), ("+&<>'`", false), ("&<>", false)];
-
-/// A character of a JSON string, where `marks` are escaped by number, and a slash if so.
-fn escaped(c: char, marks: &str, slash: bool) -> String {
-    match c {
-        '/' if slash => "\\/".to_owned(),
-        '"' | '\\' => format!("\\{c}"),
-        // Whoever escapes this one writes numbers with capitals.
-        '+' if marks.contains(c) => "\\u002B".to_owned(),
-        c if marks.contains(c) => format!("\\u{:04x}", u32::from(c)),
-        c => c.to_string(),
     }
 }
 
@@ -104,11 +81,11 @@ pub(super) fn without_escaped(secret: &Secret, chunk: Bytes) -> Bytes {
 
 #[inline(never)]
 fn unescaped(secret: &Secret, chunk: Bytes) -> Bytes {
-    if !holds_escaped(secret, &chunk) {
+    if !holds_otherwise(secret, &chunk) {
         return chunk;
     }
     let mut chunk = chunk.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-    mask_escaped(secret, &mut chunk);
+    mask_otherwise(secret, &mut chunk);
     chunk.freeze()
 }
 
@@ -191,40 +168,27 @@ impl Mask {
 }
 
 /// The chunk with `len` bytes from `at` on overwritten; copied only where somebody else holds it too.
-fn overwritten(chunk: Bytes, at: usize, len: usize) -> Bytes {
+pub(super) fn overwritten(chunk: Bytes, at: usize, len: usize) -> Bytes {
     let mut chunk = chunk.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
     chunk[at..at + len].fill(b'*');
     chunk.freeze()
 }
 
-/// All of a body in one piece, every form of the key masked.
+/// Whether there may be something to mask in a text, or this word in it, which may be empty: one look for both, and for keys
+/// that all begin with this start. Words of this kind are written with underscores, and hardly any other text.
 #[inline]
-pub(super) fn masked(secret: &Secret, chunk: Bytes) -> Bytes {
-    let chunk = without_escaped(secret, chunk);
-    let chunk = match Sought::key(secret) {
-        Some(key) => masked_in(key, chunk),
-        None => chunk,
-    };
-    Encoded::forms(secret).iter().fold(chunk, |chunk, form| masked_in(form.sought(), chunk))
-}
-
-/// Whether there may be something to mask in a text, or this word in it, which may be empty: one look for both. Words of
-/// this kind are written with underscores, and hardly any other text.
-#[inline]
-pub(super) fn glance(secret: &Secret, word: &str, text: &[u8]) -> bool {
-    let (key, word) = (secret.bytes(), word.as_bytes());
+pub(super) fn glance(start: Start, word: &str, text: &[u8]) -> bool {
+    let word = word.as_bytes();
     // Nor is there room for either in the shortest of answers.
     if text.len() < SHORTEST && (word.is_empty() || text.len() < word.len()) {
         return false;
     }
-    if secret.is_encodable() || key.len() < SHORTEST {
-        return true;
-    }
-    let (key_at, word_at) = (secret.rare_at(), mark_of(word));
-    let stands = |sought: &[u8], rare_at, at| at >= rare_at && text[at - rare_at..].starts_with(sought);
-    let word_mark = word.get(word_at).copied().unwrap_or(key[key_at]);
-    memchr3_iter(key[key_at], word_mark, ESCAPE[0], text).any(|at| {
-        stands(key, key_at, at) || (!word.is_empty() && stands(word, word_at, at)) || text[at..].starts_with(ESCAPE)
+    let (key_at, word_at) = (start.rare_at(), mark_of(word));
+    let word_mark = word.get(word_at).copied().unwrap_or(start.rare());
+    memchr3_iter(start.rare(), word_mark, ESCAPE[0], text).any(|at| {
+        (at >= key_at && start.begins(&text[at - key_at..]))
+            || (!word.is_empty() && at >= word_at && text[at - word_at..].starts_with(word))
+            || text[at..].starts_with(ESCAPE)
     })
 }
 
@@ -232,16 +196,6 @@ pub(super) fn glance(secret: &Secret, word: &str, text: &[u8]) -> bool {
 #[inline]
 fn mark_of(word: &[u8]) -> usize {
     if word.get(3) == Some(&b'_') { 3 } else { word.iter().position(|byte| *byte == b'_').unwrap_or(0) }
-}
-
-#[inline]
-fn masked_in(key: Sought<'_>, mut chunk: Bytes) -> Bytes {
-    let mut done = 0;
-    while let Some(at) = key.find(&chunk[done..]) {
-        chunk = overwritten(chunk, done + at, key.text.len());
-        done += at + key.text.len();
-    }
-    chunk
 }
 
 /// Masks a key in a text that is held whole, in all its forms.
@@ -288,14 +242,14 @@ pub(super) fn mask_headers(
         }
     }
     if secret.is_nameable() | secret.is_encodable() {
-        mask_otherwise(secret, headers);
+        mask_in_headers(secret, headers);
     }
     roomy
 }
 
 /// The same of a key that reads otherwise in a header, too.
 #[cold]
-fn mask_otherwise(secret: &Secret, headers: &mut HeaderMap) {
+fn mask_in_headers(secret: &Secret, headers: &mut HeaderMap) {
     if secret.is_nameable() {
         drop_named(secret, headers);
     }
@@ -317,7 +271,6 @@ fn drop_named(secret: &Secret, headers: &mut HeaderMap) {
 }
 
 /// Whether a key stands in a text.
-#[cfg(feature = "hyper")]
 pub(super) fn shows(secret: &Secret, text: &[u8]) -> bool {
     Sought::key(secret).is_some_and(|key| key.find(text).is_some())
         || Encoded::forms(secret).iter().any(|form| form.sought().find(text).is_some())

@@ -27,6 +27,7 @@
 mod balance;
 mod body;
 mod cut;
+mod every_key;
 mod first_event;
 mod flow;
 mod fresh;

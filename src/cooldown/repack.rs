@@ -9,8 +9,7 @@ use std::{io::Write, mem};
 use bytes::Bytes;
 use flate2::{Compression, Crc, write::DeflateEncoder};
 
-use super::masks::Masks;
-use crate::key::Secret;
+use super::masks::{Masks, Shown};
 
 /// What a flushed part ends with: an empty block, byte by byte.
 pub(super) const FLUSHED: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
@@ -63,19 +62,19 @@ pub(super) struct Repack {
 
 impl Repack {
     /// Behind what has gone on, or from the beginning where nothing has.
-    pub(super) fn behind(plain: &mut Plain, begins: bool, (secret, earlier): (&Secret, &[Secret])) -> Box<Self> {
+    pub(super) fn behind(plain: &mut Plain, begins: bool, keys: Shown<'_>) -> Box<Self> {
         let Plain { text, sum, .. } = mem::take(plain);
         let head = if begins { HEAD.to_vec() } else { Vec::new() };
         let packer = DeflateEncoder::new(head, Compression::fast());
-        let mut repack = Box::new(Self { packer, sum, masks: Masks::of(Some(secret), earlier), fresh: false });
-        repack.take(secret, &text);
+        let mut repack = Box::new(Self { packer, sum, masks: Masks::default(), fresh: false });
+        repack.take(keys, &text);
         repack
     }
 
     /// Takes inflated text.
-    pub(super) fn take(&mut self, secret: &Secret, text: &[u8]) {
+    pub(super) fn take(&mut self, keys: Shown<'_>, text: &[u8]) {
         let Self { packer, sum, masks, fresh } = self;
-        masks.pass(secret, Bytes::copy_from_slice(text), |text| {
+        masks.pass(keys, Bytes::copy_from_slice(text), |text| {
             sum.update(&text);
             // Writing into memory does not fail.
             let _ = packer.write_all(&text);
@@ -92,9 +91,9 @@ impl Repack {
     }
 
     /// The rest of it. One that broke off, or that did not come to its own end, gets none.
-    pub(super) fn end(mut self, secret: &Secret, whole: bool) -> Bytes {
+    pub(super) fn end(mut self, whole: bool) -> Bytes {
         let Self { packer, sum, masks, fresh } = &mut self;
-        masks.finish(secret, !whole, |text| {
+        masks.finish(!whole, |text| {
             sum.update(&text);
             let _ = packer.write_all(&text);
             *fresh = true;
@@ -116,12 +115,15 @@ mod tests {
     use flate2::{read::GzDecoder, write::GzEncoder};
 
     use super::*;
+    use crate::{Gemini, Key, KeyPool, Secret};
 
     const KEY: &str = "AIza-not-a-real-key-000";
 
     #[test]
     fn what_went_on_and_what_follows_are_one_body() {
+        let pool = KeyPool::builder(Gemini::new()).key(Key::new(KEY)).build().unwrap();
         let secret = Secret::new(KEY).unwrap();
+        let keys = Shown { pool: &pool, secret: &secret, earlier: &[] };
         for flushed in [0, 1, 3] {
             let mut theirs = GzEncoder::new(Vec::new(), Compression::best());
             let mut plain = Plain::default();
@@ -135,12 +137,12 @@ mod tests {
             let mut body = if flushed > 0 { theirs.get_ref().clone() } else { Vec::new() };
             assert!(flushed == 0 || body.ends_with(&FLUSHED));
             plain.keep(format!("the key is {KEY}, the same text\nAIza-").as_bytes());
-            let mut repack = Repack::behind(&mut plain, flushed == 0, (&secret, &[]));
+            let mut repack = Repack::behind(&mut plain, flushed == 0, keys);
             body.extend(repack.packed());
-            repack.take(&secret, b"not, and AIza-not-a");
-            repack.take(&secret, b"-real-key-000 again");
+            repack.take(keys, b"not, and AIza-not-a");
+            repack.take(keys, b"-real-key-000 again");
             body.extend(repack.packed());
-            body.extend(repack.end(&secret, true));
+            body.extend(repack.end(true));
             let (mut text, stars) = (String::new(), "*".repeat(KEY.len()));
             GzDecoder::new(&*body).read_to_string(&mut text).unwrap();
             let expected = format!("the key is {stars}, the same text\nAIza-not, and {stars} again");

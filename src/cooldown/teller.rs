@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::key_mask::earlier_of;
+use super::{
+    key_mask::earlier_of,
+    masks::{KeptKeys, Shown},
+};
 use crate::{
     key::Secret,
     pool::{Granted, KeyPool, Meter, Seat, ServedBy, Usage},
@@ -38,14 +41,18 @@ impl Teller {
         &self.secret
     }
 
-    pub(super) fn earlier(&self) -> &[Secret] {
+    fn earlier(&self) -> &[Secret] {
         self.earlier.as_ref().map_or(&[], |earlier| &earlier.0)
     }
 
-    /// Whether its request had no attempt before.
-    #[inline]
-    pub(super) fn is_first(&self) -> bool {
-        self.earlier.is_none()
+    /// The keys that its answer may show.
+    pub(super) fn shown(&self) -> Shown<'_> {
+        Shown { pool: &self.pool, secret: &self.secret, earlier: self.earlier() }
+    }
+
+    /// The same ones, kept.
+    pub(super) fn kept_keys(&self) -> KeptKeys {
+        KeptKeys::of(self.shown())
     }
 
     pub(super) fn judge(&self, verdict: &Verdict) {

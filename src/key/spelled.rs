@@ -20,7 +20,7 @@ pub(crate) fn mask_spelled<'a>(secrets: impl IntoIterator<Item = &'a Secret>, te
             continue;
         }
         found |= mask_escaped(secret, text);
-        found |= mask_from(key, text, |text| memchr2(b'%', b'&', text));
+        found |= mask_from(key, text, true, |text| memchr2(b'%', b'&', text));
         found |= mask_hex(key, text);
         for before in 0..3 {
             found |= mask_base64(key, before, text);
@@ -35,13 +35,19 @@ pub(crate) fn mask_escaped(secret: &Secret, text: &mut [u8]) -> bool {
     if key.len() < SHORTEST {
         return false;
     }
-    mask_from(key, text, |text| begins(key, text))
+    mask_from(key, text, true, |text| begins(key, text))
+}
+
+/// The same but for where it reads as it is: whoever looks for that knows of longer keys that begin so.
+pub(crate) fn mask_otherwise(secret: &Secret, text: &mut [u8]) -> bool {
+    let key = secret.bytes();
+    key.len() >= SHORTEST && mask_from(key, text, false, |text| begins(key, text))
 }
 
 /// Whether it stands in a text so.
-pub(crate) fn holds_escaped(secret: &Secret, text: &[u8]) -> bool {
+pub(crate) fn holds_otherwise(secret: &Secret, text: &[u8]) -> bool {
     let key = secret.bytes();
-    key.len() >= SHORTEST && find(key, text, 0, |text| begins(key, text)).is_some()
+    key.len() >= SHORTEST && find(key, text, 0, false, |text| begins(key, text)).is_some()
 }
 
 /// Where a letter of any case, or an escape, may begin a key.
@@ -49,10 +55,10 @@ fn begins(key: &[u8], text: &[u8]) -> Option<usize> {
     memchr3(key[0].to_ascii_lowercase(), key[0].to_ascii_uppercase(), b'\\', text)
 }
 
-/// The same of one key, where it begins at a place that `next` finds.
-fn mask_from(key: &[u8], text: &mut [u8], next: impl Fn(&[u8]) -> Option<usize>) -> bool {
+/// The same of one key, where it begins at a place that `next` finds; as it is only if `plain`.
+fn mask_from(key: &[u8], text: &mut [u8], plain: bool, next: impl Fn(&[u8]) -> Option<usize>) -> bool {
     let (mut found, mut from) = (false, 0);
-    while let Some((at, length)) = find(key, text, from, &next) {
+    while let Some((at, length)) = find(key, text, from, plain, &next) {
         // Of an escape no half is left, which would break the JSON that it stands in.
         let before = text[from..at].iter().rev().take_while(|byte| **byte == b'\\').count();
         text[at - before % 2..at + length].fill(b'*');
@@ -62,11 +68,19 @@ fn mask_from(key: &[u8], text: &mut [u8], next: impl Fn(&[u8]) -> Option<usize>)
 }
 
 /// Where a key stands next, and how many bytes it takes there.
-fn find(key: &[u8], text: &[u8], from: usize, next: impl Fn(&[u8]) -> Option<usize>) -> Option<(usize, usize)> {
+fn find(
+    key: &[u8],
+    text: &[u8],
+    from: usize,
+    plain: bool,
+    next: impl Fn(&[u8]) -> Option<usize>,
+) -> Option<(usize, usize)> {
     let mut at = from;
     loop {
         at += next(&text[at..])?;
-        if let Some(length) = length(key, &text[at..]) {
+        if let Some(length) = length(key, &text[at..])
+            && (plain || text[at..at + length] != *key)
+        {
             return Some((at, length));
         }
         at += 1;

@@ -351,7 +351,7 @@ impl KeyPoolBuilder {
             retry: std::sync::Mutex::new(self.retry.unwrap_or_default()),
             unjudged,
             names: RecentNames::default(),
-            endings: std::sync::Mutex::default(),
+            came: Arc::clone(&state.roster.came),
             beside: std::sync::Mutex::default(),
             good_answers,
             met_unclear_refusals: AtomicBool::new(false),

@@ -10,6 +10,7 @@ mod builder;
 mod by_hand;
 mod by_unit;
 mod called;
+mod came;
 mod cell;
 mod change;
 mod check;
@@ -153,7 +154,8 @@ pub use snapshot::{
 pub use steps::{Candidate, Step};
 pub use waiting_room::WaitingRoom;
 
-use crate::{key::Endings, provider::Provider, rule::Retry, time::Clock};
+use crate::{provider::Provider, rule::Retry, time::Clock};
+use came::Came;
 use locks::Mutex;
 use recent_names::RecentNames;
 use sharing::Standing;
@@ -202,8 +204,8 @@ struct Shared {
     retry: std::sync::Mutex<Retry>,
     unjudged: Unjudged,
     names: RecentNames,
-    /// How the keys end that were there when so many had come. Whoever wants it clones it: never held for longer.
-    endings: std::sync::Mutex<Option<(u64, Arc<Endings>)>>,
+    /// Its secrets, for whoever looks for them in texts.
+    came: Arc<Came>,
     /// What is no key of this pool, and not told either.
     beside: std::sync::Mutex<shown::Hidden>,
     /// Some limit counts tokens.

@@ -14,7 +14,7 @@ use hashbrown::HashTable;
 
 pub(super) use self::owner::{OwnerCell, OwnerExtra};
 
-use super::{cell::MAX_KEYS, event::Event, exits::Exits, former::Former, given::last_of_each, rest::Rest};
+use super::{came::Came, cell::MAX_KEYS, event::Event, exits::Exits, former::Former, given::last_of_each, rest::Rest};
 use crate::{
     error::KeyError,
     key::{Exit, Key, KeyId, Secret, Tier},
@@ -125,8 +125,8 @@ pub(super) struct Roster {
     /// Those that are in, and the removed ones.
     by_id: HashTable<u32>,
     by_secret: HashTable<u32>,
-    /// Goes up with each secret that comes in.
-    pub(super) came: u64,
+    /// Is told of each secret that comes in.
+    pub(super) came: Arc<Came>,
     owner_names: HashMap<Arc<str>, u32>,
     consumers: HashMap<Arc<str>, u32>,
     /// Keys whose secret was given more than once: they were made one.
@@ -168,7 +168,7 @@ impl Roster {
             vacant: Vec::new(),
             by_id: HashTable::with_capacity(keys),
             by_secret: HashTable::with_capacity(keys),
-            came: 0,
+            came: Arc::default(),
             owner_names: HashMap::new(),
             consumers: HashMap::new(),
             merged: Vec::new(),
@@ -281,9 +281,9 @@ impl Roster {
     }
 
     fn index(&mut self, slot: u32) {
-        self.came += 1;
         let keys = &self.keys;
         let cell = &keys[slot as usize];
+        self.came.note(&cell.secret);
         self.by_id.insert_unique(hash_of(&cell.id), slot, |slot| hash_of(&keys[*slot as usize].id));
         self.by_secret.insert_unique(secret_hash(&cell.secret), slot, |slot| secret_hash(&keys[*slot as usize].secret));
     }

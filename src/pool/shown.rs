@@ -120,25 +120,6 @@ impl KeyPool {
         self.0.beside.lock().unwrap_or_else(PoisonError::into_inner).others = others;
     }
 
-    /// How its keys end, those that left lately included: tells which of them may stand in a text.
-    pub(crate) fn endings(&self) -> Arc<Endings> {
-        let kept = || self.0.endings.lock().unwrap_or_else(PoisonError::into_inner);
-        let (came, secrets) = {
-            let state = self.state();
-            let came = state.roster.came;
-            if let Some((then, endings)) = &*kept()
-                && *then == came
-            {
-                return Arc::clone(endings);
-            }
-            (came, state.roster.keys.iter().map(|key| key.secret.clone()).collect())
-        };
-        // Nobody waits for the pool meanwhile.
-        let endings = Arc::new(Endings::of(secrets));
-        *kept() = Some((came, Arc::clone(&endings)));
-        endings
-    }
-
     /// The secret of a key, as long as it has one, for what is to be kept out of a text.
     pub(crate) fn secret_of(&self, id: &KeyId) -> Option<Secret> {
         let state = self.state();

@@ -4,6 +4,7 @@ mod endings;
 mod errors;
 mod gzip;
 mod masking;
+mod others;
 mod passing;
 mod retold;
 mod samples;

@@ -92,7 +92,7 @@ impl Provider for Numbers {
     }
 }
 
-/// A pool of one key, and the lease of one request.
+/// A pool, of one key mostly, and the lease of one request.
 pub(crate) struct Bench {
     pub(crate) pool: KeyPool,
     pub(crate) lease: Option<Lease>,
@@ -105,8 +105,13 @@ impl Bench {
     }
 
     pub(crate) fn with(key: &str) -> Self {
+        Self::of([Key::new(key).id("first")])
+    }
+
+    /// A pool of several.
+    pub(crate) fn of(keys: impl IntoIterator<Item = Key>) -> Self {
         let pool = KeyPool::builder(Numbers(Base::parse("http://api.example").unwrap()))
-            .key(Key::new(key).id("first"))
+            .keys(keys)
             .limits("m", Limits::new().tokens_per_minute(10_000))
             .clock(Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)))
             .build()

@@ -163,8 +163,8 @@ fn handle_of(secret: &str) -> String {
 }
 
 /// A session: `setup` first, then turns, each with an answer. One that says
-/// `echo-key` is answered with the key that came with it, and after one that
-/// says `exceed-quota` the quota is. A session that may be resumed is given a
+/// `echo-key` is answered with the key that came with it, one that says
+/// `repeat-turn` with itself, and after one that says `exceed-quota` the quota is. A session that may be resumed is given a
 /// handle, by which the same key alone finds it.
 async fn converse(socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite, caller: &Caller) -> std::io::Result<()> {
     let (mut from, mut to) = tokio::io::split(socket);
@@ -191,8 +191,13 @@ async fn converse(socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite, cal
             let reason = "You exceeded your current quota, please check your plan and billing details.";
             return close(&mut to, 1011, reason).await;
         }
-        let text =
-            if heard.contains("echo-key") { format!("the key is {}", caller.secret) } else { "Hello.".to_owned() };
+        let text = if heard.contains("echo-key") {
+            format!("the key is {}", caller.secret)
+        } else if heard.contains("repeat-turn") {
+            format!("you said {heard}")
+        } else {
+            "Hello.".to_owned()
+        };
         let turn = json!({ "serverContent": { "modelTurn": { "role": "model", "parts": [{ "text": text }] } } });
         let cost = json!({ "promptTokenCount": 9, "responseTokenCount": 3, "totalTokenCount": 12 });
         let end = json!({ "serverContent": { "turnComplete": true }, "usageMetadata": cost });

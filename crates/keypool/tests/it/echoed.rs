@@ -16,7 +16,7 @@
 //! | per-client connection limits | `dawdling::connections_have_a_bound_and_a_place_that_comes_free_is_taken`, `live::sockets_count_among_the_connections_until_they_end` |
 //! | a flood of wrong tokens stays cheap | `dawdling::a_flood_of_wrong_tokens_reaches_nothing`, `admin::failed_log_ins_press_no_change_out_of_the_list` |
 //! | log and terminal injection | [`nobody_writes_into_the_log_or_onto_the_terminal`], `commands::json_steers_no_terminal` |
-//! | keys echoed by a provider in any body | [`a_key_that_is_sent_back_reaches_nobody`], [`what_cannot_be_looked_into_reaches_nobody`], [`an_error_shows_the_key_in_no_spelling`], [`an_error_shows_no_key_of_an_earlier_attempt`], [`a_key_in_a_good_answer_that_is_packed_is_masked`], `live::a_socket_holds_its_lease_and_never_shows_the_key`; cut at every place: `tests/layers/cooldown/masking.rs` |
+//! | keys echoed by a provider in any body | [`a_key_that_is_sent_back_reaches_nobody`], [`what_cannot_be_looked_into_reaches_nobody`], [`an_error_shows_the_key_in_no_spelling`], [`an_error_shows_no_key_of_an_earlier_attempt`], [`a_good_answer_shows_no_key_of_another_request`], [`a_key_in_a_good_answer_that_is_packed_is_masked`], `live::a_socket_holds_its_lease_and_never_shows_the_key`; cut at every place: `tests/layers/cooldown/masking.rs` |
 
 use std::{io::Write as _, time::Duration};
 
@@ -202,6 +202,45 @@ async fn an_error_shows_no_key_of_an_earlier_attempt() {
     assert_eq!((told.status.as_u16(), told.header("x-keypool-attempts")), (400, "2"));
     let text = String::from_utf8_lossy(&told.body);
     assert!(text.contains("asked before by ***") && !text.contains(ONE), "{text}");
+}
+
+/// What a provider knows of one request it may say in the answer to another's.
+#[tokio::test]
+async fn a_good_answer_shows_no_key_of_another_request() {
+    let parts =
+        |text: &str| format!(r#"{{"candidates":[{{"content":{{"role":"model","parts":[{{"text":"{text}"}}]}}}}]}}"#);
+    let event = |text: &str| format!("data: {}\r\n\r\n", parts(text));
+    let escaped = |key: &str| format!("\\u{:04x}{}", key.as_bytes()[0], &key[1..]);
+    let plain = format!("one is {ONE}, two is {TWO}.");
+    let in_escapes = format!("one is {}, two is {}.", escaped(ONE), escaped(TWO));
+    let stars = format!("one is {}, two is {}", "*".repeat(ONE.len()), "*".repeat(TWO.len()));
+    let streaming = CHATTING.replace("{\"model\"", "{\"stream\":true,\"model\"");
+    for (said, paths) in [(&plain, &[NATIVE, STREAM, CHAT][..]), (&in_escapes, &[CHAT])] {
+        let json = answer("200 OK", "content-type: application/json\r\n", parts(said).as_bytes());
+        let events = event("a") + &event(said) + &event("c");
+        let events = answer("200 OK", "content-type: text/event-stream\r\n", events.as_bytes());
+        for (bytes, body) in [(json, CHATTING), (events, &*streaming)] {
+            let upstream = format!("http://{}", answering(bytes).await);
+            let keys = [Key::new(ONE).id("one"), Key::new(TWO).id("two")];
+            let served = Served::keys(keys, &upstream, Duration::ZERO).await;
+            for path in paths {
+                let request = Request::post(served.url(path)).header("content-type", "application/json");
+                let told = if *path == CHAT {
+                    try_ask(request.header("authorization", format!("Bearer {PLACEHOLDER}")), body.to_owned()).await
+                } else {
+                    try_ask(request.header("x-goog-api-key", PLACEHOLDER), HELLO).await
+                };
+                let told = told.unwrap();
+                let text = String::from_utf8_lossy(&told.body);
+                assert_eq!(told.status.as_u16(), 200, "{path}: {text}");
+                assert!(!text.contains(ONE) && !text.contains(TWO), "{path}: {text}");
+                assert!(
+                    text.contains(&stars) || said == &in_escapes && text.contains(&"*".repeat(ONE.len())),
+                    "{path}: {text}"
+                );
+            }
+        }
+    }
 }
 
 /// Each piece packed and flushed, and sent by itself.

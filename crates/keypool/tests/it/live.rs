@@ -226,6 +226,12 @@ async fn a_socket_holds_its_lease_and_never_shows_the_key() {
         let (_, said) = socket.hear().await.unwrap();
         assert!(said.contains(&"*".repeat(ONE.len())) && !said.contains(ONE) && !said.contains(TWO), "{said}");
         assert!(socket.hear().await.unwrap().1.contains("turnComplete"));
+        // Nor any other key of the pool, which a provider may know of another session.
+        socket.say(1, &format!(r#"{{"clientContent":{{"turns":["repeat-turn {ONE} and {TWO}"]}}}}"#)).await;
+        let (_, said) = socket.hear().await.unwrap();
+        let stars = ["*".repeat(ONE.len()), "*".repeat(TWO.len())].join(" and ");
+        assert!(said.contains(&stars) && !said.contains(ONE) && !said.contains(TWO), "{said}");
+        assert!(socket.hear().await.unwrap().1.contains("turnComplete"));
         sockets.push(socket);
     }
     assert_eq!(pool.snapshot().in_flight, 2, "a lease each, for as long as it is open");

@@ -1,6 +1,5 @@
-//! Overwrites keys in the frames that pass, however they are cut: with as many `*`. In messages those that the session was tried
-//! with, in the forms that a good answer is looked through for; in control frames, of which the last tells of an error, all of
-//! the pool, however they are spelled.
+//! Overwrites the pool's keys in the frames that pass, however they are cut: with as many `*`. In messages in the forms that a good
+//! answer is looked through for; in control frames, of which the last tells of an error, however they are spelled.
 //!
 //! The end of what is inside of a frame may be the beginning of a key. So of a part of a message that another part
 //! follows the last bytes go on with that one: frames stay whole, and what stands between them does not wait.
@@ -12,7 +11,7 @@ use super::frames::{CONTROL, Frame, Frames, Piece, Said, head};
 /// What is overwritten.
 pub(super) struct Blot {
     mask: KeyMask,
-    /// How many bytes may be the beginning of a key.
+    /// How many bytes may be the beginning of a key, in the frame under way.
     most: usize,
     /// The end of what came of a message, which goes on with what follows.
     held: Vec<u8>,
@@ -27,8 +26,7 @@ impl Blot {
     /// The keys of this session, and of its pool.
     pub(super) fn of(lease: &Lease) -> Self {
         let mask = KeyMask::of_lease(lease);
-        let most = mask.longest().saturating_sub(1);
-        Self { mask, most, held: Vec::new(), control: Vec::new(), frame: Frame::default(), turn: 0 }
+        Self { mask, most: 0, held: Vec::new(), control: Vec::new(), frame: Frame::default(), turn: 0 }
     }
 
     /// What may go on of what came before and this, which `frames` follows: `heard` is told what is whole by then.
@@ -48,6 +46,8 @@ impl Blot {
     }
 
     fn begin(&mut self, frame: Frame, is_all: bool, out: &mut Vec<u8>) {
+        // A longer key than those before may have come meanwhile.
+        self.most = self.mask.longest().saturating_sub(1);
         let carried = if frame.is_control() { 0 } else { self.held.len() as u64 };
         let length = frame.length.saturating_add(carried);
         let stays = if frame.is_last() { 0 } else { length.min(self.most as u64) };
@@ -74,8 +74,13 @@ impl Blot {
         if is_control && is_all {
             self.mask.hide_spelled(held);
         }
-        self.mask.hide(held);
-        let stays = if is_all && self.frame.is_last() { 0 } else { held.len().min(most) };
+        let goes_on = !(is_all && self.frame.is_last());
+        if goes_on {
+            self.mask.hide_piece(held);
+        } else {
+            self.mask.hide(held);
+        }
+        let stays = if goes_on { held.len().min(most) } else { 0 };
         out.extend(held.drain(..held.len() - stays));
     }
 }
@@ -90,7 +95,11 @@ mod tests {
     use super::*;
 
     fn blot() -> Blot {
-        let pool = KeyPool::builder(Gemini::new()).key(Key::new("AAAB-secret")).build().unwrap();
+        blot_of(["AAAB-secret"])
+    }
+
+    fn blot_of(keys: impl IntoIterator<Item = &'static str>) -> Blot {
+        let pool = KeyPool::builder(Gemini::new()).keys(keys.into_iter().map(Key::new)).build().unwrap();
         Blot::of(&pool.try_acquire("m").unwrap())
     }
 
@@ -103,8 +112,11 @@ mod tests {
 
     /// What goes on of these bytes, as many at once: each message and control frame, whole.
     fn passed(bytes: &[u8], step: usize) -> Vec<(u8, String)> {
-        let (mut blot, mut frames) = (blot(), Frames::new(1 << 20, |_| false));
-        let mut out = Vec::new();
+        passed_by(blot(), bytes, step)
+    }
+
+    fn passed_by(mut blot: Blot, bytes: &[u8], step: usize) -> Vec<(u8, String)> {
+        let (mut frames, mut out) = (Frames::new(1 << 20, |_| false), Vec::new());
         for piece in bytes.chunks(step) {
             out.extend(blot.pass(&mut frames, piece, drop));
         }
@@ -163,6 +175,24 @@ mod tests {
                 let close = (8, "\u{3}\u{fffd}AAA".to_owned());
                 let after = (2, "ends with A".to_owned());
                 assert_eq!(said, [(1, expected.clone()), after, close], "{parts} {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn so_is_every_other_one_of_the_pool() {
+        let keys = ["AAAB-secret", "AAAB-secret-that-is-longer", "another-one"];
+        let text = "AAAB-secret-that-is-longer AAAB-secret-that another-one AAAB-secret";
+        let expected = format!("{} ***********-that *********** ***********", "*".repeat(26));
+        for parts in 1..text.len() {
+            let pieces: Vec<&[u8]> = text.as_bytes().chunks(parts).collect();
+            let mut bytes = Vec::new();
+            for (at, piece) in pieces.iter().enumerate() {
+                let last = if at + 1 == pieces.len() { 0x80 } else { 0 };
+                bytes.extend(frame(last | u8::from(at == 0), piece));
+            }
+            for step in [1, 5, bytes.len()] {
+                assert_eq!(passed_by(blot_of(keys), &bytes, step), [(1, expected.clone())], "{parts} {step}");
             }
         }
     }
