@@ -93,6 +93,10 @@ impl Bunch {
             }
             from = at + 1;
         }
+        // All of it was sure: most chunks of a stream.
+        if !cut {
+            return None;
+        }
         while let Some(at) = self.next_begun(text, from) {
             if let Some(hit) = self.at(&text[at..], cut) {
                 return Some((at, hit));

@@ -32,8 +32,8 @@ fn shown(keys: &[&str], text: &str) -> String {
 }
 
 fn said(keys: &[&str]) -> String {
-    let beginnings: String = keys.iter().map(|key| format!("{} ", &key[..key.len() - 1])).collect();
-    format!("{{\"a\":\"{}\",\"b\":\"{beginnings}\",\"c\":\"AIza, AIzaSy\\u003c\"}}", keys.join(" and "))
+    let beginnings = keys.iter().map(|key| &key[..key.len() - 1]).collect::<Vec<_>>().join(" ");
+    format!("{{\"a\":\"{}\",\"b\":\"{beginnings} \",\"c\":\"AIza, AIzaSy\\u003c\"}}", keys.join(" and "))
 }
 
 async fn whole_and_in_pieces(bench: &Bench, keys: &[&str]) {
