@@ -336,23 +336,6 @@ impl State {
         self.roster.keys[slot as usize].parked = 0;
     }
 
-    /// Another share of the load. Where the key then stands is seen when it [joins](State::join_again) its lanes again.
-    pub(super) fn reweigh(&mut self, slot: u32, weight: f32) {
-        let key = &mut self.roster.keys[slot as usize];
-        // In between, what is left of it may be larger or smaller than there are numbers for.
-        let learned = f64::from(key.adaptive) / f64::from(key.weight) * f64::from(weight);
-        key.adaptive = (learned as f32).clamp(f32::MIN_POSITIVE, f32::MAX);
-        key.weight = weight;
-    }
-
-    /// Another place in the order; the key is to [join](State::join_again) its lanes again.
-    pub(super) fn reorder(&mut self, slot: u32, priority: u16) {
-        self.leave_lanes(slot);
-        self.open_priority(priority);
-        let before = std::mem::replace(&mut self.roster.keys[slot as usize].priority, priority);
-        self.close_priority(before);
-    }
-
     /// Looked at afresh everywhere, as it is by now.
     pub(super) fn join_again(&mut self, slot: u32) {
         self.note_key(slot, NO_MODEL);

@@ -45,6 +45,7 @@ mod lane;
 mod lane_names;
 mod lasting;
 mod lately;
+mod lead;
 mod learn;
 mod lease;
 mod line;
