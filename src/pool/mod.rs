@@ -125,6 +125,7 @@ pub(crate) use behind::Behind;
 pub(crate) use bodies::{ALARMS, ERRORS};
 pub use builder::{KeyPoolBuilder, Spill, Unjudged};
 pub use change::KeyChange;
+pub(crate) use configured::lane_name;
 pub(crate) use demand::OnGrant;
 pub use demand::{Affinity, Demand};
 pub use event::{Event, Events, LimitHit, Lost};
