@@ -131,9 +131,9 @@ impl KeyPool {
         })
     }
 
-    /// Lifts every rest of a key, its owner and its exit, and forgets the limits that answers named for its owner: an upgraded
-    /// account is not held to its old ones. Late answers to requests from before do not bring rests back, but for used-up
-    /// days and faults without end.
+    /// Lifts every rest of a key, its owner and its exit, and those of models that are out without end whoever asks. Forgets the
+    /// limits that answers named for its owner: an upgraded account is not held to its old ones. Late answers to requests from
+    /// before do not bring rests back, but for used-up days and faults without end.
     ///
     /// # Errors
     /// [`KeyError::UnknownId`].
