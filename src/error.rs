@@ -303,7 +303,7 @@ pub enum KeyError {
         /// Whose it is.
         other: KeyId,
     },
-    /// An id with a control character in it.
+    /// An id that is empty, or has a control character in it.
     Id(KeyId),
     /// A weight that is not above 0 and finite.
     Weight {
@@ -349,7 +349,7 @@ pub enum KeyError {
     },
     /// No key has this id.
     UnknownId(KeyId),
-    /// More keys, owners, exits or limits than a pool can hold (4 billion keys, 65,535 different limits).
+    /// More keys or exits than a pool can hold (8,388,607 keys, 65,535 exits).
     TooMany(&'static str),
 }
 
@@ -359,7 +359,10 @@ impl fmt::Display for KeyError {
             Self::Secret { key, source } => write!(f, "{}: {source}", Which(*key)),
             Self::DuplicateId { id, key } => write!(f, "{}: another key has the id {id} already", Which(*key)),
             Self::DuplicateSecret { id, other } => write!(f, "key {id}: the key {other} has this secret already"),
-            Self::Id(id) => write!(f, "key {}: its id holds a control character", id.to_string().escape_debug()),
+            Self::Id(id) => match id.to_string().as_str() {
+                "" => f.write_str("the id of a key is empty: give it a name, or none"),
+                id => write!(f, "key {}: its id holds a control character", id.escape_debug()),
+            },
             Self::Weight { id, weight } => write!(f, "key {id}: weight {weight} is not above 0 and finite"),
             Self::Zone { id, zone } => write!(f, "key {id}: the time zone {zone:?} is not known"),
             Self::Limit { id, what } => write!(f, "key {id}: {what}"),

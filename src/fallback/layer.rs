@@ -56,7 +56,7 @@ impl ModelFallbackLayer {
     /// These lists.
     #[must_use]
     pub fn lists(mut self, models: Models) -> Self {
-        Arc::make_mut(&mut self.given).models = models;
+        Arc::make_mut(&mut self.given).models = models.of(&**self.pool.provider());
         self
     }
 
@@ -95,9 +95,8 @@ impl ModelFallbackLayer {
     }
 
     fn with(mut self, change: impl FnOnce(Models) -> Models) -> Self {
-        let given = Arc::make_mut(&mut self.given);
-        given.models = change(std::mem::take(&mut given.models));
-        self
+        let models = std::mem::take(&mut Arc::make_mut(&mut self.given).models);
+        self.lists(change(models))
     }
 }
 

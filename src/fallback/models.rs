@@ -3,8 +3,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::Plan;
+use crate::{pool::lane_name, provider::Provider};
 
-/// Which model takes another's place, best first: one list for all requests, and others for single models.
+/// Which model takes another's place, best first: one list for all requests, and others for single models. How the provider
+/// lets a model be spelled (`models/x`) makes no difference once the lists are given to a layer or a runner.
 ///
 /// ```
 /// use tower_keypool::Models;
@@ -20,6 +22,8 @@ pub struct Models {
     all: Option<Arc<[Arc<str>]>>,
     named: HashMap<String, Named>,
     on_overloaded: bool,
+    /// Names that differ in the case of their letters alone are the same.
+    ignores_case: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -76,7 +80,7 @@ impl Models {
         self
     }
 
-    /// The list for requests that name `alias`, which is no model itself.
+    /// The list for requests that name `alias`, which is no model itself. What stands in the list is a model, no other alias.
     #[must_use]
     pub fn alias(mut self, alias: impl Into<String>, models: impl IntoIterator<Item = impl Into<Arc<str>>>) -> Self {
         self.named.insert(alias.into(), Named { list: list(models), itself: false, stands_for: u16::MAX });
@@ -122,6 +126,30 @@ impl Models {
         self.plan(Some(model)).map_or_else(|| vec![model.into()], |plan| plan.rest(model))
     }
 
+    /// The same by the names of lanes, however the provider lets its models be spelled (`models/x` is `x`).
+    pub(crate) fn of(mut self, provider: &dyn Provider) -> Self {
+        let bare = |listed: &Arc<[Arc<str>]>| list(listed.iter().map(|model| provider.lane(model)));
+        self.ignores_case = provider.ignores_case();
+        self.all = self.all.as_ref().map(bare);
+        let named = std::mem::take(&mut self.named).into_iter().map(|(model, of)| {
+            let model = lane_name(provider, &model).into_owned();
+            let list = bare(&of.list);
+            let itself = of.itself && !list.iter().any(|listed| self.are_one(listed, &model));
+            (model, Named { list, itself, ..of })
+        });
+        self.named = named.collect();
+        self
+    }
+
+    /// [`plan`](Self::plan) of lists that are [this provider's](Self::of).
+    pub(crate) fn plan_for(&self, requested: Option<&str>, provider: &dyn Provider) -> Option<Plan> {
+        self.plan(requested.map(|model| lane_name(provider, model)).as_deref())
+    }
+
+    fn are_one(&self, model: &str, other: &str) -> bool {
+        if self.ignores_case { model.eq_ignore_ascii_case(other) } else { model == other }
+    }
+
     /// What a request that names this model, or none, may use; `None` where it keeps what it has.
     pub(crate) fn plan(&self, requested: Option<&str>) -> Option<Plan> {
         let overloaded = self.on_overloaded;
@@ -132,12 +160,12 @@ impl Models {
             let list = Arc::clone(&named.list);
             return Some(match list.first() {
                 _ if named.itself => Plan::after(list, 0, overloaded),
-                Some(first) if **first == *model => Plan::after(list, 1, overloaded),
+                Some(first) if self.are_one(first, model) => Plan::after(list, 1, overloaded),
                 _ => Plan::standing_for(list, named.stands_for, overloaded),
             });
         }
         let all = self.all.clone()?;
-        let below = all.iter().position(|listed| **listed == *model).map_or(0, |at| at + 1);
+        let below = all.iter().position(|listed| self.are_one(listed, model)).map_or(0, |at| at + 1);
         Some(Plan::after(all, below, overloaded))
     }
 }

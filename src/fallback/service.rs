@@ -68,7 +68,7 @@ impl<S> ModelFallback<S> {
             return None;
         }
         let provider = &**self.pool.provider();
-        let mut plan = self.given.models.plan(demand.model())?.of(&demand, provider)?;
+        let mut plan = self.given.models.plan_for(demand.model(), provider)?.of(&demand, provider)?;
         if plan.begins_with_itself() {
             if demand.particulars.requested.is_none() {
                 demand.particulars.requested.clone_from(&demand.model);

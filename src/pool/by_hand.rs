@@ -62,6 +62,7 @@ impl State {
                 }
             }
         }
+        self.lift_lanes(slot, owner, now);
         self.open_tier_everywhere(owner);
         self.unlearn(owner, now);
         for scope in [Scope::Key, Scope::Owner, Scope::BillingAccount] {
@@ -76,5 +77,16 @@ impl State {
         self.guard.forget(slot);
         self.recovered(Whom { scope: Scope::Key, slot, owner, lane: NO_MODEL });
         self.serve(now);
+    }
+
+    /// Lanes that are out without end, whoever asks, have no other hand that lifts them.
+    fn lift_lanes(&mut self, slot: u32, owner: u32, now: Now) {
+        for lane in 0..self.lanes.len() as u16 {
+            if self.lanes[usize::from(lane)].rest.as_ref().is_some_and(|rest| rest.end == End::Never) {
+                let whom = Whom { scope: Scope::Lane, slot, owner, lane };
+                self.lift(whom, now);
+                self.recovered(whom);
+            }
+        }
     }
 }

@@ -131,9 +131,9 @@ impl KeyPool {
         })
     }
 
-    /// Lifts every rest of a key, its owner and its exit, and forgets the limits that answers named for its owner: an upgraded
-    /// account is not held to its old ones. Late answers to requests from before do not bring rests back, but for used-up
-    /// days and faults without end.
+    /// Lifts every rest of a key, its owner and its exit, and those of models that are out without end whoever asks. Forgets the
+    /// limits that answers named for its owner: an upgraded account is not held to its old ones. Late answers to requests from
+    /// before do not bring rests back, but for used-up days and faults without end.
     ///
     /// # Errors
     /// [`KeyError::UnknownId`].
@@ -334,23 +334,6 @@ impl State {
             }
         }
         self.roster.keys[slot as usize].parked = 0;
-    }
-
-    /// Another share of the load. Where the key then stands is seen when it [joins](State::join_again) its lanes again.
-    pub(super) fn reweigh(&mut self, slot: u32, weight: f32) {
-        let key = &mut self.roster.keys[slot as usize];
-        // In between, what is left of it may be larger or smaller than there are numbers for.
-        let learned = f64::from(key.adaptive) / f64::from(key.weight) * f64::from(weight);
-        key.adaptive = (learned as f32).clamp(f32::MIN_POSITIVE, f32::MAX);
-        key.weight = weight;
-    }
-
-    /// Another place in the order; the key is to [join](State::join_again) its lanes again.
-    pub(super) fn reorder(&mut self, slot: u32, priority: u16) {
-        self.leave_lanes(slot);
-        self.open_priority(priority);
-        let before = std::mem::replace(&mut self.roster.keys[slot as usize].priority, priority);
-        self.close_priority(before);
     }
 
     /// Looked at afresh everywhere, as it is by now.

@@ -143,6 +143,7 @@ impl State {
             || held.rest.is_some()
             || held.account != NO_ACCOUNT
             || !lane.key_rests.is_empty()
+            || lane.rest.is_some()
             || lane.closed.is_some()
             || lane.has_extra(owner)
     }
@@ -154,11 +155,13 @@ impl State {
         let now = ask.now;
         let mut probes = Probes::default();
         let mut latest: Option<(Tick, OutReason)> = None;
-        for (rest, scope) in self.rests(ask.lane, slot) {
+        // While it may not be probed nobody gets here.
+        let of_lane = self.lanes[usize::from(ask.lane)].rest.as_deref().filter(|rest| rest.is_to_be_probed(now));
+        for (rest, scope) in self.rests(ask.lane, slot).into_iter().chain([(of_lane, Scope::Lane)]) {
             let Some(rest) = rest.filter(|rest| rest.holds(ask.would_wait, ask.now, || self.is_line(ask.lane))) else {
                 continue;
             };
-            if rest.is_active(now) && rest.may_probe(now) {
+            if rest.is_to_be_probed(now) {
                 if self.met_it_here(ask, slot) {
                     let end = rest.end.tick(now);
                     return Err(Check::NotThis((end != Tick::NEVER).then_some(end), reason_of(rest)));

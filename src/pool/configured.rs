@@ -15,7 +15,7 @@ use crate::{
 
 /// The name of a model's lane, however it is spelled: `models/X` is `x`. One name for what is asked for and what limits
 /// are given for, or limits would hold nobody.
-pub(super) fn lane_name<'a>(provider: &dyn Provider, model: &'a str) -> Cow<'a, str> {
+pub(crate) fn lane_name<'a>(provider: &dyn Provider, model: &'a str) -> Cow<'a, str> {
     let bare = provider.lane(model);
     let folded = bare.bytes().any(|byte| byte.is_ascii_uppercase()) && provider.ignores_case();
     if folded { Cow::Owned(bare.to_ascii_lowercase()) } else { Cow::Borrowed(bare) }

@@ -104,7 +104,14 @@ impl State {
         let wanted = if must { self.wanted(&demand.affinity) } else { Vec::new() };
         let order = self.opening(ask, &wanted, &excluded);
         let mut found = Found::default();
-        for slot in 0..self.roster.keys.len() as u32 {
+        // Of those that may not serve at all, of 100,000 perhaps, nothing but their number is told.
+        let only_wanted = must && excluded.is_empty() && excluded.tiers.is_empty();
+        if only_wanted && wanted.len() < exhausted.keys {
+            exhausted.reasons.insert(OutReason::Elsewhere, exhausted.keys - wanted.len());
+        }
+        let all = if only_wanted { 0 } else { self.roster.keys.len() as u32 };
+        let alone = if only_wanted { wanted.as_slice() } else { &[] };
+        for slot in (0..all).chain(alone.iter().copied()) {
             let key = &self.roster.keys[slot as usize];
             if key.removed {
                 continue;
@@ -116,7 +123,7 @@ impl State {
                 && excluded.tiers.iter().any(|tier| tier.as_ref() == self.roster.tier(owner))
             {
                 (why_not_for_tiers(demand), None)
-            } else if must && !wanted.contains(&slot) {
+            } else if must && wanted.binary_search(&slot).is_err() {
                 (OutReason::Elsewhere, None)
             } else {
                 self.why_out(ask, slot, &order, &mut found)

@@ -173,10 +173,11 @@ impl State {
         if of_exit { self.roster.exits.name(self.exit_of(whom.slot)) } else { None }
     }
 
-    /// The rest that keeps all keys out of a lane: the lane's own, or that of their one exit.
+    /// The rest that keeps all keys out of a lane: the lane's own, or that of their one exit. One that is to be probed lets
+    /// that request by.
     pub(super) fn rest_of_all(&self, lane: u16, would_wait: Duration, now: Now) -> Option<&Rest> {
         let rests = [self.roster.exits.rest_of_all(), self.lanes[usize::from(lane)].rest.as_deref()];
-        let holds = |rest: &&Rest| rest.holds(would_wait, now, || self.is_line(lane));
+        let holds = |rest: &&Rest| !rest.is_to_be_probed(now) && rest.holds(would_wait, now, || self.is_line(lane));
         rests.into_iter().flatten().filter(holds).max_by_key(|rest| rest.wakes(now))
     }
 

@@ -76,7 +76,8 @@ impl State {
         if verdict.is_void() {
             return self.never_was(seat, first, now);
         }
-        cell.failed |= verdict.is_key_fault();
+        let of_all = |scope| matches!(scope, Scope::Lane | Scope::Exit);
+        cell.failed |= verdict.is_key_fault() || of_all(verdict.scope_of()) && cell.probes.iter().any(of_all);
         let (slot, lane, began, start) = (cell.slot, cell.lane, cell.began, cell.seq);
         self.tally.judged(now, verdict.kind());
         self.note_verdict((slot, lane, start), verdict.kind(), first, now);
@@ -111,8 +112,9 @@ impl State {
         cell.need = overfull.unwrap_or(cell.need);
         match verdict.kind() {
             VerdictKind::Success => {
+                // Ends what covers every key, and tells of it.
                 self.count_success(cell.slot, cell.lane, cell.began.tick, first);
-                for scope in cell.probes.iter() {
+                for scope in cell.probes.iter().filter(|scope| !of_all(*scope)) {
                     self.probe_succeeded(scope, &cell, now);
                 }
                 self.clear_over(seat, now);

@@ -123,16 +123,24 @@ impl Strategy {
         matches!(self, Self::RoundRobin | Self::Weighted | Self::Adaptive)
     }
 
+    /// By how much the virtual time of a stride strategy moves on with a start.
+    #[inline]
+    pub(super) fn stride(self, key: Standing) -> f64 {
+        let share = match self {
+            Self::LeastLoaded | Self::Lru | Self::RoundRobin => key.ramp,
+            Self::Weighted => key.weight,
+            Self::Adaptive => key.adaptive,
+        };
+        1.0 / f64::from(share)
+    }
+
     /// The rank after a start: in the stride strategies a virtual time that moves on by 1 ÷ weight.
     pub(super) fn advanced(self, key: Standing, old: u64, group_time: f64) -> u64 {
-        let share = match self {
-            Self::LeastLoaded | Self::Lru => return self.rank(key, old),
-            Self::RoundRobin => f64::from(key.ramp),
-            Self::Weighted => f64::from(key.weight),
-            Self::Adaptive => f64::from(key.adaptive),
-        };
+        if !self.keeps_time() {
+            return self.rank(key, old);
+        }
         // Whoever was away is not owed the time it missed.
-        (f64::from_bits(old).max(group_time) + 1.0 / share).to_bits()
+        (f64::from_bits(old).max(group_time) + self.stride(key)).to_bits()
     }
 
     /// The rank of a key that joins or comes back.

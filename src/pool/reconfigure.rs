@@ -77,6 +77,8 @@ impl KeyPool {
 
 /// A key that is wanted: checked, with the id it will have, and the slot it has where it stays.
 pub(super) struct Wanted {
+    /// Its place among those given.
+    number: usize,
     key: Key,
     secret: Secret,
     id: KeyId,
@@ -114,9 +116,10 @@ impl State {
                 continue;
             }
             let slot = self.roster.slot_of_secret(&secret);
-            wanted.push(Wanted { key, secret, id, zone, slot, replaced: false, twice: false });
+            wanted.push(Wanted { number, key, secret, id, zone, slot, replaced: false, twice: false });
         }
         self.name(&mut wanted)?;
+        self.roster.check_all_names(wanted.iter().map(|wanted| (wanted.number, &wanted.key, &wanted.secret)))?;
         let staying: HashSet<u32> = wanted.iter().filter_map(|wanted| wanted.slot).collect();
         for wanted in wanted.iter_mut().filter(|wanted| wanted.slot.is_none() && wanted.key.id.is_some()) {
             // Same name, another secret: it is the same key.
@@ -129,19 +132,20 @@ impl State {
     /// No two of one name: given ones first, then derived ones, the longer form where the short one is taken.
     fn name(&self, wanted: &mut [Wanted]) -> Result<(), KeyError> {
         let mut taken: HashSet<KeyId> = HashSet::with_capacity(wanted.len());
-        for (number, given) in wanted.iter().enumerate().filter(|(_, wanted)| wanted.key.id.is_some()) {
+        for given in wanted.iter().filter(|wanted| wanted.key.id.is_some()) {
             if !taken.insert(given.id.clone()) {
-                return Err(KeyError::DuplicateId { id: given.id.clone(), key: Some(number) });
+                return Err(KeyError::DuplicateId { id: given.id.clone(), key: Some(given.number) });
             }
         }
-        for (number, wanted) in wanted.iter_mut().enumerate().filter(|(_, wanted)| wanted.key.id.is_none()) {
+        for wanted in wanted.iter_mut().filter(|wanted| wanted.key.id.is_none()) {
             let held = wanted.slot.map(|slot| self.roster.keys[slot as usize].id.clone());
             let longer = wanted.key.longer_id();
             // A key that had to take the longer form keeps it.
             let kept = held.filter(|held| longer.as_ref() == Some(held));
             let names = [kept, Some(wanted.id.clone()), longer];
             let free = names.into_iter().flatten().find(|name| !taken.contains(name));
-            wanted.id = free.ok_or_else(|| KeyError::DuplicateId { id: wanted.id.clone(), key: Some(number) })?;
+            wanted.id =
+                free.ok_or_else(|| KeyError::DuplicateId { id: wanted.id.clone(), key: Some(wanted.number) })?;
             taken.insert(wanted.id.clone());
         }
         Ok(())
@@ -203,7 +207,7 @@ impl State {
         self.roster.merged.clear();
         changed.extend(self.rename_owners(&wanted));
         let mut slots = Vec::with_capacity(wanted.len());
-        for (number, Wanted { key, secret, id, zone, slot, replaced, twice }) in wanted.into_iter().enumerate() {
+        for Wanted { number, key, secret, id, zone, slot, replaced, twice } in wanted {
             let slot = if let Some(slot) = slot {
                 if replaced {
                     self.replace(slot, &key.secret, now)?;

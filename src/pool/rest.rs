@@ -249,6 +249,11 @@ impl Rest {
         self.probe.is_some_and(|probe| !probe.out && probe.at <= now.tick)
     }
 
+    /// Whether it lasts, and one request is to try it now.
+    pub(super) fn is_to_be_probed(&self, now: Now) -> bool {
+        self.is_active(now) && self.may_probe(now)
+    }
+
     /// The probe of a rest that begins now and may be a caller's own fault: after a second, and ever later as long as none
     /// is served, over rests that follow each other, too. So it lasts no longer for others than what was refused lasted.
     pub(super) fn soon(&self, now: Now) -> Probe {

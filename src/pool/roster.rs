@@ -380,7 +380,7 @@ impl Roster {
 }
 
 pub(super) fn check(key: &Key, id: &KeyId) -> Result<(), KeyError> {
-    if !id.is_plain() {
+    if !id.is_plain() || key.id.as_ref().is_some_and(|id| id.to_string().is_empty()) {
         return Err(KeyError::Id(id.clone()));
     }
     if !(key.weight > 0.0 && key.weight.is_finite()) {

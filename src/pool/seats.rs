@@ -61,8 +61,8 @@ impl SeatCell {
 pub(super) struct Probes(u8);
 
 impl Probes {
-    const ALL: [Scope; 6] =
-        [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::BillingAccount, Scope::OwnerLane, Scope::Exit];
+    const ALL: [Scope; 7] =
+        [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::BillingAccount, Scope::OwnerLane, Scope::Lane, Scope::Exit];
 
     #[inline]
     pub(super) fn is_empty(self) -> bool {

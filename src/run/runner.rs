@@ -67,7 +67,7 @@ impl Runner {
     /// model gets the best with a ready key.
     #[must_use]
     pub fn models(mut self, models: Models) -> Self {
-        self.models = Arc::new(models);
+        self.models = Arc::new(models.of(&**self.pool.provider()));
         self
     }
 

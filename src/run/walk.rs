@@ -36,7 +36,8 @@ impl Walk {
     pub(super) fn new(pool: KeyPool, rule: Arc<Retry>, models: &Models, mut demand: Demand) -> Self {
         let wait = demand.wait.unwrap_or_else(|| pool.default_wait());
         let course = Course::new(pool.clock().tick(), wait);
-        let plan = models.plan(demand.model()).and_then(|plan| plan.of(&demand, &**pool.provider()));
+        let provider = &**pool.provider();
+        let plan = models.plan_for(demand.model(), provider).and_then(|plan| plan.of(&demand, provider));
         demand.ahead = true;
         if plan.is_some() && demand.particulars.requested.is_none() {
             demand.particulars.requested.clone_from(&demand.model);

@@ -465,3 +465,37 @@ async fn only_who_draws_or_speaks_stands_in_for_one_that_does() {
         assert_eq!(used.as_deref(), expected, "{asked}");
     }
 }
+
+/// As limits are: a list that is spelled otherwise than a request says it is the same list.
+#[tokio::test(start_paused = true)]
+async fn models_of_a_list_are_the_same_however_they_are_spelled() {
+    let keys = || KeyPool::builder(Gemini::new()).key(Key::new("not-a-key-0001").id("a")).build().unwrap();
+    let listed = [
+        Models::new().for_all(["models/gemini-2.5-pro", "models/gemini-2.5-flash", "gemini-2.5-flash-lite"]),
+        Models::new().for_all(["Gemini-2.5-Pro", "Gemini-2.5-Flash", "gemini-2.5-flash-lite"]),
+        Models::new().for_model("models/gemini-2.5-flash", ["models/gemini-2.5-flash-lite"]),
+        Models::new().for_model("gemini-2.5-flash", ["Gemini-2.5-Flash", "gemini-2.5-flash-lite"]),
+    ];
+    for models in listed {
+        for named in ["gemini-2.5-flash", "Gemini-2.5-Flash"] {
+            let pool = keys();
+            rest(&pool, "gemini-2.5-flash", 60);
+            let client = KeyPoolLayer::new(&pool).fallback(models.clone()).layer(service_fn(
+                async |request: Request<ReplayBody<Body>>| {
+                    Ok::<_, BoxError>(Response::new(Body::from(request.uri().path().to_owned())))
+                },
+            ));
+            let asked = request(&format!("/v1beta/models/{named}:generateContent"));
+            let response = client.oneshot(asked).await.unwrap();
+            let served = response.extensions().get::<ServedBy>().unwrap().clone();
+            assert_eq!(served.used_model(), Some("gemini-2.5-flash-lite"), "down, not up: {models:?}");
+            assert_eq!(served.requested_model(), Some(named));
+            assert_eq!(text(response).await, "/v1beta/models/gemini-2.5-flash-lite:generateContent");
+            // And of the closure form.
+            let judge = |_: &Result<String, Infallible>| Verdict::SUCCESS;
+            let runner = pool.with_retry(pool.default_retry()).models(models.clone());
+            let model = runner.run(named, judge, async |key| Ok(key.model().unwrap().to_owned())).await;
+            assert_eq!(model.unwrap(), "gemini-2.5-flash-lite", "{models:?}");
+        }
+    }
+}

@@ -462,6 +462,19 @@ fn what_a_key_is_called_by_is_no_secret() {
 }
 
 #[test]
+fn a_key_has_a_name_that_can_be_shown() {
+    for (name, why) in [("", "empty"), ("a\nb", "control character")] {
+        let (pool, _) = keys(1);
+        let built = builder().key(key(0)).key(Key::new("not-a-key-0001").id(name)).build();
+        let added = pool.add(Key::new("not-a-key-0001").id(name));
+        let again = pool.reconfigure(builder().key(Key::new("not-a-key-0001").id(name)));
+        for error in [built.map(drop), added.map(drop), again.map(drop)].map(Result::unwrap_err) {
+            assert!(matches!(error, KeyError::Id(_)) && error.to_string().contains(why), "{error}");
+        }
+    }
+}
+
+#[test]
 fn what_a_key_is_disabled_for_holds_no_other_key() {
     let why = |of: usize| format!("see {}", secret(of));
     let (pool, _) = on(builder().keys([key(0).disabled(why(1)), key(1), key(2).disabled(why(2))]));

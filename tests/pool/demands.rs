@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use tower_keypool::{Affinity, Demand, KeyError, Limit, Limits, Priority, Span, Strategy, Tier, Unit, Until};
+use tower_keypool::{
+    Affinity, Clock, Demand, KeyError, Limit, Limits, OutReason, Priority, Span, Strategy, Tier, Unit, Until,
+};
 
 use crate::support::{FLASH, answer, builder, daily, id, key, keys, limited, on, rate_for, secs, take};
 
@@ -183,6 +185,26 @@ fn images_and_output_tokens_are_limited_too() {
     assert!(pool.try_acquire(Demand::new(FLASH).images(2)).is_err());
     assert!(pool.try_acquire(Demand::new(FLASH).tokens(200).output_tokens(300)).is_err());
     drop(pool.try_acquire(Demand::new(FLASH).images(1).tokens(200).output_tokens(200)).unwrap());
+}
+
+/// As long as it takes the pool is locked, and what must go to one key (a file of its owner's, say) is up to callers.
+#[test]
+fn a_refusal_of_what_one_key_must_serve_looks_at_no_other() {
+    let refusals = |many: usize| {
+        let (pool, _) = on(builder().keys((0..many).map(|n| key(n).max_concurrent(1))));
+        let must = || Demand::new(FLASH).affinity(Affinity::MustKey(id(1)));
+        let _busy = pool.try_acquire(must()).unwrap();
+        let clock = Clock::system();
+        let began = clock.tick();
+        for _ in 0..200 {
+            let error = pool.try_acquire(must()).unwrap_err();
+            let out: Vec<_> = error.exhausted().unwrap().reasons().collect();
+            assert_eq!(out, [(OutReason::Busy, 1), (OutReason::Elsewhere, many - 1)]);
+        }
+        clock.tick().since(began)
+    };
+    let (few, many) = (refusals(20), refusals(40_000));
+    assert!(many < few * 50, "{few:?} among 20 keys, {many:?} among 40,000");
 }
 
 #[test]

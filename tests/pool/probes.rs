@@ -1,9 +1,9 @@
 //! Probes: a scope that rests without end is tried by one real request at growing intervals.
 
-use tower_keypool::{Event, RestTable, Scope, Verdict, VerdictKind};
+use tower_keypool::{Event, KeyPool, RestTable, Scope, Until, Verdict, VerdictKind};
 
 use crate::support::{
-    FLASH, answer, builder, invalid, key, keys, next_in, on, paused, rate, refused, secs, served, suspended, take,
+    FLASH, answer, builder, id, invalid, key, keys, next_in, on, paused, rate, refused, secs, served, suspended, take,
     unclear, view,
 };
 
@@ -50,6 +50,66 @@ fn a_success_lifts() {
     probe.judge(&Verdict::SUCCESS);
     drop((take(&pool, FLASH), take(&pool, FLASH)));
     assert!(view(&pool, 0).rests.is_empty());
+}
+
+/// What covers every key, with one request that shows whether it is over.
+fn all_out(scope: Scope) -> Verdict {
+    Verdict::new(VerdictKind::Misconfigured).scope(scope).until(Until::Probed(secs(600)))
+}
+
+fn recovered(events: &mut tower_keypool::Events) -> usize {
+    std::iter::from_fn(|| events.try_next()).filter(|event| matches!(event, Ok(Event::Recovered { .. }))).count()
+}
+
+#[test]
+fn a_lane_and_an_exit_are_probed_by_one_request_too() {
+    for scope in [Scope::Lane, Scope::Exit] {
+        let (pool, time) = keys(3);
+        answer(&pool, FLASH, &all_out(scope));
+        assert_eq!(next_in(&pool, FLASH), Some(secs(600)), "{scope:?}");
+        time.advance(secs(600));
+        let probe = take(&pool, FLASH);
+        assert!(pool.try_acquire(FLASH).is_err(), "{scope:?}: one at a time");
+        probe.settle(&all_out(scope));
+        assert_eq!(next_in(&pool, FLASH), Some(secs(1200)), "{scope:?}");
+        time.advance(secs(1200));
+        drop(take(&pool, FLASH));
+        assert_eq!(next_in(&pool, FLASH), Some(secs(1200)), "{scope:?}: nobody judged it");
+        time.advance(secs(1200));
+        let mut events = pool.changes();
+        answer(&pool, FLASH, &Verdict::SUCCESS);
+        drop([(); 5].map(|()| take(&pool, FLASH)));
+        assert_eq!(recovered(&mut events), 1, "{scope:?}");
+    }
+}
+
+#[test]
+fn a_lane_that_is_out_for_good_is_back_once_a_key_is_enabled() {
+    let (pool, _) = keys(2);
+    let gone = Verdict::new(VerdictKind::ModelUnavailable).scope(Scope::Lane).until(Until::Lifted);
+    answer(&pool, FLASH, &gone);
+    assert!(pool.try_acquire(FLASH).is_err());
+    let mut events = pool.changes();
+    pool.enable(&id(1)).unwrap();
+    drop((take(&pool, FLASH), take(&pool, FLASH)));
+    assert!(recovered(&mut events) >= 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_lane_or_an_exit_goes_out_as_its_probe() {
+    for scope in [Scope::Lane, Scope::Exit] {
+        let pool: KeyPool = paused(builder().keys((0..2).map(key)));
+        answer(&pool, FLASH, &all_out(scope));
+        let wait = || pool.acquire(tower_keypool::Demand::new(FLASH).wait(secs(5000)));
+        let (first, second) = (tokio::spawn(wait()), tokio::spawn(wait()));
+        tokio::time::sleep(secs(601)).await;
+        let probe = first.await.unwrap().unwrap();
+        assert!(!second.is_finished(), "{scope:?}");
+        probe.settle(&all_out(scope));
+        tokio::time::sleep(secs(1201)).await;
+        second.await.unwrap().unwrap().settle(&Verdict::SUCCESS);
+        drop((take(&pool, FLASH), take(&pool, FLASH)));
+    }
 }
 
 #[test]

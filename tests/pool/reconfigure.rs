@@ -328,3 +328,38 @@ fn what_an_owner_of_a_slot_used_is_not_anothers() {
     pool.reconfigure(make(0, Limits::new().per_day(2))).unwrap();
     assert_eq!(burst(&pool), 0, "and the first finds its own again");
 }
+
+#[test]
+fn a_key_that_would_be_shown_leaves_everything_as_it_is() {
+    let (pool, _) = on(builder().keys((0..3).map(key)));
+    let ids = || pool.snapshot().keys.into_iter().map(|key| key.id).collect::<Vec<_>>();
+    let before = ids();
+    let shown = || key(7).owner(secret(7));
+    let of_another = || key(7).label("note", secret(0));
+    let by_another = || key(2).owner(secret(8));
+    let in_its_place = || Key::new(secret(9)).id(id(1)).owner(secret(9));
+    let refused = [
+        vec![key(0), shown()],
+        vec![key(0), of_another()],
+        vec![key(8), by_another()],
+        vec![key(0), in_its_place()],
+        vec![key(0), Key::new("note-of-a-key-0001").id(id(1)), key(6).owner("note-of-a-key-0001")],
+    ];
+    let of_itself = vec![key(0).owner(secret(0)), key(1), key(2)];
+    for (number, keys) in refused.into_iter().chain([of_itself]).enumerate() {
+        let mut events = pool.changes();
+        let error = pool.reconfigure(builder().keys(keys)).expect_err("it would be shown");
+        assert!(matches!(error, KeyError::Tells { .. }), "{number}: {error}");
+        assert_eq!(ids(), before, "{number}");
+        assert!(events.try_next().is_none(), "{number}: nothing changed");
+    }
+}
+
+#[test]
+fn a_key_that_is_refused_has_the_number_that_it_was_given_as() {
+    let (pool, _) = keys(1);
+    let twice = || [key(0), key(0), key(1).id("x"), key(2).id("x")];
+    let error = pool.reconfigure(builder().keys(twice())).unwrap_err();
+    assert_eq!(error, builder().keys(twice()).build().unwrap_err());
+    assert!(matches!(error, KeyError::DuplicateId { key: Some(3), .. }), "{error:?}");
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tower_keypool::{Key, KeyPool, Strategy, Verdict};
+use tower_keypool::{Key, KeyPool, Priority, Strategy, Verdict};
 
 use crate::support::{FLASH, answer, builder, id, key, keys, on, rate_for, secs, served, take, view};
 
@@ -69,7 +69,7 @@ fn weighted_shares_are_in_proportion() {
 
 #[test]
 fn weighted_shares_hold_in_a_later_priority_too() {
-    let late = |n, weight| key(n).weight(weight).priority(tower_keypool::Priority(10));
+    let late = |n, weight| key(n).weight(weight).priority(Priority(10));
     let (pool, time) = on(builder().keys([key(0), late(1, 1.0), late(2, 4.0)]).strategy(Strategy::Weighted));
     let mut spilled: BTreeMap<String, usize> = BTreeMap::new();
     for _ in 0..500 {
@@ -91,6 +91,55 @@ fn whoever_was_away_is_not_owed_the_time_it_missed() {
     time.advance(secs(60));
     let counts = counts(&pool, 20);
     assert!(counts["k0"].abs_diff(10) <= 1, "{counts:?}");
+}
+
+#[test]
+fn a_weight_that_is_raised_is_the_share_from_then_on() {
+    for strategy in [Strategy::Weighted, Strategy::Adaptive] {
+        let (pool, _) = on(builder().keys(weighted_keys(&[1.0, 1.0])).strategy(strategy));
+        pool.set_weight(&id(0), 0.001).unwrap();
+        counts(&pool, 50);
+        pool.set_weight(&id(0), 1.0).unwrap();
+        let counts = counts(&pool, 100);
+        assert!(counts.get("k0").is_some_and(|served| served.abs_diff(50) <= 2), "{strategy}: {counts:?}");
+    }
+}
+
+#[test]
+fn a_weight_that_is_lowered_is_the_share_from_then_on() {
+    let (pool, _) = on(builder().keys(weighted_keys(&[1.0, 1.0])).strategy(Strategy::Weighted));
+    pool.set_weight(&id(0), 1000.0).unwrap();
+    counts(&pool, 500);
+    pool.set_weight(&id(0), 0.25).unwrap();
+    let counts = counts(&pool, 100);
+    assert!(counts["k0"].abs_diff(20) <= 1, "{counts:?}");
+}
+
+#[test]
+fn a_key_of_another_priority_has_its_share_there_at_once() {
+    for strategy in [Strategy::RoundRobin, Strategy::Weighted, Strategy::Adaptive] {
+        let late = |n| key(n).priority(Priority(10));
+        let (pool, _) = on(builder().keys([key(0), late(1), late(2)]).strategy(strategy));
+        counts(&pool, 1000);
+        pool.set_priority(&id(0), Priority(10)).unwrap();
+        let shares = counts(&pool, 300);
+        assert!(shares.get("k0").is_some_and(|served| served.abs_diff(100) <= 2), "{strategy}: {shares:?}");
+        // And back to where the others have stood still.
+        pool.set_priority(&id(1), Priority(0)).unwrap();
+        pool.set_priority(&id(2), Priority(0)).unwrap();
+        let shares = counts(&pool, 100);
+        assert!(shares["k1"].abs_diff(50) <= 1, "{strategy}: {shares:?}");
+    }
+}
+
+#[test]
+fn a_key_in_the_place_of_one_that_left_does_not_wait_for_it() {
+    let (pool, _) = on(builder().keys(weighted_keys(&[0.001, 1.0])).strategy(Strategy::Weighted));
+    counts(&pool, 50);
+    pool.remove(&id(0)).unwrap();
+    pool.add(key(2)).unwrap();
+    let counts = counts(&pool, 100);
+    assert!(counts.get("k2").is_some_and(|served| served.abs_diff(50) <= 2), "{counts:?}");
 }
 
 #[test]
