@@ -48,6 +48,9 @@ use crate::{
 
 /// A head must be there this long after its connection, or (and up to [`TICK`] more) after the answer before it.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// A head over HTTP/1.1 is no longer, with as much behind it as came along: whoever sends half of one makes the gateway keep it
+/// for as long as that may take, with or without a token.
+const LONGEST_HEAD: usize = 128 << 10;
 /// Bytes that a stream of HTTP/2 holds for a client that does not take them.
 const HELD: usize = 64 << 10;
 
@@ -200,7 +203,7 @@ async fn until_closing(
 
 fn server(ticks: &Ticks, reader: Duration) -> auto::Builder<Streams> {
     let mut builder = auto::Builder::new(Streams::new(reader));
-    builder.http1().timer(ticks.timer(HEAD_TIMEOUT)).header_read_timeout(HEAD_TIMEOUT);
+    builder.http1().timer(ticks.timer(HEAD_TIMEOUT)).header_read_timeout(HEAD_TIMEOUT).max_buf_size(LONGEST_HEAD);
     builder
         .http2()
         .timer(TokioTimer::new())
