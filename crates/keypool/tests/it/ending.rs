@@ -1,6 +1,10 @@
 //! Connections that do not end by themselves, and what becomes of those in flight when the gateway ends.
 
-use std::time::Duration;
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use gemini_sim::GeminiSim;
@@ -248,6 +252,25 @@ async fn who_still_waits_for_an_answer_at_the_end_is_told_to_ask_again() {
     for id in ["native", "native2", "chat", "messages2"] {
         assert!(log.contains(&format!("request={id} tenant=default status=503")), "{id}: {log}");
     }
+}
+
+/// As the first process of a container, which no signal ends that it does not listen to.
+#[test]
+fn it_ends_while_it_waits_for_its_store_to_come() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = keypool(&["serve", "--listen", "127.0.0.1:0", "--redis", &format!("redis://{nobody}")]);
+    command.env("GEMINI_API_KEY", ONE).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut told = String::new();
+    while !told.contains("waiting for it") {
+        assert_ne!(out.read_line(&mut told).unwrap(), 0, "{told}");
+    }
+    let signalled = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(signalled.success());
+    out.read_to_string(&mut told).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{told}");
+    assert!(told.contains(" INFO ended before anybody was let in\n"), "{told}");
 }
 
 /// Beyond this process: what was counted is in the database, and what was lent is free at once.
