@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tower_keypool::KeyPool;
 
 use super::{
+    descriptors,
     duties::Duties,
     ending::Ending,
     freed,
@@ -48,6 +49,9 @@ impl Begun {
     pub(super) async fn of(mut inputs: Inputs, loaded: Loaded) -> Result<Self, Failure> {
         let site = Site::of(&loaded.store);
         let opened = Opened::of(&site, &mut inputs, loaded).await?;
+        if let Some(too_few) = descriptors::raise(opened.loaded.bounds().connections) {
+            tracing::warn!("{too_few}");
+        }
         let ports = Ports::bind(&opened.loaded).await?;
         let address = ports.address()?;
         let (reload, asks) = mpsc::channel(4);
