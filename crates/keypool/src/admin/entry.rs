@@ -16,6 +16,7 @@ use super::{
     audit::DONE,
     change::Done,
     is_under,
+    object::Object,
     route::{self, Found, Route, What},
 };
 use crate::{gateway::Arriving, ui};
@@ -107,7 +108,8 @@ impl Admin {
             token: String,
         }
         let body = read(body, LONGEST).await?;
-        let login: Login = serde_json::from_slice(&body).map_err(|_| Fault::wrong("expected {\"token\": \"…\"}"))?;
+        let Object(login): Object<Login> =
+            serde_json::from_slice(&body).map_err(|_| Fault::wrong("expected {\"token\": \"…\"}"))?;
         let tried = self.access.try_token(login.token.trim().as_bytes(), from);
         match &tried {
             Ok(()) => self.audit.note(Who::Token, from, "login", (None, None), DONE),

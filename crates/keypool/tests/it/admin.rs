@@ -128,6 +128,8 @@ async fn a_session_changes_only_from_the_gateways_own_page() {
     let wrong = ask(Request::post(&login), json!({ "token": "wrong" }).to_string()).await;
     assert_eq!(code(&wrong).0, 401);
     assert!(!wrong.headers.contains_key("set-cookie"));
+    let listed = ask(Request::post(&login), json!([TOKEN]).to_string()).await;
+    assert_eq!(code(&listed).0, 400, "a list has no field of that name");
     let fine = ask(Request::post(&login), json!({ "token": TOKEN }).to_string()).await;
     assert_eq!(fine.status, 200);
     let set = fine.header("set-cookie").to_owned();
