@@ -530,6 +530,9 @@ fn a_token_that_is_weak_or_the_clients_own_is_refused() {
     serve(&["--admin-listen", "0.0.0.0:0", "--admin-token", "short"]).bad(2, "16 characters");
     serve(&["--token", "the-same-token-1", "--admin-token", "the-same-token-1"]).bad(2, "another");
     serve(&["--admin-token", "PLACEHOLDER_GEMINI_TOKEN"]).bad(2, "another");
+    let short = home.write("short", "short\n");
+    serve(&["--admin-listen", "0.0.0.0:0", "--admin-token-file", &short])
+        .bad(2, "flag --admin-token-file: admin.token_file: other machines could guess it");
     serve(&["--admin-listen", "127.0.0.1:0"]).bad(2, "token is needed");
 }
 
