@@ -659,6 +659,20 @@ async fn a_stream_of_events_ends_with_what_let_it_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_counts_among_the_log_ins_that_failed() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &SERVE);
+    let url = format!("{}/-/admin/keys", running.url);
+    for (name, value) in [("x-keypool-admin", "wrong"), ("authorization", "Bearer wrong"), ("x-other", "none")] {
+        assert_eq!(ask(Request::get(&url).header(name, value), "").await.status, 401, "{name}");
+    }
+    let failed = get(&running, "/audit").await["failed_logins"].clone();
+    assert_eq!((&failed[0]["from"], &failed[0]["times"]), (&"127.0.0.1".into(), &2.into()), "{failed}");
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failed_log_ins_press_no_change_out_of_the_list() {
     let (home, sim) = (Home::new(), simulator(1).await);
     home.add(0, "one", &[]);
