@@ -125,6 +125,10 @@ mod tests {
                 "said.priority: expected a number from 0 to 65535 (",
             ),
             (r#"{"secret":"x","said":{"labels":{"a":1}}}"#.to_owned(), "said.labels.a: expected a string ("),
+            // Nobody says what a list of them means.
+            (format!(r#"{{"secret":"x","said":["{secret}",3]}}"#), "said: expected an object (line 1, "),
+            (r#"{"secret":"x","said":{"limits":["m",5]}}"#.to_owned(), "said.limits: expected an object ("),
+            (r#"{"secret":"x","said":null}"#.to_owned(), "said: expected an object ("),
             (r#"{"secret":"x","secret":"y"}"#.to_owned(), "duplicate field `secret` ("),
             (format!(r#"{{"secret":"{secret}"#), "this is no JSON (line 1, "),
             (format!(r#"{{"secret":"{secret}"}}x"#), "this is no JSON (line 1, "),

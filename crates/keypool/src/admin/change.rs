@@ -16,6 +16,7 @@ use super::{
     answer::{Answer, Fault, fine, json as answer},
     body::{body, body_or_none},
     keys::unknown,
+    object::Object,
     theirs::Theirs,
     words::{NewKey, NewSecret, Said, Why},
 };
@@ -162,7 +163,7 @@ impl Admin {
     }
 
     pub(super) async fn add(&self, theirs: &Theirs, asked: &Asked) -> Result<Done, Fault> {
-        let NewKey { secret, id, said } = body(asked)?;
+        let NewKey { secret, id, said: Object(said) } = body(asked)?;
         let mut spec = edits::read(secret.trim(), "the admin API")?;
         if let Some(id) = &id {
             spec.set("id", id).map_err(|error| edits::wrong("id", &error))?;

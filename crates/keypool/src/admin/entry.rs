@@ -11,11 +11,12 @@ use serde_json::json;
 
 use super::{
     Admin, OFF,
-    access::{THROTTLED, Who},
+    access::{THROTTLED, Who, brings_token},
     answer::{Answer, Fault, fine},
     audit::DONE,
     change::Done,
     is_under,
+    object::Object,
     route::{self, Found, Route, What},
 };
 use crate::{gateway::Arriving, ui};
@@ -75,7 +76,11 @@ impl Admin {
         {
             return self.log_in(&parts.headers, body, from, secured).await;
         }
-        let who = self.access.who(&parts.headers, from)?;
+        let who = self.access.who(&parts.headers, from).inspect_err(|fault| {
+            if brings_token(&parts.headers) {
+                self.note_wrong(from, fault);
+            }
+        })?;
         let (route, id) = match found {
             Found::Route(route, id) => (route, id),
             Found::Not(allowed) => {
@@ -107,19 +112,23 @@ impl Admin {
             token: String,
         }
         let body = read(body, LONGEST).await?;
-        let login: Login = serde_json::from_slice(&body).map_err(|_| Fault::wrong("expected {\"token\": \"…\"}"))?;
+        let Object(login): Object<Login> =
+            serde_json::from_slice(&body).map_err(|_| Fault::wrong("expected {\"token\": \"…\"}"))?;
         let tried = self.access.try_token(login.token.trim().as_bytes(), from);
-        match &tried {
-            Ok(()) => self.audit.note(Who::Token, from, "login", (None, None), DONE),
-            // A flood of them is no news.
-            Err(fault) if fault.code == THROTTLED => {}
-            Err(fault) => self.audit.note_failed(from, fault.code),
-        }
-        tried?;
+        tried.inspect_err(|fault| self.note_wrong(from, fault))?;
+        self.audit.note(Who::Token, from, "login", (None, None), DONE);
         let cookie = self.access.begin(headers, secured)?;
         let mut answer = fine(&json!({ "ok": true }));
         answer.headers_mut().insert(header::SET_COOKIE, cookie);
         Ok(answer)
+    }
+
+    /// Somebody brought a wrong token.
+    fn note_wrong(&self, from: IpAddr, fault: &Fault) {
+        // A flood of them is no news.
+        if fault.code != THROTTLED {
+            self.audit.note_failed(from, fault.code);
+        }
     }
 
     pub(super) fn log_out(&self, asked: &Asked) -> Done {

@@ -13,6 +13,7 @@ mod entry;
 mod feed;
 mod keys;
 mod look;
+mod object;
 mod openapi;
 mod passing;
 mod route;

@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
 
+use super::object::Object;
 use crate::edits::Words;
 
 /// What is said of one thing.
@@ -70,7 +71,7 @@ pub(super) struct Said {
     /// Shown beside it.
     labels: Option<BTreeMap<String, String>>,
     /// Of its owner.
-    limits: Word<Amounts>,
+    limits: Word<Object<Amounts>>,
     /// Requests in flight at once.
     concurrent: Word<u16>,
     /// Shortest time between two starts: 2s, 500ms.
@@ -104,7 +105,7 @@ pub(super) struct NewKey {
     pub(super) id: Option<String>,
     /// What is known of it.
     #[serde(default)]
-    pub(super) said: Said,
+    pub(super) said: Object<Said>,
 }
 
 /// Another secret.
@@ -157,7 +158,7 @@ impl Said {
         match self.limits {
             Word::Silent => {}
             Word::Unset => say("limits", Word::Unset),
-            Word::Set(limits) => {
+            Word::Set(Object(limits)) => {
                 for (name, amount) in [("rpm", limits.rpm), ("tpm", limits.tpm), ("rpd", limits.rpd)] {
                     say(name, amount.map_or(Word::Silent, |amount| Word::Set(amount.to_string())));
                 }

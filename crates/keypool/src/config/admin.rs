@@ -67,7 +67,11 @@ pub(super) fn resolve(
         return Administration { token_hash: None, addresses };
     };
     let token_hash = hash_of(token.as_bytes());
-    let place = if section.token_env.is_some() { "admin.token_env" } else { "admin.token" };
+    let place = match (&section.token_env, given) {
+        (Some(_), _) => "admin.token_env",
+        (None, None) => "admin.token_file",
+        (None, Some(_)) => "admin.token",
+    };
     let listens = addresses.as_deref().unwrap_or(gateway);
     if let Some(fault) = tenants::fault_of(&token, listens) {
         reading.problem(place, fault);

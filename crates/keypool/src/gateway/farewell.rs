@@ -21,6 +21,12 @@ const STOPPING: Refusal = Refusal::new(
     "the gateway is stopping and could not wait for the rest of this answer: ask again",
 );
 
+/// Of an answer that has not begun.
+pub(super) const UNANSWERED: Refusal = Refusal::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "the gateway is stopping and could not wait for this answer: ask again",
+);
+
 /// Whoever ends.
 #[derive(Debug)]
 pub(super) struct Farewell {

@@ -128,6 +128,8 @@ async fn a_session_changes_only_from_the_gateways_own_page() {
     let wrong = ask(Request::post(&login), json!({ "token": "wrong" }).to_string()).await;
     assert_eq!(code(&wrong).0, 401);
     assert!(!wrong.headers.contains_key("set-cookie"));
+    let listed = ask(Request::post(&login), json!([TOKEN]).to_string()).await;
+    assert_eq!(code(&listed).0, 400, "a list has no field of that name");
     let fine = ask(Request::post(&login), json!({ "token": TOKEN }).to_string()).await;
     assert_eq!(fine.status, 200);
     let set = fine.header("set-cookie").to_owned();
@@ -528,6 +530,9 @@ fn a_token_that_is_weak_or_the_clients_own_is_refused() {
     serve(&["--admin-listen", "0.0.0.0:0", "--admin-token", "short"]).bad(2, "16 characters");
     serve(&["--token", "the-same-token-1", "--admin-token", "the-same-token-1"]).bad(2, "another");
     serve(&["--admin-token", "PLACEHOLDER_GEMINI_TOKEN"]).bad(2, "another");
+    let short = home.write("short", "short\n");
+    serve(&["--admin-listen", "0.0.0.0:0", "--admin-token-file", &short])
+        .bad(2, "flag --admin-token-file: admin.token_file: other machines could guess it");
     serve(&["--admin-listen", "127.0.0.1:0"]).bad(2, "token is needed");
 }
 
@@ -650,6 +655,20 @@ async fn a_stream_of_events_ends_with_what_let_it_in() {
     assert!(!of_stays.is_finished() && !of_token.is_finished());
     home.write("admin-token", "another-admin-token-of-the-test");
     assert!(ends(of_stays).await && ends(of_token).await, "neither do they whose token is none any more");
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_counts_among_the_log_ins_that_failed() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &SERVE);
+    let url = format!("{}/-/admin/keys", running.url);
+    for (name, value) in [("x-keypool-admin", "wrong"), ("authorization", "Bearer wrong"), ("x-other", "none")] {
+        assert_eq!(ask(Request::get(&url).header(name, value), "").await.status, 401, "{name}");
+    }
+    let failed = get(&running, "/audit").await["failed_logins"].clone();
+    assert_eq!((&failed[0]["from"], &failed[0]["times"]), (&"127.0.0.1".into(), &2.into()), "{failed}");
     end(running).await;
 }
 

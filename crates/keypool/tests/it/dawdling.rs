@@ -73,7 +73,7 @@ async fn a_body_that_stops_or_trickles_is_given_up_and_harms_no_key() {
             let waited = clock.tick().since(began).as_secs();
             assert!((60..=75).contains(&waited), "{path}: {waited} s");
             assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains(word), "{path}: {answer}");
-            assert!(answer.contains("connection: close\r\n"), "{answer}");
+            assert!(answer.contains("connection: close\r\n") && answer.contains("x-request-id: "), "{answer}");
             assert_eq!(in_flight(&pool), 0, "{path}");
         }
     }

@@ -1,11 +1,16 @@
 //! Connections that do not end by themselves, and what becomes of those in flight when the gateway ends.
 
-use std::time::Duration;
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use gemini_sim::GeminiSim;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use keypool::gateway::token::PLACEHOLDER;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -203,6 +208,69 @@ async fn an_answer_that_is_cut_off_without_a_word_is_told_as_broken_off() {
     assert_eq!(code, Some(0), "{told}");
     let broken = told.lines().filter(|line| line.contains("WARN the answer broke off behind its head request=array"));
     assert_eq!(broken.count(), 1, "{told}");
+}
+
+/// Whoever has no answer yet is told so in its dialect, and neither cut off without a word nor taken for one who left.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_still_waits_for_an_answer_at_the_end_is_told_to_ask_again() {
+    const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hi"}],"max_tokens":9}"#;
+    let sim = GeminiSim::builder().key(ONE).latency(Duration::from_secs(3600)).start().await.unwrap();
+    let running = serve(&sim, &[("KEYPOOL__GATEWAY__GRACE", "300ms")]);
+    let newer = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
+    let asking = async |client: &Client<_, _>, id: &str, path: &str, body: &'static str| {
+        let request = Request::post(format!("{}{path}", running.url)).header("content-type", "application/json");
+        let request = request.header("x-goog-api-key", PLACEHOLDER).header("x-request-id", id);
+        let response = client.request(request.body(Full::<Bytes>::from(body)).unwrap()).await.expect("it is answered");
+        let (head, body) = response.into_parts();
+        assert_eq!(head.status, 503, "{id}");
+        assert_eq!(head.headers["retry-after"], "1");
+        assert_eq!(head.headers["x-request-id"], id);
+        String::from_utf8(body.collect().await.unwrap().to_bytes().into()).unwrap()
+    };
+    let native = "/v1beta/models/gemini-2.5-flash:generateContent";
+    let older = client();
+    let stop = async {
+        let metrics = || ask(Request::get(format!("{}/-/metrics", running.url)), "");
+        while !String::from_utf8_lossy(&metrics().await.body).contains("\nkeypool_requests_in_flight 4\n") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        running.signal("-TERM");
+    };
+    let (a, b, c, d, ()) = tokio::join!(
+        asking(&older, "native", native, HELLO),
+        asking(&newer, "native2", native, HELLO),
+        asking(&older, "chat", "/v1/chat/completions", CHAT),
+        asking(&newer, "messages2", "/v1/messages", CHAT),
+        stop
+    );
+    for (told, word) in [(a, "UNAVAILABLE"), (b, "UNAVAILABLE"), (c, "server_error"), (d, "overloaded_error")] {
+        assert!(told.contains("is stopping") && told.contains(word), "{told}");
+    }
+    let (code, log) = running.ended();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!log.contains("the client left"), "{log}");
+    for id in ["native", "native2", "chat", "messages2"] {
+        assert!(log.contains(&format!("request={id} tenant=default status=503")), "{id}: {log}");
+    }
+}
+
+/// As the first process of a container, which no signal ends that it does not listen to.
+#[test]
+fn it_ends_while_it_waits_for_its_store_to_come() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = keypool(&["serve", "--listen", "127.0.0.1:0", "--redis", &format!("redis://{nobody}")]);
+    command.env("GEMINI_API_KEY", ONE).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut told = String::new();
+    while !told.contains("waiting for it") {
+        assert_ne!(out.read_line(&mut told).unwrap(), 0, "{told}");
+    }
+    let signalled = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(signalled.success());
+    out.read_to_string(&mut told).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{told}");
+    assert!(told.contains(" INFO ended before anybody was let in\n"), "{told}");
 }
 
 /// Beyond this process: what was counted is in the database, and what was lent is free at once.

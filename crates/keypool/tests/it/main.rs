@@ -25,6 +25,7 @@ mod cut;
 mod damaged;
 mod dawdling;
 mod described;
+mod descriptors;
 mod dialects;
 mod echoed;
 mod ending;

@@ -335,7 +335,7 @@ async fn heads_have_a_bound_in_number_and_size() {
     let (served, mut came) = served().await;
     let key = format!("x-goog-api-key: {PLACEHOLDER}\r\n");
     let many: String = (0..300).map(|n| ["x-", &n.to_string(), ": 1\r\n"].concat()).collect();
-    let long = format!("x-long: {}\r\n", "a".repeat(1 << 20));
+    let long = format!("x-long: {}\r\n", "a".repeat(200 << 10));
     let target = format!("POST /v1beta/models/{}:x HTTP/1.1\r\nhost: localhost\r\n{key}\r\n", "a".repeat(1 << 20));
     for request in [format!("{CALL}{key}{many}\r\n"), format!("{CALL}{key}{long}\r\n"), target] {
         let mut stream = TcpStream::connect(served.address).await.unwrap();

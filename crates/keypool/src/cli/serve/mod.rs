@@ -1,5 +1,7 @@
 //! `keypool serve`: the gateway.
 
+mod begun;
+mod descriptors;
 mod duties;
 mod ending;
 mod freed;
@@ -11,19 +13,11 @@ mod ports;
 mod setups;
 mod standing;
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use anyhow::Context;
-use tokio::sync::mpsc;
 
-use self::{
-    duties::Duties,
-    ending::Ending,
-    opened::Opened,
-    opening::known_tenants,
-    ports::{Ports, Serving},
-    standing::Standing,
-};
+use self::begun::Begun;
 pub(super) use self::{
     no_key::NoKey,
     opening::{join, pool},
@@ -32,14 +26,7 @@ pub(super) use self::{
 use super::Failure;
 use crate::{
     config::{Inputs, Loaded},
-    database::{
-        Site,
-        processes::{self, Process},
-    },
-    reload::{Reload, Runs, Tell},
-    standing::now_ms,
-    status::StoreHealth,
-    telemetry::{self, Banner},
+    telemetry,
 };
 
 impl Serve {
@@ -58,46 +45,15 @@ impl Serve {
 }
 
 /// From the first look at the store to the last count in it.
-async fn serve(mut inputs: Inputs, loaded: Loaded) -> Result<(), Failure> {
-    let site = Site::of(&loaded.store);
-    let opened = Opened::of(&site, &mut inputs, loaded).await?;
-    let ports = Ports::bind(&opened.loaded).await?;
-    let address = ports.address()?;
-    let (reload, asks) = mpsc::channel(4);
-    let process = Process::this(address.to_string());
-    let health = StoreHealth::default();
-    let (standing, process) = Standing::new(&opened, site, &inputs, (reload, process, health.clone())).await?;
-    let Opened { loaded, keys, store, pool } = opened;
-    let standing = Arc::new(standing);
-    let (gateway, records) = (&standing.gateway, &standing.records);
-
-    let mut duties = Duties::begin(&standing, health, &process);
-    let known = known_tenants(records, gateway.tenants()).await?;
-    let kept_in = store.as_ref().map(ToString::to_string);
-    duties.follow_tenants(&standing, store, known);
-    // Whoever reads that it serves may end it.
-    let stopped = super::interrupted();
-    telemetry::say(&Banner { address, upstream: pool.provider().base(), loaded: &loaded, kept_in: kept_in.as_deref() });
-    duties.besides(telemetry::report_changes(&pool, pool.clock().clone()));
-    let ending = Ending::new(&loaded.config.gateway, pool.clock().clone());
-    let serving = Serving {
-        gateway: Arc::clone(gateway),
-        tls: standing.tls.clone(),
-        grace: ending.grace(),
-        bounds: loaded.bounds(),
+async fn serve(inputs: Inputs, loaded: Loaded) -> Result<(), Failure> {
+    // Heard from here on: nothing but what a process listens to ends the first one of a container.
+    let mut stopped = Box::pin(super::interrupted());
+    let begun = tokio::select! {
+        begun = Begun::of(inputs, loaded) => begun?,
+        () = &mut stopped => {
+            tracing::info!("ended before anybody was let in");
+            return Ok(());
+        }
     };
-    let tell: Tell = Box::new(|news| tracing::info!("{news}"));
-    let apply = standing.applying();
-    let reload = Reload { inputs, loaded, keys, pool, runs: Runs::Gateway, apply, tell, asks }.follow();
-    tokio::spawn(freed::keep_for_large_bodies());
-
-    ports.serve(&serving, ending.begins(stopped, gateway)).await;
-
-    reload.abort();
-    duties.stop_writing().await;
-    let wait = ending.left();
-    tokio::join!(gateway.used().close(records, &process.id, now_ms(), wait), gateway.close_budgets(wait));
-    processes::leave(records, &process).await;
-    standing.hand_back().await;
-    Ok(())
+    begun.serve(stopped).await
 }

@@ -22,6 +22,7 @@ use tower_keypool::{
 
 use super::{
     held::{Held, PATIENCE},
+    kinds::{KINDS, Kind},
     reserved::Reserved,
     tenant::{Tenant, TenantLimits},
     told::CHECK,
@@ -59,43 +60,8 @@ pub(in crate::gateway) struct Budgets {
 /// By tenants, for each of [`KINDS`]; of a limit that a tenant does not have, nothing.
 pub(super) type AllHeld = HashMap<Arc<str>, [Held; KINDS.len()]>;
 
-/// What limits count, and over which time.
-pub(super) struct Kind {
-    name: &'static str,
-    span: i64,
-    pub(super) tokens: bool,
-}
-
 /// A limit: which, and its amount.
 pub(super) type Limit = (usize, u64);
-
-const MINUTE: i64 = 60_000;
-const DAY: i64 = 24 * 60 * MINUTE;
-pub(super) const KINDS: [Kind; 4] = [
-    Kind { name: "rpm", span: MINUTE, tokens: false },
-    Kind { name: "rpd", span: DAY, tokens: false },
-    Kind { name: "tpm", span: MINUTE, tokens: true },
-    Kind { name: "tpd", span: DAY, tokens: true },
-];
-
-impl Kind {
-    pub(super) fn window(&self, now: i64) -> i64 {
-        now.div_euclid(self.span)
-    }
-
-    pub(super) fn until(&self, now: i64) -> i64 {
-        (self.window(now) + 1) * self.span
-    }
-
-    fn spent(&self, now: i64) -> Spent {
-        Spent { after: (self.until(now) - now + 999) / 1000, tokens: self.tokens, day: self.span == DAY }
-    }
-
-    /// What its count is called in the store.
-    pub(super) fn count(&self, tenant: &str, now: i64) -> String {
-        format!("{tenant}\n{}\n{}", self.name, self.window(now))
-    }
-}
 
 /// What is held of a tenant's limits.
 pub(super) fn of<'a>(all: &'a mut AllHeld, tenant: &Tenant) -> &'a mut [Held; KINDS.len()] {
@@ -128,6 +94,10 @@ pub(in crate::gateway) enum NotNow {
 }
 
 impl Spent {
+    fn of(kind: &Kind, now: i64) -> Self {
+        Self { after: (kind.ends(now) - now + 999) / 1000, tokens: kind.tokens, day: kind.is_of_day() }
+    }
+
     /// What is refused.
     pub(in crate::gateway) fn refusal(self) -> Refusal {
         let message = match (self.tokens, self.day) {
@@ -230,7 +200,7 @@ impl Budgets {
                 asked |= held.has_none(now);
             }
             if asked {
-                return Err(NotNow::Spent(kind.spent(now)));
+                return Err(NotNow::Spent(Spent::of(kind, now)));
             }
             self.has_lost_none(tenant, at, now).await.map_err(NotNow::Unknown)?;
             self.settle(now).await.map_err(NotNow::Unknown)?;
@@ -270,7 +240,7 @@ impl Budgets {
             }
             held.is_over(most, now).unwrap_or(true)
         };
-        if is_over { Err(NotNow::Spent(kind.spent(now))) } else { Ok(()) }
+        if is_over { Err(NotNow::Spent(Spent::of(kind, now))) } else { Ok(()) }
     }
 
     /// Whether its tokens are used up. Who cannot tell lets go on what was let in.
@@ -397,7 +367,10 @@ fn number(of: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::kinds::{DAY, MINUTE},
+        *,
+    };
     use crate::gateway::{admit::held::NEWS, tenant::Grant};
 
     fn tenant(limits: TenantLimits) -> Tenant {
@@ -600,6 +573,20 @@ mod tests {
             assert!(new.used_up(&tenant, now + 10 * NEWS).await.is_some_and(|spent| spent.tokens), "tokens, too");
             living.iter().for_each(tokio::task::JoinHandle::abort);
         }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_finds_what_was_used_of_that_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = tower_keypool::store::Sqlite::open(folder.path().join("keypool.db")).unwrap();
+        let records = Records::from(Some(crate::database::Database::File(file)));
+        let tenant = tenant(TenantLimits { rpd: Some(5), ..TenantLimits::default() });
+        let budgets = [Budgets::new(records.clone())];
+        let (today, days) = (20_000 * DAY, 6 * DAY);
+        for (now, left) in [(today, 5), (today + days, 5), (today + 1, 0), (today + days + 1, 0), (today - DAY, 5)] {
+            assert_eq!(let_in(&budgets, &tenant, now, 9).await, left, "{now}");
+        }
+        assert_eq!(let_in(&[Budgets::new(records)], &tenant, today, 9).await, 0, "another process");
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
 //! Whether a request may come in: is it meant for this gateway ([`guard`]), can its answer be read (`hiding`), who asks ([`token`], [`tenant`]), and has that
-//! tenant something left ([`budget`], of what is `held` of each limit and [`reserved`] for what is under way, and [`account`]
+//! tenant something left ([`budget`], of what is `held` of each of the `kinds` of limits and [`reserved`] for what is under way, and [`account`]
 //! of sockets)?
 
 pub(in crate::gateway) mod account;
@@ -10,6 +10,7 @@ pub mod guard;
 pub(in crate::gateway) mod headers;
 mod held;
 mod hiding;
+mod kinds;
 mod path;
 pub(in crate::gateway) mod reserved;
 pub mod tenant;

@@ -9,8 +9,9 @@ use http::{StatusCode, request::Parts};
 use http_body::SizeHint;
 
 use super::{
-    budget::{AllHeld, Budgets, KINDS, Limit, NotNow, of},
+    budget::{AllHeld, Budgets, Limit, NotNow, of},
     held::Held,
+    kinds::KINDS,
     tenant::Tenant,
 };
 use crate::gateway::dialect::Refusal;

@@ -12,7 +12,8 @@ use std::{
 use tower_keypool::store::{Count, Ledger, StoreError};
 
 use super::{
-    budget::{Budgets, KINDS, Kind, of},
+    budget::{Budgets, of},
+    kinds::{KINDS, Kind},
     tenant::Tenant,
 };
 

@@ -27,7 +27,10 @@ use super::{
 };
 use crate::{
     entire::Entire,
-    gateway::dialect::{Dialect, Refusal},
+    gateway::{
+        dialect::{Dialect, Refusal},
+        farewell::{Parting, UNANSWERED},
+    },
 };
 
 /// What a client may take its time with.
@@ -49,6 +52,8 @@ pub(in crate::gateway) struct Progress {
     owed: AtomicBool,
     /// It stopped, and is not waited for any more.
     given_up: AtomicBool,
+    /// The gateway ends, and waits no more.
+    stopping: AtomicBool,
     /// Of whoever sends it, by its place.
     dialect: AtomicU8,
 }
@@ -73,11 +78,24 @@ impl Progress {
         self.owed.store(false, Ordering::Relaxed);
     }
 
+    /// The gateway ends: whoever waits for an answer is told so at the next look.
+    pub(in crate::gateway) fn stops(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// What its sender is told when it stopped.
     fn stopped(&self) -> Response<Full<Bytes>> {
         self.given_up.store(true, Ordering::Relaxed);
+        self.dialect().answer(STOPPED)
+    }
+
+    fn dialect(&self) -> Dialect {
         let dialect = DIALECTS.get(usize::from(self.dialect.load(Ordering::Relaxed))).copied();
-        dialect.unwrap_or(Dialect::Gemini).answer(STOPPED)
+        dialect.unwrap_or(Dialect::Gemini)
     }
 }
 
@@ -228,8 +246,15 @@ pin_project_lite::pin_project! {
         watch: Watch,
         ticks: Ticks,
         // Of a stream of HTTP/2, which is a task of its own; else the connection's task counts, and looks here.
-        own: Option<OwnTicks>,
+        own: Option<Own>,
     }
+}
+
+/// What a stream of HTTP/2 has of its own.
+#[derive(Debug)]
+struct Own {
+    ticks: OwnTicks,
+    parting: Parting,
 }
 
 /// Who looks at a request's body while its answer is waited for.
@@ -237,7 +262,7 @@ pin_project_lite::pin_project! {
 pub(in crate::gateway) struct Patience {
     watch: Watch,
     ticks: Ticks,
-    own: Option<OwnTicks>,
+    own: Option<Own>,
 }
 
 impl Patience {
@@ -246,10 +271,10 @@ impl Patience {
         Self { watch, ticks: ticks.clone(), own: None }
     }
 
-    /// A task of its own.
-    pub(in crate::gateway) fn alone(progress: &Arc<Progress>, wait: Duration) -> Self {
-        let own = OwnTicks::new();
-        let ticks = own.ticks().clone();
+    /// A task of its own, until this parting.
+    pub(in crate::gateway) fn alone(progress: &Arc<Progress>, wait: Duration, parting: Parting) -> Self {
+        let own = Own { ticks: OwnTicks::new(), parting };
+        let ticks = own.ticks.ticks().clone();
         Self { watch: Watch::new(progress, &ticks, (wait, LEAST)), ticks, own: Some(own) }
     }
 }
@@ -273,8 +298,15 @@ impl<F: Future> Future for Patient<F> {
         if let Poll::Ready(answer) = this.answer.poll(cx) {
             return Poll::Ready(Ok(answer));
         }
+        let progress = &this.watch.progress;
         if let Some(own) = this.own {
-            own.poll(cx);
+            own.ticks.poll(cx);
+            if own.parting.poll(cx).is_ready() {
+                progress.stops();
+            }
+        }
+        if progress.is_stopping() {
+            return Poll::Ready(Err(progress.dialect().answer_until(UNANSWERED, 1)));
         }
         if this.watch.is_late(this.ticks) {
             return Poll::Ready(Err(this.watch.progress.stopped()));

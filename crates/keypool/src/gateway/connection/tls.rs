@@ -26,7 +26,7 @@ pub struct Certified {
 #[derive(Debug, thiserror::Error)]
 pub enum CertifiedError {
     /// The certificates are no such.
-    #[error("expected certificates in PEM: {0}")]
+    #[error("expected certificates in PEM: {}", told(.0))]
     Certificate(pem::Error),
     /// There is no certificate.
     #[error("expected a certificate in PEM (-----BEGIN CERTIFICATE-----)")]
@@ -37,6 +37,16 @@ pub enum CertifiedError {
     /// They do not fit each other, or cannot be used.
     #[error("certificate and key cannot be used: {0}")]
     Unfit(#[from] rustls::Error),
+}
+
+/// As a person may read it.
+fn told(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => {
+            "the last one breaks off before its -----END CERTIFICATE-----".to_owned()
+        }
+        error => error.to_string(),
+    }
 }
 
 impl CertifiedError {
@@ -110,3 +120,15 @@ impl Tls {
 /// An extension of requests that came over TLS.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::gateway) struct Secured;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_half_written_is_told_in_words() {
+        let half = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIU\n";
+        let told = Certified::of(half, "").unwrap_err().to_string();
+        assert_eq!(told, "expected certificates in PEM: the last one breaks off before its -----END CERTIFICATE-----");
+    }
+}

@@ -12,6 +12,7 @@ use crate::gateway::{
     Gateway, Setup,
     admit::{cross_origin::CrossOrigin, guard::Local},
     connection::places::Place,
+    farewell::Parting,
 };
 
 /// One connection's way into the gateway.
@@ -63,6 +64,11 @@ impl<S: Clone> Entrance<S> {
             return None;
         }
         CrossOrigin::of(request, &self.gateway.setup.borrow().guard)
+    }
+
+    /// When nobody waits for an answer any more.
+    pub(in crate::gateway) fn parting(&self) -> Parting {
+        Parting::from(&self.gateway.farewell)
     }
 
     /// Holds the connection's place.

@@ -37,7 +37,9 @@ use crate::{
             tls::Secured,
             unread::Asked,
         },
+        farewell::Parting,
         handle::entrance::Entrance,
+        log::given_up::give_up,
     },
     one_write::OneWrite,
     outgoing::Outgoing,
@@ -46,6 +48,9 @@ use crate::{
 
 /// A head must be there this long after its connection, or (and up to [`TICK`] more) after the answer before it.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// A head over HTTP/1.1 is no longer, with as much behind it as came along: whoever sends half of one makes the gateway keep it
+/// for as long as that may take, with or without a token.
+const LONGEST_HEAD: usize = 128 << 10;
 /// Bytes that a stream of HTTP/2 holds for a client that does not take them.
 const HELD: usize = 64 << 10;
 
@@ -72,6 +77,7 @@ pub(super) async fn converse<S, B>(
 {
     let ticks = Ticks::default();
     let (asked, counted) = (Arc::new(Progress::default()), ticks.clone());
+    let (ours, of_connection) = (Arc::clone(&entrance), Arc::clone(&asked));
     let (first, mut came) = oneshot::channel::<()>();
     let first = std::sync::Mutex::new(Some(first));
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -86,7 +92,7 @@ pub(super) async fn converse<S, B>(
         let alone = request.version() == Version::HTTP_2;
         let progress = if alone { Arc::default() } else { Arc::clone(&asked) };
         let patience = if alone {
-            Patience::alone(&progress, paces.body)
+            Patience::alone(&progress, paces.body, entrance.parting())
         } else {
             Patience::of(Watch::new(&progress, &counted, (paces.body, LEAST)), &counted)
         };
@@ -98,12 +104,15 @@ pub(super) async fn converse<S, B>(
         let entrance = Arc::clone(&entrance);
         // hyper keeps room for it as long as the connection lives, and an answer's body may take hours. As a part of the block
         // it would stand there twice: as it came in, and where it is waited for.
-        let answer = Patient::boxed(|| entrance.answer(request), patience);
+        let mut answer = Patient::boxed(|| entrance.answer(request), patience);
         async move {
             let own = |answer: Response<_>| answer.map(|body| Counted::uncounted(Said::from(body)));
             let mut answer = match page.as_ref().and_then(CrossOrigin::preflight) {
                 Some(told) => own(told),
-                None => answer.await.unwrap_or_else(|stopped| Ok(own(stopped)))?,
+                None => match answer.as_mut().await {
+                    Ok(answered) => answered?,
+                    Err(stopped) => own(give_up(stopped, answer)),
+                },
             };
             if let Some(page) = page {
                 page.tell(answer.headers_mut());
@@ -135,8 +144,19 @@ pub(super) async fn converse<S, B>(
     drop(patience);
     if until_closing(serving.as_mut(), &ticks, &mut read, closes).await {
         serving.as_mut().graceful_shutdown();
-        let _ = serving.await;
+        until_parting(serving, ours.parting(), &of_connection).await;
     }
+}
+
+/// Serves until the connection ends; from the parting on no answer is waited for that has not begun.
+async fn until_parting(mut serving: Pin<&mut impl Future>, mut parting: Parting, asked: &Progress) {
+    poll_fn(|cx| {
+        if parting.poll(cx).is_ready() {
+            asked.stops();
+        }
+        serving.as_mut().poll(cx).map(drop)
+    })
+    .await;
 }
 
 /// Serves until the connection ends (false) or the gateway closes (true).
@@ -183,7 +203,7 @@ async fn until_closing(
 
 fn server(ticks: &Ticks, reader: Duration) -> auto::Builder<Streams> {
     let mut builder = auto::Builder::new(Streams::new(reader));
-    builder.http1().timer(ticks.timer(HEAD_TIMEOUT)).header_read_timeout(HEAD_TIMEOUT);
+    builder.http1().timer(ticks.timer(HEAD_TIMEOUT)).header_read_timeout(HEAD_TIMEOUT).max_buf_size(LONGEST_HEAD);
     builder
         .http2()
         .timer(TokioTimer::new())

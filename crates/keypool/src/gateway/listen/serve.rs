@@ -73,6 +73,7 @@ pub async fn serve<S, B>(
     let mut connections = JoinSet::new();
     let crowd = Crowd::new(bounds.connections, bounds.of_one_address);
     let mut shutdown = pin!(shutdown);
+    let mut failures = 0u64;
     loop {
         tokio::select! {
             () = &mut shutdown => break,
@@ -87,7 +88,11 @@ pub async fn serve<S, B>(
                     (Err(_), Some(_)) => {}
                 },
                 Err(error) => {
-                    tracing::debug!("accepting a connection failed: {error}");
+                    failures += 1;
+                    // Not a line for each: whoever has no room is asked for some again and again.
+                    if failures.is_power_of_two() {
+                        tracing::warn!("connections that could not be taken: {failures} by now, the last time {error}");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },

@@ -5,7 +5,10 @@ use std::{borrow::Cow, sync::Arc};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tower_keypool::{KeyPool, Meter, ServedBy, Tick};
 
-use super::trail::{Afterwards, Following};
+use super::{
+    given_up,
+    trail::{Afterwards, Following},
+};
 use crate::{
     gateway::{
         admit::tenant::Tenant,
@@ -220,21 +223,40 @@ impl RequestLine {
     }
 }
 
-impl Drop for RequestLine {
-    fn drop(&mut self) {
-        let Some(id) = &self.id else { return };
+impl RequestLine {
+    /// Nobody waits for the answer any more: the client left, or the gateway gave it up and answered this instead.
+    fn unanswered(&mut self, id: HeaderValue, instead: Option<&mut Response<()>>) {
         if let Some(trail) = self.trail.take() {
-            trail.left(id, self.tenant.as_ref().map(|tenant| Arc::clone(tenant.name())));
+            let tenant = self.tenant.as_ref().map(|tenant| Arc::clone(tenant.name()));
+            match &instead {
+                Some(response) => trail.end(&id, tenant, response, None),
+                None => trail.left(&id, tenant),
+            }
         }
+        let what = match &instead {
+            Some(_) => "the gateway gave up waiting for the answer, or for the rest of the request",
+            None => "the client left before there was an answer",
+        };
         let (method, path) = self.path.as_deref().map(|(method, path)| (method.as_str(), path.as_str())).unzip();
         tracing::info!(
             target: REQUESTS,
-            request = text(id),
+            request = text(&id),
             tenant = self.tenant.as_ref().map(|tenant| &**tenant.name()),
+            status = instead.as_ref().map(|response| response.status().as_u16()),
             method,
             path,
-            "the client left before there was an answer"
+            "{what}"
         );
+        if let Some(response) = instead {
+            self.sign(id, false, response);
+        }
+    }
+}
+
+impl Drop for RequestLine {
+    fn drop(&mut self) {
+        let Some(id) = self.id.take() else { return };
+        given_up::answered(|instead| self.unanswered(id, instead));
     }
 }
 
