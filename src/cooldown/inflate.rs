@@ -24,8 +24,9 @@ use super::{
 const ALLOWED: u64 = 1 << 20;
 /// And how many bytes for each of its own. Text rarely exceeds 20; a bomb has 1,000.
 const RATIO: u64 = 100;
-/// What is looked through for the key, once a body inflated to more than that.
-const SEARCHED: u64 = 1 << 30;
+/// What is looked through for the key, once a body inflated to more than that: a moment's work, since nothing else is done
+/// meanwhile.
+const SEARCHED: u64 = 64 << 20;
 /// Compressed bytes that wait for the end of what may be the key. More for so few inflated ones is no honest answer.
 const WAITING: usize = 64 << 10;
 
@@ -91,6 +92,11 @@ impl Reading {
         let (masks, plain) = (Masks::default(), Plain::default());
         Self { sight, keys, masks, plain, repack: None, shown: false, room: ALLOWED, beyond: None }
     }
+
+    /// Nothing of it is looked through any more.
+    fn is_spent(&self) -> bool {
+        self.beyond == Some(0)
+    }
 }
 
 impl Inflate {
@@ -134,14 +140,15 @@ impl Inflate {
         if !self.blind {
             self.taken += chunk.len() as u64;
             self.decoder.get_mut().room += RATIO * chunk.len() as u64;
-            self.blind = self.decoder.write_all(&chunk).and_then(|()| self.decoder.flush()).is_err();
+            let read = self.decoder.write_all(&chunk).and_then(|()| self.decoder.flush());
+            self.blind = read.is_err() && !self.decoder.get_ref().is_spent();
         }
-        if self.blind {
+        if self.blind || self.decoder.get_ref().is_spent() {
             return Inflated::ShowsKey;
         }
         let reading = self.decoder.get_mut();
         if let Some(repack) = &mut reading.repack {
-            return if reading.beyond == Some(0) { Inflated::ShowsKey } else { Inflated::Anew(repack.packed()) };
+            return Inflated::Anew(repack.packed());
         }
         if reading.shown {
             return self.begin_anew();
@@ -233,8 +240,11 @@ impl Write for Reading {
             (beyond, _) => {
                 let left = beyond.unwrap_or(SEARCHED).checked_sub(length);
                 self.beyond = Some(left.unwrap_or(0));
-                // No honest answer is so large and so empty: what cannot be looked through does not pass.
-                self.shown |= left.is_none();
+                // No honest answer is so large and so empty: what cannot be looked through does not pass, nor is it inflated.
+                if self.is_spent() {
+                    self.shown = true;
+                    return Err(io::Error::other("it inflates to more than is looked through"));
+                }
             }
         }
         if let Some(repack) = &mut self.repack {
@@ -277,10 +287,9 @@ mod tests {
         assert_eq!((reading.beyond, reading.shown), (None, false));
         reading.write_all(b"5").unwrap();
         assert_eq!((reading.beyond, reading.shown), (Some(SEARCHED - 1), false));
-        reading.beyond = Some(2);
+        reading.beyond = Some(3);
         reading.write_all(b"67").unwrap();
         assert!(!reading.shown);
-        reading.write_all(b"8").unwrap();
-        assert!(reading.shown);
+        assert!(reading.write_all(b"8").is_err() && reading.shown);
     }
 }

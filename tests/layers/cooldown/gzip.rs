@@ -117,6 +117,21 @@ async fn the_key_behind_a_bomb_does_not_pass() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bomb_is_not_inflated_to_its_end_either() {
+    // 128 MiB in as many KiB, all of it at once.
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(&vec![b' '; 1 << 20]).unwrap();
+    let bomb = encoder.finish().unwrap().repeat(128);
+    let bench = Bench::new();
+    let begun = gzip([event("a", 5)]).concat();
+    let chunks = [begun.clone(), bomb];
+    let response = bench.get(gzipped(events(Steps::chunks(chunks.iter().map(|chunk| &chunk[..]))))).await;
+    let (got, error) = collect(response).await;
+    assert_eq!(got, begun);
+    assert!(error.unwrap().to_string().contains("may hide"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_no_gzip_reaches_nobody_and_is_judged_by_its_status() {
     for body in [&b"plain text"[..], &b"\x1f\x8b\x08\x00\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff"[..]] {
         let bench = Bench::new();
