@@ -126,8 +126,12 @@ impl EveryKey {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::key::Secret;
+
+    const KEY: &str = "AIzaAIzbSyAIza-not-a-real-key-AIza";
 
     fn bunch(keys: &[&str]) -> Bunch {
         Bunch::of(0, keys.iter().map(|key| Secret::new(key).unwrap()).collect())
@@ -180,5 +184,50 @@ mod tests {
         assert!(every.spots(&bunch, b"-a-key-but"));
         let mut every = EveryKey::default();
         assert!(!every.spots(&bunch, b"AIza-not") && !every.spots(&bunch, b", no") && every.held() == 0);
+    }
+
+    fn all_of(chunks: &[&[u8]]) -> String {
+        let (bunch, mut every, mut out) = (bunch(&[KEY]), EveryKey::default(), Vec::new());
+        for chunk in chunks {
+            every.pass(&bunch, Bytes::copy_from_slice(chunk), |bytes| out.extend_from_slice(&bytes));
+            assert!(every.held() < KEY.len());
+        }
+        out.extend(every.finish(&bunch, false));
+        String::from_utf8(out).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunking_masks_what_one_chunk_masks(
+            pieces in prop::collection::vec(prop_oneof![Just(KEY), Just("AIza"), Just("AIzaAIz"), Just("é, "), Just("A")], 0..12),
+            cuts in prop::collection::vec(0_usize..500, 0..40),
+        ) {
+            let text = pieces.concat();
+            let expected = text.replace(KEY, &"*".repeat(KEY.len()));
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let chunks: Vec<&[u8]> = cuts.windows(2).map(|cut| &text.as_bytes()[cut[0]..cut[1]]).collect();
+            prop_assert_eq!(all_of(&chunks), expected.clone());
+            let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+            prop_assert_eq!(all_of(&bytes), expected);
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_nobody_else_holds_is_changed_in_place() {
+        let chunk = Bytes::from(format!("<{KEY}>"));
+        let address = chunk.as_ptr();
+        EveryKey::default().pass(&bunch(&[KEY]), chunk, |bytes| {
+            assert_eq!(bytes.as_ptr(), address);
+            assert_eq!(bytes, format!("<{}>", "*".repeat(KEY.len())));
+        });
+    }
+
+    #[test]
+    fn a_chunk_that_somebody_else_holds_stays_as_it_is_for_them() {
+        let theirs = Bytes::from(format!("<{KEY}>"));
+        EveryKey::default().pass(&bunch(&[KEY]), theirs.clone(), |bytes| assert_ne!(bytes, theirs));
+        assert_eq!(theirs, format!("<{KEY}>"));
     }
 }

@@ -1,7 +1,6 @@
-//! A key that the provider echoes is overwritten with as many `*`, wherever it stands: across the borders of chunks,
-//! and in headers.
+//! One key that the provider echoes is overwritten with as many `*`: in headers, in texts that are held whole, and where it is
+//! written with escapes that it need not have. What passes in chunks is looked through for all keys (`every_key`).
 //!
-//! Nothing is kept but a count: bytes held back at the end of a chunk are, by definition, the beginning of the key.
 //! A chunk is changed in place where nobody else holds it, else copied; chunks without the key pass as they came.
 
 use std::sync::LazyLock;
@@ -10,7 +9,6 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header::ALT_SVC};
 use memchr::{memchr_iter, memchr3_iter, memmem};
 
-use super::needle::{Carried, begun_at_end, carry};
 use crate::key::{SHORTEST, Secret, Start, forms, holds_otherwise, mask_otherwise, rarest};
 
 /// What is looked for.
@@ -38,7 +36,6 @@ impl<'a> Sought<'a> {
 }
 
 /// The key as it reads in a query or, escaped, in a JSON string, where that differs.
-#[derive(PartialEq, Eq)]
 pub(super) struct Encoded {
     text: Box<str>,
     rare_at: usize,
@@ -49,13 +46,6 @@ impl Encoded {
     #[inline]
     pub(super) fn forms(secret: &Secret) -> Vec<Self> {
         if secret.is_encodable() && secret.bytes().len() >= SHORTEST { Self::encode(secret) } else { Vec::new() }
-    }
-
-    /// All its forms, the one as it is among them.
-    pub(super) fn all(secret: &Secret) -> Vec<Self> {
-        let plain = Self { text: secret.expose().into(), rare_at: secret.rare_at() };
-        let is_sought = secret.bytes().len() >= SHORTEST;
-        Self::forms(secret).into_iter().chain(is_sought.then_some(plain)).collect()
     }
 
     #[cold]
@@ -87,84 +77,6 @@ fn unescaped(secret: &Secret, chunk: Bytes) -> Bytes {
     let mut chunk = chunk.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
     mask_otherwise(secret, &mut chunk);
     chunk.freeze()
-}
-
-/// Masks a stream of chunks.
-#[derive(Default)]
-pub(super) struct Mask {
-    /// Bytes held back: the key's first ones.
-    held: usize,
-}
-
-impl Mask {
-    /// Takes a chunk and gives on what may pass.
-    pub(super) fn pass(&mut self, key: Sought<'_>, mut chunk: Bytes, mut give: impl FnMut(Bytes)) {
-        let mut done = 0;
-        if self.held > 0 {
-            match carry(key.text, self.held, &chunk) {
-                Carried::Partly(held) => {
-                    // The beginning moved on: what was held before it is ordinary text.
-                    let plain = self.held + chunk.len() - held;
-                    if plain > 0 {
-                        give(Bytes::copy_from_slice(&key.text[..plain]));
-                    }
-                    self.held = held;
-                    return;
-                }
-                Carried::Whole { from_before, here } => {
-                    let mut before = key.text[..self.held].to_vec();
-                    before[self.held - from_before..].fill(b'*');
-                    give(before.into());
-                    chunk = overwritten(chunk, 0, here);
-                    done = here;
-                }
-                Carried::Broken => give(Bytes::copy_from_slice(&key.text[..self.held])),
-            }
-            self.held = 0;
-        }
-        while let Some(at) = key.find(&chunk[done..]) {
-            chunk = overwritten(chunk, done + at, key.text.len());
-            done += at + key.text.len();
-        }
-        self.held = begun_at_end(key.text, &chunk[done..]);
-        if self.held > 0 {
-            chunk.truncate(chunk.len() - self.held);
-        }
-        if !chunk.is_empty() {
-            give(chunk);
-        }
-    }
-
-    /// At the end: what was held back was not the key. Where the body broke off it may have been, as far as it came.
-    pub(super) fn finish(&mut self, key: Sought<'_>, broken: bool) -> Option<Bytes> {
-        let held = std::mem::take(&mut self.held);
-        if broken && held >= SHORTEST {
-            return Some(vec![b'*'; held].into());
-        }
-        (held > 0).then(|| Bytes::copy_from_slice(&key.text[..held]))
-    }
-
-    /// How many bytes are held back.
-    pub(super) fn held(&self) -> usize {
-        self.held
-    }
-
-    /// Only looks: whether the key ends in this chunk. What [`held`](Mask::held) says afterwards is how much of it
-    /// has begun.
-    pub(super) fn spots(&mut self, key: Sought<'_>, chunk: &[u8]) -> bool {
-        if self.held > 0 {
-            match carry(key.text, self.held, chunk) {
-                Carried::Partly(held) => {
-                    self.held = held;
-                    return false;
-                }
-                Carried::Whole { .. } => return true,
-                Carried::Broken => {}
-            }
-        }
-        self.held = begun_at_end(key.text, chunk);
-        key.find(chunk).is_some()
-    }
 }
 
 /// The chunk with `len` bytes from `at` on overwritten; copied only where somebody else holds it too.
@@ -271,6 +183,7 @@ fn drop_named(secret: &Secret, headers: &mut HeaderMap) {
 }
 
 /// Whether a key stands in a text.
+#[cfg(feature = "hyper")]
 pub(super) fn shows(secret: &Secret, text: &[u8]) -> bool {
     Sought::key(secret).is_some_and(|key| key.find(text).is_some())
         || Encoded::forms(secret).iter().any(|form| form.sought().find(text).is_some())
@@ -294,61 +207,9 @@ fn overwrite(key: Sought<'_>, value: &mut HeaderValue) {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     const KEY: &str = "AIzaAIzbSyAIza-not-a-real-key-AIza";
-
-    fn through(key: &str, chunks: &[&[u8]]) -> Vec<u8> {
-        let secret = Secret::new(key).unwrap();
-        let sought = Sought::key(&secret).unwrap();
-        let (mut mask, mut out) = (Mask::default(), Vec::new());
-        for chunk in chunks {
-            mask.pass(sought, Bytes::copy_from_slice(chunk), |bytes| out.extend_from_slice(&bytes));
-            assert!(mask.held() < key.len());
-        }
-        out.extend(mask.finish(sought, false).unwrap_or_default());
-        out
-    }
-
-    proptest! {
-        #[test]
-        fn any_chunking_masks_what_one_chunk_masks(
-            pieces in prop::collection::vec(prop_oneof![Just(KEY), Just("AIza"), Just("AIzaAIz"), Just("é, "), Just("A")], 0..12),
-            cuts in prop::collection::vec(0_usize..500, 0..40),
-        ) {
-            let text = pieces.concat();
-            let stars = "*".repeat(KEY.len());
-            let expected = text.replace(KEY, &stars);
-            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
-            cuts.extend([0, text.len()]);
-            cuts.sort_unstable();
-            let chunks: Vec<&[u8]> = cuts.windows(2).map(|cut| &text.as_bytes()[cut[0]..cut[1]]).collect();
-            prop_assert_eq!(String::from_utf8(through(KEY, &chunks)).unwrap(), expected.clone());
-            let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
-            prop_assert_eq!(String::from_utf8(through(KEY, &bytes)).unwrap(), expected);
-        }
-    }
-
-    #[test]
-    fn a_chunk_that_nobody_else_holds_is_changed_in_place() {
-        let secret = Secret::new(KEY).unwrap();
-        let chunk = Bytes::from(format!("<{KEY}>"));
-        let address = chunk.as_ptr();
-        Mask::default().pass(Sought::key(&secret).unwrap(), chunk, |bytes| {
-            assert_eq!(bytes.as_ptr(), address);
-            assert_eq!(bytes, format!("<{}>", "*".repeat(KEY.len())));
-        });
-    }
-
-    #[test]
-    fn a_chunk_that_somebody_else_holds_stays_as_it_is_for_them() {
-        let secret = Secret::new(KEY).unwrap();
-        let theirs = Bytes::from(format!("<{KEY}>"));
-        Mask::default().pass(Sought::key(&secret).unwrap(), theirs.clone(), |bytes| assert_ne!(bytes, theirs));
-        assert_eq!(theirs, format!("<{KEY}>"));
-    }
 
     #[test]
     fn a_query_shows_the_key_percent_encoded() {

@@ -240,13 +240,8 @@ fn refused(message: &'static str) -> Fault {
     fault.with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"keypool admin\""))
 }
 
-/// Whether these headers bring a token, right or wrong.
-pub(super) fn brings_token(headers: &HeaderMap) -> bool {
-    token_in(headers).is_some()
-}
-
 /// The token that these headers bring, right or wrong.
-fn token_in(headers: &HeaderMap) -> Option<&[u8]> {
+pub(super) fn token_in(headers: &HeaderMap) -> Option<&[u8]> {
     if let Some(token) = headers.get(ADMIN) {
         return Some(token.as_bytes());
     }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     Admin, OFF,
-    access::{THROTTLED, Who, brings_token},
+    access::{THROTTLED, Who, token_in},
     answer::{Answer, Fault, fine},
     audit::DONE,
     change::Done,
@@ -77,7 +77,7 @@ impl Admin {
             return self.log_in(&parts.headers, body, from, secured).await;
         }
         let who = self.access.who(&parts.headers, from).inspect_err(|fault| {
-            if brings_token(&parts.headers) {
+            if token_in(&parts.headers).is_some() {
                 self.note_wrong(from, fault);
             }
         })?;

@@ -177,9 +177,7 @@ impl Failure {
     fn run(error: impl Into<anyhow::Error>) -> Self {
         Self { code: 1, error: error.into() }
     }
-}
 
-impl Failure {
     /// What keeps a database, or whatever else, from being looked at.
     fn of_look(error: anyhow::Error) -> Self {
         match error.downcast::<DatabaseError>() {
