@@ -18,6 +18,7 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 mod trunk;
+mod unheard;
 mod upstream;
 mod ways;
 

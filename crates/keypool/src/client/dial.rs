@@ -15,6 +15,7 @@ use super::{
     door::{Door, Secured},
     line::Line,
     trunk::{Seat, Trunk},
+    unheard::Unheard,
     ways::WayOut,
 };
 use crate::one_write::{OneWrite, Owes};
@@ -82,7 +83,8 @@ impl Dial {
                 return Ok(Carrier::Shared(Trunk::over(stream).await?));
             }
             let owes = Owes::default();
-            let (sender, connection) = http1::handshake(OneWrite::telling(stream, &owes)).await.map_err(Error::sent)?;
+            let stream = OneWrite::telling(Unheard::new(stream), &owes);
+            let (sender, connection) = http1::handshake(stream).await.map_err(Error::sent)?;
             Ok(Carrier::Line(Line::new(sender, connection, owes, &keeper)))
         }
     }

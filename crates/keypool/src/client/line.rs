@@ -27,6 +27,7 @@ use super::{
     bell::Bell,
     dial::{Carrier, Stream},
     shelf::Shelf,
+    unheard::Unheard,
 };
 use crate::{
     entire::Entire,
@@ -37,7 +38,7 @@ use crate::{
 pub(super) struct Line<B: Body + 'static> {
     sender: http1::SendRequest<B>,
     /// `None`: it has ended.
-    connection: Option<http1::Connection<OneWrite<Stream>, B>>,
+    connection: Option<http1::Connection<OneWrite<Unheard<Stream>>, B>>,
     owes: Owes,
     bell: Arc<Bell>,
     waker: Waker,
@@ -55,7 +56,7 @@ where
 {
     pub(super) fn new(
         sender: http1::SendRequest<B>,
-        connection: http1::Connection<OneWrite<Stream>, B>,
+        connection: http1::Connection<OneWrite<Unheard<Stream>>, B>,
         owes: Owes,
         keeper: &Arc<Notify>,
     ) -> Box<Self> {
