@@ -3,49 +3,76 @@
 
 use std::fmt;
 
-/// Writes on what is written to it.
+/// Writes on what is written to it, which comes in many small pieces.
 pub(super) struct Plain<'w, W> {
     out: &'w mut W,
+    at: At,
+    /// What came of a line that is not written as it comes.
     line: String,
     help: String,
 }
 
+/// Where the next piece belongs.
+#[derive(Clone, Copy)]
+enum At {
+    LineStart,
+    /// In a sample, which is written as it comes.
+    Sample,
+    /// In a line that says something of a family.
+    Comment,
+}
+
 impl<'w, W: fmt::Write> Plain<'w, W> {
     pub(super) fn new(out: &'w mut W) -> Self {
-        Self { out, line: String::new(), help: String::new() }
+        Self { out, at: At::LineStart, line: String::new(), help: String::new() }
     }
 
+    /// A line that says something of a family is there.
     fn pass(&mut self) -> fmt::Result {
-        let line = std::mem::take(&mut self.line);
+        let line = self.line.as_str();
         if let Some(help) = line.strip_prefix("# HELP ") {
             // It needs its kind first.
             help.clone_into(&mut self.help);
             return Ok(());
         }
-        if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.trim_end().split_once(' ')) {
-            // A family is called there as its samples are.
-            let (end, kind) = match kind {
-                "counter" => ("_total", kind),
-                "info" => ("_info", "gauge"),
-                "stateset" => ("", "gauge"),
-                "unknown" => ("", "untyped"),
-                _ => ("", kind),
-            };
-            let help = std::mem::take(&mut self.help);
-            let help = help.strip_prefix(name).unwrap_or_default().trim();
-            return writeln!(self.out, "# HELP {name}{end} {help}\n# TYPE {name}{end} {kind}");
-        }
-        if line.starts_with('#') { Ok(()) } else { self.out.write_str(&line) }
+        let kind = line.strip_prefix("# TYPE ").and_then(|rest| rest.trim_end().split_once(' '));
+        let Some((name, kind)) = kind else { return Ok(()) };
+        // A family is called there as its samples are.
+        let (end, kind) = match kind {
+            "counter" => ("_total", kind),
+            "info" => ("_info", "gauge"),
+            "stateset" => ("", "gauge"),
+            "unknown" => ("", "untyped"),
+            _ => ("", kind),
+        };
+        let help = std::mem::take(&mut self.help);
+        let help = help.strip_prefix(name).unwrap_or_default().trim();
+        writeln!(self.out, "# HELP {name}{end} {help}\n# TYPE {name}{end} {kind}")
     }
 }
 
 impl<W: fmt::Write> fmt::Write for Plain<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for piece in text.split_inclusive('\n') {
-            self.line.push_str(piece);
-            if piece.ends_with('\n') {
-                self.pass()?;
+        let mut rest = text;
+        while let Some(first) = rest.bytes().next() {
+            if let At::LineStart = self.at {
+                self.at = if first == b'#' { At::Comment } else { At::Sample };
             }
+            let end = memchr::memchr(b'\n', rest.as_bytes());
+            let (piece, later) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
+            if let At::Sample = self.at {
+                self.out.write_str(piece)?;
+            } else {
+                self.line.push_str(piece);
+                if end.is_some() {
+                    self.pass()?;
+                    self.line.clear();
+                }
+            }
+            if end.is_some() {
+                self.at = At::LineStart;
+            }
+            rest = later;
         }
         Ok(())
     }
