@@ -16,6 +16,7 @@ use super::{
     Plan,
     service::{retarget, spare},
     step::{error_steps_down, steps_down},
+    unknown::{Form, Unknown},
 };
 use crate::{
     error::{BoxError, Error},
@@ -59,6 +60,11 @@ pub(super) struct Again<S, B> {
     pub(super) demand: Demand,
     /// Until when it may stand waiting for a key.
     pub(super) until: Tick,
+    /// What is heard of the models of lists.
+    pub(super) unknown: Arc<Unknown>,
+    pub(super) form: Form,
+    /// It is a model of the list that was asked for last, not one that the request names itself.
+    pub(super) is_listed: bool,
 }
 
 impl<S, B, F> ModelFallbackFuture<S, B, F> {
@@ -132,7 +138,7 @@ where
         }
         let request = Request::from_parts(head, body);
         let spare = spare(&request, &self.plan).map(|spare| (service.clone(), spare));
-        let again = Some(Box::new(Self { spare, ..self }));
+        let again = Some(Box::new(Self { spare, is_listed: true, ..self }));
         Some(State::Readying { held: Some(Box::new((service, request))), again })
     }
 }
@@ -185,6 +191,9 @@ where
     match result {
         Ok(response) => {
             let served_by = response.extensions().get::<ServedBy>()?;
+            if let Some(model) = again.demand.model.as_ref().filter(|_| again.is_listed) {
+                again.unknown.hear(model, again.form, served_by.verdict(), again.pool.clock().tick());
+            }
             steps_down(served_by.verdict(), &again.demand, overloaded).then(|| again.step(Some(served_by)))?
         }
         Err(error) => error_steps_down(&**error, &again.demand, overloaded).then(|| again.step_from(error))?,

@@ -4,7 +4,7 @@ use std::{borrow::Borrow, sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
-use super::{ModelFallback, Models};
+use super::{ModelFallback, Models, unknown::Unknown};
 use crate::pool::KeyPool;
 
 /// Asks for another model when the one asked for is out.
@@ -37,6 +37,7 @@ pub(super) struct Given {
     pub(super) models: Models,
     /// How long a request may wait, where it does not say so; else as the pool says.
     pub(super) wait: Option<Duration>,
+    pub(super) unknown: Arc<Unknown>,
 }
 
 impl ModelFallbackLayer {

@@ -5,6 +5,8 @@
 //! entitlement to it, when the provider does not have it, and by switch when it is overloaded still after all retries.
 //! It never steps down for a fault of the caller's, nor to a model that the provider knows to be of no use there.
 //!
+//! A model of a list that the provider does not know is passed by for a while.
+//!
 //! A step is made only where a key stands ready for the next model: otherwise the caller receives what the first one
 //! answered.
 
@@ -14,6 +16,7 @@ mod models;
 mod plan;
 mod service;
 mod step;
+mod unknown;
 
 pub use future::ModelFallbackFuture;
 pub use layer::ModelFallbackLayer;

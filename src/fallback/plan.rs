@@ -63,6 +63,16 @@ impl Plan {
         (self.itself || !self.list.is_empty()).then_some(self)
     }
 
+    /// Without those of its rest that are none; as it is where that leaves nothing.
+    pub(super) fn passing_by(self, is_none: impl Fn(&Arc<str>) -> bool) -> Self {
+        let rest = || self.list.iter().skip(self.next);
+        if !rest().any(&is_none) {
+            return self;
+        }
+        let list: Arc<[Arc<str>]> = rest().filter(|model| !is_none(model)).cloned().collect();
+        if list.is_empty() && !self.itself { self } else { Self { list, first: 0, next: 0, ..self } }
+    }
+
     /// The one model of a request that is of no use to another.
     pub(super) fn alone(self) -> Option<Self> {
         let first = self.list.first().filter(|_| !self.itself).cloned()?;

@@ -13,6 +13,7 @@ use super::{
     Plan,
     future::{Again, ModelFallbackFuture},
     layer::Given,
+    unknown::Form,
 };
 use crate::{
     error::{BoxError, Error},
@@ -57,7 +58,7 @@ impl<S> ModelFallback<S> {
     }
 
     /// Plans the request's walk. `None`: it keeps its model whatever comes.
-    fn plan<B: TryClone + Body>(&self, head: &mut Parts, body: &mut B) -> Option<(Plan, Demand)> {
+    fn plan<B: TryClone + Body>(&self, head: &mut Parts, body: &mut B) -> Option<(Plan, Demand, Form)> {
         let said = head.extensions.get::<Demand>().map(|said| Demand { prepared: None, ..said.clone() });
         let mut demand = Demand::of(said, head, &self.pool);
         if demand.free && demand.model.is_none() {
@@ -69,17 +70,17 @@ impl<S> ModelFallback<S> {
         }
         let provider = &**self.pool.provider();
         let mut plan = self.given.models.plan_for(demand.model(), provider)?.of(&demand, provider)?;
+        let (form, now) = (self.given.unknown.form(head, provider), self.pool.clock().tick());
         if plan.begins_with_itself() {
+            plan = self.given.unknown.passed_by(plan, form, now);
             if demand.particulars.requested.is_none() {
                 demand.particulars.requested.clone_from(&demand.model);
             }
-            return (!demand.free).then_some((plan, demand));
+            return (!demand.free).then_some((plan, demand, form));
         }
         // Whoever must not go to another model has the first of those that its name stands for.
         let bound = demand.model().is_some_and(|model| is_bound(head, provider, &demand, model));
-        if bound {
-            plan = plan.alone()?;
-        }
+        plan = if bound { plan.alone()? } else { self.given.unknown.passed_by(plan, form, now) };
         if demand.particulars.requested.is_none() {
             demand.particulars.requested.clone_from(&demand.model);
         }
@@ -96,7 +97,7 @@ impl<S> ModelFallback<S> {
             return None;
         }
         put(head, &demand, lease);
-        Some((plan, demand))
+        Some((plan, demand, form))
     }
 }
 
@@ -122,7 +123,7 @@ where
         let (mut head, mut body) = request.into_parts();
         let planned = self.plan(&mut head, &mut body);
         let request = Request::from_parts(head, body);
-        let again = planned.and_then(|(plan, demand)| {
+        let again = planned.and_then(|(plan, demand, form)| {
             let spare = spare(&request, &plan).map(|spare| (self.inner.clone(), spare));
             // Whoever has one model has nothing else to be told of.
             if spare.is_none() && !plan.has_others() {
@@ -130,7 +131,8 @@ where
             }
             let wait = demand.wait.or(self.given.wait).unwrap_or_else(|| self.pool.default_wait());
             let until = self.pool.clock().tick().plus(wait);
-            Some(Again { pool: self.pool.clone(), spare, plan, demand, until })
+            let (unknown, is_listed) = (Arc::clone(&self.given.unknown), !plan.begins_with_itself());
+            Some(Again { pool: self.pool.clone(), spare, plan, demand, until, unknown, form, is_listed })
         });
         ModelFallbackFuture::calling(self.inner.call(request), again)
     }

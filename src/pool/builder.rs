@@ -98,7 +98,7 @@ pub enum Unjudged {
 /// ```
 #[must_use = "a builder does nothing until `build`"]
 pub struct KeyPoolBuilder {
-    provider: Arc<dyn Provider>,
+    pub(super) provider: Arc<dyn Provider>,
     keys: Vec<Key>,
     limits: GivenLimits,
     clock: Option<Clock>,

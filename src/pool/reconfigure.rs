@@ -44,12 +44,14 @@ impl RosterChange {
 
 impl KeyPool {
     /// Makes the running pool the one that this builder describes: exactly its keys, limits, strategy, spill, rests,
-    /// wait and retry rule. A key that stays, by its secret, else by its id, keeps its counts and rests. Provider, clock, guard and
-    /// what an unjudged lease says stay as they are.
+    /// wait and retry rule. A key that stays, by its secret, else by its id, keeps its counts and rests. Clock, guard and what an
+    /// unjudged lease says stay as they are.
     ///
     /// # Errors
-    /// What [`KeyPoolBuilder::build`] says; nothing is changed then.
+    /// What [`KeyPoolBuilder::build`] says, and [`KeyError::Provider`] where the builder is for another provider; nothing is
+    /// changed then.
     pub fn reconfigure(&self, wanted: KeyPoolBuilder) -> Result<RosterChange, KeyError> {
+        KeyError::unless_same(&*self.0.provider, &*wanted.provider)?;
         wanted.check()?;
         let now = self.0.clock.now();
         let (mut keys, limits, settings, wait, retry) = wanted.into_parts();

@@ -14,7 +14,7 @@ const QUERY: [&str; 8] =
 /// The credential, or the word for an account, that a header of this name (in lower case) carries.
 #[inline]
 fn credential(name: &str) -> Option<HeaderName> {
-    if MARKS & mark(name) == 0 { None } else { credential_named(name) }
+    if (MARKS | mark(PROTOCOL)) & mark(name) == 0 { None } else { credential_named(name) }
 }
 
 /// One bit for a name, by its length and its first letter: hardly any other usual name shares one with those of [`MARKS`] or
@@ -53,8 +53,23 @@ fn credential_named(name: &str) -> Option<HeaderName> {
         "openai-organization" => OPENAI_ORGANIZATION,
         "x-goog-user-project" => X_GOOG_USER_PROJECT,
         "x-goog-iam-authorization-token" => X_GOOG_IAM,
-        _ => return None,
+        name => return credential_alike(name),
     })
+}
+
+/// The same of one that is called so but for underscores, which some servers read as hyphens.
+#[cold]
+fn credential_alike(name: &str) -> Option<HeaderName> {
+    let hyphened = hyphened(name)?;
+    if hyphened != PROTOCOL {
+        credential_named(&hyphened)?;
+    }
+    HeaderName::from_bytes(name.as_bytes()).ok()
+}
+
+/// A name that has underscores, with hyphens in their place.
+pub(crate) fn hyphened(name: &str) -> Option<String> {
+    memchr(b'_', name.as_bytes()).map(|_| name.replace('_', "-"))
 }
 
 /// Takes the caller's credentials out of what follows a body: some servers read it as if it had been said before.
@@ -79,13 +94,19 @@ pub(crate) fn strip_trailers(mut trailers: HeaderMap) -> HeaderMap {
 /// assert!(seen.may_hold_credentials());
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen(u64);
+pub struct Seen {
+    marks: u64,
+    /// What several names share.
+    shared: u64,
+}
 
 impl Seen {
     /// Passes a header of this name, in lower case.
     #[inline]
     pub fn see(&mut self, name: &str) {
-        self.0 |= mark(name);
+        let mark = mark(name);
+        self.shared |= self.marks & mark;
+        self.marks |= mark;
     }
 
     /// Whether any of them may be a credential.
@@ -96,7 +117,13 @@ impl Seen {
     /// Whether any of them may be one of these marks' names.
     #[inline]
     pub(crate) fn may_be(self, marks: u64) -> bool {
-        self.0 & marks != 0
+        self.marks & marks != 0
+    }
+
+    /// Whether several may be what this mark is of.
+    #[inline]
+    fn are_several(self, mark: u64) -> bool {
+        self.shared & mark != 0
     }
 }
 
@@ -104,14 +131,17 @@ impl Seen {
 /// head and no header twice. Whether it did. The name is one of ours.
 #[inline]
 pub(super) fn put(head: &mut Parts, name: &HeaderName, value: &HeaderValue, seen: Seen) -> bool {
-    let others = (MARKS | mark(PROTOCOL)) & !mark(name.as_str());
-    let once = head.headers.len() == head.headers.keys_len();
+    let own = mark(name.as_str());
+    let others = (MARKS | mark(PROTOCOL)) & !own;
+    let once = head.headers.len() == head.headers.keys_len() && !seen.are_several(own);
     if !once || seen.may_be(others) || head.uri.query().is_some_and(|query| holds(query, None)) {
         return false;
     }
     // An insertion makes room for one more, even where it replaces.
     match head.headers.get_mut(name) {
         Some(old) => *old = value.clone(),
+        // Another that is called nearly so.
+        None if seen.may_be(own) => return false,
         None => drop(head.headers.insert(name, value.clone())),
     }
     true
@@ -160,7 +190,11 @@ fn overwrite(head: &mut Parts, name: &HeaderName, value: &HeaderValue, extra: Op
             }
             *old = value.clone();
             found = Holds::Ours;
-        } else if credential(other).is_some() || other == PROTOCOL || extra == Some(other) {
+        } else if credential(other).is_some()
+            || other == PROTOCOL
+            || is_alike(other, name)
+            || extra.is_some_and(|extra| is_alike(other, extra))
+        {
             return Holds::Others;
         }
     }
@@ -180,7 +214,9 @@ pub(super) fn strip(head: &mut Parts, extra: Option<&str>) {
         head.headers.remove(name);
     }
     if let Some(extra) = extra {
-        head.headers.remove(extra);
+        while let Some(name) = head.headers.keys().find(|name| is_alike(name.as_str(), extra)).cloned() {
+            head.headers.remove(name);
+        }
     }
     if protocol {
         strip_protocol(&mut head.headers);
@@ -198,6 +234,12 @@ pub(super) fn strip(head: &mut Parts, extra: Option<&str>) {
         }
         set_query(&mut head.uri, &kept);
     }
+}
+
+/// Whether a header of this name (in lower case) may be taken for the other.
+fn is_alike(name: &str, other: &str) -> bool {
+    let read = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == other.len() && name.bytes().zip(other.bytes()).all(|(one, other)| read(one) == read(other))
 }
 
 /// What stands between the pairs of a query: the second one is read so by some servers alone.
@@ -275,6 +317,8 @@ mod tests {
             "accept",
             "x-goog-api-client",
             "sec-websocket-protocol",
+            "x_goog_api_key",
+            "x_mine",
         ];
         let key = HeaderValue::from_static("of-the-pool");
         // Every selection of the names, each of them once, or all of them twice.
@@ -317,6 +361,11 @@ mod tests {
             "x-goog-user-project",
             "x-goog-iam-authorization-token",
             PROTOCOL,
+            "x_api_key",
+            "x_goog_api_key",
+            "x-goog_api-key",
+            "proxy_authorization",
+            "sec_websocket_protocol",
         ];
         for name in all {
             let mut seen = Seen::default();
@@ -356,6 +405,24 @@ mod tests {
         assert_eq!(head.headers.len(), 2, "{:?}", head.headers);
         assert_eq!(head.headers["sec-websocket-protocol"], "realtime");
     }
+
+    #[test]
+    fn headers_go_also_where_they_are_written_with_underscores() {
+        let mut head = head("/v1/x");
+        for name in ["x_goog_api_key", "API_KEY", "x-api_key", "openai_organization", "proxy_authorization", "x_mine"] {
+            head.headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::from_static("a"));
+        }
+        for name in ["x_trace", "api_keys", "x_goog_api_client", "cookie_policy"] {
+            head.headers.append(name, HeaderValue::from_static("kept"));
+        }
+        strip(&mut head, Some("X-Mine"));
+        assert_eq!(head.headers.len(), 4, "{:?}", head.headers);
+        assert!(head.headers.values().all(|value| value == "kept"), "{:?}", head.headers);
+        let trailers = strip_trailers(HeaderMap::from_iter([(HeaderName::from_static("x_api_key"), X_TEST)]));
+        assert!(trailers.is_empty());
+    }
+
+    const X_TEST: HeaderValue = HeaderValue::from_static("secret");
 
     #[test]
     fn queries_lose_keys_however_they_are_written() {

@@ -29,7 +29,7 @@ pub use anthropic::Anthropic;
 pub use api_key_header::{ApiKeyHeader, InvalidApiKeyHeader};
 pub use base::{Base, InvalidBase};
 pub use credentials::Seen;
-pub(crate) use credentials::{mark, strip_trailers};
+pub(crate) use credentials::{hyphened, mark, strip_trailers};
 pub(crate) use envelope::{may_be_an_outcome, may_have_failed};
 pub use gemini::Gemini;
 pub use openai::OpenAi;

@@ -6,7 +6,7 @@ use http::{
     request::Parts,
 };
 
-use crate::provider::{Seen, mark};
+use crate::provider::{Seen, hyphened, mark};
 
 /// Takes out what concerns the caller's connection, and leaves of `Accept-Encoding` what can be judged: gzip, or
 /// nothing at all. A genuine upgrade to a websocket stays one. The names that it saw.
@@ -22,6 +22,9 @@ pub(super) fn clean(head: &mut Parts) -> Names {
     if found.encoding {
         narrow_encoding(&mut head.headers);
     }
+    if found.alike {
+        remove_alike(&mut head.headers);
+    }
     names
 }
 
@@ -31,6 +34,8 @@ struct Found {
     hop: bool,
     host: bool,
     encoding: bool,
+    /// One of these with underscores, which some servers read as hyphens.
+    alike: bool,
 }
 
 /// The names of headers that somebody has seen, as far as a bit for each tells.
@@ -86,10 +91,24 @@ impl Found {
                 "accept-encoding" => found.encoding = true,
                 "connection" | "keep-alive" | "te" | "transfer-encoding" | "upgrade" => found.hop = true,
                 name if name.starts_with("proxy-") => found.hop = true,
-                _ => {}
+                name => found.alike |= is_alike(name),
             }
         }
         (found, names)
+    }
+}
+
+/// Whether one that concerns a connection is called so but for underscores.
+fn is_alike(name: &str) -> bool {
+    hyphened(name).is_some_and(|name| {
+        matches!(&*name, "accept-encoding" | "keep-alive" | "transfer-encoding") || name.starts_with("proxy-")
+    })
+}
+
+#[cold]
+fn remove_alike(headers: &mut HeaderMap) {
+    while let Some(name) = headers.keys().find(|name| is_alike(name.as_str())).cloned() {
+        headers.remove(name);
     }
 }
 
@@ -188,8 +207,13 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("content-length", "10"),
             ("host", "localhost"),
+            ("transfer_encoding", "chunked"),
+            ("Keep_Alive", "1"),
+            ("proxy_connection", "keep-alive"),
+            ("accept_encoding", "br"),
+            ("x_stays", "4"),
         ]);
-        assert_eq!(left, ["x-stays: 3"]);
+        assert_eq!(left, ["x-stays: 3", "x_stays: 4"]);
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl StoreError {
         Self { passing: true, ..Self::because(what, source) }
     }
 
+    /// The system lets nobody like us at it.
+    pub fn denied(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
+        Self { denied: true, ..Self::because(what, source) }
+    }
+
     /// Nobody answers where it is kept; a little later somebody may.
     pub fn unreachable(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
         Self { unreachable: true, ..Self::because(what, source) }

@@ -80,6 +80,82 @@ async fn an_unavailable_model_steps_down_at_once_and_a_caller_s_fault_never() {
     assert!(upstream.models()[2..].iter().all(|model| model == "pro"));
 }
 
+/// `pro` and `nil` are asked for, in this order, of each of these requests.
+async fn tried(client: &impl Client, upstream: &Upstream, path: &str) -> Vec<String> {
+    let before = upstream.models().len();
+    let _ = client.clone().oneshot(request(path)).await;
+    upstream.models().split_off(before)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listed_model_that_is_unknown_is_passed_by_for_a_while() {
+    let (pool, upstream) = (pool(&["a", "b"]), Upstream::new(&[]));
+    let fallback = ModelFallbackLayer::new(&pool).models(["pro", "nil", "flash"]).alias("best", ["nil", "pro"]);
+    let client = stack(&pool, fallback, &upstream);
+    upstream.model("nil", "unknown");
+    rest(&pool, "pro", 3_000);
+    assert_eq!(tried(&client, &upstream, "/models/pro").await, ["nil", "flash"]);
+    for _ in 0..3 {
+        assert_eq!(tried(&client, &upstream, "/models/pro").await, ["flash"]);
+    }
+    // Whoever names it itself asks for it.
+    assert_eq!(tried(&client, &upstream, "/models/nil").await, ["nil", "flash"]);
+    tokio::time::sleep(Duration::from_secs(121)).await;
+    assert_eq!(tried(&client, &upstream, "/models/pro").await, ["nil", "flash"]);
+
+    // It comes, and is found soon; what served is known, whatever a key that may not use it hears.
+    upstream.model("nil", "fine");
+    assert_eq!(tried(&client, &upstream, "/models/pro").await, ["flash"]);
+    tokio::time::sleep(Duration::from_secs(121)).await;
+    assert_eq!(tried(&client, &upstream, "/models/pro").await, ["nil"]);
+    upstream.model("nil", "unknown");
+    for _ in 0..2 {
+        assert_eq!(tried(&client, &upstream, "/models/pro").await, ["nil", "flash"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_whose_models_are_all_unknown_is_told_so_by_the_provider() {
+    let (pool, upstream) = (pool(&["a"]), Upstream::new(&[]));
+    let fallback = ModelFallbackLayer::new(&pool).alias("best", ["nil", "none"]).alias("good", ["nil", "flash"]);
+    let client = stack(&pool, fallback, &upstream);
+    upstream.model("nil", "unknown");
+    upstream.model("none", "unknown");
+    for _ in 0..2 {
+        assert_eq!(tried(&client, &upstream, "/models/best").await, ["nil", "none"]);
+    }
+    assert_eq!(tried(&client, &upstream, "/models/good").await, ["flash"]);
+}
+
+/// With Gemini's paths: the method stands behind the model, and may be misspelt.
+#[tokio::test(start_paused = true)]
+async fn a_misspelt_method_takes_a_model_from_nobody_else() {
+    const UNKNOWN: &str = r#"{"error":{"code":404,"status":"NOT_FOUND","message":
+"models/flash is not found for API version v1beta, or is not supported for generateContnet."}}"#;
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let upstream = service_fn(move |request: Request<ReplayBody<Full<Bytes>>>| {
+        let path = request.uri().path().rsplit('/').next().unwrap().to_owned();
+        let misspelt = path.ends_with("Contnet");
+        seen.lock().unwrap().push(path);
+        async move {
+            let body = if misspelt { UNKNOWN } else { "{}" };
+            let mut response = Response::new(Full::<Bytes>::from(body));
+            *response.status_mut() = if misspelt { http::StatusCode::NOT_FOUND } else { http::StatusCode::OK };
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let pool = KeyPool::builder(Gemini::new()).key(Key::new("AIzaSyTEST-misspelt-00000001")).build().unwrap();
+    let models = Models::new().alias("best", ["gemini-flash", "gemini-lite"]);
+    let client = KeyPoolLayer::new(&pool).fallback(models).layer(upstream);
+    for method in ["generateContnet", "generateContnet", "generateContent"] {
+        let request = Request::post(format!("/v1beta/models/best:{method}")).body(Full::default()).unwrap();
+        let _ = client.clone().oneshot(request).await.unwrap();
+    }
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked.last().unwrap(), "gemini-flash:generateContent", "{asked:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn overload_steps_down_by_switch_after_all_retries() {
     let (pool, upstream) = (pool(&["a", "b"]), Upstream::new(&[]));

@@ -90,6 +90,7 @@ impl Upstream {
             "fine" => Ok(ok()),
             "refused" => Err(refused()),
             "400" => Ok(bad(400, "no such field")),
+            "unknown" => Ok(bad(404, "model")),
             what => Ok(bad(429, what)),
         }
     }

@@ -1,7 +1,8 @@
 //! The pool as a configuration wants it, while it runs.
 
 use tower_keypool::{
-    Demand, Key, KeyError, KeyPoolBuilder, KeyState, Limits, Priority, QuotaNews, Strategy, Tier, Verdict,
+    Demand, Gemini, Key, KeyError, KeyPool, KeyPoolBuilder, KeyState, Limits, Priority, QuotaNews, Strategy, Tier,
+    Verdict,
 };
 
 use crate::support::{
@@ -25,6 +26,25 @@ fn keys_come_go_and_change_and_the_rest_stays_as_it_is() {
     assert_eq!(pool.snapshot().in_flight, 0);
     let again = pool.reconfigure(limits(builder()).keys([key(3), key(0), key(2).weight(3.0)])).unwrap();
     assert!(again.is_empty(), "another order is no change: {again:?}");
+}
+
+#[test]
+fn a_builder_for_another_provider_is_refused_and_changes_nothing() {
+    let at = |base: &str| KeyPool::builder(Gemini::at(base).unwrap());
+    let (pool, _) = on(at("https://here.example").key(key(0)).limits(FLASH, Limits::new().per_minute(2)));
+    for (other, told) in [
+        (builder(), "plain at "),
+        (at("https://there.example"), "gemini at https://there.example"),
+        (at("https://here.example/front"), "gemini at https://here.example/front"),
+    ] {
+        let error = pool.reconfigure(other.key(key(1))).unwrap_err();
+        let KeyError::Provider { pool: has, builder } = &error else { panic!("{error}") };
+        assert_eq!(has, "gemini at https://here.example");
+        assert!(builder.starts_with(told) && error.to_string().contains(builder), "{error}");
+        let ids: Vec<_> = pool.snapshot().keys.iter().map(|key| key.id.clone()).collect();
+        assert_eq!(ids, [id(0)], "nothing changed");
+    }
+    assert_eq!(pool.reconfigure(at("https://here.example").key(key(1))).unwrap().added, [id(1)]);
 }
 
 #[test]

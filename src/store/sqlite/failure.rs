@@ -58,6 +58,8 @@ impl Failure {
                 // To SQLite a folder is a device that fails.
                 if passes(&error) && !path.is_dir() {
                     StoreError::passing(what, words(&error))
+                } else if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) {
+                    StoreError::denied(what, words(&error))
                 } else {
                     StoreError::because(what, words(&error))
                 }

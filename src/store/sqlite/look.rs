@@ -73,10 +73,8 @@ pub(super) fn opened(
 fn half(path: &Path) -> Failure {
     let shown = path.display();
     if (!is_open_here(path) && std::fs::File::open(path).is_err()) || !whose::has_journal(path, "-wal") {
-        return StoreError::new(format!(
-            "the database {shown} cannot be read: it, or its folder, is closed to this user"
-        ))
-        .into();
+        let what = format!("the database {shown} cannot be read");
+        return StoreError::denied(what, "it, or its folder, is closed to this user").into();
     }
     let what = "is not all in its file, and nothing can be written beside it, which reading the rest (-wal) takes: copy \
                 both to a folder that takes writes, and look there";

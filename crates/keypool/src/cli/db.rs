@@ -57,7 +57,8 @@ Examples:
   keypool db check --db /var/lib/keypool/keypool.db
   KEYPOOL_SECRET_KEY=\"$NEW,$OLD\" keypool db rekey
 
-Exit codes: 0 done, 1 the database is not whole or cannot be copied, 2 the command line is wrong, or names no database.";
+Exit codes: 0 done, 1 the database is not whole or cannot be copied, 2 the command line is wrong, or names no \
+database that this user may open.";
 
 impl Db {
     pub(super) fn run(self) -> Result<(), Failure> {

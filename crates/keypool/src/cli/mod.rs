@@ -33,7 +33,7 @@ mod usage;
 use std::{fmt, num::NonZero, process::ExitCode, time::Duration};
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
-use tower_keypool::config::Whole;
+use tower_keypool::{config::Whole, store::StoreError};
 
 use self::said::{say, say_json};
 use crate::{database::DatabaseError, edits::EditError};
@@ -173,9 +173,10 @@ impl Failure {
         Self { code, error: error.into() }
     }
 
-    /// The system did not play along.
+    /// The system did not play along. Where it lets this user not at a database, a person can set that right, too.
     fn run(error: impl Into<anyhow::Error>) -> Self {
-        Self { code: 1, error: error.into() }
+        let error = error.into();
+        if is_denied(&error) { Self::config(error) } else { Self { code: 1, error } }
     }
 
     /// What keeps a database, or whatever else, from being looked at.
@@ -185,6 +186,14 @@ impl Failure {
             Err(error) => Self::run(error),
         }
     }
+}
+
+fn is_denied(error: &anyhow::Error) -> bool {
+    let of_database = match error.downcast_ref() {
+        Some(DatabaseError::Store(error)) => Some(error),
+        _ => None,
+    };
+    of_database.or_else(|| error.downcast_ref()).is_some_and(StoreError::is_denied)
 }
 
 impl From<EditError> for Failure {

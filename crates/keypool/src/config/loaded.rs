@@ -94,7 +94,8 @@ impl Loaded {
         tokens_of(&self.sources).chain([hash_of(self.token.as_bytes())]).collect()
     }
 
-    /// The same, holding what `before` holds where both say the same of keys: what was read again for nothing is let go.
+    /// The same, holding what `before` holds where both say the same of keys: what was read again for nothing is let go. The
+    /// provider, too, which lives where it did until the next start.
     #[must_use]
     pub fn sharing(self, before: &Self) -> Self {
         let alike = |(new, old): (&Source, &Source)| {
@@ -110,7 +111,7 @@ impl Loaded {
             self.sources.len() == before.sources.len() && self.sources.iter().zip(&*before.sources).all(alike);
         let sources = if same_sources { &before.sources } else { &self.sources }.clone();
         let keys = if same_keys { &before.keys } else { &self.keys }.clone();
-        Self { keys, sources, ..self }
+        Self { keys, sources, provider: Arc::clone(&before.provider), ..self }
     }
 
     /// Keys of files and variables; what a database says of them and of its own is looked up there.

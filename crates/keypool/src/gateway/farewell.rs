@@ -57,6 +57,11 @@ impl Farewell {
         self.bid.load(Ordering::Acquire)
     }
 
+    /// Whether it has, for whoever asks later.
+    pub(super) fn bidding(&self) -> &Arc<AtomicBool> {
+        &self.bid
+    }
+
     fn awaited(&self) -> Goodbye {
         let (mut told, bid) = (self.told.subscribe(), Arc::clone(&self.bid));
         let asked = Arc::clone(&bid);

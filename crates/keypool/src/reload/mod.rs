@@ -74,6 +74,8 @@ enum Refused {
     /// Half of a key that was there stands here.
     Torn(Origin),
     NoKey,
+    /// Another provider: its keys are nothing for the one that is served.
+    Provider,
     Key(KeyError),
 }
 
@@ -168,6 +170,9 @@ impl Reload {
 
     /// What speaks against what was read: it holds less than before, as nobody means it.
     fn faults(&self, new: &Loaded) -> Option<Refused> {
+        if new.config.gateway.provider != self.loaded.config.gateway.provider {
+            return Some(Refused::Provider);
+        }
         if let Some(file) = new.cleared(&self.loaded) {
             return Some(Refused::Cleared(file.into()));
         }
@@ -272,6 +277,7 @@ impl Refused {
                 )
             }
             Self::NoKey => "no key is left in it".to_owned(),
+            Self::Provider => "gateway.provider is another one, which takes a new start".to_owned(),
             Self::Key(error) => error.to_string(),
         }
     }

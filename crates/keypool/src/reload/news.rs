@@ -96,13 +96,12 @@ fn of_gateway(before: &Loaded, after: &Loaded) -> [Differs; 10] {
 }
 
 /// And what it does not.
-fn of_gateway_later(before: &Loaded, after: &Loaded) -> [Differs; 14] {
+fn of_gateway_later(before: &Loaded, after: &Loaded) -> [Differs; 13] {
     let (old, new) = (&before.config, &after.config);
     let (o, n) = (&old.gateway, &new.gateway);
     [
         ("gateway.listen", o.listen != n.listen),
         ("admin.listen", old.admin.listen != new.admin.listen),
-        ("gateway.provider", o.provider != n.provider),
         ("gateway.upstream", o.upstream != n.upstream),
         ("gateway.drain_delay", o.drain_delay != n.drain_delay),
         ("gateway.grace", o.grace != n.grace),
@@ -131,12 +130,11 @@ fn of_batch(before: &Loaded, after: &Loaded) -> [Differs; 6] {
     ]
 }
 
-fn of_batch_later(before: &Loaded, after: &Loaded) -> [Differs; 6] {
+fn of_batch_later(before: &Loaded, after: &Loaded) -> [Differs; 5] {
     let (old, new) = (&before.config, &after.config);
     [
         ("batch", old.batch != new.batch),
         ("pool.fallback", old.pool.fallback != new.pool.fallback),
-        ("gateway.provider", old.gateway.provider != new.gateway.provider),
         ("gateway.upstream", old.gateway.upstream != new.gateway.upstream),
         ("limits.guard", old.limits.guard != new.limits.guard),
         ("store", before.store != after.store),

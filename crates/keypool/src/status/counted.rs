@@ -2,7 +2,10 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -31,6 +34,7 @@ pub(crate) struct Visit {
     heard: Option<Arc<OnceLock<Heard>>>,
     called: Option<RequestId>,
     end: Option<StreamEnd>,
+    revoked: Option<Arc<AtomicBool>>,
 }
 
 /// What came of a request whose head went out before.
@@ -81,7 +85,13 @@ impl Visit {
             heard: None,
             called: None,
             end: None,
+            revoked: None,
         }
+    }
+
+    /// Where it stands that the token which it was asked with opens nothing any more.
+    pub(crate) fn as_long_as_not(&mut self, revoked: &Arc<AtomicBool>) {
+        self.revoked = Some(Arc::clone(revoked));
     }
 
     /// What the request is called.
@@ -172,7 +182,9 @@ impl Visit {
     fn tell_that_it_broke_off(&self) {
         let ms = self.traffic.now().since(self.began).as_millis() as u64;
         let request = self.called.as_ref().map(tracing::field::display);
-        tracing::warn!(request, bytes = self.bytes, ms, "the answer broke off behind its head");
+        let is_revoked = self.revoked.as_ref().is_some_and(|revoked| revoked.load(Ordering::Acquire));
+        let why = if is_revoked { ": its token was revoked" } else { "" };
+        tracing::warn!(request, bytes = self.bytes, ms, "the answer broke off behind its head{why}");
     }
 }
 

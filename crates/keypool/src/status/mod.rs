@@ -13,6 +13,7 @@ mod plain;
 mod ready;
 mod request_id;
 mod store;
+mod strangers;
 mod traffic;
 mod turn;
 mod upstream;

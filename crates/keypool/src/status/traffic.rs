@@ -13,6 +13,7 @@ use tower_keypool::{Clock, Tick};
 
 use super::{
     histogram::{Histogram, Reading, Scale, Writer},
+    strangers::Strangers,
     turn,
 };
 
@@ -89,6 +90,7 @@ pub struct Traffic {
     shards: Box<[Shard]>,
     /// What has not ended by now ends without having been whole.
     cut: AtomicBool,
+    strangers: Strangers,
 }
 
 /// What some threads counted.
@@ -124,7 +126,13 @@ pub(super) struct Counts {
 impl Traffic {
     /// Nothing yet; times are taken by `clock`.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, shards: (0..SHARDS).map(|_| Shard::default()).collect(), cut: AtomicBool::new(false) }
+        let shards = (0..SHARDS).map(|_| Shard::default()).collect();
+        Self { clock, shards, cut: AtomicBool::new(false), strangers: Strangers::default() }
+    }
+
+    /// Who was not let in.
+    pub(crate) fn strangers(&self) -> &Strangers {
+        &self.strangers
     }
 
     /// The gateway goes, and waits for no answer any more.

@@ -4,10 +4,14 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use tower_keypool::Clock;
+use tower_keypool::{Clock, Tick};
+
+/// So often it is looked whether the file is still there: what goes into one that was deleted nobody reads.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// `keypool.2026-11-20.log`, `keypool.2026-11-20.1.log` …
 #[derive(Debug)]
@@ -27,6 +31,9 @@ struct Open {
     file: File,
     date: Date,
     size: u64,
+    path: PathBuf,
+    /// When it was there.
+    seen: Tick,
 }
 
 impl Files {
@@ -47,7 +54,7 @@ impl Files {
         let mut rest = lines.as_bytes();
         while !rest.is_empty() {
             let today = self.today();
-            if self.open.as_ref().is_none_or(|open| open.date != today) {
+            if self.open.as_ref().is_none_or(|open| open.date != today) || !self.is_there() {
                 self.next(today, false)?;
             }
             let Some(open) = &mut self.open else { return Ok(()) };
@@ -71,6 +78,15 @@ impl Files {
         Ok(())
     }
 
+    /// Whether the file that is written to has its name still, as far as that was looked at.
+    fn is_there(&mut self) -> bool {
+        let now = self.clock.tick();
+        let Some(open) = self.open.as_mut().filter(|open| now.since(open.seen) >= LOOK) else { return true };
+        open.seen = now;
+        // A folder that cannot be read says nothing of it.
+        open.path.try_exists().unwrap_or(true)
+    }
+
     fn today(&self) -> Date {
         let now = Timestamp::try_from(self.clock.wall()).unwrap_or_default();
         now.to_zoned(self.zone.clone()).date()
@@ -84,9 +100,10 @@ impl Files {
             (Some(newest), true) => newest + 1,
             (newest, _) => newest.unwrap_or(0),
         };
-        let file = OpenOptions::new().append(true).create(true).open(self.path(date, number))?;
+        let path = self.path(date, number);
+        let file = OpenOptions::new().append(true).create(true).open(&path)?;
         let size = file.metadata()?.len();
-        self.open = Some(Open { file, date, size });
+        self.open = Some(Open { file, date, size, path, seen: self.clock.tick() });
         if !there.contains(&(date, number)) {
             there.push((date, number));
         }
@@ -170,6 +187,26 @@ mod tests {
                 "keypool.notes.log"
             ]
         );
+    }
+
+    #[test]
+    fn a_file_that_was_taken_away_is_made_again_soon() {
+        let folder = tempfile::tempdir().unwrap();
+        let time = ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_170_645));
+        let mut files = Files::begin(folder.path(), 1 << 20, 7, time.clock(), TimeZone::UTC).unwrap();
+        let file = folder.path().join("keypool.2026-11-20.log");
+        files.write("one\n").unwrap();
+        fs::remove_file(&file).unwrap();
+        files.write("lost\n").unwrap();
+        time.advance(Duration::from_secs(3));
+        files.write("two\n").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "two\n");
+        // Also one that was given another name.
+        fs::rename(&file, folder.path().join("old.log")).unwrap();
+        time.advance(Duration::from_secs(3));
+        files.write("three\nfour\n").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "three\nfour\n");
+        assert_eq!(names(folder.path()), ["keypool.2026-11-20.log", "old.log"]);
     }
 
     #[test]

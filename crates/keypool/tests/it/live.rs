@@ -164,6 +164,11 @@ impl Socket {
         let _ = self.stream.write_all(&frame).await;
     }
 
+    /// These bytes, whatever they are.
+    async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
     /// The next frame's code and text; `None` at the end.
     pub(crate) async fn hear(&mut self) -> Option<(u8, String)> {
         let (code, data) = self.hear_bytes().await?;
@@ -191,6 +196,38 @@ pub(crate) async fn until(what: &str, fine: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("{what}");
+}
+
+#[tokio::test]
+async fn frames_that_are_none_are_called_so() {
+    let (sim, no_text) = (sim().await, (1007, "a text that is not UTF-8"));
+    let pool = KeyPool::builder(Gemini::at(&sim.url()).unwrap()).key(Key::new(ONE).id("one")).build().unwrap();
+    let (served, _) = Served::kept(&pool, &sim.url(), Records::default()).await;
+    let long = [&[0x89, 0xfe, 0, 126, 0, 0, 0, 0][..], &[b'x'; 126]].concat();
+    for (frame, (code, why)) in [
+        (&b"\x81\x02{}"[..], (1002, "a frame without a mask")),
+        (b"\xc1\x82\0\0\0\0{}", (1002, "a frame with reserved bits")),
+        (b"\x83\x82\0\0\0\0{}", (1002, "a frame of no kind that there is")),
+        (b"\x80\x82\0\0\0\0{}", (1002, "the rest of no message")),
+        (b"\x01\x81\0\0\0\0{\x81\x81\0\0\0\0}", (1002, "a message within another")),
+        (b"\x09\x81\0\0\0\0x", (1002, "a control frame that is long or in parts")),
+        (&long, (1002, "a control frame that is long or in parts")),
+        (b"\x81\xff\x80\0\0\0\0\0\0\0\0\0\0\0", (1002, "a frame of an impossible length")),
+        (b"\x81\x83\x01\x01\x01\x01{\xfe}", no_text),
+        // A letter in two parts, and half of one.
+        (b"\x01\x82\0\0\0\0{\xe2\x80\x81\0\0\0\0}", no_text),
+        (b"\x81\x82\0\0\0\0{\xe2", no_text),
+    ] {
+        for begun in [false, true] {
+            let mut socket = Socket::open(served.address, &format!("{PATH}?key={PLACEHOLDER}"), "").await;
+            if begun {
+                socket.set_up(SETUP).await;
+            }
+            socket.send(frame).await;
+            assert_eq!(socket.closed().await, (code, why.to_owned()), "{frame:?} {begun}");
+        }
+    }
+    until("no lease is left", || pool.snapshot().in_flight == 0).await;
 }
 
 /// Go's client puts `/ws/…` behind whatever base URL it was given.

@@ -171,6 +171,30 @@ async fn a_bad_file_is_refused_and_the_old_one_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_provider_takes_a_new_start_and_another_place_of_it_waits_for_one() {
+    let (sim, folder) = (simulator().await, tempfile::tempdir().unwrap());
+    let file = |gateway: &str, keys: &str| format!("[gateway]\n{gateway}\n{keys}");
+    let key = |id: &str, secret: &str| format!("[[keys]]\nid = \"{id}\"\nsecret = \"{secret}\"\n");
+    let here = format!("upstream = \"{}\"", sim.url());
+    std::fs::write(folder.path().join("keypool.toml"), file(&here, &key("one", ONE))).unwrap();
+    let mut command = keypool(&["serve", "--listen", "127.0.0.1:0"]);
+    command.current_dir(folder.path());
+    let running = Running::of(command);
+    let url = running.url.clone();
+
+    let openai = format!("provider = \"openai\"\n{here}");
+    replace(folder.path(), "keypool.toml", &file(&openai, &key("other", "sk-of-another-provider-0001")));
+    let (running, told) = line(running, "is refused, the old one goes on").await;
+    assert!(told.contains("gateway.provider is another one, which takes a new start"), "{told}");
+
+    let there = "upstream = \"http://127.0.0.1:9\"";
+    replace(folder.path(), "keypool.toml", &file(there, &(key("one", ONE) + &key("two", TWO))));
+    let (_running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("added two") && told.contains("from the next start on: gateway.upstream"), "{told}");
+    assert_eq!(generate(&url, PLACEHOLDER).await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_gone_is_no_wish_to_do_without_it() {
     let sim = simulator().await;
     let folder = tempfile::tempdir().unwrap();

@@ -321,6 +321,58 @@ fn where_this_user_may_not_look_for_the_usual_one_there_is_none() {
     allow(&home, 0o700);
 }
 
+/// A database that is somebody else's, or a copy that takes no writes: a person can open it to this user.
+#[cfg(unix)]
+#[test]
+fn a_database_that_this_user_may_not_open_is_the_command_lines_fault() {
+    use std::os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keypool.db");
+    let db = path.to_str().unwrap();
+    let allow = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let run = |args: &[&str]| {
+        let mut command = keypool(&[args, &["--db", db]].concat());
+        command.current_dir(folder.path()).env("GEMINI_API_KEY", ONE).stdin(std::process::Stdio::null());
+        command
+    };
+    let made = run(&["tenants", "add", "alice"]).output().unwrap();
+    assert!(path.is_file() && made.status.success(), "{made:?}");
+    let is_root = std::fs::metadata(folder.path()).unwrap().uid() == 0;
+    for (file, within) in [(0o000, 0o755), (0o444, 0o555)] {
+        allow(&path, file);
+        allow(folder.path(), within);
+        for (args, writes) in [
+            (&["keys"][..], false),
+            (&["tenants"], false),
+            (&["usage"], false),
+            (&["stats"], false),
+            (&["db", "check"], false),
+            (&["tenants", "add", "bob"], true),
+            (&["add-key", "--env", "GEMINI_API_KEY"], true),
+            (&["serve", "--listen", "127.0.0.1:0"], true),
+        ] {
+            if file == 0o444 && !writes {
+                continue;
+            }
+            let mut command = run(args);
+            if is_root {
+                // Whom no permission keeps out.
+                command.uid(65_534);
+            }
+            let out = command.output().unwrap();
+            let text = String::from_utf8_lossy(&out.stderr);
+            assert_eq!(out.status.code(), Some(2), "{file:o} {args:?}: {text}");
+            assert!(text.contains("keypool.db"), "{file:o} {args:?}: {text}");
+        }
+    }
+    allow(folder.path(), 0o755);
+}
+
 #[cfg(unix)]
 #[test]
 fn its_files_are_its_owners_alone_whatever_the_umask() {

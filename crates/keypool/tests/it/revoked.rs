@@ -22,6 +22,8 @@ use tokio::{
 use tower_keypool::{Gemini, Key, KeyPool};
 
 use crate::{
+    binary::Running,
+    home::{ACTS, Home},
     live::until,
     serving::{HELLO, ONE},
     support::{Served, client},
@@ -108,4 +110,38 @@ async fn what_is_always_within_an_event_breaks_off() {
     let cut = tokio::time::timeout(Duration::from_secs(10), events.collect()).await.expect("it ends");
     cut.unwrap_err();
     until("no lease is left", || pool.snapshot().in_flight == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_of_what_was_cut_says_why() {
+    let sim =
+        GeminiSim::builder().key(ONE).chunks(200).chunk_latency(Duration::from_millis(100)).start().await.unwrap();
+    let home = Home::new();
+    let tenant = "[[tenants]]\nname = 'alice'\ntoken = 'kp-alice-of-this-test'\n";
+    home.write("keypool.toml", tenant);
+    let mut command = home.command(&["serve", "--listen", "127.0.0.1:0", "--upstream", &sim.url()]);
+    command.env("GEMINI_API_KEY", ONE);
+    let mut running = Running::of(command);
+    let mut flowing = Vec::new();
+    for (id, target) in [("array", NATIVE.to_owned()), ("events", format!("{NATIVE}?alt=sse"))] {
+        let request =
+            Request::post(format!("{}{target}", running.url)).header("x-goog-api-key", "kp-alice-of-this-test");
+        let request = request.header("content-type", "application/json").header("x-request-id", id);
+        let mut response = client().request(request.body(Full::<Bytes>::from(HELLO)).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{id}");
+        response.body_mut().frame().await.unwrap().unwrap();
+        flowing.push(response.into_body());
+    }
+    home.write("keypool.toml", "# nobody\n[retry]\nmax_retries = 2\n");
+    for body in flowing {
+        let _ = body.collect().await;
+    }
+    let told = tokio::task::spawn_blocking(move || {
+        let lines = [(); 2].map(|()| running.line_with("the answer broke off behind its head: its token was revoked"));
+        (running, lines)
+    });
+    let (_running, lines) = tokio::time::timeout(ACTS, told).await.expect("it is told").unwrap();
+    for id in ["array", "events"] {
+        assert!(lines.iter().any(|line| line.contains(&format!("request={id} "))), "{lines:?}");
+    }
 }

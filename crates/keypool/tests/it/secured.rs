@@ -163,6 +163,33 @@ async fn another_certificate_is_shown_once_it_is_there() {
     assert_eq!(ask(&client(&second, Version::HTTP_2), &running.url, STREAM).await.unwrap().status(), 200);
 }
 
+/// One for this machine that was good until then.
+fn shown_until(year: i32) -> Shown {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(year, 1, 1));
+    let cert = params.self_signed(&key).unwrap();
+    Shown { certificate: cert.pem(), key: key.serialize_pem(), der: cert.der().clone() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_whose_time_is_over_is_told_at_the_start_and_by_each_reload() {
+    let (folder, sim) = (tempfile::tempdir().unwrap(), sim().await);
+    shown_until(2024).write(folder.path());
+    let mut running = serve(folder.path(), &sim, &[], &["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    let told = tokio::task::spawn_blocking(move || {
+        let first = running.line_with("the certificate (gateway.tls_cert) expired at 2024-01-01 00:00 UTC");
+        shown_until(2023).write(folder.path());
+        let another = running.line_with("the certificate (gateway.tls_cert) expired at 2023-01-01 00:00 UTC");
+        // Another setting is read again, and it is still none that clients take.
+        std::fs::write(folder.path().join("key.txt"), format!("{ONE} id=other\n")).unwrap();
+        let again = running.line_with("the certificate (gateway.tls_cert) expired at 2023-01-01 00:00 UTC");
+        [first, another, again]
+    });
+    let lines = tokio::time::timeout(ACTS, told).await.expect("it is told").unwrap();
+    assert!(lines.iter().all(|line| line.contains(" WARN ") && line.contains("clients refuse it")), "{lines:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn certificate_and_key_may_stand_in_variables() {
     let (folder, sim, shown) = (tempfile::tempdir().unwrap(), sim().await, shown());

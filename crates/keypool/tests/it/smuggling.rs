@@ -92,6 +92,26 @@ async fn what_is_the_callers_own_goes_before_the_key_comes_in() {
     assert_eq!(sent.matches(ONE).count(), 1, "exactly one credential leaves");
 }
 
+/// Some servers read an underscore as a hyphen.
+#[tokio::test]
+async fn what_is_the_callers_own_goes_also_where_it_is_written_with_underscores() {
+    let (served, mut came) = served().await;
+    let request = format!(
+        "{CALL}X_Goog_Api_Key: c1\r\nx-goog_api-key: c2\r\nx_api_key: c3\r\napi_key: c4\r\n\
+         Proxy_Authorization: Basic c5\r\nX_Goog_User_Project: h1\r\nOpenAI_Organization: h2\r\nKeep_Alive: h3\r\n\
+         Transfer_Encoding: chunked\r\nProxy_Connection: h4\r\nX_HTTP_Method_Override: DELETE\r\nX_Keypool_Wait: 1\r\n\
+         X_Forwarded_For: h5\r\nX_Real_Ip: h6\r\nTrue_Client_Ip: h7\r\nHTTP2_Settings: h8\r\n\
+         X_Stays: yes\r\nforwarded_mail: yes\r\nx-goog-api-key: {PLACEHOLDER}\r\ncontent-length: 2\r\n\r\n{{}}"
+    );
+    let answer = raw(served.address, &request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let sent = came.recv().await.unwrap();
+    let mut under: Vec<&str> = sent.lines().filter(|line| line.split(':').next().unwrap().contains('_')).collect();
+    under.sort_unstable();
+    assert_eq!(under, ["forwarded_mail: yes", "x_stays: yes"], "{sent}");
+    assert!(sent.matches(ONE).count() == 1 && !sent.contains("c1") && !sent.contains("c2"), "{sent}");
+}
+
 #[tokio::test]
 async fn queries_that_would_be_headers_bodies_or_scripts_go_nowhere() {
     let (served, mut came) = served().await;

@@ -133,3 +133,21 @@ async fn a_token_that_stands_where_it_does_not_belong_is_not_told() {
     let told = end(running).await;
     assert_eq!(told.matches("status=4").count(), 4, "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_wrong_tokens_turns_over_no_log() {
+    let (sim, keys) = sim().await;
+    let running = serve(&sim, &keys, &[], &[]);
+    for n in 0..60 {
+        let answer = ask(Request::get(format!("{}/v1beta/models?key=wrong-{n}", running.url)), "").await;
+        assert_eq!(answer.status, 401);
+    }
+    hello(&running, "let-in").await;
+    hello(&running, "let-in-too").await;
+    let told = end(running).await;
+    let lines: Vec<&str> = told.lines().filter(|line| line.contains("status=401")).collect();
+    let others = |line: &&str| line.split_once(" others=").map_or(1, |(_, rest)| rest.trim().parse().unwrap_or(0));
+    assert!(lines.len() < 30, "{told}");
+    assert_eq!(lines.iter().map(others).sum::<usize>(), 60, "none is left out: {told}");
+    assert_eq!(told.lines().filter(|line| line.contains("request=let-in")).count(), 2, "{told}");
+}

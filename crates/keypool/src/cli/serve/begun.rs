@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tower_keypool::KeyPool;
 
 use super::{
-    descriptors,
+    certificate, descriptors,
     duties::Duties,
     ending::Ending,
     freed,
@@ -78,6 +78,7 @@ impl Begun {
             kept_in: kept_in.as_deref(),
         });
         duties.besides(telemetry::report_changes(&pool, pool.clock().clone()));
+        duties.besides(tokio::spawn(certificate::remind_daily(standing.tls.clone(), pool.clock().clone())));
         let ending = Ending::new(&loaded.config.gateway, pool.clock().clone());
         let serving = Serving {
             gateway: Arc::clone(gateway),

@@ -1,6 +1,7 @@
 //! `keypool serve`: the gateway.
 
 mod begun;
+mod certificate;
 mod descriptors;
 mod duties;
 mod ending;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{Mutex, mpsc};
 use tower_keypool::{KeyPool, KeyPoolService, config::SecretText};
 
-use super::{opened::Opened, setups::Setups};
+use super::{certificate, opened::Opened, setups::Setups};
 use crate::{
     admin::{Admin, Ask, Fixed, Scene},
     cli::{Failure, beside::Pools},
@@ -90,6 +90,7 @@ impl Standing {
         gateway.tenants().set(TenantsFrom::Configuration, loaded.tenants.clone());
         gateway.change(self.setups.of(loaded));
         self.tls.change(loaded.certified.clone());
+        certificate::remind(loaded.certified.as_ref(), self.pool.clock());
         let mut beside = self.beside.lock().await;
         gateway.stand_beside(beside.stand(loaded).await);
         gateway.keep_beside(beside.belongings());

@@ -100,7 +100,17 @@ impl<'a> Seen<'a> {
 
 /// Whether a header is for the gateway, and nobody behind it: its own, what belongs to an upgrade that it does not make, and
 /// what proxies say of the caller.
+///
+/// Also where it is written with underscores, which some servers read as hyphens.
 pub(in crate::gateway) fn is_ours(name: &str) -> bool {
+    is_of_the_way(name)
+        || memchr::memchr(b'_', name.as_bytes()).is_some_and(|_| {
+            let name = name.replace('_', "-");
+            is_of_the_way(&name) || OVERRIDES.contains(&&*name)
+        })
+}
+
+fn is_of_the_way(name: &str) -> bool {
     match name.as_bytes().first() {
         Some(b'x') => {
             name.strip_prefix("x-").is_some_and(|name| OF_THE_WAY.iter().any(|beginning| name.starts_with(beginning)))
@@ -108,6 +118,9 @@ pub(in crate::gateway) fn is_ours(name: &str) -> bool {
         _ => matches!(name, "http2-settings" | "forwarded" | "via" | "true-client-ip" | "cf-connecting-ip"),
     }
 }
+
+/// What says that a request is of another method than it is.
+pub(in crate::gateway) const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
 /// How the names go on, behind `x-`, of what is said to this gateway, and of what those before it say of the caller: who he
 /// is, and by which way he came, is none of the provider's business.

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, Uri, Version, header, request::Parts, uri};
 
 use crate::{
     client::TakesTrailers,
-    gateway::admit::headers::{Seen, is_ours},
+    gateway::admit::headers::{OVERRIDES, Seen, is_ours},
 };
 
 /// What a request's head needs before it may leave, besides what the stack does: credentials, the host's name and
@@ -52,7 +52,7 @@ impl Tidy {
         head.version = Version::HTTP_11;
         if self.overrides {
             // It is looked at for what it says it is.
-            for name in ["x-http-method-override", "x-http-method", "x-method-override"] {
+            for name in OVERRIDES {
                 head.headers.remove(name);
             }
         }

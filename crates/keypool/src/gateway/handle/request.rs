@@ -114,6 +114,9 @@ where
                 // Asked only of those who were let in: a stranger can neither try tokens here nor fill the throttle of them.
                 let surveyed = seen.administers && gateway.wants_trace(&parts, self.peer);
                 closing.line.of_tenant(tenant);
+                if let Some(farewell) = tenant.farewell() {
+                    closing.visit.as_long_as_not(farewell.bidding());
+                }
                 if gateway.trails.is_on() {
                     let trail = gateway.trails.follow(&parts.method, parts.uri.path(), closing.line.began(), surveyed);
                     closing.line.followed(trail);

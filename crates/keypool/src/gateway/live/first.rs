@@ -58,6 +58,7 @@ pub(super) async fn first(client: &mut TokioIo<Upgraded>, beginning: &Beginning)
             None | Some(Said::Ping(_) | Said::Long(_)) => {
                 return Some(Err(Ending(TOO_BIG, format!("the first message is longer than {LONGEST} bytes"))));
             }
+            Some(Said::Broken(fault)) => return Some(Err(fault.into())),
             Some(Said::Close(code, _)) => {
                 take_leave(client, code).await;
                 return None;

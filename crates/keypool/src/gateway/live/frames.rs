@@ -1,8 +1,11 @@
 //! Frames of a WebSocket as they pass (RFC 6455): only followed. What is longer than somebody wants to read passes all the
 //! same.
 
+use super::client_rules::{Fault, Rules};
+
 /// Codes of closing frames (RFC 6455, section 7.4).
 pub(super) const PROTOCOL: u16 = 1002;
+pub(super) const NOT_UTF8: u16 = 1007;
 pub(super) const POLICY: u16 = 1008;
 pub(super) const TOO_BIG: u16 = 1009;
 pub(super) const INTERNAL: u16 = 1011;
@@ -19,6 +22,8 @@ pub(super) enum Said {
     Ping(Vec<u8>),
     /// The end: its code, and why.
     Close(u16, String),
+    /// What is no frame, or none that may come here. Nothing behind it is heard.
+    Broken(Fault),
 }
 
 /// What a frame's head says.
@@ -77,6 +82,10 @@ pub(super) struct Frames {
     long: Option<bool>,
     /// A control frame so far, which may stand between two parts of a message.
     control: Vec<u8>,
+    /// What it must keep to; a provider is believed.
+    rules: Option<Rules>,
+    /// It did not.
+    broken: bool,
 }
 
 /// What is looked for is shorter, in bytes, also with each letter by its number: it may be cut in two.
@@ -102,7 +111,14 @@ impl Frames {
             whole: Vec::new(),
             long: None,
             control: Vec::new(),
+            rules: None,
+            broken: false,
         }
+    }
+
+    /// Those of a client, whose frames must be such.
+    pub(super) fn of_client(self) -> Self {
+        Self { rules: Some(Rules::default()), ..self }
     }
 
     /// Whether a frame may follow what came so far.
@@ -120,30 +136,45 @@ impl Frames {
 
     /// Follows bytes up to where something else begins: how many, and what they are.
     pub(super) fn step(&mut self, bytes: &[u8], heard: &mut impl FnMut(Said)) -> (usize, Piece) {
+        if self.broken {
+            return (bytes.len(), Piece::Head);
+        }
+        let (took, piece, kept) = self.follow(bytes, heard);
+        if let Err(fault) = kept {
+            self.broken = true;
+            heard(Said::Broken(fault));
+        }
+        (took, piece)
+    }
+
+    /// The same, and whether it is what it must be.
+    fn follow(&mut self, bytes: &[u8], heard: &mut impl FnMut(Said)) -> (usize, Piece, Result<(), Fault>) {
         if self.left == 0 {
             for (at, byte) in bytes.iter().enumerate() {
                 self.head.push(*byte);
-                if let Some(frame) = self.headed() {
-                    if self.left == 0 {
-                        self.end(heard);
+                match self.headed() {
+                    Ok(None) => {}
+                    Ok(Some(frame)) => {
+                        let ended = if self.left == 0 { self.end(heard) } else { Ok(()) };
+                        return (at + 1, Piece::Begins(frame), ended);
                     }
-                    return (at + 1, Piece::Begins(frame));
+                    Err(fault) => return (at + 1, Piece::Head, Err(fault)),
                 }
             }
-            return (bytes.len(), Piece::Head);
+            return (bytes.len(), Piece::Head, Ok(()));
         }
         let take = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        self.keep(&bytes[..take]);
+        let mut kept = self.keep(&bytes[..take]);
         self.left -= take as u64;
-        if self.left == 0 && take > 0 {
-            self.end(heard);
+        if self.left == 0 && take > 0 && kept.is_ok() {
+            kept = self.end(heard);
         }
-        (take, Piece::Inside)
+        (take, Piece::Inside, kept)
     }
 
     /// The frame whose head this is, once it is whole.
-    fn headed(&mut self) -> Option<Frame> {
-        let [first, second, more @ ..] = &self.head[..] else { return None };
+    fn headed(&mut self) -> Result<Option<Frame>, Fault> {
+        let [first, second, more @ ..] = &self.head[..] else { return Ok(None) };
         let (length, masked) = (second & 0x7f, second & 0x80 != 0);
         let extended = match length {
             126 => 2,
@@ -151,7 +182,7 @@ impl Frames {
             _ => 0,
         };
         if more.len() < extended + if masked { 4 } else { 0 } {
-            return None;
+            return Ok(None);
         }
         self.left = match extended {
             0 => u64::from(length),
@@ -160,18 +191,21 @@ impl Frames {
         self.mask = more[extended..].try_into().unwrap_or_default();
         (self.code, self.last, self.turn) = (first & 0xf, first & 0x80 != 0, 0);
         let frame = Frame { first: *first, length: self.left, mask: self.mask };
+        if let Some(rules) = &mut self.rules {
+            rules.begins([*first, *second], self.left)?;
+        }
         self.head.clear();
-        Some(frame)
+        Ok(Some(frame))
     }
 
-    fn keep(&mut self, inside: &[u8]) {
+    fn keep(&mut self, inside: &[u8]) -> Result<(), Fault> {
         let turn = self.turn;
         self.turn = (turn + inside.len()) % 4;
         if self.code >= CLOSE {
             let plain = inside.iter().zip(self.mask.iter().cycle().skip(turn)).map(|(byte, mask)| byte ^ mask);
             let room = CONTROL.saturating_sub(self.control.len());
             self.control.extend(plain.take(room));
-            return;
+            return Ok(());
         }
         if self.whole.len() + inside.len() > self.most {
             let end = self.whole.len().saturating_sub(OVERLAP);
@@ -190,9 +224,10 @@ impl Frames {
             }
             fours.into_remainder().iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
         }
+        self.rules.as_mut().map_or(Ok(()), |rules| rules.inside(&self.whole[from..]))
     }
 
-    fn end(&mut self, heard: &mut impl FnMut(Said)) {
+    fn end(&mut self, heard: &mut impl FnMut(Said)) -> Result<(), Fault> {
         match self.code {
             CLOSE => {
                 let inside = std::mem::take(&mut self.control);
@@ -204,6 +239,7 @@ impl Frames {
             0xa.. => self.control.clear(),
             _ if self.last => {
                 let whole = std::mem::take(&mut self.whole);
+                self.rules.as_mut().map_or(Ok(()), Rules::ends)?;
                 heard(match self.long.take() {
                     Some(seen) => Said::Long(seen || (self.sought)(&whole)),
                     None => Said::Data(whole),
@@ -211,6 +247,7 @@ impl Frames {
             }
             _ => {}
         }
+        Ok(())
     }
 }
 

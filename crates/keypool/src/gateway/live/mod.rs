@@ -1,6 +1,7 @@
 //! Sockets (the Live API): opened like any request, and then a pipe of bytes for as long as both sides like. The lease is
 //! held until its end.
 
+mod client_rules;
 mod first;
 mod frames;
 mod greet;

@@ -49,11 +49,12 @@ impl Named {
 
     /// What follows the client's side.
     pub(super) fn frames(&self) -> Frames {
-        if self.tenant.is_some() {
+        let frames = if self.tenant.is_some() {
             Frames::new(LONGEST, |piece| may_name(&plain(piece)))
         } else {
             Frames::new(0, |_| false)
-        }
+        };
+        frames.of_client()
     }
 
     /// Its lease.
@@ -71,6 +72,7 @@ impl Listener for Named {
         let Some((resources, tenant)) = &self.tenant else { return Ok(()) };
         let text = match said {
             Said::Close(..) | Said::Ping(_) | Said::Long(false) => return Ok(()),
+            Said::Broken(fault) => return Err(fault.into()),
             Said::Long(true) => {
                 let why = format!("a message of more than {LONGEST} bytes may not name what belongs to somebody");
                 return Err(Ending(TOO_BIG, why));

@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::{
+    client_rules::Fault,
     frames::{Frames, INTERNAL, Said, closing},
     mask::Blot,
 };
@@ -31,6 +32,12 @@ pub(super) const BUFFER: usize = 16 << 10;
 /// Why a socket ends here: what the closing frame says, its code (RFC 6455) first.
 #[derive(Debug)]
 pub(super) struct Ending(pub(super) u16, pub(super) String);
+
+impl From<Fault> for Ending {
+    fn from((code, what): Fault) -> Self {
+        Self(code, what.to_owned())
+    }
+}
 
 /// What was heard of both sides.
 #[derive(Default)]
@@ -132,6 +139,9 @@ async fn passing(
         frames.pass(&buffer[..read], |one| said.push(one));
         for one in said {
             heard.goodbye.fetch_or(matches!(one, Said::Close(..)), Ordering::Relaxed);
+            if let Said::Broken(fault) = one {
+                return Some(fault.into());
+            }
             if let Err(ending) = listener.asked(one).await {
                 return Some(ending);
             }

@@ -69,7 +69,7 @@ impl Judge {
         let verdict = match said {
             Said::Close(code, reason) => self.refused(*code, reason).map(|said| said.verdict),
             Said::Data(text) => self.errs(text),
-            Said::Ping(_) | Said::Long(_) => None,
+            Said::Ping(_) | Said::Long(_) | Said::Broken(_) => None,
         };
         if let Some(verdict) = verdict {
             lease.judge(&verdict);

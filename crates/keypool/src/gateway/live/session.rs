@@ -235,7 +235,7 @@ impl Listener for Session {
                 }
             }
             Said::Long(_) => self.entry.is_good(model),
-            Said::Close(..) | Said::Ping(_) => {}
+            Said::Close(..) | Said::Ping(_) | Said::Broken(_) => {}
         }
     }
 
@@ -243,6 +243,7 @@ impl Listener for Session {
     async fn asked(&self, said: Said) -> Result<(), Ending> {
         let names = match said {
             Said::Close(..) | Said::Ping(_) | Said::Long(false) => return Ok(()),
+            Said::Broken(fault) => return Err(fault.into()),
             Said::Long(true) => {
                 let why = format!(
                     "a message of more than {LONGEST} bytes may not set up anything, nor name files or the like"

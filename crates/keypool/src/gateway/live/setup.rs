@@ -52,7 +52,7 @@ impl Kind {
                 resource::may_name(&text) || begins(&text)
             },
         };
-        Frames::new(LONGEST, sought)
+        Frames::new(LONGEST, sought).of_client()
     }
 
     /// Whether a message sets a session up. Most cannot, and are not read.

@@ -186,7 +186,7 @@ impl RequestLine {
     fn tell<B>(&mut self, id: &HeaderValue, response: &Response<B>, traffic: &Traffic) {
         let served = response.extensions().get::<ServedBy>();
         let later = self.later && served.is_none() && response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if !later && (!self.page || self.path.is_some()) {
+        if !later && (!self.page || self.path.is_some()) && self.has_a_line(response.status(), traffic) {
             let (method, path) = self.path.as_deref().map(|(method, path)| (method.as_str(), path.as_str())).unzip();
             tracing::info!(
                 target: REQUESTS,
@@ -204,6 +204,13 @@ impl RequestLine {
         }
         if let Some(trail) = self.trail.take() {
             trail.end(id, self.tenant.take().map(|tenant| Arc::clone(tenant.name())), response, served);
+        }
+    }
+
+    /// Of whoever is refused before it is known who he is there may be a flood.
+    fn has_a_line(&self, status: StatusCode, traffic: &Traffic) -> bool {
+        self.page || self.tenant.is_some() || !status.is_client_error() || {
+            traffic.strangers().have_a_line(status, tell_others)
         }
     }
 
@@ -258,6 +265,11 @@ impl Drop for RequestLine {
         let Some(id) = self.id.take() else { return };
         given_up::answered(|instead| self.unanswered(id, instead));
     }
+}
+
+/// Tells of those that were refused as one was of which there is a line.
+fn tell_others(status: StatusCode, others: u64) {
+    tracing::info!(target: REQUESTS, status = status.as_u16(), others, "refused in the same way, a line for all of them");
 }
 
 /// A path as it may be told: where one of ours names a key, somebody may have put the key itself.
