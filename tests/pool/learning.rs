@@ -597,3 +597,18 @@ fn what_began_without_limits_counts_where_a_model_turns_out_to_be_anothers() {
     time.advance(secs(61));
     assert_eq!(fills_at(&pool, FLASH), 10);
 }
+
+/// Where a limit is learned while requests are under way, those of other models have no part in it.
+#[test]
+fn a_learned_limit_counts_what_is_under_way_for_that_model_alone() {
+    let (pool, _time) = keys(1);
+    let [flash, pro] = [(FLASH, 100), (PRO, 400)].map(|(model, tokens)| {
+        let lease = pool.try_acquire(Demand::new(model).tokens(tokens)).unwrap();
+        assert!(lease.started());
+        lease
+    });
+    let violation = Violation { unit: Unit::InputTokens, span: Span::MINUTE, amount: Some(1000) };
+    answer(&pool, FLASH, &telling(QuotaNews { violations: vec![violation], ..QuotaNews::default() }));
+    assert_eq!(limits(&pool, 0, FLASH).iter().map(|view| view.used).collect::<Vec<_>>(), [100]);
+    drop((flash, pro));
+}
