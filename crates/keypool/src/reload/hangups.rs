@@ -2,14 +2,15 @@
 
 use std::io::IsTerminal;
 
-/// SIGHUPs, where there are such.
-pub(super) struct Hangups {
+/// SIGHUPs, where there are such. None ends the process from then on.
+pub struct Hangups {
     #[cfg(unix)]
     signals: Option<tokio::signal::unix::Signal>,
 }
 
 impl Hangups {
-    pub(super) fn new() -> Self {
+    /// From now on. Within tokio's runtime.
+    pub fn heard() -> Self {
         Self {
             #[cfg(unix)]
             signals: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok(),
@@ -31,7 +32,7 @@ impl Hangups {
 /// ignored (`nohup`).
 pub fn terminal_gone() -> impl Future<Output = ()> {
     let matters = is_on_terminal() && !are_ignored();
-    let mut hangups = matters.then(Hangups::new);
+    let mut hangups = matters.then(Hangups::heard);
     async move {
         let Some(hangups) = &mut hangups else { return std::future::pending().await };
         hangups.next().await;

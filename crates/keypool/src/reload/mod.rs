@@ -26,8 +26,7 @@ use crate::{
     config::{self, Inputs, Loaded},
     database::{Keys, Told},
 };
-use hangups::Hangups;
-pub use hangups::terminal_gone;
+pub use hangups::{Hangups, terminal_gone};
 use news::News;
 pub use news::Runs;
 use watch::Watch;
@@ -60,6 +59,8 @@ pub struct Reload {
     pub tell: Tell,
     /// Who wants it to be read again, and to be told what came of it.
     pub asks: mpsc::Receiver<Ask>,
+    /// Those of all the time since it was read.
+    pub hangups: Hangups,
 }
 
 /// Why a new configuration was not taken.
@@ -85,7 +86,6 @@ impl Reload {
         tokio::spawn(async move {
             self.inputs.stay_with(&self.loaded);
             let mut watch = Watch::new(&self.loaded.files);
-            let mut hangups = Hangups::new();
             // It was read before anybody watched.
             let mut again = true;
             let mut settling = false;
@@ -105,7 +105,7 @@ impl Reload {
                         false
                     }
                     () = watch.changed() => false,
-                    () = hangups.next() => true,
+                    () = self.hangups.next() => true,
                     Some(ask) = self.asks.recv() => {
                         teller = Some(ask);
                         true

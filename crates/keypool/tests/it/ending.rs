@@ -266,8 +266,11 @@ fn it_ends_while_it_waits_for_its_store_to_come() {
     while !told.contains("waiting for it") {
         assert_ne!(out.read_line(&mut told).unwrap(), 0, "{told}");
     }
-    let signalled = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    assert!(signalled.success());
+    // A hang-up asks for what is configured now, and ends nothing.
+    for signal in ["-HUP", "-TERM"] {
+        let signalled = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(signalled.success());
+    }
     out.read_to_string(&mut told).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{told}");
     assert!(told.contains(" INFO ended before anybody was let in\n"), "{told}");

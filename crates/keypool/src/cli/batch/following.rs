@@ -11,7 +11,7 @@ use crate::{
     client::Calls,
     config::{Inputs, Loaded},
     database::Keys,
-    reload::{Apply, Reload, Runs, Tell},
+    reload::{Apply, Hangups, Reload, Runs, Tell},
 };
 
 /// What its configuration was read from, and the keys of the database.
@@ -44,6 +44,6 @@ impl Following {
         // Nobody asks.
         let (_, asks) = mpsc::channel(1);
         let (loaded, pool) = (loaded.clone(), pool.clone());
-        Reload { inputs, loaded, keys, pool, runs: Runs::Batch, apply, tell, asks }.follow()
+        Reload { inputs, loaded, keys, pool, runs: Runs::Batch, apply, tell, asks, hangups: Hangups::heard() }.follow()
     }
 }

@@ -23,7 +23,7 @@ use crate::{
         Keys, Site,
         processes::{self, Process},
     },
-    reload::{Reload, Runs, Tell},
+    reload::{Hangups, Reload, Runs, Tell},
     standing::now_ms,
     status::StoreHealth,
     telemetry::{self, Banner},
@@ -68,7 +68,7 @@ impl Begun {
     }
 
     /// Lets everybody in until then, and ends.
-    pub(super) async fn serve(self, stopped: impl Future<Output = ()>) -> Result<(), Failure> {
+    pub(super) async fn serve(self, stopped: impl Future<Output = ()>, hangups: Hangups) -> Result<(), Failure> {
         let Self { inputs, loaded, keys, pool, kept_in, standing, mut duties, ports, address, process, asks } = self;
         let (gateway, records) = (&standing.gateway, &standing.records);
         telemetry::say(&Banner {
@@ -88,7 +88,7 @@ impl Begun {
         };
         let tell: Tell = Box::new(|news| tracing::info!("{news}"));
         let apply = standing.applying();
-        let reload = Reload { inputs, loaded, keys, pool, runs: Runs::Gateway, apply, tell, asks }.follow();
+        let reload = Reload { inputs, loaded, keys, pool, runs: Runs::Gateway, apply, tell, asks, hangups }.follow();
         tokio::spawn(freed::keep_for_large_bodies());
 
         ports.serve(&serving, ending.begins(stopped, gateway)).await;

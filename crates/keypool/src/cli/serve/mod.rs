@@ -27,6 +27,7 @@ pub(super) use self::{
 use super::Failure;
 use crate::{
     config::{Inputs, Loaded},
+    reload::Hangups,
     telemetry,
 };
 
@@ -49,6 +50,7 @@ impl Serve {
 async fn serve(inputs: Inputs, loaded: Loaded) -> Result<(), Failure> {
     // Heard from here on: nothing but what a process listens to ends the first one of a container.
     let mut stopped = Box::pin(super::interrupted());
+    let hangups = Hangups::heard();
     let begun = tokio::select! {
         begun = Begun::of(inputs, loaded) => begun?,
         () = &mut stopped => {
@@ -56,5 +58,5 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> Result<(), Failure> {
             return Ok(());
         }
     };
-    begun.serve(stopped).await
+    begun.serve(stopped, hangups).await
 }
