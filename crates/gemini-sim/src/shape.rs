@@ -134,7 +134,11 @@ fn header_map(list: &[(String, String)], key: &str) -> HeaderMap {
 /// Replaces the rest of a stream by an error.
 fn insert_error(reply: &mut Reply, error: &StreamError, scene: Scene<'_>) {
     let written = error.refusal.error(scene);
-    let kept = error.after.min(reply.chunks.len());
+    let mut kept = error.after.min(reply.chunks.len());
+    if reply.form == Form::List && kept == reply.chunks.len() {
+        // The last one closes the list, and what follows it stands in no list.
+        kept = kept.saturating_sub(1);
+    }
     reply.chunks.truncate(kept);
     let text = match reply.form {
         Form::Whole => written.text(false),
