@@ -3,10 +3,11 @@
 use http::HeaderMap;
 use serde_json::{Value, json};
 
+use super::Reply;
 use super::models::listed;
-use super::{Reply, field};
 use crate::delivery::Delivery;
 use crate::engine::{Admission, Admitted, State, Visit};
+use crate::proto_json::field;
 use crate::refusal::ApiError;
 use crate::settings::Settings;
 use crate::store::{Description, File, Upload, page};

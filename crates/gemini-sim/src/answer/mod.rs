@@ -14,7 +14,6 @@ mod things;
 
 use bytes::Bytes;
 use http::StatusCode;
-use serde_json::Value;
 
 use crate::refusal::ApiError;
 use crate::route::Form;
@@ -22,7 +21,9 @@ use crate::route::Form;
 pub(crate) use chat::native_prompt;
 pub use content::AnswerText;
 pub(crate) use content::{Call, Content, signature};
+pub(crate) use embed::dimensions;
 pub(crate) use generate::{Generated, generate, template};
+pub(crate) use predict::pictures;
 
 /// A PNG of one pixel.
 pub(crate) const PIXEL: &str =
@@ -81,9 +82,4 @@ impl Reply {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
-}
-
-/// The value of a field that JSON may name in either of protobuf's ways.
-pub(crate) fn field<'a>(value: &'a Value, camel: &str, snake: &str) -> Option<&'a Value> {
-    value.get(camel).or_else(|| value.get(snake))
 }

@@ -57,9 +57,11 @@ impl Engine {
             | Call::ChatEmbeddings => Some(self.model(state, visit, project)?),
             _ => None,
         };
-        let (prompt, weight) = self.weigh(state, visit, project, &request)?;
-        booking.tokens = weight.charge.tokens;
-        booking.cost = weight.charge.requests;
+        let (prompt, weight) = self.weigh(state, visit, (project, model.as_ref()), &request)?;
+        if visit.is_charged() {
+            booking.tokens = weight.charge.tokens;
+            booking.cost = weight.charge.requests;
+        }
         let mut admitted = Admitted {
             call: route.call.clone(),
             version: route.version.clone(),
@@ -189,7 +191,7 @@ impl Engine {
         let at = (visit.now, visit.wall);
         match state.ledger.charge(at, place, limits, charge) {
             Ok(()) => {
-                let long = charge.tokens > model.input_limit * charge.requests;
+                let long = charge.tokens > model.input_limit.saturating_mul(charge.requests);
                 Ok(long.then_some(Refusal::TooManyTokens))
             }
             Err(violations) => {
