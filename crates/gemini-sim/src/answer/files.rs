@@ -140,6 +140,9 @@ pub(super) fn upload(settings: &Settings, state: &mut State, visit: &Visit<'_>) 
         ["upload" | "finalize"] | ["upload", "finalize"] => {}
         _ => return Ok(stay(&invalid("Unknown X-Goog-Upload-Command."))),
     }
+    if words == ["finalize"] && !visit.body.is_empty() {
+        return Ok(stay(&invalid("Bytes come with the command upload.")));
+    }
     let last = words.last() == Some(&"finalize");
     if words.first() == Some(&"upload")
         && let Err(error) = take_chunk(settings, upload, visit, last)

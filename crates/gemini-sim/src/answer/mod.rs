@@ -39,6 +39,8 @@ pub(crate) struct Reply {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) chunks: Vec<Bytes>,
     pub(crate) form: Form,
+    /// The word for it in reports.
+    pub(crate) kind: &'static str,
 }
 
 impl Reply {
@@ -55,6 +57,7 @@ impl Reply {
             headers: Vec::new(),
             chunks: vec![body.into()],
             form: Form::Whole,
+            kind: "ok",
         }
     }
 
@@ -75,7 +78,8 @@ impl Reply {
     }
 
     pub(crate) fn error(error: &ApiError, in_list: bool) -> Self {
-        Self { status: error.status(), ..Self::whole(error.content_type(), error.text(in_list)) }
+        let whole = Self::whole(error.content_type(), error.text(in_list));
+        Self { status: error.status(), kind: error.kind, ..whole }
     }
 
     pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {

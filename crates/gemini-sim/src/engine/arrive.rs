@@ -86,8 +86,15 @@ impl Engine {
             return Outcome::Instead(instead);
         }
         match self.answer(state, visit, &admitted, (effects.text, effects.finish)) {
-            Ok(reply) => Outcome::Reply(reply),
-            Err(error) => Outcome::Error(error),
+            Ok(reply) => {
+                // An upload is refused by an answer of its own.
+                booking.accepted = reply.kind == "ok";
+                Outcome::Reply(reply)
+            }
+            Err(error) => {
+                booking.accepted = false;
+                Outcome::Error(error)
+            }
         }
     }
 
@@ -106,19 +113,14 @@ impl Engine {
         let reply = match outcome {
             Outcome::Reply(reply) => reply,
             Outcome::Error(refused) => {
-                booking.kind = refused.kind;
                 form = form.of_error();
                 error(&refused)
             }
             Outcome::Instead(Instead::Refusal(refusal)) => {
-                booking.kind = refusal.kind();
                 form = form.of_error();
                 error(&refusal.error(scene))
             }
-            Outcome::Instead(Instead::Canned(canned)) => {
-                booking.kind = "canned";
-                Reply::canned(&canned, visit.secret())
-            }
+            Outcome::Instead(Instead::Canned(canned)) => Reply::canned(&canned, visit.secret()),
             Outcome::Instead(Instead::Reset) => {
                 booking.kind = "reset";
                 state.book(visit, 0, booking);
@@ -130,6 +132,7 @@ impl Engine {
                 return Ending::Hang;
             }
         };
+        booking.kind = reply.kind;
         state.book(visit, reply.status.as_u16(), booking);
         let way = Way {
             scene,
@@ -176,6 +179,7 @@ impl Reply {
             headers: canned.headers.clone(),
             chunks: canned.chunks.iter().map(|c| template(c, key)).collect(),
             form: if canned.streamed { Form::Events } else { Form::Whole },
+            kind: "canned",
             ..Self::empty()
         }
     }

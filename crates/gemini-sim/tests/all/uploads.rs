@@ -76,6 +76,7 @@ async fn an_upload_goes_chunk_by_chunk() {
         (chunk(&url, "upload", 4, "567"), "multiple of 4"),
         (chunk(&url, "upload", 4, "567890123456"), "More bytes"),
         (chunk(&url, "upload, finalize", 4, "5678"), "before the announced length"),
+        (chunk(&url, "finalize", 8, "9"), "Bytes come with"),
         (chunk(&url, "sing", 8, ""), "Command"),
     ] {
         let answer = send(&sim, wrong).await;
@@ -83,6 +84,9 @@ async fn an_upload_goes_chunk_by_chunk() {
         assert!(answer.message().contains(why), "{}", answer.message());
         assert_eq!(answer.headers["x-goog-upload-status"], "active");
     }
+    let total = sim.report().total;
+    let refused = total.rejected_as("malformed_upload");
+    assert_eq!((total.arrivals, total.accepted, refused), (9, 3, 6), "and the report says so");
     let finished = send(&sim, chunk(&url, "upload, finalize", 8, "9")).await;
     assert_eq!(finished.status, StatusCode::OK, "{}", finished.text());
     assert_eq!(finished.headers["x-goog-upload-status"], "final");
