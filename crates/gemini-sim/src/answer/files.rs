@@ -95,14 +95,7 @@ fn describe(state: &State, visit: &Visit<'_>, request: &Value) -> Admission<Desc
 dashes.",
                 ));
             }
-            if state.files.exists(id) {
-                return Err(ApiError::new(
-                    409,
-                    "already_exists",
-                    "ALREADY_EXISTS",
-                    format!("Requested entity already exists: files/{id}"),
-                ));
-            }
+            state.files.check_free(id, visit.wall)?;
             Some(id.to_owned())
         }
     };
@@ -155,6 +148,10 @@ pub(super) fn upload(settings: &Settings, state: &mut State, visit: &Visit<'_>) 
     if upload.announced.is_some_and(|length| length != upload.received) {
         let error = invalid("The upload ends before the announced length.");
         return Ok(stay(&error));
+    }
+    // Another one may have been faster.
+    if let Some(name) = &upload.description.id {
+        state.files.check_free(name, visit.wall)?;
     }
     let upload = state.uploads.take(&id).expect("found above");
     let file = finish(settings, state, visit, upload);

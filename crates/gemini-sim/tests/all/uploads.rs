@@ -148,6 +148,22 @@ async fn a_file_is_its_projects_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_uploads_of_one_name_the_first_to_end_has_it() {
+    let sim = sim();
+    let named = json!({ "name": "files/mine" });
+    let [first, second] =
+        [url(&send(&sim, start("a", &named, 5)).await), url(&send(&sim, start("b", &named, 5)).await)];
+    assert_eq!(send(&sim, chunk(&first, "upload, finalize", 0, "hello")).await.status, StatusCode::OK);
+    let late = send(&sim, chunk(&second, "upload, finalize", 0, "hello")).await;
+    assert_eq!(late.status, StatusCode::CONFLICT, "{}", late.text());
+    assert_eq!(of(&sim, "GET", "a", "/v1beta/files/mine").await.status, StatusCode::OK);
+    assert_eq!(sim.report().total.rejected_as("already_exists"), 1);
+    advance(48.0 * 3_600.0).await;
+    upload(&sim, "b", &named).await;
+    assert_eq!(of(&sim, "GET", "b", "/v1beta/files/mine").await.status, StatusCode::OK, "the name is free again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn files_expire_and_videos_are_processed() {
     let sim = GeminiSim::builder().key("a").video_processing(Duration::from_secs(10)).build();
     let file = upload(&sim, "a", &json!({ "name": "files/v", "mimeType": "video/mp4" })).await;
