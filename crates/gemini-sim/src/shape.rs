@@ -62,7 +62,7 @@ pub(crate) fn shape(mut reply: Reply, shape: &Shape, way: Way<'_>, rng: &mut Rng
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     if let Some(extra) = shape.longer {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(total as u64 + extra));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from((total as u64).saturating_add(extra)));
     }
     let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
     let names = HeaderValue::try_from(names.join(", ")).ok();
