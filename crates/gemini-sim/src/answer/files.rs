@@ -8,7 +8,7 @@ use super::models::listed;
 use crate::delivery::Delivery;
 use crate::engine::{Admission, Admitted, State, Visit};
 use crate::proto_json::field;
-use crate::refusal::ApiError;
+use crate::refusal::{ApiError, Wrapping};
 use crate::settings::Settings;
 use crate::store::{Description, File, Upload, page};
 
@@ -160,7 +160,7 @@ pub(super) fn upload(settings: &Settings, state: &mut State, visit: &Visit<'_>) 
 
 /// An error that does not end the upload.
 fn stay(error: &ApiError) -> Reply {
-    Reply::error(error, false).header(STATUS, "active")
+    Reply::error(error, Wrapping::Bare).header(STATUS, "active")
 }
 
 fn take_chunk(settings: &Settings, upload: &mut Upload, visit: &Visit<'_>, last: bool) -> Admission<()> {

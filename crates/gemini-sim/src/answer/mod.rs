@@ -15,7 +15,7 @@ mod things;
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::refusal::ApiError;
+use crate::refusal::{ApiError, Wrapping};
 use crate::route::Form;
 
 pub(crate) use chat::native_prompt;
@@ -77,8 +77,8 @@ impl Reply {
         }
     }
 
-    pub(crate) fn error(error: &ApiError, in_list: bool) -> Self {
-        let whole = Self::whole(error.content_type(), error.text(in_list));
+    pub(crate) fn error(error: &ApiError, wrapping: Wrapping) -> Self {
+        let whole = Self::whole(error.content_type(), error.text(wrapping));
         Self { status: error.status(), kind: error.kind, ..whole }
     }
 

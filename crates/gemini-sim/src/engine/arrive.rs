@@ -108,7 +108,7 @@ impl Engine {
     ) -> Ending {
         let head = manner.head + self.settings.latency.draw(&mut state.rng);
         let scene = visit.scene(&self.world);
-        let error = |error: &ApiError| Reply::error(error, visit.answers_in_list());
+        let error = |error: &ApiError| Reply::error(error, visit.wrapping());
         let mut form = manner.shape;
         let reply = match outcome {
             Outcome::Reply(reply) => reply,
@@ -136,6 +136,7 @@ impl Engine {
         state.book(visit, reply.status.as_u16(), booking);
         let way = Way {
             scene,
+            wrapping: visit.wrapping(),
             date: http_date(visit.wall),
             accepts_gzip: self.settings.gzip && visit.accepts_gzip(),
             chunk_latency: manner.chunk.unwrap_or(self.settings.chunk_latency),

@@ -123,12 +123,13 @@ pub(crate) fn check_model(request: &Value, model: &str) -> Result<(), ApiError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::Wrapping;
     use serde_json::json;
 
     fn complaint(contents: &Value, model: &str) -> String {
         match check_calls(&json!({ "contents": contents }), model) {
             Ok(()) => String::new(),
-            Err(error) => error.line(),
+            Err(error) => error.line(Wrapping::Bare),
         }
     }
 
@@ -136,7 +137,7 @@ mod tests {
     fn budgets_of_thoughts_have_bounds() {
         let told = |model: &str, budget: i64| {
             let request = json!({ "generationConfig": { "thinkingConfig": { "thinkingBudget": budget } } });
-            check_model(&request, model).map_or_else(|error| error.line(), |()| String::new())
+            check_model(&request, model).map_or_else(|error| error.line(Wrapping::Bare), |()| String::new())
         };
         let wrong = |model, budget, range| {
             let said = format!("The thinking budget {budget} is invalid. Please choose a value between {range}.");

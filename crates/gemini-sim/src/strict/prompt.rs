@@ -228,11 +228,12 @@ pub(crate) fn file_ids(request: &Value) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::Wrapping;
     use serde_json::json;
 
     fn complaint(request: &Value) -> String {
         let error = check_prompt(request).expect_err("a complaint");
-        let line: Value = serde_json::from_str(&error.line()).unwrap();
+        let line: Value = serde_json::from_str(&error.line(Wrapping::Bare)).unwrap();
         line["error"]["message"].as_str().unwrap().to_owned()
     }
 

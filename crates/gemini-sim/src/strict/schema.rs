@@ -239,6 +239,7 @@ fn sort_of(value: &Value) -> &'static str {
 mod tests {
     use super::super::GENERATE;
     use super::*;
+    use crate::refusal::Wrapping;
 
     #[test]
     fn bytes_are_base64() {
@@ -257,9 +258,10 @@ mod tests {
     fn complaint(value: &Value) -> String {
         match GENERATE.check(value) {
             Ok(()) => String::new(),
-            Err(error) => {
-                serde_json::from_str::<Value>(&error.line()).unwrap()["error"]["message"].as_str().unwrap().to_owned()
-            }
+            Err(error) => serde_json::from_str::<Value>(&error.line(Wrapping::Bare)).unwrap()["error"]["message"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
         }
     }
 

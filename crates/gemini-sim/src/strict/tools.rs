@@ -106,15 +106,17 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::Wrapping;
     use serde_json::json;
 
     fn complaint(request: &Value) -> String {
         let mut complaints = String::new();
         match check_declarations("GenerateContentRequest", request, &mut complaints) {
             Ok(()) => complaints,
-            Err(error) => {
-                serde_json::from_str::<Value>(&error.line()).unwrap()["error"]["message"].as_str().unwrap().to_owned()
-            }
+            Err(error) => serde_json::from_str::<Value>(&error.line(Wrapping::Bare)).unwrap()["error"]["message"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
         }
     }
 
