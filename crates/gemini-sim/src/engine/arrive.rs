@@ -81,9 +81,11 @@ impl Engine {
             Err(error) => return Outcome::Error(error),
         };
         booking.accepted = true;
-        let fails = admitted.fails.clone().map(Instead::Refusal);
-        if let Some(instead) = effects.after.or(fails) {
+        if let Some(instead) = effects.after {
             return Outcome::Instead(instead);
+        }
+        if let Some(error) = admitted.fails {
+            return Outcome::Error(error);
         }
         match self.answer(state, visit, &admitted, (effects.text, effects.finish)) {
             Ok(reply) => {

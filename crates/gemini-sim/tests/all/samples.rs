@@ -147,6 +147,11 @@ async fn a_limit_of_zero_has_no_value() {
     };
     let sample = &sample("gemini_429_free_tier_limit_zero")["body"];
     assert_eq!(quotas(&answer), quotas(sample));
+    // Where somebody pays, no quota of the free tier is named.
+    let paid = project().tier(Tier::Tier1).limit(MODEL, Limits::zero()).key(KEY);
+    let answer = asked(&builder(paid).build(), MODEL).await;
+    assert!(answer.message().contains("limit: 0") && !answer.text().contains("free_tier"), "{}", answer.text());
+    assert!(answer.text().contains("\"GenerateRequestsPerDayPerProjectPerModel\""), "{}", answer.text());
 }
 
 #[tokio::test]
