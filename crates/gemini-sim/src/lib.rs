@@ -80,6 +80,7 @@ mod live;
 mod log;
 mod model;
 mod project;
+mod proto_json;
 mod query;
 mod quota;
 mod refusal;

@@ -96,7 +96,7 @@ impl Log {
             inside.push_back(arrival);
             sum += weight(arrival);
             while let Some(first) = inside.front() {
-                if first.at + span > arrival.at {
+                if first.at.saturating_add(span) > arrival.at {
                     break;
                 }
                 sum -= weight(first);

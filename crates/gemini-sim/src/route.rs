@@ -4,6 +4,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 use crate::query::Query;
+use crate::refusal::Wrapping;
 use crate::store::Collection;
 
 /// How a streamed answer is written.
@@ -126,9 +127,18 @@ impl Route {
         matches!(self.call, Call::Chat | Call::ChatEmbeddings | Call::ChatModels | Call::ChatModel)
     }
 
-    /// Whether errors come in a list of one.
-    pub(crate) fn answers_in_list(&self) -> bool {
-        self.is_compatible() || self.call == Call::Generate(Form::List)
+    /// How its errors come.
+    pub(crate) fn wrapping(&self) -> Wrapping {
+        match self.call {
+            Call::Interact
+            | Call::ListThings(Collection::Interaction)
+            | Call::GetThing(Collection::Interaction, _)
+            | Call::CancelThing(Collection::Interaction, _)
+            | Call::DeleteThing(Collection::Interaction, _) => Wrapping::Worded,
+            Call::Generate(Form::List) => Wrapping::Listed,
+            _ if self.is_compatible() => Wrapping::Listed,
+            _ => Wrapping::Bare,
+        }
     }
 
     /// Query parameters of this call alone.

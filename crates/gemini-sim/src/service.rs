@@ -125,27 +125,30 @@ impl<B: Body> Future for ResponseFuture<B> {
         let mut this = self.project();
         loop {
             match this.walk.as_mut().project() {
-                WalkProj::Reading { body } => match ready!(body.poll_frame(cx)) {
-                    Some(Ok(frame)) => {
-                        let settings = &this.engine.settings;
-                        if let (Ok(data), false) = (frame.into_data(), settings.fast) {
-                            *this.arrived += data.remaining();
-                            keep(this.read, data, settings.max_body);
+                WalkProj::Reading { body } => {
+                    if let Some((_, refusal)) = this.early.take_if(|(bytes, _)| *this.arrived >= *bytes) {
+                        let ending = this.engine.turn_away(this.parts, &refusal);
+                        this.walk.set(ending.into());
+                        continue;
+                    }
+                    match ready!(body.poll_frame(cx)) {
+                        Some(Ok(frame)) => {
+                            let settings = &this.engine.settings;
+                            if let (Ok(data), false) = (frame.into_data(), settings.fast) {
+                                *this.arrived += data.remaining();
+                                keep(this.read, data, settings.max_body);
+                            }
                         }
-                        if let Some((_, refusal)) = this.early.take_if(|(bytes, _)| *this.arrived >= *bytes) {
-                            let ending = this.engine.turn_away(this.parts, &refusal);
-                            this.walk.set(ending.into());
+                        Some(Err(_)) => return Poll::Ready(Err(SimError::RequestBody)),
+                        None => {
+                            if let Some(answer) = this.engine.fast_answer(this.parts) {
+                                return Poll::Ready(Ok(answer));
+                            }
+                            let sleep = sleep_for(this.engine.travel());
+                            this.walk.set(Walk::Travelling { sleep });
                         }
                     }
-                    Some(Err(_)) => return Poll::Ready(Err(SimError::RequestBody)),
-                    None => {
-                        if let Some(answer) = this.engine.fast_answer(this.parts) {
-                            return Poll::Ready(Ok(answer));
-                        }
-                        let sleep = sleep_for(this.engine.travel());
-                        this.walk.set(Walk::Travelling { sleep });
-                    }
-                },
+                }
                 WalkProj::Travelling { sleep } => {
                     if let Some(sleep) = sleep.as_pin_mut() {
                         ready!(sleep.poll(cx));

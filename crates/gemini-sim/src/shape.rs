@@ -17,12 +17,13 @@ use crate::Latency;
 use crate::answer::{Reply, template};
 use crate::body::{Abort, Piece, SimBody};
 use crate::fault::{Cut, Shape, StreamError};
-use crate::refusal::Scene;
+use crate::refusal::{Scene, Wrapping};
 use crate::route::Form;
 
 /// What shaping needs to know of the request and the moment.
 pub(crate) struct Way<'a> {
     pub(crate) scene: Scene<'a>,
+    pub(crate) wrapping: Wrapping,
     pub(crate) date: Option<HeaderValue>,
     pub(crate) accepts_gzip: bool,
     pub(crate) chunk_latency: Latency,
@@ -39,7 +40,7 @@ const FIXED_HEADERS: [(&str, &str); 5] = [
 
 pub(crate) fn shape(mut reply: Reply, shape: &Shape, way: Way<'_>, rng: &mut Rng) -> Response<SimBody> {
     if let Some(error) = &shape.error {
-        insert_error(&mut reply, error, way.scene);
+        insert_error(&mut reply, error, (way.scene, way.wrapping));
     }
     // Last: what a script says of headers stands above all else.
     let mut own = header_map(&reply.headers, way.scene.key);
@@ -62,7 +63,7 @@ pub(crate) fn shape(mut reply: Reply, shape: &Shape, way: Way<'_>, rng: &mut Rng
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     if let Some(extra) = shape.longer {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(total as u64 + extra));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from((total as u64).saturating_add(extra)));
     }
     let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
     let names = HeaderValue::try_from(names.join(", ")).ok();
@@ -132,17 +133,23 @@ fn header_map(list: &[(String, String)], key: &str) -> HeaderMap {
 }
 
 /// Replaces the rest of a stream by an error.
-fn insert_error(reply: &mut Reply, error: &StreamError, scene: Scene<'_>) {
+fn insert_error(reply: &mut Reply, error: &StreamError, (scene, wrapping): (Scene<'_>, Wrapping)) {
     let written = error.refusal.error(scene);
-    let kept = error.after.min(reply.chunks.len());
+    let alone = if wrapping == Wrapping::Worded { wrapping } else { Wrapping::Bare };
+    let mut kept = error.after.min(reply.chunks.len());
+    if reply.form == Form::List && kept == reply.chunks.len() {
+        // The last one closes the list, and what follows it stands in no list.
+        kept = kept.saturating_sub(1);
+    }
     reply.chunks.truncate(kept);
     let text = match reply.form {
-        Form::Whole => written.text(false),
-        Form::Events if error.raw => written.text(false),
-        Form::Events => format!("data: {}\r\n\r\n", written.line()),
+        // What stands in a list is in no list of its own.
+        Form::Whole => written.text(alone),
+        Form::Events if error.raw => written.text(alone),
+        Form::Events => format!("data: {}\r\n\r\n", written.line(alone)),
         Form::List => {
             let open = if kept == 0 { "[" } else { "\n,\r\n" };
-            format!("{open}{}\n]\n", written.line())
+            format!("{open}{}\n]\n", written.line(alone))
         }
     };
     reply.chunks.push(text.into());

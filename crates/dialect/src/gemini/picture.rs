@@ -138,6 +138,6 @@ fn said(body: &[u8]) -> Result<(Drawn, Instead), Fault> {
         _ => {}
     };
     listener.hear(body, &mut say)?;
-    listener.end(&mut say)?;
+    listener.end_of_whole(&mut say)?;
     Ok((drawn, instead))
 }

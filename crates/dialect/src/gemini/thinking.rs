@@ -21,8 +21,12 @@ pub(super) struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Understands {
     Nothing,
-    /// Tokens, at least so many.
-    Budget(u32),
+    /// Tokens: so many at least where any are wished for, and where none are.
+    Budget {
+        least: u32,
+        off: u32,
+        most: u32,
+    },
     Levels {
         least: &'static str,
         medium: &'static str,
@@ -36,10 +40,16 @@ fn of(model: &str) -> Understands {
     if begins(&["gemini-1", "gemini-2.0", "gemini-pro", "gemma", "learnlm"]) && !model.ends_with("latest") {
         Understands::Nothing
     } else if begins(&["gemini-2.5"]) {
-        Understands::Budget(if pro { 128 } else { 0 })
+        if pro {
+            Understands::Budget { least: 128, off: 128, most: 32_768 }
+        } else {
+            // The smallest ones do not begin with less.
+            let least = if model.contains("-lite") { 512 } else { 1 };
+            Understands::Budget { least, off: 0, most: 24_576 }
+        }
     } else if !begins(&["gemini-"]) {
-        // Somebody's own name for one: a budget is understood by every generation that thinks.
-        Understands::Budget(128)
+        // Somebody's own name for one: a budget is understood by every generation that thinks, and this much by each of them.
+        Understands::Budget { least: 512, off: 128, most: 24_576 }
     } else if pro {
         // The first of its generation knows low and high only.
         Understands::Levels { least: "low", medium: if begins(&["gemini-3-"]) { "high" } else { "medium" } }
@@ -63,7 +73,7 @@ pub(super) fn wants_signatures(model: &str) -> bool {
     match of(model) {
         Understands::Levels { .. } => true,
         // A name that says nothing may be of one that wants them; the others read over them.
-        Understands::Budget(_) => !name(model).starts_with("gemini-"),
+        Understands::Budget { .. } => !name(model).starts_with("gemini-"),
         Understands::Nothing => false,
     }
 }
@@ -85,13 +95,13 @@ pub(super) fn config(model: &str, thinking: Thinking) -> Result<Option<Config>, 
         (Understands::Nothing, Some(_)) => {
             return Err(Fault::invalid(format!("{model} does not think: {place} cannot be had")).at(place));
         }
-        (Understands::Budget(least), Some(effort)) => {
+        (Understands::Budget { least, off, most }, Some(effort)) => {
             config.thinking_budget = Some(match effort {
-                Effort::Off => least,
+                Effort::Off => off,
                 Effort::Minimal | Effort::Low => 1_024,
                 Effort::Medium => 8_192,
                 Effort::High => 24_576,
-                Effort::Tokens(tokens) => tokens.max(least).min(if least > 0 { 32_768 } else { 24_576 }),
+                Effort::Tokens(tokens) => tokens.clamp(least, most),
             });
         }
         (Understands::Levels { least, medium }, Some(effort)) => {
@@ -132,6 +142,11 @@ mod tests {
             ("models/gemini-2.5-flash", Medium, r#"{"thinkingBudget":8192}"#),
             ("gemini-2.5-pro", High, r#"{"thinkingBudget":24576}"#),
             ("gemini-2.5-flash", Tokens(100_000), r#"{"thinkingBudget":24576}"#),
+            ("gemini-2.5-flash", Tokens(100), r#"{"thinkingBudget":100}"#),
+            ("gemini-2.5-flash-lite", Off, r#"{"thinkingBudget":0}"#),
+            ("gemini-2.5-flash-lite", Tokens(100), r#"{"thinkingBudget":512}"#),
+            ("gemini-2.5-pro", Tokens(100_000), r#"{"thinkingBudget":32768}"#),
+            ("my-own-name", Tokens(100), r#"{"thinkingBudget":512}"#),
             ("gemini-3.8-flash", Off, r#"{"thinkingLevel":"minimal"}"#),
             ("gemini-3-pro-preview", Off, r#"{"thinkingLevel":"low"}"#),
             ("gemini-3-pro-preview", Medium, r#"{"thinkingLevel":"high"}"#),

@@ -13,6 +13,9 @@ pub(crate) fn file<'a>(
     at: &dyn Fn(&str) -> String,
 ) -> Result<Part<'a>, Fault> {
     match (data, id) {
+        (Some(data), _) if data.is_empty() => {
+            Err(Fault::invalid(format!("{} is empty", at("file_data"))).at(at("file_data")))
+        }
         (Some(data), _) if data.starts_with("data:") => {
             let mut part = data_url::part(data, || at("file_data"))?;
             // Of what is called octets its name says more.

@@ -71,12 +71,16 @@ pub(crate) struct Recording<'a> {
 }
 
 impl<'a> Recording<'a> {
-    /// As a part of a turn; `at` names its format.
-    pub(crate) fn part(self, at: impl Fn() -> String) -> Result<Part<'a>, Fault> {
+    /// As a part of a turn; `at` names its fields.
+    pub(crate) fn part(self, at: impl Fn(&str) -> String) -> Result<Part<'a>, Fault> {
         let Self { data, format } = self;
         let plain = !format.is_empty() && format.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !plain {
-            return Err(Fault::invalid(format!("{}: expected wav, mp3, flac, ogg or the like", at())).at(at()));
+            let at = at("format");
+            return Err(Fault::invalid(format!("{at}: expected wav, mp3, flac, ogg or the like")).at(at));
+        }
+        if data.is_empty() {
+            return Err(Fault::invalid(format!("{} is empty", at("data"))).at(at("data")));
         }
         Ok(Part::Blob { mime: format!("audio/{format}").into(), data })
     }
@@ -303,7 +307,7 @@ impl<'a> Reader<'_, 'a> {
             }
             "input_audio" => {
                 let recording = wire.input_audio.ok_or_else(|| missing("input_audio"))?;
-                recording.part(|| at("input_audio.format"))
+                recording.part(|what| at(&format!("input_audio.{what}")))
             }
             "file" => {
                 let File { file_data, file_id, filename } = wire.file.ok_or_else(|| missing("file"))?;

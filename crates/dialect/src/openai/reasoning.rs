@@ -10,6 +10,8 @@ pub(super) const NAME: &str = "reasoning";
 const EFFORT: &str = "reasoning.effort";
 const TOKENS: &str = "reasoning.max_tokens";
 const ENABLED: &str = "reasoning.enabled";
+/// The provider's own words for it, which no others change.
+pub(super) const ITS_OWN: &str = "extra_body.google.thinking_config";
 
 /// Reads the field.
 ///
@@ -48,15 +50,16 @@ pub(super) fn read(
     if enabled == Some(false) && much != Some(Effort::Off) {
         return Err(Fault::invalid(format!("{ENABLED}: false, and {place} says how much")).at(ENABLED));
     }
-    if much.is_some() {
+    if much.is_some() && thinking.place != ITS_OWN {
         (thinking.effort, thinking.place) = (much, place);
     }
     // Nothing is shown of what is not thought, and the upstream refuses the wish for it.
-    thinking.shown = excluded.map(|excluded| !excluded).filter(|shown| !shown || much != Some(Effort::Off));
+    let shown = excluded.map(|excluded| !excluded).filter(|shown| !shown || much != Some(Effort::Off));
+    thinking.shown = thinking.shown.or(shown);
     Ok(())
 }
 
-/// Whether it said how much, which the older field does not change.
+/// Whether it, or the provider's own field, said how much, which the older field does not change.
 pub(super) fn has_said(thinking: &Thinking) -> bool {
-    [EFFORT, TOKENS, ENABLED].contains(&thinking.place)
+    [EFFORT, TOKENS, ENABLED, ITS_OWN].contains(&thinking.place)
 }

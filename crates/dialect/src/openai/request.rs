@@ -227,9 +227,9 @@ fn extra<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Fault> {
     asked.conversation.cached = google.cached_content;
     let Some(config) = google.thinking_config else { return Ok(()) };
     let thinking = &mut asked.conversation.thinking;
-    thinking.shown = config.include_thoughts;
+    thinking.shown = config.include_thoughts.or(thinking.shown);
     if config.thinking_budget.is_some() || config.thinking_level.is_some() {
-        thinking.place = "extra_body.google.thinking_config";
+        thinking.place = reasoning::ITS_OWN;
     }
     let level = config.thinking_level.as_deref().map(str::to_ascii_lowercase);
     thinking.effort = match (config.thinking_budget, level.as_deref()) {
@@ -321,6 +321,25 @@ mod tests {
             (r#""stream":"yes""#, "stream"),
         ] {
             assert_eq!(with(fields).unwrap_err().param.as_deref(), Some(place), "{fields}");
+        }
+    }
+
+    #[test]
+    fn the_providers_own_words_for_thinking_win_whichever_come_last() {
+        let own = r#""extra_body":{"google":{"thinking_config":{"thinking_budget":5000,"include_thoughts":true}}}"#;
+        let shown = r#""extra_body":{"google":{"thinking_config":{"include_thoughts":true}}}"#;
+        let effort = r#""reasoning_effort":"high""#;
+        let router = r#""reasoning":{"effort":"high","exclude":true}"#;
+        for (own, other, effort) in [
+            (own, effort, Effort::Tokens(5000)),
+            (own, router, Effort::Tokens(5000)),
+            (shown, effort, Effort::High),
+            (shown, router, Effort::High),
+        ] {
+            for fields in [format!("{own},{other}"), format!("{other},{own}")] {
+                let thinking = with(&fields).unwrap().conversation.thinking;
+                assert_eq!((thinking.effort, thinking.shown), (Some(effort), Some(true)), "{fields}");
+            }
         }
     }
 

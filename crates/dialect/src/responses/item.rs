@@ -238,7 +238,9 @@ fn part<'a>(piece: Piece<'a>, ignored: &mut Ignored, at: &dyn Fn(&str) -> String
             Some(url) => data_url::part(url, || at("file_url")),
             None => openai::file(piece.file_data, piece.file_id, piece.filename, at),
         },
-        "input_audio" => piece.input_audio.ok_or_else(|| missing("input_audio"))?.part(|| at("input_audio.format")),
+        "input_audio" => {
+            piece.input_audio.ok_or_else(|| missing("input_audio"))?.part(|what| at(&format!("input_audio.{what}")))
+        }
         other => {
             let short: String = other.chars().take(40).collect();
             Err(Fault::invalid(format!("{}: {short:?} is not known", at("type"))).at(at("type")))

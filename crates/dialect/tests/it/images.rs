@@ -42,14 +42,18 @@ fn images_are_handed_on() {
     assert_eq!(said, json!({ "created": 5, "data": data, "output_format": "png" }));
     let image = json!({ "inlineData": { "mimeType": "image/jpeg", "data": "QQ==" } });
     let sketch = json!({ "inlineData": { "mimeType": "image/png", "data": "Qg==" }, "thought": true });
-    let generated = json!({
+    let mut generated = json!({
         "candidates": [{ "content": { "parts": [sketch, { "text": "Here." }, image] }, "finishReason": "STOP" }],
         "usageMetadata": { "promptTokenCount": 3, "candidatesTokenCount": 1290 },
     });
-    let drawn = gemini::drawn("gemini-2.5-flash-image", generated.to_string().as_bytes()).unwrap();
-    let said: Value = serde_json::from_slice(&openai::pictures(&drawn, 5)).unwrap();
-    assert_eq!((&said["data"], &said["output_format"]), (&json!([{ "b64_json": "QQ==" }]), &json!("jpeg")));
-    assert_eq!(said["usage"]["total_tokens"], 1293);
+    // What came whole is at its end, whether it says so or not.
+    for reason in [json!("STOP"), json!(null)] {
+        generated["candidates"][0]["finishReason"] = reason;
+        let drawn = gemini::drawn("gemini-2.5-flash-image", generated.to_string().as_bytes()).unwrap();
+        let said: Value = serde_json::from_slice(&openai::pictures(&drawn, 5)).unwrap();
+        assert_eq!((&said["data"], &said["output_format"]), (&json!([{ "b64_json": "QQ==" }]), &json!("jpeg")));
+        assert_eq!(said["usage"]["total_tokens"], 1293);
+    }
 }
 
 #[test]

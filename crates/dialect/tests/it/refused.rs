@@ -65,6 +65,30 @@ fn only_an_answer_may_say_nothing() {
     }
 }
 
+#[test]
+fn media_of_nothing_are_refused_before_anybody_is_asked() {
+    let chat = |part: Value| chat(json!({ "messages": [{ "role": "user", "content": [part] }] }));
+    let respond = |part: Value| json!({ "model": "m", "input": [{ "role": "user", "content": [part] }] });
+    let sound = json!({ "type": "input_audio", "input_audio": { "data": "", "format": "wav" } });
+    for (caller, body, place) in [
+        (&OpenAi as &dyn Caller, chat(sound.clone()), "messages[0].content[0].input_audio.data"),
+        (
+            &OpenAi,
+            chat(json!({ "type": "file", "file": { "file_data": "", "filename": "a.pdf" } })),
+            "messages[0].content[0].file.file_data",
+        ),
+        (&Responses, respond(sound), "input[0].content[0].input_audio.data"),
+        (
+            &Responses,
+            respond(json!({ "type": "input_file", "file_data": "", "filename": "a.pdf" })),
+            "input[0].content[0].file_data",
+        ),
+    ] {
+        let fault = asked(caller, &body).expect_err("there is nothing in it");
+        assert_eq!((fault.kind, fault.param.as_deref()), (Kind::Invalid, Some(place)));
+    }
+}
+
 /// Lists in lists, so many.
 fn nested(depth: usize) -> String {
     format!("{}{}", "[".repeat(depth), "]".repeat(depth))

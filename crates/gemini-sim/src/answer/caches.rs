@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::Reply;
 use super::models::listed;
-use super::{Reply, field};
 use crate::engine::{Admission, Admitted, State, Visit};
+use crate::proto_json::field;
 use crate::store::{Cache, Lifetime, page};
 
 pub(super) fn create(state: &mut State, visit: &Visit<'_>, admitted: &Admitted) -> Admission<Reply> {

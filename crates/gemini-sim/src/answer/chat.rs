@@ -38,8 +38,14 @@ pub(crate) fn native_prompt(request: &Value) -> Admission<Value> {
     if let Some(most) = most.into_iter().flatten().next() {
         prompt["generationConfig"]["maxOutputTokens"] = most.into();
     }
-    if request["n"].is_u64() {
-        prompt["generationConfig"]["candidateCount"] = request["n"].clone();
+    let same = [
+        ("n", "candidateCount"),
+        ("temperature", "temperature"),
+        ("top_p", "topP"),
+        ("presence_penalty", "presencePenalty"),
+    ];
+    for (name, native) in same.into_iter().filter(|(name, _)| !request[*name].is_null()) {
+        prompt["generationConfig"][native] = request[name].clone();
     }
     if request["stop"].is_string() || request["stop"].is_array() {
         let stops = &request["stop"];
@@ -48,12 +54,19 @@ pub(crate) fn native_prompt(request: &Value) -> Admission<Value> {
     }
     if request["response_format"]["type"].as_str().is_some_and(|kind| kind.starts_with("json")) {
         prompt["generationConfig"]["responseMimeType"] = "application/json".into();
+        let schema = &request["response_format"]["json_schema"]["schema"];
+        if !schema.is_null() {
+            prompt["generationConfig"]["responseJsonSchema"] = schema.clone();
+        }
     }
     if let Some(tools) = request["tools"].as_array() {
         let functions: Vec<_> = tools.iter().map(|tool| tool["function"].clone()).collect();
         prompt["tools"] = json!([{ "functionDeclarations": functions }]);
     }
     let choice = &request["tool_choice"];
+    if choice == "none" {
+        prompt["toolConfig"]["functionCallingConfig"] = json!({ "mode": "NONE" });
+    }
     if choice == "required" || choice.is_object() {
         let named: Vec<_> = choice["function"]["name"].as_str().into_iter().collect();
         prompt["toolConfig"]["functionCallingConfig"] = json!({ "mode": "ANY", "allowedFunctionNames": named });
@@ -69,9 +82,12 @@ fn parts(content: &Value) -> Admission<Vec<Value>> {
     let invalid = || ApiError::invalid_argument("malformed", "Invalid content of a message.");
     let part = |part: &Value| match part["type"].as_str() {
         Some("text") if part["text"].is_string() => Ok(json!({ "text": part["text"] })),
-        Some("image_url") => Ok(json!({ "inlineData": { "data": part["image_url"]["url"] } })),
-        Some("input_audio") => Ok(json!({ "inlineData": part["input_audio"] })),
-        Some("file") => Ok(json!({ "inlineData": part["file"] })),
+        Some("image_url") => medium(part["image_url"]["url"].as_str()).ok_or_else(invalid),
+        Some("input_audio") => {
+            let format = part["input_audio"]["format"].as_str().ok_or_else(invalid)?;
+            Ok(json!({ "inlineData": { "mimeType": format!("audio/{format}"), "data": part["input_audio"]["data"] } }))
+        }
+        Some("file") => medium(part["file"]["file_data"].as_str()).ok_or_else(invalid),
         _ => Err(invalid()),
     };
     match content {
@@ -80,6 +96,17 @@ fn parts(content: &Value) -> Admission<Vec<Value>> {
         Value::Array(items) => items.iter().map(part).collect(),
         _ => Err(invalid()),
     }
+}
+
+/// What a URL is of: data that stands in it, or what is fetched from elsewhere.
+fn medium(url: Option<&str>) -> Option<Value> {
+    let url = url?;
+    let Some(data) = url.strip_prefix("data:") else {
+        let is_elsewhere = url.starts_with("https://") || url.starts_with("http://");
+        return is_elsewhere.then(|| json!({ "fileData": { "fileUri": url } }));
+    };
+    let (mime, data) = data.split_once(";base64,")?;
+    Some(json!({ "inlineData": { "mimeType": mime, "data": data } }))
 }
 
 /// The whole answer, or its stream, ended by `[DONE]`.

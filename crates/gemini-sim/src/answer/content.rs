@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{PIXEL, example, field};
-use crate::strict::modalities;
+use super::{PIXEL, example};
+use crate::proto_json::{field, items, whole};
+use crate::strict::{calling_mode, modalities};
 use crate::tokens::tokens_of_text;
 
 /// The text of generated answers.
@@ -75,7 +76,7 @@ impl Content {
     /// signed for `signer`, a model that signs.
     pub(crate) fn of(request: &Value, answer: &AnswerText, signer: Option<&str>) -> (Self, bool) {
         for wished in modalities(request) {
-            let (mime, data) = match wished.as_str() {
+            let (mime, data) = match wished {
                 "IMAGE" => ("image/png", PIXEL),
                 "AUDIO" => ("audio/L16;codec=pcm;rate=24000", SOUND),
                 _ => continue,
@@ -107,7 +108,8 @@ impl Content {
     /// As much of a text as `maxOutputTokens` lets through, JSON too: half of
     /// it is none.
     fn within(config: &Value, text: String) -> (Self, bool) {
-        match whole_number(field(config, "maxOutputTokens", "max_output_tokens")) {
+        let most = field(config, "maxOutputTokens", "max_output_tokens").and_then(whole);
+        match most.and_then(|most| u64::try_from(most).ok()) {
             Some(most) if tokens_of_text(&text) > most => {
                 let kept = usize::try_from(most.saturating_mul(4)).unwrap_or(usize::MAX);
                 (Self::Text(text.chars().take(kept).collect()), true)
@@ -120,7 +122,7 @@ impl Content {
     /// one.
     pub(crate) fn copies(&self, request: &Value) -> usize {
         let config = field(request, "generationConfig", "generation_config").unwrap_or(&Value::Null);
-        let wished = whole_number(field(config, "candidateCount", "candidate_count")).unwrap_or(1);
+        let wished = field(config, "candidateCount", "candidate_count").and_then(whole).unwrap_or(1);
         match self {
             Self::Blob { .. } => 1,
             _ => usize::try_from(wished).unwrap_or(1).clamp(1, 8),
@@ -174,16 +176,10 @@ impl Call {
     }
 }
 
-/// A number that may travel as text.
-fn whole_number(value: Option<&Value>) -> Option<u64> {
-    let value = value?;
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
-}
-
 /// The text in front of the first stop sequence.
 fn stopped(config: &Value, text: String) -> String {
-    let stops = field(config, "stopSequences", "stop_sequences").and_then(Value::as_array);
-    let stops = stops.into_iter().flatten().filter_map(Value::as_str).filter(|stop| !stop.is_empty());
+    let stops = items(field(config, "stopSequences", "stop_sequences")).into_iter();
+    let stops = stops.filter_map(Value::as_str).filter(|stop| !stop.is_empty());
     match stops.filter_map(|stop| text.find(stop)).min() {
         Some(end) => text[..end].to_owned(),
         None => text,
@@ -191,26 +187,19 @@ fn stopped(config: &Value, text: String) -> String {
 }
 
 fn last_text(request: &Value) -> String {
-    let contents = request.get("contents").unwrap_or(&Value::Null);
-    let last = contents.as_array().map_or(Some(contents), |all| all.last());
-    let parts = last.and_then(|content| content.get("parts"));
-    let parts = match parts {
-        Some(Value::Array(parts)) => parts.iter().collect(),
-        Some(part) => vec![part],
-        None => Vec::new(),
-    };
-    let texts = parts.iter().filter_map(|part| part.get("text")?.as_str());
-    texts.collect()
+    let last = items(request.get("contents")).pop();
+    let parts = items(last.and_then(|content| content.get("parts"))).into_iter();
+    parts.filter_map(|part| part.get("text")?.as_str()).collect()
 }
 
 fn forced_function(request: &Value) -> Option<String> {
-    let config = field(request, "toolConfig", "tool_config")?;
-    let config = field(config, "functionCallingConfig", "function_calling_config")?;
-    if config.get("mode")?.as_str()? != "ANY" {
+    if calling_mode(request) != Some("ANY") {
         return None;
     }
-    let allowed = field(config, "allowedFunctionNames", "allowed_function_names");
-    if let Some(name) = allowed.and_then(|names| names.get(0)?.as_str()) {
+    let config = field(request, "toolConfig", "tool_config")?;
+    let config = field(config, "functionCallingConfig", "function_calling_config")?;
+    let allowed = items(field(config, "allowedFunctionNames", "allowed_function_names"));
+    if let Some(name) = allowed.first().and_then(|name| name.as_str()) {
         return Some(name.to_owned());
     }
     Some(declared(request).first()?.get("name")?.as_str()?.to_owned())
@@ -218,9 +207,7 @@ fn forced_function(request: &Value) -> Option<String> {
 
 /// The functions that the last text asks for, in its order.
 fn asked_functions(request: &Value) -> Vec<String> {
-    let config = field(request, "toolConfig", "tool_config");
-    let config = config.and_then(|config| field(config, "functionCallingConfig", "function_calling_config"));
-    if config.is_some_and(|config| config["mode"] == "NONE") {
+    if calling_mode(request) == Some("NONE") {
         return Vec::new();
     }
     let text = last_text(request);
@@ -237,9 +224,8 @@ fn asked_functions(request: &Value) -> Vec<String> {
 
 /// The functions of all tools.
 fn declared(request: &Value) -> Vec<&Value> {
-    let tools = request.get("tools").and_then(Value::as_array).into_iter().flatten();
-    let declared = tools.filter_map(|tool| field(tool, "functionDeclarations", "function_declarations")?.as_array());
-    declared.flatten().collect()
+    let tools = items(request.get("tools")).into_iter();
+    tools.flat_map(|tool| items(field(tool, "functionDeclarations", "function_declarations"))).collect()
 }
 
 /// What a function's arguments are to look like.

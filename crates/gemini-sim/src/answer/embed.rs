@@ -4,13 +4,15 @@
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use super::{Reply, field};
+use super::Reply;
+use crate::Model;
 use crate::engine::{Admission, Admitted, content_of, inputs};
+use crate::proto_json::{field, items, whole};
 use crate::refusal::ApiError;
 
 pub(super) fn one(admitted: &Admitted) -> Admission<Reply> {
     let request = &admitted.request;
-    let dimensions = dimensions(admitted, request)?;
+    let dimensions = dimensions(admitted.model.as_ref(), request)?;
     let content = request.get("content").unwrap_or(&Value::Null);
     Ok(Reply::json(&json!({
         "embedding": { "values": vector(content, dimensions) },
@@ -19,9 +21,8 @@ pub(super) fn one(admitted: &Admitted) -> Admission<Reply> {
 }
 
 pub(super) fn batch(admitted: &Admitted) -> Admission<Reply> {
-    let items = admitted.request["requests"].as_array();
-    let embeddings = items.into_iter().flatten().map(|item| {
-        let dimensions = dimensions(admitted, item)?;
+    let embeddings = items(admitted.request.get("requests")).into_iter().map(|item| {
+        let dimensions = dimensions(admitted.model.as_ref(), item)?;
         let content = item.get("content").unwrap_or(&Value::Null);
         Ok(json!({ "values": vector(content, dimensions) }))
     });
@@ -34,7 +35,7 @@ pub(super) fn batch(admitted: &Admitted) -> Admission<Reply> {
 
 pub(super) fn compatible(admitted: &Admitted) -> Admission<Reply> {
     let request = &admitted.request;
-    let dimensions = dimensions(admitted, request)?;
+    let dimensions = dimensions(admitted.model.as_ref(), request)?;
     let packed = request["encoding_format"] == "base64";
     let inputs = inputs(request)?;
     let data = inputs.iter().enumerate().map(|(index, text)| {
@@ -57,11 +58,11 @@ fn usage(admitted: &Admitted) -> Value {
     json!({ "promptTokenCount": tokens, "totalTokenCount": tokens })
 }
 
-fn dimensions(admitted: &Admitted, item: &Value) -> Admission<usize> {
-    let own = admitted.model.as_ref().and_then(|model| model.dimensions);
-    let own = own.unwrap_or(1);
+/// How long the vectors are that a request wants of this model.
+pub(crate) fn dimensions(model: Option<&Model>, item: &Value) -> Admission<usize> {
+    let own = model.and_then(|model| model.dimensions).unwrap_or(1);
     let wished = field(item, "outputDimensionality", "output_dimensionality");
-    let wished = wished.or_else(|| item.get("dimensions")).and_then(Value::as_i64);
+    let wished = wished.or_else(|| item.get("dimensions")).and_then(whole);
     match wished {
         None => Ok(own),
         Some(wished) => usize::try_from(wished).ok().filter(|wished| (1..=own).contains(wished)).ok_or_else(|| {

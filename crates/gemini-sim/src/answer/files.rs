@@ -3,11 +3,12 @@
 use http::HeaderMap;
 use serde_json::{Value, json};
 
+use super::Reply;
 use super::models::listed;
-use super::{Reply, field};
 use crate::delivery::Delivery;
 use crate::engine::{Admission, Admitted, State, Visit};
-use crate::refusal::ApiError;
+use crate::proto_json::field;
+use crate::refusal::{ApiError, Wrapping};
 use crate::settings::Settings;
 use crate::store::{Description, File, Upload, page};
 
@@ -94,14 +95,7 @@ fn describe(state: &State, visit: &Visit<'_>, request: &Value) -> Admission<Desc
 dashes.",
                 ));
             }
-            if state.files.exists(id) {
-                return Err(ApiError::new(
-                    409,
-                    "already_exists",
-                    "ALREADY_EXISTS",
-                    format!("Requested entity already exists: files/{id}"),
-                ));
-            }
+            state.files.check_free(id, visit.wall)?;
             Some(id.to_owned())
         }
     };
@@ -139,6 +133,9 @@ pub(super) fn upload(settings: &Settings, state: &mut State, visit: &Visit<'_>) 
         ["upload" | "finalize"] | ["upload", "finalize"] => {}
         _ => return Ok(stay(&invalid("Unknown X-Goog-Upload-Command."))),
     }
+    if words == ["finalize"] && !visit.body.is_empty() {
+        return Ok(stay(&invalid("Bytes come with the command upload.")));
+    }
     let last = words.last() == Some(&"finalize");
     if words.first() == Some(&"upload")
         && let Err(error) = take_chunk(settings, upload, visit, last)
@@ -152,6 +149,10 @@ pub(super) fn upload(settings: &Settings, state: &mut State, visit: &Visit<'_>) 
         let error = invalid("The upload ends before the announced length.");
         return Ok(stay(&error));
     }
+    // Another one may have been faster.
+    if let Some(name) = &upload.description.id {
+        state.files.check_free(name, visit.wall)?;
+    }
     let upload = state.uploads.take(&id).expect("found above");
     let file = finish(settings, state, visit, upload);
     Ok(Reply::json(&json!({ "file": file })).header(STATUS, "final"))
@@ -159,7 +160,7 @@ pub(super) fn upload(settings: &Settings, state: &mut State, visit: &Visit<'_>) 
 
 /// An error that does not end the upload.
 fn stay(error: &ApiError) -> Reply {
-    Reply::error(error, false).header(STATUS, "active")
+    Reply::error(error, Wrapping::Bare).header(STATUS, "active")
 }
 
 fn take_chunk(settings: &Settings, upload: &mut Upload, visit: &Visit<'_>, last: bool) -> Admission<()> {

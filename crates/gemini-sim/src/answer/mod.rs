@@ -14,15 +14,16 @@ mod things;
 
 use bytes::Bytes;
 use http::StatusCode;
-use serde_json::Value;
 
-use crate::refusal::ApiError;
+use crate::refusal::{ApiError, Wrapping};
 use crate::route::Form;
 
 pub(crate) use chat::native_prompt;
 pub use content::AnswerText;
 pub(crate) use content::{Call, Content, signature};
+pub(crate) use embed::dimensions;
 pub(crate) use generate::{Generated, generate, template};
+pub(crate) use predict::pictures;
 
 /// A PNG of one pixel.
 pub(crate) const PIXEL: &str =
@@ -38,6 +39,8 @@ pub(crate) struct Reply {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) chunks: Vec<Bytes>,
     pub(crate) form: Form,
+    /// The word for it in reports.
+    pub(crate) kind: &'static str,
 }
 
 impl Reply {
@@ -54,6 +57,7 @@ impl Reply {
             headers: Vec::new(),
             chunks: vec![body.into()],
             form: Form::Whole,
+            kind: "ok",
         }
     }
 
@@ -73,17 +77,13 @@ impl Reply {
         }
     }
 
-    pub(crate) fn error(error: &ApiError, in_list: bool) -> Self {
-        Self { status: error.status(), ..Self::whole(error.content_type(), error.text(in_list)) }
+    pub(crate) fn error(error: &ApiError, wrapping: Wrapping) -> Self {
+        let whole = Self::whole(error.content_type(), error.text(wrapping));
+        Self { status: error.status(), kind: error.kind, ..whole }
     }
 
     pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
-}
-
-/// The value of a field that JSON may name in either of protobuf's ways.
-pub(crate) fn field<'a>(value: &'a Value, camel: &str, snake: &str) -> Option<&'a Value> {
-    value.get(camel).or_else(|| value.get(snake))
 }

@@ -2,11 +2,10 @@
 
 use serde_json::json;
 
-use super::{
-    AnswerText, Content, Generated, Reply, caches, chat, embed, field, files, generate, models, predict, things,
-};
+use super::{AnswerText, Content, Generated, Reply, caches, chat, embed, files, generate, models, predict, things};
 use crate::Finish;
 use crate::engine::{Admission, Admitted, Engine, State, Visit};
+use crate::proto_json::field;
 use crate::route::Call;
 use crate::strict::signs;
 

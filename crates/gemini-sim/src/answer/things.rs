@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::Reply;
 use super::models::listed;
-use super::{Reply, field};
 use crate::engine::{Admission, Admitted, State, Visit};
+use crate::proto_json::field;
 use crate::refusal::ApiError;
 use crate::route::Form;
 use crate::store::{Collection, Description, File, page};

@@ -8,7 +8,7 @@ use super::{Admission, Engine, State, Visit};
 use crate::auth::Credentials;
 use crate::delivery::Delivery;
 use crate::quota::{Charge, Family};
-use crate::refusal::{ApiError, Scene, not_found_page, over_quota};
+use crate::refusal::{ApiError, limit_zero, not_found_page, over_quota, too_many_tokens};
 use crate::report::Booking;
 use crate::route::{Call, Route};
 use crate::store::Collection;
@@ -29,7 +29,7 @@ pub(crate) struct Admitted {
     pub(crate) charge: Charge,
     pub(crate) cached_tokens: u64,
     /// Charged, and yet refused.
-    pub(crate) fails: Option<Refusal>,
+    pub(crate) fails: Option<ApiError>,
 }
 
 impl Engine {
@@ -57,9 +57,11 @@ impl Engine {
             | Call::ChatEmbeddings => Some(self.model(state, visit, project)?),
             _ => None,
         };
-        let (prompt, weight) = self.weigh(state, visit, project, &request)?;
-        booking.tokens = weight.charge.tokens;
-        booking.cost = weight.charge.requests;
+        let (prompt, weight) = self.weigh(state, visit, (project, model.as_ref()), &request)?;
+        if visit.is_charged() {
+            booking.tokens = weight.charge.tokens;
+            booking.cost = weight.charge.requests;
+        }
         let mut admitted = Admitted {
             call: route.call.clone(),
             version: route.version.clone(),
@@ -179,22 +181,22 @@ impl Engine {
         visit: &Visit<'_>,
         (project, model): (usize, &Model),
         charge: Charge,
-    ) -> Admission<Option<Refusal>> {
+    ) -> Admission<Option<ApiError>> {
         let (tier, limits) = self.world.limits(project, &model.quota_name);
-        if limits.is_zero() {
-            return Err(Refusal::LimitZero.error(Scene { model: &model.quota_name, ..visit.scene(&self.world) }));
-        }
         let family = if model.dimensions.is_some() { Family::Embed } else { Family::Generate };
+        let of = (family, tier, model.quota_name.as_str());
+        if limits.is_zero() {
+            return Err(limit_zero(of));
+        }
         let place = (project, model.quota_name.as_str());
         let at = (visit.now, visit.wall);
         match state.ledger.charge(at, place, limits, charge) {
             Ok(()) => {
-                let long = charge.tokens > model.input_limit * charge.requests;
-                Ok(long.then_some(Refusal::TooManyTokens))
+                let long = charge.tokens > model.input_limit.saturating_mul(charge.requests);
+                Ok(long.then(|| too_many_tokens(model.input_limit)))
             }
             Err(violations) => {
                 let decoy = Duration::from_secs_f64(1.0 + 58.0 * state.rng.f64());
-                let of = (family, tier, model.quota_name.as_str());
                 Err(over_quota(&violations, of, decoy))
             }
         }

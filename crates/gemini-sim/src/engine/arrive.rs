@@ -81,13 +81,22 @@ impl Engine {
             Err(error) => return Outcome::Error(error),
         };
         booking.accepted = true;
-        let fails = admitted.fails.clone().map(Instead::Refusal);
-        if let Some(instead) = effects.after.or(fails) {
+        if let Some(instead) = effects.after {
             return Outcome::Instead(instead);
         }
+        if let Some(error) = admitted.fails {
+            return Outcome::Error(error);
+        }
         match self.answer(state, visit, &admitted, (effects.text, effects.finish)) {
-            Ok(reply) => Outcome::Reply(reply),
-            Err(error) => Outcome::Error(error),
+            Ok(reply) => {
+                // An upload is refused by an answer of its own.
+                booking.accepted = reply.kind == "ok";
+                Outcome::Reply(reply)
+            }
+            Err(error) => {
+                booking.accepted = false;
+                Outcome::Error(error)
+            }
         }
     }
 
@@ -101,24 +110,19 @@ impl Engine {
     ) -> Ending {
         let head = manner.head + self.settings.latency.draw(&mut state.rng);
         let scene = visit.scene(&self.world);
-        let error = |error: &ApiError| Reply::error(error, visit.answers_in_list());
+        let error = |error: &ApiError| Reply::error(error, visit.wrapping());
         let mut form = manner.shape;
         let reply = match outcome {
             Outcome::Reply(reply) => reply,
             Outcome::Error(refused) => {
-                booking.kind = refused.kind;
                 form = form.of_error();
                 error(&refused)
             }
             Outcome::Instead(Instead::Refusal(refusal)) => {
-                booking.kind = refusal.kind();
                 form = form.of_error();
                 error(&refusal.error(scene))
             }
-            Outcome::Instead(Instead::Canned(canned)) => {
-                booking.kind = "canned";
-                Reply::canned(&canned, visit.secret())
-            }
+            Outcome::Instead(Instead::Canned(canned)) => Reply::canned(&canned, visit.secret()),
             Outcome::Instead(Instead::Reset) => {
                 booking.kind = "reset";
                 state.book(visit, 0, booking);
@@ -130,9 +134,11 @@ impl Engine {
                 return Ending::Hang;
             }
         };
+        booking.kind = reply.kind;
         state.book(visit, reply.status.as_u16(), booking);
         let way = Way {
             scene,
+            wrapping: visit.wrapping(),
             date: http_date(visit.wall),
             accepts_gzip: self.settings.gzip && visit.accepts_gzip(),
             chunk_latency: manner.chunk.unwrap_or(self.settings.chunk_latency),
@@ -176,6 +182,7 @@ impl Reply {
             headers: canned.headers.clone(),
             chunks: canned.chunks.iter().map(|c| template(c, key)).collect(),
             form: if canned.streamed { Form::Events } else { Form::Whole },
+            kind: "canned",
             ..Self::empty()
         }
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::auth::Credentials;
 use crate::query::Query;
-use crate::refusal::Scene;
+use crate::refusal::{Scene, Wrapping};
 use crate::route::{Call, Route};
 use crate::world::World;
 
@@ -83,8 +83,9 @@ impl<'a> Visit<'a> {
         self.route.as_ref().map_or("", Route::method)
     }
 
-    pub(crate) fn answers_in_list(&self) -> bool {
-        self.route.as_ref().is_some_and(Route::answers_in_list)
+    /// How errors come here.
+    pub(crate) fn wrapping(&self) -> Wrapping {
+        self.route.as_ref().map_or(Wrapping::Bare, Route::wrapping)
     }
 
     /// Whether this call is charged against requests and tokens.

@@ -3,12 +3,16 @@
 use serde_json::{Value, json};
 
 use super::{Admission, Engine, State, Visit};
-use crate::answer::{field, native_prompt};
+use crate::answer::{dimensions, native_prompt, pictures};
+use crate::proto_json::{field, items};
 use crate::quota::Charge;
 use crate::refusal::ApiError;
 use crate::route::Call;
-use crate::strict::{check_calls, check_modality, check_model, check_prompt, check_uncached_prompt, file_ids, missing};
-use crate::tokens;
+use crate::strict::{
+    check_calls, check_embedded, check_modality, check_model, check_prompt, check_uncached_prompt, empty_part,
+    file_ids, missing,
+};
+use crate::{Model, tokens};
 
 /// The most items of one batch.
 const BATCH: usize = 100;
@@ -30,7 +34,7 @@ impl Engine {
         &self,
         state: &State,
         visit: &Visit<'_>,
-        project: usize,
+        (project, model): (usize, Option<&Model>),
         request: &Value,
     ) -> Admission<(Value, Weight)> {
         let call = visit.route.as_ref().map(|route| &route.call);
@@ -63,18 +67,25 @@ mutually exclusive\n",
                 Ok((prompt.clone(), Weight::of(0, tokens::of_prompt(prompt))))
             }
             Some(Call::Embed) => {
-                let content = request.get("content");
-                let content = content.ok_or_else(|| missing("EmbedContentRequest", "content"))?;
-                Ok((Value::Null, Weight::of(1, tokens::of_content(content))))
+                check_embedded("EmbedContentRequest", request)?;
+                dimensions(model, request)?;
+                Ok((Value::Null, Weight::of(1, tokens::of_content(&request["content"]))))
             }
             Some(Call::BatchEmbed) => {
                 let items = batch(request, &visit.model)?;
-                let tokens = items.iter().map(tokens::of_content).sum();
+                for item in &items {
+                    dimensions(model, item)?;
+                }
+                let tokens = items.iter().map(|item| tokens::of_content(&item["content"])).sum();
                 Ok((Value::Null, Weight::of(items.len() as u64, tokens)))
             }
-            Some(Call::Predict) => Ok((Value::Null, Weight::of(1, 0))),
+            Some(Call::Predict) => {
+                pictures(request)?;
+                Ok((Value::Null, Weight::of(1, 0)))
+            }
             Some(Call::ChatEmbeddings) => {
                 let inputs = inputs(request)?;
+                dimensions(model, request)?;
                 let tokens = inputs.iter().map(|text| tokens::tokens_of_text(text).max(1));
                 Ok((Value::Null, Weight::of(inputs.len() as u64, tokens.sum())))
             }
@@ -155,17 +166,18 @@ min_total_token_count={least}"
     Ok(())
 }
 
-/// The contents of a batch, each of which must name the path's model.
-fn batch(request: &Value, model: &str) -> Admission<Vec<Value>> {
+/// The items of a batch, each of which must name the path's model.
+fn batch<'r>(request: &'r Value, model: &str) -> Admission<Vec<&'r Value>> {
     let invalid =
         |what: String| ApiError::invalid_argument("malformed", format!("* BatchEmbedContentsRequest.{what}\n"));
-    let items = request.get("requests").and_then(Value::as_array);
-    let items = items.filter(|items| !items.is_empty());
-    let items = items.ok_or_else(|| missing("BatchEmbedContentsRequest", "requests"))?;
+    let items = items(request.get("requests"));
+    if items.is_empty() {
+        return Err(missing("BatchEmbedContentsRequest", "requests"));
+    }
     if items.len() > BATCH {
         return Err(invalid(format!("requests: at most {BATCH} requests can be in one batch")));
     }
-    let content = |(index, item): (usize, &Value)| {
+    for (index, item) in items.iter().enumerate() {
         let named = item.get("model").and_then(Value::as_str).unwrap_or_default();
         let Some(named) = named.strip_prefix("models/") else {
             return Err(invalid(format!("requests[{index}].model: unexpected model name format")));
@@ -175,10 +187,9 @@ fn batch(request: &Value, model: &str) -> Admission<Vec<Value>> {
                 "requests[{index}].model: model must match the model of the batch, models/{model}"
             )));
         }
-        let content = item.get("content").cloned();
-        content.ok_or_else(|| invalid(format!("requests[{index}].content: content is not specified")))
-    };
-    items.iter().enumerate().map(content).collect()
+        check_embedded(&format!("BatchEmbedContentsRequest.requests[{index}]"), item)?;
+    }
+    Ok(items)
 }
 
 /// The texts of a compatible embeddings request.
@@ -190,7 +201,11 @@ pub(crate) fn inputs(request: &Value) -> Admission<Vec<String>> {
     if items.is_empty() || items.len() > BATCH {
         return Err(invalid());
     }
-    let text = |item: &Value| item.as_str().map(str::to_owned).ok_or_else(invalid);
+    let text = |item: &Value| match item.as_str() {
+        Some("") => Err(empty_part("EmbedContentRequest")),
+        Some(text) => Ok(text.to_owned()),
+        None => Err(invalid()),
+    };
     items.iter().map(text).collect()
 }
 

@@ -21,7 +21,7 @@ use crate::auth::Credentials;
 use crate::body::SimBody;
 use crate::engine::Engine;
 use crate::query::Query;
-use crate::refusal::ApiError;
+use crate::refusal::{ApiError, Wrapping};
 use crate::report::Booking;
 use frame::Message;
 
@@ -52,7 +52,7 @@ pub(crate) fn open(engine: &Arc<Engine>, mut request: Request<Incoming>) -> Resp
     let caller = match admitted {
         Ok(caller) => caller,
         Err(error) => {
-            let reply = Reply::error(&error, false);
+            let reply = Reply::error(&error, Wrapping::Bare);
             let mut response = Response::new(SimBody::whole(reply.chunks.into_iter().next()));
             *response.status_mut() = reply.status;
             return response;

@@ -43,8 +43,8 @@ impl Calendar {
     }
 }
 
-/// Counts of the last few dates, so that a clock that jumps back finds its day
-/// again.
+/// Counts of the dates that were met last, so that a clock that jumps back
+/// finds its day again.
 #[derive(Debug, Default)]
 pub(crate) struct DayCount {
     days: Vec<(Date, u64)>,
@@ -58,12 +58,9 @@ impl DayCount {
     }
 
     pub(crate) fn book(&mut self, date: Date, amount: u64) {
-        if let Some((_, used)) = self.days.iter_mut().find(|(day, _)| *day == date) {
-            *used += amount;
-            return;
-        }
-        self.days.push((date, amount));
-        self.days.sort_unstable_by_key(|(day, _)| *day);
+        let used = self.used(date);
+        self.days.retain(|(day, _)| *day != date);
+        self.days.push((date, used + amount));
         if self.days.len() > Self::KEPT {
             self.days.remove(0);
         }
@@ -102,5 +99,18 @@ mod tests {
         count.book(monday, 2);
         assert_eq!(count.used(monday), 5);
         assert_eq!(count.used(monday.tomorrow().unwrap()), 1);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_back_by_many_days_counts_there_too() {
+        let mut count = DayCount::default();
+        let monday = jiff::civil::date(2026, 11, 16);
+        for day in monday.series(jiff::Span::new().days(1)).take(10) {
+            count.book(day, 1);
+        }
+        let long_ago = jiff::civil::date(2026, 1, 1);
+        count.book(long_ago, 1);
+        count.book(long_ago, 1);
+        assert_eq!(count.used(long_ago), 2);
     }
 }

@@ -6,6 +6,8 @@ use super::envelope::error_info;
 use super::page::{BLOCK_PAGE, GATEWAY_PAGE};
 use super::quota::{QUOTA_MESSAGE, help, limit_zero};
 use super::{ApiError, Refusal};
+use crate::Tier;
+use crate::quota::Family;
 
 /// What an error body may speak of.
 #[derive(Clone, Copy, Debug)]
@@ -111,15 +113,13 @@ https://ai.studio/spend",
                 "You exceeded your spend-based rate limit. Your spending rate has exceeded the \
 allowed limit for your account's billing history and tier.",
             ),
-            Self::LimitZero => limit_zero(scene.model),
+            Self::LimitZero => limit_zero((Family::Generate, Tier::Free, scene.model)),
             Self::Exhausted => exhausted("Resource has been exhausted (e.g. check quota)."),
             Self::QuotaHelpOnly => exhausted(QUOTA_MESSAGE).with([help()]),
             Self::CapacityExhausted => exhausted("No capacity available for model on the server")
                 .with([json!({ "reason": "MODEL_CAPACITY_EXHAUSTED" })]),
             Self::InvalidArgument => invalid("Request contains an invalid argument."),
-            Self::TooManyTokens => {
-                invalid("The input token count exceeds the maximum number of tokens allowed 1048576.")
-            }
+            Self::TooManyTokens => too_many_tokens(1_048_576),
             Self::Cancelled => ApiError::new(499, kind, "CANCELLED", "The operation was cancelled."),
             Self::Internal => ApiError::new(
                 500,
@@ -144,6 +144,12 @@ temporary. Please try again later.",
             }
         }
     }
+}
+
+/// 400: a prompt of more tokens than a model takes.
+pub(crate) fn too_many_tokens(most: u64) -> ApiError {
+    let why = format!("The input token count exceeds the maximum number of tokens allowed {most}.");
+    ApiError::invalid_argument(Refusal::TooManyTokens.kind(), why)
 }
 
 fn rpc_method(scene: Scene<'_>) -> String {

@@ -15,13 +15,33 @@ pub(crate) struct ApiError {
     page: Option<&'static str>,
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
-    error: Inner<'a>,
+/// How an endpoint wraps its errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrapping {
+    Bare,
+    /// In a list of one.
+    Listed,
+    /// With a word for a code and nothing beside the message, as interactions have them.
+    Worded,
 }
 
 #[derive(Serialize)]
-struct Inner<'a> {
+struct Envelope<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_type: Option<&'static str>,
+    error: Inner<'a>,
+}
+
+/// The one that an endpoint has.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Inner<'a> {
+    Rpc(Rpc<'a>),
+    Worded { code: &'static str, message: &'a str },
+}
+
+#[derive(Serialize)]
+struct Rpc<'a> {
     code: u16,
     message: &'a str,
     status: &'a str,
@@ -74,28 +94,49 @@ impl ApiError {
         if self.page.is_some() { "text/html; charset=UTF-8" } else { "application/json; charset=UTF-8" }
     }
 
-    /// The body, indented as the provider does; in a list of one where the
-    /// endpoint answers with lists.
-    pub(crate) fn text(&self, in_list: bool) -> String {
+    /// The body, indented as the provider does.
+    pub(crate) fn text(&self, wrapping: Wrapping) -> String {
         if let Some(page) = self.page {
             return page.to_owned();
         }
-        let envelope = self.envelope();
-        let mut text =
-            if in_list { serde_json::to_string_pretty(&[envelope]) } else { serde_json::to_string_pretty(&envelope) }
-                .expect("plain data");
+        let envelope = Envelope { event_type: None, error: self.inner(wrapping) };
+        let mut text = match wrapping {
+            Wrapping::Listed => serde_json::to_string_pretty(&[envelope]),
+            Wrapping::Bare | Wrapping::Worded => serde_json::to_string_pretty(&envelope),
+        }
+        .expect("plain data");
         text.push('\n');
         text
     }
 
     /// The body on one line, as an event of a stream carries it.
-    pub(crate) fn line(&self) -> String {
-        serde_json::to_string(&self.envelope()).expect("plain data")
+    pub(crate) fn line(&self, wrapping: Wrapping) -> String {
+        let event_type = (wrapping == Wrapping::Worded).then_some("error");
+        serde_json::to_string(&Envelope { event_type, error: self.inner(wrapping) }).expect("plain data")
     }
 
-    fn envelope(&self) -> Envelope<'_> {
-        Envelope {
-            error: Inner { code: self.code, message: &self.message, status: self.status, details: &self.details },
+    fn inner(&self, wrapping: Wrapping) -> Inner<'_> {
+        let Self { code, message, status, details, .. } = self;
+        match wrapping {
+            Wrapping::Worded => Inner::Worded { code: self.word(), message },
+            Wrapping::Bare | Wrapping::Listed => Inner::Rpc(Rpc { code: *code, message, status, details }),
+        }
+    }
+
+    /// What interactions call it.
+    fn word(&self) -> &'static str {
+        match (self.code, self.kind) {
+            (401, _) | (_, "api_key_invalid" | "api_key_not_found" | "api_key_expired") => "authentication",
+            (403, _) => "permission_denied",
+            (404, "model_not_found" | "model_retired") => "model_not_found",
+            (404, _) => "not_found",
+            (402, _) | (_, "limit_zero" | "prepay_depleted" | "spending_cap") => "quota_exceeded",
+            (429, _) => "rate_limit_exceeded",
+            (499, _) => "cancelled",
+            (503, _) => "overloaded",
+            (504, _) => "deadline_exceeded",
+            (500.., _) => "internal",
+            _ => "invalid_request",
         }
     }
 }

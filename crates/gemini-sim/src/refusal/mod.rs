@@ -7,10 +7,10 @@ mod quota;
 
 use http::StatusCode;
 
-pub(crate) use body::Scene;
-pub(crate) use envelope::{ApiError, bad_request};
+pub(crate) use body::{Scene, too_many_tokens};
+pub(crate) use envelope::{ApiError, Wrapping, bad_request};
 pub(crate) use page::not_found_page;
-pub(crate) use quota::over_quota;
+pub(crate) use quota::{limit_zero, over_quota};
 
 /// A refusal with the real provider's status and body.
 ///

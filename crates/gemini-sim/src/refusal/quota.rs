@@ -44,11 +44,10 @@ pub(crate) fn over_quota(
     quota_failure("over_limit", &named, (family, tier, model), wait)
 }
 
-/// 429 for a model to which a free project has no entitlement.
-pub(super) fn limit_zero(model: &str) -> ApiError {
+/// 429 for a model to which a project has no entitlement.
+pub(crate) fn limit_zero(of: (Family, Tier, &str)) -> ApiError {
     let all =
         [(Axis::TokensPerDay, 0), (Axis::TokensPerMinute, 0), (Axis::RequestsPerMinute, 0), (Axis::RequestsPerDay, 0)];
-    let of = (Family::Generate, Tier::Free, model);
     quota_failure("limit_zero", &all, of, Duration::from_nanos(59_953_424_872))
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::answer::field;
+use crate::proto_json::field;
 use crate::refusal::ApiError;
 
 /// A prompt's beginning that the provider keeps.

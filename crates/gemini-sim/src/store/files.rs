@@ -75,8 +75,11 @@ impl Files {
         self.0.insert(file.id.clone(), file);
     }
 
-    pub(crate) fn exists(&self, id: &str) -> bool {
-        self.0.contains_key(id)
+    /// Refuses a name that a file has whose time is not up, whoever's it is.
+    pub(crate) fn check_free(&self, id: &str, now: Timestamp) -> Result<(), ApiError> {
+        let taken = self.0.get(id).is_some_and(|file| now.duration_since(file.created) < LIFETIME);
+        let why = || format!("Requested entity already exists: files/{id}");
+        if taken { Err(ApiError::new(409, "already_exists", "ALREADY_EXISTS", why())) } else { Ok(()) }
     }
 
     pub(crate) fn delete(&mut self, project: usize, id: &str, now: Timestamp) -> Result<(), ApiError> {

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::tools::mixes_tools;
-use crate::answer::{field, signature};
+use crate::answer::signature;
+use crate::proto_json::{field, items, whole};
 use crate::refusal::ApiError;
 
 /// Stands in for a signature where somebody has none.
@@ -20,7 +21,7 @@ fn invalid(message: impl Into<String>) -> ApiError {
 
 /// A prompt in which every call is answered, and every call of the current turn is signed where the model signs.
 pub(crate) fn check_calls(request: &Value, model: &str) -> Result<(), ApiError> {
-    let contents: Vec<&Value> = list(request.get("contents"));
+    let contents: Vec<&Value> = items(request.get("contents"));
     for (index, content) in contents.iter().enumerate() {
         let answers = of(content, "functionResponse", "function_response").len();
         let before = index.checked_sub(1).map(|before| contents[before]);
@@ -71,16 +72,8 @@ work correctly, and missing thought_signature may lead to degraded model perform
 
 /// The parts of a content that hold this, and what they hold.
 fn of<'a>(content: &'a Value, camel: &str, snake: &str) -> Vec<(&'a Value, &'a Value)> {
-    let parts = list(content.get("parts")).into_iter();
+    let parts = items(content.get("parts")).into_iter();
     parts.filter_map(|part| Some((part, field(part, camel, snake).filter(|value| !value.is_null())?))).collect()
-}
-
-fn list(value: Option<&Value>) -> Vec<&Value> {
-    match value {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(items)) => items.iter().collect(),
-        Some(single) => vec![single],
-    }
 }
 
 /// The budget of whoever leaves it to the model.
@@ -101,7 +94,7 @@ pub(crate) fn check_model(request: &Value, model: &str) -> Result<(), ApiError> 
     let config = field(request, "generationConfig", "generation_config").unwrap_or(&Value::Null);
     let thinking = field(config, "thinkingConfig", "thinking_config").unwrap_or(&Value::Null);
     let level = field(thinking, "thinkingLevel", "thinking_level").is_some();
-    let budget = field(thinking, "thinkingBudget", "thinking_budget").and_then(Value::as_i64);
+    let budget = field(thinking, "thinkingBudget", "thinking_budget").and_then(whole);
     if level && !signs(model) {
         return Err(invalid("Thinking level is not supported for this model."));
     }
@@ -130,12 +123,13 @@ pub(crate) fn check_model(request: &Value, model: &str) -> Result<(), ApiError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::Wrapping;
     use serde_json::json;
 
     fn complaint(contents: &Value, model: &str) -> String {
         match check_calls(&json!({ "contents": contents }), model) {
             Ok(()) => String::new(),
-            Err(error) => error.line(),
+            Err(error) => error.line(Wrapping::Bare),
         }
     }
 
@@ -143,7 +137,7 @@ mod tests {
     fn budgets_of_thoughts_have_bounds() {
         let told = |model: &str, budget: i64| {
             let request = json!({ "generationConfig": { "thinkingConfig": { "thinkingBudget": budget } } });
-            check_model(&request, model).map_or_else(|error| error.line(), |()| String::new())
+            check_model(&request, model).map_or_else(|error| error.line(Wrapping::Bare), |()| String::new())
         };
         let wrong = |model, budget, range| {
             let said = format!("The thinking budget {budget} is invalid. Please choose a value between {range}.");

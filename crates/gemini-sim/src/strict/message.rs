@@ -249,11 +249,11 @@ static TOOL_CONFIG: Message = Message {
 
 static FUNCTION_CALLING_CONFIG: Message = Message {
     name: "FunctionCallingConfig",
-    fields: &[
-        ("mode", Word("FunctionCallingConfig.Mode", &["MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED"])),
-        ("allowed_function_names", List(&Text)),
-    ],
+    fields: &[("mode", Word("FunctionCallingConfig.Mode", &MODES)), ("allowed_function_names", List(&Text))],
 };
+
+/// Whether functions are called.
+pub(super) const MODES: [&str; 5] = ["MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED"];
 
 static SAFETY_SETTING: Message = Message {
     name: "SafetySetting",
@@ -332,7 +332,10 @@ const TASK: Kind = Word(
     ],
 );
 
-const MODALITY: Kind = Word("GenerationConfig.Modality", &["MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO", "VIDEO"]);
+const MODALITY: Kind = Word("GenerationConfig.Modality", &MODALITIES);
+
+/// What answers are made of.
+pub(super) const MODALITIES: [&str; 5] = ["MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO", "VIDEO"];
 
 const RESOLUTION: Kind = Word(
     "GenerationConfig.MediaResolution",

@@ -15,5 +15,6 @@ pub(crate) use message::{
 };
 pub(crate) use modality::{check_modality, modalities};
 pub(crate) use payload::read_json;
-pub(crate) use prompt::{check_prompt, check_uncached_prompt, file_ids, missing};
+pub(crate) use prompt::{check_embedded, check_prompt, check_uncached_prompt, empty_part, file_ids, missing};
 pub(crate) use schema::Message;
+pub(crate) use tools::calling_mode;

@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::prompt::items;
-use crate::answer::field;
+use crate::proto_json::{field, items};
 
 /// No schema that is looked into is deeper.
 const DEEPEST: usize = 64;

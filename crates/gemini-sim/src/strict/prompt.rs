@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::objects::check_form;
 use super::tools::check_declarations;
-use crate::answer::field;
+use crate::proto_json::{field, items, number};
 use crate::refusal::ApiError;
 
 /// The most stop sequences of one request.
@@ -40,23 +40,10 @@ fn check_prompt_of(name: &str, request: &Value, may_be_empty: bool) -> Result<()
         if !matches!(role, None | Some("" | "user" | "model" | "function")) {
             return Err(ApiError::invalid_argument("malformed", "Please use a valid role: user, model."));
         }
-        let parts = items(content.get("parts"));
-        if parts.is_empty() {
-            let _ = writeln!(complaints, "* {name}.contents[{index}].parts: contents.parts must not be empty.");
-        }
-        for (part, value) in parts.iter().enumerate() {
-            if let Some(kind) = kind_of(value).filter(|kind| !is_kind(kind)) {
-                return Err(ApiError::invalid_argument("malformed", format!("Unsupported MIME type: {kind}")));
-            }
-            check_blob(&format!("{name}.contents[{index}].parts[{part}]"), value, &mut complaints);
-            if !has_data(value) {
-                let _ = writeln!(
-                    complaints,
-                    "* {name}.contents[{index}].parts[{part}].data: required oneof field 'data' \
-must have one initialized field"
-                );
-            }
-        }
+        check_parts(&format!("{name}.contents[{index}]"), content, &mut complaints)?;
+    }
+    if let Some(system) = field(request, "systemInstruction", "system_instruction").filter(|said| !said.is_null()) {
+        check_parts(&format!("{name}.system_instruction"), system, &mut complaints)?;
     }
     if let Some(config) = field(request, "generationConfig", "generation_config") {
         check_config(name, config, &mut complaints);
@@ -67,14 +54,65 @@ must have one initialized field"
     if complaints.is_empty() { Ok(()) } else { Err(ApiError::invalid_argument("malformed", complaints)) }
 }
 
+/// What somebody said at `at`: some parts, each of which holds something.
+fn check_parts(at: &str, content: &Value, complaints: &mut String) -> Result<(), ApiError> {
+    let parts = items(content.get("parts"));
+    if parts.is_empty() {
+        let _ = writeln!(complaints, "* {at}.parts: contents.parts must not be empty.");
+    }
+    for (part, value) in parts.iter().enumerate() {
+        if let Some(kind) = kind_of(value).filter(|kind| !is_kind(kind)) {
+            return Err(ApiError::invalid_argument("malformed", format!("Unsupported MIME type: {kind}")));
+        }
+        let at = format!("{at}.parts[{part}]");
+        check_blob(&at, value, complaints);
+        check_name(&at, value, complaints);
+        if !has_data(value) {
+            let _ = writeln!(complaints, "* {at}.data: required oneof field 'data' must have one initialized field");
+        }
+    }
+    Ok(())
+}
+
+/// The complaint that there is nothing to embed.
+pub(crate) fn empty_part(name: &str) -> ApiError {
+    ApiError::invalid_argument("malformed", format!("{name}.content contains an empty Part."))
+}
+
+/// What is to be embedded: it says something.
+pub(crate) fn check_embedded(name: &str, item: &Value) -> Result<(), ApiError> {
+    let content = item.get("content").filter(|content| !content.is_null());
+    let content = content.ok_or_else(|| missing(name, "content"))?;
+    let parts = items(content.get("parts"));
+    if parts.is_empty() || parts.iter().any(|part| !has_data(part) || part["text"] == "") {
+        return Err(empty_part(name));
+    }
+    Ok(())
+}
+
+/// A call and what a tool answered name the function.
+fn check_name(at: &str, part: &Value, complaints: &mut String) {
+    for (camel, snake) in [("functionCall", "function_call"), ("functionResponse", "function_response")] {
+        let held = field(part, camel, snake).filter(|held| !held.is_null());
+        if held.is_some_and(|held| held.get("name").and_then(Value::as_str).is_none_or(str::is_empty)) {
+            let _ = writeln!(complaints, "* {at}.{snake}.name: Name cannot be empty.");
+        }
+    }
+}
+
 /// What a part says its data is.
 fn kind_of(part: &Value) -> Option<&str> {
     let data = field(part, "inlineData", "inline_data").or_else(|| field(part, "fileData", "file_data"))?;
     field(data, "mimeType", "mime_type")?.as_str()
 }
 
-/// Bytes that are there, and said to be of some type.
+/// Bytes that are there, and said to be of some type; or a place where they are.
 fn check_blob(at: &str, part: &Value, complaints: &mut String) {
+    let file = field(part, "fileData", "file_data").filter(|file| !file.is_null());
+    if file.is_some_and(|file| field(file, "fileUri", "file_uri").and_then(Value::as_str).is_none_or(str::is_empty)) {
+        // Not on record: the words are ours.
+        let _ = writeln!(complaints, "* {at}.file_data.file_uri: file_uri is not specified");
+    }
     let Some(blob) = field(part, "inlineData", "inline_data").filter(|blob| !blob.is_null()) else { return };
     for (camel, snake) in [("mimeType", "mime_type"), ("data", "data")] {
         if field(blob, camel, snake).and_then(Value::as_str).is_none_or(str::is_empty) {
@@ -132,14 +170,13 @@ fn check_config(name: &str, config: &Value, complaints: &mut String) {
         ("frequencyPenalty", "frequency_penalty", -2.0, 2.0, "[-2.0, 2.0]"),
     ];
     for (camel, snake, least, most, range) in bounds {
-        let number = field(config, camel, snake);
-        let number = number.and_then(|number| number.as_f64().or_else(|| number.as_str()?.parse().ok()));
-        if number.is_some_and(|number| number < least || number > most) {
+        let number = field(config, camel, snake).and_then(number);
+        // What is no number is in none.
+        if number.is_some_and(|number| !(least..=most).contains(&number)) {
             let _ = writeln!(complaints, "* {name}.generation_config.{snake}: {snake} must be in the range {range}.");
         }
     }
-    let stops = field(config, "stopSequences", "stop_sequences").and_then(Value::as_array);
-    if stops.is_some_and(|stops| stops.len() > STOPS) {
+    if items(field(config, "stopSequences", "stop_sequences")).len() > STOPS {
         // Not on record: the words are ours.
         let _ = writeln!(
             complaints,
@@ -188,23 +225,15 @@ pub(crate) fn file_ids(request: &Value) -> Vec<&str> {
     ids
 }
 
-/// One alone is a list of one.
-pub(super) fn items(value: Option<&Value>) -> Vec<&Value> {
-    match value {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(items)) => items.iter().collect(),
-        Some(single) => vec![single],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::Wrapping;
     use serde_json::json;
 
     fn complaint(request: &Value) -> String {
         let error = check_prompt(request).expect_err("a complaint");
-        let line: Value = serde_json::from_str(&error.line()).unwrap();
+        let line: Value = serde_json::from_str(&error.line(Wrapping::Bare)).unwrap();
         line["error"]["message"].as_str().unwrap().to_owned()
     }
 

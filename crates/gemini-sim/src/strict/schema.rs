@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::proto_json::{number, word};
 use crate::refusal::ApiError;
 
 /// A message of the API: its type's name, and its fields by their protobuf
@@ -124,13 +125,10 @@ impl Kind {
             | (Self::Struct, Value::Object(_)) => true,
             (Self::Bytes, Value::String(text)) => is_base64(text),
             // 64-bit numbers travel as text.
-            (Self::Number, Value::String(text)) => text.parse::<f64>().is_ok(),
+            (Self::Number, Value::String(_)) => number(value).is_some(),
             (Self::Whole, Value::Number(number)) => number.as_f64().is_some_and(is_int32),
             (Self::Whole, Value::String(text)) => text.parse::<i32>().is_ok(),
-            (Self::Word(_, words), Value::String(word)) => words.iter().any(|known| known.eq_ignore_ascii_case(word)),
-            (Self::Word(_, words), Value::Number(number)) => {
-                number.as_u64().is_some_and(|number| number < words.len() as u64)
-            }
+            (Self::Word(_, words), Value::String(_) | Value::Number(_)) => word(value, words).is_some(),
             (Self::OneOf(_, kind), value) => {
                 kind.check(value, at, found);
                 true
@@ -241,6 +239,7 @@ fn sort_of(value: &Value) -> &'static str {
 mod tests {
     use super::super::GENERATE;
     use super::*;
+    use crate::refusal::Wrapping;
 
     #[test]
     fn bytes_are_base64() {
@@ -259,9 +258,10 @@ mod tests {
     fn complaint(value: &Value) -> String {
         match GENERATE.check(value) {
             Ok(()) => String::new(),
-            Err(error) => {
-                serde_json::from_str::<Value>(&error.line()).unwrap()["error"]["message"].as_str().unwrap().to_owned()
-            }
+            Err(error) => serde_json::from_str::<Value>(&error.line(Wrapping::Bare)).unwrap()["error"]["message"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
         }
     }
 

@@ -1,12 +1,13 @@
 //! Tools that are declared wrongly, or that do not go together.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::message::MODES;
 use super::objects::{Named, check_objects};
-use super::prompt::items;
-use crate::answer::field;
+use crate::proto_json::{field, items, word};
 use crate::refusal::ApiError;
 
 /// Refusals on record say 64, the reference says 128: what either takes is taken.
@@ -18,7 +19,7 @@ fn invalid(message: impl Into<String>) -> ApiError {
 
 /// Functions that have names of their own, and say what they take; and a choice among those that are there.
 pub(super) fn check_declarations(name: &str, request: &Value, complaints: &mut String) -> Result<(), ApiError> {
-    let mut names = Vec::new();
+    let mut names = HashSet::new();
     for (tool, declared) in declarations(request) {
         for (index, function) in declared.into_iter().enumerate() {
             let at = format!("{name}.tools[{tool}].function_declarations[{index}]");
@@ -27,10 +28,9 @@ pub(super) fn check_declarations(name: &str, request: &Value, complaints: &mut S
                 let why = "Invalid function name. Must start with a letter or an underscore. Must be alphameric (a-z, A-Z, \
 0-9), underscores (_), dots (.), colons (:), or dashes (-), with a maximum length of 64.";
                 let _ = writeln!(complaints, "* {at}.name: {why}");
-            } else if names.contains(&called) {
+            } else if !names.insert(called) {
                 return Err(invalid(format!("Duplicate function declaration found: {called}")));
             }
-            names.push(called);
             let given = |camel, snake| field(function, camel, snake).filter(|schema| !schema.is_null());
             let parameters = given("parameters", "parameters");
             if let Some(parameters) = parameters {
@@ -43,30 +43,40 @@ pub(super) fn check_declarations(name: &str, request: &Value, complaints: &mut S
             }
         }
     }
-    check_choice(name, request, &names, complaints);
-    Ok(())
+    check_choice(name, request, &names, complaints)
 }
 
-/// Names are given where some function is to be called, and are of functions that are there.
-fn check_choice(name: &str, request: &Value, names: &[&str], complaints: &mut String) {
+/// There is a choice where there are functions. Names are given where some function is to be called, and are of functions
+/// that are there.
+fn check_choice(name: &str, request: &Value, names: &HashSet<&str>, complaints: &mut String) -> Result<(), ApiError> {
     let config = field(request, "toolConfig", "tool_config").unwrap_or(&Value::Null);
     let config = field(config, "functionCallingConfig", "function_calling_config").unwrap_or(&Value::Null);
+    if !config.is_null() && declarations(request).iter().all(|(_, declared)| declared.is_empty()) {
+        return Err(invalid("Function calling config is set without function_declarations."));
+    }
     let allowed = items(field(config, "allowedFunctionNames", "allowed_function_names"));
     if allowed.is_empty() {
-        return;
+        return Ok(());
     }
     let at = format!("{name}.tool_config.function_calling_config.allowed_function_names");
-    let mode = config.get("mode").and_then(Value::as_str).unwrap_or_default();
     // Not on record: the words are ours, the rules are the reference's.
-    if !["ANY", "VALIDATED"].iter().any(|takes| takes.eq_ignore_ascii_case(mode)) {
+    if !matches!(calling_mode(request), Some("ANY" | "VALIDATED")) {
         let _ = writeln!(complaints, "* {at}: only allowed where mode is ANY or VALIDATED");
     }
     for (index, called) in allowed.into_iter().enumerate() {
         let called = called.as_str().unwrap_or_default();
-        if !names.contains(&called) {
+        if !names.contains(called) {
             let _ = writeln!(complaints, "* {at}[{index}]: there is no function declaration for {called}");
         }
     }
+    Ok(())
+}
+
+/// Whether functions are called.
+pub(crate) fn calling_mode(request: &Value) -> Option<&'static str> {
+    let config = field(request, "toolConfig", "tool_config")?;
+    let config = field(config, "functionCallingConfig", "function_calling_config")?;
+    word(config.get("mode")?, &MODES)
 }
 
 /// Whether functions stand beside a tool of the provider's own.
@@ -96,15 +106,17 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::Wrapping;
     use serde_json::json;
 
     fn complaint(request: &Value) -> String {
         let mut complaints = String::new();
         match check_declarations("GenerateContentRequest", request, &mut complaints) {
             Ok(()) => complaints,
-            Err(error) => {
-                serde_json::from_str::<Value>(&error.line()).unwrap()["error"]["message"].as_str().unwrap().to_owned()
-            }
+            Err(error) => serde_json::from_str::<Value>(&error.line(Wrapping::Bare)).unwrap()["error"]["message"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
         }
     }
 

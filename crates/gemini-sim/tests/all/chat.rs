@@ -73,12 +73,61 @@ async fn a_required_tool_is_called() {
 }
 
 #[tokio::test]
+async fn media_are_taken_however_they_come() {
+    let sim = GeminiSim::builder().key("k").build();
+    for (part, tokens) in [
+        (json!({ "type": "image_url", "image_url": { "url": "data:image/png;base64,aGk=" } }), 258),
+        (json!({ "type": "image_url", "image_url": { "url": "https://example.com/cat.png" } }), 258),
+        (json!({ "type": "input_audio", "input_audio": { "data": "aGk=", "format": "wav" } }), 258),
+        (json!({ "type": "file", "file": { "file_data": "data:application/pdf;base64,aGk=" } }), 258),
+    ] {
+        let mut request = chat();
+        request["messages"] = json!([{ "role": "user", "content": [part, { "type": "text", "text": "four" }] }]);
+        let answer = call(&sim, "chat/completions", &request).await;
+        assert_eq!(answer.status, StatusCode::OK, "{part}: {}", answer.text());
+        assert_eq!(answer.json()["usage"]["prompt_tokens"], tokens + 1);
+    }
+    for part in [
+        json!({ "type": "image_url", "image_url": { "url": "data:image/svg+xml;base64,aGk=" } }),
+        json!({ "type": "image_url", "image_url": { "url": "cat.png" } }),
+        json!({ "type": "input_audio", "input_audio": { "data": "aGk=" } }),
+        json!({ "type": "file", "file": { "file_id": "file-1" } }),
+    ] {
+        let mut request = chat();
+        request["messages"] = json!([{ "role": "user", "content": [part] }]);
+        assert_eq!(call(&sim, "chat/completions", &request).await.status, StatusCode::BAD_REQUEST, "{part}");
+    }
+}
+
+#[tokio::test]
+async fn a_form_and_no_tool_are_as_wished() {
+    let sim = GeminiSim::builder().key("k").build();
+    let mut request = chat();
+    request["messages"] = json!([{ "role": "user", "content": "warmth()" }]);
+    request["tools"] = json!([{ "type": "function", "function": { "name": "warmth" } }]);
+    request["tool_choice"] = "none".into();
+    let answer = call(&sim, "chat/completions", &request).await.json();
+    assert_eq!(answer["choices"][0]["finish_reason"], "stop", "{answer}");
+    let mut request = chat();
+    let schema = json!({ "type": "object", "properties": { "warm": { "type": "boolean" } } });
+    request["response_format"] = json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": schema } });
+    let answer = call(&sim, "chat/completions", &request).await.json();
+    assert_eq!(answer["choices"][0]["message"]["content"], "{\"warm\":true}");
+}
+
+#[tokio::test]
 async fn what_it_refuses() {
     let sim = sim();
     let mut penalised = chat();
     penalised["frequency_penalty"] = 1.into();
     let refused = call(&sim, "chat/completions", &penalised).await;
     assert!(refused.message().contains("Unknown name \"frequency_penalty\""));
+    for (name, value) in [("temperature", 9), ("top_p", 2), ("n", 9), ("max_tokens", 0)] {
+        let mut odd = chat();
+        odd[name] = value.into();
+        let refused = call(&sim, "chat/completions", &odd).await;
+        assert!(refused.message().contains("must be in the range"), "{name}: {}", refused.text());
+    }
     let mut nobody = chat();
     nobody["model"] = "gpt-4o".into();
     assert_eq!(call(&sim, "chat/completions", &nobody).await.status, StatusCode::NOT_FOUND);

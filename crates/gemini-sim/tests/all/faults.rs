@@ -176,13 +176,14 @@ async fn errors_inside_of_a_200() {
 
 #[tokio::test]
 async fn an_error_in_the_list_form_closes_the_list() {
-    for after in [0, 2] {
+    // Of as many chunks as there are, or more, the last gives its place to the error: it closes the list.
+    for (after, kept) in [(0, 0), (2, 2), (5, 4), (99, 4)] {
         let sim = builder().script(Fault::ErrorEventAfter(after, Refusal::Internal)).build();
         let request = post(&format!("/v1beta/models/{MODEL}:streamGenerateContent"));
         let request = request.header("x-goog-api-key", "a").body(body(&prompt("x"))).unwrap();
         let list = send(&sim, request).await.json();
-        assert_eq!(list.as_array().unwrap().len(), after + 1);
-        assert_eq!(list[after]["error"]["code"], 500);
+        assert_eq!(list.as_array().unwrap().len(), kept + 1);
+        assert_eq!(list[kept]["error"]["code"], 500);
     }
 }
 
@@ -232,6 +233,8 @@ async fn torn_truncated_and_overlong() {
     let long = ask(&sim, "c").await;
     let announced: usize = long.headers["content-length"].to_str().unwrap().parse().unwrap();
     assert_eq!(announced, long.body.len() + 7);
+    sim.script(Rule::new(Fault::LongLength(u64::MAX)).key("c"));
+    assert_eq!(ask(&sim, "c").await.headers["content-length"], u64::MAX.to_string());
 }
 
 fn inflate(answer: &Answer) -> String {
@@ -321,6 +324,17 @@ async fn a_refusal_need_not_wait_for_the_body() {
     assert_eq!(sim.report().total.rejected_as("exhausted"), 1);
     assert_eq!(sim.report().total.charged, 0);
     assert_eq!(statuses(&sim, "aa").await, [200, 200], "and only once");
+}
+
+#[tokio::test]
+async fn a_refusal_need_not_wait_for_anything() {
+    let sim = builder().script(Rule::new(Fault::RefuseAfter(0, Refusal::Exhausted))).build();
+    let (_sender, never) = http_body_util::channel::Channel::<bytes::Bytes>::new(1);
+    let request = generate(MODEL).header("x-goog-api-key", "a").body(never).unwrap();
+    let answer = tower::ServiceExt::oneshot(sim.service(), request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    let bare = Request::get("/v1beta/models").header("x-goog-api-key", "a").body(Full::default()).unwrap();
+    assert_eq!(send(&sim, bare).await.status, StatusCode::TOO_MANY_REQUESTS, "a body of nothing is as long as that");
 }
 
 #[tokio::test]

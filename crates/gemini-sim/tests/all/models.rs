@@ -1,6 +1,8 @@
 //! Models, tokens and embeddings.
 
-use gemini_sim::{AnswerText, GeminiSim, Limits, Project};
+use std::time::Duration;
+
+use gemini_sim::{AnswerText, GeminiSim, Limits, Model, Project};
 use http::{Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -54,6 +56,7 @@ async fn tokens_are_counted_as_they_are_charged_and_cost_nothing() {
     inner["model"] = format!("models/{MODEL}").into();
     let wrapped = json!({ "generateContentRequest": inner });
     assert_eq!(post_json(&sim, &path, wrapped).await.json()["totalTokens"], 7);
+    assert_eq!((sim.report().total.tokens, sim.log().most_tokens_in_any(Duration::MAX, |_| true)), (0, 0));
     let path = format!("/v1/models/{MODEL}:generateContent");
     let usage = &post_json(&sim, &path, prompt(text)).await.json()["usageMetadata"];
     assert_eq!(usage["promptTokenCount"], 7);
@@ -75,8 +78,39 @@ async fn embeddings_depend_on_the_text_alone() {
     assert_ne!(one["embedding"], other["embedding"]);
     assert_eq!(one["usageMetadata"]["promptTokenCount"], 1);
     let content = json!({ "parts": [{ "text": "x" }] });
+    let charged = sim.report().total.charged;
+    for dimensions in [json!(4_000), json!("4000"), json!(0)] {
+        let large = json!({ "content": content, "outputDimensionality": dimensions });
+        assert_eq!(post_json(&sim, path, large).await.status, StatusCode::BAD_REQUEST);
+    }
+    assert_eq!(sim.report().total.charged, charged, "what is refused costs nothing");
+}
+
+/// The quota is what a limit of requests says is left.
+#[tokio::test]
+async fn what_a_model_cannot_give_uses_up_no_quota() {
+    let sim = sim();
+    let content = json!({ "parts": [{ "text": "x" }] });
     let large = json!({ "content": content, "outputDimensionality": 4_000 });
+    let path = "/v1beta/models/gemini-embedding-001:embedContent";
     assert_eq!(post_json(&sim, path, large).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(post_json(&sim, path, json!({ "content": content })).await.status, StatusCode::OK);
+    let path = "/v1beta/models/imagen-4.0-generate-001:predict";
+    let drawing = |count: u32| json!({ "instances": [{ "prompt": "x" }], "parameters": { "sampleCount": count } });
+    assert_eq!(post_json(&sim, path, drawing(9)).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(post_json(&sim, path, drawing(1)).await.status, StatusCode::OK);
+    let total = sim.report().total;
+    assert_eq!((total.accepted, total.charged, total.rejected_as("malformed")), (2, 2, 2));
+}
+
+#[tokio::test]
+async fn a_model_may_take_prompts_of_any_length() {
+    let model = Model::embedding("endless", 3).input_limit(u64::MAX);
+    let sim = GeminiSim::builder().key("k").model(model).build();
+    let item = json!({ "model": "models/endless", "content": { "parts": [{ "text": "x" }] } });
+    let batch = json!({ "requests": [item, item] });
+    let answer = post_json(&sim, "/v1beta/models/endless:batchEmbedContents", batch).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use gemini_sim::{Canned, Fault, Finish, GeminiSim, Key, Limits, Model, Project, 
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::client::{Answer, body, generate, post, prompt, send};
+use crate::client::{Answer, MODEL, body, generate, post, prompt, send};
 
 const KEY: &str = "AIzaSyFAKE-FAKE-FAKE-FAKE-FAKE-FAKE-000";
 
@@ -147,6 +147,11 @@ async fn a_limit_of_zero_has_no_value() {
     };
     let sample = &sample("gemini_429_free_tier_limit_zero")["body"];
     assert_eq!(quotas(&answer), quotas(sample));
+    // Where somebody pays, no quota of the free tier is named.
+    let paid = project().tier(Tier::Tier1).limit(MODEL, Limits::zero()).key(KEY);
+    let answer = asked(&builder(paid).build(), MODEL).await;
+    assert!(answer.message().contains("limit: 0") && !answer.text().contains("free_tier"), "{}", answer.text());
+    assert!(answer.text().contains("\"GenerateRequestsPerDayPerProjectPerModel\""), "{}", answer.text());
 }
 
 #[tokio::test]
@@ -342,6 +347,35 @@ async fn an_api_that_wants_no_keys_says_so() {
     assert_eq!(answer["error"]["message"], sampled["error"]["message"]);
     let reason = |value: &Value| value["error"]["details"][0]["reason"].clone();
     assert_eq!(reason(&answer), reason(sampled));
+}
+
+#[tokio::test]
+async fn interactions_have_words_for_codes() {
+    let sim = builder(project().key(KEY)).build();
+    let ask = |more: &str| {
+        let request = post(&format!("/v1beta/interactions{more}")).header("x-goog-api-key", KEY);
+        let input = serde_json::json!({ "model": "gemini-2.5-flash", "input": "x", "stream": true });
+        send(&sim, request.body(body(&input)).unwrap())
+    };
+    let twice = ask("?key=another").await;
+    let sampled = sample("geminiinteractions_400_multiple_credentials");
+    assert_eq!((twice.status.as_u16(), twice.json()), (400, sampled["body"].clone()));
+    let request = post("/v1beta/interactions").header("x-goog-api-key", KEY);
+    let nothing = send(&sim, request.body(body(&serde_json::json!({}))).unwrap()).await.json();
+    let code = |value: &Value| value["error"]["code"].clone();
+    assert_eq!(code(&nothing), code(&sample("geminiinteractions_400_invalid_request")["body"]));
+    sim.script(Rule::new(Fault::Refuse(Refusal::LimitZero)).times(1));
+    assert_eq!(code(&ask("").await.json()), code(&sample("geminiinteractions_429_quota_exceeded")["body"]));
+    sim.script(Rule::new(Fault::ErrorEventAfter(2, Refusal::ModelNotFound)).times(1));
+    let told = ask("").await;
+    let event = |text: &str| -> Value {
+        let data = text.lines().rfind(|line| line.starts_with("data: ")).unwrap();
+        serde_json::from_str(&data["data: ".len()..]).unwrap()
+    };
+    let sampled = event(&sample_text("geminiinteractions_200_stream_error_event"));
+    assert_eq!(event(told.text())["event_type"], sampled["event_type"]);
+    let fields = |event: Value| event["error"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(fields(event(told.text())), fields(sampled));
 }
 
 #[test]

@@ -71,7 +71,9 @@ async fn what_makes_no_sense_together_is_refused_and_costs_nothing() {
     let declaring = |function: Value| with("tools", json!([{ "functionDeclarations": [function] }]));
     let own = json!([{ "functionDeclarations": [{ "name": "f" }] }, { "googleSearch": {} }]);
     let config = json!({ "responseSchema": { "type": "STRING" } });
-    let choice = json!({ "functionCallingConfig": { "mode": "AUTO", "allowedFunctionNames": ["f"] } });
+    let mut chosen = declaring(json!({ "name": "f" }));
+    chosen["toolConfig"] = json!({ "functionCallingConfig": { "mode": "AUTO", "allowedFunctionNames": ["f"] } });
+    let choice = json!({ "functionCallingConfig": { "mode": "AUTO" } });
     let harm = json!({ "category": "HARM_CATEGORY_HARASSMENT", "threshold": "OFF" });
     let blob = json!({ "mimeType": "", "data": "aGk=" });
     for (request, complaint) in [
@@ -96,7 +98,21 @@ async fn what_makes_no_sense_together_is_refused_and_costs_nothing() {
         (declaring(json!({ "name": "f", "parameters": { "type": "FOO" } })), ".v1beta.Type), \"FOO\""),
         (with("tools", own), "Tool use with function calling is unsupported"),
         (with("generationConfig", config), "response_schema: only allowed with"),
-        (with("toolConfig", choice), "only allowed where mode is ANY"),
+        (chosen, "only allowed where mode is ANY"),
+        (with("toolConfig", choice), "Function calling config is set without function_declarations."),
+        (with("generationConfig", json!({ "temperature": "NaN" })), "temperature must be in the range"),
+        (with("generationConfig", json!({ "temperature": "inf" })), "(TYPE_FLOAT), \"inf\""),
+        (
+            with("generationConfig", json!({ "thinkingConfig": { "thinkingBudget": "999999" } })),
+            "The thinking budget 999999 is invalid",
+        ),
+        (with("generationConfig", json!({ "responseModalities": "image" })), "response modalities (image)"),
+        (with("systemInstruction", json!({ "parts": [{}] })), "system_instruction.parts[0].data: required oneof"),
+        (json!({ "contents": [{ "parts": [{ "fileData": {} }] }] }), "file_uri is not specified"),
+        (
+            json!({ "contents": [{ "parts": [{ "functionResponse": { "response": {} } }] }] }),
+            "contents[0].parts[0].function_response.name: Name cannot be empty.",
+        ),
         (with("safetySettings", json!([harm, harm])), "more than one setting"),
     ] {
         let answer = post_json(&sim, &path, request).await;
@@ -178,6 +194,55 @@ async fn batches_are_checked_item_by_item() {
     let many = json!({ "requests": vec![item; 101] });
     assert!(post_json(&sim, path, many).await.message().contains("at most 100"));
     assert!(post_json(&sim, path, json!({})).await.message().contains("requests is not specified"));
+}
+
+#[tokio::test]
+async fn what_is_embedded_says_something() {
+    let sim = sim();
+    let model = "models/text-embedding-004";
+    let empty = |content: &Value| {
+        let sim = &sim;
+        let (one, item) = (json!({ "content": content }), json!({ "model": model, "content": content }));
+        async move {
+            let one = post_json(sim, &format!("/v1beta/{model}:embedContent"), one).await;
+            let batch = json!({ "requests": [item] });
+            [one, post_json(sim, &format!("/v1beta/{model}:batchEmbedContents"), batch).await]
+        }
+    };
+    for content in [json!({}), json!({ "parts": [] }), json!({ "parts": [{}] }), json!({ "parts": [{ "text": "" }] })] {
+        for answer in empty(&content).await {
+            assert!(answer.message().ends_with(".content contains an empty Part."), "{}", answer.message());
+        }
+    }
+    for answer in empty(&Value::Null).await {
+        assert!(answer.message().contains("content is not specified"), "{}", answer.message());
+    }
+    assert_eq!(sim.report().total.accepted, 0);
+}
+
+/// One where many may be, numbers as text and with a fraction of nothing, words in any case: what is taken is also done.
+#[tokio::test]
+async fn what_may_be_written_otherwise_means_the_same() {
+    let sim = GeminiSim::builder().key("k").build();
+    let path = format!("/v1beta/models/{MODEL}:generateContent");
+    let asked = |config: Value, tools: Value| {
+        let mut request = prompt("f()");
+        request["generationConfig"] = config;
+        request["tools"] = tools;
+        request["toolConfig"] = json!({ "functionCallingConfig": { "mode": "none" } });
+        post_json(&sim, &path, request)
+    };
+    let function = json!({ "functionDeclarations": { "name": "f" } });
+    let answer = asked(json!({ "candidateCount": 2.0, "stopSequences": "are" }), function.clone()).await.json();
+    assert_eq!(answer["candidates"].as_array().unwrap().len(), 2);
+    assert_eq!(answer["candidates"][1]["content"]["parts"], json!([{ "text": "simulated answers " }]));
+    let cut = asked(json!({ "maxOutputTokens": 1.0 }), function.clone()).await.json();
+    assert_eq!(cut["candidates"][0]["finishReason"], "MAX_TOKENS");
+    let mut request = prompt("x");
+    request["tools"] = function;
+    request["toolConfig"] = json!({ "functionCallingConfig": { "mode": 2, "allowedFunctionNames": "f" } });
+    let called = post_json(&sim, &path, request).await.json();
+    assert_eq!(called["candidates"][0]["content"]["parts"][0]["functionCall"]["name"], "f");
 }
 
 #[tokio::test]

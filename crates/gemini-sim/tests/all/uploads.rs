@@ -76,6 +76,7 @@ async fn an_upload_goes_chunk_by_chunk() {
         (chunk(&url, "upload", 4, "567"), "multiple of 4"),
         (chunk(&url, "upload", 4, "567890123456"), "More bytes"),
         (chunk(&url, "upload, finalize", 4, "5678"), "before the announced length"),
+        (chunk(&url, "finalize", 8, "9"), "Bytes come with"),
         (chunk(&url, "sing", 8, ""), "Command"),
     ] {
         let answer = send(&sim, wrong).await;
@@ -83,6 +84,9 @@ async fn an_upload_goes_chunk_by_chunk() {
         assert!(answer.message().contains(why), "{}", answer.message());
         assert_eq!(answer.headers["x-goog-upload-status"], "active");
     }
+    let total = sim.report().total;
+    let refused = total.rejected_as("malformed_upload");
+    assert_eq!((total.arrivals, total.accepted, refused), (9, 3, 6), "and the report says so");
     let finished = send(&sim, chunk(&url, "upload, finalize", 8, "9")).await;
     assert_eq!(finished.status, StatusCode::OK, "{}", finished.text());
     assert_eq!(finished.headers["x-goog-upload-status"], "final");
@@ -141,6 +145,22 @@ async fn a_file_is_its_projects_alone() {
     assert_eq!(generate_with("b").await.status, StatusCode::FORBIDDEN);
     assert_eq!(of(&sim, "DELETE", "a", "/v1beta/files/mine").await.status, StatusCode::OK);
     assert_eq!(generate_with("a").await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_uploads_of_one_name_the_first_to_end_has_it() {
+    let sim = sim();
+    let named = json!({ "name": "files/mine" });
+    let [first, second] =
+        [url(&send(&sim, start("a", &named, 5)).await), url(&send(&sim, start("b", &named, 5)).await)];
+    assert_eq!(send(&sim, chunk(&first, "upload, finalize", 0, "hello")).await.status, StatusCode::OK);
+    let late = send(&sim, chunk(&second, "upload, finalize", 0, "hello")).await;
+    assert_eq!(late.status, StatusCode::CONFLICT, "{}", late.text());
+    assert_eq!(of(&sim, "GET", "a", "/v1beta/files/mine").await.status, StatusCode::OK);
+    assert_eq!(sim.report().total.rejected_as("already_exists"), 1);
+    advance(48.0 * 3_600.0).await;
+    upload(&sim, "b", &named).await;
+    assert_eq!(of(&sim, "GET", "b", "/v1beta/files/mine").await.status, StatusCode::OK, "the name is free again");
 }
 
 #[tokio::test(start_paused = true)]

@@ -106,12 +106,25 @@ impl Voice for Events {
     }
 
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"data: ");
-        out.extend_from_slice(&openai::body(fault));
-        out.extend_from_slice(b"\n\n");
+        write(&serde_json::from_slice(&openai::body(fault)).unwrap_or_default(), out);
     }
 
     fn pause(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(b": keep-alive\n\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_in_a_stream_stands_on_one_line_for_everybody() {
+        let mut out = Vec::new();
+        Events::default().fail(&Fault::invalid("one\u{2028}two"), &mut out);
+        let told = String::from_utf8(out).unwrap();
+        assert!(told.starts_with("data: {") && !told.contains('\u{2028}'), "{told}");
+        let event: Value = serde_json::from_str(told["data: ".len()..].trim()).unwrap();
+        assert_eq!(event["error"]["message"], "one\u{2028}two");
     }
 }
