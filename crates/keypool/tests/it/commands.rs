@@ -341,7 +341,7 @@ fn a_provider_that_nobody_knows_is_a_wrong_command_line() {
 /// Nobody may write it, and nothing is wrong with the command line.
 #[cfg(unix)]
 #[test]
-fn a_database_that_takes_no_writes_is_the_systems_fault() {
+fn a_database_that_takes_no_writes_of_this_user_is_named() {
     use std::os::unix::{
         fs::{MetadataExt, PermissionsExt},
         process::CommandExt,
@@ -368,7 +368,7 @@ fn a_database_that_takes_no_writes_is_the_systems_fault() {
         }
         let ended = Home::ended(command, &secret(1));
         assert!(!ended.err.contains("cannot make"), "{ended:?}");
-        ended.bad(1, "keypool.db");
+        ended.bad(2, "keypool.db");
     }
     for path in [&home.at("."), &home.at("state"), &folder] {
         allow(path, 0o755);

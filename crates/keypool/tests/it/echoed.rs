@@ -378,6 +378,12 @@ async fn what_is_packed_small_is_followed_to_a_bound() {
 /// Nothing of these may stand in a log or on a terminal.
 const ACTING: [char; 5] = ['\u{1b}', '\u{9b}', '\u{202e}', '\u{7f}', '\u{2028}'];
 
+/// The one that a text begins with, behind whatever stands between.
+fn number(text: &str) -> Option<usize> {
+    let digits = text.trim_start_matches(|c: char| !c.is_ascii_digit());
+    digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())].parse().ok()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_writes_into_the_log_or_onto_the_terminal() {
     let forged = "x\n2026-11-20 10:30:45 INFO forged=1\u{1b}[2J\u{9b}31m\u{202e}gpj\u{7f}\u{2028}";
@@ -408,7 +414,10 @@ async fn nobody_writes_into_the_log_or_onto_the_terminal() {
         let chat = Request::post(format!("{}{CHAT}", running.url)).header("content-type", "application/json");
         ask(chat.header("authorization", format!("Bearer {PLACEHOLDER}")), named.to_string()).await;
         let (_, told) = tokio::task::spawn_blocking(move || running.end()).await.unwrap();
-        assert!(told.matches("request=").count() + told.matches("\"request\":").count() >= 10, "{told}");
+        // Paths that are none are refused before the token is looked at, and told together.
+        let others: usize = told.split("others").skip(1).filter_map(number).sum();
+        let lines = told.matches("request=").count() + told.matches("\"request\":").count();
+        assert_eq!(lines + others, 19, "{told}");
         assert!(!told.contains(ACTING), "{format}: {told:?}");
         assert!(!told.lines().any(|line| line.starts_with("2026-11-20 10:30:45")), "{told}");
         assert!(!told.contains(ONE));
