@@ -68,10 +68,7 @@ impl Rest {
 
     /// What it is, or was, for.
     pub(super) fn reason(&self) -> VerdictKind {
-        match self.trickle {
-            Some(trickle) if self.kind == VerdictKind::Unjudged => trickle.kind,
-            _ => self.kind,
-        }
+        self.trickle.map_or(self.kind, |trickle| trickle.kind)
     }
 
     pub(super) fn closed_until(&self, now: Now) -> Option<Tick> {

@@ -209,6 +209,23 @@ async fn a_model_below_that_comes_back_in_time_is_waited_for() {
     assert_eq!((upstream.models(), upstream.seconds()), (vec!["lite".to_owned()], vec![3]));
 }
 
+/// The list is gone down, never up.
+#[tokio::test(start_paused = true)]
+async fn whoever_waited_for_a_model_below_asks_none_that_it_passed_by() {
+    let (pool, upstream) = (pool(&["a"]), Upstream::new(&[]));
+    rest(&pool, "pro", 3_000);
+    rest(&pool, "flash", 4);
+    rest(&pool, "lite", 3);
+    upstream.model("lite", "overloaded");
+    let fallback = ModelFallbackLayer::new(&pool).models(["pro", "flash", "lite"]).on_overloaded(true);
+    let mut patient = request("/models/pro");
+    patient.extensions_mut().insert(Demand::new("pro").wait(Duration::from_secs(20)));
+    let response = stack(&pool, fallback, &upstream).oneshot(patient).await.unwrap();
+    assert_eq!(text(response).await, "overloaded");
+    assert!(upstream.now() > 4 && pool.can_serve("flash"));
+    assert_eq!(upstream.models(), ["lite"; 4]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn whoever_waits_for_a_model_below_keeps_it_from_nobody_behind() {
     let pool = builder(&["a"]).limits("flash", Limits::new().per_minute(3));

@@ -400,3 +400,36 @@ async fn what_is_not_for_a_tier_is_not_asked_of_it_again_for_a_while() {
     let refused = crate::support::refused(&pool, FLASH);
     assert_eq!(refused, "no API key may serve flash: 500 without this model; next in 3600 s");
 }
+
+/// Keys that served what another was refused are known, the last one first, and the next one refused is followed by them.
+#[tokio::test]
+async fn whoever_served_before_the_last_is_still_known_to_serve() {
+    let (pool, _) = on(builder().keys((0..20).map(key)));
+    let good = |key: &str| ["k1", "k3"].contains(&key);
+    assert_eq!(ask(&pool, &unread(), good).await, (true, vec!["k0".to_owned(), "k1".to_owned()]));
+    pool.disable(&id(1), "for a while").unwrap();
+    // However often it does.
+    for n in [2, 4, 5, 6] {
+        assert_eq!(ask(&pool, &unread(), good).await, (true, vec![id(n).to_string(), "k3".to_owned()]));
+    }
+    pool.disable(&id(3), "for a while").unwrap();
+    pool.enable(&id(1)).unwrap();
+    let (served, tried) = ask(&pool, &unread(), |key| key == "k1").await;
+    assert!(served && tried.len() == 2 && tried[1] == "k1", "{tried:?}");
+}
+
+#[tokio::test]
+async fn a_later_priority_that_served_waits_for_the_others_of_the_first_all_the_same() {
+    let keys = (0..3).map(key).chain([key(3).priority(tower_keypool::Priority::PAID)]);
+    let (pool, _) = on(builder().keys(keys));
+    for n in [1, 2] {
+        pool.disable(&id(n), "for a while").unwrap();
+    }
+    let good = |key: &str| ["k2", "k3"].contains(&key);
+    assert_eq!(ask(&pool, &unread(), good).await, (true, vec!["k0".to_owned(), "k3".to_owned()]));
+    for n in [1, 2] {
+        pool.enable(&id(n)).unwrap();
+    }
+    let (served, tried) = ask(&pool, &unread(), good).await;
+    assert!(served && tried == ["k1", "k2"], "{tried:?}");
+}

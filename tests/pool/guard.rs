@@ -1,8 +1,8 @@
 //! The guard: when many keys fail for good at once, the fault is more likely ours.
 
-use tower_keypool::{Event, Scope, Until, Verdict, VerdictKind};
+use tower_keypool::{Affinity, Demand, Event, Scope, Until, Verdict, VerdictKind};
 
-use crate::support::{FLASH, answer, invalid, keys, rate_for, refused, secs, suspended, take};
+use crate::support::{FLASH, answer, id, invalid, keys, rate_for, refused, rest, secs, suspended, take};
 
 #[test]
 fn five_keys_failing_for_good_within_thirty_seconds_are_held() {
@@ -41,6 +41,23 @@ fn a_held_key_that_serves_again_was_held_for_nothing() {
     answer(&pool, FLASH, &Verdict::SUCCESS);
     let snapshot = pool.snapshot();
     assert_eq!((snapshot.available_keys, snapshot.disabled_keys), (1, 4));
+}
+
+/// It met a limit since then, as no key does that is out for good: what takes effect is not that rest.
+#[test]
+fn a_held_key_that_rests_for_something_else_since_is_held_no_more() {
+    let (pool, time) = keys(6);
+    for _ in 0..5 {
+        answer(&pool, FLASH, &invalid());
+    }
+    time.advance(secs(60));
+    let again = pool.try_acquire(Demand::new(FLASH).affinity(Affinity::MustKey(id(0)))).unwrap();
+    again.settle(&rate_for(600).scope(Scope::Key));
+    let other = pool.try_acquire(Demand::new(FLASH).affinity(Affinity::MustKey(id(5)))).unwrap();
+    other.settle(&Verdict::SUCCESS);
+    assert_eq!((pool.snapshot().disabled_keys, rest(&pool, 0)), (4, Some(secs(600))));
+    time.advance(secs(600));
+    drop(pool.try_acquire(Demand::new(FLASH).affinity(Affinity::MustKey(id(0)))).unwrap());
 }
 
 #[test]

@@ -119,7 +119,7 @@ async fn who_finds_no_line_goes_at_once_and_who_finds_one_stands_behind_it() {
         let leases: Vec<Lease> = (0..20).map(|_| take(&pool, FLASH)).collect();
         drop(leases);
         let (pool, rest) = at_rest(of_a_key);
-        let mut tasks = line(&pool, 3).await;
+        let mut tasks = line(&pool, 4).await;
         sleep(rest).await;
         let first = served(&mut tasks).await;
         assert_eq!(first.len(), 1);
@@ -130,6 +130,9 @@ async fn who_finds_no_line_goes_at_once_and_who_finds_one_stands_behind_it() {
         assert!(!again.is_zero() && again <= Duration::from_millis(500), "{again:?}");
         // Another model's are not held up.
         drop(take(&pool, PRO));
+        answered(first, &Verdict::SUCCESS);
+        let told = refused(&pool, FLASH);
+        assert!(told.contains(reason), "as long as a line stands: {told}");
     }
 }
 

@@ -197,6 +197,20 @@ fn the_lane_used_longest_ago_that_holds_nothing_makes_room() {
 }
 
 #[test]
+fn a_name_that_is_used_again_is_not_the_first_to_make_room() {
+    let (pool, _) = keys(1);
+    for n in 0..300 {
+        if n % 200 == 0 {
+            answer(&pool, "used twice", &callers_fault());
+        }
+        answer(&pool, &format!("odd-{n}"), &callers_fault());
+    }
+    let held = pool.snapshot().lanes;
+    let is_held = |name: &str| held.iter().any(|lane| lane.model.as_deref() == Some(name));
+    assert_eq!((is_held("odd-0"), is_held("used twice"), is_held("odd-299")), (false, true, true));
+}
+
+#[test]
 fn what_is_said_of_one_model_of_the_shared_lane_hardly_rests_the_others() {
     let (pool, time) = on(builder().keys((0..3).map(key)));
     for n in 0..300 {

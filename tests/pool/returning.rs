@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tower_keypool::{Key, KeyPool, KeyPoolBuilder, KeyState, Limits, Priority, Scope, Until, Verdict, VerdictKind};
+use tower_keypool::{
+    Affinity, Demand, Key, KeyPool, KeyPoolBuilder, KeyState, Limits, Priority, Scope, Until, Verdict, VerdictKind,
+};
 
 use crate::support::{
     FLASH, answer, builder, id, key, on, rate_for, refused, secret, secs, served, suspended, take, view,
@@ -194,5 +196,37 @@ fn a_limit_a_minute_that_falls_and_rises_forgets_no_start() {
     refused(&pool, FLASH);
     pool.reconfigure(with(12)).unwrap();
     drop(take(&pool, FLASH));
+    refused(&pool, FLASH);
+}
+
+/// One more than a pool remembers of those that left: the first of them is forgotten, and the next new key has its place.
+const TOO_MANY: usize = 257;
+
+/// All of them leave, the first one first.
+fn all_leave(pool: &KeyPool) {
+    for n in 0..TOO_MANY {
+        pool.remove(&id(n)).unwrap();
+    }
+}
+
+#[test]
+fn a_new_key_in_the_place_of_a_forgotten_one_has_none_of_its_rests() {
+    let (pool, _) = on(builder().keys((0..TOO_MANY).map(key)));
+    let first = pool.try_acquire(Demand::new(FLASH).affinity(Affinity::MustKey(id(0)))).unwrap();
+    first.settle(&rate_for(3_600).scope(Scope::KeyLane));
+    all_leave(&pool);
+    pool.add(key(999)).unwrap();
+    assert_eq!(view(&pool, 999).rests.len(), 0);
+    assert_eq!(served(&pool, FLASH), "k999");
+}
+
+#[test]
+fn a_new_key_in_the_place_of_a_forgotten_one_may_be_of_an_owner_that_is_new_as_well() {
+    let owned = |n| key(n).owner(format!("project-{n}"));
+    let (pool, _) = on(builder().keys((0..TOO_MANY).map(owned)).limits(FLASH, Limits::new().per_minute(1)));
+    drop(take(&pool, FLASH));
+    all_leave(&pool);
+    pool.add(owned(999)).unwrap();
+    assert_eq!(served(&pool, FLASH), "k999");
     refused(&pool, FLASH);
 }

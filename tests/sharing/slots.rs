@@ -44,6 +44,20 @@ fn a_free_unit_is_lent_by_name_though_others_that_are_held_have_room() {
     });
 }
 
+/// Whoever only looks asks no board: a key is out that is switched off, not one that may be lent.
+#[test]
+fn a_key_that_may_be_lent_is_not_said_to_be_out() {
+    both(async |noting| {
+        let host = Host::new(noting);
+        let pool = host.process("one", 1, builder(KEYS).limits(FLASH, Limits::new().per_minute(60))).await.pool;
+        let off = pool.snapshot().keys[3].id.clone();
+        pool.disable(&off, "for a while").unwrap();
+        let out: Vec<bool> = (0..KEYS).map(|number| pool.outlook(slot(number, 0)).is_some()).collect();
+        assert_eq!(out, [false, false, false, true], "noting {noting}");
+        pool.acquire(slot(2, 5)).await.expect("it is lent").settle(&Verdict::SUCCESS);
+    });
+}
+
 #[test]
 fn another_hands_back_the_very_unit_that_is_wanted() {
     both(async |noting| {

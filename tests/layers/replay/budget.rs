@@ -11,13 +11,14 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, header};
 use tokio::sync::Barrier;
-use tower::{ServiceBuilder, ServiceExt, service_fn};
-use tower_keypool::{BodyError, ReplayBody, ReplayLayer, TryClone};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+use tower_keypool::{BodyError, KeyPoolLayer, ReplayBody, ReplayLayer, TryClone};
 
 use super::{
     attempts::body_below,
     support::{FedBody, Feed, RetryOn429, all, answer, chunk, chunks},
 };
+use crate::support::{bad, ok, pool};
 
 /// What the budget counts for a chunk beyond its bytes.
 const PLACE: usize = size_of::<Bytes>();
@@ -104,6 +105,39 @@ async fn memory_is_given_back_when_the_head_has_come_though_the_upload_goes_on()
     feed.send("second");
     feed.end();
     assert_eq!(all(&mut body).await.unwrap(), ["second"]);
+}
+
+/// Of a request that was sent again, too: what could send it once more goes with the answer, though the future still stands.
+#[tokio::test(start_paused = true)]
+async fn the_whole_stack_gives_memory_back_when_the_answer_has_come_that_stands() {
+    for refused in [0, 1] {
+        let (feed, body) = Feed::new();
+        feed.send("first");
+        let (send_rest, mut rest) = tokio::sync::mpsc::unbounded_channel();
+        let tries = Arc::new(AtomicUsize::new(0));
+        let client = service_fn(move |request: Request<ReplayBody<FedBody>>| {
+            let (send_rest, nth) = (send_rest.clone(), tries.fetch_add(1, Ordering::SeqCst));
+            async move {
+                let mut body = request.into_body();
+                assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "first");
+                if nth < refused {
+                    return Ok::<_, Infallible>(bad(429, "rate"));
+                }
+                send_rest.send(body).unwrap();
+                Ok(ok())
+            }
+        });
+        let layer = ReplayLayer::default();
+        let mut client = KeyPoolLayer::new(pool(&["a", "b", "c"])).replay(layer.clone()).layer(client);
+        let request = Request::post("/models/m").body(body).unwrap();
+        let mut call = tokio_test::task::spawn(client.ready().await.unwrap().call(request));
+        assert!(matches!(call.poll(), std::task::Poll::Ready(Ok(_))), "{refused} refused");
+        let mut body: ReplayBody<FedBody> = rest.try_recv().unwrap();
+        assert_eq!(layer.kept_bytes(), 0, "{refused} refused");
+        feed.send("second");
+        feed.end();
+        assert_eq!(all(&mut body).await.unwrap(), ["second"]);
+    }
 }
 
 #[tokio::test]
