@@ -126,7 +126,7 @@ impl<IO: Write> Write for Unheard<IO> {
         self.io.is_write_vectored()
     }
 
-    /// What is not flushed is not out: the connection ends with this answer, at the latest by what is read then.
+    /// TLS may find out only here that nobody hears it.
     #[inline]
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.project();
