@@ -96,22 +96,27 @@ pub(crate) fn strip_trailers(mut trailers: HeaderMap) -> HeaderMap {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     marks: u64,
-    /// What several names share.
-    shared: u64,
+    /// How many names may be a credential's.
+    suspects: u32,
 }
+
+/// The marks of all names that may hold a credential.
+const SUSPECT: u64 = MARKS | mark(PROTOCOL);
 
 impl Seen {
     /// Passes a header of this name, in lower case.
     #[inline]
     pub fn see(&mut self, name: &str) {
         let mark = mark(name);
-        self.shared |= self.marks & mark;
         self.marks |= mark;
+        if mark & SUSPECT != 0 {
+            self.suspects += 1;
+        }
     }
 
     /// Whether any of them may be a credential.
     pub fn may_hold_credentials(self) -> bool {
-        self.may_be(MARKS | mark(PROTOCOL))
+        self.suspects > 0
     }
 
     /// Whether any of them may be one of these marks' names.
@@ -119,30 +124,25 @@ impl Seen {
     pub(crate) fn may_be(self, marks: u64) -> bool {
         self.marks & marks != 0
     }
-
-    /// Whether several may be what this mark is of.
-    #[inline]
-    fn are_several(self, mark: u64) -> bool {
-        self.shared & mark != 0
-    }
 }
 
 /// Puts the key into the header of this name, in the place of the caller's own, where there is no other credential in the
 /// head and no header twice. Whether it did. The name is one of ours.
 #[inline]
 pub(super) fn put(head: &mut Parts, name: &HeaderName, value: &HeaderValue, seen: Seen) -> bool {
-    let own = mark(name.as_str());
-    let others = (MARKS | mark(PROTOCOL)) & !own;
-    let once = head.headers.len() == head.headers.keys_len() && !seen.are_several(own);
-    if !once || seen.may_be(others) || head.uri.query().is_some_and(|query| holds(query, None)) {
+    let once = head.headers.len() == head.headers.keys_len();
+    if !once || head.uri.query().is_some_and(|query| holds(query, None)) {
         return false;
     }
-    // An insertion makes room for one more, even where it replaces.
-    match head.headers.get_mut(name) {
-        Some(old) => *old = value.clone(),
-        // Another that is called nearly so.
-        None if seen.may_be(own) => return false,
-        None => drop(head.headers.insert(name, value.clone())),
+    match seen.suspects {
+        0 => drop(head.headers.insert(name, value.clone())),
+        // An insertion makes room for one more, even where it replaces.
+        1 => match head.headers.get_mut(name) {
+            Some(old) => *old = value.clone(),
+            // Another, or one that is called nearly so.
+            None => return false,
+        },
+        _ => return false,
     }
     true
 }

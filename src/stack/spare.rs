@@ -30,11 +30,15 @@ pub(super) struct Folded {
 }
 
 /// Scheme, authority and path, then of each header how long its name and value are, and both.
-struct Text(Vec<u8>);
+struct Text {
+    room: Box<[u8]>,
+    /// So much of it is written.
+    bytes: u32,
+}
 
 thread_local! {
     /// Room for texts that somebody is done with, so that most requests allocate none.
-    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static ROOM: Cell<Box<[u8]>> = Cell::default();
 }
 
 /// The first text of a thread has so much room.
@@ -46,36 +50,57 @@ impl Text {
     #[inline]
     fn new() -> Self {
         // While a thread ends it has none.
-        let mut room = ROOM.try_with(Cell::take).unwrap_or_default();
-        if room.capacity() == 0 {
-            room = Vec::with_capacity(USUAL_ROOM);
-        }
-        room.clear();
-        Self(room)
+        Self { room: ROOM.try_with(Cell::take).unwrap_or_default(), bytes: 0 }
     }
 
-    #[inline]
-    fn push(&mut self, text: Option<&str>) -> u32 {
-        let text = text.unwrap_or_default();
-        self.0.extend_from_slice(text.as_bytes());
-        text.len() as u32
+    /// Room for twice as much.
+    #[cold]
+    fn grow(&mut self) {
+        self.room = vec![0; (self.room.len() * 2).max(USUAL_ROOM)].into();
     }
 
-    #[inline]
-    fn push_header(&mut self, name: &str, value: &HeaderValue) {
-        self.0.extend_from_slice(&Mark::of(name, value).0.to_ne_bytes());
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.extend_from_slice(value.as_bytes());
+    fn written(&self) -> &[u8] {
+        &self.room[..self.bytes as usize]
     }
 }
 
 impl Drop for Text {
     #[inline]
     fn drop(&mut self) {
-        if (1..=LARGEST_ROOM).contains(&self.0.capacity()) {
-            let room = mem::take(&mut self.0);
+        if (1..=LARGEST_ROOM).contains(&self.room.len()) {
+            let room = mem::take(&mut self.room);
             let _ = ROOM.try_with(|kept| kept.set(room));
         }
+    }
+}
+
+/// What is left of a room. Whoever writes and finds none left writes all anew into a larger one: a look at the room for
+/// each piece is cheaper so.
+struct Left<'a>(&'a mut [u8]);
+
+impl Left<'_> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) -> Option<()> {
+        let (here, left) = mem::take(&mut self.0).split_at_mut_checked(bytes.len())?;
+        here.copy_from_slice(bytes);
+        self.0 = left;
+        Some(())
+    }
+
+    #[inline]
+    fn put_part(&mut self, part: Option<&str>) -> Option<u32> {
+        let part = part.unwrap_or_default();
+        self.put(part.as_bytes())?;
+        Some(part.len() as u32)
+    }
+
+    #[inline]
+    fn put_header(&mut self, name: &str, value: &HeaderValue) -> Option<()> {
+        let (mark, left) = mem::take(&mut self.0).split_first_chunk_mut()?;
+        *mark = Mark::of(name, value).0.to_ne_bytes();
+        self.0 = left;
+        self.put(name.as_bytes())?;
+        self.put(value.as_bytes())
     }
 }
 
@@ -107,26 +132,43 @@ impl Folded {
     #[inline]
     fn of(head: &Parts, names: &mut Names) -> Self {
         let mut text = Text::new();
-        let scheme = text.push(head.uri.scheme_str());
-        let authority = text.push(head.uri.authority().map(Authority::as_str));
-        let path = text.push(head.uri.path_and_query().map(PathAndQuery::as_str));
-        let mut seen = *names;
-        for (name, value) in &head.headers {
-            let name = name.as_str();
-            seen.see(name);
-            text.push_header(name, value);
-        }
-        *names = seen;
+        let [scheme, authority, path] = loop {
+            match Self::write(head, &mut text, names) {
+                Some(parts) => break parts,
+                None => text.grow(),
+            }
+        };
         // What a demand travelled in is empty by now, and would be cloned with all its room.
         let extensions = if head.extensions.is_empty() { Extensions::new() } else { head.extensions.clone() };
         let method = head.method.clone();
         Self { method, version: head.version, scheme, authority, path, text, extensions }
     }
 
+    /// Writes it all, where there is room: how long the parts of the address are.
+    #[inline]
+    fn write(head: &Parts, text: &mut Text, names: &mut Names) -> Option<[u32; 3]> {
+        let room = text.room.len();
+        let mut left = Left(&mut text.room);
+        let parts = [
+            left.put_part(head.uri.scheme_str())?,
+            left.put_part(head.uri.authority().map(Authority::as_str))?,
+            left.put_part(head.uri.path_and_query().map(PathAndQuery::as_str))?,
+        ];
+        let mut seen = Names::default();
+        for (name, value) in &head.headers {
+            let name = name.as_str();
+            seen.see(name);
+            left.put_header(name, value)?;
+        }
+        *names = seen;
+        text.bytes = (room - left.0.len()) as u32;
+        Some(parts)
+    }
+
     /// What it was made of. It was all valid then.
     #[cold]
     fn unfold(&self) -> (Uri, HeaderMap) {
-        let mut rest = &*self.text.0;
+        let mut rest = self.text.written();
         let mut next = |bytes: u32| {
             let (next, behind) = rest.split_at(bytes as usize);
             rest = behind;
