@@ -101,7 +101,9 @@ impl State {
         if self.tells_leases {
             self.tell_leased(lane_at, picked.key.clone());
         }
-        self.note_start(slot, owner_at, lane_at, &ask.need, false);
+        // A copy: were the ask's own shown to others, all of it would have to stand in memory.
+        let need = ask.need;
+        self.note_start(slot, owner_at, lane_at, &need, false);
         Some(picked)
     }
 

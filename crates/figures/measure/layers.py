@@ -8,6 +8,8 @@ from report import Line
 
 # What travels: a request and an answer with nothing in them but a small body, or what an SDK sends and Gemini answers.
 PLAIN, SDK = "plain", "sdk"
+# The bar of a pick with its settling.
+PICK = 1_000
 OF = {PLAIN: "nothing but a small body", SDK: "an SDK's headers and JSON"}
 
 
@@ -24,6 +26,9 @@ def rotated(_: bool) -> Iterator[Line]:
         after, before = walked("rotated", traffic), walked("bare", traffic)
         yield Line(f"{name}, instructions added", after - before, 2_500, holds,
                    note=f"{after:,.0f} over {before:,.0f}")
+        maps = walked("maps", traffic) - before
+        yield Line(f"the maps of http that these two travel in, alone, and what a pick may cost ({OF[traffic]})",
+                   maps + PICK, 0, "", note=f"{maps:,.0f} and {PICK:,}")
 
 
 def stack(_: bool) -> Iterator[Line]:

@@ -17,7 +17,7 @@ use tower::{
 };
 use tower_keypool::{BoxError, CooldownLayer, Gemini, KeyPool, KeyPoolLayer, KeyRotationLayer, Limits, ManualClock};
 
-use crate::{by_hand::ByHand, picks};
+use crate::{by_hand::ByHand, maps::Maps, picks};
 
 const QUESTION: &str = r#"{"contents":[{"role":"user","parts":[{"text":"How many keys does a pool need?"}]}]}"#;
 const ANSWER: &str = concat!(
@@ -180,10 +180,12 @@ pub enum Walk {
     Pooled(Under, tower_keypool::KeyPoolService<NoOp>),
     /// What it cannot do without, by hand.
     ByHand(Under, ByHand<NoOp>),
+    /// The maps of `http` alone.
+    Maps(Maps<NoOp>),
 }
 
 impl Walk {
-    /// `bare`, `rotated`, `retried`, `pooled` or `by-hand`.
+    /// `bare`, `rotated`, `retried`, `pooled`, `by-hand` or `maps`.
     ///
     /// # Panics
     /// When it is none of these.
@@ -208,6 +210,7 @@ impl Walk {
                 let by_hand = ByHand::new(&under.pool, client);
                 Self::ByHand(under, by_hand)
             }
+            "maps" => Self::Maps(Maps::new(&picks::secret(0), client)),
             other => panic!("no walk is called {other}"),
         }
     }
@@ -221,6 +224,7 @@ impl Walk {
                 send(service, asker);
             }
             Self::Retried(service) => send(service, asker),
+            Self::Maps(service) => send(service, asker),
             Self::Pooled(under, service) => {
                 under.time.advance(Duration::from_millis(6));
                 send(service, asker);
