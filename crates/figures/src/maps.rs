@@ -20,14 +20,6 @@ pub struct Maps<S> {
     service: S,
 }
 
-/// In the place of a lease's handle.
-#[derive(Clone)]
-struct Handle(u64);
-
-/// In the place of `ServedBy`.
-#[derive(Clone)]
-struct Served(u64);
-
 impl<S> Maps<S> {
     /// Over this service.
     ///
@@ -52,13 +44,14 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         request.headers_mut().insert(KEY, self.key.clone());
-        request.extensions_mut().insert(Handle(1));
-        let handle = request.extensions_mut().remove::<Handle>();
+        // Numbers, in the place of a lease's handle and of `ServedBy`.
+        request.extensions_mut().insert(1_u64);
+        let handle = request.extensions_mut().remove::<u64>();
         // The emptied map is the answer's: another would cost more.
         let map = mem::take(request.extensions_mut());
         ready(self.service.call(request).into_inner().map(|mut answer| {
             *answer.extensions_mut() = map;
-            answer.extensions_mut().insert(Served(handle.map_or(0, |handle| handle.0)));
+            answer.extensions_mut().insert(handle.unwrap_or_default());
             answer
         }))
     }
