@@ -16,9 +16,9 @@ const LOOKS: usize = if cfg!(shuttle) { 0 } else { 10 };
 
 /// How many pauses (of 15 to 40 ns, by processor) go before a look. The first is soon, since the mutex is mostly held for
 /// less than that. Whoever finds it taken again meets somebody who takes it over and over: then it is worth more to leave
-/// what that one has near its core there for a while than to have each request fetch it. Two threads that do nothing
-/// else have 0.65 times the rate of one (`scripts/figures threads`); with 16, 32, 64, 128, 256 pauses 0.53, and with 32
-/// and 256 alone 0.56.
+/// what that one has near its core there for a while than to have each request fetch it. When they
+/// were chosen two threads that did nothing else had 0.65 times the rate of one with these (`scripts/figures threads`), 0.53
+/// with 16, 32, 64, 128, 256 pauses, and 0.56 with 32 and 256 alone.
 const PAUSES: [usize; 3] = [32, 256, 1024];
 
 /// Takes the mutex. It is held for some hundred nanoseconds: whoever finds it taken looks again before it goes to sleep,

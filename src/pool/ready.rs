@@ -2,8 +2,8 @@
 //!
 //! A key that was just used mostly stands last, so most keys stand in the *run*, a ring in order of rank: taking its
 //! first and adding one near its end, where few are busy, cost the same with 10 keys as with 100,000. What stands further
-//! in front goes to an indexed 4-ary heap. Both hold slots only; rank and position live in the lane's cells, so that any key can be moved
-//! or taken out without a search.
+//! in front goes to an indexed 4-ary heap. Both hold slots only; rank and position live in the lane's cells, so that any
+//! key can be moved or taken out without a search.
 
 use super::cell::LaneCell;
 
@@ -171,21 +171,16 @@ impl Ready {
     /// up to a hole among them.
     #[inline(never)]
     fn push_before(&mut self, slot: u32, cells: &mut [LaneCell]) {
-        if self.len == self.ring.len() {
-            self.grow(cells);
-        }
-        let own = order(slot, cells);
-        let nearest = self.len.saturating_sub(NEAR);
-        let stands_behind = |before: u32| before != GONE && order(before, cells) <= own;
-        let to = match (nearest..self.len).rev().find(|n| stands_behind(self.ring[self.place(*n)])) {
-            Some(behind) => behind + 1,
-            None if nearest == 0 => 0,
-            None => {
-                self.heap.push(slot);
-                self.sift_up(self.heap.len() - 1, cells);
-                return;
-            }
+        let Some(to) = self.place_before(self.len, order(slot, cells), cells) else {
+            self.heap.push(slot);
+            self.sift_up(self.heap.len() - 1, cells);
+            return;
         };
+        if self.len == self.ring.len() {
+            // Places are others then.
+            self.grow(cells);
+            return self.push_before(slot, cells);
+        }
         let mut moved = slot;
         for n in to..self.len {
             let next = self.ring[self.place(n)];
@@ -198,6 +193,18 @@ impl Ready {
         }
         self.len += 1;
         self.set(self.len - 1, moved, cells);
+    }
+
+    /// Which place of the run, counted from its front, is that of this order, if it is near before the `end`-th.
+    #[inline]
+    fn place_before(&self, end: usize, own: (u64, u32), cells: &[LaneCell]) -> Option<usize> {
+        let stands_behind = |before: u32| before != GONE && order(before, cells) <= own;
+        let nearest = end.saturating_sub(NEAR);
+        match (nearest..end).rev().find(|n| stands_behind(self.ring[self.place(*n)])) {
+            Some(behind) => Some(behind + 1),
+            None if nearest == 0 => Some(0),
+            None => None,
+        }
     }
 
     /// Takes the slot at this position out. Its own rank does not matter.
@@ -240,14 +247,7 @@ impl Ready {
                 return false;
             }
         }
-        let stands_behind = |before: u32| before != GONE && order(before, cells) <= own;
-        let nearest = from.saturating_sub(NEAR);
-        let behind = (nearest..from).rev().find(|n| stands_behind(self.ring[self.place(*n)]));
-        let to = match behind {
-            Some(behind) => behind + 1,
-            None if nearest == 0 => 0,
-            None => return false,
-        };
+        let Some(to) = self.place_before(from, own, cells) else { return false };
         for n in (to..from).rev() {
             self.set(n + 1, self.ring[self.place(n)], cells);
         }

@@ -101,7 +101,7 @@ impl State {
         if self.tells_leases {
             self.tell_leased(lane_at, picked.key.clone());
         }
-        // A copy: were the ask's own shown to others, all of it would have to stand in memory.
+        // A copy: an instruction less than where the ask's own is shown to others.
         let need = ask.need;
         self.note_start(slot, owner_at, lane_at, &need, false);
         Some(picked)

@@ -14,7 +14,7 @@ const QUERY: [&str; 8] =
 /// The credential, or the word for an account, that a header of this name (in lower case) carries.
 #[inline]
 fn credential(name: &str) -> Option<HeaderName> {
-    if (MARKS | mark(PROTOCOL)) & mark(name) == 0 { None } else { credential_named(name) }
+    if SUSPECT & mark(name) == 0 { None } else { credential_named(name) }
 }
 
 /// One bit for a name, by its length and its first letter: hardly any other usual name shares one with those of [`MARKS`] or
@@ -39,6 +39,9 @@ const MARKS: u64 = mark("cookie")
     | mark("openai-organization")
     | mark("x-goog-user-project")
     | mark("x-goog-iam-authorization-token");
+
+/// The marks of all names that may hold a credential.
+const SUSPECT: u64 = MARKS | mark(PROTOCOL);
 
 fn credential_named(name: &str) -> Option<HeaderName> {
     Some(match name {
@@ -99,9 +102,6 @@ pub struct Seen {
     /// How many names may be a credential's.
     suspects: u32,
 }
-
-/// The marks of all names that may hold a credential.
-const SUSPECT: u64 = MARKS | mark(PROTOCOL);
 
 impl Seen {
     /// Passes a header of this name, in lower case.
@@ -177,7 +177,7 @@ fn overwrite(head: &mut Parts, name: &HeaderName, value: &HeaderValue, extra: Op
         return Holds::Others;
     }
     let name = name.as_str();
-    let marks = MARKS | mark(PROTOCOL) | mark(name) | extra.map_or(0, mark);
+    let marks = SUSPECT | mark(name) | extra.map_or(0, mark);
     let mut found = Holds::Nothing;
     for (other, old) in &mut head.headers {
         let other = other.as_str();

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 
 import programs
+from pool import PICK
 from report import Line
 
 
 # What travels: a request and an answer with nothing in them but a small body, or what an SDK sends and Gemini answers.
 PLAIN, SDK = "plain", "sdk"
-# The bar of a pick with its settling.
-PICK = 1_000
 OF = {PLAIN: "nothing but a small body", SDK: "an SDK's headers and JSON"}
 
 

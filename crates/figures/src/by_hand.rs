@@ -18,7 +18,8 @@ use pin_project_lite::pin_project;
 use tower::Service;
 use tower_keypool::{BoxError, Demand, KeyId, KeyPool, Lease, Verdict};
 
-const KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+/// The header that a key travels in.
+pub(crate) const KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 static GOOD: Verdict = Verdict::SUCCESS;
 
 /// Sends each request with a key, once.

@@ -8,11 +8,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response};
 use tower::Service;
 use tower_keypool::BoxError;
 
-const KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+use crate::by_hand::KEY;
 
 /// Puts a key in, hands a number down, and another up.
 pub struct Maps<S> {
