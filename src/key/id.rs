@@ -23,6 +23,26 @@ enum Form {
 }
 
 impl KeyId {
+    /// Its text for a moment, which takes neither a formatter nor an allocation.
+    ///
+    /// ```
+    /// assert_eq!(tower_keypool::KeyId::from("one").with_text(str::len), 3);
+    /// ```
+    #[inline]
+    pub fn with_text<T>(&self, then: impl FnOnce(&str) -> T) -> T {
+        match &self.0 {
+            // By hand: it stands in a header of every answer, and `{:08x}` costs several times as much.
+            Form::Derived(value) => {
+                let mut name = *b"k-00000000";
+                for (place, digit) in name.iter_mut().rev().zip(0..8) {
+                    *place = b"0123456789abcdef"[(value >> (4 * digit) & 15) as usize];
+                }
+                then(std::str::from_utf8(&name).unwrap_or_default())
+            }
+            Form::Given(name) => then(name),
+        }
+    }
+
     pub(crate) fn derived(hash: [u8; 32]) -> Self {
         Self(Form::Derived(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])))
     }
@@ -71,17 +91,7 @@ impl From<String> for KeyId {
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            // By hand: it stands in a header of every answer, and `{:08x}` costs several times as much.
-            Form::Derived(value) => {
-                let mut name = *b"k-00000000";
-                for (place, digit) in name.iter_mut().rev().zip(0..8) {
-                    *place = b"0123456789abcdef"[(value >> (4 * digit) & 15) as usize];
-                }
-                f.write_str(std::str::from_utf8(&name).unwrap_or_default())
-            }
-            Form::Given(name) => f.write_str(name),
-        }
+        self.with_text(|text| f.write_str(text))
     }
 }
 

@@ -177,7 +177,7 @@ fn push_number(mut number: u64, out: &mut String) {
             break;
         }
     }
-    out.push_str(std::str::from_utf8(&digits[begins..]).unwrap_or_default());
+    out.extend(digits[begins..].iter().map(|digit| char::from(*digit)));
 }
 
 /// `message` has no name in a line.

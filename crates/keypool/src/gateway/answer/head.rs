@@ -1,6 +1,6 @@
 //! An answer's head on its way to the client: what concerns one hop or the provider's host only does not go on.
 
-use std::{cell::RefCell, fmt::Write as _};
+use std::cell::RefCell;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
@@ -135,12 +135,7 @@ impl Names {
             attempts => HeaderValue::from(attempts),
         };
         Self {
-            key: served_by.key().and_then(|key| {
-                // As long as `k-` and 8 digits: most ids need no second allocation.
-                let mut text = String::with_capacity(10);
-                write!(text, "{key}").ok()?;
-                HeaderValue::try_from(text).ok()
-            }),
+            key: served_by.key().and_then(|key| key.with_text(HeaderValue::from_str).ok()),
             attempts,
             model: served_by.used_model().and_then(name_of_model),
         }

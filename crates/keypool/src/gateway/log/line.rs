@@ -188,19 +188,25 @@ impl RequestLine {
         let later = self.later && served.is_none() && response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if !later && (!self.page || self.path.is_some()) && self.has_a_line(response.status(), traffic) {
             let (method, path) = self.path.as_deref().map(|(method, path)| (method.as_str(), path.as_str())).unzip();
-            tracing::info!(
-                target: REQUESTS,
-                request = text(id),
-                tenant = self.tenant.as_ref().map(|tenant| &**tenant.name()),
-                key = served.and_then(ServedBy::key).map(tracing::field::display),
-                model = model_of(response),
-                status = response.status().as_u16(),
-                attempts = served.map_or(0, ServedBy::attempts),
-                ttfb_ms = traffic.now().since(self.began).as_millis() as u64,
-                cause = served.and_then(|served| served.verdict().cause_of()),
-                method,
-                path,
-            );
+            let line = |key: Option<&str>| {
+                tracing::info!(
+                    target: REQUESTS,
+                    request = text(id),
+                    tenant = self.tenant.as_ref().map(|tenant| &**tenant.name()),
+                    key,
+                    model = model_of(response),
+                    status = response.status().as_u16(),
+                    attempts = served.map_or(0, ServedBy::attempts),
+                    ttfb_ms = traffic.now().since(self.began).as_millis() as u64,
+                    cause = served.and_then(|served| served.verdict().cause_of()),
+                    method,
+                    path,
+                );
+            };
+            match served.and_then(ServedBy::key) {
+                Some(key) => key.with_text(|key| line(Some(key))),
+                None => line(None),
+            }
         }
         if let Some(trail) = self.trail.take() {
             trail.end(id, self.tenant.take().map(|tenant| Arc::clone(tenant.name())), response, served);
