@@ -138,7 +138,13 @@ impl Visit {
     /// There is an answer, which ends so once it is out.
     ///
     /// `cut`: where the body breaks off, the answer ends there.
-    pub(crate) fn answer<B: Body>(mut self, outcome: Outcome, class: usize, cut: bool, body: B) -> Counted<B> {
+    pub(crate) fn answer<B: Body>(
+        mut self: Box<Self>,
+        outcome: Outcome,
+        class: usize,
+        cut: bool,
+        body: B,
+    ) -> Counted<B> {
         self.class = class;
         let length = body.size_hint().exact().unwrap_or(u64::MAX);
         if body.is_end_stream() {
@@ -194,7 +200,7 @@ pin_project! {
     pub struct Counted<B> {
         #[pin]
         inner: B,
-        visit: Option<Visit>,
+        visit: Option<Box<Visit>>,
         // So many bytes are all of it, where that is known.
         length: u64,
         // What the visit comes to once all is out.

@@ -32,17 +32,14 @@ use crate::{
     status::Pieces,
 };
 
-pin_project_lite::pin_project! {
-    /// What the client gets.
-    #[derive(Debug)]
-    pub struct Said<B> {
-        #[pin]
-        inner: Inner<B>,
-        // What it broke off with, until what came before that is out.
-        broke: Option<Box<Broke>>,
-        // Of what has no place for an event that says so: it breaks off.
-        parting: Option<Box<Parting>>,
-    }
+/// What the client gets.
+#[derive(Debug)]
+pub struct Said<B> {
+    inner: Inner<B>,
+    /// What it broke off with, until what came before that is out.
+    broke: Option<Box<Broke>>,
+    /// Of what has no place for an event that says so: it breaks off.
+    parting: Option<Box<Parting>>,
 }
 
 /// An error that waits a moment. Over HTTP/1.1 a connection is cut by it, with all that waits there to go out, its head too;
@@ -65,33 +62,30 @@ const SHORT: u64 = 64 * 1024;
 /// So long: what waits is written with the connection's next turn, unless its client reads nothing.
 const MOMENT: Duration = Duration::from_millis(20);
 
-pin_project_lite::pin_project! {
-    #[project = Projected]
-    #[derive(Debug)]
-    enum Inner<B> {
-        // Of this gateway's own making.
-        Ours { body: Full<Bytes> },
-        // A page of it.
-        Written { body: Box<Pieces> },
-        // The provider's, as it comes.
-        Theirs { #[pin] body: B },
-        // The provider's events, as they come.
-        Flowing { body: Box<Flowing<B>> },
-        // The provider's events, unpacked.
-        Unpacked { body: Box<Flowing<UnsyncBoxBody<Bytes, BoxError>>> },
-        // An error of the provider's whose beginning was read, and the rest of it as it comes.
-        Begun { said: Bytes, body: Pin<Box<B>> },
-        // One whose beginning was read, and the rest of it as it comes.
-        Resumed { said: Bytes, rest: Pin<Box<Said<B>>> },
-        // The provider's, listened to as it goes.
-        Heard { body: Box<Overheard<B>> },
-        // The same of its events.
-        HeardFlowing { body: Box<Flowing<Overheard<B>>> },
-        // For an administrator.
-        Administered { body: AdminBody },
-        // The provider's, in the client's dialect; behind a pointer, since most answers are not.
-        Told { body: Box<Telling<B>> },
-    }
+#[derive(Debug)]
+enum Inner<B> {
+    /// Of this gateway's own making.
+    Ours { body: Full<Bytes> },
+    /// A page of it.
+    Written { body: Box<Pieces> },
+    /// The provider's, as it comes; behind a pointer, since each answer is moved some ten times on its way.
+    Theirs { body: Pin<Box<B>> },
+    /// The provider's events, as they come.
+    Flowing { body: Box<Flowing<B>> },
+    /// The provider's events, unpacked.
+    Unpacked { body: Box<Flowing<UnsyncBoxBody<Bytes, BoxError>>> },
+    /// An error of the provider's whose beginning was read, and the rest of it as it comes.
+    Begun { said: Bytes, body: Pin<Box<B>> },
+    /// One whose beginning was read, and the rest of it as it comes.
+    Resumed { said: Bytes, rest: Pin<Box<Said<B>>> },
+    /// The provider's, listened to as it goes.
+    Heard { body: Box<Overheard<B>> },
+    /// The same of its events.
+    HeardFlowing { body: Box<Flowing<Overheard<B>>> },
+    /// For an administrator.
+    Administered { body: AdminBody },
+    /// The provider's, in the client's dialect; behind a pointer, since most answers are not.
+    Told { body: Box<Telling<B>> },
 }
 
 /// Whether a client is told what its stream cost: not where the gateway asked for it, and not the client.
@@ -211,7 +205,7 @@ impl<B> Said<B> {
 
     /// The provider's, as it comes.
     pub(in crate::gateway) fn theirs(body: B) -> Self {
-        Self::of(Inner::Theirs { body })
+        Self::of(Inner::Theirs { body: Box::pin(body) })
     }
 
     /// A page of this gateway's own.
@@ -308,36 +302,36 @@ where
     type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.project();
+        let this = self.get_mut();
         if this.broke.is_some() {
-            return poll_broke(this.broke, cx);
+            return poll_broke(&mut this.broke, cx);
         }
-        if let Some(parting) = this.parting
+        if let Some(parting) = &mut this.parting
             && let Poll::Ready(why) = parting.poll(cx)
         {
-            *this.parting = None;
-            *this.broke = Some(Box::new(Broke::with(why.message())));
-            return poll_broke(this.broke, cx);
+            this.parting = None;
+            this.broke = Some(Box::new(Broke::with(why.message())));
+            return poll_broke(&mut this.broke, cx);
         }
-        let polled = match this.inner.project() {
-            Projected::Ours { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Projected::Written { body } => Pin::new(&mut **body).poll_frame(cx).map_err(|never| match never {}),
-            Projected::Administered { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Projected::Theirs { body } => body.poll_frame(cx).map_err(Into::into),
-            Projected::Flowing { body } => body.poll_frame(cx),
-            Projected::Heard { body } => Pin::new(body).poll_frame(cx),
-            Projected::HeardFlowing { body } => body.poll_frame(cx),
-            Projected::Unpacked { body } => body.poll_frame(cx),
-            Projected::Begun { said, body } if said.is_empty() => body.as_mut().poll_frame(cx).map_err(Into::into),
-            Projected::Resumed { said, rest } if said.is_empty() => rest.as_mut().poll_frame(cx),
-            Projected::Begun { said, .. } | Projected::Resumed { said, .. } => {
+        let polled = match &mut this.inner {
+            Inner::Ours { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Inner::Written { body } => Pin::new(&mut **body).poll_frame(cx).map_err(|never| match never {}),
+            Inner::Administered { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Inner::Theirs { body } => body.as_mut().poll_frame(cx).map_err(Into::into),
+            Inner::Flowing { body } => body.poll_frame(cx),
+            Inner::Heard { body } => Pin::new(body).poll_frame(cx),
+            Inner::HeardFlowing { body } => body.poll_frame(cx),
+            Inner::Unpacked { body } => body.poll_frame(cx),
+            Inner::Begun { said, body } if said.is_empty() => body.as_mut().poll_frame(cx).map_err(Into::into),
+            Inner::Resumed { said, rest } if said.is_empty() => rest.as_mut().poll_frame(cx),
+            Inner::Begun { said, .. } | Inner::Resumed { said, .. } => {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(said)))))
             }
-            Projected::Told { body } => Poll::Ready(ready!(body.poll_frame(cx)).map(Ok)),
+            Inner::Told { body } => Poll::Ready(ready!(body.poll_frame(cx)).map(Ok)),
         };
         if let Poll::Ready(Some(Err(error))) = polled {
-            *this.broke = Some(Box::new(Broke::with(error)));
-            return poll_broke(this.broke, cx);
+            this.broke = Some(Box::new(Broke::with(error)));
+            return poll_broke(&mut this.broke, cx);
         }
         polled
     }

@@ -23,7 +23,8 @@ use crate::{
 /// What is told of a request once its answer begins.
 pub(super) struct Closing<'g> {
     pub(super) line: RequestLine,
-    pub(super) visit: Visit,
+    /// Behind a pointer: it goes on with the answer, which is moved some ten times on its way.
+    pub(super) visit: Box<Visit>,
     /// Where no key may serve, this dialect calls it a limit.
     pub(super) limited: Option<Dialect>,
     pub(super) traffic: &'g Arc<Traffic>,
@@ -71,7 +72,7 @@ impl Closing<'_> {
 /// An error whose text may have broken off keeps its status, and as much of the text as came: a connection that is cut
 /// before its head went out would tell nothing.
 fn counted<B: Body<Data = Bytes>>(
-    mut visit: Visit,
+    mut visit: Box<Visit>,
     outcome: Outcome,
     limited: Option<Dialect>,
     mut response: Response<Said<B>>,
@@ -146,7 +147,7 @@ mod tests {
         let traffic = Arc::new(Traffic::new(Clock::system()));
         let trails = Arc::new(Trails::new(Clock::system()));
         let (sender, gone) = mpsc::channel();
-        let mut visit = Visit::begin(&traffic, None, None);
+        let mut visit = Box::new(Visit::begin(&traffic, None, None));
         visit.afterwards(Afterwards(Box::new(move |gone| sender.send((gone.good, gone.model.clone())).unwrap())));
         let mut line = RequestLine::begin(&Request::new(()), true, &traffic, None);
         line.followed(trails.follow(&http::Method::POST, "/v1/chat/completions", line.began(), false));

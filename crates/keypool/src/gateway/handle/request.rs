@@ -99,7 +99,7 @@ where
         let mut to = gateway.destination((&parts.method, &parts.headers, &mut parts.uri), (dialect, way), &turn.setup);
         let mut closing = Closing {
             line,
-            visit: Visit::begin(&gateway.traffic, body.size_hint().exact(), span::of(&parts, gateway.pool())),
+            visit: Box::new(Visit::begin(&gateway.traffic, body.size_hint().exact(), span::of(&parts, gateway.pool()))),
             limited: turn.setup.waiting.as_limited.then_some(to.dialect),
             traffic: &gateway.traffic,
         };
