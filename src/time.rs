@@ -3,6 +3,8 @@
 //! Windows, rests and backoffs run on a monotonic [`Tick`]; days end by the wall clock. A [`Clock`] reads both at
 //! once, so that one reading serves a whole request and a test can move either by hand.
 
+mod turn;
+
 use std::{
     sync::{
         Arc,
@@ -188,6 +190,23 @@ impl Clock {
         Self(Source::Tokio { origin: tokio::time::Instant::now(), wall_ms: unix_ms(wall) })
     }
 
+    /// Runs what takes no time, as a turn of a task does that waits for nothing: in this thread the system's clock is read once
+    /// within it, when it is asked for first.
+    ///
+    /// Limits count a request from what was read, but for one whose body says when it goes out
+    /// ([`ReplayLayer::pool`](crate::ReplayLayer::pool)), and [`Granted::started`](crate::Granted::started): these read anew.
+    ///
+    /// ```
+    /// use tower_keypool::Clock;
+    ///
+    /// let clock = Clock::system();
+    /// let (first, last) = Clock::read_once(|| (clock.tick(), clock.tick()));
+    /// assert_eq!(first, last);
+    /// ```
+    pub fn read_once<T>(run: impl FnOnce() -> T) -> T {
+        turn::run(run)
+    }
+
     /// The monotonic time now.
     pub fn tick(&self) -> Tick {
         self.now().tick
@@ -203,7 +222,7 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub(crate) fn now(&self) -> Now {
         match &self.0 {
-            Source::System { origin, beside } => beside.now(elapsed(*origin, tokio::time::Instant::now())),
+            Source::System { origin, beside } => beside.now(elapsed(*origin, turn::reading(tokio::time::Instant::now))),
             Source::Tokio { origin, wall_ms } => {
                 let tick = elapsed(*origin, tokio::time::Instant::now());
                 Now { tick, ahead_ms: wall_ms - Tick::BEGINNING.millis() as i64 }
@@ -213,6 +232,16 @@ impl Clock {
                 Now { tick: Tick(nanos), ahead_ms: state.wall_offset_ms.load(Ordering::Relaxed) }
             }
         }
+    }
+}
+
+impl Clock {
+    /// The time now, whatever was read [before](Self::read_once).
+    #[expect(clippy::inline_always, reason = "as above")]
+    #[inline(always)]
+    pub(crate) fn now_anew(&self) -> Now {
+        turn::again();
+        self.now()
     }
 }
 
@@ -288,6 +317,29 @@ mod tests {
         }
         time.set_wall(UNIX_EPOCH - Duration::from_secs(u64::MAX >> 2));
         assert!(time.clock().wall() < UNIX_EPOCH);
+    }
+
+    #[test]
+    fn a_turn_has_one_time_and_what_follows_another() {
+        let wait = || std::thread::sleep(Duration::from_millis(2));
+        let (clock, other) = (Clock::system(), Clock::system());
+        let before = clock.tick();
+        let within = Clock::read_once(|| {
+            let (first, wall) = (clock.tick(), other.wall());
+            wait();
+            Clock::read_once(wait);
+            assert_eq!((clock.tick(), other.wall()), (first, wall));
+            let anew = clock.now_anew().tick;
+            assert!(anew > first && clock.tick() == anew);
+            anew
+        });
+        wait();
+        assert!(before < within && within < clock.tick());
+        // One that broke off is over.
+        assert!(std::panic::catch_unwind(|| Clock::read_once(|| panic!("broken off"))).is_err());
+        let after = clock.tick();
+        wait();
+        assert!(after < clock.tick());
     }
 
     #[test]

@@ -143,9 +143,9 @@ impl Start {
     /// It goes out now. Connections say so several times within microseconds, which are one moment to every limit: the
     /// pool is told once.
     pub(crate) fn started(&mut self) -> bool {
-        let now = self.pool.clock().now();
-        let told = self.said != Tick::NEVER && same_moment(self.said, now.tick);
+        let told = self.said != Tick::NEVER && same_moment(self.said, self.pool.clock().tick());
         if !told {
+            let now = self.pool.clock().now_anew();
             self.said = if self.pool.started_at(self.seat, now) { now.tick } else { Tick::NEVER };
         }
         self.said != Tick::NEVER

@@ -339,7 +339,7 @@ impl KeyPool {
     }
 
     pub(super) fn started(&self, seat: Seat) -> bool {
-        self.started_at(seat, self.0.clock.now())
+        self.started_at(seat, self.0.clock.now_anew())
     }
 
     pub(super) fn started_at(&self, seat: Seat, now: Now) -> bool {

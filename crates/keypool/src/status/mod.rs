@@ -15,7 +15,6 @@ mod request_id;
 mod store;
 mod strangers;
 mod traffic;
-mod turn;
 mod upstream;
 
 pub use counted::Counted;
@@ -27,6 +26,5 @@ pub(crate) use request_id::RequestId;
 pub use store::{Standing, StoreHealth};
 pub use traffic::Traffic;
 pub(crate) use traffic::{Outcome, class_of};
-pub(crate) use turn::turn;
 pub use upstream::Received;
 pub(crate) use upstream::Sent;

@@ -14,7 +14,6 @@ use tower_keypool::{Clock, Tick};
 use super::{
     histogram::{Histogram, Reading, Scale, Writer},
     strangers::Strangers,
-    turn,
 };
 
 const MS: u64 = 1_000_000;
@@ -157,9 +156,9 @@ impl Traffic {
         }
     }
 
-    /// The time of the turn that is under way.
+    /// The time now, or of the turn that is under way ([`Clock::read_once`]).
     pub(crate) fn now(&self) -> Tick {
-        turn::tick(std::ptr::from_ref(self).addr(), || self.clock.tick())
+        self.clock.tick()
     }
 
     /// A request has come, with a body of so many bytes, where that is known.

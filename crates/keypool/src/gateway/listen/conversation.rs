@@ -1,6 +1,7 @@
 //! A connection's requests and answers, until either side ends it.
 
 use std::{
+    cell::Cell,
     convert::Infallible,
     future::{Future, poll_fn},
     pin::{Pin, pin},
@@ -22,7 +23,7 @@ use tokio::{
     time::Sleep,
 };
 use tower::Service;
-use tower_keypool::{BoxError, Error};
+use tower_keypool::{BoxError, Clock, Error};
 
 use crate::{
     entire::Entire,
@@ -43,7 +44,7 @@ use crate::{
     },
     one_write::OneWrite,
     outgoing::Outgoing,
-    status::{Counted, turn},
+    status::Counted,
 };
 
 /// A head must be there this long after its connection, or (and up to [`TICK`] more) after the answer before it.
@@ -79,15 +80,13 @@ pub(super) async fn converse<S, B>(
     let (asked, counted) = (Arc::new(Progress::default()), ticks.clone());
     let (ours, of_connection) = (Arc::clone(&entrance), Arc::clone(&asked));
     let (first, mut came) = oneshot::channel::<()>();
-    let first = std::sync::Mutex::new(Some(first));
+    let first = Cell::new(Some(first));
     let service = service_fn(move |mut request: Request<Incoming>| {
         if secured {
             request.extensions_mut().insert(Secured);
         }
-        if let Ok(mut first) = first.lock() {
-            // Dropping it says that the connection has spoken.
-            first.take();
-        }
+        // Dropping it says that the connection has spoken.
+        first.take();
         // One request at a time, or many, each in a task of its own.
         let alone = request.version() == Version::HTTP_2;
         let progress = if alone { Arc::default() } else { Arc::clone(&asked) };
@@ -173,7 +172,8 @@ async fn until_closing(
     let rounds = Rounds::new();
     poll_fn(move |cx| {
         loop {
-            if rounds.poll(cx, |cx| turn(|| serving.as_mut().poll(cx))).is_ready() {
+            // What happens in a turn takes microseconds, and some ten of those who take part ask what time it is.
+            if rounds.poll(cx, |cx| Clock::read_once(|| serving.as_mut().poll(cx))).is_ready() {
                 return Poll::Ready(false);
             }
             // Waiting for them takes a lock or two; a look does, once they know whom to wake.
