@@ -42,7 +42,7 @@ use tower_keypool::{Base, Clock, KeyPool};
 
 pub(crate) use self::log::trail;
 use self::{
-    admit::{budget::Budgets, guard::Guard, tenant::Tenants, token::Token},
+    admit::{account::Books, budget::Budgets, guard::Guard, tenant::Tenants, token::Token},
     answer::body::Said,
     farewell::Farewell,
     forward::{catalogue::Catalogues, resource::Unknown},
@@ -85,7 +85,6 @@ pub struct Gateway<S> {
     setup: watch::Sender<Arc<Setup<S>>>,
     own: Belongings,
     tenants: Arc<Tenants>,
-    budgets: Budgets,
     pipes: Arc<Pipes>,
     farewell: Arc<Farewell>,
     clock: Clock,
@@ -101,7 +100,7 @@ pub struct Gateway<S> {
     catalogues: Arc<Catalogues>,
     /// Of those that are of Gemini's, by name.
     beside: RwLock<Arc<AllBelongings>>,
-    used: Used,
+    books: Arc<Books>,
     trails: Arc<Trails>,
     admin: Option<Arc<Admin>>,
 }
@@ -150,7 +149,6 @@ impl<S> Gateway<S> {
             setup,
             own: Belongings::new(base, clock.clone(), records.clone(), None),
             tenants: Arc::default(),
-            budgets: Budgets::new(records),
             pipes: Arc::default(),
             farewell: Arc::new(Farewell::of_gateway()),
             clock: clock.clone(),
@@ -164,7 +162,7 @@ impl<S> Gateway<S> {
             others: Others::default(),
             catalogues: Arc::default(),
             beside: RwLock::default(),
-            used: Used::default(),
+            books: Arc::new(Books { budgets: Budgets::new(records), used: Used::default(), clock: clock.clone() }),
             trails: Arc::new(Trails::new(clock)),
             admin: None,
         }
@@ -175,7 +173,8 @@ impl<S> Gateway<S> {
     pub fn keeping(mut self, records: Records, pool: KeyPool) -> Self {
         self.trails.hide_keys_of(pool.clone());
         self.own.keep(records.clone(), pool);
-        self.budgets = Budgets::new(records);
+        let (used, clock) = (self.books.used.clone(), self.clock.clone());
+        self.books = Arc::new(Books { budgets: Budgets::new(records), used, clock });
         self
     }
 
@@ -186,17 +185,17 @@ impl<S> Gateway<S> {
 
     /// What tenants used.
     pub fn used(&self) -> &Used {
-        &self.used
+        &self.books.used
     }
 
     /// Writes what tenants used of their limits, so that all processes know it, until the task is aborted.
     pub fn keep_budgets(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.budgets.clone().keep(self.clock.clone())
+        self.books.budgets.clone().keep(self.clock.clone())
     }
 
     /// The same at the end, with all that was drawn of them and not used, for as long as that takes within `wait`.
     pub async fn close_budgets(&self, wait: Duration) {
-        self.budgets.close(&self.clock, wait).await;
+        self.books.budgets.close(&self.clock, wait).await;
     }
 
     /// What became of the last requests.

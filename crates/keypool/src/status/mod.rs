@@ -18,7 +18,7 @@ mod traffic;
 mod upstream;
 
 pub use counted::Counted;
-pub(crate) use counted::{Afterwards, Heard, Visit};
+pub(crate) use counted::{Afterwards, Gone, Heard, Visit};
 pub use page::Status;
 pub(crate) use page::{Page, is_ours, nowhere, to_index};
 pub(crate) use pieces::Pieces;

@@ -10,15 +10,17 @@ use std::{
 
 use http::StatusCode;
 use tokio::time::sleep;
-use tower_keypool::Clock;
+use tower_keypool::{Clock, Meter};
 
 use super::{
     budget::Budgets,
+    reserved::Reserved,
     tenant::{ENDED, Tenant},
 };
 use crate::{
     database::used::{Use, Used},
     gateway::{dialect::Refusal, unix_time::unix_ms},
+    status::Gone,
 };
 
 /// How often it is asked whether a tenant may still go on.
@@ -27,17 +29,33 @@ const LOOK: Duration = Duration::from_millis(500);
 const REVOKED: Refusal =
     Refusal::new(StatusCode::FORBIDDEN, "this token was revoked, or what it may was changed: begin anew");
 
+/// Where it is counted what tenants use. Shared by all requests under way, behind one pointer.
+#[derive(Debug)]
+pub(in crate::gateway) struct Books {
+    pub(in crate::gateway) budgets: Budgets,
+    pub(in crate::gateway) used: Used,
+    pub(in crate::gateway) clock: Clock,
+}
+
+impl Books {
+    /// A request has gone, of which `meter` heard what it cost.
+    pub(in crate::gateway) fn close(&self, tenant: &Tenant, meter: &Meter, reserved: Reserved, gone: &Gone) {
+        let now = unix_ms(&self.clock);
+        if gone.good || gone.left {
+            // What answers do not say, as those for vectors, counts as it did with the key; so does what nobody waited
+            // for: the provider has it.
+            meter.settle();
+        }
+        self.budgets.conclude(tenant, reserved, meter.tokens(), now);
+        let (input_tokens, output_tokens) = meter.parts().unwrap_or_default();
+        let cost = Use { requests: 1, failed: u64::from(!gone.good), input_tokens, output_tokens };
+        self.used.book(tenant.name(), (gone.model.as_deref().unwrap_or_default(), gone.served), &cost, now);
+    }
+}
+
 /// A tenant's, or nobody's: who is alone is not counted.
 #[derive(Clone, Debug)]
-pub(in crate::gateway) struct Account(Option<Books>);
-
-#[derive(Clone, Debug)]
-struct Books {
-    tenant: Arc<Tenant>,
-    budgets: Budgets,
-    used: Used,
-    clock: Clock,
-}
+pub(in crate::gateway) struct Account(Option<(Arc<Tenant>, Arc<Books>)>);
 
 impl Account {
     /// Nobody's.
@@ -46,8 +64,8 @@ impl Account {
     }
 
     /// This tenant's.
-    pub(in crate::gateway) fn of(tenant: Arc<Tenant>, budgets: Budgets, used: Used, clock: Clock) -> Self {
-        Self(Some(Books { tenant, budgets, used, clock }))
+    pub(in crate::gateway) fn of(tenant: Arc<Tenant>, books: Arc<Books>) -> Self {
+        Self(Some((tenant, books)))
     }
 
     /// A socket was opened, or was not.
@@ -65,16 +83,16 @@ impl Account {
     }
 
     async fn ended(&self) -> Refusal {
-        let Some(Books { tenant, budgets, clock, .. }) = &self.0 else { return std::future::pending().await };
+        let Some((tenant, books)) = &self.0 else { return std::future::pending().await };
         if tenant.grant().expires.is_none() && !tenant.grant().limits.counts_tokens() {
             return std::future::pending().await;
         }
         loop {
-            let now = unix_ms(clock);
+            let now = unix_ms(&books.clock);
             if tenant.has_ended(now) {
                 return ENDED;
             }
-            if let Some(spent) = budgets.used_up(tenant, now).await {
+            if let Some(spent) = books.budgets.used_up(tenant, now).await {
                 return spent.refusal();
             }
             sleep(LOOK).await;
@@ -82,11 +100,11 @@ impl Account {
     }
 
     fn book(&self, model: Option<&str>, cost: Use) {
-        let Some(Books { tenant, budgets, used, clock }) = &self.0 else { return };
-        let now = unix_ms(clock);
+        let Some((tenant, books)) = &self.0 else { return };
+        let now = unix_ms(&books.clock);
         let tokens = cost.input_tokens.saturating_add(cost.output_tokens);
-        budgets.spend(tenant, (tokens > 0).then_some(tokens), now);
-        used.book(tenant.name(), (model.unwrap_or_default(), cost.failed == 0), &cost, now);
+        books.budgets.spend(tenant, (tokens > 0).then_some(tokens), now);
+        books.used.book(tenant.name(), (model.unwrap_or_default(), cost.failed == 0), &cost, now);
     }
 }
 

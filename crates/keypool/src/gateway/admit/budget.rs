@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, hash_map::EntryRef};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use tokio::sync::Notify;
@@ -65,7 +65,10 @@ pub(super) type Limit = (usize, u64);
 
 /// What is held of a tenant's limits.
 pub(super) fn of<'a>(all: &'a mut AllHeld, tenant: &Tenant) -> &'a mut [Held; KINDS.len()] {
-    all.entry(Arc::clone(tenant.name())).or_default()
+    match all.entry_ref(&**tenant.name()) {
+        EntryRef::Occupied(held) => held.into_mut(),
+        EntryRef::Vacant(place) => place.insert_with_key(Arc::clone(tenant.name()), <_>::default()),
+    }
 }
 
 fn limits_of(limits: &TenantLimits) -> impl Iterator<Item = Limit> + Clone {
@@ -139,8 +142,7 @@ impl Budgets {
         if !fine {
             return None;
         }
-        let reserved = self.reserve(&mut all, (tenant, bytes), limits(), now).ok()?;
-        let held = of(&mut all, tenant);
+        let reserved = self.reserve(held, (tenant, bytes), limits(), now).ok()?;
         for (at, _) in limits().filter(|(at, _)| !KINDS[*at].tokens) {
             (held[at].left, held[at].used) = (held[at].left - 1, now);
         }
@@ -169,7 +171,8 @@ impl Budgets {
                 counted.push(at);
             }
         }
-        let reserved = self.reserve(&mut self.held(), (tenant, bytes), limits_of(&tenant.grant().limits), now);
+        let reserved =
+            self.reserve(of(&mut self.held(), tenant), (tenant, bytes), limits_of(&tenant.grant().limits), now);
         if reserved.is_err() {
             self.untake(tenant, &counted, now);
         }
@@ -255,14 +258,26 @@ impl Budgets {
 
     /// An answer has ended: what it cost counts, in tokens.
     pub(in crate::gateway) fn spend(&self, tenant: &Tenant, tokens: Option<u64>, now: i64) {
-        let Some(cost) = tokens.filter(|tokens| *tokens > 0) else { return };
+        self.conclude(tenant, Reserved::default(), tokens, now);
+    }
+
+    /// The same of one that was let in: what was expected of it is not expected any more.
+    pub(in crate::gateway) fn conclude(&self, tenant: &Tenant, reserved: Reserved, tokens: Option<u64>, now: i64) {
+        let cost = tokens.unwrap_or_default();
+        let limits = || limits_of(&tenant.grant().limits).filter(|(at, _)| KINDS[*at].tokens);
+        if cost == 0 || limits().next().is_none() {
+            return;
+        }
         let mut all = self.held();
-        for (at, _) in limits_of(&tenant.grant().limits).filter(|(at, _)| KINDS[*at].tokens) {
-            let held = of(&mut all, tenant)[at].in_window(KINDS[at].window(now));
+        let held = of(&mut all, tenant);
+        reserved.end_in(held);
+        for (at, _) in limits() {
+            let held = held[at].in_window(KINDS[at].window(now));
             held.unwritten = held.unwritten.saturating_add(cost);
             held.learn(cost);
-            self.news.notify_one();
         }
+        drop(all);
+        self.news.notify_one();
     }
 
     /// Writes what answers cost as they end, and gives back what lies idle, until the task is aborted.

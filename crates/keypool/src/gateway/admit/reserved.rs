@@ -9,7 +9,7 @@ use http::{StatusCode, request::Parts};
 use http_body::SizeHint;
 
 use super::{
-    budget::{AllHeld, Budgets, Limit, NotNow, of},
+    budget::{AllHeld, Budgets, Limit, NotNow},
     held::Held,
     kinds::KINDS,
     tenant::Tenant,
@@ -49,8 +49,16 @@ pub(in crate::gateway) fn charged(parts: &Parts, body: &SizeHint) -> u64 {
 
 /// What a request is expected to cost, until it is dropped.
 #[derive(Debug, Default)]
-#[expect(dead_code, reason = "it is held, and says so when it is dropped")]
 pub(in crate::gateway) struct Reserved(Option<Expected>);
+
+impl Reserved {
+    /// Its end, for whoever has at hand what is held of its tenant.
+    pub(super) fn end_in(mut self, held: &mut [Held; KINDS.len()]) {
+        if let Some(expected) = &mut self.0 {
+            take_back(held, std::mem::take(&mut expected.tokens));
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Expected {
@@ -77,7 +85,7 @@ impl Budgets {
     /// Reserves what a request with a body of so many bytes that may cost something is expected to cost.
     pub(super) fn reserve(
         &self,
-        all: &mut AllHeld,
+        held: &mut [Held; KINDS.len()],
         (tenant, bytes): (&Tenant, u64),
         limits: impl Iterator<Item = Limit> + Clone,
         now: i64,
@@ -87,7 +95,6 @@ impl Budgets {
             return Ok(Reserved::default());
         }
         let limits = limits.filter(|(at, _)| KINDS[*at].tokens);
-        let held = of(all, tenant);
         let mut usual = None;
         for (at, most) in limits.clone() {
             let held = held[at].in_window(KINDS[at].window(now));
@@ -106,10 +113,19 @@ impl Budgets {
 
 impl Drop for Expected {
     fn drop(&mut self) {
-        let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        for held in all.get_mut(&*self.tenant).into_iter().flatten() {
-            held.reserved = held.reserved.saturating_sub(self.tokens);
+        if self.tokens == 0 {
+            return;
         }
+        let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = all.get_mut(&*self.tenant) {
+            take_back(held, self.tokens);
+        }
+    }
+}
+
+fn take_back(held: &mut [Held; KINDS.len()], tokens: u64) {
+    for held in held {
+        held.reserved = held.reserved.saturating_sub(tokens);
     }
 }
 
@@ -146,9 +162,9 @@ mod tests {
         assert!(matches!(why, NotNow::Reserved), "{why:?}");
         // Cheaper than they looked, and one failed: there is room for others.
         for reserved in under_way.drain(..9) {
-            budgets.spend(&tenant, Some(5), 0);
-            drop(reserved);
+            budgets.conclude(&tenant, reserved, Some(5), 0);
         }
+        assert_eq!(budgets.held()["acme"].map(|held| held.reserved), [0, 0, 10, 10], "that of the tenth");
         under_way.clear();
         for _ in 0..40 {
             under_way.extend(let_in(&budgets, &tenant, 40, 0).await);

@@ -5,7 +5,10 @@ use std::{
     fmt,
     future::poll_fn,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Poll,
 };
 
@@ -207,6 +210,8 @@ impl Tenant {
 pub struct Tenants {
     default: Arc<Tenant>,
     lists: RwLock<[List; 2]>,
+    /// Nobody is in them: asked of each request, without a lock.
+    alone: AtomicBool,
     /// Those of the database as they are there.
     added: Mutex<Vec<Grant>>,
 }
@@ -253,7 +258,8 @@ pub(in crate::gateway) const NOT_THIS_MODEL: &str = "this token may not be used 
 impl Default for Tenants {
     fn default() -> Self {
         let grant = Grant { name: DEFAULT.to_owned(), ..Grant::default() };
-        Self { default: Arc::new(Tenant::of(grant)), lists: RwLock::default(), added: Mutex::default() }
+        let (lists, alone) = (RwLock::default(), AtomicBool::new(true));
+        Self { default: Arc::new(Tenant::of(grant)), lists, alone, added: Mutex::default() }
     }
 }
 
@@ -280,6 +286,7 @@ impl Tenants {
         };
         let strict = added.iter().map(strict).collect();
         Self::put(&mut lists[From::Commands as usize], strict);
+        self.alone.store(lists.iter().all(List::is_empty), Ordering::Release);
     }
 
     fn put(list: &mut List, grants: Vec<Grant>) {
@@ -298,7 +305,7 @@ impl Tenants {
 
     /// Whether there is none but the one with the gateway's own token.
     pub fn is_alone(&self) -> bool {
-        self.lists.read().unwrap_or_else(PoisonError::into_inner).iter().all(List::is_empty)
+        self.alone.load(Ordering::Acquire)
     }
 
     /// A tenant by its name, where it may do anything still.

@@ -67,7 +67,8 @@ const STOPPED: Refusal = Refusal::new(
 impl Progress {
     pub(in crate::gateway) fn came(&self, bytes: usize) {
         self.owed.store(false, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        // One task at a time moves it on: no locked instruction is needed.
+        self.bytes.store(self.bytes.load(Ordering::Relaxed).wrapping_add(bytes as u64), Ordering::Relaxed);
     }
 
     pub(in crate::gateway) fn owes(&self) {

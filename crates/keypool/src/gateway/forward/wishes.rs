@@ -93,18 +93,22 @@ impl Wish {
     }
 
     /// The same, said of a demand.
-    pub(in crate::gateway) fn on(&self, mut demand: Demand) -> Demand {
-        if let Some(meter) = &self.meter {
-            demand = demand.metered(Arc::clone(meter));
+    pub(in crate::gateway) fn on(&self, demand: Demand) -> Demand {
+        self.clone().over(demand)
+    }
+
+    fn over(self, mut demand: Demand) -> Demand {
+        if let Some(meter) = self.meter {
+            demand = demand.metered(meter);
         }
         if let Some(room) = &self.room {
             demand = demand.waiting_in(room);
         }
-        if let Some(near) = &self.near {
-            demand = demand.affinity(near.clone());
+        if let Some(near) = self.near {
+            demand = demand.affinity(near);
         }
-        if let Some(allowed) = &self.allowed {
-            demand = demand.only_models(Arc::clone(allowed));
+        if let Some(allowed) = self.allowed {
+            demand = demand.only_models(allowed);
         }
         if self.once {
             demand = demand.once();
@@ -139,11 +143,16 @@ impl Wish {
         if let Some(Affinity::Near(number)) = self.near { Some(number) } else { None }
     }
 
-    /// Says it in a request's head.
-    pub(in crate::gateway) fn say_in(&self, head: &mut Extensions) {
-        if let Some(demand) = self.demand() {
-            head.insert(demand);
+    /// Says it in a request's head, which then has all of it.
+    pub(in crate::gateway) fn say_in(&mut self, head: &mut Extensions) {
+        let said = std::mem::take(self);
+        said.say_the_rest_in(head);
+        if said.is_any() {
+            head.insert(said.over(Demand::any_model()));
         }
+    }
+
+    fn say_the_rest_in(&self, head: &mut Extensions) {
         if let Some(number) = self.session() {
             head.insert(Session(number));
         }
@@ -157,9 +166,11 @@ impl Wish {
 
     /// A demand that says it; most requests wish nothing.
     pub(in crate::gateway) fn demand(&self) -> Option<Demand> {
-        let any =
-            self.once || self.wait.is_some() || self.room.is_some() || self.meter.is_some() || self.near.is_some();
-        any.then(|| self.on(Demand::any_model()))
+        self.is_any().then(|| self.on(Demand::any_model()))
+    }
+
+    fn is_any(&self) -> bool {
+        self.once || self.wait.is_some() || self.room.is_some() || self.meter.is_some() || self.near.is_some()
     }
 }
 

@@ -8,7 +8,6 @@ use http_body_util::Full;
 use tower_keypool::{KeyPool, Meter};
 
 use crate::{
-    database::used::Use,
     gateway::{
         Gateway, Setup,
         admit::{
@@ -113,22 +112,8 @@ impl<S> Gateway<S> {
             Reserved::default()
         };
         let meter = followed.map_or_else(Arc::default, Arc::clone);
-        let told = Arc::clone(&meter);
-        let (budgets, used, tenant, clock) =
-            (self.budgets.clone(), self.used.clone(), Arc::clone(tenant), self.clock.clone());
-        visit.afterwards(Afterwards(Box::new(move |gone| {
-            let now = unix_ms(&clock);
-            if gone.good || gone.left {
-                // What answers do not say, as those for vectors, counts as it did with the key; so does what nobody waited
-                // for: the provider has it.
-                told.settle();
-            }
-            budgets.spend(&tenant, told.tokens(), now);
-            drop(reserved);
-            let (input_tokens, output_tokens) = told.parts().unwrap_or_default();
-            let cost = Use { requests: 1, failed: u64::from(!gone.good), input_tokens, output_tokens };
-            used.book(tenant.name(), (gone.model.as_deref().unwrap_or_default(), gone.served), &cost, now);
-        })));
+        let (books, tenant, told) = (Arc::clone(&self.books), Arc::clone(tenant), Arc::clone(&meter));
+        visit.afterwards(Afterwards(Box::new(move |gone| books.close(&tenant, &told, reserved, gone))));
         Ok(Some(meter))
     }
 
@@ -148,15 +133,15 @@ impl<S> Gateway<S> {
         if limited {
             self.within_limits((tenant, 0), dialect).await?;
         }
-        Ok(Account::of(Arc::clone(tenant), self.budgets.clone(), self.used.clone(), self.clock.clone()))
+        Ok(Account::of(Arc::clone(tenant), Arc::clone(&self.books)))
     }
 
     async fn within_limits(&self, asked: (&Tenant, u64), dialect: Dialect) -> Result<Reserved, Response<Full<Bytes>>> {
         let now = unix_ms(&self.clock);
-        if let Some(reserved) = self.budgets.admit_at_once(asked, now) {
+        if let Some(reserved) = self.books.budgets.admit_at_once(asked, now) {
             return Ok(reserved);
         }
-        match Box::pin(self.budgets.admit(asked, now)).await {
+        match Box::pin(self.books.budgets.admit(asked, now)).await {
             Ok(reserved) => Ok(reserved),
             Err(NotNow::Spent(spent)) => Err(spent.answer(dialect)),
             Err(NotNow::Reserved) => Err(dialect.answer_until(RESERVED, 1)),

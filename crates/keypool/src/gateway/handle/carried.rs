@@ -162,10 +162,10 @@ where
     fn course<'r>(&'r self, going: &'r mut Going<'_, S>) -> Result<Outgoing, Among<'r, S>> {
         let (gateway, body) = (&*self.gateway, going.body());
         let Going { turn, parts, admitted: Admitted { tenant, passage, wish }, .. } = going;
-        wish.say_in(&mut parts.extensions);
         if turn.setup.nearness.by == By::Prompt && !wish.is_near() {
             parts.extensions.insert(Numbers::of(&turn.setup.nearness, &turn.setup.token, tenant));
         }
+        wish.say_in(&mut parts.extensions);
         if let Passage::Chunk(chunk) = &*passage {
             return Err(Box::pin(ready(chunk_on(chunk, parts, body))));
         }
