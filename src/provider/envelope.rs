@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value};
 
 /// More than this is not looked at.
@@ -241,6 +241,12 @@ fn edge_code(json: &Value) -> Option<u64> {
 pub(super) fn is_page(headers: &HeaderMap, body: &[u8]) -> bool {
     let html = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
     html || body.trim_ascii_start().starts_with(b"<")
+}
+
+/// Whether a text is no more than what a status is called (`Too Many Requests`): so do many frameworks (Nest, Fastify, Spring) head an
+/// error whose sentence stands beside.
+pub(super) fn is_reason(text: &str, status: StatusCode) -> bool {
+    status.canonical_reason().is_some_and(|reason| reason.eq_ignore_ascii_case(text.trim()))
 }
 
 /// The first JSON value of a text, whatever follows it.

@@ -1,9 +1,13 @@
 //! Errors of relays, plans and other services, as people wrote them down: judged by nobody here before.
 
-use serde_json::{Value, json};
-use tower_keypool::{ApiKeyHeader, Elsewhere as E, Scope as S, Until as U, Verdict, VerdictKind as K};
+use std::time::Duration;
 
-use crate::meaning::{CALLER, KEY, MONEY, Meaning, NO_SUCH_MODEL, QUOTA, is, judge, openai, said};
+use serde_json::{Value, json};
+use tower_keypool::{
+    Anthropic, ApiKeyHeader, Elsewhere as E, OpenAi, Provider, Scope as S, Until as U, Verdict, VerdictKind as K,
+};
+
+use crate::meaning::{CALLER, KEY, MONEY, Meaning, NO_SUCH_MODEL, QUOTA, RATE, is, judge, openai, said};
 
 const BUSY: Meaning = (K::Overloaded, S::Lane, E::AfterPause);
 const SPENT: Meaning = (K::QuotaExhausted, S::Key, E::OtherKey);
@@ -42,6 +46,117 @@ fn litellm_tells_whose_budget_is_over_and_what_names_nothing() {
     assert_eq!((verdict.kind(), verdict.elsewhere_of()), (K::InvalidKey, E::OtherKey), "{verdict:?}");
     let named = json!({"error": {"message": "You may not use this parameter.", "param": "store", "code": "403"}});
     assert_eq!(is(&openai(403, &named)), CALLER, "a parameter that is one");
+}
+
+/// Over its budget may be a key, what it may spend on one model, or what no key has a part in.
+#[test]
+fn a_proxys_budget_rests_no_more_than_what_is_over_it() {
+    let hour = U::Probed(Duration::from_secs(3_600));
+    let model = (K::QuotaExhausted, S::KeyLane, E::OtherKey);
+    let tag = (K::QuotaExhausted, S::Caller, E::OtherOwner);
+    for (sentence, meaning, until) in [
+        ("Budget has been exceeded! Tag=engineering Current cost: 505.50, Max budget: 500.0", tag, U::Now),
+        ("Budget has been exceeded! Team=0a Current cost: 2.1, Max budget: 2.0", SPENT, hour),
+        ("Budget has been exceeded! User=u1 in Team=t1 Current cost: 5.504, Max budget: 5.5", SPENT, hour),
+        ("LiteLLM Virtual Key: 9769f3f6, key_alias: None, exceeded budget for model=gpt-4o", model, hour),
+        ("LiteLLM User: u1, exceeded budget for model=gpt-4o", model, hour),
+        ("LiteLLM End User: e1, exceeded budget for model=gpt-4o", CALLER, U::Now),
+    ] {
+        for status in [400, 422, 429] {
+            let verdict = openai(status, &said(sentence, "budget_exceeded", &status.to_string()));
+            assert_eq!((is(&verdict), verdict.until_of()), (meaning, until), "{status} {sentence}: {verdict:?}");
+            assert!(!verdict.is_worded(), "{status} {sentence}");
+        }
+    }
+    // A hook's, in other words.
+    for (sentence, meaning) in [
+        ("Budget has been exceeded! Tag=a Current cost: 0.001, Max budget: 1e-06", tag),
+        ("Budget has been exceeded! Key=a (sk-...-VGw) Current cost: 20.1, Max budget: 20.0", SPENT),
+        ("Max budget limit reached.", SPENT),
+    ] {
+        for body in [said(sentence, "rate_limit_error", "429"), json!({ "detail": sentence })] {
+            assert_eq!(is(&openai(429, &body)), meaning, "{body}");
+        }
+    }
+}
+
+/// Many frameworks head an error with what its status is called, and have its sentence beside.
+#[test]
+fn a_status_that_is_spelled_out_is_no_sentence() {
+    let hour = U::Probed(Duration::from_secs(3_600));
+    let not_for_key = (K::ModelUnavailable, S::KeyLane, E::OtherKey);
+    for (status, reason, sentence, meaning, until) in [
+        (401, "Unauthorized", "Invalid API key", KEY, U::Lifted),
+        (403, "Forbidden", "You have run out of credits. Please top up your balance.", MONEY, hour),
+        (403, "Forbidden", "Model gpt-x is not available on your plan", not_for_key, U::Backoff),
+        (429, "Too Many Requests", "Rate limit exceeded, retry in 1 minute", RATE, U::For(Duration::from_secs(60))),
+        (403, "Forbidden", "Insufficient balance. Please add funds.", MONEY, hour),
+        (
+            429,
+            "Too Many Requests",
+            "You have exceeded your usage limits. Please try again later or contact Fireworks to explore dedicated capacity.",
+            RATE,
+            U::Backoff,
+        ),
+        (400, "Bad Request", "body/messages must be array", CALLER, U::Now),
+    ] {
+        let body = json!({"statusCode": status, "error": reason, "message": sentence, "path": "/v1/messages"});
+        let bare = json!({"statusCode": status, "error": reason});
+        for provider in [&OpenAi::new() as &dyn Provider, &Anthropic::new()] {
+            let verdict = judge(provider, status, &[], &body);
+            assert_eq!((is(&verdict), verdict.until_of()), (meaning, until), "{} {body}", provider.name());
+            assert!(verdict.is_named() || meaning == not_for_key, "{body}");
+            let verdict = judge(provider, status, &[], &bare);
+            assert!(status == 400 || !verdict.is_named(), "{bare}: {verdict:?}");
+        }
+    }
+    let limited = json!({"statusCode": 429, "error": "Too Many Requests", "message": "Daily limit reached"});
+    let verdict = other(429, &limited);
+    assert_eq!((verdict.kind(), verdict.scope_of()), (K::QuotaExhausted, S::Key), "{verdict:?}");
+}
+
+/// How much there is and how much was asked of it tells whose fault it is, whatever the sentence calls it.
+#[test]
+fn a_limit_is_met_by_figures() {
+    let of = |status: u16, sentence: &str| openai(status, &said(sentence, "tokens", "rate_limit_exceeded"));
+    let too_large = (K::CallerFault, S::Caller, E::OtherOwner);
+    for (sentence, meaning) in [
+        // Groq's, which tells a wait that is of no use.
+        (
+            "Rate limit reached for model `m` in organization `o` on tokens per minute (TPM): Limit 7000, Used 0, Requested ~12903. Please try again in 50.597142857s.",
+            too_large,
+        ),
+        (
+            "Rate limit reached for model `m` in organization `o` on tokens per day (TPD): Limit 100000, Used 0, Requested 120903. Please try again in 5h0m36.192s.",
+            too_large,
+        ),
+        (
+            "Rate limit reached for model `m` in organization `o` on tokens per day (TPD): Limit 100000, Used 99870, Requested 1341. Please try again in 17m26.304s.",
+            RATE,
+        ),
+        // OpenAI's, of models that an account does not have, and of one that it has.
+        (
+            "Rate limit reached for gpt-image-2 (for limit gpt-image) in organization org-x: Limit 0, Used 0, Requested 1.",
+            NOT_FOR_ACCOUNT,
+        ),
+        (
+            "Request too large for gpt-image-2 (for limit gpt-image) in organization org-x on input-images per min: Limit 0, Requested 1. You can increase your rate limit by adding a payment method to your account.",
+            NOT_FOR_ACCOUNT,
+        ),
+        (
+            "Rate limit reached for m in organization org-x on requests per day (RPD): Limit 0, Used 0, Requested 1. Please try again in 20s.",
+            NOT_FOR_ACCOUNT,
+        ),
+        (
+            "Rate limit reached for gpt-image-2 (for limit gpt-image) in organization org-x on input-images per min: Limit 4000, Used 4000, Requested 1. Please try again in 15ms.",
+            RATE,
+        ),
+    ] {
+        let verdict = of(429, sentence);
+        assert_eq!(is(&verdict), meaning, "{sentence}: {verdict:?}");
+    }
+    let none = "Request too large for model `m` on tokens per minute (TPM): Limit 0, Requested 9500";
+    assert_eq!(is(&of(413, none)), NOT_FOR_ACCOUNT);
 }
 
 #[test]

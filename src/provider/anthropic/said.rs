@@ -10,7 +10,7 @@ use crate::{
     provider::{
         Answer,
         complaint::Complaint,
-        envelope::Envelope,
+        envelope::{Envelope, is_reason},
         error_words, long_quota,
         openai::said::note_passed_on,
         rate_headers::{self, Axis},
@@ -36,10 +36,16 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
                 _ => {}
             }
         }
-        message = error
-            .as_str()
-            .or_else(|| ["message", "Message", "msg"].iter().find_map(|name| error.get(name))?.as_str())
-            .unwrap_or(message);
+        let beside = || envelope.json.as_ref()?.get("message")?.as_str();
+        message = match error.as_str() {
+            Some(text) if is_reason(text, answer.status) => beside().unwrap_or(text),
+            Some(text) => text,
+            None => ["message", "Message", "msg"]
+                .iter()
+                .find_map(|name| error.get(name))
+                .and_then(Value::as_str)
+                .unwrap_or(message),
+        };
         told_wait = [Some(error), envelope.json.as_ref()].into_iter().flatten().find_map(retry_after::in_members);
         if answer.status.is_success() {
             said.status = error_words::status_of(error, envelope.json.as_ref(), super::GOOD).unwrap_or(500);

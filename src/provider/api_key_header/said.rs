@@ -9,7 +9,7 @@ use crate::{
     provider::{
         Answer, aws,
         complaint::{Complaint, Hit},
-        envelope::Envelope,
+        envelope::{Envelope, is_reason},
         long_quota,
         rate_headers::{self, Axis},
     },
@@ -64,7 +64,8 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     said.tell(&envelope.text);
     let wait_in_text = said.wait_in_text();
     let sentence = || members.iter().find_map(|of| SENTENCES.iter().find_map(|name| of.get(name)?.as_str()));
-    if let Some(sentence) = error.and_then(Value::as_str).or_else(sentence) {
+    let lone = error.and_then(Value::as_str).filter(|text| !is_reason(text, answer.status));
+    if let Some(sentence) = lone.or_else(sentence) {
         said.tell(sentence);
     }
     if listed.and_then(|one| one.get("locationType")).is_some_and(|kind| kind == "parameter") {

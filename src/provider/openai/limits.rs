@@ -1,6 +1,6 @@
 //! What errors of the `OpenAI` family mean that speak of limits: of the provider's, of an account's, of a request's size.
 
-use super::said::{PASSED_ON, RATE, RELAYED};
+use super::said::{MORE_THAN_ALL, PASSED_ON, RATE, RELAYED};
 use crate::{
     provider::{
         complaint::{
@@ -77,13 +77,27 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
         ruling(K::CallerFault, S::Caller, U::Now, E::No).code("FLAGGED"),
         "The provider's moderation refused the input: change what is asked.",
     ),
+    // Whatever is larger than that may be as small as can be.
+    rule(
+        &[413, 429],
+        &[Hits(Hit::Zero)],
+        ruling(K::ModelUnavailable, S::OwnerLane, seconds(24 * HOUR), E::OtherKey).code("LIMIT_ZERO"),
+        "The account's tier does not include this model: use a key of a higher tier, or another model.",
+    ),
     // Larger than a whole minute of this tier: no key is at fault, and waiting never helps. One other owner is worth a
     // try, since its tier may be higher; the limit in the message is learned, so that later ones go there first.
     rule(
         &[413, 429],
-        &[Begins("request too large ")],
+        &[Begins("request too large "), Is(MORE_THAN_ALL)],
         ruling(K::CallerFault, S::Caller, U::Now, E::OtherOwner).code("REQUEST_TOO_LARGE").retries(1),
         "The request is larger than the account's tokens per minute: make it smaller, or use a higher tier's key.",
+    ),
+    // Fireworks', of a few requests at once.
+    rule(
+        &[429],
+        &[Begins("you have exceeded your usage limits. please try again later or contact fireworks ")],
+        RATE_LIMITED,
+        AT_RATE,
     ),
     // Quotas.
     // Cloudflare's, of all models together; its days are UTC's.
@@ -107,12 +121,6 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
         ],
         ruling(K::QuotaExhausted, S::OwnerLane, U::Backoff, E::OtherKey).heeding(31 * 24 * HOUR),
         "The subscription's usage is at its end: wait as long as stated, or add another account's key.",
-    ),
-    rule(
-        &[429],
-        &[Hits(Hit::Zero)],
-        ruling(K::ModelUnavailable, S::OwnerLane, seconds(24 * HOUR), E::OtherKey).code("LIMIT_ZERO"),
-        "The account's tier does not include this model: use a key of a higher tier, or another model.",
     ),
     rule(
         &[429],

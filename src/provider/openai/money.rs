@@ -1,6 +1,6 @@
 //! What errors of the `OpenAI` family mean that speak of money: credit, budgets, bills. They come before rates.
 
-use super::said::TOKEN_LIMIT;
+use super::said::{MODEL_BUDGET, TOKEN_LIMIT};
 use crate::{
     provider::{
         complaint::Mark::{All, Begins, Frames, Is, IsLike, Says, Tells},
@@ -90,15 +90,40 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
     // LiteLLM's, of the user that the request names.
     rule(
         &[400, 401, 422, 429],
-        &[Begins("exceededbudget: end user="), Begins("authentication error, exceededbudget: end user=")],
+        &[
+            Begins("exceededbudget: end user="),
+            Begins("authentication error, exceededbudget: end user="),
+            Begins("litellm end user: "),
+        ],
         ruling(K::CallerFault, S::Caller, U::Now, E::No).code("END_USER_BUDGET"),
         "The user that the request names is over its budget: raise that where the proxy keeps it.",
+    ),
+    // Of a tag, which the request names, or else the key has.
+    rule(
+        &[400, 422, 429],
+        &[Begins("budget has been exceeded! tag=")],
+        ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherOwner).code("TAG_BUDGET").retries(1),
+        "A tag of the request, or one that the key has, is over its budget: raise that where the proxy keeps it.",
+    ),
+    // What a key, or its user, may spend on one model.
+    rule(
+        &[400, 422, 429],
+        &[Is(MODEL_BUDGET)],
+        ruling(K::QuotaExhausted, S::KeyLane, probed(HOUR), E::OtherKey),
+        "This key's budget for this model is used up: raise it where the key was made, or use another model.",
     ),
     // A proxy that gives keys of its own a budget (LiteLLM).
     rule(
         &[400, 422, 429],
         &[Is("budget_exceeded")],
         ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey),
+        "This key's budget is used up: raise it where the key was made.",
+    ),
+    // The same where a hook of its own refuses, without that word.
+    rule(
+        &[429],
+        &[Begins("budget has been exceeded! "), Begins("max budget limit reached")],
+        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("budget_exceeded"),
         "This key's budget is used up: raise it where the key was made.",
     ),
     rule(
@@ -157,6 +182,12 @@ pub(in crate::provider) const MONEY: &[Rule] = &[
         ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("OUT_OF_CREDITS"),
         "The account's credits are used up: add credits, or raise its budget in the provider's console.",
+    ),
+    rule(
+        &[403],
+        &[Begins("insufficient balance"), Begins("insufficient credits")],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("OUT_OF_CREDITS"),
+        "The account's credits are used up: add credits in the provider's console.",
     ),
     rule(
         &[401, 403],

@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use http::StatusCode;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ use crate::{
     provider::{
         Answer,
         complaint::{Complaint, Hit, Mark},
-        envelope::Envelope,
+        envelope::{Envelope, is_reason},
         error_words, google_quota, long_quota, rate_headers,
         wording::stands,
     },
@@ -32,6 +33,12 @@ pub(super) const RATE: &str = "RATE";
 
 /// Our word for tokens a minute that are called money: what else this says is told apart by where it links to alone.
 pub(super) const TOKEN_LIMIT: &str = "TOKEN_LIMIT";
+
+/// Our word for a request that alone is more than all of the limit that it met.
+pub(super) const MORE_THAN_ALL: &str = "MORE_THAN_ALL";
+
+/// Our word for what a proxy lets a key spend on one model.
+pub(super) const MODEL_BUDGET: &str = "MODEL_BUDGET";
 
 /// Our word for a refusal that names an option of streams.
 pub(super) const OF_AN_OPTION: &str = "STREAM_OPTIONS";
@@ -56,6 +63,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     note_option(&mut said);
     note_refused_model(&mut said);
     note_limit(&mut said);
+    note_model_budget(&mut said);
     let told = envelope.error().map(|error| ToldWait::of(error, outer, answer)).unwrap_or_default();
     said.hit = told.account.filter(|_| !is_of_models(&said, answer.asked)).map(|_| Hit::Account);
     // In this order: the headers that are made for it, the error's own words, what the rate headers leave to infer.
@@ -83,7 +91,7 @@ fn read_members<'e>(
 ) -> &'e str {
     let outer = envelope.json.as_ref();
     say_words(error, said);
-    let message = sentence_of(error, outer).unwrap_or_else(|| envelope.message());
+    let message = sentence_of(error, outer, answer.status).unwrap_or_else(|| envelope.message());
     if answer.status.is_success() {
         said.status = error_words::status_of(error, outer, super::GOOD).unwrap_or(500);
     }
@@ -125,7 +133,8 @@ fn say_words(error: &Value, said: &mut Complaint) {
 }
 
 /// What an error says in a sentence, wherever it stands.
-fn sentence_of<'e>(error: &'e Value, outer: Option<&'e Value>) -> Option<&'e str> {
+fn sentence_of<'e>(error: &'e Value, outer: Option<&'e Value>, status: StatusCode) -> Option<&'e str> {
+    let lone = Some(error).filter(|error| !error.as_str().is_some_and(|text| is_reason(text, status)));
     let named = ["message", "detail", "status_msg", "Message", "msg"].map(|name| error.get(name));
     let within = |name: &str| error.get("detail").and_then(|detail| detail.get(name));
     let detail = within("message").or_else(|| within("error"));
@@ -134,7 +143,7 @@ fn sentence_of<'e>(error: &'e Value, outer: Option<&'e Value>) -> Option<&'e str
     let first = first_of_many(error);
     let behind = first.and_then(|first| first.get("error_chain")?.get(0)?.get("message"));
     let first = behind.or_else(|| first?.get("message"));
-    let told = [Some(error)].into_iter().chain(named).chain([detail, outer, first]);
+    let told = [lone].into_iter().chain(named).chain([detail, outer, first, Some(error)]);
     told.flatten().find_map(Value::as_str)
 }
 
@@ -205,15 +214,26 @@ fn note_limit(said: &mut Complaint) {
     }
 }
 
+/// Notes whether a budget that is over is that of a key, or of its user, for one model (`LiteLLM`): for others it serves on.
+fn note_model_budget(said: &mut Complaint) {
+    let whose = ["litellm virtual key: ", "litellm user: "].iter().any(|whose| said.own().starts_with(whose));
+    if whose && said.bears(&Mark::Is("budget_exceeded")) {
+        said.say(MODEL_BUDGET);
+    }
+}
+
 /// Takes the limit that a sentence names as news.
 fn hear_limits(said: &mut Complaint) {
     if !said.is_of_limits() {
         return;
     }
     let violation = violation(said.message());
-    if violation.is_some_and(|violation| violation.amount == Some(0)) {
+    let asked = asked(said.own());
+    if asked.is_some_and(|(limit, _)| limit == 0) || violation.is_some_and(|violation| violation.amount == Some(0)) {
         // No limit, but no entitlement.
         said.hit = Some(Hit::Zero);
+    } else if asked.is_some_and(|(limit, requested)| requested > limit) {
+        said.say(MORE_THAN_ALL);
     }
     let violation = violation.filter(|violation| violation.amount != Some(0));
     said.news.violations.extend(violation);
@@ -314,6 +334,16 @@ fn violation(message: &str) -> Option<Violation> {
     Some(Violation { unit, span, amount: Some(amount) })
 }
 
+/// `… limit 7000, used 0, requested ~12903. …`, in lower case: how much there is, and how much was asked.
+fn asked(message: &str) -> Option<(u64, u64)> {
+    let leading = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok();
+    let (before, requested) = message.split_once(", requested ")?;
+    let (_, limit) = before.rsplit_once("limit ")?;
+    let (limit, used) = limit.split_once(", used ").unwrap_or((limit, "0"));
+    leading(used)?;
+    Some((limit.parse().ok()?, leading(requested.trim_start_matches('~'))?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,6 +365,24 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(violation(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_asked_of_a_limit() {
+        for (text, expected) in [
+            ("on tokens per minute (tpm): limit 7000, used 0, requested ~12903. please", Some((7_000, 12_903))),
+            ("on tokens per day (tpd): limit 100000, used 99870, requested 1341. please", Some((100_000, 1_341))),
+            ("on tokens per min (tpm): limit 30000, requested 45000. the input", Some((30_000, 45_000))),
+            ("in organization o: limit 0, used 0, requested 1.", Some((0, 1))),
+            ("limit: 0/1min. current: 1/1min", None),
+            ("limit 9 of 10, requested 3", None),
+            ("limit 9, used some, requested 3", None),
+            ("limit, requested 3", None),
+            ("limit 9, requested more", None),
+            ("", None),
+        ] {
+            assert_eq!(asked(text), expected, "{text}");
         }
     }
 }
