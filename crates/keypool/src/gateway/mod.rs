@@ -219,7 +219,7 @@ impl<S> Gateway<S> {
 
     /// Requests that come from now on find these providers beside its own.
     pub fn stand_beside(&self, others: Vec<Beside<S>>) {
-        self.catalogues.forget();
+        self.catalogues.stay_with(&others);
         self.others.change(others);
     }
 

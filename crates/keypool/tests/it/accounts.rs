@@ -83,7 +83,7 @@ async fn the_models_of_openais_accounts_are_one_list_and_kept() {
     for beside in [true, false] {
         let text = if beside { &*text } else { text.split("[[providers]]").next().unwrap() };
         home.write("keypool.toml", text);
-        let running = Running::of(home.command(&["serve"]));
+        let mut running = Running::of(home.command(&["serve"]));
         let entry = |id: &str| json!({ "id": id, "object": "model", "created": 1, "owned_by": "openai" });
         for path in ["/v1/models", "/to/there/v1/models"].into_iter().take(1 + usize::from(beside)) {
             let whole = path.starts_with("/to/") || !beside;
@@ -113,6 +113,10 @@ async fn the_models_of_openais_accounts_are_one_list_and_kept() {
             assert_eq!(get(&running, BOB, &format!("{path}/only-1")).await.status, StatusCode::OK);
             assert_ne!(get(&running, BOB, &format!("{path}/only-2")).await.status, StatusCode::OK);
             assert_eq!(upstream.arrivals().len(), 0, "all of that from the list at hand");
+            running.signal("-HUP");
+            tokio::task::block_in_place(|| running.line_with("configuration read again"));
+            assert_eq!(sorted(ids(&get(&running, PLACEHOLDER, path).await)), expected);
+            assert_eq!(upstream.arrivals().len(), 0, "what is read again and is the same leaves it at hand");
         }
         end(running).await;
     }

@@ -46,21 +46,37 @@ pub(in crate::gateway) struct Catalogue {
 /// A list, and since when.
 type Kept = (Tick, Arc<Shelf>);
 
-/// Those of providers beside the gateway's own that keep nothing of tenants, by the providers' names.
+/// Those of providers beside the gateway's own that keep nothing of tenants, by the providers' names, and whose they are.
 #[derive(Debug, Default)]
-pub(in crate::gateway) struct Catalogues(Mutex<HashMap<String, Arc<Catalogue>>>);
+pub(in crate::gateway) struct Catalogues(Mutex<HashMap<String, (Option<KeyPool>, Arc<Catalogue>)>>);
 
 impl Catalogues {
-    /// They may be others from now on.
-    pub(in crate::gateway) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// These stand beside from now on: what is known of a pool that stays is kept, as it is of the gateway's own.
+    pub(in crate::gateway) fn stay_with<S>(&self, others: &[Beside<S>]) {
+        let stays =
+            |name: &str, pool: &Option<KeyPool>| others.iter().any(|now| now.name == name && is_same(pool, &now.pool));
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|name, (pool, _)| stays(name, pool));
     }
 
     /// What knows the models of one of them.
     pub(in crate::gateway) fn shelves<S>(&self, other: &Beside<S>, clock: &Clock) -> Shelves {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let catalogue = all.entry(other.name.clone()).or_default();
-        Shelves::new(catalogue, (other.dialect, &other.aliases), other.pool.as_ref(), clock)
+        let fresh = || (other.pool.clone(), Arc::default());
+        let kept = all.entry(other.name.clone()).or_insert_with(fresh);
+        // Somebody may have asked while they changed.
+        if !is_same(&kept.0, &other.pool) {
+            *kept = fresh();
+        }
+        Shelves::new(&kept.1, (other.dialect, &other.aliases), other.pool.as_ref(), clock)
+    }
+}
+
+fn is_same(one: &Option<KeyPool>, other: &Option<KeyPool>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.is_same(other),
+        (None, None) => true,
+        _ => false,
     }
 }
 
