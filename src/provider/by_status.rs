@@ -162,6 +162,13 @@ pub(super) const BY_STATUS: &[Rule] = &[
         ruling(K::Transient, S::Caller, U::Now, E::AfterPause).heeding(600),
         "The provider did not get the request in time: it is tried again.",
     ),
+    // Of the connection, which serves no such host (RFC 9110, 15.5.20): nothing was done, and another one may.
+    rule(
+        &[421],
+        &[],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause).heeding(600),
+        "The server on this connection is not the one for this host: it is tried again; if it goes on, check the base URL and what stands between.",
+    ),
     rule(
         &[429],
         &[Waits],

@@ -237,16 +237,23 @@ fn edge_code(json: &Value) -> Option<u64> {
     (json.get("cloudflare_error")? == true).then(|| json.get("error_code")?.as_u64()).flatten()
 }
 
-/// Whether the body is a web page, by its type or its beginning.
+/// Whether the body is a web page, by its type or its beginning. What begins as XML is one where it goes on as one alone: storage and
+/// older APIs tell their errors so, under whatever type.
 pub(super) fn is_page(headers: &HeaderMap, body: &[u8]) -> bool {
+    let body = &body[..body.len().min(ENOUGH)];
+    if body.trim_ascii_start().starts_with(b"<?xml") {
+        let body = body.to_ascii_lowercase();
+        return [&b"<html"[..], b"<!doctype html"].into_iter().any(|tag| memchr::memmem::find(&body, tag).is_some());
+    }
     let html = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
     html || body.trim_ascii_start().starts_with(b"<")
 }
 
 /// Whether a text is no more than what a status is called (`Too Many Requests`): so do many frameworks (Nest, Fastify, Spring) head an
 /// error whose sentence stands beside.
-pub(super) fn is_reason(text: &str, status: StatusCode) -> bool {
-    status.canonical_reason().is_some_and(|reason| reason.eq_ignore_ascii_case(text.trim()))
+pub(super) fn is_reason(text: &str, status: u16) -> bool {
+    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    reason.is_some_and(|reason| reason.eq_ignore_ascii_case(text.trim()))
 }
 
 /// The first JSON value of a text, whatever follows it.

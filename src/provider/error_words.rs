@@ -14,7 +14,7 @@ pub(super) fn status_of(error: &Value, event: Option<&Value>, tables: &[&[Rule]]
         u16::try_from(number).ok().filter(|status| (400..600).contains(status))
     };
     let number = |name| number_of(error, name);
-    let beside = || ["status_code", "status"].iter().find_map(|name| number_of(event?, name));
+    let beside = || ["status_code", "status", "statusCode"].iter().find_map(|name| number_of(event?, name));
     let word = |name| {
         let word = error.get(name)?;
         let word = word.as_str().map_or_else(|| word.to_string(), str::to_owned);

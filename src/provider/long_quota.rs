@@ -3,7 +3,7 @@
 
 use super::{
     complaint::{Complaint, Hit},
-    wording::stands,
+    wording::{places, stands},
 };
 
 /// Whose first sentence has one of these speaks of a month or a week. No figure of it is a window to count by.
@@ -59,11 +59,50 @@ pub(super) fn is_of_a_minute(said: &Complaint) -> bool {
 /// The quota that it names.
 pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
     let sentence = sentence(said)?;
-    let has = |words: &[&str]| words.iter().any(|word| stands(sentence, word));
+    let is = |word: &str| places(sentence, word).any(|at| !is_denied(&sentence[..at]));
+    let has = |words: &[&str]| words.iter().any(|word| is(word));
     match () {
         () if is_of_a_minute(said) => None,
         () if has(&MONTH) => Some(Hit::Month),
         () if has(&DAY) => Some(Hit::Day),
         () => None,
+    }
+}
+
+/// Whether what follows is what it was not: `(not your usage limit)`. Between may stand whose it would be, and no more than that.
+fn is_denied(before: &str) -> bool {
+    let mut words = before.split_whitespace().rev().take(4);
+    let whose = |word: &str| {
+        ["a", "an", "any", "the", "your", "our", "this", "account", "plan"].contains(&word) || word.ends_with("'s")
+    };
+    words.find(|word| !whose(word)).is_some_and(|word| word.trim_start_matches('(') == "not")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_is_not_is_denied() {
+        for before in [
+            "server is temporarily limiting requests (not your ",
+            "this is not a ",
+            "not your account's ",
+            "this is not ",
+            "not the plan's ",
+        ] {
+            assert!(is_denied(before), "{before}");
+        }
+        for before in [
+            "you have reached your ",
+            "this is not an outage: you reached your ",
+            "it is not a bug: your ",
+            "requests may not exceed your ",
+            "this is no fault but your ",
+            "not ours but the ",
+            "",
+        ] {
+            assert!(!is_denied(before), "{before}");
+        }
     }
 }

@@ -96,13 +96,19 @@ pub(super) fn later_sentences(text: &str) -> impl Iterator<Item = &str> {
 /// Whether `text` has these words as words of its own, and not as parts of a name: `acme/day-1`, `weekly-news`. Words with a
 /// hyphen are names themselves.
 pub(super) fn stands(text: &str, words: &str) -> bool {
+    places(text, words).next().is_some()
+}
+
+/// Where it has them so.
+pub(super) fn places<'t>(text: &'t str, words: &'t str) -> impl Iterator<Item = usize> + 't {
     let joins = |c: char| "-_@".contains(c);
     let is_slashed = words.starts_with('/');
-    text.match_indices(words).any(|(at, _)| {
-        let joined = text[..at].ends_with(|c: char| joins(c) || c == '/') && !is_slashed;
+    let found = text.match_indices(words).filter(move |(at, _)| {
+        let joined = text[..*at].ends_with(|c: char| joins(c) || c == '/') && !is_slashed;
         let goes_on = text[at + words.len()..].starts_with(|c: char| joins(c) || is_slashed && c.is_alphabetic());
         words.contains('-') || !joined && !goes_on
-    })
+    });
+    found.map(|(at, _)| at)
 }
 
 /// No word follows: the end, or a mark of punctuation.

@@ -50,7 +50,7 @@ mod tests {
     fn what_was_refused_was_not_done() {
         let invalid = r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"API key not valid. Please pass a valid API key.",
             "details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]}}"#;
-        for status in [401, 403, 404, 409, 425, 429, 501] {
+        for status in [401, 403, 404, 409, 421, 425, 429, 501] {
             assert!(!judged(&Gemini::new(), status, "{}").may_have_been_done(), "{status}");
         }
         assert!(!judged(&Gemini::new(), 400, invalid).may_have_been_done());

@@ -39,9 +39,9 @@ fn is_sane(verdict: &Verdict) {
     }
 }
 
-const STATUSES: [u16; 26] = [
-    100, 101, 200, 204, 302, 304, 400, 401, 402, 403, 404, 407, 408, 409, 413, 418, 425, 429, 451, 499, 500, 502, 503,
-    504, 529, 999,
+const STATUSES: [u16; 27] = [
+    100, 101, 200, 204, 302, 304, 400, 401, 402, 403, 404, 407, 408, 409, 413, 418, 421, 425, 429, 451, 499, 500, 502,
+    503, 504, 529, 999,
 ];
 
 #[test]
@@ -55,6 +55,8 @@ fn bodies_that_mean_harm() {
         format!("{{\"error\":{}", "[".repeat(100_000)).into_bytes(),
         format!(r#"{{"error":{{"message":"{long}"}}}}"#).into_bytes(),
         b"{\"error\":{\"message\":\"cut of".to_vec(),
+        b"<?xml".to_vec(),
+        format!("<?xml version=\"1.0\"?><Error><Message>{long}<html").into_bytes(),
         b"{\"error\":{\"message\":\"\\".to_vec(),
         b"{\"error\":{\"message\":\"\xc3".to_vec(),
         br#"{"error":{"code":[],"message":{},"status":7,"details":"no"}}"#.to_vec(),

@@ -4,17 +4,25 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tower_keypool::{
-    Anthropic, ApiKeyHeader, Elsewhere as E, OpenAi, Provider, Scope as S, Until as U, Verdict, VerdictKind as K,
+    Anthropic, ApiKeyHeader, Elsewhere as E, Gemini, OpenAi, Provider, Scope as S, Until as U, Verdict,
+    VerdictKind as K,
 };
 
-use crate::meaning::{CALLER, KEY, MONEY, Meaning, NO_SUCH_MODEL, QUOTA, RATE, is, judge, openai, said};
+use crate::meaning::{
+    AGAIN, BLOCKED, CALLER, KEY, KEY_LANE, MONEY, Meaning, NO_SUCH_MODEL, QUOTA, RATE, UNNAMED, answered, is, judge,
+    judge_text, openai, said,
+};
 
 const BUSY: Meaning = (K::Overloaded, S::Lane, E::AfterPause);
 const SPENT: Meaning = (K::QuotaExhausted, S::Key, E::OtherKey);
 const NOT_FOR_ACCOUNT: Meaning = (K::ModelUnavailable, S::OwnerLane, E::OtherKey);
 
 fn other(status: u16, body: &Value) -> Verdict {
-    judge(&ApiKeyHeader::header("x-key", "https://a.example").unwrap(), status, &[], body)
+    judge(&any(), status, &[], body)
+}
+
+fn any() -> ApiKeyHeader {
+    ApiKeyHeader::header("x-key", "https://a.example").unwrap()
 }
 
 /// one-api and new-api change the sentence of what they pass on and keep its words, which are of money.
@@ -157,6 +165,212 @@ fn a_limit_is_met_by_figures() {
     }
     let none = "Request too large for model `m` on tokens per minute (TPM): Limit 0, Requested 9500";
     assert_eq!(is(&of(413, none)), NOT_FOR_ACCOUNT);
+}
+
+/// `LiteLLM` has but its status' word in Anthropic's form, and its own in that of `OpenAI`, which older ones send there as well.
+#[test]
+fn a_proxy_tells_the_same_in_anthropics_form() {
+    let hour = U::Probed(Duration::from_secs(3_600));
+    let model = (K::QuotaExhausted, S::KeyLane, E::OtherKey);
+    let too_large = (K::CallerFault, S::Caller, E::OtherOwner);
+    let claude = |kind: &str, sentence: &str| json!({"type": "error", "error": {"type": kind, "message": sentence}});
+    let meant = |status: u16, body: &Value| judge(&Anthropic::new(), status, &[], body);
+    for sentence in [
+        "LiteLLM Virtual Key: 9769f3f6, key_alias: None, exceeded budget for model=claude-sonnet-4",
+        "LiteLLM User: u1, exceeded budget for model=claude-sonnet-4",
+    ] {
+        for status in [400, 422, 429] {
+            let word = status.to_string();
+            for body in [said(sentence, "budget_exceeded", &word), claude("budget_exceeded", sentence)] {
+                let verdict = meant(status, &body);
+                assert_eq!((is(&verdict), verdict.until_of()), (model, hour), "{status} {body}: {verdict:?}");
+            }
+        }
+        let verdict = meant(429, &claude("rate_limit_error", sentence));
+        assert_eq!((is(&verdict), verdict.until_of()), (model, hour), "{sentence}: {verdict:?}");
+        let verdict = meant(400, &claude("invalid_request_error", sentence));
+        assert_eq!(is(&verdict), CALLER, "whose words these are nobody says: {verdict:?}");
+    }
+    for (sentence, meaning) in [
+        ("Budget has been exceeded! Key=a (sk-...-VGw) Current cost: 20.1, Max budget: 20.0", SPENT),
+        (
+            "Rate limit reached for model `m` on tokens per minute (TPM): Limit 7000, Used 0, Requested ~12903. Please try again in 50.6s.",
+            too_large,
+        ),
+        ("Rate limit reached for m in organization org-x: Limit 0, Used 0, Requested 1.", NOT_FOR_ACCOUNT),
+        (
+            "Rate limit reached for m on tokens per day (TPD): Limit 100000, Used 99870, Requested 1341. Please try again in 17m26.304s.",
+            RATE,
+        ),
+    ] {
+        for kind in ["rate_limit_error", "rate_limit_exceeded"] {
+            let verdict = meant(429, &claude(kind, sentence));
+            assert_eq!(is(&verdict), meaning, "{kind} {sentence}: {verdict:?}");
+        }
+    }
+    let large = claude(
+        "request_too_large",
+        "Request too large for model `m` on TPM: Limit 6000, Requested 9500, please reduce",
+    );
+    assert_eq!(is(&meant(413, &large)), too_large);
+}
+
+/// What comes under a good status means what it means under its own.
+#[test]
+fn budgets_and_figures_mean_the_same_in_events_and_under_a_good_status() {
+    let tag = (K::QuotaExhausted, S::Caller, E::OtherOwner);
+    let model = (K::QuotaExhausted, S::KeyLane, E::OtherKey);
+    let too_large = (K::CallerFault, S::Caller, E::OtherOwner);
+    let over_tag = "Budget has been exceeded! Tag=engineering Current cost: 505.50, Max budget: 500.0";
+    let over_team = "Budget has been exceeded! Team=0a Current cost: 2.1, Max budget: 2.0";
+    let over_model = "LiteLLM Virtual Key: 9769f3f6, key_alias: None, exceeded budget for model=gpt-4o";
+    let larger = "Rate limit reached for model `m` on tokens per minute (TPM): Limit 7000, Used 0, Requested ~12903. Please try again in 50.6s.";
+    let none = "Rate limit reached for gpt-image-2 in organization org-x: Limit 0, Used 0, Requested 1.";
+    for (body, meaning) in [
+        (said(over_tag, "budget_exceeded", "400"), tag),
+        (said(over_tag, "budget_exceeded", "429"), tag),
+        (json!({"error": {"message": over_tag, "type": "budget_exceeded", "param": null}}), tag),
+        (said(over_tag, "rate_limit_error", "429"), tag),
+        (said(over_team, "budget_exceeded", "400"), SPENT),
+        (said(over_team, "rate_limit_error", "429"), SPENT),
+        (said(over_model, "budget_exceeded", "429"), model),
+        (said(over_model, "budget_exceeded", "400"), model),
+        (json!({"type": "error", "error": {"type": "rate_limit_error", "message": over_tag}}), tag),
+        (json!({"type": "error", "error": {"type": "rate_limit_error", "message": over_model}}), model),
+        (json!({"type": "error", "error": {"type": "budget_exceeded", "message": over_model}}), model),
+        (said(larger, "tokens", "rate_limit_exceeded"), too_large),
+        (json!({"type": "error", "error": {"type": "rate_limit_error", "message": larger}}), too_large),
+        (said(none, "tokens", "rate_limit_exceeded"), NOT_FOR_ACCOUNT),
+        (json!({"type": "error", "error": {"type": "rate_limit_error", "message": none}}), NOT_FOR_ACCOUNT),
+    ] {
+        for provider in [&OpenAi::new() as &dyn Provider, &Anthropic::new()] {
+            for event in [false, true] {
+                let verdict = answered(provider, 200, &[], &body.to_string(), event);
+                assert_eq!(is(&verdict), meaning, "{} {event} {body}: {verdict:?}", provider.name());
+            }
+        }
+    }
+    // As events of a response have it, and those of a framework, which nothing but a status heads.
+    for (event, meaning) in [
+        (
+            json!({"type": "response.failed", "response": {"status": "failed", "error": {"code": "rate_limit_exceeded", "message": larger}}}),
+            too_large,
+        ),
+        (json!({"type": "error", "code": "rate_limit_exceeded", "message": none, "param": null}), NOT_FOR_ACCOUNT),
+        (json!({"statusCode": 429, "error": "Too Many Requests", "message": larger}), too_large),
+        (json!({"statusCode": 429, "error": "Too Many Requests", "message": over_tag}), tag),
+        (json!({"statusCode": 401, "error": "Unauthorized", "message": "Invalid API key"}), KEY),
+    ] {
+        for provider in [&OpenAi::new() as &dyn Provider, &Anthropic::new()] {
+            let verdict = answered(provider, 200, &[], &event.to_string(), true);
+            assert_eq!(is(&verdict), meaning, "{} {event}: {verdict:?}", provider.name());
+        }
+    }
+    // A batch that failed is a good answer about something bad.
+    let batch =
+        json!({"id": "batch_1", "object": "batch", "status": "failed", "error": {"message": over_tag, "code": "429"}});
+    assert!(openai(200, &batch).is_success());
+}
+
+/// Storage and older APIs tell errors in XML, which nobody has for a web page: no address is refused by it.
+#[test]
+fn xml_is_no_web_page() {
+    let denied = (K::InvalidKey, S::Key, E::OtherKey);
+    let of = |code: &str, message: &str| {
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message><RequestId>4442587FB7D0A2F9</RequestId><HostId>x'y</HostId></Error>"
+        )
+    };
+    let (gemini, openai, anthropic, any) = (Gemini::new(), OpenAi::new(), Anthropic::new(), any());
+    let all: [&dyn Provider; 4] = [&gemini, &openai, &anthropic, &any];
+    for provider in all {
+        let is_any = provider.name() == "api";
+        for (status, code, message, meaning) in [
+            (403, "AccessDenied", "Access Denied", if is_any { denied } else { KEY_LANE }),
+            (503, "SlowDown", "Please reduce your request rate.", BUSY),
+            (429, "TooManyRequests", "Please try again.", UNNAMED),
+            (500, "InternalError", "We encountered an internal error. Please try again.", AGAIN),
+        ] {
+            let body = of(code, message);
+            for kind in ["application/xml", "text/xml; charset=utf-8", "text/html"] {
+                let verdict = judge_text(provider, status, &[("content-type", kind)], &body);
+                assert_eq!(is(&verdict), meaning, "{} {kind} {body}: {verdict:?}", provider.name());
+                assert!(!verdict.is_named() || status >= 500, "{} {status}: {verdict:?}", provider.name());
+            }
+            // However little of it came.
+            for end in 0..body.len() {
+                let _ = judge_text(provider, status, &[], &body[..end]);
+            }
+        }
+    }
+    // A page that is written so is one.
+    for page in [
+        "<?xml version=\"1.0\"?>\n<!DOCTYPE HTML PUBLIC \"-//W3C//DTD XHTML 1.0 Strict//EN\" \"x\"><body>Forbidden</body>",
+        "\n <?xml version=\"1.0\"?><HTML xmlns=\"http://www.w3.org/1999/xhtml\"><body>Forbidden</body></HTML>",
+        "<center>Forbidden</center>",
+    ] {
+        for provider in &all[..3] {
+            for status in [403, 429] {
+                let verdict = answered(*provider, status, &[], page, false);
+                assert_eq!(verdict.kind(), BLOCKED.0, "{} {page}: {verdict:?}", provider.name());
+            }
+        }
+    }
+}
+
+/// Claude's, of its servers, by whoever hands it on.
+#[test]
+fn a_limit_that_it_is_not_is_none() {
+    for sentence in [
+        "Server is temporarily limiting requests (not your usage limit)",
+        "Server is temporarily limiting requests (not your usage limit) · Rate limited",
+        "API Error: Server is temporarily limiting requests (not your usage limit). Try again later.",
+    ] {
+        for provider in [&OpenAi::new() as &dyn Provider, &Anthropic::new()] {
+            for body in [
+                said(sentence, "rate_limit_error", "429"),
+                said(sentence, "", ""),
+                json!({"type": "error", "error": {"type": "rate_limit_error", "message": sentence}}),
+            ] {
+                let verdict = judge(provider, 429, &[], &body);
+                assert_eq!((is(&verdict), verdict.until_of()), (BUSY, U::Backoff), "{} {body}", provider.name());
+            }
+        }
+    }
+    // In any other words it is a rate.
+    let rate = said("Too many requests: this is not your daily limit.", "rate_limit_error", "429");
+    for provider in [&OpenAi::new() as &dyn Provider, &Anthropic::new()] {
+        assert_eq!(is(&judge(provider, 429, &[], &rate)), RATE, "{}", provider.name());
+    }
+    let limit = said("This is not an outage: you have reached your usage limit", "rate_limit_error", "429");
+    assert_eq!(openai(429, &limit).kind(), K::QuotaExhausted);
+}
+
+/// `OpenAI`'s, of a key whose project keeps its data in a region.
+#[test]
+fn a_key_of_another_region_is_told_where_to_go() {
+    let body = said(
+        "Attempted to access resource with incorrect regional hostname. Please make your request to eu.api.openai.com",
+        "invalid_request_error",
+        "incorrect_hostname",
+    );
+    let verdict = openai(401, &body);
+    assert_eq!(is(&verdict), KEY);
+    assert_eq!((verdict.code_of(), verdict.is_named()), ("incorrect_hostname", true));
+    assert!(verdict.advice_of().contains("base URL"), "{verdict:?}");
+    assert_eq!(is(&answered(&OpenAi::new(), 200, &[], &body.to_string(), true)), KEY);
+}
+
+/// Of the connection, not of what was asked (RFC 9110, 15.5.20).
+#[test]
+fn a_misdirected_request_goes_again() {
+    for provider in [&Gemini::new() as &dyn Provider, &OpenAi::new(), &Anthropic::new(), &any()] {
+        for body in ["", "Misdirected Request", "{}", "<html>421</html>", r#"{"error":{"message":"x","code":421}}"#] {
+            let verdict = judge_text(provider, 421, &[], body);
+            assert_eq!(is(&verdict), AGAIN, "{} {body}: {verdict:?}", provider.name());
+            assert!(!verdict.may_have_been_done(), "{}", provider.name());
+        }
+    }
 }
 
 #[test]

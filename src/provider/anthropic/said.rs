@@ -12,7 +12,7 @@ use crate::{
         complaint::Complaint,
         envelope::{Envelope, is_reason},
         error_words, long_quota,
-        openai::said::note_passed_on,
+        openai::said::{note_asked, note_model_budget, note_passed_on},
         rate_headers::{self, Axis},
     },
     verdict::{RateHeader, Violation, retry_after},
@@ -36,9 +36,12 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
                 _ => {}
             }
         }
+        if answer.status.is_success() {
+            said.status = error_words::status_of(error, envelope.json.as_ref(), super::GOOD).unwrap_or(500);
+        }
         let beside = || envelope.json.as_ref()?.get("message")?.as_str();
         message = match error.as_str() {
-            Some(text) if is_reason(text, answer.status) => beside().unwrap_or(text),
+            Some(text) if is_reason(text, said.status) => beside().unwrap_or(text),
             Some(text) => text,
             None => ["message", "Message", "msg"]
                 .iter()
@@ -47,12 +50,10 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
                 .unwrap_or(message),
         };
         told_wait = [Some(error), envelope.json.as_ref()].into_iter().flatten().find_map(retry_after::in_members);
-        if answer.status.is_success() {
-            said.status = error_words::status_of(error, envelope.json.as_ref(), super::GOOD).unwrap_or(500);
-        }
     }
     said.tell(message);
     note_passed_on(&mut said);
+    note_model_budget(&mut said);
     let remaining = rates(answer.headers, || answer.now);
     let windows = unified(answer);
     if windows.is_some() {
@@ -68,6 +69,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         said.hit = long_quota::hit_of(&said);
     }
     said.wait = said.wait.or_else(|| said.wait_for_a_moment());
+    note_asked(&mut said);
     if said.is_of_limits() && said.hit.is_none() {
         let violation = violation(said.message());
         said.news.violations.extend(violation);

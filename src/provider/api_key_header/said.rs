@@ -64,7 +64,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     said.tell(&envelope.text);
     let wait_in_text = said.wait_in_text();
     let sentence = || members.iter().find_map(|of| SENTENCES.iter().find_map(|name| of.get(name)?.as_str()));
-    let lone = error.and_then(Value::as_str).filter(|text| !is_reason(text, answer.status));
+    let lone = error.and_then(Value::as_str).filter(|text| !is_reason(text, said.status));
     if let Some(sentence) = lone.or_else(sentence) {
         said.tell(sentence);
     }

@@ -63,6 +63,13 @@ pub(in crate::provider) const ACCOUNTS: &[Rule] = &[
         ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("ACCOUNT_SUSPENDED"),
         "The account behind this key is suspended, perhaps for an unpaid bill: see the provider's console.",
     ),
+    // OpenAI's, of a project whose data stay in a region: whoever sets the base right has the key back within the hour.
+    rule(
+        &[401],
+        &[Is("incorrect_hostname")],
+        ruling(K::InvalidKey, S::Key, probed(HOUR), E::OtherKey),
+        "The key belongs to another regional host: set the base URL that the answer names (https://eu.api.openai.com/v1, say), or use a key of this one.",
+    ),
     // The key.
     rule(
         &[400, 401, 403],

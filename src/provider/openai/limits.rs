@@ -46,6 +46,8 @@ pub(in crate::provider) const LIMITS: &[Rule] = &[
             Says("is at capacity"),
             Says("is too busy"),
             Says("experiencing high demand"),
+            // Claude's, by whoever hands it on: `(not your usage limit)`.
+            Says("server is temporarily limiting requests"),
             Says("worker local total request limit reached"),
             // OpenRouter's, of whom it passed the request on to.
             Is("upstream_provider_shared_pool"),

@@ -3,7 +3,6 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use http::StatusCode;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
@@ -91,10 +90,10 @@ fn read_members<'e>(
 ) -> &'e str {
     let outer = envelope.json.as_ref();
     say_words(error, said);
-    let message = sentence_of(error, outer, answer.status).unwrap_or_else(|| envelope.message());
     if answer.status.is_success() {
         said.status = error_words::status_of(error, outer, super::GOOD).unwrap_or(500);
     }
+    let message = sentence_of(error, outer, said.status).unwrap_or_else(|| envelope.message());
     // Some have their word where the sentence is. Of a request's form nobody knows whose word that would be.
     if matches!(said.status, 401..=403 | 429) && message.contains('_') {
         said.say(message);
@@ -133,7 +132,7 @@ fn say_words(error: &Value, said: &mut Complaint) {
 }
 
 /// What an error says in a sentence, wherever it stands.
-fn sentence_of<'e>(error: &'e Value, outer: Option<&'e Value>, status: StatusCode) -> Option<&'e str> {
+fn sentence_of<'e>(error: &'e Value, outer: Option<&'e Value>, status: u16) -> Option<&'e str> {
     let lone = Some(error).filter(|error| !error.as_str().is_some_and(|text| is_reason(text, status)));
     let named = ["message", "detail", "status_msg", "Message", "msg"].map(|name| error.get(name));
     let within = |name: &str| error.get("detail").and_then(|detail| detail.get(name));
@@ -214,11 +213,23 @@ fn note_limit(said: &mut Complaint) {
     }
 }
 
-/// Notes whether a budget that is over is that of a key, or of its user, for one model (`LiteLLM`): for others it serves on.
-fn note_model_budget(said: &mut Complaint) {
+/// Notes whether a budget that is over is that of a key, or of its user, for one model (`LiteLLM`): for others it serves on. In
+/// Anthropic's form its word for that is lost; at a 429 the sentence is the proxy's own all the same.
+pub(in crate::provider) fn note_model_budget(said: &mut Complaint) {
     let whose = ["litellm virtual key: ", "litellm user: "].iter().any(|whose| said.own().starts_with(whose));
-    if whose && said.bears(&Mark::Is("budget_exceeded")) {
+    let told = || said.status == 429 && said.own().contains(", exceeded budget for model=");
+    if whose && (said.bears(&Mark::Is("budget_exceeded")) || told()) {
         said.say(MODEL_BUDGET);
+    }
+}
+
+/// Notes whether there is nothing of a limit at all, or less than what was asked alone, where a sentence has both figures.
+pub(in crate::provider) fn note_asked(said: &mut Complaint) {
+    match asked(said.own()).filter(|_| said.is_of_limits()) {
+        // No limit, but no entitlement.
+        Some((0, _)) => said.hit = Some(Hit::Zero),
+        Some((limit, requested)) if requested > limit => said.say(MORE_THAN_ALL),
+        _ => {}
     }
 }
 
@@ -227,13 +238,10 @@ fn hear_limits(said: &mut Complaint) {
     if !said.is_of_limits() {
         return;
     }
+    note_asked(said);
     let violation = violation(said.message());
-    let asked = asked(said.own());
-    if asked.is_some_and(|(limit, _)| limit == 0) || violation.is_some_and(|violation| violation.amount == Some(0)) {
-        // No limit, but no entitlement.
+    if violation.is_some_and(|violation| violation.amount == Some(0)) {
         said.hit = Some(Hit::Zero);
-    } else if asked.is_some_and(|(limit, requested)| requested > limit) {
-        said.say(MORE_THAN_ALL);
     }
     let violation = violation.filter(|violation| violation.amount != Some(0));
     said.news.violations.extend(violation);
