@@ -48,15 +48,19 @@ type Kept = (Tick, Arc<Shelf>);
 
 /// Those of providers beside the gateway's own that keep nothing of tenants, by the providers' names, and whose they are.
 #[derive(Debug, Default)]
-pub(in crate::gateway) struct Catalogues(Mutex<HashMap<String, (Option<KeyPool>, Arc<Catalogue>)>>);
+pub(in crate::gateway) struct Catalogues(Mutex<HashMap<String, Owned>>);
+
+/// Whose, and what is known of them.
+type Owned = (Option<KeyPool>, Arc<Catalogue>);
 
 impl Catalogues {
     /// These stand beside from now on: what is known of a pool that stays is kept, as it is of the gateway's own.
     pub(in crate::gateway) fn stay_with<S>(&self, others: &[Beside<S>]) {
-        let stays =
-            |name: &str, pool: &Option<KeyPool>| others.iter().any(|now| now.name == name && is_same(pool, &now.pool));
+        let stays = |name: &str, pool: Option<&KeyPool>| {
+            others.iter().any(|now| now.name == name && is_same(pool, now.pool.as_ref()))
+        };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|name, (pool, _)| stays(name, pool));
+        all.retain(|name, (pool, _)| stays(name, pool.as_ref()));
     }
 
     /// What knows the models of one of them.
@@ -65,14 +69,14 @@ impl Catalogues {
         let fresh = || (other.pool.clone(), Arc::default());
         let kept = all.entry(other.name.clone()).or_insert_with(fresh);
         // Somebody may have asked while they changed.
-        if !is_same(&kept.0, &other.pool) {
+        if !is_same(kept.0.as_ref(), other.pool.as_ref()) {
             *kept = fresh();
         }
         Shelves::new(&kept.1, (other.dialect, &other.aliases), other.pool.as_ref(), clock)
     }
 }
 
-fn is_same(one: &Option<KeyPool>, other: &Option<KeyPool>) -> bool {
+fn is_same(one: Option<&KeyPool>, other: Option<&KeyPool>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => one.is_same(other),
         (None, None) => true,
