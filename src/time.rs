@@ -233,9 +233,7 @@ impl Clock {
             }
         }
     }
-}
 
-impl Clock {
     /// The time now, whatever was read [before](Self::read_once).
     #[expect(clippy::inline_always, reason = "as above")]
     #[inline(always)]

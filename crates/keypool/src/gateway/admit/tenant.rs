@@ -403,6 +403,9 @@ mod tests {
         assert!(*gone.borrow());
         assert_eq!(who(&tenants, "token-a", 0).unwrap_err(), 401);
         assert!(tenants.named("a", 0).is_none() && tenants.named("b", 0).is_some());
+        assert!(!tenants.is_alone());
+        tenants.set(From::Commands, Vec::new());
+        assert!(tenants.is_alone());
     }
 
     #[test]
