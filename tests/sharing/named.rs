@@ -24,34 +24,49 @@ async fn served(pool: &KeyPool, requests: usize) -> usize {
     served
 }
 
-/// What each of the three scenes serves of a minute's five, five and four.
+/// What each of the three scenes serves of a minute's five, five and four. They know nothing of each other.
 async fn scenes<F: Future<Output = KeyPool>>(open: impl Fn(usize, KeyPoolBuilder) -> F) -> [usize; 3] {
-    // A server that knows nothing hears for a lease whether anybody knows of an earlier one.
-    let renewals = || tokio::time::sleep(LEASE * 3 / 2);
-    let one = open(0, of([None], 5)).await;
+    let (renamed, differing, learned) =
+        tokio::join!(renamed(|builder| open(0, builder)), differing(|b| open(1, b)), learned(|b| open(2, b)));
+    [renamed, differing, learned]
+}
+
+/// A server that knows nothing hears for a lease whether anybody knows of an earlier one.
+async fn renewals() {
+    tokio::time::sleep(LEASE * 3 / 2).await;
+}
+
+async fn renamed<F: Future<Output = KeyPool>>(open: impl Fn(KeyPoolBuilder) -> F) -> usize {
+    let one = open(of([None], 5)).await;
     renewals().await;
-    let mut renamed = served(&one, 6).await;
+    let mut all = served(&one, 6).await;
     one.reconfigure(of([Some("me")], 5)).unwrap();
-    renamed += served(&one, 2).await;
-    let two = open(0, of([Some("me")], 5)).await;
-    renamed += served(&two, 2).await;
+    all += served(&one, 2).await;
+    let two = open(of([Some("me")], 5)).await;
+    all += served(&two, 2).await;
     one.shutdown().await;
     two.shutdown().await;
-    let again = open(0, of([Some("me")], 5)).await;
-    renamed += served(&again, 2).await;
+    let again = open(of([Some("me")], 5)).await;
+    all += served(&again, 2).await;
     again.shutdown().await;
+    all
+}
 
-    let one = open(1, of([Some("project-a")], 5)).await;
-    let two = open(1, of([None], 5)).await;
-    let three = open(1, of([Some("project-b")], 5)).await;
+async fn differing<F: Future<Output = KeyPool>>(open: impl Fn(KeyPoolBuilder) -> F) -> usize {
+    let one = open(of([Some("project-a")], 5)).await;
+    let two = open(of([None], 5)).await;
+    let three = open(of([Some("project-b")], 5)).await;
     renewals().await;
-    let mut differing = 0;
+    let mut all = 0;
     for pool in [&one, &two, &three] {
-        differing += served(pool, 6).await;
+        all += served(pool, 6).await;
         renewals().await;
     }
+    all
+}
 
-    let (one, two) = (open(2, of([None, None], 6)).await, open(2, of([None, None], 6)).await);
+async fn learned<F: Future<Output = KeyPool>>(open: impl Fn(KeyPoolBuilder) -> F) -> usize {
+    let (one, two) = (open(of([None, None], 6)).await, open(of([None, None], 6)).await);
     renewals().await;
     for _ in 0..2 {
         let news = QuotaNews { consumer: Some("projects/1".into()), ..QuotaNews::default() };
@@ -60,12 +75,12 @@ async fn scenes<F: Future<Output = KeyPool>>(open: impl Fn(usize, KeyPoolBuilder
         one.acquire(Demand::new(FLASH).wait(Duration::from_secs(60))).await.unwrap().settle(&limited);
     }
     renewals().await;
-    let mut learned = 0;
+    let mut all = 0;
     for pool in [&two, &one, &two, &one] {
-        learned += served(pool, 6).await;
+        all += served(pool, 6).await;
         renewals().await;
     }
-    [renamed, differing, learned]
+    all
 }
 
 fn run<F: Future<Output = KeyPool>>(open: impl Fn(usize, KeyPoolBuilder) -> F) {

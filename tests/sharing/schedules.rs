@@ -310,7 +310,7 @@ async fn play(schedule: Schedule) -> Result<(), TestCaseError> {
 fn cases() -> ProptestConfig {
     let asked = std::env::var("SHARING_CASES").ok().and_then(|cases| cases.parse().ok());
     let rng_seed = if asked.is_some() { RngSeed::Random } else { RngSeed::Fixed(2_026) };
-    ProptestConfig { cases: asked.unwrap_or(100), rng_seed, max_shrink_iters: 300, ..ProptestConfig::default() }
+    ProptestConfig { cases: asked.unwrap_or(50), rng_seed, max_shrink_iters: 300, ..ProptestConfig::default() }
 }
 
 proptest! {

@@ -12,7 +12,7 @@ fn cases() -> ProptestConfig {
     let asked = std::env::var("SHARE_CASES").ok().and_then(|cases| cases.parse().ok());
     // The same in every run of the tests; whoever asks for more searches for new ones.
     let rng_seed = if asked.is_some() { RngSeed::Random } else { RngSeed::Fixed(2_026) };
-    ProptestConfig { cases: asked.unwrap_or(150), rng_seed, max_shrink_iters: 400, ..ProptestConfig::default() }
+    ProptestConfig { cases: asked.unwrap_or(60), rng_seed, max_shrink_iters: 400, ..ProptestConfig::default() }
 }
 
 fn faults(processes: usize, clock: bool) -> BoxedStrategy<Fault> {

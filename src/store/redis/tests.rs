@@ -256,7 +256,7 @@ fn reads(server: &RedisServer) -> u64 {
 async fn what_keys_used_goes_with_the_next_renewal_in_one_call() {
     let Some(server) = RedisServer::start() else { return };
     let link = link(&server, "keypool").await;
-    let settings = Settings { timeout: Duration::from_secs(30), ..Settings::for_lease(Duration::from_millis(400)) };
+    let settings = Settings { timeout: Duration::from_secs(10), ..Settings::for_lease(Duration::from_millis(400)) };
     let shared = Redis::new(&link).share().with(&settings);
     let mut holder = Holder::new(shared.holder().clone(), shared.settings(), Vec::new(), 1);
     let mut books = Books::new(&[], Duration::from_secs(60), jiff::tz::TimeZone::UTC);
