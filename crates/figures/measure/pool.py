@@ -45,7 +45,7 @@ def tokens(quick: bool) -> Iterator[Line]:
 
 
 def growth(quick: bool) -> Iterator[Line]:
-    most, count = (10_000, 20_000) if quick else (100_000, 200_000)
+    most, count = (1_000, 2_000) if programs.LIGHT else (10_000, 20_000) if quick else (100_000, 200_000)
     few, many = picked(10_000, 10, 1, 0), picked(count, most, 1, 0)
     yield Line(f"pick + settle, 10 to {most:,} keys", many / few, 2.5, unit="×",
                note=f"{few:,.0f} to {many:,.0f} instructions")

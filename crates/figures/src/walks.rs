@@ -153,13 +153,12 @@ pub struct Under {
 }
 
 impl Under {
-    /// 1,000 keys of 15 requests a minute and 1,000,000 a day.
-    #[expect(clippy::new_without_default, reason = "it is a fixed pool, no default one")]
-    pub fn new() -> Self {
+    /// So many keys of 15 requests a minute and 30,000 a day.
+    pub fn new(keys: usize) -> Self {
         let time = picks::clock();
         let gemini = Gemini::at("http://127.0.0.1:1").expect("a base");
         let pool = KeyPool::builder(gemini)
-            .keys(picks::keys(1000))
+            .keys(picks::keys(keys))
             .limits("gemini-2.5-flash", Limits::new().per_minute(15).per_day(30_000))
             .clock(time.clock())
             .build()
@@ -185,28 +184,28 @@ pub enum Walk {
 }
 
 impl Walk {
-    /// `bare`, `rotated`, `retried`, `pooled`, `by-hand` or `maps`.
+    /// `bare`, `rotated`, `retried`, `pooled`, `by-hand` or `maps`, over so many keys.
     ///
     /// # Panics
     /// When it is none of these.
-    pub fn named(name: &str, traffic: Traffic) -> Self {
+    pub fn named(name: &str, traffic: Traffic, keys: usize) -> Self {
         let client = NoOp::new(traffic);
         match name {
             "bare" => Self::Bare(client),
             "rotated" => {
-                let under = Under::new();
+                let under = Under::new(keys);
                 let judged = CooldownLayer::new(&under.pool).layer(client);
                 let rotated = KeyRotationLayer::new(&under.pool).layer(judged);
                 Self::Rotated(under, rotated)
             }
             "retried" => Self::Retried(RetryLayer::new(Never).layer(client)),
             "pooled" => {
-                let under = Under::new();
+                let under = Under::new(keys);
                 let pooled = KeyPoolLayer::new(&under.pool).layer(client);
                 Self::Pooled(under, pooled)
             }
             "by-hand" => {
-                let under = Under::new();
+                let under = Under::new(keys);
                 let by_hand = ByHand::new(&under.pool, client);
                 Self::ByHand(under, by_hand)
             }

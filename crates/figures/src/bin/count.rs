@@ -42,7 +42,7 @@ fn walks() -> Value {
     for traffic in ["plain", "sdk"] {
         for name in ["bare", "rotated", "retried", "pooled"] {
             let sent = Traffic::named(traffic);
-            let (mut walk, asker) = (Walk::named(name, sent), Asker::new(sent));
+            let (mut walk, asker) = (Walk::named(name, sent, 1000), Asker::new(sent));
             (0..5_000).for_each(|_| walk.send(&asker));
             let counted = measure(|| (0..REQUESTS).for_each(|_| walk.send(&asker)));
             all.insert(format!("{name} {traffic}"), json!(counted.count_total as f64 / f64::from(REQUESTS)));

@@ -27,7 +27,7 @@ fn main() {
         }
         "walk" => {
             let traffic = Traffic::named(args.text(3));
-            let (mut walk, asker) = (Walk::named(args.text(2), traffic), Asker::new(traffic));
+            let (mut walk, asker) = (Walk::named(args.text(2), traffic, args.number(4, 1000)), Asker::new(traffic));
             for _ in 0..iterations {
                 walk.send(&asker);
             }
