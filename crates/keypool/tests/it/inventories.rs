@@ -667,7 +667,8 @@ async fn anthropics_clients_of_today_go_on_by_one_cursor_for_all_accounts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_is_whole_or_it_is_asked_for_again() {
-    for (anthropic, status) in [(false, 500), (false, 429), (true, 529), (true, 429)] {
+    // Each waits for rests that end.
+    let each = async |anthropic, status| {
         let (provider, address) = Provider::start(anthropic, &ACCOUNTS).await;
         let home = Home::new();
         let (kind, version) = if anthropic { ("anthropic", TOKENS) } else { ("openai", OLD) };
@@ -697,7 +698,8 @@ async fn a_page_is_whole_or_it_is_asked_for_again() {
         assert_eq!(next, "", "three pages are all");
         is_all_of_them(&all, true);
         end(running).await;
-    }
+    };
+    tokio::join!(each(false, 500), each(false, 429), each(true, 529), each(true, 429));
 }
 
 #[tokio::test(flavor = "multi_thread")]
