@@ -129,6 +129,24 @@ async fn what_makes_no_sense_together_is_refused_and_costs_nothing() {
     assert_eq!(sim.report().total.accepted, 0);
 }
 
+/// The old `google-generativeai` sends all words by their numbers.
+#[tokio::test]
+async fn harms_have_their_numbers_and_the_old_ones_are_refused() {
+    let ask = async |category: Value| {
+        let mut request = prompt("x");
+        request["safetySettings"] = json!([{ "category": category, "threshold": 4 }]);
+        post_json(&sim(), &format!("/v1beta/models/{MODEL}:generateContent"), request).await
+    };
+    for category in [json!(7), json!(11), json!("HARM_CATEGORY_HARASSMENT")] {
+        assert_eq!(ask(category.clone()).await.status, StatusCode::OK, "{category}");
+    }
+    for category in [json!(1), json!("HARM_CATEGORY_DEROGATORY"), json!("HARM_CATEGORY_UNSPECIFIED")] {
+        let complaint = ask(category).await.message();
+        assert!(complaint.contains("safety_settings[0]: element predicate failed: $.category in"), "{complaint}");
+    }
+    assert!(ask(json!(12)).await.message().contains("HarmCategory), 12"));
+}
+
 #[tokio::test]
 async fn paths_that_lead_nowhere_get_a_page() {
     let sim = sim();
