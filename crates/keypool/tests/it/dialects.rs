@@ -216,6 +216,9 @@ async fn faults_have_the_shape_that_clients_know() {
         (unknown.status, &unknown.json()["error"]["code"]),
         (StatusCode::UNAUTHORIZED, &json!("invalid_api_key"))
     );
+    // LiteLLM tells a wrong token from other wrong requests by these words alone.
+    let said = unknown.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(said.contains("Incorrect API key provided") && said.contains("API key not valid."), "{said}");
     for path in ["/v1/files", "/v1/batches"] {
         let shared = get(&served, path, "authorization").await;
         assert_eq!((shared.status, &shared.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));
