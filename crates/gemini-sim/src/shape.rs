@@ -149,7 +149,7 @@ fn insert_error(reply: &mut Reply, error: &StreamError, (scene, wrapping): (Scen
         Form::Events => format!("data: {}\r\n\r\n", written.line(alone)),
         Form::List => {
             let open = if kept == 0 { "[" } else { "\n,\r\n" };
-            format!("{open}{}\n]\n", written.line(alone))
+            format!("{open}{}\n]", written.line(alone))
         }
     };
     reply.chunks.push(text.into());

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Fields that change nothing about an answer here.
-const NEVER_MATTER: [&str; 9] = [
+const NEVER_MATTER: [&str; 10] = [
     "user",
     "store",
     "metadata",
@@ -23,6 +23,8 @@ const NEVER_MATTER: [&str; 9] = [
     "prompt_cache_retention",
     "prompt_cache_options",
     "prediction",
+    // What Mastra asks its library to hold a schema to gets into the body.
+    "strictJsonSchema",
 ];
 
 /// Fields that would change the answer and cannot be had, but for these values.
@@ -273,6 +275,8 @@ mod tests {
             assert!(asked.ignored.has(name), "{name}");
         }
         assert_eq!(asked.ignored.listed().unwrap(), "user, store, metadata, logit_bias");
+        // Mastra's, beside a schema.
+        assert!(with(r#""strictJsonSchema":true"#).unwrap().ignored.has("strictJsonSchema"));
         let asked = with(r#""presence_penalty":0,"frequency_penalty":0.0,"n":1"#).unwrap();
         assert_eq!(asked.ignored.listed().unwrap(), "presence_penalty, frequency_penalty");
         assert_eq!(asked.conversation.sampling.presence_penalty, None);

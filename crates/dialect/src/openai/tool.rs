@@ -152,6 +152,9 @@ struct WireFormat<'a> {
     kind: Text<'a>,
     #[serde(borrow)]
     json_schema: Option<JsonSchema<'a>>,
+    /// Beside `json_object`: no field of theirs, but of many who serve other models in this dialect.
+    #[serde(borrow)]
+    schema: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -179,13 +182,13 @@ pub(crate) fn described<'a>(schema: &'a RawValue, about: Option<&Text<'_>>) -> C
 
 /// Reads `response_format`.
 pub(super) fn format<'a>(field: &Field<'a>) -> Result<Format<'a>, Fault> {
-    let WireFormat { kind, json_schema } = field.read()?;
+    let WireFormat { kind, json_schema, schema: beside } = field.read()?;
     match (&*kind, json_schema) {
         ("text", _) => Ok(Format::Text),
         ("json_schema", Some(JsonSchema { schema: Some(schema), description })) => {
             Ok(Format::Schema(described(schema, description.as_ref())))
         }
-        ("json_object", _) => Ok(Format::Json),
+        ("json_object", _) => Ok(beside.map_or(Format::Json, |schema| Format::Schema(Cow::Borrowed(schema)))),
         ("json_schema", Some(_)) => {
             let place = "response_format.json_schema.schema";
             Err(Fault::invalid(format!("{place} is missing")).at(place))

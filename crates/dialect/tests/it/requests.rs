@@ -269,6 +269,12 @@ fn forms_of_answers() {
     let config = |more: Value, expected: Value| field(more, json!({ "generationConfig": expected }));
     let json = "application/json";
     config(json!({ "response_format": { "type": "json_object" } }), json!({ "responseMimeType": json }));
+    // As those say it who serve other models in this dialect (llama.cpp, Together, Fireworks), and instructor in JavaScript.
+    let schema = json!({ "type": "object", "properties": { "a": { "type": "string" } } });
+    config(
+        json!({ "response_format": { "type": "json_object", "schema": schema } }),
+        json!({ "responseMimeType": json, "responseJsonSchema": schema }),
+    );
     config(
         json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "n", "strict": true, "schema": {
             "$schema": "x", "type": "object", "properties": { "kind": { "const": "a" } }, "additionalProperties": false,

@@ -96,13 +96,20 @@ impl Content {
         let config = config.unwrap_or(&Value::Null);
         let text = answer.text(request);
         let mime = field(config, "responseMimeType", "response_mime_type");
-        if mime.and_then(Value::as_str) == Some("application/json") {
-            let schema = field(config, "responseJsonSchema", "response_json_schema");
-            let schema = schema.or_else(|| field(config, "responseSchema", "response_schema"));
-            let value = schema.map_or_else(|| json!({ "answer": text }), |schema| example::of(schema, &text));
-            return Self::within(config, value.to_string());
+        let schema = field(config, "responseJsonSchema", "response_json_schema");
+        let schema = schema.or_else(|| field(config, "responseSchema", "response_schema"));
+        match (mime.and_then(Value::as_str), schema) {
+            (Some("application/json"), schema) => {
+                let value = schema.map_or_else(|| json!({ "answer": text }), |schema| example::of(schema, &text));
+                Self::within(config, value.to_string())
+            }
+            // One of the words, bare.
+            (Some("text/x.enum"), Some(schema)) => match example::of(schema, &text) {
+                Value::String(word) => Self::within(config, word),
+                other => Self::within(config, other.to_string()),
+            },
+            _ => Self::within(config, stopped(config, text)),
         }
-        Self::within(config, stopped(config, text))
     }
 
     /// As much of a text as `maxOutputTokens` lets through, JSON too: half of
@@ -270,6 +277,14 @@ mod tests {
         let Content::Text(text) = &content else { panic!("{content:?}") };
         assert!(cut && serde_json::from_str::<Value>(text).is_err(), "{text}");
         assert_eq!(content.tokens(), 3);
+    }
+
+    #[test]
+    fn a_word_of_a_list_comes_without_quotes() {
+        let choice = json!({ "type": "STRING", "enum": ["red", "blue"] });
+        let config = json!({ "responseMimeType": "text/x.enum", "responseSchema": choice });
+        let content = Content::of(&json!({ "generationConfig": config }), &AnswerText::Words(24), None).0;
+        assert_eq!(content, Content::Text("red".into()));
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::proto_json::word;
+use crate::strict::TYPES;
+
 /// Deeper than this a schema goes in circles.
 const DEEPEST: usize = 24;
 
@@ -27,17 +30,17 @@ fn fitting(root: &Value, schema: &Value, text: &str, depth: usize) -> Value {
         }
     }
     let kind = schema.get("type").unwrap_or(&Value::Null);
-    let kind = kind.as_str().or_else(|| kind.get(0)?.as_str()).unwrap_or("object").to_ascii_lowercase();
-    match kind.as_str() {
-        "string" => text.into(),
-        "integer" => schema.get("minimum").and_then(Value::as_f64).map_or(1, |least| least.ceil() as i64).into(),
-        "number" => schema.get("minimum").and_then(Value::as_f64).unwrap_or(1.0).into(),
-        "boolean" => true.into(),
-        "array" => {
+    // JSON Schema may name several.
+    match word(kind.get(0).unwrap_or(kind), &TYPES).unwrap_or("OBJECT") {
+        "STRING" => text.into(),
+        "INTEGER" => schema.get("minimum").and_then(Value::as_f64).map_or(1, |least| least.ceil() as i64).into(),
+        "NUMBER" => schema.get("minimum").and_then(Value::as_f64).unwrap_or(1.0).into(),
+        "BOOLEAN" => true.into(),
+        "ARRAY" => {
             let items = schema.get("minItems").and_then(Value::as_u64).unwrap_or(1).min(100);
             (0..items).map(|_| schema.get("items").map_or(Value::Null, inner)).collect()
         }
-        "null" => Value::Null,
+        "NULL" => Value::Null,
         _ => {
             let properties = schema.get("properties").and_then(Value::as_object);
             let fields: Map<String, Value> = properties
@@ -75,6 +78,9 @@ mod tests {
         });
         let expected = json!({ "a": "t", "b": "x", "c": 3, "d": [1.0, 1.0], "f": true });
         assert_eq!(of(&schema, "t"), expected);
+        // Protobuf's own clients send types by number.
+        let numbered = json!({ "type": 6, "properties": { "a": { "type": 5, "items": { "type": 1 } } } });
+        assert_eq!(of(&numbered, "t"), json!({ "a": ["t"] }));
         let endless = json!({ "$ref": "#" });
         assert_eq!(of(&endless, "t"), Value::Null);
     }

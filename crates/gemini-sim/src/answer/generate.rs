@@ -154,7 +154,7 @@ pub(crate) fn generate(answer: &Generated, form: Form, chunks: usize) -> Reply {
             Form::Events | Form::Whole => format!("data: {line}\r\n\r\n"),
             Form::List => {
                 let open = if index == 0 { "[" } else { "\n,\r\n" };
-                let close = if index == last { "\n]\n" } else { "" };
+                let close = if index == last { "\n]" } else { "" };
                 format!("{open}{line}{close}")
             }
         })

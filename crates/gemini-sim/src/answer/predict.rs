@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{PIXEL, Reply};
 use crate::engine::{Admission, Admitted};
+use crate::proto_json::items;
 use crate::refusal::ApiError;
 
 /// Images that one request may ask for.
@@ -12,7 +13,8 @@ const MOST: u64 = 4;
 /// How many images a request wants, of which there may be so many.
 pub(crate) fn pictures(request: &Value) -> Admission<u64> {
     let invalid = |why: &str| Err(ApiError::invalid_argument("malformed", why));
-    let prompt = request["instances"][0]["prompt"].as_str().unwrap_or_default();
+    let instances = items(request.get("instances"));
+    let prompt = instances.first().and_then(|first| first["prompt"].as_str()).unwrap_or_default();
     if prompt.is_empty() {
         return invalid("Image generation failed with the following error: The prompt is empty.");
     }

@@ -211,8 +211,11 @@ static FUNCTION_DECLARATION: Message = Message {
     ],
 };
 
-const TYPE: Kind =
-    Word("Type", &["TYPE_UNSPECIFIED", "STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL"]);
+const TYPE: Kind = Word("Type", &TYPES);
+
+/// What values are, in the order of their numbers.
+pub(crate) const TYPES: [&str; 8] =
+    ["TYPE_UNSPECIFIED", "STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL"];
 
 static SCHEMA: Message = Message {
     name: "Schema",
@@ -258,20 +261,7 @@ pub(super) const MODES: [&str; 5] = ["MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", 
 static SAFETY_SETTING: Message = Message {
     name: "SafetySetting",
     fields: &[
-        (
-            "category",
-            Word(
-                "HarmCategory",
-                &[
-                    "HARM_CATEGORY_UNSPECIFIED",
-                    "HARM_CATEGORY_HARASSMENT",
-                    "HARM_CATEGORY_HATE_SPEECH",
-                    "HARM_CATEGORY_SEXUALLY_EXPLICIT",
-                    "HARM_CATEGORY_DANGEROUS_CONTENT",
-                    "HARM_CATEGORY_CIVIC_INTEGRITY",
-                ],
-            ),
-        ),
+        ("category", Word("HarmCategory", &HARMS)),
         (
             "threshold",
             Word(
@@ -288,6 +278,25 @@ static SAFETY_SETTING: Message = Message {
         ),
     ],
 };
+
+/// In the order of their numbers. The first ones are those of a model before Gemini, up to [`FIRST_HARM`].
+pub(super) const HARMS: [&str; 12] = [
+    "HARM_CATEGORY_UNSPECIFIED",
+    "HARM_CATEGORY_DEROGATORY",
+    "HARM_CATEGORY_TOXICITY",
+    "HARM_CATEGORY_VIOLENCE",
+    "HARM_CATEGORY_SEXUAL",
+    "HARM_CATEGORY_MEDICAL",
+    "HARM_CATEGORY_DANGEROUS",
+    "HARM_CATEGORY_HARASSMENT",
+    "HARM_CATEGORY_HATE_SPEECH",
+    "HARM_CATEGORY_SEXUALLY_EXPLICIT",
+    "HARM_CATEGORY_DANGEROUS_CONTENT",
+    "HARM_CATEGORY_CIVIC_INTEGRITY",
+];
+
+/// Where those begin that Gemini has.
+pub(super) const FIRST_HARM: usize = 7;
 
 static GENERATION_CONFIG: Message = Message {
     name: "GenerationConfig",

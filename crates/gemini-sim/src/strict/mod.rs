@@ -11,7 +11,8 @@ mod tools;
 
 pub(crate) use calls::{check_calls, check_model, signs};
 pub(crate) use message::{
-    BATCH_EMBED, CACHE_UPDATE, CACHED_CONTENT, CHAT, CHAT_EMBEDDINGS, COUNT_TOKENS, EMBED, GENERATE, PREDICT, UPLOAD,
+    BATCH_EMBED, CACHE_UPDATE, CACHED_CONTENT, CHAT, CHAT_EMBEDDINGS, COUNT_TOKENS, EMBED, GENERATE, PREDICT, TYPES,
+    UPLOAD,
 };
 pub(crate) use modality::{check_modality, modalities};
 pub(crate) use payload::read_json;

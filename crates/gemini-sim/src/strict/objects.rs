@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::proto_json::{field, items};
+use super::message::TYPES;
+use crate::proto_json::{field, items, word};
 
 /// No schema that is looked into is deeper.
 const DEEPEST: usize = 64;
@@ -24,14 +25,14 @@ pub(super) fn check_objects(schema: &Value, at: &str, named: Named, complaints: 
 fn check_within(schema: &Value, at: &str, (named, deep): (Named, usize), complaints: &mut String) {
     let Some(deeper) = deep.checked_sub(1) else { return };
     let some = items(field(schema, "anyOf", "any_of"));
-    let is = |kind: &str| schema.get("type").and_then(Value::as_str).is_some_and(|it| it.eq_ignore_ascii_case(kind));
+    let kind = schema.get("type").and_then(|kind| word(kind, &TYPES));
     let properties = schema.get("properties").and_then(Value::as_object);
     let item = schema.get("items").filter(|items| !items.is_null());
     // What is said of either beside a choice is not on record.
-    if some.is_empty() && is("object") && properties.is_none_or(serde_json::Map::is_empty) {
+    if some.is_empty() && kind == Some("OBJECT") && properties.is_none_or(serde_json::Map::is_empty) {
         let _ = writeln!(complaints, "* {at}.properties: should be non-empty for OBJECT type");
     }
-    if some.is_empty() && is("array") && item.is_none() {
+    if some.is_empty() && kind == Some("ARRAY") && item.is_none() {
         let _ = writeln!(complaints, "* {at}.items: missing field.");
     }
     for (name, property) in properties.into_iter().flatten() {
@@ -100,7 +101,9 @@ mod tests {
             let place = format!("{at}.properties[\"a\"].items.any_of[0].properties");
             assert_eq!(schema(&deep), format!("{place}: should be non-empty for OBJECT type\n"));
         }
-        assert_eq!(schema(&json!({ "type": "ARRAY" })), format!("{at}.items: missing field.\n"));
+        for list in [json!({ "type": "ARRAY" }), json!({ "type": 5 })] {
+            assert_eq!(schema(&list), format!("{at}.items: missing field.\n"));
+        }
         let fine =
             json!({ "type": "OBJECT", "properties": { "a": { "type": "ARRAY", "items": { "type": "STRING" } } } });
         assert_eq!(schema(&fine), "");

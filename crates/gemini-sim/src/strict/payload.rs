@@ -21,7 +21,8 @@ pub(crate) fn read_json(headers: &HeaderMap, body: &[u8], most: usize) -> Result
     let content_type = content_type.map_or("", |value| value.to_str().unwrap_or("?"));
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     match essence.to_ascii_lowercase().as_str() {
-        "" | "application/json" => {}
+        // Node says `text/plain` of every text that comes without a type; `@google/generative-ai` sends caches so.
+        "" | "application/json" | "text/plain" => {}
         "application/x-www-form-urlencoded" => {
             let text = String::from_utf8_lossy(body);
             let name = text.split(['=', '&']).next().unwrap_or_default();

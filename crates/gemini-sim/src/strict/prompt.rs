@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::message::{FIRST_HARM, HARMS};
 use super::objects::check_form;
 use super::tools::check_declarations;
-use crate::proto_json::{field, items, number};
+use crate::proto_json::{field, items, number, word};
 use crate::refusal::ApiError;
 
 /// The most stop sequences of one request.
@@ -196,11 +197,16 @@ fn check_config(name: &str, config: &Value, complaints: &mut String) {
     }
 }
 
-/// Each category is set once.
+/// Each category is one that Gemini has, and is set once.
 fn check_safety(name: &str, request: &Value, complaints: &mut String) {
     let mut seen = Vec::new();
     for (index, setting) in items(field(request, "safetySettings", "safety_settings")).into_iter().enumerate() {
-        let Some(category) = setting.get("category").and_then(Value::as_str) else { continue };
+        let Some(category) = setting.get("category").and_then(|category| word(category, &HARMS)) else { continue };
+        if !HARMS[FIRST_HARM..].contains(&category) {
+            let known = HARMS[FIRST_HARM..].iter().map(|harm| format!("HarmCategory.{harm}")).collect::<Vec<_>>();
+            let why = format!("element predicate failed: $.category in ({})", known.join(", "));
+            let _ = writeln!(complaints, "* {name}.safety_settings[{index}]: {why}");
+        }
         if seen.contains(&category) {
             // Not on record: the words are ours.
             let why = format!("there is more than one setting for {category}");

@@ -103,6 +103,14 @@ async fn what_a_model_cannot_give_uses_up_no_quota() {
     assert_eq!((total.accepted, total.charged, total.rejected_as("malformed")), (2, 2, 2));
 }
 
+/// As the first google-genai for Python sends it.
+#[tokio::test]
+async fn one_instance_alone_is_a_list_of_one() {
+    let path = "/v1beta/models/imagen-4.0-generate-001:predict";
+    let answer = post_json(&sim(), path, json!({ "instances": { "prompt": "x" } })).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+}
+
 #[tokio::test]
 async fn a_model_may_take_prompts_of_any_length() {
     let model = Model::embedding("endless", 3).input_limit(u64::MAX);

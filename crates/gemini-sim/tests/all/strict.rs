@@ -44,7 +44,7 @@ async fn malformed_bodies_are_told_where_and_cost_nothing() {
         ("{\"contents\":\"x\"}", json, "Invalid value at 'contents'"),
         ("{\"contents\":[{\"parts\":[{\"text\":\"x\"}]}],\"top_k\":1}", json, "Unknown name \"top_k\""),
         ("{\"contents\":[]}", "application/x-www-form-urlencoded", "Cannot bind query parameter"),
-        ("{\"contents\":[]}", "text/plain", "is not supported"),
+        ("{\"contents\":[]}", "text/csv", "is not supported"),
     ];
     for (text, content_type, complaint) in cases {
         let answer = post_text(&sim, text, content_type).await;
@@ -55,8 +55,12 @@ async fn malformed_bodies_are_told_where_and_cost_nothing() {
     let deep = "[".repeat(100_000);
     assert_eq!(post_text(&sim, &deep, json).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(sim.report().total.accepted, 0);
-    let good = prompt("x").to_string();
-    assert_eq!(post_text(&sim, &good, "application/json; charset=utf-8").await.status, StatusCode::OK);
+    // `@google/generative-ai` names no type for what it caches, and Node says this one of every text.
+    for known in ["application/json; charset=utf-8", "text/plain;charset=UTF-8"] {
+        let good = prompt("x").to_string();
+        let sim = self::sim();
+        assert_eq!(post_text(&sim, &good, known).await.status, StatusCode::OK, "{known}");
+    }
 }
 
 #[tokio::test]
@@ -123,6 +127,24 @@ async fn what_makes_no_sense_together_is_refused_and_costs_nothing() {
         assert!(answer.message().contains(complaint), "{complaint}: {}", answer.message());
     }
     assert_eq!(sim.report().total.accepted, 0);
+}
+
+/// The old `google-generativeai` sends all words by their numbers.
+#[tokio::test]
+async fn harms_have_their_numbers_and_the_old_ones_are_refused() {
+    let ask = async |category: Value| {
+        let mut request = prompt("x");
+        request["safetySettings"] = json!([{ "category": category, "threshold": 4 }]);
+        post_json(&sim(), &format!("/v1beta/models/{MODEL}:generateContent"), request).await
+    };
+    for category in [json!(7), json!(11), json!("HARM_CATEGORY_HARASSMENT")] {
+        assert_eq!(ask(category.clone()).await.status, StatusCode::OK, "{category}");
+    }
+    for category in [json!(1), json!("HARM_CATEGORY_DEROGATORY"), json!("HARM_CATEGORY_UNSPECIFIED")] {
+        let complaint = ask(category).await.message();
+        assert!(complaint.contains("safety_settings[0]: element predicate failed: $.category in"), "{complaint}");
+    }
+    assert!(ask(json!(12)).await.message().contains("HarmCategory), 12"));
 }
 
 #[tokio::test]

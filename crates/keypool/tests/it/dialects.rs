@@ -72,6 +72,30 @@ async fn a_chat_is_answered_whole() {
     }
 }
 
+/// `@azure/openai` names the model in the path alone; `openai` in both.
+#[tokio::test]
+async fn a_deployment_is_the_model_of_a_body_that_names_none() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let served = served(&sim).await;
+    let ask = async |path: &str, kind: &str, body: String| {
+        let request = Request::post(served.url(&format!("/openai/deployments/{path}?api-version=2024-02-01")));
+        ask(request.header("api-key", PLACEHOLDER).header("content-type", kind), body).await
+    };
+    let json = "application/json";
+    let hello = json!({ "messages": [{ "role": "user", "content": "Hello" }] });
+    let answer = ask("gemini-2.5-flash/chat/completions", json, hello.to_string()).await;
+    assert_eq!((answer.status, answer.header("x-keypool-model")), (StatusCode::OK, "gemini-2.5-flash"), "{answer:?}");
+    let both = ask("elsewhere/chat/completions", json, chat(json!({})).to_string()).await;
+    assert_eq!((both.status, both.header("x-keypool-model")), (StatusCode::OK, "gemini-2.5-flash"), "{both:?}");
+    let vectors = ask("gemini-embedding-001/embeddings", json, json!({ "input": ["a"] }).to_string()).await;
+    assert_eq!(vectors.status, StatusCode::OK, "{vectors:?}");
+    let sound = "--xx\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nsound\r\n--xx--\r\n";
+    let heard = ask("gemini-2.5-flash/audio/transcriptions", "multipart/form-data; boundary=xx", sound.into()).await;
+    assert_eq!(heard.status, StatusCode::OK, "{heard:?}");
+    let unknown = ask("nope/chat/completions", json, hello.to_string()).await;
+    assert_eq!(unknown.json()["error"]["code"], "model_not_found");
+}
+
 #[tokio::test]
 async fn a_chat_is_answered_in_pieces() {
     let sim = GeminiSim::builder().key(ONE).chunks(4).answer(AnswerText::Fixed("one two three".into())).start().await;
@@ -216,6 +240,9 @@ async fn faults_have_the_shape_that_clients_know() {
         (unknown.status, &unknown.json()["error"]["code"]),
         (StatusCode::UNAUTHORIZED, &json!("invalid_api_key"))
     );
+    // LiteLLM tells a wrong token from other wrong requests by these words alone.
+    let said = unknown.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(said.contains("Incorrect API key provided") && said.contains("API key not valid."), "{said}");
     for path in ["/v1/files", "/v1/batches"] {
         let shared = get(&served, path, "authorization").await;
         assert_eq!((shared.status, &shared.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));

@@ -243,8 +243,8 @@ pub enum From {
 
 const WRONG: Refusal = Refusal::new(
     StatusCode::UNAUTHORIZED,
-    "API key not valid. This gateway takes its own tokens, not a provider's keys: pass one that it has given out, and \
-     that was not revoked and has not ended.",
+    "API key not valid. Incorrect API key provided: this gateway takes its own tokens, not a provider's keys. Pass one that \
+     it has given out, and that was not revoked and has not ended.",
 );
 /// What is said where it is revoked while something flows that was asked with it.
 const REVOKED: Refusal =

@@ -64,8 +64,9 @@ pub(in crate::gateway) fn is_sent(head: &Parts, seen: &Seen<'_>) -> bool {
     seen.credentials().next().is_some() || in_query(head.uri.query().unwrap_or_default()).next().is_some()
 }
 
-const WRONG: &str = "API key not valid. This gateway takes its own token, not a provider's key: pass the token that \
-                     it was started with.";
+/// Begins as Gemini's own and as `OpenAI`'s own do: `LiteLLM` makes an exception of its kind by these words.
+const WRONG: &str = "API key not valid. Incorrect API key provided: this gateway takes its own token, not a provider's \
+                     key. Pass the token that it was started with.";
 const NONE: &str = "The request has no API key. Pass this gateway's token in x-goog-api-key, ?key=, Authorization: \
                     Bearer or x-api-key.";
 

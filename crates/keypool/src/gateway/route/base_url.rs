@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use http::request::Parts;
 
 use super::{
+    deployment::Deployment,
     providers::FRONT,
     way::{OPENAI, SHARED, by_credential, forced, has_verb, redirect, with_path},
 };
@@ -25,6 +26,9 @@ pub(in crate::gateway) fn complete(head: &mut Parts, provider: Dialect, has_fron
         return;
     }
     if let Some(target) = meant(head, provider, has_front).and_then(|path| with_path(&head.uri, &path)) {
+        if let Some(deployment) = deployed(head.uri.path()).and_then(|(name, _)| Deployment::of(name)) {
+            head.extensions.insert(deployment);
+        }
         redirect(&mut head.uri, target);
     }
 }
@@ -81,9 +85,8 @@ fn versioned(path: &str, head: &Parts, has_front: bool) -> Option<String> {
         Some((_, rest)) => path.split_at(path.len() - rest.len()),
         None => ("", path),
     };
-    // Azure's clients put the model there as well as into the body.
-    if let Some(("/openai", deployed)) = rest.strip_prefix("/deployments/").map(|deployed| (front, deployed)) {
-        return deployed.split_once('/').map(|(_, asked)| format!("/openai/v1/{asked}"));
+    if front == "/openai" && rest.starts_with("/deployments/") {
+        return deployed(path).map(|(_, asked)| format!("/openai/v1/{asked}"));
     }
     let mut segments = rest.strip_prefix('/')?.splitn(3, '/');
     let (first, second) = (segments.next()?, segments.next().unwrap_or_default());
@@ -112,6 +115,11 @@ fn versioned(path: &str, head: &Parts, has_front: bool) -> Option<String> {
         _ => return None,
     };
     Some(format!("{front}/{version}{rest}"))
+}
+
+/// The model that a path of Azure's names, and what is asked of it.
+fn deployed(path: &str) -> Option<(&str, &str)> {
+    path.trim_start_matches('/').strip_prefix("openai/deployments/")?.split_once('/')
 }
 
 #[cfg(test)]

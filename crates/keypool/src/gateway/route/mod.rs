@@ -3,6 +3,7 @@
 
 pub(in crate::gateway) mod base_url;
 pub(in crate::gateway) mod choice;
+pub(in crate::gateway) mod deployment;
 pub(in crate::gateway) mod providers;
 pub(in crate::gateway) mod task;
 pub(in crate::gateway) mod way;

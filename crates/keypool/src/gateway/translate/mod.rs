@@ -58,7 +58,7 @@ use crate::{
             resource,
             wishes::Wish,
         },
-        route::{providers::Beside, task::Task, way::Own},
+        route::{deployment::Deployment, providers::Beside, task::Task, way::Own},
     },
     outgoing::Outgoing,
     status::{Outcome, Traffic},
@@ -138,7 +138,7 @@ where
         })
     }
 
-    async fn perform(mut self, task: Task, parts: Parts, body: Arriving) -> Result<Answered<B>, Failed> {
+    async fn perform(mut self, task: Task, mut parts: Parts, body: Arriving) -> Result<Answered<B>, Failed> {
         match &task {
             Task::Models => return self.models(parts).await,
             Task::Model(name) => return self.model(name, parts).await,
@@ -151,6 +151,10 @@ where
                 return self.hand_on_unread(path, parts, packed).await;
             }
             Err(Unread { fault, .. }) => return Err(unread(self.pointing_past(fault))),
+        };
+        let bytes = match parts.extensions.remove::<Deployment>() {
+            Some(deployment) => deployment.named_in(bytes),
+            None => bytes,
         };
         if let Onward::HandedOn(stack, path) = self.onward(path, &parts.headers, &bytes)? {
             let compatible = path.starts_with("/v1beta/openai");
