@@ -5,15 +5,13 @@ use std::fmt;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::{
-    Embedded, Embedding, Fault, Ignored, Text,
-    fields::{Field, Fields},
-};
+use super::token_ids;
+use crate::{Embedded, Embedding, Fault, Ignored, Text, fields::Fields};
 
 /// Inputs that one request may have, as there.
 const MOST: usize = 2_048;
 
-/// `input`: a text, or a list of them.
+/// `input`: a text, or a list of them; each may come as the ids of its tokens.
 struct Input<'a>(Vec<Text<'a>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Input<'a> {
@@ -23,7 +21,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Input<'a> {
             type Value = Input<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a list of strings (token ids cannot be had)")
+                f.write_str("a string, a list of strings, or ids of tokens")
             }
 
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Input<'de>, E> {
@@ -35,11 +33,55 @@ impl<'de: 'a, 'a> Deserialize<'de> for Input<'a> {
             }
 
             fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Input<'de>, A::Error> {
-                let mut texts = Vec::new();
-                while let Some(text) = seq.next_element()? {
-                    texts.push(text);
+                let (mut texts, mut ids) = (Vec::new(), Vec::new());
+                while let Some(item) = seq.next_element()? {
+                    match item {
+                        Item::Text(text) if ids.is_empty() => texts.push(text),
+                        Item::Id(id) if texts.is_empty() => ids.push(id),
+                        _ => return Err(de::Error::custom("texts and ids of tokens cannot stand beside each other")),
+                    }
+                }
+                if !ids.is_empty() {
+                    texts.push(token_ids::text(&ids).map_err(de::Error::custom)?.into());
                 }
                 Ok(Input(texts))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+/// What stands in such a list: a text, its ids, or one of the ids of the only text.
+enum Item<'a> {
+    Text(Text<'a>),
+    Id(u32),
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> de::Visitor<'de> for Reader {
+            type Value = Item<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or ids of tokens")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Item<'de>, E> {
+                Ok(Item::Text(text.into()))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Item<'de>, E> {
+                Ok(Item::Text(text.to_owned().into()))
+            }
+
+            fn visit_u64<E: de::Error>(self, id: u64) -> Result<Item<'de>, E> {
+                u32::try_from(id).map(Item::Id).map_err(|_| E::custom("no token has such an id"))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<Item<'de>, A::Error> {
+                let ids = Vec::<u32>::deserialize(de::value::SeqAccessDeserializer::new(seq))?;
+                token_ids::text(&ids).map(|text| Item::Text(text.into())).map_err(de::Error::custom)
             }
         }
         deserializer.deserialize_any(Reader)
@@ -56,7 +98,7 @@ pub fn embedding(body: &[u8], strict: bool) -> Result<(Embedding<'_>, Ignored), 
     for field in Fields::read(body)?.given() {
         match &*field.name {
             "model" => asked.model = field.read()?,
-            "input" => asked.texts = field.read::<Input<'_>>().map_err(|fault| of_token_ids(&field, fault))?.0,
+            "input" => asked.texts = field.read::<Input<'_>>()?.0,
             "dimensions" => asked.dimensions = Some(field.positive()?),
             "encoding_format" => {
                 asked.packed = match &*field.read::<Text<'_>>()? {
@@ -85,17 +127,6 @@ pub fn embedding(body: &[u8], strict: bool) -> Result<(Embedding<'_>, Ignored), 
             Err(Fault::invalid(format!("{place}: an empty text has no vector")).at(place))
         }
     }
-}
-
-/// What is wrong with an input that is no text, where it is one that clients make of texts by themselves.
-fn of_token_ids(field: &Field<'_>, fault: Fault) -> Fault {
-    let first = field.value.get().trim_start_matches(|c: char| c == '[' || c.is_ascii_whitespace());
-    if !first.starts_with(|c: char| c.is_ascii_digit()) {
-        return fault;
-    }
-    let why = "token ids cannot be read: send texts (LangChain's OpenAIEmbeddings does with check_embedding_ctx_length=False)";
-    let place = fault.param.unwrap_or_else(|| "input".to_owned());
-    Fault::invalid(format!("{place}: {why}")).at(place)
 }
 
 /// Writes the vectors.
@@ -156,9 +187,18 @@ mod tests {
         };
         assert_eq!(texts(r#""a\n""#).unwrap(), ["a\n"]);
         assert_eq!(texts(r#"["a","b"]"#).unwrap(), ["a", "b"]);
-        for (input, place) in
-            [("[]", "input"), ("[1,2]", "input[0]"), ("[[1]]", "input[0]"), (r#"["a",""]"#, "input[1]"), ("1", "input")]
-        {
+        // As LangChain's `OpenAIEmbeddings` sends them.
+        assert_eq!(texts("[[9906,1917],[9906]]").unwrap(), ["Hello world", "Hello"]);
+        assert_eq!(texts("[9906,1917]").unwrap(), ["Hello world"]);
+        for (input, place) in [
+            ("[]", "input"),
+            ("[[]]", "input[0]"),
+            ("[-1]", "input[0]"),
+            ("[[9906],[999999999]]", "input[1]"),
+            ("[9906,\"a\"]", "input"),
+            (r#"["a",""]"#, "input[1]"),
+            ("1", "input"),
+        ] {
             assert_eq!(texts(input).unwrap_err().as_deref(), Some(place), "{input}");
         }
     }

@@ -12,6 +12,7 @@ mod models;
 mod older;
 mod reasoning;
 mod request;
+mod token_ids;
 mod tool;
 
 pub use audio::Audio;
@@ -21,6 +22,7 @@ pub(crate) use file::file;
 pub use image::{drawing, pictures};
 pub(crate) use message::{Recording, object};
 pub(crate) use request::effort;
+pub use token_ids::{has_unlearnt_tokens, learn_tokens};
 pub(crate) use tool::{choice, described, takes_something};
 
 use crate::{Asked, Caller, Fault, Model, Refused, Shape, Voice};

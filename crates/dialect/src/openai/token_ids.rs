@@ -1,0 +1,103 @@
+//! Texts that come as the ids of their tokens. LangChain's `OpenAIEmbeddings` cuts texts by them, and sends them so unless it
+//! is told otherwise; of a model that its `tiktoken` does not know it takes the ids of `cl100k_base`, as of `OpenAI`'s own
+//! models for embeddings.
+
+use std::{fmt, ops::Range, sync::OnceLock};
+
+use memchr::memmem;
+
+/// Every word of the encoding, one behind the other, in a thirtieth of the memory that is needed to encode.
+struct Words {
+    bytes: Box<[u8]>,
+    /// Where each begins and the one before it ends.
+    places: Box<[u32]>,
+}
+
+static WORDS: OnceLock<Words> = OnceLock::new();
+
+/// An id that the encoding has no word for.
+#[derive(Debug)]
+pub(super) struct UnknownId(u32);
+
+impl fmt::Display for UnknownId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is the id of no token of cl100k_base, whose ids are read here", self.0)
+    }
+}
+
+/// What ids say. A character that is cut at an end is left out as far as it goes.
+pub(super) fn text(ids: &[u32]) -> Result<String, UnknownId> {
+    let words = WORDS.get_or_init(Words::read);
+    let mut said = Vec::with_capacity(4 * ids.len());
+    for id in ids {
+        match words.of(*id) {
+            Some(word) if !word.is_empty() => said.extend_from_slice(word),
+            _ => return Err(UnknownId(*id)),
+        }
+    }
+    Ok(said.utf8_chunks().map(|chunk| chunk.valid()).collect())
+}
+
+/// Whether a body for embeddings looks as if its texts were ids of tokens, and nobody read these so far: it is better
+/// [learnt](learn_tokens) what they say where nobody waits, for that takes a quarter of a second once.
+pub fn has_unlearnt_tokens(body: &[u8]) -> bool {
+    WORDS.get().is_none()
+        && memmem::find_iter(body, br#""input""#).any(|at| {
+            let list = body[at + 7..].trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+            let first = list.and_then(|list| list.strip_prefix(b"[")).map(<[u8]>::trim_ascii_start);
+            first.is_some_and(|first| matches!(first.first(), Some(b'[' | b'0'..=b'9')))
+        })
+}
+
+/// Reads what ids of tokens say, which is kept for the process' life.
+pub fn learn_tokens() {
+    WORDS.get_or_init(Words::read);
+}
+
+impl Words {
+    fn read() -> Self {
+        // Beyond the last word stand some that no text has.
+        const IDS: Range<u32> = 0..100_277;
+        let (mut bytes, mut places) = (Vec::new(), vec![0]);
+        if let Ok(encoding) = tiktoken_rs::cl100k_base() {
+            for id in IDS {
+                bytes.extend(encoding.decode_bytes(&[id]).unwrap_or_default());
+                places.push(bytes.len() as u32);
+            }
+        }
+        Self { bytes: bytes.into(), places: places.into() }
+    }
+
+    fn of(&self, id: u32) -> Option<&[u8]> {
+        let (from, to) = (self.places.get(id as usize)?, self.places.get(id as usize + 1)?);
+        Some(&self.bytes[*from as usize..*to as usize])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_say_what_was_encoded() {
+        let encoding = tiktoken_rs::cl100k_base().unwrap();
+        for said in ["Hello", "Wörter, 文字 and 🙂🙂\n\t of all  kinds", "<|endoftext|>"] {
+            assert_eq!(text(&encoding.encode_ordinary(said)).unwrap(), said);
+        }
+        let cut = encoding.encode_ordinary("a文");
+        let ends = text(&cut[..cut.len() - 1]).unwrap();
+        assert!("a文".starts_with(&ends), "{ends}");
+        for id in [100_261, 100_277, u32::MAX] {
+            assert!(text(&[15, id]).unwrap_err().to_string().starts_with(&id.to_string()));
+        }
+    }
+
+    #[test]
+    fn what_looks_like_ids_is_told() {
+        // The other test of this process may have read them.
+        let told = |body: &str| has_unlearnt_tokens(body.as_bytes());
+        assert!(!told(r#"{"input":"a"}"#) && !told(r#"{"input":["a"]}"#) && !told(r#"{"model":"input"}"#));
+        learn_tokens();
+        assert!(!told(r#"{"input":[1]}"#));
+    }
+}
