@@ -51,13 +51,18 @@ const TOOLS: [&str; 10] = [
 ];
 
 /// What it calls a limit that was met. The older ones are of its form with `errors`.
-const LIMITS: [Mark; 6] = [
+const LIMITS: [Mark; 11] = [
     Mark::Is("RATE_LIMIT_EXCEEDED"),
     Mark::Is("RESOURCE_QUOTA_EXCEEDED"),
     Mark::Is("dailyLimitExceeded"),
     Mark::Is("rateLimitExceeded"),
     Mark::Is("userRateLimitExceeded"),
     Mark::Is("quotaExceeded"),
+    Mark::Is("concurrentLimitExceeded"),
+    Mark::Is("limitExceeded"),
+    Mark::Is("servingLimitExceeded"),
+    Mark::Is("variableTermLimitExceeded"),
+    Mark::Is("variableTermExpiredDailyExceeded"),
 ];
 
 /// Whether the error is one of Google's, whoever was asked: it names its status twice, as a number and as gRPC does.
