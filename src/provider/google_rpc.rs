@@ -90,6 +90,9 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let Some(error) = envelope.error() else {
         said.tell(envelope.message());
         said.wait_at_least(said.wait_in_text());
+        if said.status == 429 {
+            said.wait_at_least(google_quota::delay_in_text(envelope.message()));
+        }
         note_unused_api(&mut said);
         note_quota(&mut said, &[], envelope.message());
         return said;

@@ -127,6 +127,16 @@ fn a_day_is_found_behind_the_lines_of_a_text() {
     }
 }
 
+/// As gRPC's exceptions are written out in Python.
+#[test]
+fn a_delay_is_found_in_a_bare_text() {
+    let text = "429 You exceeded your current quota. [violations {\n  quota_id: \"GenerateRequestsPerMinutePerProjectPerModel-FreeTier\"\n}\n, retry_delay {\n  seconds: 36\n}\n]";
+    for body in [text.to_owned(), told(429, text).to_string()] {
+        let verdict = answered(&Gemini::new(), 429, &[], &body, false);
+        assert_eq!((is(&verdict), verdict.until_of()), (RATE, waits(36)), "{body}: {verdict:?}");
+    }
+}
+
 /// What an organization forbids all of its projects, or a user, by its name: no strikes are counted, and it is probed.
 #[test]
 fn policies_of_an_organization_are_named() {
@@ -212,11 +222,7 @@ fn limits_last_as_long_as_they_are_told_to() {
         "EmbedContentRequestsPerDayPerUserPerProjectPerModel-FreeTier",
         "1000",
     );
-    let veo = paid(
-        "predict_long_running_free_tier_requests",
-        "PredictLongRunningRequestsPerDayPerProjectPerModel-FreeTier",
-        "0",
-    );
+    let veo = paid("predict_requests", "PredictLongRunningRequestsPerDayPerProjectPerModel-FreeTier", "0");
     let searches = paid("search_grounding_requests", "SearchGroundingRequestsPerDayPerProject", "1500");
     for (violations, delay, meaning, until) in [
         (vec![RPM], "34s", RATE, waits(34)),
@@ -271,7 +277,7 @@ fn a_429_may_be_anything() {
         (429, "Your prepayment credits are depleted. Please go to AI Studio at https://ai.studio/projects.", BILLING),
         (429, "Your billing account has exceeded its monthly spending cap. Please go to AI Studio.", BILLING),
         (429, "Resource exhausted. Please refer to https://cloud.google.com/docs/error-code-429 for details.", BUSY),
-        (429, "Quota exceeded for aiplatform.googleapis.com/x_per_base_model with base model: gemini-pro.", RATE),
+        (429, "Quota exceeded for aiplatform.googleapis.com/x with base model: gemini-pro.", RATE),
     ]);
 }
 
@@ -279,6 +285,7 @@ fn a_429_may_be_anything() {
 fn whose_key_whose_project_and_whose_resource() {
     let unsupported = "Request had invalid authentication credentials. Expected OAuth 2 access token.";
     let suspended = "Permission denied: Consumer 'api_key:AIzaSyB-0000000000000000000000000000000' has been suspended.";
+    let gateway = "UNAUTHENTICATED:Method doesn't allow unregistered callers (without established identity).";
     let country = (K::ModelUnavailable, S::Lane, E::OtherModel);
     all(vec![
         (400, for_reason(400, "API Key not found. Please pass a valid API key.", "API_KEY_INVALID"), KEY),
@@ -286,6 +293,8 @@ fn whose_key_whose_project_and_whose_resource() {
         (401, for_reason(401, unsupported, "ACCESS_TOKEN_TYPE_UNSUPPORTED"), KEY),
         (403, json!({"code": 7, "message": suspended, "details": [{"reason": "CONSUMER_SUSPENDED"}]}), SUSPENDED),
         (400, for_reason(400, "No.", "OVERLOADED_CREDENTIALS"), OURS),
+        // As Google's API Gateway has it.
+        (401, json!({"message": gateway, "code": 401}), OURS),
         (499, json!({"error": {"code": 499, "message": "The operation was cancelled."}}), CANCELLED),
     ]);
     all_told(&[
