@@ -22,6 +22,9 @@ use crate::{
 /// Violations beyond this many are not read.
 const MOST: usize = 16;
 
+/// Said of a model that is for whoever pays, mostly without details.
+const NO_FREE_TIER: &str = "doesn't have a free quota tier";
+
 /// The quota that was hit.
 #[derive(Debug, Default)]
 pub(super) struct Quota {
@@ -67,8 +70,8 @@ struct Line<'a> {
 /// Reads details and message together.
 pub(super) fn read(details: &[&Value], message: &str) -> Quota {
     let mut lines = lines(message);
-    // Said of a model that is for whoever pays, with the quotas of another one that is not.
-    let none = message.contains("doesn't have a free quota tier");
+    // The quotas beside it are those of another one that is not.
+    let none = message.contains(NO_FREE_TIER);
     let all_zero = none || (!lines.is_empty() && lines.iter().all(|line| line.limit == Some(0)));
     let mut quota = Quota::default();
     for failure in details.iter().copied().flat_map(failures).take(MOST) {
@@ -94,17 +97,23 @@ pub(super) fn read(details: &[&Value], message: &str) -> Quota {
         let text = |name| metadata.get(name).and_then(Value::as_str).unwrap_or("");
         quota.add(text("quota_limit"), text("quota_metric"), amount(metadata.get("quota_limit_value")));
     }
+    // A text in which an error was wrapped has the ids behind the lines, which name no window.
+    if quota.hit.is_none() && quota.beside.is_none() {
+        let found: Vec<&str> = ids(message).take(MOST).collect();
+        let stated = match lines.as_slice() {
+            [line] if found.len() == 1 => line.limit,
+            _ => all_zero.then_some(0),
+        };
+        for id in found {
+            quota.add(id, "", stated);
+        }
+    }
     let only_lines = quota.hit.is_none();
     for line in &lines {
         if only_lines {
             quota.add("", line.metric, line.limit);
         }
         quota.model = quota.model.or_else(|| line.model.map(str::to_owned));
-    }
-    if quota.hit.is_none() && quota.beside.is_none() {
-        for id in ids(message).take(MOST) {
-            quota.add(id, "", None);
-        }
     }
     quota
 }
@@ -159,6 +168,7 @@ pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
     let tells = |words: &[&str]| told && words.iter().any(|words| stands(&message, words));
     match () {
         () if said.status != 429 => None,
+        () if told && said.own().split("''").next().is_some_and(|own| own.contains(NO_FREE_TIER)) => Some(Hit::Zero),
         () if tells(&["per day", "per-day", "daily", "rpd limit", "(rpd)", "tpd limit", "(tpd)"]) => Some(Hit::Day),
         () if tells(&["per month", "per-month", "monthly"]) => Some(Hit::Month),
         () if tells(&["per hour", "per-hour", "hourly"]) => Some(Hit::Hour),

@@ -51,13 +51,18 @@ const TOOLS: [&str; 10] = [
 ];
 
 /// What it calls a limit that was met. The older ones are of its form with `errors`.
-const LIMITS: [Mark; 6] = [
+const LIMITS: [Mark; 11] = [
     Mark::Is("RATE_LIMIT_EXCEEDED"),
     Mark::Is("RESOURCE_QUOTA_EXCEEDED"),
     Mark::Is("dailyLimitExceeded"),
     Mark::Is("rateLimitExceeded"),
     Mark::Is("userRateLimitExceeded"),
     Mark::Is("quotaExceeded"),
+    Mark::Is("concurrentLimitExceeded"),
+    Mark::Is("limitExceeded"),
+    Mark::Is("servingLimitExceeded"),
+    Mark::Is("variableTermLimitExceeded"),
+    Mark::Is("variableTermExpiredDailyExceeded"),
 ];
 
 /// Whether the error is one of Google's, whoever was asked: it names its status twice, as a number and as gRPC does.
@@ -85,6 +90,9 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let Some(error) = envelope.error() else {
         said.tell(envelope.message());
         said.wait_at_least(said.wait_in_text());
+        if said.status == 429 {
+            said.wait_at_least(google_quota::delay_in_text(envelope.message()));
+        }
         note_unused_api(&mut said);
         note_quota(&mut said, &[], envelope.message());
         return said;

@@ -16,7 +16,7 @@ const COLLECTIONS: [&str; 9] = [
 ];
 
 /// Words in front of a colon that say no more than that an error follows.
-const PREFACES: [&str; 26] = [
+const PREFACES: [&str; 27] = [
     "api",
     "anthropic",
     "bad",
@@ -40,6 +40,7 @@ const PREFACES: [&str; 26] = [
     "resource_exhausted",
     "server",
     "status",
+    "unauthenticated",
     "unauthorized",
     "upstream",
     "vertex",

@@ -4,6 +4,7 @@ mod collected;
 mod families;
 mod gateways;
 mod gathered;
+mod gemini_outside;
 mod heard;
 mod hostile;
 mod meaning;

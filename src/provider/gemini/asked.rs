@@ -35,6 +35,13 @@ pub(in crate::provider) const ASKED: &[Rule] = &[
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("FEATURE_NOT_ALLOWED").retries(7),
         "The project's organization forbids what this request asks of the model: ask without it, or use another project's key.",
     ),
+    // Of where the project may make something: what makes nothing is served.
+    rule(
+        &[400, 403],
+        &[Is("LOCATION_ORG_POLICY_VIOLATED"), Is("LOCATION_TAX_POLICY_VIOLATED")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).retries(7),
+        "The project may make nothing in this region: use another region, or another project's key.",
+    ),
     // Vertex AI's, of a model that the project or its organization has not.
     rule(
         &[400, 403],

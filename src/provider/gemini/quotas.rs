@@ -40,6 +40,8 @@ pub(in crate::provider) const QUOTAS: &[Rule] = &[
         &[429, 503],
         &[
             Is("MODEL_CAPACITY_EXHAUSTED"),
+            // Of the whole API, in Google's older form.
+            Is("servingLimitExceeded"),
             Begins("no capacity available "),
             Says("out of capacity"),
             Says("error-code-429"),
@@ -94,7 +96,7 @@ pub(in crate::provider) const QUOTAS: &[Rule] = &[
     ),
     rule(
         &[429],
-        &[Hits(Hit::Day), Is("dailyLimitExceeded")],
+        &[Hits(Hit::Day), Is("dailyLimitExceeded"), Is("variableTermExpiredDailyExceeded")],
         // The stated wait is often the minute's (51 s on a day's quota), so only a long one is believed.
         ruling(K::QuotaExhausted, S::OwnerLane, U::DayEnd, E::OtherKey).heeding_between(600, 26 * HOUR),
         "The project's quota for the day is used up for this model: it returns at midnight Pacific time; add a key of another project.",
@@ -131,6 +133,9 @@ pub(in crate::provider) const QUOTAS: &[Rule] = &[
             Is("RATE_LIMIT_EXCEEDED"),
             Is("rateLimitExceeded"),
             Is("userRateLimitExceeded"),
+            Is("concurrentLimitExceeded"),
+            Is("limitExceeded"),
+            Is("variableTermLimitExceeded"),
             Begins("quota exceeded for "),
             Begins("online prediction request quota exceeded for "),
         ],

@@ -32,9 +32,21 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("method doesn't allow unregistered callers "),
             Begins("request is missing a valid api key"),
             Begins("request is missing required authentication "),
+            // Of the older form.
+            Is("dailyLimitExceededUnreg"),
+            Is("userRateLimitExceededUnreg"),
+            Is("rateLimitExceededUnreg"),
+            All(&[Is("required"), Begins("login required")]),
         ],
         ruling(K::Misconfigured, S::Caller, U::Now, E::No).code("UNREGISTERED_CALLERS"),
         "The key did not reach the provider: let nothing below the key pool remove headers.",
+    ),
+    // The interactions API has one word for all that is wrong with a key, and this is said of AQ. keys where it is read.
+    rule(
+        &[401],
+        &[All(&[Is("authentication"), Begins("request had invalid authentication credentials")])],
+        ruling(K::InvalidKey, S::KeyLane, U::Lifted, E::OtherKey).unclear(),
+        "The key is not accepted on this path, without a clear reason: see whether it serves models.",
     ),
     // The key.
     rule(
@@ -153,6 +165,12 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ],
         ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey).code("CONSUMER_SUSPENDED"),
         "The key's project is suspended: see the project in the Google Cloud console, or use another project's key.",
+    ),
+    rule(
+        &[403],
+        &[Frames("project ", " has been deleted")],
+        ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey).code("CONSUMER_INVALID"),
+        "The key's project was deleted: restore it in the Google Cloud console, or use another project's key.",
     ),
     // Code Assist's, of an account whose owner is to show who he is.
     rule(
