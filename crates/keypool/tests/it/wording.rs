@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     dialects::post,
-    retold::{chat, over, said, shown, whole},
+    retold::{chat, over, said, whole},
 };
 
 #[tokio::test]
