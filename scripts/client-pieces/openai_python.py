@@ -161,8 +161,12 @@ assert [len(item.embedding) for item in vectors.data] == [64, 64]
 floats = client.embeddings.create(model="gemini-embedding-001", input="a", dimensions=64, encoding_format="float")
 assert all(abs(a - b) < 1e-6 for a, b in zip(floats.data[0].embedding, vectors.data[0].embedding))
 
-error = raises(openai.BadRequestError, lambda: client.embeddings.create(model="gemini-embedding-001", input=[1, 2]))
-assert error.param == "input[0]", error.body
+# Texts as ids of tokens ("a" and "b"), as frameworks cut them.
+ids = client.embeddings.create(model="gemini-embedding-001", input=[[64], [65]], dimensions=64)
+assert [item.embedding for item in ids.data] == [item.embedding for item in vectors.data]
+wrong = dict(model="gemini-embedding-001", input=[1, 999_999])
+error = raises(openai.BadRequestError, lambda: client.embeddings.create(**wrong))
+assert error.param == "input", error.body
 
 # Models.
 assert "gemini-2.5-flash" in [model.id for model in client.models.list()]
