@@ -1,4 +1,4 @@
-//! Texts that come as the ids of their tokens. LangChain's `OpenAIEmbeddings` cuts texts by them, and sends them so unless it
+//! Texts that come as the ids of their tokens. `LangChain`'s `OpenAIEmbeddings` cuts texts by them, and sends them so unless it
 //! is told otherwise; of a model that its `tiktoken` does not know it takes the ids of `cl100k_base`, as of `OpenAI`'s own
 //! models for embeddings.
 
