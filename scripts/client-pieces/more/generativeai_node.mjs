@@ -1,5 +1,5 @@
 // @google/generative-ai, the library before @google/genai: chats, tools, schemas, files, and caches without a content type.
-import { FunctionCallingMode, GoogleGenerativeAI, GoogleGenerativeAIFetchError, SchemaType } from "@google/generative-ai";
+import { GoogleGenerativeAI, GoogleGenerativeAIFetchError, SchemaType } from "@google/generative-ai";
 import { GoogleAICacheManager, GoogleAIFileManager } from "@google/generative-ai/server";
 import assert from "node:assert";
 

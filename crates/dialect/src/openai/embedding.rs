@@ -1,91 +1,42 @@
 //! Embeddings, asked and answered.
 
-use std::fmt;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::token_ids;
-use crate::{Embedded, Embedding, Fault, Ignored, Text, fields::Fields};
+use crate::{
+    Embedded, Embedding, Fault, Ignored, OneOr, Text,
+    fields::{Field, Fields},
+};
 
 /// Inputs that one request may have, as there.
 const MOST: usize = 2_048;
 
 /// `input`: a text, or a list of them; each may come as the ids of its tokens.
-struct Input<'a>(Vec<Text<'a>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Input<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> de::Visitor<'de> for Reader {
-            type Value = Input<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string, a list of strings, or ids of tokens")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Input<'de>, E> {
-                Ok(Input(vec![text.into()]))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Input<'de>, E> {
-                Ok(Input(vec![text.to_owned().into()]))
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Input<'de>, A::Error> {
-                let (mut texts, mut ids) = (Vec::new(), Vec::new());
-                while let Some(item) = seq.next_element()? {
-                    match item {
-                        Item::Text(text) if ids.is_empty() => texts.push(text),
-                        Item::Id(id) if texts.is_empty() => ids.push(id),
-                        _ => return Err(de::Error::custom("texts and ids of tokens cannot stand beside each other")),
-                    }
-                }
-                if !ids.is_empty() {
-                    texts.push(token_ids::text(&ids).map_err(de::Error::custom)?.into());
-                }
-                Ok(Input(texts))
-            }
-        }
-        deserializer.deserialize_any(Reader)
+fn texts<'a>(input: &Field<'a>) -> Result<Vec<Text<'a>>, Fault> {
+    let items = match input.read::<OneOr<'_, &RawValue>>()? {
+        OneOr::Text(text) => return Ok(vec![text]),
+        OneOr::List(items) => items,
+    };
+    let numbers = items.iter().filter(|item| item.get().starts_with(|first: char| first.is_ascii_digit())).count();
+    if numbers == 0 {
+        return items.into_iter().enumerate().map(|(index, item)| text(index, item)).collect();
     }
+    if numbers < items.len() {
+        return Err(Fault::invalid("input: texts and ids of tokens cannot stand beside each other").at("input"));
+    }
+    Ok(vec![of_ids(input)?])
 }
 
-/// What stands in such a list: a text, its ids, or one of the ids of the only text.
-enum Item<'a> {
-    Text(Text<'a>),
-    Id(u32),
+fn text(index: usize, item: &RawValue) -> Result<Text<'_>, Fault> {
+    let item = Field { name: format!("input[{index}]").into(), value: item };
+    if item.value.get().starts_with('[') { of_ids(&item) } else { item.read() }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> de::Visitor<'de> for Reader {
-            type Value = Item<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or ids of tokens")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Item<'de>, E> {
-                Ok(Item::Text(text.into()))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Item<'de>, E> {
-                Ok(Item::Text(text.to_owned().into()))
-            }
-
-            fn visit_u64<E: de::Error>(self, id: u64) -> Result<Item<'de>, E> {
-                u32::try_from(id).map(Item::Id).map_err(|_| E::custom("no token has such an id"))
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<Item<'de>, A::Error> {
-                let ids = Vec::<u32>::deserialize(de::value::SeqAccessDeserializer::new(seq))?;
-                token_ids::text(&ids).map(|text| Item::Text(text.into())).map_err(de::Error::custom)
-            }
-        }
-        deserializer.deserialize_any(Reader)
-    }
+fn of_ids(field: &Field<'_>) -> Result<Text<'static>, Fault> {
+    let text = token_ids::text(&field.read::<Vec<u32>>()?);
+    text.map(Into::into).map_err(|why| Fault::invalid(format!("{}: {why}", field.name)).at(&*field.name))
 }
 
 /// Reads a request for embeddings, and what of it was not needed.
@@ -98,7 +49,7 @@ pub fn embedding(body: &[u8], strict: bool) -> Result<(Embedding<'_>, Ignored), 
     for field in Fields::read(body)?.given() {
         match &*field.name {
             "model" => asked.model = field.read()?,
-            "input" => asked.texts = field.read::<Input<'_>>()?.0,
+            "input" => asked.texts = texts(&field)?,
             "dimensions" => asked.dimensions = Some(field.positive()?),
             "encoding_format" => {
                 asked.packed = match &*field.read::<Text<'_>>()? {
@@ -196,6 +147,9 @@ mod tests {
             ("[-1]", "input[0]"),
             ("[[9906],[999999999]]", "input[1]"),
             ("[9906,\"a\"]", "input"),
+            (r#"["a",9906]"#, "input"),
+            ("[9906,1.5]", "input[1]"),
+            (r#"["a",null]"#, "input[1]"),
             (r#"["a",""]"#, "input[1]"),
             ("1", "input"),
         ] {
