@@ -53,6 +53,12 @@ assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) ==
 with client.chat.completions.stream(model="gemini-2.5-flash", messages=HELLO) as stream:
     assert stream.get_final_completion().choices[0].message.content
 
+# As before there were chats.
+text = client.completions.create(model="gemini-2.5-flash", prompt="Once upon", max_tokens=50, echo=True)
+assert text.choices[0].text.startswith("Once upon") and text.choices[0].finish_reason == "stop", text
+pieces = list(client.completions.create(model="gemini-2.5-flash", prompt=["Once upon"], stream=True))
+assert len(pieces) > 3 and "".join(p.choices[0].text for p in pieces) == text.choices[0].text.removeprefix("Once upon")
+
 # An image, as data.
 look = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}]
 assert chat(messages=[{"role": "user", "content": look}]).choices[0].message.content

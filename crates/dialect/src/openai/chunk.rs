@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::{
     completion::{Annotation, Image, Logprobs, Tokens, ToolCall, id, reason},
+    event::{self, DONE, PAUSE},
     older::{self, FunctionCall},
 };
-use crate::{Event, Fault, Shape, Text, Usage, Voice, one_line};
+use crate::{Event, Fault, Shape, Text, Usage, Voice};
 
 /// Writes the pieces.
 pub(super) struct Chunks {
@@ -76,7 +77,7 @@ impl Chunks {
             choices,
             usage,
         };
-        event(&chunk, out);
+        event::write(&chunk, out);
     }
 
     fn piece(&self, choice: Choice<'_>, out: &mut Vec<u8>) {
@@ -155,21 +156,15 @@ impl Voice for Chunks {
         if self.shape.usage {
             self.write(&[], Some(Cost(Some(self.usage.into()))), out);
         }
-        out.extend_from_slice(b"data: [DONE]\n\n");
+        out.extend_from_slice(DONE);
     }
 
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
         // Clients raise what stands here; without [DONE] nobody takes the answer for a whole one.
-        event(&super::fault::body(fault), out);
+        event::write(&super::fault::body(fault), out);
     }
 
     fn pause(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b": keep-alive\n\n");
+        out.extend_from_slice(PAUSE);
     }
-}
-
-fn event(value: &impl Serialize, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"data: ");
-    one_line::write(value, out);
-    out.extend_from_slice(b"\n\n");
 }

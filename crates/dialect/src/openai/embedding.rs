@@ -2,42 +2,12 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
-use super::token_ids;
-use crate::{
-    Embedded, Embedding, Fault, Ignored, OneOr, Text,
-    fields::{Field, Fields},
-};
+use super::texts;
+use crate::{Embedded, Embedding, Fault, Ignored, Text, fields::Fields};
 
 /// Inputs that one request may have, as there.
 const MOST: usize = 2_048;
-
-/// `input`: a text, or a list of them; each may come as the ids of its tokens.
-fn texts<'a>(input: &Field<'a>) -> Result<Vec<Text<'a>>, Fault> {
-    let items = match input.read::<OneOr<'_, &RawValue>>()? {
-        OneOr::Text(text) => return Ok(vec![text]),
-        OneOr::List(items) => items,
-    };
-    let numbers = items.iter().filter(|item| item.get().starts_with(|first: char| first.is_ascii_digit())).count();
-    if numbers == 0 {
-        return items.into_iter().enumerate().map(|(index, item)| text(index, item)).collect();
-    }
-    if numbers < items.len() {
-        return Err(Fault::invalid("input: texts and ids of tokens cannot stand beside each other").at("input"));
-    }
-    Ok(vec![of_ids(input)?])
-}
-
-fn text(index: usize, item: &RawValue) -> Result<Text<'_>, Fault> {
-    let item = Field { name: format!("input[{index}]").into(), value: item };
-    if item.value.get().starts_with('[') { of_ids(&item) } else { item.read() }
-}
-
-fn of_ids(field: &Field<'_>) -> Result<Text<'static>, Fault> {
-    let text = token_ids::text(&field.read::<Vec<u32>>()?);
-    text.map(Into::into).map_err(|why| Fault::invalid(format!("{}: {why}", field.name)).at(&*field.name))
-}
 
 /// Reads a request for embeddings, and what of it was not needed.
 ///
@@ -49,7 +19,7 @@ pub fn embedding(body: &[u8], strict: bool) -> Result<(Embedding<'_>, Ignored), 
     for field in Fields::read(body)?.given() {
         match &*field.name {
             "model" => asked.model = field.read()?,
-            "input" => asked.texts = texts(&field)?,
+            "input" => asked.texts = texts::read(&field)?,
             "dimensions" => asked.dimensions = Some(field.positive()?),
             "encoding_format" => {
                 asked.packed = match &*field.read::<Text<'_>>()? {

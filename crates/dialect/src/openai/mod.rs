@@ -1,17 +1,22 @@
-//! `OpenAI`'s dialect, on the caller's side: chat completions, embeddings, models, images, sound.
+//! `OpenAI`'s dialect, on the caller's side: chat completions, texts to go on from, embeddings, models, images, sound.
 
 mod audio;
 mod chunk;
 mod completion;
 mod embedding;
+mod event;
 mod fault;
 mod file;
 mod image;
 mod message;
 mod models;
 mod older;
+mod prompt;
 mod reasoning;
 mod request;
+mod sampling;
+mod text_completion;
+mod texts;
 mod token_ids;
 mod tool;
 
@@ -38,6 +43,36 @@ impl Caller for OpenAi {
 
     fn voice(&self, shape: Shape) -> Box<dyn Voice> {
         if shape.stream { Box::new(chunk::Chunks::new(shape)) } else { Box::new(completion::Completion::new(shape)) }
+    }
+
+    fn refused(&self, fault: &Fault) -> Refused {
+        fault::refused(fault)
+    }
+
+    fn models(&self, models: &[Model]) -> String {
+        models::list(models)
+    }
+
+    fn model(&self, model: &Model) -> String {
+        models::one(model)
+    }
+}
+
+/// The same of before there were chats: texts that are gone on from (`/v1/completions`).
+#[derive(Clone, Copy, Debug)]
+pub struct Completions;
+
+impl Caller for Completions {
+    fn conversation<'a>(&self, body: &'a [u8], strict: bool) -> Result<Asked<'a>, Fault> {
+        prompt::read(body, strict)
+    }
+
+    fn voice(&self, shape: Shape) -> Box<dyn Voice> {
+        if shape.stream {
+            Box::new(text_completion::Pieces::new(shape))
+        } else {
+            Box::new(text_completion::Whole::new(shape))
+        }
     }
 
     fn refused(&self, fault: &Fault) -> Refused {

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::{
     message::{self, Message},
-    older, reasoning, tool,
+    older, reasoning, sampling, tool,
 };
 use crate::{
     Asked, Canvas, Effort, Fault, Ignored, Medium, Text,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Fields that change nothing about an answer here.
-const NEVER_MATTER: [&str; 10] = [
+pub(super) const NEVER_MATTER: [&str; 10] = [
     "user",
     "store",
     "metadata",
@@ -32,12 +32,6 @@ const ONLY_AS: [(&str, &[&str]); 3] = [("logit_bias", &["{}"]), ("verbosity", &[
 
 /// What is asked for where a search on the web is.
 const SEARCH: &str = "web_search_options";
-
-#[derive(Deserialize)]
-struct StreamOptions {
-    include_usage: Option<bool>,
-    include_obfuscation: Option<bool>,
-}
 
 /// As routers ask for the usage of a stream.
 #[derive(Deserialize)]
@@ -83,9 +77,6 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
             None => return Err(Fault::invalid("top_logprobs needs logprobs: true").at("top_logprobs")),
         }
     }
-    if conversation.sampling.answers == Some(0) {
-        return Err(Fault::invalid("n: expected 1 at least").at("n"));
-    }
     conversation.settle_choice(ignored, strict)?;
     message::read(messages, conversation, ignored)?;
     Ok(asked)
@@ -104,41 +95,15 @@ impl From<Fault> for Unread {
 }
 
 fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<(), Unread> {
+    if sampling::read(field, asked)? {
+        return Ok(());
+    }
     let Asked { conversation, ignored, usage_wanted, repeated, .. } = asked;
-    let sampling = &mut conversation.sampling;
     match &*field.name {
-        "stream" => conversation.stream = field.read()?,
-        "stream_options" => {
-            let StreamOptions { include_usage, include_obfuscation } = field.read()?;
-            *usage_wanted |= include_usage == Some(true);
-            if include_obfuscation == Some(true) {
-                ignored.add("stream_options.include_obfuscation");
-            }
-        }
         "usage" => *usage_wanted |= field.read::<UsageOption>()?.include == Some(true),
         // The newer name wins, whichever comes last.
-        "max_completion_tokens" => sampling.most = Some(field.positive()?),
-        "max_tokens" => {
-            let most = field.positive()?;
-            sampling.most.get_or_insert(most);
-        }
-        "temperature" => sampling.temperature = Some(field.read()?),
-        "top_p" => sampling.top_p = Some(field.read()?),
-        // No field of theirs, but of everyone who serves other models in this dialect.
-        "top_k" => sampling.top_k = Some(field.integer()?),
-        "seed" => sampling.seed = Some(field.integer()?),
-        "n" => sampling.answers = Some(field.integer()?),
-        // As they are by themselves: there are models that refuse the very field.
-        "presence_penalty" | "frequency_penalty" if field.read::<f64>()? == 0.0 => ignored.add(&*field.name),
-        "presence_penalty" => sampling.presence_penalty = Some(field.read()?),
-        "frequency_penalty" => sampling.frequency_penalty = Some(field.read()?),
-        "logprobs" => sampling.logprobs = field.read::<bool>()?.then_some(0),
-        "stop" => {
-            let words = if field.value.get().starts_with('[') { field.read()? } else { vec![field.read()?] };
-            if sampling.stop_at(words) {
-                ignored.add("stop");
-            }
-        }
+        "max_completion_tokens" => conversation.sampling.most = Some(field.positive()?),
+        "logprobs" => conversation.sampling.logprobs = field.read::<bool>()?.then_some(0),
         "tools" => conversation.tools.extend(tool::tools(field, (&mut repeated.origins, ignored), strict)?),
         "functions" => {
             let functions = older::functions(field)?;

@@ -38,15 +38,19 @@ pub(super) fn text(ids: &[u32]) -> Result<String, UnknownId> {
     Ok(said.utf8_chunks().map(|chunk| chunk.valid()).collect())
 }
 
-/// Whether a body for embeddings looks as if its texts were ids of tokens, and nobody read these so far: it is better
+/// Whether a body for embeddings or a text to go on from looks as if it came as ids of tokens, and nobody read these so far: it is better
 /// [learnt](learn_tokens) what they say where nobody waits, for that takes a quarter of a second once.
 pub fn has_unlearnt_tokens(body: &[u8]) -> bool {
     WORDS.get().is_none() && seems_to_have_ids(body)
 }
 
 fn seems_to_have_ids(body: &[u8]) -> bool {
-    memmem::find_iter(body, br#""input""#).any(|at| {
-        let list = body[at + 7..].trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+    [&br#""input""#[..], br#""prompt""#].iter().any(|field| seems_so(body, field))
+}
+
+fn seems_so(body: &[u8], field: &[u8]) -> bool {
+    memmem::find_iter(body, field).any(|at| {
+        let list = body[at + field.len()..].trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
         let first = list.and_then(|list| list.strip_prefix(b"[")).map(<[u8]>::trim_ascii_start);
         first.is_some_and(|first| matches!(first.first(), Some(b'[' | b'0'..=b'9')))
     })
@@ -96,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_looks_like_ids_is_told() {
-        for body in [r#"{"input":[1]}"#, r#"{"model":"input", "input" : [ [ 1 ] ] }"#] {
+        for body in [r#"{"input":[1]}"#, r#"{"model":"input", "input" : [ [ 1 ] ] }"#, r#"{"prompt":[[1]]}"#] {
             assert!(seems_to_have_ids(body.as_bytes()), "{body}");
         }
         for body in [r#"{"input":"a"}"#, r#"{"input":["a"]}"#, r#"{"model":"input"}"#, r#"{"input""#] {

@@ -6,6 +6,7 @@ mod answers;
 mod anthropic;
 mod audio;
 mod citations;
+mod completions;
 mod images;
 mod laws;
 mod names;

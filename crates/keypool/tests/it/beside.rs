@@ -64,6 +64,7 @@ async fn by_the_model_that_is_asked_for() {
         ("/v1/chat/completions", "gpt-5", "open", "/v1/chat/completions"),
         ("/openai/chat/completions?a=b", "gpt-5", "open", "/v1/chat/completions?a=b"),
         ("/openai/v1/responses", "gpt-5", "open", "/v1/responses"),
+        ("/v1/completions", "gpt-5", "open", "/v1/completions"),
         ("/v1/embeddings", "gpt-embedding", "open", "/v1/embeddings"),
         ("/v1/messages?beta=true", "claude-x", "claude", "/v1/messages?beta=true"),
         ("/anthropic/v1/messages/count_tokens", "claude-x", "claude", "/v1/messages/count_tokens"),

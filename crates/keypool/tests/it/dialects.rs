@@ -85,6 +85,8 @@ async fn a_deployment_is_the_model_of_a_body_that_names_none() {
     let hello = json!({ "messages": [{ "role": "user", "content": "Hello" }] });
     let answer = ask("gemini-2.5-flash/chat/completions", json, hello.to_string()).await;
     assert_eq!((answer.status, answer.header("x-keypool-model")), (StatusCode::OK, "gemini-2.5-flash"), "{answer:?}");
+    let text = ask("gemini-2.5-flash/completions", json, json!({ "prompt": ["Once"] }).to_string()).await;
+    assert_eq!((text.status, &text.json()["object"]), (StatusCode::OK, &json!("text_completion")), "{text:?}");
     let both = ask("elsewhere/chat/completions", json, chat(json!({})).to_string()).await;
     assert_eq!((both.status, both.header("x-keypool-model")), (StatusCode::OK, "gemini-2.5-flash"), "{both:?}");
     let vectors = ask("gemini-embedding-001/embeddings", json, json!({ "input": ["a"] }).to_string()).await;

@@ -19,6 +19,7 @@ mod callers;
 mod catalogued;
 mod commands;
 mod config;
+mod continuing;
 mod cross_origin;
 mod crowded;
 mod cut;

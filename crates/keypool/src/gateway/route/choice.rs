@@ -189,7 +189,7 @@ pub(in crate::gateway) fn is_read_on_its_way<S>(
         // Each account tells its own alone.
         Task::Models | Task::Model(_) => lists && own != Own::Compatible,
         _ if lists => false,
-        Task::Chat | Task::Other("/v1/completions") if dialect == Dialect::OpenAi => true,
+        Task::Chat | Task::Complete if dialect == Dialect::OpenAi => true,
         // It may run code where an account's container is.
         Task::Chat => {
             let pool = beside.map_or(pool, |beside| beside.pool.as_ref());

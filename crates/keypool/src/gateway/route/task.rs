@@ -1,7 +1,11 @@
 //! What a translated request is for.
 
 use http::Method;
-use keypool_dialect::{Caller, openai::Audio, responses::Responses};
+use keypool_dialect::{
+    Caller,
+    openai::{Audio, Completions},
+    responses::Responses,
+};
 
 use crate::gateway::dialect::Dialect;
 
@@ -9,6 +13,8 @@ use crate::gateway::dialect::Dialect;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::gateway) enum Task {
     Chat,
+    /// A text to go on from.
+    Complete,
     /// A chat in `OpenAI`'s newer dialect.
     Respond,
     Count,
@@ -25,7 +31,7 @@ pub(in crate::gateway) enum Task {
 }
 
 /// Their paths.
-const OTHERS: [&str; 5] = ["/v1/completions", "/v1/moderations", "/v1/images/edits", "/v1/images/variations", COMPACT];
+const OTHERS: [&str; 4] = ["/v1/moderations", "/v1/images/edits", "/v1/images/variations", COMPACT];
 /// What makes a conversation short.
 pub(in crate::gateway) const COMPACT: &str = "/v1/responses/compact";
 
@@ -34,6 +40,7 @@ impl Task {
     pub(in crate::gateway) fn caller(&self) -> Option<&'static dyn Caller> {
         match self {
             Self::Respond | Self::CountResponse => Some(&Responses),
+            Self::Complete => Some(&Completions),
             Self::Sound(Audio::Speech) => Some(&Audio::Speech),
             Self::Sound(Audio::Transcription) => Some(&Audio::Transcription),
             Self::Sound(Audio::Translation) => Some(&Audio::Translation),
@@ -46,6 +53,7 @@ impl Task {
         match self {
             Self::Chat if dialect == Dialect::Anthropic => "/v1/messages",
             Self::Chat => "/v1/chat/completions",
+            Self::Complete => "/v1/completions",
             Self::Respond => "/v1/responses",
             Self::Count => "/v1/messages/count_tokens",
             Self::CountResponse => "/v1/responses/input_tokens",
@@ -72,6 +80,7 @@ impl Task {
 pub(in crate::gateway) fn task(dialect: Dialect, rest: &str) -> Option<Task> {
     Some(match (dialect, rest.trim_end_matches('/')) {
         (Dialect::OpenAi, "/chat/completions") | (Dialect::Anthropic, "/messages") => Task::Chat,
+        (Dialect::OpenAi, "/completions") => Task::Complete,
         (Dialect::OpenAi, "/responses") => Task::Respond,
         (Dialect::OpenAi, "/responses/input_tokens") => Task::CountResponse,
         (Dialect::OpenAi, "/embeddings") => Task::Embeddings,

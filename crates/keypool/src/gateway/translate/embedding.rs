@@ -19,10 +19,6 @@ where
 {
     /// Vectors of all texts, in as many requests as that takes.
     pub(super) async fn embed(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
-        if openai::has_unlearnt_tokens(&bytes) {
-            // Others of this thread would wait behind it.
-            let _ = tokio::task::spawn_blocking(openai::learn_tokens).await;
-        }
         let (mut asked, mut ignored) = openai::embedding(&bytes, self.strict)?;
         self.mask(&mut ignored);
         self.may_use(&asked.model)?;

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::Full;
-use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kind, Shape, Text, gemini};
+use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kind, Shape, Text, gemini, openai};
 use tower::Service;
 use tower_keypool::{BoxError, Clock, Demand, Error, KeyMask, KeyPool, ServedBy};
 
@@ -172,7 +172,14 @@ where
                     .into())
             }
             Task::Count => self.count(parts, bytes).await,
-            Task::Embeddings => self.embed(parts, bytes).await,
+            Task::Embeddings => {
+                learn_tokens(&bytes).await;
+                self.embed(parts, bytes).await
+            }
+            Task::Complete => {
+                learn_tokens(&bytes).await;
+                self.chat(parts, bytes, (false, None)).await
+            }
             Task::Draw => self.draw(parts, bytes).await,
             Task::CountResponse => {
                 let (bytes, _) = self.memory.recall(self.tenant.name(), bytes, self.clock.tick())?;
@@ -279,6 +286,13 @@ where
 
     fn created(&self) -> i64 {
         self.clock.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+    }
+}
+
+/// Whoever reads texts that come as ids of tokens has learnt these: others of this thread would wait behind it.
+async fn learn_tokens(body: &[u8]) {
+    if openai::has_unlearnt_tokens(body) {
+        let _ = tokio::task::spawn_blocking(openai::learn_tokens).await;
     }
 }
 
