@@ -38,8 +38,8 @@ pub(super) fn text(ids: &[u32]) -> Result<String, UnknownId> {
     Ok(said.utf8_chunks().map(|chunk| chunk.valid()).collect())
 }
 
-/// Whether a body for embeddings or a text to go on from looks as if it came as ids of tokens, and nobody read these so far: it is better
-/// [learnt](learn_tokens) what they say where nobody waits, for that takes a quarter of a second once.
+/// Whether a body for embeddings, or for a text to go on from, looks as if it came as ids of tokens, and nobody read these so
+/// far: it is better [learnt](learn_tokens) what they say where nobody waits, for that takes a quarter of a second once.
 pub fn has_unlearnt_tokens(body: &[u8]) -> bool {
     WORDS.get().is_none() && seems_to_have_ids(body)
 }
