@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    completion::{Annotation, Image, Logprobs, Tokens, ToolCall, id, reason},
+    completion::{Annotation, Cost, Image, Logprobs, ToolCall, id, reason},
     event::{self, DONE, PAUSE},
     older::{self, FunctionCall},
 };
@@ -30,10 +30,6 @@ struct Chunk<'s> {
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Cost>,
 }
-
-/// Told at the end; `null` until then.
-#[derive(Serialize)]
-struct Cost(Option<Tokens>);
 
 #[derive(Serialize)]
 struct Choice<'s> {

@@ -150,6 +150,10 @@ pub(super) struct Tokens {
     completion_tokens_details: Completed,
 }
 
+/// What a stream tells at its end; `null` until then.
+#[derive(Serialize)]
+pub(super) struct Cost(pub(super) Option<Tokens>);
+
 #[derive(Serialize)]
 struct Prompt {
     cached_tokens: u64,

@@ -1,11 +1,11 @@
 //! A text that goes on: `text_completion`, whole or in pieces that look alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use serde::Serialize;
 
 use super::{
-    completion::{Tokens, reason},
+    completion::{Cost, reason},
     event::{self, DONE, PAUSE},
     prompt::PROMPT,
 };
@@ -19,7 +19,7 @@ struct TextCompletion<'s> {
     model: &'s str,
     choices: &'s [Choice<'s>],
     #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Option<Tokens>>,
+    usage: Option<Cost>,
 }
 
 #[derive(Serialize)]
@@ -32,6 +32,7 @@ struct Choice<'s> {
 
 /// How likely tokens were: a list for each of what is known of them.
 #[derive(Default, Serialize)]
+#[expect(clippy::struct_field_names, reason = "as they stand on the wire")]
 struct Logprobs {
     tokens: Vec<String>,
     token_logprobs: Vec<f64>,
@@ -77,7 +78,7 @@ impl Head {
         self.shape.repeated.echoed.get(PROMPT).and_then(|prompt| prompt.as_str()).unwrap_or_default()
     }
 
-    fn with<'s>(&'s self, choices: &'s [Choice<'s>], usage: Option<Option<Tokens>>) -> TextCompletion<'s> {
+    fn with<'s>(&'s self, choices: &'s [Choice<'s>], usage: Option<Cost>) -> TextCompletion<'s> {
         let Shape { created, model, .. } = &self.shape;
         TextCompletion { id: &self.id, object: "text_completion", created: *created, model, choices, usage }
     }
@@ -138,7 +139,7 @@ impl Voice for Whole {
         });
         let choices: Vec<_> = choices.collect();
         // Writing plain data into memory does not fail.
-        let _ = serde_json::to_writer(out, &self.head.with(&choices, Some(Some(self.head.usage.into()))));
+        let _ = serde_json::to_writer(out, &self.head.with(&choices, Some(Cost(Some(self.head.usage.into())))));
     }
 
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
@@ -162,18 +163,22 @@ impl Pieces {
 
     fn piece(&mut self, choice: Choice<'_>, out: &mut Vec<u8>) {
         let index = choice.index;
-        if !self.begun.contains_key(&index) {
-            self.begun.insert(index, 0);
-            if !self.head.echoed().is_empty() {
-                self.write(Choice { text: self.head.echoed(), index, logprobs: None, finish_reason: None }, out);
+        let begins = match self.begun.entry(index) {
+            Entry::Vacant(begins) => {
+                begins.insert(0);
+                true
             }
+            Entry::Occupied(_) => false,
+        };
+        if begins && !self.head.echoed().is_empty() {
+            self.write(Choice { text: self.head.echoed(), index, logprobs: None, finish_reason: None }, out);
         }
         self.write(choice, out);
     }
 
     fn write(&self, choice: Choice<'_>, out: &mut Vec<u8>) {
         // Told at the end; `null` until then.
-        event::write(&self.head.with(&[choice], self.head.shape.usage.then_some(None)), out);
+        event::write(&self.head.with(&[choice], self.head.shape.usage.then_some(Cost(None))), out);
     }
 }
 
@@ -199,7 +204,7 @@ impl Voice for Pieces {
 
     fn end(&mut self, out: &mut Vec<u8>) {
         if self.head.shape.usage {
-            event::write(&self.head.with(&[], Some(Some(self.head.usage.into()))), out);
+            event::write(&self.head.with(&[], Some(Cost(Some(self.head.usage.into())))), out);
         }
         out.extend_from_slice(DONE);
     }

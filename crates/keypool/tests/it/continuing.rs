@@ -1,5 +1,7 @@
 //! Texts that are gone on from, as there were before chats: `OpenAI`'s `/v1/completions`.
 
+#![allow(clippy::needless_pass_by_value, reason = "tables read better without the signs")]
+
 use gemini_sim::{AnswerText, GeminiSim};
 use http::StatusCode;
 use serde_json::{Value, json};
