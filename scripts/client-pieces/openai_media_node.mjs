@@ -6,6 +6,9 @@ const client = new OpenAI({ baseURL: process.env.KEYPOOL_URL + "/v1", apiKey: pr
 const images = await client.images.generate({ model: "gemini-2.5-flash-image", prompt: "a dot", n: 2 });
 assert.equal(images.data.length, 2);
 assert(images.data[0].b64_json.startsWith("iVBOR"));
+const dot = await toFile(Buffer.from(images.data[0].b64_json, "base64"), "dot.png", { type: "image/png" });
+const edited = await client.images.edit({ model: "gemini-2.5-flash-image", image: dot, prompt: "in red" });
+assert(edited.data[0].b64_json.startsWith("iVBOR"));
 const wish = { model: "gemini-3.8-flash-tts", input: "Hi.", voice: "alloy" };
 const wav = Buffer.from(await (await client.audio.speech.create({ ...wish, response_format: "wav" })).arrayBuffer());
 assert.equal(wav.subarray(0, 4).toString(), "RIFF");

@@ -20,6 +20,11 @@ def refused(param, call):
 for model in ("imagen-4.0-generate-001", "gemini-2.5-flash-image"):
     images = client.images.generate(model=model, prompt="a dot", n=2, size="1024x1024", response_format="b64_json")
     assert [base64.b64decode(image.b64_json)[:4] for image in images.data] == [b"\x89PNG"] * 2, images
+dot = ("dot.png", base64.b64decode(images.data[0].b64_json))
+for originals in (dot, [dot, dot]):
+    edited = client.images.edit(model="gemini-2.5-flash-image", image=originals, prompt="in red", n=2)
+    assert [base64.b64decode(image.b64_json)[:4] for image in edited.data] == [b"\x89PNG"] * 2, edited
+refused("mask", lambda: client.images.edit(model="gemini-2.5-flash-image", image=dot, mask=dot, prompt="in red"))
 refused("response_format", lambda: client.images.generate(model="gemini-2.5-flash-image", prompt="p", response_format="url"))
 
 wish = dict(model="gemini-3.8-flash-tts", input="Hi.", voice="alloy", instructions="Whisper.")

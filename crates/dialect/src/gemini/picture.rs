@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{generate, name, nonsense};
+use super::{about_tokens, generate, name, nonsense};
 use crate::{
     Canvas, Conversation, Drawing, Drawn, Event, Fault, Finish, Kind, Medium, Part, Picture, Role,
     exchange::Listener as _,
@@ -27,11 +27,11 @@ pub fn has_aspect(model: &str, aspect: &str) -> bool {
         || !predicts(model) && matches!(aspect, "2:3" | "3:2" | "4:5" | "5:4" | "21:9")
 }
 
-/// The body for `count` of the images.
+/// The body for `count` of the images, and about how many tokens it is.
 ///
 /// # Errors
-/// None that is known of.
-pub fn drawing(asked: &Drawing<'_>, count: u32) -> Result<Vec<Bytes>, Fault> {
+/// Where the model draws from no images.
+pub fn drawing(asked: &Drawing<'_>, count: u32) -> Result<(Vec<Bytes>, u64), Fault> {
     #[derive(Serialize)]
     struct Predict<'r> {
         instances: [Instance<'r>; 1],
@@ -50,17 +50,29 @@ pub fn drawing(asked: &Drawing<'_>, count: u32) -> Result<Vec<Bytes>, Fault> {
         #[serde(skip_serializing_if = "Option::is_none")]
         sample_image_size: Option<&'static str>,
     }
-    let Drawing { model, prompt, canvas, .. } = asked;
+    let Drawing { model, prompt, canvas, originals, .. } = asked;
     if predicts(model) {
+        if !originals.is_empty() {
+            let why = "image: this model draws by a description alone; ask one of Gemini's that draws, such as gemini-2.5-flash-image";
+            return Err(Fault::invalid(why).at("image"));
+        }
         let Canvas { aspect: aspect_ratio, size: sample_image_size } = *canvas;
         let parameters = Parameters { sample_count: count, aspect_ratio, sample_image_size };
         let predict = Predict { instances: [Instance { prompt }], parameters };
-        return serde_json::to_vec(&predict).map(|body| vec![body.into()]).map_err(|_| nonsense());
+        let body = serde_json::to_vec(&predict).map_err(|_| nonsense())?;
+        let about = body.len() as u64 / 4;
+        return Ok((vec![body.into()], about));
     }
     let mut conversation =
         Conversation { model: model.clone(), medium: Medium::Images(*canvas), ..Conversation::default() };
+    for Picture { mime, data } in originals {
+        let (mime, data) = (mime.as_str().into(), data.as_str().into());
+        conversation.say(Role::User, Part::Blob { mime, data });
+    }
     conversation.say(Role::User, Part::Text(prompt.clone()));
-    generate(&conversation, Bytes::new())
+    let pieces = generate(&conversation, Bytes::new())?;
+    let about = about_tokens(&conversation, &pieces);
+    Ok((pieces, about))
 }
 
 /// The images of an answer.

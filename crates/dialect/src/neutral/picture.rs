@@ -14,6 +14,8 @@ pub struct Drawing<'a> {
     pub count: u32,
     /// Of what form.
     pub canvas: Canvas,
+    /// What they are drawn from, beside the description.
+    pub originals: Vec<Picture>,
 }
 
 /// Images that came.
@@ -25,7 +27,7 @@ pub struct Drawn {
     pub usage: Usage,
 }
 
-/// One of them.
+/// An image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
     /// Such as `image/png`.

@@ -1,4 +1,4 @@
-//! Images, asked and answered: `/v1/images/generations`.
+//! Images, asked and answered: `/v1/images/generations`, and what [edits](super::editing) are asked in.
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use crate::{Canvas, Drawing, Drawn, Fault, Ignored, Text, fields::Fields, gemini
 const NEVER_MATTER: [&str; 2] = ["user", "safety_identifier"];
 
 /// Fields that would change the answer and cannot be had, but for these values.
-const ONLY_AS: [(&str, &[&str]); 9] = [
+const ONLY_AS: [(&str, &[&str]); 10] = [
     ("quality", &[r#""auto""#, r#""standard""#]),
     ("background", &[r#""auto""#, r#""opaque""#]),
     ("moderation", &[r#""auto""#]),
@@ -18,6 +18,7 @@ const ONLY_AS: [(&str, &[&str]); 9] = [
     ("partial_images", &["0"]),
     ("stream", &["false"]),
     ("style", &[]),
+    ("input_fidelity", &[r#""low""#]),
 ];
 
 /// Images that one request may ask for, as there.

@@ -3,6 +3,7 @@
 mod audio;
 mod chunk;
 mod completion;
+mod editing;
 mod embedding;
 mod event;
 mod fault;
@@ -22,6 +23,7 @@ mod tool;
 
 pub use audio::Audio;
 pub(crate) use completion::likely;
+pub use editing::editing;
 pub use embedding::{embedding, vectors};
 pub(crate) use file::file;
 pub use image::{drawing, pictures};

@@ -11,7 +11,7 @@ use crate::support::{asked, whole};
 fn wire(body: &Value, count: u32) -> Value {
     let body = body.to_string();
     let (asked, _) = openai::drawing(body.as_bytes(), true, |_| {}).unwrap();
-    serde_json::from_slice(&gemini::drawing(&asked, count).unwrap().concat()).unwrap()
+    serde_json::from_slice(&gemini::drawing(&asked, count).unwrap().0.concat()).unwrap()
 }
 
 #[test]

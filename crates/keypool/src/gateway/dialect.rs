@@ -109,7 +109,10 @@ impl Dialect {
                  not to be kept (`store: false`)",
             );
         }
-        self.not_found("this path is not translated: chat completions, completions, responses, embeddings, images/generations, audio, messages and models are")
+        self.not_found(
+            "this path is not translated: chat completions, completions, responses, embeddings, images/generations and edits, \
+             audio, messages and models are",
+        )
     }
 
     /// The same where no provider here speaks this dialect, nor one that it is translated to.

@@ -255,7 +255,7 @@ async fn faults_have_the_shape_that_clients_know() {
     for (path, header) in [("/v1beta/files", "x-goog-api-key"), ("/gemini/v1beta/files", "authorization")] {
         assert_eq!(get(&served, path, header).await.status, StatusCode::OK, "{path}");
     }
-    let nowhere = post(&served, "/v1/images/edits", &json!({})).await;
+    let nowhere = post(&served, "/v1/images/variations", &json!({})).await;
     assert_eq!((nowhere.status, &nowhere.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));
     let past = get(&served, "/v1/responses/resp_1", "authorization").await;
     let why = past.json()["error"]["message"].to_string();

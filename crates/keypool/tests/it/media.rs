@@ -40,6 +40,37 @@ async fn images_by_both_kinds_of_model() {
     }
 }
 
+#[tokio::test]
+async fn images_from_others() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let served = served(&sim).await;
+    let edit = async |model: &str, more: &[(&str, &str)]| {
+        let pixel = ("name=\"image[]\"; filename=\"a.png\"\r\nContent-Type: image/png", "pixel");
+        let fields = [("name=\"model\"", model), ("name=\"prompt\"", "a dot in red"), pixel];
+        let part =
+            |(head, value): &(&str, &str)| format!("--xx\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n");
+        let body: String = fields.iter().chain(more).map(part).chain(["--xx--\r\n".to_owned()]).collect();
+        let request = Request::post(served.url("/v1/images/edits"))
+            .header("authorization", format!("Bearer {PLACEHOLDER}"))
+            .header("content-type", "multipart/form-data; boundary=xx");
+        ask(request, body).await
+    };
+    let more = [("name=\"n\"", "2"), ("name=\"size\"", "1024x1024"), ("name=\"user\"", "u")];
+    let drawn = edit("gemini-2.5-flash-image", &more).await;
+    assert_eq!((drawn.status, drawn.header("x-keypool-ignored")), (StatusCode::OK, "user"), "{drawn:?}");
+    let images = drawn.json()["data"].as_array().unwrap().clone();
+    assert!(images.len() == 2 && images.iter().all(|image| image["b64_json"].as_str().unwrap().starts_with("iVBOR")));
+    for (model, more, param) in [
+        ("gemini-2.5-flash-image", &[("name=\"mask\"; filename=\"m.png\"", "x")][..], "mask"),
+        ("gemini-2.5-flash-image", &[("name=\"background\"", "transparent")], "background"),
+        ("imagen-4.0-generate-001", &[], "image"),
+    ] {
+        let refused = edit(model, more).await;
+        assert_eq!((refused.status.as_u16(), &refused.json()["error"]["param"]), (400, &json!(param)), "{refused:?}");
+    }
+    assert_eq!(sim.report().total.arrivals, 2);
+}
+
 /// Who only writes takes the place of none that draws or speaks: it is as without a list.
 #[tokio::test]
 async fn pictures_and_speech_step_down_to_no_model_of_texts() {

@@ -163,9 +163,7 @@ async fn a_list_of_models_holds_at_the_gateways_own_provider_of_any_kind() {
 async fn a_form_that_two_could_read_in_two_ways_is_not_passed_on_for_who_may_not_ask_all() {
     for beside in [false, true] {
         let scene = Scene::before(Kind::OpenAi, beside).await;
-        let mut paths = vec![SPOKEN];
-        paths.extend((!beside).then_some("/v1/images/edits"));
-        for path in paths {
+        for path in [SPOKEN, "/v1/images/edits"] {
             for head in [MODEL, "Content-Disposition: form-data; name=model\r\nContent-Type: text/plain; charset=utf-8"]
             {
                 assert_eq!(scene.form(path, ALICE, form(&[(head, GPT)])).await.1, 1, "{path}: {head}");

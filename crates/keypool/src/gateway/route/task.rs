@@ -22,6 +22,8 @@ pub(in crate::gateway) enum Task {
     CountResponse,
     Embeddings,
     Draw,
+    /// The same from other images.
+    Redraw,
     /// Words spoken, or spoken words written down.
     Sound(Audio),
     Models,
@@ -31,7 +33,7 @@ pub(in crate::gateway) enum Task {
 }
 
 /// Their paths.
-const OTHERS: [&str; 4] = ["/v1/moderations", "/v1/images/edits", "/v1/images/variations", COMPACT];
+const OTHERS: [&str; 3] = ["/v1/moderations", "/v1/images/variations", COMPACT];
 /// What makes a conversation short.
 pub(in crate::gateway) const COMPACT: &str = "/v1/responses/compact";
 
@@ -59,6 +61,7 @@ impl Task {
             Self::CountResponse => "/v1/responses/input_tokens",
             Self::Embeddings => "/v1/embeddings",
             Self::Draw => "/v1/images/generations",
+            Self::Redraw => "/v1/images/edits",
             Self::Sound(Audio::Speech) => "/v1/audio/speech",
             Self::Sound(Audio::Transcription) => "/v1/audio/transcriptions",
             Self::Sound(Audio::Translation) => "/v1/audio/translations",
@@ -85,6 +88,7 @@ pub(in crate::gateway) fn task(dialect: Dialect, rest: &str) -> Option<Task> {
         (Dialect::OpenAi, "/responses/input_tokens") => Task::CountResponse,
         (Dialect::OpenAi, "/embeddings") => Task::Embeddings,
         (Dialect::OpenAi, "/images/generations") => Task::Draw,
+        (Dialect::OpenAi, "/images/edits") => Task::Redraw,
         (Dialect::OpenAi, "/audio/speech") => Task::Sound(Audio::Speech),
         (Dialect::OpenAi, "/audio/transcriptions") => Task::Sound(Audio::Transcription),
         (Dialect::OpenAi, "/audio/translations") => Task::Sound(Audio::Translation),

@@ -1,9 +1,9 @@
-//! Images by a description, as many requests as the model needs for them.
+//! Images by a description, or from others, as many requests as the model needs for them.
 
 use bytes::Bytes;
 use http::{Method, Request, Response, request::Parts};
 use http_body::Body;
-use keypool_dialect::{Drawn, gemini, openai};
+use keypool_dialect::{Drawn, Picture, gemini, openai};
 use tower::Service;
 use tower_keypool::{BoxError, Demand, Error};
 
@@ -18,9 +18,15 @@ where
     B::Error: Into<BoxError>,
 {
     /// All images that were asked for, one request after the other: who wants ten waits, and has no ten keys at work.
-    pub(super) async fn draw(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
+    pub(super) async fn draw(
+        &mut self,
+        parts: Parts,
+        bytes: Bytes,
+        originals: Vec<Picture>,
+    ) -> Result<Answered<B>, Failed> {
         let mut requested = String::new();
-        let (asked, mut ignored) = openai::drawing(&bytes, self.strict, |model| requested = self.resolve(model))?;
+        let (mut asked, mut ignored) = openai::drawing(&bytes, self.strict, |model| requested = self.resolve(model))?;
+        asked.originals = originals;
         self.mask(&mut ignored);
         self.may_use(&requested)?;
         let way = self.way_to_model(&asked.model).await?;
@@ -29,8 +35,9 @@ where
         while left > 0 {
             let (verb, count) = gemini::verb_of_drawing(&asked.model, left);
             let path = gemini::path_of(&asked.model, verb).ok_or_else(bad_model)?;
-            let demand = Self::led_by_model(self.wish.on(Demand::any_model()), way.clone());
-            let pieces = gemini::drawing(&asked, count)?;
+            let (pieces, about) = gemini::drawing(&asked, count)?;
+            let demand = self.wish.on(Demand::any_model().about_tokens(about));
+            let demand = Self::led_by_model(demand, way.clone());
             let (by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, Some(demand))).await?;
             let some = gemini::drawn(&asked.model, &body).map_err(|fault| upstream_fault(fault, by.clone()))?;
             all.pictures.extend(some.pictures);

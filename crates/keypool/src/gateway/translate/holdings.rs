@@ -151,7 +151,7 @@ where
     /// # Errors
     /// Also where nobody can tell, and 404 for what is another's or nobody's.
     pub(super) async fn way_to_its_own(&mut self, task: &Task, body: &[u8]) -> Result<Option<Affinity>, Fault> {
-        let takes_forms = matches!(task, Task::Sound(_) | Task::Other(_));
+        let takes_forms = matches!(task, Task::Sound(_) | Task::Redraw | Task::Other(_));
         if takes_forms && body.starts_with(b"--") {
             return Ok(None);
         }

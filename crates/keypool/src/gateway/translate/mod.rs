@@ -180,7 +180,11 @@ where
                 learn_tokens(&bytes).await;
                 self.chat(parts, bytes, (false, None)).await
             }
-            Task::Draw => self.draw(parts, bytes).await,
+            Task::Draw => self.draw(parts, bytes, Vec::new()).await,
+            Task::Redraw => {
+                let (wish, originals) = openai::editing(&bytes)?;
+                self.draw(parts, wish.into(), originals).await
+            }
             Task::CountResponse => {
                 let (bytes, _) = self.memory.recall(self.tenant.name(), bytes, self.clock.tick())?;
                 self.count(parts, bytes).await
