@@ -49,18 +49,22 @@ impl<'b> Delivery<'b> {
     }
 }
 
-/// The parts between these borders: what each says that it is, and what it holds.
+/// The parts between these borders: what each says that it is, and what it holds. Lines end as the first one does: clients
+/// that write them with a line feed alone (google-gemini-php) are served, too.
 fn parts<'b>(body: &'b [u8], border: &[u8]) -> Vec<(Option<String>, &'b [u8])> {
     let mut found = Vec::new();
     let Some(mut rest) = position(body, border).map(|at| &body[at + border.len()..]) else { return found };
-    while let Some(inner) = rest.strip_prefix(b"\r\n") {
-        let end = position(inner, &[b"\r\n", border].concat());
-        let Some((part, behind)) = end.map(|at| (&inner[..at], &inner[at + 2 + border.len()..])) else { break };
-        let (head, held) = match part.strip_prefix(b"\r\n") {
+    let line: &[u8] = if rest.starts_with(b"\n") { b"\n" } else { b"\r\n" };
+    while let Some(inner) = rest.strip_prefix(line) {
+        let end = position(inner, &[line, border].concat());
+        let Some((part, behind)) = end.map(|at| (&inner[..at], &inner[at + line.len() + border.len()..])) else {
+            break;
+        };
+        let (head, held) = match part.strip_prefix(line) {
             // It says nothing of itself.
             Some(held) => (&b""[..], held),
-            None => match position(part, b"\r\n\r\n") {
-                Some(at) => (&part[..at], &part[at + 4..]),
+            None => match position(part, &[line, line].concat()) {
+                Some(at) => (&part[..at], &part[at + 2 * line.len()..]),
                 None => break,
             },
         };
@@ -97,6 +101,11 @@ mod tests {
         let read = Delivery::in_parts("multipart/related; boundary=\"b\"", body).unwrap();
         let kind = Some("text/plain".to_owned());
         assert_eq!(read, Delivery::Whole { said: json!({ "file": {} }), bytes: b"a\r\n--\r\nb", kind });
+        let feeds =
+            b"--b\nContent-Type: application/json\n\n{\"file\":{}}\n--b\nContent-Type: text/plain\n\na\r\n--\nb\n--b--";
+        let read = Delivery::in_parts("multipart/related; boundary=b", feeds).unwrap();
+        let kind = Some("text/plain".to_owned());
+        assert_eq!(read, Delivery::Whole { said: json!({ "file": {} }), bytes: b"a\r\n--\nb", kind });
         for (kind, body) in [
             ("multipart/related", &body[..]),
             ("application/json; boundary=b", body),

@@ -67,6 +67,11 @@ impl World {
         }
     }
 
+    /// Whether there is a model of this name, whatever it supports.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.any_model || self.models.contains_key(name)
+    }
+
     pub(crate) fn model_named(&self, name: &str) -> Option<&Model> {
         self.models.get(name)
     }

@@ -190,7 +190,7 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
             }
         }
         "tools" => {
-            repeated.tools = serde_json::from_str(field.value.get()).ok();
+            repeated.tools = tool::repeated(field.value);
             tool::read(field, conversation, (&mut repeated.origins, ignored), strict)?;
         }
         _ => return Ok(ignored.takes(field, &NEVER_MATTER, &ONLY_AS)),

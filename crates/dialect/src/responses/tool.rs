@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     Conversation, Fault, Ignored, Text, Tool,
@@ -90,6 +90,36 @@ pub(super) fn read<'a>(
         }
     }
     Ok(())
+}
+
+/// They as a response repeats them: with what they left unsaid, since typed clients look for it (openai-php).
+pub(super) fn repeated(said: &RawValue) -> Option<Value> {
+    let mut tools = serde_json::from_str(said.get()).ok()?;
+    complete(&mut tools);
+    Some(tools)
+}
+
+fn complete(tools: &mut Value) {
+    for tool in tools.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        let (unsaid, usual) = match tool.get("type").and_then(Value::as_str) {
+            Some("function") => (["description", "parameters"], ("strict", json!(true))),
+            Some(kind) if kind.starts_with("web_search") => {
+                (["filters", "user_location"], ("search_context_size", json!("medium")))
+            }
+            Some("namespace") => {
+                tool.get_mut("tools").into_iter().for_each(complete);
+                continue;
+            }
+            _ => continue,
+        };
+        for name in unsaid {
+            tool.entry(name).or_insert(Value::Null);
+        }
+        let said = tool.entry(usual.0).or_insert(Value::Null);
+        if said.is_null() {
+            *said = usual.1;
+        }
+    }
 }
 
 /// One that is called; `used`: the names of others.

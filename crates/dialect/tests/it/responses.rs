@@ -116,7 +116,7 @@ fn an_answer_repeats_what_the_request_said() {
     let said = json!({
         "instructions": "be brief", "temperature": 0.25, "top_p": 0.5, "max_output_tokens": 99,
         "parallel_tool_calls": false, "metadata": { "a": "b" }, "truncation": "auto", "store": false, "user": "u",
-        "tools": [{ "type": "function", "name": "f", "parameters": { "type": "object" }, "strict": true }],
+        "tools": [{ "type": "function", "name": "f", "description": "d", "parameters": { "type": "object" }, "strict": true }],
         "tool_choice": { "type": "function", "name": "f" }, "reasoning": { "effort": "low" },
         "text": { "format": { "type": "json_schema", "name": "n", "schema": { "type": "object" }, "strict": true } },
     });

@@ -103,6 +103,19 @@ fn what_was_called_before_goes_back_by_the_same_names() {
     );
 }
 
+/// The fields that they left unsaid, too: openai-php is lost without.
+#[test]
+fn a_response_repeats_its_tools_whole() {
+    let (whole, _) = told(&Responses, &codex(), json!([{ "text": "a" }]));
+    let tools = serde_json::from_str::<Value>(&whole).unwrap()["tools"].clone();
+    let [exec, agents, _, patch, search] = &tools.as_array().unwrap()[..] else { panic!("{tools}") };
+    let form = json!({ "type": "object" });
+    let function = |name: &str, strict: bool| json!({ "type": "function", "name": name, "description": null, "parameters": form, "strict": strict });
+    assert_eq!((exec, &agents["tools"][0]), (&function("exec", true), &function("spawn", false)));
+    assert_eq!(patch, &codex()["tools"][3]);
+    assert_eq!((&search["search_context_size"], search.get("user_location")), (&json!("medium"), Some(&Value::Null)));
+}
+
 /// What the upstream gets of a request that searches, and what is left out; or what of it is refused.
 fn searching(more: Value) -> Result<(Value, Option<String>), String> {
     let mut body = json!({ "model": "gemini-2.5-flash", "input": "x", "tools": [{ "type": "web_search" }] });

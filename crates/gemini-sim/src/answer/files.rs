@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::Reply;
 use super::models::listed;
@@ -46,8 +47,8 @@ pub(super) fn start(
     };
     let description = describe(state, visit, &admitted.request)?;
     let id = format!("sim-{}{}", state.id(), state.id());
-    let upload =
-        Upload { project: admitted.project, version: admitted.version.clone(), description, announced, received: 0 };
+    let (project, version, hash) = (admitted.project, admitted.version.clone(), Sha256::new());
+    let upload = Upload { project, version, description, announced, received: 0, hash };
     state.uploads.begin(id.clone(), upload);
     let url = format!("{}/upload/{}/files?upload_id={id}&upload_protocol=resumable", visit.origin(), admitted.version);
     Ok(Reply::empty()
@@ -76,7 +77,8 @@ fn whole(
         description.mime_type = kind;
     }
     let (project, version, received) = (admitted.project, admitted.version.clone(), bytes.len() as u64);
-    let upload = Upload { project, version, description, announced: None, received };
+    let hash = Sha256::new_with_prefix(bytes);
+    let upload = Upload { project, version, description, announced: None, received, hash };
     let file = finish(settings, state, visit, upload);
     Ok(Reply::json(&json!({ "file": file })).header(STATUS, "final"))
 }
@@ -184,6 +186,7 @@ fn take_chunk(settings: &Settings, upload: &mut Upload, visit: &Visit<'_>, last:
         return Err(invalid("More bytes than the announced length."));
     }
     upload.received += length;
+    upload.hash.update(visit.body);
     Ok(())
 }
 
@@ -202,6 +205,7 @@ fn finish(settings: &Settings, state: &mut State, visit: &Visit<'_>, upload: Upl
         version: upload.version,
         description: upload.description,
         size: upload.received,
+        hash: upload.hash,
         created: visit.wall,
         active,
     };

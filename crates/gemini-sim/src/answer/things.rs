@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use super::Reply;
 use super::models::listed;
@@ -82,6 +83,7 @@ fn put_file(state: &mut State, visit: &Visit<'_>, admitted: &Admitted, kind: &st
         version: admitted.version.clone(),
         description: Description { mime_type: kind.to_owned(), ..Description::default() },
         size: 1,
+        hash: Sha256::default(),
         created: visit.wall,
         active: visit.wall,
     });

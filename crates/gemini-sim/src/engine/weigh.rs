@@ -116,12 +116,9 @@ has to be the same.",
             ),
         ));
     }
-    let twice = [
-        field(prompt, "systemInstruction", "system_instruction"),
-        field(prompt, "toolConfig", "tool_config"),
-        prompt.get("tools"),
-    ];
-    if twice.iter().any(Option::is_some) {
+    let twice = [field(prompt, "systemInstruction", "system_instruction"), field(prompt, "toolConfig", "tool_config")];
+    let is_said = |value: &Value| !value.is_null();
+    if twice.into_iter().flatten().any(is_said) || !items(prompt.get("tools")).is_empty() {
         return Err(ApiError::invalid_argument(
             "malformed",
             "CachedContent can not be used with GenerateContent request setting \

@@ -33,6 +33,7 @@ const INTERACTIONS: &str = "/interactions/live";
 /// Who opened a socket.
 struct Caller {
     secret: String,
+    version: String,
     /// It is for interactions, of this project.
     interacts: Option<usize>,
 }
@@ -66,7 +67,7 @@ pub(crate) fn open(engine: &Arc<Engine>, mut request: Request<Incoming>) -> Resp
         let socket = TokioIo::new(upgraded);
         let _ = match caller.interacts {
             Some(project) => interaction::converse(socket, &engine, project).await,
-            None => converse(socket, &caller).await,
+            None => converse(socket, &engine, &caller).await,
         };
     });
     let mut response = Response::new(SimBody::whole(None));
@@ -109,7 +110,8 @@ impl Engine {
         key: Option<usize>,
     ) -> Result<Caller, ApiError> {
         let rest = parts.uri.path().strip_prefix(PATH).and_then(|rest| rest.split_once('.'));
-        let method = rest.map(|(_, method)| method);
+        let (version, method) = rest.unzip();
+        let version = version.unwrap_or_default().to_owned();
         let constrained = method == Some("GenerativeService.BidiGenerateContentConstrained");
         let interacts = parts.uri.path().ends_with(INTERACTIONS);
         if !constrained && !interacts && method != Some("GenerativeService.BidiGenerateContent") {
@@ -126,7 +128,7 @@ impl Engine {
         let token = token.or_else(|| query.get("access_token")).map(str::to_owned);
         let key_header = parts.headers.get("x-goog-api-key").and_then(|value| value.to_str().ok());
         if let Some(project) = key_header.filter(|_| interacts).and_then(|token| state.things.owner(token)) {
-            return Ok(Caller { secret: key_header.unwrap_or_default().to_owned(), interacts: Some(project) });
+            return Ok(Caller { secret: key_header.unwrap_or_default().to_owned(), version, interacts: Some(project) });
         }
         let unauthenticated = || {
             let what = "Request had invalid authentication credentials.";
@@ -139,13 +141,14 @@ impl Engine {
                 "Multiple authentication credentials received. Please pass only one.",
             )),
             (Some(token), 0) if constrained && state.things.owner(&token).is_some() => {
-                Ok(Caller { secret: token, interacts: None })
+                Ok(Caller { secret: token, version, interacts: None })
             }
             (_, 0) => unauthenticated(),
             (None, _) => match (key, Credentials::read(&parts.headers, &query)) {
                 (Some(key), credentials) if state.refused[key].is_none() => {
                     let project = self.world.keys[key].project;
-                    Ok(Caller { secret: credentials.secret().to_owned(), interacts: interacts.then_some(project) })
+                    let secret = credentials.secret().to_owned();
+                    Ok(Caller { secret, version, interacts: interacts.then_some(project) })
                 }
                 (Some(key), _) => {
                     let refusal = state.refused[key].clone().unwrap_or(crate::Refusal::ApiKeyInvalid);
@@ -157,6 +160,15 @@ impl Engine {
     }
 }
 
+/// As much of what is said of an unknown model as a closing frame has room for.
+fn missing(model: &str, version: &str) -> String {
+    let told = format!(
+        "models/{model} is not found for API version {version}, or is not supported for bidiGenerateContent. Call \
+         ListModels to see the list of available models and their supported methods."
+    );
+    told.chars().take(123).collect()
+}
+
 /// How the project of a secret calls its sessions.
 fn handle_of(secret: &str) -> String {
     format!("handle-{}", &sha1_smol::Sha1::from(secret).digest().to_string()[..12])
@@ -165,13 +177,21 @@ fn handle_of(secret: &str) -> String {
 /// A session: `setup` first, then turns, each with an answer. One that says
 /// `echo-key` is answered with the key that came with it, one that says
 /// `repeat-turn` with itself, and after one that says `exceed-quota` the quota is. A session that may be resumed is given a
-/// handle, by which the same key alone finds it.
-async fn converse(socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite, caller: &Caller) -> std::io::Result<()> {
+/// handle, by which the same key alone finds it. Any model that there is serves.
+async fn converse(
+    socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite,
+    engine: &Engine,
+    caller: &Caller,
+) -> std::io::Result<()> {
     let (mut from, mut to) = tokio::io::split(socket);
     let (mut ready, mut begun) = (false, Vec::new());
     while let Some(said) = heard(&mut from, &mut to, &mut begun).await? {
-        if said.get("setup").is_some_and(|setup| setup["model"].is_string()) && !ready {
+        if let Some(model) = said.get("setup").and_then(|setup| setup["model"].as_str()).filter(|_| !ready) {
             ready = true;
+            let model = model.strip_prefix("models/").unwrap_or(model);
+            if !engine.world.knows(model) {
+                return close(&mut to, 1008, &missing(model, &caller.version)).await;
+            }
             let (resumption, own) = (&said["setup"]["sessionResumption"], handle_of(&caller.secret));
             if resumption["handle"].as_str().is_some_and(|handle| handle != own) {
                 return close(&mut to, 1008, "BidiGenerateContent session not found").await;

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::refusal::ApiError;
 
@@ -25,6 +27,7 @@ pub(crate) struct File {
     pub(crate) version: String,
     pub(crate) description: Description,
     pub(crate) size: u64,
+    pub(crate) hash: Sha256,
     pub(crate) created: Timestamp,
     /// When it leaves `PROCESSING`.
     pub(crate) active: Timestamp,
@@ -42,6 +45,7 @@ impl File {
             "createTime": self.created.to_string(),
             "updateTime": self.created.to_string(),
             "expirationTime": expires.to_string(),
+            "sha256Hash": shown(&self.hash),
             "uri": format!("https://generativelanguage.googleapis.com/{version}/files/{id}"),
             "state": if now < self.active { "PROCESSING" } else { "ACTIVE" },
             "source": "UPLOADED",
@@ -51,6 +55,13 @@ impl File {
         }
         value
     }
+}
+
+/// A hash as the API shows it: its hexadecimal digits, in base64.
+fn shown(hash: &Sha256) -> String {
+    let halves = hash.clone().finalize().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let digits: String = halves.filter_map(|half| char::from_digit(half.into(), 16)).collect();
+    base64::engine::general_purpose::STANDARD.encode(digits)
 }
 
 /// All files by id, for all projects.

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use sha2::Sha256;
+
 use super::Description;
 
-/// An upload in progress. Its bytes are counted, not kept.
+/// An upload in progress. Its bytes are counted and hashed, not kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Upload {
     pub(crate) project: usize,
@@ -13,6 +15,7 @@ pub(crate) struct Upload {
     /// The length that the start announced.
     pub(crate) announced: Option<u64>,
     pub(crate) received: u64,
+    pub(crate) hash: Sha256,
 }
 
 /// All of them by their id, which is a capability: whoever knows it may go on.

@@ -111,7 +111,7 @@ pub(crate) fn check_model(request: &Value, model: &str) -> Result<(), ApiError> 
         )));
     }
     let json = field(config, "responseMimeType", "response_mime_type").and_then(Value::as_str);
-    if json == Some("application/json") && request.get("tools").is_some() && !signs(model) {
+    if json == Some("application/json") && !items(request.get("tools")).is_empty() && !signs(model) {
         return Err(invalid("Function calling with a response mime type: 'application/json' is unsupported"));
     }
     if !signs(model) && mixes_tools(request) {
@@ -152,6 +152,16 @@ mod tests {
         {
             assert_eq!(told(model, budget), "", "{model} {budget}");
         }
+    }
+
+    #[test]
+    fn an_empty_list_of_tools_is_none() {
+        let told = |tools: Value| {
+            let request = json!({ "tools": tools, "generationConfig": { "responseMimeType": "application/json" } });
+            check_model(&request, "gemini-2.5-flash").is_ok()
+        };
+        assert!(told(json!([])) && told(json!(null)));
+        assert!(!told(json!([{ "functionDeclarations": [{ "name": "f" }] }])));
     }
 
     #[test]

@@ -94,6 +94,12 @@ async fn a_cache_fits_its_model_and_brings_its_own_instruction() {
     let other = generate("gemini-2.5-pro").header("x-goog-api-key", "a");
     let refused = send(&sim, other.body(body(&request)).unwrap()).await;
     assert!(refused.message().contains("has to be the same"));
+    // Nothing, said at length: as google-gemini-php does.
+    for (field, nothing) in [("systemInstruction", json!(null)), ("toolConfig", json!(null)), ("tools", json!([]))] {
+        request[field] = nothing;
+    }
+    let own = generate(MODEL).header("x-goog-api-key", "a");
+    assert_eq!(send(&sim, own.body(body(&request)).unwrap()).await.status, StatusCode::OK);
     request["systemInstruction"] = json!({ "parts": [{ "text": "x" }] });
     let both = generate(MODEL).header("x-goog-api-key", "a");
     let refused = send(&sim, both.body(body(&request)).unwrap()).await;

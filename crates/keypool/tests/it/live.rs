@@ -587,6 +587,27 @@ async fn refused(served: &Served, headers: &str, setup: &str) -> (u16, String) {
     socket.closed().await
 }
 
+/// It is the provider that says so, in the words that clients show (go-genai), and no key is blamed.
+#[tokio::test]
+async fn a_model_that_is_not_there_is_the_clients_own_mistake() {
+    let sim = sim().await;
+    let pool = pool(&sim);
+    let (served, _) = Served::kept(&pool, &sim.url(), Records::default()).await;
+    let key = format!("x-goog-api-key: {PLACEHOLDER}\r\n");
+    for _ in 0..5 {
+        let (code, why) = refused(&served, &key, r#"{"setup":{"model":"models/nope-live"}}"#).await;
+        assert!(
+            code == 1008 && why.starts_with("models/nope-live is not found for API version v1beta"),
+            "{code} {why}"
+        );
+    }
+    let (mut one, mut two) = (open(&served, &key).await, open(&served, &key).await);
+    for socket in [&mut one, &mut two] {
+        socket.say(1, r#"{"clientContent":{"turnComplete":true}}"#).await;
+        assert!(socket.hear().await.unwrap().1.contains("Hello."));
+    }
+}
+
 #[tokio::test]
 async fn the_first_message_names_the_model_whose_limits_count() {
     let sim = sim().await;
@@ -600,7 +621,7 @@ async fn the_first_message_names_the_model_whose_limits_count() {
     assert_eq!(serving(&pool), ["one", "two"], "each has one a minute");
     let (code, why) = refused(&served, &key, SETUP).await;
     assert!(code == 1013 && why.contains("gemini-2.5-flash"), "{code} {why}");
-    let other = r#"{"setup":{"model":"models/gemini-2.0-flash-live"}}"#;
+    let other = r#"{"setup":{"model":"models/gemini-2.0-flash"}}"#;
     let mut socket = Socket::open(served.address, PATH, &key).await;
     socket.set_up(other).await;
 

@@ -252,7 +252,7 @@ impl Way {
             Dialect::Gemini => Self::Through,
             Dialect::OpenAi if !dialects.translates_openai => match models_alone(rest) {
                 Some(task) => Self::Translated(dialect, task),
-                None => moved(uri, &format!("{COMPATIBLE}{rest}")),
+                None => compatible(uri, rest),
             },
             dialect => match task(dialect, rest) {
                 Some(task) => Self::Translated(dialect, task),
@@ -279,6 +279,19 @@ fn models_alone(rest: &str) -> Option<Task> {
 /// The target of a path in which a prefix names the dialect, without that.
 pub(in crate::gateway) fn unprefixed(uri: &Uri) -> Option<PathAndQuery> {
     moved(uri, forced(uri.path())?.1).target().cloned()
+}
+
+/// The same at Google's endpoint for `OpenAI`'s clients, which refuses what it does not know in a query. Azure's clients say there
+/// which version of their API they mean.
+fn compatible(uri: &Uri, rest: &str) -> Way {
+    let path = format!("{COMPATIBLE}{rest}");
+    let is_azures = |pair: &&str| pair.starts_with("api-version=");
+    let Some(query) = uri.query().filter(|query| query.split('&').any(|pair| is_azures(&pair))) else {
+        return moved(uri, &path);
+    };
+    let others: Vec<_> = query.split('&').filter(|pair| !is_azures(pair)).collect();
+    let target = if others.is_empty() { path } else { format!("{path}?{}", others.join("&")) };
+    target.parse().map_or(Way::Through, Way::Moved)
 }
 
 fn moved(uri: &Uri, path: &str) -> Way {
@@ -401,6 +414,9 @@ mod tests {
         for (path, expected) in [
             ("/v1/chat/completions", "/v1beta/openai/chat/completions"),
             ("/openai/v1/images/generations?a=b", "/v1beta/openai/images/generations?a=b"),
+            // Azure's clients.
+            ("/openai/v1/chat/completions?api-version=1", "/v1beta/openai/chat/completions"),
+            ("/openai/v1/files?limit=2&api-version=1&after=f", "/v1beta/openai/files?limit=2&after=f"),
             ("/v1/models", "OpenAi Models"),
             ("/v1/messages", "Anthropic Chat"),
         ] {
