@@ -23,9 +23,9 @@ def has_valgrind() -> bool:
     return shutil.which("valgrind") is not None
 
 
-def build(root: pathlib.Path, light: bool) -> None:
-    """In two steps: a clock that can be paused must not come into a program that is timed. A light build times nothing: it is
-    made in one, of what the tests were built of."""
+def build(root: pathlib.Path, light: bool, guided: bool) -> None:
+    """In steps: a clock that can be paused must not come into a program that is timed, and a `guided` keypool, as it is
+    released, is made by several. A light build times nothing: it is made in one, of what the tests were built of."""
     global TARGET, KEYPOOL, LIGHT
     LIGHT = light
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
@@ -37,12 +37,17 @@ def build(root: pathlib.Path, light: bool) -> None:
         steps = [["--workspace", "--all-features", *needed]]
     else:
         steps = [
-            ["--release", "-p", "figures", "-p", "keypool"],
+            ["--release", "-p", "figures", *([] if guided else ["-p", "keypool"])],
             ["--release", "-p", "figures", "--features", "virtual-time", "--bin", "virtual"],
         ]
     for step in steps:
         if subprocess.run(cargo + step, cwd=root, check=False).returncode != 0:
             raise Failed("the build failed: " + " ".join(cargo + step))
+    if guided and not light:
+        built = subprocess.run([root / "scripts/guided"], stdout=subprocess.PIPE, text=True, check=False)
+        if built.returncode != 0:
+            raise Failed("scripts/guided failed; --plain measures keypool as cargo builds it")
+        KEYPOOL = pathlib.Path(built.stdout.strip())
 
 
 def output(program: str, *args: object, cores: list[int] | None = None, limit: float = 600) -> str:

@@ -54,6 +54,8 @@ class Figure:
     measure: Callable[[bool], Iterator[Line]]
     quick: bool = False
     callgrind: bool = False
+    # It tells what `keypool serve` takes.
+    served: bool = False
     # Begins what runs beside the other figures that have this: all of them before the first is waited for.
     ahead: Callable[[], None] | None = None
 
