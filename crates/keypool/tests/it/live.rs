@@ -600,6 +600,7 @@ async fn a_model_that_is_not_there_is_the_clients_own_mistake() {
             code == 1008 && why.starts_with("models/nope-live is not found for API version v1beta"),
             "{code} {why}"
         );
+        until("it ended", || pool.snapshot().in_flight == 0).await;
     }
     let (mut one, mut two) = (open(&served, &key).await, open(&served, &key).await);
     for socket in [&mut one, &mut two] {

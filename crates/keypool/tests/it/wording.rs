@@ -63,8 +63,11 @@ async fn a_file_may_be_named_by_its_address_and_only_a_missing_model_is_called_s
 #[tokio::test]
 async fn a_response_says_what_it_was_asked_with() {
     let (served, _) = over(vec![whole(&said("fine"))]).await;
-    let tools = json!([{ "type": "function", "name": "f", "parameters": { "type": "object", "properties": {} } }]);
+    let mut tools = json!([{ "type": "function", "name": "f", "parameters": { "type": "object", "properties": {} } }]);
     let first = post(&served, "/v1/responses", &json!({ "model": "m", "input": "x", "tools": tools })).await.json();
+    // With what they left unsaid, as that provider repeats them.
+    let unsaid = json!({ "description": null, "strict": true });
+    tools[0].as_object_mut().unwrap().extend(unsaid.as_object().unwrap().clone());
     assert_eq!((&first["tools"], &first["previous_response_id"]), (&tools, &Value::Null), "{first}");
     let next = json!({ "model": "m", "input": "y", "previous_response_id": first["id"] });
     let next = post(&served, "/v1/responses", &next).await.json();
