@@ -49,12 +49,12 @@ fn glibc() -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// A section of its own in front of all others of the program's text. In front of it what a profile says to be busy, where
-/// there was one (`scripts/guided`).
+/// A section of its own in front of all others of the program's text. Where there was a profile (`scripts/guided`), it says of
+/// functions how busy they are.
 fn linker_script(list: &str) -> String {
-    let mut script = "SECTIONS\n{\n  .text.serving :\n  {\n    *(.text.hot .text.hot.*)\n".to_owned();
+    let mut script = "SECTIONS\n{\n  .text.serving :\n  {\n".to_owned();
     for name in list.lines().filter(|line| !line.starts_with('#')) {
-        let _ = writeln!(script, "    *(.text.{name} .text.unlikely.{name})");
+        let _ = writeln!(script, "    *(.text.hot.{name} .text.{name} .text.unlikely.{name})");
     }
     script + "  }\n}\nINSERT BEFORE .text;\n"
 }

@@ -145,7 +145,8 @@ fn split<'a>(bytes: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
 }
 
 fn field<'a>(head: &'a [u8], value: &'a [u8]) -> Option<Field<'a>> {
-    let head = std::str::from_utf8(head).ok()?;
+    // One that is written in another way is known by what stands in front of that.
+    let head = std::str::from_utf8(head).or_else(|error| std::str::from_utf8(&head[..error.valid_up_to()])).ok()?;
     let header = |wanted: &str| {
         head.split("\r\n").find_map(|line| {
             let (name, value) = line.split_once(':')?;

@@ -2,10 +2,13 @@
 //! description says in JSON.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::file::mime_of;
 use crate::{Fault, Picture, multipart};
+
+/// Bytes of a description: what it is written as in JSON may be six times as long.
+const MOST_WORDS: usize = 256 << 10;
 
 /// Reads the form: the same as a request for images by a description, and what they are drawn from.
 ///
@@ -31,7 +34,8 @@ pub fn editing(form: &[u8]) -> Result<(Vec<u8>, Vec<Picture>), Fault> {
 }
 
 fn original(field: &multipart::Field<'_>) -> Result<Picture, Fault> {
-    let is_image = |mime: &&str| mime.get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case("image/"));
+    let is_image =
+        |mime: &&str| !mime.ends_with('*') && mime.get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case("image/"));
     let mime = field.mime.filter(is_image).or_else(|| mime_of(field.file_name?).filter(is_image));
     match mime {
         _ if field.value.is_empty() => Err(Fault::invalid("image is empty").at("image")),
@@ -43,9 +47,18 @@ fn original(field: &multipart::Field<'_>) -> Result<Picture, Fault> {
 /// A form has texts alone: those that are words stay what they are, others are what they would be in JSON.
 fn value(field: &multipart::Field<'_>) -> Result<Value, Fault> {
     let text = field.text()?;
-    let is_words = matches!(field.name, "model" | "prompt" | "size" | "user");
-    let read = if is_words { None } else { serde_json::from_str(text.trim()).ok() };
-    Ok(read.filter(|value: &Value| value.is_number() || value.is_boolean()).unwrap_or_else(|| text.into()))
+    if text.len() > MOST_WORDS {
+        let why = format!("{}: expected {} KiB at most", field.name, MOST_WORDS >> 10);
+        return Err(Fault::invalid(why).at(field.name));
+    }
+    if matches!(field.name, "model" | "prompt" | "size" | "user") {
+        return Ok(text.into());
+    }
+    Ok(match text.trim() {
+        "true" => true.into(),
+        "false" => false.into(),
+        text => text.parse::<Number>().map_or_else(|_| text.into(), Value::Number),
+    })
 }
 
 #[cfg(test)]
@@ -84,9 +97,14 @@ mod tests {
             (vec![("name=\"image\"; filename=\"a.wav\"", "x")], "image"),
             (vec![(octets, "x")], "image"),
             (vec![("name=\"n\"", "1"), ("name=\"n\"", "1"), IMAGE], "n"),
+            (vec![("name=\"prompt\"", &*"p".repeat(MOST_WORDS + 1)), IMAGE], "prompt"),
         ] {
             assert_eq!(form(&parts).unwrap_err().param.as_deref(), Some(place), "{parts:?}");
         }
         assert!(editing(b"{}").is_err());
+        // One that cannot be read whole is not left out.
+        let odd =
+            b"--xx\r\nContent-Disposition: form-data; name=\"image\"; filename=\"\xe9.png\"\r\n\r\nx\r\n--xx--\r\n";
+        assert_eq!(editing(odd).unwrap_err().param.as_deref(), Some("image"));
     }
 }

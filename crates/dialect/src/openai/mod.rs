@@ -78,15 +78,15 @@ impl Caller for Completions {
     }
 
     fn refused(&self, fault: &Fault) -> Refused {
-        fault::refused(fault)
+        OpenAi.refused(fault)
     }
 
     fn models(&self, models: &[Model]) -> String {
-        models::list(models)
+        OpenAi.models(models)
     }
 
     fn model(&self, model: &Model) -> String {
-        models::one(model)
+        OpenAi.model(model)
     }
 }
 

@@ -96,7 +96,7 @@ mod tests {
             (r#""prompt":"""#, "prompt"),
             (r#""prompt":[]"#, "prompt"),
             (r#""prompt":["a","b"]"#, "prompt"),
-            (r#""prompt":["a",1]"#, "prompt"),
+            (r#""prompt":["a",1]"#, "prompt[1]"),
             (r#""prompt":["a",null]"#, "prompt[1]"),
             (r#""prompt":"x","best_of":2"#, "best_of"),
             (r#""prompt":"x","suffix":"y""#, "suffix"),

@@ -7,27 +7,29 @@ use crate::{Fault, OneOr, Text, fields::Field};
 
 /// Reads a field that is such.
 pub(super) fn read<'a>(field: &Field<'a>) -> Result<Vec<Text<'a>>, Fault> {
+    let mut room = token_ids::MOST;
+    if is_list_of(field.value, |first| first.is_ascii_digit() || first == '-') {
+        return Ok(vec![of_ids(field, &mut room)?]);
+    }
     let items = match field.read::<OneOr<'_, &RawValue>>()? {
         OneOr::Text(text) => return Ok(vec![text]),
         OneOr::List(items) => items,
     };
-    let numbers = items.iter().filter(|item| item.get().starts_with(|first: char| first.is_ascii_digit())).count();
-    if numbers == 0 {
-        return items.into_iter().enumerate().map(|(index, item)| text(&field.name, index, item)).collect();
+    let mut texts = Vec::with_capacity(items.len());
+    for (index, value) in items.into_iter().enumerate() {
+        let item = Field { name: format!("{}[{index}]", field.name).into(), value };
+        let is_ids = item.value.get().starts_with('[');
+        texts.push(if is_ids { of_ids(&item, &mut room)? } else { item.read()? });
     }
-    if numbers < items.len() {
-        let why = format!("{}: texts and ids of tokens cannot stand beside each other", field.name);
-        return Err(Fault::invalid(why).at(&*field.name));
-    }
-    Ok(vec![of_ids(field)?])
+    Ok(texts)
 }
 
-fn text<'a>(field: &str, index: usize, item: &'a RawValue) -> Result<Text<'a>, Fault> {
-    let item = Field { name: format!("{field}[{index}]").into(), value: item };
-    if item.value.get().starts_with('[') { of_ids(&item) } else { item.read() }
+/// Whether a value is a list whose first item begins so.
+fn is_list_of(value: &RawValue, first: impl Fn(char) -> bool) -> bool {
+    value.get().strip_prefix('[').is_some_and(|list| list.trim_start().starts_with(first))
 }
 
-fn of_ids(field: &Field<'_>) -> Result<Text<'static>, Fault> {
-    let text = token_ids::text(&field.read::<Vec<u32>>()?);
+fn of_ids(field: &Field<'_>, room: &mut usize) -> Result<Text<'static>, Fault> {
+    let text = token_ids::text(&field.read::<Vec<u32>>()?, room);
     text.map(Into::into).map_err(|why| Fault::invalid(format!("{}: {why}", field.name)).at(&*field.name))
 }

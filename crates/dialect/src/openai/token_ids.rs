@@ -15,24 +15,38 @@ struct Words {
 
 static WORDS: OnceLock<Words> = OnceLock::new();
 
-/// An id that the encoding has no word for.
-#[derive(Debug)]
-pub(super) struct UnknownId(u32);
+/// What ids of a request may say together, in bytes: a token of six bytes may be a word of 128.
+pub(super) const MOST: usize = 32 << 20;
 
-impl fmt::Display for UnknownId {
+/// Why ids say nothing.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// The encoding has no word for it.
+    Unknown(u32),
+    TooLong,
+}
+
+impl fmt::Display for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is the id of no token of cl100k_base, whose ids are read here", self.0)
+        match self {
+            Self::Unknown(id) => write!(f, "{id} is the id of no token of cl100k_base, whose ids are read here"),
+            Self::TooLong => write!(f, "what these ids say is longer than {} MiB", MOST >> 20),
+        }
     }
 }
 
-/// What ids say. A character that is cut at an end is left out as far as it goes.
-pub(super) fn text(ids: &[u32]) -> Result<String, UnknownId> {
+/// What ids say, which takes that much of the room. A character that is cut at an end is left out as far as it goes.
+pub(super) fn text(ids: &[u32], room: &mut usize) -> Result<String, Unread> {
     let words = WORDS.get_or_init(Words::read);
-    let mut said = Vec::with_capacity(4 * ids.len());
+    let mut said = Vec::with_capacity((4 * ids.len()).min(*room));
     for id in ids {
         match words.of(*id) {
-            Some(word) if !word.is_empty() => said.extend_from_slice(word),
-            _ => return Err(UnknownId(*id)),
+            Some(word) if word.len() > *room => return Err(Unread::TooLong),
+            Some(word) if !word.is_empty() => {
+                *room -= word.len();
+                said.extend_from_slice(word);
+            }
+            _ => return Err(Unread::Unknown(*id)),
         }
     }
     Ok(said.utf8_chunks().map(|chunk| chunk.valid()).collect())
@@ -84,18 +98,29 @@ impl Words {
 mod tests {
     use super::*;
 
+    fn read(ids: &[u32]) -> Result<String, Unread> {
+        text(ids, &mut 1_000)
+    }
+
     #[test]
     fn ids_say_what_was_encoded() {
         let encoding = tiktoken_rs::cl100k_base().unwrap();
         for said in ["Hello", "Wörter, 文字 and 🙂🙂\n\t of all  kinds", "<|endoftext|>"] {
-            assert_eq!(text(&encoding.encode_ordinary(said)).unwrap(), said);
+            assert_eq!(read(&encoding.encode_ordinary(said)).unwrap(), said);
         }
         let cut = encoding.encode_ordinary("a文");
-        let ends = text(&cut[..cut.len() - 1]).unwrap();
+        let ends = read(&cut[..cut.len() - 1]).unwrap();
         assert!("a文".starts_with(&ends), "{ends}");
         for id in [100_261, 100_277, u32::MAX] {
-            assert!(text(&[15, id]).unwrap_err().to_string().starts_with(&id.to_string()));
+            assert!(read(&[15, id]).unwrap_err().to_string().starts_with(&id.to_string()));
         }
+    }
+
+    #[test]
+    fn they_say_no_more_than_there_is_room_for() {
+        let mut room = 10;
+        assert_eq!(text(&[9906, 9906], &mut room).unwrap(), "HelloHello");
+        assert!(matches!(text(&[9906], &mut room), Err(Unread::TooLong)));
     }
 
     #[test]

@@ -281,17 +281,21 @@ pub(in crate::gateway) fn unprefixed(uri: &Uri) -> Option<PathAndQuery> {
     moved(uri, forced(uri.path())?.1).target().cloned()
 }
 
-/// The same at Google's endpoint for `OpenAI`'s clients, which refuses what it does not know in a query. Azure's clients say there
-/// which version of their API they mean.
+/// The same at Google's endpoint for `OpenAI`'s clients.
 fn compatible(uri: &Uri, rest: &str) -> Way {
     let path = format!("{COMPATIBLE}{rest}");
-    let is_azures = |pair: &&str| pair.starts_with("api-version=");
-    let Some(query) = uri.query().filter(|query| query.split('&').any(|pair| is_azures(&pair))) else {
-        return moved(uri, &path);
+    let target = match uri.query().and_then(known_there) {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
     };
-    let others: Vec<_> = query.split('&').filter(|pair| !is_azures(pair)).collect();
-    let target = if others.is_empty() { path } else { format!("{path}?{}", others.join("&")) };
     target.parse().map_or(Way::Through, Way::Moved)
+}
+
+/// What of a query goes on to Google's endpoint for `OpenAI`'s clients, which refuses what it does not know there: Azure's
+/// clients say which version of their API they mean.
+pub(in crate::gateway) fn known_there(query: &str) -> Option<String> {
+    let others: Vec<_> = query.split('&').filter(|pair| !pair.starts_with("api-version=")).collect();
+    (!others.is_empty()).then(|| others.join("&"))
 }
 
 fn moved(uri: &Uri, path: &str) -> Way {

@@ -26,16 +26,22 @@ where
     ) -> Result<Answered<B>, Failed> {
         let mut requested = String::new();
         let (mut asked, mut ignored) = openai::drawing(&bytes, self.strict, |model| requested = self.resolve(model))?;
+        // What is sent is written of them, and held beside them until it is.
+        self.held.hold(2 * originals.iter().map(|picture| picture.data.len()).sum::<usize>())?;
         asked.originals = originals;
         self.mask(&mut ignored);
         self.may_use(&requested)?;
         let way = self.way_to_model(&asked.model).await?;
         let (mut all, mut served_by) = (Drawn::default(), None);
-        let mut left = asked.count;
+        let (mut left, mut written) = (asked.count, None);
         while left > 0 {
             let (verb, count) = gemini::verb_of_drawing(&asked.model, left);
             let path = gemini::path_of(&asked.model, verb).ok_or_else(bad_model)?;
-            let (pieces, about) = gemini::drawing(&asked, count)?;
+            let (pieces, about) = match written.take() {
+                Some((of, pieces, about)) if of == count => (pieces, about),
+                _ => gemini::drawing(&asked, count)?,
+            };
+            written = Some((count, pieces.clone(), about));
             let demand = self.wish.on(Demand::any_model().about_tokens(about));
             let demand = Self::led_by_model(demand, way.clone());
             let (by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, Some(demand))).await?;

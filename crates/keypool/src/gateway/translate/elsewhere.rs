@@ -33,7 +33,7 @@ use crate::{
         model_names::is_geminis,
         route::{
             providers::{Beside, model_of},
-            way::Own,
+            way::{Own, known_there},
         },
     },
     outgoing::Outgoing,
@@ -177,7 +177,11 @@ where
             }
             Handed::Read(bytes) | Handed::Packed(bytes) => bytes,
         });
-        let target = match parts.uri.query() {
+        let query = match parts.uri.query() {
+            Some(query) if is_compatible_path(path) => known_there(query),
+            query => query.map(str::to_owned),
+        };
+        let target = match query {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
         };

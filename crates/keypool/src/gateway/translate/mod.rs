@@ -183,6 +183,7 @@ where
             Task::Draw => self.draw(parts, bytes, Vec::new()).await,
             Task::Redraw => {
                 let (wish, originals) = openai::editing(&bytes)?;
+                drop(bytes);
                 self.draw(parts, wish.into(), originals).await
             }
             Task::CountResponse => {
