@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    completion::{Annotation, Cost, Image, Logprobs, ToolCall, id, reason},
+    completion::{Annotation, Cost, Envelope, Image, Logprobs, ToolCall, id, reason},
     event::{self, DONE, PAUSE},
     older::{self, FunctionCall},
 };
@@ -18,17 +18,6 @@ pub(super) struct Chunks {
     /// Each answer that has begun, and how many calls it has.
     begun: BTreeMap<u32, usize>,
     usage: Usage,
-}
-
-#[derive(Serialize)]
-struct Chunk<'s> {
-    id: &'s str,
-    object: &'static str,
-    created: i64,
-    model: &'s str,
-    choices: &'s [Choice<'s>],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Cost>,
 }
 
 #[derive(Serialize)]
@@ -65,7 +54,7 @@ impl Chunks {
     }
 
     fn write(&self, choices: &[Choice<'_>], usage: Option<Cost>, out: &mut Vec<u8>) {
-        let chunk = Chunk {
+        let chunk = Envelope {
             id: &self.id,
             object: "chat.completion.chunk",
             created: self.shape.created,

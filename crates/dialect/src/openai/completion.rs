@@ -150,6 +150,18 @@ pub(super) struct Tokens {
     completion_tokens_details: Completed,
 }
 
+/// What stands around choices.
+#[derive(Serialize)]
+pub(super) struct Envelope<'s, C> {
+    pub(super) id: &'s str,
+    pub(super) object: &'static str,
+    pub(super) created: i64,
+    pub(super) model: &'s str,
+    pub(super) choices: &'s [C],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) usage: Option<Cost>,
+}
+
 /// What a stream tells at its end; `null` until then.
 #[derive(Serialize)]
 pub(super) struct Cost(pub(super) Option<Tokens>);

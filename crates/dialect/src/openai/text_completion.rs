@@ -5,22 +5,11 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use serde::Serialize;
 
 use super::{
-    completion::{Cost, reason},
+    completion::{Cost, Envelope, reason},
     event::{self, DONE, PAUSE},
     prompt::PROMPT,
 };
 use crate::{Chosen, Event, Fault, Finish, Shape, Usage, Voice};
-
-#[derive(Serialize)]
-struct TextCompletion<'s> {
-    id: &'s str,
-    object: &'static str,
-    created: i64,
-    model: &'s str,
-    choices: &'s [Choice<'s>],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Cost>,
-}
 
 #[derive(Serialize)]
 struct Choice<'s> {
@@ -78,9 +67,9 @@ impl Head {
         self.shape.repeated.echoed.get(PROMPT).and_then(|prompt| prompt.as_str()).unwrap_or_default()
     }
 
-    fn with<'s>(&'s self, choices: &'s [Choice<'s>], usage: Option<Cost>) -> TextCompletion<'s> {
+    fn with<'s>(&'s self, choices: &'s [Choice<'s>], usage: Option<Cost>) -> Envelope<'s, Choice<'s>> {
         let Shape { created, model, .. } = &self.shape;
-        TextCompletion { id: &self.id, object: "text_completion", created: *created, model, choices, usage }
+        Envelope { id: &self.id, object: "text_completion", created: *created, model, choices, usage }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{Fault, OneOr, Text, fields::Field};
 /// Reads a field that is such.
 pub(super) fn read<'a>(field: &Field<'a>) -> Result<Vec<Text<'a>>, Fault> {
     let mut room = token_ids::MOST;
-    if is_list_of(field.value, |first| first.is_ascii_digit() || first == '-') {
+    if is_list_of_numbers(field.value) {
         return Ok(vec![of_ids(field, &mut room)?]);
     }
     let items = match field.read::<OneOr<'_, &RawValue>>()? {
@@ -24,8 +24,9 @@ pub(super) fn read<'a>(field: &Field<'a>) -> Result<Vec<Text<'a>>, Fault> {
     Ok(texts)
 }
 
-/// Whether a value is a list whose first item begins so.
-fn is_list_of(value: &RawValue, first: impl Fn(char) -> bool) -> bool {
+/// Whether a value is a list that begins with a number.
+fn is_list_of_numbers(value: &RawValue) -> bool {
+    let first = |first: char| first.is_ascii_digit() || first == '-';
     value.get().strip_prefix('[').is_some_and(|list| list.trim_start().starts_with(first))
 }
 

@@ -1,7 +1,7 @@
 //! Images by a description.
 
 use keypool_dialect::{
-    Kind, gemini,
+    Kind, Picture, gemini,
     openai::{self, OpenAi},
 };
 use serde_json::{Value, json};
@@ -28,6 +28,18 @@ fn each_kind_of_model_in_its_way() {
         "generationConfig": { "responseModalities": ["TEXT", "IMAGE"], "imageConfig": { "aspectRatio": "16:9" } },
     });
     assert_eq!(wire(&body("gemini-2.5-flash-image"), 1), expected);
+}
+
+#[test]
+fn what_is_drawn_from_goes_before_the_words() {
+    let body = json!({ "model": "gemini-2.5-flash-image", "prompt": "in red" }).to_string();
+    let (mut asked, _) = openai::drawing(body.as_bytes(), true, |_| {}).unwrap();
+    asked.originals = vec![Picture { mime: "image/png".to_owned(), data: "QQ==".to_owned() }];
+    let (pieces, about) = gemini::drawing(&asked, 1).unwrap();
+    let wire: Value = serde_json::from_slice(&pieces.concat()).unwrap();
+    let image = json!({ "inlineData": { "mimeType": "image/png", "data": "QQ==" } });
+    assert_eq!(wire["contents"], json!([{ "role": "user", "parts": [image, { "text": "in red" }] }]));
+    assert!(about > 1_000, "an image counts: {about}");
 }
 
 #[test]
