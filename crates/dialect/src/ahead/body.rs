@@ -96,7 +96,7 @@ fn escapes_of(inner: &str) -> Option<Escapes> {
 
 /// All bits, or none: what an instruction for many bytes at once says.
 fn is(byte: u8, other: u8) -> u8 {
-    if byte == other { u8::MAX } else { 0 }
+    u8::from(byte == other).wrapping_neg()
 }
 
 /// Whether nothing in it would have to be an escape, and each backslash stands before one of these. Of some that are escapes
@@ -125,17 +125,13 @@ fn are_of(text: &[u8], these: impl Fn(u8) -> u8) -> bool {
 
 const SIDE: usize = 32;
 
-/// What of many bytes at once was seen so far.
+/// What of many bytes at once was seen so far. Each step of it chooses nothing, as in [`is_shown`].
+#[derive(Default)]
 struct Seen {
     /// All bits where a backslash stood before something else.
     odd: [u8; SIDE],
-    least: [u8; SIDE],
-}
-
-impl Default for Seen {
-    fn default() -> Self {
-        Self { odd: [0; SIDE], least: [u8::MAX; SIDE] }
-    }
+    /// One where something would have to be an escape.
+    hidden: [u8; SIDE],
 }
 
 impl Seen {
@@ -143,12 +139,12 @@ impl Seen {
     fn see(&mut self, (bytes, next): (&[u8; SIDE], &[u8; SIDE]), these: impl Fn(u8) -> u8) {
         for at in 0..SIDE {
             self.odd[at] |= is(bytes[at], b'\\') & !these(next[at]);
-            self.least[at] = self.least[at].min(bytes[at]);
+            self.hidden[at] |= u8::from(bytes[at] < b' ');
         }
     }
 
     fn is_fine(&self) -> bool {
-        self.odd.iter().all(|odd| *odd == 0) && self.least.iter().all(|least| *least >= b' ')
+        self.odd == [0; SIDE] && self.hidden == [0; SIDE]
     }
 }
 
