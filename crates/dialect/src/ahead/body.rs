@@ -74,8 +74,7 @@ fn near_stop(bytes: &[u8]) -> Option<usize> {
     let (words, rest) = bytes[..bytes.len().min(NEAR)].as_chunks::<8>();
     let near = words.iter().enumerate().find_map(|(n, word)| {
         let word = u64::from_le_bytes(*word);
-        let control = word.wrapping_sub(ONES * u64::from(b' ')) & !word & HIGHEST;
-        let found = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\'))) | control;
+        let found = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\'))) | controls(word);
         (found != 0).then(|| 8 * n + found.trailing_zeros() as usize / 8)
     });
     let stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..b' ');
@@ -96,7 +95,7 @@ fn escapes_of(inner: &str) -> Option<Escapes> {
 
 /// All bits, or none: what an instruction for many bytes at once says.
 fn is(byte: u8, other: u8) -> u8 {
-    u8::from(byte == other).wrapping_neg()
+    if byte == other { u8::MAX } else { 0 }
 }
 
 /// Whether nothing in it would have to be an escape, and each backslash stands before one of these. Of some that are escapes
@@ -125,13 +124,17 @@ fn are_of(text: &[u8], these: impl Fn(u8) -> u8) -> bool {
 
 const SIDE: usize = 32;
 
-/// What of many bytes at once was seen so far. Each step of it chooses nothing, as in [`is_shown`].
-#[derive(Default)]
+/// What of many bytes at once was seen so far.
 struct Seen {
     /// All bits where a backslash stood before something else.
     odd: [u8; SIDE],
-    /// One where something would have to be an escape.
-    hidden: [u8; SIDE],
+    least: [u8; SIDE],
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { odd: [0; SIDE], least: [u8::MAX; SIDE] }
+    }
 }
 
 impl Seen {
@@ -139,20 +142,21 @@ impl Seen {
     fn see(&mut self, (bytes, next): (&[u8; SIDE], &[u8; SIDE]), these: impl Fn(u8) -> u8) {
         for at in 0..SIDE {
             self.odd[at] |= is(bytes[at], b'\\') & !these(next[at]);
-            self.hidden[at] |= u8::from(bytes[at] < b' ');
+            self.least[at] = self.least[at].min(bytes[at]);
         }
     }
 
     fn is_fine(&self) -> bool {
-        self.odd == [0; SIDE] && self.hidden == [0; SIDE]
+        self.odd.iter().all(|odd| *odd == 0) && self.least.iter().all(|least| *least >= b' ')
     }
 }
 
-/// Whether nothing in it would have to be an escape. Each step is one for all bytes of it at once, and chooses nothing: of a
-/// choice that a profile knows to be mostly the same a branch would be made, for each byte.
+/// Whether nothing in it would have to be an escape. Eight bytes at a time by hand: of a text, which may be a picture of many
+/// MiB, a profile tells the compiler so much that it goes byte by byte.
 fn is_shown(text: &str) -> bool {
-    let shown = |bytes: &[u8]| bytes.iter().fold(0, |hidden, byte| hidden | u8::from(*byte < b' ')) == 0;
-    text.as_bytes().chunks(1 << 10).all(shown)
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let shown = |words: &[[u8; 8]]| words.iter().fold(0, |seen, word| seen | controls(u64::from_le_bytes(*word))) == 0;
+    words.chunks(1 << 7).all(shown) && rest.iter().all(|byte| *byte >= b' ')
 }
 
 /// Whether each backslash begins an escape.
@@ -191,6 +195,11 @@ const HIGHEST: u64 = ONES << 7;
 /// The highest bit of each byte that is zero. Of those behind the first, in the order of memory, it may say more.
 fn zeros(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & HIGHEST
+}
+
+/// The same of each byte below a blank.
+fn controls(word: u64) -> u64 {
+    word.wrapping_sub(ONES * u64::from(b' ')) & !word & HIGHEST
 }
 
 #[cfg(test)]
