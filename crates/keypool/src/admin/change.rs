@@ -136,7 +136,7 @@ impl Admin {
         let words = said.words();
         words.check()?;
         self.known_exit(&words)?;
-        self.showable(words.said.iter().map(|(_, value)| value.as_str()))?;
+        self.showable(words.said.iter().map(|(_, value)| value.as_str()).chain(words.model.as_deref()))?;
         if words.is_empty() {
             return Err(Fault::wrong("nothing is said of the key"));
         }
