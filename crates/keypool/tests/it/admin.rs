@@ -229,8 +229,9 @@ async fn keys_are_changed_in_all_processes_and_for_good() {
             .await;
     assert_eq!(added.status, 201, "{added:?}");
     joins_within_2s(&second, "three").await;
-    let again = post(&first, "/keys", &json!({ "secret": secret(2) })).await;
+    let again = post(&first, "/keys", &json!({ "secret": secret(2), "said": { "weight": 3.0 } })).await;
     assert_eq!((again.status.as_u16(), again.json()["added"].as_bool()), (200, Some(false)));
+    assert!(again.json()["acts"].as_str().unwrap().contains("nothing was changed"), "{again:?}");
     let three = get(&first, "/keys/three").await;
     assert_eq!((three["owner"].as_str(), three["weight"].as_f64()), (Some("o"), Some(2.0)));
 
