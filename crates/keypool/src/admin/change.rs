@@ -57,6 +57,7 @@ impl From<WrongWord> for Fault {
 
 const PASSING: &str = "in this process alone, until it reads its configuration again or ends: there is no database";
 const LASTING: &str = "in all processes within 2 s, and after a restart";
+const NOTHING: &str = "nowhere: nothing was changed, since the key is there already (PATCH says something else of it)";
 
 impl Admin {
     /// Changes a key of the database, wherever it is from.
@@ -136,7 +137,7 @@ impl Admin {
         let words = said.words();
         words.check()?;
         self.known_exit(&words)?;
-        self.showable(words.said.iter().map(|(_, value)| value.as_str()))?;
+        self.showable(words.said.iter().map(|(_, value)| value.as_str()).chain(words.model.as_deref()))?;
         if words.is_empty() {
             return Err(Fault::wrong("nothing is said of the key"));
         }
@@ -190,12 +191,12 @@ impl Admin {
             edits::add(book, &spec, secret, created)
         });
         let added = added.await?;
-        let (id, new, status) = match added.0 {
-            Added::New(id) => (id, true, StatusCode::CREATED),
-            Added::Known(id) => (id, false, StatusCode::OK),
+        let (id, (new, acts), status) = match added.0 {
+            Added::New(id) => (id, (true, LASTING), StatusCode::CREATED),
+            Added::Known(id) => (id, (false, NOTHING), StatusCode::OK),
         };
         let told = json!({
-            "id": id, "added": new, "acts": LASTING, "disabled": added.1, "secret_key_file": made,
+            "id": id, "added": new, "acts": acts, "disabled": added.1, "secret_key_file": made,
         });
         Ok(Done { answer: answer(status, &told), key: Some(id) })
     }

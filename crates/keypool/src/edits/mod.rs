@@ -199,6 +199,10 @@ impl Words {
             to.set(name, value).map_err(|error| wrong(name, &error))?;
         }
         let model = self.model.as_deref().unwrap_or("*");
+        if !is_model(model) {
+            let why = "expected a model's name: 1 to 256 bytes without spaces".to_owned();
+            return Err(WrongWord { name: "model", why });
+        }
         if let Some(given) = limits.limits.remove("*") {
             let held = spec.limits.entry(model.to_owned()).or_default();
             *held = given.iter().fold(std::mem::take(held), |held, limit| held.with(*limit));
@@ -247,6 +251,11 @@ impl Words {
         };
         Ok(())
     }
+}
+
+/// Whether a text may be the name of a model, as in a configuration.
+fn is_model(name: &str) -> bool {
+    (1..=256).contains(&name.len()) && !name.contains(|letter: char| letter.is_whitespace() || letter.is_control())
 }
 
 /// A value that cannot be taken.

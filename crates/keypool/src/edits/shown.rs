@@ -17,7 +17,8 @@ pub(super) fn shows_a_key(book: &KeyBook, spec: &KeySpec) -> bool {
 pub fn shown_of(spec: &KeySpec) -> impl Iterator<Item = &str> {
     let names = [&spec.id, &spec.owner, &spec.billing_account, &spec.exit].into_iter().flatten();
     let labels = spec.labels.iter().flat_map(|(name, value)| [name, value]);
-    names.chain(labels).map(String::as_str)
+    // Limits are shown beside their models.
+    names.chain(labels).chain(spec.limits.keys()).map(String::as_str)
 }
 
 /// What is said of a text that would be shown and holds a key.

@@ -229,8 +229,9 @@ async fn keys_are_changed_in_all_processes_and_for_good() {
             .await;
     assert_eq!(added.status, 201, "{added:?}");
     joins_within_2s(&second, "three").await;
-    let again = post(&first, "/keys", &json!({ "secret": secret(2) })).await;
+    let again = post(&first, "/keys", &json!({ "secret": secret(2), "said": { "weight": 3.0 } })).await;
     assert_eq!((again.status.as_u16(), again.json()["added"].as_bool()), (200, Some(false)));
+    assert!(again.json()["acts"].as_str().unwrap().contains("nothing was changed"), "{again:?}");
     let three = get(&first, "/keys/three").await;
     assert_eq!((three["owner"].as_str(), three["weight"].as_f64()), (Some("o"), Some(2.0)));
 
@@ -709,9 +710,12 @@ async fn what_is_shown_holds_no_key_of_the_pool() {
         let text = format!("leaked:({}), see #12", secret(n));
         let refused = post(&running, "/keys/one/disable", &json!({ "reason": text })).await;
         assert_eq!(code(&refused), (400, "invalid_request".to_owned()));
-        for said in
-            [json!({ "labels": { "note": text } }), json!({ "source": secret(n) }), json!({ "owner": secret(n) })]
-        {
+        for said in [
+            json!({ "labels": { "note": text } }),
+            json!({ "source": secret(n) }),
+            json!({ "owner": secret(n) }),
+            json!({ "limits": { "model": secret(n), "rpm": 1 } }),
+        ] {
             let refused = send(&running, Method::PATCH, "/keys/one", said.to_string()).await;
             assert_eq!(refused.status, 400, "{refused:?}");
         }
@@ -722,6 +726,14 @@ async fn what_is_shown_holds_no_key_of_the_pool() {
     let own = json!({ "secret": secret(3), "id": "three", "said": { "labels": { "own": secret(3) } } });
     assert_eq!(post(&running, "/keys", &own).await.status, 400);
     home.run(&["keys", "set", "one", "--label", &format!("note:{}", secret(0))]).bad(2, "holds a key");
+    home.run(&["keys", "set", "one", "--rpm", "1", "--model", &secret(0)]).bad(2, "holds a key");
+    let own = json!({ "secret": secret(3), "id": "three", "said": { "limits": { "model": secret(3), "rpm": 1 } } });
+    assert_eq!(post(&running, "/keys", &own).await.status, 400);
+    for model in ["", "two words", "a\u{1b}[31m", &"x".repeat(257)] {
+        let said = json!({ "limits": { "model": model, "rpm": 1 } });
+        let refused = send(&running, Method::PATCH, "/keys/one", said.to_string()).await;
+        assert_eq!(code(&refused), (400, "invalid_request".to_owned()), "{model:?}: {refused:?}");
+    }
     let long = post(&running, "/keys/one/disable", &json!({ "reason": "why ".repeat(200) })).await;
     assert_eq!(long.status, 400);
     assert_eq!(home.key("one")["state"], "usable");

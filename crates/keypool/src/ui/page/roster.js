@@ -41,7 +41,7 @@ function add() {
     if (text("id")) key.id = text("id");
     const went = await act(button, async () => {
       const told = await post(inPool("/keys"), key);
-      return `${told.id} ${told.added ? "is added" : "is there already"}, ${told.acts}.${kept(told)}`;
+      return `${told.id} ${told.added ? `is added, ${told.acts}` : "is there already: nothing was changed"}.${kept(told)}`;
     });
     if (went) {
       close();
