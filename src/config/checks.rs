@@ -18,7 +18,7 @@ impl PoolConfig {
         self.store.check(document);
         self.check_keys_at("keys", document);
         self.check_models(document);
-        for model in self.limits.known.keys().filter(|model| !is_model(model)) {
+        for model in self.limits.known.keys().filter(|model| !is_model_name(model)) {
             document.problem(&format!("limits.known.{}", wording::step(model)), MODEL);
         }
         let known = self
@@ -46,7 +46,7 @@ impl PoolConfig {
             }
             for (model, amounts) in &key.limits {
                 let at = format!("{place}[{n}].limits.{}", wording::step(model));
-                if !is_model(model) {
+                if !is_model_name(model) {
                     document.problem(&at, MODEL);
                 }
                 overlapping(document, &at, amounts);
@@ -69,14 +69,14 @@ impl PoolConfig {
             let at = format!("models[{n}].name");
             if model.name.is_empty() && matches!(document.exact_origin(&at), Origin::Default) {
                 document.problem_unless_refused(&format!("models[{n}]"), "name", "name is missing");
-            } else if !is_model(&model.name) {
+            } else if !is_model_name(&model.name) {
                 document.problem(&at, MODEL);
             } else if names[model.name.as_str()] != n {
                 document.problem(&format!("models[{n}].name"), "this model is there twice");
             }
             for (nth, alias) in model.aliases.iter().enumerate() {
                 let at = format!("models[{n}].aliases[{nth}]");
-                if !is_model(alias) {
+                if !is_model_name(alias) {
                     document.problem(&at, MODEL);
                 } else if model.aliases[..nth].contains(alias) {
                     document.problem(&at, "this alias is there twice");
@@ -98,7 +98,7 @@ impl PoolConfig {
         }
         for (n, model) in self.pool.fallback.iter().enumerate() {
             let at = format!("pool.fallback[{n}]");
-            if !is_model(model) {
+            if !is_model_name(model) {
                 document.problem(&at, MODEL);
             } else if self.pool.fallback[..n].contains(model) {
                 document.problem(&at, "this model is there twice");
@@ -142,8 +142,9 @@ fn grows(document: &mut Document<'_>, path: &str, first: Duration, cap: Duration
     }
 }
 
-/// Whether a text may be the name of a model.
-fn is_model(name: &str) -> bool {
+/// Whether a text may be the name of a model in a configuration: 1 to 256 bytes without spaces or control characters.
+#[must_use]
+pub fn is_model_name(name: &str) -> bool {
     (1..=256).contains(&name.len()) && !name.contains(|letter: char| letter.is_whitespace() || letter.is_control())
 }
 

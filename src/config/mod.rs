@@ -35,6 +35,7 @@ mod wording;
 
 pub use crate::whole_file::{read_bytes, read_text};
 pub use amounts::{Amounts, WindowEntry};
+pub use checks::is_model_name;
 pub use document::{Document, Setting};
 pub use environment::{Environment, Variable};
 pub use import::Imported;

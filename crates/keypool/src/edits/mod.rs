@@ -12,7 +12,7 @@ use std::fmt;
 
 use tower_keypool::{
     config::{
-        KeySpec, Origin,
+        KeySpec, Origin, is_model_name,
         key_file::{KeyFile, LineError, Skipped},
     },
     store::{Added, BookError, ImportRecord, Keeping, KeptSecret, KeyBook, KeyRecord, KeySettings, StoreError},
@@ -199,7 +199,7 @@ impl Words {
             to.set(name, value).map_err(|error| wrong(name, &error))?;
         }
         let model = self.model.as_deref().unwrap_or("*");
-        if !is_model(model) {
+        if !is_model_name(model) {
             let why = "expected a model's name: 1 to 256 bytes without spaces".to_owned();
             return Err(WrongWord { name: "model", why });
         }
@@ -251,11 +251,6 @@ impl Words {
         };
         Ok(())
     }
-}
-
-/// Whether a text may be the name of a model, as in a configuration.
-fn is_model(name: &str) -> bool {
-    (1..=256).contains(&name.len()) && !name.contains(|letter: char| letter.is_whitespace() || letter.is_control())
 }
 
 /// A value that cannot be taken.

@@ -80,6 +80,8 @@ struct Reference {
     id: Option<String>,
     /// What was drawn.
     result: Option<IgnoredAny>,
+    role: Option<IgnoredAny>,
+    content: Option<IgnoredAny>,
 }
 
 impl Reference {
@@ -89,6 +91,8 @@ impl Reference {
             Some("item_reference") => self.id,
             // So some clients name a picture.
             Some("image_generation_call") if self.result.is_none() => self.id,
+            // The kind may be left out.
+            None if self.role.is_none() && self.content.is_none() => self.id,
             _ => None,
         }
     }
@@ -108,8 +112,7 @@ impl Memory {
     /// Where it names what is not known here.
     pub(super) fn recall(&self, tenant: &Arc<str>, body: Bytes, now: Tick) -> Result<(Bytes, Option<String>), Fault> {
         let names = |word: &str| memmem::find(&body, word.as_bytes()).is_some();
-        let any = [r#""item_reference""#, r#""previous_response_id""#, r#""image_generation_call""#];
-        if !any.into_iter().any(names) {
+        if ![r#""id""#, r#""previous_response_id""#].into_iter().any(names) {
             return Ok((body, None));
         }
         // What is wrong with it is said by whoever reads it.
@@ -126,16 +129,24 @@ impl Memory {
             })?;
             all.extend(serde_json::from_str::<Vec<Box<RawValue>>>(said.get()).unwrap_or_default());
         }
+        let mut is_whole = before.is_none();
         for item in items {
             let reference: Option<Reference> = serde_json::from_str(item.get()).ok();
             all.push(match reference.and_then(Reference::named) {
                 None => item,
-                Some(id) => self.find(tenant, &id, now).ok_or_else(|| {
-                    let why =
-                        format!("Item with id '{id}' not found: send it whole (`store: false` makes clients do so)");
-                    Fault::new(Kind::NotFound, why).at("input")
-                })?,
+                Some(id) => {
+                    is_whole = false;
+                    self.find(tenant, &id, now).ok_or_else(|| {
+                        let why = format!(
+                            "Item with id '{id}' not found: send it whole (`store: false` makes clients do so)"
+                        );
+                        Fault::new(Kind::NotFound, why).at("input")
+                    })?
+                }
             });
+        }
+        if is_whole {
+            return Ok((body, None));
         }
         if let Ok(input) = serde_json::value::to_raw_value(&all) {
             fields.insert("input".to_owned(), input);
