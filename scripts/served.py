@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import os
 import pathlib
 import socket
@@ -47,10 +48,13 @@ def install(python, packages):
 def node_with(*packages):
     """A folder in which Node finds these packages."""
     CLIENTS.mkdir(parents=True, exist_ok=True)
-    missing = [package for package in packages if not (CLIENTS / "node_modules" / package).exists()]
+    wishes = CLIENTS / "package.json"
+    if not wishes.exists():
+        wishes.write_text('{"private": true, "type": "module"}')
+    # What another package brought along lies there in the version that it wants.
+    asked = json.loads(wishes.read_text()).get("dependencies", {})
+    missing = [package for package in packages if package not in asked]
     if missing:
-        if not (CLIENTS / "package.json").exists():
-            (CLIENTS / "package.json").write_text('{"private": true, "type": "module"}')
         run("npm", "install", "--silent", "--no-audit", "--no-fund", *missing, cwd=CLIENTS)
     return CLIENTS
 
