@@ -151,8 +151,8 @@ impl Seen {
     }
 }
 
-/// Whether nothing in it would have to be an escape. Eight bytes at a time by hand: of a text, which may be a picture of many
-/// MiB, a profile tells the compiler so much that it goes byte by byte.
+/// Whether nothing in it would have to be an escape. Eight bytes at a time by hand: a plain loop, over what may be a picture
+/// of many MiB, went byte by byte in a build that a profile guided.
 fn is_shown(text: &str) -> bool {
     let (words, rest) = text.as_bytes().as_chunks::<8>();
     let shown = |words: &[[u8; 8]]| words.iter().fold(0, |seen, word| seen | controls(u64::from_le_bytes(*word))) == 0;

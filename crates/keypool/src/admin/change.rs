@@ -191,9 +191,9 @@ impl Admin {
             edits::add(book, &spec, secret, created)
         });
         let added = added.await?;
-        let (id, (new, acts), status) = match added.0 {
-            Added::New(id) => (id, (true, LASTING), StatusCode::CREATED),
-            Added::Known(id) => (id, (false, NOTHING), StatusCode::OK),
+        let (id, new, acts, status) = match added.0 {
+            Added::New(id) => (id, true, LASTING, StatusCode::CREATED),
+            Added::Known(id) => (id, false, NOTHING, StatusCode::OK),
         };
         let told = json!({
             "id": id, "added": new, "acts": acts, "disabled": added.1, "secret_key_file": made,

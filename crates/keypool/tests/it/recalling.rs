@@ -110,11 +110,10 @@ async fn items_and_responses_are_named_in_the_place_of_being_said_again() {
         let id = &first["output"][0]["id"];
         let mut second = None;
         // The kind may be left out.
-        for reference in
+        for item in
             [json!({ "id": id }), json!({ "type": null, "id": id }), json!({ "type": "item_reference", "id": id })]
         {
-            let input =
-                json!([{ "role": "user", "content": "hello" }, reference, { "role": "user", "content": "more" }]);
+            let input = json!([{ "role": "user", "content": "hello" }, item, { "role": "user", "content": "more" }]);
             let answer = asking(PLACEHOLDER, json!({ "input": input })).await;
             assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
             assert_eq!(heard(), expected);

@@ -98,6 +98,15 @@ impl Reference {
     }
 }
 
+/// Whether an item stands for another, in one look without a copy: of what has an `id` somewhere most refers to nothing.
+fn has_reference(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Asked {
+        input: Vec<Reference>,
+    }
+    serde_json::from_slice::<Asked>(body).is_ok_and(|asked| asked.input.into_iter().any(|item| item.named().is_some()))
+}
+
 impl Memory {
     pub(super) fn find(&self, tenant: &Arc<str>, id: &str, now: Tick) -> Option<Box<RawValue>> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,7 +121,8 @@ impl Memory {
     /// Where it names what is not known here.
     pub(super) fn recall(&self, tenant: &Arc<str>, body: Bytes, now: Tick) -> Result<(Bytes, Option<String>), Fault> {
         let names = |word: &str| memmem::find(&body, word.as_bytes()).is_some();
-        if ![r#""id""#, r#""previous_response_id""#].into_iter().any(names) {
+        let any = [r#""item_reference""#, r#""previous_response_id""#, r#""image_generation_call""#];
+        if !any.into_iter().any(names) && !(names(r#""id""#) && has_reference(&body)) {
             return Ok((body, None));
         }
         // What is wrong with it is said by whoever reads it.
@@ -129,24 +139,16 @@ impl Memory {
             })?;
             all.extend(serde_json::from_str::<Vec<Box<RawValue>>>(said.get()).unwrap_or_default());
         }
-        let mut is_whole = before.is_none();
         for item in items {
             let reference: Option<Reference> = serde_json::from_str(item.get()).ok();
             all.push(match reference.and_then(Reference::named) {
                 None => item,
-                Some(id) => {
-                    is_whole = false;
-                    self.find(tenant, &id, now).ok_or_else(|| {
-                        let why = format!(
-                            "Item with id '{id}' not found: send it whole (`store: false` makes clients do so)"
-                        );
-                        Fault::new(Kind::NotFound, why).at("input")
-                    })?
-                }
+                Some(id) => self.find(tenant, &id, now).ok_or_else(|| {
+                    let why =
+                        format!("Item with id '{id}' not found: send it whole (`store: false` makes clients do so)");
+                    Fault::new(Kind::NotFound, why).at("input")
+                })?,
             });
-        }
-        if is_whole {
-            return Ok((body, None));
         }
         if let Ok(input) = serde_json::value::to_raw_value(&all) {
             fields.insert("input".to_owned(), input);
