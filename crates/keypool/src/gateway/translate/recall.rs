@@ -122,7 +122,8 @@ impl Memory {
     pub(super) fn recall(&self, tenant: &Arc<str>, body: Bytes, now: Tick) -> Result<(Bytes, Option<String>), Fault> {
         let names = |word: &str| memmem::find(&body, word.as_bytes()).is_some();
         let any = [r#""item_reference""#, r#""previous_response_id""#, r#""image_generation_call""#];
-        if !any.into_iter().any(names) && !(names(r#""id""#) && has_reference(&body)) {
+        let refers = any.into_iter().any(names) || names(r#""id""#) && has_reference(&body);
+        if !refers {
             return Ok((body, None));
         }
         // What is wrong with it is said by whoever reads it.
