@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import programs
-from pool import PICK
 from report import Line
 
 
@@ -26,9 +25,9 @@ def rotated(_: bool) -> Iterator[Line]:
         after, before = walked("rotated", traffic), walked("bare", traffic)
         yield Line(f"{name}, instructions added", after - before, 2_500, holds,
                    note=f"{after:,.0f} over {before:,.0f}")
-        maps = walked("maps", traffic) - before
-        yield Line(f"the maps of http that these two travel in, alone, and what a pick may cost ({OF[traffic]})",
-                   maps + PICK, 0, "", note=f"{maps:,.0f} and {PICK:,}")
+        floor = walked("floor", traffic) - before
+        yield Line(f"a pick, settled, and the maps of http that key, handle and who served travel in ({OF[traffic]})",
+                   floor, 0, "")
 
 
 def stack(_: bool) -> Iterator[Line]:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 import programs
 from report import Line, rounds
 
-# The bar of a pick with its settling.
-PICK = 1_000
 INSTRUCTIONS = "instructions"
 
 
@@ -28,7 +26,7 @@ def plain(quick: bool) -> float:
 
 
 def pick(quick: bool) -> Iterator[Line]:
-    yield Line("pick + settle, 1,000 keys, 1 lane", plain(quick), PICK, unit=INSTRUCTIONS)
+    yield Line("pick + settle, 1,000 keys, 1 lane", plain(quick), 1_000, unit=INSTRUCTIONS)
     allocations = programs.values("count", "picks")["1 lane"]
     yield Line("pick + settle, allocations in steady state", allocations, 0)
 

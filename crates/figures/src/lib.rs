@@ -4,7 +4,7 @@ pub mod args;
 pub mod bodies;
 pub mod by_hand;
 pub mod chats;
-pub mod maps;
+pub mod floor;
 pub mod picks;
 pub mod plain;
 #[cfg(feature = "virtual-time")]

@@ -17,8 +17,9 @@ use tower::{
 };
 use tower_keypool::{BoxError, CooldownLayer, Gemini, KeyPool, KeyPoolLayer, KeyRotationLayer, Limits, ManualClock};
 
-use crate::{by_hand::ByHand, maps::Maps, picks};
+use crate::{by_hand::ByHand, floor::Floor, picks};
 
+const MODEL: &str = "gemini-2.5-flash";
 const QUESTION: &str = r#"{"contents":[{"role":"user","parts":[{"text":"How many keys does a pool need?"}]}]}"#;
 const ANSWER: &str = concat!(
     r#"{"candidates":[{"content":{"parts":[{"text":"As many as its callers ask for."}],"role":"model"},"#,
@@ -159,7 +160,7 @@ impl Under {
         let gemini = Gemini::at("http://127.0.0.1:1").expect("a base");
         let pool = KeyPool::builder(gemini)
             .keys(picks::keys(keys))
-            .limits("gemini-2.5-flash", Limits::new().per_minute(15).per_day(30_000))
+            .limits(MODEL, Limits::new().per_minute(15).per_day(30_000))
             .clock(time.clock())
             .build()
             .expect("a pool");
@@ -179,12 +180,12 @@ pub enum Walk {
     Pooled(Under, tower_keypool::KeyPoolService<NoOp>),
     /// What it cannot do without, by hand.
     ByHand(Under, ByHand<NoOp>),
-    /// The maps of `http` alone.
-    Maps(Maps<NoOp>),
+    /// A pick and the maps of `http` alone.
+    Floor(Under, Floor<NoOp>),
 }
 
 impl Walk {
-    /// `bare`, `rotated`, `retried`, `pooled`, `by-hand` or `maps`, over so many keys.
+    /// `bare`, `rotated`, `retried`, `pooled`, `by-hand` or `floor`, over so many keys.
     ///
     /// # Panics
     /// When it is none of these.
@@ -209,7 +210,11 @@ impl Walk {
                 let by_hand = ByHand::new(&under.pool, client);
                 Self::ByHand(under, by_hand)
             }
-            "maps" => Self::Maps(Maps::new(&picks::secret(0), client)),
+            "floor" => {
+                let under = Under::new(keys);
+                let floor = Floor::new(&under.pool, MODEL, client);
+                Self::Floor(under, floor)
+            }
             other => panic!("no walk is called {other}"),
         }
     }
@@ -223,12 +228,15 @@ impl Walk {
                 send(service, asker);
             }
             Self::Retried(service) => send(service, asker),
-            Self::Maps(service) => send(service, asker),
             Self::Pooled(under, service) => {
                 under.time.advance(Duration::from_millis(6));
                 send(service, asker);
             }
             Self::ByHand(under, service) => {
+                under.time.advance(Duration::from_millis(6));
+                send(service, asker);
+            }
+            Self::Floor(under, service) => {
                 under.time.advance(Duration::from_millis(6));
                 send(service, asker);
             }

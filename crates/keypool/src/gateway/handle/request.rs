@@ -71,8 +71,18 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    /// Answers a request. Every failure is an answer, too. Whatever most requests do not need lies behind a pointer, since room
-    /// for all that is inside of this future is taken for each; what a function that waits is handed stands there twice.
+    /// Answers a request. Every failure is an answer, too. What is asked comes in this order, since each rests on those before:
+    ///
+    /// 1. The gateway's own pages, which see for themselves who may read them.
+    /// 2. Where the path leads, and in whose dialect. Nothing is sent or told yet, but a refusal is in that dialect.
+    /// 3. Who asks: host, origin, token, or an upload's id. Strangers learn nothing of what comes after.
+    /// 4. What it says for the gateway alone (how long it waits, whom it is near), which goes no further.
+    /// 5. Sockets, which are booked in a way of their own.
+    /// 6. Whose account what it names lies in, and whether the tenant may have that; answers that are remembered.
+    /// 7. The tenant's limits, last of all: who is refused for anything else has used nothing.
+    ///
+    /// Whatever most requests do not need lies behind a pointer, since room for all that is inside of this future is taken for
+    /// each; what a function that waits is handed stands there twice.
     ///
     /// # Errors
     /// None: hyper asks for the form.

@@ -1,36 +1,37 @@
-//! What the `http` crate's own maps take where a key, a handle for whoever judges and who served travel in a request and its
-//! answer. With what a pick may cost it is less than any `KeyRotationLayer` and `CooldownLayer` add: nothing is looked at here,
-//! nothing decided, counted or told, and nobody waits.
+//! The least that a key costs: a pick and its settling, and the `http` crate's own maps where the key, a handle for whoever
+//! judges and who served travel in a request and its answer. Any `KeyRotationLayer` and `CooldownLayer` add more: nothing is
+//! looked at here, no model found, nothing decided or told, nobody waits, and no slot is held for as long as a body lasts.
 
 use std::{
     future::{Ready, ready},
     mem,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use tower::Service;
-use tower_keypool::BoxError;
+use tower_keypool::{BoxError, Demand, KeyPool, Verdict};
 
 use crate::by_hand::KEY;
 
+static GOOD: Verdict = Verdict::SUCCESS;
+
 /// Puts a key in, hands a number down, and another up.
-pub struct Maps<S> {
-    key: HeaderValue,
+pub struct Floor<S> {
+    pool: KeyPool,
+    model: Arc<str>,
     service: S,
 }
 
-impl<S> Maps<S> {
-    /// Over this service.
-    ///
-    /// # Panics
-    /// When the secret is no header's value.
-    pub fn new(secret: &str, service: S) -> Self {
-        Self { key: secret.parse().expect("a header's value"), service }
+impl<S> Floor<S> {
+    /// Over this service, with keys for one model.
+    pub fn new(pool: &KeyPool, model: &str, service: S) -> Self {
+        Self { pool: pool.clone(), model: model.into(), service }
     }
 }
 
-impl<S, B, R> Service<Request<B>> for Maps<S>
+impl<S, B, R> Service<Request<B>> for Floor<S>
 where
     S: Service<Request<B>, Response = Response<R>, Error = BoxError, Future = Ready<Result<Response<R>, BoxError>>>,
 {
@@ -43,7 +44,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        request.headers_mut().insert(KEY, self.key.clone());
+        let lease = self.pool.try_acquire(Demand::new(Arc::clone(&self.model))).expect("a key is ready");
+        request.headers_mut().insert(KEY, lease.secret().header_value().clone());
         // Numbers, in the place of a lease's handle and of `ServedBy`.
         request.extensions_mut().insert(1_u64);
         let handle = request.extensions_mut().remove::<u64>();
@@ -52,6 +54,7 @@ where
         ready(self.service.call(request).into_inner().map(|mut answer| {
             *answer.extensions_mut() = map;
             answer.extensions_mut().insert(handle.unwrap_or_default());
+            lease.settle(&GOOD);
             answer
         }))
     }
