@@ -314,12 +314,12 @@ impl State {
         now: Now,
     ) {
         if self.journal.is_some() {
-            self.write_verdict((slot, lane, seq), kind, first, now);
+            self.write_verdict(slot, lane, seq, kind, first, now);
         }
     }
 
     #[inline(never)]
-    fn write_verdict(&mut self, (slot, lane, seq): (u32, u16, u64), kind: VerdictKind, first: bool, now: Now) {
+    fn write_verdict(&mut self, slot: u32, lane: u16, seq: u64, kind: VerdictKind, first: bool, now: Now) {
         use VerdictKind as K;
         let owner = self.roster.keys[slot as usize].owner;
         let rested = self.lanes[usize::from(lane)].rest.is_some() || self.may_rest(slot, owner, lane);

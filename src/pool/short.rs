@@ -99,11 +99,13 @@ impl State {
             self.advance_rank(lane_at, slot, now);
         }
         if self.tells_leases {
-            self.tell_leased(lane_at, picked.key.clone());
+            self.tell_leased(lane_at, self.roster.keys[slot as usize].id.clone());
         }
-        // A copy: an instruction less than where the ask's own is shown to others.
-        let need = ask.need;
-        self.note_start(slot, owner_at, lane_at, &need, false);
+        if self.journal.is_some() {
+            // A copy, made here alone: where the ask's own is shown to others it lies in memory for all.
+            let need = ask.need;
+            self.note_start(slot, owner_at, lane_at, &need, false);
+        }
         Some(picked)
     }
 
@@ -183,12 +185,10 @@ impl State {
         self.seats.free(seat.index);
         key.in_flight -= 1;
         lane.in_flight -= 1;
-        // One request less in flight: where its rank gets better it is moved.
-        let standing = standing(key);
-        if lane
-            .cells
-            .get(slot as usize)
-            .is_some_and(|cell| self.settings.strategy.rank(standing, cell.rank) < cell.rank)
+        // One request less in flight: where its rank gets better by that it is moved. Of no other strategy it does.
+        let by_load = Strategy::LeastLoaded;
+        if self.settings.strategy == by_load
+            && lane.cells.get(slot as usize).is_some_and(|cell| by_load.rank(standing(key), cell.rank) < cell.rank)
         {
             self.rise(lane_at, slot);
         }

@@ -26,7 +26,7 @@ def rotated(_: bool) -> Iterator[Line]:
         yield Line(f"{name}, instructions added", after - before, 2_500, holds,
                    note=f"{after:,.0f} over {before:,.0f}")
         floor = walked("floor", traffic) - before
-        yield Line(f"a pick, settled, and the maps of http that key, handle and who served travel in ({OF[traffic]})",
+        yield Line(f"a pick, its verdict and end, and the maps of http that key, handle and who served travel in ({OF[traffic]})",
                    floor, 0, "")
 
 

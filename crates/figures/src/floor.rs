@@ -1,4 +1,4 @@
-//! The least that a key costs: a pick and its settling, and the `http` crate's own maps where the key, a handle for whoever
+//! The least that a key costs: a pick, its verdict and its end, and the `http` crate's own maps where the key, a handle for whoever
 //! judges and who served travel in a request and its answer. Any `KeyRotationLayer` and `CooldownLayer` add more: nothing is
 //! looked at here, no model found, nothing decided or told, nobody waits, and no slot is held for as long as a body lasts.
 
@@ -54,7 +54,9 @@ where
         ready(self.service.call(request).into_inner().map(|mut answer| {
             *answer.extensions_mut() = map;
             answer.extensions_mut().insert(handle.unwrap_or_default());
-            lease.settle(&GOOD);
+            // In two steps, as where a body comes between.
+            lease.judge(&GOOD);
+            drop(lease);
             answer
         }))
     }
