@@ -28,8 +28,8 @@ pub(super) fn class_for(tokens: u64) -> usize {
 pub(super) struct Group {
     /// By class; none until a key has one.
     classes: Vec<Ready>,
-    /// The first key of each class, and its rank.
-    tops: Vec<(u64, u32)>,
+    /// The rank of each class's first key, and the key; so many that no class is out of their bounds.
+    tops: Box<[(u64, u32); CLASSES]>,
     /// The classes with keys: bit `n` for class `n`.
     taken: u32,
     /// Ready keys that need no class: the lane's owners have no token limits.
@@ -48,7 +48,6 @@ impl Group {
         }
         if self.classes.is_empty() {
             self.classes.resize_with(UNLIMITED, Ready::default);
-            self.tops.resize(UNLIMITED, (0, 0));
         }
         self.classes[class].push(slot, cells);
         let own = (cells[slot as usize].rank, slot);
@@ -79,14 +78,12 @@ impl Group {
     pub(super) fn best(&self, min_class: usize, cells: &[LaneCell]) -> Option<u32> {
         let unlimited = self.unlimited.top(cells);
         let mut best = unlimited.map_or((u64::MAX, u32::MAX), |top| (cells[top as usize].rank, top));
-        let mut taken = u64::from(self.taken) >> min_class << min_class;
+        let mut taken = self.taken & (u32::MAX << min_class);
         while taken != 0 {
-            let class = taken.trailing_zeros() as usize;
+            let top = self.tops[taken.trailing_zeros() as usize % CLASSES];
             taken &= taken - 1;
-            if let Some(top) = self.tops.get(class)
-                && (top.0 < best.0 || top.0 == best.0 && top.1 < best.1)
-            {
-                best = *top;
+            if top.0 < best.0 || top.0 == best.0 && top.1 < best.1 {
+                best = top;
             }
         }
         (best.1 != u32::MAX).then_some(best.1)
@@ -100,14 +97,14 @@ impl Group {
 
     /// The first key of one class.
     pub(super) fn first_of(&self, class: usize) -> Option<u32> {
-        (self.taken & (1 << class) != 0).then(|| self.tops.get(class).map(|(_, slot)| *slot)).flatten()
+        (self.taken & (1 << class) != 0).then(|| self.tops[class].1)
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
         self.unlimited.heap_bytes()
             + self.classes.iter().map(Ready::heap_bytes).sum::<usize>()
             + self.classes.capacity() * size_of::<Ready>()
-            + self.tops.capacity() * size_of::<(u64, u32)>()
+            + size_of::<[(u64, u32); CLASSES]>()
             + self.busy.capacity() * 4
     }
 }

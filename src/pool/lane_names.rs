@@ -5,16 +5,21 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 /// Places for names seen last.
-const SEEN: usize = 32;
+const SEEN: usize = 64;
 
 /// The lanes by name. The same `Arc` seen again is found without a look at the name.
-#[derive(Default)]
 pub(super) struct LaneNames {
     lanes: HashMap<Arc<str>, u16>,
     /// Models whose requests count in a lane of another name; few lanes have any.
     followers: HashMap<u16, Vec<Arc<str>>>,
     /// Held, so that no other name can come to stand at the same address.
     seen: [Option<(Arc<str>, u16)>; SEEN],
+}
+
+impl Default for LaneNames {
+    fn default() -> Self {
+        Self { lanes: HashMap::new(), followers: HashMap::new(), seen: [const { None }; SEEN] }
+    }
 }
 
 impl LaneNames {
@@ -28,11 +33,14 @@ impl LaneNames {
         }
     }
 
-    /// Where two share a place, the one seen before stands beside it.
+    /// Where two share a place, the one seen before stands beside it. What stands there may be the same name from another
+    /// caller, too, whose own it is.
     #[inline(never)]
     fn look_beside(&mut self, model: &Arc<str>) -> Option<u16> {
-        match &self.seen[place(model) ^ 1] {
-            Some((seen, lane)) if Arc::ptr_eq(seen, model) => Some(*lane),
+        let place = place(model);
+        match (&self.seen[place], &self.seen[place ^ 1]) {
+            (_, Some((seen, lane))) if Arc::ptr_eq(seen, model) => Some(*lane),
+            (Some((seen, lane)), _) if **seen == **model => Some(*lane),
             _ => self.look_up(model),
         }
     }
@@ -40,8 +48,10 @@ impl LaneNames {
     fn look_up(&mut self, model: &Arc<str>) -> Option<u16> {
         let lane = self.get(model)?;
         let place = place(model);
-        self.seen.swap(place, place ^ 1);
-        self.seen[place] = Some((Arc::clone(model), lane));
+        let before = self.seen[place].replace((Arc::clone(model), lane));
+        if before.is_some() {
+            self.seen[place ^ 1] = before;
+        }
         Some(lane)
     }
 
@@ -87,7 +97,7 @@ impl LaneNames {
     }
 
     fn forget_seen(&mut self) {
-        self.seen = Default::default();
+        self.seen.fill(None);
     }
 }
 
@@ -95,7 +105,7 @@ impl LaneNames {
 #[inline]
 fn place(model: &Arc<str>) -> usize {
     let address = Arc::as_ptr(model).cast::<u8>() as u64;
-    (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 59) as usize % SEEN
+    (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize % SEEN
 }
 
 #[cfg(test)]
@@ -110,6 +120,11 @@ mod tests {
         names.insert("flash".into(), 2);
         assert_eq!(names.find(&flash), Some(2));
         assert_eq!(names.find(&flash), Some(2));
+        // From callers who each bring a name of their own, and as many as share places.
+        let others: Vec<Arc<str>> = (0..100).map(|_| "flash".into()).collect();
+        for other in others.iter().chain(&others) {
+            assert_eq!(names.find(other), Some(2));
+        }
         names.follow("lite".into(), 2);
         names.redirect(2, 3);
         assert_eq!((names.find(&flash), names.get("lite")), (Some(3), Some(3)));

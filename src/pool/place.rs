@@ -6,7 +6,10 @@ use super::{
     group::{UNLIMITED, class_of},
     state::{State, standing},
 };
-use crate::{limit::Unit, time::Now};
+use crate::{
+    limit::{At, Unit},
+    time::Now,
+};
 
 impl State {
     /// Keys whose time has come go back to the ready order.
@@ -122,7 +125,8 @@ impl State {
     /// reaches the next class.
     fn class_now(&mut self, lane: u16, slot: u32, roomier: bool, now: Now) -> usize {
         let owner_at = self.roster.keys[slot as usize].owner;
-        let days = self.zones[usize::from(self.roster.owners[owner_at as usize].zone())].1.dates(now);
+        let zone = &mut self.zones[usize::from(self.roster.owners[owner_at as usize].zone())].1;
+        let days = zone.dates(now);
         let held = &mut self.lanes[usize::from(lane)];
         let owner = held.owners[owner_at as usize];
         let plan = self.plans.plan(owner.plan);
@@ -131,8 +135,7 @@ impl State {
         let top = class_of(plan.most_input());
         let cell = held.cells[slot as usize];
         if class < top && (cell.timer == 0 || class != cell.class() || roomier) {
-            let at = self.at(now, owner_at);
-            let (held, plan) = (&mut self.lanes[usize::from(lane)], self.plans.plan(owner.plan));
+            let at = At { tick: now.tick, day: zone.at(now.tick, now.wall_ms()) };
             let log = held.log_at(owner, plan.words());
             let opens = plan.next_headroom(log, Unit::InputTokens, 2 << class, &at);
             if let Some(tick) = opens.and_then(|opens| opens.tick(&at)) {
