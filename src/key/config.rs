@@ -106,6 +106,8 @@ pub struct Key {
 
 impl Key {
     /// A key of priority 0 and weight 1 with no tier named.
+    ///
+    /// A secret of fewer than eight characters is taken, but hidden nowhere: it would maim good text.
     pub fn new(secret: impl Into<String>) -> Self {
         Self {
             secret: secret.into(),
