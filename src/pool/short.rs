@@ -185,7 +185,7 @@ impl State {
         self.seats.free(seat.index);
         key.in_flight -= 1;
         lane.in_flight -= 1;
-        // One request less in flight: where its rank gets better by that it is moved. Of no other strategy it does.
+        // One request less in flight: where that betters its rank it is moved. Only a rank that goes by the load can.
         let by_load = Strategy::LeastLoaded;
         if self.settings.strategy == by_load
             && lane.cells.get(slot as usize).is_some_and(|cell| by_load.rank(standing(key), cell.rank) < cell.rank)
