@@ -120,16 +120,29 @@ mod tests {
         names.insert("flash".into(), 2);
         assert_eq!(names.find(&flash), Some(2));
         assert_eq!(names.find(&flash), Some(2));
-        // From callers who each bring a name of their own, and as many as share places.
-        let others: Vec<Arc<str>> = (0..100).map(|_| "flash".into()).collect();
-        for other in others.iter().chain(&others) {
-            assert_eq!(names.find(other), Some(2));
-        }
         names.follow("lite".into(), 2);
         names.redirect(2, 3);
         assert_eq!((names.find(&flash), names.get("lite")), (Some(3), Some(3)));
         assert_eq!((names.followers(2), names.followers(3)), (&[][..], &["lite".into()][..]));
         names.remove(3);
         assert_eq!((names.find(&flash), names.followers(3)), (None, &[][..]));
+    }
+
+    #[test]
+    fn names_that_share_a_place_do_not_take_turns_in_being_forgotten() {
+        // Kept, so that each has an address of its own; among so many every place has two.
+        let (flash, lite): (Vec<Arc<str>>, Vec<Arc<str>>) = (0..1_000).map(|_| ("flash".into(), "lite".into())).unzip();
+        let at = |names: &[Arc<str>], wanted: usize| {
+            let found = names.iter().filter(|name| place(name) == wanted).take(2);
+            found.cloned().collect::<Vec<_>>()
+        };
+        let mut names = LaneNames::default();
+        names.insert("flash".into(), 2);
+        names.insert("lite".into(), 3);
+        let ([one, same], [beside, _]) = (&at(&flash, 6)[..], &at(&lite, 7)[..]) else { panic!("too few addresses") };
+        assert_eq!((names.find(one), names.find(beside), names.find(same)), (Some(2), Some(3), Some(2)));
+        let holds = |place: usize, name| names.seen[place].as_ref().is_some_and(|(seen, _)| Arc::ptr_eq(seen, name));
+        // Each at its own place; the same name from elsewhere took nobody's.
+        assert!(holds(6, one) && holds(7, beside));
     }
 }

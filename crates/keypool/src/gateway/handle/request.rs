@@ -73,13 +73,14 @@ where
 {
     /// Answers a request. Every failure is an answer, too. What is asked comes in this order, since each rests on those before:
     ///
-    /// 1. The gateway's own pages, which see for themselves who may read them.
-    /// 2. Where the path leads, and in whose dialect. Nothing is sent or told yet, but a refusal is in that dialect.
-    /// 3. Who asks: host, origin, token, or an upload's id. Strangers learn nothing of what comes after.
+    /// 1. The administrators' API, which sees for itself who asks.
+    /// 2. Where the path leads, and in whose dialect a refusal is. The gateway's other pages end here.
+    /// 3. Who asks: host, origin, token, or an upload's id.
     /// 4. What it says for the gateway alone (how long it waits, whom it is near), which goes no further.
     /// 5. Sockets, which are booked in a way of their own.
-    /// 6. Whose account what it names lies in, and whether the tenant may have that; answers that are remembered.
-    /// 7. The tenant's limits, last of all: who is refused for anything else has used nothing.
+    /// 6. Whose account what it names lies in, and whether the tenant may have that; answers that are remembered. What was
+    ///    wrong in 4 is said behind it.
+    /// 7. The tenant's limits: who was refused until here has used nothing of them.
     ///
     /// Whatever most requests do not need lies behind a pointer, since room for all that is inside of this future is taken for
     /// each; what a function that waits is handed stands there twice.
