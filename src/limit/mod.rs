@@ -1,0 +1,9 @@
+//! Limits, and how much of them is used.
+//!
+//! [`Limits`] says what may be used in which span. A [`Quota`] is the state of one project and model: a
+//! [`SlidingWindow`] for each sliding limit and a [`DailyCount`] for each daily one.
+
+mod limits;
+
+pub(crate) use limits::Cost;
+pub use limits::{Limit, Limits, Span, Unit};
