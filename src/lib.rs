@@ -1,12 +1,16 @@
 //! Many API keys for LLM providers, used as if they were one key that never runs dry.
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
+#[macro_use]
+mod macros;
+
 mod classify;
 mod error;
 mod key;
 mod limit;
 mod pool;
 mod provider;
+pub mod replay;
 mod secret;
 mod time;
 
@@ -16,5 +20,6 @@ pub use key::{Key, KeyId, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{Affinity, Attempt, Attempts, KeyRequest, Unavailable, UnavailableReason};
 pub use provider::{Base, ModelIn, Provider, RequestInfo, SetModel, UsageFormat};
+pub use replay::{CollectedBody, ReplayBody, ReplayLayer, TryClone};
 pub use secret::Secret;
 pub use time::{Clock, ManualClock};
