@@ -6,7 +6,9 @@
 mod error_class;
 mod outcome;
 mod rules;
+mod usage;
 
 pub use error_class::{Cooldown, ErrorClass, Policy, Retry, Scope};
 pub use outcome::{Failure, Outcome, QuotaViolation, Usage};
 pub use rules::Rule;
+pub(crate) use usage::UsageReader;
