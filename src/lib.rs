@@ -12,6 +12,8 @@ mod pool;
 mod provider;
 pub mod redact;
 pub mod replay;
+#[cfg(feature = "reqwest")]
+mod reqwest;
 mod secret;
 mod time;
 
@@ -23,5 +25,7 @@ pub use pool::{Affinity, Attempt, Attempts, KeyRequest, Unavailable, Unavailable
 pub use provider::{Base, ModelIn, Provider, RequestInfo, SetModel, UsageFormat};
 pub use redact::RedactLayer;
 pub use replay::{CollectedBody, ReplayBody, ReplayLayer, TryClone};
+#[cfg(feature = "reqwest")]
+pub use reqwest::ReqwestService;
 pub use secret::Secret;
 pub use time::{Clock, ManualClock};
