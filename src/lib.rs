@@ -13,7 +13,7 @@ mod time;
 pub use classify::{ErrorClass, Failure, Outcome, QuotaViolation, Rule, Scope, Usage};
 pub use error::{BoxError, Error, ErrorKind};
 pub use key::{Key, KeyId, Tier};
-pub use limit::{Limit, Limits, Span, Unit};
+pub use limit::{Limit, LimitSource, LimitView, Limits, Span, Unit};
 pub use pool::{Affinity, Attempt, Attempts, KeyRequest, Unavailable, UnavailableReason};
 pub use provider::{Base, ModelIn, Provider, RequestInfo, SetModel, UsageFormat};
 pub use secret::Secret;
