@@ -61,6 +61,10 @@ impl Error {
         error
     }
 
+    pub(crate) fn shut_down() -> Self {
+        Self::new(ErrorKind::ShutDown, "the pool was shut down")
+    }
+
     pub(crate) fn transport(source: BoxError) -> Self {
         let mut error = Self::new(ErrorKind::Transport, "the request to the provider failed");
         error.inner.source = Some(source);

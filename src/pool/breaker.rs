@@ -274,11 +274,16 @@ impl Breakers {
         removed
     }
 
-    /// A failure is undone: it was the caller's.
-    pub(crate) fn forgive(&mut self, target: Target) {
-        if self.map.get(&target).is_some_and(|breaker| breaker.class == Some(ErrorClass::Unclear) && !breaker.by_hand) {
-            self.remove(target);
-        }
+    /// A refusal without a named cause is undone: it was the caller's. Whether there was one.
+    pub(crate) fn forgive(&mut self, target: Target) -> bool {
+        let undone = |breaker: &Breaker| {
+            matches!(breaker.class, Some(ErrorClass::Unclear | ErrorClass::NotEntitled)) && !breaker.by_hand
+        };
+        self.map.get(&target).is_some_and(undone) && self.remove(target)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.map.is_empty()
     }
 
     /// What is not closed.

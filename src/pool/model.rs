@@ -14,6 +14,9 @@ impl ModelIx {
 /// So many names are known at the most: callers choose them.
 const MOST: usize = 4_096;
 
+/// So many pairs of a model and a tier of the provider's table are known before their first answer.
+pub(crate) const MOST_ASSUMED: usize = 128;
+
 #[derive(Debug)]
 pub(crate) struct Models {
     by_name: HashMap<Arc<str>, ModelIx>,
@@ -37,6 +40,11 @@ impl Models {
     /// The model of a name; the default where nothing is known of it.
     pub(crate) fn find(&self, name: Option<&str>) -> ModelIx {
         name.and_then(|name| self.by_name.get(name)).copied().unwrap_or(ModelIx::DEFAULT)
+    }
+
+    /// Whether nothing is known of a name.
+    pub(crate) fn is_new(&self, name: &str) -> bool {
+        !self.by_name.contains_key(name)
     }
 
     /// The same, remembered from now on: an error concerns it alone. The default where too many names are known.

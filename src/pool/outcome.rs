@@ -13,7 +13,7 @@ use super::{
 use crate::{
     classify::{ErrorClass, Failure, Outcome, Scope, Usage},
     key::KeyId,
-    store::Record,
+    limit::Cost,
     time::Tick,
 };
 
@@ -35,7 +35,11 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
         if !sent {
             quota.cancel(reservation);
         } else if let Some(usage) = usage {
-            quota.correct(reservation, usage.input_tokens, usage.output_tokens);
+            quota.correct(reservation, &Cost {
+                input_tokens: usage.input_tokens,
+                output_tokens: usage.output_tokens,
+                ..Cost::default()
+            });
         }
     }
     if let Some(usage) = usage {
@@ -78,7 +82,7 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
     }
     for target in covering(state, grant, model) {
         if state.breakers.succeed(target, grant.started) == Change::Closed {
-            changed(state, target, None, None);
+            changed(state, target, None, None, now);
             state.unpark(target);
         }
     }
@@ -94,7 +98,7 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
 
 fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     state.stats.failed += 1;
-    *state.stats.by_class.entry(failure.class).or_default() += 1;
+    *state.stats.by_class.entry(failure.class.as_str()).or_default() += 1;
     if matches!(failure.class, ErrorClass::Caller | ErrorClass::ModelNotFound) {
         return;
     }
@@ -143,8 +147,8 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     let midnight = state.quotas.today(zone, now).ends;
     let times = Times { now: now.tick, started: grant.started, midnight, paused };
     match state.breakers.fail(target, failure, times) {
-        Change::Cooling(until) => changed(state, target, Some(until), Some((failure, &grant.key.id))),
-        Change::Disabled => changed(state, target, None, Some((failure, &grant.key.id))),
+        Change::Cooling(until) => changed(state, target, Some(until), Some((failure, &grant.key.id)), now),
+        Change::Disabled => changed(state, target, None, Some((failure, &grant.key.id)), now),
         Change::Nothing | Change::Closed => {}
     }
 }
@@ -186,7 +190,7 @@ pub(crate) fn forgive(state: &mut State, grants: &[(KeyId, Option<String>)], now
             Target::ProjectModel(project, model),
         ] {
             if state.breakers.forgive(target) {
-                changed(state, target, None, None);
+                changed(state, target, None, None, now);
                 state.unpark(target);
             }
         }
@@ -199,16 +203,22 @@ fn current<'a>(state: &'a mut State, grant: &Grant) -> Option<&'a mut super::reg
     state.registry.get_mut(grant.slot).filter(|entry| entry.generation == grant.generation)
 }
 
+/// Keeps a breaker that changed in the store.
+pub(crate) fn keep(state: &mut State, target: Target, now: Now) {
+    let record = super::persist::breaker_record(state, target, now);
+    state.effects.records.push(record);
+}
+
 /// Tells of a breaker that changed, and keeps it in the store.
 pub(crate) fn changed(
     state: &mut State,
     target: Target,
     until: Option<Tick>,
     cause: Option<(&Failure, &KeyId)>,
+    now: Now,
 ) {
-    let name = super::persist::target_name(state, target);
-    let record = super::persist::breaker_record(state, target);
-    state.effects.records.extend(record);
+    keep(state, target, now);
+    let name = super::persist::target_name(state, target).to_string();
     state.effects.events.push(match (cause, until) {
         (None, _) => Event::Closed { target: name },
         (Some((failure, key)), Some(until)) => {

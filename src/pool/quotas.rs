@@ -15,6 +15,7 @@ use super::{
 use crate::{
     Error,
     limit::{Limits, Quota, Today, Zone},
+    time::Tick,
 };
 
 /// A zone of the pool, by number. 0 is the provider's.
@@ -27,6 +28,8 @@ type Fast = BuildHasherDefault<TargetHasher>;
 pub(crate) struct Quotas {
     map: HashMap<(ProjectIx, ModelIx), Quota, Fast>,
     zones: Vec<(Arc<str>, Zone)>,
+    /// Projects and models that the store refused: not before a tick.
+    closed: HashMap<(ProjectIx, ModelIx), Tick, Fast>,
     /// Projects and models over their assumed limit, for which one request finds out whether more is allowed.
     probes: HashSet<(ProjectIx, ModelIx), Fast>,
 }
@@ -36,7 +39,7 @@ impl Quotas {
     /// A zone that does not exist.
     pub(crate) fn new(zone: &str) -> Result<Self, Error> {
         let zones = vec![(zone.into(), Zone::new(zone)?)];
-        Ok(Self { map: HashMap::default(), zones, probes: HashSet::default() })
+        Ok(Self { map: HashMap::default(), zones, closed: HashMap::default(), probes: HashSet::default() })
     }
 
     /// # Errors
@@ -106,12 +109,34 @@ impl Quotas {
         for model in models {
             let Some(counted) = self.map.remove(&(from, model)) else { continue };
             match self.map.get_mut(&(into, model)) {
-                Some(quota) => quota.copy_counts_from(&counted),
+                Some(quota) => quota.restore(&counted.export()),
                 None => {
                     self.map.insert((into, model), counted);
                 }
             }
         }
+    }
+
+    pub(crate) fn zone_name(&self, zone: ZoneIx) -> Arc<str> {
+        Arc::clone(&self.zones[usize::from(zone.0)].0)
+    }
+
+    /// The store has no room for a project and model before a tick.
+    pub(crate) fn close_until(&mut self, project: ProjectIx, model: ModelIx, until: Tick) {
+        self.closed.insert((project, model), until);
+    }
+
+    /// Until when the store has no room.
+    pub(crate) fn closed_until(&mut self, project: ProjectIx, model: ModelIx, now: Tick) -> Option<Tick> {
+        if self.closed.is_empty() {
+            return None;
+        }
+        let until = *self.closed.get(&(project, model))?;
+        if until <= now {
+            self.closed.remove(&(project, model));
+            return None;
+        }
+        Some(until)
     }
 
     /// Whether a request finds out now whether more than the assumed limit is allowed.

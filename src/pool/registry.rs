@@ -35,7 +35,7 @@ pub(crate) struct KeyData {
     pub(crate) extra: Option<Box<Extra>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Extra {
     pub(crate) min_interval: Option<Duration>,
     pub(crate) models: Option<Arc<[Arc<str>]>>,
@@ -65,6 +65,18 @@ impl KeyData {
             max_concurrent: key.max_concurrent,
             extra: (!none).then(|| Box::new(extra)),
         })
+    }
+
+    fn with_secret(&self, secret: Secret) -> Self {
+        Self {
+            id: self.id.clone(),
+            secret,
+            tier: self.tier,
+            priority: self.priority,
+            weight: self.weight,
+            max_concurrent: self.max_concurrent,
+            extra: self.extra.clone(),
+        }
     }
 
     /// Whether it may be used for a model.
@@ -186,6 +198,10 @@ impl Registry {
 
     pub(crate) fn project(&self, project: ProjectIx) -> &Project {
         self.projects[project.0 as usize].as_ref().expect("a project lives as long as it has keys")
+    }
+
+    pub(crate) fn project_of(&self, project: ProjectIx) -> Option<&Project> {
+        self.projects.get(project.0 as usize)?.as_ref()
     }
 
     pub(crate) fn project_mut(&mut self, project: ProjectIx) -> Option<&mut Project> {
@@ -332,6 +348,33 @@ impl Registry {
         if let Some(entry) = self.get_mut(slot) {
             entry.project = project;
         }
+    }
+
+    /// Gives a key another secret.
+    ///
+    /// # Errors
+    /// A secret that cannot be sent, or that another key has.
+    pub(crate) fn replace_secret(&mut self, slot: Slot, secret: &str, scheme: &str) -> Result<(), Error> {
+        let new = Secret::with_scheme(scheme, secret)?;
+        match self.find_secret(secret) {
+            Some(other) if other == slot => return Ok(()),
+            Some(_) => return Err(Error::config("another key has the same secret")),
+            None => {}
+        }
+        let entry = self.get_mut(slot).expect("the caller found it");
+        let old = entry.data.secret.clone();
+        entry.data = Arc::new(entry.data.with_secret(new));
+        self.by_secret.remove(&secret_hash(old.expose()));
+        self.by_secret.insert(secret_hash(secret), slot);
+        Ok(())
+    }
+
+    pub(crate) fn id_of_secret(&self, secret: &str) -> Option<KeyId> {
+        self.get(self.find_secret(secret)?).map(|entry| entry.data.id.clone())
+    }
+
+    pub(crate) fn find_group(&self, name: &str) -> Option<GroupIx> {
+        self.group_names.get(name).copied()
     }
 
     fn find_secret(&self, secret: &str) -> Option<Slot> {

@@ -52,16 +52,9 @@ impl Reservations {
         let cost = &request.cost;
         let units = [Unit::Requests, Unit::InputTokens, Unit::OutputTokens, Unit::Tokens, Unit::Images];
         let cost = if request.free { Vec::new() } else { units.map(|unit| (unit, cost.of(unit))).into() };
-        let request = ReserveRequest { candidates, cost };
-        let store = Arc::clone(&shared.store);
-        let answer = match shared.store.reserve(request.clone()) {
+        let answer = match Arc::clone(&shared.store).reserve(ReserveRequest { candidates, cost }) {
             Reserve::Now(reserved) => Answer::Now(Some(reserved)),
-            Reserve::Later(_) => Answer::Later(Box::pin(async move {
-                match store.reserve(request) {
-                    Reserve::Now(reserved) => reserved,
-                    Reserve::Later(reserved) => reserved.await,
-                }
-            })),
+            Reserve::Later(reserved) => Answer::Later(reserved),
         };
         Self { shared: Arc::clone(shared), grants, answer }
     }

@@ -285,6 +285,9 @@ fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, model: ModelIx, own: 
     if request.free {
         return Readiness::Ready { over_assumed: false, trials };
     }
+    if let Some(until) = state.quotas.closed_until(entry.project, own, now.tick) {
+        return Readiness::Until(until, Reason::Store);
+    }
     let today = state.quotas.today(project.zone_ix, now);
     let name = state.models.name(own);
     let quota = state.quotas.get(entry.project, project, own, name, &state.settings);

@@ -38,13 +38,14 @@ pub(crate) struct State {
 }
 
 /// What the builder was told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) strategy: Strategy,
     pub(crate) limits: Vec<(Arc<str>, Limits)>,
     /// The provider's usual limits of the models that are known, asked for outside of the lock.
     pub(crate) assumed: HashMap<(ModelIx, Tier), Limits>,
     pub(crate) scheme: String,
+    pub(crate) provider: Arc<str>,
 }
 
 /// What is done after the lock is released: wakers, events, log lines and rows for the store.
@@ -62,7 +63,55 @@ pub(crate) struct Now {
     pub(crate) wall_ms: i64,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::default(),
+            limits: Vec::new(),
+            assumed: HashMap::new(),
+            scheme: String::new(),
+            provider: "".into(),
+        }
+    }
+}
+
+impl Effects {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.wakers.is_empty() && self.events.is_empty() && self.records.is_empty()
+    }
+}
+
 impl State {
+    pub(crate) fn new(quotas: Quotas, settings: Settings) -> Self {
+        Self {
+            registry: Registry::default(),
+            models: Models::default(),
+            scheduler: Scheduler::default(),
+            quotas,
+            breakers: Breakers::default(),
+            queue: WaitQueue::default(),
+            learned: Learned::default(),
+            guard: FailureGuard::default(),
+            stats: Stats::default(),
+            settings,
+            grants: 0,
+            pass: 0,
+            closed: false,
+            effects: Effects::default(),
+        }
+    }
+
+    /// The models that limits are given for.
+    pub(crate) fn configured_models(&self, keys: &[crate::Key]) -> Vec<Arc<str>> {
+        let of_keys = keys.iter().flat_map(|key| &key.limits);
+        let mut models: Vec<_> =
+            self.settings.limits.iter().chain(of_keys).map(|(model, _)| Arc::clone(model)).collect();
+        models.retain(|model| !model.ends_with('*'));
+        models.sort_unstable();
+        models.dedup();
+        models
+    }
+
     /// A key's rank in the order of a model.
     pub(crate) fn rank(&self, slot: Slot) -> Option<(u16, u64)> {
         let entry = self.registry.get(slot)?;

@@ -1,5 +1,7 @@
 //! The store of a single process.
 
+use std::sync::Arc;
+
 use super::{Changes, Record, Reserve, ReserveRequest, Reserved, Store, StoreFuture};
 
 /// Keeps nothing and grants what the pool asks for first: the pool's own windows are exact for one process.
@@ -18,9 +20,13 @@ impl Store for MemoryStore {
         Box::pin(std::future::ready(Ok(Changes::default())))
     }
 
-    fn reserve(&self, request: ReserveRequest) -> Reserve<'_> {
+    fn reserve(self: Arc<Self>, request: ReserveRequest) -> Reserve {
         let granted = if request.candidates.is_empty() { None } else { Some(0) };
         Reserve::Now(Ok(Reserved { granted, opens: Vec::new() }))
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 
     fn record(&self, _records: Vec<Record>) -> StoreFuture<'_, ()> {

@@ -30,7 +30,12 @@ pub trait Store: Send + Sync + 'static {
     fn load(&self) -> StoreFuture<'_, Changes>;
 
     /// Reserves one request with the first candidate that has room. The request is sent only after it is granted.
-    fn reserve(&self, request: ReserveRequest) -> Reserve<'_>;
+    fn reserve(self: Arc<Self>, request: ReserveRequest) -> Reserve;
+
+    /// Whether reservations are asked for at all: not where the pool's own windows are all there is.
+    fn is_shared(&self) -> bool {
+        true
+    }
 
     /// Keeps what changed.
     fn record(&self, records: Vec<Record>) -> StoreFuture<'_, ()>;
@@ -41,11 +46,11 @@ pub trait Store: Send + Sync + 'static {
 
 /// The answer of [`Store::reserve`].
 #[must_use]
-pub enum Reserve<'a> {
+pub enum Reserve {
     /// At once.
     Now(Result<Reserved, Error>),
     /// After the store was asked.
-    Later(StoreFuture<'a, Reserved>),
+    Later(StoreFuture<'static, Reserved>),
 }
 
 /// One request, and the keys that may serve it, best first; at most 8.
@@ -194,7 +199,7 @@ impl fmt::Display for BreakerTarget {
     }
 }
 
-impl fmt::Debug for Reserve<'_> {
+impl fmt::Debug for Reserve {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Now(reserved) => f.debug_tuple("Now").field(reserved).finish(),
