@@ -162,3 +162,81 @@ impl DailyCount {
         self.counts.iter().find(|count| count.0 == date).map_or(0, |count| count.1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: u64 = 172_800_000;
+    const HOUR: i64 = 3_600_000;
+
+    fn wall(text: &str) -> i64 {
+        text.parse::<Timestamp>().unwrap().as_millisecond()
+    }
+
+    /// The day at a moment, by a zone that has read no clock before; with `ends` in milliseconds from then.
+    fn today(zone: &str, wall_ms: i64) -> (Date, bool, i64) {
+        let today = Zone::new(zone).unwrap().today(Tick::from_millis(START), || wall_ms);
+        let date = EPOCH.checked_add(jiff::Span::new().days(today.date)).unwrap();
+        (date, today.previous == Some(today.date - 1), (today.ends.millis() - START) as i64)
+    }
+
+    #[test]
+    fn a_day_of_23_hours_and_one_of_25() {
+        let zone = "America/Los_Angeles";
+        let spring = wall("2026-03-08T08:00:00Z");
+        assert_eq!(today(zone, spring), (jiff::civil::date(2026, 3, 8), true, 23 * HOUR + GUARD_MS));
+        assert_eq!(today(zone, spring + 23 * HOUR - 1), (jiff::civil::date(2026, 3, 8), false, 1 + GUARD_MS));
+        assert_eq!(today(zone, spring + 23 * HOUR).0, jiff::civil::date(2026, 3, 9));
+        let autumn = wall("2026-11-01T07:00:00Z");
+        assert_eq!(today(zone, autumn), (jiff::civil::date(2026, 11, 1), true, 25 * HOUR + GUARD_MS));
+        assert_eq!(today(zone, autumn - 1).0, jiff::civil::date(2026, 10, 31));
+        assert_eq!(today(zone, autumn + 25 * HOUR - 1).0, jiff::civil::date(2026, 11, 1));
+    }
+
+    #[test]
+    fn a_day_may_begin_at_one_o_clock() {
+        // On 2026-09-06 Chile's clocks go from midnight to one.
+        let start = wall("2026-09-06T04:00:00Z");
+        assert_eq!(today("America/Santiago", start - 1), (jiff::civil::date(2026, 9, 5), false, 1 + GUARD_MS));
+        assert_eq!(today("America/Santiago", start), (jiff::civil::date(2026, 9, 6), true, 23 * HOUR + GUARD_MS));
+    }
+
+    #[test]
+    fn the_wall_clock_is_read_each_minute_and_where_the_day_or_the_guard_ends() {
+        let mut zone = Zone::new("UTC").unwrap();
+        let midnight = wall("2026-06-02T00:00:00Z");
+        let mut reads = Vec::new();
+        for millis in 0..150_000 {
+            let at = midnight - 70_000 + millis;
+            let today = zone.today(Tick::from_millis(START + millis as u64), || {
+                reads.push(millis);
+                at
+            });
+            assert_eq!(today.previous.is_some(), (midnight..midnight + GUARD_MS).contains(&at));
+            assert_eq!(i64::from(today.date), at.div_euclid(24 * HOUR));
+        }
+        assert_eq!(reads, [0, 60_000, 70_000, 100_000]);
+    }
+
+    #[test]
+    fn a_clock_out_of_range_is_some_day_and_an_unknown_zone_an_error() {
+        assert_eq!(today("UTC", i64::MIN).0, EPOCH);
+        assert_eq!(today("UTC", i64::MAX).0.year(), 9987);
+        assert_eq!(Zone::new("Mars/Olympus").unwrap_err().to_string(), "there is no time zone \"Mars/Olympus\"");
+    }
+
+    #[test]
+    fn two_dates_are_kept() {
+        let day = |date, previous| Today { date, previous, guard_ends: Tick::ZERO, ends: Tick::NEVER };
+        let mut count = DailyCount::new();
+        count.add(day(7, None), 5);
+        count.add(day(8, Some(7)), 2);
+        assert_eq!(count.used(day(8, Some(7))), 7);
+        assert_eq!(count.used(day(8, None)), 2);
+        count.remove(day(7, None), 9);
+        assert_eq!(count.used(day(8, Some(7))), 2);
+        count.add(day(9, None), 1);
+        assert_eq!(count.entries().collect::<Vec<_>>(), [(8, 2), (9, 1)]);
+    }
+}

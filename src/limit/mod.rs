@@ -14,3 +14,6 @@ pub use limits::{Limit, Limits, Span, Unit};
 pub(crate) use quota::{Counts, FullReason, Quota, Reservation, Room};
 pub use quota::{LimitSource, LimitView};
 pub(crate) use sliding::SlidingWindow;
+
+#[cfg(test)]
+mod tests;
