@@ -1,22 +1,31 @@
 //! Many API keys for LLM providers, used as if they were one key that never runs dry.
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
+#[macro_use]
+mod macros;
+
 mod classify;
 mod error;
 mod key;
 mod limit;
 mod pool;
 mod provider;
+pub mod replay;
 mod secret;
+pub mod store;
 mod time;
 
 pub use classify::{ErrorClass, Failure, Outcome, QuotaViolation, Rule, Scope, Usage};
 pub use error::{BoxError, Error, ErrorKind};
 pub use key::{Key, KeyId, Tier};
 pub use limit::{Limit, LimitSource, LimitView, Limits, Span, Unit};
-pub use pool::{Affinity, Attempt, Attempts, KeyRequest, Unavailable, UnavailableReason};
+pub use pool::{
+    Affinity, Attempt, Attempts, Event, Events, KeyChange, KeyPool, KeyPoolBuilder, KeyRequest, Lease, Strategy,
+    Unavailable, UnavailableReason,
+};
 pub use provider::{
     Anthropic, ApiKeyHeader, Base, Gemini, ModelIn, OpenAi, Provider, RequestInfo, SetModel, UsageFormat,
 };
+pub use replay::{CollectedBody, ReplayBody, ReplayLayer, TryClone};
 pub use secret::Secret;
 pub use time::{Clock, ManualClock};

@@ -67,7 +67,14 @@ impl Future for Acquire {
                 }
             }
             let granted = if this.waiting.is_some() {
-                ready!(wait(this.shared, this.request, this.deadline.unwrap_or(Tick::NEVER), this.waiting, this.sleep.as_mut(), cx))
+                ready!(wait(
+                    this.shared,
+                    this.request,
+                    this.deadline.unwrap_or(Tick::NEVER),
+                    this.waiting,
+                    this.sleep.as_mut(),
+                    cx
+                ))
             } else {
                 match begin(this.shared, this.request, this.deadline) {
                     Begun::Done(granted) => granted,

@@ -247,7 +247,14 @@ impl Breakers {
     }
 
     /// It cools until a tick: what a store remembers.
-    pub(crate) fn restore(&mut self, target: Target, class: Option<ErrorClass>, until: Option<Tick>, reason: &str, now: Tick) {
+    pub(crate) fn restore(
+        &mut self,
+        target: Target,
+        class: Option<ErrorClass>,
+        until: Option<Tick>,
+        reason: &str,
+        now: Tick,
+    ) {
         let breaker = self.open(target, now);
         breaker.class = class;
         breaker.reason = Some(reason.into());

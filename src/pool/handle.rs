@@ -178,9 +178,10 @@ impl KeyPool {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         match acquire.as_mut().poll(&mut cx) {
             std::task::Poll::Ready(lease) => lease,
-            std::task::Poll::Pending => {
-                Err(Error::new(crate::ErrorKind::Store, "the store must be asked: use `acquire` in place of `try_acquire`"))
-            }
+            std::task::Poll::Pending => Err(Error::new(
+                crate::ErrorKind::Store,
+                "the store must be asked: use `acquire` in place of `try_acquire`",
+            )),
         }
     }
 

@@ -35,11 +35,10 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
         if !sent {
             quota.cancel(reservation);
         } else if let Some(usage) = usage {
-            quota.correct(reservation, &Cost {
-                input_tokens: usage.input_tokens,
-                output_tokens: usage.output_tokens,
-                ..Cost::default()
-            });
+            quota.correct(
+                reservation,
+                &Cost { input_tokens: usage.input_tokens, output_tokens: usage.output_tokens, ..Cost::default() },
+            );
         }
     }
     if let Some(usage) = usage {
@@ -267,8 +266,12 @@ impl FailureGuard {
         let failed = keys.iter().filter(|(_, permanent)| *permanent).count();
         if failed >= GUARD_KEYS && failed * 10 >= keys.len() * 9 {
             self.paused = true;
-            let held: Vec<_> =
-                self.outcomes.iter().filter(|(.., permanent)| *permanent).map(|(_, slot, at, _)| (*slot, *at)).collect();
+            let held: Vec<_> = self
+                .outcomes
+                .iter()
+                .filter(|(.., permanent)| *permanent)
+                .map(|(_, slot, at, _)| (*slot, *at))
+                .collect();
             for (slot, generation) in held {
                 self.hold(slot, generation);
             }
