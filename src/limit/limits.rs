@@ -87,6 +87,8 @@ impl fmt::Display for Limit {
 pub struct Limits(Vec<Limit>);
 
 impl Limits {
+    pub(crate) const NONE: Self = Self(Vec::new());
+
     /// No limit at all.
     pub fn new() -> Self {
         Self::default()

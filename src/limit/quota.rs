@@ -257,6 +257,15 @@ impl Quota {
         views
     }
 
+    /// The limits that hold: of each unit and span the lower of the given and the learned one.
+    pub(crate) fn hard_limits(&self) -> Vec<Limit> {
+        let limits = self.meters.iter().map(|meter| {
+            let amount = meter.hard_limit(&self.learned);
+            Limit { unit: meter.unit, span: meter.span(), amount }
+        });
+        limits.filter(|limit| limit.amount < NO_LIMIT).collect()
+    }
+
     /// Whether nothing counts any more and nothing is learned: it may be dropped.
     pub(crate) fn is_idle(&mut self, now: Tick, today: Today) -> bool {
         self.forget(now);
