@@ -26,6 +26,10 @@ impl KeyId {
         Self(format!("k-{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3]).into())
     }
 
+    pub(crate) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

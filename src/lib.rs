@@ -15,14 +15,20 @@ pub mod replay;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 mod secret;
+pub mod store;
 mod time;
 
 pub use classify::{ErrorClass, Failure, Outcome, QuotaViolation, Rule, Scope, Usage};
 pub use error::{BoxError, Error, ErrorKind};
 pub use key::{Key, KeyId, Tier};
-pub use limit::{Limit, Limits, Span, Unit};
-pub use pool::{Affinity, Attempt, Attempts, KeyRequest, Unavailable, UnavailableReason};
-pub use provider::{Base, ModelIn, Provider, RequestInfo, SetModel, UsageFormat};
+pub use limit::{Limit, LimitSource, LimitView, Limits, Span, Unit};
+pub use pool::{
+    Affinity, Attempt, Attempts, Event, Events, KeyChange, KeyPool, KeyPoolBuilder, KeyRequest, Lease, Strategy,
+    Unavailable, UnavailableReason,
+};
+pub use provider::{
+    Anthropic, ApiKeyHeader, Base, Gemini, ModelIn, OpenAi, Provider, RequestInfo, SetModel, UsageFormat,
+};
 pub use redact::RedactLayer;
 pub use replay::{CollectedBody, ReplayBody, ReplayLayer, TryClone};
 #[cfg(feature = "reqwest")]
