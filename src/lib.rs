@@ -6,6 +6,8 @@ mod macros;
 
 mod classify;
 mod error;
+pub mod fallback;
+pub mod into_response;
 mod key;
 mod limit;
 mod pool;
@@ -20,6 +22,8 @@ mod time;
 
 pub use classify::{ErrorClass, Failure, Outcome, QuotaViolation, Rule, Scope, Usage};
 pub use error::{BoxError, Error, ErrorKind};
+pub use fallback::ModelFallbackLayer;
+pub use into_response::ErrorIntoResponseLayer;
 pub use key::{Key, KeyId, Tier};
 pub use limit::{Limit, LimitSource, LimitView, Limits, Span, Unit};
 pub use pool::{
