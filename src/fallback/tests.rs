@@ -117,11 +117,8 @@ async fn only_what_concerns_the_model_leaves_it() {
     };
     let layer = || ModelFallbackLayer::new(&gemini(), ["pro", "flash"]);
     for left in [RateLimit, DailyQuota, NotEntitled, ModelNotFound, Transient] {
-        let (answer, sent) = send(layer(), generate("pro"), |line| match line.contains("pro") {
-            true => class(left),
-            false => Comes::Good,
-        })
-        .await;
+        let (answer, sent) =
+            send(layer(), generate("pro"), |line| if line.contains("pro") { class(left) } else { Comes::Good }).await;
         assert_eq!(models(&sent), ["pro", "flash"], "{left:?}");
         assert!(answer.unwrap().body().contains("flash"));
     }
@@ -136,20 +133,21 @@ async fn only_what_concerns_the_model_leaves_it() {
 #[tokio::test]
 async fn when_no_model_serves_the_answer_is_that_of_the_first() {
     let layer = || ModelFallbackLayer::new(&gemini(), ["pro", "flash", "lite"]);
-    let (answer, sent) = send(layer(), generate("pro"), |line| match line.contains("pro") {
-        true => class(ErrorClass::RateLimit),
-        false => class(ErrorClass::ModelNotFound),
+    let (answer, sent) = send(layer(), generate("pro"), |line| {
+        if line.contains("pro") { class(ErrorClass::RateLimit) } else { class(ErrorClass::ModelNotFound) }
     })
     .await;
     let answer = answer.unwrap();
     assert_eq!((sent.len(), answer.body().contains("pro")), (3, true));
     assert_eq!(answer.extensions().get::<Attempts>().unwrap().len(), 3);
 
-    let (answer, sent) = send(layer(), generate("pro"), |line| match line.contains("pro") {
-        true => Comes::NoKey,
-        false => class(ErrorClass::Transient),
-    })
-    .await;
+    let (answer, sent) =
+        send(
+            layer(),
+            generate("pro"),
+            |line| if line.contains("pro") { Comes::NoKey } else { class(ErrorClass::Transient) },
+        )
+        .await;
     let error = answer.unwrap_err();
     let error = error.downcast_ref::<Error>().unwrap();
     assert_eq!((sent.len(), error.attempts().len()), (3, 2));
@@ -162,10 +160,10 @@ async fn nothing_is_remembered_between_requests() {
     let mut service = ServiceBuilder::new()
         .layer(ReplayLayer::new())
         .layer(ModelFallbackLayer::new(&gemini(), ["pro", "flash"]))
-        .service(provider(&sent, |line| match line.contains("pro") {
-            true => class(ErrorClass::ModelNotFound),
-            false => Comes::Good,
-        }));
+        .service(provider(
+            &sent,
+            |line| if line.contains("pro") { class(ErrorClass::ModelNotFound) } else { Comes::Good },
+        ));
     for _ in 0..2 {
         let request = generate("pro").map(|body| Full::from(body));
         service.ready().await.unwrap().call(request).await.unwrap();
