@@ -10,7 +10,9 @@ mod provider;
 mod secret;
 mod time;
 
-pub use classify::{ErrorClass, Failure, Outcome, QuotaViolation, Rule, Scope, Usage};
+pub use classify::{
+    Cooldown, ErrorClass, Failure, Outcome, Policy, QuotaViolation, Retry, Rule, Scope, Usage, classify,
+};
 pub use error::{BoxError, Error, ErrorKind};
 pub use key::{Key, KeyId, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
