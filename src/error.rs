@@ -47,6 +47,11 @@ impl Error {
         Self { inner: Box::new(inner) }
     }
 
+    /// An error of the request, for a [`Provider`](crate::Provider) of your own. The message must not hold a secret.
+    pub fn request(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Request, message)
+    }
+
     pub(crate) fn invalid_key(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidKey, message)
     }

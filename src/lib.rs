@@ -17,6 +17,8 @@ pub use error::{BoxError, Error, ErrorKind};
 pub use key::{Key, KeyId, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{Affinity, Attempt, Attempts, KeyRequest, Unavailable, UnavailableReason};
-pub use provider::{Base, ModelIn, Provider, RequestInfo, SetModel, UsageFormat};
+pub use provider::{
+    Anthropic, ApiKeyHeader, Base, Gemini, ModelIn, OpenAi, Provider, RequestInfo, SetModel, UsageFormat,
+};
 pub use secret::Secret;
 pub use time::{Clock, ManualClock};

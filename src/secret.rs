@@ -45,7 +45,10 @@ impl Secret {
     }
 
     /// The same with a scheme before it in [`header_value`](Self::header_value), such as `"Bearer "`.
-    pub(crate) fn with_scheme(scheme: &str, secret: &str) -> Result<Self, crate::Error> {
+    ///
+    /// # Errors
+    /// The same as those of [`new`](Self::new).
+    pub fn with_scheme(scheme: &str, secret: &str) -> Result<Self, crate::Error> {
         if secret.is_empty() {
             return Err(crate::Error::invalid_key("the key is empty"));
         }

@@ -2,13 +2,23 @@
 //!
 //! What its errors mean is data: see [`Provider::rules`].
 
+mod anthropic;
+mod api_key_header;
 mod base;
+mod credentials;
+mod gemini;
+mod openai;
+mod target;
 
 use std::{borrow::Cow, time::Duration};
 
 use http::{HeaderMap, StatusCode, request};
 
+pub use anthropic::Anthropic;
+pub use api_key_header::ApiKeyHeader;
 pub use base::Base;
+pub use gemini::Gemini;
+pub use openai::OpenAi;
 
 use crate::{
     Error,
@@ -22,6 +32,57 @@ use crate::{
 ///
 /// [`Gemini`](crate::Gemini), [`OpenAi`](crate::OpenAi), [`Anthropic`](crate::Anthropic) and
 /// [`ApiKeyHeader`](crate::ApiKeyHeader) ship with the crate. Five methods are required.
+///
+/// An API of your own: the key goes in `x-acme-key`, the model is in the path.
+///
+/// ```
+/// use http::{Request, request};
+/// use tower_keypool::{Base, Error, ModelIn, Provider, RequestInfo, Secret, SetModel};
+///
+/// struct Acme {
+///     base: Base,
+/// }
+///
+/// impl Provider for Acme {
+///     fn name(&self) -> &str {
+///         "acme"
+///     }
+///
+///     fn base(&self) -> &Base {
+///         &self.base
+///     }
+///
+///     fn authorize(&self, head: &mut request::Parts, key: &Secret) -> Result<(), Error> {
+///         head.headers.insert("x-acme-key", key.header_value().clone());
+///         Ok(())
+///     }
+///
+///     fn inspect<'a>(&self, head: &'a request::Parts) -> RequestInfo<'a> {
+///         match head.uri.path().strip_prefix("/engines/") {
+///             Some(engine) => RequestInfo::new(ModelIn::Head(engine.into())),
+///             None => RequestInfo::new(ModelIn::Nowhere).free(),
+///         }
+///     }
+///
+///     fn set_model(&self, head: &mut request::Parts, model: &str) -> SetModel {
+///         match format!("/engines/{model}").parse() {
+///             Ok(uri) if head.uri.path().starts_with("/engines/") => head.uri = uri,
+///             _ => return SetModel::No,
+///         }
+///         SetModel::Done
+///     }
+/// }
+///
+/// let acme = Acme { base: "https://api.acme.example".parse()? };
+/// let (mut head, ()) = Request::post("/engines/small?key=of-the-caller").body(())?.into_parts();
+/// assert_eq!(acme.inspect(&head).model, ModelIn::Head("small".into()));
+/// assert_eq!(acme.set_model(&mut head, "large"), SetModel::Done);
+/// acme.base().apply(&mut head)?;
+/// acme.authorize(&mut head, &Secret::new("acme-not-a-real-key")?)?;
+/// assert_eq!(head.uri, "https://api.acme.example/engines/large");
+/// assert_eq!(head.headers["x-acme-key"], "acme-not-a-real-key");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Provider: Send + Sync + 'static {
     /// A short name for logs, metrics and rules, such as `gemini`.
     fn name(&self) -> &str;
@@ -29,19 +90,19 @@ pub trait Provider: Send + Sync + 'static {
     /// Where the API lives. A key is sent there and nowhere else.
     fn base(&self) -> &Base;
 
-    /// Puts the key in the head of a request, in place of every credential of the caller: headers, query, cookies.
+    /// Puts the key in the head of a request. [`Base::apply`] ran before: every credential of the caller is gone.
     ///
     /// # Errors
-    /// [`ErrorKind::Request`](crate::ErrorKind::Request) where this head cannot carry a key.
+    /// [`Error::request`] where this head cannot carry a key.
     fn authorize(&self, head: &mut request::Parts, key: &Secret) -> Result<(), Error>;
 
-    /// What a request asks for, as far as its head tells.
+    /// What a request asks for, as far as its head tells. The base's path may stand before the request's or not.
     fn inspect<'a>(&self, head: &'a request::Parts) -> RequestInfo<'a>;
 
-    /// Asks for another model: rewrites the head where the model stands there.
+    /// Asks for another model: rewrites the head where the model stands there. The name is what a caller writes.
     fn set_model(&self, head: &mut request::Parts, model: &str) -> SetModel;
 
-    /// What stands before the key in the header, such as `"Bearer "`.
+    /// What stands before the key in [`Secret::header_value`], such as `"Bearer "`.
     fn scheme(&self) -> &str {
         ""
     }
@@ -96,6 +157,34 @@ pub struct RequestInfo<'a> {
     pub free: bool,
     /// It makes something that stays (a batch, a file, a video) and is not sent again where nobody knows whether it was made.
     pub once: bool,
+}
+
+impl<'a> RequestInfo<'a> {
+    /// One request that counts against the quota of its model.
+    pub fn new(model: ModelIn<'a>) -> Self {
+        Self { model, ..Self::default() }
+    }
+
+    /// It counts against no quota.
+    #[must_use]
+    pub fn free(mut self) -> Self {
+        self.free = true;
+        self
+    }
+
+    /// It makes something that stays.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.once = true;
+        self
+    }
+
+    /// It costs a request for each item of this array of the body.
+    #[must_use]
+    pub fn cost_of_items(mut self, array: &'static str) -> Self {
+        self.cost_of_items = Some(array);
+        self
+    }
 }
 
 /// Where a request names its model.
