@@ -10,7 +10,10 @@ mod key;
 mod limit;
 mod pool;
 mod provider;
+pub mod redact;
 pub mod replay;
+#[cfg(feature = "reqwest")]
+mod reqwest;
 mod secret;
 pub mod store;
 mod time;
@@ -28,6 +31,9 @@ pub use pool::{
 pub use provider::{
     Anthropic, ApiKeyHeader, Base, Gemini, ModelIn, OpenAi, Provider, RequestInfo, SetModel, UsageFormat,
 };
+pub use redact::RedactLayer;
 pub use replay::{CollectedBody, ReplayBody, ReplayLayer, TryClone};
+#[cfg(feature = "reqwest")]
+pub use reqwest::ReqwestService;
 pub use secret::Secret;
 pub use time::{Clock, ManualClock};
