@@ -1,0 +1,183 @@
+//! What an answer means.
+
+use std::{sync::Arc, time::Duration};
+
+use http::StatusCode;
+
+use super::{ErrorClass, Policy, Retry, Scope};
+use crate::limit::{Span, Unit};
+
+/// What came of one request with one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// A good answer.
+    Success,
+    /// An error of the provider or of the way to it.
+    Failure(Arc<Failure>),
+    /// The caller went away before an answer came: it says nothing of the key.
+    Cancelled,
+}
+
+impl Outcome {
+    /// The failure, where it is one.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failure(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// A failure of this class with the class's scope and cooldown.
+    pub fn of_class(class: ErrorClass) -> Self {
+        Failure::new(class).into()
+    }
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(Arc::new(failure))
+    }
+}
+
+/// An error, classified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub(crate) class: ErrorClass,
+    pub(crate) scope: Scope,
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) code: Option<Box<str>>,
+    pub(crate) message: Option<Box<str>>,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) cooldown: Option<Duration>,
+    pub(crate) confirm: bool,
+    pub(crate) quota: Vec<QuotaViolation>,
+    pub(crate) project: Option<Box<str>>,
+}
+
+impl Failure {
+    /// A failure of this class, with the scope and the cooldown of its row.
+    pub fn new(class: ErrorClass) -> Self {
+        Self {
+            class,
+            scope: class.policy().scope,
+            status: None,
+            code: None,
+            message: None,
+            retry_after: None,
+            cooldown: None,
+            confirm: false,
+            quota: Vec::new(),
+            project: None,
+        }
+    }
+
+    /// Whom it concerns, in place of the class's scope.
+    #[must_use]
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// After what time the provider says that a request may succeed.
+    #[must_use]
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    /// What the provider calls it, such as `API_KEY_INVALID`.
+    #[must_use]
+    pub fn code(mut self, code: &str) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
+    /// Its class.
+    pub fn class(&self) -> ErrorClass {
+        self.class
+    }
+
+    /// Whom it concerns.
+    pub fn concerns(&self) -> Scope {
+        self.scope
+    }
+
+    /// The row of its class.
+    pub fn policy(&self) -> Policy {
+        self.class.policy()
+    }
+
+    /// Where the request may go next.
+    pub fn retry(&self) -> Retry {
+        self.class.policy().retry
+    }
+
+    /// The answer's status; none where no answer came.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.status
+    }
+
+    /// What the provider calls it, where it names a code.
+    pub fn error_code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    /// The provider's message, at most 300 characters, without any key.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// The delay that the provider named.
+    pub fn delay(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The quotas that the provider names as violated.
+    pub fn violations(&self) -> &[QuotaViolation] {
+        &self.quota
+    }
+
+    /// The project that the provider names, such as `projects/1234`.
+    pub fn project(&self) -> Option<&str> {
+        self.project.as_deref()
+    }
+}
+
+/// One quota that a provider names in an error or in its headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QuotaViolation {
+    /// What is counted.
+    pub unit: Unit,
+    /// Over which time.
+    pub span: Span,
+    /// The limit, where it is named; 0 means that the project has no quota for the model.
+    pub limit: Option<u64>,
+    /// The model that the quota is for, by the provider's name of it.
+    pub model: Option<Box<str>>,
+}
+
+impl QuotaViolation {
+    /// A quota of this kind.
+    pub fn new(unit: Unit, span: Span) -> Self {
+        Self { unit, span, limit: None, model: None }
+    }
+}
+
+/// The tokens that an answer says it used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Tokens of the prompt, cached ones included.
+    pub input_tokens: u64,
+    /// Tokens of the answer, thoughts included.
+    pub output_tokens: u64,
+}
+
+impl Usage {
+    /// These numbers of tokens.
+    pub fn new(input_tokens: u64, output_tokens: u64) -> Self {
+        Self { input_tokens, output_tokens }
+    }
+}

@@ -1,0 +1,137 @@
+//! The library's error.
+
+use std::{error::Error as StdError, fmt, time::Duration};
+
+use crate::pool::{Attempts, Unavailable};
+
+/// Any error of a service below or above.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// An error of the pool or of its layers. It never holds a secret.
+pub struct Error {
+    inner: Box<Inner>,
+}
+
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    unavailable: Option<Unavailable>,
+    attempts: Attempts,
+    source: Option<BoxError>,
+}
+
+/// What kind of error it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No key can serve the request now; [`Error::retry_after`] says when one may.
+    Unavailable,
+    /// The service below failed: no connection, a timeout, a broken answer.
+    Transport,
+    /// The request's body could not be read, or the request cannot carry a key.
+    Request,
+    /// A key or secret is malformed.
+    InvalidKey,
+    /// The configuration is wrong.
+    Config,
+    /// The store is away or its data is damaged.
+    Store,
+    /// The pool was shut down.
+    ShutDown,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let inner =
+            Inner { kind, message: message.into(), unavailable: None, attempts: Attempts::default(), source: None };
+        Self { inner: Box::new(inner) }
+    }
+
+    /// An error of the request, for a [`Provider`](crate::Provider) of your own. The message must not hold a secret.
+    pub fn request(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Request, message)
+    }
+
+    pub(crate) fn invalid_key(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidKey, message)
+    }
+
+    pub(crate) fn config(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Config, message)
+    }
+
+    pub(crate) fn unavailable(unavailable: Unavailable) -> Self {
+        let mut error = Self::new(ErrorKind::Unavailable, String::new());
+        error.inner.unavailable = Some(unavailable);
+        error
+    }
+
+    pub(crate) fn shut_down() -> Self {
+        Self::new(ErrorKind::ShutDown, "the pool was shut down")
+    }
+
+    pub(crate) fn transport(source: BoxError) -> Self {
+        let mut error = Self::new(ErrorKind::Transport, "the request to the provider failed");
+        error.inner.source = Some(source);
+        error
+    }
+
+    pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.inner.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn with_attempts(mut self, attempts: Attempts) -> Self {
+        self.inner.attempts = attempts;
+        self
+    }
+
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// When another try may succeed, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.inner.unavailable.as_ref().and_then(Unavailable::retry_after)
+    }
+
+    /// Why no key could serve, where that is the error.
+    pub fn as_unavailable(&self) -> Option<&Unavailable> {
+        self.inner.unavailable.as_ref()
+    }
+
+    /// The keys that were tried, with what came of each.
+    pub fn attempts(&self) -> &Attempts {
+        &self.inner.attempts
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.inner.unavailable {
+            Some(unavailable) => unavailable.fmt(f)?,
+            None => f.write_str(&self.inner.message)?,
+        }
+        if !self.inner.attempts.is_empty() {
+            write!(f, " ({})", self.inner.attempts)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.inner.kind)
+            .field("message", &self.to_string())
+            .field("source", &self.inner.source)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.inner.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}

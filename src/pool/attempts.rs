@@ -1,0 +1,103 @@
+//! Which keys a request tried, and what came of each.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::StatusCode;
+
+use crate::{
+    classify::{ErrorClass, Outcome},
+    key::KeyId,
+};
+
+/// The attempts of one request, oldest first. It is an extension of every answer and a part of every error.
+#[derive(Clone, Debug, Default)]
+pub struct Attempts(Vec<Attempt>);
+
+/// One request with one key.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub(crate) key: KeyId,
+    pub(crate) project: Arc<str>,
+    pub(crate) model: Option<Arc<str>>,
+    pub(crate) outcome: Outcome,
+    pub(crate) elapsed: Duration,
+}
+
+impl Attempts {
+    pub(crate) fn push(&mut self, attempt: Attempt) {
+        self.0.push(attempt);
+    }
+
+    /// Each attempt, oldest first.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Attempt> + DoubleEndedIterator {
+        self.0.iter()
+    }
+
+    /// The last attempt: the one that the answer came from.
+    pub fn last(&self) -> Option<&Attempt> {
+        self.0.last()
+    }
+
+    /// How many there were.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there was none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Attempt {
+    /// The key that was used.
+    pub fn key(&self) -> &KeyId {
+        &self.key
+    }
+
+    /// The key's project.
+    pub fn project(&self) -> &str {
+        &self.project
+    }
+
+    /// The model that was asked for, where it is known.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// What came of it.
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// The class of the error; none for a good answer.
+    pub fn class(&self) -> Option<ErrorClass> {
+        self.outcome.failure().map(|failure| failure.class())
+    }
+
+    /// The status of the answer where it was an error.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.outcome.failure().and_then(|failure| failure.status())
+    }
+
+    /// From the grant of the key to the head of the answer.
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+}
+
+impl fmt::Display for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("tried ")?;
+        for (at, attempt) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_str(", ")?;
+            }
+            match attempt.class() {
+                Some(class) => write!(f, "{}: {}", attempt.key, class.as_str())?,
+                None => write!(f, "{}", attempt.key)?,
+            }
+        }
+        Ok(())
+    }
+}

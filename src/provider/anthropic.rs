@@ -1,0 +1,201 @@
+//! Anthropic's API.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use serde_json::json;
+
+use super::{Base, ModelIn, Provider, RequestInfo, SetModel, UsageFormat, credentials::X_API_KEY};
+use crate::{
+    Error,
+    classify::QuotaViolation,
+    limit::{Span, Unit},
+    secret::Secret,
+};
+
+const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+/// Every account has this version; a caller that knows a newer one names it.
+const OLDEST: HeaderValue = HeaderValue::from_static("2023-06-01");
+
+/// Anthropic's API.
+///
+/// The key travels as `x-api-key`, or as `Authorization: Bearer` where [`bearer`](Self::bearer) is chosen. The caller's
+/// `anthropic-version` is kept; where there is none, `2023-06-01` is added.
+///
+/// ```
+/// use http::Request;
+/// use tower_keypool::{Anthropic, ModelIn, Provider, Secret};
+///
+/// let anthropic = Anthropic::new();
+/// let (mut head, ()) = Request::post("/v1/messages").body(())?.into_parts();
+/// assert_eq!(anthropic.inspect(&head).model, ModelIn::Body);
+/// anthropic.authorize(&mut head, &Secret::new("sk-ant-not-a-real-key")?)?;
+/// assert_eq!(head.headers["x-api-key"], "sk-ant-not-a-real-key");
+/// assert_eq!(head.headers["anthropic-version"], "2023-06-01");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Anthropic {
+    base: Base,
+    bearer: bool,
+}
+
+impl Anthropic {
+    /// The API at `https://api.anthropic.com`.
+    pub fn new() -> Self {
+        Self { base: "https://api.anthropic.com".parse().expect("a constant that a test reads"), bearer: false }
+    }
+
+    /// The API somewhere else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) where `url` is not a base URL; see [`Base`].
+    pub fn at(url: &str) -> Result<Self, Error> {
+        Ok(Self { base: url.parse()?, bearer: false })
+    }
+
+    /// Sends keys as `Authorization: Bearer` instead of `x-api-key`.
+    #[must_use]
+    pub fn bearer(mut self) -> Self {
+        self.bearer = true;
+        self
+    }
+}
+
+impl Default for Anthropic {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Provider for Anthropic {
+    fn name(&self) -> &str {
+        "anthropic"
+    }
+
+    fn base(&self) -> &Base {
+        &self.base
+    }
+
+    fn authorize(&self, head: &mut Parts, key: &Secret) -> Result<(), Error> {
+        let name = if self.bearer { header::AUTHORIZATION } else { X_API_KEY };
+        head.headers.insert(name, key.header_value().clone());
+        head.headers.entry(VERSION).or_insert(OLDEST);
+        Ok(())
+    }
+
+    fn scheme(&self) -> &str {
+        if self.bearer { "Bearer " } else { "" }
+    }
+
+    fn inspect<'a>(&self, head: &'a Parts) -> RequestInfo<'a> {
+        let path = head.uri.path().trim_end_matches('/');
+        let is_post = head.method == Method::POST;
+        match path.rsplit('/').next() {
+            Some("messages" | "complete" | "completions") if is_post => RequestInfo::new(ModelIn::Body),
+            // Counted against a quota of its own.
+            Some("count_tokens") if is_post => RequestInfo { free: true, ..RequestInfo::new(ModelIn::Body) },
+            // A post makes a batch, a file or a skill, unless it cancels one.
+            last => RequestInfo { free: true, once: is_post && last != Some("cancel"), ..RequestInfo::default() },
+        }
+    }
+
+    fn set_model(&self, head: &mut Parts, _model: &str) -> SetModel {
+        if self.inspect(head).model == ModelIn::Body { SetModel::InBody } else { SetModel::No }
+    }
+
+    /// Snapshots of a model share its limits: `claude-sonnet-4-20250514` and `claude-sonnet-4-latest` are `claude-sonnet-4`.
+    fn quota_model<'a>(&self, model: &'a str) -> &'a str {
+        match model.rsplit_once('-') {
+            Some((name, "latest")) => name,
+            Some((name, date)) if date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => model,
+        }
+    }
+
+    /// Those of input tokens are left out: what is read from a cache does not count there, so a long cached prompt would be
+    /// held back by a limit that it does not touch.
+    fn limits_in_headers(&self, headers: &HeaderMap) -> Vec<QuotaViolation> {
+        let limit = |unit, name| {
+            let limit = headers.get(name)?.to_str().ok()?.parse().ok().filter(|limit: &u64| *limit > 0);
+            limit.map(|limit| QuotaViolation { limit: Some(limit), ..QuotaViolation::new(unit, Span::MINUTE) })
+        };
+        let requests = limit(Unit::Requests, "anthropic-ratelimit-requests-limit");
+        let output = limit(Unit::OutputTokens, "anthropic-ratelimit-output-tokens-limit");
+        requests.into_iter().chain(output).collect()
+    }
+
+    fn usage_format(&self) -> UsageFormat {
+        UsageFormat::Anthropic
+    }
+
+    fn error_body(&self, status: StatusCode, message: &str, _retry_after: Option<Duration>) -> String {
+        let kind = match status.as_u16() {
+            401 => "authentication_error",
+            402 => "billing_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            503 | 529 => "overloaded_error",
+            504 => "timeout_error",
+            400..=499 => "invalid_request_error",
+            _ => "api_error",
+        };
+        json!({ "type": "error", "error": { "type": kind, "message": message } }).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn the_callers_version_is_kept() {
+        let (mut head, ()) =
+            Request::post("/v1/messages").header("anthropic-version", "2026-10-21").body(()).unwrap().into_parts();
+        let key = Secret::with_scheme("Bearer ", "sk-ant-x").unwrap();
+        Anthropic::new().bearer().authorize(&mut head, &key).unwrap();
+        assert_eq!(head.headers["anthropic-version"], "2026-10-21");
+        assert_eq!(head.headers["authorization"], "Bearer sk-ant-x");
+    }
+
+    #[test]
+    fn snapshots_share_a_quota() {
+        let anthropic = Anthropic::new();
+        for (model, quota) in [
+            ("claude-sonnet-4-20250514", "claude-sonnet-4"),
+            ("claude-3-7-sonnet-latest", "claude-3-7-sonnet"),
+            ("claude-opus-4-1", "claude-opus-4-1"),
+            ("claude", "claude"),
+        ] {
+            assert_eq!(anthropic.quota_model(model), quota);
+        }
+    }
+
+    #[test]
+    fn limits_of_requests_and_answers_are_learned() {
+        let headers: HeaderMap = [
+            ("anthropic-ratelimit-requests-limit", "50"),
+            ("anthropic-ratelimit-input-tokens-limit", "30000"),
+            ("anthropic-ratelimit-output-tokens-limit", "8000"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+        .collect();
+        let learned = Anthropic::new().limits_in_headers(&headers);
+        let learned: Vec<_> = learned.iter().map(|quota| (quota.unit, quota.span, quota.limit)).collect();
+        assert_eq!(
+            learned,
+            [(Unit::Requests, Span::MINUTE, Some(50)), (Unit::OutputTokens, Span::MINUTE, Some(8_000))]
+        );
+    }
+
+    #[test]
+    fn an_error_has_anthropics_shape() {
+        let body = Anthropic::new().error_body(StatusCode::SERVICE_UNAVAILABLE, "out", None);
+        assert_eq!(body, r#"{"error":{"message":"out","type":"overloaded_error"},"type":"error"}"#);
+    }
+}

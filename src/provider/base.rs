@@ -1,0 +1,227 @@
+//! Where a provider lives, and so where its keys may go.
+
+use std::{borrow::Cow, fmt, str::FromStr};
+
+use http::{
+    Uri, Version, header, request,
+    uri::{Authority, Scheme},
+};
+use percent_encoding::percent_decode_str;
+
+use super::{credentials, target};
+use crate::{Error, ErrorKind};
+
+/// Where a provider lives: `http(s)://host[:port][/path]`. The path stands before the path of every request.
+///
+/// ```
+/// use tower_keypool::Base;
+///
+/// let base: Base = "http://127.0.0.1:8080/v1/".parse()?;
+/// assert_eq!(base.to_string(), "http://127.0.0.1:8080/v1");
+/// # Ok::<(), tower_keypool::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    scheme: Scheme,
+    authority: Authority,
+    path: String,
+}
+
+impl Base {
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    /// Host and port.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// What stands before every path, without a slash at its end: empty, or `/v1`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Makes a head ready for the provider and its key: the head goes to this base, and every credential of the caller and
+    /// its `Host` are gone. [`Provider::authorize`](crate::Provider::authorize) then adds the key.
+    ///
+    /// A request without an authority, as a server receives it, is sent to this base, whose path is put before its own. It
+    /// is not put there twice, and a base that ends in a version, such as `/api/paas/v4`, takes the place of the caller's
+    /// `/v1`. Doubled slashes and versions become one. A request with an authority must name this base's.
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_keypool::Base;
+    ///
+    /// let base: Base = "https://api.example/api/paas/v4".parse()?;
+    /// let request = Request::post("/v1/chat/completions?key=of-the-caller").header("cookie", "a=b");
+    /// let (mut head, ()) = request.body(())?.into_parts();
+    /// base.apply(&mut head)?;
+    /// assert_eq!(head.uri, "https://api.example/api/paas/v4/chat/completions");
+    /// assert!(head.headers.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Request`] where the request names another host, or its path is none or holds `.` or `..` segments: a key
+    /// must not go there.
+    pub fn apply(&self, head: &mut request::Parts) -> Result<(), Error> {
+        let refused = |why: &str| Error::request(why);
+        if climbs(head.uri.path()) {
+            return Err(refused("the path of the request holds . or .. segments"));
+        }
+        match head.uri.authority() {
+            Some(authority) if head.uri.scheme() == Some(&self.scheme) && self.is_at(authority) => {}
+            Some(authority) => return Err(self.elsewhere(head.uri.scheme_str(), authority)),
+            None if !head.uri.path().starts_with('/') => return Err(refused("the request names no path")),
+            None => {
+                self.address(&mut head.uri)?;
+                // The version that the caller spoke says nothing of the provider's.
+                head.version = Version::HTTP_11;
+            }
+        }
+        // The client below names the host by the address.
+        head.headers.remove(header::HOST);
+        credentials::strip(head)
+    }
+
+    /// Gives a URI without an authority this base's, and its path.
+    fn address(&self, uri: &mut Uri) -> Result<(), Error> {
+        let path = uri.path();
+        let joined = if self.path.is_empty() || begins_with(path, &self.path) {
+            Cow::Borrowed(path)
+        } else {
+            let replaced = if self.ends_in_version() && begins_with(path, "/v1") { "/v1".len() } else { 0 };
+            Cow::Owned([&self.path, &path[replaced..]].concat())
+        };
+        let tidied = match tidied(&joined) {
+            Some(tidied) => Some(tidied),
+            None if joined.len() == path.len() => None,
+            None => Some(joined.into_owned()),
+        };
+        if let Some(path) = tidied {
+            target::set_path(uri, path)?;
+        }
+        let mut parts = std::mem::take(uri).into_parts();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        *uri = Uri::from_parts(parts).map_err(|_| Error::request("the request's path is not valid"))?;
+        Ok(())
+    }
+
+    /// Whether its path ends in a version, or in a version's `openai`: `/v1`, `/v1beta/openai`.
+    fn ends_in_version(&self) -> bool {
+        let (before, last) = self.path.rsplit_once('/').unwrap_or_default();
+        is_version(last) || (last == "openai" && before.split('/').any(is_version))
+    }
+
+    /// Whether this is the base's host and port, in any spelling.
+    fn is_at(&self, authority: &Authority) -> bool {
+        let usual = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
+        let port = |authority: &Authority| authority.port_u16().unwrap_or(usual);
+        authority == &self.authority
+            || (!authority.as_str().contains('@')
+                && authority.host().eq_ignore_ascii_case(self.authority.host())
+                && port(authority) == port(&self.authority))
+    }
+
+    fn elsewhere(&self, scheme: Option<&str>, authority: &Authority) -> Error {
+        // Without what may be a password.
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+        let there = format!("{}://{host}", scheme.unwrap_or("http"));
+        let here = format!("{}://{}", self.scheme, self.authority);
+        Error::new(
+            ErrorKind::Request,
+            format!(
+                "the request goes to {there}, but the provider and its keys are at {here}: send only the path, or make the \
+                 provider with that address, such as Gemini::at(\"{there}\")"
+            ),
+        )
+    }
+}
+
+/// Whether the path begins with these whole segments.
+fn begins_with(path: &str, segments: &str) -> bool {
+    path.strip_prefix(segments).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether a segment is the version of an API, such as `v1`, `v1beta` or `v1p1beta1`.
+pub(super) fn is_version(segment: &str) -> bool {
+    segment.len() <= 10 && segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// The path with one slash for several and the last version for several in a row; `None` where it is tidy.
+fn tidied(path: &str) -> Option<String> {
+    let doubled = |path: &str| {
+        path.split('/').zip(path.split('/').skip(1)).any(|(one, next)| is_version(one) && is_version(next))
+    };
+    if !path.contains("//") && !doubled(path) {
+        return None;
+    }
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let mut tidied = String::with_capacity(path.len());
+    for (at, segment) in segments.iter().enumerate() {
+        if !(is_version(segment) && segments.get(at + 1).is_some_and(|next| is_version(next))) {
+            tidied.push('/');
+            tidied.push_str(segment);
+        }
+    }
+    if path.ends_with('/') {
+        tidied.push('/');
+    }
+    Some(tidied)
+}
+
+/// Whether a segment of the path is `.` or `..`, also where dots or slashes are percent-encoded, once or twice.
+fn climbs(path: &str) -> bool {
+    let is_suspect = |bytes: &[u8]| bytes.iter().fold(false, |any, byte| any | (*byte == b'%') | (*byte == b'\\'));
+    if !path.contains("/.") && !is_suspect(path.as_bytes()) {
+        return false;
+    }
+    let once = percent_decode_str(path).decode_utf8_lossy();
+    let twice = percent_decode_str(&once).decode_utf8_lossy();
+    twice.split(['/', '\\']).any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
+}
+
+impl FromStr for Base {
+    type Err = Error;
+
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) where the URL has another scheme, no host, a port that is not
+    /// 1 to 65535, credentials, a query, a fragment, or a path with `.` or `..`.
+    fn from_str(url: &str) -> Result<Self, Error> {
+        let invalid = |why: &str| Error::config(format!("\"{url}\" is not a base URL: {why}"));
+        if url.contains('@') {
+            return Err(Error::config("a base URL must not hold credentials"));
+        }
+        if url.contains('#') {
+            return Err(invalid("it has a fragment"));
+        }
+        let uri: Uri = url.parse().map_err(|_| invalid("it is not a URL"))?;
+        let parts = uri.into_parts();
+        let scheme = parts.scheme.ok_or_else(|| invalid("it names no scheme, such as http:// or https://"))?;
+        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+            return Err(invalid("its scheme is not http or https"));
+        }
+        let authority = parts.authority.ok_or_else(|| invalid("it names no host"))?;
+        let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+        if !port.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
+            return Err(invalid("its port is not 1 to 65535"));
+        }
+        let path = parts.path_and_query.map_or(String::new(), |path| path.to_string());
+        if path.contains('?') {
+            return Err(invalid("it has a query"));
+        }
+        if climbs(&path) {
+            return Err(invalid("its path holds . or .. segments"));
+        }
+        Ok(Self { scheme, authority, path: path.trim_end_matches('/').to_owned() })
+    }
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.path)
+    }
+}

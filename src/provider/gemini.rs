@@ -1,0 +1,330 @@
+//! Google's Gemini API.
+
+use std::{borrow::Cow, time::Duration};
+
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use percent_encoding::percent_decode_str;
+use serde_json::json;
+
+use super::{
+    Base, ModelIn, Provider, RequestInfo, SetModel, UsageFormat,
+    base::is_version,
+    credentials::X_GOOG_API_KEY,
+    target::{encoded, set_path},
+};
+use crate::{Error, ErrorKind, key::Tier, limit::Limits, secret::Secret};
+
+/// Where the days of Google's quotas end.
+pub(super) const ZONE: &str = "America/Los_Angeles";
+
+/// Google's Gemini API: the native paths of every version, uploads, the Live API, and the OpenAI-compatible paths under
+/// `/v1beta/openai`.
+///
+/// The key travels as `x-goog-api-key`, and as `Authorization: Bearer` on the OpenAI-compatible paths, which take nothing
+/// else. It is an opaque string: `AIza…`, `AQ.…` and whatever comes next.
+///
+/// ```
+/// use http::Request;
+/// use tower_keypool::{Gemini, ModelIn, Provider, Secret};
+///
+/// let gemini = Gemini::new();
+/// let request = Request::post("/v1beta/models/gemini-2.5-flash:generateContent?alt=sse&key=of-the-caller");
+/// let (mut head, ()) = request.body(())?.into_parts();
+/// assert_eq!(gemini.inspect(&head).model, ModelIn::Head("gemini-2.5-flash".into()));
+///
+/// gemini.base().apply(&mut head)?;
+/// gemini.authorize(&mut head, &Secret::new("AIza-not-a-real-key-000")?)?;
+/// let there = "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash:generateContent?alt=sse";
+/// assert_eq!(head.uri, there);
+/// assert_eq!(head.headers["x-goog-api-key"], "AIza-not-a-real-key-000");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Gemini {
+    base: Base,
+}
+
+impl Gemini {
+    /// The API at `https://generativelanguage.googleapis.com`.
+    pub fn new() -> Self {
+        Self { base: "https://generativelanguage.googleapis.com".parse().expect("a constant that a test reads") }
+    }
+
+    /// The API somewhere else: a simulator, a proxy, a regional host.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where `url` is not a base URL; see [`Base`].
+    pub fn at(url: &str) -> Result<Self, Error> {
+        Ok(Self { base: url.parse()? })
+    }
+}
+
+impl Default for Gemini {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Provider for Gemini {
+    fn name(&self) -> &str {
+        "gemini"
+    }
+
+    fn base(&self) -> &Base {
+        &self.base
+    }
+
+    fn authorize(&self, head: &mut Parts, key: &Secret) -> Result<(), Error> {
+        if is_openai(head.uri.path()) {
+            let bearer = HeaderValue::try_from(format!("Bearer {}", key.expose()));
+            let mut bearer =
+                bearer.map_err(|_| Error::new(ErrorKind::InvalidKey, "the key cannot be a header value"))?;
+            bearer.set_sensitive(true);
+            head.headers.insert(header::AUTHORIZATION, bearer);
+        } else {
+            head.headers.insert(X_GOOG_API_KEY, key.header_value().clone());
+        }
+        Ok(())
+    }
+
+    fn inspect<'a>(&self, head: &'a Parts) -> RequestInfo<'a> {
+        let path = head.uri.path();
+        if let Some(call) = ModelCall::parse(path) {
+            return of_verb(call.verb, call.model());
+        }
+        if path.contains('%') {
+            let decoded = percent_decode_str(path).decode_utf8_lossy();
+            if let Some(call) = ModelCall::parse(&decoded) {
+                return of_verb(call.verb, Cow::Owned(call.model().into_owned()));
+            }
+        }
+        let is_upload = path.contains("/upload/");
+        if head.method != Method::POST {
+            // Lists, reads, deletes and polls. The opening of a WebSocket counts as a request.
+            return RequestInfo { free: !path.contains("/ws/"), once: is_upload, ..RequestInfo::default() };
+        }
+        let resource = resource(path);
+        let in_body = RequestInfo::new(ModelIn::Body);
+        match resource {
+            "interactions" => in_body,
+            "cachedContents" => RequestInfo { once: true, ..in_body },
+            _ if is_upload => RequestInfo { free: true, once: true, ..RequestInfo::default() },
+            _ => match resource.strip_prefix("openai/") {
+                Some("embeddings") => RequestInfo { cost_of_items: Some("input"), ..in_body },
+                Some("videos") => RequestInfo { once: true, ..in_body },
+                Some(rest) if !rest.starts_with("files") && !rest.starts_with("batches") => in_body,
+                // It makes a file, a batch, a store or the like, unless it cancels one.
+                _ => RequestInfo { free: true, once: !resource.ends_with("cancel"), ..RequestInfo::default() },
+            },
+        }
+    }
+
+    fn set_model(&self, head: &mut Parts, model: &str) -> SetModel {
+        let Some(call) = ModelCall::parse(head.uri.path()) else {
+            // A cache is of use to its own model only.
+            let is_cache = resource(head.uri.path()) == "cachedContents";
+            return if !is_cache && self.inspect(head).model == ModelIn::Body {
+                SetModel::InBody
+            } else {
+                SetModel::No
+            };
+        };
+        let bare = self.quota_model(model);
+        let (collection, name) = match bare.split_once('/') {
+            Some((collection, name)) if COLLECTIONS.contains(&collection) => (collection, name),
+            _ => ("models", bare),
+        };
+        if name.is_empty() {
+            return SetModel::No;
+        }
+        let path = format!("{}{collection}/{}:{}", call.before, encoded(name), call.verb);
+        if set_path(&mut head.uri, path).is_ok() { SetModel::Done } else { SetModel::No }
+    }
+
+    fn quota_model<'a>(&self, model: &'a str) -> &'a str {
+        let bare = model.strip_prefix("models/").unwrap_or(model);
+        // As clients of the OpenAI-compatible paths write it.
+        bare.strip_prefix("google/").or_else(|| bare.strip_prefix("gemini/")).unwrap_or(bare)
+    }
+
+    fn usage_format(&self) -> UsageFormat {
+        UsageFormat::Gemini
+    }
+
+    fn zone(&self) -> &str {
+        ZONE
+    }
+
+    fn assumed_limits(&self, model: &str, tier: Tier) -> Option<Limits> {
+        assumed(self.quota_model(model), tier)
+    }
+
+    fn error_body(&self, status: StatusCode, message: &str, retry_after: Option<Duration>) -> String {
+        let mut error = json!({ "code": status.as_u16(), "message": message, "status": status_name(status) });
+        if let Some(delay) = retry_after {
+            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+            let kind = "type.googleapis.com/google.rpc.RetryInfo";
+            error["details"] = json!([{ "@type": kind, "retryDelay": format!("{seconds}s") }]);
+        }
+        json!({ "error": error }).to_string()
+    }
+}
+
+/// Collections whose members are models.
+const COLLECTIONS: [&str; 3] = ["models", "tunedModels", "dynamic"];
+
+/// A path that asks a model for something: `…/models/{m}:{verb}`.
+struct ModelCall<'a> {
+    /// Up to the collection.
+    before: &'a str,
+    /// Collection and model.
+    name: &'a str,
+    verb: &'a str,
+}
+
+impl<'a> ModelCall<'a> {
+    /// The colon may be percent-encoded.
+    fn parse(path: &'a str) -> Option<Self> {
+        let path = path.trim_end_matches('/');
+        let last = path.rfind('/')? + 1;
+        let is_colon =
+            |at: usize| path.as_bytes()[at..].get(..3).is_some_and(|bytes| bytes.eq_ignore_ascii_case(b"%3a"));
+        let (colon, width) = match path[last..].rfind(':') {
+            Some(at) => (last + at, 1),
+            None => (path[last..].rmatch_indices('%').map(|(at, _)| last + at).find(|at| is_colon(*at))?, 3),
+        };
+        let verb = &path[colon + width..];
+        let start = path[..last - 1].rfind('/')? + 1;
+        let is_model = colon > last && !verb.is_empty() && COLLECTIONS.contains(&&path[start..last - 1]);
+        is_model.then(|| Self { before: &path[..start], name: &path[start..colon], verb })
+    }
+
+    /// The bare name of a model; one of another collection keeps the collection's name.
+    fn model(&self) -> Cow<'a, str> {
+        let bare = |name: &'a str| name.strip_prefix("models/").unwrap_or(name);
+        if !self.name.contains('%') {
+            return Cow::Borrowed(bare(self.name));
+        }
+        let decoded = percent_decode_str(bare(self.name)).decode_utf8_lossy();
+        let decoded = decoded.trim();
+        Cow::Owned(decoded.strip_prefix("models/").unwrap_or(decoded).to_owned())
+    }
+}
+
+/// What a verb asks of a model.
+fn of_verb<'a>(verb: &str, model: Cow<'a, str>) -> RequestInfo<'a> {
+    let info = RequestInfo::new(ModelIn::Head(model));
+    match verb {
+        "batchEmbedContents" => RequestInfo { cost_of_items: Some("requests"), ..info },
+        // Tokens are counted, and batches made, against quotas of their own.
+        "countTokens" => RequestInfo { free: true, ..info },
+        "batchGenerateContent" | "asyncBatchEmbedContent" => RequestInfo { free: true, once: true, ..info },
+        "predictLongRunning" => RequestInfo { once: true, ..info },
+        _ => info,
+    }
+}
+
+/// What follows the first version in a path: `openai/files` of `/v1beta/openai/files`.
+fn resource(path: &str) -> &str {
+    let mut rest = path.trim_matches('/');
+    while let Some((segment, after)) = rest.split_once('/') {
+        if is_version(segment) {
+            return after;
+        }
+        rest = after;
+    }
+    path.trim_matches('/')
+}
+
+/// Whether it is one of the OpenAI-compatible paths.
+fn is_openai(path: &str) -> bool {
+    path.contains("/openai") && resource(path).split('/').next() == Some("openai")
+}
+
+/// (beginning of the model's name, tier, requests a minute, input tokens a minute). The longest beginning counts.
+///
+/// From ai.google.dev/gemini-api/docs/rate-limits as last published for each model (2025-09), with what 429s named since.
+/// Days are left out: where a figure is too low, nothing would correct it before midnight.
+const ASSUMED: &[(&str, Tier, u64, u64)] = &[
+    ("gemini-2.0-flash", Tier::Free, 15, 1_000_000),
+    ("gemini-2.0-flash", Tier::Paid, 2_000, 4_000_000),
+    ("gemini-2.0-flash-lite", Tier::Free, 30, 1_000_000),
+    ("gemini-2.0-flash-lite", Tier::Paid, 4_000, 4_000_000),
+    ("gemini-2.5-flash", Tier::Free, 10, 250_000),
+    ("gemini-2.5-flash", Tier::Paid, 1_000, 1_000_000),
+    ("gemini-2.5-flash-lite", Tier::Free, 15, 250_000),
+    ("gemini-2.5-flash-lite", Tier::Paid, 4_000, 4_000_000),
+    ("gemini-2.5-pro", Tier::Free, 5, 250_000),
+    ("gemini-2.5-pro", Tier::Paid, 150, 2_000_000),
+    ("gemini-embedding", Tier::Free, 100, 30_000),
+    ("gemini-embedding", Tier::Paid, 3_000, 1_000_000),
+    ("gemma-3", Tier::Free, 30, 15_000),
+];
+
+fn assumed(model: &str, tier: Tier) -> Option<Limits> {
+    // Variants for images, sound and speech have limits of their own.
+    if ["image", "tts", "audio", "live"].iter().any(|kind| model.contains(kind)) {
+        return None;
+    }
+    let fits = |name: &str| model.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    let rows = ASSUMED.iter().filter(|(name, of, ..)| *of == tier && fits(name));
+    let (.., requests, tokens) = rows.max_by_key(|(name, ..)| name.len())?;
+    Some(Limits::new().per_minute(*requests).tokens_per_minute(*tokens))
+}
+
+/// Google's name of a status.
+fn status_name(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "UNAUTHENTICATED",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        409 => "ABORTED",
+        429 => "RESOURCE_EXHAUSTED",
+        499 => "CANCELLED",
+        501 => "UNIMPLEMENTED",
+        502 | 503 => "UNAVAILABLE",
+        504 => "DEADLINE_EXCEEDED",
+        400..=498 => "INVALID_ARGUMENT",
+        _ => "INTERNAL",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_name_gives_the_assumed_limits_and_variants_have_none() {
+        let requests = |model, tier| {
+            let limits = Gemini::new().assumed_limits(model, tier)?;
+            limits.iter().map(|limit| limit.amount).min()
+        };
+        assert_eq!(requests("gemini-2.5-flash", Tier::Free), Some(10));
+        assert_eq!(requests("models/gemini-2.5-flash-lite-preview-09-2025", Tier::Free), Some(15));
+        assert_eq!(requests("gemini-2.5-pro", Tier::Paid), Some(150));
+        for model in ["gemini-2.5-flash-preview-tts", "gemini-2.5-flash-image", "gemini-2.5-flashy", "gpt-4o"] {
+            assert_eq!(requests(model, Tier::Free), None, "{model}");
+        }
+        assert_eq!(requests("gemini-2.5-pro", Tier::Unknown), None);
+    }
+
+    #[test]
+    fn an_error_has_googles_shape_and_whole_seconds() {
+        let body = |retry_after| {
+            let body = Gemini::new().error_body(StatusCode::SERVICE_UNAVAILABLE, "no \"key\"", retry_after);
+            serde_json::from_str::<serde_json::Value>(&body).unwrap()["error"].clone()
+        };
+        assert_eq!(body(None), json!({ "code": 503, "message": "no \"key\"", "status": "UNAVAILABLE" }));
+        assert_eq!(body(Some(Duration::from_millis(1_200)))["details"][0]["retryDelay"], "2s");
+    }
+
+    #[test]
+    fn openai_paths_are_those_behind_a_version() {
+        for path in ["/v1beta/openai/models", "/v1/openai/chat/completions", "/base/v1beta/openai"] {
+            assert!(is_openai(path), "{path}");
+        }
+        for path in ["/v1beta/models/openai:generateContent", "/v1beta/openaix", "/v1beta/models/m:generateContent"] {
+            assert!(!is_openai(path), "{path}");
+        }
+    }
+}

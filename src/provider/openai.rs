@@ -1,0 +1,344 @@
+//! OpenAI, and every API of its shape.
+
+use std::{borrow::Cow, time::Duration};
+
+use http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+use super::{
+    Base, ModelIn, Provider, RequestInfo, SetModel, UsageFormat,
+    credentials::API_KEY,
+    gemini,
+    target::{encoded, set_path, set_query},
+};
+use crate::{
+    Error,
+    classify::QuotaViolation,
+    limit::{Span, Unit},
+    secret::Secret,
+};
+
+/// OpenAI's API, or any other of its shape: Azure, OpenRouter, Groq, Mistral, DeepSeek, a local server.
+///
+/// The key travels as `Authorization: Bearer`, for Azure as `api-key`. The model stands in the body, for Azure's deployments
+/// in the path. Limits of a minute are learned from the `x-ratelimit-*` headers.
+///
+/// ```
+/// use http::Request;
+/// use tower_keypool::{ModelIn, OpenAi, Provider};
+///
+/// let openai = OpenAi::at("https://openrouter.ai/api/v1")?;
+/// let request = Request::post("/v1/chat/completions").header("authorization", "Bearer of-the-caller");
+/// let (mut head, ()) = request.body(())?.into_parts();
+/// assert_eq!(openai.inspect(&head).model, ModelIn::Body);
+/// openai.base().apply(&mut head)?;
+/// assert_eq!(head.uri, "https://openrouter.ai/api/v1/chat/completions");
+///
+/// let azure = OpenAi::at("https://my-resource.openai.azure.com")?;
+/// let request = Request::post("/openai/deployments/my-gpt/chat/completions?api-version=2024-10-21");
+/// let (head, ()) = request.body(())?.into_parts();
+/// assert_eq!(azure.inspect(&head).model, ModelIn::Head("my-gpt".into()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct OpenAi {
+    base: Base,
+    name: Cow<'static, str>,
+    azure: bool,
+}
+
+impl OpenAi {
+    /// The API at `https://api.openai.com/v1`.
+    pub fn new() -> Self {
+        Self::with("https://api.openai.com/v1".parse().expect("a constant that a test reads"))
+    }
+
+    /// An API of this shape somewhere else, such as `https://openrouter.ai/api/v1` or
+    /// `https://my-resource.openai.azure.com`. Azure is known by its hosts.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) where `url` is not a base URL; see [`Base`].
+    pub fn at(url: &str) -> Result<Self, Error> {
+        Ok(Self::with(url.parse()?))
+    }
+
+    fn with(base: Base) -> Self {
+        let host = base.authority().host().to_ascii_lowercase();
+        let is_of =
+            |domain: &str| host.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'));
+        let openai = Self {
+            base,
+            name: Cow::Borrowed(if is_of("openrouter.ai") { "openrouter" } else { "openai" }),
+            azure: false,
+        };
+        if AZURE.iter().any(|domain| is_of(domain)) { openai.azure() } else { openai }
+    }
+
+    /// The API is Azure's though its host does not tell: keys travel as `api-key`.
+    #[must_use]
+    pub fn azure(mut self) -> Self {
+        self.azure = true;
+        self.named("azure")
+    }
+
+    /// The name for logs, metrics and rules; `openai`, `azure` or `openrouter` unless set.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    fn is_google(&self) -> bool {
+        self.base.authority().host().ends_with(".googleapis.com")
+    }
+}
+
+const AZURE: [&str; 3] = ["openai.azure.com", "cognitiveservices.azure.com", "services.ai.azure.com"];
+
+impl Default for OpenAi {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Provider for OpenAi {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn base(&self) -> &Base {
+        &self.base
+    }
+
+    fn authorize(&self, head: &mut Parts, key: &Secret) -> Result<(), Error> {
+        let name = if self.azure { API_KEY } else { header::AUTHORIZATION };
+        head.headers.insert(name, key.header_value().clone());
+        Ok(())
+    }
+
+    fn scheme(&self) -> &str {
+        if self.azure { "" } else { "Bearer " }
+    }
+
+    fn inspect<'a>(&self, head: &'a Parts) -> RequestInfo<'a> {
+        let path = head.uri.path();
+        if let Some(deployment) = Deployment::parse(path) {
+            return RequestInfo::new(ModelIn::Head(percent_decode_str(deployment.name).decode_utf8_lossy()));
+        }
+        let resource = self.resource(path);
+        let (first, rest) = resource.split_once('/').unwrap_or((resource, ""));
+        let is_post = head.method == Method::POST;
+        if first == "realtime" && !is_post {
+            return RequestInfo::new(
+                model_in_query(head.uri.query())
+                    .map_or(ModelIn::Nowhere, |(_, name)| ModelIn::Head(percent_decode_str(name).decode_utf8_lossy())),
+            );
+        }
+        if !is_post || FREE.contains(&first) || rest.ends_with("cancel") {
+            let once = is_post && !rest.ends_with("cancel");
+            return RequestInfo { free: true, once, ..RequestInfo::default() };
+        }
+        // Audio and images come as forms, whose model is not looked for.
+        let is_form =
+            head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/"));
+        RequestInfo {
+            model: if is_form { ModelIn::Nowhere } else { ModelIn::Body },
+            // At Google each text counts as a request.
+            cost_of_items: (self.is_google() && first == "embeddings").then_some("input"),
+            once: matches!(first, "videos" | "threads"),
+            free: false,
+        }
+    }
+
+    fn set_model(&self, head: &mut Parts, model: &str) -> SetModel {
+        if model.is_empty() {
+            return SetModel::No;
+        }
+        let set = if let Some(deployment) = Deployment::parse(head.uri.path()) {
+            let path = format!("{}{}{}", deployment.before, encoded(model), deployment.after);
+            set_path(&mut head.uri, path)
+        } else {
+            match (self.inspect(head).model, model_in_query(head.uri.query())) {
+                (ModelIn::Body, _) => return SetModel::InBody,
+                (ModelIn::Head(_), Some((pair, _))) => {
+                    let pairs = head.uri.query().unwrap_or_default().split('&');
+                    let model = format!("model={}", encoded(model));
+                    let pairs: Vec<&str> = pairs.map(|held| if held == pair { &*model } else { held }).collect();
+                    let query = pairs.join("&");
+                    set_query(&mut head.uri, &query)
+                }
+                _ => return SetModel::No,
+            }
+        };
+        if set.is_ok() { SetModel::Done } else { SetModel::No }
+    }
+
+    fn limits_in_headers(&self, headers: &HeaderMap) -> Vec<QuotaViolation> {
+        let limit = |unit, names: [&str; 3]| {
+            let [limit, remaining, reset] = names.map(|name| headers.get(name).and_then(|value| value.to_str().ok()));
+            let (limit, remaining): (u64, u64) = (limit?.parse().ok()?, remaining?.parse().ok()?);
+            is_of_a_minute(limit, remaining, go_duration(reset?)?)
+                .then(|| QuotaViolation { limit: Some(limit), ..QuotaViolation::new(unit, Span::MINUTE) })
+        };
+        let requests = ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
+        let tokens = ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
+        limit(Unit::Requests, requests).into_iter().chain(limit(Unit::Tokens, tokens)).collect()
+    }
+
+    fn usage_format(&self) -> UsageFormat {
+        UsageFormat::OpenAi
+    }
+
+    fn zone(&self) -> &str {
+        if self.is_google() { gemini::ZONE } else { "UTC" }
+    }
+
+    fn error_body(&self, status: StatusCode, message: &str, _retry_after: Option<Duration>) -> String {
+        let (kind, code) = match status.as_u16() {
+            401 => ("invalid_request_error", json!("invalid_api_key")),
+            404 => ("invalid_request_error", json!("model_not_found")),
+            429 => ("requests", json!("rate_limit_exceeded")),
+            503 => ("server_error", json!("no_available_keys")),
+            400..=499 => ("invalid_request_error", Value::Null),
+            _ => ("server_error", Value::Null),
+        };
+        json!({ "error": { "message": message, "type": kind, "param": null, "code": code } }).to_string()
+    }
+}
+
+/// First segments whose requests ask no model for anything. Those that are posted to make something that stays.
+const FREE: [&str; 12] = [
+    "assistants",
+    "batches",
+    "containers",
+    "conversations",
+    "dashboard",
+    "evals",
+    "files",
+    "fine_tuning",
+    "models",
+    "organization",
+    "uploads",
+    "vector_stores",
+];
+
+impl OpenAi {
+    /// The path behind the base's own and the version.
+    fn resource<'a>(&self, path: &'a str) -> &'a str {
+        let path = path.strip_prefix(self.base.path()).filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        let path = path.trim_matches('/');
+        let path = path.strip_prefix("openai/").unwrap_or(path);
+        path.strip_prefix("v1/").unwrap_or(path)
+    }
+}
+
+/// Azure's `…/deployments/{name}/…`.
+struct Deployment<'a> {
+    before: &'a str,
+    name: &'a str,
+    after: &'a str,
+}
+
+impl<'a> Deployment<'a> {
+    fn parse(path: &'a str) -> Option<Self> {
+        const MARK: &str = "/deployments/";
+        let start = path.find(MARK)? + MARK.len();
+        let end = start + path[start..].find('/')?;
+        (end > start).then(|| Self { before: &path[..start], name: &path[start..end], after: &path[end..] })
+    }
+}
+
+/// The pair of a query that names the model, and the name.
+fn model_in_query(query: Option<&str>) -> Option<(&str, &str)> {
+    query?.split('&').find_map(|pair| Some((pair, pair.strip_prefix("model=")?)))
+}
+
+/// Whether a limit refills within a minute: OpenAI's are refilled evenly and `reset` is when all of it is back, so the share
+/// that is used tells how long the whole takes. Azure's, Groq's or others' limits of a second or a day are not taken for it.
+fn is_of_a_minute(limit: u64, remaining: u64, reset: Duration) -> bool {
+    let used = limit.saturating_sub(remaining);
+    let whole = reset.as_secs_f64() * limit as f64 / used as f64;
+    used > 0 && (54.0..66.0).contains(&whole)
+}
+
+/// A duration as Go writes it: `1h2m3s`, `6m0s`, `1.574s`, `120ms`.
+fn go_duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..end].parse().ok()?;
+        let unit = rest[end..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |at| end + at);
+        seconds += number
+            * match &rest[end..unit] {
+                "h" => 3_600.0,
+                "m" => 60.0,
+                "s" => 1.0,
+                "ms" => 0.001,
+                _ => return None,
+            };
+        rest = &rest[unit..];
+    }
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn learned(limit: &str, remaining: &str, reset: &str) -> Option<u64> {
+        let headers: HeaderMap = [
+            ("x-ratelimit-limit-requests", limit),
+            ("x-ratelimit-remaining-requests", remaining),
+            ("x-ratelimit-reset-requests", reset),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+        .collect();
+        let learned = OpenAi::new().limits_in_headers(&headers);
+        learned.first().map(|quota| {
+            assert_eq!((quota.unit, quota.span), (Unit::Requests, Span::MINUTE));
+            quota.limit.unwrap()
+        })
+    }
+
+    #[test]
+    fn only_limits_that_are_plainly_of_a_minute_are_learned() {
+        assert_eq!(learned("500", "499", "120ms"), Some(500));
+        assert_eq!(learned("3", "0", "1m0s"), Some(3));
+        assert_eq!(learned("60", "30", "30s"), Some(60));
+        for (limit, remaining, reset, why) in [
+            ("14400", "14370", "3m0s", "Groq's of a day"),
+            ("200", "199", "7m12s", "of a day"),
+            ("10", "9", "100ms", "of a second"),
+            ("500", "500", "0s", "none used"),
+            ("500", "499", "0s", "rounded"),
+            ("-1", "-1", "1s", "Azure's for unknown"),
+            ("0", "0", "0s", "unknown"),
+            ("10", "9", "6", "without a unit"),
+            ("10", "20", "6s", "more than all"),
+        ] {
+            assert_eq!(learned(limit, remaining, reset), None, "{why}");
+        }
+        assert!(OpenAi::new().limits_in_headers(&HeaderMap::new()).is_empty());
+    }
+
+    #[test]
+    fn durations_as_go_writes_them() {
+        for (text, millis) in [("1h2m3s", 3_723_000), ("6m0s", 360_000), ("1.574s", 1_574), ("8ms", 8), ("0s", 0)] {
+            assert_eq!(go_duration(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["1", "s", "-1s", "1x", "1.2.3s", "9999999999999999999999999h", "1 s"] {
+            assert_eq!(go_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_has_openais_shape() {
+        let body = OpenAi::new().error_body(StatusCode::SERVICE_UNAVAILABLE, "all \"out\"", None);
+        let json: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(json["error"]["message"], "all \"out\"");
+        assert_eq!((&json["error"]["code"], &json["error"]["param"]), (&json!("no_available_keys"), &Value::Null));
+    }
+}
