@@ -17,7 +17,7 @@ use super::{
     lease::Lease,
     registry::KeyAdded,
     request::KeyRequest,
-    select::{Ask, Grant, select},
+    select::Grant,
     snapshot::{Snapshot, Stats},
     state::{Effects, Now, State},
     update::KeyChange,
@@ -213,18 +213,6 @@ impl KeyPool {
             }
         }
         Ok(leases)
-    }
-
-    /// Whether a key could serve the request now; nothing is taken.
-    pub fn is_ready(&self, request: impl Into<KeyRequest>) -> bool {
-        let request = request.into();
-        self.shared.with(|state, now| {
-            let granted = select(state, &Ask { request: &request, last_chance: true }, now);
-            if let Ok(grant) = &granted {
-                super::outcome::end(state, grant, None, false, now);
-            }
-            granted.is_ok()
-        })
     }
 
     /// Adds a key. One whose secret is there already is merged with it.
