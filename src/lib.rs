@@ -6,6 +6,8 @@ mod macros;
 
 mod classify;
 mod error;
+pub mod fallback;
+pub mod into_response;
 mod key;
 mod limit;
 mod pool;
@@ -22,6 +24,8 @@ pub use classify::{
     Cooldown, ErrorClass, Failure, Outcome, Policy, QuotaViolation, Retry, Rule, Scope, Usage, classify,
 };
 pub use error::{BoxError, Error, ErrorKind};
+pub use fallback::ModelFallbackLayer;
+pub use into_response::ErrorIntoResponseLayer;
 pub use key::{Key, KeyId, Tier};
 pub use limit::{Limit, LimitSource, LimitView, Limits, Span, Unit};
 pub use pool::{
