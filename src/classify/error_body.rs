@@ -53,7 +53,7 @@ const ERRORS: [&str; 4] = ["error", "response.error", "response.status_details.e
 const MORE_ERRORS: [&str; 2] = ["fault", "base_resp"];
 
 /// Codes of an error, the most specific first.
-const CODES: [&str; 29] = [
+const CODES: [&str; 30] = [
     "details[].reason",
     "details[].error_code",
     "errors[].reason",
@@ -72,6 +72,7 @@ const CODES: [&str; 29] = [
     "metadata.error_type",
     "metadata.limit_source",
     "errors[].code",
+    "detail",
     "detail.code",
     "detail.status",
     "detail.type",
@@ -191,13 +192,15 @@ impl ErrorInfo {
             self.status = self.status.or_else(|| status(error)).or_else(|| status(root));
         }
         let strings = |of: &'_ Value, path: &str| at(of, path).into_iter().filter_map(text_of).collect::<Vec<_>>();
+        let lone = error.as_str();
+        lone.into_iter().filter(|word| !word.contains(' ')).for_each(|word| self.add_code(word));
         CODES.iter().for_each(|path| strings(error, path).iter().for_each(|code| self.add_code(code)));
-        error.as_str().into_iter().for_each(|text| self.add_message(text));
+        lone.into_iter().filter(|text| text.contains(' ')).for_each(|text| self.add_message(text));
         MESSAGES.iter().for_each(|path| strings(error, path).iter().for_each(|text| self.add_message(text)));
         if !std::ptr::eq(error, root) {
             CODES_BESIDE.iter().for_each(|path| strings(root, path).iter().for_each(|code| self.add_code(code)));
             strings(root, "message").iter().for_each(|text| self.add_message(text));
-            error.as_str().into_iter().for_each(|code| self.add_code(code));
+            lone.into_iter().for_each(|word| self.add_message(word));
         }
         let of = [error, root];
         let delays =
@@ -245,6 +248,11 @@ impl ErrorInfo {
         let text = text.trim();
         if self.message.is_none() && !text.is_empty() {
             self.message = Some(text.to_owned());
+        }
+        if !text.contains(' ') {
+            self.add_code(text);
+        } else if text.get(..14).is_some_and(|begin| begin.eq_ignore_ascii_case("<!doctype html")) {
+            self.codes.push(HTML.to_owned());
         }
         self.add_text(text);
     }
