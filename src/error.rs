@@ -70,6 +70,11 @@ impl Error {
         Self::new(ErrorKind::ShutDown, "the pool was shut down")
     }
 
+    /// An error of a store: it is away, or its data is damaged.
+    pub fn store(source: impl Into<BoxError>) -> Self {
+        Self::new(ErrorKind::Store, "the store failed").with_source(source)
+    }
+
     pub(crate) fn transport(source: BoxError) -> Self {
         let mut error = Self::new(ErrorKind::Transport, "the request to the provider failed");
         error.inner.source = Some(source);
