@@ -269,6 +269,8 @@ fn table() -> Vec<Rule> {
         on(Billing).provider("gemini").status(402).message("pay").scope(BillingAccount),
         on(NotEntitled).statuses([400, 403]).message("only accessible to billed users"),
         on(RateLimit).status(429).messages(["spend-based rate limit", "spend based rate limit"]).scope(Project).cooldown(TEN_MINUTES),
+        on(Billing).statuses([400, 403]).message("without a billing account"),
+        on(KeyRejected).status(403).message("project has been denied access").scope(Project),
         // Google: our address.
         on(Egress).statuses([400, 403]).messages(["user location is not supported", "location is not supported for the api"]),
         on(Egress).statuses([302, 303, 307, 403]).code(HTML),
@@ -285,7 +287,7 @@ fn table() -> Vec<Rule> {
         on(DailyQuota).provider("gemini").status(429).messages(["per day", "per_day", "perday", "daily quota", "daily limit"]),
         on(RateLimit).status(403).codes(["rateLimitExceeded", "userRateLimitExceeded", "concurrentLimitExceeded", "RATE_LIMIT_EXCEEDED"]),
         // Google: what was asked for.
-        on(Caller).provider("gemini").statuses([403, 404]).messages(["you do not have permission to access", "permission denied on resource"]),
+        on(Caller).provider("gemini").statuses([403, 404]).messages(["you do not have permission to access", "permission denied on resource", "cachedcontent not found"]),
         on(NotEntitled).status(404).message("no longer available to new users"),
         on(NotEntitled).status(400).messages(["is not allowed to use publisher model", "organization policy constraint"]),
         on(NotEntitled).statuses([400, 404]).messages(["have access to it", "has access to it", "not have access to the model"]),
@@ -327,8 +329,7 @@ fn table() -> Vec<Rule> {
         on(Transient).statuses([429, 529]).code("overloaded_error"),
         on(Transient).status(429).code("rate_limit_error").messages(["rate limited", "overloaded"]),
         on(RateLimit).status(429).codes(["rate_limit_error", "ramp_limit_exceeded"]),
-        on(NotEntitled).provider("anthropic").status(403).code("permission_error").scope(KeyModel),
-        on(ModelNotFound).status(404).code("not_found_error").message("model:"),
+        on(ModelNotFound).status(404).code("not_found_error").messages(["model:", "is not available"]),
 
         // Azure and GitHub Models.
         on(KeyRejected).status(401).message("invalid subscription key"),
@@ -385,8 +386,13 @@ fn table() -> Vec<Rule> {
 
         // Others, by code.
         on(KeyRejected).codes(["token_not_found_in_db", "invalid_jwt", "bad_credentials", "SUBSCRIPTION_TOKEN_INVALID", "invalid_access_key"]),
+        on(KeyRejected).statuses([401, 403]).codes(["*InvalidApiKey", "INVALID_AUTH", "WrongCredentialsError", "authentication_token_expired", "invalid_iam_token"]),
         on(KeyRejected).statuses([401, 403]).codes(["AuthenticationTypeDisabled", "invalid-key", "invalid_authentication_error", "key_revoked", "account_suspended"]),
         on(Billing).codes(["insufficient_balance", "insufficient_user_quota", "insufficient_credit*", "insufficient_fund*", "exceeded_current_quota_error"]),
+        on(NotEntitled).statuses([401, 402, 403]).codes(["*access_restricted", "paid_plan_required", "subscription_required", "API_INACCESSIBLE"]).scope(Request),
+        on(NotEntitled).statuses([401, 403]).codes(["restricted_resource", "restricted_api_key", "missing_permissions", "output_format_not_allowed"]).scope(Request),
+        on(DailyQuota).statuses([403, 429]).codes(["*daily_quota*", "*daily_limit*"]),
+        on(Billing).statuses([403, 429]).codes(["apiKeyExhausted", "monthly_limit_reached", "UsageCapExceeded", "monthly_quota*", "quota-reached"]).scope(Key),
         on(Billing).statuses([401, 402, 403]).code("pre_consume_token_quota_failed").scope(Request),
         on(Billing).codes(["*budget_exceeded", "insufficient_budget*", "payment_required*", "WALLET_NOT_SETUP", "SUBSCRIPTION_NOT_FOUND", "API_KEY_QUOTA_EXHAUSTED"]),
         on(Billing).codes(["CreditsError", "MonthlyLimitError", "NO_MORE_CREDITS", "NOT_ENOUGH_BALANCE", "customer_verification_required"]),
@@ -395,8 +401,8 @@ fn table() -> Vec<Rule> {
         on(Billing).statuses([432, 433, 456]),
         on(Transient).statuses([403, 429, 498]).codes(["queue_exceeded", "*capacity_exceeded", "ServerOverloaded", "engine_overloaded*", "resource_unavailable"]),
         on(Transient).statuses([403, 429]).codes(["system_busy", "NoCapacity", "3040"]),
-        on(ModelNotFound).codes(["model_decommissioned", "model_not_available", "invalid_model", "unknown_model", "unavailable_model"]),
-        on(ModelNotFound).codes(["ModelDeprecated", "ServiceModelDeprecat*", "model_price_error"]),
+        on(ModelNotFound).statuses([400, 404, 410, 422]).codes(["model_decommissioned", "model_not_available", "invalid_model", "unknown_model", "unavailable_model"]),
+        on(ModelNotFound).statuses([400, 404, 410, 422]).codes(["ModelDeprecated", "ServiceModelDeprecat*", "model_price_error"]),
         on(NotEntitled).code("no_available_model_endpoints"),
         on(NotEntitled).statuses([401, 403]).message("for this api key").code("*model*").scope(KeyModel),
         on(NotEntitled).statuses([401, 403]).codes(["key_model_*", "token_model_*"]).scope(KeyModel),
@@ -404,7 +410,7 @@ fn table() -> Vec<Rule> {
         on(Caller).statuses([401, 403]).codes(["*guardrail*", "*moderation*", "*content_policy*", "*content_filter*"]),
 
         // Others, by what they say of money.
-        on(Billing).statuses([400, 401, 402, 403, 412, 429, 500]).messages(["insufficient balance", "in good standing", "account balance is insufficient"]),
+        on(Billing).statuses([400, 401, 402, 403, 412, 429, 500]).messages(["insufficient balance", "in good standing", "account balance is"]),
         on(Billing).statuses([400, 429]).message("budget has been exceeded"),
         on(Billing).statuses([401, 402, 403]).messages(["max estimated cost", "quota is not enough"]).scope(Request),
         on(Billing).statuses([401, 402, 403]).messages(["budget is exhausted", "over its budget", "enter payment method", "inactive subscription"]),
@@ -413,6 +419,9 @@ fn table() -> Vec<Rule> {
         on(Billing).statuses([401, 402, 403, 412, 429]).messages(["spending limit", "budget limit", "overdue", "past due", "past invoices"]),
         on(Billing).statuses([401, 402, 403, 429]).messages(["exceeded current quota", "account is not active", "payment required", "account balance"]),
         on(Billing).status(429).messages(["monthly quota", "monthly limit", "monthly usage", "monthly token", "monthly capacity", "monthly request"]),
+        on(Billing).status(429).messages(["monthly rate limit", "monthly product cap", "per billing period"]),
+        on(Billing).statuses([401, 403]).messages(["credits exceeded", "quota exceeded", "usage has been consumed", "request limit reached"]).scope(Key),
+        on(Billing).statuses([401, 403]).messages(["exhausted the api credits", "has exceeded calls per", "monthly usage limit"]).scope(Key),
         on(Billing).status(429).messages(["per month", "/ month", "trial has ended", "trial has expired"]),
         on(Billing).status(402).messages(["credit", "balance", "billing", "payment", "subscription", "budget", "quota", "funds", "pay", "limit"]),
         // Others, by what they say of the key and of its account.
@@ -421,17 +430,26 @@ fn table() -> Vec<Rule> {
         on(KeyRejected).statuses([401, 403]).message("temporarily blocked").scope(Project).cooldown(HOUR),
         on(KeyRejected).statuses([401, 403]).messages(["deactivated account", "account has been disabled", "has been terminated"]).scope(Project),
         on(KeyRejected).statuses([400, 401, 403]).messages(["invalid api key", "incorrect api key", "api key is invalid", "api key not valid"]),
+        on(KeyRejected).statuses([400, 401, 403]).messages(["invalid or missing api key", "missing or invalid api key", "wrong api key", "unknown api key"]),
+        on(KeyRejected).status(401).messages(["invalid apikey", "invalid credentials", "key has expired", "token expired", "expired token", "key is blocked"]),
+        on(KeyRejected).status(401).messages(["token missing/invalid", "missing api token", "is incorrect or not specified", "did not pass a valid"]),
         on(KeyRejected).statuses([401, 403]).messages(["api key is not valid", "api key provided is invalid", "expired api key", "api key has expired"]),
         on(KeyRejected).statuses([401, 403]).messages(["api key has been", "api key is disabled", "api key does not exist", "check the api-key"]),
         on(KeyRejected).statuses([401, 403]).messages(["api key is currently blocked", "key you provided is invalid"]),
         on(KeyRejected).statuses([401, 403]).messages(["invalid token", "invalid access token", "invalid bearer token", "token could not be validated"]),
-        // Others, by what they say of the model and of what was asked.
+        // Others, by what they say of the model, of the plan and of what was asked.
+        on(NotEntitled).provider("anthropic").status(403).code("permission_error").scope(KeyModel),
         on(NotEntitled).status(403).messages(["token has no access", "key not allowed", "for this api key", "in this group"]).scope(KeyModel),
         on(NotEntitled).status(403).messages(["access to model", "access to this model", "access model", "access to the model", "from this model"]),
         on(NotEntitled).statuses([401, 403]).messages(["access to the requested model", "to use model", "this model requires", "models are not available"]),
         on(NotEntitled).status(403).messages(["on your plan", "in your plan", "not included in your", "on the free tier"]),
         on(NotEntitled).status(403).messages(["include the model", "include this model", "model is not available", "model disabled", "model is blocked"]),
         on(NotEntitled).status(403).messages(["use this model", "use the model", "the organization level"]),
+        on(NotEntitled).statuses([401, 402, 403]).messages(["upgrade your", "requires a separate subscription", "under your current"]).scope(Request),
+        on(NotEntitled).statuses([401, 403]).messages(["plan doesn't support", "plan does not support", "exclusively with", "limited to pro"]).scope(Request),
+        on(NotEntitled).statuses([401, 403]).messages(["entitled to this data", "have access to this resource", "requires membership"]).scope(Request),
+        on(NotEntitled).statuses([401, 403]).messages(["insufficient client scope", "personal access token", "subscription does not allow"]).scope(Request),
+        on(Caller).status(403).messages(["do not support this site", "parameter has disabled", "domain is not verified"]),
         on(Caller).status(403).messages(["flagged", "moderation", "content policy", "guardrail", "usage guidelines", "usage policy"]),
         on(Caller).status(403).messages(["can't help with that", "prohibited due to a violation", "prompt injection"]),
         on(Transient).status(400).message("model is at capacity"),
@@ -448,7 +466,7 @@ fn table() -> Vec<Rule> {
         on(Transient).status(429).messages(["is temporarily unavailable", "receiving too many requests"]),
         on(RateLimit).status(429).message("rate limit reached for"),
         on(DailyQuota).status(429).messages(["per day", "per-day", "daily quota", "daily limit", "daily rate limit", "daily free", "daily request", "daily token"]),
-        on(DailyQuota).status(429).messages(["number of daily", "perday"]),
+        on(DailyQuota).status(429).messages(["number of daily", "perday", "24 hour period", "per 24 hours"]),
         on(RateLimit).status(403).messages(["rate limit exceeded", "secondary rate limit", "too many requests"]).scope(Key),
 
         // Errors of streams, which mostly have no status: by what kind they are called.

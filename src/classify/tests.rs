@@ -102,7 +102,10 @@ fn the_users_rows_come_first_then_the_providers_then_the_shared_ones() {
     let own = Rule::new(ErrorClass::RateLimit).provider("acme").status(429).message("go away");
     let classifier = Classifier::new(vec![own.cooldown(Duration::from_secs(30))]);
     let failure = classified(&classifier, &provider, 429, &body);
-    assert_eq!((failure.class(), failure.cooldown()), (ErrorClass::RateLimit, Cooldown::Fixed(Duration::from_secs(30))));
+    assert_eq!(
+        (failure.class(), failure.cooldown()),
+        (ErrorClass::RateLimit, Cooldown::Fixed(Duration::from_secs(30)))
+    );
     assert_eq!(failure.error_code(), Some("insufficient_quota"));
     assert_eq!(classified(&classifier, &provider, 403, &body).class(), ErrorClass::Transient, "another status");
     let other = Named("other", Vec::new());
@@ -136,7 +139,8 @@ fn quotas_project_and_delay_are_told() {
 fn a_short_delay_does_not_end_the_quota_of_a_day() {
     let body = |wait: &str| {
         let message = format!("You exceeded your current quota. Please retry in {wait}.");
-        json!({"error": {"message": message, "details": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel"}]}}).to_string()
+        json!({"error": {"message": message, "details": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel"}]}})
+            .to_string()
     };
     let short = gemini(429, &body("51s"));
     assert_eq!((short.class(), short.delay(), short.cooldown()), (ErrorClass::DailyQuota, None, Cooldown::Midnight));
@@ -146,7 +150,8 @@ fn a_short_delay_does_not_end_the_quota_of_a_day() {
 
 #[test]
 fn the_longer_of_a_rows_cooldown_and_the_named_delay_counts() {
-    let body = |wait: &str| json!({"error": {"message": format!("spend-based rate limit, retry in {wait}")}}).to_string();
+    let body =
+        |wait: &str| json!({"error": {"message": format!("spend-based rate limit, retry in {wait}")}}).to_string();
     let ten_minutes = Duration::from_secs(600);
     let short = gemini(429, &body("30s"));
     assert_eq!((short.delay(), short.cooldown()), (None, Cooldown::Fixed(ten_minutes)));
@@ -170,7 +175,7 @@ fn the_status_of_an_error_in_a_stream_is_its_own_or_that_of_its_class() {
         (json!({"error": {"code": 7, "message": "x"}}), 503, ErrorClass::Transient),
         (json!({"choices": [{"error": {"code": 502, "message": "x"}, "delta": {}}]}), 502, ErrorClass::Transient),
         (json!({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}), 402, ErrorClass::Billing),
-        (json!({"code": 401, "msg": "token expired or incorrect", "success": false}), 401, ErrorClass::Unclear),
+        (json!({"code": 401, "msg": "token expired or incorrect", "success": false}), 401, ErrorClass::KeyRejected),
     ] {
         let failure = of_good(&format!("data: {body}\n\n"), true).unwrap_or_else(|| panic!("{body}"));
         let told = (failure.status().unwrap().as_u16(), failure.class());
@@ -187,9 +192,15 @@ fn a_good_body_is_an_error_only_where_it_is_nothing_else() {
         (true, r#"{"type": "error", "error": {"type": "api_error"}, "request_id": "1"}"#),
         (true, r#"{"id": "gen-1", "choices": [], "error": {"code": 502}, "usage": {"total_tokens": 0}}"#),
         (true, r#"{"id": "c", "choices": [{"message": {"content": ""}, "error": {"code": 502}}]}"#),
-        (true, r#"{"id": "r", "object": "response", "status": "failed", "output": [], "error": {"code": "server_error"}}"#),
+        (
+            true,
+            r#"{"id": "r", "object": "response", "status": "failed", "output": [], "error": {"code": "server_error"}}"#,
+        ),
         (true, r#"{"base_resp": {"status_code": 1004, "status_msg": "login fail"}}"#),
-        (false, r#"{"id": "r", "object": "response", "status": "failed", "background": true, "error": {"code": "server_error"}}"#),
+        (
+            false,
+            r#"{"id": "r", "object": "response", "status": "failed", "background": true, "error": {"code": "server_error"}}"#,
+        ),
         (false, r#"{"name": "operations/1", "done": true, "error": {"code": 3, "message": "no"}}"#),
         (false, r#"{"id": "b", "object": "batch", "status": "failed", "error": {"code": "x"}}"#),
         (false, r#"{"choices": [{"message": {"content": "the \"error\" word"}}], "error": null}"#),
@@ -212,7 +223,8 @@ fn a_limited_account_is_seen_in_a_good_answer() {
         let told = (failure.class(), failure.concerns(), failure.cooldown(), failure.needs_confirmation());
         assert_eq!(told, (ErrorClass::KeyRejected, Scope::Project, Cooldown::Disable, true), "{body}");
     }
-    let talk = r#"{"candidates": [{"finishReason": "STOP", "content": {"parts": [{"text": "PUP_LIMITED_DISABLED"}]}}]}"#;
+    let talk =
+        r#"{"candidates": [{"finishReason": "STOP", "content": {"parts": [{"text": "PUP_LIMITED_DISABLED"}]}}]}"#;
     assert_eq!(of_good(talk, false), None, "words of the model");
 }
 
