@@ -18,7 +18,9 @@ mod secret;
 pub mod store;
 mod time;
 
-pub use classify::{ErrorClass, Failure, Outcome, QuotaViolation, Rule, Scope, Usage};
+pub use classify::{
+    Cooldown, ErrorClass, Failure, Outcome, Policy, QuotaViolation, Retry, Rule, Scope, Usage, classify,
+};
 pub use error::{BoxError, Error, ErrorKind};
 pub use key::{Key, KeyId, Tier};
 pub use limit::{Limit, LimitSource, LimitView, Limits, Span, Unit};

@@ -292,8 +292,8 @@ impl KeyPool {
         Events(self.shared.events.subscribe())
     }
 
-    /// What an answer of the provider means. Body: up to 64 KiB are read, without compression.
-    pub fn classify(&self, status: http::StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Failure {
+    /// What an answer of the provider means; `None` for a good one. Body: up to 64 KiB are read, without compression.
+    pub fn classify(&self, status: http::StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Option<Failure> {
         let wall = self.shared.clock.wall();
         self.shared.classifier.classify(&*self.shared.provider, status, headers, body, false, wall)
     }
