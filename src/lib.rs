@@ -5,6 +5,7 @@
 mod macros;
 
 mod classify;
+pub mod cooldown;
 mod error;
 mod key;
 mod limit;
@@ -14,13 +15,17 @@ pub mod redact;
 pub mod replay;
 #[cfg(feature = "reqwest")]
 mod reqwest;
+pub mod retry;
+pub mod rotation;
 mod secret;
+pub mod stack;
 pub mod store;
 mod time;
 
 pub use classify::{
     Cooldown, ErrorClass, Failure, Outcome, Policy, QuotaViolation, Retry, Rule, Scope, Usage, classify,
 };
+pub use cooldown::CooldownLayer;
 pub use error::{BoxError, Error, ErrorKind};
 pub use key::{Key, KeyId, Tier};
 pub use limit::{Limit, LimitSource, LimitView, Limits, Span, Unit};
@@ -35,5 +40,8 @@ pub use redact::RedactLayer;
 pub use replay::{CollectedBody, ReplayBody, ReplayLayer, TryClone};
 #[cfg(feature = "reqwest")]
 pub use reqwest::ReqwestService;
+pub use retry::RetryPolicy;
+pub use rotation::KeyRotationLayer;
 pub use secret::Secret;
+pub use stack::KeyPoolLayer;
 pub use time::{Clock, ManualClock};
