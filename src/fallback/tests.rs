@@ -10,8 +10,7 @@ use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 use super::*;
 use crate::{
-    Error, ErrorClass, Failure, Gemini, Key, KeyPool, KeyRequest, OpenAi, Outcome, ReplayBody,
-    ReplayLayer, Scope,
+    Error, ErrorClass, Failure, Gemini, Key, KeyPool, KeyRequest, OpenAi, Outcome, ReplayBody, ReplayLayer, Scope,
     pool::{Attempt, Attempts, Unavailable, UnavailableReason},
     replay::CollectedBody,
 };
