@@ -313,7 +313,6 @@ fn is_said(error: Option<&RawValue>) -> bool {
 
 /// A usage object, with the names of every format.
 #[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "they are the names on the wire")]
 struct Counts {
     #[serde(rename = "promptTokenCount")]
     prompt_token_count: Option<f64>,
