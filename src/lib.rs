@@ -5,6 +5,8 @@
 mod macros;
 
 mod classify;
+#[cfg(feature = "config")]
+pub mod config;
 mod error;
 mod key;
 mod limit;
