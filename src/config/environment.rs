@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{Loaded, Place, Problem, key::KeyConfig, plain::Plain};
-use crate::{Secret, Tier};
+use super::{KeyEntry, Loaded};
 
 /// Variables by name. Values are never shown.
 #[derive(Clone, Default)]
@@ -37,48 +36,29 @@ impl Environment {
         self.0.keys().map(String::as_str).filter_map(setting).collect()
     }
 
-    /// The variables that hold keys of this provider, with the tier that their names say.
-    fn of_provider(&self, provider: &str) -> Vec<(&str, Option<Tier>)> {
-        let prefix = provider.to_ascii_uppercase().replace(['-', '.'], "_");
-        let is_google = prefix == "GEMINI";
-        let tier_of = |name: &str| {
-            let name = name.strip_suffix("_FILE").unwrap_or(name);
-            let rest = name.strip_prefix(&prefix).or_else(|| name.strip_prefix("GOOGLE").filter(|_| is_google))?;
-            match rest {
-                "_API_KEY" | "_API_KEYS" => Some(None),
-                "_FREE_KEYS" => Some(Some(Tier::Free)),
-                "_PAID_KEYS" => Some(Some(Tier::Paid)),
-                _ => {
-                    let number = rest.strip_prefix("_API_KEY_")?;
-                    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(None)
-                }
-            }
-        };
-        let names = self.0.keys().filter(|name| self.get(name).is_some());
-        let mut names: Vec<_> = names.filter_map(|name| Some((name.as_str(), tier_of(name)?))).collect();
-        // `…_KEY_10` stands behind `…_KEY_9`.
-        names.sort_by_key(|(name, _)| (name.len(), *name));
-        names
-    }
-
+    /// The keys in the variables of a provider.
     pub(super) fn load(&self, provider: &str, loaded: &mut Loaded) {
-        for (name, tier) in self.of_provider(provider) {
+        let prefix = provider.to_ascii_uppercase().replace(['-', '.'], "_");
+        let mut names: Vec<&str> = self.0.keys().map(String::as_str).collect();
+        // `…_KEY_10` stands behind `…_KEY_9`.
+        names.sort_by_key(|name| (name.len(), *name));
+        for name in names {
+            let google = || name.strip_prefix("GOOGLE").filter(|_| prefix == "GEMINI");
+            let Some(end) = name.strip_prefix(&prefix).or_else(google) else { continue };
+            let is_number = |end: &str| !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_digit());
+            let tier = match end {
+                "_API_KEY" | "_API_KEYS" => "",
+                "_FREE_KEYS" => "free",
+                "_PAID_KEYS" => "paid",
+                end if end.strip_prefix("_API_KEY_").is_some_and(is_number) => "",
+                _ => continue,
+            };
             let value = self.get(name).unwrap_or_default();
-            if name.ends_with("_FILE") {
-                loaded.read_file(value.as_ref(), tier);
-                continue;
-            }
             let secrets = value.split(|c: char| matches!(c, ',' | ';') || c.is_whitespace());
             let secrets = secrets.map(|secret| secret.trim_matches(['"', '\''])).filter(|secret| !secret.is_empty());
             for (n, secret) in secrets.enumerate() {
-                let place = Place::Variable { name: name.to_owned(), value: Some(n + 1) };
-                match <Secret as Plain>::parse(secret) {
-                    Some(secret) => {
-                        let key = KeyConfig { secret: Some(secret), tier, ..KeyConfig::default() };
-                        loaded.add(place, Ok(key));
-                    }
-                    None => loaded.problems.push(Problem::new(place, format!("expected {}", Secret::EXPECTED))),
-                }
+                let entry = KeyEntry::of([("secret", secret), ("tier", tier)]);
+                loaded.add(format!("{name}, value {}", n + 1), entry, self);
             }
         }
     }

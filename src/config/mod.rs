@@ -29,13 +29,13 @@
 //! let loaded = config.keys(&environment);
 //! assert!(loaded.problems.is_empty());
 //! let pool = config.builder()?.keys(loaded.keys).build()?;
-//! assert_eq!(pool.snapshot(0, 10).keys[0].project.as_ref(), "a");
+//! assert_eq!(pool.try_acquire("gemini-2.5-flash")?.project(), "a");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What is wrong with a configuration is told all at once, each [`Problem`] with its file and line. A wrong setting refuses the
-//! file. A bad entry among keys does not: it is named in [`Loaded::problems`] and left out, and the good ones serve, at start and
-//! at each reload.
+//! What is wrong with a configuration is told all at once, each with its file and line. A wrong setting refuses the file. A bad
+//! entry among keys does not: it is named in [`Loaded::problems`] and left out, and the good ones serve, at start and at each
+//! reload. No message holds a value, which may be a secret.
 //!
 //! # Key files
 //! One key a line; blank lines and what stands behind a `#` are not read. Options stand behind the key:
@@ -45,27 +45,24 @@
 //! AIza…002 project=b tier=paid rpm=1000 label="of the team"   # a comment
 //! ```
 //!
-//! The same options are the columns of a CSV or TSV file, whose first line names them, and the fields of the objects in a JSON array:
-//! `id`, `project`, `tier`, `priority`, `weight`, `exit`, `billing_account`, `rpm`, `tpm`, `rpd`, `concurrent`, `interval`, `zone`,
-//! `source`, `label` and `models`. [`KeyConfig`] says what each means.
+//! The same options are the columns of a CSV or TSV file, whose first line names them (`key` for the key), the fields of the objects
+//! in a JSON array, and the settings of `[[keys]]`. [`KeyEntry`] lists them.
 //!
 //! # Key variables
 //! For a provider named `gemini`: `GEMINI_API_KEY`, `GEMINI_API_KEYS`, `GEMINI_API_KEY_1` and so on, `GEMINI_FREE_KEYS`,
-//! `GEMINI_PAID_KEYS`, also `GOOGLE_API_KEY` and `GOOGLE_API_KEYS`. Several keys are separated by commas, semicolons or white space.
-//! A name with `_FILE` behind it names a key file. Providers of other names have the like.
+//! `GEMINI_PAID_KEYS`; also those that begin with `GOOGLE`. Several keys are separated by commas, semicolons or white space. Providers
+//! of other names have the like.
 
 mod document;
 mod environment;
-mod key;
+mod key_entry;
 mod key_file;
 mod loaded;
-mod plain;
 mod pool;
-mod problem;
+mod wording;
 
 pub use document::read;
 pub use environment::Environment;
-pub use key::{KeyConfig, LimitsConfig};
-pub use loaded::Loaded;
-pub use pool::{PoolConfig, ProviderKind};
-pub use problem::{Place, Problem, Problems};
+pub use key_entry::{KeyEntry, LimitsEntry};
+pub use loaded::{Loaded, Problem};
+pub use pool::PoolConfig;
