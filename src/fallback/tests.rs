@@ -10,9 +10,9 @@ use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 use super::*;
 use crate::{
-    CollectedBody, Error, ErrorClass, Failure, Gemini, Key, KeyPool, KeyRequest, OpenAi, Outcome, ReplayBody,
-    ReplayLayer, Scope,
+    Error, ErrorClass, Failure, Gemini, Key, KeyPool, KeyRequest, OpenAi, Outcome, ReplayBody, ReplayLayer, Scope,
     pool::{Attempt, Attempts, Unavailable, UnavailableReason},
+    replay::CollectedBody,
 };
 
 type Body = ReplayBody<Full<Bytes>>;

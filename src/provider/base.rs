@@ -158,7 +158,10 @@ pub(super) fn begins_with(path: &str, segments: &str) -> bool {
 
 /// Whether a segment is the version of an API, such as `v1`, `v1beta` or `v1p1beta1`.
 fn is_version(segment: &str) -> bool {
-    segment.len() <= 10 && segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    let number = segment.strip_prefix('v').unwrap_or_default();
+    number.starts_with(|c: char| c.is_ascii_digit())
+        && segment.len() <= 10
+        && segment.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// What follows the version that a path begins with.
