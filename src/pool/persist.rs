@@ -93,7 +93,8 @@ pub(crate) fn restore(state: &mut State, records: Vec<Record>, now: Now) {
                 }
             }
             Record::Project { key, project } => {
-                let from = state.registry.find(&key).and_then(|slot| state.registry.get(slot)).map(|entry| entry.project);
+                let from =
+                    state.registry.find(&key).and_then(|slot| state.registry.get(slot)).map(|entry| entry.project);
                 let into = state.registry.find_project(&project);
                 // What the user said of a project holds.
                 if let (Some(from), Some(into)) = (from, into)

@@ -96,7 +96,9 @@ impl Quotas {
 
     /// The models with a quota of a project.
     pub(crate) fn models(&self, project: ProjectIx) -> Vec<ModelIx> {
-        self.projects.get(project.0 as usize).map_or_else(Vec::new, |quotas| quotas.iter().map(|(model, _)| *model).collect())
+        self.projects
+            .get(project.0 as usize)
+            .map_or_else(Vec::new, |quotas| quotas.iter().map(|(model, _)| *model).collect())
     }
 
     /// The given limits of a project changed.

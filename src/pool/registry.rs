@@ -176,11 +176,6 @@ impl Registry {
         self.by_id.len()
     }
 
-    /// One more than the highest slot.
-    pub(crate) fn capacity(&self) -> usize {
-        self.entries.len()
-    }
-
     pub(crate) fn get(&self, slot: Slot) -> Option<&Entry> {
         self.entries.get(slot.0 as usize)?.as_ref()
     }

@@ -346,8 +346,7 @@ fn take(
     let project = state.registry.project(at);
     let project_name = Arc::clone(&project.name);
     let today = state.quotas.today(project.zone, now);
-    let reservation =
-        (!ask.request.free).then(|| state.quota(at, own).reserve(ask.request.cost, now.tick, today));
+    let reservation = (!ask.request.free).then(|| state.quota(at, own).reserve(ask.request.cost, now.tick, today));
     let probe = over_assumed && !state.quotas.is_probing(at, own);
     if probe {
         state.quotas.begin_probe(at, own);
