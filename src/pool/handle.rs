@@ -138,7 +138,7 @@ impl Shared {
             return;
         }
         self.with_quietly(|state| {
-            let model = state.models.confirm(name);
+            let model = state.models.introduce(name);
             if state.models.is_shared(model) {
                 return;
             }

@@ -57,14 +57,14 @@ impl Quotas {
         self.zones[usize::from(zone.0)].1.today(now.tick, || now.wall_ms)
     }
 
-    /// The quota of a project and model. `shared` is the model that its name was counted for before it was known.
+    /// The quota of a project and model. `counted` is the model that its requests counted for before it was known.
     pub(crate) fn get(
         &mut self,
         at: ProjectIx,
         project: &Project,
         model: ModelIx,
         name: &str,
-        shared: ModelIx,
+        counted: Option<ModelIx>,
         settings: &Settings,
     ) -> &mut Quota {
         let at = at.0 as usize;
@@ -78,8 +78,8 @@ impl Quotas {
                 let assumed = settings.assumed.get(&(model, project.tier));
                 let mut quota = Quota::new(given(project, name, &settings.limits), assumed);
                 // What was sent under a name that nothing was known of counts for the name, too.
-                if let Some((_, shared)) = quotas.iter().find(|(held, _)| *held == shared) {
-                    quota.copy_counts_from(shared);
+                if let Some((_, counted)) = quotas.iter().find(|(held, _)| Some(*held) == counted) {
+                    quota.copy_counts_from(counted);
                 }
                 quotas.insert(place, (model, quota));
                 place

@@ -332,8 +332,8 @@ fn take(
     trials: Vec<Target>,
     now: Now,
 ) -> Grant {
-    state.grants += 1;
-    let grants = state.grants;
+    state.uses += 1;
+    let uses = state.uses;
     let pass = state.pass;
     let entry = state.registry.get_mut(slot).expect("it was just found ready");
     entry.in_flight += 1;
@@ -341,7 +341,7 @@ fn take(
     entry.counts.started += 1;
     entry.load.pass = entry.load.pass.max(pass);
     state.pass = entry.load.pass;
-    entry.load.granted(grants, entry.data.weight);
+    entry.load.granted(uses, entry.data.weight);
     let (key, at, generation) = (Arc::clone(&entry.data), entry.project, entry.generation);
     let project = state.registry.project(at);
     let project_name = Arc::clone(&project.name);
