@@ -178,7 +178,7 @@ impl KeyPoolBuilder {
             idle: Notify::new(),
         };
         let pool = KeyPool { shared: Arc::new(shared) };
-        pool.shared.configure(limited.iter().chain(self.keys.iter().flat_map(Key::model_names)));
+        pool.shared.configure(limited.iter().chain(self.keys.iter().flat_map(Key::model_names)), false);
         for key in &self.keys {
             let added = pool.shared.with(|state, now| update::add(state, key, now))?;
             if let super::registry::KeyAdded::Merged(id) = added {
