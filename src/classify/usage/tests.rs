@@ -122,7 +122,7 @@ fn only_the_input_that_is_known_is_usage() {
 fn events_are_framed_by_every_end_of_line() {
     let item = r#"{"usage":{"input_tokens":3,"output_tokens":4}}"#;
     for end in ["\n", "\r\n", "\r"] {
-        let (first, last) = item.split_at(item.find(",").unwrap() + 1);
+        let (first, last) = item.split_at(item.find(',').unwrap() + 1);
         assert_eq!(usage(&format!("\u{FEFF}: comment{end}{end}id: 1{end}data:{item}{end}{end}")), Some((3, 4)));
         assert_eq!(usage(&format!("data: {first}{end}data: {last}{end}{end}data: x{end}{end}")), Some((3, 4)));
         assert_eq!(usage(&format!("data: x{end}{end}{end}data: {item}")), Some((3, 4)), "no blank line at the end");
