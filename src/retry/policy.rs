@@ -16,9 +16,10 @@ use tower::retry::{
 
 use super::RetryFuture;
 use crate::{
-    BoxError, Error, ErrorKind, KeyPool, TryClone,
+    BoxError, Error, ErrorKind, KeyPool,
     classify::{ErrorClass, Failure, Outcome, Retry},
     pool::Attempts,
+    replay::TryClone,
 };
 
 /// Sends a request again where another key, or a short pause, may help: a policy for tower's
@@ -34,7 +35,7 @@ use crate::{
 /// - The caller's fault: never. Three projects that refuse a request for the same unclear cause tell that the request is at
 ///   fault; their answer goes up and is not held against the keys.
 ///
-/// The body must be [`TryClone`](crate::TryClone); a body that cannot be cloned is sent once. The error must be made of
+/// The body must be [`TryClone`]; a body that cannot be cloned is sent once. The error must be made of
 /// [`Error`](crate::Error), as that itself and [`BoxError`](crate::BoxError) are. Clones share the budget.
 ///
 /// ```

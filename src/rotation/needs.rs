@@ -6,9 +6,11 @@ use http::request::Parts;
 use memchr::memchr;
 
 use crate::{
-    CollectedBody, KeyPool, ModelIn, Provider,
+    KeyPool, Provider,
     classify::{ErrorClass, Retry},
     pool::{Attempts, KeyRequest},
+    provider::ModelIn,
+    replay::CollectedBody,
 };
 
 /// After a fault of the provider a request waits at least so long for a key: the fault may have closed the model's breaker.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tower_keypool::{ErrorClass, ErrorKind, KeyRequest, UnavailableReason};
+use tower_keypool::{ErrorClass, ErrorKind, KeyRequest, pool::UnavailableReason};
 
 use crate::support::*;
 
