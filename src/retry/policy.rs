@@ -1,7 +1,6 @@
 //! [`RetryPolicy`].
 
 use std::{
-    any::Any,
     collections::HashSet,
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -16,7 +15,7 @@ use tower::retry::{
 
 use super::RetryFuture;
 use crate::{
-    BoxError, Error, ErrorKind, KeyPool,
+    Error, ErrorKind, KeyPool,
     classify::{ErrorClass, Failure, Outcome, Retry},
     pool::Attempts,
     replay::TryClone,
@@ -189,12 +188,6 @@ fn is_callers(attempts: &Attempts, class: ErrorClass) -> bool {
     alike.map(|attempt| attempt.project()).collect::<HashSet<_>>().len() >= SAME_REFUSAL
 }
 
-/// This crate's error in an error of the service below.
-fn ours<E: 'static>(error: &E) -> Option<&Error> {
-    let error: &dyn Any = error;
-    error.downcast_ref::<Error>().or_else(|| error.downcast_ref::<BoxError>()?.downcast_ref())
-}
-
 impl<B, R, E> Policy<Request<B>, Response<R>, E> for RetryPolicy
 where
     B: TryClone,
@@ -206,7 +199,7 @@ where
         let (attempts, headers) = match &*result {
             Ok(response) => (response.extensions().get::<Attempts>()?, Some(response.headers())),
             Err(error) => {
-                let error = ours(error).filter(|error| error.kind() == ErrorKind::Transport)?;
+                let error = Error::find(error).filter(|error| error.kind() == ErrorKind::Transport)?;
                 (error.attempts(), None)
             }
         };

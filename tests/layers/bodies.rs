@@ -98,8 +98,13 @@ async fn a_silent_stream_goes_up_after_five_seconds() {
 #[tokio::test(start_paused = true)]
 async fn an_error_as_first_event_of_a_good_answer_is_rerouted() {
     let first = |key| match key {
-        0 => events(&["data: {\"error\":{\"code\":429,\"message\":\"Resource has been exhausted\",\"status\":\"RESOURCE_EXHAUSTED\"}}\n\n"]),
-        1 => answer(200, "[{\"error\":{\"code\":400,\"message\":\"API key not valid. Please pass a valid API key.\",\"status\":\"INVALID_ARGUMENT\",\"details\":[{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\",\"reason\":\"API_KEY_INVALID\"}]}}]"),
+        0 => events(&[
+            "data: {\"error\":{\"code\":429,\"message\":\"Resource has been exhausted\",\"status\":\"RESOURCE_EXHAUSTED\"}}\n\n",
+        ]),
+        1 => answer(
+            200,
+            "[{\"error\":{\"code\":400,\"message\":\"API key not valid. Please pass a valid API key.\",\"status\":\"INVALID_ARGUMENT\",\"details\":[{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\",\"reason\":\"API_KEY_INVALID\"}]}}]",
+        ),
         _ => events(&[OPENING]),
     };
     let pool = pool(3);
@@ -181,7 +186,8 @@ async fn an_encoding_that_cannot_be_read_passes_unread() {
         assert_eq!(response.headers()["content-encoding"], encoding);
         assert_eq!(text(response).await, "\u{1}{\"error\"\u{2}");
     }
-    let response = send(&pool, |key| if key == 0 { encoded(answer(429, "\u{1}"), "br") } else { good() }).await.unwrap();
+    let response =
+        send(&pool, |key| if key == 0 { encoded(answer(429, "\u{1}"), "br") } else { good() }).await.unwrap();
     assert_eq!(response.status(), 200);
     // What is no gzip though it says so passes, too.
     let response = send(&pool, |_| encoded(answer(200, "plain"), "gzip")).await.unwrap();

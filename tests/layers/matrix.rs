@@ -18,8 +18,8 @@ use crate::support::*;
 
 const WHILE: Duration = Duration::from_secs(30);
 
-fn client() -> impl Service<Request<ReplayBody<Body>>, Response = Answer, Error = BoxError, Future: Send> + Clone + Send + 'static
-{
+fn client()
+-> impl Service<Request<ReplayBody<Body>>, Response = Answer, Error = BoxError, Future: Send> + Clone + Send + 'static {
     provider(|key| match key {
         0 => invalid(),
         1 => overloaded(),
@@ -127,16 +127,14 @@ async fn tower_https_layers_stand_anywhere() {
 #[tokio::test(start_paused = true)]
 async fn rotation_alone_rotates_and_cooldown_alone_passes() {
     let pool = pool(3);
-    let rotated = ServiceBuilder::new()
-        .retry(RetryPolicy::new(&pool))
-        .layer(KeyRotationLayer::new(&pool))
-        .service(tower::service_fn(async |request: Request<Body>| {
+    let rotated = ServiceBuilder::new().retry(RetryPolicy::new(&pool)).layer(KeyRotationLayer::new(&pool)).service(
+        tower::service_fn(async |request: Request<Body>| {
             Ok::<_, BoxError>(if key_of(&request) == 0 { rate_limited(9) } else { good() })
-        }));
+        }),
+    );
     assert_eq!(rotated.oneshot(ask()).await.unwrap().status(), 200);
-    let cooled = CooldownLayer::new(&pool).layer(tower::service_fn(async |_: Request<Full<bytes::Bytes>>| {
-        Ok::<_, BoxError>(suspended(0))
-    }));
+    let cooled = CooldownLayer::new(&pool)
+        .layer(tower::service_fn(async |_: Request<Full<bytes::Bytes>>| Ok::<_, BoxError>(suspended(0))));
     let response = cooled.oneshot(ask()).await.unwrap();
     assert!(text(response).await.contains(&secret(0)), "there is no lease, so it is not this layer's");
     assert_eq!(pool.stats().failed, 0);

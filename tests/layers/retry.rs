@@ -258,3 +258,59 @@ async fn requests_that_cannot_be_sent_are_refused_before_they_take_a_key() {
     assert_eq!(error.kind(), ErrorKind::Request);
     assert_eq!(pool.stats().granted, 0);
 }
+
+/// L22: the provider tells both keys to wait 2 s; nobody is refused for that.
+#[tokio::test(start_paused = true)]
+async fn all_requests_are_served_after_a_named_pause_of_every_key() {
+    let pool = builder(2).wait(5 * SECOND).build().unwrap();
+    for _ in 0..2 {
+        let impatient = KeyRequest::model(MODEL).wait(Duration::ZERO);
+        let mut ask = ask();
+        ask.extensions_mut().insert(impatient);
+        send_request(&pool, ask, |_| rate_limited(2)).await.unwrap_err();
+    }
+    let begun = tokio::time::Instant::now();
+    let sent: Vec<_> = (0..4).map(|_| send(&pool, |_| good())).collect();
+    for response in futures_util::future::join_all(sent).await {
+        assert_eq!(response.unwrap().status(), 200);
+    }
+    assert!(begun.elapsed() <= 2 * SECOND, "{:?}", begun.elapsed());
+}
+
+/// Five faults in a row close the model's breaker: their retries wait for it, though the pool's wait is zero.
+#[tokio::test(start_paused = true)]
+async fn retries_outlast_a_short_overload() {
+    let pool = pool(5);
+    let begun = tokio::time::Instant::now();
+    let over = move || begun.elapsed() < Duration::from_millis(400);
+    let sent: Vec<_> = (0..5).map(|_| send(&pool, move |_| if over() { overloaded() } else { good() })).collect();
+    for response in futures_util::future::join_all(sent).await {
+        assert_eq!(response.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_too_large_to_be_sent_again_never_shows_the_keys_own_answer() {
+    use tower::{Layer, ServiceExt};
+    let pool = pool(2);
+    let client = tower_keypool::KeyPoolLayer::new(&pool).replay_up_to(4).layer(provider(|_| suspended(0)));
+    let error = client.oneshot(ask()).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts().len()), (ErrorKind::Unavailable, 1));
+    assert_eq!(error.retry_after(), Some(SECOND), "the other key is ready");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_model_serves_where_a_list_says_so() {
+    use tower::{Layer, ServiceExt, service_fn};
+    use tower_keypool::{BoxError, KeyPoolLayer, ModelFallbackLayer, ReplayBody};
+    let pool = pool(2);
+    let lists = ModelFallbackLayer::new(&pool, [MODEL, "gemini-2.5-flash-lite"]);
+    let client =
+        KeyPoolLayer::new(&pool).fallback(lists).layer(service_fn(async |request: http::Request<ReplayBody<Body>>| {
+            let lite = request.uri().path().contains("flash-lite");
+            Ok::<_, BoxError>(if lite { good() } else { rate_limited(60) })
+        }));
+    let response = client.oneshot(ask()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(attempts(&response).len(), 3);
+}

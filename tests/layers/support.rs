@@ -64,9 +64,8 @@ pub(crate) fn good() -> Answer {
 }
 
 pub(crate) fn error(status: u16, word: &str, message: &str, details: &str) -> Answer {
-    let body = format!(
-        r#"{{"error":{{"code":{status},"message":"{message}","status":"{word}","details":[{details}]}}}}"#
-    );
+    let body =
+        format!(r#"{{"error":{{"code":{status},"message":"{message}","status":"{word}","details":[{details}]}}}}"#);
     answer(status, body)
 }
 
