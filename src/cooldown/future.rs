@@ -142,18 +142,15 @@ impl<B: Body> Answer<B> {
         } else {
             classify(&self.lease, self.head.status, &self.head.headers, &text, false)
         };
-        match failure {
-            Some(failure) => {
-                let redacted = self.lease.secret().redact_bytes(&text);
-                self.fail(failure, redacted.map(Bytes::from), held.len());
-            }
-            None => {
-                self.lease.report(&Outcome::Success);
-                if let Some(reader) = self.reader {
-                    let sized = self.head.headers.contains_key(header::CONTENT_LENGTH);
-                    self.body.watch(Watch::new(self.lease, self.encoding, reader, sized));
-                }
-            }
+        if let Some(failure) = failure {
+            let redacted = self.lease.secret().redact_bytes(&text);
+            self.fail(failure, redacted.map(Bytes::from), held.len());
+            return Response::from_parts(self.head, self.body);
+        }
+        self.lease.report(&Outcome::Success);
+        if let Some(reader) = self.reader {
+            let sized = self.head.headers.contains_key(header::CONTENT_LENGTH);
+            self.body.watch(Watch::new(self.lease, self.encoding, reader, sized));
         }
         Response::from_parts(self.head, self.body)
     }

@@ -7,7 +7,7 @@ use memchr::memchr;
 
 use crate::{
     KeyPool, Provider,
-    classify::{ErrorClass, Retry},
+    classify::{ErrorClass, Failure, Retry},
     pool::{Attempts, KeyRequest},
     provider::ModelIn,
     replay::CollectedBody,
@@ -28,7 +28,7 @@ pub(super) fn of_attempt(pool: &KeyPool, head: &Parts, attempts: &mut Attempts, 
         needs.wait = Some(wait);
         return needs;
     };
-    let failed = last.outcome().failure().map(|failure| failure.retry());
+    let failed = last.outcome().failure().map(Failure::retry);
     let least = if failed == Some(Retry::Backoff) { AFTER_FAULT } else { Duration::ZERO };
     needs.wait = Some(deadline.since(now).max(least));
     // A key that met a limit may serve the request when its cooldown is over.

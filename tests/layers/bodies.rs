@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, Channel, channel::Sender};
-use tokio::time::Instant;
 use tower_keypool::{BoxError, ErrorClass};
 
 use crate::support::*;
@@ -56,7 +55,7 @@ async fn the_first_event_is_not_held_back() {
     ];
     for opening in openings {
         let pool = pool(1);
-        let begun = Instant::now();
+        let begun = now();
         let senders = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let kept = senders.clone();
         let response = send(&pool, move |_| {
@@ -80,7 +79,7 @@ async fn the_first_event_is_not_held_back() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_stream_goes_up_after_five_seconds() {
     let pool = pool(1);
-    let begun = Instant::now();
+    let begun = now();
     let response = send(&pool, move |_| {
         let (mut sender, response) = stream();
         tokio::spawn(async move {
@@ -239,7 +238,7 @@ async fn a_long_error_is_passed_on_to_its_end() {
 #[tokio::test(start_paused = true)]
 async fn an_error_body_that_never_ends_is_awaited_for_five_seconds() {
     let pool = pool(2);
-    let begun = Instant::now();
+    let begun = now();
     let response = send(&pool, move |key| {
         if key == 1 {
             return good();
