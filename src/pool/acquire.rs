@@ -14,7 +14,7 @@ use super::{
     handle::Shared,
     lease::Lease,
     model::ModelIx,
-    queue::WaiterId,
+    queue::{Left, WaiterId},
     request::KeyRequest,
     reserve::Reservations,
     select::{Ask, Grant, select},
@@ -113,11 +113,10 @@ fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>
         }
         let deadline = *deadline.get_or_insert(now.tick.plus(wait));
         let patient = deadline > now.tick;
-        let model = state.models.own(state.models.find(request.model.as_deref()));
+        let (_, model) = state.models_of(request);
+        // Whoever waits comes first.
+        super::queue::serve(state, now);
         if !(patient && state.queue.is_long(model)) {
-            if patient {
-                super::queue::serve(state, now);
-            }
             match select(state, &Ask { request, last_chance: !patient }, now) {
                 Ok(grant) => return Begun::Done(Ok(grant)),
                 Err(blocked) if !patient || blocked.hopeless => {
@@ -145,6 +144,10 @@ fn wait(
     loop {
         let Some(place) = waiting.as_mut() else { return Poll::Pending };
         let woken = shared.with(|state, now| {
+            let due = state.queue.first_wakes_at(place.id, place.model);
+            if now.tick >= due.unwrap_or(deadline).min(deadline) {
+                super::queue::serve(state, now);
+            }
             if let Some(grant) = state.queue.take_grant(place.id) {
                 return Ok(Some(Ok(grant)));
             }
@@ -158,11 +161,8 @@ fn wait(
                 })));
             }
             state.queue.set_waker(place.id, cx.waker());
+            // It was served, and is the first still: the next key wakes later.
             let due = state.queue.first_wakes_at(place.id, place.model);
-            if due.is_some_and(|due| due <= now.tick) {
-                super::queue::serve(state, now);
-                return Ok(state.queue.take_grant(place.id).map(Ok));
-            }
             Err(due.map_or(deadline, |due| due.min(deadline)))
         });
         match woken {
@@ -189,10 +189,11 @@ fn wait(
 impl Drop for Waiting {
     fn drop(&mut self) {
         let granted = self.shared.with(|state, now| {
-            let (granted, first) = state.queue.leave(self.id);
-            state.effects.wakers.extend(first);
-            if let Some(grant) = &granted {
-                super::outcome::end(state, grant, None, false, now);
+            let granted = state.queue.leave(self.id);
+            match &granted {
+                Left::Unserved => super::queue::serve(state, now),
+                Left::Granted(grant) => super::outcome::end(state, grant, None, false, now),
+                Left::Served => {}
             }
             granted
         });

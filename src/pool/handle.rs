@@ -119,6 +119,18 @@ impl Shared {
         }
     }
 
+    /// Models that keys name have windows of their own before their first answer.
+    pub(crate) fn configure<'a>(&self, models: impl Iterator<Item = &'a Arc<str>>) {
+        let mut models: Vec<_> = models.collect();
+        models.sort_unstable();
+        models.dedup();
+        for name in models {
+            if self.with_quietly(|state| state.models.configure(name)) {
+                self.assume(name);
+            }
+        }
+    }
+
     /// Asks the provider for the usual limits of a model, outside of the lock.
     pub(crate) fn assume(&self, name: &str) {
         let limits = [Tier::Free, Tier::Paid].map(|tier| (tier, self.provider.assumed_limits(name, tier)));
@@ -126,7 +138,10 @@ impl Shared {
             return;
         }
         self.with_quietly(|state| {
-            let (model, _) = state.models.confirm(name);
+            let model = state.models.introduce(name);
+            if state.models.is_shared(model) {
+                return;
+            }
             for (tier, limits) in limits {
                 if let Some(limits) = limits {
                     state.settings.assumed.insert((model, tier), limits);
@@ -221,6 +236,7 @@ impl KeyPool {
     /// # Errors
     /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey) and [`ErrorKind::Config`](crate::ErrorKind::Config).
     pub fn add(&self, key: Key) -> Result<KeyAdded, Error> {
+        self.shared.configure(key.model_names());
         self.shared.with(|state, now| super::update::add(state, &key, now))
     }
 
@@ -229,6 +245,11 @@ impl KeyPool {
     /// # Errors
     /// As [`add`](Self::add), and [`ErrorKind::Config`](crate::ErrorKind::Config) for a key that is not there.
     pub fn apply(&self, change: KeyChange) -> Result<(), Error> {
+        match &change {
+            KeyChange::Put(key) => self.shared.configure(key.model_names()),
+            KeyChange::ReplaceAll(keys) => self.shared.configure(keys.iter().flat_map(Key::model_names)),
+            _ => {}
+        }
         self.shared.with(|state, now| super::update::apply(state, change, now))
     }
 

@@ -23,7 +23,8 @@ enum Place {
     /// Not there: removed, disabled, or not for this model.
     #[default]
     Out,
-    Ready(u64),
+    /// By priority and rank.
+    Ready(u16, u64),
     /// Wakes at a tick.
     Timer(Tick, UnavailableReason),
     /// Wakes when a target changes.
@@ -75,7 +76,7 @@ impl Scheduler {
         let mut list = List { last_use: self.uses, ..List::default() };
         let mut ready: HashMap<u16, Vec<Reverse<(u64, Slot)>>> = HashMap::new();
         for (slot, priority, rank) in keys {
-            list.set(slot, Place::Ready(rank));
+            list.set(slot, Place::Ready(priority, rank));
             ready.entry(priority).or_default().push(Reverse((rank, slot)));
         }
         list.ready = ready.into_iter().map(|(priority, keys)| (priority, BinaryHeap::from(keys))).collect();
@@ -112,41 +113,31 @@ impl Scheduler {
     /// Takes the ready key with the lowest rank. The caller puts it back or blocks it.
     pub(crate) fn pop(&mut self, model: ModelIx, priority: usize) -> Option<(u64, Slot)> {
         let list = self.lists.get_mut(&model)?;
-        while let Some(Reverse((rank, slot))) = list.ready.get_mut(priority)?.1.pop() {
-            if list.place(slot) == Place::Ready(rank) {
+        loop {
+            let (number, heap) = list.ready.get_mut(priority)?;
+            let number = *number;
+            let Reverse((rank, slot)) = heap.pop()?;
+            if list.place(slot) == Place::Ready(number, rank) {
                 list.set(slot, Place::Out);
                 return Some((rank, slot));
             }
         }
-        None
     }
 
     /// A key is ready with a rank.
     pub(crate) fn ready(&mut self, model: ModelIx, slot: Slot, priority: u16, rank: u64) {
-        let Some(list) = self.lists.get_mut(&model) else { return };
-        if list.place(slot) == Place::Ready(rank) {
-            return;
-        }
-        list.set(slot, Place::Ready(rank));
-        let at = match list.ready.binary_search_by_key(&priority, |(priority, _)| *priority) {
-            Ok(at) => at,
-            Err(at) => {
-                list.ready.insert(at, (priority, BinaryHeap::new()));
-                at
-            }
-        };
-        let heap = &mut list.ready[at].1;
-        heap.push(Reverse((rank, slot)));
-        // Stale entries are dropped before they outnumber the others.
-        if heap.len() > 2 * list.places.len() + 64 {
-            let places = &list.places;
-            heap.retain(|Reverse((rank, slot))| places.get(slot.0 as usize) == Some(&Place::Ready(*rank)));
+        if let Some(list) = self.lists.get_mut(&model) {
+            list.ready(slot, priority, rank);
         }
     }
 
-    /// Whether a key is ready: its rank may have changed.
-    pub(crate) fn is_ready(&self, model: ModelIx, slot: Slot) -> bool {
-        self.lists.get(&model).is_some_and(|list| matches!(list.place(slot), Place::Ready(_)))
+    /// The rank of a key changed: where it is ready, it is so by the new one.
+    pub(crate) fn rerank(&mut self, slot: Slot, priority: u16, rank: u64) {
+        for list in self.lists.values_mut() {
+            if matches!(list.place(slot), Place::Ready(..)) {
+                list.ready(slot, priority, rank);
+            }
+        }
     }
 
     /// A key is not ready before a tick.
@@ -212,6 +203,27 @@ impl Scheduler {
 }
 
 impl List {
+    fn ready(&mut self, slot: Slot, priority: u16, rank: u64) {
+        if self.place(slot) == Place::Ready(priority, rank) {
+            return;
+        }
+        self.set(slot, Place::Ready(priority, rank));
+        let at = match self.ready.binary_search_by_key(&priority, |(priority, _)| *priority) {
+            Ok(at) => at,
+            Err(at) => {
+                self.ready.insert(at, (priority, BinaryHeap::new()));
+                at
+            }
+        };
+        let heap = &mut self.ready[at].1;
+        heap.push(Reverse((rank, slot)));
+        // Stale entries are dropped before they outnumber the others.
+        if heap.len() > 2 * self.places.len() + 64 {
+            let places = &self.places;
+            heap.retain(|Reverse((rank, slot))| places.get(slot.0 as usize) == Some(&Place::Ready(priority, *rank)));
+        }
+    }
+
     fn place(&self, slot: Slot) -> Place {
         self.places.get(slot.0 as usize).copied().unwrap_or_default()
     }
@@ -238,7 +250,7 @@ impl Place {
     fn reason(self) -> Option<UnavailableReason> {
         match self {
             Self::Timer(_, reason) | Self::Parked(reason) => Some(reason),
-            Self::Out | Self::Ready(_) => None,
+            Self::Out | Self::Ready(..) => None,
         }
     }
 }

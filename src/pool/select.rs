@@ -32,6 +32,8 @@ pub(crate) struct Grant {
     /// The model whose windows and order were used.
     pub(crate) model: ModelIx,
     pub(crate) started: Tick,
+    /// When the key's request before it started.
+    pub(crate) started_before: Tick,
     pub(crate) reservation: Option<Reservation>,
     /// The breakers for which it is the trial.
     pub(crate) trials: Vec<Target>,
@@ -75,9 +77,7 @@ pub(crate) struct Ask<'a> {
 
 /// Chooses a key and takes it.
 pub(crate) fn select(state: &mut State, ask: &Ask<'_>, now: Now) -> Result<Grant, Blocked> {
-    let name = ask.request.model.as_deref();
-    let model = state.models.find(name);
-    let own = state.models.own(model);
+    let (model, own) = state.models_of(ask.request);
     let mut blocked = Blocked { until: None, hopeless: false, reasons: [0; Reason::COUNT], model: own };
     if state.closed {
         blocked.hopeless = true;
@@ -133,9 +133,14 @@ fn by_rank(
         state.make_ready(own, slot);
     }
     let mut aside = Vec::new();
+    let mut passed_over = 0;
     let mut found = None;
-    'priorities: for priority in 0..state.scheduler.priorities(own) {
-        while let Some((rank, slot)) = state.scheduler.pop(own, priority) {
+    for priority in 0..state.scheduler.priorities(own) {
+        // Whether keys are over their assumed limit, while other requests find out whether more is allowed.
+        let mut probing = false;
+        while passed_over < PASSED_OVER
+            && let Some((rank, slot)) = state.scheduler.pop(own, priority)
+        {
             match readiness(state, ask, slot, model, own, now) {
                 Readiness::Ready { over_assumed, trials } => {
                     let Some((number, current)) = state.rank(slot) else { continue };
@@ -145,13 +150,19 @@ fn by_rank(
                         state.scheduler.ready(own, slot, number, current);
                         continue;
                     }
-                    if over_assumed && !may_exceed(state, ask, slot, own) {
-                        aside.push((slot, number, rank));
-                        blocked.reasons[Reason::Limit as usize] += 1;
-                    } else {
+                    if !over_assumed {
                         found = Some((slot, over_assumed, trials));
-                        break 'priorities;
+                        break;
                     }
+                    if !may_exceed(state, ask, slot, own) {
+                        blocked.reasons[Reason::Limit as usize] += 1;
+                        probing = true;
+                    } else if found.is_none() {
+                        // One behind it may be under its assumed limit again.
+                        found = Some((slot, over_assumed, trials));
+                    }
+                    aside.push((slot, number, rank));
+                    passed_over += 1;
                 }
                 Readiness::Until(until, reason) => state.scheduler.block_until(own, slot, until, reason),
                 Readiness::On(target, reason) => state.scheduler.park(own, slot, target, reason),
@@ -160,11 +171,13 @@ fn by_rank(
                     blocked.reasons[reason as usize] += 1;
                     let number = state.registry.get(slot).map_or(0, |entry| entry.data.priority);
                     aside.push((slot, number, rank));
+                    passed_over += usize::from(reason != Reason::Model);
                 }
             }
-            if aside.len() >= PASSED_OVER {
-                break 'priorities;
-            }
+        }
+        // What is assumed refuses nobody, and drives nobody to keys of a later priority.
+        if found.is_some() || probing || passed_over >= PASSED_OVER {
+            break;
         }
     }
     for (slot, number, rank) in aside {
@@ -246,21 +259,25 @@ fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, model: ModelIx, own: 
     if request.excluded.contains(&entry.data.id) {
         return Readiness::Not(None, Reason::Tried);
     }
+    // Several names share this order, and what concerns one of them does not concern the others.
+    let shared = model != own || request.model.is_some() && state.models.is_shared(own);
     if !entry.data.allows(request.model.as_deref()) {
-        return Readiness::Not(None, Reason::Model);
+        return match shared {
+            true => Readiness::Not(None, Reason::Model),
+            false => Readiness::On(Target::Key(slot), Reason::Model),
+        };
     }
     let project = state.registry.project(entry.project);
     let mut trials = Vec::new();
-    // Of the key whatever the model, then of the model: where several names share an order, the latter hold for one name alone.
-    let shared = [
+    let of_key = [
         project.account.map(Target::Account),
         entry.exit.map(Target::Exit),
         Some(Target::Key(slot)),
         Some(Target::Project(entry.project)),
     ];
     let by_model = [Target::KeyModel(slot, model), Target::ProjectModel(entry.project, model)];
-    let alone = |target| (model != own, target);
-    for (alone, target) in shared.into_iter().flatten().map(|target| (false, target)).chain(by_model.map(alone)) {
+    let by_model = by_model.map(|target| (shared, target));
+    for (alone, target) in of_key.into_iter().flatten().map(|target| (false, target)).chain(by_model) {
         let blocked = match state.breakers.gate(target, now.tick) {
             Gate::Open => continue,
             Gate::Trial => {
@@ -292,10 +309,9 @@ fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, model: ModelIx, own: 
     if let Some(until) = state.quotas.closed_until(entry.project, own, now.tick) {
         return Readiness::Until(until, Reason::Store);
     }
-    let today = state.quotas.today(project.zone_ix, now);
-    let name = state.models.name(own);
-    let quota = state.quotas.get(entry.project, project, own, name, &state.settings);
-    match quota.room(&request.cost, now.tick, today) {
+    let project = entry.project;
+    let today = state.quotas.today(state.registry.project(project).zone, now);
+    match state.quota(project, own).room(&request.cost, now.tick, today) {
         Room::Free => Readiness::Ready { over_assumed: false, trials },
         Room::OverAssumed => Readiness::Ready { over_assumed: true, trials },
         Room::Full { until, reason } => match reason {
@@ -316,24 +332,21 @@ fn take(
     trials: Vec<Target>,
     now: Now,
 ) -> Grant {
-    state.grants += 1;
-    let grants = state.grants;
+    state.uses += 1;
+    let uses = state.uses;
     let pass = state.pass;
     let entry = state.registry.get_mut(slot).expect("it was just found ready");
     entry.in_flight += 1;
-    entry.last_start = now.tick;
+    let started_before = std::mem::replace(&mut entry.last_start, now.tick);
     entry.counts.started += 1;
     entry.load.pass = entry.load.pass.max(pass);
     state.pass = entry.load.pass;
-    entry.load.granted(grants, entry.data.weight);
+    entry.load.granted(uses, entry.data.weight);
     let (key, at, generation) = (Arc::clone(&entry.data), entry.project, entry.generation);
     let project = state.registry.project(at);
     let project_name = Arc::clone(&project.name);
-    let reservation = (!ask.request.free).then(|| {
-        let today = state.quotas.today(project.zone_ix, now);
-        let name = state.models.name(own);
-        state.quotas.get(at, project, own, name, &state.settings).reserve(ask.request.cost, now.tick, today)
-    });
+    let today = state.quotas.today(project.zone, now);
+    let reservation = (!ask.request.free).then(|| state.quota(at, own).reserve(ask.request.cost, now.tick, today));
     let probe = over_assumed && !state.quotas.is_probing(at, own);
     if probe {
         state.quotas.begin_probe(at, own);
@@ -353,6 +366,7 @@ fn take(
         model_name: ask.request.model.clone(),
         model: own,
         started: now.tick,
+        started_before,
         reservation,
         trials,
         over_assumed,
