@@ -7,6 +7,7 @@ use http::StatusCode;
 use crate::{
     classify::{ErrorClass, Outcome},
     key::KeyId,
+    secret::Secret,
 };
 
 /// The attempts of one request, oldest first. It is an extension of every answer and a part of every error.
@@ -21,6 +22,8 @@ pub struct Attempt {
     pub(crate) model: Option<Arc<str>>,
     pub(crate) outcome: Outcome,
     pub(crate) elapsed: Duration,
+    /// For the layer that removes it from answers.
+    pub(crate) secret: Option<Secret>,
 }
 
 impl Attempts {
@@ -36,6 +39,11 @@ impl Attempts {
     /// The last attempt: the one that the answer came from.
     pub fn last(&self) -> Option<&Attempt> {
         self.0.last()
+    }
+
+    /// The secret that the last attempt was made with.
+    pub(crate) fn last_secret(&self) -> Option<&Secret> {
+        self.last()?.secret.as_ref()
     }
 
     /// How many there were.

@@ -198,7 +198,7 @@ impl Breakers {
                     return Change::Disabled;
                 }
             }
-            (Cooldown::Strikes(_), _) if breaker.failures >= STRIKES && !paused => {
+            (Cooldown::Strikes(_), _) if breaker.failures >= STRIKES && !paused && failure.cooldown.is_none() => {
                 breaker.set(State::Disabled, now);
                 return Change::Disabled;
             }

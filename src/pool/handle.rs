@@ -17,7 +17,7 @@ use super::{
     lease::Lease,
     registry::KeyAdded,
     request::KeyRequest,
-    select::{Ask, Grant, select},
+    select::Grant,
     snapshot::{Snapshot, Stats},
     state::{Effects, Now, State},
     update::KeyChange,
@@ -215,18 +215,6 @@ impl KeyPool {
         Ok(leases)
     }
 
-    /// Whether a key could serve the request now; nothing is taken.
-    pub fn is_ready(&self, request: impl Into<KeyRequest>) -> bool {
-        let request = request.into();
-        self.shared.with(|state, now| {
-            let granted = select(state, &Ask { request: &request, last_chance: true }, now);
-            if let Ok(grant) = &granted {
-                super::outcome::end(state, grant, None, false, now);
-            }
-            granted.is_ok()
-        })
-    }
-
     /// Adds a key. One whose secret is there already is merged with it.
     ///
     /// # Errors
@@ -292,8 +280,9 @@ impl KeyPool {
         Events(self.shared.events.subscribe())
     }
 
-    /// What an answer of the provider means. Body: up to 64 KiB are read, without compression.
-    pub fn classify(&self, status: http::StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Failure {
+    /// What an answer of the provider means, by the pool's rules; `None` for a good one. Of the body, which must not be compressed,
+    /// up to 64 KiB are read.
+    pub fn classify(&self, status: http::StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Option<Failure> {
         let wall = self.shared.clock.wall();
         self.shared.classifier.classify(&*self.shared.provider, status, headers, body, false, wall)
     }

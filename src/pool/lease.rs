@@ -112,6 +112,7 @@ impl Lease {
             model: self.grant.model_name.clone(),
             outcome,
             elapsed: self.elapsed(),
+            secret: Some(self.grant.key.secret.clone()),
         }
     }
 

@@ -112,6 +112,11 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     }
     let Some(project) = state.registry.get(grant.slot).map(|entry| entry.project) else { return };
     let model = grant.model_name.as_deref().map_or(ModelIx::DEFAULT, |name| state.models.remember(name));
+    // Too many names are known: what this one met must not concern the others.
+    let forgotten = model == ModelIx::DEFAULT && grant.model_name.as_deref().is_some_and(|name| name != "*");
+    if forgotten && matches!(failure.scope, Scope::Model | Scope::KeyModel | Scope::ProjectModel) {
+        return;
+    }
     super::learning::learn_limits(state, project, grant, failure, now);
     let target = match failure.scope {
         Scope::Request => return,

@@ -55,7 +55,8 @@ fn a_named_delay_cools_the_project_for_the_model() {
 
 #[tokio::test(start_paused = true)]
 async fn waiters_are_served_in_their_order() {
-    let pool = KeyPool::builder(Gemini::new()).key(Key::new("AIza-not-a-real-key-000").max_concurrent(1)).build().unwrap();
+    let pool =
+        KeyPool::builder(Gemini::new()).key(Key::new("AIza-not-a-real-key-000").max_concurrent(1)).build().unwrap();
     let lease = pool.acquire("m").await.unwrap();
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     for at in 0..5 {
