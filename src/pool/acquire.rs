@@ -18,6 +18,7 @@ use super::{
     request::KeyRequest,
     reserve::Reservations,
     select::{Ask, Grant, select},
+    state::{Now, State},
 };
 use crate::{Error, time::Tick};
 
@@ -99,35 +100,62 @@ enum Begun {
     Waits(Waiting),
 }
 
+/// A lease for a request that does not wait, of a pool whose store need not be asked.
+pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Lease, Error> {
+    match begin(shared, request, &mut Some(Tick::ZERO)) {
+        Begun::Done(granted) => granted.map(|grant| Lease::new(Arc::clone(shared), grant)),
+        Begun::Waits(_) => Err(Error::new(crate::ErrorKind::Unavailable, "the request was to wait")),
+    }
+}
+
 /// The first try: a grant, an error, or a place in the queue.
 fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>) -> Begun {
-    shared.prepare(request);
-    let wait = request.wait.unwrap_or(shared.wait);
-    shared.with(|state, now| {
-        if state.closed {
-            return Begun::Done(Err(Error::shut_down()));
-        }
-        let deadline = *deadline.get_or_insert(now.tick.plus(wait));
-        let patient = deadline > now.tick;
-        let model = state.models.own(state.models.find(request.model.as_deref()));
-        if !(patient && state.queue.is_long(model)) {
-            if patient {
-                super::queue::serve(state, now);
-            }
-            match select(state, &Ask { request, last_chance: !patient }, now) {
-                Ok(grant) => return Begun::Done(Ok(grant)),
-                Err(blocked) if !patient || blocked.hopeless => {
-                    let unavailable = blocked.tell(state, request, now);
-                    state.stats.unavailable += 1;
-                    return Begun::Done(Err(Error::unavailable(unavailable)));
-                }
-                Err(_) => {}
-            }
-        }
-        let id = state.queue.join(request.clone(), model);
-        super::queue::serve(state, now);
-        Begun::Waits(Waiting { shared: Arc::clone(shared), id, model, armed: None })
+    let first = shared.with(|state, now| {
+        let ask = Ask::new(state, request, false);
+        // A model of the provider's table gets windows of its own before its first answer.
+        let is_new = ask.model == ModelIx::DEFAULT && request.model.is_some() && state.settings.may_assume_more();
+        if is_new { None } else { Some(begin_with(shared, state, ask, deadline, now)) }
+    });
+    first.unwrap_or_else(|| {
+        shared.assume(request.model_name().unwrap_or_default());
+        shared.with(|state, now| {
+            let ask = Ask::new(state, request, false);
+            begin_with(shared, state, ask, deadline, now)
+        })
     })
+}
+
+fn begin_with(
+    shared: &Arc<Shared>,
+    state: &mut State,
+    ask: Ask<'_>,
+    deadline: &mut Option<Tick>,
+    now: Now,
+) -> Begun {
+    if state.closed {
+        return Begun::Done(Err(Error::shut_down()));
+    }
+    let request = ask.request;
+    let deadline = *deadline.get_or_insert(now.tick.plus(request.wait.unwrap_or(shared.wait)));
+    let patient = deadline > now.tick;
+    let model = state.models.own(ask.model);
+    if !(patient && state.queue.is_long(model)) {
+        if patient {
+            super::queue::serve(state, now);
+        }
+        match select(state, &Ask { last_chance: !patient, ..ask }, now) {
+            Ok(grant) => return Begun::Done(Ok(grant)),
+            Err(blocked) if !patient || blocked.hopeless => {
+                let unavailable = blocked.tell(state, request, now);
+                state.stats.unavailable += 1;
+                return Begun::Done(Err(Error::unavailable(unavailable)));
+            }
+            Err(_) => {}
+        }
+    }
+    let id = state.queue.join(request.clone(), model);
+    super::queue::serve(state, now);
+    Begun::Waits(Waiting { shared: Arc::clone(shared), id, model, armed: None })
 }
 
 fn wait(
@@ -148,7 +176,8 @@ fn wait(
                 return Ok(Some(Err(Error::shut_down())));
             }
             if now.tick >= deadline {
-                return Ok(Some(select(state, &Ask { request, last_chance: true }, now).map_err(|blocked| {
+                let ask = Ask::new(state, request, true);
+                return Ok(Some(select(state, &ask, now).map_err(|blocked| {
                     state.stats.unavailable += 1;
                     Error::unavailable(blocked.tell(state, request, now))
                 })));

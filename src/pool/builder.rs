@@ -21,7 +21,7 @@ use crate::{
     limit::Limits,
     provider::Provider,
     store::{MemoryStore, Store},
-    time::Clock,
+    time::{Clock, WallReading},
 };
 
 /// Events that a slow listener may fall behind.
@@ -168,6 +168,7 @@ impl KeyPoolBuilder {
             classifier: Classifier::new(self.rules),
             provider,
             clock: self.clock.unwrap_or_default(),
+            wall: WallReading::default(),
             store: self.store,
             asks_store,
             fail_open: self.fail_open,

@@ -28,7 +28,7 @@ use crate::{
     key::{Key, KeyId, Tier},
     provider::Provider,
     store::{Record, Store},
-    time::Clock,
+    time::{Clock, WallReading},
 };
 
 /// Many keys, used as if they were one. A handle is cheap to clone; all clones share one pool.
@@ -56,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) provider: Box<dyn Provider>,
     pub(crate) classifier: Classifier,
     pub(crate) clock: Clock,
+    pub(crate) wall: WallReading,
     pub(crate) store: Arc<dyn Store>,
     /// Whether the store must grant what the pool granted.
     pub(crate) asks_store: bool,
@@ -71,7 +72,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn now(&self) -> Now {
-        Now { tick: self.clock.now(), wall_ms: self.clock.wall_ms() }
+        let tick = self.clock.now();
+        Now { tick, wall_ms: self.wall.at(tick, &self.clock) }
     }
 
     /// Runs a closure under the lock; what it wants done outside is done after.
@@ -107,24 +109,13 @@ impl Shared {
         self.asks_store
     }
 
-    /// A model of the provider's table gets windows of its own before its first answer.
-    pub(crate) fn prepare(&self, request: &KeyRequest) {
-        let Some(name) = &request.model else { return };
-        let ask = self.with_quietly(|state| {
-            state.models.is_new(name) && state.settings.assumed.len() < super::model::MOST_ASSUMED
-        });
-        if ask {
-            self.assume(name);
-        }
-    }
-
     /// Asks the provider for the usual limits of a model, outside of the lock.
     pub(crate) fn assume(&self, name: &str) {
         let limits = [Tier::Free, Tier::Paid].map(|tier| (tier, self.provider.assumed_limits(name, tier)));
         if limits.iter().all(|(_, limits)| limits.is_none()) {
             return;
         }
-        self.with_quietly(|state| {
+        self.with(|state, _| {
             let (model, _) = state.models.confirm(name);
             for (tier, limits) in limits {
                 if let Some(limits) = limits {
@@ -132,10 +123,6 @@ impl Shared {
                 }
             }
         });
-    }
-
-    fn with_quietly<R>(&self, run: impl FnOnce(&mut State) -> R) -> R {
-        run(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// One structured event an attempt.
@@ -155,7 +142,7 @@ impl Shared {
         }
     }
 
-    /// A lease ended.
+    /// A lease ended of a pool that is shut down.
     pub(crate) fn ended(&self) {
         self.idle.notify_waiters();
     }
@@ -174,6 +161,9 @@ impl KeyPool {
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) where the pool's store must be asked, which takes time.
     pub fn try_acquire(&self, request: impl Into<KeyRequest>) -> Result<Lease, Error> {
         let request = request.into().wait(Duration::ZERO);
+        if !self.shared.asks_store() {
+            return super::acquire::at_once(&self.shared, &request);
+        }
         let mut acquire = std::pin::pin!(Acquire::new(Arc::clone(&self.shared), request));
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         match acquire.as_mut().poll(&mut cx) {

@@ -57,8 +57,8 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
         entry.in_flight -= 1;
         entry.load.ended(grants);
         state.unpark(Target::Key(grant.slot));
-        if state.scheduler.is_ready(grant.model, grant.slot) {
-            state.make_ready(grant.model, grant.slot);
+        if let Some((priority, rank)) = state.rank(grant.slot) {
+            state.scheduler.lower(grant.model, grant.slot, priority, rank);
         }
     }
     super::queue::serve(state, now);
@@ -71,15 +71,15 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
         entry.load.answered(now.tick.since(grant.started), true);
     }
     let model = match &grant.model_name {
-        Some(name) => state.models.confirm(name).0,
-        None => ModelIx::DEFAULT,
+        Some(name) if grant.model == ModelIx::DEFAULT => state.models.confirm(name).0,
+        _ => grant.model,
     };
     if grant.over_assumed
         && let Some(quota) = state.quotas.find(grant.project, grant.model)
     {
         quota.retire_assumed();
     }
-    for target in covering(state, grant, model) {
+    for target in covering(state, grant, model).into_iter().flatten() {
         if state.breakers.succeed(target, grant.started) == Change::Closed {
             changed(state, target, None, None, now);
             state.unpark(target);
@@ -158,27 +158,19 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
 }
 
 /// The breakers that cover a grant.
-fn covering(state: &State, grant: &Grant, model: ModelIx) -> Vec<Target> {
-    let Some(entry) = state.registry.get(grant.slot).filter(|entry| entry.generation == grant.generation) else {
-        return Vec::new();
-    };
-    if state.breakers.is_empty() {
-        return Vec::new();
-    }
+fn covering(state: &State, grant: &Grant, model: ModelIx) -> [Option<Target>; 7] {
+    let entry = state.registry.get(grant.slot).filter(|entry| entry.generation == grant.generation);
+    let Some(entry) = entry.filter(|_| !state.breakers.is_empty()) else { return [None; 7] };
     let project = entry.project;
-    let account = state.registry.project(project).account.map(Target::Account);
-    let exit = entry.exit.map(Target::Exit);
     [
-        Target::Key(grant.slot),
-        Target::KeyModel(grant.slot, model),
-        Target::Project(project),
-        Target::ProjectModel(project, model),
-        Target::Model(model),
+        Some(Target::Key(grant.slot)),
+        Some(Target::KeyModel(grant.slot, model)),
+        Some(Target::Project(project)),
+        Some(Target::ProjectModel(project, model)),
+        Some(Target::Model(model)),
+        state.registry.project(project).account.map(Target::Account),
+        entry.exit.map(Target::Exit),
     ]
-    .into_iter()
-    .chain(account)
-    .chain(exit)
-    .collect()
 }
 
 /// The refusals of these requests were the caller's fault: they are undone.

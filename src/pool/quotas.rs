@@ -26,7 +26,8 @@ type Fast = BuildHasherDefault<TargetHasher>;
 
 #[derive(Debug)]
 pub(crate) struct Quotas {
-    map: HashMap<(ProjectIx, ModelIx), Quota, Fast>,
+    /// By project; of each the models that were used.
+    projects: Vec<Vec<(ModelIx, Quota)>>,
     zones: Vec<(Arc<str>, Zone)>,
     /// Projects and models that the store refused: not before a tick.
     closed: HashMap<(ProjectIx, ModelIx), Tick, Fast>,
@@ -39,7 +40,7 @@ impl Quotas {
     /// A zone that does not exist.
     pub(crate) fn new(zone: &str) -> Result<Self, Error> {
         let zones = vec![(zone.into(), Zone::new(zone)?)];
-        Ok(Self { map: HashMap::default(), zones, closed: HashMap::default(), probes: HashSet::default() })
+        Ok(Self { projects: Vec::new(), zones, closed: HashMap::default(), probes: HashSet::default() })
     }
 
     /// # Errors
@@ -66,26 +67,41 @@ impl Quotas {
         name: &str,
         settings: &Settings,
     ) -> &mut Quota {
-        if !self.map.contains_key(&(at, model)) {
+        let quotas = self.of_project(at);
+        let place = quotas.iter().position(|(held, _)| *held == model).unwrap_or_else(|| {
             let assumed = settings.assumed.get(&(model, project.tier));
             let mut quota = Quota::new(given(project, name, &settings.limits), assumed);
             // What was sent under a name that nothing was known of counts for the name, too.
-            if let Some(default) = self.map.get(&(at, ModelIx::DEFAULT)) {
+            if let Some((_, default)) = quotas.iter().find(|(held, _)| *held == ModelIx::DEFAULT) {
                 quota.copy_counts_from(default);
             }
-            self.map.insert((at, model), quota);
+            if quotas.is_empty() {
+                // Most projects are used for one model.
+                quotas.reserve_exact(1);
+            }
+            quotas.push((model, quota));
+            quotas.len() - 1
+        });
+        &mut quotas[place].1
+    }
+
+    fn of_project(&mut self, project: ProjectIx) -> &mut Vec<(ModelIx, Quota)> {
+        let at = project.0 as usize;
+        if self.projects.len() <= at {
+            self.projects.resize_with(at + 1, Vec::new);
         }
-        self.map.get_mut(&(at, model)).expect("it is there or was just made")
+        &mut self.projects[at]
     }
 
     pub(crate) fn find(&mut self, project: ProjectIx, model: ModelIx) -> Option<&mut Quota> {
-        self.map.get_mut(&(project, model))
+        let quotas = self.projects.get_mut(project.0 as usize)?;
+        quotas.iter_mut().find(|(held, _)| *held == model).map(|(_, quota)| quota)
     }
 
     /// The models with a quota of a project.
     pub(crate) fn models(&self, project: ProjectIx) -> Vec<ModelIx> {
-        let mut models: Vec<_> =
-            self.map.keys().filter(|(held, _)| *held == project).map(|(_, model)| *model).collect();
+        let quotas = self.projects.get(project.0 as usize).map_or(&[][..], Vec::as_slice);
+        let mut models: Vec<_> = quotas.iter().map(|(model, _)| *model).collect();
         models.sort_unstable();
         models
     }
@@ -99,27 +115,26 @@ impl Quotas {
         name: &str,
         pool: &[(Arc<str>, Limits)],
     ) {
-        if let Some(quota) = self.map.get_mut(&(at, model)) {
+        if let Some(quota) = self.find(at, model) {
             quota.set_given(given(project, name, pool));
         }
     }
 
     /// A project has no keys any more.
     pub(crate) fn remove(&mut self, project: ProjectIx) {
-        self.map.retain(|(held, _), _| *held != project);
+        if let Some(quotas) = self.projects.get_mut(project.0 as usize) {
+            *quotas = Vec::new();
+        }
         self.probes.retain(|(held, _)| *held != project);
     }
 
     /// The counts of a project are added to another's, whose key turned out to be of the same project.
     pub(crate) fn merge(&mut self, from: ProjectIx, into: ProjectIx) {
-        let models: Vec<_> = self.map.keys().filter(|(held, _)| *held == from).map(|(_, model)| *model).collect();
-        for model in models {
-            let Some(counted) = self.map.remove(&(from, model)) else { continue };
-            match self.map.get_mut(&(into, model)) {
+        let counted = self.projects.get_mut(from.0 as usize).map(std::mem::take).unwrap_or_default();
+        for (model, counted) in counted {
+            match self.find(into, model) {
                 Some(quota) => quota.restore(&counted.export()),
-                None => {
-                    self.map.insert((into, model), counted);
-                }
+                None => self.of_project(into).push((model, counted)),
             }
         }
     }

@@ -69,14 +69,21 @@ enum Readiness {
 /// What a request asks of `select`.
 pub(crate) struct Ask<'a> {
     pub(crate) request: &'a KeyRequest,
+    /// The model of that name.
+    pub(crate) model: ModelIx,
     /// The request cannot wait for a probe of an assumed limit.
     pub(crate) last_chance: bool,
 }
 
+impl<'a> Ask<'a> {
+    pub(crate) fn new(state: &State, request: &'a KeyRequest, last_chance: bool) -> Self {
+        Self { request, model: state.models.find(request.model.as_deref()), last_chance }
+    }
+}
+
 /// Chooses a key and takes it.
 pub(crate) fn select(state: &mut State, ask: &Ask<'_>, now: Now) -> Result<Grant, Blocked> {
-    let name = ask.request.model.as_deref();
-    let model = state.models.find(name);
+    let model = ask.model;
     let own = state.models.own(model);
     let mut blocked = Blocked { until: None, hopeless: false, reasons: [0; Reason::COUNT], model: own };
     if state.closed {
@@ -99,14 +106,14 @@ pub(crate) fn select(state: &mut State, ask: &Ask<'_>, now: Now) -> Result<Grant
     }
     let found = match &ask.request.affinity {
         Affinity::RequireKey(_) | Affinity::RequireProject(_) => {
-            among(state, ask, &ask.request.affinity, model, own, now, &mut blocked)
+            among(state, ask, &ask.request.affinity, own, now, &mut blocked)
         }
         Affinity::PreferKey(_) | Affinity::PreferProject(_) => {
             let mut aside = blocked;
-            among(state, ask, &ask.request.affinity, model, own, now, &mut aside)
-                .or_else(|| by_rank(state, ask, model, own, now, &mut blocked))
+            among(state, ask, &ask.request.affinity, own, now, &mut aside)
+                .or_else(|| by_rank(state, ask, own, now, &mut blocked))
         }
-        Affinity::Any => by_rank(state, ask, model, own, now, &mut blocked),
+        Affinity::Any => by_rank(state, ask, own, now, &mut blocked),
     };
     let Some((slot, over_assumed, mut trials)) = found else {
         let waits = [Reason::Limit, Reason::DailyLimit, Reason::Cooling, Reason::Trial, Reason::Busy, Reason::Store];
@@ -123,7 +130,6 @@ pub(crate) fn select(state: &mut State, ask: &Ask<'_>, now: Now) -> Result<Grant
 fn by_rank(
     state: &mut State,
     ask: &Ask<'_>,
-    model: ModelIx,
     own: ModelIx,
     now: Now,
     blocked: &mut Blocked,
@@ -135,17 +141,24 @@ fn by_rank(
     let mut aside = Vec::new();
     let mut found = None;
     'priorities: for priority in 0..state.scheduler.priorities(own) {
-        while let Some((rank, slot)) = state.scheduler.pop(own, priority) {
-            match readiness(state, ask, slot, model, own, now) {
+        while let Some((rank, slot)) = state.scheduler.first(own, priority) {
+            let Some((number, current)) = state.rank(slot) else {
+                state.scheduler.take_first(own, priority);
+                continue;
+            };
+            // Its rank rose since it was put there.
+            if current > rank {
+                state.scheduler.raise_first(own, priority, current);
+                continue;
+            }
+            match readiness(state, ask, slot, own, now) {
+                // Keys under their assumed limit come before it.
+                Readiness::Ready { over_assumed: true, .. } if rank < OVER_ASSUMED => {
+                    state.scheduler.raise_first(own, priority, current | OVER_ASSUMED);
+                }
                 Readiness::Ready { over_assumed, trials } => {
-                    let Some((number, current)) = state.rank(slot) else { continue };
-                    // Its rank rose since it was put there, or keys under their assumed limit come before it.
-                    let current = if over_assumed { current | OVER_ASSUMED } else { current };
-                    if current > rank {
-                        state.scheduler.ready(own, slot, number, current);
-                        continue;
-                    }
                     if over_assumed && !may_exceed(state, ask, slot, own) {
+                        state.scheduler.take_first(own, priority);
                         aside.push((slot, number, rank));
                         blocked.reasons[Reason::Limit as usize] += 1;
                     } else {
@@ -156,9 +169,9 @@ fn by_rank(
                 Readiness::Until(until, reason) => state.scheduler.block_until(own, slot, until, reason),
                 Readiness::On(target, reason) => state.scheduler.park(own, slot, target, reason),
                 Readiness::Not(until, reason) => {
+                    state.scheduler.take_first(own, priority);
                     blocked.until = earliest(blocked.until, until);
                     blocked.reasons[reason as usize] += 1;
-                    let number = state.registry.get(slot).map_or(0, |entry| entry.data.priority);
                     aside.push((slot, number, rank));
                 }
             }
@@ -184,7 +197,6 @@ fn among(
     state: &mut State,
     ask: &Ask<'_>,
     affinity: &Affinity,
-    model: ModelIx,
     own: ModelIx,
     now: Now,
     blocked: &mut Blocked,
@@ -200,7 +212,7 @@ fn among(
     };
     let mut best: Option<((bool, (u16, u64)), Slot, bool, Vec<Target>)> = None;
     for slot in slots {
-        let (until, reason) = match readiness(state, ask, slot, model, own, now) {
+        let (until, reason) = match readiness(state, ask, slot, own, now) {
             Readiness::Ready { over_assumed, trials } => {
                 if over_assumed && !may_exceed(state, ask, slot, own) {
                     blocked.reasons[Reason::Limit as usize] += 1;
@@ -240,7 +252,8 @@ fn may_exceed(state: &State, ask: &Ask<'_>, slot: Slot, own: ModelIx) -> bool {
     ask.last_chance || project.is_some_and(|project| !state.quotas.is_probing(project, own))
 }
 
-fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, model: ModelIx, own: ModelIx, now: Now) -> Readiness {
+fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, own: ModelIx, now: Now) -> Readiness {
+    let model = ask.model;
     let Some(entry) = state.registry.get(slot) else { return Readiness::Not(None, Reason::Disabled) };
     let request = ask.request;
     if request.excluded.contains(&entry.data.id) {
@@ -341,7 +354,6 @@ fn take(
     for trial in &trials {
         state.breakers.begin_trial(*trial, now.tick);
     }
-    state.make_ready(own, slot);
     state.stats.granted += 1;
     state.stats.in_flight += 1;
     Grant {
