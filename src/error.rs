@@ -81,6 +81,14 @@ impl Error {
         error
     }
 
+    /// The error of a service below: one of this crate as it is, any other as the error of the way to the provider.
+    pub(crate) fn from_below(error: BoxError) -> Self {
+        match error.downcast::<Self>() {
+            Ok(error) => *error,
+            Err(error) => Self::transport(error),
+        }
+    }
+
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.inner.source = Some(source.into());
         self

@@ -5,7 +5,6 @@ use std::{
     error::Error as StdError,
     fmt,
     future::Future,
-    io,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -20,6 +19,7 @@ use tower_service::Service;
 
 use crate::{
     BoxError, Error, ErrorKind,
+    classify::{ErrorClass, Failure},
     pool::{KeyPool, Unavailable, UnavailableReason},
 };
 
@@ -222,25 +222,13 @@ fn is_limited(unavailable: &Unavailable) -> bool {
 }
 
 fn transport_status(error: &(dyn StdError + 'static)) -> StatusCode {
-    let causes = || std::iter::successors(Some(error), |&cause| cause.source());
-    let of_request = |cause: &Error| cause.kind() == ErrorKind::Request;
-    if causes().any(|cause| cause.downcast_ref().is_some_and(of_request)) {
+    let failure = Failure::of_transport(error);
+    match (failure.class(), failure.error_code()) {
         // The client failed because the body of the request did.
-        StatusCode::BAD_REQUEST
-    } else if causes().any(is_timeout) {
-        StatusCode::GATEWAY_TIMEOUT
-    } else {
-        StatusCode::BAD_GATEWAY
+        (ErrorClass::Caller, _) => StatusCode::BAD_REQUEST,
+        (_, Some("timeout")) => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::BAD_GATEWAY,
     }
-}
-
-fn is_timeout(error: &(dyn StdError + 'static)) -> bool {
-    #[cfg(feature = "reqwest")]
-    if error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout) {
-        return true;
-    }
-    error.is::<tokio::time::error::Elapsed>()
-        || error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 pin_project! {

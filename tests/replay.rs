@@ -9,7 +9,10 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Channel, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
-use tower_keypool::{CollectedBody, Error, ErrorKind, ReplayBody, ReplayLayer, TryClone};
+use tower_keypool::{
+    Error, ErrorKind, ReplayBody, ReplayLayer,
+    replay::{CollectedBody, TryClone},
+};
 use tower_test::mock;
 
 type Sent<B> = Request<ReplayBody<B>>;

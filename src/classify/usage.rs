@@ -60,15 +60,16 @@ impl UsageReader {
         }
     }
 
-    /// The same for an answer with these headers; `None` where its body cannot be read: it is encoded, or neither JSON nor
-    /// events.
+    /// The same for an answer with these headers; `None` where its body is neither JSON nor events. One that is compressed must be
+    /// decoded first.
     pub(crate) fn for_headers(format: UsageFormat, headers: &HeaderMap) -> Option<Self> {
-        let encoding = headers.get(header::CONTENT_ENCODING).map_or(&b"identity"[..], |encoding| encoding.as_bytes());
-        let content_type =
-            headers.get(header::CONTENT_TYPE).map_or(&b"json"[..], |content_type| content_type.as_bytes());
-        let content_type = content_type.to_ascii_lowercase();
-        let readable = [&b"json"[..], b"event-stream"].iter().any(|kind| find(&content_type, kind));
-        (encoding.eq_ignore_ascii_case(b"identity") && readable).then(|| Self::new(format))
+        let kinds = [&b"json"[..], b"event-stream"];
+        let readable = headers.get(header::CONTENT_TYPE).is_none_or(|content_type| {
+            let words =
+                |kind: &[u8]| content_type.as_bytes().windows(kind.len()).any(|word| word.eq_ignore_ascii_case(kind));
+            kinds.into_iter().any(words)
+        });
+        readable.then(|| Self::new(format))
     }
 
     /// Reads the next bytes of the body.
@@ -312,7 +313,6 @@ fn is_said(error: Option<&RawValue>) -> bool {
 
 /// A usage object, with the names of every format.
 #[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "they are the names on the wire")]
 struct Counts {
     #[serde(rename = "promptTokenCount")]
     prompt_token_count: Option<f64>,

@@ -14,7 +14,7 @@ use crate::pool::KeyPool;
 /// that makes something that stays is not sent again after a fault of the provider. When no model of the list serves, the
 /// answer is that of the first one. [`Attempts`](crate::Attempts) has the attempts with all models.
 ///
-/// The body needs a [`TryClone`](crate::TryClone), and a model that is named in the body a
+/// The body needs a [`TryClone`](crate::replay::TryClone), and a model that is named in the body a
 /// [`ReplayLayer`](crate::ReplayLayer) above. A body that cannot be cloned is sent once. The error type is that of the
 /// service below.
 ///

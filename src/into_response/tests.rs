@@ -1,3 +1,5 @@
+use std::io;
+
 use http_body_util::{BodyExt, Empty, Full};
 use tower::{ServiceExt, service_fn};
 
