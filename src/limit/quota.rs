@@ -202,15 +202,18 @@ impl Quota {
         reservation
     }
 
-    /// Replaces the reserved tokens by those that were used, in the span where they were reserved.
-    pub(crate) fn correct(&mut self, reservation: &Reservation, actual: &Cost) {
+    /// Replaces the reserved tokens by those that were used, in the span where they were reserved. Whether fewer were used.
+    pub(crate) fn correct(&mut self, reservation: &Reservation, actual: &Cost) -> bool {
+        let mut freed = false;
         for meter in &mut self.meters {
             if matches!(meter.unit, Unit::InputTokens | Unit::OutputTokens | Unit::Tokens) {
                 let (reserved, used) = (reservation.cost.of(meter.unit), actual.of(meter.unit));
                 meter.add(reservation, used.saturating_sub(reserved));
                 meter.remove(reservation, reserved.saturating_sub(used));
+                freed |= used < reserved;
             }
         }
+        freed
     }
 
     /// Takes a reservation back: its request was never sent.
@@ -314,6 +317,13 @@ impl Quota {
         if !self.learned.is_empty() {
             self.learned.retain(|learned| now.since(learned.confirmed) < FORGET);
         }
+    }
+}
+
+impl Reservation {
+    /// The day on which it was made.
+    pub(crate) fn today(&self) -> Today {
+        self.today
     }
 }
 

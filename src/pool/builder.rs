@@ -154,6 +154,7 @@ impl KeyPoolBuilder {
             limits.check()?;
         }
         let provider = self.provider;
+        let limited: Vec<_> = self.limits.iter().map(|(model, _)| Arc::clone(model)).collect();
         let settings = Settings {
             strategy: self.strategy,
             limits: self.limits,
@@ -178,12 +179,7 @@ impl KeyPoolBuilder {
             idle: Notify::new(),
         };
         let pool = KeyPool { shared: Arc::new(shared) };
-        // Configured models have windows of their own from the start.
-        let configured = pool.shared.with(|state, _| state.configured_models(&self.keys));
-        for model in configured {
-            pool.shared.with(|state, _| state.models.confirm(&model));
-            pool.shared.assume(&model);
-        }
+        pool.shared.configure(limited.iter().chain(self.keys.iter().flat_map(Key::model_names)));
         for key in &self.keys {
             let added = pool.shared.with(|state, now| update::add(state, key, now))?;
             if let super::registry::KeyAdded::Merged(id) = added {

@@ -110,20 +110,39 @@ impl Shared {
         self.asks_store
     }
 
+    /// Models that keys name have windows of their own before their first answer.
+    pub(crate) fn configure<'a>(&self, models: impl Iterator<Item = &'a Arc<str>>) {
+        let mut models: Vec<_> = models.collect();
+        models.sort_unstable();
+        models.dedup();
+        for name in models {
+            if self.with_quietly(|state| state.models.configure(name)) {
+                self.assume(name);
+            }
+        }
+    }
+
     /// Asks the provider for the usual limits of a model, outside of the lock.
     pub(crate) fn assume(&self, name: &str) {
         let limits = [Tier::Free, Tier::Paid].map(|tier| (tier, self.provider.assumed_limits(name, tier)));
         if limits.iter().all(|(_, limits)| limits.is_none()) {
             return;
         }
-        self.with(|state, _| {
-            let (model, _) = state.models.confirm(name);
+        self.with_quietly(|state| {
+            let model = state.models.confirm(name);
+            if state.models.is_shared(model) {
+                return;
+            }
             for (tier, limits) in limits {
                 if let Some(limits) = limits {
                     state.settings.assumed.insert((model, tier), limits);
                 }
             }
         });
+    }
+
+    fn with_quietly<R>(&self, run: impl FnOnce(&mut State) -> R) -> R {
+        run(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// One structured event an attempt.
@@ -211,6 +230,7 @@ impl KeyPool {
     /// # Errors
     /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey) and [`ErrorKind::Config`](crate::ErrorKind::Config).
     pub fn add(&self, key: Key) -> Result<KeyAdded, Error> {
+        self.shared.configure(key.model_names());
         self.shared.with(|state, now| super::update::add(state, &key, now))
     }
 
@@ -219,6 +239,11 @@ impl KeyPool {
     /// # Errors
     /// As [`add`](Self::add), and [`ErrorKind::Config`](crate::ErrorKind::Config) for a key that is not there.
     pub fn apply(&self, change: KeyChange) -> Result<(), Error> {
+        match &change {
+            KeyChange::Put(key) => self.shared.configure(key.model_names()),
+            KeyChange::ReplaceAll(keys) => self.shared.configure(keys.iter().flat_map(Key::model_names)),
+            _ => {}
+        }
         self.shared.with(|state, now| super::update::apply(state, change, now))
     }
 
@@ -308,7 +333,7 @@ impl KeyPool {
     pub(crate) fn unavailable_after(&self, attempts: &super::Attempts) -> Unavailable {
         let model = attempts.last().and_then(|attempt| attempt.model.clone());
         let request = KeyRequest { model, ..KeyRequest::default() };
-        self.shared.with(|state, now| match select(state, &Ask { request: &request, last_chance: true }, now) {
+        self.shared.with(|state, now| match select(state, &Ask::new(state, &request, true), now) {
             Ok(grant) => {
                 super::outcome::end(state, &grant, None, false, now);
                 Unavailable {

@@ -26,7 +26,7 @@ type Fast = BuildHasherDefault<TargetHasher>;
 
 #[derive(Debug)]
 pub(crate) struct Quotas {
-    /// By project; of each the models that were used.
+    /// For each project its models, in their order.
     projects: Vec<Vec<(ModelIx, Quota)>>,
     zones: Vec<(Arc<str>, Zone)>,
     /// Projects and models that the store refused: not before a tick.
@@ -45,8 +45,7 @@ impl Quotas {
 
     /// # Errors
     /// A zone that does not exist.
-    pub(crate) fn zone(&mut self, name: Option<&Arc<str>>) -> Result<ZoneIx, Error> {
-        let Some(name) = name else { return Ok(ZoneIx::default()) };
+    pub(crate) fn zone(&mut self, name: &Arc<str>) -> Result<ZoneIx, Error> {
         if let Some(at) = self.zones.iter().position(|(held, _)| held == name) {
             return Ok(ZoneIx(at as u16));
         }
@@ -58,52 +57,52 @@ impl Quotas {
         self.zones[usize::from(zone.0)].1.today(now.tick, || now.wall_ms)
     }
 
-    /// The quota of a project and model.
+    /// The quota of a project and model. `shared` is the model that its name was counted for before it was known.
     pub(crate) fn get(
         &mut self,
         at: ProjectIx,
         project: &Project,
         model: ModelIx,
         name: &str,
+        shared: ModelIx,
         settings: &Settings,
     ) -> &mut Quota {
-        let quotas = self.of_project(at);
-        let place = quotas.iter().position(|(held, _)| *held == model).unwrap_or_else(|| {
-            let assumed = settings.assumed.get(&(model, project.tier));
-            let mut quota = Quota::new(given(project, name, &settings.limits), assumed);
-            // What was sent under a name that nothing was known of counts for the name, too.
-            if let Some((_, default)) = quotas.iter().find(|(held, _)| *held == ModelIx::DEFAULT) {
-                quota.copy_counts_from(default);
-            }
-            if quotas.is_empty() {
-                // Most projects are used for one model.
-                quotas.reserve_exact(1);
-            }
-            quotas.push((model, quota));
-            quotas.len() - 1
-        });
-        &mut quotas[place].1
-    }
-
-    fn of_project(&mut self, project: ProjectIx) -> &mut Vec<(ModelIx, Quota)> {
-        let at = project.0 as usize;
-        if self.projects.len() <= at {
+        let at = at.0 as usize;
+        if at >= self.projects.len() {
             self.projects.resize_with(at + 1, Vec::new);
         }
-        &mut self.projects[at]
+        let quotas = &mut self.projects[at];
+        let place = match quotas.binary_search_by_key(&model, |(model, _)| *model) {
+            Ok(place) => place,
+            Err(place) => {
+                let assumed = settings.assumed.get(&(model, project.tier));
+                let mut quota = Quota::new(given(project, name, &settings.limits), assumed);
+                // What was sent under a name that nothing was known of counts for the name, too.
+                if let Some((_, shared)) = quotas.iter().find(|(held, _)| *held == shared) {
+                    quota.copy_counts_from(shared);
+                }
+                if quotas.is_empty() {
+                    // Most projects are used for one model.
+                    quotas.reserve_exact(1);
+                }
+                quotas.insert(place, (model, quota));
+                place
+            }
+        };
+        &mut quotas[place].1
     }
 
     pub(crate) fn find(&mut self, project: ProjectIx, model: ModelIx) -> Option<&mut Quota> {
         let quotas = self.projects.get_mut(project.0 as usize)?;
-        quotas.iter_mut().find(|(held, _)| *held == model).map(|(_, quota)| quota)
+        let place = quotas.binary_search_by_key(&model, |(model, _)| *model).ok()?;
+        Some(&mut quotas[place].1)
     }
 
     /// The models with a quota of a project.
     pub(crate) fn models(&self, project: ProjectIx) -> Vec<ModelIx> {
-        let quotas = self.projects.get(project.0 as usize).map_or(&[][..], Vec::as_slice);
-        let mut models: Vec<_> = quotas.iter().map(|(model, _)| *model).collect();
-        models.sort_unstable();
-        models
+        self.projects
+            .get(project.0 as usize)
+            .map_or_else(Vec::new, |quotas| quotas.iter().map(|(model, _)| *model).collect())
     }
 
     /// The given limits of a project changed.
@@ -120,21 +119,20 @@ impl Quotas {
         }
     }
 
-    /// A project has no keys any more.
-    pub(crate) fn remove(&mut self, project: ProjectIx) {
-        if let Some(quotas) = self.projects.get_mut(project.0 as usize) {
-            *quotas = Vec::new();
-        }
-        self.probes.retain(|(held, _)| *held != project);
-    }
-
     /// The counts of a project are added to another's, whose key turned out to be of the same project.
     pub(crate) fn merge(&mut self, from: ProjectIx, into: ProjectIx) {
-        let counted = self.projects.get_mut(from.0 as usize).map(std::mem::take).unwrap_or_default();
+        let Some(counted) = self.projects.get_mut(from.0 as usize).map(std::mem::take) else { return };
         for (model, counted) in counted {
             match self.find(into, model) {
                 Some(quota) => quota.restore(&counted.export()),
-                None => self.of_project(into).push((model, counted)),
+                None => {
+                    let at = into.0 as usize;
+                    if at >= self.projects.len() {
+                        self.projects.resize_with(at + 1, Vec::new);
+                    }
+                    self.projects[at].push((model, counted));
+                    self.projects[at].sort_unstable_by_key(|(model, _)| *model);
+                }
             }
         }
     }

@@ -25,7 +25,8 @@ enum Place {
     /// Not there: removed, disabled, or not for this model.
     #[default]
     Out,
-    Ready(u64),
+    /// By priority and rank.
+    Ready(u16, u64),
     /// Wakes at a tick.
     Timer(Tick, UnavailableReason),
     /// Wakes when a target changes.
@@ -36,6 +37,8 @@ enum Place {
 pub(crate) struct Scheduler {
     /// By model.
     lists: Vec<Option<Box<List>>>,
+    /// The models that have one.
+    models: Vec<ModelIx>,
     parked: HashMap<Target, Vec<(ModelIx, Slot)>, BuildHasherDefault<TargetHasher>>,
     uses: u64,
 }
@@ -72,19 +75,18 @@ impl Scheduler {
 
     /// Makes the order of a model of these keys, all of them ready. The model that was used longest ago makes room.
     pub(crate) fn build(&mut self, model: ModelIx, keys: impl Iterator<Item = (Slot, u16, u64)>) {
-        let models = self.models();
-        if models.len() >= MODELS
-            && let Some(oldest) = models
-                .into_iter()
-                .filter(|model| *model != ModelIx::DEFAULT)
-                .min_by_key(|model| self.list(*model).map(|list| list.last_use))
-        {
-            self.lists[oldest.0 as usize] = None;
+        if self.models.len() >= MODELS {
+            let others = self.models.iter().filter(|model| **model != ModelIx::DEFAULT);
+            let oldest = others.min_by_key(|model| self.list(**model).map(|list| list.last_use)).copied();
+            if let Some(oldest) = oldest {
+                self.lists[oldest.0 as usize] = None;
+                self.models.retain(|model| *model != oldest);
+            }
         }
         let mut list = List { last_use: self.uses, ..List::default() };
         let mut ready: HashMap<u16, Vec<Reverse<Ranked>>> = HashMap::new();
         for (slot, priority, rank) in keys {
-            list.set(slot, Place::Ready(rank));
+            list.set(slot, Place::Ready(priority, rank));
             ready.entry(priority).or_default().push(Reverse(Ranked::new(rank, slot)));
         }
         list.ready = ready.into_iter().map(|(priority, keys)| (priority, BinaryHeap::from(keys))).collect();
@@ -93,13 +95,14 @@ impl Scheduler {
         if at >= self.lists.len() {
             self.lists.resize_with(at + 1, || None);
         }
-        self.lists[at] = Some(Box::new(list));
+        if self.lists[at].replace(Box::new(list)).is_none() {
+            self.models.push(model);
+        }
     }
 
     /// The models with an order of keys.
     pub(crate) fn models(&self) -> Vec<ModelIx> {
-        let with_list = |(at, list): (usize, &Option<Box<List>>)| list.is_some().then_some(ModelIx(at as u32));
-        self.lists.iter().enumerate().filter_map(with_list).collect()
+        self.models.clone()
     }
 
     /// Takes the keys whose time has come off the timer; the caller makes them ready again.
@@ -126,10 +129,10 @@ impl Scheduler {
     /// The ready key with the lowest rank.
     pub(crate) fn first(&mut self, model: ModelIx, priority: usize) -> Option<(u64, Slot)> {
         let list = self.list_mut(model)?;
-        let heap = &mut list.ready.get_mut(priority)?.1;
+        let (number, heap) = list.ready.get_mut(priority)?;
         while let Some(Reverse(ranked)) = heap.peek().copied() {
             let (rank, slot) = ranked.parts();
-            if list.places.get(slot.0 as usize) == Some(&Place::Ready(rank)) {
+            if list.places.get(slot.0 as usize) == Some(&Place::Ready(*number, rank)) {
                 return Some((rank, slot));
             }
             heap.pop();
@@ -140,53 +143,36 @@ impl Scheduler {
     /// The key that is first has a higher rank by now.
     pub(crate) fn raise_first(&mut self, model: ModelIx, priority: usize, rank: u64) {
         let Some(list) = self.list_mut(model) else { return };
-        let Some((_, heap)) = list.ready.get_mut(priority) else { return };
+        let Some((number, heap)) = list.ready.get_mut(priority) else { return };
         if let Some(mut first) = heap.peek_mut() {
             let (_, slot) = first.0.parts();
             first.0 = Ranked::new(rank, slot);
-            list.places[slot.0 as usize] = Place::Ready(rank);
+            list.places[slot.0 as usize] = Place::Ready(*number, rank);
         }
     }
 
     /// Takes the key that is first away; the caller puts it back.
     pub(crate) fn take_first(&mut self, model: ModelIx, priority: usize) {
         let Some(list) = self.list_mut(model) else { return };
-        let Some((_, heap)) = list.ready.get_mut(priority) else { return };
-        if let Some(Reverse(ranked)) = heap.pop() {
-            list.set(ranked.parts().1, Place::Out);
-        }
-    }
-
-    /// The rank of a key fell, if the key is ready and stood there with a higher one.
-    pub(crate) fn lower(&mut self, model: ModelIx, slot: Slot, priority: u16, rank: u64) {
-        if matches!(self.list(model).map(|list| list.place(slot)), Some(Place::Ready(held)) if held > rank) {
-            self.ready(model, slot, priority, rank);
+        if let Some(Reverse(first)) = list.ready.get_mut(priority).and_then(|(_, heap)| heap.pop()) {
+            list.set(first.parts().1, Place::Out);
         }
     }
 
     /// A key is ready with a rank.
     pub(crate) fn ready(&mut self, model: ModelIx, slot: Slot, priority: u16, rank: u64) {
-        let Some(list) = self.list_mut(model) else { return };
-        if list.place(slot) == Place::Ready(rank) {
-            return;
+        if let Some(list) = self.list_mut(model) {
+            list.ready(slot, priority, rank);
         }
-        list.set(slot, Place::Ready(rank));
-        let at = match list.ready.binary_search_by_key(&priority, |(priority, _)| *priority) {
-            Ok(at) => at,
-            Err(at) => {
-                list.ready.insert(at, (priority, BinaryHeap::new()));
-                at
+    }
+
+    /// The rank of a key changed. Where it fell the key moves at once, where it rose when the key comes first.
+    pub(crate) fn rerank(&mut self, slot: Slot, priority: u16, rank: u64) {
+        for model in &self.models {
+            let Some(list) = &mut self.lists[model.0 as usize] else { continue };
+            if matches!(list.place(slot), Place::Ready(held, old) if held != priority || old > rank) {
+                list.ready(slot, priority, rank);
             }
-        };
-        let heap = &mut list.ready[at].1;
-        heap.push(Reverse(Ranked::new(rank, slot)));
-        // Stale entries are dropped before they outnumber the others.
-        if heap.len() > 2 * list.places.len() + 64 {
-            let places = &list.places;
-            heap.retain(|Reverse(ranked)| {
-                let (rank, slot) = ranked.parts();
-                places.get(slot.0 as usize) == Some(&Place::Ready(rank))
-            });
         }
     }
 
@@ -263,6 +249,30 @@ impl Ranked {
 }
 
 impl List {
+    fn ready(&mut self, slot: Slot, priority: u16, rank: u64) {
+        if self.place(slot) == Place::Ready(priority, rank) {
+            return;
+        }
+        self.set(slot, Place::Ready(priority, rank));
+        let at = match self.ready.binary_search_by_key(&priority, |(priority, _)| *priority) {
+            Ok(at) => at,
+            Err(at) => {
+                self.ready.insert(at, (priority, BinaryHeap::new()));
+                at
+            }
+        };
+        let heap = &mut self.ready[at].1;
+        heap.push(Reverse(Ranked::new(rank, slot)));
+        // Stale entries are dropped before they outnumber the others.
+        if heap.len() > 2 * self.places.len() + 64 {
+            let places = &self.places;
+            heap.retain(|Reverse(ranked)| {
+                let (rank, slot) = ranked.parts();
+                places.get(slot.0 as usize) == Some(&Place::Ready(priority, rank))
+            });
+        }
+    }
+
     fn place(&self, slot: Slot) -> Place {
         self.places.get(slot.0 as usize).copied().unwrap_or_default()
     }
@@ -289,7 +299,7 @@ impl Place {
     fn reason(self) -> Option<UnavailableReason> {
         match self {
             Self::Timer(_, reason) | Self::Parked(reason) => Some(reason),
-            Self::Out | Self::Ready(_) => None,
+            Self::Out | Self::Ready(..) => None,
         }
     }
 }

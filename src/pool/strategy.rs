@@ -18,7 +18,7 @@ pub enum Strategy {
     RoundRobin,
     /// Each key in proportion to its weight.
     Weighted,
-    /// The key whose last request ended longest ago.
+    /// The key whose last request started or ended longest ago.
     Lru,
     /// The key that answers fastest and fails least, by a moving average of its answers, times its requests in flight.
     Adaptive,
@@ -65,7 +65,7 @@ impl Strategy {
             }
             Self::RoundRobin => load.last_grant,
             Self::Weighted => load.pass,
-            Self::Lru => load.last_end,
+            Self::Lru => load.last_grant.max(load.last_end),
             Self::Adaptive => {
                 let cost = (u64::from(load.latency_ms) + 1) * (u64::from(in_flight) + 1) / u64::from(weight.max(1));
                 cost.min((1 << 18) - 1) << 44 | load.last_grant & SEQUENCE

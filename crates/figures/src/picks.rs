@@ -32,7 +32,7 @@ impl Picks {
     pub fn new(keys: usize, models: usize, cooling: usize) -> Self {
         let time = ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000));
         let mut builder = KeyPool::builder(Gemini::new())
-            .keys((0..keys).map(|n| Key::new(secret(n)).max_concurrent(8)))
+            .keys((0..keys).map(|n| Key::new(secret(n)).named(format!("key-{n}").as_str()).max_concurrent(8)))
             .clock(time.clock());
         let names: Vec<String> = (0..models).map(|n| format!("{MODEL}-{n}")).collect();
         for name in &names {
@@ -41,14 +41,25 @@ impl Picks {
         let pool = builder.build().expect("a pool");
         let requests: Vec<_> = names.iter().map(|name| KeyRequest::model(name.as_str())).collect();
         let cooled = keys * cooling / 100;
-        let failure = Failure::new(ErrorClass::RateLimit).scope(Scope::Key).retry_after(Duration::from_secs(6 * 86_400));
+        let failure =
+            Failure::new(ErrorClass::RateLimit).scope(Scope::Key).retry_after(Duration::from_secs(6 * 86_400));
         let failure = Outcome::from(failure);
         for _ in 0..cooled {
             pool.try_acquire(requests[0].clone()).expect("a ready key").report(&failure);
         }
         let serving = (keys - cooled).max(1);
         let step = Duration::from_secs(60).div_f64(serving as f64 * 15.0 * 0.7);
-        Self { time, pool, keys, requests, step, passed: Duration::ZERO, day: serving * 200 * models, picked: 0, none: 0 }
+        Self {
+            time,
+            pool,
+            keys,
+            requests,
+            step,
+            passed: Duration::ZERO,
+            day: serving * 200 * models,
+            picked: 0,
+            none: 0,
+        }
     }
 
     /// Each key serves each model once or more, and what is due only once is done.

@@ -32,9 +32,8 @@ async fn known() {
         .expect("a pool");
     let upstream = Arc::new(Mutex::new(Upstream::new(PER_MINUTE)));
     let ends = Instant::now() + span;
-    let callers: Vec<_> = (0..KEYS * PER_MINUTE * 2)
-        .map(|_| tokio::spawn(call(pool.clone(), Arc::clone(&upstream), ends)))
-        .collect();
+    let callers: Vec<_> =
+        (0..KEYS * PER_MINUTE * 2).map(|_| tokio::spawn(call(pool.clone(), Arc::clone(&upstream), ends))).collect();
     for caller in callers {
         caller.await.expect("a caller ends");
     }
