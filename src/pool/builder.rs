@@ -21,7 +21,7 @@ use crate::{
     limit::Limits,
     provider::Provider,
     store::{MemoryStore, Store},
-    time::Clock,
+    time::{Clock, WallReading},
 };
 
 /// Events that a slow listener may fall behind.
@@ -36,7 +36,7 @@ pub struct KeyPoolBuilder {
     rules: Vec<Rule>,
     strategy: Strategy,
     wait: Duration,
-    clock: Clock,
+    clock: Option<Clock>,
     store: Arc<dyn Store>,
     fail_open: bool,
     allow_empty: bool,
@@ -51,7 +51,7 @@ impl KeyPoolBuilder {
             rules: Vec::new(),
             strategy: Strategy::default(),
             wait: Duration::ZERO,
-            clock: Clock::system(),
+            clock: None,
             store: Arc::new(MemoryStore::new()),
             fail_open: false,
             allow_empty: false,
@@ -98,7 +98,7 @@ impl KeyPoolBuilder {
 
     /// The clock; the system's unless set.
     pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
+        self.clock = Some(clock);
         self
     }
 
@@ -168,7 +168,8 @@ impl KeyPoolBuilder {
             state: Mutex::new(state),
             classifier: Classifier::new(self.rules),
             provider,
-            clock: self.clock,
+            clock: self.clock.unwrap_or_default(),
+            wall: WallReading::default(),
             store: self.store,
             asks_store,
             fail_open: self.fail_open,

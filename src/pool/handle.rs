@@ -29,7 +29,7 @@ use crate::{
     key::{Key, KeyId, Tier},
     provider::Provider,
     store::{Record, Store},
-    time::Clock,
+    time::{Clock, WallReading},
 };
 
 /// Many keys, used as if they were one. A handle is cheap to clone; all clones share one pool.
@@ -57,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) provider: Box<dyn Provider>,
     pub(crate) classifier: Classifier,
     pub(crate) clock: Clock,
+    pub(crate) wall: WallReading,
     pub(crate) store: Arc<dyn Store>,
     /// Whether the store must grant what the pool granted.
     pub(crate) asks_store: bool,
@@ -72,7 +73,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn now(&self) -> Now {
-        Now { tick: self.clock.now(), wall_ms: self.clock.wall_ms() }
+        let tick = self.clock.now();
+        Now { tick, wall_ms: self.wall.at(tick, &self.clock) }
     }
 
     /// Runs a closure under the lock; what it wants done outside is done after.
@@ -106,17 +108,6 @@ impl Shared {
 
     pub(crate) fn asks_store(&self) -> bool {
         self.asks_store
-    }
-
-    /// A model of the provider's table gets windows of its own before its first answer.
-    pub(crate) fn prepare(&self, request: &KeyRequest) {
-        let Some(name) = &request.model else { return };
-        let ask = self.with_quietly(|state| {
-            state.models.is_new(name) && state.settings.assumed.len() < super::model::MOST_ASSUMED
-        });
-        if ask {
-            self.assume(name);
-        }
     }
 
     /// Models that keys name have windows of their own before their first answer.
@@ -171,7 +162,7 @@ impl Shared {
         }
     }
 
-    /// A lease ended.
+    /// A lease ended of a pool that is shut down.
     pub(crate) fn ended(&self) {
         self.idle.notify_waiters();
     }
@@ -190,6 +181,9 @@ impl KeyPool {
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) where the pool's store must be asked, which takes time.
     pub fn try_acquire(&self, request: impl Into<KeyRequest>) -> Result<Lease, Error> {
         let request = request.into().wait(Duration::ZERO);
+        if !self.shared.asks_store() {
+            return super::acquire::at_once(&self.shared, &request);
+        }
         let mut acquire = std::pin::pin!(Acquire::new(Arc::clone(&self.shared), request));
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         match acquire.as_mut().poll(&mut cx) {
@@ -339,7 +333,7 @@ impl KeyPool {
     pub(crate) fn unavailable_after(&self, attempts: &super::Attempts) -> Unavailable {
         let model = attempts.last().and_then(|attempt| attempt.model.clone());
         let request = KeyRequest { model, ..KeyRequest::default() };
-        self.shared.with(|state, now| match select(state, &Ask { request: &request, last_chance: true }, now) {
+        self.shared.with(|state, now| match select(state, &Ask::new(state, &request, true), now) {
             Ok(grant) => {
                 super::outcome::end(state, &grant, None, false, now);
                 Unavailable {

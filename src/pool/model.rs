@@ -51,11 +51,6 @@ impl Models {
         self.by_name.get(name).copied().unwrap_or_else(|| self.shared(name))
     }
 
-    /// Whether nothing is known of a name.
-    pub(crate) fn is_new(&self, name: &str) -> bool {
-        name != "*" && !self.by_name.contains_key(name)
-    }
-
     /// The same, remembered from now on: an error concerns it alone. The shared one where too many names are known.
     pub(crate) fn remember(&mut self, name: &str) -> ModelIx {
         if self.has_room(name) { self.insert(name) } else { self.shared(name) }

@@ -91,7 +91,8 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
         entry.load.answered(now.tick.since(grant.started), true);
     }
     let model = match &grant.model_name {
-        Some(name) => state.models.confirm(name),
+        Some(name) if state.models.is_shared(grant.model) => state.models.confirm(name),
+        Some(_) => grant.model,
         None => ModelIx::DEFAULT,
     };
     if grant.over_assumed
@@ -99,7 +100,7 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
     {
         quota.retire_assumed();
     }
-    for target in covering(state, grant, model) {
+    for target in covering(state, grant, model).into_iter().flatten() {
         if state.breakers.succeed(target, grant.started) == Change::Closed {
             changed(state, target, None, None, now);
             state.unpark(target);
@@ -194,27 +195,19 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
 }
 
 /// The breakers that cover a grant.
-fn covering(state: &State, grant: &Grant, model: ModelIx) -> Vec<Target> {
-    let Some(entry) = state.registry.get(grant.slot).filter(|entry| entry.generation == grant.generation) else {
-        return Vec::new();
-    };
-    if state.breakers.is_empty() {
-        return Vec::new();
-    }
+fn covering(state: &State, grant: &Grant, model: ModelIx) -> [Option<Target>; 7] {
+    let entry = state.registry.get(grant.slot).filter(|entry| entry.generation == grant.generation);
+    let Some(entry) = entry.filter(|_| !state.breakers.is_empty()) else { return [None; 7] };
     let project = entry.project;
-    let account = state.registry.project(project).account.map(Target::Account);
-    let exit = entry.exit.map(Target::Exit);
     [
-        Target::Key(grant.slot),
-        Target::KeyModel(grant.slot, model),
-        Target::Project(project),
-        Target::ProjectModel(project, model),
-        Target::Model(model),
+        Some(Target::Key(grant.slot)),
+        Some(Target::KeyModel(grant.slot, model)),
+        Some(Target::Project(project)),
+        Some(Target::ProjectModel(project, model)),
+        Some(Target::Model(model)),
+        state.registry.project(project).account.map(Target::Account),
+        entry.exit.map(Target::Exit),
     ]
-    .into_iter()
-    .chain(account)
-    .chain(exit)
-    .collect()
 }
 
 /// The refusals of these requests were the caller's fault: they are undone.

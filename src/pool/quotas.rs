@@ -81,6 +81,10 @@ impl Quotas {
                 if let Some((_, counted)) = quotas.iter().find(|(held, _)| Some(*held) == counted) {
                     quota.copy_counts_from(counted);
                 }
+                if quotas.is_empty() {
+                    // Most projects are used for one model.
+                    quotas.reserve_exact(1);
+                }
                 quotas.insert(place, (model, quota));
                 place
             }

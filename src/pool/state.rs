@@ -81,6 +81,13 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Whether the usual limits of one more model are looked up.
+    pub(crate) fn may_assume_more(&self) -> bool {
+        self.assumed.len() < super::model::MOST_ASSUMED
+    }
+}
+
 impl Effects {
     pub(crate) fn is_empty(&self) -> bool {
         self.wakers.is_empty() && self.events.is_empty() && self.records.is_empty()
