@@ -9,7 +9,10 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Channel, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
-use tower_keypool::{CollectedBody, Error, ErrorKind, ReplayBody, ReplayLayer, TryClone};
+use tower_keypool::{
+    Error, ErrorKind, ReplayBody, ReplayLayer,
+    replay::{CollectedBody, TryClone},
+};
 use tower_test::mock;
 
 type Sent<B> = Request<ReplayBody<B>>;
@@ -26,15 +29,12 @@ where
 }
 
 /// A body of these frames that does not tell its length.
-fn frames<E>(frames: Vec<Result<Frame<Bytes>, E>>) -> UnsyncBoxBody<Bytes, E>
-where
-    E: Send + 'static,
-{
-    StreamBody::new(stream::iter(frames)).boxed_unsync()
+fn frames(frames: Vec<Frame<Bytes>>) -> UnsyncBoxBody<Bytes, Infallible> {
+    StreamBody::new(stream::iter(frames.into_iter().map(Ok))).boxed_unsync()
 }
 
-fn data(text: &'static str) -> Result<Frame<Bytes>, Infallible> {
-    Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+fn data(text: &'static str) -> Frame<Bytes> {
+    Frame::data(Bytes::from_static(text.as_bytes()))
 }
 
 fn trailers() -> HeaderMap {
@@ -55,7 +55,7 @@ async fn a_body_of_one_frame_is_shared_and_never_copied() {
 
 #[tokio::test]
 async fn frames_and_trailers_are_collected() {
-    let body = frames(vec![data("ab"), data(""), data("cde"), Ok(Frame::trailers(trailers()))]);
+    let body = frames(vec![data("ab"), data(""), data("cde"), Frame::trailers(trailers())]);
     let request = received(5, body).await.unwrap();
     assert_eq!(request.extensions().get::<CollectedBody>().unwrap().data(), "abcde");
     for body in [request.body().try_clone().unwrap(), request.body().try_clone().unwrap()] {
@@ -81,13 +81,13 @@ async fn body_known_to_be_larger_than_the_limit_streams_once() {
         let mut sender = sender;
         sender.send_data(Bytes::from_static(b"abcdef")).await.unwrap();
     };
-    let (_, collected) = tokio::join!(send, request.into_body().collect());
+    let ((), collected) = tokio::join!(send, request.into_body().collect());
     assert_eq!(collected.unwrap().to_bytes(), "abcdef");
 }
 
 #[tokio::test]
 async fn body_that_turns_out_too_large_streams_once_from_its_beginning() {
-    let body = frames(vec![data("ab"), data("cd"), data("ef"), data("gh"), Ok(Frame::trailers(trailers()))]);
+    let body = frames(vec![data("ab"), data("cd"), data("ef"), data("gh"), Frame::trailers(trailers())]);
     let request = received(5, body).await.unwrap();
     assert!(request.body().try_clone().is_none());
     assert!(request.extensions().get::<CollectedBody>().is_none());
@@ -101,7 +101,7 @@ async fn body_that_turns_out_too_large_streams_once_from_its_beginning() {
 async fn error_of_the_body_is_an_error_of_the_request() {
     let failing = || {
         let lost = io::Error::from(io::ErrorKind::ConnectionReset);
-        frames(vec![Ok(Frame::data(Bytes::from_static(b"abc"))), Err(lost)])
+        StreamBody::new(stream::iter([Ok(data("abc")), Err(lost)]))
     };
     let error = received(1024, failing()).await.unwrap_err();
     let error = error.downcast_ref::<Error>().unwrap();
@@ -138,7 +138,7 @@ async fn empty_body_needs_no_collecting() {
 
 #[tokio::test]
 async fn data_can_be_replaced_in_a_collected_body() {
-    let request = received(64, frames(vec![data("abc"), Ok(Frame::trailers(trailers()))])).await.unwrap();
+    let request = received(64, frames(vec![data("abc"), Frame::trailers(trailers())])).await.unwrap();
     let changed = request.body().with_data(Bytes::from_static(b"de")).unwrap();
     assert_eq!(changed.size_hint().exact(), Some(2));
     let collected = changed.collect().await.unwrap();

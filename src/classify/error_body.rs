@@ -53,90 +53,38 @@ const ERRORS: [&str; 4] = ["error", "response.error", "response.status_details.e
 const MORE_ERRORS: [&str; 2] = ["fault", "base_resp"];
 
 /// Codes of an error, the most specific first.
-const CODES: [&str; 29] = [
-    "details[].reason",
-    "details[].error_code",
-    "errors[].reason",
-    "code",
-    "Code",
-    "error_code",
-    "errorCode",
-    "err_code",
-    "status",
-    "type",
-    "Type",
-    "reason",
-    "status_code",
-    "error",
-    "innererror.code",
-    "metadata.error_type",
-    "metadata.limit_source",
-    "errors[].code",
-    "detail.code",
-    "detail.status",
-    "detail.type",
-    "detail.error",
-    "detail.errorcode",
-    "error_type",
-    "error_name",
-    "tag",
-    "name",
-    "__type",
-    "error-code",
+#[rustfmt::skip]
+const CODES: [&str; 31] = [
+    "details[].reason", "details[].error_code", "errors[].reason", "code", "Code", "error_code", "errorCode",
+    "err_code", "status", "type", "Type", "reason", "status_code", "error", "innererror.code", "metadata.error_type",
+    "metadata.limit_source", "errors[].code", "detail", "detail.code", "detail.status", "detail.type", "detail.error",
+    "detail.errorcode", "error_type", "error_name", "tag", "name", "__type", "error-code", "error-type",
 ];
 /// Those that may stand beside the error object.
 const CODES_BESIDE: [&str; 8] =
     ["code", "error_code", "errorCode", "status", "tag", "reason", "errors[].reason", "error_type"];
 
 /// Sentences of an error; the first is shown to people.
-const MESSAGES: [&str; 23] = [
-    "message",
-    "Message",
-    "msg",
-    "detail",
-    "detail.message",
-    "detail.msg",
-    "detail.error",
-    "detail[].msg",
-    "error_message",
-    "error_msg",
-    "errorMessage",
-    "err_msg",
-    "error_description",
-    "error",
-    "description",
-    "errors[].message",
-    "errors[].detail",
-    "status_msg",
-    "details",
-    "message.detail[].msg",
-    "faultstring",
-    "metadata.raw",
-    "title",
+#[rustfmt::skip]
+const MESSAGES: [&str; 30] = [
+    "message", "Message", "msg", "detail", "detail.message", "detail.msg", "detail.error", "detail[].msg",
+    "error_message", "error_msg", "errorMessage", "err_msg", "error_description", "error", "description", "Error",
+    "Error Message", "info", "status_message", "status.error_message", "errors[]", "errors[].message",
+    "errors[].detail", "errors[].details", "status_msg", "details", "message.detail[].msg", "faultstring",
+    "metadata.raw", "title",
 ];
 
 /// Numbers between 400 and 599 are the error's status.
 const STATUSES: [&str; 6] = ["code", "status", "status_code", "statusCode", "http_code", "http_status"];
 
 /// Delays, with the seconds that their unit has.
+#[rustfmt::skip]
 const DELAYS: [(&str, f64); 18] = [
-    ("details[].retryDelay", 1.0),
-    ("details[].retryDelay.seconds", 1.0),
-    ("details[].retry_delay", 1.0),
-    ("details[].retry_delay.seconds", 1.0),
-    ("details[].metadata.quotaResetDelay", 1.0),
-    ("retry_after", 1.0),
-    ("retryAfter", 1.0),
-    ("retry_after_seconds", 1.0),
-    ("retryAfterSeconds", 1.0),
-    ("retry_after_ms", 1e-3),
-    ("resets_in_seconds", 1.0),
-    ("reset_seconds", 1.0),
-    ("estimated_time", 1.0),
-    ("metadata.retry_after", 1.0),
-    ("metadata.retry_after_seconds", 1.0),
-    ("metadata.headers.Retry-After", 1.0),
-    ("detail.retry_after", 1.0),
+    ("details[].retryDelay", 1.0), ("details[].retryDelay.seconds", 1.0), ("details[].retry_delay", 1.0),
+    ("details[].retry_delay.seconds", 1.0), ("details[].metadata.quotaResetDelay", 1.0), ("retry_after", 1.0),
+    ("retryAfter", 1.0), ("retry_after_seconds", 1.0), ("retryAfterSeconds", 1.0), ("retry_after_ms", 1e-3),
+    ("resets_in_seconds", 1.0), ("reset_seconds", 1.0), ("estimated_time", 1.0), ("metadata.retry_after", 1.0),
+    ("metadata.retry_after_seconds", 1.0), ("metadata.headers.Retry-After", 1.0), ("detail.retry_after", 1.0),
     ("parameters.retry_after", 1.0),
 ];
 /// Moments at which the limit opens.
@@ -149,7 +97,9 @@ impl ErrorInfo {
         let text = as_text(body);
         // Amazon's services name the error in a header.
         let header = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
-        header.into_iter().for_each(|code| info.add_code(code));
+        if let Some(code) = header {
+            info.add_code(code);
+        }
         match first_value(&text).or_else(|| in_events(&text)) {
             Some(root) => info.read_json(&unwrapped(root), wall),
             None if is_page(headers, &text) => {
@@ -186,24 +136,19 @@ impl ErrorInfo {
         let error = error_of(root);
         let nested = self.nested(error);
         let error = nested.as_ref().unwrap_or(error);
-        for path in STATUSES {
-            let status = |of: &Value| at(of, path).into_iter().find_map(status);
-            self.status = self.status.or_else(|| status(error)).or_else(|| status(root));
+        let has_siblings = !std::ptr::eq(error, root);
+        let of_both = |path: &'static str| at(error, path).into_iter().chain(at(root, path));
+        self.status = self.status.or_else(|| STATUSES.into_iter().flat_map(of_both).find_map(status));
+        self.read_words(error, &CODES, &MESSAGES);
+        if has_siblings {
+            self.read_words(root, &CODES_BESIDE, &["message"]);
         }
-        let strings = |of: &'_ Value, path: &str| at(of, path).into_iter().filter_map(text_of).collect::<Vec<_>>();
-        CODES.iter().for_each(|path| strings(error, path).iter().for_each(|code| self.add_code(code)));
-        error.as_str().into_iter().for_each(|text| self.add_message(text));
-        MESSAGES.iter().for_each(|path| strings(error, path).iter().for_each(|text| self.add_message(text)));
-        if !std::ptr::eq(error, root) {
-            CODES_BESIDE.iter().for_each(|path| strings(root, path).iter().for_each(|code| self.add_code(code)));
-            strings(root, "message").iter().for_each(|text| self.add_message(text));
-            error.as_str().into_iter().for_each(|code| self.add_code(code));
+        if let Some(word) = error.as_str() {
+            self.add_message(word);
         }
-        let of = [error, root];
-        let delays =
-            of.iter().flat_map(|of| DELAYS.iter().flat_map(|(path, scale)| at(of, path).into_iter().zip([*scale])));
-        let moments = of.iter().flat_map(|of| MOMENTS.iter().flat_map(|path| at(of, path)));
+        let delays = DELAYS.into_iter().flat_map(|(path, scale)| of_both(path).zip(std::iter::repeat(scale)));
         let delay = delays.filter_map(|(value, scale)| retry_after::in_value(value, scale)).max();
+        let moments = MOMENTS.into_iter().flat_map(of_both);
         self.retry_after = delay.max(moments.filter_map(|value| retry_after::moment_in_value(value, wall)).max());
         let details = at(error, "details[]");
         let quotas = google_quota::read(&details, error.get("message").and_then(Value::as_str).unwrap_or_default());
@@ -213,13 +158,29 @@ impl ErrorInfo {
         self.project = at(error, "details[].metadata.consumer").into_iter().find_map(|value| project(value.as_str()?));
     }
 
+    fn read_words(&mut self, of: &Value, codes: &[&str], messages: &[&str]) {
+        if let Some(text) = of.as_str() {
+            if text.contains(' ') { self.add_message(text) } else { self.add_code(text) }
+        }
+        for code in codes.iter().flat_map(|path| at(of, path)).filter_map(text_of) {
+            self.add_code(&code);
+        }
+        for text in messages.iter().flat_map(|path| at(of, path)).filter_map(text_of) {
+            self.add_message(&text);
+        }
+    }
+
     /// The error that stands as JSON in the message of another one, as gateways pass on what they were told. With the status of a
     /// caller's mistake it counts only where it is the whole message and names the same status: else a caller could have written it.
     fn nested(&self, error: &Value) -> Option<Value> {
-        let message = error.as_str().or_else(|| error.get("message")?.as_str())?;
         let is_limit = self.status == Some(429);
-        let inner = if is_limit { &message[message.find('{')?..] } else { message };
-        let inner = unwrapped(first_value(inner)?);
+        let inner = match error.get("message").unwrap_or(error) {
+            Value::String(message) if is_limit => first_value(&message[message.find('{')?..])?,
+            Value::String(message) => first_value(message)?,
+            Value::Object(message) if message.contains_key("error") => Value::Object(message.clone()),
+            _ => return None,
+        };
+        let inner = unwrapped(inner);
         let inner = at(&inner, "error").into_iter().find(|inner| inner.is_object())?;
         let same = STATUSES.iter().flat_map(|path| at(inner, path)).find_map(status) == self.status;
         (is_limit || same).then(|| inner.clone())
@@ -245,6 +206,11 @@ impl ErrorInfo {
         let text = text.trim();
         if self.message.is_none() && !text.is_empty() {
             self.message = Some(text.to_owned());
+        }
+        if !text.contains(' ') {
+            self.add_code(text);
+        } else if text.get(..14).is_some_and(|begin| begin.eq_ignore_ascii_case("<!doctype html")) {
+            self.codes.push(HTML.to_owned());
         }
         self.add_text(text);
     }
@@ -285,13 +251,8 @@ fn at<'v>(value: &'v Value, path: &str) -> Vec<&'v Value> {
     for step in path.split('.') {
         let (name, each) = step.strip_suffix("[]").map_or((step, false), |name| (name, true));
         let members = found.into_iter().filter_map(|value| value.get(name));
-        found = match each {
-            true => members
-                .flat_map(|value| value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice))
-                .take(MOST)
-                .collect(),
-            false => members.collect(),
-        };
+        let items = |value: &'v Value| value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        found = if each { members.flat_map(items).take(MOST).collect() } else { members.collect() };
     }
     found
 }
@@ -346,6 +307,14 @@ fn is_error(root: &Value) -> bool {
     holds_one || is_named_error(root) || failed() || denied()
 }
 
+/// What may stand beside the error of a good answer that is nothing else.
+#[rustfmt::skip]
+const BESIDE_ERROR: [&str; 28] = [
+    "error", "code", "type", "message", "msg", "status", "status_code", "statusCode", "success", "detail",
+    "base_resp", "event_type", "request_id", "requestId", "trace_id", "user_id", "timestamp", "path", "param",
+    "sequence_number", "object", "id", "model", "created", "provider", "usage", "system_fingerprint", "service_tier",
+];
+
 /// Whether a whole body is nothing but an error: an operation or a batch that failed is a good answer about something bad.
 fn is_nothing_else(root: &Value) -> bool {
     let Some(members) = root.as_object() else { return false };
@@ -354,43 +323,13 @@ fn is_nothing_else(root: &Value) -> bool {
         let holds = |name: &str| members.get(name).is_some_and(|value| !is_void(value));
         return is("status", "failed") && !holds("output") && !holds("background");
     }
-    const BESIDE: [&str; 28] = [
-        "error",
-        "code",
-        "type",
-        "message",
-        "msg",
-        "status",
-        "status_code",
-        "statusCode",
-        "success",
-        "detail",
-        "base_resp",
-        "event_type",
-        "request_id",
-        "requestId",
-        "trace_id",
-        "user_id",
-        "timestamp",
-        "path",
-        "param",
-        "sequence_number",
-        "object",
-        "id",
-        "model",
-        "created",
-        "provider",
-        "usage",
-        "system_fingerprint",
-        "service_tier",
-    ];
     let is_empty_choice = |choice: &Value| {
         let said = ["message.content", "message.tool_calls", "delta.content", "delta.tool_calls", "text"];
         said.iter().flat_map(|path| at(choice, path)).all(is_void)
     };
     members.iter().all(|(name, value)| match name.as_str() {
         "choices" => value.as_array().is_some_and(|choices| choices.iter().all(is_empty_choice)),
-        name => BESIDE.contains(&name) || is_void(value),
+        name => BESIDE_ERROR.contains(&name) || is_void(value),
     }) && !is("object", "batch")
 }
 
@@ -483,8 +422,9 @@ fn without_quotes(text: &str) -> String {
         out.push_str("''");
         let close = if mark == '\u{201c}' { '\u{201d}' } else { mark };
         let closes = |at: &usize| {
-            let escaped = rest[..*at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
-            !escaped && !(close == '\'' && rest[at + 1..].starts_with(char::is_alphanumeric))
+            let is_escaped = rest[..*at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
+            let is_apostrophe = close == '\'' && rest[at + 1..].starts_with(char::is_alphanumeric);
+            !is_escaped && !is_apostrophe
         };
         let end = rest.match_indices(close).map(|(at, _)| at).find(closes);
         rest = end.map_or("", |end| &rest[end + close.len_utf8()..]);

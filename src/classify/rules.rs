@@ -134,18 +134,21 @@ impl Rule {
 
     /// Which code of the error is one of the row's.
     pub(super) fn matched_code<'i>(&self, info: &'i ErrorInfo) -> Option<&'i str> {
-        let is = |code: &str| self.codes.iter().any(|pattern| is_like(&code.to_lowercase(), pattern));
-        info.codes.iter().map(String::as_str).find(|code| is(code))
+        let is = |code: &&str| self.codes.iter().any(|pattern| is_like(code, pattern));
+        info.codes.iter().map(String::as_str).find(is)
     }
 }
 
+/// Whether a code is this, whatever its case; a `*` at either end stands for anything.
 fn is_like(code: &str, pattern: &str) -> bool {
-    let bare = pattern.trim_matches('*');
+    let bare = pattern.trim_matches('*').as_bytes();
+    let code = code.as_bytes();
+    let is = |part: Option<&[u8]>| part.is_some_and(|part| part.eq_ignore_ascii_case(bare));
     match (pattern.starts_with('*'), pattern.ends_with('*')) {
-        (true, true) => code.contains(bare),
-        (true, false) => code.ends_with(bare),
-        (false, true) => code.starts_with(bare),
-        (false, false) => code == bare,
+        (true, true) => bare.is_empty() || code.windows(bare.len()).any(|part| is(Some(part))),
+        (true, false) => is(code.len().checked_sub(bare.len()).and_then(|begin| code.get(begin..))),
+        (false, true) => is(code.get(..bare.len())),
+        (false, false) => is(Some(code)),
     }
 }
 
@@ -216,6 +219,7 @@ impl<T> OneOrMany<T> {
 /// The rows that hold for every provider, unless they name one.
 pub(super) static TABLE: LazyLock<Vec<Rule>> = LazyLock::new(table);
 
+const HOUR: Duration = Duration::from_secs(3_600);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
 /// Sorted by vendor, in it from the specific to the general. Other vendors speak like the three great ones, so most rows name no
@@ -238,7 +242,7 @@ fn table() -> Vec<Rule> {
         on(Caller).statuses([401, 403]).messages(["api keys are not supported", "unregistered callers", "request is missing a valid api key"]),
         on(Caller).statuses([401, 403]).messages(["request is missing required authentication", "didn't provide an api key", "no api key provided"]),
         on(Caller).statuses([401, 403]).messages(["api key required", "api key is required", "api key is missing", "missing api key", "no api key"]),
-        on(Caller).statuses([401, 403]).messages(["missing bearer", "missing subscription key", "header is required", "missing authorization header"]),
+        on(Caller).statuses([401, 403]).messages(["missing bearer", "missing subscription key", "header is required", "missing authorization header", "header of type"]),
 
         // Google: the key.
         on(KeyRejected).codes(["API_KEY_INVALID", "keyInvalid", "keyExpired"]).confirm(),
@@ -255,7 +259,9 @@ fn table() -> Vec<Rule> {
         // Google: money.
         on(Billing).statuses([402, 403, 429]).messages(["prepayment credit", "prepaid credit", "prepay credit", "prepay balance"]).scope(BillingAccount),
         on(Billing).statuses([402, 403, 429]).messages(["billing account has exceeded", "billing account has reached"]).scope(BillingAccount),
-        on(Billing).statuses([402, 403, 429]).messages(["monthly spending cap", "monthly spend cap", "spend cap breached", "monthly spending limit"]),
+        on(Billing).statuses([402, 403, 429]).messages(["monthly spending cap", "monthly spend cap", "spend cap", "monthly spending limit"]),
+        on(NotEntitled).status(403).code("SERVICE_DISABLED").messages(["places api", "discovery engine", "vertex ai search", "cloud storage"]).scope(Request),
+        on(NotEntitled).status(403).code("SERVICE_DISABLED").messages(["bigquery", "google maps", "maps grounding", "custom search", "google drive"]).scope(Request),
         on(Billing).codes(["BILLING_DISABLED", "SERVICE_DISABLED", "SERVICE_NOT_VISIBLE", "accessNotConfigured", "VALIDATION_REQUIRED"]),
         on(Billing).status(403).messages(["has not been used in project", "requires billing", "billing to be enabled", "dunning decision"]),
         on(Billing).statuses([400, 403]).code("FAILED_PRECONDITION").messages(["billing", "free tier is not available"]),
@@ -263,6 +269,8 @@ fn table() -> Vec<Rule> {
         on(Billing).provider("gemini").status(402).message("pay").scope(BillingAccount),
         on(NotEntitled).statuses([400, 403]).message("only accessible to billed users"),
         on(RateLimit).status(429).messages(["spend-based rate limit", "spend based rate limit"]).scope(Project).cooldown(TEN_MINUTES),
+        on(Billing).statuses([400, 403]).message("without a billing account"),
+        on(KeyRejected).status(403).message("project has been denied access").scope(Project),
         // Google: our address.
         on(Egress).statuses([400, 403]).messages(["user location is not supported", "location is not supported for the api"]),
         on(Egress).statuses([302, 303, 307, 403]).code(HTML),
@@ -274,12 +282,12 @@ fn table() -> Vec<Rule> {
         on(Transient).statuses([429, 503]).messages(["no capacity available", "out of capacity", "error-code-429"]),
         on(NotEntitled).statuses([403, 429]).code(LIMIT_ZERO),
         on(NotEntitled).status(429).message("doesn't have a free quota tier"),
-        on(DailyQuota).statuses([403, 429]).codes(["QUOTA_EXHAUSTED", "dailyLimitExceeded", PER_DAY]),
-        on(DailyQuota).provider("gemini").statuses([403, 429]).codes(["quota_exceeded", "quotaExceeded", "RESOURCE_QUOTA_EXCEEDED"]),
+        on(DailyQuota).statuses([403, 429]).codes(["QUOTA_EXHAUSTED", "dailyLimitExceeded", "quotaExceeded", PER_DAY]),
+        on(DailyQuota).provider("gemini").statuses([403, 429]).codes(["quota_exceeded", "RESOURCE_QUOTA_EXCEEDED"]),
         on(DailyQuota).provider("gemini").status(429).messages(["per day", "per_day", "perday", "daily quota", "daily limit"]),
         on(RateLimit).status(403).codes(["rateLimitExceeded", "userRateLimitExceeded", "concurrentLimitExceeded", "RATE_LIMIT_EXCEEDED"]),
         // Google: what was asked for.
-        on(Caller).provider("gemini").statuses([403, 404]).messages(["you do not have permission to access", "permission denied on resource"]),
+        on(Caller).provider("gemini").statuses([403, 404]).messages(["you do not have permission to access", "permission denied on resource", "cachedcontent not found"]),
         on(NotEntitled).status(404).message("no longer available to new users"),
         on(NotEntitled).status(400).messages(["is not allowed to use publisher model", "organization policy constraint"]),
         on(NotEntitled).statuses([400, 404]).messages(["have access to it", "has access to it", "not have access to the model"]),
@@ -289,6 +297,7 @@ fn table() -> Vec<Rule> {
 
         // OpenAI.
         on(Egress).code("unsupported_country_region_territory"),
+        on(Caller).codes(["mismatched_organization", "mismatched_project", "invalid_organization"]),
         on(KeyRejected).codes(["account_deactivated", "organization_deactivated", "organization_restricted", "access_terminated"]).scope(Project),
         on(KeyRejected).codes(["invalid_api_key", "InvalidApiKey", "incorrect_api_key*", "wrong_api_key", "expired_api_key", "revoked_api_key"]),
         on(KeyRejected).codes(["api_key_expired", "expired_key", "invalid_issuer", "token_expired", "token_invalidated", "token_revoked"]),
@@ -297,9 +306,10 @@ fn table() -> Vec<Rule> {
         on(Billing).codes(["credit_balance_exhausted", "organization_usage_limit_exceeded", "deactivated_workspace", "blocked_api_access"]),
         on(Billing).statuses([402, 403, 429]).message("insufficient_quota"),
         on(Caller).statuses([413, 429]).message("request too large"),
-        on(Caller).codes(["context_length_exceeded", "content_policy_violation", "content_filter", "invalid_prompt", "string_above_max_length"]),
+        on(Caller).codes(["context_length_exceeded", "content_policy_violation", "content_filter", "invalid_prompt", "*cyber_policy", "bio_policy"]),
         on(NotEntitled).statuses([401, 403]).codes(["model_not_found", "no_access"]),
-        on(ModelNotFound).statuses([400, 404]).code("model_not_found"),
+        on(NotEntitled).status(503).code("model_not_found").scope(KeyModel),
+        on(ModelNotFound).statuses([400, 404]).codes(["model_not_found", "ModelNotFound", "model_not_supported"]),
         on(RateLimit).statuses([403, 429]).code("rate_limit_exceeded"),
         on(Transient).statuses([403, 429]).codes(["server_error", "internal_server_error", "server_is_overloaded", "slow_down"]),
 
@@ -313,12 +323,13 @@ fn table() -> Vec<Rule> {
         on(Billing).provider("anthropic").status(402),
         on(Egress).status(403).code("forbidden").message("request not allowed"),
         on(Egress).statuses([400, 403]).message("not allowed from unsupported"),
-        on(DailyQuota).statuses([403, 429]).messages(["weekly usage limit", "weekly limit", "5-hour usage limit", "5-hour limit"]),
+        on(DailyQuota).statuses([403, 429]).messages(["weekly usage limit", "weekly limit", "5-hour usage limit", "5-hour limit", "(7-day)"]),
+        on(DailyQuota).status(403).messages(["reached your usage limit", "monthly usage limit"]),
+        on(KeyRejected).statuses([401, 403]).code("access_terminated_error").scope(Project),
         on(Transient).statuses([429, 529]).code("overloaded_error"),
         on(Transient).status(429).code("rate_limit_error").messages(["rate limited", "overloaded"]),
         on(RateLimit).status(429).codes(["rate_limit_error", "ramp_limit_exceeded"]),
-        on(NotEntitled).provider("anthropic").status(403).code("permission_error").scope(KeyModel),
-        on(ModelNotFound).status(404).code("not_found_error").message("model:"),
+        on(ModelNotFound).status(404).code("not_found_error").messages(["model:", "is not available"]),
 
         // Azure and GitHub Models.
         on(KeyRejected).status(401).message("invalid subscription key"),
@@ -328,11 +339,11 @@ fn table() -> Vec<Rule> {
 
         // OpenRouter.
         on(Billing).status(402).messages(["fewer max_tokens", "prompt tokens limit exceeded"]).scope(Request),
-        on(RateLimit).status(402).code("openrouter_in_flight_budget").scope(Project),
+        on(RateLimit).status(402).messages(["current in-flight requests", "in_flight_budget"]).scope(Project),
         on(Billing).statuses([401, 402, 403]).message("key limit exceeded").scope(Key),
         on(DailyQuota).status(429).messages(["free-models-per-day", "free_tier_daily"]),
         on(NotEntitled).status(404).messages(["matching your data policy", "guardrail restrictions"]),
-        on(ModelNotFound).statuses([400, 404]).messages(["no endpoints found", "unavailable for free", "not a valid model id"]),
+        on(ModelNotFound).statuses([400, 404]).messages(["no endpoints found", "unavailable for free", "not a valid model id", "no allowed providers"]),
 
         // Amazon Bedrock.
         on(DailyQuota).statuses([400, 429]).message("too many tokens per day"),
@@ -343,9 +354,10 @@ fn table() -> Vec<Rule> {
         on(KeyRejected).statuses([401, 403]).message("security token included in the request"),
 
         // Alibaba's DashScope and Volcengine's Ark.
-        on(RateLimit).statuses([400, 403, 429]).codes(["Throttling*", "limit_requests", "limit_burst_rate"]),
+        on(Billing).status(429).messages(["week allocated quota", "month allocated quota"]),
+        on(RateLimit).statuses([400, 403, 429]).codes(["Throttling*", "limit_requests", "limit_burst_rate", "RequestBurstTooFast"]),
         on(Billing).codes(["Arrearage", "*overdue*", "AllocationQuota.FreeTierOnly", "CommodityNotPurchased", "InvalidSubscription"]),
-        on(DailyQuota).status(429).codes(["AccountQuotaExceeded", "SetLimitExceeded"]),
+        on(DailyQuota).status(429).codes(["AccountQuotaExceeded", "SetLimitExceeded", "FreeUsageLimitError", "*free-usage-exhausted"]),
         on(KeyRejected).status(401).code("AuthenticationError"),
         on(NotEntitled).codes(["InvalidEndpointOrModel.NotFound", "ModelNotOpen"]),
 
@@ -361,10 +373,12 @@ fn table() -> Vec<Rule> {
 
         // Relays in Chinese: no money, no such token, banned, overloaded, no right to the model.
         on(Billing).statuses([400, 401, 402, 403, 429]).messages(["余额不足", "额度不足", "额度已用", "欠费"]),
+        on(Caller).status(401).message("未收到authorization"),
         on(KeyRejected).statuses([401, 403]).messages(["无效的令牌", "令牌已过期"]),
         on(KeyRejected).statuses([401, 403]).message("已被封禁").scope(Project),
         on(Transient).status(429).message("负载已饱和"),
         on(NotEntitled).status(403).messages(["无权访问", "无权使用"]).scope(KeyModel),
+        on(NotEntitled).status(500).message("token plan not support model").scope(KeyModel),
 
         // Networks in front of an API.
         on(Egress).statuses([403, 429]).messages(["error code: 10", "error 10", "unusual traffic", "request was blocked"]),
@@ -372,52 +386,87 @@ fn table() -> Vec<Rule> {
 
         // Others, by code.
         on(KeyRejected).codes(["token_not_found_in_db", "invalid_jwt", "bad_credentials", "SUBSCRIPTION_TOKEN_INVALID", "invalid_access_key"]),
-        on(KeyRejected).statuses([401, 403]).codes(["invalid-key", "invalid_authentication_error", "key_revoked", "account_suspended"]),
+        on(KeyRejected).statuses([401, 403]).codes(["*InvalidApiKey", "INVALID_AUTH", "WrongCredentialsError", "authentication_token_expired", "invalid_iam_token"]),
+        on(KeyRejected).statuses([401, 403]).codes(["AuthenticationTypeDisabled", "invalid-key", "invalid_authentication_error", "key_revoked", "account_suspended"]),
         on(Billing).codes(["insufficient_balance", "insufficient_user_quota", "insufficient_credit*", "insufficient_fund*", "exceeded_current_quota_error"]),
-        on(Billing).codes(["budget_exceeded", "credit_limit", "payment_required*", "WALLET_NOT_SETUP", "SUBSCRIPTION_NOT_FOUND", "API_KEY_QUOTA_EXHAUSTED"]),
+        on(NotEntitled).statuses([401, 402, 403]).codes(["*access_restricted", "paid_plan_required", "subscription_required", "API_INACCESSIBLE"]).scope(Request),
+        on(NotEntitled).statuses([401, 403]).codes(["restricted_resource", "restricted_api_key", "missing_permissions", "output_format_not_allowed"]).scope(Request),
+        on(DailyQuota).statuses([403, 429]).codes(["*daily_quota*", "*daily_limit*"]),
+        on(Billing).statuses([403, 429]).codes(["apiKeyExhausted", "monthly_limit_reached", "UsageCapExceeded", "monthly_quota*", "quota-reached"]).scope(Key),
+        on(Billing).statuses([401, 402, 403]).code("pre_consume_token_quota_failed").scope(Request),
+        on(Billing).codes(["*budget_exceeded", "insufficient_budget*", "payment_required*", "WALLET_NOT_SETUP", "SUBSCRIPTION_NOT_FOUND", "API_KEY_QUOTA_EXHAUSTED"]),
         on(Billing).codes(["CreditsError", "MonthlyLimitError", "NO_MORE_CREDITS", "NOT_ENOUGH_BALANCE", "customer_verification_required"]),
-        on(Billing).statuses([401, 402, 403]).codes(["*quota_exceeded", "*quota_exhausted", "*balance_exhausted", "billing_*"]),
+        on(Billing).statuses([401, 402, 403]).codes(["*quota_exceeded", "*quota_exhausted", "*quota_reached", "*balance_exhausted", "billing_*", "credit_limit"]),
+        on(RateLimit).status(402).code("concurrent*").scope(Key),
         on(Billing).statuses([432, 433, 456]),
         on(Transient).statuses([403, 429, 498]).codes(["queue_exceeded", "*capacity_exceeded", "ServerOverloaded", "engine_overloaded*", "resource_unavailable"]),
         on(Transient).statuses([403, 429]).codes(["system_busy", "NoCapacity", "3040"]),
-        on(ModelNotFound).codes(["model_decommissioned", "model_not_available", "invalid_model", "unknown_model", "ModelDeprecated"]),
+        on(ModelNotFound).statuses([400, 404, 410, 422]).codes(["model_decommissioned", "model_not_available", "invalid_model", "unknown_model", "unavailable_model"]),
+        on(ModelNotFound).statuses([400, 404, 410, 422]).codes(["ModelDeprecated", "ServiceModelDeprecat*", "model_price_error"]),
+        on(NotEntitled).code("no_available_model_endpoints"),
         on(NotEntitled).statuses([401, 403]).message("for this api key").code("*model*").scope(KeyModel),
         on(NotEntitled).statuses([401, 403]).codes(["key_model_*", "token_model_*"]).scope(KeyModel),
         on(NotEntitled).statuses([401, 403]).codes(["*model*", "tier_not_allowed"]),
         on(Caller).statuses([401, 403]).codes(["*guardrail*", "*moderation*", "*content_policy*", "*content_filter*"]),
 
         // Others, by what they say of money.
-        on(Billing).statuses([400, 401, 402, 403, 412, 429, 500]).messages(["insufficient balance", "in good standing", "account balance is insufficient"]),
+        on(Billing).statuses([400, 401, 402, 403, 412, 429, 500]).messages(["insufficient balance", "in good standing", "account balance is"]),
         on(Billing).statuses([400, 429]).message("budget has been exceeded"),
+        on(Billing).statuses([401, 402, 403]).messages(["max estimated cost", "quota is not enough"]).scope(Request),
+        on(Billing).statuses([401, 402, 403]).messages(["budget is exhausted", "over its budget", "enter payment method", "inactive subscription"]),
         on(Billing).statuses([401, 402, 403, 429]).messages(["insufficient credit", "insufficient fund", "out of credits", "no credits", "not enough credits"]),
         on(Billing).statuses([401, 402, 403, 429]).messages(["all available credits", "doesn't have any credits", "funds have been depleted", "credit limit"]),
         on(Billing).statuses([401, 402, 403, 412, 429]).messages(["spending limit", "budget limit", "overdue", "past due", "past invoices"]),
         on(Billing).statuses([401, 402, 403, 429]).messages(["exceeded current quota", "account is not active", "payment required", "account balance"]),
-        on(Billing).status(429).messages(["monthly quota", "monthly limit", "monthly usage", "per month", "trial has ended", "trial has expired"]),
-        on(Billing).status(402).messages(["credit", "balance", "billing", "payment", "subscription", "budget", "quota", "funds", "pay"]),
+        on(Billing).status(429).messages(["monthly quota", "monthly limit", "monthly usage", "monthly token", "monthly capacity", "monthly request"]),
+        on(Billing).status(429).messages(["monthly rate limit", "monthly product cap", "per billing period"]),
+        on(Billing).statuses([401, 403]).messages(["credits exceeded", "quota exceeded", "usage has been consumed", "request limit reached"]).scope(Key),
+        on(Billing).statuses([401, 403]).messages(["exhausted the api credits", "has exceeded calls per", "monthly usage limit"]).scope(Key),
+        on(Billing).status(429).messages(["per month", "/ month", "trial has ended", "trial has expired"]),
+        on(Billing).status(402).messages(["credit", "balance", "billing", "payment", "subscription", "budget", "quota", "funds", "pay", "limit"]),
         // Others, by what they say of the key and of its account.
         on(KeyRejected).statuses([401, 403]).messages(["has been suspended", "is suspended", "account has been deactivated"]).scope(Project),
+        on(KeyRejected).statuses([401, 403]).messages(["account was flagged", "account has been flagged"]).scope(Project),
+        on(KeyRejected).statuses([401, 403]).message("temporarily blocked").scope(Project).cooldown(HOUR),
         on(KeyRejected).statuses([401, 403]).messages(["deactivated account", "account has been disabled", "has been terminated"]).scope(Project),
         on(KeyRejected).statuses([400, 401, 403]).messages(["invalid api key", "incorrect api key", "api key is invalid", "api key not valid"]),
+        on(KeyRejected).statuses([400, 401, 403]).messages(["invalid or missing api key", "missing or invalid api key", "wrong api key", "unknown api key"]),
+        on(KeyRejected).status(401).messages(["invalid apikey", "invalid credentials", "key has expired", "token expired", "expired token", "key is blocked"]),
+        on(KeyRejected).status(401).messages(["token missing/invalid", "missing api token", "is incorrect or not specified", "did not pass a valid"]),
         on(KeyRejected).statuses([401, 403]).messages(["api key is not valid", "api key provided is invalid", "expired api key", "api key has expired"]),
         on(KeyRejected).statuses([401, 403]).messages(["api key has been", "api key is disabled", "api key does not exist", "check the api-key"]),
+        on(KeyRejected).statuses([401, 403]).messages(["api key is currently blocked", "key you provided is invalid"]),
         on(KeyRejected).statuses([401, 403]).messages(["invalid token", "invalid access token", "invalid bearer token", "token could not be validated"]),
-        // Others, by what they say of the model and of what was asked.
+        // Others, by what they say of the model, of the plan and of what was asked.
+        on(NotEntitled).provider("anthropic").status(403).code("permission_error").scope(KeyModel),
         on(NotEntitled).status(403).messages(["token has no access", "key not allowed", "for this api key", "in this group"]).scope(KeyModel),
         on(NotEntitled).status(403).messages(["access to model", "access to this model", "access model", "access to the model", "from this model"]),
+        on(NotEntitled).statuses([401, 403]).messages(["access to the requested model", "to use model", "this model requires", "models are not available"]),
+        on(NotEntitled).status(403).messages(["on your plan", "in your plan", "not included in your", "on the free tier"]),
         on(NotEntitled).status(403).messages(["include the model", "include this model", "model is not available", "model disabled", "model is blocked"]),
         on(NotEntitled).status(403).messages(["use this model", "use the model", "the organization level"]),
+        on(NotEntitled).statuses([401, 402, 403]).messages(["upgrade your", "requires a separate subscription", "under your current"]).scope(Request),
+        on(NotEntitled).statuses([401, 403]).messages(["plan doesn't support", "plan does not support", "exclusively with", "limited to pro"]).scope(Request),
+        on(NotEntitled).statuses([401, 403]).messages(["entitled to this data", "have access to this resource", "requires membership"]).scope(Request),
+        on(NotEntitled).statuses([401, 403]).messages(["insufficient client scope", "personal access token", "subscription does not allow"]).scope(Request),
+        on(Caller).status(403).messages(["do not support this site", "parameter has disabled", "domain is not verified"]),
         on(Caller).status(403).messages(["flagged", "moderation", "content policy", "guardrail", "usage guidelines", "usage policy"]),
+        on(Caller).status(403).messages(["can't help with that", "prohibited due to a violation", "prompt injection"]),
         on(Transient).status(400).message("model is at capacity"),
         on(ModelNotFound).statuses([400, 404, 410]).messages(["model not found", "model not exist", "model does not exist", "unknown model", "invalid model"]),
         on(ModelNotFound).statuses([400, 404, 410]).messages(["model '' not found", "model '' does not exist", "no such model", "been decommissioned"]),
         on(ModelNotFound).statuses([400, 404, 410]).messages(["model '' is not found", "model '' is not supported", "end of life", "been deprecated"]),
+        on(ModelNotFound).statuses([400, 404, 410]).messages(["supported models are", "model '' was removed", "model can not be found"]),
+        on(ModelNotFound).statuses([404, 410]).messages(["model is not available", "model '' is not available", "is no longer available"]),
         on(ModelNotFound).statuses([404, 410]).messages(["the model ", "model is deprecated", "deployment is deprecated"]),
         // Others, by what they say of a limit.
         on(Transient).status(429).messages(["overloaded", "over capacity", "at capacity", "capacity exceeded", "capacity temporarily exceeded"]),
-        on(Transient).status(429).messages(["high traffic", "heavy traffic", "experiencing high demand", "is busy", "too busy", "capacity limits"]),
+        on(Transient).status(429).messages(["high traffic", "heavy traffic", "experiencing high demand", "is busy", "model busy", "too busy", "capacity limits"]),
         on(Transient).status(429).messages(["temporarily limiting requests", "maximum capacity", "no deployments available"]),
+        on(Transient).status(429).messages(["is temporarily unavailable", "receiving too many requests"]),
+        on(RateLimit).status(429).message("rate limit reached for"),
         on(DailyQuota).status(429).messages(["per day", "per-day", "daily quota", "daily limit", "daily rate limit", "daily free", "daily request", "daily token"]),
+        on(DailyQuota).status(429).messages(["number of daily", "perday", "24 hour period", "per 24 hours"]),
         on(RateLimit).status(403).messages(["rate limit exceeded", "secondary rate limit", "too many requests"]).scope(Key),
 
         // Errors of streams, which mostly have no status: by what kind they are called.

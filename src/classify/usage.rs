@@ -60,15 +60,16 @@ impl UsageReader {
         }
     }
 
-    /// The same for an answer with these headers; `None` where its body cannot be read: it is encoded, or neither JSON nor
-    /// events.
+    /// The same for an answer with these headers; `None` where its body is neither JSON nor events. One that is compressed must be
+    /// decoded first.
     pub(crate) fn for_headers(format: UsageFormat, headers: &HeaderMap) -> Option<Self> {
-        let encoding = headers.get(header::CONTENT_ENCODING).map_or(&b"identity"[..], |encoding| encoding.as_bytes());
-        let content_type =
-            headers.get(header::CONTENT_TYPE).map_or(&b"json"[..], |content_type| content_type.as_bytes());
-        let content_type = content_type.to_ascii_lowercase();
-        let readable = [&b"json"[..], b"event-stream"].iter().any(|kind| find(&content_type, kind));
-        (encoding.eq_ignore_ascii_case(b"identity") && readable).then(|| Self::new(format))
+        let kinds = [&b"json"[..], b"event-stream"];
+        let readable = headers.get(header::CONTENT_TYPE).is_none_or(|content_type| {
+            let words =
+                |kind: &[u8]| content_type.as_bytes().windows(kind.len()).any(|word| word.eq_ignore_ascii_case(kind));
+            kinds.into_iter().any(words)
+        });
+        readable.then(|| Self::new(format))
     }
 
     /// Reads the next bytes of the body.
@@ -195,8 +196,8 @@ impl UsageReader {
             let nested = [item.message, item.response, item.interaction].into_iter().flatten();
             let nested = nested.filter_map(|object| serde_json::from_str::<Nested<'_>>(object.get()).ok()?.usage);
             for usage in nested.chain([item.usage, item.usage_metadata].into_iter().flatten()) {
-                if let Ok(tokens) = serde_json::from_str(usage.get()) {
-                    self.tokens.update(tokens);
+                if let Ok(told) = serde_json::from_str(usage.get()) {
+                    self.tokens.update(&told);
                 }
             }
         }
@@ -310,18 +311,17 @@ fn is_said(error: Option<&RawValue>) -> bool {
     error.is_some_and(|error| !matches!(error.get(), "{}" | "[]" | "\"\"" | "false"))
 }
 
-/// The counts of a usage object, by the names of every format. Later objects replace earlier ones field by field: Gemini's
-/// are cumulative, and Anthropic's last one tells the output alone.
-#[derive(Clone, Copy, Default, Deserialize)]
-struct Tokens {
+/// A usage object, with the names of every format.
+#[derive(Deserialize)]
+struct Counts {
     #[serde(rename = "promptTokenCount")]
-    gemini_input: Option<f64>,
+    prompt_token_count: Option<f64>,
     #[serde(rename = "toolUsePromptTokenCount")]
-    gemini_tool_use: Option<f64>,
+    tool_use_prompt_token_count: Option<f64>,
     #[serde(rename = "candidatesTokenCount")]
-    gemini_output: Option<f64>,
+    candidates_token_count: Option<f64>,
     #[serde(rename = "thoughtsTokenCount")]
-    gemini_thoughts: Option<f64>,
+    thoughts_token_count: Option<f64>,
     prompt_tokens: Option<f64>,
     completion_tokens: Option<f64>,
     input_tokens: Option<f64>,
@@ -332,34 +332,37 @@ struct Tokens {
     total_output_tokens: Option<f64>,
 }
 
+/// What the usage objects of a body tell. A later one replaces what an earlier one told of the same: Gemini's are
+/// cumulative, and Anthropic's last one tells the output alone.
+#[derive(Default)]
+struct Tokens {
+    input: Option<f64>,
+    output: Option<f64>,
+    thoughts: Option<f64>,
+}
+
 impl Tokens {
-    fn update(&mut self, new: Self) {
-        let merged = |held: &mut Option<f64>, new: Option<f64>| *held = new.or(*held);
-        merged(&mut self.gemini_input, new.gemini_input);
-        merged(&mut self.gemini_tool_use, new.gemini_tool_use);
-        merged(&mut self.gemini_output, new.gemini_output);
-        merged(&mut self.gemini_thoughts, new.gemini_thoughts);
-        merged(&mut self.prompt_tokens, new.prompt_tokens);
-        merged(&mut self.completion_tokens, new.completion_tokens);
-        merged(&mut self.input_tokens, new.input_tokens);
-        merged(&mut self.cache_creation_input_tokens, new.cache_creation_input_tokens);
-        merged(&mut self.cache_read_input_tokens, new.cache_read_input_tokens);
-        merged(&mut self.output_tokens, new.output_tokens);
-        merged(&mut self.total_input_tokens, new.total_input_tokens);
-        merged(&mut self.total_output_tokens, new.total_output_tokens);
+    fn update(&mut self, told: &Counts) {
+        let sum = |first: Option<f64>, others: &[Option<f64>]| Some(first? + others.iter().flatten().sum::<f64>());
+        self.input = sum(told.prompt_token_count, &[told.tool_use_prompt_token_count])
+            .or(told.prompt_tokens)
+            // Anthropic counts what a cache gave or took apart.
+            .or(sum(told.input_tokens, &[told.cache_creation_input_tokens, told.cache_read_input_tokens]))
+            .or(told.total_input_tokens)
+            .or(self.input);
+        self.output = told
+            .candidates_token_count
+            .or(told.completion_tokens)
+            .or(told.output_tokens)
+            .or(told.total_output_tokens)
+            .or(self.output);
+        self.thoughts = told.thoughts_token_count.or(self.thoughts);
     }
 
-    /// What they come to; `None` where the tokens of the prompt are not known.
+    /// `None` where the tokens of the prompt are not known.
     fn usage(&self) -> Option<Usage> {
-        let sum = |first: Option<f64>, others: &[Option<f64>]| Some(first? + others.iter().flatten().sum::<f64>());
-        let input = sum(self.gemini_input, &[self.gemini_tool_use])
-            .or(self.prompt_tokens)
-            // Anthropic counts what a cache gave or took apart.
-            .or(sum(self.input_tokens, &[self.cache_creation_input_tokens, self.cache_read_input_tokens]))
-            .or(self.total_input_tokens)?;
-        let gemini = self.gemini_output.unwrap_or_default() + self.gemini_thoughts.unwrap_or_default();
-        let output = self.completion_tokens.or(self.output_tokens).or(self.total_output_tokens).unwrap_or(gemini);
-        Some(Usage::new(input as u64, output as u64))
+        let output = self.output.unwrap_or_default() + self.thoughts.unwrap_or_default();
+        Some(Usage::new(self.input? as u64, output as u64))
     }
 }
 

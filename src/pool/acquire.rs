@@ -48,6 +48,10 @@ impl Acquire {
     pub(crate) fn new(shared: Arc<Shared>, request: KeyRequest) -> Self {
         Self { shared, request, deadline: None, waiting: None, reserving: None, sleep: None }
     }
+
+    pub(crate) fn pool(&self) -> super::KeyPool {
+        super::KeyPool { shared: Arc::clone(&self.shared) }
+    }
 }
 
 impl Future for Acquire {

@@ -20,6 +20,7 @@ use super::{
     select::Grant,
     snapshot::{Snapshot, Stats},
     state::{Effects, Now, State},
+    unavailable::{Unavailable, UnavailableReason},
     update::KeyChange,
 };
 use crate::{
@@ -311,6 +312,24 @@ impl KeyPool {
             ended.await;
         }
         super::persist::flush(&self.shared).await;
+    }
+
+    /// Why a request that tried these keys gives up, and when another one may be served.
+    pub(crate) fn unavailable_after(&self, attempts: &super::Attempts) -> Unavailable {
+        let model = attempts.last().and_then(|attempt| attempt.model.clone());
+        let request = KeyRequest { model, ..KeyRequest::default() };
+        self.shared.with(|state, now| match select(state, &Ask { request: &request, last_chance: true }, now) {
+            Ok(grant) => {
+                super::outcome::end(state, &grant, None, false, now);
+                Unavailable {
+                    model: request.model.clone(),
+                    keys: state.registry.len(),
+                    reasons: vec![(UnavailableReason::Tried, attempts.len())],
+                    retry_after: Some(Duration::from_secs(1)),
+                }
+            }
+            Err(blocked) => blocked.tell(state, &request, now),
+        })
     }
 
     pub(crate) fn forgive(&self, attempts: &super::Attempts) {

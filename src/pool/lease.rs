@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use super::{attempts::Attempt, handle::Shared, select::Grant};
+use super::{
+    attempts::Attempt,
+    handle::{KeyPool, Shared},
+    select::Grant,
+};
 use crate::{
     classify::{Outcome, QuotaViolation, Usage},
     key::KeyId,
@@ -103,6 +107,14 @@ impl Lease {
     /// How long it has been held.
     pub fn elapsed(&self) -> Duration {
         self.shared.clock.now().since(self.grant.started)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn pool(&self) -> KeyPool {
+        KeyPool { shared: Arc::clone(&self.shared) }
     }
 
     pub(crate) fn attempt(&self, outcome: Outcome) -> Attempt {

@@ -20,7 +20,7 @@ const DEFAULT_LIMIT: usize = 2 << 20;
 /// use http::{Request, Response};
 /// use http_body_util::{BodyExt, Full};
 /// use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
-/// use tower_keypool::{ReplayBody, ReplayLayer, TryClone};
+/// use tower_keypool::{ReplayBody, ReplayLayer, replay::TryClone};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), BoxError> {

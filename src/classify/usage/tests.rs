@@ -122,7 +122,7 @@ fn only_the_input_that_is_known_is_usage() {
 fn events_are_framed_by_every_end_of_line() {
     let item = r#"{"usage":{"input_tokens":3,"output_tokens":4}}"#;
     for end in ["\n", "\r\n", "\r"] {
-        let (first, last) = item.split_at(item.find(",").unwrap() + 1);
+        let (first, last) = item.split_at(item.find(',').unwrap() + 1);
         assert_eq!(usage(&format!("\u{FEFF}: comment{end}{end}id: 1{end}data:{item}{end}{end}")), Some((3, 4)));
         assert_eq!(usage(&format!("data: {first}{end}data: {last}{end}{end}data: x{end}{end}")), Some((3, 4)));
         assert_eq!(usage(&format!("data: x{end}{end}{end}data: {item}")), Some((3, 4)), "no blank line at the end");
@@ -192,11 +192,7 @@ fn bodies_that_cannot_be_read_have_no_reader() {
     };
     assert!(reads(&[]));
     assert!(reads(&[(header::CONTENT_TYPE, "text/event-stream")]));
-    assert!(reads(&[
-        (header::CONTENT_TYPE, "Application/JSON; charset=UTF-8"),
-        (header::CONTENT_ENCODING, "identity")
-    ]));
-    assert!(!reads(&[(header::CONTENT_TYPE, "application/json"), (header::CONTENT_ENCODING, "gzip")]));
+    assert!(reads(&[(header::CONTENT_TYPE, "Application/JSON; charset=UTF-8")]));
     assert!(!reads(&[(header::CONTENT_TYPE, "audio/mpeg")]));
 }
 
