@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{Service, ServiceBuilder, ServiceExt};
-use tower_keypool::{
-    BoxError, ErrorKind, Gemini, Key, KeyPool, KeyPoolLayer, KeyRequest, Limit, Limits, Span, Unit,
-};
+use tower_keypool::{BoxError, ErrorKind, Gemini, Key, KeyPool, KeyPoolLayer, KeyRequest, Limit, Limits, Span, Unit};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
