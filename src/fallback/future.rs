@@ -49,6 +49,18 @@ struct Fallback<S, B, R> {
     plan: Plan<B>,
     /// What came of the first model.
     first: Option<R>,
+    /// The attempts with all models so far.
+    attempts: Attempts,
+}
+
+impl<S, B, R, E: 'static> Fallback<S, B, Result<Response<R>, E>> {
+    /// Adds the attempts of this result to those before it, and gives it all of them.
+    fn add_attempts(&mut self, result: &mut Result<Response<R>, E>) {
+        for attempt in attempts(result).into_iter().flat_map(Attempts::iter) {
+            self.attempts.push(attempt.clone());
+        }
+        set_attempts(result, self.attempts.clone());
+    }
 }
 
 impl<S, B> ModelFallbackFuture<S, B>
@@ -60,7 +72,10 @@ where
     }
 
     pub(super) fn planned(future: S::Future, service: S, plan: Plan<B>) -> Self {
-        Self { state: State::Calling { future }, fallback: Some(Fallback { service, plan, first: None }) }
+        Self {
+            state: State::Calling { future },
+            fallback: Some(Fallback { service, plan, first: None, attempts: Attempts::default() }),
+        }
     }
 }
 
@@ -77,18 +92,19 @@ where
         loop {
             let next = match this.state.as_mut().project() {
                 StateProj::Calling { future } => {
-                    let result = ready!(future.poll(cx));
+                    let mut result = ready!(future.poll(cx));
                     let Some(fallback) = this.fallback.as_mut() else { return Poll::Ready(result) };
-                    if !fallback.plan.leaves(&result) {
+                    let leaves = fallback.plan.leaves(&result);
+                    fallback.add_attempts(&mut result);
+                    if !leaves {
                         return Poll::Ready(result);
                     }
-                    let attempts = attempts(&result).cloned().unwrap_or_default();
+                    let attempts = &fallback.attempts;
                     let first = fallback.first.get_or_insert(result);
-                    fallback.plan.head.extensions.insert(attempts.clone());
                     if let Some(request) = fallback.plan.next_request() {
                         State::Ready { request: Some(request) }
                     } else {
-                        set_attempts(first, attempts);
+                        set_attempts(first, attempts.clone());
                         return Poll::Ready(fallback.first.take().expect("it was put there above"));
                     }
                 }

@@ -35,7 +35,7 @@ enum Comes {
     NoKey,
 }
 
-/// A service as the layers below are: it adds its attempt to those that the request brings.
+/// A service as the layers below are: it tells its attempts of each request.
 fn provider(
     sent: &Sent,
     comes: impl Fn(&str) -> Comes + Clone,
@@ -44,14 +44,14 @@ fn provider(
     service_fn(move |request: Request<Body>| {
         let (sent, comes) = (Arc::clone(&sent), comes.clone());
         async move {
-            let (mut head, body) = request.into_parts();
+            let (head, body) = request.into_parts();
             let explicit = head.extensions.get::<KeyRequest>().and_then(KeyRequest::model_name).unwrap_or_default();
             let length = head.headers.get("content-length").map_or("", |length| length.to_str().unwrap());
             let mut line = format!("{} {length}{explicit}", head.uri.path());
             line.push_str(std::str::from_utf8(&body.collect().await?.to_bytes())?);
             let comes = comes(&line);
             sent.lock().unwrap().push(line.clone());
-            let mut attempts = head.extensions.remove::<Attempts>().unwrap_or_default();
+            let mut attempts = Attempts::default();
             let outcome = match comes {
                 Comes::Good => Outcome::Success,
                 Comes::Fails(failure) => failure.into(),
@@ -151,6 +151,7 @@ async fn when_no_model_serves_the_answer_is_that_of_the_first() {
     let error = answer.unwrap_err();
     let error = error.downcast_ref::<Error>().unwrap();
     assert_eq!((sent.len(), error.attempts().len()), (3, 2));
+    assert_eq!(error.attempts().last().unwrap().class(), Some(ErrorClass::Transient));
     assert!(error.as_unavailable().is_some());
 }
 

@@ -18,7 +18,7 @@ use super::{
     lease::Lease,
     registry::KeyAdded,
     request::KeyRequest,
-    select::Grant,
+    select::{Ask, Grant, select},
     snapshot::{Snapshot, Stats},
     state::{Effects, Now, State},
     unavailable::{Unavailable, UnavailableReason},

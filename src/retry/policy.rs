@@ -16,9 +16,10 @@ use tower::retry::{
 
 use super::RetryFuture;
 use crate::{
-    BoxError, Error, ErrorKind, KeyPool, TryClone,
+    BoxError, Error, ErrorKind, KeyPool,
     classify::{ErrorClass, Failure, Outcome, Retry},
     pool::Attempts,
+    replay::TryClone,
 };
 
 /// Sends a request again where another key, or a short pause, may help: a policy for tower's

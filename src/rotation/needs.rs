@@ -6,8 +6,10 @@ use http::request::Parts;
 use memchr::memchr;
 
 use crate::{
-    CollectedBody, KeyPool, ModelIn, Provider,
+    KeyPool, Provider,
     pool::{Attempts, KeyRequest},
+    provider::ModelIn,
+    replay::CollectedBody,
 };
 
 /// What the next attempt of a request needs. The first attempt sets what holds for all of them.
