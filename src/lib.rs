@@ -103,6 +103,8 @@ pub mod fallback;
 pub mod into_response;
 mod key;
 pub mod limit;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod pool;
 pub mod provider;
 pub mod redact;
