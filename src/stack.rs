@@ -20,7 +20,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    BoxError, CooldownLayer, Error, KeyPool, KeyRotationLayer, ModelFallbackLayer, ReplayBody, ReplayLayer, RetryPolicy,
+    BoxError, CooldownLayer, Error, KeyPool, KeyRotationLayer, ModelFallbackLayer, ReplayBody, ReplayLayer,
+    RetryPolicy,
     cooldown::{Cooldown, CooldownBody},
     fallback::ModelFallback,
     replay::{Replay, ReplayFuture},
