@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 
-use super::{ErrorClass, Policy, Retry, Scope};
+use super::{Cooldown, ErrorClass, Policy, Retry, Scope};
 use crate::limit::{Span, Unit};
 
 /// What came of one request with one key.
@@ -53,6 +53,7 @@ pub struct Failure {
     pub(crate) confirm: bool,
     pub(crate) quota: Vec<QuotaViolation>,
     pub(crate) project: Option<Box<str>>,
+    pub(crate) may_have_been_sent: bool,
 }
 
 impl Failure {
@@ -69,6 +70,7 @@ impl Failure {
             confirm: false,
             quota: Vec::new(),
             project: None,
+            may_have_been_sent: true,
         }
     }
 
@@ -123,7 +125,7 @@ impl Failure {
         self.code.as_deref()
     }
 
-    /// The provider's message, at most 300 characters, without any key.
+    /// The provider's message, at most 300 characters.
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
     }
@@ -133,12 +135,31 @@ impl Failure {
         self.retry_after
     }
 
+    /// For how long, where the provider names no [`delay`](Self::delay).
+    pub fn cooldown(&self) -> Cooldown {
+        match self.cooldown {
+            _ if self.scope == Scope::Request => Cooldown::None,
+            Some(cooldown) => Cooldown::Fixed(cooldown),
+            None => self.policy().cooldown,
+        }
+    }
+
+    /// Whether a second such error in a row has to confirm it before the key is disabled.
+    pub fn needs_confirmation(&self) -> bool {
+        self.confirm
+    }
+
+    /// Whether the request may have reached the provider: then one that makes something that stays is not sent again.
+    pub fn may_have_been_sent(&self) -> bool {
+        self.may_have_been_sent
+    }
+
     /// The quotas that the provider names as violated.
     pub fn violations(&self) -> &[QuotaViolation] {
         &self.quota
     }
 
-    /// The project that the provider names, such as `projects/1234`.
+    /// The project that the provider names, without `projects/`: a number or an id.
     pub fn project(&self) -> Option<&str> {
         self.project.as_deref()
     }

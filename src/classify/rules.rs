@@ -1,22 +1,39 @@
 //! The table of rules: which error is of which class. The first row that matches decides.
 
-use std::{borrow::Cow, time::Duration};
+use std::{sync::LazyLock, time::Duration};
 
-use super::{ErrorClass, Scope};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::{
+    ErrorClass, Scope,
+    error_body::{BESIDE_MODEL, ErrorInfo, HTML, LIMIT_ZERO, PER_DAY},
+};
 
 /// One row: conditions, all of which must hold, and the class of the errors that they describe.
 ///
-/// ```
-/// use tower_keypool::{ErrorClass, Rule};
+/// Where several statuses, codes or texts are named, one of each must hold. Codes and texts are compared in any case of their
+/// letters; a `*` at either end of a code stands for anything. Texts are looked for in the error's sentences, without what is
+/// quoted there.
 ///
-/// let rule = Rule::new(ErrorClass::Billing).status(429).message("out of credits");
-/// # let _ = rule;
+/// ```
+/// use std::time::Duration;
+/// use tower_keypool::{ErrorClass, Rule, Scope};
+///
+/// let no_money = Rule::new(ErrorClass::Billing).status(429).message("out of credits");
+/// let revoked = Rule::new(ErrorClass::KeyRejected).code("key_revoked").confirm();
+/// let weekly = Rule::new(ErrorClass::RateLimit)
+///     .provider("openai")
+///     .code("weekly_*")
+///     .scope(Scope::Project)
+///     .cooldown(Duration::from_secs(3_600));
+/// # let _ = (no_money, revoked, weekly);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    pub(crate) statuses: Cow<'static, [u16]>,
-    pub(crate) codes: Cow<'static, [Cow<'static, str>]>,
-    pub(crate) message: Option<Cow<'static, str>>,
+    pub(crate) provider: Option<String>,
+    pub(crate) statuses: Vec<u16>,
+    pub(crate) codes: Vec<String>,
+    pub(crate) messages: Vec<String>,
     pub(crate) class: ErrorClass,
     pub(crate) scope: Option<Scope>,
     pub(crate) cooldown: Option<Duration>,
@@ -27,9 +44,10 @@ impl Rule {
     /// A row that matches every error, until conditions are added.
     pub fn new(class: ErrorClass) -> Self {
         Self {
-            statuses: Cow::Borrowed(&[]),
-            codes: Cow::Borrowed(&[]),
-            message: None,
+            provider: None,
+            statuses: Vec::new(),
+            codes: Vec::new(),
+            messages: Vec::new(),
             class,
             scope: None,
             cooldown: None,
@@ -37,17 +55,483 @@ impl Rule {
         }
     }
 
-    /// Only answers of this status; several may be named.
+    /// Only errors of the provider of this name.
     #[must_use]
-    pub fn status(mut self, status: u16) -> Self {
-        self.statuses.to_mut().push(status);
+    pub fn provider(mut self, name: &str) -> Self {
+        self.provider = Some(name.to_owned());
         self
     }
 
-    /// Only errors whose message holds this text, in any case of its letters.
+    /// Only answers of this status; several may be named.
     #[must_use]
-    pub fn message(mut self, text: &str) -> Self {
-        self.message = Some(text.to_ascii_lowercase().into());
+    pub fn status(self, status: u16) -> Self {
+        self.statuses([status])
+    }
+
+    /// Only answers of one of these statuses.
+    #[must_use]
+    pub fn statuses(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {
+        self.statuses.extend(statuses);
         self
+    }
+
+    /// Only errors that the provider calls so, such as `insufficient_quota`; several may be named.
+    #[must_use]
+    pub fn code(self, code: &str) -> Self {
+        self.codes([code])
+    }
+
+    /// Only errors that the provider calls by one of these codes.
+    #[must_use]
+    pub fn codes<'a>(mut self, codes: impl IntoIterator<Item = &'a str>) -> Self {
+        self.codes.extend(codes.into_iter().map(str::to_lowercase));
+        self
+    }
+
+    /// Only errors whose message holds this text; several may be named.
+    #[must_use]
+    pub fn message(self, text: &str) -> Self {
+        self.messages([text])
+    }
+
+    /// Only errors whose message holds one of these texts.
+    #[must_use]
+    pub fn messages<'a>(mut self, texts: impl IntoIterator<Item = &'a str>) -> Self {
+        self.messages.extend(texts.into_iter().map(str::to_lowercase));
+        self
+    }
+
+    /// Whom such errors concern, in place of the class's scope.
+    #[must_use]
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = Some(scope);
+        self
+    }
+
+    /// For how long the key or its project is not used, in place of the class's cooldown. A longer delay that the provider names
+    /// counts, where the class heeds delays.
+    #[must_use]
+    pub fn cooldown(mut self, cooldown: Duration) -> Self {
+        self.cooldown = Some(cooldown);
+        self
+    }
+
+    /// The key is disabled at the second such error in a row, not at the first: new keys take a minute to be known everywhere.
+    #[must_use]
+    pub fn confirm(mut self) -> Self {
+        self.confirm = true;
+        self
+    }
+
+    /// Whether all conditions hold. An error in a stream may have no status: then codes and messages decide.
+    pub(super) fn matches(&self, provider: &str, info: &ErrorInfo) -> bool {
+        let says_more = !self.codes.is_empty() || !self.messages.is_empty();
+        self.provider.as_ref().is_none_or(|name| name.eq_ignore_ascii_case(provider))
+            && (self.statuses.is_empty() || info.status.map_or(says_more, |status| self.statuses.contains(&status)))
+            && (self.codes.is_empty() || self.matched_code(info).is_some())
+            && (self.messages.is_empty() || self.messages.iter().any(|text| info.text.contains(text.as_str())))
+    }
+
+    /// Which code of the error is one of the row's.
+    pub(super) fn matched_code<'i>(&self, info: &'i ErrorInfo) -> Option<&'i str> {
+        let is = |code: &&str| self.codes.iter().any(|pattern| is_like(code, pattern));
+        info.codes.iter().map(String::as_str).find(is)
+    }
+}
+
+/// Whether a code is this, whatever its case; a `*` at either end stands for anything.
+fn is_like(code: &str, pattern: &str) -> bool {
+    let bare = pattern.trim_matches('*').as_bytes();
+    let code = code.as_bytes();
+    let is = |part: Option<&[u8]>| part.is_some_and(|part| part.eq_ignore_ascii_case(bare));
+    match (pattern.starts_with('*'), pattern.ends_with('*')) {
+        (true, true) => bare.is_empty() || code.windows(bare.len()).any(|part| is(Some(part))),
+        (true, false) => is(code.len().checked_sub(bare.len()).and_then(|begin| code.get(begin..))),
+        (false, true) => is(code.get(..bare.len())),
+        (false, false) => is(Some(code)),
+    }
+}
+
+/// A row as configuration has it: `[[providers.errors]]` with `status = 429`, `code = ["a", "b"]`, `message = "…"`,
+/// `class = "billing"`, and optionally `provider`, `scope`, `cooldown_seconds`.
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Row {
+            provider: Option<String>,
+            #[serde(default)]
+            status: OneOrMany<u16>,
+            #[serde(default)]
+            code: OneOrMany<String>,
+            #[serde(default)]
+            message: OneOrMany<String>,
+            class: ErrorClass,
+            scope: Option<Scope>,
+            cooldown_seconds: Option<u64>,
+        }
+        let row = Row::deserialize(deserializer)?;
+        let (statuses, codes, messages) = (row.status.list(), row.code.list(), row.message.list());
+        if statuses.is_empty() && codes.is_empty() && messages.is_empty() {
+            return Err(D::Error::custom("an error rule needs a status, a code or a message"));
+        }
+        if let Some(status) = statuses.iter().find(|status| !(100..600).contains(*status)) {
+            return Err(D::Error::custom(format!("{status} is not an HTTP status")));
+        }
+        if codes.iter().chain(&messages).any(|text| text.trim_matches('*').trim().is_empty()) {
+            return Err(D::Error::custom("the code or message of an error rule is empty"));
+        }
+        let texts = |list: &[String]| list.iter().map(|text| text.to_lowercase()).collect();
+        Ok(Self {
+            provider: row.provider,
+            statuses,
+            codes: texts(&codes),
+            messages: texts(&messages),
+            scope: row.scope,
+            cooldown: row.cooldown_seconds.map(Duration::from_secs),
+            ..Self::new(row.class)
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a value or a list of values")]
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+impl<T> Default for OneOrMany<T> {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl<T> OneOrMany<T> {
+    fn list(self) -> Vec<T> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// The rows that hold for every provider, unless they name one.
+pub(super) static TABLE: LazyLock<Vec<Rule>> = LazyLock::new(table);
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const TEN_MINUTES: Duration = Duration::from_secs(600);
+
+/// Sorted by vendor, in it from the specific to the general. Other vendors speak like the three great ones, so most rows name no
+/// provider. Rows by status alone come last.
+#[rustfmt::skip]
+fn table() -> Vec<Rule> {
+    use ErrorClass::{Billing, Caller, DailyQuota, Egress, KeyRejected, ModelNotFound, NotEntitled, RateLimit, Transient, Unclear};
+    use Scope::{BillingAccount, Key, KeyModel, Project, ProjectModel, Request};
+    let on = Rule::new;
+    vec![
+        // Routers and proxies: the provider behind them refused their own key, or has no room for them.
+        on(Transient).statuses([401, 402, 403, 429]).message("provider returned error"),
+        on(Transient).statuses([401, 402, 403]).messages(["litellm.authenticationerror", "litellm.permissiondeniederror"]),
+        on(Transient).status(429).code("upstream_provider_shared_pool"),
+        on(Transient).status(429).messages(["temporarily rate-limited upstream", "worker local total request limit"]),
+
+        // The request left without a key, or with two.
+        on(Caller).statuses([400, 401]).message("multiple authentication credentials"),
+        on(Caller).statuses([400, 401, 403]).codes(["OVERLOADED_CREDENTIALS", "CREDENTIALS_MISSING", "API_KEY_MISSING"]),
+        on(Caller).statuses([401, 403]).messages(["api keys are not supported", "unregistered callers", "request is missing a valid api key"]),
+        on(Caller).statuses([401, 403]).messages(["request is missing required authentication", "didn't provide an api key", "no api key provided"]),
+        on(Caller).statuses([401, 403]).messages(["api key required", "api key is required", "api key is missing", "missing api key", "no api key"]),
+        on(Caller).statuses([401, 403]).messages(["missing bearer", "missing subscription key", "header is required", "missing authorization header", "header of type"]),
+
+        // Google: the key.
+        on(KeyRejected).codes(["API_KEY_INVALID", "keyInvalid", "keyExpired"]).confirm(),
+        on(KeyRejected).provider("gemini").status(401).code("authentication").confirm(),
+        on(KeyRejected).statuses([400, 401, 403]).messages(["reported as leaked", "key has been leaked", "key was leaked"]),
+        on(KeyRejected).provider("gemini").statuses([400, 401, 403]).messages(["api key not valid", "api key is not valid", "api key is invalid"]).confirm(),
+        on(KeyRejected).provider("gemini").statuses([400, 401, 403]).messages(["api key not found", "api key expired", "api key has expired"]).confirm(),
+        on(KeyRejected).provider("gemini").statuses([400, 401, 403]).messages(["pass a valid api key", "renew the api key", "invalid api key"]).confirm(),
+        on(KeyRejected).codes(["API_KEY_SERVICE_BLOCKED", "API_KEY_HTTP_REFERRER_BLOCKED", "API_KEY_IP_ADDRESS_BLOCKED", "ipRefererBlocked"]),
+        on(KeyRejected).codes(["API_KEY_ANDROID_APP_BLOCKED", "API_KEY_IOS_APP_BLOCKED", "ACCOUNT_STATE_INVALID"]),
+        on(KeyRejected).status(403).messages(["requests from referer", "has an ip address restriction", "requests to this api"]),
+        on(KeyRejected).codes(["CONSUMER_SUSPENDED", "GCP_SUSPENDED", "CONSUMER_INVALID", "USER_PROJECT_DENIED", "TOS_VIOLATION"]).scope(Project),
+        on(KeyRejected).code("PUP_LIMITED_DISABLED").scope(Project).confirm(),
+        // Google: money.
+        on(Billing).statuses([402, 403, 429]).messages(["prepayment credit", "prepaid credit", "prepay credit", "prepay balance"]).scope(BillingAccount),
+        on(Billing).statuses([402, 403, 429]).messages(["billing account has exceeded", "billing account has reached"]).scope(BillingAccount),
+        on(Billing).statuses([402, 403, 429]).messages(["monthly spending cap", "monthly spend cap", "spend cap", "monthly spending limit"]),
+        on(NotEntitled).status(403).code("SERVICE_DISABLED").messages(["places api", "discovery engine", "vertex ai search", "cloud storage"]).scope(Request),
+        on(NotEntitled).status(403).code("SERVICE_DISABLED").messages(["bigquery", "google maps", "maps grounding", "custom search", "google drive"]).scope(Request),
+        on(Billing).codes(["BILLING_DISABLED", "SERVICE_DISABLED", "SERVICE_NOT_VISIBLE", "accessNotConfigured", "VALIDATION_REQUIRED"]),
+        on(Billing).status(403).messages(["has not been used in project", "requires billing", "billing to be enabled", "dunning decision"]),
+        on(Billing).statuses([400, 403]).code("FAILED_PRECONDITION").messages(["billing", "free tier is not available"]),
+        on(Billing).statuses([400, 403]).messages(["billing is not enabled", "billing is disabled", "please enable billing"]),
+        on(Billing).provider("gemini").status(402).message("pay").scope(BillingAccount),
+        on(NotEntitled).statuses([400, 403]).message("only accessible to billed users"),
+        on(RateLimit).status(429).messages(["spend-based rate limit", "spend based rate limit"]).scope(Project).cooldown(TEN_MINUTES),
+        on(Billing).statuses([400, 403]).message("without a billing account"),
+        on(KeyRejected).status(403).message("project has been denied access").scope(Project),
+        // Google: our address.
+        on(Egress).statuses([400, 403]).messages(["user location is not supported", "location is not supported for the api"]),
+        on(Egress).statuses([302, 303, 307, 403]).code(HTML),
+        on(Egress).statuses([429, 503]).code(HTML).messages(["automated queries", "unusual traffic", "cloudflare", "captcha"]),
+        // Google: quotas.
+        on(RateLimit).status(429).code(BESIDE_MODEL).scope(Request),
+        on(RateLimit).status(429).messages(["cachedcontentstorage", "storage limit", "file storage quota"]).scope(Request),
+        on(Transient).statuses([429, 503]).codes(["MODEL_CAPACITY_EXHAUSTED", "servingLimitExceeded"]),
+        on(Transient).statuses([429, 503]).messages(["no capacity available", "out of capacity", "error-code-429"]),
+        on(NotEntitled).statuses([403, 429]).code(LIMIT_ZERO),
+        on(NotEntitled).status(429).message("doesn't have a free quota tier"),
+        on(DailyQuota).statuses([403, 429]).codes(["QUOTA_EXHAUSTED", "dailyLimitExceeded", "quotaExceeded", PER_DAY]),
+        on(DailyQuota).provider("gemini").statuses([403, 429]).codes(["quota_exceeded", "RESOURCE_QUOTA_EXCEEDED"]),
+        on(DailyQuota).provider("gemini").status(429).messages(["per day", "per_day", "perday", "daily quota", "daily limit"]),
+        on(RateLimit).status(403).codes(["rateLimitExceeded", "userRateLimitExceeded", "concurrentLimitExceeded", "RATE_LIMIT_EXCEEDED"]),
+        // Google: what was asked for.
+        on(Caller).provider("gemini").statuses([403, 404]).messages(["you do not have permission to access", "permission denied on resource", "cachedcontent not found"]),
+        on(NotEntitled).status(404).message("no longer available to new users"),
+        on(NotEntitled).status(400).messages(["is not allowed to use publisher model", "organization policy constraint"]),
+        on(NotEntitled).statuses([400, 404]).messages(["have access to it", "has access to it", "not have access to the model"]),
+        on(ModelNotFound).status(404).messages(["is not found for api version", "publisher model", "model is no longer available"]),
+        on(ModelNotFound).status(400).messages(["is not servable in region", "not available in your country"]),
+        on(Caller).status(409).code("ALREADY_EXISTS"),
+
+        // OpenAI.
+        on(Egress).code("unsupported_country_region_territory"),
+        on(Caller).codes(["mismatched_organization", "mismatched_project", "invalid_organization"]),
+        on(KeyRejected).codes(["account_deactivated", "organization_deactivated", "organization_restricted", "access_terminated"]).scope(Project),
+        on(KeyRejected).codes(["invalid_api_key", "InvalidApiKey", "incorrect_api_key*", "wrong_api_key", "expired_api_key", "revoked_api_key"]),
+        on(KeyRejected).codes(["api_key_expired", "expired_key", "invalid_issuer", "token_expired", "token_invalidated", "token_revoked"]),
+        on(RateLimit).status(429).code("insufficient_quota").message("#token-limit"),
+        on(Billing).codes(["insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error", "*spend_limit*"]),
+        on(Billing).codes(["credit_balance_exhausted", "organization_usage_limit_exceeded", "deactivated_workspace", "blocked_api_access"]),
+        on(Billing).statuses([402, 403, 429]).message("insufficient_quota"),
+        on(Caller).statuses([413, 429]).message("request too large"),
+        on(Caller).codes(["context_length_exceeded", "content_policy_violation", "content_filter", "invalid_prompt", "*cyber_policy", "bio_policy"]),
+        on(NotEntitled).statuses([401, 403]).codes(["model_not_found", "no_access"]),
+        on(NotEntitled).status(503).code("model_not_found").scope(KeyModel),
+        on(ModelNotFound).statuses([400, 404]).codes(["model_not_found", "ModelNotFound", "model_not_supported"]),
+        on(RateLimit).statuses([403, 429]).code("rate_limit_exceeded"),
+        on(Transient).statuses([403, 429]).codes(["server_error", "internal_server_error", "server_is_overloaded", "slow_down"]),
+
+        // Anthropic.
+        on(KeyRejected).statuses([401, 403]).code("authentication_error"),
+        on(KeyRejected).statuses([401, 403]).messages(["token has been revoked", "token has expired"]),
+        on(KeyRejected).statuses([400, 401, 403]).message("organization has been disabled").scope(Project),
+        on(Billing).statuses([400, 401, 403, 429]).messages(["credit balance is too low", "out of extra usage", "usage blocked until"]),
+        on(Billing).statuses([400, 403, 429]).messages(["your specified api usage limits", "workspace api usage limits", "your api usage limits"]),
+        on(Billing).codes(["organization_on_hold", "linked_organization_*"]),
+        on(Billing).provider("anthropic").status(402),
+        on(Egress).status(403).code("forbidden").message("request not allowed"),
+        on(Egress).statuses([400, 403]).message("not allowed from unsupported"),
+        on(DailyQuota).statuses([403, 429]).messages(["weekly usage limit", "weekly limit", "5-hour usage limit", "5-hour limit", "(7-day)"]),
+        on(DailyQuota).status(403).messages(["reached your usage limit", "monthly usage limit"]),
+        on(KeyRejected).statuses([401, 403]).code("access_terminated_error").scope(Project),
+        on(Transient).statuses([429, 529]).code("overloaded_error"),
+        on(Transient).status(429).code("rate_limit_error").messages(["rate limited", "overloaded"]),
+        on(RateLimit).status(429).codes(["rate_limit_error", "ramp_limit_exceeded"]),
+        on(ModelNotFound).status(404).code("not_found_error").messages(["model:", "is not available"]),
+
+        // Azure and GitHub Models.
+        on(KeyRejected).status(401).message("invalid subscription key"),
+        on(Egress).status(403).messages(["virtual network/firewall", "public access is disabled", "approved private endpoint"]),
+        on(NotEntitled).status(404).code("DeploymentNotFound"),
+        on(DailyQuota).status(429).message("userbymodelbyday"),
+
+        // OpenRouter.
+        on(Billing).status(402).messages(["fewer max_tokens", "prompt tokens limit exceeded"]).scope(Request),
+        on(RateLimit).status(402).messages(["current in-flight requests", "in_flight_budget"]).scope(Project),
+        on(Billing).statuses([401, 402, 403]).message("key limit exceeded").scope(Key),
+        on(DailyQuota).status(429).messages(["free-models-per-day", "free_tier_daily"]),
+        on(NotEntitled).status(404).messages(["matching your data policy", "guardrail restrictions"]),
+        on(ModelNotFound).statuses([400, 404]).messages(["no endpoints found", "unavailable for free", "not a valid model id", "no allowed providers"]),
+
+        // Amazon Bedrock.
+        on(DailyQuota).statuses([400, 429]).message("too many tokens per day"),
+        on(RateLimit).statuses([400, 429]).codes(["ThrottlingException", "ServiceQuotaExceededException", "LimitExceededException"]),
+        on(Transient).statuses([424, 429]).codes(["ModelErrorException", "ModelStreamErrorException", "ModelNotReadyException"]),
+        on(NotEntitled).statuses([403, 404]).code("AccessDeniedException").messages(["access to the model", "model access is denied"]),
+        on(KeyRejected).codes(["ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"]),
+        on(KeyRejected).statuses([401, 403]).message("security token included in the request"),
+
+        // Alibaba's DashScope and Volcengine's Ark.
+        on(Billing).status(429).messages(["week allocated quota", "month allocated quota"]),
+        on(RateLimit).statuses([400, 403, 429]).codes(["Throttling*", "limit_requests", "limit_burst_rate", "RequestBurstTooFast"]),
+        on(Billing).codes(["Arrearage", "*overdue*", "AllocationQuota.FreeTierOnly", "CommodityNotPurchased", "InvalidSubscription"]),
+        on(DailyQuota).status(429).codes(["AccountQuotaExceeded", "SetLimitExceeded", "FreeUsageLimitError", "*free-usage-exhausted"]),
+        on(KeyRejected).status(401).code("AuthenticationError"),
+        on(NotEntitled).codes(["InvalidEndpointOrModel.NotFound", "ModelNotOpen"]),
+
+        // Zhipu and MiniMax, by numbers.
+        on(Billing).statuses([402, 429]).codes(["1113", "1309", "1008"]),
+        on(DailyQuota).status(429).codes(["1304", "1308", "1310"]),
+        on(Transient).status(429).codes(["1305", "1312"]),
+        on(RateLimit).status(429).codes(["1302", "1303", "1002", "1039", "1041", "2045"]),
+        on(NotEntitled).statuses([403, 429]).codes(["1311", "2061"]),
+        on(KeyRejected).statuses([401, 403]).codes(["1110", "1111", "1112"]).scope(Project),
+        on(KeyRejected).status(401).codes(["1000", "1002", "1003", "1004", "2049"]),
+        on(ModelNotFound).statuses([400, 404]).code("1211"),
+
+        // Relays in Chinese: no money, no such token, banned, overloaded, no right to the model.
+        on(Billing).statuses([400, 401, 402, 403, 429]).messages(["余额不足", "额度不足", "额度已用", "欠费"]),
+        on(Caller).status(401).message("未收到authorization"),
+        on(KeyRejected).statuses([401, 403]).messages(["无效的令牌", "令牌已过期"]),
+        on(KeyRejected).statuses([401, 403]).message("已被封禁").scope(Project),
+        on(Transient).status(429).message("负载已饱和"),
+        on(NotEntitled).status(403).messages(["无权访问", "无权使用"]).scope(KeyModel),
+        on(NotEntitled).status(500).message("token plan not support model").scope(KeyModel),
+
+        // Networks in front of an API.
+        on(Egress).statuses([403, 429]).messages(["error code: 10", "error 10", "unusual traffic", "request was blocked"]),
+        on(Egress).statuses([403, 429]).codes(["browser_signature*", "ip_banned", "country_banned"]),
+
+        // Others, by code.
+        on(KeyRejected).codes(["token_not_found_in_db", "invalid_jwt", "bad_credentials", "SUBSCRIPTION_TOKEN_INVALID", "invalid_access_key"]),
+        on(KeyRejected).statuses([401, 403]).codes(["*InvalidApiKey", "INVALID_AUTH", "WrongCredentialsError", "authentication_token_expired", "invalid_iam_token"]),
+        on(KeyRejected).statuses([401, 403]).codes(["AuthenticationTypeDisabled", "invalid-key", "invalid_authentication_error", "key_revoked", "account_suspended"]),
+        on(Billing).codes(["insufficient_balance", "insufficient_user_quota", "insufficient_credit*", "insufficient_fund*", "exceeded_current_quota_error"]),
+        on(NotEntitled).statuses([401, 402, 403]).codes(["*access_restricted", "paid_plan_required", "subscription_required", "API_INACCESSIBLE"]).scope(Request),
+        on(NotEntitled).statuses([401, 403]).codes(["restricted_resource", "restricted_api_key", "missing_permissions", "output_format_not_allowed"]).scope(Request),
+        on(DailyQuota).statuses([403, 429]).codes(["*daily_quota*", "*daily_limit*"]),
+        on(Billing).statuses([403, 429]).codes(["apiKeyExhausted", "monthly_limit_reached", "UsageCapExceeded", "monthly_quota*", "quota-reached"]).scope(Key),
+        on(Billing).statuses([401, 402, 403]).code("pre_consume_token_quota_failed").scope(Request),
+        on(Billing).codes(["*budget_exceeded", "insufficient_budget*", "payment_required*", "WALLET_NOT_SETUP", "SUBSCRIPTION_NOT_FOUND", "API_KEY_QUOTA_EXHAUSTED"]),
+        on(Billing).codes(["CreditsError", "MonthlyLimitError", "NO_MORE_CREDITS", "NOT_ENOUGH_BALANCE", "customer_verification_required"]),
+        on(Billing).statuses([401, 402, 403]).codes(["*quota_exceeded", "*quota_exhausted", "*quota_reached", "*balance_exhausted", "billing_*", "credit_limit"]),
+        on(RateLimit).status(402).code("concurrent*").scope(Key),
+        on(Billing).statuses([432, 433, 456]),
+        on(Transient).statuses([403, 429, 498]).codes(["queue_exceeded", "*capacity_exceeded", "ServerOverloaded", "engine_overloaded*", "resource_unavailable"]),
+        on(Transient).statuses([403, 429]).codes(["system_busy", "NoCapacity", "3040"]),
+        on(ModelNotFound).statuses([400, 404, 410, 422]).codes(["model_decommissioned", "model_not_available", "invalid_model", "unknown_model", "unavailable_model"]),
+        on(ModelNotFound).statuses([400, 404, 410, 422]).codes(["ModelDeprecated", "ServiceModelDeprecat*", "model_price_error"]),
+        on(NotEntitled).code("no_available_model_endpoints"),
+        on(NotEntitled).statuses([401, 403]).message("for this api key").code("*model*").scope(KeyModel),
+        on(NotEntitled).statuses([401, 403]).codes(["key_model_*", "token_model_*"]).scope(KeyModel),
+        on(NotEntitled).statuses([401, 403]).codes(["*model*", "tier_not_allowed"]),
+        on(Caller).statuses([401, 403]).codes(["*guardrail*", "*moderation*", "*content_policy*", "*content_filter*"]),
+
+        // Others, by what they say of money.
+        on(Billing).statuses([400, 401, 402, 403, 412, 429, 500]).messages(["insufficient balance", "in good standing", "account balance is"]),
+        on(Billing).statuses([400, 429]).message("budget has been exceeded"),
+        on(Billing).statuses([401, 402, 403]).messages(["max estimated cost", "quota is not enough"]).scope(Request),
+        on(Billing).statuses([401, 402, 403]).messages(["budget is exhausted", "over its budget", "enter payment method", "inactive subscription"]),
+        on(Billing).statuses([401, 402, 403, 429]).messages(["insufficient credit", "insufficient fund", "out of credits", "no credits", "not enough credits"]),
+        on(Billing).statuses([401, 402, 403, 429]).messages(["all available credits", "doesn't have any credits", "funds have been depleted", "credit limit"]),
+        on(Billing).statuses([401, 402, 403, 412, 429]).messages(["spending limit", "budget limit", "overdue", "past due", "past invoices"]),
+        on(Billing).statuses([401, 402, 403, 429]).messages(["exceeded current quota", "account is not active", "payment required", "account balance"]),
+        on(Billing).status(429).messages(["monthly quota", "monthly limit", "monthly usage", "monthly token", "monthly capacity", "monthly request"]),
+        on(Billing).status(429).messages(["monthly rate limit", "monthly product cap", "per billing period"]),
+        on(Billing).statuses([401, 403]).messages(["credits exceeded", "quota exceeded", "usage has been consumed", "request limit reached"]).scope(Key),
+        on(Billing).statuses([401, 403]).messages(["exhausted the api credits", "has exceeded calls per", "monthly usage limit"]).scope(Key),
+        on(Billing).status(429).messages(["per month", "/ month", "trial has ended", "trial has expired"]),
+        on(Billing).status(402).messages(["credit", "balance", "billing", "payment", "subscription", "budget", "quota", "funds", "pay", "limit"]),
+        // Others, by what they say of the key and of its account.
+        on(KeyRejected).statuses([401, 403]).messages(["has been suspended", "is suspended", "account has been deactivated"]).scope(Project),
+        on(KeyRejected).statuses([401, 403]).messages(["account was flagged", "account has been flagged"]).scope(Project),
+        on(KeyRejected).statuses([401, 403]).message("temporarily blocked").scope(Project).cooldown(HOUR),
+        on(KeyRejected).statuses([401, 403]).messages(["deactivated account", "account has been disabled", "has been terminated"]).scope(Project),
+        on(KeyRejected).statuses([400, 401, 403]).messages(["invalid api key", "incorrect api key", "api key is invalid", "api key not valid"]),
+        on(KeyRejected).statuses([400, 401, 403]).messages(["invalid or missing api key", "missing or invalid api key", "wrong api key", "unknown api key"]),
+        on(KeyRejected).status(401).messages(["invalid apikey", "invalid credentials", "key has expired", "token expired", "expired token", "key is blocked"]),
+        on(KeyRejected).status(401).messages(["token missing/invalid", "missing api token", "is incorrect or not specified", "did not pass a valid"]),
+        on(KeyRejected).statuses([401, 403]).messages(["api key is not valid", "api key provided is invalid", "expired api key", "api key has expired"]),
+        on(KeyRejected).statuses([401, 403]).messages(["api key has been", "api key is disabled", "api key does not exist", "check the api-key"]),
+        on(KeyRejected).statuses([401, 403]).messages(["api key is currently blocked", "key you provided is invalid"]),
+        on(KeyRejected).statuses([401, 403]).messages(["invalid token", "invalid access token", "invalid bearer token", "token could not be validated"]),
+        // Others, by what they say of the model, of the plan and of what was asked.
+        on(NotEntitled).provider("anthropic").status(403).code("permission_error").scope(KeyModel),
+        on(NotEntitled).status(403).messages(["token has no access", "key not allowed", "for this api key", "in this group"]).scope(KeyModel),
+        on(NotEntitled).status(403).messages(["access to model", "access to this model", "access model", "access to the model", "from this model"]),
+        on(NotEntitled).statuses([401, 403]).messages(["access to the requested model", "to use model", "this model requires", "models are not available"]),
+        on(NotEntitled).status(403).messages(["on your plan", "in your plan", "not included in your", "on the free tier"]),
+        on(NotEntitled).status(403).messages(["include the model", "include this model", "model is not available", "model disabled", "model is blocked"]),
+        on(NotEntitled).status(403).messages(["use this model", "use the model", "the organization level"]),
+        on(NotEntitled).statuses([401, 402, 403]).messages(["upgrade your", "requires a separate subscription", "under your current"]).scope(Request),
+        on(NotEntitled).statuses([401, 403]).messages(["plan doesn't support", "plan does not support", "exclusively with", "limited to pro"]).scope(Request),
+        on(NotEntitled).statuses([401, 403]).messages(["entitled to this data", "have access to this resource", "requires membership"]).scope(Request),
+        on(NotEntitled).statuses([401, 403]).messages(["insufficient client scope", "personal access token", "subscription does not allow"]).scope(Request),
+        on(Caller).status(403).messages(["do not support this site", "parameter has disabled", "domain is not verified"]),
+        on(Caller).status(403).messages(["flagged", "moderation", "content policy", "guardrail", "usage guidelines", "usage policy"]),
+        on(Caller).status(403).messages(["can't help with that", "prohibited due to a violation", "prompt injection"]),
+        on(Transient).status(400).message("model is at capacity"),
+        on(ModelNotFound).statuses([400, 404, 410]).messages(["model not found", "model not exist", "model does not exist", "unknown model", "invalid model"]),
+        on(ModelNotFound).statuses([400, 404, 410]).messages(["model '' not found", "model '' does not exist", "no such model", "been decommissioned"]),
+        on(ModelNotFound).statuses([400, 404, 410]).messages(["model '' is not found", "model '' is not supported", "end of life", "been deprecated"]),
+        on(ModelNotFound).statuses([400, 404, 410]).messages(["supported models are", "model '' was removed", "model can not be found"]),
+        on(ModelNotFound).statuses([404, 410]).messages(["model is not available", "model '' is not available", "is no longer available"]),
+        on(ModelNotFound).statuses([404, 410]).messages(["the model ", "model is deprecated", "deployment is deprecated"]),
+        // Others, by what they say of a limit.
+        on(Transient).status(429).messages(["overloaded", "over capacity", "at capacity", "capacity exceeded", "capacity temporarily exceeded"]),
+        on(Transient).status(429).messages(["high traffic", "heavy traffic", "experiencing high demand", "is busy", "model busy", "too busy", "capacity limits"]),
+        on(Transient).status(429).messages(["temporarily limiting requests", "maximum capacity", "no deployments available"]),
+        on(Transient).status(429).messages(["is temporarily unavailable", "receiving too many requests"]),
+        on(RateLimit).status(429).message("rate limit reached for"),
+        on(DailyQuota).status(429).messages(["per day", "per-day", "daily quota", "daily limit", "daily rate limit", "daily free", "daily request", "daily token"]),
+        on(DailyQuota).status(429).messages(["number of daily", "perday", "24 hour period", "per 24 hours"]),
+        on(RateLimit).status(403).messages(["rate limit exceeded", "secondary rate limit", "too many requests"]).scope(Key),
+
+        // Errors of streams, which mostly have no status: by what kind they are called.
+        on(Caller).statuses([400, 404, 413, 422]).codes(["invalid_request*", "not_found*", "request_too_large", "invalid_argument", "bad_request*"]),
+        on(Caller).statuses([400, 404, 409]).codes(["FAILED_PRECONDITION", "OUT_OF_RANGE", "invalid_value", "BadRequestError", "NotFoundError"]),
+        on(Unclear).status(401).codes(["UNAUTHENTICATED", "unauthorized"]),
+        on(Unclear).status(403).codes(["PERMISSION_DENIED", "permission_error", "forbidden"]).scope(KeyModel),
+        on(RateLimit).status(429).codes(["RESOURCE_EXHAUSTED", "*rate_limit*", "too_many_requests*", "requests", "tokens", "usage_limit_reached"]),
+
+        // By status alone.
+        on(Unclear).statuses([401, 402]),
+        on(Unclear).status(403).scope(KeyModel),
+        on(RateLimit).status(429).scope(ProjectModel),
+        on(Transient).statuses([408, 409, 421, 424, 425, 498, 499]),
+        on(Caller).statuses(300..500),
+        on(Caller).statuses([501, 505]),
+        on(Transient).statuses(500..600),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Rule, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn rows_are_read_from_configuration() {
+        let text = r#"{"provider": "openai", "status": [429, 403], "code": "Out_*", "message": "No Money", "class": "billing",
+            "scope": "key", "cooldown_seconds": 60}"#;
+        let expected =
+            Rule::new(ErrorClass::Billing).provider("openai").statuses([429, 403]).code("out_*").message("no money");
+        assert_eq!(parsed(text), Ok(expected.scope(Scope::Key).cooldown(Duration::from_secs(60))));
+        assert_eq!(parsed(r#"{"status": 418, "class": "caller"}"#), Ok(Rule::new(ErrorClass::Caller).status(418)));
+    }
+
+    #[test]
+    fn bad_rows_are_refused_with_their_reason() {
+        for (text, reason) in [
+            (r#"{"class": "billing"}"#, "needs a status, a code or a message"),
+            (r#"{"status": 42, "class": "billing"}"#, "42 is not an HTTP status"),
+            (r#"{"code": "*", "class": "billing"}"#, "is empty"),
+            (r#"{"status": 429, "class": "money"}"#, "unknown variant `money`"),
+            (r#"{"status": 429, "class": "billing", "retries": 1}"#, "unknown field `retries`"),
+            (r#"{"status": 429}"#, "missing field `class`"),
+            (r#"{"status": "429", "class": "billing"}"#, "a value or a list of values"),
+        ] {
+            let error = parsed(text).unwrap_err();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_status_of_an_error_is_decided_by_the_last_rows() {
+        for status in 300..600 {
+            let info = ErrorInfo { status: Some(status), ..ErrorInfo::default() };
+            assert!(TABLE.iter().any(|row| row.matches("x", &info)), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_row_by_status_alone_decides_no_error_without_a_status() {
+        let info = ErrorInfo::default();
+        assert!(!TABLE.iter().any(|row| row.matches("x", &info)));
     }
 }

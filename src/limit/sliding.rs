@@ -87,24 +87,30 @@ impl SlidingWindow {
     pub(crate) fn add(&mut self, at: Tick, amount: u64) {
         self.prune(at);
         let at = self.part_end(at);
-        if self.leaves(at) <= self.newest || amount == 0 {
-            return;
-        }
-        self.newest = self.newest.max(at);
-        let place = self.first_after(at);
         let amount = u32::try_from(amount).unwrap_or(u32::MAX);
-        let added = match place.checked_sub(1).and_then(|last| self.entries.get_mut(last)) {
-            Some(entry) if entry.tick == at.millis() as u32 => {
+        if at > self.newest {
+            self.newest = at;
+            self.entries.push_back(Entry { tick: at.millis() as u32, amount });
+            self.used += u64::from(amount);
+        } else if self.leaves(at) > self.newest {
+            self.add_to_past(at, amount);
+        }
+    }
+
+    fn add_to_past(&mut self, at: Tick, amount: u32) {
+        let place = self.first_after(at);
+        let tick = at.millis() as u32;
+        match place.checked_sub(1).and_then(|last| self.entries.get_mut(last)) {
+            Some(entry) if entry.tick == tick => {
                 let added = amount.min(u32::MAX - entry.amount);
                 entry.amount += added;
-                added
+                self.used += u64::from(added);
             }
             _ => {
-                self.entries.insert(place, Entry { tick: at.millis() as u32, amount });
-                amount
+                self.entries.insert(place, Entry { tick, amount });
+                self.used += u64::from(amount);
             }
-        };
-        self.used += u64::from(added);
+        }
     }
 
     /// Takes back an amount that was added at `at`, as far as it still counts.

@@ -48,6 +48,10 @@ impl Acquire {
     pub(crate) fn new(shared: Arc<Shared>, request: KeyRequest) -> Self {
         Self { shared, request, deadline: None, waiting: None, reserving: None, sleep: None }
     }
+
+    pub(crate) fn pool(&self) -> super::KeyPool {
+        super::KeyPool { shared: Arc::clone(&self.shared) }
+    }
 }
 
 impl Future for Acquire {
@@ -67,7 +71,14 @@ impl Future for Acquire {
                 }
             }
             let granted = if this.waiting.is_some() {
-                ready!(wait(this.shared, this.request, this.deadline.unwrap_or(Tick::NEVER), this.waiting, this.sleep.as_mut(), cx))
+                ready!(wait(
+                    this.shared,
+                    this.request,
+                    this.deadline.unwrap_or(Tick::NEVER),
+                    this.waiting,
+                    this.sleep.as_mut(),
+                    cx
+                ))
             } else {
                 match begin(this.shared, this.request, this.deadline) {
                     Begun::Done(granted) => granted,

@@ -198,7 +198,7 @@ impl Breakers {
                     return Change::Disabled;
                 }
             }
-            (Cooldown::Strikes(_), _) if breaker.failures >= STRIKES && !paused => {
+            (Cooldown::Strikes(_), _) if breaker.failures >= STRIKES && !paused && failure.cooldown.is_none() => {
                 breaker.set(State::Disabled, now);
                 return Change::Disabled;
             }
@@ -247,7 +247,14 @@ impl Breakers {
     }
 
     /// It cools until a tick: what a store remembers.
-    pub(crate) fn restore(&mut self, target: Target, class: Option<ErrorClass>, until: Option<Tick>, reason: &str, now: Tick) {
+    pub(crate) fn restore(
+        &mut self,
+        target: Target,
+        class: Option<ErrorClass>,
+        until: Option<Tick>,
+        reason: &str,
+        now: Tick,
+    ) {
         let breaker = self.open(target, now);
         breaker.class = class;
         breaker.reason = Some(reason.into());

@@ -20,6 +20,7 @@ use super::{
     select::{Ask, Grant, select},
     snapshot::{Snapshot, Stats},
     state::{Effects, Now, State},
+    unavailable::{Unavailable, UnavailableReason},
     update::KeyChange,
 };
 use crate::{
@@ -178,9 +179,10 @@ impl KeyPool {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         match acquire.as_mut().poll(&mut cx) {
             std::task::Poll::Ready(lease) => lease,
-            std::task::Poll::Pending => {
-                Err(Error::new(crate::ErrorKind::Store, "the store must be asked: use `acquire` in place of `try_acquire`"))
-            }
+            std::task::Poll::Pending => Err(Error::new(
+                crate::ErrorKind::Store,
+                "the store must be asked: use `acquire` in place of `try_acquire`",
+            )),
         }
     }
 
@@ -212,18 +214,6 @@ impl KeyPool {
             }
         }
         Ok(leases)
-    }
-
-    /// Whether a key could serve the request now; nothing is taken.
-    pub fn is_ready(&self, request: impl Into<KeyRequest>) -> bool {
-        let request = request.into();
-        self.shared.with(|state, now| {
-            let granted = select(state, &Ask { request: &request, last_chance: true }, now);
-            if let Ok(grant) = &granted {
-                super::outcome::end(state, grant, None, false, now);
-            }
-            granted.is_ok()
-        })
     }
 
     /// Adds a key. One whose secret is there already is merged with it.
@@ -291,8 +281,9 @@ impl KeyPool {
         Events(self.shared.events.subscribe())
     }
 
-    /// What an answer of the provider means. Body: up to 64 KiB are read, without compression.
-    pub fn classify(&self, status: http::StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Failure {
+    /// What an answer of the provider means, by the pool's rules; `None` for a good one. Of the body, which must not be compressed,
+    /// up to 64 KiB are read.
+    pub fn classify(&self, status: http::StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Option<Failure> {
         let wall = self.shared.clock.wall();
         self.shared.classifier.classify(&*self.shared.provider, status, headers, body, false, wall)
     }
@@ -321,6 +312,24 @@ impl KeyPool {
             ended.await;
         }
         super::persist::flush(&self.shared).await;
+    }
+
+    /// Why a request that tried these keys gives up, and when another one may be served.
+    pub(crate) fn unavailable_after(&self, attempts: &super::Attempts) -> Unavailable {
+        let model = attempts.last().and_then(|attempt| attempt.model.clone());
+        let request = KeyRequest { model, ..KeyRequest::default() };
+        self.shared.with(|state, now| match select(state, &Ask { request: &request, last_chance: true }, now) {
+            Ok(grant) => {
+                super::outcome::end(state, &grant, None, false, now);
+                Unavailable {
+                    model: request.model.clone(),
+                    keys: state.registry.len(),
+                    reasons: vec![(UnavailableReason::Tried, attempts.len())],
+                    retry_after: Some(Duration::from_secs(1)),
+                }
+            }
+            Err(blocked) => blocked.tell(state, &request, now),
+        })
     }
 
     pub(crate) fn forgive(&self, attempts: &super::Attempts) {

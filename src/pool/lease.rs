@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use super::{attempts::Attempt, handle::Shared, select::Grant};
+use super::{
+    attempts::Attempt,
+    handle::{KeyPool, Shared},
+    select::Grant,
+};
 use crate::{
     classify::{Outcome, QuotaViolation, Usage},
     key::KeyId,
@@ -105,6 +109,14 @@ impl Lease {
         self.shared.clock.now().since(self.grant.started)
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn pool(&self) -> KeyPool {
+        KeyPool { shared: Arc::clone(&self.shared) }
+    }
+
     pub(crate) fn attempt(&self, outcome: Outcome) -> Attempt {
         Attempt {
             key: self.grant.key.id.clone(),
@@ -112,6 +124,7 @@ impl Lease {
             model: self.grant.model_name.clone(),
             outcome,
             elapsed: self.elapsed(),
+            secret: Some(self.grant.key.secret.clone()),
         }
     }
 

@@ -41,3 +41,6 @@ pub use snapshot::{BreakerState, KeyView, ModelView, ProjectView, Snapshot, Stat
 pub use strategy::Strategy;
 pub use unavailable::{Unavailable, UnavailableReason};
 pub use update::KeyChange;
+
+#[cfg(test)]
+mod tests;

@@ -35,11 +35,10 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
         if !sent {
             quota.cancel(reservation);
         } else if let Some(usage) = usage {
-            quota.correct(reservation, &Cost {
-                input_tokens: usage.input_tokens,
-                output_tokens: usage.output_tokens,
-                ..Cost::default()
-            });
+            quota.correct(
+                reservation,
+                &Cost { input_tokens: usage.input_tokens, output_tokens: usage.output_tokens, ..Cost::default() },
+            );
         }
     }
     if let Some(usage) = usage {
@@ -113,6 +112,11 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     }
     let Some(project) = state.registry.get(grant.slot).map(|entry| entry.project) else { return };
     let model = grant.model_name.as_deref().map_or(ModelIx::DEFAULT, |name| state.models.remember(name));
+    // Too many names are known: what this one met must not concern the others.
+    let forgotten = model == ModelIx::DEFAULT && grant.model_name.as_deref().is_some_and(|name| name != "*");
+    if forgotten && matches!(failure.scope, Scope::Model | Scope::KeyModel | Scope::ProjectModel) {
+        return;
+    }
     super::learning::learn_limits(state, project, grant, failure, now);
     let target = match failure.scope {
         Scope::Request => return,
@@ -267,8 +271,12 @@ impl FailureGuard {
         let failed = keys.iter().filter(|(_, permanent)| *permanent).count();
         if failed >= GUARD_KEYS && failed * 10 >= keys.len() * 9 {
             self.paused = true;
-            let held: Vec<_> =
-                self.outcomes.iter().filter(|(.., permanent)| *permanent).map(|(_, slot, at, _)| (*slot, *at)).collect();
+            let held: Vec<_> = self
+                .outcomes
+                .iter()
+                .filter(|(.., permanent)| *permanent)
+                .map(|(_, slot, at, _)| (*slot, *at))
+                .collect();
             for (slot, generation) in held {
                 self.hold(slot, generation);
             }

@@ -1,6 +1,9 @@
 //! What a pool keeps in its store, and takes from it.
 
-use std::{sync::{Arc, PoisonError, Weak}, time::Duration};
+use std::{
+    sync::{Arc, PoisonError, Weak},
+    time::Duration,
+};
 
 use super::{
     breaker::{CircuitBreaker, Target},
@@ -36,7 +39,9 @@ pub(crate) fn target_name(state: &State, target: Target) -> BreakerTarget {
 fn target(state: &mut State, name: &BreakerTarget) -> Option<Target> {
     Some(match name {
         BreakerTarget::Key(key) => Target::Key(state.registry.find(key)?),
-        BreakerTarget::KeyModel(key, model) => Target::KeyModel(state.registry.find(key)?, state.models.remember(model)),
+        BreakerTarget::KeyModel(key, model) => {
+            Target::KeyModel(state.registry.find(key)?, state.models.remember(model))
+        }
         BreakerTarget::Project(project) => Target::Project(state.registry.find_project(project)?),
         BreakerTarget::ProjectModel(project, model) => {
             Target::ProjectModel(state.registry.find_project(project)?, state.models.remember(model))
@@ -84,10 +89,16 @@ pub(crate) fn restore(state: &mut State, records: Vec<Record>, now: Now) {
                 let Some(at) = state.registry.find_project(&project) else { continue };
                 let (model, _) = state.models.confirm(&model);
                 let (project, name) = (state.registry.project(at), state.models.name(model));
-                state.quotas.get(at, project, model, name, &state.settings).learn(limit.unit, limit.span, limit.amount, now.tick);
+                state.quotas.get(at, project, model, name, &state.settings).learn(
+                    limit.unit,
+                    limit.span,
+                    limit.amount,
+                    now.tick,
+                );
             }
             Record::Project { key, project } => {
-                if let (Some(slot), Some(project)) = (state.registry.find(&key), state.registry.find_project(&project)) {
+                if let (Some(slot), Some(project)) = (state.registry.find(&key), state.registry.find_project(&project))
+                {
                     state.registry.move_to(slot, project);
                 }
             }

@@ -91,7 +91,14 @@ impl Quotas {
     }
 
     /// The given limits of a project changed.
-    pub(crate) fn set_given(&mut self, at: ProjectIx, project: &Project, model: ModelIx, name: &str, pool: &[(Arc<str>, Limits)]) {
+    pub(crate) fn set_given(
+        &mut self,
+        at: ProjectIx,
+        project: &Project,
+        model: ModelIx,
+        name: &str,
+        pool: &[(Arc<str>, Limits)],
+    ) {
         if let Some(quota) = self.map.get_mut(&(at, model)) {
             quota.set_given(given(project, name, pool));
         }
@@ -162,7 +169,8 @@ fn given<'a>(project: &'a Project, model: &str, pool: &'a [(Arc<str>, Limits)]) 
 fn find<'a>(limits: &'a [(Arc<str>, Limits)], model: &str) -> Option<&'a Limits> {
     let exact = limits.iter().find(|(name, _)| &**name == model);
     let pattern = || {
-        let matching = limits.iter().filter(|(name, _)| name.strip_suffix('*').is_some_and(|start| model.starts_with(start)));
+        let matching =
+            limits.iter().filter(|(name, _)| name.strip_suffix('*').is_some_and(|start| model.starts_with(start)));
         matching.max_by_key(|(name, _)| name.len())
     };
     exact.or_else(pattern).map(|(_, limits)| limits)

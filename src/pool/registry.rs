@@ -52,10 +52,8 @@ impl KeyData {
             exit: key.exit.clone(),
             label: key.label.clone(),
         };
-        let none = extra.min_interval.is_none()
-            && extra.models.is_none()
-            && extra.exit.is_none()
-            && extra.label.is_none();
+        let none =
+            extra.min_interval.is_none() && extra.models.is_none() && extra.exit.is_none() && extra.label.is_none();
         Ok(Self {
             id: key.id(),
             secret,
@@ -191,9 +189,11 @@ impl Registry {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &Entry)> {
         let slot = |(at, entry): (usize, &'_ Option<Entry>)| entry.as_ref().map(|_| Slot(at as u32));
-        self.entries.iter().enumerate().filter_map(slot).map(|slot| {
-            (slot, self.entries[slot.0 as usize].as_ref().expect("only occupied slots are left"))
-        })
+        self.entries
+            .iter()
+            .enumerate()
+            .filter_map(slot)
+            .map(|slot| (slot, self.entries[slot.0 as usize].as_ref().expect("only occupied slots are left")))
     }
 
     pub(crate) fn project(&self, project: ProjectIx) -> &Project {

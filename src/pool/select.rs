@@ -54,7 +54,10 @@ pub(crate) struct Blocked {
 
 /// Whether a key may serve a request.
 enum Readiness {
-    Ready { over_assumed: bool, trials: Vec<Target> },
+    Ready {
+        over_assumed: bool,
+        trials: Vec<Target>,
+    },
     /// Not before a tick, for any request of the model.
     Until(Tick, Reason),
     /// Not until a target changes, for any request of the model.
@@ -189,12 +192,13 @@ fn among(
     build(state, own);
     let slots = match affinity {
         Affinity::RequireKey(id) | Affinity::PreferKey(id) => state.registry.find(id).into_iter().collect(),
-        Affinity::RequireProject(name) | Affinity::PreferProject(name) => {
-            state.registry.find_project(name).map_or_else(Vec::new, |project| state.registry.project(project).keys.clone())
-        }
+        Affinity::RequireProject(name) | Affinity::PreferProject(name) => state
+            .registry
+            .find_project(name)
+            .map_or_else(Vec::new, |project| state.registry.project(project).keys.clone()),
         Affinity::Any => Vec::new(),
     };
-    let mut best = None;
+    let mut best: Option<((bool, (u16, u64)), Slot, bool, Vec<Target>)> = None;
     for slot in slots {
         let (until, reason) = match readiness(state, ask, slot, model, own, now) {
             Readiness::Ready { over_assumed, trials } => {

@@ -57,8 +57,12 @@ pub(crate) fn apply(state: &mut State, change: KeyChange, now: Now) -> Result<()
                 kept.insert(key.id());
                 kept.extend(state.registry.id_of_secret(&key.secret));
             }
-            let gone: Vec<_> =
-                state.registry.iter().filter(|(_, entry)| !kept.contains(&entry.data.id)).map(|(slot, _)| slot).collect();
+            let gone: Vec<_> = state
+                .registry
+                .iter()
+                .filter(|(_, entry)| !kept.contains(&entry.data.id))
+                .map(|(slot, _)| slot)
+                .collect();
             for slot in gone {
                 remove(state, slot);
             }
@@ -151,7 +155,8 @@ fn remove(state: &mut State, slot: Slot) {
 /// The key's own breakers close.
 fn close(state: &mut State, slot: Slot, now: Now) {
     let models: Vec<_> = state.models.all().collect();
-    let targets = std::iter::once(Target::Key(slot)).chain(models.into_iter().map(|model| Target::KeyModel(slot, model)));
+    let targets =
+        std::iter::once(Target::Key(slot)).chain(models.into_iter().map(|model| Target::KeyModel(slot, model)));
     for target in targets {
         if state.breakers.remove(target) {
             super::outcome::changed(state, target, None, None, now);

@@ -111,6 +111,13 @@ pub struct Changes {
     pub records: Vec<Record>,
 }
 
+impl Changes {
+    /// These records, after which the store has this revision.
+    pub fn new(revision: u64, records: Vec<Record>) -> Self {
+        Self { revision, records }
+    }
+}
+
 /// One thing to keep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]

@@ -404,20 +404,17 @@ proptest! {
                 Step::Wait(millis) => project.wait(millis),
                 Step::Request { requests, tokens } => {
                     let cost = Cost { requests, input_tokens: tokens, ..Cost::default() };
-                    match project.room(&cost) {
-                        Room::Full { until, .. } => {
+                    if let Room::Full { until, .. } = project.room(&cost) {
                             prop_assert!(until > project.now() && until < Tick::NEVER);
                             let wait = until.since(project.now()).as_millis() as u64;
                             project.wait(wait - 1);
                             let full = matches!(project.room(&cost), Room::Full { .. });
                             prop_assert!(full, "it fits before it was said to");
                             project.wait(1);
-                        }
-                        _ => {
+                    } else {
                             let reservation = project.reserve(cost);
                             let (at, wall) = (project.now, project.wall);
                             starts.push(Start { at, wall, cost, reservation, answered: false });
-                        }
                     }
                 }
                 Step::Cancel(which) if !starts.is_empty() => {

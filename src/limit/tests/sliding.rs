@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::{limit::SlidingWindow, time::Tick};
+use crate::{limit::sliding::SlidingWindow, time::Tick};
 
 /// Shortly before the lower half of a tick starts over, which is all that an entry keeps.
 const START: u64 = (1 << 32) - 30_001;
@@ -136,7 +136,7 @@ proptest! {
 
 /// How much of the limit is used in ten minutes by somebody who always wants more.
 fn saturation(mut window: SlidingWindow, limit: u64) -> f64 {
-    let mut started = 0;
+    let mut started = 0_u64;
     for millis in START..START + 600_000 {
         while window.opens(at(millis), 1, limit) <= at(millis) {
             window.add(at(millis), 1);

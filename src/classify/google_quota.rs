@@ -1,0 +1,186 @@
+//! The quotas that an error of Google names: in `QuotaFailure`, in the older `ErrorInfo`, or in the lines of its message.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::QuotaViolation;
+use crate::limit::{Span, Unit};
+
+/// What an error says of quotas.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Quotas {
+    /// Those whose unit and span are known.
+    pub(super) violations: Vec<QuotaViolation>,
+    /// One of them is 0: the project may not use the model at all.
+    pub(super) zero: bool,
+    /// One of them is a day's.
+    pub(super) day: bool,
+    /// Only something beside the model is used up: searches, storage.
+    pub(super) beside: bool,
+}
+
+/// More are not read.
+const MOST: usize = 16;
+
+/// `details` are the items of `error.details`, in any order and perhaps without their `@type`.
+pub(super) fn read(details: &[&Value], message: &str) -> Quotas {
+    let mut quotas = Quotas::default();
+    let mut lines: Vec<Line<'_>> = message.lines().filter_map(Line::read).take(MOST).collect();
+    let all_zero = !lines.is_empty() && lines.iter().all(|line| line.limit == Some(0));
+    let mut named = 0;
+    for violation in details.iter().flat_map(|detail| violations(detail)).take(MOST) {
+        let text = |name: &str| violation.get(name).and_then(Value::as_str);
+        let id = text("quotaId").or_else(|| text("quota_id")).or_else(|| text("quota_limit")).unwrap_or_default();
+        let metric = text("quotaMetric").or_else(|| text("quota_metric")).unwrap_or_default();
+        let value = ["quotaValue", "quota_value", "quota_limit_value"].iter().find_map(|name| violation.get(*name));
+        // The n-th violation of a metric is the n-th line of that metric. JSON of protobuf leaves a value of 0 out.
+        let line = lines.iter().position(|line| !metric.is_empty() && line.metric == metric).map(|at| lines.remove(at));
+        let limit = value.and_then(amount).or(line.and_then(|line| line.limit)).or(all_zero.then_some(0));
+        let model = violation.get("quotaDimensions").and_then(|dimensions| dimensions.get("model")?.as_str());
+        quotas.add(id, metric, limit, model);
+        named += 1;
+    }
+    if named == 0 {
+        for line in lines {
+            quotas.add("", line.metric, line.limit, line.model);
+        }
+    }
+    quotas
+}
+
+/// Where a detail names quotas: in a list, or, rewritten by a gateway, in itself or its metadata.
+fn violations(detail: &Value) -> Vec<&Value> {
+    let listed = detail.get("violations").and_then(Value::as_array).into_iter().flatten();
+    let names_one = |one: &&Value| ["quotaId", "quota_id", "quota_limit"].iter().any(|name| one.get(name).is_some());
+    listed.chain([Some(detail), detail.get("metadata")].into_iter().flatten().filter(names_one)).take(MOST).collect()
+}
+
+impl Quotas {
+    fn add(&mut self, id: &str, metric: &str, limit: Option<u64>, model: Option<&str>) {
+        let name = format!("{id} {metric}").to_ascii_lowercase();
+        if name.contains("grounding") || name.contains("storage") {
+            self.beside |= self.violations.is_empty() && !self.day && !self.zero;
+            return;
+        }
+        let span = span(id).or_else(|| span(metric));
+        self.beside = false;
+        self.zero |= limit == Some(0);
+        self.day |= span == Some(Span::Day);
+        if let Some((unit, span)) = unit(id).or_else(|| unit(metric)).zip(span) {
+            let model = model.map(|model| model.trim_start_matches("models/").into());
+            let violation = QuotaViolation { limit, model, ..QuotaViolation::new(unit, span) };
+            if !self.violations.contains(&violation) {
+                self.violations.push(violation);
+            }
+        }
+    }
+}
+
+/// `GenerateRequestsPerDayPer…`, `…_per_day`.
+fn span(name: &str) -> Option<Span> {
+    let name = name.to_ascii_lowercase().replace(['_', ' '], "");
+    let sliding = |secs| Some(Span::Sliding(Duration::from_secs(secs)));
+    match () {
+        () if name.contains("perday") || name.contains("daily") => Some(Span::Day),
+        () if name.contains("perminute") => Some(Span::MINUTE),
+        () if name.contains("perhour") => sliding(3_600),
+        () if name.contains("persecond") => sliding(1),
+        () => None,
+    }
+}
+
+/// The last word that counts something before the first "per": `CountTokensRequestsPerDay…` are requests.
+fn unit(name: &str) -> Option<Unit> {
+    let counted = name.split("Per").next().and_then(|name| name.split("_per_").next())?.to_ascii_lowercase();
+    let plain = counted.replace('_', "");
+    let tokens = match () {
+        () if plain.contains("inputtoken") => Unit::InputTokens,
+        () if plain.contains("outputtoken") => Unit::OutputTokens,
+        () => Unit::Tokens,
+    };
+    let words = [("token", tokens), ("image", Unit::Images), ("request", Unit::Requests)];
+    words.into_iter().filter_map(|(word, unit)| Some((plain.rfind(word)?, unit))).max().map(|(_, unit)| unit)
+}
+
+/// An int64 as JSON of protobuf has it: text, also a number.
+fn amount(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+/// `* Quota exceeded for metric: …, limit: 20, model: …`
+struct Line<'a> {
+    metric: &'a str,
+    limit: Option<u64>,
+    model: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    fn read(line: &'a str) -> Option<Self> {
+        let (before, rest) = line.split_once("exceeded for metric: ")?;
+        let field = |name: &str| rest.split_once(name)?.1.split([',', ' ']).next();
+        (!before.contains(['\'', '"'])).then_some(Self {
+            metric: rest.split([',', ' ']).next()?,
+            limit: field("limit: ").and_then(|limit| limit.parse().ok()),
+            model: field("model: ").map(|model| model.trim_end_matches('.')),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_tell_unit_and_span() {
+        for (name, expected) in [
+            ("GenerateRequestsPerDayPerProjectPerModel-FreeTier", Some((Unit::Requests, Span::Day))),
+            ("GenerateRequestsPerMinutePerProjectPerModel", Some((Unit::Requests, Span::MINUTE))),
+            ("GenerateContentInputTokensPerModelPerMinute-FreeTier", Some((Unit::InputTokens, Span::MINUTE))),
+            ("GenerateContentPaidTierInputTokensPerModelPerMinute-PaidTier2", Some((Unit::InputTokens, Span::MINUTE))),
+            ("EmbedContentRequestsPerDayPerUserPerProjectPerModel-FreeTier", Some((Unit::Requests, Span::Day))),
+            ("CountTokensRequestsPerMinutePerProject", Some((Unit::Requests, Span::MINUTE))),
+            ("predict_requests_per_model_per_day", Some((Unit::Requests, Span::Day))),
+            ("PredictImagesPerDay", Some((Unit::Images, Span::Day))),
+            ("generate_content_free_tier_requests", None),
+            ("", None),
+        ] {
+            assert_eq!(unit(name).zip(span(name)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_zero_is_read_from_the_message() {
+        let metric = "generativelanguage.googleapis.com/generate_content_free_tier_requests";
+        let failure = json!({"violations": [{"quotaMetric": metric, "quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier",
+            "quotaDimensions": {"model": "gemini-3.1-pro"}}]});
+        let zero =
+            read(&[&failure], &format!("* Quota exceeded for metric: {metric}, limit: 0, model: gemini-3.1-pro"));
+        assert!(zero.zero && zero.day);
+        let expected = QuotaViolation {
+            limit: Some(0),
+            model: Some("gemini-3.1-pro".into()),
+            ..QuotaViolation::new(Unit::Requests, Span::Day)
+        };
+        assert_eq!(zero.violations, [expected]);
+        let twenty =
+            read(&[&failure], &format!("* Quota exceeded for metric: {metric}, limit: 20, model: gemini-3.1-pro"));
+        assert!(!twenty.zero && twenty.violations[0].limit == Some(20));
+        assert!(!read(&[&failure], "").zero, "nothing says that it is 0");
+    }
+
+    #[test]
+    fn searches_and_storage_are_beside_the_model() {
+        let violation = |id: &str| json!({"violations": [{"quotaId": id}]});
+        let search = violation("SearchGroundingRequestsPerDayPerProject-FreeTier");
+        let minute = violation("GenerateRequestsPerMinutePerProjectPerModel");
+        let alone = read(&[&search], "");
+        assert!(alone.beside && !alone.day && alone.violations.is_empty());
+        for details in [[&search, &minute], [&minute, &search]] {
+            let both = read(&details, "");
+            assert!(!both.beside && both.violations.len() == 1);
+        }
+    }
+}

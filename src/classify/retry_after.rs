@@ -1,0 +1,304 @@
+//! Every form in which a provider says how long to wait: headers, members of the body, sentences.
+//!
+//! Zero, negative and unreadable delays, and those of more than a year, count as none. [`LONGEST`] is the cap.
+
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use serde_json::Value;
+
+/// No cooldown that a provider names is longer.
+pub(super) const LONGEST: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// Who names more than this has made a mistake.
+const ABSURD: f64 = 366.0 * 86_400.0;
+/// Nothing that names a time is longer than this.
+const LONGEST_TEXT: usize = 64;
+
+/// `retry-after-ms`, else `retry-after`: seconds with or without a fraction, or an HTTP date.
+pub(super) fn in_headers(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
+    let all = |name: &str, read: &dyn Fn(&str) -> Option<Duration>| {
+        headers.get_all(name).iter().filter_map(|value| read(value.to_str().ok()?)).max()
+    };
+    let wall = server_time(headers).unwrap_or(wall);
+    let millis = |text: &str| seconds(number(text)? / 1e3);
+    all("retry-after-ms", &millis)
+        .or_else(|| all("x-ms-retry-after-ms", &millis))
+        .or_else(|| all("retry-after", &|text| moment(text, wall)))
+}
+
+/// When all that the rate-limit headers call used up is there again: `x-ratelimit-remaining-requests: 0` with
+/// `x-ratelimit-reset-requests`, `anthropic-ratelimit-tokens-remaining: 0` with `anthropic-ratelimit-tokens-reset`, and so on.
+pub(super) fn in_rate_limit_headers(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
+    let wall = server_time(headers).unwrap_or(wall);
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    let resets = headers.iter().filter_map(|(name, value)| {
+        let name = name.as_str();
+        let used_up = value.to_str().is_ok_and(|value| match name {
+            "anthropic-ratelimit-unified-status" => value == "rejected",
+            _ => name.contains("ratelimit") && name.contains("remaining") && number(value) == Some(0.0),
+        });
+        // Some gateways send zeros for all that they do not know.
+        let unknown = text(&name.replace("remaining", "limit")).and_then(number) == Some(0.0);
+        if !used_up || unknown {
+            return None;
+        }
+        moment(text(&name.replace("remaining", "reset").replace("unified-status", "unified-reset"))?, wall)
+    });
+    resets.max().or_else(|| in_rate_limit_field(text("ratelimit")?))
+}
+
+/// The one header of the IETF's draft: `limit=10, remaining=0, reset=5`, later `"burst";r=0;t=5, "day";r=3;t=3600`.
+fn in_rate_limit_field(text: &str) -> Option<Duration> {
+    let parameters: Vec<(&str, f64)> = text
+        .split([',', ';'])
+        .take(32)
+        .filter_map(|part| part.split_once('='))
+        .filter_map(|(name, value)| Some((name.trim(), number(value)?)))
+        .collect();
+    let resets = parameters.windows(2).filter(|pair| matches!(pair[0], ("r" | "remaining", 0.0)));
+    resets.filter(|pair| matches!(pair[1].0, "t" | "reset")).filter_map(|pair| seconds(pair[1].1)).max()
+}
+
+/// A delay as JSON has it: a number of seconds, or text such as `"51s"` or `"12"`.
+pub(super) fn in_value(value: &Value, scale: f64) -> Option<Duration> {
+    match value {
+        Value::Number(value) => seconds(value.as_f64()? * scale),
+        Value::String(text) => number(text).map_or_else(|| duration(text), |value| seconds(value * scale)),
+        _ => None,
+    }
+}
+
+/// A moment as JSON has it: seconds or milliseconds since the epoch, or a date.
+pub(super) fn moment_in_value(value: &Value, wall: SystemTime) -> Option<Duration> {
+    match value {
+        Value::Number(value) => moment(&value.to_string(), wall),
+        Value::String(text) => moment(text, wall),
+        _ => None,
+    }
+}
+
+/// The longest delay that a sentence names: `Please retry in 18h24m54.8s`, `try again in 20s`, `retry after 30 seconds`.
+/// A bare number counts as seconds.
+pub(super) fn in_text(text: &str) -> Option<Duration> {
+    const PHRASES: [&str; 12] = [
+        "retry in ",
+        "retry after ",
+        "retry-after: ",
+        "try again in ",
+        "try again after ",
+        "available again in ",
+        "wait for ",
+        "please wait ",
+        "reset after ",
+        "reset in ",
+        "resets in ",
+        "replenished in ",
+    ];
+    let lower = text.to_ascii_lowercase();
+    let after = |phrase: &'static str| lower.match_indices(phrase).take(4).map(move |(at, _)| at + phrase.len());
+    PHRASES.into_iter().flat_map(after).filter_map(|at| leading_delay(&lower[at..])).max()
+}
+
+/// When something is there again: seconds from now (`20`), seconds, milliseconds or finer since the epoch, a duration (`6m0s`),
+/// RFC 3339, or an HTTP date.
+pub(super) fn moment(text: &str, wall: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    let Some(value) = number(text) else { return duration(text).or_else(|| date(text, wall)) };
+    // Seconds since the epoch have ten digits until 2286; each finer unit has three more.
+    let since_epoch = match value {
+        v if v < 1e9 => return seconds(v),
+        v if v < 1e11 => v,
+        v if v < 1e14 => v / 1e3,
+        v if v < 1e17 => v / 1e6,
+        v => v / 1e9,
+    };
+    let now = wall.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs_f64();
+    seconds(since_epoch - now)
+}
+
+/// A duration with units: `51s`, `1h2m3.5s`, `644ms`, `2 hours and 3 minutes`.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let (total, rest) = leading_units(text).filter(|_| text.len() <= LONGEST_TEXT)?;
+    if rest.is_empty() { seconds(total) } else { None }
+}
+
+fn server_time(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(http::header::DATE)?.to_str().ok()?).ok()
+}
+
+fn date(text: &str, wall: SystemTime) -> Option<Duration> {
+    if text.len() > LONGEST_TEXT {
+        return None;
+    }
+    let then = match text.parse::<jiff::Timestamp>() {
+        Ok(stamp) => SystemTime::from(stamp),
+        Err(_) => httpdate::parse_http_date(text).ok()?,
+    };
+    seconds(then.duration_since(wall).ok()?.as_secs_f64())
+}
+
+fn leading_delay(text: &str) -> Option<Duration> {
+    if let Some((total, _)) = leading_units(text) {
+        return seconds(total);
+    }
+    let (value, rest) = leading_number(text)?;
+    // What goes on is a date, a time or a name.
+    let goes_on = rest.starts_with(|next: char| next.is_alphanumeric() || "-:/".contains(next));
+    if goes_on { None } else { seconds(value) }
+}
+
+/// Numbers with units at the beginning of a text, in seconds, and what follows them.
+fn leading_units(text: &str) -> Option<(f64, &str)> {
+    let (mut total, mut rest) = (None, text);
+    for _ in 0..8 {
+        let links = [", and ", " and ", ", ", " "];
+        let part = links.iter().filter(|_| total.is_some()).find_map(|link| rest.strip_prefix(link)).unwrap_or(rest);
+        let Some((value, after)) = leading_number(part) else { break };
+        let after = after.strip_prefix(' ').unwrap_or(after);
+        let unit = after.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
+        let Some(scale) = seconds_of(unit) else { break };
+        total = Some(total.unwrap_or(0.0) + value * scale);
+        rest = &after[unit.len()..];
+    }
+    Some((total?, rest))
+}
+
+fn seconds_of(unit: &str) -> Option<f64> {
+    Some(match unit.to_ascii_lowercase().as_str() {
+        "w" | "week" | "weeks" => 604_800.0,
+        "d" | "day" | "days" => 86_400.0,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 3_600.0,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
+        "ms" | "millisecond" | "milliseconds" => 1e-3,
+        "us" | "µs" | "microsecond" | "microseconds" => 1e-6,
+        "ns" | "nanosecond" | "nanoseconds" => 1e-9,
+        _ => return None,
+    })
+}
+
+/// Digits with at most one dot: no sign, no exponent, no `inf`.
+fn leading_number(text: &str) -> Option<(f64, &str)> {
+    let mut dots = 0;
+    let is_end = |b: u8| {
+        dots += usize::from(b == b'.');
+        !(b.is_ascii_digit() || (b == b'.' && dots == 1))
+    };
+    let end = text.bytes().position(is_end).unwrap_or(text.len());
+    if !(1..=LONGEST_TEXT).contains(&end) {
+        return None;
+    }
+    Some((text[..end].parse().ok()?, &text[end..]))
+}
+
+fn number(text: &str) -> Option<f64> {
+    let (value, rest) = leading_number(text.trim())?;
+    rest.is_empty().then_some(value)
+}
+
+fn seconds(value: f64) -> Option<Duration> {
+    // Not a number fails both comparisons.
+    if value > 0.0 && value <= ABSURD {
+        Some(Duration::from_secs_f64(value).min(LONGEST)).filter(|delay| !delay.is_zero())
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+
+    fn wall() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_153_560)
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    fn millis(delay: Option<Duration>) -> Option<u128> {
+        delay.map(|delay| delay.as_millis())
+    }
+
+    #[test]
+    fn sentences_name_delays() {
+        for (text, expected) in [
+            ("Please retry in 18h24m54.846222292s.", Some(66_294_846)),
+            ("Please retry in 644ms.", Some(644)),
+            ("Please try again in 1m2.5s. Visit", Some(62_500)),
+            ("Please retry after 86400 seconds.", Some(86_400_000)),
+            ("Try again in 17 seconds.", Some(17_000)),
+            ("please wait 2 hours and 3 minutes", Some(7_380_000)),
+            ("retry after 30", Some(30_000)),
+            ("retry in 5s, or retry in 9s", Some(9_000)),
+            ("Please retry in 18h24m54.8", Some(66_240_000)),
+            ("Resets in 13 days", Some(604_800_000)),
+            ("retry after 2026-11-20", None),
+            ("retry after 12:30", None),
+            ("please wait before trying again", None),
+            ("retry in 0s", None),
+            ("retry in -5s", None),
+            ("retry in 1e9h", None),
+            ("retry in 87600h", None),
+            ("retry in 99999999999999999999999999999999999999999999999999999999999999999999999999999999s", None),
+        ] {
+            assert_eq!(millis(in_text(text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn headers_name_delays() {
+        for (pairs, expected) in [
+            (vec![("retry-after", "1.5")], Some(1_500)),
+            (vec![("retry-after", "7"), ("retry-after-ms", "250")], Some(250)),
+            (vec![("retry-after", "Fri, 20 Nov 2026 05:46:30 GMT")], Some(30_000)),
+            // A clock that is off: the server's own counts.
+            (
+                vec![("retry-after", "Fri, 20 Nov 2026 09:00:05 GMT"), ("date", "Fri, 20 Nov 2026 09:00:00 GMT")],
+                Some(5_000),
+            ),
+            (vec![("retry-after", "Thu, 01 Jan 1970 00:00:00 GMT")], None),
+            (vec![("retry-after", "0")], None),
+            (vec![("retry-after", "-1")], None),
+            (vec![("retry-after", "NaN")], None),
+            (vec![("retry-after", "inf")], None),
+            (vec![("retry-after", "9999999")], Some(604_800_000)),
+            (vec![("retry-after", "315360000")], None),
+        ] {
+            assert_eq!(millis(in_headers(&headers(&pairs), wall())), expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_used_up_counts_among_rate_limit_headers() {
+        for (pairs, expected) in [
+            (vec![("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "6m0s")], Some(360_000)),
+            (vec![("x-ratelimit-remaining-requests", "1"), ("x-ratelimit-reset-requests", "6m0s")], None),
+            (vec![("x-ratelimit-remaining-tokens", "-1"), ("x-ratelimit-reset-tokens", "0")], None),
+            (vec![("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795153590000")], Some(30_000)),
+            (vec![("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "9"), ("x-ratelimit-limit", "0")], None),
+            (
+                vec![
+                    ("anthropic-ratelimit-tokens-remaining", "0"),
+                    ("anthropic-ratelimit-tokens-reset", "2026-11-20T06:46:17+01:00"),
+                ],
+                Some(17_000),
+            ),
+            (
+                vec![
+                    ("anthropic-ratelimit-unified-status", "rejected"),
+                    ("anthropic-ratelimit-unified-reset", "1795153620"),
+                ],
+                Some(60_000),
+            ),
+            (vec![("ratelimit", "limit=10, remaining=0, reset=5")], Some(5_000)),
+            (vec![("ratelimit", "\"burst\";r=0;t=5, \"day\";r=3;t=3600")], Some(5_000)),
+        ] {
+            assert_eq!(millis(in_rate_limit_headers(&headers(&pairs), wall())), expected, "{pairs:?}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+use http::{HeaderName, request};
+use serde_json::json;
+
+use super::*;
+use crate::{
+    Base, Error, Secret,
+    limit::{Span, Unit},
+    provider::{RequestInfo, SetModel},
+};
+
+/// Knows its name and its own rules.
+struct Named(&'static str, Vec<Rule>);
+
+impl Provider for Named {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    fn base(&self) -> &Base {
+        unreachable!("nothing is sent")
+    }
+
+    fn authorize(&self, _head: &mut request::Parts, _key: &Secret) -> Result<(), Error> {
+        unreachable!("nothing is sent")
+    }
+
+    fn inspect<'a>(&self, _head: &'a request::Parts) -> RequestInfo<'a> {
+        RequestInfo::default()
+    }
+
+    fn set_model(&self, _head: &mut request::Parts, _model: &str) -> SetModel {
+        SetModel::No
+    }
+
+    fn rules(&self) -> &[Rule] {
+        &self.1
+    }
+}
+
+fn wall() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_153_560)
+}
+
+fn classified(classifier: &Classifier, provider: &Named, status: u16, body: &str) -> Failure {
+    let status = StatusCode::from_u16(status).unwrap();
+    classifier.classify(provider, status, &HeaderMap::new(), body.as_bytes(), false, wall()).unwrap()
+}
+
+fn gemini(status: u16, body: &str) -> Failure {
+    classified(&Classifier::default(), &Named("gemini", Vec::new()), status, body)
+}
+
+fn of_good(body: &str, in_stream: bool) -> Option<Failure> {
+    classify(&Named("openai", Vec::new()), StatusCode::OK, &HeaderMap::new(), body.as_bytes(), in_stream, wall())
+}
+
+/// An error that meets every condition of a row but for its status.
+fn meeting(row: &Rule) -> ErrorInfo {
+    ErrorInfo {
+        codes: row.codes.iter().map(|code| code.replace('*', "x")).collect(),
+        text: row.messages.join("\n"),
+        ..ErrorInfo::default()
+    }
+}
+
+/// All rows that can disable, each alone in front of the table.
+#[test]
+fn only_a_code_or_a_401_402_or_403_disables_a_key() {
+    let own = [
+        Rule::new(ErrorClass::KeyRejected).message("go away"),
+        Rule::new(ErrorClass::KeyRejected).statuses([400, 418]),
+        Rule::new(ErrorClass::Unclear).status(400).message("who are you"),
+    ];
+    let mut seen = 0;
+    for row in rules::TABLE.iter().chain(&own) {
+        if !matches!(row.class, ErrorClass::KeyRejected | ErrorClass::Unclear) || row.cooldown.is_some() {
+            continue;
+        }
+        let statuses = if row.statuses.is_empty() { (400..600).collect() } else { row.statuses.clone() };
+        let says_more = !row.codes.is_empty() || !row.messages.is_empty();
+        for status in statuses.into_iter().map(Some).chain(says_more.then_some(None)) {
+            let info = ErrorInfo { status, ..meeting(row) };
+            let failure = Classifier::new(vec![Rule { provider: None, ..row.clone() }])
+                .failure(&Named("gemini", Vec::new()), info);
+            assert_eq!(failure.class(), row.class);
+            let may = !row.codes.is_empty() || matches!(status, Some(401..=403));
+            let disables = matches!(failure.cooldown(), Cooldown::Disable | Cooldown::Strikes(_));
+            assert_eq!(disables, may, "{row:?} at {status:?}");
+            assert!(may || failure.cooldown() == Cooldown::Fixed(LONGEST_BY_MESSAGE) && !failure.needs_confirmation());
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}
+
+#[test]
+fn the_users_rows_come_first_then_the_providers_then_the_shared_ones() {
+    let body = json!({"error": {"code": "insufficient_quota", "message": "No credits, go Away"}}).to_string();
+    let provider = Named("acme", vec![Rule::new(ErrorClass::Transient).code("INSUFFICIENT_QUOTA").scope(Scope::Key)]);
+    let failure = classified(&Classifier::default(), &provider, 429, &body);
+    assert_eq!((failure.class(), failure.concerns()), (ErrorClass::Transient, Scope::Key));
+
+    let own = Rule::new(ErrorClass::RateLimit).provider("acme").status(429).message("go away");
+    let classifier = Classifier::new(vec![own.cooldown(Duration::from_secs(30))]);
+    let failure = classified(&classifier, &provider, 429, &body);
+    assert_eq!(
+        (failure.class(), failure.cooldown()),
+        (ErrorClass::RateLimit, Cooldown::Fixed(Duration::from_secs(30)))
+    );
+    assert_eq!(failure.error_code(), Some("insufficient_quota"));
+    assert_eq!(classified(&classifier, &provider, 403, &body).class(), ErrorClass::Transient, "another status");
+    let other = Named("other", Vec::new());
+    assert_eq!(classified(&classifier, &other, 429, &body).class(), ErrorClass::Billing, "another provider");
+}
+
+#[test]
+fn quotas_project_and_delay_are_told() {
+    let body = json!([{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded. Please retry in 51.6s.",
+        "details": [
+            {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "14s"},
+            {"violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier", "quotaValue": "15",
+                "quotaDimensions": {"model": "gemini-2.5-flash"}}]},
+            {"reason": "RATE_LIMIT_EXCEEDED", "metadata": {"consumer": "projects/123456789012"}}]}}]);
+    let failure = gemini(429, &body.to_string());
+    let quota = QuotaViolation {
+        limit: Some(15),
+        model: Some("gemini-2.5-flash".into()),
+        ..QuotaViolation::new(Unit::Requests, Span::MINUTE)
+    };
+    assert_eq!(failure.class(), ErrorClass::RateLimit);
+    assert_eq!(failure.violations(), [quota]);
+    assert_eq!(failure.project(), Some("123456789012"));
+    assert_eq!(failure.error_code(), Some("RATE_LIMIT_EXCEEDED"));
+    assert_eq!(failure.delay(), Some(Duration::from_millis(51_600)), "the longer one");
+    assert_eq!(failure.message(), Some("Quota exceeded. Please retry in 51.6s."));
+    assert!(failure.may_have_been_sent());
+}
+
+#[test]
+fn a_short_delay_does_not_end_the_quota_of_a_day() {
+    let body = |wait: &str| {
+        let message = format!("You exceeded your current quota. Please retry in {wait}.");
+        json!({"error": {"message": message, "details": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel"}]}})
+            .to_string()
+    };
+    let short = gemini(429, &body("51s"));
+    assert_eq!((short.class(), short.delay(), short.cooldown()), (ErrorClass::DailyQuota, None, Cooldown::Midnight));
+    let long = gemini(429, &body("18h24m54.8s"));
+    assert_eq!((long.class(), long.delay()), (ErrorClass::DailyQuota, Some(Duration::from_millis(66_294_800))));
+}
+
+#[test]
+fn the_longer_of_a_rows_cooldown_and_the_named_delay_counts() {
+    let body =
+        |wait: &str| json!({"error": {"message": format!("spend-based rate limit, retry in {wait}")}}).to_string();
+    let ten_minutes = Duration::from_secs(600);
+    let short = gemini(429, &body("30s"));
+    assert_eq!((short.delay(), short.cooldown()), (None, Cooldown::Fixed(ten_minutes)));
+    assert_eq!(gemini(429, &body("20m")).delay(), Some(2 * ten_minutes));
+}
+
+/// L9: the status of an error in a stream is its own, else that of its class.
+#[test]
+fn the_status_of_an_error_in_a_stream_is_its_own_or_that_of_its_class() {
+    for (body, status, class) in [
+        (json!({"error": {"code": 503, "message": "x"}}), 503, ErrorClass::Transient),
+        (json!({"error": {"code": "429", "message": "x"}}), 429, ErrorClass::RateLimit),
+        (json!({"type": "error", "status": 401, "error": {"code": "token_revoked"}}), 401, ErrorClass::KeyRejected),
+        (json!({"type": "error", "error": {"type": "overloaded_error"}}), 503, ErrorClass::Transient),
+        (json!({"type": "error", "error": {"type": "rate_limit_error"}}), 429, ErrorClass::RateLimit),
+        (json!({"type": "error", "error": {"type": "permission_error"}}), 403, ErrorClass::Unclear),
+        (json!({"error": {"status": "RESOURCE_EXHAUSTED"}}), 429, ErrorClass::RateLimit),
+        (json!({"error": {"status": "UNAUTHENTICATED"}}), 403, ErrorClass::Unclear),
+        (json!({"error": {"code": "insufficient_quota"}}), 402, ErrorClass::Billing),
+        (json!({"error": {"type": "invalid_request_error"}}), 400, ErrorClass::Caller),
+        (json!({"error": {"code": 7, "message": "x"}}), 503, ErrorClass::Transient),
+        (json!({"choices": [{"error": {"code": 502, "message": "x"}, "delta": {}}]}), 502, ErrorClass::Transient),
+        (json!({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}), 402, ErrorClass::Billing),
+        (json!({"code": 401, "msg": "token expired or incorrect", "success": false}), 401, ErrorClass::KeyRejected),
+    ] {
+        let failure = of_good(&format!("data: {body}\n\n"), true).unwrap_or_else(|| panic!("{body}"));
+        let told = (failure.status().unwrap().as_u16(), failure.class());
+        assert_eq!(told, (status, class), "{body}");
+    }
+}
+
+#[test]
+fn a_good_body_is_an_error_only_where_it_is_nothing_else() {
+    for (is_error, body) in [
+        (true, r#"{"error": {"code": 503, "message": "overloaded"}}"#),
+        (true, r#"[{"error": {"code": 503, "message": "overloaded"}}]"#),
+        (true, r#"{"error": "overloaded", "request_id": "1"}"#),
+        (true, r#"{"type": "error", "error": {"type": "api_error"}, "request_id": "1"}"#),
+        (true, r#"{"id": "gen-1", "choices": [], "error": {"code": 502}, "usage": {"total_tokens": 0}}"#),
+        (true, r#"{"id": "c", "choices": [{"message": {"content": ""}, "error": {"code": 502}}]}"#),
+        (
+            true,
+            r#"{"id": "r", "object": "response", "status": "failed", "output": [], "error": {"code": "server_error"}}"#,
+        ),
+        (true, r#"{"base_resp": {"status_code": 1004, "status_msg": "login fail"}}"#),
+        (
+            false,
+            r#"{"id": "r", "object": "response", "status": "failed", "background": true, "error": {"code": "server_error"}}"#,
+        ),
+        (false, r#"{"name": "operations/1", "done": true, "error": {"code": 3, "message": "no"}}"#),
+        (false, r#"{"id": "b", "object": "batch", "status": "failed", "error": {"code": "x"}}"#),
+        (false, r#"{"choices": [{"message": {"content": "the \"error\" word"}}], "error": null}"#),
+        (false, r#"{"base_resp": {"status_code": 0, "status_msg": ""}, "choices": []}"#),
+        (false, r#"{"text": "say \"error\" twice"}"#),
+        (false, r#"{"error": "#),
+        (false, ""),
+    ] {
+        assert_eq!(of_good(body, false).is_some(), is_error, "{body}");
+    }
+}
+
+#[test]
+fn a_limited_account_is_seen_in_a_good_answer() {
+    for body in [
+        r#"{"candidates": [{"finishReason": "PUP_LIMITED_DISABLED"}], "usageMetadata": {}}"#,
+        r#"[{"candidates": [{"finishReason": "PUP_LIMITED_DISABLED"}]}]"#,
+    ] {
+        let failure = of_good(body, false).unwrap();
+        let told = (failure.class(), failure.concerns(), failure.cooldown(), failure.needs_confirmation());
+        assert_eq!(told, (ErrorClass::KeyRejected, Scope::Project, Cooldown::Disable, true), "{body}");
+    }
+    let talk =
+        r#"{"candidates": [{"finishReason": "STOP", "content": {"parts": [{"text": "PUP_LIMITED_DISABLED"}]}}]}"#;
+    assert_eq!(of_good(talk, false), None, "words of the model");
+}
+
+#[test]
+fn headers_of_bedrock_name_the_error() {
+    let name = HeaderName::from_static("x-amzn-errortype");
+    let headers = HeaderMap::from_iter([(name, "ThrottlingException:http://internal.amazon.com/".parse().unwrap())]);
+    let provider = Named("bedrock", Vec::new());
+    let failure = classify(&provider, StatusCode::BAD_REQUEST, &headers, b"{}", false, wall()).unwrap();
+    assert_eq!((failure.class(), failure.error_code()), (ErrorClass::RateLimit, Some("ThrottlingException")));
+}
+
+/// What a caller wrote and the provider quotes decides nothing.
+#[test]
+fn words_of_the_caller_decide_nothing() {
+    let nested = json!({"error": {"code": 401, "details": [{"reason": "API_KEY_INVALID"}]}}).to_string();
+    for message in [
+        "Unknown name \"API key not valid\": Cannot find field.",
+        "Invalid value at 'credit balance is too low' (TYPE_ENUM)",
+        "model `insufficient balance` is odd",
+        "cut in the \"middle of: your credit balance is too low",
+        "\u{201c}User location is not supported\u{201d} is no field",
+        &nested,
+        &format!("Invalid value: {nested}"),
+    ] {
+        let failure = gemini(400, &json!({"error": {"code": 400, "message": message}}).to_string());
+        assert_eq!(failure.class(), ErrorClass::Caller, "{message}");
+    }
+    let named = gemini(400, &json!({"error": {"code": 400, "message": "no", "param": "API_KEY_INVALID"}}).to_string());
+    assert_eq!(named.class(), ErrorClass::Caller);
+}
+
+/// As official clients make their exceptions, and gateways that are built on them send those on.
+#[test]
+fn an_error_in_the_message_of_another_is_read() {
+    let inner = json!({"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT",
+        "details": [{"reason": "API_KEY_INVALID"}]}});
+    let outer = json!({"error": {"code": 400, "message": inner.to_string(), "status": "Bad Request"}});
+    assert_eq!(gemini(400, &outer.to_string()).error_code(), Some("API_KEY_INVALID"));
+    let day = json!({"error": {"code": 429, "details": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel"}]}});
+    let outer = json!({"error": {"message": format!("litellm.RateLimitError: VertexAIException - {day}")}});
+    assert_eq!(gemini(429, &outer.to_string()).class(), ErrorClass::DailyQuota);
+}

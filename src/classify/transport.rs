@@ -1,0 +1,142 @@
+//! What an error of the client below means: no answer came, so no key is at fault.
+
+use std::{error::Error as StdError, io};
+
+use super::{ErrorClass, Failure, Scope};
+use crate::{Error, ErrorKind};
+
+impl Failure {
+    /// What an error of an HTTP client means: [`ErrorClass::Transient`], or [`ErrorClass::Caller`] where the request's own body could
+    /// not be read. Known by the types of the errors in its chain, never by what they say.
+    ///
+    /// Where no connection was made it concerns the [exit](Scope::Exit), and [`may_have_been_sent`](Self::may_have_been_sent) is
+    /// false; else it concerns this request alone.
+    ///
+    /// ```
+    /// use std::io;
+    /// use tower_keypool::{ErrorClass, Failure};
+    ///
+    /// let failure = Failure::of_transport(&io::Error::from(io::ErrorKind::ConnectionRefused));
+    /// assert_eq!(failure.class(), ErrorClass::Transient);
+    /// assert!(!failure.may_have_been_sent());
+    /// ```
+    pub fn of_transport(error: &(dyn StdError + 'static)) -> Self {
+        let mut failure = Self::new(ErrorClass::Transient).scope(Scope::Request);
+        let mut code = None;
+        for cause in chain(error) {
+            if cause.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::Request) {
+                return Self::new(ErrorClass::Caller);
+            }
+            code = code_of(cause).or(code);
+        }
+        if code == Some(CONNECT) {
+            failure.scope = Scope::Exit;
+            failure.may_have_been_sent = false;
+        }
+        failure.code = code.map(Into::into);
+        failure
+    }
+}
+
+/// No connection was made.
+const CONNECT: &str = "connect";
+const TIMEOUT: &str = "timeout";
+/// The connection ended early.
+const CLOSED: &str = "closed";
+
+fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+    use io::ErrorKind as Kind;
+    #[cfg(feature = "reqwest")]
+    if let Some(error) = error.downcast_ref::<reqwest::Error>() {
+        return match () {
+            () if error.is_connect() => Some(CONNECT),
+            () if error.is_timeout() => Some(TIMEOUT),
+            () => None,
+        };
+    }
+    if error.is::<tokio::time::error::Elapsed>() || error.is::<tower::timeout::error::Elapsed>() {
+        return Some(TIMEOUT);
+    }
+    match error.downcast_ref::<io::Error>()?.kind() {
+        Kind::ConnectionRefused
+        | Kind::HostUnreachable
+        | Kind::NetworkUnreachable
+        | Kind::NetworkDown
+        | Kind::AddrNotAvailable => Some(CONNECT),
+        Kind::TimedOut => Some(TIMEOUT),
+        Kind::ConnectionReset
+        | Kind::ConnectionAborted
+        | Kind::BrokenPipe
+        | Kind::UnexpectedEof
+        | Kind::NotConnected => Some(CLOSED),
+        _ => None,
+    }
+}
+
+/// The error and its causes. What an [`io::Error`] wraps is no source of it, but stands in it.
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    const DEEPEST: usize = 16;
+    let next = |error: &&'a (dyn StdError + 'static)| -> Option<&'a (dyn StdError + 'static)> {
+        let error: &'a (dyn StdError + 'static) = *error;
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        wrapped.map(|wrapped| wrapped as &(dyn StdError + 'static)).or_else(|| error.source())
+    };
+    std::iter::successors(Some(error), next).take(DEEPEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fmt, time::Duration};
+
+    use super::*;
+
+    /// As clients wrap their errors.
+    #[derive(Debug)]
+    struct Wrapped(Box<dyn StdError + Send + Sync>);
+
+    impl fmt::Display for Wrapped {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("client error")
+        }
+    }
+
+    impl StdError for Wrapped {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&*self.0)
+        }
+    }
+
+    fn wrapped(kind: io::ErrorKind) -> Wrapped {
+        Wrapped(Box::new(io::Error::other(Wrapped(Box::new(io::Error::from(kind))))))
+    }
+
+    #[test]
+    fn causes_are_found_through_every_wrapper() {
+        for (kind, code, scope, sent) in [
+            (io::ErrorKind::ConnectionRefused, Some("connect"), Scope::Exit, false),
+            (io::ErrorKind::NetworkUnreachable, Some("connect"), Scope::Exit, false),
+            (io::ErrorKind::TimedOut, Some("timeout"), Scope::Request, true),
+            (io::ErrorKind::ConnectionReset, Some("closed"), Scope::Request, true),
+            (io::ErrorKind::UnexpectedEof, Some("closed"), Scope::Request, true),
+            (io::ErrorKind::InvalidData, None, Scope::Request, true),
+        ] {
+            let failure = Failure::of_transport(&wrapped(kind));
+            let told = (failure.class(), failure.error_code(), failure.concerns(), failure.may_have_been_sent());
+            assert_eq!(told, (ErrorClass::Transient, code, scope, sent), "{kind:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timeout_is_known_by_its_type() {
+        let elapsed = tokio::time::timeout(Duration::from_secs(1), std::future::pending::<()>()).await.unwrap_err();
+        assert_eq!(Failure::of_transport(&Wrapped(Box::new(elapsed))).error_code(), Some("timeout"));
+        let words = io::Error::other("connection refused: deadline has elapsed");
+        assert_eq!(Failure::of_transport(&words).error_code(), None, "words decide nothing");
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_read_is_the_callers() {
+        let error = Error::new(ErrorKind::Request, "the body ended early");
+        assert_eq!(Failure::of_transport(&Wrapped(Box::new(error))).class(), ErrorClass::Caller);
+    }
+}

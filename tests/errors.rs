@@ -1,0 +1,253 @@
+//! Runs the classifier over `tests/fixtures/errors/*.jsonl`. Their README tells what the fields mean.
+
+use std::{
+    collections::HashSet,
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde_json::Value;
+use tower_keypool::{
+    Anthropic, ApiKeyHeader, ErrorClass, Failure, Gemini, OpenAi, Provider, Scope,
+    classify::{Cooldown, classify},
+};
+
+/// 2026-11-20T05:46:00Z
+fn wall() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_153_560)
+}
+
+fn provider(name: &str) -> Box<dyn Provider> {
+    match name {
+        "gemini" => Box::new(Gemini::new()),
+        "openai" => Box::new(OpenAi::new()),
+        "anthropic" => Box::new(Anthropic::new()),
+        "api_key_header" => Box::new(ApiKeyHeader::header("x-key", "https://api.example").unwrap()),
+        name => panic!("no provider is called {name}"),
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fixture {
+    name: String,
+    provider: String,
+    status: u16,
+    #[serde(default)]
+    headers: std::collections::BTreeMap<String, String>,
+    body: Option<String>,
+    body_base64: Option<String>,
+    #[serde(default)]
+    event: bool,
+    #[serde(rename = "model")]
+    _model: Option<String>,
+    #[serde(rename = "source")]
+    _source: String,
+    #[serde(rename = "verbatim")]
+    _verbatim: bool,
+    expect: Expected,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expected {
+    class: Option<ErrorClass>,
+    scope: Option<Scope>,
+    cooldown: Value,
+    #[serde(default)]
+    confirm: bool,
+    code: Option<String>,
+}
+
+impl Fixture {
+    fn body(&self) -> Vec<u8> {
+        match (&self.body, &self.body_base64) {
+            (Some(text), None) => text.clone().into_bytes(),
+            (None, Some(text)) => BASE64_STANDARD.decode(text).unwrap(),
+            _ => panic!("{}: one of body and body_base64", self.name),
+        }
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let read = |(name, value): (&String, &String)| {
+            (HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap())
+        };
+        self.headers.iter().map(read).collect()
+    }
+
+    fn classified(&self, body: &[u8]) -> Option<Failure> {
+        let status = StatusCode::from_u16(self.status).unwrap();
+        classify(&*provider(&self.provider), status, &self.headers(), body, self.event, wall())
+    }
+
+    /// What differs from what is expected.
+    fn wrong(&self) -> Option<String> {
+        let failure = self.classified(&self.body());
+        let expected = &self.expect;
+        let got = (failure.as_ref().map(Failure::class), failure.as_ref().map(Failure::concerns));
+        let cooldown = failure.as_ref().map_or(Value::Null, cooldown);
+        let code = failure.as_ref().and_then(Failure::error_code);
+        let confirm = failure.as_ref().is_some_and(Failure::needs_confirmation);
+        let as_expected = got == (expected.class, expected.scope)
+            && same_cooldown(&cooldown, &expected.cooldown)
+            && (expected.code.is_none() || expected.code.as_deref() == code)
+            && confirm == expected.confirm;
+        (!as_expected).then(|| {
+            format!(
+                "{}\n  expected {:?} {:?} {} {:?} confirm={}\n  got      {:?} {:?} {} {:?} confirm={}\n  {:?}",
+                self.name,
+                expected.class,
+                expected.scope,
+                expected.cooldown,
+                expected.code,
+                expected.confirm,
+                got.0,
+                got.1,
+                cooldown,
+                code,
+                confirm,
+                failure.as_ref().and_then(Failure::message),
+            )
+        })
+    }
+}
+
+/// As the fixtures write it.
+fn cooldown(failure: &Failure) -> Value {
+    match (failure.delay(), failure.cooldown()) {
+        (None, Cooldown::Backoff { .. }) => "backoff".into(),
+        (None, Cooldown::Midnight) => "midnight".into(),
+        (None, Cooldown::Disable) => "disabled".into(),
+        (Some(delay), _) | (None, Cooldown::Fixed(delay) | Cooldown::Strikes(delay)) => delay.as_secs_f64().into(),
+        _ => Value::Null,
+    }
+}
+
+fn same_cooldown(got: &Value, expected: &Value) -> bool {
+    match (got.as_f64(), expected.as_f64()) {
+        (Some(got), Some(expected)) => (got - expected).abs() < 0.001,
+        _ => got == expected,
+    }
+}
+
+fn fixtures() -> Vec<Fixture> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/errors");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    files.sort();
+    let lines = |path: &Path| {
+        let parse = |line: &str| {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{}: {error}: {line}", path.display()))
+        };
+        fs::read_to_string(path).unwrap().lines().map(parse).collect::<Vec<Fixture>>()
+    };
+    files.iter().flat_map(|path| lines(path)).collect()
+}
+
+#[test]
+fn every_recorded_answer_is_classified_as_expected() {
+    let fixtures = fixtures();
+    let names: HashSet<&str> = fixtures.iter().map(|fixture| fixture.name.as_str()).collect();
+    assert_eq!(names.len(), fixtures.len(), "names are unique");
+    let wrong: Vec<String> = fixtures.iter().filter_map(Fixture::wrong).collect();
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), fixtures.len(), wrong.join("\n"));
+}
+
+/// Whatever of a body is cut off, there is a verdict, and one that the status allows.
+#[test]
+fn bodies_that_are_cut_at_every_byte_are_classified() {
+    for fixture in fixtures().iter().filter(|fixture| fixture.status >= 400) {
+        let body = fixture.body();
+        // A step for long bodies: each is read anew.
+        let step = 1 + body.len() / 50;
+        for end in (0..body.len()).step_by(step) {
+            let failure = fixture.classified(&body[..end]).expect("an error has a verdict");
+            if fixture.status >= 500 {
+                assert!(!failure.class().is_key_fault() || failure.class() == ErrorClass::Billing, "{}", fixture.name);
+            }
+            if fixture.status < 400 || matches!(fixture.status, 400 | 404..=428) {
+                let disables = failure.cooldown() == Cooldown::Disable && failure.error_code().is_none();
+                assert!(!disables, "{} at {end}: {failure:?}", fixture.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn deep_and_endless_bodies_are_classified_by_their_status() {
+    let bodies = [
+        "[".repeat(100_000),
+        "{\"error\":".repeat(50_000),
+        format!("{}{{\"error\":{{\"code\":\"x\"}}}}", "[".repeat(200)),
+        format!("{{\"error\":{{\"message\":\"{}\"}}}}", "\\u0000".repeat(20_000)),
+        "data: {\"error\"\n\n".repeat(10_000),
+        "data:".repeat(50_000),
+        "'".repeat(100_000),
+        "\\'\"`".repeat(30_000),
+        "Please retry in ".repeat(10_000),
+        format!("<html>{}", "<".repeat(200_000)),
+        "\u{feff}".repeat(30_000),
+        "9".repeat(100_000),
+    ];
+    for body in bodies {
+        for (status, class) in [
+            (400, ErrorClass::Caller),
+            (401, ErrorClass::Unclear),
+            (404, ErrorClass::Caller),
+            (429, ErrorClass::RateLimit),
+            (500, ErrorClass::Transient),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            for name in ["gemini", "openai"] {
+                let provider = provider(name);
+                let begin = body.get(..24);
+                let failure = classify(&*provider, status, &HeaderMap::new(), body.as_bytes(), false, wall());
+                assert_eq!(failure.map(|failure| failure.class()), Some(class), "{status} {begin:?}");
+                assert!(
+                    classify(&*provider, StatusCode::OK, &HeaderMap::new(), body.as_bytes(), true, wall()).is_none(),
+                    "{begin:?}"
+                );
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Bytes of recorded answers are changed, left out and put in: there is always a verdict, no delay is absurd, and no good
+    /// answer that is not JSON becomes an error.
+    #[test]
+    fn mutated_answers_are_classified(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0..4_u8, any::<u8>()), 1..6),
+        status in prop_oneof![Just(200_u16), 300..600_u16],
+        event in any::<bool>(),
+    ) {
+        thread_local!(static FIXTURES: Vec<Fixture> = fixtures());
+        let mut fixture = FIXTURES.with(|fixtures| which.get(fixtures).clone());
+        let mut body = fixture.body();
+        for (at, kind, byte) in changes {
+            let at = at.index(body.len() + 1).min(body.len());
+            match kind {
+                0 => body.insert(at, byte),
+                1 if at < body.len() => drop(body.remove(at)),
+                2 if at < body.len() => body[at] = byte,
+                _ => body.truncate(at.max(body.len() / 2)),
+            }
+        }
+        (fixture.status, fixture.event) = (status, event);
+        let failure = fixture.classified(&body);
+        prop_assert_eq!(failure.is_some() || status == 200 || status == 304, true);
+        if let Some(failure) = failure {
+            prop_assert!(failure.delay().is_none_or(|delay| !delay.is_zero() && delay.as_secs() <= 7 * 86_400));
+            prop_assert!(failure.message().is_none_or(|message| message.chars().count() <= 300));
+            prop_assert!(failure.status().is_some_and(|status| status.as_u16() >= 300));
+        }
+    }
+}
