@@ -16,7 +16,7 @@ lint:
     cargo clippy --workspace --all-targets --all-features -- -D warnings
 
 doc:
-    RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --all-features
+    RUSTDOCFLAGS='-D warnings' cargo doc -p tower-keypool --no-deps --all-features
 
 demo:
     cargo run --release -- demo

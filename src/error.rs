@@ -1,6 +1,6 @@
 //! The library's error.
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{any::Any, error::Error as StdError, fmt, time::Duration};
 
 use crate::pool::{Attempts, Unavailable};
 
@@ -66,10 +66,27 @@ impl Error {
         error
     }
 
+    pub(crate) fn shut_down() -> Self {
+        Self::new(ErrorKind::ShutDown, "the pool was shut down")
+    }
+
+    /// An error of a store: it is away, or its data is damaged.
+    pub fn store(source: impl Into<BoxError>) -> Self {
+        Self::new(ErrorKind::Store, "the store failed").with_source(source)
+    }
+
     pub(crate) fn transport(source: BoxError) -> Self {
         let mut error = Self::new(ErrorKind::Transport, "the request to the provider failed");
         error.inner.source = Some(source);
         error
+    }
+
+    /// The error of a service below: one of this crate as it is, any other as the error of the way to the provider.
+    pub(crate) fn from_below(error: BoxError) -> Self {
+        match error.downcast::<Self>() {
+            Ok(error) => *error,
+            Err(error) => Self::transport(error),
+        }
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
@@ -80,6 +97,31 @@ impl Error {
     pub(crate) fn with_attempts(mut self, attempts: Attempts) -> Self {
         self.inner.attempts = attempts;
         self
+    }
+
+    /// Replaces the attempts.
+    pub(crate) fn set_attempts(&mut self, attempts: Attempts) {
+        self.inner.attempts = attempts;
+    }
+
+    /// The library's error in the error of a service: that itself, or in a [`BoxError`], or among the sources of one.
+    pub(crate) fn find<E: 'static>(error: &E) -> Option<&Self> {
+        let error: &dyn Any = error;
+        error.downcast_ref().or_else(|| Self::find_source(&**error.downcast_ref::<BoxError>()?))
+    }
+
+    /// The same, to be changed; not among the sources.
+    pub(crate) fn find_mut<E: 'static>(error: &mut E) -> Option<&mut Self> {
+        let error: &mut dyn Any = error;
+        if error.is::<Self>() {
+            return error.downcast_mut();
+        }
+        error.downcast_mut::<BoxError>()?.downcast_mut()
+    }
+
+    /// The library's error among an error and its sources.
+    pub(crate) fn find_source<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
+        std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
     }
 
     /// What kind of error it is.

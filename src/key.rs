@@ -3,7 +3,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::limit::Limits;
 
@@ -22,8 +21,12 @@ impl KeyId {
 
     /// The name of a secret that was given none.
     pub fn of_secret(secret: &str) -> Self {
-        let hash = Sha256::digest(secret.as_bytes());
+        let hash = hmac_sha256::Hash::hash(secret.as_bytes());
         Self(format!("k-{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3]).into())
+    }
+
+    pub(crate) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 
     /// The name as text.

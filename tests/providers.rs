@@ -4,7 +4,8 @@
 use http::{Method, Request, request::Parts};
 use proptest::prelude::*;
 use tower_keypool::{
-    Anthropic, ApiKeyHeader, Base, ErrorKind, Gemini, ModelIn, OpenAi, Provider, RequestInfo, Secret, SetModel,
+    Anthropic, ApiKeyHeader, Base, ErrorKind, Gemini, OpenAi, Provider, Secret,
+    provider::{ModelIn, RequestInfo, SetModel},
 };
 
 const KEY: &str = "pool-key-0123456789";
@@ -369,6 +370,7 @@ fn a_request_without_an_authority_goes_to_the_base() {
         ("http://h", "//v1beta//models/", "http://h/v1beta/models/"),
         ("http://h/v1", "//v1/models", "http://h/v1/models"),
         ("http://h", "/v1/models/v2", "http://h/v1/models/v2"),
+        ("http://h", "/v1/v2-large/run", "http://h/v1/v2-large/run"),
     ] {
         assert_eq!(applied(base, uri).as_deref(), Ok(there), "{uri} at {base}");
         assert_eq!(applied(base, there).as_deref(), Ok(there), "a second time changes nothing");

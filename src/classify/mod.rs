@@ -10,6 +10,7 @@ mod outcome;
 mod retry_after;
 mod rules;
 mod transport;
+mod usage;
 
 use std::{
     sync::Arc,
@@ -23,6 +24,7 @@ use crate::provider::Provider;
 pub use error_class::{Cooldown, ErrorClass, Policy, Retry, Scope};
 pub use outcome::{Failure, Outcome, QuotaViolation, Usage};
 pub use rules::Rule;
+pub(crate) use usage::UsageReader;
 
 /// What an answer means for the key that was used; `None` for a good one.
 ///

@@ -1,6 +1,6 @@
 //! What may be used in which span of time.
 
-use std::{fmt, time::Duration};
+use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ pub enum Unit {
 #[non_exhaustive]
 #[serde(rename_all = "snake_case")]
 pub enum Span {
-    /// Any span of this length, exact for every alignment. 1 ms to 24 h.
+    /// Any span of this length, exact for every alignment. 1 ms to 24 h, in whole milliseconds.
     Sliding(Duration),
     /// A calendar day in the project's zone.
     Day,
@@ -35,6 +35,15 @@ pub enum Span {
 impl Span {
     /// Any 60 s.
     pub const MINUTE: Self = Self::Sliding(Duration::from_secs(60));
+
+    /// Whether a window can have it.
+    pub(crate) fn is_valid(self) -> bool {
+        const SPANS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
+        match self {
+            Self::Sliding(span) => SPANS.contains(&span) && span.subsec_nanos().is_multiple_of(1_000_000),
+            Self::Day => true,
+        }
+    }
 }
 
 /// At most `amount` of `unit` in any `span`.
@@ -78,6 +87,8 @@ impl fmt::Display for Limit {
 pub struct Limits(Vec<Limit>);
 
 impl Limits {
+    pub(crate) const NONE: Self = Self(Vec::new());
+
     /// No limit at all.
     pub fn new() -> Self {
         Self::default()
@@ -128,15 +139,12 @@ impl Limits {
 
     /// What is wrong with them, where anything is.
     pub(crate) fn check(&self) -> Result<(), crate::Error> {
-        const SPANS: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
-        for limit in &self.0 {
-            if let Span::Sliding(span) = limit.span
-                && !SPANS.contains(&span)
-            {
-                return Err(crate::Error::config(format!("the limit \"{limit}\": its span must be 1 ms to 24 h")));
-            }
+        match self.0.iter().find(|limit| !limit.span.is_valid()) {
+            None => Ok(()),
+            Some(limit) => Err(crate::Error::config(format!(
+                "the limit \"{limit}\": its span must be 1 ms to 24 h, in whole milliseconds"
+            ))),
         }
-        Ok(())
     }
 }
 

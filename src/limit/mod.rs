@@ -1,9 +1,18 @@
 //! Limits, and how much of them is used.
 //!
 //! [`Limits`] says what may be used in which span. A [`Quota`] is the state of one project and model: a
-//! [`SlidingWindow`] for each sliding limit and a [`DailyCount`] for each daily one.
+//! [`SlidingWindow`](sliding::SlidingWindow) for each sliding limit and a [`DailyCount`](daily::DailyCount) for each daily one.
 
+mod daily;
 mod limits;
+mod quota;
+mod sliding;
 
+pub(crate) use daily::{Today, Zone};
 pub(crate) use limits::Cost;
 pub use limits::{Limit, Limits, Span, Unit};
+pub(crate) use quota::{Counts, FullReason, Quota, Reservation, Room};
+pub use quota::{LimitSource, LimitView};
+
+#[cfg(test)]
+mod tests;

@@ -7,11 +7,19 @@ use http::StatusCode;
 use crate::{
     classify::{ErrorClass, Outcome},
     key::KeyId,
+    secret::Secret,
+    time::Tick,
 };
 
 /// The attempts of one request, oldest first. It is an extension of every answer and a part of every error.
 #[derive(Clone, Debug, Default)]
-pub struct Attempts(Vec<Attempt>);
+pub struct Attempts {
+    list: Vec<Attempt>,
+    /// Until when the request may wait for keys.
+    pub(crate) deadline: Option<Tick>,
+    /// The request is not sent again where nobody knows whether it was carried out.
+    pub(crate) once: bool,
+}
 
 /// One request with one key.
 #[derive(Clone, Debug)]
@@ -21,31 +29,38 @@ pub struct Attempt {
     pub(crate) model: Option<Arc<str>>,
     pub(crate) outcome: Outcome,
     pub(crate) elapsed: Duration,
+    /// For the layer that removes it from answers.
+    pub(crate) secret: Option<Secret>,
 }
 
 impl Attempts {
     pub(crate) fn push(&mut self, attempt: Attempt) {
-        self.0.push(attempt);
+        self.list.push(attempt);
     }
 
     /// Each attempt, oldest first.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Attempt> + DoubleEndedIterator {
-        self.0.iter()
+        self.list.iter()
     }
 
     /// The last attempt: the one that the answer came from.
     pub fn last(&self) -> Option<&Attempt> {
-        self.0.last()
+        self.list.last()
+    }
+
+    /// The secret that the last attempt was made with.
+    pub(crate) fn last_secret(&self) -> Option<&Secret> {
+        self.last()?.secret.as_ref()
     }
 
     /// How many there were.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
     }
 
     /// Whether there was none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 }
 
@@ -89,7 +104,7 @@ impl Attempt {
 impl fmt::Display for Attempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("tried ")?;
-        for (at, attempt) in self.0.iter().enumerate() {
+        for (at, attempt) in self.list.iter().enumerate() {
             if at > 0 {
                 f.write_str(", ")?;
             }

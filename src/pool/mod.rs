@@ -1,9 +1,46 @@
-//! The pool.
+//! The pool: which key serves which request, and when a key is not used.
+//!
+//! A [`KeyPool`] is a handle to one state behind one mutex, which is held for microseconds and never over I/O, an await, logging
+//! or user code. The state is made of structs that do not know each other; `select` picks a key, `outcome` applies what an answer
+//! changes, and `queue` decides who is served next.
 
+mod acquire;
 mod attempts;
+mod breaker;
+mod builder;
+mod events;
+mod handle;
+mod learning;
+mod lease;
+mod model;
+mod outcome;
+mod persist;
+mod queue;
+mod quotas;
+mod registry;
 mod request;
+mod reserve;
+mod scheduler;
+mod select;
+mod snapshot;
+mod state;
+mod strategy;
 mod unavailable;
+mod update;
 
+pub use acquire::Acquire;
 pub use attempts::{Attempt, Attempts};
+pub use breaker::CircuitBreaker;
+pub use builder::KeyPoolBuilder;
+pub use events::{Event, Events};
+pub use handle::KeyPool;
+pub use lease::Lease;
+pub use registry::KeyAdded;
 pub use request::{Affinity, KeyRequest};
+pub use snapshot::{BreakerState, KeyView, ModelView, ProjectView, Snapshot, Stats};
+pub use strategy::Strategy;
 pub use unavailable::{Unavailable, UnavailableReason};
+pub use update::KeyChange;
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,23 @@ pub enum UnavailableReason {
     Store,
 }
 
+impl UnavailableReason {
+    pub(crate) const COUNT: usize = 11;
+    pub(crate) const ALL: [Self; Self::COUNT] = [
+        Self::Limit,
+        Self::DailyLimit,
+        Self::Cooling,
+        Self::Trial,
+        Self::Busy,
+        Self::Disabled,
+        Self::Tried,
+        Self::Model,
+        Self::TooLarge,
+        Self::Affinity,
+        Self::Store,
+    ];
+}
+
 impl Unavailable {
     /// The model that was asked for.
     pub fn model(&self) -> Option<&str> {

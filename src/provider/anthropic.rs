@@ -69,7 +69,7 @@ impl Default for Anthropic {
 }
 
 impl Provider for Anthropic {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "anthropic"
     }
 
@@ -78,8 +78,7 @@ impl Provider for Anthropic {
     }
 
     fn authorize(&self, head: &mut Parts, key: &Secret) -> Result<(), Error> {
-        let name = if self.bearer { header::AUTHORIZATION } else { X_API_KEY };
-        head.headers.insert(name, key.header_value().clone());
+        key.put_in_header(head, if self.bearer { header::AUTHORIZATION } else { X_API_KEY })?;
         head.headers.entry(VERSION).or_insert(OLDEST);
         Ok(())
     }

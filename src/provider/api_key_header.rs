@@ -6,8 +6,8 @@ use http::{HeaderName, header, request::Parts};
 use percent_encoding::percent_decode_str;
 
 use super::{
-    Base, ModelIn, Provider, RequestInfo, SetModel, UsageFormat, credentials,
-    target::{encoded, set_path, set_query},
+    Base, ModelIn, Provider, RequestInfo, SetModel, UsageFormat,
+    target::{encoded, set_path},
 };
 use crate::{Error, classify::Rule, secret::Secret};
 
@@ -176,19 +176,8 @@ impl Provider for ApiKeyHeader {
 
     fn authorize(&self, head: &mut Parts, key: &Secret) -> Result<(), Error> {
         match &self.place {
-            Place::Header(name) => {
-                head.headers.insert(name, key.header_value().clone());
-                Ok(())
-            }
-            Place::Query(name) => {
-                credentials::strip_query(&mut head.uri, Some(name))?;
-                let key = encoded(key.expose());
-                let query = match head.uri.query() {
-                    Some(query) if !query.is_empty() => format!("{query}&{name}={key}"),
-                    _ => format!("{name}={key}"),
-                };
-                set_query(&mut head.uri, &query)
-            }
+            Place::Header(name) => key.put_in_header(head, name.clone()),
+            Place::Query(name) => key.put_in_query(head, name),
         }
     }
 

@@ -8,7 +8,7 @@ use http::{
 };
 use percent_encoding::percent_decode_str;
 
-use super::{credentials, target};
+use super::target;
 use crate::{Error, ErrorKind};
 
 /// Where a provider lives: `http(s)://host[:port][/path]`. The path stands before the path of every request.
@@ -43,8 +43,7 @@ impl Base {
         &self.path
     }
 
-    /// Makes a head ready for the provider and its key: the head goes to this base, and every credential of the caller and
-    /// its `Host` are gone. [`Provider::authorize`](crate::Provider::authorize) then adds the key.
+    /// Makes a request go to this base, and removes its `Host`. A key may be put in a head after this alone.
     ///
     /// A request without an authority, as a server receives it, is sent to this base, whose path is put before its own. It
     /// is not put there twice, and a base that ends in a version, such as `/api/paas/v4`, takes the place of the caller's
@@ -55,11 +54,9 @@ impl Base {
     /// use tower_keypool::Base;
     ///
     /// let base: Base = "https://api.example/api/paas/v4".parse()?;
-    /// let request = Request::post("/v1/chat/completions?key=of-the-caller").header("cookie", "a=b");
-    /// let (mut head, ()) = request.body(())?.into_parts();
+    /// let (mut head, ()) = Request::post("/v1/chat/completions").body(())?.into_parts();
     /// base.apply(&mut head)?;
     /// assert_eq!(head.uri, "https://api.example/api/paas/v4/chat/completions");
-    /// assert!(head.headers.is_empty());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -68,7 +65,8 @@ impl Base {
     /// must not go there.
     pub fn apply(&self, head: &mut request::Parts) -> Result<(), Error> {
         let refused = |why: &str| Error::request(why);
-        if climbs(head.uri.path()) {
+        let plain = is_plain(head.uri.path());
+        if !plain && climbs(head.uri.path()) {
             return Err(refused("the path of the request holds . or .. segments"));
         }
         match head.uri.authority() {
@@ -76,31 +74,19 @@ impl Base {
             Some(authority) => return Err(self.elsewhere(head.uri.scheme_str(), authority)),
             None if !head.uri.path().starts_with('/') => return Err(refused("the request names no path")),
             None => {
-                self.address(&mut head.uri)?;
+                self.address(&mut head.uri, plain)?;
                 // The version that the caller spoke says nothing of the provider's.
                 head.version = Version::HTTP_11;
             }
         }
         // The client below names the host by the address.
         head.headers.remove(header::HOST);
-        credentials::strip(head)
+        Ok(())
     }
 
     /// Gives a URI without an authority this base's, and its path.
-    fn address(&self, uri: &mut Uri) -> Result<(), Error> {
-        let path = uri.path();
-        let joined = if self.path.is_empty() || begins_with(path, &self.path) {
-            Cow::Borrowed(path)
-        } else {
-            let replaced = if self.ends_in_version() && begins_with(path, "/v1") { "/v1".len() } else { 0 };
-            Cow::Owned([&self.path, &path[replaced..]].concat())
-        };
-        let tidied = match tidied(&joined) {
-            Some(tidied) => Some(tidied),
-            None if joined.len() == path.len() => None,
-            None => Some(joined.into_owned()),
-        };
-        if let Some(path) = tidied {
+    fn address(&self, uri: &mut Uri, plain: bool) -> Result<(), Error> {
+        if let Some(path) = self.path_for(uri.path(), plain) {
             target::set_path(uri, path)?;
         }
         let mut parts = std::mem::take(uri).into_parts();
@@ -110,10 +96,34 @@ impl Base {
         Ok(())
     }
 
-    /// Whether its path ends in a version, or in a version's `openai`: `/v1`, `/v1beta/openai`.
-    fn ends_in_version(&self) -> bool {
-        let (before, last) = self.path.rsplit_once('/').unwrap_or_default();
-        is_version(last) || (last == "openai" && before.split('/').any(is_version))
+    /// The path to ask this base for; `None` where it is the request's own.
+    fn path_for(&self, path: &str, plain: bool) -> Option<String> {
+        let mut own = Cow::Borrowed(path);
+        if !plain && path.contains("//") {
+            let segments = path.split('/').filter(|segment| !segment.is_empty());
+            let end = if path.ends_with('/') { "/" } else { "" };
+            own = Cow::Owned(segments.flat_map(|segment| ["/", segment]).chain([end]).collect());
+        }
+        let mut rest = &*own;
+        while let Some(next) = after_version(rest).filter(|next| after_version(next).is_some()) {
+            rest = next;
+        }
+        let mut base = &*self.path;
+        if begins_with(rest, base) {
+            base = "";
+        } else if let Some(before) = self.before_version()
+            && let Some(after) = after_version(rest)
+        {
+            // Of two versions `/v1` gives way: it is what clients ask for that know of no other.
+            if begins_with(rest, "/v1") { rest = after } else { base = before }
+        }
+        (rest.len() != path.len() || !base.is_empty()).then(|| [base, rest].concat())
+    }
+
+    /// What stands before the version, where the path ends in one, or in a version's `openai`: `/v1`, `/v1beta/openai`.
+    fn before_version(&self) -> Option<&str> {
+        let (before, last) = self.path.rsplit_once('/')?;
+        (is_version(last) || (last == "openai" && before.split('/').any(is_version))).then_some(before)
     }
 
     /// Whether this is the base's host and port, in any spelling.
@@ -142,43 +152,39 @@ impl Base {
 }
 
 /// Whether the path begins with these whole segments.
-fn begins_with(path: &str, segments: &str) -> bool {
+pub(super) fn begins_with(path: &str, segments: &str) -> bool {
     path.strip_prefix(segments).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether a segment is the version of an API, such as `v1`, `v1beta` or `v1p1beta1`.
-pub(super) fn is_version(segment: &str) -> bool {
-    segment.len() <= 10 && segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+fn is_version(segment: &str) -> bool {
+    let number = segment.strip_prefix('v').unwrap_or_default();
+    number.starts_with(|c: char| c.is_ascii_digit())
+        && segment.len() <= 10
+        && segment.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// The path with one slash for several and the last version for several in a row; `None` where it is tidy.
-fn tidied(path: &str) -> Option<String> {
-    let doubled = |path: &str| {
-        path.split('/').zip(path.split('/').skip(1)).any(|(one, next)| is_version(one) && is_version(next))
+/// What follows the version that a path begins with.
+pub(super) fn after_version(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("/v")?;
+    let end = rest.bytes().position(|byte| byte == b'/').unwrap_or(rest.len());
+    is_version(&path[1..end + 2]).then_some(&rest[end..])
+}
+
+/// Whether the path, as most, has no escape, no backslash, no segment that begins with a dot, and no doubled slash.
+fn is_plain(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    // No branch for each byte: this is vectorised.
+    let is = u8::from;
+    let odd = |before: u8, byte: u8| {
+        is(byte == b'%') | is(byte == b'\\') | (is(before == b'/') & (is(byte == b'.') | is(byte == b'/')))
     };
-    if !path.contains("//") && !doubled(path) {
-        return None;
-    }
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let mut tidied = String::with_capacity(path.len());
-    for (at, segment) in segments.iter().enumerate() {
-        if !(is_version(segment) && segments.get(at + 1).is_some_and(|next| is_version(next))) {
-            tidied.push('/');
-            tidied.push_str(segment);
-        }
-    }
-    if path.ends_with('/') {
-        tidied.push('/');
-    }
-    Some(tidied)
+    let pairs = bytes.iter().zip(bytes.iter().skip(1));
+    bytes.starts_with(b"/") && pairs.fold(0, |any, (before, byte)| any | odd(*before, *byte)) == 0
 }
 
 /// Whether a segment of the path is `.` or `..`, also where dots or slashes are percent-encoded, once or twice.
 fn climbs(path: &str) -> bool {
-    let is_suspect = |bytes: &[u8]| bytes.iter().fold(false, |any, byte| any | (*byte == b'%') | (*byte == b'\\'));
-    if !path.contains("/.") && !is_suspect(path.as_bytes()) {
-        return false;
-    }
     let once = percent_decode_str(path).decode_utf8_lossy();
     let twice = percent_decode_str(&once).decode_utf8_lossy();
     twice.split(['/', '\\']).any(|segment| matches!(segment.split(';').next(), Some("." | "..")))

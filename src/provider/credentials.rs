@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts};
 use percent_encoding::percent_decode_str;
 
 use super::target;
-use crate::Error;
+use crate::{Error, secret::Secret};
 
 pub(super) const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -27,69 +27,173 @@ const PARAMETERS: [&str; 10] = [
 /// What begins a key among the subprotocols of a WebSocket: browsers cannot set its headers.
 const PROTOCOL: &str = "openai-insecure-api-key";
 
-/// Removes every credential of the caller from headers and query. Everything else stays as it is, byte for byte.
-pub(super) fn strip(head: &mut Parts) -> Result<(), Error> {
-    strip_headers(&mut head.headers);
+impl Secret {
+    /// Puts the key in this header, in place of every credential of the caller: headers, query, cookies. Everything else stays
+    /// as it is, byte for byte. Nothing is allocated where the caller sent this header and no other credential.
+    ///
+    /// ```
+    /// use http::{Request, header::AUTHORIZATION};
+    /// use tower_keypool::Secret;
+    ///
+    /// let request = Request::get("/v1/models?key=of-the-caller&pageSize=9").header("cookie", "a=b");
+    /// let (mut head, ()) = request.body(())?.into_parts();
+    /// Secret::with_scheme("Bearer ", "not-a-real-key")?.put_in_header(&mut head, AUTHORIZATION)?;
+    /// assert_eq!(head.uri, "/v1/models?pageSize=9");
+    /// assert_eq!(head.headers.len(), 1);
+    /// assert_eq!(head.headers["authorization"], "Bearer not-a-real-key");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Request`](crate::ErrorKind::Request) where the head would not be valid.
+    pub fn put_in_header(&self, head: &mut Parts, name: HeaderName) -> Result<(), Error> {
+        put_in_header(head, name, self.header_value())
+    }
+
+    /// The same in this query parameter, percent-encoded. The name must need no encoding.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Request`](crate::ErrorKind::Request) where the query would not be valid: another name, or a URI of more
+    /// than 64 KiB.
+    pub fn put_in_query(&self, head: &mut Parts, name: &str) -> Result<(), Error> {
+        strip_headers(&mut head.headers, None);
+        strip_query(&mut head.uri, Some(name))?;
+        let key = target::encoded(self.expose());
+        let query = match head.uri.query() {
+            Some(query) if !query.is_empty() => format!("{query}&{name}={key}"),
+            _ => format!("{name}={key}"),
+        };
+        let target = format!("{}?{query}", head.uri.path());
+        target::set(&mut head.uri, target)
+    }
+}
+
+/// Puts this value in this header, in place of every credential of the caller.
+pub(super) fn put_in_header(head: &mut Parts, name: HeaderName, value: &HeaderValue) -> Result<(), Error> {
+    if strip_headers(&mut head.headers, Some((&name, value))) != 1 {
+        head.headers.insert(name, value.clone());
+    }
     strip_query(&mut head.uri, None)
 }
 
-/// The credential, or the name of an account, that a header of this name (in lower case) holds. Some servers read `_` as `-`.
-fn credential(name: &str) -> Option<&'static str> {
-    let known: &[&'static str] = match name.len() {
-        6 => &["cookie"],
-        7 => &["api-key", "cookie2"],
-        9 => &["x-api-key"],
-        13 => &["authorization"],
-        14 => &["x-goog-api-key", "openai-project"],
-        19 => &["proxy-authorization", "openai-organization", "x-goog-user-project"],
-        25 => &["ocp-apim-subscription-key"],
-        30 => &["x-goog-iam-authorization-token"],
+/// Headers that hold a credential or name an account, by length.
+static HEADERS: [HeaderName; 12] = [
+    header::COOKIE,
+    API_KEY,
+    HeaderName::from_static("cookie2"),
+    X_API_KEY,
+    header::AUTHORIZATION,
+    X_GOOG_API_KEY,
+    HeaderName::from_static("openai-project"),
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("openai-organization"),
+    HeaderName::from_static("x-goog-user-project"),
+    HeaderName::from_static("ocp-apim-subscription-key"),
+    HeaderName::from_static("x-goog-iam-authorization-token"),
+];
+
+/// Which of [`HEADERS`] a name (in lower case) is. Some servers read `_` as `-`.
+fn credential(name: &str) -> Option<usize> {
+    let same_length = match name.len() {
+        6 => 0..1,
+        7 => 1..3,
+        9 => 3..4,
+        13 => 4..5,
+        14 => 5..7,
+        19 => 7..10,
+        25 => 10..11,
+        30 => 11..12,
         _ => return None,
     };
-    let is = |known: &&str| {
+    let is = |known: &str| {
         known.bytes().zip(name.bytes()).all(|(known, byte)| byte == known || (byte, known) == (b'_', b'-'))
     };
-    known.iter().copied().find(is)
+    same_length.into_iter().find(|at| is(HEADERS[*at].as_str()))
 }
 
-fn strip_headers(headers: &mut HeaderMap) {
-    while let Some((held, known)) = headers.keys().find_map(|held| Some((held, credential(held.as_str())?))) {
-        if held.as_str() == known {
-            headers.remove(known);
+/// Removes the headers that hold a credential; one with the name of `own` is given its value instead. How many were.
+fn strip_headers(headers: &mut HeaderMap, own: Option<(&HeaderName, &HeaderValue)>) -> usize {
+    // One pass, and no name is cloned that the caller made: that may allocate.
+    let (mut owned, mut found, mut misspelled, mut protocol) = (0, 0_u32, false, false);
+    for (name, held) in headers.iter_mut() {
+        if let Some((_, value)) = own.filter(|(own, _)| *own == name) {
+            *held = value.clone();
+            owned += 1;
+        } else if let Some(at) = credential(name.as_str()) {
+            found |= 1 << at;
+            misspelled |= name != HEADERS[at];
         } else {
-            let held = held.clone();
-            headers.remove(held);
+            protocol |= *name == header::SEC_WEBSOCKET_PROTOCOL;
         }
     }
-    let protocols = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
-    if let Some(protocols) = protocols.filter(|protocols| protocols.contains(PROTOCOL)) {
+    if found != 0 {
+        for (_, name) in HEADERS.iter().enumerate().filter(|(at, _)| found & 1 << at != 0) {
+            if own.is_none_or(|(own, _)| own != name) {
+                headers.remove(name);
+            }
+        }
+    }
+    while misspelled {
+        let is_other =
+            |name: &&HeaderName| credential(name.as_str()).is_some() && own.is_none_or(|(own, _)| own != *name);
+        match headers.keys().find(is_other).cloned() {
+            Some(name) => drop(headers.remove(name)),
+            None => misspelled = false,
+        }
+    }
+    if protocol {
+        strip_protocols(headers);
+    }
+    owned
+}
+
+/// Removes a key from among the subprotocols of a WebSocket.
+fn strip_protocols(headers: &mut HeaderMap) {
+    let kept = |value: &HeaderValue| {
+        let protocols = value.to_str().ok().filter(|protocols| protocols.contains(PROTOCOL))?;
         let kept: Vec<&str> = protocols.split(',').map(str::trim).filter(|name| !name.starts_with(PROTOCOL)).collect();
-        match HeaderValue::try_from(kept.join(", ")) {
-            Ok(kept) if !kept.is_empty() => headers.insert(header::SEC_WEBSOCKET_PROTOCOL, kept),
-            _ => headers.remove(header::SEC_WEBSOCKET_PROTOCOL),
-        };
+        HeaderValue::try_from(kept.join(", ")).ok()
+    };
+    let kept: Vec<HeaderValue> = headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .map(|value| kept(value).unwrap_or_else(|| value.clone()))
+        .filter(|value| !value.is_empty())
+        .collect();
+    headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
+    for value in kept {
+        headers.append(header::SEC_WEBSOCKET_PROTOCOL, value);
     }
 }
 
 /// Removes the parameters that hold a credential, and the one of this name.
-pub(super) fn strip_query(uri: &mut Uri, own: Option<&str>) -> Result<(), Error> {
+fn strip_query(uri: &mut Uri, own: Option<&str>) -> Result<(), Error> {
     let Some(query) = uri.query() else { return Ok(()) };
     if !query.split('&').any(|pair| is_credential(pair, own)) {
         return Ok(());
     }
-    let kept: Vec<&str> = query.split('&').filter(|pair| !is_credential(pair, own)).collect();
-    let kept = kept.join("&");
-    target::set_query(uri, &kept)
+    let mut target = String::with_capacity(uri.path().len() + 1 + query.len());
+    target.push_str(uri.path());
+    for (at, pair) in query.split('&').filter(|pair| !is_credential(pair, own)).enumerate() {
+        target.push(if at == 0 { '?' } else { '&' });
+        target.push_str(pair);
+    }
+    target::set(uri, target)
 }
 
 /// Whether a `name=value` of a query is a credential: its name in any case, and percent-encoded or not.
 fn is_credential(pair: &str, own: Option<&str>) -> bool {
-    let name = pair.split('=').next().unwrap_or_default();
-    let is = |name: &str| {
-        let name = name.strip_prefix('$').unwrap_or(name);
-        PARAMETERS.iter().copied().chain(own).any(|known| known.eq_ignore_ascii_case(name))
-    };
-    if name.contains('%') { is(&percent_decode_str(name).decode_utf8_lossy()) } else { is(name) }
+    let name = &pair[..pair.bytes().position(|byte| byte == b'=').unwrap_or(pair.len())];
+    if name.bytes().any(|byte| byte == b'%') {
+        return is_parameter(&percent_decode_str(name).decode_utf8_lossy(), own);
+    }
+    is_parameter(name, own)
+}
+
+fn is_parameter(name: &str, own: Option<&str>) -> bool {
+    let name = name.strip_prefix('$').unwrap_or(name);
+    PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name))
+        || own.is_some_and(|own| own.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -101,7 +205,8 @@ mod tests {
     fn stripped(uri: &str, headers: &[(&str, &str)]) -> (String, Vec<String>) {
         let request = headers.iter().fold(Request::get(uri), |request, (name, value)| request.header(*name, *value));
         let (mut head, ()) = request.body(()).unwrap().into_parts();
-        strip(&mut head).unwrap();
+        strip_headers(&mut head.headers, None);
+        strip_query(&mut head.uri, None).unwrap();
         (
             head.uri.to_string(),
             head.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect(),
@@ -156,5 +261,7 @@ mod tests {
         assert_eq!(protocols("realtime, openai-insecure-api-key.sk-x, v1"), ["sec-websocket-protocol: realtime, v1"]);
         assert_eq!(protocols("openai-insecure-api-key.sk-x"), [""; 0]);
         assert_eq!(protocols("realtime,v1"), ["sec-websocket-protocol: realtime,v1"]);
+        let two = [("sec-websocket-protocol", "a,b"), ("sec-websocket-protocol", "openai-insecure-api-key.x")];
+        assert_eq!(stripped("/v1", &two).1, ["sec-websocket-protocol: a,b"]);
     }
 }

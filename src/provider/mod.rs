@@ -36,8 +36,10 @@ use crate::{
 /// An API of your own: the key goes in `x-acme-key`, the model is in the path.
 ///
 /// ```
-/// use http::{Request, request};
+/// use http::{HeaderName, Request, request};
 /// use tower_keypool::{Base, Error, ModelIn, Provider, RequestInfo, Secret, SetModel};
+///
+/// const X_ACME_KEY: HeaderName = HeaderName::from_static("x-acme-key");
 ///
 /// struct Acme {
 ///     base: Base,
@@ -53,8 +55,7 @@ use crate::{
 ///     }
 ///
 ///     fn authorize(&self, head: &mut request::Parts, key: &Secret) -> Result<(), Error> {
-///         head.headers.insert("x-acme-key", key.header_value().clone());
-///         Ok(())
+///         key.put_in_header(head, X_ACME_KEY)
 ///     }
 ///
 ///     fn inspect<'a>(&self, head: &'a request::Parts) -> RequestInfo<'a> {
@@ -90,7 +91,8 @@ pub trait Provider: Send + Sync + 'static {
     /// Where the API lives. A key is sent there and nowhere else.
     fn base(&self) -> &Base;
 
-    /// Puts the key in the head of a request. [`Base::apply`] ran before: every credential of the caller is gone.
+    /// Puts the key in the head of a request, in place of every credential of the caller: [`Secret::put_in_header`] and
+    /// [`Secret::put_in_query`] do that. [`Base::apply`] ran before.
     ///
     /// # Errors
     /// [`Error::request`] where this head cannot carry a key.
@@ -103,6 +105,7 @@ pub trait Provider: Send + Sync + 'static {
     fn set_model(&self, head: &mut request::Parts, model: &str) -> SetModel;
 
     /// What stands before the key in [`Secret::header_value`], such as `"Bearer "`.
+    #[expect(clippy::unnecessary_literal_bound, reason = "an implementation may own its scheme")]
     fn scheme(&self) -> &str {
         ""
     }

@@ -10,7 +10,7 @@ use super::{
     Base, ModelIn, Provider, RequestInfo, SetModel, UsageFormat,
     credentials::API_KEY,
     gemini,
-    target::{encoded, set_path, set_query},
+    target::{self, encoded, set_path},
 };
 use crate::{
     Error,
@@ -46,6 +46,7 @@ pub struct OpenAi {
     base: Base,
     name: Cow<'static, str>,
     azure: bool,
+    google: bool,
 }
 
 impl OpenAi {
@@ -71,6 +72,7 @@ impl OpenAi {
             base,
             name: Cow::Borrowed(if is_of("openrouter.ai") { "openrouter" } else { "openai" }),
             azure: false,
+            google: is_of("googleapis.com"),
         };
         if AZURE.iter().any(|domain| is_of(domain)) { openai.azure() } else { openai }
     }
@@ -87,10 +89,6 @@ impl OpenAi {
     pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = name.into();
         self
-    }
-
-    fn is_google(&self) -> bool {
-        self.base.authority().host().ends_with(".googleapis.com")
     }
 }
 
@@ -112,9 +110,7 @@ impl Provider for OpenAi {
     }
 
     fn authorize(&self, head: &mut Parts, key: &Secret) -> Result<(), Error> {
-        let name = if self.azure { API_KEY } else { header::AUTHORIZATION };
-        head.headers.insert(name, key.header_value().clone());
-        Ok(())
+        key.put_in_header(head, if self.azure { API_KEY } else { header::AUTHORIZATION })
     }
 
     fn scheme(&self) -> &str {
@@ -123,7 +119,7 @@ impl Provider for OpenAi {
 
     fn inspect<'a>(&self, head: &'a Parts) -> RequestInfo<'a> {
         let path = head.uri.path();
-        if let Some(deployment) = Deployment::parse(path) {
+        if let Some(deployment) = self.deployment(path) {
             return RequestInfo::new(ModelIn::Head(percent_decode_str(deployment.name).decode_utf8_lossy()));
         }
         let resource = self.resource(path);
@@ -145,7 +141,7 @@ impl Provider for OpenAi {
         RequestInfo {
             model: if is_form { ModelIn::Nowhere } else { ModelIn::Body },
             // At Google each text counts as a request.
-            cost_of_items: (self.is_google() && first == "embeddings").then_some("input"),
+            cost_of_items: (self.google && first == "embeddings").then_some("input"),
             once: matches!(first, "videos" | "threads"),
             free: false,
         }
@@ -155,7 +151,7 @@ impl Provider for OpenAi {
         if model.is_empty() {
             return SetModel::No;
         }
-        let set = if let Some(deployment) = Deployment::parse(head.uri.path()) {
+        let set = if let Some(deployment) = self.deployment(head.uri.path()) {
             let path = format!("{}{}{}", deployment.before, encoded(model), deployment.after);
             set_path(&mut head.uri, path)
         } else {
@@ -165,8 +161,8 @@ impl Provider for OpenAi {
                     let pairs = head.uri.query().unwrap_or_default().split('&');
                     let model = format!("model={}", encoded(model));
                     let pairs: Vec<&str> = pairs.map(|held| if held == pair { &*model } else { held }).collect();
-                    let query = pairs.join("&");
-                    set_query(&mut head.uri, &query)
+                    let target = format!("{}?{}", head.uri.path(), pairs.join("&"));
+                    target::set(&mut head.uri, target)
                 }
                 _ => return SetModel::No,
             }
@@ -191,7 +187,7 @@ impl Provider for OpenAi {
     }
 
     fn zone(&self) -> &str {
-        if self.is_google() { gemini::ZONE } else { "UTC" }
+        if self.google { gemini::ZONE } else { "UTC" }
     }
 
     fn error_body(&self, status: StatusCode, message: &str, _retry_after: Option<Duration>) -> String {
@@ -224,29 +220,27 @@ const FREE: [&str; 12] = [
 ];
 
 impl OpenAi {
-    /// The path behind the base's own and the version.
+    /// The path behind the base's own, `openai` and the version.
     fn resource<'a>(&self, path: &'a str) -> &'a str {
         let path = path.strip_prefix(self.base.path()).filter(|rest| rest.starts_with('/')).unwrap_or(path);
-        let path = path.trim_matches('/');
-        let path = path.strip_prefix("openai/").unwrap_or(path);
-        path.strip_prefix("v1/").unwrap_or(path)
+        let path = path.strip_prefix("/openai").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        let path = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        path.trim_start_matches('/')
+    }
+
+    /// Azure's `…/deployments/{name}/…`.
+    fn deployment<'a>(&self, path: &'a str) -> Option<Deployment<'a>> {
+        let named = self.resource(path).strip_prefix("deployments/")?;
+        let start = path.len() - named.len();
+        let end = start + named.find('/').filter(|length| *length > 0)?;
+        Some(Deployment { before: &path[..start], name: &path[start..end], after: &path[end..] })
     }
 }
 
-/// Azure's `…/deployments/{name}/…`.
 struct Deployment<'a> {
     before: &'a str,
     name: &'a str,
     after: &'a str,
-}
-
-impl<'a> Deployment<'a> {
-    fn parse(path: &'a str) -> Option<Self> {
-        const MARK: &str = "/deployments/";
-        let start = path.find(MARK)? + MARK.len();
-        let end = start + path[start..].find('/')?;
-        (end > start).then(|| Self { before: &path[..start], name: &path[start..end], after: &path[end..] })
-    }
 }
 
 /// The pair of a query that names the model, and the name.

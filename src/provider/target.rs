@@ -1,6 +1,6 @@
 //! Rewrites of a URI's path and query.
 
-use http::Uri;
+use http::{Uri, uri::PathAndQuery};
 use percent_encoding::{PercentEncode, utf8_percent_encode};
 
 use crate::{Error, secret::UNRESERVED};
@@ -19,18 +19,12 @@ pub(super) fn set_path(uri: &mut Uri, mut path: String) -> Result<(), Error> {
     set(uri, path)
 }
 
-/// Replaces the query; an empty one goes away with its question mark.
-pub(super) fn set_query(uri: &mut Uri, query: &str) -> Result<(), Error> {
-    let path = uri.path();
-    let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
-    set(uri, target)
-}
-
 /// Replaces path and query. Where they make no URI, such as one of more than 64 KiB, nothing changes.
-fn set(uri: &mut Uri, target: String) -> Result<(), Error> {
+pub(super) fn set(uri: &mut Uri, target: String) -> Result<(), Error> {
     let invalid = || Error::request("the request's path and query would not be a valid URI");
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(target.try_into().map_err(|_| invalid())?);
+    let target = PathAndQuery::try_from(target).map_err(|_| invalid())?;
+    let mut parts = std::mem::take(uri).into_parts();
+    parts.path_and_query = Some(target);
     *uri = Uri::from_parts(parts).map_err(|_| invalid())?;
     Ok(())
 }

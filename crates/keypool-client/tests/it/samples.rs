@@ -39,7 +39,7 @@ struct Sample {
 
 impl Sample {
     fn all() -> Vec<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/samples");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../legacy/tests/samples");
         let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let mut all: Vec<_> = files.filter(|path| path.extension().is_some_and(|ext| ext == "json")).collect();
         all.sort();
@@ -47,7 +47,7 @@ impl Sample {
     }
 
     fn named(name: &str) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/samples");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../legacy/tests/samples");
         Self::read(&folder.join(format!("{name}.json")))
     }
 

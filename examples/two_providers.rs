@@ -1,0 +1,41 @@
+//! `cargo run --example two_providers`: one pool for each API; the model says which of them serves.
+
+mod shared;
+
+use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tower::{ServiceBuilder, ServiceExt, util::BoxCloneService};
+use tower_keypool::{BoxError, Gemini, Key, KeyPool, KeyPoolLayer, OpenAi, Provider};
+
+type Body = Full<bytes::Bytes>;
+type Answer = http::Response<http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, BoxError>>;
+type Stack = BoxCloneService<http::Request<Body>, Answer, BoxError>;
+
+fn stack(provider: impl Provider) -> Result<Stack, BoxError> {
+    let pool = KeyPool::builder(provider).key(Key::new(shared::secret("key-one"))).build()?;
+    let http = Client::builder(TokioExecutor::new()).build_http();
+    let client = ServiceBuilder::new()
+        .map_response(|answer: http::Response<_>| {
+            answer.map(|body| BodyExt::boxed_unsync(BodyExt::map_err(body, Into::into)))
+        })
+        .layer(KeyPoolLayer::new(&pool))
+        .service(http);
+    Ok(BoxCloneService::new(client.map_err(Into::into)))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let upstream = shared::simulator(&[("projects/1", &["key-one"])]).await?;
+    let gemini = stack(Gemini::at(&upstream.url())?)?;
+    let openai = stack(OpenAi::at(&format!("{}/v1beta/openai", upstream.url()))?)?;
+
+    for model in ["gemini-2.5-flash", "gpt-4o"] {
+        let request = shared::hello("gemini-2.5-flash");
+        let client = if model.starts_with("gemini") { gemini.clone() } else { openai.clone() };
+        let request = if model.starts_with("gemini") { request } else { shared::chat("gemini-2.5-flash") };
+        let answer = client.oneshot(request).await?;
+        println!("{model}: {}", answer.status());
+        assert!(answer.status().is_success());
+    }
+    Ok(())
+}

@@ -1,0 +1,370 @@
+//! Reads an answer's body as it passes: the tokens that it used, and an error in the middle of a stream.
+//!
+//! Both are read only where a format has them, at the top level of an item or one level below it. What stands deeper, such
+//! as the arguments of a tool call, is the model's text.
+
+use std::{borrow::Cow, mem, sync::LazyLock};
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use memchr::{memchr2, memmem::Finder};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Usage;
+use crate::provider::UsageFormat;
+
+/// The largest event, and the largest plain body, that is read whole.
+const LARGEST: usize = 64 << 10;
+/// How much is kept of the end of a larger one.
+const TAIL: usize = 16 << 10;
+
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"usage"));
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"error"));
+
+/// Reads usage and errors of one body. It holds at most one event, or the end of a plain body.
+pub(crate) struct UsageReader {
+    format: UsageFormat,
+    framing: Framing,
+    /// The event that has not ended yet, or the plain body.
+    buffer: Vec<u8>,
+    /// No event ends before this place of the buffer.
+    searched: usize,
+    /// The buffer has lost its beginning.
+    cut: bool,
+    tokens: Tokens,
+    error: Option<Bytes>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// Nothing but blanks came.
+    Unknown,
+    /// Server-sent events.
+    Events,
+    /// One JSON value: an object, or the array of a stream.
+    Json,
+}
+
+impl UsageReader {
+    /// For a body of a provider that tells usage in this format.
+    pub(crate) fn new(format: UsageFormat) -> Self {
+        Self {
+            format,
+            framing: Framing::Unknown,
+            buffer: Vec::new(),
+            searched: 0,
+            cut: false,
+            tokens: Tokens::default(),
+            error: None,
+        }
+    }
+
+    /// The same for an answer with these headers; `None` where its body is neither JSON nor events. One that is compressed must be
+    /// decoded first.
+    pub(crate) fn for_headers(format: UsageFormat, headers: &HeaderMap) -> Option<Self> {
+        let kinds = [&b"json"[..], b"event-stream"];
+        let readable = headers.get(header::CONTENT_TYPE).is_none_or(|content_type| {
+            let words =
+                |kind: &[u8]| content_type.as_bytes().windows(kind.len()).any(|word| word.eq_ignore_ascii_case(kind));
+            kinds.into_iter().any(words)
+        });
+        readable.then(|| Self::new(format))
+    }
+
+    /// Reads the next bytes of the body.
+    pub(crate) fn push(&mut self, mut chunk: &[u8]) {
+        if self.framing == Framing::Unknown {
+            // A byte order mark may come first.
+            let blank = |byte: &u8| byte.is_ascii_whitespace() || [0xEF, 0xBB, 0xBF].contains(byte);
+            let Some(start) = chunk.iter().position(|byte| !blank(byte)) else { return };
+            chunk = &chunk[start..];
+            self.framing = if matches!(chunk[0], b'{' | b'[') { Framing::Json } else { Framing::Events };
+        }
+        if self.framing == Framing::Json {
+            self.keep(chunk);
+        } else if self.buffer.is_empty() {
+            let read = self.read_events(chunk);
+            self.keep(&chunk[read..]);
+        } else {
+            let mut buffer = mem::take(&mut self.buffer);
+            buffer.extend_from_slice(chunk);
+            let read = self.read_events(&buffer);
+            buffer.drain(..read);
+            self.buffer = buffer;
+            self.keep(&[]);
+        }
+    }
+
+    /// The body is at its end, or nobody reads on: what it used, where it told so.
+    pub(crate) fn finish(&mut self) -> Option<Usage> {
+        let rest = mem::take(&mut self.buffer);
+        match self.framing {
+            Framing::Unknown => {}
+            Framing::Events => self.read_event(&rest),
+            Framing::Json if self.cut => {
+                let text = rest.trim_ascii_end();
+                self.read_tail(text.strip_suffix(b"]").unwrap_or(text));
+            }
+            Framing::Json => self.read_json(&rest, false),
+        }
+        self.tokens.usage()
+    }
+
+    /// The first error that was read since the last call: the JSON of its event.
+    pub(crate) fn take_error(&mut self) -> Option<Bytes> {
+        self.error.take()
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() > LARGEST {
+            let lost = self.buffer.len() - TAIL;
+            self.buffer.drain(..lost);
+            self.searched = self.searched.saturating_sub(lost);
+            self.cut = true;
+        }
+    }
+
+    /// Reads the events that end in this text; how many bytes they have.
+    fn read_events(&mut self, text: &[u8]) -> usize {
+        let (mut start, mut from) = (0, mem::take(&mut self.searched));
+        while let Some((end, next)) = event_end(text, from) {
+            self.read_event(&text[start..end]);
+            (start, from) = (next, next);
+        }
+        // The blank line that ends an event may begin in the last three bytes.
+        self.searched = text.len().saturating_sub(3).max(start) - start;
+        start
+    }
+
+    /// Reads one event, from its first line to its last.
+    fn read_event(&mut self, event: &[u8]) {
+        let cut = mem::take(&mut self.cut);
+        if !is_of_interest(event) {
+            return;
+        }
+        if cut {
+            return self.read_tail(event);
+        }
+        let (mut data, mut is_error) = (Cow::Borrowed(&b""[..]), false);
+        let mut rest = event;
+        while !rest.is_empty() {
+            if matches!(rest.trim_ascii_start().first(), Some(b'{' | b'[')) {
+                // Gemini ends a stream with an error that stands there without `data:`.
+                data = Cow::Borrowed(rest);
+                break;
+            }
+            let end = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+            let line = &rest[..end];
+            rest = &rest[rest.len().min(end + 1)..];
+            if let Some(value) = line.strip_prefix(b"event:") {
+                is_error = value.trim_ascii() == b"error";
+            } else if let Some(value) = line.strip_prefix(b"data:") {
+                if data.is_empty() {
+                    data = Cow::Borrowed(value);
+                } else {
+                    let data = data.to_mut();
+                    data.push(b'\n');
+                    data.extend_from_slice(value);
+                }
+            }
+        }
+        self.read_json(&data, is_error);
+    }
+
+    /// Reads an item, or the array of items.
+    fn read_json(&mut self, text: &[u8], is_error: bool) {
+        let text = text.trim_ascii();
+        let items = if text.starts_with(b"[") {
+            serde_json::from_slice::<Vec<&RawValue>>(text).unwrap_or_default()
+        } else {
+            serde_json::from_slice::<&RawValue>(text).into_iter().collect()
+        };
+        for item in &items {
+            if let Ok(parsed) = serde_json::from_str::<Item<'_>>(item.get()) {
+                self.read_item(item.get().as_bytes(), &parsed);
+            }
+        }
+        if is_error {
+            self.keep_error(text);
+        }
+    }
+
+    fn read_item(&mut self, text: &[u8], item: &Item<'_>) {
+        if self.format != UsageFormat::None {
+            let nested = [item.message, item.response, item.interaction].into_iter().flatten();
+            let nested = nested.filter_map(|object| serde_json::from_str::<Nested<'_>>(object.get()).ok()?.usage);
+            for usage in nested.chain([item.usage, item.usage_metadata].into_iter().flatten()) {
+                if let Ok(told) = serde_json::from_str(usage.get()) {
+                    self.tokens.update(&told);
+                }
+            }
+        }
+        if item.is_error() {
+            self.keep_error(text);
+        }
+    }
+
+    /// Reads the end of a text that has lost its beginning: what stands at the top level there. `{` and the text from a field
+    /// of the top level on is an object; from a field further inside it is none.
+    fn read_tail(&mut self, text: &[u8]) {
+        let text = text.trim_ascii_end();
+        for field in [&b"\"usage"[..], b"\"error\""] {
+            'places: for place in memchr::memmem::rfind_iter(text, field).take(8) {
+                // The last event of OpenAI's responses holds the whole response.
+                for outer in [&b"{"[..], b"{\"response\":{"] {
+                    let whole = [outer, &text[place..]].concat();
+                    if let Ok(item) = serde_json::from_slice(&whole) {
+                        self.read_item(&whole, &item);
+                        break 'places;
+                    }
+                }
+            }
+        }
+    }
+
+    fn keep_error(&mut self, text: &[u8]) {
+        self.error.get_or_insert_with(|| Bytes::copy_from_slice(text));
+    }
+}
+
+fn find(text: &[u8], word: &[u8]) -> bool {
+    memchr::memmem::find(text, word).is_some()
+}
+
+/// Most events are only text of the model, and are not parsed.
+fn is_of_interest(event: &[u8]) -> bool {
+    USAGE.find(event).is_some() || ERROR.find(event).is_some()
+}
+
+/// Where an event ends that ends behind `from`, and where the next one begins. Lines end with LF, CR LF or CR; an empty line
+/// ends an event.
+fn event_end(text: &[u8], mut from: usize) -> Option<(usize, usize)> {
+    let behind = |at: usize| at + if text[at..].starts_with(b"\r\n") { 2 } else { 1 };
+    loop {
+        let end = from + memchr2(b'\n', b'\r', &text[from..])?;
+        let next = behind(end);
+        match text.get(next)? {
+            b'\n' | b'\r' => return Some((end, behind(next))),
+            _ => from = next,
+        }
+    }
+}
+
+/// One JSON object of an answer: the whole body, an event, or an element of an array.
+#[derive(Deserialize)]
+struct Item<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event_type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    choices: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, rename = "usageMetadata")]
+    usage_metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    response: Option<&'a RawValue>,
+    #[serde(borrow)]
+    interaction: Option<&'a RawValue>,
+}
+
+/// What an item holds: a message, a response, a choice.
+#[derive(Deserialize)]
+struct Nested<'a> {
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+}
+
+impl Item<'_> {
+    fn is_error(&self) -> bool {
+        let is = |value: Option<&RawValue>, word: &str| value.is_some_and(|value| value.get() == word);
+        is_said(self.error)
+            || [self.kind, self.object, self.event_type].into_iter().any(|kind| is(kind, r#""error""#))
+            || is(self.kind, r#""response.failed""#)
+            || self.response.is_some_and(|response| {
+                serde_json::from_str::<Nested<'_>>(response.get())
+                    .is_ok_and(|response| is_said(response.error) || is(response.status, r#""failed""#))
+            })
+            || self.choices.is_some_and(|choices| {
+                ERROR.find(choices.get().as_bytes()).is_some()
+                    && serde_json::from_str::<Vec<Nested<'_>>>(choices.get())
+                        .is_ok_and(|choices| choices.iter().any(|choice| is_said(choice.error)))
+            })
+    }
+}
+
+/// An `error` that is there but empty is none.
+fn is_said(error: Option<&RawValue>) -> bool {
+    error.is_some_and(|error| !matches!(error.get(), "{}" | "[]" | "\"\"" | "false"))
+}
+
+/// A usage object, with the names of every format.
+#[derive(Deserialize)]
+struct Counts {
+    #[serde(rename = "promptTokenCount")]
+    prompt_token_count: Option<f64>,
+    #[serde(rename = "toolUsePromptTokenCount")]
+    tool_use_prompt_token_count: Option<f64>,
+    #[serde(rename = "candidatesTokenCount")]
+    candidates_token_count: Option<f64>,
+    #[serde(rename = "thoughtsTokenCount")]
+    thoughts_token_count: Option<f64>,
+    prompt_tokens: Option<f64>,
+    completion_tokens: Option<f64>,
+    input_tokens: Option<f64>,
+    cache_creation_input_tokens: Option<f64>,
+    cache_read_input_tokens: Option<f64>,
+    output_tokens: Option<f64>,
+    total_input_tokens: Option<f64>,
+    total_output_tokens: Option<f64>,
+}
+
+/// What the usage objects of a body tell. A later one replaces what an earlier one told of the same: Gemini's are
+/// cumulative, and Anthropic's last one tells the output alone.
+#[derive(Default)]
+struct Tokens {
+    input: Option<f64>,
+    output: Option<f64>,
+    thoughts: Option<f64>,
+}
+
+impl Tokens {
+    fn update(&mut self, told: &Counts) {
+        let sum = |first: Option<f64>, others: &[Option<f64>]| Some(first? + others.iter().flatten().sum::<f64>());
+        self.input = sum(told.prompt_token_count, &[told.tool_use_prompt_token_count])
+            .or(told.prompt_tokens)
+            // Anthropic counts what a cache gave or took apart.
+            .or(sum(told.input_tokens, &[told.cache_creation_input_tokens, told.cache_read_input_tokens]))
+            .or(told.total_input_tokens)
+            .or(self.input);
+        self.output = told
+            .candidates_token_count
+            .or(told.completion_tokens)
+            .or(told.output_tokens)
+            .or(told.total_output_tokens)
+            .or(self.output);
+        self.thoughts = told.thoughts_token_count.or(self.thoughts);
+    }
+
+    /// `None` where the tokens of the prompt are not known.
+    fn usage(&self) -> Option<Usage> {
+        let output = self.output.unwrap_or_default() + self.thoughts.unwrap_or_default();
+        Some(Usage::new(self.input? as u64, output as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// Input tokens, output tokens, and the error.
+type Read = (Option<(u64, u64)>, Option<String>);
+
+fn read<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Read {
+    let mut reader = UsageReader::new(UsageFormat::OpenAi);
+    let mut error = None;
+    for chunk in chunks {
+        reader.push(chunk);
+        error = error.or(reader.take_error());
+        assert!(reader.buffer.len() <= LARGEST);
+    }
+    let usage = reader.finish().map(|usage| (usage.input_tokens, usage.output_tokens));
+    let error = error.or(reader.take_error()).map(|error| String::from_utf8_lossy(&error).into_owned());
+    (usage, error)
+}
+
+/// Reads the text whole, byte by byte and cut in two at every place: always the same.
+fn read_in_any_cut(text: &str) -> Read {
+    let bytes = text.as_bytes();
+    let whole = read([bytes]);
+    assert_eq!(read(bytes.chunks(1)), whole);
+    for cut in 0..bytes.len() {
+        let (first, last) = bytes.split_at(cut);
+        assert_eq!(read([first, last]), whole, "cut at {cut}");
+    }
+    whole
+}
+
+fn usage(text: &str) -> Option<(u64, u64)> {
+    let (usage, error) = read_in_any_cut(text);
+    assert_eq!(error, None, "{text}");
+    usage
+}
+
+fn error(text: &str) -> Option<String> {
+    read_in_any_cut(text).1
+}
+
+#[test]
+fn usage_of_gemini_is_the_last_that_is_told() {
+    let first = r#"{"candidates":[],"usageMetadata":{"promptTokenCount":4,"totalTokenCount":4}}"#;
+    let last =
+        r#"{"candidates":[],"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":2,"thoughtsTokenCount":3}}"#;
+    assert_eq!(usage(&format!("data: {first}\r\n\r\ndata: {last}\r\n\r\n")), Some((4, 5)));
+    assert_eq!(usage(&format!("data: {last}\r\n\r\ndata: {{\"usageMetadata\":null}}\r\n\r\n")), Some((4, 5)));
+    assert_eq!(usage(&format!("[{first}\n,\r\n{last}\n]")), Some((4, 5)));
+    assert_eq!(usage(last), Some((4, 5)));
+    assert_eq!(usage(r#"{"usageMetadata":{"promptTokenCount":7,"toolUsePromptTokenCount":2}}"#), Some((9, 0)));
+}
+
+#[test]
+fn usage_of_openai() {
+    let null = r#"{"choices":[{"delta":{"content":"Hi"}}],"usage":null}"#;
+    let told = r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10,"prompt_tokens_details":{"cached_tokens":0}}}"#;
+    assert_eq!(usage(&format!("data: {null}\n\ndata: {told}\n\ndata: [DONE]\n\n")), Some((9, 1)));
+    assert_eq!(
+        usage(
+            r#"{"object":"list","data":[{"embedding":[0.1]}],"model":"m","usage":{"prompt_tokens":8,"total_tokens":8}}"#
+        ),
+        Some((8, 0))
+    );
+    let completed = r#"{"type":"response.completed","response":{"error":null,"output":[],"usage":{"input_tokens":12,"input_tokens_details":{"cached_tokens":3},"output_tokens":5}}}"#;
+    assert_eq!(usage(&format!("event: response.completed\ndata: {completed}\n\n")), Some((12, 5)));
+}
+
+#[test]
+fn usage_of_anthropic_counts_the_cache_and_updates_field_by_field() {
+    let start = r#"{"type":"message_start","message":{"content":[],"usage":{"input_tokens":25,"cache_creation_input_tokens":10,"cache_read_input_tokens":5,"output_tokens":1}}}"#;
+    let delta = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":15}}"#;
+    let stream = format!("event: message_start\ndata: {start}\n\nevent: message_delta\ndata: {delta}\n\n");
+    assert_eq!(usage(&stream), Some((40, 15)));
+    let whole = r#"{"type":"message","content":[],"usage":{"input_tokens":3,"output_tokens":4}}"#;
+    assert_eq!(usage(whole), Some((3, 4)));
+}
+
+#[test]
+fn arguments_of_a_tool_call_are_no_usage_and_no_error() {
+    let args = r#"{"usage":{"cache_creation_input_tokens":1000000,"input_tokens":7},"usageMetadata":{"promptTokenCount":1000000},"error":{"code":401}}"#;
+    for item in [
+        format!(r#"{{"candidates":[{{"content":{{"parts":[{{"functionCall":{{"name":"f","args":{args}}}}}]}}}}]}}"#),
+        format!(r#"{{"type":"message","content":[{{"type":"tool_use","input":{args}}}]}}"#),
+        format!(r#"{{"type":"content_block_start","content_block":{{"type":"tool_use","input":{args}}}}}"#),
+        format!(r#"{{"choices":[{{"delta":{{"tool_calls":[{args}]}}}}]}}"#),
+        format!(r#"{{"type":"response.completed","response":{{"output":[{args}]}}}}"#),
+        r#"{"choices":[{"delta":{"content":"\"usage\":{\"input_tokens\":9} \"error\":{}"}}]}"#.to_owned(),
+    ] {
+        assert_eq!(usage(&item), None, "{item}");
+        assert_eq!(usage(&format!("data: {item}\n\n")), None, "{item}");
+        // The same, as the end of a body that is too large to be read whole.
+        let large = format!(r#"{{"padding":"{}",{}"#, "x".repeat(LARGEST), &item[1..]);
+        assert_eq!(read(large.as_bytes().chunks(1000)), (None, None), "{item}");
+        let large = format!("data: {large}\n\n");
+        assert_eq!(read(large.as_bytes().chunks(1000)), (None, None), "{item}");
+    }
+}
+
+#[test]
+fn only_the_input_that_is_known_is_usage() {
+    for text in [
+        r#"{"usage":{"output_tokens":9}}"#,
+        r#"{"usage":{"input_tokens":"7"}}"#,
+        r#"{"usage":[1]}"#,
+        r#"{"usage":{"input_tokens":3}"#,
+        r#"{"usage":{"input_tokens":3},"usage":{"input_tokens":4}}"#,
+        "data: {\"usage\":{\"input_tokens\":3}\n\n",
+        "\u{1F}\u{8B} usage",
+        "",
+    ] {
+        assert_eq!(usage(text), None, "{text}");
+    }
+    assert_eq!(usage(r#"{"usage":{"input_tokens":3.0,"output_tokens":-1}}"#), Some((3, 0)));
+    let mut reader = UsageReader::new(UsageFormat::None);
+    reader.push(br#"{"usage":{"input_tokens":3}}"#);
+    assert_eq!(reader.finish(), None);
+}
+
+#[test]
+fn events_are_framed_by_every_end_of_line() {
+    let item = r#"{"usage":{"input_tokens":3,"output_tokens":4}}"#;
+    for end in ["\n", "\r\n", "\r"] {
+        let (first, last) = item.split_at(item.find(',').unwrap() + 1);
+        assert_eq!(usage(&format!("\u{FEFF}: comment{end}{end}id: 1{end}data:{item}{end}{end}")), Some((3, 4)));
+        assert_eq!(usage(&format!("data: {first}{end}data: {last}{end}{end}data: x{end}{end}")), Some((3, 4)));
+        assert_eq!(usage(&format!("data: x{end}{end}{end}data: {item}")), Some((3, 4)), "no blank line at the end");
+    }
+}
+
+#[test]
+fn errors_in_the_middle_of_a_stream() {
+    for item in [
+        r#"{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}"#,
+        r#"{"error":"an error was encountered"}"#,
+        r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+        r#"{"type":"error","code":"server_error","message":"m"}"#,
+        r#"{"object":"error","message":"m","code":503}"#,
+        r#"{"event_type":"error","error":{"code":"not_found"}}"#,
+        r#"{"id":"gen","choices":[],"error":{"code":502,"message":"m"}}"#,
+        r#"{"id":"gen","choices":[{"index":0,"delta":{},"error":{"code":502,"message":"m"},"finish_reason":"error"}]}"#,
+        r#"{"type":"response.failed","response":{"status":"failed","error":{"code":"rate_limit_exceeded"}}}"#,
+        r#"{"type":"response.done","response":{"status":"failed","status_details":{"error":{"code":"insufficient_quota"}}}}"#,
+    ] {
+        let good = r#"{"candidates":[{"content":{"parts":[{"text":"an error"}]}}],"error":null}"#;
+        let found = Some(item.to_owned());
+        assert_eq!(error(&format!("data: {good}\n\ndata: {item}\n\ndata: [DONE]\n\n")), found);
+        assert_eq!(error(&format!("event: error\r\ndata: {item}\r\n\r\n")), found);
+        assert_eq!(error(&format!("data: {good}\r\n\r\n{item}\n")), found, "without data:");
+        assert_eq!(error(&format!("data: {good}\r\n{item}\n")), found, "without data: and a blank line");
+        assert_eq!(error(&format!("[{good}\n,\r\n{item}]")), found);
+        assert_eq!(error(&format!("data: [{item}]\n\n")), found);
+    }
+    let pretty = "{\n  \"error\": {\n    \"code\": 503\n  }\n}";
+    assert_eq!(error(&format!("data: {{}}\r\n\r\n{pretty}\n")), Some(pretty.to_owned()));
+    assert_eq!(error("event: error\ndata: overloaded\n\n"), Some("overloaded".to_owned()));
+    let incomplete = r#"{"type":"response.incomplete","response":{"status":"incomplete","error":null}}"#;
+    assert_eq!(error(&format!("data: {incomplete}\n\n")), None);
+    assert_eq!(error(r#"{"error":{},"errors":[]}"#), None);
+}
+
+#[test]
+fn end_of_what_is_too_large_is_read() {
+    let large = "x\\\"usage\\\": {".repeat(LARGEST / 8);
+    let gemini = format!(
+        r#"{{"candidates":[{{"content":{{"parts":[{{"inlineData":{{"data":"{large}"}}}}]}}}}],"usageMetadata":{{"promptTokenCount":4,"candidatesTokenCount":1290}},"modelVersion":"m"}}"#
+    );
+    let completed = format!(
+        r#"{{"type":"response.completed","response":{{"output":[{{"text":"{large}"}}],"usage":{{"input_tokens":3,"output_tokens":9}},"metadata":{{}}}},"sequence_number":4}}"#
+    );
+    for chunk in [7, 1000, 1 << 20] {
+        let read = |text: &str| read(text.as_bytes().chunks(chunk));
+        assert_eq!(read(&gemini), (Some((4, 1290)), None));
+        assert_eq!(read(&format!("{gemini}\n")), (Some((4, 1290)), None));
+        assert_eq!(read(&format!("[{gemini}\n,\r\n{gemini}\n]\n")), (Some((4, 1290)), None));
+        assert_eq!(read(&format!("data: {gemini}\r\n\r\ndata: {{}}\r\n\r\n")), (Some((4, 1290)), None));
+        assert_eq!(read(&format!("data: {completed}\n\n")), (Some((3, 9)), None));
+        let failed = format!("[{gemini}\n,\r\n{{\"error\":{{\"code\":503}}}}\n]");
+        assert_eq!(read(&failed).1.as_deref(), Some(r#"{"error":{"code":503}}"#));
+        // What follows a large event is read as ever.
+        let small = r#"{"usage":{"input_tokens":5}}"#;
+        assert_eq!(read(&format!("data: \"{large}\"\n\ndata: {small}\n\n")), (Some((5, 0)), None));
+    }
+}
+
+#[test]
+fn bodies_that_cannot_be_read_have_no_reader() {
+    let reads = |pairs: &[(header::HeaderName, &'static str)]| {
+        let headers = pairs.iter().map(|(name, value)| (name.clone(), header::HeaderValue::from_static(value)));
+        UsageReader::for_headers(UsageFormat::Gemini, &headers.collect()).is_some()
+    };
+    assert!(reads(&[]));
+    assert!(reads(&[(header::CONTENT_TYPE, "text/event-stream")]));
+    assert!(reads(&[(header::CONTENT_TYPE, "Application/JSON; charset=UTF-8")]));
+    assert!(!reads(&[(header::CONTENT_TYPE, "audio/mpeg")]));
+}
+
+proptest! {
+    #[test]
+    fn no_cut_changes_what_is_read(
+        words in prop::collection::vec(prop::sample::select(vec![
+            "data: ", "event: error", "\n", "\r\n", "\r", "\n\n", "{", "}", "[", "]", "\"", "\\", ",", "x", "null",
+            "\"error\":", "\"usage\":", "{\"input_tokens\":3}", "data: {\"usage\":{\"input_tokens\":5}}\r\n\r\n",
+            "{\"error\":{\"code\":1}}", "\u{FEFF}",
+        ]), 0..24),
+    ) {
+        read_in_any_cut(&words.concat());
+    }
+}

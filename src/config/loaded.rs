@@ -1,0 +1,91 @@
+//! The keys that were found, and what is wrong with the other entries.
+
+use std::{collections::HashMap, fmt, path::Path};
+
+use serde::Serialize;
+
+use super::{Environment, KeyEntry, key_file, wording::looks_like_key};
+use crate::{Key, KeyId};
+
+/// One thing that is wrong with a configuration. It holds no value, which may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Problem {
+    /// Where: `keypool.toml:7`, or the name of a variable.
+    pub place: String,
+    /// What is wrong, and what is expected.
+    pub message: String,
+}
+
+impl Problem {
+    pub(super) fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { place: place.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+/// The name of a file, unless somebody pasted a key where it belongs.
+pub(super) fn shown(path: &Path) -> String {
+    let name = path.display().to_string();
+    if looks_like_key(&name) { "(a file whose name looks like a key)".to_owned() } else { name }
+}
+
+/// Keys from files and variables. Bad entries are left out and named among the problems; the good ones are among the keys.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// The good ones.
+    pub keys: Vec<Key>,
+    /// What is wrong with the others. Of a key that is listed twice the last entry counts, and this is told here, too.
+    pub problems: Vec<Problem>,
+    /// Which key has an id, and where it stands.
+    seen: HashMap<KeyId, (usize, String)>,
+}
+
+impl Loaded {
+    /// Adds the keys of a key file: one key a line, CSV, TSV or JSON, by the name's end or by its content. A file that cannot be read
+    /// is a problem.
+    pub fn add_file(&mut self, path: impl AsRef<Path>) {
+        let path = path.as_ref();
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let problem = Problem::new(shown(path), format!("the file cannot be read: {error}"));
+                return self.problems.push(problem);
+            }
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        key_file::parse(path, text.trim_start_matches('\u{feff}'), &mut |line, entry| {
+            self.add(format!("{}:{line}", shown(path)), entry, &Environment::default());
+        });
+    }
+
+    /// Adds the keys in the variables of a provider: `GEMINI_API_KEYS` and the like for `gemini`.
+    pub fn add_variables(&mut self, provider: &str, environment: &Environment) {
+        environment.load(provider, self);
+    }
+
+    /// Adds an entry that stands at `place`.
+    pub(super) fn add(&mut self, place: String, entry: Result<KeyEntry, String>, environment: &Environment) {
+        let key = match entry.and_then(|entry| entry.key(&place, environment)) {
+            Ok(key) => key,
+            Err(message) => return self.problems.push(Problem::new(place, message)),
+        };
+        let Some((at, earlier)) = self.seen.get(&key.id()) else {
+            self.seen.insert(key.id(), (self.keys.len(), place));
+            return self.keys.push(key);
+        };
+        let message = if self.keys[*at].secret == key.secret {
+            self.keys[*at] = key;
+            format!("this key is listed at {earlier}, too; the last entry counts")
+        } else {
+            format!("the key at {earlier} has the same id, {}", key.id())
+        };
+        self.problems.push(Problem::new(place, message));
+    }
+}

@@ -1,0 +1,68 @@
+//! A pool from a file and the environment (feature `config`).
+//!
+//! [`PoolConfig`] is a table of TOML: a file of its own, or one entry of a larger file such as a gateway's `[[providers]]`. Variables
+//! such as `KEYPOOL__STRATEGY` stand above the file. Keys come from `[[keys]]`, from key files and from variables such as
+//! `GEMINI_API_KEYS`.
+//!
+//! ```
+//! use tower_keypool::config::{Environment, PoolConfig};
+//!
+//! let text = r#"
+//!     provider = "gemini"
+//!     wait = "5s"
+//!
+//!     [limits."gemini-2.5-flash"]
+//!     rpm = 10
+//!     rpd = 250
+//!
+//!     [[keys]]
+//!     secret_env = "WORK_KEY"
+//!     project = "a"
+//!
+//!     [[errors]]
+//!     status = 429
+//!     message = "out of credits"
+//!     class = "billing"
+//! "#;
+//! let environment = Environment::of([("WORK_KEY", "AIza-not-a-real-key-001"), ("KEYPOOL__STRATEGY", "round-robin")]);
+//! let config = PoolConfig::from_toml("keypool.toml", text, &environment)?;
+//! let loaded = config.keys(&environment);
+//! assert!(loaded.problems.is_empty());
+//! let pool = config.builder()?.keys(loaded.keys).build()?;
+//! assert_eq!(pool.try_acquire("gemini-2.5-flash")?.project(), "a");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What is wrong with a configuration is told all at once, each with its file and line. A wrong setting refuses the file. A bad
+//! entry among keys does not: it is named in [`Loaded::problems`] and left out, and the good ones serve, at start and at each
+//! reload. No message holds a value, which may be a secret.
+//!
+//! # Key files
+//! One key a line; blank lines and what stands behind a `#` are not read. Options stand behind the key:
+//!
+//! ```text
+//! AIza…001 project=a tier=free
+//! AIza…002 project=b tier=paid rpm=1000 label="of the team"   # a comment
+//! ```
+//!
+//! The same options are the columns of a CSV or TSV file, whose first line names them (`key` for the key), the fields of the objects
+//! in a JSON array, and the settings of `[[keys]]`. [`KeyEntry`] lists them.
+//!
+//! # Key variables
+//! For a provider named `gemini`: `GEMINI_API_KEY`, `GEMINI_API_KEYS`, `GEMINI_API_KEY_1` and so on, `GEMINI_FREE_KEYS`,
+//! `GEMINI_PAID_KEYS`; also those that begin with `GOOGLE`. Several keys are separated by commas, semicolons or white space. Providers
+//! of other names have the like.
+
+mod document;
+mod environment;
+mod key_entry;
+mod key_file;
+mod loaded;
+mod pool;
+mod wording;
+
+pub use document::read;
+pub use environment::Environment;
+pub use key_entry::{KeyEntry, LimitsEntry};
+pub use loaded::{Loaded, Problem};
+pub use pool::PoolConfig;

@@ -1,0 +1,154 @@
+//! What makes a pool.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_json::Value;
+
+use super::{Environment, KeyEntry, LimitsEntry, Loaded, Problem, document::read, key_entry::duration, loaded::shown};
+use crate::{Anthropic, ApiKeyHeader, Error, Gemini, KeyPoolBuilder, OpenAi, Provider, Rule, Strategy};
+
+/// A provider, how its keys are chosen, and where they are: a table of TOML. Each setting is optional.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct PoolConfig {
+    /// The shape of its API: `gemini`, `openai`, `azure`, `anthropic`, or `api-key-header` for any API that takes its key in a header;
+    /// `gemini` unless set.
+    #[schemars(extend("enum" = PROVIDERS))]
+    pub provider: Option<String>,
+    /// The name for the key variables (`groq`: `GROQ_API_KEYS`), and in logs, metrics and rules where the shape is `openai`, `azure`
+    /// or `api-key-header`. That of the shape unless set.
+    pub name: Option<String>,
+    /// Where the API lives; the provider's own address unless set. `azure` and `api-key-header` need it.
+    pub base: Option<String>,
+    /// The header that carries the key, for `api-key-header`; `Authorization: Bearer` unless set.
+    pub header: Option<String>,
+    /// How ready keys are ordered.
+    #[schemars(with = "String", extend("enum" = Strategy::ALL.map(Strategy::as_str)))]
+    pub strategy: Strategy,
+    /// How long a request waits for a key: seconds, or `500ms`, `2s`, `1m`. Not at all unless set.
+    #[serde(deserialize_with = "wait")]
+    #[schemars(extend("type" = ["string", "number"]))]
+    pub wait: Duration,
+    /// Whether the provider's variables, such as `GEMINI_API_KEYS`, are read; they are unless set.
+    pub key_variables: Option<bool>,
+    /// Key files, relative to this file's folder.
+    pub key_files: Vec<PathBuf>,
+    /// Keys.
+    pub keys: Vec<KeyEntry>,
+    /// Limits of every project by model; a name may end in `*`. Limits of a key's own take their place.
+    pub limits: BTreeMap<String, LimitsEntry>,
+    /// Rows of the classification table that are tried before the built-in ones; see [`Rule`].
+    #[schemars(with = "Vec<serde_json::Map<String, Value>>")]
+    pub errors: Vec<Rule>,
+    /// The file that it was read from.
+    #[serde(skip)]
+    pub path: PathBuf,
+}
+
+const PROVIDERS: [&str; 5] = ["gemini", "openai", "azure", "anthropic", "api-key-header"];
+
+fn wait<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = match Value::deserialize(deserializer)? {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    duration(&text).ok_or_else(|| D::Error::custom("expected seconds, or a time such as 500ms, 2s or 1m; at most 24h"))
+}
+
+impl PoolConfig {
+    /// Reads a file, with the variables `KEYPOOL__STRATEGY` and the like over it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) with everything that is wrong, each by its place on a line of its own.
+    pub fn load(path: impl AsRef<Path>, environment: &Environment) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::config(format!("{}: the file cannot be read: {error}", shown(path))))?;
+        Self::from_toml(path, &text, environment)
+    }
+
+    /// The same of a file's text. Files that it names are looked for in the folder of `path`.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub fn from_toml(path: impl AsRef<Path>, text: &str, environment: &Environment) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let all = |problems: Vec<Problem>| problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n");
+        let config: Self = read(path, text, environment).map_err(|problems| Error::config(all(problems)))?;
+        config.provider().map_err(|error| Error::config(format!("{}: {error}", shown(path))))?;
+        Ok(Self { path: path.to_owned(), ..config })
+    }
+
+    /// The JSON schema of the table.
+    pub fn json_schema() -> Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
+    /// The provider.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) where its kind is not known, `base` is missing or no URL, or `header` has no
+    /// meaning.
+    pub fn provider(&self) -> Result<Box<dyn Provider>, Error> {
+        let (kind, base) = (self.kind(), self.base.as_deref());
+        let required = || base.ok_or_else(|| Error::config(format!("provider = \"{kind}\" needs a base")));
+        if self.header.is_some() && kind != "api-key-header" {
+            return Err(Error::config("header is for provider = \"api-key-header\" alone"));
+        }
+        let named = |openai: OpenAi| match &self.name {
+            Some(name) => openai.named(name.clone()),
+            None => openai,
+        };
+        Ok(match kind {
+            "gemini" => Box::new(base.map_or_else(|| Ok(Gemini::new()), Gemini::at)?),
+            "anthropic" => Box::new(base.map_or_else(|| Ok(Anthropic::new()), Anthropic::at)?),
+            "openai" => Box::new(named(base.map_or_else(|| Ok(OpenAi::new()), OpenAi::at)?)),
+            "azure" => Box::new(named(OpenAi::at(required()?)?.azure())),
+            "api-key-header" => {
+                let api = match &self.header {
+                    Some(header) => ApiKeyHeader::header(header, required()?)?,
+                    None => ApiKeyHeader::bearer(required()?)?,
+                };
+                Box::new(api.named(self.name.clone().unwrap_or_else(|| "api".to_owned())))
+            }
+            _ => return Err(Error::config(format!("provider: expected one of {}", PROVIDERS.join(", ")))),
+        })
+    }
+
+    fn kind(&self) -> &str {
+        self.provider.as_deref().unwrap_or("gemini")
+    }
+
+    /// A pool with the settings, to which the [`keys`](Self::keys) are added.
+    ///
+    /// # Errors
+    /// Those of [`provider`](Self::provider).
+    pub fn builder(&self) -> Result<KeyPoolBuilder, Error> {
+        let builder = KeyPoolBuilder::new(self.provider()?);
+        let builder = builder.strategy(self.strategy).wait(self.wait).rules(self.errors.clone());
+        Ok(self.limits.iter().fold(builder, |builder, (model, limits)| builder.limits(model.as_str(), limits.limits())))
+    }
+
+    /// The keys of the provider's variables, of the key files and of `[[keys]]`. Of a key that is listed several times the last
+    /// entry counts.
+    pub fn keys(&self, environment: &Environment) -> Loaded {
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let mut loaded = Loaded::default();
+        if self.key_variables.unwrap_or(true) {
+            loaded.add_variables(self.name.as_deref().unwrap_or(self.kind()), environment);
+        }
+        self.key_files.iter().for_each(|file| loaded.add_file(folder.join(file)));
+        for (n, key) in self.keys.iter().enumerate() {
+            let place = format!("{}, entry {} of [[keys]]", shown(&self.path), n + 1);
+            loaded.add(place, Ok(key.clone()), environment);
+        }
+        loaded
+    }
+}

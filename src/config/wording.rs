@@ -1,0 +1,84 @@
+//! Messages that say what is expected without the value that was found, which may be a secret.
+
+/// A reader's message without what it quotes.
+pub(super) fn without_values(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let first = quoted.first().copied().unwrap_or_default();
+    match message.split(' ').take(2).collect::<Vec<_>>()[..] {
+        ["unknown", "field"] => unknown_option(first, quoted.get(1..).unwrap_or_default()),
+        ["missing", "field"] => format!("{first} is missing"),
+        ["invalid", "type:" | "value:" | "length"] | ["unknown", "variant"] => {
+            let expected = message.rsplit_once("expected ").map_or("another value", |(_, expected)| expected);
+            format!("expected {}", expected.replace('`', ""))
+        }
+        _ => message.to_owned(),
+    }
+}
+
+/// What to say of an option that nothing reads.
+pub(super) fn unknown_option(name: &str, known: &[&str]) -> String {
+    let most = if name.len() < 4 { 1 } else { 2 };
+    let near = known.iter().map(|known| (distance(name, known), known)).filter(|(distance, _)| *distance <= most);
+    if let Some((_, near)) = near.min() {
+        return format!("\"{name}\" is not an option; did you mean \"{near}\"?");
+    }
+    // It may be a key that was pasted in.
+    let word = name.len() <= 24 && name.bytes().all(|byte| byte.is_ascii_lowercase() || b"_-".contains(&byte));
+    let name = if word { format!("\"{name}\"") } else { "this".to_owned() };
+    format!("{name} is not an option; there are {}", known.join(", "))
+}
+
+/// How many letters must be changed, added or left out.
+fn distance(a: &str, b: &str) -> usize {
+    if a.len().abs_diff(b.len()) > 2 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.bytes().enumerate() {
+            let least = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = std::mem::replace(&mut row[j + 1], least);
+        }
+    }
+    row[b.len()]
+}
+
+/// Whether a text begins as providers' keys do and is as long.
+pub(super) fn looks_like_key(text: &str) -> bool {
+    let begins = |part: &str| ["AIza", "AQ.", "sk-", "ya29."].iter().any(|start| part.starts_with(start));
+    text.split(['/', '\\', ' ', ':']).any(|part| part.len() >= 20 && begins(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_hold_no_values() {
+        for (message, shown) in [
+            ("unknown field `teir`, expected one of `id`, `tier`", "\"teir\" is not an option; did you mean \"tier\"?"),
+            ("unknown field `AIzaSy-secret`, expected `id` or `tier`", "this is not an option; there are id, tier"),
+            ("unknown field `region`, expected `id`", "\"region\" is not an option; there are id"),
+            ("unknown variant `AIzaSy-secret`, expected `lru` or `weighted`", "expected lru or weighted"),
+            ("invalid type: string \"AIzaSy, expected x\", expected a boolean", "expected a boolean"),
+            ("missing field `class`", "class is missing"),
+        ] {
+            assert_eq!(without_values(message), shown);
+        }
+    }
+
+    #[test]
+    fn mistyped_names_are_near_and_other_words_are_not() {
+        for (name, known, near) in [
+            ("teir", "tier", true),
+            ("wieght", "weight", true),
+            ("owners", "owner", true),
+            ("region", "weight", false),
+            ("height", "tier", false),
+        ] {
+            assert_eq!(distance(name, known) <= 2, near, "{name}");
+        }
+        assert_eq!(distance(&"x".repeat(1 << 20), "id"), usize::MAX);
+    }
+}

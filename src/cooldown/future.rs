@@ -1,0 +1,214 @@
+//! [`CooldownFuture`].
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tokio::time::Sleep;
+
+use super::{
+    CooldownBody,
+    body::Watch,
+    layer::Peek,
+    reader::{Encoding, First, first},
+};
+use crate::{
+    BoxError, Lease,
+    classify::{Failure, Outcome, UsageReader},
+};
+
+/// So much of an error is read.
+const ERROR: usize = 64 << 10;
+
+pin_project! {
+    /// The future of [`Cooldown`](crate::cooldown::Cooldown).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct CooldownFuture<F, B: Body> {
+        #[pin]
+        future: F,
+        lease: Option<Arc<Lease>>,
+        answer: Option<Answer<B>>,
+        #[pin]
+        timer: Option<Sleep>,
+        peek: Peek,
+    }
+}
+
+/// An answer whose beginning is read.
+struct Answer<B: Body> {
+    head: response::Parts,
+    body: CooldownBody<B>,
+    encoding: Encoding,
+    lease: Arc<Lease>,
+    /// For a good answer: reads the rest.
+    reader: Option<UsageReader>,
+}
+
+impl<F, B: Body> CooldownFuture<F, B> {
+    pub(super) fn new(future: F, lease: Option<Arc<Lease>>, peek: Peek) -> Self {
+        Self { future, lease, answer: None, timer: None, peek }
+    }
+}
+
+impl<F, B, E> Future for CooldownFuture<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body + Unpin,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<CooldownBody<B>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if this.answer.is_none() {
+            let result = ready!(this.future.poll(cx)).map_err(Into::into);
+            let Some(lease) = this.lease.take() else {
+                return Poll::Ready(result.map(|response| response.map(CooldownBody::new)));
+            };
+            let answer = match result {
+                Ok(response) => Answer::new(response, lease),
+                Err(error) => {
+                    lease.report(&Failure::of_transport(&*error).into());
+                    return Poll::Ready(Err(error));
+                }
+            };
+            *this.answer = Some(answer);
+        }
+        let answer = this.answer.as_mut().expect("it is set above");
+        let read = answer.poll_read(*this.peek, cx);
+        if read.is_pending() {
+            if this.timer.is_none() {
+                this.timer.set(Some(tokio::time::sleep(this.peek.time)));
+            }
+            if let Some(timer) = this.timer.as_mut().as_pin_mut() {
+                ready!(timer.poll(cx));
+            }
+        }
+        let answer = this.answer.take().expect("the future is not polled after it was ready");
+        Poll::Ready(Ok(answer.finish()))
+    }
+}
+
+impl<B: Body> Answer<B> {
+    fn new(response: Response<B>, lease: Arc<Lease>) -> Self {
+        let (head, body) = response.into_parts();
+        let provider = &lease.shared().provider;
+        lease.learn(&provider.limits_in_headers(&head.headers));
+        let encoding = Encoding::of(&head.headers);
+        let readable = is_good(head.status) && encoding != Encoding::Other;
+        let reader = if readable { UsageReader::for_headers(provider.usage_format(), &head.headers) } else { None };
+        Self { head, body: CooldownBody::new(body), encoding, lease, reader }
+    }
+
+    /// Reads as much of the body as tells what it is.
+    fn poll_read(&mut self, peek: Peek, cx: &mut Context<'_>) -> Poll<()>
+    where
+        B: Unpin,
+    {
+        let good = is_good(self.head.status);
+        let most = if good { peek.bytes } else { ERROR };
+        if self.body.is_end_stream() || (good && self.reader.is_none()) {
+            return Poll::Ready(());
+        }
+        while self.body.held_bytes() < most {
+            let ended = !ready!(self.body.poll_read(cx));
+            if ended || (good && first(&self.encoding.text(&self.body.held(), most), false) != First::More) {
+                break;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn finish(mut self) -> Response<CooldownBody<B>> {
+        let held = self.body.held();
+        let text = self.encoding.text(&held, ERROR);
+        let good = is_good(self.head.status);
+        let failure = if good {
+            match first(&text, self.body.is_read()) {
+                First::Event(event) if self.reader.is_some() => {
+                    let in_stream = !event.starts_with(b"{");
+                    classify(&self.lease, self.head.status, &self.head.headers, event, in_stream)
+                }
+                _ => None,
+            }
+        } else {
+            classify(&self.lease, self.head.status, &self.head.headers, &text, false)
+        };
+        match failure {
+            Some(failure) => {
+                let redacted = self.lease.secret().redact_bytes(&text);
+                self.fail(failure, redacted.map(Bytes::from), held.len());
+            }
+            None => {
+                self.lease.report(&Outcome::Success);
+                if let Some(reader) = self.reader {
+                    let sized = self.head.headers.contains_key(header::CONTENT_LENGTH);
+                    self.body.watch(Watch::new(self.lease, self.encoding, reader, sized));
+                }
+            }
+        }
+        Response::from_parts(self.head, self.body)
+    }
+
+    /// It is an error: the pool is told, and the key is taken out of it.
+    #[cold]
+    fn fail(&mut self, failure: Failure, redacted: Option<Bytes>, held: usize) {
+        let status = failure.status().unwrap_or(self.head.status);
+        self.head.status = if status.as_u16() == 499 { StatusCode::SERVICE_UNAVAILABLE } else { status };
+        let outcome = Outcome::from(failure);
+        self.lease.report(&outcome);
+        self.head.extensions.insert(outcome);
+        let headers = &mut self.head.headers;
+        for value in headers.values_mut() {
+            if let Some(redacted) = self.lease.secret().redact_bytes(value.as_bytes()) {
+                *value = HeaderValue::try_from(redacted).unwrap_or(HeaderValue::from_static("***"));
+            }
+        }
+        let Some(redacted) = redacted else { return };
+        if self.encoding == Encoding::Identity {
+            let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+            let lost = held.saturating_sub(redacted.len());
+            if let Some(length) = length.map(|length: usize| length.saturating_sub(lost)) {
+                headers.insert(header::CONTENT_LENGTH, length.into());
+            }
+        } else {
+            headers.remove(header::CONTENT_ENCODING);
+            headers.remove(header::CONTENT_LENGTH);
+            self.body.cut();
+        }
+        self.body.replace_held(redacted);
+    }
+}
+
+/// Whether the status is no error's.
+fn is_good(status: StatusCode) -> bool {
+    status.is_informational() || status.is_success() || status == StatusCode::NOT_MODIFIED
+}
+
+/// What an error means. The key is taken out of it before.
+pub(super) fn classify(
+    lease: &Lease,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    in_stream: bool,
+) -> Option<Failure> {
+    let shared = lease.shared();
+    let redacted = lease.secret().redact_bytes(body);
+    let body = redacted.as_deref().unwrap_or(body);
+    shared.classifier.classify(&*shared.provider, status, headers, body, in_stream, shared.clock.wall())
+}
+
+impl<F, B: Body> fmt::Debug for CooldownFuture<F, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CooldownFuture").field("lease", &self.lease).finish_non_exhaustive()
+    }
+}

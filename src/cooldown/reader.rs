@@ -1,0 +1,190 @@
+//! Reads the text of bodies, compressed or not, and finds the first event of a stream.
+
+use std::{
+    borrow::Cow,
+    io::{Read, Write},
+};
+
+use flate2::{read, write};
+use http::{HeaderMap, header};
+use memchr::memchr2;
+
+/// How a body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Identity,
+    Gzip,
+    Deflate,
+    /// Nothing that can be read here.
+    Other,
+}
+
+impl Encoding {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+        let Some(encoding) = encodings.next() else { return Self::Identity };
+        let is = |name: &str| encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+        match () {
+            () if encodings.next().is_some() => Self::Other,
+            () if is("identity") || encoding.is_empty() => Self::Identity,
+            () if is("gzip") || is("x-gzip") => Self::Gzip,
+            () if is("deflate") => Self::Deflate,
+            () => Self::Other,
+        }
+    }
+
+    /// The text of the beginning of a body, up to so many bytes.
+    pub(super) fn text(self, body: &[u8], most: usize) -> Cow<'_, [u8]> {
+        let mut text = Vec::new();
+        let most = most as u64;
+        // What was read up to an error is a beginning, too.
+        let _ = match self {
+            Self::Identity => return Cow::Borrowed(body),
+            Self::Gzip => read::MultiGzDecoder::new(body).take(most).read_to_end(&mut text),
+            Self::Deflate => read::ZlibDecoder::new(body).take(most).read_to_end(&mut text),
+            Self::Other => return Cow::Borrowed(&[]),
+        };
+        Cow::Owned(text)
+    }
+}
+
+/// Decodes a body as it passes.
+pub(super) enum Decoder {
+    Identity,
+    Gzip(Box<write::MultiGzDecoder<Vec<u8>>>),
+    Deflate(Box<write::ZlibDecoder<Vec<u8>>>),
+    /// It cannot be read, or not any further.
+    Blind,
+}
+
+/// A chunk is decoded in pieces of this size, so that little memory is needed where it expands much.
+const PIECE: usize = 1 << 10;
+
+impl Decoder {
+    pub(super) fn new(encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::Identity => Self::Identity,
+            Encoding::Gzip => Self::Gzip(Box::new(write::MultiGzDecoder::new(Vec::new()))),
+            Encoding::Deflate => Self::Deflate(Box::new(write::ZlibDecoder::new(Vec::new()))),
+            Encoding::Other => Self::Blind,
+        }
+    }
+
+    /// Hands the text of the next bytes to `read`.
+    pub(super) fn decode(&mut self, bytes: &[u8], mut read: impl FnMut(&[u8])) {
+        for piece in bytes.chunks(PIECE) {
+            let (written, text) = match self {
+                Self::Identity => return read(bytes),
+                Self::Gzip(decoder) => (decoder.write_all(piece).and_then(|()| decoder.flush()), decoder.get_mut()),
+                Self::Deflate(decoder) => (decoder.write_all(piece).and_then(|()| decoder.flush()), decoder.get_mut()),
+                Self::Blind => return,
+            };
+            read(text);
+            text.clear();
+            if written.is_err() {
+                *self = Self::Blind;
+                return;
+            }
+        }
+    }
+}
+
+/// What the beginning of a good answer shows.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum First<'a> {
+    /// More of it must be read.
+    More,
+    /// It plainly is no error.
+    Good,
+    /// An event, or a whole body, that may be an error.
+    Event(&'a [u8]),
+}
+
+/// Looks at the beginning of a body; `ended`: that is all of it.
+pub(super) fn first(text: &[u8], ended: bool) -> First<'_> {
+    let blank = |byte: &u8| byte.is_ascii_whitespace() || [0xEF, 0xBB, 0xBF].contains(byte);
+    let start = text.iter().position(|byte| !blank(byte)).unwrap_or(text.len());
+    let text = &text[start..];
+    match text.first() {
+        None if ended => First::Good,
+        None => First::More,
+        Some(b'{' | b'[') if ended => First::Event(text),
+        Some(b'{' | b'[') => first_member(text),
+        Some(_) => first_event(text, ended),
+    }
+}
+
+/// An error begins with `"error"`, with its type, or with a word that tells whether it is one.
+fn first_member(text: &[u8]) -> First<'_> {
+    const SUSPECT: [&[u8]; 6] =
+        [b"\"error\"", b"\"type\"", b"\"object\"", b"\"success\"", b"\"base_resp\"", b"\"code\""];
+    let text = text.trim_ascii_start();
+    let text = text.strip_prefix(b"[").unwrap_or(text).trim_ascii_start();
+    let Some(member) = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start) else {
+        return if text.is_empty() { First::More } else { First::Good };
+    };
+    let may_become = |name: &&[u8]| member.starts_with(name) || name.starts_with(member);
+    let Some(name) = SUSPECT.iter().find(|name| may_become(name)) else { return First::Good };
+    // A good answer may begin with its type, too: `{"type":"message"`, `{"object":"chat.completion"`.
+    let is_type = matches!(*name, b"\"type\"" | b"\"object\"");
+    let value = member.get(name.len()..).unwrap_or_default().trim_ascii_start();
+    let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii_start();
+    let may_be_error = value.starts_with(b"\"error\"") || b"\"error\"".starts_with(value);
+    if is_type && !may_be_error { First::Good } else { First::More }
+}
+
+/// The first server-sent event that has data.
+fn first_event(text: &[u8], ended: bool) -> First<'_> {
+    let mut start = 0;
+    let mut at = 0;
+    let mut has_data = false;
+    while at < text.len() {
+        let end = match memchr2(b'\n', b'\r', &text[at..]) {
+            Some(length) => at + length,
+            None if ended => text.len(),
+            None => return First::More,
+        };
+        let line = &text[at..end];
+        at = end + if text[end..].starts_with(b"\r\n") { 2 } else { 1 };
+        if line.is_empty() {
+            if has_data {
+                return First::Event(&text[start..end]);
+            }
+            start = at;
+        }
+        has_data |= line.starts_with(b"data:");
+    }
+    match ended {
+        true if has_data => First::Event(&text[start..]),
+        true => First::Good,
+        false => First::More,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_event_is_the_first_with_data() {
+        let event = |text: &'static str| first(text.as_bytes(), false);
+        assert_eq!(event(": ping\n\nevent: a\ndata: {}\n\nrest"), First::Event(b"event: a\ndata: {}\n"));
+        assert_eq!(event("\u{feff}data: 1\r\n\r\ndata: 2"), First::Event(b"data: 1\r\n"));
+        for text in ["", ": ping\n\n", "data: {\"a\":1}\n", "data: {\"a\"", "retry: 1\n\nevent: x\n"] {
+            assert_eq!(event(text), First::More, "{text}");
+        }
+        assert_eq!(first(b"data: {}", true), First::Event(b"data: {}"));
+        assert_eq!(first(b": ping", true), First::Good);
+    }
+
+    #[test]
+    fn json_is_held_only_where_it_may_be_an_error() {
+        for text in ["{", "[ ", "[{\"err", "{ \"error\": {\"code\"", "{\"type\":\"err", "{\"type\"", "[{\"error\":1}"] {
+            assert_eq!(first(text.as_bytes(), false), First::More, "{text}");
+        }
+        for text in ["{\"candidates\":[", "[{\"c", "{\"type\":\"message\"", "{\"object\":\"list\"", "[1", "[]", "{}"] {
+            assert_eq!(first(text.as_bytes(), false), First::Good, "{text}");
+        }
+        assert_eq!(first(b"{\"a\":1}", true), First::Event(b"{\"a\":1}"));
+    }
+}

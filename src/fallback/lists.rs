@@ -1,0 +1,65 @@
+//! Which models take the place of which.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::provider::Provider;
+
+/// The lists of a layer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lists {
+    chain: Arc<[Arc<str>]>,
+    named: HashMap<Box<str>, Named>,
+}
+
+#[derive(Clone, Debug)]
+struct Named {
+    models: Arc<[Arc<str>]>,
+    /// The name is no model.
+    alias: bool,
+}
+
+/// The models that one request may use.
+#[derive(Debug)]
+pub(super) struct Models {
+    list: Arc<[Arc<str>]>,
+    /// The place of the next one.
+    next: usize,
+    /// The request names none of the list: it begins with the first.
+    pub(super) alias: bool,
+}
+
+impl Lists {
+    pub(super) fn new(chain: Arc<[Arc<str>]>) -> Self {
+        Self { chain, named: HashMap::new() }
+    }
+
+    pub(super) fn insert(&mut self, name: &str, models: Arc<[Arc<str>]>, alias: bool) {
+        self.named.insert(name.into(), Named { models, alias });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.chain.is_empty() && self.named.is_empty()
+    }
+
+    /// The models for a request that names this one; `None` where it may use no other.
+    pub(super) fn models(&self, asked: &str, provider: &dyn Provider) -> Option<Models> {
+        let asked = provider.quota_model(asked);
+        let models = if let Some(named) = self.named.get(asked) {
+            Models { list: Arc::clone(&named.models), next: 0, alias: named.alias }
+        } else {
+            let place = self.chain.iter().position(|model| provider.quota_model(model) == asked)?;
+            Models { list: Arc::clone(&self.chain), next: place + 1, alias: false }
+        };
+        (models.next < models.list.len()).then_some(models)
+    }
+}
+
+impl Models {
+    /// The next model that is not this one.
+    pub(super) fn next(&mut self, current: &str) -> Option<Arc<str>> {
+        let rest = self.list.get(self.next..)?;
+        let place = rest.iter().position(|model| **model != *current)?;
+        self.next += place + 1;
+        Some(Arc::clone(&rest[place]))
+    }
+}

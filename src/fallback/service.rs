@@ -1,0 +1,86 @@
+//! [`ModelFallback`].
+
+use std::{
+    mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response, request::Parts};
+use tower_service::Service;
+
+use super::{
+    ModelFallbackFuture,
+    future::Plan,
+    lists::{Lists, Models},
+};
+use crate::{
+    pool::{KeyPool, KeyRequest},
+    provider::ModelIn,
+    replay::{CollectedBody, TryClone},
+};
+
+/// Sends requests again with another model: the service of [`ModelFallbackLayer`](crate::ModelFallbackLayer).
+#[derive(Clone, Debug)]
+pub struct ModelFallback<S> {
+    inner: S,
+    pool: KeyPool,
+    lists: Arc<Lists>,
+}
+
+impl<S> ModelFallback<S> {
+    pub(super) fn new(inner: S, pool: KeyPool, lists: Arc<Lists>) -> Self {
+        Self { inner, pool, lists }
+    }
+
+    inner_service_accessors!();
+
+    /// The model that a request names, the models that it may use, and whether it makes something that stays.
+    fn models(&self, head: &Parts) -> Option<(Arc<str>, Models, bool)> {
+        if self.lists.is_empty() {
+            return None;
+        }
+        let provider = self.pool.provider();
+        let info = provider.inspect(head);
+        let explicit = head.extensions.get::<KeyRequest>();
+        let asked = match (explicit.and_then(|request| request.model.clone()), info.model) {
+            (Some(model), _) => model,
+            (None, ModelIn::Head(model)) => Arc::from(model),
+            (None, ModelIn::Body) => head.extensions.get::<CollectedBody>()?.model()?.clone(),
+            (None, ModelIn::Nowhere) => return None,
+        };
+        let models = self.lists.models(&asked, provider)?;
+        Some((asked, models, info.once || explicit.is_some_and(|request| request.once)))
+    }
+}
+
+impl<S, B, ResBody> Service<Request<B>> for ModelFallback<S>
+where
+    S: Service<Request<B>, Response = Response<ResBody>> + Clone,
+    S::Error: 'static,
+    B: TryClone,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ModelFallbackFuture<S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        let models = self.models(&head);
+        let Some(((asked, models, once), spare)) = models.and_then(|models| Some((models, body.try_clone()?))) else {
+            return ModelFallbackFuture::passing(self.inner.call(Request::from_parts(head, body)));
+        };
+        // The service that is ready must be the one that is called; the clone takes its place.
+        let clone = self.inner.clone();
+        let mut inner = mem::replace(&mut self.inner, clone);
+        let alias = models.alias;
+        let mut plan = Plan::new(self.pool.clone(), asked, models, once, (head.clone(), spare));
+        let named = if alias { plan.next_request() } else { None };
+        let future = inner.call(named.unwrap_or_else(|| Request::from_parts(head, body)));
+        ModelFallbackFuture::planned(future, inner, plan)
+    }
+}

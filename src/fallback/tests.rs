@@ -1,0 +1,239 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+
+use super::*;
+use crate::{
+    Error, ErrorClass, Failure, Gemini, Key, KeyPool, KeyRequest, OpenAi, Outcome, ReplayBody, ReplayLayer, Scope,
+    pool::{Attempt, Attempts, Unavailable, UnavailableReason},
+    replay::CollectedBody,
+};
+
+type Body = ReplayBody<Full<Bytes>>;
+
+fn gemini() -> KeyPool {
+    KeyPool::builder(Gemini::new()).key(Key::new("AIza-not-a-real-key-001")).build().unwrap()
+}
+
+fn openai() -> KeyPool {
+    KeyPool::builder(OpenAi::new()).key(Key::new("sk-not-a-real-key-001")).build().unwrap()
+}
+
+/// What each request that was sent looked like.
+type Sent = Arc<Mutex<Vec<String>>>;
+
+/// What comes of a request: a failure that an answer tells, or an error.
+enum Comes {
+    Good,
+    Fails(Failure),
+    NoKey,
+}
+
+/// A service as the layers below are: it tells its attempts of each request.
+fn provider(
+    sent: &Sent,
+    comes: impl Fn(&str) -> Comes + Clone,
+) -> impl Service<Request<Body>, Response = Response<String>, Error = BoxError> + Clone {
+    let sent = Arc::clone(sent);
+    service_fn(move |request: Request<Body>| {
+        let (sent, comes) = (Arc::clone(&sent), comes.clone());
+        async move {
+            let (head, body) = request.into_parts();
+            let explicit = head.extensions.get::<KeyRequest>().and_then(KeyRequest::model_name).unwrap_or_default();
+            let length = head.headers.get("content-length").map_or("", |length| length.to_str().unwrap());
+            let mut line = format!("{} {length}{explicit}", head.uri.path());
+            line.push_str(std::str::from_utf8(&body.collect().await?.to_bytes())?);
+            let comes = comes(&line);
+            sent.lock().unwrap().push(line.clone());
+            let mut attempts = Attempts::default();
+            let outcome = match comes {
+                Comes::Good => Outcome::Success,
+                Comes::Fails(failure) => failure.into(),
+                Comes::NoKey => {
+                    let reasons = vec![(UnavailableReason::Limit, 1)];
+                    let unavailable = Unavailable { model: None, keys: 1, reasons, retry_after: None };
+                    return Err(Error::unavailable(unavailable).with_attempts(attempts).into());
+                }
+            };
+            let project = "p".into();
+            let elapsed = Duration::ZERO;
+            attempts.push(Attempt { key: "a".into(), project, model: None, outcome, elapsed, secret: None });
+            Ok(Response::builder().extension(attempts).body(line).unwrap())
+        }
+    })
+}
+
+fn class(class: ErrorClass) -> Comes {
+    Comes::Fails(Failure::new(class))
+}
+
+/// Sends one request; what came, and the requests that were sent for it.
+async fn send(
+    layer: ModelFallbackLayer,
+    request: Request<&str>,
+    comes: impl Fn(&str) -> Comes + Clone,
+) -> (Result<Response<String>, BoxError>, Vec<String>) {
+    let sent = Sent::default();
+    let service = ServiceBuilder::new().layer(ReplayLayer::up_to(64)).layer(layer).service(provider(&sent, comes));
+    let result = service.oneshot(request.map(|body| Full::from(body.to_owned()))).await;
+    let sent = sent.lock().unwrap().clone();
+    (result, sent)
+}
+
+fn generate(model: &str) -> Request<&'static str> {
+    Request::post(format!("/v1beta/models/{model}:generateContent")).body("").unwrap()
+}
+
+/// The models of the paths that were sent.
+fn models(sent: &[String]) -> Vec<&str> {
+    sent.iter().map(|line| line.split(['/', ':']).nth(3).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn request_goes_down_the_list_from_the_model_that_it_names() {
+    let layer = || ModelFallbackLayer::new(&gemini(), ["pro", "flash", "lite"]);
+    let down = |line: &str| if line.contains("lite") { Comes::Good } else { class(ErrorClass::RateLimit) };
+    let (answer, sent) = send(layer(), generate("pro"), down).await;
+    assert_eq!(models(&sent), ["pro", "flash", "lite"]);
+    assert_eq!(answer.unwrap().extensions().get::<Attempts>().unwrap().len(), 3);
+    let (_, sent) = send(layer(), generate("flash"), down).await;
+    assert_eq!(models(&sent), ["flash", "lite"]);
+    for alone in ["lite", "other"] {
+        let (_, sent) = send(layer(), generate(alone), |_| class(ErrorClass::RateLimit)).await;
+        assert_eq!(models(&sent), [alone]);
+    }
+}
+
+#[tokio::test]
+async fn only_what_concerns_the_model_leaves_it() {
+    use ErrorClass::{
+        Billing, Caller, DailyQuota, Egress, KeyRejected, ModelNotFound, NotEntitled, RateLimit, Transient, Unclear,
+    };
+    let layer = || ModelFallbackLayer::new(&gemini(), ["pro", "flash"]);
+    for left in [RateLimit, DailyQuota, NotEntitled, ModelNotFound, Transient] {
+        let (answer, sent) =
+            send(layer(), generate("pro"), |line| if line.contains("pro") { class(left) } else { Comes::Good }).await;
+        assert_eq!(models(&sent), ["pro", "flash"], "{left:?}");
+        assert!(answer.unwrap().body().contains("flash"));
+    }
+    for kept in [Caller, KeyRejected, Billing, Unclear, Egress] {
+        assert_eq!(models(&send(layer(), generate("pro"), |_| class(kept)).await.1), ["pro"], "{kept:?}");
+    }
+    let of_model = |_: &str| Comes::Fails(Failure::new(Unclear).scope(Scope::KeyModel));
+    assert_eq!(models(&send(layer(), generate("pro"), of_model).await.1), ["pro", "flash"]);
+    assert_eq!(models(&send(layer(), generate("pro"), |_| Comes::Good).await.1), ["pro"]);
+}
+
+#[tokio::test]
+async fn when_no_model_serves_the_answer_is_that_of_the_first() {
+    let layer = || ModelFallbackLayer::new(&gemini(), ["pro", "flash", "lite"]);
+    let (answer, sent) = send(layer(), generate("pro"), |line| {
+        if line.contains("pro") { class(ErrorClass::RateLimit) } else { class(ErrorClass::ModelNotFound) }
+    })
+    .await;
+    let answer = answer.unwrap();
+    assert_eq!((sent.len(), answer.body().contains("pro")), (3, true));
+    assert_eq!(answer.extensions().get::<Attempts>().unwrap().len(), 3);
+
+    let (answer, sent) =
+        send(
+            layer(),
+            generate("pro"),
+            |line| if line.contains("pro") { Comes::NoKey } else { class(ErrorClass::Transient) },
+        )
+        .await;
+    let error = answer.unwrap_err();
+    let error = error.downcast_ref::<Error>().unwrap();
+    assert_eq!((sent.len(), error.attempts().len()), (3, 2));
+    assert_eq!(error.attempts().last().unwrap().class(), Some(ErrorClass::Transient));
+    assert!(error.as_unavailable().is_some());
+}
+
+#[tokio::test]
+async fn nothing_is_remembered_between_requests() {
+    let sent = Sent::default();
+    let mut service = ServiceBuilder::new()
+        .layer(ReplayLayer::new())
+        .layer(ModelFallbackLayer::new(&gemini(), ["pro", "flash"]))
+        .service(provider(
+            &sent,
+            |line| if line.contains("pro") { class(ErrorClass::ModelNotFound) } else { Comes::Good },
+        ));
+    for _ in 0..2 {
+        let request = generate("pro").map(|body| Full::from(body));
+        service.ready().await.unwrap().call(request).await.unwrap();
+    }
+    assert_eq!(models(&sent.lock().unwrap()), ["pro", "flash", "pro", "flash"]);
+}
+
+#[tokio::test]
+async fn model_in_the_body_is_replaced_there() {
+    let layer = || ModelFallbackLayer::new(&openai(), ["gpt-5", "gpt-5-mini"]);
+    let chat = |body: &'static str| {
+        Request::post("/v1/chat/completions").header("content-length", body.len()).body(body).unwrap()
+    };
+    let no_key = |line: &str| if line.contains("mini") { Comes::Good } else { Comes::NoKey };
+    let (answer, sent) = send(layer(), chat(r#"{"n": 1, "model": "gpt-5"}"#), no_key).await;
+    assert_eq!(
+        sent,
+        [
+            r#"/v1/chat/completions 26{"n": 1, "model": "gpt-5"}"#,
+            r#"/v1/chat/completions 31{"n": 1, "model": "gpt-5-mini"}"#
+        ]
+    );
+    assert!(answer.is_ok());
+    // Larger than the replay's limit: it streams once.
+    let large = r#"{"n": 1, "model": "gpt-5", "input": "a text that is longer than the limit of the replay"}"#;
+    let (answer, sent) = send(layer(), chat(large), no_key).await;
+    assert_eq!((answer.is_err(), sent.len()), (true, 1));
+}
+
+#[tokio::test]
+async fn lists_of_single_models_and_aliases() {
+    let layer = || {
+        ModelFallbackLayer::new(&gemini(), ["pro", "flash"])
+            .for_model("preview", ["pro"])
+            .alias("best", ["pro", "lite"])
+    };
+    let down = |line: &str| if line.contains("lite") { Comes::Good } else { class(ErrorClass::NotEntitled) };
+    assert_eq!(models(&send(layer(), generate("preview"), down).await.1), ["preview", "pro"]);
+    assert_eq!(models(&send(layer(), generate("best"), down).await.1), ["pro", "lite"]);
+}
+
+#[tokio::test]
+async fn explicit_model_is_replaced_and_what_stays_is_not_made_twice() {
+    let layer = || ModelFallbackLayer::new(&gemini(), ["pro", "flash"]);
+    let with = |explicit: KeyRequest| {
+        let mut request = generate("pro");
+        request.extensions_mut().insert(explicit);
+        request
+    };
+    let (_, sent) = send(layer(), with(KeyRequest::model("pro")), |_| class(ErrorClass::Transient)).await;
+    assert_eq!(sent, ["/v1beta/models/pro:generateContent pro", "/v1beta/models/flash:generateContent flash"]);
+    let (_, sent) = send(layer(), with(KeyRequest::model("pro").once()), |_| class(ErrorClass::Transient)).await;
+    assert_eq!(sent.len(), 1);
+    let (_, sent) = send(layer(), with(KeyRequest::model("pro").once()), |_| class(ErrorClass::RateLimit)).await;
+    assert_eq!(sent.len(), 2);
+}
+
+#[tokio::test]
+async fn collected_body_below_is_the_one_that_was_sent() {
+    let layer = ModelFallbackLayer::new(&openai(), ["a", "b"]);
+    let seen = Sent::default();
+    let service = service_fn(|request: Request<Body>| {
+        let collected = request.extensions().get::<CollectedBody>().unwrap();
+        seen.lock().unwrap().push(collected.model().unwrap().to_string());
+        let unavailable = Unavailable { model: None, keys: 1, reasons: Vec::new(), retry_after: None };
+        std::future::ready(Err::<Response<()>, Error>(Error::unavailable(unavailable)))
+    });
+    let service = ReplayLayer::new().layer(layer.layer(service));
+    let request = Request::post("/v1/responses").body(Full::from(r#"{"model":"a"}"#)).unwrap();
+    service.oneshot(request).await.unwrap_err();
+    assert_eq!(*seen.lock().unwrap(), ["a", "b"]);
+}

@@ -1,0 +1,290 @@
+//! Errors as answers, for hosts whose services cannot fail.
+
+use std::{
+    convert::Infallible,
+    error::Error as StdError,
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{
+    BoxError, Error, ErrorKind,
+    classify::{ErrorClass, Failure},
+    pool::{KeyPool, Unavailable, UnavailableReason},
+};
+
+/// Turns every error of the service below into an answer, so that its error is [`Infallible`], as axum wants it.
+///
+/// | error | status |
+/// |---|---|
+/// | [`Unavailable`](ErrorKind::Unavailable), and every key that could serve is at its limit | 429 |
+/// | `Unavailable` for other reasons, [`Store`](ErrorKind::Store), [`ShutDown`](ErrorKind::ShutDown) | 503 |
+/// | [`Transport`](ErrorKind::Transport), or an error of another crate | 502, after a timeout 504 |
+/// | [`Request`](ErrorKind::Request) | 400 |
+/// | others | 500 |
+///
+/// The body is an error in the provider's form ([`Provider::error_body`](crate::Provider::error_body)). `Retry-After` is set
+/// where the pool knows when a key is available, and [`Attempts`](crate::Attempts) is an extension of the answer.
+///
+/// ```no_run
+/// # fn app<S>(pool: tower_keypool::KeyPool, http_client: S) {
+/// use tower::ServiceBuilder;
+/// use tower_keypool::{ErrorIntoResponseLayer, KeyPoolLayer};
+///
+/// let service = ServiceBuilder::new()
+///     .layer(ErrorIntoResponseLayer::new(&pool))
+///     .layer(KeyPoolLayer::new(&pool))
+///     .service(http_client);
+/// // let app = axum::Router::new().fallback_service(service);
+/// # drop(service);
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ErrorIntoResponseLayer {
+    pool: KeyPool,
+}
+
+impl ErrorIntoResponseLayer {
+    /// Answers in the form of this pool's provider.
+    pub fn new(pool: &KeyPool) -> Self {
+        Self { pool: pool.clone() }
+    }
+}
+
+impl<S> Layer<S> for ErrorIntoResponseLayer {
+    type Service = ErrorIntoResponse<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ErrorIntoResponse::new(inner, &self.pool)
+    }
+}
+
+/// Turns errors into answers: the service of [`ErrorIntoResponseLayer`].
+#[derive(Debug)]
+pub struct ErrorIntoResponse<S> {
+    inner: S,
+    pool: KeyPool,
+    /// The service below could not become ready: the next request gets this as its answer.
+    failed: Option<BoxError>,
+}
+
+impl<S> ErrorIntoResponse<S> {
+    /// Turns the errors of this service into answers in the form of this pool's provider.
+    pub fn new(inner: S, pool: &KeyPool) -> Self {
+        Self { inner, pool: pool.clone(), failed: None }
+    }
+
+    inner_service_accessors!();
+}
+
+impl<S: Clone> Clone for ErrorIntoResponse<S> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), &self.pool)
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for ErrorIntoResponse<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S::Error: Into<BoxError>,
+    ResBody: Body<Data = Bytes>,
+{
+    type Response = Response<ErrorIntoResponseBody<ResBody>>;
+    type Error = Infallible;
+    type Future = ErrorIntoResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        if self.failed.is_none()
+            && let Err(error) = ready!(self.inner.poll_ready(cx))
+        {
+            self.failed = Some(error.into());
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let state = match self.failed.take() {
+            Some(error) => State::Failed { error: Some(error) },
+            None => State::Calling { future: self.inner.call(request) },
+        };
+        ErrorIntoResponseFuture { state, pool: self.pool.clone() }
+    }
+}
+
+pin_project! {
+    /// The future of [`ErrorIntoResponse`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ErrorIntoResponseFuture<F> {
+        #[pin]
+        state: State<F>,
+        pool: KeyPool,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F> {
+        Calling { #[pin] future: F },
+        Failed { error: Option<BoxError> },
+    }
+}
+
+impl<F, B, E> Future for ErrorIntoResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<BoxError>,
+    B: Body<Data = Bytes>,
+{
+    type Output = Result<Response<ErrorIntoResponseBody<B>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let error = match this.state.project() {
+            StateProj::Calling { future } => match ready!(future.poll(cx)) {
+                Ok(response) => return Poll::Ready(Ok(response.map(ErrorIntoResponseBody::inner))),
+                Err(error) => error.into(),
+            },
+            StateProj::Failed { error } => error.take().expect("the future is not polled after it was ready"),
+        };
+        Poll::Ready(Ok(response(&*error, this.pool).map(ErrorIntoResponseBody::error)))
+    }
+}
+
+impl<F> fmt::Debug for ErrorIntoResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ErrorIntoResponseFuture").finish_non_exhaustive()
+    }
+}
+
+/// The answer to an error.
+fn response(error: &(dyn StdError + 'static), pool: &KeyPool) -> Response<Bytes> {
+    let known = Error::find_source(error);
+    let status = known.map_or_else(|| transport_status(error), status);
+    let retry_after = known.and_then(Error::retry_after);
+    let message = match known {
+        Some(known) => message(known),
+        None => "the request to the provider failed".to_owned(),
+    };
+    let body = pool.provider().error_body(status, &message, retry_after);
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(after) = retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
+    }
+    if let Some(known) = known {
+        response.extensions_mut().insert(known.attempts().clone());
+    }
+    response
+}
+
+/// Rounded up: who comes again then must not come too early.
+fn whole_seconds(duration: Duration) -> u64 {
+    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
+}
+
+/// The error, and its deepest cause.
+fn message(error: &Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    match causes.last() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+fn status(error: &Error) -> StatusCode {
+    match error.kind() {
+        ErrorKind::Unavailable if error.as_unavailable().is_some_and(is_limited) => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Unavailable | ErrorKind::Store | ErrorKind::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Transport => transport_status(error),
+        ErrorKind::Request => StatusCode::BAD_REQUEST,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// Whether every key that could serve is at its limit.
+fn is_limited(unavailable: &Unavailable) -> bool {
+    use UnavailableReason::{Affinity, DailyLimit, Disabled, Limit, Model, TooLarge, Tried};
+    let mut reasons = unavailable.reasons().iter().map(|(reason, _)| *reason);
+    let of_limits = |reason| matches!(reason, Limit | DailyLimit | TooLarge);
+    let cannot_serve = |reason| matches!(reason, Disabled | Model | Affinity | Tried);
+    reasons.clone().any(of_limits) && reasons.all(|reason| of_limits(reason) || cannot_serve(reason))
+}
+
+fn transport_status(error: &(dyn StdError + 'static)) -> StatusCode {
+    let failure = Failure::of_transport(error);
+    match (failure.class(), failure.error_code()) {
+        // The client failed because the body of the request did.
+        (ErrorClass::Caller, _) => StatusCode::BAD_REQUEST,
+        (_, Some("timeout")) => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
+pin_project! {
+    /// The body of an answer of [`ErrorIntoResponse`].
+    #[derive(Debug)]
+    pub struct ErrorIntoResponseBody<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    #[derive(Debug)]
+    enum Kind<B> {
+        Inner { #[pin] body: B },
+        Error { text: Bytes },
+    }
+}
+
+impl<B> ErrorIntoResponseBody<B> {
+    fn inner(body: B) -> Self {
+        Self { kind: Kind::Inner { body } }
+    }
+
+    fn error(text: Bytes) -> Self {
+        Self { kind: Kind::Error { text } }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for ErrorIntoResponseBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project().kind.project() {
+            KindProj::Inner { body } => body.poll_frame(cx),
+            KindProj::Error { text } if text.is_empty() => Poll::Ready(None),
+            KindProj::Error { text } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Inner { body } => body.is_end_stream(),
+            Kind::Error { text } => text.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Inner { body } => body.size_hint(),
+            Kind::Error { text } => SizeHint::with_exact(text.len() as u64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,374 @@
+//! When a key, a project, a model or what they share is not used.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    model::ModelIx,
+    registry::{GroupIx, ProjectIx, Slot},
+};
+use crate::{
+    classify::{Cooldown, ErrorClass, Failure},
+    time::Tick,
+};
+
+/// What a breaker covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Target {
+    Key(Slot),
+    KeyModel(Slot, ModelIx),
+    Project(ProjectIx),
+    ProjectModel(ProjectIx, ModelIx),
+    Model(ModelIx),
+    Account(GroupIx),
+    Exit(GroupIx),
+}
+
+/// The state of a breaker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CircuitBreaker {
+    /// It is used.
+    Closed,
+    /// It is not used until a time.
+    Cooling,
+    /// The end of a cooldown was guessed, or a disabled key is tried again: one request at a time goes out, whose outcome decides.
+    HalfOpen,
+    /// It is not used until somebody enables it.
+    Disabled,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Closed,
+    Cooling { until: Tick, guessed: bool },
+    HalfOpen { trial: bool },
+    Disabled,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Breaker {
+    state: State,
+    /// When the state was entered: outcomes of requests that started before change nothing, or extend a cooldown.
+    since: Tick,
+    /// Failures in a row.
+    failures: u16,
+    class: Option<ErrorClass>,
+    /// What the provider said, or why a person disabled it.
+    reason: Option<Box<str>>,
+    /// A person disabled it: no answer enables it.
+    by_hand: bool,
+}
+
+/// Whether a request may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Open,
+    /// As the one trial.
+    Trial,
+    /// Not before this tick.
+    Until(Tick),
+    /// Not while a trial is under way.
+    TrialUnderWay,
+    Disabled,
+}
+
+/// What changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Nothing,
+    Cooling(Tick),
+    Disabled,
+    Closed,
+}
+
+/// A view of a breaker that is not closed.
+#[derive(Clone, Debug)]
+pub(crate) struct BreakerView<'a> {
+    pub(crate) state: CircuitBreaker,
+    pub(crate) until: Option<Tick>,
+    pub(crate) class: Option<ErrorClass>,
+    pub(crate) reason: Option<&'a str>,
+}
+
+/// So many failures in a row open the breaker of a model.
+const MODEL_FAILURES: u16 = 5;
+/// So many unclear refusals in a row disable.
+const STRIKES: u16 = 3;
+/// A key that is called invalid once is tried again after this time.
+const CONFIRM: Duration = Duration::from_secs(60);
+/// No cooldown is longer.
+const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+
+#[derive(Debug, Default)]
+pub(crate) struct Breakers {
+    map: HashMap<Target, Breaker, BuildHasherDefault<TargetHasher>>,
+    /// How many there are of each kind, so that a kind without any costs no look-up.
+    kinds: [usize; 7],
+}
+
+/// When the cooldown of a failure ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) now: Tick,
+    /// When the failed request started.
+    pub(crate) started: Tick,
+    /// The next midnight of the project.
+    pub(crate) midnight: Tick,
+    /// Disabling is paused: what would be disabled cools down and gets a trial.
+    pub(crate) paused: bool,
+}
+
+impl Breakers {
+    /// Whether a request may pass.
+    pub(crate) fn gate(&self, target: Target, now: Tick) -> Gate {
+        if self.kinds[target.kind()] == 0 {
+            return Gate::Open;
+        }
+        let Some(breaker) = self.map.get(&target) else { return Gate::Open };
+        match breaker.state {
+            State::Closed => Gate::Open,
+            State::Cooling { until, .. } if until > now => Gate::Until(until),
+            State::Cooling { guessed: false, .. } => Gate::Open,
+            State::Cooling { .. } | State::HalfOpen { trial: false } => Gate::Trial,
+            State::HalfOpen { trial: true } => Gate::TrialUnderWay,
+            State::Disabled => Gate::Disabled,
+        }
+    }
+
+    /// A request goes out as the trial.
+    pub(crate) fn begin_trial(&mut self, target: Target, now: Tick) {
+        if let Some(breaker) = self.map.get_mut(&target) {
+            breaker.state = State::HalfOpen { trial: true };
+            breaker.since = now;
+        }
+    }
+
+    /// A trial ended and told nothing.
+    pub(crate) fn end_trial(&mut self, target: Target) {
+        if let Some(breaker) = self.map.get_mut(&target)
+            && let State::HalfOpen { trial } = &mut breaker.state
+        {
+            *trial = false;
+        }
+    }
+
+    /// A failure concerns the target.
+    pub(crate) fn fail(&mut self, target: Target, failure: &Failure, times: Times) -> Change {
+        let Times { now, started, midnight, paused } = times;
+        let kinds = &mut self.kinds;
+        let breaker = self.map.entry(target).or_insert_with(|| {
+            kinds[target.kind()] += 1;
+            Breaker::new(now)
+        });
+        let policy = failure.policy();
+        let named = failure.cooldown.or(failure.retry_after).map(|delay| now.plus(delay.min(LONGEST)));
+        if matches!(breaker.state, State::Disabled) {
+            return Change::Nothing;
+        }
+        // It was under way before the cooldown began: nothing new, but a later end.
+        if let State::Cooling { until, .. } = &mut breaker.state
+            && started < breaker.since
+        {
+            let Some(named) = named.filter(|named| named > until) else { return Change::Nothing };
+            *until = named;
+            return Change::Cooling(named);
+        }
+        if matches!(breaker.state, State::HalfOpen { .. }) && started < breaker.since {
+            return Change::Nothing;
+        }
+        breaker.failures = breaker.failures.saturating_add(1);
+        breaker.class = Some(failure.class);
+        breaker.reason = failure.message.clone().or_else(|| failure.code.clone());
+        let guess = |delay: Duration| (now.plus(delay), true);
+        let (until, guessed) = match (policy.cooldown, named) {
+            (Cooldown::Disable, _) if failure.cooldown.is_none() => {
+                if paused {
+                    guess(CONFIRM / 2)
+                } else if failure.confirm && breaker.failures == 1 {
+                    guess(CONFIRM)
+                } else {
+                    breaker.set(State::Disabled, now);
+                    return Change::Disabled;
+                }
+            }
+            (Cooldown::Strikes(_), _) if breaker.failures >= STRIKES && !paused && failure.cooldown.is_none() => {
+                breaker.set(State::Disabled, now);
+                return Change::Disabled;
+            }
+            // A model is not known to be away by one failure.
+            (Cooldown::Backoff { .. }, _)
+                if matches!(target, Target::Model(_)) && breaker.failures < MODEL_FAILURES =>
+            {
+                return Change::Nothing;
+            }
+            (_, Some(named)) => (named, failure.cooldown.is_some()),
+            (Cooldown::Backoff { first, cap }, None) => {
+                let first_opening = if matches!(target, Target::Model(_)) { MODEL_FAILURES } else { 1 };
+                let doublings = u32::from(breaker.failures.saturating_sub(first_opening)).min(20);
+                guess(first.saturating_mul(1 << doublings).min(cap))
+            }
+            (Cooldown::Midnight, None) => (midnight, false),
+            (Cooldown::Fixed(delay) | Cooldown::Strikes(delay), None) => guess(delay),
+            (Cooldown::None | Cooldown::Disable, _) => return Change::Nothing,
+        };
+        breaker.set(State::Cooling { until, guessed }, now);
+        Change::Cooling(until)
+    }
+
+    /// A good answer concerns the target.
+    pub(crate) fn succeed(&mut self, target: Target, started: Tick) -> Change {
+        if self.kinds[target.kind()] == 0 {
+            return Change::Nothing;
+        }
+        let Some(breaker) = self.map.get(&target) else { return Change::Nothing };
+        // It was under way before the failure.
+        if breaker.by_hand || started < breaker.since {
+            return Change::Nothing;
+        }
+        let was_open = !matches!(breaker.state, State::Closed);
+        self.remove(target);
+        if was_open { Change::Closed } else { Change::Nothing }
+    }
+
+    /// A person disables it.
+    pub(crate) fn disable(&mut self, target: Target, reason: &str, now: Tick) {
+        let breaker = self.open(target, now);
+        breaker.reason = Some(reason.into());
+        breaker.class = None;
+        breaker.by_hand = true;
+        breaker.set(State::Disabled, now);
+    }
+
+    /// It cools until a tick: what a store remembers.
+    pub(crate) fn restore(
+        &mut self,
+        target: Target,
+        class: Option<ErrorClass>,
+        until: Option<Tick>,
+        reason: &str,
+        now: Tick,
+    ) {
+        let breaker = self.open(target, now);
+        breaker.class = class;
+        breaker.reason = Some(reason.into());
+        breaker.by_hand = class.is_none() && until.is_none();
+        let state = until.map_or(State::Disabled, |until| State::Cooling { until, guessed: false });
+        breaker.set(state, now);
+    }
+
+    /// A target that was disabled or cools gets a trial.
+    pub(crate) fn half_open(&mut self, target: Target, now: Tick) -> bool {
+        match self.map.get_mut(&target) {
+            Some(breaker) if !breaker.by_hand && !matches!(breaker.state, State::Closed | State::HalfOpen { .. }) => {
+                breaker.set(State::HalfOpen { trial: false }, now);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// It is used again, and its failures are forgotten.
+    pub(crate) fn remove(&mut self, target: Target) -> bool {
+        let removed = self.map.remove(&target).is_some();
+        self.kinds[target.kind()] -= usize::from(removed);
+        removed
+    }
+
+    /// A refusal without a named cause is undone: it was the caller's. Whether there was one.
+    pub(crate) fn forgive(&mut self, target: Target) -> bool {
+        let undone = |breaker: &Breaker| {
+            matches!(breaker.class, Some(ErrorClass::Unclear | ErrorClass::NotEntitled)) && !breaker.by_hand
+        };
+        self.map.get(&target).is_some_and(undone) && self.remove(target)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// What is not closed.
+    pub(crate) fn view(&self, target: Target, now: Tick) -> Option<BreakerView<'_>> {
+        let breaker = self.map.get(&target)?;
+        let (state, until) = match breaker.state {
+            State::Closed => return None,
+            State::Cooling { until, .. } if until > now => (CircuitBreaker::Cooling, Some(until)),
+            State::Cooling { guessed: false, .. } => return None,
+            State::Cooling { .. } | State::HalfOpen { .. } => (CircuitBreaker::HalfOpen, None),
+            State::Disabled => (CircuitBreaker::Disabled, None),
+        };
+        Some(BreakerView { state, until, class: breaker.class, reason: breaker.reason.as_deref() })
+    }
+
+    /// Every target with a breaker.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = Target> {
+        self.map.keys().copied()
+    }
+
+    fn open(&mut self, target: Target, now: Tick) -> &mut Breaker {
+        let kinds = &mut self.kinds;
+        self.map.entry(target).or_insert_with(|| {
+            kinds[target.kind()] += 1;
+            Breaker::new(now)
+        })
+    }
+}
+
+impl Breaker {
+    fn new(now: Tick) -> Self {
+        Self { state: State::Closed, since: now, failures: 0, class: None, reason: None, by_hand: false }
+    }
+
+    fn set(&mut self, state: State, now: Tick) {
+        self.state = state;
+        self.since = now;
+    }
+}
+
+impl Target {
+    fn kind(self) -> usize {
+        match self {
+            Self::Key(_) => 0,
+            Self::KeyModel(..) => 1,
+            Self::Project(_) => 2,
+            Self::ProjectModel(..) => 3,
+            Self::Model(_) => 4,
+            Self::Account(_) => 5,
+            Self::Exit(_) => 6,
+        }
+    }
+}
+
+/// Targets are small numbers of our own: nobody can choose them to collide.
+#[derive(Debug, Default)]
+pub(crate) struct TargetHasher(u64);
+
+impl Hasher for TargetHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0.rotate_left(5) ^ u64::from(number)).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number as u64);
+    }
+}

@@ -1,0 +1,200 @@
+//! Building a pool.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, broadcast};
+
+use super::{
+    handle::{KeyPool, Shared},
+    quotas::Quotas,
+    state::{Settings, State},
+    strategy::Strategy,
+    update,
+};
+use crate::{
+    Error,
+    classify::{Classifier, Rule},
+    key::Key,
+    limit::Limits,
+    provider::Provider,
+    store::{MemoryStore, Store},
+    time::Clock,
+};
+
+/// Events that a slow listener may fall behind.
+const EVENTS: usize = 1_024;
+
+/// Builds a [`KeyPool`].
+#[must_use]
+pub struct KeyPoolBuilder {
+    provider: Box<dyn Provider>,
+    keys: Vec<Key>,
+    limits: Vec<(Arc<str>, Limits)>,
+    rules: Vec<Rule>,
+    strategy: Strategy,
+    wait: Duration,
+    clock: Clock,
+    store: Arc<dyn Store>,
+    fail_open: bool,
+    allow_empty: bool,
+}
+
+impl KeyPoolBuilder {
+    pub(crate) fn new(provider: Box<dyn Provider>) -> Self {
+        Self {
+            provider,
+            keys: Vec::new(),
+            limits: Vec::new(),
+            rules: Vec::new(),
+            strategy: Strategy::default(),
+            wait: Duration::ZERO,
+            clock: Clock::system(),
+            store: Arc::new(MemoryStore::new()),
+            fail_open: false,
+            allow_empty: false,
+        }
+    }
+
+    /// Adds a key.
+    pub fn key(mut self, key: Key) -> Self {
+        self.keys.push(key);
+        self
+    }
+
+    /// Adds keys.
+    pub fn keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.keys.extend(keys);
+        self
+    }
+
+    /// The limits of every project for a model; a name may end in `*`. Limits of a key's own take their place.
+    pub fn limits(mut self, model: impl Into<Arc<str>>, limits: Limits) -> Self {
+        let model = model.into();
+        self.limits.retain(|(held, _)| *held != model);
+        self.limits.push((model, limits));
+        self
+    }
+
+    /// Rows of the classification table that are tried before the built-in ones.
+    pub fn rules(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
+        self.rules.extend(rules);
+        self
+    }
+
+    /// How ready keys are ordered; [`Strategy::LeastLoaded`] unless set.
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// How long a request waits for a key unless it says otherwise; zero unless set.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// The clock; the system's unless set.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where reservations and cooldowns outlive the process; such a pool is made by [`open`](Self::open).
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Arc::new(store);
+        self
+    }
+
+    /// Goes on by the local limits when the store is away, in place of failing; off unless called.
+    pub fn fail_open(mut self) -> Self {
+        self.fail_open = true;
+        self
+    }
+
+    /// Allows a pool without keys, to which keys are added later.
+    pub fn allow_empty(mut self) -> Self {
+        self.allow_empty = true;
+        self
+    }
+
+    /// Builds a pool that keeps nothing outside of its memory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey) for a malformed secret;
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for limits or zones that cannot be, two keys with one id, a pool without
+    /// keys, or a store, which [`open`](Self::open) must load.
+    pub fn build(self) -> Result<KeyPool, Error> {
+        if self.store.is_shared() {
+            return Err(Error::config("a pool with a store is made by `open().await`"));
+        }
+        self.make()
+    }
+
+    /// Builds a pool and loads what its store keeps.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), and [`ErrorKind::Store`](crate::ErrorKind::Store).
+    pub async fn open(self) -> Result<KeyPool, Error> {
+        let pool = self.make()?;
+        let revision = super::persist::load(&pool.shared).await?;
+        if pool.shared.asks_store {
+            tokio::spawn(super::persist::follow(Arc::downgrade(&pool.shared), revision));
+        }
+        Ok(pool)
+    }
+
+    fn make(self) -> Result<KeyPool, Error> {
+        if self.keys.is_empty() && !self.allow_empty {
+            return Err(Error::config("the pool has no keys; `allow_empty` permits that"));
+        }
+        for (_, limits) in &self.limits {
+            limits.check()?;
+        }
+        let provider = self.provider;
+        let settings = Settings {
+            strategy: self.strategy,
+            limits: self.limits,
+            scheme: provider.scheme().to_owned(),
+            provider: provider.name().into(),
+            ..Settings::default()
+        };
+        let state = State::new(Quotas::new(provider.zone())?, settings);
+        let asks_store = self.store.is_shared();
+        let shared = Shared {
+            state: Mutex::new(state),
+            classifier: Classifier::new(self.rules),
+            provider,
+            clock: self.clock,
+            store: self.store,
+            asks_store,
+            fail_open: self.fail_open,
+            wait: self.wait,
+            events: broadcast::Sender::new(EVENTS),
+            records: Mutex::default(),
+            idle: Notify::new(),
+        };
+        let pool = KeyPool { shared: Arc::new(shared) };
+        // Configured models have windows of their own from the start.
+        let configured = pool.shared.with(|state, _| state.configured_models(&self.keys));
+        for model in configured {
+            pool.shared.with(|state, _| state.models.confirm(&model));
+            pool.shared.assume(&model);
+        }
+        for key in &self.keys {
+            let added = pool.shared.with(|state, now| update::add(state, key, now))?;
+            if let super::registry::KeyAdded::Merged(id) = added {
+                tracing::warn!(key = %id, "this key is listed twice: the entries are merged");
+            }
+        }
+        Ok(pool)
+    }
+}
+
+impl std::fmt::Debug for KeyPoolBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyPoolBuilder").field("provider", &self.provider.name()).finish_non_exhaustive()
+    }
+}

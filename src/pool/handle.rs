@@ -1,0 +1,352 @@
+//! The pool's handle.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_core::Stream;
+use tokio::sync::{Notify, broadcast};
+
+use super::{
+    acquire::Acquire,
+    builder::KeyPoolBuilder,
+    events::{Event, Events},
+    lease::Lease,
+    registry::KeyAdded,
+    request::KeyRequest,
+    select::{Ask, Grant, select},
+    snapshot::{Snapshot, Stats},
+    state::{Effects, Now, State},
+    unavailable::{Unavailable, UnavailableReason},
+    update::KeyChange,
+};
+use crate::{
+    Error,
+    classify::{Classifier, Failure, Outcome},
+    key::{Key, KeyId, Tier},
+    provider::Provider,
+    store::{Record, Store},
+    time::Clock,
+};
+
+/// Many keys, used as if they were one. A handle is cheap to clone; all clones share one pool.
+///
+/// ```
+/// use tower_keypool::{Gemini, Key, KeyPool, Limits};
+///
+/// let pool = KeyPool::builder(Gemini::new())
+///     .key(Key::free("AIza-not-a-real-key-001").project("a"))
+///     .key(Key::paid("AIza-not-a-real-key-002").max_concurrent(8))
+///     .limits("gemini-2.5-flash", Limits::new().per_minute(10).per_day(250).tokens_per_minute(250_000))
+///     .build()?;
+/// let lease = pool.try_acquire("gemini-2.5-flash")?;
+/// assert_eq!(lease.project(), "a");
+/// # Ok::<(), tower_keypool::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct KeyPool {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all handles, leases and waiters of a pool share.
+pub(crate) struct Shared {
+    pub(crate) state: Mutex<State>,
+    pub(crate) provider: Box<dyn Provider>,
+    pub(crate) classifier: Classifier,
+    pub(crate) clock: Clock,
+    pub(crate) store: Arc<dyn Store>,
+    /// Whether the store must grant what the pool granted.
+    pub(crate) asks_store: bool,
+    /// Whether requests go on by the local limits when the store is away.
+    pub(crate) fail_open: bool,
+    /// How long a request waits for a key unless it says otherwise.
+    pub(crate) wait: Duration,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) records: Mutex<Vec<Record>>,
+    /// Woken when the last lease of a pool that is shut down ends.
+    pub(crate) idle: Notify,
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> Now {
+        Now { tick: self.clock.now(), wall_ms: self.clock.wall_ms() }
+    }
+
+    /// Runs a closure under the lock; what it wants done outside is done after.
+    pub(crate) fn with<R>(&self, run: impl FnOnce(&mut State, Now) -> R) -> R {
+        let now = self.now();
+        let (result, effects) = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let result = run(&mut state, now);
+            let effects = if state.effects.is_empty() { None } else { Some(std::mem::take(&mut state.effects)) };
+            (result, effects)
+        };
+        if let Some(effects) = effects {
+            self.perform(effects);
+        }
+        result
+    }
+
+    fn perform(&self, effects: Effects) {
+        for waker in effects.wakers {
+            waker.wake();
+        }
+        for event in effects.events {
+            super::events::log(&event);
+            // Nobody may be listening.
+            let _ = self.events.send(event);
+        }
+        if self.asks_store && !effects.records.is_empty() {
+            self.records.lock().unwrap_or_else(PoisonError::into_inner).extend(effects.records);
+        }
+    }
+
+    pub(crate) fn asks_store(&self) -> bool {
+        self.asks_store
+    }
+
+    /// A model of the provider's table gets windows of its own before its first answer.
+    pub(crate) fn prepare(&self, request: &KeyRequest) {
+        let Some(name) = &request.model else { return };
+        let ask = self.with_quietly(|state| {
+            state.models.is_new(name) && state.settings.assumed.len() < super::model::MOST_ASSUMED
+        });
+        if ask {
+            self.assume(name);
+        }
+    }
+
+    /// Asks the provider for the usual limits of a model, outside of the lock.
+    pub(crate) fn assume(&self, name: &str) {
+        let limits = [Tier::Free, Tier::Paid].map(|tier| (tier, self.provider.assumed_limits(name, tier)));
+        if limits.iter().all(|(_, limits)| limits.is_none()) {
+            return;
+        }
+        self.with_quietly(|state| {
+            let (model, _) = state.models.confirm(name);
+            for (tier, limits) in limits {
+                if let Some(limits) = limits {
+                    state.settings.assumed.insert((model, tier), limits);
+                }
+            }
+        });
+    }
+
+    fn with_quietly<R>(&self, run: impl FnOnce(&mut State) -> R) -> R {
+        run(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One structured event an attempt.
+    pub(crate) fn log_attempt(&self, grant: &Grant, outcome: &Outcome) {
+        let (key, project, model) = (&grant.key.id, &*grant.project_name, grant.model_name.as_deref());
+        match outcome {
+            Outcome::Success => tracing::debug!(%key, project, model, "answered"),
+            Outcome::Failure(failure) => tracing::debug!(
+                %key, project, model,
+                class = failure.class.as_str(),
+                status = failure.status.map(|status| status.as_u16()),
+                code = failure.code.as_deref(),
+                message = failure.message.as_deref(),
+                "failed"
+            ),
+            Outcome::Cancelled => tracing::debug!(%key, project, model, "cancelled"),
+        }
+    }
+
+    /// A lease ended.
+    pub(crate) fn ended(&self) {
+        self.idle.notify_waiters();
+    }
+}
+
+impl KeyPool {
+    /// Starts to build a pool for a provider.
+    pub fn builder(provider: impl Provider) -> KeyPoolBuilder {
+        KeyPoolBuilder::new(Box::new(provider))
+    }
+
+    /// A key now, or why there is none. It does not wait.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) with the reasons and the time when a key may be ready;
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) where the pool's store must be asked, which takes time.
+    pub fn try_acquire(&self, request: impl Into<KeyRequest>) -> Result<Lease, Error> {
+        let request = request.into().wait(Duration::ZERO);
+        let mut acquire = std::pin::pin!(Acquire::new(Arc::clone(&self.shared), request));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        match acquire.as_mut().poll(&mut cx) {
+            std::task::Poll::Ready(lease) => lease,
+            std::task::Poll::Pending => Err(Error::new(
+                crate::ErrorKind::Store,
+                "the store must be asked: use `acquire` in place of `try_acquire`",
+            )),
+        }
+    }
+
+    /// A key, as soon as one is ready, within the wait of the request or the pool.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the wait is over,
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store is away, and
+    /// [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown).
+    ///
+    /// # Panics
+    /// Where it must wait outside of a tokio runtime with its timers enabled.
+    pub fn acquire(&self, request: impl Into<KeyRequest>) -> Acquire {
+        Acquire::new(Arc::clone(&self.shared), request.into())
+    }
+
+    /// Up to `most` leases for requests that are alike: the first as [`acquire`](Self::acquire) does, and as many more as are
+    /// ready then. At least one.
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire).
+    pub async fn acquire_many(&self, request: impl Into<KeyRequest>, most: usize) -> Result<Vec<Lease>, Error> {
+        let request = request.into();
+        let mut leases = vec![self.acquire(request.clone()).await?];
+        while leases.len() < most {
+            match self.acquire(request.clone().wait(Duration::ZERO)).await {
+                Ok(lease) => leases.push(lease),
+                Err(_) => break,
+            }
+        }
+        Ok(leases)
+    }
+
+    /// Adds a key. One whose secret is there already is merged with it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey) and [`ErrorKind::Config`](crate::ErrorKind::Config).
+    pub fn add(&self, key: Key) -> Result<KeyAdded, Error> {
+        self.shared.with(|state, now| super::update::add(state, &key, now))
+    }
+
+    /// Changes the keys while the pool runs.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add), and [`ErrorKind::Config`](crate::ErrorKind::Config) for a key that is not there.
+    pub fn apply(&self, change: KeyChange) -> Result<(), Error> {
+        self.shared.with(|state, now| super::update::apply(state, change, now))
+    }
+
+    /// Applies the changes of a stream until it ends, and logs those that fail.
+    pub async fn follow(&self, changes: impl Stream<Item = KeyChange>) {
+        let mut changes = std::pin::pin!(changes);
+        while let Some(change) = std::future::poll_fn(|cx| changes.as_mut().poll_next(cx)).await {
+            if let Err(error) = self.apply(change) {
+                tracing::warn!(%error, "a change of the keys failed");
+            }
+        }
+    }
+
+    /// Removes a key. Requests in flight go on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a key that is not there.
+    pub fn remove(&self, key: &KeyId) -> Result<(), Error> {
+        self.apply(KeyChange::Remove(key.clone()))
+    }
+
+    /// Stops using a key until [`enable`](Self::enable).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a key that is not there.
+    pub fn disable(&self, key: &KeyId, reason: &str) -> Result<(), Error> {
+        self.apply(KeyChange::Disable(key.clone(), reason.into()))
+    }
+
+    /// Uses a key again; its failures are forgotten.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a key that is not there.
+    pub fn enable(&self, key: &KeyId) -> Result<(), Error> {
+        self.apply(KeyChange::Enable(key.clone()))
+    }
+
+    /// What the pool knows of its keys: `limit` keys from `offset` on, in the order in which they were added.
+    pub fn snapshot(&self, offset: usize, limit: usize) -> Snapshot {
+        self.shared.with(|state, now| super::snapshot::snapshot(state, offset, limit, now))
+    }
+
+    /// The pool's counters; their cost does not depend on the number of keys.
+    pub fn stats(&self) -> Stats {
+        self.shared.with(|state, _| state.current_stats())
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> Events {
+        Events(self.shared.events.subscribe())
+    }
+
+    /// What an answer of the provider means, by the pool's rules; `None` for a good one. Of the body, which must not be compressed,
+    /// up to 64 KiB are read.
+    pub fn classify(&self, status: http::StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Option<Failure> {
+        let wall = self.shared.clock.wall();
+        self.shared.classifier.classify(&*self.shared.provider, status, headers, body, false, wall)
+    }
+
+    /// The provider.
+    pub fn provider(&self) -> &dyn Provider {
+        &*self.shared.provider
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// Grants no key any more, fails whoever waits, and ends when the last lease is dropped.
+    pub async fn shutdown(&self) {
+        self.shared.with(|state, _| {
+            state.closed = true;
+            state.effects.wakers.extend(state.queue.wakers());
+        });
+        loop {
+            let ended = self.shared.idle.notified();
+            if self.shared.with(|state, _| state.stats.in_flight == 0) {
+                break;
+            }
+            ended.await;
+        }
+        super::persist::flush(&self.shared).await;
+    }
+
+    /// Why a request that tried these keys gives up, and when another one may be served.
+    pub(crate) fn unavailable_after(&self, attempts: &super::Attempts) -> Unavailable {
+        let model = attempts.last().and_then(|attempt| attempt.model.clone());
+        let request = KeyRequest { model, ..KeyRequest::default() };
+        self.shared.with(|state, now| match select(state, &Ask { request: &request, last_chance: true }, now) {
+            Ok(grant) => {
+                super::outcome::end(state, &grant, None, false, now);
+                Unavailable {
+                    model: request.model.clone(),
+                    keys: state.registry.len(),
+                    reasons: vec![(UnavailableReason::Tried, attempts.len())],
+                    retry_after: Some(Duration::from_secs(1)),
+                }
+            }
+            Err(blocked) => blocked.tell(state, &request, now),
+        })
+    }
+
+    pub(crate) fn forgive(&self, attempts: &super::Attempts) {
+        let grants: Vec<_> =
+            attempts.iter().map(|attempt| (attempt.key().clone(), attempt.model().map(str::to_owned))).collect();
+        self.shared.with(|state, now| super::outcome::forgive(state, &grants, now));
+    }
+}
+
+impl fmt::Debug for KeyPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPool").field("provider", &self.shared.provider.name()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
+}

@@ -1,0 +1,153 @@
+//! A granted key.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{
+    attempts::Attempt,
+    handle::{KeyPool, Shared},
+    select::Grant,
+};
+use crate::{
+    classify::{Outcome, QuotaViolation, Usage},
+    key::KeyId,
+    secret::Secret,
+};
+
+/// A key that may carry one request now. It counts as in flight until it is dropped.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// use tower_keypool::{Gemini, Key, KeyPool, Outcome, Usage};
+///
+/// let pool = KeyPool::builder(Gemini::new()).key(Key::free("AIza-not-a-real-key-001")).build()?;
+/// let lease = pool.acquire("gemini-2.5-flash").await?;
+/// // ... send the request with lease.secret().expose() ...
+/// lease.report(&Outcome::Success);
+/// lease.used(Usage::new(12, 340));
+/// # Ok::<(), tower_keypool::Error>(())
+/// # }).unwrap();
+/// ```
+#[must_use = "a lease that is dropped gives its key back"]
+pub struct Lease {
+    shared: Arc<Shared>,
+    grant: Grant,
+    /// Tokens that the answer told; `u64::MAX` where it did not.
+    input_tokens: AtomicU64,
+    output_tokens: AtomicU64,
+    unsent: AtomicBool,
+}
+
+impl Lease {
+    pub(crate) fn new(shared: Arc<Shared>, grant: Grant) -> Self {
+        let unknown = || AtomicU64::new(u64::MAX);
+        Self { shared, grant, input_tokens: unknown(), output_tokens: unknown(), unsent: AtomicBool::new(false) }
+    }
+
+    /// The key's name.
+    pub fn key(&self) -> &KeyId {
+        &self.grant.key.id
+    }
+
+    /// The key's project.
+    pub fn project(&self) -> &str {
+        &self.grant.project_name
+    }
+
+    /// The model that it was granted for.
+    pub fn model(&self) -> Option<&str> {
+        self.grant.model_name.as_deref()
+    }
+
+    /// The exit that the request must leave by; none: any.
+    pub fn exit(&self) -> Option<&str> {
+        self.grant.key.exit().map(|exit| &**exit)
+    }
+
+    /// The key's secret.
+    pub fn secret(&self) -> &Secret {
+        &self.grant.key.secret
+    }
+
+    /// The secret as text. Do not log it.
+    pub fn expose(&self) -> &str {
+        self.grant.key.secret.expose()
+    }
+
+    /// Tells what came of the request. It may be told more than once: a good head, then an error within its stream.
+    pub fn report(&self, outcome: &Outcome) {
+        self.shared.with(|state, now| super::outcome::apply(state, &self.grant, outcome, now));
+        self.shared.log_attempt(&self.grant, outcome);
+    }
+
+    /// Tells the tokens that the answer used, in place of the estimate.
+    pub fn used(&self, usage: Usage) {
+        self.input_tokens.store(usage.input_tokens, Ordering::Relaxed);
+        self.output_tokens.store(usage.output_tokens, Ordering::Relaxed);
+    }
+
+    /// Tells limits that the answer's headers named.
+    pub fn learn(&self, limits: &[QuotaViolation]) {
+        if !limits.is_empty() {
+            self.shared.with(|state, now| super::learning::learn(state, self.grant.project, &self.grant, limits, now));
+        }
+    }
+
+    /// Gives the key back unused: the request was not sent and counts against no limit.
+    pub fn give_back(self) {
+        self.unsent.store(true, Ordering::Relaxed);
+    }
+
+    /// How long it has been held.
+    pub fn elapsed(&self) -> Duration {
+        self.shared.clock.now().since(self.grant.started)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn pool(&self) -> KeyPool {
+        KeyPool { shared: Arc::clone(&self.shared) }
+    }
+
+    pub(crate) fn attempt(&self, outcome: Outcome) -> Attempt {
+        Attempt {
+            key: self.grant.key.id.clone(),
+            project: Arc::clone(&self.grant.project_name),
+            model: self.grant.model_name.clone(),
+            outcome,
+            elapsed: self.elapsed(),
+            secret: Some(self.grant.key.secret.clone()),
+        }
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        let input = self.input_tokens.load(Ordering::Relaxed);
+        (input != u64::MAX).then(|| Usage::new(input, self.output_tokens.load(Ordering::Relaxed)))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let (usage, sent) = (self.usage(), !self.unsent.load(Ordering::Relaxed));
+        self.shared.with(|state, now| super::outcome::end(state, &self.grant, usage, sent, now));
+        self.shared.ended();
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("key", self.key())
+            .field("project", &self.project())
+            .field("model", &self.model())
+            .finish_non_exhaustive()
+    }
+}

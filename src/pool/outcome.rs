@@ -1,0 +1,307 @@
+//! What an answer changes.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{
+    breaker::{Change, Target, Times},
+    events::Event,
+    model::ModelIx,
+    registry::Slot,
+    select::Grant,
+    state::{Now, State},
+};
+use crate::{
+    classify::{ErrorClass, Failure, Outcome, Scope, Usage},
+    key::KeyId,
+    limit::Cost,
+    time::Tick,
+};
+
+/// Applies the outcome of a request. A lease may report several: the head of an answer, then an error within its stream.
+pub(crate) fn apply(state: &mut State, grant: &Grant, outcome: &Outcome, now: Now) {
+    match outcome {
+        Outcome::Success => succeed(state, grant, now),
+        Outcome::Failure(failure) => fail(state, grant, failure, now),
+        Outcome::Cancelled => {}
+    }
+}
+
+/// Ends a lease: the key may be used again, tokens are corrected, trials that told nothing are given back.
+pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool, now: Now) {
+    state.stats.in_flight -= 1;
+    if let Some(reservation) = &grant.reservation
+        && let Some(quota) = state.quotas.find(grant.project, grant.model)
+    {
+        if !sent {
+            quota.cancel(reservation);
+        } else if let Some(usage) = usage {
+            quota.correct(
+                reservation,
+                &Cost { input_tokens: usage.input_tokens, output_tokens: usage.output_tokens, ..Cost::default() },
+            );
+        }
+    }
+    if let Some(usage) = usage {
+        state.stats.input_tokens += usage.input_tokens;
+        state.stats.output_tokens += usage.output_tokens;
+    }
+    for trial in &grant.trials {
+        state.breakers.end_trial(*trial);
+        state.unpark(*trial);
+    }
+    if grant.probe {
+        state.quotas.end_probe(grant.project, grant.model);
+    }
+    let grants = state.grants;
+    if let Some(entry) = state.registry.get_mut(grant.slot).filter(|entry| entry.generation == grant.generation) {
+        entry.in_flight -= 1;
+        entry.load.ended(grants);
+        state.unpark(Target::Key(grant.slot));
+        if state.scheduler.is_ready(grant.model, grant.slot) {
+            state.make_ready(grant.model, grant.slot);
+        }
+    }
+    super::queue::serve(state, now);
+}
+
+fn succeed(state: &mut State, grant: &Grant, now: Now) {
+    state.stats.succeeded += 1;
+    if let Some(entry) = current(state, grant) {
+        entry.counts.succeeded += 1;
+        entry.load.answered(now.tick.since(grant.started), true);
+    }
+    let model = match &grant.model_name {
+        Some(name) => state.models.confirm(name).0,
+        None => ModelIx::DEFAULT,
+    };
+    if grant.over_assumed
+        && let Some(quota) = state.quotas.find(grant.project, grant.model)
+    {
+        quota.retire_assumed();
+    }
+    for target in covering(state, grant, model) {
+        if state.breakers.succeed(target, grant.started) == Change::Closed {
+            changed(state, target, None, None, now);
+            state.unpark(target);
+        }
+    }
+    let held = state.guard.succeeded(now.tick);
+    for (slot, generation) in held {
+        let alive = state.registry.get(slot).is_some_and(|entry| entry.generation == generation);
+        if alive && state.breakers.half_open(Target::Key(slot), now.tick) {
+            state.unpark(Target::Key(slot));
+            state.make_ready_everywhere(slot);
+        }
+    }
+}
+
+fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
+    state.stats.failed += 1;
+    *state.stats.by_class.entry(failure.class.as_str()).or_default() += 1;
+    if matches!(failure.class, ErrorClass::Caller | ErrorClass::ModelNotFound) {
+        return;
+    }
+    if let Some(entry) = current(state, grant) {
+        entry.counts.failed += 1;
+        entry.load.answered(now.tick.since(grant.started), false);
+    } else {
+        return;
+    }
+    if let Some(name) = failure.project() {
+        super::learning::learn_project(state, grant.slot, name);
+    }
+    let Some(project) = state.registry.get(grant.slot).map(|entry| entry.project) else { return };
+    let model = grant.model_name.as_deref().map_or(ModelIx::DEFAULT, |name| state.models.remember(name));
+    // Too many names are known: what this one met must not concern the others.
+    let forgotten = model == ModelIx::DEFAULT && grant.model_name.as_deref().is_some_and(|name| name != "*");
+    if forgotten && matches!(failure.scope, Scope::Model | Scope::KeyModel | Scope::ProjectModel) {
+        return;
+    }
+    super::learning::learn_limits(state, project, grant, failure, now);
+    let target = match failure.scope {
+        Scope::Request => return,
+        Scope::Key => Target::Key(grant.slot),
+        Scope::KeyModel => Target::KeyModel(grant.slot, model),
+        Scope::Project => Target::Project(project),
+        Scope::ProjectModel => Target::ProjectModel(project, model),
+        Scope::Model => Target::Model(model),
+        Scope::BillingAccount => match state.registry.project(project).account {
+            Some(account) => Target::Account(account),
+            None => Target::Project(project),
+        },
+        // With one exit for all there is nothing to choose.
+        Scope::Exit => match state.registry.get(grant.slot).and_then(|entry| entry.exit) {
+            Some(exit) if state.registry.has_exits() => Target::Exit(exit),
+            _ => return,
+        },
+    };
+    let permanent = matches!(failure.class, ErrorClass::KeyRejected | ErrorClass::Unclear);
+    let was_paused = state.guard.paused;
+    let paused = state.guard.failed(grant.slot, grant.generation, permanent, now.tick);
+    if paused && !was_paused {
+        let id = grant.key.id.clone();
+        state.effects.events.push(Event::GuardPaused { key: id });
+        // Those that were disabled while the failures added up are held, too.
+        for slot in state.guard.recent() {
+            state.breakers.half_open(Target::Key(slot), now.tick);
+            state.unpark(Target::Key(slot));
+        }
+    }
+    let zone = state.registry.project(project).zone_ix;
+    let midnight = state.quotas.today(zone, now).ends;
+    let times = Times { now: now.tick, started: grant.started, midnight, paused };
+    match state.breakers.fail(target, failure, times) {
+        Change::Cooling(until) => changed(state, target, Some(until), Some((failure, &grant.key.id)), now),
+        Change::Disabled => changed(state, target, None, Some((failure, &grant.key.id)), now),
+        Change::Nothing | Change::Closed => {}
+    }
+}
+
+/// The breakers that cover a grant.
+fn covering(state: &State, grant: &Grant, model: ModelIx) -> Vec<Target> {
+    let Some(entry) = state.registry.get(grant.slot).filter(|entry| entry.generation == grant.generation) else {
+        return Vec::new();
+    };
+    if state.breakers.is_empty() {
+        return Vec::new();
+    }
+    let project = entry.project;
+    let account = state.registry.project(project).account.map(Target::Account);
+    let exit = entry.exit.map(Target::Exit);
+    [
+        Target::Key(grant.slot),
+        Target::KeyModel(grant.slot, model),
+        Target::Project(project),
+        Target::ProjectModel(project, model),
+        Target::Model(model),
+    ]
+    .into_iter()
+    .chain(account)
+    .chain(exit)
+    .collect()
+}
+
+/// The refusals of these requests were the caller's fault: they are undone.
+pub(crate) fn forgive(state: &mut State, grants: &[(KeyId, Option<String>)], now: Now) {
+    for (id, model) in grants {
+        let Some(slot) = state.registry.find(id) else { continue };
+        let project = state.registry.get(slot).map(|entry| entry.project).expect("it was just found");
+        let model = state.models.find(model.as_deref());
+        for target in [
+            Target::Key(slot),
+            Target::KeyModel(slot, model),
+            Target::Project(project),
+            Target::ProjectModel(project, model),
+        ] {
+            if state.breakers.forgive(target) {
+                changed(state, target, None, None, now);
+                state.unpark(target);
+            }
+        }
+        state.make_ready_everywhere(slot);
+    }
+    super::queue::serve(state, now);
+}
+
+fn current<'a>(state: &'a mut State, grant: &Grant) -> Option<&'a mut super::registry::Entry> {
+    state.registry.get_mut(grant.slot).filter(|entry| entry.generation == grant.generation)
+}
+
+/// Keeps a breaker that changed in the store.
+pub(crate) fn keep(state: &mut State, target: Target, now: Now) {
+    let record = super::persist::breaker_record(state, target, now);
+    state.effects.records.push(record);
+}
+
+/// Tells of a breaker that changed, and keeps it in the store.
+pub(crate) fn changed(
+    state: &mut State,
+    target: Target,
+    until: Option<Tick>,
+    cause: Option<(&Failure, &KeyId)>,
+    now: Now,
+) {
+    keep(state, target, now);
+    let name = super::persist::target_name(state, target).to_string();
+    state.effects.events.push(match (cause, until) {
+        (None, _) => Event::Closed { target: name },
+        (Some((failure, key)), Some(until)) => {
+            let (class, key) = (failure.class, key.clone());
+            Event::Cooling { target: name, key, class, until, message: failure.message.clone() }
+        }
+        (Some((failure, key)), None) => {
+            let (class, key) = (failure.class, key.clone());
+            Event::Disabled { target: name, key, class: Some(class), message: failure.message.clone() }
+        }
+    });
+}
+
+/// Notices when nearly every key is refused for good, which is an outage and no fault of the keys.
+#[derive(Debug, Default)]
+pub(crate) struct FailureGuard {
+    /// The last outcome of each key in the span: whether it failed for good.
+    outcomes: VecDeque<(Tick, Slot, u32, bool)>,
+    last_success: Option<Tick>,
+    pub(crate) paused: bool,
+    held: Vec<(Slot, u32)>,
+}
+
+const GUARD_SPAN: Duration = Duration::from_secs(30);
+const GUARD_KEYS: usize = 5;
+const GUARD_OUTCOMES: usize = 1_024;
+
+impl FailureGuard {
+    /// A key failed. Whether disabling is paused.
+    fn failed(&mut self, slot: Slot, generation: u32, permanent: bool, now: Tick) -> bool {
+        let begins = now.minus(GUARD_SPAN);
+        while self.outcomes.front().is_some_and(|(at, ..)| *at < begins) || self.outcomes.len() >= GUARD_OUTCOMES {
+            self.outcomes.pop_front();
+        }
+        if permanent && self.paused {
+            self.hold(slot, generation);
+            return true;
+        }
+        self.outcomes.push_back((now, slot, generation, permanent));
+        if self.last_success.is_some_and(|at| at >= begins) || !permanent {
+            return self.paused;
+        }
+        let mut keys: Vec<_> = self.outcomes.iter().map(|(_, slot, _, permanent)| (*slot, *permanent)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let failed = keys.iter().filter(|(_, permanent)| *permanent).count();
+        if failed >= GUARD_KEYS && failed * 10 >= keys.len() * 9 {
+            self.paused = true;
+            let held: Vec<_> = self
+                .outcomes
+                .iter()
+                .filter(|(.., permanent)| *permanent)
+                .map(|(_, slot, at, _)| (*slot, *at))
+                .collect();
+            for (slot, generation) in held {
+                self.hold(slot, generation);
+            }
+        }
+        self.paused
+    }
+
+    /// A key succeeded: the keys that were held are tried again.
+    fn succeeded(&mut self, now: Tick) -> Vec<(Slot, u32)> {
+        self.last_success = Some(now);
+        if !self.paused {
+            return Vec::new();
+        }
+        self.paused = false;
+        self.outcomes.clear();
+        std::mem::take(&mut self.held)
+    }
+
+    fn recent(&self) -> Vec<Slot> {
+        self.held.iter().map(|(slot, _)| *slot).collect()
+    }
+
+    fn hold(&mut self, slot: Slot, generation: u32) {
+        if !self.held.contains(&(slot, generation)) {
+            self.held.push((slot, generation));
+        }
+    }
+}

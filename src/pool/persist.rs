@@ -1,0 +1,151 @@
+//! What a pool keeps in its store, and takes from it.
+
+use std::{
+    sync::{Arc, PoisonError, Weak},
+    time::Duration,
+};
+
+use super::{
+    breaker::{CircuitBreaker, Target},
+    handle::Shared,
+    state::{Now, State},
+};
+use crate::{
+    Error,
+    store::{BreakerTarget, Changes, Record},
+    time::Tick,
+};
+
+/// What changed is written this often, and others' changes are read.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// A target by names that hold in every process.
+pub(crate) fn target_name(state: &State, target: Target) -> BreakerTarget {
+    let key = |slot| state.registry.get(slot).map_or_else(|| "?".into(), |entry| entry.data.id.clone());
+    let project = |at| state.registry.project_of(at).map_or_else(|| "?".into(), |project| Arc::clone(&project.name));
+    let model = |model| Arc::clone(state.models.name(model));
+    match target {
+        Target::Key(slot) => BreakerTarget::Key(key(slot)),
+        Target::KeyModel(slot, at) => BreakerTarget::KeyModel(key(slot), model(at)),
+        Target::Project(at) => BreakerTarget::Project(project(at)),
+        Target::ProjectModel(at, name) => BreakerTarget::ProjectModel(project(at), model(name)),
+        Target::Model(at) => BreakerTarget::Model(model(at)),
+        Target::Account(group) => BreakerTarget::BillingAccount(Arc::clone(state.registry.group_name(group))),
+        Target::Exit(group) => BreakerTarget::Exit(Arc::clone(state.registry.group_name(group))),
+    }
+}
+
+/// The target of a name; none where this pool has no such key, project or account.
+fn target(state: &mut State, name: &BreakerTarget) -> Option<Target> {
+    Some(match name {
+        BreakerTarget::Key(key) => Target::Key(state.registry.find(key)?),
+        BreakerTarget::KeyModel(key, model) => {
+            Target::KeyModel(state.registry.find(key)?, state.models.remember(model))
+        }
+        BreakerTarget::Project(project) => Target::Project(state.registry.find_project(project)?),
+        BreakerTarget::ProjectModel(project, model) => {
+            Target::ProjectModel(state.registry.find_project(project)?, state.models.remember(model))
+        }
+        BreakerTarget::Model(model) => Target::Model(state.models.remember(model)),
+        BreakerTarget::BillingAccount(account) => Target::Account(state.registry.find_group(account)?),
+        BreakerTarget::Exit(exit) => Target::Exit(state.registry.find_group(exit)?),
+    })
+}
+
+/// The row of a breaker as it is now.
+pub(crate) fn breaker_record(state: &State, target: Target, now: Now) -> Record {
+    let name = target_name(state, target);
+    match state.breakers.view(target, now.tick) {
+        Some(view) if view.state != CircuitBreaker::HalfOpen => Record::Open {
+            target: name,
+            until_ms: view.until.map(|until| now.wall_ms + until.since(now.tick).as_millis() as i64),
+            class: view.class,
+            reason: view.reason.map(Into::into),
+        },
+        _ => Record::Closed { target: name },
+    }
+}
+
+/// Takes over what a store kept, or what others recorded.
+pub(crate) fn restore(state: &mut State, records: Vec<Record>, now: Now) {
+    for record in records {
+        match record {
+            Record::Open { target: name, until_ms, class, reason } => {
+                let Some(target) = target(state, &name) else { continue };
+                let left = until_ms.map(|until| until - now.wall_ms);
+                if left.is_some_and(|left| left <= 0) {
+                    continue;
+                }
+                let until = left.map(|left| now.tick.plus(Duration::from_millis(left as u64)));
+                state.breakers.restore(target, class, until, reason.as_deref().unwrap_or_default(), now.tick);
+            }
+            Record::Closed { target: name } => {
+                let Some(target) = target(state, &name) else { continue };
+                if state.breakers.remove(target) {
+                    state.unpark(target);
+                }
+            }
+            Record::Limit { project, model, limit } => {
+                let Some(at) = state.registry.find_project(&project) else { continue };
+                let (model, _) = state.models.confirm(&model);
+                let (project, name) = (state.registry.project(at), state.models.name(model));
+                state.quotas.get(at, project, model, name, &state.settings).learn(
+                    limit.unit,
+                    limit.span,
+                    limit.amount,
+                    now.tick,
+                );
+            }
+            Record::Project { key, project } => {
+                if let (Some(slot), Some(project)) = (state.registry.find(&key), state.registry.find_project(&project))
+                {
+                    state.registry.move_to(slot, project);
+                }
+            }
+            Record::Usage { .. } => {}
+        }
+    }
+    super::queue::serve(state, now);
+}
+
+/// Writes what changed.
+pub(crate) async fn flush(shared: &Shared) {
+    let records = std::mem::take(&mut *shared.records.lock().unwrap_or_else(PoisonError::into_inner));
+    if records.is_empty() {
+        return;
+    }
+    if let Err(error) = shared.store.record(records.clone()).await {
+        tracing::warn!(%error, "the store could not keep what changed; it is tried again");
+        let mut waiting = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.splice(0..0, records);
+    }
+}
+
+/// Loads what the store keeps.
+pub(crate) async fn load(shared: &Arc<Shared>) -> Result<u64, Error> {
+    let Changes { revision, records } = shared.store.load().await?;
+    shared.with(|state, now| restore(state, records, now));
+    Ok(revision)
+}
+
+/// Writes and reads changes until the pool is gone.
+pub(crate) async fn follow(shared: Weak<Shared>, mut revision: u64) {
+    loop {
+        let Some(pool) = shared.upgrade() else { return };
+        let until: Tick = pool.clock.now().plus(EVERY);
+        let sleep = pool.clock.sleep_until(until);
+        drop(pool);
+        sleep.await;
+        let Some(pool) = shared.upgrade() else { return };
+        flush(&pool).await;
+        match pool.store.changes(revision).await {
+            Ok(changes) => {
+                revision = changes.revision;
+                if !changes.records.is_empty() {
+                    pool.with(|state, now| restore(state, changes.records, now));
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the store could not be read"),
+        }
+    }
+}

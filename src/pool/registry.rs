@@ -1,0 +1,454 @@
+//! Which keys there are, and which belong to one project, account or exit.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use crate::{
+    Error,
+    key::{Key, KeyId, Tier},
+    limit::Limits,
+    secret::Secret,
+    time::Tick,
+};
+
+/// The place of a key in the registry. A removed key's place is used again with the next generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Slot(pub(crate) u32);
+
+/// The place of a project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ProjectIx(pub(crate) u32);
+
+/// A name that several keys share: a billing account or an exit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct GroupIx(pub(crate) u32);
+
+/// What never changes of a key while it is in the pool; leases share it.
+#[derive(Debug)]
+pub(crate) struct KeyData {
+    pub(crate) id: KeyId,
+    pub(crate) secret: Secret,
+    pub(crate) tier: Tier,
+    pub(crate) priority: u16,
+    pub(crate) weight: u16,
+    pub(crate) max_concurrent: Option<u32>,
+    /// What few keys have.
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extra {
+    pub(crate) min_interval: Option<Duration>,
+    pub(crate) models: Option<Arc<[Arc<str>]>>,
+    pub(crate) exit: Option<Arc<str>>,
+    pub(crate) label: Option<Arc<str>>,
+}
+
+impl KeyData {
+    fn new(key: &Key, scheme: &str) -> Result<Self, Error> {
+        let secret = Secret::with_scheme(scheme, &key.secret)?;
+        let extra = Extra {
+            min_interval: key.min_interval,
+            models: key.models.clone(),
+            exit: key.exit.clone(),
+            label: key.label.clone(),
+        };
+        let none =
+            extra.min_interval.is_none() && extra.models.is_none() && extra.exit.is_none() && extra.label.is_none();
+        Ok(Self {
+            id: key.id(),
+            secret,
+            tier: key.tier,
+            priority: key.effective_priority(),
+            weight: key.weight.max(1),
+            max_concurrent: key.max_concurrent,
+            extra: (!none).then(|| Box::new(extra)),
+        })
+    }
+
+    fn with_secret(&self, secret: Secret) -> Self {
+        Self {
+            id: self.id.clone(),
+            secret,
+            tier: self.tier,
+            priority: self.priority,
+            weight: self.weight,
+            max_concurrent: self.max_concurrent,
+            extra: self.extra.clone(),
+        }
+    }
+
+    /// Whether it may be used for a model.
+    pub(crate) fn allows(&self, model: Option<&str>) -> bool {
+        let Some(models) = self.extra.as_ref().and_then(|extra| extra.models.as_ref()) else { return true };
+        let Some(model) = model else { return true };
+        models.iter().any(|allowed| match allowed.strip_suffix('*') {
+            Some(prefix) => model.starts_with(prefix),
+            None => &**allowed == model,
+        })
+    }
+
+    pub(crate) fn min_interval(&self) -> Option<Duration> {
+        self.extra.as_ref().and_then(|extra| extra.min_interval)
+    }
+
+    pub(crate) fn exit(&self) -> Option<&Arc<str>> {
+        self.extra.as_ref().and_then(|extra| extra.exit.as_ref())
+    }
+}
+
+/// A key in the registry, and what changes of it with each request.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) data: Arc<KeyData>,
+    pub(crate) generation: u32,
+    pub(crate) project: ProjectIx,
+    pub(crate) exit: Option<GroupIx>,
+    pub(crate) in_flight: u32,
+    pub(crate) last_start: Tick,
+    pub(crate) load: super::strategy::Load,
+    pub(crate) counts: KeyCounts,
+}
+
+/// How many requests a key served.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct KeyCounts {
+    pub(crate) started: u64,
+    pub(crate) succeeded: u64,
+    pub(crate) failed: u64,
+}
+
+/// A quota group.
+#[derive(Debug)]
+pub(crate) struct Project {
+    pub(crate) name: Arc<str>,
+    /// The user gave its name; otherwise it is a key alone until an answer names its project.
+    pub(crate) named: bool,
+    pub(crate) keys: Vec<Slot>,
+    pub(crate) tier: Tier,
+    pub(crate) zone: Option<Arc<str>>,
+    pub(crate) zone_ix: super::quotas::ZoneIx,
+    pub(crate) account: Option<GroupIx>,
+    pub(crate) limits: Vec<(Arc<str>, Limits)>,
+}
+
+/// What became of a key that was added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyAdded {
+    /// It is in the pool under this name.
+    Added(KeyId),
+    /// Its secret was in the pool already; the options of the later entry hold, under the earlier name.
+    Merged(KeyId),
+}
+
+impl KeyAdded {
+    /// The name under which the key is in the pool.
+    pub fn id(&self) -> &KeyId {
+        match self {
+            Self::Added(id) | Self::Merged(id) => id,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    entries: Vec<Option<Entry>>,
+    generations: Vec<u32>,
+    free: Vec<Slot>,
+    by_id: HashMap<KeyId, Slot>,
+    by_secret: HashMap<u64, Slot>,
+    projects: Vec<Option<Project>>,
+    free_projects: Vec<ProjectIx>,
+    project_names: HashMap<Arc<str>, ProjectIx>,
+    groups: Vec<Arc<str>>,
+    group_names: HashMap<Arc<str>, GroupIx>,
+    exits: usize,
+}
+
+impl Registry {
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// One more than the highest slot.
+    pub(crate) fn capacity(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Entry> {
+        self.entries.get(slot.0 as usize)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Entry> {
+        self.entries.get_mut(slot.0 as usize)?.as_mut()
+    }
+
+    pub(crate) fn find(&self, id: &KeyId) -> Option<Slot> {
+        self.by_id.get(id).copied()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &Entry)> {
+        let slot = |(at, entry): (usize, &'_ Option<Entry>)| entry.as_ref().map(|_| Slot(at as u32));
+        self.entries
+            .iter()
+            .enumerate()
+            .filter_map(slot)
+            .map(|slot| (slot, self.entries[slot.0 as usize].as_ref().expect("only occupied slots are left")))
+    }
+
+    pub(crate) fn project(&self, project: ProjectIx) -> &Project {
+        self.projects[project.0 as usize].as_ref().expect("a project lives as long as it has keys")
+    }
+
+    pub(crate) fn project_of(&self, project: ProjectIx) -> Option<&Project> {
+        self.projects.get(project.0 as usize)?.as_ref()
+    }
+
+    pub(crate) fn project_mut(&mut self, project: ProjectIx) -> Option<&mut Project> {
+        self.projects.get_mut(project.0 as usize)?.as_mut()
+    }
+
+    /// A project by its name; a key without a project is a project of the key's name.
+    pub(crate) fn find_project(&self, name: &str) -> Option<ProjectIx> {
+        if let Some(project) = self.project_names.get(name) {
+            return Some(*project);
+        }
+        let slot = self.find(&KeyId::from(name))?;
+        self.get(slot).map(|entry| entry.project).filter(|project| !self.project(*project).named)
+    }
+
+    pub(crate) fn projects(&self) -> impl Iterator<Item = (ProjectIx, &Project)> {
+        self.projects.iter().enumerate().filter_map(|(at, project)| Some((ProjectIx(at as u32), project.as_ref()?)))
+    }
+
+    pub(crate) fn group_name(&self, group: GroupIx) -> &Arc<str> {
+        &self.groups[group.0 as usize]
+    }
+
+    /// Whether keys leave by more than one exit.
+    pub(crate) fn has_exits(&self) -> bool {
+        self.exits > 0
+    }
+
+    fn group(&mut self, name: &Arc<str>) -> GroupIx {
+        if let Some(group) = self.group_names.get(name) {
+            return *group;
+        }
+        let group = GroupIx(self.groups.len() as u32);
+        self.groups.push(Arc::clone(name));
+        self.group_names.insert(Arc::clone(name), group);
+        group
+    }
+
+    /// Adds a key, or merges it into the one that has the same secret.
+    ///
+    /// # Errors
+    /// A secret that cannot be sent, an id that another secret has, or limits that cannot hold.
+    pub(crate) fn add(&mut self, key: &Key, scheme: &str) -> Result<(Slot, KeyAdded), Error> {
+        for (_, limits) in &key.limits {
+            limits.check()?;
+        }
+        if let Some(slot) = self.find_secret(&key.secret) {
+            let id = self.get(slot).map(|entry| entry.data.id.clone()).expect("it was found");
+            self.update(slot, &key.clone().named(id.clone()), scheme)?;
+            return Ok((slot, KeyAdded::Merged(id)));
+        }
+        let data = Arc::new(KeyData::new(key, scheme)?);
+        if self.by_id.contains_key(&data.id) {
+            return Err(Error::config(format!("two keys have the id {}", data.id)));
+        }
+        let slot = self.free.pop().unwrap_or(Slot(self.entries.len() as u32));
+        if slot.0 as usize == self.entries.len() {
+            self.entries.push(None);
+            self.generations.push(0);
+        }
+        self.by_id.insert(data.id.clone(), slot);
+        self.by_secret.insert(secret_hash(&key.secret), slot);
+        let project = self.join(slot, key, &data.id);
+        let exit = data.exit().cloned().map(|exit| self.group(&exit));
+        self.exits += usize::from(exit.is_some());
+        self.entries[slot.0 as usize] = Some(Entry {
+            data: Arc::clone(&data),
+            generation: self.generations[slot.0 as usize],
+            project,
+            exit,
+            in_flight: 0,
+            last_start: Tick::ZERO,
+            load: super::strategy::Load::default(),
+            counts: KeyCounts::default(),
+        });
+        Ok((slot, KeyAdded::Added(data.id.clone())))
+    }
+
+    /// Gives a key other options, and another secret where it differs. Its counts stay.
+    pub(crate) fn update(&mut self, slot: Slot, key: &Key, scheme: &str) -> Result<(), Error> {
+        for (_, limits) in &key.limits {
+            limits.check()?;
+        }
+        let data = Arc::new(KeyData::new(key, scheme)?);
+        let entry = self.get(slot).expect("the caller found it");
+        let (old, old_project) = (Arc::clone(&entry.data), entry.project);
+        if old.secret != data.secret {
+            if self.find_secret(&key.secret).is_some_and(|other| other != slot) {
+                return Err(Error::config("another key has the same secret"));
+            }
+            self.by_secret.remove(&secret_hash(old.secret.expose()));
+            self.by_secret.insert(secret_hash(data.secret.expose()), slot);
+        }
+        if old.id != data.id {
+            if self.by_id.contains_key(&data.id) {
+                return Err(Error::config(format!("two keys have the id {}", data.id)));
+            }
+            self.by_id.remove(&old.id);
+            self.by_id.insert(data.id.clone(), slot);
+        }
+        let keeps_project = match &key.project {
+            Some(name) => self.project_names.get(name) == Some(&old_project),
+            // A project that was learned stays.
+            None => true,
+        };
+        let project = if keeps_project {
+            self.describe(old_project, key);
+            old_project
+        } else {
+            self.leave(slot, old_project);
+            self.join(slot, key, &data.id)
+        };
+        let exit = data.exit().cloned().map(|exit| self.group(&exit));
+        let entry = self.entries[slot.0 as usize].as_mut().expect("the caller found it");
+        self.exits = self.exits + usize::from(exit.is_some()) - usize::from(entry.exit.is_some());
+        entry.project = project;
+        entry.exit = exit;
+        entry.data = data;
+        Ok(())
+    }
+
+    /// Removes a key. Leases of it may still be held.
+    pub(crate) fn remove(&mut self, slot: Slot) -> Option<Entry> {
+        let entry = self.entries.get_mut(slot.0 as usize)?.take()?;
+        self.by_id.remove(&entry.data.id);
+        self.by_secret.remove(&secret_hash(entry.data.secret.expose()));
+        self.leave(slot, entry.project);
+        self.exits -= usize::from(entry.exit.is_some());
+        self.generations[slot.0 as usize] += 1;
+        self.free.push(slot);
+        Some(entry)
+    }
+
+    /// Moves a key to another project.
+    pub(crate) fn move_to(&mut self, slot: Slot, project: ProjectIx) {
+        let Some(old) = self.get(slot).map(|entry| entry.project) else { return };
+        if old == project {
+            return;
+        }
+        self.leave(slot, old);
+        if let Some(project) = self.project_mut(project) {
+            project.keys.push(slot);
+        }
+        if let Some(entry) = self.get_mut(slot) {
+            entry.project = project;
+        }
+    }
+
+    /// Gives a key another secret.
+    ///
+    /// # Errors
+    /// A secret that cannot be sent, or that another key has.
+    pub(crate) fn replace_secret(&mut self, slot: Slot, secret: &str, scheme: &str) -> Result<(), Error> {
+        let new = Secret::with_scheme(scheme, secret)?;
+        match self.find_secret(secret) {
+            Some(other) if other == slot => return Ok(()),
+            Some(_) => return Err(Error::config("another key has the same secret")),
+            None => {}
+        }
+        let entry = self.get_mut(slot).expect("the caller found it");
+        let old = entry.data.secret.clone();
+        entry.data = Arc::new(entry.data.with_secret(new));
+        self.by_secret.remove(&secret_hash(old.expose()));
+        self.by_secret.insert(secret_hash(secret), slot);
+        Ok(())
+    }
+
+    pub(crate) fn id_of_secret(&self, secret: &str) -> Option<KeyId> {
+        self.get(self.find_secret(secret)?).map(|entry| entry.data.id.clone())
+    }
+
+    pub(crate) fn find_group(&self, name: &str) -> Option<GroupIx> {
+        self.group_names.get(name).copied()
+    }
+
+    fn find_secret(&self, secret: &str) -> Option<Slot> {
+        let slot = *self.by_secret.get(&secret_hash(secret))?;
+        self.get(slot).is_some_and(|entry| entry.data.secret.expose() == secret).then_some(slot)
+    }
+
+    /// Puts a key into its project, which is made where it is not there yet.
+    fn join(&mut self, slot: Slot, key: &Key, id: &KeyId) -> ProjectIx {
+        let named = key.project.as_ref().and_then(|name| self.project_names.get(name).copied());
+        let project = named.unwrap_or_else(|| {
+            let project = Project {
+                name: key.project.clone().unwrap_or_else(|| id.shared()),
+                named: key.project.is_some(),
+                keys: Vec::new(),
+                tier: key.tier,
+                zone: None,
+                zone_ix: super::quotas::ZoneIx::default(),
+                account: None,
+                limits: Vec::new(),
+            };
+            if let Some(at) = self.free_projects.pop() {
+                self.projects[at.0 as usize] = Some(project);
+                at
+            } else {
+                self.projects.push(Some(project));
+                ProjectIx((self.projects.len() - 1) as u32)
+            }
+        });
+        if let Some(name) = &key.project {
+            self.project_names.insert(Arc::clone(name), project);
+        }
+        self.describe(project, key);
+        self.project_mut(project).expect("it was just found").keys.push(slot);
+        project
+    }
+
+    /// What a key says of its project holds for the project; the last word counts.
+    fn describe(&mut self, project: ProjectIx, key: &Key) {
+        let account = key.billing_account.as_ref().map(|account| self.group(account));
+        let Some(project) = self.project_mut(project) else { return };
+        if key.tier != Tier::Unknown {
+            project.tier = key.tier;
+        }
+        if key.zone.is_some() {
+            project.zone.clone_from(&key.zone);
+        }
+        if account.is_some() {
+            project.account = account;
+        }
+        for (model, limits) in &key.limits {
+            project.limits.retain(|(held, _)| held != model);
+            project.limits.push((Arc::clone(model), limits.clone()));
+        }
+    }
+
+    fn leave(&mut self, slot: Slot, at: ProjectIx) {
+        let Some(project) = self.project_mut(at) else { return };
+        project.keys.retain(|held| *held != slot);
+        if project.keys.is_empty() {
+            let name = Arc::clone(&project.name);
+            if self.project_names.get(&name) == Some(&at) {
+                self.project_names.remove(&name);
+            }
+            self.projects[at.0 as usize] = None;
+            self.free_projects.push(at);
+        }
+    }
+}
+
+/// Keys are found by a hash of their secret, so that it is held once.
+fn secret_hash(secret: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hasher};
+    let mut hasher = DefaultHasher::new();
+    hasher.write(secret.as_bytes());
+    hasher.finish()
+}

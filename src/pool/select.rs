@@ -1,0 +1,387 @@
+//! Which key serves a request.
+
+use std::sync::Arc;
+
+use super::{
+    breaker::{Gate, Target},
+    model::ModelIx,
+    registry::{KeyData, ProjectIx, Slot},
+    request::{Affinity, KeyRequest},
+    state::{Now, State},
+    strategy::OVER_ASSUMED,
+    unavailable::{Unavailable, UnavailableReason as Reason},
+};
+use crate::{
+    limit::{FullReason, Reservation, Room},
+    time::Tick,
+};
+
+/// A request passes over so many keys that it alone cannot use.
+const PASSED_OVER: usize = 256;
+
+/// A key that was granted, and all that must be undone or told when it ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
+    pub(crate) slot: Slot,
+    pub(crate) generation: u32,
+    pub(crate) key: Arc<KeyData>,
+    pub(crate) project: ProjectIx,
+    pub(crate) project_name: Arc<str>,
+    /// The model that was asked for.
+    pub(crate) model_name: Option<Arc<str>>,
+    /// The model whose windows and order were used.
+    pub(crate) model: ModelIx,
+    pub(crate) started: Tick,
+    pub(crate) reservation: Option<Reservation>,
+    /// The breakers for which it is the trial.
+    pub(crate) trials: Vec<Target>,
+    /// It was over the assumed limit.
+    pub(crate) over_assumed: bool,
+    /// It finds out whether more than the assumed limit is allowed.
+    pub(crate) probe: bool,
+}
+
+/// Why no key was granted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Blocked {
+    /// When a key may wake, where a time is known.
+    pub(crate) until: Option<Tick>,
+    /// Nothing that time or other requests change stands in the way.
+    pub(crate) hopeless: bool,
+    reasons: [u32; Reason::COUNT],
+    model: ModelIx,
+}
+
+/// Whether a key may serve a request.
+enum Readiness {
+    Ready {
+        over_assumed: bool,
+        trials: Vec<Target>,
+    },
+    /// Not before a tick, for any request of the model.
+    Until(Tick, Reason),
+    /// Not until a target changes, for any request of the model.
+    On(Target, Reason),
+    /// Not for this request; others may use it.
+    Not(Option<Tick>, Reason),
+}
+
+/// What a request asks of `select`.
+pub(crate) struct Ask<'a> {
+    pub(crate) request: &'a KeyRequest,
+    /// The request cannot wait for a probe of an assumed limit.
+    pub(crate) last_chance: bool,
+}
+
+/// Chooses a key and takes it.
+pub(crate) fn select(state: &mut State, ask: &Ask<'_>, now: Now) -> Result<Grant, Blocked> {
+    let name = ask.request.model.as_deref();
+    let model = state.models.find(name);
+    let own = state.models.own(model);
+    let mut blocked = Blocked { until: None, hopeless: false, reasons: [0; Reason::COUNT], model: own };
+    if state.closed {
+        blocked.hopeless = true;
+        return Err(blocked);
+    }
+    let mut model_trial = false;
+    match state.breakers.gate(Target::Model(model), now.tick) {
+        Gate::Open => {}
+        Gate::Trial => model_trial = true,
+        Gate::Until(until) => {
+            blocked.until = Some(until);
+            blocked.reasons[Reason::Cooling as usize] = state.registry.len() as u32;
+            return Err(blocked);
+        }
+        Gate::TrialUnderWay | Gate::Disabled => {
+            blocked.reasons[Reason::Trial as usize] = state.registry.len() as u32;
+            return Err(blocked);
+        }
+    }
+    let found = match &ask.request.affinity {
+        Affinity::RequireKey(_) | Affinity::RequireProject(_) => {
+            among(state, ask, &ask.request.affinity, model, own, now, &mut blocked)
+        }
+        Affinity::PreferKey(_) | Affinity::PreferProject(_) => {
+            let mut aside = blocked;
+            among(state, ask, &ask.request.affinity, model, own, now, &mut aside)
+                .or_else(|| by_rank(state, ask, model, own, now, &mut blocked))
+        }
+        Affinity::Any => by_rank(state, ask, model, own, now, &mut blocked),
+    };
+    let Some((slot, over_assumed, mut trials)) = found else {
+        let waits = [Reason::Limit, Reason::DailyLimit, Reason::Cooling, Reason::Trial, Reason::Busy, Reason::Store];
+        blocked.hopeless = blocked.until.is_none() && waits.iter().all(|reason| blocked.reasons[*reason as usize] == 0);
+        return Err(blocked);
+    };
+    if model_trial {
+        trials.push(Target::Model(model));
+    }
+    Ok(take(state, ask, slot, own, over_assumed, trials, now))
+}
+
+/// The ready key of the lowest priority and rank.
+fn by_rank(
+    state: &mut State,
+    ask: &Ask<'_>,
+    model: ModelIx,
+    own: ModelIx,
+    now: Now,
+    blocked: &mut Blocked,
+) -> Option<(Slot, bool, Vec<Target>)> {
+    build(state, own);
+    while let Some(slot) = state.scheduler.wake_due(own, now.tick) {
+        state.make_ready(own, slot);
+    }
+    let mut aside = Vec::new();
+    let mut found = None;
+    'priorities: for priority in 0..state.scheduler.priorities(own) {
+        while let Some((rank, slot)) = state.scheduler.pop(own, priority) {
+            match readiness(state, ask, slot, model, own, now) {
+                Readiness::Ready { over_assumed, trials } => {
+                    let Some((number, current)) = state.rank(slot) else { continue };
+                    // Its rank rose since it was put there, or keys under their assumed limit come before it.
+                    let current = if over_assumed { current | OVER_ASSUMED } else { current };
+                    if current > rank {
+                        state.scheduler.ready(own, slot, number, current);
+                        continue;
+                    }
+                    if over_assumed && !may_exceed(state, ask, slot, own) {
+                        aside.push((slot, number, rank));
+                        blocked.reasons[Reason::Limit as usize] += 1;
+                    } else {
+                        found = Some((slot, over_assumed, trials));
+                        break 'priorities;
+                    }
+                }
+                Readiness::Until(until, reason) => state.scheduler.block_until(own, slot, until, reason),
+                Readiness::On(target, reason) => state.scheduler.park(own, slot, target, reason),
+                Readiness::Not(until, reason) => {
+                    blocked.until = earliest(blocked.until, until);
+                    blocked.reasons[reason as usize] += 1;
+                    let number = state.registry.get(slot).map_or(0, |entry| entry.data.priority);
+                    aside.push((slot, number, rank));
+                }
+            }
+            if aside.len() >= PASSED_OVER {
+                break 'priorities;
+            }
+        }
+    }
+    for (slot, number, rank) in aside {
+        state.scheduler.ready(own, slot, number, rank);
+    }
+    if found.is_none() {
+        blocked.until = earliest(blocked.until, state.scheduler.next_wake(own));
+        for (count, more) in blocked.reasons.iter_mut().zip(state.scheduler.blocked(own)) {
+            *count += more;
+        }
+    }
+    found
+}
+
+/// The best of the keys that an affinity names.
+fn among(
+    state: &mut State,
+    ask: &Ask<'_>,
+    affinity: &Affinity,
+    model: ModelIx,
+    own: ModelIx,
+    now: Now,
+    blocked: &mut Blocked,
+) -> Option<(Slot, bool, Vec<Target>)> {
+    build(state, own);
+    let slots = match affinity {
+        Affinity::RequireKey(id) | Affinity::PreferKey(id) => state.registry.find(id).into_iter().collect(),
+        Affinity::RequireProject(name) | Affinity::PreferProject(name) => state
+            .registry
+            .find_project(name)
+            .map_or_else(Vec::new, |project| state.registry.project(project).keys.clone()),
+        Affinity::Any => Vec::new(),
+    };
+    let mut best: Option<((bool, (u16, u64)), Slot, bool, Vec<Target>)> = None;
+    for slot in slots {
+        let (until, reason) = match readiness(state, ask, slot, model, own, now) {
+            Readiness::Ready { over_assumed, trials } => {
+                if over_assumed && !may_exceed(state, ask, slot, own) {
+                    blocked.reasons[Reason::Limit as usize] += 1;
+                    continue;
+                }
+                let rank = state.rank(slot).unwrap_or_default();
+                if best.as_ref().is_none_or(|(best, ..)| (over_assumed, rank) < *best) {
+                    best = Some(((over_assumed, rank), slot, over_assumed, trials));
+                }
+                continue;
+            }
+            Readiness::Until(until, reason) => (Some(until), reason),
+            Readiness::On(_, reason) => (None, reason),
+            Readiness::Not(until, reason) => (until, reason),
+        };
+        blocked.until = earliest(blocked.until, until);
+        blocked.reasons[reason as usize] += 1;
+    }
+    let listed: u32 = blocked.reasons.iter().sum();
+    blocked.reasons[Reason::Affinity as usize] = (state.registry.len() as u32).saturating_sub(listed);
+    best.map(|(_, slot, over_assumed, trials)| (slot, over_assumed, trials))
+}
+
+fn build(state: &mut State, own: ModelIx) {
+    if !state.scheduler.has(own) {
+        let strategy = state.settings.strategy;
+        let keys = state.registry.iter().map(|(slot, entry)| {
+            (slot, entry.data.priority, strategy.rank(&entry.load, entry.in_flight, entry.data.weight))
+        });
+        state.scheduler.build(own, keys);
+    }
+}
+
+/// One request at a time goes over the assumed limit of a project to find out whether more is allowed.
+fn may_exceed(state: &State, ask: &Ask<'_>, slot: Slot, own: ModelIx) -> bool {
+    let project = state.registry.get(slot).map(|entry| entry.project);
+    ask.last_chance || project.is_some_and(|project| !state.quotas.is_probing(project, own))
+}
+
+fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, model: ModelIx, own: ModelIx, now: Now) -> Readiness {
+    let Some(entry) = state.registry.get(slot) else { return Readiness::Not(None, Reason::Disabled) };
+    let request = ask.request;
+    if request.excluded.contains(&entry.data.id) {
+        return Readiness::Not(None, Reason::Tried);
+    }
+    if !entry.data.allows(request.model.as_deref()) {
+        return Readiness::Not(None, Reason::Model);
+    }
+    let project = state.registry.project(entry.project);
+    let mut trials = Vec::new();
+    // Of the key whatever the model, then of the model: where several names share an order, the latter hold for one name alone.
+    let shared = [
+        project.account.map(Target::Account),
+        entry.exit.map(Target::Exit),
+        Some(Target::Key(slot)),
+        Some(Target::Project(entry.project)),
+    ];
+    let by_model = [Target::KeyModel(slot, model), Target::ProjectModel(entry.project, model)];
+    let alone = |target| (model != own, target);
+    for (alone, target) in shared.into_iter().flatten().map(|target| (false, target)).chain(by_model.map(alone)) {
+        let blocked = match state.breakers.gate(target, now.tick) {
+            Gate::Open => continue,
+            Gate::Trial => {
+                trials.push(target);
+                continue;
+            }
+            Gate::Until(until) => Readiness::Until(until, Reason::Cooling),
+            Gate::TrialUnderWay => Readiness::On(target, Reason::Trial),
+            Gate::Disabled => Readiness::On(target, Reason::Disabled),
+        };
+        return match blocked {
+            Readiness::Until(until, reason) if alone => Readiness::Not(Some(until), reason),
+            Readiness::On(_, reason) if alone => Readiness::Not(None, reason),
+            blocked => blocked,
+        };
+    }
+    if entry.data.max_concurrent.is_some_and(|most| entry.in_flight >= most) {
+        return Readiness::On(Target::Key(slot), Reason::Busy);
+    }
+    if let Some(interval) = entry.data.min_interval() {
+        let opens = entry.last_start.plus(interval);
+        if entry.last_start != Tick::ZERO && opens > now.tick {
+            return Readiness::Until(opens, Reason::Limit);
+        }
+    }
+    if request.free {
+        return Readiness::Ready { over_assumed: false, trials };
+    }
+    if let Some(until) = state.quotas.closed_until(entry.project, own, now.tick) {
+        return Readiness::Until(until, Reason::Store);
+    }
+    let today = state.quotas.today(project.zone_ix, now);
+    let name = state.models.name(own);
+    let quota = state.quotas.get(entry.project, project, own, name, &state.settings);
+    match quota.room(&request.cost, now.tick, today) {
+        Room::Free => Readiness::Ready { over_assumed: false, trials },
+        Room::OverAssumed => Readiness::Ready { over_assumed: true, trials },
+        Room::Full { until, reason } => match reason {
+            FullReason::Window => Readiness::Until(until, Reason::Limit),
+            FullReason::Day => Readiness::Until(until, Reason::DailyLimit),
+            FullReason::Tokens => Readiness::Not(Some(until), Reason::Limit),
+            FullReason::TooLarge => Readiness::Not(None, Reason::TooLarge),
+        },
+    }
+}
+
+fn take(
+    state: &mut State,
+    ask: &Ask<'_>,
+    slot: Slot,
+    own: ModelIx,
+    over_assumed: bool,
+    trials: Vec<Target>,
+    now: Now,
+) -> Grant {
+    state.grants += 1;
+    let grants = state.grants;
+    let pass = state.pass;
+    let entry = state.registry.get_mut(slot).expect("it was just found ready");
+    entry.in_flight += 1;
+    entry.last_start = now.tick;
+    entry.counts.started += 1;
+    entry.load.pass = entry.load.pass.max(pass);
+    state.pass = entry.load.pass;
+    entry.load.granted(grants, entry.data.weight);
+    let (key, at, generation) = (Arc::clone(&entry.data), entry.project, entry.generation);
+    let project = state.registry.project(at);
+    let project_name = Arc::clone(&project.name);
+    let reservation = (!ask.request.free).then(|| {
+        let today = state.quotas.today(project.zone_ix, now);
+        let name = state.models.name(own);
+        state.quotas.get(at, project, own, name, &state.settings).reserve(ask.request.cost, now.tick, today)
+    });
+    let probe = over_assumed && !state.quotas.is_probing(at, own);
+    if probe {
+        state.quotas.begin_probe(at, own);
+    }
+    for trial in &trials {
+        state.breakers.begin_trial(*trial, now.tick);
+    }
+    state.make_ready(own, slot);
+    state.stats.granted += 1;
+    state.stats.in_flight += 1;
+    Grant {
+        slot,
+        generation,
+        key,
+        project: at,
+        project_name,
+        model_name: ask.request.model.clone(),
+        model: own,
+        started: now.tick,
+        reservation,
+        trials,
+        over_assumed,
+        probe,
+    }
+}
+
+fn earliest(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+impl Blocked {
+    /// For whoever asked.
+    pub(crate) fn tell(&self, state: &State, request: &KeyRequest, now: Now) -> Unavailable {
+        let mut reasons: Vec<_> = Reason::ALL
+            .into_iter()
+            .map(|reason| (reason, self.reasons[reason as usize] as usize))
+            .filter(|(_, keys)| *keys > 0)
+            .collect();
+        reasons.sort_by_key(|(_, keys)| std::cmp::Reverse(*keys));
+        let _ = self.model;
+        Unavailable {
+            model: request.model.clone(),
+            keys: state.registry.len(),
+            reasons,
+            retry_after: self.until.filter(|until| *until != Tick::NEVER).map(|until| until.since(now.tick)),
+        }
+    }
+}

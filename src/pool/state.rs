@@ -1,0 +1,142 @@
+//! What a pool knows, behind one mutex. Each part is a struct of its own that does not know the others.
+
+use std::{collections::HashMap, sync::Arc, task::Waker};
+
+use super::{
+    breaker::Breakers,
+    events::Event,
+    learning::Learned,
+    model::{ModelIx, Models},
+    outcome::FailureGuard,
+    queue::WaitQueue,
+    quotas::Quotas,
+    registry::{Registry, Slot},
+    scheduler::Scheduler,
+    snapshot::Stats,
+    strategy::Strategy,
+};
+use crate::{key::Tier, limit::Limits, store::Record, time::Tick};
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) registry: Registry,
+    pub(crate) models: Models,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) quotas: Quotas,
+    pub(crate) breakers: Breakers,
+    pub(crate) queue: WaitQueue,
+    pub(crate) learned: Learned,
+    pub(crate) guard: FailureGuard,
+    pub(crate) stats: Stats,
+    pub(crate) settings: Settings,
+    /// How many leases were granted.
+    pub(crate) grants: u64,
+    /// The pass of the key that was granted last, for the weighted strategy.
+    pub(crate) pass: u64,
+    pub(crate) closed: bool,
+    pub(crate) effects: Effects,
+}
+
+/// What the builder was told.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) strategy: Strategy,
+    pub(crate) limits: Vec<(Arc<str>, Limits)>,
+    /// The provider's usual limits of the models that are known, asked for outside of the lock.
+    pub(crate) assumed: HashMap<(ModelIx, Tier), Limits>,
+    pub(crate) scheme: String,
+    pub(crate) provider: Arc<str>,
+}
+
+/// What is done after the lock is released: wakers, events, log lines and rows for the store.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub(crate) wakers: Vec<Waker>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) records: Vec<Record>,
+}
+
+/// The two clocks, read before the lock is taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) tick: Tick,
+    pub(crate) wall_ms: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::default(),
+            limits: Vec::new(),
+            assumed: HashMap::new(),
+            scheme: String::new(),
+            provider: "".into(),
+        }
+    }
+}
+
+impl Effects {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.wakers.is_empty() && self.events.is_empty() && self.records.is_empty()
+    }
+}
+
+impl State {
+    pub(crate) fn new(quotas: Quotas, settings: Settings) -> Self {
+        Self {
+            registry: Registry::default(),
+            models: Models::default(),
+            scheduler: Scheduler::default(),
+            quotas,
+            breakers: Breakers::default(),
+            queue: WaitQueue::default(),
+            learned: Learned::default(),
+            guard: FailureGuard::default(),
+            stats: Stats::default(),
+            settings,
+            grants: 0,
+            pass: 0,
+            closed: false,
+            effects: Effects::default(),
+        }
+    }
+
+    /// The models that limits are given for.
+    pub(crate) fn configured_models(&self, keys: &[crate::Key]) -> Vec<Arc<str>> {
+        let of_keys = keys.iter().flat_map(|key| &key.limits);
+        let mut models: Vec<_> =
+            self.settings.limits.iter().chain(of_keys).map(|(model, _)| Arc::clone(model)).collect();
+        models.retain(|model| !model.ends_with('*'));
+        models.sort_unstable();
+        models.dedup();
+        models
+    }
+
+    /// A key's rank in the order of a model.
+    pub(crate) fn rank(&self, slot: Slot) -> Option<(u16, u64)> {
+        let entry = self.registry.get(slot)?;
+        let rank = self.settings.strategy.rank(&entry.load, entry.in_flight, entry.data.weight);
+        Some((entry.data.priority, rank))
+    }
+
+    /// A key becomes ready in the order of a model, or its rank changed there.
+    pub(crate) fn make_ready(&mut self, model: ModelIx, slot: Slot) {
+        if let Some((priority, rank)) = self.rank(slot) {
+            self.scheduler.ready(model, slot, priority, rank);
+        }
+    }
+
+    /// A target changed: the keys that waited for it are ready again.
+    pub(crate) fn unpark(&mut self, target: super::breaker::Target) {
+        for (model, slot) in self.scheduler.unpark(target) {
+            self.make_ready(model, slot);
+        }
+    }
+
+    /// A key becomes ready in the order of every model.
+    pub(crate) fn make_ready_everywhere(&mut self, slot: Slot) {
+        for model in self.scheduler.models() {
+            self.make_ready(model, slot);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Which of the ready keys is used first: one function from a key's load to a rank. The lowest rank is used first.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// How a pool orders its ready keys. Priorities stand above it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Strategy {
+    /// The key with the fewest requests in flight for its weight; among equals the one that was used longest ago.
+    #[default]
+    LeastLoaded,
+    /// Each key in turn.
+    RoundRobin,
+    /// Each key in proportion to its weight.
+    Weighted,
+    /// The key whose last request ended longest ago.
+    Lru,
+    /// The key that answers fastest and fails least, by a moving average of its answers, times its requests in flight.
+    Adaptive,
+}
+
+/// What strategies know of a key.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Load {
+    /// The number of the pool's grant that used it last.
+    pub(crate) last_grant: u64,
+    /// The number of the pool's grants when its last request ended.
+    pub(crate) last_end: u64,
+    /// Grants divided by weight, in units of 1/65536; a new key begins where the others are.
+    pub(crate) pass: u64,
+    /// Moving average of the time to an answer, in milliseconds; errors count ten times.
+    pub(crate) latency_ms: u32,
+}
+
+/// Ranks stay below this bit, which marks keys that are over an assumed limit.
+pub(crate) const OVER_ASSUMED: u64 = 1 << 63;
+const SEQUENCE: u64 = (1 << 44) - 1;
+
+impl Strategy {
+    /// The strategies by name.
+    pub const ALL: [Self; 5] = [Self::LeastLoaded, Self::RoundRobin, Self::Weighted, Self::Lru, Self::Adaptive];
+
+    /// Its name in configurations, such as `least-loaded`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LeastLoaded => "least-loaded",
+            Self::RoundRobin => "round-robin",
+            Self::Weighted => "weighted",
+            Self::Lru => "lru",
+            Self::Adaptive => "adaptive",
+        }
+    }
+
+    /// A key's rank.
+    pub(crate) fn rank(self, load: &Load, in_flight: u32, weight: u16) -> u64 {
+        let rank = match self {
+            Self::LeastLoaded => {
+                let share = (u64::from(in_flight) * 64 / u64::from(weight.max(1))).min((1 << 18) - 1);
+                share << 44 | load.last_grant & SEQUENCE
+            }
+            Self::RoundRobin => load.last_grant,
+            Self::Weighted => load.pass,
+            Self::Lru => load.last_end,
+            Self::Adaptive => {
+                let cost = (u64::from(load.latency_ms) + 1) * (u64::from(in_flight) + 1) / u64::from(weight.max(1));
+                cost.min((1 << 18) - 1) << 44 | load.last_grant & SEQUENCE
+            }
+        };
+        rank & !OVER_ASSUMED
+    }
+}
+
+impl Load {
+    /// The key was granted as the pool's `grant`-th.
+    pub(crate) fn granted(&mut self, grant: u64, weight: u16) {
+        self.last_grant = grant;
+        self.pass += (1 << 16) / u64::from(weight.max(1));
+    }
+
+    /// A request ended, when the pool had granted `grants`.
+    pub(crate) fn ended(&mut self, grants: u64) {
+        self.last_end = grants;
+    }
+
+    /// An answer came after this time.
+    pub(crate) fn answered(&mut self, elapsed: Duration, good: bool) {
+        let sample = u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX).saturating_mul(if good { 1 } else { 10 });
+        let average = u64::from(self.latency_ms);
+        self.latency_ms = if average == 0 { sample } else { ((average * 7 + u64::from(sample)) / 8) as u32 };
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Strategy {
+    type Err = Error;
+
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) with the names that there are.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|strategy| strategy.as_str() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::as_str).join(", ");
+            Error::config(format!("\"{name}\" is not a strategy; there are {names}"))
+        })
+    }
+}

@@ -1,0 +1,317 @@
+//! Removes the key that was used from good answers.
+//!
+//! Errors never show a key: [`CooldownLayer`](crate::CooldownLayer) sees to that. Good answers are passed on as they come,
+//! since a provider does not repeat a key there; a model that was told the key may. [`RedactLayer`] is for those who want
+//! that excluded.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderValue, Request, Response, header};
+use http_body::{Body, Frame, SizeHint};
+use memchr::memmem;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{pool::Attempts, secret::Secret};
+
+/// Replaces the key that a request was sent with by `*` in the answer's headers and body, plain or percent-encoded.
+///
+/// It stands above [`KeyRotationLayer`](crate::KeyRotationLayer). Lengths do not change. Of a stream it holds back what may
+/// be the beginning of the key, at most its length less one byte. An encoded (compressed) body is not read: put a layer that
+/// decodes it below. A key of fewer than 8 bytes is not looked for.
+///
+/// ```no_run
+/// # fn stack<S>(pool: tower_keypool::KeyPool, http_client: S) {
+/// use tower::ServiceBuilder;
+/// use tower_keypool::{KeyPoolLayer, RedactLayer};
+///
+/// let client = ServiceBuilder::new()
+///     .layer(RedactLayer::new())
+///     .layer(KeyPoolLayer::new(&pool))
+///     .service(http_client);
+/// # drop(client);
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RedactLayer(());
+
+impl RedactLayer {
+    /// The layer; it has no options.
+    pub const fn new() -> Self {
+        Self(())
+    }
+}
+
+impl<S> Layer<S> for RedactLayer {
+    type Service = Redact<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Redact::new(inner)
+    }
+}
+
+/// Removes the key from answers: the service of [`RedactLayer`].
+#[derive(Clone, Copy, Debug)]
+pub struct Redact<S> {
+    inner: S,
+}
+
+impl<S> Redact<S> {
+    /// Removes keys from the answers of this service.
+    pub const fn new(inner: S) -> Self {
+        Self { inner }
+    }
+
+    inner_service_accessors!();
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Redact<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Body,
+{
+    type Response = Response<RedactBody<ResBody>>;
+    type Error = S::Error;
+    type Future = RedactFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        RedactFuture { inner: self.inner.call(request) }
+    }
+}
+
+pin_project! {
+    /// The future of [`Redact`].
+    #[must_use = "futures do nothing unless polled"]
+    #[derive(Debug)]
+    pub struct RedactFuture<F> {
+        #[pin]
+        inner: F,
+    }
+}
+
+impl<F, B, E> Future for RedactFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
+{
+    type Output = Result<Response<RedactBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut response = ready!(self.project().inner.poll(cx)?);
+        let secret = response.extensions().get::<Attempts>().and_then(Attempts::last_secret).cloned();
+        let Some(secret) = secret else {
+            return Poll::Ready(Ok(response.map(|inner| RedactBody { inner, filter: None, trailers: None })));
+        };
+        let encoded = response.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
+        let mut filter = Filter { secret, held: Bytes::new() };
+        for value in response.headers_mut().values_mut() {
+            if filter.holds_secret(value.as_bytes()) {
+                let masked = filter.mask(Bytes::copy_from_slice(value.as_bytes()), true);
+                *value = HeaderValue::from_maybe_shared(masked).unwrap_or_else(|_| HeaderValue::from_static("***"));
+            }
+        }
+        let filter = (!encoded).then_some(filter);
+        Poll::Ready(Ok(response.map(|inner| RedactBody { inner, filter, trailers: None })))
+    }
+}
+
+pin_project! {
+    /// The body of an answer of [`Redact`].
+    pub struct RedactBody<B> {
+        #[pin]
+        inner: B,
+        // None where the body passes as it is.
+        filter: Option<Filter>,
+        trailers: Option<Frame<Bytes>>,
+    }
+}
+
+impl<B: Body> Body for RedactBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut this = self.project();
+        if let Some(trailers) = this.trailers.take() {
+            return Poll::Ready(Some(Ok(trailers)));
+        }
+        loop {
+            let frame = ready!(this.inner.as_mut().poll_frame(cx)?);
+            // `Bytes` are handed on without a copy.
+            let frame = frame.map(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())));
+            let Some(filter) = this.filter else { return Poll::Ready(frame.map(Ok)) };
+            let (data, last) = match frame.map(Frame::into_data) {
+                Some(Ok(data)) => (data, this.inner.is_end_stream()),
+                Some(Err(trailers)) if filter.held.is_empty() => return Poll::Ready(Some(Ok(trailers))),
+                Some(Err(trailers)) => {
+                    *this.trailers = Some(trailers);
+                    (Bytes::new(), true)
+                }
+                None if filter.held.is_empty() => return Poll::Ready(None),
+                None => (Bytes::new(), true),
+            };
+            let data = filter.mask(data, last);
+            if !data.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.trailers.is_none() && self.held() == 0 && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (held, inner) = (self.held(), self.inner.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower().saturating_add(held));
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper.saturating_add(held));
+        }
+        hint
+    }
+}
+
+impl<B> RedactBody<B> {
+    fn held(&self) -> u64 {
+        self.filter.as_ref().map_or(0, |filter| filter.held.len() as u64)
+    }
+}
+
+impl<B> fmt::Debug for RedactBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedactBody").finish_non_exhaustive()
+    }
+}
+
+/// Masks a secret in bytes that come in pieces.
+struct Filter {
+    secret: Secret,
+    /// The end of what came so far, which may be the beginning of the secret.
+    held: Bytes,
+}
+
+impl Filter {
+    /// The bytes that were held back and these, masked, without what is held back now. Nothing is held back of the last.
+    fn mask(&mut self, bytes: Bytes, last: bool) -> Bytes {
+        let mut bytes = if self.held.is_empty() {
+            bytes
+        } else {
+            let mut joined = BytesMut::with_capacity(self.held.len() + bytes.len());
+            joined.extend_from_slice(&self.held);
+            joined.extend_from_slice(&bytes);
+            joined.freeze()
+        };
+        if self.holds_secret(&bytes) {
+            let mut masked = BytesMut::from(bytes);
+            for form in self.secret.forms() {
+                let mut from = 0;
+                while let Some(found) = memmem::find(&masked[from..], form.as_bytes()) {
+                    from += found + form.len();
+                    masked[from - form.len()..from].fill(b'*');
+                }
+            }
+            bytes = masked.freeze();
+        }
+        self.held = if last { Bytes::new() } else { bytes.split_off(bytes.len() - self.begun(&bytes)) };
+        bytes
+    }
+
+    fn holds_secret(&self, bytes: &[u8]) -> bool {
+        self.secret.forms().any(|form| memmem::find(bytes, form.as_bytes()).is_some())
+    }
+
+    /// How many bytes at the end may be the beginning of the secret.
+    fn begun(&self, bytes: &[u8]) -> usize {
+        let begun = |form: &str| {
+            let longest = bytes.len().min(form.len() - 1);
+            (1..=longest).rev().find(|length| bytes.ends_with(&form.as_bytes()[..*length])).unwrap_or(0)
+        };
+        self.secret.forms().map(begun).max().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+    use http::HeaderMap;
+    use http_body_util::{BodyExt, StreamBody};
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+    use crate::{classify::Outcome, key::KeyId, pool::Attempt};
+
+    const KEY: &str = "AIza-AIza/not+a-key";
+    const ENCODED: &str = "AIza-AIza%2Fnot%2Ba-key";
+
+    type Chunks = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
+
+    async fn answered(response: http::response::Builder, chunks: &[&[u8]]) -> Response<RedactBody<Chunks>> {
+        let mut attempts = Attempts::default();
+        attempts.push(Attempt {
+            key: KeyId::new("a"),
+            project: "p".into(),
+            model: None,
+            outcome: Outcome::Success,
+            elapsed: std::time::Duration::ZERO,
+            secret: Some(Secret::new(KEY).unwrap()),
+        });
+        let mut frames: Vec<_> = chunks.iter().map(|chunk| Ok(Frame::data(Bytes::copy_from_slice(chunk)))).collect();
+        frames.push(Ok(Frame::trailers(HeaderMap::new())));
+        let response = response.extension(attempts).body(StreamBody::new(stream::iter(frames))).unwrap();
+        let mut response = Some(response);
+        let service =
+            service_fn(move |_: Request<()>| std::future::ready(Ok::<_, Infallible>(response.take().unwrap())));
+        RedactLayer::new().layer(service).oneshot(Request::new(())).await.unwrap()
+    }
+
+    async fn body(chunks: &[&[u8]]) -> String {
+        let response = answered(Response::builder(), chunks).await;
+        let collected = response.into_body().collect().await.unwrap();
+        assert!(collected.trailers().is_some());
+        String::from_utf8(collected.to_bytes().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn key_is_masked_however_the_body_is_cut() {
+        let text = format!("a{KEY}b{KEY}{ENCODED}AIza-AIza/AIza-AI");
+        let masked = text.replace(ENCODED, &"*".repeat(ENCODED.len())).replace(KEY, &"*".repeat(KEY.len()));
+        for cut in 0..=text.len() {
+            let (first, last) = text.as_bytes().split_at(cut);
+            assert_eq!(body(&[first, last]).await, masked);
+        }
+        let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+        assert_eq!(body(&bytes).await, masked);
+    }
+
+    #[tokio::test]
+    async fn only_what_may_begin_the_key_is_held_back() {
+        let mut body = answered(Response::builder(), &[b"nothing here A", b"Iza-x AIza-AIz", b"a!"]).await.into_body();
+        let mut frames = Vec::new();
+        while let Some(frame) = body.frame().await {
+            frames.extend(frame.unwrap().into_data().map(|data| String::from_utf8(data.to_vec()).unwrap()));
+        }
+        assert_eq!(frames, ["nothing here ", "AIza-x ", "AIza-AIza!"]);
+    }
+
+    #[tokio::test]
+    async fn key_is_masked_in_headers_and_encoded_bodies_pass() {
+        let response = Response::builder().header("x-echo", format!("key={KEY};")).header("content-encoding", "gzip");
+        let response = answered(response, &[KEY.as_bytes()]).await;
+        assert_eq!(response.headers()["x-echo"], format!("key={};", "*".repeat(KEY.len())));
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), KEY);
+    }
+}

@@ -1,0 +1,191 @@
+//! What stands in a collected JSON body: the model, and the items of an array.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+/// The collected body of a request, as an extension of the request. [`ReplayLayer`](crate::ReplayLayer) inserts it.
+///
+/// A clone shares bytes and model, so that several attempts read the model once.
+#[derive(Clone)]
+pub struct CollectedBody(Arc<Inner>);
+
+struct Inner {
+    data: Bytes,
+    model: OnceLock<Option<Arc<str>>>,
+}
+
+impl CollectedBody {
+    /// For a body of these bytes: for a service that collects bodies itself.
+    pub fn new(data: Bytes) -> Self {
+        Self(Arc::new(Inner { data, model: OnceLock::new() }))
+    }
+
+    /// The bytes.
+    pub fn data(&self) -> &Bytes {
+        &self.0.data
+    }
+
+    /// The top-level `"model"` string, where the body is a JSON object that has one.
+    pub fn model(&self) -> Option<&Arc<str>> {
+        self.0.model.get_or_init(|| model_in(&self.0.data).map(Arc::from)).as_ref()
+    }
+
+    /// How many items the top-level array of this name has; `None` where there is none.
+    pub fn count_items(&self, field: &str) -> Option<u32> {
+        let mut json = serde_json::Deserializer::from_slice(&self.0.data);
+        json.deserialize_map(ItemsIn(field)).ok().flatten()
+    }
+}
+
+impl fmt::Debug for CollectedBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CollectedBody").field("len", &self.0.data.len()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct Model<'a> {
+    #[serde(borrow)]
+    model: &'a RawValue,
+}
+
+fn model_in(data: &[u8]) -> Option<Cow<'_, str>> {
+    let json = raw_model_in(data)?;
+    // A name without escapes is borrowed.
+    match serde_json::from_str::<&str>(json) {
+        Ok(model) => Some(Cow::Borrowed(model)),
+        Err(_) => serde_json::from_str::<String>(json).ok().map(Cow::Owned),
+    }
+}
+
+/// The model as it stands there, quotes included. A body with two of them has none.
+fn raw_model_in(data: &[u8]) -> Option<&str> {
+    Some(serde_json::from_slice::<Model<'_>>(data).ok()?.model.get())
+}
+
+/// The body with another top-level `"model"`; every other byte is as it was. `None` where it has no such string.
+pub(crate) fn with_model(data: &[u8], model: &str) -> Option<Bytes> {
+    let held = raw_model_in(data).filter(|held| held.starts_with('"'))?;
+    let start = held.as_ptr() as usize - data.as_ptr() as usize;
+    let model = serde_json::to_string(model).ok()?;
+    let mut changed = BytesMut::with_capacity(data.len() - held.len() + model.len());
+    changed.put_slice(&data[..start]);
+    changed.put_slice(model.as_bytes());
+    changed.put_slice(&data[start + held.len()..]);
+    Some(changed.freeze())
+}
+
+/// Counts the items of one array of an object.
+struct ItemsIn<'f>(&'f str);
+
+impl<'de> Visitor<'de> for ItemsIn<'_> {
+    type Value = Option<u32>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<u32>, A::Error> {
+        let mut items = None;
+        while let Some(field) = map.next_key::<Cow<'de, str>>()? {
+            if field == self.0 {
+                items = map.next_value_seed(Items)?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(items)
+    }
+}
+
+/// Counts the items of a value that is an array.
+struct Items;
+
+impl<'de> DeserializeSeed<'de> for Items {
+    type Value = Option<u32>;
+
+    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<Option<u32>, D::Error> {
+        value.deserialize_seq(self).map(Some)
+    }
+}
+
+impl<'de> Visitor<'de> for Items {
+    type Value = u32;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<u32, A::Error> {
+        let mut count = 0_u32;
+        while items.next_element::<IgnoredAny>()?.is_some() {
+            count = count.saturating_add(1);
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collected(body: &str) -> CollectedBody {
+        CollectedBody::new(Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    #[test]
+    fn the_top_level_model_is_read() {
+        for (body, model) in [
+            (r#"{"messages":[{"model":"no"}],"model":"gpt-5"}"#, Some("gpt-5")),
+            (r#" { "model" : "a\u0062\"c" } "#, Some("ab\"c")),
+            (r#"{"model":7}"#, None),
+            (r#"{"model":null}"#, None),
+            (r#"{"model":"a","model":"b"}"#, None),
+            (r#"{"input":{"model":"no"}}"#, None),
+            (r#"["model","a"]"#, None),
+            (r#"{"model":"a""#, None),
+            ("", None),
+        ] {
+            assert_eq!(collected(body).model().map(|model| &**model), model, "{body}");
+        }
+    }
+
+    #[test]
+    fn another_model_leaves_every_other_byte() {
+        let body = "{ \"a\": [1,  2], \"model\" :\t\"old\" ,\"b\":{\"model\":\"old\"}}\n";
+        let changed = with_model(body.as_bytes(), "new \"one\"").unwrap();
+        assert_eq!(changed, body.replacen("\"old\"", "\"new \\\"one\\\"\"", 1));
+        assert_eq!(with_model(br#"{"model":7}"#, "a"), None);
+        assert_eq!(with_model(br#"{"models":"x"}"#, "a"), None);
+    }
+
+    #[test]
+    fn items_are_counted_at_the_top_level_only() {
+        let body = r#"{"requests":[{"requests":[1,2,3]},"]",{}],"other":[1]}"#;
+        assert_eq!(collected(body).count_items("requests"), Some(3));
+        assert_eq!(collected(r#"{"input":"text"}"#).count_items("input"), None);
+        assert_eq!(collected(r#"{"input":[]}"#).count_items("input"), Some(0));
+        assert_eq!(collected("[1]").count_items("input"), None);
+        assert_eq!(collected(r#"{"a":1}"#).count_items("input"), None);
+    }
+
+    #[test]
+    fn deep_nesting_is_no_harm() {
+        let deep = format!(r#"{{"a":{},"model":"m"}}"#, "[".repeat(200_000));
+        assert_eq!(collected(&deep).model(), None);
+        let deep = format!(r#"{{"a":{}{},"model":"m"}}"#, "[".repeat(200_000), "]".repeat(200_000));
+        assert_eq!(collected(&deep).model().map(|model| &**model), Some("m"));
+        assert_eq!(collected(&deep).count_items("a"), Some(1));
+        assert!(with_model(deep.as_bytes(), "n").unwrap().ends_with(br#""model":"n"}"#));
+    }
+}

@@ -1,0 +1,58 @@
+//! [`Replay`].
+
+use std::{
+    mem,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{ReplayBody, ReplayFuture};
+use crate::{BoxError, Error};
+
+/// Collects the bodies of requests: the service of [`ReplayLayer`](crate::ReplayLayer).
+#[derive(Clone, Copy, Debug)]
+pub struct Replay<S> {
+    inner: S,
+    limit: usize,
+}
+
+impl<S> Replay<S> {
+    /// Collects bodies of up to `limit` bytes before they go to this service.
+    pub const fn new(inner: S, limit: usize) -> Self {
+        Self { inner, limit }
+    }
+
+    inner_service_accessors!();
+}
+
+impl<S, B, ResBody> Service<Request<B>> for Replay<S>
+where
+    S: Service<Request<ReplayBody<B>>, Response = Response<ResBody>> + Clone,
+    S::Error: From<Error>,
+    B: Body + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ReplayFuture<S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if request.body().is_end_stream() {
+            return ReplayFuture::calling(self.inner.call(request.map(|_| ReplayBody::empty())));
+        }
+        if request.body().size_hint().lower() > self.limit as u64 {
+            return ReplayFuture::calling(self.inner.call(request.map(ReplayBody::streamed)));
+        }
+        // The service that is ready must be the one that is called; the clone takes its place.
+        let clone = self.inner.clone();
+        let inner = mem::replace(&mut self.inner, clone);
+        ReplayFuture::collecting(inner, request, self.limit)
+    }
+}

@@ -1,0 +1,9 @@
+//! Which requests are sent again.
+//!
+//! [`RetryPolicy`] is a policy for tower's own [`Retry`](tower::retry::Retry).
+
+mod future;
+mod policy;
+
+pub use future::RetryFuture;
+pub use policy::RetryPolicy;

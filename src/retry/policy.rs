@@ -1,0 +1,246 @@
+//! [`RetryPolicy`].
+
+use std::{
+    any::Any,
+    collections::HashSet,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::{HeaderMap, Request, Response};
+use tower::retry::{
+    Policy,
+    budget::{Budget, TpsBudget},
+};
+
+use super::RetryFuture;
+use crate::{
+    BoxError, Error, ErrorKind, KeyPool,
+    classify::{ErrorClass, Failure, Outcome, Retry},
+    pool::Attempts,
+    replay::TryClone,
+};
+
+/// Sends a request again where another key, or a short pause, may help: a policy for tower's
+/// [`RetryLayer`](tower::retry::RetryLayer), above [`KeyRotationLayer`](crate::KeyRotationLayer).
+///
+/// - A key's fault (429, 401, 403, ...): with another key at once, 8 times, then after pauses from 100 ms on for as long as
+///   the request may wait, 16 times in all. Then the caller gets an error of
+///   [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), never the answer to a key that is not its own.
+/// - A fault of the provider or of the network (5xx, 499, no connection): after a pause from 250 ms on, 3 attempts in all, within
+///   a budget that all requests share. A `Retry-After` of up to 5 s is obeyed; `x-should-retry: false` forbids it. Then the last
+///   answer or error goes up as it is. A request that makes something that stays
+///   ([`KeyRequest::once`](crate::KeyRequest::once)) is not sent again where it may have arrived.
+/// - The caller's fault: never. Three projects that refuse a request for the same unclear cause tell that the request is at
+///   fault; their answer goes up and is not held against the keys.
+///
+/// The body must be [`TryClone`](crate::TryClone); a body that cannot be cloned is sent once. The error must be made of
+/// [`Error`](crate::Error), as that itself and [`BoxError`](crate::BoxError) are. Clones share the budget.
+///
+/// ```
+/// use http::{Request, Response};
+/// use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
+/// use tower_keypool::{CooldownLayer, Gemini, Key, KeyPool, KeyRotationLayer, RetryPolicy};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// let keys = ["AIza-not-a-real-key-001", "AIza-not-a-real-key-002"].map(Key::free);
+/// let pool = KeyPool::builder(Gemini::new()).keys(keys).build()?;
+/// let mut client = ServiceBuilder::new()
+///     .retry(RetryPolicy::new(&pool))
+///     .layer(KeyRotationLayer::new(&pool))
+///     .layer(CooldownLayer::new(&pool))
+///     .service(service_fn(async |request: Request<String>| {
+///         let first = request.headers()["x-goog-api-key"] == "AIza-not-a-real-key-001";
+///         Ok::<_, BoxError>(Response::builder().status(if first { 429 } else { 200 }).body(String::new())?)
+///     }));
+/// let request = Request::post("/v1beta/models/gemini-2.5-flash:generateContent").body("{}".to_owned())?;
+/// assert_eq!(client.ready().await?.call(request).await?.status(), 200);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RetryPolicy {
+    pool: KeyPool,
+    budget: Arc<TpsBudget>,
+    random: Arc<Mutex<fastrand::Rng>>,
+    max_attempts: usize,
+    max_keys: usize,
+}
+
+/// After so many faults of keys, and pauses between the last of them, a request gives up.
+const PACED: usize = 8;
+const KEY_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_KEY_PAUSE: Duration = Duration::from_secs(1);
+const FAULT_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
+/// So many projects that say the same without a clear cause speak of the request.
+const SAME_REFUSAL: usize = 3;
+
+impl RetryPolicy {
+    /// The policy with its defaults.
+    pub fn new(pool: &KeyPool) -> Self {
+        Self {
+            pool: pool.clone(),
+            budget: Arc::new(TpsBudget::new(Duration::from_secs(10), 10, 0.2)),
+            random: Arc::new(Mutex::new(fastrand::Rng::new())),
+            max_attempts: 3,
+            max_keys: 8,
+        }
+    }
+
+    /// How often a request is sent in all where the provider or the network fails; 3 unless set, at least 1.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: usize) -> Self {
+        self.max_attempts = attempts.max(1);
+        self
+    }
+
+    /// How many keys a request tries one after the other without a pause; 8 unless set, at least 1.
+    #[must_use]
+    pub fn max_keys(mut self, keys: usize) -> Self {
+        self.max_keys = keys.max(1);
+        self
+    }
+
+    /// How many retries after faults of the provider are allowed: for each good answer this part of one, from 0 to 10, and so
+    /// many a second besides. 0.2 and 10 unless set.
+    #[must_use]
+    pub fn budget(mut self, per_answer: f32, per_second: u32) -> Self {
+        let per_second = per_second.min(i32::MAX as u32 - 1);
+        self.budget = Arc::new(TpsBudget::new(Duration::from_secs(10), per_second, per_answer.clamp(0.0, 10.0)));
+        self
+    }
+
+    /// The seed of the pauses' jitter, so that a test repeats itself.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.random = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
+        self
+    }
+
+    fn decide(&self, attempts: &Attempts, headers: Option<&HeaderMap>) -> Step {
+        let Some(last) = attempts.last() else { return Step::Stop };
+        match last.outcome() {
+            Outcome::Success => {
+                self.budget.deposit();
+                Step::Stop
+            }
+            Outcome::Failure(failure) => match failure.retry() {
+                Retry::OtherKey => self.after_key_fault(attempts, failure.class()),
+                Retry::Backoff => self.after_fault(attempts, failure, headers),
+                Retry::No | Retry::OtherModel => Step::Stop,
+            },
+            Outcome::Cancelled => Step::Stop,
+        }
+    }
+
+    fn after_key_fault(&self, attempts: &Attempts, class: ErrorClass) -> Step {
+        if is_callers(attempts, class) {
+            self.pool.forgive(attempts);
+            return Step::Stop;
+        }
+        let faults = attempts.iter().filter(|attempt| attempt.class().is_some_and(ErrorClass::is_key_fault)).count();
+        let Some(paced) = faults.checked_sub(self.max_keys) else { return Step::Again(Duration::ZERO) };
+        let pause = self.jittered(KEY_PAUSE, paced, LONGEST_KEY_PAUSE);
+        let in_time = attempts.deadline.is_some_and(|deadline| self.pool.clock().now().plus(pause) <= deadline);
+        if paced < PACED && in_time { Step::Again(pause) } else { Step::GiveUp }
+    }
+
+    fn after_fault(&self, attempts: &Attempts, failure: &Failure, headers: Option<&HeaderMap>) -> Step {
+        let faults = attempts.iter().filter(|attempt| attempt.class() == Some(ErrorClass::Transient)).count();
+        let forbidden = headers
+            .and_then(|headers| headers.get("x-should-retry"))
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"));
+        let named = failure.delay().unwrap_or_default();
+        let made = attempts.once && failure.may_have_been_sent();
+        let worth = faults < self.max_attempts && !forbidden && !made && named <= LONGEST_RETRY_AFTER;
+        if worth && self.budget.withdraw() {
+            Step::Again(self.jittered(FAULT_PAUSE, faults.saturating_sub(1), LONGEST_RETRY_AFTER).max(named))
+        } else {
+            Step::Stop
+        }
+    }
+
+    /// A pause, doubled so many times up to the longest, and up to a half more.
+    fn jittered(&self, first: Duration, doublings: usize, longest: Duration) -> Duration {
+        let pause = first.saturating_mul(1 << doublings.min(16)).min(longest);
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        pause.mul_f64(1.0 + random.f64() / 2.0)
+    }
+}
+
+enum Step {
+    /// The result goes up.
+    Stop,
+    /// An error goes up in its place.
+    GiveUp,
+    /// It is sent again after a pause.
+    Again(Duration),
+}
+
+/// Whether three projects refused it alike without a clear cause.
+fn is_callers(attempts: &Attempts, class: ErrorClass) -> bool {
+    if !matches!(class, ErrorClass::Unclear | ErrorClass::NotEntitled) {
+        return false;
+    }
+    let alike = attempts.iter().filter(|attempt| attempt.class() == Some(class));
+    alike.map(|attempt| attempt.project()).collect::<HashSet<_>>().len() >= SAME_REFUSAL
+}
+
+/// This crate's error in an error of the service below.
+fn ours<E: 'static>(error: &E) -> Option<&Error> {
+    let error: &dyn Any = error;
+    error.downcast_ref::<Error>().or_else(|| error.downcast_ref::<BoxError>()?.downcast_ref())
+}
+
+impl<B, R, E> Policy<Request<B>, Response<R>, E> for RetryPolicy
+where
+    B: TryClone,
+    E: From<Error> + 'static,
+{
+    type Future = RetryFuture;
+
+    fn retry(&mut self, request: &mut Request<B>, result: &mut Result<Response<R>, E>) -> Option<RetryFuture> {
+        let (attempts, headers) = match &*result {
+            Ok(response) => (response.extensions().get::<Attempts>()?, Some(response.headers())),
+            Err(error) => {
+                let error = ours(error).filter(|error| error.kind() == ErrorKind::Transport)?;
+                (error.attempts(), None)
+            }
+        };
+        match self.decide(attempts, headers) {
+            Step::Stop => None,
+            Step::Again(pause) => {
+                request.extensions_mut().insert(attempts.clone());
+                Some(RetryFuture::after(pause))
+            }
+            Step::GiveUp => {
+                let unavailable = self.pool.unavailable_after(attempts);
+                *result = Err(Error::unavailable(unavailable).with_attempts(attempts.clone()).into());
+                None
+            }
+        }
+    }
+
+    fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {
+        let body = request.body().try_clone()?;
+        let mut clone = Request::new(body);
+        *clone.method_mut() = request.method().clone();
+        *clone.uri_mut() = request.uri().clone();
+        *clone.version_mut() = request.version();
+        clone.headers_mut().clone_from(request.headers());
+        clone.extensions_mut().clone_from(request.extensions());
+        Some(clone)
+    }
+}
+
+impl fmt::Debug for RetryPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryPolicy")
+            .field("max_attempts", &self.max_attempts)
+            .field("max_keys", &self.max_keys)
+            .finish_non_exhaustive()
+    }
+}

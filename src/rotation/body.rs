@@ -1,0 +1,58 @@
+//! [`LeaseBody`].
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::Lease;
+
+pin_project! {
+    /// The body of an answer of [`KeyRotation`](crate::rotation::KeyRotation). The key is in use until the body ends or is
+    /// dropped.
+    pub struct LeaseBody<B> {
+        #[pin]
+        inner: B,
+        lease: Option<Arc<Lease>>,
+    }
+}
+
+impl<B: Body> LeaseBody<B> {
+    pub(super) fn new(inner: B, lease: Arc<Lease>) -> Self {
+        let lease = (!inner.is_end_stream()).then_some(lease);
+        Self { inner, lease }
+    }
+}
+
+impl<B: Body> Body for LeaseBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let mut this = self.project();
+        let frame = ready!(this.inner.as_mut().poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) || this.inner.is_end_stream() {
+            *this.lease = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl<B> fmt::Debug for LeaseBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LeaseBody").field("lease", &self.lease).finish_non_exhaustive()
+    }
+}

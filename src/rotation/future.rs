@@ -1,0 +1,179 @@
+//! [`KeyRotationFuture`].
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::LeaseBody;
+use crate::{
+    BoxError, Error, ErrorKind, KeyPool, Lease,
+    classify::{ErrorClass, Failure, Outcome},
+    pool::{Acquire, Attempts},
+};
+
+pin_project! {
+    /// The future of [`KeyRotation`](crate::rotation::KeyRotation).
+    ///
+    /// Dropped while the answer is awaited it counts as a request, and nothing is held against the key.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct KeyRotationFuture<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        // Those before this one, and what holds for all of them.
+        attempts: Attempts,
+        #[pin]
+        state: State<S, B, S::Future>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, B, F> {
+        Acquiring { #[pin] acquire: Acquire, inner: S, request: Option<Request<B>> },
+        Calling { #[pin] future: F, sent: Sent },
+        Failed { error: Option<Error> },
+    }
+}
+
+/// A request whose answer is awaited.
+struct Sent(Option<Arc<Lease>>);
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if let Some(lease) = &self.0 {
+            lease.report(&Outcome::Cancelled);
+        }
+    }
+}
+
+const ONCE: &str = "the future is not polled after it was ready";
+
+impl<S, B> KeyRotationFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    pub(super) fn acquiring(acquire: Acquire, attempts: Attempts, inner: S, request: Request<B>) -> Self {
+        Self { attempts, state: State::Acquiring { acquire, inner, request: Some(request) } }
+    }
+
+    pub(super) fn failed(error: Error) -> Self {
+        Self { attempts: Attempts::default(), state: State::Failed { error: Some(error) } }
+    }
+}
+
+impl<S, B, R> Future for KeyRotationFuture<S, B>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    R: Body,
+{
+    type Output = Result<Response<LeaseBody<R>>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.state.as_mut().project() {
+                StateProj::Acquiring { mut acquire, inner, request } => {
+                    let lease = match ready!(acquire.as_mut().poll(cx)) {
+                        Ok(lease) => lease,
+                        Err(error) => {
+                            return Poll::Ready(Err(no_key(error, &acquire.pool(), std::mem::take(this.attempts))));
+                        }
+                    };
+                    let request = request.take().expect(ONCE);
+                    let (lease, request) = match with_key(lease, request) {
+                        Ok(ready) => ready,
+                        Err(error) => return Poll::Ready(Err(error)),
+                    };
+                    let future = inner.call(request);
+                    this.state.set(State::Calling { future, sent: Sent(Some(lease)) });
+                }
+                StateProj::Calling { future, sent } => {
+                    let result = ready!(future.poll(cx));
+                    let lease = sent.0.take().expect(ONCE);
+                    let attempts = std::mem::take(this.attempts);
+                    return Poll::Ready(match result {
+                        Ok(response) => Ok(answered(response, lease, attempts)),
+                        Err(error) => Err(failed(error.into(), &lease, attempts)),
+                    });
+                }
+                StateProj::Failed { error } => return Poll::Ready(Err(error.take().expect(ONCE))),
+            }
+        }
+    }
+}
+
+/// The request with its key.
+fn with_key<B>(lease: Lease, request: Request<B>) -> Result<(Arc<Lease>, Request<B>), Error> {
+    let (mut head, body) = request.into_parts();
+    if let Err(error) = lease.shared().provider.authorize(&mut head, lease.secret()) {
+        lease.give_back();
+        return Err(error);
+    }
+    let lease = Arc::new(lease);
+    head.extensions.insert(Arc::clone(&lease));
+    Ok((lease, Request::from_parts(head, body)))
+}
+
+/// There is no key. After refusals it tells when another request may be served, not that these keys were tried.
+fn no_key(error: Error, pool: &KeyPool, attempts: Attempts) -> Error {
+    let error = if error.kind() == ErrorKind::Unavailable && !attempts.is_empty() {
+        Error::unavailable(pool.unavailable_after(&attempts))
+    } else {
+        error
+    };
+    error.with_attempts(attempts)
+}
+
+fn answered<R: Body>(mut response: Response<R>, lease: Arc<Lease>, mut attempts: Attempts) -> Response<LeaseBody<R>> {
+    let outcome = response.extensions_mut().remove::<Outcome>().unwrap_or_else(|| of_head(&response, &lease));
+    attempts.push(lease.attempt(outcome));
+    response.extensions_mut().insert(attempts);
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        response.extensions_mut().insert(Arc::clone(&lease));
+    }
+    response.map(|body| LeaseBody::new(body, lease))
+}
+
+/// What an answer means that no [`CooldownLayer`](crate::CooldownLayer) read.
+fn of_head<R>(response: &Response<R>, lease: &Lease) -> Outcome {
+    if response.status().is_success() {
+        return Outcome::Success;
+    }
+    lease.pool().classify(response.status(), response.headers(), &[]).map_or(Outcome::Success, Outcome::from)
+}
+
+/// The service below failed.
+fn failed(error: BoxError, lease: &Lease, mut attempts: Attempts) -> Error {
+    let failure = Failure::of_transport(&*error);
+    let is_callers = failure.class() == ErrorClass::Caller;
+    attempts.push(lease.attempt(failure.into()));
+    let error = match error.downcast::<Error>() {
+        Ok(ours) if ours.attempts().is_empty() => *ours,
+        Ok(ours) => return *ours,
+        Err(error) if is_callers => {
+            Error::new(ErrorKind::Request, "the body of the request could not be read").with_source(error)
+        }
+        Err(error) => Error::transport(error),
+    };
+    error.with_attempts(attempts)
+}
+
+impl<S, B> fmt::Debug for KeyRotationFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRotationFuture").field("attempts", &self.attempts).finish_non_exhaustive()
+    }
+}

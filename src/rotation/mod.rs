@@ -1,0 +1,15 @@
+//! A key for each request.
+//!
+//! [`KeyRotationLayer`] takes a key from the pool, waits for one where it may, and puts it in the request. It holds the
+//! [`Lease`](crate::Lease) until the answer's body ends or is dropped.
+
+mod body;
+mod future;
+mod layer;
+mod needs;
+mod service;
+
+pub use body::LeaseBody;
+pub use future::KeyRotationFuture;
+pub use layer::KeyRotationLayer;
+pub use service::KeyRotation;

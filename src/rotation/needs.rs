@@ -1,0 +1,94 @@
+//! What a request needs of a key.
+
+use std::{sync::Arc, time::Duration};
+
+use http::request::Parts;
+use memchr::memchr;
+
+use crate::{
+    KeyPool, Provider,
+    classify::{ErrorClass, Retry},
+    pool::{Attempts, KeyRequest},
+    provider::ModelIn,
+    replay::CollectedBody,
+};
+
+/// After a fault of the provider a request waits at least so long for a key: the fault may have closed the model's breaker.
+const AFTER_FAULT: Duration = Duration::from_secs(2);
+
+/// What the next attempt of a request needs. The first attempt sets what holds for all of them.
+pub(super) fn of_attempt(pool: &KeyPool, head: &Parts, attempts: &mut Attempts, wait: Option<Duration>) -> KeyRequest {
+    let given = head.extensions.get::<KeyRequest>().cloned();
+    let mut needs = given.unwrap_or_else(|| derive(pool.provider(), head));
+    let now = pool.clock().now();
+    let wait = needs.wait.or(wait).unwrap_or(pool.shared.wait);
+    let deadline = *attempts.deadline.get_or_insert_with(|| now.plus(wait));
+    attempts.once = needs.once;
+    let Some(last) = attempts.last() else {
+        needs.wait = Some(wait);
+        return needs;
+    };
+    let failed = last.outcome().failure().map(|failure| failure.retry());
+    let least = if failed == Some(Retry::Backoff) { AFTER_FAULT } else { Duration::ZERO };
+    needs.wait = Some(deadline.since(now).max(least));
+    // A key that met a limit may serve the request when its cooldown is over.
+    let refused = attempts
+        .iter()
+        .filter(|attempt| attempt.class().is_some_and(|class| class.is_key_fault() && class != ErrorClass::RateLimit));
+    needs.excluded.extend(refused.map(|attempt| attempt.key().clone()));
+    needs
+}
+
+/// What the head and the collected body of a request tell.
+fn derive(provider: &dyn Provider, head: &Parts) -> KeyRequest {
+    let info = provider.inspect(head);
+    let collected = head.extensions.get::<CollectedBody>();
+    let model: Option<Arc<str>> = match info.model {
+        ModelIn::Head(model) => Some(provider.quota_model(&model).into()),
+        ModelIn::Body => collected.and_then(CollectedBody::model).map(|model| {
+            let name = provider.quota_model(model);
+            if name.len() == model.len() { Arc::clone(model) } else { name.into() }
+        }),
+        ModelIn::Nowhere => None,
+    };
+    let mut needs = KeyRequest { model, free: info.free, once: info.once, ..KeyRequest::default() };
+    if info.free {
+        return needs;
+    }
+    if let Some(collected) = collected {
+        needs.cost.input_tokens = estimate(collected.data());
+        if let Some(array) = info.cost_of_items {
+            needs.cost.requests = collected.count_items(array).unwrap_or(1).max(1);
+        }
+    }
+    needs
+}
+
+/// About how many tokens a JSON body has: a quarter of its bytes. Long strings without spaces are media, which cost less.
+fn estimate(body: &[u8]) -> u64 {
+    const LONG: usize = 4_096;
+    const OF_MEDIUM: usize = 4_096;
+    let mut bytes = 0;
+    let mut rest = body;
+    while rest.len() > LONG {
+        let end = memchr(b'"', rest).unwrap_or(rest.len());
+        let is_medium = end > LONG && memchr(b' ', &rest[..LONG]).is_none();
+        bytes += if is_medium { OF_MEDIUM } else { end };
+        rest = &rest[rest.len().min(end + 1)..];
+    }
+    ((bytes + rest.len()) / 4) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_cost_less_than_their_bytes() {
+        let text = format!(r#"{{"text":"{}"}}"#, "some words ".repeat(10_000));
+        assert_eq!(estimate(text.as_bytes()), text.len() as u64 / 4);
+        let medium = format!(r#"{{"data":"{}"}}"#, "QUJD".repeat(1 << 20));
+        assert!(estimate(medium.as_bytes()) < 1_100);
+        assert_eq!(estimate(b""), 0);
+    }
+}

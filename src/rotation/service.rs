@@ -1,0 +1,63 @@
+//! [`KeyRotation`].
+
+use std::{
+    mem,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{KeyRotationFuture, LeaseBody, needs};
+use crate::{
+    BoxError, Error, KeyPool,
+    pool::{Acquire, Attempts},
+};
+
+/// Gives each request a key: the service of [`KeyRotationLayer`](crate::KeyRotationLayer).
+#[derive(Clone, Debug)]
+pub struct KeyRotation<S> {
+    inner: S,
+    pool: KeyPool,
+    wait: Option<Duration>,
+}
+
+impl<S> KeyRotation<S> {
+    pub(super) fn new(inner: S, pool: &KeyPool, wait: Option<Duration>) -> Self {
+        Self { inner, pool: pool.clone(), wait }
+    }
+
+    inner_service_accessors!();
+}
+
+impl<S, B, R> Service<Request<B>> for KeyRotation<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    R: Body,
+{
+    type Response = Response<LeaseBody<R>>;
+    type Error = Error;
+    type Future = KeyRotationFuture<S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx).map_err(|error| Error::from_below(error.into()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut head, body) = request.into_parts();
+        let mut attempts = head.extensions.remove::<Attempts>().unwrap_or_default();
+        let needs = needs::of_attempt(&self.pool, &head, &mut attempts, self.wait);
+        if let Err(error) = self.pool.provider().base().apply(&mut head) {
+            return KeyRotationFuture::failed(error);
+        }
+        // The service that is ready must be the one that is called; the clone takes its place.
+        let clone = self.inner.clone();
+        let inner = mem::replace(&mut self.inner, clone);
+        let acquire = Acquire::new(Arc::clone(&self.pool.shared), needs);
+        KeyRotationFuture::acquiring(acquire, attempts, inner, Request::from_parts(head, body))
+    }
+}

@@ -1,0 +1,135 @@
+//! Rules of the source tree that a reader would otherwise check by eye.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The library's modules; each imports only from earlier lines and from its own line's left.
+const ORDER: &[&str] = &[
+    "macros",
+    "time",
+    "secret",
+    "limit",
+    "key",
+    "classify",
+    "provider",
+    "store",
+    "pool",
+    "error",
+    "replay",
+    "retry",
+    "rotation",
+    "cooldown",
+    "fallback",
+    "into_response",
+    "redact",
+    "stack",
+    "run",
+    "reqwest",
+    "config",
+    "metrics",
+];
+
+/// The crate has one error type, which every module may use; it tells why the pool refused and which keys were tried.
+const ANYWHERE: &[&str] = &["error", "macros"];
+
+/// A name that says nothing of what is in the file.
+const EMPTY_NAMES: &[&str] = &["util", "utils", "helper", "helpers", "common", "misc", "manager", "types", "models"];
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn module_of(path: &Path, root: &Path) -> String {
+    let first = path.strip_prefix(root).unwrap().components().next().unwrap();
+    first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
+}
+
+/// The first names behind `crate::` in the `use` statements of a file, without comments and tests.
+fn imports(text: &str) -> Vec<String> {
+    let text: String = text
+        .split("#[cfg(test)]")
+        .next()
+        .unwrap_or_default()
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let mut names = Vec::new();
+    for statement in text.split("use crate::").skip(1) {
+        let statement = statement.split(';').next().unwrap_or_default();
+        let Some(list) = statement.strip_prefix('{') else {
+            names.push(statement.split("::").next().unwrap_or_default().trim().to_owned());
+            continue;
+        };
+        let mut depth = 0;
+        for part in list.split_inclusive(['{', '}', ',']) {
+            if depth == 0 {
+                let name = part.trim().trim_end_matches(['{', '}', ',']).split("::").next().unwrap_or_default();
+                names.push(name.trim().to_owned());
+            }
+            depth += part.matches('{').count() as i32 - part.matches('}').count() as i32;
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+#[test]
+fn modules_import_only_from_modules_below_them() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    // Names at the crate's root stand for the modules that they come from.
+    let lib = fs::read_to_string(root.join("lib.rs")).unwrap();
+    let mut exported = HashMap::new();
+    for statement in lib.split("\npub use ").skip(1) {
+        let (module, names) = statement.split(';').next().unwrap().split_once("::").unwrap();
+        for name in names.split(|at: char| !at.is_alphanumeric() && at != '_').filter(|name| !name.is_empty()) {
+            exported.insert(name.to_owned(), module.to_owned());
+        }
+    }
+    let rank = |module: &str| ORDER.iter().position(|known| *known == module);
+    let mut wrong = Vec::new();
+    for file in files(&root) {
+        let module = module_of(&file, &root);
+        if module == "lib" || file.to_string_lossy().contains("/tests") {
+            continue;
+        }
+        let own = rank(&module).unwrap_or_else(|| panic!("{module} has no place in ORDER"));
+        for name in imports(&fs::read_to_string(&file).unwrap()) {
+            let imported = exported.get(&name).cloned().unwrap_or(name);
+            if ANYWHERE.contains(&imported.as_str()) || module == "error" {
+                continue;
+            }
+            match rank(&imported) {
+                Some(rank) if rank <= own => {}
+                _ => wrong.push(format!("{} imports {imported}", file.display())),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn folders_and_names_stay_readable() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders: HashMap<PathBuf, usize> = HashMap::new();
+    for file in files(&root) {
+        let stem = file.file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(!EMPTY_NAMES.contains(&stem.as_str()), "{} says nothing of what is in it", file.display());
+        *folders.entry(file.parent().unwrap().to_owned()).or_default() += 1;
+    }
+    for (folder, files) in folders {
+        assert!(files <= 25, "{} has {files} files", folder.display());
+    }
+}

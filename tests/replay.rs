@@ -1,0 +1,190 @@
+//! Bodies that can be sent again: `ReplayLayer`.
+
+use std::{convert::Infallible, error::Error as _, io};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, stream};
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Channel, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
+use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
+use tower_keypool::{
+    Error, ErrorKind, ReplayBody, ReplayLayer,
+    replay::{CollectedBody, TryClone},
+};
+use tower_test::mock;
+
+type Sent<B> = Request<ReplayBody<B>>;
+
+/// What the service below a layer of this limit receives for a body.
+async fn received<B>(limit: usize, body: B) -> Result<Sent<B>, BoxError>
+where
+    B: Body + Unpin + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let echo = service_fn(async |request: Sent<B>| Ok::<_, BoxError>(Response::new(request)));
+    ReplayLayer::up_to(limit).layer(echo).oneshot(Request::new(body)).await.map(Response::into_body)
+}
+
+/// A body of these frames that does not tell its length.
+fn frames(frames: Vec<Frame<Bytes>>) -> UnsyncBoxBody<Bytes, Infallible> {
+    StreamBody::new(stream::iter(frames.into_iter().map(Ok))).boxed_unsync()
+}
+
+fn data(text: &'static str) -> Frame<Bytes> {
+    Frame::data(Bytes::from_static(text.as_bytes()))
+}
+
+fn trailers() -> HeaderMap {
+    HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("x"))])
+}
+
+#[tokio::test]
+async fn a_body_of_one_frame_is_shared_and_never_copied() {
+    let sent = Bytes::from(vec![b'x'; 4096]);
+    let request = received(4096, Full::new(sent.clone())).await.unwrap();
+    assert_eq!(request.extensions().get::<CollectedBody>().unwrap().data().as_ptr(), sent.as_ptr());
+    for _ in 0..2 {
+        let again = request.body().try_clone().unwrap();
+        assert_eq!(again.size_hint().exact(), Some(4096));
+        assert_eq!(again.collect().await.unwrap().to_bytes().as_ptr(), sent.as_ptr());
+    }
+}
+
+#[tokio::test]
+async fn frames_and_trailers_are_collected() {
+    let body = frames(vec![data("ab"), data(""), data("cde"), Frame::trailers(trailers())]);
+    let request = received(5, body).await.unwrap();
+    assert_eq!(request.extensions().get::<CollectedBody>().unwrap().data(), "abcde");
+    for body in [request.body().try_clone().unwrap(), request.body().try_clone().unwrap()] {
+        assert!(!body.is_end_stream());
+        let collected = body.collect().await.unwrap();
+        assert_eq!(collected.trailers(), Some(&trailers()));
+        assert_eq!(collected.to_bytes(), "abcde");
+    }
+}
+
+#[tokio::test]
+async fn body_known_to_be_larger_than_the_limit_streams_once() {
+    let (sender, body) = Channel::<Bytes, Infallible>::new(1);
+    // Not a frame is there yet, and the request goes down all the same.
+    let body = WithLength { inner: body, length: 6 };
+    let request = received(5, body).now_or_never().unwrap().unwrap();
+    assert!(!request.body().is_collected());
+    assert!(request.body().try_clone().is_none());
+    assert!(request.body().with_data(Bytes::new()).is_none());
+    assert!(request.extensions().get::<CollectedBody>().is_none());
+    assert_eq!(request.body().size_hint().exact(), Some(6));
+    let send = async {
+        let mut sender = sender;
+        sender.send_data(Bytes::from_static(b"abcdef")).await.unwrap();
+    };
+    let ((), collected) = tokio::join!(send, request.into_body().collect());
+    assert_eq!(collected.unwrap().to_bytes(), "abcdef");
+}
+
+#[tokio::test]
+async fn body_that_turns_out_too_large_streams_once_from_its_beginning() {
+    let body = frames(vec![data("ab"), data("cd"), data("ef"), data("gh"), Frame::trailers(trailers())]);
+    let request = received(5, body).await.unwrap();
+    assert!(request.body().try_clone().is_none());
+    assert!(request.extensions().get::<CollectedBody>().is_none());
+    assert_eq!(request.body().size_hint().lower(), 6);
+    let collected = request.into_body().collect().await.unwrap();
+    assert_eq!(collected.trailers(), Some(&trailers()));
+    assert_eq!(collected.to_bytes(), "abcdefgh");
+}
+
+#[tokio::test]
+async fn error_of_the_body_is_an_error_of_the_request() {
+    let failing = || {
+        let lost = io::Error::from(io::ErrorKind::ConnectionReset);
+        StreamBody::new(stream::iter([Ok(data("abc")), Err(lost)]))
+    };
+    let error = received(1024, failing()).await.unwrap_err();
+    let error = error.downcast_ref::<Error>().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Request);
+    assert!(error.source().unwrap().downcast_ref::<io::Error>().is_some());
+
+    // The limit was reached before the error: the error comes out of the body.
+    let request = received(2, failing()).await.unwrap();
+    let error = request.into_body().collect().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Request);
+    assert!(error.source().unwrap().downcast_ref::<io::Error>().is_some());
+}
+
+#[tokio::test]
+async fn asking_for_the_end_changes_nothing() {
+    let request = received(16, Full::new(Bytes::from_static(b"abc"))).await.unwrap();
+    let body = request.into_body();
+    for _ in 0..3 {
+        assert!(!body.is_end_stream());
+        assert_eq!(body.size_hint().exact(), Some(3));
+    }
+    let again = body.try_clone().unwrap();
+    assert_eq!(body.collect().await.unwrap().to_bytes(), "abc");
+    assert_eq!(again.collect().await.unwrap().to_bytes(), "abc");
+}
+
+#[tokio::test]
+async fn empty_body_needs_no_collecting() {
+    let request = received(0, Empty::<Bytes>::new()).await.unwrap();
+    assert!(request.body().is_end_stream());
+    assert_eq!(request.body().size_hint().exact(), Some(0));
+    assert!(request.body().try_clone().unwrap().collect().await.unwrap().to_bytes().is_empty());
+}
+
+#[tokio::test]
+async fn data_can_be_replaced_in_a_collected_body() {
+    let request = received(64, frames(vec![data("abc"), Frame::trailers(trailers())])).await.unwrap();
+    let changed = request.body().with_data(Bytes::from_static(b"de")).unwrap();
+    assert_eq!(changed.size_hint().exact(), Some(2));
+    let collected = changed.collect().await.unwrap();
+    assert_eq!(collected.trailers(), Some(&trailers()));
+    assert_eq!(collected.to_bytes(), "de");
+}
+
+#[tokio::test]
+async fn service_that_was_ready_is_called_when_the_body_is_there() {
+    let (service, mut handle) = mock::pair::<Sent<Channel<Bytes, Infallible>>, Response<()>>();
+    let mut service = ReplayLayer::new().layer(service);
+    handle.allow(1);
+    assert!(service.ready().await.is_ok());
+    let (mut sender, body) = Channel::new(4);
+    let mut answer = task::spawn(service.call(Request::new(body)));
+    assert_pending!(answer.poll());
+    let mut next = task::spawn(async { handle.next_request().await });
+    assert_pending!(next.poll());
+
+    sender.send_data(Bytes::from_static(b"{\"model\":\"m\"}")).await.unwrap();
+    drop(sender);
+    assert_pending!(answer.poll());
+    let (request, reply) = assert_ready!(next.poll()).unwrap();
+    assert_eq!(request.extensions().get::<CollectedBody>().unwrap().model().map(|model| &**model), Some("m"));
+    reply.send_response(Response::new(()));
+    assert_ready_ok!(answer.poll());
+}
+
+/// A body that tells a length.
+struct WithLength<B> {
+    inner: B,
+    length: u64,
+}
+
+impl<B: Body + Unpin> Body for WithLength<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        std::pin::Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.length)
+    }
+}
