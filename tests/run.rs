@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use tower_keypool::{
     BoxError, ErrorClass, ErrorKind, Failure, Gemini, Key, KeyPool, KeyPoolBuilder, KeyRequest, Lease, Outcome,
-    RunError,
+    run::RunError,
 };
 
 fn secret(n: usize) -> String {
