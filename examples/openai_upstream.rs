@@ -21,9 +21,10 @@ async fn main() -> Result<(), BoxError> {
     let mut client = ServiceBuilder::new().layer(KeyPoolLayer::new(&pool)).service(http);
 
     let body = r#"{"messages":[{"role":"user","content":"Hello"}],"model":"gemini-2.5-flash"}"#;
-    let request = Request::post("/chat/completions")
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::<Bytes>::from(body))?;
+    let request =
+        Request::post("/chat/completions")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::<Bytes>::from(body))?;
     let answer = client.ready().await?.call(request).await?;
     assert!(answer.status().is_success(), "{}", answer.status());
     let attempt = answer.extensions().get::<Attempts>().and_then(Attempts::last).cloned().ok_or("no attempt")?;

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{Service, ServiceBuilder, ServiceExt};
-use tower_keypool::{
-    BoxError, CooldownLayer, Gemini, Key, KeyPool, KeyRotationLayer, ReplayLayer, RetryPolicy,
-};
+use tower_keypool::{BoxError, CooldownLayer, Gemini, Key, KeyPool, KeyRotationLayer, ReplayLayer, RetryPolicy};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {

@@ -2,7 +2,7 @@
 
 mod shared;
 
-use tower::{Service, ServiceBuilder, ServiceExt};
+use tower::{ServiceBuilder, ServiceExt};
 use tower_keypool::{BoxError, Gemini, Key, KeyPool, KeyPoolLayer, ReqwestService};
 
 #[tokio::main]
@@ -10,9 +10,9 @@ async fn main() -> Result<(), BoxError> {
     let upstream = shared::simulator(&[("projects/1", &["key-one"])]).await?;
     let pool = KeyPool::builder(Gemini::at(&upstream.url())?).key(Key::new(shared::secret("key-one"))).build()?;
     let client = ReqwestService::new(reqwest::Client::new());
-    let mut client = ServiceBuilder::new().layer(KeyPoolLayer::new(&pool)).service(client);
+    let client = ServiceBuilder::new().layer(KeyPoolLayer::new(&pool)).service(client);
 
-    let answer = client.ready().await?.call(shared::hello("gemini-2.5-flash")).await?;
+    let answer = client.oneshot(shared::hello("gemini-2.5-flash")).await?;
     println!("{}", answer.status());
     assert!(answer.status().is_success());
     Ok(())

@@ -15,7 +15,9 @@ fn stack(provider: impl Provider) -> Result<Stack, BoxError> {
     let pool = KeyPool::builder(provider).key(Key::new(shared::secret("key-one"))).build()?;
     let http = Client::builder(TokioExecutor::new()).build_http();
     let client = ServiceBuilder::new()
-        .map_response(|answer: http::Response<_>| answer.map(|body| BodyExt::boxed_unsync(BodyExt::map_err(body, Into::into))))
+        .map_response(|answer: http::Response<_>| {
+            answer.map(|body| BodyExt::boxed_unsync(BodyExt::map_err(body, Into::into)))
+        })
         .layer(KeyPoolLayer::new(&pool))
         .service(http);
     Ok(BoxCloneService::new(client.map_err(Into::into)))

@@ -77,7 +77,7 @@
 //!
 //! # Without layers
 //!
-//! For an SDK that brings its own HTTP client, `KeyPool::run` calls a closure with a key until one serves. [`KeyPool::acquire`]
+//! For an SDK that brings its own HTTP client, [`KeyPool::run`] calls a closure with a key until one serves. [`KeyPool::acquire`]
 //! gives a [`Lease`], to which the outcome is reported by hand.
 //!
 //! # Modules
@@ -113,6 +113,7 @@ pub mod replay;
 mod reqwest;
 pub mod retry;
 pub mod rotation;
+pub mod run;
 mod secret;
 pub mod stack;
 pub mod store;

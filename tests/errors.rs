@@ -13,7 +13,8 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 use tower_keypool::{
-    Anthropic, ApiKeyHeader, Cooldown, ErrorClass, Failure, Gemini, OpenAi, Provider, Scope, classify,
+    Anthropic, ApiKeyHeader, ErrorClass, Failure, Gemini, OpenAi, Provider, Scope,
+    classify::{Cooldown, classify},
 };
 
 /// 2026-11-20T05:46:00Z

@@ -4,7 +4,8 @@
 use http::{Method, Request, request::Parts};
 use proptest::prelude::*;
 use tower_keypool::{
-    Anthropic, ApiKeyHeader, Base, ErrorKind, Gemini, ModelIn, OpenAi, Provider, RequestInfo, Secret, SetModel,
+    Anthropic, ApiKeyHeader, Base, ErrorKind, Gemini, OpenAi, Provider, Secret,
+    provider::{ModelIn, RequestInfo, SetModel},
 };
 
 const KEY: &str = "pool-key-0123456789";

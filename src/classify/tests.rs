@@ -3,8 +3,9 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    Base, Error, RequestInfo, Secret, SetModel,
+    Base, Error, Secret,
     limit::{Span, Unit},
+    provider::{RequestInfo, SetModel},
 };
 
 /// Knows its name and its own rules.

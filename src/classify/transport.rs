@@ -54,7 +54,7 @@ fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
             () => None,
         };
     }
-    if error.is::<tokio::time::error::Elapsed>() {
+    if error.is::<tokio::time::error::Elapsed>() || error.is::<tower::timeout::error::Elapsed>() {
         return Some(TIMEOUT);
     }
     match error.downcast_ref::<io::Error>()?.kind() {

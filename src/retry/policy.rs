@@ -61,7 +61,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct RetryPolicy {
-    pool: KeyPool,
+    pub(crate) pool: KeyPool,
     budget: Arc<TpsBudget>,
     random: Arc<Mutex<fastrand::Rng>>,
     max_attempts: usize,
@@ -82,7 +82,7 @@ impl RetryPolicy {
     pub fn new(pool: &KeyPool) -> Self {
         Self {
             pool: pool.clone(),
-            budget: Arc::new(TpsBudget::new(Duration::from_secs(10), 10, 0.2)),
+            budget: Arc::clone(&pool.shared.retry_budget),
             random: Arc::new(Mutex::new(fastrand::Rng::new())),
             max_attempts: 3,
             max_keys: 8,
@@ -119,7 +119,8 @@ impl RetryPolicy {
         self
     }
 
-    fn decide(&self, attempts: &Attempts, headers: Option<&HeaderMap>) -> Step {
+    /// What comes after the last of these attempts.
+    pub(crate) fn decide(&self, attempts: &Attempts, headers: Option<&HeaderMap>) -> Step {
         let Some(last) = attempts.last() else { return Step::Stop };
         match last.outcome() {
             Outcome::Success => {
@@ -170,7 +171,7 @@ impl RetryPolicy {
     }
 }
 
-enum Step {
+pub(crate) enum Step {
     /// The result goes up.
     Stop,
     /// An error goes up in its place.

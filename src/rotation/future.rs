@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use super::LeaseBody;
 use crate::{
-    BoxError, Error, ErrorKind, KeyPool, Lease,
+    BoxError, Error, ErrorKind, Lease,
     classify::{ErrorClass, Failure, Outcome},
     pool::{Acquire, Attempts},
     replay::TooLarge,
@@ -92,7 +92,7 @@ where
                     let lease = match ready!(acquire.as_mut().poll(cx)) {
                         Ok(lease) => lease,
                         Err(error) => {
-                            return Poll::Ready(Err(no_key(error, &acquire.pool(), std::mem::take(this.attempts))));
+                            return Poll::Ready(Err(acquire.pool().no_key(error, std::mem::take(this.attempts))));
                         }
                     };
                     let request = request.take().expect(ONCE);
@@ -129,16 +129,6 @@ fn with_key<B>(lease: Lease, request: Request<B>) -> Result<(Arc<Lease>, Request
     let lease = Arc::new(lease);
     head.extensions.insert(Arc::clone(&lease));
     Ok((lease, Request::from_parts(head, body)))
-}
-
-/// There is no key. After refusals it tells when another request may be served, not that these keys were tried.
-fn no_key(error: Error, pool: &KeyPool, attempts: Attempts) -> Error {
-    let error = if error.kind() == ErrorKind::Unavailable && !attempts.is_empty() {
-        Error::unavailable(pool.unavailable_after(&attempts))
-    } else {
-        error
-    };
-    error.with_attempts(attempts)
 }
 
 fn answered<R: Body>(
