@@ -1,8 +1,12 @@
 //! Reads the body of an error, of whichever vendor, by one list of JSON paths.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::LazyLock,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderMap, StatusCode, header};
+use memchr::memmem::Finder;
 use serde_json::Value;
 
 use super::{QuotaViolation, google_quota, retry_after};
@@ -116,7 +120,7 @@ impl ErrorInfo {
     /// else. `None` where it is none.
     pub(super) fn of_success(headers: &HeaderMap, body: &[u8], in_stream: bool, wall: SystemTime) -> Option<Self> {
         let text = as_text(body);
-        if !["\"error\"", "\"base_resp\"", "\"success\"", LIMITED].iter().any(|word| text.contains(word)) {
+        if !may_be_error(text.as_bytes()) {
             return None;
         }
         let root = unwrapped(first_value(&text).or_else(|| in_events(&text))?);
@@ -239,6 +243,13 @@ impl ErrorInfo {
         }
         self
     }
+}
+
+/// Whether a good answer, or an event of one, holds a word of those that are errors all the same.
+pub(crate) fn may_be_error(body: &[u8]) -> bool {
+    static WORDS: LazyLock<[Finder<'static>; 4]> =
+        LazyLock::new(|| ["\"error\"", "\"base_resp\"", "\"success\"", LIMITED].map(Finder::new));
+    WORDS.iter().any(|word| word.find(body).is_some())
 }
 
 /// A good answer ended since the account is limited for a breach of policy.
