@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::sync::{Notify, broadcast};
+use tower::retry::budget::TpsBudget;
 
 use super::{
     handle::{KeyPool, Shared},
@@ -174,6 +175,7 @@ impl KeyPoolBuilder {
             asks_store,
             fail_open: self.fail_open,
             wait: self.wait,
+            retry_budget: Arc::new(TpsBudget::new(Duration::from_secs(10), 10, 0.2)),
             events: broadcast::Sender::new(EVENTS),
             records: Mutex::default(),
             idle: Notify::new(),

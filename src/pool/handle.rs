@@ -9,6 +9,7 @@ use std::{
 
 use futures_core::Stream;
 use tokio::sync::{Notify, broadcast};
+use tower::retry::budget::TpsBudget;
 
 use super::{
     acquire::Acquire,
@@ -65,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) fail_open: bool,
     /// How long a request waits for a key unless it says otherwise.
     pub(crate) wait: Duration,
+    /// Retries after faults of the provider that all requests share: a fifth of the good answers, and 10 a second.
+    pub(crate) retry_budget: Arc<TpsBudget>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) records: Mutex<Vec<Record>>,
     /// Woken when the last lease of a pool that is shut down ends.
@@ -129,7 +132,7 @@ impl Shared {
             return;
         }
         self.with_quietly(|state| {
-            let model = state.models.confirm(name);
+            let model = state.models.introduce(name);
             if state.models.is_shared(model) {
                 return;
             }
@@ -298,6 +301,18 @@ impl KeyPool {
 
     /// What an answer of the provider means, by the pool's rules; `None` for a good one. Of the body, which must not be compressed,
     /// up to 64 KiB are read.
+    ///
+    /// ```
+    /// use http::{HeaderMap, StatusCode};
+    /// use tower_keypool::{ErrorClass, Gemini, Key, KeyPool};
+    ///
+    /// let pool = KeyPool::builder(Gemini::new()).key(Key::free("AIza-not-a-real-key-001")).build()?;
+    /// let body = br#"{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded."}}"#;
+    /// let failure = pool.classify(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), body);
+    /// assert_eq!(failure.map(|failure| failure.class()), Some(ErrorClass::RateLimit));
+    /// assert_eq!(pool.classify(StatusCode::OK, &HeaderMap::new(), b"{}"), None);
+    /// # Ok::<(), tower_keypool::Error>(())
+    /// ```
     pub fn classify(&self, status: http::StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Option<Failure> {
         let wall = self.shared.clock.wall();
         self.shared.classifier.classify(&*self.shared.provider, status, headers, body, false, wall)
@@ -345,6 +360,16 @@ impl KeyPool {
             }
             Err(blocked) => blocked.tell(state, &request, now),
         })
+    }
+
+    /// There is no key. After refusals it tells when another request may be served, not that these keys were tried.
+    pub(crate) fn no_key(&self, error: Error, attempts: super::Attempts) -> Error {
+        let error = if error.kind() == crate::ErrorKind::Unavailable && !attempts.is_empty() {
+            Error::unavailable(self.unavailable_after(&attempts))
+        } else {
+            error
+        };
+        error.with_attempts(attempts)
     }
 
     pub(crate) fn forgive(&self, attempts: &super::Attempts) {

@@ -33,11 +33,13 @@ struct Model {
     name: Arc<str>,
     /// Configured, or served by a good answer: it has windows and an order of keys of its own.
     confirmed: bool,
+    /// The model that its requests counted for until a good answer confirmed it.
+    counted: Option<ModelIx>,
 }
 
 impl Default for Models {
     fn default() -> Self {
-        let model = |name: &str| Model { name: name.into(), confirmed: true };
+        let model = |name: &str| Model { name: name.into(), confirmed: true, counted: None };
         Self { by_name: BTreeMap::new(), entries: vec![model("*"), model("")], patterns: Vec::new() }
     }
 }
@@ -54,8 +56,20 @@ impl Models {
         if self.has_room(name) { self.insert(name) } else { self.shared(name) }
     }
 
-    /// The same, with windows and an order of keys of its own, where not too many names are known.
+    /// A good answer, or the provider, names it: it has windows and an order of keys of its own, where not too many names are
+    /// known.
     pub(crate) fn confirm(&mut self, name: &str) -> ModelIx {
+        let model = self.remember(name);
+        let counted = self.own(model);
+        let entry = &mut self.entries[model.0 as usize];
+        if !std::mem::replace(&mut entry.confirmed, true) {
+            entry.counted = Some(counted);
+        }
+        model
+    }
+
+    /// The same of a name that nothing was sent for yet.
+    pub(crate) fn introduce(&mut self, name: &str) -> ModelIx {
         let model = self.remember(name);
         self.entries[model.0 as usize].confirmed = true;
         model
@@ -87,7 +101,7 @@ impl Models {
         }
         let name: Arc<str> = name.into();
         let model = ModelIx(self.entries.len() as u32);
-        self.entries.push(Model { name: Arc::clone(&name), confirmed: false });
+        self.entries.push(Model { name: Arc::clone(&name), confirmed: false, counted: None });
         self.by_name.insert(name, model);
         model
     }
@@ -99,7 +113,7 @@ impl Models {
     }
 
     /// The model that stands for a name as long as nothing is known of it.
-    pub(crate) fn shared(&self, name: &str) -> ModelIx {
+    fn shared(&self, name: &str) -> ModelIx {
         let fits = self.patterns.iter().find(|(start, _)| name.starts_with(&**start));
         fits.map_or(ModelIx::DEFAULT, |(_, model)| *model)
     }
@@ -107,6 +121,11 @@ impl Models {
     /// Whether several names use the windows and the order of a model.
     pub(crate) fn is_shared(&self, model: ModelIx) -> bool {
         model <= ModelIx::FREE || self.patterns.iter().any(|(_, pattern)| *pattern == model)
+    }
+
+    /// The model that its requests counted for before it had windows of its own.
+    pub(crate) fn counted(&self, model: ModelIx) -> Option<ModelIx> {
+        self.entries[model.0 as usize].counted
     }
 
     pub(crate) fn name(&self, model: ModelIx) -> &Arc<str> {

@@ -62,13 +62,14 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
     if grant.probe {
         state.quotas.end_probe(grant.project, grant.model);
     }
-    let grants = state.grants;
+    state.uses += 1;
+    let uses = state.uses;
     if !sent {
         state.stats.granted -= 1;
     }
     if let Some(entry) = current(state, grant) {
         entry.in_flight -= 1;
-        entry.load.ended(grants);
+        entry.load.ended(uses);
         if !sent {
             entry.counts.started -= 1;
             if entry.last_start == grant.started {

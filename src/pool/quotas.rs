@@ -66,14 +66,14 @@ impl Quotas {
         self.place(project, model).is_some()
     }
 
-    /// Makes the quota of a project and model. `shared` is the model that its name was counted for before it was known.
+    /// Makes the quota of a project and model. `counted` is the model that its requests counted for before it was known.
     pub(crate) fn make(
         &mut self,
         at: ProjectIx,
         project: &Project,
         model: ModelIx,
         name: &str,
-        shared: ModelIx,
+        counted: Option<ModelIx>,
         settings: &Settings,
     ) {
         let at = at.0 as usize;
@@ -84,8 +84,8 @@ impl Quotas {
         let assumed = settings.assumed.get(&(model, project.tier));
         let mut quota = Quota::new(given(project, name, &settings.limits), assumed);
         // What was sent under a name that nothing was known of counts for the name, too.
-        if let Some((_, shared)) = quotas.iter().find(|(held, _)| *held == shared) {
-            quota.copy_counts_from(shared);
+        if let Some((_, counted)) = quotas.iter().find(|(held, _)| Some(*held) == counted) {
+            quota.copy_counts_from(counted);
         }
         if quotas.is_empty() {
             // Most projects are used for one model.

@@ -328,8 +328,8 @@ fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, now: Now) -> Readines
 
 fn take(state: &mut State, ask: &Ask<'_>, slot: Slot, over_assumed: bool, trials: Vec<Target>, now: Now) -> Grant {
     let own = ask.own;
-    state.grants += 1;
-    let grants = state.grants;
+    state.uses += 1;
+    let uses = state.uses;
     let pass = state.pass;
     let entry = state.registry.get_mut(slot).expect("it was just found ready");
     entry.in_flight += 1;
@@ -337,7 +337,7 @@ fn take(state: &mut State, ask: &Ask<'_>, slot: Slot, over_assumed: bool, trials
     entry.counts.started += 1;
     entry.load.pass = entry.load.pass.max(pass);
     state.pass = entry.load.pass;
-    entry.load.granted(grants, entry.data.weight);
+    entry.load.granted(uses, entry.data.weight);
     let (key, at, generation) = (Arc::clone(&entry.data), entry.project, entry.generation);
     let project = state.registry.project(at);
     let project_name = Arc::clone(&project.name);

@@ -35,8 +35,8 @@ pub(crate) struct State {
     pub(crate) guard: FailureGuard,
     pub(crate) stats: Stats,
     pub(crate) settings: Settings,
-    /// How many leases were granted.
-    pub(crate) grants: u64,
+    /// Counts grants and ends of leases, so that strategies know which was before which.
+    pub(crate) uses: u64,
     /// The pass of the key that was granted last, for the weighted strategy.
     pub(crate) pass: u64,
     pub(crate) closed: bool,
@@ -107,7 +107,7 @@ impl State {
             guard: FailureGuard::default(),
             stats: Stats::default(),
             settings,
-            grants: 0,
+            uses: 0,
             pass: 0,
             closed: false,
             effects: Effects::default(),
@@ -125,7 +125,7 @@ impl State {
     pub(crate) fn quota(&mut self, at: ProjectIx, model: ModelIx) -> &mut Quota {
         if !self.quotas.has(at, model) {
             let (project, name) = (self.registry.project(at), self.models.name(model));
-            self.quotas.make(at, project, model, name, self.models.shared(name), &self.settings);
+            self.quotas.make(at, project, model, name, self.models.counted(model), &self.settings);
         }
         self.quotas.find(at, model).expect("it was there or was just made")
     }

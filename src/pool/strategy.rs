@@ -27,9 +27,9 @@ pub enum Strategy {
 /// What strategies know of a key.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Load {
-    /// The number of the pool's grant that used it last.
+    /// When it was granted last, counted in grants and ends of the pool.
     pub(crate) last_grant: u64,
-    /// The number of the pool's grants when its last request ended.
+    /// When its last request ended, counted likewise.
     pub(crate) last_end: u64,
     /// Grants divided by weight, in units of 1/65536; a new key begins where the others are.
     pub(crate) pass: u64,
@@ -76,15 +76,15 @@ impl Strategy {
 }
 
 impl Load {
-    /// The key was granted as the pool's `grant`-th.
-    pub(crate) fn granted(&mut self, grant: u64, weight: u16) {
-        self.last_grant = grant;
+    /// The key was granted.
+    pub(crate) fn granted(&mut self, uses: u64, weight: u16) {
+        self.last_grant = uses;
         self.pass += (1 << 16) / u64::from(weight.max(1));
     }
 
-    /// A request ended, when the pool had granted `grants`.
-    pub(crate) fn ended(&mut self, grants: u64) {
-        self.last_end = grants;
+    /// A request ended.
+    pub(crate) fn ended(&mut self, uses: u64) {
+        self.last_end = uses;
     }
 
     /// An answer came after this time.

@@ -25,7 +25,7 @@ pub(super) const ZONE: &str = "America/Los_Angeles";
 ///
 /// ```
 /// use http::Request;
-/// use tower_keypool::{Gemini, ModelIn, Provider, Secret};
+/// use tower_keypool::{Gemini, Provider, Secret, provider::ModelIn};
 ///
 /// let gemini = Gemini::new();
 /// let request = Request::post("/v1beta/models/gemini-2.5-flash:generateContent?alt=sse&key=of-the-caller");
