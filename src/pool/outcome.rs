@@ -98,7 +98,7 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
     if grant.over_assumed
         && let Some(quota) = state.quotas.find(state.registry.current(grant.project), grant.model)
     {
-        quota.retire_assumed();
+        quota.exceeded_assumed();
     }
     if !state.breakers.is_empty() {
         for target in covering(state, grant, model).into_iter().flatten() {
