@@ -460,7 +460,7 @@ async fn every_setting_of_the_schema_changes_the_pool() {
         // The provider is set beside the name and the header, which must matter by themselves.
         let without: String =
             text.lines().filter(|line| !line.starts_with(&format!("{name} ="))).collect::<Vec<_>>().join("\n");
-        let without = if without.contains("[") { usual.clone() } else { effect(&without).await };
+        let without = if without.contains('[') { usual.clone() } else { effect(&without).await };
         assert_ne!(effect(text).await, without, "nothing reads {name}");
     }
 }

@@ -57,7 +57,7 @@ pub fn read<T: DeserializeOwned>(
 
 /// The line of a byte, from 1.
 pub(super) fn line_at(text: &str, byte: usize) -> usize {
-    1 + text.as_bytes()[..byte.min(text.len())].iter().filter(|byte| **byte == b'\n').count()
+    1 + text.get(..byte.min(text.len())).unwrap_or_default().matches('\n').count()
 }
 
 /// Puts a variable in its place, where all on the way there are tables.

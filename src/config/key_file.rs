@@ -14,7 +14,7 @@ use super::{
 pub(super) fn parse(path: &Path, text: &str, entry: &mut dyn FnMut(usize, Result<Options, String>)) {
     let ends = |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
     let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
-    let is_header = |by: char| first.split(by).count() > 1 && first.split(by).any(|name| is_key_field(name));
+    let is_header = |by: char| first.split(by).count() > 1 && first.split(by).any(is_key_field);
     if ends("json") || first.starts_with(['[', '{']) {
         json(text, entry);
     } else if ends("tsv") || is_header('\t') {
@@ -76,30 +76,21 @@ fn words(text: &str) -> Result<Vec<String>, String> {
 fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<Options, String>)) {
     let mut reader = csv::ReaderBuilder::new();
     reader.delimiter(delimiter).comment(Some(b'#')).trim(csv::Trim::All).has_headers(false).flexible(true);
-    // The names of the columns, empty where a column is not read.
-    let mut header: Option<Vec<String>> = None;
-    for record in reader.from_reader(text.as_bytes()).records().flatten() {
-        let line = record.position().map_or(1, csv::Position::line) as usize;
-        let Some(header) = &header else {
-            let mut names: Vec<String> = record.iter().map(column).collect();
-            if !names.iter().any(|name| is_key_field(name)) {
-                return entry(line, Err("no column is named key".to_owned()));
-            }
-            for name in &mut names {
-                if let Err(message) = option(name) {
-                    entry(line, Err(format!("a column is not read: {message}")));
-                    name.clear();
-                }
-            }
-            header = Some(names);
-            continue;
-        };
-        let pairs = header.iter().map(String::as_str).zip(&record).filter(|(name, _)| !name.is_empty());
-        let surplus = record.len() > header.len();
-        entry(
-            line,
-            if surplus { Err("the row has more columns than the first line".to_owned()) } else { Options::of(pairs) },
-        );
+    let line = |record: &csv::StringRecord| record.position().map_or(1, csv::Position::line) as usize;
+    // With `flexible` and a text no record is an error.
+    let mut records = reader.from_reader(text.as_bytes()).into_records().flatten();
+    let Some(first) = records.next() else { return };
+    let columns: Vec<_> = first.iter().map(|name| option(&column(name)).map(|(option, _)| option)).collect();
+    if !columns.contains(&Ok("secret")) {
+        return entry(line(&first), Err("no column is named key".to_owned()));
+    }
+    for message in columns.iter().filter_map(|column| column.as_ref().err()) {
+        entry(line(&first), Err(format!("a column is not read: {message}")));
+    }
+    for record in records {
+        let cells = columns.iter().zip(&record).filter_map(|(column, value)| Some((*column.as_ref().ok()?, value)));
+        let surplus = (record.len() > columns.len()).then(|| "the row has more columns than the first line".to_owned());
+        entry(line(&record), surplus.map_or_else(|| Options::of(cells), Err));
     }
 }
 
