@@ -136,7 +136,6 @@ pub use replay::{ReplayBody, ReplayLayer};
 pub use reqwest::ReqwestService;
 pub use retry::RetryPolicy;
 pub use rotation::KeyRotationLayer;
-pub use run::RunError;
 pub use secret::Secret;
 pub use stack::KeyPoolLayer;
 pub use time::{Clock, ManualClock};

@@ -9,7 +9,7 @@ use std::{
 use http::{HeaderMap, StatusCode};
 use tower_keypool::{
     BoxError, ErrorClass, ErrorKind, Failure, Gemini, Key, KeyPool, KeyPoolBuilder, KeyRequest, Lease, Outcome,
-    RunError,
+    run::RunError,
 };
 
 fn secret(n: usize) -> String {

@@ -229,7 +229,7 @@ impl ErrorInfo {
             .or(in_body)
             .or_else(|| retry_after::in_rate_limit_headers(headers, wall));
         let text = self.text.to_lowercase().replace('\u{2019}', "'");
-        if self.project.is_none() {
+        if self.project.is_none() && self.status == Some(429) {
             let named = text.split_once("consumer 'project_number:").map(|(_, rest)| rest);
             self.project = named.and_then(|rest| project(rest.split('\'').next()?));
         }

@@ -37,7 +37,7 @@ pub(crate) use usage::UsageReader;
 /// ```
 /// use std::time::SystemTime;
 /// use http::{HeaderMap, StatusCode};
-/// use tower_keypool::{ErrorClass, Provider, classify};
+/// use tower_keypool::{ErrorClass, Provider, classify::classify};
 ///
 /// fn is_out_of_money(provider: &dyn Provider, body: &[u8]) -> bool {
 ///     let failure =
@@ -117,7 +117,13 @@ impl Classifier {
             ErrorClass::Transient => info.retry_after.map(|delay| delay.min(LONGEST_TRANSIENT)),
             _ => None,
         };
-        failure.retry_after = delay.filter(|delay| failure.cooldown.is_none_or(|cooldown| *delay > cooldown));
+        // The longer one counts.
+        match delay {
+            Some(delay) if failure.cooldown.is_none_or(|cooldown| delay > cooldown) => {
+                (failure.retry_after, failure.cooldown) = (Some(delay), None);
+            }
+            _ => {}
+        }
         failure.message = info.message.map(Into::into);
         failure.quota = info.quota;
         failure.project = info.project.map(Into::into);

@@ -22,7 +22,7 @@ use crate::{
     limit::Limits,
     provider::Provider,
     store::{MemoryStore, Store},
-    time::Clock,
+    time::{Clock, WallReading},
 };
 
 /// Events that a slow listener may fall behind.
@@ -37,7 +37,7 @@ pub struct KeyPoolBuilder {
     rules: Vec<Rule>,
     strategy: Strategy,
     wait: Duration,
-    clock: Clock,
+    clock: Option<Clock>,
     store: Arc<dyn Store>,
     fail_open: bool,
     allow_empty: bool,
@@ -52,7 +52,7 @@ impl KeyPoolBuilder {
             rules: Vec::new(),
             strategy: Strategy::default(),
             wait: Duration::ZERO,
-            clock: Clock::system(),
+            clock: None,
             store: Arc::new(MemoryStore::new()),
             fail_open: false,
             allow_empty: false,
@@ -99,7 +99,7 @@ impl KeyPoolBuilder {
 
     /// The clock; the system's unless set.
     pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
+        self.clock = Some(clock);
         self
     }
 
@@ -155,6 +155,7 @@ impl KeyPoolBuilder {
             limits.check()?;
         }
         let provider = self.provider;
+        let limited: Vec<_> = self.limits.iter().map(|(model, _)| Arc::clone(model)).collect();
         let settings = Settings {
             strategy: self.strategy,
             limits: self.limits,
@@ -168,7 +169,8 @@ impl KeyPoolBuilder {
             state: Mutex::new(state),
             classifier: Classifier::new(self.rules),
             provider,
-            clock: self.clock,
+            clock: self.clock.unwrap_or_default(),
+            wall: WallReading::default(),
             store: self.store,
             asks_store,
             fail_open: self.fail_open,
@@ -179,12 +181,7 @@ impl KeyPoolBuilder {
             idle: Notify::new(),
         };
         let pool = KeyPool { shared: Arc::new(shared) };
-        // Configured models have windows of their own from the start.
-        let configured = pool.shared.with(|state, _| state.configured_models(&self.keys));
-        for model in configured {
-            pool.shared.with(|state, _| state.models.confirm(&model));
-            pool.shared.assume(&model);
-        }
+        pool.shared.configure(limited.iter().chain(self.keys.iter().flat_map(Key::model_names)));
         for key in &self.keys {
             let added = pool.shared.with(|state, now| update::add(state, key, now))?;
             if let super::registry::KeyAdded::Merged(id) = added {

@@ -30,7 +30,7 @@ use crate::{
     key::{Key, KeyId, Tier},
     provider::Provider,
     store::{Record, Store},
-    time::Clock,
+    time::{Clock, WallReading},
 };
 
 /// Many keys, used as if they were one. A handle is cheap to clone; all clones share one pool.
@@ -58,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) provider: Box<dyn Provider>,
     pub(crate) classifier: Classifier,
     pub(crate) clock: Clock,
+    pub(crate) wall: WallReading,
     pub(crate) store: Arc<dyn Store>,
     /// Whether the store must grant what the pool granted.
     pub(crate) asks_store: bool,
@@ -75,7 +76,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn now(&self) -> Now {
-        Now { tick: self.clock.now(), wall_ms: self.clock.wall_ms() }
+        let tick = self.clock.now();
+        Now { tick, wall_ms: self.wall.at(tick, &self.clock) }
     }
 
     /// Runs a closure under the lock; what it wants done outside is done after.
@@ -111,14 +113,15 @@ impl Shared {
         self.asks_store
     }
 
-    /// A model of the provider's table gets windows of its own before its first answer.
-    pub(crate) fn prepare(&self, request: &KeyRequest) {
-        let Some(name) = &request.model else { return };
-        let ask = self.with_quietly(|state| {
-            state.models.is_new(name) && state.settings.assumed.len() < super::model::MOST_ASSUMED
-        });
-        if ask {
-            self.assume(name);
+    /// Models that keys name have windows of their own before their first answer.
+    pub(crate) fn configure<'a>(&self, models: impl Iterator<Item = &'a Arc<str>>) {
+        let mut models: Vec<_> = models.collect();
+        models.sort_unstable();
+        models.dedup();
+        for name in models {
+            if self.with_quietly(|state| state.models.configure(name)) {
+                self.assume(name);
+            }
         }
     }
 
@@ -129,7 +132,10 @@ impl Shared {
             return;
         }
         self.with_quietly(|state| {
-            let (model, _) = state.models.confirm(name);
+            let model = state.models.introduce(name);
+            if state.models.is_shared(model) {
+                return;
+            }
             for (tier, limits) in limits {
                 if let Some(limits) = limits {
                     state.settings.assumed.insert((model, tier), limits);
@@ -159,7 +165,7 @@ impl Shared {
         }
     }
 
-    /// A lease ended.
+    /// A lease ended of a pool that is shut down.
     pub(crate) fn ended(&self) {
         self.idle.notify_waiters();
     }
@@ -178,6 +184,9 @@ impl KeyPool {
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) where the pool's store must be asked, which takes time.
     pub fn try_acquire(&self, request: impl Into<KeyRequest>) -> Result<Lease, Error> {
         let request = request.into().wait(Duration::ZERO);
+        if !self.shared.asks_store() {
+            return super::acquire::at_once(&self.shared, &request);
+        }
         let mut acquire = std::pin::pin!(Acquire::new(Arc::clone(&self.shared), request));
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         match acquire.as_mut().poll(&mut cx) {
@@ -224,6 +233,7 @@ impl KeyPool {
     /// # Errors
     /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey) and [`ErrorKind::Config`](crate::ErrorKind::Config).
     pub fn add(&self, key: Key) -> Result<KeyAdded, Error> {
+        self.shared.configure(key.model_names());
         self.shared.with(|state, now| super::update::add(state, &key, now))
     }
 
@@ -232,6 +242,11 @@ impl KeyPool {
     /// # Errors
     /// As [`add`](Self::add), and [`ErrorKind::Config`](crate::ErrorKind::Config) for a key that is not there.
     pub fn apply(&self, change: KeyChange) -> Result<(), Error> {
+        match &change {
+            KeyChange::Put(key) => self.shared.configure(key.model_names()),
+            KeyChange::ReplaceAll(keys) => self.shared.configure(keys.iter().flat_map(Key::model_names)),
+            _ => {}
+        }
         self.shared.with(|state, now| super::update::apply(state, change, now))
     }
 
@@ -333,7 +348,7 @@ impl KeyPool {
     pub(crate) fn unavailable_after(&self, attempts: &super::Attempts) -> Unavailable {
         let model = attempts.last().and_then(|attempt| attempt.model.clone());
         let request = KeyRequest { model, ..KeyRequest::default() };
-        self.shared.with(|state, now| match select(state, &Ask { request: &request, last_chance: true }, now) {
+        self.shared.with(|state, now| match select(state, &Ask::new(state, &request, true), now) {
             Ok(grant) => {
                 super::outcome::end(state, &grant, None, false, now);
                 Unavailable {

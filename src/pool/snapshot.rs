@@ -26,7 +26,7 @@ pub struct Stats {
     pub waiting: usize,
     /// Leases that are held.
     pub in_flight: u64,
-    /// Leases that were granted.
+    /// Leases that were granted and not given back.
     pub granted: u64,
     /// Good answers.
     pub succeeded: u64,
@@ -197,7 +197,7 @@ pub(crate) fn snapshot(state: &mut State, offset: usize, limit: usize, now: Now)
     let mut projects = Vec::new();
     for at in at {
         let models = state.quotas.models(at);
-        let zone = state.registry.project(at).zone_ix;
+        let zone = state.registry.project(at).zone;
         let today = state.quotas.today(zone, now);
         let mut views = Vec::new();
         for model in models {
