@@ -9,7 +9,11 @@ pub(super) fn without_values(message: &str) -> String {
         ["missing", "field"] => format!("{first} is missing"),
         ["invalid", "type:" | "value:" | "length"] | ["unknown", "variant"] => {
             let expected = message.rsplit_once("expected ").map_or("another value", |(_, expected)| expected);
-            format!("expected {}", expected.replace('`', ""))
+            match expected {
+                "u8" | "u16" | "u32" | "u64" | "usize" => "expected a whole number, 0 or more".to_owned(),
+                "a map" => "expected a table".to_owned(),
+                expected => format!("expected {}", expected.replace('`', "")),
+            }
         }
         _ => message.to_owned(),
     }
@@ -17,9 +21,9 @@ pub(super) fn without_values(message: &str) -> String {
 
 /// What to say of an option that nothing reads.
 pub(super) fn unknown_option(name: &str, known: &[&str]) -> String {
-    let most = if name.len() < 4 { 1 } else { 2 };
+    let most = if name.len() < 3 { 1 } else { 2 };
     let near = known.iter().map(|known| (distance(name, known), known)).filter(|(distance, _)| *distance <= most);
-    if let Some((_, near)) = near.min() {
+    if let Some((_, near)) = near.min_by_key(|(distance, _)| *distance) {
         return format!("\"{name}\" is not an option; did you mean \"{near}\"?");
     }
     // It may be a key that was pasted in.

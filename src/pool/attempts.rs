@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::request::KeyRequest;
 use crate::{
-    classify::{ErrorClass, Outcome, Retry},
+    classify::{ErrorClass, Failure, Outcome, Retry},
     key::KeyId,
     secret::Secret,
     time::Tick,
@@ -48,7 +48,7 @@ impl Attempts {
             needs.wait = Some(wait);
             return needs;
         };
-        let failed = last.outcome().failure().map(|failure| failure.retry());
+        let failed = last.outcome().failure().map(Failure::retry);
         let least = if failed == Some(Retry::Backoff) { AFTER_FAULT } else { Duration::ZERO };
         needs.wait = Some(deadline.since(now).max(least));
         // A key that met a limit may serve the request when its cooldown is over.
@@ -111,12 +111,12 @@ impl Attempt {
 
     /// The class of the error; none for a good answer.
     pub fn class(&self) -> Option<ErrorClass> {
-        self.outcome.failure().map(|failure| failure.class())
+        self.outcome.failure().map(Failure::class)
     }
 
     /// The status of the answer where it was an error.
     pub fn status(&self) -> Option<StatusCode> {
-        self.outcome.failure().and_then(|failure| failure.status())
+        self.outcome.failure().and_then(Failure::status)
     }
 
     /// From the grant of the key to the head of the answer.
