@@ -225,6 +225,12 @@ impl Key {
         self.id.clone().unwrap_or_else(|| KeyId::of_secret(&self.secret))
     }
 
+    /// The models that it has limits for or may be used for.
+    pub(crate) fn model_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        let allowed = self.models.iter().flat_map(|models| models.iter()).filter(|name| !name.ends_with('*'));
+        self.limits.iter().map(|(model, _)| model).chain(allowed)
+    }
+
     pub(crate) fn effective_priority(&self) -> u16 {
         self.priority.unwrap_or(if self.tier == Tier::Paid { 10 } else { 0 })
     }

@@ -37,7 +37,7 @@ pub(crate) use usage::UsageReader;
 /// ```
 /// use std::time::SystemTime;
 /// use http::{HeaderMap, StatusCode};
-/// use tower_keypool::{ErrorClass, Provider, classify};
+/// use tower_keypool::{ErrorClass, Provider, classify::classify};
 ///
 /// fn is_out_of_money(provider: &dyn Provider, body: &[u8]) -> bool {
 ///     let failure =

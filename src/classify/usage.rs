@@ -229,10 +229,6 @@ impl UsageReader {
     }
 }
 
-fn find(text: &[u8], word: &[u8]) -> bool {
-    memchr::memmem::find(text, word).is_some()
-}
-
 /// Most events are only text of the model, and are not parsed.
 fn is_of_interest(event: &[u8]) -> bool {
     USAGE.find(event).is_some() || ERROR.find(event).is_some()

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{
+    document::line_at,
     key_entry::{KeyEntry, option},
     wording::without_values,
 };
@@ -35,7 +35,7 @@ fn column(name: &str) -> String {
 }
 
 fn is_key_field(name: &str) -> bool {
-    option(&column(name)) == Ok("secret")
+    option(&column(name)).is_ok_and(|(option, _)| option == "secret")
 }
 
 /// A line: the key, then `name=value` options. `None` for a blank line or a comment.
@@ -48,10 +48,8 @@ fn line(text: &str) -> Result<Option<KeyEntry>, String> {
     }
     let mut pairs = vec![("key", secret.as_str())];
     for (n, word) in options.iter().enumerate() {
-        let (name, value) = word
-            .split_once('=')
-            .ok_or_else(|| format!("word {} is no option: options are name=value, with quotes around spaces", n + 2))?;
-        pairs.push((name, value));
+        let expected = || format!("word {} is no option: options are name=value, with quotes around spaces", n + 2);
+        pairs.push(word.split_once('=').ok_or_else(expected)?);
     }
     KeyEntry::of(pairs).map(Some)
 }
@@ -73,29 +71,16 @@ fn words(text: &str) -> Result<Vec<String>, String> {
 
 /// A table whose first line names the columns.
 fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<KeyEntry, String>)) {
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .comment(Some(b'#'))
-        .trim(csv::Trim::All)
-        .has_headers(false)
-        .from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new();
+    reader.delimiter(delimiter).comment(Some(b'#')).trim(csv::Trim::All).has_headers(false).flexible(true);
     // The names of the columns, empty where a column is not read.
     let mut header: Option<Vec<String>> = None;
-    for record in reader.records() {
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => {
-                let line = error.position().map_or(1, csv::Position::line);
-                entry(line as usize, Err("the row has another number of columns than the first line".to_owned()));
-                continue;
-            }
-        };
+    for record in reader.from_reader(text.as_bytes()).records().flatten() {
         let line = record.position().map_or(1, csv::Position::line) as usize;
         let Some(header) = &header else {
             let mut names: Vec<String> = record.iter().map(column).collect();
             if !names.iter().any(|name| is_key_field(name)) {
-                entry(line, Err("no column is named key".to_owned()));
-                return;
+                return entry(line, Err("no column is named key".to_owned()));
             }
             for name in &mut names {
                 if let Err(message) = option(name) {
@@ -106,40 +91,34 @@ fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<KeyEntry
             header = Some(names);
             continue;
         };
-        let pairs = header.iter().map(String::as_str).zip(record.iter());
-        entry(line, KeyEntry::of(pairs.filter(|(name, value)| !name.is_empty() && !value.is_empty())));
+        let pairs = header.iter().map(String::as_str).zip(&record).filter(|(name, _)| !name.is_empty());
+        let surplus = record.len() > header.len();
+        entry(
+            line,
+            if surplus { Err("the row has more columns than the first line".to_owned()) } else { KeyEntry::of(pairs) },
+        );
     }
 }
 
-/// An array of keys, each a text or an object; also as the field `keys` of an object.
+/// An array of keys, each a text or an object.
 fn json(text: &str, entry: &mut dyn FnMut(usize, Result<KeyEntry, String>)) {
-    #[derive(Deserialize)]
-    struct Wrapped<'a> {
-        #[serde(borrow)]
-        keys: Vec<&'a RawValue>,
-    }
-    let items = serde_json::from_str::<Vec<&RawValue>>(text)
-        .or_else(|error| serde_json::from_str::<Wrapped<'_>>(text).map(|wrapped| wrapped.keys).map_err(|_| error));
-    let items = match items {
+    let items: Vec<&RawValue> = match serde_json::from_str(text) {
         Ok(items) => items,
         Err(error) => {
             let expected = r#"expected a JSON array of keys, such as ["AIza…", {"key": "AIza…", "project": "a"}]"#;
-            entry(error.line(), Err(expected.to_owned()));
-            return;
+            return entry(error.line(), Err(expected.to_owned()));
         }
     };
     let (mut line, mut counted) = (1, 0);
     for item in items {
-        let at = item.get().as_ptr() as usize - text.as_ptr() as usize;
-        line += text.as_bytes()[counted..at].iter().filter(|byte| **byte == b'\n').count();
-        counted = at;
-        let read = match serde_json::from_str::<String>(item.get()) {
-            Ok(secret) => KeyEntry::of([("secret", secret.as_str())]),
-            Err(_) => serde_json::from_str(item.get()).map_err(|error| {
-                let message = error.to_string();
-                without_values(message.split_once(" at line ").map_or(&message, |(message, _)| message))
-            }),
+        let before = item.get().as_ptr() as usize - text.as_ptr() as usize;
+        let read = match serde_json::from_str(item.get()) {
+            Ok(Value::String(secret)) => KeyEntry::of([("key", &*secret)]),
+            Ok(value) => serde_json::from_value(value).map_err(|error| without_values(&error.to_string())),
+            Err(error) => Err(without_values(&error.to_string())),
         };
+        line += line_at(&text[counted..before], before) - 1;
+        counted = before;
         entry(line, read);
     }
 }

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -25,8 +26,8 @@ use crate::{
     classify::{Failure, Outcome, UsageReader},
 };
 
-/// So much of an error is read.
-const ERROR: usize = 64 << 10;
+/// So much of an error is read, for so long.
+const ERROR: Peek = Peek { bytes: 64 << 10, time: Duration::from_secs(5) };
 
 pin_project! {
     /// The future of [`Cooldown`](crate::cooldown::Cooldown).
@@ -83,10 +84,10 @@ where
             *this.answer = Some(answer);
         }
         let answer = this.answer.as_mut().expect("it is set above");
-        let read = answer.poll_read(*this.peek, cx);
-        if read.is_pending() {
+        let peek = if is_good(answer.head.status) { *this.peek } else { ERROR };
+        if answer.poll_read(peek.bytes, cx).is_pending() {
             if this.timer.is_none() {
-                this.timer.set(Some(tokio::time::sleep(this.peek.time)));
+                this.timer.set(Some(tokio::time::sleep(peek.time)));
             }
             if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                 ready!(timer.poll(cx));
@@ -108,13 +109,12 @@ impl<B: Body> Answer<B> {
         Self { head, body: CooldownBody::new(body), encoding, lease, reader }
     }
 
-    /// Reads as much of the body as tells what it is.
-    fn poll_read(&mut self, peek: Peek, cx: &mut Context<'_>) -> Poll<()>
+    /// Reads as much of the body as tells what it is, up to so many bytes.
+    fn poll_read(&mut self, most: usize, cx: &mut Context<'_>) -> Poll<()>
     where
         B: Unpin,
     {
         let good = is_good(self.head.status);
-        let most = if good { peek.bytes } else { ERROR };
         if self.body.is_end_stream() || (good && self.reader.is_none()) {
             return Poll::Ready(());
         }
@@ -129,7 +129,7 @@ impl<B: Body> Answer<B> {
 
     fn finish(mut self) -> Response<CooldownBody<B>> {
         let held = self.body.held();
-        let text = self.encoding.text(&held, ERROR);
+        let text = self.encoding.text(&held, ERROR.bytes);
         let good = is_good(self.head.status);
         let failure = if good {
             match first(&text, self.body.is_read()) {

@@ -202,15 +202,18 @@ impl Quota {
         reservation
     }
 
-    /// Replaces the reserved tokens by those that were used, in the span where they were reserved.
-    pub(crate) fn correct(&mut self, reservation: &Reservation, actual: &Cost) {
+    /// Replaces the reserved tokens by those that were used, in the span where they were reserved. Whether fewer were used.
+    pub(crate) fn correct(&mut self, reservation: &Reservation, actual: &Cost) -> bool {
+        let mut freed = false;
         for meter in &mut self.meters {
             if matches!(meter.unit, Unit::InputTokens | Unit::OutputTokens | Unit::Tokens) {
                 let (reserved, used) = (reservation.cost.of(meter.unit), actual.of(meter.unit));
                 meter.add(reservation, used.saturating_sub(reserved));
                 meter.remove(reservation, reserved.saturating_sub(used));
+                freed |= used < reserved;
             }
         }
+        freed
     }
 
     /// Takes a reservation back: its request was never sent.
@@ -267,11 +270,13 @@ impl Quota {
     }
 
     /// Whether nothing counts any more and nothing is learned: it may be dropped.
+    #[cfg(test)]
     pub(crate) fn is_idle(&mut self, now: Tick, today: Today) -> bool {
         self.forget(now);
         self.learned.is_empty() && self.meters.iter_mut().all(|meter| meter.used(now, today) == 0)
     }
 
+    #[cfg(test)]
     pub(crate) fn heap_bytes(&self) -> usize {
         let windows: usize = self.meters.iter().map(|meter| meter.counter.heap_bytes()).sum();
         windows + self.meters.capacity() * size_of::<Meter>() + self.learned.capacity() * size_of::<Learned>()
@@ -314,6 +319,13 @@ impl Quota {
         if !self.learned.is_empty() {
             self.learned.retain(|learned| now.since(learned.confirmed) < FORGET);
         }
+    }
+}
+
+impl Reservation {
+    /// The day on which it was made.
+    pub(crate) fn today(&self) -> Today {
+        self.today
     }
 }
 
@@ -425,6 +437,7 @@ impl Meter {
 }
 
 impl Counter {
+    #[cfg(test)]
     fn heap_bytes(&self) -> usize {
         match self {
             Self::Sliding(window) => window.heap_bytes(),

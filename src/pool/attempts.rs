@@ -4,8 +4,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
+use super::request::KeyRequest;
 use crate::{
-    classify::{ErrorClass, Outcome},
+    classify::{ErrorClass, Outcome, Retry},
     key::KeyId,
     secret::Secret,
     time::Tick,
@@ -33,7 +34,30 @@ pub struct Attempt {
     pub(crate) secret: Option<Secret>,
 }
 
+/// After a fault of the provider a request waits at least so long for a key: the fault may have closed the model's breaker.
+const AFTER_FAULT: Duration = Duration::from_secs(2);
+
 impl Attempts {
+    /// What the next attempt needs, of a request that needs `needs` and waits for keys so long unless it says otherwise. The first
+    /// attempt sets what holds for all of them.
+    pub(crate) fn next(&mut self, mut needs: KeyRequest, wait: Duration, now: Tick) -> KeyRequest {
+        let wait = needs.wait.unwrap_or(wait);
+        let deadline = *self.deadline.get_or_insert_with(|| now.plus(wait));
+        self.once = needs.once;
+        let Some(last) = self.last() else {
+            needs.wait = Some(wait);
+            return needs;
+        };
+        let failed = last.outcome().failure().map(|failure| failure.retry());
+        let least = if failed == Some(Retry::Backoff) { AFTER_FAULT } else { Duration::ZERO };
+        needs.wait = Some(deadline.since(now).max(least));
+        // A key that met a limit may serve the request when its cooldown is over.
+        let refuses = |class: ErrorClass| class.is_key_fault() && class != ErrorClass::RateLimit;
+        let refused = self.iter().filter(|attempt| attempt.class().is_some_and(refuses));
+        needs.excluded.extend(refused.map(|attempt| attempt.key().clone()));
+        needs
+    }
+
     pub(crate) fn push(&mut self, attempt: Attempt) {
         self.list.push(attempt);
     }

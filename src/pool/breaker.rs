@@ -13,7 +13,7 @@ use super::{
     registry::{GroupIx, ProjectIx, Slot},
 };
 use crate::{
-    classify::{Cooldown, ErrorClass, Failure},
+    classify::{Cooldown, ErrorClass, Failure, Scope},
     time::Tick,
 };
 
@@ -27,6 +27,20 @@ pub(crate) enum Target {
     Model(ModelIx),
     Account(GroupIx),
     Exit(GroupIx),
+}
+
+impl Target {
+    pub(crate) fn scope(self) -> Scope {
+        match self {
+            Self::Key(_) => Scope::Key,
+            Self::KeyModel(..) => Scope::KeyModel,
+            Self::Project(_) => Scope::Project,
+            Self::ProjectModel(..) => Scope::ProjectModel,
+            Self::Model(_) => Scope::Model,
+            Self::Account(_) => Scope::BillingAccount,
+            Self::Exit(_) => Scope::Exit,
+        }
+    }
 }
 
 /// The state of a breaker.
@@ -150,9 +164,10 @@ impl Breakers {
         }
     }
 
-    /// A trial ended and told nothing.
-    pub(crate) fn end_trial(&mut self, target: Target) {
+    /// The trial that began at a tick ended and told nothing.
+    pub(crate) fn end_trial(&mut self, target: Target, began: Tick) {
         if let Some(breaker) = self.map.get_mut(&target)
+            && breaker.since == began
             && let State::HalfOpen { trial } = &mut breaker.state
         {
             *trial = false;
@@ -174,7 +189,7 @@ impl Breakers {
         }
         // It was under way before the cooldown began: nothing new, but a later end.
         if let State::Cooling { until, .. } = &mut breaker.state
-            && started < breaker.since
+            && started <= breaker.since
         {
             let Some(named) = named.filter(|named| named > until) else { return Change::Nothing };
             *until = named;
@@ -188,17 +203,16 @@ impl Breakers {
         breaker.reason = failure.message.clone().or_else(|| failure.code.clone());
         let guess = |delay: Duration| (now.plus(delay), true);
         let (until, guessed) = match (policy.cooldown, named) {
+            _ if paused => guess(CONFIRM / 2),
             (Cooldown::Disable, _) if failure.cooldown.is_none() => {
-                if paused {
-                    guess(CONFIRM / 2)
-                } else if failure.confirm && breaker.failures == 1 {
+                if failure.confirm && breaker.failures == 1 {
                     guess(CONFIRM)
                 } else {
                     breaker.set(State::Disabled, now);
                     return Change::Disabled;
                 }
             }
-            (Cooldown::Strikes(_), _) if breaker.failures >= STRIKES && !paused && failure.cooldown.is_none() => {
+            (Cooldown::Strikes(_), _) if breaker.failures >= STRIKES && failure.cooldown.is_none() => {
                 breaker.set(State::Disabled, now);
                 return Change::Disabled;
             }
@@ -228,11 +242,16 @@ impl Breakers {
             return Change::Nothing;
         }
         let Some(breaker) = self.map.get(&target) else { return Change::Nothing };
-        // It was under way before the failure.
-        if breaker.by_hand || started < breaker.since {
+        let was_open = !matches!(breaker.state, State::Closed);
+        let under_way = match breaker.state {
+            // It only counts failures in a row, and this is none.
+            State::Closed => false,
+            State::HalfOpen { .. } => started < breaker.since,
+            State::Cooling { .. } | State::Disabled => started <= breaker.since,
+        };
+        if breaker.by_hand || under_way {
             return Change::Nothing;
         }
-        let was_open = !matches!(breaker.state, State::Closed);
         self.remove(target);
         if was_open { Change::Closed } else { Change::Nothing }
     }
@@ -276,6 +295,9 @@ impl Breakers {
 
     /// It is used again, and its failures are forgotten.
     pub(crate) fn remove(&mut self, target: Target) -> bool {
+        if self.kinds[target.kind()] == 0 {
+            return false;
+        }
         let removed = self.map.remove(&target).is_some();
         self.kinds[target.kind()] -= usize::from(removed);
         removed

@@ -1,8 +1,9 @@
 //! What the provider's answers teach: limits, and which keys belong to one project.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
+    breaker::Target,
     events::Event,
     registry::{ProjectIx, Slot},
     select::Grant,
@@ -19,17 +20,10 @@ pub(crate) struct Learned {
     projects: HashMap<Box<str>, ProjectIx>,
 }
 
-impl Learned {
-    /// A project is not there any more.
-    pub(crate) fn remove(&mut self, project: ProjectIx) {
-        self.projects.retain(|_, held| *held != project);
-    }
-}
-
 /// An answer named the project of a key. Keys that turn out to be of one project are grouped.
 pub(crate) fn learn_project(state: &mut State, slot: Slot, name: &str) {
     let Some(project) = state.registry.get(slot).map(|entry| entry.project) else { return };
-    let Some(known) = state.learned.projects.get(name).copied() else {
+    let Some(known) = state.learned.projects.get(name).map(|known| state.registry.current(*known)) else {
         state.learned.projects.insert(name.into(), project);
         return;
     };
@@ -39,15 +33,27 @@ pub(crate) fn learn_project(state: &mut State, slot: Slot, name: &str) {
     }
     let (from, into) = if state.registry.project(project).named { (known, project) } else { (project, known) };
     state.learned.projects.insert(name.into(), into);
-    state.quotas.merge(from, into);
-    for slot in state.registry.project(from).keys.clone() {
-        state.registry.move_to(slot, into);
+    for slot in merge(state, from, into) {
         let Some(id) = state.registry.get(slot).map(|entry| entry.data.id.clone()) else { continue };
         let target = state.registry.project(into).name.clone();
         state.effects.records.push(Record::Project { key: id.clone(), project: target.clone() });
         state.effects.events.push(Event::ProjectLearned { key: id, project: target, name: name.into() });
     }
-    state.quotas.remove(from);
+}
+
+/// The keys of a project turned out to belong to another: they share its windows and cooldowns. These keys.
+pub(crate) fn merge(state: &mut State, from: ProjectIx, into: ProjectIx) -> Vec<Slot> {
+    let moved = state.registry.merge(from, into);
+    state.quotas.merge(from, into);
+    state.renew_given(into);
+    for model in state.models.all() {
+        state.breakers.remove(Target::ProjectModel(from, model));
+    }
+    state.breakers.remove(Target::Project(from));
+    for slot in &moved {
+        state.make_ready_everywhere(*slot);
+    }
+    moved
 }
 
 /// An error named limits of a project for a model.
@@ -63,13 +69,13 @@ pub(crate) fn learn(state: &mut State, project: ProjectIx, grant: &Grant, quota:
         let Some(limit) = violation.limit.filter(|limit| *limit > 0) else { continue };
         // A name that no answer confirmed has no windows of its own: what is learned of it would hold for all such names.
         let Some(name) = &grant.model_name else { continue };
-        let (model, new) = state.models.confirm(name);
-        let _ = new;
-        let own = state.registry.project(project);
-        let counted = state.quotas.get(project, own, model, state.models.name(model), &state.settings);
-        if counted.learn(violation.unit, violation.span, limit, now.tick) {
-            let model = std::sync::Arc::clone(state.models.name(model));
-            let project = std::sync::Arc::clone(&own.name);
+        let model = state.models.confirm(name);
+        if state.models.is_shared(model) {
+            continue;
+        }
+        if state.quota(project, model).learn(violation.unit, violation.span, limit, now.tick) {
+            let model = Arc::clone(state.models.name(model));
+            let project = Arc::clone(&state.registry.project(project).name);
             let (unit, span) = (violation.unit, violation.span);
             let limit = crate::limit::Limit { unit, span, amount: limit };
             state.effects.records.push(Record::Limit { project: project.clone(), model: model.clone(), limit });

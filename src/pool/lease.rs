@@ -95,7 +95,10 @@ impl Lease {
     /// Tells limits that the answer's headers named.
     pub fn learn(&self, limits: &[QuotaViolation]) {
         if !limits.is_empty() {
-            self.shared.with(|state, now| super::learning::learn(state, self.grant.project, &self.grant, limits, now));
+            self.shared.with(|state, now| {
+                let project = state.registry.current(self.grant.project);
+                super::learning::learn(state, project, &self.grant, limits, now);
+            });
         }
     }
 
@@ -137,8 +140,13 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let (usage, sent) = (self.usage(), !self.unsent.load(Ordering::Relaxed));
-        self.shared.with(|state, now| super::outcome::end(state, &self.grant, usage, sent, now));
-        self.shared.ended();
+        let closed = self.shared.with(|state, now| {
+            super::outcome::end(state, &self.grant, usage, sent, now);
+            state.closed
+        });
+        if closed {
+            self.shared.ended();
+        }
     }
 }
 

@@ -9,6 +9,8 @@ pub(crate) struct ModelIx(pub(crate) u32);
 impl ModelIx {
     /// Every name that nothing is known of, and requests that name no model.
     pub(crate) const DEFAULT: Self = Self(0);
+    /// Requests that count against no limit: a full window must not hold them up.
+    pub(crate) const FREE: Self = Self(1);
 }
 
 /// So many names are known at the most: callers choose them.
@@ -21,6 +23,9 @@ pub(crate) const MOST_ASSUMED: usize = 128;
 pub(crate) struct Models {
     by_name: HashMap<Arc<str>, ModelIx>,
     entries: Vec<Model>,
+    /// The patterns that limits are given for, without their `*`, longest first. Names that nothing is known of share the model of
+    /// the first that fits.
+    patterns: Vec<(Box<str>, ModelIx)>,
 }
 
 #[derive(Debug)]
@@ -28,31 +33,66 @@ struct Model {
     name: Arc<str>,
     /// Configured, or served by a good answer: it has windows and an order of keys of its own.
     confirmed: bool,
+    /// The model that its requests counted for until a good answer confirmed it.
+    counted: Option<ModelIx>,
 }
 
 impl Default for Models {
     fn default() -> Self {
-        Self { by_name: HashMap::new(), entries: vec![Model { name: "*".into(), confirmed: true }] }
+        let model = |name: &str| Model { name: name.into(), confirmed: true, counted: None };
+        Self { by_name: HashMap::new(), entries: vec![model("*"), model("")], patterns: Vec::new() }
     }
 }
 
 impl Models {
-    /// The model of a name; the default where nothing is known of it.
+    /// The model of a name; the shared one where nothing is known of it.
     pub(crate) fn find(&self, name: Option<&str>) -> ModelIx {
-        name.and_then(|name| self.by_name.get(name)).copied().unwrap_or(ModelIx::DEFAULT)
+        let Some(name) = name else { return ModelIx::DEFAULT };
+        self.by_name.get(name).copied().unwrap_or_else(|| self.shared(name))
     }
 
-    /// Whether nothing is known of a name.
-    pub(crate) fn is_new(&self, name: &str) -> bool {
-        !self.by_name.contains_key(name)
-    }
-
-    /// The same, remembered from now on: an error concerns it alone. The default where too many names are known.
+    /// The same, remembered from now on: an error concerns it alone. The shared one where too many names are known.
     pub(crate) fn remember(&mut self, name: &str) -> ModelIx {
-        if name == "*" || self.entries.len() >= MOST && !self.by_name.contains_key(name) {
-            return ModelIx::DEFAULT;
+        if self.has_room(name) { self.insert(name) } else { self.shared(name) }
+    }
+
+    /// A good answer, or the provider, names it: it has windows and an order of keys of its own, where not too many names are
+    /// known.
+    pub(crate) fn confirm(&mut self, name: &str) -> ModelIx {
+        let model = self.remember(name);
+        let counted = self.own(model);
+        let entry = &mut self.entries[model.0 as usize];
+        if !std::mem::replace(&mut entry.confirmed, true) {
+            entry.counted = Some(counted);
         }
-        self.insert(name)
+        model
+    }
+
+    /// The same of a name that nothing was sent for yet.
+    pub(crate) fn introduce(&mut self, name: &str) -> ModelIx {
+        let model = self.remember(name);
+        self.entries[model.0 as usize].confirmed = true;
+        model
+    }
+
+    /// Limits are given for a name, or for a pattern that ends in `*`. Whether that is new.
+    pub(crate) fn configure(&mut self, name: &str) -> bool {
+        if name == "*" {
+            return false;
+        }
+        let model = self.insert(name);
+        let new = !std::mem::replace(&mut self.entries[model.0 as usize].confirmed, true);
+        if let Some(start) = name.strip_suffix('*')
+            && !self.is_shared(model)
+        {
+            self.patterns.push((start.into(), model));
+            self.patterns.sort_by_key(|(start, _)| std::cmp::Reverse(start.len()));
+        }
+        new
+    }
+
+    fn has_room(&self, name: &str) -> bool {
+        self.by_name.contains_key(name) || name != "*" && self.entries.len() < MOST
     }
 
     fn insert(&mut self, name: &str) -> ModelIx {
@@ -61,31 +101,35 @@ impl Models {
         }
         let name: Arc<str> = name.into();
         let model = ModelIx(self.entries.len() as u32);
-        self.entries.push(Model { name: Arc::clone(&name), confirmed: false });
+        self.entries.push(Model { name: Arc::clone(&name), confirmed: false, counted: None });
         self.by_name.insert(name, model);
         model
     }
 
-    /// The same, with windows and an order of keys of its own. Whether that is new.
-    pub(crate) fn confirm(&mut self, name: &str) -> (ModelIx, bool) {
-        let model = if name == "*" { ModelIx::DEFAULT } else { self.insert(name) };
-        let entry = &mut self.entries[model.0 as usize];
-        let new = !entry.confirmed;
-        entry.confirmed = true;
-        (model, new)
+    /// The model whose windows and order a model uses: its own, or the one that it shares with others.
+    pub(crate) fn own(&self, model: ModelIx) -> ModelIx {
+        let entry = &self.entries[model.0 as usize];
+        if entry.confirmed { model } else { self.shared(&entry.name) }
     }
 
-    /// The model whose windows and order a model uses: its own, or the default's.
-    pub(crate) fn own(&self, model: ModelIx) -> ModelIx {
-        if self.entries[model.0 as usize].confirmed { model } else { ModelIx::DEFAULT }
+    /// The model that stands for a name as long as nothing is known of it.
+    fn shared(&self, name: &str) -> ModelIx {
+        let fits = self.patterns.iter().find(|(start, _)| name.starts_with(&**start));
+        fits.map_or(ModelIx::DEFAULT, |(_, model)| *model)
+    }
+
+    /// Whether several names use the windows and the order of a model.
+    pub(crate) fn is_shared(&self, model: ModelIx) -> bool {
+        model <= ModelIx::FREE || self.patterns.iter().any(|(_, pattern)| *pattern == model)
+    }
+
+    /// The model that its requests counted for before it had windows of its own.
+    pub(crate) fn counted(&self, model: ModelIx) -> Option<ModelIx> {
+        self.entries[model.0 as usize].counted
     }
 
     pub(crate) fn name(&self, model: ModelIx) -> &Arc<str> {
         &self.entries[model.0 as usize].name
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = ModelIx> + use<> {

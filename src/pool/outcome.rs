@@ -1,6 +1,9 @@
 //! What an answer changes.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use super::{
     breaker::{Change, Target, Times},
@@ -22,23 +25,30 @@ pub(crate) fn apply(state: &mut State, grant: &Grant, outcome: &Outcome, now: No
     match outcome {
         Outcome::Success => succeed(state, grant, now),
         Outcome::Failure(failure) => fail(state, grant, failure, now),
-        Outcome::Cancelled => {}
+        Outcome::Cancelled => return,
     }
+    super::queue::serve(state, now);
 }
 
 /// Ends a lease: the key may be used again, tokens are corrected, trials that told nothing are given back.
 pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool, now: Now) {
     state.stats.in_flight -= 1;
+    let project = state.registry.current(grant.project);
     if let Some(reservation) = &grant.reservation
-        && let Some(quota) = state.quotas.find(grant.project, grant.model)
+        && let Some(quota) = state.quotas.find(project, grant.model)
     {
-        if !sent {
-            quota.cancel(reservation);
-        } else if let Some(usage) = usage {
-            quota.correct(
-                reservation,
-                &Cost { input_tokens: usage.input_tokens, output_tokens: usage.output_tokens, ..Cost::default() },
-            );
+        let freed = match usage {
+            _ if !sent => {
+                quota.cancel(reservation);
+                true
+            }
+            Some(Usage { input_tokens, output_tokens, .. }) => {
+                quota.correct(reservation, &Cost { input_tokens, output_tokens, ..Cost::default() })
+            }
+            None => false,
+        };
+        if freed {
+            state.reopen_windows(project, grant.model);
         }
     }
     if let Some(usage) = usage {
@@ -46,19 +56,29 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
         state.stats.output_tokens += usage.output_tokens;
     }
     for trial in &grant.trials {
-        state.breakers.end_trial(*trial);
+        state.breakers.end_trial(*trial, grant.started);
         state.unpark(*trial);
     }
     if grant.probe {
         state.quotas.end_probe(grant.project, grant.model);
     }
-    let grants = state.grants;
-    if let Some(entry) = state.registry.get_mut(grant.slot).filter(|entry| entry.generation == grant.generation) {
+    state.uses += 1;
+    let uses = state.uses;
+    if !sent {
+        state.stats.granted -= 1;
+    }
+    if let Some(entry) = current(state, grant) {
         entry.in_flight -= 1;
-        entry.load.ended(grants);
+        entry.load.ended(uses);
+        if !sent {
+            entry.counts.started -= 1;
+            if entry.last_start == grant.started {
+                entry.last_start = grant.started_before;
+            }
+        }
         state.unpark(Target::Key(grant.slot));
-        if state.scheduler.is_ready(grant.model, grant.slot) {
-            state.make_ready(grant.model, grant.slot);
+        if let Some((priority, rank)) = state.rank(grant.slot) {
+            state.scheduler.rerank(grant.slot, priority, rank);
         }
     }
     super::queue::serve(state, now);
@@ -71,27 +91,36 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
         entry.load.answered(now.tick.since(grant.started), true);
     }
     let model = match &grant.model_name {
-        Some(name) => state.models.confirm(name).0,
+        Some(name) if state.models.is_shared(grant.model) => state.models.confirm(name),
+        Some(_) => grant.model,
         None => ModelIx::DEFAULT,
     };
     if grant.over_assumed
-        && let Some(quota) = state.quotas.find(grant.project, grant.model)
+        && let Some(quota) = state.quotas.find(state.registry.current(grant.project), grant.model)
     {
         quota.retire_assumed();
     }
-    for target in covering(state, grant, model) {
+    for target in covering(state, grant, model).into_iter().flatten() {
         if state.breakers.succeed(target, grant.started) == Change::Closed {
             changed(state, target, None, None, now);
             state.unpark(target);
         }
     }
-    let held = state.guard.succeeded(now.tick);
+    let held = state.guard.succeeded();
     for (slot, generation) in held {
         let alive = state.registry.get(slot).is_some_and(|entry| entry.generation == generation);
-        if alive && state.breakers.half_open(Target::Key(slot), now.tick) {
-            state.unpark(Target::Key(slot));
-            state.make_ready_everywhere(slot);
+        if alive {
+            try_again(state, slot, now);
         }
+    }
+}
+
+/// A key that was disabled, or cools, gets a trial.
+fn try_again(state: &mut State, slot: Slot, now: Now) {
+    let target = Target::Key(slot);
+    if state.breakers.half_open(target, now.tick) {
+        keep(state, target, now);
+        state.reopen(target);
     }
 }
 
@@ -101,10 +130,11 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     if matches!(failure.class, ErrorClass::Caller | ErrorClass::ModelNotFound) {
         return;
     }
-    if let Some(entry) = current(state, grant) {
-        entry.counts.failed += 1;
-        entry.load.answered(now.tick.since(grant.started), false);
-    } else {
+    let Some(entry) = current(state, grant) else { return };
+    entry.counts.failed += 1;
+    entry.load.answered(now.tick.since(grant.started), false);
+    // The key has another secret since then: what was said of the old one does not concern it.
+    if entry.data.secret != grant.key.secret {
         return;
     }
     if let Some(name) = failure.project() {
@@ -113,7 +143,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     let Some(project) = state.registry.get(grant.slot).map(|entry| entry.project) else { return };
     let model = grant.model_name.as_deref().map_or(ModelIx::DEFAULT, |name| state.models.remember(name));
     // Too many names are known: what this one met must not concern the others.
-    let forgotten = model == ModelIx::DEFAULT && grant.model_name.as_deref().is_some_and(|name| name != "*");
+    let forgotten = state.models.is_shared(model) && grant.model_name.is_some();
     if forgotten && matches!(failure.scope, Scope::Model | Scope::KeyModel | Scope::ProjectModel) {
         return;
     }
@@ -142,43 +172,42 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
         let id = grant.key.id.clone();
         state.effects.events.push(Event::GuardPaused { key: id });
         // Those that were disabled while the failures added up are held, too.
-        for slot in state.guard.recent() {
-            state.breakers.half_open(Target::Key(slot), now.tick);
-            state.unpark(Target::Key(slot));
+        for slot in state.guard.held() {
+            if slot != grant.slot {
+                try_again(state, slot, now);
+            }
         }
     }
-    let zone = state.registry.project(project).zone_ix;
-    let midnight = state.quotas.today(zone, now).ends;
-    let times = Times { now: now.tick, started: grant.started, midnight, paused };
+    // The quota that is used up is that of the day of the start. Near midnight nobody knows which day the provider had.
+    let today = match &grant.reservation {
+        Some(reservation) => reservation.today(),
+        None => state.quotas.today(state.registry.project(project).zone, now),
+    };
+    let midnight = if today.previous.is_some() { today.guard_ends } else { today.ends };
+    let times = Times { now: now.tick, started: grant.started, midnight, paused: paused && permanent };
     match state.breakers.fail(target, failure, times) {
         Change::Cooling(until) => changed(state, target, Some(until), Some((failure, &grant.key.id)), now),
         Change::Disabled => changed(state, target, None, Some((failure, &grant.key.id)), now),
-        Change::Nothing | Change::Closed => {}
+        Change::Nothing | Change::Closed => return,
     }
+    // Whoever waited for the trial's outcome waits for the cooldown now.
+    state.unpark(target);
 }
 
 /// The breakers that cover a grant.
-fn covering(state: &State, grant: &Grant, model: ModelIx) -> Vec<Target> {
-    let Some(entry) = state.registry.get(grant.slot).filter(|entry| entry.generation == grant.generation) else {
-        return Vec::new();
-    };
-    if state.breakers.is_empty() {
-        return Vec::new();
-    }
+fn covering(state: &State, grant: &Grant, model: ModelIx) -> [Option<Target>; 7] {
+    let entry = state.registry.get(grant.slot).filter(|entry| entry.generation == grant.generation);
+    let Some(entry) = entry.filter(|_| !state.breakers.is_empty()) else { return [None; 7] };
     let project = entry.project;
-    let account = state.registry.project(project).account.map(Target::Account);
-    let exit = entry.exit.map(Target::Exit);
     [
-        Target::Key(grant.slot),
-        Target::KeyModel(grant.slot, model),
-        Target::Project(project),
-        Target::ProjectModel(project, model),
-        Target::Model(model),
+        Some(Target::Key(grant.slot)),
+        Some(Target::KeyModel(grant.slot, model)),
+        Some(Target::Project(project)),
+        Some(Target::ProjectModel(project, model)),
+        Some(Target::Model(model)),
+        state.registry.project(project).account.map(Target::Account),
+        entry.exit.map(Target::Exit),
     ]
-    .into_iter()
-    .chain(account)
-    .chain(exit)
-    .collect()
 }
 
 /// The refusals of these requests were the caller's fault: they are undone.
@@ -195,10 +224,9 @@ pub(crate) fn forgive(state: &mut State, grants: &[(KeyId, Option<String>)], now
         ] {
             if state.breakers.forgive(target) {
                 changed(state, target, None, None, now);
-                state.unpark(target);
+                state.reopen(target);
             }
         }
-        state.make_ready_everywhere(slot);
     }
     super::queue::serve(state, now);
 }
@@ -239,11 +267,12 @@ pub(crate) fn changed(
 /// Notices when nearly every key is refused for good, which is an outage and no fault of the keys.
 #[derive(Debug, Default)]
 pub(crate) struct FailureGuard {
-    /// The last outcome of each key in the span: whether it failed for good.
+    /// The failures in the span: whether for good.
     outcomes: VecDeque<(Tick, Slot, u32, bool)>,
-    last_success: Option<Tick>,
+    /// How many of them came after the last success.
+    in_a_row: usize,
     pub(crate) paused: bool,
-    held: Vec<(Slot, u32)>,
+    held: BTreeSet<(Slot, u32)>,
 }
 
 const GUARD_SPAN: Duration = Duration::from_secs(30);
@@ -257,51 +286,42 @@ impl FailureGuard {
         while self.outcomes.front().is_some_and(|(at, ..)| *at < begins) || self.outcomes.len() >= GUARD_OUTCOMES {
             self.outcomes.pop_front();
         }
-        if permanent && self.paused {
-            self.hold(slot, generation);
-            return true;
-        }
+        self.in_a_row = (self.in_a_row + 1).min(self.outcomes.len() + 1);
         self.outcomes.push_back((now, slot, generation, permanent));
-        if self.last_success.is_some_and(|at| at >= begins) || !permanent {
+        if !permanent {
             return self.paused;
         }
-        let mut keys: Vec<_> = self.outcomes.iter().map(|(_, slot, _, permanent)| (*slot, *permanent)).collect();
+        if self.paused {
+            self.held.insert((slot, generation));
+            return true;
+        }
+        if self.in_a_row < GUARD_KEYS {
+            return false;
+        }
+        let in_a_row = self.outcomes.iter().rev().take(self.in_a_row);
+        let mut keys: Vec<_> = in_a_row.map(|(_, slot, _, permanent)| (*slot, *permanent)).collect();
         keys.sort_unstable();
         keys.dedup();
         let failed = keys.iter().filter(|(_, permanent)| *permanent).count();
         if failed >= GUARD_KEYS && failed * 10 >= keys.len() * 9 {
             self.paused = true;
-            let held: Vec<_> = self
-                .outcomes
-                .iter()
-                .filter(|(.., permanent)| *permanent)
-                .map(|(_, slot, at, _)| (*slot, *at))
-                .collect();
-            for (slot, generation) in held {
-                self.hold(slot, generation);
-            }
+            let refused = self.outcomes.iter().filter(|(.., permanent)| *permanent);
+            self.held = refused.map(|(_, slot, generation, _)| (*slot, *generation)).collect();
         }
         self.paused
     }
 
     /// A key succeeded: the keys that were held are tried again.
-    fn succeeded(&mut self, now: Tick) -> Vec<(Slot, u32)> {
-        self.last_success = Some(now);
-        if !self.paused {
-            return Vec::new();
+    fn succeeded(&mut self) -> BTreeSet<(Slot, u32)> {
+        self.in_a_row = 0;
+        if self.paused {
+            self.paused = false;
+            self.outcomes.clear();
         }
-        self.paused = false;
-        self.outcomes.clear();
         std::mem::take(&mut self.held)
     }
 
-    fn recent(&self) -> Vec<Slot> {
+    fn held(&self) -> Vec<Slot> {
         self.held.iter().map(|(slot, _)| *slot).collect()
-    }
-
-    fn hold(&mut self, slot: Slot, generation: u32) {
-        if !self.held.contains(&(slot, generation)) {
-            self.held.push((slot, generation));
-        }
     }
 }

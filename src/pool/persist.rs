@@ -22,7 +22,7 @@ const EVERY: Duration = Duration::from_millis(250);
 /// A target by names that hold in every process.
 pub(crate) fn target_name(state: &State, target: Target) -> BreakerTarget {
     let key = |slot| state.registry.get(slot).map_or_else(|| "?".into(), |entry| entry.data.id.clone());
-    let project = |at| state.registry.project_of(at).map_or_else(|| "?".into(), |project| Arc::clone(&project.name));
+    let project = |at| Arc::clone(&state.registry.project(at).name);
     let model = |model| Arc::clone(state.models.name(model));
     match target {
         Target::Key(slot) => BreakerTarget::Key(key(slot)),
@@ -82,24 +82,26 @@ pub(crate) fn restore(state: &mut State, records: Vec<Record>, now: Now) {
             Record::Closed { target: name } => {
                 let Some(target) = target(state, &name) else { continue };
                 if state.breakers.remove(target) {
-                    state.unpark(target);
+                    state.reopen(target);
                 }
             }
             Record::Limit { project, model, limit } => {
                 let Some(at) = state.registry.find_project(&project) else { continue };
-                let (model, _) = state.models.confirm(&model);
-                let (project, name) = (state.registry.project(at), state.models.name(model));
-                state.quotas.get(at, project, model, name, &state.settings).learn(
-                    limit.unit,
-                    limit.span,
-                    limit.amount,
-                    now.tick,
-                );
+                let model = state.models.confirm(&model);
+                if !state.models.is_shared(model) {
+                    state.quota(at, model).learn(limit.unit, limit.span, limit.amount, now.tick);
+                }
             }
             Record::Project { key, project } => {
-                if let (Some(slot), Some(project)) = (state.registry.find(&key), state.registry.find_project(&project))
+                let from =
+                    state.registry.find(&key).and_then(|slot| state.registry.get(slot)).map(|entry| entry.project);
+                let into = state.registry.find_project(&project);
+                // What the user said of a project holds.
+                if let (Some(from), Some(into)) = (from, into)
+                    && from != into
+                    && !state.registry.project(from).named
                 {
-                    state.registry.move_to(slot, project);
+                    super::learning::merge(state, from, into);
                 }
             }
             Record::Usage { .. } => {}

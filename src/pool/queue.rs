@@ -1,7 +1,8 @@
 //! Who is served next: for each model first in, first out.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
     task::Waker,
 };
 
@@ -28,24 +29,41 @@ struct Waiter {
     request: KeyRequest,
     model: ModelIx,
     waker: Option<Waker>,
+    /// It was granted a key: it is in no line any more.
+    served: bool,
+    /// The grant, until it takes it.
     granted: Option<Grant>,
+    /// The how many-th it is.
+    number: u64,
     /// Nothing distinguishes it from the other plain ones of its model.
     plain: bool,
+}
+
+/// How a waiter leaves.
+pub(crate) enum Left {
+    /// Nothing was granted to it; another may be the first now.
+    Unserved,
+    /// It did not take what was granted to it.
+    Granted(Grant),
+    /// It took what was granted to it.
+    Served,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct WaitQueue {
     waiters: Vec<(u32, Option<Waiter>)>,
     free: Vec<u32>,
-    lines: HashMap<ModelIx, Line>,
+    lines: BTreeMap<ModelIx, Line>,
     len: usize,
+    /// How many joined.
+    joined: u64,
 }
 
 #[derive(Debug, Default)]
 struct Line {
     order: VecDeque<WaiterId>,
-    /// When the first waiter's timer goes off.
-    armed: Option<Tick>,
+    /// When a key wakes, and the first waiter, whose timer goes off then.
+    armed: Option<(WaiterId, Tick)>,
 }
 
 impl WaitQueue {
@@ -64,7 +82,8 @@ impl WaitQueue {
             && request.excluded.is_empty()
             && !request.free
             && request.cost == crate::limit::Cost::default();
-        let waiter = Waiter { request, model, waker: None, granted: None, plain };
+        self.joined += 1;
+        let waiter = Waiter { request, model, waker: None, served: false, granted: None, number: self.joined, plain };
         let at = self.free.pop().unwrap_or_else(|| {
             self.waiters.push((0, None));
             (self.waiters.len() - 1) as u32
@@ -97,32 +116,37 @@ impl WaitQueue {
 
     /// Whether it is the first in its line, and so must wake when a key does; then, when that is.
     pub(crate) fn first_wakes_at(&self, id: WaiterId, model: ModelIx) -> Option<Tick> {
-        let line = self.lines.get(&model)?;
-        line.order.front().filter(|first| **first == id).and(line.armed)
+        let (_, tick) = self.lines.get(&model)?.armed.filter(|(first, _)| *first == id)?;
+        Some(tick)
     }
 
-    /// A waiter leaves. The grant that it did not take, and the waker of who is first now.
-    pub(crate) fn leave(&mut self, id: WaiterId) -> (Option<Grant>, Option<Waker>) {
-        let Some(waiter) = self.get_mut(id) else { return (None, None) };
-        let (model, granted) = (waiter.model, waiter.granted.take());
+    /// A waiter leaves.
+    pub(crate) fn leave(&mut self, id: WaiterId) -> Left {
+        let Some(waiter) = self.get_mut(id) else { return Left::Served };
+        let (model, served, granted) = (waiter.model, waiter.served, waiter.granted.take());
         let place = &mut self.waiters[id.at as usize];
         place.0 += 1;
         place.1 = None;
         self.free.push(id.at);
         self.len -= 1;
-        let mut first = None;
+        if served {
+            return granted.map_or(Left::Served, Left::Granted);
+        }
         if let Some(line) = self.lines.get_mut(&model) {
-            let was_first = line.order.front() == Some(&id);
             line.order.retain(|held| *held != id);
-            let next = line.order.front().copied();
             if line.order.is_empty() {
                 self.lines.remove(&model);
             }
-            if was_first && let Some(next) = next {
-                first = self.get_mut(next).and_then(|waiter| waiter.waker.clone());
-            }
         }
-        (granted, first)
+        Left::Unserved
+    }
+
+    /// The lines, that of who has waited longest first.
+    fn models(&mut self) -> Vec<ModelIx> {
+        let mut models: Vec<_> =
+            self.lines.iter().filter_map(|(model, line)| Some((*line.order.front()?, *model))).collect();
+        models.sort_by_key(|(first, _)| self.get_mut(*first).map_or(0, |waiter| waiter.number));
+        models.into_iter().map(|(_, model)| model).collect()
     }
 
     /// The wakers of all who wait.
@@ -136,36 +160,40 @@ pub(crate) fn serve(state: &mut State, now: Now) {
     if state.queue.len == 0 {
         return;
     }
-    let models: Vec<_> = state.queue.lines.keys().copied().collect();
-    for model in models {
+    for model in state.queue.models() {
         serve_model(state, model, now);
     }
 }
 
 fn serve_model(state: &mut State, model: ModelIx, now: Now) {
     let mut at = 0;
-    let mut plain_blocked = false;
+    // The models for which a plain request found no key.
+    let mut blocked: Vec<Option<Arc<str>>> = Vec::new();
     let mut until = None::<Tick>;
     while at < LOOK_AHEAD {
         let Some(id) = state.queue.lines.get(&model).and_then(|line| line.order.get(at).copied()) else { break };
         let Some(waiter) = state.queue.get_mut(id) else { break };
-        if waiter.plain && plain_blocked {
+        if waiter.plain && blocked.contains(&waiter.request.model) {
             at += 1;
             continue;
         }
         let (request, plain) = (waiter.request.clone(), waiter.plain);
-        match select(state, &Ask { request: &request, last_chance: false }, now) {
+        let ask = Ask::new(state, &request, false);
+        match select(state, &ask, now) {
             Ok(grant) => {
                 if let Some(line) = state.queue.lines.get_mut(&model) {
                     line.order.remove(at);
                 }
                 if let Some(waiter) = state.queue.get_mut(id) {
+                    waiter.served = true;
                     waiter.granted = Some(grant);
                     state.effects.wakers.extend(waiter.waker.take());
                 }
             }
             Err(Blocked { until: wakes, .. }) => {
-                plain_blocked |= plain;
+                if plain {
+                    blocked.push(request.model);
+                }
                 until = match (until, wakes) {
                     (Some(one), Some(other)) => Some(one.min(other)),
                     (one, other) => one.or(other),
@@ -179,9 +207,10 @@ fn serve_model(state: &mut State, model: ModelIx, now: Now) {
         state.queue.lines.remove(&model);
         return;
     };
-    // The first waiter sleeps until a key wakes: it must know when that changes.
-    if line.armed != until {
-        line.armed = until;
+    // The first waiter sleeps until a key wakes: it must know when that changes, or when another becomes the first.
+    let armed = until.map(|until| (first, until));
+    if line.armed != armed {
+        line.armed = armed;
         let waker = state.queue.get_mut(first).and_then(|waiter| waiter.waker.clone());
         state.effects.wakers.extend(waker);
     }

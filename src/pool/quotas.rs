@@ -26,7 +26,8 @@ type Fast = BuildHasherDefault<TargetHasher>;
 
 #[derive(Debug)]
 pub(crate) struct Quotas {
-    map: HashMap<(ProjectIx, ModelIx), Quota, Fast>,
+    /// For each project its models, in their order.
+    projects: Vec<Vec<(ModelIx, Quota)>>,
     zones: Vec<(Arc<str>, Zone)>,
     /// Projects and models that the store refused: not before a tick.
     closed: HashMap<(ProjectIx, ModelIx), Tick, Fast>,
@@ -39,13 +40,12 @@ impl Quotas {
     /// A zone that does not exist.
     pub(crate) fn new(zone: &str) -> Result<Self, Error> {
         let zones = vec![(zone.into(), Zone::new(zone)?)];
-        Ok(Self { map: HashMap::default(), zones, closed: HashMap::default(), probes: HashSet::default() })
+        Ok(Self { projects: Vec::new(), zones, closed: HashMap::default(), probes: HashSet::default() })
     }
 
     /// # Errors
     /// A zone that does not exist.
-    pub(crate) fn zone(&mut self, name: Option<&Arc<str>>) -> Result<ZoneIx, Error> {
-        let Some(name) = name else { return Ok(ZoneIx::default()) };
+    pub(crate) fn zone(&mut self, name: &Arc<str>) -> Result<ZoneIx, Error> {
         if let Some(at) = self.zones.iter().position(|(held, _)| held == name) {
             return Ok(ZoneIx(at as u16));
         }
@@ -57,37 +57,52 @@ impl Quotas {
         self.zones[usize::from(zone.0)].1.today(now.tick, || now.wall_ms)
     }
 
-    /// The quota of a project and model.
+    /// The quota of a project and model. `counted` is the model that its requests counted for before it was known.
     pub(crate) fn get(
         &mut self,
         at: ProjectIx,
         project: &Project,
         model: ModelIx,
         name: &str,
+        counted: Option<ModelIx>,
         settings: &Settings,
     ) -> &mut Quota {
-        if !self.map.contains_key(&(at, model)) {
-            let assumed = settings.assumed.get(&(model, project.tier));
-            let mut quota = Quota::new(given(project, name, &settings.limits), assumed);
-            // What was sent under a name that nothing was known of counts for the name, too.
-            if let Some(default) = self.map.get(&(at, ModelIx::DEFAULT)) {
-                quota.copy_counts_from(default);
-            }
-            self.map.insert((at, model), quota);
+        let at = at.0 as usize;
+        if at >= self.projects.len() {
+            self.projects.resize_with(at + 1, Vec::new);
         }
-        self.map.get_mut(&(at, model)).expect("it is there or was just made")
+        let quotas = &mut self.projects[at];
+        let place = match quotas.binary_search_by_key(&model, |(model, _)| *model) {
+            Ok(place) => place,
+            Err(place) => {
+                let assumed = settings.assumed.get(&(model, project.tier));
+                let mut quota = Quota::new(given(project, name, &settings.limits), assumed);
+                // What was sent under a name that nothing was known of counts for the name, too.
+                if let Some((_, counted)) = quotas.iter().find(|(held, _)| Some(*held) == counted) {
+                    quota.copy_counts_from(counted);
+                }
+                if quotas.is_empty() {
+                    // Most projects are used for one model.
+                    quotas.reserve_exact(1);
+                }
+                quotas.insert(place, (model, quota));
+                place
+            }
+        };
+        &mut quotas[place].1
     }
 
     pub(crate) fn find(&mut self, project: ProjectIx, model: ModelIx) -> Option<&mut Quota> {
-        self.map.get_mut(&(project, model))
+        let quotas = self.projects.get_mut(project.0 as usize)?;
+        let place = quotas.binary_search_by_key(&model, |(model, _)| *model).ok()?;
+        Some(&mut quotas[place].1)
     }
 
     /// The models with a quota of a project.
     pub(crate) fn models(&self, project: ProjectIx) -> Vec<ModelIx> {
-        let mut models: Vec<_> =
-            self.map.keys().filter(|(held, _)| *held == project).map(|(_, model)| *model).collect();
-        models.sort_unstable();
-        models
+        self.projects
+            .get(project.0 as usize)
+            .map_or_else(Vec::new, |quotas| quotas.iter().map(|(model, _)| *model).collect())
     }
 
     /// The given limits of a project changed.
@@ -99,26 +114,24 @@ impl Quotas {
         name: &str,
         pool: &[(Arc<str>, Limits)],
     ) {
-        if let Some(quota) = self.map.get_mut(&(at, model)) {
+        if let Some(quota) = self.find(at, model) {
             quota.set_given(given(project, name, pool));
         }
     }
 
-    /// A project has no keys any more.
-    pub(crate) fn remove(&mut self, project: ProjectIx) {
-        self.map.retain(|(held, _), _| *held != project);
-        self.probes.retain(|(held, _)| *held != project);
-    }
-
     /// The counts of a project are added to another's, whose key turned out to be of the same project.
     pub(crate) fn merge(&mut self, from: ProjectIx, into: ProjectIx) {
-        let models: Vec<_> = self.map.keys().filter(|(held, _)| *held == from).map(|(_, model)| *model).collect();
-        for model in models {
-            let Some(counted) = self.map.remove(&(from, model)) else { continue };
-            match self.map.get_mut(&(into, model)) {
+        let Some(counted) = self.projects.get_mut(from.0 as usize).map(std::mem::take) else { return };
+        for (model, counted) in counted {
+            match self.find(into, model) {
                 Some(quota) => quota.restore(&counted.export()),
                 None => {
-                    self.map.insert((into, model), counted);
+                    let at = into.0 as usize;
+                    if at >= self.projects.len() {
+                        self.projects.resize_with(at + 1, Vec::new);
+                    }
+                    self.projects[at].push((model, counted));
+                    self.projects[at].sort_unstable_by_key(|(model, _)| *model);
                 }
             }
         }

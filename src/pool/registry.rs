@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use super::quotas::ZoneIx;
 use crate::{
     Error,
     key::{Key, KeyId, Tier},
@@ -102,6 +103,8 @@ pub(crate) struct Entry {
     pub(crate) data: Arc<KeyData>,
     pub(crate) generation: u32,
     pub(crate) project: ProjectIx,
+    /// An answer of the provider named its project, not the user.
+    learned: bool,
     pub(crate) exit: Option<GroupIx>,
     pub(crate) in_flight: u32,
     pub(crate) last_start: Tick,
@@ -117,7 +120,7 @@ pub(crate) struct KeyCounts {
     pub(crate) failed: u64,
 }
 
-/// A quota group.
+/// A quota group. It stays when its last key goes: what was counted for it must hold when a key of it comes back.
 #[derive(Debug)]
 pub(crate) struct Project {
     pub(crate) name: Arc<str>,
@@ -125,10 +128,11 @@ pub(crate) struct Project {
     pub(crate) named: bool,
     pub(crate) keys: Vec<Slot>,
     pub(crate) tier: Tier,
-    pub(crate) zone: Option<Arc<str>>,
-    pub(crate) zone_ix: super::quotas::ZoneIx,
+    pub(crate) zone: ZoneIx,
     pub(crate) account: Option<GroupIx>,
     pub(crate) limits: Vec<(Arc<str>, Limits)>,
+    /// Its keys turned out to belong to this one.
+    merged: Option<ProjectIx>,
 }
 
 /// What became of a key that was added.
@@ -157,22 +161,19 @@ pub(crate) struct Registry {
     free: Vec<Slot>,
     by_id: HashMap<KeyId, Slot>,
     by_secret: HashMap<u64, Slot>,
-    projects: Vec<Option<Project>>,
-    free_projects: Vec<ProjectIx>,
+    projects: Vec<Project>,
     project_names: HashMap<Arc<str>, ProjectIx>,
+    /// The projects of removed keys that were alone in theirs, by the key's id.
+    left: HashMap<Arc<str>, ProjectIx>,
     groups: Vec<Arc<str>>,
     group_names: HashMap<Arc<str>, GroupIx>,
-    exits: usize,
+    /// How many keys leave by each exit, and by none.
+    exits: HashMap<Option<GroupIx>, usize>,
 }
 
 impl Registry {
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
-    }
-
-    /// One more than the highest slot.
-    pub(crate) fn capacity(&self) -> usize {
-        self.entries.len()
     }
 
     pub(crate) fn get(&self, slot: Slot) -> Option<&Entry> {
@@ -197,15 +198,15 @@ impl Registry {
     }
 
     pub(crate) fn project(&self, project: ProjectIx) -> &Project {
-        self.projects[project.0 as usize].as_ref().expect("a project lives as long as it has keys")
+        &self.projects[project.0 as usize]
     }
 
-    pub(crate) fn project_of(&self, project: ProjectIx) -> Option<&Project> {
-        self.projects.get(project.0 as usize)?.as_ref()
-    }
-
-    pub(crate) fn project_mut(&mut self, project: ProjectIx) -> Option<&mut Project> {
-        self.projects.get_mut(project.0 as usize)?.as_mut()
+    /// The project that a project's keys belong to now.
+    pub(crate) fn current(&self, mut project: ProjectIx) -> ProjectIx {
+        while let Some(into) = self.project(project).merged {
+            project = into;
+        }
+        project
     }
 
     /// A project by its name; a key without a project is a project of the key's name.
@@ -217,17 +218,13 @@ impl Registry {
         self.get(slot).map(|entry| entry.project).filter(|project| !self.project(*project).named)
     }
 
-    pub(crate) fn projects(&self) -> impl Iterator<Item = (ProjectIx, &Project)> {
-        self.projects.iter().enumerate().filter_map(|(at, project)| Some((ProjectIx(at as u32), project.as_ref()?)))
-    }
-
     pub(crate) fn group_name(&self, group: GroupIx) -> &Arc<str> {
         &self.groups[group.0 as usize]
     }
 
     /// Whether keys leave by more than one exit.
     pub(crate) fn has_exits(&self) -> bool {
-        self.exits > 0
+        self.exits.len() > 1
     }
 
     fn group(&mut self, name: &Arc<str>) -> GroupIx {
@@ -266,11 +263,12 @@ impl Registry {
         self.by_secret.insert(secret_hash(&key.secret), slot);
         let project = self.join(slot, key, &data.id);
         let exit = data.exit().cloned().map(|exit| self.group(&exit));
-        self.exits += usize::from(exit.is_some());
+        *self.exits.entry(exit).or_default() += 1;
         self.entries[slot.0 as usize] = Some(Entry {
             data: Arc::clone(&data),
             generation: self.generations[slot.0 as usize],
             project,
+            learned: false,
             exit,
             in_flight: 0,
             last_start: Tick::ZERO,
@@ -287,7 +285,7 @@ impl Registry {
         }
         let data = Arc::new(KeyData::new(key, scheme)?);
         let entry = self.get(slot).expect("the caller found it");
-        let (old, old_project) = (Arc::clone(&entry.data), entry.project);
+        let (old, old_project, learned) = (Arc::clone(&entry.data), entry.project, entry.learned);
         if old.secret != data.secret {
             if self.find_secret(&key.secret).is_some_and(|other| other != slot) {
                 return Err(Error::config("another key has the same secret"));
@@ -295,20 +293,11 @@ impl Registry {
             self.by_secret.remove(&secret_hash(old.secret.expose()));
             self.by_secret.insert(secret_hash(data.secret.expose()), slot);
         }
-        if old.id != data.id {
-            if self.by_id.contains_key(&data.id) {
-                return Err(Error::config(format!("two keys have the id {}", data.id)));
-            }
-            self.by_id.remove(&old.id);
-            self.by_id.insert(data.id.clone(), slot);
-        }
         let keeps_project = match &key.project {
             Some(name) => self.project_names.get(name) == Some(&old_project),
-            // A project that was learned stays.
-            None => true,
+            None => learned || !self.project(old_project).named,
         };
         let project = if keeps_project {
-            self.describe(old_project, key);
             old_project
         } else {
             self.leave(slot, old_project);
@@ -316,10 +305,12 @@ impl Registry {
         };
         let exit = data.exit().cloned().map(|exit| self.group(&exit));
         let entry = self.entries[slot.0 as usize].as_mut().expect("the caller found it");
-        self.exits = self.exits + usize::from(exit.is_some()) - usize::from(entry.exit.is_some());
+        let old_exit = std::mem::replace(&mut entry.exit, exit);
+        entry.learned &= keeps_project && key.project.is_none();
         entry.project = project;
-        entry.exit = exit;
         entry.data = data;
+        *self.exits.entry(exit).or_default() += 1;
+        self.leave_exit(old_exit);
         Ok(())
     }
 
@@ -329,25 +320,31 @@ impl Registry {
         self.by_id.remove(&entry.data.id);
         self.by_secret.remove(&secret_hash(entry.data.secret.expose()));
         self.leave(slot, entry.project);
-        self.exits -= usize::from(entry.exit.is_some());
+        self.leave_exit(entry.exit);
         self.generations[slot.0 as usize] += 1;
         self.free.push(slot);
         Some(entry)
     }
 
-    /// Moves a key to another project.
-    pub(crate) fn move_to(&mut self, slot: Slot, project: ProjectIx) {
-        let Some(old) = self.get(slot).map(|entry| entry.project) else { return };
-        if old == project {
-            return;
+    /// The keys of a project turned out to belong to another, which gets the limits that were given for it. These keys.
+    pub(crate) fn merge(&mut self, from: ProjectIx, into: ProjectIx) -> Vec<Slot> {
+        let source = &mut self.projects[from.0 as usize];
+        source.merged = Some(into);
+        let (keys, limits) = (std::mem::take(&mut source.keys), std::mem::take(&mut source.limits));
+        for slot in &keys {
+            if let Some(entry) = self.get_mut(*slot) {
+                entry.project = into;
+                entry.learned = true;
+            }
         }
-        self.leave(slot, old);
-        if let Some(project) = self.project_mut(project) {
-            project.keys.push(slot);
+        let target = &mut self.projects[into.0 as usize];
+        target.keys.extend_from_slice(&keys);
+        for (model, limits) in limits {
+            if target.limits.iter().all(|(held, _)| *held != model) {
+                target.limits.push((model, limits));
+            }
         }
-        if let Some(entry) = self.get_mut(slot) {
-            entry.project = project;
-        }
+        keys
     }
 
     /// Gives a key another secret.
@@ -384,63 +381,70 @@ impl Registry {
 
     /// Puts a key into its project, which is made where it is not there yet.
     fn join(&mut self, slot: Slot, key: &Key, id: &KeyId) -> ProjectIx {
-        let named = key.project.as_ref().and_then(|name| self.project_names.get(name).copied());
-        let project = named.unwrap_or_else(|| {
-            let project = Project {
+        let known = match &key.project {
+            Some(name) => self.project_names.get(name).copied(),
+            None => self.left.remove(id.as_str()).map(|project| self.current(project)),
+        };
+        let project = known.unwrap_or_else(|| {
+            self.projects.push(Project {
                 name: key.project.clone().unwrap_or_else(|| id.shared()),
                 named: key.project.is_some(),
                 keys: Vec::new(),
-                tier: key.tier,
-                zone: None,
-                zone_ix: super::quotas::ZoneIx::default(),
+                tier: Tier::Unknown,
+                zone: ZoneIx::default(),
                 account: None,
                 limits: Vec::new(),
-            };
-            if let Some(at) = self.free_projects.pop() {
-                self.projects[at.0 as usize] = Some(project);
-                at
-            } else {
-                self.projects.push(Some(project));
-                ProjectIx((self.projects.len() - 1) as u32)
-            }
+                merged: None,
+            });
+            ProjectIx((self.projects.len() - 1) as u32)
         });
         if let Some(name) = &key.project {
             self.project_names.insert(Arc::clone(name), project);
         }
-        self.describe(project, key);
-        self.project_mut(project).expect("it was just found").keys.push(slot);
+        self.projects[project.0 as usize].keys.push(slot);
         project
     }
 
-    /// What a key says of its project holds for the project; the last word counts.
-    fn describe(&mut self, project: ProjectIx, key: &Key) {
+    /// What a key says of its project holds for the project; the last word counts. With `afresh` it replaces what was said before.
+    /// Whether other limits are given now.
+    pub(crate) fn describe(&mut self, project: ProjectIx, key: &Key, zone: Option<ZoneIx>, afresh: bool) -> bool {
         let account = key.billing_account.as_ref().map(|account| self.group(account));
-        let Some(project) = self.project_mut(project) else { return };
+        let project = &mut self.projects[project.0 as usize];
+        if afresh {
+            project.tier = Tier::Unknown;
+            project.zone = ZoneIx::default();
+            project.account = None;
+        }
         if key.tier != Tier::Unknown {
             project.tier = key.tier;
         }
-        if key.zone.is_some() {
-            project.zone.clone_from(&key.zone);
+        project.zone = zone.unwrap_or(project.zone);
+        project.account = account.or(project.account);
+        let changed = key.limits.iter().any(|limits| !project.limits.contains(limits))
+            || afresh && project.limits.len() > key.limits.len();
+        if changed {
+            project.limits.retain(|(held, _)| !afresh && key.limits.iter().all(|(model, _)| model != held));
+            project.limits.extend(key.limits.iter().cloned());
         }
-        if account.is_some() {
-            project.account = account;
-        }
-        for (model, limits) in &key.limits {
-            project.limits.retain(|(held, _)| held != model);
-            project.limits.push((Arc::clone(model), limits.clone()));
-        }
+        changed
     }
 
     fn leave(&mut self, slot: Slot, at: ProjectIx) {
-        let Some(project) = self.project_mut(at) else { return };
-        project.keys.retain(|held| *held != slot);
-        if project.keys.is_empty() {
-            let name = Arc::clone(&project.name);
-            if self.project_names.get(&name) == Some(&at) {
-                self.project_names.remove(&name);
+        let project = &mut self.projects[at.0 as usize];
+        if let Some(place) = project.keys.iter().position(|held| *held == slot) {
+            project.keys.swap_remove(place);
+        }
+        if project.keys.is_empty() && !project.named {
+            self.left.insert(Arc::clone(&project.name), at);
+        }
+    }
+
+    fn leave_exit(&mut self, exit: Option<GroupIx>) {
+        if let Some(keys) = self.exits.get_mut(&exit) {
+            *keys -= 1;
+            if *keys == 0 {
+                self.exits.remove(&exit);
             }
-            self.projects[at.0 as usize] = None;
-            self.free_projects.push(at);
         }
     }
 }

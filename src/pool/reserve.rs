@@ -3,6 +3,7 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use super::{
@@ -18,6 +19,12 @@ use crate::{
 
 /// So many keys are offered to the store at once.
 const CANDIDATES: usize = 8;
+
+/// When the store is asked again for a candidate that it refused without a time.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A candidate that was refused is not offered again before.
+const SOONEST: Duration = Duration::from_millis(10);
 
 /// Keys that the pool granted for one request, until the store has chosen. Those that it did not choose are given back.
 pub(crate) struct Reservations {
@@ -38,7 +45,8 @@ impl Reservations {
             let mut more = request.clone();
             while grants.len() < CANDIDATES {
                 more.excluded.extend(grants.last().map(|grant| grant.key.id.clone()));
-                let Ok(grant) = select(state, &Ask { request: &more, last_chance: false }, now) else { break };
+                let ask = Ask::new(state, &more, false);
+                let Ok(grant) = select(state, &ask, now) else { break };
                 // A trial is not taken in reserve.
                 if !grant.trials.is_empty() {
                     super::outcome::end(state, &grant, None, false, now);
@@ -75,8 +83,9 @@ impl Reservations {
         };
         let refused = reserved.granted.unwrap_or(self.grants.len());
         self.shared.with(|state, now| {
-            for (grant, opens) in self.grants.iter().take(refused).zip(&reserved.opens) {
-                state.quotas.close_until(grant.project, grant.model, now.tick.plus(*opens));
+            for (at, grant) in self.grants.iter().take(refused).enumerate() {
+                let opens = reserved.opens.get(at).copied().unwrap_or(ASK_AGAIN).max(SOONEST);
+                state.quotas.close_until(grant.project, grant.model, now.tick.plus(opens));
             }
         });
         let chosen = (refused < self.grants.len()).then(|| self.grants.remove(refused));
@@ -97,7 +106,7 @@ impl Drop for Reservations {
 fn candidate(state: &mut super::state::State, grant: &Grant) -> Candidate {
     let limits: Vec<Limit> =
         state.quotas.find(grant.project, grant.model).map(|quota| quota.hard_limits()).unwrap_or_default();
-    let zone = state.registry.project_of(grant.project).map(|project| project.zone_ix).unwrap_or_default();
+    let zone = state.registry.project(grant.project).zone;
     Candidate {
         key: grant.key.id.clone(),
         project: Arc::clone(&grant.project_name),

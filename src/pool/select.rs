@@ -32,6 +32,8 @@ pub(crate) struct Grant {
     /// The model whose windows and order were used.
     pub(crate) model: ModelIx,
     pub(crate) started: Tick,
+    /// When the key's request before it started.
+    pub(crate) started_before: Tick,
     pub(crate) reservation: Option<Reservation>,
     /// The breakers for which it is the trial.
     pub(crate) trials: Vec<Target>,
@@ -69,15 +71,24 @@ enum Readiness {
 /// What a request asks of `select`.
 pub(crate) struct Ask<'a> {
     pub(crate) request: &'a KeyRequest,
+    /// The model of its name.
+    pub(crate) model: ModelIx,
+    /// The model whose windows and order it uses.
+    pub(crate) own: ModelIx,
     /// The request cannot wait for a probe of an assumed limit.
     pub(crate) last_chance: bool,
 }
 
+impl<'a> Ask<'a> {
+    pub(crate) fn new(state: &State, request: &'a KeyRequest, last_chance: bool) -> Self {
+        let (model, own) = state.models_of(request);
+        Self { request, model, own, last_chance }
+    }
+}
+
 /// Chooses a key and takes it.
 pub(crate) fn select(state: &mut State, ask: &Ask<'_>, now: Now) -> Result<Grant, Blocked> {
-    let name = ask.request.model.as_deref();
-    let model = state.models.find(name);
-    let own = state.models.own(model);
+    let Ask { model, own, .. } = *ask;
     let mut blocked = Blocked { until: None, hopeless: false, reasons: [0; Reason::COUNT], model: own };
     if state.closed {
         blocked.hopeless = true;
@@ -98,15 +109,12 @@ pub(crate) fn select(state: &mut State, ask: &Ask<'_>, now: Now) -> Result<Grant
         }
     }
     let found = match &ask.request.affinity {
-        Affinity::RequireKey(_) | Affinity::RequireProject(_) => {
-            among(state, ask, &ask.request.affinity, model, own, now, &mut blocked)
-        }
+        Affinity::RequireKey(_) | Affinity::RequireProject(_) => among(state, ask, now, &mut blocked),
         Affinity::PreferKey(_) | Affinity::PreferProject(_) => {
             let mut aside = blocked;
-            among(state, ask, &ask.request.affinity, model, own, now, &mut aside)
-                .or_else(|| by_rank(state, ask, model, own, now, &mut blocked))
+            among(state, ask, now, &mut aside).or_else(|| by_rank(state, ask, now, &mut blocked))
         }
-        Affinity::Any => by_rank(state, ask, model, own, now, &mut blocked),
+        Affinity::Any => by_rank(state, ask, now, &mut blocked),
     };
     let Some((slot, over_assumed, mut trials)) = found else {
         let waits = [Reason::Limit, Reason::DailyLimit, Reason::Cooling, Reason::Trial, Reason::Busy, Reason::Store];
@@ -116,55 +124,69 @@ pub(crate) fn select(state: &mut State, ask: &Ask<'_>, now: Now) -> Result<Grant
     if model_trial {
         trials.push(Target::Model(model));
     }
-    Ok(take(state, ask, slot, own, over_assumed, trials, now))
+    Ok(take(state, ask, slot, over_assumed, trials, now))
 }
 
 /// The ready key of the lowest priority and rank.
-fn by_rank(
-    state: &mut State,
-    ask: &Ask<'_>,
-    model: ModelIx,
-    own: ModelIx,
-    now: Now,
-    blocked: &mut Blocked,
-) -> Option<(Slot, bool, Vec<Target>)> {
+fn by_rank(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> Option<(Slot, bool, Vec<Target>)> {
+    let own = ask.own;
     build(state, own);
     while let Some(slot) = state.scheduler.wake_due(own, now.tick) {
         state.make_ready(own, slot);
     }
     let mut aside = Vec::new();
+    let mut passed_over = 0;
     let mut found = None;
-    'priorities: for priority in 0..state.scheduler.priorities(own) {
-        while let Some((rank, slot)) = state.scheduler.pop(own, priority) {
-            match readiness(state, ask, slot, model, own, now) {
-                Readiness::Ready { over_assumed, trials } => {
-                    let Some((number, current)) = state.rank(slot) else { continue };
-                    // Its rank rose since it was put there, or keys under their assumed limit come before it.
-                    let current = if over_assumed { current | OVER_ASSUMED } else { current };
-                    if current > rank {
-                        state.scheduler.ready(own, slot, number, current);
-                        continue;
-                    }
-                    if over_assumed && !may_exceed(state, ask, slot, own) {
-                        aside.push((slot, number, rank));
+    for priority in 0..state.scheduler.priorities(own) {
+        // Whether keys are over their assumed limit, while other requests find out whether more is allowed.
+        let mut probing = false;
+        while passed_over < PASSED_OVER
+            && let Some((rank, slot)) = state.scheduler.first(own, priority)
+        {
+            let Some((number, current)) = state.rank(slot) else {
+                state.scheduler.take_first(own, priority);
+                continue;
+            };
+            // Its rank rose since it was put there.
+            if current > rank {
+                state.scheduler.raise_first(own, priority, current);
+                continue;
+            }
+            match readiness(state, ask, slot, now) {
+                Readiness::Ready { over_assumed: false, trials } => {
+                    found = Some((slot, false, trials));
+                    break;
+                }
+                // Keys under their assumed limit come before it.
+                Readiness::Ready { .. } if rank < OVER_ASSUMED => {
+                    state.scheduler.raise_first(own, priority, current | OVER_ASSUMED);
+                }
+                Readiness::Ready { trials, .. } => {
+                    if !may_exceed(state, ask, slot) {
                         blocked.reasons[Reason::Limit as usize] += 1;
-                    } else {
-                        found = Some((slot, over_assumed, trials));
-                        break 'priorities;
+                        probing = true;
+                    } else if found.is_none() {
+                        // One behind it may be under its assumed limit again.
+                        found = Some((slot, true, trials));
                     }
+                    state.scheduler.take_first(own, priority);
+                    aside.push((slot, number, rank));
+                    passed_over += 1;
                 }
                 Readiness::Until(until, reason) => state.scheduler.block_until(own, slot, until, reason),
                 Readiness::On(target, reason) => state.scheduler.park(own, slot, target, reason),
                 Readiness::Not(until, reason) => {
                     blocked.until = earliest(blocked.until, until);
                     blocked.reasons[reason as usize] += 1;
-                    let number = state.registry.get(slot).map_or(0, |entry| entry.data.priority);
+                    state.scheduler.take_first(own, priority);
                     aside.push((slot, number, rank));
+                    passed_over += usize::from(reason != Reason::Model);
                 }
             }
-            if aside.len() >= PASSED_OVER {
-                break 'priorities;
-            }
+        }
+        // What is assumed refuses nobody, and drives nobody to keys of a later priority.
+        if found.is_some() || probing || passed_over >= PASSED_OVER {
+            break;
         }
     }
     for (slot, number, rank) in aside {
@@ -180,17 +202,9 @@ fn by_rank(
 }
 
 /// The best of the keys that an affinity names.
-fn among(
-    state: &mut State,
-    ask: &Ask<'_>,
-    affinity: &Affinity,
-    model: ModelIx,
-    own: ModelIx,
-    now: Now,
-    blocked: &mut Blocked,
-) -> Option<(Slot, bool, Vec<Target>)> {
-    build(state, own);
-    let slots = match affinity {
+fn among(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> Option<(Slot, bool, Vec<Target>)> {
+    build(state, ask.own);
+    let slots = match &ask.request.affinity {
         Affinity::RequireKey(id) | Affinity::PreferKey(id) => state.registry.find(id).into_iter().collect(),
         Affinity::RequireProject(name) | Affinity::PreferProject(name) => state
             .registry
@@ -200,9 +214,9 @@ fn among(
     };
     let mut best: Option<((bool, (u16, u64)), Slot, bool, Vec<Target>)> = None;
     for slot in slots {
-        let (until, reason) = match readiness(state, ask, slot, model, own, now) {
+        let (until, reason) = match readiness(state, ask, slot, now) {
             Readiness::Ready { over_assumed, trials } => {
-                if over_assumed && !may_exceed(state, ask, slot, own) {
+                if over_assumed && !may_exceed(state, ask, slot) {
                     blocked.reasons[Reason::Limit as usize] += 1;
                     continue;
                 }
@@ -235,32 +249,36 @@ fn build(state: &mut State, own: ModelIx) {
 }
 
 /// One request at a time goes over the assumed limit of a project to find out whether more is allowed.
-fn may_exceed(state: &State, ask: &Ask<'_>, slot: Slot, own: ModelIx) -> bool {
+fn may_exceed(state: &State, ask: &Ask<'_>, slot: Slot) -> bool {
     let project = state.registry.get(slot).map(|entry| entry.project);
-    ask.last_chance || project.is_some_and(|project| !state.quotas.is_probing(project, own))
+    ask.last_chance || project.is_some_and(|project| !state.quotas.is_probing(project, ask.own))
 }
 
-fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, model: ModelIx, own: ModelIx, now: Now) -> Readiness {
+fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, now: Now) -> Readiness {
     let Some(entry) = state.registry.get(slot) else { return Readiness::Not(None, Reason::Disabled) };
-    let request = ask.request;
+    let Ask { request, model, own, .. } = *ask;
     if request.excluded.contains(&entry.data.id) {
         return Readiness::Not(None, Reason::Tried);
     }
+    // Several names share this order, and what concerns one of them does not concern the others.
+    let shared = model != own || request.model.is_some() && state.models.is_shared(own);
     if !entry.data.allows(request.model.as_deref()) {
-        return Readiness::Not(None, Reason::Model);
+        return match shared {
+            true => Readiness::Not(None, Reason::Model),
+            false => Readiness::On(Target::Key(slot), Reason::Model),
+        };
     }
     let project = state.registry.project(entry.project);
     let mut trials = Vec::new();
-    // Of the key whatever the model, then of the model: where several names share an order, the latter hold for one name alone.
-    let shared = [
+    let of_key = [
         project.account.map(Target::Account),
         entry.exit.map(Target::Exit),
         Some(Target::Key(slot)),
         Some(Target::Project(entry.project)),
     ];
     let by_model = [Target::KeyModel(slot, model), Target::ProjectModel(entry.project, model)];
-    let alone = |target| (model != own, target);
-    for (alone, target) in shared.into_iter().flatten().map(|target| (false, target)).chain(by_model.map(alone)) {
+    let by_model = by_model.map(|target| (shared, target));
+    for (alone, target) in of_key.into_iter().flatten().map(|target| (false, target)).chain(by_model) {
         let blocked = match state.breakers.gate(target, now.tick) {
             Gate::Open => continue,
             Gate::Trial => {
@@ -292,10 +310,9 @@ fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, model: ModelIx, own: 
     if let Some(until) = state.quotas.closed_until(entry.project, own, now.tick) {
         return Readiness::Until(until, Reason::Store);
     }
-    let today = state.quotas.today(project.zone_ix, now);
-    let name = state.models.name(own);
-    let quota = state.quotas.get(entry.project, project, own, name, &state.settings);
-    match quota.room(&request.cost, now.tick, today) {
+    let project = entry.project;
+    let today = state.quotas.today(state.registry.project(project).zone, now);
+    match state.quota(project, own).room(&request.cost, now.tick, today) {
         Room::Free => Readiness::Ready { over_assumed: false, trials },
         Room::OverAssumed => Readiness::Ready { over_assumed: true, trials },
         Room::Full { until, reason } => match reason {
@@ -307,33 +324,23 @@ fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, model: ModelIx, own: 
     }
 }
 
-fn take(
-    state: &mut State,
-    ask: &Ask<'_>,
-    slot: Slot,
-    own: ModelIx,
-    over_assumed: bool,
-    trials: Vec<Target>,
-    now: Now,
-) -> Grant {
-    state.grants += 1;
-    let grants = state.grants;
+fn take(state: &mut State, ask: &Ask<'_>, slot: Slot, over_assumed: bool, trials: Vec<Target>, now: Now) -> Grant {
+    let own = ask.own;
+    state.uses += 1;
+    let uses = state.uses;
     let pass = state.pass;
     let entry = state.registry.get_mut(slot).expect("it was just found ready");
     entry.in_flight += 1;
-    entry.last_start = now.tick;
+    let started_before = std::mem::replace(&mut entry.last_start, now.tick);
     entry.counts.started += 1;
     entry.load.pass = entry.load.pass.max(pass);
     state.pass = entry.load.pass;
-    entry.load.granted(grants, entry.data.weight);
+    entry.load.granted(uses, entry.data.weight);
     let (key, at, generation) = (Arc::clone(&entry.data), entry.project, entry.generation);
     let project = state.registry.project(at);
     let project_name = Arc::clone(&project.name);
-    let reservation = (!ask.request.free).then(|| {
-        let today = state.quotas.today(project.zone_ix, now);
-        let name = state.models.name(own);
-        state.quotas.get(at, project, own, name, &state.settings).reserve(ask.request.cost, now.tick, today)
-    });
+    let today = state.quotas.today(project.zone, now);
+    let reservation = (!ask.request.free).then(|| state.quota(at, own).reserve(ask.request.cost, now.tick, today));
     let probe = over_assumed && !state.quotas.is_probing(at, own);
     if probe {
         state.quotas.begin_probe(at, own);
@@ -341,7 +348,6 @@ fn take(
     for trial in &trials {
         state.breakers.begin_trial(*trial, now.tick);
     }
-    state.make_ready(own, slot);
     state.stats.granted += 1;
     state.stats.in_flight += 1;
     Grant {
@@ -353,6 +359,7 @@ fn take(
         model_name: ask.request.model.clone(),
         model: own,
         started: now.tick,
+        started_before,
         reservation,
         trials,
         over_assumed,

@@ -3,19 +3,25 @@
 use std::{collections::HashMap, sync::Arc, task::Waker};
 
 use super::{
-    breaker::Breakers,
+    breaker::{Breakers, Target},
     events::Event,
     learning::Learned,
     model::{ModelIx, Models},
     outcome::FailureGuard,
     queue::WaitQueue,
     quotas::Quotas,
-    registry::{Registry, Slot},
+    registry::{ProjectIx, Registry, Slot},
+    request::KeyRequest,
     scheduler::Scheduler,
     snapshot::Stats,
     strategy::Strategy,
 };
-use crate::{key::Tier, limit::Limits, store::Record, time::Tick};
+use crate::{
+    key::Tier,
+    limit::{Limits, Quota},
+    store::Record,
+    time::Tick,
+};
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -29,8 +35,8 @@ pub(crate) struct State {
     pub(crate) guard: FailureGuard,
     pub(crate) stats: Stats,
     pub(crate) settings: Settings,
-    /// How many leases were granted.
-    pub(crate) grants: u64,
+    /// Counts grants and ends of leases, so that strategies know which was before which.
+    pub(crate) uses: u64,
     /// The pass of the key that was granted last, for the weighted strategy.
     pub(crate) pass: u64,
     pub(crate) closed: bool,
@@ -75,6 +81,13 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Whether the usual limits of one more model are looked up.
+    pub(crate) fn may_assume_more(&self) -> bool {
+        self.assumed.len() < super::model::MOST_ASSUMED
+    }
+}
+
 impl Effects {
     pub(crate) fn is_empty(&self) -> bool {
         self.wakers.is_empty() && self.events.is_empty() && self.records.is_empty()
@@ -94,22 +107,24 @@ impl State {
             guard: FailureGuard::default(),
             stats: Stats::default(),
             settings,
-            grants: 0,
+            uses: 0,
             pass: 0,
             closed: false,
             effects: Effects::default(),
         }
     }
 
-    /// The models that limits are given for.
-    pub(crate) fn configured_models(&self, keys: &[crate::Key]) -> Vec<Arc<str>> {
-        let of_keys = keys.iter().flat_map(|key| &key.limits);
-        let mut models: Vec<_> =
-            self.settings.limits.iter().chain(of_keys).map(|(model, _)| Arc::clone(model)).collect();
-        models.retain(|model| !model.ends_with('*'));
-        models.sort_unstable();
-        models.dedup();
-        models
+    /// The model of a request, and the one whose windows and order it uses.
+    pub(crate) fn models_of(&self, request: &KeyRequest) -> (ModelIx, ModelIx) {
+        let model = self.models.find(request.model_name());
+        let own = if request.free { ModelIx::FREE } else { self.models.own(model) };
+        (model, own)
+    }
+
+    /// The quota of a project and model, made where there is none yet.
+    pub(crate) fn quota(&mut self, at: ProjectIx, model: ModelIx) -> &mut Quota {
+        let (project, name) = (self.registry.project(at), self.models.name(model));
+        self.quotas.get(at, project, model, name, self.models.counted(model), &self.settings)
     }
 
     /// A key's rank in the order of a model.
@@ -127,8 +142,47 @@ impl State {
     }
 
     /// A target changed: the keys that waited for it are ready again.
-    pub(crate) fn unpark(&mut self, target: super::breaker::Target) {
+    pub(crate) fn unpark(&mut self, target: Target) {
         for (model, slot) in self.scheduler.unpark(target) {
+            self.make_ready(model, slot);
+        }
+    }
+
+    /// A target closed before its time: the keys that it covers are looked at again.
+    pub(crate) fn reopen(&mut self, target: Target) {
+        self.unpark(target);
+        let slots: Vec<Slot> = match target {
+            Target::Key(slot) | Target::KeyModel(slot, _) => vec![slot],
+            Target::Project(project) | Target::ProjectModel(project, _) => self.registry.project(project).keys.clone(),
+            Target::Account(account) => {
+                let pays = |slot: &Slot| {
+                    let project = self.registry.get(*slot).map(|entry| self.registry.project(entry.project));
+                    project.is_some_and(|project| project.account == Some(account))
+                };
+                self.registry.iter().map(|(slot, _)| slot).filter(pays).collect()
+            }
+            Target::Exit(exit) => {
+                self.registry.iter().filter(|(_, entry)| entry.exit == Some(exit)).map(|(slot, _)| slot).collect()
+            }
+            // It is asked for before any key is.
+            Target::Model(_) => Vec::new(),
+        };
+        for slot in slots {
+            self.make_ready_everywhere(slot);
+        }
+    }
+
+    /// The limits that are given for a project may have changed.
+    pub(crate) fn renew_given(&mut self, at: ProjectIx) {
+        for model in self.quotas.models(at) {
+            let (project, name) = (self.registry.project(at), self.models.name(model));
+            self.quotas.set_given(at, project, model, name, &self.settings.limits);
+        }
+    }
+
+    /// A window of a project has room again before its time.
+    pub(crate) fn reopen_windows(&mut self, project: ProjectIx, model: ModelIx) {
+        for slot in self.registry.project(project).keys.clone() {
             self.make_ready(model, slot);
         }
     }

@@ -18,7 +18,7 @@ pub enum Strategy {
     RoundRobin,
     /// Each key in proportion to its weight.
     Weighted,
-    /// The key whose last request ended longest ago.
+    /// The key whose last request started or ended longest ago.
     Lru,
     /// The key that answers fastest and fails least, by a moving average of its answers, times its requests in flight.
     Adaptive,
@@ -27,9 +27,9 @@ pub enum Strategy {
 /// What strategies know of a key.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Load {
-    /// The number of the pool's grant that used it last.
+    /// When it was granted last, counted in grants and ends of the pool.
     pub(crate) last_grant: u64,
-    /// The number of the pool's grants when its last request ended.
+    /// When its last request ended, counted likewise.
     pub(crate) last_end: u64,
     /// Grants divided by weight, in units of 1/65536; a new key begins where the others are.
     pub(crate) pass: u64,
@@ -65,7 +65,7 @@ impl Strategy {
             }
             Self::RoundRobin => load.last_grant,
             Self::Weighted => load.pass,
-            Self::Lru => load.last_end,
+            Self::Lru => load.last_grant.max(load.last_end),
             Self::Adaptive => {
                 let cost = (u64::from(load.latency_ms) + 1) * (u64::from(in_flight) + 1) / u64::from(weight.max(1));
                 cost.min((1 << 18) - 1) << 44 | load.last_grant & SEQUENCE
@@ -76,15 +76,15 @@ impl Strategy {
 }
 
 impl Load {
-    /// The key was granted as the pool's `grant`-th.
-    pub(crate) fn granted(&mut self, grant: u64, weight: u16) {
-        self.last_grant = grant;
+    /// The key was granted.
+    pub(crate) fn granted(&mut self, uses: u64, weight: u16) {
+        self.last_grant = uses;
         self.pass += (1 << 16) / u64::from(weight.max(1));
     }
 
-    /// A request ended, when the pool had granted `grants`.
-    pub(crate) fn ended(&mut self, grants: u64) {
-        self.last_end = grants;
+    /// A request ended.
+    pub(crate) fn ended(&mut self, uses: u64) {
+        self.last_end = uses;
     }
 
     /// An answer came after this time.

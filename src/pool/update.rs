@@ -1,9 +1,12 @@
 //! Changing the keys while the pool runs.
 
+use std::collections::HashSet;
+
 use super::{
     breaker::Target,
     events::Event,
-    registry::{KeyAdded, Slot},
+    quotas::ZoneIx,
+    registry::{KeyAdded, ProjectIx, Slot},
     state::{Now, State},
 };
 use crate::{
@@ -30,27 +33,20 @@ pub enum KeyChange {
 }
 
 pub(crate) fn add(state: &mut State, key: &Key, now: Now) -> Result<KeyAdded, Error> {
-    let zone = state.quotas.zone(key.zone.as_ref())?;
-    let scheme = state.settings.scheme.clone();
-    let (slot, added) = state.registry.add(key, &scheme)?;
-    set_zone(state, slot, key, zone);
-    match &added {
-        KeyAdded::Added(id) => state.effects.events.push(Event::KeyAdded { key: id.clone() }),
-        KeyAdded::Merged(_) => refresh(state, slot),
-    }
-    state.make_ready_everywhere(slot);
+    let added = insert(state, key, None)?;
     super::queue::serve(state, now);
     Ok(added)
 }
 
 pub(crate) fn apply(state: &mut State, change: KeyChange, now: Now) -> Result<(), Error> {
     match change {
-        KeyChange::Put(key) => put(state, &key, now)?,
+        KeyChange::Put(key) => put(state, &key, None)?,
         KeyChange::ReplaceAll(keys) => {
-            let mut kept = std::collections::HashSet::new();
+            let mut kept = HashSet::new();
+            let mut described = HashSet::new();
             let mut first_error = None;
             for key in &keys {
-                match put(state, key, now) {
+                match put(state, key, Some(&mut described)) {
                     Ok(()) => {}
                     Err(error) => first_error = first_error.or(Some(error)),
                 }
@@ -95,37 +91,42 @@ pub(crate) fn apply(state: &mut State, change: KeyChange, now: Now) -> Result<()
     Ok(())
 }
 
-fn put(state: &mut State, key: &Key, now: Now) -> Result<(), Error> {
-    match state.registry.find(&key.id()) {
-        Some(slot) => {
-            let zone = state.quotas.zone(key.zone.as_ref())?;
-            let scheme = state.settings.scheme.clone();
-            state.registry.update(slot, key, &scheme)?;
-            set_zone(state, slot, key, zone);
-            refresh(state, slot);
-            Ok(())
-        }
-        None => add(state, key, now).map(|_| ()),
-    }
+/// The projects that were described by another key of the same change; none where a change is of one key.
+type Described<'a> = Option<&'a mut HashSet<ProjectIx>>;
+
+/// Adds a key, or changes the one with the same id.
+fn put(state: &mut State, key: &Key, described: Described<'_>) -> Result<(), Error> {
+    let Some(slot) = state.registry.find(&key.id()) else {
+        return insert(state, key, described).map(|_| ());
+    };
+    let zone = key.zone.as_ref().map(|zone| state.quotas.zone(zone)).transpose()?;
+    state.registry.update(slot, key, &state.settings.scheme)?;
+    settle(state, slot, key, zone, described);
+    Ok(())
 }
 
-/// Limits, priority and models of a key may have changed.
-fn refresh(state: &mut State, slot: Slot) {
-    let Some(at) = state.registry.get(slot).map(|entry| entry.project) else { return };
-    for model in state.quotas.models(at) {
-        let (project, name) = (state.registry.project(at), state.models.name(model));
-        state.quotas.set_given(at, project, model, name, &state.settings.limits);
+fn insert(state: &mut State, key: &Key, described: Described<'_>) -> Result<KeyAdded, Error> {
+    let zone = key.zone.as_ref().map(|zone| state.quotas.zone(zone)).transpose()?;
+    let (slot, added) = state.registry.add(key, &state.settings.scheme)?;
+    settle(state, slot, key, zone, described);
+    if let KeyAdded::Added(id) = &added {
+        state.effects.events.push(Event::KeyAdded { key: id.clone() });
     }
-    state.scheduler.remove(slot);
-    state.make_ready_everywhere(slot);
+    Ok(added)
 }
 
-fn set_zone(state: &mut State, slot: Slot, key: &Key, zone: super::quotas::ZoneIx) {
-    let project = state.registry.get(slot).map(|entry| entry.project);
-    if key.zone.is_some()
-        && let Some(project) = project.and_then(|project| state.registry.project_mut(project))
-    {
-        project.zone_ix = zone;
+/// What a key says of itself and of its project holds from now on.
+fn settle(state: &mut State, slot: Slot, key: &Key, zone: Option<ZoneIx>, described: Described<'_>) {
+    let Some(project) = state.registry.get(slot).map(|entry| entry.project) else { return };
+    let afresh = match described {
+        Some(described) => described.insert(project),
+        None => state.registry.project(project).keys.len() == 1,
+    };
+    if state.registry.describe(project, key, zone, afresh) {
+        state.renew_given(project);
+        state.reopen(Target::Project(project));
+    } else {
+        state.make_ready_everywhere(slot);
     }
 }
 
@@ -140,15 +141,6 @@ fn remove(state: &mut State, slot: Slot) {
     for model in state.models.all() {
         state.breakers.remove(Target::KeyModel(slot, model));
     }
-    let project = entry.project;
-    if state.registry.project_of(project).is_none_or(|project| project.keys.is_empty()) {
-        state.quotas.remove(project);
-        state.learned.remove(project);
-        state.breakers.remove(Target::Project(project));
-        for model in state.models.all() {
-            state.breakers.remove(Target::ProjectModel(project, model));
-        }
-    }
     state.effects.events.push(Event::KeyRemoved { key: entry.data.id.clone() });
 }
 
@@ -160,8 +152,7 @@ fn close(state: &mut State, slot: Slot, now: Now) {
     for target in targets {
         if state.breakers.remove(target) {
             super::outcome::changed(state, target, None, None, now);
-            state.unpark(target);
+            state.reopen(target);
         }
     }
-    state.make_ready_everywhere(slot);
 }

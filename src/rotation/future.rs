@@ -15,9 +15,10 @@ use tower_service::Service;
 
 use super::LeaseBody;
 use crate::{
-    BoxError, Error, ErrorKind, KeyPool, Lease,
+    BoxError, Error, ErrorKind, Lease,
     classify::{ErrorClass, Failure, Outcome},
     pool::{Acquire, Attempts},
+    replay::TooLarge,
 };
 
 pin_project! {
@@ -46,11 +47,15 @@ pin_project! {
 }
 
 /// A request whose answer is awaited.
-struct Sent(Option<Arc<Lease>>);
+struct Sent {
+    lease: Option<Arc<Lease>>,
+    /// Its body cannot be sent again, so that no policy above is asked.
+    is_last: bool,
+}
 
 impl Drop for Sent {
     fn drop(&mut self) {
-        if let Some(lease) = &self.0 {
+        if let Some(lease) = &self.lease {
             lease.report(&Outcome::Cancelled);
         }
     }
@@ -87,23 +92,24 @@ where
                     let lease = match ready!(acquire.as_mut().poll(cx)) {
                         Ok(lease) => lease,
                         Err(error) => {
-                            return Poll::Ready(Err(no_key(error, &acquire.pool(), std::mem::take(this.attempts))));
+                            return Poll::Ready(Err(acquire.pool().no_key(error, std::mem::take(this.attempts))));
                         }
                     };
                     let request = request.take().expect(ONCE);
+                    let is_last = request.extensions().get::<TooLarge>().is_some();
                     let (lease, request) = match with_key(lease, request) {
                         Ok(ready) => ready,
                         Err(error) => return Poll::Ready(Err(error)),
                     };
                     let future = inner.call(request);
-                    this.state.set(State::Calling { future, sent: Sent(Some(lease)) });
+                    this.state.set(State::Calling { future, sent: Sent { lease: Some(lease), is_last } });
                 }
                 StateProj::Calling { future, sent } => {
                     let result = ready!(future.poll(cx));
-                    let lease = sent.0.take().expect(ONCE);
+                    let lease = sent.lease.take().expect(ONCE);
                     let attempts = std::mem::take(this.attempts);
                     return Poll::Ready(match result {
-                        Ok(response) => Ok(answered(response, lease, attempts)),
+                        Ok(response) => answered(response, lease, attempts, sent.is_last),
                         Err(error) => Err(failed(error.into(), &lease, attempts)),
                     });
                 }
@@ -125,24 +131,23 @@ fn with_key<B>(lease: Lease, request: Request<B>) -> Result<(Arc<Lease>, Request
     Ok((lease, Request::from_parts(head, body)))
 }
 
-/// There is no key. After refusals it tells when another request may be served, not that these keys were tried.
-fn no_key(error: Error, pool: &KeyPool, attempts: Attempts) -> Error {
-    let error = if error.kind() == ErrorKind::Unavailable && !attempts.is_empty() {
-        Error::unavailable(pool.unavailable_after(&attempts))
-    } else {
-        error
-    };
-    error.with_attempts(attempts)
-}
-
-fn answered<R: Body>(mut response: Response<R>, lease: Arc<Lease>, mut attempts: Attempts) -> Response<LeaseBody<R>> {
+fn answered<R: Body>(
+    mut response: Response<R>,
+    lease: Arc<Lease>,
+    mut attempts: Attempts,
+    is_last: bool,
+) -> Result<Response<LeaseBody<R>>, Error> {
     let outcome = response.extensions_mut().remove::<Outcome>().unwrap_or_else(|| of_head(&response, &lease));
+    let is_key_fault = outcome.failure().is_some_and(|failure| failure.class().is_key_fault());
     attempts.push(lease.attempt(outcome));
+    if is_last && is_key_fault {
+        return Err(Error::unavailable(lease.pool().unavailable_after(&attempts)).with_attempts(attempts));
+    }
     response.extensions_mut().insert(attempts);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         response.extensions_mut().insert(Arc::clone(&lease));
     }
-    response.map(|body| LeaseBody::new(body, lease))
+    Ok(response.map(|body| LeaseBody::new(body, lease)))
 }
 
 /// What an answer means that no [`CooldownLayer`](crate::CooldownLayer) read.

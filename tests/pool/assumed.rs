@@ -1,0 +1,134 @@
+//! Limits of the table of known tiers order keys and refuse nobody.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tower_keypool::{Key, KeyPool, Limits, Outcome, limit::LimitSource, pool::KeyRequest};
+
+use crate::support::{LISTED, builder, keys, manual, paused, rate_for, secret, secs, take};
+
+/// Three free keys and a paid one.
+fn free_and_paid() -> tower_keypool::KeyPoolBuilder {
+    builder().keys((0..3).map(|n| Key::free(secret(n)))).key(Key::paid(secret(9)).named("paid").priority(10))
+}
+
+/// Sends so many requests at once to a provider that allows each key `limit` in any minute: how many attempts went to the paid
+/// key, and how many were answered with 429.
+async fn burst(pool: &KeyPool, requests: usize, limit: usize) -> (usize, usize) {
+    let sent = Arc::new(Mutex::new(HashMap::<String, VecDeque<Instant>>::new()));
+    let tasks: Vec<_> = (0..requests)
+        .map(|_| {
+            let (pool, sent) = (pool.clone(), sent.clone());
+            tokio::spawn(async move {
+                let (mut paid, mut limited) = (0, 0);
+                loop {
+                    let lease = pool.acquire(KeyRequest::model(LISTED).wait(secs(120))).await.unwrap();
+                    let key = lease.key().to_string();
+                    paid += usize::from(key == "paid");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    let over = {
+                        let mut sent = sent.lock().unwrap();
+                        let sent = sent.entry(key).or_default();
+                        sent.retain(|at| at.elapsed() < secs(60));
+                        let over = sent.len() >= limit;
+                        if !over {
+                            sent.push_back(Instant::now());
+                        }
+                        over
+                    };
+                    if over {
+                        limited += 1;
+                        lease.report(&rate_for(45).into());
+                    } else {
+                        lease.report(&Outcome::Success);
+                        return (paid, limited);
+                    }
+                }
+            })
+        })
+        .collect();
+    let (mut paid, mut limited) = (0, 0);
+    for task in tasks {
+        let (to_paid, refused) = task.await.unwrap();
+        paid += to_paid;
+        limited += refused;
+    }
+    (paid, limited)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_goes_to_the_free_keys_where_the_provider_allows_ten_times_the_table() {
+    let pool = paused(free_and_paid());
+    let start = Instant::now();
+    assert_eq!(burst(&pool, 100, 100).await, (0, 0));
+    assert!(start.elapsed() < secs(2), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_table_is_right_each_project_is_refused_once() {
+    let pool = paused(builder().keys((0..3).map(|n| Key::free(secret(n)))));
+    let start = Instant::now();
+    let (_, limited) = burst(&pool, 90, 10).await;
+    // A project and window.
+    let windows = start.elapsed().as_secs() as usize / 60 + 1;
+    assert!(limited <= 3 * windows && windows <= 4, "{limited} of 90 were refused in {windows} windows");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_do_not_wait_are_not_refused() {
+    let pool = paused(free_and_paid());
+    let leases: Vec<_> = (0..200).map(|_| take(&pool, LISTED)).collect();
+    assert!(leases.iter().all(|lease| lease.key().as_str() != "paid"));
+}
+
+#[test]
+fn keys_under_their_assumed_limit_come_first() {
+    let (pool, time) = manual(builder().keys((0..2).map(|n| Key::free(secret(n)).named(crate::support::id(n)))));
+    let first = |n| KeyRequest::model(LISTED).affinity(tower_keypool::Affinity::RequireKey(crate::support::id(n)));
+    let leases: Vec<_> = (0..10).map(|_| pool.try_acquire(first(0)).unwrap()).collect();
+    time.advance(secs(30));
+    let more: Vec<_> = (0..10).map(|_| take(&pool, LISTED)).collect();
+    assert!(more.iter().all(|lease| lease.key().as_str() == "k1"));
+    drop((leases, more));
+    // Both are over it now; half a minute later only the second is.
+    let over: Vec<_> = (0..4).map(|_| take(&pool, LISTED)).collect();
+    drop(over);
+    time.advance(secs(31));
+    for _ in 0..6 {
+        assert_eq!(take(&pool, LISTED).key().as_str(), "k0");
+    }
+}
+
+#[test]
+fn a_good_answer_beyond_the_table_retires_the_assumption() {
+    let (pool, _) = manual(builder().key(Key::free(secret(0))));
+    let limits = |pool: &KeyPool| {
+        let snapshot = pool.snapshot(0, 1);
+        snapshot.projects[0].models.iter().find(|view| &*view.model == LISTED).unwrap().limits.clone()
+    };
+    let leases: Vec<_> = (0..10).map(|_| take(&pool, LISTED)).collect();
+    leases[0].report(&Outcome::Success);
+    assert_eq!((limits(&pool)[0].limit, limits(&pool)[0].source), (10, LimitSource::Assumed));
+    take(&pool, LISTED).report(&Outcome::Success);
+    assert_eq!(limits(&pool), []);
+}
+
+#[test]
+fn given_limits_hold_beside_assumed_ones() {
+    let (pool, _) = manual(builder().key(Key::free(secret(0))).limits(LISTED, Limits::new().per_minute(12)));
+    let leases: Vec<_> = (0..12).map(|_| take(&pool, LISTED)).collect();
+    assert!(pool.try_acquire(LISTED).is_err());
+    drop(leases);
+}
+
+#[test]
+fn a_key_of_an_unknown_tier_has_no_assumed_limit() {
+    let (pool, _) = keys(1);
+    let _ = take(&pool, LISTED);
+    let snapshot = pool.snapshot(0, 1);
+    assert!(snapshot.projects[0].models.iter().all(|model| model.limits.is_empty()));
+}

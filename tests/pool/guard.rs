@@ -1,0 +1,111 @@
+//! An outage that calls every key invalid disables none.
+
+use tower_keypool::{ErrorClass, Event, Failure, KeyPool, ManualClock, Outcome, pool::CircuitBreaker};
+
+use crate::support::{M, answer, id, keys, secs, state, take};
+
+fn refuse(pool: &KeyPool, time: &ManualClock, class: ErrorClass, times: usize) {
+    for _ in 0..times {
+        answer(pool, time, M, Failure::new(class));
+    }
+}
+
+fn disabled(pool: &KeyPool, keys: usize) -> usize {
+    (0..keys).filter(|n| state(pool, *n) == CircuitBreaker::Disabled).count()
+}
+
+#[test]
+fn every_key_serves_again_within_two_minutes_after_an_outage() {
+    for class in [ErrorClass::KeyRejected, ErrorClass::Unclear] {
+        let (pool, time) = keys(20);
+        let mut events = pool.events();
+        // Before it all is well.
+        for _ in 0..40 {
+            answer(&pool, &time, M, Outcome::Success);
+        }
+        refuse(&pool, &time, class, 20);
+        assert!(std::iter::from_fn(|| events.try_next()).any(|event| matches!(event, Event::GuardPaused { .. })));
+        assert!(pool.stats().disabling_paused);
+        // It lasts for ten minutes.
+        for _ in 0..60 {
+            time.advance(secs(10));
+            while let Ok(lease) = pool.try_acquire(M) {
+                time.advance(std::time::Duration::from_millis(1));
+                lease.report(&Failure::new(class).into());
+            }
+        }
+        assert_eq!(disabled(&pool, 20), 0, "{class:?}");
+        // It is over.
+        let mut served = std::collections::BTreeSet::new();
+        for _ in 0..120 {
+            time.advance(secs(1));
+            let ready: Vec<_> = std::iter::from_fn(|| pool.try_acquire(M).ok()).take(50).collect();
+            time.advance(std::time::Duration::from_millis(1));
+            for lease in ready {
+                lease.report(&Outcome::Success);
+                served.insert(lease.key().to_string());
+            }
+        }
+        assert_eq!(served.len(), 20, "{class:?}");
+        assert!(!pool.stats().disabling_paused);
+    }
+}
+
+#[test]
+fn after_an_outage_a_key_that_is_refused_still_is_disabled() {
+    let (pool, time) = keys(6);
+    refuse(&pool, &time, ErrorClass::KeyRejected, 6);
+    time.advance(secs(30));
+    answer(&pool, &time, M, Outcome::Success);
+    let leases: Vec<_> = (0..5).map(|_| take(&pool, M)).collect();
+    time.advance(secs(1));
+    let mut bad = None;
+    for (n, lease) in leases.iter().enumerate() {
+        if n == 4 {
+            bad = Some(lease.key().clone());
+            lease.report(&Failure::new(ErrorClass::KeyRejected).into());
+        } else {
+            lease.report(&Outcome::Success);
+        }
+    }
+    drop(leases);
+    let bad = bad.unwrap();
+    let disabled: Vec<_> = (0..6).filter(|n| state(&pool, *n) == CircuitBreaker::Disabled).map(id).collect();
+    assert_eq!(disabled, [bad]);
+}
+
+#[test]
+fn four_bad_keys_are_disabled_at_once() {
+    let (pool, time) = keys(4);
+    refuse(&pool, &time, ErrorClass::KeyRejected, 4);
+    assert_eq!(disabled(&pool, 4), 4);
+}
+
+#[test]
+fn bad_keys_among_good_ones_are_disabled() {
+    let (pool, time) = keys(30);
+    for _ in 0..10 {
+        refuse(&pool, &time, ErrorClass::KeyRejected, 1);
+        answer(&pool, &time, M, Outcome::Success);
+    }
+    assert_eq!(disabled(&pool, 30), 10);
+    assert!(!pool.stats().disabling_paused);
+}
+
+#[test]
+fn a_key_that_a_person_disabled_stays_so_after_an_outage() {
+    let (pool, time) = keys(7);
+    pool.disable(&id(6), "by hand").unwrap();
+    refuse(&pool, &time, ErrorClass::KeyRejected, 6);
+    time.advance(secs(30));
+    answer(&pool, &time, M, Outcome::Success);
+    assert_eq!(state(&pool, 6), CircuitBreaker::Disabled);
+    assert_eq!(disabled(&pool, 7), 1);
+}
+
+#[test]
+fn rate_limits_do_not_make_an_outage() {
+    let (pool, time) = keys(10);
+    refuse(&pool, &time, ErrorClass::RateLimit, 10);
+    assert!(!pool.stats().disabling_paused);
+}

@@ -1,0 +1,172 @@
+//! What errors of the provider teach: limits, and which keys belong to one project.
+
+use http::{HeaderMap, StatusCode};
+use tower_keypool::{
+    Event, Gemini, KeyChange, KeyPool, KeyPoolBuilder, Lease, Limits, ManualClock, Outcome,
+    limit::LimitSource,
+    pool::{KeyRequest, UnavailableReason as Reason},
+};
+
+use crate::support::{M, id, key, manual, reasons, secs, take};
+
+fn gemini() -> KeyPoolBuilder {
+    KeyPool::builder(Gemini::new())
+}
+
+/// Google's answer to a request over a limit of so many a minute.
+fn over_limit(pool: &KeyPool, limit: u64, project: Option<&str>) -> Outcome {
+    let info = project.map_or(String::new(), |project| {
+        format!(
+            r#",{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"RATE_LIMIT_EXCEEDED","domain":"googleapis.com",
+            "metadata":{{"consumer":"projects/{project}","service":"generativelanguage.googleapis.com"}}}}"#
+        )
+    });
+    let body = format!(
+        r#"{{"error":{{"code":429,"message":"You exceeded your current quota.","status":"RESOURCE_EXHAUSTED","details":[
+        {{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{{
+        "quotaMetric":"generativelanguage.googleapis.com/generate_content_free_tier_requests",
+        "quotaId":"GenerateRequestsPerMinutePerProjectPerModel-FreeTier","quotaDimensions":{{"model":"m"}},"quotaValue":"{limit}"}}]}},
+        {{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"5s"}}{info}]}}}}"#
+    );
+    let failure = pool.classify(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), body.as_bytes());
+    failure.expect("an error").into()
+}
+
+fn of(pool: &KeyPool, n: usize) -> Lease {
+    pool.try_acquire(KeyRequest::model(M).affinity(tower_keypool::Affinity::RequireKey(id(n)))).unwrap()
+}
+
+fn refuse(pool: &KeyPool, time: &ManualClock, n: usize, limit: u64, project: Option<&str>) {
+    let lease = of(pool, n);
+    time.advance(std::time::Duration::from_millis(1));
+    lease.report(&over_limit(pool, limit, project));
+}
+
+#[test]
+fn a_limit_that_an_error_names_holds_from_then_on() {
+    let (pool, time) = manual(gemini().key(key(0)));
+    let mut events = pool.events();
+    refuse(&pool, &time, 0, 4, None);
+    let learned = std::iter::from_fn(|| events.try_next()).find_map(|event| match event {
+        Event::LimitLearned { limit, .. } => Some(limit.amount),
+        _ => None,
+    });
+    assert_eq!(learned, Some(4));
+    time.advance(secs(5));
+    // One was counted already.
+    for _ in 0..3 {
+        let _ = take(&pool, M);
+    }
+    assert_eq!(reasons(&pool, M), [(Reason::Limit, 1)]);
+    let snapshot = pool.snapshot(0, 1);
+    let view = snapshot.projects[0].models.iter().find(|view| &*view.model == M).unwrap().limits[0];
+    assert_eq!((view.limit, view.used, view.source), (4, 4, LimitSource::Learned));
+}
+
+#[test]
+fn the_lower_of_a_given_and_a_learned_limit_holds() {
+    let (pool, time) = manual(gemini().key(key(0)).limits(M, Limits::new().per_minute(3)));
+    refuse(&pool, &time, 0, 100, None);
+    time.advance(secs(5));
+    let _ = [take(&pool, M), take(&pool, M)];
+    assert_eq!(reasons(&pool, M), [(Reason::Limit, 1)]);
+}
+
+#[test]
+fn errors_that_name_their_project_group_keys() {
+    let (pool, time) = manual(gemini().keys((0..10).map(key)));
+    let mut events = pool.events();
+    for n in 0..10 {
+        refuse(&pool, &time, n, 6, Some(&format!("{}", 1_000 + n % 4)));
+        time.advance(secs(70));
+    }
+    let snapshot = pool.snapshot(0, 10);
+    assert_eq!(snapshot.projects.len(), 4);
+    let mut sizes: Vec<_> = snapshot.projects.iter().map(|project| project.keys).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [2, 2, 3, 3]);
+    let learned =
+        std::iter::from_fn(|| events.try_next()).filter(|event| matches!(event, Event::ProjectLearned { .. }));
+    assert_eq!(learned.count(), 6);
+    // They share one window now.
+    let served = std::iter::from_fn(|| pool.try_acquire(M).ok()).take(100).count();
+    assert_eq!(served, 4 * 6);
+}
+
+#[test]
+fn what_two_keys_used_before_they_were_grouped_counts_for_both() {
+    let (pool, time) = manual(gemini().keys((0..2).map(key)).limits(M, Limits::new().per_minute(5)));
+    let held: Vec<_> = (0..4).map(|n| of(&pool, n % 2)).collect();
+    time.advance(secs(1));
+    for (n, lease) in held.iter().enumerate().take(2) {
+        lease.report(&over_limit(&pool, 5, Some("77")));
+        assert_eq!(pool.snapshot(0, 2).projects.len(), 2 - n);
+    }
+    time.advance(secs(6));
+    // Leases of before end as they should: four were sent and one of them was not.
+    let mut held = held.into_iter();
+    held.next_back().unwrap().give_back();
+    drop(held);
+    let _ = [take(&pool, M), take(&pool, M)];
+    assert_eq!(reasons(&pool, M), [(Reason::Limit, 2)]);
+    assert_eq!(pool.stats().in_flight, 0);
+}
+
+#[test]
+fn what_the_user_said_of_projects_holds() {
+    let (pool, time) = manual(gemini().keys((0..2).map(|n| key(n).project(["a", "b"][n]))).key(key(2)));
+    for n in 0..3 {
+        refuse(&pool, &time, n, 50, Some("77"));
+        time.advance(secs(5));
+    }
+    let view = pool.snapshot(0, 3);
+    let projects: Vec<_> = view.keys.iter().map(|key| key.project.to_string()).collect();
+    assert_eq!(projects, ["a", "b", "a"]);
+}
+
+#[test]
+fn a_learned_project_stays_when_the_same_list_of_keys_is_loaded_again() {
+    let list = || (0..3).map(key).collect::<Vec<_>>();
+    let (pool, time) = manual(gemini().keys(list()));
+    for n in 0..3 {
+        refuse(&pool, &time, n, 50, Some("77"));
+        time.advance(secs(5));
+    }
+    pool.apply(KeyChange::ReplaceAll(list())).unwrap();
+    assert_eq!(pool.snapshot(0, 3).projects.len(), 1);
+    // The first gives the project its name; the others stay together when it goes.
+    pool.remove(&id(0)).unwrap();
+    assert_eq!(pool.snapshot(0, 3).projects.len(), 1);
+    for n in [1, 2] {
+        drop(of(&pool, n));
+    }
+}
+
+#[test]
+fn limits_given_for_a_key_hold_for_the_project_that_it_turns_out_to_belong_to() {
+    let (pool, time) = manual(gemini().key(key(0)).key(key(1).limits(M, Limits::new().per_minute(3))));
+    for n in 0..2 {
+        refuse(&pool, &time, n, 50, Some("77"));
+        time.advance(secs(5));
+    }
+    assert_eq!(std::iter::from_fn(|| pool.try_acquire(M).ok()).take(100).count(), 1);
+}
+
+#[test]
+fn a_trial_of_a_project_that_is_grouped_meanwhile_ends() {
+    let (pool, time) = manual(gemini().keys((0..2).map(key)));
+    refuse(&pool, &time, 0, 50, Some("77"));
+    let lease = of(&pool, 1);
+    time.advance(std::time::Duration::from_millis(1));
+    lease.report(&crate::support::rate().into());
+    drop(lease);
+    time.advance(secs(10));
+    let trial = of(&pool, 1);
+    time.advance(secs(1));
+    trial.report(&over_limit(&pool, 50, Some("77")));
+    drop(trial);
+    time.advance(secs(5));
+    for n in 0..2 {
+        drop(of(&pool, n));
+    }
+}

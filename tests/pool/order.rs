@@ -1,0 +1,188 @@
+//! Priorities, affinity, exclusion, allowed models and strategies.
+
+use std::collections::BTreeMap;
+
+use tower_keypool::{
+    Affinity, Key, KeyChange, Limits, Outcome, Strategy,
+    pool::{KeyRequest, UnavailableReason as Reason},
+};
+
+use crate::support::{M, answer, builder, id, key, keys, manual, rate_for, refused, secret, secs, served, take};
+
+#[test]
+fn paid_keys_serve_when_no_free_one_can() {
+    let (pool, time) = manual(
+        builder()
+            .key(Key::paid(secret(0)).named(id(0)))
+            .key(Key::free(secret(1)).named(id(1)))
+            .limits(M, Limits::new().per_minute(2)),
+    );
+    let order: Vec<_> = (0..4).map(|_| served(&pool, M)).collect();
+    assert_eq!(order, ["k1", "k1", "k0", "k0"]);
+    time.advance(secs(61));
+    assert_eq!(served(&pool, M), "k1");
+}
+
+#[test]
+fn a_changed_priority_holds_at_once() {
+    let (pool, _) = manual(builder().key(key(0).priority(1)).key(key(1).priority(5)));
+    assert_eq!(served(&pool, M), "k0");
+    pool.apply(KeyChange::Put(key(0).priority(9))).unwrap();
+    assert_eq!((0..3).map(|_| served(&pool, M)).collect::<Vec<_>>(), ["k1"; 3]);
+    pool.apply(KeyChange::Put(key(0).priority(2))).unwrap();
+    assert_eq!(served(&pool, M), "k0");
+}
+
+#[test]
+fn a_required_key_or_project_serves_or_nobody_does() {
+    let (pool, time) = manual(builder().keys((0..4).map(|n| key(n).project(["a", "b"][n / 2]))));
+    let of = |affinity| KeyRequest::model(M).affinity(affinity);
+    assert_eq!(pool.try_acquire(of(Affinity::RequireKey(id(3)))).unwrap().key(), &id(3));
+    let two: Vec<_> = (0..2).map(|_| pool.try_acquire(of(Affinity::RequireProject("a".into()))).unwrap()).collect();
+    assert_eq!([two[0].key(), two[1].key()], [&id(0), &id(1)]);
+    time.advance(secs(1));
+    two[0].report(&rate_for(30).into());
+    assert_eq!(
+        refused(&pool, of(Affinity::RequireProject("a".into()))).reasons(),
+        [(Reason::Cooling, 2), (Reason::Affinity, 2)]
+    );
+    let unknown = refused(&pool, of(Affinity::RequireKey("k9".into())).wait(secs(60)));
+    assert_eq!(unknown.reasons(), [(Reason::Affinity, 4)]);
+}
+
+#[test]
+fn a_preferred_key_or_project_serves_where_it_can() {
+    let (pool, _) = manual(builder().keys((0..3).map(|n| key(n).project(["a", "a", "b"][n]).max_concurrent(1))));
+    let of = |affinity| KeyRequest::model(M).affinity(affinity);
+    let first = pool.try_acquire(of(Affinity::PreferKey(id(2)))).unwrap();
+    assert_eq!(first.key(), &id(2));
+    let second = pool.try_acquire(of(Affinity::PreferProject("b".into()))).unwrap();
+    assert_eq!(second.project(), "a");
+}
+
+#[test]
+fn a_later_priority_serves_where_it_is_preferred() {
+    let (pool, _) = manual(builder().key(key(0)).key(key(1).priority(50)));
+    let request = KeyRequest::model(M).affinity(Affinity::PreferKey(id(1)));
+    assert_eq!(pool.try_acquire(request).unwrap().key(), &id(1));
+    assert_eq!(served(&pool, M), "k0");
+}
+
+#[test]
+fn excluded_keys_and_keys_for_other_models_do_not_serve() {
+    let (pool, _) = manual(builder().key(key(0).models(["a", "b-*"])).key(key(1)).key(key(2).models(["a"])));
+    assert_eq!(pool.try_acquire(KeyRequest::model("b-1").exclude([id(1)])).unwrap().key(), &id(0));
+    let error = refused(&pool, KeyRequest::model("c").exclude([id(1)]));
+    assert_eq!(error.reasons(), [(Reason::Model, 2), (Reason::Tried, 1)]);
+    assert_eq!(pool.try_acquire(KeyRequest::model("a").exclude([id(1), id(0)])).unwrap().key(), &id(2));
+    // What a key may be used for can change.
+    pool.apply(KeyChange::Put(key(2).models(["c"]))).unwrap();
+    assert_eq!(pool.try_acquire(KeyRequest::model("c").exclude([id(1)])).unwrap().key(), &id(2));
+}
+
+#[test]
+fn many_keys_that_are_for_other_models_hide_no_key() {
+    let others = (0..400).map(|n| key(n).models(["a-*"]));
+    let (pool, time) = manual(builder().keys(others).key(key(400).models(["b-*"])).key(key(401).models(["c"])));
+    for _ in 0..3 {
+        assert_eq!(answer(&pool, &time, "b-1", Outcome::Success), "k400");
+        assert_eq!(answer(&pool, &time, "c", Outcome::Success), "k401");
+    }
+}
+
+fn distribution(strategy: Strategy, requests: usize) -> BTreeMap<String, usize> {
+    let weights = [1, 2, 5];
+    let (pool, _) = manual(
+        builder().strategy(strategy).keys(weights.into_iter().enumerate().map(|(n, weight)| key(n).weight(weight))),
+    );
+    let mut counts = BTreeMap::new();
+    for _ in 0..requests {
+        *counts.entry(served(&pool, M)).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn weights_share_requests_under_the_weighted_strategy() {
+    let counts = distribution("weighted".parse().unwrap(), 800);
+    let near = |key: &str, share: usize| counts[key].abs_diff(share) <= 2;
+    assert!(near("k0", 100) && near("k1", 200) && near("k2", 500), "{counts:?}");
+}
+
+#[test]
+fn each_key_has_its_turn_under_round_robin_and_lru() {
+    for strategy in ["round-robin", "lru", "least-loaded"] {
+        let counts = distribution(strategy.parse().unwrap(), 300);
+        assert!(counts.values().all(|count| *count == 100), "{strategy}: {counts:?}");
+    }
+}
+
+#[test]
+fn a_burst_under_lru_goes_to_all_keys() {
+    let (pool, _) = manual(builder().strategy(Strategy::Lru).keys((0..4).map(key)));
+    let leases: Vec<_> = (0..8).map(|_| take(&pool, M)).collect();
+    let mut counts = BTreeMap::<_, usize>::new();
+    for lease in &leases {
+        *counts.entry(lease.key().to_string()).or_default() += 1;
+    }
+    assert!(counts.values().all(|count| *count == 2), "{counts:?}");
+    // The one whose use ended last comes last.
+    for lease in leases.into_iter().rev() {
+        drop(lease);
+    }
+    assert_eq!(served(&pool, M), "k3");
+}
+
+#[test]
+fn the_least_loaded_key_serves_by_weight_and_whatever_the_model() {
+    let (pool, time) = manual(builder().key(key(0)).key(key(1).weight(3)));
+    for model in ["a", "b"] {
+        answer(&pool, &time, model, Outcome::Success);
+    }
+    let held: Vec<_> = (0..8).map(|_| take(&pool, "a")).collect();
+    assert_eq!(held.iter().filter(|lease| lease.key() == &id(1)).count(), 6);
+    // Their end is seen in the order of the other model, too.
+    let other: Vec<_> = (0..4).map(|_| take(&pool, "b")).collect();
+    let mut kept: Vec<_> = held.into_iter().chain(other).collect();
+    kept.retain(|lease| lease.key() == &id(1));
+    assert_eq!((0..3).map(|_| take(&pool, "b")).map(|lease| lease.key().clone()).collect::<Vec<_>>(), vec![id(0); 3]);
+}
+
+#[test]
+fn the_adaptive_strategy_prefers_the_key_that_answers_fast() {
+    let (pool, time) = manual(builder().strategy(Strategy::Adaptive).keys((0..3).map(key)));
+    let mut counts = BTreeMap::<_, usize>::new();
+    for _ in 0..300 {
+        let lease = take(&pool, M);
+        let slow = lease.key() != &id(1);
+        time.advance(std::time::Duration::from_millis(if slow { 900 } else { 100 }));
+        lease.report(&Outcome::Success);
+        *counts.entry(lease.key().to_string()).or_default() += 1;
+    }
+    assert!(counts["k1"] > 200, "{counts:?}");
+}
+
+#[test]
+fn strategies_have_names_and_an_unknown_one_is_an_error() {
+    for strategy in Strategy::ALL {
+        assert_eq!(strategy.as_str().parse::<Strategy>().unwrap(), strategy);
+    }
+    let error = "fastest".parse::<Strategy>().unwrap_err().to_string();
+    assert!(error.contains("fastest") && error.contains("least-loaded"), "{error}");
+}
+
+#[test]
+fn the_same_requests_get_the_same_keys() {
+    let run = || {
+        let (pool, time) = keys(9);
+        (0..200)
+            .map(|n| {
+                let model = ["a", "b", "c"][n % 3];
+                let outcome = if n % 7 == 0 { rate_for(3).into() } else { Outcome::Success };
+                time.advance(secs(1));
+                answer(&pool, &time, model, outcome)
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(run(), run());
+}

@@ -1,0 +1,185 @@
+//! Changes of the keys while the pool runs.
+
+use tower_keypool::{
+    Error, ErrorKind, Key, KeyChange, KeyPool, Limits, Outcome,
+    pool::{KeyAdded, KeyRequest, UnavailableReason as Reason},
+};
+
+use crate::support::{M, answer, builder, id, key, keys, manual, manual_at, reasons, secret, secs, served, take, view};
+
+fn ids(pool: &KeyPool) -> Vec<String> {
+    let mut ids: Vec<_> = pool.snapshot(0, usize::MAX).keys.iter().map(|key| key.id.to_string()).collect();
+    ids.sort_unstable();
+    ids
+}
+
+fn kind(result: Result<(), Error>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind())
+}
+
+#[test]
+fn keys_come_and_go_at_run_time() {
+    let (pool, _) = manual(builder().allow_empty());
+    assert!(pool.try_acquire(M).unwrap_err().to_string().contains("the pool has no keys"));
+    assert_eq!(pool.add(key(0)).unwrap(), KeyAdded::Added(id(0)));
+    assert_eq!(served(&pool, M), "k0");
+    pool.apply(KeyChange::Put(key(1))).unwrap();
+    pool.remove(&id(0)).unwrap();
+    assert_eq!((0..3).map(|_| served(&pool, M)).collect::<Vec<_>>(), ["k1"; 3]);
+    assert_eq!(kind(pool.remove(&id(0))), Some(ErrorKind::Config));
+}
+
+#[test]
+fn a_pool_without_keys_is_an_error_unless_allowed() {
+    assert_eq!(builder().build().unwrap_err().kind(), ErrorKind::Config);
+}
+
+#[test]
+fn a_key_that_is_listed_twice_is_merged_and_the_later_options_hold() {
+    let (pool, _) = manual(builder().key(key(0)).key(Key::new(secret(0)).named("twin").max_concurrent(1)));
+    assert_eq!(ids(&pool), ["k0"]);
+    assert_eq!(view(&pool, 0).max_concurrent, Some(1));
+    let merged = pool.add(Key::new(secret(0)).priority(7)).unwrap();
+    assert_eq!(merged, KeyAdded::Merged(id(0)));
+    assert_eq!((view(&pool, 0).priority, view(&pool, 0).max_concurrent), (7, None));
+}
+
+#[test]
+fn a_replaced_list_keeps_what_is_known_of_keys_that_stay() {
+    let (pool, time) = keys(3);
+    let lease = pool.try_acquire(KeyRequest::model(M).exclude([id(0), id(2)])).unwrap();
+    time.advance(secs(1));
+    lease.report(&crate::support::rate_for(60).into());
+    drop(lease);
+    pool.apply(KeyChange::ReplaceAll(vec![key(1), key(3), Key::new(secret(2)).named("other")])).unwrap();
+    assert_eq!(ids(&pool), ["k1", "k2", "k3"]);
+    assert_eq!((view(&pool, 1).started, view(&pool, 1).failed), (1, 1));
+    let leases: Vec<_> = (0..4).map(|_| take(&pool, M)).collect();
+    assert!(leases.iter().all(|lease| lease.key() != &id(1)));
+}
+
+#[test]
+fn a_bad_key_in_a_list_is_an_error_and_the_others_are_replaced() {
+    let (pool, _) = keys(2);
+    let list = vec![key(1), Key::new("not visible\n").named("bad"), key(2), key(3).zone("Mars/Olympus")];
+    let error = pool.apply(KeyChange::ReplaceAll(list)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidKey);
+    assert_eq!(ids(&pool), ["k1", "k2"]);
+    // A key whose new options are bad keeps its old ones.
+    let error = pool.apply(KeyChange::ReplaceAll(vec![key(1).zone("Mars/Olympus"), key(2)])).unwrap_err();
+    assert!(error.to_string().contains("Mars/Olympus"));
+    assert_eq!(ids(&pool), ["k1", "k2"]);
+}
+
+#[test]
+fn errors_leave_the_pool_as_it_was() {
+    let (pool, _) = keys(2);
+    let bad: [Result<(), Error>; 6] = [
+        pool.add(Key::new(secret(7)).named(id(0))).map(|_| ()),
+        pool.add(Key::new("")).map(|_| ()),
+        pool.apply(KeyChange::Put(Key::new(secret(1)).named(id(0)))),
+        pool.apply(KeyChange::Secret(id(0), secret(1))),
+        pool.apply(KeyChange::Secret(id(0), "\u{e9}".into())),
+        pool.apply(KeyChange::Put(key(0).zone("nowhere"))),
+    ];
+    assert!(bad.iter().all(Result::is_err), "{bad:?}");
+    let secrets: Vec<_> = (0..2).map(|_| take(&pool, M)).map(|lease| lease.expose().to_owned()).collect();
+    assert_eq!(secrets, [secret(0), secret(1)]);
+    assert_eq!(pool.add(Key::new(secret(7)).named(id(7))).unwrap(), KeyAdded::Added(id(7)));
+}
+
+#[test]
+fn another_secret_closes_the_breaker_and_keeps_name_counts_and_project() {
+    let (pool, time) = manual(builder().key(key(0).project("a").limits(M, Limits::new().per_minute(2))));
+    answer(&pool, &time, M, Outcome::of_class(tower_keypool::ErrorClass::KeyRejected));
+    assert_eq!(reasons(&pool, M), [(Reason::Disabled, 1)]);
+    pool.apply(KeyChange::Secret(id(0), secret(5))).unwrap();
+    let lease = take(&pool, M);
+    assert_eq!((lease.expose(), lease.key(), lease.project()), (&*secret(5), &id(0), "a"));
+    assert_eq!(reasons(&pool, M), [(Reason::Limit, 1)]);
+    // The old secret is free for another key.
+    assert_eq!(pool.add(Key::new(secret(0)).named("new")).unwrap(), KeyAdded::Added("new".into()));
+}
+
+#[test]
+fn leases_of_a_removed_key_end_well_and_its_place_is_used_again() {
+    let (pool, time) = manual(builder().key(key(0).max_concurrent(1)));
+    let lease = take(&pool, M);
+    pool.remove(&id(0)).unwrap();
+    assert_eq!(pool.stats().in_flight, 1);
+    pool.add(key(1).max_concurrent(1)).unwrap();
+    let other = take(&pool, M);
+    assert_eq!(other.key(), &id(1));
+    time.advance(secs(1));
+    lease.report(&Outcome::of_class(tower_keypool::ErrorClass::KeyRejected));
+    drop(lease);
+    assert_eq!(reasons(&pool, M), [(Reason::Busy, 1)]);
+    drop(other);
+    assert_eq!((pool.stats().in_flight, view(&pool, 1).in_flight), (0, 0));
+    assert_eq!(served(&pool, M), "k1");
+}
+
+#[test]
+fn a_key_that_comes_back_finds_what_its_project_used() {
+    for project in [None, Some("a")] {
+        let same = || {
+            let key = key(0).limits(M, Limits::new().per_minute(2));
+            if let Some(project) = project { key.project(project) } else { key }
+        };
+        let (pool, time) = manual(builder().key(same()));
+        let _ = [take(&pool, M), take(&pool, M)];
+        pool.remove(&id(0)).unwrap();
+        pool.add(same()).unwrap();
+        assert_eq!(reasons(&pool, M), [(Reason::Limit, 1)]);
+        time.advance(secs(61));
+        assert_eq!(served(&pool, M), "k0");
+    }
+}
+
+#[test]
+fn a_key_moves_to_another_project_and_back_to_its_own() {
+    let limits = || Limits::new().per_minute(2);
+    let (pool, _) = manual(builder().keys((0..2).map(|n| key(n).project("a"))).limits(M, limits()));
+    let _ = [take(&pool, M), take(&pool, M)];
+    pool.apply(KeyChange::Put(key(1).project("b"))).unwrap();
+    assert_eq!((0..2).map(|_| served(&pool, M)).collect::<Vec<_>>(), ["k1", "k1"]);
+    assert!(pool.try_acquire(M).is_err());
+    pool.apply(KeyChange::Put(key(1))).unwrap();
+    assert_eq!(&*view(&pool, 1).project, "k1");
+    assert_eq!(served(&pool, M), "k1");
+}
+
+#[test]
+fn a_zone_is_the_same_at_the_start_and_when_the_list_is_loaded_again() {
+    let list = || vec![key(0).project("a").zone("Asia/Tokyo"), key(1).project("a"), key(2).project("b")];
+    let at = "2026-06-15T23:00:00+09:00";
+    let opens = |pool: &KeyPool, n: usize| {
+        let request = KeyRequest::model(M).affinity(tower_keypool::Affinity::RequireKey(id(n)));
+        let _ = pool.try_acquire(request.clone());
+        pool.try_acquire(request).unwrap_err().retry_after().unwrap().as_secs()
+    };
+    let day = Limits::new().per_day(1);
+    let (built, _) = manual_at(builder().keys(list()).limits(M, day.clone()), at);
+    let (loaded, _) = manual_at(builder().keys((0..3).map(key)).limits(M, day), at);
+    loaded.apply(KeyChange::ReplaceAll(list())).unwrap();
+    for pool in [&built, &loaded] {
+        assert_eq!([0, 1].map(|n| opens(pool, n)), [3_630; 2]);
+        assert_eq!(opens(pool, 2), 17 * 3_600 + 30);
+        pool.apply(KeyChange::ReplaceAll(list())).unwrap();
+        assert_eq!([0, 1].map(|n| opens(pool, n)), [3_630; 2]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_changes_is_applied_until_it_ends_and_bad_ones_are_passed_over() {
+    let (pool, _) = keys(1);
+    let changes = vec![
+        KeyChange::Put(key(1)),
+        KeyChange::Remove(id(9)),
+        KeyChange::Disable(id(0), "test".into()),
+        KeyChange::Put(key(2)),
+    ];
+    pool.follow(futures_util::stream::iter(changes)).await;
+    assert_eq!(ids(&pool), ["k0", "k1", "k2"]);
+    assert!((0..6).all(|_| served(&pool, M) != "k0"));
+}

@@ -1,0 +1,129 @@
+//! Many keys, many names, many sets of limits.
+
+use std::time::{Duration, Instant};
+
+use tower_keypool::{ErrorClass, Failure, KeyPool, Limits, ManualClock, Outcome, pool::KeyRequest};
+
+use crate::support::{M, builder, id, key, keys, manual, rate_for, secs, take};
+
+/// The time of the fastest of several runs, an operation.
+#[expect(clippy::disallowed_methods, reason = "a test of real time")]
+fn cost(operations: u32, mut run: impl FnMut()) -> Duration {
+    let time = |run: &mut dyn FnMut()| {
+        let start = Instant::now();
+        for _ in 0..operations {
+            run();
+        }
+        start.elapsed() / operations
+    };
+    (0..5).map(|_| time(&mut run)).min().unwrap()
+}
+
+/// So many keys, of which all but one in a hundred cool down.
+fn cooling(n: usize) -> (KeyPool, ManualClock) {
+    let (pool, time) = keys(n);
+    take(&pool, M).report(&Outcome::Success);
+    time.advance(secs(1));
+    let leases: Vec<_> = (0..n).map(|_| take(&pool, M)).collect();
+    time.advance(secs(1));
+    for (at, lease) in leases.iter().enumerate() {
+        if at % 100 != 0 {
+            lease.report(&rate_for(36_000).into());
+        }
+    }
+    (pool, time)
+}
+
+#[test]
+fn what_a_request_costs_does_not_grow_with_the_number_of_keys() {
+    let (small, _) = cooling(1_000);
+    let (large, time) = cooling(100_000);
+    let request = |pool: &KeyPool| {
+        let lease = take(pool, M);
+        lease.report(&Outcome::Success);
+    };
+    request(&large);
+    let (few, many) = (cost(500, || request(&small)), cost(500, || request(&large)));
+    assert!(many < few * 8 + Duration::from_micros(20), "{few:?} with 1,000 keys, {many:?} with 100,000");
+    // Nor what a refusal costs, in the pool or by the provider.
+    let refusals = cost(100, || {
+        let lease = take(&large, M);
+        time.advance(Duration::from_millis(1));
+        lease.report(&Failure::new(ErrorClass::Unclear).into());
+        drop(lease);
+        take(&large, M).report(&Outcome::Success);
+    });
+    assert!(refusals < few * 50 + Duration::from_millis(1), "{few:?}, {refusals:?} with refusals");
+    // Nor a name that nobody knows.
+    let mut n = 0;
+    let unknown = cost(500, || {
+        n += 1;
+        let lease = large.try_acquire(format!("made-up-{n}")).unwrap();
+        lease.report(&Failure::new(ErrorClass::ModelNotFound).into());
+    });
+    assert!(unknown < few * 20 + Duration::from_micros(100), "{few:?}, {unknown:?} with unknown names");
+}
+
+#[test]
+fn names_that_callers_make_up_are_known_up_to_a_bound() {
+    let (pool, time) = manual(builder().key(key(0)).limits(M, Limits::new().per_minute(1)));
+    for n in 0..6_000 {
+        let lease = take(&pool, &format!("made-up-{n}"));
+        lease.report(&if n % 2 == 0 { Outcome::Success } else { rate_for(1).into() });
+        time.advance(Duration::from_millis(2));
+    }
+    assert!(pool.snapshot(0, 1).projects[0].models.len() <= 4_100);
+    // Limits of names that were configured hold nevertheless.
+    drop(take(&pool, M));
+    assert!(pool.try_acquire(M).is_err());
+}
+
+#[test]
+fn seventy_thousand_different_sets_of_limits_hold() {
+    let n = 70_000;
+    let (pool, _) = manual(
+        builder()
+            .keys((0..n).map(|at| key(at).limits(M, Limits::new().per_minute(1 + at as u64).per_day(at as u64 + 2)))),
+    );
+    for at in [0, 1, 65_534, 65_535, 65_536, n - 1] {
+        let request = KeyRequest::model(M).affinity(tower_keypool::Affinity::RequireKey(id(at)));
+        let limit = 1 + at as u64;
+        let held = pool.try_acquire(request.clone().requests(limit as u32)).unwrap();
+        assert!(pool.try_acquire(request.clone()).is_err(), "key {at}");
+        held.give_back();
+        assert!(pool.try_acquire(request.requests(limit as u32 + 1)).is_err(), "key {at}");
+    }
+}
+
+#[test]
+fn many_keys_are_loaded_again_and_replaced() {
+    let n = 30_000;
+    let (pool, _) = manual(
+        builder()
+            .keys((0..n).map(|at| key(at).project(format!("p{}", at % 5_000)).limits(M, Limits::new().per_minute(9)))),
+    );
+    drop(take(&pool, M));
+    let list = |from: usize| {
+        (from..from + n)
+            .map(|at| key(at).project(format!("p{}", at % 5_000)).limits(M, Limits::new().per_minute(9)))
+            .collect()
+    };
+    #[expect(clippy::disallowed_methods, reason = "a test of real time")]
+    let start = Instant::now();
+    pool.apply(tower_keypool::KeyChange::ReplaceAll(list(0))).unwrap();
+    pool.apply(tower_keypool::KeyChange::ReplaceAll(list(n))).unwrap();
+    assert!(start.elapsed() < secs(20), "{:?}", start.elapsed());
+    assert_eq!(pool.stats().keys, n);
+    assert!(take(&pool, M).expose().ends_with(|last: char| last.is_ascii_digit()));
+}
+
+#[test]
+fn an_outage_with_a_hundred_thousand_keys_costs_each_refusal_little() {
+    let (pool, time) = keys(100_000);
+    let refusal = cost(1_000, || {
+        let lease = take(&pool, M);
+        time.advance(Duration::from_millis(1));
+        lease.report(&Failure::new(ErrorClass::KeyRejected).into());
+    });
+    assert!(refusal < Duration::from_millis(5), "{refusal:?}");
+}

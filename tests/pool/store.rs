@@ -1,0 +1,296 @@
+//! A pool over a store of its own.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tower_keypool::{
+    Affinity, ErrorClass, ErrorKind, Failure, KeyPool, Limits, Outcome,
+    pool::{KeyRequest, UnavailableReason as Reason},
+    store::{BreakerTarget, Changes, Record, Reserve, ReserveRequest, Reserved, Store, StoreFuture},
+};
+
+use crate::support::{M, NOON, builder, id, key, rate_for, secs, wall};
+
+type Answer = Box<dyn Fn(&ReserveRequest) -> Reserved + Send + Sync>;
+
+/// Grants as it is told, after a while or at once, and keeps what is recorded.
+#[derive(Clone)]
+struct Scripted(Arc<Script>);
+
+struct Script {
+    answer: Answer,
+    delay: Option<Duration>,
+    away: Mutex<bool>,
+    asked: Mutex<Vec<ReserveRequest>>,
+    records: Mutex<Vec<Record>>,
+    /// What others recorded.
+    others: Mutex<Vec<Record>>,
+}
+
+impl Scripted {
+    fn new(delay: Option<Duration>, answer: impl Fn(&ReserveRequest) -> Reserved + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Script {
+            answer: Box::new(answer),
+            delay,
+            away: Mutex::default(),
+            asked: Mutex::default(),
+            records: Mutex::default(),
+            others: Mutex::default(),
+        }))
+    }
+
+    fn granting() -> Self {
+        Self::new(None, |_| Reserved::granted(0))
+    }
+}
+
+impl Store for Scripted {
+    fn load(&self) -> StoreFuture<'_, Changes> {
+        let mut changes = Changes::default();
+        changes.records = self.0.records.lock().unwrap().clone();
+        Box::pin(std::future::ready(Ok(changes)))
+    }
+
+    fn reserve(self: Arc<Self>, request: ReserveRequest) -> Reserve {
+        let script = &self.0;
+        script.asked.lock().unwrap().push(request.clone());
+        if *script.away.lock().unwrap() {
+            return Reserve::Now(Err(tower_keypool::Error::request("the store is away")));
+        }
+        let reserved = (script.answer)(&request);
+        match script.delay {
+            None => Reserve::Now(Ok(reserved)),
+            Some(delay) => Reserve::Later(Box::pin(async move {
+                tokio::time::sleep(delay).await;
+                Ok(reserved)
+            })),
+        }
+    }
+
+    fn record(&self, records: Vec<Record>) -> StoreFuture<'_, ()> {
+        self.0.records.lock().unwrap().extend(records);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn changes(&self, since: u64) -> StoreFuture<'_, Changes> {
+        let mut changes = Changes::default();
+        let others = self.0.others.lock().unwrap();
+        changes.records = others[since as usize..].to_vec();
+        changes.revision = others.len() as u64;
+        Box::pin(std::future::ready(Ok(changes)))
+    }
+}
+
+async fn open(store: &Scripted, keys: usize) -> KeyPool {
+    builder()
+        .keys((0..keys).map(|n| key(n).project(format!("p{n}"))))
+        .limits(M, Limits::new().per_minute(2).per_day(50))
+        .clock(tower_keypool::Clock::starting_at(wall(NOON)))
+        .store(store.clone())
+        .open()
+        .await
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_store_is_asked_with_candidates_their_limits_and_the_cost() {
+    let store = Scripted::granting();
+    let pool = open(&store, 3).await;
+    drop(pool.acquire(KeyRequest::model(M).input_tokens(7)).await.unwrap());
+    let asked = store.0.asked.lock().unwrap();
+    let request = &asked[0];
+    let keys: Vec<_> = request.candidates.iter().map(|candidate| candidate.key.to_string()).collect();
+    assert_eq!(keys, ["k0", "k1", "k2"]);
+    let first = &request.candidates[0];
+    assert_eq!((&*first.project, &*first.model, &*first.zone), ("p0", M, "America/Los_Angeles"));
+    assert_eq!(first.limits.iter().map(|limit| limit.amount).collect::<Vec<_>>(), [2, 50]);
+    assert!(request.cost.contains(&(tower_keypool::Unit::InputTokens, 7)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_key_that_the_store_chooses_serves_and_the_refused_one_waits_for_its_time() {
+    for delay in [None, Some(Duration::from_millis(3))] {
+        let store = Scripted::new(delay, |request| {
+            // It knows of another process that used up the first project.
+            match request.candidates.iter().position(|candidate| &*candidate.project != "p0") {
+                Some(at) => {
+                    let mut reserved = Reserved::granted(at);
+                    reserved.opens = vec![secs(30); at];
+                    reserved
+                }
+                None => Reserved::refused(vec![secs(30); request.candidates.len()]),
+            }
+        });
+        let pool = open(&store, 2).await;
+        for _ in 0..2 {
+            assert_eq!(pool.acquire(M).await.unwrap().key(), &id(1));
+        }
+        // The other candidate was given back each time: the pool's own windows have counted two.
+        assert_eq!((pool.stats().granted, pool.stats().in_flight), (2, 0));
+        let error = pool.acquire(M).await.unwrap_err();
+        let reasons = error.as_unavailable().unwrap().reasons().to_vec();
+        assert!(reasons.contains(&(Reason::Store, 1)) && reasons.contains(&(Reason::Limit, 1)), "{reasons:?}");
+        assert!(error.retry_after().unwrap() <= secs(30));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_until_the_store_has_room() {
+    let start = tokio::time::Instant::now();
+    let store = Scripted::new(None, move |request| {
+        if start.elapsed() < secs(20) {
+            Reserved::refused(vec![secs(20) - start.elapsed(); request.candidates.len()])
+        } else {
+            Reserved::granted(0)
+        }
+    });
+    let pool = open(&store, 2).await;
+    drop(pool.acquire(KeyRequest::model(M).wait(secs(60))).await.unwrap());
+    assert_eq!(start.elapsed().as_secs(), 20);
+    assert!(store.0.asked.lock().unwrap().len() < 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_refuses_without_a_time_is_asked_again_a_second_later() {
+    let store = Scripted::new(None, |_| Reserved::refused(Vec::new()));
+    let pool = open(&store, 2).await;
+    assert!(pool.acquire(M).await.is_err());
+    let error = pool.acquire(KeyRequest::model(M).wait(secs(10))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(store.0.asked.lock().unwrap().len() <= 13);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_fails_requests_unless_they_may_go_on() {
+    let store = Scripted::granting();
+    let pool = open(&store, 2).await;
+    *store.0.away.lock().unwrap() = true;
+    assert!(pool.acquire(M).await.unwrap_err().to_string().contains("the store is away"));
+    assert_eq!(pool.stats().in_flight, 0);
+    let pool = builder()
+        .key(key(0))
+        .limits(M, Limits::new().per_minute(1))
+        .store(store.clone())
+        .fail_open()
+        .open()
+        .await
+        .unwrap();
+    drop(pool.acquire(M).await.unwrap());
+    // The pool's own windows hold.
+    assert_eq!(pool.acquire(M).await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_dropped_while_the_store_is_asked_gives_everything_back() {
+    let store = Scripted::new(Some(secs(5)), |_| Reserved::granted(0));
+    let pool = open(&store, 2).await;
+    assert!(tokio::time::timeout(secs(1), pool.acquire(M)).await.is_err());
+    assert_eq!((pool.stats().in_flight, pool.stats().granted), (0, 0));
+    let leases = [pool.acquire(M).await.unwrap(), pool.acquire(M).await.unwrap()];
+    drop(leases);
+    assert_eq!(pool.try_acquire(M).unwrap_err().kind(), ErrorKind::Store);
+}
+
+#[tokio::test(start_paused = true)]
+async fn candidates_that_were_not_chosen_are_ready_again_at_once() {
+    let store = Scripted::new(Some(Duration::from_millis(2)), |_| Reserved::granted(0));
+    let pool = builder()
+        .keys((0..8).map(|n| key(n).min_interval(secs(60)).limits(M, Limits::new().per_minute(1))))
+        .store(store)
+        .open()
+        .await
+        .unwrap();
+    // Each takes all that is ready as candidates, and leaves all but one.
+    let start = tokio::time::Instant::now();
+    let waiting = (0..8).map(|_| pool.acquire(KeyRequest::model(M).wait(secs(30))));
+    let leases = futures_util::future::join_all(waiting).await;
+    assert!(leases.iter().all(Result::is_ok));
+    assert!(start.elapsed() < secs(1), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn cooldowns_disables_and_learned_facts_survive_a_restart() {
+    let store = Scripted::granting();
+    let pool = open(&store, 4).await;
+    let only = |n| KeyRequest::model(M).affinity(Affinity::RequireKey(id(n)));
+    let report = async |pool: &KeyPool, n, failure: Failure| {
+        let lease = pool.acquire(only(n)).await.unwrap();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        lease.report(&failure.into());
+    };
+    report(&pool, 0, rate_for(600)).await;
+    report(&pool, 1, Failure::new(ErrorClass::KeyRejected)).await;
+    pool.disable(&id(2), "by hand").unwrap();
+    pool.shutdown().await;
+    drop(pool);
+    tokio::time::advance(secs(100)).await;
+    let again = builder()
+        .keys((0..4).map(|n| key(n).project(format!("p{n}"))))
+        .clock(tower_keypool::Clock::starting_at(wall(NOON) + secs(100)))
+        .store(store.clone())
+        .open()
+        .await
+        .unwrap();
+    let error = again.acquire(KeyRequest::model(M).exclude([id(3)])).await.unwrap_err();
+    let reasons = error.as_unavailable().unwrap().reasons().to_vec();
+    assert_eq!(reasons, [(Reason::Disabled, 2), (Reason::Cooling, 1), (Reason::Tried, 1)]);
+    let left = error.retry_after().unwrap();
+    assert!(left > secs(498) && left < secs(502), "{left:?}");
+    again.enable(&id(1)).unwrap();
+    assert_eq!(again.acquire(only(1)).await.unwrap().key(), &id(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn strikes_that_a_success_forgot_are_forgotten_after_a_restart() {
+    let store = Scripted::granting();
+    let pool = open(&store, 1).await;
+    for outcome in [Failure::new(ErrorClass::Unclear).into(), Outcome::Success] {
+        tokio::time::advance(secs(301)).await;
+        let lease = pool.acquire(M).await.unwrap();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        lease.report(&outcome);
+    }
+    pool.shutdown().await;
+    let again = open(&store, 1).await;
+    let lease = again.acquire(M).await.unwrap();
+    assert!(again.snapshot(0, 1).keys[0].breakers.is_empty());
+    drop(lease);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_other_processes_record_is_taken_over() {
+    let store = Scripted::granting();
+    let pool = open(&store, 2).await;
+    let until_ms = wall(NOON).duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64 + 3_600_000;
+    let target = BreakerTarget::ProjectModel("p0".into(), M.into());
+    let opened = Record::Open {
+        target: target.clone(),
+        until_ms: Some(until_ms),
+        class: Some(ErrorClass::RateLimit),
+        reason: None,
+    };
+    store.0.others.lock().unwrap().push(opened);
+    tokio::time::sleep(secs(1)).await;
+    assert!(pool.acquire(KeyRequest::model(M).exclude([id(1)])).await.is_err());
+    // It closes before its time: whoever waits is served.
+    let waiting = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.acquire(KeyRequest::model(M).exclude([id(1)]).wait(secs(30))).await }
+    });
+    tokio::time::sleep(secs(1)).await;
+    store.0.others.lock().unwrap().push(Record::Closed { target });
+    let start = tokio::time::Instant::now();
+    drop(waiting.await.unwrap().unwrap());
+    assert!(start.elapsed() < secs(1));
+    // Another process learned that both keys are of one project; the user named theirs.
+    store.0.others.lock().unwrap().push(Record::Project { key: id(1), project: "p0".into() });
+    tokio::time::sleep(secs(1)).await;
+    assert_eq!(pool.snapshot(0, 2).projects.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_with_a_store_is_opened_and_not_built() {
+    assert_eq!(builder().key(key(0)).store(Scripted::granting()).build().unwrap_err().kind(), ErrorKind::Config);
+}

@@ -1,0 +1,160 @@
+//! A provider, pools on clocks of their own, and failures to report.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::request;
+use tower_keypool::{
+    Base, Clock, Error, ErrorClass, Failure, Key, KeyId, KeyPool, KeyPoolBuilder, Lease, Limits, ManualClock, Outcome,
+    Provider, Secret, Tier, Unavailable,
+    pool::{CircuitBreaker, KeyView, UnavailableReason},
+    provider::{RequestInfo, SetModel},
+};
+
+/// A model of which nothing is known.
+pub(crate) const M: &str = "m";
+/// A model for which [`Plain`] has limits in its table: 10 requests a minute for a free key, 1,000 for a paid one.
+pub(crate) const LISTED: &str = "listed";
+
+/// An API whose days end in Los Angeles.
+pub(crate) struct Plain(Base);
+
+impl Default for Plain {
+    fn default() -> Self {
+        Self("http://127.0.0.1:1".parse().unwrap())
+    }
+}
+
+impl Provider for Plain {
+    fn name(&self) -> &'static str {
+        "plain"
+    }
+
+    fn base(&self) -> &Base {
+        &self.0
+    }
+
+    fn authorize(&self, _: &mut request::Parts, _: &Secret) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn inspect<'a>(&self, _: &'a request::Parts) -> RequestInfo<'a> {
+        RequestInfo::default()
+    }
+
+    fn set_model(&self, _: &mut request::Parts, _: &str) -> SetModel {
+        SetModel::No
+    }
+
+    fn zone(&self) -> &'static str {
+        "America/Los_Angeles"
+    }
+
+    fn assumed_limits(&self, model: &str, tier: Tier) -> Option<Limits> {
+        let requests = match tier {
+            Tier::Free => 10,
+            Tier::Paid => 1_000,
+            _ => return None,
+        };
+        (model == LISTED).then(|| Limits::new().per_minute(requests))
+    }
+}
+
+pub(crate) const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+pub(crate) const HOUR: Duration = secs(3_600);
+
+pub(crate) fn wall(time: &str) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(time.parse::<jiff::Timestamp>().unwrap().as_millisecond() as u64)
+}
+
+/// Noon in Los Angeles.
+pub(crate) const NOON: &str = "2026-06-15T12:00:00-07:00";
+
+pub(crate) fn secret(n: usize) -> String {
+    format!("AIza-not-a-real-key-{n:06}")
+}
+
+pub(crate) fn id(n: usize) -> KeyId {
+    format!("k{n}").as_str().into()
+}
+
+/// Key number `n`, named `k<n>`.
+pub(crate) fn key(n: usize) -> Key {
+    Key::new(secret(n)).named(id(n))
+}
+
+pub(crate) fn builder() -> KeyPoolBuilder {
+    KeyPool::builder(Plain::default())
+}
+
+/// A pool on a clock that is moved by hand and shows noon.
+pub(crate) fn manual(builder: KeyPoolBuilder) -> (KeyPool, ManualClock) {
+    manual_at(builder, NOON)
+}
+
+pub(crate) fn manual_at(builder: KeyPoolBuilder, time: &str) -> (KeyPool, ManualClock) {
+    let time = ManualClock::new(wall(time));
+    (builder.clock(time.clock()).build().unwrap(), time)
+}
+
+/// So many keys, each its own project.
+pub(crate) fn keys(n: usize) -> (KeyPool, ManualClock) {
+    manual(builder().keys((0..n).map(key)))
+}
+
+/// A pool on tokio's clock, which shows noon now.
+pub(crate) fn paused(builder: KeyPoolBuilder) -> KeyPool {
+    builder.clock(Clock::starting_at(wall(NOON))).build().unwrap()
+}
+
+/// Takes a key, which must be ready.
+#[track_caller]
+pub(crate) fn take(pool: &KeyPool, model: &str) -> Lease {
+    pool.try_acquire(model).expect("a key is ready")
+}
+
+/// Takes a key and gives its name.
+#[track_caller]
+pub(crate) fn served(pool: &KeyPool, model: &str) -> String {
+    take(pool, model).key().to_string()
+}
+
+/// Takes a key, a millisecond later reports an outcome, and gives the key's name.
+#[track_caller]
+pub(crate) fn answer(pool: &KeyPool, time: &ManualClock, model: &str, outcome: impl Into<Outcome>) -> String {
+    let lease = take(pool, model);
+    time.advance(Duration::from_millis(1));
+    lease.report(&outcome.into());
+    lease.key().to_string()
+}
+
+/// Why no key is ready.
+#[track_caller]
+pub(crate) fn refused(pool: &KeyPool, request: impl Into<tower_keypool::pool::KeyRequest>) -> Unavailable {
+    pool.try_acquire(request).expect_err("no key is ready").as_unavailable().cloned().expect("no key is available")
+}
+
+#[track_caller]
+pub(crate) fn reasons(pool: &KeyPool, model: &str) -> Vec<(UnavailableReason, usize)> {
+    refused(pool, model).reasons().to_vec()
+}
+
+pub(crate) fn rate() -> Failure {
+    Failure::new(ErrorClass::RateLimit)
+}
+
+pub(crate) fn rate_for(seconds: u64) -> Failure {
+    rate().retry_after(secs(seconds))
+}
+
+pub(crate) fn view(pool: &KeyPool, n: usize) -> KeyView {
+    pool.snapshot(0, usize::MAX).keys.into_iter().find(|key| key.id == id(n)).expect("a key of this pool")
+}
+
+/// The state of a key's only breaker.
+pub(crate) fn state(pool: &KeyPool, n: usize) -> CircuitBreaker {
+    let view = view(pool, n);
+    view.breakers.first().map_or(CircuitBreaker::Closed, |breaker| breaker.state.clone())
+}

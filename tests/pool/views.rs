@@ -1,0 +1,114 @@
+//! Snapshots, counters and events; and that none of them shows a secret.
+
+use tower_keypool::{Error, ErrorClass, Event, Failure, Key, Lease, Outcome, Usage, pool::CircuitBreaker};
+
+use crate::support::{M, answer, builder, id, key, keys, manual, rate_for, secs, take};
+
+#[test]
+fn a_snapshot_is_read_page_by_page() {
+    let (pool, _) = keys(25);
+    let page =
+        |offset, limit| -> Vec<_> { pool.snapshot(offset, limit).keys.iter().map(|key| key.id.to_string()).collect() };
+    assert_eq!(page(0, 10).len(), 10);
+    assert_eq!(page(20, 10), ["k20", "k21", "k22", "k23", "k24"]);
+    assert_eq!(page(25, 10), [] as [String; 0]);
+    assert_eq!(pool.snapshot(3, 2).projects.len(), 2);
+    assert_eq!(pool.snapshot(0, 0).stats.keys, 25);
+}
+
+#[test]
+fn a_snapshot_shows_what_is_known_of_a_key() {
+    let (pool, time) = manual(
+        builder().key(
+            Key::paid(crate::support::secret(0))
+                .named(id(0))
+                .project("a")
+                .billing_account("x")
+                .label("ours")
+                .exit("proxy")
+                .weight(3),
+        ),
+    );
+    answer(&pool, &time, M, Outcome::Success);
+    answer(&pool, &time, M, rate_for(90));
+    let _lease = take(&pool, "other");
+    let snapshot = pool.snapshot(0, 10);
+    let key = &snapshot.keys[0];
+    assert_eq!((&*key.project, key.priority, key.weight, key.label.as_deref()), ("a", 10, 3, Some("ours")));
+    assert_eq!((key.in_flight, key.started, key.succeeded, key.failed), (1, 3, 1, 1));
+    let project = &snapshot.projects[0];
+    assert_eq!((&*project.name, project.keys, project.billing_account.as_deref()), ("a", 1, Some("x")));
+    let breaker = &project.breakers[0];
+    assert_eq!((&*breaker.target, breaker.seconds_left), ("project a for m", Some(90)));
+    assert_eq!((&breaker.state, breaker.class), (&CircuitBreaker::Cooling, Some(ErrorClass::RateLimit)));
+}
+
+#[test]
+fn counters_add_up() {
+    let (pool, time) = keys(2);
+    answer(&pool, &time, M, Outcome::Success);
+    answer(&pool, &time, M, Failure::new(ErrorClass::Caller));
+    let lease = take(&pool, M);
+    lease.used(Usage::new(100, 7));
+    lease.report(&Outcome::Success);
+    drop(lease);
+    let _held = take(&pool, M);
+    answer(&pool, &time, M, rate_for(9));
+    let stats = pool.stats();
+    assert_eq!((stats.keys, stats.granted, stats.in_flight, stats.succeeded, stats.failed), (2, 5, 1, 2, 2));
+    assert_eq!((stats.input_tokens, stats.output_tokens), (100, 7));
+    assert_eq!(stats.by_class.into_iter().collect::<Vec<_>>(), [("caller", 1), ("rate_limit", 1)]);
+}
+
+#[test]
+fn events_tell_what_happened_and_a_slow_listener_loses_the_oldest() {
+    let (pool, time) = keys(1);
+    let mut events = pool.events();
+    answer(&pool, &time, M, rate_for(5));
+    let Some(Event::Cooling { target, key, class, .. }) = events.try_next() else { panic!("an event") };
+    assert_eq!((&*target, key, class), ("project k0 for m", id(0), ErrorClass::RateLimit));
+    assert!(events.try_next().is_none());
+    for n in 0..3_000 {
+        pool.add(crate::support::key(10 + n)).unwrap();
+    }
+    let (event, lost) = tokio_test::block_on(events.next()).unwrap();
+    assert!(lost > 1_500, "{lost} {event:?}");
+    assert!(matches!(event, Event::KeyAdded { .. }));
+    assert_eq!(std::iter::from_fn(|| events.try_next()).count() as u64 + 1 + lost, 3_000);
+    drop(pool);
+    assert!(tokio_test::block_on(events.next()).is_none());
+}
+
+#[test]
+fn no_output_shows_a_secret() {
+    let (pool, time) = keys(3);
+    let mut events = pool.events();
+    answer(&pool, &time, M, Failure::new(ErrorClass::KeyRejected));
+    pool.add(key(7)).unwrap();
+    let lease: Lease = take(&pool, M);
+    let errors: Vec<Error> = vec![
+        pool.add(Key::new(format!("{}\n", crate::support::secret(8)))).unwrap_err(),
+        pool.apply(tower_keypool::KeyChange::Secret(id(1), crate::support::secret(2))).unwrap_err(),
+        pool.try_acquire(tower_keypool::pool::KeyRequest::model(M).exclude((0..9).map(id))).unwrap_err(),
+    ];
+    let mut texts = vec![
+        format!("{pool:?} {lease:?} {:?} {:?}", key(1), pool.snapshot(0, 10)),
+        format!("{:?} {}", lease.secret(), lease.secret()),
+        format!("{errors:?}"),
+    ];
+    texts.extend(errors.iter().map(ToString::to_string));
+    texts.extend(std::iter::from_fn(|| events.try_next()).map(|event| format!("{event:?}")));
+    for text in texts {
+        assert!(!text.contains("AIza"), "{text}");
+    }
+}
+
+#[test]
+fn an_error_tells_why_and_when() {
+    let (pool, time) = keys(2);
+    answer(&pool, &time, M, rate_for(30));
+    pool.disable(&id(1), "test").unwrap();
+    time.advance(secs(1));
+    let error = pool.try_acquire(M).unwrap_err();
+    assert_eq!(error.to_string(), "no key is available for m: 1 cooling down, 1 disabled; try again in 29 s");
+}

@@ -1,0 +1,445 @@
+//! Waiting for a key: in order, no lost wake-up, nothing taken along.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::{FutureExt, future::join_all};
+use tower_keypool::{
+    Affinity, ErrorClass, ErrorKind, Failure, KeyPool, Lease, Limits, Outcome,
+    pool::{Acquire, KeyChange, KeyRequest},
+};
+
+use crate::support::{M, builder, id, key, manual, paused, rate, rate_for, secs, take};
+
+fn patient(model: &str) -> KeyRequest {
+    KeyRequest::model(model).wait(secs(300))
+}
+
+fn only(n: usize) -> KeyRequest {
+    patient(M).affinity(Affinity::RequireKey(id(n)))
+}
+
+/// One key for one request at a time.
+fn narrow() -> KeyPool {
+    paused(builder().key(key(0).max_concurrent(1)))
+}
+
+type Waiter = Pin<Box<Acquire>>;
+
+/// Joins the queue.
+#[track_caller]
+fn join(pool: &KeyPool, request: KeyRequest) -> Waiter {
+    let mut waiter = Box::pin(pool.acquire(request));
+    assert!(waiter.as_mut().now_or_never().is_none(), "no key is ready");
+    waiter
+}
+
+fn poll(waiter: &mut Waiter) -> Option<Lease> {
+    waiter.as_mut().now_or_never().map(Result::unwrap)
+}
+
+/// Waits in a task of its own; the finished ones are listed in their order.
+fn spawn(
+    pool: &KeyPool,
+    request: KeyRequest,
+    name: usize,
+    done: &Arc<Mutex<Vec<usize>>>,
+) -> tokio::task::JoinHandle<Lease> {
+    let (pool, done) = (pool.clone(), done.clone());
+    tokio::spawn(async move {
+        let lease = pool.acquire(request).await.unwrap();
+        done.lock().unwrap().push(name);
+        lease
+    })
+}
+
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn no_wait_needs_no_runtime_and_fails_at_once() {
+    let (pool, _) = manual(builder().key(key(0).max_concurrent(1)));
+    let lease = take(&pool, M);
+    let error = pool.acquire(M).now_or_never().expect("it does not wait").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    drop(lease);
+    assert!(pool.acquire(M).now_or_never().unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_at_its_deadline() {
+    let pool = narrow();
+    let _lease = take(&pool, M);
+    let start = tokio::time::Instant::now();
+    let error = pool.acquire(KeyRequest::model(M).wait(secs(7))).await.unwrap_err();
+    assert_eq!((error.kind(), start.elapsed()), (ErrorKind::Unavailable, secs(7)));
+    assert_eq!((pool.stats().waiting, pool.stats().unavailable), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pools_own_wait_holds_where_a_request_names_none() {
+    let pool = paused(builder().key(key(0).max_concurrent(1)).wait(secs(3)));
+    let _lease = take(&pool, M);
+    let start = tokio::time::Instant::now();
+    assert!(pool.acquire(M).await.is_err());
+    assert_eq!(start.elapsed(), secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_no_wait_can_help_fails_at_once() {
+    let pool = paused(builder().key(key(0)).limits(M, Limits::new().tokens_per_minute(10)));
+    let start = tokio::time::Instant::now();
+    assert!(pool.acquire(patient(M).input_tokens(11)).await.is_err());
+    assert!(pool.acquire(patient(M).exclude([id(0)])).await.is_err());
+    pool.disable(&id(0), "test").unwrap();
+    assert!(pool.acquire(patient(M)).await.is_err());
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn windows_serve_those_who_wait_in_their_order() {
+    let pool = paused(builder().keys((0..2).map(key)).limits(M, Limits::new().per_minute(3)));
+    let done = Arc::default();
+    let mut tasks = Vec::new();
+    for n in 0..30 {
+        tasks.push(spawn(&pool, patient(M), n, &done));
+        settle().await;
+    }
+    join_all(tasks).await;
+    assert_eq!(*done.lock().unwrap(), (0..30).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_passes_those_who_wait() {
+    let pool = paused(builder().key(key(0)).limits(M, Limits::new().per_minute(1)));
+    drop(take(&pool, M));
+    let mut first = join(&pool, patient(M));
+    tokio::time::advance(Duration::from_millis(60_250)).await;
+    // The window is open. A newcomer comes before the first was polled.
+    assert!(pool.try_acquire(M).is_err());
+    assert!(pool.acquire(patient(M)).now_or_never().is_none());
+    assert!(poll(&mut first).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_line_is_served_in_order_when_deadlines_and_windows_end_together() {
+    let pool = paused(builder().key(key(0)).limits(M, Limits::new().per_minute(1)));
+    drop(take(&pool, M));
+    let mut waiters: Vec<_> =
+        (0..3).map(|_| join(&pool, KeyRequest::model(M).wait(Duration::from_millis(60_250)))).collect();
+    tokio::time::advance(Duration::from_millis(60_250)).await;
+    assert!(waiters[2].as_mut().now_or_never().unwrap().is_err());
+    assert!(poll(&mut waiters[0]).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_wakes_when_the_first_is_cancelled() {
+    let pool = paused(builder().key(key(0)).limits(M, Limits::new().per_minute(1)));
+    drop(take(&pool, M));
+    let done = Arc::default();
+    let first = spawn(&pool, patient(M), 0, &done);
+    settle().await;
+    let second = spawn(&pool, patient(M), 1, &done);
+    settle().await;
+    first.abort();
+    settle().await;
+    let start = tokio::time::Instant::now();
+    drop(second.await.unwrap());
+    assert!(start.elapsed() < secs(61), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_wakes_in_time_when_the_first_was_served_before() {
+    // The first is served by an end, at a time when the second must begin to watch the clock.
+    let pool = paused(builder().key(key(0).max_concurrent(1)).key(key(1)).limits(M, Limits::new().per_minute(2)));
+    let held = pool.try_acquire(only(0)).unwrap();
+    drop((pool.try_acquire(only(1)).unwrap(), pool.try_acquire(only(1)).unwrap()));
+    let done = Arc::default();
+    let tasks = [spawn(&pool, patient(M), 0, &done), spawn(&pool, patient(M), 1, &done)];
+    settle().await;
+    tokio::time::advance(secs(1)).await;
+    drop(held);
+    let start = tokio::time::Instant::now();
+    let leases = join_all(tasks).await;
+    assert!(start.elapsed() < secs(61), "{:?}", start.elapsed());
+    drop(leases);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_is_dropped_after_its_grant_passes_it_on() {
+    let pool = narrow();
+    let lease = take(&pool, M);
+    let first = join(&pool, patient(M));
+    let mut second = join(&pool, patient(M));
+    drop(lease);
+    assert_eq!(pool.stats().in_flight, 1);
+    drop(first);
+    let lease = poll(&mut second).expect("it was passed on");
+    drop(lease);
+    assert_eq!((pool.stats().in_flight, pool.stats().waiting, pool.stats().granted), (0, 0, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_waiter_takes_nothing_from_a_window() {
+    let pool = paused(builder().key(key(0).max_concurrent(1)).limits(M, Limits::new().per_minute(2)));
+    let lease = take(&pool, M);
+    for _ in 0..5 {
+        drop(join(&pool, patient(M)));
+    }
+    let granted = join(&pool, patient(M));
+    drop(lease);
+    drop(granted);
+    assert!(pool.try_acquire(M).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_needs_a_special_key_does_not_hold_up_the_others() {
+    let pool = paused(builder().keys((0..2).map(|n| key(n).max_concurrent(1))));
+    let leases = [take(&pool, M), take(&pool, M)];
+    let mut special = join(&pool, only(0));
+    let mut plain = join(&pool, patient(M));
+    let [first, second] = leases;
+    assert_eq!(first.key(), &id(0));
+    drop(second);
+    assert!(poll(&mut special).is_none());
+    assert_eq!(poll(&mut plain).unwrap().key(), &id(1));
+    drop(first);
+    assert_eq!(poll(&mut special).unwrap().key(), &id(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_request_does_not_hold_up_small_ones() {
+    let pool = paused(builder().key(key(0)).limits(M, Limits::new().tokens_per_minute(100)));
+    drop(pool.try_acquire(KeyRequest::model(M).input_tokens(60)).unwrap());
+    let mut large = join(&pool, patient(M).input_tokens(90));
+    assert!(pool.acquire(patient(M).input_tokens(10)).now_or_never().unwrap().is_ok());
+    tokio::time::advance(secs(61)).await;
+    assert!(poll(&mut large).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_moves_up_in_the_line_is_looked_at() {
+    let pool = paused(builder().keys((0..2).map(|n| key(n).max_concurrent(1))));
+    let busy = [take(&pool, M), take(&pool, M)];
+    let mut ahead: Vec<_> = (0..16).map(|_| join(&pool, only(0))).collect();
+    let mut behind = join(&pool, patient(M));
+    let [_zero, one] = busy;
+    drop(one);
+    assert!(poll(&mut behind).is_none());
+    ahead.pop();
+    assert_eq!(poll(&mut behind).expect("a key is ready for it").key(), &id(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_share_a_line_do_not_hold_up_each_other() {
+    let pool = paused(builder().key(key(0).max_concurrent(1)));
+    // Nothing is known of either name; the first one cools.
+    let lease = take(&pool, "x");
+    tokio::time::advance(secs(1)).await;
+    lease.report(&rate_for(100).into());
+    let mut x = join(&pool, patient("x"));
+    let mut y = join(&pool, patient("y"));
+    drop(lease);
+    assert!(poll(&mut x).is_none());
+    assert!(poll(&mut y).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_of_several_models_are_served_by_who_waited_longest() {
+    let pool = paused(
+        builder()
+            .key(key(0).max_concurrent(1))
+            .limits("a", Limits::new().per_minute(100))
+            .limits("b", Limits::new().per_minute(100)),
+    );
+    let lease = take(&pool, "a");
+    let done = Arc::default();
+    let mut tasks = Vec::new();
+    for (n, model) in ["b", "a", "b", "a", "a", "b"].into_iter().enumerate() {
+        tasks.push(spawn(&pool, patient(model), n, &done));
+        settle().await;
+    }
+    drop(lease);
+    for task in tasks {
+        drop(task.await.unwrap());
+    }
+    assert_eq!(*done.lock().unwrap(), [0, 1, 2, 3, 4, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_comes_during_a_trial_waits_for_its_outcome() {
+    let pool = paused(builder().key(key(0)));
+    let lease = take(&pool, M);
+    tokio::time::advance(secs(1)).await;
+    lease.report(&rate().into());
+    drop(lease);
+    tokio::time::advance(secs(10)).await;
+    let trial = take(&pool, M);
+    let mut waiters: Vec<_> = (0..3).map(|_| join(&pool, patient(M))).collect();
+    tokio::time::advance(secs(1)).await;
+    // The head of its answer is good; its body may stream for a minute.
+    trial.report(&Outcome::Success);
+    for waiter in &mut waiters {
+        assert!(poll(waiter).is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_trial_that_fails_waits_for_the_cooldown() {
+    let pool = paused(builder().key(key(0)));
+    let lease = take(&pool, M);
+    tokio::time::advance(secs(1)).await;
+    lease.report(&rate().into());
+    drop(lease);
+    tokio::time::advance(secs(10)).await;
+    let trial = take(&pool, M);
+    let waiting = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.acquire(patient(M)).await.unwrap() }
+    });
+    settle().await;
+    tokio::time::advance(secs(1)).await;
+    // The lease of the trial is held for long.
+    trial.report(&rate().into());
+    let start = tokio::time::Instant::now();
+    drop(waiting.await.unwrap());
+    assert_eq!(start.elapsed().as_secs(), 20);
+    drop(trial);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_rests_is_waited_for() {
+    let pool = paused(builder().keys((0..3).map(key)));
+    for _ in 0..5 {
+        let lease = take(&pool, M);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        lease.report(&Failure::new(ErrorClass::Transient).into());
+    }
+    let start = tokio::time::Instant::now();
+    let done = Arc::default();
+    let tasks: Vec<_> = (0..3).map(|n| spawn(&pool, patient(M), n, &done)).collect();
+    settle().await;
+    for task in tasks {
+        let lease = task.await.unwrap();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        lease.report(&Outcome::Success);
+    }
+    assert!(start.elapsed() < secs(2), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_of_the_keys_serve_those_who_wait() {
+    let busy = || {
+        let pool = narrow();
+        let lease = take(&pool, M);
+        let waiter = join(&pool, patient(M));
+        (pool, lease, waiter)
+    };
+    let (pool, _lease, mut waiter) = busy();
+    pool.add(key(1)).unwrap();
+    assert!(poll(&mut waiter).is_some());
+    let (pool, _lease, mut waiter) = busy();
+    pool.apply(KeyChange::Put(key(0).max_concurrent(2))).unwrap();
+    assert!(poll(&mut waiter).is_some());
+    let (pool, _lease, mut waiter) = busy();
+    pool.apply(KeyChange::ReplaceAll(vec![key(0).max_concurrent(1), key(5)])).unwrap();
+    assert!(poll(&mut waiter).is_some());
+    let pool = paused(builder().keys([key(0), key(1).max_concurrent(1)]));
+    pool.disable(&id(0), "test").unwrap();
+    let _lease = take(&pool, M);
+    let mut waiter = join(&pool, patient(M));
+    pool.enable(&id(0)).unwrap();
+    assert!(poll(&mut waiter).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_fails_whoever_waits_and_ends_with_the_last_lease() {
+    let pool = narrow();
+    let lease = take(&pool, M);
+    let waiting = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.acquire(patient(M)).await }
+    });
+    settle().await;
+    let ends = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.shutdown().await }
+    });
+    settle().await;
+    assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::ShutDown);
+    assert_eq!(pool.try_acquire(M).unwrap_err().kind(), ErrorKind::ShutDown);
+    assert!(!ends.is_finished());
+    drop(lease);
+    ends.await.unwrap();
+    pool.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_leases_at_once_are_as_many_as_are_ready() {
+    let pool = paused(builder().keys((0..3).map(|n| key(n).max_concurrent(2))));
+    let leases = pool.acquire_many(M, 4).await.unwrap();
+    assert_eq!(leases.len(), 4);
+    assert_eq!(pool.acquire_many(M, 10).await.unwrap().len(), 2);
+    let more = pool.acquire_many(M, 2).await.unwrap();
+    assert!(pool.acquire_many(patient(M), 1).now_or_never().is_none());
+    drop((leases, more));
+    assert_eq!(pool.stats().in_flight, 0);
+}
+
+/// Tasks that take, report, hold, cancel and give back at random: all end, and everyone who waits long enough is served.
+#[tokio::test(start_paused = true)]
+async fn a_crowd_of_all_kinds_is_served() {
+    for seed in 0..12 {
+        let pool = paused(
+            builder()
+                .keys((0..4).map(|n| key(n).project(format!("p{}", n / 2)).max_concurrent(1 + n as u32 % 3)))
+                .limits(M, Limits::new().per_minute(40).tokens_per_minute(5_000))
+                .limits("other", Limits::new().per_minute(25)),
+        );
+        let tasks: Vec<_> = (0..150)
+            .map(|n| {
+                let pool = pool.clone();
+                tokio::spawn(async move {
+                    let mut random = fastrand::Rng::with_seed(seed * 1_000 + n);
+                    tokio::time::sleep(Duration::from_millis(random.u64(0..60_000))).await;
+                    let model = [M, M, "other", "unknown"][random.usize(0..4)];
+                    let mut request = KeyRequest::model(model).wait(secs(3_600)).input_tokens(random.u64(0..400));
+                    if random.u8(0..4) == 0 {
+                        request = request.affinity(Affinity::RequireProject(format!("p{}", random.u8(0..2)).into()));
+                    }
+                    let acquire = pool.acquire(request);
+                    let lease = if random.u8(0..5) == 0 {
+                        let Ok(lease) =
+                            tokio::time::timeout(Duration::from_millis(random.u64(0..5_000)), acquire).await
+                        else {
+                            return;
+                        };
+                        lease.unwrap()
+                    } else {
+                        acquire.await.expect("an hour is enough for all")
+                    };
+                    tokio::time::sleep(Duration::from_millis(random.u64(1..3_000))).await;
+                    match random.u8(0..10) {
+                        0 => return lease.give_back(),
+                        1 => lease.report(&rate_for(random.u64(1..20)).into()),
+                        2 => lease.report(&rate().into()),
+                        3 => lease.report(&Failure::new(ErrorClass::Transient).into()),
+                        4 => lease.report(&Outcome::Cancelled),
+                        _ => lease.report(&Outcome::Success),
+                    }
+                    tokio::time::sleep(Duration::from_millis(random.u64(0..5_000))).await;
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!((pool.stats().in_flight, pool.stats().waiting), (0, 0));
+    }
+}
