@@ -287,3 +287,17 @@ async fn asking_a_body_changes_nothing() {
     assert!(body.is_end_stream());
     assert_eq!(pool.stats().in_flight, 0, "the last frame ends the lease");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_estimate_over_the_limit_waits_for_an_empty_window_and_is_not_refused_for_good() {
+    let pool = builder(1).limits(MODEL, tower_keypool::Limits::new().tokens_per_minute(1_000)).build().unwrap();
+    let long = |path: &str| {
+        let mut request = request(path);
+        *request.body_mut() = format!(r#"{{"contents":[{{"parts":[{{"text":"{}"}}]}}]}}"#, "word ".repeat(2_000)).into();
+        request
+    };
+    let path = format!("/v1beta/models/{MODEL}:generateContent");
+    assert_eq!(send_request(&pool, long(&path), |_| good()).await.unwrap().status(), StatusCode::OK);
+    let error = send_request(&pool, long(&path), |_| good()).await.unwrap_err();
+    assert!(error.retry_after().is_some_and(|after| after <= Duration::from_secs(61)), "{error}");
+}
