@@ -21,7 +21,7 @@ pub(super) fn without_values(message: &str) -> String {
 
 /// What to say of an option that nothing reads.
 pub(super) fn unknown_option(name: &str, known: &[&str]) -> String {
-    let most = if name.len() < 3 { 1 } else { 2 };
+    let most = if name.len() < 4 { 1 } else { 2 };
     let near = known.iter().map(|known| (distance(name, known), known)).filter(|(distance, _)| *distance <= most);
     if let Some((_, near)) = near.min_by_key(|(distance, _)| *distance) {
         return format!("\"{name}\" is not an option; did you mean \"{near}\"?");
@@ -32,8 +32,16 @@ pub(super) fn unknown_option(name: &str, known: &[&str]) -> String {
     format!("{name} is not an option; there are {}", known.join(", "))
 }
 
-/// How many letters must be changed, added or left out.
+/// How many letters must be changed, added or left out; 1 for the same letters in another order.
 fn distance(a: &str, b: &str) -> usize {
+    let letters = |text: &str| {
+        let mut letters = text.as_bytes().to_vec();
+        letters.sort_unstable();
+        letters
+    };
+    if letters(a) == letters(b) {
+        return 1;
+    }
     if a.len().abs_diff(b.len()) > 2 {
         return usize::MAX;
     }
@@ -79,6 +87,7 @@ mod tests {
             ("wieght", "weight", true),
             ("owners", "owner", true),
             ("region", "weight", false),
+            ("rdp", "rpd", true),
             ("height", "tier", false),
         ] {
             assert_eq!(distance(name, known) <= 2, near, "{name}");
