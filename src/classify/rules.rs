@@ -273,7 +273,8 @@ fn table() -> Vec<Rule> {
         on(KeyRejected).status(403).message("project has been denied access").scope(Project),
         // Google: our address.
         on(Egress).statuses([400, 403]).messages(["user location is not supported", "location is not supported for the api"]),
-        on(Egress).statuses([302, 303, 307, 403]).code(HTML),
+        on(Egress).statuses([301, 302, 303, 307, 403]).code(HTML),
+        on(Egress).status(407),
         on(Egress).statuses([429, 503]).code(HTML).messages(["automated queries", "unusual traffic", "cloudflare", "captcha"]),
         // Google: quotas.
         on(RateLimit).status(429).code(BESIDE_MODEL).scope(Request),

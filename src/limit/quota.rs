@@ -10,6 +10,9 @@ use crate::time::Tick;
 /// A learned limit is forgotten so long after it was last confirmed.
 const FORGET: Duration = Duration::from_secs(86_400);
 
+/// So many refusals are remembered: as many good answers beyond the assumed limits are needed before they are dropped.
+const MOST_REFUSED: u8 = 8;
+
 /// The amount of a limit that is not set.
 const NO_LIMIT: u64 = u64::MAX;
 
@@ -19,6 +22,8 @@ const NO_LIMIT: u64 = u64::MAX;
 pub(crate) struct Quota {
     meters: Vec<Meter>,
     learned: Vec<Learned>,
+    /// Requests that the provider refused while limits were assumed: they were counted here, and perhaps not there.
+    refused: u8,
 }
 
 /// The count of one unit over one span, and its limits.
@@ -119,7 +124,7 @@ pub(crate) struct Counts {
 
 impl Quota {
     pub(crate) fn new(given: &Limits, assumed: Option<&Limits>) -> Self {
-        let mut quota = Self { meters: Vec::new(), learned: Vec::new() };
+        let mut quota = Self { meters: Vec::new(), learned: Vec::new(), refused: 0 };
         quota.meter(Unit::Requests, Span::MINUTE);
         quota.set_given(given);
         quota.set_assumed(assumed);
@@ -148,7 +153,21 @@ impl Quota {
         }
     }
 
-    /// Drops the assumed limits: a good answer beyond them came.
+    /// A good answer beyond the assumed limits came: they are dropped, unless it may have been within them for the provider.
+    pub(crate) fn exceeded_assumed(&mut self) {
+        match self.refused.checked_sub(1) {
+            Some(fewer) => self.refused = fewer,
+            None => self.retire_assumed(),
+        }
+    }
+
+    /// The provider refused a request for its rate: the assumed limits may be right.
+    pub(crate) fn refused(&mut self, assumed: &Limits) {
+        self.refused = (self.refused + 1).min(MOST_REFUSED);
+        self.set_assumed(Some(assumed));
+    }
+
+    /// Drops the assumed limits.
     pub(crate) fn retire_assumed(&mut self) {
         for meter in &mut self.meters {
             meter.assumed = NO_LIMIT;
@@ -183,6 +202,8 @@ impl Quota {
                 continue;
             }
             let limit = meter.hard_limit(&self.learned);
+            // A guess is no reason to refuse for good: it waits for an empty window.
+            let amount = if cost.estimated && meter.unit != Unit::Requests { amount.min(limit) } else { amount };
             let after = meter.used(now, today).saturating_add(amount);
             if after > limit {
                 room = room.or(meter.full(amount, limit, &self.learned, now, today));

@@ -59,6 +59,12 @@ pub(crate) fn merge(state: &mut State, from: ProjectIx, into: ProjectIx) -> Vec<
 /// An error named limits of a project for a model.
 pub(crate) fn learn_limits(state: &mut State, project: ProjectIx, grant: &Grant, failure: &Failure, now: Now) {
     if matches!(failure.class, ErrorClass::RateLimit | ErrorClass::DailyQuota) {
+        let tier = state.registry.project(project).tier;
+        if let Some(assumed) = state.settings.assumed.get(&(grant.model, tier))
+            && let Some(quota) = state.quotas.find(project, grant.model)
+        {
+            quota.refused(assumed);
+        }
         learn(state, project, grant, &failure.quota, now);
     }
 }

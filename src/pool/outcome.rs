@@ -98,16 +98,17 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
     if grant.over_assumed
         && let Some(quota) = state.quotas.find(state.registry.current(grant.project), grant.model)
     {
-        quota.retire_assumed();
+        quota.exceeded_assumed();
     }
-    for target in covering(state, grant, model).into_iter().flatten() {
-        if state.breakers.succeed(target, grant.started) == Change::Closed {
-            changed(state, target, None, None, now);
-            state.unpark(target);
+    if !state.breakers.is_empty() {
+        for target in covering(state, grant, model).into_iter().flatten() {
+            if state.breakers.succeed(target, grant.started) == Change::Closed {
+                changed(state, target, None, None, now);
+                state.unpark(target);
+            }
         }
     }
-    let held = state.guard.succeeded();
-    for (slot, generation) in held {
+    for (slot, generation) in state.guard.succeeded() {
         let alive = state.registry.get(slot).is_some_and(|entry| entry.generation == generation);
         if alive {
             try_again(state, slot, now);
@@ -197,7 +198,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
 /// The breakers that cover a grant.
 fn covering(state: &State, grant: &Grant, model: ModelIx) -> [Option<Target>; 7] {
     let entry = state.registry.get(grant.slot).filter(|entry| entry.generation == grant.generation);
-    let Some(entry) = entry.filter(|_| !state.breakers.is_empty()) else { return [None; 7] };
+    let Some(entry) = entry else { return [None; 7] };
     let project = entry.project;
     [
         Some(Target::Key(grant.slot)),
@@ -312,13 +313,13 @@ impl FailureGuard {
     }
 
     /// A key succeeded: the keys that were held are tried again.
-    fn succeeded(&mut self) -> BTreeSet<(Slot, u32)> {
+    fn succeeded(&mut self) -> Vec<(Slot, u32)> {
         self.in_a_row = 0;
         if self.paused {
             self.paused = false;
             self.outcomes.clear();
         }
-        std::mem::take(&mut self.held)
+        if self.held.is_empty() { Vec::new() } else { std::mem::take(&mut self.held).into_iter().collect() }
     }
 
     fn held(&self) -> Vec<Slot> {

@@ -156,12 +156,12 @@ impl WaitQueue {
 }
 
 /// Serves whoever can be served, in their order.
+#[inline]
 pub(crate) fn serve(state: &mut State, now: Now) {
-    if state.queue.len == 0 {
-        return;
-    }
-    for model in state.queue.models() {
-        serve_model(state, model, now);
+    if state.queue.len > 0 {
+        for model in state.queue.models() {
+            serve_model(state, model, now);
+        }
     }
 }
 

@@ -268,32 +268,34 @@ fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, now: Now) -> Readines
             false => Readiness::On(Target::Key(slot), Reason::Model),
         };
     }
-    let project = state.registry.project(entry.project);
     let mut trials = Vec::new();
-    let of_key = [
-        project.account.map(Target::Account),
-        entry.exit.map(Target::Exit),
-        Some(Target::Key(slot)),
-        Some(Target::Project(entry.project)),
-    ];
-    let by_model = [Target::KeyModel(slot, model), Target::ProjectModel(entry.project, model)];
-    let by_model = by_model.map(|target| (shared, target));
-    for (alone, target) in of_key.into_iter().flatten().map(|target| (false, target)).chain(by_model) {
-        let blocked = match state.breakers.gate(target, now.tick) {
-            Gate::Open => continue,
-            Gate::Trial => {
-                trials.push(target);
-                continue;
-            }
-            Gate::Until(until) => Readiness::Until(until, Reason::Cooling),
-            Gate::TrialUnderWay => Readiness::On(target, Reason::Trial),
-            Gate::Disabled => Readiness::On(target, Reason::Disabled),
-        };
-        return match blocked {
-            Readiness::Until(until, reason) if alone => Readiness::Not(Some(until), reason),
-            Readiness::On(_, reason) if alone => Readiness::Not(None, reason),
-            blocked => blocked,
-        };
+    if !state.breakers.is_empty() {
+        let project = state.registry.project(entry.project);
+        let of_key = [
+            project.account.map(Target::Account),
+            entry.exit.map(Target::Exit),
+            Some(Target::Key(slot)),
+            Some(Target::Project(entry.project)),
+        ];
+        let by_model = [Target::KeyModel(slot, model), Target::ProjectModel(entry.project, model)];
+        let by_model = by_model.map(|target| (shared, target));
+        for (alone, target) in of_key.into_iter().flatten().map(|target| (false, target)).chain(by_model) {
+            let blocked = match state.breakers.gate(target, now.tick) {
+                Gate::Open => continue,
+                Gate::Trial => {
+                    trials.push(target);
+                    continue;
+                }
+                Gate::Until(until) => Readiness::Until(until, Reason::Cooling),
+                Gate::TrialUnderWay => Readiness::On(target, Reason::Trial),
+                Gate::Disabled => Readiness::On(target, Reason::Disabled),
+            };
+            return match blocked {
+                Readiness::Until(until, reason) if alone => Readiness::Not(Some(until), reason),
+                Readiness::On(_, reason) if alone => Readiness::Not(None, reason),
+                blocked => blocked,
+            };
+        }
     }
     if entry.data.max_concurrent.is_some_and(|most| entry.in_flight >= most) {
         return Readiness::On(Target::Key(slot), Reason::Busy);

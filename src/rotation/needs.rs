@@ -37,6 +37,7 @@ fn derive(provider: &dyn Provider, head: &Parts) -> KeyRequest {
     }
     if let Some(collected) = collected {
         needs.cost.input_tokens = estimate(collected.data());
+        needs.cost.estimated = true;
         if let Some(array) = info.cost_of_items {
             needs.cost.requests = collected.count_items(array).unwrap_or(1).max(1);
         }

@@ -1,7 +1,10 @@
 //! What the programs of `scripts/figures` share.
 
+pub mod bodies;
 pub mod picks;
+#[cfg(feature = "virtual-time")]
 pub mod upstream;
+pub mod walks;
 
 /// The arguments of the process: a name, then numbers.
 #[derive(Debug)]

@@ -1,14 +1,21 @@
-//! Allocations: `count memory KEYS MODELS | pick`. Prints one number.
+//! Allocations: `count memory KEYS MODELS | pick | walk STACK TRAFFIC | copies`. Prints one number.
 
 use allocation_counter::measure;
-use figures::{Args, picks::Picks, usage};
+use figures::{
+    Args, bodies,
+    picks::Picks,
+    usage,
+    walks::{Asker, Traffic, Walk},
+};
 
 fn main() {
     let args = Args::of_process();
     let counted = match args.name() {
         "memory" => memory(args.number(1), args.number(2)),
         "pick" => pick(),
-        _ => usage("count memory KEYS MODELS | pick"),
+        "walk" => walk(args.text(1), Traffic::named(args.text(2))),
+        "copies" => [1 << 10, 64 << 10, 1 << 20, 20 << 20].into_iter().map(|size| copies(size)).fold(0.0, f64::max),
+        _ => usage("count memory KEYS MODELS | pick | walk STACK TRAFFIC | copies"),
     };
     println!("{counted}");
 }
@@ -31,4 +38,18 @@ fn pick() -> f64 {
     picks.warm_up();
     let counted = measure(|| (0..PICKS).for_each(|_| picks.pick()));
     counted.count_total as f64 / f64::from(PICKS)
+}
+
+/// Allocations of a request and its answer, by stack.
+fn walk(name: &str, traffic: Traffic) -> f64 {
+    const REQUESTS: u32 = 2_000;
+    let (mut walk, asker) = (Walk::named(name, traffic), Asker::new(traffic));
+    (0..5_000).for_each(|_| walk.send(&asker));
+    let counted = measure(|| (0..REQUESTS).for_each(|_| walk.send(&asker)));
+    counted.count_total as f64 / f64::from(REQUESTS)
+}
+
+/// How often each byte of a body is copied when it is sent three times.
+fn copies(size: usize) -> f64 {
+    bodies::copied(size) as f64 / size as f64
 }

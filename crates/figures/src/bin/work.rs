@@ -1,6 +1,12 @@
-//! Workloads whose instructions callgrind counts: `work NAME ROUNDS KEYS COOLING`. What counts stands in a function of its own.
+//! Workloads whose instructions callgrind counts: `work pick|unknown ROUNDS KEYS COOLING`, `work walk ROUNDS STACK TRAFFIC`.
+//! What is counted stands in functions named `counted`.
 
-use figures::{Args, picks::Picks, usage};
+use figures::{
+    Args,
+    picks::Picks,
+    usage,
+    walks::{Asker, Traffic, Walk},
+};
 
 fn main() {
     let args = Args::of_process();
@@ -13,6 +19,11 @@ fn main() {
                 if name == "pick" { picks.pick() } else { picks.pick_unknown() }
             }
         }
-        _ => usage("work pick|unknown ROUNDS KEYS COOLING"),
+        "walk" => {
+            let traffic = Traffic::named(args.text(3));
+            let (mut walk, asker) = (Walk::named(args.text(2), traffic), Asker::new(traffic));
+            (0..rounds).for_each(|_| walk.send(&asker));
+        }
+        _ => usage("work pick|unknown ROUNDS KEYS COOLING, work walk ROUNDS STACK TRAFFIC"),
     }
 }
