@@ -112,7 +112,7 @@ pub fn copied(bytes: usize) -> usize {
     let seen = Arc::new(Seen::default());
     let reader = Reader { own: from..from + bytes, seen: Arc::clone(&seen) };
     let retried = tower::retry::RetryLayer::new(Again(2)).layer(reader);
-    let replayed = ReplayLayer::default().layer(retried);
+    let replayed = ReplayLayer::up_to(32 << 20).layer(retried);
     let request = Request::post("http://127.0.0.1:1/").body(Chunked::new(whole, 64 << 10)).expect("a request");
     let mut future = std::pin::pin!(replayed.oneshot(request));
     let mut cx = Context::from_waker(std::task::Waker::noop());

@@ -64,27 +64,34 @@ impl Picks {
 
     /// Each key serves each model once or more, and what is due only once is done.
     pub fn warm_up(&mut self) {
-        let picks = self.keys * self.requests.len();
-        for _ in 0..picks + picks / 2 {
-            let request = self.next();
-            self.none += usize::from(!pick_and_finish(&self.pool, request, &Outcome::Success));
+        for model in 0..self.requests.len() {
+            for _ in 0..self.keys + self.keys / 4 {
+                let request = self.next(model);
+                self.none += usize::from(!pick_and_finish(&self.pool, request, &Outcome::Success));
+            }
         }
+    }
+
+    /// Each key serves a model that is not known.
+    pub fn warm_up_unknown(&mut self) {
+        (0..self.keys + self.keys / 4).for_each(|_| self.pick_unknown(false));
     }
 
     /// The time passes, and a key is picked, succeeds and is given back.
     pub fn pick(&mut self) {
-        let request = self.next();
+        let request = self.next(self.picked % self.requests.len());
         self.none += usize::from(!counted(&self.pool, request, &Outcome::Success));
     }
 
-    /// The same for a model of a new name, which the upstream does not know.
-    pub fn pick_unknown(&mut self) {
-        self.next();
+    /// The same for a model of a new name, which the upstream does not know; counted or not.
+    pub fn pick_unknown(&mut self, count: bool) {
+        self.next(0);
         let request = KeyRequest::model(format!("nobody-has-{}", self.picked));
-        self.none += usize::from(!counted(&self.pool, request, &Outcome::of_class(ErrorClass::ModelNotFound)));
+        let pick = if count { counted } else { pick_and_finish };
+        self.none += usize::from(!pick(&self.pool, request, &Outcome::of_class(ErrorClass::ModelNotFound)));
     }
 
-    fn next(&mut self) -> KeyRequest {
+    fn next(&mut self, model: usize) -> KeyRequest {
         self.picked += 1;
         self.passed += self.step;
         let whole = Duration::from_millis(self.passed.as_millis() as u64);
@@ -93,7 +100,7 @@ impl Picks {
         if self.picked.is_multiple_of(self.day) {
             self.time.advance(Duration::from_secs(2 * 86_400));
         }
-        self.requests[self.picked % self.requests.len()].clone()
+        self.requests[model].clone()
     }
 }
 
@@ -104,7 +111,6 @@ fn counted(pool: &KeyPool, request: KeyRequest, outcome: &Outcome) -> bool {
 }
 
 /// A key is picked, the outcome is reported, the key is given back.
-#[inline(always)]
 fn pick_and_finish(pool: &KeyPool, request: KeyRequest, outcome: &Outcome) -> bool {
     pool.try_acquire(request).map(|lease| lease.report(outcome)).is_ok()
 }

@@ -51,8 +51,10 @@ pub struct World {
     pub last_served: HashMap<String, Instant>,
     /// When each 429 of a full window was given.
     pub limited: Vec<Instant>,
-    windows: HashMap<String, VecDeque<Instant>>,
-    rng: Rng,
+    /// When each key's requests of the last minute came.
+    pub windows: HashMap<String, VecDeque<Instant>>,
+    /// Its dice.
+    pub rng: Rng,
 }
 
 impl Default for World {

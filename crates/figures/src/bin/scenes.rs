@@ -12,8 +12,8 @@ use figures::{
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
-use tower::{Layer, Service, ServiceExt};
+use tokio::time::{Instant, sleep, timeout_at};
+use tower::{Layer, ServiceExt};
 use tower_keypool::{Gemini, Key, KeyPool, KeyPoolLayer, Limits};
 
 const MODEL: &str = "gemini-2.5-flash";
@@ -43,7 +43,7 @@ async fn call(pool: &KeyPool, upstream: &Upstream, callers: usize, ends: Instant
     let client = KeyPoolLayer::new(pool).wait(wait).layer(upstream.clone());
     let callers: Vec<_> = (0..callers)
         .map(|_| {
-            let mut client = client.clone();
+            let client = client.clone();
             tokio::spawn(async move {
                 let (mut good, mut all) = (0, 0);
                 while Instant::now() < ends {
@@ -51,7 +51,7 @@ async fn call(pool: &KeyPool, upstream: &Upstream, callers: usize, ends: Instant
                         .header("content-type", "application/json")
                         .body(Full::new(Bytes::from_static(br#"{"contents":[{"parts":[{"text":"Hello"}]}]}"#)))
                         .expect("a request");
-                    let answer = client.ready().await.expect("ready").call(request).await;
+                    let Ok(answer) = timeout_at(ends, client.clone().oneshot(request)).await else { break };
                     all += 1;
                     match answer {
                         Ok(answer) if answer.status() == StatusCode::OK => {

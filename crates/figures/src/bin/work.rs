@@ -14,9 +14,12 @@ fn main() {
     match name {
         "pick" | "unknown" => {
             let mut picks = Picks::new(args.number(2), 1, args.number(3));
-            picks.warm_up();
-            for _ in 0..rounds {
-                if name == "pick" { picks.pick() } else { picks.pick_unknown() }
+            if name == "pick" {
+                picks.warm_up();
+                (0..rounds).for_each(|_| picks.pick());
+            } else {
+                picks.warm_up_unknown();
+                (0..rounds).for_each(|_| picks.pick_unknown(true));
             }
         }
         "walk" => {
