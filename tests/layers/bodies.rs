@@ -293,7 +293,8 @@ async fn an_estimate_over_the_limit_waits_for_an_empty_window_and_is_not_refused
     let pool = builder(1).limits(MODEL, tower_keypool::Limits::new().tokens_per_minute(1_000)).build().unwrap();
     let long = |path: &str| {
         let mut request = request(path);
-        *request.body_mut() = format!(r#"{{"contents":[{{"parts":[{{"text":"{}"}}]}}]}}"#, "word ".repeat(2_000)).into();
+        *request.body_mut() =
+            format!(r#"{{"contents":[{{"parts":[{{"text":"{}"}}]}}]}}"#, "word ".repeat(2_000)).into();
         request
     };
     let path = format!("/v1beta/models/{MODEL}:generateContent");
