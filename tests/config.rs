@@ -178,6 +178,22 @@ fn key_listed_twice_counts_once_and_is_told() {
 }
 
 #[test]
+fn intervals_as_people_write_them() {
+    let of = |text: &str| loaded("keys.txt", &format!("{A} interval={text} label=x"));
+    for (text, millis) in
+        [("5", 5_000), ("0.5", 500), ("500ms", 500), ("2s", 2_000), ("1m", 60_000), ("24h", 86_400_000)]
+    {
+        let (keys, problems) = of(text);
+        assert_eq!(problems, [""; 0], "{text}");
+        let expected = Key::new(A).min_interval(Duration::from_millis(millis));
+        assert!(keys[0].clone().label("") == expected.label(""), "{text}");
+    }
+    for text in ["-1", "NaN", "inf", "25h", "1d", "h", "1e400"] {
+        assert_eq!(of(text).1.len(), 1, "{text}");
+    }
+}
+
+#[test]
 fn file_that_is_not_there_is_a_problem() {
     let mut loaded = Loaded::default();
     loaded.add_file("nowhere/keys.txt");
@@ -266,7 +282,7 @@ fn all_faults_are_told_at_once_by_their_places() {
          \n\
          [limits.m]\n\
          rpm = \"{B}\"\n\
-         rdp = 3\n\
+         rpdd = 3\n\
          \n\
          [[keys]]\n\
          secret = \"{A}\"\n\
@@ -287,7 +303,7 @@ fn all_faults_are_told_at_once_by_their_places() {
         "keypool.toml:2: expected one of least-loaded, round-robin, weighted, lru, adaptive",
         "keypool.toml:3: \"headers\" is not an option; did you mean \"header\"?",
         "keypool.toml:6: expected a whole number, 0 or more",
-        "keypool.toml:7: \"rdp\" is not an option; did you mean \"rpd\"?",
+        "keypool.toml:7: \"rpdd\" is not an option; did you mean \"rpd\"?",
     ];
     assert_eq!(said.len(), expected.len(), "{said:#?}");
     for (said, expected) in said.iter().zip(expected) {
