@@ -64,7 +64,7 @@ impl UsageReader {
     /// decoded first.
     pub(crate) fn for_headers(format: UsageFormat, headers: &HeaderMap) -> Option<Self> {
         let kinds = [&b"json"[..], b"event-stream"];
-        let readable = headers.get(header::CONTENT_TYPE).is_none_or(|content_type| {
+        let readable = headers.get(header::CONTENT_TYPE).is_some_and(|content_type| {
             let words =
                 |kind: &[u8]| content_type.as_bytes().windows(kind.len()).any(|word| word.eq_ignore_ascii_case(kind));
             kinds.into_iter().any(words)

@@ -15,7 +15,9 @@ use crate::{
 /// The attempts of one request, oldest first. It is an extension of every answer and a part of every error.
 #[derive(Clone, Debug, Default)]
 pub struct Attempts {
-    list: Vec<Attempt>,
+    /// Most requests have one attempt, which needs no list.
+    last: Option<Attempt>,
+    earlier: Vec<Attempt>,
     /// Until when the request may wait for keys.
     pub(crate) deadline: Option<Tick>,
     /// The request is not sent again where nobody knows whether it was carried out.
@@ -59,17 +61,17 @@ impl Attempts {
     }
 
     pub(crate) fn push(&mut self, attempt: Attempt) {
-        self.list.push(attempt);
+        self.earlier.extend(self.last.replace(attempt));
     }
 
     /// Each attempt, oldest first.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Attempt> + DoubleEndedIterator {
-        self.list.iter()
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Attempt> {
+        self.earlier.iter().chain(&self.last)
     }
 
     /// The last attempt: the one that the answer came from.
     pub fn last(&self) -> Option<&Attempt> {
-        self.list.last()
+        self.last.as_ref()
     }
 
     /// The secret that the last attempt was made with.
@@ -79,12 +81,12 @@ impl Attempts {
 
     /// How many there were.
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.earlier.len() + usize::from(self.last.is_some())
     }
 
     /// Whether there was none.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.last.is_none()
     }
 }
 
@@ -128,7 +130,7 @@ impl Attempt {
 impl fmt::Display for Attempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("tried ")?;
-        for (at, attempt) in self.list.iter().enumerate() {
+        for (at, attempt) in self.iter().enumerate() {
             if at > 0 {
                 f.write_str(", ")?;
             }
