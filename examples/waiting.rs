@@ -32,7 +32,6 @@ async fn main() -> Result<(), BoxError> {
     let mut hasty = shared::hello("gemini-2.5-flash");
     hasty.extensions_mut().insert(KeyRequest::model("gemini-2.5-flash").wait(Duration::ZERO));
     let Err(error) = client.ready().await?.call(hasty).await else { return Err("the window is full".into()) };
-    let error = error.downcast::<tower_keypool::Error>().map_err(|_| "an error of the pool")?;
     println!("{error}");
     assert!(error.kind() == ErrorKind::Unavailable && error.retry_after().is_some());
 

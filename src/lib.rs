@@ -77,7 +77,7 @@
 //!
 //! # Without layers
 //!
-//! For an SDK that brings its own HTTP client, `KeyPool::run` calls a closure with a key until one serves. [`KeyPool::acquire`]
+//! For an SDK that brings its own HTTP client, [`KeyPool::run`] calls a closure with a key until one serves. [`KeyPool::acquire`]
 //! gives a [`Lease`], to which the outcome is reported by hand.
 //!
 //! # Modules
@@ -103,6 +103,8 @@ pub mod fallback;
 pub mod into_response;
 mod key;
 pub mod limit;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod pool;
 pub mod provider;
 pub mod redact;
@@ -111,6 +113,7 @@ pub mod replay;
 mod reqwest;
 pub mod retry;
 pub mod rotation;
+pub mod run;
 mod secret;
 pub mod stack;
 pub mod store;

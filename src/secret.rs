@@ -31,7 +31,7 @@ struct Parts {
     /// The length of the scheme in `header`.
     scheme: usize,
     /// The secret as a query carries it, where that differs.
-    encoded: Option<String>,
+    encoded: Option<Box<str>>,
 }
 
 impl Secret {
@@ -59,7 +59,7 @@ impl Secret {
             .map_err(|_| crate::Error::invalid_key("the key cannot be a header value"))?;
         header.set_sensitive(true);
         let encoded = utf8_percent_encode(secret, UNRESERVED).to_string();
-        let encoded = (encoded != secret).then_some(encoded);
+        let encoded = (encoded != secret).then(|| encoded.into_boxed_str());
         Ok(Self(Arc::new(Parts { header, scheme: scheme.len(), encoded })))
     }
 

@@ -1,10 +1,11 @@
 //! The whole stack as one layer.
 //!
 //! ```text
-//! ReplayLayer        collects the body, so that it can be sent again
-//! RetryPolicy        decides what is sent again, in tower's own Retry
-//! KeyRotationLayer   gives each attempt a key
-//! CooldownLayer      reads what came of it
+//! ReplayLayer          collects the body, so that it can be sent again
+//! ModelFallbackLayer   asks for another model, where one is set
+//! RetryPolicy          decides what is sent again, in tower's own Retry
+//! KeyRotationLayer     gives each attempt a key
+//! CooldownLayer        reads what came of it
 //! ```
 
 use std::{
@@ -19,14 +20,16 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    BoxError, CooldownLayer, Error, KeyPool, KeyRotationLayer, ReplayBody, ReplayLayer, RetryPolicy,
+    BoxError, CooldownLayer, Error, KeyPool, KeyRotationLayer, ModelFallbackLayer, ReplayBody, ReplayLayer,
+    RetryPolicy,
     cooldown::{Cooldown, CooldownBody},
+    fallback::ModelFallback,
     replay::{Replay, ReplayFuture},
     rotation::{KeyRotation, LeaseBody},
 };
 
-/// Everything: [`ReplayLayer`], tower's retry with [`RetryPolicy`], [`KeyRotationLayer`] and [`CooldownLayer`], over any HTTP
-/// client. The same as the four of them one by one.
+/// Everything: [`ReplayLayer`], [`ModelFallbackLayer`] where one is set, tower's retry with [`RetryPolicy`],
+/// [`KeyRotationLayer`] and [`CooldownLayer`], over any HTTP client. The same as all of them one by one.
 ///
 /// The client is a `Service<http::Request<`[`ReplayBody<B>`](ReplayBody)`>>` that is `Clone` and whose error is
 /// `Into<BoxError>`; the bodies of requests and answers are `Unpin`. Answers are
@@ -48,6 +51,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct KeyPoolLayer {
     replay: ReplayLayer,
+    fallback: ModelFallbackLayer,
     retry: RetryPolicy,
     rotation: KeyRotationLayer,
     cooldown: CooldownLayer,
@@ -58,6 +62,7 @@ impl KeyPoolLayer {
     pub fn new(pool: &KeyPool) -> Self {
         Self {
             replay: ReplayLayer::new(),
+            fallback: ModelFallbackLayer::new(pool, [""; 0]),
             retry: RetryPolicy::new(pool),
             rotation: KeyRotationLayer::new(pool),
             cooldown: CooldownLayer::new(pool),
@@ -85,6 +90,13 @@ impl KeyPoolLayer {
         self
     }
 
+    /// Which models take the place of one that cannot serve; none unless set.
+    #[must_use]
+    pub fn fallback(mut self, fallback: ModelFallbackLayer) -> Self {
+        self.fallback = fallback;
+        self
+    }
+
     /// What is sent again, and how often.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
@@ -100,11 +112,11 @@ impl<S> Layer<S> for KeyPoolLayer {
         let cooled = self.cooldown.layer(client);
         let rotated = self.rotation.layer(cooled);
         let retried = Retry::new(self.retry.clone(), rotated);
-        KeyPoolService { inner: self.replay.layer(retried) }
+        KeyPoolService { inner: self.replay.layer(self.fallback.layer(retried)) }
     }
 }
 
-type Inner<S> = Retry<RetryPolicy, KeyRotation<Cooldown<S>>>;
+type Inner<S> = ModelFallback<Retry<RetryPolicy, KeyRotation<Cooldown<S>>>>;
 
 /// A client with the keys of a pool: the service of [`KeyPoolLayer`].
 #[derive(Clone, Debug)]

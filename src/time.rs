@@ -130,6 +130,26 @@ impl Clock {
     }
 }
 
+/// The wall clock, read once a second at most; between, it goes on with the monotonic one.
+#[derive(Debug, Default)]
+pub(crate) struct WallReading {
+    /// The tick of the last reading, and how far the wall clock was from it, in milliseconds.
+    read: AtomicU64,
+    offset_ms: AtomicI64,
+}
+
+impl WallReading {
+    /// Wall-clock time at a tick that is now, in milliseconds since the Unix epoch.
+    pub(crate) fn at(&self, now: Tick, clock: &Clock) -> i64 {
+        let now = now.0;
+        if now.saturating_sub(self.read.load(Ordering::Acquire)) >= 1_000 {
+            self.offset_ms.store(clock.wall_ms() - now as i64, Ordering::Relaxed);
+            self.read.store(now, Ordering::Release);
+        }
+        now as i64 + self.offset_ms.load(Ordering::Relaxed)
+    }
+}
+
 impl Default for Clock {
     fn default() -> Self {
         Self::system()

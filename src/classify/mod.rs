@@ -21,6 +21,7 @@ use http::{HeaderMap, StatusCode};
 
 use self::error_body::{ErrorInfo, READ_CODES};
 use crate::provider::Provider;
+pub(crate) use error_body::may_be_error;
 pub use error_class::{Cooldown, ErrorClass, Policy, Retry, Scope};
 pub use outcome::{Failure, Outcome, QuotaViolation, Usage};
 pub use rules::Rule;
@@ -37,7 +38,7 @@ pub(crate) use usage::UsageReader;
 /// ```
 /// use std::time::SystemTime;
 /// use http::{HeaderMap, StatusCode};
-/// use tower_keypool::{ErrorClass, Provider, classify};
+/// use tower_keypool::{ErrorClass, Provider, classify::classify};
 ///
 /// fn is_out_of_money(provider: &dyn Provider, body: &[u8]) -> bool {
 ///     let failure =
@@ -117,7 +118,13 @@ impl Classifier {
             ErrorClass::Transient => info.retry_after.map(|delay| delay.min(LONGEST_TRANSIENT)),
             _ => None,
         };
-        failure.retry_after = delay.filter(|delay| failure.cooldown.is_none_or(|cooldown| *delay > cooldown));
+        // The longer one counts.
+        match delay {
+            Some(delay) if failure.cooldown.is_none_or(|cooldown| delay > cooldown) => {
+                (failure.retry_after, failure.cooldown) = (Some(delay), None);
+            }
+            _ => {}
+        }
         failure.message = info.message.map(Into::into);
         failure.quota = info.quota;
         failure.project = info.project.map(Into::into);

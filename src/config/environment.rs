@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{KeyEntry, Loaded};
-
 /// Variables by name. Values are never shown.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
@@ -27,40 +25,18 @@ impl Environment {
         self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
-    /// Each `KEYPOOL__A__B` with its path `["a", "b"]` and its value.
-    pub(super) fn settings(&self) -> Vec<(&str, Vec<String>, &str)> {
-        let setting = |name| {
-            let path = str::strip_prefix(name, "KEYPOOL__")?.split("__").map(str::to_ascii_lowercase).collect();
-            Some((name, path, self.get(name)?))
+    /// The name of each `KEYPOOL__A__B`, its path `["a", "b"]` and its value.
+    pub(super) fn settings(&self) -> Vec<(String, Vec<String>, String)> {
+        let setting = |name: &String| {
+            let path = name.strip_prefix("KEYPOOL__")?.split("__").map(str::to_ascii_lowercase).collect();
+            Some((name.clone(), path, self.get(name)?.to_owned()))
         };
-        self.0.keys().map(String::as_str).filter_map(setting).collect()
+        self.0.keys().filter_map(setting).collect()
     }
 
-    /// The keys in the variables of a provider.
-    pub(super) fn load(&self, provider: &str, loaded: &mut Loaded) {
-        let prefix = provider.to_ascii_uppercase().replace(['-', '.'], "_");
-        let mut names: Vec<&str> = self.0.keys().map(String::as_str).collect();
-        // `…_KEY_10` stands behind `…_KEY_9`.
-        names.sort_by_key(|name| (name.len(), *name));
-        for name in names {
-            let google = || name.strip_prefix("GOOGLE").filter(|_| prefix == "GEMINI");
-            let Some(end) = name.strip_prefix(&prefix).or_else(google) else { continue };
-            let is_number = |end: &str| !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_digit());
-            let tier = match end {
-                "_API_KEY" | "_API_KEYS" => "",
-                "_FREE_KEYS" => "free",
-                "_PAID_KEYS" => "paid",
-                end if end.strip_prefix("_API_KEY_").is_some_and(is_number) => "",
-                _ => continue,
-            };
-            let value = self.get(name).unwrap_or_default();
-            let secrets = value.split(|c: char| matches!(c, ',' | ';') || c.is_whitespace());
-            let secrets = secrets.map(|secret| secret.trim_matches(['"', '\''])).filter(|secret| !secret.is_empty());
-            for (n, secret) in secrets.enumerate() {
-                let entry = KeyEntry::of([("secret", secret), ("tier", tier)]);
-                loaded.add(format!("{name}, value {}", n + 1), entry, self);
-            }
-        }
+    /// The names of all.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.0.keys().map(String::as_str).collect()
     }
 }
 

@@ -1,10 +1,10 @@
 //! A key, and the limits of a model, as files say them.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Environment,
@@ -33,74 +33,66 @@ use crate::{Key, KeyId, Limit, Limits, Secret, Span, Unit};
 /// | `label` | what people call it |
 /// | `source` | where it is from: stands behind the label; the place where it stands, such as `keys.txt:3`, unless set |
 /// | `limits` | in `[[keys]]` and JSON: limits of its project by model |
-#[derive(Clone, PartialEq, Deserialize)]
-#[serde(try_from = "BTreeMap<String, Value>")]
-pub struct KeyEntry {
+///
+/// A wrong value or an unknown option is told when the keys are loaded.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "BTreeMap<String, Value>")]
+pub struct KeyEntry(pub(super) Result<Options, String>);
+
+/// The options of a key.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Options {
     key: Key,
     secret_env: Option<String>,
     source: Option<String>,
+    limits: BTreeMap<String, LimitsEntry>,
 }
 
-/// Each option, and what is expected of its value.
-const OPTIONS: [(&str, &str); 19] = [
-    ("secret", "a key: visible ASCII characters without commas and quotes"),
-    ("secret_env", "the name of a variable"),
-    ("id", NAME),
-    ("project", NAME),
-    ("tier", "free, paid or unknown"),
-    ("priority", "a whole number from 0 to 65535"),
-    ("weight", "a whole number from 1 to 65535"),
-    ("exit", NAME),
-    ("billing_account", NAME),
-    ("rpm", AMOUNT),
-    ("tpm", AMOUNT),
-    ("rpd", AMOUNT),
-    ("concurrent", "a whole number, 1 or more"),
-    ("interval", "seconds, or a time such as 500ms, 2s, 1m or 1h; at most 24h"),
-    ("zone", "an IANA time zone such as America/Los_Angeles"),
-    ("models", "names of models with commas between them"),
-    ("label", NAME),
-    ("source", NAME),
-    ("limits", "a table of limits by model"),
+/// Each option, other names of it, and what is expected of its value.
+const OPTIONS: [(&str, &str, &str); 19] = [
+    ("secret", "key api_key apikey apiKey", "a key: visible ASCII characters without commas and quotes"),
+    ("secret_env", "", "the name of a variable"),
+    ("id", "name", NAME),
+    ("project", "owner", NAME),
+    ("tier", "", "free, paid or unknown"),
+    ("priority", "", "a whole number from 0 to 65535"),
+    ("weight", "", "a whole number from 1 to 65535"),
+    ("exit", "", NAME),
+    ("billing_account", "", NAME),
+    ("rpm", "", AMOUNT),
+    ("tpm", "", AMOUNT),
+    ("rpd", "", AMOUNT),
+    ("concurrent", "max_concurrent", "a whole number, 1 or more"),
+    ("interval", "min_interval", "seconds, or a time such as 500ms, 2s, 1m or 1h; at most 24h"),
+    ("zone", "", "an IANA time zone such as America/Los_Angeles"),
+    ("models", "", "names of models with commas between them"),
+    ("label", "", NAME),
+    ("source", "", NAME),
+    ("limits", "", "a table of limits by model"),
 ];
 const NAME: &str = "at most 256 characters that are no key, since people see them";
 const AMOUNT: &str = "a whole number, 0 or more";
 
-/// The option of this name.
-pub(super) fn option(name: &str) -> Result<&'static str, String> {
-    let name = match name {
-        "key" | "api_key" | "apikey" | "apiKey" => "secret",
-        "name" => "id",
-        "owner" => "project",
-        "max_concurrent" => "concurrent",
-        "min_interval" => "interval",
-        name => name,
-    };
-    let known = OPTIONS.map(|(option, _)| option);
-    known.into_iter().find(|option| *option == name).ok_or_else(|| unknown_option(name, &known))
+/// The option of this name, and what is expected of its value.
+pub(super) fn option(name: &str) -> Result<(&'static str, &'static str), String> {
+    let is_it =
+        |(option, also, _): &&(&str, &str, _)| *option == name || also.split_whitespace().any(|also| also == name);
+    let found = OPTIONS.iter().find(is_it).map(|(option, _, expected)| (*option, *expected));
+    found.ok_or_else(|| unknown_option(name, &OPTIONS.map(|(option, ..)| option)))
 }
 
-impl KeyEntry {
-    /// A key of options and their values.
-    pub(super) fn of<'a>(options: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
-        let mut entry = Self { key: Key::new(""), secret_env: None, source: None };
-        let mut seen = Vec::new();
+impl Options {
+    /// Options by their names; an empty value is as good as none.
+    pub(super) fn of<V: AsRef<str>>(options: impl IntoIterator<Item = (V, V)>) -> Result<Self, String> {
+        let mut entry = Self { key: Key::new(""), secret_env: None, source: None, limits: BTreeMap::new() };
         for (name, value) in options {
-            let option = option(name)?;
-            if seen.contains(&option) {
-                return Err(format!("{option} is given twice"));
+            let (option, expected) = option(name.as_ref())?;
+            let value = value.as_ref().trim();
+            if !value.is_empty() && entry.set(option, value).is_none() {
+                return Err(format!("{option}: expected {expected}"));
             }
-            seen.push(option);
-            entry.put(option, value)?;
         }
         Ok(entry)
-    }
-
-    /// Takes the value of an option; an empty one is as good as none.
-    fn put(&mut self, option: &str, value: &str) -> Result<(), String> {
-        let taken = if value.trim().is_empty() { Some(()) } else { self.set(option, value.trim()) };
-        let expected = || OPTIONS.iter().find(|(name, _)| *name == option).map_or("nothing", |(_, expected)| expected);
-        taken.ok_or_else(|| format!("{option}: expected {}", expected()))
     }
 
     fn set(&mut self, option: &str, text: &str) -> Option<()> {
@@ -116,9 +108,9 @@ impl KeyEntry {
             "weight" => key.weight = text.parse().ok().filter(|weight| *weight > 0)?,
             "exit" => key.exit = Some(named()?.into()),
             "billing_account" => key.billing_account = Some(named()?.into()),
-            "rpm" => self.limit(Unit::Requests, Span::MINUTE, text)?,
-            "tpm" => self.limit(Unit::InputTokens, Span::MINUTE, text)?,
-            "rpd" => self.limit(Unit::Requests, Span::Day, text)?,
+            "rpm" => self.every_model().rpm = Some(text.parse().ok()?),
+            "tpm" => self.every_model().tpm = Some(text.parse().ok()?),
+            "rpd" => self.every_model().rpd = Some(text.parse().ok()?),
             "concurrent" => key.max_concurrent = Some(text.parse().ok().filter(|requests| *requests > 0)?),
             "interval" => key.min_interval = Some(duration(text)?),
             "zone" => key.zone = Some(jiff::tz::TimeZone::get(text).ok()?.iana_name()?.into()),
@@ -130,33 +122,28 @@ impl KeyEntry {
         Some(())
     }
 
-    /// Adds a limit for every model without limits of its own.
-    fn limit(&mut self, unit: Unit, span: Span, amount: &str) -> Option<()> {
-        let held = self.key.limits.iter().find(|(model, _)| **model == *"*");
-        let limits = held.map_or_else(Limits::new, |(_, limits)| limits.clone());
-        let limits = limits.with(Limit { unit, span, amount: amount.parse().ok()? });
-        self.key = self.key.clone().limits("*", limits);
-        Some(())
+    fn every_model(&mut self) -> &mut LimitsEntry {
+        self.limits.entry("*".to_owned()).or_default()
     }
 
     /// The key, with its secret from where it is, and with its label and `place` as its label.
     pub(super) fn key(self, place: &str, environment: &Environment) -> Result<Key, String> {
-        let Self { mut key, secret_env, source } = self;
-        match secret_env {
-            Some(_) if !key.secret.is_empty() => return Err("it has both secret and secret_env".to_owned()),
-            Some(name) => {
-                let text = environment.get(&name).ok_or_else(|| format!("the variable {name} is not set"))?;
-                key.secret = secret(text).ok_or_else(|| format!("the variable {name} holds no key"))?;
-            }
-            None if key.secret.is_empty() => return Err("it has no key".to_owned()),
-            None => {}
+        let Self { mut key, secret_env, source, limits } = self;
+        if let Some(name) = secret_env {
+            let text = environment.get(&name).ok_or_else(|| format!("the variable {name} is not set"))?;
+            key.secret = secret(text).ok_or_else(|| format!("the variable {name} holds no key"))?;
+        }
+        if key.secret.is_empty() {
+            return Err("it has no key".to_owned());
+        }
+        for (model, limits) in limits {
+            key = key.limits(model, limits.limits());
         }
         let origin = source.unwrap_or_else(|| place.to_owned());
         key.label = Some(key.label.map_or(origin.clone(), |label| format!("{label} ({origin})")).into());
         let id = key.id.as_ref().map(KeyId::as_str);
-        let shown =
-            [id, key.project.as_deref(), key.exit.as_deref(), key.billing_account.as_deref(), key.label.as_deref()];
-        if shown.into_iter().flatten().any(|text| text.contains(&*key.secret)) {
+        let shown = [&key.project, &key.exit, &key.billing_account, &key.label].map(|text| text.as_deref());
+        if shown.into_iter().chain([id]).flatten().any(|text| text.contains(&*key.secret)) {
             return Err("a name or label of it holds the key itself, and people see that".to_owned());
         }
         Ok(key)
@@ -170,49 +157,32 @@ fn secret(text: &str) -> Option<Arc<str>> {
 
 /// Seconds, or a number with a unit; at most a day.
 pub(super) fn duration(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
-    let seconds = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        _ => return None,
-    };
+    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3_600.0), ("", 1.0)];
+    let (number, seconds) = units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
     let duration = Duration::try_from_secs_f64(number.trim().parse::<f64>().ok()? * seconds).ok()?;
     (duration <= Duration::from_secs(86_400)).then_some(duration)
 }
 
-/// Of a table of TOML or an object of JSON.
-impl TryFrom<BTreeMap<String, Value>> for KeyEntry {
-    type Error = String;
-
-    fn try_from(options: BTreeMap<String, Value>) -> Result<Self, String> {
-        let mut limits = BTreeMap::<String, LimitsEntry>::new();
-        let mut texts = Vec::new();
-        for (name, value) in options {
-            let text = match value {
-                Value::Null => continue,
-                Value::Object(_) if name == "limits" => {
-                    limits = serde_json::from_value(value).map_err(|error| without_values(&error.to_string()))?;
-                    continue;
-                }
-                Value::String(text) => text,
-                Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
-                other => other.to_string(),
-            };
-            texts.push((name, text));
-        }
-        let mut entry = Self::of(texts.iter().map(|(name, text)| (&**name, &**text)))?;
-        for (model, limits) in limits {
-            entry.key = entry.key.limits(model, limits.limits());
-        }
-        Ok(entry)
+impl From<BTreeMap<String, Value>> for KeyEntry {
+    fn from(mut table: BTreeMap<String, Value>) -> Self {
+        let limits = table.remove("limits").unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+        let limits =
+            serde_json::from_value(limits).map_err(|error| format!("limits: {}", without_values(&error.to_string())));
+        let options = Options::of(table.iter().map(|(name, value)| (name.clone(), text_of(value))));
+        Self(options.and_then(|mut options| {
+            options.limits.append(&mut limits?);
+            Ok(options)
+        }))
     }
 }
 
-impl fmt::Debug for KeyEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.key.fmt(f)
+/// A value as it would stand behind a key in a line.
+pub(super) fn text_of(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(text_of).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
     }
 }
 
@@ -223,13 +193,12 @@ impl JsonSchema for KeyEntry {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let limits = generator.subschema_for::<BTreeMap<String, LimitsEntry>>();
-        let property = |(name, expected): (&str, &str)| match name {
-            "limits" => (name.to_owned(), json!(limits)),
-            "models" => (name.to_owned(), json!({ "type": ["string", "array"], "description": expected })),
-            _ => (name.to_owned(), json!({ "type": ["string", "number"], "description": expected })),
-        };
-        let properties: serde_json::Map<_, _> = OPTIONS.into_iter().map(property).collect();
-        json_schema!({ "type": "object", "additionalProperties": false, "properties": properties })
+        let options = OPTIONS.map(|(name, _, expected)| match name {
+            "limits" => (name, limits.clone()),
+            "models" => (name, json_schema!({ "type": ["string", "array"], "description": expected })),
+            _ => (name, json_schema!({ "type": ["string", "number"], "description": expected })),
+        });
+        json_schema!({ "type": "object", "additionalProperties": false, "properties": BTreeMap::from(options) })
     }
 }
 

@@ -2,19 +2,19 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{
-    key_entry::{KeyEntry, option},
+    document::line_at,
+    key_entry::{KeyEntry, Options, option},
     wording::without_values,
 };
 
 /// Reads a file: each entry, or what is wrong with it, with its line.
-pub(super) fn parse(path: &Path, text: &str, entry: &mut dyn FnMut(usize, Result<KeyEntry, String>)) {
+pub(super) fn parse(path: &Path, text: &str, entry: &mut dyn FnMut(usize, Result<Options, String>)) {
     let ends = |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
     let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
-    let is_header = |by: char| first.split(by).count() > 1 && first.split(by).any(|name| is_key_field(name));
+    let is_header = |by: char| first.split(by).count() > 1 && first.split(by).any(is_key_field);
     if ends("json") || first.starts_with(['[', '{']) {
         json(text, entry);
     } else if ends("tsv") || is_header('\t') {
@@ -35,25 +35,26 @@ fn column(name: &str) -> String {
 }
 
 fn is_key_field(name: &str) -> bool {
-    option(&column(name)) == Ok("secret")
+    option(&column(name)).is_ok_and(|(option, _)| option == "secret")
 }
 
 /// A line: the key, then `name=value` options. `None` for a blank line or a comment.
-fn line(text: &str) -> Result<Option<KeyEntry>, String> {
+fn line(text: &str) -> Result<Option<Options>, String> {
     let words = words(text)?;
     let Some((secret, options)) = words.split_first() else { return Ok(None) };
     let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if secret.split_once('=').is_some_and(|(name, value)| is_name(name) && !value.trim_matches('=').is_empty()) {
         return Err("the line does not begin with the key; options stand behind it".to_owned());
     }
+    if secret.len() < 8 {
+        return Err("the key is shorter than 8 characters".to_owned());
+    }
     let mut pairs = vec![("key", secret.as_str())];
     for (n, word) in options.iter().enumerate() {
-        let (name, value) = word
-            .split_once('=')
-            .ok_or_else(|| format!("word {} is no option: options are name=value, with quotes around spaces", n + 2))?;
-        pairs.push((name, value));
+        let expected = || format!("word {} is no option: options are name=value, with quotes around spaces", n + 2);
+        pairs.push(word.split_once('=').ok_or_else(expected)?);
     }
-    KeyEntry::of(pairs).map(Some)
+    Options::of(pairs).map(Some)
 }
 
 /// Words between white space, up to one that begins with `#`. White space within double quotes belongs to the word.
@@ -72,74 +73,47 @@ fn words(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// A table whose first line names the columns.
-fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<KeyEntry, String>)) {
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .comment(Some(b'#'))
-        .trim(csv::Trim::All)
-        .has_headers(false)
-        .from_reader(text.as_bytes());
-    // The names of the columns, empty where a column is not read.
-    let mut header: Option<Vec<String>> = None;
-    for record in reader.records() {
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => {
-                let line = error.position().map_or(1, csv::Position::line);
-                entry(line as usize, Err("the row has another number of columns than the first line".to_owned()));
-                continue;
-            }
-        };
-        let line = record.position().map_or(1, csv::Position::line) as usize;
-        let Some(header) = &header else {
-            let mut names: Vec<String> = record.iter().map(column).collect();
-            if !names.iter().any(|name| is_key_field(name)) {
-                entry(line, Err("no column is named key".to_owned()));
-                return;
-            }
-            for name in &mut names {
-                if let Err(message) = option(name) {
-                    entry(line, Err(format!("a column is not read: {message}")));
-                    name.clear();
-                }
-            }
-            header = Some(names);
-            continue;
-        };
-        let pairs = header.iter().map(String::as_str).zip(record.iter());
-        entry(line, KeyEntry::of(pairs.filter(|(name, value)| !name.is_empty() && !value.is_empty())));
+fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<Options, String>)) {
+    let mut reader = csv::ReaderBuilder::new();
+    reader.delimiter(delimiter).comment(Some(b'#')).trim(csv::Trim::All).has_headers(false).flexible(true);
+    let line = |record: &csv::StringRecord| record.position().map_or(1, csv::Position::line) as usize;
+    // With `flexible` and a text no record is an error.
+    let mut records = reader.from_reader(text.as_bytes()).into_records().flatten();
+    let Some(first) = records.next() else { return };
+    let columns: Vec<_> = first.iter().map(|name| option(&column(name)).map(|(option, _)| option)).collect();
+    if !columns.contains(&Ok("secret")) {
+        return entry(line(&first), Err("no column is named key".to_owned()));
+    }
+    for message in columns.iter().filter_map(|column| column.as_ref().err()) {
+        entry(line(&first), Err(format!("a column is not read: {message}")));
+    }
+    for record in records {
+        let cells = columns.iter().zip(&record).filter_map(|(column, value)| Some((*column.as_ref().ok()?, value)));
+        let surplus = (record.len() > columns.len()).then(|| "the row has more columns than the first line".to_owned());
+        entry(line(&record), surplus.map_or_else(|| Options::of(cells), Err));
     }
 }
 
-/// An array of keys, each a text or an object; also as the field `keys` of an object.
-fn json(text: &str, entry: &mut dyn FnMut(usize, Result<KeyEntry, String>)) {
-    #[derive(Deserialize)]
-    struct Wrapped<'a> {
-        #[serde(borrow)]
-        keys: Vec<&'a RawValue>,
-    }
-    let items = serde_json::from_str::<Vec<&RawValue>>(text)
-        .or_else(|error| serde_json::from_str::<Wrapped<'_>>(text).map(|wrapped| wrapped.keys).map_err(|_| error));
-    let items = match items {
+/// An array of keys, each a text or an object.
+fn json(text: &str, entry: &mut dyn FnMut(usize, Result<Options, String>)) {
+    let items: Vec<&RawValue> = match serde_json::from_str(text) {
         Ok(items) => items,
         Err(error) => {
             let expected = r#"expected a JSON array of keys, such as ["AIza…", {"key": "AIza…", "project": "a"}]"#;
-            entry(error.line(), Err(expected.to_owned()));
-            return;
+            return entry(error.line(), Err(expected.to_owned()));
         }
     };
     let (mut line, mut counted) = (1, 0);
     for item in items {
-        let at = item.get().as_ptr() as usize - text.as_ptr() as usize;
-        line += text.as_bytes()[counted..at].iter().filter(|byte| **byte == b'\n').count();
-        counted = at;
-        let read = match serde_json::from_str::<String>(item.get()) {
-            Ok(secret) => KeyEntry::of([("secret", secret.as_str())]),
-            Err(_) => serde_json::from_str(item.get()).map_err(|error| {
-                let message = error.to_string();
-                without_values(message.split_once(" at line ").map_or(&message, |(message, _)| message))
-            }),
+        let before = item.get().as_ptr() as usize - text.as_ptr() as usize;
+        let read = match serde_json::from_str(item.get()) {
+            Ok(Value::String(secret)) => Options::of([("key", &*secret)]),
+            Ok(value) => serde_json::from_value(value)
+                .map_or_else(|error| Err(without_values(&error.to_string())), |entry: KeyEntry| entry.0),
+            Err(error) => Err(without_values(&error.to_string())),
         };
+        line += line_at(&text[counted..before], before) - 1;
+        counted = before;
         entry(line, read);
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, path::Path};
 
 use serde::Serialize;
 
-use super::{Environment, KeyEntry, key_file, wording::looks_like_key};
+use super::{Environment, key_entry::Options, key_file, wording::looks_like_key};
 use crate::{Key, KeyId};
 
 /// One thing that is wrong with a configuration. It holds no value, which may be a secret.
@@ -67,11 +67,33 @@ impl Loaded {
 
     /// Adds the keys in the variables of a provider: `GEMINI_API_KEYS` and the like for `gemini`.
     pub fn add_variables(&mut self, provider: &str, environment: &Environment) {
-        environment.load(provider, self);
+        let prefix = provider.to_ascii_uppercase().replace(['-', '.'], "_");
+        let mut names = environment.names();
+        // `…_KEY_10` stands behind `…_KEY_9`.
+        names.sort_by_key(|name| (name.len(), *name));
+        for name in names {
+            let google = || name.strip_prefix("GOOGLE").filter(|_| prefix == "GEMINI");
+            let Some(end) = name.strip_prefix(&prefix).or_else(google) else { continue };
+            let is_number = |end: &str| !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_digit());
+            let tier = match end {
+                "_API_KEY" | "_API_KEYS" => "",
+                "_FREE_KEYS" => "free",
+                "_PAID_KEYS" => "paid",
+                end if end.strip_prefix("_API_KEY_").is_some_and(is_number) => "",
+                _ => continue,
+            };
+            let value = environment.get(name).unwrap_or_default();
+            let secrets = value.split(|c: char| matches!(c, ',' | ';') || c.is_whitespace());
+            let secrets = secrets.map(|secret| secret.trim_matches(['"', '\''])).filter(|secret| !secret.is_empty());
+            for (n, secret) in secrets.enumerate() {
+                let entry = Options::of([("secret", secret), ("tier", tier)]);
+                self.add(format!("{name}, value {}", n + 1), entry, environment);
+            }
+        }
     }
 
     /// Adds an entry that stands at `place`.
-    pub(super) fn add(&mut self, place: String, entry: Result<KeyEntry, String>, environment: &Environment) {
+    pub(super) fn add(&mut self, place: String, entry: Result<Options, String>, environment: &Environment) {
         let key = match entry.and_then(|entry| entry.key(&place, environment)) {
             Ok(key) => key,
             Err(message) => return self.problems.push(Problem::new(place, message)),

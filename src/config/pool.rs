@@ -10,7 +10,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
 
-use super::{Environment, KeyEntry, LimitsEntry, Loaded, Problem, document::read, key_entry::duration, loaded::shown};
+use super::{
+    Environment, KeyEntry, LimitsEntry, Loaded, Problem,
+    document::read,
+    key_entry::{duration, text_of},
+    loaded::shown,
+};
 use crate::{Anthropic, ApiKeyHeader, Error, Gemini, KeyPoolBuilder, OpenAi, Provider, Rule, Strategy};
 
 /// A provider, how its keys are chosen, and where they are: a table of TOML. Each setting is optional.
@@ -18,14 +23,14 @@ use crate::{Anthropic, ApiKeyHeader, Error, Gemini, KeyPoolBuilder, OpenAi, Prov
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PoolConfig {
-    /// The shape of its API: `gemini`, `openai`, `azure`, `anthropic`, or `api-key-header` for any API that takes its key in a header;
-    /// `gemini` unless set.
+    /// The shape of its API: `gemini`, `openai` (Azure's too), `anthropic`, or `api-key-header` for any API that takes its key in a
+    /// header; `gemini` unless set.
     #[schemars(extend("enum" = PROVIDERS))]
     pub provider: Option<String>,
-    /// The name for the key variables (`groq`: `GROQ_API_KEYS`), and in logs, metrics and rules where the shape is `openai`, `azure`
-    /// or `api-key-header`. That of the shape unless set.
+    /// The name for the key variables (`groq`: `GROQ_API_KEYS`), and in logs, metrics and rules where the shape is `openai` or
+    /// `api-key-header`. That of the shape unless set.
     pub name: Option<String>,
-    /// Where the API lives; the provider's own address unless set. `azure` and `api-key-header` need it.
+    /// Where the API lives; the provider's own address unless set. `api-key-header` needs it.
     pub base: Option<String>,
     /// The header that carries the key, for `api-key-header`; `Authorization: Bearer` unless set.
     pub header: Option<String>,
@@ -52,13 +57,10 @@ pub struct PoolConfig {
     pub path: PathBuf,
 }
 
-const PROVIDERS: [&str; 5] = ["gemini", "openai", "azure", "anthropic", "api-key-header"];
+const PROVIDERS: [&str; 4] = ["gemini", "openai", "anthropic", "api-key-header"];
 
 fn wait<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = match Value::deserialize(deserializer)? {
-        Value::String(text) => text,
-        other => other.to_string(),
-    };
+    let text = text_of(&Value::deserialize(deserializer)?);
     duration(&text).ok_or_else(|| D::Error::custom("expected seconds, or a time such as 500ms, 2s or 1m; at most 24h"))
 }
 
@@ -97,27 +99,23 @@ impl PoolConfig {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) where its kind is not known, `base` is missing or no URL, or `header` has no
     /// meaning.
     pub fn provider(&self) -> Result<Box<dyn Provider>, Error> {
-        let (kind, base) = (self.kind(), self.base.as_deref());
-        let required = || base.ok_or_else(|| Error::config(format!("provider = \"{kind}\" needs a base")));
+        let kind = self.kind();
         if self.header.is_some() && kind != "api-key-header" {
             return Err(Error::config("header is for provider = \"api-key-header\" alone"));
         }
-        let named = |openai: OpenAi| match &self.name {
-            Some(name) => openai.named(name.clone()),
-            None => openai,
-        };
-        Ok(match kind {
-            "gemini" => Box::new(base.map_or_else(|| Ok(Gemini::new()), Gemini::at)?),
-            "anthropic" => Box::new(base.map_or_else(|| Ok(Anthropic::new()), Anthropic::at)?),
-            "openai" => Box::new(named(base.map_or_else(|| Ok(OpenAi::new()), OpenAi::at)?)),
-            "azure" => Box::new(named(OpenAi::at(required()?)?.azure())),
-            "api-key-header" => {
-                let api = match &self.header {
-                    Some(header) => ApiKeyHeader::header(header, required()?)?,
-                    None => ApiKeyHeader::bearer(required()?)?,
-                };
-                Box::new(api.named(self.name.clone().unwrap_or_else(|| "api".to_owned())))
+        Ok(match (kind, self.base.as_deref()) {
+            ("gemini", base) => Box::new(base.map_or_else(|| Ok(Gemini::new()), Gemini::at)?),
+            ("anthropic", base) => Box::new(base.map_or_else(|| Ok(Anthropic::new()), Anthropic::at)?),
+            ("openai", base) => {
+                let openai = base.map_or_else(|| Ok(OpenAi::new()), OpenAi::at)?;
+                Box::new(self.name.iter().fold(openai, |openai, name| openai.named(name.clone())))
             }
+            ("api-key-header", Some(base)) => {
+                let bearer = || ApiKeyHeader::bearer(base);
+                let api = self.header.as_ref().map_or_else(bearer, |header| ApiKeyHeader::header(header, base))?;
+                Box::new(self.name.iter().fold(api, |api, name| api.named(name.clone())))
+            }
+            ("api-key-header", None) => return Err(Error::config("provider = \"api-key-header\" needs a base")),
             _ => return Err(Error::config(format!("provider: expected one of {}", PROVIDERS.join(", ")))),
         })
     }
@@ -147,7 +145,7 @@ impl PoolConfig {
         self.key_files.iter().for_each(|file| loaded.add_file(folder.join(file)));
         for (n, key) in self.keys.iter().enumerate() {
             let place = format!("{}, entry {} of [[keys]]", shown(&self.path), n + 1);
-            loaded.add(place, Ok(key.clone()), environment);
+            loaded.add(place, key.0.clone(), environment);
         }
         loaded
     }

@@ -38,7 +38,7 @@ use crate::KeyPool;
 ///     }));
 /// let request = Request::post("/v1beta/models/gemini-2.5-flash:generateContent").body("{}".to_owned())?;
 /// assert_eq!(client.ready().await?.call(request).await?.status(), 429);
-/// assert!(!pool.is_ready("gemini-2.5-flash"));
+/// assert!(pool.try_acquire("gemini-2.5-flash").is_err());
 /// # Ok(())
 /// # }
 /// ```

@@ -202,6 +202,8 @@ impl Quota {
                 continue;
             }
             let limit = meter.hard_limit(&self.learned);
+            // A guess is no reason to refuse for good: it waits for an empty window.
+            let amount = if cost.estimated && meter.unit != Unit::Requests { amount.min(limit) } else { amount };
             let after = meter.used(now, today).saturating_add(amount);
             if after > limit {
                 room = room.or(meter.full(amount, limit, &self.learned, now, today));
@@ -289,11 +291,13 @@ impl Quota {
     }
 
     /// Whether nothing counts any more and nothing is learned: it may be dropped.
+    #[cfg(test)]
     pub(crate) fn is_idle(&mut self, now: Tick, today: Today) -> bool {
         self.forget(now);
         self.learned.is_empty() && self.meters.iter_mut().all(|meter| meter.used(now, today) == 0)
     }
 
+    #[cfg(test)]
     pub(crate) fn heap_bytes(&self) -> usize {
         let windows: usize = self.meters.iter().map(|meter| meter.counter.heap_bytes()).sum();
         windows + self.meters.capacity() * size_of::<Meter>() + self.learned.capacity() * size_of::<Learned>()
@@ -454,6 +458,7 @@ impl Meter {
 }
 
 impl Counter {
+    #[cfg(test)]
     fn heap_bytes(&self) -> usize {
         match self {
             Self::Sliding(window) => window.heap_bytes(),

@@ -134,6 +134,7 @@ impl SlidingWindow {
         self.entries.iter().map(|entry| (self.tick(*entry), u64::from(entry.amount)))
     }
 
+    #[cfg(test)]
     pub(crate) fn heap_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry>()
     }

@@ -18,6 +18,7 @@ use super::{
     request::KeyRequest,
     reserve::Reservations,
     select::{Ask, Grant, select},
+    state::{Now, State},
 };
 use crate::{Error, time::Tick};
 
@@ -103,34 +104,51 @@ enum Begun {
     Waits(Waiting),
 }
 
+/// A lease for a request that does not wait, of a pool whose store need not be asked.
+pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Lease, Error> {
+    match begin(shared, request, &mut Some(Tick::ZERO)) {
+        Begun::Done(granted) => granted.map(|grant| Lease::new(Arc::clone(shared), grant)),
+        Begun::Waits(_) => Err(Error::new(crate::ErrorKind::Unavailable, "the request would have to wait")),
+    }
+}
+
 /// The first try: a grant, an error, or a place in the queue.
 fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>) -> Begun {
-    shared.prepare(request);
-    let wait = request.wait.unwrap_or(shared.wait);
-    shared.with(|state, now| {
-        if state.closed {
-            return Begun::Done(Err(Error::shut_down()));
-        }
-        let deadline = *deadline.get_or_insert(now.tick.plus(wait));
-        let patient = deadline > now.tick;
-        let (_, model) = state.models_of(request);
-        // Whoever waits comes first.
-        super::queue::serve(state, now);
-        if !(patient && state.queue.is_long(model)) {
-            match select(state, &Ask { request, last_chance: !patient }, now) {
-                Ok(grant) => return Begun::Done(Ok(grant)),
-                Err(blocked) if !patient || blocked.hopeless => {
-                    let unavailable = blocked.tell(state, request, now);
-                    state.stats.unavailable += 1;
-                    return Begun::Done(Err(Error::unavailable(unavailable)));
-                }
-                Err(_) => {}
-            }
-        }
-        let id = state.queue.join(request.clone(), model);
-        super::queue::serve(state, now);
-        Begun::Waits(Waiting { shared: Arc::clone(shared), id, model, armed: None })
+    let begun = shared.with(|state, now| {
+        let ask = Ask::new(state, request, false);
+        // A model of the provider's table gets windows of its own before its first answer.
+        let is_new = request.model.is_some() && state.models.is_shared(ask.model) && state.settings.may_assume_more();
+        if is_new { None } else { Some(try_or_join(shared, state, ask, deadline, now)) }
+    });
+    begun.unwrap_or_else(|| {
+        shared.assume(request.model_name().unwrap_or_default());
+        shared.with(|state, now| try_or_join(shared, state, Ask::new(state, request, false), deadline, now))
     })
+}
+
+fn try_or_join(shared: &Arc<Shared>, state: &mut State, ask: Ask<'_>, deadline: &mut Option<Tick>, now: Now) -> Begun {
+    if state.closed {
+        return Begun::Done(Err(Error::shut_down()));
+    }
+    let (request, model) = (ask.request, ask.own);
+    let deadline = *deadline.get_or_insert_with(|| now.tick.plus(request.wait.unwrap_or(shared.wait)));
+    let patient = deadline > now.tick;
+    // Whoever waits comes first.
+    super::queue::serve(state, now);
+    if !(patient && state.queue.is_long(model)) {
+        match select(state, &Ask { last_chance: !patient, ..ask }, now) {
+            Ok(grant) => return Begun::Done(Ok(grant)),
+            Err(blocked) if !patient || blocked.hopeless => {
+                let unavailable = blocked.tell(state, request, now);
+                state.stats.unavailable += 1;
+                return Begun::Done(Err(Error::unavailable(unavailable)));
+            }
+            Err(_) => {}
+        }
+    }
+    let id = state.queue.join(request.clone(), model);
+    super::queue::serve(state, now);
+    Begun::Waits(Waiting { shared: Arc::clone(shared), id, model, armed: None })
 }
 
 fn wait(
@@ -155,7 +173,7 @@ fn wait(
                 return Ok(Some(Err(Error::shut_down())));
             }
             if now.tick >= deadline {
-                return Ok(Some(select(state, &Ask { request, last_chance: true }, now).map_err(|blocked| {
+                return Ok(Some(select(state, &Ask::new(state, request, true), now).map_err(|blocked| {
                     state.stats.unavailable += 1;
                     Error::unavailable(blocked.tell(state, request, now))
                 })));

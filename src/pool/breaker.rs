@@ -13,7 +13,7 @@ use super::{
     registry::{GroupIx, ProjectIx, Slot},
 };
 use crate::{
-    classify::{Cooldown, ErrorClass, Failure},
+    classify::{Cooldown, ErrorClass, Failure, Scope},
     time::Tick,
 };
 
@@ -27,6 +27,20 @@ pub(crate) enum Target {
     Model(ModelIx),
     Account(GroupIx),
     Exit(GroupIx),
+}
+
+impl Target {
+    pub(crate) fn scope(self) -> Scope {
+        match self {
+            Self::Key(_) => Scope::Key,
+            Self::KeyModel(..) => Scope::KeyModel,
+            Self::Project(_) => Scope::Project,
+            Self::ProjectModel(..) => Scope::ProjectModel,
+            Self::Model(_) => Scope::Model,
+            Self::Account(_) => Scope::BillingAccount,
+            Self::Exit(_) => Scope::Exit,
+        }
+    }
 }
 
 /// The state of a breaker.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::sync::{Notify, broadcast};
+use tower::retry::budget::TpsBudget;
 
 use super::{
     handle::{KeyPool, Shared},
@@ -21,7 +22,7 @@ use crate::{
     limit::Limits,
     provider::Provider,
     store::{MemoryStore, Store},
-    time::Clock,
+    time::{Clock, WallReading},
 };
 
 /// Events that a slow listener may fall behind.
@@ -36,7 +37,7 @@ pub struct KeyPoolBuilder {
     rules: Vec<Rule>,
     strategy: Strategy,
     wait: Duration,
-    clock: Clock,
+    clock: Option<Clock>,
     store: Arc<dyn Store>,
     fail_open: bool,
     allow_empty: bool,
@@ -51,7 +52,7 @@ impl KeyPoolBuilder {
             rules: Vec::new(),
             strategy: Strategy::default(),
             wait: Duration::ZERO,
-            clock: Clock::system(),
+            clock: None,
             store: Arc::new(MemoryStore::new()),
             fail_open: false,
             allow_empty: false,
@@ -98,7 +99,7 @@ impl KeyPoolBuilder {
 
     /// The clock; the system's unless set.
     pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
+        self.clock = Some(clock);
         self
     }
 
@@ -168,17 +169,20 @@ impl KeyPoolBuilder {
             state: Mutex::new(state),
             classifier: Classifier::new(self.rules),
             provider,
-            clock: self.clock,
+            clock: self.clock.unwrap_or_default(),
+            wall: WallReading::default(),
             store: self.store,
             asks_store,
             fail_open: self.fail_open,
             wait: self.wait,
+            retry_budget: Arc::new(TpsBudget::new(Duration::from_secs(10), 10, 0.2)),
             events: broadcast::Sender::new(EVENTS),
             records: Mutex::default(),
             idle: Notify::new(),
         };
         let pool = KeyPool { shared: Arc::new(shared) };
         pool.shared.configure(limited.iter().chain(self.keys.iter().flat_map(Key::model_names)), false);
+        pool.shared.with(|state, _| state.registry.reserve(self.keys.len()));
         for key in &self.keys {
             let added = pool.shared.with(|state, now| update::add(state, key, now))?;
             if let super::registry::KeyAdded::Merged(id) = added {

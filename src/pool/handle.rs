@@ -9,6 +9,7 @@ use std::{
 
 use futures_core::Stream;
 use tokio::sync::{Notify, broadcast};
+use tower::retry::budget::TpsBudget;
 
 use super::{
     acquire::Acquire,
@@ -29,7 +30,7 @@ use crate::{
     key::{Key, KeyId, Tier},
     provider::Provider,
     store::{Record, Store},
-    time::Clock,
+    time::{Clock, WallReading},
 };
 
 /// Many keys, used as if they were one. A handle is cheap to clone; all clones share one pool.
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) provider: Box<dyn Provider>,
     pub(crate) classifier: Classifier,
     pub(crate) clock: Clock,
+    pub(crate) wall: WallReading,
     pub(crate) store: Arc<dyn Store>,
     /// Whether the store must grant what the pool granted.
     pub(crate) asks_store: bool,
@@ -64,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) fail_open: bool,
     /// How long a request waits for a key unless it says otherwise.
     pub(crate) wait: Duration,
+    /// Retries after faults of the provider that all requests share: a fifth of the good answers, and 10 a second.
+    pub(crate) retry_budget: Arc<TpsBudget>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) records: Mutex<Vec<Record>>,
     /// Woken when the last lease of a pool that is shut down ends.
@@ -72,7 +76,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn now(&self) -> Now {
-        Now { tick: self.clock.now(), wall_ms: self.clock.wall_ms() }
+        let tick = self.clock.now();
+        Now { tick, wall_ms: self.wall.at(tick, &self.clock) }
     }
 
     /// Runs a closure under the lock; what it wants done outside is done after.
@@ -106,17 +111,6 @@ impl Shared {
 
     pub(crate) fn asks_store(&self) -> bool {
         self.asks_store
-    }
-
-    /// A model of the provider's table gets windows of its own before its first answer.
-    pub(crate) fn prepare(&self, request: &KeyRequest) {
-        let Some(name) = &request.model else { return };
-        let ask = self.with_quietly(|state| {
-            state.models.is_new(name) && state.settings.assumed.len() < super::model::MOST_ASSUMED
-        });
-        if ask {
-            self.assume(name);
-        }
     }
 
     /// Models that keys name have windows of their own before their first answer.
@@ -171,7 +165,7 @@ impl Shared {
         }
     }
 
-    /// A lease ended.
+    /// A lease ended of a pool that is shut down.
     pub(crate) fn ended(&self) {
         self.idle.notify_waiters();
     }
@@ -190,6 +184,9 @@ impl KeyPool {
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) where the pool's store must be asked, which takes time.
     pub fn try_acquire(&self, request: impl Into<KeyRequest>) -> Result<Lease, Error> {
         let request = request.into().wait(Duration::ZERO);
+        if !self.shared.asks_store() {
+            return super::acquire::at_once(&self.shared, &request);
+        }
         let mut acquire = std::pin::pin!(Acquire::new(Arc::clone(&self.shared), request));
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         match acquire.as_mut().poll(&mut cx) {
@@ -304,6 +301,18 @@ impl KeyPool {
 
     /// What an answer of the provider means, by the pool's rules; `None` for a good one. Of the body, which must not be compressed,
     /// up to 64 KiB are read.
+    ///
+    /// ```
+    /// use http::{HeaderMap, StatusCode};
+    /// use tower_keypool::{ErrorClass, Gemini, Key, KeyPool};
+    ///
+    /// let pool = KeyPool::builder(Gemini::new()).key(Key::free("AIza-not-a-real-key-001")).build()?;
+    /// let body = br#"{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded."}}"#;
+    /// let failure = pool.classify(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), body);
+    /// assert_eq!(failure.map(|failure| failure.class()), Some(ErrorClass::RateLimit));
+    /// assert_eq!(pool.classify(StatusCode::OK, &HeaderMap::new(), b"{}"), None);
+    /// # Ok::<(), tower_keypool::Error>(())
+    /// ```
     pub fn classify(&self, status: http::StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Option<Failure> {
         let wall = self.shared.clock.wall();
         self.shared.classifier.classify(&*self.shared.provider, status, headers, body, false, wall)
@@ -339,7 +348,7 @@ impl KeyPool {
     pub(crate) fn unavailable_after(&self, attempts: &super::Attempts) -> Unavailable {
         let model = attempts.last().and_then(|attempt| attempt.model.clone());
         let request = KeyRequest { model, ..KeyRequest::default() };
-        self.shared.with(|state, now| match select(state, &Ask { request: &request, last_chance: true }, now) {
+        self.shared.with(|state, now| match select(state, &Ask::new(state, &request, true), now) {
             Ok(grant) => {
                 super::outcome::end(state, &grant, None, false, now);
                 Unavailable {
@@ -351,6 +360,16 @@ impl KeyPool {
             }
             Err(blocked) => blocked.tell(state, &request, now),
         })
+    }
+
+    /// There is no key. After refusals it tells when another request may be served, not that these keys were tried.
+    pub(crate) fn no_key(&self, error: Error, attempts: super::Attempts) -> Error {
+        let error = if error.kind() == crate::ErrorKind::Unavailable && !attempts.is_empty() {
+            Error::unavailable(self.unavailable_after(&attempts))
+        } else {
+            error
+        };
+        error.with_attempts(attempts)
     }
 
     pub(crate) fn forgive(&self, attempts: &super::Attempts) {

@@ -140,8 +140,13 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let (usage, sent) = (self.usage(), !self.unsent.load(Ordering::Relaxed));
-        self.shared.with(|state, now| super::outcome::end(state, &self.grant, usage, sent, now));
-        self.shared.ended();
+        let closed = self.shared.with(|state, now| {
+            super::outcome::end(state, &self.grant, usage, sent, now);
+            state.closed
+        });
+        if closed {
+            self.shared.ended();
+        }
     }
 }
 

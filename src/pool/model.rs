@@ -1,6 +1,6 @@
 //! The models that the pool knows by name.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A model that the pool knows. Names that no answer confirmed share [`ModelIx::DEFAULT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,7 +21,7 @@ pub(crate) const MOST_ASSUMED: usize = 128;
 
 #[derive(Debug)]
 pub(crate) struct Models {
-    by_name: HashMap<Arc<str>, ModelIx>,
+    by_name: BTreeMap<Arc<str>, ModelIx>,
     entries: Vec<Model>,
     /// The patterns that limits are given for, without their `*`, longest first. Names that nothing is known of share the model of
     /// the first that fits.
@@ -40,7 +40,7 @@ struct Model {
 impl Default for Models {
     fn default() -> Self {
         let model = |name: &str| Model { name: name.into(), confirmed: true, counted: None };
-        Self { by_name: HashMap::new(), entries: vec![model("*"), model("")], patterns: Vec::new() }
+        Self { by_name: BTreeMap::new(), entries: vec![model("*"), model("")], patterns: Vec::new() }
     }
 }
 
@@ -49,11 +49,6 @@ impl Models {
     pub(crate) fn find(&self, name: Option<&str>) -> ModelIx {
         let Some(name) = name else { return ModelIx::DEFAULT };
         self.by_name.get(name).copied().unwrap_or_else(|| self.shared(name))
-    }
-
-    /// Whether nothing is known of a name.
-    pub(crate) fn is_new(&self, name: &str) -> bool {
-        name != "*" && !self.by_name.contains_key(name)
     }
 
     /// The same, remembered from now on: an error concerns it alone. The shared one where too many names are known.

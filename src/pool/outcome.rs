@@ -99,7 +99,8 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
         entry.load.answered(now.tick.since(grant.started), true);
     }
     let model = match &grant.model_name {
-        Some(name) => state.models.confirm(name),
+        Some(name) if state.models.is_shared(grant.model) => state.models.confirm(name),
+        Some(_) => grant.model,
         None => ModelIx::DEFAULT,
     };
     if grant.over_assumed
@@ -107,17 +108,17 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
     {
         quota.exceeded_assumed();
     }
-    for target in covering(state, grant, model) {
-        let change = state.breakers.succeed(target, grant.started, now.tick);
-        match change {
-            Change::Closed => state.unpark(target),
-            Change::ClosedEarly => state.reopen(target),
-            _ => continue,
+    if !state.breakers.is_empty() {
+        for target in covering(state, grant, model).into_iter().flatten() {
+            match state.breakers.succeed(target, grant.started, now.tick) {
+                Change::Closed => state.unpark(target),
+                Change::ClosedEarly => state.reopen(target),
+                _ => continue,
+            }
+            changed(state, target, None, None, now);
         }
-        changed(state, target, None, None, now);
     }
-    let held = state.guard.succeeded();
-    for (slot, generation) in held {
+    for (slot, generation) in state.guard.succeeded() {
         let alive = state.registry.get(slot).is_some_and(|entry| entry.generation == generation);
         if alive {
             try_again(state, slot, now);
@@ -205,27 +206,19 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
 }
 
 /// The breakers that cover a grant.
-fn covering(state: &State, grant: &Grant, model: ModelIx) -> Vec<Target> {
-    let Some(entry) = state.registry.get(grant.slot).filter(|entry| entry.generation == grant.generation) else {
-        return Vec::new();
-    };
-    if state.breakers.is_empty() {
-        return Vec::new();
-    }
+fn covering(state: &State, grant: &Grant, model: ModelIx) -> [Option<Target>; 7] {
+    let entry = state.registry.get(grant.slot).filter(|entry| entry.generation == grant.generation);
+    let Some(entry) = entry else { return [None; 7] };
     let project = entry.project;
-    let account = state.registry.project(project).account.map(Target::Account);
-    let exit = entry.exit.map(Target::Exit);
     [
-        Target::Key(grant.slot),
-        Target::KeyModel(grant.slot, model),
-        Target::Project(project),
-        Target::ProjectModel(project, model),
-        Target::Model(model),
+        Some(Target::Key(grant.slot)),
+        Some(Target::KeyModel(grant.slot, model)),
+        Some(Target::Project(project)),
+        Some(Target::ProjectModel(project, model)),
+        Some(Target::Model(model)),
+        state.registry.project(project).account.map(Target::Account),
+        entry.exit.map(Target::Exit),
     ]
-    .into_iter()
-    .chain(account)
-    .chain(exit)
-    .collect()
 }
 
 /// The refusals of these requests were the caller's fault: they are undone.
@@ -330,13 +323,13 @@ impl FailureGuard {
     }
 
     /// A key succeeded: the keys that were held are tried again.
-    fn succeeded(&mut self) -> BTreeSet<(Slot, u32)> {
+    fn succeeded(&mut self) -> Vec<(Slot, u32)> {
         self.in_a_row = 0;
         if self.paused {
             self.paused = false;
             self.outcomes.clear();
         }
-        std::mem::take(&mut self.held)
+        if self.held.is_empty() { Vec::new() } else { std::mem::take(&mut self.held).into_iter().collect() }
     }
 
     fn held(&self) -> Vec<Slot> {

@@ -156,12 +156,12 @@ impl WaitQueue {
 }
 
 /// Serves whoever can be served, in their order.
+#[inline]
 pub(crate) fn serve(state: &mut State, now: Now) {
-    if state.queue.len == 0 {
-        return;
-    }
-    for model in state.queue.models() {
-        serve_model(state, model, now);
+    if state.queue.len > 0 {
+        for model in state.queue.models() {
+            serve_model(state, model, now);
+        }
     }
 }
 
@@ -178,7 +178,8 @@ fn serve_model(state: &mut State, model: ModelIx, now: Now) {
             continue;
         }
         let (request, plain) = (waiter.request.clone(), waiter.plain);
-        match select(state, &Ask { request: &request, last_chance: false }, now) {
+        let ask = Ask::new(state, &request, false);
+        match select(state, &ask, now) {
             Ok(grant) => {
                 if let Some(line) = state.queue.lines.get_mut(&model) {
                     line.order.remove(at);

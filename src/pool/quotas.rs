@@ -57,8 +57,17 @@ impl Quotas {
         self.zones[usize::from(zone.0)].1.today(now.tick, || now.wall_ms)
     }
 
-    /// The quota of a project and model. `counted` is the model that its requests counted for before it was known.
-    pub(crate) fn get(
+    fn place(&self, project: ProjectIx, model: ModelIx) -> Option<usize> {
+        self.projects.get(project.0 as usize)?.iter().position(|(held, _)| *held == model)
+    }
+
+    /// Whether there is a quota of a project and model.
+    pub(crate) fn has(&self, project: ProjectIx, model: ModelIx) -> bool {
+        self.place(project, model).is_some()
+    }
+
+    /// Makes the quota of a project and model. `counted` is the model that its requests counted for before it was known.
+    pub(crate) fn make(
         &mut self,
         at: ProjectIx,
         project: &Project,
@@ -66,32 +75,29 @@ impl Quotas {
         name: &str,
         counted: Option<ModelIx>,
         settings: &Settings,
-    ) -> &mut Quota {
+    ) {
         let at = at.0 as usize;
         if at >= self.projects.len() {
             self.projects.resize_with(at + 1, Vec::new);
         }
         let quotas = &mut self.projects[at];
-        let place = match quotas.binary_search_by_key(&model, |(model, _)| *model) {
-            Ok(place) => place,
-            Err(place) => {
-                let assumed = settings.assumed.get(&(model, project.tier));
-                let mut quota = Quota::new(given(project, name, &settings.limits), assumed);
-                // What was sent under a name that nothing was known of counts for the name, too.
-                if let Some((_, counted)) = quotas.iter().find(|(held, _)| Some(*held) == counted) {
-                    quota.copy_counts_from(counted);
-                }
-                quotas.insert(place, (model, quota));
-                place
-            }
-        };
-        &mut quotas[place].1
+        let assumed = settings.assumed.get(&(model, project.tier));
+        let mut quota = Quota::new(given(project, name, &settings.limits), assumed);
+        // What was sent under a name that nothing was known of counts for the name, too.
+        if let Some((_, counted)) = quotas.iter().find(|(held, _)| Some(*held) == counted) {
+            quota.copy_counts_from(counted);
+        }
+        if quotas.is_empty() {
+            // Most projects are used for one model.
+            quotas.reserve_exact(1);
+        }
+        let place = quotas.partition_point(|(held, _)| *held < model);
+        quotas.insert(place, (model, quota));
     }
 
     pub(crate) fn find(&mut self, project: ProjectIx, model: ModelIx) -> Option<&mut Quota> {
-        let quotas = self.projects.get_mut(project.0 as usize)?;
-        let place = quotas.binary_search_by_key(&model, |(model, _)| *model).ok()?;
-        Some(&mut quotas[place].1)
+        let place = self.place(project, model)?;
+        Some(&mut self.projects[project.0 as usize][place].1)
     }
 
     /// The models with a quota of a project.

@@ -176,6 +176,13 @@ impl Registry {
         self.by_id.len()
     }
 
+    /// Makes room for so many more keys, each a project of its own.
+    pub(crate) fn reserve(&mut self, keys: usize) {
+        self.entries.reserve_exact(keys);
+        self.generations.reserve_exact(keys);
+        self.projects.reserve_exact(keys);
+    }
+
     pub(crate) fn get(&self, slot: Slot) -> Option<&Entry> {
         self.entries.get(slot.0 as usize)?.as_ref()
     }

@@ -45,7 +45,8 @@ impl Reservations {
             let mut more = request.clone();
             while grants.len() < CANDIDATES {
                 more.excluded.extend(grants.last().map(|grant| grant.key.id.clone()));
-                let Ok(grant) = select(state, &Ask { request: &more, last_chance: false }, now) else { break };
+                let ask = Ask::new(state, &more, false);
+                let Ok(grant) = select(state, &ask, now) else { break };
                 // A trial is not taken in reserve.
                 if !grant.trials.is_empty() {
                     super::outcome::end(state, &grant, None, false, now);

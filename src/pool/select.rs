@@ -71,13 +71,24 @@ enum Readiness {
 /// What a request asks of `select`.
 pub(crate) struct Ask<'a> {
     pub(crate) request: &'a KeyRequest,
+    /// The model of its name.
+    pub(crate) model: ModelIx,
+    /// The model whose windows and order it uses.
+    pub(crate) own: ModelIx,
     /// The request cannot wait for a probe of an assumed limit.
     pub(crate) last_chance: bool,
 }
 
+impl<'a> Ask<'a> {
+    pub(crate) fn new(state: &State, request: &'a KeyRequest, last_chance: bool) -> Self {
+        let (model, own) = state.models_of(request);
+        Self { request, model, own, last_chance }
+    }
+}
+
 /// Chooses a key and takes it.
 pub(crate) fn select(state: &mut State, ask: &Ask<'_>, now: Now) -> Result<Grant, Blocked> {
-    let (model, own) = state.models_of(ask.request);
+    let Ask { model, own, .. } = *ask;
     let mut blocked = Blocked { until: None, hopeless: false, reasons: [0; Reason::COUNT], model: own };
     if state.closed {
         blocked.hopeless = true;
@@ -98,15 +109,12 @@ pub(crate) fn select(state: &mut State, ask: &Ask<'_>, now: Now) -> Result<Grant
         }
     }
     let found = match &ask.request.affinity {
-        Affinity::RequireKey(_) | Affinity::RequireProject(_) => {
-            among(state, ask, &ask.request.affinity, model, own, now, &mut blocked)
-        }
+        Affinity::RequireKey(_) | Affinity::RequireProject(_) => among(state, ask, now, &mut blocked),
         Affinity::PreferKey(_) | Affinity::PreferProject(_) => {
             let mut aside = blocked;
-            among(state, ask, &ask.request.affinity, model, own, now, &mut aside)
-                .or_else(|| by_rank(state, ask, model, own, now, &mut blocked))
+            among(state, ask, now, &mut aside).or_else(|| by_rank(state, ask, now, &mut blocked))
         }
-        Affinity::Any => by_rank(state, ask, model, own, now, &mut blocked),
+        Affinity::Any => by_rank(state, ask, now, &mut blocked),
     };
     let Some((slot, over_assumed, mut trials)) = found else {
         let waits = [Reason::Limit, Reason::DailyLimit, Reason::Cooling, Reason::Trial, Reason::Busy, Reason::Store];
@@ -116,18 +124,12 @@ pub(crate) fn select(state: &mut State, ask: &Ask<'_>, now: Now) -> Result<Grant
     if model_trial {
         trials.push(Target::Model(model));
     }
-    Ok(take(state, ask, slot, own, over_assumed, trials, now))
+    Ok(take(state, ask, slot, over_assumed, trials, now))
 }
 
 /// The ready key of the lowest priority and rank.
-fn by_rank(
-    state: &mut State,
-    ask: &Ask<'_>,
-    model: ModelIx,
-    own: ModelIx,
-    now: Now,
-    blocked: &mut Blocked,
-) -> Option<(Slot, bool, Vec<Target>)> {
+fn by_rank(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> Option<(Slot, bool, Vec<Target>)> {
+    let own = ask.own;
     build(state, own);
     while let Some(slot) = state.scheduler.wake_due(own, now.tick) {
         state.make_ready(own, slot);
@@ -139,28 +141,35 @@ fn by_rank(
         // Whether keys are over their assumed limit, while other requests find out whether more is allowed.
         let mut probing = false;
         while passed_over < PASSED_OVER
-            && let Some((rank, slot)) = state.scheduler.pop(own, priority)
+            && let Some((rank, slot)) = state.scheduler.first(own, priority)
         {
-            match readiness(state, ask, slot, model, own, now) {
-                Readiness::Ready { over_assumed, trials } => {
-                    let Some((number, current)) = state.rank(slot) else { continue };
-                    // Its rank rose since it was put there, or keys under their assumed limit come before it.
-                    let current = if over_assumed { current | OVER_ASSUMED } else { current };
-                    if current > rank {
-                        state.scheduler.ready(own, slot, number, current);
-                        continue;
-                    }
-                    if !over_assumed {
-                        found = Some((slot, over_assumed, trials));
-                        break;
-                    }
-                    if !may_exceed(state, ask, slot, own) {
+            let Some((number, current)) = state.rank(slot) else {
+                state.scheduler.take_first(own, priority);
+                continue;
+            };
+            // Its rank rose since it was put there.
+            if current > rank {
+                state.scheduler.raise_first(own, priority, current);
+                continue;
+            }
+            match readiness(state, ask, slot, now) {
+                Readiness::Ready { over_assumed: false, trials } => {
+                    found = Some((slot, false, trials));
+                    break;
+                }
+                // Keys under their assumed limit come before it.
+                Readiness::Ready { .. } if rank < OVER_ASSUMED => {
+                    state.scheduler.raise_first(own, priority, current | OVER_ASSUMED);
+                }
+                Readiness::Ready { trials, .. } => {
+                    if !may_exceed(state, ask, slot) {
                         blocked.reasons[Reason::Limit as usize] += 1;
                         probing = true;
                     } else if found.is_none() {
                         // One behind it may be under its assumed limit again.
-                        found = Some((slot, over_assumed, trials));
+                        found = Some((slot, true, trials));
                     }
+                    state.scheduler.take_first(own, priority);
                     aside.push((slot, number, rank));
                     passed_over += 1;
                 }
@@ -169,7 +178,7 @@ fn by_rank(
                 Readiness::Not(until, reason) => {
                     blocked.until = earliest(blocked.until, until);
                     blocked.reasons[reason as usize] += 1;
-                    let number = state.registry.get(slot).map_or(0, |entry| entry.data.priority);
+                    state.scheduler.take_first(own, priority);
                     aside.push((slot, number, rank));
                     passed_over += usize::from(reason != Reason::Model);
                 }
@@ -193,17 +202,9 @@ fn by_rank(
 }
 
 /// The best of the keys that an affinity names.
-fn among(
-    state: &mut State,
-    ask: &Ask<'_>,
-    affinity: &Affinity,
-    model: ModelIx,
-    own: ModelIx,
-    now: Now,
-    blocked: &mut Blocked,
-) -> Option<(Slot, bool, Vec<Target>)> {
-    build(state, own);
-    let slots = match affinity {
+fn among(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> Option<(Slot, bool, Vec<Target>)> {
+    build(state, ask.own);
+    let slots = match &ask.request.affinity {
         Affinity::RequireKey(id) | Affinity::PreferKey(id) => state.registry.find(id).into_iter().collect(),
         Affinity::RequireProject(name) | Affinity::PreferProject(name) => state
             .registry
@@ -213,9 +214,9 @@ fn among(
     };
     let mut best: Option<((bool, (u16, u64)), Slot, bool, Vec<Target>)> = None;
     for slot in slots {
-        let (until, reason) = match readiness(state, ask, slot, model, own, now) {
+        let (until, reason) = match readiness(state, ask, slot, now) {
             Readiness::Ready { over_assumed, trials } => {
-                if over_assumed && !may_exceed(state, ask, slot, own) {
+                if over_assumed && !may_exceed(state, ask, slot) {
                     blocked.reasons[Reason::Limit as usize] += 1;
                     continue;
                 }
@@ -248,14 +249,14 @@ fn build(state: &mut State, own: ModelIx) {
 }
 
 /// One request at a time goes over the assumed limit of a project to find out whether more is allowed.
-fn may_exceed(state: &State, ask: &Ask<'_>, slot: Slot, own: ModelIx) -> bool {
+fn may_exceed(state: &State, ask: &Ask<'_>, slot: Slot) -> bool {
     let project = state.registry.get(slot).map(|entry| entry.project);
-    ask.last_chance || project.is_some_and(|project| !state.quotas.is_probing(project, own))
+    ask.last_chance || project.is_some_and(|project| !state.quotas.is_probing(project, ask.own))
 }
 
-fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, model: ModelIx, own: ModelIx, now: Now) -> Readiness {
+fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, now: Now) -> Readiness {
     let Some(entry) = state.registry.get(slot) else { return Readiness::Not(None, Reason::Disabled) };
-    let request = ask.request;
+    let Ask { request, model, own, .. } = *ask;
     if request.excluded.contains(&entry.data.id) {
         return Readiness::Not(None, Reason::Tried);
     }
@@ -267,32 +268,34 @@ fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, model: ModelIx, own: 
             false => Readiness::On(Target::Key(slot), Reason::Model),
         };
     }
-    let project = state.registry.project(entry.project);
     let mut trials = Vec::new();
-    let of_key = [
-        project.account.map(Target::Account),
-        entry.exit.map(Target::Exit),
-        Some(Target::Key(slot)),
-        Some(Target::Project(entry.project)),
-    ];
-    let by_model = [Target::KeyModel(slot, model), Target::ProjectModel(entry.project, model)];
-    let by_model = by_model.map(|target| (shared, target));
-    for (alone, target) in of_key.into_iter().flatten().map(|target| (false, target)).chain(by_model) {
-        let blocked = match state.breakers.gate(target, now.tick) {
-            Gate::Open => continue,
-            Gate::Trial => {
-                trials.push(target);
-                continue;
-            }
-            Gate::Until(until) => Readiness::Until(until, Reason::Cooling),
-            Gate::TrialUnderWay => Readiness::On(target, Reason::Trial),
-            Gate::Disabled => Readiness::On(target, Reason::Disabled),
-        };
-        return match blocked {
-            Readiness::Until(until, reason) if alone => Readiness::Not(Some(until), reason),
-            Readiness::On(_, reason) if alone => Readiness::Not(None, reason),
-            blocked => blocked,
-        };
+    if !state.breakers.is_empty() {
+        let project = state.registry.project(entry.project);
+        let of_key = [
+            project.account.map(Target::Account),
+            entry.exit.map(Target::Exit),
+            Some(Target::Key(slot)),
+            Some(Target::Project(entry.project)),
+        ];
+        let by_model = [Target::KeyModel(slot, model), Target::ProjectModel(entry.project, model)];
+        let by_model = by_model.map(|target| (shared, target));
+        for (alone, target) in of_key.into_iter().flatten().map(|target| (false, target)).chain(by_model) {
+            let blocked = match state.breakers.gate(target, now.tick) {
+                Gate::Open => continue,
+                Gate::Trial => {
+                    trials.push(target);
+                    continue;
+                }
+                Gate::Until(until) => Readiness::Until(until, Reason::Cooling),
+                Gate::TrialUnderWay => Readiness::On(target, Reason::Trial),
+                Gate::Disabled => Readiness::On(target, Reason::Disabled),
+            };
+            return match blocked {
+                Readiness::Until(until, reason) if alone => Readiness::Not(Some(until), reason),
+                Readiness::On(_, reason) if alone => Readiness::Not(None, reason),
+                blocked => blocked,
+            };
+        }
     }
     if entry.data.max_concurrent.is_some_and(|most| entry.in_flight >= most) {
         return Readiness::On(Target::Key(slot), Reason::Busy);
@@ -323,15 +326,8 @@ fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, model: ModelIx, own: 
     }
 }
 
-fn take(
-    state: &mut State,
-    ask: &Ask<'_>,
-    slot: Slot,
-    own: ModelIx,
-    over_assumed: bool,
-    trials: Vec<Target>,
-    now: Now,
-) -> Grant {
+fn take(state: &mut State, ask: &Ask<'_>, slot: Slot, over_assumed: bool, trials: Vec<Target>, now: Now) -> Grant {
+    let own = ask.own;
     state.uses += 1;
     let uses = state.uses;
     let pass = state.pass;
@@ -354,7 +350,6 @@ fn take(
     for trial in &trials {
         state.breakers.begin_trial(*trial, now.tick);
     }
-    state.make_ready(own, slot);
     state.stats.granted += 1;
     state.stats.in_flight += 1;
     Grant {

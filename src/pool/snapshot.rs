@@ -11,7 +11,7 @@ use super::{
     strategy::Strategy,
 };
 use crate::{
-    classify::ErrorClass,
+    classify::{ErrorClass, Scope},
     key::{KeyId, Tier},
     limit::LimitView,
 };
@@ -60,6 +60,20 @@ pub struct Snapshot {
     pub projects: Vec<ProjectView>,
     /// Breakers of models, billing accounts and exits that are not closed.
     pub breakers: Vec<BreakerState>,
+    /// How many breakers of the whole pool are not closed.
+    pub open_breakers: Vec<BreakerCount>,
+}
+
+/// How many breakers of a kind are in a state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BreakerCount {
+    /// What they cover.
+    pub scope: Scope,
+    /// Their state.
+    pub state: CircuitBreaker,
+    /// How many there are.
+    pub count: usize,
 }
 
 /// A key.
@@ -124,6 +138,8 @@ pub struct ModelView {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct BreakerState {
+    /// The kind of what it covers.
+    pub scope: Scope,
     /// What it covers, such as `project a for gemini-2.5-flash`.
     pub target: String,
     /// Its state.
@@ -154,7 +170,15 @@ pub(crate) fn snapshot(state: &mut State, offset: usize, limit: usize, now: Now)
     let mut by_key: BTreeMap<Slot, Vec<Target>> = BTreeMap::new();
     let mut by_project: BTreeMap<super::registry::ProjectIx, Vec<Target>> = BTreeMap::new();
     let mut others = Vec::new();
+    let mut open_breakers: Vec<BreakerCount> = Vec::new();
     for target in state.breakers.targets() {
+        if let Some(view) = state.breakers.view(target, now.tick) {
+            let (scope, state) = (target.scope(), view.state);
+            match open_breakers.iter_mut().find(|counted| counted.scope == scope && counted.state == state) {
+                Some(counted) => counted.count += 1,
+                None => open_breakers.push(BreakerCount { scope, state, count: 1 }),
+            }
+        }
         match target {
             Target::Key(slot) | Target::KeyModel(slot, _) => by_key.entry(slot).or_default().push(target),
             Target::Project(at) | Target::ProjectModel(at, _) => by_project.entry(at).or_default().push(target),
@@ -196,6 +220,7 @@ pub(crate) fn snapshot(state: &mut State, offset: usize, limit: usize, now: Now)
         keys,
         projects,
         breakers: breaker_views(state, &others, now),
+        open_breakers,
     }
 }
 
@@ -222,6 +247,7 @@ fn breaker_views(state: &State, targets: &[Target], now: Now) -> Vec<BreakerStat
     let view = |target: &Target| {
         let view = state.breakers.view(*target, now.tick)?;
         Some(BreakerState {
+            scope: target.scope(),
             target: super::persist::target_name(state, *target).to_string(),
             state: view.state,
             seconds_left: view.until.map(|until| until.since(now.tick).as_secs()),

@@ -81,6 +81,13 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Whether the usual limits of one more model are looked up.
+    pub(crate) fn may_assume_more(&self) -> bool {
+        self.assumed.len() < super::model::MOST_ASSUMED
+    }
+}
+
 impl Effects {
     pub(crate) fn is_empty(&self) -> bool {
         self.wakers.is_empty() && self.events.is_empty() && self.records.is_empty()
@@ -116,8 +123,11 @@ impl State {
 
     /// The quota of a project and model, made where there is none yet.
     pub(crate) fn quota(&mut self, at: ProjectIx, model: ModelIx) -> &mut Quota {
-        let (project, name) = (self.registry.project(at), self.models.name(model));
-        self.quotas.get(at, project, model, name, self.models.counted(model), &self.settings)
+        if !self.quotas.has(at, model) {
+            let (project, name) = (self.registry.project(at), self.models.name(model));
+            self.quotas.make(at, project, model, name, self.models.counted(model), &self.settings);
+        }
+        self.quotas.find(at, model).expect("it was there or was just made")
     }
 
     /// A key's rank in the order of a model.

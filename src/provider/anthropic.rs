@@ -24,7 +24,7 @@ const OLDEST: HeaderValue = HeaderValue::from_static("2023-06-01");
 ///
 /// ```
 /// use http::Request;
-/// use tower_keypool::{Anthropic, ModelIn, Provider, Secret};
+/// use tower_keypool::{Anthropic, Provider, Secret, provider::ModelIn};
 ///
 /// let anthropic = Anthropic::new();
 /// let (mut head, ()) = Request::post("/v1/messages").body(())?.into_parts();

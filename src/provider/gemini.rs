@@ -25,7 +25,7 @@ pub(super) const ZONE: &str = "America/Los_Angeles";
 ///
 /// ```
 /// use http::Request;
-/// use tower_keypool::{Gemini, ModelIn, Provider, Secret};
+/// use tower_keypool::{Gemini, Provider, Secret, provider::ModelIn};
 ///
 /// let gemini = Gemini::new();
 /// let request = Request::post("/v1beta/models/gemini-2.5-flash:generateContent?alt=sse&key=of-the-caller");
@@ -251,13 +251,13 @@ const ASSUMED: &[(&str, Tier, u64, u64)] = &[
 ];
 
 fn assumed(model: &str, tier: Tier) -> Option<Limits> {
+    let fits = |name: &str| model.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    let rows = ASSUMED.iter().filter(|(name, of, ..)| *of == tier && fits(name));
+    let (.., requests, tokens) = rows.max_by_key(|(name, ..)| name.len())?;
     // Variants for images, sound and speech have limits of their own.
     if ["image", "tts", "audio", "live"].iter().any(|kind| model.contains(kind)) {
         return None;
     }
-    let fits = |name: &str| model.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-    let rows = ASSUMED.iter().filter(|(name, of, ..)| *of == tier && fits(name));
-    let (.., requests, tokens) = rows.max_by_key(|(name, ..)| name.len())?;
     Some(Limits::new().per_minute(*requests).tokens_per_minute(*tokens))
 }
 

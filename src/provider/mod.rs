@@ -37,7 +37,10 @@ use crate::{
 ///
 /// ```
 /// use http::{HeaderName, Request, request};
-/// use tower_keypool::{Base, Error, ModelIn, Provider, RequestInfo, Secret, SetModel};
+/// use tower_keypool::{
+///     Base, Error, Provider, Secret,
+///     provider::{ModelIn, RequestInfo, SetModel},
+/// };
 ///
 /// const X_ACME_KEY: HeaderName = HeaderName::from_static("x-acme-key");
 ///

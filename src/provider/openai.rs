@@ -26,7 +26,7 @@ use crate::{
 ///
 /// ```
 /// use http::Request;
-/// use tower_keypool::{ModelIn, OpenAi, Provider};
+/// use tower_keypool::{OpenAi, Provider, provider::ModelIn};
 ///
 /// let openai = OpenAi::at("https://openrouter.ai/api/v1")?;
 /// let request = Request::post("/v1/chat/completions").header("authorization", "Bearer of-the-caller");

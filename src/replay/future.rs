@@ -13,7 +13,7 @@ use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{CollectedBody, ReplayBody};
+use super::{CollectedBody, ReplayBody, TooLarge};
 use crate::{BoxError, Error, ErrorKind};
 
 pin_project! {
@@ -83,6 +83,7 @@ where
                         request.extensions_mut().insert(CollectedBody::new(data.clone()));
                         ReplayBody::collected(data, trailers)
                     } else {
+                        request.extensions_mut().insert(TooLarge);
                         ReplayBody::streamed_after(data, rest)
                     };
                     let future = inner.call(request.map(|()| body));

@@ -19,3 +19,7 @@ pub(crate) use collected::with_model;
 pub use future::ReplayFuture;
 pub use layer::ReplayLayer;
 pub use service::Replay;
+
+/// An extension of a request whose body is too large to be sent again.
+#[derive(Clone, Copy)]
+pub(crate) struct TooLarge;

@@ -9,7 +9,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{ReplayBody, ReplayFuture};
+use super::{ReplayBody, ReplayFuture, TooLarge};
 use crate::{BoxError, Error};
 
 /// Collects the bodies of requests: the service of [`ReplayLayer`](crate::ReplayLayer).
@@ -48,7 +48,9 @@ where
             return ReplayFuture::calling(self.inner.call(request.map(|_| ReplayBody::empty())));
         }
         if request.body().size_hint().lower() > self.limit as u64 {
-            return ReplayFuture::calling(self.inner.call(request.map(ReplayBody::streamed)));
+            let mut request = request.map(ReplayBody::streamed);
+            request.extensions_mut().insert(TooLarge);
+            return ReplayFuture::calling(self.inner.call(request));
         }
         // The service that is ready must be the one that is called; the clone takes its place.
         let clone = self.inner.clone();

@@ -7,3 +7,4 @@ mod policy;
 
 pub use future::RetryFuture;
 pub use policy::RetryPolicy;
+pub(crate) use policy::Step;

@@ -1,7 +1,6 @@
 //! [`RetryPolicy`].
 
 use std::{
-    any::Any,
     collections::HashSet,
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -16,9 +15,9 @@ use tower::retry::{
 
 use super::RetryFuture;
 use crate::{
-    BoxError, Error, ErrorKind, KeyPool,
+    Error, ErrorKind, KeyPool,
     classify::{ErrorClass, Failure, Outcome, Retry},
-    pool::Attempts,
+    pool::{Attempt, Attempts},
     replay::TryClone,
 };
 
@@ -35,7 +34,7 @@ use crate::{
 /// - The caller's fault: never. Three projects that refuse a request for the same unclear cause tell that the request is at
 ///   fault; their answer goes up and is not held against the keys.
 ///
-/// The body must be [`TryClone`](crate::TryClone); a body that cannot be cloned is sent once. The error must be made of
+/// The body must be [`TryClone`]; a body that cannot be cloned is sent once. The error must be made of
 /// [`Error`](crate::Error), as that itself and [`BoxError`](crate::BoxError) are. Clones share the budget.
 ///
 /// ```
@@ -62,7 +61,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct RetryPolicy {
-    pool: KeyPool,
+    pub(crate) pool: KeyPool,
     budget: Arc<TpsBudget>,
     random: Arc<Mutex<fastrand::Rng>>,
     max_attempts: usize,
@@ -83,7 +82,7 @@ impl RetryPolicy {
     pub fn new(pool: &KeyPool) -> Self {
         Self {
             pool: pool.clone(),
-            budget: Arc::new(TpsBudget::new(Duration::from_secs(10), 10, 0.2)),
+            budget: Arc::clone(&pool.shared.retry_budget),
             random: Arc::new(Mutex::new(fastrand::Rng::new())),
             max_attempts: 3,
             max_keys: 8,
@@ -120,7 +119,8 @@ impl RetryPolicy {
         self
     }
 
-    fn decide(&self, attempts: &Attempts, headers: Option<&HeaderMap>) -> Step {
+    /// What comes after the last of these attempts.
+    pub(crate) fn decide(&self, attempts: &Attempts, headers: Option<&HeaderMap>) -> Step {
         let Some(last) = attempts.last() else { return Step::Stop };
         match last.outcome() {
             Outcome::Success => {
@@ -171,7 +171,7 @@ impl RetryPolicy {
     }
 }
 
-enum Step {
+pub(crate) enum Step {
     /// The result goes up.
     Stop,
     /// An error goes up in its place.
@@ -186,13 +186,7 @@ fn is_callers(attempts: &Attempts, class: ErrorClass) -> bool {
         return false;
     }
     let alike = attempts.iter().filter(|attempt| attempt.class() == Some(class));
-    alike.map(|attempt| attempt.project()).collect::<HashSet<_>>().len() >= SAME_REFUSAL
-}
-
-/// This crate's error in an error of the service below.
-fn ours<E: 'static>(error: &E) -> Option<&Error> {
-    let error: &dyn Any = error;
-    error.downcast_ref::<Error>().or_else(|| error.downcast_ref::<BoxError>()?.downcast_ref())
+    alike.map(Attempt::project).collect::<HashSet<_>>().len() >= SAME_REFUSAL
 }
 
 impl<B, R, E> Policy<Request<B>, Response<R>, E> for RetryPolicy
@@ -206,7 +200,7 @@ where
         let (attempts, headers) = match &*result {
             Ok(response) => (response.extensions().get::<Attempts>()?, Some(response.headers())),
             Err(error) => {
-                let error = ours(error).filter(|error| error.kind() == ErrorKind::Transport)?;
+                let error = Error::find(error).filter(|error| error.kind() == ErrorKind::Transport)?;
                 (error.attempts(), None)
             }
         };

@@ -8,16 +8,17 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::LeaseBody;
 use crate::{
-    BoxError, Error, ErrorKind, KeyPool, Lease,
+    BoxError, Error, ErrorKind, Lease,
     classify::{ErrorClass, Failure, Outcome},
     pool::{Acquire, Attempts},
+    replay::TooLarge,
 };
 
 pin_project! {
@@ -39,18 +40,22 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
-        Acquiring { #[pin] acquire: Acquire, inner: S, request: Option<Request<B>> },
+        Acquiring { #[pin] acquire: Acquire, inner: S, request: Option<(Parts, B)> },
         Calling { #[pin] future: F, sent: Sent },
         Failed { error: Option<Error> },
     }
 }
 
 /// A request whose answer is awaited.
-struct Sent(Option<Arc<Lease>>);
+struct Sent {
+    lease: Option<Arc<Lease>>,
+    /// Its body cannot be sent again, so that no policy above is asked.
+    is_last: bool,
+}
 
 impl Drop for Sent {
     fn drop(&mut self) {
-        if let Some(lease) = &self.0 {
+        if let Some(lease) = &self.lease {
             lease.report(&Outcome::Cancelled);
         }
     }
@@ -62,7 +67,7 @@ impl<S, B> KeyRotationFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn acquiring(acquire: Acquire, attempts: Attempts, inner: S, request: Request<B>) -> Self {
+    pub(super) fn acquiring(acquire: Acquire, attempts: Attempts, inner: S, request: (Parts, B)) -> Self {
         Self { attempts, state: State::Acquiring { acquire, inner, request: Some(request) } }
     }
 
@@ -87,23 +92,25 @@ where
                     let lease = match ready!(acquire.as_mut().poll(cx)) {
                         Ok(lease) => lease,
                         Err(error) => {
-                            return Poll::Ready(Err(no_key(error, &acquire.pool(), std::mem::take(this.attempts))));
+                            return Poll::Ready(Err(acquire.pool().no_key(error, std::mem::take(this.attempts))));
                         }
                     };
-                    let request = request.take().expect(ONCE);
-                    let (lease, request) = match with_key(lease, request) {
-                        Ok(ready) => ready,
+                    let (head, _) = request.as_mut().expect(ONCE);
+                    let is_last = head.extensions.get::<TooLarge>().is_some();
+                    let lease = match put_key(lease, head) {
+                        Ok(lease) => lease,
                         Err(error) => return Poll::Ready(Err(error)),
                     };
-                    let future = inner.call(request);
-                    this.state.set(State::Calling { future, sent: Sent(Some(lease)) });
+                    let (head, body) = request.take().expect(ONCE);
+                    let future = inner.call(Request::from_parts(head, body));
+                    this.state.set(State::Calling { future, sent: Sent { lease: Some(lease), is_last } });
                 }
                 StateProj::Calling { future, sent } => {
                     let result = ready!(future.poll(cx));
-                    let lease = sent.0.take().expect(ONCE);
+                    let lease = sent.lease.take().expect(ONCE);
                     let attempts = std::mem::take(this.attempts);
                     return Poll::Ready(match result {
-                        Ok(response) => Ok(answered(response, lease, attempts)),
+                        Ok(response) => answered(response, lease, attempts, sent.is_last),
                         Err(error) => Err(failed(error.into(), &lease, attempts)),
                     });
                 }
@@ -113,36 +120,34 @@ where
     }
 }
 
-/// The request with its key.
-fn with_key<B>(lease: Lease, request: Request<B>) -> Result<(Arc<Lease>, Request<B>), Error> {
-    let (mut head, body) = request.into_parts();
-    if let Err(error) = lease.shared().provider.authorize(&mut head, lease.secret()) {
+/// Puts the key in the head of a request.
+fn put_key(lease: Lease, head: &mut Parts) -> Result<Arc<Lease>, Error> {
+    if let Err(error) = lease.shared().provider.authorize(head, lease.secret()) {
         lease.give_back();
         return Err(error);
     }
     let lease = Arc::new(lease);
     head.extensions.insert(Arc::clone(&lease));
-    Ok((lease, Request::from_parts(head, body)))
+    Ok(lease)
 }
 
-/// There is no key. After refusals it tells when another request may be served, not that these keys were tried.
-fn no_key(error: Error, pool: &KeyPool, attempts: Attempts) -> Error {
-    let error = if error.kind() == ErrorKind::Unavailable && !attempts.is_empty() {
-        Error::unavailable(pool.unavailable_after(&attempts))
-    } else {
-        error
-    };
-    error.with_attempts(attempts)
-}
-
-fn answered<R: Body>(mut response: Response<R>, lease: Arc<Lease>, mut attempts: Attempts) -> Response<LeaseBody<R>> {
+fn answered<R: Body>(
+    mut response: Response<R>,
+    lease: Arc<Lease>,
+    mut attempts: Attempts,
+    is_last: bool,
+) -> Result<Response<LeaseBody<R>>, Error> {
     let outcome = response.extensions_mut().remove::<Outcome>().unwrap_or_else(|| of_head(&response, &lease));
+    let is_key_fault = outcome.failure().is_some_and(|failure| failure.class().is_key_fault());
     attempts.push(lease.attempt(outcome));
+    if is_last && is_key_fault {
+        return Err(Error::unavailable(lease.pool().unavailable_after(&attempts)).with_attempts(attempts));
+    }
     response.extensions_mut().insert(attempts);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         response.extensions_mut().insert(Arc::clone(&lease));
     }
-    response.map(|body| LeaseBody::new(body, lease))
+    Ok(response.map(|body| LeaseBody::new(body, lease)))
 }
 
 /// What an answer means that no [`CooldownLayer`](crate::CooldownLayer) read.

@@ -10,7 +10,7 @@ use crate::KeyPool;
 /// Gives each request a key of a pool.
 ///
 /// It reads what the request needs ([`KeyRequest`](crate::KeyRequest)) from its extensions, or else from its head and its
-/// [`CollectedBody`](crate::CollectedBody). Then it waits for a key, sends the request to the provider's
+/// [`CollectedBody`](crate::replay::CollectedBody). Then it waits for a key, sends the request to the provider's
 /// [`Base`](crate::Base) without any credential of the caller, and puts the key in. An `Arc<`[`Lease`](crate::Lease)`>` is
 /// an extension of the request, so that a client below can choose its proxy by [`Lease::exit`](crate::Lease::exit).
 ///

@@ -7,36 +7,16 @@ use memchr::memchr;
 
 use crate::{
     KeyPool, Provider,
-    classify::{ErrorClass, Retry},
     pool::{Attempts, KeyRequest},
     provider::ModelIn,
     replay::CollectedBody,
 };
 
-/// After a fault of the provider a request waits at least so long for a key: the fault may have closed the model's breaker.
-const AFTER_FAULT: Duration = Duration::from_secs(2);
-
 /// What the next attempt of a request needs. The first attempt sets what holds for all of them.
 pub(super) fn of_attempt(pool: &KeyPool, head: &Parts, attempts: &mut Attempts, wait: Option<Duration>) -> KeyRequest {
     let given = head.extensions.get::<KeyRequest>().cloned();
-    let mut needs = given.unwrap_or_else(|| derive(pool.provider(), head));
-    let now = pool.clock().now();
-    let wait = needs.wait.or(wait).unwrap_or(pool.shared.wait);
-    let deadline = *attempts.deadline.get_or_insert_with(|| now.plus(wait));
-    attempts.once = needs.once;
-    let Some(last) = attempts.last() else {
-        needs.wait = Some(wait);
-        return needs;
-    };
-    let failed = last.outcome().failure().map(|failure| failure.retry());
-    let least = if failed == Some(Retry::Backoff) { AFTER_FAULT } else { Duration::ZERO };
-    needs.wait = Some(deadline.since(now).max(least));
-    // A key that met a limit may serve the request when its cooldown is over.
-    let refused = attempts
-        .iter()
-        .filter(|attempt| attempt.class().is_some_and(|class| class.is_key_fault() && class != ErrorClass::RateLimit));
-    needs.excluded.extend(refused.map(|attempt| attempt.key().clone()));
-    needs
+    let needs = given.unwrap_or_else(|| derive(pool.provider(), head));
+    attempts.next(needs, wait.unwrap_or(pool.shared.wait), pool.clock().now())
 }
 
 /// What the head and the collected body of a request tell.
@@ -57,6 +37,7 @@ fn derive(provider: &dyn Provider, head: &Parts) -> KeyRequest {
     }
     if let Some(collected) = collected {
         needs.cost.input_tokens = estimate(collected.data());
+        needs.cost.estimated = true;
         if let Some(array) = info.cost_of_items {
             needs.cost.requests = collected.count_items(array).unwrap_or(1).max(1);
         }
@@ -86,7 +67,7 @@ mod tests {
     #[test]
     fn media_cost_less_than_their_bytes() {
         let text = format!(r#"{{"text":"{}"}}"#, "some words ".repeat(10_000));
-        assert_eq!(estimate(text.as_bytes()), text.len() as u64 / 4);
+        assert!(estimate(text.as_bytes()).abs_diff(text.len() as u64 / 4) < 3);
         let medium = format!(r#"{{"data":"{}"}}"#, "QUJD".repeat(1 << 20));
         assert!(estimate(medium.as_bytes()) < 1_100);
         assert_eq!(estimate(b""), 0);

@@ -1,0 +1,127 @@
+//! Pools from which keys are picked over and over, on a clock that moves by hand.
+
+use std::time::{Duration, SystemTime};
+
+use tower_keypool::{ErrorClass, Failure, Gemini, Key, KeyPool, KeyRequest, Limits, ManualClock, Outcome, Scope};
+
+/// A model that is in no table of known tiers.
+const MODEL: &str = "figures";
+
+/// Least loaded; each key is its own project with 15 requests a minute, 250 a day and 8 at once for each model.
+#[derive(Debug)]
+pub struct Picks {
+    time: ManualClock,
+    pool: KeyPool,
+    keys: usize,
+    requests: Vec<KeyRequest>,
+    /// The time between two picks: 70 % of what the keys may start.
+    step: Duration,
+    /// What has passed and is not yet a whole millisecond.
+    passed: Duration,
+    /// After so many picks two days pass, so that the days are not used up.
+    day: usize,
+    picked: usize,
+    none: usize,
+}
+
+impl Picks {
+    /// `cooling` percent of the keys cool down without a near end.
+    ///
+    /// # Panics
+    /// Where the pool cannot be built.
+    pub fn new(keys: usize, models: usize, cooling: usize) -> Self {
+        let time = ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000));
+        let mut builder = KeyPool::builder(Gemini::new())
+            .keys((0..keys).map(|n| Key::new(secret(n)).named(format!("key-{n}").as_str()).max_concurrent(8)))
+            .clock(time.clock());
+        let names: Vec<String> = (0..models).map(|n| format!("{MODEL}-{n}")).collect();
+        for name in &names {
+            builder = builder.limits(name.as_str(), Limits::new().per_minute(15).per_day(250));
+        }
+        let pool = builder.build().expect("a pool");
+        let requests: Vec<_> = names.iter().map(|name| KeyRequest::model(name.as_str())).collect();
+        let cooled = keys * cooling / 100;
+        let failure =
+            Failure::new(ErrorClass::RateLimit).scope(Scope::Key).retry_after(Duration::from_secs(6 * 86_400));
+        let failure = Outcome::from(failure);
+        for _ in 0..cooled {
+            pool.try_acquire(requests[0].clone()).expect("a ready key").report(&failure);
+        }
+        let serving = (keys - cooled).max(1);
+        let step = Duration::from_secs(60).div_f64(serving as f64 * 15.0 * 0.7);
+        Self {
+            time,
+            pool,
+            keys,
+            requests,
+            step,
+            passed: Duration::ZERO,
+            day: serving * 200 * models,
+            picked: 0,
+            none: 0,
+        }
+    }
+
+    /// Each key serves each model once or more, and what is due only once is done.
+    pub fn warm_up(&mut self) {
+        for model in 0..self.requests.len() {
+            for _ in 0..self.keys + self.keys / 4 {
+                let request = self.next(model);
+                self.none += usize::from(!pick_and_finish(&self.pool, request, &Outcome::Success));
+            }
+        }
+    }
+
+    /// Each key serves a model that is not known.
+    pub fn warm_up_unknown(&mut self) {
+        (0..self.keys + self.keys / 4).for_each(|_| self.pick_unknown(false));
+    }
+
+    /// The time passes, and a key is picked, succeeds and is given back.
+    pub fn pick(&mut self) {
+        let request = self.next(self.picked % self.requests.len());
+        self.none += usize::from(!counted(&self.pool, request, &Outcome::Success));
+    }
+
+    /// The same for a model of a new name, which the upstream does not know; counted or not.
+    pub fn pick_unknown(&mut self, count: bool) {
+        self.next(0);
+        let request = KeyRequest::model(format!("nobody-has-{}", self.picked));
+        let pick = if count { counted } else { pick_and_finish };
+        self.none += usize::from(!pick(&self.pool, request, &Outcome::of_class(ErrorClass::ModelNotFound)));
+    }
+
+    fn next(&mut self, model: usize) -> KeyRequest {
+        self.picked += 1;
+        self.passed += self.step;
+        let whole = Duration::from_millis(self.passed.as_millis() as u64);
+        self.passed -= whole;
+        self.time.advance(whole);
+        if self.picked.is_multiple_of(self.day) {
+            self.time.advance(Duration::from_secs(2 * 86_400));
+        }
+        self.requests[model].clone()
+    }
+}
+
+/// What callgrind counts.
+#[inline(never)]
+fn counted(pool: &KeyPool, request: KeyRequest, outcome: &Outcome) -> bool {
+    pick_and_finish(pool, request, outcome)
+}
+
+/// A key is picked, the outcome is reported, the key is given back.
+fn pick_and_finish(pool: &KeyPool, request: KeyRequest, outcome: &Outcome) -> bool {
+    pool.try_acquire(request).map(|lease| lease.report(outcome)).is_ok()
+}
+
+impl Drop for Picks {
+    fn drop(&mut self) {
+        assert!(self.none * 100 <= self.picked, "{} of {} requests found no key", self.none, self.picked);
+    }
+}
+
+/// A secret as long as Gemini's.
+pub fn secret(n: usize) -> String {
+    format!("AIza-not-a-real-key-{n:019}")
+}

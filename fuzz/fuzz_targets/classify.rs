@@ -1,0 +1,45 @@
+//! Any answer has a verdict, whatever its bytes, and none that punishes more than it may.
+#![no_main]
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderValue, StatusCode};
+use libfuzzer_sys::fuzz_target;
+use tower_keypool::{
+    Anthropic, ApiKeyHeader, Gemini, OpenAi, Provider,
+    classify::{Cooldown, classify},
+};
+
+fuzz_target!(|data: &[u8]| {
+    let [provider, place, hundreds, tens, ones, rest @ ..] = data else { return };
+    let provider: Box<dyn Provider> = match provider {
+        b'g' => Box::new(Gemini::new()),
+        b'o' => Box::new(OpenAi::new()),
+        b'a' => Box::new(Anthropic::new()),
+        _ => Box::new(ApiKeyHeader::header("x-key", "https://api.example").expect("a valid base")),
+    };
+    let in_stream = *place == b'e';
+    let Ok(status) = StatusCode::from_bytes(&[*hundreds, *tens, *ones]) else { return };
+    if status.is_informational() {
+        return;
+    }
+    let line = rest.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+    let (value, body) = rest.split_at(line);
+    let mut headers = HeaderMap::new();
+    if let Ok(value) = HeaderValue::from_bytes(value) {
+        headers.insert("retry-after", value.clone());
+        headers.insert("x-ratelimit-remaining-requests", HeaderValue::from_static("0"));
+        headers.insert("x-ratelimit-reset-requests", value);
+    }
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_153_560);
+    let Some(failure) = classify(&*provider, status, &headers, body, in_stream, wall) else {
+        assert!(status.is_success() || status == StatusCode::NOT_MODIFIED, "an error has a verdict");
+        return;
+    };
+    assert!(failure.delay().is_none_or(|delay| !delay.is_zero() && delay <= Duration::from_secs(7 * 86_400)));
+    assert!(failure.message().is_none_or(|message| message.chars().count() <= 300));
+    assert!(failure.status().is_some_and(|status| status.as_u16() >= 300));
+    let disables = matches!(failure.cooldown(), Cooldown::Disable | Cooldown::Strikes(_));
+    let status = failure.status().map_or(0, |status| status.as_u16());
+    assert!(!disables || failure.error_code().is_some() || (401..=403).contains(&status));
+});

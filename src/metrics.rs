@@ -1,0 +1,255 @@
+//! The pool for a Prometheus registry (feature `metrics`).
+//!
+//! [`PoolCollector`] keeps no counters of its own: at each scrape it reads a [`Snapshot`] of each pool, so that a request costs
+//! nothing more. No metric holds a secret.
+//!
+//! ```
+//! use prometheus_client::{encoding::text::encode, registry::Registry};
+//! use tower_keypool::{Gemini, Key, KeyPool, metrics::PoolCollector};
+//!
+//! let pool = KeyPool::builder(Gemini::new()).key(Key::free("AIza-not-a-real-key-001").named("first")).build()?;
+//! let mut registry = Registry::default();
+//! registry.register_collector(Box::new(PoolCollector::new(&pool, "gemini").per_key()));
+//!
+//! drop(pool.try_acquire("gemini-2.5-flash")?);
+//! let mut text = String::new();
+//! encode(&mut text, &registry)?;
+//! assert!(text.contains(r#"keypool_keys{pool="gemini",state="ready"} 1"#));
+//! assert!(text.contains(r#"keypool_leases_total{pool="gemini"} 1"#));
+//! assert!(text.contains(r#"keypool_key_in_flight{pool="gemini",key="first"} 0"#));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+#![doc = include_str!("../docs/metrics.md")]
+
+use std::fmt;
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, NoLabelSet},
+    metrics::{MetricType, exemplar::Exemplar},
+};
+use serde::Serialize;
+
+use crate::{
+    classify::Scope,
+    limit::Span,
+    pool::{CircuitBreaker, KeyPool, KeyView, ProjectView, Snapshot},
+};
+
+/// Keys of a pool that have series of their own at most.
+const MOST_KEYS: usize = 1_000;
+/// Keys that are read while the pool is locked.
+const PAGE: usize = 250;
+
+/// Pools for a Prometheus registry. See the [module](self) for the names of the metrics.
+#[derive(Clone, Debug)]
+#[must_use = "a registry has to have it"]
+pub struct PoolCollector {
+    pools: Vec<(String, KeyPool)>,
+    per_key: bool,
+}
+
+impl PoolCollector {
+    /// Of this pool, whose metrics have the label `pool` with this name.
+    pub fn new(pool: &KeyPool, name: impl Into<String>) -> Self {
+        Self { pools: vec![(name.into(), pool.clone())], per_key: false }
+    }
+
+    /// And of this one. A registry takes the pools of a process as one collector, since each metric stands in it once.
+    pub fn and(mut self, pool: &KeyPool, name: impl Into<String>) -> Self {
+        self.pools.push((name.into(), pool.clone()));
+        self
+    }
+
+    /// Also series for the first 1,000 keys of each pool, and for the limits of their projects.
+    pub fn per_key(mut self) -> Self {
+        self.per_key = true;
+        self
+    }
+}
+
+impl Collector for PoolCollector {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut families = Families(encoder);
+        let snapshots: Vec<_> = self.pools.iter().map(|(name, pool)| (name.as_str(), pool.snapshot(0, 0))).collect();
+        of_pools(&mut families, &snapshots)?;
+        if self.per_key {
+            let pages: Vec<_> = self.pools.iter().map(|(name, pool)| (name.as_str(), Keys::of(pool))).collect();
+            of_keys(&mut families, &pages)?;
+        }
+        Ok(())
+    }
+}
+
+/// Labels and a value.
+type Row = (Vec<(&'static str, String)>, u64);
+
+struct Families<'a>(DescriptorEncoder<'a>);
+
+impl Families<'_> {
+    fn counter(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = Row>) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        rows.into_iter().try_for_each(|(labels, value)| {
+            family.encode_family(&labels)?.encode_counter(&value, None::<&Exemplar<NoLabelSet, u64>>)
+        })
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = Row>) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        rows.into_iter().try_for_each(|(labels, value)| family.encode_family(&labels)?.encode_gauge(&value))
+    }
+}
+
+/// Labels behind the one that names the pool.
+fn labels<const N: usize>(pool: &str, others: [(&'static str, String); N]) -> Vec<(&'static str, String)> {
+    std::iter::once(("pool", pool.to_owned())).chain(others).collect()
+}
+
+/// The name of a value as snapshots have it.
+fn name(value: &impl Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
+}
+
+fn span(span: Span) -> String {
+    match span {
+        Span::Day => "day".to_owned(),
+        Span::MINUTE => "minute".to_owned(),
+        Span::Sliding(span) => format!("{}s", span.as_secs_f64()),
+    }
+}
+
+fn of_pools(families: &mut Families<'_>, pools: &[(&str, Snapshot)]) -> fmt::Result {
+    let each = |value: fn(&Snapshot) -> u64| pools.iter().map(move |(pool, of)| (labels(pool, []), value(of)));
+    families.gauge("keypool_keys", "Keys by the state of their own breaker", pools.iter().flat_map(key_states))?;
+    families.gauge(
+        "keypool_breakers",
+        "Breakers that are not closed, by what they cover",
+        pools.iter().flat_map(|(pool, of)| {
+            of.open_breakers.iter().map(|open| {
+                (labels(pool, [("scope", name(&open.scope)), ("state", name(&open.state))]), open.count as u64)
+            })
+        }),
+    )?;
+    families.gauge("keypool_in_flight", "Requests in flight", each(|of| of.stats.in_flight))?;
+    families.gauge("keypool_waiting", "Requests that wait for a key", each(|of| of.stats.waiting as u64))?;
+    families.gauge(
+        "keypool_disabling_paused",
+        "1 while no key is disabled, since nearly every key is refused",
+        each(|of| u64::from(of.stats.disabling_paused)),
+    )?;
+    families.counter("keypool_leases", "Leases granted", each(|of| of.stats.granted))?;
+    families.counter(
+        "keypool_requests",
+        "Attempts by outcome; unavailable: no key within the wait",
+        pools.iter().flat_map(|(pool, Snapshot { stats, .. })| {
+            [("success", stats.succeeded), ("failure", stats.failed), ("unavailable", stats.unavailable)]
+                .map(|(outcome, requests)| (labels(pool, [("outcome", outcome.to_owned())]), requests))
+        }),
+    )?;
+    families.counter(
+        "keypool_failures",
+        "Failed attempts by the class of the error",
+        pools.iter().flat_map(|(pool, Snapshot { stats, .. })| {
+            stats.by_class.iter().map(|(class, count)| (labels(pool, [("class", (*class).to_owned())]), *count))
+        }),
+    )?;
+    families.counter(
+        "keypool_tokens",
+        "Tokens that answers say they used",
+        pools.iter().flat_map(|(pool, Snapshot { stats, .. })| {
+            [("input", stats.input_tokens), ("output", stats.output_tokens)]
+                .map(|(direction, tokens)| (labels(pool, [("direction", direction.to_owned())]), tokens))
+        }),
+    )
+}
+
+fn key_states((pool, snapshot): &(&str, Snapshot)) -> Vec<Row> {
+    let row = |state: &str, keys: usize| (labels(pool, [("state", state.to_owned())]), keys as u64);
+    let mut ready = snapshot.stats.keys;
+    let mut rows = Vec::new();
+    for state in [CircuitBreaker::Cooling, CircuitBreaker::HalfOpen, CircuitBreaker::Disabled] {
+        let of_keys = snapshot.open_breakers.iter().filter(|open| open.scope == Scope::Key && open.state == state);
+        let keys = of_keys.map(|open| open.count).sum();
+        ready = ready.saturating_sub(keys);
+        rows.push(row(&name(&state), keys));
+    }
+    rows.insert(0, row("ready", ready));
+    rows
+}
+
+/// The keys of a pool that have series of their own, and their projects.
+struct Keys {
+    views: Vec<KeyView>,
+    projects: Vec<ProjectView>,
+    omitted: usize,
+}
+
+impl Keys {
+    fn of(pool: &KeyPool) -> Self {
+        let (mut keys, mut projects) = (Vec::new(), Vec::<ProjectView>::new());
+        while keys.len() < MOST_KEYS {
+            let page = pool.snapshot(keys.len(), PAGE);
+            if page.keys.is_empty() {
+                break;
+            }
+            keys.extend(page.keys);
+            projects.extend(page.projects);
+        }
+        projects.sort_by(|a, b| a.name.cmp(&b.name));
+        projects.dedup_by(|a, b| a.name == b.name);
+        let omitted = pool.stats().keys.saturating_sub(keys.len());
+        Self { views: keys, projects, omitted }
+    }
+}
+
+fn of_keys(families: &mut Families<'_>, pools: &[(&str, Keys)]) -> fmt::Result {
+    let omitted = pools.iter().map(|(pool, of)| (labels(pool, []), of.omitted as u64));
+    families.gauge("keypool_keys_omitted", "Keys without series of their own, since they are too many", omitted)?;
+    let each = || pools.iter().flat_map(|(pool, of)| of.views.iter().map(move |key| (*pool, key)));
+    let id = |key: &KeyView| ("key", key.id.to_string());
+    families.gauge(
+        "keypool_key_info",
+        "1 for each key, with its project and tier",
+        each().map(|(pool, key)| {
+            (labels(pool, [id(key), ("project", key.project.to_string()), ("tier", name(&key.tier))]), 1)
+        }),
+    )?;
+    families.gauge(
+        "keypool_key_in_flight",
+        "Requests in flight with a key",
+        each().map(|(pool, key)| (labels(pool, [id(key)]), u64::from(key.in_flight))),
+    )?;
+    families.gauge(
+        "keypool_key_state",
+        "1 for the state of a key's own breaker",
+        each().map(|(pool, key)| {
+            let own = key.breakers.iter().find(|breaker| breaker.scope == Scope::Key);
+            let state = own.map_or_else(|| "ready".to_owned(), |breaker| name(&breaker.state));
+            (labels(pool, [id(key), ("state", state)]), 1)
+        }),
+    )?;
+    families.counter(
+        "keypool_key_requests",
+        "Attempts with a key by outcome, without failures that were the caller's",
+        each().flat_map(|(pool, key)| {
+            [("success", key.succeeded), ("failure", key.failed)]
+                .map(|(outcome, count)| (labels(pool, [id(key), ("outcome", outcome.to_owned())]), count))
+        }),
+    )?;
+    let (mut limits, mut used) = (Vec::new(), Vec::new());
+    for (pool, project) in pools.iter().flat_map(|(pool, of)| of.projects.iter().map(move |project| (pool, project))) {
+        for (model, limit) in
+            project.models.iter().flat_map(|model| model.limits.iter().map(move |limit| (&model.model, limit)))
+        {
+            let project = ("project", project.name.to_string());
+            let of = [project, ("model", model.to_string()), ("unit", name(&limit.unit)), ("span", span(limit.span))];
+            let mut labels = labels(pool, of);
+            used.push((labels.clone(), limit.used));
+            labels.push(("source", name(&limit.source)));
+            limits.push((labels, limit.limit));
+        }
+    }
+    families.gauge("keypool_limit", "The limit of a project for a model, and where it comes from", limits)?;
+    families.gauge("keypool_limit_used", "How much of a limit is used now", used)
+}

@@ -1,0 +1,194 @@
+//! The closure form, for an SDK that brings its own HTTP client.
+//!
+//! [`KeyPool::run`] calls a closure with a key, by the same rules as [`RetryPolicy`]: again with another key after a key's fault,
+//! after a pause after a fault of the provider, and not again after the caller's own fault.
+
+use std::{error::Error as StdError, fmt, future::Future, sync::Arc};
+
+use crate::{
+    BoxError, Error,
+    classify::Outcome,
+    pool::{Attempts, KeyPool, KeyRequest, Lease},
+    retry::{RetryPolicy, Step},
+};
+
+impl KeyPool {
+    /// Calls a closure with a key until it succeeds, by the rules of [`RetryPolicy`]. `classify` says what an error of the closure
+    /// means; [`classify`](Self::classify) knows it where the status and the body are at hand.
+    ///
+    /// The key is in use until the closure's future ends and the lease is dropped: an answer that is still to be read may keep it.
+    /// A closure that panics, or whose future is dropped, gives the key back.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use http::{HeaderMap, StatusCode};
+    /// use tower_keypool::{Gemini, Key, KeyPool, Outcome};
+    ///
+    /// #[derive(Debug)]
+    /// struct ApiError(StatusCode, &'static [u8]);
+    ///
+    /// // An SDK.
+    /// async fn generate(key: &str, _prompt: &str) -> Result<String, ApiError> {
+    ///     match key {
+    ///         "AIza-not-a-real-key-001" => Err(ApiError(StatusCode::TOO_MANY_REQUESTS, b"{}")),
+    ///         _ => Ok("Hello!".to_owned()),
+    ///     }
+    /// }
+    ///
+    /// let keys = ["AIza-not-a-real-key-001", "AIza-not-a-real-key-002"].map(Key::free);
+    /// let pool = KeyPool::builder(Gemini::new()).keys(keys).build()?;
+    /// let classify = |error: &ApiError| {
+    ///     pool.classify(error.0, &HeaderMap::new(), error.1).map_or(Outcome::Success, Outcome::from)
+    /// };
+    /// let text = pool.run("gemini-2.5-pro", classify, |key| async move { generate(key.expose(), "hello").await }).await;
+    /// assert_eq!(text.unwrap(), "Hello!");
+    /// # Ok::<(), tower_keypool::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`RunError::Call`] with the last error of the closure, or [`RunError::Pool`] where no key could serve.
+    pub fn run<R, J, C, F, T, E>(
+        &self,
+        request: R,
+        classify: J,
+        call: C,
+    ) -> impl Future<Output = Result<T, RunError<E>>> + use<R, J, C, F, T, E>
+    where
+        R: Into<KeyRequest>,
+        J: Fn(&E) -> Outcome,
+        C: FnMut(Arc<Lease>) -> F,
+        F: Future<Output = Result<T, E>>,
+    {
+        walk(self.with_retry(), request.into(), classify, call)
+    }
+
+    /// The rules of [`run`](Self::run), to be changed: `pool.with_retry().max_attempts(5).run(..)`. The same as
+    /// [`RetryPolicy::new`].
+    pub fn with_retry(&self) -> RetryPolicy {
+        RetryPolicy::new(self)
+    }
+}
+
+impl RetryPolicy {
+    /// As [`KeyPool::run`], by these rules.
+    ///
+    /// # Errors
+    /// Those of [`KeyPool::run`].
+    pub fn run<R, J, C, F, T, E>(
+        &self,
+        request: R,
+        classify: J,
+        call: C,
+    ) -> impl Future<Output = Result<T, RunError<E>>> + use<R, J, C, F, T, E>
+    where
+        R: Into<KeyRequest>,
+        J: Fn(&E) -> Outcome,
+        C: FnMut(Arc<Lease>) -> F,
+        F: Future<Output = Result<T, E>>,
+    {
+        walk(self.clone(), request.into(), classify, call)
+    }
+}
+
+async fn walk<J, C, F, T, E>(
+    policy: RetryPolicy,
+    request: KeyRequest,
+    classify: J,
+    mut call: C,
+) -> Result<T, RunError<E>>
+where
+    J: Fn(&E) -> Outcome,
+    C: FnMut(Arc<Lease>) -> F,
+    F: Future<Output = Result<T, E>>,
+{
+    let pool = &policy.pool;
+    let mut attempts = Attempts::default();
+    loop {
+        let needs = attempts.next(request.clone(), pool.shared.wait, pool.clock().now());
+        let lease = match pool.acquire(needs).await {
+            Ok(lease) => Arc::new(lease),
+            Err(error) => return Err(RunError::Pool(pool.no_key(error, attempts))),
+        };
+        let result = call(Arc::clone(&lease)).await;
+        let outcome = match &result {
+            Ok(_) => Outcome::Success,
+            Err(error) => classify(error),
+        };
+        lease.report(&outcome);
+        attempts.push(lease.attempt(outcome));
+        // The next attempt may need the key's place.
+        drop(lease);
+        match policy.decide(&attempts, None) {
+            Step::Stop => return result.map_err(|error| RunError::Call { error, attempts }),
+            Step::GiveUp => {
+                let unavailable = Error::unavailable(pool.unavailable_after(&attempts));
+                return Err(RunError::Pool(unavailable.with_attempts(attempts)));
+            }
+            Step::Again(pause) if pause.is_zero() => {}
+            Step::Again(pause) => tokio::time::sleep(pause).await,
+        }
+    }
+}
+
+/// Why a closure did not succeed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RunError<E> {
+    /// No key could serve.
+    Pool(Error),
+    /// The closure failed, and another attempt would not help.
+    Call {
+        /// The error of the last attempt, shown as it is: an SDK that sends the key in the address may show it.
+        error: E,
+        /// The keys that were tried, with what came of each.
+        attempts: Attempts,
+    },
+}
+
+impl<E> RunError<E> {
+    /// The keys that were tried, with what came of each.
+    pub fn attempts(&self) -> &Attempts {
+        match self {
+            Self::Pool(error) => error.attempts(),
+            Self::Call { attempts, .. } => attempts,
+        }
+    }
+
+    /// The closure's last error, where it is the reason.
+    pub fn into_call(self) -> Option<E> {
+        match self {
+            Self::Pool(_) => None,
+            Self::Call { error, .. } => Some(error),
+        }
+    }
+
+    /// The pool's error or the closure's, for closures whose error is no [`std::error::Error`] itself, such as [`BoxError`].
+    pub fn into_box(self) -> BoxError
+    where
+        E: Into<BoxError>,
+    {
+        match self {
+            Self::Pool(error) => error.into(),
+            Self::Call { error, .. } => error.into(),
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for RunError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pool(error) => error.fmt(f),
+            Self::Call { error, attempts } => write!(f, "{error} ({attempts})"),
+        }
+    }
+}
+
+impl<E: StdError + 'static> StdError for RunError<E> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Pool(error) => error.source(),
+            Self::Call { error, .. } => error.source(),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Bodies stream; errors and usage in them are seen.
+
+use std::{io::Write, time::Duration};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt, Channel, channel::Sender};
+use tower_keypool::{BoxError, ErrorClass};
+
+use crate::support::*;
+
+const OPENING: &str = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"hel\"}]}}]}\r\n\r\n";
+const ERROR: &str = "data: {\"error\":{\"code\":503,\"message\":\"overloaded\",\"status\":\"UNAVAILABLE\"}}\r\n\r\n";
+
+/// A stream of events that a test feeds.
+fn stream() -> (Sender<Bytes, BoxError>, Answer) {
+    let (sender, body) = Channel::<Bytes, BoxError>::new(16);
+    let response = http::Response::builder().header("content-type", "text/event-stream").body(body.boxed_unsync());
+    (sender, response.unwrap())
+}
+
+/// A stream of these events, which ends.
+fn events(events: &'static [&'static str]) -> Answer {
+    let (mut sender, response) = stream();
+    tokio::spawn(async move {
+        for event in events {
+            if sender.send_data(Bytes::from_static(event.as_bytes())).await.is_err() {
+                return;
+            }
+        }
+    });
+    response
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn encoded(mut response: Answer, encoding: &'static str) -> Answer {
+    response.headers_mut().insert("content-encoding", encoding.parse().unwrap());
+    response
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_event_is_not_held_back() {
+    let openings = [
+        OPENING,
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{}}}\n\n",
+        "data: {\"type\":\"response.created\",\"response\":{\"error\":null,\"status\":\"in_progress\"}}\n\n",
+        "data: {\"choices\":[{\"delta\":{\"content\":\"error\"}}]}\n\n",
+        "data: [DONE]\n\n",
+    ];
+    for opening in openings {
+        let pool = pool(1);
+        let begun = now();
+        let senders = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let kept = senders.clone();
+        let response = send(&pool, move |_| {
+            let (sender, response) = stream();
+            kept.lock().unwrap().push(sender);
+            let mut sender = kept.lock().unwrap().pop().unwrap();
+            sender.try_send(Frame::data(Bytes::from_static(opening.as_bytes()))).unwrap();
+            kept.lock().unwrap().push(sender);
+            response
+        });
+        let mut body = response.await.unwrap().into_body();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), opening);
+        assert_eq!(begun.elapsed(), Duration::ZERO, "{opening}");
+        assert_eq!(pool.stats().in_flight, 1, "the key is in use while the body is open");
+        senders.lock().unwrap().clear();
+        assert!(body.frame().await.is_none());
+        assert_eq!(pool.stats().in_flight, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_goes_up_after_five_seconds() {
+    let pool = pool(1);
+    let begun = now();
+    let response = send(&pool, move |_| {
+        let (mut sender, response) = stream();
+        tokio::spawn(async move {
+            sender.send_data(Bytes::from_static(b": wait\n\n")).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            sender.send_data(Bytes::from_static(OPENING.as_bytes())).await.unwrap();
+        });
+        response
+    });
+    let response = response.await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    assert_eq!(text(response).await, format!(": wait\n\n{OPENING}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_as_first_event_of_a_good_answer_is_rerouted() {
+    let first = |key| match key {
+        0 => events(&[
+            "data: {\"error\":{\"code\":429,\"message\":\"Resource has been exhausted\",\"status\":\"RESOURCE_EXHAUSTED\"}}\n\n",
+        ]),
+        1 => answer(
+            200,
+            "[{\"error\":{\"code\":400,\"message\":\"API key not valid. Please pass a valid API key.\",\"status\":\"INVALID_ARGUMENT\",\"details\":[{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\",\"reason\":\"API_KEY_INVALID\"}]}}]",
+        ),
+        _ => events(&[OPENING]),
+    };
+    let pool = pool(3);
+    for _ in 0..2 {
+        let response = send(&pool, first).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(text(response).await, OPENING);
+    }
+    assert_eq!(pool.stats().failed, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_event_that_stays_an_error_has_its_status() {
+    let pool = pool(3);
+    let response = send(&pool, |_| events(&[": ping\n\n", ERROR])).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(attempts(&response).len(), 3);
+    assert_eq!(text(response).await, format!(": ping\n\n{ERROR}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_within_a_stream_passes_and_is_told() {
+    // The second is the form of gateways that put the error in the choice (L4).
+    let choice = "data: {\"choices\":[{\"error\":{\"code\":502,\"message\":\"Upstream error\"}}]}\n\n";
+    for error in [ERROR, choice] {
+        let pool = pool(2);
+        let frames: &'static [&'static str] = Box::leak(Box::new([OPENING, error]));
+        let response = send(&pool, move |_| events(frames)).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(text(response).await, [OPENING, error].concat());
+        let stats = pool.stats();
+        assert_eq!((stats.failed, stats.by_class["transient"]), (1, 1), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn usage_is_told_whole_and_streamed_and_compressed() {
+    let usage = r#"{"candidates":[],"usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":5}}"#;
+    let event = format!("{OPENING}data: {usage}\n\n");
+    let event: &'static str = event.leak();
+    let packed = gzip(usage);
+    let answers: [Box<dyn Fn() -> Answer>; 4] = [
+        Box::new(|| answer(200, usage)),
+        Box::new(move || events(Box::leak(Box::new([event])))),
+        Box::new(move || encoded(answer(200, packed.clone()), "gzip")),
+        Box::new(move || {
+            let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+            zlib.write_all(usage.as_bytes()).unwrap();
+            encoded(answer(200, zlib.finish().unwrap()), "deflate")
+        }),
+    ];
+    for (at, respond) in answers.iter().enumerate() {
+        let pool = pool(1);
+        let mut response = None;
+        response.replace(respond());
+        let response = std::sync::Arc::new(std::sync::Mutex::new(response));
+        let response = send(&pool, move |_| response.lock().unwrap().take().unwrap()).await.unwrap();
+        response.into_body().collect().await.unwrap();
+        assert_eq!((pool.stats().input_tokens, pool.stats().output_tokens), (7, 5), "{at}");
+    }
+}
+
+/// L1: what a model writes is not usage.
+#[tokio::test(start_paused = true)]
+async fn arguments_of_a_tool_are_no_usage() {
+    let pool = pool(1);
+    let call = r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"usage":{"input_tokens":1000000},"usageMetadata":{"promptTokenCount":1000000}}}}]}}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":1}}"#;
+    text(send(&pool, move |_| answer(200, call)).await.unwrap()).await;
+    assert_eq!(pool.stats().input_tokens, 3);
+}
+
+/// L7.
+#[tokio::test(start_paused = true)]
+async fn an_encoding_that_cannot_be_read_passes_unread() {
+    let pool = pool(2);
+    for encoding in ["br", "zstd", "gzip, br"] {
+        let response = send(&pool, move |_| encoded(answer(200, "\u{1}{\"error\"\u{2}"), encoding)).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-encoding"], encoding);
+        assert_eq!(text(response).await, "\u{1}{\"error\"\u{2}");
+    }
+    let response =
+        send(&pool, |key| if key == 0 { encoded(answer(429, "\u{1}"), "br") } else { good() }).await.unwrap();
+    assert_eq!(response.status(), 200);
+    // What is no gzip though it says so passes, too.
+    let response = send(&pool, |_| encoded(answer(200, "plain"), "gzip")).await.unwrap();
+    assert_eq!(text(response).await, "plain");
+}
+
+#[tokio::test(start_paused = true)]
+async fn compressed_errors_are_classified_and_passed_on_as_they_came() {
+    let pool = pool(1);
+    let body = r#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]}}"#;
+    let packed = gzip(body);
+    let error = send(&pool, move |_| encoded(answer(400, packed.clone()), "gzip")).await.unwrap_err();
+    assert_eq!(error.attempts().last().unwrap().class(), Some(ErrorClass::KeyRejected));
+
+    let packed = gzip(r#"{"error":{"code":400,"message":"no contents","status":"INVALID_ARGUMENT"}}"#);
+    let sent = packed.clone();
+    let response = send(&self::pool_of_two(), move |_| encoded(answer(400, sent.clone()), "gzip")).await.unwrap();
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), packed);
+}
+
+fn pool_of_two() -> tower_keypool::KeyPool {
+    pool(2)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_error_is_passed_on_to_its_end() {
+    let pool = pool(1);
+    let long = format!(r#"{{"error":{{"code":400,"message":"{}"}}}}"#, "x".repeat(300 << 10));
+    let sent = Bytes::from(long.clone());
+    let response = send(&pool, move |_| {
+        let (mut sender, mut response) = stream();
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        let sent = sent.clone();
+        tokio::spawn(async move {
+            for chunk in sent.chunks(5_000) {
+                if sender.send_data(Bytes::copy_from_slice(chunk)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        response
+    });
+    let response = response.await.unwrap();
+    assert_eq!(response.status(), 400);
+    assert_eq!(text(response).await, long);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_body_that_never_ends_is_awaited_for_five_seconds() {
+    let pool = pool(2);
+    let begun = now();
+    let response = send(&pool, move |key| {
+        if key == 1 {
+            return good();
+        }
+        let (mut sender, mut response) = stream();
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        tokio::spawn(async move {
+            sender.send_data(Bytes::from_static(b"{\"error\":{")).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(600)).await;
+        });
+        response
+    });
+    assert_eq!(response.await.unwrap().status(), 200);
+    assert!(begun.elapsed() <= Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_body_passes_its_error_on_and_blames_nobody() {
+    let pool = pool(2);
+    let response = send(&pool, move |_| {
+        let (mut sender, response) = stream();
+        tokio::spawn(async move {
+            sender.send_data(Bytes::from_static(OPENING.as_bytes())).await.unwrap();
+            sender.abort("connection reset".into());
+        });
+        response
+    });
+    let error = response.await.unwrap().into_body().collect().await.unwrap_err();
+    assert_eq!(error.to_string(), "connection reset");
+    assert_eq!(breakers(&pool), Vec::<String>::new());
+    assert_eq!((pool.stats().failed, pool.stats().in_flight), (1, 0));
+}
+
+/// L5.
+#[tokio::test(start_paused = true)]
+async fn asking_a_body_changes_nothing() {
+    let pool = pool(1);
+    let mut body = send(&pool, |_| good()).await.unwrap().into_body();
+    for _ in 0..3 {
+        assert!(!body.is_end_stream());
+        assert!(body.size_hint().exact().is_some_and(|length| length > 50));
+        assert_eq!(pool.stats().in_flight, 1);
+    }
+    let data = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(data.len() > 50);
+    assert!(body.is_end_stream());
+    assert_eq!(pool.stats().in_flight, 0, "the last frame ends the lease");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_estimate_over_the_limit_waits_for_an_empty_window_and_is_not_refused_for_good() {
+    let pool = builder(1).limits(MODEL, tower_keypool::Limits::new().tokens_per_minute(1_000)).build().unwrap();
+    let long = |path: &str| {
+        let mut request = request(path);
+        *request.body_mut() =
+            format!(r#"{{"contents":[{{"parts":[{{"text":"{}"}}]}}]}}"#, "word ".repeat(2_000)).into();
+        request
+    };
+    let path = format!("/v1beta/models/{MODEL}:generateContent");
+    assert_eq!(send_request(&pool, long(&path), |_| good()).await.unwrap().status(), StatusCode::OK);
+    let error = send_request(&pool, long(&path), |_| good()).await.unwrap_err();
+    assert!(error.retry_after().is_some_and(|after| after <= Duration::from_secs(61)), "{error}");
+}

@@ -1,0 +1,172 @@
+//! The layers among those of tower and tower-http.
+
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body_util::Full;
+use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt};
+use tower_http::{
+    decompression::DecompressionLayer,
+    request_id::{MakeRequestUuid, SetRequestIdLayer},
+    trace::TraceLayer,
+};
+use tower_keypool::{
+    Attempts, CooldownLayer, ErrorKind, KeyPool, KeyPoolLayer, KeyRotationLayer, ReplayBody, ReplayLayer, RetryPolicy,
+};
+
+use crate::support::*;
+
+const WHILE: Duration = Duration::from_secs(30);
+
+fn client()
+-> impl Service<Request<ReplayBody<Body>>, Response = Answer, Error = BoxError, Future: Send> + Clone + Send + 'static {
+    provider(|key| match key {
+        0 => invalid(),
+        1 => overloaded(),
+        _ => good(),
+    })
+}
+
+/// Requests through a stack whose first two keys fail.
+async fn serves<S, R>(pool: &KeyPool, stack: S)
+where
+    S: Service<Request<Body>, Response = Response<R>, Error: Into<BoxError>> + Clone,
+    R: http_body::Body<Data = bytes::Bytes, Error: std::fmt::Debug>,
+{
+    for _ in 0..4 {
+        let response = stack.clone().oneshot(ask()).await.map_err(Into::into).unwrap();
+        assert_eq!(response.status(), 200);
+        assert!(response.extensions().get::<Attempts>().is_some());
+        assert!(text(response).await.contains("hello"));
+    }
+    assert_eq!(pool.stats().in_flight, 0);
+    assert_eq!(pool.stats().by_class.len(), 2, "{:?}", pool.stats());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stack_and_its_parts_do_the_same() {
+    let pool_a = pool(4);
+    serves(&pool_a, KeyPoolLayer::new(&pool_a).layer(client())).await;
+    let pool_b = pool(4);
+    let parts = ServiceBuilder::new()
+        .layer(ReplayLayer::new())
+        .retry(RetryPolicy::new(&pool_b))
+        .layer(KeyRotationLayer::new(&pool_b))
+        .layer(CooldownLayer::new(&pool_b))
+        .service(client());
+    serves(&pool_b, parts).await;
+    assert_eq!(pool_a.stats(), pool_b.stats());
+    assert_eq!(breakers(&pool_a), breakers(&pool_b));
+}
+
+#[tokio::test(start_paused = true)]
+async fn towers_layers_stand_above() {
+    let pool = pool(4);
+    let stack = ServiceBuilder::new()
+        .buffer(8)
+        .concurrency_limit(4)
+        .load_shed()
+        .timeout(WHILE)
+        .layer(KeyPoolLayer::new(&pool))
+        .service(client());
+    serves(&pool, stack).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn towers_layers_stand_below() {
+    let pool = pool(4);
+    let stack = ServiceBuilder::new()
+        .layer(KeyPoolLayer::new(&pool))
+        .buffer(8)
+        .concurrency_limit(4)
+        .load_shed()
+        .timeout(WHILE)
+        .service(client());
+    serves(&pool, stack).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn towers_layers_stand_between() {
+    let pool = pool(4);
+    let stack = ServiceBuilder::new()
+        .layer(ReplayLayer::new())
+        .timeout(WHILE)
+        .retry(RetryPolicy::new(&pool))
+        .buffer(8)
+        .concurrency_limit(4)
+        .load_shed()
+        .timeout(WHILE)
+        .layer(KeyRotationLayer::new(&pool))
+        .concurrency_limit(4)
+        .timeout(WHILE)
+        .layer(CooldownLayer::new(&pool))
+        .service(client());
+    serves(&pool, stack).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn tower_https_layers_stand_anywhere() {
+    let pool = pool(4);
+    let stack = ServiceBuilder::new()
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(TraceLayer::new_for_http())
+        .layer(DecompressionLayer::new())
+        .layer(ReplayLayer::new())
+        .retry(RetryPolicy::new(&pool))
+        .layer(TraceLayer::new_for_http())
+        .layer(KeyRotationLayer::new(&pool))
+        .layer(TraceLayer::new_for_http())
+        .layer(CooldownLayer::new(&pool))
+        .layer(DecompressionLayer::new())
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(TraceLayer::new_for_http())
+        .service(client());
+    serves(&pool, stack).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rotation_alone_rotates_and_cooldown_alone_passes() {
+    let pool = pool(3);
+    let rotated = ServiceBuilder::new().retry(RetryPolicy::new(&pool)).layer(KeyRotationLayer::new(&pool)).service(
+        tower::service_fn(async |request: Request<Body>| {
+            Ok::<_, BoxError>(if key_of(&request) == 0 { rate_limited(9) } else { good() })
+        }),
+    );
+    assert_eq!(rotated.oneshot(ask()).await.unwrap().status(), 200);
+    let cooled = CooldownLayer::new(&pool)
+        .layer(tower::service_fn(async |_: Request<Full<bytes::Bytes>>| Ok::<_, BoxError>(suspended(0))));
+    let response = cooled.oneshot(ask()).await.unwrap();
+    assert!(text(response).await.contains(&secret(0)), "there is no lease, so it is not this layer's");
+    assert_eq!(pool.stats().failed, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_of_an_attempt_is_a_fault_that_is_tried_again() {
+    let (pool, calls) = (pool(2), Calls::default());
+    let counted = calls.clone();
+    let stack = ServiceBuilder::new().layer(KeyPoolLayer::new(&pool)).timeout(SECOND).service(tower::service_fn(
+        move |_: Request<ReplayBody<Body>>| {
+            let first = counted.next() == 0;
+            async move {
+                if first {
+                    tokio::time::sleep(WHILE).await;
+                }
+                Ok::<_, BoxError>(good())
+            }
+        },
+    ));
+    let response = stack.oneshot(ask()).await.unwrap();
+    assert_eq!((response.status().as_u16(), calls.count()), (200, 2));
+    assert_eq!(attempts(&response).iter().next().unwrap().class().unwrap().as_str(), "transient");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_the_client_goes_up_with_its_attempts() {
+    let pool = pool(2);
+    let stack = KeyPoolLayer::new(&pool).layer(tower::service_fn(async |_: Request<ReplayBody<Body>>| {
+        Err::<Answer, _>(std::io::Error::from(std::io::ErrorKind::ConnectionRefused))
+    }));
+    let error = stack.oneshot(ask()).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts().len()), (ErrorKind::Transport, 3));
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("connection refused"));
+}

@@ -1,0 +1,316 @@
+//! What is sent again, and what the caller gets in the end.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tower_keypool::{ErrorClass, ErrorKind, KeyRequest, pool::UnavailableReason};
+
+use crate::support::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_keys_fault_never_reaches_the_caller_while_another_key_serves() {
+    for fault in [invalid as fn() -> Answer, denied, || rate_limited(30), || suspended(0)] {
+        let pool = pool(4);
+        let response = send(&pool, move |key| if key < 3 && key != 1 { fault() } else { good() }).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let tried = tried(attempts(&response));
+        assert!(tried.ends_with(&["k1".into()]) || tried.ends_with(&["k3".into()]), "{tried:?}");
+        let response = send(&pool, move |key| if key == 1 { good() } else { fault() }).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(attempts(&response).last().unwrap().class(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_fault_goes_up_and_punishes_nobody() {
+    let pool = pool(2);
+    let calls = Calls::default();
+    let counted = calls.clone();
+    let response = send(&pool, move |_| {
+        counted.next();
+        callers_fault()
+    })
+    .await
+    .unwrap();
+    assert_eq!(response.status(), 400);
+    assert!(text(response).await.contains("no contents"));
+    assert_eq!(calls.count(), 1);
+    assert_eq!(breakers(&pool), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn unavailable_in_place_of_the_last_keys_own_answer() {
+    for fault in [invalid as fn() -> Answer, denied, || rate_limited(30)] {
+        let pool = pool(2);
+        for _ in 0..2 {
+            let error = send(&pool, move |_| fault()).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+            assert_eq!(error.as_unavailable().unwrap().keys(), 2);
+        }
+        let error = send(&pool, move |_| fault()).await.unwrap_err();
+        assert_eq!(error.attempts().len(), 0, "both keys cool down: {error}");
+        assert!(error.retry_after().is_some_and(|after| after > SECOND), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn error_tells_the_attempts_and_when_to_come_back() {
+    let pool = pool(2);
+    let error = send(&pool, |_| rate_limited(30)).await.unwrap_err();
+    assert_eq!(tried(error.attempts()).len(), 2);
+    assert!(error.attempts().iter().all(|attempt| attempt.status() == Some(StatusCode::TOO_MANY_REQUESTS)));
+    let after = error.retry_after().unwrap();
+    assert!((29 * SECOND..=30 * SECOND).contains(&after), "{after:?}");
+    assert_eq!(error.as_unavailable().unwrap().reasons(), [(UnavailableReason::Cooling, 2)]);
+    assert!(!format!("{error} {error:?}").contains("AIza"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_must_pause_briefly_are_waited_for() {
+    let pool = builder(2).wait(5 * SECOND).build().unwrap();
+    let calls = Calls::default();
+    let counted = calls.clone();
+    let respond = move |_| if counted.next() < 2 { rate_limited(2) } else { good() };
+    let begun = now();
+    let response = send(&pool, respond).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let took = begun.elapsed();
+    assert!((2 * SECOND..3 * SECOND).contains(&took), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn eight_keys_are_tried_at_once_and_more_only_while_the_request_waits() {
+    let dead = |calls: &Calls| {
+        let calls = calls.clone();
+        move |key| {
+            calls.next();
+            if key == 19 { good() } else { suspended(key) }
+        }
+    };
+    let (pool, calls) = (pool(20), Calls::default());
+    let error = send(&pool, dead(&calls)).await.unwrap_err();
+    assert_eq!((error.kind(), calls.count()), (ErrorKind::Unavailable, 8));
+    assert_eq!(error.as_unavailable().unwrap().reasons()[0].0, UnavailableReason::Tried);
+    assert_eq!(error.retry_after(), Some(SECOND));
+
+    let (pool, calls) = (builder(20).wait(60 * SECOND).build().unwrap(), Calls::default());
+    let begun = now();
+    let error = send(&pool, dead(&calls)).await.unwrap_err();
+    assert_eq!((error.attempts().len(), calls.count()), (16, 16));
+    let took = begun.elapsed();
+    assert!((Duration::from_secs(5)..Duration::from_secs(9)).contains(&took), "{took:?}");
+    assert_eq!(send(&pool, dead(&calls)).await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn providers_fault_is_tried_three_times_and_then_passed_on() {
+    let (pool, calls) = (pool(4), Calls::default());
+    let counted = calls.clone();
+    let begun = now();
+    let response = send(&pool, move |_| {
+        counted.next();
+        overloaded()
+    })
+    .await
+    .unwrap();
+    assert_eq!((response.status(), calls.count()), (StatusCode::SERVICE_UNAVAILABLE, 3));
+    let took = begun.elapsed();
+    assert!((Duration::from_millis(750)..Duration::from_millis(1_130)).contains(&took), "{took:?}");
+    assert_eq!(attempts(&response).len(), 3);
+    assert!(text(response).await.contains("overloaded"));
+    assert_eq!(breakers(&pool), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_key_serves_again_after_a_fault_of_the_provider() {
+    let (pool, calls) = (pool(1), Calls::default());
+    let response = send(&pool, move |_| if calls.next() == 0 { overloaded() } else { good() }).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(tried(attempts(&response)), ["k0", "k0"]);
+}
+
+/// L19: Google cancels requests of its own with 499.
+#[tokio::test(start_paused = true)]
+async fn a_499_is_tried_again_and_then_is_503() {
+    let pool = pool(2);
+    let calls = Calls::default();
+    let counted = calls.clone();
+    let cancelled = || error(499, "CANCELLED", "The operation was cancelled.", "");
+    let response = send(&pool, move |_| {
+        counted.next();
+        cancelled()
+    })
+    .await
+    .unwrap();
+    assert_eq!((response.status(), calls.count()), (StatusCode::SERVICE_UNAVAILABLE, 3));
+    assert!(text(response).await.contains("CANCELLED"));
+    assert_eq!(breakers(&pool), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_obeyed_up_to_five_seconds() {
+    let with = |value: &'static str| {
+        let mut response = overloaded();
+        response.headers_mut().insert("retry-after", value.parse().unwrap());
+        response
+    };
+    for (value, attempts, at_least) in [("3", 3, 6 * SECOND), ("6", 1, Duration::ZERO)] {
+        let (pool, calls) = (pool(2), Calls::default());
+        let counted = calls.clone();
+        let begun = now();
+        let response = send(&pool, move |_| {
+            counted.next();
+            with(value)
+        });
+        assert_eq!(response.await.unwrap().status(), 503);
+        assert_eq!(calls.count(), attempts);
+        assert!(begun.elapsed() >= at_least && begun.elapsed() <= at_least + SECOND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn provider_may_forbid_a_retry() {
+    let (pool, calls) = (pool(2), Calls::default());
+    let counted = calls.clone();
+    let response = send(&pool, move |_| {
+        counted.next();
+        let mut response = overloaded();
+        response.headers_mut().insert("x-should-retry", "false".parse().unwrap());
+        response
+    });
+    assert_eq!((response.await.unwrap().status(), calls.count()), (StatusCode::SERVICE_UNAVAILABLE, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_after_faults_share_a_budget() {
+    use tower::{Layer, ServiceExt};
+    use tower_keypool::{KeyPoolLayer, RetryPolicy};
+    let (pool, calls) = (pool(50), Calls::default());
+    let counted = calls.clone();
+    let policy = RetryPolicy::new(&pool).budget(0.0, 1).max_attempts(2).seed(1);
+    let client = KeyPoolLayer::new(&pool).retry(policy).layer(provider(move |key| {
+        counted.next();
+        // Each of another model: its breaker stays closed.
+        let _ = key;
+        overloaded()
+    }));
+    for number in 0..40 {
+        let ask = request(&format!("/v1beta/models/gemini-{number}:generateContent"));
+        assert_eq!(client.clone().oneshot(ask).await.unwrap().status(), 503);
+    }
+    let sent = calls.count();
+    assert!((45..=60).contains(&sent), "{sent}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_makes_something_is_sent_once_where_it_may_have_arrived() {
+    let pool = pool(3);
+    let calls = Calls::default();
+    let counted = calls.clone();
+    let mut once = ask();
+    once.extensions_mut().insert(KeyRequest::model(MODEL).once());
+    let response = send_request(&pool, once.clone(), move |_| {
+        counted.next();
+        overloaded()
+    });
+    assert_eq!((response.await.unwrap().status(), calls.count()), (StatusCode::SERVICE_UNAVAILABLE, 1));
+    // A refusal of the key made nothing.
+    let response = send_request(&pool, once, |key| if key == 2 { good() } else { invalid() }).await.unwrap();
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_projects_that_say_the_same_blame_the_request() {
+    let (pool, calls) = (pool(10), Calls::default());
+    let counted = calls.clone();
+    for _ in 0..5 {
+        let counted = counted.clone();
+        let response = send(&pool, move |_| {
+            counted.next();
+            denied()
+        });
+        let response = response.await.unwrap();
+        assert_eq!(response.status(), 403);
+        assert!(attempts(&response).iter().all(|attempt| attempt.class() == Some(ErrorClass::Unclear)));
+        assert_eq!(breakers(&pool), Vec::<String>::new());
+    }
+    assert_eq!(calls.count(), 15);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_model_is_no_fault_of_a_key() {
+    let (pool, calls) = (pool(3), Calls::default());
+    let counted = calls.clone();
+    let response = send(&pool, move |_| {
+        counted.next();
+        let message = "models/gemini-9 is not found for API version v1beta, or is not supported for generateContent.";
+        error(404, "NOT_FOUND", message, "")
+    });
+    assert_eq!((response.await.unwrap().status(), calls.count()), (StatusCode::NOT_FOUND, 1));
+    assert_eq!(breakers(&pool), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_cannot_be_sent_are_refused_before_they_take_a_key() {
+    let pool = pool(1);
+    let error = send_request(&pool, request("https://other.example/v1beta/models/m:generateContent"), |_| good());
+    let error = error.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Request);
+    assert_eq!(pool.stats().granted, 0);
+}
+
+/// L22: the provider tells both keys to wait 2 s; nobody is refused for that.
+#[tokio::test(start_paused = true)]
+async fn all_requests_are_served_after_a_named_pause_of_every_key() {
+    let pool = builder(2).wait(5 * SECOND).build().unwrap();
+    for _ in 0..2 {
+        let impatient = KeyRequest::model(MODEL).wait(Duration::ZERO);
+        let mut ask = ask();
+        ask.extensions_mut().insert(impatient);
+        send_request(&pool, ask, |_| rate_limited(2)).await.unwrap_err();
+    }
+    let begun = now();
+    let sent: Vec<_> = (0..4).map(|_| send(&pool, |_| good())).collect();
+    for response in futures_util::future::join_all(sent).await {
+        assert_eq!(response.unwrap().status(), 200);
+    }
+    assert!(begun.elapsed() <= 2 * SECOND, "{:?}", begun.elapsed());
+}
+
+/// Five faults in a row close the model's breaker: their retries wait for it, though the pool's wait is zero.
+#[tokio::test(start_paused = true)]
+async fn retries_outlast_a_short_overload() {
+    let pool = pool(5);
+    let begun = now();
+    let over = move || begun.elapsed() < Duration::from_millis(400);
+    let sent: Vec<_> = (0..5).map(|_| send(&pool, move |_| if over() { overloaded() } else { good() })).collect();
+    for response in futures_util::future::join_all(sent).await {
+        assert_eq!(response.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_too_large_to_be_sent_again_never_shows_the_keys_own_answer() {
+    use tower::{Layer, ServiceExt};
+    let pool = pool(2);
+    let client = tower_keypool::KeyPoolLayer::new(&pool).replay_up_to(4).layer(provider(|_| suspended(0)));
+    let error = client.oneshot(ask()).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts().len()), (ErrorKind::Unavailable, 1));
+    assert_eq!(error.retry_after(), Some(SECOND), "the other key is ready");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_model_serves_where_a_list_says_so() {
+    use tower::{Layer, ServiceExt, service_fn};
+    use tower_keypool::{BoxError, KeyPoolLayer, ModelFallbackLayer, ReplayBody};
+    let pool = pool(2);
+    let lists = ModelFallbackLayer::new(&pool, [MODEL, "gemini-2.5-flash-lite"]);
+    let client =
+        KeyPoolLayer::new(&pool).fallback(lists).layer(service_fn(async |request: http::Request<ReplayBody<Body>>| {
+            let lite = request.uri().path().contains("flash-lite");
+            Ok::<_, BoxError>(if lite { good() } else { rate_limited(60) })
+        }));
+    let response = client.oneshot(ask()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(attempts(&response).len(), 3);
+}

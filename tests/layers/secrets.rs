@@ -1,0 +1,90 @@
+//! No key in what goes up.
+
+use std::io::Write;
+
+use crate::support::*;
+
+fn percent(secret: &str) -> String {
+    secret.replace('/', "%2F")
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_key_is_taken_out_of_errors_and_their_headers() {
+    let pool = pool(1);
+    let body = format!(r#"{{"error":{{"code":400,"message":"no contents {} {}"}}}}"#, secret(0), percent(&secret(0)));
+    let length = body.len();
+    let response = send(&pool, move |_| {
+        let mut response = answer(400, body.clone());
+        let headers = response.headers_mut();
+        headers.insert("content-length", length.into());
+        headers.insert("x-url", format!("https://api.example/?key={}", percent(&secret(0))).parse().unwrap());
+        response
+    });
+    let response = response.await.unwrap();
+    assert_eq!(response.status(), 400);
+    assert_eq!(response.headers()["x-url"], "https://api.example/?key=***");
+    let told: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
+    let text = text(response).await;
+    assert_eq!(text, r#"{"error":{"code":400,"message":"no contents *** ***"}}"#);
+    assert_eq!(told, text.len());
+}
+
+/// Google repeats the key of a suspended account.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_the_provider_repeats_is_shown_nowhere() {
+    let pool = pool(1);
+    let mut events = pool.events();
+    let error = send(&pool, suspended).await.unwrap_err();
+    let event = events.next().await;
+    let shown = format!("{error} {error:?} {event:?} {:?} {:?}", error.attempts(), pool.snapshot(0, 9));
+    assert!(shown.contains("suspended"), "{shown}");
+    assert!(!shown.contains(&secret(0)), "{shown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_error_with_the_key_goes_up_plain() {
+    let pool = pool(1);
+    let body = format!(r#"{{"error":{{"code":400,"message":"no contents {}"}}}}"#, secret(0));
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(body.as_bytes()).unwrap();
+    let packed = encoder.finish().unwrap();
+    let response = send(&pool, move |_| {
+        let mut response = answer(400, packed.clone());
+        response.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+        response.headers_mut().insert("content-length", packed.len().into());
+        response
+    });
+    let response = response.await.unwrap();
+    assert!(!response.headers().contains_key("content-encoding"));
+    assert!(!response.headers().contains_key("content-length"));
+    assert_eq!(text(response).await, r#"{"error":{"code":400,"message":"no contents ***"}}"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn good_answers_are_left_alone() {
+    let pool = pool(1);
+    let body = format!(r#"{{"candidates":[{{"content":{{"parts":[{{"text":"{}"}}]}}}}]}}"#, secret(0));
+    let sent = body.clone();
+    assert_eq!(text(send(&pool, move |_| answer(200, sent.clone())).await.unwrap()).await, body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_callers_credentials_do_not_leave() {
+    use tower::{Layer, ServiceExt, service_fn};
+    use tower_keypool::{BoxError, KeyPoolLayer};
+    let pool = pool(1);
+    let client = KeyPoolLayer::new(&pool).layer(service_fn(async |request: http::Request<_>| {
+        let _: &tower_keypool::ReplayBody<Body> = request.body();
+        let keys: Vec<_> = request.headers().get_all("x-goog-api-key").iter().collect();
+        assert_eq!(keys, [secret(0).as_str()]);
+        assert!(!request.headers().contains_key("authorization"));
+        assert!(!request.uri().to_string().contains("of-the-caller"));
+        assert_eq!(request.headers()["accept-encoding"], "br", "L11");
+        Ok::<_, BoxError>(good())
+    }));
+    let mut ask = request(&format!("/v1beta/models/{MODEL}:generateContent?key=of-the-caller"));
+    ask.headers_mut().insert("authorization", "Bearer of-the-caller".parse().unwrap());
+    ask.headers_mut().insert("x-goog-api-key", "of-the-caller".parse().unwrap());
+    ask.headers_mut().insert("accept-encoding", "br".parse().unwrap());
+    assert_eq!(client.oneshot(ask).await.unwrap().status(), 200);
+}

@@ -1,0 +1,256 @@
+//! The closure form: `KeyPool::run` and `RetryPolicy::run`.
+
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+    time::Duration,
+};
+
+use http::{HeaderMap, StatusCode};
+use tower_keypool::{
+    BoxError, ErrorClass, ErrorKind, Failure, Gemini, Key, KeyPool, KeyPoolBuilder, KeyRequest, Lease, Outcome,
+    run::RunError,
+};
+
+fn secret(n: usize) -> String {
+    format!("AIza-not-a-real-key-{n:03}")
+}
+
+/// Keys k-0, k-1 and so on, each of a project of its own.
+fn builder(keys: usize) -> KeyPoolBuilder {
+    let key = |n: usize| Key::new(secret(n)).named(&*format!("key-{n}")).project(format!("project-{n}"));
+    KeyPool::builder(Gemini::new()).keys((0..keys).map(key))
+}
+
+fn pool(keys: usize) -> KeyPool {
+    builder(keys).build().unwrap()
+}
+
+/// An error of an SDK, of this class.
+#[derive(Clone, Debug, PartialEq)]
+struct ApiError(ErrorClass);
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the API said {}", self.0.as_str())
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+fn classify(error: &ApiError) -> Outcome {
+    Outcome::of_class(error.0)
+}
+
+fn tried<E>(error: &RunError<E>) -> Vec<&str> {
+    error.attempts().iter().map(|attempt| attempt.key().as_str()).collect()
+}
+
+/// The breakers of all keys and projects that are not closed.
+fn open_breakers(pool: &KeyPool) -> usize {
+    pool.snapshot(0, 100).open_breakers.iter().map(|open| open.count).sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_key_is_followed_by_another_at_once() {
+    for class in [ErrorClass::RateLimit, ErrorClass::DailyQuota, ErrorClass::KeyRejected, ErrorClass::Billing] {
+        let pool = pool(3);
+        let started = pool.clock().now();
+        let calls = RefCell::new(Vec::new());
+        let text = pool
+            .run("gemini-2.5-pro", classify, |key| {
+                calls.borrow_mut().push(key.key().to_string());
+                async move { if key.expose() == secret(2) { Ok("hello") } else { Err(ApiError(class)) } }
+            })
+            .await;
+        assert_eq!(text.unwrap(), "hello");
+        assert_eq!(*calls.borrow(), ["key-0", "key-1", "key-2"]);
+        assert_eq!(pool.clock().now().since(started), Duration::ZERO);
+        let stats = pool.stats();
+        assert_eq!((stats.succeeded, stats.failed, stats.in_flight), (1, 2, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn providers_fault_is_tried_three_times_after_pauses() {
+    let pool = pool(3);
+    let started = pool.clock().now();
+    let run = pool.run("m", classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Transient)) });
+    let error = run.await.unwrap_err();
+    assert_eq!(error.attempts().len(), 3);
+    // 250 ms and 500 ms, and up to a half more of each.
+    assert!(
+        (750..=1_200).contains(&pool.clock().now().since(started).as_millis()),
+        "{:?}",
+        pool.clock().now().since(started)
+    );
+    assert_eq!(error.into_call(), Some(ApiError(ErrorClass::Transient)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_fault_goes_up_and_changes_nothing() {
+    for class in [ErrorClass::Caller, ErrorClass::ModelNotFound] {
+        let pool = pool(3);
+        let run = pool.run("m", classify, |_| async { Err::<(), _>(ApiError(class)) });
+        let error = run.await.unwrap_err();
+        assert_eq!(tried(&error), ["key-0"]);
+        assert_eq!(open_breakers(&pool), 0);
+        assert!(error.to_string().starts_with("the API said "), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn same_unclear_refusal_of_three_projects_is_the_callers() {
+    for class in [ErrorClass::Unclear, ErrorClass::NotEntitled] {
+        let pool = pool(5);
+        let run = pool.run("m", classify, |_| async { Err::<(), _>(ApiError(class)) });
+        let error = run.await.unwrap_err();
+        assert_eq!(tried(&error), ["key-0", "key-1", "key-2"]);
+        assert!(matches!(error, RunError::Call { error: ApiError(said), .. } if said == class));
+        assert_eq!(open_breakers(&pool), 0, "{class:?}");
+    }
+    // A named cause is the key's own, however many say it.
+    let pool = pool(5);
+    let run = pool.run("m", classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Billing)) });
+    let error = run.await.unwrap_err();
+    assert_eq!(error.attempts().len(), 5);
+    assert!(matches!(&error, RunError::Pool(error) if error.kind() == ErrorKind::Unavailable));
+    assert_eq!(open_breakers(&pool), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn eight_keys_are_tried_at_once_and_then_more_within_the_wait() {
+    let refused = |pool: &KeyPool, wait| {
+        let request = KeyRequest::model("m").wait(wait);
+        pool.run(request, classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Billing)) })
+    };
+    let pool = pool(20);
+    let started = pool.clock().now();
+    let error = refused(&pool, Duration::ZERO).await.unwrap_err();
+    assert_eq!(error.attempts().len(), 8);
+    assert_eq!(pool.clock().now().since(started), Duration::ZERO);
+    assert!(matches!(error, RunError::Pool(_)));
+
+    let pool = builder(20).build().unwrap();
+    let started = pool.clock().now();
+    let error = refused(&pool, Duration::from_secs(60)).await.unwrap_err();
+    assert_eq!(error.attempts().len(), 16);
+    assert!(pool.clock().now().since(started) < Duration::from_secs(15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_key_the_closure_is_not_called() {
+    let pool = pool(1);
+    let held = pool.acquire("m").await.unwrap();
+    pool.disable(held.key(), "out of use").unwrap();
+    let called = Cell::new(false);
+    let run = pool.run("m", classify, |_| {
+        called.set(true);
+        async { Ok(()) }
+    });
+    let error = run.await.unwrap_err();
+    assert!(!called.get());
+    assert!(matches!(&error, RunError::Pool(error) if error.kind() == ErrorKind::Unavailable), "{error}");
+    assert!(error.attempts().is_empty());
+    assert_eq!(error.into_call(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cooling_key_is_waited_for() {
+    let pool = pool(1);
+    let calls = Cell::new(0);
+    let classify = |_: &ApiError| Failure::new(ErrorClass::RateLimit).retry_after(Duration::from_secs(2)).into();
+    let started = pool.clock().now();
+    let request = KeyRequest::model("m").wait(Duration::from_secs(5));
+    let run = pool.run(request, classify, |_| {
+        calls.set(calls.get() + 1);
+        let first = calls.get() == 1;
+        async move { if first { Err(ApiError(ErrorClass::RateLimit)) } else { Ok(()) } }
+    });
+    run.await.unwrap();
+    assert_eq!((calls.get(), pool.clock().now().since(started).as_secs()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_rules_than_the_usual_ones() {
+    let attempts = async |policy: tower_keypool::RetryPolicy| {
+        let run = policy.run("m", classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Transient)) });
+        run.await.unwrap_err().attempts().len()
+    };
+    assert_eq!(attempts(pool(1).with_retry().max_attempts(1)).await, 1);
+    assert_eq!(attempts(pool(1).with_retry().max_attempts(4)).await, 4);
+    assert_eq!(attempts(pool(1).with_retry().budget(0.0, 0)).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_makes_something_that_stays_is_not_sent_again() {
+    let pool = pool(2);
+    let run =
+        pool.run(KeyRequest::model("m").once(), classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Transient)) });
+    assert_eq!(run.await.unwrap_err().attempts().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_run_gives_its_key_back() {
+    let pool = builder(1).wait(Duration::from_secs(1)).build().unwrap();
+    let hanging = pool.run("m", classify, |_| std::future::pending::<Result<(), ApiError>>());
+    assert!(tokio::time::timeout(Duration::from_millis(10), hanging).await.is_err());
+    assert_eq!(pool.stats().in_flight, 0);
+    pool.run("m", classify, |_| async { Ok(()) }).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn panicking_closure_gives_its_key_back() {
+    let pool = pool(1);
+    let before_its_future =
+        pool.run("m", classify, |_| -> std::future::Ready<Result<(), ApiError>> { panic!("early") });
+    assert!(tokio::spawn(before_its_future).await.unwrap_err().is_panic());
+    let in_its_future = pool.run("m", classify, |_key| async { if true { panic!("late") } else { Ok(()) } });
+    assert!(tokio::spawn(in_its_future).await.unwrap_err().is_panic());
+    let in_classify =
+        pool.run("m", |_: &ApiError| panic!("in classify"), |_| async { Err::<(), _>(ApiError(ErrorClass::Caller)) });
+    assert!(tokio::spawn(in_classify).await.unwrap_err().is_panic());
+    assert_eq!(pool.stats().in_flight, 0);
+    assert!(pool.try_acquire("m").is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_may_keep_the_lease() {
+    let pool = pool(1);
+    let stream: Arc<Lease> = pool.run("m", classify, |key| async move { Ok(key) }).await.unwrap();
+    assert_eq!((pool.stats().in_flight, pool.stats().succeeded), (1, 1));
+    drop(stream);
+    assert_eq!(pool.stats().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_show_no_secret() {
+    let pool = pool(2);
+    let run = pool.run("m", classify, |_| async { Err::<(), _>(ApiError(ErrorClass::RateLimit)) });
+    let error = run.await.unwrap_err();
+    let shown = format!("{error} {error:?}");
+    assert!(shown.contains("key-1") && !shown.contains("AIza"), "{shown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn error_that_is_boxed_goes_on_by_the_question_mark() {
+    async fn hello(pool: &KeyPool) -> Result<(), BoxError> {
+        let classify = |_: &BoxError| Outcome::of_class(ErrorClass::Caller);
+        pool.run("m", classify, |_| async { Err("the prompt is empty".into()) }).await.map_err(RunError::into_box)
+    }
+    assert_eq!(hello(&pool(1)).await.unwrap_err().to_string(), "the prompt is empty");
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_and_body_are_classified_by_the_pool() {
+    let pool = pool(2);
+    let classify = |(status, body): &(StatusCode, &'static str)| {
+        pool.classify(*status, &HeaderMap::new(), body.as_bytes()).map_or(Outcome::Success, Outcome::from)
+    };
+    let body = r#"{"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "API key not valid. Please pass a valid API key.",
+        "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]}}"#;
+    let answer = pool.run("m", classify, |key| async move {
+        if key.expose() == secret(0) { Err((StatusCode::BAD_REQUEST, body)) } else { Ok(key.key().to_string()) }
+    });
+    assert_eq!(answer.await.unwrap(), "key-1");
+}
