@@ -118,15 +118,15 @@ fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>
         let ask = Ask::new(state, request, false);
         // A model of the provider's table gets windows of its own before its first answer.
         let is_new = request.model.is_some() && state.models.is_shared(ask.model) && state.settings.may_assume_more();
-        if is_new { None } else { Some(try_or_join(shared, state, ask, deadline, now)) }
+        if is_new { None } else { Some(try_or_join(shared, state, &ask, deadline, now)) }
     });
     begun.unwrap_or_else(|| {
         shared.assume(request.model_name().unwrap_or_default());
-        shared.with(|state, now| try_or_join(shared, state, Ask::new(state, request, false), deadline, now))
+        shared.with(|state, now| try_or_join(shared, state, &Ask::new(state, request, false), deadline, now))
     })
 }
 
-fn try_or_join(shared: &Arc<Shared>, state: &mut State, ask: Ask<'_>, deadline: &mut Option<Tick>, now: Now) -> Begun {
+fn try_or_join(shared: &Arc<Shared>, state: &mut State, ask: &Ask<'_>, deadline: &mut Option<Tick>, now: Now) -> Begun {
     if state.closed {
         return Begun::Done(Err(Error::shut_down()));
     }
@@ -136,7 +136,7 @@ fn try_or_join(shared: &Arc<Shared>, state: &mut State, ask: Ask<'_>, deadline: 
     // Whoever waits comes first.
     super::queue::serve(state, now);
     if !(patient && state.queue.is_long(model)) {
-        match select(state, &Ask { last_chance: !patient, ..ask }, now) {
+        match select(state, &Ask { last_chance: !patient, ..*ask }, now) {
             Ok(grant) => return Begun::Done(Ok(grant)),
             Err(blocked) if !patient || blocked.hopeless => {
                 let unavailable = blocked.tell(state, request, now);

@@ -149,9 +149,8 @@ impl Breakers {
         }
         let Some(breaker) = self.map.get(&target) else { return Gate::Open };
         match breaker.state {
-            State::Closed => Gate::Open,
             State::Cooling { until, .. } if until > now => Gate::Until(until),
-            State::Cooling { guessed: false, .. } => Gate::Open,
+            State::Closed | State::Cooling { guessed: false, .. } => Gate::Open,
             State::Cooling { .. } | State::HalfOpen { trial: false } => Gate::Trial,
             State::HalfOpen { trial: true } => Gate::TrialUnderWay,
             State::Disabled => Gate::Disabled,
@@ -330,9 +329,8 @@ impl Breakers {
     pub(crate) fn view(&self, target: Target, now: Tick) -> Option<BreakerView<'_>> {
         let breaker = self.map.get(&target)?;
         let (state, until) = match breaker.state {
-            State::Closed => return None,
             State::Cooling { until, .. } if until > now => (CircuitBreaker::Cooling, Some(until)),
-            State::Cooling { guessed: false, .. } => return None,
+            State::Closed | State::Cooling { guessed: false, .. } => return None,
             State::Cooling { .. } | State::HalfOpen { .. } => (CircuitBreaker::HalfOpen, None),
             State::Disabled => (CircuitBreaker::Disabled, None),
         };

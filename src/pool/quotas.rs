@@ -125,17 +125,16 @@ impl Quotas {
     pub(crate) fn merge(&mut self, from: ProjectIx, into: ProjectIx) {
         let Some(counted) = self.projects.get_mut(from.0 as usize).map(std::mem::take) else { return };
         for (model, counted) in counted {
-            match self.find(into, model) {
-                Some(quota) => quota.restore(&counted.export()),
-                None => {
-                    let at = into.0 as usize;
-                    if at >= self.projects.len() {
-                        self.projects.resize_with(at + 1, Vec::new);
-                    }
-                    self.projects[at].push((model, counted));
-                    self.projects[at].sort_unstable_by_key(|(model, _)| *model);
-                }
+            if let Some(quota) = self.find(into, model) {
+                quota.restore(&counted.export());
+                continue;
             }
+            let at = into.0 as usize;
+            if at >= self.projects.len() {
+                self.projects.resize_with(at + 1, Vec::new);
+            }
+            self.projects[at].push((model, counted));
+            self.projects[at].sort_unstable_by_key(|(model, _)| *model);
         }
     }
 

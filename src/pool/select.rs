@@ -212,7 +212,7 @@ fn among(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> O
             .map_or_else(Vec::new, |project| state.registry.project(project).keys.clone()),
         Affinity::Any => Vec::new(),
     };
-    let mut best: Option<((bool, (u16, u64)), Slot, bool, Vec<Target>)> = None;
+    let mut best = None;
     for slot in slots {
         let (until, reason) = match readiness(state, ask, slot, now) {
             Readiness::Ready { over_assumed, trials } => {
@@ -263,9 +263,10 @@ fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, now: Now) -> Readines
     // Several names share this order, and what concerns one of them does not concern the others.
     let shared = model != own || request.model.is_some() && state.models.is_shared(own);
     if !entry.data.allows(request.model.as_deref()) {
-        return match shared {
-            true => Readiness::Not(None, Reason::Model),
-            false => Readiness::On(Target::Key(slot), Reason::Model),
+        return if shared {
+            Readiness::Not(None, Reason::Model)
+        } else {
+            Readiness::On(Target::Key(slot), Reason::Model)
         };
     }
     let mut trials = Vec::new();

@@ -49,7 +49,8 @@ const ALL: [[bool; 2]; 4] = [[true; 2]; 4];
 
 #[test]
 fn each_class_concerns_its_scope_for_its_time() {
-    let midnight = 12 * HOUR + secs(30) - Duration::from_millis(3);
+    // Noon was three milliseconds before.
+    let midnight = secs(12 * 3_600 + 29) + Duration::from_millis(997);
     let project_model = [[false, true], [false, true], [true, true], [true, true]];
     let project = [[false, false], [false, false], [true, true], [true, true]];
     let only_key = [[false, false], [true, true], [true, true], [true, true]];

@@ -1,4 +1,5 @@
 //! The pool through its public API, by topic.
+#![allow(clippy::disallowed_methods, reason = "times are measured, most of them tokio's paused one")]
 
 mod assumed;
 mod breakers;

@@ -7,7 +7,6 @@ use tower_keypool::{ErrorClass, Failure, KeyPool, Limits, ManualClock, Outcome, 
 use crate::support::{M, builder, id, key, keys, manual, rate_for, secs, take};
 
 /// The time of the fastest of several runs, an operation.
-#[expect(clippy::disallowed_methods, reason = "a test of real time")]
 fn cost(operations: u32, mut run: impl FnMut()) -> Duration {
     let time = |run: &mut dyn FnMut()| {
         let start = Instant::now();
@@ -108,7 +107,6 @@ fn many_keys_are_loaded_again_and_replaced() {
             .map(|at| key(at).project(format!("p{}", at % 5_000)).limits(M, Limits::new().per_minute(9)))
             .collect()
     };
-    #[expect(clippy::disallowed_methods, reason = "a test of real time")]
     let start = Instant::now();
     pool.apply(tower_keypool::KeyChange::ReplaceAll(list(0))).unwrap();
     pool.apply(tower_keypool::KeyChange::ReplaceAll(list(n))).unwrap();

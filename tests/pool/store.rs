@@ -48,9 +48,8 @@ impl Scripted {
 
 impl Store for Scripted {
     fn load(&self) -> StoreFuture<'_, Changes> {
-        let mut changes = Changes::default();
-        changes.records = self.0.records.lock().unwrap().clone();
-        Box::pin(std::future::ready(Ok(changes)))
+        let records = self.0.records.lock().unwrap().clone();
+        Box::pin(std::future::ready(Ok(Changes::new(0, records))))
     }
 
     fn reserve(self: Arc<Self>, request: ReserveRequest) -> Reserve {
@@ -75,10 +74,8 @@ impl Store for Scripted {
     }
 
     fn changes(&self, since: u64) -> StoreFuture<'_, Changes> {
-        let mut changes = Changes::default();
         let others = self.0.others.lock().unwrap();
-        changes.records = others[since as usize..].to_vec();
-        changes.revision = others.len() as u64;
+        let changes = Changes::new(others.len() as u64, others[since as usize..].to_vec());
         Box::pin(std::future::ready(Ok(changes)))
     }
 }
@@ -139,12 +136,9 @@ async fn the_key_that_the_store_chooses_serves_and_the_refused_one_waits_for_its
 #[tokio::test(start_paused = true)]
 async fn a_request_waits_until_the_store_has_room() {
     let start = tokio::time::Instant::now();
-    let store = Scripted::new(None, move |request| {
-        if start.elapsed() < secs(20) {
-            Reserved::refused(vec![secs(20) - start.elapsed(); request.candidates.len()])
-        } else {
-            Reserved::granted(0)
-        }
+    let store = Scripted::new(None, move |request| match secs(20).checked_sub(start.elapsed()) {
+        Some(left) if !left.is_zero() => Reserved::refused(vec![left; request.candidates.len()]),
+        _ => Reserved::granted(0),
     });
     let pool = open(&store, 2).await;
     drop(pool.acquire(KeyRequest::model(M).wait(secs(60))).await.unwrap());

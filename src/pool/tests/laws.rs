@@ -310,7 +310,9 @@ proptest! {
     ) {
         let run = || {
             let mut both = Both::new(strategy, limits, &first);
-            ops.iter().for_each(|op| both.run(op).unwrap());
+            for op in &ops {
+                both.run(op).unwrap();
+            }
             both.chosen
         };
         prop_assert_eq!(run(), run());
