@@ -100,6 +100,8 @@ pub(crate) enum Change {
     Cooling(Tick),
     Disabled,
     Closed,
+    /// Before the end of its cooldown.
+    ClosedEarly,
 }
 
 /// A view of a breaker that is not closed.
@@ -232,17 +234,26 @@ impl Breakers {
             (Cooldown::Fixed(delay) | Cooldown::Strikes(delay), None) => guess(delay),
             (Cooldown::None | Cooldown::Disable, _) => return Change::Nothing,
         };
+        // A cooldown that a late answer made longer is not made shorter.
+        let until = match breaker.state {
+            State::Cooling { until: held, .. } => until.max(held),
+            _ => until,
+        };
         breaker.set(State::Cooling { until, guessed }, now);
         Change::Cooling(until)
     }
 
     /// A good answer concerns the target.
-    pub(crate) fn succeed(&mut self, target: Target, started: Tick) -> Change {
+    pub(crate) fn succeed(&mut self, target: Target, started: Tick, now: Tick) -> Change {
         if self.kinds[target.kind()] == 0 {
             return Change::Nothing;
         }
         let Some(breaker) = self.map.get(&target) else { return Change::Nothing };
-        let was_open = !matches!(breaker.state, State::Closed);
+        let change = match breaker.state {
+            State::Closed => Change::Nothing,
+            State::Cooling { until, .. } if until > now => Change::ClosedEarly,
+            _ => Change::Closed,
+        };
         let under_way = match breaker.state {
             // It only counts failures in a row, and this is none.
             State::Closed => false,
@@ -253,7 +264,7 @@ impl Breakers {
             return Change::Nothing;
         }
         self.remove(target);
-        if was_open { Change::Closed } else { Change::Nothing }
+        change
     }
 
     /// A person disables it.

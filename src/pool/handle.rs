@@ -114,12 +114,12 @@ impl Shared {
     }
 
     /// Models that keys name have windows of their own before their first answer.
-    pub(crate) fn configure<'a>(&self, models: impl Iterator<Item = &'a Arc<str>>) {
+    pub(crate) fn configure<'a>(&self, models: impl Iterator<Item = &'a Arc<str>>, running: bool) {
         let mut models: Vec<_> = models.collect();
         models.sort_unstable();
         models.dedup();
         for name in models {
-            if self.with_quietly(|state| state.models.configure(name)) {
+            if self.with_quietly(|state| state.models.configure(name, running)) {
                 self.assume(name);
             }
         }
@@ -233,7 +233,7 @@ impl KeyPool {
     /// # Errors
     /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey) and [`ErrorKind::Config`](crate::ErrorKind::Config).
     pub fn add(&self, key: Key) -> Result<KeyAdded, Error> {
-        self.shared.configure(key.model_names());
+        self.shared.configure(key.model_names(), true);
         self.shared.with(|state, now| super::update::add(state, &key, now))
     }
 
@@ -243,8 +243,8 @@ impl KeyPool {
     /// As [`add`](Self::add), and [`ErrorKind::Config`](crate::ErrorKind::Config) for a key that is not there.
     pub fn apply(&self, change: KeyChange) -> Result<(), Error> {
         match &change {
-            KeyChange::Put(key) => self.shared.configure(key.model_names()),
-            KeyChange::ReplaceAll(keys) => self.shared.configure(keys.iter().flat_map(Key::model_names)),
+            KeyChange::Put(key) => self.shared.configure(key.model_names(), true),
+            KeyChange::ReplaceAll(keys) => self.shared.configure(keys.iter().flat_map(Key::model_names), true),
             _ => {}
         }
         self.shared.with(|state, now| super::update::apply(state, change, now))

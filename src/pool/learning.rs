@@ -80,6 +80,7 @@ pub(crate) fn learn(state: &mut State, project: ProjectIx, grant: &Grant, quota:
             continue;
         }
         if state.quota(project, model).learn(violation.unit, violation.span, limit, now.tick) {
+            state.reopen_windows(project, model);
             let model = Arc::clone(state.models.name(model));
             let project = Arc::clone(&state.registry.project(project).name);
             let (unit, span) = (violation.unit, violation.span);

@@ -75,13 +75,18 @@ impl Models {
         model
     }
 
-    /// Limits are given for a name, or for a pattern that ends in `*`. Whether that is new.
-    pub(crate) fn configure(&mut self, name: &str) -> bool {
+    /// Limits are given for a name, or for a pattern that ends in `*`. Whether that is new. `running`: requests may have been sent.
+    pub(crate) fn configure(&mut self, name: &str, running: bool) -> bool {
         if name == "*" {
             return false;
         }
         let model = self.insert(name);
-        let new = !std::mem::replace(&mut self.entries[model.0 as usize].confirmed, true);
+        let counted = self.own(model);
+        let entry = &mut self.entries[model.0 as usize];
+        let new = !std::mem::replace(&mut entry.confirmed, true);
+        if new && running {
+            entry.counted = Some(counted);
+        }
         if let Some(start) = name.strip_suffix('*')
             && !self.is_shared(model)
         {

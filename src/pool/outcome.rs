@@ -34,9 +34,13 @@ pub(crate) fn apply(state: &mut State, grant: &Grant, outcome: &Outcome, now: No
 pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool, now: Now) {
     state.stats.in_flight -= 1;
     let project = state.registry.current(grant.project);
-    if let Some(reservation) = &grant.reservation
-        && let Some(quota) = state.quotas.find(project, grant.model)
-    {
+    // Where its model got windows of its own meanwhile, they began with what was counted.
+    let own = state.models.find(grant.model_name.as_deref());
+    let copied = (state.models.counted(own) == Some(grant.model)).then_some(own);
+    for model in [Some(grant.model), copied].into_iter().flatten() {
+        let (Some(reservation), Some(quota)) = (&grant.reservation, state.quotas.find(project, model)) else {
+            continue;
+        };
         let freed = match usage {
             _ if !sent => {
                 quota.cancel(reservation);
@@ -48,7 +52,7 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
             None => false,
         };
         if freed {
-            state.reopen_windows(project, grant.model);
+            state.reopen_windows(project, model);
         }
     }
     if let Some(usage) = usage {
@@ -76,6 +80,10 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
                 entry.last_start = grant.started_before;
             }
         }
+        let waits = !sent && entry.data.min_interval().is_some();
+        if waits {
+            state.make_ready_everywhere(grant.slot);
+        }
         state.unpark(Target::Key(grant.slot));
         if let Some((priority, rank)) = state.rank(grant.slot) {
             state.scheduler.rerank(grant.slot, priority, rank);
@@ -102,10 +110,12 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
     }
     if !state.breakers.is_empty() {
         for target in covering(state, grant, model).into_iter().flatten() {
-            if state.breakers.succeed(target, grant.started) == Change::Closed {
-                changed(state, target, None, None, now);
-                state.unpark(target);
+            match state.breakers.succeed(target, grant.started, now.tick) {
+                Change::Closed => state.unpark(target),
+                Change::ClosedEarly => state.reopen(target),
+                _ => continue,
             }
+            changed(state, target, None, None, now);
         }
     }
     for (slot, generation) in state.guard.succeeded() {
@@ -189,7 +199,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     match state.breakers.fail(target, failure, times) {
         Change::Cooling(until) => changed(state, target, Some(until), Some((failure, &grant.key.id)), now),
         Change::Disabled => changed(state, target, None, Some((failure, &grant.key.id)), now),
-        Change::Nothing | Change::Closed => return,
+        Change::Nothing | Change::Closed | Change::ClosedEarly => return,
     }
     // Whoever waited for the trial's outcome waits for the cooldown now.
     state.unpark(target);

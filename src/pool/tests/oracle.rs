@@ -305,6 +305,7 @@ impl Oracle {
         };
         let now = self.now;
         let named = named.map(|delay| now + delay);
+        let mut held = 0;
         let failures = match self.breakers.get_mut(&target) {
             None => 1,
             Some(breaker) => {
@@ -315,7 +316,8 @@ impl Oracle {
                         return;
                     }
                     State::HalfOpen { .. } if lease.started < breaker.since => return,
-                    _ => {}
+                    State::Cooling { until, .. } => held = *until,
+                    State::HalfOpen { .. } => {}
                 }
                 breaker.failures + 1
             }
@@ -328,6 +330,10 @@ impl Oracle {
             (ErrorClass::Unclear, None) => guess(300),
             (ErrorClass::NotEntitled, None) => guess(86_400),
             _ => guess((10 << (failures - 1).min(20)).min(600)),
+        };
+        let state = match state {
+            State::Cooling { until, guessed } => State::Cooling { until: until.max(held), guessed },
+            state => state,
         };
         self.breakers.insert(target, Breaker { state, since: now, failures, by_hand: false });
     }
